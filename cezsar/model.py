@@ -1,0 +1,201 @@
+"""The CEZSAR model (Estevam et al., ICPR 2026, Eq. 1-6): clips and sentences in one joint space.
+
+Shape letters: B clips, T seconds, D feature, M d_model, S sentence vector, E joint embedding.
+
+Two recipes share the weights' shapes and differ in the order of operations:
+
+- `paper`: what the paper's equations say. Attention runs over time, padded seconds are masked everywhere.
+- `released`: what the authors' published code computes, needed for their checkpoint. Clips are padded with zero
+  seconds that count in the mean; ReLU stands before the linear layers; no positions. Attention there runs over the
+  batch, so at inference, one clip at a time, each second sees only itself; layer norms act in training only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cezsar.errors import FormatError, InputError
+
+RECIPES = ("paper", "released")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The shape of a model. Defaults are the paper's."""
+
+    feature_dim: int  # D, per second of video: 4096 for BiT-M R152x2
+    sentence_dim: int  # S: 768 for distilroberta, 384 for MiniLM
+    d_model: int = 512  # M, width of the Transformer encoder
+    d_emb: int = 128  # E, the joint space
+    layers: int = 1
+    heads: int = 2
+    ffn: int = 2048  # inner width of Eq. 4; the paper gives none, this is PyTorch's default
+    dropout: float = 0.1
+    max_seconds: int = 15  # longest stack of features; the released recipe pads to 16
+    recipe: str = "paper"
+
+    def __post_init__(self) -> None:
+        if self.recipe not in RECIPES:
+            raise InputError(f"recipe {self.recipe!r} is unknown; choose one of {', '.join(RECIPES)}")
+        for name in ("feature_dim", "sentence_dim", "d_model", "d_emb", "layers", "heads", "ffn", "max_seconds"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.d_model % self.heads:
+            raise InputError(f"d_model {self.d_model} is not a multiple of heads {self.heads}")
+        if self.recipe == "paper" and self.d_model % 2:
+            raise InputError(f"d_model {self.d_model} is odd; sine/cosine positions need an even width")
+        if not 0 <= self.dropout < 1:
+            raise InputError(f"dropout {self.dropout} is outside [0, 1)")
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
+        """Rebuild from JSON; unknown or missing keys are refused, so that a misspelt setting cannot pass unseen."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise FormatError(f"model configuration has unknown keys {unknown}; known are {sorted(known)}")
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise FormatError(f"model configuration is incomplete or has a value of the wrong kind: {error}") from error
+
+
+def sinusoidal_positions(length: int, width: int) -> Tensor:
+    """Sine/cosine positions (Vaswani et al. 2017, section 3.5), shape (length, width), `width` even."""
+    time_T1 = torch.arange(length, dtype=torch.float32)[:, None]
+    rate = torch.exp(torch.arange(0, width, 2, dtype=torch.float32) * (-math.log(10_000.0) / width))
+    positions_TM = torch.empty(length, width)
+    positions_TM[:, 0::2] = torch.sin(time_T1 * rate)
+    positions_TM[:, 1::2] = torch.cos(time_T1 * rate)
+    return positions_TM
+
+
+class VisualEmbedding(nn.Module):
+    """VE(v), Eq. 1-5: (B, T, D) frame features -> (B, E)."""
+
+    positions_TM: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.recipe = config.recipe
+        self.reduce = nn.Linear(config.feature_dim, config.d_model)
+        layer = nn.TransformerEncoderLayer(
+            config.d_model, config.heads, config.ffn, config.dropout, batch_first=config.recipe == "paper"
+        )
+        self.encoder = nn.TransformerEncoder(layer, config.layers, enable_nested_tensor=False)
+        self.project = nn.Linear(config.d_model, config.d_emb)
+        positions_TM = sinusoidal_positions(config.max_seconds, config.d_model) if config.recipe == "paper" else None
+        self.register_buffer("positions_TM", positions_TM, persistent=False)
+
+    def forward(self, features_BTD: Tensor, lengths_B: Tensor) -> Tensor:
+        return (self._paper if self.recipe == "paper" else self._released)(features_BTD, lengths_B)
+
+    def _paper(self, features_BTD: Tensor, lengths_B: Tensor) -> Tensor:
+        length = features_BTD.shape[1]
+        padded_BT = torch.arange(length, device=lengths_B.device)[None] >= lengths_B[:, None]
+        reduced_BTM = torch.relu(self.reduce(features_BTD))  # Eq. 1
+        positioned_BTM = reduced_BTM + self.positions_TM[:length]
+        encoded_BTM = self.encoder(positioned_BTM, src_key_padding_mask=padded_BT)  # Eq. 2-4, over time
+        encoded_BTM = encoded_BTM.masked_fill(padded_BT[..., None], 0.0)
+        pooled_BM = encoded_BTM.sum(1) / lengths_B[:, None]
+        return torch.relu(self.project(pooled_BM))  # Eq. 5
+
+    def _released(self, features_BTD: Tensor, lengths_B: Tensor) -> Tensor:
+        length = features_BTD.shape[1]
+        padded_BT = torch.arange(length, device=lengths_B.device)[None] >= lengths_B[:, None]
+        features_BTD = features_BTD.masked_fill(padded_BT[..., None], 0.0)  # zeros that count in the mean
+        reduced_BTM = self.reduce(torch.relu(features_BTD))
+        if self.training:
+            encoded_BTM = self.encoder(reduced_BTM)  # not batch_first: attention over the B clips, as released
+        else:
+            # One clip at a time leaves attention a single element, whatever the batch is here.
+            alone_1NM = reduced_BTM.flatten(0, 1)[None]
+            encoded_BTM = self.encoder(alone_1NM)[0].view_as(reduced_BTM)
+        return self.project(torch.relu(encoded_BTM)).mean(1)
+
+
+class CEZSAR(nn.Module):
+    """The joint embedding model: a visual branch (Eq. 1-5) and a sentence branch (Eq. 6).
+
+    `feature_mean` and `feature_std`, shape (D,), standardise frame features before Eq. 1. They start as 0 and 1,
+    which changes nothing; training sets them from its own videos when asked to, and they travel with the weights.
+    """
+
+    feature_mean: Tensor
+    feature_std: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.visual = VisualEmbedding(config)
+        self.sentence = nn.Linear(config.sentence_dim, config.d_emb)
+        if config.recipe == "released":
+            self.norm_visual = nn.LayerNorm(config.d_emb)
+            self.norm_sentence = nn.LayerNorm(config.d_emb)
+        self.register_buffer("feature_mean", torch.zeros(config.feature_dim))
+        self.register_buffer("feature_std", torch.ones(config.feature_dim))
+
+    @property
+    def padded_seconds(self) -> int | None:
+        """The released recipe always sees 16 seconds, zeros included; the paper's sees the longest of the batch."""
+        return 16 if self.config.recipe == "released" else None
+
+    def visual_embedding(self, features_BTD: Tensor, lengths_B: Tensor) -> Tensor:
+        """VE(v) for a batch of clips, Eq. 1-5.
+
+        Args:
+            features_BTD: frame features, one row per second, padded at the end to a common T.
+            lengths_B: int64, real seconds of each clip, 1 to T.
+
+        Returns:
+            (B, E) float; at least 0 under the paper's recipe.
+
+        Raises:
+            InputError: T is longer than `max_seconds`, D differs, or a clip has no second.
+        """
+        _, length, dim = features_BTD.shape
+        limit = self.padded_seconds or self.config.max_seconds
+        if dim != self.config.feature_dim:
+            raise InputError(f"features have {dim} dimensions, the model was made for {self.config.feature_dim}")
+        if length > limit:
+            raise InputError(f"a clip has {length} seconds, the model takes {limit}; cut it with `stack` first")
+        if lengths_B.numel() and int(lengths_B.min()) < 1:
+            raise InputError("a clip has no seconds; every clip needs at least one row of features")
+        if self.config.recipe == "released" and length < limit:
+            features_BTD = nn.functional.pad(features_BTD, (0, 0, 0, limit - length))
+        standardised_BTD = (features_BTD - self.feature_mean) / self.feature_std
+        embedding_BE: Tensor = self.visual(standardised_BTD, lengths_B)
+        if self.config.recipe == "released" and self.training:
+            embedding_BE = self.norm_visual(embedding_BE)
+        return embedding_BE
+
+    def sentence_embedding(self, vectors_NS: Tensor) -> Tensor:
+        """SE(s), Eq. 6: (..., S) sentence vectors -> (..., E). The released recipe has no ReLU."""
+        embedding_NE: Tensor = self.sentence(vectors_NS)
+        if self.config.recipe == "paper":
+            return torch.relu(embedding_NE)
+        return self.norm_sentence(embedding_NE) if self.training else embedding_NE
+
+
+def stack(features: list[Tensor], max_seconds: int) -> tuple[Tensor, Tensor]:
+    """Pad clips of different lengths into one batch.
+
+    A clip longer than `max_seconds` keeps its middle: actions are rarely at the very edges of a clip.
+
+    Args:
+        features: one (T_i, D) tensor per clip, T_i at least 1.
+
+    Returns:
+        (B, T, D) features, zero where padded, and (B,) int64 lengths.
+    """
+    kept = []
+    for clip_TD in features:
+        first = max(0, (len(clip_TD) - max_seconds) // 2)
+        kept.append(clip_TD[first : first + max_seconds])
+    lengths_B = torch.tensor([len(clip_TD) for clip_TD in kept])
+    return nn.utils.rnn.pad_sequence(kept, batch_first=True), lengths_B

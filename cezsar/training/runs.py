@@ -1,0 +1,242 @@
+"""A run on disk: everything a trained model needs to be used, trusted, resumed and compared.
+
+```
+config.json         shapes, hyperparameters, the two encoders with fingerprints, domain, fusion weights
+model.safetensors   the weights of the best epoch
+history.jsonl       one line per block of steps and per epoch
+record.json         versions, seeds, data fingerprints, timings, the last figures
+domain.safetensors  what the training features looked like, to tell a clip that looks like nothing seen
+objects.safetensors the object head, where the run brings its own
+prototypes.json     the class descriptions it ranks by default
+state.pt            what resuming needs; removed when training is done
+results/            evaluations
+```
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from cezsar.atomic import replacing, write_json
+from cezsar.errors import FormatError, InputError, MismatchError
+from cezsar.model import CEZSAR, ModelConfig
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Hyperparameters of training. Defaults are the paper's (Section 4), the margin the released code's."""
+
+    epochs: int = 25
+    patience: int = 10  # epochs without a better validation loss before training stops
+    batch: int = 128  # sub-clips a step; triplets a step when `order` is "triplet"
+    lr: float = 1e-4
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = 1e-5
+    margin: float = 1.0  # ε of Eq. 7
+    validation: float = 0.1  # share of the VIDEOS kept for the validation loss
+    order: str = "sub-clip"  # "sub-clip": VE once with all its triplets; "triplet": one triplet at a time
+    standardise: bool = False  # frame features by the training videos' mean and deviation
+    precision: str = "auto"  # "auto": bf16 where the device has it, "fp32", "bf16"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.order not in ("sub-clip", "triplet"):
+            raise InputError(f'order {self.order!r} is unknown; choose "sub-clip" or "triplet"')
+        if self.precision not in ("auto", "fp32", "bf16"):
+            raise InputError(f"precision {self.precision!r} is unknown; choose auto, fp32 or bf16")
+        for name in ("epochs", "patience", "batch", "lr", "margin"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be above 0")
+        if not 0 < self.validation < 1:
+            raise InputError(f"validation is {self.validation}; it is a share of the videos, between 0 and 1")
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> TrainingConfig:
+        """Rebuild from JSON; unknown keys are refused."""
+        if unknown := sorted(set(values) - {item.name for item in dataclasses.fields(cls)}):
+            raise FormatError(f"training configuration has unknown keys {unknown}")
+        if "betas" in values:
+            values = values | {"betas": tuple(values["betas"])}
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What a run is. Encoders are dictionaries with at least `name` and `fingerprint`."""
+
+    model: ModelConfig
+    training: TrainingConfig
+    feature_encoder: dict[str, Any]
+    sentence_encoder: dict[str, Any]
+    domain: str = "unknown"  # what the training videos show, one line
+    fusion: dict[str, float] = field(default_factory=lambda: {"alpha": 0.8, "beta": 0.2, "gamma": 0.0})
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"format": FORMAT, **dataclasses.asdict(self)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> RunConfig:
+        """Rebuild from JSON.
+
+        Raises:
+            FormatError: another format version, unknown or missing keys.
+        """
+        if not isinstance(values, dict) or values.get("format") != FORMAT:
+            raise FormatError(f"it is not a run configuration of format {FORMAT}")
+        values = {key: value for key, value in values.items() if key != "format"}
+        try:
+            model = ModelConfig.from_dict(values.pop("model"))
+            training = TrainingConfig.from_dict(values.pop("training"))
+            return cls(model, training, **values)
+        except (KeyError, TypeError) as error:
+            raise FormatError(f"the run configuration lacks or does not know a key: {error}") from error
+
+
+@dataclass(frozen=True)
+class Familiarity:
+    """How training features looked, so that a clip unlike all of them can be told.
+
+    The distance of a clip is the root mean square, over the D dimensions, of its mean feature standardised by the
+    training sub-clips' mean and deviation: about 1 for a typical training sub-clip.
+    """
+
+    mean_D: npt.NDArray[np.float32]
+    std_D: npt.NDArray[np.float32]
+    typical: float  # distance that 99 % of training sub-clips stay under
+
+    @classmethod
+    def fit(cls, clips_MD: npt.NDArray[np.float32]) -> Familiarity:
+        """From the mean features of training sub-clips, (M, D)."""
+        mean_D, std_D = clips_MD.mean(0), np.maximum(clips_MD.std(0), 1e-6)
+        distance_M = np.sqrt((((clips_MD - mean_D) / std_D) ** 2).mean(1))
+        return cls(mean_D.astype(np.float32), std_D.astype(np.float32), float(np.quantile(distance_M, 0.99)))
+
+    def distance(self, features_TD: npt.NDArray[np.float32]) -> float:
+        """Distance of a clip in units of `typical`: above about 1.5 it looks like nothing in training."""
+        standardised_D = (features_TD.mean(0) - self.mean_D) / self.std_D
+        return float(np.sqrt((standardised_D**2).mean()) / self.typical)
+
+    def save(self, path: Path) -> None:
+        with replacing(path) as temporary:
+            tensors = {"mean": torch.from_numpy(self.mean_D), "std": torch.from_numpy(self.std_D)}
+            save_file(tensors, temporary, metadata={"typical": repr(self.typical)})
+
+    @classmethod
+    def load(cls, path: Path) -> Familiarity:
+        from safetensors import safe_open
+
+        with safe_open(path, framework="numpy") as file:
+            return cls(file.get_tensor("mean"), file.get_tensor("std"), float(file.metadata()["typical"]))
+
+
+@dataclass
+class Run:
+    """A run opened from disk: its folder, configuration and, loaded when asked for, its model."""
+
+    folder: Path
+    config: RunConfig
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Run:
+        """Read a run's configuration; the weights are read by `load_model`.
+
+        Raises:
+            FormatError: the folder holds no run, or one that cannot be read.
+        """
+        folder = Path(folder)
+        path = folder / "config.json"
+        if not path.is_file():
+            raise FormatError(f"{folder} holds no run (no config.json); give the folder that `cezsar train` wrote")
+        try:
+            return cls(folder, RunConfig.from_dict(json.loads(path.read_text(encoding="utf-8"))))
+        except (json.JSONDecodeError, UnicodeDecodeError, FormatError) as error:
+            raise FormatError(f"{path} cannot be used: {error}") from error
+
+    @classmethod
+    def create(cls, folder: str | Path, config: RunConfig) -> Run:
+        """Make the folder and write its configuration. An existing run in it is refused."""
+        folder = Path(folder)
+        if (folder / "config.json").exists():
+            raise InputError(f"{folder} already holds a run; resume it, or choose another folder")
+        write_json(folder / "config.json", config.to_dict())
+        return cls(folder, config)
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def trained(self) -> bool:
+        """Training ended and its weights are there."""
+        return (self.folder / "model.safetensors").is_file() and not (self.folder / "state.pt").exists()
+
+    def save_model(self, model: CEZSAR) -> None:
+        """Write the weights, whole or not at all."""
+        tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+        with replacing(self.folder / "model.safetensors") as temporary:
+            save_file(tensors, temporary)
+
+    def load_model(self, device: str | torch.device = "cpu") -> CEZSAR:
+        """The model in evaluation mode.
+
+        Raises:
+            FormatError: no weights, a damaged file, or weights of other shapes than the configuration's.
+        """
+        path = self.folder / "model.safetensors"
+        if not path.is_file():
+            raise FormatError(f"{self.folder} has no model.safetensors yet; finish its training with --resume")
+        model = CEZSAR(self.config.model)
+        try:
+            model.load_state_dict(load_file(path))
+        except (SafetensorError, RuntimeError, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise FormatError(f"{path} cannot be used with this run's config.json: {reason}") from error
+        if not all(torch.isfinite(value).all() for value in model.state_dict().values()):
+            raise FormatError(f"{path} holds values that are not finite; the file is damaged, or training diverged")
+        return model.to(device).eval()
+
+    def check_feature_encoder(self, name: str, fingerprint: str) -> None:
+        """Refuse features of another encoder than the one this run was trained with."""
+        _check_encoder("features", self, self.config.feature_encoder, name, fingerprint)
+
+    def check_sentence_encoder(self, name: str, fingerprint: str) -> None:
+        """Refuse sentence vectors of another encoder than the one this run was trained with."""
+        _check_encoder("sentence vectors", self, self.config.sentence_encoder, name, fingerprint)
+
+    def familiarity(self) -> Familiarity | None:
+        path = self.folder / "domain.safetensors"
+        return Familiarity.load(path) if path.is_file() else None
+
+    def record(self) -> dict[str, Any]:
+        """What `record.json` says; empty before training has ended."""
+        path = self.folder / "record.json"
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        return content
+
+    def history(self) -> list[dict[str, Any]]:
+        """Every line of `history.jsonl`; a line cut short by a kill is left out."""
+        path = self.folder / "history.jsonl"
+        if not path.is_file():
+            return []
+        lines = path.read_text(encoding="utf-8").split("\n")
+        return [json.loads(line) for line in lines[:-1]]
+
+
+def _check_encoder(what: str, run: Run, wanted: dict[str, Any], name: str, fingerprint: str) -> None:
+    if fingerprint != wanted["fingerprint"]:
+        raise MismatchError(
+            f"the {what} come from encoder {name} ({fingerprint[:16]}), but run {run.folder} was trained with "
+            f"{wanted['name']} ({wanted['fingerprint'][:16]}); use that encoder, or a run made with this one"
+        )

@@ -1,0 +1,259 @@
+"""From annotated videos to training triplets (Estevam et al., ICPR 2026, Section 3.4), kept in one file.
+
+Per annotated segment three random sub-clips; per sub-clip up to three positives (the human sentence, and the two
+sentences about its recognised objects that are most similar to it); per positive ten hard negatives.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cezsar.atomic import replacing
+from cezsar.data.annotations import Annotations, Segment
+from cezsar.data.features import FeatureStore
+from cezsar.data.sentence_cache import Encoder
+from cezsar.encoders.base import ObjectHead
+from cezsar.encoders.objects import object_phrases, top_objects
+from cezsar.errors import FormatError, InputError
+from cezsar.training import mining
+
+FORMAT = 1
+IntArray = npt.NDArray[np.int32]
+FloatArray = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Triplets:
+    """M sub-clips with P positives each and n negatives a positive, over N sentences.
+
+    Attributes:
+        video_ids: videos that have sub-clips.
+        video_M: index into `video_ids`.
+        rows_M2: first and past-the-last second of the sub-clip, rows of the feature store.
+        sentences: N texts.
+        vectors_NS: their frozen sentence vectors.
+        positives_MP: sentence indices, column 0 the human sentence; -1 where an object sentence is absent.
+        negatives_MPn: sentence indices; -1 where there were too few candidates.
+        record: how the file was made: settings, encoders with fingerprints, counts.
+    """
+
+    video_ids: list[str]
+    video_M: IntArray
+    rows_M2: IntArray
+    sentences: list[str]
+    vectors_NS: FloatArray
+    positives_MP: IntArray
+    negatives_MPn: IntArray
+    record: dict[str, Any]
+
+    def __len__(self) -> int:
+        """Number of (sub-clip, positive, negative) triplets."""
+        return int((self.negatives_MPn >= 0).sum())
+
+    def save(self, path: str | Path) -> None:
+        """Write everything to one safetensors file; texts as UTF-8 bytes with offsets."""
+        from safetensors.numpy import save_file
+
+        encoded = [sentence.encode() for sentence in self.sentences]
+        tensors = {
+            "video": self.video_M,
+            "rows": self.rows_M2,
+            "text": np.frombuffer(b"".join(encoded), np.uint8),
+            "text_end": np.cumsum([len(text) for text in encoded], dtype=np.int64),
+            "vectors": self.vectors_NS,
+            "positives": self.positives_MP,
+            "negatives": self.negatives_MPn,
+        }
+        header = {"format": f"cezsar-triplets-{FORMAT}", "record": json.dumps(self.record)}
+        header["video_ids"] = json.dumps(self.video_ids)
+        with replacing(path) as temporary:
+            save_file(tensors, temporary, metadata=header)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Triplets:
+        """Read a file written by `save`.
+
+        Raises:
+            FormatError: not such a file, or its parts disagree.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        path = Path(path)
+        try:
+            with safe_open(path, framework="numpy") as file:
+                header = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        except (SafetensorError, OSError) as error:
+            raise FormatError(f"{path} is not a triplets file ({error}); make one with `cezsar mine`") from error
+        if header.get("format") != f"cezsar-triplets-{FORMAT}":
+            raise FormatError(f"{path} is not a triplets file of this version; make one with `cezsar mine`")
+        text = tensors["text"].tobytes()
+        ends = tensors["text_end"].tolist()
+        sentences = [text[start:end].decode() for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+        triplets = cls(
+            json.loads(header["video_ids"]),
+            tensors["video"],
+            tensors["rows"],
+            sentences,
+            tensors["vectors"],
+            tensors["positives"],
+            tensors["negatives"],
+            json.loads(header["record"]),
+        )
+        triplets._check(path)
+        return triplets
+
+    def _check(self, path: Path) -> None:
+        in_range = (
+            len(self.sentences) == len(self.vectors_NS)
+            and len(self.video_M) == len(self.rows_M2) == len(self.positives_MP) == len(self.negatives_MPn)
+            and self.negatives_MPn.shape[:2] == self.positives_MP.shape
+            and max(self.positives_MP.max(initial=-1), self.negatives_MPn.max(initial=-1)) < len(self.sentences)
+            and self.video_M.max(initial=-1) < len(self.video_ids)
+        )
+        if not in_range:
+            raise FormatError(f"{path} contradicts itself: its parts have different sizes; make it again")
+
+
+def sub_clip_rows(
+    start_s: float, end_s: float, seconds: int, rng: np.random.Generator, max_s: int = 10
+) -> tuple[int, int]:
+    """One random sub-clip of at most `max_s` seconds of a segment, as rows [first, stop) of the video's features.
+
+    The start is uniform over the whole seconds at which a sub-clip of full length fits. A segment that begins at or
+    after the last stored second gives that last second; every sub-clip has at least one row.
+    """
+    first = min(int(start_s), seconds - 1)
+    stop = min(max(int(np.ceil(end_s)), first + 1), seconds)
+    length = min(max_s, stop - first)
+    offset = int(rng.integers(stop - first - length + 1))
+    return first + offset, first + offset + length
+
+
+def build(
+    annotations: Annotations,
+    store: FeatureStore,
+    encoder: Encoder,
+    rng: np.random.Generator,
+    *,
+    head: ObjectHead | None = None,
+    tau: float = 0.8,
+    negatives: int = 10,
+    sub_clips: int = 3,
+    object_positives: int = 2,
+    record: dict[str, Any] | None = None,
+) -> Triplets:
+    """Cut sub-clips, find their positives, and mine hard negatives among the human sentences of other videos.
+
+    Args:
+        encoder: of sentences; give it a cache.
+        head: names objects from stored features; without one there are no object positives.
+        sub_clips: drawn per segment.
+        object_positives: how many object sentences join the human one, the most similar to it.
+        record: further entries for the file's record.
+
+    Raises:
+        InputError: no annotated video is in the store, or no sub-clip has a hard negative.
+    """
+    segments = [segment for segment in annotations.segments if segment.video_id in store]
+    missing = {segment.video_id for segment in annotations.segments} - {segment.video_id for segment in segments}
+    if not segments:
+        raise InputError(
+            f"none of the {len(missing)} annotated videos is in the store; extract their features first, "
+            "with file names equal to the video ids of the annotations"
+        )
+    video_ids = sorted({segment.video_id for segment in segments})
+    number = {video_id: index for index, video_id in enumerate(video_ids)}
+    lengths = [store.length(video_id) for video_id in video_ids]
+    sentences = [segment.sentence for segment in segments]
+    segment_groups = np.array([number[segment.video_id] for segment in segments])
+    video_M = np.repeat(segment_groups, sub_clips)
+    rows_M2 = np.array(
+        [
+            sub_clip_rows(segment.start_s, segment.end_s, lengths[number[segment.video_id]], rng)
+            for segment in segments
+            for _ in range(sub_clips)
+        ]
+    )
+    vectors_NS = encoder.encode(sentences)
+    positives_MP = np.repeat(np.arange(len(segments)), sub_clips)[:, None]
+    if head is not None and object_positives:
+        phrases = _phrases_of_sub_clips(segments, sub_clips, rows_M2, store, head)
+        texts = sorted({phrase for options in phrases for phrase in options})
+        object_vectors = encoder.encode(texts)
+        chosen_MP = _most_similar(phrases, texts, object_vectors, vectors_NS[positives_MP[:, 0]], object_positives)
+        positives_MP = np.hstack([positives_MP, np.where(chosen_MP >= 0, chosen_MP + len(sentences), -1)])
+        sentences, vectors_NS = sentences + texts, np.vstack([vectors_NS, object_vectors])
+    pool = np.arange(len(segments))
+    found = mining.mine(positives_MP, video_M, vectors_NS, pool, segment_groups, rng, tau, negatives)
+    if not (found.indices_APn >= 0).any():
+        raise InputError(f"no sub-clip has a hard negative under tau = {tau}; raise tau, or annotate more videos")
+    full_record = dict(record or {}) | {
+        "feature_encoder": {key: store.provenance[key] for key in ("encoder", "fingerprint", "dim")},
+        "sentence_encoder": {"name": encoder.name, "fingerprint": encoder.fingerprint, "dim": encoder.dim},
+        "store": store.fingerprint,
+        "tau": tau,
+        "negatives": negatives,
+        "sub_clips": sub_clips,
+        "object_positives": object_positives if head is not None else 0,
+        "videos": len(video_ids),
+        "videos_without_features": len(missing),
+        "segments": len(segments),
+        "triplets": int((found.indices_APn >= 0).sum()),
+        "sub_clips_with_too_few_candidates": len(found.too_few),
+        "fewest_candidates": int(found.candidates.min()) if len(found.candidates) else None,
+    }
+    return Triplets(
+        video_ids,
+        video_M.astype(np.int32),
+        rows_M2.astype(np.int32),
+        sentences,
+        vectors_NS.astype(np.float32),
+        positives_MP.astype(np.int32),
+        found.indices_APn.astype(np.int32),
+        full_record,
+    )
+
+
+def head_of_store(store: FeatureStore, weights: str | Path | None = None) -> ObjectHead | None:
+    """The object head of the encoder that made a store; None if it names no objects. Loads that encoder."""
+    from cezsar import encoders
+
+    return encoders.create(store.provenance["encoder"], weights=weights).object_head
+
+
+def _phrases_of_sub_clips(
+    segments: Sequence[Segment], sub_clips: int, rows_M2: npt.NDArray[np.int64], store: FeatureStore, head: ObjectHead
+) -> list[list[str]]:
+    """Sentences of 5 to 20 words about the top objects of each sub-clip."""
+    phrases = []
+    video_id, logits_TK = None, np.empty((0, 0), np.float32)
+    for index, (first, stop) in enumerate(rows_M2.tolist()):
+        if segments[index // sub_clips].video_id != video_id:
+            video_id = segments[index // sub_clips].video_id
+            logits_TK = head.logits(store.features(video_id))
+        objects, _ = top_objects(logits_TK[first:stop])
+        phrases.append(object_phrases(head, objects))
+    return phrases
+
+
+def _most_similar(
+    phrases: list[list[str]], texts: list[str], vectors: FloatArray, anchors_MS: FloatArray, count: int
+) -> npt.NDArray[np.int64]:
+    """(M, count) indices into `texts` of each sub-clip's phrases nearest to its human sentence by cosine."""
+    position = {text: index for index, text in enumerate(texts)}
+    unit_texts, unit_anchors = mining.unit(vectors) if texts else vectors, mining.unit(anchors_MS)
+    chosen = np.full((len(phrases), count), -1, np.int64)
+    for row, options in enumerate(phrases):
+        indices = np.array([position[phrase] for phrase in dict.fromkeys(options)], np.int64)
+        if len(indices):
+            best = indices[np.argsort(-(unit_texts[indices] @ unit_anchors[row]), kind="stable")[:count]]
+            chosen[row, : len(best)] = best
+    return chosen

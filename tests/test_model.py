@@ -1,0 +1,227 @@
+"""The model against its equations, written out in plain loops."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from cezsar.errors import FormatError, InputError
+from cezsar.model import CEZSAR, ModelConfig, sinusoidal_positions, stack
+
+SMALL = {"feature_dim": 7, "sentence_dim": 5, "d_model": 8, "d_emb": 4, "heads": 2, "ffn": 6}
+
+
+def make(recipe="paper", **changes):
+    torch.manual_seed(0)
+    return CEZSAR(ModelConfig(**SMALL | {"recipe": recipe} | changes)).eval()
+
+
+def clips(lengths, dim=7, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(length, dim, generator=generator) for length in lengths]
+
+
+def embed(model, features):
+    with torch.inference_mode():
+        return model.visual_embedding(*stack(features, model.config.max_seconds)).numpy()
+
+
+def linear(layer, vector):
+    weight, bias = layer.weight.detach().numpy().astype(float), layer.bias.detach().numpy().astype(float)
+    return np.array([sum(w * x for w, x in zip(row, vector, strict=True)) + b for row, b in zip(weight, bias, strict=True)])
+
+
+def layer_norm(layer, vector):
+    mean = sum(vector) / len(vector)
+    variance = sum((x - mean) ** 2 for x in vector) / len(vector)
+    scaled = (vector - mean) / math.sqrt(variance + layer.eps)
+    return scaled * layer.weight.detach().numpy() + layer.bias.detach().numpy()
+
+
+def encoder_layer_by_hand(layer, sequence, heads):
+    """Eq. 2-4 for one clip: attention over `sequence`, then the feed-forward net, each with its residual and norm."""
+    width = len(sequence[0])
+    size = width // heads
+    weight = layer.self_attn.in_proj_weight.detach().numpy().astype(float)
+    bias = layer.self_attn.in_proj_bias.detach().numpy().astype(float)
+    projected = [weight @ x + bias for x in sequence]
+    query = [p[:width] for p in projected]
+    key = [p[width : 2 * width] for p in projected]
+    value = [p[2 * width :] for p in projected]
+    output = []
+    for t in range(len(sequence)):
+        joined = []
+        for head in range(heads):
+            cut = slice(head * size, (head + 1) * size)
+            scores = [float(query[t][cut] @ key[s][cut]) / math.sqrt(size) for s in range(len(sequence))]
+            top = max(scores)
+            exponentials = [math.exp(score - top) for score in scores]
+            total = sum(exponentials)
+            joined.append(sum(e / total * value[s][cut] for s, e in enumerate(exponentials)))
+        attended = linear(layer.self_attn.out_proj, np.concatenate(joined))
+        middle = layer_norm(layer.norm1, sequence[t] + attended)
+        fed = linear(layer.linear2, np.maximum(linear(layer.linear1, middle), 0))
+        output.append(layer_norm(layer.norm2, middle + fed))
+    return output
+
+
+def visual_embedding_by_hand(model, features):
+    """Eq. 1-5 for one clip."""
+    visual, width = model.visual, model.config.d_model
+    sequence = []
+    for t, frame in enumerate(features.numpy().astype(float)):
+        reduced = np.maximum(linear(visual.reduce, frame), 0)  # Eq. 1
+        for i in range(0, width, 2):
+            reduced[i] += math.sin(t / 10_000 ** (i / width))
+            reduced[i + 1] += math.cos(t / 10_000 ** (i / width))
+        sequence.append(reduced)
+    for layer in visual.encoder.layers:
+        sequence = encoder_layer_by_hand(layer, sequence, model.config.heads)
+    return np.maximum(linear(visual.project, sum(sequence) / len(sequence)), 0)  # Eq. 5
+
+
+def released_by_hand(model, features):
+    """The released code's inference for one clip: 16 seconds, zeros counted, each second alone in attention."""
+    visual, outputs = model.visual, []
+    for t in range(16):
+        frame = features[t].numpy().astype(float) if t < len(features) else np.zeros(features.shape[1])
+        reduced = [linear(visual.reduce, np.maximum(frame, 0))]
+        for layer in visual.encoder.layers:
+            reduced = encoder_layer_by_hand(layer, reduced, model.config.heads)
+        outputs.append(linear(visual.project, np.maximum(reduced[0], 0)))
+    return sum(outputs) / 16
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_paper_recipe_is_equations_1_to_5(layers):
+    model = make(layers=layers)
+    features = clips([1, 2, 9, 15])
+    expected = [visual_embedding_by_hand(model, clip) for clip in features]
+    np.testing.assert_allclose(embed(model, features), expected, atol=1e-5)
+    assert np.abs(expected).max() > 0.1
+
+
+def test_released_recipe_is_the_released_inference():
+    model = make("released")
+    features = clips([1, 5, 15])
+    expected = [released_by_hand(model, clip) for clip in features]
+    np.testing.assert_allclose(embed(model, features), expected, atol=1e-5)
+
+
+def test_sentence_branch_is_equation_6():
+    vectors = torch.randn(6, 5, generator=torch.Generator().manual_seed(3))
+    by_hand = np.array([linear(make().sentence, vector) for vector in vectors.numpy().astype(float)])
+    with torch.inference_mode():
+        np.testing.assert_allclose(make().sentence_embedding(vectors), np.maximum(by_hand, 0), atol=1e-6)
+        np.testing.assert_allclose(make("released").sentence_embedding(vectors), by_hand, atol=1e-6)
+
+
+def test_released_training_attends_over_the_batch_and_normalises():
+    model = make("released", dropout=0.0).train()
+    features = clips([4, 4])
+    both = model.visual_embedding(*stack(features, 15)).detach().numpy()
+    alone = model.visual_embedding(*stack(features[:1], 15)).detach().numpy()
+    assert np.abs(both[0] - alone[0]).max() > 1e-3
+    np.testing.assert_allclose(both.mean(1), 0, atol=1e-6)  # layer norm
+    np.testing.assert_allclose(both.std(1), 1, atol=1e-2)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_padded_seconds_change_nothing(training):
+    model = make(dropout=0.0).train(training)
+    features_BTD, lengths_B = stack(clips([3, 8, 5]), 15)
+    garbage_BTD = features_BTD.clone()
+    for clip, length in zip(garbage_BTD, lengths_B, strict=True):
+        clip[length:] = 1e4 * torch.randn(clip[length:].shape, generator=torch.Generator().manual_seed(9))
+    longer_BTD = torch.nn.functional.pad(garbage_BTD, (0, 0, 0, 5), value=-77.0)
+    with torch.no_grad():
+        expected = model.visual_embedding(features_BTD, lengths_B)
+        np.testing.assert_allclose(model.visual_embedding(garbage_BTD, lengths_B), expected, atol=1e-6)
+        np.testing.assert_allclose(model.visual_embedding(longer_BTD, lengths_B), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_a_clip_does_not_see_its_batch(training):
+    model = make(dropout=0.0).train(training)
+    features = clips([3, 8, 5, 8, 1])
+    order = [4, 2, 0, 3, 1]
+    with torch.no_grad():
+        together = model.visual_embedding(*stack(features, 15)).numpy()
+        permuted = model.visual_embedding(*stack([features[i] for i in order], 15)).numpy()
+        alone = np.concatenate([model.visual_embedding(*stack([clip], 15)).numpy() for clip in features])
+    np.testing.assert_allclose(permuted, together[order], atol=1e-6)
+    np.testing.assert_allclose(alone, together, atol=1e-6)
+
+
+def test_the_order_of_real_seconds_matters():
+    model = make()
+    (features,) = clips([8])
+    forward, backward = embed(model, [features]), embed(model, [features.flip(0)])
+    assert np.abs(forward - backward).max() > 1e-3
+    # One changed second reaches every other second's encoding, so attention runs over time.
+    changed = features.clone()
+    changed[6] += 1.0
+    seen = []
+    handle = model.visual.encoder.register_forward_hook(lambda _m, _i, output: seen.append(output.detach()))
+    embed(model, [features]), embed(model, [changed])
+    handle.remove()
+    assert (seen[0] - seen[1])[0].abs().amax(1).min() > 1e-5
+
+
+def test_positions_are_the_published_formula():
+    positions = sinusoidal_positions(15, 8)
+    for t in (0, 1, 14):
+        for i in range(4):
+            assert positions[t, 2 * i] == pytest.approx(math.sin(t / 10_000 ** (2 * i / 8)), abs=1e-6)
+            assert positions[t, 2 * i + 1] == pytest.approx(math.cos(t / 10_000 ** (2 * i / 8)), abs=1e-6)
+
+
+def test_standardisation_happens_before_equation_1():
+    plain, standardised = make(), make()
+    mean, std = torch.arange(7.0), torch.full((7,), 3.0)
+    standardised.feature_mean.copy_(mean)
+    standardised.feature_std.copy_(std)
+    (features,) = clips([6])
+    np.testing.assert_allclose(embed(standardised, [features * 3 + mean]), embed(plain, [features]), atol=1e-5)
+
+
+def test_long_clips_keep_their_middle():
+    (features,) = clips([21])
+    stacked, lengths = stack([features, features[:2]], 15)
+    assert lengths.tolist() == [15, 2]
+    assert torch.equal(stacked[0], features[3:18])
+    assert not stacked[1, 2:].any()
+
+
+def test_what_cannot_be_embedded_is_refused():
+    model = make()
+    with pytest.raises(InputError, match="6 dimensions, the model was made for 7"):
+        model.visual_embedding(torch.zeros(1, 2, 6), torch.tensor([2]))
+    with pytest.raises(InputError, match="16 seconds, the model takes 15"):
+        model.visual_embedding(torch.zeros(1, 16, 7), torch.tensor([16]))
+    with pytest.raises(InputError, match="no seconds"):
+        model.visual_embedding(torch.zeros(1, 2, 7), torch.tensor([0]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"recipe": "papr"}, "recipe 'papr'"),
+        ({"heads": 3}, "not a multiple"),
+        ({"d_emb": 0}, "at least 1"),
+        ({"dropout": 1.0}, "outside"),
+        ({"d_model": 9, "heads": 3}, "odd"),
+    ],
+)
+def test_impossible_shapes_are_refused(changes, message):
+    with pytest.raises(InputError, match=message):
+        ModelConfig(**SMALL | changes)
+
+
+def test_configuration_refuses_misspelt_and_missing_keys():
+    with pytest.raises(FormatError, match=r"unknown keys \['d_modle'\]"):
+        ModelConfig.from_dict(SMALL | {"d_modle": 4})
+    with pytest.raises(FormatError, match="incomplete"):
+        ModelConfig.from_dict({"feature_dim": 4})
+    assert ModelConfig.from_dict(SMALL) == ModelConfig(**SMALL)

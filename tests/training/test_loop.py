@@ -1,0 +1,339 @@
+"""Training: Eq. 7 in plain loops, splits, both orders, resuming, and what a run keeps."""
+
+import dataclasses
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from cezsar.errors import FormatError, InputError, MismatchError
+from cezsar.model import CEZSAR
+from cezsar.training.loop import DivergedError, Samples, config_for, loss_sum, split_by_video, train, triplet_loss
+from cezsar.training.runs import Familiarity, Run, RunConfig, TrainingConfig
+
+MODEL = {"d_model": 16, "d_emb": 8, "ffn": 16}
+QUICK = {"epochs": 3, "batch": 32, "lr": 3e-3}
+
+
+def configuration(triplets, store, **training):
+    return config_for(triplets, store, model=MODEL, training=QUICK | training, domain="made-up videos")
+
+
+def weights(run):
+    return {name: value.numpy() for name, value in run.load_model().state_dict().items()}
+
+
+def equal(one, other):
+    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def test_triplet_loss_is_equation_7():
+    v, p, n = (torch.randn(5, 4, generator=torch.Generator().manual_seed(seed)) for seed in (1, 2, 3))
+    for margin in (0.2, 1.0, 5.0):
+        for i, value in enumerate(triplet_loss(v, p, n, margin)):
+            to_p = math.sqrt(sum((v[i, j] - p[i, j]) ** 2 for j in range(4)))
+            to_n = math.sqrt(sum((v[i, j] - n[i, j]) ** 2 for j in range(4)))
+            assert float(value) == pytest.approx(max(to_p - to_n + margin, 0), abs=1e-5)
+
+
+def test_a_step_scores_every_triplet_once_and_no_other(made_up, triplets):
+    _, store = made_up
+    negatives = triplets.negatives_MPn.copy()
+    negatives[2, 0, 1:] = -1  # too few candidates: these triplets do not exist
+    negatives[5] = -1
+    holes = dataclasses.replace(triplets, negatives_MPn=negatives)
+    torch.manual_seed(0)
+    model = CEZSAR(configuration(triplets, store).model).eval()
+    samples = Samples(holes, store, model)
+    clips = np.arange(8)
+    with torch.inference_mode():
+        total, count, _ = loss_sum(model, samples.clips(clips, torch.device("cpu")), 1.0)
+        by_hand, number = 0.0, 0
+        for clip in clips.tolist():
+            features = samples.features(clip)[None]
+            v = model.visual_embedding(features, torch.tensor([features.shape[1]]))[0]
+            p = model.sentence_embedding(samples.vectors_NS[holes.positives_MP[clip, 0]])
+            for negative in negatives[clip, 0].tolist():
+                if negative >= 0:
+                    n = model.sentence_embedding(samples.vectors_NS[negative])
+                    by_hand += max(float((v - p).norm() - (v - n).norm()) + 1.0, 0.0)
+                    number += 1
+        members = np.array([(c, 0, r) for c in clips for r in range(4) if negatives[c, 0, r] >= 0])
+        one_by_one, count_too, _ = loss_sum(model, samples.triples(members, torch.device("cpu")), 1.0)
+    assert int(count) == int(count_too) == number == 8 * 4 - 7
+    assert float(total) == pytest.approx(by_hand, rel=1e-5)
+    assert float(one_by_one) == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_no_video_is_on_both_sides_of_the_validation_split(triplets):
+    train_clips, validation_clips = split_by_video(triplets, 0.25, seed=3)
+    videos = [set(triplets.video_M[clips].tolist()) for clips in (train_clips, validation_clips)]
+    assert not videos[0] & videos[1]
+    assert len(videos[1]) == 6
+    assert sorted([*train_clips, *validation_clips]) == list(range(len(triplets.video_M)))
+
+
+def test_training_learns_and_the_run_keeps_all(made_up, triplets, tmp_path):
+    _, store = made_up
+    seen = []
+    config = configuration(triplets, store, epochs=12, standardise=True)
+    run = train(triplets, store, tmp_path / "run", config, on_progress=seen.append)
+    epochs = [line for line in seen if line["kind"] == "epoch"]
+    assert epochs[-1]["validation_loss"] < 0.6 * epochs[0]["validation_loss"]
+    assert seen == run.history()
+    steps = [line for line in seen if line["kind"] == "steps"]
+    assert all(line["triplets_per_s"] > 0 and line["eta_s"] >= 0 for line in steps)
+    record = run.record()
+    assert record["validation_loss"] == min(line["validation_loss"] for line in epochs)
+    assert run.trained and Run.open(run.folder).config == config
+    assert equal(weights(run), weights(Run.open(run.folder)))
+    # standardisation by training sub-clips, all their seconds alike
+    samples = Samples(triplets, store, run.load_model())
+    rows = torch.cat([samples.features(int(clip)) for clip in split_by_video(triplets, 0.1, 0)[0]])
+    np.testing.assert_allclose(run.load_model().feature_mean, rows.mean(0), atol=1e-4)
+    np.testing.assert_allclose(run.load_model().feature_std, rows.std(0, correction=0), rtol=1e-3)
+
+
+def test_same_seed_same_weights_and_global_randomness_is_left_alone(made_up, triplets, tmp_path):
+    _, store = made_up
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    runs = [
+        train(triplets, store, tmp_path / name, configuration(triplets, store, seed=seed))
+        for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    ]
+    assert torch.equal(before, torch.get_rng_state())
+    assert equal(weights(runs[0]), weights(runs[1]))
+    assert not equal(weights(runs[0]), weights(runs[2]))
+
+
+def test_both_orders_reach_the_same_validation_loss(made_up, triplets, tmp_path):
+    _, store = made_up
+    # Equal numbers of steps and of triplets a step: only which triplets share a step differs.
+    losses = []
+    for order, batch in (("sub-clip", 8), ("triplet", 32)):
+        config = configuration(triplets, store, order=order, batch=batch, epochs=25, lr=2e-3)
+        losses.append(train(triplets, store, tmp_path / order, config).record()["validation_loss"])
+    assert losses[0] == pytest.approx(losses[1], rel=0.2)
+
+
+def test_patience_ends_training(made_up, triplets, tmp_path):
+    _, store = made_up
+    config = configuration(triplets, store, epochs=50, patience=2, lr=1e-9)
+    run = train(triplets, store, tmp_path / "run", config)
+    record = run.record()
+    assert record["epochs"] <= record["best_epoch"] + 2
+
+
+def test_resumed_training_ends_with_the_same_weights(made_up, triplets, tmp_path):
+    _, store = made_up
+    config = configuration(triplets, store, epochs=4)
+    whole = train(triplets, store, tmp_path / "whole", config)
+
+    class Stop(Exception):
+        pass
+
+    def stop_at(epoch, kind):
+        def on_progress(line):
+            if line["kind"] == kind and line["epoch"] == epoch:
+                raise Stop
+
+        return on_progress
+
+    for name, epoch, kind in (("a", 1, "steps"), ("b", 2, "epoch"), ("c", 4, "steps")):
+        with pytest.raises(Stop):
+            train(triplets, store, tmp_path / name, config, on_progress=stop_at(epoch, kind))
+        assert not Run.open(tmp_path / name).trained
+        resumed = train(triplets, store, tmp_path / name, config, resume=True)
+        assert equal(weights(resumed), weights(whole))
+        untimed = [
+            [{k: v for k, v in line.items() if k not in ("triplets_per_s", "eta_s")} for line in run.history()]
+            for run in (resumed, whole)
+        ]
+        assert untimed[0] == untimed[1]
+
+
+SCRIPT = """
+import sys
+from cezsar.data.features import FeatureStore
+from cezsar.training import loop
+from cezsar.training.runs import RunConfig
+from cezsar.training.triplets import Triplets
+import json
+loop.STEPS_PER_STATE = 3
+config = RunConfig.from_dict(json.load(open(sys.argv[3])))
+loop.train(Triplets.load(sys.argv[1]), FeatureStore(sys.argv[2]), sys.argv[4], config, resume=True, device="cpu")
+"""
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.heavy)])
+def test_killed_training_resumes_to_the_same_weights(made_up, triplets, tmp_path, kills):
+    _, store = made_up
+    config = configuration(triplets, store, epochs=60, batch=8, patience=60)
+    (tmp_path / "config.json").write_text(json.dumps(config.to_dict()))
+    triplets.save(tmp_path / "t.safetensors")
+    arguments = [str(tmp_path / "t.safetensors"), str(store.folder), str(tmp_path / "config.json")]
+    rng = np.random.default_rng(kills)
+
+    def start(name):
+        return subprocess.Popen([sys.executable, "-c", SCRIPT, *arguments, str(tmp_path / name)])
+
+    assert start("whole").wait() == 0
+    killed = 0
+    for _ in range(kills):
+        process = start("killed")
+        while not (tmp_path / "killed/history.jsonl").exists() and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(float(rng.uniform(0, 0.5)))
+        if process.poll() is None:
+            os.kill(process.pid, signal.SIGKILL)
+            killed += 1
+        process.wait()
+    assert start("killed").wait() == 0
+    assert killed >= 1
+    runs = [Run.open(tmp_path / name) for name in ("killed", "whole")]
+    assert equal(weights(runs[0]), weights(runs[1]))
+    assert len(runs[0].history()) == len(runs[1].history())
+    assert not list((tmp_path / "killed").glob("state.pt"))
+
+
+def test_a_run_is_not_written_over_nor_resumed_with_other_settings(made_up, triplets, tmp_path):
+    _, store = made_up
+    config = configuration(triplets, store, epochs=1)
+    train(triplets, store, tmp_path / "run", config)
+    with pytest.raises(InputError, match="already holds a run"):
+        train(triplets, store, tmp_path / "run", config)
+    with pytest.raises(MismatchError, match=r"other settings \(training\)"):
+        train(triplets, store, tmp_path / "run", configuration(triplets, store, epochs=2), resume=True)
+
+
+def test_features_of_another_encoder_are_refused(made_up, triplets, tmp_path):
+    _, store = made_up
+    other = dataclasses.replace(
+        triplets,
+        record=triplets.record | {"feature_encoder": {"encoder": "bit", "fingerprint": "b" * 64, "dim": 12}},
+    )
+    with pytest.raises(MismatchError, match=r"bit \(b{16}\).*made-up \(f{16}\)"):
+        train(other, store, tmp_path / "run", configuration(triplets, store))
+    run = train(triplets, store, tmp_path / "run", configuration(triplets, store, epochs=1))
+    run.check_feature_encoder("made-up", "f" * 64)
+    with pytest.raises(MismatchError, match=r"bit.*made-up"):
+        run.check_feature_encoder("bit", "b" * 64)
+    with pytest.raises(MismatchError, match="sentence vectors"):
+        run.check_sentence_encoder("minilm", "1" * 64)
+
+
+def test_divergence_is_an_error_and_not_a_run(made_up, triplets, tmp_path):
+    _, store = made_up
+    with pytest.raises(DivergedError, match="lower --lr"):
+        train(triplets, store, tmp_path / "run", configuration(triplets, store, lr=1e30, epochs=9))
+    assert not Run.open(tmp_path / "run").trained
+
+
+def test_damaged_runs_are_refused(made_up, triplets, tmp_path):
+    _, store = made_up
+    run = train(triplets, store, tmp_path / "run", configuration(triplets, store, epochs=1))
+    path = run.folder / "model.safetensors"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-10])
+    with pytest.raises(FormatError, match=r"model\.safetensors cannot be used"):
+        run.load_model()
+    path.unlink()
+    with pytest.raises(FormatError, match=r"no model\.safetensors yet"):
+        run.load_model()
+    settings = json.loads((run.folder / "config.json").read_text())
+    for damage in ("{", "[]", json.dumps(settings | {"format": 99}), json.dumps(settings | {"colour": 1})):
+        (run.folder / "config.json").write_text(damage)
+        with pytest.raises(FormatError, match=r"config\.json cannot be used"):
+            Run.open(run.folder)
+    with pytest.raises(FormatError, match="holds no run"):
+        Run.open(tmp_path)
+
+
+def test_weights_that_are_not_finite_are_refused(made_up, triplets, tmp_path):
+    _, store = made_up
+    run = train(triplets, store, tmp_path / "run", configuration(triplets, store, epochs=1))
+    model = run.load_model()
+    with torch.no_grad():
+        model.sentence.bias[0] = float("nan")
+    run.save_model(model)
+    with pytest.raises(FormatError, match="not finite"):
+        run.load_model()
+
+
+def test_a_damaged_state_is_refused_and_never_unpickled(made_up, triplets, tmp_path):
+    import pickle
+
+    class Trap:
+        def __reduce__(self):
+            return (os.mkdir, (str(tmp_path / "sprung"),))
+
+    _, store = made_up
+    config = configuration(triplets, store, epochs=1)
+    Run.create(tmp_path / "run", config)
+    for content in (b"", b"nonsense", pickle.dumps(Trap())):
+        (tmp_path / "run/state.pt").write_bytes(content)
+        with pytest.raises(FormatError, match="delete it"):
+            train(triplets, store, tmp_path / "run", config, resume=True)
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"order": "random"}, "order"),
+        ({"precision": "fp8"}, "precision"),
+        ({"epochs": 0}, "epochs is 0"),
+        ({"lr": -1.0}, "lr is -1"),
+        ({"lr": float("nan")}, "lr is nan"),
+        ({"validation": 1.0}, "share of the videos"),
+    ],
+)
+def test_impossible_settings_are_refused(changes, message):
+    with pytest.raises(InputError, match=message):
+        TrainingConfig(**changes)
+    with pytest.raises(FormatError, match="epoch"):
+        TrainingConfig.from_dict({"epoch": 3})
+
+
+def test_defaults_are_the_papers():
+    config = TrainingConfig()
+    assert (config.lr, config.betas, config.weight_decay) == (1e-4, (0.9, 0.99), 1e-5)
+    assert (config.batch, config.epochs, config.patience, config.margin) == (128, 25, 10, 1.0)
+    assert RunConfig.from_dict(
+        {
+            "format": 1,
+            "model": {"feature_dim": 4096, "sentence_dim": 768},
+            "training": {},
+            "feature_encoder": {},
+            "sentence_encoder": {},
+        }
+    ).fusion == {"alpha": 0.8, "beta": 0.2, "gamma": 0.0}
+
+
+def test_familiarity_tells_what_is_like_training():
+    rng = np.random.default_rng(0)
+    clips = rng.normal(5, 2, size=(500, 30)).astype(np.float32)
+    familiarity = Familiarity.fit(clips)
+    inside = [familiarity.distance(clip[None]) for clip in clips]
+    assert np.mean(np.array(inside) <= 1) == pytest.approx(0.99, abs=0.005)
+    assert familiarity.distance(np.full((4, 30), 50.0, np.float32)) > 5
+
+
+def test_one_video_is_too_few(made_up, triplets, tmp_path):
+    _, store = made_up
+    alone = np.where(triplets.video_M[:, None, None] == 0, triplets.negatives_MPn, -1)
+    with pytest.raises(InputError, match="needs two"):
+        train(
+            dataclasses.replace(triplets, negatives_MPn=alone),
+            store,
+            tmp_path / "run",
+            configuration(triplets, store),
+        )
