@@ -1,0 +1,87 @@
+"""Frames -> features, sentences -> vectors, features -> objects.
+
+`create` makes a frame encoder from its name, `load_sentence_encoder` a sentence encoder. Models are loaded when asked
+for, not when this is imported.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cezsar.encoders.base import FrameEncoder, ObjectHead
+from cezsar.encoders.catalogue import (
+    CARDS,
+    EMBEDDED,
+    FOR_REAL_VIDEO,
+    Card,
+    EncoderStatus,
+    available,
+    card,
+    for_real_video,
+    located,
+    present,
+)
+from cezsar.encoders.sentences import SentenceEncoder, load_sentence_encoder
+from cezsar.errors import InputError
+
+__all__ = [
+    "CARDS",
+    "EMBEDDED",
+    "FOR_REAL_VIDEO",
+    "Card",
+    "EncoderStatus",
+    "FrameEncoder",
+    "ObjectHead",
+    "SentenceEncoder",
+    "available",
+    "card",
+    "create",
+    "for_real_video",
+    "load_sentence_encoder",
+    "located",
+    "present",
+]
+
+
+def create(
+    name: str, weights: str | Path | None = None, precision: str = "auto", device: str | None = None
+) -> FrameEncoder:
+    """A frame encoder, loaded: `motion`, `bit`, `bit-released`, `timm:<model or folder>` or `clip:<model or folder>`.
+
+    `weights` is a file or folder to take the weights from instead of looking for them; `precision` is auto (bf16 on
+    CUDA where it can, else fp32), fp32 or bf16; `device` None takes the best there is. Raises `InputError` for a name
+    that is none of these, `MissingWeightsError` if its weights are not here and cannot be fetched, `FormatError` if
+    they are damaged.
+    """
+    kind, _, model = name.partition(":")
+    if name == EMBEDDED:
+        if weights is not None:
+            raise InputError("motion computes its features and has no weights to load")
+        from cezsar.encoders.motion import MotionEncoder
+
+        return MotionEncoder()
+    if name in ("bit", "bit-released"):
+        from cezsar.encoders.timm_models import BIT, BIT_FRAMES, TimmEncoder, load_model
+
+        loaded = load_model(name, BIT, weights, CARDS[name].size)
+        return TimmEncoder(name, loaded, BIT_FRAMES, bgr=name == "bit-released", precision=precision, device=device)
+    if kind == "timm" and model:
+        from cezsar.encoders.timm_models import TimmEncoder, load_model
+
+        return TimmEncoder(name, load_model(name, model, weights), precision=precision, device=device)
+    if kind == "clip" and model:
+        return _clip(name, model, weights, precision, device)
+    raise InputError(f"there is no encoder {name!r}: motion, bit, bit-released, timm:<model> or clip:<model>")
+
+
+def _clip(name: str, model: str, weights: str | Path | None, precision: str, device: str | None) -> FrameEncoder:
+    from cezsar.encoders.clip_models import ClipEncoder
+    from cezsar.encoders.compute import pick_device
+    from cezsar.encoders.weights import hub_name, load_transformer
+
+    if weights is not None and not Path(weights).is_dir():
+        raise InputError(f"{name}: weights must be a folder that sentence-transformers saved, and {weights} is none")
+    local = Path(weights) if weights is not None else located(name)
+    device = pick_device(device)
+    loaded = load_transformer(name, local, hub_name(model), device, card(name).size)
+    return ClipEncoder(name, loaded, precision, device)

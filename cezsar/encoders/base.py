@@ -1,0 +1,69 @@
+"""What an encoder is: the two interfaces that the rest of the package relies on.
+
+Shape letters used in this room: N sentences, T seconds (rows), D feature, K objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from cezsar.video import Frame, Sampling
+
+
+@runtime_checkable
+class ObjectHead(Protocol):
+    """A classifier that sits on stored frame features, so that objects need no second look at the video."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """The K object names."""
+
+    @property
+    def definitions(self) -> Sequence[str]:
+        """One dictionary definition per name; "" where there is none."""
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of weights, names and definitions."""
+
+    def logits(self, features_TD: np.ndarray) -> np.ndarray:
+        """(T, D) features -> (T, K) float32 logits. Features that are not finite raise `InputError`."""
+
+
+@runtime_checkable
+class FrameEncoder(Protocol):
+    """Frames of one clip -> one feature row per second, together with all that identifies those features."""
+
+    @property
+    def name(self) -> str:
+        """The name `cezsar.encoders.create` knows it by."""
+
+    @property
+    def dim(self) -> int:
+        """D, the width of a feature row."""
+
+    @property
+    def sampling(self) -> Sampling:
+        """The frames it wants: rate, size, channel order."""
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of preprocessing and weights: equal fingerprints mean interchangeable features."""
+
+    @property
+    def domain(self) -> str:
+        """One line on what it was trained on, and so what it may be trusted for."""
+
+    @property
+    def in_decoder(self) -> bool:
+        """True if it is light and picklable and should run inside the decoder's worker process."""
+
+    @property
+    def object_head(self) -> ObjectHead | None:
+        """Objects from its features, or None if it has none of its own."""
+
+    def encode(self, frames: Iterable[Frame]) -> np.ndarray:
+        """Frames in time order -> (T, D) float32; row i stands for second [i, i + 1) of the clip."""

