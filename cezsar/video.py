@@ -153,7 +153,7 @@ class Decoder:
         if self._stream is not None:
             self._stream.give_up()
         # Absolute, so that FFmpeg cannot take "a:b.mp4" for a protocol and a later chdir does not matter.
-        request = (verb, os.path.abspath(os.fsdecode(path)), _printable(path), sampling, work)  # noqa: PTH100 (keeps symlinks)
+        request = (verb, os.path.abspath(os.fsdecode(path)), _printable(path), sampling, work)  # noqa: PTH100
         if self._worker is None or not self._worker.alive():  # it may have been killed between two clips
             self.close()
             self._worker = _Worker(self.limits)

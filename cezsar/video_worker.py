@@ -15,13 +15,13 @@ import re
 import signal
 import stat
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import IO, Any
 
 import cv2
 import numpy as np
 
-from cezsar.errors import CezsarError, VideoError
+from cezsar.errors import CezsarError, InputError, VideoError
 from cezsar.video import Frame, Sampling, VideoInfo, read_message, write_message
 
 DECODING_THREADS = 2  # FFmpeg's own; more gain little at these sizes and cost memory for every frame in flight
@@ -146,7 +146,7 @@ def frames(path: str, name: str, sampling: Sampling) -> Generator[Frame, None, N
         end_s = math.inf if sampling.max_s is None else sampling.max_s
         gap_s = longest_s = 1 / (clip.fps or ANY_FPS)
         k, before_s, held = 0, 0.0, None
-        while k / sampling.fps < end_s - SAME_S and clip.grab():
+        while (clip.index < 0 or k / sampling.fps < end_s - SAME_S) and clip.grab():
             if clip.index > 0:
                 gap_s = clip.pts_s - before_s
                 longest_s = max(longest_s, gap_s)
@@ -198,12 +198,12 @@ def _converted(image: np.ndarray | None, name: str, sampling: Sampling) -> np.nd
 
 def _refuse_what_is_no_video(path: str, name: str) -> None:
     try:
-        mode = os.stat(path)  # noqa: PTH116 (a name of any bytes)
-        if stat.S_ISDIR(mode.st_mode):
+        status = os.stat(path)  # noqa: PTH116 (a name of any bytes)
+        if stat.S_ISDIR(status.st_mode):
             raise VideoError(f"{name}: this is a folder, not a video file")
-        if not stat.S_ISREG(mode.st_mode):
+        if not stat.S_ISREG(status.st_mode):
             raise VideoError(f"{name}: this is not a regular file")
-        if mode.st_size == 0:
+        if status.st_size == 0:
             raise VideoError(f"{name}: the file is empty (0 bytes)")
         with open(path, "rb") as file:  # noqa: PTH123
             start = file.read(4096)
@@ -265,7 +265,7 @@ class Service:
             with self._alarm():
                 if verb == "probe":
                     return ("done", probe(path, name))
-                function = pickle.loads(work)
+                function = _load(work)
                 with contextlib.closing(frames(path, name, sampling)) as sampled:
                     return ("done", function(sampled))
         except BrokenPipeError:
@@ -303,6 +303,13 @@ class Service:
             yield
         finally:
             signal.alarm(0)
+
+
+def _load(work: bytes) -> Callable[[Iterator[Frame]], Any]:
+    try:
+        return pickle.loads(work)
+    except (AttributeError, ImportError) as error:  # such as a function of a notebook or of a program's main file
+        raise InputError(f"the decoder process cannot import the work to do; put it in a module: {error}") from None
 
 
 def _survives_pickling(error: Exception) -> bool:

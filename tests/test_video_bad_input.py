@@ -214,6 +214,13 @@ def test_animated_gif_keeps_its_times(decoder: Decoder, tmp_path: Path) -> None:
     assert [round(float(frame.image.mean()) / 40) for frame in frames] == [0, 3, 3, 3, 4]
 
 
+def test_a_long_hold_is_believed(decoder: Decoder, tmp_path: Path) -> None:
+    images = [Image.fromarray(np.full((20, 30, 3), 40 * i, np.uint8)) for i in range(4)]
+    images[0].save(tmp_path / "a.gif", save_all=True, append_images=images[1:], duration=[1000, 60_000, 1000, 1000])
+    frames = list(decoder.frames(tmp_path / "a.gif", Sampling(fps=0.1)))  # frames change at 1, 61 and 62 s
+    assert [round(float(frame.image.mean()) / 40) for frame in frames] == [0, 1, 1, 1, 1, 1, 1]
+
+
 # Settings
 
 

@@ -1,0 +1,5 @@
+"""`python -m cezsar` is the command line."""
+
+from cezsar.cli import main
+
+main()

@@ -1,0 +1,43 @@
+"""The command line: one file a verb. Parsing and printing live here and nowhere else."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import typer
+
+from cezsar.cli import classify, demo, evaluate, extract, info, mine, train
+from cezsar.errors import CezsarError
+
+app = typer.Typer(
+    name="cezsar",
+    help="Zero-shot action recognition: name what people do in a video, for actions no model was trained on.",
+    epilog="Start with: cezsar demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for verb in (demo, classify, extract, mine, train, evaluate, info):
+    app.command(name=verb.__name__.rpartition(".")[2], epilog=verb.EXAMPLES)(verb.command)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run one verb. Exit status: 0 done, 1 done with failures that were reported, 2 a mistake in what was asked."""
+    try:
+        app(args=arguments, prog_name="cezsar")
+    except CezsarError as error:
+        print(f"cezsar: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("cezsar: stopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader, say `head`, has gone. Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    sys.exit(0)

@@ -1,0 +1,135 @@
+"""`cezsar classify`: video files to ranked labels."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cezsar.cli.console import Progress
+
+if TYPE_CHECKING:
+    from cezsar.zeroshot.classifier import Classifier, Ranking
+
+EXAMPLES = """[bold]Examples[/bold]
+
+cezsar classify clip.mp4 --labels "playing guitar, mopping floor, arm wrestling"
+
+cezsar classify clips/*.mp4 --run workspace/runs/demo --csv answers.csv
+
+cezsar classify clip.mp4 --encoder clip:clip-ViT-B-32 --prototypes ucf101.json --top 3 --json
+"""
+
+
+def command(
+    clips: Annotated[list[Path], typer.Argument(help="Video files, or folders of them.", metavar="CLIP...")],
+    run: Annotated[Path | None, typer.Option(help="A trained run; the demo's by default.")] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="Rank without a run: clip:<model>, bit, or timm:<model>.")
+    ] = None,
+    labels: Annotated[str | None, typer.Option(help='Labels to choose from: "a, b, c".')] = None,
+    prototypes: Annotated[
+        Path | None, typer.Option(help="Class descriptions: JSON {class: sentence or list}, or a folder of .txt.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="Labels to show for each clip.")] = 5,
+    alpha: Annotated[float | None, typer.Option(help="Weight of VE.")] = None,
+    beta: Annotated[float | None, typer.Option(help="Weight of the objects O.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="File or folder of the frame encoder's weights.")] = None,
+    csv_out: Annotated[Path | None, typer.Option("--csv", help="Write a table, a row for each clip and label.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+) -> None:
+    """Rank labels for video files. Labels need not have occurred in training."""
+    from cezsar.data.descriptions import load_descriptions
+    from cezsar.data.labels import parse_labels
+    from cezsar.errors import InputError
+    from cezsar.zeroshot.choice import Chooser
+
+    if labels is not None and prototypes is not None:
+        raise InputError("give --labels or --prototypes, not both")
+    wanted: Sequence[str] | dict[str, list[str]] | None = None
+    if labels is not None:
+        parsed = parse_labels(labels)
+        wanted = parsed.names
+        if parsed.repeated:
+            print(f"cezsar: labels given twice count once: {', '.join(parsed.repeated)}", file=sys.stderr)
+    elif prototypes is not None:
+        wanted = load_descriptions(prototypes)
+    paths = list(_videos(clips))
+    failed = 0
+    rankings: list[Ranking] = []
+    with Chooser(run=run, encoder=encoder, weights=weights) as chooser, Progress("classifying") as progress:
+        for index, path in enumerate(paths):
+            try:
+                classifier, ranking = chooser.classify(path, wanted, top=top, alpha=alpha, beta=beta)
+            except InputError as error:
+                if len(paths) == 1:
+                    raise
+                failed += 1
+                print(f"cezsar: {error}", file=sys.stderr)
+                continue
+            rankings.append(ranking)
+            if csv_out is None and not as_json:
+                _show(classifier, ranking, first=len(rankings) == 1)
+            if len(paths) > 1 and (csv_out is not None or as_json):
+                progress(index + 1, len(paths))
+    if as_json:
+        print(json.dumps([_record(ranking) for ranking in rankings], indent=2, ensure_ascii=False))
+    if csv_out is not None:
+        _write_csv(csv_out, rankings)
+        print(f"{csv_out}: {len(rankings)} clips, {failed} failed", file=sys.stderr)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _videos(given: Sequence[Path]) -> Iterator[Path]:
+    from cezsar.data.manifest import read_source
+
+    for path in given:
+        if path.is_dir():
+            yield from (clip.path for clip in read_source(path))
+        else:
+            yield path
+
+
+def _show(classifier: Classifier, ranking: Ranking, first: bool) -> None:
+    from cezsar.data.documents import printable
+
+    if first:
+        print(classifier.trust)
+    print(f"\n{printable(ranking.path)}")
+    if ranking.warning:
+        print(f"  careful: {ranking.warning}")
+    for name, similarity in ranking.labels:
+        print(f"  {similarity:6.3f}  {name}")
+    if ranking.objects:
+        print("  objects: " + ", ".join(f"{name} {probability:.0%}" for name, _, probability in ranking.objects))
+
+
+def _record(ranking: Ranking) -> dict[str, object]:
+    from cezsar.data.documents import printable
+
+    return {
+        "clip": printable(ranking.path),
+        "labels": [{"label": name, "similarity": round(value, 6)} for name, value in ranking.labels],
+        "margin": round(ranking.margin, 6),
+        "objects": [{"name": name, "probability": round(value, 6)} for name, _, value in ranking.objects],
+        "warning": ranking.warning,
+    }
+
+
+def _write_csv(path: Path, rankings: Sequence[Ranking]) -> None:
+    from cezsar.atomic import replacing
+    from cezsar.data.documents import printable
+
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["clip", "rank", "label", "similarity", "margin", "warning"])
+        for ranking in rankings:
+            for rank, (name, similarity) in enumerate(ranking.labels, start=1):
+                row = [printable(ranking.path), rank, name, f"{similarity:.6f}", f"{ranking.margin:.6f}", ranking.warning]
+                writer.writerow(row)

@@ -1,0 +1,77 @@
+"""`cezsar evaluate`: a store and a run to the field's tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EXAMPLES = """[bold]Examples[/bold]
+
+cezsar evaluate --dataset demo --store workspace/features/demo-test --run workspace/runs/demo --protocol all
+
+cezsar evaluate --dataset UCF-101/ --store features/ucf101-bit --run runs/cezsar --protocol half --runs 50 --seed 0
+
+cezsar evaluate --dataset UCF-101/ --store features/ucf101-bit --prototypes ucf101.json --protocol all --out r.json
+"""
+
+
+def command(
+    dataset: Annotated[
+        str, typer.Option(help='"demo", a folder of class folders, a CSV with labels, or an index {class: [ids]}.')
+    ],
+    store: Annotated[Path, typer.Option(help="Feature store of its clips.")],
+    protocol: Annotated[
+        str, typer.Option(help='"all", "half", "K-of-N" (random classes), or a JSON file with a class list.')
+    ] = "all",
+    run: Annotated[
+        Path | None, typer.Option(help="A trained run. Without one: the sentence encoder's own space, no VE.")
+    ] = None,
+    captions: Annotated[list[Path] | None, typer.Option(help="Caption files, one for each captioning model.")] = None,
+    prototypes: Annotated[
+        Path | None, typer.Option(help="Class descriptions: JSON {class: sentence or list}, or a folder of .txt.")
+    ] = None,
+    sentences: Annotated[str, typer.Option(help="Sentence encoder, where there is no run.")] = "minilm",
+    alpha: Annotated[float | None, typer.Option(help="Weight of VE; the run's by default, 0 without one.")] = None,
+    beta: Annotated[float | None, typer.Option(help="Weight of the objects O.")] = None,
+    gamma: Annotated[float | None, typer.Option(help="Weight of the captions C.")] = None,
+    several: Annotated[str, typer.Option(help="Several sentences a class: nearest, or mean.")] = "nearest",
+    runs: Annotated[int, typer.Option(min=1, help="Random splits.")] = 50,
+    seed: Annotated[int, typer.Option(help="Of the random splits.")] = 0,
+    weights_file: Annotated[Path | None, typer.Option(help="Weights of the frame encoder, for its objects.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Where to write the result as JSON; a .csv and a .md go beside it.")] = None,
+) -> None:
+    """Top-1, top-5 and mean per-class accuracy, for each modality and fused, over the splits of a protocol."""
+    from cezsar.atomic import write_text
+    from cezsar.data.captions import load_captions
+    from cezsar.data.datasets import open_dataset
+    from cezsar.data.descriptions import load_descriptions
+    from cezsar.data.features import FeatureStore
+    from cezsar.zeroshot.evaluation import evaluate, table
+    from cezsar.zeroshot.fusion import Weights
+    from cezsar.zeroshot.protocols import parse
+    from cezsar.zeroshot.scores import Scores
+    from cezsar.zeroshot.embed import embed_dataset, space_for
+
+    data, features = open_dataset(dataset), FeatureStore(store)
+    descriptions = load_descriptions(prototypes) if prototypes else data.descriptions
+    joined = {clip: " ".join(found) for clip, found in load_captions(captions).items()} if captions else None
+    space, opened = space_for(run, sentences)
+    embedded = embed_dataset(space, features, data, descriptions, run=opened, captions=joined)
+    for line in embedded.notes:
+        print(line)
+    scores = Scores.from_embeddings(embedded.embeddings, several=several)
+    given = {"alpha": alpha, "beta": beta, "gamma": gamma}
+    default = opened.config.fusion if opened else {"alpha": 0.0, "beta": 1.0, "gamma": 1.0}
+    fused = Weights(**default | {name: weight for name, weight in given.items() if weight is not None})
+    each = [Weights.only(modality) for modality in scores.modalities] if len(scores.modalities) > 1 else []
+    plan = parse(protocol, scores.class_names, runs=runs, seed=seed)
+    results = [evaluate(scores, plan, weights) for weights in [*each, fused]]
+    print(table(results))
+    if out:
+        results[-1].save(out)
+        write_text(out.with_suffix(".csv"), results[-1].to_csv())
+        rows = [results[-1].markdown_header(), *(result.markdown_row() for result in results)]
+        write_text(out.with_suffix(".md"), "\n".join(rows) + "\n")
+        print(f"wrote {out}, {out.with_suffix('.csv').name} and {out.with_suffix('.md').name}")

@@ -1,0 +1,55 @@
+"""`cezsar extract`: videos to a feature store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cezsar.cli.console import Progress
+
+EXAMPLES = """[bold]Examples[/bold]
+
+cezsar extract videos/ --encoder motion --out features/mine --workers 2
+
+cezsar extract UCF-101/ --encoder bit --out features/ucf101-bit --precision bf16
+
+cezsar extract clips.csv --encoder timm:resnet50.a1_in1k --weights model.safetensors --out features/r50
+"""
+
+
+def command(
+    source: Annotated[
+        Path, typer.Argument(help="A folder of videos, a folder of class folders, or a CSV with path, id, label.")
+    ],
+    encoder: Annotated[str, typer.Option(help="bit, timm:<model>, clip:<model or folder>, or motion.")],
+    out: Annotated[Path, typer.Option(help="The feature store to make or go on with.")],
+    workers: Annotated[int, typer.Option(min=1, help="Decoder processes.")] = 1,
+    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+    weights: Annotated[Path | None, typer.Option(help="File or folder of weights, where no hub can be reached.")] = None,
+    time_limit: Annotated[float, typer.Option(help="Seconds one clip may take to decode.")] = 120.0,
+    memory_limit: Annotated[float, typer.Option(help="GiB one decoder process may use.")] = 4.0,
+) -> None:
+    """Turn videos into frame features, one row per second. Goes on where it was stopped; broken clips are listed."""
+    from cezsar import encoders
+    from cezsar.data.extraction import extract
+    from cezsar.data.manifest import read_source
+    from cezsar.video import Limits
+
+    clips = read_source(source)
+    frame_encoder = encoders.create(encoder, weights=weights, precision=precision)
+    with Progress(f"extracting {frame_encoder.name}") as progress:
+        report = extract(
+            clips,
+            frame_encoder,
+            out,
+            workers=workers,
+            limits=Limits(time_s=time_limit, memory_bytes=int(memory_limit * 2**30)),
+            on_progress=lambda done, total, failed: progress(done, total, f"{failed} failed" if failed else ""),
+        )
+    print(f"{out}: {report.done} clips extracted, {report.skipped} were there already, {len(report.failed)} failed")
+    for failure in report.failed:
+        print(f"  {failure.path}: {failure.reason}")
+    if report.failed:
+        raise typer.Exit(1)

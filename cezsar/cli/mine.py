@@ -1,0 +1,71 @@
+"""`cezsar mine`: annotations and features to training triplets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+EXAMPLES = """[bold]Examples[/bold]
+
+cezsar mine activitynet/train.json --store features/activitynet-bit --sentences distilroberta --out triplets.safetensors
+
+cezsar mine captions.json --store features/mine --sentences minilm --tau 0.7 --negatives 10 --seed 1 --out t.safetensors
+"""
+
+
+def command(
+    annotations: Annotated[Path, typer.Argument(help="Timestamped captions in ActivityNet Captions form (JSON).")],
+    store: Annotated[Path, typer.Option(help="Feature store of the annotated videos.")],
+    out: Annotated[Path, typer.Option(help="The triplets file to write.")],
+    sentences: Annotated[
+        str, typer.Option(help="Sentence encoder: minilm, distilroberta, any sentence-transformers name or folder.")
+    ] = "minilm",
+    tau: Annotated[float, typer.Option(help="Upper bound on a hard negative's cosine distance, in (0, 2].")] = 0.8,
+    negatives: Annotated[int, typer.Option(min=1, help="Hard negatives for each positive.")] = 10,
+    sub_clips: Annotated[int, typer.Option(min=1, help="Random sub-clips of at most 10 s for each segment.")] = 3,
+    object_positives: Annotated[int, typer.Option(min=0, help="Object sentences that join the human one.")] = 2,
+    encoder_weights: Annotated[
+        Path | None, typer.Option(help="Weights of the store's encoder, for its object head.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of sub-clips and negatives.")] = 0,
+) -> None:
+    """Cut random sub-clips and draw hard negatives for them: close to their sentences, but not the same."""
+    import numpy as np
+
+    from cezsar.data.annotations import load_annotations
+    from cezsar.data.features import FeatureStore
+    from cezsar.data.sentence_cache import open_encoder
+    from cezsar.training.triplets import build, head_of_store
+
+    captions = load_annotations(annotations)
+    features = FeatureStore(store)
+    head = head_of_store(features, encoder_weights) if object_positives else None
+    triplets = build(
+        captions,
+        features,
+        open_encoder(sentences),
+        np.random.default_rng(seed),
+        head=head,
+        tau=tau,
+        negatives=negatives,
+        sub_clips=sub_clips,
+        object_positives=object_positives,
+        record={"annotations": annotations.name, "seed": seed},
+    )
+    triplets.save(out)
+    record = triplets.record
+    print(
+        f"{out}: {record['triplets']:,} triplets from {record['segments']:,} segments of {record['videos']:,} videos, "
+        f"tau = {tau}"
+    )
+    if object_positives and head is None:
+        print("  human sentences only: this store's encoder names no objects")
+    if record["videos_without_features"]:
+        print(f"  {record['videos_without_features']:,} annotated videos are not in the store and were left out")
+    if record["sub_clips_with_too_few_candidates"]:
+        print(
+            f"  {record['sub_clips_with_too_few_candidates']:,} sub-clips have fewer than {negatives} candidates "
+            f"(the fewest: {record['fewest_candidates']}); they get what there is, a larger tau gives more"
+        )

@@ -1,0 +1,96 @@
+"""Sentences that describe classes: what prototypes are made of.
+
+| source | form |
+|---|---|
+| JSON | `{class name: sentence}` or `{class name: [sentences]}` |
+| folder | one `.txt` for each class, named after it; each line with text is a sentence; UTF-8, UTF-16, cp1252 |
+| `.txt` file | one class name to a line, as in a label map: the name itself, as words, is the description |
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cezsar import atomic
+from cezsar.data.documents import printable, read_json_object
+from cezsar.data.labels import canonical, read_label_list, spoken
+from cezsar.errors import FormatError, InputError
+
+
+def load_descriptions(path: str | Path) -> dict[str, list[str]]:
+    """Class name -> its descriptions, at least one each, in the order of the file (of a folder: sorted by name).
+
+    Raises:
+        InputError: nothing there, or nothing of the three forms.
+        FormatError: a class without a description or in two spellings, a file that is not text; the message names it.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _read_folder(path)
+    if path.suffix.lower() == ".txt":
+        return {name: [spoken(name)] for name in read_label_list(path)}
+    if path.suffix.lower() != ".json" and path.exists():
+        raise InputError(f"{path}: give a .json file, a folder of .txt files, or a .txt list of classes")
+    descriptions = {}
+    for name, given in read_json_object(path).items():
+        sentences = [given] if isinstance(given, str) else given
+        if not isinstance(sentences, list) or not all(isinstance(sentence, str) for sentence in sentences):
+            raise FormatError(
+                f"{path}: class {name!r} should have a sentence or a list of sentences, not {repr(given)[:60]}"
+            )
+        descriptions[name] = sentences
+    return _checked(path, descriptions)
+
+
+def save_descriptions(path: str | Path, descriptions: Mapping[str, Sequence[str]]) -> None:
+    """Write descriptions as the JSON form that `load_descriptions` reads.
+
+    Raises:
+        FormatError: a class without a description, or in two spellings.
+    """
+    atomic.write_json(path, _checked(Path(path), {name: list(given) for name, given in descriptions.items()}))
+
+
+def _read_folder(folder: Path) -> dict[str, list[str]]:
+    files = sorted(file for file in folder.iterdir() if file.suffix.lower() == ".txt" and not file.name.startswith("."))
+    if not files:
+        raise InputError(f"{folder} holds no .txt file; a folder of descriptions has one for each class")
+    descriptions: dict[str, list[str]] = {}
+    for file in files:
+        name = " ".join(printable(file.stem).replace("_", " ").split())
+        if name in descriptions:
+            raise FormatError(f"{folder} has two files for class {name!r}; keep one")
+        descriptions[name] = _read_any_encoding(file).splitlines()
+    return _checked(folder, descriptions)
+
+
+def _read_any_encoding(file: Path) -> str:
+    """Text as UTF-8 or UTF-16 by its mark, else as cp1252: published descriptions come from several editors."""
+    raw = file.read_bytes()
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return raw.decode("utf-16", errors="replace")
+    if b"\0" in raw:
+        raise FormatError(f"{printable(str(file))} is not a text file; put the sentence that describes the class there")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", errors="replace")
+
+
+def _checked(source: Path, descriptions: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    spellings: dict[str, str] = {}
+    checked: dict[str, list[str]] = {}
+    for name, given in descriptions.items():
+        sentences = [" ".join(sentence.split()) for sentence in given if sentence.strip()]
+        if not name.strip() or not sentences:
+            raise FormatError(f"{source}: class {name!r} has no name or no description; write a sentence or remove it")
+        if canonical(name) in spellings:
+            other = spellings[canonical(name)]
+            raise FormatError(f"{source}: {other!r} and {name!r} are spellings of one class; keep one")
+        spellings[canonical(name)] = name
+        checked[name.strip()] = sentences
+    if not checked:
+        raise FormatError(f"{source} describes no class; it should have {{class name: sentence}}")
+    return checked

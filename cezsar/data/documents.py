@@ -1,0 +1,80 @@
+"""Reading text and JSON that a user gave: every fault is a `FormatError` that names the file and the line."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from cezsar.errors import FormatError, InputError
+
+
+def read_text(path: str | Path) -> str:
+    """A UTF-8 file's text, without a byte order mark.
+
+    Raises:
+        InputError: there is no such file, or it cannot be opened.
+        FormatError: it is not UTF-8; the message names the line.
+    """
+    try:
+        raw = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{printable(str(path))} cannot be read: {error.strerror}; check the path") from error
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise FormatError(
+            f"{path}, line {line}: byte 0x{raw[error.start]:02x} is not UTF-8; save the file as UTF-8"
+        ) from error
+
+
+def read_json_object(path: str | Path) -> dict[str, Any]:
+    """A JSON file that holds one object. A key given twice is refused: the reader would lose one of the two.
+
+    Raises:
+        InputError: there is no such file.
+        FormatError: it is not UTF-8, not JSON (the message names the line), or not an object.
+    """
+    text = read_text(path)
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        read = dict(pairs)
+        if len(read) < len(pairs):
+            repeated = Counter(key for key, _ in pairs).most_common(1)[0][0]
+            raise FormatError(f"{path}: {repeated!r} is given twice; keep one")
+        return read
+
+    def refuse(constant: str) -> None:
+        raise FormatError(f"{path}: {constant} is not JSON and no usable number; correct or remove it")
+
+    try:
+        value = json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
+    except json.JSONDecodeError as error:
+        raise FormatError(
+            f"{path}, line {error.lineno}, column {error.colno}: not valid JSON ({error.msg}); correct it there"
+        ) from error
+    except (RecursionError, ValueError) as error:  # nested thousands deep, or a number of thousands of digits
+        raise FormatError(
+            f"{path}: not usable JSON ({error}); it should be a plain table of names and values"
+        ) from error
+    if not isinstance(value, dict):
+        raise FormatError(f"{path} holds a JSON {type(value).__name__}; an object {{...}} is expected")
+    return value
+
+
+def is_unicode(text: str) -> bool:
+    """Whether `text` can be encoded: names that were not UTF-8 carry lone surrogates and cannot."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def printable(text: str) -> str:
+    """`text` with bytes that were not UTF-8 (lone surrogates) written as \\xNN, so that it can be stored and shown."""
+    if is_unicode(text):
+        return text
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -1,0 +1,235 @@
+"""Clips -> feature store, on this machine: decode, encode, keep, resume.
+
+Clips are stored in the order given, whichever finishes first, so that a run that was killed and started again ends with
+the same videos, the same bytes of features and the same fingerprint as one that was not.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from cezsar import atomic
+from cezsar.data.documents import printable
+from cezsar.data.features import StoreWriter
+from cezsar.data.labels import canonical
+from cezsar.data.manifest import Clip
+from cezsar.data.vocabulary import ObjectVocabulary
+from cezsar.encoders.base import FrameEncoder, ObjectHead
+from cezsar.encoders.objects import top_objects
+from cezsar.errors import CezsarError, InputError, MismatchError
+from cezsar.video import Decoder, Frame, Limits
+
+AHEAD_BYTES = 64 << 20
+"""Frames a worker may hold while another clip is being encoded."""
+WAITING = 16
+"""Clips that may be finished, for each worker, before the one whose turn it is."""
+
+
+class Failure(NamedTuple):
+    """A clip without features, and why."""
+
+    id: str
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ExtractionReport:
+    """`done` clips were stored now, `skipped` were there already, `failed` could not be used."""
+
+    done: int
+    skipped: int
+    failed: list[Failure]
+
+
+def extract(
+    clips: Sequence[Clip],
+    encoder: FrameEncoder,
+    store_folder: str | Path,
+    *,
+    workers: int = 1,
+    objects_k: int = 10,
+    object_head: ObjectHead | None = None,
+    limits: Limits | None = None,
+    shard_videos: int = 256,
+    flush_s: float = 60.0,
+    on_progress: Callable[[int, int, int], None] | None = None,
+) -> ExtractionReport:
+    """Store the features of every clip that the store does not have yet.
+
+    A clip that cannot be decoded, or whose features cannot be stored, is reported and never stops the others. The
+    failures of the latest call are in `failed.json` beside the shards; each call tries them again.
+
+    Args:
+        workers: decoder processes. Light encoders run inside them; others take turns, while the decoders go ahead.
+        objects_k: how many of the most probable objects to keep for each clip, 0 for none.
+        object_head: recognises them from the features; default the encoder's own, if it has one.
+        limits: what one clip may cost.
+        shard_videos, flush_s: a shard is written after so many videos or seconds; a kill costs at most one shard.
+        on_progress: called with (clips in the store, clips, failures) after each clip.
+
+    Raises:
+        InputError: two clips share an id; another process writes into the folder.
+        MismatchError: the store was made with another encoder, or has a clip under another label.
+        CezsarError: the disk is full, or no decoder can be started. What is in shards is kept.
+    """
+    _refuse_repeated(clips)
+    if workers < 1 or objects_k < 0:
+        raise InputError(f"extraction needs workers >= 1 and objects_k >= 0, not {workers} and {objects_k}")
+    head = (object_head or encoder.object_head) if objects_k else None
+    vocabulary = None if head is None else ObjectVocabulary(head.names, head.definitions, head.fingerprint)
+    failed: list[Failure] = []
+    flushed_s = time.monotonic()
+    with StoreWriter(store_folder, provenance(encoder), vocabulary=vocabulary, shard_videos=shard_videos) as writer:
+        _refuse_relabelled(clips, writer)
+        waiting = [clip for clip in clips if clip.id not in writer]
+        skipped = len(clips) - len(waiting)
+        with closing(_encoded(waiting, encoder, workers, limits or Limits())) as results, _kept_when_stopped(writer):
+            for number, (clip, result) in enumerate(results, start=skipped + 1):
+                failed += _keep(writer, clip, result, head, objects_k)
+                if time.monotonic() - flushed_s > flush_s:
+                    writer.flush()
+                    _write_failures(writer.folder, failed)
+                    flushed_s = time.monotonic()
+                if on_progress is not None:
+                    on_progress(number - len(failed), len(clips), len(failed))
+        writer.flush()
+        _write_failures(writer.folder, failed)
+    return ExtractionReport(len(waiting) - len(failed), skipped, failed)
+
+
+def _keep(
+    writer: StoreWriter, clip: Clip, result: Future[np.ndarray], head: ObjectHead | None, objects_k: int
+) -> list[Failure]:
+    """Hand one finished clip to the store; the failure, if it is one."""
+    try:
+        features = result.result()
+        objects = None if head is None else _objects(head, features, objects_k)
+        writer.add(clip.id, features, clip.label, clip.path, objects)
+    except Exception as error:
+        if isinstance(error, CezsarError) and not isinstance(error, InputError):
+            raise  # nothing about this clip: a full disk, weights that are not there
+        reason = str(error) if isinstance(error, CezsarError) else f"{type(error).__name__}: {error}"
+        return [Failure(clip.id, printable(str(clip.path)), printable(reason))]
+    return []
+
+
+@contextmanager
+def _kept_when_stopped(writer: StoreWriter) -> Iterator[None]:
+    """Ctrl-C and a termination signal keep the clips that are done, as far as the program gets to hear of them."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        writer.flush()
+        raise
+
+
+def provenance(encoder: FrameEncoder) -> dict[str, Any]:
+    """What a store keeps about the encoder of its features."""
+    return {
+        "encoder": encoder.name,
+        "fingerprint": encoder.fingerprint,
+        "dim": encoder.dim,
+        "fps": encoder.sampling.fps,
+        "domain": encoder.domain,
+    }
+
+
+def _refuse_repeated(clips: Sequence[Clip]) -> None:
+    first: dict[str, Clip] = {}
+    for clip in clips:
+        other = first.setdefault(clip.id, clip)
+        if other is not clip:
+            paths = f"{printable(str(other.path))} and {printable(str(clip.path))}"
+            raise InputError(f"{paths} have the same id {clip.id!r}; give each clip its own")
+
+
+def _refuse_relabelled(clips: Sequence[Clip], writer: StoreWriter) -> None:
+    for clip in clips:
+        stored = writer.labels.get(clip.id, clip.label)
+        if clip.label and (not stored or canonical(stored) != canonical(clip.label)):
+            raise MismatchError(
+                f"{writer.folder} has clip {clip.id!r} as {stored!r}, the source says {clip.label!r}: "
+                "extract into another folder, or correct the label"
+            )
+
+
+def _encoded(
+    clips: Sequence[Clip], encoder: FrameEncoder, workers: int, limits: Limits
+) -> Generator[tuple[Clip, Future[np.ndarray]]]:
+    """Each clip with its finished (T, d) features or error, in the order of `clips`."""
+    turn = threading.Lock()
+    free: SimpleQueue[Decoder] = SimpleQueue()
+
+    def features(clip: Clip) -> np.ndarray:
+        decoder = free.get()
+        try:
+            return _features(clip, encoder, decoder, turn)
+        finally:
+            free.put(decoder)
+
+    with ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(workers, thread_name_prefix="extract"))
+        for _ in range(workers):
+            free.put(stack.enter_context(Decoder(limits)))
+        # Left in reverse order: nothing new begins, the decoders end what is under way, then the threads are awaited.
+        stack.callback(pool.shutdown, wait=False, cancel_futures=True)
+        under_way: deque[tuple[Clip, Future[np.ndarray]]] = deque()
+        for clip in clips:
+            under_way.append((clip, pool.submit(features, clip)))
+            if len(under_way) >= WAITING * workers:
+                yield _finished(under_way)
+        while under_way:
+            yield _finished(under_way)
+
+
+def _finished(under_way: deque[tuple[Clip, Future[np.ndarray]]]) -> tuple[Clip, Future[np.ndarray]]:
+    clip, result = under_way.popleft()
+    result.exception()  # waits
+    return clip, result
+
+
+def _features(clip: Clip, encoder: FrameEncoder, decoder: Decoder, turn: threading.Lock) -> np.ndarray:
+    """(T, d) float32 of one clip. An encoder outside the decoder takes one clip at a time, the decoders go ahead."""
+    if encoder.in_decoder:
+        return decoder.run(clip.path, encoder.sampling, encoder.encode)
+    frames = decoder.frames(clip.path, encoder.sampling)
+    ahead = _ahead(frames)
+    with turn:
+        return encoder.encode(chain(ahead, frames))
+
+
+def _ahead(frames: Iterator[Frame]) -> list[Frame]:
+    taken: list[Frame] = []
+    size = 0
+    for frame in frames:
+        taken.append(frame)
+        size += frame.image.nbytes
+        if size >= AHEAD_BYTES:
+            break
+    return taken
+
+
+def _objects(head: ObjectHead, features: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Top objects of the features as the store keeps them, so that they can be computed again from the store."""
+    with np.errstate(over="ignore"):
+        kept = np.asarray(features).astype(np.float16).astype(np.float32)
+    if not np.isfinite(kept).all():
+        raise InputError("its features have NaN, infinite or too large values")
+    return top_objects(head.logits(kept), min(k, len(head.names)))
+
+
+def _write_failures(store_folder: Path, failed: list[Failure]) -> None:
+    atomic.write_json(store_folder / "failed.json", {"failed": [failure._asdict() for failure in failed]})

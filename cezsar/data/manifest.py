@@ -1,0 +1,163 @@
+"""Which clips there are: a folder of videos, a folder of class folders, or a CSV manifest.
+
+| source | id | label |
+|---|---|---|
+| folder of videos | file name without its suffix | "" |
+| folder of class folders, at any depth | file name without its suffix; where two clips share it, the path from the source | name of the folder that holds the clip |
+| CSV with the columns path, id, label | `id`, or the file name without its suffix | `label`, or "" |
+| one video file | file name without its suffix | "" |
+
+Files whose suffix is not in `VIDEO_SUFFIXES` and names that begin with a dot are passed over in folders; a CSV may name
+any file. Names are kept in Unicode form NFC; bytes of a file name that are not UTF-8 appear as \\xNN in ids and labels.
+"""  # noqa: E501 (a table)
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from cezsar.data.documents import printable, read_text
+from cezsar.errors import FormatError, InputError
+
+VIDEO_SUFFIXES = frozenset(
+    [
+        ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".mpe",
+        ".m2v", ".ts", ".mts", ".m2ts", ".wmv", ".asf", ".flv", ".f4v", ".3gp",
+        ".3g2", ".ogv", ".vob", ".gif", ".divx", ".mjpeg", ".mjpg", ".y4m",
+    ]
+)  # fmt: skip
+SHOWN = 5
+"""How many names a message lists before it only counts."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A video file, the id under which its features are kept, and its class name ("" when unknown)."""
+
+    path: Path
+    id: str
+    label: str = ""
+
+
+def read_source(source: str | Path) -> list[Clip]:
+    """The clips of a folder, a CSV or a single video, in an order that depends on names alone.
+
+    Raises:
+        InputError: nothing there, no video in it, files that the CSV names are missing, or an id given twice.
+        FormatError: the CSV is not UTF-8, lacks the column `path`, or has a faulty line; the message names the line.
+    """
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return _read_folder(path)
+    if not path.exists():
+        raise InputError(f"{printable(str(path))} does not exist; give a folder of videos or a CSV (path,id,label)")
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        return [Clip(path, _name(path.stem))]
+    if path.suffix.lower() in (".csv", ".tsv", ".txt"):
+        return _read_csv(path)
+    raise InputError(f"{printable(str(path))} is neither a folder, nor a CSV (path,id,label), nor a video file")
+
+
+def _name(text: str) -> str:
+    return unicodedata.normalize("NFC", printable(text)).strip()
+
+
+def _read_folder(folder: Path) -> list[Clip]:
+    files = _videos(folder)
+    if not files:
+        raise InputError(f"{printable(str(folder))} holds no video file (.mp4, .avi, .webm, .mkv ...); check the path")
+    stems = Counter(_name(file.stem) for file in files)
+    clips = []
+    for file in files:
+        inside = file.relative_to(folder)
+        unique = stems[_name(file.stem)] == 1
+        id = _name(file.stem) if unique else _name(inside.with_suffix("").as_posix())
+        clips.append(Clip(file, id, _name(inside.parent.name)))
+    first: dict[str, Clip] = {}
+    for clip in clips:
+        other = first.setdefault(clip.id, clip)
+        if other is not clip:
+            names = f"{printable(str(other.path))} and {printable(str(clip.path))}"
+            raise InputError(f"{names} would both have the id {clip.id!r}: rename one, or give ids in a CSV")
+    return clips
+
+
+def _videos(folder: Path) -> list[Path]:
+    """Video files in and below `folder`, sorted; links to folders are followed, each folder once."""
+    found: list[Path] = []
+    seen: set[str] = set()
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += (
+            Path(parent, name)
+            for name in files
+            if not name.startswith(".") and Path(name).suffix.lower() in VIDEO_SUFFIXES
+        )
+    return sorted(found, key=lambda path: path.relative_to(folder).parts)
+
+
+def _read_csv(path: Path) -> list[Clip]:
+    text = read_text(path)
+    header = text.splitlines()[0] if text.strip() else ""
+    delimiter = max(",;\t", key=header.count)  # spreadsheets of many countries write semicolons
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    rows: list[tuple[int, list[str]]] = []
+    try:
+        for row in reader:
+            if any(value.strip() for value in row):
+                rows.append((reader.line_num, [value.strip() for value in row]))
+    except csv.Error as error:
+        raise FormatError(f"{path}, line {reader.line_num}: not valid CSV ({error}); check the quotes there") from error
+    columns = [name.lower() for name in rows[0][1]] if rows else []
+    if columns.count("path") != 1 or columns.count("id") > 1 or columns.count("label") > 1:
+        raise FormatError(
+            f"{path}, line 1: the columns are {columns}; a manifest's first line names them: path,id,label "
+            "(id and label may be left out)"
+        )
+    lines: dict[str, int] = {}
+    clips = []
+    for line, row in rows[1:]:
+        clip = _clip(path, line, columns, row)
+        if clip.id in lines:
+            raise InputError(f"{path}: id {clip.id!r} is on line {lines[clip.id]} and again on line {line}; keep one")
+        lines[clip.id] = line
+        clips.append(clip)
+    if not clips:
+        raise InputError(f"{path} names no clip; write one line for each below the header")
+    _refuse_missing(path, clips)
+    return clips
+
+
+def _clip(manifest: Path, line: int, columns: list[str], row: list[str]) -> Clip:
+    if len(row) != len(columns):
+        raise FormatError(
+            f"{manifest}, line {line}: {len(row)} values for the {len(columns)} columns {columns}; "
+            "put quotes around a value that has a comma in it"
+        )
+    values = dict(zip(columns, row, strict=True))
+    if not values["path"]:
+        raise FormatError(f"{manifest}, line {line}: the path is empty; fill it in or remove the line")
+    if "\0" in "".join(row):
+        raise FormatError(f"{manifest}, line {line}: a zero byte; this is no text file of paths")
+    path = manifest.parent / Path(values["path"]).expanduser()
+    return Clip(path, _name(values.get("id") or path.stem), _name(values.get("label", "")))
+
+
+def _refuse_missing(manifest: Path, clips: list[Clip]) -> None:
+    missing = [str(clip.path) for clip in clips if not clip.path.is_file()]
+    if missing:
+        names = ", ".join(missing[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
+        raise InputError(
+            f"{manifest}: {len(missing):,} of {len(clips):,} files are missing: {names}; correct these lines or remove "
+            "them (a relative path counts from the manifest's folder)"
+        )

@@ -1,0 +1,48 @@
+"""The stick-figure world: a small drawn data set of people doing things with props in places, from one seed.
+
+`build` writes it to disk; `plan_training`, `plan_clips` and `render` give any of its videos on demand. Numbers reached
+on it say that the software works, not how well it would do on real video.
+"""
+
+from cezsar.world.actions import (
+    ACTIONS,
+    HARD_GROUPS,
+    HELD_OUT,
+    OBJECTS,
+    PLACES,
+    Action,
+    seen_actions,
+    unseen_actions,
+)
+from cezsar.world.build import Settings, World, build, video_path
+from cezsar.world.files import write_video
+from cezsar.world.plans import FPS, SegmentPlan, VideoPlan, annotations, plan_clips, plan_training, segment_props
+from cezsar.world.rendering import HEIGHT_PX, WIDTH_PX, render
+from cezsar.world.words import DESCRIPTIONS
+
+__all__ = [
+    "ACTIONS",
+    "DESCRIPTIONS",
+    "FPS",
+    "HARD_GROUPS",
+    "HEIGHT_PX",
+    "HELD_OUT",
+    "OBJECTS",
+    "PLACES",
+    "WIDTH_PX",
+    "Action",
+    "SegmentPlan",
+    "Settings",
+    "VideoPlan",
+    "World",
+    "annotations",
+    "build",
+    "plan_clips",
+    "plan_training",
+    "render",
+    "seen_actions",
+    "segment_props",
+    "unseen_actions",
+    "video_path",
+    "write_video",
+]

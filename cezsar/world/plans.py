@@ -1,0 +1,143 @@
+"""What is drawn when: plans of training videos and of test clips, from a seed.
+
+A plan holds everything a video depends on, so that any video can be rendered again, alone, on demand.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cezsar.errors import InputError
+from cezsar.world.actions import PLACES, Action, seen_actions
+from cezsar.world.looks import Person, PropLook, draw_person, draw_prop_look
+from cezsar.world.words import caption
+
+FPS = 8
+SEGMENT_S = (3.75, 5.25)
+GAP_S = (0.25, 0.5)
+CLIP_S = (4.0, 5.0)
+USUAL_PLACE_SHARE = 0.5
+"""Share of training segments shown at the action's usual place; the others get a random one."""
+
+
+@dataclass(frozen=True)
+class SegmentPlan:
+    """One action in a video; times are seconds from the start of the video."""
+
+    start_s: float
+    end_s: float
+    action: str
+    motion: str
+    prop: str | None
+    place: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class VideoPlan:
+    """One video: `label` is the class of a trimmed clip and "" for an untrimmed video."""
+
+    id: str
+    label: str
+    duration_s: float
+    seed: int
+    segments: tuple[SegmentPlan, ...]
+
+    @property
+    def frame_count(self) -> int:
+        """Frames at `FPS`."""
+        return round(self.duration_s * FPS)
+
+
+def person_of(seed: int) -> Person:
+    """Who acts in the video with this plan seed."""
+    return draw_person(np.random.default_rng([seed, 0]))
+
+
+def prop_look_of(seed: int, segment: int, prop: str | None) -> PropLook | None:
+    """What the prop of the given segment looks like."""
+    return None if prop is None else draw_prop_look(np.random.default_rng([seed, 1, segment]), prop)
+
+
+def _seconds(rng: np.random.Generator, bounds: tuple[float, float]) -> float:
+    """A random length that is a whole number of frames."""
+    return round(float(rng.uniform(*bounds)) * FPS) / FPS
+
+
+def _deck(rng: np.random.Generator, actions: Sequence[Action]) -> Iterator[Action]:
+    """Actions without end, every one once before any comes again."""
+    while True:
+        for index in rng.permutation(len(actions)):
+            yield actions[int(index)]
+
+
+def plan_training(
+    seed: int, *, videos: int = 300, segments_per_video: int = 7, exclude: Collection[str] = ()
+) -> list[VideoPlan]:
+    """Untrimmed, captioned videos of the seen actions, in order of id.
+
+    `exclude` names seen actions to leave out, such as `HELD_OUT`. Raises `InputError` for other names.
+    """
+    actions = seen_actions()
+    unknown = sorted(set(exclude) - {action.name for action in actions})
+    if unknown:
+        raise InputError(f"cannot exclude {', '.join(unknown)}: not a seen action of the stick-figure world")
+    if videos < 1 or segments_per_video < 1:
+        raise InputError(
+            f"a training set needs at least one video and one segment, not {videos} x {segments_per_video}"
+        )
+    rng = np.random.default_rng([seed, 10])
+    deck = _deck(rng, [action for action in actions if action.name not in set(exclude)])
+    plans = []
+    for number in range(videos):
+        own = int(rng.integers(2**62))
+        person = person_of(own)
+        segments, clock = [], _seconds(rng, GAP_S)
+        for index in range(segments_per_video):
+            action = next(deck)
+            place = action.place if rng.random() < USUAL_PLACE_SHARE else str(rng.choice(PLACES))
+            look = prop_look_of(own, index, action.prop)
+            sentence = caption(rng, action.motion, action.prop, place, person, look, first=index == 0)
+            end = clock + _seconds(rng, SEGMENT_S)
+            segments.append(SegmentPlan(clock, end, action.name, action.motion, action.prop, place, sentence))
+            clock = end + _seconds(rng, GAP_S)
+        plans.append(VideoPlan(f"w{seed}-train-{number:04d}", "", clock, own, tuple(segments)))
+    return plans
+
+
+def plan_clips(seed: int, actions: Iterable[Action], clips_per_class: int = 20) -> list[VideoPlan]:
+    """Trimmed clips at the usual place of each action, `clips_per_class` of each, in order of id."""
+    plans = []
+    for action in actions:
+        rng = np.random.default_rng([seed, 20, *action.name.encode()])
+        slug = action.name.replace(" ", "_")
+        for number in range(clips_per_class):
+            own = int(rng.integers(2**62))
+            duration = _seconds(rng, CLIP_S)
+            look = prop_look_of(own, 0, action.prop)
+            sentence = caption(rng, action.motion, action.prop, action.place, person_of(own), look)
+            segment = SegmentPlan(0.0, duration, action.name, action.motion, action.prop, action.place, sentence)
+            plans.append(VideoPlan(f"w{seed}-{slug}-{number:03d}", action.name, duration, own, (segment,)))
+    return plans
+
+
+def annotations(plans: Iterable[VideoPlan]) -> dict[str, dict[str, Any]]:
+    """The segments in ActivityNet Captions form: {id: {duration, timestamps, sentences}}."""
+    return {
+        plan.id: {
+            "duration": plan.duration_s,
+            "timestamps": [[segment.start_s, segment.end_s] for segment in plan.segments],
+            "sentences": [segment.sentence for segment in plan.segments],
+        }
+        for plan in plans
+    }
+
+
+def segment_props(plans: Iterable[VideoPlan]) -> dict[str, list[tuple[float, float, str | None, str, str]]]:
+    """Per video, (start_s, end_s, prop or None, place, action) of each segment."""
+    return {
+        plan.id: [(part.start_s, part.end_s, part.prop, part.place, part.action) for part in plan.segments]
+        for plan in plans
+    }

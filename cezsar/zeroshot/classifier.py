@@ -1,0 +1,327 @@
+"""From a video file to ranked labels: the few lines of API that people use.
+
+```python
+import cezsar
+
+classifier = cezsar.load("workspace/runs/demo")
+ranking = classifier.classify("clip.mp4", labels=["kicking a ball", "waving a flag"])
+ranking.labels[0]      # ("kicking a ball", 0.83): name and cosine similarity, best first
+```
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+import numpy.typing as npt
+
+from cezsar import encoders
+from cezsar.data.descriptions import load_descriptions
+from cezsar.data.labels import canonical, spoken
+from cezsar.data.sentence_cache import open_encoder
+from cezsar.encoders.base import FrameEncoder, ObjectHead
+from cezsar.encoders.objects import object_sentence, top_objects
+from cezsar.errors import InputError
+from cezsar.training.runs import Familiarity, Run
+from cezsar.video import Decoder, Limits
+from cezsar.zeroshot.embeddings import Embeddings
+from cezsar.zeroshot.fusion import Weights, cosine, parts, rank
+from cezsar.zeroshot.scores import Scores
+from cezsar.zeroshot.embed import OBJECTS, object_head
+from cezsar.zeroshot.spaces import ImageTextSpace, JointSpace, SentenceSpace, Space, prototypes_of, rows_of
+
+FloatArray = npt.NDArray[np.float32]
+Descriptions = Mapping[str, Sequence[str]]
+
+UNFAMILIAR = 1.5  # times the distance that 99 % of training sub-clips stay under
+WINDOW_S = 3  # a second is scored with its neighbours: one alone shows too little movement
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What a clip became, computed once; ranking it against other labels needs nothing more.
+
+    Attributes:
+        features_TD: one row per second of video.
+        objects: recognised objects as (name, definition, probability), most probable first.
+        familiarity: distance to the training clips; above `UNFAMILIAR` the clip looks like none of them. None where
+            there is nothing to compare with.
+    """
+
+    path: str
+    features_TD: FloatArray
+    objects: list[tuple[str, str, float]]
+    visual_E: FloatArray | None
+    seconds_TE: FloatArray | None
+    objects_E: FloatArray | None
+    familiarity: float | None
+
+    @property
+    def seconds(self) -> int:
+        return len(self.features_TD)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The answer for one clip.
+
+    Attributes:
+        path: the clip.
+        labels: (name, cosine similarity in [-1, 1]), best first, as many as asked for.
+        margin: similarity of the first label minus that of the second; 0 with one label.
+        contributions: modality -> its part of each label's similarity, in the order of `labels`; they sum to it.
+        per_second: (T, len(labels)) cosine similarity of each second's VE; None where the space has no VE.
+        objects: recognised objects as (name, definition, probability).
+        warning: why the ranking should not be trusted, or "".
+    """
+
+    path: str
+    labels: list[tuple[str, float]]
+    margin: float
+    contributions: dict[str, list[float]]
+    per_second: FloatArray | None
+    objects: list[tuple[str, str, float]]
+    warning: str
+
+
+class Classifier:
+    """A frame encoder, a space, and the labels it ranks unless told others.
+
+    Use `cezsar.load(run)` or `Classifier.of_encoder(name)`. Not thread-safe: one per thread.
+
+    Attributes:
+        trust: one line on what it was trained on and may be trusted for.
+        weights: α, β, γ of Eq. 9.
+        descriptions: class name -> sentences, the default labels; empty if there are none.
+    """
+
+    def __init__(
+        self,
+        encoder: FrameEncoder,
+        space: Space,
+        *,
+        trust: str,
+        weights: Weights,
+        head: ObjectHead | None = None,
+        descriptions: Descriptions | None = None,
+        familiarity: Familiarity | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self.encoder, self.space, self.head = encoder, space, head
+        self.trust, self.weights = trust, weights
+        self.descriptions = dict(descriptions or {})
+        self.familiarity = familiarity
+        self._decoder = Decoder(limits or Limits())
+        self._prototypes: dict[tuple[tuple[str, tuple[str, ...]], ...], tuple[FloatArray, npt.NDArray[np.int64]]] = {}
+
+    # Where classifiers come from ---------------------------------------------------------------------------------
+
+    @classmethod
+    def of_run(cls, folder: str | Path, *, weights: str | Path | None = None, device: str | None = None) -> Classifier:
+        """The full method, from a trained run.
+
+        Args:
+            folder: a run.
+            weights: file or folder of the frame encoder's weights, where they are not in their usual place.
+
+        Raises:
+            FormatError: no run there, or a damaged one.
+            MismatchError: an encoder here differs from the one the run was trained with.
+            MissingWeightsError: the frame encoder's weights are not here.
+        """
+        run = Run.open(folder)
+        encoder = encoders.create(run.config.feature_encoder["name"], weights=weights, device=device)
+        run.check_feature_encoder(encoder.name, encoder.fingerprint)
+        space = JointSpace.of_run(run, open_encoder(run.config.sentence_encoder["name"], device), device)
+        prototypes = run.folder / "prototypes.json"
+        return cls(
+            encoder,
+            space,
+            trust=f"{run.name} was trained on {run.config.domain}, with {encoder.name} features ({encoder.domain}); "
+            "trust it for clips like those",
+            weights=Weights(**run.config.fusion),
+            head=object_head(run, encoder),
+            descriptions=load_descriptions(prototypes) if prototypes.is_file() else None,
+            familiarity=run.familiarity(),
+        )
+
+    @classmethod
+    def of_encoder(cls, name: str, *, weights: str | Path | None = None, device: str | None = None) -> Classifier:
+        """Without any training: an image-text model (`clip:`), or recognised objects (`bit`, `timm:`).
+
+        Raises:
+            MissingWeightsError: its weights are not here and cannot be fetched.
+            InputError: the encoder neither reads text nor names objects.
+        """
+        encoder = encoders.create(name, weights=weights, device=device)
+        if hasattr(encoder, "text_vectors"):
+            return cls(
+                encoder,
+                ImageTextSpace(encoder),
+                trust=f"{encoder.name} is a frozen image-text model ({encoder.domain}); it sees single frames, so "
+                "trust it for what a photograph can show, less for movement",
+                weights=Weights(alpha=1.0, beta=0.0, gamma=0.0),
+                head=encoder.object_head,
+            )
+        if encoder.object_head is None:
+            raise InputError(
+                f"encoder {name} neither reads text nor names objects, so it cannot rank labels without a run; "
+                "give --run, or use a clip: or bit encoder"
+            )
+        return cls(
+            encoder,
+            SentenceSpace(open_encoder("minilm", device)),
+            trust=f"objects recognised by {encoder.name} ({encoder.domain}) against your labels, without training; "
+            "trust it where objects give the action away",
+            weights=Weights(alpha=0.0, beta=1.0, gamma=0.0),
+            head=encoder.object_head,
+        )
+
+    # What they do ------------------------------------------------------------------------------------------------
+
+    def classify(
+        self,
+        path: str | Path,
+        labels: Sequence[str] | Descriptions | None = None,
+        *,
+        top: int = 5,
+        weights: Weights | None = None,
+    ) -> Ranking:
+        """Decode, encode and rank one clip.
+
+        Args:
+            path: a video file.
+            labels: names, or name -> descriptive sentences; the classifier's own by default. A name that the
+                classifier has a description of is ranked by that description, another by its own words.
+            top: how many labels to return.
+            weights: α, β, γ; the classifier's own by default.
+
+        Raises:
+            VideoError: the file cannot be decoded.
+            InputError: no labels.
+        """
+        return self.rank(self.read(path), labels, top=top, weights=weights)
+
+    def read(self, path: str | Path) -> Clip:
+        """Decode and embed a clip: the slow part, needed once however often it is ranked."""
+        if self.encoder.in_decoder:
+            features_TD = self._decoder.run(path, self.encoder.sampling, self.encoder.encode)
+        else:
+            features_TD = self.encoder.encode(self._decoder.frames(path, self.encoder.sampling))
+        return self.embed(str(path), features_TD)
+
+    def embed(self, path: str, features_TD: FloatArray) -> Clip:
+        """A clip from features that are already there, (T, D) of this classifier's encoder."""
+        objects: list[tuple[str, str, float]] = []
+        objects_E = None
+        if self.head is not None:
+            indices, probabilities = top_objects(self.head.logits(features_TD), OBJECTS)
+            objects = [
+                (self.head.names[i], self.head.definitions[i], float(p))
+                for i, p in zip(indices.tolist(), probabilities.tolist(), strict=True)
+            ]
+            if sentence := object_sentence(self.head, indices):
+                objects_E = rows_of(self.space, [sentence])[0]
+        visual = self.space.clips([features_TD])
+        windows = [features_TD[max(0, t - WINDOW_S // 2) : t + WINDOW_S // 2 + 1] for t in range(len(features_TD))]
+        return Clip(
+            path,
+            features_TD,
+            objects,
+            None if visual is None else visual[0],
+            self.space.clips(windows),
+            objects_E,
+            None if self.familiarity is None else self.familiarity.distance(features_TD),
+        )
+
+    def rank(
+        self,
+        clip: Clip,
+        labels: Sequence[str] | Descriptions | None = None,
+        *,
+        top: int = 5,
+        weights: Weights | None = None,
+    ) -> Ranking:
+        """Rank labels for a clip that was read before: a few inner products, whatever the labels."""
+        names, prototypes, owner = self._prototypes_of(self._described(labels))
+        weights = weights or self.weights
+        scores = self._scores(clip, names, prototypes, owner)
+        ranked = rank(cosine(scores, weights), names, top)[0]
+        shown = np.array([names.index(name) for name, _ in ranked.labels])
+        return Ranking(
+            clip.path,
+            ranked.labels,
+            ranked.margin,
+            {modality: part_NC[0, shown].tolist() for modality, part_NC in parts(scores, weights).items()},
+            self._per_second(clip, prototypes, owner, shown),
+            clip.objects,
+            self._warning(clip),
+        )
+
+    def close(self) -> None:
+        """End the decoder's worker process."""
+        self._decoder.close()
+
+    def __enter__(self) -> Classifier:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # How -----------------------------------------------------------------------------------------------------------
+
+    def _described(self, labels: Sequence[str] | Descriptions | None) -> Descriptions:
+        if labels is None:
+            if not self.descriptions:
+                raise InputError("this classifier has no labels of its own; give the labels to choose from")
+            return self.descriptions
+        if isinstance(labels, Mapping):
+            return labels
+        known = {canonical(name): sentences for name, sentences in self.descriptions.items()}
+        return {label: known.get(canonical(label), [spoken(label)]) for label in labels}
+
+    def _prototypes_of(self, descriptions: Descriptions) -> tuple[list[str], FloatArray, npt.NDArray[np.int64]]:
+        key = tuple((name, tuple(sentences)) for name, sentences in descriptions.items())
+        if key not in self._prototypes:
+            _, prototypes, owner = prototypes_of(self.space, descriptions)
+            self._prototypes = {key: (prototypes, owner)}  # the last label set only
+        return list(descriptions), *self._prototypes[key]
+
+    def _scores(
+        self, clip: Clip, names: list[str], prototypes: FloatArray, owner: npt.NDArray[np.int64]
+    ) -> Scores:
+        rows = {"VE": clip.visual_E, "O": clip.objects_E}
+        modalities = {modality: row[None] for modality, row in rows.items() if row is not None}
+        embeddings = Embeddings([clip.path], [""], names, modalities, prototypes, owner, self.space.name)
+        return Scores.from_embeddings(embeddings)
+
+    def _per_second(
+        self, clip: Clip, prototypes: FloatArray, owner: npt.NDArray[np.int64], shown: npt.NDArray[np.int64]
+    ) -> FloatArray | None:
+        """(T, shown) cosine similarity of VE of the few seconds around each second; nearest of several prototypes."""
+        if clip.seconds_TE is None:
+            return None
+        cosine_TP = unit_rows(clip.seconds_TE) @ unit_rows(prototypes).T
+        return np.stack([cosine_TP[:, owner == index].max(1) for index in shown], axis=1)
+
+    def _warning(self, clip: Clip) -> str:
+        if clip.familiarity is None or clip.familiarity < UNFAMILIAR:
+            return ""
+        card = encoders.card(encoders.FOR_REAL_VIDEO)
+        return (
+            f"this clip looks like nothing this run was trained on ({clip.familiarity:.1f} times the usual distance): "
+            f"do not trust the ranking. For real video use an encoder made for it: {card.name} ranks any labels "
+            f"without a trained run ({card.size} once, `{card.command}`)"
+        )
+
+
+def unit_rows(rows: FloatArray) -> FloatArray:
+    """Rows scaled to length 1; a zero row stays zero."""
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.where(norms > 0, norms, 1)

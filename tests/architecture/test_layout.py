@@ -1,0 +1,132 @@
+"""The rules that keep the package readable, checked by parsing imports."""
+
+import ast
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+ROOMS = [
+    "errors", "atomic", "workspace", "video", "encoders", "data", "world", "model", "training", "zeroshot",
+    "analysis", "demo", "jobs", "cli",
+]  # fmt: skip
+SUBJECT_TO_ONE_PLACE = {
+    "h5py": {"cezsar/data/features.py", "cezsar/data/shards.py"},
+    "streamlit": {"app/", "pages/"},
+    "plotly": {"app/charts.py"},
+    "timm": {"cezsar/encoders/"},
+    "sentence_transformers": {"cezsar/encoders/"},
+    "typer": {"cezsar/cli/"},
+    "argparse": {"cezsar/cli/"},
+    "pickle": {"cezsar/video.py", "cezsar/video_worker.py", "cezsar/training/loop.py"},
+}
+FILES = sorted(path for folder in ("cezsar", "app", "pages") for path in (ROOT / folder).rglob("*.py"))
+
+
+def imports(path):
+    """(module, line) of every import in a file, those inside functions included."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno} imports relatively"
+            yield node.module, node.lineno
+            if node.module in ("cezsar", "app"):
+                yield from ((f"{node.module}.{alias.name}", node.lineno) for alias in node.names)
+
+
+def room(module):
+    """The room of a dotted module name; "" for the package itself."""
+    name = (module.split(".") + [""])[1]
+    return "video" if name == "video_worker" else name
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_room_imports_only_rooms_above_it(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    for module, line in imports(path):
+        top = module.split(".")[0]
+        if parts[0] == "cezsar":
+            assert top not in ("app", "pages"), f"{path}:{line} imports {module}"
+            own = room(".".join(parts))
+            if top == "cezsar" and own in ROOMS and room(module) in ROOMS:
+                assert ROOMS.index(room(module)) <= ROOMS.index(own), f"{path}:{line}: {own} imports {module}"
+        if parts[0] == "app":
+            assert top != "pages", f"{path}:{line} imports {module}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_special_libraries_stay_in_their_places(path):
+    relative = str(path.relative_to(ROOT))
+    for module, line in imports(path):
+        places = SUBJECT_TO_ONE_PLACE.get(module.split(".")[0])
+        assert places is None or any(relative.startswith(place) for place in places), f"{relative}:{line}: {module}"
+
+
+def test_every_room_is_listed():
+    found = {path.stem for path in (ROOT / "cezsar").glob("*.py")} | {
+        path.name for path in (ROOT / "cezsar").iterdir() if path.is_dir() and any(path.glob("*.py"))
+    }
+    assert found - {"__init__", "__main__", "video_worker", "__pycache__"} <= set(ROOMS)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_modules_and_functions_keep_to_a_size(path):
+    text = path.read_text(encoding="utf-8")
+    assert text.count("\n") <= 450, f"{path} is two things"
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            body = node.end_lineno - node.body[0].lineno + 1
+            assert body <= 70, f"{path}:{node.lineno} {node.name} is two things"
+
+
+def test_print_is_for_the_command_line():
+    for path in FILES:
+        if "cli" in path.parts:
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            called = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id
+            assert called != "print", f"{path}:{node.lineno} prints"
+
+
+def test_nothing_a_user_gives_is_unpickled():
+    for path in FILES:
+        text = path.read_text(encoding="utf-8")
+        assert "allow_pickle=True" not in text, path
+        assert text.count("torch.load(") == text.count("weights_only=True"), path
+
+
+def run_quiet(*arguments):
+    return subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def test_the_package_and_its_help_are_light():
+    heavy = "torch timm cv2 h5py sentence_transformers transformers pandas sklearn streamlit".split()
+    code = f"import sys, cezsar, cezsar.cli; print([name for name in {heavy!r} if name in sys.modules])"
+    assert run_quiet("-c", code).strip() == "[]"
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        assert "classify" in run_quiet("-m", "cezsar", "--help")
+        times.append(time.perf_counter() - started)
+    assert min(times) < 0.5 or min(times) < 8 * bare_start()
+
+
+def bare_start():
+    """Seconds for an interpreter that does nothing: the yardstick on a busy machine."""
+    started = time.perf_counter()
+    run_quiet("-c", "pass")
+    return time.perf_counter() - started
+
+
+def test_public_names():
+    import cezsar
+
+    assert cezsar.__all__ == sorted(cezsar.__all__)
+    assert set(cezsar.__all__) <= set(dir(cezsar)) | {"Classifier", "Ranking"}
+    assert cezsar.Classifier.__name__ == "Classifier"
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = cezsar.nothing

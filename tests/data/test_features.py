@@ -1,0 +1,406 @@
+"""The feature store against plain dictionaries of arrays, and what it refuses."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from cezsar.data.features import FeatureStore, StoreWriter
+from cezsar.data.vocabulary import ObjectVocabulary
+from cezsar.errors import CezsarError, FormatError, InputError, MismatchError
+
+PROVENANCE = {"encoder": "toy", "fingerprint": "f" * 64, "dim": 5, "fps": 1.0, "domain": "nothing real"}
+VOCABULARY = ObjectVocabulary(["ball", "rope", "hat"], ["round toy", "long thing", ""], "head" * 16)
+
+
+def videos(count: int, seed: int = 0, most_rows: int = 7) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return {f"v{i:03d}": rng.normal(size=(rng.integers(1, most_rows + 1), 5)).astype(np.float32) for i in range(count)}
+
+
+def write(folder: Path, content: dict[str, np.ndarray], **options: int) -> FeatureStore:
+    with StoreWriter(folder, PROVENANCE, **options) as writer:
+        for id, features in content.items():
+            writer.add(id, features, label=f"class {len(features)}", path=f"/clips/{id}.mp4")
+    return FeatureStore(folder)
+
+
+def test_gives_back_what_was_stored_rounded_to_float16(tmp_path: Path) -> None:
+    content = videos(10)
+    store = write(tmp_path / "s", content, shard_videos=4)
+    assert [path.name for path in sorted((tmp_path / "s").glob("*.h5"))] == [f"shard-0000{i}.h5" for i in range(3)]
+    assert store.ids == list(store) == list(content) and len(store) == 10 and store.dim == 5
+    assert {key: store.provenance[key] for key in PROVENANCE} == PROVENANCE
+    for id, features in content.items():
+        assert id in store and store.length(id) == len(features)
+        assert store.labels[id] == f"class {len(features)}" and store.paths[id] == f"/clips/{id}.mp4"
+        read = store.features(id)
+        assert read.dtype == np.float32
+        np.testing.assert_array_equal(read, features.astype(np.float16).astype(np.float32))
+        for start in range(len(features)):
+            np.testing.assert_array_equal(store.rows(id, start, start + 2), read[start : start + 2])
+    store.verify()
+
+
+def test_layout_is_plain_hdf5(tmp_path: Path) -> None:
+    content = videos(3)
+    write(tmp_path, content)
+    with h5py.File(tmp_path / "shard-00000.h5") as file:
+        assert file["features"].dtype == np.float16 and file["offsets"].dtype == np.int64
+        np.testing.assert_array_equal(file["features"][:], np.concatenate(list(content.values())).astype(np.float16))
+        lengths = [len(features) for features in content.values()]
+        assert file["offsets"][:].tolist() == [0, lengths[0], lengths[0] + lengths[1], sum(lengths)]
+        assert [id.decode() for id in file["ids"][:]] == list(content)
+        assert json.loads(file.attrs["provenance"])["encoder"] == "toy"
+
+
+def test_names_of_any_script_and_labels_with_quotes(tmp_path: Path) -> None:
+    with StoreWriter(tmp_path, PROVENANCE) as writer:
+        writer.add("прыжок/跳_01", np.ones((1, 5)), label='say "hé, là"', path=os.fsdecode(b"/caf\xe9.mp4"))
+    store = FeatureStore(tmp_path)
+    assert store.ids == ["прыжок/跳_01"]
+    assert store.labels["прыжок/跳_01"] == 'say "hé, là"' and store.paths["прыжок/跳_01"] == "/caf\\xe9.mp4"
+
+
+def test_rows_out_of_range_and_unknown_ids(tmp_path: Path) -> None:
+    store = write(tmp_path, {"a": np.ones((3, 5))})
+    assert store.rows("a", 1, 99).shape == (2, 5)
+    for start, stop in ((3, 4), (-1, 2), (2, 2), (2, 1)):
+        with pytest.raises(InputError, match="has 3 rows"):
+            store.rows("a", start, stop)
+    with pytest.raises(InputError, match="holds no video 'b'"):
+        store.features("b")
+
+
+def test_objects_and_their_names(tmp_path: Path) -> None:
+    objects = (np.array([2, 0]), np.array([0.7, 0.2]))
+    with StoreWriter(tmp_path, PROVENANCE, vocabulary=VOCABULARY) as writer:
+        writer.add("with", np.ones((1, 5)), objects=objects)
+        writer.add("without", np.ones((2, 5)))
+        writer.add("one", np.ones((2, 5)), objects=(np.array([1]), np.array([0.9])))
+    store = FeatureStore(tmp_path)
+    indices, probabilities = store.objects("with")  # type: ignore[misc]  # it has objects
+    assert indices.tolist() == [2, 0] and probabilities.tolist() == np.float32([0.7, 0.2]).tolist()
+    assert store.objects("without") is None
+    assert store.objects("one")[0].tolist() == [1]  # type: ignore[index]  # it has objects
+    assert store.object_names == list(VOCABULARY.names) and store.object_definitions == list(VOCABULARY.definitions)
+    store.verify()
+    assert FeatureStore(tmp_path).fingerprint != write(tmp_path / "plain", videos(1)).fingerprint
+    assert write(tmp_path / "none", videos(1)).object_names == []
+    with StoreWriter(tmp_path / "none", PROVENANCE) as writer, pytest.raises(InputError, match="without an object voc"):
+        writer.add("x", np.ones((1, 5)), objects=objects)
+
+
+def test_fingerprint_is_of_content_and_not_of_layout(tmp_path: Path) -> None:
+    content = videos(9)
+    fingerprint = write(tmp_path / "a", content, shard_videos=4).fingerprint
+    backwards = dict(reversed(content.items()))
+    assert write(tmp_path / "b", backwards, shard_videos=2).fingerprint == fingerprint
+    changed = content | {"v004": content["v004"] + 0.5}
+    assert write(tmp_path / "c", changed).fingerprint != fingerprint
+    renamed = {("w" if id == "v004" else id): features for id, features in content.items()}
+    assert write(tmp_path / "d", renamed).fingerprint != fingerprint
+    assert write(tmp_path / "e", dict(list(content.items())[:-1])).fingerprint != fingerprint
+
+
+def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write(tmp_path / name, videos(4))
+    assert (tmp_path / "a/shard-00000.h5").read_bytes() == (tmp_path / "b/shard-00000.h5").read_bytes()
+
+
+def test_appending_knows_what_is_there(tmp_path: Path) -> None:
+    content = videos(6)
+    write(tmp_path, dict(list(content.items())[:4]), shard_videos=3)
+    (tmp_path / ".tmp-shard-00002-killed.h5").write_bytes(b"half a shard")
+    with StoreWriter(tmp_path, PROVENANCE | {"domain": "said otherwise"}) as writer:
+        assert "v003" in writer and "v004" not in writer
+        with pytest.raises(InputError, match="'v003' is already in"):
+            writer.add("v003", content["v003"])
+        for id in ("v004", "v005"):
+            writer.add(id, content[id], label=f"class {len(content[id])}")
+    assert not list(tmp_path.glob(".tmp-*"))
+    store = FeatureStore(tmp_path)
+    assert store.provenance["domain"] == "nothing real"
+    assert store.fingerprint == write(tmp_path / "once", content).fingerprint
+
+
+def test_shard_size_in_bytes_and_flush(tmp_path: Path) -> None:
+    write(tmp_path / "bytes", {f"v{i}": np.ones((10, 5)) for i in range(6)}, shard_bytes=200)
+    assert len(list((tmp_path / "bytes").glob("shard-*.h5"))) == 3
+    with StoreWriter(tmp_path / "flush", PROVENANCE) as writer:
+        writer.flush()
+        writer.add("a", np.ones((1, 5)))
+        writer.flush()
+        assert FeatureStore(tmp_path / "flush").ids == ["a"]
+        writer.add("b", np.ones((1, 5)))
+        assert FeatureStore(tmp_path / "flush").ids == ["a"]
+    assert FeatureStore(tmp_path / "flush").ids == ["a", "b"]
+
+
+def test_an_exception_leaves_complete_shards_only(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), StoreWriter(tmp_path, PROVENANCE, shard_videos=2) as writer:
+        for id, features in videos(3).items():
+            writer.add(id, features)
+        raise RuntimeError
+    assert FeatureStore(tmp_path).ids == ["v000", "v001"]
+
+
+@pytest.mark.parametrize(
+    ("id", "features", "said"),
+    [
+        ("clip", np.array([[1, 2, np.nan, 4, 5]]), "'clip'.*NaN.*second 0"),
+        ("clip", np.array([[0.0] * 5, [1, 2, np.inf, 4, 5]]), "'clip'.*infinite.*second 1"),
+        ("clip", np.array([[1, 2, 70000, 4, 5]]), "'clip'.*7e\\+04.*float16"),
+        ("clip", np.ones((2, 4)), "'clip'.*\\(2, 4\\) instead of \\(T, 5\\)"),
+        ("clip", np.ones(5), "'clip'.*shape"),
+        ("clip", np.ones((0, 5)), "'clip'.*T >= 1"),
+        ("", np.ones((1, 5)), "without an id"),
+        ("zero\0byte", np.ones((1, 5)), "not valid Unicode"),
+        (os.fsdecode(b"caf\xe9"), np.ones((1, 5)), "not valid Unicode"),
+    ],
+)
+def test_refused_videos_leave_the_store_usable(tmp_path: Path, id: str, features: np.ndarray, said: str) -> None:
+    with StoreWriter(tmp_path, PROVENANCE) as writer:
+        with pytest.raises(InputError, match=said):
+            writer.add(id, features)
+        writer.add("clip", np.full((1, 5), 65504.0))
+    assert FeatureStore(tmp_path).features("clip").tolist() == [[65504.0] * 5]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"encoder": "other", "fingerprint": "0" * 64}, "encoder toy.*not other"),
+        ({"fingerprint": "0" * 64}, "fingerprint ffffffff.*not toy.*00000000"),
+        ({"dim": 6}, "dim 5.*dim 6"),
+    ],
+)
+def test_another_encoder_is_refused_by_name(tmp_path: Path, change: dict[str, object], said: str) -> None:
+    write(tmp_path, videos(1))
+    with pytest.raises(MismatchError, match=said):
+        StoreWriter(tmp_path, PROVENANCE | change)
+    with pytest.raises(MismatchError, match="object_head"):
+        StoreWriter(tmp_path, PROVENANCE, vocabulary=VOCABULARY)
+    StoreWriter(tmp_path, PROVENANCE).close()  # a refused writer holds no lock
+
+
+def test_shards_of_two_encoders_in_one_folder(tmp_path: Path) -> None:
+    write(tmp_path, videos(1))
+    with StoreWriter(tmp_path / "b", PROVENANCE | {"fingerprint": "0" * 64}) as writer:
+        writer.add("other", np.ones((1, 5)))
+    shutil.copy(tmp_path / "b/shard-00000.h5", tmp_path / "shard-00001.h5")
+    with pytest.raises(MismatchError, match="shard-00001"):
+        FeatureStore(tmp_path)
+
+
+@pytest.mark.parametrize("missing", ["encoder", "fingerprint", "dim"])
+def test_incomplete_provenance(tmp_path: Path, missing: str) -> None:
+    with pytest.raises(InputError, match=missing):
+        StoreWriter(tmp_path, {key: value for key, value in PROVENANCE.items() if key != missing})
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-300])
+
+
+def foreign(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file["data"] = np.ones(3)
+
+
+def edit(name: str, value: object) -> object:
+    def change(path: Path) -> None:
+        with h5py.File(path, "r+") as file:
+            if name in file:
+                del file[name]
+                if value is not None:
+                    file[name] = value
+            else:
+                file.attrs[name] = value
+
+    return change
+
+
+DAMAGE = {
+    "empty": lambda path: path.write_bytes(b""),
+    "text": lambda path: path.write_text("id,label\n"),
+    "truncated": truncate,
+    "foreign": foreign,
+    "newer": edit("format_version", 2),
+    "version as text": edit("format_version", "new"),
+    "format as number": edit("format", 3),
+    "provenance as array": edit("provenance", np.ones(3)),
+    "no offsets": edit("offsets", None),
+    "offsets backwards": edit("offsets", np.array([0, 2, 1, 3])),
+    "offsets too short": edit("offsets", np.array([0, 3])),
+    "ids missing": edit("ids", np.array([b"a"])),
+    "ids not UTF-8": edit("ids", np.array([b"a", b"\xff", b"c"])),
+    "wide features": edit("features", np.ones((3, 6), np.float16)),
+    "double features": edit("features", np.ones((3, 5))),
+    "provenance not JSON": edit("provenance", np.bytes_("{")),
+    "provenance of nothing": edit("provenance", np.bytes_("{}")),
+    "repeated id": edit("ids", np.array([b"a", b"b", b"a"])),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_damaged_shards_are_named_with_the_way_out(tmp_path: Path, kind: str) -> None:
+    write(tmp_path, {"first": np.ones((1, 5))})
+    with StoreWriter(tmp_path, PROVENANCE) as writer:
+        for id in "abc":
+            writer.add(id, np.ones((1, 5)))
+    DAMAGE[kind](tmp_path / "shard-00001.h5")
+    for use in (FeatureStore, lambda folder: StoreWriter(folder, PROVENANCE)):
+        with pytest.raises(FormatError, match=r"shard-00001.*(Delete|move|update|remove)"):
+            use(tmp_path)
+    (tmp_path / "shard-00001.h5").unlink()
+    with StoreWriter(tmp_path, PROVENANCE) as writer:
+        writer.add("a", np.ones((1, 5)))
+    assert FeatureStore(tmp_path).ids == ["first", "a"]
+
+
+def test_changed_bytes_are_found_by_verify(tmp_path: Path) -> None:
+    store = write(tmp_path, {"a": np.ones((2, 5)), "b": np.ones((2, 5))})
+    with h5py.File(tmp_path / "shard-00000.h5", "r+") as file:
+        file["features"][3, 1] = 7
+    with pytest.raises(FormatError, match=r"shard-00000\.h5 is damaged: video 'b'"):
+        store.verify()
+
+
+def test_a_shard_that_shrinks_after_opening(tmp_path: Path) -> None:
+    store = write(tmp_path, videos(3))
+    (tmp_path / "shard-00000.h5").write_bytes(b"")
+    with pytest.raises(FormatError, match="ends too early"):
+        store.features("v001")
+    (tmp_path / "shard-00000.h5").unlink()
+    with pytest.raises(FormatError, match="can no longer be read"):
+        store.features("v001")
+
+
+def test_folders_that_are_no_stores(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is not a folder"):
+        FeatureStore(tmp_path / "nowhere")
+    with pytest.raises(FormatError, match="no feature shards"):
+        FeatureStore(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="choose another folder"):
+        StoreWriter(tmp_path / "file", PROVENANCE)
+
+
+def test_object_names_lost_or_of_another_head(tmp_path: Path) -> None:
+    with StoreWriter(tmp_path, PROVENANCE, vocabulary=VOCABULARY) as writer:
+        writer.add("a", np.ones((1, 5)), objects=(np.array([1]), np.array([1.0])))
+    names = tmp_path / "objects.json"
+    content = names.read_text()
+    for bad in (content.replace("head", "tail"), "{", "[]", None):
+        if bad is None:
+            names.unlink()
+        else:
+            names.write_text(bad)
+        with pytest.raises(FormatError, match=r"objects\.json.*(copy it|extract again)"):
+            _ = FeatureStore(tmp_path).object_names
+
+
+def test_one_writer_at_a_time(tmp_path: Path) -> None:
+    with StoreWriter(tmp_path, PROVENANCE), pytest.raises(InputError, match=f"another process \\(pid {os.getpid()}\\)"):
+        StoreWriter(tmp_path, PROVENANCE)
+    code = (
+        f"import sys, time; from cezsar.data.features import StoreWriter; "
+        f"w = StoreWriter({str(tmp_path)!r}, {PROVENANCE!r}); print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None and holder.stdout.readline() == b"held\n"
+        with pytest.raises(InputError, match=f"pid {holder.pid}"):
+            StoreWriter(tmp_path, PROVENANCE)
+        holder.kill()
+    StoreWriter(tmp_path, PROVENANCE).close()  # the lock of a dead writer does not count
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the limit on file size is POSIX")
+def test_a_full_disk_keeps_complete_shards(tmp_path: Path) -> None:
+    code = f"""
+import resource, signal
+import numpy as np
+from cezsar.data.features import StoreWriter
+from cezsar.errors import CezsarError, InputError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+with StoreWriter({str(tmp_path)!r}, {PROVENANCE!r}) as writer:
+    writer.add("a", np.ones((10, 5)))
+    writer.flush()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+    writer.add("b", np.ones((10_000, 5)))
+    try:
+        writer.flush()
+    except CezsarError as error:
+        assert not isinstance(error, InputError) and "cannot be written" in str(error), error
+        print("refused", flush=True)
+        import os; os._exit(0)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert run.stdout == "refused\n", run.stderr
+    assert FeatureStore(tmp_path).ids == ["a"]
+
+
+def test_reading_from_threads_and_other_processes(tmp_path: Path) -> None:
+    content = videos(60)
+    with StoreWriter(tmp_path, PROVENANCE, vocabulary=VOCABULARY, shard_videos=7) as writer:
+        for id, features in content.items():
+            writer.add(id, features, objects=(np.array([len(features) % 3]), np.array([1.0])))
+    store = FeatureStore(tmp_path)
+    wrong: list[str] = []
+
+    def read(seed: int) -> None:
+        for id in np.random.default_rng(seed).permutation(store.ids):
+            objects = store.objects(id)
+            same = np.array_equal(store.features(id), content[id].astype(np.float16))
+            if not same or objects is None or objects[0][0] != len(content[id]) % 3:
+                wrong.append(id)
+
+    threads = [threading.Thread(target=read, args=(seed,)) for seed in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert pickle.loads(pickle.dumps(store)).fingerprint == store.fingerprint
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        np.testing.assert_array_equal(pool.apply(store.features, ("v010",)), store.features("v010"))
+
+
+def test_opening_many_videos_takes_no_time_per_video(tmp_path: Path) -> None:
+    features = np.ones((2, 5), np.float32)
+    with StoreWriter(tmp_path, PROVENANCE) as writer:
+        for i in range(20_000):
+            writer.add(f"video_{i:06d}", features, label="class", path="/some/where.mp4")
+    begin = time.perf_counter()
+    assert len(FeatureStore(tmp_path)) == 20_000
+    assert time.perf_counter() - begin < 2  # 0.15 s on two cores; 242,658 videos open in under 2 s there
+
+
+def test_fingerprint_by_hand(tmp_path: Path) -> None:
+    kept = np.array([[1, 2, 3, 4, 5]], dtype="<f2")
+    one = hashlib.sha256(b'["a", "l", [1, 5]]' + kept.tobytes()).digest()
+    with StoreWriter(tmp_path, PROVENANCE) as writer:
+        writer.add("a", kept, label="l")
+    assert FeatureStore(tmp_path).fingerprint == hashlib.sha256(b"f" * 64 + one).hexdigest()
+
+
+def test_every_error_is_one_of_ours(tmp_path: Path) -> None:
+    with pytest.raises(CezsarError):
+        StoreWriter(tmp_path, PROVENANCE | {"domain": "x" * 70_000})
+    with pytest.raises(CezsarError):
+        StoreWriter(tmp_path, PROVENANCE, vocabulary=ObjectVocabulary(["a"], [], "f"))

@@ -1,0 +1,344 @@
+"""Embeddings and Scores against Eq. 8-9 written out in plain loops, and against hand-computed cases."""
+
+import math
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from cezsar.errors import FormatError, InputError
+from cezsar.zeroshot.embeddings import Embeddings
+from cezsar.zeroshot.fusion import UNDECIDED, Weights, cosine, fuse, lengths, parts, predict, rank
+from cezsar.zeroshot.scores import Scores
+
+
+def embeddings(seed=0, n=40, classes=7, dim=16, sentences=1, modalities=("VE", "O", "C"), relu=True):
+    """Random embeddings of unequal lengths; with several sentences, classes' prototypes come in mixed order."""
+    rng = np.random.default_rng(seed)
+
+    def draw(rows):
+        values = rng.normal(size=(rows, dim)) * rng.uniform(0.1, 4, size=(rows, 1))
+        return (np.maximum(values, 0) if relu else values).astype(np.float32)
+
+    owner = rng.permutation(np.repeat(np.arange(classes), sentences))
+    return Embeddings(
+        ids=[f"clip-{i}" for i in range(n)],
+        labels=[f"class {rng.integers(classes)}" for _ in range(n)],
+        class_names=[f"class {c}" for c in range(classes)],
+        modalities={name: draw(n) for name in modalities},
+        prototypes=draw(len(owner)),
+        prototype_class=owner,
+    )
+
+
+def dot(a, b):
+    return math.fsum(float(x) * float(y) for x, y in zip(a, b, strict=True))
+
+
+def loop_cosine(e, weights, several):
+    """Eq. 8-9, one clip and one class at a time."""
+    table = []
+    for n in range(len(e.ids)):
+        w = {"VE": weights.alpha, "O": weights.beta, "C": weights.gamma}
+        fused = [math.fsum(w[m] * float(e.modalities[m][n, d]) for m in e.modalities) for d in range(e.prototypes.shape[1])]
+        row = []
+        for c in range(len(e.class_names)):
+            own = [p for p, owner in zip(e.prototypes, e.prototype_class, strict=True) if owner == c]
+            if several == "mean":
+                own = [[math.fsum(p[d] / math.sqrt(dot(p, p)) for p in own if dot(p, p)) for d in range(len(fused))]]
+            norms = [math.sqrt(dot(p, p)) * math.sqrt(dot(fused, fused)) for p in own]
+            cosines = [dot(p, fused) / norm for p, norm in zip(own, norms, strict=True) if norm]
+            row.append(max(cosines) if cosines else 0.0)
+        table.append(row)
+    return np.array(table)
+
+
+@pytest.mark.parametrize("relu", [True, False])
+@pytest.mark.parametrize(("sentences", "several"), [(1, "nearest"), (1, "mean"), (3, "nearest"), (3, "mean")])
+@pytest.mark.parametrize("weights", [Weights(), Weights(1, 0, 0), Weights(0, 0.4, 1.7), Weights(3, 2, 1)])
+def test_cosine_is_that_of_the_fused_vector(relu, sentences, several, weights):
+    e = embeddings(sentences=sentences, relu=relu)
+    scores = Scores.from_embeddings(e, several=several)
+    expected = loop_cosine(e, weights, several)
+    got = cosine(scores, weights)
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, expected, atol=2e-6)
+    fused = fuse(scores, weights)
+    assert (predict(scores, weights) == expected.argmax(1)).all()
+    assert (fused.argmax(1) == expected.argmax(1)).all()
+    np.testing.assert_allclose(fused, expected * lengths(scores, weights)[:, None], rtol=1e-4, atol=1e-5)
+
+
+def test_raw_embeddings_are_not_normalised_before_the_sum():
+    # VE is short and points to class 0, O is long and points to class 1: O decides despite its small weight.
+    e = Embeddings(
+        ["a"], [""], ["x", "y"], {"VE": np.array([[1, 0]]), "O": np.array([[0, 10]])}, np.eye(2) * [[5], [0.1]], np.arange(2)
+    )
+    scores = Scores.from_embeddings(e)
+    np.testing.assert_allclose(scores.matrices["VE"], [[1, 0]])  # prototypes are unit, clips are raw
+    np.testing.assert_allclose(fuse(scores, Weights(0.8, 0.2)), [[0.8, 2.0]])
+    np.testing.assert_allclose(cosine(scores, Weights(0.8, 0.2)), [[0.8 / math.sqrt(4.64), 2 / math.sqrt(4.64)]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("sentences", [1, 3])
+def test_parts_sum_to_the_cosine(sentences):
+    scores = Scores.from_embeddings(embeddings(3, sentences=sentences, relu=False))
+    weights = Weights(0.5, 0.3, 0.2)
+    by_modality = parts(scores, weights)
+    assert list(by_modality) == ["VE", "O", "C"]
+    np.testing.assert_allclose(sum(by_modality.values()), cosine(scores, weights), atol=1e-6)
+    assert list(parts(scores, Weights(1, 0, 0))) == ["VE"]
+
+
+def test_nearest_of_several_sentences_is_told_after_fusion():
+    # Each modality prefers another sentence of class 0; together they prefer neither as much as class 1's only one.
+    e = Embeddings(
+        ["a"], [""], ["two", "one"], {"VE": np.array([[1.0, 0]]), "O": np.array([[0, 1.0]])},
+        np.array([[1, 0], [0, 1], [1, 1]]), np.array([0, 0, 1]),
+    )  # fmt: skip
+    scores = Scores.from_embeddings(e)
+    assert predict(scores, Weights(0.5, 0.5)).tolist() == [1]
+    assert scores.matrices["VE"].shape == (1, 2)
+    np.testing.assert_allclose(scores.matrices["O"], [[1, math.sqrt(0.5)]], rtol=1e-6)
+
+
+def test_mean_is_of_unit_vectors():
+    e = Embeddings(["a"], [""], ["x"], {"VE": np.array([[1.0, 0]])}, np.array([[100.0, 0], [0, 1]]), np.array([0, 0]))
+    np.testing.assert_allclose(Scores.from_embeddings(e, several="mean").matrices["VE"], [[math.sqrt(0.5)]], rtol=1e-6)
+    with pytest.raises(InputError, match="nearest or mean"):
+        Scores.from_embeddings(e, several="median")
+
+
+def test_a_missing_modality_leaves_the_others_to_decide():
+    e = embeddings(5, modalities=("VE", "O"))
+    e.modalities["O"][4] = 0
+    scores = Scores.from_embeddings(e)
+    np.testing.assert_allclose(cosine(scores, Weights())[4], cosine(scores, Weights(1, 0, 0))[4], atol=1e-6)
+    assert e.missing("O") == ["clip-4"]
+    assert e.missing("VE") == []
+    np.testing.assert_array_equal(fuse(scores, Weights(1, 0, 9)), fuse(scores, Weights(1, 0, 0)))
+
+
+def test_a_clip_without_anything_is_undecided():
+    e = embeddings(6)
+    for rows in e.modalities.values():
+        rows[[0, 9]] = 0
+    scores = Scores.from_embeddings(e)
+    assert (cosine(scores, Weights())[[0, 9]] == 0).all()
+    predicted = predict(scores, Weights())
+    assert np.flatnonzero(predicted == UNDECIDED).tolist() == [0, 9]
+    assert all((part[[0, 9]] == 0).all() for part in parts(scores, Weights()).values())
+
+
+def test_dead_prototypes_score_nothing_and_are_named():
+    e = embeddings(7, classes=4, sentences=2, relu=False)
+    first = np.flatnonzero(e.prototype_class == 1)[0]
+    e.prototypes[e.prototype_class == 2] = 0
+    e.prototypes[first] = 0  # class 1 has another
+    scores = Scores.from_embeddings(e)
+    assert scores.dead_classes == ["class 2"]
+    assert (cosine(scores, Weights())[:, 2] == 0).all()
+    np.testing.assert_allclose(cosine(scores, Weights()), loop_cosine(e, Weights(), "nearest"), atol=2e-6)
+    assert (cosine(scores, Weights())[:, 1] < 0).any()  # a zero prototype beside a living one does not lift it to 0
+    mean = Scores.from_embeddings(e, several="mean")
+    assert mean.dead_classes == ["class 2"]
+    np.testing.assert_allclose(cosine(mean, Weights()), loop_cosine(e, Weights(), "mean"), atol=2e-6)
+
+
+def test_tiny_embeddings_keep_their_direction():
+    e = embeddings(8)
+    scores = Scores.from_embeddings(e)
+    for rows in e.modalities.values():
+        rows *= np.float32(1e-30)
+    small = cosine(Scores.from_embeddings(e), Weights())
+    np.testing.assert_allclose(small, cosine(scores, Weights()), atol=1e-5)
+
+
+def test_labels_meet_classes_in_any_spelling():
+    scores = Scores(
+        list("abcde"), ["HandStand_Pushups", "", "fencing", "juggling", "Fencing"], ["fencing", "hand stand pushups"], {"O": np.zeros((5, 2))}
+    )
+    assert scores.label_index.tolist() == [1, -1, 0, -1, 0]
+
+
+def test_nan_is_refused_by_clip_and_modality():
+    e = embeddings(9, n=20_000, dim=2)
+    bad = e.modalities["O"].copy()
+    bad[17_123, 1] = np.nan
+    with pytest.raises(InputError, match=r"O embedding of clip 'clip-17123' is not finite"):
+        Embeddings(e.ids, e.labels, e.class_names, {"VE": e.modalities["VE"], "O": bad}, e.prototypes, e.prototype_class)
+    prototypes = e.prototypes.copy()
+    prototypes[3] = np.inf
+    with pytest.raises(InputError, match="prototype of class 'class"):
+        Embeddings(e.ids, e.labels, e.class_names, e.modalities, prototypes, e.prototype_class)
+    with pytest.raises(InputError, match="the VE score of clip 'b'"):
+        Scores(["a", "b"], ["", ""], ["x"], {"VE": np.array([[1], [np.nan]])})
+
+
+def test_products_that_overflow_are_refused_by_clip():
+    e = embeddings(10, modalities=("VE",), relu=False)
+    e.modalities["VE"][5] = 3e38
+    with pytest.raises(InputError, match="'clip-5'"):
+        Scores.from_embeddings(e)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"ids": ["a", "a"]}, "'a' is given twice"),
+        ({"ids": ["a"]}, "1 clips have 2 labels"),
+        ({"labels": ["", None]}, "list of strings"),
+        ({"class_names": []}, "no classes"),
+        ({"class_names": ["Jump ing", "jumping"]}, "'Jump ing' and 'jumping' spell the same class"),
+        ({"class_names": ["x", "y", "z"]}, "'z' has no prototype"),
+        ({"class_names": ["x"]}, "outside the 1"),
+        ({"modalities": {}}, "no modality"),
+        ({"modalities": {"flow": np.zeros((2, 3))}}, "'flow' is unknown"),
+        ({"modalities": {"O": np.zeros((2, 4))}}, r"O has shape \(2, 4\)"),
+        ({"prototype_class": np.array([0])}, "do not go with"),
+        ({"prototypes": np.zeros(2)}, "do not go with"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(change, message):
+    good = {
+        "ids": ["a", "b"],
+        "labels": ["x", ""],
+        "class_names": ["x", "y"],
+        "modalities": {"VE": np.ones((2, 3))},
+        "prototypes": np.ones((2, 3)),
+        "prototype_class": np.array([0, 1]),
+    }
+    Embeddings(**good)
+    with pytest.raises(InputError, match=message):
+        Embeddings(**(good | change))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"column_class": np.array([1, 0])}, "order of their classes"),
+        ({"column_class": np.array([0, 0])}, "order of their classes"),
+        ({"columns": {"VE": np.ones((2, 3))}}, "VE has shape"),
+        ({"gram": np.ones((2, 2, 2))}, "gram has shape"),
+        ({"gram": np.full((2, 1, 1), np.nan)}, "the length of clip 'a'"),
+    ],
+)
+def test_scores_that_do_not_fit_are_refused(change, message):
+    good = {"ids": ["a", "b"], "labels": ["x", ""], "class_names": ["x", "y"], "columns": {"VE": np.ones((2, 2))}}
+    Scores(**good)
+    with pytest.raises(InputError, match=message):
+        Scores(**(good | change))
+
+
+def test_scores_without_embeddings_have_no_cosine():
+    scores = Scores(["a"], [""], ["x", "y"], {"VE": np.array([[1.0, 2]])})
+    assert predict(scores, Weights()).tolist() == [1]
+    with pytest.raises(InputError, match="no cosine"):
+        cosine(scores, Weights())
+
+
+@pytest.mark.parametrize("values", [(-0.1, 1, 0), (0, 0, 0), (float("nan"), 1, 0), (float("inf"), 0, 0), ("1", 0, 0)])
+def test_weights_that_make_no_sense_are_refused(values):
+    with pytest.raises(InputError, match="not all zero"):
+        Weights(*values)
+
+
+def test_weights_by_modality():
+    assert [Weights(0.7, 0.2, 0.1).of(name) for name in ("VE", "O", "C")] == [0.7, 0.2, 0.1]
+    assert Weights.only("O") == Weights(0, 1, 0)
+    with pytest.raises(InputError, match="'flow' is unknown"):
+        Weights.only("flow")
+    with pytest.raises(InputError, match="VE only; give one of them weight"):
+        fuse(Scores(["a"], [""], ["x"], {"VE": np.ones((1, 1))}), Weights(0, 1, 1))
+
+
+def test_predictions_among_some_classes_and_ties():
+    scores = Scores(list("abc"), [""] * 3, list("wxyz"), {"VE": np.array([[1, 3, 3, 2], [5, 0, 0, 0], [-1, -2, -2, 0]])})
+    assert predict(scores, Weights()).tolist() == [1, 0, 3]
+    assert predict(scores, Weights(), [3, 2, 1]).tolist() == [1, UNDECIDED, 3]
+    assert predict(scores, Weights(), [1, 2]).tolist() == [1, UNDECIDED, 1]
+
+
+def test_rank_orders_labels_best_first():
+    ranked = rank(np.array([[0.1, 0.9, 0.9, -1], [0.4, 0.2, 0.3, 0.1]], np.float32), list("wxyz"), top=3)
+    assert [[name for name, _ in entry.labels] for entry in ranked] == [["x", "y", "w"], ["w", "y", "x"]]
+    assert [entry.margin for entry in ranked] == pytest.approx([0.0, 0.1])
+    assert rank(np.array([[0.5]], np.float32), ["only"])[0] == ([("only", 0.5)], 0.0)
+    assert rank(np.array([[0.5, 0.25]], np.float32), ["x", "y"], top=1)[0] == ([("x", 0.5)], 0.25)
+    assert rank(np.zeros((0, 2), np.float32), ["x", "y"]) == []
+    with pytest.raises(InputError, match="at least 1"):
+        rank(np.zeros((1, 2), np.float32), ["x", "y"], top=0)
+    with pytest.raises(InputError, match="do not go with 3 class names"):
+        rank(np.zeros((1, 2), np.float32), ["x", "y", "z"])
+
+
+# On disk ---------------------------------------------------------------------------------------------------------
+
+
+def test_embeddings_come_back_as_they_were(tmp_path):
+    e = embeddings(11, sentences=2)
+    e.ids[0], e.class_names[1] = "naïve \udce9 clip", "class 1, β"  # a file name that was not UTF-8, too
+    e.save(tmp_path / "e.safetensors")
+    read = Embeddings.load(tmp_path / "e.safetensors")
+    assert (read.ids, read.labels, read.class_names, read.space) == (e.ids, e.labels, e.class_names, e.space)
+    assert list(read.modalities) == ["VE", "O", "C"]
+    for name, rows in e.modalities.items():
+        np.testing.assert_array_equal(read.modalities[name], rows)
+    np.testing.assert_array_equal(read.prototypes, e.prototypes)
+    np.testing.assert_array_equal(read.prototype_class, e.prototype_class)
+
+
+def test_scores_come_back_as_they_were(tmp_path):
+    e = embeddings(12, sentences=2)
+    e.prototypes[e.prototype_class == 0] = 0
+    scores = Scores.from_embeddings(e)
+    scores.save(tmp_path / "s.safetensors")
+    read = Scores.load(tmp_path / "s.safetensors")
+    assert read.dead_classes == scores.dead_classes == ["class 0"]
+    np.testing.assert_array_equal(cosine(read, Weights()), cosine(scores, Weights()))
+    scores.save(tmp_path / "half.safetensors", half=True)
+    half = Scores.load(tmp_path / "half.safetensors")
+    assert half.columns["VE"].dtype == np.float32
+    np.testing.assert_allclose(half.columns["VE"], scores.columns["VE"], rtol=1e-3)
+    large = Scores(["a"], [""], ["x"], {"VE": np.array([[1e5]])})
+    with pytest.raises(InputError, match="float16"):
+        large.save(tmp_path / "large.safetensors", half=True)
+    large.save(tmp_path / "large.safetensors")
+    assert Scores.load(tmp_path / "large.safetensors").gram is None
+
+
+def test_files_of_another_kind_are_refused(tmp_path):
+    path = tmp_path / "file.safetensors"
+    with pytest.raises(InputError, match="cannot be read"):
+        Scores.load(path)
+    Scores.from_embeddings(embeddings()).save(path)
+    with pytest.raises(FormatError, match="should hold embeddings, version 1, and holds scores"):
+        Embeddings.load(path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(FormatError, match="damaged"):
+        Scores.load(path)
+    for content in (b"", b"not a file of arrays at all", b"\x80\x04cposix\nsystem\n."):
+        path.write_bytes(content)
+        with pytest.raises(FormatError, match="damaged"):
+            Scores.load(path)
+    save_file({"x": np.ones(3)}, path)
+    with pytest.raises(FormatError, match="holds something else"):
+        Scores.load(path)
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {},
+        {"description": np.frombuffer(b"[]", np.uint8)},
+        {"description": np.frombuffer(b"{", np.uint8)},
+        {"description": np.frombuffer(b"{}", np.uint8)},
+        {"description": np.frombuffer(b'{"ids": 3, "labels": [], "class_names": [], "dead_classes": []}', np.uint8)},
+        {"description": np.ones(2, np.float32), "modality.flow": np.ones(2)},
+    ],
+)
+def test_contents_that_do_not_fit_are_refused(tmp_path, arrays):
+    path = tmp_path / "file.safetensors"
+    save_file({"column_class": np.arange(1)} | arrays, path, {"cezsar": "scores", "version": "1"})
+    with pytest.raises(FormatError, match="damaged"):
+        Scores.load(path)
