@@ -43,14 +43,14 @@ def command(
     out: Annotated[Path | None, typer.Option(help="Where to write the result as JSON; a .csv and a .md go beside it.")] = None,
 ) -> None:
     """Top-1, top-5 and mean per-class accuracy, for each modality and fused, over the splits of a protocol."""
-    from cezsar.atomic import write_text
     from cezsar.data.captions import load_captions
     from cezsar.data.datasets import open_dataset
     from cezsar.data.descriptions import load_descriptions
     from cezsar.data.features import FeatureStore
-    from cezsar.zeroshot.evaluation import evaluate, table
+    from cezsar.zeroshot.evaluation import evaluate_each, table
     from cezsar.zeroshot.fusion import Weights
     from cezsar.zeroshot.protocols import parse
+    from cezsar.zeroshot.results import save_all
     from cezsar.zeroshot.scores import Scores
     from cezsar.zeroshot.embed import embed_dataset, space_for
 
@@ -65,13 +65,7 @@ def command(
     given = {"alpha": alpha, "beta": beta, "gamma": gamma}
     default = opened.config.fusion if opened else {"alpha": 0.0, "beta": 1.0, "gamma": 1.0}
     fused = Weights(**default | {name: weight for name, weight in given.items() if weight is not None})
-    each = [Weights.only(modality) for modality in scores.modalities] if len(scores.modalities) > 1 else []
-    plan = parse(protocol, scores.class_names, runs=runs, seed=seed)
-    results = [evaluate(scores, plan, weights) for weights in [*each, fused]]
+    results = evaluate_each(scores, parse(protocol, scores.class_names, runs=runs, seed=seed), fused)
     print(table(results))
     if out:
-        results[-1].save(out)
-        write_text(out.with_suffix(".csv"), results[-1].to_csv())
-        rows = [results[-1].markdown_header(), *(result.markdown_row() for result in results)]
-        write_text(out.with_suffix(".md"), "\n".join(rows) + "\n")
-        print(f"wrote {out}, {out.with_suffix('.csv').name} and {out.with_suffix('.md').name}")
+        print("wrote " + ", ".join(str(path) for path in save_all(results, out)))

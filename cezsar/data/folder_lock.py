@@ -17,12 +17,15 @@ class FolderLock:
     """The right to write in `folder`, held from construction until `release()`.
 
     Raises:
-        InputError: another writer, in this process or another, is at work in the folder.
+        InputError: another writer, in this process or another, is at work in the folder, or it cannot be written.
     """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / ".writer-lock"
-        self._descriptor: int | None = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            self._descriptor: int | None = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise InputError(f"{folder} cannot be written ({error.strerror}); choose another folder") from error
         try:
             _lock(self._descriptor)
         except OSError as error:

@@ -76,7 +76,7 @@ def write_shard(path: Path, provenance: str, videos: Sequence[Video]) -> None:
         if video.objects is not None:
             indices[row, : len(video.objects[0])], probabilities[row, : len(video.objects[1])] = video.objects
     digests = b"".join(video_digest(v.id, v.label, v.features, v.objects) for v in videos)
-    # Metadata with checksums (HDF5 1.10), and text of fixed length, which needs no unprotected heap: otherwise a flipped
+    # Metadata with checksums (HDF5 1.10) and text of fixed length, which needs no unprotected heap: otherwise a flipped
     # bit can send the library into an endless loop.
     with h5py.File(path, "w", libver=("v110", "v110")) as file:
         file.attrs["format"] = np.bytes_(FORMAT)

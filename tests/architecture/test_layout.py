@@ -14,7 +14,7 @@ ROOMS = [
     "analysis", "demo", "jobs", "cli",
 ]  # fmt: skip
 SUBJECT_TO_ONE_PLACE = {
-    "h5py": {"cezsar/data/features.py", "cezsar/data/shards.py"},
+    "h5py": {"cezsar/data/shards.py"},
     "streamlit": {"app/", "pages/"},
     "plotly": {"app/charts.py"},
     "timm": {"cezsar/encoders/"},

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -31,8 +32,10 @@ def videos(count: int, seed: int = 0, most_rows: int = 7) -> dict[str, np.ndarra
     return {f"v{i:03d}": rng.normal(size=(rng.integers(1, most_rows + 1), 5)).astype(np.float32) for i in range(count)}
 
 
-def write(folder: Path, content: dict[str, np.ndarray], **options: int) -> FeatureStore:
-    with StoreWriter(folder, PROVENANCE, **options) as writer:
+def write(
+    folder: Path, content: dict[str, np.ndarray], shard_videos: int = 256, shard_bytes: int = 1 << 20
+) -> FeatureStore:
+    with StoreWriter(folder, PROVENANCE, shard_videos=shard_videos, shard_bytes=shard_bytes) as writer:
         for id, features in content.items():
             writer.add(id, features, label=f"class {len(features)}", path=f"/clips/{id}.mp4")
     return FeatureStore(folder)
@@ -93,7 +96,7 @@ def test_objects_and_their_names(tmp_path: Path) -> None:
         writer.add("one", np.ones((2, 5)), objects=(np.array([1]), np.array([0.9])))
     store = FeatureStore(tmp_path)
     indices, probabilities = store.objects("with")  # type: ignore[misc]  # it has objects
-    assert indices.tolist() == [2, 0] and probabilities.tolist() == np.float32([0.7, 0.2]).tolist()
+    assert indices.tolist() == [2, 0] and probabilities.tolist() == np.array([0.7, 0.2], np.float32).tolist()
     assert store.objects("without") is None
     assert store.objects("one")[0].tolist() == [1]  # type: ignore[index]  # it has objects
     assert store.object_names == list(VOCABULARY.names) and store.object_definitions == list(VOCABULARY.definitions)
@@ -222,7 +225,7 @@ def foreign(path: Path) -> None:
         file["data"] = np.ones(3)
 
 
-def edit(name: str, value: object) -> object:
+def edit(name: str, value: object) -> Callable[[Path], None]:
     def change(path: Path) -> None:
         with h5py.File(path, "r+") as file:
             if name in file:
@@ -235,7 +238,7 @@ def edit(name: str, value: object) -> object:
     return change
 
 
-DAMAGE = {
+DAMAGE: dict[str, Callable[[Path], object]] = {
     "empty": lambda path: path.write_bytes(b""),
     "text": lambda path: path.write_text("id,label\n"),
     "truncated": truncate,
@@ -271,6 +274,29 @@ def test_damaged_shards_are_named_with_the_way_out(tmp_path: Path, kind: str) ->
     with StoreWriter(tmp_path, PROVENANCE) as writer:
         writer.add("a", np.ones((1, 5)))
     assert FeatureStore(tmp_path).ids == ["first", "a"]
+
+
+def test_flipped_bytes_are_found_or_harmless(tmp_path: Path) -> None:
+    content = videos(12)
+    written = write(tmp_path, content)
+    labels = written.labels
+    path = tmp_path / "shard-00000.h5"
+    good = path.read_bytes()
+    rng = np.random.default_rng(0)
+    found = 0
+    for position in rng.integers(len(good), size=300):
+        bad = bytearray(good)
+        bad[position] ^= rng.integers(1, 256)
+        path.write_bytes(bad)
+        try:
+            store = FeatureStore(tmp_path)
+            store.verify()
+        except CezsarError:
+            found += 1
+        else:
+            assert store.labels == labels and store.ids == list(content)
+            assert all(store.features(id).shape == features.shape for id, features in content.items())
+    assert found > 200
 
 
 def test_changed_bytes_are_found_by_verify(tmp_path: Path) -> None:

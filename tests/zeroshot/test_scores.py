@@ -40,7 +40,9 @@ def loop_cosine(e, weights, several):
     table = []
     for n in range(len(e.ids)):
         w = {"VE": weights.alpha, "O": weights.beta, "C": weights.gamma}
-        fused = [math.fsum(w[m] * float(e.modalities[m][n, d]) for m in e.modalities) for d in range(e.prototypes.shape[1])]
+        fused = [
+            math.fsum(w[m] * float(e.modalities[m][n, d]) for m in e.modalities) for d in range(e.prototypes.shape[1])
+        ]
         row = []
         for c in range(len(e.class_names)):
             own = [p for p, owner in zip(e.prototypes, e.prototype_class, strict=True) if owner == c]
@@ -72,12 +74,19 @@ def test_cosine_is_that_of_the_fused_vector(relu, sentences, several, weights):
 def test_raw_embeddings_are_not_normalised_before_the_sum():
     # VE is short and points to class 0, O is long and points to class 1: O decides despite its small weight.
     e = Embeddings(
-        ["a"], [""], ["x", "y"], {"VE": np.array([[1, 0]]), "O": np.array([[0, 10]])}, np.eye(2) * [[5], [0.1]], np.arange(2)
+        ["a"],
+        [""],
+        ["x", "y"],
+        {"VE": np.array([[1, 0]]), "O": np.array([[0, 10]])},
+        np.eye(2) * [[5], [0.1]],
+        np.arange(2),
     )
     scores = Scores.from_embeddings(e)
     np.testing.assert_allclose(scores.matrices["VE"], [[1, 0]])  # prototypes are unit, clips are raw
     np.testing.assert_allclose(fuse(scores, Weights(0.8, 0.2)), [[0.8, 2.0]])
-    np.testing.assert_allclose(cosine(scores, Weights(0.8, 0.2)), [[0.8 / math.sqrt(4.64), 2 / math.sqrt(4.64)]], rtol=1e-6)
+    np.testing.assert_allclose(
+        cosine(scores, Weights(0.8, 0.2)), [[0.8 / math.sqrt(4.64), 2 / math.sqrt(4.64)]], rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("sentences", [1, 3])
@@ -156,7 +165,10 @@ def test_tiny_embeddings_keep_their_direction():
 
 def test_labels_meet_classes_in_any_spelling():
     scores = Scores(
-        list("abcde"), ["HandStand_Pushups", "", "fencing", "juggling", "Fencing"], ["fencing", "hand stand pushups"], {"O": np.zeros((5, 2))}
+        list("abcde"),
+        ["HandStand_Pushups", "", "fencing", "juggling", "Fencing"],
+        ["fencing", "hand stand pushups"],
+        {"O": np.zeros((5, 2))},
     )
     assert scores.label_index.tolist() == [1, -1, 0, -1, 0]
 
@@ -166,7 +178,9 @@ def test_nan_is_refused_by_clip_and_modality():
     bad = e.modalities["O"].copy()
     bad[17_123, 1] = np.nan
     with pytest.raises(InputError, match=r"O embedding of clip 'clip-17123' is not finite"):
-        Embeddings(e.ids, e.labels, e.class_names, {"VE": e.modalities["VE"], "O": bad}, e.prototypes, e.prototype_class)
+        Embeddings(
+            e.ids, e.labels, e.class_names, {"VE": e.modalities["VE"], "O": bad}, e.prototypes, e.prototype_class
+        )
     prototypes = e.prototypes.copy()
     prototypes[3] = np.inf
     with pytest.raises(InputError, match="prototype of class 'class"):
@@ -253,7 +267,9 @@ def test_weights_by_modality():
 
 
 def test_predictions_among_some_classes_and_ties():
-    scores = Scores(list("abc"), [""] * 3, list("wxyz"), {"VE": np.array([[1, 3, 3, 2], [5, 0, 0, 0], [-1, -2, -2, 0]])})
+    scores = Scores(
+        list("abc"), [""] * 3, list("wxyz"), {"VE": np.array([[1, 3, 3, 2], [5, 0, 0, 0], [-1, -2, -2, 0]])}
+    )
     assert predict(scores, Weights()).tolist() == [1, 0, 3]
     assert predict(scores, Weights(), [3, 2, 1]).tolist() == [1, UNDECIDED, 3]
     assert predict(scores, Weights(), [1, 2]).tolist() == [1, UNDECIDED, 1]

@@ -1,0 +1,166 @@
+"""Results -> plotly figures. No streamlit here.
+
+Okabe-Ito colours, and a mark of its own for each label, so that colour is never the only difference. Backgrounds are
+clear and text has no colour of its own: the page's theme, light or dark, shows through.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import plotly.graph_objects as go
+
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MARKS = ("circle", "square", "diamond", "triangle-up", "cross", "star")  # plotly's names
+GLYPHS = ("●", "■", "◆", "▲", "✚", "★")  # the same, as text
+MOST_LABELS = len(COLOURS)
+
+MODALITIES = {"VE": "what the clip looks like", "O": "recognised objects", "C": "caption"}
+OPACITY = {"VE": 1.0, "O": 0.45, "C": 0.2}
+
+ROW_PX = 50
+STRIP_PX, LINES_PX, TICKS_PX = 104, 190, 30
+MOST_FRAMES = 10
+LONGEST_LABEL = 44  # characters beside the bars
+
+
+def ranking_figure(labels: Sequence[tuple[str, float]], contributions: Mapping[str, Sequence[float]]) -> go.Figure:
+    """A bar for each label, parted by modality.
+
+    Args:
+        labels: (name, cosine similarity), best first, at most `MOST_LABELS`.
+        contributions: modality -> its part of each label's similarity, in the same order.
+    """
+    rows = np.arange(len(labels))
+    figure = go.Figure()
+    for modality, part in contributions.items():
+        figure.add_bar(
+            x=np.asarray(part, float),
+            y=-rows - 0.16,
+            orientation="h",
+            width=0.24,
+            marker={"color": list(COLOURS[: len(labels)]), "opacity": OPACITY[modality], "line": {"width": 0}},
+            name=MODALITIES[modality],
+            hovertext=[
+                f"{_shown(name)}<br>{MODALITIES[modality]}: {value:+.3f} of {total:.3f}"
+                for (name, total), value in zip(labels, part, strict=True)
+            ],
+            hovertemplate="%{hovertext}<extra></extra>",
+        )
+    for row, (name, similarity) in enumerate(labels):
+        glyph = f'<span style="color:{COLOURS[row]}">{GLYPHS[row]}</span>'
+        title = f"<b>{_short(name)}</b>" if row == 0 else _short(name)
+        _beside(figure, row, 0, "left", f"{glyph}  {title}")
+        _beside(figure, row, 1, "right", f"{similarity:.2f}")
+    figure.update_layout(
+        barmode="relative",
+        height=ROW_PX * len(labels) + 46,
+        margin={"l": 4, "r": 4, "t": 4, "b": 42},
+        showlegend=False,
+        xaxis={
+            "title": {"text": "similarity (cosine; 1 = same direction)", "standoff": 6},
+            "zeroline": True,
+            "showgrid": False,
+            "fixedrange": True,
+            "nticks": 5,
+        },
+        yaxis={"visible": False, "fixedrange": True, "range": [-len(labels) + 0.55, 0.5]},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+    )
+    return figure
+
+
+def timeline_figure(
+    frames: Sequence[tuple[float, bytes]],
+    names: Sequence[str],
+    per_second: npt.NDArray[np.float32] | None,
+    seconds: int,
+) -> go.Figure:
+    """The clip's frames as a film strip; under it, on the same axis in seconds, each label's similarity.
+
+    Args:
+        frames: (time in seconds, JPEG file), one a second; of long clips every n-th is shown.
+        names: labels, best first, at most `MOST_LABELS`.
+        per_second: (T, len(names)) cosine similarity in each second; None leaves the strip alone.
+        seconds: T, length of the clip.
+    """
+    figure = go.Figure()
+    lines_px = 0 if per_second is None else LINES_PX
+    height = STRIP_PX + TICKS_PX + lines_px + 12
+    strip_at = 1 - STRIP_PX / (height - 12)
+    for index in range(0 if per_second is None else len(names)):
+        assert per_second is not None
+        figure.add_scatter(
+            x=np.arange(len(per_second)) + 0.5,
+            y=per_second[:, index].astype(float),
+            mode="lines+markers",
+            name=_shown(names[index]),
+            line={"color": COLOURS[index], "width": 3 if index == 0 else 1.75},
+            marker={"symbol": MARKS[index], "size": 9 if index == 0 else 7},
+            hovertemplate=f"{_shown(names[index])}: %{{y:.3f}}<extra></extra>",
+        )
+    if per_second is None:  # an axis appears only where there is a trace
+        figure.add_scatter(x=[0, seconds], y=[0, 0], mode="markers", marker={"opacity": 0}, hoverinfo="skip")
+    step = max(1, -(-len(frames) // MOST_FRAMES))
+    for time_s, jpeg in frames[::step]:
+        figure.add_layout_image(
+            source="data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii"),
+            xref="x",
+            yref="paper",
+            x=time_s + 0.02 * step,
+            y=strip_at,
+            sizex=0.96 * step,
+            sizey=1 - strip_at,
+            xanchor="left",
+            yanchor="bottom",
+            sizing="contain",
+            layer="above",
+        )
+    lines_top = max(1e-3, strip_at - TICKS_PX / (height - 12))
+    figure.update_layout(
+        height=height,
+        margin={"l": 46, "r": 6, "t": 4, "b": 8},
+        showlegend=False,
+        hovermode="x unified",
+        xaxis={
+            "range": [0, max(seconds, 1)],
+            "side": "top",
+            "ticksuffix": " s",
+            "hoverformat": ".1f",
+            "fixedrange": True,
+            "showgrid": False,
+            "zeroline": False,
+        }
+        | ({"dtick": 1} if seconds <= 12 else {"nticks": 12}),
+        yaxis={
+            "domain": [0, lines_top],
+            "title": {"text": "similarity", "standoff": 4},
+            "fixedrange": True,
+            "nticks": 5,
+            "visible": per_second is not None,
+        },
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+    )
+    return figure
+
+
+def _beside(figure: go.Figure, row: int, x: float, anchor: str, text: str) -> None:
+    """Text above the bar of a row, at the left or right edge of the figure."""
+    figure.add_annotation(
+        x=x, xref="paper", xanchor=anchor, y=-row + 0.2, yref="y", text=text, showarrow=False, font={"size": 15}
+    )
+
+
+def _shown(name: str) -> str:
+    """A label as plotly shows it as it stands: plotly reads some HTML, and %{...} in hover texts."""
+    return html.escape(name, quote=False).replace("%{", "% {")
+
+
+def _short(name: str) -> str:
+    return _shown(name if len(name) <= LONGEST_LABEL else name[: LONGEST_LABEL - 1] + "…")

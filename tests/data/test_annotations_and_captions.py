@@ -1,0 +1,80 @@
+"""Timestamped captions and machine captions: what is kept, changed, dropped."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cezsar.data.annotations import Segment, load_annotations
+from cezsar.data.captions import load_captions
+
+
+def annotate(tmp_path: Path, *segments: tuple[float, float, str], duration: float = 10.0) -> Any:
+    entry = {"duration": duration, "timestamps": [s[:2] for s in segments], "sentences": [s[2] for s in segments]}
+    path = tmp_path / "annotations.json"
+    path.write_text(json.dumps({"v": entry, "w": {"duration": 3, "timestamps": [[0, 3]], "sentences": ["ok"]}}))
+    return load_annotations(path)
+
+
+def test_plain_file(tmp_path: Path) -> None:
+    read = annotate(tmp_path, (0, 4.5, "  A man runs. "), (4.5, 10, "Er hüpft\n."))
+    assert read.segments == [
+        Segment("v", 0.0, 4.5, "A man runs."),
+        Segment("v", 4.5, 10.0, "Er hüpft\n."),
+        Segment("w", 0.0, 3.0, "ok"),
+    ]
+    assert read.durations == {"v": 10.0, "w": 3.0}
+    assert (read.swapped, read.clipped, read.widened, read.dropped) == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("start_s", "end_s", "kept", "counted"),
+    [
+        (6, 2, (2, 6), "swapped"),
+        (-3, 2, (0, 2), "clipped"),
+        (8, 12, (8, 10), "clipped"),
+        (-1, 11, (0, 10), "clipped"),
+        (8, 10.0005, (8, 10), None),  # rounding
+        (5, 5, (4.5, 5.5), "widened"),
+        (0, 0, (0, 1), "widened"),
+        (10, 10, (9, 10), "widened"),
+        (11, 12, None, "dropped_outside"),
+        (10, 12, None, "dropped_outside"),
+        (-2, -1, None, "dropped_outside"),
+        (11, 11, None, "dropped_outside"),
+    ],
+)
+def test_odd_times(
+    tmp_path: Path, start_s: float, end_s: float, kept: tuple[float, float] | None, counted: str | None
+) -> None:
+    read = annotate(tmp_path, (start_s, end_s, "s"))
+    assert [(s.start_s, s.end_s) for s in read.segments if s.video_id == "v"] == ([kept] if kept else [])
+    for name in ("swapped", "clipped", "widened", "dropped_outside", "dropped_empty"):
+        assert getattr(read, name) == (name == counted), name
+
+
+def test_swapped_and_beyond_counts_as_both(tmp_path: Path) -> None:
+    read = annotate(tmp_path, (12, 2, "s"), (1, 2, "  "), (3, 4, ""))
+    assert (read.swapped, read.clipped, read.dropped_empty, read.dropped) == (1, 1, 2, 2)
+    assert [(s.start_s, s.end_s) for s in read.segments] == [(2, 10), (0, 3)]
+
+
+def test_a_short_video_is_the_second_around_a_moment_in_it(tmp_path: Path) -> None:
+    read = annotate(tmp_path, (0.2, 0.2, "s"), duration=0.5)
+    assert (read.segments[0].start_s, read.segments[0].end_s) == (0.0, 0.5)
+
+
+def write_captions(path: Path, **videos: list[str]) -> Path:
+    results = {id: [{"sentence": s, "timestamp": [0, 1]} for s in sentences] for id, sentences in videos.items()}
+    path.write_text(json.dumps({"version": "1.0", "results": results}))
+    return path
+
+
+def test_captions_of_several_models(tmp_path: Path) -> None:
+    one = write_captions(tmp_path / "one.json", v=[" a man ", "", "runs"], w=["  "])
+    two = write_captions(tmp_path / "two.json", u=["other"], v=["a man"])
+    assert load_captions([one, two]) == {"v": ["a man", "runs", "a man"], "u": ["other"]}
+    assert load_captions(one) == {"v": ["a man", "runs"]}

@@ -1,0 +1,100 @@
+"""What counts as a clip, under which id and label."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+from cezsar.data.manifest import Clip, read_source
+from cezsar.errors import InputError
+
+
+def touch(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+
+def test_folder_of_videos(tmp_path: Path) -> None:
+    touch(tmp_path, "b.mp4", "a.AVI", "notes.txt", ".hidden.mp4", "._a.mp4", "c.d.webm", "thumb.jpg", "no_suffix")
+    assert read_source(tmp_path) == [
+        Clip(tmp_path / "a.AVI", "a", ""),
+        Clip(tmp_path / "b.mp4", "b", ""),
+        Clip(tmp_path / "c.d.webm", "c.d", ""),
+    ]
+
+
+def test_folder_of_class_folders(tmp_path: Path) -> None:
+    touch(tmp_path, "jump/1.mp4", "jump/2.mp4", "run/1.mp4", "run/3.mkv", ".cache/9.mp4", "run/readme.md", "stray.mp4")
+    assert [(clip.id, clip.label) for clip in read_source(tmp_path)] == [
+        ("jump/1", "jump"),
+        ("2", "jump"),
+        ("run/1", "run"),
+        ("3", "run"),
+        ("stray", ""),
+    ]
+
+
+def test_deeper_folders_and_links(tmp_path: Path) -> None:
+    touch(tmp_path, "data/train/jump/1.mp4", "data/test/jump/1.mp4", "elsewhere/walk/w.mp4")
+    (tmp_path / "data/walk").symlink_to(tmp_path / "elsewhere/walk")
+    (tmp_path / "data/train/loop").symlink_to(tmp_path / "data")
+    assert [(clip.id, clip.label) for clip in read_source(str(tmp_path / "data"))] == [
+        ("test/jump/1", "jump"),
+        ("train/jump/1", "jump"),
+        ("w", "walk"),
+    ]
+
+
+def test_names_of_other_encodings(tmp_path: Path) -> None:
+    decomposed = unicodedata.normalize("NFD", "café")
+    touch(tmp_path, f"{decomposed}/ü.mp4")
+    odd = os.fsencode(tmp_path) + b"/caf\xe9.mp4"
+    with open(odd, "wb"):  # noqa: PTH123 (a name of bytes)
+        pass
+    clips = {clip.id: clip for clip in read_source(tmp_path)}
+    assert clips["ü"].label == "café" and clips["ü"].path.exists()
+    assert os.fsencode(clips["caf\\xe9"].path) == odd
+
+
+def test_one_video(tmp_path: Path) -> None:
+    touch(tmp_path, "x.MOV")
+    assert read_source(tmp_path / "x.MOV") == [Clip(tmp_path / "x.MOV", "x", "")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "path,id,label\nv/a.mp4,one,Jump Rope\nv/b.mp4,,\n",
+        "\ufeffPath , ID,label\r\nv/a.mp4,one,Jump Rope\r\n\r\nv/b.mp4,,\r\n,,\r\n",
+        'label;split;path;id\n"Jump Rope";train;v/a.mp4;one\n;;v/b.mp4;',
+        "path\tlabel\tid\nv/a.mp4\tJump Rope\tone\nv/b.mp4\t\t\n",
+    ],
+)
+def test_csv_dialects(tmp_path: Path, text: str) -> None:
+    touch(tmp_path, "v/a.mp4", "v/b.mp4")
+    (tmp_path / "m.csv").write_bytes(text.encode())
+    assert read_source(tmp_path / "m.csv") == [
+        Clip(tmp_path / "v/a.mp4", "one", "Jump Rope"),
+        Clip(tmp_path / "v/b.mp4", "b", ""),
+    ]
+
+
+def test_csv_paths_only_absolute_and_quoted(tmp_path: Path) -> None:
+    touch(tmp_path, "v/a, b.mp4", "c")
+    (tmp_path / "m.csv").write_text(f'path\n"v/a, b.mp4"\n{tmp_path}/c\n')
+    assert [(clip.id, clip.path) for clip in read_source(tmp_path / "m.csv")] == [
+        ("a, b", tmp_path / "v/a, b.mp4"),
+        ("c", tmp_path / "c"),
+    ]
+
+
+def test_missing_files_are_counted_and_the_first_named(tmp_path: Path) -> None:
+    touch(tmp_path, "v0.mp4")
+    (tmp_path / "m.csv").write_text("path\n" + "".join(f"v{i}.mp4\n" for i in range(1201)))
+    with pytest.raises(InputError, match=r"m\.csv: 1,200 of 1,201 files .*v1\.mp4, .*v5\.mp4, \.\.\.") as e:
+        read_source(tmp_path / "m.csv")
+    assert "v6.mp4" not in str(e.value)
