@@ -124,7 +124,7 @@ def timeline_figure(
     lines_top = max(1e-3, strip_at - TICKS_PX / (height - 12))
     figure.update_layout(
         height=height,
-        margin={"l": 46, "r": 6, "t": 4, "b": 8},
+        margin={"l": 58, "r": 6, "t": 4, "b": 8},
         showlegend=False,
         hovermode="x unified",
         xaxis={
@@ -139,7 +139,7 @@ def timeline_figure(
         | ({"dtick": 1} if seconds <= 12 else {"nticks": 12}),
         yaxis={
             "domain": [0, lines_top],
-            "title": {"text": "similarity", "standoff": 4},
+            "title": {"text": "similarity", "standoff": 8},
             "fixedrange": True,
             "nticks": 5,
             "visible": per_second is not None,

@@ -12,11 +12,7 @@ if str(ROOT) not in sys.path:  # Streamlit puts only app/ there
 ASSETS = ROOT / "assets"
 
 st.set_page_config(page_title="CEZSAR", page_icon=str(ASSETS / "icon.svg"), layout="wide")
-st.logo(
-    str(ASSETS / ("logo-dark.svg" if st.context.theme.type == "dark" else "logo.svg")),
-    icon_image=str(ASSETS / "icon.svg"),
-    size="large",
-)
+st.logo(str(ASSETS / ("logo-dark.svg" if st.context.theme.type == "dark" else "logo.svg")), size="large")
 st.html(ASSETS / "style.css")
 st.navigation(
     [st.Page(ROOT / "pages" / "classify.py", title="Classify", icon=":material/movie:", default=True)],

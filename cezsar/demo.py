@@ -20,7 +20,6 @@ import numpy as np
 import numpy.typing as npt
 
 from cezsar import workspace, world
-from cezsar.atomic import write_json
 from cezsar.data.annotations import load_annotations
 from cezsar.data.descriptions import load_descriptions, save_descriptions
 from cezsar.data.extraction import extract
@@ -36,6 +35,7 @@ from cezsar.zeroshot.embed import embed
 from cezsar.zeroshot.evaluation import Result, evaluate
 from cezsar.zeroshot.fusion import Weights, fuse
 from cezsar.zeroshot.protocols import all_classes, random_classes
+from cezsar.zeroshot.results import save_all
 from cezsar.zeroshot.scores import Scores
 from cezsar.zeroshot.spaces import JointSpace
 
@@ -53,12 +53,12 @@ class Recipe:
     videos: int = 300
     clips_per_class: int = 20
     object_positives: int = 0
-    sub_clips: int = 3
+    sub_clips: int = 1  # segments are shorter than 10 s, so that more sub-clips would be the same one again
     tau: float = 0.8
     negatives: int = 10
     model: Mapping[str, Any] = field(default_factory=lambda: {"d_model": 256, "ffn": 512})
     training: Mapping[str, Any] = field(
-        default_factory=lambda: {"lr": 1e-3, "epochs": 15, "batch": 64, "standardise": True}
+        default_factory=lambda: {"lr": 1e-3, "epochs": 25, "batch": 32, "standardise": True}
     )
     alpha: float = 0.8
 
@@ -166,7 +166,9 @@ def run_demo(
         fused = fuse(scores, Weights(**recipe.fusion()))
         largest = float(np.bincount(fused.argmax(1), minlength=fused.shape[1]).max() / len(fused))
     report = Report(results, stages.seconds, run.folder, largest)
-    write_json(run.folder / "results" / "demo.json", [result.to_dict() for result in results])
+    for protocol in sorted({result.protocol for result in results}):
+        rows = [result for result in results if result.protocol == protocol]
+        save_all(rows, run.folder / "results" / f"demo {protocol.replace('/', '-')}.json")
     return report
 
 
