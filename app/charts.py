@@ -23,7 +23,8 @@ MODALITIES = {"VE": "what the clip looks like", "O": "recognised objects", "C": 
 OPACITY = {"VE": 1.0, "O": 0.45, "C": 0.2}
 
 ROW_PX = 50
-STRIP_PX, LINES_PX, TICKS_PX = 104, 190, 30
+LINES_PX, TICKS_PX = 190, 30
+STRIP_PX, WIDE_PX = 104, 800  # highest film strip, and how wide it is on a large screen
 MOST_FRAMES = 10
 LONGEST_LABEL = 44  # characters beside the bars
 
@@ -90,9 +91,11 @@ def timeline_figure(
         seconds: T, length of the clip.
     """
     figure = go.Figure()
+    step = max(1, -(-len(frames) // MOST_FRAMES))
+    strip_px = min(STRIP_PX, 0.75 * WIDE_PX * step / max(1, len(frames)))
     lines_px = 0 if per_second is None else LINES_PX
-    height = STRIP_PX + TICKS_PX + lines_px + 12
-    strip_at = 1 - STRIP_PX / (height - 12)
+    inner_px = strip_px + TICKS_PX + lines_px
+    strip_at = 1 - strip_px / inner_px
     for index in range(0 if per_second is None else len(names)):
         assert per_second is not None
         figure.add_scatter(
@@ -106,7 +109,6 @@ def timeline_figure(
         )
     if per_second is None:  # an axis appears only where there is a trace
         figure.add_scatter(x=[0, seconds], y=[0, 0], mode="markers", marker={"opacity": 0}, hoverinfo="skip")
-    step = max(1, -(-len(frames) // MOST_FRAMES))
     for time_s, jpeg in frames[::step]:
         figure.add_layout_image(
             source="data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii"),
@@ -121,9 +123,9 @@ def timeline_figure(
             sizing="contain",
             layer="above",
         )
-    lines_top = max(1e-3, strip_at - TICKS_PX / (height - 12))
+    lines_top = max(1e-3, strip_at - TICKS_PX / inner_px)
     figure.update_layout(
-        height=height,
+        height=inner_px + 12,
         margin={"l": 58, "r": 6, "t": 4, "b": 8},
         showlegend=False,
         hovermode="x unified",

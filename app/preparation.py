@@ -137,5 +137,7 @@ def _position(log: str) -> tuple[str, float]:
             stage = match["stage"]
             within = int(match["done"].replace(",", "")) / max(1, int(match["total"].replace(",", "")))
     names = list(STAGES)
+    if within >= 1 and stage != names[-1]:
+        stage, within = names[names.index(stage) + 1], 0.0
     before = sum(STAGES[name] for name in names[: names.index(stage)])
     return stage, (before + within * STAGES[stage]) / sum(STAGES.values())

@@ -64,7 +64,7 @@ def models() -> dict[str, Model]:
     folders = [config.parent for config in runs.glob("*/config.json")]
     found = [_run_model(folder) for folder in sorted(folders, key=lambda folder: (folder.name != "demo", folder.name))]
     if name := encoders.for_real_video():
-        found.append(Model(name, f"{name.rpartition(':')[2]} (for real video)"))
+        found.append(Model(name, name.rpartition(":")[2]))
     return {model.key: model for model in found if model is not None}
 
 
@@ -91,8 +91,7 @@ def _describe_run(folder: str, fingerprint: str) -> Model | None:
     weighs_objects = (run.folder / "objects.safetensors").is_file() or run.config.feature_encoder["name"] != "motion"
     weights = run.config.fusion
     beta = weights["beta"] / (weights["alpha"] + weights["beta"] or 1)
-    title = f"{run.name} ({run.config.domain.partition(' (')[0]})"
-    return Model(f"run:{run.name}", title, run.folder, fingerprint, labels, beta if weighs_objects else None)
+    return Model(f"run:{run.name}", run.name, run.folder, fingerprint, labels, beta if weighs_objects else None)
 
 
 @dataclass

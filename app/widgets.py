@@ -7,6 +7,7 @@ import html
 import io
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import streamlit as st
 
@@ -30,8 +31,8 @@ def prepare_demo() -> None:
             return
         st.subheader("There is no trained model here yet")
         st.markdown(
-            "The demo draws a small world of stick-figure people, trains a model on some of their actions and tests it on "
-            "others that it never saw. It takes about three minutes on two cores, downloads nothing, and can be "
+            "The demo draws a small world of stick-figure people, trains a model on some of their actions and tests it "
+            "on others that it never saw. It takes about three minutes on two cores, downloads nothing, and can be "
             "stopped and resumed."
         )
         _pictures(services.preview(PREVIEW, 480), PREVIEW)
@@ -87,32 +88,29 @@ def _pictures(pictures: Sequence[bytes], names: Sequence[str]) -> None:
 
 def sample_picker(samples: Mapping[str, services.ClipFile]) -> services.ClipFile:
     """A few samples as pictures to click, and all of them in a list. There must be at least one."""
-    by_class: dict[str, str] = {}
-    for name, clip in samples.items():
-        by_class.setdefault(clip.label, name)
-    firsts = list(by_class.values())
-    cards = [firsts[index * len(firsts) // CARDS] for index in range(CARDS)] if len(firsts) > CARDS else firsts
-    if st.session_state.get(state.SAMPLE) not in samples:
-        st.session_state.pop(state.SAMPLE, None)
-    chosen = st.session_state.get(state.SAMPLE) or st.query_params.get(state.SAMPLE)
-    chosen = chosen if chosen in samples else cards[0]
-    with st.container(key="cards"):
-        for name in cards:
-            with st.container(key=f"card-{'chosen' if name == chosen else 'other'}-{name}"):
-                frames = services.strip(samples[name].digest, samples[name])
-                st.image(frames[len(frames) // 2][1], width="stretch", alt=f"A stick figure {samples[name].label}")
-                st.button(
-                    samples[name].label, key=f"pick-{name}", type="tertiary", on_click=state.choose_sample, args=(name,)
-                )
-    picked = st.selectbox(
+    firsts = list({clip.label: name for name, clip in reversed(list(samples.items()))}.values())[::-1]
+    shown = [firsts[index * len(firsts) // CARDS] for index in range(CARDS)] if len(firsts) > CARDS else firsts
+    titles = {name: clip.label for name, clip in samples.items()}
+    if len(firsts) < len(samples):
+        titles = {name: f"{title} {name.rpartition('-')[2]}" for name, title in titles.items()}
+    if st.session_state.get(state.SAMPLE, shown[0]) not in samples:
+        del st.session_state[state.SAMPLE]  # of a world that has gone
+    cards = st.container(key="cards")
+    picked: str = st.selectbox(
         f"or any of the {len(samples):,} samples",
         list(samples),
-        index=list(samples).index(cards[0]),
-        format_func=lambda name: f"{samples[name].label} · {name.rpartition('-')[2]}",
+        index=list(samples).index(shown[0]),
+        format_func=titles.__getitem__,
         key=state.SAMPLE,
         bind="query-params",
         help="Clips of actions that the model never saw in training.",
     )
+    for name in shown:
+        label = samples[name].label
+        with cards.container(key=f"card-{'chosen' if name == picked else 'other'}-{name}"):
+            frames = services.strip(samples[name].digest, samples[name])
+            st.image(frames[len(frames) // 2][1], width="stretch", alt=f"A stick figure {label}")
+            st.button(label, key=f"pick-{name}", type="tertiary", on_click=state.choose_sample, args=(name,))
     return samples[picked]
 
 
@@ -172,11 +170,10 @@ def answer(given: services.Answer, number: int) -> None:
     film, ranks = st.columns([5, 6], gap="medium", vertical_alignment="top")
     with film:
         _film(given.clip)
-        _objects(given)
     top = given.ranking.labels[: charts.MOST_LABELS - 1]
     parts = {name: part[: len(top)] for name, part in given.ranking.contributions.items()}
     with ranks:
-        with st.container(gap=None, key=f"headline-{number}"):
+        with st.container(gap="xxsmall"):
             _headline(given)
         st.plotly_chart(
             charts.ranking_figure(top, parts),
@@ -210,6 +207,7 @@ def answer(given: services.Answer, number: int) -> None:
     )
     if per_second is not None:
         _legend(names)
+    _objects(given)
     trust = f"Run {given.trust}" if given.model.folder else given.trust
     st.caption(f":material/verified_user: {trust[0].upper()}{trust[1:]}.")
 
@@ -263,7 +261,9 @@ def _headline(given: services.Answer) -> None:
 
 def _legend(names: Sequence[str]) -> None:
     entries = zip(names, charts.COLOURS, charts.GLYPHS, strict=False)
-    items = [f'<span><b style="color:{colour}">{glyph}</b>{html.escape(name)}</span>' for name, colour, glyph in entries]
+    items = [
+        f'<span><b style="color:{colour}">{glyph}</b>{html.escape(name)}</span>' for name, colour, glyph in entries
+    ]
     st.html(f'<div class="cezsar-legend">{"".join(items)}</div>')
 
 
@@ -272,19 +272,17 @@ def _objects(given: services.Answer) -> None:
         return
     st.markdown(
         "**Recognised objects**",
-        help="The most probable objects in the clip. Their names and definitions make the sentence that O compares with "
-        "each label.",
+        help="The most probable objects in the clip. Their names and definitions make the sentence that O compares "
+        "with each label.",
     )
-    lines = [
-        f"**{plain(name)}** {probability:.0%} &nbsp;:small[:gray[{plain(definition)}]]"
-        for name, definition, probability in given.ranking.objects
-    ]
-    st.markdown("  \n".join(lines))
+    columns = st.columns(len(given.ranking.objects), gap="medium")
+    for column, (name, definition, probability) in zip(columns, given.ranking.objects, strict=True):
+        column.markdown(f"{plain(name)} :gray[{probability:.0%}]  \n:small[:gray[{plain(definition)}]]")
 
 
-def overview(answers: Sequence[services.Answer], failures: Sequence[tuple[str, str]]) -> None:
-    """Several clips as a table, those that could not be read last."""
-    rows: list[dict[str, object]] = [
+def overview(answers: Sequence[services.Answer]) -> None:
+    """Several clips as a table."""
+    rows = [
         {
             "clip": given.clip.name,
             "best match": given.ranking.labels[0][0],
@@ -294,20 +292,21 @@ def overview(answers: Sequence[services.Answer], failures: Sequence[tuple[str, s
         }
         for given in answers
     ]
-    rows += [{"clip": name, "note": "could not be read"} for name, _ in failures]
     number = st.column_config.NumberColumn(format="%.2f")
-    st.dataframe(rows, hide_index=True, column_config={"similarity": number, "lead": number}, alt="Best match of each clip")
+    st.dataframe(
+        rows, hide_index=True, column_config={"similarity": number, "lead": number}, alt="Best match of each clip"
+    )
 
 
 def downloads(answers: Sequence[services.Answer]) -> None:
     """The full rankings as CSV and JSON, made when asked for."""
     with st.container(horizontal=True):
-        for kind, text in (("CSV", as_csv), ("JSON", as_json)):
+        for kind, text, mime in (("CSV", as_csv, "text/csv"), ("JSON", as_json, "application/json")):
             st.download_button(
                 kind,
-                lambda text=text: text(answers),
+                partial(text, answers),
                 f"ranking.{kind.lower()}",
-                f"{'text' if kind == 'CSV' else 'application'}/{kind.lower()}",
+                mime,
                 icon=":material/download:",
                 on_click="ignore",
                 help="All labels of all clips shown here, with the parts that make up each similarity.",
@@ -326,7 +325,16 @@ def as_csv(answers: Sequence[services.Answer]) -> str:
             parts = [ranking.contributions.get(modality) for modality in modalities]
             cells = ["" if part is None else f"{part[index]:.6f}" for part in parts]
             margin = f"{ranking.margin:.6f}"
-            row = [given.clip.name, index + 1, name, f"{similarity:.6f}", *cells, margin, given.model.key, ranking.warning]
+            row = [
+                given.clip.name,
+                index + 1,
+                name,
+                f"{similarity:.6f}",
+                *cells,
+                margin,
+                given.model.key,
+                ranking.warning,
+            ]
             writer.writerow(row)
     return text.getvalue()
 

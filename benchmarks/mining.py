@@ -96,10 +96,14 @@ def main() -> None:
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     distances = 1 - np.einsum("nd,nkd->nk", unit.astype(np.float64), unit[drawn].astype(np.float64))
     print(f"  every distance in (0, {TAU}): {bool(((distances > 0) & (distances < TAU)).all() and (drawn >= 0).all())}")
-    print(f"  distances from {distances.min():.4f} to {distances.max():.4f}; own video {np.mean(groups[drawn] == groups[:, None]):.0%}")
+    print(
+        f"  distances from {distances.min():.4f} to {distances.max():.4f}; own video {np.mean(groups[drawn] == groups[:, None]):.0%}"
+    )
     print(f"  sentences with too few candidates: {len(mined.too_few)}")
     below, p_value = uniformity(vectors, groups, rng)
-    print(f"  chi-square p-values below 0.01: {below:.1%} of 200 sentences (expected 1 %); all uniform: p = {p_value:.2f}")
+    print(
+        f"  chi-square p-values below 0.01: {below:.1%} of 200 sentences (expected 1 %); all uniform: p = {p_value:.2f}"
+    )
 
 
 if __name__ == "__main__":

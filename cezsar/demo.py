@@ -54,6 +54,7 @@ class Recipe:
     clips_per_class: int = 20
     object_positives: int = 0
     sub_clips: int = 1  # segments are shorter than 10 s, so that more sub-clips would be the same one again
+    objects: int = 1  # an action here has one prop, if any
     tau: float = 0.8
     negatives: int = 10
     model: Mapping[str, Any] = field(default_factory=lambda: {"d_model": 256, "ffn": 512})
@@ -66,7 +67,7 @@ class Recipe:
         return {"alpha": self.alpha, "beta": round(1 - self.alpha, 6), "gamma": 0.0}
 
 
-PAPER = Recipe(object_positives=2, model={}, training={"standardise": True})
+PAPER = Recipe(object_positives=2, objects=3, model={}, training={"standardise": True})
 """The paper's own settings: object sentences as positives, learning rate 1e-4, full width."""
 
 
@@ -211,6 +212,7 @@ def train_run(
         model=dict(recipe.model),
         training=dict(recipe.training) | {"seed": seed},
         domain=DOMAIN,
+        objects=recipe.objects,
         fusion=recipe.fusion(),
     )
 
@@ -263,7 +265,9 @@ def scores_of(run: Run, sentences: Encoder, store: FeatureStore, built: world.Wo
     ids = [plan.id for plan in built.test]
     labels = [plan.label for plan in built.test]
     descriptions = load_descriptions(built.folder / "descriptions.json")
-    return Scores.from_embeddings(embed(JointSpace.of_run(run, sentences), store, ids, labels, descriptions))
+    return Scores.from_embeddings(
+        embed(JointSpace.of_run(run, sentences), store, ids, labels, descriptions, objects=run.config.objects)
+    )
 
 
 def place_scores(built: world.World, like: Scores) -> Scores:
@@ -291,5 +295,7 @@ def evaluate_all(scores: Scores, colour: Scores, place: Scores, recipe: Recipe) 
         (colour, Weights(1, 0, 0), "colour only"),
     ]
     return [
-        replace(evaluate(row, protocol, weights), modality=name) for row, weights, name in rows for protocol in protocols
+        replace(evaluate(row, protocol, weights), modality=name)
+        for row, weights, name in rows
+        for protocol in protocols
     ]

@@ -45,8 +45,8 @@ def choose_clips() -> list[services.ClipFile]:
             "Video files",
             accept_multiple_files=True,
             key="uploads",
-            help="One or several clips of a few seconds to a few minutes, of any kind that OpenCV reads. They stay on the "
-            "machine that runs this app.",
+            help="One or several clips of a few seconds to a few minutes, of any kind that OpenCV reads. They stay on "
+            "the machine that runs this app.",
         )
         return [services.uploaded(upload.file_id, upload.name, upload.getvalue()) for upload in uploads]
     samples = services.samples()
@@ -103,23 +103,19 @@ def show(
     if labels.repeated:
         st.caption(f"Labels given twice count once: {widgets.plain(', '.join(labels.repeated))}.")
     answers: list[services.Answer] = []
-    failures: list[tuple[str, str]] = []
     waiting = st.empty()
     for number, clip in enumerate(clips, start=1):
         waiting.progress((number - 1) / len(clips), text=f"Reading {widgets.plain(clip.name)}")
         try:
             answers.append(services.answer(key, clip, models, labels.names, beta))
         except CezsarError as error:
-            failures.append((clip.name, widgets.sentence(error)))
+            st.error(widgets.sentence(error), icon=":material/error:")
     waiting.empty()
-    for _, message in failures:
-        st.error(message, icon=":material/error:")
-    if len(clips) > 1:
-        widgets.overview(answers, failures)
     if not answers:
         return
     number = 0
     if len(answers) > 1:
+        widgets.overview(answers)
         number = st.selectbox(
             "Clip in full",
             range(len(answers)),

@@ -29,7 +29,9 @@ def embed(model, features):
 
 def linear(layer, vector):
     weight, bias = layer.weight.detach().numpy().astype(float), layer.bias.detach().numpy().astype(float)
-    return np.array([sum(w * x for w, x in zip(row, vector, strict=True)) + b for row, b in zip(weight, bias, strict=True)])
+    return np.array(
+        [sum(w * x for w, x in zip(row, vector, strict=True)) + b for row, b in zip(weight, bias, strict=True)]
+    )
 
 
 def layer_norm(layer, vector):

@@ -29,9 +29,7 @@ cezsar classify clip.mp4 --encoder clip:clip-ViT-B-32 --prototypes ucf101.json -
 def command(
     clips: Annotated[list[Path], typer.Argument(help="Video files, or folders of them.", metavar="CLIP...")],
     run: Annotated[Path | None, typer.Option(help="A trained run; the demo's by default.")] = None,
-    encoder: Annotated[
-        str | None, typer.Option(help="Rank without a run: clip:<model>, bit, or timm:<model>.")
-    ] = None,
+    encoder: Annotated[str | None, typer.Option(help="Rank without a run: clip:<model>, bit, or timm:<model>.")] = None,
     labels: Annotated[str | None, typer.Option(help='Labels to choose from: "a, b, c".')] = None,
     prototypes: Annotated[
         Path | None, typer.Option(help="Class descriptions: JSON {class: sentence or list}, or a folder of .txt.")
@@ -131,5 +129,12 @@ def _write_csv(path: Path, rankings: Sequence[Ranking]) -> None:
         writer.writerow(["clip", "rank", "label", "similarity", "margin", "warning"])
         for ranking in rankings:
             for rank, (name, similarity) in enumerate(ranking.labels, start=1):
-                row = [printable(ranking.path), rank, name, f"{similarity:.6f}", f"{ranking.margin:.6f}", ranking.warning]
+                row = [
+                    printable(ranking.path),
+                    rank,
+                    name,
+                    f"{similarity:.6f}",
+                    f"{ranking.margin:.6f}",
+                    ranking.warning,
+                ]
                 writer.writerow(row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,13 @@ cezsar evaluate --dataset UCF-101/ --store features/ucf101-bit --run runs/cezsar
 
 cezsar evaluate --dataset UCF-101/ --store features/ucf101-bit --prototypes ucf101.json --protocol all --out r.json
 """
+
+
+class Several(StrEnum):
+    """What a class with several sentences is compared by."""
+
+    nearest = "nearest"
+    mean = "mean"
 
 
 def command(
@@ -36,23 +44,25 @@ def command(
     alpha: Annotated[float | None, typer.Option(help="Weight of VE; the run's by default, 0 without one.")] = None,
     beta: Annotated[float | None, typer.Option(help="Weight of the objects O.")] = None,
     gamma: Annotated[float | None, typer.Option(help="Weight of the captions C.")] = None,
-    several: Annotated[str, typer.Option(help="Several sentences a class: nearest, or mean.")] = "nearest",
+    several: Annotated[Several, typer.Option(help="Several sentences a class: compare with which.")] = Several.nearest,
     runs: Annotated[int, typer.Option(min=1, help="Random splits.")] = 50,
     seed: Annotated[int, typer.Option(help="Of the random splits.")] = 0,
     weights_file: Annotated[Path | None, typer.Option(help="Weights of the frame encoder, for its objects.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Where to write the result as JSON; a .csv and a .md go beside it.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write the result as JSON; a .csv and a .md go beside it.")
+    ] = None,
 ) -> None:
     """Top-1, top-5 and mean per-class accuracy, for each modality and fused, over the splits of a protocol."""
     from cezsar.data.captions import load_captions
     from cezsar.data.datasets import open_dataset
     from cezsar.data.descriptions import load_descriptions
     from cezsar.data.features import FeatureStore
+    from cezsar.zeroshot.embed import embed_dataset, space_for
     from cezsar.zeroshot.evaluation import evaluate_each, table
     from cezsar.zeroshot.fusion import Weights
     from cezsar.zeroshot.protocols import parse
     from cezsar.zeroshot.results import save_all
     from cezsar.zeroshot.scores import Scores
-    from cezsar.zeroshot.embed import embed_dataset, space_for
 
     data, features = open_dataset(dataset), FeatureStore(store)
     descriptions = load_descriptions(prototypes) if prototypes else data.descriptions
@@ -61,7 +71,7 @@ def command(
     embedded = embed_dataset(space, features, data, descriptions, run=opened, captions=joined)
     for line in embedded.notes:
         print(line)
-    scores = Scores.from_embeddings(embedded.embeddings, several=several)
+    scores = Scores.from_embeddings(embedded.embeddings, several=several.value)
     given = {"alpha": alpha, "beta": beta, "gamma": gamma}
     default = opened.config.fusion if opened else {"alpha": 0.0, "beta": 1.0, "gamma": 1.0}
     fused = Weights(**default | {name: weight for name, weight in given.items() if weight is not None})

@@ -27,7 +27,9 @@ def command(
     out: Annotated[Path, typer.Option(help="The feature store to make or go on with.")],
     workers: Annotated[int, typer.Option(min=1, help="Decoder processes.")] = 1,
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
-    weights: Annotated[Path | None, typer.Option(help="File or folder of weights, where no hub can be reached.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="File or folder of weights, where no hub can be reached.")
+    ] = None,
     time_limit: Annotated[float, typer.Option(help="Seconds one clip may take to decode.")] = 120.0,
     memory_limit: Annotated[float, typer.Option(help="GiB one decoder process may use.")] = 4.0,
 ) -> None:

@@ -32,6 +32,7 @@ def command(
     margin: Annotated[float, typer.Option(help="The margin ε of the triplet loss, Eq. 7.")] = 1.0,
     d_model: Annotated[int, typer.Option(help="Width of the Transformer encoder.")] = 512,
     d_emb: Annotated[int, typer.Option(help="Width of the joint space.")] = 128,
+    ffn: Annotated[int, typer.Option(help="Inner width of the feed-forward net.")] = 2048,
     heads: Annotated[int, typer.Option(help="Attention heads.")] = 2,
     layers: Annotated[int, typer.Option(help="Transformer layers.")] = 1,
     dropout: Annotated[float, typer.Option(help="In the Transformer encoder.")] = 0.1,
@@ -55,7 +56,15 @@ def command(
     config = config_for(
         data,
         features,
-        model={"d_model": d_model, "d_emb": d_emb, "heads": heads, "layers": layers, "dropout": dropout, "recipe": recipe},
+        model={
+            "d_model": d_model,
+            "d_emb": d_emb,
+            "ffn": ffn,
+            "heads": heads,
+            "layers": layers,
+            "dropout": dropout,
+            "recipe": recipe,
+        },
         training={
             "epochs": epochs,
             "patience": patience,

@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -137,9 +138,19 @@ def top_objects(logits_TK: np.ndarray, k: int = 3) -> tuple[np.ndarray, np.ndarr
     return indices, (odds[indices] / odds.sum()).astype(np.float32)
 
 
-def object_sentence(head: ObjectHead, indices: Iterable[int]) -> str:
+class Vocabulary(Protocol):
+    """Objects in words: an object head, or what a feature store keeps of one."""
+
+    @property
+    def names(self) -> Sequence[str]: ...
+
+    @property
+    def definitions(self) -> Sequence[str]: ...
+
+
+def object_sentence(vocabulary: Vocabulary, indices: Iterable[int]) -> str:
     """O(v) as one text: "name definition" of each object, joined by full stops."""
-    return ". ".join(_described(head, index) for index in indices)
+    return ". ".join(_described(vocabulary, index) for index in indices)
 
 
 def object_phrases(head: ObjectHead, indices: Iterable[int], min_words: int = 5, max_words: int = 20) -> list[str]:
@@ -179,5 +190,5 @@ def imagenet_vocabulary(subset: str = "imagenet-1k") -> tuple[list[str], list[st
     return names, definitions
 
 
-def _described(head: ObjectHead, index: int) -> str:
-    return f"{head.names[index]} {head.definitions[index]}".strip()
+def _described(vocabulary: Vocabulary, index: int) -> str:
+    return f"{vocabulary.names[index]} {vocabulary.definitions[index]}".strip()

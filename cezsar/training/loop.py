@@ -173,7 +173,9 @@ class Trainer:
                 count + len(features_TD),
             )
             means.append(features_TD.mean(0).float().numpy())
-        Familiarity.fit(np.stack(means)).save(self.run.folder / "domain.safetensors")
+        Familiarity.fit(np.stack(means), np.random.default_rng([self.config.seed, 3])).save(
+            self.run.folder / "domain.safetensors"
+        )
         if self.config.standardise:
             mean_D = total / count
             std_D = (square / count - mean_D**2).clamp(min=0).sqrt()
@@ -399,6 +401,7 @@ def config_for(
     model: dict[str, Any] | None = None,
     training: dict[str, Any] | None = None,
     domain: str = "unnamed videos",
+    objects: int = 3,
     fusion: dict[str, float] | None = None,
 ) -> RunConfig:
     """A run's configuration, with the widths and encoders that the data dictate.
@@ -407,6 +410,7 @@ def config_for(
         model: `ModelConfig` fields to change from the paper's.
         training: `TrainingConfig` fields to change from the paper's.
         domain: one line on what the training videos show.
+        objects: how many objects O(v) names.
         fusion: α, β, γ to use by default.
     """
     features, sentences = triplets.record["feature_encoder"], triplets.record["sentence_encoder"]
@@ -417,6 +421,7 @@ def config_for(
         {"name": features["encoder"], "fingerprint": features["fingerprint"]},
         {"name": sentences["name"], "fingerprint": sentences["fingerprint"]},
         domain,
+        objects,
         **({"fusion": fusion} if fusion else {}),
     )
 

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from cezsar.atomic import replacing, write_json
@@ -81,6 +81,7 @@ class RunConfig:
     feature_encoder: dict[str, Any]
     sentence_encoder: dict[str, Any]
     domain: str = "unknown"  # what the training videos show, one line
+    objects: int = 3  # how many objects O(v) names (Section 3.5, after [9])
     fusion: dict[str, float] = field(default_factory=lambda: {"alpha": 0.8, "beta": 0.2, "gamma": 0.0})
 
     def to_dict(self) -> dict[str, Any]:
@@ -108,37 +109,58 @@ class RunConfig:
 class Familiarity:
     """How training features looked, so that a clip unlike all of them can be told.
 
-    The distance of a clip is the root mean square, over the D dimensions, of its mean feature standardised by the
-    training sub-clips' mean and deviation: about 1 for a typical training sub-clip.
+    The mean feature of a clip is standardised, and what the principal directions of the training sub-clips cannot
+    explain of it is its residual. Its distance is the squared residual in units of `typical`.
+
+    Attributes:
+        directions_KD: orthonormal principal directions of standardised mean features.
+        typical: squared residual that 99 % of training sub-clips stay under.
     """
 
     mean_D: npt.NDArray[np.float32]
     std_D: npt.NDArray[np.float32]
-    typical: float  # distance that 99 % of training sub-clips stay under
+    directions_KD: npt.NDArray[np.float32]
+    typical: float
+
+    DIRECTIONS = 30
+    CLIPS = 2000  # enough to know the directions by; more only cost time
 
     @classmethod
-    def fit(cls, clips_MD: npt.NDArray[np.float32]) -> Familiarity:
+    def fit(cls, clips_MD: npt.NDArray[np.float32], rng: np.random.Generator) -> Familiarity:
         """From the mean features of training sub-clips, (M, D)."""
+        if len(clips_MD) > cls.CLIPS:
+            clips_MD = clips_MD[rng.choice(len(clips_MD), cls.CLIPS, replace=False)]
         mean_D, std_D = clips_MD.mean(0), np.maximum(clips_MD.std(0), 1e-6)
-        distance_M = np.sqrt((((clips_MD - mean_D) / std_D) ** 2).mean(1))
-        return cls(mean_D.astype(np.float32), std_D.astype(np.float32), float(np.quantile(distance_M, 0.99)))
+        count = min(cls.DIRECTIONS, clips_MD.shape[1] // 2, len(clips_MD) // 4)
+        directions_KD = np.linalg.svd((clips_MD - mean_D) / std_D, full_matrices=False)[2][:count]
+        unscaled = cls(mean_D, std_D, np.ascontiguousarray(directions_KD), 1.0)
+        residuals_M = [unscaled.distance(clip_D[None]) for clip_D in clips_MD]
+        return dataclasses.replace(unscaled, typical=max(float(np.quantile(residuals_M, 0.99)), 1e-6))
 
     def distance(self, features_TD: npt.NDArray[np.float32]) -> float:
-        """Distance of a clip in units of `typical`: above about 1.5 it looks like nothing in training."""
+        """Distance of a clip of (T, D) features: 99 % of training sub-clips are below 1."""
         standardised_D = (features_TD.mean(0) - self.mean_D) / self.std_D
-        return float(np.sqrt((standardised_D**2).mean()) / self.typical)
+        explained_K = self.directions_KD @ standardised_D
+        return float((standardised_D @ standardised_D - explained_K @ explained_K) / self.typical)
 
     def save(self, path: Path) -> None:
+        tensors = {"mean": self.mean_D, "std": self.std_D, "directions": self.directions_KD}
         with replacing(path) as temporary:
-            tensors = {"mean": torch.from_numpy(self.mean_D), "std": torch.from_numpy(self.std_D)}
-            save_file(tensors, temporary, metadata={"typical": repr(self.typical)})
+            save_file(
+                {name: torch.from_numpy(array) for name, array in tensors.items()},
+                temporary,
+                metadata={"typical": repr(self.typical)},
+            )
 
     @classmethod
     def load(cls, path: Path) -> Familiarity:
-        from safetensors import safe_open
-
-        with safe_open(path, framework="numpy") as file:
-            return cls(file.get_tensor("mean"), file.get_tensor("std"), float(file.metadata()["typical"]))
+        """Raises `FormatError` for a file that `save` did not write."""
+        try:
+            with safe_open(path, framework="numpy") as file:
+                mean_D, std_D, directions_KD = (file.get_tensor(name) for name in ("mean", "std", "directions"))
+                return cls(mean_D, std_D, directions_KD, float((file.metadata() or {})["typical"]))
+        except (SafetensorError, OSError, KeyError, ValueError) as error:
+            raise FormatError(f"{path} cannot be read ({error}); train the run again") from error
 
 
 @dataclass

@@ -62,7 +62,7 @@ class Triplets:
         from safetensors.numpy import save_file
 
         encoded = [sentence.encode() for sentence in self.sentences]
-        tensors = {
+        tensors: dict[str, npt.NDArray[Any]] = {
             "video": self.video_M,
             "rows": self.rows_M2,
             "text": np.frombuffer(b"".join(encoded), np.uint8),

@@ -40,8 +40,8 @@ class Chooser:
         if self._run is None and self._encoder is None:
             card = encoders.card(encoders.FOR_REAL_VIDEO)
             raise InputError(
-                "there is nothing to classify with yet: run `cezsar demo` for the stick-figure run, or fetch an encoder "
-                f"for real video ({card.name}, {card.size}: `{card.command}`)"
+                "there is nothing to classify with yet: run `cezsar demo` for the stick-figure run, or fetch an "
+                f"encoder for real video ({card.name}, {card.size}: `{card.command}`)"
             )
         self._open: dict[str, Classifier] = {}
 

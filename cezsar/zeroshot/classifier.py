@@ -28,16 +28,24 @@ from cezsar.encoders.objects import object_sentence, top_objects
 from cezsar.errors import InputError
 from cezsar.training.runs import Familiarity, Run
 from cezsar.video import Decoder, Limits
+from cezsar.zeroshot.embed import OBJECTS, object_head
 from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.fusion import Weights, cosine, parts, rank
 from cezsar.zeroshot.scores import Scores
-from cezsar.zeroshot.embed import OBJECTS, object_head
-from cezsar.zeroshot.spaces import ImageTextSpace, JointSpace, SentenceSpace, Space, prototypes_of, rows_of
+from cezsar.zeroshot.spaces import (
+    ImageTextSpace,
+    JointSpace,
+    SentenceSpace,
+    Space,
+    TextEncoder,
+    prototypes_of,
+    rows_of,
+)
 
 FloatArray = npt.NDArray[np.float32]
 Descriptions = Mapping[str, Sequence[str]]
 
-UNFAMILIAR = 1.5  # times the distance that 99 % of training sub-clips stay under
+UNFAMILIAR = 1.75  # times the distance that 99 % of training sub-clips stay under
 WINDOW_S = 3  # a second is scored with its neighbours: one alone shows too little movement
 
 
@@ -108,6 +116,7 @@ class Classifier:
         weights: Weights,
         head: ObjectHead | None = None,
         descriptions: Descriptions | None = None,
+        objects: int = OBJECTS,
         familiarity: Familiarity | None = None,
         limits: Limits | None = None,
     ) -> None:
@@ -115,6 +124,7 @@ class Classifier:
         self.trust, self.weights = trust, weights
         self.descriptions = dict(descriptions or {})
         self.familiarity = familiarity
+        self._objects = objects
         self._decoder = Decoder(limits or Limits())
         self._prototypes: dict[tuple[tuple[str, tuple[str, ...]], ...], tuple[FloatArray, npt.NDArray[np.int64]]] = {}
 
@@ -146,6 +156,7 @@ class Classifier:
             weights=Weights(**run.config.fusion),
             head=object_head(run, encoder),
             descriptions=load_descriptions(prototypes) if prototypes.is_file() else None,
+            objects=run.config.objects,
             familiarity=run.familiarity(),
         )
 
@@ -158,7 +169,7 @@ class Classifier:
             InputError: the encoder neither reads text nor names objects.
         """
         encoder = encoders.create(name, weights=weights, device=device)
-        if hasattr(encoder, "text_vectors"):
+        if isinstance(encoder, TextEncoder):
             return cls(
                 encoder,
                 ImageTextSpace(encoder),
@@ -219,12 +230,13 @@ class Classifier:
         objects: list[tuple[str, str, float]] = []
         objects_E = None
         if self.head is not None:
-            indices, probabilities = top_objects(self.head.logits(features_TD), OBJECTS)
+            indices, probabilities = top_objects(self.head.logits(features_TD), max(OBJECTS, self._objects))
+            named = indices[: self._objects]
             objects = [
                 (self.head.names[i], self.head.definitions[i], float(p))
                 for i, p in zip(indices.tolist(), probabilities.tolist(), strict=True)
             ]
-            if sentence := object_sentence(self.head, indices):
+            if sentence := object_sentence(self.head, named):
                 objects_E = rows_of(self.space, [sentence])[0]
         visual = self.space.clips([features_TD])
         windows = [features_TD[max(0, t - WINDOW_S // 2) : t + WINDOW_S // 2 + 1] for t in range(len(features_TD))]
@@ -293,9 +305,7 @@ class Classifier:
             self._prototypes = {key: (prototypes, owner)}  # the last label set only
         return list(descriptions), *self._prototypes[key]
 
-    def _scores(
-        self, clip: Clip, names: list[str], prototypes: FloatArray, owner: npt.NDArray[np.int64]
-    ) -> Scores:
+    def _scores(self, clip: Clip, names: list[str], prototypes: FloatArray, owner: npt.NDArray[np.int64]) -> Scores:
         rows = {"VE": clip.visual_E, "O": clip.objects_E}
         modalities = {modality: row[None] for modality, row in rows.items() if row is not None}
         embeddings = Embeddings([clip.path], [""], names, modalities, prototypes, owner, self.space.name)
@@ -324,4 +334,4 @@ class Classifier:
 def unit_rows(rows: FloatArray) -> FloatArray:
     """Rows scaled to length 1; a zero row stays zero."""
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.where(norms > 0, norms, 1)
+    return (rows / np.where(norms > 0, norms, 1)).astype(np.float32)

@@ -21,7 +21,7 @@ from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.spaces import FloatArray, JointSpace, SentenceSpace, Space, prototypes_of, rows_of
 
 BLOCK = 256  # clips whose features are in memory together
-OBJECTS = 3  # in O(v), Section 3.5 after [9]
+OBJECTS = 3  # in O(v) where there is no run to say so; Section 3.5, after [9]
 NAMED = 5  # ids a note lists before it only counts
 
 
@@ -88,7 +88,8 @@ def embed_dataset(
     if captions is not None and (bare := sum(clip not in captions for clip in ids)):
         notes.append(f"{bare:,} of {len(ids):,} clips have no caption; the other modalities decide for them")
     labels = [spelt[dataset.labels[clip]] for clip in ids]
-    return Embedded(embed(space, store, ids, labels, wanted, head=head, captions=captions), notes)
+    objects = OBJECTS if run is None else run.config.objects
+    return Embedded(embed(space, store, ids, labels, wanted, head=head, objects=objects, captions=captions), notes)
 
 
 def embed(
@@ -99,6 +100,7 @@ def embed(
     descriptions: Mapping[str, Sequence[str]],
     *,
     head: ObjectHead | None = None,
+    objects: int = OBJECTS,
     captions: Mapping[str, str] | None = None,
 ) -> Embeddings:
     """Embed stored clips, and the classes they may belong to.
@@ -107,6 +109,7 @@ def embed(
         ids: N clips of the store.
         labels: their class names, "" where unknown.
         head: names objects from the stored features; without one, the objects that the store holds are used.
+        objects: how many O(v) names.
         captions: video id -> caption sentence C(v); clips without one keep a zero row.
 
     Returns:
@@ -123,7 +126,7 @@ def embed(
         if (part := space.clips(features)) is not None:
             visual.append(part)
         for video_id, features_TD in zip(ids[first : first + BLOCK], features, strict=True):
-            sentences.append(_object_sentence(store, video_id, features_TD, head))
+            sentences.append(_object_sentence(store, video_id, features_TD, head, objects))
     modalities: dict[str, FloatArray] = {}
     if visual:
         modalities["VE"] = np.concatenate(visual)
@@ -148,12 +151,14 @@ def _head_without_encoder(run: Run) -> ObjectHead | None:
     return encoders.create(name).object_head if encoders.present(name) else None
 
 
-def _object_sentence(store: FeatureStore, video_id: str, features_TD: FloatArray, head: ObjectHead | None) -> str:
+def _object_sentence(
+    store: FeatureStore, video_id: str, features_TD: FloatArray, head: ObjectHead | None, objects: int
+) -> str:
     """O(v), from the head if there is one, else from what the store holds; empty if neither knows."""
     if head is not None:
-        indices, _ = top_objects(head.logits(features_TD), OBJECTS)
+        indices, _ = top_objects(head.logits(features_TD), objects)
         return object_sentence(head, indices)
     stored = store.objects(video_id)
     if stored is None or store.vocabulary is None:
         return ""
-    return object_sentence(store.vocabulary, stored[0][:OBJECTS].tolist())
+    return object_sentence(store.vocabulary, stored[0][:objects].tolist())

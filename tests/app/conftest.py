@@ -1,0 +1,81 @@
+"""A workspace with a tiny run: real encoders, random weights, three drawn clips."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+from cezsar.data.descriptions import save_descriptions
+from cezsar.encoders import load_sentence_encoder
+from cezsar.encoders.motion import MotionEncoder
+from cezsar.encoders.objects import LinearHead
+from cezsar.model import CEZSAR, ModelConfig
+from cezsar.training.runs import Familiarity, Run, RunConfig, TrainingConfig
+from cezsar.video import Decoder
+from cezsar.world import DESCRIPTIONS, OBJECTS, plan_clips, unseen_actions, video_path, write_video
+
+ENTRY = Path(__file__).resolve().parents[2] / "app" / "main.py"
+ACTIONS = unseen_actions()[:3]
+
+
+def open_page(**query):
+    """The app as a browser would open it with this query in the address."""
+    page = AppTest.from_file(str(ENTRY), default_timeout=60)
+    for name, value in query.items():
+        page.query_params[name] = value
+    return page.run()
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory):
+    """Sample clips as the demo lays them out, and where."""
+    folder = tmp_path_factory.mktemp("world")
+    paths = []
+    for plan in plan_clips(5, ACTIONS, 1):
+        path = video_path(folder, plan)
+        path.parent.mkdir(parents=True)
+        write_video(plan, path)
+        paths.append(path)
+    return folder, paths
+
+
+@pytest.fixture(scope="session")
+def tiny_workspace(tmp_path_factory, clips):
+    home = tmp_path_factory.mktemp("workspace")
+    world, paths = clips
+    (home / "demo").symlink_to(world)
+    encoder, sentences = MotionEncoder(), load_sentence_encoder("minilm")
+    with Decoder() as decoder:
+        features = np.array([decoder.run(path, encoder.sampling, encoder.encode).mean(0) for path in paths])
+    config = RunConfig(
+        ModelConfig(encoder.dim, sentences.dim, d_model=16, d_emb=8, ffn=16),
+        TrainingConfig(),
+        {"name": encoder.name, "fingerprint": encoder.fingerprint},
+        {"name": sentences.name, "fingerprint": sentences.fingerprint},
+        domain="three drawn clips",
+    )
+    run = Run.create(home / "runs" / "demo", config)
+    torch.manual_seed(0)
+    run.save_model(CEZSAR(config.model))
+    around = np.concatenate([0.9 * features, features, 1.1 * features])
+    Familiarity.fit(around, np.random.default_rng(0)).save(run.folder / "domain.safetensors")
+    save_descriptions(run.folder / "prototypes.json", {action.name: [DESCRIPTIONS[action.name]] for action in ACTIONS})
+    weight = np.random.default_rng(0).normal(size=(len(OBJECTS), encoder.dim)).astype(np.float32)
+    head = LinearHead(list(OBJECTS), list(OBJECTS.values()), weight, np.zeros(len(OBJECTS), np.float32))
+    head.save(run.folder / "objects.safetensors")
+    return home
+
+
+@pytest.fixture
+def workspace(tiny_workspace, monkeypatch):
+    """The workspace with the tiny run is the one in use."""
+    monkeypatch.setenv("CEZSAR_HOME", str(tiny_workspace))
+    return tiny_workspace
+
+
+@pytest.fixture
+def empty_workspace(tmp_path, monkeypatch):
+    monkeypatch.setenv("CEZSAR_HOME", str(tmp_path))
+    return tmp_path
