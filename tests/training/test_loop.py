@@ -16,8 +16,9 @@ from sklearn.decomposition import PCA
 
 from cezsar.errors import FormatError, InputError, MismatchError
 from cezsar.model import CEZSAR
-from cezsar.training.loop import DivergedError, Samples, config_for, loss_sum, split_by_video, train, triplet_loss
+from cezsar.training.loop import DivergedError, config_for, loss_sum, train, triplet_loss
 from cezsar.training.runs import Familiarity, Run, RunConfig, TrainingConfig
+from cezsar.training.samples import Samples, split_by_video
 
 MODEL = {"d_model": 16, "d_emb": 8, "ffn": 16}
 QUICK = {"epochs": 3, "batch": 32, "lr": 3e-3}

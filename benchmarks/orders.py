@@ -1,0 +1,64 @@
+"""One triplet at a time against VE once per sub-clip: do both reach the same validation loss, and at what cost?
+
+    cezsar demo
+    python benchmarks/orders.py workspace
+
+Trains the demo's model in both orders, on the same triplets, with equal numbers of triplets a step and of steps an
+epoch, for several seeds. Prints the best validation losses, and the time an epoch takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from cezsar import workspace
+from cezsar.data.annotations import load_annotations
+from cezsar.data.features import FeatureStore
+from cezsar.data.sentence_cache import open_encoder
+from cezsar.demo import Recipe
+from cezsar.training.loop import config_for, train
+from cezsar.training.triplets import build
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("workspace", type=Path, nargs="?", default=workspace.home())
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=12)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+
+    recipe = Recipe()
+    store = FeatureStore(arguments.workspace / "features/demo-train")
+    annotations = load_annotations(arguments.workspace / "demo/train.json")
+    sentences = open_encoder("minilm", home=arguments.workspace)
+    triplets = build(annotations, store, sentences, np.random.default_rng(0), sub_clips=recipe.sub_clips)
+    batch = int(recipe.training["batch"])
+    orders = {"sub-clip": batch, "triplet": batch * recipe.negatives}
+    losses: dict[str, list[float]] = {order: [] for order in orders}
+    seconds: dict[str, list[float]] = {order: [] for order in orders}
+    for seed in range(arguments.seeds):
+        for order, size in orders.items():
+            changes = {"order": order, "batch": size, "seed": seed, "epochs": arguments.epochs}
+            training = dict(recipe.training) | changes
+            config = config_for(triplets, store, model=dict(recipe.model), training=training)
+            with tempfile.TemporaryDirectory() as folder:
+                record = train(triplets, store, Path(folder) / "run", config).record()
+            losses[order].append(record["validation_loss"])
+            seconds[order].append(record["seconds"] / record["epochs"])
+    for order in orders:
+        print(
+            f"{order:9} validation loss {np.mean(losses[order]):.4f} ± {np.std(losses[order], ddof=1):.4f} "
+            f"({', '.join(f'{loss:.4f}' for loss in losses[order])}), {np.mean(seconds[order]):.2f} s an epoch"
+        )
+    ratio = np.mean(np.array(seconds["triplet"]) / np.array(seconds["sub-clip"]))
+    print(f"one triplet at a time takes {ratio:.1f} times as long")
+
+
+if __name__ == "__main__":
+    main()
