@@ -56,7 +56,7 @@ def ranking_figure(labels: Sequence[tuple[str, float]], contributions: Mapping[s
         glyph = f'<span style="color:{COLOURS[row]}">{GLYPHS[row]}</span>'
         title = f"<b>{_short(name)}</b>" if row == 0 else _short(name)
         _beside(figure, row, 0, "left", f"{glyph}  {title}")
-        _beside(figure, row, 1, "right", f"{similarity:.2f}")
+        _beside(figure, row, 1, "right", number(similarity))
     figure.update_layout(
         barmode="relative",
         height=ROW_PX * len(labels) + 46,
@@ -126,7 +126,7 @@ def timeline_figure(
     lines_top = max(1e-3, strip_at - TICKS_PX / inner_px)
     figure.update_layout(
         height=inner_px + 12,
-        margin={"l": 58, "r": 6, "t": 4, "b": 8},
+        margin={"l": 66, "r": 6, "t": 4, "b": 8},
         showlegend=False,
         hovermode="x unified",
         xaxis={
@@ -141,7 +141,8 @@ def timeline_figure(
         | ({"dtick": 1} if seconds <= 12 else {"nticks": 12}),
         yaxis={
             "domain": [0, lines_top],
-            "title": {"text": "similarity", "standoff": 8},
+            "title": {"text": "similarity", "standoff": 14},
+            "tickformat": ".2f",
             "fixedrange": True,
             "nticks": 5,
             "visible": per_second is not None,
@@ -150,6 +151,11 @@ def timeline_figure(
         plot_bgcolor="rgba(0,0,0,0)",
     )
     return figure
+
+
+def number(similarity: float) -> str:
+    """Two decimals, with a minus sign and not a hyphen."""
+    return f"{similarity:.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _beside(figure: go.Figure, row: int, x: float, anchor: str, text: str) -> None:

@@ -44,6 +44,7 @@ class Model:
         fingerprint: changes when the files of the run do.
         labels: the names it ranks unless told others; empty if it has none of its own.
         beta: the run's own weight of recognised objects, in [0, 1]; None if there are none to weigh.
+        tested: how well it did on clips of actions it never saw, one sentence; "" if that is not known.
     """
 
     key: str
@@ -52,6 +53,7 @@ class Model:
     fingerprint: str = ""
     labels: tuple[str, ...] = ()
     beta: float | None = None
+    tested: str = ""
 
 
 AUTOMATIC = "auto"
@@ -91,7 +93,30 @@ def _describe_run(folder: str, fingerprint: str) -> Model | None:
     weighs_objects = (run.folder / "objects.safetensors").is_file() or run.config.feature_encoder["name"] != "motion"
     weights = run.config.fusion
     beta = weights["beta"] / (weights["alpha"] + weights["beta"] or 1)
-    return Model(f"run:{run.name}", run.name, run.folder, fingerprint, labels, beta if weighs_objects else None)
+    return Model(
+        f"run:{run.name}",
+        run.name,
+        run.folder,
+        fingerprint,
+        labels,
+        beta if weighs_objects else None,
+        _tested(run.folder),
+    )
+
+
+def _tested(run: Path) -> str:
+    """What the demo measured on its test clips, with the weights that the run has."""
+    from cezsar.zeroshot.results import load_all
+
+    path = run / "results" / "demo all.json"
+    for result in load_all(path) if path.is_file() else []:
+        if result.modality == "VE + O":
+            clips, classes = sum(part.n_clips for part in result.runs), len(result.runs[0].classes)
+            return (
+                f"Of {clips:,} test clips of {classes} actions that it never saw it names "
+                f"{result.figure('top1').mean:.0%} right; guessing would give {result.chance():.0%}."
+            )
+    return ""
 
 
 @dataclass

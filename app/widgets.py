@@ -208,20 +208,30 @@ def answer(given: services.Answer, number: int) -> None:
     if per_second is not None:
         _legend(names)
     _objects(given)
-    trust = f"Run {given.trust}" if given.model.folder else given.trust
-    st.caption(f":material/verified_user: {trust[0].upper()}{trust[1:]}.")
+    _trust(given)
 
 
 def _caution(given: services.Answer) -> None:
     if given.ranking.warning:
         warning = given.ranking.warning
         st.warning(warning[0].upper() + warning[1:] + ".", icon=":material/warning:")
-        st.code(encoders.card(encoders.FOR_REAL_VIDEO).command, language="bash")
+        st.code(encoders.card(encoders.FOR_REAL_VIDEO).command, language="bash", wrap_lines=True)
+        st.caption(
+            "Run this in a terminal on the machine of this app, where it has a network, then reload the page: clips "
+            "like this one are then read by that encoder."
+        )
     if given.instead_of is not None:
         st.info(
-            f"This clip looks like nothing {given.instead_of.title} was trained on, so {given.model.title} answers.",
+            f"This clip looks like nothing that run {given.instead_of.title} was trained on, so {given.model.title} "
+            "answers.",
             icon=":material/swap_horiz:",
         )
+
+
+def _trust(given: services.Answer) -> None:
+    name = "Run " if given.model.folder else "Encoder " if given.trust.startswith(given.model.key) else ""
+    words = name + given.trust
+    st.caption(f":material/verified_user: {plain(words[0].upper() + words[1:])}. {given.model.tested}")
 
 
 def _film(clip: services.ClipFile) -> None:
@@ -241,7 +251,7 @@ def _headline(given: services.Answer) -> None:
     best, similarity = ranking.labels[0]
     st.caption("Best match, not to be trusted" if ranking.warning else "Best match")
     st.subheader(plain(best), anchor=False)
-    words = f"similarity {similarity:.2f}"
+    words = f"similarity {charts.number(similarity)}"
     if len(ranking.labels) > 1:
         words += f", {ranking.margin:.2f} ahead of {plain(ranking.labels[1][0])}"
     st.markdown(

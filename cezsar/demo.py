@@ -115,9 +115,62 @@ def run_demo(
     """
     recipe = recipe or Recipe()
     stages = Stages(on_progress)
-    stores = workspace.folder("features", home)
-    encoder, sentences = MotionEncoder(), open_encoder("minilm", home=home)
+    data = make_data(home, seed, recipe, name, held_out, workers, stages)
+    sentences = open_encoder("minilm", home=home)
+    with stages("hard negatives"):
+        triplets = build(
+            load_annotations(data.world.folder / "train.json"),
+            data.train,
+            sentences,
+            np.random.default_rng([seed, 1]),
+            head=data.head if recipe.object_positives else None,
+            tau=recipe.tau,
+            negatives=recipe.negatives,
+            sub_clips=recipe.sub_clips,
+            object_positives=recipe.object_positives,
+            record={"annotations": "stick-figure world", "seed": seed},
+        )
+    runs = workspace.folder("runs", home)
+    with stages("training") as progress:
+        run = train_run(runs / name, triplets, data.train, recipe, seed, device, progress)
+        data.head.save(run.folder / "objects.safetensors")
+        save_descriptions(run.folder / "prototypes.json", load_descriptions(data.world.folder / "descriptions.json"))
+    with stages("training on colour alone") as progress:
+        colour_train, colour_test = colour_store(data.train, MotionEncoder()), colour_store(data.test, MotionEncoder())
+        colour_run = train_run(runs / f"{name}-colour", triplets, colour_train, recipe, seed, device, progress)
+    with stages("evaluation"):
+        scores = scores_of(run, sentences, data.test, data.world)
+        colour_scores = scores_of(colour_run, sentences, colour_test, data.world)
+        results = evaluate_all(scores, colour_scores, place_scores(data.world, scores), recipe)
+        fused = fuse(scores, Weights(**recipe.fusion()))
+        largest = float(np.bincount(fused.argmax(1), minlength=fused.shape[1]).max() / len(fused))
+        for protocol in sorted({result.protocol for result in results}):
+            rows = [result for result in results if result.protocol == protocol]
+            save_all(rows, run.folder / "results" / f"demo {protocol}.json")
+    return Report(results, stages.seconds, run.folder, largest)
 
+
+@dataclass(frozen=True)
+class Data:
+    """The drawn world, its features, and the recogniser of its props."""
+
+    world: world.World
+    train: FeatureStore
+    test: FeatureStore
+    head: PropHead
+
+
+def make_data(
+    home: str | Path | None,
+    seed: int,
+    recipe: Recipe,
+    name: str,
+    held_out: tuple[str, ...],
+    workers: int,
+    stages: Stages,
+) -> Data:
+    """Video files, and features of them; see `run_demo` for the arguments."""
+    encoder, stores = MotionEncoder(), workspace.folder("features", home)
     with stages("drawing videos") as progress:
         built = world.build(
             workspace.folder("demo", home) if name == "demo" else workspace.folder("demo", home) / name,
@@ -138,39 +191,7 @@ def run_demo(
     with stages("features of test clips") as progress:
         clips = [Clip(built.path(plan), plan.id, plan.label) for plan in built.test]
         extract(clips, encoder, stores / f"{name}-test", workers=workers, object_head=head, on_progress=progress)
-        test_store = FeatureStore(stores / f"{name}-test")
-    with stages("hard negatives"):
-        triplets = build(
-            load_annotations(built.folder / "train.json"),
-            train_store,
-            sentences,
-            np.random.default_rng([seed, 1]),
-            head=head if recipe.object_positives else None,
-            tau=recipe.tau,
-            negatives=recipe.negatives,
-            sub_clips=recipe.sub_clips,
-            object_positives=recipe.object_positives,
-            record={"annotations": "stick-figure world", "seed": seed},
-        )
-    runs = workspace.folder("runs", home)
-    with stages("training") as progress:
-        run = train_run(runs / name, triplets, train_store, recipe, seed, device, progress)
-        head.save(run.folder / "objects.safetensors")
-        save_descriptions(run.folder / "prototypes.json", load_descriptions(built.folder / "descriptions.json"))
-    with stages("training on colour alone") as progress:
-        colour = {part: colour_store(store, encoder) for part, store in (("train", train_store), ("test", test_store))}
-        colour_run = train_run(runs / f"{name}-colour", triplets, colour["train"], recipe, seed, device, progress)
-    with stages("evaluation"):
-        scores = scores_of(run, sentences, test_store, built)
-        colour_scores = scores_of(colour_run, sentences, colour["test"], built)
-        results = evaluate_all(scores, colour_scores, place_scores(built, scores), recipe)
-        fused = fuse(scores, Weights(**recipe.fusion()))
-        largest = float(np.bincount(fused.argmax(1), minlength=fused.shape[1]).max() / len(fused))
-    report = Report(results, stages.seconds, run.folder, largest)
-    for protocol in sorted({result.protocol for result in results}):
-        rows = [result for result in results if result.protocol == protocol]
-        save_all(rows, run.folder / "results" / f"demo {protocol.replace('/', '-')}.json")
-    return report
+    return Data(built, train_store, FeatureStore(stores / f"{name}-test"), head)
 
 
 class Stages:
