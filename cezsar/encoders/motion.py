@@ -2,10 +2,12 @@
 
 What happens to a second of video:
 1. The camera's own motion is fitted to dense optical flow (robustly: most of the picture does not act) and removed.
-2. With the frames lined up, their median is the scene without the person, and what differs from it is the actor.
-3. A square window follows the actor, sized by the actor, so that what is in it does not depend on where they stand.
-4. The scene gives gradients and colours on a coarse grid; the window gives gradients, colours and flow on a finer one,
-   and how the flow of each of its cells comes and goes within the second.
+2. With the frames lined up, also those of the second before and after, their median is the scene without the actor,
+   and what differs from it is the actor.
+3. A square window frames the actor, as large as what moves, so that what is in it does not depend on where they stand.
+4. The scene gives gradients and colours of a few bands. The window gives gradients, colours and flow, of the actor
+   alone, cell by cell (what the body does) and as pairs that may be anywhere in it (what the prop is). All of the
+   window is folded: facing left and facing right are the same.
 
 Needs numpy and OpenCV alone. Shape letters: F frames of one second, H and W pixels, T seconds, D features.
 """
@@ -16,41 +18,56 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
-from functools import cache
-from itertools import groupby
+from functools import cached_property
+from itertools import chain, groupby
 
 import cv2
 import numpy as np
 
+from cezsar.encoders import histograms as hist
+from cezsar.encoders.actor import FlowMeter, actor_window, camera_flow, camera_motion, cut, split_actor
 from cezsar.encoders.base import ObjectHead
 from cezsar.errors import InputError
 from cezsar.video import Frame, Sampling
 
-FORMAT = "cezsar motion 1"
+FORMAT = "cezsar motion 2"
 """Raised whenever the same frames no longer give the same rows."""
 
-COLOURS = 24  # ten hues, each light or dark, and four greys
-RHYTHMS = 4  # none, one, two and three cycles a second
+CUT = 0.22  # a change of picture (see `picture_change`) that begins a new shot
+APPEARANCE = ("gradient pairs", "coloured gradients", "colours", "neighbouring colours")
+"""The parts of a row that show what the actor and the prop look like, hardly what they do."""
+
+
+@dataclass(frozen=True)
+class Second:
+    """The frames of one second. Flow and camera lead to a frame from the one before; a shot's first frame has none."""
+
+    images_FHW3: np.ndarray
+    small_FHW3: np.ndarray
+    flow_FHW2: np.ndarray  # of the small frames, without the camera's part
+    camera_F4: np.ndarray
+    shot_F: np.ndarray  # number of the shot
 
 
 @dataclass(frozen=True)
 class MotionEncoder:
-    """Hand-made features of short, small video; see the module's docstring for what they describe.
+    """Hand-made features of short, small video; the module's docstring says what they describe.
 
-    Everything a row depends on is a field, and the fingerprint is made of all of them.
+    Every parameter is a field, and the fingerprint is made of all of them. Lengths are in pixels.
     """
 
     fps: float = 8.0
-    max_side: int = 160  # pixels, of the frames the window is cut from
-    flow_side: int = 80  # pixels, of the frames that flow and background are computed on
-    window: int = 96  # pixels, side of the actor's window after scaling
-    scene_grid: tuple[int, int] = (4, 3)  # rows and columns
-    shape_grid: int = 6  # cells across the window, for gradients
-    colour_grid: int = 3
-    flow_grid: int = 4
-    orientations: int = 9
-    directions: int = 8
-    prior: float = 0.15
+    max_side: int = 160  # of the frames that the window is cut from
+    small_side: int = 80  # of the frames that flow and scene are computed on
+    window: int = 64  # side of the actor's window after scaling
+    flow_window: int = 36  # the same for its flow
+    scene_grid: tuple[int, int] = (4, 1)  # rows and columns of cells; columns say little when the camera moves
+    shape_grid: tuple[int, int] = (6, 6)
+    flow_grid: tuple[int, int] = (6, 6)
+    rhythm_grid: tuple[int, int] = (4, 4)
+    colour_grid: tuple[int, int] = (3, 3)
+    gradient_radii: tuple[int, ...] = (2, 5)
+    colour_radii: tuple[int, ...] = (3,)
     name: str = field(default="motion", init=False)
     in_decoder: bool = field(default=True, init=False)
     object_head: ObjectHead | None = field(default=None, init=False)
@@ -66,296 +83,97 @@ class MotionEncoder:
         return Sampling(fps=self.fps, max_side=self.max_side)
 
     @property
-    def dim(self) -> int:
-        """The width D of a row."""
-        return sum(self.blocks.values())
-
-    @property
-    def blocks(self) -> dict[str, int]:
-        """Name and width of each part of a row, in order."""
-        scene, flow = self.scene_grid[0] * self.scene_grid[1], self.flow_grid**2
-        return {
-            "scene gradients": scene * self.orientations,
-            "scene colours": scene * COLOURS,
-            "gradients": self.shape_grid**2 * self.orientations,
-            "colours": self.colour_grid**2 * COLOURS,
-            "presence": self.shape_grid**2,
-            "flow": flow * self.directions,
-            "rhythm": flow * 2 * RHYTHMS,
-            "camera": 4,
-        }
-
-    @property
     def fingerprint(self) -> str:
         """SHA-256 of the format and every parameter."""
         return hashlib.sha256(json.dumps([FORMAT, asdict(self)], sort_keys=True).encode()).hexdigest()
 
-    def encode(self, frames: Iterable[Frame]) -> np.ndarray:
-        """(T, D) float32, one row for each second from the clip's start to its last frame.
+    @cached_property
+    def blocks(self) -> dict[str, int]:
+        """Name and width of each part of a row, in order."""
+        frame = np.zeros((32, 32, 3), np.uint8)
+        nothing = Second(frame[None], frame[None], np.zeros((1, 32, 32, 2), np.float32), np.zeros((1, 4)), np.zeros(1, int))
+        return {name: part.size for name, part in self._parts(None, nothing, None).items()}
 
-        A second without frames repeats the row before it. Raises `InputError` if there is no frame at all.
+    @property
+    def dim(self) -> int:
+        """D, the width of a row."""
+        return sum(self.blocks.values())
+
+    def columns(self, *names: str) -> np.ndarray:
+        """Where the named parts are in a row, as indices."""
+        ends = np.cumsum(list(self.blocks.values()))
+        parts = dict(zip(self.blocks, np.split(np.arange(ends[-1]), ends[:-1]), strict=True))
+        return np.concatenate([parts[name] for name in names])
+
+    def encode(self, frames: Iterable[Frame]) -> np.ndarray:
+        """(T, D) float32, one row for each second from the clip's start to its last frame; values lie in about [0, 10].
+
+        A second without frames repeats the row before it. Frames may have any size, even change it. Raises
+        `InputError` if there is no frame at all or they are not in time order.
         """
         threads = cv2.getNumThreads()
-        cv2.setNumThreads(1)  # the flow's values depend on the number of threads
+        cv2.setNumThreads(1)  # the flow depends on the number of threads, and frames this small gain nothing from more
+        rows: list[np.ndarray] = []
+        before: Second | None = None
         try:
-            rows: list[np.ndarray] = []
-            for second, images in self._seconds(frames):
-                row = self.describe(images)
-                rows += [rows[-1] if rows else row] * (second - len(rows))
+            numbered = self._seconds(frames)
+            number, now = next(numbered, (0, None))
+            for next_number, after in chain(numbered, [(0, None)]):
+                if now is None:
+                    raise InputError("a clip without frames has no features")
+                row = np.concatenate(list(self._parts(before, now, after).values()))
+                rows += [rows[-1] if rows else row] * (number - len(rows))
                 rows.append(row)
+                number, before, now = next_number, now, after
         finally:
             cv2.setNumThreads(threads)
-        if not rows:
-            raise InputError("a clip without frames has no features")
         return np.stack(rows)
 
-    def _seconds(self, frames: Iterable[Frame]) -> Iterator[tuple[int, list[np.ndarray]]]:
-        """(second, its frames, preceded by the last frame of the second before), all of one size."""
+    def _seconds(self, frames: Iterable[Frame]) -> Iterator[tuple[int, Second]]:
+        """The seconds that have frames, with their numbers."""
+        measure = FlowMeter()
         size: tuple[int, int] | None = None
-        last: list[np.ndarray] = []
-        for second, group in groupby(frames, key=lambda frame: int(frame.time_s + 1e-6)):
-            images = []
+        last: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None  # picture, its colours, its greys
+        shot, previous = 0, -1
+        for number, group in groupby(frames, key=lambda frame: int(frame.time_s + 1e-6)):
+            if number <= previous:
+                raise InputError(f"frames must come in time order; second {number} came after second {previous}")
+            previous = number
+            images, small, flow, shots = [], [], [], []
             for frame in group:
-                size = size or _canvas(frame.image.shape[1], frame.image.shape[0], self.max_side)
+                size = size or _size(frame.image, self.max_side)
                 images.append(_resized(frame.image, size))
-            yield second, last + images
-            last = images[-1:]
+                small.append(_resized(images[-1], _size(images[-1], self.small_side)))
+                new = (small[-1], hist.colour_index(small[-1]), cv2.cvtColor(small[-1], cv2.COLOR_RGB2GRAY))
+                follows = last is not None and hist.picture_change(last[:2], new[:2]) <= CUT
+                flow.append(measure(last[2], new[2]) if last is not None and follows else np.zeros((*new[2].shape, 2), np.float32))
+                shot += not follows
+                shots.append(shot)
+                last = new
+            camera_F4 = camera_motion(np.stack(flow), last[2])
+            rest = np.stack(flow) - camera_flow(camera_F4, *last[2].shape)
+            yield number, Second(np.stack(images), np.stack(small), rest, camera_F4, np.array(shots))
 
-    def describe(self, images: list[np.ndarray]) -> np.ndarray:
-        """The row (D,) of a second: its frames, (H, W, 3) uint8 RGB, in time order."""
-        images_FHW3 = np.stack(images)
-        height, width = images_FHW3.shape[1:3]
-        shrink = self.flow_side / max(height, width)
-        small_size = max(16, round(width * shrink)), max(16, round(height * shrink))
-        small_FHW3 = np.stack([_resized(image, small_size) for image in images])
-        flow_FHW2 = dense_flow(small_FHW3)
-        camera_F4 = camera_motion(flow_FHW2, small_FHW3)
-        flow_FHW2 = flow_FHW2 - camera_flow(camera_F4, flow_FHW2.shape[1:3])
-        scene_HW3, actor_FHW = split_actor(small_FHW3, camera_F4)
-        x, y, side = actor_box(actor_FHW, self.prior)
-        window = (x - side / 2, y - side / 2, side)
-        grey_FWW, colour_FWW, weight_FWW = self._cut(images_FHW3, actor_FHW, window)
-        motion_FWW2 = cut(flow_FHW2, window, 32) * (1.0 / side)
-        parts = [
-            gradients(cv2.cvtColor(scene_HW3, cv2.COLOR_RGB2GRAY)[None], None, self.scene_grid, self.orientations),
-            colours(colour_index(scene_HW3)[None], None, self.scene_grid),
-            gradients(grey_FWW, weight_FWW, (self.shape_grid,) * 2, self.orientations),
-            colours(colour_FWW, weight_FWW, (self.colour_grid,) * 2),
-            presence(weight_FWW, self.shape_grid),
-            flow_directions(motion_FWW2, self.flow_grid, self.directions),
-            rhythm(motion_FWW2, self.flow_grid),
-            np.abs(camera_F4 / [side, side, 0.1, 0.1]).mean(0) * 4,
-        ]
-        return np.concatenate([np.asarray(part, np.float32).ravel() for part in parts])
-
-    def _cut(self, images, actor_FHW, window):
-        scale = images.shape[2] / actor_FHW.shape[2]
-        scaled = tuple(scale * value for value in window)
-        colour = cut(images, scaled, self.window)
-        weight = cut(actor_FHW, window, self.window)
-        tall = colour.reshape(-1, self.window, 3)
-        return cv2.cvtColor(tall, cv2.COLOR_RGB2GRAY).reshape(colour.shape[:3]), colour_index(colour), weight
-
-
-def _canvas(width: int, height: int, side: int) -> tuple[int, int]:
-    """The size that every frame of a clip is brought to: the longer side is `side`, the other at least 32 pixels."""
-    scale = side / max(width, height)
-    return max(32, round(width * scale)), max(32, round(height * scale))
-
-
-def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    if (image.shape[1], image.shape[0]) == size:
-        return image
-    smaller = size[0] * size[1] < image.shape[0] * image.shape[1]
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
-
-
-def dense_flow(small_FHW3: np.ndarray) -> np.ndarray:
-    """Flow between neighbours, (F - 1, H, W, 2) pixels a frame; one frame of zeros if there is only one."""
-    count, height, width = small_FHW3.shape[:3]
-    flow = np.zeros((max(count - 1, 1), height, width, 2), np.float32)
-    method = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
-    method.setFinestScale(1)
-    greys = [cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in small_FHW3]
-    for index in range(count - 1):
-        method.calc(greys[index], greys[index + 1], flow[index])
-    return flow
-
-
-def _grid(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pixel coordinates from the middle of the picture, in half widths."""
-    x = (np.arange(width) - (width - 1) / 2) / (width / 2)
-    y = (np.arange(height) - (height - 1) / 2) / (width / 2)
-    return np.meshgrid(x.astype(np.float32), y.astype(np.float32))
-
-
-def camera_flow(camera_F4: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """The flow (F, H, W, 2) that shift, zoom and roll of the camera give."""
-    x, y = _grid(*shape)
-    shift_x, shift_y, zoom, roll = (camera_F4[:, k, None, None].astype(np.float32) for k in range(4))
-    return np.stack([shift_x + zoom * x - roll * y, shift_y + roll * x + zoom * y], -1)
-
-
-def camera_motion(flow_FHW2: np.ndarray, small_FHW3: np.ndarray) -> np.ndarray:
-    """(F, 4): shift right and down in pixels a frame, and zoom and roll in pixels at the side edges.
-
-    Least squares over coarse samples, reweighted until what moves on its own no longer counts (Cauchy weights);
-    textured places count for more, since flow in flat ones is a guess.
-    """
-    count, height, width = flow_FHW2.shape[:3]
-    size = (max(width // 4, 4), max(height // 4, 4))
-    samples = np.stack([cv2.resize(one, size, interpolation=cv2.INTER_AREA) for one in flow_FHW2])
-    grey = cv2.cvtColor(small_FHW3[len(small_FHW3) // 2], cv2.COLOR_RGB2GRAY)
-    edges = np.abs(cv2.Sobel(grey, cv2.CV_32F, 1, 0)) + np.abs(cv2.Sobel(grey, cv2.CV_32F, 0, 1))
-    texture = np.sqrt(cv2.resize(edges, size, interpolation=cv2.INTER_AREA)).ravel() + 1.0
-    x, y = (axis.ravel() for axis in _grid(size[1], size[0]))
-    one, none = np.ones_like(x), np.zeros_like(x)
-    design = np.stack([np.stack([one, none, x, -y], -1), np.stack([none, one, y, x], -1)], 1).astype(np.float64)
-    square = np.einsum("ski,skj->sij", design, design).reshape(len(x), 16)
-    target = samples.reshape(count, -1, 2).astype(np.float64)
-    camera = np.zeros((count, 4))
-    camera[:, :2] = np.median(target, axis=1)
-    for _ in range(5):
-        residual = target - (camera @ design.reshape(-1, 4).T).reshape(target.shape)
-        error = np.square(residual).sum(-1)
-        weight = texture / (1 + error / np.maximum(np.median(error, axis=1, keepdims=True), 0.01))
-        normal = (weight @ square).reshape(count, 4, 4) + 1e-3 * np.eye(4)
-        right = (weight[..., None] * target).reshape(count, -1) @ design.reshape(-1, 4)
-        camera = np.linalg.solve(normal, right[..., None])[..., 0]
-    return camera
-
-
-def split_actor(small_FHW3: np.ndarray, camera_F4: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The scene (H, W, 3) uint8 without the actor, and how much each pixel of each frame is actor, (F, H, W) in [0, 1]."""
-    count, height, width = small_FHW3.shape[:3]
-    middle = count // 2
-    step = np.zeros((count, 3))
-    step[1:] = camera_F4[: count - 1, :3]
-    path = np.cumsum(step, axis=0)
-    path -= path[middle]
-    to_frame = []
-    for shift_x, shift_y, zoom in path:
-        scale = 1 + zoom / (width / 2)
-        to_frame.append(
-            np.array([
-                [scale, 0, shift_x + (1 - scale) * (width - 1) / 2],
-                [0, scale, shift_y + (1 - scale) * (height - 1) / 2],
-            ])
+    def _parts(self, before: Second | None, now: Second, after: Second | None) -> dict[str, np.ndarray]:
+        """The parts of a row, by name: of the shot that most of the second shows."""
+        shots, counts = np.unique(now.shot_F, return_counts=True)
+        shot = shots[counts.argmax()]
+        own = now.shot_F == shot
+        near = [second for second in (before, now, after) if second is not None]
+        same = [second.shot_F == shot for second in near]
+        first = 0 if before is None else int(same[0].sum())
+        scene, actor_FHW = split_actor(
+            np.concatenate([second.small_FHW3[mask] for second, mask in zip(near, same, strict=True)]),
+            np.concatenate([second.camera_F4[mask] for second, mask in zip(near, same, strict=True)]),
+            first,
+            first + int(own.sum()),
+            step=1 if sum(map(np.sum, same)) <= self.fps else 2,
         )
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    aligned = np.stack([
-        cv2.warpAffine(image, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
-        for image, matrix in zip(small_FHW3, to_frame, strict=True)
-    ])
-    for start in range(count):  # odd-even sort along time: uint8 minima and maxima of whole pictures
-        low, high = aligned[start % 2 : count - 1 : 2], aligned[start % 2 + 1 : count : 2]
-        low[:], high[:] = np.minimum(low, high), np.maximum(low, high)
-    scene = aligned[count // 2]
-    actor = np.empty((count, height, width), np.float32)
-    for index, matrix in enumerate(to_frame):
-        seen = cv2.warpAffine(scene, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        actor[index] = cv2.absdiff(seen, small_FHW3[index]).max(-1)
-    return scene, np.clip((actor - 12) / 40, 0, 1)
-
-
-def actor_box(actor_FHW: np.ndarray, prior: float) -> tuple[float, float, float]:
-    """Middle and side of the actor's window, in pixels."""
-    energy = actor_FHW.mean(0)
-    height, width = energy.shape
-    x, y = np.meshgrid((np.arange(width) + 0.5) / width - 0.5, (np.arange(height) + 0.5) / height - 0.55)
-    expected = np.exp(-((x / 0.14) ** 2 + (y / 0.25) ** 2) / 2)
-    weight = energy * np.exp(-((x / 0.35) ** 2)) + prior * expected
-    across, down = weight.sum(0), weight.sum(1)
-    left, middle_x, right = _quantiles(across, (0.1, 0.5, 0.9))
-    top, middle_y, bottom = _quantiles(down, (0.04, 0.5, 0.96))
-    side = np.clip(1.25 * max(bottom - top, right - left), 0.3 * height, 1.2 * height)
-    return float(middle_x), float((top + bottom) / 2), float(side)
-
-
-def _quantiles(weights: np.ndarray, shares: tuple[float, ...]) -> np.ndarray:
-    total = np.concatenate([[0.0], np.cumsum(weights)])
-    return np.interp(np.asarray(shares) * total[-1], total, np.arange(len(total)) - 0.5)
-
-
-def cut(images: np.ndarray, window: tuple[float, float, float], side: int) -> np.ndarray:
-    """The square window (left, top, side) of each image, scaled to `side` pixels."""
-    left, top, length = window
-    scale = length / side
-    matrix = np.array([[scale, 0, left + (scale - 1) / 2], [0, scale, top + (scale - 1) / 2]])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return np.stack([
-        cv2.warpAffine(image, matrix, (side, side), flags=flags, borderMode=cv2.BORDER_CONSTANT if image.ndim == 2 else cv2.BORDER_REPLICATE)
-        for image in images
-    ])
-
-
-@cache
-def _cells(height: int, width: int, rows: int, columns: int) -> np.ndarray:
-    """(H, W) int: which cell of a grid each pixel is in."""
-    row = np.arange(height) * rows // height
-    column = np.arange(width) * columns // width
-    return row[:, None] * columns + column
-
-
-def histogram(bins: np.ndarray, weights: np.ndarray | None, grid: tuple[int, int], count: int) -> np.ndarray:
-    """(cells, count) weighted counts of `bins` (F, H, W) in each cell of a grid."""
-    cells = _cells(bins.shape[1], bins.shape[2], *grid)
-    number = grid[0] * grid[1] * count
-    flat = (cells * count + bins).ravel()
-    return np.bincount(flat, None if weights is None else weights.ravel(), number).reshape(-1, count)
-
-
-def gradients(grey_FHW: np.ndarray, weight_FHW: np.ndarray | None, grid: tuple[int, int], orientations: int) -> np.ndarray:
-    """Histogram of oriented gradients."""
-    count, height, width = grey_FHW.shape
-    tall = grey_FHW.reshape(-1, width)
-    right, down = cv2.Sobel(tall, cv2.CV_32F, 1, 0), cv2.Sobel(tall, cv2.CV_32F, 0, 1)
-    size, angle = cv2.cartToPolar(right, down)
-    size = size.reshape(grey_FHW.shape)
-    size[:, 0] = size[:, -1] = 0
-    bins = (angle * (2 * orientations / (2 * np.pi))).astype(np.int32) % orientations
-    if weight_FHW is not None:
-        size *= weight_FHW
-    found = histogram(bins.reshape(grey_FHW.shape), size, grid, orientations)
-    return np.sqrt(found / (found.sum() / len(found) + count * height * width / len(found)))
-
-
-def colours(index_FHW: np.ndarray, weight_FHW: np.ndarray | None, grid: tuple[int, int]) -> np.ndarray:
-    found = histogram(index_FHW, weight_FHW, grid, COLOURS)
-    return np.sqrt(found / (found.sum(1, keepdims=True) + 0.02 * index_FHW.size / len(found)))
-
-
-@cache
-def _colour_table() -> np.ndarray:
-    levels = (np.arange(32) * 8 + 4).astype(np.uint8)
-    rgb = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), -1).reshape(1, -1, 3)
-    hue, saturation, value = cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV)[0].astype(np.int32).T
-    hues = (COLOURS - 4) // 2
-    vivid = (hue * hues // 180) * 2 + (value > 140)
-    grey = COLOURS - 4 + np.minimum(value // 64, 3)
-    return np.where(saturation * value < 50 * 140, grey, vivid).astype(np.uint8)
-
-
-def colour_index(image: np.ndarray) -> np.ndarray:
-    """(..., 3) uint8 RGB -> (...) index of its colour."""
-    high = (image >> 3).astype(np.uint16)
-    return _colour_table()[(high[..., 0] << 10) | (high[..., 1] << 5) | high[..., 2]]
-
-
-def presence(weight_FHW: np.ndarray, cells: int) -> np.ndarray:
-    return cv2.resize(weight_FHW.mean(0), (cells, cells), interpolation=cv2.INTER_AREA)
-
-
-def flow_directions(flow_FHW2: np.ndarray, cells: int, directions: int) -> np.ndarray:
-    size, angle = cv2.cartToPolar(flow_FHW2[..., 0].reshape(-1), flow_FHW2[..., 1].reshape(-1))
-    bins = (angle * (directions / (2 * np.pi)) + 0.5).astype(np.int32) % directions
-    shape = flow_FHW2.shape[:3]
-    found = histogram(bins.reshape(shape), size.reshape(shape), (cells, cells), directions)
-    return np.sqrt(found * (cells * cells / (shape[0] * shape[1] * shape[2])))
-
-
-def rhythm(flow_FHW2: np.ndarray, cells: int) -> np.ndarray:
-    series = np.stack([cv2.resize(one, (cells, cells), interpolation=cv2.INTER_AREA) for one in flow_FHW2])
-    count = len(series)
-    turns = np.exp(-2j * np.pi * np.arange(RHYTHMS)[:, None] * np.arange(count) / 8)
-    return np.sqrt(np.abs(np.tensordot(turns, series, 1)) / count)
+        moving = own.copy()
+        if own.sum() > 1 and shot != 1: 
+            pass
+        window = actor_window(actor_FHW)
+        parts = self._scene(scene)
+        parts |= self._doing(now.flow_FHW2[own], now.camera_F4[own], window)
+        parts |= self._looks(now.images_FHW3[own], actor_FHW, window)
+        return {name: part.astype(np.float32).ravel() for name, part in parts.items()}
