@@ -12,7 +12,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -232,10 +232,18 @@ def strip(digest: str, _clip: ClipFile) -> list[tuple[float, bytes]]:
 @st.cache_data(max_entries=512, show_spinner=False)
 def _read(digest: str, key: str, fingerprint: str, _model: Model, _clip: ClipFile) -> tuple[Clip | None, str]:
     """The clip as the model reads it, or why it cannot: a clip that takes minutes to fail must not fail every time."""
+    from cezsar.video import Decoder
+
     answers = engine(_model)
     try:
-        with _on_disk(_clip) as path, answers.lock:
-            return replace(answers.classifier.read(path), path=_clip.name), ""
+        with _on_disk(_clip) as path, Decoder() as decoder:
+            if answers.classifier.encoder.in_decoder:  # decoded and described without holding up other sessions
+                features = answers.classifier.features(path, decoder)
+            else:
+                with answers.lock:
+                    features = answers.classifier.features(path, decoder)
+        with answers.lock:
+            return answers.classifier.embed(_clip.name, features), ""
     except VideoError as error:
         return None, str(error)
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import html
-import io
-import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -310,69 +307,20 @@ def overview(answers: Sequence[services.Answer]) -> None:
 
 def downloads(answers: Sequence[services.Answer]) -> None:
     """The full rankings as CSV and JSON, made when asked for."""
+    from cezsar.zeroshot.export import to_csv, to_json
+
+    rankings = [given.ranking for given in answers]
     with st.container(horizontal=True):
-        for kind, text, mime in (("CSV", as_csv, "text/csv"), ("JSON", as_json, "application/json")):
+        for kind, text, mime in (("CSV", to_csv, "text/csv"), ("JSON", to_json, "application/json")):
             st.download_button(
                 kind,
-                partial(text, answers),
+                partial(text, rankings),
                 f"ranking.{kind.lower()}",
                 mime,
                 icon=":material/download:",
                 on_click="ignore",
                 help="All labels of all clips shown here, with the parts that make up each similarity.",
             )
-
-
-def as_csv(answers: Sequence[services.Answer]) -> str:
-    """A row for each clip and label."""
-    modalities = list(dict.fromkeys(name for given in answers for name in given.ranking.contributions))
-    text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(["clip", "rank", "label", "similarity", *modalities, "margin", "model", "warning"])
-    for given in answers:
-        ranking = given.ranking
-        for index, (name, similarity) in enumerate(ranking.labels):
-            parts = [ranking.contributions.get(modality) for modality in modalities]
-            cells = ["" if part is None else f"{part[index]:.6f}" for part in parts]
-            margin = f"{ranking.margin:.6f}"
-            row = [
-                given.clip.name,
-                index + 1,
-                name,
-                f"{similarity:.6f}",
-                *cells,
-                margin,
-                given.model.key,
-                ranking.warning,
-            ]
-            writer.writerow(row)
-    return text.getvalue()
-
-
-def as_json(answers: Sequence[services.Answer]) -> str:
-    """An object for each clip."""
-    records = [
-        {
-            "clip": given.clip.name,
-            "model": given.model.key,
-            "labels": [
-                {
-                    "label": name,
-                    "similarity": round(similarity, 6),
-                    "parts": {key: round(part[index], 6) for key, part in given.ranking.contributions.items()},
-                }
-                for index, (name, similarity) in enumerate(given.ranking.labels)
-            ],
-            "margin": round(given.ranking.margin, 6),
-            "objects": [
-                {"name": name, "definition": definition, "probability": round(probability, 6)}
-                for name, definition, probability in given.ranking.objects
-            ],
-            "warning": given.ranking.warning,
-        }
-        for given in answers
-    ]
-    return json.dumps(records, indent=2, ensure_ascii=False) + "\n"
 
 
 # Words ---------------------------------------------------------------------------------------------------------------

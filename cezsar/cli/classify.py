@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -42,10 +40,12 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
     """Rank labels for video files. Labels need not have occurred in training."""
+    from cezsar.atomic import write_text
     from cezsar.data.descriptions import load_descriptions
     from cezsar.data.labels import parse_labels
     from cezsar.errors import InputError
     from cezsar.zeroshot.choice import Chooser
+    from cezsar.zeroshot.export import to_csv, to_json
 
     if labels is not None and prototypes is not None:
         raise InputError("give --labels or --prototypes, not both")
@@ -76,9 +76,9 @@ def command(
             if len(paths) > 1 and (csv_out is not None or as_json):
                 progress(index + 1, len(paths))
     if as_json:
-        print(json.dumps([_record(ranking) for ranking in rankings], indent=2, ensure_ascii=False))
+        print(to_json(rankings), end="")
     if csv_out is not None:
-        _write_csv(csv_out, rankings)
+        write_text(csv_out, to_csv(rankings))
         print(f"{csv_out}: {len(rankings)} clips, {failed} failed", file=sys.stderr)
     if failed:
         raise typer.Exit(1)
@@ -106,35 +106,3 @@ def _show(classifier: Classifier, ranking: Ranking, first: bool) -> None:
         print(f"  {similarity:6.3f}  {name}")
     if ranking.objects:
         print("  objects: " + ", ".join(f"{name} {probability:.0%}" for name, _, probability in ranking.objects))
-
-
-def _record(ranking: Ranking) -> dict[str, object]:
-    from cezsar.data.documents import printable
-
-    return {
-        "clip": printable(ranking.path),
-        "labels": [{"label": name, "similarity": round(value, 6)} for name, value in ranking.labels],
-        "margin": round(ranking.margin, 6),
-        "objects": [{"name": name, "probability": round(value, 6)} for name, _, value in ranking.objects],
-        "warning": ranking.warning,
-    }
-
-
-def _write_csv(path: Path, rankings: Sequence[Ranking]) -> None:
-    from cezsar.atomic import replacing
-    from cezsar.data.documents import printable
-
-    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["clip", "rank", "label", "similarity", "margin", "warning"])
-        for ranking in rankings:
-            for rank, (name, similarity) in enumerate(ranking.labels, start=1):
-                row = [
-                    printable(ranking.path),
-                    rank,
-                    name,
-                    f"{similarity:.6f}",
-                    f"{ranking.margin:.6f}",
-                    ranking.warning,
-                ]
-                writer.writerow(row)

@@ -8,39 +8,58 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from cezsar.encoders.histograms import COLOURS, colour_index
+
+CUT = 0.22  # the mean change of a pixel, of 1, plus the share of the picture that changes colour
 NOISE, SURE = 12, 52  # differences from the scene, of 255, that mean nothing and that mean an actor
-EXPECTED_ACTOR = 0.15  # how much a person in the middle of the picture is expected, against what is seen to move
+EXPECTED_ACTOR = 0.06  # how much a person in the middle of the picture is expected, against what is seen to move
+Window = tuple[float, float, float]
+"""Left, top and side of a square, in pixels."""
+
 _INWARD = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
 
 class FlowMeter:
-    """Dense optical flow between two small pictures: Kroeger et al., Fast Optical Flow using Dense Inverse Search, 2016.
+    """Dense optical flow between two small pictures (Kroeger et al., Fast Optical Flow using Dense Inverse Search, 2016).
 
     OpenCV's fastest preset at full resolution, with fewer and wider steps. Single-threaded use gives the same values
     everywhere; more threads give others.
     """
 
     def __init__(self) -> None:
-        self._method = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        self._method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
         self._method.setFinestScale(0)
         self._method.setPatchStride(6)
         self._method.setGradientDescentIterations(8)
 
     def __call__(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
-        """Two (H, W) uint8 pictures -> (H, W, 2) float32 pixels right and down."""
-        return np.nan_to_num(self._method.calc(before, after, None))
+        """Two (H, W, 3) uint8 RGB pictures -> (H, W, 2) float32 pixels right and down; nothing for a picture itself."""
+        if before is after:
+            return np.zeros((*after.shape[:2], 2), np.float32)
+        greys = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (before, after)]
+        return self._method.calc(*greys, None)
 
 
-def camera_motion(flow_FHW2: np.ndarray, grey_HW: np.ndarray) -> np.ndarray:
+def new_shot(before_HW3: np.ndarray, after_HW3: np.ndarray) -> bool:
+    """Whether the picture changes so much, in its pixels and in how much there is of each colour, that it must be a cut."""
+    change = cv2.norm(before_HW3, after_HW3, cv2.NORM_L1) / (255 * before_HW3.size)
+    if change < CUT / 4:
+        return False
+    before, after = (np.bincount(colour_index(one).ravel(), minlength=COLOURS) for one in (before_HW3, after_HW3))
+    return bool(change + np.abs(before - after).sum() / (2 * before.sum()) > CUT)
+
+
+def camera_motion(flow_FHW2: np.ndarray, picture_HW3: np.ndarray) -> np.ndarray:
     """What the camera does: (F, 4) shift right and down, zoom and roll, all in pixels a frame (the last two at the
     middle of the side edges).
 
     Least squares on coarse samples, reweighted until what moves on its own counts little (Cauchy weights). Textured
-    places count for more, since the flow of flat ones is a guess; `grey_HW` is one of the pictures.
+    places count for more, since the flow of flat ones is a guess; `picture_HW3` is one of the pictures.
     """
     count, height, width = flow_FHW2.shape[:3]
     size = (max(width // 4, 4), max(height // 4, 4))
     samples = np.stack([cv2.resize(flow, size, interpolation=cv2.INTER_AREA) for flow in flow_FHW2])
+    grey_HW = cv2.cvtColor(picture_HW3, cv2.COLOR_RGB2GRAY)
     edges = np.abs(cv2.Sobel(grey_HW, cv2.CV_32F, 1, 0)) + np.abs(cv2.Sobel(grey_HW, cv2.CV_32F, 0, 1))
     texture = np.sqrt(cv2.resize(edges, size, interpolation=cv2.INTER_AREA)).ravel() + 1.0
     design = _camera_design(size[1], size[0])  # (samples, 2, 4)
@@ -87,15 +106,18 @@ def split_actor(
     path -= path[(first + last) // 2]
     to_frame = [_scaling(x, y, 1 + zoom / (width / 2), height, width) for x, y, zoom in path]
     edge = cv2.BORDER_REPLICATE
-    aligned = np.stack([
-        cv2.warpAffine(small_FHW3[k], to_frame[k], (width, height), flags=_INWARD, borderMode=edge)
-        for k in range(0, len(small_FHW3), step)
-    ])
+    aligned = np.stack(
+        [
+            cv2.warpAffine(small_FHW3[k], to_frame[k], (width, height), flags=_INWARD, borderMode=edge)
+            for k in range(0, len(small_FHW3), step)
+        ]
+    )
     scene = _median(aligned)
     actor = np.empty((last - first, height, width), np.float32)
     for index in range(first, last):
         seen = cv2.warpAffine(scene, to_frame[index], (width, height), flags=cv2.INTER_LINEAR, borderMode=edge)
-        actor[index - first] = cv2.absdiff(seen, small_FHW3[index]).max(-1)
+        red, green, blue = cv2.split(cv2.absdiff(seen, small_FHW3[index]))
+        actor[index - first] = cv2.max(cv2.max(red, green), blue)
     return scene, np.clip((actor - NOISE) / (SURE - NOISE), 0, 1)
 
 
@@ -117,7 +139,7 @@ def _median(pictures: np.ndarray) -> np.ndarray:
     return pictures[count // 2]
 
 
-def actor_window(actor_FHW: np.ndarray) -> tuple[float, float, float]:
+def actor_window(actor_FHW: np.ndarray) -> Window:
     """Left, top and side, in pixels, of the square that the actor acts in.
 
     From the shares of the actor's mass to each side and above and below, so that a few stray pixels do not matter. The
@@ -140,7 +162,7 @@ def _quantiles(mass: np.ndarray, shares: tuple[float, ...]) -> np.ndarray:
     return np.interp(np.array(shares) * total[-1], total, np.arange(len(total)))
 
 
-def cut(pictures: np.ndarray, window: tuple[float, float, float], side: int, outside: int) -> np.ndarray:
+def cut(pictures: np.ndarray, window: Window, side: int, outside: int) -> np.ndarray:
     """The square window (left, top, side) of each picture, scaled to `side` pixels.
 
     Beyond the picture's edge lies what OpenCV's border mode `outside` puts there.

@@ -9,7 +9,6 @@ Shape letters: F frames, H and W pixels, R rows and C columns of cells, B bins.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
 
 import cv2
@@ -85,7 +84,7 @@ def gradient_cells(size_FHW: np.ndarray, bins_FHW: np.ndarray, grid: tuple[int, 
 def gradient_pairs(size_FHW: np.ndarray, bins_FHW: np.ndarray, radius: int) -> np.ndarray:
     """How often gradients of two orientations are `radius` pixels apart, anywhere: 132 numbers, folded.
 
-    Gradient local auto-correlations (Kobayashi and Otsu, ECCV 2008, first order) with the minimum of the two strengths as
+    Gradient local auto-correlations of first order (Kobayashi and Otsu, ECCV 2008), the weaker of two gradients as their
     weight: outlines described by their turns, wherever they are in the picture.
     """
     turned = np.array(ORIENTATION_MIRROR)
@@ -107,7 +106,7 @@ PAIRS = ORIENTATIONS * (ORIENTATIONS + 1) // 2 + ORIENTATIONS**2 // 2 + ORIENTAT
 
 
 def pair_sums(bins_FHW: np.ndarray, weights_FHW: np.ndarray, offset: tuple[int, int], count: int) -> np.ndarray:
-    """(B, B) sums over all pixels and the ones `offset` (right, down >= 0) from them, of the smaller weight of the two."""
+    """(B, B) sums over all pixels and those `offset` (right, down >= 0) from them, of the smaller of the two weights."""
     right, down = offset
     height, width = bins_FHW.shape[1:]
     first = (slice(None), slice(0, height - down), slice(max(0, -right), width - max(0, right)))
@@ -118,7 +117,7 @@ def pair_sums(bins_FHW: np.ndarray, weights_FHW: np.ndarray, offset: tuple[int, 
 
 
 def colour_index(image: np.ndarray) -> np.ndarray:
-    """(...) uint8 colour of each pixel of (..., 3) uint8 RGB: hue * 2 + (1 if light), or 20 to 23 from black to white."""
+    """The colours of (..., 3) uint8 RGB pixels, (...) uint8: hue * 2 + (1 if light), or 20 to 23 from black to white."""
     high = (image >> 3).astype(np.uint16)
     return _colour_table()[(high[..., 0] << 10) | (high[..., 1] << 5) | high[..., 2]]
 
@@ -143,7 +142,7 @@ def colour_cells(colours_FHW: np.ndarray, weights_FHW: np.ndarray | None, grid: 
 def colour_neighbours(colours_FHW: np.ndarray, weights_FHW: np.ndarray, radius: int) -> np.ndarray:
     """How often two paints are `radius` pixels apart, side by side or one above the other: 91 numbers."""
     paints = _PAINT[colours_FHW]
-    sums = sum(pair_sums(paints, weights_FHW, offset, PAINTS) for offset in ((radius, 0), (0, radius)))
+    sums = pair_sums(paints, weights_FHW, (radius, 0), PAINTS) + pair_sums(paints, weights_FHW, (0, radius), PAINTS)
     pairs = (sums + sums.T)[np.triu_indices(PAINTS)] / 4
     return np.sqrt(pairs / (weights_FHW.sum() + 0.02 * weights_FHW.size))
 
@@ -183,15 +182,6 @@ def rhythm_mirror(rows: int, columns: int) -> np.ndarray:
     return index[:, :, ::-1].ravel()
 
 
-def blur_cells(weights_FHW: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
+def mean_cells(weights_FHW: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
     """(R, C) mean weight in each cell."""
     return cv2.resize(weights_FHW.mean(0), (grid[1], grid[0]), interpolation=cv2.INTER_AREA)
-
-
-def picture_change(before: Sequence[np.ndarray], after: Sequence[np.ndarray]) -> float:
-    """How different two pictures are, 0 to 2: mean difference of their pixels plus that of their colours' shares.
-
-    Each is given as (picture (H, W, 3) uint8, its `colour_index`).
-    """
-    shares = [np.bincount(index.ravel(), minlength=COLOURS) / index.size for index in (before[1], after[1])]
-    return float(cv2.absdiff(before[0], after[0]).mean() / 255 + np.abs(shares[0] - shares[1]).sum() / 2)

@@ -25,7 +25,16 @@ import cv2
 import numpy as np
 
 from cezsar.encoders import histograms as hist
-from cezsar.encoders.actor import FlowMeter, actor_window, camera_flow, camera_motion, cut, split_actor
+from cezsar.encoders.actor import (
+    FlowMeter,
+    Window,
+    actor_window,
+    camera_flow,
+    camera_motion,
+    cut,
+    new_shot,
+    split_actor,
+)
 from cezsar.encoders.base import ObjectHead
 from cezsar.errors import InputError
 from cezsar.video import Frame, Sampling
@@ -33,7 +42,6 @@ from cezsar.video import Frame, Sampling
 FORMAT = "cezsar motion 2"
 """Raised whenever the same frames no longer give the same rows."""
 
-CUT = 0.22  # a change of picture (see `picture_change`) that begins a new shot
 APPEARANCE = ("gradient pairs", "coloured gradients", "colours", "neighbouring colours")
 """The parts of a row that show what the actor and the prop look like, hardly what they do."""
 
@@ -47,6 +55,22 @@ class Second:
     flow_FHW2: np.ndarray  # of the small frames, without the camera's part
     camera_F4: np.ndarray
     shot_F: np.ndarray  # number of the shot
+    first_F: np.ndarray  # whether it is a shot's first frame
+
+    @classmethod
+    def blank(cls) -> Second:
+        """One black frame."""
+        black = np.zeros((1, 32, 32, 3), np.uint8)
+        return cls(
+            black, black, np.zeros((1, 32, 32, 2), np.float32), np.zeros((1, 4)), np.zeros(1, int), np.ones(1, bool)
+        )
+
+    def of(self, shot: int) -> Second:
+        """The frames of one shot alone."""
+        mine = self.shot_F == shot
+        if mine.all():
+            return self
+        return Second(**{name: value[mine] for name, value in vars(self).items()})
 
 
 @dataclass(frozen=True)
@@ -59,14 +83,15 @@ class MotionEncoder:
     fps: float = 8.0
     max_side: int = 160  # of the frames that the window is cut from
     small_side: int = 80  # of the frames that flow and scene are computed on
-    window: int = 64  # side of the actor's window after scaling
+    window: int = 96  # side of the actor's window after scaling
+    look_step: int = 2  # gradients and colours of the actor are taken from every how-many-th frame
     flow_window: int = 36  # the same for its flow
     scene_grid: tuple[int, int] = (4, 1)  # rows and columns of cells; columns say little when the camera moves
     shape_grid: tuple[int, int] = (6, 6)
     flow_grid: tuple[int, int] = (6, 6)
     rhythm_grid: tuple[int, int] = (4, 4)
     colour_grid: tuple[int, int] = (3, 3)
-    gradient_radii: tuple[int, ...] = (2, 5)
+    gradient_radii: tuple[int, ...] = (2, 4, 8)
     colour_radii: tuple[int, ...] = (3,)
     name: str = field(default="motion", init=False)
     in_decoder: bool = field(default=True, init=False)
@@ -90,9 +115,7 @@ class MotionEncoder:
     @cached_property
     def blocks(self) -> dict[str, int]:
         """Name and width of each part of a row, in order."""
-        frame = np.zeros((32, 32, 3), np.uint8)
-        nothing = Second(frame[None], frame[None], np.zeros((1, 32, 32, 2), np.float32), np.zeros((1, 4)), np.zeros(1, int))
-        return {name: part.size for name, part in self._parts(None, nothing, None).items()}
+        return {name: part.size for name, part in self._parts(None, Second.blank(), None).items()}
 
     @property
     def dim(self) -> int:
@@ -133,47 +156,109 @@ class MotionEncoder:
         """The seconds that have frames, with their numbers."""
         measure = FlowMeter()
         size: tuple[int, int] | None = None
-        last: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None  # picture, its colours, its greys
+        last: np.ndarray | None = None
         shot, previous = 0, -1
         for number, group in groupby(frames, key=lambda frame: int(frame.time_s + 1e-6)):
             if number <= previous:
                 raise InputError(f"frames must come in time order; second {number} came after second {previous}")
             previous = number
-            images, small, flow, shots = [], [], [], []
+            images, small, flows, first = [], [], [], []
             for frame in group:
                 size = size or _size(frame.image, self.max_side)
                 images.append(_resized(frame.image, size))
                 small.append(_resized(images[-1], _size(images[-1], self.small_side)))
-                new = (small[-1], hist.colour_index(small[-1]), cv2.cvtColor(small[-1], cv2.COLOR_RGB2GRAY))
-                follows = last is not None and hist.picture_change(last[:2], new[:2]) <= CUT
-                flow.append(measure(last[2], new[2]) if last is not None and follows else np.zeros((*new[2].shape, 2), np.float32))
-                shot += not follows
-                shots.append(shot)
-                last = new
-            camera_F4 = camera_motion(np.stack(flow), last[2])
-            rest = np.stack(flow) - camera_flow(camera_F4, *last[2].shape)
-            yield number, Second(np.stack(images), np.stack(small), rest, camera_F4, np.array(shots))
+                first.append(last is None or new_shot(last, small[-1]))
+                flows.append(measure(small[-1] if last is None or first[-1] else last, small[-1]))
+                last = small[-1]
+            shots = shot + np.cumsum(first)
+            shot = int(shots[-1])
+            camera_F4 = camera_motion(np.stack(flows), small[-1])
+            rest = np.stack(flows) - camera_flow(camera_F4, *small[-1].shape[:2])
+            yield number, Second(np.stack(images), np.stack(small), rest, camera_F4, shots, np.array(first))
 
     def _parts(self, before: Second | None, now: Second, after: Second | None) -> dict[str, np.ndarray]:
         """The parts of a row, by name: of the shot that most of the second shows."""
         shots, counts = np.unique(now.shot_F, return_counts=True)
-        shot = shots[counts.argmax()]
-        own = now.shot_F == shot
-        near = [second for second in (before, now, after) if second is not None]
-        same = [second.shot_F == shot for second in near]
-        first = 0 if before is None else int(same[0].sum())
-        scene, actor_FHW = split_actor(
-            np.concatenate([second.small_FHW3[mask] for second, mask in zip(near, same, strict=True)]),
-            np.concatenate([second.camera_F4[mask] for second, mask in zip(near, same, strict=True)]),
+        shot = int(shots[counts.argmax()])
+        now = now.of(shot)
+        near = [second.of(shot) for second in (before, now, after) if second is not None]
+        first = len(near[0].shot_F) if before is not None else 0
+        small = np.concatenate([second.small_FHW3 for second in near])
+        scene_HW3, actor_FHW = split_actor(
+            small,
+            np.concatenate([second.camera_F4 for second in near]),
             first,
-            first + int(own.sum()),
-            step=1 if sum(map(np.sum, same)) <= self.fps else 2,
+            first + len(now.shot_F),
+            step=1 if len(small) <= self.fps else 2,  # every other frame shows as well what stays
         )
-        moving = own.copy()
-        if own.sum() > 1 and shot != 1: 
-            pass
         window = actor_window(actor_FHW)
-        parts = self._scene(scene)
-        parts |= self._doing(now.flow_FHW2[own], now.camera_F4[own], window)
-        parts |= self._looks(now.images_FHW3[own], actor_FHW, window)
+        parts = self._scene(scene_HW3) | self._body(now, window) | self._looks(now, actor_FHW, window)
         return {name: part.astype(np.float32).ravel() for name, part in parts.items()}
+
+    def _scene(self, scene_HW3: np.ndarray) -> dict[str, np.ndarray]:
+        """Where it happens."""
+        edges = hist.gradients(cv2.cvtColor(scene_HW3, cv2.COLOR_RGB2GRAY)[None])
+        return {
+            "scene gradients": hist.gradient_cells(*edges, self.scene_grid),
+            "scene colours": hist.colour_cells(hist.colour_index(scene_HW3)[None], None, self.scene_grid),
+        }
+
+    def _body(self, now: Second, window: Window) -> dict[str, np.ndarray]:
+        """What moves where in the window, and how fast: in window sides per second."""
+        follows = ~now.first_F if not now.first_F.all() else now.first_F
+        flow = cut(now.flow_FHW2[follows], window, self.flow_window, cv2.BORDER_CONSTANT) * (self.fps / window[2])
+        camera = np.abs(now.camera_F4[follows]).mean(0) * (self.fps / window[2])
+        rhythm = hist.rhythm_cells(flow, self.rhythm_grid, self.fps)
+        return {
+            "flow": hist.folded(
+                hist.flow_cells(flow, self.flow_grid), hist.cell_mirror(*self.flow_grid, hist.DIRECTION_MIRROR)
+            ),
+            "rhythm": hist.folded(rhythm, hist.rhythm_mirror(*self.rhythm_grid)),
+            "camera": np.sqrt(camera),
+        }
+
+    def _looks(self, now: Second, actor_FHW: np.ndarray, window: Window) -> dict[str, np.ndarray]:
+        """What the actor and the prop look like, whatever is behind them."""
+        scale = now.images_FHW3.shape[2] / actor_FHW.shape[2]
+        large = (window[0] * scale, window[1] * scale, window[2] * scale)
+        some = slice(None, None, self.look_step)
+        images = cut(now.images_FHW3[some], large, self.window, cv2.BORDER_REPLICATE)
+        actor = cut(actor_FHW[some], window, self.window, cv2.BORDER_CONSTANT)
+        size, bins = hist.gradients(
+            cv2.cvtColor(images.reshape(-1, self.window, 3), cv2.COLOR_RGB2GRAY).reshape(actor.shape)
+        )
+        size *= actor
+        colours = hist.colour_index(images)
+        shape = hist.gradient_cells(size, bins, self.shape_grid)
+        same = tuple(range(hist.COLOURS))
+        pairs = [hist.gradient_pairs(size, bins, radius) for radius in self.gradient_radii]
+        neighbours = [hist.colour_neighbours(colours, actor, radius) for radius in self.colour_radii]
+        return {
+            "gradients": hist.folded(shape, hist.cell_mirror(*self.shape_grid, hist.ORIENTATION_MIRROR)),
+            "presence": hist.folded(hist.mean_cells(actor, self.shape_grid), hist.cell_mirror(*self.shape_grid, (0,))),
+            "gradient pairs": np.concatenate(pairs),
+            "coloured gradients": hist.coloured_gradients(colours, size, bins),
+            "colours": hist.folded(
+                hist.colour_cells(colours, actor, self.colour_grid),
+                hist.cell_mirror(*self.colour_grid, same),
+                odd=False,
+            ),
+            "neighbouring colours": np.concatenate(neighbours),
+        }
+
+
+def _size(image: np.ndarray, side: int) -> tuple[int, int]:
+    """(width, height) with a longer side of `side` pixels and the other in proportion, but 24 at least."""
+    height, width = image.shape[:2]
+    scale = side / max(height, width)
+    return max(24, round(width * scale)), max(24, round(height * scale))
+
+
+def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The picture at (width, height)."""
+    height, width = image.shape[:2]
+    if (width, height) == size:
+        return image
+    return cv2.resize(
+        image, size, interpolation=cv2.INTER_AREA if size[0] * size[1] < width * height else cv2.INTER_LINEAR
+    )

@@ -79,6 +79,7 @@ class Ranking:
 
     Attributes:
         path: the clip.
+        model: the run or encoder that answered.
         labels: (name, cosine similarity in [-1, 1]), best first, as many as asked for.
         margin: similarity of the first label minus that of the second; 0 with one label.
         contributions: modality -> its part of each label's similarity, in the order of `labels`; they sum to it.
@@ -88,6 +89,7 @@ class Ranking:
     """
 
     path: str
+    model: str
     labels: list[tuple[str, float]]
     margin: float
     contributions: dict[str, list[float]]
@@ -102,6 +104,7 @@ class Classifier:
     Use `cezsar.load(run)` or `Classifier.of_encoder(name)`. Not thread-safe: one per thread.
 
     Attributes:
+        name: of the run, or of the encoder where there is none.
         trust: one line on what it was trained on and may be trusted for.
         weights: α, β, γ of Eq. 9.
         descriptions: class name -> sentences, the default labels; empty if there are none.
@@ -112,6 +115,7 @@ class Classifier:
         encoder: FrameEncoder,
         space: Space,
         *,
+        name: str,
         trust: str,
         weights: Weights,
         head: ObjectHead | None = None,
@@ -121,7 +125,7 @@ class Classifier:
         limits: Limits | None = None,
     ) -> None:
         self.encoder, self.space, self.head = encoder, space, head
-        self.trust, self.weights = trust, weights
+        self.name, self.trust, self.weights = name, trust, weights
         self.descriptions = dict(descriptions or {})
         self.familiarity = familiarity
         self._objects = objects
@@ -151,6 +155,7 @@ class Classifier:
         return cls(
             encoder,
             space,
+            name=run.name,
             trust=f"{run.name} was trained on {run.config.domain}, with {encoder.name} features ({encoder.domain}); "
             "trust it for clips like those",
             weights=Weights(**run.config.fusion),
@@ -173,6 +178,7 @@ class Classifier:
             return cls(
                 encoder,
                 ImageTextSpace(encoder),
+                name=name,
                 trust=f"{encoder.name} is a frozen image-text model ({encoder.domain}); it sees single frames, so "
                 "trust it for what a photograph can show, less for movement",
                 weights=Weights(alpha=1.0, beta=0.0, gamma=0.0),
@@ -186,6 +192,7 @@ class Classifier:
         return cls(
             encoder,
             SentenceSpace(open_encoder("minilm", device)),
+            name=name,
             trust=f"objects recognised by {encoder.name} ({encoder.domain}) against your labels, without training; "
             "trust it where objects give the action away",
             weights=Weights(alpha=0.0, beta=1.0, gamma=0.0),
@@ -219,11 +226,14 @@ class Classifier:
 
     def read(self, path: str | Path) -> Clip:
         """Decode and embed a clip: the slow part, needed once however often it is ranked."""
+        return self.embed(str(path), self.features(path))
+
+    def features(self, path: str | Path, decoder: Decoder | None = None) -> FloatArray:
+        """(T, D) features of a clip, one row per second; `decoder` for callers that have one of their own."""
+        decoder = decoder or self._decoder
         if self.encoder.in_decoder:
-            features_TD = self._decoder.run(path, self.encoder.sampling, self.encoder.encode)
-        else:
-            features_TD = self.encoder.encode(self._decoder.frames(path, self.encoder.sampling))
-        return self.embed(str(path), features_TD)
+            return decoder.run(path, self.encoder.sampling, self.encoder.encode)
+        return self.encoder.encode(decoder.frames(path, self.encoder.sampling))
 
     def embed(self, path: str, features_TD: FloatArray) -> Clip:
         """A clip from features that are already there, (T, D) of this classifier's encoder."""
@@ -266,6 +276,7 @@ class Classifier:
         shown = np.array([names.index(name) for name, _ in ranked.labels])
         return Ranking(
             clip.path,
+            self.name,
             ranked.labels,
             ranked.margin,
             {modality: part_NC[0, shown].tolist() for modality, part_NC in parts(scores, weights).items()},

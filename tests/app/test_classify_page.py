@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from conftest import ACTIONS, open_page
 
-from app import charts, services, state, widgets
+from app import charts, services, state
 from cezsar import encoders
 from cezsar.zeroshot.classifier import Classifier
+from cezsar.zeroshot.export import to_csv, to_json
 
 NAMES = [action.name for action in ACTIONS]
 
@@ -161,11 +162,11 @@ def test_exports_hold_every_label_and_its_parts(workspace, clips):
     labels = [*NAMES, "juggling", "sleeping", "reading, aloud"]
     clip = services.ClipFile("a, b.webm", "digest of another test", paths[0])
     given = services.answer("run:demo", clip, services.models(), labels, 0.3)
-    (record,) = json.loads(widgets.as_json([given]))
+    (record,) = json.loads(to_json([given.ranking]))
     assert {entry["label"] for entry in record["labels"]} == set(labels)
     for entry in record["labels"]:
         assert sum(entry["parts"].values()) == pytest.approx(entry["similarity"], abs=1e-4)
-    lines = widgets.as_csv([given]).splitlines()
+    lines = to_csv([given.ranking]).splitlines()
     assert lines[0] == "clip,rank,label,similarity,VE,O,margin,model,warning"
     assert len(lines) == 1 + len(labels)
     assert lines[1].startswith('"a, b.webm",1,')
