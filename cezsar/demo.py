@@ -27,7 +27,8 @@ from cezsar.data.features import FeatureStore, StoreWriter
 from cezsar.data.manifest import Clip
 from cezsar.data.sentence_cache import Encoder, open_encoder
 from cezsar.encoders.motion import MotionEncoder
-from cezsar.encoders.props import PropHead, fit_props
+from cezsar.encoders.objects import LinearHead
+from cezsar.encoders.props import fit_props
 from cezsar.training.loop import config_for, train
 from cezsar.training.runs import Run
 from cezsar.training.triplets import Triplets, build
@@ -40,8 +41,10 @@ from cezsar.zeroshot.scores import Scores
 from cezsar.zeroshot.spaces import JointSpace
 
 DOMAIN = "the stick-figure world (drawn clips of people with props)"
-SEED = 2026  # of the world that is reported; other seeds were used to choose the settings
+SEED = 7  # of the world that is reported; other seeds were used to choose the settings
 SPLITS, SPLIT_SEED = 50, 0
+
+COLOUR = ("scene colours", "colours", "neighbouring colours")  # parts of the features for the colour-only control
 
 Progress = Callable[[str, int, int, str], None]  # stage, done, total, note
 
@@ -55,11 +58,11 @@ class Recipe:
     object_positives: int = 0
     sub_clips: int = 1  # segments are shorter than 10 s, so that more sub-clips would be the same one again
     objects: int = 1  # an action here has one prop, if any
-    tau: float = 0.8
-    negatives: int = 10
+    tau: float = 0.7
+    negatives: int = 20
     model: Mapping[str, Any] = field(default_factory=lambda: {"d_model": 256, "ffn": 512})
     training: Mapping[str, Any] = field(
-        default_factory=lambda: {"lr": 1e-3, "epochs": 25, "batch": 32, "standardise": True}
+        default_factory=lambda: {"lr": 1e-3, "epochs": 8, "batch": 64, "standardise": True}
     )
     alpha: float = 0.8
 
@@ -67,7 +70,9 @@ class Recipe:
         return {"alpha": self.alpha, "beta": round(1 - self.alpha, 6), "gamma": 0.0}
 
 
-PAPER = Recipe(object_positives=2, objects=3, model={}, training={"standardise": True})
+PAPER = Recipe(
+    object_positives=2, sub_clips=3, objects=3, tau=0.8, negatives=10, model={}, training={"standardise": True}
+)
 """The paper's own settings: object sentences as positives, learning rate 1e-4, full width."""
 
 
@@ -157,7 +162,7 @@ class Data:
     world: world.World
     train: FeatureStore
     test: FeatureStore
-    head: PropHead
+    head: LinearHead
 
 
 def make_data(
@@ -245,7 +250,7 @@ def train_run(
     return train(triplets, store, folder, config, resume=True, device=device, on_progress=show)
 
 
-def fit_head(built: world.World, store: FeatureStore, seed: int) -> PropHead:
+def fit_head(built: world.World, store: FeatureStore, seed: int) -> LinearHead:
     """The recogniser of props, from the seconds of training segments that show one thing from start to end."""
     names = list(world.OBJECTS)
     rows: list[npt.NDArray[np.float32]] = []
@@ -258,15 +263,13 @@ def fit_head(built: world.World, store: FeatureStore, seed: int) -> PropHead:
                 rows.append(inside)
                 props += [names.index(segment.prop)] * len(inside)
     definitions = [world.OBJECTS[name] for name in names]
-    return fit_props(np.concatenate(rows), np.array(props), names, definitions, seed=seed)
+    return fit_props(np.concatenate(rows), np.array(props), names, definitions, MotionEncoder(), seed=seed)
 
 
 def colour_store(store: FeatureStore, encoder: MotionEncoder) -> FeatureStore:
     """A copy of a store that holds the colour part of its features and nothing else: a control."""
     folder = store.folder.with_name(store.folder.name + "-colour")
-    ends = np.cumsum(list(encoder.blocks.values()))
-    blocks = dict(zip(encoder.blocks, np.split(np.arange(encoder.dim), ends[:-1]), strict=True))
-    columns = np.concatenate([columns for block, columns in blocks.items() if "colours" in block])
+    columns = encoder.columns(*COLOUR)
     provenance = store.provenance | {
         "encoder": f"{encoder.name}, colour only",
         "fingerprint": hashlib.sha256(f"colour of {encoder.fingerprint}".encode()).hexdigest(),

@@ -24,10 +24,13 @@ def command(
     recipe: Annotated[str, typer.Option(help="demo, or paper: the paper's own training settings.")] = "demo",
 ) -> None:
     """Draw the stick-figure world, train on it, and name actions that training never showed. About three minutes."""
+    import torch
+
     from cezsar.demo import PAPER, SEED, Recipe, run_demo
     from cezsar.errors import InputError
     from cezsar.zeroshot.evaluation import table
 
+    torch.set_num_threads(1)  # as fast as two for a model this small, and unmoved by what else the machine does
     recipes = {"demo": Recipe(), "paper": PAPER}
     if recipe not in recipes:
         raise InputError(f"recipe {recipe!r} is unknown; choose {' or '.join(recipes)}")

@@ -20,7 +20,7 @@ _INWARD = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
 
 class FlowMeter:
-    """Dense optical flow between two small pictures (Kroeger et al., Fast Optical Flow using Dense Inverse Search, 2016).
+    """Dense optical flow between two small pictures, by dense inverse search (Kroeger et al., ECCV 2016).
 
     OpenCV's fastest preset at full resolution, with fewer and wider steps. Single-threaded use gives the same values
     everywhere; more threads give others.
@@ -36,12 +36,12 @@ class FlowMeter:
         """Two (H, W, 3) uint8 RGB pictures -> (H, W, 2) float32 pixels right and down; nothing for a picture itself."""
         if before is after:
             return np.zeros((*after.shape[:2], 2), np.float32)
-        greys = [cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (before, after)]
-        return self._method.calc(*greys, None)
+        grey_before, grey_after = (cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (before, after))
+        return self._method.calc(grey_before, grey_after, None)  # type: ignore[call-overload]  # None: no first guess
 
 
 def new_shot(before_HW3: np.ndarray, after_HW3: np.ndarray) -> bool:
-    """Whether the picture changes so much, in its pixels and in how much there is of each colour, that it must be a cut."""
+    """Whether so much changes, in the pixels and in how much there is of each colour, that it must be a cut."""
     change = cv2.norm(before_HW3, after_HW3, cv2.NORM_L1) / (255 * before_HW3.size)
     if change < CUT / 4:
         return False

@@ -84,8 +84,8 @@ def gradient_cells(size_FHW: np.ndarray, bins_FHW: np.ndarray, grid: tuple[int, 
 def gradient_pairs(size_FHW: np.ndarray, bins_FHW: np.ndarray, radius: int) -> np.ndarray:
     """How often gradients of two orientations are `radius` pixels apart, anywhere: 132 numbers, folded.
 
-    Gradient local auto-correlations of first order (Kobayashi and Otsu, ECCV 2008), the weaker of two gradients as their
-    weight: outlines described by their turns, wherever they are in the picture.
+    Gradient local auto-correlations of first order (Kobayashi and Otsu, ECCV 2008), weighted by the weaker of the
+    two gradients: outlines described by their turns, wherever they are in the picture.
     """
     turned = np.array(ORIENTATION_MIRROR)
     pair = np.arange(ORIENTATIONS**2).reshape(ORIENTATIONS, ORIENTATIONS)
@@ -106,7 +106,7 @@ PAIRS = ORIENTATIONS * (ORIENTATIONS + 1) // 2 + ORIENTATIONS**2 // 2 + ORIENTAT
 
 
 def pair_sums(bins_FHW: np.ndarray, weights_FHW: np.ndarray, offset: tuple[int, int], count: int) -> np.ndarray:
-    """(B, B) sums over all pixels and those `offset` (right, down >= 0) from them, of the smaller of the two weights."""
+    """(B, B) sums, over pixels and those `offset` (right, down >= 0) from them, of the smaller of the two weights."""
     right, down = offset
     height, width = bins_FHW.shape[1:]
     first = (slice(None), slice(0, height - down), slice(max(0, -right), width - max(0, right)))
@@ -117,7 +117,7 @@ def pair_sums(bins_FHW: np.ndarray, weights_FHW: np.ndarray, offset: tuple[int, 
 
 
 def colour_index(image: np.ndarray) -> np.ndarray:
-    """The colours of (..., 3) uint8 RGB pixels, (...) uint8: hue * 2 + (1 if light), or 20 to 23 from black to white."""
+    """(..., 3) uint8 RGB -> (...) uint8 colours: hue * 2 + (1 if light), or 20 to 23 from black to white."""
     high = (image >> 3).astype(np.uint16)
     return _colour_table()[(high[..., 0] << 10) | (high[..., 1] << 5) | high[..., 2]]
 

@@ -102,20 +102,6 @@ class LinearHead:
             raise FormatError(f"{path} cannot be read as an object head: {error}") from error
 
 
-def load_head(path: str | Path) -> ObjectHead:
-    """An object head of either kind from its safetensors file. Raises `FormatError` on anything else."""
-    from safetensors import SafetensorError, safe_open
-
-    from cezsar.encoders.props import PROPS_FORMAT, PropHead
-
-    try:
-        with safe_open(path, "np") as file:
-            kind = (file.metadata() or {}).get("format")
-    except (SafetensorError, OSError) as error:
-        raise FormatError(f"{path} cannot be read as an object head: {error}") from error
-    return PropHead.load(path) if kind == PROPS_FORMAT else LinearHead.load(path)
-
-
 def top_objects(logits_TK: np.ndarray, k: int = 3) -> tuple[np.ndarray, np.ndarray]:
     """The k most probable objects of a clip: softmax of the mean over time of its (T, K) logits.
 

@@ -14,7 +14,7 @@ from cezsar.data.features import FeatureStore
 from cezsar.data.labels import resolve
 from cezsar.data.sentence_cache import open_encoder
 from cezsar.encoders.base import FrameEncoder, ObjectHead
-from cezsar.encoders.objects import load_head, object_sentence, top_objects
+from cezsar.encoders.objects import LinearHead, object_sentence, top_objects
 from cezsar.errors import InputError, MismatchError
 from cezsar.training.runs import Run
 from cezsar.zeroshot.embeddings import Embeddings
@@ -44,7 +44,7 @@ def space_for(run: str | Path | None, sentences: str = "minilm") -> tuple[Space,
 def object_head(run: Run, encoder: FrameEncoder) -> ObjectHead | None:
     """The head a run brings along, else its frame encoder's own."""
     path = run.folder / "objects.safetensors"
-    return load_head(path) if path.is_file() else encoder.object_head
+    return LinearHead.load(path) if path.is_file() else encoder.object_head
 
 
 def embed_dataset(
@@ -146,7 +146,7 @@ def _head_without_encoder(run: Run) -> ObjectHead | None:
     """A run's object head, if it can be had without fetching the frame encoder's weights."""
     path = run.folder / "objects.safetensors"
     if path.is_file():
-        return load_head(path)
+        return LinearHead.load(path)
     name = run.config.feature_encoder["name"]
     return encoders.create(name).object_head if encoders.present(name) else None
 
