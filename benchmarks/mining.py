@@ -96,9 +96,8 @@ def main() -> None:
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     distances = 1 - np.einsum("nd,nkd->nk", unit.astype(np.float64), unit[drawn].astype(np.float64))
     print(f"  every distance in (0, {TAU}): {bool(((distances > 0) & (distances < TAU)).all() and (drawn >= 0).all())}")
-    print(
-        f"  distances from {distances.min():.4f} to {distances.max():.4f}; own video {np.mean(groups[drawn] == groups[:, None]):.0%}"
-    )
+    own = np.mean(groups[drawn] == groups[:, None])
+    print(f"  distances from {distances.min():.4f} to {distances.max():.4f}; of the own video: {own:.0%}")
     print(f"  sentences with too few candidates: {len(mined.too_few)}")
     below, p_value = uniformity(vectors, groups, rng)
     print(

@@ -99,6 +99,7 @@ def run_demo(
     *,
     recipe: Recipe | None = None,
     name: str = "demo",
+    run_name: str | None = None,
     held_out: tuple[str, ...] = (),
     workers: int = 2,
     device: str | None = None,
@@ -110,7 +111,8 @@ def run_demo(
         home: the workspace; `$CEZSAR_HOME` or `./workspace` by default.
         seed: of the world, mining and training.
         recipe: how to train.
-        name: of the run, of the world's folder and of its stores. Another seed or `held_out` needs another name.
+        name: of the world's folder and of its stores. Another seed or `held_out` needs another name.
+        run_name: of the run; `name` by default. Another recipe needs another name.
         held_out: leave these seen actions out of training, and test on them instead of the unseen ones: the way in
             which settings are chosen.
         workers: processes that render and decode.
@@ -135,14 +137,14 @@ def run_demo(
             object_positives=recipe.object_positives,
             record={"annotations": "stick-figure world", "seed": seed},
         )
-    runs = workspace.folder("runs", home)
+    runs, run_name = workspace.folder("runs", home), run_name or name
     with stages("training") as progress:
-        run = train_run(runs / name, triplets, data.train, recipe, seed, device, progress)
+        run = train_run(runs / run_name, triplets, data.train, recipe, seed, device, progress)
         data.head.save(run.folder / "objects.safetensors")
         save_descriptions(run.folder / "prototypes.json", load_descriptions(data.world.folder / "descriptions.json"))
     with stages("training on colour alone") as progress:
         colour_train, colour_test = colour_store(data.train, MotionEncoder()), colour_store(data.test, MotionEncoder())
-        colour_run = train_run(runs / f"{name}-colour", triplets, colour_train, recipe, seed, device, progress)
+        colour_run = train_run(runs / f"{run_name}-colour", triplets, colour_train, recipe, seed, device, progress)
     with stages("evaluation"):
         scores = scores_of(run, sentences, data.test, data.world)
         colour_scores = scores_of(colour_run, sentences, colour_test, data.world)
@@ -208,16 +210,18 @@ class Stages:
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[Callable[..., None]]:
-        started = time.perf_counter()
+        started, last = time.perf_counter(), [1]
 
         def progress(done: int, total: int, note: object = "") -> None:
-            if self._on_progress:
-                self._on_progress(stage, done, total, str(note) if isinstance(note, str) else "")
+            last[0] = total
+            if self._on_progress and done < total:
+                self._on_progress(stage, done, total, note if isinstance(note, str) else "")
 
         progress(0, 1)
         yield progress
         self.seconds[stage] = time.perf_counter() - started
-        progress(1, 1, f"{self.seconds[stage]:.1f} s")
+        if self._on_progress:
+            self._on_progress(stage, last[0], last[0], f"{self.seconds[stage]:.1f} s")
 
 
 def train_run(

@@ -34,6 +34,7 @@ def command(
     recipes = {"demo": Recipe(), "paper": PAPER}
     if recipe not in recipes:
         raise InputError(f"recipe {recipe!r} is unknown; choose {' or '.join(recipes)}")
+    run_name = "demo" if recipe == "demo" else f"demo-{recipe}"
     shown = {"stage": ""}
     progress = Progress("")
 
@@ -46,7 +47,12 @@ def command(
 
     with progress:
         report = run_demo(
-            workspace, SEED if seed is None else seed, recipe=recipes[recipe], workers=workers, on_progress=on_progress
+            workspace,
+            SEED if seed is None else seed,
+            recipe=recipes[recipe],
+            run_name=run_name,
+            workers=workers,
+            on_progress=on_progress,
         )
     print(table(report.results))
     print(f"\nlargest share of predictions that one class takes: {report.largest_share:.0%}")

@@ -1,0 +1,89 @@
+"""How the demo's settings are chosen: on held-out SEEN actions, never on the unseen ones.
+
+    python benchmarks/demo_settings.py /tmp/choosing --seeds 11 12
+
+For each world seed, 16 seen actions are left out of training and used as the test. Prints top-1 of VE and O, and of
+VE + O for every α on a grid, for each recipe: the demo's, variants of it, and the paper's own settings.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from cezsar import workspace, world
+from cezsar.data.annotations import load_annotations
+from cezsar.data.sentence_cache import open_encoder
+from cezsar.demo import PAPER, Recipe, Stages, make_data, scores_of, train_run
+from cezsar.training.triplets import build
+from cezsar.zeroshot.evaluation import evaluate
+from cezsar.zeroshot.fusion import Weights, predict
+from cezsar.zeroshot.protocols import all_classes
+
+ALPHAS = np.round(np.arange(0, 1.01, 0.05), 2)
+DEMO = Recipe()
+RECIPES = {
+    "demo": DEMO,
+    "tau 0.8": replace(DEMO, tau=0.8),
+    "tau 1.0": replace(DEMO, tau=1.0),
+    "10 negatives": replace(DEMO, negatives=10),
+    "lr 1e-4": replace(DEMO, training=dict(DEMO.training) | {"lr": 1e-4}),
+    "25 epochs": replace(DEMO, training=dict(DEMO.training) | {"epochs": 25}),
+    "not standardised": replace(DEMO, training=dict(DEMO.training) | {"standardise": False}),
+    "object positives": replace(DEMO, object_positives=2),
+    "paper": PAPER,
+    "paper, lr 1e-3": replace(PAPER, training=dict(PAPER.training) | {"lr": 1e-3}),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[11, 12])
+    parser.add_argument("--recipes", nargs="+", choices=list(RECIPES), default=list(RECIPES))
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    curves: dict[str, list[np.ndarray]] = {}
+    for seed in arguments.seeds:
+        name = f"held-out-{seed}"
+        data = make_data(arguments.folder, seed, DEMO, name, world.HELD_OUT, 2, Stages(None))
+        for label in arguments.recipes:
+            recipe = RECIPES[label]
+            triplets = build(
+                load_annotations(data.world.folder / "train.json"),
+                data.train,
+                open_encoder("minilm", home=arguments.folder),
+                np.random.default_rng([seed, 1]),
+                head=data.head if recipe.object_positives else None,
+                tau=recipe.tau,
+                negatives=recipe.negatives,
+                sub_clips=recipe.sub_clips,
+                object_positives=recipe.object_positives,
+            )
+            folder = workspace.folder("runs", arguments.folder) / f"{name} {label}"
+            run = train_run(folder, triplets, data.train, recipe, seed, "cpu", lambda *_: None)
+            scores = scores_of(run, open_encoder("minilm", home=arguments.folder), data.test, data.world)
+            plan = all_classes(scores.class_names)
+            top1 = [evaluate(scores, plan, Weights(a, round(1 - a, 2))).figure("top1").mean for a in ALPHAS]
+            shares = np.bincount(predict(scores, Weights(1, 0)) + 1, minlength=len(scores.class_names) + 1)
+            curves.setdefault(label, []).append(np.array(top1))
+            best = ALPHAS[int(np.argmax(top1))]
+            print(
+                f"seed {seed} {label:18} VE {top1[-1]:.3f}  O {top1[0]:.3f}  VE + O {max(top1):.3f} at {best:.2f}  "
+                f"largest share {shares.max() / shares.sum():.2f}  dead {run.history()[-1]['dead_units']:.2f}  "
+                f"{run.record()['seconds']:.0f} s",
+                flush=True,
+            )
+    print("\nmean over seeds")
+    for label, values in curves.items():
+        mean = np.mean(values, axis=0)
+        line = "  ".join(f"{a:.2f}: {v:.3f}" for a, v in zip(ALPHAS[10:], mean[10:], strict=True))
+        print(f"{label:18} VE {mean[-1]:.3f}  O {mean[0]:.3f}  best {ALPHAS[int(mean.argmax())]:.2f}   α {line}")
+
+
+if __name__ == "__main__":
+    main()

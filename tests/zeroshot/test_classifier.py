@@ -1,0 +1,162 @@
+"""From a file to ranked labels: against the pieces called one by one, and the choice of who answers."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from sentence_transformers import SentenceTransformer
+
+from cezsar import InputError, MismatchError, encoders
+from cezsar.data.features import FeatureStore
+from cezsar.encoders.objects import LinearHead, object_sentence, top_objects
+from cezsar.encoders.sentences import load_sentence_encoder
+from cezsar.training.runs import Run
+from cezsar.video import Decoder, Sampling
+from cezsar.zeroshot import classifier as module
+from cezsar.zeroshot.choice import Chooser
+from cezsar.zeroshot.classifier import Classifier
+from cezsar.zeroshot.export import to_csv, to_json
+from cezsar.zeroshot.fusion import Weights
+
+LABELS = ["kicking a drum", "waving a broom", "dragging a box", "something of my own"]
+
+
+@pytest.fixture
+def classifier(workspace):
+    with Classifier.of_run(workspace / "runs/demo") as opened:
+        yield opened
+
+
+@pytest.fixture
+def clip(workspace):
+    return next(iter(sorted((workspace / "demo/test/kicking a drum").iterdir())))
+
+
+def cosine(a, b):
+    return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
+
+
+def test_ranking_is_equations_1_to_9_one_by_one(workspace, classifier, clip):
+    run = Run.open(workspace / "runs/demo")
+    model, sbert = run.load_model(), load_sentence_encoder("minilm")
+    store = FeatureStore(workspace / "features/demo-test")
+    features = store.features(clip.stem)
+    head = LinearHead.load(run.folder / "objects.safetensors")
+    said = object_sentence(head, top_objects(head.logits(features), run.config.objects)[0])
+    with torch.inference_mode():
+        ve = model.visual_embedding(torch.from_numpy(features)[None], torch.tensor([len(features)]))[0].numpy()
+        se = model.sentence_embedding(torch.from_numpy(sbert.encode([said])))[0].numpy()
+        sentences = [classifier.descriptions[name][0] for name in LABELS[:3]] + [LABELS[3]]
+        prototypes = model.sentence_embedding(torch.from_numpy(sbert.encode(sentences))).numpy()
+    weights = Weights(0.7, 0.3)
+    expected = {name: cosine(0.7 * ve + 0.3 * se, z) for name, z in zip(LABELS, prototypes, strict=True)}
+    ranking = classifier.classify(clip, LABELS, weights=weights, top=4)
+    assert [name for name, _ in ranking.labels] == sorted(expected, key=expected.__getitem__, reverse=True)
+    for name, similarity in ranking.labels:
+        assert similarity == pytest.approx(expected[name], abs=2e-3)  # the store keeps float16
+    assert ranking.margin == pytest.approx(ranking.labels[0][1] - ranking.labels[1][1], abs=1e-6)
+    assert ranking.per_second.shape == (len(features), 4)
+    middle = features[1:4]
+    with torch.inference_mode():
+        around = model.visual_embedding(torch.from_numpy(middle)[None], torch.tensor([3]))[0].numpy()
+    best = LABELS.index(ranking.labels[0][0])
+    assert ranking.per_second[2, 0] == pytest.approx(cosine(around, prototypes[best]), abs=2e-3)
+
+
+def test_new_labels_and_weights_need_no_second_look(classifier, clip, monkeypatch):
+    read = classifier.read(clip)
+    monkeypatch.setattr(Decoder, "run", lambda *_: pytest.fail("decoded again"))
+    monkeypatch.setattr(Decoder, "frames", lambda *_: pytest.fail("decoded again"))
+    first = classifier.rank(read, LABELS)
+    assert classifier.rank(read, ["a", "b"], weights=Weights(0.5, 0.5)).labels != first.labels
+    assert classifier.rank(read, LABELS).labels == first.labels
+
+
+def test_labels_of_every_kind(classifier, clip):
+    read = classifier.read(clip)
+    assert len(classifier.rank(read, top=99).labels) == 21
+    assert classifier.rank(read, ["only one"]).margin == 0
+    spelt = classifier.rank(read, ["KickingADrum", "waving_a_broom"])
+    known = classifier.rank(read, ["kicking a drum", "waving a broom"])
+    assert [s for _, s in spelt.labels] == pytest.approx([s for _, s in known.labels])
+    several = classifier.rank(read, {"x": ["A person kicks a drum.", "A person sleeps."], "y": ["A person sleeps."]})
+    assert len(several.labels) == 2
+    assert len(classifier.rank(read, [f"label {i}" for i in range(5000)], top=3).labels) == 3
+    with pytest.raises(InputError, match="no classes"):
+        classifier.rank(read, [])
+    with pytest.raises(InputError, match="at least 1"):
+        classifier.rank(read, LABELS, top=0)
+
+
+def test_a_clip_unlike_training_is_warned_of_with_the_next_step(classifier, clip, monkeypatch):
+    monkeypatch.setattr(module, "UNFAMILIAR", 1e9)  # ten videos are too few to know what is usual
+    assert classifier.classify(clip, LABELS).warning == ""
+    monkeypatch.setattr(module, "UNFAMILIAR", 0.0)
+    warning = classifier.classify(clip, LABELS).warning
+    for part in ("do not trust", "clip:clip-ViT-B-32", "0.6 GB", "hf download sentence-transformers/clip-ViT-B-32"):
+        assert part in warning
+    assert "stick-figure" in classifier.trust and "motion" in classifier.trust
+
+
+def test_an_image_text_model_ranks_without_a_run(clip_folder, clip):
+    name = f"clip:{clip_folder}"
+    with Classifier.of_encoder(name) as frozen:
+        ranking = frozen.classify(clip, LABELS, top=4)
+        described = [frozen.descriptions.get(name, [name])[0] for name in LABELS]
+    model = SentenceTransformer(str(clip_folder), device="cpu")
+    from PIL import Image
+
+    with Decoder() as decoder:
+        images = [Image.fromarray(frame.image) for frame in decoder.frames(clip, Sampling(fps=1.0))]
+    vectors = model.encode(images, convert_to_numpy=True)
+    mean = np.mean([vector / np.linalg.norm(vector) for vector in vectors], axis=0)
+    expected = {name: cosine(mean, model.encode([text])[0]) for name, text in zip(LABELS, described, strict=True)}
+    assert {name: pytest.approx(value, abs=1e-3) for name, value in ranking.labels} == expected
+    assert "frozen" in frozen.trust and ranking.warning == ""
+
+
+def test_an_encoder_that_cannot_rank_is_refused():
+    with pytest.raises(InputError, match="neither reads text nor names objects"):
+        Classifier.of_encoder("motion")
+
+
+def test_who_answers_when_nobody_said(workspace, clip, clip_folder, monkeypatch):
+    with Chooser() as chooser:
+        assert chooser.classify(clip, LABELS)[0].name == "demo"
+    place = workspace / "models/clip-ViT-B-32"
+    shutil.copytree(clip_folder, place)
+    try:
+        assert encoders.for_real_video() == encoders.FOR_REAL_VIDEO
+        with Chooser() as chooser:
+            monkeypatch.setattr("cezsar.zeroshot.choice.UNFAMILIAR", 1e9)
+            assert chooser.classify(clip, LABELS)[0].name == "demo"  # familiar: the run answers
+            monkeypatch.setattr("cezsar.zeroshot.choice.UNFAMILIAR", 0.0)
+            assert chooser.classify(clip, LABELS)[0].name == encoders.FOR_REAL_VIDEO
+        with Chooser(run=workspace / "runs/demo") as chooser:
+            assert chooser.classify(clip, LABELS)[0].name == "demo"  # asked for: it answers for every clip
+    finally:
+        shutil.rmtree(place)
+
+
+def test_a_run_of_another_encoder_is_refused(workspace, tmp_path):
+    shutil.copytree(workspace / "runs/demo", tmp_path / "run")
+    path = tmp_path / "run/config.json"
+    fingerprint = Run.open(tmp_path / "run").config.feature_encoder["fingerprint"]
+    path.write_text(path.read_text().replace(fingerprint, "0" * 64))
+    with pytest.raises(MismatchError, match=r"motion.*0000"):
+        Classifier.of_run(tmp_path / "run")
+
+
+def test_features_that_are_not_finite_are_refused(classifier):
+    features = np.full((3, classifier.encoder.dim), np.nan, np.float32)
+    with pytest.raises(InputError, match="not finite"):
+        classifier.embed("nan", features)
+
+
+def test_exports_agree(classifier, clip):
+    ranking = classifier.classify(clip, LABELS, top=2)
+    assert to_csv([ranking]).splitlines()[0] == "clip,rank,label,similarity,VE,O,margin,model,warning"
+    assert len(to_csv([ranking]).splitlines()) == 3
+    assert f'"label": "{ranking.labels[0][0]}"' in to_json([ranking])
+    assert to_json([]) == "[]\n"
