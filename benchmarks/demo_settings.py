@@ -28,7 +28,7 @@ ALPHAS = np.round(np.arange(0, 1.01, 0.05), 2)
 DEMO = Recipe()
 RECIPES = {
     "demo": DEMO,
-    "tau 0.8": replace(DEMO, tau=0.8),
+    "tau 0.7": replace(DEMO, tau=0.7),
     "tau 1.0": replace(DEMO, tau=1.0),
     "10 negatives": replace(DEMO, negatives=10),
     "lr 1e-4": replace(DEMO, training=dict(DEMO.training) | {"lr": 1e-4}),

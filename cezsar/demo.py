@@ -58,7 +58,7 @@ class Recipe:
     object_positives: int = 0
     sub_clips: int = 1  # segments are shorter than 10 s, so that more sub-clips would be the same one again
     objects: int = 1  # an action here has one prop, if any
-    tau: float = 0.7
+    tau: float = 0.8
     negatives: int = 20
     model: Mapping[str, Any] = field(default_factory=lambda: {"d_model": 256, "ffn": 512})
     training: Mapping[str, Any] = field(

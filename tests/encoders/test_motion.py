@@ -154,15 +154,19 @@ def test_folding_pairs_each_number_with_its_mirror_image() -> None:
     np.testing.assert_allclose(hist.folded(mirrored, hist.cell_mirror(2, 3, (1, 0))), both)
 
 
-def test_gradient_pairs_do_not_know_left_from_right_but_know_corners() -> None:
-    grey = np.zeros((1, 32, 32), np.uint8)
-    cv2.fillPoly(grey[0], [np.array([[4, 4], [20, 10], [9, 28]])], 255)
-    pairs = [hist.gradient_pairs(*hist.gradients(np.ascontiguousarray(g)), 3) for g in (grey, grey[:, :, ::-1])]
-    assert pairs[0].size == hist.PAIRS
-    np.testing.assert_allclose(pairs[0], pairs[1], atol=0.02)
-    box = np.zeros_like(grey)
-    box[0, 6:24, 6:24] = 255
-    assert np.abs(hist.gradient_pairs(*hist.gradients(box), 3) - pairs[0]).max() > 0.3
+def test_gradient_pairs_do_not_know_left_from_right_but_know_shapes() -> None:
+    random = np.random.default_rng(6)
+    bins, size = random.integers(0, 8, (2, 20, 20)), random.random((2, 20, 20))
+    turned = np.array(hist.ORIENTATION_MIRROR)
+    pairs = hist.gradient_pairs(size, bins, 3)
+    assert pairs.shape == (hist.PAIRS,)
+    np.testing.assert_allclose(hist.gradient_pairs(size[:, :, ::-1], turned[bins[:, :, ::-1]], 3), pairs)
+    shapes = np.zeros((3, 1, 40, 40), np.uint8)
+    shapes[0, 0, 4:16, 4:16] = shapes[1, 0, 20:32, 17:29] = 255
+    cv2.fillPoly(shapes[2, 0], [np.array([[4, 4], [22, 10], [9, 26]])], 255)
+    box, moved_box, triangle = (hist.gradient_pairs(*hist.gradients(shape), 3) for shape in shapes)
+    np.testing.assert_allclose(moved_box, box, atol=1e-6)
+    assert np.abs(triangle - box).max() > 0.3
 
 
 # Camera, scene and actor
@@ -189,14 +193,14 @@ def test_camera_motion_is_found_in_spite_of_somebody_moving() -> None:
 def test_actor_is_parted_from_the_scene_while_the_camera_pans() -> None:
     backdrop = scenery()
     views = np.stack([moved(backdrop, -1.5 * k, 0) for k in range(9)])
-    clean = views[4].copy()
+    clean = views[5].copy()  # the middle one of those asked for
     for k in range(9):
         views[k, 20:32, 4 + 8 * k : 12 + 8 * k] = RED
     camera_F4 = np.zeros((9, 4))
     camera_F4[1:, 0] = -1.5
     scene, mask = actor.split_actor(views, camera_F4, 1, 9)
     assert scene.shape == (60, 80, 3) and mask.shape == (8, 60, 80)
-    assert np.abs(scene[:, 10:70].astype(int) - clean[:, 10:70]).mean() < 6
+    assert np.abs(scene[:, 10:70].astype(int) - clean[:, 10:70]).mean() < 3
     for k in range(2, 8):
         assert mask[k - 1, 21:31, 5 + 8 * k : 11 + 8 * k].mean() > 0.9
     mask[:, 18:34] = 0
@@ -208,9 +212,9 @@ def test_window_follows_and_measures_the_actor() -> None:
         mask = np.zeros((4, 60, 80), np.float32)
         mask[:, top : top + side, left : left + side] = 1
         x, y, length = actor.actor_window(mask)
-        assert x + length / 2 == pytest.approx(left + side / 2, abs=4)
-        assert y + length / 2 == pytest.approx(top + side / 2, abs=4)
-        assert side < length < 1.5 * side
+        assert x + length / 2 == pytest.approx(left + side / 2, abs=5)
+        assert y + length / 2 == pytest.approx(top + side / 2, abs=5)
+        assert side < length < 1.6 * side
     x, y, length = actor.actor_window(np.zeros((1, 60, 80), np.float32))
     assert x + length / 2 == pytest.approx(40, abs=1) and 20 < length < 72
 
@@ -235,8 +239,7 @@ def test_a_cut_is_another_shot_and_a_movement_is_none() -> None:
 
 
 ENCODER = MotionEncoder()
-BODY = ENCODER.columns("flow", "rhythm", "gradients", "presence")
-LOOKS = ENCODER.columns(*APPEARANCE)
+WINDOW = ENCODER.columns("flow", "rhythm", "gradients", "presence", *APPEARANCE)
 
 
 def test_it_is_an_encoder_that_runs_in_the_decoder() -> None:
@@ -302,31 +305,47 @@ def test_same_frames_same_row_whatever_the_threads() -> None:
         cv2.setNumThreads(threads)
 
 
-def test_the_actors_place_does_not_matter() -> None:
-    here = ENCODER.encode(clip(middle=lambda t: (60 + 16 * math.sin(2 * math.pi * t), 50)))
-    there = ENCODER.encode(clip(middle=lambda t: (100 + 16 * math.sin(2 * math.pi * t), 74)))
-    upright = ENCODER.encode(clip(middle=lambda t: (80, 60 + 16 * math.sin(2 * math.pi * t))))
-    for columns in (BODY, LOOKS):
-        near, far = (np.abs(other - here)[:, columns].mean() for other in (there, upright))
-        assert near < 0.6 * far
+def swinging(x: float, y: float, right: float, down: float, size: int) -> np.ndarray:
+    """Rows of a square that swings about (x, y) once a second."""
+
+    def middle(t: float) -> tuple[float, float]:
+        swing = math.sin(2 * math.pi * t)
+        return x + right * swing, y + down * swing
+
+    return ENCODER.encode(clip(middle=middle, size=size))
+
+
+def test_what_is_done_is_the_same_elsewhere_and_another_thing_is_not() -> None:
+    columns = ENCODER.columns("flow", "rhythm")
+    moves = ((64, 50, 12, 0), (96, 74, 12, 0), (64, 50, 0, 12))
+    here, there, upright = (swinging(*move, size=26)[:, columns].ravel() for move in moves)
+    assert np.corrcoef(here, there)[0, 1] > 0.7
+    assert np.corrcoef(here, upright)[0, 1] < 0.3
+
+
+def test_what_it_looks_like_is_the_same_elsewhere() -> None:
+    columns = ENCODER.columns("gradient pairs", "coloured gradients", "neighbouring colours")
+    here, there = (swinging(x, y, 16, 0, size=12)[:, columns] for x, y in ((60, 50), (100, 74)))
+    smaller = swinging(60, 50, 16, 0, size=7)[:, columns]
+    assert np.abs(there - here).mean() < 0.5 * np.abs(smaller - here).mean()
 
 
 def test_left_and_right_are_the_same() -> None:
     frames = clip(middle=lambda t: (60 + 30 * t, 60 - 10 * t), backdrop=scenery())
     mirrored = [Frame(frame.time_s, np.ascontiguousarray(frame.image[:, ::-1])) for frame in frames]
     other = clip(middle=lambda t: (60 + 30 * t, 40 + 20 * t), backdrop=scenery())
-    rows = [ENCODER.encode(each)[:, np.concatenate([BODY, LOOKS])] for each in (frames, mirrored, other)]
+    rows = [ENCODER.encode(each)[:, WINDOW] for each in (frames, mirrored, other)]
     assert np.abs(rows[1] - rows[0]).mean() < 0.5 * np.abs(rows[2] - rows[0]).mean()
 
 
 def test_colour_of_the_actor_is_told_from_that_of_the_scene() -> None:
-    looks = ENCODER.columns("colours", "neighbouring colours")
+    rows = [ENCODER.encode(clip(colour=colour, backdrop=scenery())) for colour in (RED, GREEN)]
+    red, green = (row[:, ENCODER.columns("colours")].reshape(2, -1, 24).mean((0, 1)) for row in rows)
+    assert red[1] > 3 * green[1] and green[7] > 3 * red[7]  # light red, light green
+    np.testing.assert_allclose(np.delete(red, [1, 7, 19]), np.delete(green, [1, 7, 19]), atol=0.06)
     scene = ENCODER.columns("scene colours")
-    backdrop = scenery()
-    red, green = (ENCODER.encode(clip(colour=colour, backdrop=backdrop)) for colour in (RED, GREEN))
     elsewhere = ENCODER.encode(clip(colour=RED, backdrop=scenery(4)))
-    assert np.abs(red - green)[:, looks].mean() > 2 * np.abs(red - elsewhere)[:, looks].mean()
-    assert np.abs(red - green)[:, scene].mean() < 0.3 * np.abs(red - elsewhere)[:, scene].mean()
+    assert np.abs(rows[0] - rows[1])[:, scene].mean() < 0.3 * np.abs(rows[0] - elsewhere)[:, scene].mean()
 
 
 def test_a_row_shows_the_shot_that_most_of_its_second_shows() -> None:
