@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from cezsar.encoders.base import FrameEncoder, ObjectHead
 from cezsar.encoders.catalogue import (
     CARDS,
@@ -40,7 +42,20 @@ __all__ = [
     "load_sentence_encoder",
     "located",
     "present",
+    "scene_columns",
 ]
+
+
+def scene_columns(name: str) -> np.ndarray | None:
+    """Columns of an encoder's rows that show the scene more than the action; None where all columns show both.
+
+    A clip from elsewhere than the training videos is told by its scene.
+    """
+    if name != EMBEDDED:
+        return None
+    from cezsar.encoders.motion import MotionEncoder
+
+    return MotionEncoder().columns("scene gradients", "scene colours")
 
 
 def create(

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from cezsar.atomic import replacing, write_json
 from cezsar.data.features import FeatureStore
+from cezsar.encoders import scene_columns
 from cezsar.errors import CezsarError, FormatError, MismatchError
 from cezsar.model import CEZSAR, ModelConfig
 from cezsar.training.runs import Familiarity, Run, RunConfig, TrainingConfig
@@ -99,9 +100,9 @@ class Trainer:
                 count + len(features_TD),
             )
             means.append(features_TD.mean(0).float().numpy())
-        Familiarity.fit(np.stack(means), np.random.default_rng([self.config.seed, 3])).save(
-            self.run.folder / "domain.safetensors"
-        )
+        scene = scene_columns(self.run.config.feature_encoder["name"])
+        familiarity = Familiarity.fit(np.stack(means), np.random.default_rng([self.config.seed, 3]), scene)
+        familiarity.save(self.run.folder / "domain.safetensors")
         if self.config.standardise:
             mean_D = total / count
             std_D = (square / count - mean_D**2).clamp(min=0).sqrt()
@@ -346,6 +347,7 @@ def config_for(
         TrainingConfig.from_dict(training or {}),
         {"name": features["encoder"], "fingerprint": features["fingerprint"]},
         {"name": sentences["name"], "fingerprint": sentences["fingerprint"]},
+        triplets.fingerprint,
         domain,
         objects,
         **({"fusion": fusion} if fusion else {}),

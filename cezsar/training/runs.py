@@ -80,6 +80,7 @@ class RunConfig:
     training: TrainingConfig
     feature_encoder: dict[str, Any]
     sentence_encoder: dict[str, Any]
+    triplets: str = ""  # fingerprint of what it is trained on
     domain: str = "unknown"  # what the training videos show, one line
     objects: int = 3  # how many objects O(v) names (Section 3.5, after [9])
     fusion: dict[str, float] = field(default_factory=lambda: {"alpha": 0.8, "beta": 0.2, "gamma": 0.0})
@@ -113,10 +114,12 @@ class Familiarity:
     explain of it is its residual. Its distance is the squared residual in units of `typical`.
 
     Attributes:
+        columns_D: the columns of a feature row that count, those that show the scene where an encoder has such.
         directions_KD: orthonormal principal directions of standardised mean features.
         typical: squared residual that 99 % of training sub-clips stay under.
     """
 
+    columns_D: npt.NDArray[np.int64]
     mean_D: npt.NDArray[np.float32]
     std_D: npt.NDArray[np.float32]
     directions_KD: npt.NDArray[np.float32]
@@ -126,25 +129,33 @@ class Familiarity:
     CLIPS = 2000  # enough to know the directions by; more only cost time
 
     @classmethod
-    def fit(cls, clips_MD: npt.NDArray[np.float32], rng: np.random.Generator) -> Familiarity:
-        """From the mean features of training sub-clips, (M, D)."""
+    def fit(
+        cls,
+        clips_MD: npt.NDArray[np.float32],
+        rng: np.random.Generator,
+        columns_D: npt.NDArray[np.int64] | None = None,
+    ) -> Familiarity:
+        """From the mean features of training sub-clips, (M, all columns); `columns_D` says which count."""
         if len(clips_MD) > cls.CLIPS:
             clips_MD = clips_MD[rng.choice(len(clips_MD), cls.CLIPS, replace=False)]
+        whole_MD = clips_MD
+        columns_D = np.arange(clips_MD.shape[1]) if columns_D is None else np.asarray(columns_D, np.int64)
+        clips_MD = clips_MD[:, columns_D]
         mean_D, std_D = clips_MD.mean(0), np.maximum(clips_MD.std(0), 1e-6)
         count = min(cls.DIRECTIONS, clips_MD.shape[1] // 2, len(clips_MD) // 4)
         directions_KD = np.linalg.svd((clips_MD - mean_D) / std_D, full_matrices=False)[2][:count]
-        unscaled = cls(mean_D, std_D, np.ascontiguousarray(directions_KD), 1.0)
-        residuals_M = [unscaled.distance(clip_D[None]) for clip_D in clips_MD]
+        unscaled = cls(columns_D, mean_D, std_D, np.ascontiguousarray(directions_KD), 1.0)
+        residuals_M = [unscaled.distance(clip_D[None]) for clip_D in whole_MD]
         return dataclasses.replace(unscaled, typical=max(float(np.quantile(residuals_M, 0.99)), 1e-6))
 
     def distance(self, features_TD: npt.NDArray[np.float32]) -> float:
         """Distance of a clip of (T, D) features: 99 % of training sub-clips are below 1."""
-        standardised_D = (features_TD.mean(0) - self.mean_D) / self.std_D
+        standardised_D = (features_TD.mean(0)[self.columns_D] - self.mean_D) / self.std_D
         explained_K = self.directions_KD @ standardised_D
         return float((standardised_D @ standardised_D - explained_K @ explained_K) / self.typical)
 
     def save(self, path: Path) -> None:
-        tensors = {"mean": self.mean_D, "std": self.std_D, "directions": self.directions_KD}
+        tensors = {"columns": self.columns_D, "mean": self.mean_D, "std": self.std_D, "directions": self.directions_KD}
         with replacing(path) as temporary:
             save_file(
                 {name: torch.from_numpy(array) for name, array in tensors.items()},
@@ -157,8 +168,9 @@ class Familiarity:
         """Raises `FormatError` for a file that `save` did not write."""
         try:
             with safe_open(path, framework="numpy") as file:
-                mean_D, std_D, directions_KD = (file.get_tensor(name) for name in ("mean", "std", "directions"))
-                return cls(mean_D, std_D, directions_KD, float((file.metadata() or {})["typical"]))
+                names = ("columns", "mean", "std", "directions")
+                columns_D, mean_D, std_D, directions_KD = (file.get_tensor(name) for name in names)
+                return cls(columns_D, mean_D, std_D, directions_KD, float((file.metadata() or {})["typical"]))
         except (SafetensorError, OSError, KeyError, ValueError) as error:
             raise FormatError(f"{path} cannot be read ({error}); train the run again") from error
 

@@ -6,9 +6,11 @@ sentences about its recognised objects that are most similar to it); per positiv
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +58,14 @@ class Triplets:
     def __len__(self) -> int:
         """Number of (sub-clip, positive, negative) triplets."""
         return int((self.negatives_MPn >= 0).sum())
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of all that training depends on."""
+        digest = hashlib.sha256(json.dumps(self.video_ids).encode())
+        for array in (self.video_M, self.rows_M2, self.vectors_NS, self.positives_MP, self.negatives_MPn):
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
 
     def save(self, path: str | Path) -> None:
         """Write everything to one safetensors file; texts as UTF-8 bytes with offsets."""

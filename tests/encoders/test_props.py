@@ -33,7 +33,7 @@ def made_up():
 
 
 def test_it_recognises_what_it_was_shown_and_not_how_it_moved(made_up):
-    encoder, others, head, rows, _ = made_up
+    _, others, head, rows, _ = made_up
     features, props = rows(300, cheating=False)
     found = head.logits(features).argmax(1)
     assert (found == props).mean() > 0.95

@@ -212,6 +212,9 @@ def test_a_run_is_not_written_over_nor_resumed_with_other_settings(made_up, trip
     train(triplets, store, tmp_path / "run", config)
     with pytest.raises(InputError, match="already holds a run"):
         train(triplets, store, tmp_path / "run", config)
+    other = dataclasses.replace(triplets, negatives_MPn=triplets.negatives_MPn[:, :, ::-1])
+    with pytest.raises(MismatchError, match=r"other settings \(triplets\)"):
+        train(other, store, tmp_path / "run", configuration(other, store, epochs=1), resume=True)
     with pytest.raises(MismatchError, match=r"other settings \(training\)"):
         train(triplets, store, tmp_path / "run", configuration(triplets, store, epochs=2), resume=True)
 
@@ -332,6 +335,9 @@ def test_familiarity_tells_what_is_like_training():
     basis = PCA(20, svd_solver="full").fit(standardised).components_
     residual = [float(((x - basis.T @ (basis @ x)) ** 2).sum()) for x in standardised]
     np.testing.assert_allclose(distances, np.array(residual) / np.quantile(residual, 0.99), rtol=3e-3)
+    some = Familiarity.fit(clips, np.random.default_rng(1), np.arange(10, 30))
+    alone = Familiarity.fit(clips[:, 10:30], np.random.default_rng(1))
+    assert some.distance(clips[:3]) == pytest.approx(alone.distance(clips[:3, 10:30]), rel=1e-4)
     fresh = (rng.normal(size=(9, 5)) @ mixing + 3).astype(np.float32)
     strange = (3 * rng.normal(size=(9, 40)) + 3).astype(np.float32)
     assert max(familiarity.distance(clip[None]) for clip in fresh) < 1.5
