@@ -45,7 +45,7 @@ from cezsar.zeroshot.spaces import (
 FloatArray = npt.NDArray[np.float32]
 Descriptions = Mapping[str, Sequence[str]]
 
-UNFAMILIAR = 1.75  # times the distance that 99 % of training sub-clips stay under
+UNFAMILIAR = 2.0  # times the distance that 99 % of training sub-clips stay under
 WINDOW_S = 3  # a second is scored with its neighbours: one alone shows too little movement
 
 
