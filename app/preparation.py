@@ -25,14 +25,14 @@ from cezsar.atomic import write_json
 ROOT = Path(__file__).resolve().parents[1]
 
 STAGES = {
-    "drawing videos": 60,
-    "features of training videos": 45,
+    "drawing videos": 24,
+    "features of training videos": 50,
     "object recogniser": 2,
-    "features of test clips": 15,
-    "hard negatives": 8,
-    "training": 25,
-    "training on colour alone": 20,
-    "evaluation": 3,
+    "features of test clips": 9,
+    "hard negatives": 6,
+    "training": 8,
+    "training on colour alone": 6,
+    "evaluation": 1,
 }
 """Stages of `cezsar demo` in order, and how many seconds each takes on two cores: shares of the bar, nothing more."""
 
