@@ -28,8 +28,8 @@ from cezsar.training.triplets import build
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("workspace", type=Path, nargs="?", default=workspace.home())
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--epochs", type=int, default=25)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
 
