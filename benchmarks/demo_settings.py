@@ -16,10 +16,8 @@ import numpy as np
 import torch
 
 from cezsar import workspace, world
-from cezsar.data.annotations import load_annotations
 from cezsar.data.sentence_cache import open_encoder
-from cezsar.demo import PAPER, Recipe, Stages, make_data, scores_of, train_run
-from cezsar.training.triplets import build
+from cezsar.demo import PAPER, Recipe, Stages, make_data, mine_world, scores_of, train_run
 from cezsar.zeroshot.evaluation import evaluate
 from cezsar.zeroshot.fusion import Weights, predict
 from cezsar.zeroshot.protocols import all_classes
@@ -53,20 +51,11 @@ def main() -> None:
         data = make_data(arguments.folder, seed, DEMO, name, world.HELD_OUT, 2, Stages(None))
         for label in arguments.recipes:
             recipe = RECIPES[label]
-            triplets = build(
-                load_annotations(data.world.folder / "train.json"),
-                data.train,
-                open_encoder("minilm", home=arguments.folder),
-                np.random.default_rng([seed, 1]),
-                head=data.head if recipe.object_positives else None,
-                tau=recipe.tau,
-                negatives=recipe.negatives,
-                sub_clips=recipe.sub_clips,
-                object_positives=recipe.object_positives,
-            )
+            sentences = open_encoder("minilm", home=arguments.folder)
+            triplets = mine_world(data, sentences, recipe, seed)
             folder = workspace.folder("runs", arguments.folder) / f"{name} {label}"
             run = train_run(folder, triplets, data.train, recipe, seed, "cpu", lambda *_: None)
-            scores = scores_of(run, open_encoder("minilm", home=arguments.folder), data.test, data.world)
+            scores = scores_of(run, sentences, data.test, data.world)
             plan = all_classes(scores.class_names)
             top1 = [evaluate(scores, plan, Weights(a, round(1 - a, 2))).figure("top1").mean for a in ALPHAS]
             shares = np.bincount(predict(scores, Weights(1, 0)) + 1, minlength=len(scores.class_names) + 1)

@@ -125,18 +125,7 @@ def run_demo(
     data = make_data(home, seed, recipe, name, held_out, workers, stages)
     sentences = open_encoder("minilm", home=home)
     with stages("hard negatives"):
-        triplets = build(
-            load_annotations(data.world.folder / "train.json"),
-            data.train,
-            sentences,
-            np.random.default_rng([seed, 1]),
-            head=data.head if recipe.object_positives else None,
-            tau=recipe.tau,
-            negatives=recipe.negatives,
-            sub_clips=recipe.sub_clips,
-            object_positives=recipe.object_positives,
-            record={"annotations": "stick-figure world", "seed": seed},
-        )
+        triplets = mine_world(data, sentences, recipe, seed)
     runs, run_name = workspace.folder("runs", home), run_name or name
     with stages("training") as progress:
         run = train_run(runs / run_name, triplets, data.train, recipe, seed, device, progress)
@@ -199,6 +188,22 @@ def make_data(
         clips = [Clip(built.path(plan), plan.id, plan.label) for plan in built.test]
         extract(clips, encoder, stores / f"{name}-test", workers=workers, object_head=head, on_progress=progress)
     return Data(built, train_store, FeatureStore(stores / f"{name}-test"), head)
+
+
+def mine_world(data: Data, sentences: Encoder, recipe: Recipe, seed: int) -> Triplets:
+    """Triplets from the world's captions."""
+    return build(
+        load_annotations(data.world.folder / "train.json"),
+        data.train,
+        sentences,
+        np.random.default_rng([seed, 1]),
+        head=data.head if recipe.object_positives else None,
+        tau=recipe.tau,
+        negatives=recipe.negatives,
+        sub_clips=recipe.sub_clips,
+        object_positives=recipe.object_positives,
+        record={"annotations": "stick-figure world", "seed": seed},
+    )
 
 
 class Stages:
