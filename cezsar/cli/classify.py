@@ -71,6 +71,8 @@ def command(
                 print(f"cezsar: {error}", file=sys.stderr)
                 continue
             rankings.append(ranking)
+            if len(rankings) == 1:
+                progress.restart()  # loading the models took longer than any clip will
             if csv_out is None and not as_json:
                 _show(classifier, ranking, first=len(rankings) == 1)
             if len(paths) > 1 and (csv_out is not None or as_json):

@@ -334,11 +334,12 @@ class Classifier:
     def _warning(self, clip: Clip) -> str:
         if clip.familiarity is None or clip.familiarity < UNFAMILIAR:
             return ""
-        card = encoders.card(encoders.FOR_REAL_VIDEO)
+        card, bit = encoders.card(encoders.FOR_REAL_VIDEO), encoders.card("bit")
         return (
             f"this clip looks like nothing this run was trained on ({clip.familiarity:.1f} times the usual distance): "
             f"do not trust the ranking. For real video use an encoder made for it: {card.name} ranks any labels "
-            f"without a trained run ({card.size} once, `{card.command}`)"
+            f"without a trained run ({card.size} once, `{card.command}`); {bit.name} names objects without one, and "
+            f"with one is the full method ({bit.size})"
         )
 
 
