@@ -3,8 +3,9 @@
     cezsar demo
     python benchmarks/orders.py workspace
 
-Trains the demo's model in both orders, on the same triplets, with equal numbers of triplets a step and of steps an
-epoch, for several seeds. Prints the best validation losses, and the time an epoch takes.
+Trains the demo's model in both orders, on the same triplets, with the same number of clips a step and the same number
+of steps in all, for several seeds. An epoch of single triplets has as many steps as there are negatives, times those of
+an epoch of sub-clips. Prints the best validation losses, and the time a pass over all triplets takes.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("workspace", type=Path, nargs="?", default=workspace.home())
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--epochs", type=int, default=25)
+    parser.add_argument("--passes", type=int, default=5, help="over single triplets; ten times as many over sub-clips")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
 
@@ -38,13 +39,13 @@ def main() -> None:
     annotations = load_annotations(arguments.workspace / "demo/train.json")
     sentences = open_encoder("minilm", home=arguments.workspace)
     triplets = build(annotations, store, sentences, np.random.default_rng(0), sub_clips=recipe.sub_clips)
-    batch = int(recipe.training["batch"])
-    orders = {"sub-clip": batch, "triplet": batch * recipe.negatives}
+    per_clip = triplets.negatives_MPn.shape[1] * triplets.negatives_MPn.shape[2]
+    orders = {"sub-clip": arguments.passes * per_clip, "triplet": arguments.passes}
     losses: dict[str, list[float]] = {order: [] for order in orders}
     seconds: dict[str, list[float]] = {order: [] for order in orders}
     for seed in range(arguments.seeds):
-        for order, size in orders.items():
-            changes = {"order": order, "batch": size, "seed": seed, "epochs": arguments.epochs}
+        for order, epochs in orders.items():
+            changes = {"order": order, "seed": seed, "epochs": epochs, "patience": epochs}
             training = dict(recipe.training) | changes
             config = config_for(triplets, store, model=dict(recipe.model), training=training)
             with tempfile.TemporaryDirectory() as folder:
@@ -54,10 +55,10 @@ def main() -> None:
     for order in orders:
         print(
             f"{order:9} validation loss {np.mean(losses[order]):.4f} ± {np.std(losses[order], ddof=1):.4f} "
-            f"({', '.join(f'{loss:.4f}' for loss in losses[order])}), {np.mean(seconds[order]):.2f} s an epoch"
+            f"({', '.join(f'{loss:.4f}' for loss in losses[order])}), {np.mean(seconds[order]):.2f} s a pass"
         )
     ratio = np.mean(np.array(seconds["triplet"]) / np.array(seconds["sub-clip"]))
-    print(f"one triplet at a time takes {ratio:.1f} times as long")
+    print(f"a pass of one triplet at a time takes {ratio:.1f} times as long")
 
 
 if __name__ == "__main__":
