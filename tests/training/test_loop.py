@@ -178,7 +178,7 @@ loop.train(Triplets.load(sys.argv[1]), FeatureStore(sys.argv[2]), sys.argv[4], c
 @pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.heavy)])
 def test_killed_training_resumes_to_the_same_weights(made_up, triplets, tmp_path, kills):
     _, store = made_up
-    config = configuration(triplets, store, epochs=60, batch=8, patience=60)
+    config = configuration(triplets, store, epochs=30 * kills, batch=8, patience=30 * kills)
     (tmp_path / "config.json").write_text(json.dumps(config.to_dict()))
     triplets.save(tmp_path / "t.safetensors")
     arguments = [str(tmp_path / "t.safetensors"), str(store.folder), str(tmp_path / "config.json")]
@@ -188,18 +188,23 @@ def test_killed_training_resumes_to_the_same_weights(made_up, triplets, tmp_path
         return subprocess.Popen([sys.executable, "-c", SCRIPT, *arguments, str(tmp_path / name)])
 
     assert start("whole").wait() == 0
-    killed = 0
+    history = tmp_path / "killed/history.jsonl"
     for _ in range(kills):
+        before = history.stat().st_ino if history.exists() else None
         process = start("killed")
-        while not (tmp_path / "killed/history.jsonl").exists() and process.poll() is None:
-            time.sleep(0.01)
-        time.sleep(float(rng.uniform(0, 0.5)))
-        if process.poll() is None:
-            os.kill(process.pid, signal.SIGKILL)
-            killed += 1
+        size = None
+        while process.poll() is None:  # until it has trained: resuming writes the file anew, steps make it grow
+            if history.exists() and history.stat().st_ino != before:
+                size = history.stat().st_size if size is None else size
+                if history.stat().st_size > size:
+                    break
+            time.sleep(0.002)
+        time.sleep(float(rng.uniform(0, 0.25)))
+        assert process.poll() is None, "it ended before it could be killed"
+        os.kill(process.pid, signal.SIGKILL)
         process.wait()
+        assert not Run.open(tmp_path / "killed").trained
     assert start("killed").wait() == 0
-    assert killed >= 1
     runs = [Run.open(tmp_path / name) for name in ("killed", "whole")]
     assert equal(weights(runs[0]), weights(runs[1]))
     assert len(runs[0].history()) == len(runs[1].history())
