@@ -1,8 +1,9 @@
 """Where things are kept: `$CEZSAR_HOME`, default `./workspace`.
 
 ```
-features/  feature stores          jobs/   long work started from the app
-runs/      trained models          cache/  sentence vectors and other things that can be made again
+data/      captions, manifests, class descriptions      jobs/   long work started from the app
+features/  feature stores          cache/  sentence vectors and other things that can be made again
+runs/      trained models          scores/ data sets scored by a run
 models/    weights put there by hand, or fetched          demo/   the stick-figure world
 ```
 """
@@ -12,7 +13,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-FOLDERS = ("features", "runs", "jobs", "cache", "models", "demo")
+FOLDERS = ("data", "features", "runs", "scores", "jobs", "cache", "models", "demo")
 
 
 def home(workspace: str | Path | None = None) -> Path:

@@ -22,11 +22,15 @@ def command(
     seed: Annotated[int | None, typer.Option(help="Of the world, mining and training.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that draw and decode videos.")] = 2,
     recipe: Annotated[str, typer.Option(help="demo, or paper: the paper's own training settings.")] = "demo",
+    ship: Annotated[
+        Path | None, typer.Option(help="Then pack run, scores and captions into this folder (a few MB).")
+    ] = None,
 ) -> None:
     """Draw the stick-figure world, train on it, and name actions that training never showed. About three minutes."""
     import torch
 
     from cezsar.demo import PAPER, SEED, Recipe, run_demo
+    from cezsar.demo import ship as pack
     from cezsar.errors import InputError
     from cezsar.zeroshot.evaluation import table
 
@@ -58,3 +62,5 @@ def command(
     print(f"\nlargest share of predictions that one class takes: {report.largest_share:.0%}")
     print(f"{duration(sum(report.seconds.values()))} in all; the run is {report.run}")
     print(f"next: cezsar classify {report.run.parents[1] / 'demo' / 'test'}/*/*-000.webm")
+    if ship:
+        print(f"packed into {ship}: {pack(report, ship, workspace) / 1e6:.1f} MB")

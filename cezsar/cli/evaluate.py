@@ -51,12 +51,17 @@ def command(
     out: Annotated[
         Path | None, typer.Option(help="Where to write the result as JSON; a .csv and a .md go beside it.")
     ] = None,
+    keep: Annotated[
+        bool, typer.Option(help="Keep embeddings and scores in the workspace, for the app and later questions.")
+    ] = False,
 ) -> None:
     """Top-1, top-5 and mean per-class accuracy, for each modality and fused, over the splits of a protocol."""
     from cezsar.data.captions import load_captions
     from cezsar.data.datasets import open_dataset
     from cezsar.data.descriptions import load_descriptions
     from cezsar.data.features import FeatureStore
+    from cezsar.data.sentence_cache import open_encoder
+    from cezsar.zeroshot import scored
     from cezsar.zeroshot.embed import embed_dataset, space_for
     from cezsar.zeroshot.evaluation import evaluate_each, table
     from cezsar.zeroshot.fusion import Weights
@@ -75,6 +80,14 @@ def command(
     given = {"alpha": alpha, "beta": beta, "gamma": gamma}
     default = opened.config.fusion if opened else {"alpha": 0.0, "beta": 1.0, "gamma": 1.0}
     fused = Weights(**default | {name: weight for name, weight in given.items() if weight is not None})
+    if keep:
+        encoder = open_encoder(opened.config.sentence_encoder["name"] if opened else sentences)
+        place = scored.folder_for(opened, dataset)
+        scored.keep(
+            place, embedded, features, encoder, descriptions, dataset=data.name, run=opened, paths=data.paths,
+            several=several.value, weights=fused,
+        )  # fmt: skip
+        print(f"kept in {place}")
     results = evaluate_each(scores, parse(protocol, scores.class_names, runs=runs, seed=seed), fused)
     print(table(results))
     if out:

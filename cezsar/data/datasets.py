@@ -6,7 +6,7 @@ is anyone's own; class descriptions are read from `descriptions.json` beside the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cezsar import workspace
@@ -24,11 +24,13 @@ class Dataset:
     Attributes:
         labels: clip id -> class name.
         descriptions: class name -> descriptive sentences. A class without any is described by its own name.
+        paths: clip id -> video file; empty for an index, which names no files.
     """
 
     name: str
     labels: dict[str, str]
     descriptions: dict[str, list[str]]
+    paths: dict[str, Path] = field(default_factory=dict)
 
 
 def open_dataset(name_or_folder: str | Path, home: str | Path | None = None) -> Dataset:
@@ -42,10 +44,13 @@ def open_dataset(name_or_folder: str | Path, home: str | Path | None = None) -> 
     if not source.exists():
         advice = "make it with `cezsar demo`" if name == "demo" else 'give "demo", a folder of class folders, or a CSV'
         raise InputError(f"data set {name}: there is no {source}; {advice}")
+    paths: dict[str, Path] = {}
     if source.suffix.lower() == ".json":
         labels = {clip: label for label, clips in load_index(source).items() for clip in clips}
     else:
-        labels = {clip.id: clip.label for clip in read_source(source)}
+        clips = read_source(source)
+        labels = {clip.id: clip.label for clip in clips}
+        paths = {clip.id: clip.path.resolve() for clip in clips}
     if unlabelled := [clip for clip, label in labels.items() if not label]:
         raise InputError(
             f"data set {name}: {len(unlabelled)} clips have no label, the first is {unlabelled[0]}; put the clips of "
@@ -55,4 +60,4 @@ def open_dataset(name_or_folder: str | Path, home: str | Path | None = None) -> 
     beside = [source / "descriptions.json", source.parent / "descriptions.json"]
     for path in [path for path in beside if path.is_file()][:1]:
         descriptions = load_descriptions(path)
-    return Dataset(name, labels, descriptions)
+    return Dataset(name, labels, descriptions, paths)

@@ -16,7 +16,17 @@ from cezsar.world.actions import (
 )
 from cezsar.world.build import Settings, World, build, video_path
 from cezsar.world.files import write_video
-from cezsar.world.plans import FPS, SegmentPlan, VideoPlan, annotations, plan_clips, plan_training, segment_props
+from cezsar.world.plans import (
+    FPS,
+    SEED,
+    SegmentPlan,
+    VideoPlan,
+    annotations,
+    plan_clips,
+    plan_of,
+    plan_training,
+    segment_props,
+)
 from cezsar.world.rendering import HEIGHT_PX, WIDTH_PX, render
 from cezsar.world.words import DESCRIPTIONS
 
@@ -29,6 +39,7 @@ __all__ = [
     "HELD_OUT",
     "OBJECTS",
     "PLACES",
+    "SEED",
     "WIDTH_PX",
     "Action",
     "SegmentPlan",
@@ -38,6 +49,7 @@ __all__ = [
     "annotations",
     "build",
     "plan_clips",
+    "plan_of",
     "plan_training",
     "render",
     "seen_actions",

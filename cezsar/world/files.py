@@ -49,8 +49,10 @@ def _fix_identity(path: Path) -> None:
         file.write(_TRACK_UID.sub(rb"\1" + b"\x00" * 7 + b"\x01", head))
 
 
-def write_video(plan: VideoPlan, path: str | Path) -> None:
+def write_video(plan: VideoPlan, path: str | Path, width_px: int = WIDTH_PX) -> None:
     """Render `plan` into a `.webm` or `.mp4` file, whole or not at all; the same plan gives the same bytes.
+
+    `width_px` other than the world's own is for people to look at: features are made from the usual size.
 
     Raises `InputError` for another suffix and `VideoError` when this OpenCV cannot write the codec.
     """
@@ -58,12 +60,13 @@ def write_video(plan: VideoPlan, path: str | Path) -> None:
     fourcc = FOURCC.get(path.suffix)
     if fourcc is None:
         raise InputError(f"{path.name}: the stick-figure world writes .webm or .mp4 files")
+    size = (width_px, round(width_px * HEIGHT_PX / WIDTH_PX))
     with replacing(path) as temporary:
         with _quiet_stderr():
-            writer = cv2.VideoWriter(str(temporary), cv2.VideoWriter.fourcc(*fourcc), FPS, (WIDTH_PX, HEIGHT_PX))
+            writer = cv2.VideoWriter(str(temporary), cv2.VideoWriter.fourcc(*fourcc), FPS, size)
         if not writer.isOpened():
             raise VideoError(f"{path.name}: this OpenCV cannot write {fourcc} video; install opencv-python from PyPI")
-        for frame in render(plan):
+        for frame in render(plan, width=width_px):
             writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
         writer.release()
         if path.suffix == ".webm":

@@ -3,6 +3,7 @@
 A plan holds everything a video depends on, so that any video can be rendered again, alone, on demand.
 """
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +11,12 @@ from typing import Any
 import numpy as np
 
 from cezsar.errors import InputError
-from cezsar.world.actions import PLACES, Action, seen_actions
+from cezsar.world.actions import BY_NAME, PLACES, Action, seen_actions
 from cezsar.world.looks import Person, PropLook, draw_person, draw_prop_look
 from cezsar.world.words import caption
+
+SEED = 7
+"""Of the world that is shown and reported; other seeds served to choose the demo's settings."""
 
 FPS = 8
 SEGMENT_S = (3.75, 5.25)
@@ -20,6 +24,8 @@ GAP_S = (0.25, 0.5)
 CLIP_S = (4.0, 5.0)
 USUAL_PLACE_SHARE = 0.5
 """Share of training segments shown at the action's usual place; the others get a random one."""
+
+_CLIP_ID = re.compile(r"w(?P<seed>\d{1,18})-(?P<slug>[a-z_]+)-(?P<number>\d{3})", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -121,6 +127,15 @@ def plan_clips(seed: int, actions: Iterable[Action], clips_per_class: int = 20) 
             segment = SegmentPlan(0.0, duration, action.name, action.motion, action.prop, action.place, sentence)
             plans.append(VideoPlan(f"w{seed}-{slug}-{number:03d}", action.name, duration, own, (segment,)))
     return plans
+
+
+def plan_of(clip_id: str) -> VideoPlan | None:
+    """The plan of a test clip, from its id alone; None if it is no id of this world."""
+    match = _CLIP_ID.fullmatch(clip_id)
+    action = BY_NAME.get(match["slug"].replace("_", " ")) if match else None
+    if match is None or action is None:
+        return None
+    return plan_clips(int(match["seed"]), [action], int(match["number"]) + 1)[-1]
 
 
 def annotations(plans: Iterable[VideoPlan]) -> dict[str, dict[str, Any]]:

@@ -27,10 +27,16 @@ NAMED = 5  # ids a note lists before it only counts
 
 @dataclass(frozen=True)
 class Embedded:
-    """Embeddings of a data set, and what should be said about them: clips or captions that are missing."""
+    """Embeddings of a data set, and how they came about.
+
+    Attributes:
+        notes: what should be said about them: clips or captions that are missing.
+        object_sentences: O(v) of each clip, in the order of `embeddings.ids`; "" where nothing was recognised.
+    """
 
     embeddings: Embeddings
     notes: list[str]
+    object_sentences: list[str]
 
 
 def space_for(run: str | Path | None, sentences: str = "minilm") -> tuple[Space, Run | None]:
@@ -89,7 +95,8 @@ def embed_dataset(
         notes.append(f"{bare:,} of {len(ids):,} clips have no caption; the other modalities decide for them")
     labels = [spelt[dataset.labels[clip]] for clip in ids]
     objects = OBJECTS if run is None else run.config.objects
-    return Embedded(embed(space, store, ids, labels, wanted, head=head, objects=objects, captions=captions), notes)
+    embeddings, sentences = embed(space, store, ids, labels, wanted, head=head, objects=objects, captions=captions)
+    return Embedded(embeddings, notes, sentences)
 
 
 def embed(
@@ -102,7 +109,7 @@ def embed(
     head: ObjectHead | None = None,
     objects: int = OBJECTS,
     captions: Mapping[str, str] | None = None,
-) -> Embeddings:
+) -> tuple[Embeddings, list[str]]:
     """Embed stored clips, and the classes they may belong to.
 
     Args:
@@ -113,7 +120,8 @@ def embed(
         captions: video id -> caption sentence C(v); clips without one keep a zero row.
 
     Returns:
-        `Embeddings` with the modalities that could be had, of VE, O and C.
+        `Embeddings` with the modalities that could be had, of VE, O and C; and O(v) of each clip, "" where there is
+        none.
 
     Raises:
         MismatchError: there is no modality at all.
@@ -139,7 +147,7 @@ def embed(
             f"{store.folder} holds no objects, there are no captions, and without a run the frames mean nothing to "
             "labels; give a run, captions, or features of an encoder that names objects"
         )
-    return Embeddings(list(ids), list(labels), names, modalities, prototypes, owner, space.name)
+    return Embeddings(list(ids), list(labels), names, modalities, prototypes, owner, space.name), sentences
 
 
 def _head_without_encoder(run: Run) -> ObjectHead | None:

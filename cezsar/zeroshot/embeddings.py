@@ -78,10 +78,21 @@ class Embeddings:
         empty = ~self.modalities[modality].any(axis=1)
         return [self.ids[row] for row in np.flatnonzero(empty)]
 
-    def save(self, path: str | Path) -> None:
-        """Write everything to one safetensors file, whole or not at all."""
-        arrays: dict[str, npt.NDArray[Any]] = {f"modality.{name}": rows for name, rows in self.modalities.items()}
-        arrays |= {"prototypes": self.prototypes, "prototype_class": self.prototype_class}
+    def save(self, path: str | Path, *, half: bool = False) -> None:
+        """Write everything to one safetensors file, whole or not at all.
+
+        Args:
+            half: keep the vectors as float16: half the size, and three digits.
+
+        Raises:
+            InputError: a value is too large for float16.
+        """
+        dtype = np.float16 if half else np.float32
+        vectors = {f"modality.{name}": rows for name, rows in self.modalities.items()} | {"prototypes": self.prototypes}
+        if half and any(np.abs(rows).max(initial=0) > np.finfo(dtype).max for rows in vectors.values()):
+            raise InputError("some embeddings are too large for float16; save them as float32")
+        arrays: dict[str, npt.NDArray[Any]] = {name: rows.astype(dtype, copy=False) for name, rows in vectors.items()}
+        arrays["prototype_class"] = self.prototype_class
         description = {"ids": self.ids, "labels": self.labels, "class_names": self.class_names, "space": self.space}
         write_arrays(path, "embeddings", arrays, description)
 

@@ -8,7 +8,6 @@ How the settings were chosen, and what the paper's own give here, is in `docs/de
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -23,29 +22,26 @@ from cezsar import workspace, world
 from cezsar.data.annotations import load_annotations
 from cezsar.data.descriptions import load_descriptions, save_descriptions
 from cezsar.data.extraction import extract
-from cezsar.data.features import FeatureStore, StoreWriter
+from cezsar.data.features import FeatureStore
 from cezsar.data.manifest import Clip
 from cezsar.data.sentence_cache import Encoder, open_encoder
+from cezsar.demo.controls import colour_store, evaluate_all, place_scores
 from cezsar.encoders.motion import MotionEncoder
 from cezsar.encoders.objects import LinearHead
 from cezsar.encoders.props import fit_props
 from cezsar.training.loop import config_for, train
 from cezsar.training.runs import Run
 from cezsar.training.triplets import Triplets, build
-from cezsar.zeroshot.embed import embed
-from cezsar.zeroshot.evaluation import Result, evaluate
+from cezsar.world import SEED
+from cezsar.zeroshot import scored
+from cezsar.zeroshot.embed import Embedded, embed
+from cezsar.zeroshot.evaluation import Result
 from cezsar.zeroshot.fusion import Weights, fuse
-from cezsar.zeroshot.protocols import all_classes, random_classes
 from cezsar.zeroshot.results import save_all
 from cezsar.zeroshot.scores import Scores
 from cezsar.zeroshot.spaces import JointSpace
 
 DOMAIN = "the stick-figure world (drawn clips of people with props)"
-SEED = 7  # of the world that is reported; other seeds were used to choose the settings
-SPLITS, SPLIT_SEED = 50, 0
-
-COLOUR = ("scene colours", "colours", "neighbouring colours")  # parts of the features for the colour-only control
-
 Progress = Callable[[str, int, int, str], None]  # stage, done, total, note
 
 
@@ -135,9 +131,9 @@ def run_demo(
         colour_train, colour_test = colour_store(data.train, MotionEncoder()), colour_store(data.test, MotionEncoder())
         colour_run = train_run(runs / f"{run_name}-colour", triplets, colour_train, recipe, seed, device, progress)
     with stages("evaluation"):
-        scores = scores_of(run, sentences, data.test, data.world)
-        colour_scores = scores_of(colour_run, sentences, colour_test, data.world)
-        results = evaluate_all(scores, colour_scores, place_scores(data.world, scores), recipe)
+        scores = scores_of(run, sentences, data.test, data.world, home)
+        colour_scores = scores_of(colour_run, sentences, colour_test, data.world, home)
+        results = evaluate_all(scores, colour_scores, place_scores(data.world, scores), Weights(**recipe.fusion()))
         fused = fuse(scores, Weights(**recipe.fusion()))
         largest = float(np.bincount(fused.argmax(1), minlength=fused.shape[1]).max() / len(fused))
         for protocol in sorted({result.protocol for result in results}):
@@ -275,60 +271,23 @@ def fit_head(built: world.World, store: FeatureStore, seed: int) -> LinearHead:
     return fit_props(np.concatenate(rows), np.array(props), names, definitions, MotionEncoder(), seed=seed)
 
 
-def colour_store(store: FeatureStore, encoder: MotionEncoder) -> FeatureStore:
-    """A copy of a store that holds the colour part of its features and nothing else: a control."""
-    folder = store.folder.with_name(store.folder.name + "-colour")
-    columns = encoder.columns(*COLOUR)
-    provenance = store.provenance | {
-        "encoder": f"{encoder.name}, colour only",
-        "fingerprint": hashlib.sha256(f"colour of {encoder.fingerprint}".encode()).hexdigest(),
-        "dim": len(columns),
-    }
-    for key in [key for key in provenance if key.startswith("object")]:
-        del provenance[key]
-    with StoreWriter(folder, provenance) as writer:
-        for video_id in store.ids:
-            if video_id not in writer:
-                writer.add(video_id, store.features(video_id)[:, columns], store.labels[video_id])
-    return FeatureStore(folder)
-
-
-def scores_of(run: Run, sentences: Encoder, store: FeatureStore, built: world.World) -> Scores:
-    """Scores of the test clips against the descriptions of their classes."""
+def scores_of(
+    run: Run, sentences: Encoder, store: FeatureStore, built: world.World, home: str | Path | None = None
+) -> Scores:
+    """Scores of the test clips against the descriptions of their classes; kept in the workspace, too."""
     ids = [plan.id for plan in built.test]
     labels = [plan.label for plan in built.test]
     descriptions = load_descriptions(built.folder / "descriptions.json")
-    return Scores.from_embeddings(
-        embed(JointSpace.of_run(run, sentences), store, ids, labels, descriptions, objects=run.config.objects)
+    space = JointSpace.of_run(run, sentences)
+    embeddings, said = embed(space, store, ids, labels, descriptions, objects=run.config.objects)
+    kept = scored.keep(
+        scored.folder_for(run, "demo", home),
+        Embedded(embeddings, [], said),
+        store,
+        sentences,
+        descriptions,
+        dataset="demo",
+        run=run,
+        paths={plan.id: built.path(plan).resolve() for plan in built.test},
     )
-
-
-def place_scores(built: world.World, like: Scores) -> Scores:
-    """The place oracle: the score of a class is how many of its test clips are at the clip's own place.
-
-    It is told the place and knows the test set: what recognising places perfectly, and nothing else, could reach.
-    """
-    places = [plan.segments[0].place for plan in built.test]
-    count = {(place, name): 0 for place in set(places) for name in like.class_names}
-    for place, plan in zip(places, built.test, strict=True):
-        count[place, plan.label] += 1
-    matrix_NC = np.array([[count[place, name] for name in like.class_names] for place in places], np.float32)
-    return Scores(like.ids, like.labels, like.class_names, {"VE": matrix_NC})
-
-
-def evaluate_all(scores: Scores, colour: Scores, place: Scores, recipe: Recipe) -> list[Result]:
-    """Rows of the demo's table: each modality, fused, and the controls, on all classes and on random halves."""
-    half = len(scores.class_names) // 2
-    protocols = [all_classes(scores.class_names), random_classes(scores.class_names, half, SPLITS, SPLIT_SEED)]
-    rows = [
-        (scores, Weights(1, 0, 0), "VE"),
-        (scores, Weights(0, 1, 0), "O"),
-        (scores, Weights(**recipe.fusion()), "VE + O"),
-        (place, Weights(1, 0, 0), "place oracle"),
-        (colour, Weights(1, 0, 0), "colour only"),
-    ]
-    return [
-        replace(evaluate(row, protocol, weights), modality=name)
-        for row, weights, name in rows
-        for protocol in protocols
-    ]
+    return kept.scores()

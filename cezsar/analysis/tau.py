@@ -1,0 +1,244 @@
+"""The τ laboratory: what the bound on the cosine distance of hard negatives lets in.
+
+A sentence n is a candidate for an anchor sentence when `SAME < cosine distance < τ` and n describes another video
+(`training.mining`, Section 3.4 of Estevam et al., ICPR 2026). Here every sentence is an anchor with itself as its only
+positive. Too small a τ leaves anchors without enough negatives; too large a one lets in sentences that are easy; and
+sentences that say nearly the same of two videos are false negatives at any τ.
+
+All distances are float32 products of unit vectors, made in blocks: memory stays bounded, time is that of N² products.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cezsar.errors import InputError
+
+FloatArray = npt.NDArray[np.float32]
+DoubleArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+Groups = npt.NDArray[Any]
+
+SAME = 1e-6
+"""As `training.mining.SAME`: up to this distance it is the same sentence."""
+
+BINS = 2_000  # of 0.001 on [0, 2]
+EXACT_UP_TO = 3_000  # sentences whose pairs are all counted
+DISTANCES_AT_ONCE = 1 << 21
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, eq=False)
+class Distances:
+    """How cosine distances of pairs of sentences of different videos are spread.
+
+    Attributes:
+        edges: (BINS + 1,) from 0 to 2.
+        counts: (BINS,) pairs with a distance from an edge up to, and without, the next; the last bin holds 2, too.
+        same: pairs of the same sentence (distance up to `SAME`); they are not in `counts`.
+        exact: whether all pairs were counted, and not a sample of them.
+        error: the share of pairs below any τ that `edges` has is off by at most this, for all of them at once, with
+            95 % confidence (Massart 1990, the Dvoretzky-Kiefer-Wolfowitz inequality); 0 where `exact`.
+    """
+
+    edges: DoubleArray
+    counts: IntArray
+    same: int
+    exact: bool
+    error: float
+
+    @property
+    def n_pairs(self) -> int:
+        """Pairs counted."""
+        return int(self.counts.sum()) + self.same
+
+    def below(self, tau: float) -> float:
+        """Share of pairs with `SAME < distance < tau`, a fraction; between two edges a straight line is assumed."""
+        cumulated = np.concatenate([[0], np.cumsum(self.counts)])
+        return float(np.interp(tau, self.edges, cumulated)) / self.n_pairs
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """How many hard negatives each anchor could have, for each τ.
+
+    Attributes:
+        taus: (T,) as given.
+        anchors: (A,) sentence index of each anchor, ascending.
+        counts_TA: candidates.
+    """
+
+    taus: DoubleArray
+    anchors: IntArray
+    counts_TA: IntArray
+
+    def too_few(self, n: int = 10) -> IntArray:
+        """(T,) anchors with fewer than n candidates."""
+        return np.count_nonzero(self.counts_TA < n, axis=1)
+
+    def quantiles(self, shares: Sequence[float] = (0.05, 0.25, 0.5, 0.75, 0.95)) -> DoubleArray:
+        """(T, Q) numbers of candidates that a share of the anchors, each in [0, 1], do not exceed."""
+        return np.quantile(self.counts_TA, shares, axis=1).T
+
+
+def distances(vectors_NS: FloatArray, groups_N: Groups, rng: np.random.Generator, sample: int = 2_000_000) -> Distances:
+    """The spread of distances over pairs of different videos: of all pairs of up to 3,000 sentences, else of a sample.
+
+    Args:
+        vectors_NS: sentence vectors of any length but zero.
+        groups_N: video of each sentence.
+        sample: pairs drawn, with replacement, each pair of different videos as likely.
+
+    Raises:
+        InputError: zero or non-finite vectors, groups that do not go with them, or sentences of one video only.
+    """
+    unit_NS, groups_N = _checked(vectors_NS, groups_N)
+    if (groups_N == groups_N[0]).all():
+        raise InputError("all sentences are of one video, so there are no pairs to compare; give those of several")
+    exact = len(unit_NS) <= EXACT_UP_TO
+    edges = np.linspace(0, 2, BINS + 1)
+    counts, same = np.zeros(BINS, np.int64), 0
+    for found in _all_pairs(unit_NS, groups_N) if exact else _sampled_pairs(unit_NS, groups_N, rng, sample):
+        kept = np.clip(found[found > SAME], 0, 2)
+        same += len(found) - len(kept)
+        kept.sort()
+        # Edges as float32, as mining compares with them; the last bin has its upper edge.
+        places = np.searchsorted(kept, edges.astype(np.float32))
+        places[-1] = len(kept)
+        counts += np.diff(places)
+    error = 0.0 if exact else float(np.sqrt(np.log(2 / (1 - CONFIDENCE)) / (2 * sample)))
+    return Distances(edges, counts, same, exact, error)
+
+
+def candidates(
+    vectors_NS: FloatArray,
+    groups_N: Groups,
+    taus: Sequence[float],
+    sample_anchors: int | None = None,
+    rng: np.random.Generator | None = None,
+) -> Candidates:
+    """Candidates of each anchor for every τ, in one pass over the pairs.
+
+    Args:
+        taus: bounds on the cosine distance, in (0, 2], in any order.
+        sample_anchors: how many anchors, drawn without replacement; all sentences by default. Each of them is
+            compared with all sentences.
+        rng: draws them; needed then.
+
+    Raises:
+        InputError: a τ out of range, anchors wanted without `rng`, or what `distances` refuses in vectors and groups.
+    """
+    unit_NS, groups_N = _checked(vectors_NS, groups_N)
+    if not len(taus) or not all(0 < tau <= 2 for tau in taus):
+        raise InputError(f"tau is {list(taus)}; cosine distance bounds lie in (0, 2]")
+    anchors = np.arange(len(unit_NS))
+    if sample_anchors is not None and sample_anchors < len(anchors):
+        if rng is None or sample_anchors < 1:
+            raise InputError("a sample of anchors is one or more of them, and needs a generator to be drawn with")
+        anchors = np.sort(rng.choice(anchors, sample_anchors, replace=False))
+    counts_TA = np.empty((len(taus), len(anchors)), np.int64)
+    bounds = np.asarray(taus, np.float32)
+    for place, found_AN in _blocks(unit_NS, groups_N, anchors):
+        found_AN.sort(axis=1)  # once for all τ
+        for row, found_N in enumerate(found_AN, start=place):
+            counts_TA[:, row] = np.searchsorted(found_N, bounds)
+    return Candidates(np.asarray(taus, np.float64), anchors, counts_TA)
+
+
+def neighbours(
+    vectors_NS: FloatArray, groups_N: Groups, anchor: int, low: float, high: float, most: int = 20
+) -> list[tuple[int, float]]:
+    """Which sentences become candidates of an anchor as τ goes from `low` to `high`: (index, distance), nearest first.
+
+    Args:
+        anchor: index of the sentence.
+        low, high: bounds on the cosine distance; 0 <= low < high <= 2.
+        most: how many are told.
+
+    Raises:
+        InputError: an anchor or bounds out of range, or what `distances` refuses in vectors and groups.
+    """
+    unit_NS, groups_N = _checked(vectors_NS, groups_N)
+    if not 0 <= anchor < len(unit_NS):
+        raise InputError(f"there is no sentence {anchor}; they are numbered from 0 to {len(unit_NS) - 1:,}")
+    if not 0 <= low < high <= 2:
+        raise InputError(f"tau from {low} to {high} was asked for; give bounds with 0 <= low < high <= 2")
+    ((_, found_1N),) = _blocks(unit_NS, groups_N, np.array([anchor]))
+    entering = np.flatnonzero((found_1N[0] >= np.float32(low)) & (found_1N[0] < np.float32(high)))
+    nearest = entering[np.argsort(found_1N[0, entering], kind="stable")][:most]
+    return [(int(index), float(found_1N[0, index])) for index in nearest]
+
+
+def near_duplicates(
+    vectors_NS: FloatArray, groups_N: Groups, distance: float = 0.05, most: int = 200
+) -> list[tuple[int, int, float]]:
+    """Different sentences of different videos nearer than `distance`: false negatives at any τ above.
+
+    Returns:
+        (i, j, cosine distance) with i < j, nearest first, at most `most`.
+
+    Raises:
+        InputError: what `distances` refuses in vectors and groups.
+    """
+    unit_NS, groups_N = _checked(vectors_NS, groups_N)
+    best = np.empty((0, 3))
+    bound = np.float32(distance)
+    for place, found_AN in _blocks(unit_NS, groups_N, np.arange(len(unit_NS))):
+        rows, columns = np.nonzero(found_AN < bound)
+        later = columns > rows + place
+        rows, columns = rows[later], columns[later]
+        best = np.vstack([best, np.column_stack([rows + place, columns, found_AN[rows, columns]])])
+        best = best[np.lexsort((best[:, 1], best[:, 0], best[:, 2]))][:most]
+    return [(int(i), int(j), float(apart)) for i, j, apart in best]
+
+
+def _checked(vectors_NS: FloatArray, groups_N: Groups) -> tuple[FloatArray, IntArray]:
+    """Unit vectors, as mining scales them, and the number of each one's group."""
+    from cezsar.training.mining import unit
+
+    vectors_NS, groups_N = np.asarray(vectors_NS, np.float32), np.asarray(groups_N)
+    if vectors_NS.ndim != 2 or groups_N.shape != vectors_NS.shape[:1] or not len(groups_N):
+        raise InputError(
+            f"sentence vectors of shape {vectors_NS.shape} do not go with groups of shape {groups_N.shape}; "
+            "(N, S) and (N,) are expected, N at least 1"
+        )
+    return unit(vectors_NS), np.unique(groups_N, return_inverse=True)[1]
+
+
+def _blocks(unit_NS: FloatArray, groups_N: IntArray, anchors: IntArray) -> Iterator[tuple[int, FloatArray]]:
+    """Place of the first anchor of a block, and its distances to all sentences: infinite to what is no candidate."""
+    size = max(1, DISTANCES_AT_ONCE // len(unit_NS))
+    for first in range(0, len(anchors), size):
+        rows = anchors[first : first + size]
+        found_AN = unit_NS[rows] @ unit_NS.T
+        np.subtract(np.float32(1), found_AN, out=found_AN)
+        found_AN[found_AN <= np.float32(SAME)] = np.inf
+        found_AN[groups_N[rows, None] == groups_N] = np.inf
+        yield first, found_AN
+
+
+def _all_pairs(unit_NS: FloatArray, groups_N: IntArray) -> Iterator[FloatArray]:
+    """Distances of every pair of different groups, once each."""
+    size = max(1, DISTANCES_AT_ONCE // len(unit_NS))
+    for first in range(0, len(unit_NS), size):
+        rows = np.arange(first, min(first + size, len(unit_NS)))
+        counted = (groups_N[rows, None] != groups_N) & (np.arange(len(unit_NS)) > rows[:, None])
+        yield (np.float32(1) - unit_NS[rows] @ unit_NS.T)[counted]
+
+
+def _sampled_pairs(
+    unit_NS: FloatArray, groups_N: IntArray, rng: np.random.Generator, sample: int
+) -> Iterator[FloatArray]:
+    """Distances of `sample` pairs of different groups: pairs are drawn, and those of one group drawn again."""
+    size = max(1, 8 * DISTANCES_AT_ONCE // unit_NS.shape[1])
+    missing = sample
+    while missing:
+        one, other = rng.integers(len(unit_NS), size=(2, min(size, missing)))
+        apart = groups_N[one] != groups_N[other]
+        yield np.float32(1) - np.einsum("ps,ps->p", unit_NS[one[apart]], unit_NS[other[apart]])
+        missing -= int(np.count_nonzero(apart))

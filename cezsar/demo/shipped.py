@@ -1,0 +1,129 @@
+"""The demo in a few megabytes: its run, its scores and some of its captions, for a first look without any waiting.
+
+```
+runs/demo/, runs/demo-colour/                  as `cezsar train` leaves them; the control without its weights
+scores/demo@demo/, scores/demo-colour@demo/    as `cezsar evaluate --keep` leaves them
+cache/projections/                             demo@demo in the plane, as `cezsar project` leaves it
+captions.safetensors                           sentences of the first training videos and their vectors
+```
+Weights and vectors are rounded to float16, and everything else is computed from the rounded ones, so what is shipped
+agrees with itself. Video files are not shipped: any clip can be drawn again from its id (`cezsar.world.plan_of`).
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from cezsar import workspace, world
+from cezsar.analysis import maps
+from cezsar.atomic import replacing
+from cezsar.data.annotations import load_annotations
+from cezsar.data.descriptions import load_descriptions
+from cezsar.data.features import FeatureStore
+from cezsar.data.sentence_cache import Encoder, open_encoder
+from cezsar.demo.controls import evaluate_all, place_scores
+from cezsar.demo.run import Report
+from cezsar.errors import InputError
+from cezsar.training.runs import Run
+from cezsar.zeroshot import scored
+from cezsar.zeroshot.embed import Embedded, embed
+from cezsar.zeroshot.results import save_all
+from cezsar.zeroshot.spaces import JointSpace
+from cezsar.zeroshot.storage import write_arrays
+
+CAPTIONS = "captions.safetensors"
+VIDEOS = 80  # whose captions are shipped
+RUN_FILES = ("config.json", "history.jsonl", "record.json")
+OWN_FILES = ("domain.safetensors", "objects.safetensors", "prototypes.json")
+
+
+def ship(report: Report, folder: str | Path, home: str | Path | None = None) -> int:
+    """Pack what `run_demo` made into `folder`, in place of what was there.
+
+    Returns:
+        The size of all files, in bytes.
+
+    Raises:
+        InputError: the folder holds something else.
+    """
+    folder = Path(folder)
+    if folder.exists() and {path.name for path in folder.iterdir()} - {"runs", "scores", "cache", CAPTIONS}:
+        raise InputError(f"{folder} holds other files; give an empty folder, or one that was written before")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".tmp-shipped-") as temporary:
+        new = Path(temporary) / "new"
+        _fill(new, report, home)
+        if folder.exists():
+            folder.rename(Path(temporary) / "old")
+        new.rename(folder)
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _fill(folder: Path, report: Report, home: str | Path | None) -> None:
+    sentences = open_encoder("minilm", home=home)
+    stores = workspace.folder("features", home)
+    # The place oracle needs plans only, so the video files may be gone by now.
+    built = world.World(workspace.folder("demo", home), *_plans(workspace.folder("demo", home)))
+    kept = {}
+    for run, store in (
+        (report.run, "demo-test"),
+        (report.run.with_name(report.run.name + "-colour"), "demo-test-colour"),
+    ):
+        target = folder / "runs" / run.name
+        target.mkdir(parents=True)
+        for name in RUN_FILES + OWN_FILES:
+            if (run / name).is_file():
+                shutil.copyfile(run / name, target / name)
+        with replacing(target / "model.safetensors") as path:
+            save_file({key: rounded(array) for key, array in load_file(run / "model.safetensors").items()}, path)
+        kept[run.name] = _keep(folder, Run.open(target), FeatureStore(stores / store), sentences, built)
+    whole, colour = kept.values()
+    settings = maps.Settings()
+    maps.keep(whole, settings, folder / "cache" / "projections" / settings.file_name(whole.fingerprint))
+    place = place_scores(built, whole.scores())
+    results = evaluate_all(whole.scores(), colour.scores(), place, whole.weights)
+    for protocol in sorted({result.protocol for result in results}):
+        rows = [result for result in results if result.protocol == protocol]
+        save_all(rows, folder / "runs" / report.run.name / "results" / f"demo {protocol}.json")
+    # The control is there to be compared with: its weights and its clouds are not worth their megabytes.
+    (folder / "runs" / colour.about["run"] / "model.safetensors").unlink()
+    (colour.folder / "clouds.safetensors").unlink()
+    _keep_captions(folder / CAPTIONS, workspace.folder("demo", home) / "train.json", sentences)
+
+
+def rounded(array: np.ndarray) -> np.ndarray:
+    """float32 as float16; anything else as it is."""
+    return array.astype(np.float16) if array.dtype == np.float32 else array
+
+
+def _plans(folder: Path) -> tuple[list[world.VideoPlan], list[world.VideoPlan]]:
+    return world.Settings.from_json((folder / "settings.json").read_text(encoding="utf-8")).plans()
+
+
+def _keep(folder: Path, run: Run, store: FeatureStore, sentences: Encoder, built: world.World) -> scored.Scored:
+    descriptions = load_descriptions(built.folder / "descriptions.json")
+    ids, labels = [plan.id for plan in built.test], [plan.label for plan in built.test]
+    space = JointSpace.of_run(run, sentences, "cpu")
+    embeddings, said = embed(space, store, ids, labels, descriptions, objects=run.config.objects)
+    target = folder / "scores" / f"{run.name}@demo"
+    return scored.keep(
+        target, Embedded(embeddings, [], said), store, sentences, descriptions, dataset="demo", run=run, half=True
+    )
+
+
+def _keep_captions(path: Path, annotations: Path, sentences: Encoder) -> None:
+    segments = load_annotations(annotations).segments
+    videos = list(dict.fromkeys(segment.video_id for segment in segments))[:VIDEOS]
+    chosen = [segment for segment in segments if segment.video_id in set(videos)]
+    texts = [segment.sentence for segment in chosen]
+    arrays: dict[str, np.ndarray] = {
+        "vectors": sentences.encode(texts).astype(np.float16),
+        "groups": np.array([videos.index(segment.video_id) for segment in chosen], np.int32),
+    }
+    described = {"sentences": texts, "videos": videos, "encoder": sentences.name, "fingerprint": sentences.fingerprint}
+    write_arrays(path, "captions", arrays, described)

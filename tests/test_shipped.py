@@ -1,0 +1,119 @@
+"""The small demo in assets/ follows from the code and the seeds: it cannot go stale unnoticed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cezsar import world
+from cezsar.data.sentence_cache import SentenceCache
+from cezsar.demo import CAPTIONS, evaluate_all, place_scores
+from cezsar.encoders import load_sentence_encoder
+from cezsar.encoders.motion import MotionEncoder
+from cezsar.training.runs import Run
+from cezsar.video import Decoder
+from cezsar.zeroshot.results import load_all
+from cezsar.zeroshot.scored import Scored
+from cezsar.zeroshot.scores import Scores
+from cezsar.zeroshot.spaces import JointSpace
+from cezsar.zeroshot.storage import read_arrays
+
+SHIPPED = Path(__file__).resolve().parents[1] / "assets" / "demo"
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return Scored.open(SHIPPED / "scores" / "demo@demo")
+
+
+@pytest.fixture(scope="module")
+def run():
+    return Run.open(SHIPPED / "runs" / "demo")
+
+
+@pytest.fixture(scope="module")
+def sentences():
+    return SentenceCache(load_sentence_encoder("minilm"), None)
+
+
+def plans():
+    return world.plan_clips(world.SEED, world.unseen_actions(), 20)
+
+
+def test_it_is_small():
+    assert sum(path.stat().st_size for path in SHIPPED.rglob("*") if path.is_file()) < 5e6
+
+
+def test_it_was_made_with_these_encoders(run, sentences):
+    run.check_feature_encoder("motion", MotionEncoder().fingerprint)
+    run.check_sentence_encoder("minilm", sentences.fingerprint)
+
+
+def test_its_clips_and_labels_are_the_worlds(shipped):
+    embeddings = shipped.embeddings()
+    assert embeddings.ids == [plan.id for plan in plans()]
+    assert embeddings.labels == [plan.label for plan in plans()]
+    assert embeddings.class_names == [action.name for action in world.unseen_actions()]
+
+
+@pytest.mark.parametrize("clip", [0, 137, 419])
+def test_a_clip_drawn_again_has_its_embedding(shipped, run, sentences, tmp_path, clip):
+    plan, encoder = plans()[clip], MotionEncoder()
+    path = tmp_path / world.video_path(Path(), plan).name
+    world.write_video(plan, path)
+    with Decoder() as decoder:
+        features = decoder.run(path, encoder.sampling, encoder.encode)
+    visual = JointSpace.of_run(run, sentences, "cpu").clips([features])[0]
+    kept = shipped.embeddings().modalities["VE"][clip]
+    assert visual @ kept / (np.linalg.norm(visual) * np.linalg.norm(kept)) > 0.999
+
+
+def test_its_prototypes_are_those_of_the_descriptions(shipped, run, sentences):
+    described = [world.DESCRIPTIONS[action.name] for action in world.unseen_actions()]
+    expected = JointSpace.of_run(run, sentences, "cpu").sentences(described)
+    np.testing.assert_allclose(shipped.embeddings().prototypes, expected, rtol=2e-3, atol=2e-3)
+
+
+def test_its_scores_follow_from_its_embeddings(shipped):
+    expected = Scores.from_embeddings(shipped.embeddings())
+    for name, matrix in expected.columns.items():
+        np.testing.assert_allclose(shipped.scores().columns[name], matrix, rtol=1e-3, atol=1e-3)
+
+
+def test_its_figures_follow_from_its_scores(shipped):
+    colour = Scored.open(SHIPPED / "scores" / "demo-colour@demo").scores()
+    built = world.World(Path(), [], plans())
+    expected = evaluate_all(shipped.scores(), colour, place_scores(built, shipped.scores()), shipped.weights)
+    found = [result for path in (SHIPPED / "runs" / "demo" / "results").glob("*.json") for result in load_all(path)]
+    assert len(found) == len(expected) == 10
+    for result in expected:
+        assert result in found
+    whole = {result.modality: result.figure("top1").mean for result in found if result.protocol == "all"}
+    assert whole["VE + O"] > 0.6 > whole["place oracle"]
+
+
+def test_its_captions_are_the_worlds(sentences):
+    arrays, described = read_arrays(SHIPPED / CAPTIONS, "captions")
+    videos = world.plan_training(world.SEED)[: len(described["videos"])]
+    assert described["videos"] == [plan.id for plan in videos]
+    texts = [segment.sentence for plan in videos for segment in plan.segments]
+    assert described["sentences"] == texts
+    np.testing.assert_array_equal(arrays["groups"], [i for i, plan in enumerate(videos) for _ in plan.segments])
+    np.testing.assert_allclose(arrays["vectors"][:8], sentences.encode(texts[:8]), atol=1e-3)
+
+
+def test_any_test_clip_can_be_planned_from_its_id():
+    for plan in plans()[::37]:
+        assert world.plan_of(plan.id) == plan
+    for other in ("w7-train-0001", "w7-no_such_action-001", "clip", "w7-kicking_a_drum-1", "x" * 10_000):
+        assert world.plan_of(other) is None
+
+
+@pytest.mark.heavy
+def test_the_whole_demo_made_again_reaches_the_same(tmp_path):
+    """Training is not the same to the last bit on every machine; its figures are, within what a seed is worth."""
+    from cezsar.demo import run_demo
+
+    again = {result.modality: result for result in run_demo(tmp_path).results if result.protocol == "all"}
+    for result in load_all(SHIPPED / "runs" / "demo" / "results" / "demo all.json"):
+        assert again[result.modality].figure("top1").mean == pytest.approx(result.figure("top1").mean, abs=0.08)
