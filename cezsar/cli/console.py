@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from types import TracebackType
@@ -23,32 +24,37 @@ class Progress:
 
     Args:
         title: what is being done.
-        every_s: least time between plain lines.
+        every_s: least time between plain lines; `$CEZSAR_PROGRESS_EVERY_S`, else 5, by default.
     """
 
-    def __init__(self, title: str, every_s: float = 5.0) -> None:
-        self.title, self.every_s = title, every_s
+    def __init__(self, title: str, every_s: float | None = None) -> None:
+        self.title = title
+        self.every_s = float(os.environ.get("CEZSAR_PROGRESS_EVERY_S") or 5) if every_s is None else every_s
         self._terminal = sys.stderr.isatty()
-        self._started = self._shown = time.perf_counter()
         self._width = 0
+        self._started = time.perf_counter()
+        self._shown = float("-inf")  # the first line comes at once
+        self._first: int | None = None
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
         """Show that `done` of `total` is done; `note` is added as it stands."""
         now = time.perf_counter()
+        if self._first is None:
+            self._started, self._first = now, done  # what an earlier attempt had done says nothing of the speed
         last = done >= total
         if not last and now - self._shown < (0.1 if self._terminal else self.every_s):
             return
         self._shown = now
         parts = [f"{self.title}: {done:,} of {total:,}"]
-        if 0 < done < total:
-            parts.append(f"{duration((now - self._started) * (total - done) / done)} left")
+        if self._first < done < total:
+            parts.append(f"{duration((now - self._started) * (total - done) / (done - self._first))} left")
         if note:
             parts.append(note)
         self.line(", ".join(parts))
 
     def restart(self) -> None:
         """Begin to count time anew, for the next of several stages."""
-        self._started = self._shown = time.perf_counter()
+        self._started, self._shown, self._first = time.perf_counter(), float("-inf"), None
 
     def line(self, text: str) -> None:
         """Show `text` in place of what stood here."""

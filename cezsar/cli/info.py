@@ -64,7 +64,9 @@ def _show_runs(folder: Path) -> None:
     for path in sorted(path for path in folder.glob("*") if path.is_dir()):
         try:
             run = Run.open(path)
-            state = f"validation loss {run.record()['validation_loss']:.4f}" if run.trained else "training not finished"
+            state = "trained" if run.trained else "training not finished"
+            if "validation_loss" in (record := run.record()):
+                state = f"validation loss {record['validation_loss']:.4f}"
             encoder = run.config.feature_encoder["name"]
             print(f"  run    {run.name}: {run.config.model.recipe} recipe on {encoder}, {run.config.domain}; {state}")
         except CezsarError as error:

@@ -26,6 +26,9 @@ def command(
     negatives: Annotated[int, typer.Option(min=1, help="Hard negatives for each positive.")] = 10,
     sub_clips: Annotated[int, typer.Option(min=1, help="Random sub-clips of at most 10 s for each segment.")] = 3,
     object_positives: Annotated[int, typer.Option(min=0, help="Object sentences that join the human one.")] = 2,
+    head: Annotated[
+        Path | None, typer.Option(help="An object recogniser (.safetensors) to use in place of the encoder's own.")
+    ] = None,
     encoder_weights: Annotated[
         Path | None, typer.Option(help="Weights of the store's encoder, for its object head.")
     ] = None,
@@ -37,17 +40,21 @@ def command(
     from cezsar.data.annotations import load_annotations
     from cezsar.data.features import FeatureStore
     from cezsar.data.sentence_cache import open_encoder
+    from cezsar.encoders.base import ObjectHead
+    from cezsar.encoders.objects import LinearHead
     from cezsar.training.triplets import build, head_of_store
 
     captions = load_annotations(annotations)
     features = FeatureStore(store)
-    head = head_of_store(features, encoder_weights) if object_positives else None
+    names: ObjectHead | None = LinearHead.load(head) if head else None
+    if names is None and object_positives:
+        names = head_of_store(features, encoder_weights)
     triplets = build(
         captions,
         features,
         open_encoder(sentences),
         np.random.default_rng(seed),
-        head=head,
+        head=names,
         tau=tau,
         negatives=negatives,
         sub_clips=sub_clips,
@@ -60,7 +67,7 @@ def command(
         f"{out}: {record['triplets']:,} triplets from {record['segments']:,} segments of {record['videos']:,} videos, "
         f"tau = {tau}"
     )
-    if object_positives and head is None:
+    if object_positives and names is None:
         print("  human sentences only: this store's encoder names no objects")
     if record["videos_without_features"]:
         print(f"  {record['videos_without_features']:,} annotated videos are not in the store and were left out")

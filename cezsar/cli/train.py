@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cezsar.cli.console import Progress, duration
+
+if TYPE_CHECKING:
+    from cezsar.encoders.objects import LinearHead
 
 EXAMPLES = """[bold]Examples[/bold]
 
 cezsar train triplets.safetensors --store features/activitynet-bit --out runs/cezsar
 
 cezsar train t.safetensors --store features/mine --out runs/mine --lr 1e-3 --d-model 256 --standardise
+
+cezsar train t.safetensors --store features/mine --out runs/mine --head props.safetensors --prototypes classes.json
 
 cezsar train triplets.safetensors --store features/activitynet-bit --out runs/cezsar --resume
 """
@@ -42,17 +48,28 @@ def command(
     ),
     standardise: Annotated[bool, typer.Option(help="Standardise frame features by the training videos.")] = False,
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
+    objects: Annotated[int, typer.Option(min=1, help="How many objects O(v) names.")] = 3,
+    alpha: Annotated[
+        float, typer.Option(min=0, max=1, help="Weight of VE in Eq. 9, kept as default; O has 1 - α.")
+    ] = 0.8,
+    head: Annotated[Path | None, typer.Option(help="An object recogniser (.safetensors) to keep in the run.")] = None,
+    prototypes: Annotated[
+        Path | None, typer.Option(help="Class descriptions to rank by default, kept there too.")
+    ] = None,
     domain: Annotated[str, typer.Option(help="One line on what the training videos show.")] = "unnamed videos",
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; the best one by default.")] = None,
     seed: Annotated[int, typer.Option(help="Of weights, order and dropout.")] = 0,
     resume: Annotated[bool, typer.Option(help="Go on with the run in --out, to the same result.")] = False,
 ) -> None:
     """Train the joint space with the triplet loss. Stopped runs go on with --resume and end with the same weights."""
+    from cezsar.data.descriptions import load_descriptions, save_descriptions
     from cezsar.data.features import FeatureStore
     from cezsar.training.loop import config_for, train
     from cezsar.training.triplets import Triplets
 
     data, features = Triplets.load(triplets), FeatureStore(store)
+    recogniser = _recogniser(head, features.dim) if head else None
+    descriptions = load_descriptions(prototypes) if prototypes else None
     config = config_for(
         data,
         features,
@@ -79,11 +96,16 @@ def command(
             "seed": seed,
         },
         domain=domain,
+        objects=objects,
+        fusion={"alpha": alpha, "beta": round(1 - alpha, 6), "gamma": 0.0},
     )
     with Progress("training") as progress:
-        run = train(
-            data, features, out, config, resume=resume, device=device, on_progress=lambda line: show(progress, line)
-        )
+        on_progress = partial(show, progress, epochs)
+        run = train(data, features, out, config, resume=resume, device=device, on_progress=on_progress)
+    if recogniser:
+        recogniser.save(run.folder / "objects.safetensors")
+    if descriptions:
+        save_descriptions(run.folder / "prototypes.json", descriptions)
     record = run.record()
     print(
         f"{run.folder}: best epoch {record['best_epoch']} of {record['epochs']}, validation loss "
@@ -91,8 +113,22 @@ def command(
     )
 
 
-def show(progress: Progress, line: dict[str, Any]) -> None:
-    """One line of a training history."""
+def _recogniser(path: Path, dim: int) -> LinearHead:
+    """The object head at `path`, for features of width `dim`."""
+    from cezsar.encoders.objects import LinearHead
+    from cezsar.errors import MismatchError
+
+    head = LinearHead.load(path)
+    if head.weight.shape[1] != dim:
+        raise MismatchError(
+            f"{path} recognises objects in features of {head.weight.shape[1]} columns, the store's have {dim}; "
+            "give one that was made for the store's encoder"
+        )
+    return head
+
+
+def show(progress: Progress, epochs: int, line: dict[str, Any]) -> None:
+    """One line of a training history; progress is over all epochs."""
     if line["kind"] == "epoch":
         progress.line(
             f"epoch {line['epoch']}: loss {line['train_loss']:.4f}, validation {line['validation_loss']:.4f}"
@@ -100,5 +136,6 @@ def show(progress: Progress, line: dict[str, Any]) -> None:
         )
         progress.end_line()
     else:
-        note = f"loss {line['loss']:.4f}, {line['triplets_per_s']:,.0f} triplets/s, {duration(line['eta_s'])} left"
-        progress(line["step"], line["steps"], f"epoch {line['epoch']}, {note}")
+        before, steps = line["epoch"] - 1, line["steps"]
+        note = f"epoch {line['epoch']} of {epochs}, loss {line['loss']:.4f}, {line['triplets_per_s']:,.0f} triplets/s"
+        progress(before * steps + line["step"], epochs * steps, note)

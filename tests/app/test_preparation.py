@@ -1,15 +1,17 @@
-"""The demo as a process of its own: started, followed, stopped, found again."""
+"""The demo as a job: started, followed, stopped, found again."""
 
-import sys
 import time
 
 import pytest
-from conftest import open_page
+from streamlit.testing.v1 import AppTest
 
 from app import preparation
+from cezsar import jobs
 
-SCRIPT = """
+REAL = str(jobs.__path__[0]).removesuffix("/jobs")
+COMMAND = """
 import sys, time
+assert sys.argv[1:3] == ["demo", "--workspace"]
 for done in (30, 60):
     print(f"drawing videos: {done} of 120, 9 s left", file=sys.stderr, flush=True)
 if ENDLESS:
@@ -20,16 +22,26 @@ sys.exit("cezsar: the disk is full")
 
 @pytest.fixture
 def command(empty_workspace, monkeypatch):
-    """`start` runs a script in place of the real demo; anything left running is stopped."""
-    real = preparation.subprocess.Popen
-
-    def use(script):
-        monkeypatch.setattr(
-            preparation.subprocess, "Popen", lambda given, **options: real([sys.executable, "-c", script], **options)
-        )
-
-    yield use
+    """A script in place of `cezsar`; anything left running is stopped."""
+    fake = empty_workspace / "elsewhere" / "cezsar"
+    fake.mkdir(parents=True)
+    (fake / "__init__.py").write_text(f"__path__.append({REAL!r})")
+    monkeypatch.chdir(fake.parent)
+    yield lambda endless: (fake / "__main__.py").write_text(COMMAND.replace("ENDLESS", str(endless)))
     preparation.stop()
+
+
+def page():
+    """What the pages show in place of a model."""
+
+    def script():
+        from app.widgets.preparation import prepare_demo
+
+        prepare_demo()
+
+    shown = AppTest.from_function(script, default_timeout=60).run()
+    assert not shown.exception
+    return shown
 
 
 def wait_until(condition, seconds=20):
@@ -41,36 +53,50 @@ def wait_until(condition, seconds=20):
 
 def test_a_job_is_followed_then_stopped(command):
     assert preparation.current() is None
-    command(SCRIPT.replace("ENDLESS", "True"))
-    preparation.start()
+    assert [button.label for button in page().button] == ["Prepare the demo"]
+    command(endless=True)
+    page().button[0].click().run()
     wait_until(lambda: "60 of 120" in preparation.current().log)
     job = preparation.current()
-    assert job.running and job.stage == "drawing videos"
+    assert job.alive and job.stage == "drawing videos"
     assert job.share == pytest.approx(0.5 * preparation.STAGES["drawing videos"] / sum(preparation.STAGES.values()))
-    assert job.left_s > 0
+    wait_until(lambda: preparation.current().elapsed_s > 0.1)
     preparation.start()  # a second browser
-    assert preparation.current().log == job.log
-    page = open_page()
-    assert not page.exception
-    assert [button.label for button in page.button] == ["Stop"]
-    page.button[0].click().run()
-    wait_until(lambda: not preparation.current().running)
-    page = open_page()
-    assert [button.label for button in page.button] == ["Try again"]
+    assert [each.id for each in jobs.jobs("demo")] == [job.id]
+    shown = page()
+    assert [button.label for button in shown.button] == ["Stop"]
+    assert any("**Drawing videos**" in text.value for text in shown.markdown)
+    shown.button[0].click().run()
+    wait_until(lambda: not preparation.current().alive)
+    assert [button.label for button in page().button] == ["Try again"]
+
+
+def test_it_waits_for_its_turn(command, monkeypatch):
+    monkeypatch.setenv("CEZSAR_SLOTS", "1")
+    command(endless=True)
+    other = jobs.start("train", "A run", [jobs.Step("demo", ["demo", "--workspace"])])
+    wait_until(lambda: jobs.find(other.id).state == "running")
+    preparation.start()
+    assert preparation.current().state == "waiting"
+    assert [button.label for button in page().button] == ["Stop"]
+    jobs.cancel(other.id)
+    wait_until(lambda: preparation.current().state == "running")
 
 
 def test_a_failure_shows_the_end_of_the_log(command):
-    command(SCRIPT.replace("ENDLESS", "False"))
+    command(endless=False)
     preparation.start()
-    wait_until(lambda: not preparation.current().running)
-    page = open_page()
-    assert not page.exception
-    assert page.error
-    assert "the disk is full" in page.code[0].value
+    wait_until(lambda: not preparation.current().alive)
+    shown = page()
+    assert shown.error
+    assert "the disk is full" in shown.code[0].value
+    command(endless=True)
+    preparation.start()
+    assert preparation.current().alive and len(jobs.jobs("demo")) == 2
 
 
 def test_what_a_killed_start_left_is_no_job(empty_workspace):
-    folder = empty_workspace / "jobs" / "demo"
+    folder = empty_workspace / "jobs" / "demo-1"
     folder.mkdir(parents=True)
     (folder / "lock").touch()
     (folder / "log.txt").touch()

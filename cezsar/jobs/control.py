@@ -1,0 +1,206 @@
+"""Starting, finding, cancelling, resuming and forgetting jobs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from cezsar import workspace
+from cezsar.atomic import write_json
+from cezsar.errors import CezsarError, InputError
+from cezsar.jobs.locks import alone, send, taken
+from cezsar.jobs.reading import BROKEN, Job, Step, look, read
+
+_ROOT = Path(__file__).resolve().parents[2]
+_ID = re.compile(r"[a-z0-9][a-z0-9-]*")
+
+
+def possible() -> bool:
+    """Whether this system can keep such processes apart from the app; elsewhere `cezsar` is for a terminal."""
+    return os.name == "posix"
+
+
+def start(
+    kind: str,
+    title: str,
+    steps: Sequence[Step],
+    *,
+    about: dict[str, Any] | None = None,
+    at_once: bool = False,
+    only_one: bool = False,
+    home: str | Path | None = None,
+) -> Job:
+    """Start a job, or queue it: jobs take turns, so that two do not halve each other's speed.
+
+    As many run as `$CEZSAR_SLOTS` says, by default one for each two processors.
+
+    Args:
+        kind: lower-case letters, digits and hyphens, such as "train".
+        about: anything JSON can hold.
+        at_once: light work that never waits and holds up nobody: a download, a projection.
+        only_one: if a job of this kind is alive, return it and start nothing.
+        home: the workspace.
+
+    Raises:
+        InputError: no step, or a kind that cannot name a folder.
+        CezsarError: this system cannot run jobs.
+    """
+    if not possible():
+        raise CezsarError("jobs need a POSIX system; run the same `cezsar` command in a terminal")
+    if not steps or not _ID.fullmatch(kind):
+        raise InputError(f"job {kind!r} needs a kind of lower-case letters, digits and hyphens, and at least one step")
+    root = _root(home)
+    with alone(root):
+        if only_one and (alive := [job for job in jobs(kind, home) if job.alive]):
+            return alive[0]
+        now = time.time()
+        record = {
+            "kind": kind,
+            "title": title,
+            "about": about or {},
+            "steps": [asdict(step) for step in steps],
+            "at_once": at_once,
+            "only_one": only_one,
+            "cwd": str(Path.cwd()),
+            "created_s": now,
+            "queued_s": now,
+        }
+        folder = root / _new_id(root, kind)
+        folder.mkdir()
+        _launch(folder, record, [])
+        return look(folder)
+
+
+def jobs(kind: str | None = None, home: str | Path | None = None) -> list[Job]:
+    """All jobs, or those of a kind, the newest first. Folders that hold no readable job are skipped."""
+    root = _root(home)
+    found = []
+    for folder in root.iterdir() if root.is_dir() else ():
+        if kind is None or folder.name.startswith(f"{kind}-"):
+            with contextlib.suppress(*BROKEN):
+                found.append(look(folder))
+    wanted = [job for job in found if kind in (None, job.kind)]
+    return sorted(wanted, key=lambda job: (job.created_s, job.id), reverse=True)
+
+
+def find(id: str, home: str | Path | None = None) -> Job | None:
+    """The job of that id; None if there is none, or its folder cannot be read."""
+    if not _ID.fullmatch(id):
+        return None  # it may come from an address bar
+    try:
+        return look(_root(home) / id)
+    except BROKEN:
+        return None
+
+
+def cancel(id: str, home: str | Path | None = None) -> None:
+    """End a job and its children without waiting for it; what it has finished stays. An ended job is left alone.
+
+    Its process group gets SIGTERM, and 5 s later SIGKILL, by its runner or, if that is dead, by a later look at it.
+
+    Raises:
+        InputError: there is no such job.
+    """
+    with alone(_root(home)):
+        job = _found(id, home)
+        if job.alive:
+            (job.folder / "cancel").touch()
+            send(job.folder, signal.SIGTERM)
+
+
+def resume(id: str, home: str | Path | None = None) -> Job:
+    """Start again at the first step that has not ended well; the commands go on where they stopped.
+
+    A living job is left alone, and so is a done one. One that is just being cancelled is waited for, a few seconds.
+
+    Raises:
+        InputError: there is no such job, or the folder it worked in has gone.
+    """
+    with alone(_root(home)):
+        job = _found(id, home)
+        if job.alive or job.state == "done":
+            return job
+        record = read(job.folder / "job.json") | {"queued_s": time.time()}
+        if not Path(record["cwd"]).is_dir():
+            raise InputError(f"job {id} worked in {record['cwd']}, which has gone; start it anew")
+        _launch(job.folder, record, _finished(job.folder))
+        return look(job.folder)
+
+
+def forget(id: str, home: str | Path | None = None) -> None:
+    """Remove the folder of a job that has ended: its log and record, nothing that it made.
+
+    Raises:
+        InputError: there is no such job, or it is alive.
+    """
+    with alone(_root(home)):
+        job = _found(id, home)
+        if job.alive:
+            raise InputError(f"job {id} is {job.state}; cancel it first")
+        with taken(job.folder):
+            shutil.rmtree(job.folder)
+
+
+def _launch(folder: Path, record: dict[str, Any], codes: list[int]) -> None:
+    """Write what the runner needs and start it with the lock in its hand; `codes` of the steps that need no running."""
+    path = os.pathsep.join(part for part in (str(_ROOT), os.environ.get("PYTHONPATH", "")) if part)
+    own = {
+        "CEZSAR_HOME": str(folder.parents[1]),
+        "CEZSAR_PROGRESS_EVERY_S": "1",
+        "PYTHONPATH": path,
+        "PYTHONUNBUFFERED": "1",
+    }
+    with taken(folder) as lock:
+        write_json(folder / "job.json", record)
+        write_json(folder / "status.json", {"state": "waiting", "codes": codes})
+        (folder / "cancel").unlink(missing_ok=True)
+        with (folder / "log.txt").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "cezsar.jobs", str(folder), str(lock.fileno())],
+                cwd=record["cwd"],
+                env=os.environ | own,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=[lock.fileno()],
+            )
+        lock.write(str(process.pid))
+    threading.Thread(target=process.wait, daemon=True).start()  # so that it leaves no zombie
+
+
+def _finished(folder: Path) -> list[int]:
+    try:
+        codes: list[int] = read(folder / "status.json")["codes"]
+    except FileNotFoundError:
+        return []
+    return codes
+
+
+def _new_id(root: Path, kind: str) -> str:
+    """Such as train-20261121-081500-3f2a."""
+    while (root / (id := f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}")).exists():
+        pass
+    return id
+
+
+def _root(home: str | Path | None) -> Path:
+    return workspace.folder("jobs", home).resolve()
+
+
+def _found(id: str, home: str | Path | None) -> Job:
+    if (job := find(id, home)) is None:
+        raise InputError(f"there is no job {id!r}; the list of jobs shows what there is")
+    return job

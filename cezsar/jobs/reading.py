@@ -1,0 +1,202 @@
+"""A job as its folder tells it: cheap enough to look at a hundred of them every second."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cezsar.jobs.locks import GRACE_S, locked, send
+
+ENDED = ("done", "failed", "cancelled", "interrupted")
+BROKEN = (OSError, ValueError, KeyError, TypeError, IndexError)  # what reading a folder that holds no job can raise
+LEAST_SHARE = 0.03  # of the whole, done in this attempt, before the time left is estimated
+
+_PROGRESS = re.compile(r"^(?P<stage>.{1,80}?): (?P<done>[\d,]+) of (?P<total>[\d,]+)(?:,|$)")
+_TAIL_BYTES, _TAIL_LINES = 65536, 30
+
+
+@dataclass(frozen=True)
+class Step:
+    """One `cezsar` command of a job.
+
+    Attributes:
+        title: as shown, such as "mining".
+        arguments: without "cezsar": `["mine", "captions.json", "--store", ...]`.
+        stages: expected seconds of the stages that its progress lines name ("stage: done of total"), in order; shares
+            of the bar, nothing more.
+        accepts: exit statuses that count as done; (0, 1) for `extract`, which ends with 1 where it lists broken clips.
+    """
+
+    title: str
+    arguments: list[str]
+    stages: dict[str, float] = field(default_factory=dict)
+    accepts: tuple[int, ...] = (0,)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as it stood when it was looked at.
+
+    Attributes:
+        about: what its starter wanted to remember, such as the run it makes.
+        state: "waiting" for its turn, "running", "done", "failed", "cancelled", or "interrupted": its process died with
+            no word (a power cut, `kill -9`).
+        step: index of the step it is at, or stopped at.
+        stage: as the last progress line names it; "" if none did.
+        share: of the whole, in [0, 1].
+        elapsed_s: running time of this attempt.
+        left_s: estimate; None unless it is running and there is something to go by.
+        log: the last lines that it wrote.
+    """
+
+    id: str
+    kind: str
+    title: str
+    about: dict[str, Any]
+    steps: list[Step]
+    folder: Path
+    created_s: float
+    state: str
+    step: int
+    stage: str
+    share: float
+    elapsed_s: float
+    left_s: float | None
+    log: str
+
+    @property
+    def alive(self) -> bool:
+        """Waiting or running."""
+        return self.state not in ENDED
+
+
+def read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
+def steps_of(record: dict[str, Any]) -> list[Step]:
+    """The steps in a `job.json`."""
+    return [Step(**step | {"accepts": tuple(step["accepts"])}) for step in record["steps"]]
+
+
+def look(folder: Path) -> Job:
+    """A job as it stands. Raises one of `BROKEN` if the folder holds none."""
+    record = read(folder / "job.json")
+    steps = steps_of(record)
+    living = locked(folder)  # before the status: the last status is written before the lock is dropped
+    status: dict[str, Any] = {"state": "waiting", "codes": []}
+    with contextlib.suppress(FileNotFoundError):
+        status = read(folder / "status.json")
+    state = _state(folder, living, status["state"])
+    start, raw = end_of_log(folder)
+    stage, share = position(steps, status, lines_since(status, start, raw))
+    elapsed_s, left_s = _times(folder, state, status, share)
+    return Job(
+        id=folder.name,
+        kind=record["kind"],
+        title=record["title"],
+        about=record["about"],
+        steps=steps,
+        folder=folder,
+        created_s=float(record["created_s"]),
+        state=state,
+        step=min(status.get("step", len(status["codes"])), len(steps) - 1),
+        stage=stage,
+        share=share,
+        elapsed_s=elapsed_s,
+        left_s=left_s,
+        log=_shown(raw),
+    )
+
+
+def _state(folder: Path, living: bool, noted: str) -> str:
+    if noted in ENDED:
+        return noted
+    cancel = folder / "cancel"
+    if cancel.exists():
+        if living and time.time() - cancel.stat().st_mtime > GRACE_S + 2:
+            send(folder, signal.SIGKILL)  # its runner is dead, or it would have done so
+        return "cancelled"
+    return noted if living else "interrupted"
+
+
+def _times(folder: Path, state: str, status: dict[str, Any], share: float) -> tuple[float, float | None]:
+    """Seconds that this attempt has been running, and an estimate of those that are left."""
+    if "started_s" not in status:
+        return 0.0, None
+    if state == "running":
+        now = time.time()
+        gained = share - status.get("from_share", share)
+        left_s = (now - status["from_s"]) * (1 - share) / gained if gained > LEAST_SHARE else None
+        return max(0.0, now - status["started_s"]), left_s if left_s is None else max(0.0, left_s)
+    ended_s = status.get("ended_s") or (folder / "log.txt").stat().st_mtime
+    return max(0.0, ended_s - status["started_s"]), None
+
+
+# The log -------------------------------------------------------------------------------------------------------------
+
+
+def end_of_log(folder: Path) -> tuple[int, bytes]:
+    """The last bytes of the log, and where in it they begin."""
+    try:
+        with (folder / "log.txt").open("rb") as file:
+            start = max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES)
+            file.seek(start)
+            return start, file.read(_TAIL_BYTES)
+    except FileNotFoundError:
+        return 0, b""
+
+
+def lines_since(status: dict[str, Any], start: int, raw: bytes) -> list[str]:
+    """The lines that the present step wrote."""
+    return raw[max(0, status.get("log_from", 0) - start) :].decode("utf-8", "replace").split("\n")
+
+
+def _shown(raw: bytes) -> str:
+    lines = raw.strip(b"\n").rsplit(b"\n", _TAIL_LINES)[-_TAIL_LINES:]
+    # Bars of other libraries rewrite their line: what stands after the last return is what one would see.
+    return "\n".join(line.rstrip(b"\r").rpartition(b"\r")[2].decode("utf-8", "replace") for line in lines)
+
+
+def position(steps: Sequence[Step], status: dict[str, Any], lines: Sequence[str]) -> tuple[str, float]:
+    """The stage that the last progress line is about, and the share of the whole work that is done."""
+    weights = _weights(steps)
+    whole, done = sum(weights) or 1.0, len(status["codes"])
+    if status.get("step", -1) != done or done == len(steps):  # not yet at a step, between two, or after the last
+        return "", sum(weights[:done]) / whole
+    stage, within = _within(steps[done].stages, lines)
+    return stage, (sum(weights[:done]) + within * weights[done]) / whole
+
+
+def _within(stages: dict[str, float], lines: Sequence[str]) -> tuple[str, float]:
+    """The stage that a step is at, and the share of the step that is done."""
+    stage, share = next(iter(stages), ""), 0.0
+    for line in reversed(lines):
+        match = _PROGRESS.match(line)
+        if match and (not stages or match["stage"] in stages):
+            done, total = (int(match[name].replace(",", "") or 0) for name in ("done", "total"))
+            stage, share = match["stage"], min(1.0, done / max(1, total))
+            break
+    if not stages:
+        return stage, share
+    names = list(stages)
+    if share >= 1 and stage != names[-1]:
+        stage, share = names[names.index(stage) + 1], 0.0
+    before = sum(stages[name] for name in names[: names.index(stage)])
+    return stage, (before + share * stages[stage]) / (sum(stages.values()) or 1.0)
+
+
+def _weights(steps: Sequence[Step]) -> list[float]:
+    """Expected seconds of each step; the mean of the others for one that says nothing."""
+    told = [sum(step.stages.values()) for step in steps if step.stages]
+    mean = sum(told) / len(told) if told else 1.0
+    return [sum(step.stages.values()) if step.stages else mean for step in steps]

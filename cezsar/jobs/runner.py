@@ -1,0 +1,120 @@
+"""The process that carries a job: waits for its turn, then runs its commands one after another."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cezsar.atomic import write_json
+from cezsar.jobs.locks import GRACE_S, locked
+from cezsar.jobs.reading import end_of_log, lines_since, position, read, steps_of
+
+POLL_S = 0.2
+LEAP = 0.05  # of the whole within a second: work that was found done, no measure of speed
+
+
+class Runner:
+    """Runs the job in `folder`; `lock` is the inherited descriptor that its commands inherit in turn."""
+
+    def __init__(self, folder: Path, lock: int) -> None:
+        self.folder, self.lock = folder, lock
+        self.record = read(folder / "job.json")
+        self.steps = steps_of(self.record)
+        self.status = read(folder / "status.json")
+        self.seen = 0.0  # the share when last looked at
+        self.ending = False
+        signal.signal(signal.SIGTERM, self._end)
+
+    def run(self) -> None:
+        """To the end of the last step, of the first that fails, or until it is told to stop."""
+        while not self._has_turn():
+            if self._stopped():
+                return self._note(state=self._stop_word())
+            time.sleep(POLL_S)
+        self._note(state="running", started_s=time.time())
+        for index in range(len(self.status["codes"]), len(self.steps)):
+            code = None if self._stopped() else self._run_step(index)
+            if code is None:
+                return self._note(state=self._stop_word(), ended_s=time.time())
+            if code not in self.steps[index].accepts:
+                return self._note(state="failed", code=code, ended_s=time.time())
+            self._note(codes=[*self.status["codes"], code])
+        self._note(state="done", ended_s=time.time())
+
+    def _run_step(self, index: int) -> int | None:
+        """Exit status of a step; None if the job was told to stop meanwhile."""
+        self._note(step=index, log_from=(self.folder / "log.txt").stat().st_size)
+        command = [sys.executable, "-m", "cezsar", *self.steps[index].arguments]
+        process = subprocess.Popen(command, pass_fds=[self.lock])
+        watched_s = 0.0
+        while process.poll() is None and not self._stopped():
+            time.sleep(POLL_S)
+            if time.monotonic() - watched_s >= 1:
+                watched_s = time.monotonic()
+                self._watch()
+        if self._stopped():
+            self._end_step(process)
+            return None
+        if process.returncode < 0:
+            name = signal.Signals(-process.returncode).name
+            why = "; the system may be out of memory" if name == "SIGKILL" else ""
+            sys.stderr.write(f"cezsar: {self.steps[index].title} was ended by {name}{why}\n")
+        return process.returncode
+
+    def _end_step(self, process: subprocess.Popen[bytes]) -> None:
+        os.killpg(0, signal.SIGTERM)  # this process only takes note of it
+        try:
+            process.wait(GRACE_S)
+        except subprocess.TimeoutExpired:
+            self._note(state=self._stop_word(), ended_s=time.time())
+            os.killpg(0, signal.SIGKILL)
+
+    def _watch(self) -> None:
+        """Note from when and what share on the speed of this attempt is measured."""
+        stage, share = position(self.steps, self.status, lines_since(self.status, *end_of_log(self.folder)))
+        if stage and ("from_s" not in self.status or share - self.seen > LEAP):
+            self._note(from_s=time.time(), from_share=share)
+        self.seen = share
+
+    def _has_turn(self) -> bool:
+        if self.record["at_once"]:
+            return True
+        own = (self.record["queued_s"], self.folder.name)
+        earlier = [record for place, record in _living(self.folder.parent, self.folder) if place < own]
+        same = self.record["only_one"] and any(record["kind"] == self.record["kind"] for record in earlier)
+        return not same and sum(not record["at_once"] for record in earlier) < _slots()
+
+    def _stopped(self) -> bool:
+        return self.ending or (self.folder / "cancel").exists()
+
+    def _stop_word(self) -> str:
+        return "cancelled" if (self.folder / "cancel").exists() else "interrupted"  # the latter: a system going down
+
+    def _end(self, *_: object) -> None:
+        self.ending = True
+
+    def _note(self, **changes: object) -> None:
+        self.status |= changes
+        write_json(self.folder / "status.json", self.status)
+
+
+def _slots() -> int:
+    """How many jobs run side by side."""
+    wanted = os.environ.get("CEZSAR_SLOTS", "")
+    return int(wanted) if wanted.isdecimal() and int(wanted) else max(1, (os.cpu_count() or 1) // 2)
+
+
+def _living(root: Path, but: Path) -> Iterator[tuple[tuple[float, str], dict[str, Any]]]:
+    """Place in the queue and record of every other job some process of which lives."""
+    for folder in root.iterdir():
+        if folder != but and locked(folder):
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                record = read(folder / "job.json")
+                yield (record["queued_s"], folder.name), record

@@ -1,0 +1,352 @@
+"""Jobs: processes that outlive who started them. Their commands here are a small script in place of `cezsar`."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+import cezsar
+from cezsar import jobs
+from cezsar.errors import InputError
+from cezsar.jobs import Step
+from cezsar.jobs.reading import position
+
+REAL = Path(cezsar.__file__).parent
+COMMANDS = """
+import os, pathlib, signal, sys, time
+verb, *rest = sys.argv[1:]
+say = lambda text: print(text, file=sys.stderr)
+if verb == "say":
+    [say(line) for line in rest]
+elif verb == "fail":
+    say("cezsar: the disk is full")
+    sys.exit(int(rest[0]))
+elif verb == "until":  # ends once a file is there
+    pathlib.Path(rest[0] + ".begun").touch()
+    while not pathlib.Path(rest[0]).exists():
+        time.sleep(0.02)
+elif verb == "fail-once":
+    if not pathlib.Path(rest[0]).exists():
+        pathlib.Path(rest[0]).touch()
+        sys.exit(3)
+elif verb == "stubborn":
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    pathlib.Path(rest[0]).touch()
+    time.sleep(60)
+elif verb == "grow":
+    for done in range(101):
+        say(f"growing: {done} of 100")
+        time.sleep(0.04)
+elif verb == "where":
+    say(os.environ["CEZSAR_HOME"])
+    say(os.getcwd())
+    say(os.environ["CEZSAR_PROGRESS_EVERY_S"])
+    say(repr(sys.stdin.read()))
+"""
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """An empty workspace, a folder to work in, and the script as the command line found there."""
+    fake = tmp_path / "cezsar"
+    fake.mkdir()
+    quick = "import cezsar.jobs.locks; cezsar.jobs.locks.GRACE_S = 0.5"  # in the runner
+    (fake / "__init__.py").write_text(f"__path__.append({str(REAL)!r})\n{quick}\n")
+    (fake / "__main__.py").write_text(COMMANDS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CEZSAR_HOME", "home")
+    monkeypatch.setenv("CEZSAR_SLOTS", "1")
+    yield tmp_path
+    for job in jobs.jobs():
+        jobs.cancel(job.id)
+    for job in jobs.jobs():
+        jobs.forget(job.id)
+    assert jobs.jobs() == []
+
+
+def wait(condition, seconds=20.0):
+    end = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)
+    return value
+
+
+def ended(job):
+    return wait(lambda: (now := jobs.find(job.id)) and not now.alive and now)
+
+
+def step(*arguments, **more):
+    return Step(arguments[0], list(arguments), **more)
+
+
+def living(job):
+    """Processes whose working record names this job's folder, by the system's own list."""
+    listing = subprocess.run(["ps", "-eo", "sid,args"], capture_output=True, text=True, check=True).stdout
+    runner = (job.folder / "lock").read_text()
+    return [line for line in listing.splitlines() if line.split()[0] == runner and "defunct" not in line]
+
+
+def test_steps_run_in_order_and_the_job_is_found_again(place):
+    job = jobs.start("train", "A run", [step("say", "one"), step("say", "two")], about={"run": "runs/a"})
+    assert job.alive and job.id.startswith("train-20") and job.folder == place / "home" / "jobs" / job.id
+    done = ended(job)
+    assert (done.state, done.share, done.left_s, done.log) == ("done", 1.0, None, "one\ntwo")
+    assert (done.kind, done.title, done.about, done.step) == ("train", "A run", {"run": "runs/a"}, 1)
+    assert done.steps == [step("say", "one"), step("say", "two")]
+    code = f"from cezsar import jobs; print(jobs.find({job.id!r}))"  # another process, as after a restart
+    again = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert again.strip() == str(done)
+    assert jobs.resume(job.id) == done
+
+
+def test_a_command_gets_an_absolute_home_the_folder_and_no_input(place):
+    lines = ended(jobs.start("where", "Where", [step("where")])).log.splitlines()
+    assert lines == [str(place / "home"), str(place), "1", "''"]
+
+
+def test_the_first_failing_step_ends_the_job(place):
+    job = ended(jobs.start("train", "A run", [step("say", "one"), step("fail", "2"), step("say", "never")]))
+    assert (job.state, job.step) == ("failed", 1) and job.share == pytest.approx(1 / 3)
+    assert "the disk is full" in job.log and "never" not in job.log
+
+
+def test_an_accepted_status_is_no_failure(place):
+    job = ended(jobs.start("extract", "Features", [step("fail", "1", accepts=(0, 1)), step("say", "after")]))
+    assert job.state == "done" and "after" in job.log
+
+
+def test_a_killed_command_is_explained(place):
+    job = jobs.start("train", "A run", [step("until", "never")])
+    wait(Path("never.begun").exists)
+    (line,) = [line for line in living(job) if line.endswith("until never")]
+    listing = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
+    (pid,) = [int(row.split()[0]) for row in listing.splitlines() if row.endswith(line.split(None, 1)[1])]
+    os.kill(pid, signal.SIGKILL)
+    job = ended(job)
+    assert job.state == "failed" and "SIGKILL" in job.log and "out of memory" in job.log
+
+
+def test_resuming_begins_at_the_step_that_failed(place):
+    job = ended(jobs.start("train", "A run", [step("say", "one"), step("fail-once", "flag"), step("say", "three")]))
+    assert job.state == "failed" and job.step == 1
+    resumed = jobs.resume(job.id)
+    assert resumed.id == job.id and resumed.created_s == job.created_s
+    job = ended(job)
+    assert job.state == "done" and job.log.split() == ["one", "three"]
+
+
+def test_cancelling_does_not_wait_and_leaves_no_process(place):
+    job = jobs.start("train", "A run", [step("until", "never")])
+    wait(Path("never.begun").exists)
+    assert len(living(job)) == 2
+    assert jobs.find(job.id).state == "running"
+    started = time.monotonic()
+    jobs.cancel(job.id)
+    assert time.monotonic() - started < 1
+    assert jobs.find(job.id).state == "cancelled"
+    wait(lambda: not living(job), 3)
+    jobs.cancel(job.id)  # once more is no harm
+    Path("never").touch()
+    jobs.resume(job.id)
+    assert ended(job).state == "done"
+
+
+def test_a_stubborn_command_is_killed_by_the_runner(place, monkeypatch):
+    job = jobs.start("train", "A run", [step("stubborn", "begun")])
+    wait(Path("begun").exists)
+    jobs.cancel(job.id)
+    assert jobs.find(job.id).state == "cancelled" and living(job)
+    wait(lambda: not living(job), 8)
+    assert jobs.find(job.id).state == "cancelled"
+
+
+def test_a_stubborn_command_without_runner_is_killed_by_a_later_look(place):
+    job = jobs.start("train", "A run", [step("stubborn", "begun")])
+    wait(Path("begun").exists)
+    os.kill(int((job.folder / "lock").read_text()), signal.SIGKILL)
+    assert jobs.find(job.id).state == "running", "its command still works"
+    jobs.cancel(job.id)
+    os.utime(job.folder / "cancel", (time.time() - 60, time.time() - 60))
+    assert jobs.find(job.id).state == "cancelled"
+    wait(lambda: not living(job), 3)
+
+
+def test_a_job_that_died_with_no_word_is_interrupted(place):
+    job = jobs.start("train", "A run", [step("say", "growing: 40 of 100"), step("until", "go")])
+    wait(Path("go.begun").exists)
+    os.killpg(int((job.folder / "lock").read_text()), signal.SIGKILL)
+    job = ended(job)
+    assert (job.state, job.step, job.share) == ("interrupted", 1, 0.5)
+    Path("go").touch()
+    jobs.resume(job.id)
+    job = ended(job)
+    assert job.state == "done" and job.log.count("growing") == 1
+
+
+def test_a_signal_from_the_system_interrupts_and_is_not_a_cancellation(place):
+    job = jobs.start("train", "A run", [step("until", "go")])
+    wait(Path("go.begun").exists)
+    os.killpg(int((job.folder / "lock").read_text()), signal.SIGTERM)
+    assert ended(job).state == "interrupted"
+
+
+def test_jobs_take_turns_and_light_ones_do_not_wait(place):
+    first = jobs.start("train", "First", [step("until", "go-1")])
+    wait(Path("go-1.begun").exists)
+    second = jobs.start("train", "Second", [step("until", "go-2")])
+    third = jobs.start("train", "Third", [step("until", "go-3")])
+    light = jobs.start("tsne", "Light", [step("until", "go-light")], at_once=True)
+    wait(Path("go-light.begun").exists)
+    assert [job.title for job in jobs.jobs()] == ["Light", "Third", "Second", "First"]
+    assert [job.state for job in jobs.jobs("train")] == ["waiting", "waiting", "running"]
+    assert jobs.find(second.id).elapsed_s == 0
+    jobs.cancel(second.id)
+    Path("go-1").touch()
+    wait(Path("go-3.begun").exists)
+    assert jobs.find(first.id).state == "done" and jobs.find(light.id).state == "running"
+    assert not Path("go-2.begun").exists() and jobs.find(second.id).state == "cancelled"
+    jobs.resume(second.id)  # it queues anew, behind the third
+    time.sleep(0.8)
+    assert jobs.find(second.id).state == "waiting"
+    Path("go-3").touch()
+    wait(Path("go-2.begun").exists)
+    assert jobs.find(third.id).state == "done"
+
+
+def test_two_browsers_press_one_button(place):
+    found = []
+    press = [
+        threading.Thread(target=lambda: found.append(jobs.start("demo", "D", [step("until", "go")], only_one=True)))
+        for _ in range(8)
+    ]
+    [thread.start() for thread in press]
+    [thread.join() for thread in press]
+    assert len({job.id for job in found}) == len(jobs.jobs()) == 1
+    assert jobs.start("other", "D", [step("say", "x")], only_one=True).id != found[0].id
+    jobs.cancel(found[0].id)
+    assert jobs.start("demo", "D", [step("say", "x")], only_one=True).id != found[0].id
+
+
+def test_time_left_is_measured_on_this_attempt(place):
+    job = jobs.start("train", "A run", [step("grow")])
+    halfway = wait(lambda: (now := jobs.find(job.id)).share >= 0.5 and now)
+    assert halfway.stage == "growing" and 0.04 * 50 <= halfway.elapsed_s < 20
+    assert halfway.left_s == pytest.approx(halfway.elapsed_s * (1 - halfway.share) / halfway.share, rel=0.6)
+    assert jobs.resume(job.id).id == job.id  # alive: left alone
+
+
+STAGES = {"drawing": 30.0, "training": 10.0}
+
+
+@pytest.mark.parametrize(
+    ("steps", "status", "log", "expected"),
+    [
+        ([step("a"), step("b")], {"codes": []}, "", ("", 0.0)),
+        ([step("a"), step("b")], {"codes": [0], "step": 1}, "", ("", 0.5)),
+        ([step("a"), step("b")], {"codes": [0], "step": 1}, "x: 1 of 4\nx: 2 of 4, 3 s left", ("x", 0.75)),
+        ([step("a"), step("b")], {"codes": [0, 0], "step": 1}, "x: 2 of 4", ("", 1.0)),
+        ([step("a")], {"codes": [], "step": 0}, "timm:r50: 1,000 of 4,000, 2 failed", ("timm:r50", 0.25)),
+        ([step("a")], {"codes": [], "step": 0}, "x: 1 of 4\nbest of 3\nepoch 1: 3 of a kind\nx: 2 of", ("x", 0.25)),
+        ([step("a")], {"codes": [], "step": 0}, "x: 5 of 0", ("x", 1.0)),
+        ([step("a", stages=STAGES)], {"codes": [], "step": 0}, "nothing: 1 of 2", ("drawing", 0.0)),
+        ([step("a", stages=STAGES)], {"codes": [], "step": 0}, "drawing: 1 of 2\nother: 2 of 2", ("drawing", 0.375)),
+        ([step("a", stages=STAGES)], {"codes": [], "step": 0}, "drawing: 2 of 2", ("training", 0.75)),
+        ([step("a", stages=STAGES)], {"codes": [], "step": 0}, "training: 2 of 2", ("training", 1.0)),
+        ([step("a", stages=STAGES), step("b", stages={"c": 60})], {"codes": [0], "step": 1}, "c: 1 of 2", ("c", 0.7)),
+        ([step("a", stages=STAGES), step("b")], {"codes": [], "step": 0}, "drawing: 2 of 2", ("training", 0.375)),
+    ],
+)  # fmt: skip
+def test_share_by_hand(steps, status, log, expected):
+    stage, share = position(steps, status, log.split("\n"))
+    assert (stage, share) == (expected[0], pytest.approx(expected[1]))
+
+
+def test_the_log_is_shown_as_one_would_see_it(place):
+    bars = "\r".join(f"{percent} %" for percent in range(101))
+    job = ended(
+        jobs.start(
+            "say",
+            "S",
+            [step("say", *map(str, range(50)), bars, "é\udce9".encode("utf-8", "surrogateescape").decode("latin-1"))],
+        )
+    )
+    lines = job.log.splitlines()
+    assert len(lines) == 30 and lines[0] == "22" and lines[-2] == "100 %"
+    (job.folder / "log.txt").write_bytes(b"\xff\xfe" * 100_000 + b"\nlast\n")
+    assert jobs.find(job.id).log.endswith("\nlast")
+    (job.folder / "log.txt").unlink()
+    assert jobs.find(job.id).log == ""
+
+
+def test_what_is_no_job_is_skipped(place):
+    good = ended(jobs.start("train", "A run", [step("say", "x")]))
+    root = good.folder.parent
+    for name, content in {"a": None, "b": "{", "c": "[]", "d": "{}", "e": '{"kind": 3, "steps": []}'}.items():
+        (root / f"train-{name}").mkdir()
+        if content is not None:
+            (root / f"train-{name}" / "job.json").write_text(content)
+    (root / "train-file").write_text("no folder")
+    broken = root / "train-f"
+    broken.mkdir()
+    (broken / "job.json").write_text((good.folder / "job.json").read_text())
+    (broken / "status.json").write_text("[1, 2]")
+    assert [job.id for job in jobs.jobs()] == [good.id]
+    (broken / "status.json").unlink()  # the starter was killed before it started anything
+    assert jobs.find("train-f").state == "interrupted"
+    assert ended(jobs.resume("train-f")).state == "done"
+    for id in ("../jobs", "..", "", "train-a", "train-none", "/etc", "train-b/../" + good.id):
+        assert jobs.find(id) is None
+        with pytest.raises(InputError, match="no job"):
+            jobs.forget(id)
+
+
+def test_mistakes_are_refused(place):
+    for kind, steps in (("Train", [step("say")]), ("../x", [step("say")]), ("", [step("say")]), ("train", [])):
+        with pytest.raises(InputError, match="at least one step"):
+            jobs.start(kind, "A run", steps)
+    assert jobs.jobs() == []
+    job = jobs.start("train", "A run", [step("until", "go")])
+    with pytest.raises(InputError, match="cancel it first"):
+        jobs.forget(job.id)
+    jobs.cancel(job.id)
+    record = json.loads((job.folder / "job.json").read_text()) | {"cwd": str(place / "gone")}
+    (job.folder / "job.json").write_text(json.dumps(record))
+    with pytest.raises(InputError, match="has gone"):
+        jobs.resume(job.id)
+    jobs.forget(job.id)
+    assert not job.folder.exists()
+
+
+def test_looking_at_a_hundred_jobs_is_cheap(place):
+    job = ended(jobs.start("train", "A run", [step("say", *["growing: 3 of 100"] * 5000)]))
+    for number in range(100):
+        folder = job.folder.parent / f"train-{number}"
+        folder.mkdir()
+        for file in ("job.json", "status.json", "log.txt", "lock"):
+            (folder / file).write_bytes((job.folder / file).read_bytes())
+    started = time.process_time()
+    assert len(jobs.jobs()) == 101
+    assert time.process_time() - started < 0.5
+
+
+def test_the_real_command_line_runs_as_a_job(tmp_path):
+    job = jobs.start("info", "What is here", [Step("help", ["--help"])], home=tmp_path)
+    job = wait(lambda: (now := jobs.find(job.id, tmp_path)) and not now.alive and now, 60)
+    assert job.state == "done" and "Zero-shot action recognition" in job.log
+
+
+def test_a_fault_of_the_program_is_not_taken_for_broken_clips(monkeypatch, capsys):
+    """`extract` may end with 1 and count as done; a crash must not."""
+    from cezsar import cli
+
+    monkeypatch.setattr(cli, "app", lambda **_: [][0])
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["extract"])
+    assert ended.value.code == 3 and "IndexError" in capsys.readouterr().err
