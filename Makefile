@@ -3,7 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: app demo test test-heavy check format clean
+.PHONY: app demo test test-browser test-heavy check format clean
 
 app: .venv/.installed
 	$(BIN)/streamlit run app/main.py
@@ -13,6 +13,10 @@ demo: .venv/.installed
 
 test: .venv/.installed-dev
 	$(BIN)/python -m pytest
+
+# The app in headless Chromium: a quarter of an hour; needs `apt-get install chromium`.
+test-browser: .venv/.installed-dev
+	$(BIN)/python -m pytest -m browser tests/browser
 
 test-heavy: .venv/.installed-dev
 	$(BIN)/python -m pytest -m heavy

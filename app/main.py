@@ -10,11 +10,23 @@ if str(ROOT) not in sys.path:  # Streamlit puts only app/ there
     sys.path.insert(0, str(ROOT))
 
 ASSETS = ROOT / "assets"
+PAGES = {
+    "classify": ("Classify", ":material/movie:"),
+    "train": ("Train", ":material/model_training:"),
+    "evaluate": ("Evaluate", ":material/table_chart:"),
+    "semantic_gap": ("Semantic gap", ":material/scatter_plot:"),
+    "confusion": ("Confusion", ":material/grid_on:"),
+    "tune": ("Tune", ":material/tune:"),
+    "library": ("Library", ":material/inventory_2:"),
+}
 
 st.set_page_config(page_title="CEZSAR", page_icon=str(ASSETS / "icon.svg"), layout="wide")
 st.logo(str(ASSETS / ("logo-dark.svg" if st.context.theme.type == "dark" else "logo.svg")), size="large")
 st.html(ASSETS / "style.css")
 st.navigation(
-    [st.Page(ROOT / "pages" / "classify.py", title="Classify", icon=":material/movie:", default=True)],
+    [
+        st.Page(ROOT / "pages" / f"{name}.py", title=title, icon=icon, default=name == "classify")
+        for name, (title, icon) in PAGES.items()
+    ],
     position="top",
 ).run()

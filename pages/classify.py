@@ -6,8 +6,12 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app import preparation, services, state, widgets
-from cezsar.data.labels import parse_labels
+from app import state
+from app.services import answers, clips, models
+from app.widgets import classify as widgets
+from app.widgets import words
+from app.widgets.preparation import prepare_demo
+from cezsar.data.descriptions import parse_classes
 from cezsar.errors import CezsarError
 from cezsar.world import HARD_GROUPS
 
@@ -15,20 +19,27 @@ from cezsar.world import HARD_GROUPS
 def page() -> None:
     st.title("Classify", anchor=False)
     st.markdown("Name what people do in a clip, among labels of your choice, even ones that no model was trained on.")
-    models = services.models()
-    job = preparation.current()
-    if not models or (job is not None and job.running):
-        widgets.prepare_demo()
+    there = models.models()
+    if not there:
+        prepare_demo()
         return
     asking, answering = st.columns([4, 9], gap="large")
     with asking:
-        clips = choose_clips()
-        labels, model, beta = choose_labels(models)
+        chosen = choose_clips()
+        typed, key, beta = choose_labels(there)
+        gamma = widgets.caption_weight(beta)
+        doubt = widgets.doubts()
     with answering:
-        show(clips, labels, model, models, beta)
+        offered = st.container()
+        given: list[answers.Answer] = []
+        if asked := question(typed, key, beta, gamma, doubt):
+            given = show(chosen, there, asked)
+        with offered:
+            domains = list(dict.fromkeys(model.domain for model in there.values() if model.domain))
+            widgets.real_video(st.session_state.get(state.SOURCE) == state.UPLOADS, given, domains)
 
 
-def choose_clips() -> list[services.ClipFile]:
+def choose_clips() -> list[clips.ClipFile]:
     """Uploads, or a sample."""
     source = st.segmented_control(
         "Clip",
@@ -48,21 +59,17 @@ def choose_clips() -> list[services.ClipFile]:
             help="One or several clips of a few seconds to a few minutes, of any kind that OpenCV reads. They stay on "
             "the machine that runs this app.",
         )
-        return [services.uploaded(upload.file_id, upload.name, upload.getvalue()) for upload in uploads]
-    samples = services.samples()
-    if samples:
-        return [widgets.sample_picker(samples)]
-    widgets.prepare_demo()
-    return []
+        return [clips.uploaded(upload.file_id, upload.name, upload.getvalue()) for upload in uploads]
+    return [widgets.sample_picker(clips.samples())]
 
 
-def choose_labels(models: dict[str, services.Model]) -> tuple[str, str, float | None]:
+def choose_labels(there: dict[str, models.Model]) -> tuple[str, str, float | None]:
     """The labels as typed, the key of the model, and the weight of objects."""
-    keys = list(models)
-    titles = {key: model.title for key, model in models.items()}
-    if len({model.folder is None for model in models.values()}) == 2:
-        keys.insert(0, services.AUTOMATIC)
-        titles[services.AUTOMATIC] = "Automatic"
+    keys = list(there)
+    titles = {key: model.title for key, model in there.items()}
+    if len({model.folder is None for model in there.values()}) == 2:
+        keys.insert(0, models.AUTOMATIC)
+        titles[models.AUTOMATIC] = "Automatic"
     area = st.container()
     key = keys[0]
     if len(keys) > 1:
@@ -75,8 +82,8 @@ def choose_labels(models: dict[str, services.Model]) -> tuple[str, str, float | 
             help="Automatic takes the first trained run, except for clips that look like nothing it was trained on: "
             "those go to the encoder for real video.",
         )
-    model = models.get(key) or next(iter(models.values()))
-    with_labels = model if model.labels else next(iter(models.values()))
+    model = there.get(key) or next(iter(there.values()))
+    with_labels = model if model.labels else next(iter(there.values()))
     groups = {name: group for name, group in HARD_GROUPS.items() if set(group) <= set(with_labels.labels)}
     with area:
         labels = widgets.label_box(with_labels.labels, groups)
@@ -84,46 +91,51 @@ def choose_labels(models: dict[str, services.Model]) -> tuple[str, str, float | 
     return labels, key, beta
 
 
-def show(
-    clips: Sequence[services.ClipFile],
-    typed: str,
-    key: str,
-    models: dict[str, services.Model],
-    beta: float | None,
-) -> None:
-    """Answers for all clips: an overview if there are several, and one of them in full."""
-    if not clips:
-        st.info("Choose one or several video files, and their ranking appears here.", icon=":material/upload:")
-        return
+def question(typed: str, key: str, beta: float | None, gamma: float, doubt: answers.Doubt) -> answers.Question | None:
+    """What is asked about every clip; None, and a word on why, if the labels cannot be used."""
     try:
-        labels = parse_labels(typed)
+        labels, descriptions = parse_classes(typed)
     except CezsarError as error:
-        st.error(widgets.sentence(error), icon=":material/error:")
-        return
+        st.error(words.sentence(error), icon=":material/error:")
+        return None
     if labels.repeated:
-        st.caption(f"Labels given twice count once: {widgets.plain(', '.join(labels.repeated))}.")
-    answers: list[services.Answer] = []
+        st.caption(f"Labels given twice count once: {words.plain(', '.join(labels.repeated))}.")
+    return answers.Question(key, descriptions or labels.names, beta, gamma, doubt)
+
+
+def show(
+    chosen: Sequence[clips.ClipFile], there: dict[str, models.Model], asked: answers.Question
+) -> list[answers.Answer]:
+    """Answers for all clips: an overview if there are several, and one of them in full."""
+    if not chosen:
+        st.info("Choose one or several video files, and their ranking appears here.", icon=":material/upload:")
+        return []
+    given: list[answers.Answer] = []
     waiting = st.empty()
-    for number, clip in enumerate(clips, start=1):
-        waiting.progress((number - 1) / len(clips), text=f"Reading {widgets.plain(clip.name)}")
+    for number, clip in enumerate(chosen, start=1):
+        waiting.progress((number - 1) / len(chosen), text=f"Reading {words.plain(clip.name)}")
         try:
-            answers.append(services.answer(key, clip, models, labels.names, beta))
+            given.append(answers.answer(clip, there, asked, widgets.caption_of(clip)))
         except CezsarError as error:
-            st.error(widgets.sentence(error), icon=":material/error:")
+            st.error(words.sentence(error), icon=":material/error:")
     waiting.empty()
-    if not answers:
-        return
+    if not given:
+        return []
     number = 0
-    if len(answers) > 1:
-        widgets.overview(answers)
+    if len(given) > 1:
+        widgets.overview(given)
         number = st.selectbox(
             "Clip in full",
-            range(len(answers)),
-            format_func=lambda index: f"{index + 1}. {answers[index].clip.name}",
+            range(len(given)),
+            format_func=lambda index: f"{index + 1}. {given[index].clip.name}",
             key=state.CLIP,
         )
-    widgets.answer(answers[number], number)
-    widgets.downloads(answers)
+    try:
+        widgets.answer(given[number], number)
+    except CezsarError as error:
+        st.error(words.sentence(error), icon=":material/error:")
+    widgets.downloads(given)
+    return given
 
 
 page()

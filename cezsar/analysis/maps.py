@@ -55,20 +55,17 @@ class Map:
     """One projection a space.
 
     Attributes:
-        projections: "raw", "sentence" and "joint", as far as there are such. Their `rows_N`, the same in all, count the
-            clips of `Scored.clouds`. Where a space has no sentences, `prototypes_P2` are the mean clips of classes.
+        rows_N: the clips shown, counted in `Scored.clouds`; the same in all spaces.
+        projections: of "raw", "sentence" and "joint", as far as there are such. Where a space has no sentences,
+            `prototypes_P2` are the mean clips of classes.
         star_class: space -> (P,) class index of each row of `prototypes_P2`.
         means: the spaces whose stars are mean clips.
     """
 
+    rows_N: IntArray
     projections: dict[str, Projection]
     star_class: dict[str, IntArray]
     means: frozenset[str]
-
-    @property
-    def rows_N(self) -> IntArray:
-        """The clips shown, counted in `Scored.clouds`."""
-        return next(iter(self.projections.values())).rows_N
 
 
 def folder(home: str | Path | None = None) -> Path:
@@ -111,7 +108,7 @@ def draw(item: Scored, settings: Settings, on_progress: OnProgress | None = None
             seed=settings.seed,
             on_progress=None if on_progress is None else _of_space(on_progress, space),
         )
-    return Map(projections, star_class, frozenset(name for name, cloud in clouds.items() if not _spoken(cloud)))
+    return Map(rows_N, projections, star_class, frozenset(name for name, cloud in clouds.items() if not _spoken(cloud)))
 
 
 def keep(
@@ -146,7 +143,7 @@ def read(path: str | Path) -> Map:
             len(star_class[one.space]) != len(one.prototypes_P2) for one in found
         ):
             raise ValueError("its spaces show different clips or classes")
-        return Map(projections, star_class, frozenset(about["means"]))
+        return Map(rows_N, projections, star_class, frozenset(about["means"]))
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise FormatError(f"{path} is damaged ({error}); make it again") from error
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
 import typer
 
-from cezsar.cli import classify, demo, evaluate, extract, info, mine, train
+from cezsar.cli import classify, demo, evaluate, extract, fetch, info, mine, project, train
 from cezsar.errors import CezsarError
 
 app = typer.Typer(
@@ -22,12 +23,15 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, classify, extract, mine, train, evaluate, info):
+for verb in (demo, classify, extract, mine, train, evaluate, project, fetch, info):
     app.command(name=verb.__name__.rpartition(".")[2], epilog=verb.EXAMPLES)(verb.command)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run one verb. Exit status: 0 done, 1 done with failures that were reported, 2 a mistake in what was asked."""
+    """Run one verb.
+
+    Exit status: 0 done, 1 done with failures that were reported, 2 a mistake in what was asked, 3 a fault in here.
+    """
     try:
         app(args=arguments, prog_name="cezsar")
     except CezsarError as error:
@@ -40,4 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         # The reader, say `head`, has gone. Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except Exception:
+        traceback.print_exc()
+        sys.exit(3)  # not 1, which says that all else was done
     sys.exit(0)

@@ -56,6 +56,7 @@ def command(
     ] = False,
 ) -> None:
     """Top-1, top-5 and mean per-class accuracy, for each modality and fused, over the splits of a protocol."""
+    from cezsar.cli.console import Progress
     from cezsar.data.captions import load_captions
     from cezsar.data.datasets import open_dataset
     from cezsar.data.descriptions import load_descriptions
@@ -73,7 +74,8 @@ def command(
     descriptions = load_descriptions(prototypes) if prototypes else data.descriptions
     joined = {clip: " ".join(found) for clip, found in load_captions(captions).items()} if captions else None
     space, opened = space_for(run, sentences)
-    embedded = embed_dataset(space, features, data, descriptions, run=opened, captions=joined)
+    with Progress("embedding clips") as progress:
+        embedded = embed_dataset(space, features, data, descriptions, run=opened, captions=joined, progress=progress)
     for line in embedded.notes:
         print(line)
     scores = Scores.from_embeddings(embedded.embeddings, several=several.value)

@@ -10,13 +10,17 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from cezsar import atomic
-from cezsar.data.documents import printable, read_json_object
-from cezsar.data.labels import canonical, read_label_list, spoken
+from cezsar.data.documents import parse_json, printable, read_json_object
+from cezsar.data.labels import Labels, canonical, parse_labels, read_label_list, spoken
 from cezsar.errors import FormatError, InputError
+
+_JSON_OBJECT = re.compile(r'\s*\{\s*["}]')
 
 
 def load_descriptions(path: str | Path) -> dict[str, list[str]]:
@@ -33,15 +37,21 @@ def load_descriptions(path: str | Path) -> dict[str, list[str]]:
         return {name: [spoken(name)] for name in read_label_list(path)}
     if path.suffix.lower() != ".json" and path.exists():
         raise InputError(f"{path}: give a .json file, a folder of .txt files, or a .txt list of classes")
-    descriptions = {}
-    for name, given in read_json_object(path).items():
-        sentences = [given] if isinstance(given, str) else given
-        if not isinstance(sentences, list) or not all(isinstance(sentence, str) for sentence in sentences):
-            raise FormatError(
-                f"{path}: class {name!r} should have a sentence or a list of sentences, not {repr(given)[:60]}"
-            )
-        descriptions[name] = sentences
-    return _checked(path, descriptions)
+    return _of_object(path, read_json_object(path))
+
+
+def parse_classes(text: str) -> tuple[Labels, dict[str, list[str]]]:
+    """Classes as people type or paste them: names in any form that `parse_labels` reads, or a JSON object
+    `{name: sentence or [sentences]}`; the second value holds the sentences, and is empty where only names are given.
+
+    Raises:
+        InputError: no class, or names that cannot be told apart.
+        FormatError: JSON that is not valid, a class without a sentence or in two spellings.
+    """
+    if not _JSON_OBJECT.match(text):
+        return parse_labels(text), {}
+    descriptions = _of_object("the labels", parse_json(text, "the labels"))
+    return Labels(list(descriptions), []), descriptions
 
 
 def save_descriptions(path: str | Path, descriptions: Mapping[str, Sequence[str]]) -> None:
@@ -51,6 +61,18 @@ def save_descriptions(path: str | Path, descriptions: Mapping[str, Sequence[str]
         FormatError: a class without a description, or in two spellings.
     """
     atomic.write_json(path, _checked(Path(path), {name: list(given) for name, given in descriptions.items()}))
+
+
+def _of_object(source: Path | str, content: Mapping[str, Any]) -> dict[str, list[str]]:
+    descriptions = {}
+    for name, given in content.items():
+        sentences = [given] if isinstance(given, str) else given
+        if not isinstance(sentences, list) or not all(isinstance(sentence, str) for sentence in sentences):
+            raise FormatError(
+                f"{source}: class {name!r} should have a sentence or a list of sentences, not {repr(given)[:60]}"
+            )
+        descriptions[name] = sentences
+    return _checked(source, descriptions)
 
 
 def _read_folder(folder: Path) -> dict[str, list[str]]:
@@ -79,7 +101,7 @@ def _read_any_encoding(file: Path) -> str:
         return raw.decode("cp1252", errors="replace")
 
 
-def _checked(source: Path, descriptions: Mapping[str, list[str]]) -> dict[str, list[str]]:
+def _checked(source: Path | str, descriptions: Mapping[str, list[str]]) -> dict[str, list[str]]:
     spellings: dict[str, str] = {}
     checked: dict[str, list[str]] = {}
     for name, given in descriptions.items():

@@ -37,31 +37,39 @@ def read_json_object(path: str | Path) -> dict[str, Any]:
         InputError: there is no such file.
         FormatError: it is not UTF-8, not JSON (the message names the line), or not an object.
     """
-    text = read_text(path)
+    value = parse_json(read_text(path), str(path))
+    if not isinstance(value, dict):
+        raise FormatError(f"{path} holds a JSON {type(value).__name__}; an object {{...}} is expected")
+    return value
+
+
+def parse_json(text: str, source: str) -> Any:
+    """JSON text; `source` is what messages call it. A key given twice is refused: the reader would lose one of the two.
+
+    Raises:
+        FormatError: it is not JSON; the message names the line.
+    """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         read = dict(pairs)
         if len(read) < len(pairs):
             repeated = Counter(key for key, _ in pairs).most_common(1)[0][0]
-            raise FormatError(f"{path}: {repeated!r} is given twice; keep one")
+            raise FormatError(f"{source}: {repeated!r} is given twice; keep one")
         return read
 
     def refuse(constant: str) -> None:
-        raise FormatError(f"{path}: {constant} is not JSON and no usable number; correct or remove it")
+        raise FormatError(f"{source}: {constant} is not JSON and no usable number; correct or remove it")
 
     try:
-        value = json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
+        return json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
     except json.JSONDecodeError as error:
         raise FormatError(
-            f"{path}, line {error.lineno}, column {error.colno}: not valid JSON ({error.msg}); correct it there"
+            f"{source}, line {error.lineno}, column {error.colno}: not valid JSON ({error.msg}); correct it there"
         ) from error
     except (RecursionError, ValueError) as error:  # nested thousands deep, or a number of thousands of digits
         raise FormatError(
-            f"{path}: not usable JSON ({error}); it should be a plain table of names and values"
+            f"{source}: not usable JSON ({error}); it should be a plain table of names and values"
         ) from error
-    if not isinstance(value, dict):
-        raise FormatError(f"{path} holds a JSON {type(value).__name__}; an object {{...}} is expected")
-    return value
 
 
 def is_unicode(text: str) -> bool:

@@ -10,12 +10,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from cezsar.data.documents import is_unicode, read_text
+from cezsar.data.documents import is_unicode, parse_json, read_text
 from cezsar.errors import FormatError, InputError
 
 MAX_LABEL_CHARACTERS = 1000
 """A description of a class is a sentence or two; anything longer is a list without its separators."""
 
+_JSON_LIST = re.compile(r'\s*\[\s*["\]]')  # "[sport] hurling" is a label, not JSON
 _IGNORED = re.compile(r"[\s_\-()\[\],.'’]+")
 _WORD_STARTS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|_+")
 
@@ -43,7 +44,7 @@ class Labels(NamedTuple):
 
 
 def parse_labels(text: str) -> Labels:
-    """Labels typed as "a, b, c" or one to a line; a label with a comma in it goes between double quotes.
+    """Labels typed as "a, b, c" or one to a line, or a JSON list; a label with a comma goes between double quotes.
 
     Spaces around a label and runs of spaces within it do not count; control characters are taken for spaces; empty
     entries are passed over. Labels that differ only in spelling (see `canonical`) are one: the first is kept. One label
@@ -52,9 +53,12 @@ def parse_labels(text: str) -> Labels:
     Raises:
         InputError: no label at all, one longer than `MAX_LABEL_CHARACTERS`, text that is not valid Unicode, or a quote
             that is never closed.
+        FormatError: a JSON list that is not valid, or holds something else than text.
     """
     if not is_unicode(text):
         raise InputError("the labels hold bytes that are not UTF-8; type them again, or set the terminal to UTF-8")
+    if _JSON_LIST.match(text):
+        return _distinct([" ".join(entry.split()) for entry in _json_strings(text)])
     cleaned = "".join(" " if _is_control(c) else c for c in text)
     entries: list[str] = []
     for line in cleaned.splitlines():
@@ -103,6 +107,14 @@ def resolve(names: Iterable[str], known: Sequence[str]) -> list[str]:
             raise InputError(f"{name!r} is none of the {len(known):,} classes; {hint}")
         resolved.append(by_key[key])
     return resolved
+
+
+def _json_strings(text: str) -> list[str]:
+    entries = parse_json(text, "the labels")
+    for entry in entries:
+        if not isinstance(entry, str):
+            raise FormatError(f'the labels: {repr(entry)[:60]} is no name; give a list of texts, such as ["a", "b"]')
+    return [entry for entry in entries if entry.strip()]
 
 
 def _is_control(character: str) -> bool:

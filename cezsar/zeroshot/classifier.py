@@ -267,11 +267,16 @@ class Classifier:
         *,
         top: int = 5,
         weights: Weights | None = None,
+        caption: str = "",
     ) -> Ranking:
-        """Rank labels for a clip that was read before: a few inner products, whatever the labels."""
+        """Rank labels for a clip that was read before: a few inner products, whatever the labels.
+
+        Args:
+            caption: C(v), a sentence about the clip; counts by γ.
+        """
         names, prototypes, owner = self._prototypes_of(self._described(labels))
         weights = weights or self.weights
-        scores = self._scores(clip, names, prototypes, owner)
+        scores = self._scores(clip, names, prototypes, owner, caption.strip())
         ranked = rank(cosine(scores, weights), names, top)[0]
         shown = np.array([names.index(name) for name, _ in ranked.labels])
         return Ranking(
@@ -316,8 +321,11 @@ class Classifier:
             self._prototypes = {key: (prototypes, owner)}  # the last label set only
         return list(descriptions), *self._prototypes[key]
 
-    def _scores(self, clip: Clip, names: list[str], prototypes: FloatArray, owner: npt.NDArray[np.int64]) -> Scores:
-        rows = {"VE": clip.visual_E, "O": clip.objects_E}
+    def _scores(
+        self, clip: Clip, names: list[str], prototypes: FloatArray, owner: npt.NDArray[np.int64], caption: str
+    ) -> Scores:
+        captions_E = rows_of(self.space, [caption])[0] if caption else None
+        rows = {"VE": clip.visual_E, "O": clip.objects_E, "C": captions_E}
         modalities = {modality: row[None] for modality, row in rows.items() if row is not None}
         embeddings = Embeddings([clip.path], [""], names, modalities, prototypes, owner, self.space.name)
         return Scores.from_embeddings(embeddings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from cezsar.errors import InputError, MismatchError
 from cezsar.training.runs import Run
 from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.spaces import FloatArray, JointSpace, SentenceSpace, Space, prototypes_of, rows_of
+
+Progress = Callable[[int, int], object]
 
 BLOCK = 256  # clips whose features are in memory together
 OBJECTS = 3  # in O(v) where there is no run to say so; Section 3.5, after [9]
@@ -61,6 +63,7 @@ def embed_dataset(
     *,
     run: Run | None = None,
     captions: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
 ) -> Embedded:
     """Embed the clips of a labelled data set, and its classes.
 
@@ -68,6 +71,7 @@ def embed_dataset(
         descriptions: class name -> sentences; every class of the data set must be among them, in any spelling.
         run: whose features these must be, and whose object head is used where the store holds no objects.
         captions: video id -> caption sentence.
+        progress: called with the clips embedded so far and all of them.
 
     Raises:
         MismatchError: the store was made with another encoder than the run.
@@ -95,7 +99,9 @@ def embed_dataset(
         notes.append(f"{bare:,} of {len(ids):,} clips have no caption; the other modalities decide for them")
     labels = [spelt[dataset.labels[clip]] for clip in ids]
     objects = OBJECTS if run is None else run.config.objects
-    embeddings, sentences = embed(space, store, ids, labels, wanted, head=head, objects=objects, captions=captions)
+    embeddings, sentences = embed(
+        space, store, ids, labels, wanted, head=head, objects=objects, captions=captions, progress=progress
+    )
     return Embedded(embeddings, notes, sentences)
 
 
@@ -109,6 +115,7 @@ def embed(
     head: ObjectHead | None = None,
     objects: int = OBJECTS,
     captions: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[Embeddings, list[str]]:
     """Embed stored clips, and the classes they may belong to.
 
@@ -118,6 +125,7 @@ def embed(
         head: names objects from the stored features; without one, the objects that the store holds are used.
         objects: how many O(v) names.
         captions: video id -> caption sentence C(v); clips without one keep a zero row.
+        progress: called with the clips embedded so far and all of them.
 
     Returns:
         `Embeddings` with the modalities that could be had, of VE, O and C; and O(v) of each clip, "" where there is
@@ -135,6 +143,8 @@ def embed(
             visual.append(part)
         for video_id, features_TD in zip(ids[first : first + BLOCK], features, strict=True):
             sentences.append(_object_sentence(store, video_id, features_TD, head, objects))
+        if progress:
+            progress(min(first + BLOCK, len(ids)), len(ids))
     modalities: dict[str, FloatArray] = {}
     if visual:
         modalities["VE"] = np.concatenate(visual)

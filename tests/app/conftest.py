@@ -20,12 +20,17 @@ ENTRY = Path(__file__).resolve().parents[2] / "app" / "main.py"
 ACTIONS = unseen_actions()[:3]
 
 
-def open_page(**query):
-    """The app as a browser would open it with this query in the address."""
+def open_page(name="classify", **query):
+    """A page of the app, through its entry, as a browser would open it with this query in the address."""
     page = AppTest.from_file(str(ENTRY), default_timeout=60)
-    for name, value in query.items():
-        page.query_params[name] = value
-    return page.run()
+    for key, value in query.items():
+        page.query_params[key] = value
+    if name == "classify":
+        return page.run()
+    page.run()
+    for key, value in query.items():  # switching pages may drop what the first page does not know
+        page.query_params[key] = value
+    return page.switch_page(f"../pages/{name}.py").run()
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ ROOMS = [
 SUBJECT_TO_ONE_PLACE = {
     "h5py": {"cezsar/data/shards.py"},
     "streamlit": {"app/", "pages/"},
-    "plotly": {"app/charts.py"},
+    "plotly": {"app/charts/"},
     "timm": {"cezsar/encoders/"},
     "sentence_transformers": {"cezsar/encoders/"},
     "typer": {"cezsar/cli/"},

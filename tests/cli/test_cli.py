@@ -11,11 +11,12 @@ import pytest
 
 from cezsar.cli import app, main
 from cezsar.data.features import FeatureStore
+from cezsar.encoders.objects import LinearHead
 from cezsar.training.runs import Run
 from cezsar.training.triplets import Triplets
 from cezsar.zeroshot.results import load_all
 
-VERBS = ["demo", "classify", "extract", "mine", "train", "evaluate", "info"]
+VERBS = ["demo", "classify", "extract", "mine", "train", "evaluate", "project", "fetch", "info"]
 
 
 @pytest.fixture
@@ -245,3 +246,47 @@ def test_python_api_of_a_few_lines(workspace, clips):
             classifier.rank(clip, ["kicking a drum", "waving a broom", "dragging a box"], top=2).labels
             == ranking.labels
         )
+
+
+def test_train_keeps_what_the_run_is_used_with(cezsar, workspace, tmp_path):
+    """--objects, --alpha, --head and --prototypes end up in the run; what does not fit is refused before training."""
+    store, head = workspace / "features/demo-train", workspace / "runs/demo/objects.safetensors"
+    mining = [workspace / "demo/train.json", "--store", store, "--out", tmp_path / "t", "--negatives", 2, "--seed", 1]
+    status, out, _ = cezsar("mine", *mining, "--sub-clips", 1, "--head", head, "--object-positives", 1)
+    assert status == 0 and "human sentences only" not in out
+    assert Triplets.load(tmp_path / "t").record["object_positives"] == 1
+
+    (tmp_path / "p.json").write_text(json.dumps({"kick": ["A person kicks."], "wave": "A person waves a broom."}))
+    training = [
+        tmp_path / "t",
+        "--store",
+        store,
+        "--out",
+        tmp_path / "run",
+        "--d-model",
+        16,
+        "--ffn",
+        16,
+        "--epochs",
+        1,
+    ]
+    keeping = ["--objects", 1, "--alpha", 0.7, "--head", head, "--prototypes", tmp_path / "p.json"]
+    status, _, err = cezsar("train", *training, "--head", workspace / "runs/demo/model.safetensors")
+    assert status == 2 and "not an object head" in err and not (tmp_path / "run").exists()
+    status, _, err = cezsar("train", *training, "--prototypes", tmp_path / "none.json")
+    assert status == 2 and "none.json" in err
+    narrow = LinearHead(["cup"], ["a thing to drink from"], np.zeros((1, 3)))
+    narrow.save(tmp_path / "narrow.safetensors")
+    status, _, err = cezsar("train", *training, "--head", tmp_path / "narrow.safetensors")
+    assert status == 2 and "3 columns" in err
+
+    status, _, err = cezsar("train", *training, *keeping)
+    assert status == 0 and "training: " in err and "epoch 1 of 1" in err
+    run = Run.open(tmp_path / "run")
+    assert run.config.objects == 1 and run.config.fusion == {"alpha": 0.7, "beta": 0.3, "gamma": 0.0}
+    assert LinearHead.load(run.folder / "objects.safetensors").fingerprint == LinearHead.load(head).fingerprint
+    assert json.loads((run.folder / "prototypes.json").read_text()) == {
+        "kick": ["A person kicks."],
+        "wave": ["A person waves a broom."],
+    }
+    assert cezsar("train", *training, *keeping, "--resume")[0] == 0

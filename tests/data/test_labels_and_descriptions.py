@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cezsar.data.descriptions import load_descriptions, save_descriptions
+from cezsar.data.descriptions import load_descriptions, parse_classes, save_descriptions
 from cezsar.data.labels import canonical, parse_labels, read_label_list, resolve, spoken
 from cezsar.data.splits import load_index, load_split, shared_classes
 from cezsar.errors import FormatError, InputError
@@ -133,3 +133,33 @@ def test_splits(tmp_path: Path) -> None:
     assert shared_classes(split) == ["C_D"]
     path.write_text(json.dumps({"run": ["v1", "v2"], "jump": []}))
     assert load_index(path) == {"run": ["v1", "v2"], "jump": []}
+
+
+def test_labels_pasted_as_json():
+    assert parse_labels(' ["reach, grasp", "juggling", "Juggling ", ""]') == (
+        ["reach, grasp", "juggling"],
+        ["juggling"],
+    )
+    assert parse_classes("a, b") == ((["a", "b"], []), {})
+    labels, descriptions = parse_classes('{"a": "one thing", "b": ["two", " three "]}')
+    assert labels == (["a", "b"], [])
+    assert descriptions == {"a": ["one thing"], "b": ["two", "three"]}
+    assert parse_labels("[sport] hurling, {x}").names == ["[sport] hurling", "{x}"]
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ('["a", 3]', "3 is no name"),
+        ('["a", ', "line 1, column"),
+        ("[]", "no label is given"),
+        ('{"a": 3}', "a sentence or a list"),
+        ('{"a": "x", "a": "y"}', "given twice"),
+        ('{"jump rope": "x", "JumpRope": "y"}', "spellings of one class"),
+        ("{}", "no class"),
+        ('["a", NaN]', "not JSON"),
+    ],
+)
+def test_json_that_is_no_list_of_labels(text, said):
+    with pytest.raises(InputError, match=said):
+        parse_classes(text)

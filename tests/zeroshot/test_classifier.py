@@ -160,3 +160,23 @@ def test_exports_agree(classifier, clip):
     assert len(to_csv([ranking]).splitlines()) == 3
     assert f'"label": "{ranking.labels[0][0]}"' in to_json([ranking])
     assert to_json([]) == "[]\n"
+
+
+def test_a_caption_counts_by_gamma(workspace, classifier, clip):
+    read = classifier.read(clip)
+    caption = "someone kicks a drum"
+    run = Run.open(workspace / "runs/demo")
+    with torch.inference_mode():
+        se = run.load_model().sentence_embedding(torch.from_numpy(load_sentence_encoder("minilm").encode([caption])))
+    said = se[0].numpy()
+    fused = 0.5 * read.visual_E + 0.2 * read.objects_E + 0.3 * said
+    ranking = classifier.rank(read, LABELS[:3], weights=Weights(0.5, 0.2, 0.3), caption=f" {caption} ")
+    prototypes = classifier.space.sentences([classifier.descriptions[name][0] for name in LABELS[:3]])
+    expected = {name: cosine(fused, z) for name, z in zip(LABELS, prototypes, strict=False)}
+    for index, (name, similarity) in enumerate(ranking.labels):
+        assert similarity == pytest.approx(expected[name], abs=1e-5)
+        assert ranking.contributions["C"][index] == pytest.approx(
+            0.3 * said @ prototypes[LABELS.index(name)]
+            / np.linalg.norm(fused) / np.linalg.norm(prototypes[LABELS.index(name)]), abs=1e-5
+        )  # fmt: skip
+    assert "C" not in classifier.rank(read, LABELS, weights=Weights(0.5, 0.2, 0.3)).contributions

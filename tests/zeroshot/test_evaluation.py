@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import warnings
 from dataclasses import replace
 
@@ -12,10 +13,11 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, top_k_accur
 from sklearn.metrics import confusion_matrix as sklearn_confusion
 
 from cezsar.errors import FormatError, InputError
+from cezsar.zeroshot import tables
 from cezsar.zeroshot.evaluation import Result, Run, confusion_matrix, evaluate, evaluate_each, table
 from cezsar.zeroshot.fusion import Weights, fuse
-from cezsar.zeroshot.protocols import Protocol, all_classes, random_classes
-from cezsar.zeroshot.results import load_all, save_all
+from cezsar.zeroshot.protocols import Protocol, all_classes, parse, random_classes
+from cezsar.zeroshot.results import Figure, load_all, save_all
 from cezsar.zeroshot.scores import Scores
 
 
@@ -351,3 +353,67 @@ def test_results_of_one_evaluation_in_files(tmp_path, result):
     (tmp_path / "bad.json").write_text('{"cezsar": "results", "results": [{}]}')
     with pytest.raises(FormatError, match=r"bad\.json: this is no result"):
         load_all(tmp_path / "bad.json")
+
+
+@pytest.fixture
+def blocks(result):
+    own = [tables.line("a_b & 5%", result), tables.line("x|y", replace(result, modality="VE"))]
+    published = tables.Line("Others [9]", "O + C", {"top1": Figure(0.409, None)}, "101")
+    return [own, [tables.chance_line(result)], [published]]
+
+
+def test_lines_hold_figures_and_sizes(result):
+    line = tables.line("mine", result)
+    assert (line.method, line.modality, line.classes, line.clips) == ("mine", "VE + O", "2", "10 to 16")
+    assert line.figures == {name: result.figure(name) for name in ("top1", "top5", "mean_per_class")}
+    chance = tables.chance_line(result)
+    assert {name: figure.mean for name, figure in chance.figures.items()} == {
+        "top1": 0.5,
+        "top5": 1.0,
+        "mean_per_class": 0.5,
+    }
+
+
+def test_tables_of_several_results_in_markdown(blocks):
+    lines = tables.markdown(blocks).splitlines()
+    assert lines == [
+        "| Method | Modality | Top-1 (%) | Top-5 (%) | Mean per class (%) | Classes | Clips |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
+        "| a_b & 5% | VE + O | 60.0 ± 14.1 | 93.8 ± 8.8 | 56.2 ± 8.8 | 2 | 10 to 16 |",
+        "| x\\|y | VE | 60.0 ± 14.1 | 93.8 ± 8.8 | 56.2 ± 8.8 | 2 | 10 to 16 |",
+        "| chance |  | 50.0 | 100.0 | 50.0 | 2 |  |",
+        "| Others [9] | O + C | 40.9 |  |  | 101 |  |",
+    ]
+
+
+def test_tables_of_several_results_in_latex(blocks):
+    lines = tables.latex(blocks, "UCF_101, 50% of {all} ~ α", "tab:mine").splitlines()
+    assert r"  \caption{UCF\_101, 50\% of \{all\} \textasciitilde{} $\alpha$}" in lines
+    assert r"  \label{tab:mine}" in lines
+    assert lines[5] == r"  \begin{tabular}{llrrrrr}"
+    rows = [line.strip() for line in lines if line.endswith(r"\\")]
+    assert [row.count(" & ") for row in rows] == [6] * 5
+    assert rows[1].startswith(r"a\_b \& 5\% & VE + O & $60.0 \pm 14.1$ & $93.8 \pm 8.8$ &")
+    assert rows[-1] == r"Others [9] & O + C & $40.9$ & -- & -- & 101 &  \\"
+    assert [line.strip() for line in lines].count(r"\midrule") == 3
+    begun, ended = (re.findall(rf"\\{word}{{(\w+)}}", "".join(lines)) for word in ("begin", "end"))
+    assert begun == ended[::-1] == ["table", "tabular"]
+    with pytest.raises(InputError, match="cannot be referred to"):
+        tables.latex(blocks, label="a}b")
+
+
+def test_several_results_as_csv_and_json(tmp_path, result):
+    other = replace(result, modality="VE", weights=Weights(1, 0))
+    rows = list(csv.DictReader(io.StringIO(tables.to_csv([("a, b", result), ("c", other)]))))
+    assert [(row["method"], row["modality"], row["run"]) for row in rows] == [
+        ("a, b", "VE + O", "1"),
+        ("a, b", "VE + O", "2"),
+        ("c", "VE", "1"),
+        ("c", "VE", "2"),
+    ]
+    assert [float(row["top1"]) for row in rows] == [0.7, 0.5, 0.7, 0.5]
+    path = tmp_path / "results.json"
+    path.write_text(tables.to_json([("a, b", result), ("c", other)]))
+    assert load_all(path) == [result, other]
+    assert [entry["method"] for entry in json.loads(path.read_text())["results"]] == ["a, b", "c"]
+    assert parse(str(path), ["z", "y", "x"]).splits == [["x", "y"], ["y", "z"]]

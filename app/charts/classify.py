@@ -1,23 +1,17 @@
-"""Results -> plotly figures. No streamlit here.
-
-Okabe-Ito colours, and a mark of its own for each label, so that colour is never the only difference. Backgrounds are
-clear and text has no colour of its own: the page's theme, light or dark, shows through.
-"""
+"""A clip's ranking as bars, and its frames over time with each label's similarity."""
 
 from __future__ import annotations
 
 import base64
-import html
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-MARKS = ("circle", "square", "diamond", "triangle-up", "cross", "star")  # plotly's names
-GLYPHS = ("●", "■", "◆", "▲", "✚", "★")  # the same, as text
-MOST_LABELS = len(COLOURS)
+from app.charts.style import COLOURS, GLYPHS, GREY, MARKS, number, short, shown
+
+MOST_LABELS = 6
 
 MODALITIES = {"VE": "what the clip looks like", "O": "recognised objects", "C": "caption"}
 OPACITY = {"VE": 1.0, "O": 0.45, "C": 0.2}
@@ -26,16 +20,19 @@ ROW_PX = 50
 LINES_PX, TICKS_PX = 190, 30
 STRIP_PX, WIDE_PX = 104, 800  # highest film strip, and how wide it is on a large screen
 MOST_FRAMES = 10
-LONGEST_LABEL = 44  # characters beside the bars
 
 
-def ranking_figure(labels: Sequence[tuple[str, float]], contributions: Mapping[str, Sequence[float]]) -> go.Figure:
+def ranking_figure(
+    labels: Sequence[tuple[str, float]], contributions: Mapping[str, Sequence[float]], muted: bool = False
+) -> go.Figure:
     """A bar for each label, parted by modality.
 
     Args:
         labels: (name, cosine similarity), best first, at most `MOST_LABELS`.
         contributions: modality -> its part of each label's similarity, in the same order.
+        muted: grey bars, for an answer that is none.
     """
+    colours = [GREY] * len(labels) if muted else list(COLOURS[: len(labels)])
     rows = np.arange(len(labels))
     figure = go.Figure()
     for modality, part in contributions.items():
@@ -44,17 +41,17 @@ def ranking_figure(labels: Sequence[tuple[str, float]], contributions: Mapping[s
             y=-rows - 0.16,
             orientation="h",
             width=0.24,
-            marker={"color": list(COLOURS[: len(labels)]), "opacity": OPACITY[modality], "line": {"width": 0}},
+            marker={"color": colours, "opacity": OPACITY[modality], "line": {"width": 0}},
             name=MODALITIES[modality],
             hovertext=[
-                f"{_shown(name)}<br>{MODALITIES[modality]}: {value:+.3f} of {total:.3f}"
+                f"{shown(name)}<br>{MODALITIES[modality]}: {value:+.3f} of {total:.3f}"
                 for (name, total), value in zip(labels, part, strict=True)
             ],
             hovertemplate="%{hovertext}<extra></extra>",
         )
     for row, (name, similarity) in enumerate(labels):
-        glyph = f'<span style="color:{COLOURS[row]}">{GLYPHS[row]}</span>'
-        title = f"<b>{_short(name)}</b>" if row == 0 else _short(name)
+        glyph = f'<span style="color:{colours[row]}">{GLYPHS[row]}</span>'
+        title = f"<b>{short(name)}</b>" if row == 0 and not muted else short(name)
         _beside(figure, row, 0, "left", f"{glyph}  {title}")
         _beside(figure, row, 1, "right", number(similarity))
     figure.update_layout(
@@ -102,10 +99,10 @@ def timeline_figure(
             x=np.arange(len(per_second)) + 0.5,
             y=per_second[:, index].astype(float),
             mode="lines+markers",
-            name=_shown(names[index]),
+            name=shown(names[index]),
             line={"color": COLOURS[index], "width": 3 if index == 0 else 1.75},
             marker={"symbol": MARKS[index], "size": 9 if index == 0 else 7},
-            hovertemplate=f"{_shown(names[index])}: %{{y:.3f}}<extra></extra>",
+            hovertemplate=f"{shown(names[index])}: %{{y:.3f}}<extra></extra>",
         )
     if per_second is None:  # an axis appears only where there is a trace
         figure.add_scatter(x=[0, seconds], y=[0, 0], mode="markers", marker={"opacity": 0}, hoverinfo="skip")
@@ -153,22 +150,8 @@ def timeline_figure(
     return figure
 
 
-def number(similarity: float) -> str:
-    """Two decimals, with a minus sign and not a hyphen."""
-    return f"{similarity:.2f}".replace("-", "\N{MINUS SIGN}")
-
-
 def _beside(figure: go.Figure, row: int, x: float, anchor: str, text: str) -> None:
     """Text above the bar of a row, at the left or right edge of the figure."""
     figure.add_annotation(
         x=x, xref="paper", xanchor=anchor, y=-row + 0.2, yref="y", text=text, showarrow=False, font={"size": 15}
     )
-
-
-def _shown(name: str) -> str:
-    """A label as plotly shows it as it stands: plotly reads some HTML, and %{...} in hover texts."""
-    return html.escape(name, quote=False).replace("%{", "% {")
-
-
-def _short(name: str) -> str:
-    return _shown(name if len(name) <= LONGEST_LABEL else name[: LONGEST_LABEL - 1] + "…")

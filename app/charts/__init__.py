@@ -1,0 +1,1 @@
+"""Results -> plotly figures, a file a page. No streamlit here: a figure depends on its arguments alone."""

@@ -1,0 +1,166 @@
+"""Clips by content: uploads, files, and drawn ones that are rendered when somebody looks at them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import streamlit as st
+
+from cezsar import workspace, world
+from cezsar.errors import VideoError
+
+FRAME_SIDE_PX = 240  # longer side of a frame in the film strip
+FILM_PX = 400  # width of a drawn clip as shown; the world's own 160 is for the encoder
+HEAD_BYTES = 1 << 20
+BROWSER_SUFFIXES = frozenset([".mp4", ".m4v", ".mov", ".webm", ".ogv"])
+
+
+@dataclass(frozen=True)
+class ClipFile:
+    """A clip, by content.
+
+    Attributes:
+        name: as shown.
+        digest: of the content.
+        source: a path, the content of an upload, or the plan of a drawn clip.
+        label: its class, where that is known.
+    """
+
+    name: str
+    digest: str
+    source: Path | bytes | world.VideoPlan
+    label: str = ""
+
+    @property
+    def playable(self) -> bool:
+        """Whether browsers are likely to play it: by its suffix, and no MPEG-4 Part 2 inside an MP4."""
+        if isinstance(self.source, world.VideoPlan):
+            return True
+        if Path(self.name).suffix.lower() not in BROWSER_SUFFIXES:
+            return False
+        tables = _ends(self.source)  # where an MP4 names its codec
+        return b"mp4v" not in tables or b"avc1" in tables
+
+
+def uploaded(file_id: str, name: str, content: bytes) -> ClipFile:
+    """An upload; `file_id` is Streamlit's, new for each upload."""
+    return ClipFile(Path(name).name, _digest(file_id, content), content)
+
+
+@st.cache_data(max_entries=1000, show_spinner=False)
+def _digest(file_id: str, _content: bytes) -> str:
+    return hashlib.sha256(_content).hexdigest()
+
+
+def from_file(path: Path, label: str = "") -> ClipFile:
+    """A video file on this machine. Raises `VideoError` if it has gone."""
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise VideoError(f"{path} cannot be read ({error.strerror}); has it been moved?") from error
+    digest = hashlib.sha256(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()
+    return ClipFile(path.name, digest, path, label)
+
+
+def drawn(plan: world.VideoPlan) -> ClipFile:
+    """A clip of the stick-figure world; nothing is rendered yet."""
+    return ClipFile(plan.id, hashlib.sha256(repr(plan).encode()).hexdigest(), plan, plan.label)
+
+
+@st.cache_data(show_spinner=False)
+def samples() -> dict[str, ClipFile]:
+    """The demo's test clips by id, class by class."""
+    return {plan.id: drawn(plan) for plan in world.plan_clips(world.SEED, world.unseen_actions(), 20)}
+
+
+@contextmanager
+def on_disk(clip: ClipFile) -> Iterator[Path]:
+    """A path to decode. An upload gets a name of ours: a user's may be too long, or no file name at all."""
+    if isinstance(clip.source, Path):
+        yield clip.source
+        return
+    if isinstance(clip.source, world.VideoPlan):
+        yield _rendered(clip.source, world.WIDTH_PX)
+        return
+    suffix = Path(clip.name).suffix
+    with tempfile.TemporaryDirectory(prefix="cezsar-") as folder:
+        path = Path(folder) / ("clip" + (suffix if re.fullmatch(r"\.\w{1,8}", suffix, re.ASCII) else ""))
+        path.write_bytes(clip.source)
+        try:
+            yield path
+        except VideoError as error:
+            raise VideoError(str(error).replace(str(path), clip.name)) from error
+
+
+def film(clip: ClipFile) -> tuple[bytes | str, str]:
+    """What a video element plays, and its MIME type; for clips that are `playable`."""
+    if isinstance(clip.source, world.VideoPlan):
+        return str(_rendered(clip.source, FILM_PX)), "video/webm"
+    kind = "video/webm" if clip.name.lower().endswith(".webm") else "video/mp4"
+    return (clip.source if isinstance(clip.source, bytes) else str(clip.source)), kind
+
+
+def _rendered(plan: world.VideoPlan, width_px: int) -> Path:
+    """The plan as a video file, drawn at the first call; at the world's own width in the codec that the demo uses."""
+    suffix = ".webm" if width_px != world.WIDTH_PX else world.video_path(Path(), plan).suffix
+    path = workspace.folder("cache") / "clips" / f"{plan.id}-{width_px}{suffix}"
+    if not path.is_file():
+        world.write_video(plan, path, width_px)
+    return path.resolve()
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def strip(digest: str, _clip: ClipFile) -> list[tuple[float, bytes]]:
+    """(time in seconds, JPEG file) of one frame a second."""
+    if isinstance(_clip.source, world.VideoPlan):
+        frames = islice(world.render(_clip.source, width=FRAME_SIDE_PX), 0, None, world.FPS)
+        return [(float(second), _jpeg(frame)) for second, frame in enumerate(frames)]
+    from cezsar.video import Decoder, Sampling
+
+    with Decoder() as decoder, on_disk(_clip) as path:
+        sampling = Sampling(max_side=FRAME_SIDE_PX)
+        return [(frame.time_s, _jpeg(frame.image)) for frame in decoder.frames(path, sampling)]
+
+
+@st.cache_data(max_entries=512, show_spinner=False)
+def poster(digest: str, _clip: ClipFile, width_px: int = FRAME_SIDE_PX) -> bytes:
+    """JPEG file of the frame in the middle."""
+    if isinstance(_clip.source, world.VideoPlan):
+        return _jpeg(next(islice(world.render(_clip.source, width=width_px), _clip.source.frame_count // 2, None)))
+    frames = strip(digest, _clip)
+    return frames[len(frames) // 2][1]
+
+
+@st.cache_data(show_spinner=False)
+def preview(names: tuple[str, ...], width_px: int) -> list[bytes]:
+    """JPEG files of the stick-figure world, one of each named action: what the demo will draw."""
+    actions = {action.name: action for action in world.ACTIONS}
+    plans = world.plan_clips(world.SEED, [actions[name] for name in names], 1)
+    return [poster(drawn(plan).digest, drawn(plan), width_px) for plan in plans]
+
+
+def _jpeg(image: npt.NDArray[np.uint8]) -> bytes:
+    import cv2
+
+    return cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 87])[1].tobytes()
+
+
+def _ends(source: Path | bytes) -> bytes:
+    if isinstance(source, bytes):
+        return source[:HEAD_BYTES] + source[-HEAD_BYTES:]
+    try:
+        with source.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+            file.seek(max(0, source.stat().st_size - HEAD_BYTES))
+            return head + file.read()
+    except OSError:
+        return b"mp4v"  # it has gone: not playable

@@ -1,0 +1,87 @@
+"""Label sets: the names of well-known data sets, and class descriptions that people keep in the workspace."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import streamlit as st
+
+from app.services.models import ROOT
+from cezsar import workspace
+from cezsar.data.descriptions import load_descriptions
+from cezsar.errors import CezsarError
+
+SETS = ROOT / "assets" / "labels"
+TITLES = {"ucf101": "UCF-101", "hmdb51": "HMDB-51", "kinetics400": "Kinetics-400"}
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """Classes under one name.
+
+    Attributes:
+        key: short, for addresses.
+        text: as it stands in the label box.
+        descriptions: class -> sentences; empty where the names are all there is.
+        folder_file: where it is kept, if it is somebody's own and can be changed.
+    """
+
+    key: str
+    title: str
+    names: tuple[str, ...]
+    text: str
+    descriptions: dict[str, list[str]] = field(default_factory=dict, hash=False)
+    folder_file: Path | None = None
+
+
+def written(names: Sequence[str]) -> str:
+    """Labels as `parse_labels` reads them: "a, b, c", those with a comma or a quote in them between quotes."""
+    return ", ".join('"' + name.replace('"', '""') + '"' if set(name) & set(',"\n') else name for name in names)
+
+
+def written_with(descriptions: Mapping[str, Sequence[str]]) -> str:
+    """Labels with their sentences, as `parse_classes` reads them: a class to a line."""
+    lines = [f"{json.dumps(name, ensure_ascii=False)}: {_sentences(given)}" for name, given in descriptions.items()]
+    return "{\n" + ",\n".join(lines) + "\n}"
+
+
+def _sentences(given: Sequence[str]) -> str:
+    return json.dumps(given[0] if len(given) == 1 else list(given), ensure_ascii=False)
+
+
+def own_folder() -> Path:
+    """Where class descriptions of the workspace are kept."""
+    return workspace.folder("data") / "descriptions"
+
+
+def label_sets() -> dict[str, LabelSet]:
+    """Well-known data sets, then the workspace's own descriptions by name; files that cannot be read are left out."""
+    found = {key: _well_known(key, str(SETS / f"{key}.json")) for key in TITLES if (SETS / f"{key}.json").is_file()}
+    for path in sorted(own_folder().glob("[!.]*.json")):
+        try:
+            found[path.stem] = own_set(path)
+        except CezsarError:
+            continue
+    return found
+
+
+def own_set(path: Path) -> LabelSet:
+    """Class descriptions in a JSON file. Raises `CezsarError` if it cannot be read."""
+    modified = path.stat().st_mtime_ns if path.is_file() else 0
+    return _own(str(path), modified)
+
+
+@st.cache_data(max_entries=8, show_spinner=False)
+def _well_known(key: str, path: str) -> LabelSet:
+    names = json.loads(Path(path).read_text(encoding="utf-8"))
+    return LabelSet(key, TITLES[key], tuple(names), written(names))
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _own(path: str, modified: int) -> LabelSet:
+    descriptions = load_descriptions(path)
+    name = Path(path).stem
+    return LabelSet(name, name, tuple(descriptions), written_with(descriptions), descriptions, Path(path))

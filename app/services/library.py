@@ -1,0 +1,273 @@
+"""What the workspace holds: data sets, feature stores, runs, scored sets; what they weigh, and how they are removed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import streamlit as st
+
+from app.services import models, scored
+from cezsar import atomic, jobs, workspace
+from cezsar.data.documents import read_json_object
+from cezsar.errors import CezsarError, InputError
+
+NAME = re.compile(r"[\w][\w .+@-]{0,59}")
+MEANING = {
+    "data": "captions, class descriptions, names of data sets",
+    "features": "feature stores: can be made again from the videos, slowly",
+    "runs": "trained models",
+    "scores": "data sets scored by a run: can be made again quickly",
+    "models": "weights of encoders: can be fetched again",
+    "jobs": "logs of long work",
+    "cache": "sentence vectors, drawn clips, maps: are made again when needed",
+    "demo": "videos of the stick-figure world: can be drawn again",
+}
+
+
+# Data sets -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A labelled data set as far as it can be read.
+
+    Attributes:
+        source: what `cezsar evaluate --dataset` takes.
+        stores: names of feature stores that hold all of its clips.
+        error: why it cannot be read; "" if it can.
+    """
+
+    name: str
+    source: str
+    clips: int = 0
+    classes: int = 0
+    stores: tuple[str, ...] = ()
+    error: str = ""
+
+
+def registered() -> dict[str, str]:
+    """Data sets that people named: name -> folder, CSV or index. Raises `CezsarError` if the list is damaged."""
+    path = _list_file()
+    return {name: str(place) for name, place in read_json_object(path).items()} if path.is_file() else {}
+
+
+def register(name: str, source: str) -> None:
+    """Remember a data set.
+
+    Raises:
+        InputError: no such name is possible, it is taken, or there is nothing at that place that can be evaluated on.
+    """
+    from cezsar.data.datasets import open_dataset
+
+    name, place = checked_name(name), Path(source.strip()).expanduser()
+    known = registered()
+    if name in known or name == "demo":
+        raise InputError(f"there is a data set {name!r} already; choose another name")
+    if not source.strip():
+        raise InputError("give the folder, CSV or index file of the data set")
+    open_dataset(place.absolute())
+    atomic.write_json(_list_file(), known | {name: str(place.absolute())})
+
+
+def unregister(name: str) -> None:
+    """Forget a data set; its files stay."""
+    atomic.write_json(_list_file(), {known: place for known, place in registered().items() if known != name})
+
+
+def data_sets() -> list[DataSet]:
+    """The demo if its videos are here, then what people named."""
+    made = {"demo": "demo"} if (workspace.folder("demo") / "test").is_dir() else {}
+    return [_data_set(name, source, str(workspace.home().absolute())) for name, source in (made | registered()).items()]
+
+
+@st.cache_data(ttl=60, max_entries=64, show_spinner="Reading the data sets")
+def _data_set(name: str, source: str, home: str) -> DataSet:
+    from cezsar.data.datasets import open_dataset
+
+    try:
+        labels = open_dataset(source, home).labels
+    except CezsarError as error:
+        return DataSet(name, source, error=str(error))
+    holding = tuple(store.name for store in stores() if store.ids >= labels.keys())
+    return DataSet(name, source, len(labels), len(set(labels.values())), holding)
+
+
+def checked_name(name: str) -> str:
+    """A name that can be a file's. Raises `InputError` with what is possible."""
+    if not NAME.fullmatch(name.strip()):
+        raise InputError(f"{name.strip()[:40]!r} cannot be a name here; use letters, digits, spaces, and . + @ - _")
+    return name.strip()
+
+
+def _list_file() -> Path:
+    return workspace.folder("data") / "datasets.json"
+
+
+# Feature stores ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Store:
+    """A feature store as its shards tell it; `seconds` are rows, one each second; `objects` names in its vocabulary."""
+
+    name: str
+    folder: Path
+    videos: int = 0
+    seconds: int = 0
+    encoder: str = ""
+    dim: int = 0
+    objects: int = 0
+    ids: frozenset[str] = frozenset()
+    error: str = ""
+
+
+def stores() -> list[Store]:
+    """Every folder below features/, damaged ones with their error."""
+    folders = sorted(path for path in workspace.folder("features").glob("[!.]*") if path.is_dir())
+    return [_store(str(folder.absolute()), stamp(folder)) for folder in folders]
+
+
+def stamp(folder: Path) -> str:
+    """Changes when a file directly in the folder does."""
+    stats = [(entry.name, entry.stat().st_size, entry.stat().st_mtime_ns) for entry in os.scandir(folder)]
+    return hashlib.sha256(repr(sorted(stats)).encode()).hexdigest()
+
+
+@st.cache_resource(max_entries=64, show_spinner="Reading feature stores")
+def _store(folder: str, stamp: str) -> Store:
+    from cezsar.data.features import FeatureStore
+
+    place = Path(folder)
+    try:
+        store = FeatureStore(place)
+        words = store.vocabulary
+    except CezsarError as error:
+        return Store(place.name, place, error=str(error))
+    return Store(
+        place.name,
+        place,
+        len(store),
+        sum(store.length(video) for video in store.ids),
+        str(store.provenance["encoder"]),
+        store.dim,
+        len(words.names) if words else 0,
+        frozenset(store.ids),
+    )
+
+
+def extract(source: str, encoder: str, name: str, workers: int) -> jobs.Job:
+    """Start `cezsar extract` into features/<name>; an existing store of the same encoder is gone on with.
+
+    Raises:
+        InputError: no such name, or nothing at the source.
+    """
+    out = workspace.folder("features").absolute() / checked_name(name)
+    place = workspace.folder("demo") / "test" if source == "demo" else Path(source.strip()).expanduser()
+    if not source.strip() or not place.exists():
+        raise InputError(f"{source.strip() or 'the source'} does not exist; give a folder of videos, or a CSV")
+    command = ["extract", str(place.absolute()), "--encoder", encoder, "--out", str(out), "--workers", str(workers)]
+    step = jobs.Step("extracting", command, accepts=(0, 1))
+    return jobs.start("extract", f"Features of {place.name} into {out.name}", [step], about={"store": out.name})
+
+
+# What lies on the disk -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something that can be removed: `kind` and `name` as shown, `loses` what goes with it."""
+
+    kind: str
+    name: str
+    path: Path
+    loses: str
+
+
+def size(path: Path) -> int:
+    """Bytes of a file or of all files below a folder; measured anew after half a minute."""
+    return _size(str(path.absolute()))
+
+
+@st.cache_data(ttl=30, max_entries=500, show_spinner="Measuring what is on the disk")
+def _size(path: str) -> int:
+    total = 0
+    for file in [Path(path), *Path(path).rglob("*")]:
+        if not file.is_dir():
+            try:
+                total += file.lstat().st_size
+            except OSError:  # removed meanwhile
+                continue
+    return total
+
+
+def sizes() -> dict[str, int]:
+    """Bytes of each folder of the workspace, the largest first; those that are not there are left out."""
+    there = [name for name in workspace.FOLDERS if workspace.folder(name).is_dir()]
+    found = {name: size(workspace.folder(name)) for name in there}
+    return dict(sorted(found.items(), key=lambda pair: -pair[1]))
+
+
+def removable() -> list[Item]:
+    """What a person may want to remove, kind by kind."""
+    found = [
+        Item("store", store.name, store.folder, f"features of {store.videos:,} videos ({store.seconds:,} s)")
+        for store in stores()
+    ]
+    for folder in _folders("runs"):
+        results = len(list((folder / "results").glob("*.json")))
+        found.append(Item("run", folder.name, folder, f"its weights, its history and {results} results"))
+    for item in scored.scored_sets().values():
+        if models.SHIPPED not in item.folder.parents:
+            about = item.about
+            lost = f"scores of {about['clips']:,} clips and {about['classes']:,} classes"
+            found.append(Item("scored set", item.name, item.folder, lost))
+    found += [Item("encoder", path.name, path, "weights that were fetched or put there") for path in _folders("models")]
+    for name in ("cache", "demo"):
+        if workspace.folder(name).is_dir():
+            found.append(Item("folder", name, workspace.folder(name), MEANING[name]))
+    return found
+
+
+def _folders(name: str) -> list[Path]:
+    return sorted(path for path in workspace.folder(name).glob("[!.]*") if path.is_dir())
+
+
+def remove(path: Path) -> None:
+    """Remove something inside the workspace, at once from sight and then from the disk.
+
+    Raises:
+        InputError: it is not inside a folder of the workspace, has gone, or is in use by a job.
+    """
+    root = workspace.home().resolve()
+    place = path.absolute()
+    real = place.parent.resolve() / place.name  # a link is removed, never what it points to
+    inside = real.is_relative_to(root) and real != root and real.relative_to(root).parts[0] in workspace.FOLDERS
+    if not inside or ".." in place.parts:
+        raise InputError(f"{path} is not inside the workspace {root}; nothing was removed")
+    if not (real.exists() or real.is_symlink()):
+        raise InputError(f"{path} has gone already")
+    if job := _user_of(real):
+        raise InputError(f"{job.title} is {job.state} and may need {real.name}; wait for it or cancel it first")
+    if real.is_symlink() or real.is_file():
+        real.unlink()
+    else:
+        aside = real.with_name(f".removing-{uuid.uuid4().hex[:8]}-{real.name}"[:120])
+        real.rename(aside)
+        shutil.rmtree(aside)
+    _size.clear()
+    _data_set.clear()
+
+
+def _user_of(place: Path) -> jobs.Job | None:
+    """A living job that works on a place, in it, or on the whole workspace."""
+    for job in jobs.jobs():
+        given = [Path(word) for step in job.steps for word in step.arguments if os.sep in word]
+        if job.alive and any(word.is_relative_to(place) or place.is_relative_to(word) for word in given):
+            return job
+    return None

@@ -1,0 +1,63 @@
+"""Data sets scored by a run: what the pages about figures and pictures read. Loaded once for all sessions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from app.services import clips
+from app.services.models import SHIPPED
+from cezsar import workspace, world
+from cezsar.zeroshot.embeddings import Embeddings
+from cezsar.zeroshot.scored import Scored, found
+from cezsar.zeroshot.scores import Scores
+
+
+def scored_sets() -> dict[str, Scored]:
+    """Every scored data set by name, the demo's first. One in the workspace hides the shipped one of the same name."""
+    sets = {item.name: item for item in found(SHIPPED / "scores")}
+    sets |= {item.name: item for item in found(workspace.folder("scores"))}
+    ordered = sorted(sets, key=lambda name: (sets[name].about["dataset"] != "demo", len(name), name))
+    return {name: sets[name] for name in ordered}
+
+
+def scores(item: Scored) -> Scores:
+    """Its scores. They are shared: nobody may write into them."""
+    return _scores(item.fingerprint, item)
+
+
+@st.cache_resource(max_entries=3, show_spinner="Reading scores")
+def _scores(fingerprint: str, _item: Scored) -> Scores:
+    return _item.scores()
+
+
+def embeddings(item: Scored) -> Embeddings:
+    """Its embeddings. They are shared: nobody may write into them."""
+    return _embeddings(item.fingerprint, item)
+
+
+@st.cache_resource(max_entries=3, show_spinner="Reading embeddings")
+def _embeddings(fingerprint: str, _item: Scored) -> Embeddings:
+    return _item.embeddings()
+
+
+def clip(item: Scored, clip_id: str, label: str = "") -> clips.ClipFile | None:
+    """The clip of an id, to be played; None where its video is not on this machine."""
+    if plan := world.plan_of(clip_id):
+        return clips.drawn(plan)
+    path = _paths(item.fingerprint, item).get(clip_id)
+    return clips.from_file(Path(path), label) if path and Path(path).is_file() else None
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _paths(fingerprint: str, _item: Scored) -> dict[str, str]:
+    return _item.paths()
+
+
+def title(item: Scored) -> str:
+    """Run and data set in a few words."""
+    run, dataset = item.about["run"] or "no run", item.about["dataset"]
+    if dataset == "demo":
+        dataset = "the stick-figure world"
+    return f"{run} on {Path(dataset).stem if '/' in dataset else dataset}"

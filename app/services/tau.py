@@ -1,0 +1,326 @@
+"""The τ laboratory of the page Tune: what the distances of some sentences allow, and a training run per τ."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import streamlit as st
+
+from app.services import models
+from cezsar import jobs, workspace
+from cezsar.analysis import tau as laboratory
+from cezsar.data.annotations import load_annotations
+from cezsar.errors import CezsarError, FormatError, InputError
+from cezsar.zeroshot.results import Result, load_all
+from cezsar.zeroshot.storage import read_arrays
+
+SHIPPED = "shipped"
+TAUS = np.arange(1, 201) / 100  # every position of the slider
+MOST_ANCHORS = 3_000
+MOST_FOR_DUPLICATES = 20_000  # sentences all pairs of which are looked at without being asked
+CLOSE, MOST_CLOSE = 0.3, 200  # cosine distance of the pairs that are listed, and how many at the most
+BLOCK = 256  # sentences between two reports of progress
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where sentences come from: the shipped captions (no path of annotations) or a file of annotations."""
+
+    key: str
+    title: str
+    path: Path
+    digest: str
+
+
+@dataclass(frozen=True, eq=False)
+class Sentences:
+    """Sentences of videos, and what their distances allow.
+
+    Attributes:
+        groups_N: video of each sentence, as an index into `videos`.
+        candidates: for each τ of `TAUS`; of `MOST_ANCHORS` sentences drawn at random where there are more.
+        duplicates: (i, j, cosine distance) of the nearest different sentences of different videos, as far as they are
+            nearer than `CLOSE`, at most `MOST_CLOSE`; None if not looked for.
+    """
+
+    fingerprint: str
+    texts: list[str]
+    videos: list[str]
+    groups_N: npt.NDArray[np.int64]
+    vectors_NS: npt.NDArray[np.float32]
+    encoder: str
+    distances: laboratory.Distances
+    candidates: laboratory.Candidates
+    duplicates: list[tuple[int, int, float]] | None
+
+    def entering(self, anchor: int, low: float, high: float) -> list[tuple[int, float]]:
+        """(sentence, distance) of all that become candidates of `anchor` between two τ, nearest first."""
+        return laboratory.neighbours(self.vectors_NS, self.groups_N, anchor, low, high, most=len(self.texts))
+
+
+def sources() -> dict[str, Source]:
+    """The shipped captions, the demo's annotations, and every file of annotations in the workspace's data folder."""
+    found: dict[str, Source] = {}
+    shipped = models.SHIPPED / "captions.safetensors"
+    if shipped.is_file():
+        found[SHIPPED] = Source(SHIPPED, "Captions of the demo, some of them (comes with the software)", shipped, "")
+    demo = workspace.folder("demo") / "train.json"
+    files = [demo] if demo.is_file() else []
+    for path in files + sorted(workspace.folder("data").glob("*.json")):
+        key = path.name if path != demo else "demo"
+        title = "Captions of the demo's training videos, all" if path == demo else path.name
+        if path == demo or _has_captions(_digest(path), path):
+            found[key] = Source(key, title, path, _digest(path))
+    return found
+
+
+def _digest(path: Path) -> str:
+    stat = path.stat()
+    return hashlib.sha256(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()
+
+
+@st.cache_data(max_entries=200, show_spinner=False)
+def _has_captions(digest: str, _path: Path) -> bool:
+    """Whether a JSON file is one of annotations; other files in the folder are none of this page's business."""
+    try:
+        return bool(load_annotations(_path).segments)
+    except CezsarError:
+        return False
+
+
+def sentence_encoders() -> list[str]:
+    """Sentence encoders whose weights are on this machine."""
+    from cezsar import encoders
+
+    return [name for name in ("minilm", "distilroberta") if encoders.present(name)]
+
+
+def sentences(source: Source, encoder: str, on_progress: Progress) -> Sentences:
+    """Everything about the sentences of a source. New ones are encoded first, with progress; a rerun goes on there.
+
+    Raises:
+        CezsarError: the file cannot be read, the encoder is not here, or all sentences are of one video.
+    """
+    return _sentences(source.digest or models.SHIPPED.as_posix(), source.key, encoder, source, on_progress)
+
+
+@st.cache_resource(max_entries=3, show_spinner=False)
+def _sentences(digest: str, key: str, encoder: str, _source: Source, _on_progress: Progress) -> Sentences:
+    if _source.key == SHIPPED:
+        arrays, told = read_arrays(_source.path, "captions")
+        try:
+            texts, videos, encoder = told["sentences"], told["videos"], told["encoder"]
+            vectors_NS, groups_N = arrays["vectors"].astype(np.float32), arrays["groups"].astype(np.int64)
+        except KeyError as error:
+            raise FormatError(f"{_source.path} is damaged: {error} is missing; install the software again") from error
+    else:
+        segments = load_annotations(_source.path).segments
+        texts = [segment.sentence for segment in segments]
+        videos = list(dict.fromkeys(segment.video_id for segment in segments))
+        place = {video: index for index, video in enumerate(videos)}
+        groups_N = np.array([place[segment.video_id] for segment in segments], np.int64)
+        vectors_NS = _encode(texts, encoder, _on_progress)
+    rng = np.random.default_rng(0)
+    anchors = MOST_ANCHORS if len(texts) > MOST_ANCHORS else None
+    few = len(texts) <= MOST_FOR_DUPLICATES
+    return Sentences(
+        hashlib.sha256(f"{digest} {key} {encoder}".encode()).hexdigest(),
+        texts,
+        videos,
+        groups_N,
+        vectors_NS,
+        encoder,
+        laboratory.distances(vectors_NS, groups_N, rng),
+        laboratory.candidates(vectors_NS, groups_N, TAUS.tolist(), anchors, rng),
+        laboratory.near_duplicates(vectors_NS, groups_N, CLOSE, MOST_CLOSE) if few else None,
+    )
+
+
+def _encode(texts: list[str], encoder: str, on_progress: Progress) -> npt.NDArray[np.float32]:
+    from cezsar.data.sentence_cache import open_encoder
+
+    on_progress(0, len(texts))
+    opened = open_encoder(encoder)
+    parts = []
+    for first in range(0, len(texts), BLOCK):
+        parts.append(opened.encode(texts[first : first + BLOCK]))
+        on_progress(min(first + BLOCK, len(texts)), len(texts))
+    return np.concatenate(parts)
+
+
+def with_duplicates(found: Sentences) -> Sentences:
+    """The same, with near duplicates looked for, however many sentences there are."""
+    return found if found.duplicates is not None else replace(found, duplicates=_duplicates(found.fingerprint, found))
+
+
+@st.cache_data(max_entries=4, show_spinner="Comparing all pairs of sentences")
+def _duplicates(fingerprint: str, _found: Sentences) -> list[tuple[int, int, float]]:
+    return laboratory.near_duplicates(_found.vectors_NS, _found.groups_N, CLOSE, MOST_CLOSE)
+
+
+# A run per τ ---------------------------------------------------------------------------------------------------------
+
+KIND = "tau"
+PAPER_TAUS = {0.7: 0.478, 0.8: 0.509, 0.9: 0.483}
+"""Top-1 of VE + O on UCF-101, 101 classes, for each τ: Section 4 of Estevam et al., ICPR 2026."""
+MOST_TAUS = 12
+
+
+@dataclass(frozen=True)
+class Point:
+    """Accuracy of a run: fractions; None where a modality was not scored."""
+
+    tau: float
+    run: str
+    visual: float | None
+    fused: float | None
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the runs of a sweep share; the rest is the demo's recipe."""
+
+    epochs: int
+    negatives: int
+    seed: int
+
+
+def preset() -> Settings:
+    """The demo's own."""
+    from cezsar.demo.run import Recipe
+
+    recipe = Recipe()
+    return Settings(int(recipe.training["epochs"]), recipe.negatives, 7)
+
+
+def lacking() -> list[str]:
+    """What a sweep needs of the built demo and the workspace does not have."""
+    needed = ("demo/train.json", "demo/descriptions.json", "demo/test", "features/demo-train", "features/demo-test")
+    home = workspace.home()
+    lost = [name for name in needed if not (home / name).exists()]
+    return lost if _recogniser() else [*lost, "runs/demo/objects.safetensors"]
+
+
+def _recogniser() -> Path | None:
+    places = (workspace.folder("runs") / "demo", models.SHIPPED / "runs" / "demo")
+    return next((path for place in places if (path := place / "objects.safetensors").is_file()), None)
+
+
+def parse_taus(text: str) -> list[float]:
+    """The τ of a list with commas, ascending.
+
+    Raises:
+        InputError: no numbers, one out of range or given twice, or too many.
+    """
+    try:
+        taus = [float(word) for word in text.replace(";", ",").split(",") if word.strip()]
+    except ValueError as error:
+        raise InputError(f"{text!r} is no list of numbers; write it as 0.6, 0.7, 0.8") from error
+    if not taus or not all(0 < tau <= 2 for tau in taus):
+        raise InputError("give at least one τ; cosine distance bounds lie in (0, 2]")
+    if len({f"{tau:g}" for tau in taus}) < len(taus) or len(taus) > MOST_TAUS:
+        raise InputError(f"give each τ once, and at most {MOST_TAUS}")
+    return sorted(taus)
+
+
+def start_sweep(taus: Sequence[float], settings: Settings) -> str:
+    """Queue a job for each τ: mine, train, evaluate. Returns the sweep's id.
+
+    Raises:
+        CezsarError: this system cannot run jobs, or the demo has not been built.
+    """
+    if lost := lacking():
+        raise InputError(f"the demo has to be prepared first: there is no {lost[0]} in the workspace")
+    sweep = time.strftime("%Y%m%d-%H%M%S")
+    for tau in taus:
+        run = f"tau-{tau:g}-{sweep}"
+        about = {"sweep": sweep, "tau": tau, "run": run, "seed": settings.seed}
+        jobs.start(KIND, f"τ = {tau:g}: mine, train, evaluate", sweep_steps(tau, run, settings), about=about)
+    return sweep
+
+
+def sweep_steps(tau: float, run: str, settings: Settings) -> list[jobs.Step]:
+    """The three commands of one run, with the demo's recipe."""
+    from cezsar.demo.run import DOMAIN, Recipe
+
+    recipe, home, head = Recipe(), workspace.home().resolve(), _recogniser()
+    assert head is not None
+    triplets, folder = home / "cache" / "triplets" / f"{run}.safetensors", home / "runs" / run
+    model = [part for name, value in recipe.model.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    training = dict(recipe.training) | {"epochs": settings.epochs, "seed": settings.seed}
+    if training.pop("standardise", False):
+        model.append("--standardise")
+    model += [part for name, value in training.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    stores = home / "features"
+    mine = [
+        "mine", str(home / "demo" / "train.json"), "--store", str(stores / "demo-train"), "--out", str(triplets),
+        "--sentences", "minilm", "--tau", f"{tau:g}", "--negatives", str(settings.negatives),
+        "--sub-clips", str(recipe.sub_clips), "--object-positives", str(recipe.object_positives),
+        "--seed", str(settings.seed),
+    ]  # fmt: skip
+    train = [
+        "train", str(triplets), "--store", str(stores / "demo-train"), "--out", str(folder), *model,
+        "--objects", str(recipe.objects), "--alpha", f"{recipe.alpha:g}", "--head", str(head.resolve()),
+        "--prototypes", str(home / "demo" / "descriptions.json"), "--domain", DOMAIN, "--resume",
+    ]  # fmt: skip
+    evaluate = [
+        "evaluate", "--dataset", "demo", "--store", str(stores / "demo-test"), "--run", str(folder),
+        "--protocol", "all", "--keep", "--out", str(folder / "results" / "all.json"),
+    ]  # fmt: skip
+    return [
+        jobs.Step("mining", mine, {"mining": 8}),
+        jobs.Step("training", train, {"training": 1.5 * settings.epochs}),
+        jobs.Step("evaluation", evaluate, {"evaluation": 6}),
+    ]
+
+
+def sweeps() -> dict[str, list[jobs.Job]]:
+    """The jobs of every sweep, by τ; the newest sweep first."""
+    found: dict[str, list[jobs.Job]] = {}
+    for job in jobs.jobs(KIND):
+        if {"sweep", "tau", "run"} <= job.about.keys():
+            found.setdefault(str(job.about["sweep"]), []).append(job)
+    return {sweep: sorted(found[sweep], key=lambda job: float(job.about["tau"])) for sweep in sorted(found)[::-1]}
+
+
+def points(done: Sequence[jobs.Job]) -> list[Point]:
+    """What the finished runs of a sweep reached."""
+    return [
+        found
+        for job in done
+        if job.state == "done"
+        and (found := _point(float(job.about["tau"]), workspace.folder("runs") / str(job.about["run"]), "all.json"))
+    ]
+
+
+def demo_point() -> Point | None:
+    """The demo's own run, as the point that every sweep can be compared with."""
+    from cezsar.training.runs import Run
+
+    folder = next((folder for folder in models.run_folders() if folder.name == "demo"), None)
+    if folder is None:
+        return None
+    try:
+        tau = Run.open(folder).record()["triplets"]["tau"]
+    except (CezsarError, KeyError, TypeError):
+        return None  # a run without such a record is no point of this curve
+    return _point(float(tau), folder, "demo all.json")
+
+
+def _point(tau: float, run: Path, name: str) -> Point | None:
+    try:
+        results = {result.modality: result for result in load_all(run / "results" / name)}
+    except CezsarError:
+        return None  # removed since
+
+    def top1(result: Result | None) -> float | None:
+        return None if result is None else result.figure("top1").mean
+
+    return Point(tau, run.name, top1(results.get("VE")), top1(results.get("VE + O")))

@@ -1,0 +1,128 @@
+"""What the fusion weights of the page Tune ask: any weights at once, every α, and what choosing α is worth."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import streamlit as st
+
+from app.services.scored import scores
+from cezsar.errors import InputError
+from cezsar.zeroshot import fusion
+from cezsar.zeroshot.curves import Curve, Curves, fusion_curve, fusion_curves
+from cezsar.zeroshot.fusion import Weights
+from cezsar.zeroshot.protocols import Protocol, random_classes
+from cezsar.zeroshot.scored import Scored
+from cezsar.zeroshot.scores import Scores
+from cezsar.zeroshot.tuning import Tuner
+
+PAPER = Weights(0.8, 0.2, 0.0)
+HONEST_RUNS = 20
+QUICK_ENTRIES = 20_000_000  # clips x classes up to which 20 random halves are a matter of a second
+
+
+def tuner(item: Scored, classes: tuple[str, ...]) -> Tuner:
+    """Answers for any weights, built once for all sessions.
+
+    Args:
+        classes: to choose from; all if empty.
+
+    Raises:
+        InputError: no clip is labelled with one of them.
+    """
+    return _tuner(item.fingerprint, classes, item)
+
+
+@st.cache_resource(max_entries=4, show_spinner="Preparing figures for any weights")
+def _tuner(fingerprint: str, classes: tuple[str, ...], _item: Scored) -> Tuner:
+    return Tuner(scores(_item), classes or None)
+
+
+def curve(item: Scored, classes: tuple[str, ...], pair: tuple[str, str]) -> Curve:
+    """Top-1 accuracy for every share α of the first modality, computed once."""
+    return _curve(item.fingerprint, classes, pair, item)
+
+
+@st.cache_resource(max_entries=8, show_spinner="Computing accuracy for every α")
+def _curve(fingerprint: str, classes: tuple[str, ...], pair: tuple[str, str], _item: Scored) -> Curve:
+    return fusion_curve(scores(_item), pair, list(classes) or None)
+
+
+@dataclass(frozen=True)
+class Honest:
+    """What α earns on classes that had no part in choosing it; fractions, one for each random half.
+
+    Attributes:
+        alphas: chosen on one half: the middle of the best stretch.
+        chosen: top-1 with them on the other half.
+        rows: the same half of classes with other weights: name -> top-1.
+    """
+
+    alphas: list[float]
+    chosen: list[float]
+    rows: dict[str, list[float]]
+
+    @staticmethod
+    def mean(values: Sequence[float]) -> tuple[float, float]:
+        """Mean, and sample standard deviation (0 of one value)."""
+        return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+def is_quick(item: Scored) -> bool:
+    """Whether `honest` takes about a second."""
+    return int(item.about["clips"]) * int(item.about["classes"]) <= QUICK_ENTRIES
+
+
+def honest(item: Scored, pair: tuple[str, str], runs: int = HONEST_RUNS) -> Honest:
+    """α chosen on one random half of the classes, its accuracy told on the other half, `runs` times.
+
+    Raises:
+        InputError: there are fewer than four classes with clips.
+    """
+    return _honest(item.fingerprint, pair, runs, item)
+
+
+@st.cache_data(max_entries=16, show_spinner="Choosing α on half of the classes, again and again")
+def _honest(fingerprint: str, pair: tuple[str, str], runs: int, _item: Scored) -> Honest:
+    kept = scores(_item)
+    tested = set(kept.labels)
+    names = [name for name in kept.class_names if name in tested] or kept.class_names
+    if len(names) < 4:
+        raise InputError("α can be chosen on half of the classes where there are four or more with clips")
+    one = random_classes(names, len(names) // 2, runs, seed=0)
+    other = Protocol("other half", [[name for name in names if name not in set(half)] for half in one.splits])
+    choosing: Curves = fusion_curves(kept, one, pair)
+    telling: Curves = fusion_curves(kept, other, pair)
+    alphas = [(best.low + best.high) / 2 for best in (curve.best() for curve in choosing.curves)]
+    own = share(_item.weights, pair)
+    at = {f"The run's own, α = {own:.2f}": own, f"{pair[0]} only": 1.0, f"{pair[1]} only": 0.0}
+    rows = {name: [float(curve.at(alpha)) for curve in telling.curves] for name, alpha in at.items()}
+    rows["Best on the very classes it is told on (too good)"] = [curve.best().accuracy for curve in telling.curves]
+    chosen = [float(curve.at(alpha)) for curve, alpha in zip(telling.curves, alphas, strict=True)]
+    return Honest(alphas, chosen, rows)
+
+
+def share(weights: Weights, pair: tuple[str, str]) -> float:
+    """α / (α + β) of two modalities; 1 where neither counts."""
+    first, second = (weights.of(name) for name in pair)
+    return first / (first + second) if first + second else 1.0
+
+
+def top_labels(item: Scored, row: int, weights: Weights, classes: tuple[str, ...], top: int = 5) -> fusion.Ranked:
+    """The best labels of one clip among `classes` (all if empty), with cosine similarities, or fused scores without."""
+    whole = scores(item)
+    assert whole.column_class is not None
+    one = Scores(
+        [whole.ids[row]],
+        [whole.labels[row]],
+        whole.class_names,
+        {name: columns_NP[row : row + 1] for name, columns_NP in whole.columns.items()},
+        None if whole.gram is None else whole.gram[row : row + 1],
+        whole.column_class,
+    )
+    similar_1C = fusion.fuse(one, weights) if one.gram is None else fusion.cosine(one, weights)
+    wanted = set(classes or one.class_names)
+    places = [place for place, name in enumerate(one.class_names) if name in wanted]
+    return fusion.rank(similar_1C[:, places], [one.class_names[place] for place in places], top)[0]

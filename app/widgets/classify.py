@@ -1,0 +1,382 @@
+"""Pieces of pages: what is drawn, given what services answered."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import streamlit as st
+
+from app import state
+from app.charts import classify as charts
+from app.charts.style import COLOURS, GLYPHS, PLOT, number
+from app.services import clips, scored
+from app.services import labels as label_sets
+from app.services.answers import Answer, Doubt, pin, usual_limit
+from app.widgets.fetching import offer, short
+from app.widgets.player import film
+from app.widgets.words import plain, sentence
+from cezsar import encoders
+from cezsar.errors import CezsarError
+
+CARDS = 6
+CAPTION_WEIGHT = 0.2  # γ to begin with: as much as the objects have in the paper
+SHADES = {"VE": "full colour", "O": "pale", "C": "palest"}
+
+
+# What to classify ----------------------------------------------------------------------------------------------------
+
+
+def sample_picker(samples: Mapping[str, clips.ClipFile]) -> clips.ClipFile:
+    """A few samples as pictures to click, and all of them in a list. There must be at least one."""
+    firsts = list({clip.label: name for name, clip in reversed(list(samples.items()))}.values())[::-1]
+    shown = [firsts[index * len(firsts) // CARDS] for index in range(CARDS)] if len(firsts) > CARDS else firsts
+    titles = {name: clip.label for name, clip in samples.items()}
+    if len(firsts) < len(samples):
+        titles = {name: f"{title} {name.rpartition('-')[2]}" for name, title in titles.items()}
+    if st.session_state.get(state.SAMPLE, shown[0]) not in samples:
+        del st.session_state[state.SAMPLE]  # of a world that has gone
+    cards = st.container(key="cards")
+    picked: str = st.selectbox(
+        f"or any of the {len(samples):,} samples",
+        list(samples),
+        index=list(samples).index(shown[0]),
+        format_func=titles.__getitem__,
+        key=state.SAMPLE,
+        bind="query-params",
+        help="Clips of actions that the model never saw in training.",
+    )
+    for name in shown:
+        label = samples[name].label
+        with cards.container(key=f"card-{'chosen' if name == picked else 'other'}-{name}"):
+            poster = clips.poster(samples[name].digest, samples[name])
+            st.image(poster, width="stretch", alt=f"A stick figure {label}")
+            st.button(label, key=f"pick-{name}", type="tertiary", on_click=state.choose_sample, args=(name,))
+    return samples[picked]
+
+
+def label_box(default: Sequence[str], groups: Mapping[str, Sequence[str]]) -> str:
+    """The labels as typed; `groups` of look-alikes and whole label sets are offered as ready-made sets."""
+    text = label_sets.written(default)
+    sets = label_sets.label_sets()
+    texts = {name: known.text for name, known in sets.items()}
+    state.begin_labels(text, texts)
+    typed = st.text_area(
+        "Labels to choose from",
+        key=state.LABELS,
+        height=150,
+        persist_state="session",
+        placeholder="kicking a ball, waving a flag, ...",
+        help="Any names, with commas between them or one to a line; none of them has to have occurred in training. "
+        "A label that holds a comma goes between double quotes. JSON works, too: a list of names, or "
+        '{"name": "a sentence that describes it"}, where a list of sentences means that the nearest one counts.',
+    )
+    state.publish_labels(texts)
+    with st.popover("Ready-made sets", icon=":material/list:", type="tertiary"):
+        if default:
+            _set_button(f"All {len(default)} of the model", text, ", ".join(default))
+        for known in sets.values():
+            _set_button(f"{known.title} ({len(known.names)})", known.text, ", ".join(known.names[:12]) + ", …")
+        if groups:
+            st.caption("Look-alikes: labels that share a prop, a place or a movement, and so are hard to tell apart.")
+        for name, members in groups.items():
+            _set_button(f"Look-alikes: {name} ({len(members)})", label_sets.written(members), ", ".join(members))
+    return typed or ""
+
+
+def _set_button(title: str, text: str, shown: str) -> None:
+    st.button(plain(title), on_click=state.set_labels, args=(text,), help=plain(shown), width="stretch")
+
+
+def object_weight(own: float) -> float:
+    """β of Eq. 9, with α = 1 - β: only their ratio matters to a cosine."""
+    beta: float = st.slider(
+        "Weight of recognised objects",
+        0.0,
+        1.0,
+        round(own, 2),
+        0.05,
+        key=state.OBJECTS,
+        bind="query-params",
+        help="A clip is described by what it looks like (VE, the visual embedding) and by the objects recognised in it "
+        "(O). At 0 only VE counts, at 1 only the objects: β of Eq. 9 of the paper, with α = 1 - β. "
+        f"This model's own value is {own:.2g}.",
+    )
+    return beta
+
+
+def caption_weight(beta: float | None) -> float:
+    """γ of Eq. 9, in a popover with all weights."""
+    with st.popover("Weights α, β, γ", icon=":material/balance:", type="tertiary"):
+        gamma: float = st.slider(
+            "γ, weight of a caption",
+            0.0,
+            1.0,
+            CAPTION_WEIGHT,
+            0.05,
+            key=state.CAPTION_WEIGHT,
+            bind="query-params",
+            help="C of Eq. 9: a sentence about the clip, which you type below the clip. It counts for clips that have "
+            "one only. The paper gives no value.",
+        )
+        st.latex(r"\mathrm{VidE} = \alpha\,\mathrm{VE} + \beta\,\mathrm{SE(O)} + \gamma\,\mathrm{SE(C)}")
+        if beta is None:
+            st.caption("This model has its own α and β: it looks at pictures or at objects, not at both.")
+        else:
+            st.caption(
+                f"α = {1 - beta:.2f}, β = {beta:.2f} (the slider above), γ = {gamma:.2f} where there is a caption"
+            )
+    return gamma
+
+
+def doubts() -> Doubt:
+    """When to answer "none of these": limits that can be moved."""
+    with st.popover("When to answer none of these", icon=":material/do_not_disturb_on:", type="tertiary"):
+        st.caption(
+            "Rules of thumb. The first limit is measured: 99 % of the clips that the run was trained on lie below 1. "
+            "The other two are not: which similarity or lead is enough differs from model to model and from label set "
+            "to label set, so they are off, at 0, until you move them."
+        )
+        unlike = st.slider(
+            "Distance from training, times the usual",
+            0.0,
+            10.0,
+            usual_limit(),
+            0.5,
+            key=state.UNLIKE,
+            bind="query-params",
+            help="A clip this far from everything that the run was trained on gets no answer, or goes to the encoder "
+            "for real video if there is one. Encoders without a run know no such distance.",
+        )
+        least = st.slider(
+            "Least similarity of the best label", 0.0, 1.0, 0.0, 0.01, key=state.LEAST, bind="query-params"
+        )
+        lead = st.slider("Least lead over the second label", 0.0, 0.5, 0.0, 0.01, key=state.LEAD, bind="query-params")
+    return Doubt(unlike, least, lead)
+
+
+def real_video(uploads: bool, answers: Sequence[Answer], trained_on: Sequence[str]) -> None:
+    """To a person with a clip of the real world where only runs on drawings are: what to do about it."""
+    unfamiliar = any(given.familiarity is not None and given.familiarity >= usual_limit() for given in answers)
+    if encoders.for_real_video() is not None or not (uploads or unfamiliar):
+        return
+    entry = encoders.card(encoders.FOR_REAL_VIDEO)
+    with st.container(border=True, gap="small"):
+        st.markdown(
+            f"**A clip of the real world?** What answers here was trained on {plain(' and on '.join(trained_on))}, and "
+            f"knows nothing else. {plain(short(entry.name))} was trained on {entry.domain}: it {entry.gives}."
+        )
+        offer(entry.name, "real-video", primary=True)
+
+
+# Answers -------------------------------------------------------------------------------------------------------------
+
+
+def answer(given: Answer, number: int) -> None:
+    """Everything about one clip: the film beside its ranking, frames over time, objects, and how far to trust it."""
+    if given.instead_of is not None:
+        st.info(
+            f"This clip looks like nothing that run {plain(given.instead_of.title)} was trained on, so "
+            f"{plain(given.model.title)} answers.",
+            icon=":material/swap_horiz:",
+        )
+    screen, ranks = st.columns([5, 6], gap="medium", vertical_alignment="top")
+    with screen:
+        film(given.clip)
+        _caption(given.clip)
+    top = given.ranking.labels[: charts.MOST_LABELS - 1]
+    parts = {name: part[: len(top)] for name, part in given.ranking.contributions.items()}
+    with ranks:
+        with st.container(gap="xxsmall"):
+            _headline(given)
+        st.plotly_chart(
+            charts.ranking_figure(top, parts, muted=bool(given.doubts)),
+            key=f"ranking-{number}",
+            config=PLOT,
+            alt="Best labels: " + ", ".join(f"{name} {similarity:.2f}" for name, similarity in top),
+        )
+        if len(parts) > 1:
+            st.caption(
+                ", ".join(f"{SHADES[name]}: {charts.MODALITIES[name]}" for name in parts).capitalize() + ".",
+                help="The parts of each bar add up to its similarity: α VE, β O and γ C of Eq. 9, that is the visual "
+                "embedding, the sentence made of the recognised objects, and the caption.",
+            )
+    _over_time(given, [name for name, _ in top], number)
+    _objects(given)
+    _table(given)
+    _map(given, number)
+    _trust(given)
+
+
+def caption_of(clip: clips.ClipFile) -> str:
+    """What was typed about a clip; "" if nothing."""
+    return str(st.session_state.get(state.CAPTION + clip.digest[:16], ""))
+
+
+def _caption(clip: clips.ClipFile) -> None:
+    st.text_input(
+        "A caption of this clip (optional)",
+        key=state.CAPTION + clip.digest[:16],
+        persist_state="session",
+        max_chars=500,
+        placeholder="a man in a red coat strikes something round",
+        help="C of Eq. 9: a sentence that says what is seen, from a person or a captioning model. It joins the ranking "
+        "with the weight γ.",
+    )
+
+
+def _over_time(given: Answer, names: Sequence[str], number: int) -> None:
+    per_second = given.ranking.per_second
+    st.markdown(
+        "**Second by second**",
+        help="One frame of each second, and under it how well those seconds alone fit each label, by VE. Each second "
+        "is scored with its neighbours, since one alone shows too little movement.",
+    )
+    st.plotly_chart(
+        charts.timeline_figure(
+            clips.strip(given.clip.digest, given.clip),
+            names,
+            None if per_second is None else per_second[:, : len(names)],
+            given.seconds,
+        ),
+        key=f"timeline-{number}",
+        config=PLOT,
+        alt=f"Frames of the clip, and over its {given.seconds} seconds the similarity of {', '.join(names)}",
+    )
+    if per_second is not None:
+        _legend(names)
+
+
+def _table(given: Answer) -> None:
+    """Every label with the parts of its similarity, for those who want the numbers."""
+    ranking = given.ranking
+    with st.expander(f"All {len(ranking.labels)} labels in numbers"):
+        rows = [
+            {"rank": index + 1, "label": name, "similarity": similarity}
+            | {charts.MODALITIES[part]: values[index] for part, values in ranking.contributions.items()}
+            for index, (name, similarity) in enumerate(ranking.labels)
+        ]
+        columns = ["similarity", *charts.MODALITIES.values()]
+        st.dataframe(
+            rows,
+            hide_index=True,
+            column_config={name: st.column_config.NumberColumn(format="%.3f") for name in columns},
+            alt="Similarity of every label, and what each modality contributes to it",
+        )
+
+
+def _map(given: Answer, number: int) -> None:
+    sets = [name for name, item in scored.scored_sets().items() if item.about["run"] == given.model.title]
+    if given.model.folder is None or not sets:
+        return
+    if st.button(
+        "Show on the semantic-gap map",
+        key=f"map-{number}",
+        icon=":material/scatter_plot:",
+        help="Where this clip lies among the clips and class descriptions that this run was tested with.",
+    ):
+        try:
+            st.session_state[state.PINNED] = pin(given)
+        except CezsarError as error:
+            st.error(sentence(error), icon=":material/error:")
+            return
+        if st.session_state.get(state.ON) not in sets:
+            st.session_state[state.ON] = sets[0]
+        st.switch_page("../pages/semantic_gap.py", query_params={})
+
+
+def _trust(given: Answer) -> None:
+    name = "Run " if given.model.folder else "Encoder " if given.trust.startswith(given.model.key) else ""
+    words = name + given.trust
+    st.caption(f":material/verified_user: {plain(words[0].upper() + words[1:])}. {given.model.tested}")
+
+
+def _headline(given: Answer) -> None:
+    ranking = given.ranking
+    best, similarity = ranking.labels[0]
+    if given.doubts:
+        st.caption("Best match")
+        st.subheader("None of these", anchor=False)
+        st.markdown(
+            f":orange[:material/do_not_disturb_on: {plain('; '.join(given.doubts))}.] Nearest is {plain(best)}, not to "
+            "be trusted.",
+            help='The limits are under "When to answer none of these".',
+        )
+    else:
+        st.caption("Best match")
+        st.subheader(plain(best), anchor=False)
+    words = f"similarity {number(similarity)}"
+    if len(ranking.labels) > 1:
+        words += f", {ranking.margin:.2f} ahead of {plain(ranking.labels[1][0])}"
+    st.markdown(
+        words,
+        help="Cosine similarity between the clip and the label's description: 1 means the same direction, 0 that they "
+        "have nothing to do with each other. A small lead means that the model hardly tells the two apart.",
+    )
+    if given.clip.label:
+        place = {name: index for index, (name, _) in enumerate(ranking.labels, start=1)}.get(given.clip.label)
+        if place == 1:
+            st.markdown(":green[:material/check: That is what the sample shows.]")
+        elif place is None:
+            st.markdown(f":gray[The sample shows *{given.clip.label}*, which is not among the labels.]")
+        else:
+            st.markdown(f":orange[:material/close: The sample shows *{given.clip.label}*, ranked {place}.]")
+
+
+def _legend(names: Sequence[str]) -> None:
+    entries = zip(names, COLOURS, GLYPHS, strict=False)
+    items = [
+        f'<span><b style="color:{colour}">{glyph}</b>{html.escape(name)}</span>' for name, colour, glyph in entries
+    ]
+    st.html(f'<div class="cezsar-legend">{"".join(items)}</div>')
+
+
+def _objects(given: Answer) -> None:
+    if not given.ranking.objects:
+        return
+    st.markdown(
+        "**Recognised objects**",
+        help="The most probable objects in the clip. Their names and definitions make the sentence that O compares "
+        "with each label.",
+    )
+    columns = st.columns(len(given.ranking.objects), gap="medium")
+    for column, (name, definition, probability) in zip(columns, given.ranking.objects, strict=True):
+        column.markdown(f"{plain(name)} :gray[{probability:.0%}]  \n:small[:gray[{plain(definition)}]]")
+
+
+def overview(answers: Sequence[Answer]) -> None:
+    """Several clips as a table."""
+    rows = [
+        {
+            "clip": given.clip.name,
+            "best match": "none of these" if given.doubts else given.ranking.labels[0][0],
+            "similarity": given.ranking.labels[0][1],
+            "lead": given.ranking.margin,
+            "note": f"nearest is {given.ranking.labels[0][0]}" if given.doubts else "",
+            "model": given.model.title,
+        }
+        for given in answers
+    ]
+    number = st.column_config.NumberColumn(format="%.2f")
+    st.dataframe(
+        rows, hide_index=True, column_config={"similarity": number, "lead": number}, alt="Best match of each clip"
+    )
+
+
+def downloads(answers: Sequence[Answer]) -> None:
+    """The full rankings as CSV and JSON, made when asked for."""
+    from cezsar.zeroshot.export import to_csv, to_json
+
+    rankings = [given.ranking for given in answers]
+    with st.container(horizontal=True):
+        for kind, text, mime in (("CSV", to_csv, "text/csv"), ("JSON", to_json, "application/json")):
+            st.download_button(
+                kind,
+                partial(text, rankings),
+                f"ranking.{kind.lower()}",
+                mime,
+                icon=":material/download:",
+                on_click="ignore",
+                help="All labels of all clips shown here, with the parts that make up each similarity.",
+            )

@@ -1,0 +1,326 @@
+"""Evaluate, through the app's entry: its figures are those of the engine called directly."""
+
+import json
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from conftest import open_page
+from streamlit.typing import PlotlyState
+
+from app import state
+from app.services import evaluate as services
+from app.services import models, scored
+from app.widgets import evaluate as widgets
+from app.widgets import scoring
+from cezsar import jobs
+from cezsar.data.features import StoreWriter
+from cezsar.errors import FormatError, InputError, MismatchError
+from cezsar.zeroshot import tables
+from cezsar.zeroshot.evaluation import confusion_matrix, evaluate
+from cezsar.zeroshot.fusion import Weights
+from cezsar.zeroshot.protocols import all_classes, named, parse, random_classes
+from cezsar.zeroshot.published import HARD_15
+from cezsar.zeroshot.results import load_all
+from cezsar.zeroshot.scored import Scored
+from cezsar.zeroshot.scores import Scores
+
+SHIPPED = models.SHIPPED
+CLASSES = ["kicking a drum", "kicking a box", "throwing a bucket"]
+
+
+@pytest.fixture(scope="module")
+def demo():
+    return Scored.open(SHIPPED / "scores" / "demo@demo")
+
+
+@pytest.fixture(scope="module")
+def demo_scores(demo):
+    return demo.scores()
+
+
+def rows_on(page):
+    """The table: {(run, modality): cells by column}, without markup."""
+    table = page.table[0].value
+    marks = re.compile(r":gray\[|\]|\*\*|\\")
+    cells = [
+        {head: marks.sub("", str(text)).replace("\N{NO-BREAK SPACE}", " ") for head, text in row.items()}
+        for row in table.to_dict("records")
+    ]
+    return {(row["Run"], row["Modality"]): row for row in cells}
+
+
+def texts(page):
+    return " ".join(str(element.value) for kind in ("markdown", "subheader", "caption") for element in page.get(kind))
+
+
+def shown(page):
+    assert not page.exception, page.exception
+    assert not page.error, [error.value for error in page.error]
+    return page
+
+
+def expect(page, key, result):
+    row = rows_on(page)[key]
+    assert row["Top-1 (%)"] == result.figure("top1").percent()
+    assert row["Top-5 (%)"] == result.figure("top5").percent()
+    assert row["Mean per class (%)"] == result.figure("mean_per_class").percent()
+
+
+def test_a_first_visit_shows_random_halves_of_the_shipped_demo(empty_workspace, demo, demo_scores):
+    page = shown(open_page("evaluate"))
+    halves = random_classes(demo_scores.class_names, 10, 50, 0)
+    expect(page, ("demo", "VE"), evaluate(demo_scores, halves, Weights.only("VE")))
+    expect(page, ("demo", "O"), evaluate(demo_scores, halves, Weights.only("O")))
+    expect(page, ("demo", "VE + O"), evaluate(demo_scores, halves, demo.weights))
+    assert rows_on(page)["chance", ""]["Top-1 (%)"] == "10.0"
+    assert len(page.get("plotly_chart")) == 3
+    assert len(page.table) == 1 + 4  # and what the paper reports
+    assert [button.label for button in page.get("download_button")] == ["CSV", "JSON", "Markdown", "LaTeX"]
+
+
+def test_controls_are_those_that_the_demo_measured(empty_workspace, demo):
+    for name, protocol in (("demo 10-of-21 x 50", "Half"), ("demo all", "All")):
+        measured = {row.modality: row for row in load_all(SHIPPED / "runs" / "demo" / "results" / f"{name}.json")}
+        page = shown(open_page("evaluate", protocol=protocol))
+        expect(page, ("place oracle", ""), measured["place oracle"])
+        expect(page, ("colour only", ""), measured["colour only"])
+        expect(page, ("demo", "VE + O"), measured["VE + O"])
+
+
+def test_all_classes_have_their_bars_and_confusion(empty_workspace, demo, demo_scores):
+    page = shown(open_page("evaluate", protocol="All", row="demo: VE"))
+    result = evaluate(demo_scores, all_classes(demo_scores.class_names), Weights.only("VE"))
+    expect(page, ("demo", "VE"), result)
+    bars, heat = (json.loads(chart.proto.spec)["data"][0] for chart in page.get("plotly_chart"))
+    assert bars["text"] == [f"{100 * value:.0f}" for value in sorted(result.runs[0].per_class().values())]
+    frame = page.dataframe[0].value
+    assert list(frame["class"]) == list(result.per_class())
+    np.testing.assert_allclose(frame["right"], [100 * figure.mean for figure in result.per_class().values()])
+    order = sorted(result.runs[0].per_class(), key=lambda name: (result.runs[0].per_class()[name], name))
+    counts = confusion_matrix(demo_scores, Weights.only("VE"), order)
+    assert [[int(cell or 0) for cell in row] for row in heat["text"]] == counts.tolist()
+
+
+def test_a_random_protocol_from_the_address(empty_workspace, demo, demo_scores):
+    page = shown(open_page("evaluate", protocol="Random", draw="5", splits="7", seed="3", rows=["O"], split="4"))
+    expected = evaluate(demo_scores, random_classes(demo_scores.class_names, 5, 7, 3), Weights.only("O"))
+    expect(page, ("demo", "O"), expected)
+    assert ("demo", "VE") not in rows_on(page)
+    assert page.number_input(key=state.SPLIT).value == 4
+    assert f"**{100 * expected.runs[3].top1:.1f} %**" in texts(page)
+
+
+def test_a_click_on_a_point_shows_that_split(empty_workspace, demo, demo_scores):
+    page = shown(open_page("evaluate"))
+    worst = page.number_input(key=state.SPLIT).value
+    ve = evaluate(demo_scores, random_classes(demo_scores.class_names, 10, 50, 0), Weights.only("VE"))
+    page.session_state[widgets.CHART] = PlotlyState(
+        {"selection": {"points": [{"customdata": [0, 11]}], "point_indices": [11], "box": [], "lasso": []}}
+    )
+    shown(page.run())
+    assert page.selectbox(key=state.ROW).value == "demo: VE"
+    assert page.number_input(key=state.SPLIT).value == 12 != worst
+    assert f"top-1 **{100 * ve.runs[11].top1:.1f} %**" in texts(page)
+    shown(page.button(key="split-Best").click().run())
+    best = page.number_input(key=state.SPLIT).value
+    assert ve.runs[best - 1].top1 == max(run.top1 for run in ve.runs)
+
+
+def test_weights_of_ones_own(empty_workspace, demo_scores):
+    page = shown(open_page("evaluate", protocol="All"))
+    page.toggle(key=state.OWN_WEIGHTS).set_value(False).run()
+    page.number_input(key=state.WEIGHT_OF["VE"]).set_value(0.5).run()
+    shown(page.number_input(key=state.WEIGHT_OF["O"]).set_value(0.5).run())
+    every = all_classes(demo_scores.class_names)
+    expect(page, ("demo", "VE + O"), evaluate(demo_scores, every, Weights(0.5, 0.5)))
+    page.number_input(key=state.WEIGHT_OF["VE"]).set_value(0.0).run()
+    page.number_input(key=state.WEIGHT_OF["O"]).set_value(0.0).run()
+    assert not page.exception
+    assert "not all zero" in page.error[0].value
+
+
+def test_two_runs_side_by_side(empty_workspace):
+    colour = Scored.open(SHIPPED / "scores" / "demo-colour@demo").scores()
+    page = shown(open_page("evaluate", protocol="All"))
+    shown(page.multiselect(key=state.COMPARED).set_value(["demo-colour@demo"]).run())
+    expected = evaluate(colour, all_classes(colour.class_names), Weights.only("VE"))
+    expect(page, ("demo-colour", "VE"), expected)
+    assert ("colour only", "") not in rows_on(page)  # it is there already
+    assert not page.warning
+
+
+def test_lists_picked_and_typed(empty_workspace, demo_scores):
+    page = shown(open_page("evaluate", protocol="List", classes=CLASSES, rows=["VE"]))
+    picked = [name for name in demo_scores.class_names if name in CLASSES]
+    expected = evaluate(demo_scores, named("list", picked, demo_scores.class_names), Weights.only("VE"))
+    expect(page, ("demo", "VE"), expected)
+    page.segmented_control(key=state.LISTED_BY).set_value(widgets.TYPED).run()
+    assert not page.table[0].value.columns.isin(["Run"]).any()  # nothing typed yet
+    shown(page.text_area(key=state.TYPED_CLASSES).set_value("Kicking_A_Drum, kicking a box\nthrowing a bucket").run())
+    expect(page, ("demo", "VE"), expected)
+    page.text_area(key=state.TYPED_CLASSES).set_value("kicking a drun").run()
+    assert not page.exception
+    assert "did you mean 'kicking a drum'" in page.error[0].value.replace("\\", "")
+
+
+def test_a_list_in_a_file(empty_workspace, demo_scores):
+    page = open_page("evaluate", protocol="List")
+    page.segmented_control(key=state.LISTED_BY).set_value(widgets.IN_FILE).run()
+    page.file_uploader[0].upload("mine.json", json.dumps({"training": [], "testing": CLASSES}).encode())
+    shown(page.run())
+    expected = evaluate(demo_scores, named("mine", CLASSES, demo_scores.class_names), Weights.only("VE"))
+    expect(page, ("demo", "VE"), expected)
+    assert "protocol mine" in texts(page)
+
+
+@pytest.mark.parametrize(
+    "name, content, error, said",
+    [
+        ("x.pdf", b"", InputError, "neither .json nor .txt"),
+        ("x.json", b"{", FormatError, "x.json"),
+        ("../x.txt", b"kicking a drum\nsleeping", InputError, "sleeping"),
+    ],
+)
+def test_files_that_are_no_lists_are_explained(demo_scores, name, content, error, said):
+    with pytest.raises(error) as raised:
+        services.from_upload(name, content, demo_scores.class_names)
+    assert said in str(raised.value) and "/" not in str(raised.value)
+
+
+def test_the_json_export_runs_the_same_splits_again(demo, demo_scores):
+    drawn = random_classes(demo_scores.class_names, 6, 8, 5)
+    rows = services.rows_of([demo], drawn, ["VE", services.FUSED])
+    assert [row.title for row in rows] == ["demo: VE", "demo: VE + O"]
+    text = tables.to_json([(row.name, row.result) for row in rows])
+    again = services.from_upload("evaluation.json", text.encode(), demo_scores.class_names)
+    assert (again.name, again.splits, again.seed) == (drawn.name, drawn.splits, drawn.seed)
+    lines = widgets.blocks(rows, [], [])
+    assert rows[1].result.figure().percent().replace("±", r"\pm") in tables.latex(lines)
+    assert rows[1].result.figure().percent() in tables.markdown(lines)
+
+
+def test_published_rows_stand_beside_the_same_data_set_and_protocol(tmp_path):
+    names = [*HARD_15, *(f"class {n}" for n in range(86))]
+    rng = np.random.default_rng(0)
+    matrix = rng.normal(size=(202, 101)).astype(np.float32)
+    content = Scores([str(n) for n in range(202)], [names[n % 101] for n in range(202)], names, {"VE": matrix})
+    about = {"dataset": "/videos/UCF-101", "classes": 101, "clips": 202, "modalities": ["VE"], "run": "mine"}
+    item = Scored(tmp_path, about)
+
+    def methods(protocol):
+        return [(row.method, row.modality) for row in services.published_rows(item, protocol)]
+
+    half = services.published_rows(item, parse("half", content.class_names))
+    assert {row.classes for row in half} == {50}
+    assert ("CEZSAR", "VE + O") in methods(all_classes(names))
+    assert methods(named("hard", HARD_15, names)) == [("ZSARCAP", "C"), ("CEZSAR", "VE + O")]
+    assert methods(random_classes(names, 30)) == []
+    starred = [services.published_line(row) for row in half if not row.strict]
+    assert [line.method for line in starred] == ["BIKE L/14* (Wu et al., CVPR 2023; trained on 400 of Kinetics-400)"]
+    assert services.published_rows(Scored(tmp_path, about | {"classes": 50}), parse("half", names[:50])) == []
+
+
+def test_with_nothing_at_all_there_are_words_and_published_tables(empty_workspace, tmp_path, monkeypatch):
+    for module in (models, scored, services):
+        monkeypatch.setattr(module, "SHIPPED", tmp_path / "none")
+    page = shown(open_page("evaluate"))
+    assert "Nothing has been scored yet" in page.info[0].value
+    assert len(page.table) == 4
+    assert "50.9" in page.table[0].value.to_csv()
+
+
+# Another evaluation --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def store(workspace, clips):
+    """A store of the three clips, by the encoder of the tiny run; and their folder."""
+    from cezsar.encoders.motion import MotionEncoder
+
+    encoder = MotionEncoder()
+    folder = workspace / "features" / "tiny"
+    paths = clips[1]
+    if not folder.exists():
+        provenance = {"encoder": encoder.name, "fingerprint": encoder.fingerprint, "dim": encoder.dim}
+        with StoreWriter(folder, provenance) as writer:
+            for path in paths:
+                features = np.random.default_rng(0).random((4, encoder.dim)).astype(np.float32)
+                writer.add(path.relative_to(paths[0].parents[1]).with_suffix("").name, features, path.parent.name)
+    return folder
+
+
+@pytest.fixture
+def started(monkeypatch):
+    calls = []
+    monkeypatch.setattr(jobs, "start", lambda *given, **more: calls.append((given, more)))
+    return calls
+
+
+def test_the_form_starts_a_job(workspace, store, started, clips):
+    folder = clips[1][0].parents[1]
+    page = shown(open_page("evaluate"))
+    next(box for box in page.text_input if box.label == "Data set").set_value(str(folder))
+    shown(next(button for button in page.button if button.label == "Evaluate").click().run())
+    ((kind, title, (step,)), more) = started[0]
+    run = workspace / "runs" / "demo"
+    assert (kind, title) == ("evaluate", f"demo on {folder.name}")
+    words = step.arguments
+    assert words[:3] == ["evaluate", "--dataset", str(folder.resolve())]
+    assert Path(words[words.index("--store") + 1]) == store.resolve()
+    assert Path(words[words.index("--run") + 1]) == run.resolve()
+    assert Path(words[words.index("--out") + 1]) == run.resolve() / "results" / f"{folder.name}.json"
+    assert "--keep" in words
+    assert more["about"] == {"scored": f"demo@{folder.name}"}
+
+
+@pytest.mark.parametrize(
+    "change, error, said",
+    [
+        ({"dataset": ""}, InputError, "give both"),
+        ({"dataset": "/no/such/folder"}, InputError, "data set: there is no /no/such/folder"),
+        ({"store": "/no/such/store"}, InputError, "feature store: there is no"),
+        ({"captions": "\n/no/captions.json"}, InputError, "caption file: there is no"),
+        ({"descriptions": "/no/descriptions.json"}, InputError, "class descriptions: there is no"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_refused_before_it_starts(workspace, store, started, clips, change, error, said):
+    good = {"run": str(workspace / "runs" / "demo"), "store": str(store), "dataset": str(clips[1][0].parents[1])}
+    with pytest.raises(error, match=said):
+        services.start(services.Request(**good | change))
+    assert not started
+
+
+def test_features_of_another_encoder_are_refused(workspace, started, tmp_path, clips):
+    with StoreWriter(tmp_path / "other", {"encoder": "bit", "fingerprint": "0" * 64, "dim": 4}) as writer:
+        writer.add("a", np.ones((2, 4), np.float32), "x")
+    request = services.Request(str(workspace / "runs" / "demo"), str(tmp_path / "other"), str(clips[1][0].parents[1]))
+    with pytest.raises(MismatchError, match="bit"):
+        services.start(request)
+    assert not started
+
+
+def test_what_is_shipped_is_not_written_to(empty_workspace, started, workspace, store, clips):
+    folder = clips[1][0].parents[1]
+    services.start(services.Request(str(SHIPPED / "runs" / "demo"), str(store), str(folder)))
+    (_, _, (step,)), _ = started[0]
+    assert "--out" not in step.arguments
+
+
+def test_the_new_scored_set_is_chosen_when_its_job_ends(empty_workspace, monkeypatch):
+    ended = SimpleNamespace(
+        id="evaluate-1", kind="evaluate", title="demo-colour on demo", state="done", alive=False, elapsed_s=4.0, log="",
+        about={"scored": "demo-colour@demo"},
+    )  # fmt: skip
+    monkeypatch.setattr(jobs, "jobs", lambda kind: [ended])
+    monkeypatch.setattr(jobs, "find", lambda id: ended)
+    page = shown(open_page("evaluate", protocol="All"))
+    assert page.session_state[state.ON] == "demo@demo"  # it ended before this session came
+    page.session_state[scoring.FOLLOWED] = {"evaluate-1"}
+    shown(page.run())
+    assert page.session_state[state.ON] == "demo-colour@demo"
+    assert ("demo-colour", "VE") in rows_on(page)
+    shown(page.selectbox(key=state.ON).set_value("demo@demo").run())
+    assert ("demo", "VE") in rows_on(page)  # only once

@@ -1,0 +1,302 @@
+"""The library: what is here, how to get more, and what can be removed."""
+
+import io
+import json
+import zipfile
+
+import pytest
+from conftest import ACTIONS, open_page
+
+from app import state
+from app.services import descriptions, labels, library, models
+from cezsar import encoders, jobs, world
+from cezsar.atomic import write_json
+from cezsar.data.descriptions import load_descriptions, save_descriptions
+from cezsar.data.features import FeatureStore
+from cezsar.errors import CezsarError, FormatError, InputError
+
+
+def shown(section, **query):
+    page = open_page("library", section=state.SECTIONS[section], **query)
+    assert not page.exception, page.exception
+    return page
+
+
+def texts(page):
+    kinds = ("markdown", "subheader", "caption", "info", "error")
+    return " ".join(str(element.value) for kind in kinds for element in page.get(kind))
+
+
+def table(page, number=0):
+    return page.dataframe[number].value.to_dict("records")
+
+
+def button(page, label):
+    return next(each for each in page.button if each.label == label)
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Jobs that would have been started: (kind, arguments of the first step)."""
+    asked = []
+    monkeypatch.setattr(jobs, "start", lambda kind, title, steps, **_: asked.append((kind, steps[0].arguments)))
+    return asked
+
+
+@pytest.fixture
+def store(empty_workspace):
+    """features/mine: two videos of three and five seconds."""
+    import numpy as np
+
+    from cezsar.data.features import StoreWriter
+
+    told = {"encoder": "motion", "fingerprint": "f", "dim": 4, "fps": 1.0, "domain": "none"}
+    with StoreWriter(empty_workspace / "features" / "mine", told) as writer:
+        for name, seconds in (("a", 3), ("b", 5)):
+            writer.add(name, np.ones((seconds, 4), np.float32), label="x")
+    return empty_workspace / "features" / "mine"
+
+
+# The page ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("section", list(state.SECTIONS))
+def test_every_section_with_an_empty_workspace(empty_workspace, section):
+    page = shown(section)
+    assert not page.error
+    said = texts(page) + " ".join(str(row) for frame in page.dataframe for row in frame.value.to_dict("records"))
+    told = {
+        "data": "No data set", "stores": "No features", "trained": "came with the software", "encoders": "clip",
+        "words": f"{len(world.DESCRIPTIONS)} classes", "disk": "workspace is",
+    }  # fmt: skip
+    assert told[section] in said
+
+
+def test_nothing_at_all(empty_workspace, monkeypatch):
+    for module in ("models", "scored"):
+        monkeypatch.setattr(f"app.services.{module}.SHIPPED", empty_workspace / "not shipped")
+    said = texts(shown("trained"))
+    assert "There is no run yet" in said and "Nothing has been scored yet" in said
+
+
+def test_stores_say_what_they_hold(store):
+    (row,) = table(shown("stores"))
+    opened = FeatureStore(store)
+    assert (row["name"], row["videos"], row["seconds"], row["encoder"]) == ("mine", len(opened), 8, "motion")
+    (store / "shard-00000.h5").write_bytes(b"damaged")
+    (row,) = table(shown("stores"))
+    assert "shard-00000" in row["note"]
+
+
+def test_runs_of_the_workspace_and_shipped_scores(workspace):
+    page = shown("trained")
+    rows = {row["name"]: row for row in table(page)}
+    assert rows["demo"]["trained on"] == "three drawn clips" and rows["demo"]["place"] == "the workspace"
+    assert rows["demo-colour"]["place"] == "came with the software"
+    scored = {row["name"]: row for row in table(page, 1)}
+    assert (scored["demo@demo"]["clips"], scored["demo@demo"]["classes"]) == (420, 21)
+
+
+def test_data_sets_are_named_and_forgotten(empty_workspace, clips, monkeypatch):
+    folder, _ = clips
+    page = shown("data")
+    page.text_input(key="register-name").set_value("my clips")
+    page.text_input(key="register-source").set_value(str(folder / "test"))
+    button(page, "Add").click().run()
+    assert not page.error, page.error
+    (row,) = table(page)
+    assert (row["name"], row["clips"], row["classes"]) == ("my clips", 3, len(ACTIONS))
+    assert library.registered() == {"my clips": str(folder / "test")}
+    button(page, "Take off").click().run()
+    assert library.registered() == {} and (folder / "test").is_dir()
+
+
+def test_data_sets_that_cannot_be_used_are_refused(empty_workspace, clips):
+    folder, _ = clips
+    for name, source in (("../x", folder / "test"), ("x", folder / "nothing"), ("demo", folder / "test"), ("x", "")):
+        with pytest.raises(InputError):
+            library.register(name, str(source))
+    library.register("x", str(folder / "test"))
+    with pytest.raises(InputError, match="already"):
+        library.register("x", str(folder / "test"))
+    write_json(empty_workspace / "data" / "datasets.json", {"gone": "/no/such/place"})
+    (row,) = table(shown("data"))
+    assert "there is no /no/such/place" in row["note"]
+    (empty_workspace / "data" / "datasets.json").write_text("[")
+    assert "datasets" in shown("data").error[0].value
+
+
+def test_extraction_is_a_job(empty_workspace, clips, started):
+    folder, _ = clips
+    library.register("mine", str(folder / "test"))
+    page = shown("stores")
+    page.text_input(key="extract-name").set_value("../outside")
+    button(page, "Extract").click().run()
+    assert "cannot be a name" in page.error[0].value.replace("\\", "") and not started
+    page.text_input(key="extract-name").set_value("mine-motion")
+    button(page, "Extract").click().run()
+    ((kind, arguments),) = started
+    out = empty_workspace / "features" / "mine-motion"
+    assert kind == "extract"
+    assert arguments[:6] == ["extract", str(folder / "test"), "--encoder", "motion", "--out", str(out)]
+
+
+def test_encoders_and_their_fetching(empty_workspace, started):
+    page = shown("encoders")
+    absent = [status.name for status in encoders.available() if not status.present]
+    fetches = [each.label for each in page.button if each.label.startswith("Fetch")]
+    assert len(fetches) == len(absent) == 4
+    button(page, "Fetch bit (1.3 GB)").click().run()
+    assert started == [("fetch", ["fetch", "bit"])]
+    page.text_input(key="other-encoder").set_value("minilm").run()
+    assert "minilm is here" in texts(page)
+    page.text_input(key="other-encoder").set_value("clip:some-other").run()
+    button(page, "Fetch some-other (size not known)").click().run()
+    assert started[-1] == ("fetch", ["fetch", "clip:some-other"])
+
+
+# Class descriptions --------------------------------------------------------------------------------------------------
+
+
+def test_descriptions_are_found_by_word(empty_workspace):
+    page = shown("words", find="Guitar")
+    hits = {name for name, sentence in world.DESCRIPTIONS.items() if "guitar" in (name + sentence).casefold()}
+    assert {row["class"] for row in table(page)} == hits and hits
+
+
+def test_a_copy_is_saved_under_ones_own_name(empty_workspace):
+    page = shown("words", described="run demo")
+    prototypes = load_descriptions(models.SHIPPED / "runs" / "demo" / "prototypes.json")
+    assert {row["class"] for row in table(page)} == set(prototypes)
+    page.text_input(key="save-as-run demo").set_value("mine")
+    button(page, "Save").click().run()
+    assert not page.exception and not page.error
+    assert load_descriptions(labels.own_folder() / "mine.json") == prototypes
+    assert page.selectbox(key=state.DESCRIBED).value == "mine: mine"
+    button(page, "Save").click().run()
+    assert not page.error  # one's own are saved in place
+    page.text_input(key="save-as-mine: mine").set_value("ucf101")
+    button(page, "Save").click().run()
+    assert "ready-made" in page.error[0].value.replace("\\", "")
+
+
+def test_saving_refuses_what_would_be_lost(empty_workspace):
+    descriptions.save("mine", {"a": ["x"]})
+    with pytest.raises(InputError, match="already"):
+        descriptions.save("mine", {"b": ["y"]})
+    with pytest.raises(FormatError, match="no description"):
+        descriptions.save("mine", {"b": [" "]}, replace=True)
+    assert load_descriptions(labels.own_folder() / "mine.json") == {"a": ["x"]}
+
+
+def test_edited_rows_are_descriptions():
+    rows = [{"class": " a", "sentence": "x"}, {"class": "b", "sentence": "y"}, {"class": "a", "sentence": "z"}]
+    assert descriptions.of_rows([*rows, {"class": None, "sentence": None}]) == {"a": ["x", "z"], "b": ["y"]}
+    assert descriptions.of_rows(descriptions.rows_of({"a": ["x", "z"]})) == {"a": ["x", "z"]}
+
+
+def zipped(**files):
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, text in files.items():
+            archive.writestr(name.replace("_dot_", ".").replace("_in_", "/"), text)
+    return content.getvalue()
+
+
+def test_imports_of_every_kind():
+    expected = {"jump rope": ["a rope turns"], "waving": ["a hand moves", "a farewell"]}
+    texts_of = [("jump_rope.txt", b"a rope turns\n"), ("waving.txt", b"a hand moves\na farewell\n")]
+    assert descriptions.imported([("d.json", json.dumps(expected).encode())]) == expected
+    assert descriptions.imported(texts_of) == expected
+    archive = zipped(set_in_jump_rope_dot_txt="a rope turns", set_in_waving_dot_txt="a hand moves\na farewell")
+    assert descriptions.imported([("d.zip", archive)]) == expected
+    assert descriptions.imported([("list.txt", b"JumpRope\nwaving\n")]) == {
+        "JumpRope": ["jump rope"],
+        "waving": ["waving"],
+    }
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        [],
+        [("a.json", b"{")],
+        [("a.json", b'{"a": ""}')],
+        [("a.json", b"{}"), ("b.txt", b"x")],
+        [("a.exe", b"MZ")],
+        [("a.zip", b"PK not a zip")],
+        [("a/x.txt", b"one"), ("b/x.txt", b"two")],
+        [("a.zip", zipped(x_dot_py="import os"))],
+        [("x.txt", b""), ("y.txt", b"words")],
+    ],
+)
+def test_imports_that_cannot_be_used_are_explained(files):
+    with pytest.raises(CezsarError) as raised:
+        descriptions.imported(files)
+    assert "/tmp" not in str(raised.value)
+
+
+# Removing ------------------------------------------------------------------------------------------------------------
+
+
+def test_disk_use_is_what_lies_there(store):
+    (store.parents[1] / "cache").mkdir()
+    (store.parents[1] / "cache" / "x").write_bytes(bytes(1234))
+    sizes = library.sizes()
+    assert sizes["cache"] == 1234
+    assert sizes["features"] == sum(path.stat().st_size for path in store.rglob("*") if path.is_file())
+    page = shown("disk")
+    assert len(page.get("plotly_chart")) == 1
+    names = [item.name for item in library.removable()]
+    assert names == ["mine", "cache"]
+    assert page.selectbox(key="remove-which").options[0].startswith("store mine (")
+
+
+def test_what_is_removed_has_gone_and_nothing_else(store):
+    library.remove(store)
+    assert not store.exists() and store.parent.is_dir() and list(store.parent.iterdir()) == []
+    with pytest.raises(InputError, match="has gone"):
+        library.remove(store)
+
+
+def test_nothing_outside_the_workspace_is_removed(store, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "precious").write_text("x")
+    home = store.parents[1]
+    (home / "features" / "link").symlink_to(outside)
+    (home / "runs").symlink_to(outside)
+    (home / "other").mkdir()
+    for path in (
+        outside,
+        outside / "precious",
+        home,
+        home / "other",
+        home / "features" / ".." / ".." / outside.name,
+        home / "features" / "link" / "precious",
+        home / "runs" / "precious",
+    ):
+        with pytest.raises(InputError, match="not inside"):
+            library.remove(path)
+    library.remove(home / "features" / "link")
+    assert not (home / "features" / "link").is_symlink()
+    assert (outside / "precious").read_text() == "x"
+
+
+def test_what_a_job_works_on_stays(store, monkeypatch):
+    step = jobs.Step("extracting", ["extract", "/videos", "--out", str(store)])
+    job = jobs.Job("j", "extract", "Features", {}, [step], store, 0.0, "running", 0, "", 0.0, 0.0, None, "")
+    monkeypatch.setattr(jobs, "jobs", lambda *_, **__: [job])
+    with pytest.raises(InputError, match="wait for it"):
+        library.remove(store)
+    assert store.is_dir()
+
+
+def test_the_box_of_classify_takes_descriptions(empty_workspace):
+    save_descriptions(labels.own_folder() / "mine.json", {"a, b": ["x"], 'say "hi"': ["y", "z"]})
+    page = shown("words", described="mine: mine")
+    button(page, "Use on the page Classify").click().run()
+    assert not page.exception
+    from cezsar.data.descriptions import parse_classes
+
+    assert parse_classes(page.session_state[state.LABELS])[1] == {"a, b": ["x"], 'say "hi"': ["y", "z"]}
+    assert parse_classes(labels.written(["a, b", 'say "hi"', "c"]))[0].names == ["a, b", 'say "hi"', "c"]

@@ -1,0 +1,464 @@
+"""The page Train: runs shown and compared, new runs started and followed, runs brought from elsewhere."""
+
+import io
+import json
+import shutil
+import time
+import zipfile
+
+import numpy as np
+import pytest
+import typer
+from conftest import open_page
+
+from app import state
+from app.charts import train as charts
+from app.services import models, runs, train
+from app.services.hyperparameters import MODEL, OPTIMISATION, PAIRS, PAPER, SETTINGS, USE, demo_settings
+from cezsar import jobs
+from cezsar.cli import app as command_line
+from cezsar.data.features import StoreWriter
+from cezsar.errors import CezsarError, InputError
+from cezsar.zeroshot.results import load_all
+
+REAL = str(jobs.__path__[0]).removesuffix("/jobs")
+DEMO = models.SHIPPED / "runs" / "demo"
+HISTORY = [json.loads(line) for line in (DEMO / "history.jsonl").read_text().splitlines()]
+
+
+def texts(page):
+    kinds = ("markdown", "subheader", "caption", "info", "warning", "error", "success")
+    return " ".join(str(element.value) for kind in kinds for element in page.get(kind))
+
+
+def fine(page):
+    assert not page.exception, page.exception
+    assert not page.error, [error.value for error in page.error]
+    return page
+
+
+def figures(page):
+    return [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
+
+
+def numbers(values):
+    """A list as plotly sends it."""
+    return values if isinstance(values, list) else np.frombuffer(__import__("base64").b64decode(values["bdata"]))
+
+
+def button(page, label):
+    return next(button for button in page.button if button.label == label)
+
+
+def wait_until(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def nothing_shipped(tmp_path, monkeypatch):
+    (tmp_path / "shipped").mkdir()
+    monkeypatch.setattr("app.services.models.SHIPPED", tmp_path / "shipped")
+    monkeypatch.setattr("app.services.scored.SHIPPED", tmp_path / "shipped")
+
+
+@pytest.fixture
+def captioned(empty_workspace):
+    """Six captioned videos and two feature stores, the second of which knows none of them."""
+    annotations = {
+        f"v{number}": {"duration": 6.0, "timestamps": [[0, 3], [3, 6]], "sentences": ["A man sits.", "A man runs."]}
+        for number in range(6)
+    }
+    (empty_workspace / "data").mkdir()
+    (empty_workspace / "data" / "mine.json").write_text(json.dumps(annotations))
+    (empty_workspace / "data" / "classes.json").write_text(json.dumps({"sitting": "A person sits."}))
+    for name, ids in (("right", list(annotations)[:5]), ("another", ["w0", "w1"])):
+        with StoreWriter(
+            empty_workspace / "features" / name, {"encoder": "motion", "fingerprint": name, "dim": 8}
+        ) as store:
+            for number, id in enumerate(ids):
+                store.add(id, np.random.default_rng(number).normal(size=(6, 8)).astype(np.float32))
+    return empty_workspace
+
+
+# Runs ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_first_visitor_sees_the_shipped_runs_and_the_curves_of_one(empty_workspace):
+    page = fine(open_page("train"))
+    table = page.dataframe[0].value
+    assert list(table["run"]) == ["demo", "demo-colour"]
+    fused = next(result for result in load_all(DEMO / "results" / "demo all.json") if result.modality == "VE + O")
+    hits, clips = sum(fused.runs[0].hits[1]), sum(fused.runs[0].clips)
+    assert table["top-1"][0] == pytest.approx(100 * hits / clips)
+    assert table["validation loss"][0] == pytest.approx(min(line.get("validation_loss", 9) for line in HISTORY))
+    assert "weights not here" in table["state"][1]
+    loss, signs, speed = figures(page)
+    epochs = [line for line in HISTORY if line["kind"] == "epoch"]
+    by_name = {trace["name"]: trace for trace in loss["data"]}
+    assert list(numbers(by_name["validation"]["y"])) == [line["validation_loss"] for line in epochs]
+    assert by_name["training, mean of the epoch"]["line"]["dash"] == "dash"
+    assert list(numbers(signs["data"][0]["y"])) == [line["dead_units"] for line in epochs]
+    blocks = [line for line in HISTORY if line["kind"] == "steps"]
+    assert list(numbers(speed["data"][0]["y"])) == [line["triplets_per_s"] for line in blocks]
+    assert [metric.value for metric in page.metric][:3] == [f"{epochs[-1]['validation_loss']:.3f}", "8", "8"]
+
+
+def test_two_runs_are_compared(empty_workspace):
+    page = fine(open_page("train", runs=["demo", "demo-colour"]))
+    (loss,) = figures(page)
+    assert len(loss["data"]) == 4
+    assert len({trace["line"]["color"] for trace in loss["data"]}) == 2
+    assert [trace["line"]["dash"] for trace in loss["data"]] == ["dash", "solid"] * 2
+    differing, results = page.dataframe[1].value, page.dataframe[2].value
+    assert list(differing["setting"]) == ["width of features", "frame encoder"]
+    assert list(differing["demo-colour"]) == ["331", "motion, colour only"]
+    assert "All on the same triplets" in texts(page)
+    stored = load_all(DEMO / "results" / "demo 10-of-21 x 50.json")
+    row = results[(results["protocol"] == stored[0].protocol) & (results["modality"] == "VE")]
+    assert list(row["demo"]) == [next(r for r in stored if r.modality == "VE").figure("top1").percent()]
+    page.segmented_control(key=state.METRIC).set_value("top5").run()
+    row = page.dataframe[2].value.iloc[0]
+    own = next(r for r in load_all(DEMO / "results" / "demo all.json") if r.modality == row["modality"])
+    assert row["demo"] == own.figure("top5").percent()
+
+
+def test_settings_are_held_against_the_papers(empty_workspace):
+    page = fine(open_page("train"))
+    table = page.dataframe[2].value.set_index("setting")
+    config = json.loads((DEMO / "config.json").read_text())
+    assert table.loc["learning rate", "this run"] == f"{config['training']['lr']:g}"
+    assert table.loc["learning rate", "paper"] == "0.0001"
+    assert table.loc["width of the Transformer", "paper"] == "512"
+    assert table.loc["hard negatives a positive"].to_list() == ["20", "10"]
+    assert table.loc["batch"].to_list() == ["64", "128"]
+
+
+def test_damaged_runs_and_files_are_named(empty_workspace):
+    folder = empty_workspace / "runs"
+    shutil.copytree(DEMO, folder / "torn")
+    (folder / "torn" / "history.jsonl").write_text('{"kind": "epoch"\nnonsense\n')
+    (folder / "torn" / "results" / "bad.json").write_text("{}")
+    (folder / "no <b>run").mkdir()
+    (folder / "no <b>run" / "config.json").write_text("{")
+    page = open_page("train", runs=["torn"])
+    assert not page.exception
+    said = " ".join(error.value for error in page.error).replace("\\", "")
+    assert "history.jsonl" in said and "bad.json" in said
+    assert "78" in str(page.dataframe[0].value.set_index("run").loc["torn", "top-1"])
+    page.multiselect(key=state.CHOSEN_RUNS).set_value(["no <b>run"]).run()
+    assert not page.exception and "config.json" in page.error[0].value.replace("\\", "")
+    page.multiselect(key=state.CHOSEN_RUNS).set_value(["torn", "no <b>run"]).run()
+    assert not page.exception and len(page.error) == 2
+
+
+def test_hostile_addresses_do_no_harm(empty_workspace):
+    page = open_page("train", runs=["../../etc"], part="<script>", **{"new-lr": "NaN", "compare-by": "x"})
+    assert page.multiselect(key=state.CHOSEN_RUNS).value in ([], ["demo"])
+    page.segmented_control(key=state.PART).set_value(state.NEW_RUN).run()
+    fine(page)
+
+
+def test_with_nothing_at_all_the_page_says_what_to_do(empty_workspace, nothing_shipped):
+    page = fine(open_page("train"))
+    assert "no run yet" in page.info[0].value
+    page.segmented_control(key=state.PART).set_value(state.NEW_RUN).run()
+    assert "captions" in page.info[0].value
+    assert "Prepare the demo" in [button.label for button in fine(page).button]
+    page.segmented_control(key=state.PART).set_value(state.LOAD).run()
+    assert len(fine(page).get("file_uploader")) == 1
+
+
+def test_a_run_without_history_or_results(empty_workspace):
+    (empty_workspace / "runs" / "bare").mkdir(parents=True)
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(DEMO / name, empty_workspace / "runs" / "bare")
+    page = fine(open_page("train", runs=["bare"]))
+    assert page.dataframe[0].value.set_index("run").loc["bare", "state"] == "trained"
+    assert "no training history" in texts(page)
+
+
+# Curves --------------------------------------------------------------------------------------------------------------
+
+
+def test_curves_hold_what_the_history_says_and_pass_over_torn_lines():
+    steps = {"kind": "steps", "epoch": 2, "step": 5, "steps": 10, "loss": 0.5, "triplets_per_s": 7.0, "eta_s": 3.0}
+    epoch = {"kind": "epoch", "epoch": 1, "train_loss": 0.9, "validation_loss": 0.8, "dead_units": 0.1, "spread": 0.2}
+    bad = [{}, {"kind": "steps", "epoch": "x"}, epoch | {"validation_loss": float("nan")}, steps | {"loss": None}]
+    curves = charts.Curves.of([epoch, *bad, steps])
+    assert (curves.epochs, curves.validation, curves.blocks, curves.block_loss) == ([1], [0.8], [1.5], [0.5])
+    assert (curves.best, curves.done, curves.left_s) == (1, 1.5, 3.0)
+    assert charts.Curves.of([]).best is None and charts.Curves.of([]).done == 0
+
+
+def test_long_histories_are_thinned_to_means_of_neighbours():
+    x, y = list(range(1003)), [float(value % 7) for value in range(1003)]
+    thin_x, thin_y = charts.thin(x, y, 100)
+    assert len(thin_x) == 92
+    assert thin_x[0] == sum(x[:11]) / 11 and thin_y[-1] == pytest.approx(sum(y[1001:]) / 2)
+    assert charts.thin(x, y, 2000) == (x, y)
+    long = charts.Curves(x * 20, y * 20, y * 20, y * 20, y * 20, x * 20, y * 20, y * 20)
+    for many in (1, 3, 8, 20):
+        figure = charts.loss_figure({f"<b>{number}</b> %{{x}}": long for number in range(many)})
+        assert sum(len(trace.x) for trace in figure.data) <= charts.MOST_POINTS
+        assert "<b>" not in "".join(trace.name for trace in figure.data)
+
+
+# A new run -----------------------------------------------------------------------------------------------------------
+
+
+def new_run(**query):
+    return open_page("train", part="New run", **query)
+
+
+def test_data_is_offered_with_the_best_store_first(captioned):
+    page = fine(new_run())
+    assert page.selectbox(key="new-captions").options == ["mine"]
+    assert page.selectbox(key="new-store").options == ["right", "another"]
+    assert "6 videos, 12 sentences" in texts(page)
+    assert "5 of the 6 captioned videos" in texts(page)
+    page.selectbox(key="new-store").set_value("another").run()
+    assert "none of the 6 captioned videos" in page.warning[0].value
+    assert button(page, "Start training").disabled
+
+
+def test_every_option_of_both_commands_is_a_setting_and_arrives(captioned):
+    found = train.captions()["mine"]
+    store = train.stores(found.ids)["right"]
+    other = {
+        id: not setting.paper
+        if isinstance(setting.paper, bool)
+        else setting.choices[-1]
+        if setting.choices
+        else setting.paper + setting.step
+        for id, setting in SETTINGS.items()
+    }
+    group = typer.main.get_command(command_line)
+    outer = {"mine": {"annotations", "store", "out", "sentences", "encoder_weights", "head", "help"}}
+    outer["train"] = {"triplets", "store", "out", "head", "prototypes", "domain", "resume", "help"}
+    for values in (PAPER, other):
+        plan = train.Plan("run-1", found, store, "minilm", values)
+        for step, settings in zip(plan.steps(), (PAIRS, (*MODEL, *OPTIMISATION, *USE)), strict=True):
+            verb, *arguments = step.arguments
+            parsed = group.commands[verb].make_context(verb, arguments).params
+            assert set(parsed) - outer[verb] == {setting.name for setting in settings}
+            for setting in settings:
+                expected = values[setting.id]
+                assert parsed[setting.name] == (None if (setting.name, expected) == ("device", "auto") else expected)
+
+
+def test_presets_set_everything_and_the_address_keeps_what_differs(captioned):
+    page = new_run()
+    page = fine(button(page, "The demo's settings").click().run())
+    for id, value in demo_settings().items():
+        widget = next(w for kind in (page.number_input, page.selectbox) for w in kind if w.key == f"new-{id}")
+        assert widget.value == value, id
+    assert "Learning rate" in texts(page)
+    again = fine(new_run(**{"new-lr": "0.001", "new-tau": "0.7"}))
+    assert again.number_input(key="new-lr").value == 0.001
+    assert again.number_input(key="new-tau").value == 0.7
+    assert "τ, hardest distance, Learning rate" in texts(again)
+    page = fine(button(again, "The paper's settings").click().run())
+    assert page.number_input(key="new-lr").value == PAPER["lr"]
+    assert "All as in the paper" in texts(page)
+
+
+@pytest.mark.parametrize(
+    "key, value, said",
+    [("new-name", "demo", "already"), ("new-name", "a/../b", "cannot name"), ("new-heads", 3, "multiple of heads")],
+)
+def test_what_cannot_be_trained_is_said_before_it_starts(captioned, key, value, said):
+    page = new_run()
+    kind = page.text_input if key == "new-name" else page.number_input
+    kind(key=key).set_value(value).run()
+    assert not page.exception
+    assert said in page.warning[0].value.replace("\\", "")
+    assert button(page, "Start training").disabled
+
+
+def test_captions_are_uploaded_and_checked(captioned):
+    page = new_run()
+    content = (captioned / "data" / "mine.json").read_bytes()
+    page.file_uploader[0].upload("other captions.json", content).run()
+    assert fine(page).selectbox(key="new-captions").value == "other captions"
+    assert (captioned / "data" / "other captions.json").read_bytes() == content
+    page = new_run()
+    page.file_uploader[0].upload("../x.json", b'{"v": {"duration": 3}}').run()
+    assert not page.exception
+    assert "timestamps" in page.error[0].value and "tmp" not in page.error[0].value
+    assert sorted(path.name for path in (captioned / "data").iterdir()) == [
+        "classes.json", "mine.json", "other captions.json",
+    ]  # fmt: skip
+    with pytest.raises(InputError, match="rename"):
+        train.add_captions("mine.json", content + b" ")
+
+
+# The job -------------------------------------------------------------------------------------------------------------
+
+COMMAND = """
+import json, pathlib, shutil, sys, time
+arguments = dict(zip(sys.argv, sys.argv[1:]))
+out = pathlib.Path(arguments["--out"])
+if sys.argv[1] == "train":
+    lines = pathlib.Path(DEMO, "history.jsonl").read_text().splitlines(True)
+    again = out.exists()
+    if not again:
+        shutil.copytree(DEMO, out)
+        (out / "state.pt").touch()
+        (out / "record.json").unlink()
+        (out / "history.jsonl").write_text("".join(lines[:6]))
+        print("training: 6 of 24, 9 s left", flush=True)
+        time.sleep(60)
+    (out / "history.jsonl").write_text("".join(lines))
+    shutil.copy(pathlib.Path(DEMO, "record.json"), out)
+    (out / "state.pt").unlink()
+"""
+
+
+@pytest.fixture
+def command(captioned, monkeypatch):
+    """A script in place of `cezsar`; anything left running is stopped."""
+    fake = captioned / "elsewhere" / "cezsar"
+    fake.mkdir(parents=True)
+    (fake / "__init__.py").write_text(f"__path__.append({REAL!r})")
+    (fake / "__main__.py").write_text(COMMAND.replace("DEMO", repr(str(DEMO))))
+    monkeypatch.chdir(fake.parent)
+    monkeypatch.setenv("CEZSAR_SLOTS", "4")
+    yield captioned
+    for job in jobs.jobs():
+        if job.alive:
+            jobs.cancel(job.id)
+
+
+def test_a_run_is_started_followed_cancelled_and_resumed(command):
+    page = new_run()
+    page.text_input(key="new-name").set_value("mine").run()
+    button(page, "Start training").click().run()
+    (job,) = runs.training()
+    assert job.about["run"] == "mine"
+    wait_until(lambda: "6 of 24" in jobs.find(job.id).log)
+    page = fine(open_page("train"))
+    assert "Training mine" in texts(page)
+    assert [metric.label for metric in page.metric][:2] == ["Epochs done", "Training loss"]
+    assert page.metric[0].value == "2.0 of 25"
+    live = {trace["name"]: numbers(trace["y"]) for trace in figures(page)[0]["data"]}
+    assert len(live["validation"]) == 2 and len(live["each block of steps"]) == 4
+    assert page.dataframe[0].value.set_index("run").loc["mine", "state"] == "being trained"
+    assert train.free_name("mine") == "mine-1" and "mine" in runs.names_taken()
+    button(page, "Cancel").click().run()
+    wait_until(lambda: not jobs.find(job.id).alive)
+    page = fine(open_page("train", runs=["mine"]))
+    assert page.dataframe[0].value.set_index("run").loc["mine", "state"] == "interrupted"
+    button(page, "Resume").click().run()
+    wait_until(lambda: jobs.find(job.id).state == "done")
+    page = fine(open_page("train"))
+    button(page, "Look at mine").click().run()
+    assert page.multiselect(key=state.CHOSEN_RUNS).value == ["mine"]
+    assert page.dataframe[0].value.set_index("run").loc["mine", "state"] == "trained"
+    loss = next(trace for trace in figures(page)[0]["data"] if trace["name"] == "validation")
+    assert len(numbers(loss["y"])) == 8
+
+
+def test_an_interrupted_run_goes_on_when_its_job_has_gone(command):
+    found = train.captions()["mine"]
+    plan = train.Plan("mine", found, train.stores(found.ids)["right"], "minilm")
+    first = train.start(plan)
+    with pytest.raises(InputError, match="already"):
+        train.start(plan)
+    wait_until(lambda: "6 of 24" in jobs.find(first.id).log)
+    jobs.cancel(first.id)
+    wait_until(lambda: not jobs.find(first.id).alive)
+    jobs.forget(first.id)
+    page = fine(open_page("train", runs=["mine"]))
+    button(page, "Resume training").click().run()
+    (second,) = runs.training()
+    assert second.id != first.id and [step.arguments for step in second.steps] == [
+        step.arguments for step in first.steps
+    ]
+    wait_until(lambda: jobs.find(second.id).state == "done")
+    assert runs.runs()["mine"].state == "trained"
+
+
+def test_a_run_started_elsewhere_is_not_resumed_blindly(empty_workspace):
+    shutil.copytree(DEMO, empty_workspace / "runs" / "other")
+    (empty_workspace / "runs" / "other" / "record.json").unlink()
+    (empty_workspace / "runs" / "other" / "state.pt").touch()
+    page = fine(open_page("train", runs=["other"]))
+    assert "Resume training" not in [button.label for button in page.button]
+    assert "--resume" in texts(page).replace("\\", "")
+    with pytest.raises(InputError, match="not started from here"):
+        train.resume("other")
+
+
+# Runs from elsewhere -------------------------------------------------------------------------------------------------
+
+
+def load(name, content, **query):
+    page = open_page("train", part="Load a run", **query)
+    return page.file_uploader[0].upload(name, content).run()
+
+
+def test_an_archive_comes_back_as_it_went(empty_workspace):
+    content = runs.packed(runs.runs()["demo"])
+    page = load("demo.zip", content)
+    button(page, "Load").click().run()
+    assert "demo\\-2" in fine(page).success[0].value
+    copy = empty_workspace / "runs" / "demo-2"
+    assert (copy / "model.safetensors").read_bytes() == (DEMO / "model.safetensors").read_bytes()
+    button(page, "Look at it").click().run()
+    assert list(page.dataframe[0].value["run"]) == ["demo", "demo-2", "demo-colour"]
+    assert page.subheader[0].value.replace("\\", "") == "demo-2"
+
+
+def test_bare_weights_take_the_configuration_of_a_run(empty_workspace):
+    content = (DEMO / "model.safetensors").read_bytes()
+    page = load("weights.safetensors", content)
+    page.text_input(key="loaded-name").set_value("bare").run()
+    page.text_input(key="loaded-domain").set_value("drawn clips").run()
+    button(page, "Load").click().run()
+    fine(page)
+    assert runs.runs()["bare"].config.domain == "drawn clips"
+    page = load("weights.safetensors", content[:1000])
+    button(page, "Load").click().run()
+    assert "weights.safetensors" in page.error[0].value.replace("\\", "") and not page.exception
+
+
+def zipped(**files):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return packed.getvalue()
+
+
+def test_pickles_are_refused_with_the_reason(empty_workspace):
+    page = load("checkpoint.ckpt", b"\x80\x04.")
+    assert not page.exception
+    assert "pickle" in page.error[0].value and "safetensors" in page.error[0].value.replace("\\", "")
+    assert not (empty_workspace / "runs").exists() or not any((empty_workspace / "runs").iterdir())
+
+
+@pytest.mark.parametrize(
+    "name, content, said",
+    [
+        ("a.zip", b"no zip", "no zip archive"),
+        ("a.zip", zipped(**{"../config.json": "{}"}), "outside"),
+        ("a.zip", zipped(**{"x/config.json": "{}", "x/state.pt": "x"}), "state.pt"),
+        ("a.txt", b"words", "neither"),
+        ("model.PT", b"\x80\x04.", "pickle"),
+        ("model.pkl", b"\x80\x04.", "pickle"),
+        ("a.safetensors", b"words", "choose one"),
+    ],
+)
+def test_what_is_no_run_is_refused(empty_workspace, name, content, said):
+    with pytest.raises(CezsarError, match=said) as error:
+        runs.load(name, content, None)
+    assert "/tmp" not in str(error.value)
+    assert not list((empty_workspace / "runs").glob("*/config.json"))
+
+
+def test_a_name_that_is_taken_is_refused(empty_workspace):
+    with pytest.raises(InputError, match="already"):
+        runs.load("a.zip", b"", None, "Demo")

@@ -1,0 +1,419 @@
+"""The page Tune: every figure on it is that of the engine, called directly or written out in plain loops."""
+
+import base64
+import json
+import time
+
+import numpy as np
+import pytest
+import typer
+from conftest import open_page
+
+from app import state
+from app.services import models, scored, tau
+from app.services import tune as services
+from cezsar import jobs
+from cezsar.cli import app as command_line
+from cezsar.errors import InputError
+from cezsar.zeroshot.evaluation import evaluate
+from cezsar.zeroshot.fusion import Weights, cosine, predict
+from cezsar.zeroshot.protocols import all_classes, named, random_classes
+from cezsar.zeroshot.results import Result, Run, save_all
+from cezsar.zeroshot.scored import Scored
+from cezsar.zeroshot.scores import Scores
+from cezsar.zeroshot.storage import read_arrays
+
+OWN = Weights(0.8, 0.2)
+TAU_PART = {"tune": "Hard negatives (τ)"}
+
+
+@pytest.fixture(scope="module")
+def demo():
+    return Scored.open(models.SHIPPED / "scores" / "demo@demo")
+
+
+@pytest.fixture(scope="module")
+def shipped_scores(demo):
+    return demo.scores()
+
+
+@pytest.fixture(scope="module")
+def captions():
+    """Cosine distances of all pairs of the shipped captions, infinite within a video; and the sentences."""
+    arrays, told = read_arrays(models.SHIPPED / "captions.safetensors", "captions")
+    vectors = arrays["vectors"].astype(np.float64)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    distances = 1 - vectors @ vectors.T
+    distances[arrays["groups"][:, None] == arrays["groups"]] = np.inf
+    return distances, told["sentences"]
+
+
+@pytest.fixture
+def nothing_shipped(empty_workspace, monkeypatch):
+    for module in (models, scored):
+        monkeypatch.setattr(module, "SHIPPED", empty_workspace / "nothing")
+
+
+def figures(page):
+    """Label -> (value, delta) of the metrics."""
+    assert not page.exception
+    return {metric.label: (metric.value, metric.delta) for metric in page.metric}
+
+
+def percents(scores, weights, protocol=None):
+    """What the metrics should say, from `evaluate`."""
+    run = evaluate(scores, protocol or all_classes(scores.class_names), weights).runs[0]
+    return [f"{100 * value:.1f} %" for value in (run.top1, run.top5, run.mean_per_class)]
+
+
+def shown(page):
+    return [figures(page)[name][0] for name in ("Top-1", "Top-5", "Mean per class")]
+
+
+def chart(page, title):
+    """The figure whose y axis has this title."""
+    specs = [json.loads(element.proto.spec) for element in page.get("plotly_chart")]
+    (found,) = [spec for spec in specs if title in spec["layout"]["yaxis"]["title"].get("text", "")]
+    return found
+
+
+def numbers(values):
+    """An array of a figure, as it travels."""
+    return np.frombuffer(base64.b64decode(values["bdata"]), values["dtype"]) if isinstance(values, dict) else values
+
+
+# Fusion weights ------------------------------------------------------------------------------------------------------
+
+
+def test_first_visit_compares_the_run_with_its_visual_embedding_alone(empty_workspace, shipped_scores):
+    page = open_page("tune")
+    assert shown(page) == percents(shipped_scores, OWN)
+    before, now = (predict(shipped_scores, weights) for weights in (Weights(1, 0), OWN))
+    truth = shipped_scores.label_index
+    gained = np.flatnonzero((now == truth) & (before != truth))
+    lost = np.flatnonzero((now != truth) & (before == truth))
+    changed = np.flatnonzero((now != before) & (now != truth) & (before != truth))
+    assert figures(page)["Flips"] == (str(len(gained) + len(lost) + len(changed)), "of 420 clips")
+    table = page.dataframe[0].value
+    assert list(table["Clip"]) == [shipped_scores.ids[row] for row in [*gained, *lost, *changed]]
+    assert list(table["Now"]) == [shipped_scores.class_names[now[row]] for row in [*gained, *lost, *changed]]
+    assert page.get("video")
+    # The bars add up to the clips that were gained and lost.
+    bars = [
+        json.loads(element.proto.spec)["data"]
+        for element in page.get("plotly_chart")
+        if '"type":"bar"' in element.proto.spec
+    ]
+    ((right, left),) = bars
+    assert (sum(right["x"]), -sum(left["x"])) == (len(gained), len(lost))
+
+
+def test_every_figure_follows_alpha(empty_workspace, shipped_scores):
+    page = open_page("tune", alpha="0.3")
+    assert page.slider(key="alpha").value == 0.3
+    assert shown(page) == percents(shipped_scores, Weights(0.3, 0.7))
+    page.slider(key="alpha").set_value(0.5).run()
+    assert shown(page) == percents(shipped_scores, Weights(0.5, 0.5))
+    now, own = (
+        evaluate(shipped_scores, all_classes(shipped_scores.class_names), weights).runs[0].top1
+        for weights in (Weights(0.5, 0.5), OWN)
+    )
+    assert figures(page)["Top-1"][1] == f"{100 * (now - own):+.1f} points"
+    curve = chart(page, "top-1 accuracy")
+    present = curve["data"][-1]
+    assert (present["name"], present["x"], present["y"]) == ("present", [0.5], [pytest.approx(100 * now)])
+    assert any("run's own weights (α = 0.80, β = 0.20)" in caption.value for caption in page.caption)
+
+
+def test_presets_set_the_weights(empty_workspace, demo, shipped_scores):
+    page = open_page("tune")
+    page.button(key="preset-O only").click().run()
+    assert page.slider(key="alpha").value == 0
+    assert shown(page) == percents(shipped_scores, Weights(0, 1))
+    page.button(key="preset-Best on this data").click().run()
+    best = services.curve(demo, (), ("VE", "O")).best()
+    assert best.low <= page.slider(key="alpha").value <= best.high
+    assert figures(page)["Top-1"][0] == f"{100 * best.accuracy:.1f} %"
+    page.button(key="preset-The paper's").click().run()
+    assert shown(page) == percents(shipped_scores, OWN)
+
+
+def test_weights_can_be_kept_as_the_reference_and_travel_in_the_address(empty_workspace, shipped_scores):
+    page = open_page("tune", alpha="0.5")
+    [button] = [button for button in page.button if button.label == "Set as reference"]
+    button.click().run()
+    assert figures(page)["Flips"][0] == "0"
+    assert page.query_params["ref"] in ("0.5 0.5 0", ["0.5 0.5 0"])
+    again = open_page("tune", alpha="0.5", ref="0.5 0.5 0")
+    again.slider(key="alpha").set_value(1.0).run()
+    half, alone = (predict(shipped_scores, weights) for weights in (Weights(0.5, 0.5), Weights(1, 0)))
+    assert figures(again)["Flips"][0] == str(int((half != alone).sum()))
+
+
+def test_nonsense_in_the_address_is_ignored(empty_workspace, shipped_scores):
+    page = open_page("tune", alpha="NaN", ref="-1 x", tune="<b>", flipped="$", **{"told-apart": "?"})
+    assert shown(page) == percents(shipped_scores, OWN)
+
+
+def test_a_split_is_what_evaluate_calls_it(empty_workspace, shipped_scores):
+    names = shipped_scores.class_names
+    page = open_page("tune", **{"told-apart": "A random half", "half": "3"})
+    assert shown(page) == percents(shipped_scores, OWN, random_classes(names, len(names) // 2, 1, 3))
+    chosen = names[2:6]
+    page = open_page("tune", **{"told-apart": "Some"})
+    page.multiselect(key=state.TUNE_CLASSES).set_value(chosen).run()
+    assert shown(page) == percents(shipped_scores, OWN, named("some", chosen, names))
+    page.multiselect(key=state.TUNE_CLASSES).set_value([]).run()
+    assert not page.metric
+    assert "Choose at least one class" in page.info[0].value
+
+
+def test_weights_set_apart_rank_by_their_ratio(empty_workspace, shipped_scores):
+    page = open_page("tune", alpha="0.6")
+    page.toggle(key="free").set_value(True).run()
+    assert page.slider(key="beta").value == pytest.approx(0.4)
+    page.slider(key="alpha").set_value(0.3).run()
+    page.slider(key="beta").set_value(0.2).run()
+    assert shown(page) == percents(shipped_scores, Weights(0.6, 0.4))
+    page.slider(key="alpha").set_value(0.0).run()
+    page.slider(key="beta").set_value(0.0).run()
+    assert "not all zero" in page.error[0].value
+
+
+def test_choosing_a_row_plays_its_clip_with_its_labels(empty_workspace, shipped_scores):
+    page = open_page("tune")
+    table = page.dataframe[0].value
+    page.session_state["flips-any"] = {"selection": {"rows": [5], "columns": [], "cells": []}}
+    page.run()
+    row = shipped_scores.ids.index(table["Clip"][5])
+    similar_C = cosine(shipped_scores, OWN)[row]
+    best = np.argsort(-similar_C, kind="stable")[:5]
+    lists = [text.value for text in page.markdown if text.value.startswith("1. ")]
+    for place, label in enumerate(best, start=1):
+        line = lists[1].splitlines()[place - 1]
+        assert shipped_scores.class_names[label] in line and f"{similar_C[label]:.2f}" in line
+    assert any(f"True class: **{shipped_scores.labels[row]}**" in caption.value for caption in page.caption)
+
+
+def test_three_modalities_have_a_slider_each_and_one_has_none(empty_workspace, demo, shipped_scores):
+    rng = np.random.default_rng(3)
+    columns = shipped_scores.columns | {"C": rng.normal(size=(420, 21)).astype(np.float32)}
+    folder = empty_workspace / "scores" / "three@demo"
+    three = Scores(shipped_scores.ids, shipped_scores.labels, shipped_scores.class_names, columns)
+    three.save(folder / "scores.safetensors")
+    about = demo.about | {"run": "three", "dataset": "theirs", "modalities": ["VE", "O", "C"], "created": "2026"}
+    (folder / "about.json").write_text(json.dumps(about))
+    page = open_page("tune", on="three on theirs", gamma="0.1")
+    assert [slider.key for slider in page.slider] == ["alpha", "beta", "gamma"]
+    assert shown(page) == percents(three, Weights(0.8, 0.2, 0.1))
+    page = open_page("tune", on="demo-colour on the stick-figure world")
+    colour = Scored.open(models.SHIPPED / "scores" / "demo-colour@demo").scores()
+    assert not page.slider and "nothing to weigh" in page.info[0].value
+    assert shown(page) == percents(colour, Weights(1, 0))
+
+
+def test_alpha_chosen_on_one_half_is_told_on_the_other(empty_workspace, demo, shipped_scores):
+    page = open_page("tune")
+    found = services.honest(demo, ("VE", "O"))
+    names = shipped_scores.class_names
+    halves = random_classes(names, len(names) // 2, services.HONEST_RUNS, 0).splits
+    expected, own = [], []
+    for half, alpha in zip(halves, found.alphas, strict=True):
+        other = named("other", [name for name in names if name not in half], names)
+        expected.append(evaluate(shipped_scores, other, Weights(alpha, 1 - alpha)).runs[0].top1)
+        own.append(evaluate(shipped_scores, other, OWN).runs[0].top1)
+        on_half = [
+            evaluate(shipped_scores, named("half", half, names), Weights(a, 1 - a)).runs[0].top1
+            for a in (alpha, 0.8, 1.0, 0.5)
+        ]
+        assert on_half[0] == max(on_half)
+    table = page.dataframe[1].value
+    assert table["Top-1 in %, mean"][0] == pytest.approx(100 * np.mean(expected), abs=0.05)
+    assert table["Top-1 in %, mean"][1] == pytest.approx(100 * np.mean(own), abs=0.05)
+    assert table["± std"][0] == pytest.approx(100 * np.std(expected, ddof=1), abs=0.05)
+
+
+def test_nothing_to_weigh_without_scores(nothing_shipped):
+    page = open_page("tune")
+    assert not page.exception and not page.metric
+    assert "Nothing has been scored yet" in page.info[0].value
+
+
+# The τ laboratory ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bound", [0.8, 0.55])
+def test_figures_of_tau_are_those_of_all_pairs(empty_workspace, captions, bound):
+    distances, sentences = captions
+    page = open_page("tune", **TAU_PART, tau=str(bound), negatives="10")
+    within = (distances > 1e-6) & (distances < bound)
+    counts, pairs = within.sum(1), np.isfinite(distances).sum()
+    found = figures(page)
+    assert found[f"Pairs under τ = {bound:.2f}"][0] == f"{100 * within.sum() / pairs:.1f} %"
+    assert found["Candidates, median"][0] == f"{np.median(counts):,.0f}"
+    assert found["Candidates, fewest"][0] == str(counts.min())
+    assert found["With fewer than 10"][0] == f"{(counts < 10).sum()} of {len(sentences)}"
+    drawn = numbers(chart(page, "fewer than 10")["data"][0]["y"])
+    assert drawn[round(100 * bound) - 1] == pytest.approx(100 * (counts < 10).mean())
+
+
+def test_sentences_enter_and_leave_as_tau_moves(empty_workspace, captions):
+    distances, sentences = captions
+    page = open_page("tune", **TAU_PART)
+    page.selectbox(key=state.ANCHOR).set_value(17).run()
+    entering = np.flatnonzero((distances[17] >= 0.7) & (distances[17] < 0.8))
+    entering = entering[np.argsort(distances[17, entering])]
+    assert any(f"Enter as τ goes from 0.70 to 0.80: {len(entering)}**" in text.value for text in page.markdown)
+    table = page.dataframe[1].value
+    assert list(table["Sentence"]) == [sentences[row] for row in entering[: len(table)]]
+    assert list(table["Distance"]) == pytest.approx(distances[17, entering[: len(table)]].tolist(), abs=1e-6)
+    page.slider(key="tau").set_value(0.6).run()
+    leaving = int(((distances[17] >= 0.6) & (distances[17] < 0.7)).sum())
+    assert any(f"Leave as τ goes from 0.70 to 0.60: {leaving}**" in text.value for text in page.markdown)
+    [another] = [button for button in page.button if button.label == "Another"]
+    another.click().run()
+    assert not page.exception and 0 <= page.selectbox(key=state.ANCHOR).value < len(sentences)
+
+
+def test_a_file_of_annotations_is_encoded_once(empty_workspace, monkeypatch):
+    asked = []
+
+    class Letters:
+        def encode(self, sentences):
+            asked.append(list(sentences))
+            return np.array([[sentence.count(letter) + 0.1 for letter in "abcdefgh"] for sentence in sentences])
+
+    monkeypatch.setattr("cezsar.data.sentence_cache.open_encoder", lambda name: Letters())
+    videos = {
+        f"v{video}": {
+            "duration": 9.0,
+            "timestamps": [[0, 4], [5, 9]],
+            "sentences": [f"a bad {'cab' * video}", f"he had {'egg' * video}"],
+        }
+        for video in range(6)
+    }
+    (empty_workspace / "data").mkdir()
+    (empty_workspace / "data" / "mine.json").write_text(json.dumps(videos))
+    (empty_workspace / "data" / "other.json").write_text(json.dumps({"classes": ["a"]}))
+    page = open_page("tune", **TAU_PART, captions="mine.json")
+    assert page.selectbox(key=state.SENTENCES_OF).options[1:] == ["mine.json"]
+    assert any("12 sentences of 6 videos, encoded by minilm" in caption.value for caption in page.caption)
+    page.slider(key="tau").set_value(0.1).run()
+    page.run()
+    assert len(asked) == 1 and len(asked[0]) == 12
+
+
+def test_the_nearest_pairs_are_told(empty_workspace, captions):
+    distances, sentences = captions
+    one, other = np.nonzero(np.triu((distances > 1e-6) & (distances < tau.CLOSE)))
+    order = np.argsort(distances[one, other])[: tau.MOST_CLOSE]
+    page = open_page("tune", **TAU_PART)
+    table = page.dataframe[2].value
+    assert list(table["Distance"]) == pytest.approx(distances[one[order], other[order]].tolist(), abs=1e-6)
+    assert (table["One sentence"][0], table["The other"][0]) == (sentences[one[order[0]]], sentences[other[order[0]]])
+    near = int((distances[one, other] < 0.05).sum())
+    assert any(text.value.startswith(f"**{near}** are nearer than 0.05") for text in page.markdown)
+
+
+# A run per τ ---------------------------------------------------------------------------------------------------------
+
+
+def test_without_the_demo_it_is_offered_and_the_papers_curve_shown(nothing_shipped):
+    page = open_page("tune", **TAU_PART)
+    assert not page.exception
+    assert any("There are no captions here yet" in info.value for info in page.info)
+    assert "Prepare the demo" in [button.label for button in page.button]
+    (line,) = chart(page, "top-1 accuracy")["data"]
+    assert dict(zip(line["x"], line["y"], strict=True)) == pytest.approx({0.7: 47.8, 0.8: 50.9, 0.9: 48.3})
+
+
+def test_the_demos_own_run_is_a_point(empty_workspace, shipped_scores):
+    page = open_page("tune", **TAU_PART)
+    points = {line["name"]: (line["x"], line["y"]) for line in chart(page, "top-1 accuracy in %")["data"]}
+    for name, weights in (("VE", Weights(1, 0)), ("VE + O", OWN)):
+        top1 = evaluate(shipped_scores, all_classes(shipped_scores.class_names), weights).runs[0].top1
+        assert points[f"the demo's run: {name}"] == ([0.8], [pytest.approx(100 * top1)])
+
+
+@pytest.fixture
+def built(empty_workspace):
+    """What a sweep looks for of a built demo."""
+    for name in ("demo/test", "features/demo-train", "features/demo-test"):
+        (empty_workspace / name).mkdir(parents=True)
+    for name in ("train.json", "descriptions.json"):
+        (empty_workspace / "demo" / name).write_text("{}")
+    return empty_workspace
+
+
+def test_a_job_for_each_tau_with_commands_that_the_command_line_takes(built, monkeypatch):
+    started = []
+    monkeypatch.setattr(jobs, "start", lambda *args, **more: started.append((*args, more["about"])))
+    page = open_page("tune", **TAU_PART)
+    page.text_input(key="sweep-taus").set_value("0.9, 0.65")
+    page.number_input(key="sweep-epochs").set_value(3)
+    [button] = [button for button in page.button if button.label == "Train one run per τ"]
+    button.click().run()
+    assert not page.exception and not page.error
+    assert [about["tau"] for *_, about in started] == [0.65, 0.9]
+    verbs = typer.main.get_command(command_line).commands
+    for kind, _, steps, about in started:
+        assert kind == "tau" and about["run"].startswith(f"tau-{about['tau']}-")
+        found = {}
+        for step in steps:
+            verb, *arguments = step.arguments
+            found[verb] = verbs[verb].make_context(verb, arguments).params  # refuses what it does not know
+        assert found["mine"]["tau"] == about["tau"] and found["mine"]["out"] == found["train"]["triplets"]
+        assert (found["train"]["epochs"], found["train"]["resume"], found["train"]["standardise"]) == (3, True, True)
+        assert found["train"]["out"] == found["evaluate"]["run"] and found["evaluate"]["keep"]
+        assert found["evaluate"]["out"] == built / "runs" / about["run"] / "results" / "all.json"
+
+
+def finished(home, bound, state_, top1):
+    """A job of a sweep as its runner leaves it, and its run's results."""
+    run, folder = f"tau-{bound}-x", home / "jobs" / f"tau-20260101-000000-{bound * 100:04.0f}"
+    folder.mkdir(parents=True)
+    record = {
+        "kind": "tau", "title": f"τ = {bound}", "about": {"sweep": "20260101-000000", "tau": bound, "run": run},
+        "steps": [{"title": "mining", "arguments": [], "stages": {}, "accepts": [0]}], "created_s": time.time(),
+    }  # fmt: skip
+    (folder / "job.json").write_text(json.dumps(record))
+    (folder / "status.json").write_text(json.dumps({"state": state_, "codes": [0]}))
+    (folder / "log.txt").write_text("cezsar: out of luck\n")
+    if top1 is not None:
+        hits = [Run(["a", "b"], [10, 10], {1: [hit, 0]}) for hit in top1]
+        rows = zip(("VE", "VE + O"), hits, strict=True)
+        save_all(
+            [Result("all", None, name, OWN, [run]) for name, run in rows], home / "runs" / run / "results/all.json"
+        )
+
+
+def test_accuracy_against_tau_from_the_runs_that_are_done(built):
+    finished(built, 0.7, "done", (4, 6))
+    finished(built, 0.9, "done", (5, 8))
+    finished(built, 0.6, "failed", None)
+    page = open_page("tune", **TAU_PART)
+    assert not page.exception
+    lines = {line["name"]: (line["x"], line["y"]) for line in chart(page, "top-1 accuracy in %")["data"]}
+    assert lines["VE"] == ([0.7, 0.9], [20.0, 25.0])
+    assert lines["VE + O"] == ([0.7, 0.9], [30.0, 40.0])
+    assert lines["paper: VE + O, UCF-101"][0] == [0.7, 0.8, 0.9]
+    assert "out of luck" in page.error[0].value
+    assert "Resume" in [button.label for button in page.button]
+
+
+@pytest.mark.parametrize("text", ["", "x", "0", "2.5", "0.7, 0.7", "nan", ",".join(f"0.{n}" for n in range(10, 30))])
+def test_lists_of_tau_that_are_refused(text):
+    with pytest.raises(InputError):
+        tau.parse_taus(text)
+
+
+def test_a_refused_list_is_told_where_it_was_given(built):
+    page = open_page("tune", **TAU_PART)
+    page.text_input(key="sweep-taus").set_value("often")
+    [button] = [button for button in page.button if button.label == "Train one run per τ"]
+    button.click().run()
+    assert "no list of numbers" in page.error[0].value
+
+
+def test_lists_of_tau_are_read_ascending():
+    assert tau.parse_taus(" 0.9; 0.6,0.75 ") == [0.6, 0.75, 0.9]

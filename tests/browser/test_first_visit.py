@@ -1,0 +1,137 @@
+"""What somebody meets who has just installed it: an empty workspace, and no documentation read."""
+
+import time
+
+import pytest
+from playwright.sync_api import expect
+from visiting import PHONE, settle, visit
+
+from cezsar import world
+
+pytestmark = pytest.mark.browser
+
+FILLED = {  # what each page shows without being asked, by name -> (charts, tables or films at least)
+    "": (2, 1),
+    "train": (3, 1),
+    "evaluate": (2, 1),
+    "semantic_gap": (3, 2),
+    "confusion": (1, 2),
+    "tune": (2, 1),
+    "library": (0, 1),
+}
+
+
+@pytest.mark.parametrize("name", FILLED)
+def test_every_page_is_filled_within_twenty_seconds(fresh, open_at, name):
+    started = time.monotonic()
+    page = open_at(fresh, name)
+    charts, others = FILLED[name]
+    expect(page.locator(".js-plotly-plot .plot-container, .js-plotly-plot .main-svg").first if charts else
+           page.get_by_role("heading").first).to_be_visible(timeout=20_000)  # fmt: skip
+    assert time.monotonic() - started < 20
+    assert page.locator(".js-plotly-plot").count() >= charts
+    found = page.locator("video, [data-testid=stDataFrame], [data-testid=stTable], [data-testid=stMarkdown] table")
+    assert found.count() >= others
+    assert not page.get_by_test_id("stAlertContentError").count()
+
+
+@pytest.mark.parametrize("name", FILLED)
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_no_page_scrolls_sideways_on_a_phone(fresh, open_at, name, theme):
+    page = open_at(fresh, name, size=PHONE, theme=theme)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+def test_figures_pictures_and_films_have_words_for_those_who_do_not_see_them(fresh, open_at):
+    for name in FILLED:
+        page = open_at(fresh, name)
+        for kind in ("img", "video"):
+            for element in page.locator(f"[data-testid=stMain] {kind}").all():
+                assert element.get_attribute("alt") or element.get_attribute("aria-label"), f"{kind} on {name}"
+
+
+def test_a_clip_of_ones_own_is_ranked(fresh, open_at, tmp_path):
+    plan = world.plan_clips(99, world.unseen_actions()[:1], 1)[0]
+    path = tmp_path / "holiday.webm"
+    world.write_video(plan, path)
+    page = open_at(fresh, "?from=My+clips")
+    page.locator("input[type=file]").set_input_files(str(path))
+    expect(page.get_by_text("Best match").first).to_be_visible(timeout=60_000)
+    settle(page)
+    expect(page.locator("video")).to_have_count(1)
+    assert page.locator(".js-plotly-plot").count() >= 2
+    box = page.get_by_label("Labels to choose from")
+    box.fill("kicking a drum, reading a newspaper")
+    box.press("Control+Enter")
+    settle(page)
+    chart = page.locator(".js-plotly-plot").first.inner_text()
+    assert "reading a newspaper" in chart and "kicking a drum" in chart
+
+
+def test_a_real_looking_clip_is_warned_of(fresh, open_at, tmp_path):
+    import cv2
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    writer = cv2.VideoWriter(str(tmp_path / "noise.webm"), cv2.VideoWriter.fourcc(*"VP80"), 8, (160, 120))
+    for _ in range(24):
+        writer.write(rng.integers(0, 256, (120, 160, 3), dtype=np.uint8))
+    writer.release()
+    page = open_at(fresh, "?from=My+clips")
+    page.locator("input[type=file]").set_input_files(str(tmp_path / "noise.webm"))
+    expect(page.get_by_text("None of these").first).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("like nothing this run was trained on").first).to_be_visible()
+
+
+def test_two_browsers_have_their_own_weights_and_labels(fresh, open_at):
+    one, two = open_at(fresh, "?objects=0.9&labels=kicking+a+drum,+flying"), open_at(fresh, "?objects=0.1")
+    assert slider(one).input_value() == "0.9"
+    assert slider(two).input_value() == "0.1"
+    assert "flying" in one.locator(".js-plotly-plot").first.inner_text()
+    assert "flying" not in two.locator(".js-plotly-plot").first.inner_text()
+    one, two = open_at(fresh, "tune?alpha=0.3"), open_at(fresh, "tune?alpha=0.9")
+    for _ in range(3):
+        slider(one).press("ArrowRight")
+        slider(two).press("ArrowLeft")
+    settle(one)
+    settle(two)
+    first, second = (float(slider(page).input_value()) for page in (one, two))
+    assert 0.3 < first < 0.4 and 0.8 < second < 0.9
+    assert "alpha=0.3" in one.url and "alpha=0.8" in two.url
+    assert top1(one) != top1(two)
+
+
+def slider(page):
+    return page.get_by_role("slider").first
+
+
+def top1(page):
+    return page.get_by_test_id("stMetricValue").first.inner_text()
+
+
+def test_a_copied_address_opens_the_same_view(fresh, open_at):
+    page = open_at(fresh, "tune?alpha=0.3")
+    again = open_at(fresh, page.url.removeprefix(fresh.url + "/"))
+    assert top1(page) == top1(again) and "alpha=0.3" in again.url
+
+
+def test_choices_carry_across_pages(fresh, open_at):
+    page = open_at(fresh, "evaluate?on=demo-colour+on+the+stick-figure+world")
+    page.get_by_role("link", name="Confusion").first.click()
+    page.get_by_role("heading", name="Confusion").wait_for()
+    settle(page)
+    assert page.locator(".st-key-on input").first.input_value() == "demo-colour on the stick-figure world"
+    assert "on=demo-colour" in page.url
+
+
+def test_twenty_page_loads_do_not_grow_memory(fresh, open_at, chromium):
+    def load(name):
+        visit(chromium, fresh, name).context.close()
+
+    for name in [*FILLED, *FILLED]:  # caches and imports are filled once
+        load(name)
+    before = fresh.memory()
+    for name in ([*FILLED] * 3)[:20]:
+        load(name)
+    grown = fresh.memory() - before
+    assert grown < 50, f"{grown:.0f} MB more after twenty page loads"

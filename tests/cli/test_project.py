@@ -1,0 +1,57 @@
+"""`cezsar project`: from a scored data set to a map on disk."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cezsar.analysis import maps
+from cezsar.cli import main
+from cezsar.zeroshot.scored import Scored
+
+SHIPPED = Path(__file__).resolve().parents[2] / "assets" / "demo" / "scores" / "demo@demo"
+
+
+@pytest.fixture
+def cezsar(capsys, tmp_path, monkeypatch):
+    """Run a command in an empty workspace; returns (exit status, standard output, standard error)."""
+    monkeypatch.setenv("CEZSAR_HOME", str(tmp_path))
+    monkeypatch.setenv("CEZSAR_PROGRESS_EVERY_S", "0")
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return int(ended.value.code or 0), captured.out, captured.err
+
+    return run
+
+
+def test_a_map_of_chosen_classes(cezsar, tmp_path):
+    out = tmp_path / "figure.safetensors"
+    typed = 'Kicking a box, "dragging a box"'
+    status, said, err = cezsar("project", SHIPPED, "--classes", typed, "--perplexity", 6, "--seed", 2, "--out", out)
+    assert status == 0 and said == f"wrote {out}\n"
+    assert "space raw: 50 of 1,000" in err and err.splitlines()[-1] == "space joint: 1,000 of 1,000"
+    item = Scored.open(SHIPPED)
+    settings = maps.Settings(6, 2, 3000, ("kicking a box", "dragging a box"))
+    expected, found = maps.draw(item, settings), maps.read(out)
+    for space, projection in expected.projections.items():
+        np.testing.assert_array_equal(found.projections[space].videos_N2, projection.videos_N2)
+
+
+def test_the_workspace_keeps_it_where_the_app_looks(cezsar, tmp_path):
+    (tmp_path / "scores").mkdir()
+    (tmp_path / "scores" / "mine@demo").symlink_to(SHIPPED)
+    assert cezsar("project", "mine@demo", "--sample", 21, "--perplexity", 5)[0] == 0
+    name = maps.Settings(5, 0, 21).file_name(Scored.open(SHIPPED).fingerprint)
+    assert [path.name for path in (tmp_path / "cache" / "projections").iterdir()] == [name]
+
+
+def test_mistakes_are_explained(cezsar):
+    status, _, err = cezsar("project", "nothing@nowhere")
+    assert status == 2 and "holds no scored data set" in err
+    status, _, err = cezsar("project", SHIPPED, "--classes", "kicking a bx")
+    assert status == 2 and "did you mean 'kicking a box'" in err
+    status, _, err = cezsar("project", SHIPPED, "--perplexity", 0)
+    assert status == 2 and "perplexity must be above 0" in err

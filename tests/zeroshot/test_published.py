@@ -1,0 +1,96 @@
+"""Published figures against the paper's tables, as they are printed, and the look-up."""
+
+import pytest
+
+from cezsar.zeroshot import published
+from cezsar.zeroshot.published import HARD_15, ROWS, identify, rows
+
+OURS_AND_GSD = {  # (method, modality) -> the last four lines of each table, in percent
+    "ucf101": {
+        ("Global Semantic Descriptors", "O"): {101: "39.8", 50: "49.4 ± 4.0", 20: "60.0 ± 8.5"},
+        ("Global Semantic Descriptors", "O + C"): {101: "40.9", 50: "53.1 ± 3.9", 20: "63.7 ± 8.3"},
+        ("CEZSAR", "VE"): {101: "49.8", 50: "59.1 ± 2.7", 20: "72.6 ± 5.9"},
+        ("CEZSAR", "VE + O"): {101: "50.9", 50: "59.4 ± 3.6", 20: "72.9 ± 5.9"},
+    },
+    "kinetics400": {
+        ("Global Semantic Descriptors", "O"): {400: "20.4", 100: "32.4 ± 2.4", 25: "49.3 ± 6.8"},
+        ("Global Semantic Descriptors", "O + C"): {400: "19.4", 100: "35.1 ± 2.4", 25: "54.6 ± 6.1"},
+        ("CEZSAR", "VE"): {400: "21.5", 100: "38.4 ± 2.0", 25: "58.1 ± 4.6"},
+        ("CEZSAR", "VE + O"): {400: "23.8", 100: "40.4 ± 1.7", 25: "58.7 ± 5.9"},
+    },
+}
+
+
+@pytest.mark.parametrize("dataset", OURS_AND_GSD)
+def test_figures_are_the_papers(dataset):
+    for (method, modality), cells in OURS_AND_GSD[dataset].items():
+        found = [row for row in rows(dataset) if (row.method, row.modality) == (method, modality)]
+        assert {row.classes: row.accuracy.percent() for row in found if row.classes != 15} == cells
+
+
+def test_tables_are_complete():
+    table_1 = [row for row in rows("ucf101") if row.strict and row.classes in (101, 50, 20)]
+    assert len({(row.method, row.source, row.modality, row.training) for row in table_1}) == 17
+    assert len(table_1) == 10 + 16 + 6  # figures in the columns for 101, 50 and 20
+    table_2 = rows("kinetics400")
+    assert len({(row.method, row.modality) for row in table_2}) == 7
+    assert len(table_2) == 21
+    assert len(set(ROWS)) == len(ROWS)
+
+
+def test_what_is_not_zero_shot_says_so():
+    loose = [row for row in ROWS if not row.strict]
+    assert len(loose) == 7
+    assert all("strict sense" in row.note for row in loose)
+    assert {row.accuracy.percent() for row in loose if "BIKE" in row.method} == {"86.6 ± 3.4"}
+
+
+def test_every_row_is_a_fraction_with_its_source():
+    for row in ROWS:
+        assert 0 < row.accuracy.mean < 1
+        assert row.accuracy.std is None or 0 < row.accuracy.std < 0.1
+        assert row.source and 2017 <= row.year <= 2026 and str(row.dataset) in published.TITLES
+        assert row.classes <= published.TOTAL[row.dataset]
+
+
+@pytest.mark.parametrize(
+    "text, key",
+    [
+        ("UCF-101", "ucf101"),
+        ("/videos/UCF101/", "ucf101"),
+        ("ucf101_dataset.json", "ucf101"),
+        ("kinetics_400", "kinetics400"),
+        ("K400", "kinetics400"),
+        ("demo", ""),
+        ("kinetics-600", ""),
+        ("", ""),
+    ],
+)
+def test_data_sets_are_known_by_any_spelling(text, key):
+    assert identify(text) == key
+
+
+def test_given_classes_are_compared_with_given_ones_and_random_with_random():
+    assert all(not row.random and row.classes == 101 for row in rows("UCF-101", 101, 1))
+    assert rows("UCF-101", 101, 50) == []
+    assert {row.classes for row in rows("UCF-101", 50, 10)} == {50}
+    assert rows("UCF-101", 50, 1) == []
+    assert rows("demo", 21, 1) == rows("hmdb51") == []
+
+
+def test_the_hard_classes_are_compared_with_themselves_only():
+    hard = [row.accuracy.percent() for row in rows("ucf101", 15, 1, HARD_15)]
+    assert hard == ["47.4", "63.3"]
+    assert rows("ucf101", 15, 1, [name.upper().replace(" ", "_") for name in HARD_15])
+    assert rows("ucf101", 15, 1, [*HARD_15[:-1], "archery"]) == []
+    assert [row.accuracy.percent() for row in rows("ucf101", 15, 30)] == ["70.4 ± 6.3"]
+
+
+def test_the_hard_classes_are_those_of_the_paper():
+    groups = [2, 3, 2, 2, 3, 3]  # horses, gymnastics, basketballs, boxing, the face, the hair
+    assert len(set(HARD_15)) == sum(groups) == 15
+    words = ("horse", ("pommel", "beam", "gymnastics"), "basketball", "boxing", ("apply", "brushing"), ("hair", "head"))
+    starts = [sum(groups[:index]) for index in range(len(groups))]
+    for start, size, word in zip(starts, groups, words, strict=True):
+        names = HARD_15[start : start + size]
+        assert all(any(part in name for part in ([word] if isinstance(word, str) else word)) for name in names)
