@@ -6,7 +6,7 @@ view. Labels may be thousands: they go into the address by hand, as long as they
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import streamlit as st
 
@@ -122,6 +122,43 @@ _LONGEST_ADDRESS = 2000  # characters of labels; some browsers and servers refus
 def put(key: str, value: object) -> None:
     """For callbacks: set any key, before the widgets of the next run are drawn."""
     st.session_state[key] = value
+
+
+def take_address(key: str, known: Collection[str], most: int | None = None) -> None:
+    """Before a widget that pages share is drawn: let a new address decide its value, and drop what is not known.
+
+    Streamlit forgets such a value when the page changes, and a value bound to the address when it came with it. So the
+    last one is remembered here, and `put_address` writes the address; one that says anything else is news.
+    """
+    said = st.query_params.get_all(key)
+    value: list[str] | None
+    if said and said != st.session_state.get(f"{key} in address"):
+        value = said
+    elif key in st.session_state:
+        value = st.session_state[key] if most != 1 else [st.session_state[key]]
+    else:
+        value = st.session_state.get(f"{key} remembered")
+    if value is None:
+        return
+    value = [name for name in value if name in known][:most]
+    if most != 1:
+        st.session_state[key] = value
+    elif value:
+        st.session_state[key] = value[0]
+    else:
+        st.session_state.pop(key, None)
+
+
+def put_address(key: str, value: list[str], default: list[str]) -> None:
+    """After the widget is drawn: remember its value, and keep the address in step with it."""
+    st.session_state[f"{key} remembered"] = value
+    said = [] if value == default or sum(map(len, value)) > _LONGEST_ADDRESS else value
+    if st.query_params.get_all(key) != said:
+        if said:
+            st.query_params[key] = said
+        else:
+            del st.query_params[key]
+    st.session_state[f"{key} in address"] = said
 
 
 def begin_labels(default: str, sets: Mapping[str, str]) -> None:

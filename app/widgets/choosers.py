@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
@@ -19,20 +18,17 @@ def scored_set(label: str = "Run and data set", key: str = state.ON) -> Scored |
     if not sets:
         st.info("Nothing has been scored yet: evaluate a run on a data set first.", icon=":material/info:")
         return None
-    if st.session_state.get(key) not in sets:
-        st.session_state.pop(key, None)  # of a folder that has gone
-    _recall(key, lambda kept: kept in sets)
+    state.take_address(key, sets, most=1)
     name = st.selectbox(
         label,
         list(sets),
         format_func=lambda name: scored.title(sets[name]),
         key=key,
-        bind="query-params",
-        persist_state="session",
         help="A trained run and the data set it was scored on. Further ones are made on the page Evaluate.",
     )
-    item = sets[name or next(iter(sets))]
-    _remember(key, item.name)
+    name = name or next(iter(sets))
+    state.put_address(key, [name], [next(iter(sets))])
+    item = sets[name]
     for note in item.about["notes"]:
         st.caption(f":material/info: {plain(note)}")
     return item
@@ -54,9 +50,8 @@ def classes(
         most: how many at the most.
     """
     known = set(names)
-    if key in st.session_state:  # chosen on another page, maybe of another data set
-        st.session_state[key] = [name for name in st.session_state[key] if name in known][:most]
-    _recall(key, known.issuperset)
+    state.take_address(key, known, most)
+    usual = [name for name in default if name in known]
     area = st.container()
     if groups:
         with st.popover("Ready-made groups", icon=":material/list:", type="tertiary"):
@@ -74,23 +69,10 @@ def classes(
         chosen = st.multiselect(
             label,
             list(names),
-            default=None if key in st.session_state else [name for name in default if name in known],
+            default=None if key in st.session_state else usual,
             max_selections=most,
             key=key,
-            bind="query-params",
-            persist_state="session",
         )
-    _remember(key, list(chosen))
+    state.put_address(key, list(chosen), usual)
     picked = set(chosen)
     return [name for name in names if name in picked]
-
-
-def _remember(key: str, value: object) -> None:
-    st.session_state[f"{key} as last seen"] = value
-
-
-def _recall(key: str, fits: Callable[[Any], bool]) -> None:
-    """What was chosen on another page by its address alone, which Streamlit drops when the page changes."""
-    kept = st.session_state.get(f"{key} as last seen")
-    if kept is not None and key not in st.session_state and key not in st.query_params and fits(kept):
-        st.session_state[key] = kept

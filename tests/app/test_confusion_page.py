@@ -354,7 +354,7 @@ def large(empty_workspace):
 
 
 def test_four_hundred_classes_are_an_overview_and_a_part(large):
-    page = fine(open_page("confusion", on="large on random", zoom="10-39,0-4"))
+    page = fine(open_page("confusion", on="large@random", zoom="10-39,0-4"))
     assert metrics(page)["Clips"] == "4,000"
     counts = confusion_matrix(large.item.scores(), large.weights)
     assert page.dataframe[0].value["clips"].iloc[0] == engine.pairs(counts, large.item.scores().class_names)[0].count

@@ -232,7 +232,7 @@ def test_a_map_that_nobody_drew_is_a_job(empty_workspace, item):
 
 
 def test_without_points_or_without_anything_it_says_so(empty_workspace, monkeypatch):
-    page = fine(open_page("semantic_gap", **{state.ON: "demo-colour on the stick-figure world"}))
+    page = fine(open_page("semantic_gap", **{state.ON: "demo-colour@demo"}))
     assert "without its points" in texts(page) and not page.get("plotly_chart")
     nothing = Path(empty_workspace) / "nothing"
     monkeypatch.setattr("app.services.models.SHIPPED", nothing)

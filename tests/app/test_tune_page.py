@@ -203,10 +203,10 @@ def test_three_modalities_have_a_slider_each_and_one_has_none(empty_workspace, d
     three.save(folder / "scores.safetensors")
     about = demo.about | {"run": "three", "dataset": "theirs", "modalities": ["VE", "O", "C"], "created": "2026"}
     (folder / "about.json").write_text(json.dumps(about))
-    page = open_page("tune", on="three on theirs", gamma="0.1")
+    page = open_page("tune", on="three@demo", gamma="0.1")
     assert [slider.key for slider in page.slider] == ["alpha", "beta", "gamma"]
     assert shown(page) == percents(three, Weights(0.8, 0.2, 0.1))
-    page = open_page("tune", on="demo-colour on the stick-figure world")
+    page = open_page("tune", on="demo-colour@demo")
     colour = Scored.open(models.SHIPPED / "scores" / "demo-colour@demo").scores()
     assert not page.slider and "nothing to weigh" in page.info[0].value
     assert shown(page) == percents(colour, Weights(1, 0))

@@ -16,6 +16,14 @@ POINTS = """(graph) => {
         [box.x + x._offset + x.l2p(value), box.y + y._offset + y.l2p(trace.y[i])]);
 }"""
 
+LAST_ERROR = """(graph) => {  // where the last wrong cell is that has clips, and its classes
+    const heat = graph._fullData.find(trace => trace.type === 'heatmap'), all = heat.z.length;
+    const [x, y] = [graph._fullLayout.xaxis, graph._fullLayout.yaxis], box = graph.getBoundingClientRect();
+    for (let row = all - 1; row >= 0; row--) for (let column = all - 1; column >= 0; column--)
+        if (row !== column && heat.z[row][column] > 0)
+            return [box.x + x._offset + x.l2p(column), box.y + y._offset + y.l2p(row),
+                    y.ticktext[row], x.ticktext[column]];
+}"""
 PLAYS = """(film) => new Promise(done => {
     if (film.readyState > 2) done(true);
     film.oncanplay = () => done(true);
@@ -104,26 +112,13 @@ def test_a_click_on_a_cell_shows_its_clips(built, open_at):
     page = open_at(built, "confusion")
     graph = page.locator(".js-plotly-plot").first
     graph.scroll_into_view_if_needed()
-    cell = graph.evaluate(
-        """(graph) => {
-            const heat = graph._fullData.find(trace => trace.type === 'heatmap');
-            const [x, y] = [graph._fullLayout.xaxis, graph._fullLayout.yaxis], box = graph.getBoundingClientRect();
-            const size = heat._length || heat.z.length;
-            for (let row = 0; row < size; row++) for (let column = 0; column < size; column++)
-                if (row !== column && heat.z[row][column] > 0)
-                    return [box.x + x._offset + x.l2p(column), box.y + y._offset + y.l2p(row)];
-        }"""
-    )
-    before = page.url
-    page.mouse.move(cell[0] - 2, cell[1] - 1)
-    page.mouse.move(*cell)
+    x, y, true, taken = graph.evaluate(LAST_ERROR)
+    page.mouse.move(x - 2, y - 1)
+    page.mouse.move(x, y)
     page.wait_for_timeout(400)
-    page.mouse.click(*cell)
-    settle(page)
-    deadline = time.monotonic() + 15
-    while page.url == before and time.monotonic() < deadline:
-        page.wait_for_timeout(200)
-    assert "true=" in page.url and "taken=" in page.url
+    page.mouse.click(x, y)
+    expect(page.locator(".st-key-true input").first).to_have_value(true, timeout=15_000)
+    expect(page.locator(".st-key-taken input").first).to_have_value(taken)
     expect(page.locator("video").first).to_be_visible()
 
 
@@ -140,7 +135,7 @@ def test_moving_alpha_moves_every_figure(built, open_at):
 
 def test_two_runs_for_two_taus(built, open_at):
     page = open_at(built, "tune?tune=Hard+negatives+%28%CF%84%29")
-    box = page.get_by_label("τ, with commas between them")
+    box = page.get_by_role("textbox", name="τ, with commas between them")
     box.fill("0.7, 0.9")
     box.press("Tab")
     settle(page)
