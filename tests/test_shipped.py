@@ -102,6 +102,27 @@ def test_its_captions_are_the_worlds(sentences):
     np.testing.assert_allclose(arrays["vectors"][:8], sentences.encode(texts[:8]), atol=1e-3)
 
 
+def test_its_sentences_answer_for_its_clips_without_the_encoder(shipped, sentences, tmp_path):
+    """Every O(v) that the shipped clips can have, and every class description, is in the shipped cache."""
+    import shutil
+
+    from cezsar.encoders.objects import LinearHead, object_sentence
+
+    shutil.copytree(SHIPPED / "cache" / "sentences", tmp_path / "sentences")
+
+    class Unneeded:
+        name, dim, fingerprint = sentences.name, sentences.dim, sentences.fingerprint
+
+        def encode(self, texts):
+            raise AssertionError(f"the encoder was asked for {texts}")
+
+    cache = SentenceCache(Unneeded(), tmp_path / "sentences")
+    described = [world.DESCRIPTIONS[action.name] for action in world.unseen_actions()]
+    head = LinearHead.load(SHIPPED / "runs" / "demo" / "objects.safetensors")
+    spoken = [object_sentence(head, [index]) for index in range(len(head.names))]
+    np.testing.assert_allclose(cache.encode(described + spoken), sentences.encode(described + spoken), atol=1e-5)
+
+
 def test_any_test_clip_can_be_planned_from_its_id():
     for plan in plans()[::37]:
         assert world.plan_of(plan.id) == plan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from cezsar import encoders, workspace
+from cezsar.atomic import replacing
 from cezsar.data.descriptions import load_descriptions
 from cezsar.errors import CezsarError
 
@@ -147,4 +149,16 @@ def engine(model: Model) -> Engine:
     Raises:
         CezsarError: it cannot be used: weights missing, files damaged, made with another encoder.
     """
+    if model.folder is not None and model.folder.is_relative_to(SHIPPED):
+        _bring_sentences()
     return _engine(model.key, model.fingerprint, model)
+
+
+def _bring_sentences() -> None:
+    """Put the sentence vectors that are shipped into a workspace without any: the first answer need not load MiniLM."""
+    cache = workspace.folder("cache") / "sentences"
+    for shipped in (SHIPPED / "cache" / "sentences").glob("*/*.npz"):
+        folder = cache / shipped.parent.name
+        if not folder.exists():
+            with replacing(folder / shipped.name) as temporary:
+                shutil.copyfile(shipped, temporary)

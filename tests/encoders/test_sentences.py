@@ -55,12 +55,29 @@ def test_fingerprint_follows_the_weights_and_not_the_folder(minilm: SentenceEnco
     assert copy.fingerprint == minilm.fingerprint and len(copy.fingerprint) == 64
     with torch.no_grad():
         next(copy._model.parameters())[0, 0] += 1
-    assert SentenceEncoder("changed", copy._model).fingerprint != minilm.fingerprint
+    assert SentenceEncoder("changed", lambda: copy._model).fingerprint != minilm.fingerprint
 
 
-def test_an_altered_minilm_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sentences, "MINILM_SHA256", "0" * 64)
-    with pytest.raises(FormatError, match="not the published"):
+def test_what_is_known_of_minilm_is_what_its_model_says() -> None:
+    from cezsar.encoders import weights
+
+    model = weights.load_transformer("minilm", minilm_folder(), "", "cpu")
+    computed = weights.transformer_fingerprint(model, kind="sentences")
+    assert (model.get_embedding_dimension(), computed) == sentences.MINILM_KNOWN
+
+
+def test_minilm_is_not_loaded_before_a_sentence_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[str] = []
+    monkeypatch.setattr(sentences.weights, "load_transformer", lambda name, *_: loaded.append(name))
+    encoder = load_sentence_encoder("minilm")
+    assert encoder.dim == 384 and len(encoder.fingerprint) == 64 and encoder.encode([]).shape == (0, 384)
+    assert not loaded
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json"])
+def test_an_altered_minilm_is_refused(monkeypatch: pytest.MonkeyPatch, file: str) -> None:
+    monkeypatch.setitem(sentences.MINILM_SHA256, file, "0" * 64)
+    with pytest.raises(FormatError, match="not that of the published"):
         load_sentence_encoder("minilm")
 
 

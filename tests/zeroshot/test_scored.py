@@ -52,7 +52,7 @@ def test_what_is_kept_is_what_was_scored(parts, tmp_path):
 
 
 def test_clouds_are_the_three_spaces(parts, tmp_path):
-    run, store, dataset, encoder = parts
+    _, store, dataset, encoder = parts
     embedded, item = kept(parts, tmp_path / "one")
     rows, clouds = item.clouds()
     ids = embedded.embeddings.ids
