@@ -1,8 +1,8 @@
 """Sentences -> vectors: the frozen sentence encoder SBERT(s) of the method (Eq. 6 builds on it).
 
 `minilm` is carried by a wheel that is installed with this package, so it is always there: its files are checked
-against the published SHA-256 before they are used. `distilroberta` is the paper's own. Any other name is a sentence-transformers
-model on the hub, any path a folder that SentenceTransformer saved.
+against the published SHA-256 before they are used. `distilroberta` is the paper's own. Any other name is a
+sentence-transformers model on the hub, any path a folder that SentenceTransformer saved.
 """
 
 from __future__ import annotations
