@@ -182,20 +182,21 @@ class CEZSAR(nn.Module):
         return self.norm_sentence(embedding_NE) if self.training else embedding_NE
 
 
-def stack(features: list[Tensor], max_seconds: int) -> tuple[Tensor, Tensor]:
+def stack(features: list[Tensor], max_seconds: int, *, middle: bool = True) -> tuple[Tensor, Tensor]:
     """Pad clips of different lengths into one batch.
 
     A clip longer than `max_seconds` keeps its middle: actions are rarely at the very edges of a clip.
 
     Args:
         features: one (T_i, D) tensor per clip, T_i at least 1.
+        middle: False keeps the beginning instead, as the authors' released code does.
 
     Returns:
         (B, T, D) features, zero where padded, and (B,) int64 lengths.
     """
     kept = []
     for clip_TD in features:
-        first = max(0, (len(clip_TD) - max_seconds) // 2)
+        first = max(0, (len(clip_TD) - max_seconds) // 2) if middle else 0
         kept.append(clip_TD[first : first + max_seconds])
     lengths_B = torch.tensor([len(clip_TD) for clip_TD in kept])
     return nn.utils.rnn.pad_sequence(kept, batch_first=True), lengths_B

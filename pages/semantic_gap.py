@@ -6,7 +6,7 @@ import streamlit as st
 
 from app.services import scored
 from app.services import semantic_gap as service
-from app.widgets import choosers, gap_numbers, words
+from app.widgets import choosers, gap_numbers, hard_groups, words
 from app.widgets import semantic_gap as widgets
 from cezsar.analysis import maps
 from cezsar.errors import CezsarError, FormatError
@@ -41,7 +41,7 @@ def show(item: Scored, about: st.delta_generator.DeltaGenerator, colouring: st.d
         chosen = choosers.classes(
             "Coloured classes, at most eight",
             scored.scores(item).class_names,
-            service.groups(item),
+            service.groups(item, hard_groups.own_groups()),
             default=service.first_classes(item),
             most=service.MOST_CLASSES,
         )

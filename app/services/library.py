@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import shutil
 import uuid
 from dataclasses import dataclass
@@ -13,11 +12,9 @@ from pathlib import Path
 import streamlit as st
 
 from app.services import models, scored
-from cezsar import atomic, jobs, workspace
-from cezsar.data.documents import read_json_object
+from cezsar import jobs, workspace
 from cezsar.errors import CezsarError, InputError
 
-NAME = re.compile(r"[\w][\w .+@-]{0,59}")
 MEANING = {
     "data": "captions, class descriptions, names of data sets",
     "features": "feature stores: can be made again from the videos, slowly",
@@ -53,8 +50,9 @@ class DataSet:
 
 def registered() -> dict[str, str]:
     """Data sets that people named: name -> folder, CSV or index. Raises `CezsarError` if the list is damaged."""
-    path = _list_file()
-    return {name: str(place) for name, place in read_json_object(path).items()} if path.is_file() else {}
+    from cezsar.data import registered as named
+
+    return named.registered()
 
 
 def register(name: str, source: str) -> None:
@@ -63,27 +61,37 @@ def register(name: str, source: str) -> None:
     Raises:
         InputError: no such name is possible, it is taken, or there is nothing at that place that can be evaluated on.
     """
-    from cezsar.data.datasets import open_dataset
+    from cezsar.data import datasets
 
-    name, place = checked_name(name), Path(source.strip()).expanduser()
-    known = registered()
-    if name in known or name == "demo":
-        raise InputError(f"there is a data set {name!r} already; choose another name")
     if not source.strip():
         raise InputError("give the folder, CSV or index file of the data set")
-    open_dataset(place.absolute())
-    atomic.write_json(_list_file(), known | {name: str(place.absolute())})
+    datasets.register(name, source.strip())
+    _data_set.clear()
 
 
 def unregister(name: str) -> None:
     """Forget a data set; its files stay."""
-    atomic.write_json(_list_file(), {known: place for known, place in registered().items() if known != name})
+    from cezsar.data.registered import forget
+
+    forget(name)
+    _data_set.clear()
 
 
 def data_sets() -> list[DataSet]:
-    """The demo if its videos are here, then what people named."""
+    """The demo if its videos are here, what people named, and published data sets that lie in the workspace."""
+    from cezsar.data.datasets import places
+
     made = {"demo": "demo"} if (workspace.folder("demo") / "test").is_dir() else {}
-    return [_data_set(name, source, str(workspace.home().absolute())) for name, source in (made | registered()).items()]
+    return [_data_set(name, source, str(workspace.home().absolute())) for name, source in (made | places()).items()]
+
+
+def shipped_demo() -> DataSet | None:
+    """The demo as it came with the software, scored but without videos; None where the workspace has its own."""
+    if (workspace.folder("demo") / "test").is_dir():
+        return None
+    shipped = (item for item in scored.scored_sets().values() if models.SHIPPED in item.folder.parents)
+    about = next((item.about for item in shipped if item.about["dataset"] == "demo"), None)
+    return None if about is None else DataSet("demo", "", about["clips"], about["classes"])
 
 
 @st.cache_data(ttl=60, max_entries=64, show_spinner="Reading the data sets")
@@ -100,13 +108,9 @@ def _data_set(name: str, source: str, home: str) -> DataSet:
 
 def checked_name(name: str) -> str:
     """A name that can be a file's. Raises `InputError` with what is possible."""
-    if not NAME.fullmatch(name.strip()):
-        raise InputError(f"{name.strip()[:40]!r} cannot be a name here; use letters, digits, spaces, and . + @ - _")
-    return name.strip()
+    from cezsar.data import registered as named
 
-
-def _list_file() -> Path:
-    return workspace.folder("data") / "datasets.json"
+    return named.checked_name(name)
 
 
 # Feature stores ------------------------------------------------------------------------------------------------------

@@ -72,18 +72,18 @@ def class_gaps(item: Scored) -> dict[str, list[ClassGap]]:
     return {space: classes for space, (_, classes) in _gaps(item.fingerprint, item).items()}
 
 
-def groups(item: Scored) -> dict[str, list[str]]:
-    """Ready-made choices of classes: the paper's figure, hard groups, and the classes with the widest gaps."""
+def groups(item: Scored, own: Mapping[str, Sequence[str]] | None = None) -> dict[str, list[str]]:
+    """Ready-made choices of classes: the paper's figure, hard groups, `own` ones, and the widest gaps."""
     names = scored.scores(item).class_names
     known = {"Figure 1 of the paper": FIGURE_1, **PAPER_GROUPS}
     if item.about["dataset"] == "demo":
         known = {name: list(members) for name, members in HARD_GROUPS.items()}
-    found = matching_groups(known, names)
+    found = matching_groups(known | dict(own or {}), names)
     spoken = {space: classes for space, classes in class_gaps(item).items() if classes[0].own_distance is not None}
     last = list(spoken.values())[-1:]  # the joint space where there is one
     wide = sorted((one for one in last[0] if one.own_distance is not None), key=_width) if last else []
     if wide:
-        found["widest gaps"] = [names[one.index] for one in wide[:WIDEST]]
+        found.setdefault("widest gaps", [names[one.index] for one in wide[:WIDEST]])
     return found
 
 

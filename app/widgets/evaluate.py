@@ -15,7 +15,7 @@ from app.charts.style import PLOT, percent
 from app.services import evaluate as services
 from app.services import scored
 from app.services.evaluate import ALL, DRAWN, FUSED, HALF, LISTED, Row
-from app.widgets import choosers
+from app.widgets import choosers, hard_groups
 from app.widgets.words import plain, sentence
 from cezsar.data.labels import parse_labels
 from cezsar.errors import CezsarError
@@ -119,8 +119,8 @@ def _listed(names: Sequence[str]) -> Protocol | None:
         width="stretch",
     )
     if way == PICKED:
-        groups = {group: members for group, members in HARD_GROUPS.items() if set(members) <= set(names)}
-        if chosen := choosers.classes("Classes", names, groups):
+        groups = {group: list(members) for group, members in HARD_GROUPS.items() if set(members) <= set(names)}
+        if chosen := choosers.classes("Classes", names, groups | hard_groups.own_among(names)):
             return named("list", chosen, names)
     elif way == TYPED:
         typed = st.text_area(

@@ -10,7 +10,7 @@ from app import state
 from app.charts.style import percent
 from app.services.confusion import OWN, PROPOSED, Matrix
 from app.widgets.words import plain, sentence
-from cezsar.analysis.confusion import GroupFigures
+from cezsar.analysis.confusion import GroupFigures, matching_groups
 from cezsar.data.groups import Groups, groups_path, keep_group, load_groups, remove_group
 from cezsar.errors import CezsarError
 
@@ -119,6 +119,11 @@ def own_groups() -> Groups:
     except CezsarError as error:
         st.error(sentence(error), icon=":material/error:")
         return {}
+
+
+def own_among(names: Sequence[str]) -> dict[str, list[str]]:
+    """One's own groups, as far as their classes are among `names`: at least two of them."""
+    return matching_groups(own_groups(), names)
 
 
 def keep_proposed(groups: Mapping[str, Sequence[str]], own: Groups) -> None:

@@ -17,7 +17,6 @@ from cezsar import encoders, jobs, workspace
 from cezsar.errors import CezsarError
 
 PRESENT, ABSENT = ":green-badge[:material/check: present]", ":gray-badge[:material/cloud_download: not here]"
-DEMO = "The stick-figure world, from scratch"
 
 
 # Data sets -----------------------------------------------------------------------------------------------------------
@@ -29,25 +28,13 @@ def data_sets() -> None:
         "Clips with class names, to evaluate runs on: a folder of class folders, a CSV with the columns path, id and "
         'label, or an index {"class": ["clip id", ...]} as JSON. Their files stay where they are.'
     )
-    found = library.data_sets()
-    rows = [
-        {
-            "name": item.name,
-            "clips": item.clips,
-            "classes": item.classes,
-            "feature stores with all clips": ", ".join(item.stores) or "none yet",
-            "place": "the workspace" if item.source == "demo" else item.source,
-            "note": item.error,
-        }
-        for item in found
-    ]
-    if rows:
-        st.dataframe(rows, hide_index=True, alt="Data sets with their clips, classes and feature stores")
-    else:
-        st.info(
-            "No data set has been named yet. The pages about figures show the scores that came with the software.",
-            icon=":material/info:",
-        )
+    shipped = library.shipped_demo()
+    rows = [] if shipped is None else [_data_set(shipped, "came with the software; its clips are drawn when looked at")]
+    for item in library.data_sets():
+        rows.append(_data_set(item, "the workspace" if item.source == "demo" else item.source))
+    _table_or_word(
+        rows, "Data sets with their clips, classes and feature stores", "No data set has been named yet: add one below."
+    )
     left, right = st.columns(2, gap="large")
     with left, st.form("register", clear_on_submit=False):
         st.markdown("**Add a data set**")
@@ -67,7 +54,18 @@ def data_sets() -> None:
             "what you want to be made again under Disk use first."
         )
     else:
-        prepare_demo(DEMO)
+        prepare_demo()
+
+
+def _data_set(item: library.DataSet, place: str) -> dict[str, object]:
+    return {
+        "name": item.name,
+        "clips": item.clips,
+        "classes": item.classes,
+        "feature stores with all clips": ", ".join(item.stores) or "none yet",
+        "place": place,
+        "note": item.error,
+    }
 
 
 def _forget() -> None:

@@ -13,7 +13,7 @@ from app.widgets import words
 PREVIEW = ("dancing with a flag", "kicking a drum", "swinging a guitar overhead", "balancing a box on the head")
 
 
-def prepare_demo(title: str = "There is no trained model here yet") -> None:
+def prepare_demo(title: str = "The stick-figure world, from scratch") -> None:
     """The empty state: what the demo is, the one button that prepares it, and its progress once pressed."""
     job = preparation.current()
     with st.container(border=True, gap="medium", width=1000):

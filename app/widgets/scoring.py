@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import state
 from app.services import evaluate as services
-from app.services import scored
+from app.services import library, scored
 from app.widgets import jobs as jobs_widget
 from app.widgets.words import plain, sentence
 from cezsar import jobs
@@ -16,6 +16,7 @@ from cezsar.errors import CezsarError
 
 FOLLOWED = "evaluations-followed"  # ids of jobs that were alive when this session last looked
 ELSEWHERE = "another folder"
+DEMO = "demo"
 
 
 def take_finished() -> None:
@@ -40,6 +41,7 @@ def another() -> None:
     )
     runs = services.trained_runs()
     stores = [*services.stores(), ELSEWHERE]
+    named = {DEMO: DEMO} | _named()
     with st.form("another", border=False, enter_to_submit=False):
         left, right = st.columns(2, gap="large")
         run = left.selectbox(
@@ -49,38 +51,54 @@ def another() -> None:
             help="Without a run, clips are compared with labels by their objects and captions alone; that needs no "
             "training.",
         )
-        dataset = left.text_input(
+        dataset = left.selectbox(
             "Data set",
-            "demo",
-            help='"demo", or a path on the machine of this app: a folder with a folder of clips for each class, a CSV '
-            "with a label column, or an index {class: [clip ids]} in JSON.",
+            list(named),
+            format_func=lambda name: "the stick-figure world" if name == DEMO else name,
+            help="The demo's test clips, and the data sets named on the page Library.",
         )
-        store = left.selectbox(
+        path = left.text_input(
+            "or the path of another data set",
+            placeholder="/path/to/data",
+            help="Counts when it is filled in. A path on the machine of this app: a folder with a folder of clips for "
+            "each class, a CSV with a label column, or an index {class: [clip ids]} in JSON.",
+        )
+        descriptions = left.text_input(
+            "Class descriptions (optional)", placeholder="/path/to/descriptions.json",
+            help="JSON {class: sentence or list of sentences}, or a folder of .txt. Otherwise those beside the data "
+            "set, else the class names.",
+        )  # fmt: skip
+        store = right.selectbox(
             "Feature store of its clips",
             stores,
             format_func=lambda folder: Path(folder).name,
             help="What `cezsar extract` wrote, with the encoder that the run was trained with.",
         )
-        elsewhere = left.text_input(
+        elsewhere = right.text_input(
             "or the folder of another store", placeholder="/path/to/features", help="Counts when it is filled in."
         )
         captions = right.text_area(
             "Caption files, one to a line (optional)", height=98, placeholder="/path/to/captions.json",
             help="Their sentences become the modality C.",
         )  # fmt: skip
-        descriptions = right.text_input(
-            "Class descriptions (optional)", placeholder="/path/to/descriptions.json",
-            help="JSON {class: sentence or list of sentences}, or a folder of .txt. Otherwise those beside the data "
-            "set, else the class names.",
-        )  # fmt: skip
         asked = st.form_submit_button("Evaluate", type="primary", icon=":material/play_arrow:")
     if asked:
         chosen = elsewhere.strip() or (store if store != ELSEWHERE else "")
-        request = services.Request(run or services.NO_RUN, chosen or "", dataset, captions, descriptions)
+        place = path.strip() or named.get(dataset or DEMO, "")
+        request = services.Request(run or services.NO_RUN, chosen or "", place, captions, descriptions)
         try:
             services.start(request)
         except CezsarError as error:
             st.error(sentence(error), icon=":material/error:")
+
+
+def _named() -> dict[str, str]:
+    """Data sets of the page Library; a damaged list is a word on the screen, and none."""
+    try:
+        return library.registered()
+    except CezsarError as error:
+        st.error(sentence(error), icon=":material/error:")
+        return {}
 
 
 def running() -> None:

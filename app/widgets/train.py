@@ -364,7 +364,11 @@ def plan(captions: train.Captions, store: train.Store, sentences: str, values: d
 
 
 def _evaluation(store: train.Store) -> tuple[str, train.Store] | None:
-    sets = train.labelled_sets()
+    try:
+        sets = train.labelled_sets()
+    except CezsarError as error:
+        st.error(words.sentence(error), icon=":material/error:")
+        return None
     if not sets or not st.checkbox(
         "Evaluate when training ends", True, key=TEST, persist_state="session",
         help="Top-1, top-5 and mean per-class accuracy over all classes; embeddings and scores are kept for the other "
@@ -375,8 +379,8 @@ def _evaluation(store: train.Store) -> tuple[str, train.Store] | None:
     with left:
         chosen = _chosen(
             "Data set", list(sets), TEST_SET,
-            help="The demo's test clips, and what is in the workspace's folder `data`: CSV files with labels, folders "
-            "of class folders.",
+            help="The demo's test clips, the data sets named on the page Library, and what is in the workspace's "
+            "folder `data`: CSV files with labels, folders of class folders.",
         )  # fmt: skip
     try:
         dataset = sets[chosen or next(iter(sets))]

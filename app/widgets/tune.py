@@ -11,7 +11,7 @@ from app import state
 from app.charts import tune as charts
 from app.charts.style import PLOT, number, percent
 from app.services import tune as services
-from app.widgets import choosers, player
+from app.widgets import choosers, hard_groups, player
 from app.widgets.words import plain
 from cezsar.errors import CezsarError
 from cezsar.world import HARD_GROUPS
@@ -52,9 +52,13 @@ def told_apart(names: Sequence[str]) -> tuple[str, ...] | None:
         )  # fmt: skip
         return tuple(random_classes(names, len(names) // 2, 1, int(seed)).splits[0])
     if which == state.TUNE_CHOSEN:
-        groups = {f"Look-alikes: {name}": group for name, group in HARD_GROUPS.items() if set(group) <= set(names)}
-        default = next(iter(groups.values()), tuple(names[:5]))
-        chosen = choosers.classes("Classes", names, groups, default=default, key=state.TUNE_CLASSES)
+        groups = {
+            f"Look-alikes: {name}": list(group) for name, group in HARD_GROUPS.items() if set(group) <= set(names)
+        }
+        default = next(iter(groups.values()), list(names[:5]))
+        chosen = choosers.classes(
+            "Classes", names, groups | hard_groups.own_among(names), default=default, key=state.TUNE_CLASSES
+        )
         if not chosen:
             st.info("Choose at least one class.", icon=":material/info:")
             return None

@@ -12,7 +12,7 @@ EXAMPLES = """[bold]Examples[/bold]
 
 cezsar evaluate --dataset demo --store workspace/features/demo-test --run workspace/runs/demo --protocol all
 
-cezsar evaluate --dataset UCF-101/ --store features/ucf101-bit --run runs/cezsar --protocol half --runs 50 --seed 0
+cezsar evaluate --dataset ucf101 --store features/ucf101-bit --run runs/cezsar --protocol ucf101-0/50 --seed 0
 
 cezsar evaluate --dataset UCF-101/ --store features/ucf101-bit --prototypes ucf101.json --protocol all --out r.json
 """
@@ -27,11 +27,19 @@ class Several(StrEnum):
 
 def command(
     dataset: Annotated[
-        str, typer.Option(help='"demo", a folder of class folders, a CSV with labels, or an index {class: [ids]}.')
+        str,
+        typer.Option(
+            help="demo, ucf101, hmdb51, kinetics400 (or a part of one: ucf101:test1), a name from `cezsar datasets`, a "
+            "folder of class folders, a CSV with labels, or an index {class: [ids]}."
+        ),
     ],
     store: Annotated[Path, typer.Option(help="Feature store of its clips.")],
     protocol: Annotated[
-        str, typer.Option(help='"all", "half", "K-of-N" (random classes), or a JSON file with a class list.')
+        str,
+        typer.Option(
+            help='"all", "half", "K-of-N" (random classes), a named one such as ucf101-0/50, ucf101-hard15 or '
+            "ucf101-truze-v2 (`cezsar datasets` lists them), or a JSON file with a class list."
+        ),
     ] = "all",
     run: Annotated[
         Path | None, typer.Option(help="A trained run. Without one: the sentence encoder's own space, no VE.")
@@ -71,6 +79,8 @@ def command(
     from cezsar.zeroshot.scores import Scores
 
     data, features = open_dataset(dataset), FeatureStore(store)
+    for warning in data.warnings:
+        print(f"{data.name}: {warning}")
     descriptions = load_descriptions(prototypes) if prototypes else data.descriptions
     joined = {clip: " ".join(found) for clip, found in load_captions(captions).items()} if captions else None
     space, opened = space_for(run, sentences)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from cezsar.cli.console import Progress
+
 EXAMPLES = """[bold]Examples[/bold]
 
 cezsar mine activitynet/train.json --store features/activitynet-bit --sentences distilroberta --out triplets.safetensors
@@ -49,18 +51,20 @@ def command(
     names: ObjectHead | None = LinearHead.load(head) if head else None
     if names is None and object_positives:
         names = head_of_store(features, encoder_weights)
-    triplets = build(
-        captions,
-        features,
-        open_encoder(sentences),
-        np.random.default_rng(seed),
-        head=names,
-        tau=tau,
-        negatives=negatives,
-        sub_clips=sub_clips,
-        object_positives=object_positives,
-        record={"annotations": annotations.name, "seed": seed},
-    )
+    with Progress("mining") as progress:
+        triplets = build(
+            captions,
+            features,
+            open_encoder(sentences),
+            np.random.default_rng(seed),
+            head=names,
+            tau=tau,
+            negatives=negatives,
+            sub_clips=sub_clips,
+            object_positives=object_positives,
+            record={"annotations": annotations.name, "seed": seed},
+            on_progress=progress,
+        )
     triplets.save(out)
     record = triplets.record
     print(

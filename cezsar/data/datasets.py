@@ -1,20 +1,37 @@
 """Data sets to evaluate on: which clips there are, their labels, and descriptions of their classes.
 
-`demo` is the stick-figure world's test set in the workspace. A folder of class folders, or a CSV manifest with labels,
-is anyone's own; class descriptions are read from `descriptions.json` beside the clips if it is there.
-"""
+| name | what it is | where |
+|---|---|---|
+| `demo` | the stick-figure world's test set | the workspace, made by `cezsar demo` |
+| `ucf101`, `hmdb51`, `kinetics400`, `activitynet-captions` | the published ones, in their own layout | the place that was named for it (`registered`), else `data/<name>` in the workspace, else a folder of that name here |
+| `ucf101:test1`, `kinetics400:val`, ... | an official part of one | the same |
+| any other name | what somebody named | the place that was named for it |
+| a path | a folder of class folders, a CSV manifest with labels, or an index `{class name: [clip ids]}`; the place of a published data set is read as that | there |
+
+Class descriptions are read from `descriptions.json` beside the clips if it is there; else the software's own are taken
+for published data sets; else a class is described by its name.
+"""  # noqa: E501 (a table)
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cezsar import workspace
+from cezsar.data import activitynet, hmdb51, kinetics400, ucf101
 from cezsar.data.descriptions import load_descriptions
-from cezsar.data.labels import spoken
+from cezsar.data.labels import canonical, spoken
+from cezsar.data.layout import ASSETS, Found, Known, look
 from cezsar.data.manifest import read_source
+from cezsar.data.registered import checked_name, registered, remember
 from cezsar.data.splits import load_index
 from cezsar.errors import InputError
+
+KNOWN: dict[str, Known] = {
+    known.name: known for known in (ucf101.KNOWN, hmdb51.KNOWN, kinetics400.KNOWN, activitynet.KNOWN)
+}
+"""The published data sets whose layout is known, by name."""
 
 
 @dataclass(frozen=True)
@@ -25,25 +42,125 @@ class Dataset:
         labels: clip id -> class name.
         descriptions: class name -> descriptive sentences. A class without any is described by its own name.
         paths: clip id -> video file; empty for an index, which names no files.
+        missing: ids of clips that should be there and are not, as far as that is known.
+        warnings: wrong counts and the like, in words.
     """
 
     name: str
     labels: dict[str, str]
     descriptions: dict[str, list[str]]
     paths: dict[str, Path] = field(default_factory=dict)
+    missing: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def open_dataset(name_or_folder: str | Path, home: str | Path | None = None) -> Dataset:
     """A data set by name, folder, CSV manifest, or index file (`{class name: [clip ids]}`, JSON).
 
+    Args:
+        name_or_folder: see the table above.
+        home: the workspace; `$CEZSAR_HOME` by default.
+
     Raises:
-        InputError: nothing there, or clips without labels.
+        InputError: nothing there, clips without labels, or an official part that is none.
+        FormatError: a list, an index or class descriptions that are not in their format.
     """
     name = str(name_or_folder)
-    source = workspace.folder("demo", home) / "test" if name == "demo" else Path(name_or_folder)
+    stem, _, part = name.partition(":")
+    if known := find_known(stem):
+        return _published(known, name, part, home)
+    if name == "demo":
+        source = workspace.folder("demo", home) / "test"
+    elif Path(name).name == name and (place := registered(home).get(name)):
+        source = Path(place)
+    else:
+        source = Path(name_or_folder)
+    if known := _known_at(source, home):
+        return _published(known, name, "", home)
     if not source.exists():
-        advice = "make it with `cezsar demo`" if name == "demo" else 'give "demo", a folder of class folders, or a CSV'
+        known_names = ", ".join(["demo", *KNOWN])
+        advice = f"give {known_names}, a name from `cezsar datasets`, a folder of class folders, or a CSV"
+        advice = "make it with `cezsar demo`" if name == "demo" else advice
         raise InputError(f"data set {name}: there is no {source}; {advice}")
+    return _own(name, source)
+
+
+def find_known(name: str) -> Known | None:
+    """A published data set by its name in any spelling, such as "UCF-101"; None for anything else."""
+    return next((known for known in KNOWN.values() if canonical(known.name) == canonical(name)), None)
+
+
+def place_of(known: Known, home: str | Path | None = None) -> Path:
+    """Where a published data set is looked for.
+
+    The place named for it, else `data/<name>` in the workspace if that is there, else a folder of that name, in any
+    spelling, where the program was started; else `data/<name>` again, which need not exist.
+    """
+    named = {canonical(name): place for name, place in registered(home).items()}
+    if canonical(known.name) in named:
+        return Path(named[canonical(known.name)])
+    own = workspace.folder("data", home) / known.name
+    if own.exists():
+        return own
+    here = (path for path in sorted(Path().iterdir()) if canonical(path.name) == canonical(known.name))
+    return next((path for path in here if path.is_dir()), own)
+
+
+def places(home: str | Path | None = None) -> dict[str, str]:
+    """Data sets with classes that have a place of their own: what people named, then published ones in the workspace.
+
+    Raises:
+        FormatError: the list of names is damaged.
+    """
+    named = registered(home)
+    kept = {known.name: workspace.folder("data", home) / known.name for known in KNOWN.values() if known.classes}
+    return named | {
+        name: str(place.absolute()) for name, place in kept.items() if place.is_dir() and not _is_named(name, named)
+    }
+
+
+def _is_named(name: str, named: Mapping[str, str]) -> bool:
+    return canonical(name) in {canonical(other) for other in named}
+
+
+def _known_at(source: Path, home: str | Path | None) -> Known | None:
+    """The published data set whose place this is, if any."""
+    at = {Path(place).absolute(): find_known(name) for name, place in places(home).items()}
+    return at.get(source.absolute())
+
+
+def find(known: Known, home: str | Path | None = None) -> Found | None:
+    """What there is of a published data set; None if nothing is at its place.
+
+    Raises:
+        InputError: something else is there.
+        FormatError: one of its lists is damaged.
+    """
+    place = place_of(known, home)
+    return look(known, place) if place.exists() else None
+
+
+def register(name: str, place: str | Path, home: str | Path | None = None) -> None:
+    """Give a data set a name under which the command line and the app find it.
+
+    Raises:
+        InputError: no such name is possible, it is taken, or nothing at that place can be read.
+        FormatError: what is there is not in its format.
+    """
+    place = Path(place).expanduser().absolute()
+    checked_name(name)
+    if not place.exists():
+        raise InputError(f"data set {name}: there is no {place}; give a folder of class folders, a CSV, or an index")
+    if known := find_known(name):
+        if known.classes and not look(known, place).labels:
+            raise InputError(f"no clip in {place} has a class of {known.title}; choose another name for what is there")
+    else:
+        _own(name, place)
+    remember(known.name if known else name, place, home)
+
+
+def _own(name: str, source: Path) -> Dataset:
+    """Anyone's own: class folders, a CSV or an index."""
     paths: dict[str, Path] = {}
     if source.suffix.lower() == ".json":
         labels = {clip: label for label, clips in load_index(source).items() for clip in clips}
@@ -56,8 +173,45 @@ def open_dataset(name_or_folder: str | Path, home: str | Path | None = None) -> 
             f"data set {name}: {len(unlabelled)} clips have no label, the first is {unlabelled[0]}; put the clips of "
             "each class in a folder of its name, or give a CSV with a label column"
         )
-    descriptions = {label: [spoken(label)] for label in sorted(set(labels.values()))}
+    given = _beside(source) or {label: [spoken(label)] for label in sorted(set(labels.values()))}
+    return Dataset(name, labels, given, paths)
+
+
+def _published(known: Known, name: str, part: str, home: str | Path | None) -> Dataset:
+    if not known.classes:
+        raise InputError(
+            f"{known.title} has sentences and no classes to test; train on it: `cezsar mine train.json ...`"
+        )
+    place = place_of(known, home)
+    if not place.exists():
+        raise InputError(
+            f"{known.title} is not here: put it in {place}, or name its place with `cezsar datasets --add "
+            f"{known.name}=FOLDER`; it should have {known.layout}"
+        )
+    found = look(known, place.resolve())  # once, not file by file: there may be 306,245
+    labels = found.labels
+    if part:
+        if part not in found.parts:
+            there = f"there are {', '.join(sorted(found.parts))}" if found.parts else f"add {known.lists}"
+            raise InputError(f"{known.title} has no part {part!r} here; {there}")
+        labels = {id: labels[id] for id in found.parts[part] if id in labels}
+    if not labels:
+        raise InputError(
+            f"no clip of {name} is in {place}, or none with a class of {known.title}; see `cezsar datasets`"
+        )
+    paths = {id: path for id, path in found.paths.items() if id in labels}
+    shipped = ASSETS / "descriptions" / f"{known.name}.json"
+    given = _beside(place) or (load_descriptions(shipped) if shipped.is_file() else {})
+    return Dataset(name, labels, _described(known.class_names(), given), paths, found.missing, found.warnings)
+
+
+def _described(names: Sequence[str], given: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """Every class with its sentences, or its own name where there are none."""
+    by_key = {canonical(name): sentences for name, sentences in given.items()}
+    return {name: by_key.get(canonical(name)) or [spoken(name)] for name in names}
+
+
+def _beside(source: Path) -> dict[str, list[str]]:
+    """Descriptions that lie in a folder or beside a file or folder; none if there are none."""
     beside = [source / "descriptions.json", source.parent / "descriptions.json"]
-    for path in [path for path in beside if path.is_file()][:1]:
-        descriptions = load_descriptions(path)
-    return Dataset(name, labels, descriptions, paths)
+    return next((load_descriptions(path) for path in beside if path.is_file()), {})

@@ -12,6 +12,10 @@ import numpy as np
 
 from cezsar.video import Frame, Sampling
 
+BY_NAME = "by name"
+"""In place of the fingerprint of an encoder that ran elsewhere, as with the authors' release: it can be checked
+by its name and the width of its vectors only."""
+
 
 @runtime_checkable
 class ObjectHead(Protocol):

@@ -35,8 +35,8 @@ class Card:
 
     @property
     def command(self) -> str:
-        """The command that fetches the weights into the hub cache, where they are found; "" if none is needed."""
-        return f"hf download {self.repository}" if self.repository else ""
+        """The command that fetches the weights into `$CEZSAR_HOME/models`; "" if there is nothing to fetch."""
+        return f"cezsar fetch {self.name}" if self.repository else ""
 
 
 @dataclass(frozen=True)

@@ -102,8 +102,8 @@ def missing(name: str, what: str, size: str, repository: str, reason: str = "no 
     return MissingWeightsError(
         f"{name} needs {what} ({size}), which is not on this machine and could not be fetched: {reason}. "
         f"Looked in {models}, in the hub cache {constants.HF_HUB_CACHE} and at {constants.ENDPOINT}/{repository}. "
-        f"With a network: hf download {repository}. Without: run hf download {repository} --local-dir {folder} on a "
-        f"machine that has one and copy the folder to {models}, or name it with weights=FOLDER (--weights FOLDER); "
+        f"With a network: cezsar fetch {name}. Without: run that on a machine that has one and copy models/{folder} of "
+        f"its workspace to {models}, or name it with weights=FOLDER (--weights FOLDER); "
         "or stay with what is embedded, the encoders motion and minilm"
     )
 

@@ -13,6 +13,7 @@ the candidates, so a sub-clip with too few is reported with the number it has, a
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,8 @@ from cezsar.errors import InputError
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
+Progress = Callable[[int, int], None]
+"""Takes how much is done, and how much there is."""
 
 SAME = 1e-6  # a cosine distance up to this is "the same sentence": what float32 leaves of two equal vectors
 PAIRS_AT_ONCE = 1_000_000  # bounds the memory of a block
@@ -56,6 +59,7 @@ def mine(
     rng: np.random.Generator,
     tau: float = 0.8,
     negatives: int = 10,
+    on_progress: Progress = lambda done, total: None,
 ) -> Negatives:
     """Draw hard negatives for every positive of every anchor.
 
@@ -67,6 +71,7 @@ def mine(
         pool_groups: group (video) of each pool sentence.
         tau: upper bound on the cosine distance, in (0, 2].
         negatives: n, how many for each positive.
+        on_progress: called with (positives that have their negatives, positives), now and then.
 
     Returns:
         `Negatives`, whose indices point into `vectors_NS`.
@@ -84,9 +89,9 @@ def mine(
     band = Band(positives_AP, groups_A, vectors_NS, pool, pool_groups, tau)
     positives_AP = np.asarray(positives_AP)
     anchors, columns = np.nonzero(positives_AP >= 0)  # one row a positive: each draws for itself
-    drawn_Rn = _draw_common(band, anchors, negatives, rng)
+    drawn_Rn = _draw_common(band, anchors, negatives, rng, on_progress)
     short = np.flatnonzero((drawn_Rn < 0).any(1))
-    too_few, candidates = _draw_rare(band, anchors, short, negatives, rng, drawn_Rn)
+    too_few, candidates = _draw_rare(band, anchors, short, negatives, rng, drawn_Rn, on_progress)
     indices_APn = np.full((*positives_AP.shape, negatives), -1, np.int64)
     indices_APn[anchors, columns] = np.where(drawn_Rn >= 0, band.pool[drawn_Rn], -1)
     return Negatives(indices_APn, too_few, candidates)
@@ -152,7 +157,9 @@ def _sampled_products(rows_RS: Tensor, pool_NS: Tensor, drawn_RK: Tensor) -> Ten
     return torch.sparse.sampled_addmm(wanted, rows_RS, pool_NS.T, beta=0.0).values().view(count, width)
 
 
-def _draw_common(band: Band, anchors_R: IntArray, negatives: int, rng: np.random.Generator) -> IntArray:
+def _draw_common(
+    band: Band, anchors_R: IntArray, negatives: int, rng: np.random.Generator, on_progress: Progress
+) -> IntArray:
     """Random rounds: (R, n) pool positions, first distinct candidates first; -1 where the rounds did not suffice."""
     kept_Rn = np.full((len(anchors_R), negatives), -1, np.int64)
     short = np.arange(len(anchors_R))
@@ -166,6 +173,7 @@ def _draw_common(band: Band, anchors_R: IntArray, negatives: int, rng: np.random
             drawn_RK = rng.integers(len(band.pool), size=(len(rows), width))
             drawn_RK[~band.of_pairs(anchors_R[rows], drawn_RK)] = -1
             kept_Rn[rows] = _first_distinct(np.hstack([kept_Rn[rows], _first_present(drawn_RK, negatives)]), negatives)
+            on_progress(int((kept_Rn[:, -1] >= 0).sum()), len(kept_Rn))
         short = short[(kept_Rn[short] < 0).any(1)]
     return kept_Rn
 
@@ -196,6 +204,7 @@ def _draw_rare(
     negatives: int,
     rng: np.random.Generator,
     drawn_Rn: IntArray,
+    on_progress: Progress,
 ) -> tuple[IntArray, IntArray]:
     """Fill the `short` rows of `drawn_Rn` afresh from all their candidates; return who has too few, and how many.
 
@@ -217,6 +226,8 @@ def _draw_rare(
             for row in short[row_starts[first + offset] : row_ends[first + offset]]:
                 drawn_Rn[row] = -1
                 drawn_Rn[row, :take] = rng.choice(candidates, take, replace=False) if take else -1
+        to_come = len(short) - row_ends[min(first + block, len(anchors)) - 1]
+        on_progress(int(len(drawn_Rn) - to_come), len(drawn_Rn))
     return np.array(too_few, np.int64), np.array(counts, np.int64)
 
 

@@ -28,6 +28,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from cezsar.atomic import replacing, write_json
+from cezsar.encoders.base import BY_NAME
 from cezsar.errors import FormatError, InputError, MismatchError
 from cezsar.model import CEZSAR, ModelConfig
 
@@ -242,12 +243,20 @@ class Run:
         return model.to(device).eval()
 
     def check_feature_encoder(self, name: str, fingerprint: str) -> None:
-        """Refuse features of another encoder than the one this run was trained with."""
+        """Refuse features of another encoder than the one this run was trained with.
+
+        Where one of the two fingerprints is `BY_NAME`, the names decide; the model itself checks the width.
+        """
         _check_encoder("features", self, self.config.feature_encoder, name, fingerprint)
 
-    def check_sentence_encoder(self, name: str, fingerprint: str) -> None:
-        """Refuse sentence vectors of another encoder than the one this run was trained with."""
+    def check_sentence_encoder(self, name: str, fingerprint: str, dim: int | None = None) -> None:
+        """Refuse sentence vectors of another encoder, or of another width, than this run was trained with."""
         _check_encoder("sentence vectors", self, self.config.sentence_encoder, name, fingerprint)
+        if dim is not None and dim != self.config.model.sentence_dim:
+            raise MismatchError(
+                f"the sentence vectors of encoder {name} have {dim} dimensions, but run {self.folder} was trained with "
+                f"{self.config.model.sentence_dim}; use the encoder it was trained with"
+            )
 
     def familiarity(self) -> Familiarity | None:
         path = self.folder / "domain.safetensors"
@@ -269,7 +278,8 @@ class Run:
 
 
 def _check_encoder(what: str, run: Run, wanted: dict[str, Any], name: str, fingerprint: str) -> None:
-    if fingerprint != wanted["fingerprint"]:
+    named = BY_NAME in (fingerprint, wanted["fingerprint"])
+    if name != wanted["name"] if named else fingerprint != wanted["fingerprint"]:
         raise MismatchError(
             f"the {what} come from encoder {name} ({fingerprint[:16]}), but run {run.folder} was trained with "
             f"{wanted['name']} ({wanted['fingerprint'][:16]}); use that encoder, or a run made with this one"

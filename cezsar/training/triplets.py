@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import numpy.typing as npt
 from cezsar.atomic import replacing
 from cezsar.data.annotations import Annotations, Segment
 from cezsar.data.features import FeatureStore
-from cezsar.data.sentence_cache import Encoder
+from cezsar.data.sentence_cache import SHARD_SENTENCES, Encoder
 from cezsar.encoders.base import ObjectHead
 from cezsar.encoders.objects import object_phrases, top_objects
 from cezsar.errors import FormatError, InputError
@@ -159,6 +159,7 @@ def build(
     sub_clips: int = 3,
     object_positives: int = 2,
     record: dict[str, Any] | None = None,
+    on_progress: mining.Progress = lambda done, total: None,
 ) -> Triplets:
     """Cut sub-clips, find their positives, and mine hard negatives among the human sentences of other videos.
 
@@ -168,17 +169,13 @@ def build(
         sub_clips: drawn per segment.
         object_positives: how many object sentences join the human one, the most similar to it.
         record: further entries for the file's record.
+        on_progress: called with (done, total), in sentences encoded plus sub-clips mined; the sentences about objects,
+            whose number shows only on the way, count together as much as the sub-clips they are about.
 
     Raises:
         InputError: no annotated video is in the store, or no sub-clip has a hard negative.
     """
-    segments = [segment for segment in annotations.segments if segment.video_id in store]
-    missing = {segment.video_id for segment in annotations.segments} - {segment.video_id for segment in segments}
-    if not segments:
-        raise InputError(
-            f"none of the {len(missing)} annotated videos is in the store; extract their features first, "
-            "with file names equal to the video ids of the annotations"
-        )
+    segments, missing = _with_features(annotations, store)
     video_ids = sorted({segment.video_id for segment in segments})
     number = {video_id: index for index, video_id in enumerate(video_ids)}
     lengths = [store.length(video_id) for video_id in video_ids]
@@ -192,17 +189,19 @@ def build(
             for _ in range(sub_clips)
         ]
     )
-    vectors_NS = encoder.encode(sentences)
+    parts = len(sentences), len(video_M) if head is not None and object_positives else 0, len(video_M)
+    progress = [partial(_report, on_progress, parts, part) for part in range(len(parts))]
+    vectors_NS = _encoded(encoder, sentences, progress[0])
     positives_MP = np.repeat(np.arange(len(segments)), sub_clips)[:, None]
     if head is not None and object_positives:
         phrases = _phrases_of_sub_clips(segments, sub_clips, rows_M2, store, head)
         texts = sorted({phrase for options in phrases for phrase in options})
-        object_vectors = encoder.encode(texts)
+        object_vectors = _encoded(encoder, texts, progress[1])
         chosen_MP = _most_similar(phrases, texts, object_vectors, vectors_NS[positives_MP[:, 0]], object_positives)
         positives_MP = np.hstack([positives_MP, np.where(chosen_MP >= 0, chosen_MP + len(sentences), -1)])
         sentences, vectors_NS = sentences + texts, np.vstack([vectors_NS, object_vectors])
     pool = np.arange(len(segments))
-    found = mining.mine(positives_MP, video_M, vectors_NS, pool, segment_groups, rng, tau, negatives)
+    found = mining.mine(positives_MP, video_M, vectors_NS, pool, segment_groups, rng, tau, negatives, progress[2])
     if not (found.indices_APn >= 0).any():
         raise InputError(f"no sub-clip has a hard negative under tau = {tau}; raise tau, or annotate more videos")
     full_record = dict(record or {}) | {
@@ -214,7 +213,7 @@ def build(
         "sub_clips": sub_clips,
         "object_positives": object_positives if head is not None else 0,
         "videos": len(video_ids),
-        "videos_without_features": len(missing),
+        "videos_without_features": missing,
         "segments": len(segments),
         "triplets": int((found.indices_APn >= 0).sum()),
         "sub_clips_with_too_few_candidates": len(found.too_few),
@@ -230,6 +229,34 @@ def build(
         found.indices_APn.astype(np.int32),
         full_record,
     )
+
+
+def _with_features(annotations: Annotations, store: FeatureStore) -> tuple[list[Segment], int]:
+    """Segments of the videos that are in the store, and how many videos are not."""
+    segments = [segment for segment in annotations.segments if segment.video_id in store]
+    missing = {segment.video_id for segment in annotations.segments} - {segment.video_id for segment in segments}
+    if not segments:
+        raise InputError(
+            f"none of the {len(missing)} annotated videos is in the store; extract their features first, "
+            "with file names equal to the video ids of the annotations"
+        )
+    return segments, len(missing)
+
+
+def _encoded(encoder: Encoder, sentences: list[str], on_progress: mining.Progress) -> FloatArray:
+    """(N, d_s) sentence vectors, in blocks of the size that the cache keeps."""
+    blocks = [np.empty((0, encoder.dim), np.float32)]
+    on_progress(0, len(sentences))
+    for first in range(0, len(sentences), SHARD_SENTENCES):
+        block = sentences[first : first + SHARD_SENTENCES]
+        blocks.append(encoder.encode(block))
+        on_progress(first + len(block), len(sentences))
+    return np.vstack(blocks)
+
+
+def _report(on_progress: mining.Progress, parts: Sequence[int], part: int, done: int, total: int) -> None:
+    """Progress within one of several parts of known size, as progress of all."""
+    on_progress(sum(parts[:part]) + parts[part] * done // max(1, total), sum(parts))
 
 
 def head_of_store(store: FeatureStore, weights: str | Path | None = None) -> ObjectHead | None:

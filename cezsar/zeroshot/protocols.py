@@ -16,17 +16,24 @@ from typing import Any
 import numpy as np
 
 from cezsar.atomic import write_json
+from cezsar.data.datasets import KNOWN
 from cezsar.data.documents import read_json_object, read_text
 from cezsar.data.labels import canonical, read_label_list, resolve
+from cezsar.data.layout import enumerated
 from cezsar.data.splits import load_split
 from cezsar.errors import FormatError, InputError
+from cezsar.zeroshot.named_protocols import NAMED, RUNS, NamedProtocol
 
 MAX_RUNS = 10_000
 
 _RANDOM = re.compile(
     r"(?:(?:random-)?(?P<k>\d{1,9})(?:-of-(?P<n>\d{1,9}))?|half)(?:\s*[x×]\s*(?P<runs>\d{1,9}))?", re.I
 )
-_FORMS = '"all", "half", "K-of-N", "random-K" (either with " x RUNS"), or a file with a class list (.json, .txt)'
+_OF_A_TABLE = re.compile(r"(?P<name>[a-z]+\d+-\S+?)(?:\s*[x×]\s*(?P<runs>\d{1,9}))?", re.I)
+_FORMS = (
+    '"all", "half", "K-of-N", "random-K" (either with " x RUNS"), a file with a class list (.json, .txt), or one of '
+    f"{', '.join(NAMED)}"
+)
 
 
 @dataclass(frozen=True)
@@ -110,14 +117,16 @@ def parse(text: str, class_names: Sequence[str], *, runs: int = 50, seed: int = 
 
     Args:
         text: "all"; "half" (N/2 random classes, rounded down); "K-of-N", "random-K" or "K", each also as
-            "K-of-N x RUNS"; or a file: a JSON list of class names, a split `{"testing": [...]}`, a saved protocol, a
-            saved result (its classes again, run by run), or a text file with one class to a line.
+            "K-of-N x RUNS"; a protocol of the field by name, such as "ucf101-0/50" or "ucf101-truze-v2"
+            (`named_protocols.NAMED`); or a file: a JSON list of class names, a split `{"testing": [...]}`, a saved
+            protocol, a saved result (its classes again, run by run), or a text file with one class to a line.
         class_names: the N classes there are.
         runs: of a random protocol whose name does not say.
         seed: of a random protocol.
 
     Raises:
-        InputError: no such protocol or file, unknown classes, K above N, or an N that is not the number of classes.
+        InputError: no such protocol or file, unknown classes, K above N, or an N that is not the number of classes, a
+            named protocol's included.
         FormatError: a file that is none of these.
     """
     words = text.strip()
@@ -131,9 +140,29 @@ def parse(text: str, class_names: Sequence[str], *, runs: int = 50, seed: int = 
             raise InputError("half of one class is none; use protocol all")
         k = n // 2 if match["k"] is None else int(match["k"])
         return random_classes(class_names, k, int(match["runs"] or runs), seed)
+    if (match := _OF_A_TABLE.fullmatch(words)) and (of_field := NAMED.get(match["name"].lower())):
+        return _of_the_field(of_field, class_names, int(match["runs"] or runs), seed)
     if Path(words).suffix.lower() in (".json", ".txt"):
         return _from_file(Path(words), class_names)
     raise InputError(f"protocol {text!r} is unknown; give {_FORMS}")
+
+
+def _of_the_field(protocol: NamedProtocol, class_names: Sequence[str], runs: int, seed: int) -> Protocol:
+    if protocol.classes:
+        return named(protocol.name, protocol.classes, class_names)
+    there = {canonical(name) for name in class_names}
+    wanted = KNOWN[protocol.dataset].class_names()
+    absent = [name for name in wanted if canonical(name) not in there]
+    if absent or len(there) != len(wanted):
+        without = f", without {enumerated(absent)}" if absent else ""
+        raise InputError(
+            f"protocol {protocol.name!r} is about the {protocol.total} classes of {KNOWN[protocol.dataset].title}, and "
+            f"there are {len(there):,} classes here{without}; use K-of-{len(there)}, or a list of classes in a file"
+        )
+    if not protocol.random:
+        return Protocol(protocol.name, [list(class_names)])
+    drawn = random_classes(class_names, protocol.k, runs, seed)
+    return Protocol(protocol.name if runs == RUNS else f"{protocol.name} x {runs}", drawn.splits, seed)
 
 
 def _from_file(path: Path, class_names: Sequence[str]) -> Protocol:

@@ -59,7 +59,7 @@ class JointSpace:
 
     @classmethod
     def of_run(cls, run: Run, encoder: Encoder, device: str | None = None) -> JointSpace:
-        run.check_sentence_encoder(encoder.name, encoder.fingerprint)
+        run.check_sentence_encoder(encoder.name, encoder.fingerprint, encoder.dim)
         return cls(run.load_model(device or default_device()), encoder)
 
     @torch.inference_mode()
@@ -73,7 +73,7 @@ class JointSpace:
         limit = self.model.padded_seconds or self.model.config.max_seconds
         for first in range(0, len(features), BATCH):
             part = [torch.from_numpy(np.asarray(clip_TD, np.float32)) for clip_TD in features[first : first + BATCH]]
-            features_BTD, lengths_B = stack(part, limit)
+            features_BTD, lengths_B = stack(part, limit, middle=self.model.config.recipe == "paper")
             visual_BE = self.model.visual_embedding(features_BTD.to(self._device), lengths_B.to(self._device))
             embeddings[first : first + BATCH] = _numpy(visual_BE)
         return embeddings

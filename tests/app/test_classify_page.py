@@ -265,10 +265,19 @@ def test_uploads_are_offered_an_encoder_for_real_video(workspace, monkeypatch):
     assert "three drawn clips" in texts(page) and "web" in texts(page)
     (fetch,) = [button for button in page.button if "Fetch" in button.label]
     assert fetch.label == "Fetch clip-ViT-B-32 (0.6 GB)"
+    assert not page.code and "cezsar fetch" not in texts(page)  # the button is enough
     fetch.click().run()
     ((kind, step, more),) = started
     assert (kind, step.arguments) == ("fetch", ["fetch", encoders.FOR_REAL_VIDEO])
     assert more["at_once"] and more["about"] == {"encoder": encoders.FOR_REAL_VIDEO}
+
+
+def test_where_no_job_can_run_the_command_is_told_once(workspace, monkeypatch):
+    monkeypatch.setattr(jobs, "possible", lambda: False)
+    page = upload(open_page(unlike="0"))
+    assert not any("Fetch" in button.label for button in page.button)
+    assert [code.value for code in page.code] == ["cezsar fetch clip:clip-ViT-B-32"]
+    assert "cezsar fetch" not in texts(page)
 
 
 def test_samples_are_offered_none(empty_workspace):

@@ -12,11 +12,12 @@ from streamlit.typing import PlotlyState
 
 from app import state
 from app.services import evaluate as services
-from app.services import models, scored
+from app.services import library, models, scored
 from app.widgets import evaluate as widgets
 from app.widgets import scoring
 from cezsar import jobs
 from cezsar.data.features import StoreWriter
+from cezsar.data.groups import groups_path, keep_group
 from cezsar.errors import FormatError, InputError, MismatchError
 from cezsar.zeroshot import tables
 from cezsar.zeroshot.evaluation import confusion_matrix, evaluate
@@ -166,6 +167,16 @@ def test_lists_picked_and_typed(empty_workspace, demo_scores):
     assert "did you mean 'kicking a drum'" in page.error[0].value.replace("\\", "")
 
 
+def test_ones_own_groups_are_picked(empty_workspace, demo_scores):
+    members = list(demo_scores.class_names[3:6])
+    keep_group(groups_path(), "look-alikes of mine", [members[0].upper(), *members[1:], "not in this data set"])
+    page = shown(open_page("evaluate", protocol="List", rows=["VE"]))
+    next(button for button in page.button if button.label == "look-alikes of mine (3)").click()
+    page = shown(page.run())
+    protocol = named("list", members, demo_scores.class_names)
+    expect(page, ("demo", "VE"), evaluate(demo_scores, protocol, Weights.only("VE")))
+
+
 def test_a_list_in_a_file(empty_workspace, demo_scores):
     page = open_page("evaluate", protocol="List")
     page.segmented_control(key=state.LISTED_BY).set_value(widgets.IN_FILE).run()
@@ -259,10 +270,30 @@ def started(monkeypatch):
     return calls
 
 
+def test_named_data_sets_are_offered(workspace, store, started, clips, monkeypatch):
+    folder = clips[1][0].parents[1]
+    monkeypatch.setattr(library, "registered", lambda: {"my clips": str(folder)})
+    page = shown(open_page("evaluate"))
+    (box,) = [box for box in page.selectbox if box.label == "Data set"]
+    assert box.options == ["the stick-figure world", "my clips"]
+    box.set_value("my clips")
+    shown(next(button for button in page.button if button.label == "Evaluate").click().run())
+    (_, _, (step,)), _ = started[0]
+    assert step.arguments[:3] == ["evaluate", "--dataset", str(folder.resolve())]
+
+
+def test_a_damaged_list_of_data_sets_is_named(empty_workspace):
+    (empty_workspace / "data").mkdir()
+    (empty_workspace / "data" / "datasets.json").write_text("[")
+    page = open_page("evaluate")
+    assert not page.exception and "datasets" in page.error[0].value
+    assert rows_on(page)
+
+
 def test_the_form_starts_a_job(workspace, store, started, clips):
     folder = clips[1][0].parents[1]
     page = shown(open_page("evaluate"))
-    next(box for box in page.text_input if box.label == "Data set").set_value(str(folder))
+    next(box for box in page.text_input if box.label == "or the path of another data set").set_value(str(folder))
     shown(next(button for button in page.button if button.label == "Evaluate").click().run())
     ((kind, title, (step,)), more) = started[0]
     run = workspace / "runs" / "demo"

@@ -66,7 +66,8 @@ def test_every_section_with_an_empty_workspace(empty_workspace, section):
     assert not page.error
     said = texts(page) + " ".join(str(row) for frame in page.dataframe for row in frame.value.to_dict("records"))
     told = {
-        "data": "No data set", "stores": "No features", "trained": "came with the software", "encoders": "clip",
+        "data": "came with the software; its clips are drawn when looked at",
+        "stores": "No features", "trained": "came with the software", "encoders": "clip",
         "words": f"{len(world.DESCRIPTIONS)} classes", "disk": "workspace is",
     }  # fmt: skip
     assert told[section] in said
@@ -75,6 +76,8 @@ def test_every_section_with_an_empty_workspace(empty_workspace, section):
 def test_nothing_at_all(empty_workspace, monkeypatch):
     for module in ("models", "scored"):
         monkeypatch.setattr(f"app.services.{module}.SHIPPED", empty_workspace / "not shipped")
+    page = shown("data")
+    assert "No data set has been named yet" in texts(page) and not page.dataframe
     said = texts(shown("trained"))
     assert "There is no run yet" in said and "Nothing has been scored yet" in said
 
@@ -104,11 +107,17 @@ def test_data_sets_are_named_and_forgotten(empty_workspace, clips, monkeypatch):
     page.text_input(key="register-source").set_value(str(folder / "test"))
     button(page, "Add").click().run()
     assert not page.error, page.error
-    (row,) = table(page)
+    demo, row = table(page)
+    assert (demo["name"], demo["clips"], demo["classes"]) == ("demo", 420, 21)
     assert (row["name"], row["clips"], row["classes"]) == ("my clips", 3, len(ACTIONS))
     assert library.registered() == {"my clips": str(folder / "test")}
     button(page, "Take off").click().run()
     assert library.registered() == {} and (folder / "test").is_dir()
+
+
+def test_the_demo_of_the_workspace_hides_the_shipped_one(workspace):
+    (row,) = [row for row in table(shown("data")) if row["name"] == "demo"]
+    assert (row["clips"], row["classes"], row["place"]) == (3, len(ACTIONS), "the workspace")
 
 
 def test_data_sets_that_cannot_be_used_are_refused(empty_workspace, clips):
@@ -120,7 +129,7 @@ def test_data_sets_that_cannot_be_used_are_refused(empty_workspace, clips):
     with pytest.raises(InputError, match="already"):
         library.register("x", str(folder / "test"))
     write_json(empty_workspace / "data" / "datasets.json", {"gone": "/no/such/place"})
-    (row,) = table(shown("data"))
+    _, row = table(shown("data"))
     assert "there is no /no/such/place" in row["note"]
     (empty_workspace / "data" / "datasets.json").write_text("[")
     assert "datasets" in shown("data").error[0].value

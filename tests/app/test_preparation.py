@@ -53,7 +53,9 @@ def wait_until(condition, seconds=20):
 
 def test_a_job_is_followed_then_stopped(command):
     assert preparation.current() is None
-    assert [button.label for button in page().button] == ["Prepare the demo"]
+    offered = page()
+    assert [button.label for button in offered.button] == ["Prepare the demo"]
+    assert offered.subheader[0].value == "The stick-figure world, from scratch"  # true with a shipped run, too
     command(endless=True)
     page().button[0].click().run()
     wait_until(lambda: "60 of 120" in preparation.current().log)

@@ -20,6 +20,7 @@ from cezsar import jobs
 from cezsar.analysis import maps
 from cezsar.analysis.gap import measure, per_class
 from cezsar.analysis.projection import place
+from cezsar.data.groups import groups_path, keep_group
 from cezsar.world import HARD_GROUPS
 from cezsar.zeroshot.fusion import cosine, predict
 from cezsar.zeroshot.scored import Scored
@@ -95,6 +96,19 @@ def test_a_first_visit_finds_maps_numbers_and_a_clip(with_map, item, map_file):
     ) == set(FIRST)
     assert "mean clip" in shown["raw"]["data"][1]["text"][0] and "prototype" in shown["joint"]["data"][1]["text"][0]
     assert "no unit" in texts(page) and "hollow star is the class's mean clip" in texts(page)
+
+
+def test_ones_own_groups_are_offered_beside_the_others(with_map, item):
+    names = item.scores().class_names
+    keep_group(groups_path(), "mine", [names[1].replace(" ", "_"), names[5], "of another data set"])
+    page = fine(open_page("semantic_gap"))
+    labels = [button.label for button in page.button]
+    assert "mine (2)" in labels and "guitar (3)" in labels and "widest gaps (6)" in labels
+    next(button for button in page.button if button.label == "mine (2)").click().run()
+    assert set(fine(page).multiselect(key=state.CLASSES).value) == {names[1], names[5]}
+    groups_path().write_text("[")
+    page = open_page("semantic_gap")
+    assert "hard_groups" in page.error[0].value.replace("\\", "") and len(figures(page)) == 3
 
 
 def test_the_numbers_are_the_engines(with_map, item):

@@ -13,7 +13,7 @@ from conftest import open_page
 
 from app import state
 from app.charts import train as charts
-from app.services import models, runs, train
+from app.services import library, models, runs, train
 from app.services.hyperparameters import MODEL, OPTIMISATION, PAIRS, PAPER, SETTINGS, USE, demo_settings
 from cezsar import jobs
 from cezsar.cli import app as command_line
@@ -222,6 +222,26 @@ def test_data_is_offered_with_the_best_store_first(captioned):
     page.selectbox(key="new-store").set_value("another").run()
     assert "none of the 6 captioned videos" in page.warning[0].value
     assert button(page, "Start training").disabled
+
+
+def test_named_data_sets_are_offered_for_the_evaluation(captioned, clips):
+    folder = clips[0] / "test"
+    library.register("drawn clips", str(folder))
+    (captioned / "data" / "other.csv").write_text(f"path,label\n{clips[1][0]},x\n")
+    assert train.labelled_sets() == {"other": str(captioned / "data" / "other.csv"), "drawn clips": str(folder)}
+    library.register("the same", str(captioned / "data" / "other.csv"))
+    assert list(train.labelled_sets()) == ["drawn clips", "the same"]
+    page = fine(new_run())
+    assert page.selectbox(key="new-test-set").options == ["drawn clips", "the same"]
+    with StoreWriter(
+        captioned / "features" / "tested", {"encoder": "motion", "fingerprint": "right", "dim": 8}
+    ) as store:
+        for clip in clips[1]:
+            store.add(clip.stem, np.ones((2, 8), np.float32))
+    page = fine(new_run())
+    assert f"evaluate --dataset {folder}" in page.code[-1].value
+    (captioned / "data" / "datasets.json").write_text("[")
+    assert "datasets" in new_run().error[0].value
 
 
 def test_every_option_of_both_commands_is_a_setting_and_arrives(captioned):

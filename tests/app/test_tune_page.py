@@ -14,6 +14,7 @@ from app.services import models, scored, tau
 from app.services import tune as services
 from cezsar import jobs
 from cezsar.cli import app as command_line
+from cezsar.data.groups import groups_path, keep_group
 from cezsar.errors import InputError
 from cezsar.zeroshot.evaluation import evaluate
 from cezsar.zeroshot.fusion import Weights, cosine, predict
@@ -166,6 +167,14 @@ def test_a_split_is_what_evaluate_calls_it(empty_workspace, shipped_scores):
     page.multiselect(key=state.TUNE_CLASSES).set_value([]).run()
     assert not page.metric
     assert "Choose at least one class" in page.info[0].value
+
+
+def test_ones_own_groups_are_offered(empty_workspace, shipped_scores):
+    names = shipped_scores.class_names
+    keep_group(groups_path(), "mine", names[2:6])
+    page = open_page("tune", **{"told-apart": "Some"})
+    next(button for button in page.button if button.label == "mine (4)").click().run()
+    assert shown(page) == percents(shipped_scores, OWN, named("some", names[2:6], names))
 
 
 def test_weights_set_apart_rank_by_their_ratio(empty_workspace, shipped_scores):

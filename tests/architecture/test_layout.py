@@ -22,6 +22,7 @@ SUBJECT_TO_ONE_PLACE = {
     "typer": {"cezsar/cli/"},
     "argparse": {"cezsar/cli/"},
     "pickle": {"cezsar/video.py", "cezsar/video_worker.py", "cezsar/training/loop.py"},
+    "pickletools": {"cezsar/training/torch_files.py"},
 }
 FILES = sorted(path for folder in ("cezsar", "app", "pages") for path in (ROOT / folder).rglob("*.py"))
 

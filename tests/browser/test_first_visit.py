@@ -71,8 +71,10 @@ def test_a_clip_of_ones_own_is_ranked(fresh, open_at, tmp_path):
 def test_none_of_these_is_an_answer_whose_limit_can_be_moved(fresh, open_at):
     page = open_at(fresh)
     expect(page.get_by_text("Best match").first).to_be_visible()
+    none = page.get_by_role("heading", name="None of these")
+    assert not none.count()
     page = open_at(fresh, "?unlike=0.5")
-    expect(page.get_by_text("None of these").first).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("heading", name="None of these")).to_be_visible(timeout=30_000)
 
 
 def test_two_browsers_have_their_own_weights_and_labels(fresh, open_at):

@@ -16,7 +16,19 @@ from cezsar.training.runs import Run
 from cezsar.training.triplets import Triplets
 from cezsar.zeroshot.results import load_all
 
-VERBS = ["demo", "classify", "extract", "mine", "train", "evaluate", "project", "fetch", "info"]
+VERBS = [
+    "demo",
+    "classify",
+    "extract",
+    "mine",
+    "train",
+    "evaluate",
+    "project",
+    "datasets",
+    "fetch",
+    "info",
+    "import-release",
+]
 
 
 @pytest.fixture
@@ -38,7 +50,8 @@ def clips(workspace):
 
 
 def test_every_verb_explains_itself_with_examples(cezsar):
-    assert sorted(command.name for command in app.registered_commands) == sorted(VERBS)
+    groups = [group.typer_instance.info.name for group in app.registered_groups]
+    assert sorted([command.name for command in app.registered_commands] + groups) == sorted(VERBS)
     for verb in VERBS:
         status, out, _ = cezsar(verb, "--help")
         assert status == 0
@@ -57,7 +70,8 @@ def test_from_videos_to_a_table(cezsar, workspace, tmp_path):
     assert FeatureStore(tmp_path / "train").fingerprint == demo_store.fingerprint
 
     mining = [world / "train.json", "--store", tmp_path / "train", "--sentences", "minilm", "--out", tmp_path / "t"]
-    status, out, _ = cezsar("mine", *mining, "--negatives", 5, "--sub-clips", 1, "--seed", 2)
+    status, out, err = cezsar("mine", *mining, "--negatives", 5, "--sub-clips", 1, "--seed", 2)
+    assert "mining: 0 of 140" in err and "mining: 140 of 140" in err  # 70 sentences, 70 sub-clips
     assert status == 0 and "triplets from 70 segments of 10 videos" in out
     assert "human sentences only" in out
     triplets = Triplets.load(tmp_path / "t")
@@ -210,7 +224,7 @@ def test_a_mistake_ends_with_status_2_and_one_clear_line(cezsar, workspace, clip
 def test_nothing_to_classify_with_names_the_next_step(cezsar, clips, tmp_path, monkeypatch):
     monkeypatch.setenv("CEZSAR_HOME", str(tmp_path))
     status, _, err = cezsar("classify", clips[0], "--labels", "a, b")
-    assert status == 2 and "cezsar demo" in err and "0.6 GB" in err and "hf download" in err
+    assert status == 2 and "cezsar demo" in err and "0.6 GB" in err and "cezsar fetch clip:clip-ViT-B-32" in err
 
 
 def test_names_that_are_not_utf8_are_classified_and_written(cezsar, workspace, clips, tmp_path):

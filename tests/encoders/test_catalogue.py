@@ -21,8 +21,8 @@ def test_embedded_encoders_are_present_and_the_others_say_how_to_get_them(tmp_pa
     assert status["motion"].present and status["minilm"].present and status["minilm"].needs == ""
     for name in ("bit", "bit-released", "clip:clip-ViT-B-32", "distilroberta"):
         assert not status[name].present and "GB" in status[name].size
-        assert status[name].needs.startswith("hf download ") and status[name].where.startswith(str(tmp_path / "home"))
-    assert encoders.card(encoders.FOR_REAL_VIDEO).command == "hf download sentence-transformers/clip-ViT-B-32"
+        assert status[name].needs == f"cezsar fetch {name}" and status[name].where.startswith(str(tmp_path / "home"))
+    assert encoders.card(encoders.FOR_REAL_VIDEO).command == "cezsar fetch clip:clip-ViT-B-32"
 
 
 def test_a_fetched_model_is_found_in_the_hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,9 +48,9 @@ def test_the_folder_of_the_models_may_bear_the_encoders_name(tmp_path: Path) -> 
 
 
 def test_cards_of_other_names() -> None:
-    assert encoders.card("timm:resnet18.a1_in1k").command == "hf download timm/resnet18.a1_in1k"
-    assert encoders.card("clip:org/model").command == "hf download org/model"
-    assert encoders.card("all-mpnet-base-v2").command == "hf download sentence-transformers/all-mpnet-base-v2"
+    assert encoders.card("timm:resnet18.a1_in1k").command == "cezsar fetch timm:resnet18.a1_in1k"
+    assert encoders.card("clip:org/model").command == "cezsar fetch clip:org/model"
+    assert encoders.card("all-mpnet-base-v2").command == "cezsar fetch all-mpnet-base-v2"
 
 
 def test_weights_files_are_chosen_in_order(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_the_hub_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", ["bit", "clip:clip-ViT-B-32"])
 def test_a_download_that_fails_says_why(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "hub_reachable", lambda: True)
-    with pytest.raises(MissingWeightsError, match=r"could not be fetched: .*hf download"):
+    with pytest.raises(MissingWeightsError, match=rf"could not be fetched: .*cezsar fetch {name}\."):
         encoders.create(name)
 
 

@@ -90,7 +90,7 @@ def test_what_is_no_image_text_model_is_refused(clip_folder: Path, tmp_path: Pat
 
 
 def test_a_missing_model_says_what_to_do() -> None:
-    with pytest.raises(MissingWeightsError, match=r"0\.6 GB.*hf download sentence-transformers/clip-ViT-B-32"):
+    with pytest.raises(MissingWeightsError, match=r"0\.6 GB.*cezsar fetch clip:clip-ViT-B-32"):
         create("clip:clip-ViT-B-32")
 
 

@@ -92,7 +92,7 @@ def test_a_model_that_is_nowhere_says_what_to_do(tmp_path: Path) -> None:
         load_sentence_encoder("distilroberta")
     message = str(raised.value)
     models = str(tmp_path / "home" / "models")
-    for part in ("paraphrase-distilroberta-base-v2", "0.33 GB", models, "hf download", "minilm"):
+    for part in ("paraphrase-distilroberta-base-v2", "0.33 GB", models, "cezsar fetch distilroberta", "minilm"):
         assert part in message
     assert "\n" not in message
 

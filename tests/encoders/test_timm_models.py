@@ -192,7 +192,7 @@ def test_missing_weights_say_what_where_and_how(tmp_path: Path) -> None:
         create("bit")
     message = str(raised.value)
     wanted = str(tmp_path / "home" / "models" / BIT)
-    for part in (BIT, "1.3 GB", wanted, f"hf download timm/{BIT}", "motion", "--weights"):
+    for part in (BIT, "1.3 GB", wanted, "cezsar fetch bit", "motion", "--weights"):
         assert part in message
     assert "\n" not in message
 

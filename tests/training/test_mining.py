@@ -6,6 +6,7 @@ from scipy.spatial.distance import cosine
 from scipy.stats import chisquare
 
 from cezsar.errors import InputError
+from cezsar.training import mining
 from cezsar.training.mining import mine
 
 N, GROUPS = 240, 80  # large enough that both ways of drawing are taken
@@ -97,6 +98,19 @@ def test_same_seed_same_negatives(world):
     one, two, other = (run(vectors, groups, positives, 0.8, seed=seed) for seed in (4, 4, 5))
     assert np.array_equal(one.indices_APn, two.indices_APn)
     assert not np.array_equal(one.indices_APn, other.indices_APn)
+
+
+@pytest.mark.parametrize("tau", [0.3, 1.4])  # few candidates, many candidates
+def test_progress_ends_with_every_positive_and_changes_nothing(world, tau, monkeypatch):
+    vectors, groups = world
+    monkeypatch.setattr(mining, "PAIRS_AT_ONCE", 500)  # many blocks
+    positives, seen = np.stack([np.arange(N), np.arange(N)[::-1]], 1), []
+    arguments = (positives, groups, vectors, np.arange(N), groups)
+    silent = mine(*arguments, np.random.default_rng(0), tau, 3)
+    told = mine(*arguments, np.random.default_rng(0), tau, 3, lambda done, total: seen.append((done, total)))
+    np.testing.assert_array_equal(silent.indices_APn, told.indices_APn)
+    done = [each for each, _ in seen]
+    assert len(seen) > 5 and done == sorted(done) and {total for _, total in seen} == {2 * N} and done[-1] == 2 * N
 
 
 def test_no_candidates_end_at_once_and_are_counted():

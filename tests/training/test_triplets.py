@@ -7,6 +7,7 @@ from scipy.spatial.distance import cosine
 from cezsar.data.annotations import Annotations, Segment
 from cezsar.encoders.objects import LinearHead, object_phrases, top_objects
 from cezsar.errors import FormatError, InputError
+from cezsar.training import triplets as module
 from cezsar.training.triplets import Triplets, build, sub_clip_rows
 
 
@@ -71,6 +72,26 @@ def test_object_sentences_join_the_human_one_and_bound_the_negatives(made_up, se
             if negative >= 0:
                 assert negative < len(annotations.segments)  # negatives are human sentences
                 assert all(0 < cosine(unit[negative], unit[positive]) < 0.8 for positive in (human, *objects))
+
+
+@pytest.mark.parametrize("with_objects", [False, True])
+def test_progress_counts_sentences_and_sub_clips(made_up, sentence_encoder, with_objects, monkeypatch):
+    annotations, store = made_up
+    monkeypatch.setattr(module, "SHARD_SENTENCES", 10)
+    words = [f"a thing with which people {verb}" for verb in ("kick", "throw")]
+    head = LinearHead(["x", "y"], words, np.eye(2, store.dim)) if with_objects else None
+    seen = []
+    triplets = build(
+        annotations, store, sentence_encoder, np.random.default_rng(0), head=head,
+        on_progress=lambda done, total: seen.append((done, total)),
+    )  # fmt: skip
+    silent = build(annotations, store, sentence_encoder, np.random.default_rng(0), head=head)
+    assert triplets.fingerprint == silent.fingerprint
+    done = [each for each, _ in seen]
+    sentences, sub_clips = len(annotations.segments), len(triplets.video_M)
+    assert {total for _, total in seen} == {sentences + (2 if with_objects else 1) * sub_clips}
+    assert done == sorted(done) and (done[0], done[-1]) == (0, seen[0][1])
+    assert {10, 20, sentences} <= set(done)
 
 
 def test_triplets_come_back_from_disk_as_they_were(triplets, tmp_path):

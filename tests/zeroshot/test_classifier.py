@@ -94,7 +94,7 @@ def test_a_clip_unlike_training_is_warned_of_with_the_next_step(classifier, clip
     assert classifier.classify(clip, LABELS).warning == ""
     monkeypatch.setattr(module, "UNFAMILIAR", 0.0)
     warning = classifier.classify(clip, LABELS).warning
-    for part in ("do not trust", "clip:clip-ViT-B-32", "0.6 GB", "hf download sentence-transformers/clip-ViT-B-32"):
+    for part in ("do not trust", "clip:clip-ViT-B-32", "0.6 GB", "cezsar fetch clip:clip-ViT-B-32"):
         assert part in warning
     assert "stick-figure" in classifier.trust and "motion" in classifier.trust
 

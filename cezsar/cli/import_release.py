@@ -1,0 +1,123 @@
+"""`cezsar import-release`: the authors' released files, each kind by a verb of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cezsar.cli.console import Progress
+
+EXAMPLES = """[bold]Examples[/bold]
+
+cezsar import-release checkpoint bestmodel.pt --out workspace/runs/released
+
+cezsar import-release features ucf101_features_bit_152/ --out workspace/features/ucf101-released
+
+cezsar import-release descriptions ucf_101_texts_gemini/ --out ucf101.json
+"""
+
+app = typer.Typer(
+    name="import-release",
+    help="Import the authors' released files: features, checkpoint, class descriptions, splits, captions.",
+    epilog=EXAMPLES,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+NAMED = 10  # failures that are listed before they are only counted
+
+
+@app.command(
+    epilog="Example: cezsar import-release features ucf101_features_bit_152/ --out features/ucf101 --index ucf101.json"
+)
+def features(
+    folder: Annotated[Path, typer.Argument(help="A folder of .npy files, one a video, named after it.")],
+    out: Annotated[Path, typer.Option(help="The feature store to make or go on with.")],
+    index: Annotated[Path | None, typer.Option(help="Data set index {class: [video ids]}, for the labels.")] = None,
+    encoder: Annotated[str, typer.Option(help="Name of the frame encoder that made them.")] = "bit-released",
+    width: Annotated[int, typer.Option(min=1, help="Of a row of features.")] = 4096,
+) -> None:
+    """Turn a folder of .npy features into a feature store. Goes on where it was stopped; broken files are listed."""
+    from cezsar.data.released import import_features
+
+    with Progress("importing features") as progress:
+        report = import_features(
+            folder,
+            out,
+            encoder=encoder,
+            width=width,
+            index=index,
+            on_progress=lambda done, total, failed: progress(done, total, f"{failed} failed" if failed else ""),
+        )
+    print(f"{out}: {report.done} videos imported, {report.skipped} were there already, {len(report.failed)} failed")
+    for failure in report.failed[:NAMED]:
+        print(f"  {failure.path}: {failure.reason}")
+    if len(report.failed) > NAMED:
+        print(f"  and {len(report.failed) - NAMED:,} more")
+    if report.failed:
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: cezsar import-release checkpoint bestmodel.pt --out runs/released")
+def checkpoint(
+    file: Annotated[Path, typer.Argument(help="What the authors saved: a whole JointEmbeddingModel.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run to be made.")],
+    encoder: Annotated[str, typer.Option(help="Frame encoder it was trained with.")] = "bit-released",
+    sentences: Annotated[str, typer.Option(help="Sentence encoder it was trained with.")] = "distilroberta",
+    domain: Annotated[str | None, typer.Option(help="What its training videos show, one line.")] = None,
+) -> None:
+    """Turn the authors' checkpoint into a run of the released recipe. Nothing that is in the file is run."""
+    from cezsar.training.released import DOMAIN, import_checkpoint
+
+    run = import_checkpoint(file, out, features=encoder, sentences=sentences, domain=domain or DOMAIN)
+    model = run.config.model
+    layers = "1 layer" if model.layers == 1 else f"{model.layers} layers"
+    print(
+        f"{out}: released recipe, {model.feature_dim} -> {model.d_model} -> {model.d_emb}, {layers}, "
+        f"{model.heads} heads; sentence vectors of {model.sentence_dim} dimensions"
+    )
+    print(f"its encoders, {encoder} and {sentences}, are recorded by name: the file has no fingerprints of them")
+
+
+@app.command(epilog="Example: cezsar import-release descriptions ucf_101_texts_gemini/ --out ucf101.json")
+def descriptions(
+    folder: Annotated[Path, typer.Argument(help="A folder of .txt files, one a class, in any encoding.")],
+    out: Annotated[Path, typer.Option(help="JSON file to write, for --prototypes.", dir_okay=False)],
+) -> None:
+    """Turn a folder of class descriptions into one JSON file."""
+    from cezsar.data.released import import_descriptions
+
+    found = import_descriptions(folder, out)
+    print(f"{out}: {len(found):,} classes, {sum(map(len, found.values())):,} sentences")
+
+
+@app.command(
+    epilog="Example: cezsar import-release splits data/datasets/splits/ucf101_truezsl_splits.json --out splits/"
+)
+def splits(
+    source: Annotated[Path, typer.Argument(help="A split file, or a folder that holds nothing else with .json.")],
+    out: Annotated[Path, typer.Option(help="Folder to write into; each file is one for --protocol.", file_okay=False)],
+) -> None:
+    """Check and copy split files. Classes that are in both parts are named."""
+    from cezsar.data.released import import_splits
+    from cezsar.data.splits import shared_classes
+
+    for name, split in import_splits(source, out).items():
+        print(f"{out / name}.json: {len(split.get('training', []))} training, {len(split['testing'])} testing classes")
+        if shared := shared_classes(split):
+            print(f"  in both, so not unseen: {', '.join(shared)}")
+
+
+@app.command(epilog="Example: cezsar import-release captions observers/*.json --out ucf101-captions.json")
+def captions(
+    files: Annotated[
+        list[Path], typer.Argument(help="Caption files, one for each captioning model.", metavar="FILE...")
+    ],
+    out: Annotated[Path, typer.Option(help="JSON file to write, for --captions.", dir_okay=False)],
+) -> None:
+    """Join the captions of several models into one file."""
+    from cezsar.data.released import import_captions
+
+    found = import_captions(files, out)
+    print(f"{out}: {sum(map(len, found.values())):,} captions of {len(found):,} videos, from {len(files)} files")

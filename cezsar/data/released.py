@@ -1,0 +1,168 @@
+"""The authors' released files in this package's forms. Their checkpoint is in `cezsar.training.released`.
+
+| released | here |
+|---|---|
+| features: one `.npy` a video, float32 (T, 4096), the file's name is the video's id | feature store |
+| class descriptions: one `.txt` a class, in several encodings | JSON `{class name: [sentences]}` |
+| splits `{"training": [names], "testing": [names]}` | the same, each class once, as UTF-8 |
+| captions: one file a captioning model, in ActivityNet Captions submission form | one file with all of them |
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cezsar.atomic import write_json
+from cezsar.data.captions import load_captions
+from cezsar.data.descriptions import load_descriptions, save_descriptions
+from cezsar.data.documents import printable, read_json_object
+from cezsar.data.extraction import ExtractionReport, Failure
+from cezsar.data.features import StoreWriter
+from cezsar.data.splits import load_index, load_split
+from cezsar.encoders.base import BY_NAME
+from cezsar.errors import FormatError, InputError, MismatchError
+
+ENCODER, WIDTH = "bit-released", 4096
+
+
+def import_features(
+    folder: str | Path,
+    store: str | Path,
+    *,
+    encoder: str = ENCODER,
+    width: int = WIDTH,
+    index: str | Path | None = None,
+    on_progress: Callable[[int, int, int], object] | None = None,
+) -> ExtractionReport:
+    """Put a folder of `.npy` files, and of folders of them, into a feature store, new or not.
+
+    A file that cannot be used is reported and never stops the others; videos that the store has already are passed
+    over, so that the same call goes on where an earlier one was stopped. The store keeps features as float16. It says
+    that their encoder can be checked by name and width only. Nothing is unpickled.
+
+    Args:
+        encoder: name of the frame encoder that made them.
+        width: of a row; other files are refused.
+        index: data set index `{class name: [video ids]}`, for the labels of the videos.
+        on_progress: called with (videos in the store, files, failures) after each file.
+
+    Raises:
+        InputError: no such folder, no `.npy` file in it, or two of one name.
+        FormatError: the index cannot be read.
+        MismatchError: the store has features of another encoder, or a video under another label.
+    """
+    files = _arrays(Path(folder))
+    labels = {id: name for name, ids in load_index(index).items() for id in ids} if index is not None else {}
+    provenance = {"encoder": encoder, "fingerprint": BY_NAME, "dim": width, "fps": 1.0, "origin": "imported .npy files"}
+    failed: list[Failure] = []
+    done = 0
+    with StoreWriter(store, provenance) as writer:
+        for id in files:
+            if id in writer and index is not None and writer.labels[id] != labels.get(id, ""):
+                raise MismatchError(
+                    f"video {id!r} is in {store} as {writer.labels[id]!r}, the index says {labels.get(id, '')!r}; "
+                    "choose another folder, or that index"
+                )
+        skipped = sum(id in writer for id in files)
+        for number, (id, file) in enumerate(files.items(), start=1):
+            if id not in writer:
+                try:
+                    writer.add(id, _read_array(file, width), labels.get(id, ""))
+                    done += 1
+                except InputError as error:
+                    failed.append(Failure(id, printable(str(file)), printable(str(error))))
+            if on_progress is not None:
+                on_progress(number - len(failed), len(files), len(failed))
+    return ExtractionReport(done, skipped, failed)
+
+
+def import_descriptions(folder: str | Path, out: str | Path) -> dict[str, list[str]]:
+    """Write a folder of `.txt` files, one a class, as JSON that `load_descriptions` reads; returns what it holds.
+
+    Text is read as UTF-8, as UTF-16 with its mark, else as cp1252; class names have spaces for underscores.
+
+    Raises:
+        InputError: no such folder, or no `.txt` file in it.
+        FormatError: a file without text, or two of one class.
+    """
+    if not Path(folder).is_dir():
+        raise InputError(f"{printable(str(folder))} is no folder; give the one with a .txt file for each class")
+    descriptions = load_descriptions(folder)
+    save_descriptions(out, descriptions)
+    return descriptions
+
+
+def import_splits(source: str | Path, out: str | Path) -> dict[str, dict[str, list[str]]]:
+    """Write a split file, or every `.json` of a folder of them, into the folder `out`, each under its own name.
+
+    A class that is named twice in one part is kept once; one in both parts stays in both, see
+    `cezsar.data.splits.shared_classes`.
+
+    Returns:
+        name of the split -> {"training": class names, "testing": class names}.
+
+    Raises:
+        InputError: nothing there, or no `.json` file.
+        FormatError: a file that is no split; nothing is written then.
+    """
+    source, out = Path(source), Path(out)
+    files = sorted(file for file in source.iterdir() if _is(file, ".json")) if source.is_dir() else [source]
+    if not files:
+        raise InputError(f"{printable(str(source))} holds no .json file; give a split, or a folder of them")
+    splits = {printable(file.stem): load_split(file) for file in files}
+    for name, split in splits.items():
+        write_json(out / f"{name}.json", {"training": split.get("training", []), "testing": split["testing"]})
+    return splits
+
+
+def import_captions(files: Sequence[str | Path], out: str | Path) -> dict[str, list[str]]:
+    """Write the captions of several captioning models as one file that `load_captions` reads; returns what it holds.
+
+    Of each video the captions stand file after file, with the timestamps that they have; empty ones are left out.
+
+    Raises:
+        InputError: no file is given, or there is none of that name.
+        FormatError: a file that holds no captions; the message names the file and the video.
+    """
+    captions = load_captions(files)
+    merged: dict[str, list[dict[str, Any]]] = {id: [] for id in captions}
+    for file in files:
+        for id, entries in read_json_object(file)["results"].items():
+            merged.setdefault(id, []).extend(entry for entry in entries if entry["sentence"].strip())
+    write_json(out, {"version": "VERSION 1.0", "results": {id: entries for id, entries in merged.items() if entries}})
+    return captions
+
+
+def _arrays(folder: Path) -> dict[str, Path]:
+    """Video id -> its file, sorted by id."""
+    if not folder.is_dir():
+        raise InputError(f"{printable(str(folder))} is no folder; give the one with a .npy file for each video")
+    files = [file for file in folder.rglob("*") if _is(file, ".npy")]
+    if not files:
+        raise InputError(f"{printable(str(folder))} holds no .npy file; give the folder with one for each video")
+    id, count = Counter(file.stem for file in files).most_common(1)[0]
+    if count > 1:
+        raise InputError(f"{printable(str(folder))} holds {count} files {printable(id)}.npy; ids must be unique")
+    return {file.stem: file for file in sorted(files, key=lambda file: file.stem)}
+
+
+def _is(file: Path, suffix: str) -> bool:
+    return file.suffix.lower() == suffix and not file.name.startswith(".") and file.is_file()
+
+
+def _read_array(file: Path, width: int) -> np.ndarray:
+    """The (T, width) array of a `.npy` file. A declared size that the file has not is refused before it is made."""
+    try:
+        array = np.lib.format.open_memmap(file, mode="r")
+    except (ValueError, OSError, EOFError, OverflowError, SyntaxError, TypeError) as error:
+        raise FormatError(f"it is no usable .npy file ({str(error).splitlines()[0][:200]}); fetch it again") from error
+    if array.dtype.kind != "f":
+        raise FormatError(f"it holds {array.dtype}, not floating-point numbers; give features")
+    if array.ndim != 2 or array.shape[1] != width or not len(array):
+        raise FormatError(f"it has shape {array.shape}, and features have (T, {width}); give the right width, or files")
+    return np.array(array)

@@ -1,0 +1,335 @@
+"""Published data sets in their genuine layouts, made of empty files: what is found, counted, and missing."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from cezsar.data.datasets import KNOWN, find, find_known, open_dataset, place_of, places, register
+from cezsar.data.labels import canonical, resolve
+from cezsar.data.layout import look
+from cezsar.data.registered import forget, list_path, registered, remember
+from cezsar.data.ucf101 import every_clip
+from cezsar.errors import FormatError, InputError
+
+UCF, HMDB, KINETICS, ACTIVITYNET = KNOWN.values()
+REAL = Path(os.environ.get("CEZSAR_REAL_FORMATS", "not-set"))
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty workspace, and an empty folder to be in."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("CEZSAR_HOME", str(tmp_path / "ws"))
+    return tmp_path / "ws"
+
+
+def touch(folder: Path, *names: str) -> None:
+    for parent in {Path(name).parent for name in names}:
+        (folder / parent).mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / name).touch()
+
+
+# UCF-101 -------------------------------------------------------------------------------------------------------------
+
+
+def ucf_folder(label: str) -> str:
+    return label.replace("HandStand", "Handstand") if label == "HandStandPushups" else label  # as in the archive
+
+
+def ucf_tree(folder: Path, without: set[str] = frozenset()) -> None:
+    clips = [(id, label) for id, label in every_clip().items() if id not in without]
+    touch(folder, *(f"UCF-101/{ucf_folder(label)}/{id}.avi" for id, label in clips))
+
+
+def test_every_clip_of_ucf101_is_known() -> None:
+    clips = every_clip()
+    assert len(clips) == 13_320 and len(set(clips.values())) == 101
+    assert {"v_ApplyEyeMakeup_g01_c01", "v_YoYo_g25_c05", "v_HandStandPushups_g01_c01"} <= clips.keys()
+    per_class = Counter(clips.values())
+    assert (min(per_class.values()), max(per_class.values())) == (100, 167)  # Soomro et al., Figure 4
+    assert per_class["TennisSwing"] == 166 and per_class["PlayingGuitar"] == 160
+
+
+def test_a_whole_tree_of_ucf101(home: Path) -> None:
+    ucf_tree(home / "data/ucf101")
+    lists = home / "data/ucf101/ucfTrainTestlist"
+    touch(lists, "classInd.txt")
+    tested = [f"{ucf_folder(label)}/{id}.avi" for id, label in every_clip().items() if int(id[-6:-4]) <= 7]
+    (lists / "testlist01.txt").write_text("\r\n".join(tested) + "\r\n")
+    data = open_dataset("UCF-101")
+    assert len(data.labels) == 13_320 and data.warnings == () and data.missing == ()
+    assert data.labels["v_HandStandPushups_g01_c01"] == "handstand pushups"
+    assert data.labels["v_ThrowDiscus_g01_c01"] == "throw discus"
+    assert data.paths["v_YoYo_g01_c01"].parts[-2:] == ("YoYo", "v_YoYo_g01_c01.avi")
+    assert set(data.descriptions) == set(data.labels.values()) == set(UCF.class_names())
+    found = find(UCF)
+    assert found is not None
+    sizes = {part: len(ids) for part, ids in found.parts.items()}
+    official = {"train1": 9537, "test1": 3783, "train2": 9586, "test2": 3734, "train3": 9624, "test3": 3696}
+    assert sizes == official
+    part = open_dataset("ucf101:test1")
+    assert len(part.labels) == len(part.paths) == 3_783 and len(set(part.labels.values())) == 101
+    with pytest.raises(InputError, match="no part 'test4' here; there are test1, test2, test3, train1"):
+        open_dataset("ucf101:test4")
+
+
+def test_a_wrong_count_names_what_is_missing(home: Path) -> None:
+    gone = {"v_Archery_g07_c03", *(id for id, label in every_clip().items() if label == "YoYo")}
+    ucf_tree(home / "data/ucf101", without=gone)
+    touch(home / "data/ucf101/UCF-101", "Archery/v_Archery_g26_c01.avi", "Swimming/v_Swimming_g01_c01.avi")
+    data = open_dataset("ucf101")
+    assert set(data.missing) == gone and len(gone) == 129
+    assert len(data.labels) == 13_320 - 129 + 1 and "v_Swimming_g01_c01" not in data.labels
+    strange, missing, more, absent = data.warnings
+    assert "clips left out" in strange and "'Swimming' (1)" in strange
+    assert missing.startswith("129 of 13,320 clips are missing: v_Archery_g07_c03, v_YoYo_g01_c01, ")
+    assert missing.endswith("`cezsar datasets ucf101 --missing FILE` writes them all")
+    assert "1 videos are in no list of UCF-101: v_Archery_g26_c01" in more
+    assert absent == "1 of 101 classes have no clip: yo yo"
+    assert len(data.descriptions) == 101
+
+
+def test_an_index_alone_will_do(home: Path) -> None:
+    index: dict[str, list[str]] = {}
+    for id, label in every_clip().items():
+        index.setdefault(f"{label} ".replace("Push", "_push").strip(), []).append(id)
+    dropped = index["Archery"].pop()
+    (home / "data/ucf101").mkdir(parents=True)
+    (home / "data/ucf101/ucf101_dataset.json").write_text(json.dumps(index))
+    data = open_dataset("ucf101")
+    assert len(data.labels) == 13_319 and data.paths == {} and data.missing == (dropped,)
+    assert data.warnings == (f"1 of 13,320 clips are missing: {dropped}",)
+    assert len(open_dataset("ucf101:test2").labels) == 3_734
+    assert open_dataset(home / "data/ucf101").labels == data.labels  # the place stands for the name
+
+
+def test_official_lists_alone_and_a_damaged_one(home: Path) -> None:
+    lists = home / "data/ucf101"
+    lists.mkdir(parents=True)
+    (lists / "trainlist01.txt").write_text("YoYo/v_YoYo_g08_c01.avi 101\nYoYo/v_YoYo_g08_c02.avi 101\n")
+    (lists / "testlist01.txt").write_text("YoYo/v_YoYo_g01_c01.avi\n")
+    data = open_dataset("ucf101")
+    assert data.labels == dict.fromkeys(["v_YoYo_g01_c01", "v_YoYo_g08_c01", "v_YoYo_g08_c02"], "yo yo")
+    assert "list test1 names 1 clips, 3,783 expected" in data.warnings
+    assert list(open_dataset("ucf101:test1").labels) == ["v_YoYo_g01_c01"]
+    (lists / "testlist01.txt").write_text("YoYo/v_YoYo_g01_c01.avi\nno slash\n")
+    with pytest.raises(FormatError, match=r"testlist01\.txt, line 2"):
+        open_dataset("ucf101")
+
+
+# HMDB-51 -------------------------------------------------------------------------------------------------------------
+
+ODD = ["#122_Cleaning_Up_brush_hair_u_nm_np1_ba_goo_0", "(2)_brush_hair_f_nm_np1_fr_med_1", "a_b!_[x]_&_brush_hair_2"]
+
+
+def hmdb_tree(folder: Path) -> None:
+    """Three clips of every class, one each for training, testing, and neither."""
+    lists = folder / "testTrainMulti_7030_splits"
+    lists.mkdir(parents=True)
+    for name in HMDB.class_names():
+        label = name.replace(" ", "_")
+        clips = ODD if label == "brush_hair" else [f"{label}_clip_{number}" for number in range(3)]
+        touch(folder, *(f"{label}/{clip}.avi" for clip in clips))
+        for split in range(3):
+            marks = [(1 + split) % 3, (2 + split) % 3, split]
+            lines = [f"{clip}.avi {mark} " for clip, mark in zip(clips, marks, strict=True)]
+            (lists / f"{label}_test_split{split + 1}.txt").write_text("\n".join(lines) + "\n")
+
+
+def test_a_tree_of_hmdb51(home: Path) -> None:
+    hmdb_tree(home / "data/hmdb51")
+    data = open_dataset("hmdb51")
+    assert len(data.labels) == len(data.paths) == 153 and set(Counter(data.labels.values()).values()) == {3}
+    assert [data.labels[id] for id in ODD] == ["brush hair"] * 3
+    assert data.warnings == (
+        "the lists here name 153 clips, 6,766 expected; check testTrainMulti_7030_splits/<class>_test_split1.txt",
+    )
+    found = find(HMDB)
+    assert found is not None and {part: len(ids) for part, ids in found.parts.items()} == dict.fromkeys(
+        ["train1", "test1", "train2", "test2", "train3", "test3"], 51
+    )
+    assert ODD[1] in open_dataset("hmdb51:test1").labels and ODD[0] in open_dataset("hmdb51:test2").labels
+    (home / "data/hmdb51/wave/wave_clip_1.avi").unlink()
+    assert open_dataset("hmdb51").missing == ("wave_clip_1",)
+    assert "1 of 153 clips are missing: wave_clip_1" in open_dataset("hmdb51").warnings
+
+
+def test_hmdb51_without_lists_or_without_videos(home: Path, tmp_path: Path) -> None:
+    hmdb_tree(tmp_path / "full")
+    (tmp_path / "full/testTrainMulti_7030_splits").rename(home.parent / "lists")
+    without = look(HMDB, tmp_path / "full")
+    assert len(without.labels) == 153 and without.missing == ()
+    assert "153 videos, 6,766 expected; which ones differ can be told with testTrainMulti" in without.warnings[0]
+    only = look(HMDB, home.parent / "lists")
+    assert only.labels == without.labels and only.paths == {}
+    (home.parent / "lists/wave_test_split1.txt").write_text("wave_clip_0.avi 7\n")
+    with pytest.raises(FormatError, match="line 1"):
+        look(HMDB, home.parent / "lists")
+
+
+# Kinetics-400 --------------------------------------------------------------------------------------------------------
+
+ROWS = [
+    ("abseiling", "-3B32lodo2M", 59, 69, "train"),
+    ("abseiling", "0347ZoDXyP0", 95, 105, "validate"),
+    ("massaging person's head", "_7oQ5lTbo2k", 0, 10, "test"),
+    ("petting animal (not cat)", "aBcDeFgHiJk", 120, 130, "train"),
+]
+IDS = [f"{video}_{start:06}_{end:06}" for _, video, start, end, _ in ROWS]
+
+
+def kinetics_lists(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in ("train", "validate", "test"):
+        with (folder / f"{part}.csv").open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["label", "youtube_id", "time_start", "time_end", "split"])
+            writer.writerows(row for row in ROWS if row[-1] == part)
+
+
+def test_kinetics400_in_class_folders(home: Path) -> None:
+    folder = home / "data/kinetics400"
+    kinetics_lists(folder / "annotations")
+    touch(folder, f"train/abseiling/{IDS[0]}.mp4", f"test/massaging_person_s_head/{IDS[2]}.mp4")
+    data = open_dataset("kinetics400")
+    assert data.labels == {IDS[0]: "abseiling", IDS[2]: "massaging person's head"}
+    assert data.missing == (IDS[1], IDS[3])
+    assert data.warnings[0] == f"2 of 4 clips are missing: {IDS[1]}, {IDS[3]}"
+    assert "the lists here name 4 clips, 306,245 expected" in data.warnings[1]
+    assert open_dataset("kinetics400:train").labels == {IDS[0]: "abseiling"}
+    with pytest.raises(InputError, match="no clip of kinetics400:val"):
+        open_dataset("kinetics400:val")
+
+
+def test_kinetics400_in_one_folder_by_youtube_ids(home: Path) -> None:
+    folder = home / "data/kinetics400"
+    kinetics_lists(folder)
+    touch(folder, f"{IDS[0]}.mp4", "aBcDeFgHiJk.webm", "notInAnyCsv.mp4")
+    data = open_dataset("kinetics400")
+    assert data.labels == {IDS[0]: "abseiling", "aBcDeFgHiJk": "petting animal (not cat)"}
+    assert data.missing == (IDS[1], IDS[2])
+    assert data.warnings[0].endswith("named so: nothing (1)")
+    assert set(open_dataset("kinetics400:train").labels) == {IDS[0], "aBcDeFgHiJk"}
+
+
+def test_kinetics400_by_its_lists_alone(home: Path) -> None:
+    kinetics_lists(home / "data/kinetics400")
+    data = open_dataset("kinetics400")
+    assert data.labels == {id: row[0] for id, row in zip(IDS, ROWS, strict=True)}
+    assert data.missing == () and data.paths == {} and len(data.descriptions) == 400
+    only = look(KINETICS, home / "data/kinetics400/train.csv")
+    assert list(only.labels) == [IDS[0], IDS[3]]
+    (home / "data/kinetics400/train.csv").write_text("label,youtube_id,time_start,time_end\nx,y,soon,late\n")
+    with pytest.raises(FormatError, match="line 2"):
+        open_dataset("kinetics400")
+
+
+# ActivityNet Captions ------------------------------------------------------------------------------------------------
+
+
+def test_activitynet_captions(home: Path) -> None:
+    folder = home / "data/activitynet-captions"
+    folder.mkdir(parents=True)
+    entry = {"duration": 10.0, "timestamps": [[0, 5]], "sentences": ["A person waves."]}
+    (folder / "train.json").write_text(json.dumps({"v_a": entry, "v_b": entry}))
+    (folder / "activitynet_val_1.json").write_text(json.dumps({"v_c": entry}))
+    found = find(ACTIVITYNET)
+    assert found is not None and found.missing == () and found.parts == {"val_1": ["v_c"], "train": ["v_a", "v_b"]}
+    assert "train.json has 2 videos, 10,009 expected" in found.warnings
+    assert "activitynet_val_1.json has 1 sentences, 17,505 expected" in found.warnings
+    touch(folder, "videos/v_a.mp4", "videos/v_x.mkv")
+    found = look(ACTIVITYNET, folder)
+    assert found.missing == ("v_b", "v_c") and set(found.paths) == {"v_a", "v_x"}
+    assert "2 of 3 clips are missing: v_b, v_c" in found.warnings
+    with pytest.raises(InputError, match="no classes to test"):
+        open_dataset("activitynet-captions")
+
+
+# Where they are found ------------------------------------------------------------------------------------------------
+
+
+def test_nothing_there_says_where_and_what_to_put(home: Path) -> None:
+    for known in (UCF, HMDB, KINETICS):
+        assert find(known) is None
+        with pytest.raises(InputError) as refused:
+            open_dataset(known.name)
+        assert str(home / "data" / known.name) in str(refused.value) and "--add" in str(refused.value)
+    (home / "data/ucf101").mkdir(parents=True)
+    with pytest.raises(InputError, match="none of its videos or lists"):
+        open_dataset("ucf101")
+    with pytest.raises(InputError, match="ucf101, hmdb51, kinetics400"):
+        open_dataset("ufc101")
+
+
+def test_places_are_named_and_forgotten(home: Path, tmp_path: Path) -> None:
+    kinetics_lists(tmp_path / "k400")
+    touch(tmp_path, "mine/jump/1.mp4", "mine/walk/2.mp4")
+    register("Kinetics-400", tmp_path / "k400")
+    register(" my clips ", tmp_path / "mine")
+    assert registered() == {"kinetics400": str(tmp_path / "k400"), "my clips": str(tmp_path / "mine")} == places()
+    assert set(open_dataset("kinetics400").labels) == set(IDS)
+    assert open_dataset(tmp_path / "k400").labels == open_dataset("kinetics400").labels
+    assert open_dataset("my clips").labels == {"1": "jump", "2": "walk"}
+    for name, place in [("my clips", "mine"), ("demo", "mine"), ("../x", "mine"), ("x", "no"), ("ucf101", "mine")]:
+        with pytest.raises(InputError):
+            register(name, tmp_path / place)
+    assert forget("kinetics400") and not forget("kinetics400")
+    assert list(registered()) == ["my clips"] and find(KINETICS) is None
+    list_path().write_text('{"x": 3}')
+    with pytest.raises(FormatError, match="'x' should have the path"):
+        registered()
+    with pytest.raises(FormatError):
+        remember("y", tmp_path)
+    assert list_path().read_text() == '{"x": 3}'
+
+
+def test_a_folder_here_is_the_last_resort(home: Path) -> None:
+    kinetics_lists(Path("Kinetics_400"))
+    assert place_of(KINETICS) == Path("Kinetics_400") and len(open_dataset("kinetics400").labels) == 4
+    kinetics_lists(home / "data/kinetics400")
+    assert place_of(KINETICS) == home / "data/kinetics400"
+    assert places() == {"kinetics400": str(home / "data/kinetics400")}
+
+
+def test_own_descriptions_stand_before_the_shipped_ones(home: Path) -> None:
+    kinetics_lists(home / "data/kinetics400")
+    (home / "data/kinetics400/descriptions.json").write_text('{"Abseiling": ["Down a rope.", "On a cliff."]}')
+    described = open_dataset("kinetics400").descriptions
+    assert described["abseiling"] == ["Down a rope.", "On a cliff."] and described["air drumming"] == ["air drumming"]
+
+
+@pytest.mark.parametrize("name", ["UCF101", "ucf-101", "UCF_101", "Ucf 101"])
+def test_names_in_many_spellings(name: str) -> None:
+    assert find_known(name) is UCF and find_known(f"my {name}") is None
+
+
+def test_labels_in_the_spellings_found_in_the_wild() -> None:
+    wild = ["HandStandPushups", "Handstand Pushups", "handstand_pushups", "HandstandPushups", "handstand push-ups"]
+    assert resolve(wild, UCF.class_names()) == ["handstand pushups"] * 5
+    assert resolve(["ThrowDiscus", "Billiards", "YoYo", "TaiChi"], UCF.class_names()) == [
+        "throw discus", "billiards", "yo yo", "tai chi",
+    ]  # fmt: skip
+    odd = ["massaging person_s head", "petting_animal_(not_cat)", "Passing American football (not in game)"]
+    assert [canonical(name) for name in resolve(odd, KINETICS.class_names())] == [canonical(name) for name in odd]
+    assert [len(known.class_names()) for known in KNOWN.values()] == [101, 51, 400, 0]
+
+
+@pytest.mark.heavy
+@pytest.mark.skipif(not REAL.is_dir(), reason="CEZSAR_REAL_FORMATS names no folder")
+def test_the_published_files(home: Path) -> None:
+    index = json.loads((REAL / "splits/ucf101_dataset.json").read_text())
+    published = {id: canonical(label) for label, ids in index.items() for id in ids}
+    assert {id: canonical(label) for id, label in every_clip().items()} == published
+    register("ucf101", REAL / "splits/ucf101_dataset.json")
+    data = open_dataset("ucf101")
+    assert {id: canonical(label) for id, label in data.labels.items()} == published and data.warnings == ()
+    found = look(ACTIVITYNET, REAL / "captions")
+    assert found.warnings == ("the lists here name 4,917 clips, 14,926 expected; check train.json and val_1.json",)
