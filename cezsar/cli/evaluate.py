@@ -30,7 +30,7 @@ def command(
         str,
         typer.Option(
             help="demo, ucf101, hmdb51, kinetics400 (or a part of one: ucf101:test1), a name from `cezsar datasets`, a "
-            "folder of class folders, a CSV with labels, or an index {class: [ids]}."
+            "folder of class folders, a CSV with labels, or an index JSON, class name -> clip ids."
         ),
     ],
     store: Annotated[Path, typer.Option(help="Feature store of its clips.")],

@@ -34,7 +34,9 @@ NAMED = 10  # failures that are listed before they are only counted
 def features(
     folder: Annotated[Path, typer.Argument(help="A folder of .npy files, one a video, named after it.")],
     out: Annotated[Path, typer.Option(help="The feature store to make or go on with.")],
-    index: Annotated[Path | None, typer.Option(help="Data set index {class: [video ids]}, for the labels.")] = None,
+    index: Annotated[
+        Path | None, typer.Option(help="Data set index (JSON, class name -> clip ids), for labels.")
+    ] = None,
     encoder: Annotated[str, typer.Option(help="Name of the frame encoder that made them.")] = "bit-released",
     width: Annotated[int, typer.Option(min=1, help="Of a row of features.")] = 4096,
 ) -> None:
