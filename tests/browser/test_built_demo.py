@@ -148,5 +148,10 @@ def test_two_runs_for_two_taus(built, open_at):
         page.wait_for_timeout(1000)
     page.reload()
     settle(page)
-    text = page.get_by_test_id("stMain").inner_text()
-    assert "0.70" in text or "0.7" in text
+    label = page.get_by_role("figure", name="Top-1 accuracy against τ").get_attribute("aria-label")
+    for path in (built.home / "jobs").glob("tau-*/job.json"):
+        about = json.loads(path.read_text())["about"]
+        results = [result for file in (built.home / "runs" / about["run"] / "results").glob("*.json")
+                   for result in json.loads(file.read_text())["results"]]  # fmt: skip
+        top1 = next(result["summary"]["top1"]["mean"] for result in results if result["modality"] == "VE + O")
+        assert f"VE + O {about['tau']:g}: {100 * top1:.1f} %" in label
