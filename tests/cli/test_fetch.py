@@ -171,7 +171,7 @@ def test_no_network_says_what_was_wanted_and_where_to_put_it(fetch, tmp_path):
     status, _, err = fetch("clip:clip-ViT-B-32", url)
     assert status == 2 and "Traceback" not in err
     for said in ("clip-ViT-B-32 (0.6 GB)", "no network", f"{url}/sentence-transformers/clip-ViT-B-32",
-                 f"copy the folder to {tmp_path / 'models' / 'clip-ViT-B-32'}"):  # fmt: skip
+                 f"copy models/clip-ViT-B-32 of its workspace to {tmp_path / 'models' / 'clip-ViT-B-32'}"):  # fmt: skip
         assert said in err
     assert not (tmp_path / "models").exists()
 
