@@ -22,7 +22,7 @@ LAST_ERROR = """(graph) => {  // where the last wrong cell is that has clips, an
     for (let row = all - 1; row >= 0; row--) for (let column = all - 1; column >= 0; column--)
         if (row !== column && heat.z[row][column] > 0)
             return [box.x + x._offset + x.l2p(column), box.y + y._offset + y.l2p(row),
-                    y.ticktext[row], x.ticktext[column]];
+                    String(heat.y[row]), String(heat.x[column])];
 }"""
 PLAYS = """(film) => new Promise(done => {
     if (film.readyState > 2) done(true);
