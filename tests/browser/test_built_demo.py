@@ -127,6 +127,7 @@ def test_moving_alpha_moves_every_figure(built, open_at):
     slider = page.get_by_role("slider").first
     before = page.get_by_test_id("stMetricValue").all_inner_texts()
     slider.press("Home")
+    page.wait_for_function("() => /alpha=0(&|$|\\.0)/.test(location.search)", timeout=30_000)
     settle(page)
     after = page.get_by_test_id("stMetricValue").all_inner_texts()
     assert before != after and "alpha=0" in page.url

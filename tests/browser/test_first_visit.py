@@ -63,9 +63,9 @@ def test_a_clip_of_ones_own_is_ranked(fresh, open_at, tmp_path):
     box = page.get_by_role("textbox", name="Labels to choose from")
     box.fill("kicking a drum, reading a newspaper")
     box.press("Control+Enter")
-    settle(page)
-    chart = page.locator(".js-plotly-plot").first.inner_text()
-    assert "reading a newspaper" in chart and "kicking a drum" in chart
+    chart = page.locator(".js-plotly-plot").first
+    expect(chart).to_contain_text("reading a newspaper", timeout=30_000)
+    expect(chart).to_contain_text("kicking a drum")
 
 
 def test_none_of_these_is_an_answer_whose_limit_can_be_moved(fresh, open_at):
@@ -87,8 +87,9 @@ def test_two_browsers_have_their_own_weights_and_labels(fresh, open_at):
     for _ in range(3):
         slider(one).press("ArrowRight")
         slider(two).press("ArrowLeft")
-    settle(one)
-    settle(two)
+    for page in (one, two):
+        page.wait_for_function("() => !/alpha=0\\.(3|9)(&|$)/.test(location.search)", timeout=30_000)
+        settle(page)
     first, second = (float(slider(page).input_value()) for page in (one, two))
     assert 0.3 < first < 0.4 and 0.8 < second < 0.9
     assert "alpha=0.3" in one.url and "alpha=0.8" in two.url
