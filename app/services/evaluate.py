@@ -25,7 +25,6 @@ from cezsar.zeroshot.protocols import Protocol, parse
 from cezsar.zeroshot.results import Result
 from cezsar.zeroshot.scored import Scored, folder_for
 from cezsar.zeroshot.scores import Scores
-from cezsar.zeroshot.tables import Line
 
 ALL, HALF, DRAWN, LISTED = "all", "half", "random", "list"
 """Kinds of protocol: every class; half of them, drawn at random; so many drawn at random; those of a list."""
@@ -198,22 +197,7 @@ def _place(fingerprint: str, _item: Scored) -> Scores | None:
 
 def published_rows(item: Scored, protocol: Protocol) -> list[published.Published]:
     """What has been published on this data set for as many classes, given or drawn."""
-    name = item.about["dataset"]
-    if published.TOTAL.get(published.identify(name)) != item.about["classes"]:
-        return []
-    sizes = {len(names) for names in protocol.splits}
-    if len(sizes) > 1:
-        return []
-    only = protocol.splits[0] if protocol.runs == 1 else None
-    return published.rows(name, sizes.pop(), protocol.runs, only)
-
-
-def published_line(row: published.Published) -> Line:
-    """As a line of the table. The star says that it is not zero-shot in the strict sense."""
-    training = f"{row.training} classes" if row.training.isdecimal() else row.training
-    trained = "" if training == "none" else f"; trained on {training}"
-    method = f"{row.method}{'' if row.strict else '*'} ({row.source}{trained})"
-    return Line(method, row.modality, {"top1": row.accuracy}, f"{row.classes:,}")
+    return published.beside(item.about["dataset"], item.about["classes"], protocol.splits)
 
 
 # Another evaluation --------------------------------------------------------------------------------------------------

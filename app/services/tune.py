@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import streamlit as st
 
 from app.services.scored import scores
-from cezsar.errors import InputError
 from cezsar.zeroshot import fusion
-from cezsar.zeroshot.curves import Curve, Curves, fusion_curve, fusion_curves
+from cezsar.zeroshot.choosing import Chosen, choose_on_half
+from cezsar.zeroshot.curves import Curve, fusion_curve
 from cezsar.zeroshot.fusion import Weights
-from cezsar.zeroshot.protocols import Protocol, random_classes
 from cezsar.zeroshot.scored import Scored
 from cezsar.zeroshot.scores import Scores
 from cezsar.zeroshot.tuning import Tuner
@@ -50,32 +45,12 @@ def _curve(fingerprint: str, classes: tuple[str, ...], pair: tuple[str, str], _i
     return fusion_curve(scores(_item), pair, list(classes) or None)
 
 
-@dataclass(frozen=True)
-class Honest:
-    """What α earns on classes that had no part in choosing it; fractions, one for each random half.
-
-    Attributes:
-        alphas: chosen on one half: the middle of the best stretch.
-        chosen: top-1 with them on the other half.
-        rows: the same half of classes with other weights: name -> top-1.
-    """
-
-    alphas: list[float]
-    chosen: list[float]
-    rows: dict[str, list[float]]
-
-    @staticmethod
-    def mean(values: Sequence[float]) -> tuple[float, float]:
-        """Mean, and sample standard deviation (0 of one value)."""
-        return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
-
-
 def is_quick(item: Scored) -> bool:
     """Whether `honest` takes about a second."""
     return int(item.about["clips"]) * int(item.about["classes"]) <= QUICK_ENTRIES
 
 
-def honest(item: Scored, pair: tuple[str, str], runs: int = HONEST_RUNS) -> Honest:
+def honest(item: Scored, pair: tuple[str, str], runs: int = HONEST_RUNS) -> Chosen:
     """α chosen on one random half of the classes, its accuracy told on the other half, `runs` times.
 
     Raises:
@@ -85,23 +60,10 @@ def honest(item: Scored, pair: tuple[str, str], runs: int = HONEST_RUNS) -> Hone
 
 
 @st.cache_data(max_entries=16, show_spinner="Choosing α on half of the classes, again and again")
-def _honest(fingerprint: str, pair: tuple[str, str], runs: int, _item: Scored) -> Honest:
-    kept = scores(_item)
-    tested = set(kept.labels)
-    names = [name for name in kept.class_names if name in tested] or kept.class_names
-    if len(names) < 4:
-        raise InputError("α can be chosen on half of the classes where there are four or more with clips")
-    one = random_classes(names, len(names) // 2, runs, seed=0)
-    other = Protocol("other half", [[name for name in names if name not in set(half)] for half in one.splits])
-    choosing: Curves = fusion_curves(kept, one, pair)
-    telling: Curves = fusion_curves(kept, other, pair)
-    alphas = [(best.low + best.high) / 2 for best in (curve.best() for curve in choosing.curves)]
+def _honest(fingerprint: str, pair: tuple[str, str], runs: int, _item: Scored) -> Chosen:
     own = share(_item.weights, pair)
     at = {f"The run's own, α = {own:.2f}": own, f"{pair[0]} only": 1.0, f"{pair[1]} only": 0.0}
-    rows = {name: [float(curve.at(alpha)) for curve in telling.curves] for name, alpha in at.items()}
-    rows["Best on the very classes it is told on (too good)"] = [curve.best().accuracy for curve in telling.curves]
-    chosen = [float(curve.at(alpha)) for curve, alpha in zip(telling.curves, alphas, strict=True)]
-    return Honest(alphas, chosen, rows)
+    return choose_on_half(scores(_item), pair, fixed=at, runs=runs)
 
 
 def share(weights: Weights, pair: tuple[str, str]) -> float:

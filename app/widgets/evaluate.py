@@ -198,7 +198,7 @@ def blocks(rows: Sequence[Row], controls: Sequence[Row], published: Sequence[Pub
     return [
         [tables.line(row.name, row.result) for row in rows],
         [*(tables.line(row.name, row.result) for row in controls), tables.chance_line(rows[0].result)],
-        [services.published_line(row) for row in published],
+        [tables.published_line(row) for row in published],
     ]
 
 

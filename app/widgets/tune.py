@@ -19,6 +19,7 @@ from cezsar.zeroshot.curves import Curve
 from cezsar.zeroshot.embeddings import MODALITIES
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.protocols import random_classes
+from cezsar.zeroshot.results import figure_of
 from cezsar.zeroshot.scored import Scored
 from cezsar.zeroshot.tuning import Flips, Tuned
 
@@ -343,18 +344,15 @@ def honest_choice(item: Scored, pair: tuple[str, str]) -> None:
     ):
         return
     found = services.honest(item, pair)
-    mean, spread = found.mean(found.chosen)
-    alpha, alpha_spread = found.mean(found.alphas)
-    rows = {f"Chosen on the other half, α = {alpha:.2f} ± {alpha_spread:.2f}": (mean, spread)}
-    rows |= {name: found.mean(values) for name, values in found.rows.items()}
-    against = [
-        np.mean(np.array(found.chosen) - np.array(values)) for values in [found.chosen, *found.rows.values()]
-    ]  # fmt: skip
+    rows = {f"Chosen on the other half, α = {found.alpha.mean:.2f} ± {found.alpha.std or 0:.2f}": found.accuracies}
+    rows |= found.fixed | {"Best on the very classes it is told on (too good)": found.best}
+    figures = [figure_of(values) for values in rows.values()]
+    against = [np.mean(np.array(found.accuracies) - np.array(values)) for values in rows.values()]
     st.dataframe(
         {
             "α": list(rows),
-            "Top-1 in %, mean": [100 * mean for mean, _ in rows.values()],
-            "± std": [100 * spread for _, spread in rows.values()],
+            "Top-1 in %, mean": [100 * figure.mean for figure in figures],
+            "± std": [100 * (figure.std or 0) for figure in figures],
             "Chosen α is better by, points": [round(100 * float(value), 1) + 0.0 for value in against],
         },
         hide_index=True,

@@ -10,7 +10,21 @@ from typing import NoReturn
 
 import typer
 
-from cezsar.cli import classify, datasets, demo, evaluate, extract, fetch, import_release, info, mine, project, train
+from cezsar.cli import (
+    classify,
+    compare,
+    datasets,
+    demo,
+    evaluate,
+    extract,
+    fetch,
+    import_release,
+    info,
+    mine,
+    project,
+    prototypes,
+    train,
+)
 from cezsar.errors import CezsarError
 
 app = typer.Typer(
@@ -23,9 +37,10 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, classify, extract, mine, train, evaluate, project, datasets, fetch, info):
+for verb in (demo, classify, extract, mine, train, evaluate, compare, project, datasets, fetch, info):
     app.command(name=verb.__name__.rpartition(".")[2], epilog=verb.EXAMPLES)(verb.command)
-app.add_typer(import_release.app)
+for group in (prototypes, import_release):
+    app.add_typer(group.app)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -14,7 +14,9 @@ cezsar evaluate --dataset demo --store workspace/features/demo-test --run worksp
 
 cezsar evaluate --dataset ucf101 --store features/ucf101-bit --run runs/cezsar --protocol ucf101-0/50 --seed 0
 
-cezsar evaluate --dataset UCF-101/ --store features/ucf101-bit --prototypes ucf101.json --protocol all --out r.json
+cezsar evaluate --dataset ucf101 --captions blip.json --captions git.json --protocol ucf101-0/50
+
+cezsar evaluate --dataset ucf101 --store features/ucf101-bit --method objects --protocol ucf101-0/101 --out r.json
 """
 
 
@@ -25,6 +27,13 @@ class Several(StrEnum):
     mean = "mean"
 
 
+class Together(StrEnum):
+    """What several captions of a clip become."""
+
+    joined = "joined"
+    averaged = "averaged"
+
+
 def command(
     dataset: Annotated[
         str,
@@ -33,7 +42,9 @@ def command(
             "folder of class folders, a CSV with labels, or an index JSON, class name -> clip ids."
         ),
     ],
-    store: Annotated[Path, typer.Option(help="Feature store of its clips.")],
+    store: Annotated[
+        Path | None, typer.Option(help="Feature store of its clips. Not needed where captions alone speak for them.")
+    ] = None,
     protocol: Annotated[
         str,
         typer.Option(
@@ -44,9 +55,20 @@ def command(
     run: Annotated[
         Path | None, typer.Option(help="A trained run. Without one: the sentence encoder's own space, no VE.")
     ] = None,
+    method: Annotated[
+        str,
+        typer.Option(help="cezsar, or a relative without training: objects, objects+captions, captions, image-text."),
+    ] = "cezsar",
     captions: Annotated[list[Path] | None, typer.Option(help="Caption files, one for each captioning model.")] = None,
+    captions_as: Annotated[
+        Together, typer.Option(help="Several captions a clip: one sentence, or the mean of their embeddings.")
+    ] = Together.joined,
     prototypes: Annotated[
-        Path | None, typer.Option(help="Class descriptions: JSON {class: sentence or list}, or a folder of .txt.")
+        str | None,
+        typer.Option(
+            help="Class descriptions: JSON {class: sentence or list}, a folder of .txt, or ucf101, hmdb51, kinetics400 "
+            "for those that come along."
+        ),
     ] = None,
     sentences: Annotated[str, typer.Option(help="Sentence encoder, where there is no run.")] = "minilm",
     alpha: Annotated[float | None, typer.Option(help="Weight of VE; the run's by default, 0 without one.")] = None,
@@ -64,43 +86,50 @@ def command(
     ] = False,
 ) -> None:
     """Top-1, top-5 and mean per-class accuracy, for each modality and fused, over the splits of a protocol."""
+    from dataclasses import replace
+
     from cezsar.cli.console import Progress
     from cezsar.data.captions import load_captions
-    from cezsar.data.datasets import open_dataset
-    from cezsar.data.descriptions import load_descriptions
+    from cezsar.data.datasets import named_descriptions, open_dataset
     from cezsar.data.features import FeatureStore
     from cezsar.data.sentence_cache import open_encoder
+    from cezsar.training.runs import Run
     from cezsar.zeroshot import scored
-    from cezsar.zeroshot.embed import embed_dataset, space_for
+    from cezsar.zeroshot.choice import changed
     from cezsar.zeroshot.evaluation import evaluate_each, table
-    from cezsar.zeroshot.fusion import Weights
+    from cezsar.zeroshot.methods import Sources, prepare
     from cezsar.zeroshot.protocols import parse
     from cezsar.zeroshot.results import save_all
-    from cezsar.zeroshot.scores import Scores
 
-    data, features = open_dataset(dataset), FeatureStore(store)
+    data = open_dataset(dataset)
     for warning in data.warnings:
         print(f"{data.name}: {warning}")
-    descriptions = load_descriptions(prototypes) if prototypes else data.descriptions
-    joined = {clip: " ".join(found) for clip, found in load_captions(captions).items()} if captions else None
-    space, opened = space_for(run, sentences)
+    sources = Sources(
+        data,
+        named_descriptions(prototypes) if prototypes else data.descriptions,
+        [FeatureStore(store)] if store else [],
+        load_captions(captions) if captions else None,
+        averaged=captions_as is Together.averaged,
+        sentences=sentences,
+        several=several.value,
+        encoder_weights=weights_file,
+    )
     with Progress("embedding clips") as progress:
-        embedded = embed_dataset(space, features, data, descriptions, run=opened, captions=joined, progress=progress)
-    for line in embedded.notes:
+        ready = prepare(method, sources, Run.open(run) if run else None, progress)
+    for line in ready.embedded.notes:
         print(line)
-    scores = Scores.from_embeddings(embedded.embeddings, several=several.value)
-    given = {"alpha": alpha, "beta": beta, "gamma": gamma}
-    default = opened.config.fusion if opened else {"alpha": 0.0, "beta": 1.0, "gamma": 1.0}
-    fused = Weights(**default | {name: weight for name, weight in given.items() if weight is not None})
+    ready = replace(ready, weights=changed(ready.weights, alpha=alpha, beta=beta, gamma=gamma))
     if keep:
-        encoder = open_encoder(opened.config.sentence_encoder["name"] if opened else sentences)
-        place = scored.folder_for(opened, dataset)
+        encoder = open_encoder(ready.run.config.sentence_encoder["name"] if ready.run else sentences)
+        place = scored.folder_for(ready.run, dataset, method=method)
         scored.keep(
-            place, embedded, features, encoder, descriptions, dataset=data.name, run=opened, paths=data.paths,
-            several=several.value, weights=fused,
+            place, ready.embedded, ready.store, encoder, sources.descriptions, dataset=data.name, run=ready.run,
+            paths=data.paths, several=several.value, weights=ready.weights,
         )  # fmt: skip
         print(f"kept in {place}")
-    results = evaluate_each(scores, parse(protocol, scores.class_names, runs=runs, seed=seed), fused)
+    classes = parse(protocol, ready.scores.class_names, runs=runs, seed=seed)
+    plain = method == "cezsar"
+    results = evaluate_each(ready.scores, classes, ready.weights) if plain else [ready.evaluate(classes)]
     print(table(results))
     if out:
         print("wrote " + ", ".join(str(path) for path in save_all(results, out)))

@@ -1,8 +1,9 @@
-"""Accuracy as an exact step function of α, for two modalities and β = 1 - α.
+"""Accuracy as an exact step function of α, for two modalities and β = 1 - α; or along any line through (α, β, γ).
 
-Then every class scores `α x + (1 - α) y`, linear in α, and so is the lead of the true class over any other. The α for
-which a clip is a top-1 hit are those for which no lead is negative: one interval, whose ends are crossings `-d / s` of
-a lead that starts at d and has slope s. All ends, sorted, are where the accuracy can change; nothing is sampled.
+With two modalities every class scores `α x + (1 - α) y`, linear in α, and so is the lead of the true class over any
+other. The α for which a clip is a top-1 hit are those for which no lead is negative: one interval, whose ends are
+crossings `-d / s` of a lead that starts at d and has slope s. All ends, sorted, are where the accuracy can change;
+nothing is sampled.
 
 The curve is that of real numbers, where `fusion.predict` rounds scores to float32: within a rounding of a breakpoint
 the two may differ. Ties and undecided clips are as in `predict`: of equal scores the lower class index wins, and a clip
@@ -12,6 +13,7 @@ an α inside (0, 1) where the nearest sentences of all classes, but not all sent
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,7 +22,7 @@ import numpy.typing as npt
 
 from cezsar.data.labels import resolve
 from cezsar.errors import InputError
-from cezsar.zeroshot.fusion import ENTRIES_AT_ONCE
+from cezsar.zeroshot.fusion import ENTRIES_AT_ONCE, Weights, active
 from cezsar.zeroshot.protocols import Protocol
 from cezsar.zeroshot.scores import Scores
 
@@ -112,7 +114,7 @@ class Curves:
         return Best(float(self.alpha[first]), float(self.alpha[first + 1]), float(self.mean_B[first]))
 
 
-def fusion_curve(scores: Scores, pair: tuple[str, str] = ("VE", "O"), classes: list[str] | None = None) -> Curve:
+def fusion_curve(scores: Scores, pair: tuple[str, str] = ("VE", "O"), classes: Sequence[str] | None = None) -> Curve:
     """Top-1 accuracy for every α in [0, 1], as `α pair[0] + (1 - α) pair[1]`.
 
     Args:
@@ -122,29 +124,35 @@ def fusion_curve(scores: Scores, pair: tuple[str, str] = ("VE", "O"), classes: l
     Raises:
         InputError: a modality that the scores lack, an unknown class, or no clip of the classes.
     """
+    return line_curve(scores, *_corners(scores, pair), classes)
+
+
+def line_curve(scores: Scores, start: Weights, end: Weights, classes: Sequence[str] | None = None) -> Curve:
+    """Top-1 accuracy along a straight line through the weights: `(1 - t) start + t end` for every t in [0, 1].
+
+    With three modalities, any line in the (α, β, γ) simplex; t stands in the place of α of a `Curve`. Weights are
+    multiplied in float64.
+
+    Raises:
+        InputError: as `fusion_curve` does, or an end that leaves no modality.
+    """
     names = scores.class_names if classes is None else resolve(classes, scores.class_names)
-    if lacking := [name for name in pair if name not in scores.columns]:
-        raise InputError(
-            f"the clips have no {lacking[0]}, only {' and '.join(scores.modalities)}; a curve needs two modalities"
-        )
     assert scores.column_class is not None
     index = {name: position for position, name in enumerate(scores.class_names)}
     chosen = np.sort([index[name] for name in names])
     columns = np.flatnonzero(np.isin(scores.column_class, chosen))
+    ends = active(scores, end), active(scores, start)
     spans: list[_Spans] = []
     class_P = scores.column_class[columns]
     by_class = np.argsort(scores.label_index, kind="stable")
     starts = np.searchsorted(scores.label_index[by_class], [chosen, chosen + 1]).T
     block = max(1, ENTRIES_AT_ONCE // (4 * len(columns)))
-    for true, (start, end) in zip(chosen, starts, strict=True):
+    for true, (first_row, last_row) in zip(chosen, starts, strict=True):
         first, last = np.searchsorted(class_P, [true, true + 1])
-        for row in range(start, end, block):
-            rows = by_class[row : min(row + block, end)]
-            x_nP, y_nP = (
-                (matrix_NP[rows] if len(columns) == matrix_NP.shape[1] else matrix_NP[rows].take(columns, axis=1))
-                for matrix_NP in (scores.columns[name] for name in pair)
-            )
-            spans += _spans(x_nP.astype(np.float64), y_nP.astype(np.float64), class_P, int(first), int(last))
+        for row in range(first_row, last_row, block):
+            rows = by_class[row : min(row + block, last_row)]
+            x_nP, y_nP = (_fused(scores, weights, rows, columns) for weights in ends)
+            spans += _spans(x_nP, y_nP, class_P, int(first), int(last))
     clips = int((starts[:, 1] - starts[:, 0]).sum())
     if not clips:
         raise InputError(f"no clip is labelled with one of the {len(names):,} classes; check the labels of the clips")
@@ -157,7 +165,20 @@ def fusion_curves(scores: Scores, protocol: Protocol, pair: tuple[str, str] = ("
     Raises:
         InputError: as `fusion_curve` does.
     """
-    curves = [fusion_curve(scores, pair, names) for names in protocol.splits]
+    return line_curves(scores, protocol, *_corners(scores, pair))
+
+
+def line_curves(scores: Scores, protocol: Protocol, start: Weights, end: Weights) -> Curves:
+    """`line_curve` of every run of a protocol, and their mean and standard deviation at every t.
+
+    Raises:
+        InputError: as `line_curve` does.
+    """
+    return together([line_curve(scores, start, end, names) for names in protocol.splits])
+
+
+def together(curves: list[Curve]) -> Curves:
+    """Curves along the same line, and their mean and standard deviation everywhere on it."""
     alpha, place = np.unique(np.concatenate([curve.alpha[:-1] for curve in curves]), return_inverse=True)
     runs = len(curves)
     centre = sum(curve.between_B[0] for curve in curves) / runs  # squares of small numbers lose fewer digits
@@ -170,6 +191,29 @@ def fusion_curves(scores: Scores, protocol: Protocol, pair: tuple[str, str] = ("
     spread_B = np.maximum(squares_B - sums_B**2 / runs, 0)
     std_B = np.sqrt(spread_B / (runs - 1)) if runs > 1 else np.zeros(len(alpha))
     return Curves(curves, np.append(alpha, 1.0), centre + sums_B / runs, std_B)
+
+
+def _corners(scores: Scores, pair: tuple[str, str]) -> tuple[Weights, Weights]:
+    """The ends of the line from the second modality alone to the first alone."""
+    if lacking := [name for name in pair if name not in scores.columns]:
+        raise InputError(
+            f"the clips have no {lacking[0]}, only {' and '.join(scores.modalities)}; a curve needs two modalities"
+        )
+    return Weights.only(pair[1]), Weights.only(pair[0])
+
+
+def _fused(scores: Scores, weights: dict[str, float], rows: IntArray, columns: IntArray) -> DoubleArray:
+    """(n, P) weighted sum of some rows and columns in float64; one modality of weight 1 is taken as it is."""
+    total: DoubleArray | None = None
+    for name, weight in weights.items():
+        matrix_NP = scores.columns[name]
+        part_nP = matrix_NP[rows] if len(columns) == matrix_NP.shape[1] else matrix_NP[rows].take(columns, axis=1)
+        weighted_nP = part_nP.astype(np.float64)
+        if weight != 1:
+            weighted_nP *= weight
+        total = weighted_nP if total is None else total + weighted_nP
+    assert total is not None
+    return total
 
 
 class _Spans(NamedTuple):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from cezsar import encoders
 from cezsar.data.datasets import Dataset
@@ -14,17 +14,22 @@ from cezsar.data.features import FeatureStore
 from cezsar.data.labels import resolve
 from cezsar.data.sentence_cache import open_encoder
 from cezsar.encoders.base import FrameEncoder, ObjectHead
-from cezsar.encoders.objects import LinearHead, object_sentence, top_objects
+from cezsar.encoders.objects import LinearHead, Vocabulary, object_sentence, top_objects
 from cezsar.errors import InputError, MismatchError
 from cezsar.training.runs import Run
 from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.spaces import FloatArray, JointSpace, SentenceSpace, Space, prototypes_of, rows_of
 
+IntArray = npt.NDArray[np.int64]
 Progress = Callable[[int, int], object]
 
 BLOCK = 256  # clips whose features are in memory together
 OBJECTS = 3  # in O(v) where there is no run to say so; Section 3.5, after [9]
+MOST_OBJECTS = 100  # of a clip that are weighted; stores keep fewer
 NAMED = 5  # ids a note lists before it only counts
+
+Objects = list[tuple[str, float]]
+"""Objects of a clip, most probable first: sentence, probability."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +46,11 @@ class Embedded:
     object_sentences: list[str]
 
 
-def space_for(run: str | Path | None, sentences: str = "minilm") -> tuple[Space, Run | None]:
+def space_for(run: Run | None, sentences: str = "minilm") -> Space:
     """The joint space of a run, or without one a sentence encoder's own space."""
     if run is None:
-        return SentenceSpace(open_encoder(sentences)), None
-    opened = Run.open(run)
-    return JointSpace.of_run(opened, open_encoder(opened.config.sentence_encoder["name"])), opened
+        return SentenceSpace(open_encoder(sentences))
+    return JointSpace.of_run(run, open_encoder(run.config.sentence_encoder["name"]))
 
 
 def object_head(run: Run, encoder: FrameEncoder) -> ObjectHead | None:
@@ -57,74 +61,86 @@ def object_head(run: Run, encoder: FrameEncoder) -> ObjectHead | None:
 
 def embed_dataset(
     space: Space,
-    store: FeatureStore,
+    store: FeatureStore | None,
     dataset: Dataset,
     descriptions: Mapping[str, Sequence[str]],
     *,
     run: Run | None = None,
-    captions: Mapping[str, str] | None = None,
+    captions: Mapping[str, Sequence[str]] | None = None,
+    averaged: bool = False,
+    weighted: bool = False,
     progress: Progress | None = None,
 ) -> Embedded:
     """Embed the clips of a labelled data set, and its classes.
 
     Args:
+        store: features of the clips. None where captions alone are to speak for them; then all clips of the data set
+            are embedded, and those without a caption are undecided.
         descriptions: class name -> sentences; every class of the data set must be among them, in any spelling.
         run: whose features these must be, and whose object head is used where the store holds no objects.
-        captions: video id -> caption sentence.
+        captions: video id -> machine captions.
+        averaged: see `embed`.
+        weighted: see `embed`.
         progress: called with the clips embedded so far and all of them.
 
     Raises:
         MismatchError: the store was made with another encoder than the run.
-        InputError: no clip of the data set is in the store, or a class has no description.
+        InputError: no clip of the data set is in the store or has a caption, or a class has no description.
     """
-    if run is not None:
+    if run is not None and store is not None:
         run.check_feature_encoder(store.provenance["encoder"], store.provenance["fingerprint"])
-    ids = [clip for clip in dataset.labels if clip in store]
-    if not ids:
-        raise InputError(
-            f"none of the {len(dataset.labels):,} clips of {dataset.name} is in {store.folder}; extract them into it, "
-            "or check that the ids agree"
-        )
-    notes = []
-    if missing := [clip for clip in dataset.labels if clip not in store]:
-        named = ", ".join(missing[:NAMED]) + (", ..." if len(missing) > NAMED else "")
-        notes.append(f"{len(missing):,} of {len(dataset.labels):,} clips are not in the store: {named}")
+    ids, notes = _clips(store, dataset)
     classes = sorted(set(dataset.labels.values()))
     spelt = dict(zip(classes, resolve(classes, list(descriptions)), strict=True))
     wanted = {name: descriptions[name] for name in descriptions if name in set(spelt.values())}
     head = None
-    if run is not None and store.vocabulary is None:
+    if run is not None and store is not None and store.vocabulary is None:
         head = _head_without_encoder(run)
-    if captions is not None and (bare := sum(clip not in captions for clip in ids)):
-        notes.append(f"{bare:,} of {len(ids):,} clips have no caption; the other modalities decide for them")
-    labels = [spelt[dataset.labels[clip]] for clip in ids]
-    objects = OBJECTS if run is None else run.config.objects
+    if captions is not None:
+        notes += _uncaptioned(ids, captions, alone=store is None, dataset=dataset)
     embeddings, sentences = embed(
-        space, store, ids, labels, wanted, head=head, objects=objects, captions=captions, progress=progress
+        space,
+        store,
+        ids,
+        [spelt[dataset.labels[clip]] for clip in ids],
+        wanted,
+        head=head,
+        objects=OBJECTS if run is None else run.config.objects,
+        captions=captions,
+        averaged=averaged,
+        weighted=weighted,
+        progress=progress,
     )
     return Embedded(embeddings, notes, sentences)
 
 
 def embed(
     space: Space,
-    store: FeatureStore,
+    store: FeatureStore | None,
     ids: Sequence[str],
     labels: Sequence[str],
     descriptions: Mapping[str, Sequence[str]],
     *,
     head: ObjectHead | None = None,
     objects: int = OBJECTS,
-    captions: Mapping[str, str] | None = None,
+    captions: Mapping[str, Sequence[str]] | None = None,
+    averaged: bool = False,
+    weighted: bool = False,
     progress: Progress | None = None,
 ) -> tuple[Embeddings, list[str]]:
     """Embed stored clips, and the classes they may belong to.
 
     Args:
+        store: of the clips; None for captions alone.
         ids: N clips of the store.
         labels: their class names, "" where unknown.
         head: names objects from the stored features; without one, the objects that the store holds are used.
         objects: how many O(v) names.
-        captions: video id -> caption sentence C(v); clips without one keep a zero row.
+        captions: video id -> machine captions, one or several. C(v) is all of them as one sentence, after [12]; clips
+            without one keep a zero row.
+        averaged: C is the mean of the embeddings of the captions instead.
+        weighted: O is the sum of the embeddings of the objects' sentences, each of length 1 and times its probability,
+            over all objects that are known of the clip, after [9]; instead of the embedding of O(v).
         progress: called with the clips embedded so far and all of them.
 
     Returns:
@@ -133,31 +149,99 @@ def embed(
 
     Raises:
         MismatchError: there is no modality at all.
+        InputError: no clip has a caption, though captions are given.
     """
     names, prototypes, owner = prototypes_of(space, descriptions)
+    modalities: dict[str, FloatArray] = {}
+    found: list[Objects] = []
     visual: list[FloatArray] = []
-    sentences: list[str] = []
-    for first in range(0, len(ids), BLOCK):
+    for first in range(0, len(ids) if store else 0, BLOCK):
+        assert store is not None
         features = [store.features(video_id) for video_id in ids[first : first + BLOCK]]
         if (part := space.clips(features)) is not None:
             visual.append(part)
         for video_id, features_TD in zip(ids[first : first + BLOCK], features, strict=True):
-            sentences.append(_object_sentence(store, video_id, features_TD, head, objects))
+            found.append(_objects(store, video_id, features_TD, head, MOST_OBJECTS if weighted else objects))
         if progress:
             progress(min(first + BLOCK, len(ids)), len(ids))
-    modalities: dict[str, FloatArray] = {}
     if visual:
         modalities["VE"] = np.concatenate(visual)
+    sentences = [". ".join(text for text, _ in named[:objects]) for named in found] or [""] * len(ids)
     if any(sentences):
-        modalities["O"] = rows_of(space, sentences)
+        modalities["O"] = _weighted_rows(space, found) if weighted else rows_of(space, sentences)
     if captions is not None:
-        modalities["C"] = rows_of(space, [captions.get(video_id, "") for video_id in ids])
+        modalities["C"] = caption_rows(space, [captions.get(video_id, ()) for video_id in ids], averaged)
     if not modalities:
         raise MismatchError(
-            f"{store.folder} holds no objects, there are no captions, and without a run the frames mean nothing to "
-            "labels; give a run, captions, or features of an encoder that names objects"
+            f"{store.folder if store else 'no store'} holds no objects, there are no captions, and without a run the "
+            "frames mean nothing to labels; give a run, captions, or features of an encoder that names objects"
         )
     return Embeddings(list(ids), list(labels), names, modalities, prototypes, owner, space.name), sentences
+
+
+def caption_rows(space: Space, captions: Sequence[Sequence[str]], averaged: bool = False) -> FloatArray:
+    """(N, E) embeddings C of N clips from their captions; zeros for a clip without one.
+
+    Args:
+        averaged: the mean of the captions' embeddings, instead of that of all captions as one sentence.
+    """
+    if not averaged:
+        return rows_of(space, [" ".join(found) for found in captions])
+    flat = rows_of(space, [sentence for found in captions for sentence in found])
+    rows = np.zeros((len(captions), flat.shape[1]), np.float32)
+    first = 0
+    for row, found in enumerate(captions):
+        if found:
+            rows[row] = flat[first : first + len(found)].mean(axis=0)
+        first += len(found)
+    return rows
+
+
+def _clips(store: FeatureStore | None, dataset: Dataset) -> tuple[list[str], list[str]]:
+    """Clips of the data set that can be embedded, and what is to be said of the others."""
+    if store is None:
+        return list(dataset.labels), []
+    ids = [clip for clip in dataset.labels if clip in store]
+    if not ids:
+        raise InputError(
+            f"none of the {len(dataset.labels):,} clips of {dataset.name} is in {store.folder}; extract them into it, "
+            "or check that the ids agree"
+        )
+    missing = [clip for clip in dataset.labels if clip not in store]
+    notes = [f"{len(missing):,} of {len(dataset.labels):,} clips are not in the store: {_some(missing)}"]
+    return ids, notes if missing else []
+
+
+def _uncaptioned(
+    ids: Sequence[str], captions: Mapping[str, Sequence[str]], *, alone: bool, dataset: Dataset
+) -> list[str]:
+    """What is to be said of clips without a caption."""
+    bare = [clip for clip in ids if not captions.get(clip)]
+    if len(bare) == len(ids):
+        raise InputError(
+            f"none of the {len(ids):,} clips of {dataset.name} has a caption, the first is {ids[0]!r}, the first with "
+            f"one {next(iter(captions), '')!r}; check that the ids agree"
+        )
+    then = "they are undecided, which counts as wrong" if alone else "the other modalities decide for them"
+    return [f"{len(bare):,} of {len(ids):,} clips have no caption, {then}: {_some(bare)}"] if bare else []
+
+
+def _some(ids: Sequence[str]) -> str:
+    return ", ".join(ids[:NAMED]) + (", ..." if len(ids) > NAMED else "")
+
+
+def _weighted_rows(space: Space, found: Sequence[Objects]) -> FloatArray:
+    """(N, E) sums of the objects' unit embeddings, each times its probability."""
+    unique = sorted({text for objects in found for text, _ in objects})
+    embedded = space.sentences(unique).astype(np.float64)
+    norms = np.linalg.norm(embedded, axis=1, keepdims=True)
+    unit = embedded / np.where(norms > 0, norms, 1)
+    position = {text: index for index, text in enumerate(unique)}
+    rows = np.zeros((len(found), unit.shape[1]), np.float32)
+    for row, objects in enumerate(found):
+        if objects:
+            rows[row] = np.array([p for _, p in objects]) @ unit[[position[text] for text, _ in objects]]
+    return rows
 
 
 def _head_without_encoder(run: Run) -> ObjectHead | None:
@@ -169,14 +253,21 @@ def _head_without_encoder(run: Run) -> ObjectHead | None:
     return encoders.create(name).object_head if encoders.present(name) else None
 
 
-def _object_sentence(
-    store: FeatureStore, video_id: str, features_TD: FloatArray, head: ObjectHead | None, objects: int
-) -> str:
-    """O(v), from the head if there is one, else from what the store holds; empty if neither knows."""
+def _objects(
+    store: FeatureStore, video_id: str, features_TD: FloatArray, head: ObjectHead | None, most: int
+) -> Objects:
+    """Objects of a clip, from the head if there is one, else from what the store holds; none if neither knows."""
     if head is not None:
-        indices, _ = top_objects(head.logits(features_TD), objects)
-        return object_sentence(head, indices)
+        indices, probabilities = top_objects(head.logits(features_TD), most)
+        return _named(head, indices, probabilities)
     stored = store.objects(video_id)
     if stored is None or store.vocabulary is None:
-        return ""
-    return object_sentence(store.vocabulary, stored[0][:objects].tolist())
+        return []
+    return _named(store.vocabulary, stored[0][:most], stored[1][:most])
+
+
+def _named(vocabulary: Vocabulary, indices: IntArray, probabilities: FloatArray) -> Objects:
+    return [
+        (object_sentence(vocabulary, [index]), float(p))
+        for index, p in zip(indices.tolist(), probabilities.tolist(), strict=True)
+    ]

@@ -11,7 +11,9 @@ and M (classes x runs, 1 where the class is in the run), B M is the rank of ever
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +26,7 @@ from cezsar.zeroshot.results import Result, Run
 from cezsar.zeroshot.scores import Scores
 from cezsar.zeroshot.tables import table
 
-__all__ = ["Result", "Run", "confusion_matrix", "evaluate", "evaluate_each", "table"]
+__all__ = ["Result", "Run", "confusion_matrix", "evaluate", "evaluate_by_run", "evaluate_each", "table"]
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
@@ -52,21 +54,11 @@ def evaluate(
     if not topk or any(k < 1 for k in topk):
         raise InputError(f"top-k accuracy for k in {list(topk)} was asked for; k is a whole number from 1")
     ks = sorted({1, *topk})
-    index = {name: position for position, name in enumerate(scores.class_names)}
-    splits = [[index[name] for name in resolve(names, scores.class_names)] for names in protocol.splits]
-    members_CR = np.zeros((len(index), len(splits)), np.float32)
-    for run, split in enumerate(splits):
-        members_CR[split, run] = 1
-    hits_KCR, undecided_R = _count(scores, active(scores, weights), members_CR, ks)
-    clips_C = np.bincount(scores.label_index[scores.label_index >= 0], minlength=len(index))
+    splits, clips_C = splits_of(scores, protocol)
+    hits_KCR, undecided_R = _count(scores, active(scores, weights), splits, ks)
     runs = []
     for run, split in enumerate(splits):
         clips = clips_C[split]
-        if not clips.any():
-            raise InputError(
-                f"run {run + 1} of protocol {protocol.name!r}: no clip is labelled with one of its "
-                f"{len(split):,} classes; check the labels of the clips"
-            )
         runs.append(
             Run(
                 classes=[scores.class_names[c] for c in split],
@@ -79,6 +71,25 @@ def evaluate(
     confusion = confusion_matrix(scores, weights, runs[0].classes).tolist() if len(runs) == 1 else None
     modality = " + ".join(active(scores, weights))
     return Result(protocol.name, protocol.seed, modality, weights, runs, confusion)
+
+
+def evaluate_by_run(
+    scores_of: Callable[[list[str]], Scores],
+    protocol: Protocol,
+    weights: Weights | None = None,
+    topk: Sequence[int] = (1, 5),
+) -> Result:
+    """`evaluate`, where scores depend on which classes there are to choose from.
+
+    Args:
+        scores_of: the classes of a run -> its scores, for these classes at least. The clips are the same in all runs.
+    """
+    parts = [
+        evaluate(scores_of(split), Protocol(protocol.name, [split], protocol.seed), weights, topk)
+        for split in protocol.splits
+    ]
+    runs = [part.runs[0] for part in parts]
+    return replace(parts[0], runs=runs, confusion=parts[0].confusion if len(runs) == 1 else None)
 
 
 def evaluate_each(
@@ -114,24 +125,72 @@ def confusion_matrix(scores: Scores, weights: Weights, classes: Sequence[str] | 
     return np.bincount(cells, minlength=len(chosen) ** 2).reshape(len(chosen), len(chosen))
 
 
-def _count(
-    scores: Scores, weights: dict[str, float], members_CR: FloatArray, ks: Sequence[int]
-) -> tuple[IntArray, IntArray]:
-    """(K, C, R) top-k hits of each class's clips in each run, and (R,) undecided clips."""
-    n_classes, n_runs = members_CR.shape
-    hits_KCR = np.zeros((len(ks), n_classes, n_runs), np.int64)
-    undecided_R = np.zeros(n_runs, np.int64)
-    labels_N = scores.label_index
-    for rows in row_blocks(np.flatnonzero(labels_N >= 0), n_classes):
-        true_n = labels_N[rows]
+def splits_of(scores: Scores, protocol: Protocol) -> tuple[list[list[int]], IntArray]:
+    """The classes of each run, as indices into `class_names`, and (C,) how many clips each class has.
+
+    Raises:
+        InputError: a class of the protocol is unknown, or no clip of a run has a label among its classes.
+    """
+    index = {name: position for position, name in enumerate(scores.class_names)}
+    splits = [[index[name] for name in resolve(names, scores.class_names)] for names in protocol.splits]
+    clips_C = np.bincount(scores.label_index[scores.label_index >= 0], minlength=len(index))
+    for run, split in enumerate(splits, start=1):
+        if not clips_C[split].any():
+            raise InputError(
+                f"run {run} of protocol {protocol.name!r}: no clip is labelled with one of its "
+                f"{len(split):,} classes; check the labels of the clips"
+            )
+    return splits, clips_C
+
+
+class Ranks(NamedTuple):
+    """Some labelled clips in every run.
+
+    Attributes:
+        rows: which clips.
+        true_n: their classes.
+        ahead_nR: classes of the run that stand before the true one; a decided clip is a top-k hit if below k.
+        tested_nR: whether the true class is in the run.
+        decided_nR: whether it is, and some score for the run's classes is not 0.
+    """
+
+    rows: IntArray | slice
+    true_n: IntArray
+    ahead_nR: FloatArray
+    tested_nR: BoolArray
+    decided_nR: BoolArray
+
+
+def ranks(scores: Scores, weights: dict[str, float], splits: Sequence[Sequence[int]]) -> Iterator[Ranks]:
+    """Where the true class of every labelled clip stands in every run, block by block; `weights` as `active` has them.
+
+    Args:
+        splits: class indices of each run.
+    """
+    n_classes = len(scores.class_names)
+    members_CR = np.zeros((n_classes, len(splits)), np.float32)
+    for run, split in enumerate(splits):
+        members_CR[split, run] = 1
+    for rows in row_blocks(np.flatnonzero(scores.label_index >= 0), n_classes):
+        true_n = scores.label_index[rows]
         fused_nC = fuse_rows(scores, weights, rows)
         ahead_nR = _before(fused_nC, true_n).astype(np.float32) @ members_CR
-        decided_nR = members_CR[true_n] > 0
+        tested_nR = members_CR[true_n] > 0
+        decided_nR = tested_nR.copy()
         blank = np.flatnonzero(fused_nC[np.arange(len(true_n)), true_n] == 0)
         if blank.size:
-            empty = (fused_nC[blank] != 0).astype(np.float32) @ members_CR == 0
-            undecided_R += (empty & decided_nR[blank]).sum(axis=0)
-            decided_nR[blank] &= ~empty
+            decided_nR[blank] &= (fused_nC[blank] != 0).astype(np.float32) @ members_CR > 0
+        yield Ranks(rows, true_n, ahead_nR, tested_nR, decided_nR)
+
+
+def _count(
+    scores: Scores, weights: dict[str, float], splits: Sequence[Sequence[int]], ks: Sequence[int]
+) -> tuple[IntArray, IntArray]:
+    """(K, C, R) top-k hits of each class's clips in each run, and (R,) undecided clips."""
+    hits_KCR = np.zeros((len(ks), len(scores.class_names), len(splits)), np.int64)
+    undecided_R = np.zeros(len(splits), np.int64)
+    for _, true_n, ahead_nR, tested_nR, decided_nR in ranks(scores, weights, splits):
+        undecided_R += (tested_nR & ~decided_nR).sum(axis=0)
         order = np.argsort(true_n, kind="stable")
         present, starts = np.unique(true_n[order], return_index=True)
         for row, k in enumerate(ks):

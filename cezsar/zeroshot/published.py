@@ -87,6 +87,19 @@ def rows(
     return found
 
 
+def beside(dataset: str, n_classes: int, splits: Sequence[Sequence[str]]) -> list[Published]:
+    """Published figures that may stand beside one's own.
+
+    Args:
+        n_classes: of the data set that one has; none stand beside a part of it.
+        splits: the classes of each run of one's protocol; none stand beside runs of several sizes.
+    """
+    sizes = {len(names) for names in splits}
+    if TOTAL.get(identify(dataset)) != n_classes or len(sizes) > 1:
+        return []
+    return rows(dataset, sizes.pop(), len(splits), splits[0] if len(splits) == 1 else None)
+
+
 # Tables 1 and 2 ------------------------------------------------------------------------------------------------------
 
 HARD = "hard-15"

@@ -129,6 +129,7 @@ class Result:
         runs: one `Run` a split; all with the same k.
         confusion: counts, (K, K), rows true and columns predicted classes, in the order of the only run's classes; None
             with several runs. A row lacks the class's undecided clips.
+        method: what scored, where that is not plain: see `cezsar.zeroshot.methods`.
 
     Raises:
         InputError: parts that contradict each other.
@@ -140,6 +141,7 @@ class Result:
     weights: Weights
     runs: list[Run]
     confusion: list[list[int]] | None = None
+    method: str = ""
 
     def __post_init__(self) -> None:
         if not self.runs or any(run.hits.keys() != self.runs[0].hits.keys() for run in self.runs):
@@ -151,6 +153,11 @@ class Result:
             sizes = zip(self.confusion, self.runs[0].clips, strict=True)
             if any(len(row) != len(self.confusion) or sum(row) > clips for row, clips in sizes):
                 raise InputError("the confusion matrix is not square, or has more clips in a class than there are")
+
+    @property
+    def name(self) -> str:
+        """What scored: "VE + O", or with its method "Captions, after [12]: C"."""
+        return f"{self.method}: {self.modality}" if self.method else self.modality
 
     @property
     def ks(self) -> list[int]:
@@ -165,7 +172,7 @@ class Result:
         """Mean and standard deviation over runs of one of `metrics`."""
         if metric not in self.metrics:
             raise InputError(f"{metric!r} was not counted; there are {', '.join(self.metrics)}")
-        return _figure([run.figures()[metric] for run in self.runs])
+        return figure_of([run.figures()[metric] for run in self.runs])
 
     def chance(self, k: int = 1) -> float:
         """Top-k chance level, mean over runs."""
@@ -177,7 +184,7 @@ class Result:
         for run in self.runs:
             for name, accuracy in run.per_class(k).items():
                 values.setdefault(name, []).append(accuracy)
-        figures = {name: _figure(found) for name, found in values.items()}
+        figures = {name: figure_of(found) for name, found in values.items()}
         return dict(sorted(figures.items(), key=lambda item: item[1].mean))
 
     # On disk -----------------------------------------------------------------------------------------------------
@@ -187,6 +194,7 @@ class Result:
         return {
             "cezsar": "result",
             "version": VERSION,
+            "method": self.method,
             "protocol": self.protocol,
             "seed": self.seed,
             "modality": self.modality,
@@ -213,7 +221,8 @@ class Result:
                     raise FormatError(f"the result's {name} has the wrong type; evaluate again")
             runs = [_run(run) for run in value["runs"]]
             weights = Weights(**value["weights"])
-            result = cls(value["protocol"], value["seed"], value["modality"], weights, runs, value["confusion"])
+            method = str(value.get("method", ""))
+            result = cls(value["protocol"], value["seed"], value["modality"], weights, runs, value["confusion"], method)
             for name in result.metrics:
                 if abs(value["summary"][name]["mean"] - result.figure(name).mean) > _TOLERANCE:
                     raise FormatError(f"{name} of the result does not follow from its counts; evaluate again")
@@ -242,9 +251,9 @@ class Result:
 
     def to_csv(self) -> str:
         """A line a run: what was scored, figures as fractions, the number of clips, and the classes of the run."""
-        columns = ["protocol", "seed", "modality", "alpha", "beta", "gamma", "run", *self.metrics, "chance"]
+        columns = ["method", "protocol", "seed", "modality", "alpha", "beta", "gamma", "run", *self.metrics, "chance"]
         rows: list[list[Any]] = [[*columns, "clips", "undecided", "left_out", "classes"]]
-        same = [self.protocol, self.seed, self.modality, self.weights.alpha, self.weights.beta, self.weights.gamma]
+        same: list[Any] = [self.method, self.protocol, self.seed, self.modality, *asdict(self.weights).values()]
         for number, run in enumerate(self.runs, start=1):
             counts = [run.n_clips, run.undecided, run.left_out, "; ".join(run.classes)]
             rows.append([*same, number, *run.figures().values(), run.chance(), *counts])
@@ -261,7 +270,7 @@ class Result:
 
     def markdown_row(self) -> str:
         """One row of a Markdown table, in percent; `markdown_header` gives its head."""
-        cells = [self.modality, self.protocol, *(self.figure(name).percent() for name in self.metrics)]
+        cells = [self.name, self.protocol, *(self.figure(name).percent() for name in self.metrics)]
         return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
     def markdown_header(self) -> str:
@@ -310,7 +319,8 @@ def load_all(path: str | Path) -> list[Result]:
         raise FormatError(f"{path}: {error}") from error
 
 
-def _figure(values: Sequence[float]) -> Figure:
+def figure_of(values: Sequence[float]) -> Figure:
+    """Mean and sample standard deviation of one number a run."""
     return Figure(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
 
 

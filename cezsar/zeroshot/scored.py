@@ -134,9 +134,9 @@ class Scored:
         return read_json_object(path) if path.is_file() else {}
 
 
-def folder_for(run: Run | None, dataset: str, home: str | Path | None = None) -> Path:
-    """Where a run's scores of a data set are kept in the workspace."""
-    named = [run.name if run else "no run", Path(dataset).stem or "data"]
+def folder_for(run: Run | None, dataset: str, home: str | Path | None = None, *, method: str = "no run") -> Path:
+    """Where a run's scores of a data set, or without a run a method's, are kept in the workspace."""
+    named = [run.name if run else method, Path(dataset).stem or "data"]
     return workspace.folder("scores", home) / "@".join(re.sub(r"[^\w. -]", "_", part) for part in named)
 
 
@@ -154,7 +154,7 @@ def found(folder: str | Path) -> list[Scored]:
 def keep(
     folder: str | Path,
     embedded: Embedded,
-    store: FeatureStore,
+    store: FeatureStore | None,
     sentences: Encoder,
     descriptions: Mapping[str, Sequence[str]],
     *,
@@ -168,7 +168,7 @@ def keep(
     """Write embeddings, scores and clouds; `about.json` comes last, so that a folder with it is whole.
 
     Args:
-        embedded: from `embed_dataset`, with the features of `store`.
+        embedded: from `embed_dataset`, with the features of `store`; None with captions alone.
         sentences: the encoder of the sentence space.
         descriptions: class name -> sentences, as they were embedded.
         dataset: its name.
@@ -198,7 +198,7 @@ def keep(
         "run_fingerprint": _weights_fingerprint(run),
         "domain": run.config.domain if run else "",
         "dataset": dataset,
-        "store": store.fingerprint,
+        "store": store.fingerprint if store else "",
         "space": embeddings.space,
         "fusion": fusion,
         "clips": len(embeddings.ids),
@@ -214,7 +214,7 @@ def keep(
 def _save_clouds(
     path: Path,
     embedded: Embedded,
-    store: FeatureStore,
+    store: FeatureStore | None,
     sentences: Encoder,
     descriptions: Mapping[str, Sequence[str]],
 ) -> None:
@@ -222,14 +222,14 @@ def _save_clouds(
     rows = np.arange(len(embeddings.ids))
     if len(rows) > MOST:
         rows = np.sort(np.random.default_rng(0).choice(rows, MOST, replace=False))
-    raw = np.stack([store.features(embeddings.ids[row]).mean(0) for row in rows])
     arrays: dict[str, npt.NDArray[Any]] = {"rows": rows}
 
     def add(name: str, videos_NE: npt.NDArray[Any], prototypes_PE: npt.NDArray[Any]) -> None:
         arrays[f"{name}.videos"] = videos_NE.astype(np.float16)
         arrays[f"{name}.prototypes"] = prototypes_PE.astype(np.float16)
 
-    add("raw", *_compressed(raw))
+    if store:
+        add("raw", *_compressed(np.stack([store.features(embeddings.ids[row]).mean(0) for row in rows])))
     spoken = [embedded.object_sentences[row] for row in rows]
     if any(spoken):
         unique = sorted({sentence for sentence in spoken if sentence})
@@ -237,6 +237,8 @@ def _save_clouds(
         nothing = np.zeros(sentences.dim, np.float32)
         described = [sentence for name in embeddings.class_names for sentence in descriptions[name]]
         add("sentence", np.stack([vectors.get(text, nothing) for text in spoken]), sentences.encode(described))
+    elif embeddings.space == "sentence":
+        add("sentence", next(iter(embeddings.modalities.values()))[rows], embeddings.prototypes)
     if embeddings.space != "sentence":
         clips_NE = embeddings.modalities.get("VE", next(iter(embeddings.modalities.values())))
         add("joint", clips_NE[rows], embeddings.prototypes)

@@ -117,7 +117,9 @@ class Scores:
         """
         if several not in ("nearest", "mean"):
             raise InputError(f"several is {several!r}; choose nearest or mean")
-        unit_PE, owner, dead = _unit_columns(embeddings, several)
+        unit_PE, owner, dead = unit_columns(
+            embeddings.prototypes, embeddings.prototype_class, len(embeddings.class_names), several
+        )
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused by name
             columns = {name: rows_NE @ unit_PE.T for name, rows_NE in embeddings.modalities.items()}
         return cls(
@@ -173,10 +175,17 @@ class Scores:
             raise FormatError(f"{path} is damaged: {error}; make it again") from error
 
 
-def _unit_columns(embeddings: Embeddings, several: Several) -> tuple[FloatArray, IntArray, IntArray]:
-    """(P, E) unit prototypes in the order of classes, the class of each, and the classes that have only zeros."""
-    owner, n_classes = embeddings.prototype_class, len(embeddings.class_names)
-    unit_PE = _unit(embeddings.prototypes.astype(np.float64))
+def unit_columns(
+    prototypes_PE: FloatArray, owner: IntArray, n_classes: int, several: Several
+) -> tuple[FloatArray, IntArray, IntArray]:
+    """(P, E) unit prototypes in the order of classes, the class of each, and the classes that have only zeros.
+
+    Args:
+        prototypes_PE: raw; every one of the `n_classes` has at least one.
+        owner: (P,) the class of each.
+        several: as in `Scores.from_embeddings`.
+    """
+    unit_PE = _unit(prototypes_PE.astype(np.float64))
     if several == "mean":
         sums_CE = np.zeros((n_classes, unit_PE.shape[1]))
         np.add.at(sums_CE, owner, unit_PE)

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 from cezsar.errors import InputError
+from cezsar.zeroshot.published import Published
 from cezsar.zeroshot.results import VERSION, Figure, Result
 
 Named = Sequence[tuple[str, Result]]
@@ -36,10 +37,10 @@ def _block(results: Sequence[Result]) -> str:
     rows = [["", *(f"top-{k}" for k in ks), "per class", "α", "β", "γ"]]
     for result in results:
         figures = [result.figure(name).percent() if name in result.metrics else "" for name in metrics]
-        rows.append([result.modality, *figures, *(f"{w:g}" for w in asdict(result.weights).values())])
+        rows.append([result.name, *figures, *(f"{w:g}" for w in asdict(result.weights).values())])
     chance = [Figure(first.chance(k), None).percent() for k in [*ks, 1]]
     rows.append(["chance", *chance, "", "", ""])
-    lines = [title(results), *_aligned(rows)]
+    lines = [title(results), *aligned(rows)]
     if undecided := sum(run.undecided for result in results for run in result.runs):
         lines.append(f"{undecided:,} answers undecided (no evidence for any class), counted as wrong")
     if empty := sorted({name for run in first.runs for name in run.empty_classes}):
@@ -66,7 +67,7 @@ def _span(values: Sequence[int]) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Columns of equal width; the first to the left, the others to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
@@ -107,6 +108,14 @@ def chance_line(result: Result) -> Line:
     figures = {f"top{k}": Figure(result.chance(k), None) for k in result.ks}
     figures["mean_per_class"] = Figure(result.chance(), None)
     return Line("chance", "", figures, line("", result).classes)
+
+
+def published_line(row: Published) -> Line:
+    """What others have published as a line. The star says that it is not zero-shot in the strict sense."""
+    training = f"{row.training} classes" if row.training.isdecimal() else row.training
+    trained = "" if training == "none" else f"; trained on {training}"
+    method = f"{row.method}{'' if row.strict else '*'} ({row.source}{trained})"
+    return Line(method, row.modality, {"top1": row.accuracy}, f"{row.classes:,}")
 
 
 def columns(blocks: Sequence[Sequence[Line]]) -> dict[str, str]:
@@ -167,8 +176,8 @@ def to_csv(named: Named) -> str:
     rows: list[list[str]] = []
     for index, (name, result) in enumerate(named):
         first, *others = csv.reader(io.StringIO(result.to_csv()))
-        rows += [["method", *first]] if index == 0 else []
-        rows += [[name, *other] for other in others]
+        rows += [first] if index == 0 else []
+        rows += [[name, *other[1:]] for other in others]
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue()
@@ -176,7 +185,7 @@ def to_csv(named: Named) -> str:
 
 def to_json(named: Named) -> str:
     """Everything, with the exact classes of every run; `results.load_all` and `protocols.parse` read it."""
-    entries = [{"method": name} | result.to_dict() for name, result in named]
+    entries = [result.to_dict() | {"method": name} for name, result in named]
     text = json.dumps({"cezsar": "results", "version": VERSION, "results": entries}, ensure_ascii=False)
     return text + "\n"
 

@@ -12,7 +12,7 @@ from streamlit.typing import PlotlyState
 
 from app import state
 from app.services import evaluate as services
-from app.services import library, models, scored
+from app.services import models, scored
 from app.widgets import evaluate as widgets
 from app.widgets import scoring
 from cezsar import jobs
@@ -229,7 +229,7 @@ def test_published_rows_stand_beside_the_same_data_set_and_protocol(tmp_path):
     assert ("CEZSAR", "VE + O") in methods(all_classes(names))
     assert methods(named("hard", HARD_15, names)) == [("ZSARCAP", "C"), ("CEZSAR", "VE + O")]
     assert methods(random_classes(names, 30)) == []
-    starred = [services.published_line(row) for row in half if not row.strict]
+    starred = [tables.published_line(row) for row in half if not row.strict]
     assert [line.method for line in starred] == ["BIKE L/14* (Wu et al., CVPR 2023; trained on 400 of Kinetics-400)"]
     assert services.published_rows(Scored(tmp_path, about | {"classes": 50}), parse("half", names[:50])) == []
 
@@ -272,7 +272,7 @@ def started(monkeypatch):
 
 def test_named_data_sets_are_offered(workspace, store, started, clips, monkeypatch):
     folder = clips[1][0].parents[1]
-    monkeypatch.setattr(library, "registered", lambda: {"my clips": str(folder)})
+    monkeypatch.setattr("cezsar.data.datasets.registered", lambda home=None: {"my clips": str(folder)})
     page = shown(open_page("evaluate"))
     (box,) = [box for box in page.selectbox if box.label == "Data set"]
     assert box.options == ["the stick-figure world", "my clips"]

@@ -414,6 +414,6 @@ def test_several_results_as_csv_and_json(tmp_path, result):
     assert [float(row["top1"]) for row in rows] == [0.7, 0.5, 0.7, 0.5]
     path = tmp_path / "results.json"
     path.write_text(tables.to_json([("a, b", result), ("c", other)]))
-    assert load_all(path) == [result, other]
+    assert load_all(path) == [replace(result, method="a, b"), replace(other, method="c")]
     assert [entry["method"] for entry in json.loads(path.read_text())["results"]] == ["a, b", "c"]
     assert parse(str(path), ["z", "y", "x"]).splits == [["x", "y"], ["y", "z"]]

@@ -1,0 +1,110 @@
+"""`cezsar compare`: methods and runs in one table, on the same splits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cezsar.cli.evaluate import Several, Together
+
+if TYPE_CHECKING:
+    from cezsar.training.runs import Run
+    from cezsar.zeroshot.methods import Prepared, Sources
+
+EXAMPLES = """[bold]Examples[/bold]
+
+cezsar compare --dataset demo --store workspace/features/demo-test --run workspace/runs/demo --protocol half
+
+cezsar compare --dataset ucf101 --store features/ucf101-bit --run runs/tau-0.8 --run runs/tau-0.7 --method cezsar
+
+cezsar compare --dataset ucf101 --protocol ucf101-0/50 --store features/ucf101-bit --store features/ucf101-clip
+--run runs/cezsar --captions blip.json --captions git.json --out compare.json
+"""
+
+
+def command(
+    dataset: Annotated[str, typer.Option(help="As in `cezsar evaluate`.")],
+    protocol: Annotated[str, typer.Option(help="As in `cezsar evaluate`.")] = "all",
+    store: Annotated[
+        list[Path] | None,
+        typer.Option(help="Feature stores of its clips, of several encoders if need be; each method takes its own."),
+    ] = None,
+    run: Annotated[list[Path] | None, typer.Option(help="Trained runs.")] = None,
+    captions: Annotated[list[Path] | None, typer.Option(help="Caption files, one for each captioning model.")] = None,
+    captions_as: Annotated[
+        Together, typer.Option(help="Several captions a clip: one sentence, or the mean of their embeddings.")
+    ] = Together.joined,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="cezsar, objects, objects+captions, captions, image-text; the others are compared with the first. "
+            "All that can be had by default."
+        ),
+    ] = None,
+    prototypes: Annotated[str | None, typer.Option(help="Class descriptions, as in `cezsar evaluate`.")] = None,
+    sentences: Annotated[str, typer.Option(help="Sentence encoder of methods without a run.")] = "minilm",
+    several: Annotated[Several, typer.Option(help="Several sentences a class: compare with which.")] = Several.nearest,
+    runs: Annotated[int, typer.Option(min=1, help="Random splits.")] = 50,
+    seed: Annotated[int, typer.Option(help="Of the random splits, and of the bootstrap.")] = 0,
+    resamples: Annotated[int, typer.Option(min=1, help="Of the bootstrap.")] = 2000,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write everything as JSON; .csv, .md and .tex go beside it.")
+    ] = None,
+) -> None:
+    """Methods side by side: accuracies, paired differences to the first with their 95 % interval, published figures."""
+    import numpy as np
+
+    from cezsar.analysis.method_table import method_table
+    from cezsar.data.captions import load_captions
+    from cezsar.data.datasets import named_descriptions, open_dataset
+    from cezsar.data.features import FeatureStore
+    from cezsar.training.runs import Run
+    from cezsar.zeroshot.methods import Sources
+    from cezsar.zeroshot.protocols import parse
+
+    data = open_dataset(dataset)
+    for warning in data.warnings:
+        print(f"{data.name}: {warning}")
+    sources = Sources(
+        data,
+        named_descriptions(prototypes) if prototypes else data.descriptions,
+        [FeatureStore(folder) for folder in store or []],
+        load_captions(captions) if captions else None,
+        averaged=captions_as is Together.averaged,
+        sentences=sentences,
+        several=several.value,
+    )
+    ready = list(_prepared(sources, [Run.open(folder) for folder in run or []], method))
+    for note in dict.fromkeys(line for each in ready for line in each.embedded.notes):
+        print(note)
+    classes = parse(protocol, ready[0].scores.class_names, runs=runs, seed=seed)
+    table = method_table(ready, classes, data.name, np.random.default_rng(seed), resamples=resamples)
+    print(table.text())
+    if out:
+        print("wrote " + ", ".join(str(path) for path in table.save(out)))
+
+
+def _prepared(sources: Sources, runs: Sequence[Run], methods: Sequence[str] | None) -> Iterator[Prepared]:
+    """Every method, CEZSAR once for each run; with VE alone beside its fusion, as tables of the field have it."""
+    from cezsar.cli.console import Progress
+    from cezsar.errors import InputError
+    from cezsar.zeroshot.methods import possible, prepare
+
+    names = list(dict.fromkeys(methods or possible(sources, runs)))
+    if not names:
+        raise InputError("there is nothing to compare; give --store and --run, --captions, or a store with objects")
+    repeated = len({run.name for run in runs}) < len(runs)
+    for name in names:
+        used: Sequence[Run | None] = runs if name == "cezsar" and runs else [None]
+        for run in used:
+            with Progress(f"embedding clips for {name}") as progress:
+                ready = prepare(name, sources, run, progress)
+            if run and repeated:
+                ready = replace(ready, title=f"{ready.method.title} ({run.folder})")
+            yield ready
+            if name == "cezsar" and "VE" in ready.scores.modalities and ready.modality != "VE":
+                yield ready.only("VE")

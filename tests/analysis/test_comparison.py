@@ -1,0 +1,384 @@
+"""Comparisons worked out by hand, bootstraps by plain loops, sign tests by SciPy, and how often intervals hold."""
+
+import json
+from collections import Counter
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest, norm
+
+from cezsar.analysis import bootstrap
+from cezsar.analysis.bootstrap import Interval, intervals
+from cezsar.analysis.comparison import ClassDifference, RunDifference, Tally, against_first, compare
+from cezsar.errors import InputError
+from cezsar.zeroshot.hits import Hits
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def make(hits_NR, labels, ids=None, protocol="p", seed=0):
+    hits_NR = np.asarray(hits_NR)
+    return Hits([f"v{row}" for row in range(len(hits_NR))] if ids is None else ids, labels, protocol, seed, hits_NR)
+
+
+def random_pair(seed, n=60, runs=4, classes=5, better=0.1):
+    """Two methods in runs of some classes each; clips of a class are tested in the same runs."""
+    draw = rng(seed)
+    class_N = draw.integers(classes, size=n)
+    class_N[:classes] = np.arange(classes)
+    members_CR = draw.random((classes, runs)) < 0.6
+    members_CR[0] = True
+    tested_NR = members_CR[class_N]
+    labels = [f"c{index}" if row.any() else "" for index, row in zip(class_N, tested_NR, strict=True)]
+    hard_N = draw.random((n, 1))
+    a, b = (np.where(tested_NR, draw.random((n, runs)) + 0.3 < hard_N + gain, -1) for gain in (better + 0.3, 0.3))
+    return make(np.where(tested_NR, a, -1), labels), make(np.where(tested_NR, b, -1), labels)
+
+
+# By hand -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def by_hand():
+    """x is tested in both runs, y in the first, z in the second."""
+    labels = ["x", "x", "y", "y", "z", "z"]
+    a = make([[1, 1], [1, 0], [1, -1], [0, -1], [-1, 1], [-1, 0]], labels)
+    b = make([[1, 0], [0, 0], [0, -1], [0, -1], [-1, 1], [-1, 1]], labels)
+    return a, b
+
+
+def test_a_case_by_hand(by_hand):
+    a, b = by_hand
+    found = compare(("A", a), ("B", b), rng(), 100)
+    assert (found.a, found.b, found.protocol, found.seed, found.clips) == ("A", "B", "p", 0, 6)
+    # Run 1: a 3 of 4, b 1 of 4, alone right 2 and 0. Run 2: a 2 of 4, b 2 of 4, alone right 1 and 1.
+    assert found.runs == [
+        RunDifference(4, 0.75, 0.25, 0.5, Tally(2, 0, 2, 0.5)),
+        RunDifference(4, 0.5, 0.5, 0.0, Tally(1, 1, 2, 1.0)),
+    ]
+    assert (found.accuracy_a, found.accuracy_b, found.difference) == (0.625, 0.375, 0.25)
+    assert found.splits == Tally(1, 0, 1, 1.0)
+    assert found.classes == [
+        ClassDifference("x", 2, 2, 0.75, 0.25, 0.5, 2, 0),  # 2 of 2 and 1 of 2; 1 of 2 and 0 of 2
+        ClassDifference("y", 2, 1, 0.5, 0.0, 0.5, 1, 0),
+        ClassDifference("z", 2, 1, 0.5, 1.0, -0.5, 0, 1),
+    ]
+    assert found.by_class == Tally(2, 1, 0, 1.0)
+    assert (found.only_a, found.only_b, found.resamples) == (0, 0, 100)
+
+
+def test_exchanging_the_methods_turns_every_sign(by_hand):
+    a, b = by_hand
+    one, other = compare(("A", a), ("B", b), rng()), compare(("B", b), ("A", a), rng())
+    assert other.difference == -one.difference
+    assert [run.difference for run in other.runs] == [-run.difference for run in one.runs]
+    assert (other.by_class.wins, other.by_class.losses) == (one.by_class.losses, one.by_class.wins)
+    for turned, plain in ((other.over_splits, one.over_splits), (other.over_both, one.over_both)):
+        assert (turned.low, turned.high) == pytest.approx((-plain.high, -plain.low), abs=0.05)
+
+
+def test_splits_are_resampled_as_two_runs_are():
+    """With two runs half of the resamples hold both, and a quarter each one twice."""
+    a = make([[1, 0]] * 4, ["x"] * 4)
+    b = make([[0, 0]] * 4, ["x"] * 4)
+    found = compare(("A", a), ("B", b), rng())
+    assert found.difference == 0.5
+    assert found.over_videos == Interval(0.5, 0.5)  # all videos are alike
+    assert found.over_splits == found.over_both == Interval(0.0, 1.0)
+
+
+def test_equal_methods_are_level(by_hand):
+    a, _ = by_hand
+    found = compare(("A", a), ("again", a), rng())
+    assert found.over_videos == found.over_splits == found.over_both == Interval(0.0, 0.0)
+    assert found.splits == Tally(0, 0, 2, 1.0)
+    assert found.by_class == Tally(0, 0, 3, 1.0)
+    assert found.summary().startswith("A is level with again [0.0, 0.0 over videos and splits]: 62.5 % against 62.5 %")
+
+
+def test_with_one_run_nothing_is_said_over_splits():
+    a, b = make([[1], [1], [0]], ["x", "x", "y"]), make([[1], [0], [0]], ["x", "x", "y"])
+    found = compare(("A", a), ("B", b), rng())
+    assert (found.over_splits, found.over_both, found.splits) == (None, None, None)
+    assert found.over_videos == Interval(0.0, 1.0)
+
+
+def test_clips_that_one_lacks_are_dropped_and_counted(by_hand):
+    a, b = by_hand
+    whole = compare(("A", a), ("B", b), rng())
+    more = make([*a.hits_NR[::-1], [0, 0], [1, 1], [-1, -1]], [*a.labels[::-1], "x", "x", ""],
+                [*a.ids[::-1], "extra", "more", "not tested"])  # fmt: skip
+    others = make([[0, 0], *b.hits_NR], ["x", *b.labels], ["another", *b.ids])
+    found = compare(("A", more), ("B", others), rng())
+    assert (found.only_a, found.only_b, found.clips) == (2, 1, 6)  # the clip that no run tests is not missed
+    assert (found.runs, found.classes) == (whole.runs, whole.classes)
+
+
+def test_classes_are_matched_in_any_spelling():
+    a = make([[1], [1], [0]], ["High Jump", "high_jump", "Dive"])
+    b = make([[1], [0], [0]], ["HighJump", "high jump", "dive"])
+    found = compare(("A", a), ("B", b), rng())
+    assert [(one.name, one.clips, one.difference) for one in found.classes] == [("High Jump", 2, 0.5), ("Dive", 1, 0.0)]
+
+
+def test_a_class_that_rounding_alone_tells_apart_is_a_tie():
+    """Clips of one class need not be the same in all runs: 1/3 - 1/5 - 2/15 is 0."""
+    clips_of_run = [3, 5, 15]
+    ahead = [1, -1, -2]
+    rows, n = [], sum(clips_of_run)
+    for run, (clips, lead) in enumerate(zip(clips_of_run, ahead, strict=True)):
+        for clip in range(clips):
+            row = [[-1] * 3, [-1] * 3]
+            row[0][run], row[1][run] = int(clip < lead), int(clip < -lead)
+            rows.append(row)
+    a, b = (make(np.array(rows)[:, side], ["x"] * n) for side in (0, 1))
+    assert sum(Fraction(lead, clips) for lead, clips in zip(ahead, clips_of_run, strict=True)) == 0
+    assert compare(("A", a), ("B", b), rng()).by_class == Tally(0, 0, 1, 1.0)
+
+
+# In words and as JSON ------------------------------------------------------------------------------------------------
+
+
+def test_a_line_for_people():
+    one_run = make([[1]] * 7 + [[0]] * 3, ["x"] * 10), make([[1]] * 4 + [[0]] * 5 + [[1]], ["x"] * 10)
+    found = compare(("VE + O", one_run[0]), ("VE", one_run[1]), rng(), 500)
+    low, high = (f"{100 * end:.1f}".replace("-", "−") for end in (found.over_videos.low, found.over_videos.high))
+    assert found.summary() == (
+        f"VE + O is 20.0 points above VE [{low}, {high} over videos]: 70.0 % against 50.0 %, "
+        "right about 3 that VE misses, wrong about 1 that it finds (p = 0.625)"
+    )
+    several = make([[1, 0]] * 4, ["x"] * 4), make([[0, 0]] * 4, ["x"] * 4)
+    assert compare(("B", several[1]), ("A", several[0]), rng()).summary() == (
+        "B is 50.0 points below A [−100.0, 0.0 over videos and splits]: 0.0 % against 50.0 %, "
+        "better in 0 of 2 runs and worse in 1"
+    )
+    sure = make([[1]] * 40, ["x"] * 40), make([[0]] * 40, ["x"] * 40)
+    assert compare(("A", sure[0]), ("B", sure[1]), rng(), 10).summary().endswith("(p < 0.001)")
+
+
+def test_json_holds_fractions(by_hand):
+    found = compare(("A", by_hand[0]), ("B", by_hand[1]), rng(), 50)
+    value = json.loads(json.dumps(found.to_dict()))
+    assert (value["cezsar"], value["version"], value["level"]) == ("comparison", 1, 0.95)
+    assert (value["difference"], value["accuracy_a"], value["resamples"]) == (0.25, 0.625, 50)
+    assert value["over_videos"] == {"low": found.over_videos.low, "high": found.over_videos.high}
+    assert value["runs"][0]["videos"] == {"wins": 2, "losses": 0, "ties": 2, "p": 0.5}
+    assert [one["name"] for one in value["classes"]] == ["x", "y", "z"]
+
+
+# Against plain loops and SciPy ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_counts_are_those_of_plain_loops(seed):
+    a, b = random_pair(seed)
+    found = compare(("A", a), ("B", b), rng(), 10)
+    by_class = {}
+    for run, one in enumerate(found.runs):
+        outcomes = Counter()
+        classes = {}
+        for row, label in enumerate(a.labels):
+            right_a, right_b = int(a.hits_NR[row, run]), int(b.hits_NR[row, run])
+            if right_a >= 0:
+                outcomes[right_a, right_b] += 1
+                classes.setdefault(label, []).append((right_a, right_b))
+        n, wins, losses = outcomes.total(), outcomes[1, 0], outcomes[0, 1]
+        assert (one.clips, one.videos.wins, one.videos.losses, one.videos.ties) == (n, wins, losses, n - wins - losses)
+        assert (one.a, one.b) == ((wins + outcomes[1, 1]) / n, (losses + outcomes[1, 1]) / n)
+        assert one.difference == pytest.approx(one.a - one.b)
+        assert one.videos.p == pytest.approx(binomtest(wins, wins + losses).pvalue if wins + losses else 1)
+        for label, pairs in classes.items():
+            by_class.setdefault(label, []).append(np.mean(pairs, axis=0))
+    assert found.accuracy_a == pytest.approx(a.accuracy().mean())
+    assert found.difference == pytest.approx(np.mean(a.accuracy() - b.accuracy()))
+    assert {one.name for one in found.classes} == set(by_class)
+    for one in found.classes:
+        assert (one.a, one.b) == pytest.approx(tuple(np.mean(by_class[one.name], axis=0)))
+        assert one.difference == pytest.approx(one.a - one.b)
+        assert (one.runs, one.clips) == (len(by_class[one.name]), a.labels.count(one.name))
+    differences = [one.difference for one in found.classes]
+    assert differences == sorted(differences, reverse=True)
+    assert found.by_class.wins == sum(difference > 1e-9 for difference in differences)
+
+
+@pytest.mark.parametrize(
+    ("wins", "losses"), [(0, 0), (0, 1), (5, 5), (5, 6), (2, 11), (40, 70), (6_300, 6_000), (9, 900)]
+)
+def test_the_sign_test_is_scipys(wins, losses):
+    outcomes = [(1, 0)] * wins + [(0, 1)] * losses + [(1, 1), (0, 0)]
+    a, b = (make(np.array(outcomes)[:, side : side + 1], ["x"] * len(outcomes)) for side in (0, 1))
+    videos = compare(("A", a), ("B", b), rng(), 5).runs[0].videos
+    expected = binomtest(wins, wins + losses).pvalue if wins + losses else 1.0
+    assert videos == Tally(wins, losses, 2, pytest.approx(expected, rel=1e-9))
+
+
+def loop_intervals(difference_NR, tested_NR, draw, resamples):
+    """The three bootstraps clip by clip, with the draws in the order in which `intervals` makes them."""
+    n, runs = difference_NR.shape
+    runs_BR = draw.multinomial(runs, np.full(runs, 1 / runs), size=resamples) if runs > 1 else [[1]] * resamples
+    videos, splits, both = [], [], []
+    for times_R in runs_BR:
+        rows = draw.integers(n, size=n)
+        again = []
+        for run in range(runs):
+            values = [difference_NR[row, run] for row in rows if tested_NR[row, run]]
+            again.append(sum(values) / len(values) if values else None)
+        observed = [difference_NR[tested_NR[:, run], run].mean() for run in range(runs)]
+        for kept, each, times in ((videos, again, [1] * runs), (splits, observed, times_R), (both, again, times_R)):
+            counted = [value for value, time in zip(each, times, strict=True) for _ in range(time) if value is not None]
+            if counted:
+                kept.append(np.mean(counted))
+    return [np.quantile(kept, [0.025, 0.975]) for kept in (videos, splits, both)]
+
+
+@pytest.mark.parametrize(("n", "runs"), [(50, 1), (50, 5), (6, 3), (1, 1)])
+def test_the_bootstrap_is_that_of_plain_loops(n, runs, monkeypatch):
+    monkeypatch.setattr(bootstrap, "LARGE", 1_000)  # every clip is drawn by itself
+    draw = rng(n)
+    tested_NR = draw.random((n, runs)) < 0.6
+    tested_NR[0] = True
+    difference_NR = (draw.integers(-1, 3, size=(n, runs)).clip(-1, 1) * tested_NR).astype(np.int8)
+    found = intervals(difference_NR, tested_NR, rng(1), 300)
+    # Clips are drawn by their place among all clips, whatever their group.
+    expected = loop_intervals(difference_NR, tested_NR, rng(1), 300)
+    for one, ends in zip(found if runs > 1 else found[:1], expected, strict=False):
+        assert (one.low, one.high) == pytest.approx(tuple(ends), abs=1e-12)
+
+
+def test_a_run_left_without_clips_is_left_out(monkeypatch):
+    """Two clips, each in a run of its own: a quarter of the resamples lacks the first, a quarter the second."""
+    monkeypatch.setattr(bootstrap, "LARGE", 1_000)
+    difference_NR, tested_NR = np.array([[1, 0], [0, 0]], np.int8), np.eye(2, dtype=bool)
+    found = intervals(difference_NR, tested_NR, rng(), 400)
+    assert found.over_videos == Interval(0.0, 1.0)
+    for one, ends in zip(found, loop_intervals(difference_NR, tested_NR, rng(), 400), strict=True):
+        assert (one.low, one.high) == pytest.approx(tuple(ends))
+
+
+@pytest.mark.parametrize("large", [1, 3, 20, 10**9])
+def test_groups_are_drawn_as_their_clips_would_be(large, monkeypatch):
+    """Means and covariances of multinomial counts, however many groups are drawn as numbers."""
+    monkeypatch.setattr(bootstrap, "LARGE", large)
+    sizes = np.array([1, 40, 2, 5, 25, 1])
+    group_N = rng(0).permutation(np.repeat(np.arange(6), sizes))
+    drawn_BG = bootstrap._drawn(group_N, 20_000, rng(1))
+    assert (drawn_BG.sum(axis=1) == sizes.sum()).all()
+    shares = sizes / sizes.sum()
+    np.testing.assert_allclose(drawn_BG.mean(axis=0), sizes, rtol=0.03)
+    expected = sizes.sum() * (np.diag(shares) - np.outer(shares, shares))
+    np.testing.assert_allclose(np.cov(drawn_BG.T), expected, atol=0.45)
+
+
+def test_blocks_change_nothing_but_the_order_of_draws(monkeypatch):
+    monkeypatch.setattr(bootstrap, "LARGE", 10**9)
+    a, b = random_pair(3)
+    whole = compare(("A", a), ("B", b), rng(), 200)
+    monkeypatch.setattr(bootstrap, "ENTRIES_AT_ONCE", 100)
+    assert compare(("A", a), ("B", b), rng(), 200) == whole
+
+
+def test_intervals_over_videos_are_those_of_normal_theory():
+    """One run: the difference is a mean, with standard error s / sqrt(n)."""
+    draw = rng(2)
+    answers = draw.choice([-1, 0, 1], p=[0.1, 0.7, 0.2], size=(2_000, 1)).astype(np.int8)
+    found = intervals(answers, np.ones((2_000, 1), bool), draw, 4_000).over_videos
+    error = answers.std() / np.sqrt(len(answers))
+    expected = answers.mean() + norm.ppf([0.025, 0.975]) * error
+    assert (found.low, found.high) == pytest.approx(tuple(expected), abs=0.1 * error)
+
+
+# How often the intervals hold ----------------------------------------------------------------------------------------
+
+
+def share_that_holds(seed, runs, trials, clips=400, classes=12):
+    """Of intervals over videos, when clips are drawn from classes whose difference is known."""
+    draw = rng(seed)
+    gain_C = draw.uniform(-0.3, 0.4, classes)
+    frequency_C = draw.dirichlet(np.full(classes, 5.0))
+    members_CR = np.ones((classes, 1), bool)
+    if runs > 1:
+        members_CR = np.argsort(np.argsort(draw.random((classes, runs)), axis=0), axis=0) < classes // 2
+    weights_CR = frequency_C[:, None] * members_CR
+    truth = ((gain_C @ weights_CR) / weights_CR.sum(axis=0)).mean()
+    held = 0
+    for _ in range(trials):
+        class_N = draw.choice(classes, size=clips, p=frequency_C)
+        luck_N1 = draw.random((clips, 1))  # a clip fares alike in all runs
+        answer_NR = np.where(luck_N1 < np.abs(gain_C)[class_N, None], np.sign(gain_C)[class_N, None], 0)
+        tested_NR = members_CR[class_N]
+        found = intervals((answer_NR * tested_NR).astype(np.int8), tested_NR, draw, 300).over_videos
+        held += found.low <= truth <= found.high
+    return held / trials
+
+
+@pytest.mark.parametrize(("runs", "trials", "within"), [(1, 1_000, 0.025), (6, 200, 0.04)])
+def test_intervals_over_videos_hold_the_truth_in_95_of_100_cases(runs, trials, within):
+    assert share_that_holds(11, runs, trials) == pytest.approx(0.95, abs=within)
+
+
+def test_intervals_over_splits_hold_the_truth_when_runs_are_independent():
+    """40 runs of other clips each, with a difference of their own."""
+    draw = rng(5)
+    held = 0
+    for _ in range(200):
+        difference_R = draw.normal(0.03, 0.02, 40)
+        clips = 50
+        wins_R = np.round((0.2 + difference_R) * clips).astype(int)
+        answer_NR = np.zeros((clips, 40), np.int8)
+        answer_NR[-10:] = -1
+        for run, wins in enumerate(wins_R):
+            answer_NR[:wins, run] = 1
+        found = intervals(answer_NR, np.ones_like(answer_NR, bool), draw, 300).over_splits
+        held += found.low <= 0.03 <= found.high
+    assert 0.90 <= held / 200 <= 0.985
+
+
+# Several methods, and what is refused --------------------------------------------------------------------------------
+
+
+def test_everything_is_compared_with_the_first():
+    a, b = random_pair(1)
+    named = [("VE", b), ("VE + O", a), ("O", make(np.where(a.hits_NR < 0, -1, 0), a.labels))]
+    draw = rng(4)
+    expected = [compare(other, named[0], draw, 100) for other in named[1:]]
+    assert against_first(named, rng(4), 100) == expected
+    assert [(one.a, one.b) for one in expected] == [("VE + O", "VE"), ("O", "VE")]
+    assert against_first(named[:1], rng()) == []
+    with pytest.raises(InputError, match="nothing to compare"):
+        against_first([], rng())
+
+
+X = ["x"] * 2
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (make([[1, 1], [0, 0]], X, protocol="q"), "'A' was tested in protocol 'p' .*'B' in protocol 'q'"),
+        (make([[1, 1], [0, 0]], X, seed=7), r"protocol 'p' \(seed 0, runs: 2\), 'B' in protocol 'p' \(seed 7"),
+        (make([[1], [0]], X), "runs: 1"),
+        (make([[1, 1], [0, -1]], X), "clip 'v1' was tested for 'A' and not for 'B' in run 2 of protocol 'p'"),
+        (make([[1, 1], [-1, -1]], ["x", ""]), "clip 'v1' was tested for 'A' and not for 'B' in run 1"),
+        (make([[1, 1], [0, 0]], ["x", "y"]), "clip 'v1' is labelled 'x' for 'A' and 'y' for 'B'"),
+        (make([[1, 1], [0, 0]], X, ids=["k", "l"]), "'A' and 'B' share no clip in run 1"),
+    ],
+)
+def test_hits_that_are_not_about_the_same_are_refused(other, message):
+    with pytest.raises(InputError, match=message):
+        compare(("A", make([[1, 0], [0, 1]], X)), ("B", other), rng())
+
+
+def test_a_clip_that_only_the_second_was_tested_with_is_named():
+    a, b = make([[1, 1], [-1, -1]], ["x", ""]), make([[1, 1], [1, 1]], X)
+    with pytest.raises(InputError, match="clip 'v1' was tested for 'B' and not for 'A' in run 1"):
+        compare(("A", a), ("B", b), rng())
+
+
+def test_one_name_for_two_and_no_resamples_are_refused(by_hand):
+    with pytest.raises(InputError, match="both methods are called 'A'"):
+        compare(("A", by_hand[0]), ("A", by_hand[1]), rng())
+    with pytest.raises(InputError, match="0 resamples"):
+        compare(("A", by_hand[0]), ("B", by_hand[1]), rng(), 0)

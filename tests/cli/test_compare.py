@@ -1,0 +1,158 @@
+"""`cezsar compare`, and `cezsar evaluate` with captions and without a store."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+
+from cezsar.cli import main
+from cezsar.data.captions import load_captions
+from cezsar.data.datasets import KNOWN, open_dataset
+from cezsar.data.sentence_cache import open_encoder
+from cezsar.zeroshot.results import load_all
+
+
+@pytest.fixture
+def cezsar(capsys):
+    """Runs a command; (exit status, printed, error)."""
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        printed = capsys.readouterr()
+        return ended.value.code, printed.out, printed.err
+
+    return run
+
+
+@pytest.fixture
+def captions(workspace, tmp_path):
+    """Caption files of two models for the demo's test clips; one clip has none."""
+    labels = dict(list(open_dataset("demo").labels.items())[1:])
+    files = []
+    for model in ("one", "two"):
+        entries = {
+            clip: [{"sentence": f"model {model} sees {label}", "timestamp": [0, 2]}] for clip, label in labels.items()
+        }
+        files.append(tmp_path / f"{model}.json")
+        files[-1].write_text(json.dumps({"results": entries}))
+    return files
+
+
+def test_everything_that_can_be_had_is_compared(cezsar, workspace, captions, tmp_path):
+    given = ["--store", workspace / "features" / "demo-test", "--run", workspace / "runs" / "demo"]
+    spoken = [part for file in captions for part in ("--captions", file)]
+    out = tmp_path / "compare.json"
+    wanted = ["compare", "--dataset", "demo", *given, *spoken, "--protocol", "8-of-21 x 4", "--out", out]
+    code, text, _ = cezsar(*wanted, "--resamples", 50)
+    assert code == 0, text
+    results = load_all(out)
+    assert [(result.method, result.modality) for result in results] == [
+        ("CEZSAR (demo)", "VE + O"),
+        ("CEZSAR (demo)", "VE"),
+        ("Objects, after [9]", "O"),
+        ("Objects + captions, after [9]", "O + C"),
+        ("Captions, after [12]", "C"),
+    ]
+    assert all(len(result.runs) == 4 for result in results)
+    assert results[4].figure().mean > 0.9  # the captions name the class
+    assert "1 of 21 clips have no caption" in text
+    assert [line.split("  ")[0] for line in text.splitlines() if "±" in line][1:6] == [r.method for r in results]
+    assert (tmp_path / "compare.tex").is_file() and (tmp_path / "compare.md").is_file()
+
+
+def test_two_runs_of_one_name_are_told_apart(cezsar, workspace, tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "demo").symlink_to(workspace / "runs" / "demo")
+    runs = ["--run", workspace / "runs" / "demo", "--run", tmp_path / "other" / "demo", "--method", "cezsar"]
+    store = ["--store", workspace / "features" / "demo-test"]
+    code, text, _ = cezsar("compare", "--dataset", "demo", *store, *runs, "--resamples", 20)
+    assert code == 0 and str(tmp_path / "other" / "demo") in text
+    assert "+0.0 to +0.0" in text  # the same run twice
+
+
+def test_nothing_to_compare_is_said(cezsar, workspace):
+    code, _, error = cezsar("compare", "--dataset", "demo")
+    assert code == 2 and "there is nothing to compare" in error
+
+
+@pytest.mark.parametrize("how", ["joined", "averaged"])
+def test_captions_are_evaluated_without_a_store(cezsar, workspace, captions, tmp_path, how):
+    out = tmp_path / "result.json"
+    spoken = [part for file in captions for part in ("--captions", file)]
+    code, text, _ = cezsar("evaluate", "--dataset", "demo", *spoken, "--captions-as", how, "--out", out)
+    assert code == 0, text
+    (result,) = load_all(out)
+    assert result.modality == "C" and result.runs[0].undecided == 1
+    data, encoder = open_dataset("demo"), open_encoder("minilm")
+    prototypes = encoder.encode([data.descriptions[name][0] for name in result.runs[0].classes])
+    spoken_by = load_captions(captions)
+    right = 0
+    for clip, label in data.labels.items():
+        if clip in spoken_by:
+            told = [" ".join(spoken_by[clip])] if how == "joined" else spoken_by[clip]
+            scores = prototypes @ encoder.encode(told).mean(0)
+            right += result.runs[0].classes[int(scores.argmax())] == label
+    assert sum(result.runs[0].hits[1]) == right
+
+
+def test_captions_alone_go_through_a_run(cezsar, workspace, captions):
+    given = ["--captions", captions[0], "--run", workspace / "runs" / "demo", "--keep", "--gamma", "1"]
+    code, text, _ = cezsar("evaluate", "--dataset", "demo", *given)
+    assert code == 0 and "\nC " in text and "kept in" in text
+
+
+def test_a_relative_is_evaluated_under_its_name(cezsar, workspace):
+    store = ["--store", workspace / "features" / "demo-test"]
+    code, text, _ = cezsar("evaluate", "--dataset", "demo", *store, "--method", "objects")
+    assert code == 0 and "Objects, after [9]: O" in text
+    code, _, error = cezsar("evaluate", "--dataset", "demo", *store, "--method", "captions")
+    assert code == 2 and "method captions needs captions" in error
+
+
+# The three protocols of UCF-101 with captions only, at their real size -----------------------------------------------
+
+
+class Hashed:
+    """A sentence encoder of 384 dimensions that may be asked for new sentences, or not."""
+
+    name, dim, fingerprint = "hashed", 384, "ab" * 32
+    asleep = False
+
+    def encode(self, sentences):
+        assert not self.asleep, "a sentence was encoded again"
+        return np.stack([np.random.default_rng(abs(hash(text)) % 2**32).normal(size=384) for text in sentences])
+
+
+def test_captions_of_all_of_ucf101_against_its_descriptions(cezsar, tmp_path, monkeypatch):
+    """13,320 captions x 101 descriptions take seconds once their vectors are in the cache on the disk."""
+    from cezsar.data import ucf101
+    from cezsar.encoders import sentences
+
+    monkeypatch.setenv("CEZSAR_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(sentences, "load_sentence_encoder", lambda name, device=None: Hashed())
+    index: dict[str, list[str]] = {}
+    for clip, label in ucf101.every_clip().items():
+        index.setdefault(label, []).append(clip)
+    (tmp_path / "ucf101_dataset.json").write_text(json.dumps(index))
+    entries = {clip: [{"sentence": f"{clip} shows it", "timestamp": [0, 1]}] for clip in ucf101.every_clip()}
+    (tmp_path / "captions.json").write_text(json.dumps({"results": entries}))
+    assert cezsar("datasets", "ucf101", "--add", f"ucf101={tmp_path / 'ucf101_dataset.json'}")[0] == 0
+
+    def protocol(name):
+        out = tmp_path / "result.json"
+        started = time.perf_counter()
+        given = ["--captions", tmp_path / "captions.json", "--method", "captions", "--protocol", name]
+        code, text, error = cezsar("evaluate", "--dataset", "ucf101", *given, "--out", out)
+        assert code == 0, text + error
+        return load_all(out)[0], time.perf_counter() - started
+
+    protocol("ucf101-0/101")  # fills the cache
+    monkeypatch.setattr(Hashed, "asleep", True)
+    for name, classes, runs in (("ucf101-0/101", 101, 1), ("ucf101-0/50", 50, 50), ("ucf101-0/20", 20, 50)):
+        result, seconds = protocol(name)
+        assert len(result.runs) == runs and all(len(run.classes) == classes for run in result.runs)
+        assert seconds < 10
+    assert sum(load_all(tmp_path / "result.json")[0].runs[0].clips) < 13_320 == sum(map(len, index.values()))
+    assert len(KNOWN["ucf101"].class_names()) == 101

@@ -1,0 +1,246 @@
+"""Methods under their own names, against their definitions in plain loops."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cezsar import encoders
+from cezsar.data.datasets import Dataset, open_dataset
+from cezsar.data.features import FeatureStore, StoreWriter
+from cezsar.data.sentence_cache import open_encoder
+from cezsar.data.vocabulary import ObjectVocabulary
+from cezsar.errors import InputError, MismatchError
+from cezsar.training.runs import Run
+from cezsar.zeroshot.embed import caption_rows, embed, embed_dataset
+from cezsar.zeroshot.fusion import Weights, fuse
+from cezsar.zeroshot.methods import METHODS, Sources, possible, prepare, shares
+from cezsar.zeroshot.protocols import Protocol, parse, random_classes
+from cezsar.zeroshot.scores import Scores
+from cezsar.zeroshot.spaces import JointSpace, SentenceSpace
+
+
+class Letters:
+    """A sentence encoder of 26 dimensions that counts letters: easy to work out by hand."""
+
+    name, dim, fingerprint = "letters", 26, "0" * 64
+
+    def encode(self, sentences):
+        return np.array([[text.lower().count(chr(97 + i)) for i in range(26)] for text in sentences], np.float32)
+
+
+DATA = Dataset(
+    "letters",
+    {"a1": "aa", "a2": "aa", "b1": "bb", "b2": "bb", "c1": "cc"},
+    {"aa": ["aaa"], "bb": ["bbb"], "cc": ["ccc"]},
+)
+CAPTIONS = {"a1": ["a", "ab"], "a2": ["bbbb", "a"], "b1": ["b"], "c1": ["ca", "c", "c"]}
+
+
+@pytest.fixture
+def letters(monkeypatch):
+    monkeypatch.setattr("cezsar.zeroshot.methods.open_encoder", lambda name: Letters())
+    monkeypatch.setattr("cezsar.zeroshot.embed.open_encoder", lambda name: Letters())
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Five clips with three objects each, of a vocabulary of four."""
+    provenance = {"encoder": "timm:some", "fingerprint": "1" * 64, "dim": 4, "fps": 1.0}
+    vocabulary = ObjectVocabulary(["apple", "ball", "cab", "dice"], ["a fruit", "", "a car", "cubes"], "2" * 64)
+    rng = np.random.default_rng(0)
+    with StoreWriter(tmp_path / "store", provenance, vocabulary=vocabulary) as writer:
+        for clip, label in DATA.labels.items():
+            p = np.sort(rng.dirichlet(np.ones(4)))[::-1][:3].astype(np.float32)
+            writer.add(clip, rng.random((2, 4), np.float32), label, objects=(rng.permutation(4)[:3], p))
+    return FeatureStore(tmp_path / "store")
+
+
+def unit(row):
+    return row / np.linalg.norm(row)
+
+
+# Captions ------------------------------------------------------------------------------------------------------------
+
+
+def test_captions_are_joined_into_one_sentence_or_averaged():
+    space = SentenceSpace(Letters())
+    captions = [["a b", "bc"], [], ["zz"]]
+    joined = caption_rows(space, captions)
+    np.testing.assert_array_equal(joined[0], Letters().encode(["a b bc"])[0])
+    averaged = caption_rows(space, captions, averaged=True)
+    np.testing.assert_array_equal(averaged[0], Letters().encode(["a b", "bc"]).mean(0))
+    for rows in (joined, averaged):
+        assert not rows[1].any()
+        np.testing.assert_array_equal(rows[2], Letters().encode(["zz"])[0])
+
+
+@pytest.mark.parametrize("averaged", [False, True])
+def test_captions_alone_need_no_store(letters, averaged):
+    ready = prepare("captions", Sources(DATA, DATA.descriptions, captions=CAPTIONS, averaged=averaged))
+    assert ready.scores.ids == list(DATA.labels) and ready.scores.modalities == ("C",)
+    result = ready.evaluate(parse("all", ready.scores.class_names))
+    # a1, b1 and c1 are right, a2 is taken for b, b2 has no caption
+    assert result.runs[0].hits[1] == [1, 1, 1] and result.runs[0].undecided == 1
+    assert result.method == METHODS["captions"].title and result.modality == "C"
+    assert "1 of 5 clips have no caption" in ready.embedded.notes[0] and "b2" in ready.embedded.notes[0]
+
+
+def test_captions_of_other_clips_are_refused(letters):
+    with pytest.raises(InputError, match=r"none of the 5 clips of letters has a caption.*'a1'.*'other'"):
+        prepare("captions", Sources(DATA, DATA.descriptions, captions={"other": ["a"]}))
+
+
+def test_clips_without_a_caption_fall_back_to_the_other_modalities(letters, store):
+    embedded = embed_dataset(SentenceSpace(Letters()), store, DATA, DATA.descriptions, captions=CAPTIONS)
+    assert "the other modalities decide" in embedded.notes[0]
+    scores = Scores.from_embeddings(embedded.embeddings)
+    row = scores.ids.index("b2")
+    both, objects = fuse(scores, Weights(0, 0.5, 0.5))[row], fuse(scores, Weights(0, 0.5, 0))[row]
+    np.testing.assert_array_equal(both, objects)
+    assert objects.any()
+
+
+def test_captions_in_the_joint_space_go_through_se(workspace):
+    run, data = Run.open(workspace / "runs" / "demo"), open_dataset("demo")
+    captions = {clip: [f"a person is {label}"] for clip, label in data.labels.items()}
+    ready = prepare("cezsar", Sources(data, data.descriptions, captions=captions), run)
+    assert ready.scores.modalities == ("C",) and ready.embedded.embeddings.space == "joint"
+    space = JointSpace.of_run(run, open_encoder("minilm"))
+    expected = space.sentences([captions[clip][0] for clip in ready.scores.ids])
+    np.testing.assert_allclose(ready.embedded.embeddings.modalities["C"], expected, atol=1e-6)
+
+
+# Objects, after [9] --------------------------------------------------------------------------------------------------
+
+
+def by_loops(store, description, clip):
+    """sum_y p(y) (s_z . s_y) of unit sentence vectors."""
+    indices, probabilities = store.objects(clip)
+    total = 0.0
+    for index, p in zip(indices, probabilities, strict=True):
+        words = f"{store.vocabulary.names[index]} {store.vocabulary.definitions[index]}".strip()
+        total += float(p) * float(unit(Letters().encode([description])[0]) @ unit(Letters().encode([words])[0]))
+    return total
+
+
+def test_objects_are_summed_with_their_probabilities(letters, store):
+    ready = prepare("objects", Sources(DATA, DATA.descriptions, [store]))
+    for row, clip in enumerate(ready.scores.ids):
+        for column, name in enumerate(ready.scores.class_names):
+            expected = by_loops(store, DATA.descriptions[name][0], clip)
+            assert ready.scores.matrices["O"][row, column] == pytest.approx(expected, abs=1e-5)
+
+
+def test_objects_and_captions_are_blended_as_shares_of_the_classes_of_a_run(letters, store):
+    sources = Sources(DATA, DATA.descriptions, [store], CAPTIONS)
+    ready = prepare("objects+captions", sources)
+    protocol = Protocol("pairs", [["aa", "bb"], ["bb", "cc"], ["aa", "cc"]])
+    result, hits = ready.evaluate(protocol), ready.hits(protocol)
+    for run, names in enumerate(protocol.splits):
+        for row, (clip, label) in enumerate(DATA.labels.items()):
+            if label not in names:
+                assert hits.hits_NR[row, run] == -1
+                continue
+            objects = [by_loops(store, DATA.descriptions[name][0], clip) for name in names]
+            spoken = Letters().encode([" ".join(CAPTIONS.get(clip, []))])[0]
+            captions = [float(unit(Letters().encode(DATA.descriptions[name])[0]) @ spoken) for name in names]
+            blend = [
+                0.6 * o / (sum(objects) or 1) + 0.4 * c / (sum(captions) or 1)
+                for o, c in zip(objects, captions, strict=True)
+            ]
+            right = any(blend) and names[int(np.argmax(blend))] == label
+            assert hits.hits_NR[row, run] == right
+        tested = hits.hits_NR[:, run] >= 0
+        assert sum(result.runs[run].hits[1]) == (hits.hits_NR[tested, run] == 1).sum()
+    assert result.modality == "O + C" and (result.weights.beta, result.weights.gamma) == (0.6, 0.4)
+
+
+def test_shares_sum_to_one_and_negative_scores_count_as_none():
+    columns = {"O": np.array([[3, 1, -5], [-1, -2, -3], [0.5, 0.5, 1]], np.float32)}
+    scores = Scores(["x", "y", "z"], ["a", "b", "c"], ["a", "b", "c"], columns)
+    every = shares(scores, ["a", "b", "c"])
+    np.testing.assert_allclose(every.columns["O"], [[0.75, 0.25, 0], [0, 0, 0], [0.25, 0.25, 0.5]])
+    np.testing.assert_allclose(shares(scores, ["c", "a"]).columns["O"], [[0, 1], [0, 0], [2 / 3, 1 / 3]], rtol=1e-6)
+
+
+# CEZSAR and the frozen image-text model ------------------------------------------------------------------------------
+
+
+def test_cezsar_is_what_evaluate_always_did(workspace):
+    run, data = Run.open(workspace / "runs" / "demo"), open_dataset("demo")
+    stored = FeatureStore(workspace / "features" / "demo-test")
+    ready = prepare("cezsar", Sources(data, data.descriptions, [stored]), run)
+    space = JointSpace.of_run(run, open_encoder("minilm"))
+    expected = Scores.from_embeddings(embed_dataset(space, stored, data, data.descriptions, run=run).embeddings)
+    for name in ("VE", "O"):
+        np.testing.assert_array_equal(ready.scores.columns[name], expected.columns[name])
+    assert ready.weights == Weights(**run.config.fusion) and ready.title == "CEZSAR (demo)"
+    assert ready.only("VE").modality == "VE"
+    protocol = random_classes(ready.scores.class_names, 5, 4)
+    np.testing.assert_allclose(ready.hits(protocol).accuracy(), [r.top1 for r in ready.evaluate(protocol).runs])
+
+
+def test_a_run_takes_the_store_of_its_own_encoder(workspace, store):
+    run, data = Run.open(workspace / "runs" / "demo"), open_dataset("demo")
+    own = FeatureStore(workspace / "features" / "demo-test")
+    assert prepare("cezsar", Sources(data, data.descriptions, [store, own]), run).store is own
+    with pytest.raises(MismatchError, match="timm:some"):
+        prepare("cezsar", Sources(data, data.descriptions, [store]), run)
+
+
+def test_the_frozen_model_compares_mean_frames_with_descriptions(clip_folder, tmp_path):
+    name = f"clip:{clip_folder}"
+    encoder = encoders.create(name)
+    provenance = {"encoder": name, "fingerprint": encoder.fingerprint, "dim": encoder.dim, "fps": 1.0}
+    rng = np.random.default_rng(0)
+    frames = {clip: rng.normal(size=(3, encoder.dim)).astype(np.float16) for clip in DATA.labels}
+    with StoreWriter(tmp_path / "frames", provenance) as writer:
+        for clip, label in DATA.labels.items():
+            writer.add(clip, frames[clip], label)
+    sources = Sources(DATA, DATA.descriptions, [FeatureStore(tmp_path / "frames")])
+    assert possible(sources) == ["image-text"]
+    ready = prepare("image-text", sources)
+    assert ready.modality == "VE" and ready.title == "Frozen image-text model"
+    for row, clip in enumerate(ready.scores.ids):
+        mean = np.mean([unit(frame.astype(np.float64)) for frame in frames[clip]], axis=0)
+        for column, label in enumerate(ready.scores.class_names):
+            expected = mean @ unit(encoder.text_vectors(DATA.descriptions[label])[0].astype(np.float64))
+            assert ready.scores.matrices["VE"][row, column] == pytest.approx(expected, abs=1e-4)
+
+
+def test_another_image_text_model_is_refused(clip_folder, tmp_path):
+    provenance = {"encoder": f"clip:{clip_folder}", "fingerprint": "9" * 64, "dim": 16, "fps": 1.0}
+    with StoreWriter(tmp_path / "frames", provenance) as writer:
+        writer.add("a1", np.ones((1, 16), np.float32), "aa")
+    with pytest.raises(MismatchError, match="was made with another"):
+        prepare("image-text", Sources(DATA, DATA.descriptions, [FeatureStore(tmp_path / "frames")]))
+
+
+# What is possible ----------------------------------------------------------------------------------------------------
+
+
+def test_what_is_there_decides_what_is_possible(store, workspace):
+    run = Run.open(workspace / "runs" / "demo")
+    everything = Sources(DATA, DATA.descriptions, [store], CAPTIONS)
+    assert possible(everything) == ["objects", "objects+captions", "captions"]
+    assert possible(everything, [run])[0] == "cezsar"
+    assert possible(replace(everything, captions=None)) == ["objects"]
+    assert possible(replace(everything, stores=[])) == ["captions"]
+    assert possible(Sources(DATA, DATA.descriptions), [run]) == []
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_what_is_lacking_is_named(name):
+    with pytest.raises(InputError, match=f"method {name.replace('+', '.')} needs"):
+        prepare(name, Sources(DATA, DATA.descriptions))
+
+
+def test_an_unknown_method_is_refused():
+    with pytest.raises(InputError, match="method 'magic' is unknown; there are cezsar, objects"):
+        prepare("magic", Sources(DATA, DATA.descriptions))
+
+
+def test_embedding_nothing_is_refused():
+    with pytest.raises(MismatchError, match="no store holds no objects"):
+        embed(SentenceSpace(Letters()), None, ["x"], [""], {"a": ["a"]})
