@@ -135,11 +135,10 @@ def history(folder: Path) -> Curves:
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _curves(folder: str, size: int, mtime_ns: int) -> Curves:
-    from cezsar.training.runs import Run
+    from cezsar.training.runs import read_history
 
     try:
-        lines = Run(Path(folder), None).history()  # type: ignore[arg-type]  # a history needs no configuration
-        return Curves.of(line for line in lines if isinstance(line, dict))
+        return Curves.of(line for line in read_history(folder) if isinstance(line, dict))
     except (ValueError, OSError) as error:
         raise FormatError(f"history.jsonl in {folder} cannot be read ({error}); its curves are not shown") from error
 

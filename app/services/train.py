@@ -11,7 +11,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.services import library, models, runs
+from app.services import models, runs
 from app.services.hyperparameters import MODEL, OPTIMISATION, PAIRS, PAPER, USE, Setting
 from cezsar import encoders, jobs, workspace
 from cezsar.atomic import replacing, write_json
@@ -138,12 +138,10 @@ def labelled_sets() -> dict[str, str]:
     Raises:
         CezsarError: the list of named data sets is damaged.
     """
-    named, data = library.registered(), workspace.folder("data")
-    found = {"stick-figure world": "demo"} if (workspace.folder("demo") / "test").is_dir() else {}
-    found |= {path.stem: str(path.absolute()) for path in sorted(data.glob("*.csv"))}
-    folders = (path for path in sorted(data.glob("*")) if path.is_dir() and path.name != "descriptions")
-    found |= {path.name: str(path.absolute()) for path in folders}
-    return {name: place for name, place in found.items() if place not in named.values()} | named
+    from cezsar.data.datasets import places
+
+    made = {"stick-figure world": "demo"} if (workspace.folder("demo") / "test").is_dir() else {}
+    return made | places()
 
 
 def labelled_ids(dataset: str) -> frozenset[str]:

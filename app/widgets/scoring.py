@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import state
 from app.services import evaluate as services
-from app.services import library, scored
+from app.services import scored
 from app.widgets import jobs as jobs_widget
 from app.widgets.words import plain, sentence
 from cezsar import jobs
@@ -55,7 +55,8 @@ def another() -> None:
             "Data set",
             list(named),
             format_func=lambda name: "the stick-figure world" if name == DEMO else name,
-            help="The demo's test clips, and the data sets named on the page Library.",
+            help="The demo's test clips, the data sets named on the page Library, and published ones in the "
+            "workspace's folder `data`.",
         )
         path = left.text_input(
             "or the path of another data set",
@@ -94,8 +95,10 @@ def another() -> None:
 
 def _named() -> dict[str, str]:
     """Data sets of the page Library; a damaged list is a word on the screen, and none."""
+    from cezsar.data.datasets import places
+
     try:
-        return library.registered()
+        return places()
     except CezsarError as error:
         st.error(sentence(error), icon=":material/error:")
         return {}

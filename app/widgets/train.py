@@ -379,8 +379,8 @@ def _evaluation(store: train.Store) -> tuple[str, train.Store] | None:
     with left:
         chosen = _chosen(
             "Data set", list(sets), TEST_SET,
-            help="The demo's test clips, the data sets named on the page Library, and what is in the workspace's "
-            "folder `data`: CSV files with labels, folders of class folders.",
+            help="The demo's test clips, the data sets named on the page Library, and published ones in the "
+            "workspace's folder `data`.",
         )  # fmt: skip
     try:
         dataset = sets[chosen or next(iter(sets))]

@@ -20,7 +20,7 @@ cezsar classify clip.mp4 --labels "playing guitar, mopping floor, arm wrestling"
 
 cezsar classify clips/*.mp4 --run workspace/runs/demo --csv answers.csv
 
-cezsar classify clip.mp4 --encoder clip:clip-ViT-B-32 --prototypes ucf101.json --top 3 --json
+cezsar classify clip.mp4 --encoder clip:clip-ViT-B-32 --prototypes ucf101 --top 3 --json
 """
 
 
@@ -30,7 +30,11 @@ def command(
     encoder: Annotated[str | None, typer.Option(help="Rank without a run: clip:<model>, bit, or timm:<model>.")] = None,
     labels: Annotated[str | None, typer.Option(help='Labels to choose from: "a, b, c".')] = None,
     prototypes: Annotated[
-        Path | None, typer.Option(help="Class descriptions: JSON {class: sentence or list}, or a folder of .txt.")
+        str | None,
+        typer.Option(
+            help="Class descriptions: ucf101, hmdb51 or kinetics400 (they come along), JSON {class: sentence or list}, "
+            "a folder of .txt, or a .txt list of classes."
+        ),
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="Labels to show for each clip.")] = 5,
     alpha: Annotated[float | None, typer.Option(help="Weight of VE.")] = None,
@@ -41,7 +45,7 @@ def command(
 ) -> None:
     """Rank labels for video files. Labels need not have occurred in training."""
     from cezsar.atomic import write_text
-    from cezsar.data.descriptions import load_descriptions
+    from cezsar.data.datasets import named_descriptions
     from cezsar.data.labels import parse_labels
     from cezsar.errors import InputError
     from cezsar.zeroshot.choice import Chooser
@@ -56,7 +60,7 @@ def command(
         if parsed.repeated:
             print(f"cezsar: labels given twice count once: {', '.join(parsed.repeated)}", file=sys.stderr)
     elif prototypes is not None:
-        wanted = load_descriptions(prototypes)
+        wanted = named_descriptions(prototypes)
     paths = list(_videos(clips))
     failed = 0
     rankings: list[Ranking] = []

@@ -23,7 +23,7 @@ from cezsar.data import activitynet, hmdb51, kinetics400, ucf101
 from cezsar.data.descriptions import load_descriptions
 from cezsar.data.labels import canonical, spoken
 from cezsar.data.layout import ASSETS, Found, Known, look
-from cezsar.data.manifest import read_source
+from cezsar.data.manifest import Clip, read_source
 from cezsar.data.registered import checked_name, registered, remember
 from cezsar.data.splits import load_index
 from cezsar.errors import InputError
@@ -42,8 +42,8 @@ class Dataset:
         labels: clip id -> class name.
         descriptions: class name -> descriptive sentences. A class without any is described by its own name.
         paths: clip id -> video file; empty for an index, which names no files.
-        missing: ids of clips that should be there and are not, as far as that is known.
-        warnings: wrong counts and the like, in words.
+        missing: ids of clips that should be there and are not, as far as that is known; of the part, if it is one.
+        warnings: wrong counts and the like of the whole, in words.
     """
 
     name: str
@@ -52,6 +52,19 @@ class Dataset:
     paths: dict[str, Path] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Videos:
+    """The video files of a data set.
+
+    Attributes:
+        clips: with the ids and labels under which an evaluation, or mining, looks for their features.
+        missing: ids of clips that should be there and have no video, as far as that is known.
+    """
+
+    clips: list[Clip]
+    missing: tuple[str, ...]
 
 
 def open_dataset(name_or_folder: str | Path, home: str | Path | None = None) -> Dataset:
@@ -66,23 +79,117 @@ def open_dataset(name_or_folder: str | Path, home: str | Path | None = None) -> 
         FormatError: a list, an index or class descriptions that are not in their format.
     """
     name = str(name_or_folder)
+    known, part, source = _meant(name, home)
+    return _published(known, name, part, home) if known else _own(name, source)
+
+
+def class_names(name_or_folder: str | Path, home: str | Path | None = None) -> list[str]:
+    """The classes of a data set as `open_dataset` takes it, whatever its descriptions are. All classes of a published
+    one, of which no clip need be here.
+
+    Raises:
+        InputError: no such data set, or one without classes.
+        FormatError: its list or index is not in its format.
+    """
+    name = str(name_or_folder)
+    known, _, source = _meant(name, home)
+    if known is None:
+        return sorted(set(_own_labels(name, source)[0].values()))
+    if not known.classes:
+        raise InputError(f"{known.title} has sentences and no classes; name another data set")
+    return known.class_names()
+
+
+def shipped_descriptions(name: str) -> Path | None:
+    """The file of class descriptions that comes along for a published data set, by its name in any spelling."""
+    known = find_known(name)
+    path = ASSETS / "descriptions" / f"{known.name}.json" if known else None
+    return path if path and path.is_file() else None
+
+
+def find_descriptions(text: str) -> Path:
+    """Where the class descriptions are that somebody names: `ucf101` and the like, which come along, or a path. A file
+    or folder here that is called like a shipped set is meant by `./ucf101`.
+
+    Raises:
+        InputError: it is neither.
+    """
+    path = shipped_descriptions(text) or Path(text)
+    if not path.exists():
+        shipped = ", ".join(name for name in KNOWN if shipped_descriptions(name))
+        raise InputError(f"{text} is no file or folder, and none of the shipped descriptions ({shipped}); check it")
+    return path
+
+
+def named_descriptions(text: str) -> dict[str, list[str]]:
+    """Class name -> its descriptions, of a shipped set by name in any spelling, else of a path (`load_descriptions`).
+
+    Raises:
+        InputError: there is no such thing, or nothing of the three forms.
+        FormatError: a class without a description or in two spellings, a file that is not text; the message names it.
+    """
+    return load_descriptions(find_descriptions(text))
+
+
+def is_name(text: str, home: str | Path | None = None) -> bool:
+    """Whether a text names a data set, or a part as "name:part", and no path.
+
+    A name goes before a file or folder of that name; with a separator in it ("./ucf101", "UCF-101/") it is a path.
+
+    Raises:
+        FormatError: the list of names is damaged.
+    """
+    if Path(text).name != text:
+        return False
+    return text == "demo" or find_known(text.partition(":")[0]) is not None or text in registered(home)
+
+
+def videos_of(name: str, home: str | Path | None = None) -> Videos:
+    """The videos of a data set, to extract features from.
+
+    Args:
+        name: as in `open_dataset`; besides `activitynet-captions` and its parts (`train`, `val_1`, `val_2`): the videos
+            that have captions, or all where there are no captions.
+        home: the workspace; `$CEZSAR_HOME` by default.
+
+    Raises:
+        InputError: nothing there, no video there, or an official part that is none.
+        FormatError: a list that is not in its format.
+    """
     stem, _, part = name.partition(":")
-    if known := find_known(stem):
-        return _published(known, name, part, home)
-    if name == "demo":
-        source = workspace.folder("demo", home) / "test"
-    elif Path(name).name == name and (place := registered(home).get(name)):
-        source = Path(place)
+    known = find_known(stem)
+    if known and not known.classes:
+        found = _found(known, part, home)
+        parts = [found.parts[part]] if part else found.parts.values()
+        wanted = {id for ids in parts for id in ids} or set(found.paths)
+        clips = [Clip(path, id) for id, path in found.paths.items() if id in wanted]
+        missing = found.missing_of[part] if part else found.missing
     else:
-        source = Path(name_or_folder)
-    if known := _known_at(source, home):
-        return _published(known, name, "", home)
-    if not source.exists():
-        known_names = ", ".join(["demo", *KNOWN])
-        advice = f"give {known_names}, a name from `cezsar datasets`, a folder of class folders, or a CSV"
-        advice = "make it with `cezsar demo`" if name == "demo" else advice
-        raise InputError(f"data set {name}: there is no {source}; {advice}")
-    return _own(name, source)
+        data = open_dataset(name, home)
+        clips = [Clip(path, id, data.labels[id]) for id, path in data.paths.items()]
+        missing = data.missing
+    if not clips:
+        place = place_of(known, home) if known else registered(home).get(name, name)
+        raise InputError(f"{name}: {place} has lists of its clips and no video of them; put the videos there")
+    return Videos(clips, missing)
+
+
+def captions_of(name: str, home: str | Path | None = None) -> Path:
+    """The captions of a data set to train on: `activitynet-captions` (its train.json), `activitynet-captions:val_1`.
+
+    Raises:
+        InputError: a data set without captions, nothing there, or no such part.
+        FormatError: a list that is not in its format.
+    """
+    stem, _, part = name.partition(":")
+    known = find_known(stem)
+    if known is None or known.classes:
+        raise InputError(f"{name} has classes and no sentences to mine; give {activitynet.KNOWN.name} or a JSON file")
+    place, part = _existing(known, home), part or "train"
+    files = activitynet.caption_files(place)
+    if part not in files:
+        raise InputError(f"{known.title} has no {part}.json in {place}; there are {', '.join(files) or 'no captions'}")
+    return files[part]
 
 
 def find_known(name: str) -> Known | None:
@@ -159,8 +266,39 @@ def register(name: str, place: str | Path, home: str | Path | None = None) -> No
     remember(known.name if known else name, place, home)
 
 
+def _meant(name: str, home: str | Path | None) -> tuple[Known | None, str, Path]:
+    """What a name or path means: a published data set and a part of it, else None and the place of anyone's own.
+
+    Raises:
+        InputError: nothing is there.
+    """
+    stem, _, part = name.partition(":")
+    if known := find_known(stem):
+        return known, part, Path()
+    if name == "demo":
+        source = workspace.folder("demo", home) / "test"
+    elif Path(name).name == name and (place := registered(home).get(name)):
+        source = Path(place)
+    else:
+        source = Path(name)
+    known = _known_at(source, home)
+    if known is None and not source.exists():
+        known_names = ", ".join(["demo", *KNOWN])
+        advice = f"give {known_names}, a name from `cezsar datasets`, a folder of class folders, or a CSV"
+        advice = "make it with `cezsar demo`" if name == "demo" else advice
+        raise InputError(f"data set {name}: there is no {source}; {advice}")
+    return known, "", source
+
+
 def _own(name: str, source: Path) -> Dataset:
     """Anyone's own: class folders, a CSV or an index."""
+    labels, paths = _own_labels(name, source)
+    given = _beside(source) or {label: [spoken(label)] for label in sorted(set(labels.values()))}
+    return Dataset(name, labels, given, paths)
+
+
+def _own_labels(name: str, source: Path) -> tuple[dict[str, str], dict[str, Path]]:
+    """Clip id -> class name, and, where files are named, clip id -> video file."""
     paths: dict[str, Path] = {}
     if source.suffix.lower() == ".json":
         labels = {clip: label for label, clips in load_index(source).items() for clip in clips}
@@ -173,8 +311,7 @@ def _own(name: str, source: Path) -> Dataset:
             f"data set {name}: {len(unlabelled)} clips have no label, the first is {unlabelled[0]}; put the clips of "
             "each class in a folder of its name, or give a CSV with a label column"
         )
-    given = _beside(source) or {label: [spoken(label)] for label in sorted(set(labels.values()))}
-    return Dataset(name, labels, given, paths)
+    return labels, paths
 
 
 def _published(known: Known, name: str, part: str, home: str | Path | None) -> Dataset:
@@ -182,27 +319,36 @@ def _published(known: Known, name: str, part: str, home: str | Path | None) -> D
         raise InputError(
             f"{known.title} has sentences and no classes to test; train on it: `cezsar mine train.json ...`"
         )
+    place, found = place_of(known, home), _found(known, part, home)
+    labels = {id: found.labels[id] for id in found.parts[part] if id in found.labels} if part else found.labels
+    if not labels:
+        raise InputError(
+            f"no clip of {name} is in {place}, or none with a class of {known.title}; see `cezsar datasets`"
+        )
+    paths = {id: path for id, path in found.paths.items() if id in labels}
+    shipped = shipped_descriptions(known.name)
+    given = _beside(place) or (load_descriptions(shipped) if shipped else {})
+    missing = found.missing_of[part] if part else found.missing
+    return Dataset(name, labels, _described(known.class_names(), given), paths, missing, found.warnings)
+
+
+def _existing(known: Known, home: str | Path | None) -> Path:
     place = place_of(known, home)
     if not place.exists():
         raise InputError(
             f"{known.title} is not here: put it in {place}, or name its place with `cezsar datasets --add "
             f"{known.name}=FOLDER`; it should have {known.layout}"
         )
-    found = look(known, place.resolve())  # once, not file by file: there may be 306,245
-    labels = found.labels
-    if part:
-        if part not in found.parts:
-            there = f"there are {', '.join(sorted(found.parts))}" if found.parts else f"add {known.lists}"
-            raise InputError(f"{known.title} has no part {part!r} here; {there}")
-        labels = {id: labels[id] for id in found.parts[part] if id in labels}
-    if not labels:
-        raise InputError(
-            f"no clip of {name} is in {place}, or none with a class of {known.title}; see `cezsar datasets`"
-        )
-    paths = {id: path for id, path in found.paths.items() if id in labels}
-    shipped = ASSETS / "descriptions" / f"{known.name}.json"
-    given = _beside(place) or (load_descriptions(shipped) if shipped.is_file() else {})
-    return Dataset(name, labels, _described(known.class_names(), given), paths, found.missing, found.warnings)
+    return place
+
+
+def _found(known: Known, part: str, home: str | Path | None) -> Found:
+    """What there is of a published data set that must be there, with that part."""
+    found = look(known, _existing(known, home).resolve())  # resolved once, not file by file: there may be 306,245
+    if part and part not in found.parts:
+        there = f"there are {', '.join(sorted(found.parts))}" if found.parts else f"add {known.lists}"
+        raise InputError(f"{known.title} has no part {part!r} here; {there}")
+    return found
 
 
 def _described(names: Sequence[str], given: Mapping[str, list[str]]) -> dict[str, list[str]]:

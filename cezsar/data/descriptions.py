@@ -76,29 +76,50 @@ def _of_object(source: Path | str, content: Mapping[str, Any]) -> dict[str, list
 
 
 def _read_folder(folder: Path) -> dict[str, list[str]]:
-    files = sorted(file for file in folder.iterdir() if file.suffix.lower() == ".txt" and not file.name.startswith("."))
-    if not files:
-        raise InputError(f"{folder} holds no .txt file; a folder of descriptions has one for each class")
     descriptions: dict[str, list[str]] = {}
-    for file in files:
-        name = " ".join(printable(file.stem).replace("_", " ").split())
+    for name, file in class_files(folder):
         if name in descriptions:
             raise FormatError(f"{folder} has two files for class {name!r}; keep one")
-        descriptions[name] = _read_any_encoding(file).splitlines()
+        text, encoding = decoded(_bytes_of(file))
+        if not encoding:
+            raise FormatError(
+                f"{printable(str(file))} is not a text file; put the sentence that describes the class there"
+            )
+        descriptions[name] = text.splitlines()
     return _checked(folder, descriptions)
 
 
-def _read_any_encoding(file: Path) -> str:
-    """Text as UTF-8 or UTF-16 by its mark, else as cp1252: published descriptions come from several editors."""
-    raw = file.read_bytes()
+def class_files(folder: Path) -> list[tuple[str, Path]]:
+    """The .txt files of a folder of descriptions, sorted, each with the class it is named after.
+
+    Raises:
+        InputError: there is none.
+    """
+    files = sorted(file for file in folder.iterdir() if file.suffix.lower() == ".txt" and not file.name.startswith("."))
+    if not files:
+        raise InputError(f"{folder} holds no .txt file; a folder of descriptions has one for each class")
+    return [(" ".join(printable(file.stem).replace("_", " ").split()), file) for file in files]
+
+
+def decoded(raw: bytes) -> tuple[str, str]:
+    """Text, and the encoding it was read in: UTF-8, UTF-16 by its mark, else cp1252, as published descriptions come
+    from several editors. ("", "") for what is no text. Bytes that mean nothing in an encoding become U+FFFD.
+    """
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return raw.decode("utf-16", errors="replace")
+        return raw.decode("utf-16", errors="replace"), "UTF-16"
     if b"\0" in raw:
-        raise FormatError(f"{printable(str(file))} is not a text file; put the sentence that describes the class there")
+        return "", ""
     try:
-        return raw.decode("utf-8-sig")
+        return raw.decode("utf-8-sig"), "UTF-8"
     except UnicodeDecodeError:
-        return raw.decode("cp1252", errors="replace")
+        return raw.decode("cp1252", errors="replace"), "cp1252"
+
+
+def _bytes_of(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise InputError(f"{printable(str(file))} cannot be read: {error.strerror}; check the file") from error
 
 
 def _checked(source: Path | str, descriptions: Mapping[str, list[str]]) -> dict[str, list[str]]:

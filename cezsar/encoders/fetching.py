@@ -125,6 +125,8 @@ def _download(repository: str, revision: str, files: Sequence[RemoteFile], targe
 
 def _transfer(repository: str, revision: str, file: RemoteFile, folder: Path, on_size: Callable[[int], None]) -> None:
     """One file, from where an earlier attempt stopped; one that breaks off while it moves is gone on with at once."""
+    from httpx2 import TransportError  # the hub's session speaks through it
+
     path = folder / file.path
     part = path.with_name(path.name + PART)
     part.parent.mkdir(parents=True, exist_ok=True)
@@ -132,7 +134,7 @@ def _transfer(repository: str, revision: str, file: RemoteFile, folder: Path, on
         before = _size(part)
         try:
             _append(repository, revision, file, part, on_size)
-        except Exception:
+        except TransportError:  # a refusal, a full disk or a caller's error would only come again
             if _size(part) <= before:
                 raise
             continue

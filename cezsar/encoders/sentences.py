@@ -63,6 +63,18 @@ class SentenceEncoder:
     def fingerprint(self) -> str:
         return self._known[1] if self._known else weights.transformer_fingerprint(self._model, kind="sentences")
 
+    @property
+    def max_tokens(self) -> int | None:
+        """How many tokens it reads of a sentence, the marks of its beginning and end included; None: not told."""
+        limit = self._model.max_seq_length
+        return None if limit is None else int(limit)
+
+    def count_tokens(self, sentences: Sequence[str]) -> list[int]:
+        """Tokens of each sentence, marks included, as if there were no limit."""
+        tokenizer = self._model.tokenizer
+        tokenizer = getattr(tokenizer, "tokenizer", tokenizer)  # an image-text processor has one inside
+        return [len(tokenizer(sentence, truncation=False, verbose=False)["input_ids"]) for sentence in sentences]
+
     def encode(self, sentences: Sequence[str]) -> np.ndarray:
         """N sentences -> (N, d_s) float32, in the order given; no sentences -> (0, d_s).
 

@@ -269,12 +269,21 @@ class Run:
         return content
 
     def history(self) -> list[dict[str, Any]]:
-        """Every line of `history.jsonl`; a line cut short by a kill is left out."""
-        path = self.folder / "history.jsonl"
-        if not path.is_file():
-            return []
-        lines = path.read_text(encoding="utf-8").split("\n")
-        return [json.loads(line) for line in lines[:-1]]
+        """`read_history` of its folder."""
+        return read_history(self.folder)
+
+
+def read_history(folder: str | Path) -> list[dict[str, Any]]:
+    """Every line of a run's `history.jsonl`; a line cut short by a kill is left out.
+
+    Raises:
+        ValueError: a line that is not JSON, or bytes that are not UTF-8.
+    """
+    path = Path(folder) / "history.jsonl"
+    if not path.is_file():
+        return []
+    lines = path.read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in lines[:-1]]
 
 
 def _check_encoder(what: str, run: Run, wanted: dict[str, Any], name: str, fingerprint: str) -> None:

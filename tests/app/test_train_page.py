@@ -228,7 +228,11 @@ def test_named_data_sets_are_offered_for_the_evaluation(captioned, clips):
     folder = clips[0] / "test"
     library.register("drawn clips", str(folder))
     (captioned / "data" / "other.csv").write_text(f"path,label\n{clips[1][0]},x\n")
-    assert train.labelled_sets() == {"other": str(captioned / "data" / "other.csv"), "drawn clips": str(folder)}
+    assert train.labelled_sets() == {"drawn clips": str(folder)}
+    (captioned / "data" / "hmdb51").mkdir()
+    published = {"hmdb51": str(captioned / "data" / "hmdb51")}
+    assert train.labelled_sets() == {"drawn clips": str(folder)} | published
+    (captioned / "data" / "hmdb51").rmdir()
     library.register("the same", str(captioned / "data" / "other.csv"))
     assert list(train.labelled_sets()) == ["drawn clips", "the same"]
     page = fine(new_run())

@@ -20,7 +20,8 @@ REPOSITORY = "sentence-transformers/tiny-clip"
 
 
 class Hub(BaseHTTPRequestHandler):
-    """One repository, as the hub serves it: a listing, and files in ranges. the `stuck` one stops once, half-way."""
+    """One repository, as the hub serves it: a listing, and files in ranges. The `stuck` one stops once, half-way, and
+    the `cut` one breaks off once, there."""
 
     def log_message(self, *_):
         pass
@@ -61,6 +62,9 @@ class Hub(BaseHTTPRequestHandler):
             self.send(content, headers, body, most=len(content) // 2)
             served.stuck = ""
             return served.freed.wait(30)
+        if body and name == served.cut:
+            served.cut = ""
+            return self.send(content, headers, body, most=len(content) // 2)
         return self.send(content, headers, body)
 
     def send(self, content, headers, body, status=200, most=None):
@@ -86,6 +90,7 @@ def hub(clip_folder):
         server.files = files | dict.fromkeys(extra, b"not needed")
         server.sums = {name: hashlib.sha256(content).hexdigest() for name, content in server.files.items()}
         server.asked, server.stuck, server.model, server.needed = [], "", model, set(files)
+        server.cut = ""
         server.freed = threading.Event()
         threading.Thread(target=server.serve_forever, daemon=True).start()
         server.url = f"http://127.0.0.1:{server.server_port}"
@@ -152,6 +157,41 @@ def test_what_was_killed_goes_on_in_the_middle_of_the_file(hub, fetch, tmp_path)
     assert status == 0, err
     assert (big, f"bytes={kept}-") in hub.asked
     assert (tmp_path / "models" / "tiny-clip" / big).read_bytes() == hub.files[big]
+
+
+def test_what_breaks_off_goes_on_at_once(hub, fetch, tmp_path):
+    big = "1_Dense/model.safetensors"
+    hub.files[big] = bytes(8_000_000)
+    hub.sums[big] = hashlib.sha256(hub.files[big]).hexdigest()
+    hub.cut = big
+    status, _, err = fetch("clip:tiny-clip", hub.url)
+    assert status == 0, err
+    first, second = [wanted for name, wanted in hub.asked if name == big]
+    assert first == "" and 0 < int(second.removeprefix("bytes=").rstrip("-")) <= 4_000_000
+    assert (tmp_path / "models" / "tiny-clip" / big).read_bytes() == hub.files[big]
+
+
+def test_a_callers_error_is_no_reason_to_go_on(tmp_path, monkeypatch):
+    """Only an error of the network's is tried again, and only where bytes have come since."""
+    from httpx2 import ReadError
+
+    from cezsar.encoders import fetching
+
+    def breaks_with(error, most=3):
+        def append(repository, revision, file, part, on_size):
+            if not part.is_file() or part.stat().st_size < most:
+                with part.open("ab") as stream:
+                    stream.write(b"x")
+            raise error
+
+        monkeypatch.setattr(fetching, "_append", append)
+        with pytest.raises(type(error)):
+            fetching._transfer(REPOSITORY, SHA, RemoteFile(f"{type(error).__name__}.bin", 9), tmp_path, print)
+        return (tmp_path / f"{type(error).__name__}.bin.part").stat().st_size
+
+    assert breaks_with(ReadError("cut")) == 3
+    assert breaks_with(ZeroDivisionError()) == 1
+    assert breaks_with(OSError("the disk is full")) == 1
 
 
 def test_altered_content_is_refused_and_nothing_appears(hub, fetch, tmp_path):

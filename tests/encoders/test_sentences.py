@@ -39,6 +39,16 @@ def test_no_sentences_give_no_rows(minilm: SentenceEncoder) -> None:
     assert minilm.encode([]).shape == (0, 384)
 
 
+def test_minilm_reads_as_many_tokens_as_it_says(minilm: SentenceEncoder) -> None:
+    """What a 255th word says is not read; one token a word, and the two marks count."""
+    short, full, over = ("hair " * count for count in (253, 254, 255))
+    assert minilm.count_tokens([short, full, over, "", "boxers"]) == [255, 256, 257, 2, 3]
+    assert minilm.max_tokens == 256
+    read = minilm.encode([short, full, over])
+    np.testing.assert_allclose(read[1], read[2], atol=1e-6)
+    assert np.abs(read[0] - read[1]).max() > 1e-5
+
+
 @pytest.mark.parametrize("wrong", ["one string", [3], ["a", None], [b"bytes"]])
 def test_what_is_not_a_list_of_text_is_refused(minilm: SentenceEncoder, wrong: list[str]) -> None:
     with pytest.raises(InputError):

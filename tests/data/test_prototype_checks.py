@@ -1,0 +1,353 @@
+"""What is wrong with class descriptions, all of it at once."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cezsar.data import datasets
+from cezsar.data.datasets import KNOWN, class_names, named_descriptions, shipped_descriptions
+from cezsar.data.descriptions import load_descriptions
+from cezsar.data.prototype_checks import NearPair, Report, check, differing_words, words
+from cezsar.data.prototype_sources import Kind
+from cezsar.data.sentence_cache import SentenceCache
+from cezsar.errors import FormatError, InputError
+
+GOOD = {
+    "run": "A person moves fast on foot along a road or track.",
+    "swim": "Somebody pulls with both arms through the water of a pool.",
+}
+
+
+class Table:
+    """An encoder whose vectors are given; it reads 12 words of a sentence."""
+
+    name, dim, fingerprint, max_tokens = "table", 3, "table", 12
+
+    def __init__(self, vectors: dict[str, Sequence[float]]) -> None:
+        self.vectors = vectors
+
+    def encode(self, sentences: Sequence[str]) -> np.ndarray:
+        return np.array([self.vectors[sentence] for sentence in sentences], np.float32)
+
+    def count_tokens(self, sentences: Sequence[str]) -> list[int]:
+        return [len(sentence.split()) for sentence in sentences]
+
+
+def write(path: Path, content: object) -> Path:
+    path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    return path
+
+
+def found(report: Report) -> dict[Kind, list[tuple[str, ...]]]:
+    """Kind -> the classes of each of its findings."""
+    kinds: dict[Kind, list[tuple[str, ...]]] = {}
+    for finding in report.findings:
+        kinds.setdefault(finding.kind, []).append(finding.classes)
+    return kinds
+
+
+# Sources -------------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_wrong_with_good_sentences(tmp_path: Path) -> None:
+    report = check(write(tmp_path / "d.json", GOOD))
+    assert report.findings == () and (report.classes, report.sentences) == (2, 2)
+    for name, sentence in GOOD.items():
+        (tmp_path / f"{name}.txt").write_text(f"\ufeff{sentence}\n\n")
+    assert check(tmp_path).findings == ()
+
+
+@pytest.mark.parametrize("name", ["ucf101", "HMDB-51", "kinetics_400"])
+def test_nothing_is_wrong_with_what_comes_along(name: str) -> None:
+    report = check(name)
+    assert report.findings == () and report.expected == report.classes == report.sentences > 50
+
+
+def test_every_fault_of_a_json_file_is_found_at_once(tmp_path: Path) -> None:
+    """`load_descriptions` stops at the first; here they are all listed, and what is sound is read."""
+    path = tmp_path / "d.json"
+    path.write_bytes(
+        b"""{
+  "run": "A person moves fast on foot along a road or track.",
+  "run": "Two legs in quick motion on a sandy beach.",
+  "Yo Yo": ["A toy goes up and down on a string.", "A TOY goes up, and down on a string!", ""],
+  "yo_yo": "A wheel hangs from one finger on a line.",
+  "sprint": "A person moves fast on foot along a road or track",
+  "": "No one knows what this sentence is about.",
+  "dive": [],
+  "swim": 3,
+  "row": ["Eight people pull oars in a narrow boat.", {"text": "x"}],
+  "kick_ball": "Kick ball.",
+  "fencing": "Two people fight.",
+  "caf\xc3\xa9": "Somebody drinks from a cup at a caf\xc3\x83\xc2\xa9 table \xe2\x80\xa6",
+  "half": "A pair of \\ud83e hands throws balls into the air.",
+  "bell": "Somebody strikes a \\u0007 bell of bronze with a hammer.",
+  "break": "The line of this sentence is
+    broken in two halves."
+}"""
+    )
+    with pytest.raises(FormatError):
+        load_descriptions(path)
+    report = check(path)
+    assert found(report) == {
+        Kind.DAMAGED: [("café",), ("half",)],
+        Kind.CONTROL: [(), ("bell",)],
+        Kind.FORM: [("swim",), ("row",)],
+        Kind.EMPTY: [("Yo Yo",), (), ("dive",)],
+        Kind.CLASS_TWICE: [("run",), ("Yo Yo", "yo_yo")],
+        Kind.SENTENCE_SHARED: [("run", "sprint")],
+        Kind.SENTENCE_TWICE: [("Yo Yo",)],
+        Kind.OWN_NAME: [("kick_ball",)],
+        Kind.SHORT: [("fencing",)],
+    }
+    said = {finding.what for finding in report.findings}
+    assert "'café' has 'Ã©' for 'é': UTF-8 that was read in another encoding" in said
+    assert "'fencing' is described in 3 words: 'Two people fight.'" in said
+    (line,) = [finding for finding in report.findings if "line" in finding.place]
+    assert line.place == "d.json, line 16, column 41"
+    assert (report.classes, report.sentences) == (10, 13)
+    json.dumps(asdict(report), ensure_ascii=False).encode()
+    assert all(finding.advice and str(finding).endswith(finding.advice) for finding in report.findings)
+
+
+def test_bytes_that_are_not_utf8_are_pointed_at(tmp_path: Path) -> None:
+    (tmp_path / "a_b.txt").write_bytes("First a line.\nSomeone’s eyes are painted with a brush.".encode("cp1252"))
+    (tmp_path / "a b.txt").write_bytes("Läuft und läuft und läuft weiter.".encode("utf-16"))
+    (tmp_path / "c.txt").write_bytes(b"R\0u\0n\0")
+    (tmp_path / "d.txt").write_bytes(b"A byte \x81 that means nothing in any of them.")
+    (tmp_path / "e.txt").mkdir()
+    (tmp_path / "f.txt").write_bytes(b"\xef\xbb\xbf \n")
+    (tmp_path / "g.txt").write_bytes(b"A page ends here in the middle.\x0cAnd another one begins after it.\n")
+    report = check(tmp_path)
+    assert [str(finding) for finding in report.findings if finding.kind is Kind.ENCODING] == [
+        "a b.txt, line 1, byte 0: 0xff is not UTF-8; the file was read as UTF-16; save it as UTF-8",
+        "a_b.txt, line 2, byte 21: 0x92 is not UTF-8; the file was read as cp1252; save it as UTF-8",
+        "d.txt, line 1, byte 7: 0x81 is not UTF-8; the file was read as cp1252; save it as UTF-8",
+    ]
+    kinds = found(report)
+    assert kinds[Kind.DAMAGED] == [("d",)] and kinds[Kind.FORM] == [("c",), ("e",)] and kinds[Kind.EMPTY] == [("f",)]
+    assert kinds[Kind.CONTROL] == [("g",)] and kinds[Kind.CLASS_TWICE] == [("a b",)]
+    (twice,) = [finding for finding in report.findings if finding.kind is Kind.CLASS_TWICE]
+    assert twice.place == "a b.txt and a_b.txt"
+    with pytest.raises(InputError, match=r"e\.txt cannot be read"):
+        [(tmp_path / name).unlink() for name in ("a b.txt", "c.txt")]
+        load_descriptions(tmp_path)
+
+
+def test_a_json_file_in_another_encoding_is_read_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "d.json"
+    path.write_bytes(b'{"caf\xe9": "Somebody drinks from a cup at a table.", "x": ""}')
+    report = check(path)
+    assert found(report) == {Kind.ENCODING: [()], Kind.EMPTY: [("x",)]}
+    assert report.findings[0].place == "d.json, line 1, byte 5"
+
+
+def test_a_list_of_classes_has_names_only(tmp_path: Path) -> None:
+    path = tmp_path / "l.txt"
+    path.write_text("ApplyEyeMakeup\n\nyo yo\nYoYo\nbell\x07\n" + "x" * 1001)
+    report = check(path)
+    names = ("ApplyEyeMakeup", "yo yo", "YoYo", "bell\x07")
+    assert found(report) == {
+        Kind.CONTROL: [("bell\x07",)],
+        Kind.FORM: [()],
+        Kind.CLASS_TWICE: [("yo yo", "YoYo")],
+        Kind.OWN_NAME: [names],
+    }
+    assert report.findings[2].place == "l.txt, line 3 and l.txt, line 4"
+
+
+@pytest.mark.parametrize(
+    "text", ["café", "it’s “new” – or not…", "жонглирование", "naïve 🤸 Ødegård", "5 °C", "跳绳 and more"]
+)
+def test_text_read_in_the_wrong_encoding_is_seen(tmp_path: Path, text: str) -> None:
+    wrong = text.encode().decode("cp1252", errors="replace")
+    sentence = "Somebody does with both hands what is called {}."
+    assert found(check(write(tmp_path / "d.json", {"x": sentence.format(text)}))) == {}
+    assert Kind.DAMAGED in found(check(write(tmp_path / "d.json", {"x": sentence.format(wrong)})))
+
+
+@pytest.mark.parametrize(
+    "text", ["São Paulo, «voilà\u00a0»", "viel Spaß“", "A CAFÉ”", "SÃO, AÑO", "½ × 2 = 1 ©", "œuvre"]
+)
+def test_accents_are_no_sign_of_a_wrong_encoding(tmp_path: Path, text: str) -> None:
+    assert check(write(tmp_path / "d.json", {"x": f"Somebody writes with chalk on a wall: {text}"})).findings == ()
+
+
+def test_names_of_files_that_are_not_utf8(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"caf\xe9.txt")).write_text("Somebody drinks from a cup at a table.")
+    report = check(tmp_path)
+    assert found(report) == {Kind.ENCODING: [("caf\\xe9",)]}
+    str(report.findings[0]).encode()
+
+
+# Classes of a data set -----------------------------------------------------------------------------------------------
+
+
+def test_missing_and_unknown_classes(tmp_path: Path) -> None:
+    described = {name: f"Somebody is seen doing number {n} of many things." for n, name in enumerate(names())}
+    described["Yo-Yo"] = described.pop("yo yo")  # another spelling is no fault
+    described["juggle balls"] = described.pop("juggling balls")
+    described["zzz"] = described.pop("archery")
+    described["billiards"] = ""
+    report = check(write(tmp_path / "d.json", described), "UCF-101")
+    assert found(report) == {
+        Kind.EMPTY: [("billiards",)],
+        Kind.UNKNOWN: [("juggle balls",), ("zzz",)],
+        Kind.MISSING: [("archery",), ("juggling balls",)],
+    }
+    advice = {finding.classes[0]: finding.advice for finding in report.findings}
+    assert advice["juggle balls"] == "did you mean 'juggling balls'?" and "'juggle balls'" in advice["juggling balls"]
+    assert report.expected == 101 and report.classes == 100
+
+
+def names() -> list[str]:
+    return KNOWN["ucf101"].class_names()
+
+
+def test_anyones_own_data_set_even_where_its_descriptions_are_broken(tmp_path: Path) -> None:
+    for clip in ("data/run/1.mp4", "data/swim/2.mp4"):
+        (tmp_path / clip).parent.mkdir(parents=True)
+        (tmp_path / clip).touch()
+    beside = write(tmp_path / "data/descriptions.json", {"run": GOOD["run"], "Run": GOOD["swim"]})
+    with pytest.raises(FormatError, match="spell"):
+        datasets.open_dataset(tmp_path / "data")
+    report = check(beside, tmp_path / "data")
+    assert found(report) == {Kind.CLASS_TWICE: [("run", "Run")], Kind.MISSING: [("swim",)]}
+
+
+def test_class_names(tmp_path: Path) -> None:
+    assert class_names("ucf101:test1", tmp_path) == names()
+    index = write(tmp_path / "i.json", {"b": ["1"], "a": ["2", "3"]})
+    assert class_names(index) == ["a", "b"]
+    datasets.register("mine", index, tmp_path)
+    datasets.register("ucf101", write(tmp_path / "u.json", {"YoYo": ["v_YoYo_g25_c01"]}), tmp_path)
+    assert class_names("mine", tmp_path) == ["a", "b"] and class_names(tmp_path / "u.json", tmp_path) == names()
+    with pytest.raises(InputError, match="no classes"):
+        class_names("activitynet-captions")
+    with pytest.raises(InputError, match="there is no"):
+        class_names("nobody's", tmp_path)
+
+
+def test_descriptions_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = shipped_descriptions("UCF 101")
+    assert path is not None and named_descriptions("Ucf_101") == load_descriptions(path)
+    assert shipped_descriptions("activitynet-captions") is None and shipped_descriptions("ucf101.json") is None
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "d.json", GOOD)
+    (tmp_path / "ucf101").mkdir()
+    (tmp_path / "ucf101/run.txt").write_text(GOOD["run"])
+    assert list(named_descriptions("d.json")) == ["run", "swim"]
+    assert named_descriptions("./ucf101") == {"run": [GOOD["run"]]} and len(named_descriptions("ucf101")) == 101
+    with pytest.raises(InputError, match=r"ucf-110 is no file.*ucf101, hmdb51, kinetics400"):
+        named_descriptions("ucf-110")
+
+
+# Similar sentences ---------------------------------------------------------------------------------------------------
+
+
+def test_words_that_differ() -> None:
+    assert words("A boxer’s push-up; 2 gloves_on?") == ["a", "boxer's", "push", "up", "2", "gloves", "on"]
+    one, other = "A person, in a pool, swims on the back.", "In a POOL a person dives from the edge: dives!"
+    assert differing_words(one, other) == (("swims", "on", "back"), ("dives", "from", "edge"))
+    assert differing_words(one, one.upper()) == ((), ())
+    assert differing_words("", "跳 x") == ((), ("跳", "x"))
+
+
+def test_near_pairs_are_those_of_plain_loops(tmp_path: Path) -> None:
+    rng = np.random.default_rng(7)
+    described = {f"class {n}": [f"sentence {n} {i}" for i in range(rng.integers(1, 4))] for n in range(12)}
+    vectors = {sentence: rng.normal(size=3) * rng.uniform(0.1, 9) for given in described.values() for sentence in given}
+    expected = {}
+    for a, first in described.items():
+        for b, second in described.items():
+            if a < b:
+                both = [
+                    (float(vectors[s] @ vectors[t] / np.linalg.norm(vectors[s]) / np.linalg.norm(vectors[t])), s, t)
+                    for s in first
+                    for t in second
+                ]
+                expected[frozenset([a, b])] = max(both)
+    near = sorted((best[0] for best in expected.values()), reverse=True)[20] - 1e-4
+    done: list[tuple[int, int]] = []
+    report = check(
+        write(tmp_path / "d.json", described), encoder=SentenceCache(Table(vectors), None), near=near,
+        on_progress=lambda *counts: done.append(counts),
+    )  # fmt: skip
+    pairs = [finding.pair for finding in report.findings if isinstance(finding, NearPair)]
+    assert len(pairs) == 21 and pairs[0] == report.nearest and done == [(len(vectors), len(vectors))]
+    assert [pair.similarity for pair in pairs] == sorted((pair.similarity for pair in pairs), reverse=True)
+    for pair in pairs:
+        similarity, *sentences = expected[frozenset(pair.classes)]
+        assert pair.similarity == pytest.approx(similarity, abs=1e-5) and set(pair.sentences) == set(sentences)
+        assert pair.only == differing_words(*pair.sentences)
+
+
+def test_edges_of_similarity(tmp_path: Path) -> None:
+    """Spellings of one class are no pair, nor are two with the same words; zero vectors are similar to nothing."""
+    one, other, alike = "A man walks on a rope.", "A woman walks on a wire.", "A man walks on a rope!"
+    vectors = {one: (1, 0, 0), other: (0.6, 0.8, 0), alike: (1, 0, 0), "An empty one of five words.": (0, 0, 0)}
+    described = {"a b": one, "a_b": other, "c": alike, "d": other, "e": "An empty one of five words."}
+    report = check(write(tmp_path / "d.json", described), encoder=Table(vectors), near=0.59)
+    (pair,) = [finding for finding in report.findings if isinstance(finding, NearPair)]
+    assert pair.classes == ("c", "d") and pair.pair.similarity == pytest.approx(0.6)
+    assert pair.what.endswith("only 'c' says man, rope; only 'd' says woman, wire")
+    assert found(report)[Kind.SENTENCE_SHARED] == [("a b", "c"), ("a_b", "d")]
+    assert report.nearest is not None and report.nearest.similarity == 1
+    single = check(write(tmp_path / "d.json", {"c": one}), encoder=Table(vectors))
+    assert single.findings == () and single.nearest is None and single.encoder == "table"
+    nothing = check(write(tmp_path / "d.json", {"c": ""}), encoder=Table(vectors))
+    assert found(nothing) == {Kind.EMPTY: [("c",)]} and nothing.nearest is None
+
+
+def test_sentences_longer_than_the_encoder_reads(tmp_path: Path) -> None:
+    long, fits = "word " * 12 + "more", "word " * 11 + "more"
+    vectors = {long: (1, 0, 0), fits: (0, 1, 0)}
+    for encoder in (Table(vectors), SentenceCache(Table(vectors), None)):
+        report = check(write(tmp_path / "d.json", {"a": fits, "b": long}), encoder=encoder)
+        assert found(report) == {Kind.LONG: [("b",)]} and "of 13 tokens, and table reads 12" in report.findings[0].what
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("d.json", b"[]", "JSON list"),
+        ("d.json", b"{}", "describes no class"),
+        ("d.json", b'{"a": "b",}', "line 1, column"),
+        ("d.json", b'{"a": ' * 100_000, "not usable JSON"),
+        ("d.json", b"\0\0", "not a text file"),
+        ("d.txt", b"\n", "describes no class"),
+        ("d.csv", b"a,b", "give a .json file"),
+        ("none/x.txt", b"", "is no file or folder"),
+    ],
+)
+def test_what_cannot_be_checked(tmp_path: Path, name: str, content: bytes, said: str) -> None:
+    if content:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=said):
+        check(tmp_path / name)
+
+
+def test_what_cannot_be_asked(tmp_path: Path) -> None:
+    path = write(tmp_path / "d.json", GOOD)
+    for near in (1.1, float("nan")):
+        with pytest.raises(InputError, match="no cosine similarity"):
+            check(path, near=near)
+    with pytest.raises(InputError, match="no classes"):
+        check(path, "activitynet-captions")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"holds no \.txt file"):
+        check(tmp_path / "empty")
+
+
+def test_the_command_line_and_the_library_have_one_threshold() -> None:
+    from cezsar.cli.prototypes import check as command
+
+    assert inspect.signature(command).parameters["near"].default == inspect.signature(check).parameters["near"].default
