@@ -54,7 +54,7 @@ def command(
     ] = 0.8,
     head: Annotated[Path | None, typer.Option(help="An object recogniser (.safetensors) to keep in the run.")] = None,
     prototypes: Annotated[
-        Path | None, typer.Option(help="Class descriptions to rank by default, kept there too.")
+        str | None, typer.Option(help="Class descriptions to rank by default, kept there too: a file, or ucf101, ...")
     ] = None,
     domain: Annotated[str, typer.Option(help="One line on what the training videos show.")] = "unnamed videos",
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; the best one by default.")] = None,
@@ -62,14 +62,15 @@ def command(
     resume: Annotated[bool, typer.Option(help="Go on with the run in --out, to the same result.")] = False,
 ) -> None:
     """Train the joint space with the triplet loss. Stopped runs go on with --resume and end with the same weights."""
-    from cezsar.data.descriptions import load_descriptions, save_descriptions
+    from cezsar.data.datasets import named_descriptions
+    from cezsar.data.descriptions import save_descriptions
     from cezsar.data.features import FeatureStore
     from cezsar.training.loop import config_for, train
     from cezsar.training.triplets import Triplets
 
     data, features = Triplets.load(triplets), FeatureStore(store)
     recogniser = _recogniser(head, features.dim) if head else None
-    descriptions = load_descriptions(prototypes) if prototypes else None
+    descriptions = named_descriptions(prototypes) if prototypes else None
     config = config_for(
         data,
         features,

@@ -274,7 +274,7 @@ class Classifier:
         Args:
             caption: C(v), a sentence about the clip; counts by γ.
         """
-        names, prototypes, owner = self._prototypes_of(self._described(labels))
+        names, prototypes, owner = self.prototypes(labels)
         weights = weights or self.weights
         scores = self._scores(clip, names, prototypes, owner, caption.strip())
         ranked = rank(cosine(scores, weights), names, top)[0]
@@ -289,6 +289,16 @@ class Classifier:
             clip.objects,
             self._warning(clip),
         )
+
+    def prototypes(
+        self, labels: Sequence[str] | Descriptions | None = None
+    ) -> tuple[list[str], FloatArray, npt.NDArray[np.int64]]:
+        """What `rank` compares clips with: names, (P, E) prototypes, and (P,) the name's index of each."""
+        return self._prototypes_of(self._described(labels))
+
+    def named(self, clip: Clip) -> list[tuple[str, str, float]]:
+        """Those of a clip's recognised objects that O(v) names."""
+        return clip.objects[: self._objects]
 
     def close(self) -> None:
         """End the decoder's worker process."""

@@ -170,16 +170,20 @@ def predict(scores: Scores, weights: Weights, classes: Sequence[int] | None = No
     chosen = np.arange(len(scores.class_names)) if classes is None else np.unique(np.asarray(classes, np.int64))
     predicted_N = np.empty(len(scores.ids), np.int64)
     for rows in row_blocks(np.arange(len(scores.ids)), len(scores.class_names)):
-        fused = fuse_rows(scores, counted, rows)
-        if len(chosen) < fused.shape[1]:
-            fused = fused[:, chosen]
-        best = fused.argmax(axis=1)
-        top = fused[np.arange(len(fused)), best]
-        blank = np.flatnonzero(top == 0)
-        blank = blank[~fused[blank].any(axis=1)]
-        predicted = chosen[best]
-        predicted[blank] = UNDECIDED
-        predicted_N[rows] = predicted
+        predicted_N[rows] = decide(fuse_rows(scores, counted, rows), chosen)
+    return predicted_N
+
+
+def decide(fused_NC: FloatArray, chosen: IntArray) -> IntArray:
+    """`predict`, of fused scores; `chosen` are the ascending indices of the classes to choose from."""
+    if len(chosen) < fused_NC.shape[1]:
+        fused_NC = fused_NC[:, chosen]
+    best = fused_NC.argmax(axis=1)
+    top = fused_NC[np.arange(len(fused_NC)), best]
+    blank = np.flatnonzero(top == 0)
+    blank = blank[~fused_NC[blank].any(axis=1)]
+    predicted_N = chosen[best]
+    predicted_N[blank] = UNDECIDED
     return predicted_N
 
 
