@@ -216,10 +216,10 @@ def measure(
     if k < 1:
         raise InputError(f"{k} neighbours were asked for; ask for at least 1")
     rng = rng or np.random.default_rng(0)
-    space = _Space(videos_NE, label_index_N, prototypes_PE, prototype_class_P, n_classes)
+    space = Space(videos_NE, label_index_N, prototypes_PE, prototype_class_P, n_classes)
     labelled = space.labels_N >= 0
     purity, by_chance, k_videos = _purity(space.videos_NE[labelled], space.labels_N[labelled], k, rng)
-    own = [one.on_own for one in _classes(space) if one.on_own is not None]
+    own = [one.on_own for one in classes_of(space) if one.on_own is not None]
     hubness_1, _, nearest_N = _hubness(space, 1)
     hubness_k, k_prototypes, _ = _hubness(space, k)
     judged = labelled & np.isin(space.labels_N, space.owner_P)
@@ -251,10 +251,10 @@ def per_class(
     n_classes: int,
 ) -> list[ClassGap]:
     """Each class's part of the gap, in the order of classes; arguments and errors as in `measure`."""
-    return _classes(_Space(videos_NE, label_index_N, prototypes_PE, prototype_class_P, n_classes))
+    return classes_of(Space(videos_NE, label_index_N, prototypes_PE, prototype_class_P, n_classes))
 
 
-class _Space:
+class Space:
     """Checked unit vectors: videos_NE, labels_N, prototypes_PE and owner_P, the latter two in the order of classes."""
 
     def __init__(
@@ -292,7 +292,7 @@ class _Space:
         self.prototypes_PE, self.owner_P = units_PE[kept], owner_P[kept]
 
 
-def _modality_gap(space: _Space) -> float | None:
+def _modality_gap(space: Space) -> float | None:
     if not len(space.videos_NE) or not len(space.prototypes_PE):
         return None
     difference_E = space.videos_NE.mean(axis=0, dtype=np.float64) - space.prototypes_PE.mean(axis=0, dtype=np.float64)
@@ -303,7 +303,7 @@ def _silhouette(videos_NE: FloatArray, labels_N: IntArray, rng: np.random.Genera
     """None unless there are two classes, one of them with two clips."""
     from sklearn.metrics import silhouette_score
 
-    rows = _sample(len(videos_NE), rng)
+    rows = sample_clips(len(videos_NE), rng)
     if not 2 <= len(np.unique(labels_N[rows])) < len(rows):
         return None
     return float(silhouette_score(videos_NE[rows], labels_N[rows], metric="cosine"))
@@ -317,7 +317,7 @@ def _purity(
     k = min(k, n - 1)
     if k < 1:
         return None, None, 0
-    rows = _sample(n, rng)
+    rows = sample_clips(n, rng)
     shares = np.zeros(len(rows))
     done = 0
     for block in row_blocks(rows, n):
@@ -332,7 +332,7 @@ def _purity(
     return float(shares.mean()), float(((clips_C[labels_N] - 1) / (n - 1)).mean()), k
 
 
-def _hubness(space: _Space, k: int) -> tuple[float | None, int, IntArray]:
+def _hubness(space: Space, k: int) -> tuple[float | None, int, IntArray]:
     """Skewness of N_k over prototypes, the k it was taken at, and (N,) the class of each clip's nearest prototype.
 
     A clip whose similarities are all exactly 0 is in nobody's favour: its class is -1.
@@ -349,12 +349,17 @@ def _hubness(space: _Space, k: int) -> tuple[float | None, int, IntArray]:
         order_nk = np.argsort(-similarity_nP[decided], axis=1, kind="stable")[:, :k]
         occurrences_P += np.bincount(order_nk.ravel(), minlength=n_prototypes)
         nearest_N[np.arange(n)[rows][decided]] = space.owner_P[order_nk[:, 0]]
-    deviation_P = occurrences_P - occurrences_P.mean()
+    return skewness(occurrences_P), k, nearest_N
+
+
+def skewness(counts_P: IntArray) -> float:
+    """Third standardised moment of the counts; 0 where they are all equal."""
+    deviation_P = counts_P - counts_P.mean()
     variance = float((deviation_P**2).mean())
-    return (float((deviation_P**3).mean()) / variance**1.5 if variance else 0.0), k, nearest_N
+    return float((deviation_P**3).mean()) / variance**1.5 if variance else 0.0
 
 
-def _classes(space: _Space) -> list[ClassGap]:
+def classes_of(space: Space) -> list[ClassGap]:
     similarity_CK = np.full((space.n_classes, space.n_classes), -np.inf)  # centroids x nearest prototype of a class
     centroids_CE = np.zeros((space.n_classes, space.videos_NE.shape[1]))
     members = [np.flatnonzero(space.labels_N == c) for c in range(space.n_classes)]
@@ -379,6 +384,6 @@ def _classes(space: _Space) -> list[ClassGap]:
     return found
 
 
-def _sample(n: int, rng: np.random.Generator) -> IntArray:
+def sample_clips(n: int, rng: np.random.Generator) -> IntArray:
     """All of n rows, or `MOST_CLIPS` of them at random; ascending."""
     return np.arange(n) if n <= MOST_CLIPS else np.sort(rng.choice(n, MOST_CLIPS, replace=False))

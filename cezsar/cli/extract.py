@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cezsar.cli.console import Progress
 
+if TYPE_CHECKING:
+    from cezsar.data.manifest import Clip
+
 EXAMPLES = """[bold]Examples[/bold]
 
 cezsar extract videos/ --encoder motion --out features/mine --workers 2
 
-cezsar extract UCF-101/ --encoder bit --out features/ucf101-bit --precision bf16
+cezsar extract ucf101 --encoder bit --out features/ucf101-bit --precision bf16
+
+cezsar extract kinetics400:val --encoder bit --out features/kinetics400-bit --workers 2
 
 cezsar extract clips.csv --encoder timm:resnet50.a1_in1k --weights model.safetensors --out features/r50
 """
@@ -21,7 +26,12 @@ cezsar extract clips.csv --encoder timm:resnet50.a1_in1k --weights model.safeten
 
 def command(
     source: Annotated[
-        Path, typer.Argument(help="A folder of videos, a folder of class folders, or a CSV with path, id, label.")
+        str,
+        typer.Argument(
+            help="A folder of videos, a folder of class folders, or a CSV with path, id, label. Or a data set by name: "
+            "ucf101, hmdb51, kinetics400, activitynet-captions, a part such as kinetics400:val, or a name from "
+            "`cezsar datasets --add`. A name goes before a folder of that name: give the folder as ./ucf101."
+        ),
     ],
     encoder: Annotated[str, typer.Option(help="bit, timm:<model>, clip:<model or folder>, or motion.")],
     out: Annotated[Path, typer.Option(help="The feature store to make or go on with.")],
@@ -36,10 +46,9 @@ def command(
     """Turn videos into frame features, one row per second. Goes on where it was stopped; broken clips are listed."""
     from cezsar import encoders
     from cezsar.data.extraction import extract
-    from cezsar.data.manifest import read_source
     from cezsar.video import Limits
 
-    clips = read_source(source)
+    clips = _clips(source)
     frame_encoder = encoders.create(encoder, weights=weights, precision=precision)
     with Progress(f"extracting {frame_encoder.name}") as progress:
         report = extract(
@@ -55,3 +64,18 @@ def command(
         print(f"  {failure.path}: {failure.reason}")
     if report.failed:
         raise typer.Exit(1)
+
+
+def _clips(source: str) -> list[Clip]:
+    """The clips of a path or a data set; says how many clips of a data set have no video."""
+    from cezsar.data.datasets import find_known, is_name, videos_of
+    from cezsar.data.manifest import read_source
+
+    if not is_name(source):
+        return read_source(source)
+    videos = videos_of(source)
+    if videos.missing:
+        known = find_known(source.partition(":")[0])
+        names = f"; `cezsar datasets {known.name} --missing FILE` writes their ids" if known else ""
+        print(f"{source}: {len(videos.clips):,} clips have a video, {len(videos.missing):,} have none{names}")
+    return videos.clips

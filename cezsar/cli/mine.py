@@ -11,14 +11,20 @@ from cezsar.cli.console import Progress
 
 EXAMPLES = """[bold]Examples[/bold]
 
-cezsar mine activitynet/train.json --store features/activitynet-bit --sentences distilroberta --out triplets.safetensors
+cezsar mine activitynet-captions --store features/activitynet-bit --sentences distilroberta --out triplets.safetensors
 
 cezsar mine captions.json --store features/mine --sentences minilm --tau 0.7 --negatives 10 --seed 1 --out t.safetensors
 """
 
 
 def command(
-    annotations: Annotated[Path, typer.Argument(help="Timestamped captions in ActivityNet Captions form (JSON).")],
+    annotations: Annotated[
+        str,
+        typer.Argument(
+            help="Timestamped captions in ActivityNet Captions form (JSON), or activitynet-captions: the train.json of "
+            "that data set; activitynet-captions:val_1 for another part."
+        ),
+    ],
     store: Annotated[Path, typer.Option(help="Feature store of the annotated videos.")],
     out: Annotated[Path, typer.Option(help="The triplets file to write.")],
     sentences: Annotated[
@@ -40,13 +46,15 @@ def command(
     import numpy as np
 
     from cezsar.data.annotations import load_annotations
+    from cezsar.data.datasets import captions_of, is_name
     from cezsar.data.features import FeatureStore
     from cezsar.data.sentence_cache import open_encoder
     from cezsar.encoders.base import ObjectHead
     from cezsar.encoders.objects import LinearHead
     from cezsar.training.triplets import build, head_of_store
 
-    captions = load_annotations(annotations)
+    file = captions_of(annotations) if is_name(annotations) else Path(annotations)
+    captions = load_annotations(file)
     features = FeatureStore(store)
     names: ObjectHead | None = LinearHead.load(head) if head else None
     if names is None and object_positives:
@@ -62,7 +70,7 @@ def command(
             negatives=negatives,
             sub_clips=sub_clips,
             object_positives=object_positives,
-            record={"annotations": annotations.name, "seed": seed},
+            record={"annotations": file.name, "seed": seed},
             on_progress=progress,
         )
     triplets.save(out)

@@ -69,7 +69,7 @@ def command(
     from cezsar.training.triplets import Triplets
 
     data, features = Triplets.load(triplets), FeatureStore(store)
-    recogniser = _recogniser(head, features.dim) if head else None
+    own = recogniser(head, features.dim) if head else None
     descriptions = named_descriptions(prototypes) if prototypes else None
     config = config_for(
         data,
@@ -103,8 +103,8 @@ def command(
     with Progress("training") as progress:
         on_progress = partial(show, progress, epochs)
         run = train(data, features, out, config, resume=resume, device=device, on_progress=on_progress)
-    if recogniser:
-        recogniser.save(run.folder / "objects.safetensors")
+    if own:
+        own.save(run.folder / "objects.safetensors")
     if descriptions:
         save_descriptions(run.folder / "prototypes.json", descriptions)
     record = run.record()
@@ -114,7 +114,7 @@ def command(
     )
 
 
-def _recogniser(path: Path, dim: int) -> LinearHead:
+def recogniser(path: Path, dim: int) -> LinearHead:
     """The object head at `path`, for features of width `dim`."""
     from cezsar.encoders.objects import LinearHead
     from cezsar.errors import MismatchError

@@ -1,7 +1,8 @@
 """ActivityNet Captions (Krishna et al., ICCV 2017): untrimmed videos with timestamped sentences, to train on.
 
 `train.json`, `val_1.json` and `val_2.json` (two people's sentences for the same videos), maybe with more before these
-names (`activitynet_val_1.json`), and videos `v_<id>.mp4`. There are no classes here: `cezsar mine` takes the JSON.
+names (`activitynet_val_1.json`), and videos `v_<id>.mp4`. There are no classes here: `cezsar mine` takes the name,
+or the JSON.
 """
 
 from __future__ import annotations
@@ -22,9 +23,7 @@ _NAME = re.compile(r"(?:.*[_-])?(train|val_1|val_2)", re.I)
 def read(place: Path) -> Contents:
     """Caption files and videos in or below a folder; captions alone will do."""
     contents = Contents()
-    named = {path: _NAME.fullmatch(path.stem) for path in files_in(place, ".json")}
-    files = {match[1].lower(): path for path, match in named.items() if match}
-    for part, path in files.items():
+    for part, path in caption_files(place).items():
         read = load_annotations(path)
         sentences = len(read.segments) + read.dropped
         contents.sources.append(f"{path.name} with {len(read.durations):,} videos, {sentences:,} sentences")
@@ -39,6 +38,12 @@ def read(place: Path) -> Contents:
     contents.labels = {clip.id: "" for clip in clips}
     contents.sources.insert(0, f"{len(clips):,} videos" if clips else "no video")
     return contents
+
+
+def caption_files(place: Path) -> dict[str, Path]:
+    """Part ("train", "val_1", "val_2") -> its JSON file, of those in or below a folder."""
+    named = {path: _NAME.fullmatch(path.stem) for path in files_in(place, ".json")}
+    return {match[1].lower(): path for path, match in named.items() if match}
 
 
 KNOWN = Known(

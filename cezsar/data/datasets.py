@@ -317,7 +317,7 @@ def _own_labels(name: str, source: Path) -> tuple[dict[str, str], dict[str, Path
 def _published(known: Known, name: str, part: str, home: str | Path | None) -> Dataset:
     if not known.classes:
         raise InputError(
-            f"{known.title} has sentences and no classes to test; train on it: `cezsar mine train.json ...`"
+            f"{known.title} has sentences and no classes to test; train on it: `cezsar mine {known.name} ...`"
         )
     place, found = place_of(known, home), _found(known, part, home)
     labels = {id: found.labels[id] for id in found.parts[part] if id in found.labels} if part else found.labels

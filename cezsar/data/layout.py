@@ -83,6 +83,7 @@ class Found:
         parts: official part -> ids, of those in `labels`.
         sources: what was read, in words.
         warnings: wrong counts and what else is wrong, each with the ids or names that it is about.
+        missing_of: official part -> ids of its clips that are missing.
     """
 
     known: Known
@@ -93,6 +94,7 @@ class Found:
     parts: dict[str, list[str]]
     sources: tuple[str, ...]
     warnings: tuple[str, ...]
+    missing_of: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def look(known: Known, place: str | Path) -> Found:
@@ -118,11 +120,12 @@ def look(known: Known, place: str | Path) -> Found:
     have = {id.casefold(): id for id in (labels if known.classes else there)}  # spelling of ids varies, too
     missing = sorted(id for id in contents.listed if id.casefold() not in have)
     parts = {part: [have[key] for id in ids if (key := id.casefold()) in have] for part, ids in contents.parts.items()}
+    gone = {part: tuple(id for id in ids if id.casefold() not in have) for part, ids in contents.parts.items()}
     warnings += _miscounts(known, contents, have, missing)
     present = set(labels.values())
     if absent := [name for name in spelt.values() if name not in present]:
         warnings.append(f"{len(absent):,} of {known.classes:,} classes have no clip: {enumerated(absent)}")
-    return Found(known, place, labels, paths, tuple(missing), parts, tuple(contents.sources), tuple(warnings))
+    return Found(known, place, labels, paths, tuple(missing), parts, tuple(contents.sources), tuple(warnings), gone)
 
 
 def enumerated(names: Iterable[str]) -> str:

@@ -69,6 +69,7 @@ def embed_dataset(
     captions: Mapping[str, Sequence[str]] | None = None,
     averaged: bool = False,
     weighted: bool = False,
+    every_class: bool = False,
     progress: Progress | None = None,
 ) -> Embedded:
     """Embed the clips of a labelled data set, and its classes.
@@ -81,6 +82,7 @@ def embed_dataset(
         captions: video id -> machine captions.
         averaged: see `embed`.
         weighted: see `embed`.
+        every_class: classes without clips are there to choose from, too.
         progress: called with the clips embedded so far and all of them.
 
     Raises:
@@ -92,7 +94,8 @@ def embed_dataset(
     ids, notes = _clips(store, dataset)
     classes = sorted(set(dataset.labels.values()))
     spelt = dict(zip(classes, resolve(classes, list(descriptions)), strict=True))
-    wanted = {name: descriptions[name] for name in descriptions if name in set(spelt.values())}
+    present = set(spelt.values())
+    wanted = {name: descriptions[name] for name in descriptions if every_class or name in present}
     head = None
     if run is not None and store is not None and store.vocabulary is None:
         head = _head_without_encoder(run)

@@ -184,8 +184,10 @@ def prepare(name: str, sources: Sources, run: Run | None = None, progress: Progr
         weighted=method.weighted,
         progress=progress,
     )
-    weights = method.weights or (Weights(**run.config.fusion) if run else Weights(0.0, 1.0, 1.0))
     scores = Scores.from_embeddings(embedded.embeddings, sources.several)
+    weights = method.weights or (Weights(**run.config.fusion) if run else Weights(0.0, 1.0, 1.0))
+    if not any(weights.of(name) for name in scores.modalities):
+        weights = Weights.only(scores.modalities[0])  # captions alone, and a run that was not made for captions
     title = f"{method.title} ({run.name})" if run else method.title
     return Prepared(method, title, embedded, scores, weights, run, store)
 
@@ -199,15 +201,14 @@ def shares(scores: Scores, classes: Sequence[str]) -> Scores:
     Returns:
         `Scores` of these classes only, without lengths.
     """
-    names = resolve(classes, scores.class_names)
     index = {name: position for position, name in enumerate(scores.class_names)}
-    chosen = [index[name] for name in names]
+    chosen = sorted(index[name] for name in resolve(classes, scores.class_names))  # their order decides ties
     columns = {}
     for modality, matrix_NC in scores.matrices.items():
         positive_NK = np.maximum(matrix_NC[:, chosen], 0).astype(np.float64)
         sums_N1 = positive_NK.sum(axis=1, keepdims=True)
         columns[modality] = (positive_NK / np.where(sums_N1 > 0, sums_N1, 1)).astype(np.float32)
-    return Scores(scores.ids, scores.labels, names, columns)
+    return Scores(scores.ids, scores.labels, [scores.class_names[index] for index in chosen], columns)
 
 
 def _given(

@@ -185,7 +185,7 @@ def keep(
     scores = Scores.from_embeddings(embeddings, several)
     large = len(scores.ids) * len(scores.class_names) > LARGE
     scores.save(folder / "scores.safetensors", half=half or large)
-    _save_clouds(folder / "clouds.safetensors", embedded, store, sentences, descriptions)
+    _save_clouds(folder / "clouds.safetensors", *clouds_of(embedded, store, sentences, descriptions))
     if paths:
         inside = set(embeddings.ids)
         write_json(folder / "paths.json", {clip: str(path) for clip, path in paths.items() if clip in inside})
@@ -211,39 +211,45 @@ def keep(
     return Scored(folder, about)
 
 
-def _save_clouds(
-    path: Path,
-    embedded: Embedded,
-    store: FeatureStore | None,
-    sentences: Encoder,
-    descriptions: Mapping[str, Sequence[str]],
-) -> None:
+def clouds_of(
+    embedded: Embedded, store: FeatureStore | None, sentences: Encoder, descriptions: Mapping[str, Sequence[str]]
+) -> tuple[IntArray, dict[str, Cloud]]:
+    """Up to `MOST` clips, by index, as points of the spaces on the way, as far as they have a place there.
+
+    "raw": mean features, on their strongest directions; "sentence": what objects, else captions, say; "joint": VE, or
+    the space of an image-text model.
+
+    Args: see `keep`.
+    """
     embeddings = embedded.embeddings
     rows = np.arange(len(embeddings.ids))
     if len(rows) > MOST:
         rows = np.sort(np.random.default_rng(0).choice(rows, MOST, replace=False))
-    arrays: dict[str, npt.NDArray[Any]] = {"rows": rows}
-
-    def add(name: str, videos_NE: npt.NDArray[Any], prototypes_PE: npt.NDArray[Any]) -> None:
-        arrays[f"{name}.videos"] = videos_NE.astype(np.float16)
-        arrays[f"{name}.prototypes"] = prototypes_PE.astype(np.float16)
-
+    clouds: dict[str, Cloud] = {}
     if store:
-        add("raw", *_compressed(np.stack([store.features(embeddings.ids[row]).mean(0) for row in rows])))
+        clouds["raw"] = Cloud(*_compressed(np.stack([store.features(embeddings.ids[row]).mean(0) for row in rows])))
     spoken = [embedded.object_sentences[row] for row in rows]
     if any(spoken):
         unique = sorted({sentence for sentence in spoken if sentence})
         vectors = dict(zip(unique, sentences.encode(unique), strict=True))
         nothing = np.zeros(sentences.dim, np.float32)
         described = [sentence for name in embeddings.class_names for sentence in descriptions[name]]
-        add("sentence", np.stack([vectors.get(text, nothing) for text in spoken]), sentences.encode(described))
+        said = np.stack([vectors.get(text, nothing) for text in spoken])
+        clouds["sentence"] = Cloud(said, sentences.encode(described))
     elif embeddings.space == "sentence":
-        add("sentence", next(iter(embeddings.modalities.values()))[rows], embeddings.prototypes)
+        clouds["sentence"] = Cloud(next(iter(embeddings.modalities.values()))[rows], embeddings.prototypes)
     if embeddings.space != "sentence":
         clips_NE = embeddings.modalities.get("VE", next(iter(embeddings.modalities.values())))
-        add("joint", clips_NE[rows], embeddings.prototypes)
-    names = [name for name in ("raw", "sentence", "joint") if f"{name}.videos" in arrays]
-    write_arrays(path, "clouds", arrays, {"spaces": names})
+        clouds["joint"] = Cloud(clips_NE[rows], embeddings.prototypes)
+    return rows, clouds
+
+
+def _save_clouds(path: Path, rows: IntArray, clouds: Mapping[str, Cloud]) -> None:
+    arrays: dict[str, npt.NDArray[Any]] = {"rows": rows}
+    for name, cloud in clouds.items():
+        arrays[f"{name}.videos"] = cloud.videos_NE.astype(np.float16)
+        arrays[f"{name}.prototypes"] = cloud.prototypes_PE.astype(np.float16)
+    write_arrays(path, "clouds", arrays, {"spaces": list(clouds)})
 
 
 def _compressed(rows_ND: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:

@@ -11,12 +11,12 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = [
     "errors", "atomic", "workspace", "video", "encoders", "data", "world", "model", "training", "zeroshot",
-    "analysis", "demo", "jobs", "cli",
+    "analysis", "report", "demo", "jobs", "cli",
 ]  # fmt: skip
 SUBJECT_TO_ONE_PLACE = {
     "h5py": {"cezsar/data/shards.py"},
     "streamlit": {"app/", "pages/"},
-    "plotly": {"app/charts/"},
+    "plotly": {"app/charts/", "cezsar/report/"},
     "timm": {"cezsar/encoders/"},
     "sentence_transformers": {"cezsar/encoders/"},
     "typer": {"cezsar/cli/"},

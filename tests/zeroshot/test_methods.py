@@ -161,7 +161,7 @@ def test_shares_sum_to_one_and_negative_scores_count_as_none():
     scores = Scores(["x", "y", "z"], ["a", "b", "c"], ["a", "b", "c"], columns)
     every = shares(scores, ["a", "b", "c"])
     np.testing.assert_allclose(every.columns["O"], [[0.75, 0.25, 0], [0, 0, 0], [0.25, 0.25, 0.5]])
-    np.testing.assert_allclose(shares(scores, ["c", "a"]).columns["O"], [[0, 1], [0, 0], [2 / 3, 1 / 3]], rtol=1e-6)
+    np.testing.assert_allclose(shares(scores, ["c", "a"]).columns["O"], [[1, 0], [0, 0], [1 / 3, 2 / 3]], rtol=1e-6)
 
 
 # CEZSAR and the frozen image-text model ------------------------------------------------------------------------------

@@ -1,0 +1,429 @@
+"""The commands of three pages of documentation, run in the order in which they stand there, on small trees of files.
+
+Every tree has the genuine folders and file names of its data set, with a clip or two for each of its classes. What is
+changed in a command before it runs, and which commands are left out, stands in the tables below, each with the reason.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import timm
+import torch
+
+from cezsar.cli import app, main
+from cezsar.data.datasets import KNOWN
+from cezsar.data.features import FeatureStore
+from cezsar.data.labels import canonical
+from cezsar.data.ucf101 import every_clip
+from cezsar.training.runs import Run
+from cezsar.training.triplets import Triplets
+from cezsar.zeroshot.named_protocols import FIGURE_1, NAMED, TRUZE_UCF_V2
+from cezsar.zeroshot.published import HARD_15
+from cezsar.zeroshot.results import Result, load_all
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGES = ("reproduce", "own-data", "authors-files")
+
+SUBSTITUTED = {  # documented -> run
+    "=/data/": "=data/",  # a test writes into its own folder only
+    "--encoder bit": "--encoder timm:tiny-resnet",  # 1.3 GB; this one names objects, too
+    "clip:clip-ViT-B-32": "clip:tiny-clip",  # 0.6 GB
+    "--sentences distilroberta": "--sentences minilm",  # 0.33 GB
+    "import-release checkpoint": "import-release checkpoint --sentences minilm",  # the same
+    "cezsar train": "cezsar train --epochs 1 --d-model 16 --ffn 32",  # hours
+    "cezsar project": "cezsar project --perplexity 2",  # there are 8 clips
+}
+LEFT_OUT = {  # a command begins with -> why it is not run
+    "cezsar fetch": "needs a network; what it would bring is replaced above",
+}
+
+
+# Reading the pages ---------------------------------------------------------------------------------------------------
+
+
+def documented(page: str) -> list[str]:
+    """The commands of the page's ```sh blocks, one to a line."""
+    text = (DOCS / f"{page}.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.M | re.S)
+    lines = [line.strip() for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def begins(command: str, table: dict[str, str]) -> bool:
+    return any(command.startswith(start) for start in table)
+
+
+def to_run(page: str) -> Iterator[tuple[str, list[str]]]:
+    """Each command that can be run: as it is documented, and its arguments as they are run."""
+    for command in documented(page):
+        if not begins(command, LEFT_OUT):
+            changed = command
+            for old, new in SUBSTITUTED.items():
+                changed = changed.replace(old, new)
+            yield command, shlex.split(changed, comments=True)[1:]
+
+
+def test_every_documented_command_is_one_of_cezsars():
+    groups = {group.typer_instance.info.name for group in app.registered_groups}
+    verbs = {command.name for command in app.registered_commands} | groups
+    for page in PAGES:
+        commands = documented(page)
+        assert len(commands) > 10
+        for command in commands:
+            program, verb = shlex.split(command)[:2]
+            assert program == "cezsar" and verb in verbs, command
+
+
+def test_no_table_has_an_entry_too_many():
+    commands = [command for page in PAGES for command in documented(page)]
+    for text in SUBSTITUTED:
+        assert any(text in command for command in commands), text
+    for start in LEFT_OUT:
+        assert any(command.startswith(start) for command in commands), start
+
+
+# Making the trees ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory) -> dict[str, list[Path]]:
+    """Six short clips, once as .avi and once as .mp4: what all the trees are made of."""
+    folder = tmp_path_factory.mktemp("films")
+    made = {}
+    for suffix, codec in ((".avi", "MJPG"), (".mp4", "mp4v")):
+        made[suffix] = [film(folder / f"{number}{suffix}", codec, number) for number in range(6)]
+    return made
+
+
+def film(path: Path, codec: str, number: int) -> Path:
+    """Two seconds of a square that moves over coarse noise, 64 x 64 pixels."""
+    rng = np.random.default_rng(number)
+    ground = np.kron(rng.integers(0, 256, (4, 4, 3), np.uint8), np.ones((16, 16, 1), np.uint8))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), 8, (64, 64))
+    for frame in range(16):
+        image = ground.copy()
+        image[20:40, 3 * frame : 3 * frame + 16] = 255 - 40 * number
+        writer.write(image)
+    writer.release()
+    return path
+
+
+def put(film: Path, place: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(film, place)
+
+
+def ucf_tree(folder: Path, films: list[Path]) -> None:
+    """The first clip of every class, and the last one of those of Figure 1."""
+    figure_1 = {canonical(name) for name in FIGURE_1}
+    for id, label in every_clip().items():
+        if id.endswith("_g01_c01") or (id.endswith("_g25_c01") and canonical(label) in figure_1):
+            put(films[len(id) % 6], folder / label.replace("HandStand", "Handstand") / f"{id}.avi")
+
+
+def hmdb_tree(folder: Path, films: list[Path]) -> None:
+    lists = folder / "testTrainMulti_7030_splits"
+    lists.mkdir(parents=True)
+    for number, name in enumerate(KNOWN["hmdb51"].class_names()):
+        label = name.replace(" ", "_")
+        clip = f"#{number}_a_film_{label}_u_nm_np1_ba_goo_0.avi"
+        put(films[number % 6], folder / label / clip)
+        for split in (1, 2, 3):
+            (lists / f"{label}_test_split{split}.txt").write_text(f"{clip} 2 \n")
+
+
+def kinetics_tree(folder: Path, films: list[Path]) -> None:
+    """A clip of every class for validation, and a training clip that has gone."""
+    rows = [("abseiling", "gone-_gone0", 5, 15, "train")]
+    for number, name in enumerate(KNOWN["kinetics400"].class_names()):
+        rows.append((name, f"-k{number:08}_", 10, 20, "validate"))
+        put(films[number % 6], folder / "val" / name.replace("'", "") / f"-k{number:08}__000010_000020.mp4")
+    for part in ("train", "validate"):
+        with (folder / f"{part}.csv").open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["label", "youtube_id", "time_start", "time_end", "split"])
+            writer.writerows(row for row in rows if row[-1] == part)
+
+
+SENTENCES = [
+    f"{who} {does} {where}."
+    for who in ("A man", "A woman", "A young girl")
+    for does in ("is riding a horse", "plays the guitar", "throws a ball", "cuts vegetables")
+    for where in ("in a field", "in front of a crowd", "at home")
+]
+
+OBJECTS = {  # what the small encoder recognises: near enough to the sentences for hard negatives
+    "horse": "a person is riding a horse in a field",
+    "saddle": "a person sits on it while riding a horse at home",
+    "guitar": "a person plays the guitar in front of a crowd",
+    "strings": "a person plays the guitar with them at home",
+    "ball": "a person throws a ball in front of a crowd",
+    "glove": "a person throws a ball with it in a field",
+    "knife": "a person cuts vegetables with it at home",
+    "carrot": "a person cuts vegetables such as this one in a field",
+}
+
+
+def captioned(ids: list[str]) -> dict[str, dict]:
+    """Three sentences for each video, in the form of ActivityNet Captions."""
+    timestamps = [[0.0, 1.0], [0.5, 2.0], [2.0, 0.2]]  # the last one starts after its end, as some published ones do
+    return {
+        id: {"duration": 2.0, "timestamps": timestamps, "sentences": [SENTENCES[(3 * n + k) % 36] for k in range(3)]}
+        for n, id in enumerate(ids)
+    }
+
+
+def activitynet_tree(folder: Path, films: list[Path]) -> None:
+    """Twelve training videos, of which one has gone, two for validation, and one that nobody described."""
+    train = [f"v_-train{number:03}" for number in range(12)]
+    for number, id in enumerate([*train[1:], "v_val00000", "v_val00001", "v_nobody0000"]):
+        put(films[number % 6], folder / "videos" / f"{id}.mp4")
+    (folder / "train.json").write_text(json.dumps(captioned(train)))
+    (folder / "val_1.json").write_text(json.dumps(captioned(["v_val00000", "v_val00001"])))
+
+
+# Running the pages ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, clip_folder) -> Path:
+    """An empty folder to be in, with a workspace that has two small encoders."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CEZSAR_HOME", str(tmp_path / "workspace"))
+    shutil.copytree(clip_folder, tmp_path / "workspace/models/tiny-clip")
+    torch.manual_seed(1)
+    model = timm.create_model("test_resnet", num_classes=len(OBJECTS)).eval()
+    with torch.no_grad():
+        model.get_classifier().weight.normal_()
+    labels = {"label_names": list(OBJECTS), "label_descriptions": OBJECTS}
+    timm.models.save_for_hf(model, str(tmp_path / "tiny-resnet"), model_config=labels, safe_serialization=True)
+    return tmp_path
+
+
+@pytest.fixture
+def said(capsys):
+    """Run a page's commands; returns what each one printed, by its documented form."""
+
+    def run(page: str) -> dict[str, str]:
+        printed = {}
+        for command, arguments in to_run(page):
+            with pytest.raises(SystemExit) as ended:
+                main(arguments)
+            out, err = capsys.readouterr()
+            assert not ended.value.code, f"{command}\n{out}\n{err[-3000:]}"
+            printed[command] = out
+        return printed
+
+    return run
+
+
+def first_of(path: str) -> Result:
+    """The first result in a file, beside which its tables lie."""
+    place = Path(path)
+    assert place.with_suffix(".csv").is_file() and place.with_suffix(".md").is_file()
+    return load_all(place)[0]
+
+
+def shape(path: str) -> tuple[int, int, set[int]]:
+    """Runs, classes in each run, and how many clips a run has."""
+    runs = first_of(path).runs
+    (classes,) = {len(run.classes) for run in runs}
+    return len(runs), classes, {run.n_clips for run in runs}
+
+
+def compared_in(path: Path) -> list[str]:
+    """What a comparison compares with its first method; published rows and a table for papers are there, too."""
+    content = json.loads(path.read_text())
+    assert path.with_suffix(".tex").is_file() and any(row["method"] == "CEZSAR" for row in content["published"])
+    return [each["a"] for each in content["comparisons"]]
+
+
+def classes_in(path: str) -> set[str]:
+    return {canonical(name) for name in first_of(path).runs[0].classes}
+
+
+def test_reproduce(here, films, said):
+    activitynet_tree(here / "data/activitynet", films[".mp4"])
+    ucf_tree(here / "data/UCF-101", films[".avi"])
+    hmdb_tree(here / "data/hmdb51", films[".avi"])
+    kinetics_tree(here / "data/kinetics400", films[".mp4"])
+    printed = said("reproduce")
+
+    assert "400 clips of 400 classes to test on" in printed["cezsar datasets"]
+    assert Path("missing.txt").read_text() == "gone-_gone0_000005_000015\n"
+    clips = {"activitynet": 11, "ucf101": 105, "hmdb51": 51, "kinetics400": 400}
+    assert {name: len(FeatureStore(f"features/{name}-bit")) for name in clips} == clips
+    of = {name: next(out for command, out in printed.items() if f"extract {name}" in command) for name in KNOWN}
+    assert "11 clips have a video, 1 have none" in of["activitynet-captions"]
+    assert "105 clips have a video, 13,215 have none" in of["ucf101"] and "none" not in of["hmdb51"]
+    assert "400 clips have a video, 1 have none" in of["kinetics400"]
+
+    triplets = Triplets.load("triplets.safetensors")
+    assert triplets.record["videos"] == 11 and triplets.record["segments"] == 33 and len(triplets.video_M) == 99
+    settings = {"tau": 0.8, "negatives": 10, "sub_clips": 3, "object_positives": 2, "annotations": "train.json"}
+    assert settings.items() <= triplets.record.items()
+    assert Triplets.load("tau7.safetensors").record["tau"] == 0.7
+    assert Run.open("runs/cezsar").trained and Run.open("runs/tau9").trained
+
+    assert shape("results/ucf101-101.json") == (1, 101, {105})
+    assert shape("results/ucf101-50.json")[:2] == (50, 50) and shape("results/ucf101-20.json")[:2] == (50, 20)
+    assert shape("results/ucf101-20.json")[2] <= set(range(20, 25))
+    assert shape("results/kinetics400-400.json") == (1, 400, {400})
+    assert shape("results/kinetics400-100.json") == (50, 100, {100})
+    assert shape("results/kinetics400-25.json") == (50, 25, {25})
+    assert shape("results/hard15.json") == (1, 15, {19}) and shape("results/random15.json")[:2] == (30, 15)
+    assert classes_in("results/hard15.json") == {canonical(name) for name in HARD_15}
+    assert classes_in("results/truze-v2.json") == {canonical(name) for name in NAMED["ucf101-truze-v2"].classes}
+    assert shape("results/hmdb51.json") == (1, 51, {51}) and shape("results/hmdb51-truze.json") == (1, 22, {22})
+    assert shape("results/truze-v1.json")[1] == 34 and shape("results/fig1.json") == (1, 4, {8})
+    splits = [run.classes for run in first_of("results/ucf101-50.json").runs]
+    assert len({tuple(names) for names in splits}) == 50
+    compared = {path.name: compared_in(path) for path in Path("results").glob("compare*.json")}
+    assert compared == {
+        "compare-50.json": ["CEZSAR (cezsar): VE", "Objects, after [9]: O"],
+        "compare-tau.json": [
+            *("CEZSAR (cezsar): VE", "CEZSAR (tau7): VE + O", "CEZSAR (tau7): VE"),
+            *("CEZSAR (tau9): VE + O", "CEZSAR (tau9): VE"),
+        ],
+    }
+    for path in set(Path("results").glob("*.json")) - set(Path("results").glob("compare*.json")):
+        assert {each.modality for each in load_all(path)} == {"VE", "O", "VE + O"}, path
+    assert (here / "workspace/scores/cezsar@ucf101/about.json").is_file()
+    assert any("wrote" in out for command, out in printed.items() if "project" in command)
+
+
+def test_own_data(here, films, said):
+    for number, name in enumerate(("pouring tea", "folding a shirt", "tying a shoe")):
+        for clip in range(2):
+            put(films[".mp4"][2 * number + clip], here / "my-clips" / name / f"{name[:3]}{clip}.mp4")
+    rows = [f"my-clips/{path.parent.name}/{path.name},mine-{path.stem},{path.parent.name}" for path in clips_in(here)]
+    (here / "my-clips.csv").write_text("\n".join(["path,id,label", *rows[:4]]) + "\n")
+    examples = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", text_of("own-data"), re.S)]
+    described, captions = examples
+    (here / "mine.json").write_text(json.dumps(described))
+    annotated = captioned([f"kitchen-{number:02}" for number in range(2, 12)])
+    (here / "captions.json").write_text(json.dumps(captions | annotated))
+    for number, id in enumerate([*captions, *annotated]):
+        put(films[".mp4"][number % 6], here / "videos" / f"{id}.mp4")
+    printed = said("own-data")
+
+    with Path("answers.csv").open(newline="") as file:
+        answers = list(csv.DictReader(file))
+    assert len(answers) == 6 * 3
+    assert {row["label"] for row in answers} == {"pouring tea", "folding a shirt", "tying a shoe"}
+    assert "tea has 3 classes" in printed["cezsar prototypes check mine.json --dataset tea"]
+    assert "6 clips of 3 classes" in printed["cezsar datasets tea"]
+    assert len(FeatureStore("features/tea-clip")) == 6 and len(FeatureStore("features/csv-clip")) == 4
+    assert "mine-fol0" in FeatureStore("features/csv-clip")
+    assert shape("results/tea.json") == (1, 3, {6}) and shape("results/tea-2.json") == (10, 2, {4})
+    assert shape("results/tea-described.json") == (1, 3, {6})
+    triplets = Triplets.load("triplets.safetensors")
+    assert triplets.record["videos"] == 11 and triplets.record["segments"] == 31
+    assert Run.open("runs/mine").config.domain == "kitchens"
+    assert {each.modality for each in load_all(Path("results/tea-mine.json"))} == {"VE", "O", "VE + O"}
+    assert (here / "workspace/scores/mine@tea/about.json").is_file()
+    assert len(Path("answers-mine.csv").read_text().splitlines()) == 1 + 6 * 3
+
+
+def text_of(page: str) -> str:
+    return (DOCS / f"{page}.md").read_text(encoding="utf-8")
+
+
+def clips_in(folder: Path) -> list[Path]:
+    return sorted((folder / "my-clips").rglob("*.mp4"))
+
+
+CHECKPOINT = """
+import torch
+from torch import nn
+import model
+
+def part(made, **children):
+    for name, child in children.items():
+        setattr(made, name, child)
+    return made
+
+torch.manual_seed(1)
+visual = part(
+    model.VisualEmbedding(),
+    visual_dim_reducing=nn.Linear(4096, 16),
+    transf_encoder=nn.TransformerEncoder(nn.TransformerEncoderLayer(16, 2, 32), 1),
+    video_joint_embedding=nn.Linear(16, 8),
+)
+sentence = part(model.SentenceEmbedding(), sentence_joint_embedding=nn.Linear(384, 8))
+norms = {"norm_vid": nn.LayerNorm(8), "norm_sent": nn.LayerNorm(8)}
+whole = part(model.JointEmbeddingModel(), visual_embedding=visual, sentence_embedding=sentence, **norms)
+torch.save(whole, "bestmodel.pt")
+"""
+MODEL = "from torch import nn\n" + "".join(
+    f"class {name}(nn.Module): pass\n" for name in ("JointEmbeddingModel", "VisualEmbedding", "SentenceEmbedding")
+)
+
+
+def released_files(folder: Path) -> None:
+    """What the authors released, for one clip of every class of UCF-101; two captioning models, one without YoYo."""
+    index = {label: [id] for id, label in every_clip().items() if id.endswith("_g01_c01")}
+    texts, splits, features = (folder / name for name in ("ucf_101_texts_gemini", "splits", "ucf101_features_bit_152"))
+    for each in (texts, splits, features):
+        each.mkdir(parents=True)
+    (folder / "ucf101_dataset.json").write_text(json.dumps(index))
+    (folder / "model.py").write_text(MODEL)
+    subprocess.run([sys.executable, "-c", CHECKPOINT], cwd=folder, check=True, capture_output=True)
+    rng = np.random.default_rng(0)
+    for label, (id,) in index.items():
+        np.save(features / f"{id}.npy", rng.normal(size=(3, 4096)).astype(np.float32))
+        text = f"“{label}”: somebody does it, maybe at a café."
+        (texts / f"{label.lower()}.txt").write_bytes(text.encode("cp1252" if len(label) % 2 else "utf-8"))
+    names = list(index)
+    truze = [name for name in names if canonical(name) in {canonical(each) for each in TRUZE_UCF_V2}]
+    split = {"training": [name for name in names if name not in truze], "testing": truze}
+    (splits / "ucf101_truezsl2.0_splits.json").write_text(json.dumps(split))
+    hard = [name for name in names if canonical(name) in {canonical(each) for each in HARD_15}]
+    overlapping = [name for name in names if name not in hard[6:]]
+    (splits / "ucf101_hard_cases_splits.json").write_text(json.dumps({"training": overlapping, "testing": hard}))
+    for observer in ("blip", "git"):
+        captions = {
+            id: [{"sentence": f"{observer} sees {label}", "timestamp": [0.0, 4.0]}]
+            for label, (id,) in index.items()
+            if (observer, label) != ("git", "YoYo")
+        }
+        (folder / f"{observer}.json").write_text(json.dumps({"version": "VERSION 1.0", "results": captions}))
+
+
+def test_authors_files(here, said):
+    released_files(here / "released")
+    printed = said("authors-files")
+
+    imported = [out for command, out in printed.items() if "import-release" in command]
+    assert "101 videos imported" in imported[0] and "released recipe, 4096 -> 16 -> 8, 1 layer" in imported[1]
+    assert "101 classes, 101 sentences" in imported[2]
+    assert "70 training, 31 testing" in imported[3] and imported[3].count("in both, so not unseen") == 1
+    assert "201 captions of 101 videos, from 2 files" in imported[4]
+    assert "café" in json.dumps(json.loads(Path("released-ucf101.json").read_text()), ensure_ascii=False)
+    store = FeatureStore("features/ucf101-released")
+    assert (len(store), store.dim, store.labels["v_YoYo_g01_c01"]) == (101, 4096, "YoYo")
+
+    assert shape("results/released-101.json") == (1, 101, {101})
+    assert shape("results/released-50.json") == (50, 50, {50})
+    assert shape("results/released-truze.json") == (1, 31, {31})
+    assert {each.modality for each in load_all(Path("results/released-truze.json"))} >= {"VE", "C", "VE + C"}
+    assert classes_in("results/released-truze.json") == {canonical(name) for name in TRUZE_UCF_V2}
+    assert shape("results/captions-50.json") == (50, 50, {50}) == shape("results/averaged-50.json")
+    assert shape("results/captions-20.json") == (50, 20, {20})
+    assert shape("results/captions-hard15.json") == (1, 15, {15})
+    assert {each.modality for each in load_all(Path("results/captions-joint-50.json"))} == {"C"}
+    assert compared_in(Path("results/compare.json")) == ["Captions, after [12]: C"]
+    # A caption that names the class is found among 15 at once: the captions alone did it.
+    assert first_of("results/captions-hard15.json").runs[0].top1 > 0.9

@@ -1,0 +1,153 @@
+"""A report tells what the engine tells, on a page that needs nothing else."""
+
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cezsar.analysis import alignment, gap
+from cezsar.cli import main
+from cezsar.data.datasets import open_dataset
+from cezsar.data.features import FeatureStore
+from cezsar.data.sentence_cache import open_encoder
+from cezsar.errors import InputError
+from cezsar.report import analyse, page
+from cezsar.report.sections import Section, Table
+from cezsar.report.study import Study, domains_of, seen_and_unseen
+from cezsar.training.runs import Run
+from cezsar.world.actions import HARD_GROUPS
+from cezsar.zeroshot.corrections import evaluate_corrected
+from cezsar.zeroshot.curves import fusion_curve
+from cezsar.zeroshot.evaluation import confusion_matrix, evaluate
+from cezsar.zeroshot.fusion import Weights, predict
+from cezsar.zeroshot.methods import Sources, prepare
+from cezsar.zeroshot.protocols import all_classes, random_classes
+from cezsar.zeroshot.scored import clouds_of
+
+
+@pytest.fixture
+def sources(workspace):
+    data = open_dataset("demo")
+    return Sources(data, data.descriptions, [FeatureStore(workspace / "features" / "demo-test")])
+
+
+@pytest.fixture
+def study(workspace, sources):
+    ready = prepare("cezsar", sources, Run.open(workspace / "runs" / "demo"))
+    rows, clouds = clouds_of(ready.embedded, ready.store, open_encoder("minilm"), sources.descriptions)
+    protocol = random_classes(ready.scores.class_names, 10, 6, seed=1)
+    return Study(ready, "demo", sources.descriptions, protocol, HARD_GROUPS, rows, clouds)
+
+
+def test_numbers_are_those_of_the_engine(study, workspace):
+    domains = domains_of(FeatureStore(workspace / "features" / "demo-train"), study.ready, np.random.default_rng(0))
+    report = analyse(replace(study, domains=domains)).to_dict()
+    scores, weights = study.ready.scores, study.ready.weights
+    everything = all_classes(scores.class_names)
+    for row, own in zip(report["accuracy"]["all"], (Weights(1, 0), Weights(0, 1), weights), strict=True):
+        assert row["summary"]["top1"]["mean"] == evaluate(scores, everything, own).figure().mean
+    assert report["fusion"]["best"] == fusion_curve(scores).best()._asdict()
+    joint = study.clouds["joint"]
+    owner = study.ready.embedded.embeddings.prototype_class
+    given = (joint.videos_NE, scores.label_index, joint.prototypes_PE, owner, 21)
+    assert report["gap"]["joint"]["modality_gap"] == gap.measure(*given).modality_gap
+    assert report["gap"]["joint"]["rank_mean"] == alignment.measure(*given).rank_mean
+    assert report["gap"]["raw"]["modality_gap"] is None
+    csls = evaluate_corrected(study.ready.embedded.embeddings, study.protocol, "csls", weights).figure()
+    assert report["hubs"]["corrections"]["csls"]["top1"] == csls._asdict()
+    votes = np.bincount(predict(scores, weights), minlength=21)
+    assert report["hubs"]["skewness"] == gap.skewness(votes)
+    counts = confusion_matrix(scores, weights)
+    for pair in report["confusion"]["pairs"]:
+        true, predicted = (scores.class_names.index(pair[side]) for side in ("true", "predicted"))
+        assert pair["count"] == counts[true, predicted] > 0
+    assert set(report["shift"]) == {"raw", "joint"} and 0 <= report["shift"]["joint"]["domain_accuracy"] <= 1
+    assert len(report["groups"]["standings"][0]["values"]) == 30
+    assert report["classes"] == {
+        name: {"clips": 1, "top1": figure.mean}
+        for name, figure in evaluate(scores, everything, weights).per_class().items()
+    }
+    pair = report["comparison"]["pairs"][0]
+    assert pair["difference"] == pytest.approx(
+        evaluate(scores, study.protocol, weights).figure().mean
+        - evaluate(scores, study.protocol, Weights(1, 0)).figure().mean
+    )
+
+
+def test_subjects_that_do_not_apply_are_left_out(study):
+    ready = study.ready.only("VE")
+    columns = {"VE": ready.scores.columns["VE"]}
+    alone = replace(ready, scores=replace(ready.scores, columns=columns, gram=None))
+    keys = [section.key for section in analyse(replace(study, ready=alone, clouds={})).sections]
+    assert not {"fusion", "comparison", "gap", "faults", "shift", "generalised"} & set(keys)
+    assert {"accuracy", "hubs", "confusion", "open_set", "classes"} <= set(keys)
+
+
+def test_three_modalities_have_a_map(study, sources):
+    captions = {clip: [f"a person is {label}"] for clip, label in sources.dataset.labels.items()}
+    run = study.ready.run
+    ready = prepare("cezsar", replace(sources, captions=captions), run)
+    report = analyse(replace(study, ready=ready)).to_dict()
+    assert set(report["fusion"]["simplex"]["weights"]) == {"alpha", "beta", "gamma"}
+    assert report["fusion"]["simplex"]["accuracy"] >= report["fusion"]["best"]["accuracy"]
+
+
+def test_the_page_is_one_file_and_its_text_is_escaped(study, tmp_path):
+    report = analyse(study)
+    html, numbers = report.save(tmp_path / "out" / "demo")
+    assert (html.name, numbers.name) == ("demo.html", "demo.json")
+    assert json.loads(numbers.read_text()) == json.loads(json.dumps(report.to_dict()))
+    text = html.read_text()
+    outside = text.replace(re.search(r"<script>.*?</script>", text, re.S)[0], "")
+    assert not re.search(r"""(src|href)=["'](?!#)""", outside)  # nothing is fetched
+    assert outside.count("<figure") == sum(not isinstance(p, Table) for s in report.sections for p in s.parts)
+    assert all(f'<section id="{section.key}">' in text for section in report.sections)
+    with pytest.raises(InputError, match="would hold HTML"):
+        report.save(tmp_path / "report.json")
+
+
+def test_names_cannot_break_the_page():
+    evil = "<script>alert(1)</script>"
+    section = Section("x", evil, evil, [Table([evil], [[evil]], f"{evil}\n{evil}")], warning=evil)
+    text = page.html_of({"method": evil, "dataset": evil}, [section])
+    assert "<script" not in text and text.count("&lt;script&gt;") >= 9
+
+
+def test_seen_and_unseen_classes_together(study, sources, workspace, tmp_path):
+    labels = sources.dataset.labels
+    five = sorted(set(labels.values()))[:5]
+    store = study.ready.store
+    unseen = replace(sources.dataset, labels={clip: label for clip, label in labels.items() if label not in five})
+    seen = replace(
+        sources.dataset, name="seen", labels={clip: label for clip, label in labels.items() if label in five}
+    )
+    given = replace(sources, dataset=unseen)
+    ready = prepare("cezsar", given, study.ready.run)
+    scores, names = seen_and_unseen(ready, given, seen, store)
+    assert names == five and len(scores.ids) == 21 and len(scores.class_names) == 21
+    # the same clips and classes as the whole set, in another order
+    whole = study.ready.scores
+    row, place = scores.ids.index(f"unseen:{ready.scores.ids[0]}"), whole.ids.index(ready.scores.ids[0])
+    columns = [whole.class_names.index(name) for name in scores.class_names]
+    np.testing.assert_allclose(scores.columns["VE"][row], whole.columns["VE"][place][columns], atol=1e-6)
+    drawn = random_classes(ready.scores.class_names, 8, 4)
+    report = analyse(replace(study, ready=ready, protocol=drawn, clouds={}, together=scores, seen=names)).to_dict()
+    assert report["generalised"]["seen_classes"] == five and 0 <= report["generalised"]["ausuc"] <= 1
+    json.dumps(report, allow_nan=False)
+    with pytest.raises(InputError, match="is a class of both"):
+        seen_and_unseen(study.ready, sources, seen, store)
+
+
+def test_the_command_writes_the_report(workspace, tmp_path, capsys):
+    out = tmp_path / "report.html"
+    given = ["--store", workspace / "features" / "demo-test", "--dataset", "demo", "--runs", 4, "--out", out]
+    train = ["--train-store", workspace / "features" / "demo-train"]
+    with pytest.raises(SystemExit) as ended:
+        main(["analyse", str(workspace / "runs" / "demo"), *map(str, [*given, *train])])
+    assert ended.value.code == 0, capsys.readouterr().err
+    report = json.loads(out.with_suffix(".json").read_text())
+    assert report["about"]["method"] == "CEZSAR (demo)" and report["about"]["clips"] == 21
+    assert "shift" in report and out.read_text().startswith("<!doctype html>")
+    assert f"wrote {out}" in capsys.readouterr().out
