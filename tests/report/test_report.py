@@ -24,7 +24,7 @@ from cezsar.zeroshot.evaluation import confusion_matrix, evaluate
 from cezsar.zeroshot.fusion import Weights, predict
 from cezsar.zeroshot.methods import Sources, prepare
 from cezsar.zeroshot.protocols import all_classes, random_classes
-from cezsar.zeroshot.scored import clouds_of
+from cezsar.zeroshot.scored import Scored, clouds_of
 
 
 @pytest.fixture
@@ -151,3 +151,19 @@ def test_the_command_writes_the_report(workspace, tmp_path, capsys):
     assert report["about"]["method"] == "CEZSAR (demo)" and report["about"]["clips"] == 21
     assert "shift" in report and out.read_text().startswith("<!doctype html>")
     assert f"wrote {out}" in capsys.readouterr().out
+
+
+def test_what_was_kept_is_reported_without_a_store(workspace, tmp_path, capsys):
+    out = tmp_path / "kept.html"
+    with pytest.raises(SystemExit) as ended:
+        main(["analyse", "demo@demo", "--runs", "4", "--out", str(out)])
+    assert ended.value.code == 0, capsys.readouterr().err
+    report = json.loads(out.with_suffix(".json").read_text())
+    scores = Scored.open(workspace / "scores" / "demo@demo").scores()
+    expected = evaluate(scores, all_classes(scores.class_names)).figure().mean
+    assert report["accuracy"]["all"][-1]["summary"]["top1"]["mean"] == expected
+    assert {"gap", "open_set"} <= set(report) and "shift" not in report
+    assert any(pair["first_words"] for pair in report["confusion"]["lookalikes"])  # the run's descriptions are read
+    with pytest.raises(SystemExit) as ended:
+        main(["analyse", "demo@demo", "--store", str(workspace / "features" / "demo-test"), "--out", str(out)])
+    assert ended.value.code == 2 and "holds scores already" in capsys.readouterr().err

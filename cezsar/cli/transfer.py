@@ -1,0 +1,112 @@
+"""`cezsar transfer`: what labelled clips of seen classes are worth, beside CEZSAR."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from cezsar.zeroshot.methods import Prepared
+    from cezsar.zeroshot.semantic_transfer import Transferred
+
+EXAMPLES = """[bold]Examples[/bold]
+
+cezsar transfer runs/cezsar --seen-dataset kinetics400 --seen-store features/kinetics400-bit --dataset ucf101
+--store features/ucf101-bit --protocol ucf101-0/50
+
+cezsar transfer runs/mine --seen-dataset seen/ --seen-store features/seen --dataset test/ --store features/test --head
+"""
+
+
+def command(
+    run: Annotated[Path, typer.Argument(help="A trained run; its VE is one of the spaces.")],
+    seen_dataset: Annotated[str, typer.Option(help="Labelled clips of seen classes: as --dataset.")],
+    seen_store: Annotated[Path, typer.Option(help="Feature store of these clips, of the run's encoder.")],
+    dataset: Annotated[str, typer.Option(help="Clips of unseen classes to name, as in `cezsar evaluate`.")],
+    store: Annotated[Path, typer.Option(help="Feature store of these.")],
+    protocol: Annotated[str, typer.Option(help="As in `cezsar evaluate`.")] = "all",
+    head: Annotated[
+        bool, typer.Option(help="Train cross-modal heads on the seen clips, too: minutes or more.")
+    ] = False,
+    trials: Annotated[int, typer.Option(min=1, help="Halves of the seen classes that settings are chosen on.")] = 3,
+    prototypes: Annotated[str | None, typer.Option(help="Descriptions of the unseen classes.")] = None,
+    seen_prototypes: Annotated[str | None, typer.Option(help="Descriptions of the seen classes.")] = None,
+    runs: Annotated[int, typer.Option(min=1, help="Random splits.")] = 50,
+    seed: Annotated[int, typer.Option(help="Of halves, heads, splits and the bootstrap.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write everything as JSON; .csv, .md and .tex go beside it.")
+    ] = None,
+) -> None:
+    """Semantic transfer, after Lin et al. (CVPR 2022), no reproduction: visual prototypes of unseen classes are made of
+    those of related seen ones. K, T and λ are chosen on held-out seen classes."""
+    import numpy as np
+    import torch
+
+    from cezsar.analysis.method_table import method_table
+    from cezsar.atomic import write_json
+    from cezsar.cli.console import Progress
+    from cezsar.data.datasets import named_descriptions, open_dataset
+    from cezsar.data.features import FeatureStore
+    from cezsar.data.sentence_cache import open_encoder
+    from cezsar.training.cross_modal import HeadConfig
+    from cezsar.training.runs import Run
+    from cezsar.zeroshot.protocols import parse
+    from cezsar.zeroshot.semantic_transfer import Clips, Models, clips_of, transferred
+
+    opened = Run.open(run)
+
+    def clips(name: str, folder: Path, described: str | None) -> Clips:
+        data, features = open_dataset(name), FeatureStore(folder)
+        opened.check_feature_encoder(features.provenance["encoder"], features.provenance["fingerprint"])
+        return clips_of(data, features, named_descriptions(described) if described else data.descriptions)
+
+    seen, unseen = clips(seen_dataset, seen_store, seen_prototypes), clips(dataset, store, prototypes)
+    sentences = open_encoder(opened.config.sentence_encoder["name"])
+    config = HeadConfig(opened.config.model.feature_dim, sentences.dim)
+    models = Models(sentences, config, torch.Generator().manual_seed(seed))
+    with Progress("semantic transfer") as progress:
+        found = transferred(
+            opened,
+            models,
+            seen,
+            unseen,
+            np.random.default_rng(seed),
+            with_head=head,
+            trials=trials,
+            on_progress=progress,
+        )
+    if found.dropped:
+        print("seen classes that an unseen one equals, left out: " + ", ".join(pair.seen for pair in found.dropped))
+    for name, choice in found.chosen.settings.items():
+        setting, top1 = choice.best.setting, choice.best.mean
+        print(
+            f"{name}: K = {setting.k}, T = {setting.temperature:g}, λ = {setting.lam:g}, chosen at {top1:.1%} on "
+            "held-out seen classes"
+        )
+    ready = _methods(found, opened.name)
+    splits = parse(protocol, ready[0].scores.class_names, runs=runs, seed=seed)
+    table = method_table(ready, splits, dataset, np.random.default_rng(seed))
+    print(table.text())
+    if out:
+        paths = table.save(out)
+        chosen = out.with_name(f"{out.stem}-chosen.json")
+        write_json(chosen, found.chosen.to_dict() | {"dropped": [pair._asdict() for pair in found.dropped]})
+        if found.head:
+            found.head.save(out.with_name(f"{out.stem}-head"))
+        print("wrote " + ", ".join(str(path) for path in [*paths, chosen]))
+
+
+def _methods(found: Transferred, run: str) -> list[Prepared]:
+    """Each method's scores, ready for any protocol."""
+    from cezsar.zeroshot.embed import Embedded
+    from cezsar.zeroshot.fusion import Weights
+    from cezsar.zeroshot.methods import Method, Prepared
+
+    visual, embedded, ready = Weights.only("VE"), Embedded(found.unseen, [], []), []
+    for name, scores in found.scores.items():
+        method = Method(name, name, "labelled clips of seen classes", visual)
+        title = f"CEZSAR ({run})" if name == "CEZSAR" else name
+        ready.append(Prepared(method, title, embedded, scores, visual))
+    return ready
