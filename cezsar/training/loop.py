@@ -32,6 +32,7 @@ from cezsar.training.triplets import Triplets
 
 STEPS_PER_LINE = 20  # a line of history, and a chance to show progress
 STEPS_PER_STATE = 200  # a saved state within a long epoch
+FAMILIAR_CLIPS = 20_000  # sub-clips at most that tell what a run is familiar with: their means are held together
 Progress = Callable[[dict[str, Any]], None]
 
 
@@ -90,24 +91,29 @@ class Trainer:
 
     def _fit_features(self) -> None:
         """Standardisation and familiarity, both from training sub-clips only."""
-        total = square = torch.zeros(self.run.config.model.feature_dim, dtype=torch.float64)
-        count, means = 0, []
-        for clip in self.train_clips.tolist():
-            features_TD = self.samples.features(clip).double()
-            total, square, count = (
-                total + features_TD.sum(0),
-                square + (features_TD**2).sum(0),
-                count + len(features_TD),
-            )
-            means.append(features_TD.mean(0).float().numpy())
+        clips = self.train_clips
+        if len(clips) > FAMILIAR_CLIPS:
+            drawn = np.random.default_rng([self.config.seed, 4]).choice(len(clips), FAMILIAR_CLIPS, replace=False)
+            clips = clips[np.sort(drawn)]
+        means = np.stack([self.samples.features(clip).double().mean(0).float().numpy() for clip in clips.tolist()])
         scene = scene_columns(self.run.config.feature_encoder["name"])
-        familiarity = Familiarity.fit(np.stack(means), np.random.default_rng([self.config.seed, 3]), scene)
+        familiarity = Familiarity.fit(means, np.random.default_rng([self.config.seed, 3]), scene)
         familiarity.save(self.run.folder / "domain.safetensors")
         if self.config.standardise:
-            mean_D = total / count
-            std_D = (square / count - mean_D**2).clamp(min=0).sqrt()
-            self.model.feature_mean.copy_(mean_D.float())
-            self.model.feature_std.copy_(torch.where(std_D > 1e-4, std_D, torch.ones_like(std_D)).float())
+            self._standardise()
+
+    def _standardise(self) -> None:
+        """Mean and deviation of all training seconds, into the model."""
+        total = square = torch.zeros(self.run.config.model.feature_dim, dtype=torch.float64)
+        count = 0
+        for clip in self.train_clips.tolist():
+            features_TD = self.samples.features(clip).double()
+            total, square = total + features_TD.sum(0), square + (features_TD**2).sum(0)
+            count += len(features_TD)
+        mean_D = total / count
+        std_D = (square / count - mean_D**2).clamp(min=0).sqrt()
+        self.model.feature_mean.copy_(mean_D.float())
+        self.model.feature_std.copy_(torch.where(std_D > 1e-4, std_D, torch.ones_like(std_D)).float())
 
     # One epoch --------------------------------------------------------------------------------------------------
 
