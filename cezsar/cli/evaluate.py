@@ -49,7 +49,8 @@ def command(
         str,
         typer.Option(
             help='"all", "half", "K-of-N" (random classes), a named one such as ucf101-0/50, ucf101-hard15 or '
-            "ucf101-truze-v2 (`cezsar datasets` lists them), or a JSON file with a class list."
+            'ucf101-truze-v2 (see `cezsar datasets`), a JSON file with a class list, or "official": all classes, '
+            "the mean over the official test splits of ucf101 or hmdb51."
         ),
     ] = "all",
     run: Annotated[
@@ -127,9 +128,13 @@ def command(
             paths=data.paths, several=several.value, weights=ready.weights,
         )  # fmt: skip
         print(f"kept in {place}")
-    classes = parse(protocol, ready.scores.class_names, runs=runs, seed=seed)
-    plain = method == "cezsar"
-    results = evaluate_each(ready.scores, classes, ready.weights) if plain else [ready.evaluate(classes)]
+    if protocol == "official":
+        parts = {name: ids for name, ids in data.parts.items() if name.startswith("test")}
+        results = evaluate_each(ready.scores, parts, ready.weights)
+    else:
+        classes = parse(protocol, ready.scores.class_names, runs=runs, seed=seed)
+        plain = method == "cezsar"
+        results = evaluate_each(ready.scores, classes, ready.weights) if plain else [ready.evaluate(classes)]
     print(table(results))
     if out:
         print("wrote " + ", ".join(str(path) for path in save_all(results, out)))

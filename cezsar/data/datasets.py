@@ -44,6 +44,7 @@ class Dataset:
         paths: clip id -> video file; empty for an index, which names no files.
         missing: ids of clips that should be there and are not, as far as that is known; of the part, if it is one.
         warnings: wrong counts and the like of the whole, in words.
+        parts: official part ("test1", "val", ...) -> clip ids, where the whole of a published data set was opened.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Dataset:
     paths: dict[str, Path] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    parts: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -329,7 +331,8 @@ def _published(known: Known, name: str, part: str, home: str | Path | None) -> D
     shipped = shipped_descriptions(known.name)
     given = _beside(place) or (load_descriptions(shipped) if shipped else {})
     missing = found.missing_of[part] if part else found.missing
-    return Dataset(name, labels, _described(known.class_names(), given), paths, missing, found.warnings)
+    parts = {} if part else found.parts
+    return Dataset(name, labels, _described(known.class_names(), given), paths, missing, found.warnings, parts)
 
 
 def _existing(known: Known, home: str | Path | None) -> Path:

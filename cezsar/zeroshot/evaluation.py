@@ -11,7 +11,7 @@ and M (classes x runs, 1 where the class is in the run), B M is the rank of ever
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -26,7 +26,18 @@ from cezsar.zeroshot.results import Result, Run
 from cezsar.zeroshot.scores import Scores
 from cezsar.zeroshot.tables import table
 
-__all__ = ["Result", "Run", "confusion_matrix", "evaluate", "evaluate_by_run", "evaluate_each", "table"]
+__all__ = [
+    "Result",
+    "Run",
+    "confusion_matrix",
+    "evaluate",
+    "evaluate_by_run",
+    "evaluate_each",
+    "evaluate_parts",
+    "table",
+]
+
+OFFICIAL = "official test splits"
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
@@ -92,15 +103,49 @@ def evaluate_by_run(
     return replace(parts[0], runs=runs, confusion=parts[0].confusion if len(runs) == 1 else None)
 
 
+def evaluate_parts(
+    scores: Scores,
+    parts: Mapping[str, Collection[str]],
+    weights: Weights | None = None,
+    topk: Sequence[int] = (1, 5),
+    name: str = OFFICIAL,
+) -> Result:
+    """All classes to choose from, and a run for each part of the clips, such as the three official test splits.
+
+    Args:
+        parts: name -> clip ids.
+
+    Raises:
+        InputError: as `evaluate` does, or there is no part.
+    """
+    if not parts:
+        raise InputError(
+            "there are no official parts to evaluate on; give the whole of a data set that has test splits"
+        )
+    everything = Protocol(name, [list(scores.class_names)])
+    found = [evaluate(scores.of(ids), everything, weights, topk) for ids in parts.values()]
+    confusion = found[0].confusion if len(found) == 1 else None
+    return replace(found[0], runs=[part.runs[0] for part in found], confusion=confusion)
+
+
 def evaluate_each(
-    scores: Scores, protocol: Protocol, weights: Weights | None = None, topk: Sequence[int] = (1, 5)
+    scores: Scores,
+    protocol: Protocol | Mapping[str, Collection[str]],
+    weights: Weights | None = None,
+    topk: Sequence[int] = (1, 5),
 ) -> list[Result]:
-    """`evaluate` for every modality alone, then for the fusion if more than one of them has weight."""
+    """`evaluate` for every modality alone, then for the fusion if more than one of them has weight.
+
+    Args:
+        protocol: or the parts for `evaluate_parts`.
+    """
     weights = weights or Weights()
     rows = [Weights.only(name) for name in scores.modalities]
     if len(active(scores, weights)) > 1:
         rows.append(weights)
-    return [evaluate(scores, protocol, row, topk) for row in rows]
+    if isinstance(protocol, Protocol):
+        return [evaluate(scores, protocol, row, topk) for row in rows]
+    return [evaluate_parts(scores, protocol, row, topk) for row in rows]
 
 
 def confusion_matrix(scores: Scores, weights: Weights, classes: Sequence[str] | None = None) -> IntArray:

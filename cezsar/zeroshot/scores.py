@@ -8,6 +8,7 @@ computed once, of raw clip embeddings and unit prototypes, and any weights and a
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations_with_replacement
@@ -102,6 +103,20 @@ class Scores:
         index = {canonical(name): position for position, name in enumerate(self.class_names)}
         of_label = {label: index.get(canonical(label), -1) if label else -1 for label in set(self.labels)}
         return np.array([of_label[label] for label in self.labels], np.int64)
+
+    def of(self, ids: Collection[str]) -> Scores:
+        """The same with some clips alone, in their order here; ids that are not here are passed over."""
+        wanted = set(ids)
+        rows = [row for row, clip in enumerate(self.ids) if clip in wanted]
+        return Scores(
+            [self.ids[row] for row in rows],
+            [self.labels[row] for row in rows],
+            self.class_names,
+            {name: matrix_NP[rows] for name, matrix_NP in self.columns.items()},
+            None if self.gram is None else self.gram[rows],
+            self.column_class,
+            self.dead_classes,
+        )
 
     @classmethod
     def from_embeddings(cls, embeddings: Embeddings, several: Several = "nearest") -> Scores:

@@ -154,5 +154,9 @@ def test_captions_of_all_of_ucf101_against_its_descriptions(cezsar, tmp_path, mo
         result, seconds = protocol(name)
         assert len(result.runs) == runs and all(len(run.classes) == classes for run in result.runs)
         assert seconds < 10
+    given = ["--captions", tmp_path / "captions.json", "--protocol", "official", "--out", tmp_path / "official.json"]
+    assert cezsar("evaluate", "--dataset", "ucf101", *given)[0] == 0
+    official = load_all(tmp_path / "official.json")[0]
+    assert [run.n_clips for run in official.runs] == [3783, 3734, 3696] and len(official.runs[0].classes) == 101
     assert sum(load_all(tmp_path / "result.json")[0].runs[0].clips) < 13_320 == sum(map(len, index.values()))
     assert len(KNOWN["ucf101"].class_names()) == 101

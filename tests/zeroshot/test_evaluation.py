@@ -14,7 +14,7 @@ from sklearn.metrics import confusion_matrix as sklearn_confusion
 
 from cezsar.errors import FormatError, InputError
 from cezsar.zeroshot import tables
-from cezsar.zeroshot.evaluation import Result, Run, confusion_matrix, evaluate, evaluate_each, table
+from cezsar.zeroshot.evaluation import Result, Run, confusion_matrix, evaluate, evaluate_each, evaluate_parts, table
 from cezsar.zeroshot.fusion import Weights, fuse
 from cezsar.zeroshot.protocols import Protocol, all_classes, parse, random_classes
 from cezsar.zeroshot.results import Figure, load_all, save_all
@@ -417,3 +417,20 @@ def test_several_results_as_csv_and_json(tmp_path, result):
     assert load_all(path) == [replace(result, method="a, b"), replace(other, method="c")]
     assert [entry["method"] for entry in json.loads(path.read_text())["results"]] == ["a, b", "c"]
     assert parse(str(path), ["z", "y", "x"]).splits == [["x", "y"], ["y", "z"]]
+
+
+def test_official_parts_are_runs_of_all_classes():
+    rng = np.random.default_rng(5)
+    names = ["a", "b", "c"]
+    labels = [names[c] for c in rng.integers(3, size=30)]
+    matrix = rng.normal(size=(30, 3)).astype(np.float32)
+    scores = Scores([f"clip {n}" for n in range(30)], labels, names, {"VE": matrix})
+    parts = {"test1": [f"clip {n}" for n in range(12)], "test2": [f"clip {n}" for n in range(12, 30)] + ["gone"]}
+    (result,) = evaluate_each(scores, parts, Weights(1, 0))
+    expected = []
+    for rows in (range(12), range(12, 30)):
+        expected.append(np.mean([names[int(matrix[row].argmax())] == labels[row] for row in rows]))
+    assert [run.top1 for run in result.runs] == pytest.approx(expected)
+    assert result.figure().std == pytest.approx(np.std(expected, ddof=1)) and result.protocol == "official test splits"
+    with pytest.raises(InputError, match="no official parts"):
+        evaluate_parts(scores, {})
