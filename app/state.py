@@ -23,6 +23,9 @@ CLIP = "clip"  # number of the clip whose answer is shown, where there are sever
 LABELS = "labels"  # the text in the box; in the address "@" and the name of a label set stand for the whole set
 CAPTION = "caption-"  # begins the key of each clip's own caption; not in the address
 CAPTION_WEIGHT = "caption-weight"  # γ of Eq. 9
+WHY = "why"  # whether the reasons for the best label are shown
+RIVAL = "rival"  # the label that the best one is compared with there; "" for the second
+SECOND = "second-"  # begins the key of each clip's seconds, of which one can be clicked; not in the address
 UNLIKE = "unlike"  # times the usual distance from training at which a clip gets no answer
 LEAST, LEAD = "least", "lead"  # similarity, and lead over the second label, below which it gets none
 
@@ -52,6 +55,8 @@ TRUE, TAKEN = "true", "taken"  # the cell whose clips are shown
 SIDE = "side"  # which of two matrices they are of: IN_A, IN_B, ONLY_A or ONLY_B
 SHOT = "shot"  # id of the clip that is played
 GROUPS_OF = "groupsof"  # whose hard groups errors are counted in
+CONTROLLED = "controlled"  # the group that is set beside random classes, or all
+OUTSIDE = "outsideonly"  # whether these are drawn outside of the groups only
 
 ALL, BY_GROUP, CHOSEN = "all", "groups", "chosen"
 IN_A, IN_B, ONLY_A, ONLY_B = "a", "b", "onlya", "onlyb"
@@ -66,6 +71,10 @@ EVALUATED = "rows"  # what the table has rows of: "VE", "O", "C", "fused"
 OWN_WEIGHTS = "own-weights"  # whether each run keeps its own α, β and γ, else:
 WEIGHT_OF = {"VE": "weight-ve", "O": "weight-o", "C": "weight-c"}
 ROW, SPLIT = "row", "split"  # whose splits are looked at, and which one, from 1
+LOOK = "look"  # what is shown below the table: splits and classes, differences, ...
+AGAINST = "against"  # title of the row that others are compared with
+KNOWNNESS = "knownness"  # how known clips are told from unknown ones
+LET_IN = "let-in"  # unknown clips that may be taken for known ones, in percent
 
 # Semantic gap
 PERPLEXITY = "perplexity"  # of t-SNE
@@ -74,11 +83,15 @@ MAP_CLIPS = "map-clips"  # clips on a map at the most
 FITTED = "fitted"  # True: only the chosen classes are fitted
 SELECT_BY = "select-by"  # CLICK or LASSO
 MAP_CLIP = "map-clip"  # id of the clip that is played
-GAP_SPACE = "gap-space"  # space of the table of classes
+GAP_SPACE = "gap-space"  # space in which classes are judged, and of their table
 MAP_PICKED = "map picked"  # ids of the clips that stand out
 MAP_TOUCHED = "map touched"  # space of the map in which they were selected, if they were
 MAP_MARKS = "map marks"  # space -> positions of the clips that stand out in its figure
 MAP_KIND = "map kind"  # what the figures were drawn from: others carry no selection yet
+FAULT_CLASS = "fault-class"  # the class whose errors are looked at
+FAULT_SIDE = "fault-side"  # which of its clips: the text's fault, the video's, or right
+FAULT_CLIP = "fault clip"  # id of the one that is played; not in the address
+SHIFT_FROM = "shift-from"  # name of the feature store of training videos
 CLICK, LASSO = "click", "lasso"
 PINNED = "pinned clip"  # {"name", "run", "joint", "sentence"}: a clip of the page Classify to be shown on maps
 
@@ -97,6 +110,8 @@ TAU, TAU_BEFORE = "tau", "tau-before"  # bound on the distance of hard negatives
 NEGATIVES = "negatives"  # how many hard negatives a positive should have
 ANCHOR = "anchor"  # number of the example sentence
 SWEEP = "sweep"  # id of the runs, one for each τ, that are shown
+WITH_MAP = "map-of-weights"  # whether accuracy over all three weights is shown, where it takes a while
+SWEPT = "swept"  # name of the τ sweep of the command line that is shown
 
 TUNE_WEIGHTS, TUNE_TAU = "weights", "tau"
 TUNE_ALL, TUNE_HALF, TUNE_CHOSEN = "all", "half", "chosen"
@@ -105,6 +120,15 @@ TUNE_ALL, TUNE_HALF, TUNE_CHOSEN = "all", "half", "chosen"
 SECTION = "section"  # of the page: one of SECTIONS
 DESCRIBED = "described"  # name of the class descriptions that are looked at
 FIND = "find"  # words looked for in them
+CHECKED_FOR = "checkedfor"  # the data set whose classes they should describe
+REWRITE = "rewrite"  # the class whose sentences are tried in the workshop, or NEW_CLASS
+NEW_NAME = "newname"  # of a new class there
+WORDED = "worded"  # descriptions that a trial starts from: AS_SCORED, or one's own
+WORDING = "wording"  # the sentences that are tried; in the address where they are not what the class has
+ADDED = "added"  # whether they join sentences that are not known, instead of taking their place
+TURNED, TURNED_CLIP = "turned", "turnedclip"  # which clips of a trial are shown, and the one that is played
+
+NEW_CLASS, AS_SCORED = "a new class …", "as it was scored"
 
 SECTIONS = {
     "data": "Data sets",
@@ -112,6 +136,7 @@ SECTIONS = {
     "trained": "Runs and scores",
     "encoders": "Encoders",
     "words": "Class descriptions",
+    "workshop": "Prototype workshop",
     "disk": "Disk use",
 }
 

@@ -8,7 +8,7 @@ import streamlit as st
 
 from app.services import evaluate as services
 from app.services.evaluate import Row
-from app.widgets import choosers, published, scoring, words
+from app.widgets import choosers, comparison, corrections, open_set, published, reliability, scoring, words
 from app.widgets import evaluate as widgets
 from cezsar.errors import CezsarError
 from cezsar.zeroshot import tables
@@ -34,7 +34,7 @@ def page() -> None:
 
 
 def evaluation() -> None:
-    """What is asked at the left, the table and the splits at the right, one split and all classes below."""
+    """What is asked at the left, the table at the right, and below them what is looked at more closely."""
     asking, answering = st.columns([4, 9], gap="large")
     with asking:
         item = choosers.scored_set()
@@ -51,7 +51,27 @@ def evaluation() -> None:
             st.info("Choose at least one modality that the run has.", icon=":material/info:")
             return
         figures(items, rows, controls, protocol)
-    below([*rows, *controls])
+    look = widgets.look()
+    if look == widgets.SPLITS:
+        below([*rows, *controls])
+    else:
+        closer(look, rows, controls, protocol)
+
+
+@st.fragment
+def closer(look: str, rows: Sequence[Row], controls: Sequence[Row], protocol: Protocol) -> None:
+    """A part of the page that is computed when it is asked for; its own widgets run this and nothing else."""
+    try:
+        if look == widgets.DIFFERENCE:
+            comparison.differences([*rows, *controls], protocol)
+        elif look == widgets.OPEN:
+            open_set.none_of_these(rows, protocol)
+        elif look == widgets.CORRECTED:
+            corrections.corrections(rows, protocol)
+        else:
+            reliability.reliability(rows, protocol)
+    except CezsarError as error:
+        st.error(words.sentence(error), icon=":material/error:")
 
 
 def below(rows: Sequence[Row]) -> None:

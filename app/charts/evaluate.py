@@ -21,16 +21,16 @@ CLICK = {"displayModeBar": False, "scrollZoom": False, "doubleClick": False}
 
 @dataclass(frozen=True)
 class Strip:
-    """One row's accuracies.
+    """One row's fractions, such as its accuracies.
 
     Attributes:
-        top1: fraction right in each split.
+        shares: one for each split.
         figure: mean and deviation as the table has them, such as "87.1 ± 4.2".
         control: drawn in grey.
     """
 
     title: str
-    top1: Sequence[float]
+    shares: Sequence[float]
     figure: str
     control: bool = False
 
@@ -43,28 +43,11 @@ def splits_figure(strips: Sequence[Strip], chance: float, row: int, split: int) 
         row, split: the chosen one, which is ringed.
     """
     figure = go.Figure()
-    jitter = np.random.default_rng(0).uniform(-0.16, 0.16, max(len(strip.top1) for strip in strips))
+    jitter = np.random.default_rng(0).uniform(-0.16, 0.16, max(len(strip.shares) for strip in strips))
     for index, strip in enumerate(strips):
-        values = 100 * np.asarray(strip.top1)
-        colour = GREY if strip.control else COLOURS[index % len(COLOURS)]
-        figure.add_box(
-            x=values, y=np.full(len(values), float(-index)), orientation="h", boxpoints=False, width=0.5,
-            line={"color": colour, "width": 1.25}, fillcolor=CLEAR, opacity=0.6, whiskerwidth=0.4, hoverinfo="skip",
-        )  # fmt: skip
+        values = 100 * np.asarray(strip.shares)
         here = jitter[: len(values)] - index
-        figure.add_scatter(
-            x=values,
-            y=here,
-            mode="markers",
-            marker={"color": colour, "symbol": MARKS[index % len(MARKS)], "size": 8, "opacity": 0.75},
-            customdata=[[index, number] for number in range(len(values))],
-            hovertext=[
-                f"{shown(strip.title)}<br>split {number + 1}: {percent(value / 100)}"
-                for number, value in enumerate(values)
-            ],
-            hovertemplate="%{hovertext}<extra></extra>",
-            unselected={"marker": {"opacity": 0.75}},
-        )
+        add_strip(figure, index, strip, here)
         if index == row:
             figure.add_scatter(
                 x=[values[split]], y=[here[split]], mode="markers", hoverinfo="skip",
@@ -74,18 +57,45 @@ def splits_figure(strips: Sequence[Strip], chance: float, row: int, split: int) 
             type="line", x0=100 * chance, x1=100 * chance, y0=-index - 0.3, y1=-index + 0.24, layer="below",
             line={"dash": "dot", "color": GREY, "width": 1.5},
         )  # fmt: skip
-        for x, anchor, text in ((0, "left", short(strip.title)), (1, "right", f"{strip.figure} %")):
-            figure.add_annotation(
-                x=x, xref="paper", xanchor=anchor, y=-index + 0.43, yref="y", text=text, showarrow=False,
-                font={"size": 14},
-            )  # fmt: skip
+        add_head(figure, index, strip.title, f"{strip.figure} %")
     layout(figure, ROW_PX * len(strips) + 62, "top-1 accuracy of a split (%); dotted: chance")
     figure.update_layout(showlegend=False, dragmode=False, hovermode="closest")
-    lowest = 100 * min(chance, *(min(strip.top1) for strip in strips))
-    highest = 100 * max(max(strip.top1) for strip in strips)
+    lowest = 100 * min(chance, *(min(strip.shares) for strip in strips))
+    highest = 100 * max(max(strip.shares) for strip in strips)
     figure.update_xaxes(range=[max(-2, lowest - 4), min(102, highest + 4)], fixedrange=True, zeroline=False)
     figure.update_yaxes(visible=False, fixedrange=True, range=[-len(strips) + 0.62, 0.62])
     return figure
+
+
+def add_strip(figure: go.Figure, index: int, strip: Strip, here: npt.NDArray[np.float64]) -> None:
+    """A row's points at the heights `here`, with their quartiles behind them."""
+    values = 100 * np.asarray(strip.shares)
+    colour = GREY if strip.control else COLOURS[index % len(COLOURS)]
+    figure.add_box(
+        x=values, y=np.full(len(values), float(-index)), orientation="h", boxpoints=False, width=0.5,
+        line={"color": colour, "width": 1.25}, fillcolor=CLEAR, opacity=0.6, whiskerwidth=0.4, hoverinfo="skip",
+    )  # fmt: skip
+    figure.add_scatter(
+        x=values,
+        y=here,
+        mode="markers",
+        marker={"color": colour, "symbol": MARKS[index % len(MARKS)], "size": 8, "opacity": 0.75},
+        customdata=[[index, number] for number in range(len(values))],
+        hovertext=[
+            f"{shown(strip.title)}<br>split {number + 1}: {percent(value / 100)}" for number, value in enumerate(values)
+        ],
+        hovertemplate="%{hovertext}<extra></extra>",
+        unselected={"marker": {"opacity": 0.75}},
+    )
+
+
+def add_head(figure: go.Figure, index: int, left: str, right: str, bold: bool = False) -> None:
+    """What stands above a row: its name, and its figure."""
+    for x, anchor, text in ((0, "left", short(left)), (1, "right", right)):
+        figure.add_annotation(
+            x=x, xref="paper", xanchor=anchor, y=-index + 0.43, yref="y", text=f"<b>{text}</b>" if bold else text,
+            showarrow=False, font={"size": 14},
+        )  # fmt: skip
 
 
 def classes_figure(accuracies: Sequence[tuple[str, float, int, int]], mean: float) -> go.Figure:

@@ -135,7 +135,7 @@ def large(items: Sequence[Scored], protocol: Protocol) -> bool:
 
 def result(item: Scored, protocol: Protocol, weights: Weights) -> Result:
     """`evaluate`, once for each content, protocol and weights."""
-    return _result(item.fingerprint, _key(protocol), repr(weights), item, protocol, weights)
+    return _result(item.fingerprint, key_of(protocol), repr(weights), item, protocol, weights)
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
@@ -155,7 +155,8 @@ def _confusion(fingerprint: str, weights: str, classes: tuple[str, ...], _item: 
     return confusion_matrix(scored.scores(_item), _weights, classes)
 
 
-def _key(protocol: Protocol) -> str:
+def key_of(protocol: Protocol) -> str:
+    """Another for other runs, for keys of caches."""
     content = json.dumps([protocol.name, protocol.seed, protocol.splits])
     return hashlib.sha256(content.encode()).hexdigest()
 
@@ -170,9 +171,9 @@ def controls(item: Scored, protocol: Protocol, chosen: Sequence[Scored]) -> list
         chosen: sets that have rows anyway.
     """
     rows = []
-    place = _place(item.fingerprint, item)
-    if place is not None:
-        reached = evaluate(place, protocol, Weights.only("VE"))
+    oracle = place(item)
+    if oracle is not None:
+        reached = evaluate(oracle, protocol, Weights.only("VE"))
         rows.append(Row("place oracle", replace(reached, modality=""), None, control=True))
     colour = {other.about["run"]: other for other in companions(item, scored.scored_sets()).values()}.get(
         f"{item.about['run']}-colour"
@@ -183,9 +184,13 @@ def controls(item: Scored, protocol: Protocol, chosen: Sequence[Scored]) -> list
     return rows
 
 
+def place(item: Scored) -> Scores | None:
+    """The scores of the place oracle; None for clips of another world."""
+    return _place(item.fingerprint, item)
+
+
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _place(fingerprint: str, _item: Scored) -> Scores | None:
-    """The scores of the place oracle; None for clips of another world."""
     if _item.about["dataset"] != "demo":
         return None
     from cezsar.demo.controls import place_scores

@@ -29,6 +29,14 @@ from cezsar.zeroshot.scored import Scored
 SYMBOLS = {"VE": "α", "O": "β", "C": "γ"}
 MODALITIES = {"VE": "VE", "O": "O", "C": "C", FUSED: "fused"}
 KINDS = {ALL: "All", HALF: "Half", DRAWN: "Random", LISTED: "List"}
+SPLITS, DIFFERENCE, OPEN, CORRECTED, TRUSTED = "splits", "difference", "open", "corrected", "trusted"
+LOOKS = {
+    SPLITS: "Splits and classes",
+    DIFFERENCE: "Differences",
+    OPEN: "None of these",
+    CORRECTED: "Corrections",
+    TRUSTED: "Reliability",
+}
 PICKED, TYPED, IN_FILE = "picked", "typed", "file"
 CHART = "splits-chart"
 SEEN = "splits-chart-seen"  # the click that was answered last
@@ -183,6 +191,12 @@ def _weights(weights: Weights, has: Sequence[str]) -> str:
     return ", ".join(f"{SYMBOLS[name]} = {weights.of(name):g}" for name in SYMBOLS if name in has)
 
 
+def keep_known(key: str, options: Sequence[str], first: str) -> None:
+    """Before a box is drawn: choose its first option where the old choice is gone. The browser must be told so."""
+    if key in st.session_state and st.session_state[key] not in options:
+        st.session_state[key] = first
+
+
 def _only(key: str, options: Sequence[str]) -> None:
     """Forget what was chosen for another data set."""
     chosen = st.session_state.get(key) or []
@@ -254,6 +268,25 @@ def exports(rows: Sequence[Row], lines: Sequence[Sequence[tables.Line]], name: s
             )  # fmt: skip
 
 
+def look() -> str:
+    """What is shown below the table; the others are computed when they are asked for."""
+    chosen = st.segmented_control(
+        "Look closer",
+        list(LOOKS),
+        default=SPLITS,
+        format_func=LOOKS.__getitem__,
+        required=True,
+        key=state.LOOK,
+        bind="query-params",
+        persist_state="session",
+        help="**Splits and classes**: where the figures come from. **Differences**: whether one row is better than "
+        "another, and how sure that is. **None of these**: clips of no class there is to choose from. "
+        "**Corrections**: other ways to read classes off the same embeddings. **Reliability**: what scores are worth "
+        "as probabilities.",
+    )
+    return str(chosen)
+
+
 # Splits --------------------------------------------------------------------------------------------------------------
 
 
@@ -272,12 +305,11 @@ def take_click(rows: Sequence[Row]) -> None:
 def choose_row(rows: Sequence[Row]) -> int:
     """Whose splits and classes are looked at."""
     titles = [row.title for row in rows]
-    if st.session_state.get(state.ROW) not in titles:
-        st.session_state.pop(state.ROW, None)
     first = [row.title for row in rows if row.item is rows[0].item and not row.control][-1]
+    keep_known(state.ROW, titles, first)
     title = st.selectbox(
         "Row", sorted(titles, key=lambda title: title != first), key=state.ROW, bind="query-params",
-        help="The row of the table that splits and classes below are of.",
+        help="The row of the table that what follows is about.",
     )  # fmt: skip
     return titles.index(title)
 
