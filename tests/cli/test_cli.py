@@ -23,10 +23,16 @@ VERBS = [
     "mine",
     "train",
     "evaluate",
+    "compare",
+    "calibrate",
+    "analyse",
+    "transfer",
+    "tau-sweep",
     "project",
     "datasets",
     "fetch",
     "info",
+    "prototypes",
     "import-release",
 ]
 
