@@ -8,7 +8,8 @@ import streamlit as st
 
 from app.services import confusion as services
 from app.widgets import confusion as widgets
-from app.widgets import hard_groups, matrices, pairs, words
+from app.widgets import controls, hard_groups, matrices, pairs, words
+from cezsar.analysis.confusion import matching_groups
 from cezsar.data.groups import Groups
 from cezsar.errors import CezsarError
 
@@ -68,11 +69,12 @@ def of_groups(
     own: Groups,
     names: Sequence[str],
 ) -> Mapping[str, Sequence[str]]:
-    """Errors within and between the hard groups that are chosen here."""
+    """Errors within and between the hard groups that are chosen here, and whether these are harder than random ones."""
     st.subheader("Hard groups", anchor=False)
     source = hard_groups.whose(sources)
     groups = sources.get(source, {})
     hard_groups.table(a, b, groups, source)
+    controls.control(a, b, matching_groups(groups, names))
     if source == services.PROPOSED:
         hard_groups.keep_proposed(groups, own)
     if source == services.OWN:

@@ -5,17 +5,25 @@ from __future__ import annotations
 import streamlit as st
 
 from app import state
-from app.widgets import descriptions
+from app.widgets import description_check, descriptions, workshop
 from app.widgets import library as widgets
 from app.widgets.words import sentence
 from cezsar.errors import CezsarError
+
+
+def words() -> None:
+    """Class descriptions, and what is wrong with them."""
+    descriptions.class_descriptions()
+    description_check.check()
+
 
 SHOWN = {
     "data": widgets.data_sets,
     "stores": widgets.feature_stores,
     "trained": widgets.trained,
     "encoders": widgets.all_encoders,
-    "words": descriptions.class_descriptions,
+    "words": words,
+    "workshop": workshop.workshop,
     "disk": widgets.disk,
 }
 

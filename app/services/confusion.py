@@ -13,6 +13,8 @@ import streamlit as st
 
 from app.services import scored
 from cezsar.analysis import confusion as engine
+from cezsar.analysis import controls
+from cezsar.analysis.controls import Control
 from cezsar.data.labels import canonical, resolve
 from cezsar.world import HARD_GROUPS
 from cezsar.zeroshot.evaluation import confusion_matrix
@@ -280,6 +282,33 @@ def _proposed(key: str, _side: Side) -> dict[str, list[str]]:
     names = scored.scores(_side.item).class_names
     counts_CC = confusion_matrix(scored.scores(_side.item), _side.weights)
     return engine.propose_groups(similarity(_side.item), counts_CC, names)
+
+
+QUICK_ENTRIES = 20_000_000  # clips x classes up to which a control takes a second or two
+
+
+def is_quick(side: Side) -> bool:
+    """Whether `control` takes a second or two."""
+    return int(side.item.about["clips"]) * int(side.item.about["classes"]) <= QUICK_ENTRIES
+
+
+def can_draw_outside(side: Side, groups: Mapping[str, Sequence[str]]) -> bool:
+    """Whether as many classes with clips are outside of the groups as are in them."""
+    values = scored.scores(side.item)
+    named = set(resolve({name for members in groups.values() for name in members}, values.class_names))
+    tested = {values.class_names[index] for index in np.unique(values.label_index) if index >= 0}
+    return len(tested - named) >= len(named)
+
+
+def control(side: Side, groups: Mapping[str, Sequence[str]], outside: bool = False) -> Control:
+    """The classes of some groups beside random sets of as many. It is shared: nobody may write into it."""
+    named = tuple((name, tuple(members)) for name, members in groups.items())
+    return _control(side.key, named, outside, side)
+
+
+@st.cache_resource(max_entries=32, show_spinner="Evaluating random sets of classes")
+def _control(key: str, groups: tuple[tuple[str, tuple[str, ...]], ...], outside: bool, _side: Side) -> Control:
+    return controls.control(scored.scores(_side.item), dict(groups), _side.weights, outside=outside)
 
 
 # Tables as files -----------------------------------------------------------------------------------------------------

@@ -75,7 +75,8 @@ def _shipped_instead(folder: Path) -> Model | None:
 
 
 def _run_model(folder: Path) -> Model | None:
-    files = [folder / name for name in ("config.json", "model.safetensors", "objects.safetensors", "prototypes.json")]
+    names = ("config.json", "model.safetensors", "objects.safetensors", "prototypes.json", "rejector.json")
+    files = [folder / name for name in names]
     if not files[1].is_file() or (folder / "state.pt").exists():
         return None  # its training has not ended
     stamps = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.is_file()]
@@ -150,11 +151,11 @@ def engine(model: Model) -> Engine:
         CezsarError: it cannot be used: weights missing, files damaged, made with another encoder.
     """
     if model.folder is not None and model.folder.is_relative_to(SHIPPED):
-        _bring_sentences()
+        bring_sentences()
     return _engine(model.key, model.fingerprint, model)
 
 
-def _bring_sentences() -> None:
+def bring_sentences() -> None:
     """Put the sentence vectors that are shipped into a workspace without any: the first answer need not load MiniLM."""
     cache = workspace.folder("cache") / "sentences"
     for shipped in (SHIPPED / "cache" / "sentences").glob("*/*.npz"):

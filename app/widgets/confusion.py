@@ -11,17 +11,15 @@ import streamlit as st
 from app import state
 from app.charts import confusion as charts
 from app.charts.style import PLOT, number
-from app.services import clips, scored
 from app.services import confusion as services
+from app.services import scored
 from app.services.confusion import FUSED, Matrix, Shot, Side
-from app.widgets import choosers
+from app.widgets import choosers, posters
 from app.widgets.player import film_of
 from app.widgets.words import plain
-from cezsar.errors import CezsarError
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.scored import Scored
 
-MOST_POSTERS = 12
 OWN_WEIGHTS = "own"
 MODALITIES = {"VE": "VE, what the clip looks like", "O": "O, recognised objects", "C": "C, captions"}
 
@@ -224,7 +222,7 @@ def shots(a: Matrix, b: Matrix | None, chosen: tuple[str, str]) -> None:
             "recognised, in the order of their similarity to it.",
         )
     shot = by_id.get(picked or found[0].id, found[0])
-    _posters(grid, view.side.item, found[:MOST_POSTERS], shot)
+    posters.cards(grid, view.side.item, [_card(entry) for entry in found], shot.id, state.SHOT)
     with scores:
         film_of(view.side.item, shot.id, shot.true, caption="")
         for letter, side in (("", a),) if b is None else (("A: ", a), ("B: ", b)):
@@ -265,31 +263,9 @@ def _count(view: Matrix, true: str, taken: str, n: int) -> str:
     return words + "."
 
 
-def _posters(grid: st.delta_generator.DeltaGenerator, item: Scored, found: Sequence[Shot], shot: Shot) -> None:
-    with st.spinner("Reading clips", show_time=False):
-        pictures = [_poster(item, entry) for entry in found]
-    for index, (entry, picture) in enumerate(zip(found, pictures, strict=True)):
-        lead = number(entry.lead) if entry.lead else number(entry.to_true)
-        with grid.container(key=f"card-{'chosen' if entry.id == shot.id else 'other'}-{index}"):
-            if picture:
-                st.image(picture, width="stretch", alt=f"{entry.true}, taken for {entry.predicted}")
-            else:
-                st.caption(f"{plain(entry.id)}: no video file here")
-            st.button(
-                f"{lead} ahead" if entry.lead else f"similarity {lead}",
-                key=f"pick-{index}",
-                type="tertiary",
-                on_click=state.put,
-                args=(state.SHOT, entry.id),
-            )
-
-
-def _poster(item: Scored, shot: Shot) -> bytes | None:
-    try:
-        clip = scored.clip(item, shot.id, shot.true)
-        return None if clip is None else clips.poster(clip.digest, clip)
-    except CezsarError:
-        return None  # the player beside says what is wrong with it
+def _card(shot: Shot) -> posters.Card:
+    words = f"{number(shot.lead)} ahead" if shot.lead else f"similarity {number(shot.to_true)}"
+    return posters.Card(shot.id, shot.true, words, f"{shot.true}, taken for {shot.predicted}")
 
 
 def _scores(view: Matrix, clip: str, letter: str) -> None:

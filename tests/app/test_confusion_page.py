@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,16 +12,19 @@ from streamlit.typing import DataframeState, PlotlyState
 
 from app import state
 from app.charts import confusion as charts
+from app.charts import controls as control_charts
 from app.charts.style import percent
 from app.services import confusion as services
 from app.services import scored
-from app.widgets import hard_groups, matrices, pairs
+from app.widgets import controls, hard_groups, matrices, pairs
 from cezsar.analysis import confusion as engine
+from cezsar.analysis.controls import Standing, control
 from cezsar.data.groups import groups_path, keep_group, load_groups
 from cezsar.world import HARD_GROUPS
 from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.evaluation import confusion_matrix
 from cezsar.zeroshot.fusion import Weights, cosine, predict
+from cezsar.zeroshot.results import figure_of
 from cezsar.zeroshot.scores import Scores
 
 DEMO = "demo@demo"
@@ -44,7 +48,8 @@ def fine(page):
 
 
 def metrics(page):
-    return {metric.label: metric.value for metric in page.metric}
+    """Of the headline; further down labels come again."""
+    return {metric.label: metric.value for metric in reversed(page.metric)}
 
 
 # The page ------------------------------------------------------------------------------------------------------------
@@ -328,6 +333,78 @@ def test_a_group_counts_its_members_that_are_not_shown_where_they_can_be_predict
     assert (row.accuracy, row.within) == (pytest.approx(hits / clips), pytest.approx(within / clips))
     assert (total.kind, total.within) == ("total", row.within)
     assert [row.kind for row in services.matrix(demo, group[:2], True).figures({"x": group[1:]})] == ["rest", "total"]
+
+
+# Harder than random classes? -----------------------------------------------------------------------------------------
+
+
+def test_hard_groups_stand_among_random_sets_as_the_engine_has_it(empty_workspace, demo):
+    page = fine(open_page("confusion"))
+    found = control(demo.item.scores(), HARD_GROUPS, demo.weights)
+    standing = found.standing()
+    said = texts(page)
+    mean, std = standing.random
+    assert f"These 19 classes: **{percent(standing.named)}**" in said
+    assert f"30 random sets of 19: **{100 * mean:.1f} ± {100 * std:.1f} %**" in said
+    easier = sum(value > standing.named for value in standing.values)
+    assert f"Harder than {easier} of the 30" in said and f"{abs(standing.z):.1f} standard deviations below" in said
+    assert f"{19 * 19 / 21:.1f} of their 19 classes are named ones" in said
+    figure = json.loads(page.get("plotly_chart")[-1].proto.spec)
+    points = next(trace for trace in figure["data"] if trace.get("name") == "random sets")
+    assert sorted(points["x"]) == pytest.approx(sorted(100 * value for value in standing.values))
+    star = next(trace for trace in figure["data"] if trace.get("name") == "these classes")
+    assert star["x"] == [pytest.approx(100 * standing.named)]
+    within = [metric.value for metric in page.metric if metric.label == "Within-group error"]
+    assert within[1] == percent(found.figures[-1].within)
+    assert page.toggle(key=state.OUTSIDE).disabled  # two classes are left
+    page.selectbox(key=state.CONTROLLED).set_value("bucket").run()
+    one = control(demo.item.scores(), {"bucket": HARD_GROUPS["bucket"]}, demo.weights)
+    assert f"These 3 classes: **{percent(one.standing().named)}**" in texts(fine(page))
+    page.toggle(key=state.OUTSIDE).set_value(True).run()
+    apart = control(demo.item.scores(), {"bucket": HARD_GROUPS["bucket"]}, demo.weights, outside=True)
+    assert f"3: **{100 * apart.standing().random.mean:.1f} ±" in texts(fine(page))
+    assert "the 18 other classes" in texts(page)
+
+
+def test_proposed_groups_and_both_sides_get_the_same_control(empty_workspace, demo):
+    page = fine(open_page("confusion", groupsof="Proposed", beside="true"))
+    groups = services.sources(demo, {})[services.PROPOSED]
+    for letter, weights in (("A", demo.weights), ("B", Weights.only("VE"))):
+        named = control(demo.item.scores(), groups, weights).standing().named
+        n = len({name for members in groups.values() for name in members})
+        assert f"{letter}: These {n} classes: **{percent(named)}**" in texts(page)
+
+
+@pytest.mark.parametrize(
+    ("named", "values", "words"),
+    [
+        (0.5, [0.6, 0.7, 0.4], "Harder than 2 of the 3"),
+        (0.5, [0.6, 0.5, 0.7], "Harder than 2 of the 3, as hard as 1"),
+        (0.9, [0.6, 0.5, 0.7], "Easier than 3 of the 3"),
+        (0.5, [0.5, 0.5, 0.5], "As hard as all 3"),
+    ],
+)
+def test_a_rank_in_words(named, values, words):
+    standing = Standing("top1", named, figure_of(values), values, 0.0, None)
+    assert controls._ranked(standing) == words and controls._deviations(standing) == ""
+    assert controls._deviations(replace(standing, z=-1.25)) == (
+        "; 1.2 standard deviations below their mean (z = −1.25)"
+    )
+
+
+def test_groups_of_all_classes_are_not_compared(empty_workspace, demo):
+    names = demo.item.scores().class_names
+    keep_group(groups_path(), "everything", names)
+    page = fine(open_page("confusion", groupsof="My own"))
+    assert "hold all 21 classes with clips" in texts(page)
+
+
+def test_points_of_a_value_are_parted():
+    standing = Standing("top1", 0.5, figure_of([0.5, 0.5, 0.5, 0.6]), [0.5, 0.5, 0.5, 0.6], 0.0, None)
+    figure = control_charts.standing_figure({"A: ": standing, "B: ": standing})
+    points = [trace for trace in figure.data if trace.name == "random sets"]
+    assert len(points) == 2 and len(set(points[0].y[:3])) == 3 and points[1].y[3] == 1
+    assert list(figure.layout.yaxis.ticktext) == ["A", "B"]
 
 
 # Four hundred classes ------------------------------------------------------------------------------------------------

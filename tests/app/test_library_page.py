@@ -68,7 +68,7 @@ def test_every_section_with_an_empty_workspace(empty_workspace, section):
     told = {
         "data": "came with the software; its clips are drawn when looked at",
         "stores": "No features", "trained": "came with the software", "encoders": "clip",
-        "words": f"{len(world.DESCRIPTIONS)} classes", "disk": "workspace is",
+        "words": f"{len(world.DESCRIPTIONS)} classes", "workshop": "What it is confused with", "disk": "workspace is",
     }  # fmt: skip
     assert told[section] in said
 
@@ -196,6 +196,45 @@ def test_saving_refuses_what_would_be_lost(empty_workspace):
     with pytest.raises(FormatError, match="no description"):
         descriptions.save("mine", {"b": [" "]}, replace=True)
     assert load_descriptions(labels.own_folder() / "mine.json") == {"a": ["x"]}
+
+
+def test_what_is_wrong_with_descriptions_is_listed(empty_workspace):
+    from cezsar.data.prototype_checks import check
+    from cezsar.data.sentence_cache import open_encoder
+
+    described = {
+        "PushUps": ["Arms push the body up from the floor."],
+        "pull ups": ["arms push the body up from the floor"],
+        "rowing": ["rowing"],
+        "juggling": ["Three balls fly in circles above two hands."],
+    }
+    descriptions.save("mine", described)
+    page = shown("words", described="mine: mine")
+    assert "each with what to do" in texts(page)
+    page.selectbox(key=state.CHECKED_FOR).set_value("ucf101")
+    page.button(key="check").click().run()
+    assert not page.exception and not page.error
+    report = check(labels.own_folder() / "mine.json", "ucf101", encoder=open_encoder())
+    said = texts(page).replace("\\", "")
+    assert f"**{len(report.findings):,} findings.** 4 sentences for 4 classes; the data set has 101." in said
+    assert len(report.findings) == 98 + 1 + 1 + 1  # missing, unknown, with the same sentence, by its name
+    for finding in report.findings:
+        assert finding.what in said
+    kinds = [expander.label for expander in page.expander]
+    assert "Missing class (98)" in kinds and "Same sentence for several classes (1)" in kinds
+    descriptions.save("mine", {"juggling": described["juggling"]}, replace=True)
+    page.selectbox(key=state.CHECKED_FOR).set_value("").run()
+    assert "findings" not in texts(page)  # what was saved since has not been checked
+    page.button(key="check").click().run()
+    assert "Nothing wrong was found" in page.success[0].value
+
+
+def test_ready_made_names_are_checked_for_their_own_data_set(empty_workspace):
+    page = shown("words", described="HMDB-51")
+    assert page.selectbox(key=state.CHECKED_FOR).value == "hmdb51"
+    page.button(key="check").click().run()
+    assert "51 findings" in texts(page) and "the data set has 51" in texts(page)
+    assert not page.exception and not page.error
 
 
 def test_edited_rows_are_descriptions():

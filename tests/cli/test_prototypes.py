@@ -96,7 +96,7 @@ def test_a_mistake_ends_with_status_2(cezsar, tmp_path, arguments, message):
 
 
 def test_help_names_the_verbs_of_the_group(cezsar):
-    assert "check" in cezsar("prototypes", "--help")[1]
+    assert all(verb in cezsar("prototypes", "--help")[1] for verb in ("check", "try"))
     status, out, _ = cezsar("prototypes", "check", "--help")
     assert status == 0 and all(option in out for option in ("--dataset", "--sentences", "--near", "--json"))
 
@@ -111,3 +111,97 @@ def test_clips_are_ranked_by_a_shipped_set(cezsar, tmp_path):
     assert {label["label"] for label in answer["labels"]} == set(KNOWN["hmdb51"].class_names())
     status, _, err = cezsar(*ranked, "hmdb52")
     assert status == 2 and "hmdb52 is no file or folder" in err
+
+
+# Other sentences -----------------------------------------------------------------------------------------------------
+
+SCORED = ASSETS / "demo" / "scores" / "demo@demo"
+OTHER = ["A cardboard box is pushed away with the foot.", "Kicks."]
+
+
+def by_hand(texts, class_name, *, append=False, new=False):
+    """Everything scored and evaluated again with other prototypes, without a workshop: (before, after, two lists of
+    predictions and labels)."""
+    from dataclasses import replace
+
+    from cezsar.encoders.sentences import load_sentence_encoder
+    from cezsar.training.runs import Run
+    from cezsar.zeroshot.evaluation import evaluate
+    from cezsar.zeroshot.fusion import predict
+    from cezsar.zeroshot.protocols import Protocol
+    from cezsar.zeroshot.scored import Scored
+    from cezsar.zeroshot.scores import Scores
+    from cezsar.zeroshot.spaces import JointSpace
+
+    item = Scored.open(SCORED)
+    old = item.embeddings()
+    vectors = JointSpace(Run.open(RUN).load_model(), load_sentence_encoder()).sentences(texts)
+    names = [*old.class_names, class_name] if new else old.class_names
+    index = names.index(class_name)
+    kept = old.prototype_class != index if not append else np.ones(len(old.prototype_class), bool)
+    changed = replace(
+        old,
+        class_names=names,
+        prototypes=np.concatenate([old.prototypes[kept], vectors]),
+        prototype_class=np.concatenate([old.prototype_class[kept], np.full(len(vectors), index)]),
+    )
+    found = []
+    for embeddings in (old, changed):
+        scores = Scores.from_embeddings(embeddings)
+        result = evaluate(scores, Protocol("all", [embeddings.class_names]), item.weights)
+        predicted = [embeddings.class_names[c] for c in predict(scores, item.weights)]
+        found.append((result.figure("top1").mean, result.figure("mean_per_class").mean, predicted))
+    return *found, old.ids, [names[c] for c in Scores.from_embeddings(old).label_index]
+
+
+@pytest.mark.parametrize("append", [False, True])
+def test_other_sentences_give_what_scoring_again_gives(cezsar, append):
+    status, out, err = cezsar(
+        "prototypes", "try", SCORED, "KICKING a box", *OTHER, *["--append"] * append, "--json"
+    )  # fmt: skip
+    assert status == 0, err
+    told = json.loads(out)
+    before, after, ids, labels = by_hand(OTHER, "kicking a box", append=append)
+    for part, (top1, mean, predicted) in ((told["before"], before), (told["after"], after)):
+        assert (part["clips"], part["top1"], part["mean_per_class"]) == (420, top1, pytest.approx(mean))
+        own = [p == t for p, t in zip(predicted, labels, strict=True) if t == "kicking a box"]
+        assert part["of_class"] == sum(own) / len(own)
+    turned = list(zip(ids, labels, before[2], after[2], strict=True))
+    for key, was, now in (("gained", False, True), ("lost", True, False)):
+        expected = [clip for clip, t, b, a in turned if (b == t, a == t) == (was, now)]
+        assert [move["id"] for move in told[key]] == expected
+    drawn = [b for _, _, b, a in turned if a == "kicking a box" != b]
+    assert {flow["name"]: flow["clips"] for flow in told["drawn_from"]} == {name: drawn.count(name) for name in drawn}
+    left = [a for _, _, b, a in turned if b == "kicking a box" != a]
+    assert {flow["name"]: flow["clips"] for flow in told["left_to"]} == {name: left.count(name) for name in left}
+    was = json.loads((RUN / "prototypes.json").read_text())["kicking a box"]
+    assert told["sentences_before"] == was and told["sentences"] == [*(was if append else []), *OTHER]
+
+
+def test_a_new_class_and_the_table(cezsar):
+    before, after, _, _ = by_hand(OTHER[:1], "shoving", new=True)
+    status, out, _ = cezsar("prototypes", "try", SCORED, "shoving", OTHER[0], "--new")
+    assert status == 0
+    assert "demo@demo: 420 clips, 22 classes, predicted from 0.8 VE + 0.2 O" in out
+    change = 100 * (after[0] - before[0])
+    assert f"top-1          {100 * before[0]:8.1f} %{100 * after[0]:7.1f} %{change:+9.1f}".split() == next(
+        line.split() for line in out.splitlines() if line.startswith("top-1")
+    )
+    assert f"{after[2].count('shoving')} drawn to it" in out and "0 left it" in out
+    assert "of the class            –        –" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere", "x", "y"], "holds no scored data set"),
+        ([SCORED, "kicking a bo", "y"], "did you mean 'kicking a box'?"),
+        ([SCORED, "kicking a box", "y", "--new"], "is there already"),
+        ([SCORED, "x", "y", "--new", "--append"], "leave out --append or --new"),
+        ([SCORED, "kicking a box", " "], "at least one sentence"),
+        ([SCORED.with_name("demo-colour@demo"), "kicking a box", "y"], "weights of run 'demo-colour'"),
+    ],
+)
+def test_what_cannot_be_tried_ends_with_status_2(cezsar, arguments, message):
+    status, out, err = cezsar("prototypes", "try", *arguments)
+    assert status == 2 and message in err and "Traceback" not in err and not out

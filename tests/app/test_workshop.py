@@ -1,0 +1,286 @@
+"""The prototype workshop: its figures are the engine's, sentences are kept in sets of one's own, nothing else is."""
+
+import json
+import shutil
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+from conftest import open_page
+
+from app import state
+from app.charts import workshop as charts
+from app.charts.style import percent
+from app.services import labels, models, scored
+from app.services import workshop as services
+from app.widgets import workshop as widgets
+from cezsar.analysis.lookalikes import confusable
+from cezsar.data.descriptions import load_descriptions
+from cezsar.encoders.sentences import load_sentence_encoder
+from cezsar.training.runs import Run
+from cezsar.zeroshot.evaluation import confusion_matrix, evaluate
+from cezsar.zeroshot.fusion import predict
+from cezsar.zeroshot.protocols import Protocol
+from cezsar.zeroshot.scored import Scored
+from cezsar.zeroshot.scores import Scores
+from cezsar.zeroshot.spaces import JointSpace
+from cezsar.zeroshot.workshop import Flow, Workshop
+
+CLASS = "kicking a box"
+OTHER = ["A cardboard box is pushed away with the foot.", "A foot kicks."]
+SECTION = state.SECTIONS["workshop"]
+
+
+def shown(**query):
+    page = open_page("library", section=SECTION, **query)
+    assert not page.exception, page.exception
+    return page
+
+
+def texts(page):
+    kinds = ("markdown", "caption", "info")
+    return " ".join(str(element.value) for kind in kinds for element in page.get(kind))
+
+
+def metrics(page):
+    return {metric.label: (metric.value, metric.delta) for metric in page.metric}
+
+
+def button(page, label):
+    return next(each for each in page.button if each.label == label)
+
+
+def known():
+    return load_descriptions(models.SHIPPED / "runs" / "demo" / "prototypes.json")
+
+
+@cache
+def space():
+    """The joint space of the demo's run, loaded apart from the app."""
+    return JointSpace(Run.open(models.SHIPPED / "runs" / "demo").load_model(), load_sentence_encoder())
+
+
+def scored_again(described):
+    """The demo scored anew with other sentences for some classes, without a workshop: scores, and its accuracies."""
+    item = Scored.open(models.SHIPPED / "scores" / "demo@demo")
+    embeddings = item.embeddings()
+    for name, sentences in described.items():
+        if name not in embeddings.class_names:
+            embeddings = replace(
+                embeddings,
+                class_names=[*embeddings.class_names, name],
+                prototypes=np.concatenate([embeddings.prototypes, embeddings.prototypes[:1]]),
+                prototype_class=np.append(embeddings.prototype_class, len(embeddings.class_names)),
+            )
+        index = embeddings.class_names.index(name)
+        kept = embeddings.prototype_class != index
+        embeddings = replace(
+            embeddings,
+            prototypes=np.concatenate([embeddings.prototypes[kept], space().sentences(sentences)]),
+            prototype_class=np.append(embeddings.prototype_class[kept], np.full(len(sentences), index)),
+        )
+    scores = Scores.from_embeddings(embeddings)
+    result = evaluate(scores, Protocol("all", [embeddings.class_names]), item.weights)
+    return scores, result, predict(scores, item.weights)
+
+
+# The page ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_first_visitor_finds_the_class_that_loses_most_with_its_sentences(empty_workspace):
+    page = shown()
+    item = scored.scored_sets()["demo@demo"]
+    embeddings = item.embeddings()
+    counts = confusion_matrix(Scores.from_embeddings(embeddings), item.weights)
+    pairs = confusable(embeddings, counts, embeddings.class_names, known(), services.PAIRS)
+    name = pairs[0].second if pairs[0].reverse > pairs[0].taken else pairs[0].first
+    assert page.selectbox(key=state.REWRITE).value == name
+    assert page.text_area[0].value == "\n".join(known()[name])
+    row = embeddings.class_names.index(name)
+    figures = metrics(page)
+    assert figures["All classes"] == (percent(np.trace(counts) / 420), "no change")
+    assert figures["This class"] == (percent(counts[row, row] / 20), "no change")
+    assert figures["Taken for it"][0] == str(counts[:, row].sum())
+    assert (figures["Clips gained"][0], figures["Clips lost"][0]) == ("0", "0")
+    kept = evaluate(item.scores(), Protocol("all", [embeddings.class_names]), item.weights).figure("top1").mean
+    assert kept != np.trace(counts) / 420 and f"({percent(kept)} on other pages" in texts(page)
+    for pair in pairs:
+        said = f"{pair.taken} clips of the first are taken for the second, {pair.reverse} the other way round"
+        assert said in texts(page) and f"Similarity {pair.similarity:.2f}" in texts(page)
+        assert f"Only *{pair.first}* says {', '.join(pair.first_words)}." in texts(page)
+    worst = int(np.where(np.arange(21) == row, 0, counts[row]).max())
+    assert f"({worst})" in texts(page) and "What it is confused with" in texts(page)
+    button(page, pairs[1].second).click().run()
+    assert page.selectbox(key=state.REWRITE).value == pairs[1].second
+    assert page.text_area[0].value == "\n".join(known()[pairs[1].second])
+
+
+def test_figures_of_other_sentences_are_those_of_scoring_again(empty_workspace):
+    page = shown(rewrite=CLASS)
+    page.text_area[0].set_value("\n".join(OTHER) + "\n\n").run()
+    assert not page.exception and not page.error
+    old, before, was = scored_again({})
+    scores, after, now = scored_again({CLASS: OTHER})
+    index = scores.class_names.index(CLASS)
+    truth = scores.label_index
+    figures = metrics(page)
+    change = 100 * (after.figure("top1").mean - before.figure("top1").mean)
+    assert figures["All classes"] == (percent(after.figure("top1").mean), f"{change:+.1f} points")
+    own = truth == index
+    change = 100 * ((now == truth)[own].mean() - (was == truth)[own].mean())
+    assert figures["This class"] == (percent((now == truth)[own].mean()), f"{change:+.1f} points")
+    gained, lost = (now == truth) & (was != truth), (now != truth) & (was == truth)
+    assert (figures["Clips gained"][0], figures["Clips lost"][0]) == (str(gained.sum()), str(lost.sum()))
+    taken = int((now == index).sum())
+    assert figures["Taken for it"] == (str(taken), f"{taken - int((was == index).sum()):+d}")
+    page.segmented_control(key=state.TURNED).set_value("lost").run()
+    assert page.selectbox(key=state.TURNED_CLIP).options == [old.ids[row] for row in np.flatnonzero(lost)]
+    first = np.flatnonzero(lost)[0]
+    name = scores.class_names
+    said = f"A clip of **{name[truth[first]]}**: before taken for :green[**{name[was[first]]}**], now for "
+    assert said + f"**{name[now[first]]}**." in texts(page)
+    specs = [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
+    bars = [trace for trace in specs[0]["data"] if trace["name"] == "right now"]
+    moved = [row for row in np.flatnonzero(was != now) if index in (was[row], now[row])]
+    assert sum(abs(x) for trace in bars for x in trace["x"]) == sum(now[row] == truth[row] for row in moved)
+    assert page.query_params[state.WORDING] == "\n".join(OTHER) + "\n\n"
+    button(page, "Back to its sentences").click().run()
+    assert metrics(page)["All classes"] == (percent(before.figure("top1").mean), "no change")
+    assert state.WORDING not in page.query_params
+
+
+def test_an_address_opens_the_same_trial(empty_workspace):
+    page = shown(rewrite=CLASS, wording="\n".join(OTHER))
+    assert page.text_area[0].value == "\n".join(OTHER)
+    assert metrics(page)["All classes"][0] == percent(scored_again({CLASS: OTHER})[1].figure("top1").mean)
+    page = shown(rewrite="<b>nothing", worded="../x", turned="?", wording="")
+    assert page.text_area[0].value and not page.error
+
+
+def test_a_new_class_takes_clips(empty_workspace):
+    page = shown(rewrite=state.NEW_CLASS)
+    assert page.text_area[0].value == "" and "Give the new class a name" in texts(page)
+    page.text_input(key=state.NEW_NAME).set_value("shoving").run()
+    assert "Give the new class a sentence" in texts(page) and not page.metric
+    page.text_area[0].set_value(OTHER[0]).run()
+    _, after, now = scored_again({"shoving": OTHER[:1]})
+    assert metrics(page)["All classes"][0] == percent(after.figure("top1").mean)
+    assert metrics(page)["This class"] == ("–", "no change")
+    assert metrics(page)["Taken for it"][0] == str((now == 21).sum())
+    page.text_input(key=state.NEW_NAME).set_value("Kicking A Box").run()
+    assert "is there already" in page.error[0].value.replace("\\", "") and not page.exception
+
+
+def test_sentences_are_kept_and_gone_on_from(empty_workspace):
+    page = shown(rewrite=CLASS, wording=OTHER[0])
+    page.text_input(key="keep-in-").set_value("ucf101").run()
+    button(page, "Keep").click().run()
+    assert "ready-made" in page.error[0].value.replace("\\", "") and not page.exception
+    page.text_input(key="keep-in-").set_value("mine").run()
+    button(page, "Keep").click().run()
+    assert not page.exception and not page.error
+    assert load_descriptions(labels.own_folder() / "mine.json") == known() | {CLASS: OTHER[:1]}
+    assert page.selectbox(key=state.WORDED).value == "mine" and page.selectbox(key=state.REWRITE).value == CLASS
+    assert page.text_area[0].value == OTHER[0]
+    _, after, _ = scored_again({CLASS: OTHER[:1]})
+    assert metrics(page)["All classes"] == (percent(after.figure("top1").mean), "no change")
+    as_scored = scored_again({})[1].figure("top1").mean
+    assert f"As it was scored, all classes have {percent(as_scored)}" in texts(page)
+    page.selectbox(key=state.REWRITE).set_value(state.NEW_CLASS).run()
+    page.text_input(key=state.NEW_NAME).set_value("shoving").run()
+    page.text_area[0].set_value("Somebody shoves a box.").run()
+    both = {CLASS: OTHER[:1], "shoving": ["Somebody shoves a box."]}
+    now = percent(scored_again(both)[1].figure("top1").mean)
+    assert metrics(page)["All classes"][0] == now
+    button(page, "Keep").click().run()
+    assert load_descriptions(labels.own_folder() / "mine.json") == known() | both
+    assert metrics(page)["All classes"] == (now, "no change") and page.selectbox(key=state.REWRITE).value == "shoving"
+    assert load_descriptions(models.SHIPPED / "runs" / "demo" / "prototypes.json") == known()
+
+
+def test_the_text_survives_a_visit_elsewhere(empty_workspace):
+    page = shown(rewrite=CLASS)
+    page.text_area[0].set_value(OTHER[1]).run()
+    page.segmented_control(key=state.SECTION).set_value("trained").run()
+    page.segmented_control(key=state.SECTION).set_value("workshop").run()
+    assert page.text_area[0].value == OTHER[1] and not page.exception
+
+
+def test_a_set_whose_run_has_no_weights_here_is_a_word(empty_workspace):
+    page = shown(on="demo-colour@demo")
+    assert "weights of run 'demo-colour'" in page.error[0].value.replace("\\", "") and not page.text_area
+
+
+def test_nothing_scored_is_a_word(empty_workspace, monkeypatch):
+    monkeypatch.setattr(scored, "SHIPPED", empty_workspace / "not shipped")
+    page = shown()
+    assert "Nothing has been scored yet" in texts(page) and not page.error and not page.metric
+
+
+def test_sentences_that_are_nowhere_can_be_added_to(empty_workspace):
+    """The demo's scores by a run of the workspace whose prototypes have been rewritten since."""
+    shutil.copytree(models.SHIPPED / "runs" / "demo", empty_workspace / "runs" / "demo")
+    shutil.copytree(models.SHIPPED / "scores" / "demo@demo", empty_workspace / "scores" / "demo@demo")
+    item = Scored.open(empty_workspace / "scores" / "demo@demo")
+    embeddings = item.embeddings()
+    index = embeddings.class_names.index(CLASS)
+    turned = embeddings.prototypes.copy()
+    turned[index] = turned[index][::-1]  # no sentence anybody knows
+    embeddings = replace(embeddings, prototypes=turned)
+    embeddings.save(item.folder / "embeddings.safetensors")
+    Scores.from_embeddings(embeddings).save(item.folder / "scores.safetensors")
+    (item.folder / "about.json").write_text(json.dumps(item.about | {"created": "another day"}))
+    models.bring_sentences()
+    page = shown(rewrite=CLASS)
+    assert page.text_area[0].value == "" and "in no file of this workspace" in texts(page)
+    page.text_area[0].set_value(OTHER[0]).run()
+    shop = Workshop(embeddings, item.weights)
+    vectors = space().sentences(OTHER[:1])
+    assert metrics(page)["All classes"][0] == percent(shop.try_sentences(CLASS, vectors).after.top1)
+    page.toggle(key=state.ADDED).set_value(True).run()
+    assert metrics(page)["All classes"][0] == percent(shop.try_sentences(CLASS, vectors, append=True).after.top1)
+    assert not any(each.label == "Keep" for each in page.button) and "must be known" in texts(page)
+
+
+# Figures -------------------------------------------------------------------------------------------------------------
+
+
+def test_bars_of_flows_add_up():
+    drawn, left = [Flow("a", 5, 2, 1), Flow("", 2, 0, 0)], [Flow("b<i>", 7, 0, 4), Flow("a", 1, 1, 0)]
+    figure = charts.flows_figure(drawn, left)
+    rows = list(figure.layout.yaxis.ticktext)
+    assert rows == ["b&lt;i&gt;", "a", "undecided"]
+    net = {name: [0, 0] for name in rows}
+    for trace in figure.data:
+        for row, x in zip(trace.y, trace.x, strict=True):
+            net[rows[row]][x < 0] += abs(x)
+    assert net == {"b&lt;i&gt;": [0, 7], "a": [5, 1], "undecided": [2, 0]}
+
+
+def test_histograms_are_shares_of_their_clips():
+    cosines = {"before": np.linspace(-1, 1, 50, dtype=np.float32), "now": np.zeros(50, np.float32)}
+    own = np.arange(50) < 10
+    figure = charts.nearness_figure(cosines, own)
+    assert len(figure.data) == 4
+    assert all(sum(trace.y) == pytest.approx(100) for trace in figure.data)
+    means = f"its own clips {cosines['before'][:10].mean():.2f}".replace("-", "\N{MINUS SIGN}")
+    assert means in charts.nearness_words(cosines, own)
+    assert len(charts.nearness_figure({"now": np.zeros(3, np.float32)}, np.zeros(3, bool)).data) == 1
+
+
+def test_cosines_before_are_those_of_the_scores(empty_workspace):
+    item = scored.scored_sets()["demo@demo"]
+    shop = Workshop(item.embeddings(), item.weights)
+    vectors = space().sentences(OTHER)
+    trial = shop.try_sentences(CLASS, vectors)
+    embeddings = item.embeddings()
+    video = 0.8 * embeddings.modalities["VE"] + 0.2 * embeddings.modalities["O"]
+    row = embeddings.prototypes[embeddings.class_names.index(CLASS)]
+
+    def cosine(prototype):
+        return video @ prototype / np.linalg.norm(video, axis=1) / np.linalg.norm(prototype)
+
+    found = widgets._cosines(trial)
+    np.testing.assert_allclose(found["before"], cosine(row), atol=1e-5)
+    np.testing.assert_allclose(found["now"], np.maximum(*(cosine(vector) for vector in vectors)), atol=1e-5)
