@@ -16,6 +16,7 @@ STAGES: dict[str, float] = {
     "training": 8,
     "training on colour alone": 6,
     "evaluation": 1,
+    "when none of the labels fits": 1,
 }
 """Stages of `cezsar demo` in order, and how many seconds each takes on two cores: shares of the bar, nothing more."""
 

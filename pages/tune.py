@@ -9,12 +9,13 @@ from app.charts import tune as charts
 from app.charts.style import PLOT
 from app.services import scored, tau
 from app.services import tune as services
-from app.widgets import choosers, preparation, words
+from app.widgets import choosers, preparation, simplex, words
 from app.widgets import tau as tau_widgets
 from app.widgets import tune as widgets
 from cezsar.errors import CezsarError
 from cezsar.jobs import Job
 from cezsar.zeroshot.scored import Scored
+from cezsar.zeroshot.simplex import SimplexMap
 from cezsar.zeroshot.tuning import flips, gains
 
 PARTS = {state.TUNE_WEIGHTS: "Fusion weights", state.TUNE_TAU: "Hard negatives (τ)"}
@@ -60,7 +61,9 @@ def fusion_weights() -> None:
         return
     weigh(item, classes)
     modalities = scored.scores(item).modalities
-    if len(modalities) > 1:
+    if len(modalities) == 3:
+        simplex.honest_choice(item)
+    elif len(modalities) == 2:
         widgets.honest_choice(item, (modalities[0], modalities[1]))
 
 
@@ -69,23 +72,34 @@ def weigh(item: Scored, classes: tuple[str, ...]) -> None:
     """What depends on the weights; a move of a slider runs this and nothing else."""
     try:
         tuner = services.tuner(item, classes)
-        pair = (tuner.modalities[0], tuner.modalities[1]) if len(tuner.modalities) > 1 else None
+        several = len(tuner.modalities) > 1
+        pair = (tuner.modalities[0], tuner.modalities[1]) if len(tuner.modalities) == 2 else None
         curve = services.curve(item, classes, pair) if pair else None
+        over: SimplexMap | None = None
         setting, seeing = st.columns([2, 3], gap="large")
         with setting:
             present = widgets.weight_sliders(item, tuner.modalities)
-            if pair:
-                widgets.presets(item, tuner.modalities, curve)
+            if len(tuner.modalities) == 3:
+                over = simplex.wanted_map(item, classes)
+            if several:
+                best = widgets.best_of(curve, pair) if pair and curve else simplex.best_of(over) if over else None
+                widgets.presets(item, tuner.modalities, best)
             basis, name = widgets.reference(item, present, tuner.modalities)
         now, before = tuner.at(present), tuner.at(basis)
         turned = flips(before, now)
         with seeing:
             widgets.figures(now, before, turned)
-            if pair:
+            if several:
                 st.caption(f"Compared with {name}.")
             if pair and curve:
                 widgets.alpha_chart(item, curve, pair, now, before)
-        if not pair:
+            if over:
+                mapped, drawn = st.columns(2, gap="medium")
+                with mapped:
+                    simplex.simplex(item, over, now, before)
+                with drawn:
+                    simplex.along_gamma(item, classes, over, now, before)
+        if not several:
             return
         if not any(len(rows) for rows in turned):
             st.info("Both weights give every clip the same answer.", icon=":material/info:")
@@ -131,6 +145,7 @@ def negatives() -> None:
         tau_widgets.duplicates(found)
     st.subheader("One run for each τ", anchor=False)
     sweep()
+    tau_widgets.swept()
 
 
 @st.fragment

@@ -8,8 +8,9 @@ from functools import lru_cache
 import numpy as np
 import plotly.graph_objects as go
 
-from app.charts.style import COLOURS, GAIN, GREY, LOSS, layout, percent, points, short, shown
+from app.charts.style import COLOURS, GAIN, GREY, LOSS, MARKS, layout, percent, points, short, shown
 from cezsar.analysis.tau import Candidates, Distances
+from cezsar.analysis.tau_table import Row
 from cezsar.zeroshot.curves import Curve
 from cezsar.zeroshot.tuning import Gain
 
@@ -23,8 +24,12 @@ BEST = "rgba(0, 158, 115, 0.22)"
 
 
 @lru_cache(maxsize=8)
-def alpha_curve(curve: Curve, pair: tuple[str, str]) -> go.Figure:
-    """Accuracy for every α, with the best stretch shaded. It stays as it is; `mark` puts weights on a copy."""
+def alpha_curve(curve: Curve, pair: tuple[str, str], gamma: float = 0.0) -> go.Figure:
+    """Accuracy for every α, with the best stretch shaded. It stays as it is; `mark` puts weights on a copy.
+
+    Args:
+        gamma: share of a third modality on this line; α is then the first one's share of what that leaves.
+    """
     best = curve.best()
     alpha, accuracy = curve.alpha, np.append(curve.between_B, curve.on_B[-1])
     if len(alpha) > MOST_STEPS:
@@ -41,7 +46,8 @@ def alpha_curve(curve: Curve, pair: tuple[str, str]) -> go.Figure:
         hovertemplate="α = %{x:.3f}: %{y:.1f} %<extra></extra>",
         showlegend=False,
     )
-    layout(figure, 330, f"α: share of {pair[0]} (the rest is {pair[1]})", "top-1 accuracy in %")
+    name = f"α / (α + β): {pair[0]} against {pair[1]}" if gamma else f"α: share of {pair[0]} (the rest is {pair[1]})"
+    layout(figure, 330, name, "top-1 accuracy in %")
     figure.update_xaxes(range=[-0.02, 1.02], fixedrange=True, zeroline=False)
     figure.update_yaxes(fixedrange=True)
     return figure
@@ -198,6 +204,33 @@ def sweep_figure(
     layout(figure, 380, "τ, upper bound on the cosine distance of a hard negative", "top-1 accuracy in %")
     figure.update_yaxes(fixedrange=True)
     figure.update_xaxes(fixedrange=True, zeroline=False)
+    return figure
+
+
+def swept_figure(rows: Sequence[Row], modalities: Sequence[str], spread: str) -> go.Figure:
+    """Accuracy against τ of one sweep, with ± its deviation over "splits" or "seeds", where there are several."""
+    figure = go.Figure()
+    looks = (("square", ORANGE), ("circle", BLUE), *zip(MARKS[2:], COLOURS[2:], strict=False))
+    for modality, (symbol, colour) in zip(modalities, looks, strict=False):
+        done = [(row.tau, row.accuracies[modality]) for row in rows if modality in row.accuracies]
+        if not done:
+            continue
+        _line(figure, modality, [(tau, accuracy.mean) for tau, accuracy in done], colour, symbol, "solid")
+        deviations = [accuracy.splits if spread == "splits" else accuracy.seeds for _, accuracy in done]
+        figure.data[-1].update(
+            error_y={"array": [100 * (deviation or 0) for deviation in deviations], "thickness": 1.5, "width": 4},
+            hovertext=[accuracy.percent() for _, accuracy in done],
+            hovertemplate=f"{modality}, τ = %{{x:g}}: %{{hovertext}}<extra></extra>",
+        )
+    layout(figure, 330, "τ, upper bound on the cosine distance of a hard negative", "top-1 accuracy in %")
+    taus = [row.tau for row in rows]
+    for row in rows:
+        if not row.done:
+            figure.add_vline(x=row.tau, line={"color": GREY, "width": 1, "dash": "dot"})
+            figure.add_annotation(x=row.tau, y=0.02, yref="paper", text="no run", showarrow=False, xanchor="left")
+    figure.update_yaxes(fixedrange=True)
+    beside = 0.05 + 0.05 * (max(taus) - min(taus))
+    figure.update_xaxes(fixedrange=True, zeroline=False, range=[min(taus) - beside, max(taus) + beside])
     return figure
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -11,6 +11,7 @@ import streamlit as st
 from app.services.clips import ClipFile, on_disk
 from app.services.models import AUTOMATIC, Model, engine
 from cezsar.errors import VideoError
+from cezsar.zeroshot.fusion import Weights
 
 if TYPE_CHECKING:
     from cezsar.zeroshot.classifier import Clip, Ranking
@@ -113,6 +114,10 @@ class Answer:
         familiarity: distance to the model's training clips; None where it knows none.
         instead_of: the model that handed the clip on since it looked like none of its training; None if it did not.
         doubts: why the answer is "none of these"; empty if it stands.
+        weights: α, β and γ that counted.
+        caption: the sentence about the clip that counted by γ.
+        labels: that were ranked, as they were asked about.
+        calibrated: the model says what its scores are worth as probabilities, with its own weights and no caption.
     """
 
     clip: ClipFile
@@ -123,6 +128,10 @@ class Answer:
     familiarity: float | None
     instead_of: Model | None = None
     doubts: tuple[str, ...] = ()
+    weights: Weights = field(default_factory=Weights)
+    caption: str = ""
+    labels: Sequence[str] | Mapping[str, Sequence[str]] = ()
+    calibrated: bool = False
 
 
 def choose(key: str, clip: ClipFile, there: dict[str, Model], unlike: float) -> tuple[Model, Model | None]:
@@ -156,10 +165,23 @@ def answer(clip: ClipFile, there: dict[str, Model], asked: Question, caption: st
         ranking = answers.classifier.rank(
             content, asked.labels, top=max(1, len(asked.labels)), weights=weights, caption=caption
         )
-        trust = answers.classifier.trust
+        trust, calibrated = answers.classifier.trust, answers.classifier.rejector is not None
     doubts = asked.doubt.reasons(ranking, content.familiarity)
     ranking = replace(ranking, warning="none of these: " + "; ".join(doubts) if doubts else "")
-    return Answer(clip, model, ranking, content.seconds, trust, content.familiarity, instead_of, tuple(doubts))
+    return Answer(
+        clip,
+        model,
+        ranking,
+        content.seconds,
+        trust,
+        content.familiarity,
+        instead_of,
+        tuple(doubts),
+        weights,
+        caption,
+        asked.labels,
+        calibrated,
+    )
 
 
 def pin(given: Answer) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import streamlit as st
 from app.services import models
 from cezsar import jobs, workspace
 from cezsar.analysis import tau as laboratory
+from cezsar.analysis import tau_table
 from cezsar.data.annotations import load_annotations
 from cezsar.errors import CezsarError, FormatError, InputError
 from cezsar.zeroshot.results import Result, load_all
@@ -324,3 +325,20 @@ def _point(tau: float, run: Path, name: str) -> Point | None:
         return None if result is None else result.figure("top1").mean
 
     return Point(tau, run.name, top1(results.get("VE")), top1(results.get("VE + O")))
+
+
+# Sweeps of the command line -------------------------------------------------------------------------------------------
+
+
+def swept() -> dict[str, tau_table.Sweep]:
+    """What `cezsar tau-sweep` has left in folders of the workspace's scores, the newest first; broken ones left out."""
+    files = workspace.folder("scores").glob(f"*/{tau_table.FILE}")
+    found = {}
+    for path in sorted(files, key=lambda path: path.stat().st_mtime_ns, reverse=True):
+        try:
+            sweep = tau_table.Sweep.load(path.parent)
+        except CezsarError:
+            continue  # `cezsar tau-sweep` says what is wrong with it
+        if sweep.points:
+            found[path.parent.name] = sweep
+    return found

@@ -16,6 +16,7 @@ from app.services import labels as label_sets
 from app.services.answers import Answer, Doubt, pin, usual_limit
 from app.widgets.fetching import offer, short
 from app.widgets.player import film
+from app.widgets.why import second_asked, why
 from app.widgets.words import plain, sentence
 from cezsar import encoders
 from cezsar.errors import CezsarError
@@ -136,7 +137,8 @@ def doubts() -> Doubt:
         st.caption(
             "Rules of thumb. The first limit is measured: 99 % of the clips that the run was trained on lie below 1. "
             "The other two are not: which similarity or lead is enough differs from model to model and from label set "
-            "to label set, so they are off, at 0, until you move them."
+            "to label set, so they are off, at 0, until you move them. A run that `cezsar calibrate` was used on says "
+            "by itself, under the best label, when none of the labels seems right; these limits do not move that."
         )
         unlike = st.slider(
             "Distance from training, times the usual",
@@ -183,7 +185,7 @@ def answer(given: Answer, number: int) -> None:
         )
     screen, ranks = st.columns([5, 6], gap="medium", vertical_alignment="top")
     with screen:
-        film(given.clip)
+        film(given.clip, start_s=second_asked(given))
         _caption(given.clip)
     top = given.ranking.labels[: charts.MOST_LABELS - 1]
     parts = {name: part[: len(top)] for name, part in given.ranking.contributions.items()}
@@ -202,6 +204,7 @@ def answer(given: Answer, number: int) -> None:
                 help="The parts of each bar add up to its similarity: α VE, β O and γ C of Eq. 9, that is the visual "
                 "embedding, the sentence made of the recognised objects, and the caption.",
             )
+    why(given)
     _over_time(given, [name for name, _ in top], number)
     _objects(given)
     _table(given)
@@ -314,6 +317,8 @@ def _headline(given: Answer) -> None:
         help="Cosine similarity between the clip and the label's description: 1 means the same direction, 0 that they "
         "have nothing to do with each other. A small lead means that the model hardly tells the two apart.",
     )
+    if not given.doubts:
+        _verdict(given)
     if given.clip.label:
         place = {name: index for index, (name, _) in enumerate(ranking.labels, start=1)}.get(given.clip.label)
         if place == 1:
@@ -322,6 +327,30 @@ def _headline(given: Answer) -> None:
             st.markdown(f":gray[The sample shows *{given.clip.label}*, which is not among the labels.]")
         else:
             st.markdown(f":orange[:material/close: The sample shows *{given.clip.label}*, ranked {place}.]")
+
+
+def _verdict(given: Answer) -> None:
+    """One line on whether any of the labels seems right, where the run was calibrated."""
+    ranking = given.ranking
+    if ranking.probabilities is None:
+        if given.calibrated:
+            st.markdown(
+                ":gray[No probability: it goes with the run's own weights, without a caption.]",
+                help="`cezsar calibrate` chose temperature and threshold with α, β and γ of the run.",
+            )
+        return
+    found, _, how = ranking.judgement.partition("; ")
+    told = "Probabilities are softmax(similarity / T) over the labels in the box, given that one of them is right."
+    about = f"{plain(found)}; {plain(how)}. {told}" if how else told
+    chance = f"{ranking.probabilities[0]:.0%}"
+    if ranking.none_of_these:
+        words = f":orange[:material/help: **None of these labels seems right**; if one, this ({chance}).]"
+    elif len(ranking.probabilities) < 2:
+        words = ":gray[:material/task_alt: The label seems right.]" if ranking.none_of_these is False else ""
+    else:
+        words = f":gray[:material/task_alt: One of the labels seems right, most likely this one ({chance}).]"
+    if words:
+        st.markdown(words, help=about)
 
 
 def _legend(names: Sequence[str]) -> None:
@@ -353,7 +382,7 @@ def overview(answers: Sequence[Answer]) -> None:
             "best match": "none of these" if given.doubts else given.ranking.labels[0][0],
             "similarity": given.ranking.labels[0][1],
             "lead": given.ranking.margin,
-            "note": f"nearest is {given.ranking.labels[0][0]}" if given.doubts else "",
+            "note": _note(given),
             "model": given.model.title,
         }
         for given in answers
@@ -362,6 +391,12 @@ def overview(answers: Sequence[Answer]) -> None:
     st.dataframe(
         rows, hide_index=True, column_config={"similarity": number, "lead": number}, alt="Best match of each clip"
     )
+
+
+def _note(given: Answer) -> str:
+    if given.doubts:
+        return f"nearest is {given.ranking.labels[0][0]}"
+    return "none of the labels seems right" if given.ranking.none_of_these else ""
 
 
 def downloads(answers: Sequence[Answer]) -> None:

@@ -13,7 +13,8 @@ from app.charts import tune as charts
 from app.charts.style import PLOT, percent
 from app.services import tau as services
 from app.widgets import jobs
-from app.widgets.words import sentence
+from app.widgets.words import plain, sentence
+from cezsar.analysis.tau_table import Row, Sweep
 from cezsar.errors import CezsarError
 from cezsar.jobs import Job
 
@@ -297,3 +298,71 @@ def sweep_jobs(shown: Sequence[Job]) -> None:
     if done:
         with st.expander(f"Runs done: {len(done)} of {len(shown)}", icon=":material/check_circle:"):
             jobs.follow(done, "sweep-done")
+
+
+# Sweeps of the command line -------------------------------------------------------------------------------------------
+
+
+def swept() -> None:
+    """Accuracy against τ as `cezsar tau-sweep` has found it."""
+    there = services.swept()
+    st.markdown("**Sweeps of the command line**")
+    if not there:
+        st.caption(
+            "`cezsar tau-sweep` trains a run for each τ, and for several seeds, on any captioned videos and tests them "
+            "on any data set. What it writes into a folder of the workspace's `scores` is shown here."
+        )
+        return
+    if st.session_state.get(state.SWEPT) not in there:
+        st.session_state.pop(state.SWEPT, None)
+    name = next(iter(there))
+    if len(there) > 1:
+        name = st.selectbox("Sweep", list(there), key=state.SWEPT, bind="query-params", format_func=str, width=420)
+    sweep = there[name]
+    rows, names = sweep.rows(), sweep.modalities
+    spread = "splits" if any(each.splits is not None for row in rows for each in row.accuracies.values()) else "seeds"
+    charting, tabling = st.columns([3, 4], gap="large", vertical_alignment="center")
+    with charting:
+        st.plotly_chart(
+            charts.swept_figure(rows, names, spread), key="swept-chart", config=PLOT,
+            alt="Top-1 accuracy against τ: " + "; ".join(
+                f"{modality} at {row.tau:g}: {accuracy.percent()} %"
+                for row in rows for modality, accuracy in row.accuracies.items() if modality in names
+            ),
+        )  # fmt: skip
+    with tabling:
+        _swept_table(sweep, rows, names)
+    st.caption(
+        f"{plain(sweep.title())}. Bars are one standard deviation over {spread} to either side; a difference smaller "
+        "than the deviation over seeds may be chance."
+    )
+
+
+def _swept_table(sweep: Sweep, rows: Sequence[Row], names: Sequence[str]) -> None:
+    accuracies = {
+        modality: [row.accuracies[modality].percent() if modality in row.accuracies else "" for row in rows]
+        for modality in names
+    }
+    st.dataframe(
+        {
+            "τ": [row.tau for row in rows],
+            **{f"{modality}, %": found for modality, found in accuracies.items()},
+            "Short": [100 * row.short for row in rows],
+            "Triplets": [f"{row.triplets:,.0f}" if row.done else "" for row in rows],
+            "Seconds": [f"{row.seconds:,.0f}" if row.done else "" for row in rows],
+        },
+        hide_index=True,
+        column_config={
+            "τ": st.column_config.NumberColumn(format="%g", width="small"),
+            "Short": st.column_config.NumberColumn(
+                format="%.1f %%", width="small",
+                help=f"Sentences with fewer than {sweep.about.get('negatives')} candidates at this τ.",
+            ),
+            "Triplets": st.column_config.TextColumn(width="small"),
+            "Seconds": st.column_config.TextColumn(width="small", help="Mining, training and evaluation of one run."),
+        },
+        alt="For every τ: top-1 accuracies, sentences short of candidates, triplets and seconds",
+    )  # fmt: skip
+    for row in rows:
+        if row.failed:
+            st.caption(f"τ = {row.tau:g}: {plain(row.note())}.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import streamlit as st
@@ -120,33 +120,36 @@ def _set_apart(first: str, second: str) -> None:
     st.session_state[second] = round(1 - float(st.session_state.get(first, 0.8)), 2)
 
 
-def presets(item: Scored, modalities: Sequence[str], curve: Curve | None) -> None:
-    """Buttons that set the sliders."""
+def presets(item: Scored, modalities: Sequence[str], best: tuple[Weights, str] | None) -> None:
+    """Buttons that set the sliders; `best` are the weights that do best on this data, and a word on them."""
     offered = {f"{name} only": (Weights.only(name), f"Only {MEANS[name]} counts.") for name in modalities}
     offered["The run's own"] = (item.weights, f"{said(item.weights, modalities)}, as the run was told.")
     if {"VE", "O"} <= set(modalities):
         offered["The paper's"] = (services.PAPER, "α = 0.8 and β = 0.2, Section 3.5 of the paper.")
-    if curve is not None and len(modalities) == 2:
-        best = curve.best()
-        alpha = _inside(best.low, best.high)
-        first, second = modalities
-        offered["Best on this data"] = (
-            _weights({first: alpha, second: round(1 - alpha, 6)}),
-            f"{percent(best.accuracy)} for {LETTERS[first]} from {best.low:.3f} to {best.high:.3f}. "
-            "Chosen on the test data: too good to be reported.",
-        )
+    if best is not None:
+        weights, told = best
+        offered["Best on this data"] = (weights, f"{told} Chosen on the test data: too good to be reported.")
     with st.container(horizontal=True, gap="small"):
         for title, (weights, why) in offered.items():
-            st.button(title, key=f"preset-{title}", help=why, on_click=_set_weights, args=(weights, tuple(modalities)))
+            st.button(title, key=f"preset-{title}", help=why, on_click=set_weights, args=(weights, tuple(modalities)))
 
 
-def _inside(low: float, high: float) -> float:
+def best_of(curve: Curve, pair: tuple[str, str]) -> tuple[Weights, str]:
+    """The best weights of two modalities, and a word on them."""
+    best, letter = curve.best(), LETTERS[pair[0]]
+    alpha = inside(best.low, best.high)
+    told = f"{percent(best.accuracy)} for {letter} from {best.low:.3f} to {best.high:.3f}."
+    return _weights({pair[0]: alpha, pair[1]: round(1 - alpha, 6)}), told
+
+
+def inside(low: float, high: float) -> float:
     """The roundest number of the stretch that a slider of hundredths can show, else its middle."""
     middle = round((low + high) / 2, 2)
     return middle if low < middle < high else (low + high) / 2
 
 
-def _set_weights(weights: Weights, modalities: tuple[str, ...]) -> None:
+def set_weights(weights: Weights, modalities: Sequence[str]) -> None:
+    """For callbacks: move the sliders."""
     scale = max(weights.of(name) for name in modalities) or 1.0
     if len(modalities) == 2 and not st.session_state.get(state.FREE, False):
         scale = sum(weights.of(name) for name in modalities) or 1.0
@@ -240,32 +243,34 @@ def figures(now: Tuned, before: Tuned, turned: Flips) -> None:
         )
 
 
-def alpha_chart(item: Scored, curve: Curve, pair: tuple[str, str], now: Tuned, before: Tuned) -> None:
-    """Accuracy against α with the reference and the present weights on it."""
+def alpha_chart(
+    item: Scored, curve: Curve, pair: tuple[str, str], now: Tuned, before: Tuned, gamma: float = 0.0
+) -> None:
+    """Accuracy against α with the reference and the present weights on it; `gamma` is the share of a third modality."""
     best = curve.best()
-    own = services.share(item.weights, pair)
-    marks = {
-        "the run's own": (own, float(curve.at(own))),
-        "reference": (services.share(before.weights, pair), before.top1),
-        "present": (services.share(now.weights, pair), now.top1),
+    marks = {"the run's own": item.weights, "reference": before.weights, "present": now.weights}
+    shares = {
+        name: services.share(weights, pair)
+        for name, weights in marks.items()
+        if abs(services.captions_share(weights) - gamma) < 1e-6
     }
-    letter = LETTERS[pair[0]]
+    top1 = {"reference": before.top1, "present": now.top1}
+    letter, on = ("α / (α + β)", f", with γ = {gamma:.2f}") if gamma else (LETTERS[pair[0]], "")
     st.plotly_chart(
-        charts.mark(charts.alpha_curve(curve, pair), marks),
+        charts.mark(
+            charts.alpha_curve(curve, pair, gamma),
+            {name: (alpha, top1.get(name, float(curve.at(alpha)))) for name, alpha in shares.items()},
+        ),
         key="alpha-curve",
         config=PLOT,
-        alt=f"Top-1 accuracy for every α from 0 to 1; highest, {percent(best.accuracy)}, from α = {best.low:.3f} to "
-        f"{best.high:.3f}; at present {percent(now.top1)}",
+        alt=f"Top-1 accuracy for every {letter} from 0 to 1{on}; highest, {percent(best.accuracy)}, from "
+        f"{best.low:.3f} to {best.high:.3f}; at present {percent(now.top1)}",
     )
-    off = " Weights beside the curve give a third modality weight, too." if any(
-        weights.of(name) for weights in (now.weights, before.weights) for name in item.about["modalities"]
-        if name not in pair
-    ) else ""  # fmt: skip
     st.caption(
         f"Exact, not sampled: it steps where a clip turns. Shaded: the best stretch, {percent(best.accuracy)} for "
         f"{letter} from {best.low:.3f} to {best.high:.3f}. It is the best on these very clips; see below what is left "
-        f"of it on other classes.{off}",
-        help="For two modalities each class's score is linear in α, so the α for which a clip is right form one "
+        "of it on other classes.",
+        help="Along a line of weights each class's score is linear, so the α for which a clip is right form one "
         "interval with closed-form ends. Sorting all ends gives the whole curve.",
     )
 
@@ -331,41 +336,54 @@ def flipped_clip(item: Scored, clip_id: str, row: int, now: Tuned, before: Tuned
             st.markdown("\n".join(lines))
 
 
+TOO_GOOD = "Best on the very classes it is told on (too good)"
+HALVES_ARE_EASIER = "Among half of the classes accuracies are higher than among all: there is less to confuse."
+
+
+def honest_words(what: str) -> None:
+    """Why weights that are best on the test clips are no result."""
+    st.subheader(f"What choosing {what} is worth", anchor=False)
+    one = what == "α"
+    article, are, have, its = ("An α", "is", "has", "its") if one else ("Weights", "are", "have", "their")
+    st.markdown(
+        f"{article} that {are} best on the test clips {have} seen their labels: {its} accuracy is no zero-shot figure. "
+        f"Fair {'is an α' if one else 'are weights'} chosen on classes that are not reported on: held-out classes of "
+        "the training data, or, as here, one random half of the classes, with accuracy told on the other half."
+    )
+
+
 def honest_choice(item: Scored, pair: tuple[str, str]) -> None:
     """α chosen on half of the classes and reported on the other half."""
-    st.subheader("What choosing α is worth", anchor=False)
-    st.markdown(
-        "An α that is best on the test clips has seen their labels: its accuracy is no zero-shot figure. Fair is an α "
-        "chosen on classes that are not reported on: held-out classes of the training data, or, as here, one random "
-        "half of the classes, with accuracy told on the other half."
-    )
+    honest_words("α")
     if not services.is_quick(item) and not st.button(
         f"Compute for {services.HONEST_RUNS} random halves", help="On this many clips it takes a while."
     ):
         return
     found = services.honest(item, pair)
     rows = {f"Chosen on the other half, α = {found.alpha.mean:.2f} ± {found.alpha.std or 0:.2f}": found.accuracies}
-    rows |= found.fixed | {"Best on the very classes it is told on (too good)": found.best}
+    honest_table("α", rows | found.fixed | {TOO_GOOD: found.best}, found.accuracies)
+    st.caption(f"{len(found.alphas)} random halves (seed 0), the same for every row. {HALVES_ARE_EASIER}")
+
+
+def honest_table(what: str, rows: Mapping[str, Sequence[float]], chosen: Sequence[float]) -> None:
+    """Accuracies over the halves for weights of each kind, and how far the chosen ones are ahead."""
     figures = [figure_of(values) for values in rows.values()]
-    against = [np.mean(np.array(found.accuracies) - np.array(values)) for values in rows.values()]
+    against = [np.mean(np.array(chosen) - np.array(values)) for values in rows.values()]
+    ahead = f"Chosen {what} {'is' if what == 'α' else 'are'} better by, points"
     st.dataframe(
         {
-            "α": list(rows),
+            "α" if what == "α" else "Weights": list(rows),
             "Top-1 in %, mean": [100 * figure.mean for figure in figures],
             "± std": [100 * (figure.std or 0) for figure in figures],
-            "Chosen α is better by, points": [round(100 * float(value), 1) + 0.0 for value in against],
+            ahead: [round(100 * float(value), 1) + 0.0 for value in against],
         },
         hide_index=True,
         column_config={
             "Top-1 in %, mean": st.column_config.NumberColumn(format="%.1f"),
             "± std": st.column_config.NumberColumn(format="%.1f", help="Sample standard deviation over the halves."),
-            "Chosen α is better by, points": st.column_config.NumberColumn(
+            ahead: st.column_config.NumberColumn(
                 format="%+.1f", help="Mean over the same halves, in percentage points."
             ),
         },
-        alt="Top-1 accuracy on one half of the classes for α chosen on the other half, and for other α",
-    )
-    st.caption(
-        f"{len(found.alphas)} random halves (seed 0), the same for every row. Among half of the classes accuracies are "
-        "higher than among all: there is less to confuse."
+        alt=f"Top-1 accuracy on one half of the classes for {what} chosen on the other half, and for others",
     )

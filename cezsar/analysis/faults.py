@@ -166,6 +166,22 @@ def faults(
     return found
 
 
+def nearest(
+    videos_NE: npt.ArrayLike,
+    label_index_N: npt.ArrayLike,
+    prototypes_PE: npt.ArrayLike | None,
+    prototype_class_P: npt.ArrayLike | None,
+    n_classes: int,
+) -> tuple[IntArray, IntArray]:
+    """How `faults` takes each clip: (N,) class of its nearest prototype, and (N,) class of its nearest centroid.
+
+    -1 where nothing is nearest: a clip without direction, and among centroids one without a label. Arguments and
+    errors as in `gap.measure`.
+    """
+    space = Space(videos_NE, label_index_N, prototypes_PE, prototype_class_P, n_classes)
+    return _nearest_prototype(space), _nearest_centroid(space, *_sums(space))
+
+
 def widest(found: Sequence[ClassFault]) -> ClassFault | None:
     """The class with the widest gap between its centroid and its prototype; the first of equals; None without any."""
     return max(

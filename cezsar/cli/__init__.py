@@ -11,6 +11,8 @@ from typing import NoReturn
 import typer
 
 from cezsar.cli import (
+    analyse,
+    calibrate,
     classify,
     compare,
     datasets,
@@ -23,7 +25,9 @@ from cezsar.cli import (
     mine,
     project,
     prototypes,
+    tau_sweep,
     train,
+    transfer,
 )
 from cezsar.errors import CezsarError
 
@@ -37,8 +41,24 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, classify, extract, mine, train, evaluate, compare, project, datasets, fetch, info):
-    app.command(name=verb.__name__.rpartition(".")[2], epilog=verb.EXAMPLES)(verb.command)
+for verb in (
+    demo,
+    classify,
+    extract,
+    mine,
+    train,
+    evaluate,
+    compare,
+    calibrate,
+    analyse,
+    transfer,
+    tau_sweep,
+    project,
+    datasets,
+    fetch,
+    info,
+):
+    app.command(name=verb.__name__.rpartition(".")[2].replace("_", "-"), epilog=verb.EXAMPLES)(verb.command)
 for group in (prototypes, import_release):
     app.add_typer(group.app)
 

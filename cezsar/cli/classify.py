@@ -43,7 +43,11 @@ def command(
     csv_out: Annotated[Path | None, typer.Option("--csv", help="Write a table, a row for each clip and label.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
-    """Rank labels for video files. Labels need not have occurred in training."""
+    """Rank labels for video files. Labels need not have occurred in training.
+
+    Each label comes with its cosine similarity and, where the run was calibrated (`cezsar calibrate`), with its
+    probability among the labels given; a clip that seems to show none of them is told.
+    """
     from cezsar.atomic import write_text
     from cezsar.data.datasets import named_descriptions
     from cezsar.data.labels import parse_labels
@@ -108,7 +112,10 @@ def _show(classifier: Classifier, ranking: Ranking, first: bool) -> None:
     print(f"\n{printable(ranking.path)}")
     if ranking.warning:
         print(f"  careful: {ranking.warning}")
-    for name, similarity in ranking.labels:
-        print(f"  {similarity:6.3f}  {name}")
+    if ranking.none_of_these:
+        print(f"  none of these labels seems right ({ranking.judgement})")
+    for index, (name, similarity) in enumerate(ranking.labels):
+        likely = "" if ranking.probabilities is None else f"  {ranking.probabilities[index]:6.1%}"
+        print(f"  {similarity:6.3f}{likely}  {name}")
     if ranking.objects:
         print("  objects: " + ", ".join(f"{name} {probability:.0%}" for name, _, probability in ranking.objects))

@@ -139,6 +139,10 @@ def run_demo(
         for protocol in sorted({result.protocol for result in results}):
             rows = [result for result in results if result.protocol == protocol]
             save_all(rows, run.folder / "results" / f"demo {protocol}.json")
+    with stages("when none of the labels fits"):
+        from cezsar.demo.calibrating import calibrate_demo  # it needs what is in here
+
+        calibrate_demo(run, triplets, data.world.train, data.train, data.head, sentences).keep(run.folder)
     return Report(results, stages.seconds, run.folder, largest)
 
 

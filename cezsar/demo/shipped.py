@@ -9,7 +9,8 @@ cache/projections/                             maps of the page Semantic gap, wi
 cache/sentences/                               vectors of the sentences that the demo's own clips and classes need
 ```
 Weights and vectors are rounded to float16, and everything else is computed from the rounded ones, so what is shipped
-agrees with itself. Video files are not shipped: any clip can be drawn again from its id (`cezsar.world.plan_of`).
+agrees with itself; only T and the threshold are those before rounding, which moves them by less than 1e-5. Video files
+are not shipped: any clip can be drawn again from its id (`cezsar.world.plan_of`).
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from cezsar.zeroshot.storage import write_arrays
 CAPTIONS = "captions.safetensors"
 VIDEOS = 80  # whose captions are shipped
 RUN_FILES = ("config.json", "history.jsonl", "record.json")
-OWN_FILES = ("domain.safetensors", "objects.safetensors", "prototypes.json")
+OWN_FILES = ("domain.safetensors", "objects.safetensors", "prototypes.json", "calibration.json", "rejector.json")
 
 
 def ship(report: Report, folder: str | Path, home: str | Path | None = None) -> int:

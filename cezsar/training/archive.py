@@ -40,6 +40,8 @@ FILES = {
     "domain.safetensors": MOST_BYTES,
     "objects.safetensors": MOST_BYTES,
     "prototypes.json": 20 * MB,
+    "calibration.json": MB,
+    "rejector.json": MB,
 }
 """Files of a run that travel, and the most bytes each may have."""
 

@@ -47,6 +47,9 @@ def check_run(folder: Path) -> None:
         _check_head(LinearHead.load(folder / "objects.safetensors"), run.config.model.feature_dim)
     if (folder / "prototypes.json").exists():
         load_descriptions(folder / "prototypes.json")
+    for name in ("calibration.json", "rejector.json"):  # their numbers are checked where they are used
+        if (folder / name).exists():
+            read_json_object(folder / name)
     record = read_json_object(folder / "record.json") if (folder / "record.json").exists() else {}
     if not all(_is_number(record.get(key, 0)) for key in _FIGURES):
         raise FormatError("record.json has words where numbers belong; remove it")

@@ -8,6 +8,8 @@ record.json         versions, seeds, data fingerprints, timings, the last figure
 domain.safetensors  what the training features looked like, to tell a clip that looks like nothing seen
 objects.safetensors the object head, where the run brings its own
 prototypes.json     the class descriptions it ranks by default
+calibration.json    how the temperature of its probabilities was fitted, where `cezsar calibrate` was run
+rejector.json       that temperature, and from which score on a clip is taken for one of the labels
 state.pt            what resuming needs; removed when training is done
 results/            evaluations
 ```

@@ -31,6 +31,7 @@ from cezsar.video import Decoder, Limits
 from cezsar.zeroshot.embed import OBJECTS, object_head
 from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.fusion import Weights, cosine, parts, rank
+from cezsar.zeroshot.rejection import Rejector
 from cezsar.zeroshot.scores import Scores
 from cezsar.zeroshot.spaces import (
     ImageTextSpace,
@@ -41,6 +42,7 @@ from cezsar.zeroshot.spaces import (
     prototypes_of,
     rows_of,
 )
+from cezsar.zeroshot.verdict import goes_with, judge, rejector_of
 
 FloatArray = npt.NDArray[np.float32]
 Descriptions = Mapping[str, Sequence[str]]
@@ -86,6 +88,10 @@ class Ranking:
         per_second: (T, len(labels)) cosine similarity of each second's VE; None where the space has no VE.
         objects: recognised objects as (name, definition, probability).
         warning: why the ranking should not be trusted, or "".
+        probabilities: of each label, in the order of `labels`, among all labels that were ranked; None like the next.
+        none_of_these: whether the clip seems to show none of all the labels, which is a warning and no guarantee; None
+            where nothing says: the run has no rejector, or other weights or a caption count than it was chosen with.
+        judgement: what `none_of_these` rests on, in words, or "".
     """
 
     path: str
@@ -96,6 +102,9 @@ class Ranking:
     per_second: FloatArray | None
     objects: list[tuple[str, str, float]]
     warning: str
+    probabilities: list[float] | None = None
+    none_of_these: bool | None = None
+    judgement: str = ""
 
 
 class Classifier:
@@ -108,6 +117,7 @@ class Classifier:
         trust: one line on what it was trained on and may be trusted for.
         weights: α, β, γ of Eq. 9.
         descriptions: class name -> sentences, the default labels; empty if there are none.
+        rejector: says "none of these" of rankings with `weights`; None if the run brings none (see `cezsar calibrate`).
     """
 
     def __init__(
@@ -123,11 +133,12 @@ class Classifier:
         objects: int = OBJECTS,
         familiarity: Familiarity | None = None,
         limits: Limits | None = None,
+        rejector: Rejector | None = None,
     ) -> None:
         self.encoder, self.space, self.head = encoder, space, head
         self.name, self.trust, self.weights = name, trust, weights
         self.descriptions = dict(descriptions or {})
-        self.familiarity = familiarity
+        self.familiarity, self.rejector = familiarity, rejector
         self._objects = objects
         self._decoder = Decoder(limits or Limits())
         self._prototypes: dict[tuple[tuple[str, tuple[str, ...]], ...], tuple[FloatArray, npt.NDArray[np.int64]]] = {}
@@ -143,7 +154,7 @@ class Classifier:
             weights: file or folder of the frame encoder's weights, where they are not in their usual place.
 
         Raises:
-            FormatError: no run there, or a damaged one.
+            FormatError: no run there, or a damaged one, or its rejector is damaged.
             MismatchError: an encoder here differs from the one the run was trained with.
             MissingWeightsError: the frame encoder's weights are not here.
         """
@@ -163,6 +174,7 @@ class Classifier:
             descriptions=load_descriptions(prototypes) if prototypes.is_file() else None,
             objects=run.config.objects,
             familiarity=run.familiarity(),
+            rejector=rejector_of(run.folder),
         )
 
     @classmethod
@@ -277,8 +289,12 @@ class Classifier:
         names, prototypes, owner = self.prototypes(labels)
         weights = weights or self.weights
         scores = self._scores(clip, names, prototypes, owner, caption.strip())
-        ranked = rank(cosine(scores, weights), names, top)[0]
+        cosine_1C = cosine(scores, weights)
+        ranked = rank(cosine_1C, names, top)[0]
         shown = np.array([names.index(name) for name, _ in ranked.labels])
+        verdict = None
+        if self.rejector is not None and goes_with(weights, self.weights, scores.modalities):
+            verdict = judge(self.rejector, cosine_1C[0])
         return Ranking(
             clip.path,
             self.name,
@@ -288,6 +304,9 @@ class Classifier:
             self._per_second(clip, prototypes, owner, shown),
             clip.objects,
             self._warning(clip),
+            None if verdict is None else verdict.probabilities_C[shown].tolist(),
+            None if verdict is None else verdict.none_of_these,
+            "" if verdict is None else verdict.words,
         )
 
     def prototypes(

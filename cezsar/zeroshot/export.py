@@ -12,6 +12,7 @@ from cezsar.data.documents import printable
 from cezsar.zeroshot.classifier import Ranking
 
 DIGITS = 6
+_NONE = {True: "yes", False: "no", None: ""}
 
 
 def to_json(rankings: Sequence[Ranking]) -> str:
@@ -20,19 +21,28 @@ def to_json(rankings: Sequence[Ranking]) -> str:
 
 
 def to_csv(rankings: Sequence[Ranking]) -> str:
-    """A line for each clip and label, with a column for each modality's part of the similarity."""
+    """A line for each clip and label, with a column for each modality's part of the similarity.
+
+    `probability`, `none_of_these` (yes or no) and `judgement` are empty where the run has no rejector.
+    """
     modalities = list(dict.fromkeys(name for ranking in rankings for name in ranking.contributions))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["clip", "rank", "label", "similarity", *modalities, "margin", "model", "warning"])
+    verdict = ["probability", "none_of_these", "judgement"]
+    writer.writerow(["clip", "rank", "label", "similarity", *modalities, "margin", "model", "warning", *verdict])
     for ranking in rankings:
         for index, (name, similarity) in enumerate(ranking.labels):
             parts = [ranking.contributions.get(modality) for modality in modalities]
-            numbers = ["" if part is None else f"{part[index]:.{DIGITS}f}" for part in parts]
+            numbers = [_number(part, index) for part in parts]
             clip, margin = printable(ranking.path), f"{ranking.margin:.{DIGITS}f}"
             start = [clip, index + 1, name, f"{similarity:.{DIGITS}f}"]
-            writer.writerow([*start, *numbers, margin, ranking.model, ranking.warning])
+            end = [_number(ranking.probabilities, index), _NONE[ranking.none_of_these], ranking.judgement]
+            writer.writerow([*start, *numbers, margin, ranking.model, ranking.warning, *end])
     return text.getvalue()
+
+
+def _number(values: Sequence[float] | None, index: int) -> str:
+    return "" if values is None else f"{values[index]:.{DIGITS}f}"
 
 
 def _record(ranking: Ranking) -> dict[str, Any]:
@@ -41,6 +51,7 @@ def _record(ranking: Ranking) -> dict[str, Any]:
             "label": name,
             "similarity": round(similarity, DIGITS),
             "parts": {modality: round(part[index], DIGITS) for modality, part in ranking.contributions.items()},
+            "probability": None if ranking.probabilities is None else round(ranking.probabilities[index], DIGITS),
         }
         for index, (name, similarity) in enumerate(ranking.labels)
     ]
@@ -55,4 +66,6 @@ def _record(ranking: Ranking) -> dict[str, Any]:
         "margin": round(ranking.margin, DIGITS),
         "objects": objects,
         "warning": ranking.warning,
+        "none_of_these": ranking.none_of_these,
+        "judgement": ranking.judgement,
     }

@@ -5,13 +5,16 @@ import json
 import numpy as np
 import pytest
 from conftest import ACTIONS, open_page
+from streamlit.typing import PlotlyState
 
 from app import state
 from app.charts import classify as charts
+from app.charts import why as why_charts
 from app.charts.style import GREY
 from app.services import answers, labels, models
 from app.services import clips as clip_files
 from cezsar import encoders, jobs, world
+from cezsar.analysis.explanation import explain
 from cezsar.data.descriptions import parse_classes, save_descriptions
 from cezsar.encoders import load_sentence_encoder
 from cezsar.zeroshot.classifier import Classifier
@@ -360,7 +363,7 @@ def test_exports_hold_every_label_and_its_parts(workspace, clips):
         assert set(entry["parts"]) == {"VE", "O", "C"}
         assert sum(entry["parts"].values()) == pytest.approx(entry["similarity"], abs=1e-4)
     lines = to_csv([given.ranking]).splitlines()
-    assert lines[0] == "clip,rank,label,similarity,VE,O,C,margin,model,warning"
+    assert lines[0] == ("clip,rank,label,similarity,VE,O,C,margin,model,warning,probability,none_of_these,judgement")
     assert len(lines) == 1 + len(names)
     assert lines[1].startswith('"a, b.webm",1,')
 
@@ -395,3 +398,127 @@ def test_figures_take_any_length_and_escape_labels():
 )
 def test_what_browsers_play(name, content, plays):
     assert clip_files.ClipFile(name, "", content).playable is plays
+
+
+# Whether any label seems right ---------------------------------------------------------------------------------------
+
+
+def verdicts(page):
+    return [each for each in page.markdown if "seems right" in each.value]
+
+
+def test_the_verdict_is_the_engines(empty_workspace):
+    """A clip that seems to show one of the labels, and one that seems to show none of them."""
+    for sample, sure in ((SAMPLE.id, True), ("w7-drumming_on_a_bucket-000", False)):
+        page = open_page(sample=f"{world.plan_of(sample).label} 000")
+        path = clip_files._rendered(world.plan_of(sample), world.WIDTH_PX)
+        with Classifier.of_run(models.SHIPPED / "runs" / "demo") as classifier:
+            expected = classifier.rank(classifier.read(path), UNSEEN)
+        assert expected.none_of_these is not sure
+        assert ("None of these labels seems right" in texts(page)) is not sure
+        assert ("One of the labels seems right" in texts(page)) is sure
+        assert f"({expected.probabilities[0]:.0%})" in texts(page)
+        assert page.subheader[0].value == expected.labels[0][0]  # a warning hides no label
+        (told,) = verdicts(page)
+        assert "maximum cosine" in told.help and "30 validation videos" in told.help and "no guarantee" in told.help
+
+
+def test_other_weights_have_no_probability(empty_workspace):
+    page = open_page(sample=TITLE, objects="0.6")
+    assert "No probability" in texts(page) and not verdicts(page)
+
+
+def test_a_run_without_a_rejector_says_nothing(workspace):
+    page = open_page()
+    assert answered(page)
+    assert not verdicts(page) and "No probability" not in texts(page)
+
+
+# Why this label ------------------------------------------------------------------------------------------------------
+
+
+def explained(runner_up=None):
+    path = clip_files._rendered(SAMPLE, world.WIDTH_PX)
+    with Classifier.of_run(models.SHIPPED / "runs" / "demo") as classifier:
+        return explain(classifier, classifier.read(path), UNSEEN, runner_up=runner_up)
+
+
+def figure_of(page, text):
+    """Of the figure whose description begins so."""
+    (chart,) = [chart for chart in page.get("plotly_chart") if chart.proto.alt.startswith(text)]
+    return json.loads(chart.proto.spec)
+
+
+def array(values):
+    """Numbers of a figure, which plotly writes as base64."""
+    if isinstance(values, dict):
+        import base64
+
+        return np.frombuffer(base64.b64decode(values["bdata"]), values["dtype"])
+    return np.array(values, float)
+
+
+def test_why_is_asked_for(empty_workspace, monkeypatch):
+    monkeypatch.setattr("cezsar.analysis.explanation.explain", lambda *_, **__: pytest.fail("nobody asked"))
+    page = open_page(sample=TITLE)
+    assert answered(page)
+    assert "Why this label?" in [each.label for each in page.expander]
+    assert "The lead of" not in texts(page)
+
+
+def test_why_this_label_and_not_the_second(empty_workspace, monkeypatch):
+    expected = explained()
+    page = open_page(sample=TITLE)
+    for name in ("features", "embed"):
+        monkeypatch.setattr(Classifier, name, lambda *_: pytest.fail("the clip was read again"))
+    page.session_state[state.WHY] = True
+    page.run()
+    assert not page.exception and not page.error
+    assert f"The lead of {why_charts.signed(expected.margin)} is" in texts(page)
+    parts = figure_of(page, "Parts of the lead")
+    changes = [part.change for part in (*expected.modalities, *expected.objects)]
+    shown = [float(array(bar["x"])[0]) for bar in parts["data"]]
+    lead = shown.pop(len(expected.modalities))
+    assert shown == pytest.approx(changes, abs=1e-5)
+    assert lead == pytest.approx(sum(shown[: len(expected.modalities)]), abs=1e-6)  # exact: they add up
+    assert lead == pytest.approx(expected.margin, abs=1e-5)
+    hatched = [bool(bar["marker"]["pattern"].get("shape")) for bar in parts["data"]]
+    assert hatched == [False] * 3 + [part.how != "exact" for part in expected.objects]
+    seconds = figure_of(page, "Change of the lead by each second")
+    assert array(seconds["data"][0]["y"]) == pytest.approx([part.change for part in expected.seconds], abs=1e-5)
+    assert len(expected.seconds) == 5
+    assert "the answer stays" in texts(page) or "it would be" in texts(page)
+
+
+def test_another_label_is_compared(empty_workspace):
+    page = open_page(sample=TITLE, why="true")
+    picker = page.selectbox(key=state.RIVAL)
+    assert picker.value == "" and len(picker.options) == len(UNSEEN)
+    other = list(shown_labels(page))[3]
+    picker.set_value(other).run()
+    expected = explained(runner_up=other)
+    assert expected.runner_up == other
+    assert f"The lead of {why_charts.signed(expected.margin)} is" in texts(page)
+    assert open_page(sample=TITLE, why="true", rival=other).selectbox(key=state.RIVAL).value == other
+    page.text_area(key=state.LABELS).set_value(", ".join(UNSEEN[:2])).run()  # the other one is no label any more
+    assert not page.exception and not page.error
+    assert page.selectbox(key=state.RIVAL).value == ""
+
+
+def test_a_clicked_second_is_played(empty_workspace):
+    page = open_page(sample=TITLE, why="true")
+    key = state.SECOND + clip_files.drawn(SAMPLE).digest[:16]
+    assert page.get("video")[0].proto.start_time == 0
+    point = {"curve_number": 1, "point_index": 3, "customdata": 3, "x": 3.5, "y": 0.1}
+    page.session_state[key] = PlotlyState(
+        {"selection": {"points": [point], "point_indices": [3], "box": [], "lasso": []}}
+    )
+    page.run()
+    assert not page.exception
+    assert page.get("video")[0].proto.start_time == 3
+
+
+def test_a_single_label_has_no_rival(empty_workspace):
+    page = open_page(sample=TITLE, why="true", labels="juggling")
+    assert answered(page)
+    assert "Why this label?" not in [each.label for each in page.expander]

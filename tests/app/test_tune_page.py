@@ -3,25 +3,31 @@
 import base64
 import json
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import typer
 from conftest import open_page
+from streamlit.typing import PlotlyState
 
 from app import state
 from app.services import models, scored, tau
 from app.services import tune as services
+from app.widgets import simplex
 from cezsar import jobs
+from cezsar.analysis.tau_table import Point, Sweep
 from cezsar.cli import app as command_line
 from cezsar.data.groups import groups_path, keep_group
 from cezsar.errors import InputError
+from cezsar.zeroshot.choosing import choose_weights_on_half
 from cezsar.zeroshot.evaluation import evaluate
 from cezsar.zeroshot.fusion import Weights, cosine, predict
 from cezsar.zeroshot.protocols import all_classes, named, random_classes
 from cezsar.zeroshot.results import Result, Run, save_all
 from cezsar.zeroshot.scored import Scored
 from cezsar.zeroshot.scores import Scores
+from cezsar.zeroshot.simplex import simplex_map
 from cezsar.zeroshot.storage import read_arrays
 
 OWN = Weights(0.8, 0.2)
@@ -204,14 +210,21 @@ def test_choosing_a_row_plays_its_clip_with_its_labels(empty_workspace, shipped_
     assert any(f"True class: **{shipped_scores.labels[row]}**" in caption.value for caption in page.caption)
 
 
-def test_three_modalities_have_a_slider_each_and_one_has_none(empty_workspace, demo, shipped_scores):
-    rng = np.random.default_rng(3)
-    columns = shipped_scores.columns | {"C": rng.normal(size=(420, 21)).astype(np.float32)}
+@pytest.fixture
+def three(empty_workspace, demo, shipped_scores):
+    """The demo's scores with made-up captions that know a little, scored as three@demo in the workspace."""
+    known_NC = 0.35 * np.eye(21)[shipped_scores.label_index]
+    captions_NC = known_NC + 0.3 * np.random.default_rng(3).normal(size=(420, 21))
+    columns = shipped_scores.columns | {"C": captions_NC.astype(np.float32)}
     folder = empty_workspace / "scores" / "three@demo"
-    three = Scores(shipped_scores.ids, shipped_scores.labels, shipped_scores.class_names, columns)
-    three.save(folder / "scores.safetensors")
+    scores = Scores(shipped_scores.ids, shipped_scores.labels, shipped_scores.class_names, columns)
+    scores.save(folder / "scores.safetensors")
     about = demo.about | {"run": "three", "dataset": "theirs", "modalities": ["VE", "O", "C"], "created": "2026"}
     (folder / "about.json").write_text(json.dumps(about))
+    return scores
+
+
+def test_three_modalities_have_a_slider_each_and_one_has_none(three):
     page = open_page("tune", on="three@demo", gamma="0.1")
     assert [slider.key for slider in page.slider] == ["alpha", "beta", "gamma"]
     assert shown(page) == percents(three, Weights(0.8, 0.2, 0.1))
@@ -219,6 +232,106 @@ def test_three_modalities_have_a_slider_each_and_one_has_none(empty_workspace, d
     colour = Scored.open(models.SHIPPED / "scores" / "demo-colour@demo").scores()
     assert not page.slider and "nothing to weigh" in page.info[0].value
     assert shown(page) == percents(colour, Weights(1, 0))
+
+
+def simplex_chart(page):
+    """The figure with a heatmap."""
+    specs = [json.loads(element.proto.spec) for element in page.get("plotly_chart")]
+    (found,) = [spec for spec in specs if spec["data"][0]["type"] == "heatmap"]
+    return {trace.get("name", trace["type"]): trace for trace in found["data"]}
+
+
+def top1(scores, weights, protocol=None):
+    return evaluate(scores, protocol or all_classes(scores.class_names), weights).runs[0].top1
+
+
+def test_the_map_of_three_weights_is_that_of_evaluate(three):
+    page = open_page("tune", on="three@demo", alpha="0.3", beta="0.1", gamma="0.6")
+    traces = simplex_chart(page)
+    points = traces["scatter"]
+    assert len(points["customdata"]) == 231
+    for place in range(0, 231, 23):
+        alpha, beta, gamma = points["customdata"][place]
+        assert alpha + beta + gamma == pytest.approx(1)
+        said = f"α = {alpha:.2f}, β = {beta:.2f}, γ = {gamma:.2f}: "
+        assert points["hovertext"][place] == said + f"{100 * top1(three, Weights(alpha, beta, gamma)):.1f} %"
+        assert numbers(points["x"])[place] == pytest.approx(alpha + gamma / 2)
+        assert numbers(points["y"])[place] == pytest.approx(gamma)
+    # The picture has accuracies where the triangle is, and nothing beside it.
+    heat = traces["heatmap"]
+    x, y = numbers(heat["x"]), numbers(heat["y"])
+    z = numbers(heat["z"]).reshape(len(y), len(x))
+    inside = np.abs(x[None] - 0.5) <= 0.5 - y[:, None] / 2 + 1e-9
+    assert (np.isfinite(z[:-1]) == inside[:-1]).mean() > 0.999 and np.isfinite(z[-1]).sum() > 0
+    row, column = 6, 200
+    alpha = x[column] - y[row] / 2
+    own = Weights(float(alpha), float(1 - y[row] - alpha), float(y[row]))
+    assert z[row, column] == pytest.approx(100 * top1(three, own), abs=0.3)
+    # Marks: own weights, the peak, the sliders.
+    peak = simplex_map(three, services.STEPS).best()
+    assert traces["best"]["customdata"][0] == pytest.approx([peak.weights.alpha, peak.weights.beta, peak.weights.gamma])
+    assert traces["the run's own"]["customdata"] == [[0.8, 0.2, 0.0]]
+    assert traces["present"]["customdata"][0] == pytest.approx([0.3, 0.1, 0.6])
+    assert "reference" not in traces  # it is the run's own
+    assert any(f"Star: {100 * peak.accuracy:.1f} %" in caption.value for caption in page.caption)
+
+
+def test_a_click_on_the_map_sets_the_sliders(three, monkeypatch):
+    values = {"simplex": PlotlyState({"selection": {"points": [{"customdata": [0.35, 0.2, 0.45]}]}})}
+    with monkeypatch.context() as patch:
+        patch.setattr(simplex.st, "session_state", values)
+        simplex.clicked("simplex")
+        values["simplex"] = PlotlyState({"selection": {"points": []}})  # the same point again: no longer chosen
+        simplex.clicked("simplex")
+    assert [values[key] for key in ("alpha", "beta", "gamma")] == [0.35, 0.2, 0.45]
+    page = open_page("tune", on="three@demo", **{key: str(values[key]) for key in ("alpha", "beta", "gamma")})
+    assert shown(page) == percents(three, Weights(0.35, 0.2, 0.45))
+    page.button(key="preset-Best on this data").click().run()
+    peak = simplex_map(three, services.STEPS).best()
+    assert figures(page)["Top-1"][0] == f"{100 * peak.accuracy:.1f} %"
+    assert page.slider(key="gamma").value == pytest.approx(peak.weights.gamma)
+
+
+def test_the_curve_keeps_gamma_and_is_exact(three):
+    page = open_page("tune", on="three@demo", alpha="0.5", beta="0.2", gamma="0.3")
+    curve = chart(page, "top-1 accuracy in %")["data"]
+    drawn = dict(zip(numbers(curve[0]["x"]).tolist(), numbers(curve[0]["y"]).tolist(), strict=True))
+    starts = list(drawn)
+    for left, right in list(pairwise(starts))[::9]:
+        if right - left > 1e-4:  # between two breakpoints, well inside of what float32 tells
+            share = 0.7 * (left + right) / 2
+            assert drawn[left] == pytest.approx(100 * top1(three, Weights(share, 0.7 - share, 0.3)), abs=1e-3)
+    assert curve[-1]["name"] == "present"
+    assert curve[-1]["x"] == [pytest.approx(5 / 7)]
+    assert [trace.get("name") for trace in curve[1:]] == ["present"]  # the run's own have another γ
+    assert any("Along γ = 0.30 of a sum of 1" in text.value for text in page.markdown)
+    page.slider(key="alpha").set_value(0.0).run()
+    page.slider(key="beta").set_value(0.0).run()
+    assert not page.exception and any("Captions alone count" in caption.value for caption in page.caption)
+
+
+def test_three_weights_chosen_on_one_half_are_told_on_the_other(three):
+    page = open_page("tune", on="three@demo")
+    (table,) = [frame.value for frame in page.dataframe if "Weights" in frame.value]
+    found = choose_weights_on_half(
+        three, fixed={"own": OWN, "C": Weights(0, 0, 1)}, steps=services.HONEST_STEPS, runs=services.HONEST_MAPS
+    )
+    mean = table["Top-1 in %, mean"]
+    assert mean[0] == pytest.approx(100 * np.mean(found.accuracies))
+    assert mean[1] == pytest.approx(100 * np.mean(found.fixed["own"]))
+    assert (table["Weights"][4], mean[4]) == ("C only", pytest.approx(100 * np.mean(found.fixed["C"])))
+    assert mean[5] == pytest.approx(100 * np.mean(found.best)) and "too good" in table["Weights"][5]
+
+
+def test_a_large_map_is_made_when_asked_for(three, monkeypatch):
+    monkeypatch.setattr(services, "QUICK_MAP", 1000)
+    page = open_page("tune", on="three@demo", gamma="0.1")
+    assert not page.exception and shown(page) == percents(three, Weights(0.8, 0.2, 0.1))
+    specs = [json.loads(element.proto.spec) for element in page.get("plotly_chart")]
+    assert not any(spec["data"][0]["type"] == "heatmap" for spec in specs)
+    page.toggle(key=state.WITH_MAP).set_value(True).run()
+    assert simplex_chart(page)
+    assert any("Along γ = 0.10 of a sum of 1" in text.value for text in page.markdown)  # 0.09: the nearest line
 
 
 def test_alpha_chosen_on_one_half_is_told_on_the_other(empty_workspace, demo, shipped_scores):
@@ -408,6 +521,45 @@ def test_accuracy_against_tau_from_the_runs_that_are_done(built):
     assert lines["paper: VE + O, UCF-101"][0] == [0.7, 0.8, 0.9]
     assert "out of luck" in page.error[0].value
     assert "Resume" in [button.label for button in page.button]
+
+
+def keep_sweep(home, name, *points):
+    """What `cezsar tau-sweep` leaves in the workspace."""
+    shared = {"dataset": "demo", "protocol": "half", "negatives": 20}
+    Sweep(shared, list(points)).save(home / "scores" / name)
+
+
+def test_sweeps_of_the_command_line_are_shown(empty_workspace):
+    page = open_page("tune", **TAU_PART)
+    assert any("`cezsar tau-sweep` trains a run for each τ" in caption.value for caption in page.caption)
+    few = Point(0.4, 0, 0.886, failed="too few: 88.6 %")
+    keep_sweep(
+        empty_workspace, "first", few,
+        Point(0.7, 0, 0.1, 40_000, 9.0, {"VE": [0.5, 0.6], "O": [0.3, 0.3], "VE + O": [0.6, 0.6]}),
+        Point(0.8, 0, 0.0, 42_000, 11.0, {"VE": [0.6, 0.8], "O": [0.3, 0.3], "VE + O": [0.7, 0.8]}),
+    )  # fmt: skip
+    page = open_page("tune", **TAU_PART)
+    charts = [json.loads(element.proto.spec) for element in page.get("plotly_chart")]
+    (drawn,) = [spec["data"] for spec in charts if "error_y" in spec["data"][0]]
+    assert [(line["name"], line["x"]) for line in drawn] == [("VE", [0.7, 0.8]), ("VE + O", [0.7, 0.8])]
+    assert drawn[0]["y"] == pytest.approx([55, 70]) and drawn[1]["y"] == pytest.approx([60, 75])
+    assert drawn[0]["error_y"]["array"] == pytest.approx([100 * 0.005**0.5, 100 * 0.02**0.5])
+    (table,) = [frame.value for frame in page.dataframe if "Triplets" in frame.value]
+    assert list(table["VE + O, %"]) == ["", "60.0 ± 0.0", "75.0 ± 7.1"]
+    assert list(table["Short"]) == pytest.approx([88.6, 10, 0]) and list(table["Triplets"]) == ["", "40,000", "42,000"]
+    assert any("τ = 0.4: too few" in caption.value for caption in page.caption)
+    # A second one can be chosen; a broken one and one without points are left out.
+    time.sleep(0.01)
+    keep_sweep(empty_workspace, "second", Point(0.9, 1, 0.0, 5, 1.0, {"VE": [0.25]}))
+    keep_sweep(empty_workspace, "empty")
+    keep_sweep(empty_workspace, "broken", few)
+    (empty_workspace / "scores" / "broken" / "tau-sweep.json").write_text("{}")
+    page = open_page("tune", **TAU_PART, swept="first")
+    chooser = page.selectbox(key=state.SWEPT)
+    assert (chooser.options, chooser.value) == (["second", "first"], "first")
+    chooser.set_value("second").run()
+    (table,) = [frame.value for frame in page.dataframe if "Triplets" in frame.value]
+    assert list(table["VE, %"]) == ["25.0"]
 
 
 @pytest.mark.parametrize("text", ["", "x", "0", "2.5", "0.7, 0.7", "nan", ",".join(f"0.{n}" for n in range(10, 30))])

@@ -7,7 +7,7 @@ import pytest
 import torch
 from sentence_transformers import SentenceTransformer
 
-from cezsar import InputError, MismatchError, encoders
+from cezsar import FormatError, InputError, MismatchError, encoders
 from cezsar.data.features import FeatureStore
 from cezsar.encoders.objects import LinearHead, object_sentence, top_objects
 from cezsar.encoders.sentences import load_sentence_encoder
@@ -18,6 +18,8 @@ from cezsar.zeroshot.choice import Chooser
 from cezsar.zeroshot.classifier import Classifier
 from cezsar.zeroshot.export import to_csv, to_json
 from cezsar.zeroshot.fusion import Weights
+from cezsar.zeroshot.rejection import Rejector
+from cezsar.zeroshot.verdict import goes_with, judge
 
 LABELS = ["kicking a drum", "waving a broom", "dragging a box", "something of my own"]
 
@@ -156,7 +158,9 @@ def test_features_that_are_not_finite_are_refused(classifier):
 
 def test_exports_agree(classifier, clip):
     ranking = classifier.classify(clip, LABELS, top=2)
-    assert to_csv([ranking]).splitlines()[0] == "clip,rank,label,similarity,VE,O,margin,model,warning"
+    assert to_csv([ranking]).splitlines()[0] == (
+        "clip,rank,label,similarity,VE,O,margin,model,warning,probability,none_of_these,judgement"
+    )
     assert len(to_csv([ranking]).splitlines()) == 3
     assert f'"label": "{ranking.labels[0][0]}"' in to_json([ranking])
     assert to_json([]) == "[]\n"
@@ -180,3 +184,75 @@ def test_a_caption_counts_by_gamma(workspace, classifier, clip):
             / np.linalg.norm(fused) / np.linalg.norm(prototypes[LABELS.index(name)]), abs=1e-5
         )  # fmt: skip
     assert "C" not in classifier.rank(read, LABELS, weights=Weights(0.5, 0.2, 0.3)).contributions
+
+
+def rejecting(threshold, kind="cosine", temperature=0.1):
+    return Rejector(kind, threshold, temperature, "false reject", 0.05, 210, "clips of another day")
+
+
+def test_the_whole_row_of_labels_is_judged_not_the_best_few(classifier, clip):
+    read = classifier.read(clip)
+    classifier.rejector = None
+    every = classifier.rank(read, LABELS, top=4)
+    scores = np.array([score for _, score in every.labels])
+    probabilities = np.exp(scores / 0.1) / np.exp(scores / 0.1).sum()
+    for kind, value in (("cosine", scores[0]), ("probability", probabilities[0]), ("margin", scores[0] - scores[1])):
+        for offset, expected in ((-1e-4, False), (1e-4, True)):
+            classifier.rejector = rejecting(value + offset, kind)
+            for top in (1, 4):
+                ranking = classifier.rank(read, LABELS, top=top)
+                assert ranking.none_of_these is expected
+                assert ranking.probabilities == pytest.approx(list(probabilities[:top]), abs=1e-5)
+                assert f"{value:.3f}" in ranking.judgement and "no guarantee" in ranking.judgement
+                assert "5.0% of 210 known clips were rejected (clips of another day)" in ranking.judgement
+                assert ranking.labels == every.labels[:top]
+                assert ranking.warning == every.warning  # unlike training: another matter
+
+
+def test_without_a_rejector_nothing_is_said(workspace, clip, tmp_path):
+    shutil.copytree(workspace / "runs/demo", tmp_path / "run")
+    (tmp_path / "run/rejector.json").unlink()
+    with Classifier.of_run(tmp_path / "run") as bare:
+        ranking = bare.classify(clip, LABELS)
+    assert (ranking.none_of_these, ranking.probabilities, ranking.judgement) == (None, None, "")
+    assert '"none_of_these": null' in to_json([ranking]) and to_csv([ranking]).splitlines()[1].endswith(",,,")
+
+
+def test_a_damaged_rejector_is_refused(workspace, tmp_path):
+    shutil.copytree(workspace / "runs/demo", tmp_path / "run")
+    for content in ("{", "{}", '{"cezsar": "rejector", "version": 1, "kind": "guess"}', "[]"):
+        (tmp_path / "run/rejector.json").write_text(content)
+        with pytest.raises(FormatError, match=r"rejector\.json.* with `cezsar calibrate`, or remove the file"):
+            Classifier.of_run(tmp_path / "run")
+
+
+def test_other_weights_and_captions_have_no_verdict(classifier, clip):
+    read = classifier.read(clip)
+    classifier.rejector = rejecting(0.5)
+    assert classifier.rank(read, LABELS, weights=Weights(4, 1)).none_of_these is not None  # 0.8 and 0.2, longer
+    for weights, caption in ((Weights(0.5, 0.5), ""), (Weights(0.8, 0.2, 0.1), "someone kicks")):
+        ranking = classifier.rank(read, LABELS, weights=weights, caption=caption)
+        assert (ranking.none_of_these, ranking.probabilities, ranking.judgement) == (None, None, "")
+    assert classifier.rank(read, LABELS, weights=Weights(0.8, 0.2, 0.1)).none_of_these is not None  # no caption
+    assert not goes_with(Weights.only("VE"), Weights.only("O"), ("VE", "O"))
+
+
+def test_a_single_label_leaves_nothing_to_compare():
+    assert judge(rejecting(0.4), [0.5]).none_of_these is False
+    for kind in ("probability", "margin"):
+        verdict = judge(rejecting(0.1, kind), [0.5])
+        assert verdict.none_of_these is None and verdict.words == ""
+        assert verdict.probabilities_C == pytest.approx([1.0])
+
+
+def test_a_clip_without_a_score_is_none_of_these():
+    verdict = judge(rejecting(-1.0), [0.0, 0.0])
+    assert verdict.none_of_these is True and verdict.words.startswith("all scores are 0;")
+    assert verdict.probabilities_C == pytest.approx([0.5, 0.5])
+
+
+def test_energy_is_told_negated():
+    scores = np.array([0.3, 0.5])
+    energy = -0.1 * np.log(np.exp(scores / 0.1).sum())
+    verdict = judge(rejecting(0.2, "energy"), scores)
+    assert verdict.none_of_these is False and f"negative energy {-energy:.3f}, at least 0.200" in verdict.words

@@ -1,0 +1,319 @@
+"""Accuracy against τ, in a made-up world where training takes a moment; figures are those of the parts, one by one."""
+
+import csv
+import json
+import statistics
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cezsar.analysis import tau_sweep as module
+from cezsar.analysis.tau_sweep import Material, Settings, about, shares_short, sweep
+from cezsar.analysis.tau_table import FILE, Point, Sweep
+from cezsar.data.annotations import Annotations, Segment
+from cezsar.data.datasets import Dataset
+from cezsar.data.features import FeatureStore, StoreWriter
+from cezsar.encoders.objects import LinearHead
+from cezsar.errors import FormatError, InputError, MismatchError
+from cezsar.training.loop import DivergedError, config_for, train
+from cezsar.training.runs import Run
+from cezsar.training.triplets import build
+from cezsar.zeroshot.evaluation import evaluate
+from cezsar.zeroshot.fusion import Weights
+from cezsar.zeroshot.methods import Sources, prepare
+from cezsar.zeroshot.protocols import random_classes
+
+WORDS = ("kick", "throw", "wave", "jump", "push", "lift")
+PROVENANCE = {"encoder": "made-up", "fingerprint": "f" * 64, "dim": 12, "fps": 1.0}
+
+
+class MadeUpSentences:
+    """A sentence encoder of 16 dimensions: the word at the end of a sentence, and a little of the sentence's own."""
+
+    name, dim, fingerprint = "made-up words", 16, "5" * 64
+
+    def encode(self, sentences):
+        return np.array([self._vector(sentence) for sentence in sentences], np.float32).reshape(-1, 16)
+
+    def _vector(self, sentence):
+        vector = np.random.default_rng(sum(sentence.encode()) * 7919 + len(sentence)).normal(size=16) * 0.15
+        vector[:6] += 0.55
+        for place, word in enumerate(WORDS):
+            vector[place] += word in sentence
+        return vector
+
+
+def store_of(folder, videos):
+    """Each video shows one word for 10 seconds."""
+    rng = np.random.default_rng(len(videos))
+    with StoreWriter(folder, PROVENANCE) as writer:
+        for name, word in videos.items():
+            features = 0.3 * rng.normal(size=(10, 12)).astype(np.float32)
+            features[:, WORDS.index(word)] += 2
+            writer.add(name, features)
+    return FeatureStore(folder)
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stores")
+    shown = {f"v{number:02}": WORDS[number % 6] for number in range(30)}
+    tested = {f"t{number:02}": WORDS[number % 6] for number in range(24)}
+    segments = [Segment(name, 0.0, 9.5, f"person {name} does {word}") for name, word in shown.items()]
+    head = LinearHead(
+        list(WORDS),
+        [f"an object that people hold when they want to {word} in the open" for word in WORDS],
+        np.eye(6, 12, dtype=np.float32),
+    )
+    return Material(
+        Annotations(segments, dict.fromkeys(shown, 10.0)),
+        store_of(folder / "train", shown),
+        MadeUpSentences(),
+        Sources(
+            Dataset("made up", tested, {word: [f"somebody does {word}"] for word in WORDS}),
+            {word: [f"somebody does {word}"] for word in WORDS},
+            [store_of(folder / "test", tested)],
+        ),
+        head=head,
+    )
+
+
+@pytest.fixture(autouse=True)
+def made_up_encoder(monkeypatch):
+    """The run's sentence encoder, asked for by name when clips are embedded."""
+    monkeypatch.setattr("cezsar.zeroshot.embed.open_encoder", lambda name: MadeUpSentences())
+
+
+SETTINGS = Settings(
+    negatives=4,
+    sub_clips=1,
+    object_positives=0,
+    model={"d_model": 16, "d_emb": 8, "ffn": 16},
+    training={"epochs": 2, "lr": 1e-3, "standardise": True},
+    objects=1,
+    protocol="half",
+    splits=3,
+    splits_seed=4,
+)
+
+
+@pytest.fixture(scope="module")
+def swept(material, tmp_path_factory):
+    """A sweep over three τ, the smallest too small, and two seeds: (its folder, what came back)."""
+    folder = tmp_path_factory.mktemp("sweep")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cezsar.zeroshot.embed.open_encoder", lambda name: MadeUpSentences())
+        return folder, sweep(material, SETTINGS, [0.5, 0.02, 0.9], [0, 1], folder)
+
+
+def test_a_point_is_what_mining_training_and_evaluation_give_one_by_one(material, swept, tmp_path):
+    _, found = swept
+    rng = np.random.default_rng(1)
+    triplets = build(
+        material.annotations, material.store, MadeUpSentences(), rng, tau=0.5, negatives=4, sub_clips=1,
+        object_positives=0,
+    )  # fmt: skip
+    config = config_for(
+        triplets, material.store, model=SETTINGS.model, training=SETTINGS.training | {"seed": 1}, objects=1
+    )
+    run = train(triplets, material.store, tmp_path / "run", config)
+    material.head.save(run.folder / "objects.safetensors")
+    scores = prepare("cezsar", material.sources, run).scores
+    halves = random_classes(scores.class_names, 3, 3, 4)
+    [point] = [point for point in found.points if (point.tau, point.seed) == (0.5, 1)]
+    assert point.triplets == len(triplets)
+    for name, weights in (("VE", Weights(1, 0)), ("O", Weights(0, 1)), ("VE + O", Weights(0.8, 0.2))):
+        assert point.top1[name] == [split.top1 for split in evaluate(scores, halves, weights).runs]
+
+
+def test_points_have_the_same_settings_and_differ_in_tau_and_seed(swept):
+    folder, _ = swept
+    configs = {}
+    for tau in ("0.5", "0.9"):
+        for seed in (0, 1):
+            run = Run.open(folder / f"tau-{tau}-seed-{seed}")
+            record = run.record()["triplets"]
+            assert (record["tau"], record["seed"], run.config.training.seed) == (float(tau), seed, seed)
+            content = run.config.to_dict() | {"triplets": ""}
+            configs[tau, seed] = content | {"training": content["training"] | {"seed": 0}}
+    first = configs.popitem()[1]
+    assert all(config == first for config in configs.values())
+
+
+def test_short_sentences_are_counted_as_in_plain_loops(material):
+    vectors = MadeUpSentences().encode([segment.sentence for segment in material.annotations.segments]).astype(float)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    for tau, share in zip((0.05, 0.1, 0.9), shares_short(material, [0.05, 0.1, 0.9], 4), strict=True):
+        few = 0
+        for row, vector in enumerate(vectors):
+            apart = [1 - vector @ other for place, other in enumerate(vectors) if place != row]
+            few += sum(1e-6 < distance < tau for distance in apart) < 4
+        assert share == few / len(vectors)
+
+
+def test_a_tau_with_too_few_is_a_row_that_says_so(swept):
+    folder, found = swept
+    few, *others = found.rows()
+    assert few.tau == 0.02 and not few.accuracies and few.done == 0 and few.seeds == 2
+    assert "too few: 100.0 % of the sentences have fewer than 4 candidates, 50 % are allowed" in few.note()
+    assert [row.tau for row in others] == [0.5, 0.9] and not any(row.note() for row in others)
+    assert not (folder / "tau-0.02-seed-0").exists()
+    assert "τ = 0.02: too few" in found.text() and "| too few" in found.markdown()
+
+
+def test_no_hard_negative_at_all_and_a_diverged_loss_are_rows_too(material, tmp_path, monkeypatch):
+    allowed = replace(SETTINGS, most_short=1.0)
+    none = sweep(material, allowed, [1e-4], [0], tmp_path / "none")
+    assert "no sub-clip has a hard negative under tau = 0.0001" in none.points[0].failed
+
+    def diverges(*_, **__):
+        raise DivergedError("the loss is nan at epoch 1, step 1")
+
+    monkeypatch.setattr(module, "train", diverges)
+    lost = sweep(material, SETTINGS, [0.9], [0], tmp_path / "lost")
+    assert lost.points[0].failed.startswith("the loss is nan") and lost.points[0].triplets > 0
+
+
+def test_it_goes_on_where_it_was_and_takes_further_points(material, swept, tmp_path, monkeypatch):
+    folder, found = swept
+    trained, stages = [], []
+
+    def watched(*args, **more):
+        trained.append(args[2].name)
+        return train(*args, **more)
+
+    monkeypatch.setattr(module, "train", watched)
+    assert sweep(material, SETTINGS, [0.5], [0], folder) == found and not trained
+    # The last point is lost, as when the sweep was killed while training it: its run is there, and stays as it is.
+    cut = replace(found, points=found.points[:-1])
+    cut.save(folder)
+    weights = (folder / "tau-0.9-seed-1" / "model.safetensors").stat().st_mtime_ns
+    again = sweep(material, SETTINGS, [0.02, 0.5, 0.9], [0, 1], folder, on_progress=lambda *told: stages.append(told))
+    assert trained == ["tau-0.9-seed-1"]
+    assert (folder / "tau-0.9-seed-1" / "model.safetensors").stat().st_mtime_ns == weights
+    assert [point.top1 for point in again.points] == [point.top1 for point in found.points]
+    assert stages[0][0] == "τ = 0.9, seed 1 (1 of 1), mining"
+    more = sweep(material, SETTINGS, [0.9], [2], folder)
+    assert [(point.tau, point.seed) for point in more.points][-1] == (0.9, 2)
+    assert trained[1:] == ["tau-0.9-seed-2"] and len(more.points) == len(found.points) + 1
+    found.save(folder)
+
+
+@pytest.mark.parametrize("change", [{"negatives": 5}, {"protocol": "all"}, {"training": {"epochs": 3}}])
+def test_a_folder_of_another_sweep_is_refused_by_name(material, swept, change):
+    with pytest.raises(MismatchError, match=f"differs in {next(iter(change))}"):
+        sweep(material, replace(SETTINGS, **change), [0.7], [0], swept[0])
+
+
+def test_other_captions_or_clips_are_another_sweep(material):
+    whole = about(material, SETTINGS)
+    fewer = Annotations(material.annotations.segments[1:], material.annotations.durations)
+    other = about(replace(material, annotations=fewer), SETTINGS)
+    assert {name for name in whole if whole[name] != other[name]} == {"segments"}
+    headless = about(replace(material, head=None), SETTINGS)
+    assert {name for name in whole if whole[name] != headless[name]} == {"recogniser"}
+
+
+@pytest.mark.parametrize(
+    ("taus", "seeds", "settings"),
+    [
+        ([], [0], SETTINGS),
+        ([0.8], [], SETTINGS),
+        ([0.0], [0], SETTINGS),
+        ([2.1], [0], SETTINGS),
+        ([float("nan")], [0], SETTINGS),
+        ([0.8, 0.8], [0], SETTINGS),
+        ([0.8], [1, 1], SETTINGS),
+        ([0.8], [0], replace(SETTINGS, most_short=1.5)),
+        ([0.8], [0], replace(SETTINGS, protocol="everything")),
+        ([0.8], [0], replace(SETTINGS, training={"epochs": 0})),
+        ([0.8], [0], replace(SETTINGS, training={"epoch": 5})),
+    ],
+)
+def test_what_cannot_be_swept_is_refused_before_anything_is_written(material, tmp_path, taus, seeds, settings):
+    with pytest.raises(InputError):
+        sweep(material, settings, taus, seeds, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+# The table -----------------------------------------------------------------------------------------------------------
+
+
+def by_hand():
+    """Two τ and two seeds, with three splits; one point failed."""
+    shared = {"dataset": "ucf101", "protocol": "half", "negatives": 10}
+    return (
+        Sweep(shared)
+        .joined(Point(0.8, 1, 0.01, 120, 30.0, {"VE": [0.4, 0.5, 0.6], "O": [0.3, 0.3, 0.3]}))
+        .joined(Point(0.8, 0, 0.03, 100, 20.0, {"VE": [0.3, 0.3, 0.6], "O": [0.3, 0.3, 0.3]}))
+        .joined(Point(0.7, 1, 0.2, 90, 10.0, {"VE": [0.2, 0.2, 0.2], "O": [0.3, 0.3, 0.3]}))
+        .joined(Point(0.7, 0, 0.2, failed="the loss is nan"))
+    )
+
+
+def test_means_and_deviations_are_those_computed_by_hand():
+    low, high = by_hand().rows()
+    assert (high.tau, high.done, high.seeds, high.triplets, high.seconds) == (0.8, 2, 2, 110, 25)
+    assert high.short == pytest.approx(0.02)
+    # seeds: means 0.4 and 0.5; splits: variances 0.03 and 0.01, so the root of 0.02
+    assert high.accuracies["VE"] == pytest.approx((0.45, 0.02**0.5, statistics.stdev([0.4, 0.5])))
+    assert high.accuracies["VE"].percent() == "45.0 ± 14.1 (seeds ± 7.1)"
+    assert low.accuracies["VE"] == (pytest.approx(0.2), 0.0, None)
+    assert (low.done, low.seeds, low.triplets) == (1, 2, 90)
+    assert low.note() == "1 of 2 seeds: the loss is nan"
+    one = Sweep({}).joined(Point(0.8, 0, 0.0, 5, 1.0, {"VE + O": [0.509]})).rows()[0]
+    assert one.accuracies["VE + O"] == (0.509, None, None) and one.accuracies["VE + O"].percent() == "50.9"
+
+
+def test_the_tables_say_what_the_rows_say():
+    table = by_hand()
+    assert table.modalities == ["VE"]
+    title, head, low, high, note = table.text().splitlines()
+    assert "ucf101, protocol half, 10 negatives a positive, 2 seeds" in title
+    assert head.split()[:2] == ["τ", "VE"]
+    assert high.startswith("0.8  45.0 ± 14.1 (seeds ± 7.1)") and "2.0 %" in high and "110" in high
+    assert low.startswith("0.7") and note == "τ = 0.7: 1 of 2 seeds: the loss is nan"
+    lines = table.markdown().splitlines()
+    assert len({line.count("|") for line in lines}) == 1 and len(lines) == 4
+    rows = list(csv.DictReader(table.to_csv().splitlines()))
+    assert [(row["tau"], row["seed"]) for row in rows] == [("0.7", "0"), ("0.7", "1"), ("0.8", "0"), ("0.8", "1")]
+    assert rows[0]["top1 VE"] == "" and rows[0]["failed"] == "the loss is nan"
+    assert float(rows[3]["top1 VE"]) == pytest.approx(0.5) and float(rows[3]["top1 O"]) == pytest.approx(0.3)
+
+
+def test_it_comes_back_from_disk_and_joins_replace(tmp_path):
+    table = by_hand()
+    assert [path.name for path in table.save(tmp_path)] == [FILE, "tau-sweep.csv", "tau-sweep.md"]
+    assert Sweep.load(tmp_path) == table
+    assert table.has(0.7, 0) and not table.has(0.7, 2)
+    mended = table.joined(Point(0.7, 0, 0.2, 90, 10.0, {"VE": [0.1, 0.1, 0.1]}))
+    assert len(mended.points) == 4 and not mended.points[0].failed
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda value: value | {"version": 9},
+        lambda value: value | {"cezsar": "results"},
+        lambda value: value | {"about": 3},
+        lambda value: value | {"points": [{"tau": 0.8}]},
+        lambda value: value | {"points": [value["points"][1] | {"tau": 3}]},
+        lambda value: value | {"points": [value["points"][1] | {"top1": {"VE": [1.2]}}]},
+        lambda value: value | {"points": [value["points"][1] | {"top1": {"VE": []}}]},
+        lambda value: value | {"points": [value["points"][1] | {"top1": {"VE": [0.1], "O": [0.1, 0.2]}}]},
+        lambda value: value | {"points": [value["points"][1] | {"top1": {}}]},
+        lambda value: value | {"points": [value["points"][1] | {"seed": "0"}]},
+    ],
+)
+def test_a_damaged_file_is_told_from_a_sweep(tmp_path, damage):
+    by_hand().save(tmp_path)
+    value = json.loads((tmp_path / FILE).read_text())
+    (tmp_path / FILE).write_text(json.dumps(damage(value)))
+    with pytest.raises(FormatError):
+        Sweep.load(tmp_path)
+
+
+def test_no_file_is_no_sweep(tmp_path):
+    with pytest.raises(InputError):
+        Sweep.load(tmp_path)
