@@ -174,7 +174,7 @@ def keep(
         dataset: its name.
         paths: clip id -> video file.
         weights: α, β and γ to begin with; the run's by default.
-        half: keep embeddings and scores as float16, as is always done with scores above `LARGE`.
+        half: keep embeddings as float16. Scores are so where there are more than `LARGE`.
     """
     folder, embeddings = Path(folder), embedded.embeddings
     folder.mkdir(parents=True, exist_ok=True)
@@ -184,7 +184,7 @@ def keep(
         embeddings = Embeddings.load(folder / "embeddings.safetensors")  # so that both files agree
     scores = Scores.from_embeddings(embeddings, several)
     large = len(scores.ids) * len(scores.class_names) > LARGE
-    scores.save(folder / "scores.safetensors", half=half or large)
+    scores.save(folder / "scores.safetensors", half=large)  # exact if small, so that whoever scores anew agrees
     _save_clouds(folder / "clouds.safetensors", *clouds_of(embedded, store, sentences, descriptions))
     if paths:
         inside = set(embeddings.ids)
