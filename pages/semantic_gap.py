@@ -6,7 +6,7 @@ import streamlit as st
 
 from app.services import scored
 from app.services import semantic_gap as service
-from app.widgets import choosers, gap_numbers, hard_groups, words
+from app.widgets import choosers, domain_shift, faults, gap_numbers, hard_groups, words
 from app.widgets import semantic_gap as widgets
 from cezsar.analysis import maps
 from cezsar.errors import CezsarError, FormatError
@@ -36,7 +36,7 @@ def page() -> None:
 
 
 def show(item: Scored, about: st.delta_generator.DeltaGenerator, colouring: st.delta_generator.DeltaGenerator) -> None:
-    """Choices, maps, numbers."""
+    """Choices, maps, numbers, classes."""
     with colouring:
         chosen = choosers.classes(
             "Coloured classes, at most eight",
@@ -54,7 +54,8 @@ def show(item: Scored, about: st.delta_generator.DeltaGenerator, colouring: st.d
     else:
         widgets.explore(item, drawn, chosen, by)
     gap_numbers.numbers(item)
-    gap_numbers.class_table(item)
+    faults.classes(item, service.shown(item, drawn).ids if drawn else [])
+    domain_shift.domain_shift(item)
 
 
 def read(item: Scored, wanted: maps.Settings) -> maps.Map | None:

@@ -12,7 +12,8 @@ import streamlit as st
 
 from app.services import models, scored
 from cezsar import jobs
-from cezsar.analysis import maps
+from cezsar.analysis import alignment, maps
+from cezsar.analysis.alignment import Alignment, Change
 from cezsar.analysis.confusion import FIGURE_1, PAPER_GROUPS, matching_groups
 from cezsar.analysis.gap import ClassGap, Gap, measure, per_class
 from cezsar.analysis.projection import place
@@ -50,7 +51,7 @@ def labels(item: Scored) -> IntArray:
 
 
 @st.cache_data(max_entries=8, show_spinner="Measuring the gap")
-def _gaps(fingerprint: str, _item: Scored) -> dict[str, tuple[Gap, list[ClassGap]]]:
+def _gaps(fingerprint: str, _item: Scored) -> dict[str, tuple[Gap, Alignment, list[ClassGap]]]:
     labels_N, n_classes = labels(_item), len(scored.scores(_item).class_names)
     owner_P = scored.embeddings(_item).prototype_class
     found = {}
@@ -58,18 +59,25 @@ def _gaps(fingerprint: str, _item: Scored) -> dict[str, tuple[Gap, list[ClassGap
         prototypes_PE = cloud.prototypes_PE if len(cloud.prototypes_PE) else None
         owners = None if prototypes_PE is None else owner_P
         parts = (cloud.videos_NE, labels_N, prototypes_PE, owners, n_classes)
-        found[space] = (measure(*parts), per_class(*parts))
+        found[space] = (measure(*parts), alignment.measure(*parts), per_class(*parts))
     return found
 
 
 def gaps(item: Scored) -> dict[str, Gap]:
     """Space -> the gap in numbers, over all clips of `clouds` and all classes."""
-    return {space: gap for space, (gap, _) in _gaps(item.fingerprint, item).items()}
+    return {space: gap for space, (gap, _, _) in _gaps(item.fingerprint, item).items()}
+
+
+def changes(item: Scored) -> list[Change]:
+    """Every number of the gap and of the alignment, with its values in all spaces, in the order of the way."""
+    found = _gaps(item.fingerprint, item)
+    aligned = {space: one for space, (_, one, _) in found.items()}
+    return [*alignment.changes(gaps(item)), *alignment.changes(aligned)]
 
 
 def class_gaps(item: Scored) -> dict[str, list[ClassGap]]:
     """Space -> each class's part of the gap, in the order of classes."""
-    return {space: classes for space, (_, classes) in _gaps(item.fingerprint, item).items()}
+    return {space: classes for space, (_, _, classes) in _gaps(item.fingerprint, item).items()}
 
 
 def groups(item: Scored, own: Mapping[str, Sequence[str]] | None = None) -> dict[str, list[str]]:

@@ -322,7 +322,7 @@ def _pictures(item: Scored, shown: service.Shown, selected: list[int]) -> None:
         for clip in selected[:LISTED]:
             clip_id, label = shown.ids[clip], shown.labels[clip]
             now = "chosen" if clip_id == st.session_state[state.MAP_CLIP] else "other"
-            with st.container(key=f"card-{now}-{clip_id}"):
+            with st.container(key=f"card-{now}-map-{clip_id}"):
                 try:
                     file = scored.clip(item, clip_id, label)
                     if file is not None:
@@ -331,6 +331,6 @@ def _pictures(item: Scored, shown: service.Shown, selected: list[int]) -> None:
                     st.caption("cannot be read")
                 mark = "" if label == shown.predicted[clip] else ":orange[:material/close:] "
                 st.button(
-                    mark + plain(label or clip_id), key=f"pick-{clip_id}", type="tertiary", on_click=state.put,
+                    mark + plain(label or clip_id), key=f"pick-map-{clip_id}", type="tertiary", on_click=state.put,
                     args=(state.MAP_CLIP, clip_id),
                 )  # fmt: skip

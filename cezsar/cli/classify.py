@@ -12,7 +12,8 @@ import typer
 from cezsar.cli.console import Progress
 
 if TYPE_CHECKING:
-    from cezsar.zeroshot.classifier import Classifier, Ranking
+    from cezsar.zeroshot.classifier import Classifier, Clip, Ranking
+    from cezsar.zeroshot.fusion import Weights
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -41,6 +42,9 @@ def command(
     beta: Annotated[float | None, typer.Option(help="Weight of the objects O.")] = None,
     weights: Annotated[Path | None, typer.Option(help="File or folder of the frame encoder's weights.")] = None,
     csv_out: Annotated[Path | None, typer.Option("--csv", help="Write a table, a row for each clip and label.")] = None,
+    why: Annotated[
+        bool, typer.Option("--why", help="Say what put the best label before the next: modality, object, second.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
     """Rank labels for video files. Labels need not have occurred in training.
@@ -52,9 +56,11 @@ def command(
     from cezsar.data.datasets import named_descriptions
     from cezsar.data.labels import parse_labels
     from cezsar.errors import InputError
-    from cezsar.zeroshot.choice import Chooser
+    from cezsar.zeroshot.choice import Chooser, changed
     from cezsar.zeroshot.export import to_csv, to_json
 
+    if why and (as_json or csv_out is not None):
+        raise InputError("--why is told in text; leave --json and --csv out")
     if labels is not None and prototypes is not None:
         raise InputError("give --labels or --prototypes, not both")
     wanted: Sequence[str] | dict[str, list[str]] | None = None
@@ -71,7 +77,9 @@ def command(
     with Chooser(run=run, encoder=encoder, weights=weights) as chooser, Progress("classifying") as progress:
         for index, path in enumerate(paths):
             try:
-                classifier, ranking = chooser.classify(path, wanted, top=top, alpha=alpha, beta=beta)
+                classifier, clip = chooser.read(path)
+                fused = changed(classifier.weights, alpha=alpha, beta=beta)
+                ranking = classifier.rank(clip, wanted, top=top, weights=fused)
             except InputError as error:
                 if len(paths) == 1:
                     raise
@@ -83,6 +91,8 @@ def command(
                 progress.restart()  # loading the models took longer than any clip will
             if csv_out is None and not as_json:
                 _show(classifier, ranking, first=len(rankings) == 1)
+                if why:
+                    _explain(classifier, clip, wanted, fused)
             if len(paths) > 1 and (csv_out is not None or as_json):
                 progress(index + 1, len(paths))
     if as_json:
@@ -119,3 +129,20 @@ def _show(classifier: Classifier, ranking: Ranking, first: bool) -> None:
         print(f"  {similarity:6.3f}{likely}  {name}")
     if ranking.objects:
         print("  objects: " + ", ".join(f"{name} {probability:.0%}" for name, _, probability in ranking.objects))
+
+
+def _explain(
+    classifier: Classifier, clip: Clip, wanted: Sequence[str] | dict[str, list[str]] | None, weights: Weights
+) -> None:
+    """What put the best label before the next one."""
+    from cezsar.analysis.explanation import explain
+
+    names, *_ = classifier.prototypes(wanted)
+    if len(names) < 2:
+        return
+    found = explain(classifier, clip, wanted, weights=weights)
+    print(f"  {found.winner} leads {found.runner_up} by {found.margin:.3f}")
+    for kind, parts in (("modality", found.modalities), ("object", found.objects), ("second", found.seconds)):
+        how = "" if not parts or parts[0].how == "exact" else ", each left out in turn"
+        if parts:
+            print(f"    by {kind}{how}: " + ", ".join(f"{part.name} {part.change:+.3f}" for part in parts))

@@ -10,7 +10,7 @@ from typing import Self
 
 from cezsar import encoders, workspace
 from cezsar.errors import InputError
-from cezsar.zeroshot.classifier import UNFAMILIAR, Classifier, Ranking
+from cezsar.zeroshot.classifier import UNFAMILIAR, Classifier, Clip, Ranking
 from cezsar.zeroshot.fusion import Weights
 
 
@@ -55,15 +55,19 @@ class Chooser:
         beta: float | None = None,
     ) -> tuple[Classifier, Ranking]:
         """Rank labels for a clip. Returns who answered, too."""
+        classifier, clip = self.read(path)
+        weights = changed(classifier.weights, alpha=alpha, beta=beta)
+        return classifier, classifier.rank(clip, labels, top=top, weights=weights)
+
+    def read(self, path: str | Path) -> tuple[Classifier, Clip]:
+        """Decode and embed a clip by the classifier that answers for it."""
         classifier = self._of_run() if self._run is not None else self._of_encoder()
         clip = classifier.read(path)
         unfamiliar = clip.familiarity is not None and clip.familiarity >= UNFAMILIAR
         if not self._named and self._run is not None and self._encoder is not None and unfamiliar:
             classifier = self._of_encoder()
             clip = classifier.read(path)
-        return classifier, classifier.rank(
-            clip, labels, top=top, weights=changed(classifier.weights, alpha=alpha, beta=beta)
-        )
+        return classifier, clip
 
     def _of_run(self) -> Classifier:
         if "run" not in self._open:

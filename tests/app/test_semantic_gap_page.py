@@ -5,6 +5,7 @@ import shutil
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
@@ -16,13 +17,22 @@ from app import state
 from app.charts import semantic_gap as charts
 from app.services import models
 from app.services import semantic_gap as service
+from app.services.faults import Blame
+from app.widgets import faults as widgets
 from cezsar import jobs
-from cezsar.analysis import maps
-from cezsar.analysis.gap import measure, per_class
+from cezsar.analysis import alignment, maps, shift
+from cezsar.analysis.faults import faults, nearest, widest
+from cezsar.analysis.gap import FIGURES as GAP
+from cezsar.analysis.gap import measure, per_class, unit_rows
 from cezsar.analysis.projection import place
+from cezsar.data.features import FeatureStore, StoreWriter
 from cezsar.data.groups import groups_path, keep_group
+from cezsar.report.study import domains_of
+from cezsar.training.runs import Run
 from cezsar.world import HARD_GROUPS
+from cezsar.zeroshot.embed import Embedded
 from cezsar.zeroshot.fusion import cosine, predict
+from cezsar.zeroshot.methods import METHODS, Prepared
 from cezsar.zeroshot.scored import Scored
 
 SHIPPED = models.SHIPPED
@@ -61,7 +71,7 @@ def texts(page):
 def figures(page):
     """space -> the map as sent to the browser."""
     found = [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
-    return dict(zip(SPACES, found, strict=False))
+    return dict(zip(SPACES, (one for one in found if "scaleanchor" in one["layout"].get("yaxis", {})), strict=False))
 
 
 def values(array):
@@ -111,30 +121,184 @@ def test_ones_own_groups_are_offered_beside_the_others(with_map, item):
     assert "hard_groups" in page.error[0].value.replace("\\", "") and len(figures(page)) == 3
 
 
-def test_the_numbers_are_the_engines(with_map, item):
+def parts_of(item, space):
+    """Clips, labels, prototypes, their classes and the number of classes, as the engine takes them."""
+    rows, clouds = item.clouds()
+    described = len(clouds[space].prototypes_PE) > 0
+    labels, owners = item.scores().label_index[rows], item.embeddings().prototype_class
+    prototypes = clouds[space].prototypes_PE if described else None
+    return clouds[space].videos_NE, labels, prototypes, owners if described else None, 21
+
+
+def test_the_chief_numbers_are_the_engines_with_their_change(with_map, item):
     said = texts(open_page("semantic_gap"))
-    rows, clouds = item.clouds()
-    labels, owners = item.scores().label_index[rows], item.embeddings().prototype_class
-    joint = clouds["joint"]
-    gap = measure(joint.videos_NE, labels, joint.prototypes_PE, owners, 21)
-    for expected in (f"{100 * gap.nearest_prototype:.1f} %", f"{gap.modality_gap:.2f}", f"{gap.silhouette:.2f}"):
+    gap, before = measure(*parts_of(item, "joint")), measure(*parts_of(item, "sentence"))
+    aligned = alignment.measure(*parts_of(item, "joint"))
+    for expected in (
+        f"{100 * aligned.rank_1:.1f} %", f"{aligned.rank_mean:.2f}", f"{gap.modality_gap:.2f}", f"{gap.silhouette:.2f}"
+    ):  # fmt: skip
         assert f"**{expected}**" in said
-    assert f"{item.scores().class_names[gap.biggest_hub]}" in said and "modality gap ↓" in said
+    assert f":green[+{gap.silhouette - before.silhouette:.2f}] **{gap.silhouette:.2f}**" in said
+    fallen = f"{before.silhouette - measure(*parts_of(item, 'raw')).silhouette:.2f}".replace("-", "\N{MINUS SIGN}")
+    assert f":orange[{fallen}]" in said and "modality gap ↓" in said
+    hub = item.scores().class_names[gap.biggest_hub]
+    assert any(f"Here it is {hub}." in one.proto.help.replace("\\", "") for one in open_page("semantic_gap").markdown)
 
 
-def test_the_table_of_classes_begins_with_the_widest_gap(with_map, item):
+def test_all_numbers_of_all_spaces_stand_in_one_table(with_map, item):
     page = open_page("semantic_gap")
-    table = page.dataframe[0].value
-    rows, clouds = item.clouds()
-    labels, owners = item.scores().label_index[rows], item.embeddings().prototype_class
+    table = page.table[0].value
+    one = {space: alignment.measure(*parts_of(item, space)) for space in SPACES}
+    gaps = {space: measure(*parts_of(item, space)) for space in SPACES}
+    assert len(table) == len(GAP) + len(alignment.FIGURES)
+    row = table[table[""] == "uniformity of clips ↓"].iloc[0]
+    shown = [f"{one[space].uniformity_clips:.2f}".replace("-", "\N{MINUS SIGN}") for space in SPACES]
+    assert [row["Raw"], row["Sentence"], row["Joint"]] == shown
+    step = one["joint"].uniformity_clips - one["sentence"].uniformity_clips
+    assert step > 0 and row["change to joint"] == f":orange[+{step:.2f}] worse"
+    row = table[table[""] == "classes on their own prototype ↑"].iloc[0]
+    step = 100 * (gaps["joint"].own_prototype - gaps["sentence"].own_prototype)
+    assert row["Raw"] == "–" and row["change to joint"] == f":green[+{step:.1f}] better"
+    assert table[table[""] == "purity by chance"].iloc[0]["change to joint"] == ""
+    said = texts(page)
+    assert all(f"**{figure.title}**" in said for figure in [*GAP.values(), *alignment.FIGURES.values()])
+
+
+def test_classes_are_judged_as_the_engine_judges_them(with_map, item):
+    page = open_page("semantic_gap")
+    names = item.scores().class_names
     for space in ("joint", "sentence"):
         page.segmented_control(key=state.GAP_SPACE).set_value(space)
-        table = fine(page.run()).dataframe[0].value
-        ones = per_class(clouds[space].videos_NE, labels, clouds[space].prototypes_PE, owners, 21)
-        widest = max(ones, key=lambda one: one.own_distance)
-        assert table["class"].iloc[0] == item.scores().class_names[widest.index]
-        assert table["own"].iloc[0] == pytest.approx(widest.own_distance)
-        assert (np.diff(table["own"]) <= 0).all() and len(table) == 21
+        table = fine(page.run()).dataframe[0].value.set_index("class")
+        ones = faults(*parts_of(item, space))
+        gaps = per_class(*parts_of(item, space))
+        for one, gap in zip(ones, gaps, strict=True):
+            row = table.loc[names[one.index]]
+            assert row["text"] == pytest.approx(100 * one.text_fault)
+            assert row["video"] == pytest.approx(100 * one.video_fault)
+            assert row["own"] == pytest.approx(gap.own_distance) and row["lead"] == pytest.approx(gap.lead)
+            assert row["verdict"] == {"none": "nobody"}.get(one.verdict, one.verdict)
+            assert row["stands"] == ("hub" if one.hub else "orphan" if one.orphan else "")
+        assert (np.diff(table["missed"]) <= 0).all() and len(table) == 21
+        chart = json.loads(page.get("plotly_chart")[4].proto.spec)
+        worst = sorted((one.error for one in ones if one.error), reverse=True)[:20]
+        text, video = (values(trace["x"]) for trace in chart["data"])
+        np.testing.assert_allclose(text + video, 100 * np.array(worst))
+        first = page.selectbox(key=state.FAULT_CLASS).value
+        assert first == table.index[0] if space == "joint" else first in table.index  # a choice outlasts its space
+    wide = widest(faults(*parts_of(item, "sentence")))
+    assert f"Widest gap: *{names[wide.index]}*, {wide.gap.own_distance:.2f}." in texts(page)
+
+
+def test_a_chosen_class_says_what_to_do_and_shows_its_clips(with_map, item):
+    names = item.scores().class_names
+    ones = {names[one.index]: one for one in faults(*parts_of(item, "joint"))}
+    both = next(name for name, one in ones.items() if one.verdict == "both")
+    page = fine(open_page("semantic_gap", **{state.FAULT_CLASS: both}))
+    one, said = ones[both], texts(page)
+    assert f"**{one.text_errors + one.video_errors} of {one.gap.clips}** clips are missed" in said
+    assert f"**{one.text_errors}** by fault of the text, **{one.video_errors}** by fault of the video." in said
+    assert "**Rewrite its description.**" in said and "**Other features or more training.**" in said
+    link = next(link.proto for link in page.page_link if "workshop" in link.value)
+    wanted = {state.SECTION: state.SECTIONS["workshop"], state.ON: item.name, state.REWRITE: both}
+    assert dict(parse_qsl(link.query_string)) == wanted
+    for side, count in (("text", one.text_errors), ("video", one.video_errors), ("right", one.right + one.rescued)):
+        page.segmented_control(key=state.FAULT_SIDE).set_value(side).run()
+        page.button(key="faults-to-maps").click().run()
+        assert f"**{count} clips selected**" in texts(fine(page))
+    assert item.scores().labels[item.scores().ids.index(page.session_state[state.FAULT_CLIP])] == both
+
+
+def test_a_class_without_errors_needs_nothing(with_map, item):
+    names = item.scores().class_names
+    right = next(one for one in faults(*parts_of(item, "joint")) if not one.error and not one.hub)
+    page = fine(open_page("semantic_gap", **{state.FAULT_CLASS: names[right.index]}))
+    assert f"None of its **{right.gap.clips}** clips is missed" in texts(page) and not page.page_link
+    assert page.segmented_control(key=state.FAULT_SIDE).value == "right"
+
+
+def test_a_bar_and_a_row_are_ways_to_choose_a_class(monkeypatch):
+    kept = {"faults-chart": {"selection": {"points": [{"curve_number": 1, "point_index": 2}]}}}
+    monkeypatch.setattr(widgets, "st", SimpleNamespace(session_state=kept))
+    widgets._clicked(["a", "b", "c"])
+    assert kept[state.FAULT_CLASS] == "c"
+    kept["faults-table"] = SimpleNamespace(selection=SimpleNamespace(rows=[0]))
+    widgets._picked(["a", "b", "c"])
+    assert kept[state.FAULT_CLASS] == "a"
+
+
+def test_classes_that_cannot_be_judged_say_why():
+    clips = np.eye(3, dtype=np.float32)
+    ones = faults(clips, [0, 0, 1], clips[:2], [0, 1], 3)
+    blame = Blame("joint", ones, np.arange(3), np.array([0, 0, 1]), *nearest(clips, [0, 0, 1], clips[:2], [0, 1], 3))
+    assert "no labelled clips" in widgets.finding(blame, ones[2], "abc")
+    assert "cannot be judged" in widgets.finding(blame, ones[1], "abc")
+    assert blame.worst_first[0].index == 0 and blame.clips(2) == {}
+    for one in ones[:1]:
+        counts = {side: len(found) for side, found in blame.clips(one.index).items()}
+        assert counts.get("text", 0) == one.text_errors and counts.get("video", 0) == one.video_errors
+
+
+# Domain shift ----------------------------------------------------------------------------------------------------
+
+
+def store(folder, ids, fingerprint, seed, dim=1599):
+    """A feature store with random features."""
+    rng = np.random.default_rng(seed)
+    with StoreWriter(folder, {"encoder": "motion", "fingerprint": fingerprint, "dim": dim}) as writer:
+        for name in ids:
+            writer.add(name, rng.uniform(0, 1 + seed / 10, (2, dim)).astype(np.float32))
+    return FeatureStore(folder)
+
+
+@pytest.fixture
+def with_stores(with_map, item):
+    """The shipped demo with its run in a workspace, said to be scored from a store of random features there."""
+    shutil.copytree(SHIPPED / "runs" / "demo", with_map / "runs" / "demo")
+    shutil.copytree(item.folder, with_map / "scores" / "demo@demo")
+    made = json.loads((with_map / "runs" / "demo" / "config.json").read_text())["feature_encoder"]["fingerprint"]
+    test = store(with_map / "features" / "clips", item.scores().ids, made, 0)
+    train = store(with_map / "features" / "films", [f"film {n}" for n in range(40)], made, 1)
+    store(with_map / "features" / "others", ["x"], "0" * 64, 2, 4)
+    about = with_map / "scores" / "demo@demo" / "about.json"
+    about.write_text(json.dumps(json.loads(about.read_text()) | {"store": test.fingerprint}))
+    return train, test, Scored.open(about.parent)
+
+
+def test_without_training_features_one_line_says_so(with_map):
+    page = fine(open_page("semantic_gap"))
+    assert "the domain shift, can be measured here once features" in texts(page)
+    assert not [button for button in page.button if button.key == "measure-shift"]
+    assert "Domain shift" not in [one.value for one in page.subheader]
+
+
+def test_the_domain_shift_is_the_engines(with_stores):
+    train, test, kept = with_stores
+    page = fine(open_page("semantic_gap"))
+    assert "MMD" not in texts(page)
+    page.button(key="measure-shift").click().run()
+    run = Run.open(models.SHIPPED / "runs" / "demo")
+    embedded = Embedded(kept.embeddings(), [], [])
+    ready = Prepared(METHODS["cezsar"], "", embedded, kept.scores(), kept.weights, run, test)
+    said = texts(fine(page))
+    domains = domains_of(train, ready, np.random.default_rng(0))
+    assert set(domains) == {"raw", "joint"}
+    for sides in domains.values():
+        units = [unit_rows(side, "clips") for side in sides]
+        found = shift.measure(*units, np.random.default_rng(0))
+        assert f"**{100 * found.domain_accuracy:.1f} %**" in said and f"**{found.a_distance:.2f}**" in said
+        assert (
+            f"**{found.mmd_squared:.4f}**".replace("-", "\N{MINUS SIGN}") in said and f"**{found.p_value:.3f}**" in said
+        )
+    assert "40 training clips and 420 of these" in said and "*films*" in said
+
+
+def test_a_shift_without_features_of_these_clips_says_what_is_needed(with_stores):
+    _, test, _ = with_stores
+    shutil.rmtree(test.folder)
+    page = fine(open_page("semantic_gap"))
+    assert "not those of these 420 clips" in texts(page) and "motion" in texts(page)
+    assert not [button for button in page.button if button.key == "measure-shift"]
 
 
 def test_a_clip_is_ranked_as_the_run_ranks_it(with_map, item):
@@ -177,7 +341,7 @@ def test_what_is_selected_on_one_map_stands_out_on_all(with_map, item, map_file)
     for space in ("raw", "sentence"):
         assert sorted(figures(page)[space]["data"][0]["selectedpoints"]) == [5, 418, 419]
     assert page.get("plotly_chart")[2].proto.spec == before  # or the browser would drop the selection
-    page.button(key=f"pick-{item.embeddings().ids[drawn.rows_N[picked[2]]]}").click().run()
+    page.button(key=f"pick-map-{item.embeddings().ids[drawn.rows_N[picked[2]]]}").click().run()
     assert fine(page).selectbox(key=state.MAP_CLIP).value == item.embeddings().ids[drawn.rows_N[picked[2]]]
     assert "**3 clips selected**" in texts(page)
     page.button(key="map-clear").click().run()
@@ -272,6 +436,9 @@ def test_hostile_addresses_do_no_harm(with_map, workspace, monkeypatch):
         state.MAP_SEED: "-1",
         state.CLASSES: "x",
         state.ON: "../x",
+        state.FAULT_CLASS: "x",
+        state.FAULT_SIDE: "x",
+        state.SHIFT_FROM: "../x",
     }
     monkeypatch.setenv("CEZSAR_HOME", str(with_map))
     page = open_page("semantic_gap", **query)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -137,6 +138,17 @@ def test_classify_ranks_for_people_and_machines(cezsar, workspace, clips, tmp_pa
     rows = list(csv.DictReader((tmp_path / "a.csv").open(encoding="utf-8")))
     assert status == 0 and "21 clips, 0 failed" in err
     assert len(rows) == 2 * 21 and {row["label"] for row in rows} == {"kick", "wave"}
+
+
+def test_why_a_label_won_adds_up(cezsar, workspace, clips):
+    status, out, _ = cezsar("classify", clips[0], "--labels", "kicking a drum, waving a broom", "--why")
+    assert status == 0
+    lead = float(re.search(r"leads .* by (\d\.\d+)", out)[1])
+    parts = re.search(r"by modality: VE ([+-]\d\.\d+), O ([+-]\d\.\d+)", out)
+    assert float(parts[1]) + float(parts[2]) == pytest.approx(lead, abs=2e-3)
+    assert "by second, each left out in turn: 0 " in out
+    status, _, err = cezsar("classify", clips[0], "--labels", "a, b", "--why", "--json")
+    assert status == 2 and "--why is told in text" in err
 
 
 def test_one_broken_clip_costs_one_clip(cezsar, workspace, clips, tmp_path):

@@ -1,0 +1,151 @@
+"""Domain shift of a scored data set: which feature stores can be compared, and how far their clips are apart."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from app.services import library, models, scored
+from cezsar import workspace
+from cezsar.analysis import gap, shift
+from cezsar.errors import CezsarError, MismatchError
+from cezsar.training.runs import Run
+from cezsar.zeroshot.embed import Embedded
+from cezsar.zeroshot.methods import METHODS, Prepared
+from cezsar.zeroshot.scored import Scored
+
+
+@dataclass(frozen=True)
+class Known:
+    """A feature store of the workspace, told by what is in it.
+
+    Attributes:
+        fingerprint: of its content.
+        encoder, encoder_fingerprint: of the model its features come from.
+    """
+
+    name: str
+    folder: Path
+    fingerprint: str
+    videos: int
+    encoder: str
+    encoder_fingerprint: str
+
+
+@dataclass(frozen=True)
+class Sides:
+    """What can be compared.
+
+    Attributes:
+        test: the store of the clips that were scored; None if it is not in the workspace.
+        training: other stores of the same encoder, the one that the run was trained on first.
+        own: fingerprint of that one; "" where no run says.
+    """
+
+    test: Known | None
+    training: list[Known]
+    own: str
+
+
+def run_of(item: Scored) -> Run | None:
+    """The very run that scored it, from beside it or from the workspace; None where it is not here."""
+    name = item.about["run"]
+    folders = [item.folder.resolve().parents[1] / "runs" / name, workspace.folder("runs") / name] if name else []
+    for folder in folders:
+        weights = folder / "model.safetensors"
+        if weights.is_file() and _digest(str(weights), weights.stat().st_mtime_ns) == item.about["run_fingerprint"]:
+            return Run.open(folder)
+    return None
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _digest(path: str, changed_ns: int) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sides(item: Scored) -> Sides:
+    """The feature stores of the workspace that a shift can be measured between."""
+    stores = _stores()
+    test = next((store for store in stores if store.fingerprint == item.about["store"]), None)
+    run = run_of(item) if stores else None
+    encoder = test.encoder_fingerprint if test else run.config.feature_encoder["fingerprint"] if run else ""
+    own = str((run.record().get("triplets") or {}).get("store", "")) if run else ""
+    others = [store for store in stores if store is not test and store.encoder_fingerprint == encoder]
+    return Sides(test, sorted(others, key=lambda store: (store.fingerprint != own, store.name)), own)
+
+
+def measured(item: Scored, test: Known, training: Known) -> dict[str, shift.Shift]:
+    """Space -> the shift, "raw" and where the run is here "joint": directions only, one vector a video.
+
+    Raises:
+        CezsarError: a store is damaged, or the run's encoder of sentences is not here.
+    """
+    return _measured(item.fingerprint, test.fingerprint, training.fingerprint, item, test, training)
+
+
+def is_measured(item: Scored, test: Known, training: Known) -> bool:
+    """Whether somebody has asked for it in this session."""
+    return _asked(item, test, training) in st.session_state.get("shifts", ())
+
+
+def ask(item: Scored, test: Known, training: Known) -> None:
+    """For callbacks: measure it from now on."""
+    st.session_state["shifts"] = {*st.session_state.get("shifts", ()), _asked(item, test, training)}
+
+
+def _asked(item: Scored, test: Known, training: Known) -> tuple[str, str, str]:
+    return item.fingerprint, test.fingerprint, training.fingerprint
+
+
+@st.cache_data(max_entries=16, show_spinner="Comparing training clips with these")
+def _measured(
+    fingerprint: str, of_test: str, of_training: str, _item: Scored, _test: Known, _training: Known
+) -> dict[str, shift.Shift]:
+    from cezsar.data.features import FeatureStore
+    from cezsar.report.study import domains_of
+
+    train, test = FeatureStore(_training.folder), FeatureStore(_test.folder)
+    if (train.fingerprint, test.fingerprint) != (of_training, of_test):
+        raise MismatchError(f"{_training.name} or {_test.name} has changed meanwhile; load the page again")
+    run = run_of(_item)
+    if run is not None and run.folder.is_relative_to(models.SHIPPED):
+        models.bring_sentences()
+    embedded = Embedded(scored.embeddings(_item), [], [])
+    ready = Prepared(METHODS["cezsar"], "", embedded, scored.scores(_item), _item.weights, run, test)
+    found = {}
+    for space, (training_ND, test_MD) in domains_of(train, ready, np.random.default_rng(0)).items():
+        units = gap.unit_rows(training_ND, "training clips"), gap.unit_rows(test_MD, "test clips")
+        found[space] = shift.measure(*units, np.random.default_rng(0))
+    return found
+
+
+def _stores() -> Sequence[Known]:
+    folders = sorted(path for path in workspace.folder("features").glob("[!.]*") if path.is_dir())
+    known = [_known(str(folder.absolute()), library.stamp(folder)) for folder in folders]
+    return [store for store in known if store is not None]
+
+
+@st.cache_resource(max_entries=64, show_spinner="Reading feature stores")
+def _known(folder: str, stamp: str) -> Known | None:
+    """None where it is damaged: the page Library says how."""
+    from cezsar.data.features import FeatureStore
+
+    try:
+        store = FeatureStore(folder)
+        made = store.provenance
+        return Known(
+            Path(folder).name,
+            Path(folder),
+            store.fingerprint,
+            len(store),
+            str(made["encoder"]),
+            str(made["fingerprint"]),
+        )
+    except CezsarError:
+        return None

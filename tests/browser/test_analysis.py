@@ -1,0 +1,82 @@
+"""The analysis as people meet it: what a figure is worth, whose fault an error is, what another sentence changes."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+from visiting import PHONE, settle
+
+pytestmark = pytest.mark.browser
+
+LOOKS = {
+    "Differences": "Is it better, and how sure is that?",
+    "None of these": "Could it say “none of these”?",
+    "Corrections": "Other ways to read classes off the same embeddings",
+    "Reliability": "Can its probabilities be trusted?",
+}
+
+
+def test_a_table_can_be_looked_at_more_closely(fresh, open_at):
+    page = open_at(fresh, "evaluate")
+    for choice, title in LOOKS.items():
+        page.get_by_test_id("stButtonGroup").get_by_text(choice, exact=True).click()
+        expect(page.get_by_role("heading", name=title)).to_be_visible(timeout=60_000)
+        settle(page)
+        assert not page.get_by_test_id("stAlertContentError").count()
+    page.get_by_test_id("stButtonGroup").get_by_text("Differences", exact=True).click()
+    expect(page.get_by_text(re.compile(r"is \d+\.\d points (above|below)")).first).to_be_visible(timeout=30_000)
+
+
+def test_another_sentence_for_a_class_is_tried_at_once(fresh, open_at):
+    page = open_at(fresh, "library?section=Prototype+workshop")
+    box = page.get_by_role("textbox", name="Its sentences, one to a line")
+    expect(box).to_be_visible(timeout=60_000)
+    settle(page)
+    box.fill("The bucket is balanced on the head in the kitchen while walking.")
+    box.press("Control+Enter")
+    gained = page.get_by_test_id("stMetric").filter(has_text="Clips gained").get_by_test_id("stMetricValue")
+    expect(gained).not_to_have_text("0", timeout=60_000)
+    settle(page)
+    before, after = "35.0 %", page.get_by_test_id("stMetric").filter(has_text="This class")
+    expect(after.get_by_test_id("stMetricValue")).not_to_have_text(before)
+    address = page.url.removeprefix(fresh.url + "/")
+    again = open_at(fresh, address)
+    expect(again.get_by_role("textbox", name="Its sentences, one to a line")).to_have_value(
+        "The bucket is balanced on the head in the kitchen while walking.", timeout=60_000
+    )
+
+
+def test_a_fault_of_the_text_leads_to_the_workshop(fresh, open_at):
+    page = open_at(fresh, "semantic_gap")
+    expect(page.get_by_role("heading", name="Class by class: whose fault?")).to_be_visible(timeout=60_000)
+    link = page.get_by_text("Rewrite its description in the workshop")
+    link.scroll_into_view_if_needed()
+    link.click()
+    expect(page.get_by_role("textbox", name="Its sentences, one to a line")).to_be_visible(timeout=60_000)
+    settle(page)
+    assert "library" in page.url
+
+
+def test_hard_groups_stand_beside_random_classes(fresh, open_at):
+    page = open_at(fresh, "confusion")
+    expect(page.get_by_text("Harder than random classes?")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("figure", name=re.compile("30 random sets of 19")).first).to_be_visible(timeout=60_000)
+
+
+def test_why_a_label_won_is_told_on_demand(fresh, open_at):
+    page = open_at(fresh)
+    charts = page.locator(".js-plotly-plot").count()
+    page.get_by_text("Why this label?").click()
+    expect(page.locator(".js-plotly-plot").nth(charts)).to_be_visible(timeout=60_000)
+    settle(page)
+    again = open_at(fresh, "?why=true")
+    expect(again.locator(".js-plotly-plot").nth(charts)).to_be_visible(timeout=60_000)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["evaluate?look=Differences", "evaluate?look=None+of+these", "library?section=Prototype+workshop", "?why=true"],
+)
+def test_nothing_of_it_scrolls_sideways_on_a_phone(fresh, open_at, address):
+    page = open_at(fresh, address, size=PHONE)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
