@@ -65,8 +65,7 @@ def command(
 
     from cezsar.analysis.confusion import PAPER_GROUPS
     from cezsar.cli.console import Progress
-    from cezsar.data.captions import load_captions
-    from cezsar.data.datasets import named_descriptions, open_dataset
+    from cezsar.data.datasets import open_dataset
     from cezsar.data.features import FeatureStore
     from cezsar.data.groups import load_groups
     from cezsar.errors import InputError
@@ -86,19 +85,18 @@ def command(
         ready, descriptions = of_kept(kept)
         own: dict[str, Any] = dict(zip(("rows", "clouds"), kept.clouds(), strict=True)) if kept.has_clouds else {}
     else:
-        data = open_dataset(dataset)
-        for warning in data.warnings:
-            print(f"{data.name}: {warning}")
-        sources = Sources(
-            data,
-            named_descriptions(prototypes) if prototypes else data.descriptions,
-            [FeatureStore(store)] if store else [],
-            load_captions(captions) if captions else None,
+        sources = Sources.opened(
+            dataset,
+            prototypes,
+            stores=[store] if store else [],
+            captions=captions or [],
             averaged=captions_as is Together.averaged,
             sentences=sentences,
             several=several.value,
         )
-        name = data.name
+        name = sources.dataset.name
+        for warning in sources.dataset.warnings:
+            print(f"{name}: {warning}")
         descriptions = {label: list(given) for label, given in sources.descriptions.items()}
         ready, rows, clouds = _made(method, sources, method_of)
         own = {"rows": rows, "clouds": clouds}

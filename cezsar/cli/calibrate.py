@@ -95,15 +95,12 @@ def command(
 def _embedded(run: Run, dataset: str, store: Path, prototypes: str | None) -> Prepared:
     """A data set's scores with the run's own weights, as `cezsar evaluate` has them."""
     from cezsar.cli.console import Progress
-    from cezsar.data.datasets import named_descriptions, open_dataset
-    from cezsar.data.features import FeatureStore
     from cezsar.zeroshot.methods import Sources, prepare
 
-    data = open_dataset(dataset)
-    descriptions = named_descriptions(prototypes) if prototypes else data.descriptions
+    sources = Sources.opened(dataset, prototypes, stores=[store])
     with Progress(f"embedding clips of {dataset}") as progress:
-        ready = prepare("cezsar", Sources(data, descriptions, [FeatureStore(store)]), run, progress)
-    for line in (*data.warnings, *ready.embedded.notes):
+        ready = prepare("cezsar", sources, run, progress)
+    for line in (*sources.dataset.warnings, *ready.embedded.notes):
         print(f"{dataset}: {line}")
     return ready
 

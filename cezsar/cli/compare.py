@@ -59,25 +59,22 @@ def command(
     import numpy as np
 
     from cezsar.analysis.method_table import method_table
-    from cezsar.data.captions import load_captions
-    from cezsar.data.datasets import named_descriptions, open_dataset
-    from cezsar.data.features import FeatureStore
     from cezsar.training.runs import Run
     from cezsar.zeroshot.methods import Sources
     from cezsar.zeroshot.protocols import parse
 
-    data = open_dataset(dataset)
-    for warning in data.warnings:
-        print(f"{data.name}: {warning}")
-    sources = Sources(
-        data,
-        named_descriptions(prototypes) if prototypes else data.descriptions,
-        [FeatureStore(folder) for folder in store or []],
-        load_captions(captions) if captions else None,
+    sources = Sources.opened(
+        dataset,
+        prototypes,
+        stores=store or [],
+        captions=captions or [],
         averaged=captions_as is Together.averaged,
         sentences=sentences,
         several=several.value,
     )
+    data = sources.dataset
+    for warning in data.warnings:
+        print(f"{data.name}: {warning}")
     ready = list(_prepared(sources, [Run.open(folder) for folder in run or []], method))
     for note in dict.fromkeys(line for each in ready for line in each.embedded.notes):
         print(note)

@@ -90,9 +90,6 @@ def command(
     from dataclasses import replace
 
     from cezsar.cli.console import Progress
-    from cezsar.data.captions import load_captions
-    from cezsar.data.datasets import named_descriptions, open_dataset
-    from cezsar.data.features import FeatureStore
     from cezsar.data.sentence_cache import open_encoder
     from cezsar.training.runs import Run
     from cezsar.zeroshot import scored
@@ -102,19 +99,19 @@ def command(
     from cezsar.zeroshot.protocols import parse
     from cezsar.zeroshot.results import save_all
 
-    data = open_dataset(dataset)
-    for warning in data.warnings:
-        print(f"{data.name}: {warning}")
-    sources = Sources(
-        data,
-        named_descriptions(prototypes) if prototypes else data.descriptions,
-        [FeatureStore(store)] if store else [],
-        load_captions(captions) if captions else None,
+    sources = Sources.opened(
+        dataset,
+        prototypes,
+        stores=[store] if store else [],
+        captions=captions or [],
         averaged=captions_as is Together.averaged,
         sentences=sentences,
         several=several.value,
         encoder_weights=weights_file,
     )
+    data = sources.dataset
+    for warning in data.warnings:
+        print(f"{data.name}: {warning}")
     with Progress("embedding clips") as progress:
         ready = prepare(method, sources, Run.open(run) if run else None, progress)
     for line in ready.embedded.notes:

@@ -73,18 +73,17 @@ def command(
     from cezsar.analysis.tau_sweep import Material, Settings, sweep
     from cezsar.cli.train import recogniser
     from cezsar.data.annotations import load_annotations
-    from cezsar.data.datasets import captions_of, is_name, named_descriptions, open_dataset
+    from cezsar.data.datasets import captions_of, is_name
     from cezsar.data.features import FeatureStore
     from cezsar.data.sentence_cache import open_encoder
     from cezsar.training.triplets import head_of_store
     from cezsar.zeroshot.methods import Sources
 
     file = captions_of(annotations) if is_name(annotations) else Path(annotations)
-    features, tested = FeatureStore(store), open_dataset(dataset)
+    features = FeatureStore(store)
     own = recogniser(head, features.dim) if head else None
     names = own or (head_of_store(features, encoder_weights) if object_positives else None)
-    descriptions = named_descriptions(prototypes) if prototypes else tested.descriptions
-    sources = Sources(tested, descriptions, [FeatureStore(test_store)])
+    sources = Sources.opened(dataset, prototypes, stores=[test_store])
     material = Material(load_annotations(file), features, open_encoder(sentences), sources, names, own, file.name)
     model = {"recipe": recipe, "d_model": d_model, "d_emb": d_emb, "ffn": ffn, "dropout": dropout}
     training = {"epochs": epochs, "patience": patience, "batch": batch, "lr": lr, "margin": margin}

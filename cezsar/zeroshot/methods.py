@@ -21,7 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from cezsar import encoders
-from cezsar.data.datasets import Dataset
+from cezsar.data.captions import load_captions
+from cezsar.data.datasets import Dataset, named_descriptions, open_dataset
 from cezsar.data.features import FeatureStore
 from cezsar.data.labels import resolve
 from cezsar.data.sentence_cache import open_encoder
@@ -98,6 +99,40 @@ class Sources:
     sentences: str = "minilm"
     several: Several = "nearest"
     encoder_weights: Path | None = None
+
+    @classmethod
+    def opened(
+        cls,
+        dataset: str,
+        prototypes: str | None = None,
+        *,
+        stores: Sequence[Path] = (),
+        captions: Sequence[Path] = (),
+        averaged: bool = False,
+        sentences: str = "minilm",
+        several: Several = "nearest",
+        encoder_weights: Path | None = None,
+    ) -> Sources:
+        """From names and files, as a command line has them.
+
+        Args:
+            dataset: as `open_dataset` takes it.
+            prototypes: as `named_descriptions` takes them; the data set's own by default.
+
+        Raises:
+            InputError, FormatError: as these do, and as stores and caption files do.
+        """
+        data = open_dataset(dataset)
+        return cls(
+            data,
+            named_descriptions(prototypes) if prototypes else data.descriptions,
+            [FeatureStore(folder) for folder in stores],
+            load_captions(captions) if captions else None,
+            averaged,
+            sentences,
+            several,
+            encoder_weights,
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,7 @@
 """`cezsar compare`, and `cezsar evaluate` with captions and without a store."""
 
 import json
+import shutil
 import time
 
 import numpy as np
@@ -11,6 +12,7 @@ from cezsar.data.captions import load_captions
 from cezsar.data.datasets import KNOWN, open_dataset
 from cezsar.data.sentence_cache import open_encoder
 from cezsar.zeroshot.results import load_all
+from cezsar.zeroshot.scored import Scored
 
 
 @pytest.fixture
@@ -98,9 +100,16 @@ def test_captions_are_evaluated_without_a_store(cezsar, workspace, captions, tmp
 
 
 def test_captions_alone_go_through_a_run(cezsar, workspace, captions):
-    given = ["--captions", captions[0], "--run", workspace / "runs" / "demo", "--keep", "--gamma", "1"]
-    code, text, _ = cezsar("evaluate", "--dataset", "demo", *given)
+    data = open_dataset("demo")
+    index = {label: [clip for clip, own in data.labels.items() if own == label] for label in data.labels.values()}
+    (captions[0].parent / "spoken.json").write_text(json.dumps(index))
+    (captions[0].parent / "descriptions.json").write_text(json.dumps(data.descriptions))
+    given = ["--captions", captions[0], "--run", workspace / "runs" / "demo", "--keep"]
+    code, text, _ = cezsar("evaluate", "--dataset", captions[0].parent / "spoken.json", *given)
     assert code == 0 and "\nC " in text and "kept in" in text
+    kept = Scored.open(workspace / "scores" / "demo@spoken")
+    assert kept.scores().modalities == ("C",) and (kept.weights.alpha, kept.weights.gamma) == (0, 1)
+    shutil.rmtree(kept.folder)  # other tests share the workspace
 
 
 def test_a_relative_is_evaluated_under_its_name(cezsar, workspace):
