@@ -19,6 +19,8 @@ FloatArray = npt.NDArray[np.float32]
 DoubleArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
+DECIMALS = 6  # of similarities that are compared with each other; float32 has no more
+
 MOST_CLIPS = 5_000
 """More clips than this are sampled where the work grows with their square (silhouette, purity)."""
 
@@ -312,7 +314,10 @@ def _silhouette(videos_NE: FloatArray, labels_N: IntArray, rng: np.random.Genera
 def _purity(
     videos_NE: FloatArray, labels_N: IntArray, k: int, rng: np.random.Generator
 ) -> tuple[float | None, float | None, int]:
-    """Purity of a sample of clips among all clips, what chance gives, and the k it was taken at."""
+    """Purity of a sample of clips among all clips, what chance gives, and the k it was taken at.
+
+    Where several clips are equally near at the k-th place, they share the places that are left.
+    """
     n = len(videos_NE)
     k = min(k, n - 1)
     if k < 1:
@@ -324,8 +329,13 @@ def _purity(
         anchors = np.arange(n)[block]
         similarity_nN = videos_NE[anchors] @ videos_NE.T
         similarity_nN[np.arange(len(anchors)), anchors] = -np.inf
-        nearest_nk = np.argpartition(-similarity_nN, k - 1, axis=1)[:, :k]
-        shares[done : done + len(anchors)] = (labels_N[nearest_nk] == labels_N[anchors, None]).mean(axis=1)
+        similarity_nN = similarity_nN.round(DECIMALS)  # equal vectors tie, however their product was summed
+        bound_n1 = -np.partition(-similarity_nN, k - 1, axis=1)[:, k - 1 : k]
+        same_nN = labels_N == labels_N[anchors, None]
+        nearer_nN, tied_nN = similarity_nN > bound_n1, similarity_nN == bound_n1
+        places_n = k - nearer_nN.sum(axis=1)  # left for those that tie, who share them
+        tied_share_n = (same_nN & tied_nN).sum(axis=1) / tied_nN.sum(axis=1)
+        shares[done : done + len(anchors)] = ((same_nN & nearer_nN).sum(axis=1) + places_n * tied_share_n) / k
         done += len(anchors)
     shares[~videos_NE[rows].any(axis=1)] = 0  # no direction, so no neighbours
     clips_C = np.bincount(labels_N)

@@ -247,3 +247,13 @@ def test_unit_rows():
     rows = unit_rows([[3, 4], [0, 0], [1e30, 0], [-1e-30, 0]], "rows")
     np.testing.assert_allclose(rows, [[0.6, 0.8], [0, 0], [1, 0], [-1, 0]], atol=1e-6)
     assert rows.dtype == np.float32 and unit_rows(np.zeros((2, 0)), "rows").shape == (2, 0)
+
+
+def test_clips_that_tie_share_the_places_among_the_nearest():
+    """The first clip's two nearest: its twin of another class for sure, then one of three equal ones, two of its own."""
+    vectors = np.array([[1, 0], [1, 0], [0, 1], [0, 1], [0, 1]], np.float32)
+    labels = np.array([0, 1, 0, 0, 1])
+    by_hand = [(0 + 2 / 3) / 2, (0 + 1 / 3) / 2, 1 / 2, 1 / 2, 0]
+    assert measure(vectors, labels, None, None, 2, k=2).purity == pytest.approx(np.mean(by_hand))
+    order = np.random.default_rng(0).permutation(5)
+    assert measure(vectors[order], labels[order], None, None, 2, k=2).purity == pytest.approx(np.mean(by_hand))
