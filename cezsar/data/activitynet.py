@@ -8,6 +8,7 @@ or the JSON.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from cezsar.data.annotations import load_annotations
@@ -34,10 +35,15 @@ def read(place: Path) -> Contents:
         if part == "val_1" and sentences != SENTENCES_VAL_1:
             contents.warnings.append(f"{path.name} has {sentences:,} sentences, {SENTENCES_VAL_1:,} expected")
     clips = videos_in(place)
-    contents.paths = {clip.id: clip.path for clip in clips}
-    contents.labels = {clip.id: "" for clip in clips}
+    contents.paths = {_captioned(clip.id, contents.listed): clip.path for clip in clips}
+    contents.labels = dict.fromkeys(contents.paths, "")
     contents.sources.insert(0, f"{len(clips):,} videos" if clips else "no video")
     return contents
+
+
+def _captioned(id: str, listed: Collection[str]) -> str:
+    """The id that captions have for a video; many downloads name it without the "v_"."""
+    return f"v_{id}" if id not in listed and f"v_{id}" in listed else id
 
 
 def caption_files(place: Path) -> dict[str, Path]:

@@ -249,6 +249,9 @@ def test_activitynet_captions(home: Path) -> None:
     found = look(ACTIVITYNET, folder)
     assert found.missing == ("v_b", "v_c") and set(found.paths) == {"v_a", "v_x"}
     assert "2 of 3 clips are missing: v_b, v_c" in found.warnings
+    touch(folder, "videos/b.mp4")  # many downloads leave the "v_" out
+    found = look(ACTIVITYNET, folder)
+    assert found.missing == ("v_c",) and found.paths["v_b"].name == "b.mp4"
     with pytest.raises(InputError, match="no classes to test"):
         open_dataset("activitynet-captions")
 
