@@ -28,6 +28,7 @@ VERBS = [
     "calibrate",
     "analyse",
     "transfer",
+    "tau",
     "tau-sweep",
     "project",
     "datasets",
