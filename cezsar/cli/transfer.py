@@ -39,8 +39,10 @@ def command(
         Path | None, typer.Option(help="Where to write everything as JSON; .csv, .md and .tex go beside it.")
     ] = None,
 ) -> None:
-    """Semantic transfer, after Lin et al. (CVPR 2022), no reproduction: visual prototypes of unseen classes are made of
-    those of related seen ones. K, T and λ are chosen on held-out seen classes."""
+    """Name unseen classes by visual prototypes made of related seen ones; after Lin et al. (CVPR 2022).
+
+    Semantic transfer, and no reproduction of that paper. K, T and λ are chosen on held-out seen classes.
+    """
     import numpy as np
     import torch
 
