@@ -141,3 +141,18 @@ def test_what_is_not_defined_is_none():
     assert faults(np.zeros((0, 3)), [], None, None, 2)[1].silhouette is None
     with pytest.raises(InputError, match="outside"):
         faults(videos, [9] * 5, None, None, 4)
+
+
+def test_a_case_by_hand():
+    """One clip of class 1 lies among those of class 0: nobody could tell it. A prototype far away loses the rest."""
+    clips = np.array([[1, 0], [1, 0], [0, 1], [0, 1], [1, 0]], np.float32)
+    labels = np.array([0, 0, 1, 1, 1])
+    near, away = np.array([[1, 0], [0.6, 0.8]]), np.array([[1, 0], [-0.6, -0.8]])
+    zero, one = faults(clips, labels, near, None, 2)
+    assert (zero.right, zero.rescued, zero.text_errors, zero.video_errors, zero.verdict) == (2, 0, 0, 0, "none")
+    assert (one.right, one.rescued, one.text_errors, one.video_errors, one.verdict) == (2, 0, 0, 1, "video")
+    assert one.gap.own_distance == pytest.approx(1 - (0.6 + 2 * 0.8) / np.sqrt(5), abs=1e-6)
+    zero, one = faults(clips, labels, away, None, 2)
+    assert (one.right, one.rescued, one.text_errors, one.video_errors, one.verdict) == (0, 0, 2, 1, "text")
+    assert one.gap.own_distance == pytest.approx(1 + (0.6 + 2 * 0.8) / np.sqrt(5), abs=1e-6)
+    assert one.orphan and zero.drawn == 3

@@ -250,7 +250,7 @@ def test_unit_rows():
 
 
 def test_clips_that_tie_share_the_places_among_the_nearest():
-    """The first clip's two nearest: its twin of another class for sure, then one of three equal ones, two of its own."""
+    """The first clip's two nearest: its twin of another class, then one of three equal ones, two of them of its own."""
     vectors = np.array([[1, 0], [1, 0], [0, 1], [0, 1], [0, 1]], np.float32)
     labels = np.array([0, 1, 0, 0, 1])
     by_hand = [(0 + 2 / 3) / 2, (0 + 1 / 3) / 2, 1 / 2, 1 / 2, 0]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cezsar.errors import InputError
-from cezsar.zeroshot.choosing import choose_weights_on_half
+from cezsar.zeroshot.choosing import choose_on_half, choose_weights_on_half
 from cezsar.zeroshot.evaluation import evaluate
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.protocols import named, random_classes
@@ -51,3 +51,13 @@ def test_too_few_classes_and_a_missing_modality_are_refused():
         choose_weights_on_half(made(classes=3))
     with pytest.raises(InputError, match="no C"):
         choose_weights_on_half(made(modalities=("VE", "O")))
+
+
+def test_a_choice_by_hand():
+    """VE names every clip right where α > 1/2, whichever classes there are: 3/4 is chosen, and right on the others."""
+    truth = np.eye(6, dtype=np.float32)
+    names = [f"class {index}" for index in range(6)]
+    scores = Scores([f"clip {n}" for n in range(6)], names, names, {"VE": truth, "O": np.roll(truth, 1, axis=1)})
+    found = choose_on_half(scores, fixed={"O": 0.0}, runs=4)
+    assert found.accuracies == [1] * 4 and found.best == [1] * 4
+    assert all(0.5 <= alpha <= 0.75 for alpha in found.alphas)  # where no rival of a half is O's choice, any α will do

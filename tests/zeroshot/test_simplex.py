@@ -142,3 +142,16 @@ def test_alpha_is_chosen_on_one_half_and_told_on_the_other():
 def test_three_classes_are_too_few_to_choose_on_half():
     with pytest.raises(InputError, match="four or more"):
         choose_on_half(make(classes=3))
+
+
+def test_one_clip_by_hand():
+    """VE says a, O says b, C cannot tell. Beside half of C, a wins from where t + (1 - t) / 4 >= 3 (1 - t) / 4."""
+    columns = {"VE": np.array([[1.0, 0.0]]), "O": np.array([[0.0, 1.0]]), "C": np.array([[0.5, 0.5]])}
+    scores = Scores(["clip"], ["a"], ["a", "b"], columns)
+    curve = line_curve(scores, Weights(0, 0.5, 0.5), Weights(1, 0, 0))
+    assert curve.alpha.tolist() == pytest.approx([0, 1 / 3, 1])
+    assert (curve.on_B.tolist(), curve.between_B.tolist()) == ([0, 1, 1], [0, 1])
+    found = simplex_map(scores, steps=2)
+    assert [each.alpha.tolist() for each in found.curves] == [[0, 0.5, 1], [0, 0.5, 1]]
+    assert found.corner == 1  # a tie, and a stands first
+    assert found.best().accuracy == 1 and (found.best().low, found.best().high) == (0.5, 1)
