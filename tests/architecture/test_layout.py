@@ -109,11 +109,14 @@ def test_the_package_and_its_help_are_light():
     code = f"import sys, cezsar, cezsar.cli; print([name for name in {heavy!r} if name in sys.modules])"
     assert run_quiet("-c", code).strip() == "[]"
     times = []
-    for _ in range(3):
+    for _ in range(10):  # the best of ten: others may use the machine
+        bound = max(0.5, 8 * bare_start())
         started = time.perf_counter()
         assert "classify" in run_quiet("-m", "cezsar", "--help")
         times.append(time.perf_counter() - started)
-    assert min(times) < 0.5 or min(times) < 8 * bare_start()
+        if times[-1] < bound:
+            return
+    pytest.fail(f"cezsar --help took {min(times):.2f} s at best")
 
 
 def bare_start():
