@@ -108,15 +108,15 @@ def test_the_package_and_its_help_are_light():
     heavy = ["torch", "timm", "cv2", "h5py", "sentence_transformers", "transformers", "pandas", "sklearn"]
     code = f"import sys, cezsar, cezsar.cli; print([name for name in {heavy!r} if name in sys.modules])"
     assert run_quiet("-c", code).strip() == "[]"
-    times = []
+    times, bare = [], []
     for _ in range(10):  # the best of ten: others may use the machine
-        bound = max(0.5, 8 * bare_start())
+        bare.append(bare_start())
         started = time.perf_counter()
         assert "classify" in run_quiet("-m", "cezsar", "--help")
         times.append(time.perf_counter() - started)
-        if times[-1] < bound:
-            return
-    pytest.fail(f"cezsar --help took {min(times):.2f} s at best")
+        if times[-1] < 0.5:
+            break
+    assert min(times) < 0.5 or min(times) < 8 * min(bare)
 
 
 def bare_start():
