@@ -13,6 +13,7 @@ import numpy as np
 from cezsar.encoders.base import FrameEncoder, ObjectHead
 from cezsar.encoders.catalogue import (
     CARDS,
+    EFFICIENTNET,
     EMBEDDED,
     FOR_REAL_VIDEO,
     Card,
@@ -28,6 +29,7 @@ from cezsar.errors import InputError
 
 __all__ = [
     "CARDS",
+    "EFFICIENTNET",
     "EMBEDDED",
     "FOR_REAL_VIDEO",
     "Card",
@@ -61,12 +63,12 @@ def scene_columns(name: str) -> np.ndarray | None:
 def create(
     name: str, weights: str | Path | None = None, precision: str = "auto", device: str | None = None
 ) -> FrameEncoder:
-    """A frame encoder, loaded: `motion`, `bit`, `bit-released`, `timm:<model or folder>` or `clip:<model or folder>`.
+    """A frame encoder, loaded: `efficientnet`, `motion`, `bit`, `bit-released`, `timm:<model>` or `clip:<model>`.
 
-    `weights` is a file or folder to take the weights from instead of looking for them; `precision` is auto (bf16 on
-    CUDA where it can, else fp32), fp32 or bf16; `device` None takes the best there is. Raises `InputError` for a name
-    that is none of these, `MissingWeightsError` if its weights are not here and cannot be fetched, `FormatError` if
-    they are damaged.
+    A model may be a folder. `weights` is a file or folder to take the weights from instead of looking for them;
+    `precision` is auto (bf16 where the device multiplies matrices in it, else fp32), fp32 or bf16; `device` None takes
+    the best there is. Raises `InputError` for a name that is none of these, `MissingWeightsError` if its weights are
+    not here and cannot be fetched, `FormatError` if they are damaged.
     """
     kind, _, model = name.partition(":")
     if name == EMBEDDED:
@@ -75,6 +77,12 @@ def create(
         from cezsar.encoders.motion import MotionEncoder
 
         return MotionEncoder()
+    if name == EFFICIENTNET:
+        if weights is not None:
+            raise InputError("efficientnet brings its own weights; for others say timm:tf_efficientnet_lite2")
+        from cezsar.encoders.timm_models import TimmEncoder, load_efficientnet
+
+        return TimmEncoder(name, load_efficientnet(), precision=precision, device=device)
     if name in ("bit", "bit-released"):
         from cezsar.encoders.timm_models import BIT, BIT_FRAMES, TimmEncoder, load_model
 
@@ -86,7 +94,9 @@ def create(
         return TimmEncoder(name, load_model(name, model, weights), precision=precision, device=device)
     if kind == "clip" and model:
         return _clip(name, model, weights, precision, device)
-    raise InputError(f"there is no encoder {name!r}: motion, bit, bit-released, timm:<model> or clip:<model>")
+    raise InputError(
+        f"there is no encoder {name!r}: efficientnet, motion, bit, bit-released, timm:<model> or clip:<model>"
+    )
 
 
 def _clip(name: str, model: str, weights: str | Path | None, precision: str, device: str | None) -> FrameEncoder:

