@@ -53,25 +53,14 @@ def command(
     probability among the labels given; a clip that seems to show none of them is told.
     """
     from cezsar.atomic import write_text
-    from cezsar.data.datasets import named_descriptions
-    from cezsar.data.labels import parse_labels
     from cezsar.errors import InputError
     from cezsar.zeroshot.choice import Chooser, changed
     from cezsar.zeroshot.export import to_csv, to_json
 
     if why and (as_json or csv_out is not None):
         raise InputError("--why is told in text; leave --json and --csv out")
-    if labels is not None and prototypes is not None:
-        raise InputError("give --labels or --prototypes, not both")
-    wanted: Sequence[str] | dict[str, list[str]] | None = None
-    if labels is not None:
-        parsed = parse_labels(labels)
-        wanted = parsed.names
-        if parsed.repeated:
-            print(f"cezsar: labels given twice count once: {', '.join(parsed.repeated)}", file=sys.stderr)
-    elif prototypes is not None:
-        wanted = named_descriptions(prototypes)
-    paths = list(_videos(clips))
+    wanted = wanted_labels(labels, prototypes)
+    paths = list(videos(clips))
     failed = 0
     rankings: list[Ranking] = []
     with Chooser(run=run, encoder=encoder, weights=weights) as chooser, Progress("classifying") as progress:
@@ -104,7 +93,24 @@ def command(
         raise typer.Exit(1)
 
 
-def _videos(given: Sequence[Path]) -> Iterator[Path]:
+def wanted_labels(labels: str | None, prototypes: str | None) -> Sequence[str] | dict[str, list[str]] | None:
+    """What --labels or --prototypes ask for; None leaves it to the classifier."""
+    from cezsar.data.datasets import named_descriptions
+    from cezsar.data.labels import parse_labels
+    from cezsar.errors import InputError
+
+    if labels is not None and prototypes is not None:
+        raise InputError("give --labels or --prototypes, not both")
+    if labels is None:
+        return None if prototypes is None else named_descriptions(prototypes)
+    parsed = parse_labels(labels)
+    if parsed.repeated:
+        print(f"cezsar: labels given twice count once: {', '.join(parsed.repeated)}", file=sys.stderr)
+    return parsed.names
+
+
+def videos(given: Sequence[Path]) -> Iterator[Path]:
+    """The files that are named, and those in the folders that are named."""
     from cezsar.data.manifest import read_source
 
     for path in given:
