@@ -2,12 +2,14 @@
 
 Shape letters: B clips, T seconds, D feature, M d_model, S sentence vector, E joint embedding.
 
-Two recipes share the weights' shapes and differ in the order of operations:
+Two recipes share the weights' shapes and differ in the order of operations, a third has one linear map a branch:
 
 - `paper`: what the paper's equations say. Attention runs over time, padded seconds are masked everywhere.
 - `released`: what the authors' published code computes, needed for their checkpoint. Clips are padded with zero
   seconds that count in the mean; ReLU stands before the linear layers; no positions. Attention there runs over the
   batch, so at inference, one clip at a time, each second sees only itself; layer norms act in training only.
+- `linear`: VE is the mean over seconds of Eq. 5 without its ReLU, taken of the features themselves, and SE is Eq. 6
+  without its ReLU. It has a closed form (`cezsar.training.rows`), which serves where no videos are there to train on.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from torch import Tensor, nn
 
 from cezsar.errors import FormatError, InputError
 
-RECIPES = ("paper", "released")
+RECIPES = ("paper", "released", "linear")
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,9 @@ class VisualEmbedding(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.recipe = config.recipe
+        if config.recipe == "linear":
+            self.project = nn.Linear(config.feature_dim, config.d_emb)
+            return
         self.reduce = nn.Linear(config.feature_dim, config.d_model)
         layer = nn.TransformerEncoderLayer(
             config.d_model, config.heads, config.ffn, config.dropout, batch_first=config.recipe == "paper"
@@ -93,7 +98,14 @@ class VisualEmbedding(nn.Module):
         self.register_buffer("positions_TM", positions_TM, persistent=False)
 
     def forward(self, features_BTD: Tensor, lengths_B: Tensor) -> Tensor:
-        return (self._paper if self.recipe == "paper" else self._released)(features_BTD, lengths_B)
+        of_recipe = {"paper": self._paper, "released": self._released, "linear": self._linear}[self.recipe]
+        return of_recipe(features_BTD, lengths_B)
+
+    def _linear(self, features_BTD: Tensor, lengths_B: Tensor) -> Tensor:
+        padded_BT = torch.arange(features_BTD.shape[1], device=lengths_B.device)[None] >= lengths_B[:, None]
+        pooled_BD = features_BTD.masked_fill(padded_BT[..., None], 0.0).sum(1) / lengths_B[:, None]
+        embedding_BE: Tensor = self.project(pooled_BD)
+        return embedding_BE
 
     def _paper(self, features_BTD: Tensor, lengths_B: Tensor) -> Tensor:
         length = features_BTD.shape[1]
@@ -175,11 +187,12 @@ class CEZSAR(nn.Module):
         return embedding_BE
 
     def sentence_embedding(self, vectors_NS: Tensor) -> Tensor:
-        """SE(s), Eq. 6: (..., S) sentence vectors -> (..., E). The released recipe has no ReLU."""
+        """SE(s), Eq. 6: (..., S) sentence vectors -> (..., E). Only the paper's recipe has its ReLU."""
         embedding_NE: Tensor = self.sentence(vectors_NS)
         if self.config.recipe == "paper":
             return torch.relu(embedding_NE)
-        return self.norm_sentence(embedding_NE) if self.training else embedding_NE
+        normed = self.config.recipe == "released" and self.training
+        return self.norm_sentence(embedding_NE) if normed else embedding_NE
 
 
 def stack(features: list[Tensor], max_seconds: int, *, middle: bool = True) -> tuple[Tensor, Tensor]:

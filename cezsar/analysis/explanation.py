@@ -224,19 +224,23 @@ def explain(
     Raises:
         InputError: as `explain_clip`.
     """
+    from cezsar.zeroshot.embed import object_rows, object_terms
     from cezsar.zeroshot.spaces import rows_of
 
-    space, named = classifier.space, classifier.named(clip)
-    texts = [f"{name} {definition}".strip() for name, definition, _ in named]
-
-    def sentences(subsets: list[list[int]]) -> FloatArray:
-        return rows_of(space, [". ".join(texts[index] for index in subset) for subset in subsets])
-
+    space, found, rule = classifier.space, classifier.named(clip), classifier.object_rule
+    names_K = [name for name, _, _ in found]
+    objects: WeightedObjects | SentenceObjects | None = None
+    if clip.objects_E is not None and rule == "sentence":
+        objects = SentenceObjects(
+            names_K, lambda subsets: object_rows(space, [[found[index] for index in subset] for subset in subsets])
+        )
+    elif clip.objects_E is not None:
+        objects = WeightedObjects(names_K, np.ones(len(found), np.float32), object_terms(space, found, rule))
     evidence = Evidence(
         clip.path,
         clip.features_TD,
         None if clip.visual_E is None else space.clips,
-        None if clip.objects_E is None else SentenceObjects([name for name, _, _ in named], sentences),
+        objects,
         rows_of(space, [caption.strip()])[0] if caption.strip() else None,
     )
     names, prototypes_PE, prototype_class_P = classifier.prototypes(labels)

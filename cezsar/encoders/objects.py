@@ -1,7 +1,6 @@
 """Objects: frame features -> what is in the clip, in words. O(v) of the method.
 
-O(v): average the frame logits, softmax, take the 3 most probable objects, and for each its name and its definition.
-It needs the stored features and a linear head, never the video.
+It needs the stored features and a linear head, never the video. `RULES` says how O is made of the objects.
 """
 
 from __future__ import annotations
@@ -20,6 +19,15 @@ from cezsar.encoders.base import ObjectHead
 from cezsar.errors import FormatError, InputError
 
 HEAD_FORMAT = "cezsar object head 1"
+
+RULES = {
+    "sentence": "one sentence of the most probable objects' names and definitions (Section 3.5 of the paper)",
+    "definitions": "a sentence for each object, name and definition, summed by probability (after [9])",
+    "names": "the objects' names, summed by probability, which is averaged over seconds",
+}
+
+Recognised = list[tuple[str, str, float]]
+"""Objects of a clip, most probable first: name, definition, probability."""
 
 
 class LinearHead:
@@ -102,8 +110,10 @@ class LinearHead:
             raise FormatError(f"{path} cannot be read as an object head: {error}") from error
 
 
-def top_objects(logits_TK: np.ndarray, k: int = 3) -> tuple[np.ndarray, np.ndarray]:
+def top_objects(logits_TK: np.ndarray, k: int = 3, rule: str = "sentence") -> tuple[np.ndarray, np.ndarray]:
     """The k most probable objects of a clip: softmax of the mean over time of its (T, K) logits.
+
+    By the rule "names" it is the mean over time of the softmax, so that what one second shows clearly is not lost.
 
     Returns indices (k,) int64 and probabilities (k,) float32, the most probable first, ties in the order of the
     vocabulary; fewer when there are fewer than k objects. Raises `InputError` if there is no second, or a logit is
@@ -118,10 +128,25 @@ def top_objects(logits_TK: np.ndarray, k: int = 3) -> tuple[np.ndarray, np.ndarr
         raise InputError("object logits are not finite (NaN or infinity)")
     if k < 1:
         raise InputError(f"at least one object must be asked for, not {k}")
-    mean = logits_TK.mean(0)
-    odds = np.exp(mean - mean.max())
-    indices = np.argsort(-mean, kind="stable")[:k]
-    return indices, (odds[indices] / odds.sum()).astype(np.float32)
+    if rule != "names":
+        logits_TK = logits_TK.mean(0, keepdims=True)
+    odds_TK = np.exp(logits_TK - logits_TK.max(1, keepdims=True))
+    probability_K = (odds_TK / odds_TK.sum(1, keepdims=True)).mean(0)
+    indices = np.argsort(-probability_K, kind="stable")[:k]
+    return indices, probability_K[indices].astype(np.float32)
+
+
+def recognise(head: ObjectHead, features_TD: np.ndarray, k: int = 3, rule: str = "sentence") -> Recognised:
+    """The k most probable objects of a clip of (T, D) features, as `top_objects` has them."""
+    return in_words(head, *top_objects(head.logits(features_TD), k, rule))
+
+
+def in_words(vocabulary: Vocabulary, indices: np.ndarray, probabilities: np.ndarray) -> Recognised:
+    """Objects by their indices, as `Recognised`."""
+    return [
+        (vocabulary.names[i], vocabulary.definitions[i], float(p))
+        for i, p in zip(indices.tolist(), probabilities.tolist(), strict=True)
+    ]
 
 
 class Vocabulary(Protocol):

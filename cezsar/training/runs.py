@@ -31,6 +31,7 @@ from safetensors.torch import load_file, save_file
 
 from cezsar.atomic import replacing, write_json
 from cezsar.encoders.base import BY_NAME
+from cezsar.encoders.objects import RULES
 from cezsar.errors import FormatError, InputError, MismatchError
 from cezsar.model import CEZSAR, ModelConfig
 
@@ -86,10 +87,15 @@ class RunConfig:
     triplets: str = ""  # fingerprint of what it is trained on
     domain: str = "unknown"  # what the training videos show, one line
     objects: int = 3  # how many objects O(v) names (Section 3.5, after [9])
+    object_rule: str = "sentence"  # how O is made of them, one of `encoders.objects.RULES`
     fusion: dict[str, float] = field(default_factory=lambda: {"alpha": 0.8, "beta": 0.2, "gamma": 0.0})
 
     def to_dict(self) -> dict[str, Any]:
         return {"format": FORMAT, **dataclasses.asdict(self)}
+
+    def __post_init__(self) -> None:
+        if self.object_rule not in RULES:
+            raise InputError(f"object rule {self.object_rule!r} is unknown; choose one of {', '.join(RULES)}")
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> RunConfig:
@@ -105,7 +111,7 @@ class RunConfig:
             model = ModelConfig.from_dict(values.pop("model"))
             training = TrainingConfig.from_dict(values.pop("training"))
             return cls(model, training, **values)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, InputError) as error:
             raise FormatError(f"the run configuration lacks or does not know a key: {error}") from error
 
 

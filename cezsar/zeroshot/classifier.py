@@ -24,11 +24,11 @@ from cezsar.data.descriptions import load_descriptions
 from cezsar.data.labels import canonical, spoken
 from cezsar.data.sentence_cache import open_encoder
 from cezsar.encoders.base import FrameEncoder, ObjectHead
-from cezsar.encoders.objects import object_sentence, top_objects
+from cezsar.encoders.objects import Recognised, recognise
 from cezsar.errors import InputError
 from cezsar.training.runs import Familiarity, Run
 from cezsar.video import Decoder, Limits
-from cezsar.zeroshot.embed import OBJECTS, object_head
+from cezsar.zeroshot.embed import MOST_OBJECTS, OBJECTS, object_head, object_rows
 from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.fusion import Weights, cosine, parts, rank
 from cezsar.zeroshot.rejection import Rejector
@@ -41,6 +41,7 @@ from cezsar.zeroshot.spaces import (
     TextEncoder,
     prototypes_of,
     rows_of,
+    sampled_names,
 )
 from cezsar.zeroshot.verdict import goes_with, judge, rejector_of
 
@@ -49,6 +50,7 @@ Descriptions = Mapping[str, Sequence[str]]
 
 UNFAMILIAR = 2.0  # times the distance that 99 % of training sub-clips stay under
 WINDOW_S = 3  # a second is scored with its neighbours: one alone shows too little movement
+SHOWN_OBJECTS = 5  # at most; by the rule "names" fifty of them count
 
 
 @dataclass(frozen=True)
@@ -57,18 +59,22 @@ class Clip:
 
     Attributes:
         features_TD: one row per second of video.
-        objects: recognised objects as (name, definition, probability), most probable first.
+        objects: those that count in O, as (name, definition, probability), most probable first.
+        windows: how many stretches VE is the mean of; 1 unless the clip is longer than the model takes.
         familiarity: distance to the training clips; above `UNFAMILIAR` the clip looks like none of them. None where
             there is nothing to compare with.
+        reading: what of the file could not be read, in words, or "".
     """
 
     path: str
     features_TD: FloatArray
-    objects: list[tuple[str, str, float]]
+    objects: Recognised
     visual_E: FloatArray | None
     seconds_TE: FloatArray | None
     objects_E: FloatArray | None
     familiarity: float | None
+    windows: int = 1
+    reading: str = ""
 
     @property
     def seconds(self) -> int:
@@ -86,12 +92,13 @@ class Ranking:
         margin: similarity of the first label minus that of the second; 0 with one label.
         contributions: modality -> its part of each label's similarity, in the order of `labels`; they sum to it.
         per_second: (T, len(labels)) cosine similarity of each second's VE; None where the space has no VE.
-        objects: recognised objects as (name, definition, probability).
+        objects: the most probable objects, as (name, definition, probability).
         warning: why the ranking should not be trusted, or "".
         probabilities: of each label, in the order of `labels`, among all labels that were ranked; None like the next.
         none_of_these: whether the clip seems to show none of all the labels, which is a warning and no guarantee; None
             where nothing says: the run has no rejector, or other weights or a caption count than it was chosen with.
         judgement: what `none_of_these` rests on, in words, or "".
+        notes: what else should be said: of a long clip, how it was taken; of a damaged one, what could not be read.
     """
 
     path: str
@@ -105,6 +112,7 @@ class Ranking:
     probabilities: list[float] | None = None
     none_of_these: bool | None = None
     judgement: str = ""
+    notes: tuple[str, ...] = ()
 
 
 class Classifier:
@@ -118,6 +126,8 @@ class Classifier:
         weights: α, β, γ of Eq. 9.
         descriptions: class name -> sentences, the default labels; empty if there are none.
         rejector: says "none of these" of rankings with `weights`; None if the run brings none (see `cezsar calibrate`).
+        object_rule: how O is made of objects, one of `cezsar.encoders.objects.RULES`; the paper's is "sentence".
+        middle: rank a clip that is longer than the model takes by its middle, the paper's rule; by all of it if False.
     """
 
     def __init__(
@@ -131,6 +141,7 @@ class Classifier:
         head: ObjectHead | None = None,
         descriptions: Descriptions | None = None,
         objects: int = OBJECTS,
+        object_rule: str = "sentence",
         familiarity: Familiarity | None = None,
         limits: Limits | None = None,
         rejector: Rejector | None = None,
@@ -139,7 +150,7 @@ class Classifier:
         self.name, self.trust, self.weights = name, trust, weights
         self.descriptions = dict(descriptions or {})
         self.familiarity, self.rejector = familiarity, rejector
-        self._objects = objects
+        self.objects, self.object_rule, self.middle = objects, object_rule, False
         self._decoder = Decoder(limits or Limits())
         self._prototypes: dict[tuple[tuple[str, tuple[str, ...]], ...], tuple[FloatArray, npt.NDArray[np.int64]]] = {}
 
@@ -173,6 +184,7 @@ class Classifier:
             head=object_head(run, encoder),
             descriptions=load_descriptions(prototypes) if prototypes.is_file() else None,
             objects=run.config.objects,
+            object_rule=run.config.object_rule,
             familiarity=run.familiarity(),
             rejector=rejector_of(run.folder),
         )
@@ -201,14 +213,17 @@ class Classifier:
                 f"encoder {name} neither reads text nor names objects, so it cannot rank labels without a run; "
                 "give --run, or use a clip: or bit encoder"
             )
+        sentences = open_encoder("minilm", device)
         return cls(
             encoder,
-            SentenceSpace(open_encoder("minilm", device)),
+            SentenceSpace(sentences, sentences.encode(sampled_names(encoder.object_head.names)).mean(0)),
             name=name,
             trust=f"objects recognised by {encoder.name} ({encoder.domain}) against your labels, without training; "
             "trust it where objects give the action away",
             weights=Weights(alpha=0.0, beta=1.0, gamma=0.0),
             head=encoder.object_head,
+            objects=MOST_OBJECTS["names"],
+            object_rule="names",
         )
 
     # What they do ------------------------------------------------------------------------------------------------
@@ -247,29 +262,39 @@ class Classifier:
             return decoder.run(path, self.encoder.sampling, self.encoder.encode)
         return self.encoder.encode(decoder.frames(path, self.encoder.sampling))
 
-    def embed(self, path: str, features_TD: FloatArray) -> Clip:
-        """A clip from features that are already there, (T, D) of this classifier's encoder."""
-        objects: list[tuple[str, str, float]] = []
-        objects_E = None
-        if self.head is not None:
-            indices, probabilities = top_objects(self.head.logits(features_TD), max(OBJECTS, self._objects))
-            named = indices[: self._objects]
-            objects = [
-                (self.head.names[i], self.head.definitions[i], float(p))
-                for i, p in zip(indices.tolist(), probabilities.tolist(), strict=True)
-            ]
-            if sentence := object_sentence(self.head, named):
-                objects_E = rows_of(self.space, [sentence])[0]
-        visual = self.space.clips([features_TD])
-        windows = [features_TD[max(0, t - WINDOW_S // 2) : t + WINDOW_S // 2 + 1] for t in range(len(features_TD))]
+    def embed(self, path: str, features_TD: FloatArray, reading: str = "") -> Clip:
+        """A clip from features that are already there, (T, D) of this classifier's encoder.
+
+        Args:
+            reading: what of the file could not be read, in words.
+        """
+        seconds = [features_TD[max(0, t - WINDOW_S // 2) : t + WINDOW_S // 2 + 1] for t in range(len(features_TD))]
+        objects = self._recognised([features_TD])
+        visual_NE, windows = self._visual([features_TD])
         return Clip(
             path,
             features_TD,
-            objects,
-            None if visual is None else visual[0],
-            self.space.clips(windows),
-            objects_E,
+            objects[0] if objects else [],
+            None if visual_NE is None else visual_NE[0],
+            self.space.clips(seconds),
+            object_rows(self.space, self._counted(objects), self.object_rule)[0] if objects else None,
             None if self.familiarity is None else self.familiarity.distance(features_TD),
+            windows[0],
+            reading,
+        )
+
+    def score(self, clips: Sequence[FloatArray], labels: Sequence[str] | Descriptions | None = None) -> Scores:
+        """Scores of many clips, or windows of one, of (T_i, D) features: what `rank` computes, at once.
+
+        Returns:
+            `Scores` whose ids are "0", "1", ... in the order given; without a caption.
+        """
+        names, prototypes, owner = self.prototypes(labels)
+        visual_NE, _ = self._visual(clips)
+        objects = self._recognised(clips)
+        objects_NE = object_rows(self.space, self._counted(objects), self.object_rule) if objects else None
+        return _scored(
+            [str(row) for row in range(len(clips))], names, prototypes, owner, self.space.name, visual_NE, objects_NE
         )
 
     def rank(
@@ -302,11 +327,12 @@ class Classifier:
             ranked.margin,
             {modality: part_NC[0, shown].tolist() for modality, part_NC in parts(scores, weights).items()},
             self._per_second(clip, prototypes, owner, shown),
-            clip.objects,
+            clip.objects[:SHOWN_OBJECTS],
             self._warning(clip),
             None if verdict is None else verdict.probabilities_C[shown].tolist(),
             None if verdict is None else verdict.none_of_these,
             "" if verdict is None else verdict.words,
+            self._notes(clip),
         )
 
     def prototypes(
@@ -316,8 +342,8 @@ class Classifier:
         return self._prototypes_of(self._described(labels))
 
     def named(self, clip: Clip) -> list[tuple[str, str, float]]:
-        """Those of a clip's recognised objects that O(v) names."""
-        return clip.objects[: self._objects]
+        """Those of a clip's recognised objects that count in O."""
+        return clip.objects[: self.objects]
 
     def close(self) -> None:
         """End the decoder's worker process."""
@@ -353,11 +379,38 @@ class Classifier:
     def _scores(
         self, clip: Clip, names: list[str], prototypes: FloatArray, owner: npt.NDArray[np.int64], caption: str
     ) -> Scores:
-        captions_E = rows_of(self.space, [caption])[0] if caption else None
-        rows = {"VE": clip.visual_E, "O": clip.objects_E, "C": captions_E}
-        modalities = {modality: row[None] for modality, row in rows.items() if row is not None}
-        embeddings = Embeddings([clip.path], [""], names, modalities, prototypes, owner, self.space.name)
-        return Scores.from_embeddings(embeddings)
+        rows = (clip.visual_E, clip.objects_E, rows_of(self.space, [caption])[0] if caption else None)
+        visual_1E, objects_1E, captions_1E = (None if row is None else row[None] for row in rows)
+        return _scored([clip.path], names, prototypes, owner, self.space.name, visual_1E, objects_1E, captions_1E)
+
+    def _visual(self, clips: Sequence[FloatArray]) -> tuple[FloatArray | None, list[int]]:
+        """(N, E) VE, and of how many equal windows each is the mean: one, unless it is longer than the model takes."""
+        limit_s = None if self.middle else self.space.limit_s
+        windows = [
+            [clip_TD] if limit_s is None else np.array_split(clip_TD, -(-len(clip_TD) // limit_s)) for clip_TD in clips
+        ]
+        counts = [len(parts) for parts in windows]
+        embedded = self.space.clips([part for parts in windows for part in parts])
+        if embedded is None or max(counts, default=1) == 1:
+            return embedded, counts
+        lengths = np.array([len(part) for parts in windows for part in parts], np.float32)
+        first = np.cumsum([0, *counts[:-1]])
+        summed = np.add.reduceat(embedded * lengths[:, None], first)
+        return (summed / np.add.reduceat(lengths, first)[:, None]).astype(np.float32), counts
+
+    def _recognised(self, clips: Sequence[FloatArray]) -> list[Recognised]:
+        """Objects of each clip, more than count in O where few do; nothing where none are recognised."""
+        if self.head is None:
+            return []
+        most = max(OBJECTS, self.objects)
+        return [recognise(self.head, clip_TD, most, self.object_rule) for clip_TD in clips]
+
+    def _counted(self, clips: Sequence[Recognised]) -> list[Recognised]:
+        return [objects[: self.objects] for objects in clips]
+
+    def _notes(self, clip: Clip) -> tuple[str, ...]:
+        long = f"all {clip.seconds} s count, as {clip.windows} windows of at most {self.space.limit_s} s"
+        return tuple(note for note in (long if clip.windows > 1 else "", clip.reading) if note)
 
     def _per_second(
         self, clip: Clip, prototypes: FloatArray, owner: npt.NDArray[np.int64], shown: npt.NDArray[np.int64]
@@ -378,6 +431,21 @@ class Classifier:
             f"without a trained run ({card.size} once, `{card.command}`); {bit.name} names objects without one, and "
             f"with one is the full method ({bit.size})"
         )
+
+
+def _scored(
+    ids: list[str],
+    names: list[str],
+    prototypes: FloatArray,
+    owner: npt.NDArray[np.int64],
+    space: str,
+    visual_NE: FloatArray | None,
+    objects_NE: FloatArray | None,
+    captions_NE: FloatArray | None = None,
+) -> Scores:
+    rows = {"VE": visual_NE, "O": objects_NE, "C": captions_NE}
+    modalities = {modality: found for modality, found in rows.items() if found is not None}
+    return Scores.from_embeddings(Embeddings(ids, [""] * len(ids), names, modalities, prototypes, owner, space))
 
 
 def unit_rows(rows: FloatArray) -> FloatArray:

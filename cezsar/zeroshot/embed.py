@@ -14,22 +14,18 @@ from cezsar.data.features import FeatureStore
 from cezsar.data.labels import resolve
 from cezsar.data.sentence_cache import open_encoder
 from cezsar.encoders.base import FrameEncoder, ObjectHead
-from cezsar.encoders.objects import LinearHead, Vocabulary, object_sentence, top_objects
+from cezsar.encoders.objects import LinearHead, Recognised, in_words, recognise
 from cezsar.errors import InputError, MismatchError
 from cezsar.training.runs import Run
 from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.spaces import FloatArray, JointSpace, SentenceSpace, Space, prototypes_of, rows_of
 
-IntArray = npt.NDArray[np.int64]
 Progress = Callable[[int, int], object]
 
 BLOCK = 256  # clips whose features are in memory together
 OBJECTS = 3  # in O(v) where there is no run to say so; Section 3.5, after [9]
-MOST_OBJECTS = 100  # of a clip that are weighted; stores keep fewer
+MOST_OBJECTS = {"definitions": 100, "names": 50}  # of a clip that are summed where there is no run to say so
 NAMED = 5  # ids a note lists before it only counts
-
-Objects = list[tuple[str, float]]
-"""Objects of a clip, most probable first: sentence, probability."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +64,7 @@ def embed_dataset(
     run: Run | None = None,
     captions: Mapping[str, Sequence[str]] | None = None,
     averaged: bool = False,
-    weighted: bool = False,
+    object_rule: str | None = None,
     every_class: bool = False,
     progress: Progress | None = None,
 ) -> Embedded:
@@ -81,7 +77,7 @@ def embed_dataset(
         run: whose features these must be, and whose object head is used where the store holds no objects.
         captions: video id -> machine captions.
         averaged: see `embed`.
-        weighted: see `embed`.
+        object_rule: see `embed`; by default the run's.
         every_class: classes without clips are there to choose from, too.
         progress: called with the clips embedded so far and all of them.
 
@@ -97,8 +93,9 @@ def embed_dataset(
     present = set(spelt.values())
     wanted = {name: descriptions[name] for name in descriptions if every_class or name in present}
     head = None
-    if run is not None and store is not None and store.vocabulary is None:
-        head = _head_without_encoder(run)
+    rule = object_rule or ("sentence" if run is None else run.config.object_rule)
+    if run is not None and store is not None and (store.vocabulary is None or rule == "names"):
+        head = _head_without_encoder(run)  # a store keeps ten objects at most, and not their means over seconds
     if captions is not None:
         notes += _uncaptioned(ids, captions, alone=store is None, dataset=dataset)
     embeddings, sentences = embed(
@@ -108,10 +105,12 @@ def embed_dataset(
         [spelt[dataset.labels[clip]] for clip in ids],
         wanted,
         head=head,
-        objects=OBJECTS if run is None else run.config.objects,
+        objects=MOST_OBJECTS.get(rule, OBJECTS)
+        if run is None or rule != run.config.object_rule
+        else run.config.objects,
+        object_rule=rule,
         captions=captions,
         averaged=averaged,
-        weighted=weighted,
         progress=progress,
     )
     return Embedded(embeddings, notes, sentences)
@@ -126,9 +125,9 @@ def embed(
     *,
     head: ObjectHead | None = None,
     objects: int = OBJECTS,
+    object_rule: str = "sentence",
     captions: Mapping[str, Sequence[str]] | None = None,
     averaged: bool = False,
-    weighted: bool = False,
     progress: Progress | None = None,
 ) -> tuple[Embeddings, list[str]]:
     """Embed stored clips, and the classes they may belong to.
@@ -138,12 +137,11 @@ def embed(
         ids: N clips of the store.
         labels: their class names, "" where unknown.
         head: names objects from the stored features; without one, the objects that the store holds are used.
-        objects: how many O(v) names.
+        objects: how many count in O.
+        object_rule: how O is made of them, see `object_rows`.
         captions: video id -> machine captions, one or several. C(v) is all of them as one sentence, after [12]; clips
             without one keep a zero row.
         averaged: C is the mean of the embeddings of the captions instead.
-        weighted: O is the sum of the embeddings of the objects' sentences, each of length 1 and times its probability,
-            over all objects that are known of the clip, after [9]; instead of the embedding of O(v).
         progress: called with the clips embedded so far and all of them.
 
     Returns:
@@ -156,7 +154,7 @@ def embed(
     """
     names, prototypes, owner = prototypes_of(space, descriptions)
     modalities: dict[str, FloatArray] = {}
-    found: list[Objects] = []
+    found: list[Recognised] = []
     visual: list[FloatArray] = []
     for first in range(0, len(ids) if store else 0, BLOCK):
         assert store is not None
@@ -164,14 +162,16 @@ def embed(
         if (part := space.clips(features)) is not None:
             visual.append(part)
         for video_id, features_TD in zip(ids[first : first + BLOCK], features, strict=True):
-            found.append(_objects(store, video_id, features_TD, head, MOST_OBJECTS if weighted else objects))
+            known = _stored(store, video_id, objects)
+            found.append(known if head is None else recognise(head, features_TD, objects, object_rule))
         if progress:
             progress(min(first + BLOCK, len(ids)), len(ids))
     if visual:
         modalities["VE"] = np.concatenate(visual)
-    sentences = [". ".join(text for text, _ in named[:objects]) for named in found] or [""] * len(ids)
+    sentences = [sentence_of(named[: objects if object_rule == "sentence" else OBJECTS]) for named in found]
+    sentences = sentences or [""] * len(ids)
     if any(sentences):
-        modalities["O"] = _weighted_rows(space, found) if weighted else rows_of(space, sentences)
+        modalities["O"] = object_rows(space, found, object_rule)
     if captions is not None:
         modalities["C"] = caption_rows(space, [captions.get(video_id, ()) for video_id in ids], averaged)
     if not modalities:
@@ -233,18 +233,47 @@ def _some(ids: Sequence[str]) -> str:
     return ", ".join(ids[:NAMED]) + (", ..." if len(ids) > NAMED else "")
 
 
-def _weighted_rows(space: Space, found: Sequence[Objects]) -> FloatArray:
-    """(N, E) sums of the objects' unit embeddings, each times its probability."""
-    unique = sorted({text for objects in found for text, _ in objects})
-    embedded = space.sentences(unique).astype(np.float64)
+def sentence_of(objects: Recognised) -> str:
+    """O(v) as one text: "name definition" of each object, joined by full stops; "" without objects."""
+    return ". ".join(f"{name} {definition}".strip() for name, definition, _ in objects)
+
+
+def object_rows(space: Space, clips: Sequence[Recognised], rule: str = "sentence") -> FloatArray:
+    """(N, E) embeddings O of N clips from their objects; zeros for a clip without any.
+
+    Args:
+        rule: one of `cezsar.encoders.objects.RULES`. "sentence": SE of the sentence of all. Else the sum of each
+            object's own embedding, of length 1 and times its probability, by its name or by name and definition.
+
+    Raises:
+        InputError: no clip has an object.
+    """
+    if rule == "sentence":
+        return rows_of(space, [sentence_of(objects) for objects in clips])
+    unique, weights, owner = _terms(clips, rule)
+    embedded = rows_of(space, unique).astype(np.float64)
     norms = np.linalg.norm(embedded, axis=1, keepdims=True)
-    unit = embedded / np.where(norms > 0, norms, 1)
-    position = {text: index for index, text in enumerate(unique)}
-    rows = np.zeros((len(found), unit.shape[1]), np.float32)
-    for row, objects in enumerate(found):
-        if objects:
-            rows[row] = np.array([p for _, p in objects]) @ unit[[position[text] for text, _ in objects]]
-    return rows
+    embedded /= np.where(norms > 0, norms, 1)
+    rows = np.zeros((len(clips), embedded.shape[1]))
+    np.add.at(rows, owner[0], weights[:, None] * embedded[owner[1]])
+    return rows.astype(np.float32)
+
+
+def object_terms(space: Space, objects: Recognised, rule: str) -> FloatArray:
+    """(K, E) the terms that `object_rows` sums for one clip, by any rule but "sentence"."""
+    return np.concatenate([object_rows(space, [[found]], rule) for found in objects])
+
+
+def _terms(clips: Sequence[Recognised], rule: str) -> tuple[list[str], npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Distinct texts; of each object of each clip its probability, and (2, M) its clip and its text."""
+    place: dict[str, int] = {}
+    pairs = [
+        (p, row, place.setdefault(name if rule == "names" else f"{name} {definition}".strip(), len(place)))
+        for row, objects in enumerate(clips)
+        for name, definition, p in objects
+    ]
+    owner = np.array([(row, text) for _, row, text in pairs], np.int64).reshape(-1, 2).T
+    return list(place), np.array([p for p, _, _ in pairs]), owner
 
 
 def _head_without_encoder(run: Run) -> ObjectHead | None:
@@ -256,21 +285,9 @@ def _head_without_encoder(run: Run) -> ObjectHead | None:
     return encoders.create(name).object_head if encoders.present(name) else None
 
 
-def _objects(
-    store: FeatureStore, video_id: str, features_TD: FloatArray, head: ObjectHead | None, most: int
-) -> Objects:
-    """Objects of a clip, from the head if there is one, else from what the store holds; none if neither knows."""
-    if head is not None:
-        indices, probabilities = top_objects(head.logits(features_TD), most)
-        return _named(head, indices, probabilities)
+def _stored(store: FeatureStore, video_id: str, most: int) -> Recognised:
+    """The objects that a store holds of a clip, `most` of them; none if it holds none."""
     stored = store.objects(video_id)
     if stored is None or store.vocabulary is None:
         return []
-    return _named(store.vocabulary, stored[0][:most], stored[1][:most])
-
-
-def _named(vocabulary: Vocabulary, indices: IntArray, probabilities: FloatArray) -> Objects:
-    return [
-        (object_sentence(vocabulary, [index]), float(p))
-        for index, p in zip(indices.tolist(), probabilities.tolist(), strict=True)
-    ]
+    return in_words(store.vocabulary, stored[0][:most], stored[1][:most])
