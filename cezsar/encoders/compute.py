@@ -67,7 +67,7 @@ def encode_in_batches(
 def _batches(frames: Iterable[Frame], size: int) -> Iterator[list[np.ndarray]]:
     batch: list[np.ndarray] = []
     for frame in frames:
-        batch.append(_checked(frame))
+        batch.append(checked(frame))
         if len(batch) == size or sum(image.nbytes for image in batch) >= HELD_BYTES:
             yield batch
             batch = []
@@ -75,7 +75,8 @@ def _batches(frames: Iterable[Frame], size: int) -> Iterator[list[np.ndarray]]:
         yield batch
 
 
-def _checked(frame: Frame) -> np.ndarray:
+def checked(frame: Frame) -> np.ndarray:
+    """The picture of a frame. Raises `InputError` if it is none."""
     image = frame.image
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
         raise InputError(

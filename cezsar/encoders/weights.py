@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 FORMAT = 1  # goes into every fingerprint: raise it when the same weights start to give other features
 HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
+IN_MODELS = ("modules.json", "config.json", "open_clip_config.json", "model.safetensors", "pytorch_model.bin",
+             "open_clip_model.safetensors", "open_clip_pytorch_model.bin")  # fmt: skip
 
 
 def fingerprint(description: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> str:
@@ -68,7 +70,7 @@ def in_hub_cache(repository: str) -> Path | None:
 
     if not HUB_NAME.fullmatch(repository):
         return None
-    for file in ("modules.json", "config.json", "model.safetensors", "pytorch_model.bin"):
+    for file in IN_MODELS:
         found = try_to_load_from_cache(repository, file)
         if isinstance(found, str) and weights_file(Path(found).parent) is not None:
             return Path(found).parent
@@ -125,7 +127,7 @@ def load_transformer(
 
     if local is not None:
         try:
-            with quiet_loading():
+            with loading_here():
                 return SentenceTransformer(str(local), device=device, local_files_only=True)
         except Exception as error:  # a damaged folder makes three libraries raise errors of many kinds
             reason = first_line(error)
@@ -157,16 +159,19 @@ def first_line(error: BaseException) -> str:
 
 
 @contextmanager
-def quiet_loading() -> Iterator[None]:
-    """Without the libraries' progress bars and load reports: a command line prints its own lines."""
+def loading_here() -> Iterator[None]:
+    """For a library that loads from this machine: it asks no network for what lacks, and prints no lines of its own."""
+    from huggingface_hub import constants
     from transformers.utils import logging
 
+    offline, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, True
     shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     try:
         yield
     finally:
+        constants.HF_HUB_OFFLINE = offline
         logging.set_verbosity(level)
         if shown:
             logging.enable_progress_bar()

@@ -51,7 +51,7 @@ class Method:
         needs: what it cannot do without, in words.
         weights: α, β, γ; None where the run says.
         shares: class scores of each modality are brought to sum 1, over the classes of a run, before they are blended.
-        weighted: objects are summed with their probabilities, not named in one sentence.
+        object_rule: how O is made of objects; None for that of the run, or the paper's.
     """
 
     name: str
@@ -59,19 +59,29 @@ class Method:
     needs: str
     weights: Weights | None = None
     shares: bool = False
-    weighted: bool = False
+    object_rule: str | None = None
 
 
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
         Method("cezsar", "CEZSAR", "a store and a run, or captions"),
-        Method("objects", "Objects, after [9]", "a store with objects", Weights.only("O"), weighted=True),
+        Method("objects", "Objects, after [9]", "a store with objects", Weights.only("O"), object_rule="definitions"),
         Method(
-            "objects+captions", "Objects + captions, after [9]", "a store with objects, and captions", BLEND, True, True
+            "objects+captions",
+            "Objects + captions, after [9]",
+            "a store with objects, and captions",
+            BLEND,
+            shares=True,
+            object_rule="definitions",
         ),
         Method("captions", "Captions, after [12]", "captions", Weights.only("C")),
-        Method("image-text", "Frozen image-text model", "a store of a clip: encoder", Weights.only("VE")),
+        Method(
+            "image-text",
+            "Frozen image-text model",
+            "a store of an encoder that reads text",
+            Weights.only("VE"),
+        ),
     )
 }
 """[9] and [12] are the numbers in the paper's list of references."""
@@ -216,7 +226,7 @@ def prepare(name: str, sources: Sources, run: Run | None = None, progress: Progr
         run=run,
         captions=captions,
         averaged=sources.averaged,
-        weighted=method.weighted,
+        object_rule=method.object_rule,
         progress=progress,
     )
     scores = Scores.from_embeddings(embedded.embeddings, sources.several)
@@ -289,7 +299,7 @@ def _with_objects(sources: Sources) -> FeatureStore | None:
 
 def _of_image_text(sources: Sources) -> FeatureStore | None:
     kinds = ((store, str(store.provenance["encoder"]).partition(":")) for store in sources.stores)
-    return next((store for store, (kind, _, model) in kinds if kind == "clip" and model), None)
+    return next((store for store, (kind, _, model) in kinds if kind in encoders.IMAGE_TEXT and model), None)
 
 
 def _image_text_space(store: FeatureStore, weights: Path | None) -> Space:

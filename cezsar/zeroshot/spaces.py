@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from cezsar.data.labels import spoken
 from cezsar.data.sentence_cache import Encoder
 from cezsar.errors import InputError
 from cezsar.model import CEZSAR, stack
@@ -27,6 +28,14 @@ BATCH = 256
 class TextEncoder(Protocol):
     """An image-text model's side for sentences."""
 
+    @property
+    def prompts(self) -> Sequence[str]:
+        """What it wants a bare label to be put into, at {}."""
+
+    @property
+    def trust(self) -> str:
+        """One line on what it sees, and so may be trusted for."""
+
     def text_vectors(self, sentences: Sequence[str]) -> FloatArray: ...
 
 
@@ -35,6 +44,10 @@ class Space(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def limit_s(self) -> int | None:
+        """The most seconds that it takes of a clip, whose middle it keeps; None if it takes all."""
 
     def sentences(self, sentences: Sequence[str]) -> FloatArray:
         """(N, E) embeddings of N sentences."""
@@ -55,6 +68,7 @@ class JointSpace:
 
     def __init__(self, model: CEZSAR, encoder: Encoder) -> None:
         self.model, self._encoder = model, encoder
+        self.limit_s = model.padded_seconds or model.config.max_seconds
         self._device = next(model.parameters()).device
 
     @classmethod
@@ -70,50 +84,80 @@ class JointSpace:
     @torch.inference_mode()
     def clips(self, features: Sequence[FloatArray]) -> FloatArray:
         embeddings = np.empty((len(features), self.model.config.d_emb), np.float32)
-        limit = self.model.padded_seconds or self.model.config.max_seconds
         for first in range(0, len(features), BATCH):
             part = [torch.from_numpy(np.asarray(clip_TD, np.float32)) for clip_TD in features[first : first + BATCH]]
-            features_BTD, lengths_B = stack(part, limit, middle=self.model.config.recipe == "paper")
+            features_BTD, lengths_B = stack(part, self.limit_s, middle=self.model.config.recipe != "released")
             visual_BE = self.model.visual_embedding(features_BTD.to(self._device), lengths_B.to(self._device))
             embeddings[first : first + BATCH] = _numpy(visual_BE)
         return embeddings
 
 
 class SentenceSpace:
-    """A sentence encoder's own space, without any training: objects and captions only, after [9] and [12]."""
+    """A sentence encoder's own space, without any training: objects and captions only, after [9] and [12].
+
+    Args:
+        origin_S: subtracted from every vector. The mean vector of the objects' names takes out what all of them share,
+            so that cosines tell by what differs; zero by default.
+    """
 
     name = "sentence"
+    limit_s = None
 
-    def __init__(self, encoder: Encoder) -> None:
-        self._encoder = encoder
+    def __init__(self, encoder: Encoder, origin_S: FloatArray | None = None) -> None:
+        self._encoder, self._origin_S = encoder, origin_S
 
     def sentences(self, sentences: Sequence[str]) -> FloatArray:
-        return self._encoder.encode(sentences)
+        vectors_NS = self._encoder.encode(sentences)
+        return vectors_NS if self._origin_S is None else vectors_NS - self._origin_S
 
     def clips(self, features: Sequence[FloatArray]) -> None:
         return None
 
 
 class ImageTextSpace:
-    """The space of a frozen image-text model: a clip is the mean of its frames' unit embeddings."""
+    """The space of a frozen image-text model: a clip is the mean of its frames' unit embeddings.
+
+    Args:
+        prompts: sentences with {} for a bare label, such as "a video of a person {}."; the encoder's own by default.
+
+    Raises:
+        InputError: there is no prompt, or one without {}.
+    """
 
     name = "image-text"
+    limit_s = None
 
-    def __init__(self, encoder: TextEncoder) -> None:
+    def __init__(self, encoder: TextEncoder, prompts: Sequence[str] | None = None) -> None:
         self._encoder = encoder
+        self.prompts = tuple(encoder.prompts if prompts is None else prompts)
+        if not self.prompts or not all("{}" in prompt for prompt in self.prompts):
+            raise InputError(
+                f"a prompt needs {{}} where the label goes, as in 'a video of {{}}.': {list(self.prompts)}"
+            )
 
     def sentences(self, sentences: Sequence[str]) -> FloatArray:
         return self._encoder.text_vectors(sentences)
 
+    def prompted(self, sentences: Sequence[str], bare: Sequence[bool]) -> FloatArray:
+        """(N, E) unit embeddings; of a bare label, their mean over the prompts that it is put into."""
+        texts = [
+            [prompt.replace("{}", sentence) for prompt in self.prompts] if alone else [sentence]
+            for sentence, alone in zip(sentences, bare, strict=True)
+        ]
+        counts = np.array([len(each) for each in texts])
+        units = _unit(self.sentences([text for each in texts for text in each]))
+        return (np.add.reduceat(units, np.cumsum(counts) - counts) / counts[:, None]).astype(np.float32)
+
     def clips(self, features: Sequence[FloatArray]) -> FloatArray:
-        means = [(clip_TD / np.linalg.norm(clip_TD, axis=1, keepdims=True)).mean(0) for clip_TD in features]
-        return np.array(means, np.float32)
+        return np.array([_unit(clip_TD).mean(0) for clip_TD in features], np.float32)
 
 
 def prototypes_of(
     space: Space, descriptions: Mapping[str, Sequence[str]]
 ) -> tuple[list[str], FloatArray, npt.NDArray[np.int64]]:
     """Class names, (P, E) prototype embeddings, and (P,) the class index of each.
+
+    A sentence that only repeats the class's name is a bare label: an image-text space puts it into its prompts.
 
     Args:
         descriptions: class name -> one or several descriptive sentences.
@@ -123,7 +167,15 @@ def prototypes_of(
     names = list(descriptions)
     sentences = [sentence for name in names for sentence in descriptions[name]]
     owner = np.array([index for index, name in enumerate(names) for _ in descriptions[name]], np.int64)
-    return names, space.sentences(sentences), owner
+    if not isinstance(space, ImageTextSpace):
+        return names, space.sentences(sentences), owner
+    bare = [sentence == spoken(names[index]) for sentence, index in zip(sentences, owner, strict=True)]
+    return names, space.prompted(sentences, bare), owner
+
+
+def sampled_names(names: Sequence[str], most: int = 1000) -> list[str]:
+    """At most so many of a vocabulary's names, evenly spaced: enough to tell their mean vector."""
+    return list(names[:: -(-len(names) // most)])
 
 
 def rows_of(space: Space, sentences: Sequence[str]) -> FloatArray:
@@ -138,6 +190,10 @@ def rows_of(space: Space, sentences: Sequence[str]) -> FloatArray:
         if sentence:
             rows[row] = embedded[position[sentence]]
     return rows
+
+
+def _unit(rows: FloatArray) -> FloatArray:
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
 def _numpy(tensor: torch.Tensor) -> FloatArray:

@@ -22,7 +22,7 @@ def test_embedded_encoders_are_present_and_the_others_say_how_to_get_them(tmp_pa
     for name in ("bit", "bit-released", "clip:clip-ViT-B-32", "distilroberta"):
         assert not status[name].present and "GB" in status[name].size
         assert status[name].needs == f"cezsar fetch {name}" and status[name].where.startswith(str(tmp_path / "home"))
-    assert encoders.card(encoders.FOR_REAL_VIDEO).command == "cezsar fetch clip:clip-ViT-B-32"
+    assert encoders.card(encoders.FOR_REAL_VIDEO).command == "cezsar fetch open_clip:PE-Core-B-16"
 
 
 def test_a_fetched_model_is_found_in_the_hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,7 +50,35 @@ def test_the_folder_of_the_models_may_bear_the_encoders_name(tmp_path: Path) -> 
 def test_cards_of_other_names() -> None:
     assert encoders.card("timm:resnet18.a1_in1k").command == "cezsar fetch timm:resnet18.a1_in1k"
     assert encoders.card("clip:org/model").command == "cezsar fetch clip:org/model"
+    assert encoders.card("open_clip:org/model").command == "cezsar fetch open_clip:org/model"
+    assert encoders.card("video:org/model").command == "cezsar fetch video:org/model"
     assert encoders.card("all-mpnet-base-v2").command == "cezsar fetch all-mpnet-base-v2"
+
+
+def test_the_best_encoder_for_real_video_that_is_here_is_taken(tmp_path: Path) -> None:
+    """From the last resort to the first choice, each put there in turn."""
+    assert encoders.for_real_video() is None
+    for name in (
+        "bit", "open_clip:MobileCLIP2-S0", "open_clip:PE-Core-T-16-384", "clip:clip-ViT-B-32",
+        "open_clip:PE-Core-S-16-384", "open_clip:PE-Core-B-16", "video:microsoft/xclip-base-patch16-zero-shot",
+        "video:google/videoprism-lvt-base-f16r288",
+    ):  # fmt: skip
+        folder = tmp_path / "home" / "models" / encoders.card(name).repository.rpartition("/")[2]
+        folder.mkdir(parents=True)
+        (folder / "model.safetensors").write_bytes(b"")
+        assert encoders.for_real_video() == name
+
+
+def test_facts_are_told_as_far_as_they_are_known() -> None:
+    best = encoders.card(encoders.FOR_REAL_VIDEO)
+    for part in (
+        "licence Apache-2.0",
+        "65.6% top-1 on Kinetics-400, zero-shot (Bolya et al. 2025",
+        "ms a second of film",
+    ):
+        assert part in best.facts
+    assert encoders.card("open_clip:MobileCLIP2-S0").licence == "Apple's for research only"
+    assert encoders.card("motion").facts == encoders.card("clip:org/model").facts == ""
 
 
 def test_weights_files_are_chosen_in_order(tmp_path: Path) -> None:
@@ -62,7 +90,18 @@ def test_weights_files_are_chosen_in_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["clip:/no/such/folder", "clip:a b", "/no/such", "timm:/no/such", "timm:none", "x/y/z"]
+    "name",
+    [
+        "clip:/no/such/folder",
+        "clip:a b",
+        "open_clip:none",
+        "open_clip:/no/such",
+        "video:none",
+        "/no/such",
+        "timm:/no/such",
+        "timm:none",
+        "x/y/z",
+    ],
 )
 def test_names_that_cannot_be_are_absent(name: str) -> None:
     assert not encoders.present(name)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cezsar.encoders import clip_models, create, present
+from cezsar.encoders import create, image_text, present
 from cezsar.encoders.base import FrameEncoder
 from cezsar.encoders.clip_models import ClipEncoder
 from cezsar.encoders.sentences import minilm_folder
@@ -63,7 +63,7 @@ def test_the_default_objects_are_imagenets(encoder: ClipEncoder) -> None:
 def test_a_model_without_a_scale_gets_clips(encoder: ClipEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
     bare = ClipEncoder("bare", encoder.model, device="cpu")
     monkeypatch.setattr(bare.model, "state_dict", dict)
-    assert bare.scale == clip_models.DEFAULT_SCALE
+    assert bare.scale == image_text.DEFAULT_SCALE
 
 
 def test_fingerprint_follows_content_and_not_the_folder(
@@ -87,6 +87,74 @@ def test_what_is_no_image_text_model_is_refused(clip_folder: Path, tmp_path: Pat
     (tmp_path / "empty").mkdir()
     with pytest.raises(FormatError, match="empty"):
         create(f"clip:{tmp_path / 'empty'}", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def siglip_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Small SigLIP models with random weights, saved by SentenceTransformer: the first kind's tokenizer cleans text by
+    itself, the second kind's does not."""
+    import sentencepiece
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from transformers import GemmaTokenizer, SiglipConfig, SiglipImageProcessor, SiglipModel, SiglipProcessor
+    from transformers.models.siglip.tokenization_siglip import SiglipTokenizer
+
+    root = tmp_path_factory.mktemp("siglip")
+    text = ["a video of a person juggling balls, a photo of a cat, a dog runs fast and throws it"]
+    with (root / "spiece.model").open("wb") as file:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(text * 5), model_writer=file, model_type="char", vocab_size=40,
+            hard_vocab_limit=False, pad_id=0, eos_id=1, unk_id=2, bos_id=-1, minloglevel=2,
+        )  # fmt: skip
+    known = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "▁", *map(chr, range(33, 127))]
+    names = ["input_ids"]  # as the hub's tokenizers say: padding is read, no mask hides it
+    tokenizers: dict[str, Any] = {
+        "siglip": SiglipTokenizer(str(root / "spiece.model"), model_input_names=names),
+        "siglip2": GemmaTokenizer(
+            vocab={token: index for index, token in enumerate(known)}, merges=[], padding_side="right",
+            model_input_names=names,
+        ),
+    }  # fmt: skip
+    tower = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    for kind, tokenizer in tokenizers.items():
+        torch.manual_seed(4)
+        text = {**tower, "vocab_size": len(tokenizer), "projection_size": 16, "bos_token_id": None, "eos_token_id": 1}
+        vision = {**tower, "image_size": 32, "patch_size": 8}
+        SiglipModel(SiglipConfig(text_config=text, vision_config=vision)).save_pretrained(root / "parts")
+        images = SiglipImageProcessor(size={"height": 32, "width": 32})
+        SiglipProcessor(images, tokenizer).save_pretrained(root / "parts")
+        SentenceTransformer(str(root / "parts"), device="cpu").save(str(root / kind))
+        shutil.rmtree(root / "parts")
+    return {kind: root / kind for kind in tokenizers}
+
+
+@pytest.mark.parametrize("kind", ["siglip", "siglip2"])
+def test_siglip_reads_plain_words_padded_to_its_length(
+    kind: str, siglip_folders: dict[str, Path], frames: list[Frame]
+) -> None:
+    """As transformers does when told padding="max_length"; sentence-transformers alone gives other vectors."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from transformers import AutoTokenizer, SiglipImageProcessor, SiglipModel
+
+    folder = siglip_folders[kind]
+    made = create(f"clip:{folder}", device="cpu")
+    assert isinstance(made, ClipEncoder)
+    model = SiglipModel.from_pretrained(folder).eval()
+    plain = ["a person juggling balls", "it runs fast " * 30, "dog"]
+    tokens = AutoTokenizer.from_pretrained(folder)(
+        plain, padding="max_length", max_length=64, truncation=True, return_tensors="pt"
+    )
+    pictures = SiglipImageProcessor.from_pretrained(folder)([frame.image for frame in frames], return_tensors="pt")
+    assert list(tokens) == ["input_ids"]
+    with torch.inference_mode():
+        expected = model.get_text_features(**tokens).pooler_output.numpy()
+        images = model.get_image_features(**pictures).pooler_output.numpy()
+    found = made.text_vectors(["A person, juggling  BALLS!", "It runs fast. " * 30, "Dog."])
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(made.encode(frames), images, atol=1e-4)
+    alone = SentenceTransformer(str(folder), device="cpu").encode(plain[:1])
+    assert np.abs(alone - expected[:1]).max() > 0.01
 
 
 def test_a_missing_model_says_what_to_do() -> None:

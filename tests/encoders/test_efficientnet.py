@@ -51,7 +51,7 @@ def test_it_recognises_what_is_there() -> None:
     assert head is not None
     indices, probabilities = top_objects(head.logits(encoder.encode([palace])), 1)
     assert head.names[indices[0]] == "palace" and probabilities[0] > 0.2
-    assert head.definitions[indices[0]] .startswith("official residence")
+    assert head.definitions[indices[0]].startswith("official residence")
 
 
 def test_bf16_sees_the_same(flower: Frame) -> None:
