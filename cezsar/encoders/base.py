@@ -71,3 +71,12 @@ class FrameEncoder(Protocol):
 
     def encode(self, frames: Iterable[Frame]) -> np.ndarray:
         """Frames in time order -> (T, D) float32; row i stands for second [i, i + 1) of the clip."""
+
+
+@runtime_checkable
+class LooksAround(Protocol):
+    """A frame encoder whose rows also depend on some seconds before and after their own."""
+
+    @property
+    def around_s(self) -> int:
+        """How many, on each side."""

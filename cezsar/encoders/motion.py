@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import chain, groupby
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -95,6 +96,7 @@ class MotionEncoder:
     colour_radii: tuple[int, ...] = (3,)
     name: str = field(default="motion", init=False)
     in_decoder: bool = field(default=True, init=False)
+    around_s: ClassVar[int] = 2  # a row sees the second before, whose flow starts from the one before that
     object_head: ObjectHead | None = field(default=None, init=False)
 
     @property

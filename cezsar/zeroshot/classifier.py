@@ -24,7 +24,7 @@ from cezsar.data.descriptions import load_descriptions
 from cezsar.data.labels import canonical, spoken
 from cezsar.data.sentence_cache import open_encoder
 from cezsar.encoders.base import FrameEncoder, ObjectHead
-from cezsar.encoders.objects import Recognised, recognise
+from cezsar.encoders.objects import Recognised, in_words, top_objects
 from cezsar.errors import InputError
 from cezsar.training.runs import Familiarity, Run
 from cezsar.video import Decoder, Limits
@@ -283,18 +283,20 @@ class Classifier:
             reading,
         )
 
-    def score(self, clips: Sequence[FloatArray], labels: Sequence[str] | Descriptions | None = None) -> Scores:
-        """Scores of many clips, or windows of one, of (T_i, D) features: what `rank` computes, at once.
-
-        Returns:
-            `Scores` whose ids are "0", "1", ... in the order given; without a caption.
-        """
-        names, prototypes, owner = self.prototypes(labels)
+    def rows(self, clips: Sequence[FloatArray]) -> dict[str, FloatArray]:
+        """Embeddings of many clips, or windows of one, of (T_i, D) features: modality -> (N, E)."""
         visual_NE, _ = self._visual(clips)
         objects = self._recognised(clips)
         objects_NE = object_rows(self.space, self._counted(objects), self.object_rule) if objects else None
-        return _scored(
-            [str(row) for row in range(len(clips))], names, prototypes, owner, self.space.name, visual_NE, objects_NE
+        found = {"VE": visual_NE, "O": objects_NE}
+        return {modality: rows_NE for modality, rows_NE in found.items() if rows_NE is not None}
+
+    def score(self, rows: Mapping[str, FloatArray], labels: Sequence[str] | Descriptions | None = None) -> Scores:
+        """Scores of what `rows` gave: what `rank` computes, at once and without a caption. The ids are "0", "1", ..."""
+        names, prototypes, owner = self.prototypes(labels)
+        ids = [str(row) for row in range(len(next(iter(rows.values()))))]
+        return Scores.from_embeddings(
+            Embeddings(ids, [""] * len(ids), names, dict(rows), prototypes, owner, self.space.name)
         )
 
     def rank(
@@ -339,7 +341,18 @@ class Classifier:
         self, labels: Sequence[str] | Descriptions | None = None
     ) -> tuple[list[str], FloatArray, npt.NDArray[np.int64]]:
         """What `rank` compares clips with: names, (P, E) prototypes, and (P,) the name's index of each."""
-        return self._prototypes_of(self._described(labels))
+        return self._prototypes_of(self.described(labels))
+
+    def described(self, labels: Sequence[str] | Descriptions | None) -> Descriptions:
+        """Name -> sentences of the labels that are asked for, as `classify` takes them."""
+        if labels is None:
+            if not self.descriptions:
+                raise InputError("this classifier has no labels of its own; give the labels to choose from")
+            return self.descriptions
+        if isinstance(labels, Mapping):
+            return labels
+        known = {canonical(name): sentences for name, sentences in self.descriptions.items()}
+        return {label: known.get(canonical(label), [spoken(label)]) for label in labels}
 
     def named(self, clip: Clip) -> list[tuple[str, str, float]]:
         """Those of a clip's recognised objects that count in O."""
@@ -359,16 +372,6 @@ class Classifier:
 
     # How -----------------------------------------------------------------------------------------------------------
 
-    def _described(self, labels: Sequence[str] | Descriptions | None) -> Descriptions:
-        if labels is None:
-            if not self.descriptions:
-                raise InputError("this classifier has no labels of its own; give the labels to choose from")
-            return self.descriptions
-        if isinstance(labels, Mapping):
-            return labels
-        known = {canonical(name): sentences for name, sentences in self.descriptions.items()}
-        return {label: known.get(canonical(label), [spoken(label)]) for label in labels}
-
     def _prototypes_of(self, descriptions: Descriptions) -> tuple[list[str], FloatArray, npt.NDArray[np.int64]]:
         key = tuple((name, tuple(sentences)) for name, sentences in descriptions.items())
         if key not in self._prototypes:
@@ -379,9 +382,10 @@ class Classifier:
     def _scores(
         self, clip: Clip, names: list[str], prototypes: FloatArray, owner: npt.NDArray[np.int64], caption: str
     ) -> Scores:
-        rows = (clip.visual_E, clip.objects_E, rows_of(self.space, [caption])[0] if caption else None)
-        visual_1E, objects_1E, captions_1E = (None if row is None else row[None] for row in rows)
-        return _scored([clip.path], names, prototypes, owner, self.space.name, visual_1E, objects_1E, captions_1E)
+        captions_E = rows_of(self.space, [caption])[0] if caption else None
+        found = {"VE": clip.visual_E, "O": clip.objects_E, "C": captions_E}
+        rows = {modality: row[None] for modality, row in found.items() if row is not None}
+        return Scores.from_embeddings(Embeddings([clip.path], [""], names, rows, prototypes, owner, self.space.name))
 
     def _visual(self, clips: Sequence[FloatArray]) -> tuple[FloatArray | None, list[int]]:
         """(N, E) VE, and of how many equal windows each is the mean: one, unless it is longer than the model takes."""
@@ -403,7 +407,11 @@ class Classifier:
         if self.head is None:
             return []
         most = max(OBJECTS, self.objects)
-        return [recognise(self.head, clip_TD, most, self.object_rule) for clip_TD in clips]
+        logits_TK = self.head.logits(np.concatenate(clips))  # of all at once: many small products are slow
+        ends = np.cumsum([len(clip_TD) for clip_TD in clips])[:-1]
+        return [
+            in_words(self.head, *top_objects(part_TK, most, self.object_rule)) for part_TK in np.split(logits_TK, ends)
+        ]
 
     def _counted(self, clips: Sequence[Recognised]) -> list[Recognised]:
         return [objects[: self.objects] for objects in clips]
@@ -431,21 +439,6 @@ class Classifier:
             f"without a trained run ({card.size} once, `{card.command}`); {bit.name} names objects without one, and "
             f"with one is the full method ({bit.size})"
         )
-
-
-def _scored(
-    ids: list[str],
-    names: list[str],
-    prototypes: FloatArray,
-    owner: npt.NDArray[np.int64],
-    space: str,
-    visual_NE: FloatArray | None,
-    objects_NE: FloatArray | None,
-    captions_NE: FloatArray | None = None,
-) -> Scores:
-    rows = {"VE": visual_NE, "O": objects_NE, "C": captions_NE}
-    modalities = {modality: found for modality, found in rows.items() if found is not None}
-    return Scores.from_embeddings(Embeddings(ids, [""] * len(ids), names, modalities, prototypes, owner, space))
 
 
 def unit_rows(rows: FloatArray) -> FloatArray:

@@ -1,0 +1,367 @@
+"""Spans: the path of least flicker by trying all paths, films streamed against films read at once, files by hand."""
+
+import csv
+import io
+import itertools
+import json
+
+import av
+import numpy as np
+import pytest
+
+from cezsar.encoders.motion import MotionEncoder
+from cezsar.errors import InputError
+from cezsar.video import Frame, Sampling
+from cezsar.zeroshot import film as films
+from cezsar.zeroshot.classifier import Classifier
+from cezsar.zeroshot.film import read
+from cezsar.zeroshot.fusion import Weights
+from cezsar.zeroshot.rejection import KINDS, Rejector
+from cezsar.zeroshot.span_formats import (
+    Timeline,
+    ids,
+    to_activitynet,
+    to_csv,
+    to_label_studio,
+    to_webvtt,
+)
+from cezsar.zeroshot.spans import NONE, Span, find, needed, runs, segment, spans, steady
+
+COLOURS = {"red": (200, 0, 0), "green": (0, 200, 0), "blue": (0, 0, 200), "yellow": (200, 200, 0), "grey": (90, 90, 90)}
+
+
+class ColourEncoder:
+    """A second is the mean colour of its frame."""
+
+    name, dim, fingerprint, domain = "colours", 3, "0" * 64, "colours"
+    in_decoder, object_head = False, None
+    sampling = Sampling(fps=1.0)
+
+    def encode(self, frames):
+        return np.array([frame.image.mean((0, 1)) for frame in frames], np.float32).reshape(-1, 3)
+
+
+class ColourSpace:
+    """A sentence is the colour it names."""
+
+    name, limit_s = "image-text", None
+
+    def sentences(self, sentences):
+        return np.array([COLOURS[sentence] for sentence in sentences], np.float32)
+
+    def clips(self, features):
+        return np.array([clip_TD.mean(0) for clip_TD in features], np.float32)
+
+
+@pytest.fixture
+def classifier():
+    weights = Weights(1, 0, 0)
+    with Classifier(ColourEncoder(), ColourSpace(), name="colours", trust="", weights=weights) as opened:
+        yield opened
+
+
+def draw(path, colours, fps=5, size=(48, 32)):
+    """A film of (colour, seconds), one after the other."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=fps)
+        stream.width, stream.height, stream.pix_fmt = *size, "bgr0"
+        for colour, seconds in colours:
+            image = np.full((size[1], size[0], 3), COLOURS[colour], np.uint8)
+            for _ in range(round(seconds * fps)):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+# The path -------------------------------------------------------------------------------------------------------------
+
+
+def test_steady_is_the_best_of_all_paths():
+    rng = np.random.default_rng(0)
+    for length, states in ((1, 3), (2, 2), (5, 3), (7, 2)):
+        for _ in range(20):
+            scores, change = rng.standard_normal((length, states)), float(rng.uniform(0, 2))
+
+            def worth(path, scores=scores, change=change):
+                gained = sum(scores[second, state] for second, state in enumerate(path))
+                return gained - change * sum(a != b for a, b in itertools.pairwise(path))
+
+            best = max(itertools.product(range(states), repeat=length), key=worth)
+            assert worth(steady(scores, change)) == pytest.approx(worth(best))
+            assert steady(scores, change).tolist() == list(best)
+
+
+def test_ties_stay():
+    assert steady(np.zeros((4, 3)), 0.0).tolist() == [0, 0, 0, 0]
+    assert steady(np.array([[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]), 0.5).tolist() == [1, 1, 1]
+
+
+def test_a_border_falls_where_the_evidence_turns_and_flicker_is_absorbed():
+    rng = np.random.default_rng(1)
+    truth = np.repeat([0, 1, 2], [40, 30, 50])
+    cosine = 0.2 + 0.1 * np.eye(3)[truth] + 0.03 * rng.standard_normal((120, 3))
+    assert segment(cosine.astype(np.float32)).tolist() == truth.tolist()
+    cosine[[10, 55]] = cosine[[100, 5]]  # a second here and there that looks like something else
+    assert segment(cosine.astype(np.float32)).tolist() == truth.tolist()
+    assert segment((cosine * 0.01 + 0.5).astype(np.float32)).tolist() == truth.tolist()  # no matter the scale
+
+
+def test_films_of_one_second_one_label_or_nothing():
+    assert segment(np.array([[0.1, 0.3]], np.float32)).tolist() == [1]
+    assert segment(np.full((5, 1), 0.3, np.float32)).tolist() == [0] * 5
+    assert segment(np.zeros((5, 2), np.float32)).tolist() == [0] * 5
+    assert runs(np.array([3, 3, NONE, 0])) == [(0, 2), (2, 3), (3, 4)]
+
+
+# None of these ------------------------------------------------------------------------------------------------------
+
+
+def rejector(kind, threshold):
+    return Rejector(kind, threshold, 0.1, "false accept", 0.05, 100, "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "threshold"), [("cosine", 0.3), ("probability", 0.8), ("margin", 0.1), ("energy", 0.4)]
+)
+def test_what_is_needed_is_what_the_rejector_accepts(kind, threshold):
+    assert set(KINDS) == {"cosine", "probability", "margin", "energy"}
+    cosine = np.random.default_rng(2).uniform(-0.2, 0.6, (200, 4)).astype(np.float32)
+    chosen = rejector(kind, threshold)
+    accepted = chosen.accepts(cosine)
+    cosine[7], accepted[7] = 0, False  # undecided
+    assert 20 < accepted.sum() < 180
+    assert ((cosine.max(1) >= needed(cosine, chosen)) == accepted).all()
+
+
+def test_a_stretch_that_shows_none_of_them_is_told():
+    cosine = np.full((60, 2), 0.1, np.float32)
+    cosine[:20, 0] = cosine[40:, 1] = 0.5
+    assert segment(cosine, rejector("cosine", 0.3)).tolist() == [0] * 20 + [NONE] * 20 + [1] * 20
+    cosine[20:40] = 0  # undecided
+    assert segment(cosine, rejector("margin", 0.2)).tolist() == [0] * 20 + [NONE] * 20 + [1] * 20
+    one = cosine[:, :1]
+    assert segment(one, rejector("cosine", 0.3)).tolist() == [0] * 20 + [NONE] * 40
+    assert segment(one, rejector("margin", 0.3)).tolist() == [0] * 60  # it compares labels, and there is one
+
+
+# Films ----------------------------------------------------------------------------------------------------------------
+
+
+def moving(seconds, fps=8):
+    """Frames of a square that walks, jumps and changes its colour now and then."""
+    for k in range(round(seconds * fps)):
+        image = np.full((60, 80, 3), 40, np.uint8)
+        left = (3 * k) % 60
+        image[20 + k % 7 : 40 + k % 7, left : left + 15] = ((k // 40) * 60 % 255, 200, 90)
+        yield Frame(k / fps, image)
+
+
+@pytest.mark.parametrize("seconds", [0.5, 3, 6, 11.25, 12, 13, 20])
+def test_blocks_joined_are_the_whole_film(monkeypatch, seconds):
+    monkeypatch.setattr(films, "BLOCK_S", 6)
+    encoder = MotionEncoder()
+    whole = encoder.encode(moving(seconds))
+    joined = np.concatenate(list(films._blocks(encoder, moving(seconds))))
+    np.testing.assert_array_equal(joined, whole)
+    still = np.concatenate(
+        list(films._blocks(ColourEncoder(), moving(seconds, fps=1) if seconds >= 1 else moving(1, 1)))
+    )
+    assert len(still) == max(1, round(seconds))
+
+
+@pytest.mark.parametrize("length", [1, 2, 5, 40])
+@pytest.mark.parametrize("sizes", [[1], [6, 6, 6], [6, 0, 5], [3]])
+def test_windows_are_those_around_each_second(length, sizes):
+    rows = np.arange(sum(sizes), dtype=np.float32)[:, None]
+    blocks = np.split(rows, np.cumsum(sizes)[:-1])
+    found = [window.ravel().tolist() for windows in films._windows(blocks, length) for window in windows]
+    expected = []
+    for second in range(len(rows)):
+        around = range(second - length // 2, second - length // 2 + length)
+        expected.append([float(number) for number in around if 0 <= number < len(rows)])
+    assert found == expected
+
+
+def test_a_film_is_read_second_by_second(classifier, tmp_path, monkeypatch):
+    monkeypatch.setattr(films, "BLOCK_S", 4)
+    path = draw(tmp_path / "film.mkv", [("red", 6), ("blue", 7.4)])
+    told = []
+    film = read(classifier, path, window_s=3, progress=lambda done, total: told.append((done, total)))
+    assert film.seconds == 14 and film.duration_s == pytest.approx(13.4) and film.fps == 5
+    colours = np.array([COLOURS["red"]] * 6 + [COLOURS["blue"]] * 8, np.float32)
+    expected = [colours[max(0, second - 1) : second + 2].mean(0) for second in range(14)]
+    np.testing.assert_allclose(film.modalities["VE"], expected, atol=3)
+    assert told == [(done, 14) for done in range(1, 15)]
+    with pytest.raises(InputError, match="at least 1"):
+        read(classifier, path, window_s=0)
+
+
+def test_spans_of_a_film(classifier, tmp_path):
+    path = draw(tmp_path / "film.mkv", [("red", 10), ("green", 8), ("red", 5), ("blue", 9.4)])
+    film = read(classifier, path)
+    found = spans(classifier, film, ["green", "red", "blue"])
+    assert [(span.start_s, span.end_s, span.label) for span in found] == [
+        (0, 10, "red"),
+        (10, 18, "green"),
+        (18, 23, "red"),
+        (23, pytest.approx(32.4), "blue"),
+    ]
+    assert all(0.9 < span.score <= 1 and span.probability is None for span in found)
+    assert [span.label for span in spans(classifier, film, ["yellow"])] == ["yellow"]
+    again = spans(classifier, film, {"warm": ["red"], "cold": ["blue", "green"]})
+    assert [(span.start_s, span.label) for span in again] == [(0, "warm"), (10, "cold"), (18, "warm"), (23, "cold")]
+
+
+def test_none_of_these_can_be_left_out(classifier, tmp_path):
+    film = read(classifier, draw(tmp_path / "film.mkv", [("red", 10), ("grey", 10), ("blue", 10)]), window_s=1)
+    classifier.rejector = rejector("cosine", 0.9)
+    found = spans(classifier, film, ["red", "blue"])
+    assert [(span.start_s, span.end_s, span.label) for span in found] == [
+        (0, 10, "red"),
+        (10, 20, None),
+        (20, 30, "blue"),
+    ]
+    assert found[1].probability is None and found[0].probability > 0.9
+    assert found[0].probability == pytest.approx(1 / (1 + np.exp(-found[0].score / 0.1)), abs=1e-3)
+    assert [span.label for span in spans(classifier, film, ["red", "blue"], none=False)] in (["red", "blue"],)
+    other = spans(classifier, film, ["red", "blue"], weights=Weights(0.5, 0.5, 0))
+    assert None not in [span.label for span in other]  # the rejector was chosen with other weights
+
+
+def test_one_label_is_found_where_it_is_above_the_others(classifier, tmp_path):
+    first = read(classifier, draw(tmp_path / "a.mkv", [("red", 10), ("yellow", 8), ("red", 5)]))
+    second = read(classifier, draw(tmp_path / "b.mkv", [("green", 12), ("blue", 12)]))
+    hits = find(classifier, first, "yellow", ["red", "green", "blue", "Yellow"])
+    assert [(hit.start_s, hit.end_s, hit.label) for hit in hits] == [(10, 18, "yellow")]
+    assert hits[0].score > 0 and hits[0].probability is None
+    assert find(classifier, second, "yellow", ["red", "green", "blue"]) == []
+    reds = find(classifier, first, "red", ["yellow", "green", "blue"])
+    assert {(hit.start_s, hit.end_s) for hit in reds} == {(0, 10), (18, 23)}
+    assert reds[0].score >= reds[1].score
+    with pytest.raises(InputError, match="other labels"):
+        find(classifier, first, "red", ["RED"])
+
+
+# Files ----------------------------------------------------------------------------------------------------------------
+
+SPANS = [
+    Span(0, 12, "playing guitar", 0.41234567, 0.8),
+    Span(12, 20, None, 0.1),
+    Span(20, 3725.5, 'a "b", <c> & d', 0.3),
+]
+TIMELINES = [
+    Timeline("films/v_QOlSCBRmfWY.mp4", "photographs", 29.97, SPANS),
+    Timeline("films/other.mp4", "photographs", None, [Span(0, 2, "juggling", 1.5)]),
+    Timeline("more/other.mkv", "photographs", 25, []),
+]
+
+
+def test_films_have_names_of_their_own():
+    assert ids(["a/x.mp4", "b/x.mkv", "c/x (2).mp4", "x.avi", "y.mp4"]) == ["x", "x (2)", "x (2) (2)", "x (3)", "y"]
+    assert ids([]) == []
+
+
+def test_csv():
+    rows = list(csv.DictReader(io.StringIO(to_csv(TIMELINES))))
+    assert [(row["film"], row["label"]) for row in rows] == [
+        ("films/v_QOlSCBRmfWY.mp4", "playing guitar"),
+        ("films/v_QOlSCBRmfWY.mp4", 'a "b", <c> & d'),
+        ("films/other.mp4", "juggling"),
+    ]
+    assert rows[0] | {"film": ""} == {
+        "film": "",
+        "start_s": "0.000",
+        "end_s": "12.000",
+        "label": "playing guitar",
+        "score": "0.412346",
+        "probability": "0.800000",
+        "model": "photographs",
+    }
+    assert rows[1]["end_s"] == "3725.500" and rows[1]["probability"] == ""
+
+
+def test_activitynet_submission():
+    assert json.loads(to_activitynet(TIMELINES)) == {
+        "version": "VERSION 1.3",
+        "results": {
+            "QOlSCBRmfWY": [
+                {"label": "playing guitar", "score": 0.412346, "segment": [0.0, 12.0]},
+                {"label": 'a "b", <c> & d', "score": 0.3, "segment": [20.0, 3725.5]},
+            ],
+            "other": [{"label": "juggling", "score": 1.5, "segment": [0.0, 2.0]}],
+            "other (2)": [],
+        },
+        "external_data": {"used": True, "details": "CEZSAR, zero-shot, with photographs"},
+    }
+
+
+def test_webvtt():
+    assert to_webvtt(TIMELINES[0]) == (
+        "WEBVTT\n"
+        "\n"
+        "00:00:00.000 --> 00:00:12.000\n"
+        "playing guitar\n"
+        "\n"
+        "00:00:20.000 --> 01:02:05.500\n"
+        'a "b", &lt;c&gt; &amp; d\n'
+    )
+    assert to_webvtt(TIMELINES[2]) == "WEBVTT\n"
+
+
+def test_webvtt_is_read_by_ffmpeg(tmp_path):
+    (tmp_path / "film.vtt").write_text(to_webvtt(TIMELINES[0]))
+    with av.open(str(tmp_path / "film.vtt")) as container:
+        packets = [packet for packet in container.demux() if packet.size]
+        times = [
+            (float(packet.pts * packet.time_base), float(packet.duration * packet.time_base)) for packet in packets
+        ]
+        texts = [bytes(packet).decode() for packet in packets]
+    assert times == [(0, 12), (20, 3705.5)]
+    assert texts == ["playing guitar", 'a "b", &lt;c&gt; &amp; d']
+
+
+def test_label_studio_predictions():
+    tasks = json.loads(to_label_studio(TIMELINES))
+    assert tasks[1] == {
+        "data": {"video": "films/other.mp4", "fps": 25.0},
+        "predictions": [
+            {
+                "model_version": "photographs",
+                "result": [
+                    {
+                        "id": "span-1",
+                        "type": "timelinelabels",
+                        "from_name": "actions",
+                        "to_name": "video",
+                        "value": {"ranges": [{"start": 1, "end": 50}], "timelinelabels": ["juggling"]},
+                        "score": 1.5,
+                    }
+                ],
+            }
+        ],
+    }
+    assert tasks[2]["predictions"][0]["result"] == []
+    # Frame by frame, as that tool counts them: number 1 is shown from 0 s on.
+    for result, span in zip(tasks[0]["predictions"][0]["result"], (SPANS[0], SPANS[2]), strict=True):
+        (frames,) = result["value"]["ranges"]
+        assert (frames["start"] - 1) / 29.97 == pytest.approx(span.start_s, abs=0.5 / 29.97)
+        assert frames["end"] / 29.97 == pytest.approx(span.end_s, abs=0.5 / 29.97)
+
+
+def test_neighbours_share_no_frame():
+    borders = np.arange(0, 60, 1.0)
+    touching = [Span(a, b, f"label {a}", 0) for a, b in itertools.pairwise(borders)]
+    (task,) = json.loads(to_label_studio([Timeline("film.mp4", "m", 23.976, touching)]))
+    ranges = [result["value"]["ranges"][0] for result in task["predictions"][0]["result"]]
+    assert all(after["start"] == before["end"] + 1 for before, after in itertools.pairwise(ranges))
+
+
+def test_windows_are_embedded_as_clips_are(workspace):
+    clip = sorted((workspace / "demo/test/kicking a drum").iterdir())[0]
+    with Classifier.of_run(workspace / "runs/demo") as classifier:
+        film, features = read(classifier, clip, window_s=4), classifier.features(clip)
+        windows = [features[max(0, second - 2) : second + 2] for second in range(len(features))]
+        for second, window in enumerate(windows):
+            alone = classifier.embed("", window)
+            for modality, row in (("VE", alone.visual_E), ("O", alone.objects_E)):
+                np.testing.assert_allclose(film.modalities[modality][second], row, atol=1e-5)
