@@ -20,6 +20,7 @@ from cezsar.zeroshot.results import load_all
 VERBS = [
     "demo",
     "classify",
+    "spans",
     "extract",
     "mine",
     "train",
