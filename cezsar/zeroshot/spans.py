@@ -16,9 +16,11 @@ from cezsar.data.datasets import named_descriptions
 from cezsar.data.labels import canonical
 from cezsar.errors import InputError
 from cezsar.zeroshot.classifier import Classifier, Descriptions
+from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.film import Film
 from cezsar.zeroshot.fusion import Weights, cosine
 from cezsar.zeroshot.rejection import Rejector, knownness
+from cezsar.zeroshot.scores import Scores
 from cezsar.zeroshot.verdict import NOT_ALONE, goes_with
 
 FloatArray = npt.NDArray[np.float32]
@@ -68,8 +70,11 @@ def similarities(
     Raises:
         InputError: no labels, or weights that leave nothing.
     """
-    scores = classifier.score(film.modalities, labels)
-    return scores.class_names, cosine(scores, weights or classifier.weights)
+    names, prototypes, owner = classifier.prototypes(labels)
+    seconds = [str(second) for second in range(film.seconds)]
+    unknown = [""] * film.seconds
+    rows = Embeddings(seconds, unknown, names, film.modalities, prototypes, owner, classifier.space.name)
+    return names, cosine(Scores.from_embeddings(rows), weights or classifier.weights)
 
 
 def spans(
