@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float32]
 How = Literal["exact", "leave-one-out"]
 
+LARGEST = 6  # objects that are told by themselves, where many are summed
 FLOATS_AT_ONCE = 1 << 24  # of features that are handed to `Evidence.visual` in one call
 
 
@@ -244,7 +245,7 @@ def explain(
         rows_of(space, [caption.strip()])[0] if caption.strip() else None,
     )
     names, prototypes_PE, prototype_class_P = classifier.prototypes(labels)
-    return explain_clip(
+    whole = explain_clip(
         evidence,
         names,
         prototypes_PE,
@@ -253,6 +254,16 @@ def explain(
         winner=winner,
         runner_up=runner_up,
     )
+    return replace(whole, objects=_gathered(whole.objects))
+
+
+def _gathered(objects: list[Part]) -> list[Part]:
+    """Parts that are a sum, the largest by themselves and the rest as one; leave-one-out parts as they are."""
+    if len(objects) <= LARGEST or objects[0].how != "exact":
+        return objects
+    order = sorted(objects, key=lambda part: -abs(part.change))
+    rest = sum(part.change for part in order[LARGEST:])
+    return [*order[:LARGEST], Part("object", f"{len(order) - LARGEST} others", rest, "exact")]
 
 
 # What is compared -----------------------------------------------------------------------------------------------------

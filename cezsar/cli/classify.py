@@ -27,8 +27,13 @@ cezsar classify clip.mp4 --encoder clip:clip-ViT-B-32 --prototypes ucf101 --top 
 
 def command(
     clips: Annotated[list[Path], typer.Argument(help="Video files, or folders of them.", metavar="CLIP...")],
-    run: Annotated[Path | None, typer.Option(help="A trained run; the demo's by default.")] = None,
-    encoder: Annotated[str | None, typer.Option(help="Rank without a run: clip:<model>, bit, or timm:<model>.")] = None,
+    run: Annotated[Path | None, typer.Option(help="A run, by folder or name; see below.")] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="Rank without a run: open_clip:<model>, clip:<model>, video:<model>, bit ...")
+    ] = None,
+    beside: Annotated[
+        str | None, typer.Option(help="A second run or encoder, whose ranking of each clip is shown beside.")
+    ] = None,
     labels: Annotated[str | None, typer.Option(help='Labels to choose from: "a, b, c".')] = None,
     prototypes: Annotated[
         str | None,
@@ -40,6 +45,12 @@ def command(
     top: Annotated[int, typer.Option(min=1, help="Labels to show for each clip.")] = 5,
     alpha: Annotated[float | None, typer.Option(help="Weight of VE.")] = None,
     beta: Annotated[float | None, typer.Option(help="Weight of the objects O.")] = None,
+    objects: Annotated[
+        str | None, typer.Option(help="How O is made: names, definitions, or sentence, which is the paper's.")
+    ] = None,
+    middle: Annotated[
+        bool, typer.Option("--middle", help="Of a long clip, take the middle alone: the paper's rule.")
+    ] = False,
     weights: Annotated[Path | None, typer.Option(help="File or folder of the frame encoder's weights.")] = None,
     csv_out: Annotated[Path | None, typer.Option("--csv", help="Write a table, a row for each clip and label.")] = None,
     why: Annotated[
@@ -50,23 +61,26 @@ def command(
     """Rank labels for video files. Labels need not have occurred in training.
 
     Each label comes with its cosine similarity and, where the run was calibrated (`cezsar calibrate`), with its
-    probability among the labels given; a clip that seems to show none of them is told.
+    probability among the labels given; a clip that seems to show none of them is told. Unless you name a run or an
+    encoder, the best model for real video on this machine answers, and a film that looks like the demo's drawn world
+    goes to the demo's run.
     """
     from cezsar.atomic import write_text
     from cezsar.errors import InputError
-    from cezsar.zeroshot.choice import Chooser, changed
+    from cezsar.zeroshot.choice import Chooser, changed, named
     from cezsar.zeroshot.export import to_csv, to_json
 
-    if why and (as_json or csv_out is not None):
-        raise InputError("--why is told in text; leave --json and --csv out")
+    if (why or beside is not None) and (as_json or csv_out is not None):
+        raise InputError("--why and --beside are told in text; leave --json and --csv out")
     wanted = wanted_labels(labels, prototypes)
     paths = list(videos(clips))
     failed = 0
     rankings: list[Ranking] = []
+    other = None if beside is None else named(beside).open()
     with Chooser(run=run, encoder=encoder, weights=weights) as chooser, Progress("classifying") as progress:
         for index, path in enumerate(paths):
             try:
-                classifier, clip = chooser.read(path)
+                classifier, clip = chooser.read(path, objects=objects, middle=middle)
                 fused = changed(classifier.weights, alpha=alpha, beta=beta)
                 ranking = classifier.rank(clip, wanted, top=top, weights=fused)
             except InputError as error:
@@ -79,7 +93,9 @@ def command(
             if len(rankings) == 1:
                 progress.restart()  # loading the models took longer than any clip will
             if csv_out is None and not as_json:
-                _show(classifier, ranking, first=len(rankings) == 1)
+                _show(classifier, ranking, chooser.why)
+                if other is not None:
+                    _show_beside(other, path, wanted, top)
                 if why:
                     _explain(classifier, clip, wanted, fused)
             if len(paths) > 1 and (csv_out is not None or as_json):
@@ -110,22 +126,25 @@ def wanted_labels(labels: str | None, prototypes: str | None) -> Sequence[str] |
 
 
 def videos(given: Sequence[Path]) -> Iterator[Path]:
-    """The files that are named, and those in the folders that are named."""
-    from cezsar.data.manifest import read_source
+    """The files that are named, and those in the folders that are named; says how many files there are no videos."""
+    from cezsar.data.manifest import passed_over, read_source
 
     for path in given:
         if path.is_dir():
             yield from (clip.path for clip in read_source(path))
+            if others := passed_over(path):
+                print(f"cezsar: {others}", file=sys.stderr)
         else:
             yield path
 
 
-def _show(classifier: Classifier, ranking: Ranking, first: bool) -> None:
+def _show(classifier: Classifier, ranking: Ranking, why: str) -> None:
     from cezsar.data.documents import printable
 
-    if first:
-        print(classifier.trust)
     print(f"\n{printable(ranking.path)}")
+    print(f"  {why or classifier.name}; {classifier.trust}")
+    for note in ranking.notes:
+        print(f"  {note}")
     if ranking.warning:
         print(f"  careful: {ranking.warning}")
     if ranking.none_of_these:
@@ -133,8 +152,15 @@ def _show(classifier: Classifier, ranking: Ranking, first: bool) -> None:
     for index, (name, similarity) in enumerate(ranking.labels):
         likely = "" if ranking.probabilities is None else f"  {ranking.probabilities[index]:6.1%}"
         print(f"  {similarity:6.3f}{likely}  {name}")
-    if ranking.objects:
-        print("  objects: " + ", ".join(f"{name} {probability:.0%}" for name, _, probability in ranking.objects))
+    for name, definition, probability in ranking.objects:
+        print(f"    {probability:4.0%}  {name}: {definition}")
+
+
+def _show_beside(other: Classifier, path: Path, wanted: Sequence[str] | dict[str, list[str]] | None, top: int) -> None:
+    """The same clip by a second model."""
+    print(f"  beside, by {other.name}:")
+    for name, similarity in other.classify(path, wanted, top=top).labels:
+        print(f"  {similarity:6.3f}  {name}")
 
 
 def _explain(

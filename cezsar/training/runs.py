@@ -29,6 +29,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
+from cezsar import workspace
 from cezsar.atomic import replacing, write_json
 from cezsar.encoders.base import BY_NAME
 from cezsar.encoders.objects import RULES
@@ -36,6 +37,9 @@ from cezsar.errors import FormatError, InputError, MismatchError
 from cezsar.model import CEZSAR, ModelConfig
 
 FORMAT = 1
+ASSETS = Path(__file__).resolve().parents[2] / "assets"
+SHIPPED = (ASSETS, ASSETS / "demo" / "runs")
+"""Folders of the runs that come along: `photographs` and the demo's."""
 
 
 @dataclass(frozen=True)
@@ -193,12 +197,12 @@ class Run:
 
     @classmethod
     def open(cls, folder: str | Path) -> Run:
-        """Read a run's configuration; the weights are read by `load_model`.
+        """Read a run's configuration; the weights are read by `load_model`. A name will do, see `find_run`.
 
         Raises:
             FormatError: the folder holds no run, or one that cannot be read.
         """
-        folder = Path(folder)
+        folder = find_run(folder) or Path(folder)
         path = folder / "config.json"
         if not path.is_file():
             raise FormatError(f"{folder} holds no run (no config.json); give the folder that `cezsar train` wrote")
@@ -279,6 +283,14 @@ class Run:
     def history(self) -> list[dict[str, Any]]:
         """`read_history` of its folder."""
         return read_history(self.folder)
+
+
+def find_run(name: str | Path) -> Path | None:
+    """The folder of a run, by folder or name: in the workspace, or one that comes along; None if there is none."""
+    for folder in (Path(name), workspace.folder("runs") / name, *(place / name for place in SHIPPED)):
+        if (folder / "config.json").is_file():
+            return folder
+    return None
 
 
 def read_history(folder: str | Path) -> list[dict[str, Any]]:

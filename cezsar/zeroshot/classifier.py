@@ -24,7 +24,7 @@ from cezsar.data.descriptions import load_descriptions
 from cezsar.data.labels import canonical, spoken
 from cezsar.data.sentence_cache import open_encoder
 from cezsar.encoders.base import FrameEncoder, ObjectHead
-from cezsar.encoders.objects import Recognised, in_words, top_objects
+from cezsar.encoders.objects import RULES, Recognised, in_words, top_objects
 from cezsar.errors import InputError
 from cezsar.training.runs import Familiarity, Run
 from cezsar.video import Decoder, Limits
@@ -191,7 +191,7 @@ class Classifier:
 
     @classmethod
     def of_encoder(cls, name: str, *, weights: str | Path | None = None, device: str | None = None) -> Classifier:
-        """Without any training: an image-text model (`clip:`), or recognised objects (`bit`, `timm:`).
+        """Without any training: a model of pictures and words (`video:`, `open_clip:`, `clip:`), or recognised objects.
 
         Raises:
             MissingWeightsError: its weights are not here and cannot be fetched.
@@ -203,8 +203,7 @@ class Classifier:
                 encoder,
                 ImageTextSpace(encoder),
                 name=name,
-                trust=f"{encoder.name} is a frozen image-text model ({encoder.domain}); it sees single frames, so "
-                "trust it for what a photograph can show, less for movement",
+                trust=f"{encoder.name} is a frozen model of pictures and words ({encoder.domain}); {encoder.trust}",
                 weights=Weights(alpha=1.0, beta=0.0, gamma=0.0),
                 head=encoder.object_head,
             )
@@ -291,14 +290,6 @@ class Classifier:
         found = {"VE": visual_NE, "O": objects_NE}
         return {modality: rows_NE for modality, rows_NE in found.items() if rows_NE is not None}
 
-    def score(self, rows: Mapping[str, FloatArray], labels: Sequence[str] | Descriptions | None = None) -> Scores:
-        """Scores of what `rows` gave: what `rank` computes, at once and without a caption. The ids are "0", "1", ..."""
-        names, prototypes, owner = self.prototypes(labels)
-        ids = [str(row) for row in range(len(next(iter(rows.values()))))]
-        return Scores.from_embeddings(
-            Embeddings(ids, [""] * len(ids), names, dict(rows), prototypes, owner, self.space.name)
-        )
-
     def rank(
         self,
         clip: Clip,
@@ -357,6 +348,18 @@ class Classifier:
     def named(self, clip: Clip) -> list[tuple[str, str, float]]:
         """Those of a clip's recognised objects that count in O."""
         return clip.objects[: self.objects]
+
+    def use_objects(self, rule: str) -> None:
+        """Make O of the objects by another of `cezsar.encoders.objects.RULES`, with as many objects as it is made for.
+
+        Raises:
+            InputError: there is no such rule.
+        """
+        if rule not in RULES:
+            raise InputError(f"object rule {rule!r} is unknown; choose one of {', '.join(RULES)}")
+        if rule != self.object_rule:
+            self.object_rule, self.objects = rule, MOST_OBJECTS.get(rule, OBJECTS)
+            self.rejector = None  # it was chosen with the other rule
 
     def close(self) -> None:
         """End the decoder's worker process."""
@@ -432,12 +435,11 @@ class Classifier:
     def _warning(self, clip: Clip) -> str:
         if clip.familiarity is None or clip.familiarity < UNFAMILIAR:
             return ""
-        card, bit = encoders.card(encoders.FOR_REAL_VIDEO), encoders.card("bit")
+        card = encoders.card(encoders.FOR_REAL_VIDEO)
         return (
-            f"this clip looks like nothing this run was trained on ({clip.familiarity:.1f} times the usual distance): "
-            f"do not trust the ranking. For real video use an encoder made for it: {card.name} ranks any labels "
-            f"without a trained run ({card.size} once, `{card.command}`); {bit.name} names objects without one, and "
-            f"with one is the full method ({bit.size})"
+            f"this clip looks like nothing this run knows ({clip.familiarity:.1f} times the usual distance): do not "
+            f"trust the ranking. For real video the run photographs is there, and {card.name} ranks better "
+            f"({card.size} once, `{card.command}`)"
         )
 
 

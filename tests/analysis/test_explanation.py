@@ -286,6 +286,7 @@ class WordSpace:
     """Sentences are sums of vectors of their words; clips are peaks."""
 
     name = "joint"
+    limit_s = None
 
     def sentences(self, sentences):
         return np.array(

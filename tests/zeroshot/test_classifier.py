@@ -2,6 +2,7 @@
 
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -14,7 +15,7 @@ from cezsar.encoders.sentences import load_sentence_encoder
 from cezsar.training.runs import Run
 from cezsar.video import Decoder, Sampling
 from cezsar.zeroshot import classifier as module
-from cezsar.zeroshot.choice import Chooser
+from cezsar.zeroshot.choice import Chooser, for_films
 from cezsar.zeroshot.classifier import Classifier
 from cezsar.zeroshot.export import to_csv, to_json
 from cezsar.zeroshot.fusion import Weights
@@ -96,7 +97,7 @@ def test_a_clip_unlike_training_is_warned_of_with_the_next_step(classifier, clip
     assert classifier.classify(clip, LABELS).warning == ""
     monkeypatch.setattr(module, "UNFAMILIAR", 0.0)
     warning = classifier.classify(clip, LABELS).warning
-    for part in ("do not trust", "clip:clip-ViT-B-32", "0.6 GB", "cezsar fetch clip:clip-ViT-B-32"):
+    for part in ("do not trust", "photographs", encoders.FOR_REAL_VIDEO, f"cezsar fetch {encoders.FOR_REAL_VIDEO}"):
         assert part in warning
     assert "stick-figure" in classifier.trust and "motion" in classifier.trust
 
@@ -105,7 +106,7 @@ def test_an_image_text_model_ranks_without_a_run(clip_folder, clip):
     name = f"clip:{clip_folder}"
     with Classifier.of_encoder(name) as frozen:
         ranking = frozen.classify(clip, LABELS, top=4)
-        described = [frozen.descriptions.get(name, [name])[0] for name in LABELS]
+        prompts = frozen.encoder.prompts
     model = SentenceTransformer(str(clip_folder), device="cpu")
     from PIL import Image
 
@@ -113,7 +114,10 @@ def test_an_image_text_model_ranks_without_a_run(clip_folder, clip):
         images = [Image.fromarray(frame.image) for frame in decoder.frames(clip, Sampling(fps=1.0))]
     vectors = model.encode(images, convert_to_numpy=True)
     mean = np.mean([vector / np.linalg.norm(vector) for vector in vectors], axis=0)
-    expected = {name: cosine(mean, model.encode([text])[0]) for name, text in zip(LABELS, described, strict=True)}
+    expected = {}
+    for name in LABELS:  # a bare label is the mean of its prompts' unit vectors
+        told = [model.encode([prompt.format(name)])[0] for prompt in prompts]
+        expected[name] = cosine(mean, np.mean([vector / np.linalg.norm(vector) for vector in told], axis=0))
     assert {name: pytest.approx(value, abs=1e-3) for name, value in ranking.labels} == expected
     assert "frozen" in frozen.trust and ranking.warning == ""
 
@@ -123,22 +127,77 @@ def test_an_encoder_that_cannot_rank_is_refused():
         Classifier.of_encoder("motion")
 
 
-def test_who_answers_when_nobody_said(workspace, clip, clip_folder, monkeypatch):
+def test_who_answers_when_nobody_said(workspace, clip, clip_folder, tmp_path, monkeypatch):
+    real = tmp_path / "real.avi"
+    writer = cv2.VideoWriter(str(real), cv2.VideoWriter.fourcc(*"MJPG"), 8, (320, 240))
+    for image in np.random.default_rng(0).integers(0, 256, (8, 240, 320, 3), dtype=np.uint8):
+        writer.write(image)
+    writer.release()
+    monkeypatch.setattr("cezsar.zeroshot.choice.UNFAMILIAR", 1e9)  # ten videos are too few to know what is usual
     with Chooser() as chooser:
-        assert chooser.classify(clip, LABELS)[0].name == "demo"
-    place = workspace / "models/clip-ViT-B-32"
-    shutil.copytree(clip_folder, place)
+        assert chooser.classify(clip, LABELS)[0].name == "demo" and "drawn world" in chooser.why
+        assert chooser.classify(real, LABELS)[0].name == "photographs" and "comes along" in chooser.why
+        monkeypatch.setattr("cezsar.zeroshot.choice.UNFAMILIAR", 0.0)
+        assert chooser.choose(clip).name == "photographs"  # of the world's size, but unlike it
+    shutil.copytree(clip_folder, workspace / "models/clip-ViT-B-32")
     try:
-        assert encoders.for_real_video() == encoders.FOR_REAL_VIDEO
+        assert [found.name for found in for_films()] == ["clip:clip-ViT-B-32", "photographs"]
         with Chooser() as chooser:
-            monkeypatch.setattr("cezsar.zeroshot.choice.UNFAMILIAR", 1e9)
-            assert chooser.classify(clip, LABELS)[0].name == "demo"  # familiar: the run answers
-            monkeypatch.setattr("cezsar.zeroshot.choice.UNFAMILIAR", 0.0)
-            assert chooser.classify(clip, LABELS)[0].name == encoders.FOR_REAL_VIDEO
-        with Chooser(run=workspace / "runs/demo") as chooser:
-            assert chooser.classify(clip, LABELS)[0].name == "demo"  # asked for: it answers for every clip
+            assert chooser.classify(real, LABELS)[0].name == "clip:clip-ViT-B-32"
+        with Chooser(run="demo") as chooser:
+            assert chooser.classify(real, LABELS)[0].name == "demo"  # asked for: it answers for every clip
     finally:
-        shutil.rmtree(place)
+        shutil.rmtree(workspace / "models/clip-ViT-B-32")
+
+
+def test_objects_count_by_the_rule_of_the_run(clip):
+    """`photographs`: the sum of fifty names' centred vectors, each of length 1 and times its mean probability."""
+    sentences = load_sentence_encoder("minilm")
+    with Classifier.of_run("photographs") as classifier:
+        read = classifier.read(clip)
+        head = classifier.head
+        logits = head.logits(read.features_TD).astype(np.float64)
+        probability = np.mean([np.exp(row) / np.exp(row).sum() for row in logits], axis=0)
+        best = np.argsort(-probability, kind="stable")[:50]
+        names = sentences.encode(head.names)
+        origin = (names / np.linalg.norm(names, axis=1, keepdims=True)).mean(0)
+        expected = np.zeros(384)
+        for index in best:
+            centred = names[index] - origin
+            expected += probability[index] * centred / np.linalg.norm(centred)
+        np.testing.assert_allclose(read.objects_E, expected, atol=1e-4)
+        assert [name for name, _, _ in read.objects] == [head.names[index] for index in best]
+        classifier.use_objects("sentence")
+        spoken = ". ".join(f"{name} {definition}" for name, definition, _ in classifier.read(clip).objects)
+        np.testing.assert_allclose(classifier.read(clip).objects_E, sentences.encode([spoken])[0] - origin, atol=1e-4)
+
+
+def test_long_clips_count_in_whole_by_windows(classifier):
+    rng = np.random.default_rng(1)
+    features = rng.normal(size=(40, classifier.encoder.dim)).astype(np.float32)
+    clip = classifier.embed("long", features)
+    windows = [features[:14], features[14:27], features[27:]]  # at most 15 s each, of nearly equal length
+    parts = classifier.space.clips(windows)
+    expected = sum(len(part) * row for part, row in zip(windows, parts, strict=True)) / 40
+    np.testing.assert_allclose(clip.visual_E, expected, rtol=1e-5)
+    assert classifier.rank(clip, LABELS).notes == ("all 40 s count, as 3 windows of at most 15 s",)
+    classifier.middle = True
+    try:
+        middle = classifier.embed("long", features)
+    finally:
+        classifier.middle = False
+    np.testing.assert_allclose(middle.visual_E, classifier.space.clips([features[12:27]])[0], rtol=1e-5)
+    assert middle.windows == 1 and classifier.rank(middle, LABELS).notes == ()
+
+
+def test_many_clips_are_embedded_as_one_is(classifier):
+    rng = np.random.default_rng(2)
+    features = [rng.normal(size=(length, classifier.encoder.dim)).astype(np.float32) for length in (1, 5, 20)]
+    rows = classifier.rows(features)
+    for row, clip_TD in enumerate(features):
+        clip = classifier.embed("", clip_TD)
+        np.testing.assert_allclose(rows["VE"][row], clip.visual_E, atol=1e-5)
+        np.testing.assert_allclose(rows["O"][row], clip.objects_E, atol=1e-5)
 
 
 def test_a_run_of_another_encoder_is_refused(workspace, tmp_path):
