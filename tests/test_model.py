@@ -104,6 +104,18 @@ def test_paper_recipe_is_equations_1_to_5(layers):
     assert np.abs(expected).max() > 0.1
 
 
+def test_linear_recipe_is_a_mean_and_one_map():
+    model = make("linear")
+    features = clips([3, 1, 5])
+    expected = [linear(model.visual.project, clip.numpy().mean(0)) for clip in features]
+    np.testing.assert_allclose(embed(model, features), expected, atol=1e-5)
+    sentence = np.random.default_rng(0).normal(size=5).astype("f4")
+    for mode in (model.eval(), model.train()):
+        with torch.inference_mode():
+            embedded = mode.sentence_embedding(torch.from_numpy(sentence)).numpy()
+        np.testing.assert_allclose(embedded, linear(model.sentence, sentence), atol=1e-5)
+
+
 def test_released_recipe_is_the_released_inference():
     model = make("released")
     features = clips([1, 5, 15])

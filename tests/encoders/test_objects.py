@@ -99,6 +99,15 @@ def test_top_objects_by_hand() -> None:
     np.testing.assert_allclose(probabilities, [np.e / total, np.e / total, 2 / total], rtol=1e-6)
 
 
+def test_by_the_rule_names_probabilities_are_averaged_over_seconds() -> None:
+    # one clear second of three is a third of the probability, where mean logits would all but lose it
+    logits = np.array([[20.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 2.0, 0.0]])
+    indices, probabilities = top_objects(logits, 2, "names")
+    second = np.e**2 / (np.e**2 + 2)
+    assert indices.tolist() == [1, 0]
+    np.testing.assert_allclose(probabilities, [2 * second / 3, (1 + 2 / (np.e**2 + 2)) / 3], rtol=1e-6)
+
+
 def test_top_objects_at_the_edges() -> None:
     indices, probabilities = top_objects(np.array([[1000.0, -1000.0]]), 3)
     assert indices.tolist() == [0, 1] and probabilities.tolist() == [1.0, 0.0]
