@@ -45,6 +45,10 @@ def command(
     top: Annotated[int, typer.Option(min=1, help="Labels to show for each clip.")] = 5,
     alpha: Annotated[float | None, typer.Option(help="Weight of VE.")] = None,
     beta: Annotated[float | None, typer.Option(help="Weight of the objects O.")] = None,
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option(help="For models of pictures and words: what a bare label is put into, with {}. May be repeated."),
+    ] = None,
     objects: Annotated[
         str | None, typer.Option(help="How O is made: names, definitions, or sentence, which is the paper's.")
     ] = None,
@@ -77,7 +81,10 @@ def command(
     failed = 0
     rankings: list[Ranking] = []
     other = None if beside is None else named(beside).open()
-    with Chooser(run=run, encoder=encoder, weights=weights) as chooser, Progress("classifying") as progress:
+    with (
+        Chooser(run=run, encoder=encoder, weights=weights, prompts=prompt) as chooser,
+        Progress("classifying") as progress,
+    ):
         for index, path in enumerate(paths):
             try:
                 classifier, clip = chooser.read(path, objects=objects, middle=middle)

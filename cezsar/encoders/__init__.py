@@ -66,7 +66,8 @@ def create(
     name: str, weights: str | Path | None = None, precision: str = "auto", device: str | None = None
 ) -> FrameEncoder:
     """A frame encoder, loaded: `efficientnet`, `motion`, `bit`, `bit-released`, or of a kind with its model:
-    `timm:<model>`, `clip:<model>`, `open_clip:<model>`, `video:<model>`.
+    `timm:<model>`, `clip:<model>`, `open_clip:<model>`, `video:<model>`. With "+" and a classifier's name after it, a
+    model of pictures and words gets that classifier's objects, as in `clip:clip-ViT-B-32+efficientnet`.
 
     A model may be a folder. `weights` is a file or folder to take the weights from instead of looking for them;
     `precision` is auto (bf16 where the device multiplies matrices in it, else fp32), fp32 or bf16; `device` None takes
@@ -74,6 +75,11 @@ def create(
     not here and cannot be fetched, `FormatError` if they are damaged.
     """
     kind, _, model = name.partition(":")
+    ranks, plus, names = name.rpartition("+")
+    if plus and not (model and Path(model).is_dir()):
+        from cezsar.encoders.joined import JoinedEncoder
+
+        return JoinedEncoder(name, create(ranks, weights, precision, device), create(names, None, precision, device))
     if name == EMBEDDED:
         if weights is not None:
             raise InputError("motion computes its features and has no weights to load")

@@ -247,6 +247,9 @@ def located(name: str) -> Path | None:
 
 def present(name: str) -> bool:
     """Whether an encoder can be used here without a network. Looks on the disk only."""
+    model = name.partition(":")[2]
+    if "+" in name and not (model and Path(model).is_dir()):
+        return all(present(part) for part in name.rsplit("+", 1))
     return name == EMBEDDED or located(name) is not None
 
 

@@ -61,6 +61,11 @@ class ImageTextEncoder(ABC):
         """D."""
         return len(self.text_vectors(["a photo"])[0])
 
+    @property
+    def visual_dim(self) -> int:
+        """How many columns of a row are in the space of the sentences: all."""
+        return self.dim
+
     def text_vectors(self, sentences: Sequence[str]) -> np.ndarray:
         """N sentences -> (N, D) float32 in the space of the frames. What exceeds the model's length is cut."""
         for sentence in sentences:

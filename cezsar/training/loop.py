@@ -26,7 +26,7 @@ from cezsar.data.features import FeatureStore
 from cezsar.encoders import scene_columns
 from cezsar.errors import CezsarError, FormatError, MismatchError
 from cezsar.model import CEZSAR, ModelConfig
-from cezsar.training.runs import Familiarity, Run, RunConfig, TrainingConfig
+from cezsar.training.runs import FUSION, Familiarity, Run, RunConfig, TrainingConfig
 from cezsar.training.samples import Batch, Samples, split_by_video
 from cezsar.training.triplets import Triplets
 
@@ -356,7 +356,7 @@ def config_for(
         triplets.fingerprint,
         domain,
         objects,
-        **({"fusion": fusion} if fusion else {}),
+        fusion=fusion or dict(FUSION),
     )
 
 

@@ -37,6 +37,7 @@ from cezsar.errors import FormatError, InputError, MismatchError
 from cezsar.model import CEZSAR, ModelConfig
 
 FORMAT = 1
+FUSION = {"alpha": 0.8, "beta": 0.2, "gamma": 0.0}  # the paper's
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 SHIPPED = (ASSETS, ASSETS / "demo" / "runs")
 """Folders of the runs that come along: `photographs` and the demo's."""
@@ -92,7 +93,7 @@ class RunConfig:
     domain: str = "unknown"  # what the training videos show, one line
     objects: int = 3  # how many objects O(v) names (Section 3.5, after [9])
     object_rule: str = "sentence"  # how O is made of them, one of `encoders.objects.RULES`
-    fusion: dict[str, float] = field(default_factory=lambda: {"alpha": 0.8, "beta": 0.2, "gamma": 0.0})
+    fusion: dict[str, float] = field(default_factory=lambda: dict(FUSION))
 
     def to_dict(self) -> dict[str, Any]:
         return {"format": FORMAT, **dataclasses.asdict(self)}

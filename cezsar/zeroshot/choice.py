@@ -34,10 +34,10 @@ class Candidate:
     run: Path | None
     why: str
 
-    def open(self, weights: str | Path | None = None) -> Classifier:
-        """Load it. Errors are those of `Classifier.of_run` and `Classifier.of_encoder`."""
+    def open(self, weights: str | Path | None = None, prompts: Sequence[str] | None = None) -> Classifier:
+        """Load it; `prompts` and errors as in `Classifier.of_encoder`, or errors as in `Classifier.of_run`."""
         if self.run is None:
-            return Classifier.of_encoder(self.name, weights=weights)
+            return Classifier.of_encoder(self.name, weights=weights, prompts=prompts)
         return Classifier.of_run(self.run, weights=weights)
 
 
@@ -108,13 +108,19 @@ class Chooser:
         run: folder or name of a trained run.
         encoder: name of an encoder that ranks without a run.
         weights: file or folder of that encoder's, or the run's frame encoder's, weights.
+        prompts: for bare labels, see `Classifier.of_encoder`.
 
     Attributes:
         why: of the latest clip, who answered and for what reason, in one line.
     """
 
     def __init__(
-        self, *, run: str | Path | None = None, encoder: str | None = None, weights: str | Path | None = None
+        self,
+        *,
+        run: str | Path | None = None,
+        encoder: str | None = None,
+        weights: str | Path | None = None,
+        prompts: Sequence[str] | None = None,
     ) -> None:
         if run is not None and encoder is not None:
             raise InputError("give a run or an encoder, not both: a run brings its own encoder")
@@ -124,7 +130,7 @@ class Chooser:
         )
         if self._asked is None and not for_films():
             raise InputError("there is no model for real video: the package is not whole; install it again")
-        self._weights = weights
+        self._weights, self._prompts = weights, prompts
         self._open: dict[str, Classifier] = {}
         self._decoder = Decoder()
         self.why = ""
@@ -160,7 +166,7 @@ class Chooser:
         """Who answers for a film; sets `why`."""
         chosen = self._asked or self.choose(path)
         if chosen.name not in self._open:
-            self._open[chosen.name] = chosen.open(self._weights)
+            self._open[chosen.name] = chosen.open(self._weights, self._prompts)
         self.why = f"{chosen.name} answers: {chosen.why}" if self._asked is None else ""
         return self._open[chosen.name]
 

@@ -190,8 +190,18 @@ class Classifier:
         )
 
     @classmethod
-    def of_encoder(cls, name: str, *, weights: str | Path | None = None, device: str | None = None) -> Classifier:
+    def of_encoder(
+        cls,
+        name: str,
+        *,
+        weights: str | Path | None = None,
+        device: str | None = None,
+        prompts: Sequence[str] | None = None,
+    ) -> Classifier:
         """Without any training: a model of pictures and words (`video:`, `open_clip:`, `clip:`), or recognised objects.
+
+        Args:
+            prompts: what a model of pictures and words has a bare label put into, each with {}; its own by default.
 
         Raises:
             MissingWeightsError: its weights are not here and cannot be fetched.
@@ -199,13 +209,16 @@ class Classifier:
         """
         encoder = encoders.create(name, weights=weights, device=device)
         if isinstance(encoder, TextEncoder):
+            joined = encoder.visual_dim < encoder.dim  # objects come from a classifier of their own, and so count
             return cls(
                 encoder,
-                ImageTextSpace(encoder),
+                ImageTextSpace(encoder, prompts),
                 name=name,
                 trust=f"{encoder.name} is a frozen model of pictures and words ({encoder.domain}); {encoder.trust}",
-                weights=Weights(alpha=1.0, beta=0.0, gamma=0.0),
+                weights=Weights(alpha=0.8, beta=0.2) if joined else Weights(alpha=1.0, beta=0.0),
                 head=encoder.object_head,
+                objects=MOST_OBJECTS["names"] if joined else OBJECTS,
+                object_rule="names" if joined else "sentence",
             )
         if encoder.object_head is None:
             raise InputError(

@@ -36,6 +36,10 @@ class TextEncoder(Protocol):
     def trust(self) -> str:
         """One line on what it sees, and so may be trusted for."""
 
+    @property
+    def visual_dim(self) -> int:
+        """How many columns of a feature row, from the first, are in the space of its sentences."""
+
     def text_vectors(self, sentences: Sequence[str]) -> FloatArray: ...
 
 
@@ -149,7 +153,8 @@ class ImageTextSpace:
         return (np.add.reduceat(units, np.cumsum(counts) - counts) / counts[:, None]).astype(np.float32)
 
     def clips(self, features: Sequence[FloatArray]) -> FloatArray:
-        return np.array([_unit(clip_TD).mean(0) for clip_TD in features], np.float32)
+        width = self._encoder.visual_dim  # columns after these are of a second encoder, for objects
+        return np.array([_unit(clip_TD[:, :width]).mean(0) for clip_TD in features], np.float32)
 
 
 def prototypes_of(
