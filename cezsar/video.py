@@ -1,8 +1,8 @@
 """Clip -> frames, decoded in a process of its own.
 
 A codec that crashes, hangs or eats memory takes the worker process with it, never the program: the clip is reported by
-a `VideoError` that names it, and the next clip gets a fresh worker. What the worker does with a file is in
-`cezsar.video_worker`; this module holds what both sides share and the parent's side, and never imports OpenCV.
+a `VideoError` that names it, and the next clip gets a fresh worker. The worker is `cezsar.video_worker`, what it does
+with a file `cezsar.video_file`; this module holds what both sides share and the parent's side, and never loads FFmpeg.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ import numpy as np
 from cezsar.errors import CezsarError, InputError, VideoError
 
 START_S = 60.0  # a worker needs about 0.2 s to start; a cold disk may need much longer
+EARNED_S = 10.0  # seconds of decoding that each second of video earns; a slow laptop needs 3 for 4K at 60 a second
 
 
 @dataclass(frozen=True)
@@ -70,11 +71,34 @@ class Frame:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """How much of a clip could be read."""
+
+    pictures: int  # decoded
+    lost: int  # there, or missing before the end that the file tells, and not decoded
+    damaged: int  # of `pictures`, those that the decoder had to patch up, as far as it says so
+    read_s: float  # where the last picture ends
+    told_s: float  # where the file says that it ends; `read_s` where it says nothing, or nothing else
+
+    @property
+    def words(self) -> str:
+        """What is missing, in half a sentence; "" when nothing is."""
+        some = f"{self.pictures:,} of {self.pictures + self.lost:,} pictures"
+        if self.told_s > self.read_s:
+            said = f"it is cut off: {self.read_s:.1f} of {self.told_s:.1f} s could be read, {some}"
+        elif self.lost:
+            said = f"{some} could be read"
+        else:
+            return f"{self.damaged:,} of {self.pictures:,} pictures are damaged" if self.damaged else ""
+        return said + (f"; {self.damaged:,} of them are damaged" if self.damaged else "")
+
+
+@dataclass(frozen=True)
 class Limits:
     """What one clip may cost before it is given up."""
 
-    time_s: float = 120.0  # seconds of decoding (and of `work`, in `Decoder.run`)
-    memory_bytes: int = 4 << 30  # the worker's whole data memory, about 70 MB of it for itself; kept where the OS can
+    time_s: float = 120.0  # seconds of decoding (and of `work`, in `Decoder.run`); frames that come out earn more
+    memory_bytes: int = 4 << 30  # the worker's whole data memory, about 110 MB of it for itself; kept where the OS can
 
     def __post_init__(self) -> None:
         if not 0 < self.time_s <= threading.TIMEOUT_MAX:
@@ -91,11 +115,16 @@ class Decoder:
 
     Every method raises VideoError, naming the clip, for what cannot be decoded: a missing path, a folder, an empty
     file, text, sound without pictures, a damaged file of which no frame can be read, a broken bound, a crashed codec.
-    A file that is cut off gives the frames that are there; an image is a clip of one frame.
+    A file that is cut off or damaged gives the frames that can be read; `reading` then says how many are missing. An
+    image is a clip of one frame.
+
+    The time bound ends what hangs, not what is long: each second of video that comes out earns `EARNED_S` seconds, up
+    to the bound again, so a film of any length may be read.
     """
 
     def __init__(self, limits: Limits = Limits()) -> None:
         self.limits = limits
+        self.reading: Reading | None = None  # of the latest clip, after the last of its `frames` and after `run`
         self._worker: _Worker | None = None
         self._stream: _Stream | None = None  # the iterator that the worker is in the middle of, if any
 
@@ -106,8 +135,8 @@ class Decoder:
     def frames(self, path: str | os.PathLike[str], sampling: Sampling) -> Iterator[Frame]:
         """Stream the sampled frames: at least one, in order, never more than two of them in memory at once.
 
-        At t_k the frame shown is the last one with a timestamp <= t_k (the first one, if it starts late); times are
-        the file's own, so a variable frame rate is honoured. A clip that lasts D seconds gives
+        Time begins with the first picture of the default video track. At t_k the frame shown is the last one with a
+        timestamp <= t_k; these are the file's own, so a variable frame rate is honoured. A clip of D seconds gives
         max(1, ceil(D * fps)) frames. The iterator may be abandoned at any point; asking the Decoder for anything
         else ends it. The time bound counts the waiting for the worker, not what the caller does between frames.
         """
@@ -129,7 +158,8 @@ class Decoder:
             raise InputError(
                 f"{work!r} cannot be sent to the decoder, give a module-level function: {error}"
             ) from error
-        return self._ask("run", path, sampling, pickled)
+        value, self.reading = self._ask("run", path, sampling, pickled)
+        return value
 
     def close(self) -> None:
         """End the worker. The Decoder can still be used: the next clip starts another."""
@@ -146,13 +176,20 @@ class Decoder:
 
     def _ask(self, verb: str, path: str | os.PathLike[str], sampling: Sampling, work: bytes) -> Any:
         self._begin(verb, path, sampling, work)
-        return self._reply(_printable(path), self.limits.time_s)[1]
+        allowed = _Allowance(self.limits.time_s)
+        while True:
+            kind, value = self._reply(_printable(path), allowed.left_s)
+            if kind != "at":
+                return value
+            assert self._worker is not None
+            allowed.spend(self._worker.waited_s, at_s=value)
 
     def _begin(self, verb: str, path: str | os.PathLike[str], sampling: Sampling, work: bytes) -> None:
         """Send a request to a worker that is alive and idle."""
         if self._stream is not None:
             self._stream.give_up()
-        # Absolute, so that FFmpeg cannot take "a:b.mp4" for a protocol and a later chdir does not matter.
+        self.reading = None
+        # Absolute, so that a later chdir does not matter.
         request = (verb, os.path.abspath(os.fsdecode(path)), _printable(path), sampling, work)  # noqa: PTH100
         if self._worker is None or not self._worker.alive():  # it may have been killed between two clips
             self.close()
@@ -174,8 +211,8 @@ class Decoder:
         except TimeoutError:
             self.close()
             raise VideoError(
-                f"{clip}: decoding took longer than the time bound of {self.limits.time_s:g} s "
-                "(Limits.time_s); the clip is damaged, or needs a larger bound"
+                f"{clip}: decoding took longer than the time bound of {self.limits.time_s:g} s and {EARNED_S:g} s for "
+                "each second of video (Limits.time_s); the clip is damaged, or needs a larger bound"
             ) from None
         except EOFError as error:
             self.close()
@@ -196,12 +233,26 @@ class Decoder:
         return kind, value
 
 
+class _Allowance:
+    """How many seconds decoding may still take; never more than the bound, so that a hang late in a film ends, too."""
+
+    def __init__(self, bound_s: float) -> None:
+        self.left_s = self._bound_s = bound_s
+        self._at_s = 0.0
+
+    def spend(self, waited_s: float, at_s: float) -> None:
+        """`waited_s` went by until the video had come to `at_s`."""
+        earned_s = EARNED_S * (at_s - self._at_s)
+        self._at_s = at_s
+        self.left_s = max(min(self.left_s - waited_s + earned_s, self._bound_s), 1e-3)
+
+
 class _Stream(Iterator[Frame]):
     """The frames of one clip, as the worker sends them: one token from us allows one frame."""
 
     def __init__(self, decoder: Decoder, clip: str) -> None:
         self._decoder, self._clip = decoder, clip
-        self._left_s = decoder.limits.time_s
+        self._allowed = _Allowance(decoder.limits.time_s)
         self._ended = False
 
     def __next__(self) -> Frame:
@@ -225,10 +276,11 @@ class _Stream(Iterator[Frame]):
         decoder, worker = self._decoder, self._decoder._worker
         assert worker is not None
         decoder._stream = None
-        kind, value = decoder._reply(self._clip, self._left_s)
+        kind, value = decoder._reply(self._clip, self._allowed.left_s)
         if kind != "frame":
+            decoder.reading = value
             return None
-        self._left_s = max(self._left_s - worker.waited_s, 1e-3)
+        self._allowed.spend(worker.waited_s, at_s=value.time_s)
         decoder._stream = self
         return value
 
@@ -242,7 +294,7 @@ class _Stream(Iterator[Frame]):
                 self._ended = True  # none is missing
             elif decoder._worker is not None:
                 decoder._worker.token(b"-")
-                decoder._reply(self._clip, self._left_s)
+                decoder._reply(self._clip, self._allowed.left_s)
         decoder._stream = None
 
     def close(self) -> None:
@@ -265,8 +317,6 @@ class _Worker:
         python_path = [str(Path(__file__).resolve().parent.parent), *map(os.path.abspath, sys.path)]
         environment = os.environ | {
             "PYTHONPATH": os.pathsep.join(python_path),
-            "OPENCV_LOG_LEVEL": "OFF",
-            "OPENCV_FFMPEG_CAPTURE_OPTIONS": "protocol_whitelist;file",  # no file may make us open a network address
             "OPENBLAS_NUM_THREADS": "1",
             "OMP_NUM_THREADS": "1",
         }

@@ -59,20 +59,28 @@ def command(
             limits=Limits(time_s=time_limit, memory_bytes=int(memory_limit * 2**30)),
             on_progress=lambda done, total, failed: progress(done, total, f"{failed} failed" if failed else ""),
         )
-    print(f"{out}: {report.done} clips extracted, {report.skipped} were there already, {len(report.failed)} failed")
-    for failure in report.failed:
-        print(f"  {failure.path}: {failure.reason}")
+    for clip in report.partly:
+        print(f"  {clip.path}: {clip.reason}")
+    for clip in report.failed:
+        print(f"  {clip.path}: {clip.reason}")
+    partly = f" ({len(report.partly)} of them read in part)" if report.partly else ""
+    failed = len(report.failed)
+    print(f"{out}: {report.done} clips extracted{partly}, {report.skipped} were there already, {failed} failed")
     if report.failed:
         raise typer.Exit(1)
 
 
 def _clips(source: str) -> list[Clip]:
-    """The clips of a path or a data set; says how many clips of a data set have no video."""
+    """The clips of a path or a data set; says how many files are passed over, how many clips of a data set missing."""
     from cezsar.data.datasets import find_known, is_name, videos_of
-    from cezsar.data.manifest import read_source
+    from cezsar.data.manifest import passed_over, read_source
 
     if not is_name(source):
-        return read_source(source)
+        clips = read_source(source)
+        folder = Path(source).expanduser()
+        if folder.is_dir() and (others := passed_over(folder)):
+            print(others)
+        return clips
     videos = videos_of(source)
     if videos.missing:
         known = find_known(source.partition(":")[0])

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from queue import SimpleQueue
@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cezsar import atomic
-from cezsar.data.documents import printable
+from cezsar.data.documents import printable, read_json_object
 from cezsar.data.features import StoreWriter
 from cezsar.data.labels import canonical
 from cezsar.data.manifest import Clip
@@ -31,6 +31,8 @@ from cezsar.encoders.objects import top_objects
 from cezsar.errors import CezsarError, InputError, MismatchError
 from cezsar.video import Decoder, Frame, Limits
 
+_Encoded = tuple[np.ndarray, str]
+"""(T, d) float32 features of a clip, and what of it could not be read, in words; "" for nothing."""
 AHEAD_BYTES = 64 << 20
 """Frames a worker may hold while another clip is being encoded."""
 WAITING = 16
@@ -38,7 +40,7 @@ WAITING = 16
 
 
 class Failure(NamedTuple):
-    """A clip without features, and why."""
+    """A clip without features, or with those of a part of it, and why."""
 
     id: str
     path: str
@@ -47,11 +49,15 @@ class Failure(NamedTuple):
 
 @dataclass(frozen=True)
 class ExtractionReport:
-    """`done` clips were stored now, `skipped` were there already, `failed` could not be used."""
+    """`done` clips were stored now, `skipped` were there already, `failed` could not be used.
+
+    Of those stored now, the files of `partly` are cut off or damaged, and their features are those of what can be read.
+    """
 
     done: int
     skipped: int
     failed: list[Failure]
+    partly: list[Failure] = field(default_factory=list)
 
 
 def extract(
@@ -70,7 +76,8 @@ def extract(
     """Store the features of every clip that the store does not have yet.
 
     A clip that cannot be decoded, or whose features cannot be stored, is reported and never stops the others. The
-    failures of the latest call are in `failed.json` beside the shards; each call tries them again.
+    failures of the latest call are in `failed.json` beside the shards; each call tries them again. A clip that can be
+    read in part is stored, and stays listed there as well.
 
     Args:
         workers: decoder processes. Light encoders run inside them; others take turns, while the decoders go ahead.
@@ -91,31 +98,36 @@ def extract(
     head = (object_head or encoder.object_head) if objects_k else None
     vocabulary = None if head is None else ObjectVocabulary(head.names, head.definitions, head.fingerprint)
     failed: list[Failure] = []
+    partly: list[Failure] = []
     flushed_s = time.monotonic()
     with StoreWriter(store_folder, provenance(encoder), vocabulary=vocabulary, shard_videos=shard_videos) as writer:
         _refuse_relabelled(clips, writer)
         waiting = [clip for clip in clips if clip.id not in writer]
         skipped = len(clips) - len(waiting)
+        before = [clip for clip in _read_in_part(writer.folder) if clip.id in writer]
         with closing(_encoded(waiting, encoder, workers, limits or Limits())) as results, _kept_when_stopped(writer):
             for number, (clip, result) in enumerate(results, start=skipped + 1):
-                failed += _keep(writer, clip, result, head, objects_k)
+                not_kept = _keep(writer, clip, result, head, objects_k)
+                failed += not_kept
+                if not not_kept and (missing := result.result()[1]):
+                    partly.append(Failure(clip.id, printable(str(clip.path)), missing))
                 if time.monotonic() - flushed_s > flush_s:
                     writer.flush()
-                    _write_failures(writer.folder, failed)
+                    _write_failures(writer.folder, failed, before + partly)
                     flushed_s = time.monotonic()
                 if on_progress is not None:
                     on_progress(number - len(failed), len(clips), len(failed))
         writer.flush()
-        _write_failures(writer.folder, failed)
-    return ExtractionReport(len(waiting) - len(failed), skipped, failed)
+        _write_failures(writer.folder, failed, before + partly)
+    return ExtractionReport(len(waiting) - len(failed), skipped, failed, partly)
 
 
 def _keep(
-    writer: StoreWriter, clip: Clip, result: Future[np.ndarray], head: ObjectHead | None, objects_k: int
+    writer: StoreWriter, clip: Clip, result: Future[_Encoded], head: ObjectHead | None, objects_k: int
 ) -> list[Failure]:
     """Hand one finished clip to the store; the failure, if it is one."""
     try:
-        features = result.result()
+        features, _ = result.result()
         objects = None if head is None else _objects(head, features, objects_k)
         writer.add(clip.id, features, clip.label, clip.path, objects)
     except Exception as error:
@@ -168,12 +180,12 @@ def _refuse_relabelled(clips: Sequence[Clip], writer: StoreWriter) -> None:
 
 def _encoded(
     clips: Sequence[Clip], encoder: FrameEncoder, workers: int, limits: Limits
-) -> Generator[tuple[Clip, Future[np.ndarray]]]:
-    """Each clip with its finished (T, d) features or error, in the order of `clips`."""
+) -> Generator[tuple[Clip, Future[_Encoded]]]:
+    """Each clip with its finished features or error, in the order of `clips`."""
     turn = threading.Lock()
     free: SimpleQueue[Decoder] = SimpleQueue()
 
-    def features(clip: Clip) -> np.ndarray:
+    def features(clip: Clip) -> _Encoded:
         decoder = free.get()
         try:
             return _features(clip, encoder, decoder, turn)
@@ -186,7 +198,7 @@ def _encoded(
             free.put(stack.enter_context(Decoder(limits)))
         # Left in reverse order: nothing new begins, the decoders end what is under way, then the threads are awaited.
         stack.callback(pool.shutdown, wait=False, cancel_futures=True)
-        under_way: deque[tuple[Clip, Future[np.ndarray]]] = deque()
+        under_way: deque[tuple[Clip, Future[_Encoded]]] = deque()
         for clip in clips:
             under_way.append((clip, pool.submit(features, clip)))
             if len(under_way) >= WAITING * workers:
@@ -195,20 +207,22 @@ def _encoded(
             yield _finished(under_way)
 
 
-def _finished(under_way: deque[tuple[Clip, Future[np.ndarray]]]) -> tuple[Clip, Future[np.ndarray]]:
+def _finished(under_way: deque[tuple[Clip, Future[_Encoded]]]) -> tuple[Clip, Future[_Encoded]]:
     clip, result = under_way.popleft()
     result.exception()  # waits
     return clip, result
 
 
-def _features(clip: Clip, encoder: FrameEncoder, decoder: Decoder, turn: threading.Lock) -> np.ndarray:
-    """(T, d) float32 of one clip. An encoder outside the decoder takes one clip at a time, the decoders go ahead."""
+def _features(clip: Clip, encoder: FrameEncoder, decoder: Decoder, turn: threading.Lock) -> _Encoded:
+    """The features of one clip. An encoder outside the decoder takes one clip at a time, the decoders go ahead."""
     if encoder.in_decoder:
-        return decoder.run(clip.path, encoder.sampling, encoder.encode)
-    frames = decoder.frames(clip.path, encoder.sampling)
-    ahead = _ahead(frames)
-    with turn:
-        return encoder.encode(chain(ahead, frames))
+        features_TD = decoder.run(clip.path, encoder.sampling, encoder.encode)
+    else:
+        frames = decoder.frames(clip.path, encoder.sampling)
+        ahead = _ahead(frames)
+        with turn:
+            features_TD = encoder.encode(chain(ahead, frames))
+    return features_TD, decoder.reading.words if decoder.reading else ""
 
 
 def _ahead(frames: Iterator[Frame]) -> list[Frame]:
@@ -231,5 +245,14 @@ def _objects(head: ObjectHead, features: np.ndarray, k: int) -> tuple[np.ndarray
     return top_objects(head.logits(kept), min(k, len(head.names)))
 
 
-def _write_failures(store_folder: Path, failed: list[Failure]) -> None:
-    atomic.write_json(store_folder / "failed.json", {"failed": [failure._asdict() for failure in failed]})
+def _read_in_part(store_folder: Path) -> list[Failure]:
+    """What earlier calls wrote down."""
+    path = store_folder / "failed.json"
+    return [Failure(**clip) for clip in read_json_object(path).get("read in part", [])] if path.exists() else []
+
+
+def _write_failures(store_folder: Path, failed: list[Failure], partly: list[Failure]) -> None:
+    lists = {"failed": failed, "read in part": partly}
+    atomic.write_json(
+        store_folder / "failed.json", {name: [clip._asdict() for clip in clips] for name, clips in lists.items()}
+    )

@@ -7,8 +7,8 @@
 | CSV with the columns path, id, label | `id`, or the file name without its suffix | `label`, or "" |
 | one video file | file name without its suffix | "" |
 
-Files whose suffix is not in `VIDEO_SUFFIXES` and names that begin with a dot are passed over in folders; a CSV may name
-any file. Names are kept in Unicode form NFC; bytes of a file name that are not UTF-8 appear as \\xNN in ids and labels.
+Files whose suffix is not in `VIDEO_SUFFIXES` and names that begin with a dot are passed over in folders, the former
+counted by `passed_over`; a CSV may name any file. Names are kept in Unicode form NFC; bytes of a file name that are not UTF-8 appear as \\xNN in ids and labels.
 """  # noqa: E501 (a table)
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ from cezsar.errors import FormatError, InputError
 
 VIDEO_SUFFIXES = frozenset(
     [
-        ".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".mpe",
-        ".m2v", ".ts", ".mts", ".m2ts", ".wmv", ".asf", ".flv", ".f4v", ".3gp",
-        ".3g2", ".ogv", ".vob", ".gif", ".divx", ".mjpeg", ".mjpg", ".y4m",
+        ".mp4", ".m4v", ".mov", ".qt", ".avi", ".divx", ".mkv", ".webm", ".mpg", ".mpeg", ".mpe", ".m1v",
+        ".m2v", ".m2p", ".vob", ".mod", ".ts", ".mts", ".m2ts", ".m2t", ".tod", ".trp", ".wmv", ".asf",
+        ".flv", ".f4v", ".3gp", ".3gpp", ".3g2", ".mj2", ".ogv", ".ogm", ".mxf", ".dv", ".dif", ".gif",
+        ".mjpeg", ".mjpg", ".y4m", ".h264", ".264", ".avc", ".h265", ".265", ".hevc", ".ivf", ".obu",
     ]
 )  # fmt: skip
 SHOWN = 5
@@ -63,14 +64,28 @@ def read_source(source: str | Path) -> list[Clip]:
     raise InputError(f"{printable(str(path))} is neither a folder, nor a CSV (path,id,label), nor a video file")
 
 
+def passed_over(folder: Path) -> str:
+    """How many files in and below a folder `read_source` takes for no video, in words; "" when there are none."""
+    endings = Counter(file.suffix.lower() or "no ending" for file in _files(folder) if not _is_video(file))
+    if not endings:
+        return ""
+    kinds = ", ".join(f"{printable(ending)} {count:,}" for ending, count in endings.most_common(SHOWN))
+    more = ", ..." if len(endings) > SHOWN else ""
+    return f"{printable(str(folder))}: {endings.total():,} files passed over, no video by their names ({kinds}{more})"
+
+
 def _name(text: str) -> str:
     return unicodedata.normalize("NFC", printable(text)).strip()
 
 
 def _read_folder(folder: Path) -> list[Clip]:
-    files = _videos(folder)
+    files = [file for file in _files(folder) if _is_video(file)]
     if not files:
-        raise InputError(f"{printable(str(folder))} holds no video file (.mp4, .avi, .webm, .mkv ...); check the path")
+        others = passed_over(folder)
+        raise InputError(
+            f"{printable(str(folder))} holds no video file (.mp4, .avi, .webm, .mkv ...); check the path"
+            + (others and f"; {others}")
+        )
     stems = Counter(_name(file.stem) for file in files)
     clips = []
     for file in files:
@@ -87,8 +102,12 @@ def _read_folder(folder: Path) -> list[Clip]:
     return clips
 
 
-def _videos(folder: Path) -> list[Path]:
-    """Video files in and below `folder`, sorted; links to folders are followed, each folder once."""
+def _is_video(file: Path) -> bool:
+    return file.suffix.lower() in VIDEO_SUFFIXES
+
+
+def _files(folder: Path) -> list[Path]:
+    """Files in and below `folder`, sorted; links to folders are followed, each folder once."""
     found: list[Path] = []
     seen: set[str] = set()
     for parent, folders, files in os.walk(folder, followlinks=True):
@@ -98,11 +117,7 @@ def _videos(folder: Path) -> list[Path]:
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += (
-            Path(parent, name)
-            for name in files
-            if not name.startswith(".") and Path(name).suffix.lower() in VIDEO_SUFFIXES
-        )
+        found += (Path(parent, name) for name in files if not name.startswith("."))
     return sorted(found, key=lambda path: path.relative_to(folder).parts)
 
 

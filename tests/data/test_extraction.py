@@ -41,6 +41,7 @@ class StandInDecoder:
     """Frames made from the number in the file's name; odd names fail in various ways."""
 
     open = 0
+    reading = None
 
     def __init__(self, limits: Limits) -> None:
         self.owner: int | None = None
@@ -245,7 +246,7 @@ def test_decoders_go_ahead_while_one_clip_is_encoded() -> None:
     results: list[np.ndarray] = []
 
     def work(name: str) -> None:
-        results.append(extraction._features(clips(name)[0], Waiting(), Decoder(Limits()), turn))  # type: ignore[arg-type]
+        results.append(extraction._features(clips(name)[0], Waiting(), Decoder(Limits()), turn)[0])  # type: ignore[arg-type]
 
     threads = [threading.Thread(target=work, args=(name,)) for name in ("001", "002")]
     for thread in threads:
@@ -265,6 +266,7 @@ SLOW = textwrap.dedent(
     from cezsar.video import Frame, Sampling
 
     class Decoder:
+        reading = None
         def __init__(self, limits): pass
         def __enter__(self): return self
         def __exit__(self, *error): pass
@@ -361,3 +363,21 @@ def test_real_files_through_the_real_decoder(tmp_path: Path, in_decoder: bool) -
         np.testing.assert_allclose(store.features(id), [[200, 0, 0]] * 3, atol=3)
     with pytest.raises(CezsarError):
         store.features("text")
+
+
+def test_what_can_be_read_of_a_damaged_clip_is_stored_and_listed(tmp_path: Path) -> None:
+    path = tmp_path / "cut.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 5, (64, 64))
+    for index in range(50):
+        writer.write(np.full((64, 64, 3), 5 * index, np.uint8))
+    writer.release()
+    (tmp_path / "whole.avi").write_bytes(path.read_bytes())
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    given = [Clip(path, "cut"), Clip(tmp_path / "whole.avi", "whole")]
+    report = extract(given, Encoder(), tmp_path / "store")
+    assert (report.done, report.failed, [clip.id for clip in report.partly]) == (2, [], ["cut"])
+    assert report.partly[0].reason.startswith("it is cut off: ")
+    assert len(FeatureStore(tmp_path / "store").features("cut")) < 10
+    assert extract(given, Encoder(), tmp_path / "store").partly == []  # there already, and still listed
+    listed = json.loads((tmp_path / "store/failed.json").read_text())
+    assert listed == {"failed": [], "read in part": [report.partly[0]._asdict()]}

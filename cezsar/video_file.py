@@ -1,0 +1,445 @@
+"""A video file as it is: its pictures, one after the other, with their times, upright and in their right colours.
+
+Read with FFmpeg, in the decoder process alone (`cezsar.video_worker`). A file may come from anywhere, and be wrong
+in any way; what is defined for each is told by `cezsar.video.Decoder`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import mmap
+import os
+import re
+import shlex
+import stat
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from fractions import Fraction
+from typing import IO, Any
+
+import av
+import cv2
+import numpy as np
+from av.container import InputContainer
+from av.packet import Packet
+from av.sidedata.sidedata import Type as SideDataType
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from cezsar.errors import VideoError
+from cezsar.video import Reading, Sampling, VideoInfo
+
+# Only what cameras, editors and data sets write: each further reader of FFmpeg is one more that a file may attack.
+CONTAINERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "avi", "mpegts", "mpeg", "flv", "asf", "ogg", "mxf", "dv", "ivf",
+    "h264", "hevc", "m4v", "mpegvideo", "mjpeg", "obu", "yuv4mpegpipe",
+    "gif", "apng", "png_pipe", "jpeg_pipe", "bmp_pipe", "tiff_pipe", "webp_pipe",
+)  # fmt: skip
+DECODERS = frozenset(
+    [
+        "h264", "hevc", "libdav1d", "vp8", "vp9", "mpeg4", "mpeg1video", "mpeg2video", "h263", "flv",
+        "msmpeg4v1", "msmpeg4v2", "msmpeg4", "wmv1", "wmv2", "wmv3", "vc1", "theora", "vp6", "vp6a", "vp6f",
+        "svq1", "svq3", "cinepak", "msvideo1", "msrle", "qtrle", "mjpeg", "dvvideo", "prores", "dnxhd", "cfhd",
+        "ffv1", "huffyuv", "ffvhuff", "utvideo", "rawvideo", "v210",
+        "png", "apng", "gif", "bmp", "tiff", "webp", "jpeg2000",
+    ]
+)  # fmt: skip
+OPENING = {
+    "format_whitelist": ",".join(CONTAINERS),
+    "codec_whitelist": ",".join(sorted(DECODERS)),  # those that FFmpeg tries while it looks at the file, too
+    "protocol_whitelist": "none",  # it reads the file that we opened, and may open no other, nor a network address
+}
+DECODING_THREADS = 2  # FFmpeg's own; more gain little at these sizes and cost memory for every frame in flight
+SAME_S = 1e-6  # timestamps are multiples of a time base, compared as floats
+LEAP_S = 10.0  # a longer hold is believed only within the duration that the file tells
+SHORT_S = 0.5  # a file that ends this much before the end that it tells is cut off; less may be rounding
+ANY_FPS = 25.0  # where a file has neither timestamps nor a frame rate
+READ_ERRORS = 16  # in a row, after which the rest of a file is given up
+KEPT_BYTES = 32 << 20  # of coded pictures since a key frame, to read the last ones again
+_GEN_PTS: Any = av.container.Flags.gen_pts.value
+_NO_TIMESTAMPS: Any = av.format.Flags.no_timestamps.value
+
+
+class Clip:
+    """An open file. `pictures` decodes it; the other attributes tell about the picture it gave last. Close it.
+
+    `pts_s` is the time at which that picture appears, counted from the first one and strictly growing: where a file
+    repeats, reverses or lacks a timestamp, or one leaps beyond the end that the file tells, the picture follows its
+    predecessor after 1 / fps.
+    """
+
+    def __init__(self, path: str, name: str) -> None:
+        self.name = name
+        _refuse_what_is_no_video(path, name)
+        _forget_log()
+        with contextlib.ExitStack() as opened:
+            file = opened.enter_context(_nameless(path))
+            try:
+                self._container = opened.enter_context(_opened(file))
+            except MemoryError:
+                raise
+            except (av.FFmpegError, ValueError) as error:
+                raise self._unopened(path) from error
+            self._track = self._video_track()
+            self._close = opened.pop_all().close
+        # Without this FFmpeg would invent timestamps for AVI, wrong ones where pictures are not in the order of coding.
+        self._container.flags &= ~_GEN_PTS
+        for other in self._container.streams:
+            if other is not self._track:
+                other.discard = av.stream.Discard.all
+        self._codec = self._track.codec_context
+        self._codec.thread_type, self._codec.thread_count = av.codec.context.ThreadType.AUTO, DECODING_THREADS
+        self._stamps = _Timestamps(float(self._track.time_base or 0))
+        self._converter = _Converter()
+        self.fps = _within(self._track.guessed_rate, most=1e4)
+        self.told_s, self._told_of_track = self._told()
+        self.frame_count = _within(self._track.frames, most=1e9)
+        if self.frame_count is None and self.fps and self.told_s < math.inf:
+            self.frame_count = self.told_s * self.fps
+        self.index = -1
+        self.pts_s = self._last_s = 0.0
+        self._gap_s = self._longest_s = 1 / (self.fps or ANY_FPS)
+        self._lost = self._failed = self._damaged = 0  # pictures; `_failed` are those since the last that came
+        self._ended = False
+
+    def _video_track(self) -> VideoStream:
+        """The default one, or else FFmpeg's choice; never a cover picture."""
+        streams = self._container.streams
+        tracks = [track for track in streams.video if not track.disposition & Disposition.attached_pic]
+        if not tracks:
+            raise VideoError(f"{self.name}: not a video that can be read; it has sound only, or no video track")
+        best = streams.best("video")
+        track = best if best in tracks else max(tracks, key=lambda track: track.disposition & Disposition.default)
+        codec = track.codec_context
+        if codec is None or codec.name not in DECODERS:
+            kind = f"{codec.codec.long_name} ({codec.name})" if codec else _said(r"\(Video: ([^)]*\)?)") or "unknown"
+            raise VideoError(
+                f"{self.name}: its pictures are coded as {kind}, which is not opened here; {_convert(self.name)}"
+            )
+        return track
+
+    def _told(self) -> tuple[float, bool]:
+        """The duration by the file's own account, infinite without one; and whether it is that of the video track."""
+        track, container = self._track, self._container
+        if container.format.flags & _NO_TIMESTAMPS:
+            return math.inf, False  # FFmpeg would guess it from the bit rate
+        told_s, of_track = (container.duration or 0) / av.time_base, len(container.streams) == 1
+        tag = re.fullmatch(r"(\d+):(\d\d):(\d\d\.\d+)", track.metadata.get("DURATION", ""))
+        if track.duration:
+            told_s, of_track = float(track.duration * (track.time_base or 0)), True
+        elif tag:  # Matroska
+            hours, minutes, seconds = map(float, tag.groups())
+            start_s = float((track.start_time or 0) * (track.time_base or 0))
+            told_s, of_track = 3600 * hours + 60 * minutes + seconds - start_s, True
+        return (told_s, of_track) if 0 < told_s < math.inf else (math.inf, False)
+
+    def pictures(self) -> Iterator[VideoFrame]:
+        """Every picture that can be decoded, in the order in which they are shown."""
+        before: list[Packet] = []  # from the last but one key frame on
+        recent: list[Packet] = []  # from the last one
+        size = 0
+        for number, packet in enumerate(self._packets()):
+            if number % 256 == 255:
+                _forget_log()  # a damaged file of hours must not fill the disk with complaints
+            if packet.is_keyframe:
+                before, recent, size = recent, [], 0
+            size += packet.size
+            recent = [*recent, packet] if size <= KEPT_BYTES else []
+            yield from self._seen(self._decoded(packet))
+        failed = self._failed
+        yield from self._seen(self._decoded(None))
+        if self._failed > failed:  # on the last packet, and with it went the pictures that were still waiting
+            self._failed = failed
+            self._codec.flush_buffers()
+            again = self._again([*before, *recent[:-1]])
+            yield from self._seen(frame for frame in again if self._stamps.is_later(frame))
+            self._failed += 1
+        self._ended = True
+
+    def _packets(self) -> Iterator[Packet]:
+        errors = 0
+        while errors < READ_ERRORS:
+            try:
+                for packet in self._container.demux(self._track):
+                    errors = 0
+                    if packet.size:  # an empty one would end the decoding
+                        yield packet
+                return
+            except MemoryError:
+                raise
+            except av.FFmpegError:  # what follows may be readable again
+                errors += 1
+
+    def _decoded(self, packet: Packet | None) -> list[VideoFrame]:
+        """What the decoder gives for `packet`; for None, what it still holds."""
+        try:
+            return self._codec.decode(packet)
+        except MemoryError:
+            raise
+        except av.FFmpegError:
+            self._refuse_out_of_memory()
+            self._failed += 1
+            return []
+
+    def _again(self, packets: Iterable[Packet]) -> Iterator[VideoFrame]:
+        for packet in [*packets, None]:
+            with contextlib.suppress(av.FFmpegError):  # counted before
+                yield from self._codec.decode(packet)
+
+    def _seen(self, frames: Iterable[VideoFrame]) -> Iterator[VideoFrame]:
+        """Note time and damage of each frame, and hand it on."""
+        for frame in frames:
+            self.index += 1
+            self._lost, self._failed = self._lost + self._failed, 0
+            self._damaged += frame.is_corrupt
+            at_s, before_s = self._stamps.read(frame), self.pts_s
+            if before_s < at_s < math.inf and (at_s - before_s <= LEAP_S or at_s <= self.told_s):
+                self.pts_s = at_s
+            elif self.index > 0:
+                self.pts_s += 1 / (self.fps or ANY_FPS)
+            if self.index > 0:
+                self._gap_s = self.pts_s - before_s
+                self._longest_s = max(self._longest_s, self._gap_s)
+            self._last_s = frame.duration * self._stamps.unit_s
+            yield frame
+
+    def end_s(self) -> float:
+        """When the last frame goes: where the file says, if that can be, else after as long as the frame before it."""
+        complete = self.frame_count is not None and self.index + 1 == round(self.frame_count)
+        latest_s = self.pts_s + max(self._longest_s, self._last_s) + SAME_S
+        if self.pts_s < self.told_s < math.inf and (complete or self.told_s <= latest_s):
+            return self.told_s
+        return self.pts_s + self._gap_s
+
+    def reading(self) -> Reading:
+        read_s = self.end_s()
+        late_s = self._stamps.late_s(self._track.start_time)
+        short_s = self.told_s - read_s - late_s if self._ended and self._told_of_track else 0
+        if short_s <= max(SHORT_S, 2 * self._longest_s):
+            return Reading(self.index + 1, self._lost + self._failed, self._damaged, read_s, read_s)
+        missing = max(round(short_s * (self.fps or ANY_FPS)), self._failed)
+        return Reading(self.index + 1, self._lost + missing, self._damaged, read_s, read_s + short_s)
+
+    def image(self, frame: VideoFrame, sampling: Sampling) -> np.ndarray:
+        """The frame, upright, as (H, W, 3) uint8 in the order and size that `sampling` asks for."""
+        try:
+            image = _upright(self._converter.convert(frame, "bgr24" if sampling.bgr else "rgb24"), _matrix(frame))
+        except MemoryError:
+            raise
+        except av.FFmpegError as error:
+            self._refuse_out_of_memory()
+            raise VideoError(
+                f"{self.name}: a frame of it was decoded whose pixels cannot be converted; the clip is damaged"
+            ) from error
+        height, width = image.shape[:2]
+        if sampling.max_side is not None and max(height, width) > sampling.max_side:
+            scale = sampling.max_side / max(height, width)
+            size = (max(1, round(width * scale)), max(1, round(height * scale)))
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        return image
+
+    def info(self, frame: VideoFrame) -> VideoInfo:
+        a, b, c, d = _matrix(frame)
+        turned = abs(b) > abs(a) and abs(c) > abs(d)
+        return VideoInfo(
+            frame.height if turned else frame.width,
+            frame.width if turned else frame.height,
+            self.fps,
+            round(self.frame_count) if self.frame_count else None,
+            self.told_s if self.told_s < math.inf else None,
+            round(math.degrees(math.atan2(b, a))) % 360,
+        )
+
+    def _refuse_out_of_memory(self) -> None:
+        """Decoders rarely say that memory was short. It was, if four frames more do not fit either."""
+        if os.name == "posix":
+            size = max(4 * self._codec.width * self._codec.height * 3, 1 << 20)
+            try:
+                mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
+            except OSError:
+                raise MemoryError from None
+
+    def _unopened(self, path: str) -> VideoError:
+        said = _said(r"(.+)")
+        if _said("(moov atom not found)"):
+            why = "the file is cut off or was never finished, and its index is missing (moov atom not found)"
+        elif (kind := _container_of(path)) and kind not in CONTAINERS:
+            why = f"it has sound only, or is of a kind ({kind}) that is not opened here; {_convert(self.name)}"
+        else:
+            why = "it is damaged, has sound only, or is of a kind that FFmpeg does not know" + (said and f" ({said})")
+        return VideoError(f"{self.name}: not a video that can be read; {why}")
+
+    def unreadable(self) -> VideoError:
+        """Why there is no frame, as far as FFmpeg said."""
+        self._refuse_out_of_memory()
+        said = _said(r"(.+)")
+        why = "it has no frame that can be read" + (said and f" ({said})")
+        return VideoError(f"{self.name}: not a video that can be read; {why}")
+
+    def close(self) -> None:
+        self._close()
+
+
+class _Timestamps:
+    """When frames appear, counted from the first, by the file's own account.
+
+    A file may tell for each packet when its picture is shown (pts), when it is decoded (dts), or both. AVI tells the
+    latter alone; then pictures come out in even steps of it. Where both are there, the one that grows more steadily is
+    believed, as FFmpeg's `guess_correct_pts` does.
+    """
+
+    def __init__(self, unit_s: float) -> None:
+        self.unit_s = unit_s
+        self._first: int | None = None
+        self._latest: int | None = None
+        self._last_pts = self._last_dts = -math.inf
+        self._faulty_pts = self._faulty_dts = 0
+
+    def read(self, frame: VideoFrame) -> float:
+        """Seconds; NaN without a timestamp."""
+        pts, dts = frame.pts, frame.dts
+        if dts is not None:
+            self._faulty_dts += dts <= self._last_dts
+        if pts is not None:
+            self._faulty_pts += pts <= self._last_pts
+        self._last_dts = next((stamp for stamp in (dts, pts) if stamp is not None), self._last_dts)
+        self._last_pts = next((stamp for stamp in (pts, dts) if stamp is not None), self._last_pts)
+        shown = pts if pts is not None and (self._faulty_pts <= self._faulty_dts or dts is None) else dts
+        self._latest = shown
+        if self._first is None:
+            self._first = shown
+        return math.nan if shown is None or self._first is None else (shown - self._first) * self.unit_s
+
+    def late_s(self, start: int | None) -> float:
+        """How long after `start`, the file's first timestamp, the first picture came: none before it can be decoded."""
+        return 0 if start is None or self._first is None else max(self._first - start, 0) * self.unit_s
+
+    def is_later(self, frame: VideoFrame) -> bool:
+        """Whether `frame` comes after the one that was read last; no, if timestamps do not tell."""
+        shown = frame.dts if frame.pts is None else frame.pts
+        return shown is not None and self._latest is not None and shown > self._latest
+
+
+class _Converter:
+    """Frames -> pixels by the scaler that the program `ffmpeg` puts in, so with its colours, interlaced or not."""
+
+    def __init__(self) -> None:
+        self._kind: tuple[object, ...] = ()
+
+    def convert(self, frame: VideoFrame, pixels: str) -> np.ndarray:
+        """(H, W, 3) uint8, as coded; `pixels` is "rgb24" or "bgr24"."""
+        kind = (frame.width, frame.height, frame.format.name, frame.colorspace, frame.color_range, pixels)
+        if kind != self._kind:  # it may change in mid-file
+            graph = av.filter.Graph()
+            graph.threads = 1
+            source = graph.add_buffer(
+                width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1)
+            )
+            sink = graph.add("buffersink")
+            graph.link_nodes(source, graph.add("scale", "flags=bicubic"), graph.add("format", pixels), sink).configure()
+            self._graph, self._kind = graph, kind
+        self._graph.vpush(frame)
+        return self._graph.vpull().to_ndarray()
+
+
+def _nameless(path: str) -> IO[bytes]:
+    """The open file without its name, so that FFmpeg goes by content alone and takes 100%d.png for no pattern."""
+    file = io.FileIO(path)
+    file.name = "clip"
+    return file
+
+
+def _opened(file: IO[bytes], options: dict[str, str] = OPENING) -> InputContainer:
+    return av.open(file, "r", container_options=options, metadata_errors="replace")
+
+
+def _container_of(path: str) -> str:
+    """What FFmpeg takes the file for; it says so in its log, before it reads on. "" when it is not sure."""
+    _forget_log()
+    av.logging.set_libav_level(av.logging.DEBUG)
+    with _nameless(path) as file, contextlib.suppress(av.FFmpegError, ValueError):
+        _opened(file, OPENING | {"format_whitelist": "none"}).close()
+    av.logging.set_libav_level(av.logging.ERROR)
+    return _said(r"Format (\S+) probed with size=\d+ and score=(?:2[6-9]|[3-9]\d|100)")
+
+
+def _convert(name: str) -> str:
+    return f"convert it, as with: ffmpeg -i {shlex.quote(name)} -c:v libx264 converted.mp4"
+
+
+def _within(value: Any, most: float) -> float | None:
+    """`value` as a number, None if it is none that can be."""
+    return float(value) if value and 0 < value <= most else None
+
+
+def _matrix(frame: VideoFrame) -> tuple[float, float, float, float]:
+    """(a, b, c, d) of the file's display matrix, which takes the point (x, y) to (a x + c y, b x + d y)."""
+    try:
+        side_data: Mapping[Any, Any] = frame.side_data
+    except ValueError:  # PyAV does not know a kind that the file has, such as EXIF; the angle it gives all the same
+        angle = math.radians(-frame.rotation)
+        return (math.cos(angle), math.sin(angle), -math.sin(angle), math.cos(angle))
+    if SideDataType.DISPLAYMATRIX not in side_data:
+        return (1, 0, 0, 1)
+    a, b, _, c, d = struct.unpack("=5i", bytes(side_data[SideDataType.DISPLAYMATRIX])[:20])
+    return (a, b, c, d)
+
+
+def _upright(image: np.ndarray, matrix: tuple[float, float, float, float]) -> np.ndarray:
+    """Quarter turns and mirrorings are done; a matrix between two of them is taken for none."""
+    a, b, c, d = matrix
+    if abs(b) > abs(a) and abs(c) > abs(d):
+        image, a, d = image.transpose(1, 0, 2), c, b
+    return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
+
+
+def _refuse_what_is_no_video(path: str, name: str) -> None:
+    try:
+        status = os.stat(path)  # noqa: PTH116 (a name of any bytes)
+        if stat.S_ISDIR(status.st_mode):
+            raise VideoError(f"{name}: this is a folder, not a video file")
+        if not stat.S_ISREG(status.st_mode):
+            raise VideoError(f"{name}: this is not a regular file")
+        if status.st_size == 0:
+            raise VideoError(f"{name}: the file is empty (0 bytes)")
+        with open(path, "rb") as file:  # noqa: PTH123
+            start = file.read(4096)
+    except FileNotFoundError:
+        raise VideoError(f"{name}: there is no such file") from None
+    except (OSError, ValueError) as error:
+        raise VideoError(f"{name}: cannot be opened ({error})") from None
+    # FFmpeg would draw text as a picture, and follow a playlist to other files.
+    utf16 = start.startswith((b"\xff\xfe", b"\xfe\xff"))
+    if utf16 or not (start.translate(None, delete=_TEXT) or start.startswith(b"YUV4MPEG2")):
+        raise VideoError(f"{name}: this is a text file, not a video")
+
+
+_TEXT = bytes([*b"\t\n\r\f\x1b", *range(32, 127), *range(128, 256)])
+
+
+def log_to_stderr() -> None:
+    """Let FFmpeg complain on stderr, which is a file of its own in the decoder process, and is read here.
+
+    PyAV's own logging can lock up, when a thread of a decoder complains while the decoder is being closed.
+    """
+    av.logging.restore_default_callback()
+    av.logging.set_libav_level(av.logging.ERROR)
+
+
+def _forget_log() -> None:
+    os.ftruncate(2, 0)
+    os.lseek(2, 0, os.SEEK_SET)
+
+
+def _said(pattern: str) -> str:
+    """The first group of `pattern` in what FFmpeg wrote last that matches it; "" where nothing does."""
+    os.lseek(2, 0, os.SEEK_SET)
+    lines = os.read(2, 1 << 16).decode(errors="replace").strip().splitlines()
+    os.lseek(2, 0, os.SEEK_END)
+    for line in reversed(lines):
+        if match := re.search(pattern, re.sub(r"^\[[^\]]*\] *", "", line)):
+            return match[1]
+    return ""
