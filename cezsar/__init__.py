@@ -3,7 +3,7 @@
 ```python
 import cezsar
 
-classifier = cezsar.load("workspace/runs/demo")
+classifier = cezsar.load("photographs")
 print(classifier.classify("clip.mp4", labels=["kicking a ball", "waving a flag"]).labels)
 ```
 """
@@ -50,7 +50,8 @@ def load(run: str | Path, *, weights: str | Path | None = None, device: str | No
     """A classifier from a trained run: `load(run).classify(path, labels=[...])`.
 
     Args:
-        run: the folder that `cezsar train` or `cezsar demo` wrote.
+        run: the folder that `cezsar train` or `cezsar demo` wrote, or the name of a run in the workspace or of one that
+            comes along: "photographs", for real video, and "demo".
         weights: file or folder of the frame encoder's weights, where they are not in their usual place.
         device: "cpu", "cuda", ...; the best one present by default.
 

@@ -34,7 +34,9 @@ def command(
     beside: Annotated[
         str | None, typer.Option(help="A second run or encoder, whose ranking of each clip is shown beside.")
     ] = None,
-    labels: Annotated[str | None, typer.Option(help='Labels to choose from: "a, b, c".')] = None,
+    labels: Annotated[
+        str | None, typer.Option(help='Labels to choose from: "a, b, c". Default: those of the run, or Kinetics-400.')
+    ] = None,
     prototypes: Annotated[
         str | None,
         typer.Option(
@@ -100,7 +102,12 @@ def command(
             if len(rankings) == 1:
                 progress.restart()  # loading the models took longer than any clip will
             if csv_out is None and not as_json:
-                _show(classifier, ranking, chooser.why)
+                _show(
+                    classifier,
+                    ranking,
+                    chooser.why,
+                    first=classifier.name not in {each.model for each in rankings[:-1]},
+                )
                 if other is not None:
                     _show_beside(other, path, wanted, top)
                 if why:
@@ -145,11 +152,15 @@ def videos(given: Sequence[Path]) -> Iterator[Path]:
             yield path
 
 
-def _show(classifier: Classifier, ranking: Ranking, why: str) -> None:
+def _show(classifier: Classifier, ranking: Ranking, why: str, first: bool) -> None:
+    """The ranking; before the first one of a model, what that may be trusted for."""
     from cezsar.data.documents import printable
 
+    if first:
+        print(classifier.trust)
     print(f"\n{printable(ranking.path)}")
-    print(f"  {why or classifier.name}; {classifier.trust}")
+    if why:
+        print(f"  {why}")
     for note in ranking.notes:
         print(f"  {note}")
     if ranking.warning:

@@ -67,7 +67,7 @@ def run_of_rows(
         TrainingConfig(),
         {"name": encoder.name, "fingerprint": encoder.fingerprint},
         {"name": sentences.name, "fingerprint": sentences.fingerprint},
-        domain=f"the {len(head.names):,} classes of {encoder.domain}; no video",
+        domain=f"photographs of {len(head.names):,} kinds of objects, and no video",
         objects=OBJECTS,
         object_rule="names",
         fusion=FUSION,

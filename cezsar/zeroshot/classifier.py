@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cezsar import encoders
+from cezsar.data.datasets import named_descriptions
 from cezsar.data.descriptions import load_descriptions
 from cezsar.data.labels import canonical, spoken
 from cezsar.data.sentence_cache import open_encoder
@@ -50,6 +51,7 @@ Descriptions = Mapping[str, Sequence[str]]
 
 UNFAMILIAR = 2.0  # times the distance that 99 % of training sub-clips stay under
 WINDOW_S = 3  # a second is scored with its neighbours: one alone shows too little movement
+STANDING = "kinetics400"  # whose classes are ranked where neither a person nor the run names any
 SHOWN_OBJECTS = 5  # at most; by the rule "names" fifty of them count
 
 
@@ -124,7 +126,7 @@ class Classifier:
         name: of the run, or of the encoder where there is none.
         trust: one line on what it was trained on and may be trusted for.
         weights: α, β, γ of Eq. 9.
-        descriptions: class name -> sentences, the default labels; empty if there are none.
+        descriptions: class name -> sentences, the default labels; Kinetics-400's are ranked where there are none.
         rejector: says "none of these" of rankings with `weights`; None if the run brings none (see `cezsar calibrate`).
         object_rule: how O is made of objects, one of `cezsar.encoders.objects.RULES`; the paper's is "sentence".
         middle: rank a clip that is longer than the model takes by its middle, the paper's rule; by all of it if False.
@@ -179,7 +181,11 @@ class Classifier:
             space,
             name=run.name,
             trust=f"{run.name} was trained on {run.config.domain}, with {encoder.name} features ({encoder.domain}); "
-            "trust it for clips like those",
+            + (
+                "trust it where objects and places give the action away"
+                if run.config.model.recipe == "linear"
+                else "trust it for clips like those"
+            ),
             weights=Weights(**run.config.fusion),
             head=object_head(run, encoder),
             descriptions=load_descriptions(prototypes) if prototypes.is_file() else None,
@@ -252,7 +258,7 @@ class Classifier:
 
         Args:
             path: a video file.
-            labels: names, or name -> descriptive sentences; the classifier's own by default. A name that the
+            labels: names, or name -> descriptive sentences; by default the classifier's own, else Kinetics-400's. A name that the
                 classifier has a description of is ranked by that description, another by its own words.
             top: how many labels to return.
             weights: α, β, γ; the classifier's own by default.
@@ -350,9 +356,7 @@ class Classifier:
     def described(self, labels: Sequence[str] | Descriptions | None) -> Descriptions:
         """Name -> sentences of the labels that are asked for, as `classify` takes them."""
         if labels is None:
-            if not self.descriptions:
-                raise InputError("this classifier has no labels of its own; give the labels to choose from")
-            return self.descriptions
+            return self.descriptions or named_descriptions(STANDING)
         if isinstance(labels, Mapping):
             return labels
         known = {canonical(name): sentences for name, sentences in self.descriptions.items()}
