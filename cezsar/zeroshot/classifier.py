@@ -258,8 +258,8 @@ class Classifier:
 
         Args:
             path: a video file.
-            labels: names, or name -> descriptive sentences; by default the classifier's own, else Kinetics-400's. A name that the
-                classifier has a description of is ranked by that description, another by its own words.
+            labels: names, or name -> descriptive sentences; by default the classifier's own, else Kinetics-400's. A
+                name that the classifier has a description of is ranked by that description, another by its own words.
             top: how many labels to return.
             weights: α, β, γ; the classifier's own by default.
 
@@ -271,7 +271,9 @@ class Classifier:
 
     def read(self, path: str | Path) -> Clip:
         """Decode and embed a clip: the slow part, needed once however often it is ranked."""
-        return self.embed(str(path), self.features(path))
+        features_TD = self.features(path)
+        found = self._decoder.reading
+        return self.embed(str(path), features_TD, reading="" if found is None else found.words)
 
     def features(self, path: str | Path, decoder: Decoder | None = None) -> FloatArray:
         """(T, D) features of a clip, one row per second; `decoder` for callers that have one of their own."""
