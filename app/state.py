@@ -16,7 +16,12 @@ CLASSES = "classes"  # class names chosen to be looked at
 
 # Classify
 MODEL = "model"  # key of the model that answers, see services.Model
-SOURCE = "from"  # where clips come from: SAMPLES or UPLOADS
+BESIDE_MODEL = "besidemodel"  # key of a second model that ranks the same clip; "" for none
+SOURCE = "from"  # where clips come from: UPLOADS or SAMPLES
+UPLOADED = "uploads"  # the files; not in the address
+TASK = "task"  # RANK or FIND_ONE
+ACTION = "action"  # what is looked for by FIND_ONE
+HIT = "hit"  # which row of the hits is played; not in the address
 SAMPLE = "sample"  # id of a sample clip
 OBJECTS = "objects"  # β of Eq. 9: how much the recognised objects count, the visual embedding getting the rest
 CLIP = "clip"  # number of the clip whose answer is shown, where there are several
@@ -26,10 +31,12 @@ CAPTION_WEIGHT = "caption-weight"  # γ of Eq. 9
 WHY = "why"  # whether the reasons for the best label are shown
 RIVAL = "rival"  # the label that the best one is compared with there; "" for the second
 SECOND = "second-"  # begins the key of each clip's seconds, of which one can be clicked; not in the address
+SPAN = "span-"  # begins the key of each clip's time line, in which a span can be clicked; not in the address
 UNLIKE = "unlike"  # times the usual distance from training at which a clip gets no answer
 LEAST, LEAD = "least", "lead"  # similarity, and lead over the second label, below which it gets none
 
 SAMPLES, UPLOADS = "samples", "mine"
+RANK, FIND_ONE = "rank", "find"
 
 # Train
 PART = "part"  # of the page: NEW_RUN, RUNS or LOAD
@@ -218,6 +225,22 @@ def publish_labels(sets: Mapping[str, str]) -> None:
         st.query_params[LABELS] = said
 
 
+def begin(key: str, default: float) -> None:
+    """Before a widget is drawn whose default goes with the model: another default replaces the old one, unless somebody
+    has moved it."""
+    before = st.session_state.get(f"{key} default")
+    if before not in (None, default) and st.session_state.get(key) == before:
+        st.session_state[key] = default
+    st.session_state[f"{key} default"] = default
+
+
 def choose_sample(sample: str) -> None:
     """For callbacks: show this sample."""
+    st.session_state[SOURCE] = SAMPLES
     st.session_state[SAMPLE] = sample
+
+
+def choose_uploads() -> None:
+    """For callbacks: show the files that were uploaded, if any are left."""
+    if st.session_state[UPLOADED]:
+        st.session_state[SOURCE] = UPLOADS

@@ -1,16 +1,17 @@
-"""Classify: a clip, some labels, and which of them fits."""
+"""Classify: a film, some labels, which of them fits, and when."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import streamlit as st
 
 from app import state
 from app.services import answers, clips, models
+from app.services import labels as label_sets
+from app.services import spans as when
 from app.widgets import classify as widgets
-from app.widgets import words
-from app.widgets.preparation import prepare_demo
+from app.widgets import spans, words
 from cezsar.data.descriptions import parse_classes
 from cezsar.errors import CezsarError
 from cezsar.world import HARD_GROUPS
@@ -18,109 +19,100 @@ from cezsar.world import HARD_GROUPS
 
 def page() -> None:
     st.title("Classify", anchor=False)
-    st.markdown("Name what people do in a clip, among labels of your choice, even ones that no model was trained on.")
+    st.markdown("Name what people do in a film, and when, among labels of your choice: no model needs to know them.")
     there = models.models()
-    if not there:
-        prepare_demo()
-        return
-    asking, answering = st.columns([4, 9], gap="large")
+    first = next(iter(there.values()))
+    models.load_ahead(first.key, first.fingerprint, first, label_sets.for_films(first))
+    begun = bool(st.session_state.get(state.UPLOADED)) or widgets.source() == state.SAMPLES
+    asking, answering = st.columns([4, 9] if begun else [6, 5], gap="large")
     with asking:
-        chosen = choose_clips()
-        typed, key, beta = choose_labels(there)
-        gamma = widgets.caption_weight(beta)
-        doubt = widgets.doubts()
+        uploads = widgets.drop_zone(large=not begun)
+        chosen = uploads
+        if begun and widgets.choose_source() == state.SAMPLES:
+            chosen = [widgets.sample_picker(clips.samples())]
+        task = widgets.choose_task()
+        if task == state.FIND_ONE:
+            action, key = widgets.action(), choose_model(there)
+        else:
+            asked, beside = ask(chosen, there)
+        widgets.better_models()
     with answering:
-        offered = st.container()
-        given: list[answers.Answer] = []
-        if asked := question(typed, key, beta, gamma, doubt):
-            given = show(chosen, there, asked)
-        with offered:
-            domains = list(dict.fromkeys(model.domain for model in there.values() if model.domain))
-            widgets.real_video(st.session_state.get(state.SOURCE) == state.UPLOADS, given, domains)
+        if not begun:
+            widgets.samples_instead(clips.samples())
+        elif not chosen:
+            st.info("Drop one or several films, and their ranking appears here.", icon=":material/upload:")
+        elif task == state.FIND_ONE:
+            find(chosen, there, action, key)
+        elif asked:
+            show(chosen, there, asked, beside)
 
 
-def choose_clips() -> list[clips.ClipFile]:
-    """Uploads, or a sample."""
-    source = st.segmented_control(
-        "Clip",
-        [state.SAMPLES, state.UPLOADS],
-        default=state.SAMPLES,
-        format_func={state.SAMPLES: "Samples", state.UPLOADS: "My clips"}.__getitem__,
-        required=True,
-        key=state.SOURCE,
-        bind="query-params",
-        width="stretch",
-    )
-    if source == state.UPLOADS:
-        uploads = st.file_uploader(
-            "Video files",
-            accept_multiple_files=True,
-            key="uploads",
-            help="One or several clips of a few seconds to a few minutes, of any kind that OpenCV reads. They stay on "
-            "the machine that runs this app.",
-        )
-        return [clips.uploaded(upload.file_id, upload.name, upload.getvalue()) for upload in uploads]
-    return [widgets.sample_picker(clips.samples())]
-
-
-def choose_labels(there: dict[str, models.Model]) -> tuple[str, str, float | None]:
-    """The labels as typed, the key of the model, and the weight of objects."""
-    keys = list(there)
-    titles = {key: model.title for key, model in there.items()}
-    if len({model.folder is None for model in there.values()}) == 2:
-        keys.insert(0, models.AUTOMATIC)
-        titles[models.AUTOMATIC] = "Automatic"
+def ask(
+    chosen: Sequence[clips.ClipFile], there: dict[str, models.Model]
+) -> tuple[answers.Question | None, answers.Question | None]:
+    """What is asked about every clip, and of a second model, if any; None, and a word on why, if labels are wrong."""
     area = st.container()
-    key = keys[0]
-    if len(keys) > 1:
-        key = st.selectbox(
-            "Model",
-            keys,
-            format_func=titles.__getitem__,
-            key=state.MODEL,
-            bind="query-params",
-            help="Automatic takes the first trained run, except for clips that look like nothing it was trained on: "
-            "those go to the encoder for real video.",
-        )
-    model = there.get(key) or next(iter(there.values()))
-    with_labels = model if model.labels else next(iter(there.values()))
-    groups = {name: group for name, group in HARD_GROUPS.items() if set(group) <= set(with_labels.labels)}
+    key = choose_model(there)
+    other = widgets.beside(there)
+    model = answers.first_choice(key, chosen, there)
     with area:
-        labels = widgets.label_box(with_labels.labels, groups)
-    beta = None if model.beta is None else widgets.object_weight(model.beta)
-    return labels, key, beta
-
-
-def question(typed: str, key: str, beta: float | None, gamma: float, doubt: answers.Doubt) -> answers.Question | None:
-    """What is asked about every clip; None, and a word on why, if the labels cannot be used."""
-    try:
-        labels, descriptions = parse_classes(typed)
-    except CezsarError as error:
-        st.error(words.sentence(error), icon=":material/error:")
-        return None
-    if labels.repeated:
-        st.caption(f"Labels given twice count once: {words.plain(', '.join(labels.repeated))}.")
-    return answers.Question(key, descriptions or labels.names, beta, gamma, doubt)
-
-
-def show(
-    chosen: Sequence[clips.ClipFile], there: dict[str, models.Model], asked: answers.Question
-) -> list[answers.Answer]:
-    """Answers for all clips: an overview if there are several, and one of them in full."""
-    if not chosen:
-        st.info("Choose one or several video files, and their ranking appears here.", icon=":material/upload:")
-        return []
-    given: list[answers.Answer] = []
-    waiting = st.empty()
-    for number, clip in enumerate(chosen, start=1):
-        waiting.progress((number - 1) / len(chosen), text=f"Reading {words.plain(clip.name)}")
+        groups = {name: group for name, group in HARD_GROUPS.items() if set(group) <= set(model.labels)}
+        typed = widgets.label_box(model.labels, groups)
         try:
-            given.append(answers.answer(clip, there, asked, widgets.caption_of(clip)))
+            parsed, descriptions = parse_classes(typed)
+        except CezsarError as error:
+            st.error(words.sentence(error), icon=":material/error:")
+            return None, None
+        if parsed.repeated:
+            st.caption(f"Labels given twice count once: {words.plain(', '.join(parsed.repeated))}.")
+        if not descriptions:
+            widgets.how_described(parsed.names, model)
+    own = None if model.beta is None else round(model.beta, 2)
+    beta = None if own is None else widgets.object_weight(own)
+    gamma = widgets.caption_weight(beta)
+    doubt = widgets.doubts()
+    labels = descriptions or parsed.names
+    asked = answers.Question(key, labels, None if beta == own else beta, gamma, doubt)
+    return asked, answers.Question(other, labels, None, gamma, doubt) if other else None
+
+
+def choose_model(there: dict[str, models.Model]) -> str:
+    """The key of the model that answers."""
+    titles = {models.AUTOMATIC: "Automatic"} | {key: model.title for key, model in there.items()}
+    return st.selectbox(
+        "Model",
+        list(titles),
+        format_func=titles.__getitem__,
+        key=state.MODEL,
+        bind="query-params",
+        help="Automatic takes the best model for real video on this machine; films that look like the demo's drawn "
+        "world go to the demo's run.",
+    )
+
+
+def each(chosen: Sequence[clips.ClipFile], read: Callable[[clips.ClipFile], None]) -> None:
+    """Do something with each clip; one that cannot be used is named, and the others go on."""
+    waiting = st.empty()
+    for number, clip in enumerate(chosen):
+        waiting.progress(number / len(chosen), text=f"Reading {words.plain(clip.name)}")
+        try:
+            read(clip)
         except CezsarError as error:
             st.error(words.sentence(error), icon=":material/error:")
     waiting.empty()
+
+
+def show(
+    chosen: Sequence[clips.ClipFile],
+    there: dict[str, models.Model],
+    asked: answers.Question,
+    beside: answers.Question | None,
+) -> None:
+    """Answers for all clips: an overview if there are several, and one of them in full."""
+    given: list[answers.Answer] = []
+    each(chosen, lambda clip: given.append(answers.answer(clip, there, asked, widgets.caption_of(clip))))
     if not given:
-        return []
+        return
     number = 0
     if len(given) > 1:
         widgets.overview(given)
@@ -131,11 +123,24 @@ def show(
             key=state.CLIP,
         )
     try:
-        widgets.answer(given[number], number)
+        clip, other = given[number].clip, None
+        if beside is not None:
+            with st.spinner(f"Asking {words.plain(there[beside.key].title)}, too"):
+                other = answers.answer(clip, there, beside, widgets.caption_of(clip))
+        widgets.answer(given[number], number, given, other)
     except CezsarError as error:
         st.error(words.sentence(error), icon=":material/error:")
     widgets.downloads(given)
-    return given
+
+
+def find(chosen: Sequence[clips.ClipFile], there: dict[str, models.Model], action: str, key: str) -> None:
+    """Where one action is seen in all films."""
+    if not action:
+        st.info("Say what to look for, and the places where it is seen appear here.", icon=":material/search:")
+        return
+    found: list[when.Hit] = []
+    each(chosen, lambda clip: found.extend(when.find(action, clip, key, there)))
+    spans.hits(action, sorted(found, key=lambda hit: -hit.span.score), len(chosen))
 
 
 page()

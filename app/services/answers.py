@@ -9,31 +9,50 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from app.services.clips import ClipFile, on_disk
-from app.services.models import AUTOMATIC, Model, engine
+from app.services.labels import described
+from app.services.models import AUTOMATIC, Model, engine, key_of
+from cezsar import world
 from cezsar.errors import VideoError
 from cezsar.zeroshot.fusion import Weights
 
 if TYPE_CHECKING:
+    from cezsar.video import VideoInfo
+    from cezsar.zeroshot.choice import Candidate
     from cezsar.zeroshot.classifier import Clip, Ranking
+
+DRAWN = "run:demo"  # key of the run that knows the drawn world
+FAILED = "clips that failed"  # in the session: a clip that takes minutes to fail must not fail at every click
 
 
 @st.cache_data(max_entries=512, show_spinner=False)
-def _read(digest: str, key: str, fingerprint: str, _model: Model, _clip: ClipFile) -> tuple[Clip | None, str]:
-    """The clip as the model reads it, or why it cannot: a clip that takes minutes to fail must not fail every time."""
+def _read(digest: str, key: str, fingerprint: str, _model: Model, _clip: ClipFile) -> tuple[Clip, VideoInfo]:
+    """The clip as the model reads it, and what its file says about itself."""
     from cezsar.video import Decoder
 
     answers = engine(_model)
-    try:
-        with on_disk(_clip) as path, Decoder() as decoder:
-            if answers.classifier.encoder.in_decoder:  # decoded and described without holding up other sessions
+    with on_disk(_clip) as path, Decoder() as decoder:
+        info = decoder.probe(path)
+        if answers.classifier.encoder.in_decoder:  # decoded and described without holding up other sessions
+            features = answers.classifier.features(path, decoder)
+        else:
+            with answers.lock:
                 features = answers.classifier.features(path, decoder)
-            else:
-                with answers.lock:
-                    features = answers.classifier.features(path, decoder)
-        with answers.lock:
-            return answers.classifier.embed(_clip.name, features), ""
+        reading = decoder.reading.words if decoder.reading else ""
+    with answers.lock:
+        return answers.classifier.embed(_clip.name, features, reading), info
+
+
+def read_with_info(model: Model, clip: ClipFile) -> tuple[Clip, VideoInfo]:
+    """`read`, and what the file says about itself."""
+    failed: dict[tuple[str, ...], str] = st.session_state.setdefault(FAILED, {})
+    key = (clip.digest, model.key, model.fingerprint)
+    if key in failed:
+        raise VideoError(failed[key])
+    try:
+        return _read(*key, model, clip)
     except VideoError as error:
-        return None, str(error)
+        failed[key] = str(error)
+        raise
 
 
 def read(model: Model, clip: ClipFile) -> Clip:
@@ -43,10 +62,7 @@ def read(model: Model, clip: ClipFile) -> Clip:
         VideoError: it cannot be decoded.
         CezsarError: the model cannot be used.
     """
-    content, failure = _read(clip.digest, model.key, model.fingerprint, model, clip)
-    if content is None:
-        raise VideoError(failure)
-    return content
+    return read_with_info(model, clip)[0]
 
 
 @dataclass(frozen=True)
@@ -112,11 +128,11 @@ class Answer:
         ranking: all labels, best first; its warning says why the answer is "none of these", or is "".
         trust: what the model may be trusted for.
         familiarity: distance to the model's training clips; None where it knows none.
-        instead_of: the model that handed the clip on since it looked like none of its training; None if it did not.
+        why: this model answers, in half a sentence.
         doubts: why the answer is "none of these"; empty if it stands.
         weights: α, β and γ that counted.
         caption: the sentence about the clip that counted by γ.
-        labels: that were ranked, as they were asked about.
+        labels: that were ranked, with the sentences that described them; for models of pictures and words as asked.
         calibrated: the model says what its scores are worth as probabilities, with its own weights and no caption.
     """
 
@@ -126,7 +142,7 @@ class Answer:
     seconds: int
     trust: str
     familiarity: float | None
-    instead_of: Model | None = None
+    why: str = ""
     doubts: tuple[str, ...] = ()
     weights: Weights = field(default_factory=Weights)
     caption: str = ""
@@ -134,14 +150,36 @@ class Answer:
     calibrated: bool = False
 
 
-def choose(key: str, clip: ClipFile, there: dict[str, Model], unlike: float) -> tuple[Model, Model | None]:
-    """The model that answers for a clip, and the one that handed it on, if any; the rule of the command line."""
+@st.cache_data(max_entries=512, show_spinner=False)
+def _chosen(digest: str, there: str, _clip: ClipFile) -> Candidate:
+    from cezsar.zeroshot.choice import Chooser
+
+    with on_disk(_clip) as path, Chooser() as chooser:
+        return chooser.choose(path)
+
+
+def choose(key: str, clip: ClipFile, there: dict[str, Model]) -> tuple[Model, str]:
+    """The model that answers for a clip, and why, in half a sentence. Automatic is the rule of the command line.
+
+    Raises:
+        VideoError: the clip cannot be decoded.
+    """
     if key != AUTOMATIC:
-        return there[key], None
-    first, second = next(iter(there.values())), list(there.values())[-1]
-    familiarity = read(first, clip).familiarity if first.folder is not None else None
-    unfamiliar = familiarity is not None and familiarity >= unlike
-    return (second, first) if unfamiliar and second.folder is None else (first, None)
+        return there[key], "it was chosen"
+    if isinstance(clip.source, world.VideoPlan) and DRAWN in there:
+        return there[DRAWN], "the sample is of the drawn world that it was trained on"
+    chosen = _chosen(clip.digest, repr([(model.key, model.fingerprint) for model in there.values()]), clip)
+    return there[key_of(chosen)], chosen.why
+
+
+def first_choice(key: str, clips: Sequence[ClipFile], there: dict[str, Model]) -> Model:
+    """The model that answers for the first clip that can be read; without one, for any film."""
+    for clip in clips:
+        try:
+            return choose(key, clip, there)[0]
+        except VideoError:
+            continue  # said where the clip should be answered
+    return there[key] if key != AUTOMATIC else next(iter(there.values()))
 
 
 def answer(clip: ClipFile, there: dict[str, Model], asked: Question, caption: str = "") -> Answer:
@@ -154,7 +192,7 @@ def answer(clip: ClipFile, there: dict[str, Model], asked: Question, caption: st
     Raises:
         CezsarError: the clip, the labels or the model cannot be used; the message is for the user.
     """
-    model, instead_of = choose(asked.key, clip, there, asked.doubt.unlike)
+    model, why = choose(asked.key, clip, there)
     content = read(model, clip)
     answers = engine(model)
     with answers.lock:
@@ -162,9 +200,10 @@ def answer(clip: ClipFile, there: dict[str, Model], asked: Question, caption: st
         if asked.beta is not None and model.beta is not None:
             weights = replace(weights, alpha=1 - asked.beta, beta=asked.beta)
         weights = replace(weights, gamma=asked.gamma if caption.strip() else weights.gamma)
-        ranking = answers.classifier.rank(
-            content, asked.labels, top=max(1, len(asked.labels)), weights=weights, caption=caption
-        )
+        labels = asked.labels
+        if not isinstance(labels, Mapping) and not model.reads_words:
+            labels = described(labels, answers.classifier.descriptions)
+        ranking = answers.classifier.rank(content, labels, top=max(1, len(labels)), weights=weights, caption=caption)
         trust, calibrated = answers.classifier.trust, answers.classifier.rejector is not None
     doubts = asked.doubt.reasons(ranking, content.familiarity)
     ranking = replace(ranking, warning="none of these: " + "; ".join(doubts) if doubts else "")
@@ -175,11 +214,11 @@ def answer(clip: ClipFile, there: dict[str, Model], asked: Question, caption: st
         content.seconds,
         trust,
         content.familiarity,
-        instead_of,
+        why,
         tuple(doubts),
         weights,
         caption,
-        asked.labels,
+        labels,
         calibrated,
     )
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import streamlit as st
 
-from app.services.models import ROOT
+from app.services.models import ROOT, Model
 from cezsar import workspace
+from cezsar.data.datasets import named_descriptions
 from cezsar.data.descriptions import load_descriptions
+from cezsar.data.labels import canonical, spoken
 from cezsar.errors import CezsarError
 
 SETS = ROOT / "assets" / "labels"
 TITLES = {"ucf101": "UCF-101", "hmdb51": "HMDB-51", "kinetics400": "Kinetics-400"}
+FOR_FILMS = "kinetics400"
+"""What films are ranked by while nobody has typed, where the model has no labels of its own."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,46 @@ def written_with(descriptions: Mapping[str, Sequence[str]]) -> str:
 
 def _sentences(given: Sequence[str]) -> str:
     return json.dumps(given[0] if len(given) == 1 else list(given), ensure_ascii=False)
+
+
+def described(names: Sequence[str], own: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+    """Name -> sentences: the model's own, else those of a well-known data set, else the name in words.
+
+    Spelling does not count. Of several data sets that describe a name, the one that knows most of the names speaks.
+
+    Args:
+        own: descriptions that the model brings.
+    """
+    found: dict[str, Sequence[str]] = {}
+    for known in (_by_spelling(own), *_speaking(names)):
+        found = {name: known[canonical(name)] for name in names if canonical(name) in known} | found
+    return {name: found.get(name, [spoken(name)]) for name in names}
+
+
+def for_films(model: Model) -> Sequence[str] | Mapping[str, Sequence[str]]:
+    """The labels of films while nobody has typed, as a model without labels of its own takes them."""
+    names = label_sets()[FOR_FILMS].names
+    return names if model.reads_words else described(names, {})
+
+
+def count_described(names: Sequence[str], own: Collection[str]) -> int:
+    """How many of the names `described` has sentences of."""
+    known = {canonical(name) for name in own}.union(*_speaking(names))
+    return sum(canonical(name) in known for name in names)
+
+
+def _speaking(names: Sequence[str]) -> list[dict[str, Sequence[str]]]:
+    keys = {canonical(name) for name in names}
+    return sorted(_well_described(), key=lambda known: -len(keys & known.keys()))
+
+
+@cache
+def _well_described() -> list[dict[str, Sequence[str]]]:
+    return [_by_spelling(named_descriptions(key)) for key in TITLES]
+
+
+def _by_spelling(descriptions: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+    return {canonical(name): sentences for name, sentences in descriptions.items()}
 
 
 def own_folder() -> Path:

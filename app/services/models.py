@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import shutil
 import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import add_script_run_ctx
 
 from cezsar import encoders, workspace
 from cezsar.atomic import replacing
@@ -17,6 +20,7 @@ from cezsar.data.descriptions import load_descriptions
 from cezsar.errors import CezsarError
 
 if TYPE_CHECKING:  # torch comes with it, seconds that the empty page need not wait for
+    from cezsar.zeroshot.choice import Candidate
     from cezsar.zeroshot.classifier import Classifier
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,17 +51,34 @@ class Model:
     tested: str = ""
     domain: str = ""
 
+    @property
+    def reads_words(self) -> bool:
+        """A model of pictures and words, which puts bare labels into prompts of its own."""
+        return self.folder is None and self.key.partition(":")[0] in encoders.IMAGE_TEXT
+
 
 AUTOMATIC = "auto"
-"""Key of no model: the demo's run, except for clips unlike its training, which go to the encoder for real video."""
+"""Key of no model: for each clip the one that `cezsar.zeroshot.choice` names."""
 
 
 def models() -> dict[str, Model]:
-    """What can be used on this machine now, by key: trained runs, the demo's first, then an encoder for real video."""
-    found = [_run_model(folder) or _shipped_instead(folder) for folder in run_folders()]
-    if name := encoders.for_real_video():
-        found.append(Model(name, name.rpartition(":")[2]))
+    """What can rank labels on this machine now, by key: models for real video, the best first, then all others."""
+    from cezsar.zeroshot.choice import for_films
+
+    found = [_run_model(one.run) if one.run else _encoder_model(one.name) for one in for_films()]
+    found += [_run_model(folder) or _shipped_instead(folder) for folder in run_folders()]
+    ranking = [name for name in encoders.CARDS if name == "bit" or name.partition(":")[0] in encoders.IMAGE_TEXT]
+    found += [_encoder_model(name) for name in ranking if encoders.present(name)]
     return {model.key: model for model in found if model is not None}
+
+
+def key_of(candidate: Candidate) -> str:
+    """The key of a model that the library names."""
+    return f"run:{candidate.name}" if candidate.run else candidate.name
+
+
+def _encoder_model(name: str) -> Model:
+    return Model(name, name.rpartition(":")[2])
 
 
 def run_folders() -> list[Path]:
@@ -137,7 +158,7 @@ class Engine:
             self.classifier.close()
 
 
-@st.cache_resource(max_entries=2, show_spinner="Loading the model", on_release=Engine.close)
+@st.cache_resource(max_entries=3, show_spinner=False, on_release=Engine.close)
 def _engine(key: str, fingerprint: str, _model: Model) -> Engine:
     from cezsar.zeroshot.classifier import Classifier
 
@@ -153,6 +174,23 @@ def engine(model: Model) -> Engine:
     if model.folder is not None and model.folder.is_relative_to(SHIPPED):
         bring_sentences()
     return _engine(model.key, model.fingerprint, model)
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def load_ahead(key: str, fingerprint: str, _model: Model, _labels: Sequence[str] | Mapping[str, Sequence[str]]) -> None:
+    """Begin to load a model, and the vectors of labels, while a person is still looking for a film."""
+
+    def load() -> None:
+        try:
+            ready = engine(_model)
+            with ready.lock:
+                ready.classifier.prototypes(_labels)
+        except CezsarError as error:
+            logging.getLogger(__name__).info("%s: not loaded ahead, %s", key, error)  # said where it should answer
+
+    thread = threading.Thread(target=load, name="load ahead", daemon=True)
+    add_script_run_ctx(thread)
+    thread.start()
 
 
 def bring_sentences() -> None:

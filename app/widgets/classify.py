@@ -13,53 +13,160 @@ from app.charts import classify as charts
 from app.charts.style import COLOURS, GLYPHS, PLOT, number
 from app.services import clips, scored
 from app.services import labels as label_sets
+from app.services import spans as when
 from app.services.answers import Answer, Doubt, pin, usual_limit
-from app.widgets.fetching import offer, short
-from app.widgets.player import film
-from app.widgets.why import second_asked, why
+from app.services.models import Model
+from app.widgets import spans
+from app.widgets.player import film, second_asked
+from app.widgets.why import seconds_key, why
 from app.widgets.words import plain, sentence
 from cezsar import encoders
 from cezsar.errors import CezsarError
 
 CARDS = 6
 CAPTION_WEIGHT = 0.2  # γ to begin with: as much as the objects have in the paper
+SOURCES = {state.UPLOADS: "My clips", state.SAMPLES: "Samples"}
+TASKS = {state.RANK: "Rank labels", state.FIND_ONE: "Find one action"}
 SHADES = {"VE": "full colour", "O": "pale", "C": "palest"}
 
 
 # What to classify ----------------------------------------------------------------------------------------------------
 
 
-def sample_picker(samples: Mapping[str, clips.ClipFile]) -> clips.ClipFile:
-    """A few samples as pictures to click, and all of them in a list. There must be at least one."""
+def drop_zone(large: bool) -> list[clips.ClipFile]:
+    """Files of one's own."""
+    with st.container(key="drop-large" if large else "drop"):
+        uploads = st.file_uploader(
+            "Your own films",
+            accept_multiple_files=True,
+            key=state.UPLOADED,
+            on_change=state.choose_uploads,
+            help="One or several films of any length and of any kind that FFmpeg reads. They stay on the machine that "
+            "runs this app.",
+        )
+    return [clips.uploaded(upload.file_id, upload.name, upload.getvalue()) for upload in uploads]
+
+
+def source() -> str:
+    """Where clips come from, before anything is drawn: as chosen, else as the address says."""
+    said = st.query_params.get(state.SOURCE)
+    return st.session_state.get(state.SOURCE) or next(
+        (key for key, title in SOURCES.items() if title == said), state.UPLOADS
+    )
+
+
+def choose_source() -> str:
+    """Films of one's own, or samples."""
+    return (
+        st.segmented_control(
+            "What is shown",
+            list(SOURCES),
+            default=state.UPLOADS,
+            format_func=SOURCES.__getitem__,
+            required=True,
+            key=state.SOURCE,
+            bind="query-params",
+            width="stretch",
+            label_visibility="collapsed",
+        )
+        or state.UPLOADS
+    )
+
+
+def choose_task() -> str:
+    """Rank labels, or look for one action."""
+    return (
+        st.segmented_control(
+            "Task",
+            list(TASKS),
+            default=state.RANK,
+            format_func=TASKS.__getitem__,
+            required=True,
+            key=state.TASK,
+            bind="query-params",
+            width="stretch",
+            label_visibility="collapsed",
+        )
+        or state.RANK
+    )
+
+
+def action() -> str:
+    """The one action that films are searched for."""
+    typed = st.text_input(
+        "Action to look for",
+        key=state.ACTION,
+        bind="query-params",
+        max_chars=200,
+        placeholder="juggling",
+        help="It is found where it stands out among Kinetics-400's 400 actions. If it is one of them, in any spelling, "
+        "its description counts.",
+    )
+    return " ".join((typed or "").split())
+
+
+def beside(there: Mapping[str, Model]) -> str:
+    """The key of a second model whose ranking is shown beside; "" for none."""
+    titles = {"": "None"} | {key: model.title for key, model in there.items()}
+    return st.selectbox(
+        "Beside it",
+        list(titles),
+        format_func=titles.__getitem__,
+        key=state.BESIDE_MODEL,
+        bind="query-params",
+        help="A second model ranks the same labels for the clip in full, side by side with the first.",
+    )
+
+
+def samples_instead(samples: Mapping[str, clips.ClipFile]) -> None:
+    """The second choice of somebody without a film at hand."""
+    st.markdown("No film at hand? **A drawn sample** of the demo's world:")
+    sample_cards(samples)
+
+
+def sample_cards(samples: Mapping[str, clips.ClipFile], picked: str = "") -> str:
+    """A few samples as pictures to click. Returns the first of them."""
     firsts = list({clip.label: name for name, clip in reversed(list(samples.items()))}.values())[::-1]
     shown = [firsts[index * len(firsts) // CARDS] for index in range(CARDS)] if len(firsts) > CARDS else firsts
+    with st.container(key="cards"):
+        for name in shown:
+            label = samples[name].label
+            with st.container(key=f"card-{'chosen' if name == picked else 'other'}-{name}"):
+                poster = clips.poster(samples[name].digest, samples[name])
+                st.image(poster, width="stretch", alt=f"A stick figure {label}")
+                st.button(label, key=f"pick-{name}", type="tertiary", on_click=state.choose_sample, args=(name,))
+    return shown[0]
+
+
+def sample_picker(samples: Mapping[str, clips.ClipFile]) -> clips.ClipFile:
+    """A few samples as pictures to click, and all of them in a list. There must be at least one."""
+    firsts = {clip.label for clip in samples.values()}
     titles = {name: clip.label for name, clip in samples.items()}
     if len(firsts) < len(samples):
         titles = {name: f"{title} {name.rpartition('-')[2]}" for name, title in titles.items()}
-    if st.session_state.get(state.SAMPLE, shown[0]) not in samples:
+    if st.session_state.get(state.SAMPLE) not in [None, *samples]:
         del st.session_state[state.SAMPLE]  # of a world that has gone
-    cards = st.container(key="cards")
+    cards = st.container()
     picked: str = st.selectbox(
         f"or any of the {len(samples):,} samples",
         list(samples),
-        index=list(samples).index(shown[0]),
         format_func=titles.__getitem__,
         key=state.SAMPLE,
         bind="query-params",
         help="Clips of actions that the model never saw in training.",
     )
-    for name in shown:
-        label = samples[name].label
-        with cards.container(key=f"card-{'chosen' if name == picked else 'other'}-{name}"):
-            poster = clips.poster(samples[name].digest, samples[name])
-            st.image(poster, width="stretch", alt=f"A stick figure {label}")
-            st.button(label, key=f"pick-{name}", type="tertiary", on_click=state.choose_sample, args=(name,))
+    with cards:
+        sample_cards(samples, picked)
     return samples[picked]
 
 
 def label_box(default: Sequence[str], groups: Mapping[str, Sequence[str]]) -> str:
-    """The labels as typed; `groups` of look-alikes and whole label sets are offered as ready-made sets."""
-    text = label_sets.written(default)
+    """The labels as typed; `groups` of look-alikes and whole label sets are offered as ready-made sets.
+
+    Args:
+        default: the model's own labels; those of a well-known set if it has none.
+    """
+    text = label_sets.written(default) if default else label_sets.label_sets()[label_sets.FOR_FILMS].text
     sets = label_sets.label_sets()
     texts = {name: known.text for name, known in sets.items()}
     state.begin_labels(text, texts)
@@ -86,17 +193,33 @@ def label_box(default: Sequence[str], groups: Mapping[str, Sequence[str]]) -> st
     return typed or ""
 
 
+def how_described(names: Sequence[str], model: Model) -> None:
+    """One line on what stands for each label: a description, or its name."""
+    if model.reads_words:
+        st.caption(f"{plain(model.title)} reads each label in prompts of its own, such as: a video of a person ….")
+        return
+    count = label_sets.count_described(names, model.labels)
+    told = "All labels have" if count == len(names) else f"{count} of {len(names)} labels have"
+    st.caption(
+        f"{told} a description to be ranked by" + ("." if count == len(names) else "; of the others the name counts."),
+        help="A label that the model itself, UCF-101, HMDB-51 or Kinetics-400 describes, in any spelling, is ranked by "
+        "that description; where several data sets do, by the one that knows most of the labels. Write JSON to say it "
+        "in your own words.",
+    )
+
+
 def _set_button(title: str, text: str, shown: str) -> None:
     st.button(plain(title), on_click=state.set_labels, args=(text,), help=plain(shown), width="stretch")
 
 
 def object_weight(own: float) -> float:
     """β of Eq. 9, with α = 1 - β: only their ratio matters to a cosine."""
+    state.begin(state.OBJECTS, own)
     beta: float = st.slider(
         "Weight of recognised objects",
         0.0,
         1.0,
-        round(own, 2),
+        own,
         0.05,
         key=state.OBJECTS,
         bind="query-params",
@@ -148,8 +271,8 @@ def doubts() -> Doubt:
             0.5,
             key=state.UNLIKE,
             bind="query-params",
-            help="A clip this far from everything that the run was trained on gets no answer, or goes to the encoder "
-            "for real video if there is one. Encoders without a run know no such distance.",
+            help="A clip this far from everything that the run was trained on gets no answer. Encoders without a run "
+            "know no such distance.",
         )
         least = st.slider(
             "Least similarity of the best label", 0.0, 1.0, 0.0, 0.01, key=state.LEAST, bind="query-params"
@@ -158,58 +281,89 @@ def doubts() -> Doubt:
     return Doubt(unlike, least, lead)
 
 
-def real_video(uploads: bool, answers: Sequence[Answer], trained_on: Sequence[str]) -> None:
-    """To a person with a clip of the real world where only runs on drawings are: what to do about it."""
-    unfamiliar = any(given.familiarity is not None and given.familiarity >= usual_limit() for given in answers)
-    if encoders.for_real_video() is not None or not (uploads or unfamiliar):
-        return
-    entry = encoders.card(encoders.FOR_REAL_VIDEO)
-    with st.container(border=True, gap="small"):
-        st.markdown(
-            f"**A clip of the real world?** What answers here was trained on {plain(' and on '.join(trained_on))}, and "
-            f"knows nothing else. {plain(short(entry.name))} was trained on {entry.domain}: it {entry.gives}."
-        )
-        offer(entry.name, "real-video", primary=True)
-
-
 # Answers -------------------------------------------------------------------------------------------------------------
 
 
-def answer(given: Answer, number: int) -> None:
-    """Everything about one clip: the film beside its ranking, frames over time, objects, and how far to trust it."""
-    if given.instead_of is not None:
-        st.info(
-            f"This clip looks like nothing that run {plain(given.instead_of.title)} was trained on, so "
-            f"{plain(given.model.title)} answers.",
-            icon=":material/swap_horiz:",
-        )
+def answer(given: Answer, number: int, others: Sequence[Answer], beside: Answer | None = None) -> None:
+    """Everything about one clip: the film beside its ranking, what happens when, objects, and how far to trust it.
+
+    Args:
+        others: answers for all clips shown, this one among them.
+        beside: what a second model says about the same clip.
+    """
+    timeline = when.timeline(given) if given.seconds >= when.LEAST_S else None
+    second = second_asked(given.clip, given.seconds, spans.span_key(given.clip), seconds_key(given.clip))
+    top = [name for name, _ in given.ranking.labels[: charts.MOST_LABELS - 1]]
     screen, ranks = st.columns([5, 6], gap="medium", vertical_alignment="top")
     with screen:
-        film(given.clip, start_s=second_asked(given))
-        _caption(given.clip)
-    top = given.ranking.labels[: charts.MOST_LABELS - 1]
-    parts = {name: part[: len(top)] for name, part in given.ranking.contributions.items()}
-    with ranks:
-        with st.container(gap="xxsmall"):
-            _headline(given)
-        st.plotly_chart(
-            charts.ranking_figure(top, parts, muted=bool(given.doubts)),
-            key=f"ranking-{number}",
-            config=PLOT,
-            alt="Best labels: " + ", ".join(f"{name} {similarity:.2f}" for name, similarity in top),
+        film(
+            given.clip,
+            start_s=second or 0,
+            play=second is not None,
+            subtitles=None if timeline is None else spans.subtitles(timeline),
         )
-        if len(parts) > 1:
-            st.caption(
-                ", ".join(f"{SHADES[name]}: {charts.MODALITIES[name]}" for name in parts).capitalize() + ".",
-                help="The parts of each bar add up to its similarity: α VE, β O and γ C of Eq. 9, that is the visual "
-                "embedding, the sentence made of the recognised objects, and the caption.",
-            )
+        _caption(given.clip)
+    with ranks:
+        if beside is None:
+            _ranking(given, f"ranking-{number}")
+        else:
+            _who(given)
+            _who(beside)
+            _objects(given, in_a_row=False)
+    if beside is not None:
+        left, right = st.columns(2, gap="medium", border=True)
+        with left:
+            _ranking(given, f"ranking-{number}")
+        with right:
+            _ranking(beside, f"beside-{number}")
+    if timeline is not None:
+        spans.time_line(given, timeline, others, top)
+    if beside is None:
+        _objects(given)
+    _over_time(given, top, number)
     why(given)
-    _over_time(given, [name for name, _ in top], number)
-    _objects(given)
     _table(given)
     _map(given, number)
     _trust(given)
+
+
+def _ranking(given: Answer, key: str) -> None:
+    """Who answers, the best label, and the first few as bars."""
+    top = given.ranking.labels[: charts.MOST_LABELS - 1]
+    parts = {name: part[: len(top)] for name, part in given.ranking.contributions.items()}
+    with st.container(gap="xxsmall"):
+        _who(given)
+        _headline(given)
+    st.plotly_chart(
+        charts.ranking_figure(top, parts, muted=bool(given.doubts)),
+        key=key,
+        config=PLOT,
+        alt=f"Best labels by {given.model.title}: " + ", ".join(f"{name} {similarity:.2f}" for name, similarity in top),
+    )
+    if len(parts) > 1:
+        st.caption(
+            ", ".join(f"{SHADES[name]}: {charts.MODALITIES[name]}" for name in parts).capitalize() + ".",
+            help="The parts of each bar add up to its similarity: α VE, β O and γ C of Eq. 9, that is the visual "
+            "embedding, the recognised objects, and the caption.",
+        )
+
+
+def _who(given: Answer) -> None:
+    """Who answers and why; how a long clip was taken, and what of a damaged file could not be read."""
+    st.caption(f":material/neurology: **{plain(given.model.title)}** answers: {plain(given.why)}.")
+    for note in given.ranking.notes:
+        st.caption(f":material/info: {plain(note[0].upper() + note[1:])}.")
+
+
+def better_models() -> None:
+    """Where better models for real video come from, while none of them is here."""
+    if encoders.for_real_video() is None:
+        st.page_link(
+            "../pages/library.py",
+            label=":small[Better models for real video can be fetched]",
+            icon=":material/download:",
+            query_params={state.SECTION: state.SECTIONS["encoders"]},
+        )
 
 
 def caption_of(clip: clips.ClipFile) -> str:
@@ -361,17 +515,14 @@ def _legend(names: Sequence[str]) -> None:
     st.html(f'<div class="cezsar-legend">{"".join(items)}</div>')
 
 
-def _objects(given: Answer) -> None:
+def _objects(given: Answer, in_a_row: bool = True) -> None:
     if not given.ranking.objects:
         return
-    st.markdown(
-        "**Recognised objects**",
-        help="The most probable objects in the clip. Their names and definitions make the sentence that O compares "
-        "with each label.",
-    )
-    columns = st.columns(len(given.ranking.objects), gap="medium")
-    for column, (name, definition, probability) in zip(columns, given.ranking.objects, strict=True):
-        column.markdown(f"{plain(name)} :gray[{probability:.0%}]  \n:small[:gray[{plain(definition)}]]")
+    st.markdown("**Recognised objects**", help="The most probable objects in the clip; O is made of such objects.")
+    count = len(given.ranking.objects)
+    places = st.columns(count, gap="medium") if in_a_row else [st.container() for _ in range(count)]
+    for place, (name, definition, probability) in zip(places, given.ranking.objects, strict=True):
+        place.markdown(f"{plain(name)} :gray[{probability:.0%}]  \n:small[:gray[{plain(definition)}]]")
 
 
 def overview(answers: Sequence[Answer]) -> None:

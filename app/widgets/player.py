@@ -10,24 +10,65 @@ from cezsar.errors import CezsarError
 from cezsar.zeroshot.scored import Scored
 
 
-def film(clip: clips.ClipFile, caption: str | None = None, start_s: int = 0, alt: str = "") -> None:
+def film(
+    clip: clips.ClipFile,
+    caption: str | None = None,
+    start_s: int = 0,
+    alt: str = "",
+    play: bool = False,
+    subtitles: str | None = None,
+) -> None:
     """The clip, looping without sound unless it is somebody's own.
 
     Args:
         caption: Markdown below it; the clip's name by default, nothing if "".
         start_s: second to play from.
+        play: at once, also if it is somebody's own: they asked for a second of it.
+        subtitles: WebVTT.
         alt: in words what is shown, where one page plays a clip twice: Streamlit tells players apart by it.
     """
     name = alt or f"The clip {clip.name}"
     if clip.playable:
         shown, kind = clips.film(clip)
         own = isinstance(clip.source, bytes)
-        st.video(shown, format=kind, start_time=start_s, loop=True, muted=not own, autoplay=not own, alt=name)
+        st.video(
+            shown,
+            format=kind,
+            start_time=start_s,
+            subtitles=None if subtitles is None else {"Actions": subtitles},
+            loop=True,
+            muted=not own,
+            autoplay=play or not own,
+            alt=name,
+        )
     else:
-        st.image(clips.strip(clip.digest, clip)[0][1], width="stretch", alt=f"First frame of {clip.name}")
+        frames = clips.strip(clip.digest, clip)
+        shown_s = min(start_s, len(frames) - 1)
+        st.image(frames[shown_s][1], width="stretch", alt=f"Second {shown_s} of {clip.name}")
         st.caption("Browsers do not play this kind of video; it was read all the same.")
     if caption != "":
         st.caption(plain(clip.name) if caption is None else caption)
+
+
+def second_asked(clip: clips.ClipFile, seconds: int, *charts: str) -> int | None:
+    """The second of a clip that was clicked last, in the figures of these keys; None if none was.
+
+    Args:
+        seconds: length of the clip.
+    """
+    played = f"played {clip.digest[:16]}"
+    for key in charts:
+        selected = st.session_state.get(key)
+        points = selected["selection"]["points"] if selected else []
+        found = [point.get("customdata") for point in points]
+        found = [second[0] if isinstance(second, list) else second for second in found]
+        now = next((second for second in found if isinstance(second, int) and 0 <= second < seconds), None)
+        if now != st.session_state.get(f"{key} before"):
+            st.session_state[f"{key} before"] = now
+            if now is not None:
+                st.session_state[played] = now
+    second: int | None = st.session_state.get(played)
+    return second
 
 
 def film_of(item: Scored, clip_id: str, label: str = "", caption: str | None = None, alt: str = "") -> None:

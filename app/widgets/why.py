@@ -18,15 +18,6 @@ from cezsar.analysis.explanation import Explanation
 from cezsar.errors import CezsarError
 
 
-def second_asked(given: Answer) -> int:
-    """The second of the clip that was clicked, from which it is played; 0 if none was."""
-    selected = st.session_state.get(_seconds_key(given))
-    points = selected["selection"]["points"] if selected else []
-    seconds = [point.get("customdata") for point in points]
-    seconds = [second[0] if isinstance(second, list) else second for second in seconds]
-    return next((second for second in seconds if isinstance(second, int) and 0 <= second < given.seconds), 0)
-
-
 def why(given: Answer) -> None:
     """The lead of the best label over a second one, by modality, object and second. Nothing for a single label."""
     if len(given.ranking.labels) < 2:
@@ -127,7 +118,7 @@ def _seconds(given: Answer, found: Explanation, colours: tuple[str, str]) -> Non
     )
     st.plotly_chart(
         charts.seconds_figure(found, clips.strip(given.clip.digest, given.clip), colours),
-        key=_seconds_key(given),
+        key=seconds_key(given.clip),
         on_select="rerun",
         selection_mode="points",
         config=charts.CLICKED,
@@ -136,5 +127,6 @@ def _seconds(given: Answer, found: Explanation, colours: tuple[str, str]) -> Non
     )
 
 
-def _seconds_key(given: Answer) -> str:
-    return state.SECOND + given.clip.digest[:16]
+def seconds_key(clip: clips.ClipFile) -> str:
+    """Key of the figure of a clip's seconds."""
+    return state.SECOND + clip.digest[:16]
