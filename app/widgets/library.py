@@ -199,8 +199,10 @@ def all_encoders() -> None:
     with st.container(border=True):
         st.markdown("**Another one of the hub**")
         name = st.text_input(
-            "Encoder", key="other-encoder", placeholder="clip:clip-ViT-L-14, timm:resnet50.a1_in1k, all-mpnet-base-v2",
-            help="clip:<model> for image-text models, timm:<model> for image classifiers, else a sentence encoder.",
+            "Encoder", key="other-encoder",
+            placeholder="open_clip:ViT-L-16-SigLIP2-256, timm:resnet50.a1_in1k, all-mpnet-base-v2",
+            help="video:<model>, open_clip:<model> or clip:<model> for models of pictures and words, timm:<model> for "
+            "image classifiers, else a sentence encoder.",
         )  # fmt: skip
         if name.strip():
             _other(name.strip())
@@ -214,8 +216,8 @@ def _encoder(status: encoders.EncoderStatus) -> None:
             f" It {entry.gives}." if entry.gives.startswith("ranks") else f" Gives {entry.gives}." * bool(entry.gives)
         )
         st.markdown(f"Trained on {plain(status.domain)}.{plain(gives)}")
-        where = "Is in" if status.present else f"{status.size}. Would be in"
-        st.caption(f"{where} {plain(status.where)}")
+        facts = f". {entry.facts}" if entry.facts else ""
+        st.caption(f"{status.size}{plain(facts)}. {'Is' if status.present else 'Would be'} in {plain(status.where)}")
         if not status.present:
             fetching.offer(status.name, f"fetch-{status.name}")
 

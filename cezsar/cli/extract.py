@@ -33,7 +33,9 @@ def command(
             "`cezsar datasets --add`. A name goes before a folder of that name: give the folder as ./ucf101."
         ),
     ],
-    encoder: Annotated[str, typer.Option(help="bit, timm:<model>, clip:<model or folder>, or motion.")],
+    encoder: Annotated[
+        str, typer.Option(help="efficientnet, bit, motion, or timm:, clip:, open_clip:, video: with a model or folder.")
+    ],
     out: Annotated[Path, typer.Option(help="The feature store to make or go on with.")],
     workers: Annotated[int, typer.Option(min=1, help="Decoder processes.")] = 1,
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",

@@ -12,6 +12,8 @@ from cezsar.cli.console import Progress
 
 EXAMPLES = """[bold]Examples[/bold]
 
+cezsar fetch open_clip:PE-Core-B-16
+
 cezsar fetch clip:clip-ViT-B-32
 
 cezsar fetch bit
@@ -21,7 +23,12 @@ cezsar fetch distilroberta --workspace /data/cezsar
 
 
 def command(
-    encoder: Annotated[str, typer.Argument(help="bit, clip:<model>, timm:<model>, distilroberta, or a hub name.")],
+    encoder: Annotated[
+        str,
+        typer.Argument(
+            help="video:<model>, open_clip:<model>, clip:<model>, timm:<model>, bit, distilroberta, or a hub name."
+        ),
+    ],
     workspace: Annotated[Path | None, typer.Option(help="Default: $CEZSAR_HOME, else ./workspace.")] = None,
 ) -> None:
     """Fetch an encoder's weights into models/ of the workspace. Goes on where it was stopped."""

@@ -16,7 +16,17 @@ cezsar info
 cezsar info --workspace /data/cezsar
 """
 
-PACKAGES = ("torch", "timm", "sentence-transformers", "opencv-python", "h5py", "streamlit")
+PACKAGES = (
+    "torch",
+    "timm",
+    "transformers",
+    "sentence-transformers",
+    "open-clip-torch",
+    "av",
+    "opencv-python",
+    "h5py",
+    "streamlit",
+)
 
 
 def command(
@@ -24,18 +34,21 @@ def command(
 ) -> None:
     """Versions, device, encoders (present or not, and where they are looked for), and what the workspace holds."""
     import cezsar
-    from cezsar.encoders import available
+    from cezsar.encoders import available, card
     from cezsar.encoders.compute import pick_device
+    from cezsar.encoders.image_text import PROMPTS
     from cezsar.workspace import home
 
     print(f"cezsar {cezsar.__version__}, Python {platform.python_version()}, device {pick_device()}")
     print("  " + ", ".join(f"{package} {version(package)}" for package in PACKAGES))
     print("\nEncoders")
     for status in available():
-        print(f"  {'present' if status.present else 'absent ':7}  {status.name:22} {status.domain}")
+        print(f"  {'present' if status.present else 'absent ':7}  {status.name}: {status.domain}")
         print(f"           {'in' if status.present else 'would be in'} {status.where}")
-        if not status.present:
-            print(f"           {status.size}: {status.needs}")
+        print(f"           {status.size}{f': {status.needs}' if status.needs else ''}")
+        if facts := card(status.name).facts:
+            print(f"           {facts}")
+    print("\nA label without a description is put into: " + " | ".join(PROMPTS))
     folder = home(workspace)
     print(f"\nWorkspace {folder.resolve()}{'' if folder.is_dir() else ' (not made yet; `cezsar demo` makes it)'}")
     if folder.is_dir():

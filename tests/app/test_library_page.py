@@ -147,14 +147,17 @@ def test_extraction_is_a_job(empty_workspace, clips, started):
     ((kind, arguments),) = started
     out = empty_workspace / "features" / "mine-motion"
     assert kind == "extract"
-    assert arguments[:6] == ["extract", str(folder / "test"), "--encoder", "motion", "--out", str(out)]
+    assert arguments[:6] == ["extract", str(folder / "test"), "--encoder", "efficientnet", "--out", str(out)]
 
 
 def test_encoders_and_their_fetching(empty_workspace, started):
     page = shown("encoders")
     absent = [status.name for status in encoders.available() if not status.present]
     fetches = [each.label for each in page.button if each.label.startswith("Fetch")]
-    assert len(fetches) == len(absent) == 4
+    assert len(fetches) == len(absent) == sum(bool(card.repository) for card in encoders.CARDS.values())
+    assert "1.8 GB. licence Apache-2.0; 65.6% top-1 on Kinetics-400, zero-shot (Bolya et al. 2025" in texts(
+        page
+    ).replace("\\", "")
     button(page, "Fetch bit (1.3 GB)").click().run()
     assert started == [("fetch", ["fetch", "bit"])]
     page.text_input(key="other-encoder").set_value("minilm").run()

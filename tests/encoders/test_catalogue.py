@@ -77,7 +77,7 @@ def test_facts_are_told_as_far_as_they_are_known() -> None:
         "ms a second of film",
     ):
         assert part in best.facts
-    assert encoders.card("open_clip:MobileCLIP2-S0").licence == "Apple's for research only"
+    assert encoders.card("open_clip:MobileCLIP2-S0").licence == "Apple, research only"
     assert encoders.card("motion").facts == encoders.card("clip:org/model").facts == ""
 
 
