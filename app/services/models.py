@@ -171,7 +171,7 @@ def engine(model: Model) -> Engine:
     Raises:
         CezsarError: it cannot be used: weights missing, files damaged, made with another encoder.
     """
-    if model.folder is not None and model.folder.is_relative_to(SHIPPED):
+    if model.folder is not None and model.folder.is_relative_to(ROOT / "assets"):
         bring_sentences()
     return _engine(model.key, model.fingerprint, model)
 
@@ -194,10 +194,10 @@ def load_ahead(key: str, fingerprint: str, _model: Model, _labels: Sequence[str]
 
 
 def bring_sentences() -> None:
-    """Put the sentence vectors that are shipped into a workspace without any: the first answer need not load MiniLM."""
+    """Put the sentence vectors that are shipped into the workspace: the first answer need not load MiniLM."""
     cache = workspace.folder("cache") / "sentences"
     for shipped in (SHIPPED / "cache" / "sentences").glob("*/*.npz"):
-        folder = cache / shipped.parent.name
-        if not folder.exists():
-            with replacing(folder / shipped.name) as temporary:
+        own = cache / shipped.parent.name / shipped.name
+        if not own.exists():
+            with replacing(own) as temporary:
                 shutil.copyfile(shipped, temporary)
