@@ -64,7 +64,7 @@ def fetch(name: str, on_progress: Report = lambda what, done, total: None, home:
     if not weights.hub_reachable():
         raise missing("no network")
     try:
-        revision, files = _listing(entry.repository)
+        revision, files = _listing(entry.repository, name.startswith("open_clip:"))
         if not any(PurePosixPath(file.path).suffix in weights.SUFFIXES for file in files):
             raise missing(f"the hub's {entry.repository} holds no weights")
         _download(entry.repository, revision, files, target, on_progress)
@@ -75,13 +75,19 @@ def fetch(name: str, on_progress: Report = lambda what, done, total: None, home:
     return target
 
 
-def needed(files: Sequence[RemoteFile]) -> list[RemoteFile]:
-    """What loading takes: settings, vocabularies, and of each model its weights once, as safetensors if they are."""
+def needed(files: Sequence[RemoteFile], open_clip: bool = False) -> list[RemoteFile]:
+    """What loading takes: settings, vocabularies, and of each model its weights once, as safetensors if they are.
+
+    A repository may hold the same model for open_clip and for transformers: the form that is asked for is taken.
+    """
     kept = [
         file
         for file in files
         if PurePosixPath(file.path).suffix in NEEDED and not OTHER_ENGINES & set(PurePosixPath(file.path).parts[:-1])
     ]
+    models = {file for file in kept if PurePosixPath(file.path).suffix in weights.SUFFIXES}
+    wanted = {file for file in models if PurePosixPath(file.path).name.startswith("open_clip") == open_clip}
+    kept = [file for file in kept if file not in models or file in (wanted or models)]
     safe = {PurePosixPath(file.path).parent for file in kept if file.path.endswith(".safetensors")}
     again = frozenset(weights.SUFFIXES) - {".safetensors"}
     return [
@@ -91,7 +97,7 @@ def needed(files: Sequence[RemoteFile]) -> list[RemoteFile]:
     ]
 
 
-def _listing(repository: str) -> tuple[str, list[RemoteFile]]:
+def _listing(repository: str, open_clip: bool) -> tuple[str, list[RemoteFile]]:
     """The present revision of a repository, and the files that are needed of it."""
     from huggingface_hub import HfApi
 
@@ -100,7 +106,7 @@ def _listing(repository: str) -> tuple[str, list[RemoteFile]]:
         RemoteFile(each.rfilename, each.size or 0, (each.lfs.sha256 or "") if each.lfs else "")
         for each in info.siblings or ()
     ]
-    return info.sha or "main", needed(files)
+    return info.sha or "main", needed(files, open_clip)
 
 
 def _download(repository: str, revision: str, files: Sequence[RemoteFile], target: Path, on_progress: Report) -> None:

@@ -232,6 +232,14 @@ def test_names_that_cannot_be_fetched(hub, fetch, tmp_path, name, said):
     assert "Traceback" not in err and not (tmp_path / "models").exists()
 
 
+def test_of_two_forms_of_a_model_the_one_asked_for_is_fetched():
+    both = ["open_clip_config.json", "open_clip_model.safetensors", "open_clip_pytorch_model.bin", "model.safetensors"]
+    files = [RemoteFile(name, 1) for name in both]
+    assert [file.path for file in needed(files, open_clip=True)] == both[:2]
+    assert [file.path for file in needed(files)] == ["open_clip_config.json", "model.safetensors"]
+    assert [file.path for file in needed(files[:2])] == both[:2]
+
+
 def test_of_each_model_the_weights_are_fetched_once():
     names = [
         "modules.json", "0_CLIPModel/model.safetensors", "0_CLIPModel/pytorch_model.bin", "1_Dense/pytorch_model.bin",
