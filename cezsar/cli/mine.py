@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from cezsar.data.annotations import Annotations
 
 from cezsar.cli.console import Progress
 
@@ -83,8 +86,24 @@ def command(
         print("  human sentences only: this store's encoder names no objects")
     if record["videos_without_features"]:
         print(f"  {record['videos_without_features']:,} annotated videos are not in the store and were left out")
+    for line in repairs(captions):
+        print(f"  {line}")
+    if record["segments_beyond_the_film"]:
+        print(f"  {record['segments_beyond_the_film']:,} segments begin after the end of their film and were left out")
     if record["sub_clips_with_too_few_candidates"]:
         print(
             f"  {record['sub_clips_with_too_few_candidates']:,} sub-clips have fewer than {negatives} candidates "
             f"(the fewest: {record['fewest_candidates']}); they get what there is, a larger tau gives more"
         )
+
+
+def repairs(captions: Annotations) -> list[str]:
+    """What had to be done to a file of annotations, in words."""
+    told = (
+        (captions.swapped, "segments start after they end: both times were exchanged"),
+        (captions.clipped, "segments reach outside their video and were cut to it"),
+        (captions.widened, "segments have no length and were widened"),
+        (captions.dropped_outside, "segments lie outside their video and were left out"),
+        (captions.dropped_empty, "segments have no sentence and were left out"),
+    )
+    return [f"{count:,} {words}" for count, words in told if count]

@@ -2,24 +2,29 @@
 
 | source | form |
 |---|---|
-| JSON | `{class name: sentence}` or `{class name: [sentences]}` |
+| JSON | `{class name: sentence}` or `{class name: [sentences]}`; or names alone: a list, `{"0": name}`, `{name: 0}` |
 | folder | one `.txt` for each class, named after it; each line with text is a sentence; UTF-8, UTF-16, cp1252 |
-| `.txt` file | one class name to a line, as in a label map: the name itself, as words, is the description |
+| `.txt` file | one class name to a line, with or without its number: the name itself, as words, is the description |
+| `.csv` file | class names in the column "name", "label" or "class" |
 """
 
 from __future__ import annotations
 
-import codecs
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from cezsar import atomic
-from cezsar.data.documents import parse_json, printable, read_json_object
-from cezsar.data.labels import Labels, canonical, parse_labels, read_label_list, spoken
+from cezsar.data.documents import decoded_file, parse_json, printable, read_text
+from cezsar.data.labels import Labels, canonical, numbered, parse_labels, read_label_list, spoken
 from cezsar.errors import FormatError, InputError
 
+FORMS = (
+    "give names as a .txt or .csv list, as a JSON list or a class index {name: number}, or sentences as JSON "
+    "{name: sentence or list} or as a folder of .txt files"
+)
 _JSON_OBJECT = re.compile(r'\s*\{\s*["}]')
 
 
@@ -27,17 +32,22 @@ def load_descriptions(path: str | Path) -> dict[str, list[str]]:
     """Class name -> its descriptions, at least one each, in the order of the file (of a folder: sorted by name).
 
     Raises:
-        InputError: nothing there, or nothing of the three forms.
+        InputError: nothing there, or nothing of these forms.
         FormatError: a class without a description or in two spellings, a file that is not text; the message names it.
     """
     path = Path(path)
     if path.is_dir():
         return _read_folder(path)
-    if path.suffix.lower() == ".txt":
+    if path.suffix.lower() in (".txt", ".csv"):
         return {name: [spoken(name)] for name in read_label_list(path)}
     if path.suffix.lower() != ".json" and path.exists():
-        raise InputError(f"{path}: give a .json file, a folder of .txt files, or a .txt list of classes")
-    return _of_object(path, read_json_object(path))
+        raise InputError(f"{path}: {FORMS}")
+    content = parse_json(read_text(path), str(path))
+    if isinstance(content, list) and content and all(isinstance(name, str) for name in content):
+        return {name: [spoken(name)] for name in parse_labels(json.dumps(content)).names}
+    if not isinstance(content, dict):
+        raise FormatError(f"{path} holds a JSON {type(content).__name__} that names no class; {FORMS}")
+    return _of_object(path, content)
 
 
 def parse_classes(text: str) -> tuple[Labels, dict[str, list[str]]]:
@@ -50,7 +60,10 @@ def parse_classes(text: str) -> tuple[Labels, dict[str, list[str]]]:
     """
     if not _JSON_OBJECT.match(text):
         return parse_labels(text), {}
-    descriptions = _of_object("the labels", parse_json(text, "the labels"))
+    content = parse_json(text, "the labels")
+    if (names := numbered(content)) is not None:
+        return parse_labels(json.dumps(names)), {}
+    descriptions = _of_object("the labels", content)
     return Labels(list(descriptions), []), descriptions
 
 
@@ -64,12 +77,15 @@ def save_descriptions(path: str | Path, descriptions: Mapping[str, Sequence[str]
 
 
 def _of_object(source: Path | str, content: Mapping[str, Any]) -> dict[str, list[str]]:
+    if (names := numbered(content)) is not None:
+        return _checked(source, {name: [spoken(name)] for name in names})
     descriptions = {}
     for name, given in content.items():
         sentences = [given] if isinstance(given, str) else given
         if not isinstance(sentences, list) or not all(isinstance(sentence, str) for sentence in sentences):
             raise FormatError(
-                f"{source}: class {name!r} should have a sentence or a list of sentences, not {repr(given)[:60]}"
+                f"{source}: class {name!r} should have a sentence or a list of sentences, not {repr(given)[:60]}; "
+                f"{FORMS}"
             )
         descriptions[name] = sentences
     return _checked(source, descriptions)
@@ -80,12 +96,7 @@ def _read_folder(folder: Path) -> dict[str, list[str]]:
     for name, file in class_files(folder):
         if name in descriptions:
             raise FormatError(f"{folder} has two files for class {name!r}; keep one")
-        text, encoding = decoded(_bytes_of(file))
-        if not encoding:
-            raise FormatError(
-                f"{printable(str(file))} is not a text file; put the sentence that describes the class there"
-            )
-        descriptions[name] = text.splitlines()
+        descriptions[name] = decoded_file(file).splitlines()
     return _checked(folder, descriptions)
 
 
@@ -99,27 +110,6 @@ def class_files(folder: Path) -> list[tuple[str, Path]]:
     if not files:
         raise InputError(f"{folder} holds no .txt file; a folder of descriptions has one for each class")
     return [(" ".join(printable(file.stem).replace("_", " ").split()), file) for file in files]
-
-
-def decoded(raw: bytes) -> tuple[str, str]:
-    """Text, and the encoding it was read in: UTF-8, UTF-16 by its mark, else cp1252, as published descriptions come
-    from several editors. ("", "") for what is no text. Bytes that mean nothing in an encoding become U+FFFD.
-    """
-    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return raw.decode("utf-16", errors="replace"), "UTF-16"
-    if b"\0" in raw:
-        return "", ""
-    try:
-        return raw.decode("utf-8-sig"), "UTF-8"
-    except UnicodeDecodeError:
-        return raw.decode("cp1252", errors="replace"), "cp1252"
-
-
-def _bytes_of(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise InputError(f"{printable(str(file))} cannot be read: {error.strerror}; check the file") from error
 
 
 def _checked(source: Path | str, descriptions: Mapping[str, list[str]]) -> dict[str, list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections import Counter
 from pathlib import Path
@@ -28,6 +29,36 @@ def read_text(path: str | Path) -> str:
         raise FormatError(
             f"{path}, line {line}: byte 0x{raw[error.start]:02x} is not UTF-8; save the file as UTF-8"
         ) from error
+
+
+def decoded(raw: bytes) -> tuple[str, str]:
+    """Text, and the encoding it was read in: UTF-8, UTF-16 by its mark, else cp1252, as published descriptions come
+    from several editors. ("", "") for what is no text. Bytes that mean nothing in an encoding become U+FFFD.
+    """
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return raw.decode("utf-16", errors="replace"), "UTF-16"
+    if b"\0" in raw:
+        return "", ""
+    try:
+        return raw.decode("utf-8-sig"), "UTF-8"
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", errors="replace"), "cp1252"
+
+
+def decoded_file(path: str | Path) -> str:
+    """The text of a list or a description that comes from any editor, see `decoded`.
+
+    Raises:
+        InputError: there is no such file, or it cannot be opened.
+        FormatError: it is no text.
+    """
+    try:
+        text, encoding = decoded(Path(path).read_bytes())
+    except OSError as error:
+        raise InputError(f"{printable(str(path))} cannot be read: {error.strerror}; check the path") from error
+    if not encoding:
+        raise FormatError(f"{printable(str(path))} is not a text file; class names or sentences belong there, as text")
+    return text
 
 
 def read_json_object(path: str | Path) -> dict[str, Any]:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import csv
 import difflib
+import io
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from cezsar.data.documents import is_unicode, parse_json, read_text
+from cezsar.data.documents import decoded_file, is_unicode, parse_json
 from cezsar.errors import FormatError, InputError
 
 MAX_LABEL_CHARACTERS = 1000
 """A description of a class is a sentence or two; anything longer is a list without its separators."""
 
+NAME_COLUMNS = ("name", "label", "class")
+_NUMBER_FIRST = re.compile(r"(?P<number>\d+)[\s:,.)]+(?P<name>.*\S)")
+_NUMBER_LAST = re.compile(r"(?P<name>\S.*?)[\s:,]+(?P<number>\d+)")
 _JSON_LIST = re.compile(r'\s*\[\s*["\]]')  # "[sport] hurling" is a label, not JSON
 _IGNORED = re.compile(r"[\s_\-()\[\],.'’]+")
 _WORD_STARTS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|_+")
@@ -71,24 +76,72 @@ def parse_labels(text: str) -> Labels:
                 'put a label with a comma in double quotes: "reach, grasp"'
             ) from error
     names = [" ".join(entry.split()) for entry in entries]
-    return _distinct([name for name in names if name])
+    return _distinct(without_numbers([name for name in names if name]))
 
 
 def read_label_list(path: str | Path) -> list[str]:
     """Class names from a text file, one to a line, as the label maps of UCF-101, HMDB-51 and Kinetics have them.
 
+    UTF-8, UTF-16 or cp1252. Numbers before or after all names are left out, see `without_numbers`; a `.csv` has its
+    names in the column "name", "label" or "class".
+
     Raises:
         InputError: there is no such file.
-        FormatError: it is not UTF-8, is empty, or has a class twice.
+        FormatError: it is no text, is empty, has a class twice, or is a CSV without such a column.
     """
-    names = [" ".join(line.split()) for line in read_text(path).splitlines()]
+    text, lines = decoded_file(path), []
+    if Path(path).suffix.lower() == ".csv":
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
+        columns = {str(column).strip().lower(): column for column in (rows[0] if rows else {})}
+        chosen = next((columns[name] for name in NAME_COLUMNS if name in columns), None)
+        if chosen is None:
+            raise FormatError(
+                f"{path}: its first line should name a column {', '.join(NAME_COLUMNS[:-1])} or {NAME_COLUMNS[-1]}, "
+                f"it names {', '.join(columns) or 'none'}"
+            )
+        lines = [row[chosen] or "" for row in rows]
+    else:
+        lines = text.splitlines()
+    names = [" ".join(line.split()) for line in lines]
     try:
-        labels = _distinct([name for name in names if name])
+        labels = _distinct(without_numbers([name for name in names if name]))
     except InputError as error:
         raise FormatError(f"{path}: {error}") from error
     if labels.repeated:
         raise FormatError(f"{path} has a class twice, maybe in two spellings: {labels.repeated[0]!r}; keep one")
     return labels.names
+
+
+def without_numbers(names: Sequence[str]) -> list[str]:
+    """Names without the class numbers that label maps have: "1 ApplyEyeMakeup", "Archery 2".
+
+    Numbers are left out where every name has one at the same end, they count up by one from 0 or 1, and the names
+    without them differ. So a list with "10 pin bowling" in it stays as it is, and so do "step 1, step 2".
+    """
+    for pattern in (_NUMBER_FIRST, _NUMBER_LAST):
+        found = [match for name in names if (match := pattern.fullmatch(name))]
+        bare = [match["name"] for match in found]
+        if len(bare) == len(names) == len({canonical(name) for name in bare}) and _counts_up(
+            [int(match["number"]) for match in found]
+        ):
+            return bare
+    return list(names)
+
+
+def numbered(content: Mapping[str, Any]) -> list[str] | None:
+    """The names of a class index, `{"0": name}` or `{name: 0}`, in the order of the numbers; None if it is none."""
+    if all(key.isdecimal() and isinstance(name, str) for key, name in content.items()):
+        keys = sorted(content, key=int)
+        return [content[key] for key in keys] if _counts_up([int(key) for key in keys]) else None
+    if all(type(number) is int for number in content.values()):
+        names = sorted(content, key=content.__getitem__)
+        return names if _counts_up([content[name] for name in names]) else None
+    return None
+
+
+def _counts_up(numbers: Sequence[int]) -> bool:
+    """Whether these are 0, 1, 2, ... or 1, 2, 3, ..., as numbers of classes are."""
+    return bool(numbers) and numbers[0] in (0, 1) and all(b == a + 1 for a, b in pairwise(numbers))
 
 
 def resolve(names: Iterable[str], known: Sequence[str]) -> list[str]:

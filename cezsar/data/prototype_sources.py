@@ -14,8 +14,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from cezsar.data.descriptions import class_files, decoded
-from cezsar.data.documents import is_unicode, printable
+from cezsar.data.descriptions import class_files
+from cezsar.data.documents import decoded, is_unicode, printable
 from cezsar.data.labels import MAX_LABEL_CHARACTERS, spoken
 from cezsar.errors import FormatError, InputError
 

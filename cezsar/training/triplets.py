@@ -137,10 +137,10 @@ def sub_clip_rows(
 ) -> tuple[int, int]:
     """One random sub-clip of at most `max_s` seconds of a segment, as rows [first, stop) of the video's features.
 
-    The start is uniform over the whole seconds at which a sub-clip of full length fits. A segment that begins at or
-    after the last stored second gives that last second; every sub-clip has at least one row.
+    The start is uniform over the whole seconds at which a sub-clip of full length fits; every sub-clip has at least one
+    row. The segment begins within the video.
     """
-    first = min(int(start_s), seconds - 1)
+    first = int(start_s)
     stop = min(max(int(np.ceil(end_s)), first + 1), seconds)
     length = min(max_s, stop - first)
     offset = int(rng.integers(stop - first - length + 1))
@@ -175,7 +175,7 @@ def build(
     Raises:
         InputError: no annotated video is in the store, or no sub-clip has a hard negative.
     """
-    segments, missing = _with_features(annotations, store)
+    segments, missing, beyond = _with_features(annotations, store)
     video_ids = sorted({segment.video_id for segment in segments})
     number = {video_id: index for index, video_id in enumerate(video_ids)}
     lengths = [store.length(video_id) for video_id in video_ids]
@@ -214,6 +214,7 @@ def build(
         "object_positives": object_positives if head is not None else 0,
         "videos": len(video_ids),
         "videos_without_features": missing,
+        "segments_beyond_the_film": beyond,
         "segments": len(segments),
         "triplets": int((found.indices_APn >= 0).sum()),
         "sub_clips_with_too_few_candidates": len(found.too_few),
@@ -231,8 +232,9 @@ def build(
     )
 
 
-def _with_features(annotations: Annotations, store: FeatureStore) -> tuple[list[Segment], int]:
-    """Segments of the videos that are in the store, and how many videos are not."""
+def _with_features(annotations: Annotations, store: FeatureStore) -> tuple[list[Segment], int, int]:
+    """Segments of the videos that are in the store; how many videos are not, and how many segments begin after the end
+    of the stored film: its file is shorter than the annotations say, and nothing in it is what they are about."""
     segments = [segment for segment in annotations.segments if segment.video_id in store]
     missing = {segment.video_id for segment in annotations.segments} - {segment.video_id for segment in segments}
     if not segments:
@@ -240,7 +242,12 @@ def _with_features(annotations: Annotations, store: FeatureStore) -> tuple[list[
             f"none of the {len(missing)} annotated videos is in the store; extract their features first, "
             "with file names equal to the video ids of the annotations"
         )
-    return segments, len(missing)
+    within = [segment for segment in segments if segment.start_s < store.length(segment.video_id)]
+    if not within:
+        raise InputError(
+            f"all {len(segments):,} segments begin after the end of their films; are these the annotated films?"
+        )
+    return within, len(missing), len(segments) - len(within)
 
 
 def _encoded(encoder: Encoder, sentences: list[str], on_progress: mining.Progress) -> FloatArray:

@@ -24,8 +24,8 @@ BAD_JSON = {
     "not UTF-8": (b'{"a": "x",\n "caf\xe9": 1}', "line 2: byte 0xe9.*save the file as UTF-8"),
     "UTF-16": ('{"a": 1}'.encode("utf-16"), "line 1.*save the file as UTF-8"),
     "a video file": (b"\x00\x00\x00\x20ftypisom\x80\x99", "line 1"),
-    "a list": (b'["a"]', "holds a JSON list; an object"),
-    "null": (b"null", "an object"),
+    "a list": (b"[1]", "holds a JSON list"),
+    "null": (b"null", "an object|names no class"),
     "given twice": (b'{"v_1": 1, "v_1": 2}', "'v_1' is given twice; keep one"),
     "NaN": (b'{"v": NaN}', "NaN.*correct or remove"),
     "infinity": (b'{"v": {"duration": -Infinity}}', "Infinity"),
@@ -148,9 +148,12 @@ def test_folders_and_lists_of_descriptions(tmp_path: Path) -> None:
     (tmp_path / "a b.txt").write_text("y")
     with pytest.raises(FormatError, match="two files for class 'a b'; keep one"):
         load_descriptions(tmp_path)
-    (tmp_path / "d.csv").write_text("run,fast")
-    with pytest.raises(InputError, match=r"d\.csv: give a \.json file"):
+    (tmp_path / "d.csv").write_text("run,fast\nwalk,slow")
+    with pytest.raises(FormatError, match=r"d\.csv.*a column name, label or class, it names run, fast"):
         load_descriptions(tmp_path / "d.csv")
+    (tmp_path / "d.pdf").write_text("run")
+    with pytest.raises(InputError, match=r"d\.pdf: give names as a \.txt or \.csv list"):
+        load_descriptions(tmp_path / "d.pdf")
 
 
 @pytest.mark.parametrize(

@@ -163,3 +163,31 @@ def test_labels_pasted_as_json():
 def test_json_that_is_no_list_of_labels(text, said):
     with pytest.raises(InputError, match=said):
         parse_classes(text)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("bom.txt", "\ufeffApplyEyeMakeup\r\nkick ball\r\n\r\n".encode()),
+        ("first.txt", b"1 ApplyEyeMakeup\r\n2 kick ball\r\n"),
+        ("last.txt", b"ApplyEyeMakeup 0\nkick ball 1\n"),
+        ("utf16.txt", "ApplyEyeMakeup\nkick ball\n".encode("utf-16")),
+        ("index.json", b'{"1": "kick ball", "0": "ApplyEyeMakeup"}'),
+        ("names.json", b'{"kick ball": 1, "ApplyEyeMakeup": 0}'),
+        ("list.json", b'["ApplyEyeMakeup", "kick ball"]'),
+        ("table.csv", b'id,name\n0,ApplyEyeMakeup\n1,"kick ball"\n'),
+        ("label.csv", b"\xef\xbb\xbfLabel\nApplyEyeMakeup\nkick ball\n"),
+    ],
+)
+def test_class_lists_as_people_have_them(tmp_path: Path, file: str, content: bytes) -> None:
+    (tmp_path / file).write_bytes(content)
+    assert load_descriptions(tmp_path / file) == {"ApplyEyeMakeup": ["apply eye makeup"], "kick ball": ["kick ball"]}
+
+
+def test_names_in_cp1252_and_numbers_that_belong_to_names(tmp_path: Path) -> None:
+    (tmp_path / "old.txt").write_bytes("crème brûlée making\n".encode("cp1252"))
+    assert read_label_list(tmp_path / "old.txt") == ["crème brûlée making"]
+    for kept in (["10 pin bowling", "archery"], ["step 1", "step 2"], ["3 point shot", "4 square"], ["1 a", "3 b"]):
+        assert parse_labels(", ".join(kept)).names == kept
+    assert parse_labels("1 ApplyEyeMakeup\n2 Archery").names == ["ApplyEyeMakeup", "Archery"]
+    assert parse_classes('{"0": "abseiling", "1": "air drumming"}')[0].names == ["abseiling", "air drumming"]

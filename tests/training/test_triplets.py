@@ -17,7 +17,6 @@ from cezsar.training.triplets import Triplets, build, sub_clip_rows
         (0.0, 30.0, 30, (0, 30)),
         (12.4, 14.9, 30, (12, 15)),
         (29.7, 40.0, 30, (29, 30)),  # beyond the stored seconds
-        (35.0, 40.0, 30, (29, 30)),
         (3.2, 3.2, 30, (3, 4)),
         (0.0, 0.4, 1, (0, 1)),
     ],
@@ -45,6 +44,19 @@ def test_each_segment_gives_three_sub_clips_with_its_sentence(made_up, triplets)
             assert annotations.segments[negative].video_id != segment.video_id
     assert triplets.record["triplets"] == len(triplets) == (triplets.negatives_MPn >= 0).sum()
     assert triplets.record["store"] == store.fingerprint
+
+
+def test_segments_beyond_the_film_are_left_out_and_counted(made_up, sentence_encoder):
+    annotations, store = made_up
+    beyond = [Segment("v00", 30.0, 55.0, "nobody is there to jump"), Segment("v01", 29.4, 40.0, "at the end a kick")]
+    longer = Annotations([*beyond, *annotations.segments], annotations.durations)
+    triplets = build(longer, store, sentence_encoder, np.random.default_rng(0), negatives=4, sub_clips=1)
+    assert triplets.record["segments_beyond_the_film"] == 1
+    assert beyond[0].sentence not in triplets.sentences
+    assert triplets.sentences[triplets.positives_MP[0, 0]] == beyond[1].sentence
+    assert triplets.rows_M2[0].tolist() == [29, 30]
+    with pytest.raises(InputError, match="after the end of their films"):
+        build(Annotations(beyond[:1], {}), store, sentence_encoder, np.random.default_rng(0))
 
 
 def test_object_sentences_join_the_human_one_and_bound_the_negatives(made_up, sentence_encoder):
