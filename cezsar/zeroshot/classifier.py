@@ -1,13 +1,4 @@
-"""From a video file to ranked labels: the few lines of API that people use.
-
-```python
-import cezsar
-
-classifier = cezsar.load("workspace/runs/demo")
-ranking = classifier.classify("clip.mp4", labels=["kicking a ball", "waving a flag"])
-ranking.labels[0]      # ("kicking a ball", 0.83): name and cosine similarity, best first
-```
-"""
+"""From a video file to ranked labels: what `cezsar.load` gives."""
 
 from __future__ import annotations
 
@@ -43,6 +34,7 @@ from cezsar.zeroshot.spaces import (
     prototypes_of,
     rows_of,
     sampled_names,
+    unit_rows,
 )
 from cezsar.zeroshot.verdict import goes_with, judge, rejector_of
 
@@ -297,7 +289,7 @@ class Classifier:
             objects[0] if objects else [],
             None if visual_NE is None else visual_NE[0],
             self.space.clips(seconds),
-            object_rows(self.space, self._counted(objects), self.object_rule)[0] if objects else None,
+            object_rows(self.space, objects, self.object_rule, self.objects)[0] if objects else None,
             None if self.familiarity is None else self.familiarity.distance(features_TD),
             windows[0],
             reading,
@@ -307,7 +299,7 @@ class Classifier:
         """Embeddings of many clips, or windows of one, of (T_i, D) features: modality -> (N, E)."""
         visual_NE, _ = self._visual(clips)
         objects = self._recognised(clips)
-        objects_NE = object_rows(self.space, self._counted(objects), self.object_rule) if objects else None
+        objects_NE = object_rows(self.space, objects, self.object_rule, self.objects) if objects else None
         found = {"VE": visual_NE, "O": objects_NE}
         return {modality: rows_NE for modality, rows_NE in found.items() if rows_NE is not None}
 
@@ -428,15 +420,12 @@ class Classifier:
         """Objects of each clip, more than count in O where few do; nothing where none are recognised."""
         if self.head is None:
             return []
-        most = max(OBJECTS, self.objects)
         logits_TK = self.head.logits(np.concatenate(clips))  # of all at once: many small products are slow
         ends = np.cumsum([len(clip_TD) for clip_TD in clips])[:-1]
         return [
-            in_words(self.head, *top_objects(part_TK, most, self.object_rule)) for part_TK in np.split(logits_TK, ends)
+            in_words(self.head, *top_objects(part_TK, max(OBJECTS, self.objects), self.object_rule))
+            for part_TK in np.split(logits_TK, ends)
         ]
-
-    def _counted(self, clips: Sequence[Recognised]) -> list[Recognised]:
-        return [objects[: self.objects] for objects in clips]
 
     def _notes(self, clip: Clip) -> tuple[str, ...]:
         long = f"all {clip.seconds} s count, as {clip.windows} windows of at most {self.space.limit_s} s"
@@ -460,9 +449,3 @@ class Classifier:
             f"trust the ranking. For real video the run photographs is there, and {card.name} ranks better "
             f"({card.size} once, `{card.command}`)"
         )
-
-
-def unit_rows(rows: FloatArray) -> FloatArray:
-    """Rows scaled to length 1; a zero row stays zero."""
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return (rows / np.where(norms > 0, norms, 1)).astype(np.float32)

@@ -18,7 +18,7 @@ from cezsar.encoders.objects import LinearHead, Recognised, in_words, recognise
 from cezsar.errors import InputError, MismatchError
 from cezsar.training.runs import Run
 from cezsar.zeroshot.embeddings import Embeddings
-from cezsar.zeroshot.spaces import FloatArray, JointSpace, SentenceSpace, Space, prototypes_of, rows_of
+from cezsar.zeroshot.spaces import FloatArray, JointSpace, SentenceSpace, Space, prototypes_of, rows_of, unit_rows
 
 Progress = Callable[[int, int], object]
 
@@ -238,22 +238,24 @@ def sentence_of(objects: Recognised) -> str:
     return ". ".join(f"{name} {definition}".strip() for name, definition, _ in objects)
 
 
-def object_rows(space: Space, clips: Sequence[Recognised], rule: str = "sentence") -> FloatArray:
+def object_rows(
+    space: Space, clips: Sequence[Recognised], rule: str = "sentence", most: int | None = None
+) -> FloatArray:
     """(N, E) embeddings O of N clips from their objects; zeros for a clip without any.
 
     Args:
         rule: one of `cezsar.encoders.objects.RULES`. "sentence": SE of the sentence of all. Else the sum of each
             object's own embedding, of length 1 and times its probability, by its name or by name and definition.
+        most: how many objects of a clip count; all by default.
 
     Raises:
         InputError: no clip has an object.
     """
+    clips = [objects[:most] for objects in clips]
     if rule == "sentence":
         return rows_of(space, [sentence_of(objects) for objects in clips])
     unique, weights, owner = _terms(clips, rule)
-    embedded = rows_of(space, unique).astype(np.float64)
-    norms = np.linalg.norm(embedded, axis=1, keepdims=True)
-    embedded /= np.where(norms > 0, norms, 1)
+    embedded = unit_rows(rows_of(space, unique))
     rows = np.zeros((len(clips), embedded.shape[1]))
     np.add.at(rows, owner[0], weights[:, None] * embedded[owner[1]])
     return rows.astype(np.float32)

@@ -149,12 +149,12 @@ class ImageTextSpace:
             for sentence, alone in zip(sentences, bare, strict=True)
         ]
         counts = np.array([len(each) for each in texts])
-        units = _unit(self.sentences([text for each in texts for text in each]))
+        units = unit_rows(self.sentences([text for each in texts for text in each]))
         return (np.add.reduceat(units, np.cumsum(counts) - counts) / counts[:, None]).astype(np.float32)
 
     def clips(self, features: Sequence[FloatArray]) -> FloatArray:
         width = self._encoder.visual_dim  # columns after these are of a second encoder, for objects
-        return np.array([_unit(clip_TD[:, :width]).mean(0) for clip_TD in features], np.float32)
+        return np.array([unit_rows(clip_TD[:, :width]).mean(0) for clip_TD in features], np.float32)
 
 
 def prototypes_of(
@@ -197,8 +197,10 @@ def rows_of(space: Space, sentences: Sequence[str]) -> FloatArray:
     return rows
 
 
-def _unit(rows: FloatArray) -> FloatArray:
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+def unit_rows(rows: FloatArray) -> FloatArray:
+    """Rows scaled to length 1; a zero row stays zero."""
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return (rows / np.where(norms > 0, norms, 1)).astype(np.float32)
 
 
 def _numpy(tensor: torch.Tensor) -> FloatArray:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
 
@@ -31,6 +32,7 @@ VERBS = [
     "transfer",
     "tau",
     "tau-sweep",
+    "photographs",
     "project",
     "datasets",
     "fetch",
@@ -150,7 +152,7 @@ def test_why_a_label_won_adds_up(cezsar, workspace, clips):
     assert float(parts[1]) + float(parts[2]) == pytest.approx(lead, abs=2e-3)
     assert "by second, each left out in turn: 0 " in out
     status, _, err = cezsar("classify", clips[0], "--labels", "a, b", "--why", "--json")
-    assert status == 2 and "--why is told in text" in err
+    assert status == 2 and "--why and --beside are told in text" in err
 
 
 def test_one_broken_clip_costs_one_clip(cezsar, workspace, clips, tmp_path):
@@ -158,7 +160,7 @@ def test_one_broken_clip_costs_one_clip(cezsar, workspace, clips, tmp_path):
     broken.write_text("this is no video")
     status, out, err = cezsar("classify", clips[0], broken, clips[1])
     assert status == 1
-    assert out.count("objects:") == 2 and "broken.mp4" in err
+    assert all(str(clip) in out for clip in clips[:2]) and "broken.mp4" in err
     shutil.copy(clips[0], tmp_path / "good.webm")
     status, out, _ = cezsar("extract", tmp_path, "--encoder", "motion", "--out", tmp_path / "store")
     assert status == 1 and "1 clips extracted" in out and "broken.mp4" in out
@@ -241,10 +243,25 @@ def test_a_mistake_ends_with_status_2_and_one_clear_line(cezsar, workspace, clip
         assert len(lines) == 1 and "Traceback" not in err
 
 
-def test_nothing_to_classify_with_names_the_next_step(cezsar, clips, tmp_path, monkeypatch):
+def test_on_a_fresh_machine_what_comes_along_answers(cezsar, clips, tmp_path, monkeypatch):
+    """A drawn clip goes to the demo's run, another one to `photographs`; who answers and why stands in one line."""
     monkeypatch.setenv("CEZSAR_HOME", str(tmp_path))
-    status, _, err = cezsar("classify", clips[0], "--labels", "a, b")
-    assert status == 2 and "cezsar demo" in err and "0.6 GB" in err and "cezsar fetch clip:clip-ViT-B-32" in err
+    film = tmp_path / "film.avi"
+    writer = cv2.VideoWriter(str(film), cv2.VideoWriter.fourcc(*"MJPG"), 8, (320, 240))
+    for image in np.random.default_rng(0).integers(0, 256, (16, 240, 320, 3), dtype=np.uint8):
+        writer.write(image)
+    writer.release()
+    status, out, err = cezsar("classify", clips[0], film, "--labels", "a dog barks, kicking a drum")
+    assert status == 0, err
+    drawn, real = out.split(str(film))
+    assert "demo answers: the film looks like the drawn world" in drawn
+    assert "photographs answers: the model for real video that comes along" in real
+    paper = ("--run", "photographs", "--objects", "sentence", "--middle")
+    assert cezsar("classify", film, "--labels", "a", *paper)[0] == 0
+    status, out, _ = cezsar("classify", film, "--labels", "a dog, a cat", "--beside", "demo")
+    assert status == 0 and "beside, by demo:" in out
+    status, _, err = cezsar("classify", film, "--labels", "a", "--objects", "verbs")
+    assert status == 2 and "choose one of sentence, definitions, names" in err
 
 
 def test_names_that_are_not_utf8_are_classified_and_written(cezsar, workspace, clips, tmp_path):
