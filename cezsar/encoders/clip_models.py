@@ -48,7 +48,7 @@ class ClipEncoder(ImageTextEncoder):
         return weights.transformer_fingerprint(self.model, kind="clip", frames=frames)
 
     def encode(self, frames: Iterable[Frame]) -> np.ndarray:
-        return compute.encode_in_batches(frames, BATCH, self.dim, self._images)
+        return compute.encode_in_batches(frames, self.device, self.dim, self._images)
 
     def _images(self, images: list[np.ndarray]) -> np.ndarray:
         from PIL import Image

@@ -19,7 +19,7 @@ import numpy as np
 from cezsar.encoders import compute, weights
 from cezsar.encoders.catalogue import CLIP_DOMAIN, located
 from cezsar.encoders.fetching import fetch
-from cezsar.encoders.image_text import BATCH, ImageTextEncoder
+from cezsar.encoders.image_text import ImageTextEncoder
 from cezsar.errors import FormatError, InputError
 from cezsar.video import Frame
 
@@ -56,7 +56,7 @@ class OpenClipEncoder(ImageTextEncoder):
         return weights.fingerprint(description, self.model.state_dict())
 
     def encode(self, frames: Iterable[Frame]) -> np.ndarray:
-        return compute.encode_in_batches(frames, BATCH, self.dim, self._images)
+        return compute.encode_in_batches(frames, self.device, self.dim, self._images)
 
     def _images(self, images: list[np.ndarray]) -> np.ndarray:
         import torch

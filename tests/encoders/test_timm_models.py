@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from timm.data import create_transform, resolve_model_data_config
 
-from cezsar.encoders import card, compute, create, present, timm_models
+from cezsar.encoders import card, compute, create, present
 from cezsar.encoders.base import FrameEncoder
 from cezsar.encoders.timm_models import BIT, BIT_FRAMES, TimmEncoder, load_model
 from cezsar.errors import FormatError, InputError, MismatchError, MissingWeightsError
@@ -136,7 +136,7 @@ def test_batches_do_not_change_features_and_hold_few_frames(
         return forward(images)
 
     monkeypatch.setattr(encoder, "_forward", counted)
-    monkeypatch.setattr(timm_models, "BATCH", 2)
+    monkeypatch.setattr(compute, "BATCH_ON_CPU", 2)
     np.testing.assert_allclose(encoder.encode(iter(frames)), together, atol=1e-5)
     monkeypatch.setattr(compute, "HELD_BYTES", 1)
     np.testing.assert_allclose(encoder.encode(iter(frames)), together, atol=1e-5)
