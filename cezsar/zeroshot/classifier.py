@@ -55,8 +55,7 @@ class Clip:
         features_TD: one row per second of video.
         objects: those that count in O, as (name, definition, probability), most probable first.
         windows: how many stretches VE is the mean of; 1 unless the clip is longer than the model takes.
-        familiarity: distance to the training clips; above `UNFAMILIAR` the clip looks like none of them. None where
-            there is nothing to compare with.
+        familiarity: distance to the training clips; above `UNFAMILIAR` it looks like none of them. None if not known.
         reading: what of the file could not be read, in words, or "".
     """
 
@@ -334,7 +333,7 @@ class Classifier:
             {modality: part_NC[0, shown].tolist() for modality, part_NC in parts(scores, weights).items()},
             self._per_second(clip, prototypes, owner, shown),
             clip.objects[:SHOWN_OBJECTS],
-            self._warning(clip),
+            self.warning(clip.familiarity),
             None if verdict is None else verdict.probabilities_C[shown].tolist(),
             None if verdict is None else verdict.none_of_these,
             "" if verdict is None else verdict.words,
@@ -421,11 +420,8 @@ class Classifier:
         if self.head is None:
             return []
         logits_TK = self.head.logits(np.concatenate(clips))  # of all at once: many small products are slow
-        ends = np.cumsum([len(clip_TD) for clip_TD in clips])[:-1]
-        return [
-            in_words(self.head, *top_objects(part_TK, max(OBJECTS, self.objects), self.object_rule))
-            for part_TK in np.split(logits_TK, ends)
-        ]
+        clips_TK = np.split(logits_TK, np.cumsum([len(clip_TD) for clip_TD in clips])[:-1])
+        return [in_words(self.head, *top_objects(clip_TK, self.objects, self.object_rule)) for clip_TK in clips_TK]
 
     def _notes(self, clip: Clip) -> tuple[str, ...]:
         long = f"all {clip.seconds} s count, as {clip.windows} windows of at most {self.space.limit_s} s"
@@ -440,12 +436,13 @@ class Classifier:
         cosine_TP = unit_rows(clip.seconds_TE) @ unit_rows(prototypes).T
         return np.stack([cosine_TP[:, owner == index].max(1) for index in shown], axis=1)
 
-    def _warning(self, clip: Clip) -> str:
-        if clip.familiarity is None or clip.familiarity < UNFAMILIAR:
+    def warning(self, familiarity: float | None) -> str:
+        """Why no ranking of a clip so familiar should be trusted, or ""."""
+        if familiarity is None or familiarity < UNFAMILIAR:
             return ""
         card = encoders.card(encoders.FOR_REAL_VIDEO)
         return (
-            f"this clip looks like nothing this run knows ({clip.familiarity:.1f} times the usual distance): do not "
+            f"this clip looks like nothing this run knows ({familiarity:.1f} times the usual distance): do not "
             f"trust the ranking. For real video the run photographs is there, and {card.name} ranks better "
             f"({card.size} once, `{card.command}`)"
         )
