@@ -420,8 +420,9 @@ class Classifier:
         if self.head is None:
             return []
         logits_TK = self.head.logits(np.concatenate(clips))  # of all at once: many small products are slow
-        clips_TK = np.split(logits_TK, np.cumsum([len(clip_TD) for clip_TD in clips])[:-1])
-        return [in_words(self.head, *top_objects(clip_TK, self.objects, self.object_rule)) for clip_TK in clips_TK]
+        most, ends = max(OBJECTS, self.objects), np.cumsum([len(clip_TD) for clip_TD in clips])[:-1]
+        clips_TK = np.split(logits_TK, ends)
+        return [in_words(self.head, *top_objects(clip_TK, most, self.object_rule)) for clip_TK in clips_TK]
 
     def _notes(self, clip: Clip) -> tuple[str, ...]:
         long = f"all {clip.seconds} s count, as {clip.windows} windows of at most {self.space.limit_s} s"
