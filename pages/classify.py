@@ -12,6 +12,7 @@ from app.services import labels as label_sets
 from app.services import spans as when
 from app.widgets import classify as widgets
 from app.widgets import spans, words
+from app.widgets.preparation import prepare_demo
 from cezsar.data.descriptions import parse_classes
 from cezsar.errors import CezsarError
 from cezsar.world import HARD_GROUPS
@@ -21,6 +22,9 @@ def page() -> None:
     st.title("Classify", anchor=False)
     st.markdown("Name what people do in a film, and when, among labels of your choice: no model needs to know them.")
     there = models.models()
+    if not there:
+        prepare_demo()
+        return
     first = next(iter(there.values()))
     models.load_ahead(first.key, first.fingerprint, first, label_sets.for_films(first))
     begun = bool(st.session_state.get(state.UPLOADED)) or widgets.source() == state.SAMPLES
@@ -52,8 +56,11 @@ def ask(
 ) -> tuple[answers.Question | None, answers.Question | None]:
     """What is asked about every clip, and of a second model, if any; None, and a word on why, if labels are wrong."""
     area = st.container()
-    key = choose_model(there)
-    other = widgets.beside(there)
+    left, right = st.columns(2)
+    with left:
+        key = choose_model(there)
+    with right:
+        other = widgets.beside(there)
     model = answers.first_choice(key, chosen, there)
     with area:
         groups = {name: group for name, group in HARD_GROUPS.items() if set(group) <= set(model.labels)}

@@ -49,7 +49,7 @@ def spans_figure(spans: Sequence[Span], looks: Mapping[str, tuple[str, str]]) ->
         insidetextanchor="start",
         textangle=0,
         insidetextfont={"size": 13, "color": ["#1F2328" if colour in DARK_TEXT else "#FFFFFF" for colour in colours]},
-        marker={"color": colours, "line": {"width": 1.5, "color": "rgba(255,255,255,0.9)"}, "cornerradius": 5},
+        marker={"color": colours, "line": {"width": 0}, "cornerradius": 6},
         selected={"marker": {"opacity": 1}},
         unselected={"marker": {"opacity": 0.75}},
         customdata=[int(span.start_s) for span in spans],
@@ -63,7 +63,7 @@ def spans_figure(spans: Sequence[Span], looks: Mapping[str, tuple[str, str]]) ->
     ticks = _ticks(end_s)
     figure.update_layout(
         height=LANE_PX + AXIS_PX + 8,
-        margin={"l": 6, "r": 6, "t": 4, "b": AXIS_PX},
+        margin={"l": 14, "r": 14, "t": 4, "b": AXIS_PX},
         uniformtext={"minsize": 11, "mode": "hide"},
         bargap=0,
         clickmode="event+select",

@@ -12,7 +12,7 @@ from app.services.clips import ClipFile, on_disk
 from app.services.labels import described
 from app.services.models import AUTOMATIC, Model, engine, key_of
 from cezsar import world
-from cezsar.errors import VideoError
+from cezsar.errors import CezsarError, InputError, VideoError
 from cezsar.zeroshot.fusion import Weights
 
 if TYPE_CHECKING:
@@ -163,12 +163,17 @@ def choose(key: str, clip: ClipFile, there: dict[str, Model]) -> tuple[Model, st
 
     Raises:
         VideoError: the clip cannot be decoded.
+        InputError: the model that should answer is damaged, or its encoder is missing.
     """
     if key != AUTOMATIC:
         return there[key], "it was chosen"
     if isinstance(clip.source, world.VideoPlan) and DRAWN in there:
         return there[DRAWN], "the sample is of the drawn world that it was trained on"
     chosen = _chosen(clip.digest, repr([(model.key, model.fingerprint) for model in there.values()]), clip)
+    if key_of(chosen) not in there:
+        raise InputError(
+            f"{chosen.name} should answer and cannot be used: `cezsar info` says why; choose another model"
+        )
     return there[key_of(chosen)], chosen.why
 
 
@@ -177,7 +182,7 @@ def first_choice(key: str, clips: Sequence[ClipFile], there: dict[str, Model]) -
     for clip in clips:
         try:
             return choose(key, clip, there)[0]
-        except VideoError:
+        except CezsarError:
             continue  # said where the clip should be answered
     return there[key] if key != AUTOMATIC else next(iter(there.values()))
 

@@ -37,7 +37,7 @@ def drop_zone(large: bool) -> list[clips.ClipFile]:
     """Files of one's own."""
     with st.container(key="drop-large" if large else "drop"):
         uploads = st.file_uploader(
-            "Your own films",
+            "Drop films of your own here" if large else "Your own films",
             accept_multiple_files=True,
             key=state.UPLOADED,
             on_change=state.choose_uploads,
@@ -307,8 +307,6 @@ def answer(given: Answer, number: int, others: Sequence[Answer], beside: Answer 
         if beside is None:
             _ranking(given, f"ranking-{number}")
         else:
-            _who(given)
-            _who(beside)
             _objects(given, in_a_row=False)
     if beside is not None:
         left, right = st.columns(2, gap="medium", border=True)

@@ -1,7 +1,9 @@
 """The first page, through the app's entry file."""
 
+import hashlib
 import json
 
+import av
 import numpy as np
 import pytest
 from conftest import ACTIONS, open_page
@@ -9,16 +11,25 @@ from streamlit.typing import PlotlyState
 
 from app import state
 from app.charts import classify as charts
+from app.charts import spans as span_charts
 from app.charts import why as why_charts
-from app.charts.style import GREY
-from app.services import answers, labels, models
+from app.charts.style import COLOURS, GREY
+from app.services import answers, models
 from app.services import clips as clip_files
-from cezsar import encoders, jobs, world
+from app.services import labels as label_sets
+from app.services import spans as when
+from app.widgets import words
+from cezsar import encoders, world
 from cezsar.analysis.explanation import explain
+from cezsar.data.datasets import named_descriptions
 from cezsar.data.descriptions import parse_classes, save_descriptions
 from cezsar.encoders import load_sentence_encoder
+from cezsar.errors import InputError
+from cezsar.zeroshot import spans
+from cezsar.zeroshot.choice import Chooser
 from cezsar.zeroshot.classifier import Classifier
 from cezsar.zeroshot.export import to_csv, to_json
+from cezsar.zeroshot.film import read as read_film
 from cezsar.zeroshot.fusion import Weights
 
 NAMES = [action.name for action in ACTIONS]
@@ -28,12 +39,39 @@ TITLE = f"{SAMPLE.label} 000"  # as the address has it
 NOTHING = answers.Doubt(unlike=float("inf"))
 
 
+def sample_page(**query):
+    """The page with a sample, as its address says; the first one by default."""
+    return open_page(**{"from": "Samples"} | query)
+
+
 @pytest.fixture
 def nothing_shipped(empty_workspace, monkeypatch):
     """An empty workspace, and software that nothing came with."""
     for module in ("models", "scored"):
         monkeypatch.setattr(f"app.services.{module}.SHIPPED", empty_workspace / "not shipped")
+    monkeypatch.setattr("cezsar.training.runs.SHIPPED", ())
     return empty_workspace
+
+
+def greys(path, levels, seconds_each=1):
+    """A film of plain greys, H.264 in MP4, cut off without loss of what stands before: its index is at the front."""
+    with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        for level in levels:
+            noise = np.random.default_rng(level).integers(0, 40, (240, 320, 3))
+            for _ in range(10 * seconds_each):
+                picture = np.clip(noise + level, 0, 255).astype(np.uint8)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+
+
+@pytest.fixture(scope="session")
+def real_film(tmp_path_factory):
+    """Ten seconds that look like nothing drawn: five dark ones and five bright ones."""
+    path = tmp_path_factory.mktemp("real") / "film.mp4"
+    greys(path, [10] * 5 + [200] * 5)
+    return path
 
 
 def texts(page):
@@ -64,7 +102,7 @@ def engine_answer(run, names, weights=None, caption=""):
 
 
 def test_a_first_visitor_gets_an_answer_of_the_shipped_run(empty_workspace):
-    page = open_page(sample=TITLE)
+    page = sample_page(sample=TITLE)
     assert answered(page)
     assert page.text_area(key=state.LABELS).value == ", ".join(UNSEEN)
     expected = engine_answer(models.SHIPPED / "runs" / "demo", UNSEEN)
@@ -77,7 +115,7 @@ def test_a_first_visitor_gets_an_answer_of_the_shipped_run(empty_workspace):
 
 
 def test_a_sample_is_answered_by_the_run_of_the_workspace(workspace):
-    page = open_page()
+    page = sample_page()
     assert answered(page)
     assert page.text_area(key=state.LABELS).value == ", ".join(NAMES)
     assert set(shown_labels(page)) == set(NAMES)
@@ -85,7 +123,7 @@ def test_a_sample_is_answered_by_the_run_of_the_workspace(workspace):
 
 
 def test_clicking_a_sample_shows_it(workspace):
-    page = open_page()
+    page = sample_page()
     cards = [button for button in page.button if button.label in UNSEEN]
     assert len(cards) == 6
     page = cards[3].click().run()
@@ -94,7 +132,7 @@ def test_clicking_a_sample_shows_it(workspace):
 
 
 def test_other_labels_and_weights_do_not_read_the_clip_again(empty_workspace, monkeypatch):
-    page = open_page()
+    page = sample_page()
     for name in ("features", "embed"):
         monkeypatch.setattr(Classifier, name, lambda *_: pytest.fail("the clip was read again"))
     page.text_area(key=state.LABELS).set_value("juggling\nsleeping, juggling").run()
@@ -108,7 +146,7 @@ def test_other_labels_and_weights_do_not_read_the_clip_again(empty_workspace, mo
 
 
 def test_a_caption_joins_the_ranking_with_its_weight(empty_workspace):
-    page = open_page(sample=TITLE)
+    page = sample_page(sample=TITLE)
     caption = "someone sleeps in a bed"
     page.text_input[0].set_value(caption).run()
     page.slider(key=state.CAPTION_WEIGHT).set_value(0.6).run()
@@ -128,7 +166,7 @@ def test_a_caption_joins_the_ranking_with_its_weight(empty_workspace):
     "typed, said", [(" , ,\n", "no label is given"), ('"reach, grasp', "quotes"), ('["a",', "JSON")]
 )
 def test_labels_that_cannot_be_used_are_explained(workspace, typed, said):
-    page = open_page()
+    page = sample_page()
     page.text_area(key=state.LABELS).set_value(typed).run()
     assert not page.exception
     assert said in page.error[0].value
@@ -136,7 +174,7 @@ def test_labels_that_cannot_be_used_are_explained(workspace, typed, said):
 
 
 def test_sentences_pasted_as_json_describe_the_labels(workspace):
-    page = open_page(sample=TITLE)
+    page = sample_page(sample=TITLE)
     described = {"mine": [world.DESCRIPTIONS[NAMES[0]], "a dog barks"], "other": ["a train arrives"]}
     page.text_area(key=state.LABELS).set_value(json.dumps(described)).run()
     assert answered(page)
@@ -146,13 +184,13 @@ def test_sentences_pasted_as_json_describe_the_labels(workspace):
 
 @pytest.mark.parametrize("key, count", [("ucf101", 101), ("hmdb51", 51), ("kinetics400", 400)])
 def test_whole_label_sets(key, count):
-    known = labels.label_sets()[key]
+    known = label_sets.label_sets()[key]
     assert len(known.names) == count
     assert parse_classes(known.text) == ((list(known.names), []), {})
 
 
 def test_a_whole_set_is_named_in_the_address(workspace):
-    page = open_page(labels="@hmdb51")
+    page = sample_page(labels="@hmdb51")
     assert answered(page)
     assert page.text_area(key=state.LABELS).value.startswith("brush hair, cartwheel")
     assert len(shown_labels(page)) == 51
@@ -164,18 +202,18 @@ def test_a_whole_set_is_named_in_the_address(workspace):
 
 def test_descriptions_of_the_workspace_are_a_set(workspace):
     own = {"reach, grasp": ["a hand closes"], "wave": ["a hand moves", "somebody says goodbye"]}
-    save_descriptions(labels.own_folder() / "hands.json", own)
+    save_descriptions(label_sets.own_folder() / "hands.json", own)
     try:
-        page = open_page(labels="@hands")
+        page = sample_page(labels="@hands")
         assert answered(page)
         assert parse_classes(page.text_area(key=state.LABELS).value)[1] == own
         assert set(shown_labels(page)) == set(own)
     finally:
-        (labels.own_folder() / "hands.json").unlink()
+        (label_sets.own_folder() / "hands.json").unlink()
 
 
 def test_the_address_opens_the_same_view(workspace):
-    page = open_page(labels="juggling, sleeping", sample=TITLE, objects="0.5", lead="0.1")
+    page = sample_page(labels="juggling, sleeping", sample=TITLE, objects="0.5", lead="0.1")
     assert answered(page)
     assert page.text_area(key=state.LABELS).value == "juggling, sleeping"
     assert page.selectbox(key=state.SAMPLE).value == SAMPLE.id
@@ -188,15 +226,14 @@ def test_the_address_opens_the_same_view(workspace):
 
 
 def test_hostile_addresses_and_labels_do_no_harm(workspace):
-    page = open_page(
+    page = sample_page(
         sample="../../etc/passwd", objects="NaN", labels="<b>x</b> %{y}, $a$ [l](javascript:x)", unlike="x"
     )
     assert answered(page)
-    assert answered(open_page(labels="@no such set"))
+    assert answered(sample_page(labels="@no such set"))
 
 
 def upload(page, *files):
-    page.segmented_control(key=state.SOURCE).set_value(state.UPLOADS).run()
     for name, content in files:
         page.file_uploader[0].upload(name, content)
     return page.run()
@@ -227,14 +264,14 @@ def test_a_clip_that_can_no_longer_be_drawn_hides_nothing_else(workspace, monkey
         raise answers.VideoError("its frames have gone")
 
     monkeypatch.setattr(clip_files, "strip", broken)
-    page = open_page()
+    page = sample_page()
     assert not page.exception
     assert "its frames have gone" in page.error[0].value
     assert [button.label for button in page.get("download_button")] == ["CSV", "JSON"]
 
 
 def test_none_of_these_follows_the_limits(empty_workspace):
-    page = open_page(sample=TITLE)
+    page = sample_page(sample=TITLE)
     best, second = sorted(shown_labels(page).values(), reverse=True)[:2]
     assert page.subheader[0].value in UNSEEN
     for key, value in ((state.LEAST, round(best + 0.02, 2)), (state.LEAD, round(best - second + 0.02, 2))):
@@ -261,35 +298,17 @@ def test_doubts_are_exported(workspace):
     assert unsure.ranking.labels == sure.ranking.labels
 
 
-def test_uploads_are_offered_an_encoder_for_real_video(workspace, monkeypatch):
-    started = []
-    monkeypatch.setattr(jobs, "start", lambda kind, title, steps, **more: started.append((kind, steps[0], more)))
-    page = upload(open_page())
-    assert "three drawn clips" in texts(page) and "web" in texts(page)
-    (fetch,) = [button for button in page.button if "Fetch" in button.label]
-    assert fetch.label == "Fetch clip-ViT-B-32 (0.6 GB)"
-    assert not page.code and "cezsar fetch" not in texts(page)  # the button is enough
-    fetch.click().run()
-    ((kind, step, more),) = started
-    assert (kind, step.arguments) == ("fetch", ["fetch", encoders.FOR_REAL_VIDEO])
-    assert more["at_once"] and more["about"] == {"encoder": encoders.FOR_REAL_VIDEO}
+def test_better_models_are_one_quiet_line(empty_workspace, monkeypatch):
+    def links(page):
+        return [link.proto.label for link in page.get("page_link")]
 
-
-def test_where_no_job_can_run_the_command_is_told_once(workspace, monkeypatch):
-    monkeypatch.setattr(jobs, "possible", lambda: False)
-    page = upload(open_page(unlike="0"))
-    assert not any("Fetch" in button.label for button in page.button)
-    assert [code.value for code in page.code] == ["cezsar fetch clip:clip-ViT-B-32"]
-    assert "cezsar fetch" not in texts(page)
-
-
-def test_samples_are_offered_none(empty_workspace):
-    page = open_page()
-    assert not any("Fetch" in button.label for button in page.button)
+    assert any("Better models" in label for label in links(open_page()))
+    monkeypatch.setattr(encoders, "for_real_video", lambda: encoders.FOR_REAL_VIDEO)
+    assert not links(open_page())
 
 
 def test_a_clip_is_pinned_to_the_map(empty_workspace):
-    page = open_page(objects="0.3")
+    page = sample_page(objects="0.3")
     (button,) = [button for button in page.button if button.label == "Show on the semantic-gap map"]
     button.click().run()
     assert not page.exception
@@ -300,12 +319,12 @@ def test_a_clip_is_pinned_to_the_map(empty_workspace):
     with Classifier.of_run(models.SHIPPED / "runs" / "demo") as classifier:
         read = classifier.read(path)
         np.testing.assert_allclose(pinned["joint"], read.visual_E, atol=1e-5)
-        said = ". ".join(f"{name} {definition}" for name, definition, _ in read.objects[: classifier._objects])
+        said = ". ".join(f"{name} {definition}" for name, definition, _ in read.objects[: classifier.objects])
     np.testing.assert_allclose(pinned["sentence"], load_sentence_encoder("minilm").encode([said])[0], atol=1e-5)
 
 
 def test_with_nothing_at_all_there_is_one_button(nothing_shipped):
-    page = open_page()
+    page = sample_page()
     assert not page.exception
     assert [button.label for button in page.button] == ["Prepare the demo"]
     assert not page.get("plotly_chart")
@@ -324,7 +343,7 @@ def test_a_damaged_run_counts_as_none(nothing_shipped):
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("{")
     (folder / "model.safetensors").write_bytes(b"no weights")
-    page = open_page()
+    page = sample_page()
     assert not page.exception
     assert [button.label for button in page.button] == ["Prepare the demo"]
 
@@ -335,21 +354,167 @@ def test_a_run_with_damaged_weights_is_explained(workspace, tmp_path, monkeypatc
     for path in (workspace / "runs" / "demo").glob("*.*"):
         (copy / path.name).write_bytes(path.read_bytes()[: 100 if path.name == "model.safetensors" else None])
     monkeypatch.setenv("CEZSAR_HOME", str(tmp_path))
-    page = open_page()
+    page = sample_page()
     assert not page.exception
     assert "model.safetensors" in page.error[0].value.replace("\\", "")
 
 
-def test_unfamiliar_clips_go_to_the_encoder_for_real_video(workspace, clips):
-    _, paths = clips
-    clip = clip_files.ClipFile("a.webm", "digest of this test", paths[0])
+def test_who_answers_is_the_rule_of_the_command_line(empty_workspace, real_film, tmp_path):
+    """And a sample goes to the demo's run without being drawn first."""
     there = models.models()
-    real = models.Model("clip:made-up", "made-up")
-    both = there | {real.key: real}
-    assert answers.choose(models.AUTOMATIC, clip, both, 2.0) == (there["run:demo"], None)
-    assert answers.choose(models.AUTOMATIC, clip, both, 0.0) == (real, there["run:demo"])
-    assert answers.choose(models.AUTOMATIC, clip, there, 0.0) == (there["run:demo"], None)
-    assert answers.choose("run:demo", clip, both, 0.0) == (there["run:demo"], None)
+    drawn = tmp_path / "drawn.webm"
+    world.write_video(SAMPLE, drawn)
+    for path, key in ((drawn, "run:demo"), (real_film, "run:photographs")):
+        clip = clip_files.from_file(path)
+        with Chooser() as chooser:
+            expected = chooser.choose(path)
+        assert answers.choose(models.AUTOMATIC, clip, there) == (there[key], expected.why)
+        assert models.key_of(expected) == key
+        assert answers.choose("run:demo", clip, there) == (there["run:demo"], "it was chosen")
+    assert answers.choose(models.AUTOMATIC, clip_files.drawn(SAMPLE), there)[0] == there["run:demo"]
+
+
+def test_a_model_that_should_answer_and_is_damaged_is_told(empty_workspace, real_film):
+    there = {key: model for key, model in models.models().items() if key != "run:photographs"}
+    clip = clip_files.from_file(real_film)
+    with pytest.raises(InputError, match="photographs should answer"):
+        answers.choose(models.AUTOMATIC, clip, there)
+    assert answers.first_choice(models.AUTOMATIC, [clip], there) == next(iter(there.values()))
+
+
+# A film of one's own -------------------------------------------------------------------------------------------------
+
+
+def test_the_page_begins_with_ones_own_film(empty_workspace):
+    page = open_page()
+    assert not page.exception and not page.get("plotly_chart")
+    assert page.file_uploader[0].label == "Drop films of your own here"
+    assert len([button for button in page.button if button.label in UNSEEN]) == 6  # samples, the second choice
+    assert len(parse_classes(page.text_area(key=state.LABELS).value)[0].names) == 400
+    assert "All labels have a description" in texts(page)
+
+
+def test_a_film_is_ranked_by_the_model_for_real_video(empty_workspace, real_film):
+    page = upload(open_page(), ("film.mp4", real_film.read_bytes()))
+    assert not page.exception and not page.error
+    described = named_descriptions("kinetics400")
+    with Classifier.of_run("photographs") as classifier:
+        clip = classifier.read(real_film)
+        expected = classifier.rank(clip, described, top=400)
+        film = read_film(classifier, real_film)
+        seen = spans.spans(classifier, film, described)
+    assert page.subheader[0].value == expected.labels[0][0]
+    assert shown_labels(page) == pytest.approx(dict(expected.labels), abs=1e-5)
+    assert "**photographs** answers: the model for real video that comes along" in texts(page)
+    for name, definition, _ in expected.objects:
+        assert words.plain(name) in texts(page) and words.plain(definition) in texts(page)
+    (line,) = [chart for chart in page.get("plotly_chart") if chart.proto.alt.startswith("Time line")]
+    assert [charts_text in line.proto.alt for charts_text in (span.label for span in seen)] == [True] * len(seen)
+    (video,) = page.get("video")
+    assert video.proto.subtitles[0].label == "Actions"
+    kinds = [button.label for button in page.get("download_button")]
+    assert kinds == ["CSV", "ActivityNet", "WebVTT", "Label Studio", "CSV", "JSON"]
+
+
+def test_a_time_line_is_that_of_the_command_line(empty_workspace, real_film):
+    names = ["playing drums", "juggling", "a black screen", "a white screen"]
+    given = answers.answer(clip_files.from_file(real_film), models.models(), ask(names, key=models.AUTOMATIC))
+    shown = when.timeline(given)
+    with Classifier.of_run("photographs") as classifier:
+        film = read_film(classifier, real_film)
+        expected = spans.spans(classifier, film, label_sets.described(names, {}))
+    assert [(span.start_s, span.end_s, span.label) for span in shown.spans] == [
+        (span.start_s, span.end_s, span.label) for span in expected
+    ]
+    assert [span.score for span in shown.spans] == pytest.approx([span.score for span in expected], abs=1e-5)
+    assert shown.spans[-1].end_s == film.duration_s and shown.fps == pytest.approx(film.fps)
+    figure = span_charts.spans_figure(shown.spans, span_charts.marks(shown.spans, []))
+    assert list(figure.data[0].customdata) == [int(span.start_s) for span in expected]
+
+
+def test_a_clicked_span_is_played(empty_workspace, real_film):
+    page = upload(open_page(labels="a black screen, a white screen"), ("film.mp4", real_film.read_bytes()))
+    assert page.get("video")[0].proto.start_time == 0 and not page.get("video")[0].proto.autoplay
+    digest = hashlib.sha256(real_film.read_bytes()).hexdigest()[:16]
+
+    def click(key, second):
+        points = [] if second is None else [{"customdata": second}]
+        page.session_state[key + digest] = PlotlyState(
+            {"selection": {"points": points, "point_indices": [], "box": [], "lasso": []}}
+        )
+        page.run()
+        return page.get("video")[0].proto.start_time
+
+    assert click(state.SPAN, 3) == 3 and page.get("video")[0].proto.autoplay
+    assert click(state.SECOND, 5) == 5  # the later click counts, in whichever figure
+    assert click(state.SPAN, 1) == 1
+    assert click(state.SPAN, None) == 1
+
+
+def test_two_models_side_by_side(empty_workspace, real_film):
+    page = upload(open_page(labels="juggling, archery"), ("film.mp4", real_film.read_bytes()))
+    page.selectbox(key=state.BESIDE_MODEL).set_value("run:demo").run()
+    assert not page.exception and not page.error
+    ranked = [chart.proto.alt for chart in page.get("plotly_chart") if chart.proto.alt.startswith("Best labels")]
+    assert [alt.split(":")[0] for alt in ranked] == ["Best labels by photographs", "Best labels by demo"]
+    assert "**demo** answers: it was chosen" in texts(page)
+
+
+def test_another_model_is_chosen(empty_workspace, real_film):
+    page = upload(open_page(model="demo"), ("film.mp4", real_film.read_bytes()))
+    assert not page.exception and "**demo** answers: it was chosen" in texts(page)
+    assert page.text_area(key=state.LABELS).value == ", ".join(UNSEEN)  # its own labels
+    assert page.slider(key=state.OBJECTS).value == pytest.approx(round(models.models()["run:demo"].beta, 2))
+    page.selectbox(key=state.MODEL).set_value(models.AUTOMATIC).run()
+    assert page.slider(key=state.OBJECTS).value == pytest.approx(0.7)
+    assert "**photographs** answers" in texts(page)
+
+
+def test_one_action_is_searched_for_in_many_films(empty_workspace, real_film, tmp_path):
+    other = tmp_path / "other.mp4"
+    greys(other, range(0, 100, 10))
+    page = open_page(task="Find one action", action="playing drums")
+    page = upload(page, *((path.name, path.read_bytes()) for path in (real_film, other)))
+    assert not page.exception and not page.error
+    expected = []
+    with Classifier.of_run("photographs") as classifier:
+        for path in (real_film, other):
+            found = spans.find(classifier, read_film(classifier, path), "playing drums")
+            expected += [(path.name, span.score) for span in found]
+    expected.sort(key=lambda hit: -hit[1])
+    if not expected:
+        assert "is not seen in 2 films" in page.info[0].value
+    else:
+        shown = page.dataframe[0].value
+        assert list(shown["film"]) == [name for name, _ in expected]
+        assert list(shown["score"]) == pytest.approx([score for _, score in expected], abs=1e-5)
+
+
+def test_what_of_a_damaged_film_could_not_be_read_is_told(empty_workspace, real_film):
+    content = real_film.read_bytes()
+    page = upload(open_page(labels="juggling, archery"), ("cut.mp4", content[: int(0.6 * len(content))]))
+    assert not page.exception and not page.error
+    assert "It is cut off" in texts(page)
+
+
+def test_descriptions_of_known_labels_speak_in_any_spelling():
+    ucf, kinetics = (named_descriptions(key) for key in ("ucf101", "kinetics400"))
+    found = label_sets.described(["ApplyEyeMakeup", "archery", "tickling_me", "Own"], {"own": ["mine"]})
+    assert found["ApplyEyeMakeup"] == ucf["apply eye makeup"]
+    assert found["archery"] == ucf["archery"] != kinetics["archery"]  # UCF-101 knows two of the four
+    assert found["tickling_me"] == ["tickling me"] and found["Own"] == ["mine"]
+    assert label_sets.described(list(kinetics), {}) == kinetics
+    assert label_sets.count_described(["ApplyEyeMakeup", "archery", "tickling_me", "Own"], ["own"]) == 3
+
+
+def test_a_label_keeps_its_colour_and_eight_have_one():
+    seen = [spans.Span(second, second + 1, f"label {second}", 0.5) for second in range(12)]
+    looks = span_charts.marks([*seen, spans.Span(12, 13, None, 0.1)], ["label 5", "x", "y"])
+    assert looks["label 5"][0] == COLOURS[0] and not {COLOURS[1], COLOURS[2]} & {look[0] for look in looks.values()}
+    assert [look[0] for look in looks.values()].count(GREY) == 12 - 1 - (len(COLOURS) - 3)
+    figure = span_charts.spans_figure([*seen, spans.Span(12, 13, None, 0.1)], looks)
+    assert figure.data[0].marker.color[-1] == span_charts.NOTHING
+    assert [span_charts.clock(time_s) for time_s in (9.5, 12, 65, 3723)] == ["9.5 s", "12 s", "1:05", "1:02:03"]
 
 
 def test_exports_hold_every_label_and_its_parts(workspace, clips):
@@ -410,7 +575,7 @@ def verdicts(page):
 def test_the_verdict_is_the_engines(empty_workspace):
     """A clip that seems to show one of the labels, and one that seems to show none of them."""
     for sample, sure in ((SAMPLE.id, True), ("w7-drumming_on_a_bucket-000", False)):
-        page = open_page(sample=f"{world.plan_of(sample).label} 000")
+        page = sample_page(sample=f"{world.plan_of(sample).label} 000")
         path = clip_files._rendered(world.plan_of(sample), world.WIDTH_PX)
         with Classifier.of_run(models.SHIPPED / "runs" / "demo") as classifier:
             expected = classifier.rank(classifier.read(path), UNSEEN)
@@ -424,12 +589,12 @@ def test_the_verdict_is_the_engines(empty_workspace):
 
 
 def test_other_weights_have_no_probability(empty_workspace):
-    page = open_page(sample=TITLE, objects="0.6")
+    page = sample_page(sample=TITLE, objects="0.6")
     assert "No probability" in texts(page) and not verdicts(page)
 
 
 def test_a_run_without_a_rejector_says_nothing(workspace):
-    page = open_page()
+    page = sample_page()
     assert answered(page)
     assert not verdicts(page) and "No probability" not in texts(page)
 
@@ -460,7 +625,7 @@ def array(values):
 
 def test_why_is_asked_for(empty_workspace, monkeypatch):
     monkeypatch.setattr("cezsar.analysis.explanation.explain", lambda *_, **__: pytest.fail("nobody asked"))
-    page = open_page(sample=TITLE)
+    page = sample_page(sample=TITLE)
     assert answered(page)
     assert "Why this label?" in [each.label for each in page.expander]
     assert "The lead of" not in texts(page)
@@ -468,7 +633,7 @@ def test_why_is_asked_for(empty_workspace, monkeypatch):
 
 def test_why_this_label_and_not_the_second(empty_workspace, monkeypatch):
     expected = explained()
-    page = open_page(sample=TITLE)
+    page = sample_page(sample=TITLE)
     for name in ("features", "embed"):
         monkeypatch.setattr(Classifier, name, lambda *_: pytest.fail("the clip was read again"))
     page.session_state[state.WHY] = True
@@ -491,7 +656,7 @@ def test_why_this_label_and_not_the_second(empty_workspace, monkeypatch):
 
 
 def test_another_label_is_compared(empty_workspace):
-    page = open_page(sample=TITLE, why="true")
+    page = sample_page(sample=TITLE, why="true")
     picker = page.selectbox(key=state.RIVAL)
     assert picker.value == "" and len(picker.options) == len(UNSEEN)
     other = list(shown_labels(page))[3]
@@ -499,14 +664,14 @@ def test_another_label_is_compared(empty_workspace):
     expected = explained(runner_up=other)
     assert expected.runner_up == other
     assert f"The lead of {why_charts.signed(expected.margin)} is" in texts(page)
-    assert open_page(sample=TITLE, why="true", rival=other).selectbox(key=state.RIVAL).value == other
+    assert sample_page(sample=TITLE, why="true", rival=other).selectbox(key=state.RIVAL).value == other
     page.text_area(key=state.LABELS).set_value(", ".join(UNSEEN[:2])).run()  # the other one is no label any more
     assert not page.exception and not page.error
     assert page.selectbox(key=state.RIVAL).value == ""
 
 
 def test_a_clicked_second_is_played(empty_workspace):
-    page = open_page(sample=TITLE, why="true")
+    page = sample_page(sample=TITLE, why="true")
     key = state.SECOND + clip_files.drawn(SAMPLE).digest[:16]
     assert page.get("video")[0].proto.start_time == 0
     point = {"curve_number": 1, "point_index": 3, "customdata": 3, "x": 3.5, "y": 0.1}
@@ -519,6 +684,6 @@ def test_a_clicked_second_is_played(empty_workspace):
 
 
 def test_a_single_label_has_no_rival(empty_workspace):
-    page = open_page(sample=TITLE, why="true", labels="juggling")
+    page = sample_page(sample=TITLE, why="true", labels="juggling")
     assert answered(page)
     assert "Why this label?" not in [each.label for each in page.expander]
