@@ -84,15 +84,9 @@ def film(model: Model, clip: ClipFile) -> Film:
 
 @st.cache_data(max_entries=128, show_spinner=False)
 def _film(digest: str, key: str, fingerprint: str, _model: Model, _clip: ClipFile) -> Film:
-    from cezsar.zeroshot.classifier import WINDOW_S
-    from cezsar.zeroshot.film import Film
+    from cezsar.zeroshot.film import of_features
 
     content, info = read_with_info(_model, _clip)
-    rows_TD, seconds = content.features_TD, content.seconds
-    before, after = WINDOW_S // 2, (WINDOW_S - 1) // 2
-    windows = [rows_TD[max(0, second - before) : second + after + 1] for second in range(seconds)]
     answers = engine(_model)
     with answers.lock:
-        modalities = answers.classifier.rows(windows)
-    told_s = info.duration_s or seconds
-    return Film(_clip.name, told_s if seconds - 1 < told_s < seconds else seconds, info.fps, modalities)
+        return of_features(answers.classifier, _clip.name, content.features_TD, info)

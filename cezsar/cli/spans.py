@@ -14,6 +14,7 @@ from cezsar.cli.console import Progress
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cezsar.zeroshot.film import Film
     from cezsar.zeroshot.span_formats import Timeline
 
 EXAMPLES = """[bold]Examples[/bold]
@@ -50,7 +51,7 @@ def command(
         ),
     ] = None,
     window: Annotated[
-        int | None, typer.Option(min=1, help="Seconds that are looked at together; 5 by default.")
+        int | None, typer.Option(min=1, help="Seconds that are looked at together; 3 by default.")
     ] = None,
     none: Annotated[
         bool, typer.Option("--none/--no-none", help='Allow "none of these", where the run was calibrated for it.')
@@ -98,7 +99,10 @@ def command(
                 continue
             timelines.append(formats.Timeline(str(path), classifier.name, film.fps, found))
             if find is None:
-                _show(timelines[-1])
+                _show(timelines[-1], film, chooser.why)
+            else:
+                for note in _notes(film):
+                    print(f"cezsar: {path}: {note}", file=sys.stderr)
     if find is not None:
         _show_hits(find, timelines)
     for out, text in (
@@ -126,10 +130,13 @@ def _subtitle_files(out: Path | None, films: Sequence[Path]) -> dict[Path, Path]
     return {film: out / f"{name}.vtt" for film, name in zip(films, names, strict=True)}
 
 
-def _show(timeline: Timeline) -> None:
+def _show(timeline: Timeline, film: Film, why: str) -> None:
+    """A line for each span, after what should be said of the film."""
     from cezsar.data.documents import printable
 
-    print(f"\n{printable(timeline.path)}  ({timeline.model})")
+    print(f"\n{printable(timeline.path)}")
+    for note in (why or f"{timeline.model} answers", *_notes(film)):
+        print(f"  {note}")
     for span in timeline.spans:
         times = f"  {_clock(span.start_s):>9}  {_clock(span.end_s):>9}"
         if span.label is None:
@@ -137,6 +144,11 @@ def _show(timeline: Timeline) -> None:
         else:
             likely = " " * 6 if span.probability is None else f"{span.probability:6.1%}"
             print(f"{times}  {span.score:6.3f}  {likely}  {span.label}")
+
+
+def _notes(film: Film) -> list[str]:
+    """What could not be read, and why not to trust the model."""
+    return [note for note in (film.reading, film.warning and f"careful: {film.warning}") if note]
 
 
 def _show_hits(label: str, timelines: Sequence[Timeline]) -> None:

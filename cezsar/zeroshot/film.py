@@ -18,15 +18,12 @@ import numpy.typing as npt
 
 from cezsar.encoders.base import FrameEncoder, LooksAround
 from cezsar.errors import InputError
-from cezsar.video import Decoder, Frame, Limits, VideoInfo
-from cezsar.zeroshot.classifier import Classifier
+from cezsar.video import Decoder, Frame, VideoInfo
+from cezsar.zeroshot.classifier import WINDOW_S, Classifier
 
 FloatArray = npt.NDArray[np.float32]
 
-WINDOW_S = 5
 BLOCK_S = 120  # encoded at once: whole windows of the encoders of moving pictures, which see ten seconds
-PATIENCE = 4.0  # decoding that takes longer than so many times the film hangs
-LONGEST_S = 24 * 3600.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,12 +34,16 @@ class Film:
         duration_s: T, or up to a second less where the file says so.
         fps: pictures a second; None where the file does not say.
         modalities: "VE", "O" -> (T, E).
+        warning: why the model should not be trusted with this film, or "".
+        reading: what of the file could not be read, in words, or "".
     """
 
     path: str
     duration_s: float
     fps: float | None
     modalities: dict[str, FloatArray]
+    warning: str = ""
+    reading: str = ""
 
     @property
     def seconds(self) -> int:
@@ -67,21 +68,37 @@ def read(
         VideoError: the file cannot be decoded.
         InputError: `window_s` below 1.
     """
-    if window_s < 1:
-        raise InputError(f"a window of {window_s} s was asked for; give at least 1")
     with Decoder() as decoder:
         info = decoder.probe(path)
-    time_s = min(Limits().time_s + PATIENCE * (info.duration_s or math.inf), LONGEST_S)
-    parts: list[dict[str, FloatArray]] = []
-    with Decoder(replace(Limits(), time_s=time_s)) as decoder:
         frames = _told(decoder.frames(path, classifier.encoder.sampling), info, progress)
-        for windows in _windows(_blocks(classifier.encoder, frames), window_s):
-            if windows:
-                parts.append(classifier.rows(windows))
+        film = _film(classifier, str(path), _blocks(classifier.encoder, frames), info, window_s)
+        reading = decoder.reading
+    return replace(film, reading="" if reading is None else reading.words)
+
+
+def of_features(
+    classifier: Classifier, path: str, features_TD: FloatArray, info: VideoInfo, *, window_s: int = WINDOW_S
+) -> Film:
+    """The same from features that are already there, (T, D) of the classifier's encoder."""
+    return _film(classifier, path, [features_TD], info, window_s)
+
+
+def _film(classifier: Classifier, path: str, blocks: Iterable[FloatArray], info: VideoInfo, window_s: int) -> Film:
+    if window_s < 1:
+        raise InputError(f"a window of {window_s} s was asked for; give at least 1")
+    parts: list[dict[str, FloatArray]] = []
+    total_D, seconds = np.zeros(classifier.encoder.dim), 0
+    for block_TD, windows in _windows(blocks, window_s):
+        total_D += block_TD.sum(axis=0)
+        seconds += len(block_TD)
+        if windows:
+            parts.append(classifier.rows(windows))
     modalities = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    seconds = len(next(iter(modalities.values())))
     told_s = info.duration_s or seconds
-    return Film(str(path), told_s if seconds - 1 < told_s < seconds else seconds, info.fps, modalities)
+    duration_s = told_s if seconds - 1 < told_s < seconds else seconds
+    known, mean_1D = classifier.familiarity, (total_D / seconds)[None].astype(np.float32)
+    warning = "" if known is None else classifier.warning(known.distance(mean_1D))
+    return Film(path, duration_s, info.fps, modalities, warning)
 
 
 def _told(frames: Iterable[Frame], info: VideoInfo, progress: Callable[[int, int], object] | None) -> Iterator[Frame]:
@@ -124,15 +141,18 @@ def _from_zero(seconds: Iterable[list[Frame]], seen: deque[list[Frame]]) -> Iter
         yield from (Frame(frame.time_s - start_s, frame.image) for frame in second)
 
 
-def _windows(blocks: Iterable[FloatArray], length: int) -> Iterator[list[FloatArray]]:
-    """For each second the rows around it, `length` of them but at the film's ends, as soon as they are there."""
+def _windows(blocks: Iterable[FloatArray], length: int) -> Iterator[tuple[FloatArray, list[FloatArray]]]:
+    """Each block, with the rows around each second for which they are there by now: `length`, at the film's ends fewer.
+
+    An empty block follows at the end, with the last of them.
+    """
     before, after = length // 2, (length - 1) // 2
     kept_TD, second = None, 0  # rows that windows may still need, and which of them is the next one's middle
     for block_TD in blocks:
         kept_TD = block_TD if kept_TD is None else np.concatenate([kept_TD, block_TD])
         ready = max(second, len(kept_TD) - after)
-        yield [kept_TD[max(0, t - before) : t + after + 1] for t in range(second, ready)]
+        yield block_TD, [kept_TD[max(0, t - before) : t + after + 1] for t in range(second, ready)]
         dropped = max(0, ready - before)
         kept_TD, second = kept_TD[dropped:], ready - dropped
     if kept_TD is not None:
-        yield [kept_TD[max(0, t - before) : t + after + 1] for t in range(second, len(kept_TD))]
+        yield kept_TD[:0], [kept_TD[max(0, t - before) : t + after + 1] for t in range(second, len(kept_TD))]

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from cezsar.encoders.motion import MotionEncoder
-from cezsar.errors import InputError
-from cezsar.video import Frame, Sampling
+from cezsar.errors import InputError, VideoError
+from cezsar.video import Decoder, Frame, Sampling
 from cezsar.zeroshot import film as films
 from cezsar.zeroshot.classifier import Classifier
-from cezsar.zeroshot.film import read
+from cezsar.zeroshot.film import of_features, read
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.rejection import KINDS, Rejector
 from cezsar.zeroshot.span_formats import (
@@ -174,7 +174,7 @@ def test_blocks_joined_are_the_whole_film(monkeypatch, seconds):
 def test_windows_are_those_around_each_second(length, sizes):
     rows = np.arange(sum(sizes), dtype=np.float32)[:, None]
     blocks = np.split(rows, np.cumsum(sizes)[:-1])
-    found = [window.ravel().tolist() for windows in films._windows(blocks, length) for window in windows]
+    found = [window.ravel().tolist() for _, windows in films._windows(blocks, length) for window in windows]
     expected = []
     for second in range(len(rows)):
         around = range(second - length // 2, second - length // 2 + length)
@@ -194,6 +194,16 @@ def test_a_film_is_read_second_by_second(classifier, tmp_path, monkeypatch):
     assert told == [(done, 14) for done in range(1, 15)]
     with pytest.raises(InputError, match="at least 1"):
         read(classifier, path, window_s=0)
+    with pytest.raises(VideoError, match="nothing"):
+        read(classifier, tmp_path / "nothing.mkv")
+
+
+def test_what_of_a_film_could_not_be_read_is_said(classifier, tmp_path):
+    path = draw(tmp_path / "film.mkv", [("red", 10), ("blue", 10)])
+    (tmp_path / "cut.mkv").write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    film = read(classifier, tmp_path / "cut.mkv")
+    assert film.seconds < 15 and "could be read" in film.reading
+    assert spans(classifier, film, ["red", "blue"])[0].label == "red"
 
 
 def test_spans_of_a_film(classifier, tmp_path):
@@ -361,7 +371,12 @@ def test_windows_are_embedded_as_clips_are(workspace):
     with Classifier.of_run(workspace / "runs/demo") as classifier:
         film, features = read(classifier, clip, window_s=4), classifier.features(clip)
         windows = [features[max(0, second - 2) : second + 2] for second in range(len(features))]
+        with Decoder() as decoder:
+            again = of_features(classifier, str(clip), features, decoder.probe(clip), window_s=4)
+        assert again.duration_s == film.duration_s and again.fps == film.fps and again.warning == film.warning
         for second, window in enumerate(windows):
             alone = classifier.embed("", window)
             for modality, row in (("VE", alone.visual_E), ("O", alone.objects_E)):
                 np.testing.assert_allclose(film.modalities[modality][second], row, atol=1e-5)
+                np.testing.assert_allclose(again.modalities[modality][second], row, atol=1e-5)
+        assert film.warning == classifier.classify(clip).warning and film.reading == ""
