@@ -8,6 +8,7 @@ with a file `cezsar.video_file`; this module holds what both sides share and the
 from __future__ import annotations
 
 import contextlib
+import io
 import math
 import os
 import pickle
@@ -22,13 +23,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, Self, cast
 
 import numpy as np
 
 from cezsar.errors import CezsarError, InputError, VideoError
 
 START_S = 60.0  # a worker needs about 0.2 s to start; a cold disk may need much longer
+PIPE_BYTES = (
+    1 << 20
+)  # a frame of 640 x 480 fits, so that the worker need not wait until it is taken; Linux gives no more
 EARNED_S = 10.0  # seconds of decoding that each second of video earns; a slow laptop needs 3 for 4K at 60 a second
 
 
@@ -203,11 +207,11 @@ class Decoder:
             self.close()
             raise
 
-    def _reply(self, clip: str, time_s: float) -> tuple[str, Any]:
+    def _reply(self, clip: str, time_s: float, token: bytes = b"") -> tuple[str, Any]:
         """The worker's next message for `clip`; whatever leaves the worker in doubt ends it."""
         assert self._worker is not None
         try:
-            kind, value = self._worker.receive(time_s)
+            kind, value = self._worker.receive(time_s, token)
         except TimeoutError:
             self.close()
             raise VideoError(
@@ -267,16 +271,14 @@ class _Stream(Iterator[Frame]):
         if frame is None:
             raise StopIteration
         self._ended = False
-        assert decoder._worker is not None
-        decoder._worker.token(b"+")  # it decodes the next one meanwhile; a dead worker shows at the next read
         return frame
 
-    def _receive(self) -> Frame | None:
+    def _receive(self, token: bytes = b"+") -> Frame | None:
         """The next frame; None when all have come. After that, as after any error, the worker is no longer ours."""
         decoder, worker = self._decoder, self._decoder._worker
         assert worker is not None
         decoder._stream = None
-        kind, value = decoder._reply(self._clip, self._allowed.left_s)
+        kind, value = decoder._reply(self._clip, self._allowed.left_s, token)
         if kind != "frame":
             decoder.reading = value
             return None
@@ -290,10 +292,9 @@ class _Stream(Iterator[Frame]):
         if decoder._stream is not self:
             return
         with contextlib.suppress(CezsarError):  # it was given up anyway, and a worker that broke has been ended
-            if self._receive() is None:
+            if self._receive(b"-") is None:
                 self._ended = True  # none is missing
-            elif decoder._worker is not None:
-                decoder._worker.token(b"-")
+            else:
                 decoder._reply(self._clip, self._allowed.left_s)
         decoder._stream = None
 
@@ -325,6 +326,7 @@ class _Worker:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, env=environment
         )
         self.stop = weakref.finalize(self, _stop, self._process, self._log)
+        _widen(self._process.stdout)
         try:
             self.receive(START_S)
         except (EOFError, TimeoutError) as error:
@@ -342,16 +344,11 @@ class _Worker:
         assert self._process.stdin is not None
         write_message(self._process.stdin, request)
 
-    def token(self, token: bytes) -> None:
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(token)
-            self._process.stdin.flush()
-        except OSError:
-            self._process.kill()  # so that the next read says how it ended
+    def receive(self, time_s: float, token: bytes = b"") -> tuple[str, Any]:
+        """The next message. TimeoutError after `time_s`, EOFError (saying how) when the process ends; both kill it.
 
-    def receive(self, time_s: float) -> tuple[str, Any]:
-        """The next message. TimeoutError after `time_s`, EOFError (saying how) when the process ends; both kill it."""
+        A frame is answered at once with `token`: "+", and the worker may send the next one, or "-", none.
+        """
         assert self._process.stdout is not None
         expired = threading.Event()
 
@@ -362,6 +359,8 @@ class _Worker:
         timer = _Clock(time_s, expire)
         try:
             message = read_message(self._process.stdout)
+            if message[0] == "frame":
+                self._answer(token)
         except EOFError:
             message = None
         finally:
@@ -371,6 +370,14 @@ class _Worker:
         if message is None:
             raise EOFError(self._ending())
         return message
+
+    def _answer(self, token: bytes) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(token)
+            self._process.stdin.flush()
+        except OSError:
+            self._process.kill()  # so that the next read says how it ended
 
     def _ending(self) -> str:
         status = self._process.wait()
@@ -395,6 +402,13 @@ class _Clock:
         return time.monotonic() - self._begun_s
 
 
+def _widen(pipe: IO[bytes] | None) -> None:
+    with contextlib.suppress(ImportError, AttributeError, OSError):  # Linux alone has it, and may refuse; then slower
+        import fcntl
+
+        fcntl.fcntl(cast(IO[bytes], pipe), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+
+
 def _stop(process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
     process.kill()  # it holds nothing worth saving
     for pipe in (process.stdin, process.stdout):
@@ -411,19 +425,23 @@ def _printable(path: str | os.PathLike[str]) -> str:
 
 
 def write_message(file: IO[bytes], value: Any) -> None:
-    """One pickle, preceded by its length as 8 bytes. Only ever between this program and its own worker."""
-    body = pickle.dumps(value, protocol=5)
-    file.write(struct.pack("<Q", len(body)))
-    file.write(body)
+    """A pickle, then the arrays' pixels as they are, their number and lengths first: only ever to our own worker."""
+    buffers: list[pickle.PickleBuffer] = []
+    parts = [memoryview(pickle.dumps(value, 5, buffer_callback=buffers.append)), *(one.raw() for one in buffers)]
+    file.write(struct.pack(f"<{1 + len(parts)}Q", len(parts), *map(len, parts)))
+    file.writelines(parts)
     file.flush()
 
 
 def read_message(file: IO[bytes]) -> Any:
     """What `write_message` wrote. EOFError if the other side has gone, in whichever place."""
-    header = file.read(8)
-    if len(header) == 8:
-        (length,) = struct.unpack("<Q", header)
-        body = file.read(length)
-        if len(body) == length:
-            return pickle.loads(body)
-    raise EOFError
+    (count,) = struct.unpack("<Q", _read(file, 8))
+    body, *buffers = [_read(file, length) for length in struct.unpack(f"<{count}Q", _read(file, 8 * count))]
+    return pickle.loads(body, buffers=buffers)
+
+
+def _read(file: IO[bytes], length: int) -> memoryview:
+    read = np.empty(length, np.uint8).data  # a bytearray would be filled with zeros first
+    if cast(io.BufferedReader, file).readinto(read) < length:
+        raise EOFError
+    return read

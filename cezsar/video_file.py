@@ -146,8 +146,10 @@ class Clip:
                 _forget_log()  # a damaged file of hours must not fill the disk with complaints
             if packet.is_keyframe:
                 before, recent, size = recent, [], 0
+            recent.append(packet)
             size += packet.size
-            recent = [*recent, packet] if size <= KEPT_BYTES else []
+            if size > KEPT_BYTES:
+                recent = []
             yield from self._seen(self._decoded(packet))
         failed = self._failed
         yield from self._seen(self._decoded(None))

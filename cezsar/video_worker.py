@@ -112,16 +112,21 @@ class Service:
             yield frame
 
     def _stream(self, path: str, name: str, sampling: Sampling) -> Reading | None:
+        """Send frames, decoding the next while one is on its way: it goes when the parent has answered that one."""
         with contextlib.closing(Clip(path, name)) as clip:
             sampled = frames(clip, sampling)
-            while True:
-                with self._alarm():
-                    frame = next(sampled, None)
-                if frame is None:
-                    return clip.reading()
+            with self._alarm():
+                frame = next(sampled, None)
+            while frame is not None:
                 write_message(self.answers, ("frame", frame))
-                if self.requests.read(1) != b"+":
+                try:
+                    with self._alarm():
+                        frame = next(sampled, None)
+                finally:
+                    token = self.requests.read(1)  # whatever happened: no answer may be left for the next request
+                if token != b"+":
                     return None
+            return clip.reading()
 
     @contextlib.contextmanager
     def _alarm(self) -> Iterator[None]:

@@ -8,7 +8,8 @@
 | one video file | file name without its suffix | "" |
 
 Files whose suffix is not in `VIDEO_SUFFIXES` and names that begin with a dot are passed over in folders, the former
-counted by `passed_over`; a CSV may name any file. Names are kept in Unicode form NFC; bytes of a file name that are not UTF-8 appear as \\xNN in ids and labels.
+counted by `passed_over`; a CSV may name any file. Names are kept in Unicode form NFC; bytes of a file name that are not
+UTF-8 appear as \\xNN in ids and labels.
 """  # noqa: E501 (a table)
 
 from __future__ import annotations
