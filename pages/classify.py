@@ -75,9 +75,10 @@ def ask(
         if not descriptions:
             widgets.how_described(parsed.names, model)
     own = None if model.beta is None else round(model.beta, 2)
-    beta = None if own is None else widgets.object_weight(own)
-    gamma = widgets.caption_weight(beta)
-    doubt = widgets.doubts()
+    with st.expander("Weights and limits", icon=":material/tune:"):
+        beta = None if own is None else widgets.object_weight(own)
+        gamma = widgets.caption_weight(beta)
+        doubt = widgets.doubts()
     labels = descriptions or parsed.names
     asked = answers.Question(key, labels, None if beta == own else beta, gamma, doubt)
     return asked, answers.Question(other, labels, None, gamma, doubt) if other else None

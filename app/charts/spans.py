@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 LANE_PX, AXIS_PX = 40, 30
 NOTHING = "rgba(154, 154, 154, 0.25)"
-DARK_TEXT = {"#E69F00", "#56B4E9", "#CC79A7", GREY}  # colours that white letters cannot be read on
+LIGHT_TEXT, DARK_TEXT = "#FFFFFF", "#1F2328"
+PALE = {"#E69F00", "#56B4E9", "#CC79A7", GREY, NOTHING}  # colours that white letters cannot be read on
 CLICKED = {"displayModeBar": False, "scrollZoom": False, "doubleClick": False}
 
 
@@ -34,37 +35,41 @@ def marks(spans: Sequence[Span], ranked: Sequence[str]) -> dict[str, tuple[str, 
 
 def spans_figure(spans: Sequence[Span], looks: Mapping[str, tuple[str, str]]) -> go.Figure:
     """One lane of coloured bars, each with its label where there is room; a stretch of none of them is pale."""
-    colours = [NOTHING if span.label is None else looks[span.label][0] for span in spans]
-    texts = ["" if span.label is None else f"{looks[span.label][1]} {shown(span.label)}" for span in spans]
     end_s = max(span.end_s for span in spans)
     figure = go.Figure()
-    figure.add_bar(
-        x=[span.end_s - span.start_s for span in spans],
-        base=[span.start_s for span in spans],
-        y=[0] * len(spans),
-        width=1,
-        orientation="h",
-        text=texts,
-        textposition="inside",
-        insidetextanchor="start",
-        textangle=0,
-        insidetextfont={"size": 13, "color": ["#1F2328" if colour in DARK_TEXT else "#FFFFFF" for colour in colours]},
-        marker={"color": colours, "line": {"width": 0}, "cornerradius": 6},
-        selected={"marker": {"opacity": 1}},
-        unselected={"marker": {"opacity": 0.75}},
-        customdata=[int(span.start_s) for span in spans],
-        hovertext=[
-            f"{shown(span.label or 'none of these')}<br>{clock(span.start_s)} to {clock(span.end_s)}"
-            + ("" if span.label is None else f"<br>similarity {span.score:.2f}")
-            for span in spans
-        ],
-        hovertemplate="%{hovertext}<extra></extra>",
-    )
+    colours = {span.label: NOTHING if span.label is None else looks[span.label][0] for span in spans}
+    for text, seen in (
+        (LIGHT_TEXT, [span for span in spans if colours[span.label] not in PALE]),
+        (DARK_TEXT, [span for span in spans if colours[span.label] in PALE]),
+    ):
+        figure.add_bar(
+            x=[span.end_s - span.start_s for span in seen],
+            base=[span.start_s for span in seen],
+            y=[0] * len(seen),
+            width=1,
+            orientation="h",
+            text=["" if span.label is None else f"{looks[span.label][1]} {shown(span.label)}" for span in seen],
+            textposition="inside",
+            insidetextanchor="start",
+            textangle=0,
+            insidetextfont={"size": 13, "color": text},
+            marker={"color": [colours[span.label] for span in seen], "line": {"width": 0}, "cornerradius": 6},
+            selected={"marker": {"opacity": 1}, "textfont": {"color": text}},
+            unselected={"marker": {"opacity": 0.75}, "textfont": {"color": text}},
+            customdata=[int(span.start_s) for span in seen],
+            hovertext=[
+                f"{shown(span.label or 'none of these')}<br>{clock(span.start_s)} to {clock(span.end_s)}"
+                + ("" if span.label is None else f"<br>similarity {span.score:.2f}")
+                for span in seen
+            ],
+            hovertemplate="%{hovertext}<extra></extra>",
+        )
     ticks = _ticks(end_s)
     figure.update_layout(
         height=LANE_PX + AXIS_PX + 8,
         margin={"l": 14, "r": 14, "t": 4, "b": AXIS_PX},
         uniformtext={"minsize": 11, "mode": "hide"},
+        barmode="overlay",
         bargap=0,
         clickmode="event+select",
         dragmode=False,

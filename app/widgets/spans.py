@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,10 @@ def subtitles(timeline: Timeline) -> str | None:
     """The labels as WebVTT, to be shown while the film plays; None where there are none."""
     from cezsar.zeroshot.span_formats import to_webvtt
 
-    return to_webvtt(timeline) if timeline.labelled else None
+    if not timeline.labelled:
+        return None
+    # A browser that seeks to where a label ends would go on showing it: each ends a moment earlier.
+    return to_webvtt(replace(timeline, spans=[replace(span, end_s=span.end_s - 0.001) for span in timeline.spans]))
 
 
 def time_line(given: Answer, timeline: Timeline, others: Sequence[Answer], ranked: Sequence[str]) -> None:

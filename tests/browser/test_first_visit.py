@@ -2,6 +2,8 @@
 
 import time
 
+import av
+import numpy as np
 import pytest
 from playwright.sync_api import expect
 from visiting import PHONE, settle, visit
@@ -11,7 +13,7 @@ from cezsar import world
 pytestmark = pytest.mark.browser
 
 FILLED = {  # what each page shows without being asked, by name -> (charts, tables or films at least)
-    "": (2, 1),
+    "?from=Samples": (2, 1),
     "train": (3, 1),
     "evaluate": (2, 1),
     "semantic_gap": (3, 2),
@@ -54,7 +56,7 @@ def test_a_clip_of_ones_own_is_ranked(fresh, open_at, tmp_path):
     plan = world.plan_clips(99, world.unseen_actions()[:1], 1)[0]
     path = tmp_path / "holiday.webm"
     world.write_video(plan, path)
-    page = open_at(fresh, "?from=My+clips")
+    page = open_at(fresh)
     page.locator("input[type=file]").set_input_files(str(path))
     expect(page.get_by_text("Best match").first).to_be_visible(timeout=60_000)
     settle(page)
@@ -68,17 +70,45 @@ def test_a_clip_of_ones_own_is_ranked(fresh, open_at, tmp_path):
     expect(chart).to_contain_text("kicking a drum")
 
 
-def test_none_of_these_is_an_answer_whose_limit_can_be_moved(fresh, open_at):
+def test_a_real_film_is_ranked_within_ten_seconds_and_played_from_a_span(fresh, open_at, tmp_path):
+    path = tmp_path / "film.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        noise = np.random.default_rng(0).integers(0, 40, (240, 320, 3)).astype(np.uint8)
+        for second in range(10):
+            for _ in range(10):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(noise + 200 * (second > 4), format="rgb24")))
+        container.mux(stream.encode())
     page = open_at(fresh)
+    started = time.monotonic()
+    page.locator("input[type=file]").set_input_files(str(path))
+    expect(page.get_by_text("photographs answers")).to_be_visible(timeout=30_000)
+    assert time.monotonic() - started < 10
+    settle(page)
+    expect(page.get_by_text("Recognised objects", exact=True)).to_be_visible()
+    bars = page.locator("[class*=st-key-span-] .barlayer .point path")
+    assert bars.count() >= 2
+    bars.nth(bars.count() - 1).click()
+    page.wait_for_function("document.querySelector('video').currentTime > 1", timeout=30_000)
+    cues = "Array.from(document.querySelector('video').textTracks[0].activeCues).length"
+    page.wait_for_function(f"{cues} === 1", timeout=10_000)
+
+
+def test_none_of_these_is_an_answer_whose_limit_can_be_moved(fresh, open_at):
+    page = open_at(fresh, "?from=Samples")
     expect(page.get_by_text("Best match").first).to_be_visible()
     none = page.get_by_role("heading", name="None of these")
     assert not none.count()
-    page = open_at(fresh, "?unlike=0.5")
+    page = open_at(fresh, "?from=Samples&unlike=0.5")
     expect(page.get_by_role("heading", name="None of these")).to_be_visible(timeout=30_000)
 
 
 def test_two_browsers_have_their_own_weights_and_labels(fresh, open_at):
-    one, two = open_at(fresh, "?objects=0.9&labels=kicking+a+drum,+flying"), open_at(fresh, "?objects=0.1")
+    sample = "?from=Samples&objects="
+    one, two = open_at(fresh, sample + "0.9&labels=kicking+a+drum,+flying"), open_at(fresh, sample + "0.1")
+    for page in (one, two):
+        page.get_by_text("Weights and limits").click()
     assert slider(one).input_value() == "0.9"
     assert slider(two).input_value() == "0.1"
     assert "flying" in one.locator(".js-plotly-plot").first.inner_text()
