@@ -1,4 +1,4 @@
-"""A video file as it is: its pictures, one after the other, with their times, upright and in their right colours.
+"""A video file as it is: its pictures, one after the other, with their times, and what of it cannot be read.
 
 Read with FFmpeg, in the decoder process alone (`cezsar.video_worker`). A file may come from anywhere, and be wrong
 in any way; what is defined for each is told by `cezsar.video.Decoder`.
@@ -14,23 +14,20 @@ import os
 import re
 import shlex
 import stat
-import struct
-from collections.abc import Iterable, Iterator, Mapping
-from fractions import Fraction
+from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
 import av
-import cv2
 import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
-from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from cezsar.errors import VideoError
 from cezsar.video import Reading, Sampling, VideoInfo
+from cezsar.video_pixels import Pixels, turn_of
 
 # Only what cameras, editors and data sets write: each further reader of FFmpeg is one more that a file may attack.
 CONTAINERS = (
@@ -83,7 +80,7 @@ class Clip:
                 raise
             except (av.FFmpegError, ValueError) as error:
                 raise self._unopened(path) from error
-            self._track = self._video_track()
+            self._track = self._video_track(path)
             self._close = opened.pop_all().close
         # Without this FFmpeg would invent timestamps for AVI, wrong ones where pictures are not in the order of coding.
         self._container.flags &= ~_GEN_PTS
@@ -93,7 +90,7 @@ class Clip:
         self._codec = self._track.codec_context
         self._codec.thread_type, self._codec.thread_count = av.codec.context.ThreadType.AUTO, DECODING_THREADS
         self._stamps = _Timestamps(float(self._track.time_base or 0))
-        self._converter = _Converter()
+        self._pixels = Pixels()
         self.fps = _within(self._track.guessed_rate, most=1e4)
         self.told_s, self._told_of_track = self._told()
         self.frame_count = _within(self._track.frames, most=1e9)
@@ -105,7 +102,7 @@ class Clip:
         self._lost = self._failed = self._damaged = 0  # pictures; `_failed` are those since the last that came
         self._ended = False
 
-    def _video_track(self) -> VideoStream:
+    def _video_track(self, path: str) -> VideoStream:
         """The default one, or else FFmpeg's choice; never a cover picture."""
         streams = self._container.streams
         tracks = [track for track in streams.video if not track.disposition & Disposition.attached_pic]
@@ -115,7 +112,7 @@ class Clip:
         track = best if best in tracks else max(tracks, key=lambda track: track.disposition & Disposition.default)
         codec = track.codec_context
         if codec is None or codec.name not in DECODERS:
-            kind = f"{codec.codec.long_name} ({codec.name})" if codec else _said(r"\(Video: ([^)]*\)?)") or "unknown"
+            kind = f"{codec.codec.long_name} ({codec.name})" if codec else _codec_of(path)
             raise VideoError(
                 f"{self.name}: its pictures are coded as {kind}, which is not opened here; {_convert(self.name)}"
             )
@@ -228,7 +225,7 @@ class Clip:
     def image(self, frame: VideoFrame, sampling: Sampling) -> np.ndarray:
         """The frame, upright, as (H, W, 3) uint8 in the order and size that `sampling` asks for."""
         try:
-            image = _upright(self._converter.convert(frame, "bgr24" if sampling.bgr else "rgb24"), _matrix(frame))
+            return self._pixels.of(frame, sampling)
         except MemoryError:
             raise
         except av.FFmpegError as error:
@@ -236,23 +233,16 @@ class Clip:
             raise VideoError(
                 f"{self.name}: a frame of it was decoded whose pixels cannot be converted; the clip is damaged"
             ) from error
-        height, width = image.shape[:2]
-        if sampling.max_side is not None and max(height, width) > sampling.max_side:
-            scale = sampling.max_side / max(height, width)
-            size = (max(1, round(width * scale)), max(1, round(height * scale)))
-            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-        return image
 
     def info(self, frame: VideoFrame) -> VideoInfo:
-        a, b, c, d = _matrix(frame)
-        turned = abs(b) > abs(a) and abs(c) > abs(d)
+        turned, rotation = turn_of(frame)
         return VideoInfo(
             frame.height if turned else frame.width,
             frame.width if turned else frame.height,
             self.fps,
             round(self.frame_count) if self.frame_count else None,
             self.told_s if self.told_s < math.inf else None,
-            round(math.degrees(math.atan2(b, a))) % 360,
+            rotation,
         )
 
     def _refuse_out_of_memory(self) -> None:
@@ -325,28 +315,6 @@ class _Timestamps:
         return shown is not None and self._latest is not None and shown > self._latest
 
 
-class _Converter:
-    """Frames -> pixels by the scaler that the program `ffmpeg` puts in, so with its colours, interlaced or not."""
-
-    def __init__(self) -> None:
-        self._kind: tuple[object, ...] = ()
-
-    def convert(self, frame: VideoFrame, pixels: str) -> np.ndarray:
-        """(H, W, 3) uint8, as coded; `pixels` is "rgb24" or "bgr24"."""
-        kind = (frame.width, frame.height, frame.format.name, frame.colorspace, frame.color_range, pixels)
-        if kind != self._kind:  # it may change in mid-file
-            graph = av.filter.Graph()
-            graph.threads = 1
-            source = graph.add_buffer(
-                width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1)
-            )
-            sink = graph.add("buffersink")
-            graph.link_nodes(source, graph.add("scale", "flags=bicubic"), graph.add("format", pixels), sink).configure()
-            self._graph, self._kind = graph, kind
-        self._graph.vpush(frame)
-        return self._graph.vpull().to_ndarray()
-
-
 def _nameless(path: str) -> IO[bytes]:
     """The open file without its name, so that FFmpeg goes by content alone and takes 100%d.png for no pattern."""
     file = io.FileIO(path)
@@ -359,13 +327,24 @@ def _opened(file: IO[bytes], options: dict[str, str] = OPENING) -> InputContaine
 
 
 def _container_of(path: str) -> str:
-    """What FFmpeg takes the file for; it says so in its log, before it reads on. "" when it is not sure."""
+    """What FFmpeg takes the file for; "" when it is not sure."""
+    pattern = r"Format (\S+) probed with size=\d+ and score=(?:2[6-9]|[3-9]\d|100)"
+    return _aloud(path, OPENING | {"format_whitelist": "none"}, av.logging.DEBUG, pattern)
+
+
+def _codec_of(path: str) -> str:
+    """What FFmpeg calls a video codec for which it has no decoder."""
+    return _aloud(path, OPENING, av.logging.WARNING, r"\(Video: ([^)]*\)?)") or "an unknown codec"
+
+
+def _aloud(path: str, options: dict[str, str], level: int, pattern: str) -> str:
+    """Open the file once more, to find `pattern` in what FFmpeg says to itself meanwhile."""
     _forget_log()
-    av.logging.set_libav_level(av.logging.DEBUG)
+    av.logging.set_libav_level(level)
     with _nameless(path) as file, contextlib.suppress(av.FFmpegError, ValueError):
-        _opened(file, OPENING | {"format_whitelist": "none"}).close()
+        _opened(file, options).close()
     av.logging.set_libav_level(av.logging.ERROR)
-    return _said(r"Format (\S+) probed with size=\d+ and score=(?:2[6-9]|[3-9]\d|100)")
+    return _said(pattern)
 
 
 def _convert(name: str) -> str:
@@ -375,27 +354,6 @@ def _convert(name: str) -> str:
 def _within(value: Any, most: float) -> float | None:
     """`value` as a number, None if it is none that can be."""
     return float(value) if value and 0 < value <= most else None
-
-
-def _matrix(frame: VideoFrame) -> tuple[float, float, float, float]:
-    """(a, b, c, d) of the file's display matrix, which takes the point (x, y) to (a x + c y, b x + d y)."""
-    try:
-        side_data: Mapping[Any, Any] = frame.side_data
-    except ValueError:  # PyAV does not know a kind that the file has, such as EXIF; the angle it gives all the same
-        angle = math.radians(-frame.rotation)
-        return (math.cos(angle), math.sin(angle), -math.sin(angle), math.cos(angle))
-    if SideDataType.DISPLAYMATRIX not in side_data:
-        return (1, 0, 0, 1)
-    a, b, _, c, d = struct.unpack("=5i", bytes(side_data[SideDataType.DISPLAYMATRIX])[:20])
-    return (a, b, c, d)
-
-
-def _upright(image: np.ndarray, matrix: tuple[float, float, float, float]) -> np.ndarray:
-    """Quarter turns and mirrorings are done; a matrix between two of them is taken for none."""
-    a, b, c, d = matrix
-    if abs(b) > abs(a) and abs(c) > abs(d):
-        image, a, d = image.transpose(1, 0, 2), c, b
-    return np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
 
 
 def _refuse_what_is_no_video(path: str, name: str) -> None:
