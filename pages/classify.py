@@ -10,8 +10,8 @@ from app import state
 from app.services import answers, clips, models
 from app.services import labels as label_sets
 from app.services import spans as when
+from app.widgets import asking, spans, words
 from app.widgets import classify as widgets
-from app.widgets import spans, words
 from app.widgets.preparation import prepare_demo
 from cezsar.data.descriptions import parse_classes
 from cezsar.errors import CezsarError
@@ -27,24 +27,22 @@ def page() -> None:
         return
     first = next(iter(there.values()))
     models.load_ahead(first.key, first.fingerprint, first, label_sets.for_films(first))
-    begun = bool(st.session_state.get(state.UPLOADED)) or widgets.source() == state.SAMPLES
-    asking, answering = st.columns([4, 9] if begun else [6, 5], gap="large")
-    with asking:
-        uploads = widgets.drop_zone(large=not begun)
+    begun = bool(st.session_state.get(state.UPLOADED)) or asking.source() == state.SAMPLES
+    left, right = st.columns([4, 9] if begun else [6, 5], gap="large")
+    with left:
+        uploads = asking.drop_zone(large=not begun)
         chosen = uploads
-        if begun and widgets.choose_source() == state.SAMPLES:
-            chosen = [widgets.sample_picker(clips.samples())]
-        task = widgets.choose_task()
+        if begun and asking.choose_source() == state.SAMPLES:
+            chosen = [asking.sample_picker(clips.samples())]
+        task = asking.choose_task()
         if task == state.FIND_ONE:
-            action, key = widgets.action(), choose_model(there)
+            action, key = asking.action(), choose_model(there)
         else:
             asked, beside = ask(chosen, there)
-        widgets.better_models()
-    with answering:
+        asking.better_models()
+    with right:
         if not begun:
-            widgets.samples_instead(clips.samples())
-        elif not chosen:
-            st.info("Drop one or several films, and their ranking appears here.", icon=":material/upload:")
+            asking.samples_instead(clips.samples())
         elif task == state.FIND_ONE:
             find(chosen, there, action, key)
         elif asked:
@@ -60,11 +58,11 @@ def ask(
     with left:
         key = choose_model(there)
     with right:
-        other = widgets.beside(there)
+        other = asking.beside(there)
     model = answers.first_choice(key, chosen, there)
     with area:
         groups = {name: group for name, group in HARD_GROUPS.items() if set(group) <= set(model.labels)}
-        typed = widgets.label_box(model.labels, groups)
+        typed = asking.label_box(model.labels, groups)
         try:
             parsed, descriptions = parse_classes(typed)
         except CezsarError as error:
@@ -73,12 +71,12 @@ def ask(
         if parsed.repeated:
             st.caption(f"Labels given twice count once: {words.plain(', '.join(parsed.repeated))}.")
         if not descriptions:
-            widgets.how_described(parsed.names, model)
+            asking.how_described(parsed.names, model)
     own = None if model.beta is None else round(model.beta, 2)
     with st.expander("Weights and limits", icon=":material/tune:"):
-        beta = None if own is None else widgets.object_weight(own)
-        gamma = widgets.caption_weight(beta)
-        doubt = widgets.doubts()
+        beta = None if own is None else asking.object_weight(own)
+        gamma = asking.caption_weight(beta)
+        doubt = asking.doubts()
     labels = descriptions or parsed.names
     asked = answers.Question(key, labels, None if beta == own else beta, gamma, doubt)
     return asked, answers.Question(other, labels, None, gamma, doubt) if other else None
