@@ -76,6 +76,9 @@ def command(
     from cezsar.zeroshot.film import WINDOW_S, read
 
     wanted = wanted_labels(labels, prototypes)
+    if find is None and wanted is not None and len(wanted) == 1:
+        (alone,) = wanted
+        raise InputError(f"one label has nothing to be compared with: say --find {alone!r}, or give more labels")
     paths = list(videos(films))
     subtitles = _subtitle_files(vtt_out, paths)
     for out in (csv_out, json_out, label_studio, *subtitles.values()):

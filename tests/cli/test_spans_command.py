@@ -125,6 +125,11 @@ def test_what_cannot_be_written_is_said_before_any_work(cezsar, film, given, tmp
     assert status == 2 and "cannot be written" in err and err.count("\n") == 1
 
 
+def test_one_label_is_for_find(cezsar, film):
+    status, _, err = cezsar(film, "--labels", "kicking a drum")
+    assert status == 2 and "--find 'kicking a drum'" in err
+
+
 def test_one_film_that_cannot_be_read(cezsar, given, tmp_path):
     (tmp_path / "broken.mp4").write_text("no film")
     out = tmp_path / "a.csv"
