@@ -94,7 +94,8 @@ class Reading:
             said = f"{some} could be read"
         else:
             return f"{self.damaged:,} of {self.pictures:,} pictures are damaged" if self.damaged else ""
-        return said + (f"; {self.damaged:,} of them are damaged" if self.damaged else "")
+        are = "is" if self.damaged == 1 else "are"
+        return said + (f"; {self.damaged:,} of them {are} damaged" if self.damaged else "")
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,8 @@ class Clip:
         self._pixels = Pixels()
         self.fps = _within(self._track.guessed_rate, most=1e4)
         self.told_s, self._told_of_track = self._told()
-        self.frame_count = _within(self._track.frames, most=1e9)
+        in_avi = self._container.format.name == "avi"  # it counts in steps of time, pictures or not
+        self.frame_count = None if in_avi else _within(self._track.frames, most=1e9)
         if self.frame_count is None and self.fps and self.told_s < math.inf:
             self.frame_count = self.told_s * self.fps
         self.index = -1
@@ -124,13 +125,15 @@ class Clip:
         if container.format.flags & _NO_TIMESTAMPS:
             return math.inf, False  # FFmpeg would guess it from the bit rate
         told_s, of_track = (container.duration or 0) / av.time_base, len(container.streams) == 1
+        unit_s = float(track.time_base or 0)
         tag = re.fullmatch(r"(\d+):(\d\d):(\d\d\.\d+)", track.metadata.get("DURATION", ""))
-        if track.duration:
-            told_s, of_track = float(track.duration * (track.time_base or 0)), True
+        if container.format.name == "avi" and track.frames:  # FFmpeg shortens the duration of a file that is cut off
+            told_s, of_track = track.frames * unit_s, True
+        elif track.duration:
+            told_s, of_track = track.duration * unit_s, True
         elif tag:  # Matroska
             hours, minutes, seconds = map(float, tag.groups())
-            start_s = float((track.start_time or 0) * (track.time_base or 0))
-            told_s, of_track = 3600 * hours + 60 * minutes + seconds - start_s, True
+            told_s, of_track = 3600 * hours + 60 * minutes + seconds - (track.start_time or 0) * unit_s, True
         return (told_s, of_track) if 0 < told_s < math.inf else (math.inf, False)
 
     def pictures(self) -> Iterator[VideoFrame]:
