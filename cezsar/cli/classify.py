@@ -170,6 +170,8 @@ def _show(classifier: Classifier, ranking: Ranking, why: str, first: bool) -> No
     for index, (name, similarity) in enumerate(ranking.labels):
         likely = "" if ranking.probabilities is None else f"  {ranking.probabilities[index]:6.1%}"
         print(f"  {similarity:6.3f}{likely}  {name}")
+    if ranking.objects:
+        print("  objects:")
     for name, definition, probability in ranking.objects:
         print(f"    {probability:4.0%}  {name}: {definition}")
 
