@@ -191,3 +191,20 @@ def test_mine_by_name_and_by_path_give_the_same(cezsar, home):
     assert named.record["annotations"] == "train.json" and named.record["videos"] == 4
     status, _, err = cezsar("mine", "ucf101", *mining, "none")
     assert status == 2 and "no sentences to mine" in err
+
+
+def test_a_folder_says_what_was_passed_over_and_what_was_read_in_part(cezsar, tmp_path):
+    clips = tmp_path / "clips"
+    write_film(clips / "whole.avi", 200)
+    write_film(clips / "cut.avi", 200)
+    data = (clips / "whole.avi").read_bytes()
+    (clips / "cut.avi").write_bytes(data[: data.index(b"idx1") * 3 // 4])
+    touch(clips / "notes.txt", clips / "notes.srt")
+    status, out, _ = cezsar("extract", clips, "--encoder", "motion", "--out", tmp_path / "store")
+    lines = out.strip().splitlines()
+    assert status == 0
+    assert lines[0] == f"{clips}: 2 files passed over, no video by their names (.srt 1, .txt 1)"
+    assert lines[-2].startswith(f"  {clips / 'cut.avi'}: it is cut off: ")
+    assert (
+        lines[-1] == f"{tmp_path / 'store'}: 2 clips extracted (1 of them read in part), 0 were there already, 0 failed"
+    )

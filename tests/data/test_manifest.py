@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cezsar.data.manifest import Clip, read_source
+from cezsar.data.manifest import Clip, passed_over, read_source
 from cezsar.errors import InputError
 
 
@@ -25,6 +25,23 @@ def test_folder_of_videos(tmp_path: Path) -> None:
         Clip(tmp_path / "b.mp4", "b", ""),
         Clip(tmp_path / "c.d.webm", "c.d", ""),
     ]
+
+
+def test_what_is_passed_over_is_counted(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4", "b.DV", "c.mxf", "d.h264", "e.qt", "f.m2t", ".hidden.txt")
+    assert len(read_source(tmp_path)) == 6
+    assert passed_over(tmp_path) == ""
+    touch(tmp_path, "jump/1.txt", "jump/2.srt", "jump/3.TXT", "no_ending", ".cache/9.txt")
+    assert passed_over(tmp_path) == (
+        f"{tmp_path}: 4 files passed over, no video by their names (.txt 2, .srt 1, no ending 1)"
+    )
+    only = tmp_path / "jump"
+    with pytest.raises(InputError, match=r"holds no video file .*; .*: 3 files passed over, .* \(\.txt 2, \.srt 1\)"):
+        read_source(only)
+    touch(only, *(f"{index}.{ending}" for index, ending in enumerate(["a", "b", "c", "d", "e"])))
+    assert passed_over(only).endswith(
+        "8 files passed over, no video by their names (.txt 2, .a 1, .b 1, .c 1, .srt 1, ...)"
+    )
 
 
 def test_folder_of_class_folders(tmp_path: Path) -> None:
