@@ -73,7 +73,9 @@ def read(
         frames = _told(decoder.frames(path, classifier.encoder.sampling), info, progress)
         film = _film(classifier, str(path), _blocks(classifier.encoder, frames), info, window_s)
         reading = decoder.reading
-    return replace(film, reading="" if reading is None else reading.words)
+    if reading is None:
+        return film
+    return replace(film, reading=reading.words, duration_s=_duration(film.seconds, reading.read_s))
 
 
 def of_features(
@@ -94,11 +96,14 @@ def _film(classifier: Classifier, path: str, blocks: Iterable[FloatArray], info:
         if windows:
             parts.append(classifier.rows(windows))
     modalities = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    told_s = info.duration_s or seconds
-    duration_s = told_s if seconds - 1 < told_s < seconds else seconds
     known, mean_1D = classifier.familiarity, (total_D / seconds)[None].astype(np.float32)
     warning = "" if known is None else classifier.warning(known.distance(mean_1D))
-    return Film(path, duration_s, info.fps, modalities, warning)
+    return Film(path, _duration(seconds, info.duration_s), info.fps, modalities, warning)
+
+
+def _duration(seconds: int, told_s: float | None) -> float:
+    """Where the last of so many seconds ends, by what is told if that is in it."""
+    return told_s if told_s is not None and seconds - 1 < told_s < seconds else seconds
 
 
 def _told(frames: Iterable[Frame], info: VideoInfo, progress: Callable[[int, int], object] | None) -> Iterator[Frame]:

@@ -203,6 +203,7 @@ def test_what_of_a_film_could_not_be_read_is_said(classifier, tmp_path):
     (tmp_path / "cut.mkv").write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     film = read(classifier, tmp_path / "cut.mkv")
     assert film.seconds < 15 and "could be read" in film.reading
+    assert film.seconds - 1 < film.duration_s <= film.seconds and f"{film.duration_s:.1f} of 20.0 s" in film.reading
     assert spans(classifier, film, ["red", "blue"])[0].label == "red"
 
 
