@@ -78,7 +78,7 @@ class Clip:
                 self._container = opened.enter_context(_opened(file))
             except MemoryError:
                 raise
-            except (av.FFmpegError, ValueError) as error:
+            except (av.FFmpegError, ValueError, OSError) as error:
                 raise self._unopened(path) from error
             self._track = self._video_track(path)
             self._close = opened.pop_all().close
@@ -170,9 +170,11 @@ class Clip:
                     if packet.size:  # an empty one would end the decoding
                         yield packet
                 return
+            except IndexError:  # PyAV's, behind the last packet of a file with tracks that began in the middle of it
+                return
             except MemoryError:
                 raise
-            except av.FFmpegError:  # what follows may be readable again
+            except (av.FFmpegError, OSError):  # what follows may be readable again; a wild offset is an OSError
                 errors += 1
 
     def _decoded(self, packet: Packet | None) -> list[VideoFrame]:
@@ -337,14 +339,14 @@ def _container_of(path: str) -> str:
 
 def _codec_of(path: str) -> str:
     """What FFmpeg calls a video codec for which it has no decoder."""
-    return _aloud(path, OPENING, av.logging.WARNING, r"\(Video: ([^)]*\)?)") or "an unknown codec"
+    return _aloud(path, OPENING, av.logging.WARNING, r"\(Video: (\w+ \([^)]*\))") or "an unknown codec"
 
 
 def _aloud(path: str, options: dict[str, str], level: int, pattern: str) -> str:
     """Open the file once more, to find `pattern` in what FFmpeg says to itself meanwhile."""
     _forget_log()
     av.logging.set_libav_level(level)
-    with _nameless(path) as file, contextlib.suppress(av.FFmpegError, ValueError):
+    with _nameless(path) as file, contextlib.suppress(av.FFmpegError, ValueError, OSError):
         _opened(file, options).close()
     av.logging.set_libav_level(av.logging.ERROR)
     return _said(pattern)

@@ -308,6 +308,22 @@ def test_packed_bitstream(decoder: Decoder, tmp_path: Path) -> None:
         assert furthest(np.stack([frame.image for frame in frames[: len(theirs)]]), theirs) <= 1
 
 
+def test_tracks_that_begin_in_mid_file(decoder: Decoder, tmp_path: Path) -> None:
+    """A receiver's recording over a change of programme."""
+    film, path = write(tmp_path / "film.ts", "libx264", b_frames=2), tmp_path / "changed.ts"
+    with av.open(str(tmp_path / "more.ts"), "w", options={"mpegts_start_pid": "512"}) as container:
+        for _ in range(6):
+            container.add_stream("aac", 8000)
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        silence.rate, silence.pts = 8000, 0
+        for stream in container.streams:
+            container.mux(stream.encode(silence))
+            container.mux(stream.encode())
+    path.write_bytes(film.read_bytes() + (tmp_path / "more.ts").read_bytes())
+    for _ in range(5):
+        assert near(greys(list(decoder.frames(path, Sampling()))), GREYS)
+
+
 def test_an_edit_list_that_begins_later(decoder: Decoder, tmp_path: Path) -> None:
     data = write(tmp_path / "whole.mp4", "libx264", b_frames=2).read_bytes()
     at = data.index(b"elst") + 12  # after version and number of entries: duration, first time, speed
