@@ -1,0 +1,91 @@
+"""What the catalogue's encoders of pictures and words cost: milliseconds of one core for a second of film.
+
+    python benchmarks/encoders.py [name ...]
+
+Each model is built at its full size with random weights, which cost the same as trained ones, and gets 640 x 360
+pictures through its own encoder, preprocessing included: a batch or a window again and again on one core for 20 seconds,
+in float32 and in bfloat16. The least processor time counts, which other work on the machine hardly changes; the
+catalogue's `cpu_ms` are from a processor with AMX.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import open_clip
+import torch
+from transformers import (
+    LlavaOnevisionVideoProcessor,
+    VideoMAEImageProcessor,
+    VideoPrismClipModel,
+    VideoPrismConfig,
+    XCLIPConfig,
+    XCLIPModel,
+)
+
+from cezsar.encoders import CARDS, IMAGE_TEXT, FrameEncoder, compute
+from cezsar.encoders.open_clip_models import OpenClipEncoder, pretrained
+from cezsar.encoders.video_models import WINDOW_S, VideoTextEncoder
+from cezsar.video import Frame
+
+AT_LEAST_S = 20
+
+
+class Pictures:
+    """The half of a processor that frames need."""
+
+    def __init__(self, video_processor: Callable[..., Any]) -> None:
+        self.video_processor = video_processor
+
+    def __call__(self, videos: list[np.ndarray], **settings: Any) -> Any:
+        return self.video_processor(videos, **settings)
+
+
+def untrained(name: str, precision: str) -> FrameEncoder:
+    kind, _, model = name.partition(":")
+    if kind == "video" and "xclip" in model:
+        config = XCLIPConfig(vision_config={"patch_size": 16, "num_frames": 32})
+        encoder: Any = VideoTextEncoder(name, XCLIPModel(config), Pictures(VideoMAEImageProcessor()), precision, "cpu")
+        encoder.dim = 512
+        return encoder
+    if kind == "video":
+        processor = LlavaOnevisionVideoProcessor(size={"height": 288, "width": 288}, do_normalize=False)
+        built = VideoPrismClipModel(VideoPrismConfig())
+        encoder = VideoTextEncoder(name, built, Pictures(processor), precision, "cpu")
+        encoder.dim = 768
+        return encoder
+    architecture = {"clip-ViT-B-32": "ViT-B-32"}.get(model, model)  # the same network
+    record = pretrained(architecture)
+    frames = {key: record[key] for key in ("mean", "std", "interpolation", "resize_mode")}
+    built = open_clip.create_model(architecture, force_preprocess_cfg=frames)
+    encoder = OpenClipEncoder(name, built, open_clip.SimpleTokenizer(), precision, "cpu")
+    encoder.dim = open_clip.get_model_config(architecture)["embed_dim"]
+    return encoder
+
+
+def cost_ms(name: str, precision: str) -> float:
+    encoder = untrained(name, precision)
+    fps, seconds = encoder.sampling.fps, WINDOW_S if name.startswith("video:") else compute.BATCH_ON_CPU
+    pictures = np.random.default_rng(0).integers(0, 256, (int(seconds * fps), 360, 640, 3), dtype=np.uint8)
+    film = [Frame(k / fps, picture) for k, picture in enumerate(pictures)]
+    times: list[float] = []
+    while len(times) < 3 or sum(times) < AT_LEAST_S:
+        started = time.process_time()
+        encoder.encode(film)
+        times.append(time.process_time() - started)
+    return 1000 * min(times) / seconds
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    known = [name for name in CARDS if name.partition(":")[0] in IMAGE_TEXT]
+    for name in sys.argv[1:] or known:
+        print(f"{name}: {cost_ms(name, 'fp32'):.0f} in float32, {cost_ms(name, 'bf16'):.0f} in bfloat16", flush=True)
+
+
+if __name__ == "__main__":
+    main()
