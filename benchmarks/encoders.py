@@ -3,9 +3,8 @@
     python benchmarks/encoders.py [name ...]
 
 Each model is built at its full size with random weights, which cost the same as trained ones, and gets 640 x 360
-pictures through its own encoder, preprocessing included: a batch or a window again and again on one core for 20 seconds,
-in float32 and in bfloat16. The least processor time counts, which other work on the machine hardly changes; the
-catalogue's `cpu_ms` are from a processor with AMX.
+pictures through its own encoder, preprocessing included: a batch or a window again and again on one core for 20
+seconds, in float32 and in bfloat16. The least processor time counts, which other work on the machine hardly changes.
 """
 
 from __future__ import annotations
