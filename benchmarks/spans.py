@@ -187,7 +187,7 @@ def measure_pairs(
     for clip in {clip for pair in pairs for clip in pair}:
         path = folder / "alone.mkv"
         join(path, [(clip.piece, 10)])
-        alone[clip] = classifier.classify(path, labels).labels[0][0] == clip.label
+        alone[clip] = classifier.read(path)
     rows = []
     for first, second in pairs:
         path = folder / "pair.mkv"
@@ -195,8 +195,8 @@ def measure_pairs(
         film = read(classifier, path)
         two = {name: labels[name] for name in (first.label, second.label)}
         for among in (two, labels):
-            found = judged(spans(classifier, film, among), first.label, second.label)
-            rows.append((len(among), alone[first] and alone[second], *found))
+            right = all(classifier.rank(alone[clip], among).labels[0][0] == clip.label for clip in (first, second))
+            rows.append((len(among), right, *judged(spans(classifier, film, among), first.label, second.label)))
     print(f"{len(pairs)} pairs of films of {HALF_S} s")
     for count in dict.fromkeys(count for count, *_ in rows):
         told("all", [row for row in rows if row[0] == count])
@@ -230,7 +230,7 @@ def measure_long(
         took_s, memory_mb = time.perf_counter() - started, memory.end() / 1e6
         times, most = took_s / timed.spent_s, max(most, memory_mb)
         print(
-            f"A film of {seconds / 60:.0f} minutes, {len(found)} spans: {took_s:.0f} s, {times:.3f} times the "
+            f"A film of {seconds / 60:g} minutes, {len(found)} spans: {took_s:.0f} s, {times:.3f} times the "
             f"{timed.spent_s:.0f} s in the encoder ({timed.waited_s:.0f} s waiting for pictures); "
             f"{memory_mb:.0f} MB more memory"
         )
