@@ -53,8 +53,6 @@ class ImageTextEncoder(ABC):
     def __init__(self, name: str, model: Any, precision: str, device: str | None) -> None:
         self.name = name
         self.device = compute.pick_device(device)
-        if precision == "auto" and self.device == "cpu":
-            precision = "fp32"  # large weights would be cast to bf16 anew for every few pictures
         self.precision = compute.pick_precision(precision, self.device)
         self.model = model.eval().to(self.device)
 

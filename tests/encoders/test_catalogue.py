@@ -74,7 +74,7 @@ def test_facts_are_told_as_far_as_they_are_known() -> None:
     for part in (
         "licence Apache-2.0",
         "65.6% top-1 on Kinetics-400, zero-shot (Bolya et al. 2025",
-        "ms a second of film",
+        "ms of a CPU core for a second",
     ):
         assert part in best.facts
     assert encoders.card("open_clip:MobileCLIP2-S0").licence == "Apple, research only"
