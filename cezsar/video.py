@@ -103,7 +103,7 @@ class Limits:
     """What one clip may cost before it is given up."""
 
     time_s: float = 120.0  # seconds of decoding (and of `work`, in `Decoder.run`); frames that come out earn more
-    memory_bytes: int = 4 << 30  # the worker's whole data memory, about 110 MB of it for itself; kept where the OS can
+    memory_bytes: int = 4 << 30  # the worker's whole data memory, about 70 MB of it for itself; kept where the OS can
 
     def __post_init__(self) -> None:
         if not 0 < self.time_s <= threading.TIMEOUT_MAX:

@@ -9,7 +9,6 @@ from fractions import Fraction
 from typing import Any
 
 import av
-import cv2
 import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import VideoFrame
@@ -30,6 +29,7 @@ class Pixels:
         if sampling.max_side is not None and max(height, width) > sampling.max_side:
             scale = sampling.max_side / max(height, width)
             size = (max(1, round(width * scale)), max(1, round(height * scale)))
+            cv2 = opencv()
             image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
         return image
 
@@ -46,6 +46,14 @@ class Pixels:
             self._graph, self._kind = graph, kind
         self._graph.vpush(frame)
         return self._graph.vpull().to_ndarray()
+
+
+def opencv() -> Any:
+    """OpenCV on one thread, imported when pixels are computed with: a fifth of what the process needs for itself."""
+    import cv2
+
+    cv2.setNumThreads(1)
+    return cv2
 
 
 def turn_of(frame: VideoFrame) -> tuple[bool, int]:

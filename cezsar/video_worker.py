@@ -16,13 +16,13 @@ import sys
 from collections.abc import Callable, Generator, Iterator
 from typing import IO, Any
 
-import cv2
 import numpy as np
 from av.video.frame import VideoFrame
 
 from cezsar.errors import CezsarError, InputError, VideoError
 from cezsar.video import Frame, Reading, Sampling, VideoInfo, read_message, write_message
 from cezsar.video_file import SAME_S, Clip, log_to_stderr
+from cezsar.video_pixels import opencv
 
 
 def probe(path: str, name: str) -> VideoInfo:
@@ -83,6 +83,7 @@ class Service:
             with self._alarm():
                 if verb == "probe":
                     return ("done", probe(path, name))
+                opencv()
                 function = _load(work)
                 with contextlib.closing(Clip(path, name)) as clip:
                     value = function(self._reported(frames(clip, sampling)))
@@ -93,8 +94,9 @@ class Service:
             return self._failure(error, name)
 
     def _failure(self, error: Exception, name: str) -> tuple[str, Any]:
+        cv2 = sys.modules.get("cv2")  # its errors come only where it was imported
         if isinstance(error, MemoryError) or (
-            isinstance(error, cv2.error) and (error.code == cv2.Error.StsNoMem or "bad_alloc" in str(error))
+            cv2 and isinstance(error, cv2.error) and (error.code == cv2.Error.StsNoMem or "bad_alloc" in str(error))
         ):
             return ("memory", None)
         if isinstance(error, CezsarError) and _survives_pickling(error):
@@ -173,7 +175,6 @@ def main() -> None:
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    cv2.setNumThreads(1)
     log_to_stderr()
     _bound_memory(int(sys.argv[2]))
     with contextlib.suppress(BrokenPipeError):  # the parent has gone

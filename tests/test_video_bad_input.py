@@ -190,7 +190,7 @@ def test_8k_frames_fit(decoder: Decoder, tmp_path: Path) -> None:
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the memory bound is the kernel's")
 def test_8k_frames_under_a_small_bound(good: Path, tmp_path: Path) -> None:
     path = write_images(tmp_path / "huge.avi", [np.full((4320, 7680, 3), 120, np.uint8)] * 2, codec="MJPG")
-    for mebibytes in (120, 150, 200, 250):
+    for mebibytes in (100, 150, 200, 250):
         with Decoder(Limits(memory_bytes=mebibytes << 20)) as own:
             with pytest.raises(VideoError, match=rf"huge\.avi: .* memory bound of {mebibytes} MiB"):
                 list(own.frames(path, Sampling()))
