@@ -13,6 +13,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+ASSETS = Path(__file__).resolve().parents[1] / "assets"
+"""What comes along: runs, class descriptions, splits, sentence vectors."""
+
 FOLDERS = ("data", "features", "runs", "scores", "jobs", "cache", "models", "demo")
 
 

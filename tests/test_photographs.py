@@ -12,7 +12,10 @@ from sklearn.datasets import load_sample_image
 
 import cezsar
 from cezsar import encoders
-from cezsar.data.sentence_cache import open_encoder
+from cezsar.data.datasets import named_descriptions
+from cezsar.data.sentence_cache import SHIPPED, SentenceCache, open_encoder
+from cezsar.encoders.objects import imagenet_vocabulary
+from cezsar.encoders.sentences import load_sentence_encoder
 from cezsar.training.rows import FUSION, OBJECTS, run_of_rows
 from cezsar.training.runs import Run, find_run
 
@@ -46,6 +49,16 @@ def test_a_picture_is_named_by_what_is_in_it(tmp_path: Path) -> None:
     assert ranking.objects[0][0] == "palace" and set(ranking.contributions) == {"VE", "O"}
     assert ranking.per_second is not None and ranking.per_second.shape == (3, 5)
     assert ranking.probabilities is not None and ranking.none_of_these is False and ranking.warning == ""
+
+
+def test_what_it_needs_for_a_first_answer_comes_along(tmp_path: Path) -> None:
+    sentences = load_sentence_encoder("minilm")
+    texts = [*imagenet_vocabulary()[0], *(text for (text,) in named_descriptions("kinetics400").values())]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sentences, "encode", None)
+        found = SentenceCache(sentences, tmp_path, SHIPPED).encode(texts)
+    np.testing.assert_allclose(found[::50], sentences.encode(texts[::50]), rtol=5e-4, atol=2e-6)  # float16
+    assert sum(file.stat().st_size for file in SHIPPED[0].rglob("*.npz")) < 1.5e6
 
 
 @pytest.mark.heavy

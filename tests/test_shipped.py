@@ -41,7 +41,7 @@ def plans():
 
 
 def test_it_is_small():
-    assert sum(path.stat().st_size for path in SHIPPED.rglob("*") if path.is_file()) < 7e6
+    assert sum(path.stat().st_size for path in SHIPPED.rglob("*") if path.is_file()) < 5e6
 
 
 def test_it_was_made_with_these_encoders(run, sentences):
@@ -103,12 +103,10 @@ def test_its_captions_are_the_worlds(sentences):
 
 
 def test_its_sentences_answer_for_its_clips_without_the_encoder(shipped, sentences, tmp_path):
-    """Every O(v) that the shipped clips can have, every class description, and what the run photographs names and
-    ranks real films by, is in the shipped cache."""
+    """Every O(v) that the shipped clips can have, and every class description, is in the shipped cache."""
     import shutil
 
-    from cezsar.data.datasets import named_descriptions
-    from cezsar.encoders.objects import LinearHead, imagenet_vocabulary, object_sentence
+    from cezsar.encoders.objects import LinearHead, object_sentence
 
     shutil.copytree(SHIPPED / "cache" / "sentences", tmp_path / "sentences")
 
@@ -123,8 +121,6 @@ def test_its_sentences_answer_for_its_clips_without_the_encoder(shipped, sentenc
     head = LinearHead.load(SHIPPED / "runs" / "demo" / "objects.safetensors")
     spoken = [object_sentence(head, [index]) for index in range(len(head.names))]
     np.testing.assert_allclose(cache.encode(described + spoken), sentences.encode(described + spoken), atol=1e-5)
-    for texts in (imagenet_vocabulary()[0], [text for (text,) in named_descriptions("kinetics400").values()]):
-        np.testing.assert_allclose(cache.encode(texts)[::50], sentences.encode(texts[::50]), atol=1e-5)
 
 
 def test_any_test_clip_can_be_planned_from_its_id():

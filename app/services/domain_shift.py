@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from app.services import library, models, scored
+from app.services import library, scored
 from cezsar import workspace
 from cezsar.analysis import gap, shift
 from cezsar.errors import CezsarError, MismatchError
@@ -114,8 +114,6 @@ def _measured(
     if (train.fingerprint, test.fingerprint) != (of_training, of_test):
         raise MismatchError(f"{_training.name} or {_test.name} has changed meanwhile; load the page again")
     run = run_of(_item)
-    if run is not None and run.folder.is_relative_to(models.SHIPPED):
-        models.bring_sentences()
     embedded = Embedded(scored.embeddings(_item), [], [])
     ready = Prepared(METHODS["cezsar"], "", embedded, scored.scores(_item), _item.weights, run, test)
     found = {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import shutil
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,6 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import add_script_run_ctx
 
 from cezsar import encoders, workspace
-from cezsar.atomic import replacing
 from cezsar.data.descriptions import load_descriptions
 from cezsar.errors import CezsarError
 
@@ -171,8 +169,6 @@ def engine(model: Model) -> Engine:
     Raises:
         CezsarError: it cannot be used: weights missing, files damaged, made with another encoder.
     """
-    if model.folder is not None and model.folder.is_relative_to(ROOT / "assets"):
-        bring_sentences()
     return _engine(model.key, model.fingerprint, model)
 
 
@@ -191,13 +187,3 @@ def load_ahead(key: str, fingerprint: str, _model: Model, _labels: Sequence[str]
     thread = threading.Thread(target=load, name="load ahead", daemon=True)
     add_script_run_ctx(thread)
     thread.start()
-
-
-def bring_sentences() -> None:
-    """Put the sentence vectors that are shipped into the workspace: the first answer need not load MiniLM."""
-    cache = workspace.folder("cache") / "sentences"
-    for shipped in (SHIPPED / "cache" / "sentences").glob("*/*.npz"):
-        own = cache / shipped.parent.name / shipped.name
-        if not own.exists():
-            with replacing(own) as temporary:
-                shutil.copyfile(shipped, temporary)

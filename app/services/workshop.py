@@ -9,7 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from app import state
-from app.services import labels, models, scored
+from app.services import labels, scored
 from app.services.descriptions import save
 from cezsar import workspace
 from cezsar.analysis.lookalikes import Lookalikes, confusable
@@ -71,8 +71,6 @@ def bench(item: Scored, base: Path | None) -> Bench:
     Raises:
         CezsarError: nothing here embeds sentences into its space, or the file cannot be read.
     """
-    if item.folder.is_relative_to(models.SHIPPED):
-        models.bring_sentences()
     key = f"{item.fingerprint} {item.folder} {workspace.home().absolute()}"
     wording = _wording(key, item)
     stamp = "" if base is None else f"{base} {base.stat().st_mtime_ns}"

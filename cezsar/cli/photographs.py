@@ -29,6 +29,10 @@ def command(
         ),
     ] = None,
     weights: Annotated[Path | None, typer.Option(help="File or folder of the frame encoder's weights.")] = None,
+    ship: Annotated[
+        Path | None,
+        typer.Option(help="Write vectors of the objects' names and of Kinetics-400's descriptions there."),
+    ] = None,
 ) -> None:
     """Make a run that ranks any labels for real video, from the rows of a classifier and their definitions.
 
@@ -36,8 +40,9 @@ def command(
     probabilities and a "none of these".
     """
     from cezsar import encoders
+    from cezsar.data import sentence_cache
+    from cezsar.data.datasets import named_descriptions
     from cezsar.data.features import FeatureStore
-    from cezsar.data.sentence_cache import open_encoder
     from cezsar.errors import MismatchError
     from cezsar.training.rows import run_of_rows
 
@@ -48,5 +53,9 @@ def command(
         if opened.provenance["fingerprint"] != frames.fingerprint:
             raise MismatchError(f"{store} holds features of {opened.provenance['encoder']}, not of {frames.name}")
         clips = [opened.features(clip) for clip in opened]
-    run = run_of_rows(out, frames, open_encoder(sentences), ridge=ridge, clips=clips)
+    words = sentence_cache.open_encoder(sentences)
+    run = run_of_rows(out, frames, words, ridge=ridge, clips=clips)
+    if ship is not None and (head := frames.object_head) is not None:
+        described = [text for texts in named_descriptions("kinetics400").values() for text in texts]
+        print(sentence_cache.ship(words.encoder, [*head.names, *described], ship))
     print(f"{run.folder}: ranks any labels; knows {run.config.domain}")

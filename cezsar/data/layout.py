@@ -16,8 +16,8 @@ from cezsar.data.labels import canonical, parse_labels
 from cezsar.data.manifest import VIDEO_SUFFIXES, Clip, read_source
 from cezsar.data.splits import load_index
 from cezsar.errors import InputError
+from cezsar.workspace import ASSETS
 
-ASSETS = Path(__file__).resolve().parents[2] / "assets"
 NAMED = 20
 """How many ids a warning names before it only counts."""
 

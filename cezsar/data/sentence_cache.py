@@ -4,6 +4,9 @@
 folder/<encoder fingerprint>/<name>.npz   keys (n, 32) uint8, SHA-256 of each sentence's UTF-8; vectors (n, d) float32
 ```
 
+Some vectors come along (`SHIPPED`), so that a first answer need not wait for the encoder, as float16 where they are
+many. Those folders are read and never changed.
+
 Shards are only ever added, whole, under a name made from their keys: processes may share the folder without a lock; the
 worst that can happen is that two of them encode the same sentence. Everything here can be made again, so a shard that
 cannot be read is removed with a warning and its sentences are encoded anew.
@@ -24,9 +27,11 @@ import numpy as np
 from cezsar import atomic, workspace
 from cezsar.data.documents import is_unicode
 from cezsar.errors import InputError
+from cezsar.workspace import ASSETS
 
 SHARD_SENTENCES = 4096
 """A shard is written after so many sentences: a killed run loses no more, and reading a few rows of it stays cheap."""
+SHIPPED = (ASSETS / "sentences", ASSETS / "demo" / "cache" / "sentences")
 MANY_SHARDS = 256
 """More than this are joined when the cache is opened: each query typed into the app leaves a small one."""
 
@@ -49,10 +54,12 @@ class SentenceCache:
     Args:
         encoder: a sentence encoder.
         folder: where to keep vectors, usually `workspace.folder("cache") / "sentences"`; None keeps nothing.
+        shipped: folders of the same layout that are only read.
     """
 
-    def __init__(self, encoder: Encoder, folder: str | Path | None) -> None:
+    def __init__(self, encoder: Encoder, folder: str | Path | None, shipped: Sequence[Path] = ()) -> None:
         self.encoder = encoder
+        self._shipped = [place / encoder.fingerprint for place in shipped]
         self.folder = None if folder is None else Path(folder) / encoder.fingerprint
         self._where: dict[bytes, tuple[Path, int]] = {}
         self._scanned: set[Path] = set()
@@ -106,8 +113,6 @@ class SentenceCache:
 
     def _recall(self, row: dict[bytes, int], vectors: np.ndarray) -> list[bytes]:
         """Fill the rows of `vectors` that are on disk; the keys of the others, in order."""
-        if self.folder is None:
-            return list(row)
         self._scan()
         wanted: dict[Path, list[bytes]] = {}
         for key in row:
@@ -123,11 +128,10 @@ class SentenceCache:
 
     def _scan(self) -> None:
         """Learn which sentences are on disk, those that other processes added lately included."""
-        assert self.folder is not None
-        paths = sorted(self.folder.glob("[!.]*.npz"))
+        paths = sorted(self.folder.glob("[!.]*.npz")) if self.folder else []
         if len(paths) > MANY_SHARDS and not self._scanned:
             paths = self._join(paths)
-        for path in paths:
+        for path in paths + [path for place in self._shipped for path in sorted(place.glob("[!.]*.npz"))]:
             if path not in self._scanned:
                 shard = self._load(path, keys_only=True)
                 if shard is not None:
@@ -144,6 +148,8 @@ class SentenceCache:
             with np.load(path, allow_pickle=False) as file:
                 keys = file["keys"]
                 vectors = np.empty((len(keys), self.dim), np.float32) if keys_only else file["vectors"]
+            if path.parent in self._shipped and vectors.dtype == np.float16:
+                vectors = vectors.astype(np.float32)
             fits = keys.dtype == np.uint8 and keys.shape == (len(vectors), 32) and vectors.shape[1:] == (self.dim,)
             if fits and vectors.dtype == np.float32 and (keys_only or np.isfinite(vectors).all()):
                 return keys, vectors
@@ -155,7 +161,8 @@ class SentenceCache:
         self._forget(path)
         if problem:
             warnings.warn(f"{path} is damaged ({problem}); its sentences are encoded again", stacklevel=2)
-            path.unlink(missing_ok=True)
+            if path.parent == self.folder:
+                path.unlink(missing_ok=True)
         return None
 
     def _forget(self, path: Path) -> None:
@@ -200,6 +207,20 @@ class SentenceCache:
         return kept
 
 
+def ship(encoder: Encoder, sentences: Sequence[str], folder: str | Path) -> Path:
+    """Write the vectors of many sentences as float16, to come along: one shard below `folder`.
+
+    Returns:
+        The shard.
+    """
+    texts = list(dict.fromkeys(sentences))
+    keys = np.frombuffer(b"".join(_key(text) for text in texts), np.uint8).reshape(-1, 32)
+    path = Path(folder) / encoder.fingerprint / "shipped.npz"
+    with atomic.replacing(path) as temporary:
+        np.savez(temporary, keys=keys, vectors=encoder.encode(texts).astype(np.float16))
+    return path
+
+
 def open_encoder(name: str = "minilm", device: str | None = None, home: str | Path | None = None) -> SentenceCache:
     """A sentence encoder by name or folder, with its cache in the workspace.
 
@@ -208,7 +229,7 @@ def open_encoder(name: str = "minilm", device: str | None = None, home: str | Pa
     """
     from cezsar.encoders.sentences import load_sentence_encoder
 
-    return SentenceCache(load_sentence_encoder(name, device), workspace.folder("cache", home) / "sentences")
+    return SentenceCache(load_sentence_encoder(name, device), workspace.folder("cache", home) / "sentences", SHIPPED)
 
 
 def _key(sentence: str) -> bytes:

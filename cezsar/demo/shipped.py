@@ -6,8 +6,7 @@ scores/demo@demo/, scores/demo-colour@demo/    as `cezsar evaluate --keep` leave
 cache/projections/                             demo@demo in the plane, as `cezsar project` leaves it
 captions.safetensors                           sentences of the first training videos and their vectors
 cache/projections/                             maps of the page Semantic gap, with the usual settings
-cache/sentences/                               vectors of the sentences that the demo's own clips and classes need, and
-                                               of what the run photographs names and ranks by default
+cache/sentences/                               vectors of the sentences that the demo's own clips and classes need
 ```
 Weights and vectors are rounded to float16, and everything else is computed from the rounded ones, so what is shipped
 agrees with itself; only T and the threshold are those before rounding, which moves them by less than 1e-5. Video files
@@ -28,13 +27,12 @@ from cezsar import workspace, world
 from cezsar.analysis import maps
 from cezsar.atomic import replacing
 from cezsar.data.annotations import load_annotations
-from cezsar.data.datasets import named_descriptions
 from cezsar.data.descriptions import load_descriptions
 from cezsar.data.features import FeatureStore
 from cezsar.data.sentence_cache import Encoder, SentenceCache, open_encoder
 from cezsar.demo.controls import evaluate_all, place_scores
 from cezsar.demo.run import Report
-from cezsar.encoders.objects import LinearHead, imagenet_vocabulary, object_sentence
+from cezsar.encoders.objects import LinearHead, object_sentence
 from cezsar.errors import InputError
 from cezsar.training.runs import Run
 from cezsar.zeroshot import scored
@@ -105,20 +103,14 @@ def _fill(folder: Path, report: Report, home: str | Path | None) -> None:
 
 
 def keep_sentences(folder: Path, encoder: Encoder) -> None:
-    """Vectors of the class descriptions and of every O(v) there can be: with them, MiniLM need not be loaded.
-
-    For real video, those of the run photographs' objects and of Kinetics-400's descriptions.
-    """
+    """Vectors of the class descriptions and of every O(v) there can be: with them, MiniLM need not be loaded."""
     run = Run.open(folder / "runs" / "demo")
     described = [text for texts in load_descriptions(run.folder / "prototypes.json").values() for text in texts]
     head = LinearHead.load(run.folder / "objects.safetensors")
     spoken = [
         object_sentence(head, list(chosen)) for chosen in permutations(range(len(head.names)), run.config.objects)
     ]
-    real = [text for texts in named_descriptions("kinetics400").values() for text in texts]
-    cache = SentenceCache(encoder, folder / "cache" / "sentences")
-    cache.encode(described + spoken)
-    cache.encode([*imagenet_vocabulary()[0], *real])
+    SentenceCache(encoder, folder / "cache" / "sentences").encode(described + spoken)
 
 
 def rounded(array: np.ndarray) -> np.ndarray:

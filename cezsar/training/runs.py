@@ -35,10 +35,10 @@ from cezsar.encoders.base import BY_NAME
 from cezsar.encoders.objects import RULES
 from cezsar.errors import FormatError, InputError, MismatchError
 from cezsar.model import CEZSAR, ModelConfig
+from cezsar.workspace import ASSETS
 
 FORMAT = 1
 FUSION = {"alpha": 0.8, "beta": 0.2, "gamma": 0.0}  # the paper's
-ASSETS = Path(__file__).resolve().parents[2] / "assets"
 SHIPPED = (ASSETS, ASSETS / "demo" / "runs")
 """Folders of the runs that come along: `photographs` and the demo's."""
 

@@ -231,7 +231,6 @@ def test_sentences_that_are_nowhere_can_be_added_to(empty_workspace):
     embeddings.save(item.folder / "embeddings.safetensors")
     Scores.from_embeddings(embeddings).save(item.folder / "scores.safetensors")
     (item.folder / "about.json").write_text(json.dumps(item.about | {"created": "another day"}))
-    models.bring_sentences()
     page = shown(rewrite=CLASS)
     assert page.text_area[0].value == "" and "in no file of this workspace" in texts(page)
     page.text_area[0].set_value(OTHER[0]).run()

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from cezsar.data import sentence_cache
-from cezsar.data.sentence_cache import SentenceCache
+from cezsar.data.sentence_cache import SentenceCache, ship
 from cezsar.errors import InputError
 
 
@@ -226,3 +226,22 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.warns(UserWarning, match="are not kept"):
         assert SentenceCache(Letters(), tmp_path / "file").encode(["a"]).tolist() == [count("a")]
+
+
+def test_vectors_that_come_along_are_read_and_left_alone(tmp_path: Path) -> None:
+    told = ["a drum", "a harp"]
+    shard = ship(Letters(), told, tmp_path / "shipped")
+    before = shard.read_bytes()
+    encoder = Letters()
+    encoder.encode = None  # type: ignore[method-assign, assignment]  # it must not be asked
+    for folder in (tmp_path / "own", None):
+        vectors = SentenceCache(encoder, folder, [tmp_path / "shipped"]).encode(told)
+        assert vectors.dtype == np.float32
+        np.testing.assert_allclose(vectors, Letters().encode(told), rtol=1e-3)
+    assert not (tmp_path / "own").exists()
+    shard.write_bytes(before[:50])
+    cache = SentenceCache(Letters(), tmp_path / "own", [tmp_path / "shipped"])
+    with pytest.warns(UserWarning, match="damaged"):
+        np.testing.assert_array_equal(cache.encode(told), Letters().encode(told))
+    assert shard.read_bytes() == before[:50]  # not ours to remove
+    assert list((tmp_path / "own").rglob("*.npz"))

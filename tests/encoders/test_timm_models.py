@@ -48,9 +48,7 @@ def directly(model: Any, frames: list[Frame], **logits: bool) -> np.ndarray:
     with torch.inference_mode():
         batch = torch.stack([transform(Image.fromarray(frame.image)) for frame in frames])
         # The order of sums goes with the layout in memory, so the same one as the encoder's.
-        maps = model.to(memory_format=torch.channels_last).forward_features(
-            batch.to(memory_format=torch.channels_last)
-        )
+        maps = model.to(memory_format=torch.channels_last).forward_features(batch.to(memory_format=torch.channels_last))
         return model.forward_head(maps, **logits).flatten(1).numpy()
 
 
