@@ -64,18 +64,24 @@ def test_hard_groups_stand_beside_random_classes(fresh, open_at):
 
 
 def test_why_a_label_won_is_told_on_demand(fresh, open_at):
-    page = open_at(fresh)
+    page = open_at(fresh, "?from=Samples")
+    expect(page.get_by_text("Why this label?")).to_be_visible(timeout=60_000)
     charts = page.locator(".js-plotly-plot").count()
     page.get_by_text("Why this label?").click()
     expect(page.locator(".js-plotly-plot").nth(charts)).to_be_visible(timeout=60_000)
     settle(page)
-    again = open_at(fresh, "?why=true")
+    again = open_at(fresh, "?from=Samples&why=true")
     expect(again.locator(".js-plotly-plot").nth(charts)).to_be_visible(timeout=60_000)
 
 
 @pytest.mark.parametrize(
     "address",
-    ["evaluate?look=Differences", "evaluate?look=None+of+these", "library?section=Prototype+workshop", "?why=true"],
+    [
+        "evaluate?look=Differences",
+        "evaluate?look=None+of+these",
+        "library?section=Prototype+workshop",
+        "?from=Samples&why=true",
+    ],
 )
 def test_nothing_of_it_scrolls_sideways_on_a_phone(fresh, open_at, address):
     page = open_at(fresh, address, size=PHONE)
