@@ -2,14 +2,14 @@
 
 Shape letters: B clips, T seconds, D feature, M d_model, S sentence vector, E joint embedding.
 
-Two recipes share the weights' shapes and differ in the order of operations, a third has one linear map a branch:
+Two recipes share the weights' shapes and differ in the order of operations, a third is another model altogether:
 
 - `paper`: what the paper's equations say. Attention runs over time, padded seconds are masked everywhere.
 - `released`: what the authors' published code computes, needed for their checkpoint. Clips are padded with zero
   seconds that count in the mean; ReLU stands before the linear layers; no positions. Attention there runs over the
   batch, so at inference, one clip at a time, each second sees only itself; layer norms act in training only.
-- `linear`: VE is the mean over seconds of Eq. 5 without its ReLU, taken of the features themselves, and SE is Eq. 6
-  without its ReLU. It has a closed form (`cezsar.training.rows`), which serves where no videos are there to train on.
+- `kernel`: VE is the direction of the mean over seconds of a linear map of the features, SE that of a kernel PCA of the
+  sentence vector. It has a closed form (`cezsar.training.rows`), which serves where no videos are there to train on.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from cezsar.errors import FormatError, InputError
 
-RECIPES = ("paper", "released", "linear")
+RECIPES = ("paper", "released", "kernel")
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class ModelConfig:
 
     feature_dim: int  # D, per second of video: 4096 for BiT-M R152x2
     sentence_dim: int  # S: 768 for distilroberta, 384 for MiniLM
-    d_model: int = 512  # M, width of the Transformer encoder
+    d_model: int = 512  # M, width of the Transformer encoder; of the kernel recipe, its landmarks
     d_emb: int = 128  # E, the joint space
     layers: int = 1
     heads: int = 2
@@ -85,7 +85,7 @@ class VisualEmbedding(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.recipe = config.recipe
-        if config.recipe == "linear":
+        if config.recipe == "kernel":
             self.project = nn.Linear(config.feature_dim, config.d_emb)
             return
         self.reduce = nn.Linear(config.feature_dim, config.d_model)
@@ -98,14 +98,13 @@ class VisualEmbedding(nn.Module):
         self.register_buffer("positions_TM", positions_TM, persistent=False)
 
     def forward(self, features_BTD: Tensor, lengths_B: Tensor) -> Tensor:
-        of_recipe = {"paper": self._paper, "released": self._released, "linear": self._linear}[self.recipe]
+        of_recipe = {"paper": self._paper, "released": self._released, "kernel": self._mean}[self.recipe]
         return of_recipe(features_BTD, lengths_B)
 
-    def _linear(self, features_BTD: Tensor, lengths_B: Tensor) -> Tensor:
+    def _mean(self, features_BTD: Tensor, lengths_B: Tensor) -> Tensor:
         padded_BT = torch.arange(features_BTD.shape[1], device=lengths_B.device)[None] >= lengths_B[:, None]
         pooled_BD = features_BTD.masked_fill(padded_BT[..., None], 0.0).sum(1) / lengths_B[:, None]
-        embedding_BE: Tensor = self.project(pooled_BD)
-        return embedding_BE
+        return nn.functional.normalize(self.project(pooled_BD), dim=-1)
 
     def _paper(self, features_BTD: Tensor, lengths_B: Tensor) -> Tensor:
         length = features_BTD.shape[1]
@@ -131,6 +130,27 @@ class VisualEmbedding(nn.Module):
         return self.project(torch.relu(encoded_BTM)).mean(1)
 
 
+class KernelSentence(nn.Module):
+    """SE(s) of the kernel recipe: (..., S) -> (..., E), of length 1.
+
+    It is a kernel PCA over M landmarks (Schölkopf et al., 1998). Of a sentence vector of length 1, u is the direction
+    from `center`; with unit landmarks l_m the kernel is exp(b (l_m · u - 1)), Gaussian on the sphere. `landmarks` has
+    the weight b l_m and the bias -b, `components` the projection and the centring.
+    """
+
+    center: Tensor
+
+    def __init__(self, sentence_dim: int, landmarks: int, d_emb: int) -> None:
+        super().__init__()
+        self.register_buffer("center", torch.zeros(sentence_dim))
+        self.landmarks = nn.Linear(sentence_dim, landmarks)
+        self.components = nn.Linear(landmarks, d_emb)
+
+    def forward(self, vectors_NS: Tensor) -> Tensor:
+        unit_NS = nn.functional.normalize(nn.functional.normalize(vectors_NS, dim=-1) - self.center, dim=-1)
+        return nn.functional.normalize(self.components(torch.exp(self.landmarks(unit_NS))), dim=-1)
+
+
 class CEZSAR(nn.Module):
     """The joint embedding model: a visual branch (Eq. 1-5) and a sentence branch (Eq. 6).
 
@@ -145,7 +165,11 @@ class CEZSAR(nn.Module):
         super().__init__()
         self.config = config
         self.visual = VisualEmbedding(config)
-        self.sentence = nn.Linear(config.sentence_dim, config.d_emb)
+        self.sentence = (
+            KernelSentence(config.sentence_dim, config.d_model, config.d_emb)
+            if config.recipe == "kernel"
+            else nn.Linear(config.sentence_dim, config.d_emb)
+        )
         if config.recipe == "released":
             self.norm_visual = nn.LayerNorm(config.d_emb)
             self.norm_sentence = nn.LayerNorm(config.d_emb)

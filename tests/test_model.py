@@ -104,16 +104,22 @@ def test_paper_recipe_is_equations_1_to_5(layers):
     assert np.abs(expected).max() > 0.1
 
 
-def test_linear_recipe_is_a_mean_and_one_map():
-    model = make("linear")
+def test_kernel_recipe_is_the_direction_of_a_mean_and_a_kernel_pca():
+    model = make("kernel")
     features = clips([3, 1, 5])
     expected = [linear(model.visual.project, clip.numpy().mean(0)) for clip in features]
+    expected = [vector / np.linalg.norm(vector) for vector in expected]
     np.testing.assert_allclose(embed(model, features), expected, atol=1e-5)
-    sentence = np.random.default_rng(0).normal(size=5).astype("f4")
+    sentence, center = np.random.default_rng(0).normal(size=(2, 5)).astype("f4")
+    with torch.no_grad():
+        model.sentence.center.copy_(torch.from_numpy(center))
+    unit = sentence / np.linalg.norm(sentence) - center
+    unit /= np.linalg.norm(unit)
+    expected = linear(model.sentence.components, np.exp(linear(model.sentence.landmarks, unit)))
     for mode in (model.eval(), model.train()):
         with torch.inference_mode():
             embedded = mode.sentence_embedding(torch.from_numpy(sentence)).numpy()
-        np.testing.assert_allclose(embedded, linear(model.sentence, sentence), atol=1e-5)
+        np.testing.assert_allclose(embedded, expected / np.linalg.norm(expected), atol=1e-5)
 
 
 def test_released_recipe_is_the_released_inference():

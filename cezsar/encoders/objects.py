@@ -23,7 +23,7 @@ HEAD_FORMAT = "cezsar object head 1"
 RULES = {
     "sentence": "one sentence of the most probable objects' names and definitions (Section 3.5 of the paper)",
     "definitions": "a sentence for each object, name and definition, summed by probability (after [9])",
-    "names": "the objects' names, summed by probability, which is averaged over seconds",
+    "names": "the direction of the sum of the objects' names by probability, which is averaged over seconds",
 }
 
 Recognised = list[tuple[str, str, float]]

@@ -3,11 +3,13 @@
 Each row of a classifier's last layer is the visual prototype of an object that has a name and a definition. So rows and
 definitions are pairs of the kind that Eq. 5 and 6 are trained on, and the map between them has a closed form:
 
-    SE(s) = s - μ                       μ, the mean of the names' sentence vectors
-    VE(v) = c M mean_t(f_t)             M, ridge regression of the definitions' vectors on the rows
+    SE(s) = kernel PCA of s             with the names' sentence vectors as landmarks
+    VE(v) = M mean_t(f_t)               M, ridge regression of SE(name) and SE(definition) on the rows
 
-O is the sum of the recognised objects' names (rule "names"), in the same space. `benchmarks/photographs.py` holds this
-against the triplet loss on the same pairs, and against the paper's O(v).
+Both are brought to length 1. The kernel exp(b (cos - 1)) counts near meanings and lets far ones go, so that an object
+speaks for the labels close to it, and not a little for all. O is the sum of the recognised objects' names (rule
+"names"), in the same space. `benchmarks/photographs.py` holds this against the triplet loss on the same pairs, and
+against the paper's O(v).
 """
 
 from __future__ import annotations
@@ -23,17 +25,18 @@ from cezsar.data.sentence_cache import Encoder
 from cezsar.encoders.base import FrameEncoder
 from cezsar.encoders.objects import LinearHead
 from cezsar.errors import InputError
-from cezsar.model import CEZSAR, ModelConfig
+from cezsar.model import CEZSAR, KernelSentence, ModelConfig
 from cezsar.training.mining import unit
 from cezsar.training.runs import Familiarity, Run, RunConfig, TrainingConfig
 
 FloatArray = npt.NDArray[np.float32]
 
 RIDGE = 1.0
-SCALE = 1 / 12  # c: so that VE of an ordinary clip is about as long as its O
-FUSION = {"alpha": 0.3, "beta": 0.7, "gamma": 0.2}
+SHARPNESS = 8.0  # b of the kernel
+WIDTH = 384  # E, the components that are kept
+FUSION = {"alpha": 0.5, "beta": 0.5, "gamma": 0.2}
 OBJECTS = 50
-MAX_NAMES = 1000  # of a large vocabulary, enough to know their mean by
+MAX_LANDMARKS = 1000  # names of a large vocabulary that are landmarks, evenly spaced
 
 
 def run_of_rows(
@@ -42,6 +45,7 @@ def run_of_rows(
     sentences: Encoder,
     *,
     ridge: float = RIDGE,
+    sharpness: float = SHARPNESS,
     clips: Sequence[FloatArray] = (),
 ) -> Run:
     """Make the run and write it.
@@ -49,6 +53,7 @@ def run_of_rows(
     Args:
         encoder: of frames, with an object head that is linear in its features.
         ridge: weight of the squared norm of M.
+        sharpness: b of the kernel.
         clips: (T_i, D) features of ordinary clips, ten at least: they say what is familiar. Without them the run does
             not tell a clip that looks like nothing it knows.
 
@@ -58,12 +63,14 @@ def run_of_rows(
     head = encoder.object_head
     if not isinstance(head, LinearHead) or head.unit_norm:
         raise InputError(f"{encoder.name} has no classifier whose rows could be used; take efficientnet, bit or timm:")
-    names_KS = unit(sentences.encode(head.names[:: -(-len(head.names) // MAX_NAMES)]))
-    definitions_KS = unit(
-        sentences.encode([f"{n} {d}".strip() for n, d in zip(head.names, head.definitions, strict=True)])
-    )
+    landmarks_MS = unit(sentences.encode(head.names[:: -(-len(head.names) // MAX_LANDMARKS)]))
+    branch = kernel_pca(landmarks_MS, sharpness)
+    defined = [f"{name} {definition}".strip() for name, definition in zip(head.names, head.definitions, strict=True)]
+    with torch.no_grad():
+        spoken_KE = [branch(torch.from_numpy(sentences.encode(texts))).numpy() for texts in (head.names, defined)]
+    landmarks, d_emb = branch.components.in_features, branch.components.out_features
     config = RunConfig(
-        ModelConfig(encoder.dim, sentences.dim, d_model=2, d_emb=sentences.dim, recipe="linear"),
+        ModelConfig(encoder.dim, sentences.dim, landmarks, d_emb, heads=1, recipe="kernel"),
         TrainingConfig(),
         {"name": encoder.name, "fingerprint": encoder.fingerprint},
         {"name": sentences.name, "fingerprint": sentences.fingerprint},
@@ -74,15 +81,42 @@ def run_of_rows(
     )
     run = Run.create(folder, config)
     model = CEZSAR(config.model)
+    model.sentence = branch
     with torch.no_grad():
-        model.visual.project.weight.copy_(SCALE * torch.from_numpy(ridge_map(head.weight, definitions_KS, ridge).T))
+        map_DE = ridge_map(head.weight, np.mean(spoken_KE, axis=0, dtype=np.float32), ridge)
+        model.visual.project.weight.copy_(torch.from_numpy(map_DE.T))
         model.visual.project.bias.zero_()
-        model.sentence.weight.copy_(torch.eye(sentences.dim))
-        model.sentence.bias.copy_(torch.from_numpy(-names_KS.mean(0)))
     if clips:
         familiar_with(clips).save(run.folder / "domain.safetensors")
-    run.save_model(model)
+    run.save_model(model.half())  # half the size; the closed form is good to a few digits only
     return run
+
+
+def kernel_pca(landmarks_MS: FloatArray, sharpness: float) -> KernelSentence:
+    """The sentence branch whose components are the kernel PCA of the landmarks, taken from their mean vector.
+
+    Component e of sentence s is Σ_m a_me (k(s, l_m) - mean_n k(l_n, l_m)), where a_e is an eigenvector of the centred
+    kernel matrix of the landmarks by the square root of its eigenvalue: `WIDTH` of them, fewer where the rest are zero.
+    """
+    center_S = landmarks_MS.mean(0, dtype=np.float64)
+    unit_MS = landmarks_MS - center_S
+    unit_MS /= np.linalg.norm(unit_MS, axis=1, keepdims=True)
+    kernel_MM = np.exp(sharpness * (unit_MS @ unit_MS.T - 1))
+    mean_M = kernel_MM.mean(0)
+    values_M, vectors_MM = np.linalg.eigh(kernel_MM - mean_M - mean_M[:, None] + mean_M.mean())
+    kept = np.flatnonzero(values_M > 1e-6 * values_M[-1])[::-1][:WIDTH]
+    components_ME = vectors_MM[:, kept] / np.sqrt(values_M[kept])
+    branch = KernelSentence(landmarks_MS.shape[1], len(landmarks_MS), len(kept))
+    with torch.no_grad():
+        for weights, values in (
+            (branch.center, center_S),
+            (branch.landmarks.weight, sharpness * unit_MS),
+            (branch.landmarks.bias, np.full(len(unit_MS), -sharpness)),
+            (branch.components.weight, components_ME.T),
+            (branch.components.bias, -mean_M @ components_ME),
+        ):
+            weights.copy_(torch.from_numpy(values))
+    return branch
 
 
 def ridge_map(rows_KD: FloatArray, targets_KS: FloatArray, ridge: float = RIDGE) -> FloatArray:

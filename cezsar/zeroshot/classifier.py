@@ -174,7 +174,7 @@ class Classifier:
             trust=f"{run.name} was trained on {run.config.domain}, with {encoder.name} features ({encoder.domain}); "
             + (
                 "trust it where objects and places give the action away"
-                if run.config.model.recipe == "linear"
+                if run.config.model.recipe == "kernel"
                 else "trust it for clips like those"
             ),
             weights=Weights(**run.config.fusion),

@@ -245,7 +245,8 @@ def object_rows(
 
     Args:
         rule: one of `cezsar.encoders.objects.RULES`. "sentence": SE of the sentence of all. Else the sum of each
-            object's own embedding, of length 1 and times its probability, by its name or by name and definition.
+            object's own embedding, of length 1 and times its probability, by its name and definition or, brought to
+            length 1, by its name.
         most: how many objects of a clip count; all by default.
 
     Raises:
@@ -258,12 +259,16 @@ def object_rows(
     embedded = unit_rows(rows_of(space, unique))
     rows = np.zeros((len(clips), embedded.shape[1]))
     np.add.at(rows, owner[0], weights[:, None] * embedded[owner[1]])
-    return rows.astype(np.float32)
+    summed = rows.astype(np.float32)
+    return unit_rows(summed) if rule == "names" else summed
 
 
 def object_terms(space: Space, objects: Recognised, rule: str) -> FloatArray:
-    """(K, E) the terms that `object_rows` sums for one clip, by any rule but "sentence"."""
-    return np.concatenate([object_rows(space, [[found]], rule) for found in objects])
+    """(K, E) the terms whose sum `object_rows` gives for one clip, by any rule but "sentence"."""
+    unique, weights, owner = _terms([objects], rule)
+    terms = weights[:, None] * unit_rows(rows_of(space, unique))[owner[1]]
+    length = float(np.linalg.norm(terms.sum(0))) if rule == "names" else 1.0
+    return (terms / (length or 1.0)).astype(np.float32)
 
 
 def _terms(clips: Sequence[Recognised], rule: str) -> tuple[list[str], npt.NDArray[np.float64], npt.NDArray[np.int64]]:
