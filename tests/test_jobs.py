@@ -56,7 +56,7 @@ def place(tmp_path, monkeypatch):
     """An empty workspace, a folder to work in, and the script as the command line found there."""
     fake = tmp_path / "cezsar"
     fake.mkdir()
-    quick = "import cezsar.jobs.locks; cezsar.jobs.locks.GRACE_S = 0.5"  # in the runner
+    quick = "import cezsar.jobs.reading; cezsar.jobs.reading.GRACE_S = 0.5"  # in the runner
     (fake / "__init__.py").write_text(f"__path__.append({str(REAL)!r})\n{quick}\n")
     (fake / "__main__.py").write_text(COMMANDS)
     monkeypatch.chdir(tmp_path)
@@ -167,7 +167,8 @@ def test_a_stubborn_command_is_killed_by_the_runner(place, monkeypatch):
     assert jobs.find(job.id).state == "cancelled"
 
 
-def test_a_stubborn_command_without_runner_is_killed_by_a_later_look(place):
+def test_a_stubborn_command_without_runner_is_killed_by_who_cancels_and_never_by_who_looks(place, monkeypatch):
+    monkeypatch.setattr("cezsar.jobs.control.KILL_AFTER_S", 2.0)
     job = jobs.start("train", "A run", [step("stubborn", "begun")])
     wait(Path("begun").exists)
     os.kill(int((job.folder / "lock").read_text()), signal.SIGKILL)
@@ -175,7 +176,9 @@ def test_a_stubborn_command_without_runner_is_killed_by_a_later_look(place):
     jobs.cancel(job.id)
     os.utime(job.folder / "cancel", (time.time() - 60, time.time() - 60))
     assert jobs.find(job.id).state == "cancelled"
-    wait(lambda: not living(job), 3)
+    time.sleep(0.5)
+    assert living(job), "a look has killed it"
+    wait(lambda: not living(job), 4)
 
 
 def test_a_job_that_died_with_no_word_is_interrupted(place):

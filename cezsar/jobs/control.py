@@ -12,17 +12,19 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+from filelock import FileLock
 
 from cezsar import workspace
 from cezsar.atomic import write_json
 from cezsar.errors import CezsarError, InputError
-from cezsar.jobs.locks import alone, send, taken
-from cezsar.jobs.reading import BROKEN, Job, Step, look, read
+from cezsar.jobs.reading import BROKEN, GRACE_S, Job, Step, locked, look, read
 
+KILL_AFTER_S = GRACE_S + 1  # by who cancelled, if the runner has not done so
 _ROOT = Path(__file__).resolve().parents[2]
 _ID = re.compile(r"[a-z0-9][a-z0-9-]*")
 
@@ -42,9 +44,7 @@ def start(
     only_one: bool = False,
     home: str | Path | None = None,
 ) -> Job:
-    """Start a job, or queue it: jobs take turns, so that two do not halve each other's speed.
-
-    As many run as `$CEZSAR_SLOTS` says, by default one for each two processors.
+    """Start a job, or queue it: as many run side by side as `$CEZSAR_SLOTS` says, by default one for two processors.
 
     Args:
         kind: lower-case letters, digits and hyphens, such as "train".
@@ -62,7 +62,7 @@ def start(
     if not steps or not _ID.fullmatch(kind):
         raise InputError(f"job {kind!r} needs a kind of lower-case letters, digits and hyphens, and at least one step")
     root = _root(home)
-    with alone(root):
+    with _alone(root):
         if only_one and (alive := [job for job in jobs(kind, home) if job.alive]):
             return alive[0]
         now = time.time()
@@ -77,7 +77,9 @@ def start(
             "created_s": now,
             "queued_s": now,
         }
-        folder = root / _new_id(root, kind)
+        folder = root / f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
+        while folder.exists():
+            folder = folder.with_name(folder.name[:-4] + secrets.token_hex(2))
         folder.mkdir()
         _launch(folder, record, [])
         return look(folder)
@@ -85,8 +87,7 @@ def start(
 
 def jobs(kind: str | None = None, home: str | Path | None = None) -> list[Job]:
     """All jobs, or those of a kind, the newest first. Folders that hold no readable job are skipped."""
-    root = _root(home)
-    found = []
+    root, found = _root(home), []
     for folder in root.iterdir() if root.is_dir() else ():
         if kind is None or folder.name.startswith(f"{kind}-"):
             with contextlib.suppress(*BROKEN):
@@ -108,16 +109,20 @@ def find(id: str, home: str | Path | None = None) -> Job | None:
 def cancel(id: str, home: str | Path | None = None) -> None:
     """End a job and its children without waiting for it; what it has finished stays. An ended job is left alone.
 
-    Its process group gets SIGTERM, and 5 s later SIGKILL, by its runner or, if that is dead, by a later look at it.
+    Its process group gets SIGTERM, and some seconds later SIGKILL, by its runner or, if that is dead, from here.
 
     Raises:
         InputError: there is no such job.
     """
-    with alone(_root(home)):
+    with _alone(_root(home)):
         job = _found(id, home)
         if job.alive:
             (job.folder / "cancel").touch()
-            send(job.folder, signal.SIGTERM)
+            group = _group(job.folder)
+            _signal(job.folder, group, signal.SIGTERM)
+            later = threading.Timer(KILL_AFTER_S, _signal, (job.folder, group, signal.SIGKILL))
+            later.daemon = True
+            later.start()
 
 
 def resume(id: str, home: str | Path | None = None) -> Job:
@@ -128,14 +133,15 @@ def resume(id: str, home: str | Path | None = None) -> Job:
     Raises:
         InputError: there is no such job, or the folder it worked in has gone.
     """
-    with alone(_root(home)):
+    with _alone(_root(home)):
         job = _found(id, home)
         if job.alive or job.state == "done":
             return job
         record = read(job.folder / "job.json") | {"queued_s": time.time()}
         if not Path(record["cwd"]).is_dir():
             raise InputError(f"job {id} worked in {record['cwd']}, which has gone; start it anew")
-        _launch(job.folder, record, _finished(job.folder))
+        status = job.folder / "status.json"
+        _launch(job.folder, record, read(status)["codes"] if status.exists() else [])
         return look(job.folder)
 
 
@@ -145,24 +151,23 @@ def forget(id: str, home: str | Path | None = None) -> None:
     Raises:
         InputError: there is no such job, or it is alive.
     """
-    with alone(_root(home)):
+    with _alone(_root(home)):
         job = _found(id, home)
         if job.alive:
             raise InputError(f"job {id} is {job.state}; cancel it first")
-        with taken(job.folder):
+        with _taken(job.folder):
             shutil.rmtree(job.folder)
 
 
 def _launch(folder: Path, record: dict[str, Any], codes: list[int]) -> None:
     """Write what the runner needs and start it with the lock in its hand; `codes` of the steps that need no running."""
-    path = os.pathsep.join(part for part in (str(_ROOT), os.environ.get("PYTHONPATH", "")) if part)
     own = {
         "CEZSAR_HOME": str(folder.parents[1]),
         "CEZSAR_PROGRESS_EVERY_S": "1",
-        "PYTHONPATH": path,
+        "PYTHONPATH": os.pathsep.join(part for part in (str(_ROOT), os.environ.get("PYTHONPATH", "")) if part),
         "PYTHONUNBUFFERED": "1",
     }
-    with taken(folder) as lock:
+    with _taken(folder) as lock:
         write_json(folder / "job.json", record)
         write_json(folder / "status.json", {"state": "waiting", "codes": codes})
         (folder / "cancel").unlink(missing_ok=True)
@@ -181,19 +186,45 @@ def _launch(folder: Path, record: dict[str, Any], codes: list[int]) -> None:
     threading.Thread(target=process.wait, daemon=True).start()  # so that it leaves no zombie
 
 
-def _finished(folder: Path) -> list[int]:
-    try:
-        codes: list[int] = read(folder / "status.json")["codes"]
-    except FileNotFoundError:
-        return []
-    return codes
+def _alone(root: Path) -> FileLock:
+    """One starter, resumer or canceller at a time, over all processes and threads that use the workspace."""
+    root.mkdir(parents=True, exist_ok=True)
+    return FileLock(root / ".lock")
 
 
-def _new_id(root: Path, kind: str) -> str:
-    """Such as train-20261121-081500-3f2a."""
-    while (root / (id := f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}")).exists():
-        pass
-    return id
+@contextlib.contextmanager
+def _taken(folder: Path) -> Iterator[IO[str]]:
+    """The lock of an ended job, or of one that is just ending: that one is waited for, and killed if it takes long.
+
+    Yields:
+        The open lock file, emptied; what is written to it is the id of the process group that gets the lock. The lock
+        is a plain `flock`, which processes inherit.
+    """
+    import fcntl
+
+    end = time.monotonic() + KILL_AFTER_S
+    with (folder / "lock").open("a+", encoding="ascii") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    _signal(folder, _group(folder), signal.SIGKILL)
+                time.sleep(0.02)
+        lock.truncate(0)
+        yield lock
+
+
+def _group(folder: Path) -> str:
+    return (folder / "lock").read_text(encoding="ascii")
+
+
+def _signal(folder: Path, group: str, number: int) -> None:
+    """Signal a job's process group, if it is still that one. Its id is no other's as long as the lock is held."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        if group and locked(folder) and _group(folder) == group:
+            os.killpg(int(group), number)
 
 
 def _root(home: str | Path | None) -> Path:

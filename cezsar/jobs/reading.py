@@ -1,4 +1,4 @@
-"""A job as its folder tells it: cheap enough to look at a hundred of them every second."""
+"""A job as its folder tells it: cheap enough to look at a hundred of them every second. Looking changes nothing."""
 
 from __future__ import annotations
 
@@ -6,17 +6,15 @@ import contextlib
 import json
 import os
 import re
-import signal
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cezsar.jobs.locks import GRACE_S, locked, send
-
 ENDED = ("done", "failed", "cancelled", "interrupted")
 BROKEN = (OSError, ValueError, KeyError, TypeError, IndexError)  # what reading a folder that holds no job can raise
+GRACE_S = 5.0  # between SIGTERM and SIGKILL
 LEAST_SHARE = 0.03  # of the whole, done in this attempt, before the time left is estimated
 
 _PROGRESS = re.compile(r"^(?P<stage>.{1,80}?): (?P<done>[\d,]+) of (?P<total>[\d,]+)(?:,|$)")
@@ -47,8 +45,8 @@ class Job:
 
     Attributes:
         about: what its starter wanted to remember, such as the run it makes.
-        state: "waiting" for its turn, "running", "done", "failed", "cancelled", or "interrupted": its process died with
-            no word (a power cut, `kill -9`).
+        state: "waiting" for its turn, "running", "done", "failed", "cancelled", or "interrupted": its process died
+            without a word (a power cut, `kill -9`).
         step: index of the step it is at, or stopped at.
         stage: as the last progress line names it; "" if none did.
         share: of the whole, in [0, 1].
@@ -88,6 +86,21 @@ def steps_of(record: dict[str, Any]) -> list[Step]:
     return [Step(**step | {"accepts": tuple(step["accepts"])}) for step in record["steps"]]
 
 
+def locked(folder: Path) -> bool:
+    """Whether a process of the job lives: all of them inherit its locked descriptor, and the operating system drops the
+    lock when the last one dies. It is tried as a shared lock, so that two who look do not mislead each other."""
+    import fcntl  # POSIX only, as jobs are
+
+    try:
+        with (folder / "lock").open("r", encoding="ascii") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
 def look(folder: Path) -> Job:
     """A job as it stands. Raises one of `BROKEN` if the folder holds none."""
     record = read(folder / "job.json")
@@ -96,7 +109,9 @@ def look(folder: Path) -> Job:
     status: dict[str, Any] = {"state": "waiting", "codes": []}
     with contextlib.suppress(FileNotFoundError):
         status = read(folder / "status.json")
-    state = _state(folder, living, status["state"])
+    state = status["state"]
+    if state not in ENDED:
+        state = "cancelled" if (folder / "cancel").exists() else state if living else "interrupted"
     start, raw = end_of_log(folder)
     stage, share = position(steps, status, lines_since(status, start, raw))
     elapsed_s, left_s = _times(folder, state, status, share)
@@ -118,35 +133,20 @@ def look(folder: Path) -> Job:
     )
 
 
-def _state(folder: Path, living: bool, noted: str) -> str:
-    if noted in ENDED:
-        return noted
-    cancel = folder / "cancel"
-    if cancel.exists():
-        if living and time.time() - cancel.stat().st_mtime > GRACE_S + 2:
-            send(folder, signal.SIGKILL)  # its runner is dead, or it would have done so
-        return "cancelled"
-    return noted if living else "interrupted"
-
-
 def _times(folder: Path, state: str, status: dict[str, Any], share: float) -> tuple[float, float | None]:
     """Seconds that this attempt has been running, and an estimate of those that are left."""
     if "started_s" not in status:
         return 0.0, None
-    if state == "running":
-        now = time.time()
-        gained = share - status.get("from_share", share)
-        left_s = (now - status["from_s"]) * (1 - share) / gained if gained > LEAST_SHARE else None
-        return max(0.0, now - status["started_s"]), left_s if left_s is None else max(0.0, left_s)
-    ended_s = status.get("ended_s") or (folder / "log.txt").stat().st_mtime
-    return max(0.0, ended_s - status["started_s"]), None
-
-
-# The log -------------------------------------------------------------------------------------------------------------
+    if state != "running":
+        ended_s = status.get("ended_s") or (folder / "log.txt").stat().st_mtime
+        return max(0.0, ended_s - status["started_s"]), None
+    now, gained = time.time(), share - status.get("from_share", share)
+    left_s = max(0.0, (now - status["from_s"]) * (1 - share) / gained) if gained > LEAST_SHARE else None
+    return max(0.0, now - status["started_s"]), left_s
 
 
 def end_of_log(folder: Path) -> tuple[int, bytes]:
-    """The last bytes of the log, and where in it they begin."""
+    """Where the last bytes of the log begin, and these bytes."""
     try:
         with (folder / "log.txt").open("rb") as file:
             start = max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES)
@@ -168,8 +168,11 @@ def _shown(raw: bytes) -> str:
 
 
 def position(steps: Sequence[Step], status: dict[str, Any], lines: Sequence[str]) -> tuple[str, float]:
-    """The stage that the last progress line is about, and the share of the whole work that is done."""
-    weights = _weights(steps)
+    """The stage that the last progress line is about, and the share of the whole work that is done. A step that
+    expects no seconds counts as much as the mean of the others."""
+    told = [sum(step.stages.values()) for step in steps if step.stages]
+    mean = sum(told) / len(told) if told else 1.0
+    weights = [sum(step.stages.values()) if step.stages else mean for step in steps]
     whole, done = sum(weights) or 1.0, len(status["codes"])
     if status.get("step", -1) != done or done == len(steps):  # not yet at a step, between two, or after the last
         return "", sum(weights[:done]) / whole
@@ -193,10 +196,3 @@ def _within(stages: dict[str, float], lines: Sequence[str]) -> tuple[str, float]
         stage, share = names[names.index(stage) + 1], 0.0
     before = sum(stages[name] for name in names[: names.index(stage)])
     return stage, (before + share * stages[stage]) / (sum(stages.values()) or 1.0)
-
-
-def _weights(steps: Sequence[Step]) -> list[float]:
-    """Expected seconds of each step; the mean of the others for one that says nothing."""
-    told = [sum(step.stages.values()) for step in steps if step.stages]
-    mean = sum(told) / len(told) if told else 1.0
-    return [sum(step.stages.values()) if step.stages else mean for step in steps]

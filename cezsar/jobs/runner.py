@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cezsar.atomic import write_json
-from cezsar.jobs.locks import GRACE_S, locked
-from cezsar.jobs.reading import end_of_log, lines_since, position, read, steps_of
+from cezsar.jobs.reading import GRACE_S, end_of_log, lines_since, locked, position, read, steps_of
 
 POLL_S = 0.2
 LEAP = 0.05  # of the whole within a second: work that was found done, no measure of speed
