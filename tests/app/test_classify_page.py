@@ -467,7 +467,7 @@ def test_another_model_is_chosen(empty_workspace, real_film):
     assert page.text_area(key=state.LABELS).value == ", ".join(UNSEEN)  # its own labels
     assert page.slider(key=state.OBJECTS).value == pytest.approx(round(models.models()["run:demo"].beta, 2))
     page.selectbox(key=state.MODEL).set_value(models.AUTOMATIC).run()
-    assert page.slider(key=state.OBJECTS).value == pytest.approx(0.7)
+    assert page.slider(key=state.OBJECTS).value == pytest.approx(0.5)
     assert "**photographs** answers" in texts(page)
 
 

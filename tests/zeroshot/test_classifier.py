@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 from sentence_transformers import SentenceTransformer
+from sklearn.decomposition import KernelPCA
 
 from cezsar import FormatError, InputError, MismatchError, encoders
 from cezsar.data.features import FeatureStore
 from cezsar.encoders.objects import LinearHead, object_sentence, top_objects
 from cezsar.encoders.sentences import load_sentence_encoder
+from cezsar.training.rows import SHARPNESS
 from cezsar.training.runs import Run
 from cezsar.video import Decoder, Sampling
 from cezsar.zeroshot import classifier as module
@@ -152,25 +154,35 @@ def test_who_answers_when_nobody_said(workspace, clip, clip_folder, tmp_path, mo
 
 
 def test_objects_count_by_the_rule_of_the_run(clip):
-    """`photographs`: the sum of fifty names' centred vectors, each of length 1 and times its mean probability."""
+    """`photographs`: the direction of the sum of fifty names, each times its mean probability, in a kernel PCA."""
     sentences = load_sentence_encoder("minilm")
+    labels = ["playing drums", "reading a book", "a dog catches a frisbee"]
+
+    def directions(vectors: np.ndarray) -> np.ndarray:
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
     with Classifier.of_run("photographs") as classifier:
         read = classifier.read(clip)
         head = classifier.head
+        names = directions(sentences.encode(head.names).astype(float))
+        origin = names.mean(0)
+        pca = KernelPCA(384, kernel="rbf", gamma=SHARPNESS / 2).fit(directions(names - origin))
+
+        def embedded(texts: list[str]) -> np.ndarray:
+            return directions(pca.transform(directions(directions(sentences.encode(texts)) - origin)))
+
         logits = head.logits(read.features_TD).astype(np.float64)
         probability = np.mean([np.exp(row) / np.exp(row).sum() for row in logits], axis=0)
         best = np.argsort(-probability, kind="stable")[:50]
-        names = sentences.encode(head.names)
-        origin = (names / np.linalg.norm(names, axis=1, keepdims=True)).mean(0)
-        expected = np.zeros(384)
-        for index in best:
-            centred = names[index] - origin
-            expected += probability[index] * centred / np.linalg.norm(centred)
-        np.testing.assert_allclose(read.objects_E, expected, atol=1e-4)
+        summed = probability[best] @ embedded([head.names[index] for index in best])
+        expected = embedded(labels) @ summed / np.linalg.norm(summed)
+        spoken_CE = classifier.space.sentences(labels)
+        np.testing.assert_allclose(spoken_CE @ read.objects_E, expected, atol=0.005)  # weights are kept as float16
         assert [name for name, _, _ in read.objects] == [head.names[index] for index in best]
         classifier.use_objects("sentence")
-        spoken = ". ".join(f"{name} {definition}" for name, definition, _ in classifier.read(clip).objects)
-        np.testing.assert_allclose(classifier.read(clip).objects_E, sentences.encode([spoken])[0] - origin, atol=1e-4)
+        read = classifier.read(clip)
+        sentence = ". ".join(f"{name} {definition}" for name, definition, _ in read.objects)
+        np.testing.assert_allclose(spoken_CE @ read.objects_E, embedded(labels) @ embedded([sentence])[0], atol=0.005)
 
 
 def test_long_clips_count_in_whole_by_windows(classifier):
