@@ -17,7 +17,7 @@ import streamlit as st
 from app.charts.train import Curves
 from app.services import models
 from cezsar import jobs, workspace
-from cezsar.errors import CezsarError, FormatError, InputError
+from cezsar.errors import CezsarError, InputError
 
 if TYPE_CHECKING:
     from cezsar.training.runs import Run, RunConfig
@@ -99,7 +99,7 @@ def _told(folder: str, stamps: str) -> Told:
     try:
         run = Run.open(path)
         record = run.record()
-    except (CezsarError, ValueError, OSError) as error:
+    except CezsarError as error:
         return Told(path.name, path, shipped, "damaged", error=str(error))
     state = "trained" if run.trained else "no weights" if record else "interrupted"
     results, errors = _results(path)
@@ -137,10 +137,7 @@ def history(folder: Path) -> Curves:
 def _curves(folder: str, size: int, mtime_ns: int) -> Curves:
     from cezsar.training.runs import read_history
 
-    try:
-        return Curves.of(line for line in read_history(folder) if isinstance(line, dict))
-    except (ValueError, OSError) as error:
-        raise FormatError(f"history.jsonl in {folder} cannot be read ({error}); its curves are not shown") from error
+    return Curves.of(read_history(folder))
 
 
 # Settings and results side by side -----------------------------------------------------------------------------------

@@ -225,6 +225,11 @@ class Trainer:
             on_progress(line)
 
     def _finish(self, started: float) -> None:
+        if not self.best_state:
+            raise DivergedError(
+                f"the validation loss is no number after any of {self.epoch} epochs; lower --lr, or standardise the "
+                "features"
+            )
         self.model.load_state_dict(self.best_state)
         self.run.save_model(self.model)
         record = {
@@ -265,12 +270,12 @@ class Trainer:
                 state = torch.load(path, map_location="cpu", weights_only=True)
                 self.model.load_state_dict(state["model"])
                 self.optimiser.load_state_dict(state["optimiser"])
-            except (OSError, RuntimeError, KeyError, ValueError, EOFError, UnpicklingError) as error:
+                for name in self.STATE:
+                    setattr(self, name, state[name])
+                self.seconds_before = state["seconds"]
+            except (OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError, UnpicklingError) as error:
                 reason = str(error).splitlines()[:1]
                 raise FormatError(f"{path} cannot be read {reason}; delete it to start this run afresh") from error
-            for name in self.STATE:
-                setattr(self, name, state[name])
-            self.seconds_before = state["seconds"]
         lines = "".join(json.dumps(line) + "\n" for line in self.history)
         with replacing(self.run.folder / "history.jsonl") as temporary:
             temporary.write_text(lines, encoding="utf-8")

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from safetensors.torch import load_file, save_file
 
 from cezsar import workspace
 from cezsar.atomic import replacing, write_json
+from cezsar.data.documents import read_json_object, read_text
 from cezsar.encoders.base import BY_NAME
 from cezsar.encoders.objects import RULES
 from cezsar.errors import FormatError, InputError, MismatchError
@@ -278,8 +280,7 @@ class Run:
     def record(self) -> dict[str, Any]:
         """What `record.json` says; empty before training has ended."""
         path = self.folder / "record.json"
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        return content
+        return read_json_object(path) if path.is_file() else {}
 
     def history(self) -> list[dict[str, Any]]:
         """`read_history` of its folder."""
@@ -298,13 +299,28 @@ def read_history(folder: str | Path) -> list[dict[str, Any]]:
     """Every line of a run's `history.jsonl`; a line cut short by a kill is left out.
 
     Raises:
-        ValueError: a line that is not JSON, or bytes that are not UTF-8.
+        FormatError: a line that training did not write.
     """
     path = Path(folder) / "history.jsonl"
     if not path.is_file():
         return []
-    lines = path.read_text(encoding="utf-8").split("\n")
-    return [json.loads(line) for line in lines[:-1]]
+    lines = []
+    for number, text in enumerate(read_text(path).split("\n")[:-1], start=1):
+        try:
+            line = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise FormatError(f"{path}, line {number}: not JSON ({error}); remove the line") from error
+        known = isinstance(line, dict) and line.get("kind") in ("steps", "epoch")
+        # A loss that is no number is written as NaN.
+        if not known or not all(isinstance(line[key], float) or is_number(line[key]) for key in line if key != "kind"):
+            raise FormatError(f"{path}, line {number}: it is no line of a training history; remove it")
+        lines.append(line)
+    return lines
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value from JSON is a number, a truth among them, that every figure can show."""
+    return abs(value) < 2**63 if isinstance(value, int) else isinstance(value, float) and math.isfinite(value)
 
 
 def _check_encoder(what: str, run: Run, wanted: dict[str, Any], name: str, fingerprint: str) -> None:

@@ -34,16 +34,11 @@ class Samples:
         self.max_seconds = model.padded_seconds or model.config.max_seconds
         self.vectors_NS = torch.from_numpy(triplets.vectors_NS)
         self._store = store
-        self._videos: dict[int, Tensor] = {}
 
     def features(self, sub_clip: int) -> Tensor:
-        """(T, D) float32 features of one sub-clip. Videos are read once and kept as the store keeps them, float16."""
-        video = int(self.triplets.video_M[sub_clip])
-        if video not in self._videos:
-            features_TD = self._store.features(self.triplets.video_ids[video])
-            self._videos[video] = torch.from_numpy(features_TD.astype(np.float16))
-        first, stop = self.triplets.rows_M2[sub_clip].tolist()
-        return self._videos[video][first:stop].float()
+        """(T, D) float32 features of one sub-clip, read from the store each time: stores may be larger than memory."""
+        video = self.triplets.video_ids[self.triplets.video_M[sub_clip]]
+        return torch.from_numpy(self._store.rows(video, *self.triplets.rows_M2[sub_clip].tolist()))
 
     def clips(self, sub_clips: npt.NDArray[np.int64], device: torch.device) -> Batch:
         """A batch of sub-clips, each with all its triplets."""

@@ -1,6 +1,7 @@
 """Training: Eq. 7 in plain loops, splits, both orders, resuming, and what a run keeps."""
 
 import dataclasses
+import io
 import json
 import math
 import os
@@ -8,12 +9,14 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 
 import numpy as np
 import pytest
 import torch
 from sklearn.decomposition import PCA
 
+from cezsar.data.features import FeatureStore
 from cezsar.errors import FormatError, InputError, MismatchError
 from cezsar.model import CEZSAR
 from cezsar.training.loop import DivergedError, config_for, loss_sum, train, triplet_loss
@@ -247,6 +250,33 @@ def test_divergence_is_an_error_and_not_a_run(made_up, triplets, tmp_path):
     assert not Run.open(tmp_path / "run").trained
 
 
+def test_a_validation_loss_that_is_never_a_number_is_the_same_error(made_up, triplets, tmp_path):
+    """One step an epoch: its loss is taken before the weights explode, so only validation sees them."""
+    _, store = made_up
+    config = configuration(triplets, store, lr=1e30, epochs=1, batch=100_000)
+    for resume in (False, True):
+        with pytest.raises(DivergedError, match="lower --lr"):
+            train(triplets, store, tmp_path / "run", config, resume=resume)
+    assert not Run.open(tmp_path / "run").trained
+
+
+def test_training_reads_the_rows_of_sub_clips_and_holds_no_videos(made_up, triplets, tmp_path, monkeypatch):
+    _, store = made_up
+    read, refs, lengths, alive = FeatureStore.rows, [], [], []
+
+    def rows(self, *where):
+        found = read(self, *where)
+        refs.append((weakref.ref(found), len(found)))
+        lengths.append(len(found))
+        alive.append(sum(length for ref, length in refs if ref() is not None))
+        return found
+
+    monkeypatch.setattr(FeatureStore, "rows", rows)
+    train(triplets, store, tmp_path / "run", configuration(triplets, store, epochs=2, batch=4))
+    assert max(lengths) == 10 and len(lengths) > 2 * len(triplets.video_M)
+    assert max(alive) <= 200 < 24 * 30  # the two videos of the validation loss, of 24 videos
+
+
 def test_damaged_runs_are_refused(made_up, triplets, tmp_path):
     _, store = made_up
     run = train(triplets, store, tmp_path / "run", configuration(triplets, store, epochs=1))
@@ -265,6 +295,32 @@ def test_damaged_runs_are_refused(made_up, triplets, tmp_path):
             Run.open(run.folder)
     with pytest.raises(FormatError, match="holds no run"):
         Run.open(tmp_path)
+    for damage in (b"{", b"\xff", b"[]"):
+        for name, read in (("record.json", run.record), ("history.jsonl", run.history)):
+            (run.folder / name).write_bytes(damage + b"\n")
+            with pytest.raises(FormatError, match=name):
+                read()
+
+
+def test_a_state_that_lacks_something_is_refused(made_up, triplets, tmp_path):
+    _, store = made_up
+
+    class StopError(Exception):
+        pass
+
+    def stop(line):
+        if line["kind"] == "epoch" and line["epoch"] == 2:
+            raise StopError
+
+    config = configuration(triplets, store)
+    with pytest.raises(StopError):
+        train(triplets, store, tmp_path / "run", config, on_progress=stop)
+    path = tmp_path / "run/state.pt"
+    state = torch.load(path, weights_only=True)
+    for lost in ("epoch", "best_state", "seconds", "model"):
+        torch.save({key: value for key, value in state.items() if key != lost}, path)
+        with pytest.raises(FormatError, match=f"{lost}.*delete it"):
+            train(triplets, store, tmp_path / "run", config, resume=True)
 
 
 def test_weights_that_are_not_finite_are_refused(made_up, triplets, tmp_path):
@@ -288,7 +344,9 @@ def test_a_damaged_state_is_refused_and_never_unpickled(made_up, triplets, tmp_p
     _, store = made_up
     config = configuration(triplets, store, epochs=1)
     Run.create(tmp_path / "run", config)
-    for content in (b"", b"nonsense", pickle.dumps(Trap())):
+    buffer = io.BytesIO()
+    torch.save({"model": {}}, buffer)
+    for content in (b"", b"nonsense", pickle.dumps(Trap()), buffer.getvalue()):
         (tmp_path / "run/state.pt").write_bytes(content)
         with pytest.raises(FormatError, match="delete it"):
             train(triplets, store, tmp_path / "run", config, resume=True)
