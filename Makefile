@@ -6,7 +6,7 @@ BIN := .venv/bin
 .PHONY: app demo test test-browser test-heavy check format clean
 
 app: .venv/.installed
-	$(BIN)/streamlit run app/main.py
+	$(BIN)/cezsar app
 
 demo: .venv/.installed
 	$(BIN)/cezsar demo

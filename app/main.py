@@ -1,4 +1,4 @@
-"""The app's entry: `streamlit run app/main.py`. Page configuration and navigation, nothing else."""
+"""The app's entry: `cezsar app`. Page configuration and navigation, nothing else."""
 
 import sys
 from pathlib import Path

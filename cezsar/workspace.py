@@ -13,7 +13,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-ASSETS = Path(__file__).resolve().parents[1] / "assets"
+_HERE = Path(__file__).resolve().parent
+BESIDE = _HERE / "bundle" if (_HERE / "bundle").is_dir() else _HERE.parent
+"""The folder of app/, pages/ and assets/: a checkout, or within the package where a wheel was installed."""
+
+ASSETS = BESIDE / "assets"
 """What comes along: runs, class descriptions, splits, sentence vectors."""
 
 FOLDERS = ("data", "features", "runs", "scores", "jobs", "cache", "models", "demo")

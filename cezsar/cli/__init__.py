@@ -27,6 +27,7 @@ from cezsar.cli import (
     project,
     prototypes,
     spans,
+    start,
     tau,
     tau_sweep,
     train,
@@ -65,6 +66,7 @@ for verb in (
     info,
 ):
     app.command(name=verb.__name__.rpartition(".")[2].replace("_", "-"), epilog=verb.EXAMPLES)(verb.command)
+app.command("app", epilog=start.EXAMPLES, context_settings={"ignore_unknown_options": True})(start.command)
 for group in (prototypes, import_release):
     app.add_typer(group.app)
 

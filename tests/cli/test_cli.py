@@ -19,6 +19,7 @@ from cezsar.training.triplets import Triplets
 from cezsar.zeroshot.results import load_all
 
 VERBS = [
+    "app",
     "demo",
     "classify",
     "spans",
