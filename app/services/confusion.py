@@ -18,9 +18,8 @@ from cezsar.analysis.controls import Control
 from cezsar.data.labels import canonical, resolve
 from cezsar.world import HARD_GROUPS
 from cezsar.zeroshot.evaluation import confusion_matrix
-from cezsar.zeroshot.fusion import UNDECIDED, Weights, active, fuse_rows, lengths, predict
+from cezsar.zeroshot.fusion import UNDECIDED, Weights, active, predict, similarities
 from cezsar.zeroshot.scored import Scored
-from cezsar.zeroshot.scores import Scores
 
 IntArray = npt.NDArray[np.int64]
 DoubleArray = npt.NDArray[np.float64]
@@ -253,16 +252,6 @@ def shots(shown: Matrix, rows: Sequence[int]) -> list[Shot]:
             )
         )
     return found
-
-
-def similarities(values: Scores, weights: Weights, rows: IntArray) -> npt.NDArray[np.float32]:
-    """(n, C) cosine similarities of some clips, as `fusion.cosine` has them for all."""
-    fused_nC = fuse_rows(values, active(values, weights), rows)
-    if values.gram is None:
-        return fused_nC
-    lengths_n1 = lengths(values, weights)[rows, None]
-    cosine_nC = np.divide(fused_nC, lengths_n1, out=np.zeros_like(fused_nC), where=lengths_n1 > 0, casting="same_kind")
-    return np.clip(cosine_nC, -1, 1)
 
 
 # Hard groups ---------------------------------------------------------------------------------------------------------

@@ -13,11 +13,11 @@ from app.services import labels, scored
 from app.services.descriptions import save
 from cezsar import workspace
 from cezsar.analysis.lookalikes import Lookalikes, confusable
+from cezsar.arrays import FloatArray
 from cezsar.data.descriptions import load_descriptions
 from cezsar.data.labels import canonical
 from cezsar.zeroshot.evaluation import confusion_matrix
 from cezsar.zeroshot.scored import Scored
-from cezsar.zeroshot.spaces import FloatArray
 from cezsar.zeroshot.wording import Wording, several_of, wording_of
 from cezsar.zeroshot.workshop import Trial, Workshop
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-import numpy.typing as npt
 
+from cezsar.arrays import FloatArray, unit_rows
 from cezsar.data import datasets
 from cezsar.data.labels import canonical, spoken
 from cezsar.data.prototype_sources import Described, Finding, Kind, Source, read_all
@@ -30,7 +30,6 @@ set have 0.81, and an action that two shipped sets describe independently has a 
 FEWEST_WORDS = 5
 BLOCK = 128  # sentences encoded between two reports of progress
 
-FloatArray = npt.NDArray[np.float32]
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 
 
@@ -302,10 +301,7 @@ def _unit_vectors(sentences: Sequence[str], encoder: Encoder, on_progress: Calla
     for start in range(0, len(sentences), BLOCK):
         rows_NE[start : start + BLOCK] = encoder.encode(sentences[start : start + BLOCK])
         on_progress(min(start + BLOCK, len(sentences)), len(sentences))
-    lengths_N1 = np.linalg.norm(rows_NE, axis=1, keepdims=True)
-    lengths_N1[lengths_N1 == 0] = 1
-    unit_NE: FloatArray = rows_NE / lengths_N1
-    return unit_NE
+    return unit_rows(rows_NE)
 
 
 # Words for findings --------------------------------------------------------------------------------------------------

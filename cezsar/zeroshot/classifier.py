@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cezsar import encoders
+from cezsar.arrays import FloatArray, unit_rows
 from cezsar.data.datasets import named_descriptions
 from cezsar.data.descriptions import load_descriptions
 from cezsar.data.labels import canonical, spoken
@@ -34,11 +35,9 @@ from cezsar.zeroshot.spaces import (
     prototypes_of,
     rows_of,
     sampled_names,
-    unit_rows,
 )
 from cezsar.zeroshot.verdict import goes_with, judge, rejector_of
 
-FloatArray = npt.NDArray[np.float32]
 Descriptions = Mapping[str, Sequence[str]]
 
 UNFAMILIAR = 2.0  # times the distance that 99 % of training sub-clips stay under

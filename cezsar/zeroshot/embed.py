@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cezsar import encoders
+from cezsar.arrays import FloatArray, unit_rows
 from cezsar.data.datasets import Dataset
 from cezsar.data.features import FeatureStore
 from cezsar.data.labels import resolve
@@ -18,7 +19,7 @@ from cezsar.encoders.objects import LinearHead, Recognised, in_words, recognise
 from cezsar.errors import InputError, MismatchError
 from cezsar.training.runs import Run
 from cezsar.zeroshot.embeddings import Embeddings
-from cezsar.zeroshot.spaces import FloatArray, JointSpace, SentenceSpace, Space, prototypes_of, rows_of, unit_rows
+from cezsar.zeroshot.spaces import JointSpace, SentenceSpace, Space, prototypes_of, rows_of
 
 Progress = Callable[[int, int], object]
 

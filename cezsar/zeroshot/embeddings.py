@@ -5,6 +5,7 @@ Everything that needs a video, a model or a feature store lies before it; everyt
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cezsar.arrays import FloatArray, IntArray
 from cezsar.data.labels import canonical
 from cezsar.errors import FormatError, InputError
 from cezsar.zeroshot.storage import read_arrays, write_arrays
-
-FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
 
 MODALITIES = ("VE", "O", "C")
 """Visual embedding VE(v), objects SE(O(v)) and captions SE(C(v)): the terms of Eq. 9, in this order."""
@@ -87,11 +86,8 @@ class Embeddings:
         Raises:
             InputError: a value is too large for float16.
         """
-        dtype = np.float16 if half else np.float32
         vectors = {f"modality.{name}": rows for name, rows in self.modalities.items()} | {"prototypes": self.prototypes}
-        if half and any(np.abs(rows).max(initial=0) > np.finfo(dtype).max for rows in vectors.values()):
-            raise InputError("some embeddings are too large for float16; save them as float32")
-        arrays: dict[str, npt.NDArray[Any]] = {name: rows.astype(dtype, copy=False) for name, rows in vectors.items()}
+        arrays = to_save(vectors, half)
         arrays["prototype_class"] = self.prototype_class
         description = {"ids": self.ids, "labels": self.labels, "class_names": self.class_names, "space": self.space}
         write_arrays(path, "embeddings", arrays, description)
@@ -119,6 +115,14 @@ class Embeddings:
             raise FormatError(f"{path} is damaged: {error}; make it again") from error
 
 
+def to_save(vectors: Mapping[str, FloatArray], half: bool) -> dict[str, npt.NDArray[Any]]:
+    """The arrays, as float16 if `half`. Raises `InputError` where a number is too large for that."""
+    dtype = np.float16 if half else np.float32
+    if half and any(np.abs(rows).max(initial=0) > np.finfo(dtype).max for rows in vectors.values()):
+        raise InputError("some numbers are too large for float16; save them as float32")
+    return {name: rows.astype(dtype, copy=False) for name, rows in vectors.items()}
+
+
 def by_modality(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
     """The arrays that were kept as "modality.<name>", in the order of `MODALITIES` whatever the file's."""
     prefix = "modality."
@@ -135,10 +139,13 @@ def check_names(ids: Sequence[str], labels: Sequence[str], class_names: Sequence
         raise InputError(f"{len(ids):,} clips have {len(labels):,} labels; give one to each, '' where it is unknown")
     if not class_names:
         raise InputError("there are no classes to choose from; give at least one")
-    if repeated := _first_repeated(ids):
-        raise InputError(f"clip id {repeated[0]!r} is given twice; ids must differ")
-    if repeated := _first_repeated([canonical(name) for name in class_names], class_names):
-        raise InputError(f"{repeated[0]!r} and {repeated[1]!r} spell the same class; keep one")
+    if len(set(ids)) < len(ids):
+        raise InputError(f"clip id {Counter(ids).most_common(1)[0][0]!r} is given twice; ids must differ")
+    spelt: dict[str, str] = {}
+    for name in class_names:
+        if canonical(name) in spelt:
+            raise InputError(f"{spelt[canonical(name)]!r} and {name!r} spell the same class; keep one")
+        spelt[canonical(name)] = name
 
 
 def check_modalities(modalities: Mapping[str, npt.NDArray[Any]], n_rows: int, n_columns: int) -> dict[str, FloatArray]:
@@ -164,16 +171,3 @@ def refuse_non_finite(matrix: npt.NDArray[Any], row_names: Sequence[str], what: 
                 f"{what} {row_names[bad]!r} is not finite (NaN, or too large for float32); make its features again, "
                 "or leave it out"
             )
-
-
-def _first_repeated(keys: Sequence[str], names: Sequence[str] | None = None) -> tuple[str, str] | None:
-    """The names of the first two equal keys."""
-    names = keys if names is None else names
-    if len(set(keys)) == len(keys):
-        return None
-    seen: dict[str, str] = {}
-    for key, name in zip(keys, names, strict=True):
-        if key in seen:
-            return seen[key], name
-        seen[key] = name
-    return None

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from cezsar.data.labels import resolve
 from cezsar.errors import InputError
-from cezsar.zeroshot.fusion import UNDECIDED, Weights, active, fuse_rows, predict, row_blocks
+from cezsar.zeroshot.fusion import UNDECIDED, Weights, active, before_true, fuse_rows, predict, row_blocks
 from cezsar.zeroshot.protocols import Protocol
 from cezsar.zeroshot.results import Result, Run
 from cezsar.zeroshot.scores import Scores
@@ -219,7 +219,7 @@ def ranks(scores: Scores, weights: dict[str, float], splits: Sequence[Sequence[i
     for rows in row_blocks(np.flatnonzero(scores.label_index >= 0), n_classes):
         true_n = scores.label_index[rows]
         fused_nC = fuse_rows(scores, weights, rows)
-        ahead_nR = _before(fused_nC, true_n).astype(np.float32) @ members_CR
+        ahead_nR = before_true(fused_nC, true_n).astype(np.float32) @ members_CR
         tested_nR = members_CR[true_n] > 0
         decided_nR = tested_nR.copy()
         blank = np.flatnonzero(fused_nC[np.arange(len(true_n)), true_n] == 0)
@@ -242,14 +242,3 @@ def _count(
             hit_nR = (ahead_nR < k) & decided_nR
             hits_KCR[row, present] += np.add.reduceat(hit_nR[order], starts, axis=0, dtype=np.int64)
     return hits_KCR, undecided_R
-
-
-def _before(fused_nC: FloatArray, true_n: IntArray) -> BoolArray:
-    """(n, C) whether a class stands before the true one: it scores more, or the same and has a lower index."""
-    true_scores_n1 = np.take_along_axis(fused_nC, true_n[:, None], axis=1)
-    before_nC = fused_nC > true_scores_n1
-    equal_nC = fused_nC == true_scores_n1
-    tied = np.flatnonzero(np.count_nonzero(equal_nC, axis=1) > 1)
-    if tied.size:
-        before_nC[tied] |= equal_nC[tied] & (np.arange(fused_nC.shape[1]) < true_n[tied, None])
-    return before_nC

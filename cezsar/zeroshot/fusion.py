@@ -2,6 +2,7 @@
 
 `VidE(v) = α VE(v) + β SE(O(v)) + γ SE(C(v))`, of raw embeddings; the prediction is the prototype of highest cosine
 similarity to it. A clip without a modality has zeros there, so the others decide; a clip without any has zero scores.
+Of equal scores the class of lowest index wins.
 """
 
 from __future__ import annotations
@@ -12,15 +13,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from cezsar.arrays import BoolArray, DoubleArray, FloatArray, IntArray
 from cezsar.errors import InputError
 from cezsar.zeroshot.embeddings import MODALITIES
 from cezsar.zeroshot.scores import Scores
-
-FloatArray = npt.NDArray[np.float32]
-DoubleArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 ENTRIES_AT_ONCE = 1 << 19  # of a block of rows: 2 MB of float32, so that it stays in the processor's cache
 
@@ -85,9 +82,10 @@ def fuse(scores: Scores, weights: Weights) -> FloatArray:
 
     A class with several sentences scores by the nearest. In every row the order of classes is that of `cosine`.
     """
+    counted = active(scores, weights)
     fused_NC = np.empty((len(scores.ids), len(scores.class_names)), np.float32)
     for rows in row_blocks(np.arange(len(scores.ids)), fused_NC.shape[1]):
-        fused_NC[rows] = fuse_rows(scores, active(scores, weights), rows)
+        fused_NC[rows] = fuse_rows(scores, counted, rows)
     return fused_NC
 
 
@@ -110,8 +108,8 @@ def row_blocks(rows: IntArray, n_columns: int) -> Iterator[IntArray | slice]:
         yield slice(low, high + 1) if high - low == len(block) - 1 else block
 
 
-def lengths(scores: Scores, weights: Weights) -> DoubleArray:
-    """(N,) ||VidE(v)||, from the inner products between modalities.
+def lengths(scores: Scores, weights: Weights, rows: IntArray | slice = slice(None)) -> DoubleArray:
+    """(n,) ||VidE(v)|| of some clips, all by default, from the inner products between modalities.
 
     Raises:
         InputError: the scores do not stem from embeddings, so there are no lengths.
@@ -120,18 +118,32 @@ def lengths(scores: Scores, weights: Weights) -> DoubleArray:
         raise InputError("these scores do not stem from embeddings, so they have no cosine similarity; use fuse")
     counted = active(scores, weights)
     w_M = np.array([counted.get(name, 0.0) for name in scores.modalities])
-    squared_N = np.einsum("a,nab,b->n", w_M, scores.gram, w_M)
-    return np.sqrt(np.maximum(squared_N, 0))
+    squared_n = np.einsum("a,nab,b->n", w_M, scores.gram[rows], w_M)
+    return np.sqrt(np.maximum(squared_n, 0))
 
 
-def cosine(scores: Scores, weights: Weights) -> FloatArray:
-    """(N, C) cosine similarities of VidE and the prototypes (Eq. 8), in [-1, 1]; 0 where either is a zero vector.
+def cosine(scores: Scores, weights: Weights, rows: IntArray | slice | None = None) -> FloatArray:
+    """(n, C) cosine similarities of VidE and the prototypes (Eq. 8), in [-1, 1]; 0 where either is a zero vector.
+
+    Args:
+        rows: of some clips; all by default.
 
     Raises:
         InputError: the scores do not stem from embeddings.
     """
-    cosine_NC = _divided(fuse(scores, weights), lengths(scores, weights))
-    return np.clip(cosine_NC, -1, 1, out=cosine_NC)
+    if rows is None:
+        fused_nC, rows = fuse(scores, weights), slice(None)
+    else:
+        fused_nC = fuse_rows(scores, active(scores, weights), rows)
+    cosine_nC = _divided(fused_nC, lengths(scores, weights, rows))
+    return np.clip(cosine_nC, -1, 1, out=cosine_nC)
+
+
+def similarities(scores: Scores, weights: Weights, rows: IntArray | slice | None = None) -> FloatArray:
+    """`cosine`, or the fused scores where these do not stem from embeddings."""
+    if scores.gram is not None:
+        return cosine(scores, weights, rows)
+    return fuse(scores, weights) if rows is None else fuse_rows(scores, active(scores, weights), rows)
 
 
 def parts(scores: Scores, weights: Weights) -> dict[str, FloatArray]:
@@ -142,23 +154,22 @@ def parts(scores: Scores, weights: Weights) -> dict[str, FloatArray]:
     Raises:
         InputError: the scores do not stem from embeddings.
     """
-    counted = active(scores, weights)
     lengths_N = lengths(scores, weights)
     weighted = {
-        name: _divided(scores.columns[name] * np.float32(weight), lengths_N) for name, weight in counted.items()
+        name: _divided(scores.columns[name] * np.float32(weight), lengths_N)
+        for name, weight in active(scores, weights).items()
     }
     starts = scores.first_columns
     if starts is None:
         return weighted
     total_NP = np.sum(list(weighted.values()), axis=0)
-    ends = [*starts[1:], total_NP.shape[1]]
-    groups = zip(starts, ends, strict=True)
+    groups = zip(starts, [*starts[1:], total_NP.shape[1]], strict=True)
     nearest_NC = np.stack([total_NP[:, first:end].argmax(axis=1) + first for first, end in groups], axis=1)
     return {name: np.take_along_axis(part_NP, nearest_NC, axis=1) for name, part_NP in weighted.items()}
 
 
 def predict(scores: Scores, weights: Weights, classes: Sequence[int] | None = None) -> IntArray:
-    """(N,) index into `class_names` of the best class; of equal scores the lowest index wins.
+    """(N,) index into `class_names` of the best class.
 
     Args:
         classes: the indices to choose from; all by default.
@@ -179,27 +190,31 @@ def decide(fused_NC: FloatArray, chosen: IntArray) -> IntArray:
     if len(chosen) < fused_NC.shape[1]:
         fused_NC = fused_NC[:, chosen]
     best = fused_NC.argmax(axis=1)
-    top = fused_NC[np.arange(len(fused_NC)), best]
-    blank = np.flatnonzero(top == 0)
-    blank = blank[~fused_NC[blank].any(axis=1)]
+    blank = np.flatnonzero(fused_NC[np.arange(len(fused_NC)), best] == 0)
     predicted_N = chosen[best]
-    predicted_N[blank] = UNDECIDED
+    predicted_N[blank[~fused_NC[blank].any(axis=1)]] = UNDECIDED
     return predicted_N
 
 
-def rank(cosine_NC: FloatArray, class_names: Sequence[str], top: int = 5) -> list[Ranked]:
-    """The `top` best labels of each clip, all of them if there are fewer; of equal scores the lowest index comes first.
+def before_true(fused_nC: FloatArray, true_n: IntArray) -> BoolArray:
+    """(n, C) whether a class stands before the true one: it scores more, or the same and has a lower index."""
+    true_scores_n1 = np.take_along_axis(fused_nC, true_n[:, None], axis=1)
+    before_nC = fused_nC > true_scores_n1
+    equal_nC = fused_nC == true_scores_n1
+    tied = np.flatnonzero(equal_nC.sum(axis=1, dtype=np.int32) > 1)
+    if tied.size:
+        before_nC[tied] |= equal_nC[tied] & (np.arange(fused_nC.shape[1]) < true_n[tied, None])
+    return before_nC
 
-    Returns:
-        One `Ranked` a clip. Its margin is 0 when there is only one label.
+
+def rank(cosine_NC: FloatArray, class_names: Sequence[str], top: int = 5) -> list[Ranked]:
+    """The `top` best labels of each clip, all of them if there are fewer; the margin of a single label is 0.
 
     Raises:
-        InputError: `top` below 1, or class names that do not go with the scores.
+        InputError: `top` below 1.
     """
     if top < 1:
         raise InputError(f"the {top} best labels were asked for; ask for at least 1")
-    if cosine_NC.ndim != 2 or cosine_NC.shape[1] != len(class_names):
-        raise InputError(f"scores of shape {cosine_NC.shape} do not go with {len(class_names):,} class names")
     ranked = []
     for row_C in cosine_NC:
         order = np.argsort(-row_C, kind="stable")[: max(top, 2)]

@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from cezsar.data.labels import resolve
 from cezsar.errors import InputError
-from cezsar.zeroshot.fusion import UNDECIDED, Weights, cosine, fuse
+from cezsar.zeroshot.fusion import UNDECIDED, Weights, similarities
 from cezsar.zeroshot.rejection import checked_scores
 from cezsar.zeroshot.scores import Scores
 
@@ -245,7 +245,7 @@ def harmonic(seen: npt.ArrayLike, unseen: npt.ArrayLike) -> DoubleArray:
 def _of(scores: Scores, seen: Sequence[str], weights: Weights) -> tuple[npt.NDArray[np.float32], IntArray, BoolArray]:
     """Fused scores, true classes, and which classes are seen."""
     names = set(resolve(seen, scores.class_names))
-    scores_NC = fuse(scores, weights) if scores.gram is None else cosine(scores, weights)
+    scores_NC = similarities(scores, weights)
     return scores_NC, scores.label_index, np.array([name in names for name in scores.class_names])
 
 

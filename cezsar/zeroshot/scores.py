@@ -16,16 +16,20 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from cezsar.arrays import DoubleArray, FloatArray, IntArray, unit_rows
 from cezsar.data.labels import canonical
 from cezsar.errors import FormatError, InputError
-from cezsar.zeroshot.embeddings import Embeddings, by_modality, check_modalities, check_names, refuse_non_finite
+from cezsar.zeroshot.embeddings import (
+    Embeddings,
+    by_modality,
+    check_modalities,
+    check_names,
+    refuse_non_finite,
+    to_save,
+)
 from cezsar.zeroshot.storage import read_arrays, write_arrays
 
-FloatArray = npt.NDArray[np.float32]
-DoubleArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 Several = Literal["nearest", "mean"]
 
 
@@ -156,11 +160,8 @@ class Scores:
         Raises:
             InputError: a score is too large for float16.
         """
-        dtype = np.float16 if half else np.float32
-        if half and any(matrix.size and np.abs(matrix).max() > np.finfo(dtype).max for matrix in self.columns.values()):
-            raise InputError("some scores are too large for float16; save them as float32")
-        arrays = {f"modality.{name}": matrix_NP.astype(dtype, copy=False) for name, matrix_NP in self.columns.items()}
         assert self.column_class is not None
+        arrays = to_save({f"modality.{name}": matrix_NP for name, matrix_NP in self.columns.items()}, half)
         arrays["column_class"] = self.column_class
         if self.gram is not None:
             arrays["gram"] = self.gram
@@ -200,11 +201,11 @@ def unit_columns(
         owner: (P,) the class of each.
         several: as in `Scores.from_embeddings`.
     """
-    unit_PE = _unit(prototypes_PE.astype(np.float64))
+    unit_PE = unit_rows(prototypes_PE.astype(np.float64))
     if several == "mean":
         sums_CE = np.zeros((n_classes, unit_PE.shape[1]))
         np.add.at(sums_CE, owner, unit_PE)
-        unit_PE, owner = _unit(sums_CE), np.arange(n_classes)
+        unit_PE, owner = unit_rows(sums_CE), np.arange(n_classes)
     alive_P = unit_PE.any(axis=1)
     dead = np.setdiff1d(np.arange(n_classes), owner[alive_P])
     # A zero prototype would win over negative cosines; it stays only where its class has nothing else.
@@ -212,12 +213,6 @@ def unit_columns(
     kept = kept.astype(np.int64)
     kept = kept[np.lexsort((kept, owner[kept]))]
     return unit_PE[kept].astype(np.float32), owner[kept], dead
-
-
-def _unit(rows: DoubleArray) -> DoubleArray:
-    """Rows of length 1; a zero row stays zero."""
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.where(norms > 0, norms, 1)
 
 
 def _gram(modalities: list[FloatArray]) -> DoubleArray:

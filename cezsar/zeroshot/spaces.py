@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from cezsar.arrays import FloatArray, IntArray, unit_rows
 from cezsar.data.labels import spoken
 from cezsar.data.sentence_cache import Encoder
 from cezsar.errors import InputError
@@ -20,7 +20,6 @@ from cezsar.model import CEZSAR, stack
 from cezsar.training.loop import default_device
 from cezsar.training.runs import Run
 
-FloatArray = npt.NDArray[np.float32]
 BATCH = 256
 
 
@@ -157,9 +156,7 @@ class ImageTextSpace:
         return np.array([unit_rows(clip_TD[:, :width]).mean(0) for clip_TD in features], np.float32)
 
 
-def prototypes_of(
-    space: Space, descriptions: Mapping[str, Sequence[str]]
-) -> tuple[list[str], FloatArray, npt.NDArray[np.int64]]:
+def prototypes_of(space: Space, descriptions: Mapping[str, Sequence[str]]) -> tuple[list[str], FloatArray, IntArray]:
     """Class names, (P, E) prototype embeddings, and (P,) the class index of each.
 
     A sentence that only repeats the class's name is a bare label: an image-text space puts it into its prompts.
@@ -195,12 +192,6 @@ def rows_of(space: Space, sentences: Sequence[str]) -> FloatArray:
         if sentence:
             rows[row] = embedded[position[sentence]]
     return rows
-
-
-def unit_rows(rows: FloatArray) -> FloatArray:
-    """Rows scaled to length 1; a zero row stays zero."""
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return (rows / np.where(norms > 0, norms, 1)).astype(np.float32)
 
 
 def _numpy(tensor: torch.Tensor) -> FloatArray:

@@ -25,14 +25,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from cezsar.arrays import DoubleArray, FloatArray, IntArray, unit_rows
 from cezsar.data.labels import canonical
 from cezsar.errors import InputError
 from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.scores import Scores, unit_columns
-
-FloatArray = npt.NDArray[np.float32]
-DoubleArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 
 class Setting(NamedTuple):
@@ -61,12 +58,12 @@ def visual_prototypes(clips_NE: FloatArray, class_N: IntArray, n_classes: int) -
         raise InputError(f"seen class number {int(counts_S.argmin())} has no clip; label some, or leave it out")
     sums_SE = np.zeros((n_classes, clips_NE.shape[1]))
     np.add.at(sums_SE, class_N, clips_NE)
-    return unit(sums_SE / counts_S[:, None])
+    return unit_rows(sums_SE / counts_S[:, None])
 
 
 def relatedness(unseen_US: npt.ArrayLike, seen_CS: npt.ArrayLike) -> DoubleArray:
     """(U, C) r_us: cosine similarities of class texts."""
-    return unit(np.asarray(unseen_US, np.float64)) @ unit(np.asarray(seen_CS, np.float64)).T
+    return unit_rows(np.asarray(unseen_US, np.float64)) @ unit_rows(np.asarray(seen_CS, np.float64)).T
 
 
 def transfer_weights(related_US: DoubleArray, k: int, temperature: float) -> DoubleArray:
@@ -92,14 +89,7 @@ def transfer_weights(related_US: DoubleArray, k: int, temperature: float) -> Dou
 
 def composed_prototypes(weights_US: DoubleArray, prototypes_SE: DoubleArray) -> DoubleArray:
     """(U, E) P_u: the direction of the weighted sum of seen prototypes."""
-    return unit(weights_US @ prototypes_SE)
-
-
-def unit(rows: npt.NDArray[np.floating]) -> DoubleArray:
-    """Rows of length 1, in double precision; a zero row stays zero."""
-    rows = np.asarray(rows, np.float64)
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows / np.where(norms > 0, norms, 1)
+    return unit_rows(weights_US @ prototypes_SE)
 
 
 def check(setting: Setting) -> None:
@@ -165,7 +155,7 @@ class Transfer:
     @cached_property
     def clips(self) -> DoubleArray:
         """(N, E) unit f_v of the clips to name."""
-        return unit(self.unseen.modalities["VE"])
+        return unit_rows(self.unseen.modalities["VE"].astype(np.float64))
 
     @cached_property
     def by_text(self) -> DoubleArray:
@@ -199,12 +189,13 @@ class Transfer:
 def texts(embeddings: Embeddings) -> DoubleArray:
     """(C, E) unit f_t of each class; of several sentences the direction of the mean of their unit vectors."""
     n_classes = len(embeddings.class_names)
-    return unit(unit_columns(embeddings.prototypes, embeddings.prototype_class, n_classes, "mean")[0])
+    unit_CE, _, _ = unit_columns(embeddings.prototypes, embeddings.prototype_class, n_classes, "mean")
+    return unit_rows(unit_CE.astype(np.float64))
 
 
 def by_text(embeddings: Embeddings) -> Scores:
     """cos(f_v(v), f_t(u)) as scores of the same kind as `Transfer.scores`: what CEZSAR's VE alone says."""
-    clips_NE = unit(embeddings.modalities["VE"])
+    clips_NE = unit_rows(embeddings.modalities["VE"].astype(np.float64))
     return _scores(embeddings, clips_NE, clips_NE @ texts(embeddings).T)
 
 

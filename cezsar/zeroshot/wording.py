@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from cezsar import encoders, workspace, world
+from cezsar.arrays import FloatArray
 from cezsar.data import datasets
 from cezsar.data.descriptions import load_descriptions
 from cezsar.data.labels import canonical, spoken
@@ -24,7 +25,7 @@ from cezsar.training.runs import Run
 from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.scored import Scored
 from cezsar.zeroshot.scores import Scores, Several
-from cezsar.zeroshot.spaces import FloatArray, JointSpace, SentenceSpace, Space
+from cezsar.zeroshot.spaces import JointSpace, SentenceSpace, Space
 
 SAME = 0.01
 """Two vectors are of one sentence where they differ by less than this share of their length; rounding to float16, or

@@ -10,11 +10,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = [
-    "errors", "atomic", "workspace", "video", "encoders", "data", "world", "model", "training", "zeroshot",
+    "errors", "arrays", "atomic", "workspace", "video", "encoders", "data", "world", "model", "training", "zeroshot",
     "analysis", "report", "demo", "jobs", "cli",
 ]  # fmt: skip
 SUBJECT_TO_ONE_PLACE = {
-    "h5py": {"cezsar/data/shards.py"},
+    "h5py": {"cezsar/data/features.py"},
     "streamlit": {"app/", "pages/"},
     "plotly": {"app/charts/", "cezsar/report/"},
     "timm": {"cezsar/encoders/"},
