@@ -98,14 +98,17 @@ def choose_model(there: dict[str, models.Model]) -> str:
 
 def each(chosen: Sequence[clips.ClipFile], read: Callable[[clips.ClipFile], None]) -> None:
     """Do something with each clip; one that cannot be used is named, and the others go on."""
-    waiting = st.empty()
+    waiting, failed = st.empty(), False
     for number, clip in enumerate(chosen):
         waiting.progress(number / len(chosen), text=f"Reading {words.plain(clip.name)}")
         try:
             read(clip)
         except CezsarError as error:
             st.error(words.sentence(error), icon=":material/error:")
+            failed = True
     waiting.empty()
+    if failed:
+        st.button("Try again", icon=":material/refresh:", key="try-again", on_click=answers.try_again)
 
 
 def show(

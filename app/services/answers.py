@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cezsar.zeroshot.classifier import Clip, Ranking
 
 DRAWN = "run:demo"  # key of the run that knows the drawn world
-FAILED = "clips that failed"  # in the session: a clip that takes minutes to fail must not fail at every click
+FAILED = "clips that failed"  # in the session, until `try_again`: to fail anew at each click may take minutes
 
 
 @st.cache_data(max_entries=512, show_spinner=False)
@@ -53,6 +53,11 @@ def read_with_info(model: Model, clip: ClipFile) -> tuple[Clip, VideoInfo]:
     except VideoError as error:
         failed[key] = str(error)
         raise
+
+
+def try_again() -> None:
+    """For callbacks: read the clips that failed anew. The machine may have been busy, or the decoder been ended."""
+    st.session_state.pop(FAILED, None)
 
 
 def read(model: Model, clip: ClipFile) -> Clip:

@@ -82,7 +82,14 @@ def data_sets() -> list[DataSet]:
     from cezsar.data.datasets import places
 
     made = {"demo": "demo"} if (workspace.folder("demo") / "test").is_dir() else {}
-    return [_data_set(name, source, str(workspace.home().absolute())) for name, source in (made | places()).items()]
+    return [_readable(name, source) for name, source in (made | places()).items()]
+
+
+def _readable(name: str, source: str) -> DataSet:
+    try:
+        return _data_set(name, source, str(workspace.home().absolute()))
+    except CezsarError as error:
+        return DataSet(name, source, error=str(error))
 
 
 def shipped_demo() -> DataSet | None:
@@ -98,10 +105,7 @@ def shipped_demo() -> DataSet | None:
 def _data_set(name: str, source: str, home: str) -> DataSet:
     from cezsar.data.datasets import open_dataset
 
-    try:
-        labels = open_dataset(source, home).labels
-    except CezsarError as error:
-        return DataSet(name, source, error=str(error))
+    labels = open_dataset(source, home).labels
     holding = tuple(store.name for store in stores() if store.ids >= labels.keys())
     return DataSet(name, source, len(labels), len(set(labels.values())), holding)
 
@@ -134,7 +138,13 @@ class Store:
 def stores() -> list[Store]:
     """Every folder below features/, damaged ones with their error."""
     folders = sorted(path for path in workspace.folder("features").glob("[!.]*") if path.is_dir())
-    return [_store(str(folder.absolute()), stamp(folder)) for folder in folders]
+    found = []
+    for folder in folders:
+        try:
+            found.append(_store(str(folder.absolute()), stamp(folder)))
+        except CezsarError as error:  # outside of the cache: it may have been busy for a moment
+            found.append(Store(folder.name, folder, error=str(error)))
+    return found
 
 
 def stamp(folder: Path) -> str:
@@ -148,11 +158,8 @@ def _store(folder: str, stamp: str) -> Store:
     from cezsar.data.features import FeatureStore
 
     place = Path(folder)
-    try:
-        store = FeatureStore(place)
-        words = store.vocabulary
-    except CezsarError as error:
-        return Store(place.name, place, error=str(error))
+    store = FeatureStore(place)
+    words = store.vocabulary
     return Store(
         place.name,
         place,

@@ -99,19 +99,19 @@ def _run_model(folder: Path) -> Model | None:
     if not files[1].is_file() or (folder / "state.pt").exists():
         return None  # its training has not ended
     stamps = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.is_file()]
-    return _describe_run(str(folder.resolve()), hashlib.sha256(repr(stamps).encode()).hexdigest())
+    try:
+        return _describe_run(str(folder.resolve()), hashlib.sha256(repr(stamps).encode()).hexdigest())
+    except CezsarError:
+        return None  # a damaged run is no choice here; `cezsar classify --run` says what is wrong with it
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _describe_run(folder: str, fingerprint: str) -> Model | None:
     from cezsar.training.runs import Run
 
-    try:
-        run = Run.open(folder)
-        own = run.folder / "prototypes.json"
-        labels = tuple(load_descriptions(own)) if own.is_file() else ()
-    except CezsarError:
-        return None  # a damaged run is no choice here; `cezsar classify --run` says what is wrong with it
+    run = Run.open(folder)
+    own = run.folder / "prototypes.json"
+    labels = tuple(load_descriptions(own)) if own.is_file() else ()
     if not encoders.present(run.config.feature_encoder["name"]):
         return None
     weighs_objects = (run.folder / "objects.safetensors").is_file() or run.config.feature_encoder["name"] != "motion"

@@ -24,7 +24,7 @@ from cezsar.analysis.explanation import explain
 from cezsar.data.datasets import named_descriptions
 from cezsar.data.descriptions import parse_classes, save_descriptions
 from cezsar.encoders import load_sentence_encoder
-from cezsar.errors import InputError
+from cezsar.errors import InputError, VideoError
 from cezsar.zeroshot import spans
 from cezsar.zeroshot.choice import Chooser
 from cezsar.zeroshot.classifier import Classifier
@@ -469,6 +469,24 @@ def test_another_model_is_chosen(empty_workspace, real_film):
     page.selectbox(key=state.MODEL).set_value(models.AUTOMATIC).run()
     assert page.slider(key=state.OBJECTS).value == pytest.approx(0.5)
     assert "**photographs** answers" in texts(page)
+
+
+def test_a_failure_that_passes_is_tried_again(empty_workspace, tmp_path, monkeypatch):
+    film = tmp_path / "film.mp4"  # another than any test has read
+    greys(film, [20, 130])
+    read = Classifier.features
+
+    def busy(*_, **__):
+        raise VideoError("film.mp4: the decoder process went away; try again")
+
+    monkeypatch.setattr(Classifier, "features", busy)
+    page = upload(open_page(), ("film.mp4", film.read_bytes()))
+    assert "went away" in page.error[0].value
+    monkeypatch.setattr(Classifier, "features", read)
+    page = page.run()
+    assert page.error  # a click elsewhere does not decode it again
+    page = next(button for button in page.button if button.label == "Try again").click().run()
+    assert not page.error and not page.exception and "**photographs** answers" in texts(page)
 
 
 def test_one_action_is_searched_for_in_many_films(empty_workspace, real_film, tmp_path):

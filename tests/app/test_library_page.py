@@ -91,6 +91,18 @@ def test_stores_say_what_they_hold(store):
     assert "shard-00000" in row["note"]
 
 
+def test_a_store_that_cannot_be_read_for_a_moment_is_read_again(store, monkeypatch):
+    def busy(*_):
+        raise FormatError("shard-00000.h5 cannot be read: too many open files")
+
+    with monkeypatch.context() as once:
+        once.setattr(FeatureStore, "__init__", busy)
+        (row,) = table(shown("stores"))
+    assert "too many open files" in row["note"]
+    (row,) = table(shown("stores"))
+    assert (row["videos"], row["note"]) == (2, "")
+
+
 def test_runs_of_the_workspace_and_shipped_scores(workspace):
     page = shown("trained")
     rows = {row["name"]: row for row in table(page)}
