@@ -18,9 +18,13 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it onto `path` if the block ends well, else remove it.
 
     The temporary file has the target's suffix, since some writers choose a format by it. Readers never see a
-    half-written file, and a killed writer leaves at most a `.tmp-*` file that nothing reads.
+    half-written file, and a killed writer leaves at most a `.tmp-*` file that nothing reads. What is no ordinary file,
+    such as /dev/stdout, is yielded itself.
     """
     path = Path(path)
+    if _special(path):
+        yield path
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".tmp-{path.stem[:40]}-", suffix=path.suffix)
     os.close(handle)
@@ -37,20 +41,34 @@ def replacing(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def refuse_unwritable(path: str | Path) -> None:
-    """Say before the work what would stop `replacing` after it: a folder of that name, or none that takes a file.
+def refuse_unwritable(path: str | Path, folder: bool = False) -> None:
+    """Say before the work what would stop an output from being written after it. Nothing is made.
+
+    Args:
+        folder: `path` is to be a folder, which may be there already; else a file.
 
     Raises:
         InputError: in one line, with the reason.
     """
     path = Path(path)
-    if path.is_dir():
+    if path.is_dir() and not folder:
         raise InputError(f"{path} is a folder; give the name of a file to write")
+    if path.is_file() and folder:
+        raise InputError(f"{path} is a file; give the name of a folder to write into")
+    if _special(path):
+        return
+    there = path if folder else path.parent
+    while not there.exists() and there != there.parent:
+        there = there.parent
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=path.parent).close()
+        tempfile.TemporaryFile(dir=there).close()
     except OSError as error:
         raise InputError(f"{path} cannot be written: {error.strerror}; give another place") from error
+
+
+def _special(path: Path) -> bool:
+    """Whether it is there and neither a file nor a folder: a device, or a pipe."""
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -33,6 +33,7 @@ from cezsar.cli import (
     train,
     transfer,
 )
+from cezsar.cli.console import UNWRITABLE
 from cezsar.errors import CezsarError
 
 app = typer.Typer(
@@ -88,7 +89,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         # The reader, say `head`, has gone. Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in UNWRITABLE:
+            print(f"cezsar: {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
+            sys.exit(2)
         traceback.print_exc()
         sys.exit(3)  # not 1, which says that all else was done
     sys.exit(0)

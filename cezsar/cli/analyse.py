@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cezsar.cli.console import Progress, output, save
 from cezsar.cli.evaluate import Several, Together
 
 if TYPE_CHECKING:
@@ -37,7 +38,10 @@ def command(
     ] = None,
     store: Annotated[Path | None, typer.Option(help="Feature store of the data set's clips.")] = None,
     dataset: Annotated[str, typer.Option(help="As in `cezsar evaluate`.")] = "demo",
-    out: Annotated[Path, typer.Option(help="HTML file to write; its numbers go beside it as .json.")] = OUT,
+    out: Annotated[
+        Path,
+        typer.Option(help="HTML file to write; its numbers go beside it as .json.", callback=output(".html", ".json")),
+    ] = OUT,
     train_store: Annotated[
         Path | None, typer.Option(help="Store of the training videos, for the domain shift.")
     ] = None,
@@ -64,7 +68,6 @@ def command(
     import numpy as np
 
     from cezsar.analysis.confusion import PAPER_GROUPS
-    from cezsar.cli.console import Progress
     from cezsar.data.datasets import open_dataset
     from cezsar.data.features import FeatureStore
     from cezsar.data.groups import load_groups
@@ -110,7 +113,7 @@ def command(
     study = Study(ready, name, descriptions, splits, hard, seed=seed, **own)
     with Progress("analysing") as progress:
         report = analyse(study, progress)
-    print("wrote {} and {}".format(*report.save(out)))
+    print("wrote {} and {}".format(*save((out, report.save))[0]))
 
 
 def _kept(given: Path | None) -> Scored | None:
@@ -126,7 +129,6 @@ def _kept(given: Path | None) -> Scored | None:
 
 def _made(method: str, sources: Sources, run: Path | None) -> tuple[Prepared, Any, Any]:
     """A method applied to a data set, and its clips in the spaces on the way."""
-    from cezsar.cli.console import Progress
     from cezsar.data.sentence_cache import open_encoder
     from cezsar.training.runs import Run
     from cezsar.zeroshot.methods import prepare

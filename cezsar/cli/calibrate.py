@@ -69,6 +69,7 @@ def command(
     """
     from cezsar.analysis.calibrating import calibrate, unknown_scores
     from cezsar.analysis.calibration import candidates
+    from cezsar.atomic import refuse_unwritable
     from cezsar.errors import InputError
     from cezsar.training.runs import Run
     from cezsar.zeroshot.rejection import allowed
@@ -77,6 +78,7 @@ def command(
     if unknown_store is not None and unknown_dataset is None:
         raise InputError("--unknown-store needs --unknown-dataset, which says what its clips show")
     opened = Run.open(run)
+    refuse_unwritable(opened.folder, folder=True)
     known = _embedded(opened, dataset, store, prototypes)
     unknown_UC, about_unknown = None, ""
     if unknown_dataset is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cezsar.cli.console import Progress
+from cezsar.cli.console import Progress, output, save
 
 if TYPE_CHECKING:
     from cezsar.zeroshot.classifier import Classifier, Clip, Ranking
@@ -58,7 +58,9 @@ def command(
         bool, typer.Option("--middle", help="Of a long clip, take the middle alone: the paper's rule.")
     ] = False,
     weights: Annotated[Path | None, typer.Option(help="File or folder of the frame encoder's weights.")] = None,
-    csv_out: Annotated[Path | None, typer.Option("--csv", help="Write a table, a row for each clip and label.")] = None,
+    csv_out: Annotated[
+        Path | None, typer.Option("--csv", help="Write a table, a row for each clip and label.", callback=output())
+    ] = None,
     why: Annotated[
         bool, typer.Option("--why", help="Say what put the best label before the next: modality, object, second.")
     ] = False,
@@ -117,7 +119,7 @@ def command(
     if as_json:
         print(to_json(rankings), end="")
     if csv_out is not None:
-        write_text(csv_out, to_csv(rankings))
+        save((csv_out, lambda path: write_text(path, to_csv(rankings))))
         print(f"{csv_out}: {len(rankings)} clips, {failed} failed", file=sys.stderr)
     if failed:
         raise typer.Exit(1)

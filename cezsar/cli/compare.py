@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cezsar.cli.console import Progress, output, save
 from cezsar.cli.evaluate import Several, Together
 
 if TYPE_CHECKING:
@@ -52,7 +53,11 @@ def command(
     seed: Annotated[int, typer.Option(help="Of the random splits, and of the bootstrap.")] = 0,
     resamples: Annotated[int, typer.Option(min=1, help="Of the bootstrap.")] = 2000,
     out: Annotated[
-        Path | None, typer.Option(help="Where to write everything as JSON; .csv, .md and .tex go beside it.")
+        Path | None,
+        typer.Option(
+            help="Where to write everything as JSON; .csv, .md and .tex go beside it.",
+            callback=output(".json", ".csv", ".md", ".tex"),
+        ),
     ] = None,
 ) -> None:
     """Methods side by side: accuracies, paired differences to the first with their 95 % interval, published figures."""
@@ -82,12 +87,11 @@ def command(
     table = method_table(ready, classes, data.name, np.random.default_rng(seed), resamples=resamples)
     print(table.text())
     if out:
-        print("wrote " + ", ".join(str(path) for path in table.save(out)))
+        print("wrote " + ", ".join(map(str, *save((out, table.save)))))
 
 
 def _prepared(sources: Sources, runs: Sequence[Run], methods: Sequence[str] | None) -> Iterator[Prepared]:
     """Every method, CEZSAR once for each run; with VE alone beside its fusion, as tables of the field have it."""
-    from cezsar.cli.console import Progress
     from cezsar.errors import InputError
     from cezsar.zeroshot.methods import possible, prepare
 

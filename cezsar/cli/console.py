@@ -1,12 +1,28 @@
-"""What verbs share in printing: progress that suits a terminal or a pipe, and durations."""
+"""What verbs share: progress that suits a terminal or a pipe, durations, and outputs that are checked and saved."""
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+import tempfile
 import time
+from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
+
+from cezsar.atomic import refuse_unwritable
+from cezsar.errors import InputError
+
+T = TypeVar("T")
+KINDS = {".json", ".csv", ".md", ".tex", ".html", ".pdf"}
+
+UNWRITABLE = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG,
+    errno.ENOSPC, errno.EDQUOT,
+}  # fmt: skip
+"""Errors of the system that speak of a place rather than of this program."""
 
 
 def duration(seconds: float) -> str:
@@ -77,3 +93,57 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.end_line()
+
+
+def output(suffix: str = "", *beside: str, folder: bool = False) -> Callable[[Path | None], Path | None]:
+    """A callback for an option that names an output: what would stop it from being written is said before the work.
+
+    Args:
+        suffix: what the file should end in; suffixes of other kinds of file are refused. "" for any.
+        beside: suffixes of further files that are written beside it.
+        folder: the output is a folder.
+    """
+
+    def check(path: Path | None) -> Path | None:
+        if path is None:
+            return None
+        if suffix and path.suffix.lower() in KINDS - {suffix}:
+            told = f"{', '.join(beside)} {'is' if len(beside) == 1 else 'are'} written beside it"
+            raise InputError(f"{path} would hold {suffix[1:].upper()}; give it the suffix {suffix}, {told}")
+        for each in (path, *(path.with_suffix(other) for other in beside)):
+            refuse_unwritable(each, folder)
+        return path
+
+    return check
+
+
+def save(*outputs: tuple[Path, Callable[[Path], T]]) -> list[T]:
+    """Write each output with its function; what cannot be written there after all is written elsewhere.
+
+    Returns:
+        What the functions return.
+
+    Raises:
+        InputError: some output is not in its place; the message says where it is instead.
+    """
+    made, failed = [], []
+    for path, write in outputs:
+        try:
+            made.append(write(path))
+        except OSError as error:
+            failed.append(f"{path} cannot be written: {error.strerror or error}; {_rescued(path, write)}")
+    if failed:
+        raise InputError("; ".join(failed))
+    return made
+
+
+def _rescued(path: Path, write: Callable[[Path], object]) -> str:
+    """Write beside `path`, or in the system's folder for temporary files; where it is now."""
+    for folder in (lambda: path.parent, lambda: Path(tempfile.mkdtemp(prefix="cezsar-"))):
+        try:
+            other = folder() / f"{path.stem}-saved{path.suffix}"
+            write(other)
+        except OSError:
+            continue
+        return f"it is in {other}"
+    return "there was no room for it anywhere"

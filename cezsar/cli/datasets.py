@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cezsar.cli.console import output, save
+
 if TYPE_CHECKING:
     from cezsar.data.layout import Known
 
@@ -27,7 +29,10 @@ def command(
     ] = None,
     forget: Annotated[list[str] | None, typer.Option(help="Take a name off the list; its files stay.")] = None,
     missing: Annotated[
-        Path | None, typer.Option(help="Write the ids of all missing clips of the one data set there, one to a line.")
+        Path | None,
+        typer.Option(
+            help="Write the ids of all missing clips of the one data set there, one to a line.", callback=output()
+        ),
     ] = None,
     workspace: Annotated[Path | None, typer.Option(help="Default: $CEZSAR_HOME, else ./workspace.")] = None,
 ) -> None:
@@ -90,7 +95,8 @@ def _show_known(known: Known, workspace: Path | None, missing: Path | None) -> N
     if missing:
         if found is None:
             raise InputError(f"{known.title} is not here, so what is missing cannot be told")
-        write_text(missing, "".join(f"{id}\n" for id in found.missing))
+        text = "".join(f"{id}\n" for id in found.missing)
+        save((missing, lambda path: write_text(path, text)))
         print(f"  wrote     {missing}: {len(found.missing):,} ids")
 
 

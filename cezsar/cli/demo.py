@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cezsar.cli.console import Progress, duration
+from cezsar.cli.console import Progress, duration, output
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -18,12 +18,17 @@ cezsar demo --workspace /data/cezsar --seed 7
 
 
 def command(
-    workspace: Annotated[Path | None, typer.Option(help="Default: $CEZSAR_HOME, else ./workspace.")] = None,
+    workspace: Annotated[
+        Path | None, typer.Option(help="Default: $CEZSAR_HOME, else ./workspace.", callback=output(folder=True))
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Of the world, mining and training.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes that draw and decode videos.")] = 2,
     recipe: Annotated[str, typer.Option(help="demo, or paper: the paper's own training settings.")] = "demo",
     ship: Annotated[
-        Path | None, typer.Option(help="Then pack run, scores and captions into this folder (a few MB).")
+        Path | None,
+        typer.Option(
+            help="Then pack run, scores and captions into this folder (a few MB).", callback=output(folder=True)
+        ),
     ] = None,
 ) -> None:
     """Draw the stick-figure world, train on it, and name actions that training never showed. About three minutes."""

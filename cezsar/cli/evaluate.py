@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from cezsar.cli.console import Progress, output, save
+
 EXAMPLES = """[bold]Examples[/bold]
 
 cezsar evaluate --dataset demo --store workspace/features/demo-test --run workspace/runs/demo --protocol all
@@ -80,7 +82,11 @@ def command(
     seed: Annotated[int, typer.Option(help="Of the random splits.")] = 0,
     weights_file: Annotated[Path | None, typer.Option(help="Weights of the frame encoder, for its objects.")] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Where to write the result as JSON; a .csv and a .md go beside it.")
+        Path | None,
+        typer.Option(
+            help="Where to write the result as JSON; a .csv and a .md go beside it.",
+            callback=output(".json", ".csv", ".md"),
+        ),
     ] = None,
     keep: Annotated[
         bool, typer.Option(help="Keep embeddings and scores in the workspace, for the app and later questions.")
@@ -89,7 +95,7 @@ def command(
     """Top-1, top-5 and mean per-class accuracy, for each modality and fused, over the splits of a protocol."""
     from dataclasses import replace
 
-    from cezsar.cli.console import Progress
+    from cezsar.atomic import refuse_unwritable
     from cezsar.data.sentence_cache import open_encoder
     from cezsar.training.runs import Run
     from cezsar.zeroshot import scored
@@ -112,8 +118,11 @@ def command(
     data = sources.dataset
     for warning in data.warnings:
         print(f"{data.name}: {warning}")
+    opened = Run.open(run) if run else None
+    if keep:
+        refuse_unwritable(scored.folder_for(opened, dataset, method=method), folder=True)
     with Progress("embedding clips") as progress:
-        ready = prepare(method, sources, Run.open(run) if run else None, progress)
+        ready = prepare(method, sources, opened, progress)
     for line in ready.embedded.notes:
         print(line)
     ready = replace(ready, weights=changed(ready.weights, alpha=alpha, beta=beta, gamma=gamma))
@@ -134,4 +143,4 @@ def command(
         results = evaluate_each(ready.scores, classes, ready.weights) if plain else [ready.evaluate(classes)]
     print(table(results))
     if out:
-        print("wrote " + ", ".join(str(path) for path in save_all(results, out)))
+        print("wrote " + ", ".join(map(str, *save((out, lambda path: save_all(results, path))))))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cezsar.cli.console import Progress
+from cezsar.cli.console import Progress, output
 
 if TYPE_CHECKING:
     from cezsar.data.manifest import Clip
@@ -36,7 +36,7 @@ def command(
     encoder: Annotated[
         str, typer.Option(help="efficientnet, bit, motion, or timm:, clip:, open_clip:, video: with a model or folder.")
     ],
-    out: Annotated[Path, typer.Option(help="The feature store to make or go on with.")],
+    out: Annotated[Path, typer.Option(help="The feature store to make or go on with.", callback=output(folder=True))],
     workers: Annotated[int, typer.Option(min=1, help="Decoder processes.")] = 1,
     precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
     weights: Annotated[

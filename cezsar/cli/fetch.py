@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cezsar.cli.console import Progress
+from cezsar.cli.console import Progress, output
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -29,7 +29,9 @@ def command(
             help="video:<model>, open_clip:<model>, clip:<model>, timm:<model>, bit, distilroberta, or a hub name."
         ),
     ],
-    workspace: Annotated[Path | None, typer.Option(help="Default: $CEZSAR_HOME, else ./workspace.")] = None,
+    workspace: Annotated[
+        Path | None, typer.Option(help="Default: $CEZSAR_HOME, else ./workspace.", callback=output(folder=True))
+    ] = None,
 ) -> None:
     """Fetch an encoder's weights into models/ of the workspace. Goes on where it was stopped."""
     if workspace is not None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cezsar.cli.console import Progress
+from cezsar.cli.console import Progress, output, save
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -33,7 +33,7 @@ NAMED = 10  # failures that are listed before they are only counted
 )
 def features(
     folder: Annotated[Path, typer.Argument(help="A folder of .npy files, one a video, named after it.")],
-    out: Annotated[Path, typer.Option(help="The feature store to make or go on with.")],
+    out: Annotated[Path, typer.Option(help="The feature store to make or go on with.", callback=output(folder=True))],
     index: Annotated[
         Path | None, typer.Option(help="Data set index (JSON, class name -> clip ids), for labels.")
     ] = None,
@@ -64,7 +64,7 @@ def features(
 @app.command(epilog="Example: cezsar import-release checkpoint bestmodel.pt --out runs/released")
 def checkpoint(
     file: Annotated[Path, typer.Argument(help="What the authors saved: a whole JointEmbeddingModel.")],
-    out: Annotated[Path, typer.Option(help="Folder of the run to be made.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run to be made.", callback=output(folder=True))],
     encoder: Annotated[str, typer.Option(help="Frame encoder it was trained with.")] = "bit-released",
     sentences: Annotated[str, typer.Option(help="Sentence encoder it was trained with.")] = "distilroberta",
     domain: Annotated[str | None, typer.Option(help="What its training videos show, one line.")] = None,
@@ -85,12 +85,12 @@ def checkpoint(
 @app.command(epilog="Example: cezsar import-release descriptions ucf_101_texts_gemini/ --out ucf101.json")
 def descriptions(
     folder: Annotated[Path, typer.Argument(help="A folder of .txt files, one a class, in any encoding.")],
-    out: Annotated[Path, typer.Option(help="JSON file to write, for --prototypes.", dir_okay=False)],
+    out: Annotated[Path, typer.Option(help="JSON file to write, for --prototypes.", callback=output())],
 ) -> None:
     """Turn a folder of class descriptions into one JSON file."""
     from cezsar.data.released import import_descriptions
 
-    found = import_descriptions(folder, out)
+    (found,) = save((out, lambda path: import_descriptions(folder, path)))
     print(f"{out}: {len(found):,} classes, {sum(map(len, found.values())):,} sentences")
 
 
@@ -99,7 +99,10 @@ def descriptions(
 )
 def splits(
     source: Annotated[Path, typer.Argument(help="A split file, or a folder that holds nothing else with .json.")],
-    out: Annotated[Path, typer.Option(help="Folder to write into; each file is one for --protocol.", file_okay=False)],
+    out: Annotated[
+        Path,
+        typer.Option(help="Folder to write into; each file is one for --protocol.", callback=output(folder=True)),
+    ],
 ) -> None:
     """Check and copy split files. Classes that are in both parts are named."""
     from cezsar.data.released import import_splits
@@ -116,10 +119,10 @@ def captions(
     files: Annotated[
         list[Path], typer.Argument(help="Caption files, one for each captioning model.", metavar="FILE...")
     ],
-    out: Annotated[Path, typer.Option(help="JSON file to write, for --captions.", dir_okay=False)],
+    out: Annotated[Path, typer.Option(help="JSON file to write, for --captions.", callback=output())],
 ) -> None:
     """Join the captions of several models into one file."""
     from cezsar.data.released import import_captions
 
-    found = import_captions(files, out)
+    (found,) = save((out, lambda path: import_captions(files, path)))
     print(f"{out}: {sum(map(len, found.values())):,} captions of {len(found):,} videos, from {len(files)} files")

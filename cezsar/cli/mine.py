@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from cezsar.data.annotations import Annotations
 
-from cezsar.cli.console import Progress
+from cezsar.cli.console import Progress, output, save
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -29,7 +29,7 @@ def command(
         ),
     ],
     store: Annotated[Path, typer.Option(help="Feature store of the annotated videos.")],
-    out: Annotated[Path, typer.Option(help="The triplets file to write.")],
+    out: Annotated[Path, typer.Option(help="The triplets file to write.", callback=output())],
     sentences: Annotated[
         str, typer.Option(help="Sentence encoder: minilm, distilroberta, any sentence-transformers name or folder.")
     ] = "minilm",
@@ -76,7 +76,7 @@ def command(
             record={"annotations": file.name, "seed": seed},
             on_progress=progress,
         )
-    triplets.save(out)
+    save((out, triplets.save))
     record = triplets.record
     print(
         f"{out}: {record['triplets']:,} triplets from {record['segments']:,} segments of {record['videos']:,} videos, "

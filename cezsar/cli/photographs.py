@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from cezsar.cli.console import output
+
 EXAMPLES = """[bold]Examples[/bold]
 
 cezsar photographs --out runs/photographs
@@ -16,7 +18,7 @@ cezsar photographs --encoder bit --out runs/bit-photographs --store features/ord
 
 
 def command(
-    out: Annotated[Path, typer.Option(help="Folder of the run.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run.", callback=output(folder=True))],
     encoder: Annotated[
         str, typer.Option(help="A frame encoder with a classifier: efficientnet, bit, timm:<model>.")
     ] = "efficientnet",
@@ -31,7 +33,10 @@ def command(
     weights: Annotated[Path | None, typer.Option(help="File or folder of the frame encoder's weights.")] = None,
     ship: Annotated[
         Path | None,
-        typer.Option(help="Write vectors of the objects' names and of Kinetics-400's descriptions there."),
+        typer.Option(
+            help="Write vectors of the objects' names and of Kinetics-400's descriptions there.",
+            callback=output(folder=True),
+        ),
     ] = None,
 ) -> None:
     """Make a run that ranks any labels for real video, from the rows of a classifier and their definitions.

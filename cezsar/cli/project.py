@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cezsar.cli.console import Progress
+from cezsar.cli.console import Progress, output, save
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -30,12 +30,13 @@ def command(
         str | None, typer.Option(help='Fit these alone, separated by commas; a name with a comma in "".')
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Default: in the workspace, where the app looks for it.", dir_okay=False)
+        Path | None, typer.Option(help="Default: in the workspace, where the app looks for it.", callback=output())
     ] = None,
 ) -> None:
     """Lay clips and class prototypes out in the plane: t-SNE of raw features, sentence space and joint space."""
     from cezsar import workspace
     from cezsar.analysis import maps
+    from cezsar.atomic import refuse_unwritable
     from cezsar.data.labels import parse_labels, resolve
     from cezsar.zeroshot.scored import Scored
 
@@ -44,6 +45,8 @@ def command(
     item = Scored.open(folder if (folder / "about.json").is_file() or not named.is_dir() else named)
     names = resolve(parse_labels(classes).names, item.scores().class_names) if classes else []
     settings = maps.Settings(perplexity, seed, sample, tuple(names))
+    target = out or maps.folder() / settings.file_name(item.fingerprint)
+    refuse_unwritable(target)
     progress = Progress("")
 
     def on_progress(space: str, done: int, total: int) -> None:
@@ -54,5 +57,5 @@ def command(
         progress(done, total)
 
     with progress:
-        path = maps.keep(item, settings, out, on_progress)
+        (path,) = save((target, lambda path: maps.keep(item, settings, path, on_progress)))
     print(f"wrote {path}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cezsar.cli.console import Progress
+from cezsar.cli.console import Progress, output, save
 
 if TYPE_CHECKING:
     from cezsar.data.prototype_checks import Report
@@ -67,7 +67,7 @@ def check(
         ),
     ] = 0.85,
     json_out: Annotated[
-        Path | None, typer.Option("--json", help="Write the findings as JSON.", dir_okay=False)
+        Path | None, typer.Option("--json", help="Write the findings as JSON.", callback=output())
     ] = None,
 ) -> None:  # fmt: skip
     """Find what is wrong with class descriptions: duplicates, missing and unknown classes, near-identical pairs, broken
@@ -80,7 +80,7 @@ def check(
         report = find(source, dataset, encoder=open_encoder(sentences), near=near, on_progress=progress)
     _show(report)
     if json_out:
-        write_json(json_out, asdict(report))
+        save((json_out, lambda path: write_json(path, asdict(report))))
         print(f"wrote {json_out}")
     if report.findings:
         raise typer.Exit(1)

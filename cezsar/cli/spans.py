@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cezsar.cli.classify import videos, wanted_labels
-from cezsar.cli.console import Progress
+from cezsar.cli.console import Progress, output, save
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,12 +58,18 @@ def command(
         bool, typer.Option("--none/--no-none", help='Allow "none of these", where the run was calibrated for it.')
     ] = True,
     weights: Annotated[Path | None, typer.Option(help="File or folder of the frame encoder's weights.")] = None,
-    csv_out: Annotated[Path | None, typer.Option("--csv", help="Write a table, a row for each span.")] = None,
-    json_out: Annotated[Path | None, typer.Option("--json", help="Write ActivityNet's submission form.")] = None,
+    csv_out: Annotated[
+        Path | None, typer.Option("--csv", help="Write a table, a row for each span.", callback=output())
+    ] = None,
+    json_out: Annotated[
+        Path | None, typer.Option("--json", help="Write ActivityNet's submission form.", callback=output())
+    ] = None,
     vtt_out: Annotated[
         Path | None, typer.Option("--vtt", help="Write subtitles (WebVTT); for several films, a folder of them.")
     ] = None,
-    label_studio: Annotated[Path | None, typer.Option(help="Write pre-annotations for Label Studio.")] = None,
+    label_studio: Annotated[
+        Path | None, typer.Option(help="Write pre-annotations for Label Studio.", callback=output())
+    ] = None,
 ) -> None:
     """When it happens: films of any length to spans (start, end, label).
 
@@ -81,9 +88,8 @@ def command(
         raise InputError(f"one label has nothing to be compared with: say --find {alone!r}, or give more labels")
     paths = list(videos(films))
     subtitles = _subtitle_files(vtt_out, paths)
-    for out in (csv_out, json_out, label_studio, *subtitles.values()):
-        if out is not None:
-            refuse_unwritable(out)
+    for out in subtitles.values():
+        refuse_unwritable(out)
     timelines: list[Timeline] = []
     with Chooser(run=run, encoder=encoder, weights=weights) as chooser:
         for path in paths:
@@ -108,15 +114,10 @@ def command(
                     print(f"cezsar: {path}: {note}", file=sys.stderr)
     if find is not None:
         _show_hits(find, timelines)
-    for out, text in (
-        (csv_out, formats.to_csv),
-        (json_out, formats.to_activitynet),
-        (label_studio, formats.to_label_studio),
-    ):
-        if out is not None:
-            write_text(out, text(timelines))
-    for timeline in timelines if vtt_out is not None else ():
-        write_text(subtitles[Path(timeline.path)], formats.to_webvtt(timeline))
+    forms = ((csv_out, formats.to_csv), (json_out, formats.to_activitynet), (label_studio, formats.to_label_studio))
+    texts = [(out, form(timelines)) for out, form in forms if out is not None]
+    texts += [(subtitles[Path(each.path)], formats.to_webvtt(each)) for each in timelines if subtitles]
+    save(*((out, partial(write_text, text=text)) for out, text in texts))
     if len(timelines) < len(paths):
         raise typer.Exit(1)
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from cezsar.cli.console import output, save
+
 EXAMPLES = """[bold]Examples[/bold]
 
 cezsar tau workspace/demo/train.json
@@ -30,7 +32,7 @@ def command(
     near: Annotated[float, typer.Option(help="Cosine distance up to which two sentences say nearly the same.")] = 0.05,
     seed: Annotated[int, typer.Option(help="Of the sentences and pairs that are drawn.")] = 0,
     json_out: Annotated[
-        Path | None, typer.Option("--json", help="Where to write everything as JSON.", dir_okay=False)
+        Path | None, typer.Option("--json", help="Where to write everything as JSON.", callback=output())
     ] = None,
 ) -> None:
     """Pairs of sentences below each τ, candidates for hard negatives, sentences with too few, and near-duplicates."""
@@ -76,7 +78,8 @@ def command(
         pairs = [{"distance": apart, "sentences": [texts[one], texts[other]]} for one, other, apart in alike]
         about = {"sentences": len(texts), "videos": len(videos), "encoder": sentences, "negatives": negatives}
         known = {"exact": spread.exact, "error": spread.error, "same": spread.same, "shares": SHARES}
-        write_json(json_out, about | known | {"taus": rows, "near_duplicates": pairs})
+        found_all = about | known | {"taus": rows, "near_duplicates": pairs}
+        save((json_out, lambda path: write_json(path, found_all)))
         print(f"wrote {json_out}")
 
 

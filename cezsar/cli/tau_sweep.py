@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 
-from cezsar.cli.console import Progress
+from cezsar.cli.console import Progress, output, save
 
 T = TypeVar("T", int, float)
 EXAMPLES = """[bold]Examples[/bold]
@@ -28,7 +28,11 @@ def command(
     dataset: Annotated[str, typer.Option(help="What is tested on, as in `cezsar evaluate`.")],
     test_store: Annotated[Path, typer.Option(help="Feature store of its clips.")],
     out: Annotated[
-        Path, typer.Option(help="Folder for runs and tables; the page Tune shows those in the workspace's scores.")
+        Path,
+        typer.Option(
+            help="Folder for runs and tables; the page Tune shows those in the workspace's scores.",
+            callback=output(folder=True),
+        ),
     ],
     taus: Annotated[str, typer.Option(help="Bounds on the cosine distance, in (0, 2].")] = "0.6,0.7,0.8,0.9",
     seeds: Annotated[str, typer.Option(help="Of sub-clips, negatives, weights and order: a run for each.")] = "0",
@@ -105,7 +109,7 @@ def command(
     with Progress("") as progress:
         found = sweep(material, settings, bounds, starts, out, device=device, on_progress=partial(_show, progress))
     print(found.text())
-    print("wrote " + ", ".join(str(path) for path in found.save(out)))
+    print("wrote " + ", ".join(map(str, *save((out, found.save)))))
     if not any(row.done for row in found.rows()):
         raise typer.Exit(1)
 

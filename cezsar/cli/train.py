@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cezsar.cli.console import Progress, duration
+from cezsar.cli.console import Progress, duration, output
 
 if TYPE_CHECKING:
     from cezsar.encoders.objects import LinearHead
@@ -28,7 +28,7 @@ cezsar train triplets.safetensors --store features/activitynet-bit --out runs/ce
 def command(
     triplets: Annotated[Path, typer.Argument(help="A file written by `cezsar mine`.")],
     store: Annotated[Path, typer.Option(help="The feature store the triplets were mined with.")],
-    out: Annotated[Path, typer.Option(help="The run folder to write.")],
+    out: Annotated[Path, typer.Option(help="The run folder to write.", callback=output(folder=True))],
     recipe: Annotated[str, typer.Option(help="paper, or released (the authors' code).")] = "paper",
     epochs: Annotated[int, typer.Option(help="At most.")] = 25,
     patience: Annotated[int, typer.Option(help="Epochs without a better validation loss before stopping.")] = 10,

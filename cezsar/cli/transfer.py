@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cezsar.cli.console import Progress, output, save
+
 if TYPE_CHECKING:
     from cezsar.zeroshot.methods import Prepared
     from cezsar.zeroshot.semantic_transfer import Transferred
@@ -36,7 +38,11 @@ def command(
     runs: Annotated[int, typer.Option(min=1, help="Random splits.")] = 50,
     seed: Annotated[int, typer.Option(help="Of halves, heads, splits and the bootstrap.")] = 0,
     out: Annotated[
-        Path | None, typer.Option(help="Where to write everything as JSON; .csv, .md and .tex go beside it.")
+        Path | None,
+        typer.Option(
+            help="Where to write everything as JSON; .csv, .md and .tex go beside it.",
+            callback=output(".json", ".csv", ".md", ".tex"),
+        ),
     ] = None,
 ) -> None:
     """Name unseen classes by visual prototypes made of related seen ones; after Lin et al. (CVPR 2022).
@@ -48,7 +54,6 @@ def command(
 
     from cezsar.analysis.method_table import method_table
     from cezsar.atomic import write_json
-    from cezsar.cli.console import Progress
     from cezsar.data.datasets import named_descriptions, open_dataset
     from cezsar.data.features import FeatureStore
     from cezsar.data.sentence_cache import open_encoder
@@ -92,12 +97,16 @@ def command(
     table = method_table(ready, splits, dataset, np.random.default_rng(seed))
     print(table.text())
     if out:
-        paths = table.save(out)
-        chosen = out.with_name(f"{out.stem}-chosen.json")
-        write_json(chosen, found.chosen.to_dict() | {"dropped": [pair._asdict() for pair in found.dropped]})
-        if found.head:
-            found.head.save(out.with_name(f"{out.stem}-head"))
-        print("wrote " + ", ".join(str(path) for path in [*paths, chosen]))
+        settings = found.chosen.to_dict() | {"dropped": [pair._asdict() for pair in found.dropped]}
+
+        def write(path: Path) -> list[Path]:
+            chosen = path.with_name(f"{path.stem}-chosen.json")
+            write_json(chosen, settings)
+            if found.head:
+                found.head.save(path.with_name(f"{path.stem}-head"))
+            return [*table.save(path), chosen]
+
+        print("wrote " + ", ".join(map(str, *save((out, write)))))
 
 
 def _methods(found: Transferred, run: str) -> list[Prepared]:

@@ -1,0 +1,153 @@
+"""What cannot be written is told in one line, before the work where that can be seen, and nothing is lost after it."""
+
+import errno
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+import typer
+
+from cezsar import atomic
+from cezsar.cli import app, console, main
+from cezsar.errors import InputError
+
+PLACES = {
+    "{out}/taken": "is a folder",  # where a file is wanted
+    "{out}/file/r": "cannot be written",  # below a file
+    "/proc/nowhere/r": "cannot be written",  # which takes no file, not even from root
+}
+FILES = [
+    "classify clip.webm --csv",
+    "spans film.mp4 --csv",
+    "spans film.mp4 --json",
+    "spans film.mp4 --label-studio",
+    "evaluate --dataset demo --out",
+    "compare --dataset demo --out",
+    "analyse --out",
+    "mine captions.json --store s --out",
+    "project demo@demo --out",
+    "datasets ucf101 --missing",
+    "tau captions.json --json",
+    "transfer run --seen-dataset a --seen-store b --dataset c --store d --out",
+    "prototypes check ucf101 --json",
+    "import-release descriptions texts/ --out",
+    "import-release captions captions.json --out",
+]
+FOLDERS = [
+    "extract clips/ --encoder motion --out",
+    "train triplets --store s --out",
+    "photographs --out",
+    "tau-sweep captions.json --store s --dataset demo --test-store t --out",
+    "demo --ship",
+    "import-release features features/ --out",
+    "import-release checkpoint bestmodel.pt --out",
+    "import-release splits splits.json --out",
+]
+
+
+@pytest.fixture
+def told(tmp_path, capsys):
+    """Run a command that must end with status 2; returns its one line of error."""
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "file").write_text("a file")
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            main([argument.format(out=tmp_path) for argument in arguments])
+        error = capsys.readouterr().err
+        assert ended.value.code == 2, error
+        (line,) = error.strip().splitlines()
+        assert line.startswith("cezsar: ")
+        return line
+
+    return run
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("command", FILES)
+def test_a_file_that_cannot_be_written_is_told_before_the_work(told, command, place):
+    """The other arguments name nothing that exists, so the first thing that is told is the output."""
+    assert PLACES[place] in told(*command.split(), place)
+
+
+@pytest.mark.parametrize("place", list(PLACES)[1:])
+@pytest.mark.parametrize("command", FOLDERS)
+def test_a_folder_that_cannot_be_written_is_told_before_the_work(told, command, place):
+    assert "cannot be written" in told(*command.split(), place)
+
+
+def test_files_beside_an_output_are_checked_too(told, tmp_path):
+    (tmp_path / "r.csv").mkdir()
+    assert "r.csv is a folder" in told("evaluate", "--dataset", "demo", "--out", "{out}/r.json")
+    for verb, kind in (("evaluate", "JSON"), ("compare", "JSON")):
+        assert f"would hold {kind}" in told(verb, "--dataset", "demo", "--out", "{out}/s.csv")
+    assert "would hold HTML" in told("analyse", "--out", "{out}/s.json")
+
+
+def test_every_output_is_checked():
+    """Options called like an output have the check; a new one cannot be forgotten."""
+    commands = [
+        *app.registered_commands,
+        *(c for g in app.registered_groups for c in g.typer_instance.registered_commands),
+    ]
+    unchecked = []
+    for command in commands:
+        for parameter in typer.main.get_params_from_function(command.callback).values():
+            option = parameter.default
+            names = (
+                {parameter.name, *(option.param_decls or ())} if isinstance(option, typer.models.OptionInfo) else set()
+            )
+            if names & {"out", "csv_out", "json_out", "missing", "ship", "label_studio"} and option.callback is None:
+                unchecked.append((command.callback.__module__, parameter.name))
+    assert not unchecked
+
+
+def full(monkeypatch, *folders):
+    """Disks on which these folders are have no room left."""
+    make = tempfile.mkstemp
+
+    def mkstemp(*arguments, dir=None, **options):
+        if Path(dir) in folders:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(dir))
+        return make(*arguments, dir=dir, **options)
+
+    monkeypatch.setattr(tempfile, "mkstemp", mkstemp)
+
+
+def test_a_disk_that_is_full_after_the_work_costs_nothing(tmp_path, workspace, capsys, monkeypatch):
+    full(monkeypatch, tmp_path)
+    store, out = workspace / "features/demo-test", tmp_path / "r.json"
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", "--dataset", "demo", "--store", str(store), "--out", str(out)])
+    printed = capsys.readouterr()
+    assert ended.value.code == 2 and "chance" in printed.out
+    line = printed.err.strip().splitlines()[-1]
+    assert line.startswith(f"cezsar: {out} cannot be written: No space left on device; it is in ")
+    saved = Path(line.rpartition(" ")[2])
+    assert all(saved.with_suffix(suffix).stat().st_size for suffix in (".json", ".csv", ".md"))
+
+
+def test_what_can_be_written_is_and_the_rest_goes_beside(tmp_path):
+    late, fine = tmp_path / "late.csv", tmp_path / "fine.csv"
+    late.mkdir()  # while the work was done
+    with pytest.raises(InputError, match=r"late-saved\.csv"):
+        console.save(*((path, lambda path: atomic.write_text(path, "text")) for path in (late, fine)))
+    assert (tmp_path / "late-saved.csv").read_text() == fine.read_text() == "text"
+    with pytest.raises(InputError, match="no room for it anywhere"):
+        console.save((tmp_path / "r", lambda path: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full"))))
+
+
+def test_a_workspace_without_room_is_one_line(told, tmp_path, monkeypatch):
+    """No output that an option names, but a place of the user's all the same."""
+    monkeypatch.setenv("CEZSAR_HOME", str(tmp_path / "file"))
+    (tmp_path / "clips" / "walking").mkdir(parents=True)
+    (tmp_path / "clips" / "walking" / "one.mp4").touch()
+    assert "Not a directory" in told("datasets", "--add", "mine={out}/clips")
+
+
+def test_the_terminal_is_an_output(tmp_path):
+    read, write = os.pipe()
+    atomic.write_text(f"/dev/fd/{write}", "text")
+    assert os.read(read, 10) == b"text"
+    atomic.refuse_unwritable(f"/dev/fd/{write}")
