@@ -67,6 +67,8 @@ def command(
         print(f"  {clip.path}: {clip.reason}")
     partly = f" ({len(report.partly)} of them read in part)" if report.partly else ""
     failed = len(report.failed)
+    if report.changed:
+        print(f"  {report.changed} clips have changed since their features were made, and were read anew")
     print(f"{out}: {report.done} clips extracted{partly}, {report.skipped} were there already, {failed} failed")
     if report.failed:
         raise typer.Exit(1)

@@ -22,10 +22,9 @@ import numpy as np
 
 from cezsar import atomic
 from cezsar.data.documents import printable, read_json_object
-from cezsar.data.features import StoreWriter
+from cezsar.data.features import ObjectVocabulary, StoreWriter
 from cezsar.data.labels import canonical
 from cezsar.data.manifest import Clip
-from cezsar.data.vocabulary import ObjectVocabulary
 from cezsar.encoders.base import FrameEncoder, ObjectHead
 from cezsar.encoders.objects import top_objects
 from cezsar.errors import CezsarError, InputError, MismatchError
@@ -51,13 +50,15 @@ class Failure(NamedTuple):
 class ExtractionReport:
     """`done` clips were stored now, `skipped` were there already, `failed` could not be used.
 
-    Of those stored now, the files of `partly` are cut off or damaged, and their features are those of what can be read.
+    Of those stored now, the files of `partly` are cut off or damaged, and their features are those of what can be read;
+    `changed` of `done` and `failed` had features of another film of that name, which were dropped.
     """
 
     done: int
     skipped: int
     failed: list[Failure]
     partly: list[Failure] = field(default_factory=list)
+    changed: int = 0
 
 
 def extract(
@@ -73,7 +74,7 @@ def extract(
     flush_s: float = 60.0,
     on_progress: Callable[[int, int, int], None] | None = None,
 ) -> ExtractionReport:
-    """Store the features of every clip that the store does not have yet.
+    """Store the features of every clip that the store does not have yet, or has of another film (`replaced`).
 
     A clip that cannot be decoded, or whose features cannot be stored, is reported and never stops the others. The
     failures of the latest call are in `failed.json` beside the shards; each call tries them again. A clip that can be
@@ -88,13 +89,10 @@ def extract(
         on_progress: called with (clips in the store, clips, failures) after each clip.
 
     Raises:
-        InputError: two clips share an id; another process writes into the folder.
+        InputError: another process writes into the folder.
         MismatchError: the store was made with another encoder, or has a clip under another label.
         CezsarError: the disk is full, or no decoder can be started. What is in shards is kept.
     """
-    _refuse_repeated(clips)
-    if workers < 1 or objects_k < 0:
-        raise InputError(f"extraction needs workers >= 1 and objects_k >= 0, not {workers} and {objects_k}")
     head = (object_head or encoder.object_head) if objects_k else None
     vocabulary = None if head is None else ObjectVocabulary(head.names, head.definitions, head.fingerprint)
     failed: list[Failure] = []
@@ -102,6 +100,8 @@ def extract(
     flushed_s = time.monotonic()
     with StoreWriter(store_folder, provenance(encoder), vocabulary=vocabulary, shard_videos=shard_videos) as writer:
         _refuse_relabelled(clips, writer)
+        changed = writer.replaced({clip.id: clip.path for clip in clips})
+        writer.drop(changed)
         waiting = [clip for clip in clips if clip.id not in writer]
         skipped = len(clips) - len(waiting)
         before = [clip for clip in _read_in_part(writer.folder) if clip.id in writer]
@@ -119,7 +119,7 @@ def extract(
                     on_progress(number - len(failed), len(clips), len(failed))
         writer.flush()
         _write_failures(writer.folder, failed, before + partly)
-    return ExtractionReport(len(waiting) - len(failed), skipped, failed, partly)
+    return ExtractionReport(len(waiting) - len(failed), skipped, failed, partly, len(changed))
 
 
 def _keep(
@@ -157,15 +157,6 @@ def provenance(encoder: FrameEncoder) -> dict[str, Any]:
         "fps": encoder.sampling.fps,
         "domain": encoder.domain,
     }
-
-
-def _refuse_repeated(clips: Sequence[Clip]) -> None:
-    first: dict[str, Clip] = {}
-    for clip in clips:
-        other = first.setdefault(clip.id, clip)
-        if other is not clip:
-            paths = f"{printable(str(other.path))} and {printable(str(clip.path))}"
-            raise InputError(f"{paths} have the same id {clip.id!r}; give each clip its own")
 
 
 def _refuse_relabelled(clips: Sequence[Clip], writer: StoreWriter) -> None:

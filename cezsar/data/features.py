@@ -1,12 +1,18 @@
-"""Feature stores: the features of many videos in a folder of HDF5 shards.
+"""Feature stores: the features of many videos in a folder of HDF5 shards. The only module that knows HDF5.
 
 ```
-store/shard-00000.h5   features, ids, labels, top objects of some hundred videos: see `cezsar.data.shards`
 store/objects.json     names and definitions of the objects that the shards count, with their head's fingerprint
+store/shard-00000.h5   some hundred videos; nothing per video but rows of arrays, so that 242,658 open in seconds:
+    features       (sum T, d) float16, all videos of the shard one after the other
+    offsets        (n + 1,) int64; video i owns rows offsets[i]:offsets[i + 1], one row per second
+    ids, labels, paths   (n,) UTF-8 bytes; a label or a path may be empty
+    files          (n, 2) int64, size in bytes and time of change in ns of each video file; 0 where not known
+    digests        (n, 32) uint8, see `video_digest`
+    object_indices (n, k) int32, object_probabilities (n, k) float32; -1 and 0 where there are none
+    attributes     format, format_version, provenance (JSON in ASCII)
 ```
 
-A shard is written under a temporary name and renamed when complete, so that a killed writer costs the videos of one
-shard and never leaves half of one. There is nothing per video but rows of arrays: 242,658 videos open in seconds.
+A shard is written under a temporary name and renamed when complete: a killed writer costs the videos of one shard.
 """
 
 from __future__ import annotations
@@ -15,41 +21,71 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections import OrderedDict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import h5py
 import numpy as np
+from filelock import FileLock, Timeout
 
 from cezsar import atomic
 from cezsar.data.documents import is_unicode, printable
-from cezsar.data.folder_lock import FolderLock
-from cezsar.data.shards import (
-    FLOAT16,
-    Shard,
-    Video,
-    damaged,
-    read_objects,
-    read_rows,
-    read_shard,
-    video_digest,
-    write_shard,
-)
-from cezsar.data.vocabulary import ObjectVocabulary, read_vocabulary, write_vocabulary
 from cezsar.errors import CezsarError, FormatError, InputError, MismatchError
 
+FORMAT, FORMAT_VERSION = "cezsar features", 1
+FLOAT16 = np.dtype("<f2")
 SHARD_NAME = re.compile(r"shard-(\d{5,})\.h5")
-MAX_PROVENANCE_BYTES = 60_000  # HDF5 keeps an attribute in an object header of at most 64 KiB
+MAX_OPEN = 64  # shards a store keeps open for reading
 IDENTITY = ("encoder", "fingerprint", "dim", "object_head_fingerprint")
 """Provenance that must agree for two videos to belong in one store."""
+UNREADABLE = (KeyError, IndexError, TypeError, ValueError, AttributeError, OSError, RuntimeError)  # of a damaged shard
+
+FileStamp = tuple[int, int]
+"""Size in bytes and time of change in ns of a video file; (0, 0) where not known."""
+
+
+@dataclass(frozen=True)
+class ObjectVocabulary:
+    """The objects a head tells apart: K names, K definitions (maybe empty strings), the head's fingerprint."""
+
+    names: Sequence[str]
+    definitions: Sequence[str]
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Video:
+    """A video to be written: (T, d) float16 features, (k,) int32 object indices and float32 probabilities."""
+
+    id: str
+    label: str
+    path: str
+    file: FileStamp
+    features: np.ndarray
+    objects: tuple[np.ndarray, np.ndarray] | None
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Where the rows of one shard lie in its file, and what belongs to its videos."""
+
+    path: Path
+    provenance: str
+    ids: list[str]
+    labels: list[str]
+    paths: list[str]
+    files: np.ndarray
+    offsets: np.ndarray
+    digests: np.ndarray
 
 
 class FeatureStore:
     """The videos of a store folder, as they were when it was opened. Safe to read from many threads.
-
-    No file stays open between calls.
 
     Attributes:
         ids: video ids, in the order in which they were stored.
@@ -71,12 +107,11 @@ class FeatureStore:
         self.provenance: dict[str, Any] = json.loads(self._shards[0].provenance)
         self.ids: list[str] = [id for shard in self._shards for id in shard.ids]
         self.labels: dict[str, str] = {
-            i: s for shard in self._shards for i, s in zip(shard.ids, shard.labels, strict=True)
+            id: label for s in self._shards for id, label in zip(s.ids, s.labels, strict=True)
         }
-        self.paths: dict[str, str] = {
-            i: s for shard in self._shards for i, s in zip(shard.ids, shard.paths, strict=True)
-        }
+        self.paths: dict[str, str] = {id: path for s in self._shards for id, path in zip(s.ids, s.paths, strict=True)}
         self._where = {id: (shard, row) for shard in self._shards for row, id in enumerate(shard.ids)}
+        self._open: OrderedDict[Path, h5py.Dataset] = OrderedDict()
         self._objects: dict[Path, tuple[np.ndarray, np.ndarray]] = {}
         self._lock = threading.Lock()
 
@@ -118,17 +153,20 @@ class FeatureStore:
         shard, row = self._find(id)
         first, end = int(shard.offsets[row]), int(shard.offsets[row + 1])
         if not 0 <= start < min(stop, end - first):
-            raise InputError(
-                f"video {id!r} in {self.folder} has {end - first} rows; rows {start}:{stop} are none of them"
-            )
-        return read_rows(shard, first + start, min(first + stop, end)).astype(np.float32)
+            raise InputError(f"video {id!r} in {self.folder} has {end - first} rows; {start}:{stop} are none of them")
+        with self._lock:
+            try:
+                features: np.ndarray = self._features(shard)[first + start : min(first + stop, end)]
+            except UNREADABLE as error:
+                raise damaged(shard.path, f"it can no longer be read ({error})") from error
+        return features.astype(np.float32)
 
     def objects(self, id: str) -> tuple[np.ndarray, np.ndarray] | None:
         """The most probable objects of a video: indices (k,) int64 and probabilities (k,) float32, or None."""
         shard, row = self._find(id)
         with self._lock:
             if shard.path not in self._objects:
-                self._objects[shard.path] = read_objects(shard.path)
+                self._objects[shard.path] = _read_objects(shard.path)
             indices, probabilities = (array[row] for array in self._objects[shard.path])
         kept = indices >= 0
         return (indices[kept].astype(np.int64), probabilities[kept]) if kept.any() else None
@@ -140,25 +178,28 @@ class FeatureStore:
         Raises:
             FormatError: `objects.json` is missing, damaged, or belongs to another head.
         """
-        fingerprint = self.provenance.get("object_head_fingerprint")
-        return None if fingerprint is None else read_vocabulary(self.folder, fingerprint)
-
-    @property
-    def object_names(self) -> list[str]:
-        """K object names; empty for a store without objects."""
-        return list(self.vocabulary.names) if self.vocabulary else []
-
-    @property
-    def object_definitions(self) -> list[str]:
-        """K object definitions; empty for a store without objects."""
-        return list(self.vocabulary.definitions) if self.vocabulary else []
+        wanted = self.provenance.get("object_head_fingerprint")
+        if wanted is None:
+            return None
+        path = self.folder / "objects.json"
+        advice = "copy it from the original store, or extract again into a new folder"
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            found = ObjectVocabulary(content["names"], content["definitions"], content["fingerprint"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise FormatError(
+                f"{path}, the names of the store's objects, cannot be read ({error}); {advice}"
+            ) from error
+        if found.fingerprint != wanted:
+            raise FormatError(f"{path} belongs to object head {found.fingerprint}, not {wanted}; {advice}")
+        return found
 
     @cached_property
     def fingerprint(self) -> str:
         """Content hash, 64 hex digits: SHA-256 over the encoder's fingerprint and, by sorted id, the digests.
 
         It depends on ids, labels, features and objects, and neither on how these lie in shards, nor on the order in
-        which they came, nor on where the video files were.
+        which they came, nor on the video files.
         """
         digest = hashlib.sha256(str(self.provenance["fingerprint"]).encode("utf-8"))
         for id in sorted(self.ids):
@@ -166,23 +207,23 @@ class FeatureStore:
             digest.update(shard.digests[row].tobytes())
         return digest.hexdigest()
 
-    def verify(self) -> None:
-        """Read everything and compare it with the stored digests.
-
-        Raises:
-            FormatError: a video differs from its digest; the message names the shard and the video.
-        """
-        for shard in self._shards:
-            for row, id in enumerate(shard.ids):
-                features = read_rows(shard, int(shard.offsets[row]), int(shard.offsets[row + 1]))
-                if video_digest(id, shard.labels[row], features, self.objects(id)) != shard.digests[row].tobytes():
-                    raise damaged(shard.path, f"video {id!r} is not as it was written")
-
     def _find(self, id: str) -> tuple[Shard, int]:
         try:
             return self._where[id]
         except KeyError:
             raise InputError(f"{self.folder} holds no video {id!r} ({len(self):,} others)") from None
+
+    def _features(self, shard: Shard) -> h5py.Dataset:
+        """The features of a shard, its file opened unless it is one of the last `MAX_OPEN`."""
+        dataset = self._open.pop(shard.path, None)
+        if dataset is None:
+            dataset = h5py.File(shard.path, "r")["features"]
+            if len(dataset) != shard.offsets[-1]:
+                raise FormatError(f"{shard.path} has changed since the store was opened; open the store again")
+            if len(self._open) >= MAX_OPEN:
+                self._open.popitem(last=False)[1].file.close()
+        self._open[shard.path] = dataset
+        return dataset
 
 
 class StoreWriter:
@@ -221,26 +262,30 @@ class StoreWriter:
         self.shard_videos, self.shard_bytes = shard_videos, shard_bytes
         self.provenance = _complete(provenance, vocabulary)
         self._pending: list[Video] = []
-        self._pending_bytes = 0
+        self._lock = FileLock(self.folder / ".writer-lock", blocking=False, thread_local=False)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
+            self._lock.acquire()
+        except Timeout as error:
             raise InputError(
-                f"{self.folder} cannot be made a store: {error.strerror}; choose another folder"
+                f"{self.folder} is being written by another process: wait until it ends, or choose another folder"
             ) from error
-        self._lock = FolderLock(self.folder)
+        except OSError as error:
+            raise InputError(f"{self.folder} cannot be written ({error.strerror}); choose another folder") from error
         try:
-            shards = _read_shards(self.folder)
-            if shards:
-                stored = json.loads(shards[0].provenance)
+            self._shards = _read_shards(self.folder)
+            if self._shards:
+                stored = json.loads(self._shards[0].provenance)
                 _same_identity(self.folder, stored, self.provenance)
                 self.provenance = stored
-            self.labels = {i: t for s in shards for i, t in zip(s.ids, s.labels, strict=True)}
-            self._next = 1 + max((int(shard.path.stem.removeprefix("shard-")) for shard in shards), default=-1)
+            self.labels = {id: label for s in self._shards for id, label in zip(s.ids, s.labels, strict=True)}
+            self._next = 1 + max((int(shard.path.stem.removeprefix("shard-")) for shard in self._shards), default=-1)
             for leftover in self.folder.glob(".tmp-shard-*"):  # of a killed writer; the lock says it is gone
                 leftover.unlink()
-            if vocabulary is not None:
-                write_vocabulary(self.folder, vocabulary, replace=not shards)
+            objects = self.folder / "objects.json"
+            if vocabulary is not None and not (self._shards and objects.exists()):
+                lists = {"names": list(vocabulary.names), "definitions": list(vocabulary.definitions)}
+                atomic.write_json(objects, {"fingerprint": vocabulary.fingerprint, **lists})
         except BaseException:
             self._lock.release()
             raise
@@ -258,6 +303,31 @@ class StoreWriter:
             self._pending.clear()
         self.close()
 
+    def replaced(self, clips: Mapping[str, Path]) -> list[str]:
+        """The ids whose features in the folder come from another film than the one that is there now: of another size,
+        or at the same path with another time. Where a store does not know the film it is taken for the same."""
+        found = []
+        for shard in self._shards:
+            for id, path, (size, time_ns) in zip(shard.ids, shard.paths, shard.files.tolist(), strict=True):
+                if size and id in clips:
+                    now_size, now_ns = file_stamp(clips[id])
+                    same_place = path == printable(str(clips[id]))
+                    if now_size and (now_size != size or (same_place and now_ns != time_ns)):
+                        found.append(id)
+        return found
+
+    def drop(self, ids: Collection[str]) -> None:
+        """Remove videos from the shards of the folder, which are written anew without them."""
+        gone = set(ids)
+        for shard in self._shards:
+            if not gone.isdisjoint(shard.ids):
+                if kept := [video for video in _read_videos(shard) if video.id not in gone]:
+                    self._write(shard.path, kept)
+                else:
+                    shard.path.unlink()
+        self._shards = _read_shards(self.folder)
+        self.labels = {id: label for id, label in self.labels.items() if id not in gone}
+
     def add(
         self,
         id: str,
@@ -270,6 +340,7 @@ class StoreWriter:
 
         Args:
             features: (T, d) real numbers, T >= 1, kept as float16.
+            path: of the video file, whose size and time are kept, too.
             objects: indices (k,) into the vocabulary and probabilities (k,), most probable first.
 
         Raises:
@@ -288,9 +359,9 @@ class StoreWriter:
             objects = (np.asarray(objects[0], dtype="<i4"), np.asarray(objects[1], dtype="<f4"))
         kept = _as_float16(id, features, int(self.provenance["dim"]))
         self.labels[id] = label
-        self._pending.append(Video(id, label, printable(str(path)), kept, objects))
-        self._pending_bytes += kept.nbytes
-        if len(self._pending) >= self.shard_videos or self._pending_bytes >= self.shard_bytes:
+        self._pending.append(Video(id, label, printable(str(path)), file_stamp(path), kept, objects))
+        waiting_bytes = sum(video.features.nbytes for video in self._pending)
+        if len(self._pending) >= self.shard_videos or waiting_bytes >= self.shard_bytes:
             self.flush()
 
     def flush(self) -> None:
@@ -299,19 +370,10 @@ class StoreWriter:
         Raises:
             CezsarError: the disk refused (full, read-only).
         """
-        if not self._pending:
-            return
-        path = self.folder / f"shard-{self._next:05d}.h5"
-        try:
-            with atomic.replacing(path) as temporary:
-                write_shard(temporary, json.dumps(self.provenance), self._pending)
-        except (OSError, RuntimeError) as error:  # h5py raises RuntimeError when closing a file fails
-            raise CezsarError(
-                f"{path} cannot be written ({error}): make room and start again; complete shards are kept"
-            ) from error
-        self._next += 1
-        self._pending.clear()
-        self._pending_bytes = 0
+        if self._pending:
+            self._write(self.folder / f"shard-{self._next:05d}.h5", self._pending)
+            self._next += 1
+            self._pending.clear()
 
     def close(self) -> None:
         """Flush and let others write."""
@@ -319,6 +381,24 @@ class StoreWriter:
             self.flush()
         finally:
             self._lock.release()
+
+    def _write(self, path: Path, videos: Sequence[Video]) -> None:
+        try:
+            with atomic.replacing(path) as temporary:
+                _write_shard(temporary, json.dumps(self.provenance), videos)
+        except (OSError, RuntimeError) as error:  # h5py raises RuntimeError when closing a file fails
+            raise CezsarError(
+                f"{path} cannot be written ({error}): make room and start again; complete shards are kept"
+            ) from error
+
+
+def file_stamp(path: str | Path) -> FileStamp:
+    """Size and time of change of a file; (0, 0) where there is none."""
+    try:
+        found = Path(path).stat()
+    except (OSError, ValueError):
+        return 0, 0
+    return (found.st_size, found.st_mtime_ns) if str(path) else (0, 0)
 
 
 def _complete(provenance: Mapping[str, Any], vocabulary: ObjectVocabulary | None) -> dict[str, Any]:
@@ -328,11 +408,7 @@ def _complete(provenance: Mapping[str, Any], vocabulary: ObjectVocabulary | None
     if missing:
         raise InputError(f"a feature store's provenance needs {', '.join(missing)}")
     if vocabulary is not None:
-        if len(vocabulary.names) != len(vocabulary.definitions):
-            raise InputError("an object vocabulary needs as many definitions as names")
         complete["object_head_fingerprint"] = vocabulary.fingerprint
-    if len(json.dumps(complete, allow_nan=False)) > MAX_PROVENANCE_BYTES:
-        raise InputError(f"a feature store's provenance may take {MAX_PROVENANCE_BYTES:,} bytes; this takes more")
     return complete
 
 
@@ -361,6 +437,80 @@ def _as_float16(id: str, features: np.ndarray, dim: int) -> np.ndarray:
     return kept
 
 
+# Shards --------------------------------------------------------------------------------------------------------------
+
+
+def video_digest(
+    id: str, label: str, features: np.ndarray, objects: tuple[np.ndarray, np.ndarray] | None = None
+) -> bytes:
+    """SHA-256 of what a store keeps of one video: id, label, (T, d) float16 features, object indices, probabilities."""
+    digest = hashlib.sha256(json.dumps([id, label, list(features.shape)]).encode("ascii"))
+    digest.update(np.ascontiguousarray(features, dtype=FLOAT16).tobytes())
+    if objects is not None:
+        digest.update(objects[0].astype("<i4").tobytes())
+        digest.update(objects[1].astype("<f4").tobytes())
+    return digest.digest()
+
+
+def _write_shard(path: Path, provenance: str, videos: Sequence[Video]) -> None:
+    """Write at least one video as a shard. The same videos and provenance give the same bytes."""
+    k = max((len(video.objects[0]) for video in videos if video.objects is not None), default=0)
+    indices = np.full((len(videos), k), -1, dtype="<i4")
+    probabilities = np.zeros((len(videos), k), dtype="<f4")
+    for row, video in enumerate(videos):
+        if video.objects is not None:
+            indices[row, : len(video.objects[0])], probabilities[row, : len(video.objects[1])] = video.objects
+    digests = b"".join(video_digest(v.id, v.label, v.features, v.objects) for v in videos)
+    # Metadata with checksums (HDF5 1.10) and text of fixed length, which needs no unprotected heap: otherwise a flipped
+    # bit can send the library into an endless loop.
+    with h5py.File(path, "w", libver=("v110", "v110")) as file:
+        file.attrs["format"] = np.bytes_(FORMAT)
+        file.attrs["format_version"] = FORMAT_VERSION
+        file.attrs["provenance"] = np.bytes_(provenance)
+        file["features"] = np.concatenate([video.features for video in videos])
+        file["offsets"] = np.cumsum([0, *(len(video.features) for video in videos)], dtype="<i8")
+        for name in ("id", "label", "path"):
+            texts = [getattr(video, name).encode("utf-8") for video in videos]
+            file[name + "s"] = np.array(texts, dtype=f"S{max(1, *map(len, texts))}")
+        file["files"] = np.array([video.file for video in videos], dtype="<i8")
+        file["digests"] = np.frombuffer(digests, dtype=np.uint8).reshape(len(videos), 32)
+        file["object_indices"], file["object_probabilities"] = indices, probabilities
+
+
+def read_shard(path: Path) -> Shard:
+    """The index of a shard; its rows stay on disk.
+
+    Raises:
+        FormatError: it is damaged, no feature shard at all, or of a newer format version.
+    """
+    with _opened(path) as file:
+        try:
+            provenance = file.attrs["provenance"].decode("ascii")
+            _, _, dim = (json.loads(provenance)[key] for key in ("encoder", "fingerprint", "dim"))
+            data, offsets, digests = file["features"], file["offsets"][:], file["digests"][:]
+            ids, labels, paths = (
+                [text.decode("utf-8") for text in file[name][:].tolist()] for name in ("ids", "labels", "paths")
+            )
+            n = len(ids)
+            files = file["files"][:] if "files" in file else np.zeros((n, 2), np.int64)  # stores of earlier versions
+            whole = (
+                data.dtype == FLOAT16
+                and data.shape == (offsets[-1], dim)
+                and offsets[0] == 0
+                and bool((np.diff(offsets) > 0).all())
+                and len(offsets) - 1 == n == len(labels) == len(paths)
+                and files.shape == (n, 2)
+                and digests.shape == (n, 32)
+                and file["object_indices"].shape == file["object_probabilities"].shape
+                and len(file["object_indices"]) == n
+            )
+        except UNREADABLE as error:
+            raise damaged(path, f"its index cannot be read ({error})") from error
+    if not whole:
+        raise damaged(path, "its parts do not fit together")
+    return Shard(path, provenance, ids, labels, paths, files, offsets, digests)
+
+
 def _read_shards(folder: Path) -> list[Shard]:
     """Every shard's index, in order; provenance and uniqueness of ids checked over all of them."""
     if not folder.is_dir():
@@ -375,3 +525,53 @@ def _read_shards(folder: Path) -> list[Shard]:
                 raise FormatError(f"{shard.path}: video {id!r} is already in {seen[id].name}; remove one of the shards")
             seen[id] = shard.path
     return shards
+
+
+def _read_objects(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Object indices (n, k) int32 and probabilities (n, k) float32 of a shard's n videos; -1 where there is none."""
+    with _opened(path) as file:
+        try:
+            return file["object_indices"][:], file["object_probabilities"][:]
+        except UNREADABLE as error:
+            raise damaged(path, f"its objects cannot be read ({error})") from error
+
+
+def _read_videos(shard: Shard) -> Iterator[Video]:
+    """Everything a shard holds, as it was given to `_write_shard`."""
+    indices, probabilities = _read_objects(shard.path)
+    with _opened(shard.path) as file:
+        features = file["features"][:]
+    for row, id in enumerate(shard.ids):
+        kept = indices[row] >= 0
+        objects = (indices[row][kept], probabilities[row][kept]) if kept.any() else None
+        size, time_ns = shard.files[row].tolist()
+        rows = features[shard.offsets[row] : shard.offsets[row + 1]]
+        yield Video(id, shard.labels[row], shard.paths[row], (size, time_ns), rows, objects)
+
+
+def _opened(path: Path) -> h5py.File:
+    """A shard, opened for reading, with its format and version checked."""
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise damaged(path, f"it is no readable HDF5 file ({error})") from error
+    try:
+        format, version = file.attrs.get("format"), int(file.attrs.get("format_version", 0))
+        if format != FORMAT.encode("ascii") or version < 1:
+            raise FormatError(f"{path} is an HDF5 file, but not a feature shard of this package; move it elsewhere")
+        if version > FORMAT_VERSION:
+            raise FormatError(
+                f"{path} has format version {version}, this is {FORMAT_VERSION}: update cezsar to read it"
+            )
+    except FormatError:
+        file.close()
+        raise
+    except UNREADABLE as error:
+        file.close()
+        raise damaged(path, f"its attributes cannot be read ({error})") from error
+    return file
+
+
+def damaged(path: Path, reason: str) -> FormatError:
+    """The error for a shard that cannot be used, with the way out."""
+    return FormatError(f"{path} is damaged: {reason}. Delete it and extract again: only its videos are done anew")

@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,8 +18,7 @@ import h5py
 import numpy as np
 import pytest
 
-from cezsar.data.features import FeatureStore, StoreWriter
-from cezsar.data.vocabulary import ObjectVocabulary
+from cezsar.data.features import FeatureStore, ObjectVocabulary, StoreWriter
 from cezsar.errors import CezsarError, FormatError, InputError, MismatchError
 
 PROVENANCE = {"encoder": "toy", "fingerprint": "f" * 64, "dim": 5, "fps": 1.0, "domain": "nothing real"}
@@ -55,7 +53,6 @@ def test_gives_back_what_was_stored_rounded_to_float16(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read, features.astype(np.float16).astype(np.float32))
         for start in range(len(features)):
             np.testing.assert_array_equal(store.rows(id, start, start + 2), read[start : start + 2])
-    store.verify()
 
 
 def test_layout_is_plain_hdf5(tmp_path: Path) -> None:
@@ -74,8 +71,7 @@ def test_names_of_any_script_and_labels_with_quotes(tmp_path: Path) -> None:
     with StoreWriter(tmp_path, PROVENANCE) as writer:
         writer.add("прыжок/跳_01", np.ones((1, 5)), label='say "hé, là"', path=os.fsdecode(b"/caf\xe9.mp4"))
     store = FeatureStore(tmp_path)
-    assert store.ids == ["прыжок/跳_01"]
-    assert store.labels["прыжок/跳_01"] == 'say "hé, là"' and store.paths["прыжок/跳_01"] == "/caf\\xe9.mp4"
+    assert store.labels == {"прыжок/跳_01": 'say "hé, là"'} and store.paths == {"прыжок/跳_01": "/caf\\xe9.mp4"}
 
 
 def test_rows_out_of_range_and_unknown_ids(tmp_path: Path) -> None:
@@ -99,10 +95,9 @@ def test_objects_and_their_names(tmp_path: Path) -> None:
     assert indices.tolist() == [2, 0] and probabilities.tolist() == np.array([0.7, 0.2], np.float32).tolist()
     assert store.objects("without") is None
     assert store.objects("one")[0].tolist() == [1]  # type: ignore[index]  # it has objects
-    assert store.object_names == list(VOCABULARY.names) and store.object_definitions == list(VOCABULARY.definitions)
-    store.verify()
+    assert store.vocabulary == VOCABULARY
     assert FeatureStore(tmp_path).fingerprint != write(tmp_path / "plain", videos(1)).fingerprint
-    assert write(tmp_path / "none", videos(1)).object_names == []
+    assert write(tmp_path / "none", videos(1)).vocabulary is None
     with StoreWriter(tmp_path / "none", PROVENANCE) as writer, pytest.raises(InputError, match="without an object voc"):
         writer.add("x", np.ones((1, 5)), objects=objects)
 
@@ -276,10 +271,8 @@ def test_damaged_shards_are_named_with_the_way_out(tmp_path: Path, kind: str) ->
     assert FeatureStore(tmp_path).ids == ["first", "a"]
 
 
-def test_flipped_bytes_are_found_or_harmless(tmp_path: Path) -> None:
-    content = videos(12)
-    written = write(tmp_path, content)
-    labels = written.labels
+def test_flipped_bytes_end_in_an_error_of_ours_or_in_none(tmp_path: Path) -> None:
+    write(tmp_path, videos(12))
     path = tmp_path / "shard-00000.h5"
     good = path.read_bytes()
     rng = np.random.default_rng(0)
@@ -290,31 +283,70 @@ def test_flipped_bytes_are_found_or_harmless(tmp_path: Path) -> None:
         path.write_bytes(bad)
         try:
             store = FeatureStore(tmp_path)
-            store.verify()
+            for id in store:
+                store.features(id)
         except CezsarError:
             found += 1
-        else:
-            assert store.labels == labels and store.ids == list(content)
-            assert all(store.features(id).shape == features.shape for id, features in content.items())
-    assert found > 200
+    assert found > 50
 
 
-def test_changed_bytes_are_found_by_verify(tmp_path: Path) -> None:
-    store = write(tmp_path, {"a": np.ones((2, 5)), "b": np.ones((2, 5))})
-    with h5py.File(tmp_path / "shard-00000.h5", "r+") as file:
-        file["features"][3, 1] = 7
-    with pytest.raises(FormatError, match=r"shard-00000\.h5 is damaged: video 'b'"):
-        store.verify()
-
-
-def test_a_shard_that_shrinks_after_opening(tmp_path: Path) -> None:
+def test_a_shard_that_is_lost_or_changed_after_opening(tmp_path: Path) -> None:
     store = write(tmp_path, videos(3))
-    (tmp_path / "shard-00000.h5").write_bytes(b"")
-    with pytest.raises(FormatError, match="ends too early"):
-        store.features("v001")
-    (tmp_path / "shard-00000.h5").unlink()
-    with pytest.raises(FormatError, match="can no longer be read"):
-        store.features("v001")
+    write(tmp_path / "other", videos(9))
+    path = tmp_path / "shard-00000.h5"
+    for change in (
+        lambda: shutil.copy(tmp_path / "other/shard-00000.h5", path), lambda: path.write_bytes(b""), path.unlink
+    ):  # fmt: skip
+        change()
+        with pytest.raises(FormatError, match=r"can no longer be read|has changed"):
+            store.features("v001")
+
+
+def test_films_that_changed_are_known_and_dropped(tmp_path: Path) -> None:
+    """The size of the film, and at the same place its time, say whether features are still its own."""
+    films = {id: tmp_path / f"{id}.mp4" for id in ("same", "touched", "longer", "moved", "gone")}
+    for path in films.values():
+        path.write_bytes(b"film")
+    with StoreWriter(tmp_path / "s", PROVENANCE, shard_videos=3, vocabulary=VOCABULARY) as writer:
+        for number, (id, path) in enumerate(films.items()):
+            objects = (np.array([number % 3]), np.array([0.5])) if number else None
+            writer.add(id, np.full((2, 5), number), label=id, path=path, objects=objects)
+        writer.add("unknown", np.ones((1, 5)))
+    os.utime(films["touched"], (1, 1))
+    films["longer"].write_bytes(b"longer film")
+    films["moved"] = films["moved"].rename(tmp_path / "elsewhere.mp4")
+    os.utime(films["moved"], (1, 1))
+    films["gone"].unlink()
+    before = FeatureStore(tmp_path / "s")
+    told = {id: (before.features(id).tolist(), before.labels[id], before.paths[id]) for id in before}
+    named = {id: repr(before.objects(id)) for id in before}
+    with StoreWriter(tmp_path / "s", PROVENANCE, vocabulary=VOCABULARY) as writer:
+        assert writer.replaced(films | {"unknown": films["same"], "new": films["same"]}) == ["touched", "longer"]
+        writer.drop(["touched", "longer"])
+        assert "longer" not in writer
+        writer.add("longer", np.zeros((1, 5)), path=films["longer"])
+        assert writer.replaced(films) == []
+    store = FeatureStore(tmp_path / "s")
+    assert store.ids == ["same", "moved", "gone", "unknown", "longer"]
+    for id in ("same", "moved", "gone", "unknown"):
+        assert told[id] == (store.features(id).tolist(), store.labels[id], store.paths[id])
+        assert named[id] == repr(store.objects(id))
+    with StoreWriter(tmp_path / "s", PROVENANCE, vocabulary=VOCABULARY) as writer:
+        assert writer.replaced(films) == []
+        writer.drop(store.ids)
+    with pytest.raises(FormatError, match="no feature shards"):
+        FeatureStore(tmp_path / "s")
+
+
+def test_stores_of_earlier_versions_are_read(tmp_path: Path) -> None:
+    content = videos(3)
+    fingerprint = write(tmp_path, content).fingerprint
+    with h5py.File(tmp_path / "shard-00000.h5", "r+") as file:
+        del file["files"]
+    store = FeatureStore(tmp_path)
+    assert store.fingerprint == fingerprint and store.features("v001").shape == content["v001"].shape
+    with StoreWriter(tmp_path, PROVENANCE) as writer:
+        assert writer.replaced({"v001": tmp_path / "shard-00000.h5"}) == []
 
 
 def test_folders_that_are_no_stores(tmp_path: Path) -> None:
@@ -338,11 +370,11 @@ def test_object_names_lost_or_of_another_head(tmp_path: Path) -> None:
         else:
             names.write_text(bad)
         with pytest.raises(FormatError, match=r"objects\.json.*(copy it|extract again)"):
-            _ = FeatureStore(tmp_path).object_names
+            _ = FeatureStore(tmp_path).vocabulary
 
 
 def test_one_writer_at_a_time(tmp_path: Path) -> None:
-    with StoreWriter(tmp_path, PROVENANCE), pytest.raises(InputError, match=f"another process \\(pid {os.getpid()}\\)"):
+    with StoreWriter(tmp_path, PROVENANCE), pytest.raises(InputError, match="by another process"):
         StoreWriter(tmp_path, PROVENANCE)
     code = (
         f"import sys, time; from cezsar.data.features import StoreWriter; "
@@ -350,7 +382,7 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None and holder.stdout.readline() == b"held\n"
-        with pytest.raises(InputError, match=f"pid {holder.pid}"):
+        with pytest.raises(InputError, match="by another process"):
             StoreWriter(tmp_path, PROVENANCE)
         holder.kill()
     StoreWriter(tmp_path, PROVENANCE).close()  # the lock of a dead writer does not count
@@ -407,26 +439,9 @@ def test_reading_from_threads_and_other_processes(tmp_path: Path) -> None:
         np.testing.assert_array_equal(pool.apply(store.features, ("v010",)), store.features("v010"))
 
 
-def test_opening_many_videos_takes_no_time_per_video(tmp_path: Path) -> None:
-    features = np.ones((2, 5), np.float32)
-    with StoreWriter(tmp_path, PROVENANCE) as writer:
-        for i in range(20_000):
-            writer.add(f"video_{i:06d}", features, label="class", path="/some/where.mp4")
-    begin = time.perf_counter()
-    assert len(FeatureStore(tmp_path)) == 20_000
-    assert time.perf_counter() - begin < 2  # 0.15 s on two cores; 242,658 videos open in under 2 s there
-
-
 def test_fingerprint_by_hand(tmp_path: Path) -> None:
     kept = np.array([[1, 2, 3, 4, 5]], dtype="<f2")
     one = hashlib.sha256(b'["a", "l", [1, 5]]' + kept.tobytes()).digest()
     with StoreWriter(tmp_path, PROVENANCE) as writer:
         writer.add("a", kept, label="l")
     assert FeatureStore(tmp_path).fingerprint == hashlib.sha256(b"f" * 64 + one).hexdigest()
-
-
-def test_every_error_is_one_of_ours(tmp_path: Path) -> None:
-    with pytest.raises(CezsarError):
-        StoreWriter(tmp_path, PROVENANCE | {"domain": "x" * 70_000})
-    with pytest.raises(CezsarError):
-        StoreWriter(tmp_path, PROVENANCE, vocabulary=ObjectVocabulary(["a"], [], "f"))

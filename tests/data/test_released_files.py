@@ -44,7 +44,6 @@ def test_features_become_a_store(arrays, tmp_path):
     )
     assert (report.done, report.skipped, report.failed) == (3, 0, []) and seen == [(1, 3, 0), (2, 3, 0), (3, 3, 0)]
     store = FeatureStore(tmp_path / "store")
-    store.verify()
     assert store.ids == sorted(made)
     for id, features in made.items():
         np.testing.assert_array_equal(store.features(id), features.astype(np.float16).astype(np.float32))

@@ -7,9 +7,8 @@ import pytest
 
 from cezsar import encoders
 from cezsar.data.datasets import Dataset, open_dataset
-from cezsar.data.features import FeatureStore, StoreWriter
+from cezsar.data.features import FeatureStore, ObjectVocabulary, StoreWriter
 from cezsar.data.sentence_cache import open_encoder
-from cezsar.data.vocabulary import ObjectVocabulary
 from cezsar.errors import InputError, MismatchError
 from cezsar.training.runs import Run
 from cezsar.zeroshot.embed import caption_rows, embed, embed_dataset
