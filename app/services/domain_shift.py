@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
-from app.services import library, scored
+from app.library import holdings
+from app.services import scored
 from cezsar import workspace
 from cezsar.analysis import gap, shift
 from cezsar.errors import CezsarError, MismatchError
-from cezsar.training.runs import Run
 from cezsar.zeroshot.embed import Embedded
-from cezsar.zeroshot.methods import METHODS, Prepared
+from cezsar.zeroshot.methods import Prepared
 from cezsar.zeroshot.scored import Scored
 
 
@@ -52,28 +51,11 @@ class Sides:
     own: str
 
 
-def run_of(item: Scored) -> Run | None:
-    """The very run that scored it, from beside it or from the workspace; None where it is not here."""
-    name = item.about["run"]
-    folders = [item.folder.resolve().parents[1] / "runs" / name, workspace.folder("runs") / name] if name else []
-    for folder in folders:
-        weights = folder / "model.safetensors"
-        if weights.is_file() and _digest(str(weights), weights.stat().st_mtime_ns) == item.about["run_fingerprint"]:
-            return Run.open(folder)
-    return None
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
-def _digest(path: str, changed_ns: int) -> str:
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def sides(item: Scored) -> Sides:
     """The feature stores of the workspace that a shift can be measured between."""
     stores = _stores()
     test = next((store for store in stores if store.fingerprint == item.about["store"]), None)
-    run = run_of(item) if stores else None
+    run = item.run() if stores else None
     encoder = test.encoder_fingerprint if test else run.config.feature_encoder["fingerprint"] if run else ""
     own = str((run.record().get("triplets") or {}).get("store", "")) if run else ""
     others = [store for store in stores if store is not test and store.encoder_fingerprint == encoder]
@@ -113,19 +95,20 @@ def _measured(
     train, test = FeatureStore(_training.folder), FeatureStore(_test.folder)
     if (train.fingerprint, test.fingerprint) != (of_training, of_test):
         raise MismatchError(f"{_training.name} or {_test.name} has changed meanwhile; load the page again")
-    run = run_of(_item)
-    embedded = Embedded(scored.embeddings(_item), [], [])
-    ready = Prepared(METHODS["cezsar"], "", embedded, scored.scores(_item), _item.weights, run, test)
+    run = _item.run()
+    ready = Prepared(
+        _item.method, "", Embedded(scored.embeddings(_item), [], []), scored.scores(_item), _item.weights, run, test
+    )
     found = {}
     for space, (training_ND, test_MD) in domains_of(train, ready, np.random.default_rng(0)).items():
-        units = gap.unit_rows(training_ND, "training clips"), gap.unit_rows(test_MD, "test clips")
+        units = gap.directions(training_ND, "training clips"), gap.directions(test_MD, "test clips")
         found[space] = shift.measure(*units, np.random.default_rng(0))
     return found
 
 
 def _stores() -> Sequence[Known]:
     folders = sorted(path for path in workspace.folder("features").glob("[!.]*") if path.is_dir())
-    known = [_known(str(folder.absolute()), library.stamp(folder)) for folder in folders]
+    known = [_known(str(folder.absolute()), holdings.stamp(folder)) for folder in folders]
     return [store for store in known if store is not None]
 
 

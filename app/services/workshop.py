@@ -9,16 +9,17 @@ from pathlib import Path
 import streamlit as st
 
 from app import state
+from app.library.descriptions import save
 from app.services import labels, scored
-from app.services.descriptions import save
 from cezsar import workspace
 from cezsar.analysis.lookalikes import Lookalikes, confusable
 from cezsar.arrays import FloatArray
 from cezsar.data.descriptions import load_descriptions
 from cezsar.data.labels import canonical
+from cezsar.errors import InputError
 from cezsar.zeroshot.evaluation import confusion_matrix
-from cezsar.zeroshot.scored import Scored
-from cezsar.zeroshot.wording import Wording, several_of, wording_of
+from cezsar.zeroshot.scored import Scored, reworded
+from cezsar.zeroshot.spaces import Space, prototypes_of
 from cezsar.zeroshot.workshop import Trial, Workshop
 
 PAIRS = 6  # of look-alikes that are suggested
@@ -30,22 +31,22 @@ class Bench:
 
     Attributes:
         key: another for other content.
-        wording: of the sentences it was scored with.
+        space: where sentences join its prototypes.
+        known: class -> the sentences it was scored with; empty for sets that were kept without them.
         described: sentences of one's own that trials start from instead, by canonical name; empty if there are none.
         shop: with these sentences.
     """
 
     key: str
     item: Scored
-    wording: Wording
+    space: Space
+    known: Mapping[str, Sequence[str]]
     described: Mapping[str, Sequence[str]]
     shop: Workshop
 
     def sentences(self, classes: Sequence[str]) -> dict[str, list[str]]:
         """Class -> the sentences that a trial starts from; none where they are not known."""
-        own = {name: list(self.described.get(canonical(name), ())) for name in classes}
-        spelt = set(self.wording.embeddings.class_names)
-        return own | self.wording.sentences([name for name in classes if name in spelt and not own[name]])
+        return {name: list(self.described.get(canonical(name)) or self.known.get(name, ())) for name in classes}
 
 
 def bases(item: Scored) -> dict[str, Path | None]:
@@ -72,25 +73,22 @@ def bench(item: Scored, base: Path | None) -> Bench:
         CezsarError: nothing here embeds sentences into its space, or the file cannot be read.
     """
     key = f"{item.fingerprint} {item.folder} {workspace.home().absolute()}"
-    wording = _wording(key, item)
+    space = _space(key, item)
     stamp = "" if base is None else f"{base} {base.stat().st_mtime_ns}"
-    return _bench(f"{key} {stamp}", item, base, wording)
+    return _bench(f"{key} {stamp}", item, base, space)
 
 
 @st.cache_resource(max_entries=2, show_spinner="Loading the run and its sentence encoder")
-def _wording(key: str, _item: Scored) -> Wording:
-    return wording_of(_item, scored.embeddings(_item))
+def _space(key: str, _item: Scored) -> Space:
+    return _item.space()
 
 
 @st.cache_resource(max_entries=4, show_spinner="Embedding class descriptions")
-def _bench(key: str, _item: Scored, _base: Path | None, _wording: Wording) -> Bench:
-    embeddings, wording = scored.embeddings(_item), _wording
-    several = several_of(embeddings, scored.scores(_item))
-    if _base is None:
-        return Bench(key, _item, wording, {}, Workshop(embeddings, _item.weights, several))
-    described = load_descriptions(_base)
-    shop = Workshop(wording.reworded(described), _item.weights, several)
-    return Bench(key, _item, wording, {canonical(name): texts for name, texts in described.items()}, shop)
+def _bench(key: str, _item: Scored, _base: Path | None, _space: Space) -> Bench:
+    known, described = _item.descriptions(), load_descriptions(_base) if _base else {}
+    embeddings = reworded(scored.embeddings(_item), _space, known, described)
+    shop = Workshop(embeddings, _item.weights, _item.several)
+    return Bench(key, _item, _space, known, {canonical(name): texts for name, texts in described.items()}, shop)
 
 
 def tried(bench: Bench, class_name: str, texts: Sequence[str], *, new: bool = False, append: bool = False) -> Trial:
@@ -104,15 +102,17 @@ def tried(bench: Bench, class_name: str, texts: Sequence[str], *, new: bool = Fa
 
 @st.cache_resource(max_entries=24, show_spinner=False)
 def _tried(key: str, class_name: str, texts: tuple[str, ...], new: bool, append: bool, _bench: Bench) -> Trial:
-    vectors_PE = _encoded(key, texts, _bench.wording)
+    if not texts or not all(text.strip() for text in texts):
+        raise InputError("a class is described by at least one sentence, and none of them is empty; write one")
+    vectors_PE = _encoded(key, class_name, texts, _bench.space)
     if new:
         return _bench.shop.add_class(class_name, vectors_PE)
     return _bench.shop.try_sentences(class_name, vectors_PE, append=append)
 
 
 @st.cache_data(max_entries=256, show_spinner="Encoding the sentences; the encoder is loaded once, in some seconds")
-def _encoded(key: str, texts: tuple[str, ...], _wording: Wording) -> FloatArray:
-    return _wording.encode(texts)
+def _encoded(key: str, class_name: str, texts: tuple[str, ...], _space: Space) -> FloatArray:
+    return prototypes_of(_space, {class_name: texts})[1]
 
 
 def unchanged(bench: Bench, class_name: str) -> Trial:

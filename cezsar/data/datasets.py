@@ -14,6 +14,8 @@ for published data sets; else a class is described by its name.
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -146,6 +148,20 @@ def is_name(text: str, home: str | Path | None = None) -> bool:
     return text == "demo" or find_known(text.partition(":")[0]) is not None or text in registered(home)
 
 
+def file_name(dataset: str, home: str | Path | None = None) -> str:
+    """A data set, as `open_dataset` takes it, in the name of a file: no two data sets share one.
+
+    A name stands for itself; a path keeps its last part, and a mark of the whole path.
+    """
+    if is_name(dataset, home):
+        shown = whole = dataset
+    else:
+        path = Path(dataset).expanduser().resolve()
+        shown, whole = path.stem if path.is_file() else path.name, str(path)
+    safe = re.sub(r"[^\w. -]", "_", shown).strip(". ") or "data"
+    return safe if safe == whole else f"{safe}-{hashlib.sha256(whole.encode()).hexdigest()[:6]}"
+
+
 def videos_of(name: str, home: str | Path | None = None) -> Videos:
     """The videos of a data set, to extract features from.
 
@@ -256,8 +272,10 @@ def register(name: str, place: str | Path, home: str | Path | None = None) -> No
         InputError: no such name is possible, it is taken, or nothing at that place can be read.
         FormatError: what is there is not in its format.
     """
-    place = Path(place).expanduser().absolute()
     checked_name(name)
+    if not str(place).strip():
+        raise InputError(f"data set {name}: give its folder, CSV or index file")
+    place = Path(place).expanduser().absolute()
     if not place.exists():
         raise InputError(f"data set {name}: there is no {place}; give a folder of class folders, a CSV, or an index")
     if known := find_known(name):

@@ -8,9 +8,11 @@ import pytest
 from conftest import ACTIONS, open_page
 
 from app import state
-from app.services import descriptions, labels, library, models
+from app.library import descriptions, holdings
+from app.services import labels, models
 from cezsar import encoders, jobs, world
 from cezsar.atomic import write_json
+from cezsar.data import datasets, registered
 from cezsar.data.descriptions import load_descriptions, save_descriptions
 from cezsar.data.features import FeatureStore
 from cezsar.errors import CezsarError, FormatError, InputError
@@ -122,9 +124,9 @@ def test_data_sets_are_named_and_forgotten(empty_workspace, clips, monkeypatch):
     demo, row = table(page)
     assert (demo["name"], demo["clips"], demo["classes"]) == ("demo", 420, 21)
     assert (row["name"], row["clips"], row["classes"]) == ("my clips", 3, len(ACTIONS))
-    assert library.registered() == {"my clips": str(folder / "test")}
+    assert registered.registered() == {"my clips": str(folder / "test")}
     button(page, "Take off").click().run()
-    assert library.registered() == {} and (folder / "test").is_dir()
+    assert registered.registered() == {} and (folder / "test").is_dir()
 
 
 def test_the_demo_of_the_workspace_hides_the_shipped_one(workspace):
@@ -136,10 +138,10 @@ def test_data_sets_that_cannot_be_used_are_refused(empty_workspace, clips):
     folder, _ = clips
     for name, source in (("../x", folder / "test"), ("x", folder / "nothing"), ("demo", folder / "test"), ("x", "")):
         with pytest.raises(InputError):
-            library.register(name, str(source))
-    library.register("x", str(folder / "test"))
+            datasets.register(name, str(source))
+    datasets.register("x", str(folder / "test"))
     with pytest.raises(InputError, match="already"):
-        library.register("x", str(folder / "test"))
+        datasets.register("x", str(folder / "test"))
     write_json(empty_workspace / "data" / "datasets.json", {"gone": "/no/such/place"})
     _, row = table(shown("data"))
     assert "there is no /no/such/place" in row["note"]
@@ -149,7 +151,7 @@ def test_data_sets_that_cannot_be_used_are_refused(empty_workspace, clips):
 
 def test_extraction_is_a_job(empty_workspace, clips, started):
     folder, _ = clips
-    library.register("mine", str(folder / "test"))
+    datasets.register("mine", str(folder / "test"))
     page = shown("stores")
     page.text_input(key="extract-name").set_value("../outside")
     button(page, "Extract").click().run()
@@ -305,21 +307,21 @@ def test_imports_that_cannot_be_used_are_explained(files):
 def test_disk_use_is_what_lies_there(store):
     (store.parents[1] / "cache").mkdir()
     (store.parents[1] / "cache" / "x").write_bytes(bytes(1234))
-    sizes = library.sizes()
+    sizes = holdings.sizes()
     assert sizes["cache"] == 1234
     assert sizes["features"] == sum(path.stat().st_size for path in store.rglob("*") if path.is_file())
     page = shown("disk")
     assert len(page.get("plotly_chart")) == 1
-    names = [item.name for item in library.removable()]
+    names = [item.name for item in holdings.removable()]
     assert names == ["mine", "cache"]
     assert page.selectbox(key="remove-which").options[0].startswith("store mine (")
 
 
 def test_what_is_removed_has_gone_and_nothing_else(store):
-    library.remove(store)
+    holdings.remove(store)
     assert not store.exists() and store.parent.is_dir() and list(store.parent.iterdir()) == []
     with pytest.raises(InputError, match="has gone"):
-        library.remove(store)
+        holdings.remove(store)
 
 
 def test_nothing_outside_the_workspace_is_removed(store, tmp_path_factory):
@@ -339,8 +341,8 @@ def test_nothing_outside_the_workspace_is_removed(store, tmp_path_factory):
         home / "runs" / "precious",
     ):
         with pytest.raises(InputError, match="not inside"):
-            library.remove(path)
-    library.remove(home / "features" / "link")
+            holdings.remove(path)
+    holdings.remove(home / "features" / "link")
     assert not (home / "features" / "link").is_symlink()
     assert (outside / "precious").read_text() == "x"
 
@@ -350,7 +352,7 @@ def test_what_a_job_works_on_stays(store, monkeypatch):
     job = jobs.Job("j", "extract", "Features", {}, [step], store, 0.0, "running", 0, "", 0.0, 0.0, None, "")
     monkeypatch.setattr(jobs, "jobs", lambda *_, **__: [job])
     with pytest.raises(InputError, match="wait for it"):
-        library.remove(store)
+        holdings.remove(store)
     assert store.is_dir()
 
 

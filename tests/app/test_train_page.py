@@ -13,10 +13,11 @@ from conftest import open_page
 
 from app import state
 from app.charts import train as charts
-from app.services import library, models, runs, train
+from app.services import models, runs, train
 from app.services.hyperparameters import MODEL, OPTIMISATION, PAIRS, PAPER, SETTINGS, USE, demo_settings
 from cezsar import jobs
 from cezsar.cli import app as command_line
+from cezsar.data import datasets
 from cezsar.data.features import StoreWriter
 from cezsar.errors import CezsarError, InputError
 from cezsar.zeroshot.results import load_all
@@ -226,14 +227,14 @@ def test_data_is_offered_with_the_best_store_first(captioned):
 
 def test_named_data_sets_are_offered_for_the_evaluation(captioned, clips):
     folder = clips[0] / "test"
-    library.register("drawn clips", str(folder))
+    datasets.register("drawn clips", str(folder))
     (captioned / "data" / "other.csv").write_text(f"path,label\n{clips[1][0]},x\n")
     assert train.labelled_sets() == {"drawn clips": str(folder)}
     (captioned / "data" / "hmdb51").mkdir()
     published = {"hmdb51": str(captioned / "data" / "hmdb51")}
     assert train.labelled_sets() == {"drawn clips": str(folder)} | published
     (captioned / "data" / "hmdb51").rmdir()
-    library.register("the same", str(captioned / "data" / "other.csv"))
+    datasets.register("the same", str(captioned / "data" / "other.csv"))
     assert list(train.labelled_sets()) == ["drawn clips", "the same"]
     page = fine(new_run())
     assert page.selectbox(key="new-test-set").options == ["drawn clips", "the same"]

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import time
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-import streamlit as st
-
+from app import cache
 from app.services import models, scored
 from cezsar import jobs, workspace
+from cezsar.data import datasets, registered
 from cezsar.errors import CezsarError, InputError
 
 MEANING = {
@@ -27,18 +28,9 @@ MEANING = {
 }
 
 
-# Data sets -----------------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class DataSet:
-    """A labelled data set as far as it can be read.
-
-    Attributes:
-        source: what `cezsar evaluate --dataset` takes.
-        stores: names of feature stores that hold all of its clips.
-        error: why it cannot be read; "" if it can.
-    """
+    """A labelled data set: `source` is what `cezsar evaluate --dataset` takes, `stores` those with all of its clips."""
 
     name: str
     source: str
@@ -48,48 +40,30 @@ class DataSet:
     error: str = ""
 
 
-def registered() -> dict[str, str]:
-    """Data sets that people named: name -> folder, CSV or index. Raises `CezsarError` if the list is damaged."""
-    from cezsar.data import registered as named
-
-    return named.registered()
-
-
-def register(name: str, source: str) -> None:
-    """Remember a data set.
-
-    Raises:
-        InputError: no such name is possible, it is taken, or there is nothing at that place that can be evaluated on.
-    """
-    from cezsar.data import datasets
-
-    if not source.strip():
-        raise InputError("give the folder, CSV or index file of the data set")
-    datasets.register(name, source.strip())
-    _data_set.clear()
-
-
-def unregister(name: str) -> None:
-    """Forget a data set; its files stay."""
-    from cezsar.data.registered import forget
-
-    forget(name)
-    _data_set.clear()
-
-
 def data_sets() -> list[DataSet]:
     """The demo if its videos are here, what people named, and published data sets that lie in the workspace."""
-    from cezsar.data.datasets import places
-
     made = {"demo": "demo"} if (workspace.folder("demo") / "test").is_dir() else {}
-    return [_readable(name, source) for name, source in (made | places()).items()]
+    return [_data_set(name, source) for name, source in (made | datasets.places()).items()]
 
 
-def _readable(name: str, source: str) -> DataSet:
+def _data_set(name: str, source: str) -> DataSet:
+    home = str(workspace.home().absolute())
+
+    def read() -> DataSet:
+        labels = datasets.open_dataset(source, home).labels
+        holding = tuple(store.name for store in stores() if store.ids >= labels.keys())
+        return DataSet(name, source, len(labels), len(set(labels.values())), holding)
+
+    minute = int(time.time() // 60)  # clips and stores come and go
     try:
-        return _data_set(name, source, str(workspace.home().absolute()))
+        return cache.once(read, "data set", name, source, home, minute, words="Reading the data sets")
     except CezsarError as error:
         return DataSet(name, source, error=str(error))
+
+
+def take_off(name: str) -> None:
+    """For callbacks: forget a data set; its files stay."""
+    registered.forget(name)
 
 
 def shipped_demo() -> DataSet | None:
@@ -99,25 +73,6 @@ def shipped_demo() -> DataSet | None:
     shipped = (item for item in scored.scored_sets().values() if models.SHIPPED in item.folder.parents)
     about = next((item.about for item in shipped if item.about["dataset"] == "demo"), None)
     return None if about is None else DataSet("demo", "", about["clips"], about["classes"])
-
-
-@st.cache_data(ttl=60, max_entries=64, show_spinner="Reading the data sets")
-def _data_set(name: str, source: str, home: str) -> DataSet:
-    from cezsar.data.datasets import open_dataset
-
-    labels = open_dataset(source, home).labels
-    holding = tuple(store.name for store in stores() if store.ids >= labels.keys())
-    return DataSet(name, source, len(labels), len(set(labels.values())), holding)
-
-
-def checked_name(name: str) -> str:
-    """A name that can be a file's. Raises `InputError` with what is possible."""
-    from cezsar.data import registered as named
-
-    return named.checked_name(name)
-
-
-# Feature stores ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -137,14 +92,23 @@ class Store:
 
 def stores() -> list[Store]:
     """Every folder below features/, damaged ones with their error."""
-    folders = sorted(path for path in workspace.folder("features").glob("[!.]*") if path.is_dir())
-    found = []
-    for folder in folders:
-        try:
-            found.append(_store(str(folder.absolute()), stamp(folder)))
-        except CezsarError as error:  # outside of the cache: it may have been busy for a moment
-            found.append(Store(folder.name, folder, error=str(error)))
-    return found
+    return [_store(folder) for folder in _folders("features")]
+
+
+def _store(folder: Path) -> Store:
+    def read() -> Store:
+        from cezsar.data.features import FeatureStore
+
+        store = FeatureStore(folder)
+        words, encoder = store.vocabulary, str(store.provenance["encoder"])
+        seconds = sum(store.length(video) for video in store.ids)
+        objects = len(words.names) if words else 0
+        return Store(folder.name, folder, len(store), seconds, encoder, store.dim, objects, frozenset(store.ids))
+
+    try:
+        return cache.once(read, "store", str(folder.absolute()), stamp(folder), words="Reading feature stores")
+    except CezsarError as error:
+        return Store(folder.name, folder, error=str(error))
 
 
 def stamp(folder: Path) -> str:
@@ -153,32 +117,9 @@ def stamp(folder: Path) -> str:
     return hashlib.sha256(repr(sorted(stats)).encode()).hexdigest()
 
 
-@st.cache_resource(max_entries=64, show_spinner="Reading feature stores")
-def _store(folder: str, stamp: str) -> Store:
-    from cezsar.data.features import FeatureStore
-
-    place = Path(folder)
-    store = FeatureStore(place)
-    words = store.vocabulary
-    return Store(
-        place.name,
-        place,
-        len(store),
-        sum(store.length(video) for video in store.ids),
-        str(store.provenance["encoder"]),
-        store.dim,
-        len(words.names) if words else 0,
-        frozenset(store.ids),
-    )
-
-
 def extract(source: str, encoder: str, name: str, workers: int) -> jobs.Job:
-    """Start `cezsar extract` into features/<name>; an existing store of the same encoder is gone on with.
-
-    Raises:
-        InputError: no such name, or nothing at the source.
-    """
-    out = workspace.folder("features").absolute() / checked_name(name)
+    """Start `cezsar extract` into features/<name>. Raises `InputError`: no such name, or nothing at the source."""
+    out = workspace.folder("features").absolute() / registered.checked_name(name)
     place = workspace.folder("demo") / "test" if source == "demo" else Path(source.strip()).expanduser()
     if not source.strip() or not place.exists():
         raise InputError(f"{source.strip() or 'the source'} does not exist; give a folder of videos, or a CSV")
@@ -202,23 +143,22 @@ class Item:
 
 def size(path: Path) -> int:
     """Bytes of a file or of all files below a folder; measured anew after half a minute."""
-    return _size(str(path.absolute()))
 
+    def measured() -> int:
+        total = 0
+        for file in [path, *path.rglob("*")]:
+            if not file.is_dir():
+                try:
+                    total += file.lstat().st_size
+                except OSError:  # removed meanwhile
+                    continue
+        return total
 
-@st.cache_data(ttl=30, max_entries=500, show_spinner="Measuring what is on the disk")
-def _size(path: str) -> int:
-    total = 0
-    for file in [Path(path), *Path(path).rglob("*")]:
-        if not file.is_dir():
-            try:
-                total += file.lstat().st_size
-            except OSError:  # removed meanwhile
-                continue
-    return total
+    return cache.once(measured, "size", str(path.absolute()), int(time.time() // 30), words="Measuring the disk")
 
 
 def sizes() -> dict[str, int]:
-    """Bytes of each folder of the workspace, the largest first; those that are not there are left out."""
+    """Bytes of each folder of the workspace that is there, the largest first."""
     there = [name for name in workspace.FOLDERS if workspace.folder(name).is_dir()]
     found = {name: size(workspace.folder(name)) for name in there}
     return dict(sorted(found.items(), key=lambda pair: -pair[1]))
@@ -235,14 +175,11 @@ def removable() -> list[Item]:
         found.append(Item("run", folder.name, folder, f"its weights, its history and {results} results"))
     for item in scored.scored_sets().values():
         if models.SHIPPED not in item.folder.parents:
-            about = item.about
-            lost = f"scores of {about['clips']:,} clips and {about['classes']:,} classes"
+            lost = f"scores of {item.about['clips']:,} clips and {item.about['classes']:,} classes"
             found.append(Item("scored set", item.name, item.folder, lost))
     found += [Item("encoder", path.name, path, "weights that were fetched or put there") for path in _folders("models")]
-    for name in ("cache", "demo"):
-        if workspace.folder(name).is_dir():
-            found.append(Item("folder", name, workspace.folder(name), MEANING[name]))
-    return found
+    there = [name for name in ("cache", "demo") if workspace.folder(name).is_dir()]
+    return found + [Item("folder", name, workspace.folder(name), MEANING[name]) for name in there]
 
 
 def _folders(name: str) -> list[Path]:
@@ -255,30 +192,21 @@ def remove(path: Path) -> None:
     Raises:
         InputError: it is not inside a folder of the workspace, has gone, or is in use by a job.
     """
-    root = workspace.home().resolve()
-    place = path.absolute()
+    root, place = workspace.home().resolve(), path.absolute()
     real = place.parent.resolve() / place.name  # a link is removed, never what it points to
     inside = real.is_relative_to(root) and real != root and real.relative_to(root).parts[0] in workspace.FOLDERS
     if not inside or ".." in place.parts:
         raise InputError(f"{path} is not inside the workspace {root}; nothing was removed")
     if not (real.exists() or real.is_symlink()):
         raise InputError(f"{path} has gone already")
-    if job := _user_of(real):
-        raise InputError(f"{job.title} is {job.state} and may need {real.name}; wait for it or cancel it first")
+    for job in jobs.jobs():
+        given = [Path(word) for step in job.steps for word in step.arguments if os.sep in word]
+        if job.alive and any(word.is_relative_to(real) or real.is_relative_to(word) for word in given):
+            raise InputError(f"{job.title} is {job.state} and may need {real.name}; wait for it or cancel it first")
     if real.is_symlink() or real.is_file():
         real.unlink()
     else:
         aside = real.with_name(f".removing-{uuid.uuid4().hex[:8]}-{real.name}"[:120])
         real.rename(aside)
         shutil.rmtree(aside)
-    _size.clear()
-    _data_set.clear()
-
-
-def _user_of(place: Path) -> jobs.Job | None:
-    """A living job that works on a place, in it, or on the whole workspace."""
-    for job in jobs.jobs():
-        given = [Path(word) for step in job.steps for word in step.arguments if os.sep in word]
-        if job.alive and any(word.is_relative_to(place) or place.is_relative_to(word) for word in given):
-            return job
-    return None
+    cache.forget()

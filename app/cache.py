@@ -1,0 +1,46 @@
+"""The app's one cache: what is read or computed once, for all sessions. Nobody may write into what it gives.
+
+A key says all that the value depends on: fingerprints of files, names, numbers. What fails is not kept, so that a
+failure that passes is over with the next click.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any, TypeVar, cast
+
+import streamlit as st
+
+T = TypeVar("T")
+
+
+def once(make: Callable[[], T], *key: Hashable, words: str = "") -> T:
+    """What `make` gives. `key` begins with the name of its kind; `words` are shown while it takes its time."""
+    return cast(T, _waiting(_small, key, make, words))
+
+
+def large(make: Callable[[], T], *key: Hashable, words: str = "") -> T:
+    """The same for what weighs megabytes: few are kept."""
+    return cast(T, _waiting(_large, key, make, words))
+
+
+def forget() -> None:
+    """For what changed without its key: everything small is made anew."""
+    _small.clear()
+
+
+def _waiting(kept: Callable[..., object], key: tuple[Hashable, ...], make: Callable[[], T], words: str) -> object:
+    if not words:
+        return kept(key, make)
+    with st.spinner(words):
+        return kept(key, make)
+
+
+@st.cache_resource(max_entries=4000, show_spinner=False)
+def _small(key: tuple[Hashable, ...], _make: Callable[[], Any]) -> object:
+    return _make()
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _large(key: tuple[Hashable, ...], _make: Callable[[], Any]) -> object:
+    return _make()

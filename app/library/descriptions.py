@@ -1,0 +1,294 @@
+"""The section Class descriptions: those of runs and label sets, and one's own, which are edited, imported, exported."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tempfile
+import zipfile
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+
+import streamlit as st
+
+from app import state
+from app.library import holdings
+from app.services import labels, models
+from app.widgets.words import plain, sentence
+from cezsar import world
+from cezsar.data.datasets import KNOWN
+from cezsar.data.descriptions import load_descriptions, save_descriptions
+from cezsar.data.labels import spoken
+from cezsar.data.prototype_checks import Report
+from cezsar.data.prototype_checks import check as find
+from cezsar.data.registered import checked_name, registered
+from cezsar.data.sentence_cache import open_encoder
+from cezsar.errors import CezsarError, FormatError, InputError
+
+Described = dict[str, list[str]]
+
+MOST_FILES, MOST_BYTES = 5000, 50_000_000  # of an archive, unpacked
+FEW, MOST = 6, 100  # findings of a kind that are shown at once, and at the most
+COLUMNS = {
+    "class": st.column_config.TextColumn(width="medium", help="A name in several rows has several sentences."),
+    "sentence": st.column_config.TextColumn(width="large", help="What the action is, with which objects, where."),
+}
+_CHOSEN = "descriptions to show next"  # a widget's own key cannot be set once it is drawn
+_CHECKED = "descriptions checked"  # (what was checked, its report) of this session
+
+
+# Descriptions --------------------------------------------------------------------------------------------------------
+
+
+def sources() -> dict[str, Path | None]:
+    """Name -> JSON file of everything that describes classes; None for the stick-figure world and label sets."""
+    found: dict[str, Path | None] = {"stick-figure world": None}
+    for folder in models.run_folders():
+        if (folder / "prototypes.json").is_file():
+            found[f"run {folder.name}"] = folder / "prototypes.json"
+    for known in labels.label_sets().values():
+        found[known.title if known.folder_file is None else f"mine: {known.title}"] = known.folder_file
+    return found
+
+
+def read(source: str) -> Described:
+    """Class -> sentences of one of `sources()`. Raises `CezsarError` if they cannot be read."""
+    place = sources()[source]
+    if place is not None:
+        return load_descriptions(place)
+    known = next((known for known in labels.label_sets().values() if known.title == source), None)
+    if known is not None:
+        return {name: [spoken(name)] for name in known.names}
+    return {name: [sentence] for name, sentence in world.DESCRIPTIONS.items()}
+
+
+def save(name: str, described: Mapping[str, Sequence[str]], replace: bool = False) -> Path:
+    """Keep descriptions in the workspace.
+
+    Raises:
+        InputError: no such name is possible, or it is taken and `replace` is not given.
+        FormatError: a class without a sentence, or in two spellings.
+    """
+    path = labels.own_folder() / f"{checked_name(name)}.json"
+    if path.exists() and not replace:
+        raise InputError(f"there are descriptions {name.strip()!r} already; choose another name, or edit those")
+    if name.strip() in labels.TITLES:
+        raise InputError(f"{name.strip()!r} is the name of a ready-made set; choose another")
+    try:
+        save_descriptions(path, described)
+    except FormatError as error:
+        raise FormatError(str(error).replace(str(path), name.strip())) from error
+    return path
+
+
+def of_rows(rows: Sequence[Mapping[str, object]]) -> Described:
+    """Edited rows of "class" and "sentence" as descriptions; empty rows are passed over."""
+    described: Described = {}
+    for row in rows:
+        name, said = (str(row.get(column) or "").strip() for column in ("class", "sentence"))
+        if name or said:
+            described.setdefault(name, []).append(said)
+    return described
+
+
+def rows_of(described: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
+    """A row of "class" and "sentence" for each sentence."""
+    return [{"class": name, "sentence": said} for name, given in described.items() for said in given]
+
+
+def imported(files: Sequence[tuple[str, bytes]]) -> Described:
+    """Descriptions from uploads: one JSON, one list of classes (.txt), several .txt named after classes, or a .zip of
+    such files.
+
+    Raises:
+        InputError: files of other kinds, or an archive that is too large.
+        FormatError: what is in them cannot be used; the message names the file.
+    """
+    if len(files) == 1 and files[0][0].lower().endswith(".zip"):
+        files = _unpacked(*files[0])
+    names = [Path(name.replace("\\", "/")).name for name, _ in files]
+    kinds = {Path(name).suffix.lower() for name in names}
+    if not files or (kinds != {".txt"} and (kinds != {".json"} or len(files) > 1)):
+        raise InputError("give one .json, one .txt with a class to a line, several .txt named after classes, or a .zip")
+    if len(set(names)) < len(names):
+        raise FormatError(f"two files are called {max(names, key=names.count)}; keep one")
+    with tempfile.TemporaryDirectory(prefix="cezsar-") as folder:
+        try:
+            for name, (_, content) in zip(names, files, strict=True):
+                (Path(folder) / name).write_bytes(content)
+            return load_descriptions(Path(folder) / names[0] if len(files) == 1 else folder)
+        except CezsarError as error:
+            raise type(error)(str(error).replace(f"{folder}/", "").replace(folder, "the folder")) from error
+        except (OSError, ValueError) as error:
+            raise InputError(f"a file of that name cannot be kept here ({error}); rename it") from error
+
+
+def _unpacked(name: str, content: bytes) -> list[tuple[str, bytes]]:
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            members = [info for info in archive.infolist() if not info.is_dir() and not _hidden(info.filename)]
+            if len(members) > MOST_FILES or sum(info.file_size for info in members) > MOST_BYTES:
+                most = f"{MOST_FILES:,} files or {MOST_BYTES // 10**6} MB"
+                raise InputError(f"{name} holds more than {most}; no set does")
+            return [(info.filename, archive.read(info)) for info in members]
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:
+        raise FormatError(f"{name} cannot be unpacked ({error}); pack it again") from error
+
+
+def _hidden(name: str) -> bool:
+    return Path(name).name.startswith((".", "__")) or name.startswith("__MACOSX")
+
+
+# On the page ---------------------------------------------------------------------------------------------------------
+
+
+def section() -> None:
+    """One set of descriptions at a time, and what is wrong with it."""
+    st.caption(
+        "A class is recognised by its prototype, the embedding of a sentence that describes it (Eq. 6, 8): what is "
+        "done, with which objects, where. With several sentences the nearest one counts."
+    )
+    names = list(sources())
+    if st.session_state.get(state.DESCRIBED) not in names:
+        st.session_state.pop(state.DESCRIBED, None)
+    source = st.selectbox("Descriptions", names, key=state.DESCRIBED, bind="query-params") or names[0]
+    try:
+        _edit(source, read(source))
+        _import()
+        check(source)
+    except CezsarError as error:
+        st.error(sentence(error), icon=":material/error:")
+
+
+def _edit(source: str, described: Described) -> None:
+    """One's own are edited in place, others are saved under a name of one's own."""
+    rows = rows_of(described)
+    own = source.removeprefix("mine: ") if source.startswith("mine: ") else ""
+    words = st.text_input("Find", key=state.FIND, bind="query-params", placeholder="a word of a name or a sentence")
+    if wanted := words.strip().casefold():
+        hits = [row for row in rows if wanted in row["class"].casefold() or wanted in row["sentence"].casefold()]
+        st.caption(f"{len(hits):,} of {len(rows):,} sentences hold {plain(words.strip())}.")
+        st.dataframe(hits, hide_index=True, column_config=COLUMNS, alt="Classes and sentences that were found")
+    else:
+        how = "Edit them here." if own else "These are read-only: edit a copy, and save it under a name of your own."
+        st.caption(f"{len(described):,} classes, {len(rows):,} sentences. {how}")
+        edited = st.data_editor(
+            rows, num_rows="dynamic", hide_index=True, column_config=COLUMNS, key=f"edited-{source}", width="stretch"
+        )
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            name = st.text_input("Save as", value=own, key=f"save-as-{source}", placeholder="my-classes", max_chars=60)
+            if st.button("Save", icon=":material/save:", key="save"):
+                _keep(name, of_rows(edited), replace=bool(own) and name.strip() == own)
+    with st.container(horizontal=True):
+        text = json.dumps(described, indent=2, ensure_ascii=False) + "\n"
+        st.download_button(
+            "Export JSON", text, f"{own or 'descriptions'}.json", "application/json", icon=":material/download:",
+            on_click="ignore",
+        )  # fmt: skip
+        if st.button(
+            "Use on the page Classify", icon=":material/movie:", key="use", help="They become the labels there."
+        ):
+            state.set_labels(labels.written_with(described))
+            st.switch_page("../pages/classify.py", query_params={})
+
+
+def _keep(name: str, described: Described, replace: bool = False) -> None:
+    st.session_state[_CHOSEN] = f"mine: {save(name, described, replace).stem}"
+    st.rerun()
+
+
+def choose_saved() -> None:
+    """Show what was just saved; to be called before the section is drawn."""
+    if _CHOSEN in st.session_state:
+        st.session_state[state.DESCRIBED] = st.session_state.pop(_CHOSEN)
+
+
+def _import() -> None:
+    with st.expander("Import"), st.form("import", clear_on_submit=True):
+        files = st.file_uploader(
+            "Files", accept_multiple_files=True, type=["json", "txt", "zip"], key="described-files",
+            help='A JSON file {"class": "sentence"} or {"class": ["sentences"]}, a .txt with a class to a line, or one '
+            ".txt for each class, named after it, each line a sentence; several at once, or in a .zip.",
+        )  # fmt: skip
+        name = st.text_input("Name", key="import-name", placeholder="my-classes", max_chars=60)
+        if st.form_submit_button("Import", icon=":material/upload:"):
+            _keep(name, imported([(file.name, file.getvalue()) for file in files]))
+
+
+# What is wrong with them ---------------------------------------------------------------------------------------------
+
+
+def check(source: str) -> None:
+    """A button that checks the set shown above, and what was found."""
+    st.subheader("What is wrong with them?", anchor=False)
+    sets = {"": "no data set"} | {name: known.title for name, known in KNOWN.items() if known.classes}
+    sets = {item.name: item.name for item in holdings.data_sets() if not item.error and item.classes} | sets
+    sets = {"": sets[""]} | sets
+    if st.session_state.get(state.CHECKED_FOR) not in sets:
+        st.session_state.pop(state.CHECKED_FOR, None)
+    usual = next((name for name, title in labels.TITLES.items() if title == source), "")
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        dataset = st.selectbox(
+            "They should describe the classes of", list(sets), key=state.CHECKED_FOR, bind="query-params",
+            index=list(sets).index(usual), format_func=sets.__getitem__,
+            help="Missing and unknown classes are found by it.", width=320,
+        ) or ""  # fmt: skip
+        asked = st.button("Check", icon=":material/fact_check:", key="check")
+    wanted = (source, dataset, hashlib.sha256(json.dumps(read(source)).encode()).hexdigest())
+    if asked:
+        st.session_state[_CHECKED] = (wanted, _checked(source, dataset))
+    done, report = st.session_state.get(_CHECKED, (None, None))
+    if done == wanted and report is not None:
+        _show(report)
+    else:
+        st.caption(
+            "Duplicates, missing and unknown classes, broken encodings, poor sentences, and classes that are described "
+            "nearly alike: each with what to do. What is saved is checked."
+        )
+
+
+def _checked(source: str, dataset: str) -> Report:
+    bar = st.progress(0.0, "Comparing sentences; the encoder is loaded once, in some seconds")
+
+    def tell(done: int, total: int) -> None:
+        bar.progress(done / max(1, total), f"Comparing sentences: {done:,} of {total:,}")
+
+    place = registered().get(dataset, dataset) or None
+    with tempfile.TemporaryDirectory(prefix="cezsar-") as folder:
+        path = sources()[source]
+        if path is None:
+            path = Path(folder) / "descriptions.json"
+            path.write_text(json.dumps(read(source)), encoding="utf-8")
+        try:
+            return find(path, place, encoder=open_encoder("minilm"), on_progress=tell)
+        finally:
+            bar.empty()
+
+
+def _show(report: Report) -> None:
+    told = f"{report.sentences:,} sentences for {report.classes:,} classes"
+    told += f"; the data set has {report.expected:,}" if report.dataset else ""
+    if pair := report.nearest:
+        one, other = (plain(name) for name in pair.classes)
+        told += f". Described most alike are *{one}* and *{other}*: {pair.similarity:.2f} under {report.encoder}"
+    if not report.findings:
+        st.success("Nothing wrong was found.", icon=":material/check:")
+        st.caption(f"{told}.")
+        return
+    st.markdown(f"**{len(report.findings):,} findings.** {told}.")
+    for kind, group in groupby(report.findings, key=lambda finding: finding.kind):
+        found = list(group)
+        with st.expander(f"{str(kind).capitalize()} ({len(found):,})", expanded=len(found) <= FEW):
+            lines = [
+                f"- {plain(each.place) + ': ' if each.place else ''}{plain(each.what)}. :gray[{_advice(each.advice)}]"
+                for each in found[:MOST]
+            ]
+            st.markdown("\n".join(lines))
+            if len(found) > MOST:
+                st.caption(f"And {len(found) - MOST:,} more; `cezsar prototypes check` lists all.")
+
+
+def _advice(text: str) -> str:
+    return plain(text[:1].upper() + text[1:]) + ("" if text.endswith("?") else ".")
