@@ -13,8 +13,8 @@ import sys
 import time
 
 import numpy as np
+from scipy.stats import skew
 
-from cezsar.analysis.alignment import hubness
 from cezsar.zeroshot.corrections import CORRECTIONS, Corrected, evaluate_corrected
 from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.fusion import Weights
@@ -54,7 +54,11 @@ def main() -> int:
         seconds = time.perf_counter() - started
         of_all = evaluate_corrected(embeddings, all_classes(embeddings.class_names), correction, WEIGHTS).figure()
         scores = Corrected(embeddings, correction, WEIGHTS)(embeddings.class_names)
-        slowest, hubs[name], accuracy[name] = max(slowest, seconds), hubness(scores.matrices["VE"]) or 0.0, of_all.mean
+        slowest, hubs[name], accuracy[name] = (
+            max(slowest, seconds),
+            float(skew(np.bincount(scores.matrices["VE"].argmax(axis=1), minlength=CLASSES))),
+            of_all.mean,
+        )
         print(f"{name:18}{of_all.percent():>16}{over_splits.percent():>19}{hubs[name]:>9.2f}{seconds:>9.1f}")
     print(f"slowest: {slowest:.1f} s (target {TARGET_S:.0f} s)")
     held_back = hubs["csls"] < hubs["none"] and accuracy["csls"] > accuracy["none"]

@@ -9,9 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import streamlit as st
 
-from app.services import scored
-from app.services.semantic_gap import clouds, labels
-from cezsar.analysis.faults import ClassFault, faults, nearest
+from app.services.semantic_gap import clouds, unit_space
+from cezsar.analysis.faults import ClassFault, faults, nearest_centroid
 from cezsar.zeroshot.scored import Scored
 
 IntArray = npt.NDArray[np.int64]
@@ -76,7 +75,5 @@ def blame(item: Scored, space: str) -> Blame:
 
 @st.cache_resource(max_entries=8, show_spinner="Looking whose fault it is")
 def _blame(fingerprint: str, space: str, _item: Scored) -> Blame:
-    row_N, found = clouds(_item)
-    label_N, n_classes = labels(_item), len(scored.scores(_item).class_names)
-    parts = (found[space].videos_NE, label_N, found[space].prototypes_PE, scored.embeddings(_item).prototype_class)
-    return Blame(space, faults(*parts, n_classes), row_N, label_N, *nearest(*parts, n_classes))
+    one = unit_space(_item, space)
+    return Blame(space, faults(one), clouds(_item)[0], one.labels_N, one.nearest, nearest_centroid(one))

@@ -12,10 +12,9 @@ import streamlit as st
 
 from app.services import models, scored
 from cezsar import jobs
-from cezsar.analysis import alignment, maps
-from cezsar.analysis.alignment import Alignment, Change
+from cezsar.analysis import gap, maps
 from cezsar.analysis.confusion import FIGURE_1, PAPER_GROUPS, matching_groups
-from cezsar.analysis.gap import ClassGap, Gap, measure, per_class
+from cezsar.analysis.gap import Change, ClassGap, Gap, UnitSpace
 from cezsar.analysis.projection import place
 from cezsar.errors import InputError
 from cezsar.world import HARD_GROUPS
@@ -50,34 +49,32 @@ def labels(item: Scored) -> IntArray:
     return scored.scores(item).label_index[clouds(item)[0]]
 
 
+def unit_space(item: Scored, space: str) -> UnitSpace:
+    """All clips of `clouds` and the prototypes of all classes, in one space."""
+    cloud, n_classes = clouds(item)[1][space], len(scored.scores(item).class_names)
+    owner_P = scored.embeddings(item).prototype_class
+    return UnitSpace(cloud.videos_NE, labels(item), cloud.prototypes_PE, owner_P, n_classes)
+
+
 @st.cache_data(max_entries=8, show_spinner="Measuring the gap")
-def _gaps(fingerprint: str, _item: Scored) -> dict[str, tuple[Gap, Alignment, list[ClassGap]]]:
-    labels_N, n_classes = labels(_item), len(scored.scores(_item).class_names)
-    owner_P = scored.embeddings(_item).prototype_class
-    found = {}
-    for space, cloud in clouds(_item)[1].items():
-        prototypes_PE = cloud.prototypes_PE if len(cloud.prototypes_PE) else None
-        owners = None if prototypes_PE is None else owner_P
-        parts = (cloud.videos_NE, labels_N, prototypes_PE, owners, n_classes)
-        found[space] = (measure(*parts), alignment.measure(*parts), per_class(*parts))
-    return found
+def _gaps(fingerprint: str, _item: Scored) -> dict[str, tuple[Gap, list[ClassGap]]]:
+    spaces = {space: unit_space(_item, space) for space in clouds(_item)[1]}
+    return {space: (gap.measure(one), gap.per_class(one)) for space, one in spaces.items()}
 
 
 def gaps(item: Scored) -> dict[str, Gap]:
     """Space -> the gap in numbers, over all clips of `clouds` and all classes."""
-    return {space: gap for space, (gap, _, _) in _gaps(item.fingerprint, item).items()}
+    return {space: numbers for space, (numbers, _) in _gaps(item.fingerprint, item).items()}
 
 
 def changes(item: Scored) -> list[Change]:
-    """Every number of the gap and of the alignment, with its values in all spaces, in the order of the way."""
-    found = _gaps(item.fingerprint, item)
-    aligned = {space: one for space, (_, one, _) in found.items()}
-    return [*alignment.changes(gaps(item)), *alignment.changes(aligned)]
+    """Every number of the gap, with its values in all spaces, in the order of the way."""
+    return gap.changes(gaps(item))
 
 
 def class_gaps(item: Scored) -> dict[str, list[ClassGap]]:
     """Space -> each class's part of the gap, in the order of classes."""
-    return {space: classes for space, (_, _, classes) in _gaps(item.fingerprint, item).items()}
+    return {space: classes for space, (_, classes) in _gaps(item.fingerprint, item).items()}
 
 
 def groups(item: Scored, own: Mapping[str, Sequence[str]] | None = None) -> dict[str, list[str]]:
@@ -204,12 +201,7 @@ def _predicted(fingerprint: str, _item: Scored) -> IntArray:
 def ranking(item: Scored, row: int) -> list[tuple[str, float]]:
     """All classes with their similarity to a clip (Eq. 8 and 9, the run's own weights), best first."""
     scores = scored.scores(item)
-    weights = fusion.active(scores, item.weights)
-    similarity_C = fusion.fuse_rows(scores, weights, np.array([row]))[0]
-    if scores.gram is not None:
-        w_M = np.array([weights.get(name, 0.0) for name in scores.modalities])
-        length = float(np.sqrt(max(0.0, w_M @ scores.gram[row] @ w_M)))
-        similarity_C = similarity_C / length if length else np.zeros_like(similarity_C)
+    similarity_C = fusion.similarities(scores, item.weights, np.array([row]))[0]
     order = np.argsort(-similarity_C, kind="stable")
     return [(scores.class_names[index], float(similarity_C[index])) for index in order]
 

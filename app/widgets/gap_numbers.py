@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import streamlit as st
 
@@ -10,8 +11,7 @@ from app.charts.style import number, percent, points
 from app.services import scored
 from app.services import semantic_gap as service
 from app.widgets.words import plain
-from cezsar.analysis.alignment import Change
-from cezsar.analysis.gap import Figure, Gap
+from cezsar.analysis.gap import Change, Definition, Gap
 from cezsar.zeroshot.scored import Scored
 
 SPACES = {
@@ -66,12 +66,13 @@ def figure_row(title: str, help_text: str, value: str) -> None:
 
 def _chief(change: Change, space: str, gap: Gap, names: Sequence[str]) -> None:
     """One number in one space, with its change from the space before."""
-    before = next((a for a, b, _ in change.steps if b == space), None)
+    spaces = list(change.values)
+    before = next((a for a, b in pairwise(spaces) if b == space), None)
     moved = "" if before is None else stepped(change, before, space)
     figure_row(title(change.figure), _help(change, space, gap, names), f"{moved} **{value(change, space)}**".strip())
 
 
-def title(figure: Figure) -> str:
+def title(figure: Definition) -> str:
     """Its name, and an arrow to where it is better."""
     return figure.title + ARROWS[figure.better]
 
@@ -99,7 +100,7 @@ def _help(change: Change, space: str, gap: Gap, names: Sequence[str]) -> str:
     return plain(f"{meaning(change.figure)}{_here(change.name, gap, names)}{none}")
 
 
-def meaning(figure: Figure) -> str:
+def meaning(figure: Definition) -> str:
     """Definition, range and source of a number."""
     return f"{figure.definition[0].upper()}{figure.definition[1:]}. Range: {figure.range}. Source: {figure.source}."
 

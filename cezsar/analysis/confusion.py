@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from cezsar.analysis.gap import unit_rows
+from cezsar.analysis.gap import directions
 from cezsar.data.labels import canonical, resolve, spoken
 from cezsar.errors import InputError
 from cezsar.zeroshot.fusion import Weights, predict
@@ -156,7 +156,7 @@ def prototype_similarity(prototypes_PE: npt.ArrayLike, prototype_class_P: npt.Ar
     Raises:
         InputError: parts that do not fit together, or NaN.
     """
-    units_PE = unit_rows(prototypes_PE, "prototypes").astype(np.float64)
+    units_PE = directions(prototypes_PE, "prototypes").astype(np.float64)
     owner_P = np.asarray(prototype_class_P, np.int64)
     if owner_P.shape != (len(units_PE),) or (owner_P.size and not 0 <= owner_P.min() <= owner_P.max() < n):
         raise InputError(

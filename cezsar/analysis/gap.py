@@ -1,4 +1,4 @@
-"""The semantic gap in numbers: how far clips lie from the descriptions of their classes, beside the picture of it.
+"""The semantic gap in numbers: how clips and class descriptions lie to each other, space by space.
 
 All of it is about directions: vectors are scaled to length 1 first, because predictions are cosine similarities (Eq. 8
 of Estevam et al., ICPR 2026). A zero vector, as ReLU can make one, has no direction: its similarity to everything is 0.
@@ -6,27 +6,28 @@ of Estevam et al., ICPR 2026). A zero vector, as ReLU can make one, has no direc
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from cezsar.arrays import DoubleArray, FloatArray, IntArray, unit_rows
 from cezsar.errors import InputError
+from cezsar.zeroshot.evaluation import ranks
 from cezsar.zeroshot.fusion import row_blocks
-
-FloatArray = npt.NDArray[np.float32]
-DoubleArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from cezsar.zeroshot.scores import Scores
 
 DECIMALS = 6  # of similarities that are compared with each other; float32 has no more
 
 MOST_CLIPS = 5_000
-"""More clips than this are sampled where the work grows with their square (silhouette, purity)."""
+"""More clips than this are sampled where the work grows with their square (silhouette, purity, uniformity)."""
 
 
-class Figure(NamedTuple):
-    """What one number of `Gap` means: for a legend, a tooltip or a table's head."""
+class Definition(NamedTuple):
+    """What a number means: for a legend, a tooltip or a table's head."""
 
     title: str
     definition: str
@@ -37,9 +38,9 @@ class Figure(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Gap:
-    """How well clips and descriptions meet in one space. `FIGURES` says what each number means.
+    """How clips and descriptions meet in one space. `FIGURES` says what each number means.
 
-    A number is None where it is not defined: without prototypes, without labels, with one class only.
+    A number is None where it is not defined: without prototypes, without labels, with one class or one vector only.
 
     Attributes:
         clips: number of clips, those without a label included.
@@ -53,6 +54,7 @@ class Gap:
     prototypes: int
     k: int
     k_prototypes: int
+    biggest_hub: int | None
     modality_gap: float | None
     silhouette: float | None
     purity: float | None
@@ -61,75 +63,120 @@ class Gap:
     nearest_prototype: float | None
     hubness_1: float | None
     hubness_k: float | None
-    biggest_hub: int | None
     biggest_hub_share: float | None
+    alignment: float | None
+    uniformity_clips: float | None
+    uniformity_prototypes: float | None
+    rank_mean: float | None = None
+    rank_median: float | None = None
+    mean_reciprocal_rank: float | None = None
+    rank_1: float | None = None
+    rank_5: float | None = None
+    prototype_to_own: float | None = None
+    prototype_to_other: float | None = None
+    prototype_on_own: float | None = None
 
+
+_EQ8 = "Eq. 8 of Estevam et al., ICPR 2026"
+_HUBS = "Radovanović et al., Hubs in Space, JMLR 11, 2010"
+_WANG = "Wang and Isola, Understanding Contrastive Representation Learning, ICML 2020"
+_RANK = "Its rank is 1 + the number of classes before it; the rank of an undecided clip is classes + 1"
+_SKEW = "unbounded; 0 when no prototype stands out, above 1 when a few attract most clips"
+_EVEN = "-8 to 0; 0 when all are one point, about -4 when they are spread over the sphere"
+_POTENTIAL = "log of the mean of exp(-2 d²) over pairs of {}, d the Euclidean distance between their unit vectors"
 
 FIGURES = {
-    "modality_gap": Figure(
+    "modality_gap": Definition(
         "modality gap",
         "Euclidean distance between the mean of the clips' unit vectors and the mean of the prototypes' unit vectors",
-        "0 to 2",
-        "lower",
-        "Liang et al., Mind the Gap, NeurIPS 2022",
+        "0 to 2", "lower", "Liang et al., Mind the Gap, NeurIPS 2022",
     ),
-    "silhouette": Figure(
+    "silhouette": Definition(
         "silhouette",
         "how much nearer a clip is to its own class than to the nearest other one, in cosine distance, mean over clips",
-        "-1 to 1; 0 when classes overlap",
-        "higher",
-        "Rousseeuw, J. Comput. Appl. Math. 20, 1987",
+        "-1 to 1; 0 when classes overlap", "higher", "Rousseeuw, J. Comput. Appl. Math. 20, 1987",
     ),
-    "purity": Figure(
+    "purity": Definition(
         "purity of neighbours",
         "share of a clip's k nearest clips (cosine) that are of its own class, mean over clips",
-        "0 to 1; beside it what chance gives",
-        "higher",
-        "k-nearest-neighbour consistency: Ding and He, SAC 2004",
+        "0 to 1; beside it what chance gives", "higher", "k-nearest-neighbour consistency: Ding and He, SAC 2004",
     ),
-    "purity_by_chance": Figure(
+    "purity_by_chance": Definition(
         "purity by chance",
         "the purity expected if the neighbours were drawn at random: share of the other clips of the clip's class",
-        "0 to 1",
-        "neither",
-        "counting",
+        "0 to 1", "neither", "counting",
     ),
-    "own_prototype": Figure(
+    "own_prototype": Definition(
         "classes on their own prototype",
         "share of classes whose centroid (mean of the unit vectors of their clips) is nearest to their own prototype",
-        "0 to 1; chance is 1 / classes",
-        "higher",
-        "Eq. 8 of Estevam et al., ICPR 2026, for the mean clip",
+        "0 to 1; chance is 1 / classes", "higher", f"{_EQ8}, for the mean clip",
     ),
-    "nearest_prototype": Figure(
+    "nearest_prototype": Definition(
         "clips on their own prototype",
         "share of clips whose nearest prototype is their own class's: top-1 accuracy of this space alone",
-        "0 to 1; chance is 1 / classes",
-        "higher",
-        "Eq. 8 of Estevam et al., ICPR 2026",
+        "0 to 1; chance is 1 / classes", "higher", _EQ8,
     ),
-    "hubness_1": Figure(
-        "hubness, nearest",
-        "skewness of the number of clips that have a prototype as their nearest one",
-        "unbounded; 0 when no prototype stands out, above 1 when a few attract most clips",
-        "lower",
-        "Radovanović et al., Hubs in Space, JMLR 11, 2010",
+    "hubness_1": Definition(
+        "hubness, nearest", "skewness of the number of clips that have a prototype as their nearest one",
+        _SKEW, "lower", _HUBS,
     ),
-    "hubness_k": Figure(
-        "hubness, k nearest",
-        "skewness of the number of clips that have a prototype among their k nearest ones",
-        "unbounded; 0 when no prototype stands out, above 1 when a few attract most clips",
-        "lower",
-        "Radovanović et al., Hubs in Space, JMLR 11, 2010",
+    "hubness_k": Definition(
+        "hubness, k nearest", "skewness of the number of clips that have a prototype among their k nearest ones",
+        _SKEW, "lower", _HUBS,
     ),
-    "biggest_hub_share": Figure(
+    "biggest_hub_share": Definition(
         "biggest hub",
         "share of clips that are nearest to one class, the one with most of them; near 1 when training collapsed",
-        "1 / classes to 1",
-        "lower",
-        "Radovanović et al., Hubs in Space, JMLR 11, 2010",
+        "1 / classes to 1", "lower", _HUBS,
     ),
-}
+    "alignment": Definition(
+        "alignment",
+        "squared Euclidean distance between a clip's unit vector and its class's nearest prototype, mean over clips",
+        "0 to 4; 2 when they are orthogonal", "lower", f"{_WANG}, with α = 2",
+    ),
+    "uniformity_clips": Definition(
+        "uniformity of clips", _POTENTIAL.format("clips"), _EVEN, "lower", f"{_WANG}, with t = 2",
+    ),
+    "uniformity_prototypes": Definition(
+        "uniformity of prototypes", _POTENTIAL.format("prototypes"), _EVEN, "lower", f"{_WANG}, with t = 2",
+    ),
+    "rank_mean": Definition(
+        "mean rank", f"rank of the true class among all classes, mean over clips. {_RANK}",
+        "1 to classes + 1; chance is (classes + 1) / 2", "lower", "counting",
+    ),
+    "rank_median": Definition(
+        "median rank", f"rank of the true class among all classes, median over clips. {_RANK}",
+        "1 to classes + 1", "lower", "counting",
+    ),
+    "mean_reciprocal_rank": Definition(
+        "mean reciprocal rank", "1 / rank of the true class, mean over clips; an undecided clip adds 0",
+        "0 to 1", "higher", "Voorhees, The TREC-8 Question Answering Track Report, 1999",
+    ),
+    "rank_1": Definition(
+        "true class first", "share of clips whose true class has rank 1: top-1 accuracy",
+        "0 to 1; chance is 1 / classes", "higher", _EQ8,
+    ),
+    "rank_5": Definition(
+        "true class among five", "share of clips whose true class has a rank up to 5: top-5 accuracy",
+        "0 to 1; chance is 5 / classes", "higher", _EQ8,
+    ),
+    "prototype_to_own": Definition(
+        "prototype to its own centroid",
+        "cosine distance from a prototype to the centroid of its class (mean of its clips' unit vectors), mean over "
+        "prototypes of classes with clips", "0 to 2", "lower", f"{_EQ8}, for the mean clip",
+    ),
+    "prototype_to_other": Definition(
+        "prototype to the nearest other centroid",
+        "cosine distance from a prototype to the nearest centroid of another class, mean over the same prototypes",
+        "0 to 2; below the distance to its own centroid, descriptions point at other classes", "higher",
+        f"{_EQ8}, for the mean clip",
+    ),
+    "prototype_on_own": Definition(
+        "prototypes on their own centroid",
+        "share of these prototypes that are nearer to the centroid of their class than to any other",
+        "0 to 1; chance is 1 / classes", "higher", f"{_EQ8}, from the side of the text",
+    ),
+}  # fmt: skip
 """Field of `Gap` -> what it means."""
 
 
@@ -168,14 +215,11 @@ class ClassGap:
         return self.lead > 0 or (self.lead == 0 and self.index < self.nearest_other)
 
 
-def unit_rows(rows_NE: npt.ArrayLike, what: str) -> FloatArray:
-    """Rows of length 1, as float32; a zero row stays zero.
-
-    Args:
-        what: the rows are, for the message.
+def directions(rows_NE: npt.ArrayLike, what: str) -> FloatArray:
+    """Rows of length 1; a zero row stays zero.
 
     Raises:
-        InputError: not a matrix, or NaN and infinite numbers.
+        InputError: not a matrix, or NaN and infinite numbers; it calls the rows `what`.
     """
     rows = np.asarray(rows_NE, np.float32)
     if rows.ndim != 2:
@@ -184,80 +228,26 @@ def unit_rows(rows_NE: npt.ArrayLike, what: str) -> FloatArray:
     if bad.size:
         raise InputError(f"row {bad[0]} of the {what} has NaN or infinite numbers; compute it again, or leave it out")
     peak_N1 = np.abs(rows).max(axis=1, keepdims=True, initial=0)  # first: squares of large numbers overflow
-    peak_N1[peak_N1 == 0] = 1
-    scaled: FloatArray = rows / peak_N1
-    norms_N1 = np.sqrt(np.einsum("ne,ne->n", scaled, scaled))[:, None]
-    norms_N1[norms_N1 == 0] = 1
-    scaled /= norms_N1
-    return scaled
+    scaled: FloatArray = np.divide(rows, np.where(peak_N1 > 0, peak_N1, 1), dtype=np.float32)
+    return unit_rows(scaled)
 
 
-def measure(
-    videos_NE: npt.ArrayLike,
-    label_index_N: npt.ArrayLike,
-    prototypes_PE: npt.ArrayLike | None,
-    prototype_class_P: npt.ArrayLike | None,
-    n_classes: int,
-    k: int = 10,
-    rng: np.random.Generator | None = None,
-) -> Gap:
-    """The gap between clips and descriptions in one space.
+class UnitSpace:
+    """Clips and prototypes of one space as unit vectors.
 
     Args:
         videos_NE: embeddings of N clips, of any length.
-        label_index_N: class of each clip, -1 where it is unknown; such clips count in `modality_gap` and hubness only.
+        label_index_N: class of each clip, -1 where it is unknown.
         prototypes_PE: embeddings of class descriptions; None, or no rows, where the space has no sentences.
         prototype_class_P: class of each prototype; None: prototype i is class i's.
         n_classes: C.
-        k: neighbours for purity, and length of the lists for hubness.
-        rng: draws the clips where there are more than `MOST_CLIPS`; seeded with 0 by default.
+
+    Attributes:
+        prototypes_PE, owner_P: in the order of classes, without zero prototypes of classes that have others.
 
     Raises:
-        InputError: parts that do not fit together, NaN, or k below 1.
+        InputError: parts that do not fit together, or NaN.
     """
-    if k < 1:
-        raise InputError(f"{k} neighbours were asked for; ask for at least 1")
-    rng = rng or np.random.default_rng(0)
-    space = Space(videos_NE, label_index_N, prototypes_PE, prototype_class_P, n_classes)
-    labelled = space.labels_N >= 0
-    purity, by_chance, k_videos = _purity(space.videos_NE[labelled], space.labels_N[labelled], k, rng)
-    own = [one.on_own for one in classes_of(space) if one.on_own is not None]
-    hubness_1, _, nearest_N = _hubness(space, 1)
-    hubness_k, k_prototypes, _ = _hubness(space, k)
-    judged = labelled & np.isin(space.labels_N, space.owner_P)
-    votes_C = np.bincount(nearest_N[nearest_N >= 0], minlength=n_classes)
-    hub = int(votes_C.argmax()) if votes_C.any() else None
-    return Gap(
-        clips=len(space.videos_NE),
-        prototypes=len(space.owner_P),
-        k=k_videos,
-        k_prototypes=k_prototypes,
-        modality_gap=_modality_gap(space),
-        silhouette=_silhouette(space.videos_NE[labelled], space.labels_N[labelled], rng),
-        purity=purity,
-        purity_by_chance=by_chance,
-        own_prototype=float(np.mean(own)) if own else None,
-        nearest_prototype=float(np.mean((nearest_N == space.labels_N)[judged])) if judged.any() else None,
-        hubness_1=hubness_1,
-        hubness_k=hubness_k,
-        biggest_hub=hub,
-        biggest_hub_share=None if hub is None else float(votes_C[hub] / votes_C.sum()),
-    )
-
-
-def per_class(
-    videos_NE: npt.ArrayLike,
-    label_index_N: npt.ArrayLike,
-    prototypes_PE: npt.ArrayLike | None,
-    prototype_class_P: npt.ArrayLike | None,
-    n_classes: int,
-) -> list[ClassGap]:
-    """Each class's part of the gap, in the order of classes; arguments and errors as in `measure`."""
-    return classes_of(Space(videos_NE, label_index_N, prototypes_PE, prototype_class_P, n_classes))
-
-
-class Space:
-    """Checked unit vectors: videos_NE, labels_N, prototypes_PE and owner_P, the latter two in the order of classes."""
 
     def __init__(
         self,
@@ -267,12 +257,13 @@ class Space:
         prototype_class_P: npt.ArrayLike | None,
         n_classes: int,
     ) -> None:
-        self.videos_NE = unit_rows(videos_NE, "clips")
+        self.videos_NE = directions(videos_NE, "clips")
         self.labels_N = np.asarray(label_index_N, np.int64)
+        self.n_classes = n_classes
         width = self.videos_NE.shape[1]
         none = prototypes_PE is None or not len(np.asarray(prototypes_PE))
-        units_PE = unit_rows(np.zeros((0, width)) if none else np.asarray(prototypes_PE), "prototypes")
-        implied = np.arange(len(units_PE)) if prototype_class_P is None else prototype_class_P
+        units_PE = directions(np.zeros((0, width)) if none else np.asarray(prototypes_PE), "prototypes")
+        implied = np.arange(len(units_PE)) if none or prototype_class_P is None else prototype_class_P
         owner_P = np.asarray(implied, np.int64)
         if self.labels_N.shape != (len(self.videos_NE),) or owner_P.shape != (len(units_PE),):
             raise InputError(
@@ -283,32 +274,163 @@ class Space:
             raise InputError(
                 f"clips have {width} dimensions and prototypes {units_PE.shape[1]}; take them from one space"
             )
-        low, high = (min(self.labels_N.min(initial=0), -1), max(self.labels_N.max(initial=-1), owner_P.max(initial=-1)))
-        if low < -1 or high >= n_classes or owner_P.min(initial=0) < 0:
+        highest = max(self.labels_N.max(initial=-1), owner_P.max(initial=-1))
+        if self.labels_N.min(initial=0) < -1 or owner_P.min(initial=0) < 0 or highest >= n_classes:
             raise InputError(f"a clip or a prototype belongs to a class outside the {n_classes:,} that there are")
-        self.n_classes = n_classes
         # As in Scores: a zero prototype would win over negative cosines, so it stays only if its class has no other.
         alive_P = units_PE.any(axis=1)
         kept = np.flatnonzero(alive_P | ~np.isin(owner_P, owner_P[alive_P]))
         kept = kept[np.argsort(owner_P[kept], kind="stable")]
         self.prototypes_PE, self.owner_P = units_PE[kept], owner_P[kept]
 
+    @cached_property
+    def nearest(self) -> IntArray:
+        """(N,) class of each clip's nearest prototype; -1 where all its similarities are exactly 0."""
+        nearest_N = np.full(len(self.videos_NE), -1)
+        for rows in row_blocks(np.arange(len(nearest_N)), len(self.owner_P)) if self.owner_P.size else ():
+            similarity_nP = self.videos_NE[rows] @ self.prototypes_PE.T
+            nearest_N[rows] = np.where(similarity_nP.any(axis=1), self.owner_P[similarity_nP.argmax(axis=1)], -1)
+        return nearest_N
 
-def _modality_gap(space: Space) -> float | None:
+    @cached_property
+    def sizes(self) -> IntArray:
+        """(C,) number of clips of each class."""
+        return np.bincount(self.labels_N[self.labels_N >= 0], minlength=self.n_classes)
+
+    @cached_property
+    def sums(self) -> DoubleArray:
+        """(C, E) sums of the unit vectors of each class's clips."""
+        known = self.labels_N >= 0
+        sums_CE = np.zeros((self.n_classes, self.videos_NE.shape[1]))
+        np.add.at(sums_CE, self.labels_N[known], self.videos_NE[known])
+        return sums_CE
+
+    @cached_property
+    def centroids(self) -> DoubleArray:
+        """(C, E) directions of the classes' mean clips; zeros for a class without clips."""
+        return unit_rows(self.sums)
+
+
+def measure(space: UnitSpace, k: int = 10, seed: int = 0) -> Gap:
+    """The gap between clips and descriptions in one space.
+
+    Clips without a label count in the modality gap, hubness and uniformity only.
+
+    Args:
+        k: neighbours for purity, and length of the lists for hubness; at least 1.
+        seed: draws the clips where there are more than `MOST_CLIPS`.
+    """
+    rng = np.random.default_rng(seed)
+    labelled = space.labels_N >= 0
+    purity, by_chance, k_videos = _purity(space.videos_NE[labelled], space.labels_N[labelled], k, rng)
+    silhouette_n, _ = silhouettes(space, rng)
+    own = [one.on_own for one in per_class(space) if one.on_own is not None]
+    judged = labelled & np.isin(space.labels_N, space.owner_P)
+    votes_C = np.bincount(space.nearest[space.nearest >= 0], minlength=space.n_classes)
+    hub = int(votes_C.argmax()) if votes_C.any() else None
+    hubness_k, k_prototypes = _hubness(space, k)
+    rng = np.random.default_rng(seed)
+    return Gap(
+        clips=len(space.videos_NE),
+        prototypes=len(space.owner_P),
+        k=k_videos,
+        k_prototypes=k_prototypes,
+        biggest_hub=hub,
+        modality_gap=_modality_gap(space),
+        silhouette=float(silhouette_n.mean()) if silhouette_n.size else None,
+        purity=purity,
+        purity_by_chance=by_chance,
+        own_prototype=float(np.mean(own)) if own else None,
+        nearest_prototype=float((space.nearest == space.labels_N)[judged].mean()) if judged.any() else None,
+        hubness_1=_hubness(space, 1)[0],
+        hubness_k=hubness_k,
+        biggest_hub_share=None if hub is None else float(votes_C[hub] / votes_C.sum()),
+        alignment=_alignment(space),
+        uniformity_clips=_uniformity(space.videos_NE, rng),
+        uniformity_prototypes=_uniformity(space.prototypes_PE, rng),
+        **_ranks(space),
+        **_among_centroids(space),
+    )
+
+
+def per_class(space: UnitSpace) -> list[ClassGap]:
+    """Each class's part of the gap, in the order of classes."""
+    similarity_CP = np.clip(space.centroids @ space.prototypes_PE.T.astype(np.float64), -1, 1)
+    distance_CK = np.full((space.n_classes, space.n_classes), np.inf)  # to the nearest prototype of a class
+    np.minimum.at(distance_CK.T, space.owner_P, 1 - similarity_CP.T)
+    found = []
+    for c, distance_K in enumerate(distance_CK):
+        if not space.sizes[c]:
+            found.append(ClassGap(c, 0))
+            continue
+        spread = max(0.0, 1 - float((space.videos_NE[space.labels_N == c] @ space.centroids[c]).mean()))
+        own = float(distance_K[c]) if np.isfinite(distance_K[c]) else None
+        distance_K[c] = np.inf
+        other = int(distance_K.argmin())
+        rival = (other, float(distance_K[other])) if np.isfinite(distance_K[other]) else (None, None)
+        found.append(ClassGap(c, int(space.sizes[c]), spread, own, *rival))
+    return found
+
+
+def silhouettes(space: UnitSpace, rng: np.random.Generator) -> tuple[DoubleArray, IntArray]:
+    """Silhouettes (cosine distance) of labelled clips and their classes, of a sample where there are more than
+    `MOST_CLIPS`; nothing unless there are two classes, one of them with two clips."""
+    from sklearn.metrics import silhouette_samples
+
+    labelled = np.flatnonzero(space.labels_N >= 0)
+    rows = labelled[_sample(len(labelled), rng)]
+    labels_n = space.labels_N[rows]
+    if not 2 <= len(np.unique(labels_n)) < len(rows):
+        return np.empty(0), np.empty(0, np.int64)
+    return silhouette_samples(space.videos_NE[rows], labels_n, metric="cosine"), labels_n
+
+
+# From space to space ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Change:
+    """One number in several spaces.
+
+    Attributes:
+        name: the field of `Gap`.
+        figure: what it means, and which direction is better.
+        values: space -> the number, in the order of the spaces.
+    """
+
+    name: str
+    figure: Definition
+    values: dict[str, float | None]
+
+    def between(self, before: str, after: str) -> float | None:
+        """The number in one space less that in another; None where either is not defined."""
+        a, b = self.values[before], self.values[after]
+        return None if a is None or b is None else b - a
+
+    def better(self, before: str, after: str) -> bool | None:
+        """Whether `after` is better; None where they are equal, not defined, or no direction is better."""
+        step = self.between(before, after)
+        if not step or self.figure.better == "neither":
+            return None
+        return (step > 0) == (self.figure.better == "higher")
+
+
+def changes(spaces: Mapping[str, Gap]) -> list[Change]:
+    """A row for each number, with its values in all spaces: name -> numbers of the SAME clips there, in their order."""
+    return [
+        Change(name, figure, {space: getattr(one, name) for space, one in spaces.items()})
+        for name, figure in FIGURES.items()
+    ]
+
+
+# The parts --------------------------------------------------------------------------------------------------------
+
+
+def _modality_gap(space: UnitSpace) -> float | None:
     if not len(space.videos_NE) or not len(space.prototypes_PE):
         return None
     difference_E = space.videos_NE.mean(axis=0, dtype=np.float64) - space.prototypes_PE.mean(axis=0, dtype=np.float64)
     return float(np.linalg.norm(difference_E))
-
-
-def _silhouette(videos_NE: FloatArray, labels_N: IntArray, rng: np.random.Generator) -> float | None:
-    """None unless there are two classes, one of them with two clips."""
-    from sklearn.metrics import silhouette_score
-
-    rows = sample_clips(len(videos_NE), rng)
-    if not 2 <= len(np.unique(labels_N[rows])) < len(rows):
-        return None
-    return float(silhouette_score(videos_NE[rows], labels_N[rows], metric="cosine"))
 
 
 def _purity(
@@ -322,9 +444,8 @@ def _purity(
     k = min(k, n - 1)
     if k < 1:
         return None, None, 0
-    rows = sample_clips(n, rng)
-    shares = np.zeros(len(rows))
-    done = 0
+    rows = _sample(n, rng)
+    shares_n: list[DoubleArray] = []
     for block in row_blocks(rows, n):
         anchors = np.arange(n)[block]
         similarity_nN = videos_NE[anchors] @ videos_NE.T
@@ -333,67 +454,102 @@ def _purity(
         bound_n1 = -np.partition(-similarity_nN, k - 1, axis=1)[:, k - 1 : k]
         same_nN = labels_N == labels_N[anchors, None]
         nearer_nN, tied_nN = similarity_nN > bound_n1, similarity_nN == bound_n1
-        places_n = k - nearer_nN.sum(axis=1)  # left for those that tie, who share them
         tied_share_n = (same_nN & tied_nN).sum(axis=1) / tied_nN.sum(axis=1)
-        shares[done : done + len(anchors)] = ((same_nN & nearer_nN).sum(axis=1) + places_n * tied_share_n) / k
-        done += len(anchors)
-    shares[~videos_NE[rows].any(axis=1)] = 0  # no direction, so no neighbours
-    clips_C = np.bincount(labels_N)
-    return float(shares.mean()), float(((clips_C[labels_N] - 1) / (n - 1)).mean()), k
+        shares_n.append(((same_nN & nearer_nN).sum(axis=1) + (k - nearer_nN.sum(axis=1)) * tied_share_n) / k)
+    purity_n = np.concatenate(shares_n) * videos_NE[rows].any(axis=1)  # without direction there are no neighbours
+    return float(purity_n.mean()), float(((np.bincount(labels_N)[labels_N] - 1) / (n - 1)).mean()), k
 
 
-def _hubness(space: Space, k: int) -> tuple[float | None, int, IntArray]:
-    """Skewness of N_k over prototypes, the k it was taken at, and (N,) the class of each clip's nearest prototype.
+def _hubness(space: UnitSpace, k: int) -> tuple[float | None, int]:
+    """Skewness of N_k over prototypes, and the k it was taken at. A clip of similarities 0 is in no list."""
+    from scipy.stats import skew
 
-    A clip whose similarities are all exactly 0 is in nobody's favour: its class is -1.
-    """
-    n, n_prototypes = len(space.videos_NE), len(space.prototypes_PE)
-    nearest_N = np.full(n, -1)
-    if not n or not n_prototypes:
-        return None, 0, nearest_N
+    n_prototypes = len(space.prototypes_PE)
+    if not len(space.videos_NE) or not n_prototypes:
+        return None, 0
     k = max(1, min(k, n_prototypes - 1))  # with all prototypes in every list, none could stand out
     occurrences_P = np.zeros(n_prototypes, np.int64)
-    for rows in row_blocks(np.arange(n), n_prototypes):
+    for rows in row_blocks(np.arange(len(space.videos_NE)), n_prototypes):
         similarity_nP = space.videos_NE[rows] @ space.prototypes_PE.T
-        decided = similarity_nP.any(axis=1)
-        order_nk = np.argsort(-similarity_nP[decided], axis=1, kind="stable")[:, :k]
+        order_nk = np.argsort(-similarity_nP[similarity_nP.any(axis=1)], axis=1, kind="stable")[:, :k]
         occurrences_P += np.bincount(order_nk.ravel(), minlength=n_prototypes)
-        nearest_N[np.arange(n)[rows][decided]] = space.owner_P[order_nk[:, 0]]
-    return skewness(occurrences_P), k, nearest_N
+    return float(skew(occurrences_P)) if np.ptp(occurrences_P) else 0.0, k
 
 
-def skewness(counts_P: IntArray) -> float:
-    """Third standardised moment of the counts; 0 where they are all equal."""
-    deviation_P = counts_P - counts_P.mean()
-    variance = float((deviation_P**2).mean())
-    return float((deviation_P**3).mean()) / variance**1.5 if variance else 0.0
+def _alignment(space: UnitSpace) -> float | None:
+    """Mean squared distance of clips and their own class's nearest prototype; both have a direction."""
+    alive_P = space.prototypes_PE.any(axis=1)
+    rows = np.flatnonzero(np.isin(space.labels_N, space.owner_P[alive_P]) & space.videos_NE.any(axis=1))
+    total = 0.0
+    for block in row_blocks(rows, len(space.owner_P)):
+        similarity_nP = space.videos_NE[block] @ space.prototypes_PE.T
+        similarity_nP[~alive_P | (space.labels_N[block][:, None] != space.owner_P)] = -np.inf
+        total += float(np.clip(2 - 2 * similarity_nP.max(axis=1), 0, 4).sum(dtype=np.float64))
+    return total / len(rows) if rows.size else None
 
 
-def classes_of(space: Space) -> list[ClassGap]:
-    similarity_CK = np.full((space.n_classes, space.n_classes), -np.inf)  # centroids x nearest prototype of a class
-    centroids_CE = np.zeros((space.n_classes, space.videos_NE.shape[1]))
-    members = [np.flatnonzero(space.labels_N == c) for c in range(space.n_classes)]
-    for c, rows in enumerate(members):
-        if rows.size:
-            mean_E = space.videos_NE[rows].mean(axis=0, dtype=np.float64)
-            centroids_CE[c] = mean_E / (np.linalg.norm(mean_E) or 1)
-    similarity_CP = np.clip(centroids_CE @ space.prototypes_PE.T.astype(np.float64), -1, 1)
-    np.maximum.at(similarity_CK.T, space.owner_P, similarity_CP.T)
-    found = []
-    for c, rows in enumerate(members):
-        if not rows.size:
-            found.append(ClassGap(c, 0))
-            continue
-        distance_K = 1 - similarity_CK[c]
-        spread = max(0.0, 1 - float((space.videos_NE[rows] @ centroids_CE[c]).mean()))
-        own = float(distance_K[c]) if np.isfinite(distance_K[c]) else None
-        distance_K[c] = np.inf
-        other = int(distance_K.argmin())
-        rival = (other, float(distance_K[other])) if np.isfinite(distance_K[other]) else (None, None)
-        found.append(ClassGap(c, len(rows), spread, own, *rival))
+def _uniformity(units_NE: FloatArray, rng: np.random.Generator, t: float = 2.0) -> float | None:
+    """log E[exp(-t ||x - y||²)] over all pairs of different rows; None with fewer than two. Zero rows are left out."""
+    rows = np.flatnonzero(units_NE.any(axis=1))
+    rows = rows[_sample(len(rows), rng)]
+    n = len(rows)
+    if n < 2:
+        return None
+    units = units_NE[rows]
+    total = -float(n)  # each row's pair with itself
+    for block in row_blocks(np.arange(n), n):
+        similarity_nn = np.clip(units[block] @ units.T, -1, 1).astype(np.float64)
+        similarity_nn[np.arange(len(similarity_nn)), np.arange(n)[block]] = 1
+        total += float(np.exp(-2 * t * (1 - similarity_nn)).sum())
+    return min(float(np.log(total / (n * (n - 1)))), 0.0)
+
+
+def _ranks(space: UnitSpace) -> dict[str, float]:
+    """Ranks of clips among the classes that have a prototype, with the ties of `cezsar.zeroshot.evaluation`."""
+    described = np.unique(space.owner_P)
+    if not described.size:
+        return {}
+    starts = np.searchsorted(space.owner_P, described)
+    cosine_NC = np.maximum.reduceat(space.videos_NE @ space.prototypes_PE.T, starts, axis=1)
+    ids, names = [str(row) for row in range(len(space.videos_NE))], [str(c) for c in described]
+    labels = ["" if label < 0 else str(label) for label in space.labels_N]
+    parts = ranks(Scores(ids, labels, names, {"VE": cosine_NC}), {"VE": 1.0}, [list(range(len(names)))])
+    found = [
+        np.where(part.decided_nR[:, 0], part.ahead_nR[:, 0] + 1, len(names) + 1)[part.tested_nR[:, 0]] for part in parts
+    ]
+    rank_n = np.concatenate([np.empty(0, np.int64), *found])
+    if not rank_n.size:
+        return {}
+    decided = rank_n <= len(names)
+    return {
+        "rank_mean": float(rank_n.mean()),
+        "rank_median": float(np.median(rank_n)),
+        "mean_reciprocal_rank": float((decided / rank_n).mean()),
+        "rank_1": float((decided & (rank_n <= 1)).mean()),
+        "rank_5": float((decided & (rank_n <= 5)).mean()),
+    }
+
+
+def _among_centroids(space: UnitSpace) -> dict[str, float]:
+    """Prototypes whose class has clips, among the centroids of classes. One without direction is on none."""
+    rows = np.flatnonzero(space.sizes[space.owner_P])
+    if not rows.size:
+        return {}
+    own_P = space.owner_P[rows]
+    distance_PC = 1 - np.clip(space.prototypes_PE[rows].astype(np.float64) @ space.centroids.T, -1, 1)
+    distance_PC[:, space.sizes == 0] = np.inf
+    to_own_P = distance_PC[np.arange(len(rows)), own_P]
+    found = {"prototype_to_own": float(to_own_P.mean())}
+    if np.count_nonzero(space.sizes) > 1:
+        on_own_P = (distance_PC.argmin(axis=1) == own_P) & space.prototypes_PE[rows].any(axis=1)
+        distance_PC[np.arange(len(rows)), own_P] = np.inf
+        found |= {
+            "prototype_to_other": float(distance_PC.min(axis=1).mean()),
+            "prototype_on_own": float(on_own_P.mean()),
+        }
     return found
 
 
-def sample_clips(n: int, rng: np.random.Generator) -> IntArray:
+def _sample(n: int, rng: np.random.Generator) -> IntArray:
     """All of n rows, or `MOST_CLIPS` of them at random; ascending."""
     return np.arange(n) if n <= MOST_CLIPS else np.sort(rng.choice(n, MOST_CLIPS, replace=False))

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cezsar import workspace
-from cezsar.analysis.gap import unit_rows
+from cezsar.analysis.gap import directions
 from cezsar.analysis.projection import Projection, load, project, sample_rows, save
 from cezsar.data.labels import resolve
 from cezsar.errors import FormatError, InputError
@@ -159,7 +159,7 @@ def _stars(
     if _spoken(cloud):
         wanted = np.isin(owner_P, classes)
         return cloud.prototypes_PE[wanted], owner_P[wanted]
-    units_NE, labels = unit_rows(cloud.videos_NE[rows_N], "clips"), labels_N[rows_N]
+    units_NE, labels = directions(cloud.videos_NE[rows_N], "clips"), labels_N[rows_N]
     present = np.intersect1d(classes, labels)
     means = [units_NE[labels == index].mean(axis=0) for index in present]
     return np.array(means, np.float32).reshape(len(present), units_NE.shape[1]), present

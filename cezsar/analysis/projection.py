@@ -18,7 +18,7 @@ from typing import Any, TextIO, cast
 import numpy as np
 import numpy.typing as npt
 
-from cezsar.analysis.gap import unit_rows
+from cezsar.analysis.gap import directions
 from cezsar.errors import FormatError, InputError
 from cezsar.zeroshot.storage import read_arrays, write_arrays
 
@@ -136,9 +136,9 @@ def project(
     videos, rows = np.asarray(videos_NE), np.asarray(rows_N, np.int64)
     if videos.ndim != 2 or rows.ndim != 1 or (rows.size and not 0 <= rows.min() <= rows.max() < len(videos)):
         raise InputError(f"the rows to place are not all among the clips, which have shape {videos.shape}")
-    units_ME = unit_rows(videos[rows], f"clips of space {space!r}")
+    units_ME = directions(videos[rows], f"clips of space {space!r}")
     if prototypes_PE is not None and np.size(prototypes_PE):
-        prototypes = unit_rows(prototypes_PE, f"prototypes of space {space!r}")
+        prototypes = directions(prototypes_PE, f"prototypes of space {space!r}")
         if prototypes.shape[1] != videos.shape[1]:
             raise InputError(
                 f"space {space!r}: clips have {videos.shape[1]} dimensions and prototypes {prototypes.shape[1]}; "
@@ -173,13 +173,13 @@ def place(clip_E: npt.ArrayLike, videos_NE: npt.ArrayLike, positions_N2: npt.Arr
         InputError: no clip was placed, k below 1, NaN, or parts that do not fit together.
     """
     clip, positions = np.asarray(clip_E, np.float32), np.asarray(positions_N2, np.float32)
-    units_NE = unit_rows(videos_NE, "clips that were placed")
+    units_NE = directions(videos_NE, "clips that were placed")
     if clip.shape != units_NE.shape[1:] or positions.shape != (len(units_NE), 2) or not len(units_NE) or k < 1:
         raise InputError(
             f"a clip of shape {clip.shape}, {units_NE.shape} placed clips and positions of shape {positions.shape} do "
             f"not go together, or k = {k} is below 1"
         )
-    unit_E = unit_rows(clip[None], "clips to place")[0]
+    unit_E = directions(clip[None], "clips to place")[0]
     if not unit_E.any():
         return positions.mean(axis=0)
     distance_N = np.maximum(1 - units_NE.astype(np.float64) @ unit_E, 0)

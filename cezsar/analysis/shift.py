@@ -3,7 +3,7 @@
 Two questions, two figures. Do both sets come from one distribution? The maximum mean discrepancy (MMD) is 0 if and only
 if they do, and a permutation test says how surprising its value is. Can one tell a clip's set from its vector? The
 accuracy of a classifier says how easily. Vectors are taken as they are; where only direction counts, scale them to
-length 1 first (`cezsar.analysis.gap.unit_rows`).
+length 1 first (`cezsar.analysis.gap.directions`).
 
 Clips count as independent. Several cuts of one video are not: give one of each video, or both figures are too high.
 """
@@ -15,11 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cezsar.analysis.gap import Figure
+from cezsar.analysis.gap import Definition
+from cezsar.arrays import DoubleArray
 from cezsar.errors import InputError
-
-DoubleArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 
 MOST_CLIPS = 1_000
 """More clips than this are sampled from each set: the work of MMD grows with their square."""
@@ -49,39 +47,34 @@ class Shift:
     a_distance: float
 
 
+_BEN_DAVID = "Ben-David et al., Analysis of Representations for Domain Adaptation, NIPS 2006"
+
 FIGURES = {
-    "mmd_squared": Figure(
+    "mmd_squared": Definition(
         "MMD²",
         "unbiased estimate of the squared maximum mean discrepancy, with the kernel exp(-d² / 2σ²), d the Euclidean "
         "distance and σ its median over all pairs",
-        "about 0 without a shift, where it may fall below; at most 2",
-        "lower",
+        "about 0 without a shift, where it may fall below; at most 2", "lower",
         "Gretton et al., A Kernel Two-Sample Test, JMLR 13, 2012, Eq. 3; median heuristic of section 8",
     ),
-    "p_value": Figure(
+    "p_value": Definition(
         "p-value",
         "share of random divisions of all clips into two such sets, the given one included, whose MMD² is at least as "
         "large",
-        "1 / (permutations + 1) to 1; below 0.05 the sets differ more than chance explains",
-        "higher",
+        "1 / (permutations + 1) to 1; below 0.05 the sets differ more than chance explains", "higher",
         "permutation test: Gretton et al., JMLR 13, 2012; counting as in Phipson and Smyth, SAGMB 9, 2010",
     ),
-    "domain_accuracy": Figure(
+    "domain_accuracy": Definition(
         "accuracy of a domain classifier",
         "balanced accuracy (mean of both sets') of a logistic regression that tells which set a clip is from, "
         "cross-validated",
-        "0 to 1; 0.5 without a shift, 1 when the sets can be told apart",
-        "lower",
-        "Ben-David et al., Analysis of Representations for Domain Adaptation, NIPS 2006",
+        "0 to 1; 0.5 without a shift, 1 when the sets can be told apart", "lower", _BEN_DAVID,
     ),
-    "a_distance": Figure(
-        "proxy A-distance",
-        "2 (1 - 2 error) with the error of the domain classifier, not below 0",
-        "0 to 2",
-        "lower",
-        "Ben-David et al., Analysis of Representations for Domain Adaptation, NIPS 2006",
+    "a_distance": Definition(
+        "proxy A-distance", "2 (1 - 2 error) with the error of the domain classifier, not below 0",
+        "0 to 2", "lower", _BEN_DAVID,
     ),
-}
+}  # fmt: skip
 """Field of `Shift` -> what it means."""
 
 
@@ -91,25 +84,24 @@ def measure(
     """Compare training clips with test clips.
 
     Args:
-        train_ND: vectors of N training clips, of any length; at least two.
-        test_MD: vectors of M test clips in the same space; at least two.
+        train_ND, test_MD: vectors in one space, of any length; at least two of either.
         rng: draws clips above `MOST_CLIPS` a set, permutations and folds.
-        permutations: for the p-value, from 1.
 
     Raises:
-        InputError: matrices that do not fit together, too few clips, NaN, or no permutation.
+        InputError: matrices that do not fit together, too few clips, or NaN.
     """
+    from scipy.spatial.distance import pdist, squareform
+
     train, test = (_checked(rows, what, rng) for rows, what in ((train_ND, "training"), (test_MD, "test")))
     if train.shape[1] != test.shape[1]:
         raise InputError(
             f"training clips have {train.shape[1]} dimensions and test clips {test.shape[1]}; take both from one space"
         )
-    if permutations < 1:
-        raise InputError(f"{permutations} permutations were asked for; ask for at least 1, better some hundreds")
-    pooled = np.concatenate([train, test])
-    squared_KK = _squared_distances(pooled)
-    bandwidth = _median_distance(squared_KK)
-    kernel_KK = np.exp(-squared_KK / (2 * bandwidth**2))
+    squared: DoubleArray = pdist(np.concatenate([train, test]), "sqeuclidean")
+    # Where half of the pairs are equal, the median over the others; 1 where all clips are equal.
+    distances = np.sqrt(squared)
+    bandwidth = float(np.median(distances) or np.median(distances[distances > 0])) if distances.any() else 1.0
+    kernel_KK = np.exp(-squareform(squared) / (2 * bandwidth**2))
     value, p_value = permutation_test(kernel_KK, len(train), rng, permutations)
     accuracy = domain_accuracy(train, test, rng)
     a_distance = max(0.0, 2 * (1 - 2 * (1 - accuracy)))
@@ -183,20 +175,3 @@ def _checked(rows: npt.ArrayLike, what: str, rng: np.random.Generator) -> Double
     if len(matrix) > MOST_CLIPS:
         matrix = matrix[np.sort(rng.choice(len(matrix), MOST_CLIPS, replace=False))]
     return matrix.astype(np.float64)
-
-
-def _squared_distances(rows_KD: DoubleArray) -> DoubleArray:
-    """(K, K), exactly 0 between equal rows."""
-    from scipy.spatial.distance import pdist, squareform
-
-    return np.asarray(squareform(pdist(rows_KD, "sqeuclidean")))
-
-
-def _median_distance(squared_KK: DoubleArray) -> float:
-    """Over pairs of different clips; where that is 0, over those at a distance; 1 where all clips are equal."""
-    distances = np.sqrt(squared_KK[np.triu_indices(len(squared_KK), 1)])
-    median = float(np.median(distances))
-    if median:
-        return median
-    apart = distances[distances > 0]
-    return float(np.median(apart)) if apart.size else 1.0

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cezsar.analysis import alignment, gap, shift
-from cezsar.analysis.alignment import Change, changes
+from cezsar.analysis import gap, shift
 from cezsar.analysis.faults import faults, widest
 from cezsar.report import figures
 from cezsar.report.sections import Figure, Part, Section, Table, number, percent, points
@@ -27,14 +26,16 @@ def semantic_gap(study: Study) -> Section | None:
     scores = study.ready.scores
     labels = scores.label_index[study.rows]
     owner, n = study.ready.embedded.embeddings.prototype_class, len(scores.class_names)
-    gaps, aligned = {}, {}
-    for name, cloud in study.clouds.items():
-        described, of_class = (cloud.prototypes_PE, owner) if len(cloud.prototypes_PE) else (None, None)
-        gaps[name] = gap.measure(cloud.videos_NE, labels, described, of_class, n, rng=study.rng())
-        aligned[name] = alignment.measure(cloud.videos_NE, labels, described, of_class, n, rng=study.rng())
-    found = [*changes(gaps), *changes(aligned)]
+    gaps = {
+        name: gap.measure(gap.UnitSpace(cloud.videos_NE, labels, cloud.prototypes_PE, owner, n), seed=study.seed)
+        for name, cloud in study.clouds.items()
+    }
+    found = gap.changes(gaps)
     spaces = list(study.clouds)
-    rows = [[one.figure.title, *(number(one.values[name]) for name in spaces), _direction(one)] for one in found]
+    rows = [
+        [one.figure.title, *(number(one.values[name]) for name in spaces), one.figure.better.replace("neither", "")]
+        for one in found
+    ]
     notes = "\n".join(
         f"{one.figure.title}: {one.figure.definition}; {one.figure.range}. {one.figure.source}." for one in found
     )
@@ -49,13 +50,7 @@ def semantic_gap(study: Study) -> Section | None:
             f" Clips on their own prototype: {percent(before)} in the sentence space, {percent(after)} in the joint."
         )
     table = Table(["", *(SPACES[name] for name in spaces), "better"], rows, notes)
-    return Section(
-        "gap", "Semantic gap", says, [table], {name: asdict(gaps[name]) | asdict(aligned[name]) for name in gaps}
-    )
-
-
-def _direction(change: Change) -> str:
-    return {"higher": "higher", "lower": "lower", "neither": ""}[change.figure.better]
+    return Section("gap", "Semantic gap", says, [table], {name: asdict(one) for name, one in gaps.items()})
 
 
 def whose_fault(study: Study) -> Section | None:
@@ -66,7 +61,9 @@ def whose_fault(study: Study) -> Section | None:
         return None
     scores, vectors = study.ready.scores, study.ready.embedded.embeddings
     labels = scores.label_index[study.rows]
-    found = faults(cloud.videos_NE, labels, cloud.prototypes_PE, vectors.prototype_class, len(scores.class_names))
+    found = faults(
+        gap.UnitSpace(cloud.videos_NE, labels, cloud.prototypes_PE, vectors.prototype_class, len(scores.class_names))
+    )
     judged = [one for one in found if one.error is not None]
     wide = widest(found)
     if not judged or wide is None:
@@ -111,13 +108,15 @@ def whose_fault(study: Study) -> Section | None:
 
 def hubs(study: Study) -> Section:
     """Which prototypes attract clips of all classes, and what corrections against that are worth."""
+    from scipy.stats import skew
+
     scores, weights = study.ready.scores, study.ready.weights
     names = scores.class_names
     predicted = predict(scores, weights)
     votes = np.bincount(predicted[predicted != UNDECIDED], minlength=len(names))
     clips = np.bincount(scores.label_index[scores.label_index >= 0], minlength=len(names))
     order = np.argsort(-votes, kind="stable")[:MOST_CLASSES]
-    skewness = gap.skewness(votes)
+    skewness = float(skew(votes)) if np.ptp(votes) else 0.0
     drawn = figures.bars(
         [names[c] for c in order], votes[order].tolist(), "clips that the class is named for",
         {"clips a class": float(clips[clips > 0].mean())},
@@ -152,7 +151,7 @@ def shift_of_domain(study: Study) -> Section | None:
     """How different test clips are from training clips."""
     found: dict[str, Any] = {}
     for name, (training, test) in study.domains.items():
-        units = gap.unit_rows(training, "training clips"), gap.unit_rows(test, "test clips")
+        units = gap.directions(training, "training clips"), gap.directions(test, "test clips")
         found[name] = shift.measure(*units, study.rng())
     if not found:
         return None

@@ -20,10 +20,9 @@ from app.services import semantic_gap as service
 from app.services.faults import Blame
 from app.widgets import faults as widgets
 from cezsar import jobs
-from cezsar.analysis import alignment, maps, shift
-from cezsar.analysis.faults import faults, nearest, widest
-from cezsar.analysis.gap import FIGURES as GAP
-from cezsar.analysis.gap import measure, per_class, unit_rows
+from cezsar.analysis import maps, shift
+from cezsar.analysis.faults import faults, nearest_centroid, widest
+from cezsar.analysis.gap import FIGURES, UnitSpace, directions, measure, per_class
 from cezsar.analysis.projection import place
 from cezsar.data.features import FeatureStore, StoreWriter
 from cezsar.data.groups import groups_path, keep_group
@@ -121,25 +120,22 @@ def test_ones_own_groups_are_offered_beside_the_others(with_map, item):
     assert "hard_groups" in page.error[0].value.replace("\\", "") and len(figures(page)) == 3
 
 
-def parts_of(item, space):
-    """Clips, labels, prototypes, their classes and the number of classes, as the engine takes them."""
-    rows, clouds = item.clouds()
-    described = len(clouds[space].prototypes_PE) > 0
-    labels, owners = item.scores().label_index[rows], item.embeddings().prototype_class
-    prototypes = clouds[space].prototypes_PE if described else None
-    return clouds[space].videos_NE, labels, prototypes, owners if described else None, 21
+def space_of(item, space):
+    """The space as the engine takes it."""
+    (rows, clouds), owner = item.clouds(), item.embeddings().prototype_class
+    cloud = clouds[space]
+    return UnitSpace(cloud.videos_NE, item.scores().label_index[rows], cloud.prototypes_PE, owner, 21)
 
 
 def test_the_chief_numbers_are_the_engines_with_their_change(with_map, item):
     said = texts(open_page("semantic_gap"))
-    gap, before = measure(*parts_of(item, "joint")), measure(*parts_of(item, "sentence"))
-    aligned = alignment.measure(*parts_of(item, "joint"))
+    gap, before = measure(space_of(item, "joint")), measure(space_of(item, "sentence"))
     for expected in (
-        f"{100 * aligned.rank_1:.1f} %", f"{aligned.rank_mean:.2f}", f"{gap.modality_gap:.2f}", f"{gap.silhouette:.2f}"
+        f"{100 * gap.rank_1:.1f} %", f"{gap.rank_mean:.2f}", f"{gap.modality_gap:.2f}", f"{gap.silhouette:.2f}"
     ):  # fmt: skip
         assert f"**{expected}**" in said
     assert f":green[+{gap.silhouette - before.silhouette:.2f}] **{gap.silhouette:.2f}**" in said
-    fallen = f"{before.silhouette - measure(*parts_of(item, 'raw')).silhouette:.2f}".replace("-", "\N{MINUS SIGN}")
+    fallen = f"{before.silhouette - measure(space_of(item, 'raw')).silhouette:.2f}".replace("-", "\N{MINUS SIGN}")
     assert f":orange[{fallen}]" in said and "modality gap ↓" in said
     hub = item.scores().class_names[gap.biggest_hub]
     assert any(f"Here it is {hub}." in one.proto.help.replace("\\", "") for one in open_page("semantic_gap").markdown)
@@ -148,20 +144,19 @@ def test_the_chief_numbers_are_the_engines_with_their_change(with_map, item):
 def test_all_numbers_of_all_spaces_stand_in_one_table(with_map, item):
     page = open_page("semantic_gap")
     table = page.table[0].value
-    one = {space: alignment.measure(*parts_of(item, space)) for space in SPACES}
-    gaps = {space: measure(*parts_of(item, space)) for space in SPACES}
-    assert len(table) == len(GAP) + len(alignment.FIGURES)
+    one = {space: measure(space_of(item, space)) for space in SPACES}
+    assert len(table) == len(FIGURES)
     row = table[table[""] == "uniformity of clips ↓"].iloc[0]
     shown = [f"{one[space].uniformity_clips:.2f}".replace("-", "\N{MINUS SIGN}") for space in SPACES]
     assert [row["Raw"], row["Sentence"], row["Joint"]] == shown
     step = one["joint"].uniformity_clips - one["sentence"].uniformity_clips
     assert step > 0 and row["change to joint"] == f":orange[+{step:.2f}] worse"
     row = table[table[""] == "classes on their own prototype ↑"].iloc[0]
-    step = 100 * (gaps["joint"].own_prototype - gaps["sentence"].own_prototype)
+    step = 100 * (one["joint"].own_prototype - one["sentence"].own_prototype)
     assert row["Raw"] == "–" and row["change to joint"] == f":green[+{step:.1f}] better"
     assert table[table[""] == "purity by chance"].iloc[0]["change to joint"] == ""
     said = texts(page)
-    assert all(f"**{figure.title}**" in said for figure in [*GAP.values(), *alignment.FIGURES.values()])
+    assert all(f"**{figure.title}**" in said for figure in FIGURES.values())
 
 
 def test_classes_are_judged_as_the_engine_judges_them(with_map, item):
@@ -170,8 +165,8 @@ def test_classes_are_judged_as_the_engine_judges_them(with_map, item):
     for space in ("joint", "sentence"):
         page.segmented_control(key=state.GAP_SPACE).set_value(space)
         table = fine(page.run()).dataframe[0].value.set_index("class")
-        ones = faults(*parts_of(item, space))
-        gaps = per_class(*parts_of(item, space))
+        ones = faults(space_of(item, space))
+        gaps = per_class(space_of(item, space))
         for one, gap in zip(ones, gaps, strict=True):
             row = table.loc[names[one.index]]
             assert row["text"] == pytest.approx(100 * one.text_fault)
@@ -186,13 +181,13 @@ def test_classes_are_judged_as_the_engine_judges_them(with_map, item):
         np.testing.assert_allclose(text + video, 100 * np.array(worst))
         first = page.selectbox(key=state.FAULT_CLASS).value
         assert first == table.index[0] if space == "joint" else first in table.index  # a choice outlasts its space
-    wide = widest(faults(*parts_of(item, "sentence")))
+    wide = widest(faults(space_of(item, "sentence")))
     assert f"Widest gap: *{names[wide.index]}*, {wide.gap.own_distance:.2f}." in texts(page)
 
 
 def test_a_chosen_class_says_what_to_do_and_shows_its_clips(with_map, item):
     names = item.scores().class_names
-    ones = {names[one.index]: one for one in faults(*parts_of(item, "joint"))}
+    ones = {names[one.index]: one for one in faults(space_of(item, "joint"))}
     both = next(name for name, one in ones.items() if one.verdict == "both")
     page = fine(open_page("semantic_gap", **{state.FAULT_CLASS: both}))
     one, said = ones[both], texts(page)
@@ -211,7 +206,7 @@ def test_a_chosen_class_says_what_to_do_and_shows_its_clips(with_map, item):
 
 def test_a_class_without_errors_needs_nothing(with_map, item):
     names = item.scores().class_names
-    right = next(one for one in faults(*parts_of(item, "joint")) if not one.error and not one.hub)
+    right = next(one for one in faults(space_of(item, "joint")) if not one.error and not one.hub)
     page = fine(open_page("semantic_gap", **{state.FAULT_CLASS: names[right.index]}))
     assert f"None of its **{right.gap.clips}** clips is missed" in texts(page) and not page.page_link
     assert page.segmented_control(key=state.FAULT_SIDE).value == "right"
@@ -229,8 +224,9 @@ def test_a_bar_and_a_row_are_ways_to_choose_a_class(monkeypatch):
 
 def test_classes_that_cannot_be_judged_say_why():
     clips = np.eye(3, dtype=np.float32)
-    ones = faults(clips, [0, 0, 1], clips[:2], [0, 1], 3)
-    blame = Blame("joint", ones, np.arange(3), np.array([0, 0, 1]), *nearest(clips, [0, 0, 1], clips[:2], [0, 1], 3))
+    one = UnitSpace(clips, [0, 0, 1], clips[:2], [0, 1], 3)
+    ones = faults(one)
+    blame = Blame("joint", ones, np.arange(3), one.labels_N, one.nearest, nearest_centroid(one))
     assert "no labelled clips" in widgets.finding(blame, ones[2], "abc")
     assert "cannot be judged" in widgets.finding(blame, ones[1], "abc")
     assert blame.worst_first[0].index == 0 and blame.clips(2) == {}
@@ -284,7 +280,7 @@ def test_the_domain_shift_is_the_engines(with_stores):
     domains = domains_of(train, ready, np.random.default_rng(0))
     assert set(domains) == {"raw", "joint"}
     for sides in domains.values():
-        units = [unit_rows(side, "clips") for side in sides]
+        units = [directions(side, "clips") for side in sides]
         found = shift.measure(*units, np.random.default_rng(0))
         assert f"**{100 * found.domain_accuracy:.1f} %**" in said and f"**{found.a_distance:.2f}**" in said
         assert (
