@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import io
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import Any, cast
 
 from cezsar import workspace
 from cezsar.encoders import weights
@@ -20,8 +21,6 @@ Report = Callable[[str, int, int], None]
 
 NEEDED = frozenset([".json", ".txt", ".model", ".jinja", *weights.SUFFIXES])
 OTHER_ENGINES = frozenset(["onnx", "openvino", "coreml", "tf", "flax"])  # folders with the same weights for others
-BLOCK_BYTES = 1 << 20
-TIMEOUT_S = 30.0  # without a byte
 PART = ".part"  # of a file that is on its way
 SPARE_BYTES = 50_000_000  # of the disk, left free
 
@@ -64,10 +63,17 @@ def fetch(name: str, on_progress: Report = lambda what, done, total: None, home:
     if not weights.hub_reachable():
         raise missing("no network")
     try:
-        revision, files = _listing(entry.repository, name.startswith("open_clip:"))
+        from huggingface_hub import HfApi
+
+        info = HfApi().model_info(entry.repository, files_metadata=True)
+        found = [
+            RemoteFile(each.rfilename, each.size or 0, (each.lfs.sha256 or "") if each.lfs else "")
+            for each in info.siblings or ()
+        ]
+        files = needed(found, name.startswith("open_clip:"))
         if not any(PurePosixPath(file.path).suffix in weights.SUFFIXES for file in files):
             raise missing(f"the hub's {entry.repository} holds no weights")
-        _download(entry.repository, revision, files, target, on_progress)
+        _download(entry.repository, info.sha or "main", files, target, on_progress)
     except CezsarError:
         raise
     except Exception as error:  # a network that dies half-way, a hub that refuses: two libraries, errors of many kinds
@@ -80,110 +86,63 @@ def needed(files: Sequence[RemoteFile], open_clip: bool = False) -> list[RemoteF
 
     A repository may hold the same model for open_clip and for transformers: the form that is asked for is taken.
     """
-    kept = [
-        file
-        for file in files
-        if PurePosixPath(file.path).suffix in NEEDED and not OTHER_ENGINES & set(PurePosixPath(file.path).parts[:-1])
-    ]
-    models = {file for file in kept if PurePosixPath(file.path).suffix in weights.SUFFIXES}
-    wanted = {file for file in models if PurePosixPath(file.path).name.startswith("open_clip") == open_clip}
-    kept = [file for file in kept if file not in models or file in (wanted or models)]
-    safe = {PurePosixPath(file.path).parent for file in kept if file.path.endswith(".safetensors")}
-    again = frozenset(weights.SUFFIXES) - {".safetensors"}
-    return [
-        file
-        for file in kept
-        if PurePosixPath(file.path).suffix not in again or PurePosixPath(file.path).parent not in safe
-    ]
-
-
-def _listing(repository: str, open_clip: bool) -> tuple[str, list[RemoteFile]]:
-    """The present revision of a repository, and the files that are needed of it."""
-    from huggingface_hub import HfApi
-
-    info = HfApi().model_info(repository, files_metadata=True)
-    files = [
-        RemoteFile(each.rfilename, each.size or 0, (each.lfs.sha256 or "") if each.lfs else "")
-        for each in info.siblings or ()
-    ]
-    return info.sha or "main", needed(files, open_clip)
+    paths = {file: PurePosixPath(file.path) for file in files}
+    kept = [f for f, path in paths.items() if path.suffix in NEEDED and not OTHER_ENGINES & set(path.parts[:-1])]
+    models = {f for f in kept if paths[f].suffix in weights.SUFFIXES}
+    wanted = {f for f in models if paths[f].name.startswith("open_clip") == open_clip} or models
+    safe = {paths[f].parent for f in wanted if paths[f].suffix == ".safetensors"}
+    once = {f for f in wanted if paths[f].suffix == ".safetensors" or paths[f].parent not in safe}
+    return [f for f in kept if f not in models or f in once]
 
 
 def _download(repository: str, revision: str, files: Sequence[RemoteFile], target: Path, on_progress: Report) -> None:
+    """Fetch the files into a folder beside `target`, which becomes `target` when all are there."""
+    from huggingface_hub import hf_hub_url
+    from huggingface_hub.file_download import http_get  # snapshot_download begins a file anew where it was stopped
+    from huggingface_hub.utils import build_hf_headers, tqdm
+
     beside = target.with_name(f".fetching-{target.name}-{revision[:12]}")
     for other in target.parent.glob(f".fetching-{glob.escape(target.name)}-*"):
         if other != beside:
             shutil.rmtree(other)  # of an older revision: its files would not fit these
-    total, before = sum(file.size for file in files), sum(_size(beside / file.path) for file in files)
     beside.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(beside).free + before
+    done, total = 0, sum(file.size for file in files)
+    free = shutil.disk_usage(beside).free + sum(path.stat().st_size for path in beside.rglob("*") if path.is_file())
     if free < total + SPARE_BYTES:
         raise InputError(f"{beside.parent} has {free / 1e9:.1f} GB left and {total / 1e9:.1f} GB are needed; make room")
-    done = 0
+
+    class Bar(tqdm):
+        """Shows nothing and reports."""
+
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options | {"file": io.StringIO(), "disable": False})
+
+        def update(self, n: float | None = 1) -> bool | None:
+            on_progress(target.name, done + int(self.n + (n or 0)), total)
+            return cast(bool | None, super().update(n))
+
     for file in files:
-        on_size = partial(_report, on_progress, target.name, done, total)
-        _transfer(repository, revision, file, beside, on_size)
+        path = beside / file.path
+        part = path.with_name(path.name + PART)
+        part.parent.mkdir(parents=True, exist_ok=True)
+        if not path.is_file():
+            url = hf_hub_url(repository, file.path, revision=revision)
+            headers = build_hf_headers() | {"Accept-Encoding": "identity"}
+            with part.open("ab") as stream:
+                http_get(
+                    url, stream, resume_size=stream.tell(), headers=headers, expected_size=file.size, tqdm_class=Bar
+                )
+            _check(part, file)
+            part.rename(path)
         done += file.size
+        on_progress(target.name, done, total)
     if target.is_dir():  # without weights in it, or it would have been found: nothing could use it
         shutil.rmtree(target)
     beside.rename(target)
 
 
-def _transfer(repository: str, revision: str, file: RemoteFile, folder: Path, on_size: Callable[[int], None]) -> None:
-    """One file, from where an earlier attempt stopped; one that breaks off while it moves is gone on with at once."""
-    from httpx2 import TransportError  # the hub's session speaks through it
-
-    path = folder / file.path
-    part = path.with_name(path.name + PART)
-    part.parent.mkdir(parents=True, exist_ok=True)
-    while not path.is_file():
-        before = _size(part)
-        try:
-            _append(repository, revision, file, part, on_size)
-        except TransportError:  # a refusal, a full disk or a caller's error would only come again
-            if _size(part) <= before:
-                raise
-            continue
-        _check(part, file)
-        part.rename(path)
-    on_size(file.size)
-
-
-def _append(repository: str, revision: str, file: RemoteFile, part: Path, on_size: Callable[[int], None]) -> None:
-    from huggingface_hub import get_session, hf_hub_url
-    from huggingface_hub.utils import build_hf_headers
-
-    start = _size(part)
-    if start and start == file.size:
-        return
-    url = hf_hub_url(repository, file.path, revision=revision)
-    headers = build_hf_headers() | {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
-    with get_session().stream("GET", url, headers=headers, follow_redirects=True, timeout=TIMEOUT_S) as response:
-        response.raise_for_status()
-        with part.open("ab" if response.status_code == 206 else "wb") as stream:
-            for block in response.iter_bytes(BLOCK_BYTES):
-                stream.write(block)
-                on_size(stream.tell())
-
-
-def _report(on_progress: Report, name: str, before: int, total: int, size: int) -> None:
-    on_progress(name, before + size, total)
-
-
-def _size(path: Path) -> int:
-    """Bytes of a file as far as it is here, under its own name or the one it has on its way."""
-    for place in (path, path.with_name(path.name + PART)):
-        if place.is_file():
-            return place.stat().st_size
-    return 0
-
-
 def _check(path: Path, file: RemoteFile) -> None:
-    size = path.stat().st_size
-    sound = file.size in (0, size)
-    if sound and file.sha256:
-        with path.open("rb") as stream:
-            sound = hashlib.file_digest(stream, "sha256").hexdigest() == file.sha256
-    if not sound:
-        path.unlink()
-        raise InputError(f"{path.name} did not arrive as the hub has it ({size:,} bytes); fetch again")
+    with path.open("rb") as stream:
+        if file.sha256 and hashlib.file_digest(stream, "sha256").hexdigest() != file.sha256:
+            path.unlink()
+            raise InputError(f"{path.name} did not arrive as the hub has it; fetch again")

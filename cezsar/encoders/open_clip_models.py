@@ -111,9 +111,11 @@ def load_open_clip(name: str, model: str, weights_path: str | Path | None = None
     try:
         with weights.loading_here():
             loaded = open_clip.create_model(source, require_pretrained=True, **settings)
-            return loaded, open_clip.get_tokenizer(source)
+            tokenizer = open_clip.get_tokenizer(source)
     except Exception as error:  # a damaged or foreign file: torch, safetensors, json and others each have their own
         raise FormatError(f"{name}: {place} cannot be loaded by open_clip: {weights.first_line(error)}") from error
+    weights.refuse_not_finite(name, place, loaded)
+    return loaded, tokenizer
 
 
 def pretrained(model: str) -> dict[str, Any]:

@@ -272,6 +272,7 @@ def _from_path(name: str, model: str, path: Path) -> torch.nn.Module:
         raise FormatError(
             f"{name}: {file} cannot be loaded as weights of {model or saved}: {weights.first_line(error)}"
         ) from error
+    weights.refuse_not_finite(name, file, loaded)
     return loaded
 
 

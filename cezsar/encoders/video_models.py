@@ -143,4 +143,5 @@ def load_video_text(name: str, weights_path: str | Path | None = None) -> tuple[
     if found["missing_keys"]:
         lacking = ", ".join(sorted(found["missing_keys"])[:3])
         raise FormatError(f"{name}: the weights in {place} lack {lacking}; fetch them again")
+    weights.refuse_not_finite(name, place, model)
     return model, processor

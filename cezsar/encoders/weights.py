@@ -43,6 +43,17 @@ def fingerprint(description: Mapping[str, Any], tensors: Mapping[str, torch.Tens
     return digest.hexdigest()
 
 
+def refuse_not_finite(name: str, place: Path, model: torch.nn.Module) -> None:
+    """Raise `FormatError` for weights with NaN or infinite values, which would make those of every clip so."""
+    import torch
+
+    tensors = (*model.named_parameters(), *((key, each) for key, each in model.named_buffers() if each.isnan().any()))
+    for key, tensor in tensors:
+        if not torch.isfinite(tensor).all():
+            file = weights_file(place) or place
+            raise FormatError(f"{name}: {file} has NaN or infinite values in the tensor {key}; get that file anew")
+
+
 def weights_file(folder: Path) -> Path | None:
     """The weights in a model folder: `model.safetensors` first, then any other file that may be one."""
     if not folder.is_dir():
@@ -128,10 +139,12 @@ def load_transformer(
     if local is not None:
         try:
             with loading_here():
-                return SentenceTransformer(str(local), device=device, local_files_only=True)
+                model = SentenceTransformer(str(local), device=device, local_files_only=True)
         except Exception as error:  # a damaged folder makes three libraries raise errors of many kinds
             reason = first_line(error)
             raise FormatError(f"{name}: {local} cannot be loaded by sentence-transformers: {reason}") from error
+        refuse_not_finite(name, local, model)
+        return model
     if not HUB_NAME.fullmatch(repository):
         raise InputError(f"{name}: {repository} is neither a folder here nor a name a model on the hub can have")
     if not hub_reachable():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -240,3 +242,17 @@ def test_precision_and_device_are_checked(tmp_path: Path) -> None:
         create("timm:test_resnet", file, device="cuda:99")
     with pytest.raises(InputError, match="cannot be used"):
         create("timm:test_resnet", file, device="toaster")
+
+
+def test_weights_with_nan_are_named_with_their_tensor(tmp_path: Path, clip_folder: Path) -> None:
+    """And not taken for the fault of every clip."""
+    _, file = saved(tmp_path, "test_resnet")
+    shutil.copytree(clip_folder, tmp_path / "clip")
+    clip = next((tmp_path / "clip").rglob("model.safetensors"))
+    for path, name, given in ((file, "timm:test_resnet", file), (clip, f"clip:{tmp_path / 'clip'}", None)):
+        tensors = load_file(path)
+        key = sorted(key for key in tensors if key.endswith("weight"))[3]
+        tensors[key].view(-1)[0] = float("nan")
+        save_file(tensors, path, {"format": "pt"})
+        with pytest.raises(FormatError, match=rf"model\.safetensors has NaN .* in the tensor .*{re.escape(key[-12:])}"):
+            create(name, weights=given, device="cpu")
