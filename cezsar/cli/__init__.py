@@ -6,6 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 import typer
@@ -79,6 +80,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """
     try:
         app(args=arguments, prog_name="cezsar")
+    except SystemExit as ended:
+        given = list(sys.argv[1:] if arguments is None else arguments)
+        if ended.code == 2 and "--" not in given and (odd := [each for each in given if _is_file_like_an_option(each)]):
+            print(f"cezsar: {odd[0]} is taken for an option; name such files behind --: -- {odd[0]}", file=sys.stderr)
+        raise
     except CezsarError as error:
         print(f"cezsar: {error}", file=sys.stderr)
         sys.exit(2)
@@ -96,3 +102,10 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         traceback.print_exc()
         sys.exit(3)  # not 1, which says that all else was done
     sys.exit(0)
+
+
+def _is_file_like_an_option(argument: str) -> bool:
+    """Whether it is a file whose name begins with a hyphen, as many ids of YouTube do."""
+    from cezsar.data.manifest import VIDEO_SUFFIXES
+
+    return argument.startswith("-") and (Path(argument).suffix.lower() in VIDEO_SUFFIXES or Path(argument).exists())

@@ -2,8 +2,7 @@
 
 | source | id | label |
 |---|---|---|
-| folder of videos | file name without its suffix | "" |
-| folder of class folders, at any depth | file name without its suffix; where two clips share it, the path from the source | name of the folder that holds the clip |
+| folder of videos, or of class folders at any depth | file name without its suffix; where two clips share it, the path from the source; where they share that, too, with its suffix | name of the folder that holds the clip; "" at the top |
 | CSV with the columns path, id, label | `id`, or the file name without its suffix | `label`, or "" |
 | one video file | file name without its suffix | "" |
 
@@ -55,7 +54,13 @@ def read_source(source: str | Path) -> list[Clip]:
     """
     path = Path(source).expanduser()
     if path.is_dir():
-        return _read_folder(path)
+        if clips := clips_in(path):
+            return clips
+        others = passed_over(path)
+        raise InputError(
+            f"{printable(str(path))} holds no video file (.mp4, .avi, .webm, .mkv ...); check the path"
+            + (others and f"; {others}")
+        )
     if not path.exists():
         raise InputError(f"{printable(str(path))} does not exist; give a folder of videos or a CSV (path,id,label)")
     if path.suffix.lower() in VIDEO_SUFFIXES:
@@ -65,46 +70,31 @@ def read_source(source: str | Path) -> list[Clip]:
     raise InputError(f"{printable(str(path))} is neither a folder, nor a CSV (path,id,label), nor a video file")
 
 
+def clips_in(folder: Path) -> list[Clip]:
+    """The clips in and below a folder; none is no error."""
+    files = [file for file in _files(folder) if file.suffix.lower() in VIDEO_SUFFIXES]
+    inside = [file.relative_to(folder) for file in files]
+    names = [
+        (_name(path.stem), _name(path.with_suffix("").as_posix()), _name(path.as_posix())) for path in inside
+    ]  # from the shortest
+    taken = [Counter(column) for column in zip(*names, strict=True)]
+    ids = [next((id for id, uses in zip(each, taken, strict=True) if uses[id] == 1), each[-1]) for each in names]
+    return [Clip(file, id, _name(path.parent.name)) for file, id, path in zip(files, ids, inside, strict=True)]
+
+
 def passed_over(folder: Path) -> str:
     """How many files in and below a folder `read_source` takes for no video, in words; "" when there are none."""
-    endings = Counter(file.suffix.lower() or "no ending" for file in _files(folder) if not _is_video(file))
-    if not endings:
+    others = [file.suffix.lower() for file in _files(folder) if file.suffix.lower() not in VIDEO_SUFFIXES]
+    if not others:
         return ""
+    endings = Counter(suffix or "no ending" for suffix in others)
     kinds = ", ".join(f"{printable(ending)} {count:,}" for ending, count in endings.most_common(SHOWN))
     more = ", ..." if len(endings) > SHOWN else ""
-    return f"{printable(str(folder))}: {endings.total():,} files passed over, no video by their names ({kinds}{more})"
+    return f"{printable(str(folder))}: {len(others):,} files passed over, no video by their names ({kinds}{more})"
 
 
 def _name(text: str) -> str:
     return unicodedata.normalize("NFC", printable(text)).strip()
-
-
-def _read_folder(folder: Path) -> list[Clip]:
-    files = [file for file in _files(folder) if _is_video(file)]
-    if not files:
-        others = passed_over(folder)
-        raise InputError(
-            f"{printable(str(folder))} holds no video file (.mp4, .avi, .webm, .mkv ...); check the path"
-            + (others and f"; {others}")
-        )
-    stems = Counter(_name(file.stem) for file in files)
-    clips = []
-    for file in files:
-        inside = file.relative_to(folder)
-        unique = stems[_name(file.stem)] == 1
-        id = _name(file.stem) if unique else _name(inside.with_suffix("").as_posix())
-        clips.append(Clip(file, id, _name(inside.parent.name)))
-    first: dict[str, Clip] = {}
-    for clip in clips:
-        other = first.setdefault(clip.id, clip)
-        if other is not clip:
-            names = f"{printable(str(other.path))} and {printable(str(clip.path))}"
-            raise InputError(f"{names} would both have the id {clip.id!r}: rename one, or give ids in a CSV")
-    return clips
-
-
-def _is_video(file: Path) -> bool:
-    return file.suffix.lower() in VIDEO_SUFFIXES
 
 
 def _files(folder: Path) -> list[Path]:
@@ -140,18 +130,22 @@ def _read_csv(path: Path) -> list[Clip]:
             f"{path}, line 1: the columns are {columns}; a manifest's first line names them: path,id,label "
             "(id and label may be left out)"
         )
+    clips: dict[str, Clip] = {}
     lines: dict[str, int] = {}
-    clips = []
     for line, row in rows[1:]:
         clip = _clip(path, line, columns, row)
         if clip.id in lines:
             raise InputError(f"{path}: id {clip.id!r} is on line {lines[clip.id]} and again on line {line}; keep one")
-        lines[clip.id] = line
-        clips.append(clip)
+        clips[clip.id], lines[clip.id] = clip, line
     if not clips:
         raise InputError(f"{path} names no clip; write one line for each below the header")
-    _refuse_missing(path, clips)
-    return clips
+    if missing := [str(clip.path) for clip in clips.values() if not clip.path.is_file()]:
+        names = ", ".join(missing[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
+        raise InputError(
+            f"{path}: {len(missing):,} of {len(clips):,} files are missing: {names}; correct these lines or remove "
+            "them (a relative path counts from the manifest's folder)"
+        )
+    return list(clips.values())
 
 
 def _clip(manifest: Path, line: int, columns: list[str], row: list[str]) -> Clip:
@@ -161,19 +155,7 @@ def _clip(manifest: Path, line: int, columns: list[str], row: list[str]) -> Clip
             "put quotes around a value that has a comma in it"
         )
     values = dict(zip(columns, row, strict=True))
-    if not values["path"]:
-        raise FormatError(f"{manifest}, line {line}: the path is empty; fill it in or remove the line")
-    if "\0" in "".join(row):
-        raise FormatError(f"{manifest}, line {line}: a zero byte; this is no text file of paths")
+    if not values["path"] or "\0" in "".join(row):
+        raise FormatError(f"{manifest}, line {line}: the path is empty, or a zero byte; fill it in or remove the line")
     path = manifest.parent / Path(values["path"]).expanduser()
     return Clip(path, _name(values.get("id") or path.stem), _name(values.get("label", "")))
-
-
-def _refuse_missing(manifest: Path, clips: list[Clip]) -> None:
-    missing = [str(clip.path) for clip in clips if not clip.path.is_file()]
-    if missing:
-        names = ", ".join(missing[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
-        raise InputError(
-            f"{manifest}: {len(missing):,} of {len(clips):,} files are missing: {names}; correct these lines or remove "
-            "them (a relative path counts from the manifest's folder)"
-        )

@@ -274,6 +274,14 @@ def test_names_that_are_not_utf8_are_classified_and_written(cezsar, workspace, c
     assert "caf" in json.loads(out)[0]["clip"]
 
 
+@pytest.mark.parametrize("verb", ["classify", "spans"])
+def test_a_name_that_begins_with_a_hyphen_is_told_how_to_be_given(cezsar, verb):
+    status, _, err = cezsar(verb, "-3B32lodo2M.mp4", "--labels", "x, y")
+    assert status == 2 and "-3B32lodo2M.mp4 is taken for an option; name such files behind --: -- -3B" in err
+    assert "behind --" not in cezsar(verb, "--no-such-option", "--alpha", "-0.5")[2]
+    assert "there is no such file" in cezsar(verb, "--labels", "x, y", "--", "-3B32lodo2M.mp4")[2]
+
+
 def test_the_installed_command_runs():
     done = subprocess.run([sys.executable, "-m", "cezsar", "classify"], capture_output=True, text=True)
     assert done.returncode == 2 and "CLIP" in done.stderr

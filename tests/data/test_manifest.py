@@ -55,6 +55,14 @@ def test_folder_of_class_folders(tmp_path: Path) -> None:
     ]
 
 
+def test_one_pair_of_equal_names_stops_nothing(tmp_path: Path) -> None:
+    touch(tmp_path, "IMG_0001.MOV", "IMG_0001.MP4", "IMG_0002.MP4", "run/a.mp4", "run/a.avi", "walk/a.mp4")
+    assert [(clip.id, clip.label) for clip in read_source(tmp_path)] == [
+        ("IMG_0001.MOV", ""), ("IMG_0001.MP4", ""), ("IMG_0002", ""), ("run/a.avi", "run"), ("run/a.mp4", "run"),
+        ("walk/a", "walk"),
+    ]  # fmt: skip
+
+
 def test_deeper_folders_and_links(tmp_path: Path) -> None:
     touch(tmp_path, "data/train/jump/1.mp4", "data/test/jump/1.mp4", "elsewhere/walk/w.mp4")
     (tmp_path / "data/walk").symlink_to(tmp_path / "elsewhere/walk")
