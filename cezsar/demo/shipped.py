@@ -119,7 +119,7 @@ def rounded(array: np.ndarray) -> np.ndarray:
 
 
 def _plans(folder: Path) -> tuple[list[world.VideoPlan], list[world.VideoPlan]]:
-    return world.Settings.from_json((folder / "settings.json").read_text(encoding="utf-8")).plans()
+    return world.WorldSettings.read(folder).plans()
 
 
 def _keep(folder: Path, run: Run, store: FeatureStore, sentences: Encoder, built: world.World) -> scored.Scored:

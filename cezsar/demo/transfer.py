@@ -146,7 +146,7 @@ def plans_of(home: str | Path | None, name: str = "demo") -> tuple[list[world.Vi
     path = (folder if name == "demo" else folder / name) / "settings.json"
     if not path.is_file():
         raise InputError(f"{path} is not there; run `cezsar demo` first")
-    return world.Settings.from_json(path.read_text(encoding="utf-8")).plans()
+    return world.WorldSettings.read(path.parent).plans()
 
 
 def seen_clips(plans: Sequence[world.VideoPlan], store: FeatureStore) -> Clips:

@@ -6,16 +6,15 @@ on it say that the software works, not how well it would do on real video.
 
 from cezsar.world.actions import (
     ACTIONS,
+    BY_NAME,
+    DESCRIPTIONS,
     HARD_GROUPS,
     HELD_OUT,
-    OBJECTS,
     PLACES,
     Action,
     seen_actions,
     unseen_actions,
 )
-from cezsar.world.build import Settings, World, build, video_path
-from cezsar.world.files import write_video
 from cezsar.world.plans import (
     FPS,
     SEED,
@@ -27,11 +26,12 @@ from cezsar.world.plans import (
     plan_training,
     segment_props,
 )
-from cezsar.world.rendering import HEIGHT_PX, WIDTH_PX, render
-from cezsar.world.words import DESCRIPTIONS
+from cezsar.world.props import OBJECTS
+from cezsar.world.videos import HEIGHT_PX, WIDTH_PX, World, WorldSettings, build, render, video_path, write_video
 
 __all__ = [
     "ACTIONS",
+    "BY_NAME",
     "DESCRIPTIONS",
     "FPS",
     "HARD_GROUPS",
@@ -43,9 +43,9 @@ __all__ = [
     "WIDTH_PX",
     "Action",
     "SegmentPlan",
-    "Settings",
     "VideoPlan",
     "World",
+    "WorldSettings",
     "annotations",
     "build",
     "plan_clips",

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from cezsar.errors import InputError
-from cezsar.world.actions import BY_NAME, PLACES, Action, seen_actions
-from cezsar.world.looks import Person, PropLook, draw_person, draw_prop_look
-from cezsar.world.words import caption
+from cezsar.world.actions import BY_NAME, PLACES, Action, caption, seen_actions
+from cezsar.world.people import Person, draw_person
+from cezsar.world.props import PropLook, draw_prop_look
 
 SEED = 7
 """Of the world that is shown and reported; other seeds served to choose the demo's settings."""
@@ -105,7 +105,7 @@ def plan_training(
             action = next(deck)
             place = action.place if rng.random() < USUAL_PLACE_SHARE else str(rng.choice(PLACES))
             look = prop_look_of(own, index, action.prop)
-            sentence = caption(rng, action.motion, action.prop, place, person, look, first=index == 0)
+            sentence = caption(rng, action, place, person, look, first=index == 0)
             end = clock + _seconds(rng, SEGMENT_S)
             segments.append(SegmentPlan(clock, end, action.name, action.motion, action.prop, place, sentence))
             clock = end + _seconds(rng, GAP_S)
@@ -123,7 +123,7 @@ def plan_clips(seed: int, actions: Iterable[Action], clips_per_class: int = 20) 
             own = int(rng.integers(2**62))
             duration = _seconds(rng, CLIP_S)
             look = prop_look_of(own, 0, action.prop)
-            sentence = caption(rng, action.motion, action.prop, action.place, person_of(own), look)
+            sentence = caption(rng, action, action.place, person_of(own), look)
             segment = SegmentPlan(0.0, duration, action.name, action.motion, action.prop, action.place, sentence)
             plans.append(VideoPlan(f"w{seed}-{slug}-{number:03d}", action.name, duration, own, (segment,)))
     return plans
