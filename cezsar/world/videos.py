@@ -410,7 +410,7 @@ def _write_tables(world: World, settings: WorldSettings) -> None:
     write_json(folder / "train.json", plans.annotations(world.train))
     write_json(folder / "props.json", plans.segment_props(world.train))
     write_json(folder / "seen" / "segments.json", drawn)
-    seen = sorted({action for segments in drawn.values() for _, _, action in segments})
+    seen = sorted({segment.action for plan in world.train for segment in plan.segments})
     write_json(folder / "seen" / "descriptions.json", {name: DESCRIPTIONS[name] for name in seen})
     write_json(folder / "descriptions.json", {name: DESCRIPTIONS[name] for name in tested})
     groups = {name: [action for action in group if action in tested] for name, group in HARD_GROUPS.items()}
