@@ -14,7 +14,7 @@ import sys
 import time
 
 import numpy as np
-from tuning import random_scores
+from weights import random_scores
 
 from cezsar.analysis.comparison import compare
 from cezsar.zeroshot.fusion import Weights

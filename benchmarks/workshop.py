@@ -1,11 +1,11 @@
-"""Another sentence for one class, answered by `cezsar.zeroshot.workshop`, against scoring everything again.
+"""Another sentence for one class, answered by `cezsar.zeroshot.workshop`.
 
     python benchmarks/workshop.py
 
 Prints, from one run on one machine, at the scale of UCF-101 in the joint space (128 dimensions) and in a sentence space
-(384), all three modalities with weight: time to build the workshop; its median, fastest and slowest answer over trials
-of all three kinds, with every figure and list read; the same by rebuilding; and whether both gave the same predictions
-and accuracies. Vectors are random, clips drawn towards their class. Ends with 1 if the target is missed.
+(384), all three modalities with weight: time to build the workshop, and its median, fastest and slowest answer over
+trials of all three kinds, with every figure and list read. Vectors are random, clips drawn towards their class. Ends
+with 1 if the target is missed.
 """
 
 from __future__ import annotations
@@ -13,20 +13,16 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from dataclasses import replace
 
 import numpy as np
 
 from cezsar.zeroshot.embeddings import Embeddings
-from cezsar.zeroshot.evaluation import evaluate
-from cezsar.zeroshot.fusion import Weights, predict
-from cezsar.zeroshot.protocols import all_classes
-from cezsar.zeroshot.scores import Scores
+from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.workshop import Trial, Workshop
 
 CLIPS, CLASSES, TARGET_S = 13_320, 101, 0.100
 WIDTHS = {"joint space": 128, "sentence space": 384}
-TRIALS, COMPARED = 30, 5
+TRIALS = 30
 WEIGHTS = Weights(0.5, 0.3, 0.2)
 
 
@@ -74,24 +70,7 @@ def measure(name: str, rng: np.random.Generator) -> bool:
         f"  answer: median {1000 * answer:.0f} ms, {1000 * min(times):.0f} to {1000 * max(times):.0f} ms "
         f"(target {1000 * TARGET_S:.0f} ms)"
     )
-    wholes, equal = [], True
-    for number in range(COMPARED):
-        trial = try_one(workshop, number, rng)
-        started = time.perf_counter()
-        changed = replace(
-            embeddings,
-            class_names=trial.scores.class_names,
-            prototypes=trial.prototypes_PE,
-            prototype_class=trial.prototype_class_P,
-        )
-        scores = Scores.from_embeddings(changed)
-        predicted_N = predict(scores, WEIGHTS)
-        run = evaluate(scores, all_classes(scores.class_names), WEIGHTS).runs[0]
-        wholes.append(time.perf_counter() - started)
-        figures = (trial.after.top1, trial.after.top5, trial.after.per_class)
-        equal &= np.array_equal(predicted_N, trial.after_N) and figures == (run.top1, run.top5, run.per_class())
-    print(f"  rebuilding: {1000 * statistics.median(wholes):.0f} ms; the same answers: {equal}")
-    return equal and answer < TARGET_S
+    return answer < TARGET_S
 
 
 def main() -> int:

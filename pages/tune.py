@@ -15,8 +15,7 @@ from app.widgets import tune as widgets
 from cezsar.errors import CezsarError
 from cezsar.jobs import Job
 from cezsar.zeroshot.scored import Scored
-from cezsar.zeroshot.simplex import SimplexMap
-from cezsar.zeroshot.tuning import flips, gains
+from cezsar.zeroshot.weights import SimplexMap, flips, gains
 
 PARTS = {state.TUNE_WEIGHTS: "Fusion weights", state.TUNE_TAU: "Hard negatives (τ)"}
 
@@ -71,21 +70,21 @@ def fusion_weights() -> None:
 def weigh(item: Scored, classes: tuple[str, ...]) -> None:
     """What depends on the weights; a move of a slider runs this and nothing else."""
     try:
-        tuner = services.tuner(item, classes)
-        several = len(tuner.modalities) > 1
-        pair = (tuner.modalities[0], tuner.modalities[1]) if len(tuner.modalities) == 2 else None
+        modalities = scored.scores(item).modalities
+        several = len(modalities) > 1
+        pair = (modalities[0], modalities[1]) if len(modalities) == 2 else None
         curve = services.curve(item, classes, pair) if pair else None
         over: SimplexMap | None = None
         setting, seeing = st.columns([2, 3], gap="large")
         with setting:
-            present = widgets.weight_sliders(item, tuner.modalities)
-            if len(tuner.modalities) == 3:
+            present = widgets.weight_sliders(item, modalities)
+            if len(modalities) == 3:
                 over = simplex.wanted_map(item, classes)
             if several:
                 best = widgets.best_of(curve, pair) if pair and curve else simplex.best_of(over) if over else None
-                widgets.presets(item, tuner.modalities, best)
-            basis, name = widgets.reference(item, present, tuner.modalities)
-        now, before = tuner.at(present), tuner.at(basis)
+                widgets.presets(item, modalities, best)
+            basis, name = widgets.reference(item, present, modalities)
+        now, before = (services.outcome(item, classes, weights) for weights in (present, basis))
         turned = flips(before, now)
         with seeing:
             widgets.figures(now, before, turned)
@@ -96,7 +95,7 @@ def weigh(item: Scored, classes: tuple[str, ...]) -> None:
             if over:
                 mapped, drawn = st.columns(2, gap="medium")
                 with mapped:
-                    simplex.simplex(item, over, now, before)
+                    simplex.simplex(item, classes, over, now, before)
                 with drawn:
                     simplex.along_gamma(item, classes, over, now, before)
         if not several:
@@ -107,8 +106,7 @@ def weigh(item: Scored, classes: tuple[str, ...]) -> None:
         left, right = st.columns([2, 3], gap="large")
         with left:
             st.subheader("Classes that gain and lose", anchor=False)
-            found = gains(before, now)
-            if any(gain.gained or gain.lost for gain in found):
+            if found := gains(before, now):
                 st.plotly_chart(
                     charts.gains_figure(found, now.n_clips),
                     key="gains",

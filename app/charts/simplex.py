@@ -11,7 +11,7 @@ from app.charts.confusion import FONT
 from app.charts.style import GAIN, GREY, heat, layout, own_colours, percent
 from app.charts.tune import ORANGE
 from cezsar.zeroshot.fusion import Weights
-from cezsar.zeroshot.simplex import SimplexMap
+from cezsar.zeroshot.weights import SimplexMap
 
 COLUMNS = 400  # of the picture: α is known everywhere on a line
 STEEP = float(np.sqrt(3) / 2)  # height of a triangle of sides 1

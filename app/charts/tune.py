@@ -11,8 +11,7 @@ import plotly.graph_objects as go
 from app.charts.style import COLOURS, GAIN, GREY, LOSS, MARKS, layout, percent, points, short, shown
 from cezsar.analysis.tau import Candidates, Distances
 from cezsar.analysis.tau_table import Row
-from cezsar.zeroshot.curves import Curve
-from cezsar.zeroshot.tuning import Gain
+from cezsar.zeroshot.weights import Curve, Gain
 
 MOST_STEPS = 2_000  # of a curve that are drawn one by one
 MOST_CLASSES = 20
@@ -76,10 +75,9 @@ def mark(figure: go.Figure, marks: Mapping[str, tuple[float, float]]) -> go.Figu
 
 def gains_figure(gains: Sequence[Gain], clips: int) -> go.Figure:
     """Clips that each class gains (to the right) and loses (to the left), at most 20 classes, the rest as one."""
-    moved = [gain for gain in gains if gain.gained or gain.lost]
-    rows = sorted(moved[:MOST_CLASSES], key=lambda gain: (gain.net, gain.gained))
+    rows = sorted(gains[:MOST_CLASSES], key=lambda gain: (gain.net, gain.gained))
     names = [short(gain.name, 32) for gain in rows]
-    if rest := moved[MOST_CLASSES:]:
+    if rest := gains[MOST_CLASSES:]:
         gained, lost = sum(gain.gained for gain in rest), sum(gain.lost for gain in rest)
         rows = [Gain("", gained, lost, gained - lost), *rows]
         names = [f"{len(rest):,} further classes", *names]

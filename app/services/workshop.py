@@ -20,6 +20,7 @@ from cezsar.errors import InputError
 from cezsar.zeroshot.evaluation import confusion_matrix
 from cezsar.zeroshot.scored import Scored, reworded
 from cezsar.zeroshot.spaces import Space, prototypes_of
+from cezsar.zeroshot.weights import outcome
 from cezsar.zeroshot.workshop import Trial, Workshop
 
 PAIRS = 6  # of look-alikes that are suggested
@@ -135,7 +136,7 @@ def as_kept(item: Scored) -> float:
 
 @st.cache_data(max_entries=16, show_spinner=False)
 def _as_kept(fingerprint: str, _item: Scored) -> float:
-    return Workshop(scored.embeddings(_item), _item.weights, scores=scored.scores(_item)).before.top1
+    return outcome(scored.scores(_item), _item.weights).top1
 
 
 def suggestions(bench: Bench) -> list[Lookalikes]:

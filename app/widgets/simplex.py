@@ -16,8 +16,7 @@ from app.widgets import tune as widgets
 from cezsar.zeroshot.embeddings import MODALITIES
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.scored import Scored
-from cezsar.zeroshot.simplex import SimplexMap
-from cezsar.zeroshot.tuning import Tuned
+from cezsar.zeroshot.weights import Outcome, SimplexMap
 
 
 def wanted_map(item: Scored, classes: tuple[str, ...]) -> SimplexMap | None:
@@ -41,12 +40,13 @@ def best_of(found: SimplexMap) -> tuple[Weights, str]:
     return weights, f"{percent(peak.accuracy)} at {widgets.said(weights, MODALITIES)}."
 
 
-def simplex(item: Scored, found: SimplexMap, now: Tuned, before: Tuned) -> None:
+def simplex(item: Scored, classes: tuple[str, ...], found: SimplexMap, now: Outcome, before: Outcome) -> None:
     """The map with the best, the run's own, the reference and the present weights; a click sets the sliders."""
     peak, own = found.best(), item.weights
+    at_O, at_VE = found.curves[0].on_B[[0, -1]].tolist()
     marks = {"best": (peak.weights, peak.accuracy)}
     if own.alpha + own.beta + own.gamma:
-        marks["the run's own"] = (own, services.accuracy(item, own, now))
+        marks["the run's own"] = (own, services.outcome(item, classes, own).top1)
     if not widgets.same(own, before.weights, MODALITIES):
         marks["reference"] = (before.weights, before.top1)
     marks["present"] = (now.weights, now.top1)
@@ -58,8 +58,8 @@ def simplex(item: Scored, found: SimplexMap, now: Tuned, before: Tuned) -> None:
         config=CLICKED,
         on_select=partial(clicked, "simplex"),
         selection_mode="points",
-        alt=f"Top-1 accuracy over the triangle of weights: VE alone {percent(found.at(Weights.only('VE')))}, O alone "
-        f"{percent(found.at(Weights.only('O')))}, C alone {percent(found.corner)}; highest, {percent(peak.accuracy)}, "
+        alt=f"Top-1 accuracy over the triangle of weights: VE alone {percent(at_VE)}, O alone "
+        f"{percent(at_O)}, C alone {percent(found.corner)}; highest, {percent(peak.accuracy)}, "
         f"at {widgets.said(peak.weights, MODALITIES)}; at present {percent(now.top1)}",
     )
     st.caption(
@@ -77,7 +77,7 @@ def clicked(key: str) -> None:
         widgets.set_weights(Weights(alpha, beta, gamma), MODALITIES)
 
 
-def along_gamma(item: Scored, classes: tuple[str, ...], found: SimplexMap, now: Tuned, before: Tuned) -> None:
+def along_gamma(item: Scored, classes: tuple[str, ...], found: SimplexMap, now: Outcome, before: Outcome) -> None:
     """The exact curve along the line through the present weights on which γ stays as it is."""
     gamma = services.captions_share(now.weights)
     if not services.is_quick_map(item):

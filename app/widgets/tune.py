@@ -15,13 +15,12 @@ from app.widgets import choosers, hard_groups, player
 from app.widgets.words import plain
 from cezsar.errors import CezsarError
 from cezsar.world import HARD_GROUPS
-from cezsar.zeroshot.curves import Curve
 from cezsar.zeroshot.embeddings import MODALITIES
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.protocols import random_classes
 from cezsar.zeroshot.results import figure_of
 from cezsar.zeroshot.scored import Scored
-from cezsar.zeroshot.tuning import Flips, Tuned
+from cezsar.zeroshot.weights import Curve, Flips, Outcome, of_pair, share
 
 LETTERS = dict(zip(MODALITIES, "αβγ", strict=True))
 KEYS = dict(zip(MODALITIES, (state.ALPHA, state.BETA, state.GAMMA), strict=True))
@@ -80,7 +79,7 @@ def weight_sliders(item: Scored, modalities: Sequence[str]) -> Weights:
     free = not two or bool(st.session_state.get(state.FREE, False))
     starts = {name: own.of(name) for name in modalities}
     if not free:
-        starts = {modalities[0]: services.share(own, (modalities[0], modalities[1]))}
+        starts = {modalities[0]: share(own, (modalities[0], modalities[1]))}
     values = {}
     for name, start in starts.items():
         values[name] = st.slider(
@@ -139,7 +138,7 @@ def best_of(curve: Curve, pair: tuple[str, str]) -> tuple[Weights, str]:
     best, letter = curve.best(), LETTERS[pair[0]]
     alpha = inside(best.low, best.high)
     told = f"{percent(best.accuracy)} for {letter} from {best.low:.3f} to {best.high:.3f}."
-    return _weights({pair[0]: alpha, pair[1]: round(1 - alpha, 6)}), told
+    return of_pair(pair, alpha), told
 
 
 def inside(low: float, high: float) -> float:
@@ -213,7 +212,7 @@ def _read_weights(text: str, modalities: Sequence[str]) -> Weights | None:
     return weights if text and any(weights.of(name) for name in modalities) else None
 
 
-def figures(now: Tuned, before: Tuned, turned: Flips) -> None:
+def figures(now: Outcome, before: Outcome, turned: Flips) -> None:
     """Accuracies, each with the difference to the reference, and how many clips turned."""
     rows = (
         ("Top-1", now.top1, before.top1, "Clips whose true class ranks first."),
@@ -244,13 +243,13 @@ def figures(now: Tuned, before: Tuned, turned: Flips) -> None:
 
 
 def alpha_chart(
-    item: Scored, curve: Curve, pair: tuple[str, str], now: Tuned, before: Tuned, gamma: float = 0.0
+    item: Scored, curve: Curve, pair: tuple[str, str], now: Outcome, before: Outcome, gamma: float = 0.0
 ) -> None:
     """Accuracy against α with the reference and the present weights on it; `gamma` is the share of a third modality."""
     best = curve.best()
     marks = {"the run's own": item.weights, "reference": before.weights, "present": now.weights}
     shares = {
-        name: services.share(weights, pair)
+        name: share(weights, pair)
         for name, weights in marks.items()
         if abs(services.captions_share(weights) - gamma) < 1e-6
     }
@@ -275,7 +274,7 @@ def alpha_chart(
     )
 
 
-def flips_table(item: Scored, ids: Sequence[str], now: Tuned, before: Tuned, turned: Flips) -> int | None:
+def flips_table(item: Scored, ids: Sequence[str], now: Outcome, before: Outcome, turned: Flips) -> int | None:
     """Clips that turned; the row of the chosen one, the first unless somebody picked another."""
     counts = {"gained": len(turned.gained), "lost": len(turned.lost), "changed": len(turned.changed)}
     titles = {"any": "All", "gained": "Gained", "lost": "Lost", "changed": "Wrong otherwise"}
@@ -319,7 +318,7 @@ def flips_table(item: Scored, ids: Sequence[str], now: Tuned, before: Tuned, tur
     return shown[picked[0] if picked and picked[0] < len(shown) else 0][0]
 
 
-def flipped_clip(item: Scored, clip_id: str, row: int, now: Tuned, before: Tuned, classes: tuple[str, ...]) -> None:
+def flipped_clip(item: Scored, clip_id: str, row: int, now: Outcome, before: Outcome, classes: tuple[str, ...]) -> None:
     """One clip, and its best labels under both weights."""
     truth = now.class_names[now.truth_N[row]]
     screen, one, other = st.columns([4, 3, 3], gap="large", vertical_alignment="center")
@@ -360,9 +359,10 @@ def honest_choice(item: Scored, pair: tuple[str, str]) -> None:
     ):
         return
     found = services.honest(item, pair)
-    rows = {f"Chosen on the other half, α = {found.alpha.mean:.2f} ± {found.alpha.std or 0:.2f}": found.accuracies}
+    alpha = figure_of([weights.of(pair[0]) for weights in found.weights])
+    rows = {f"Chosen on the other half, α = {alpha.mean:.2f} ± {alpha.std or 0:.2f}": found.accuracies}
     honest_table("α", rows | found.fixed | {TOO_GOOD: found.best}, found.accuracies)
-    st.caption(f"{len(found.alphas)} random halves (seed 0), the same for every row. {HALVES_ARE_EASIER}")
+    st.caption(f"{len(found.weights)} random halves (seed 0), the same for every row. {HALVES_ARE_EASIER}")
 
 
 def honest_table(what: str, rows: Mapping[str, Sequence[float]], chosen: Sequence[float]) -> None:

@@ -16,7 +16,7 @@ from app.widgets import choosers, player, posters
 from app.widgets.words import plain, sentence
 from cezsar.data.labels import canonical
 from cezsar.errors import CezsarError
-from cezsar.zeroshot.fusion import active, lengths
+from cezsar.zeroshot.fusion import active
 from cezsar.zeroshot.scored import Scored
 from cezsar.zeroshot.workshop import Move, Trial
 
@@ -208,8 +208,7 @@ def _figures(bench: Bench, trial: Trial, same: bool) -> None:
             ("Clips lost", trial.lost, "Right before, wrong now; of any class."),
         ):
             st.metric(title, f"{len(rows):,}", clips, delta_color="off", delta_arrow="off", help=help, border=True)
-        taken = int((after.predicted_N == trial.index).sum())
-        old = int((before.predicted_N == trial.index).sum()) if trial.kind != "added" else 0
+        old, taken = (int(((one.predicted_N == trial.index) & (one.truth_N >= 0)).sum()) for one in (before, after))
         st.metric(
             "Taken for it", f"{taken:,}", f"{taken - old:+,}" if taken != old else "no change", delta_color="off",
             delta_arrow="auto" if taken != old else "off", border=True,
@@ -291,12 +290,9 @@ def _confused(trial: Trial) -> None:
 
 
 def _cosines(trial: Trial) -> dict[str, np.typing.NDArray[np.float32]]:
-    found = {"now": trial.cosine()}
-    if trial.old_column_N is not None and not np.array_equal(trial.old_column_N, trial.column_N):
-        lengths_N = lengths(trial.scores, trial.after.weights)
-        before_N = np.divide(trial.old_column_N, lengths_N, out=np.zeros(len(lengths_N)), where=lengths_N > 0)
-        found = {"before": np.clip(before_N, -1, 1).astype(np.float32)} | found
-    return found
+    if trial.old_cosine is None or np.array_equal(trial.old_cosine, trial.cosine):
+        return {"now": trial.cosine}
+    return {"before": trial.old_cosine, "now": trial.cosine}
 
 
 def _clips(item: Scored, trial: Trial) -> None:

@@ -16,7 +16,7 @@ from cezsar.cli.console import Progress, output, save
 if TYPE_CHECKING:
     from cezsar.data.prototype_checks import Report
     from cezsar.zeroshot.scored import Scored
-    from cezsar.zeroshot.tuning import Tuned
+    from cezsar.zeroshot.weights import Outcome
     from cezsar.zeroshot.workshop import Flow, Trial
 
 EXAMPLES = """[bold]Examples[/bold]
@@ -159,12 +159,12 @@ def _told(item: Scored, trial: Trial, was: Sequence[str], texts: Sequence[str]) 
     }
 
 
-def _figures(tuned: Tuned, of_class: float | None) -> dict[str, float | int | None]:
+def _figures(found: Outcome, of_class: float | None) -> dict[str, float | int | None]:
     return {
-        "clips": tuned.n_clips,
-        "top1": tuned.top1,
-        "top5": tuned.top5,
-        "mean_per_class": tuned.mean_per_class,
+        "clips": found.n_clips,
+        "top1": found.top1,
+        "top5": found.top5,
+        "mean_per_class": found.mean_per_class,
         "of_class": of_class,
     }
 

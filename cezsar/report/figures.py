@@ -10,9 +10,8 @@ import plotly.graph_objects as go
 
 from cezsar.analysis.calibration import Reliability
 from cezsar.analysis.open_set import OpenSet
-from cezsar.zeroshot.curves import Curve
 from cezsar.zeroshot.generalised import Stacking
-from cezsar.zeroshot.simplex import Peak, SimplexMap
+from cezsar.zeroshot.weights import Curve, Peak, SimplexMap
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 """Okabe and Ito's, distinguishable without red or green vision."""

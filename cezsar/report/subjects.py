@@ -18,12 +18,11 @@ from cezsar.report.spaces import hubs, semantic_gap, shift_of_domain, whose_faul
 from cezsar.report.study import Study
 from cezsar.report.unknown import generalised, open_set, reliability
 from cezsar.zeroshot import published, tables
-from cezsar.zeroshot.choosing import choose_on_half
-from cezsar.zeroshot.curves import fusion_curve
 from cezsar.zeroshot.evaluation import evaluate, evaluate_each
 from cezsar.zeroshot.fusion import active
 from cezsar.zeroshot.protocols import all_classes
-from cezsar.zeroshot.simplex import simplex_map
+from cezsar.zeroshot.results import figure_of
+from cezsar.zeroshot.weights import choose_on_half, fusion_curve, of_pair, share, simplex_map
 
 LISTED = 15  # rows of a list of classes or pairs
 
@@ -75,8 +74,7 @@ def fusion(study: Study) -> Section | None:
     scores, pair, own = study.ready.scores, study.pair, study.ready.weights
     found = fusion_curve(scores, pair)
     best = found.best()
-    total = own.of(pair[0]) + own.of(pair[1])
-    used = own.of(pair[0]) / total if total else 1.0
+    used = share(own, pair)
     marks = {f"in use, α = {used:.2f}": used, f"best, α = {(best.low + best.high) / 2:.3f}": (best.low + best.high) / 2}
     parts: list[Part] = [
         Figure(
@@ -92,11 +90,14 @@ def fusion(study: Study) -> Section | None:
         f"{best.low:.4f} to {best.high:.4f}; in use is α = {used:.2f} with {percent(float(found.at(used)))}."
     )
     if len(set(scores.label_index[scores.label_index >= 0].tolist())) >= 4:
-        chosen = choose_on_half(scores, pair, fixed={"in use": used}, seed=study.seed)
-        told, fixed = chosen.figure, np.mean(chosen.fixed["in use"])
-        numbers["chosen_on_half"] = asdict(chosen)
+        chosen = choose_on_half(scores, pair, fixed={"in use": of_pair(pair, used)}, seed=study.seed)
+        alphas = [weights.of(pair[0]) for weights in chosen.weights]
+        alpha, told, fixed = figure_of(alphas), figure_of(chosen.accuracies), np.mean(chosen.fixed["in use"])
+        numbers["chosen_on_half"] = {
+            "pair": pair, "alphas": alphas, "accuracies": chosen.accuracies, "fixed": chosen.fixed, "best": chosen.best
+        }  # fmt: skip
         says += (
-            f"\n\nChosen on a random half of the classes (α = {chosen.alpha.mean:.2f} ± {chosen.alpha.std or 0:.2f}) "
+            f"\n\nChosen on a random half of the classes (α = {alpha.mean:.2f} ± {alpha.std or 0:.2f}) "
             f"and told on the other half it gives {percent(*told)}, the α in use {percent(float(fixed))} on the same "
             f"halves, and the best α on those very classes {percent(float(np.mean(chosen.best)))}."
         )

@@ -8,7 +8,7 @@ computed once, of raw clip embeddings and unit prototypes, and any weights and a
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations_with_replacement
@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 
 from cezsar.arrays import DoubleArray, FloatArray, IntArray, unit_rows
-from cezsar.data.labels import canonical
+from cezsar.data.labels import canonical, resolve
 from cezsar.errors import FormatError, InputError
 from cezsar.zeroshot.embeddings import (
     Embeddings,
@@ -107,6 +107,13 @@ class Scores:
         index = {canonical(name): position for position, name in enumerate(self.class_names)}
         of_label = {label: index.get(canonical(label), -1) if label else -1 for label in set(self.labels)}
         return np.array([of_label[label] for label in self.labels], np.int64)
+
+    def indices(self, classes: Sequence[str] | None = None) -> IntArray:
+        """Indices of classes by names in any spelling; all by default. Raises `InputError` for an unknown one."""
+        if classes is None:
+            return np.arange(len(self.class_names))
+        index = {name: position for position, name in enumerate(self.class_names)}
+        return np.array([index[name] for name in resolve(classes, self.class_names)], np.int64)
 
     def of(self, ids: Collection[str]) -> Scores:
         """The same with some clips alone, in their order here; ids that are not here are passed over."""

@@ -18,17 +18,16 @@ from app.widgets import simplex
 from cezsar import jobs
 from cezsar.analysis.tau_table import Point, Sweep
 from cezsar.cli import app as command_line
-from cezsar.data.groups import groups_path, keep_group
+from cezsar.data.labels import groups_path, keep_group
 from cezsar.errors import InputError
-from cezsar.zeroshot.choosing import choose_weights_on_half
 from cezsar.zeroshot.evaluation import evaluate
 from cezsar.zeroshot.fusion import Weights, cosine, predict
 from cezsar.zeroshot.protocols import all_classes, named, random_classes
 from cezsar.zeroshot.results import Result, Run, save_all
 from cezsar.zeroshot.scored import Scored
 from cezsar.zeroshot.scores import Scores
-from cezsar.zeroshot.simplex import simplex_map
 from cezsar.zeroshot.storage import read_arrays
+from cezsar.zeroshot.weights import choose_on_half, simplex_map
 
 OWN = Weights(0.8, 0.2)
 TAU_PART = {"tune": "Hard negatives (τ)"}
@@ -313,9 +312,8 @@ def test_the_curve_keeps_gamma_and_is_exact(three):
 def test_three_weights_chosen_on_one_half_are_told_on_the_other(three):
     page = open_page("tune", on="three@demo")
     (table,) = [frame.value for frame in page.dataframe if "Weights" in frame.value]
-    found = choose_weights_on_half(
-        three, fixed={"own": OWN, "C": Weights(0, 0, 1)}, steps=services.HONEST_STEPS, runs=services.HONEST_MAPS
-    )
+    fixed = {"own": OWN, "C": Weights(0, 0, 1)}
+    found = choose_on_half(three, ("VE", "O", "C"), fixed=fixed, steps=services.HONEST_STEPS, runs=services.HONEST_MAPS)
     mean = table["Top-1 in %, mean"]
     assert mean[0] == pytest.approx(100 * np.mean(found.accuracies))
     assert mean[1] == pytest.approx(100 * np.mean(found.fixed["own"]))
@@ -340,7 +338,7 @@ def test_alpha_chosen_on_one_half_is_told_on_the_other(empty_workspace, demo, sh
     names = shipped_scores.class_names
     halves = random_classes(names, len(names) // 2, services.HONEST_RUNS, 0).splits
     expected, own = [], []
-    for half, alpha in zip(halves, found.alphas, strict=True):
+    for half, alpha in zip(halves, [weights.alpha for weights in found.weights], strict=True):
         other = named("other", [name for name in names if name not in half], names)
         expected.append(evaluate(shipped_scores, other, Weights(alpha, 1 - alpha)).runs[0].top1)
         own.append(evaluate(shipped_scores, other, OWN).runs[0].top1)

@@ -20,9 +20,9 @@ from cezsar.report.study import Study, domains_of, seen_and_unseen
 from cezsar.training.runs import Run
 from cezsar.world.actions import HARD_GROUPS
 from cezsar.zeroshot.corrections import evaluate_corrected
-from cezsar.zeroshot.curves import fusion_curve
 from cezsar.zeroshot.evaluation import confusion_matrix, evaluate
 from cezsar.zeroshot.fusion import Weights, predict
+from cezsar.zeroshot.weights import fusion_curve
 from cezsar.zeroshot.methods import Sources, prepare
 from cezsar.zeroshot.protocols import all_classes, random_classes
 from cezsar.zeroshot.scored import Scored, clouds_of

@@ -1,0 +1,302 @@
+"""Weights against `fusion.predict` and `evaluation.evaluate` at very many of them, ties and blank clips included."""
+
+import numpy as np
+import pytest
+
+from cezsar.errors import InputError
+from cezsar.zeroshot.evaluation import evaluate
+from cezsar.zeroshot.fusion import UNDECIDED, Weights, predict
+from cezsar.zeroshot.protocols import all_classes, named, random_classes
+from cezsar.zeroshot.scores import Scores
+from cezsar.zeroshot.weights import (
+    choose_on_half,
+    flips,
+    fusion_curve,
+    gains,
+    line_curve,
+    of_pair,
+    outcome,
+    simplex_map,
+)
+
+MODALITIES = ("VE", "O", "C")
+
+
+def matrix(kind, rng, shape):
+    """Scores that are hard in different ways."""
+    if kind == "float":
+        return rng.normal(size=shape)
+    if kind == "coarse":  # every kind of tie
+        return rng.integers(-2, 3, shape)
+    if kind == "near":  # a few float32 steps apart, so that rounding makes equal what is not
+        return np.float32(0.3) + rng.integers(0, 12, shape) * np.float32(2**-25)
+    if kind == "constant":
+        return rng.integers(-1, 2, (shape[0], 1)) * np.ones(shape)
+    values = rng.integers(0, 4, shape)  # "blank": clips without a modality, dead classes
+    values[rng.random(shape[0]) < 0.4] = 0
+    values[:, rng.random(shape[1]) < 0.3] = 0
+    return values
+
+
+def make(kind="float", modalities=2, clips=200, classes=7, sentences=1, seed=0):
+    rng = np.random.default_rng(seed)
+    owner = np.repeat(np.arange(classes), sentences)
+    names = [f"class {c}" for c in range(classes)]
+    columns = {name: matrix(kind, rng, (clips, len(owner))) for name in MODALITIES[:modalities]}
+    if kind == "parallel":  # leads that never change
+        columns["VE"] = rng.integers(-3, 4, (clips, len(owner)))
+        columns["O"] = columns["VE"] + rng.integers(-1, 2, (clips, 1))
+    if kind == "blank" and modalities > 1:
+        columns["O"][::7] = -columns["VE"][::7]  # cancel out at equal weights
+    labels = [names[c] for c in rng.integers(classes, size=clips)]
+    labels[:2] = ["", "no such class"]
+    return Scores([f"clip {n}" for n in range(clips)], labels, names, columns, column_class=owner)
+
+
+def accuracy(scores, weights, names=None):
+    chosen = scores.indices(names)
+    tested = np.isin(scores.label_index, chosen)
+    return float((predict(scores, weights, chosen) == scores.label_index)[tested].mean())
+
+
+# What some weights give ----------------------------------------------------------------------------------------------
+
+SETTINGS = [(1, 0, 0), (0.5, 0.5, 0), (1, 1, 1), (0.8, 0.2, 0), (0, 0, 1), (0, 1, 0), (1e-4, 3, 0.5), (0.3, 0.1, 0.7)]
+
+
+@pytest.mark.parametrize("names", [None, ["class 4", "CLASS 1", "class 6", "class 0", "class 3", "class 2"]])
+@pytest.mark.parametrize("sentences", [1, 3])
+@pytest.mark.parametrize("modalities", [1, 2, 3])
+@pytest.mark.parametrize("kind", ["float", "coarse", "near", "blank"])
+def test_every_figure_is_that_of_the_evaluation(kind, modalities, sentences, names):
+    scores = make(kind, modalities, sentences=sentences)
+    protocol = all_classes(scores.class_names) if names is None else named("split", names, scores.class_names)
+    for setting in [setting for setting in SETTINGS if any(setting[:modalities])]:
+        weights = Weights(*setting)
+        found, run = outcome(scores, weights, names), evaluate(scores, protocol, weights).runs[0]
+        told = (found.n_clips, found.top1, found.top5, found.undecided, found.per_class, found.mean_per_class)
+        assert told == (run.n_clips, run.top1, run.top5, run.undecided, run.per_class(), run.mean_per_class)
+        expected = predict(scores, weights, scores.indices(names))
+        assert np.array_equal(found.predicted_N, expected)
+        assert np.array_equal(found.top1_N, (expected == found.truth_N) & (expected != UNDECIDED))
+        assert found.top5_N.sum() == sum(run.hits[5])
+
+
+def test_many_clips_are_cut_into_blocks():
+    scores = make(clips=3_000, classes=90)
+    found, run = outcome(scores, Weights()), evaluate(scores, all_classes(scores.class_names), Weights()).runs[0]
+    assert (found.top1, found.top5, found.per_class) == (run.top1, run.top5, run.per_class())
+
+
+def test_flips_and_gains():
+    scores = make(clips=500, classes=12)
+    before, after = outcome(scores, Weights(1, 0)), outcome(scores, Weights(0.3, 0.7))
+    old, new, truth = before.predicted_N, after.predicted_N, scores.label_index
+    expected = ([], [], [])
+    for n in range(500):
+        if truth[n] >= 0 and old[n] != new[n]:
+            expected[0 if new[n] == truth[n] else 1 if old[n] == truth[n] else 2].append(n)
+    turned = flips(before, after)
+    assert tuple(rows.tolist() for rows in turned) == expected and all(expected)
+    rows = gains(before, after)
+    assert {row.name for row in rows} == {scores.class_names[truth[n]] for n in expected[0] + expected[1]}
+    assert [abs(row.net) for row in rows] == sorted((abs(row.net) for row in rows), reverse=True)
+    for row in rows:
+        c = scores.class_names.index(row.name)
+        assert (row.gained, row.lost) == tuple(int((truth[r] == c).sum()) for r in (turned.gained, turned.lost))
+        assert row.net == row.gained - row.lost
+
+
+def test_what_cannot_be_answered_is_refused():
+    scores = make(modalities=1)
+    unlabelled = Scores(["one"], [""], ["a", "b"], {"VE": np.ones((1, 2)), "O": np.ones((1, 2))})
+    for ask in (outcome, lambda scores, weights, classes=None: line_curve(scores, weights, weights, classes)):
+        with pytest.raises(InputError, match="leave nothing"):
+            ask(scores, Weights(0, 1, 0))
+        with pytest.raises(InputError, match="no such"):
+            ask(scores, Weights(), ["class 1", "no such"])
+        with pytest.raises(InputError, match="no clip is labelled"):
+            ask(unlabelled, Weights())
+
+
+# Along a line --------------------------------------------------------------------------------------------------------
+
+
+def cancels(scores, alpha, classes):
+    """Whether the modalities of some clip cancel out at a point inside, which a curve takes for a tie."""
+
+    def blank(alpha):
+        sums = alpha * scores.columns["VE"] + (1 - alpha) * scores.columns["O"]
+        starts = np.searchsorted(scores.column_class, np.arange(len(scores.class_names)))
+        return ~np.maximum.reduceat(sums, starts, axis=1)[:, classes].any(axis=1)
+
+    return 0 < alpha < 1 and bool((blank(alpha) & ~(blank(0) & blank(1))).any())
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("sentences", [1, 2])
+@pytest.mark.parametrize("kind", ["float", "coarse", "parallel", "constant", "blank"])
+def test_the_curve_is_what_predict_gives(kind, sentences, seed):
+    scores = make(kind, sentences=sentences, seed=seed)
+    for names in (None, ["class 4", "class 1", "class 6"]):
+        curve = fusion_curve(scores, classes=names)
+        middles = (curve.alpha[1:] + curve.alpha[:-1]) / 2
+        wide = np.diff(curve.alpha) > 1e-5  # float32 cannot tell nearer ones apart
+        tried = [*middles[wide], *np.arange(33) / 32]  # ties among dyadic ones are exact
+        tried = [float(alpha) for alpha in tried if not cancels(scores, alpha, scores.indices(names))]
+        assert len(tried) > 15
+        for alpha in tried:
+            assert curve.at(alpha) == accuracy(scores, of_pair(("VE", "O"), alpha), names), alpha
+
+
+def test_breakpoints_are_where_something_changes():
+    curve = fusion_curve(make())
+    assert curve.alpha[0] == 0 and curve.alpha[-1] == 1 and (np.diff(curve.alpha) > 0).all()
+    assert (np.diff(curve.between_B) != 0).mean() > 0.9
+    assert np.array_equal(curve.at(curve.alpha), curve.on_B)
+
+
+def test_a_curve_by_hand():
+    # Clip one is right for alpha > 1/3 (its class is the later one), clip two for alpha <= 3/5, as the earlier one.
+    columns = {"VE": np.array([[0, 2], [0, 2]]), "O": np.array([[1, 0], [3, 0]])}
+    scores = Scores(["one", "two"], ["b", "a"], ["a", "b"], columns)
+    curve = fusion_curve(scores)
+    assert curve.alpha.tolist() == [0, 1 / 3, 0.6, 1]
+    assert curve.on_B.tolist() == [0.5, 0.5, 1, 0.5] and curve.between_B.tolist() == [0.5, 1, 0.5]
+    assert curve.best() == (1 / 3, 0.6, 1.0)
+    swapped = fusion_curve(scores, ("O", "VE"))
+    assert np.allclose(swapped.alpha, 1 - curve.alpha[::-1]) and swapped.at(0.5) == 1
+
+
+def test_a_clip_without_a_modality_is_no_hit_where_that_alone_counts():
+    """Of the first class, so that a tie of zeros would go to it."""
+    columns = {"VE": np.array([[1, 0], [0, 0], [0, 0]]), "O": np.array([[0, 0], [1, 0], [0, 0]])}
+    curve = fusion_curve(Scores(list("uvw"), ["a"] * 3, ["a", "b"], columns))
+    assert curve.alpha.tolist() == [0, 1]
+    assert curve.on_B.tolist() == [1 / 3, 1 / 3] and curve.between_B.tolist() == [2 / 3]
+
+
+def test_best_is_the_widest_of_the_highest():
+    curve = fusion_curve(make("coarse", clips=60, seed=5))
+    low, high, top = curve.best()
+    alphas = np.linspace(0, 1, 4001)
+    values = curve.at(alphas)
+    assert values.max() <= top and curve.at((low + high) / 2) == top
+    runs = np.split(alphas[values == top], np.flatnonzero(np.diff(np.flatnonzero(values == top)) > 1) + 1)
+    assert high - low >= max(run[-1] - run[0] for run in runs) - 1e-9
+
+
+# Three weights -------------------------------------------------------------------------------------------------------
+
+
+def informed(clips=150, classes=6, sentences=1, seed=0, whole=False, modalities=3):
+    """Scores in which each modality knows something. Whole numbers tie often and round never."""
+    rng = np.random.default_rng(seed)
+    labels, names = rng.integers(classes, size=clips), [f"class {c}" for c in range(classes)]
+    columns = {}
+    for name in MODALITIES[:modalities]:
+        shape = (clips, classes * sentences)
+        columns[name] = rng.integers(-2, 4, shape) if whole else rng.normal(size=shape)
+        columns[name][np.arange(clips), labels * sentences] += 1
+        columns[name][rng.random(clips) < 0.1] = 0  # clips without the modality
+    owner = np.repeat(np.arange(classes), sentences)
+    return Scores([f"clip {n}" for n in range(clips)], [names[c] for c in labels], names, columns, column_class=owner)
+
+
+def between(start, end, t):
+    parts = zip((start.alpha, start.beta, start.gamma), (end.alpha, end.beta, end.gamma), strict=True)
+    return Weights(*((1 - t) * a + t * b for a, b in parts))
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("sentences", [1, 2])
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [(Weights(0, 0.5, 0.5), Weights(1, 0, 0)), (Weights(0.25, 0.25, 0.5), Weights(0.5, 0.5, 0)),
+     (Weights(0, 0, 1), Weights(0.75, 0.25, 0))],
+)  # fmt: skip
+def test_a_line_is_what_predict_gives(start, end, sentences, whole):
+    scores = informed(sentences=sentences, whole=whole, seed=2)
+    curve = line_curve(scores, start, end)
+    middles = ((curve.alpha[1:] + curve.alpha[:-1]) / 2)[np.diff(curve.alpha) > 1e-5]
+    assert len(middles) > 10
+    # Whole scores tie all along a line, and weights of 1/64 leave nothing to round; others are asked between steps.
+    for t in np.arange(65) / 64 if whole else [0.0, *middles, 1.0]:
+        assert curve.at(t) == pytest.approx(accuracy(scores, between(start, end, t))), t
+
+
+def test_the_map_is_evaluate_on_its_grid_and_nothing_on_a_line_is_higher_than_its_peak():
+    scores = informed(seed=1)
+    found = simplex_map(scores, steps=8)
+    points, accuracies = found.grid()
+    assert len({tuple(point) for point in points.round(9).tolist()}) == 45 and np.allclose(points.sum(axis=1), 1)
+    for weights, value in zip(points.tolist(), accuracies, strict=True):
+        assert value == pytest.approx(accuracy(scores, Weights(*weights)))
+    peak = found.best()
+    assert accuracy(scores, peak.weights) == pytest.approx(peak.accuracy)
+    assert peak.low <= peak.weights.alpha <= peak.high
+    for gamma in found.gammas.tolist():
+        for t in np.linspace(0, 1, 101).tolist():
+            weights = Weights(t * (1 - gamma), (1 - t) * (1 - gamma), gamma)
+            assert accuracy(scores, weights) <= peak.accuracy + 1e-12
+
+
+def test_a_map_by_hand():
+    """VE says a, O says b, C cannot tell. Beside half of C, a wins from where t + (1 - t) / 4 >= 3 (1 - t) / 4."""
+    columns = {"VE": np.array([[1.0, 0.0]]), "O": np.array([[0.0, 1.0]]), "C": np.array([[0.5, 0.5]])}
+    scores = Scores(["clip"], ["a"], ["a", "b"], columns)
+    curve = line_curve(scores, Weights(0, 0.5, 0.5), Weights(1, 0, 0))
+    assert curve.alpha.tolist() == pytest.approx([0, 1 / 3, 1])
+    assert (curve.on_B.tolist(), curve.between_B.tolist()) == ([0, 1, 1], [0, 1])
+    found = simplex_map(scores, steps=2)
+    assert [each.alpha.tolist() for each in found.curves] == [[0, 0.5, 1], [0, 0.5, 1]]
+    assert found.corner == 1  # a tie, and a stands first
+    assert found.best().accuracy == 1 and (found.best().low, found.best().high) == (0.5, 1)
+
+
+def test_captions_alone_may_be_best():
+    truth = np.eye(6, dtype=np.float32)
+    names = [f"class {c}" for c in range(6)]
+    scores = Scores(names, names, names, {"VE": -truth, "O": -truth, "C": truth})
+    assert simplex_map(scores, steps=1).best() == (Weights.only("C"), 0.0, 0.0, 1.0)
+    with pytest.raises(InputError, match="leave nothing"):
+        simplex_map(informed(modalities=2))
+
+
+# Chosen on one half --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("modalities", [("VE", "C"), MODALITIES])
+def test_weights_are_chosen_on_one_half_and_told_on_the_other(modalities):
+    scores = informed(clips=300, classes=9, seed=4)
+    given = Weights(0.5, 0, 0.5)
+    found = choose_on_half(scores, modalities, fixed={"given": given}, steps=4, runs=4, seed=3)
+    halves = random_classes(scores.class_names, 4, 4, 3).splits
+    assert len(found.weights) == len(halves)
+    for run, half in enumerate(halves):
+        others = [name for name in scores.class_names if name not in half]
+        weights = found.weights[run]
+        if modalities == ("VE", "C"):
+            for t in np.linspace(0, 1, 21).tolist():
+                assert accuracy(scores, weights, half) >= accuracy(scores, Weights(t, 0, 1 - t), half)
+        else:
+            assert weights == simplex_map(scores, 4, half).best().weights
+            assert found.best[run] == simplex_map(scores, 4, others).best().accuracy
+        assert found.accuracies[run] == pytest.approx(accuracy(scores, weights, others))
+        assert found.fixed["given"][run] == pytest.approx(accuracy(scores, given, others))
+        assert found.best[run] >= found.accuracies[run]
+
+
+def test_a_choice_by_hand():
+    """VE names every clip right where α > 1/2, whichever classes there are: 3/4 is chosen, and right on the others."""
+    truth = np.eye(6, dtype=np.float32)
+    names = [f"class {index}" for index in range(6)]
+    scores = Scores([f"clip {n}" for n in range(6)], names, names, {"VE": truth, "O": np.roll(truth, 1, axis=1)})
+    found = choose_on_half(scores, fixed={"O": Weights.only("O")}, runs=4)
+    assert found.accuracies == [1] * 4 and found.best == [1] * 4
+    assert all(0.5 <= weights.alpha <= 0.75 for weights in found.weights)  # no rival in a half: any α will do
+
+
+def test_three_classes_are_too_few_to_choose_on_half():
+    with pytest.raises(InputError, match="four or more"):
+        choose_on_half(informed(classes=3))
