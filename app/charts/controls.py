@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from app.charts.style import COLOURS, GREY, layout
-from cezsar.analysis.controls import Standing
+from cezsar.analysis.baselines import Standing
 
 CHOSEN = "#E69F00"
 ROW_PX = 120

@@ -13,8 +13,7 @@ import streamlit as st
 
 from app.services import scored
 from cezsar.analysis import confusion as engine
-from cezsar.analysis import controls
-from cezsar.analysis.controls import Control
+from cezsar.analysis.baselines import Baseline, random_baseline
 from cezsar.data.labels import canonical, resolve
 from cezsar.world import HARD_GROUPS
 from cezsar.zeroshot.evaluation import confusion_matrix
@@ -289,15 +288,15 @@ def can_draw_outside(side: Side, groups: Mapping[str, Sequence[str]]) -> bool:
     return len(tested - named) >= len(named)
 
 
-def control(side: Side, groups: Mapping[str, Sequence[str]], outside: bool = False) -> Control:
+def control(side: Side, groups: Mapping[str, Sequence[str]], outside: bool = False) -> Baseline:
     """The classes of some groups beside random sets of as many. It is shared: nobody may write into it."""
     named = tuple((name, tuple(members)) for name, members in groups.items())
     return _control(side.key, named, outside, side)
 
 
 @st.cache_resource(max_entries=32, show_spinner="Evaluating random sets of classes")
-def _control(key: str, groups: tuple[tuple[str, tuple[str, ...]], ...], outside: bool, _side: Side) -> Control:
-    return controls.control(scored.scores(_side.item), dict(groups), _side.weights, outside=outside)
+def _control(key: str, groups: tuple[tuple[str, tuple[str, ...]], ...], outside: bool, _side: Side) -> Baseline:
+    return random_baseline(scored.scores(_side.item), dict(groups), _side.weights, outside=outside)
 
 
 # Tables as files -----------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from app import state
 from app.library.descriptions import save
 from app.services import labels, scored
 from cezsar import workspace
-from cezsar.analysis.lookalikes import Lookalikes, confusable
+from cezsar.analysis.confusion import Lookalikes, confusable
 from cezsar.arrays import FloatArray
 from cezsar.data.descriptions import load_descriptions
 from cezsar.data.labels import canonical

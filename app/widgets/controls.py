@@ -13,7 +13,7 @@ from app.services import confusion as services
 from app.services.confusion import Matrix
 from app.widgets.hard_groups import BETWEEN, WITHIN
 from app.widgets.words import plain, sentence
-from cezsar.analysis.controls import RUNS, Control, Standing
+from cezsar.analysis.baselines import RUNS, Baseline, Standing
 from cezsar.errors import CezsarError
 
 ALL = "all groups together"
@@ -80,7 +80,7 @@ def _asked(a: Matrix, groups: Mapping[str, Sequence[str]]) -> tuple[dict[str, li
     return chosen, outside and possible
 
 
-def said(found: Control, letter: str = "", marks: bool = True) -> str:
+def said(found: Baseline, letter: str = "", marks: bool = True) -> str:
     """Where the named classes stand, in words."""
     standing, n = found.standing(), len(found.classes)
     bold = "**" if marks else ""
@@ -114,7 +114,7 @@ def _deviations(standing: Standing) -> str:
     )
 
 
-def _errors(found: Control, letter: str) -> None:
+def _errors(found: Baseline, letter: str) -> None:
     """Errors within and between groups, when these classes are all there is to choose from."""
     total = found.figures[-1]
     with st.container(horizontal=True, gap="medium"):
@@ -126,7 +126,7 @@ def _errors(found: Control, letter: str) -> None:
             )  # fmt: skip
 
 
-def _overlap(found: Control, outside: bool) -> str:
+def _overlap(found: Baseline, outside: bool) -> str:
     n, pool = len(found.classes), len(found.pool)
     if outside:
         return f"Random sets are drawn from the {pool:,} other classes with clips, the same for every run (seed 0)."

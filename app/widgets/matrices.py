@@ -17,7 +17,7 @@ from app.charts.confusion import MOST_CELLS
 from app.charts.style import percent, points, shown
 from app.services.confusion import ALIKE, LISTED, WORST, Matrix
 from app.widgets.words import plain
-from cezsar.analysis.confusion import difference
+from cezsar.analysis.confusion import row_normalised
 
 SHARES, COUNTS = "shares", "counts"
 ORDERS = {ALIKE: "Look-alikes together", LISTED: "As listed", WORST: "Worst first"}
@@ -77,7 +77,8 @@ def sheet(view: Matrix, key: str, title: str, as_counts: bool) -> Sheet:
 
 def difference_sheet(a: Matrix, b: Matrix) -> Sheet:
     """The second less the first."""
-    return Sheet("difference", "B − A, in percentage points", difference(a.counts_KL, b.counts_KL), (a, b), False)
+    shares_KL = row_normalised(b.counts_KL) - row_normalised(a.counts_KL)
+    return Sheet("difference", "B − A, in percentage points", shares_KL, (a, b), False)
 
 
 def look(n_classes: int) -> tuple[bool, str]:

@@ -1,4 +1,4 @@
-"""Confusion: which classes are taken for which, which of them make hard groups, and what a group costs.
+"""Confusion: which classes are taken for which, which look alike, which make hard groups, and what a group costs.
 
 A confusion matrix is (K, K) counts of clips, rows true and columns predicted, as
 `cezsar.zeroshot.evaluation.confusion_matrix` makes it: clips that nothing speaks for are in no cell, so a row's sum is
@@ -10,19 +10,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from cezsar.analysis.gap import directions
+from cezsar.arrays import BoolArray, DoubleArray, FloatArray, IntArray, unit_rows
 from cezsar.data.labels import canonical, resolve, spoken
-from cezsar.errors import InputError
+from cezsar.data.prototype_checks import differing_words
+from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.fusion import Weights, predict
 from cezsar.zeroshot.scores import Scores
-
-DoubleArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 PAPER_GROUPS: dict[str, list[str]] = {
     "horses": ["horse riding", "horse race"],
@@ -45,6 +44,12 @@ FUNCTION_WORDS = frozenset(
      "up", "with", "without"]
 )  # fmt: skip
 """Words that do not make a name when classes share them."""
+
+MORE_FUNCTION_WORDS = frozenset(
+    ["are", "as", "be", "he", "her", "his", "is", "it", "its", "onto", "she", "that", "their", "them", "then", "they",
+     "this", "which", "while", "who"]
+)  # fmt: skip
+"""Words of sentences, beside those of names, that tell no two actions apart."""
 
 
 @dataclass(frozen=True)
@@ -89,13 +94,37 @@ class GroupFigures:
     between: float | None
 
 
-def pairs(confusion_KK: npt.ArrayLike, classes: Sequence[str]) -> list[Pair]:
+@dataclass(frozen=True)
+class Lookalikes:
+    """Two classes that clips are confused between, and whose prototypes are near.
+
+    Attributes:
+        similarity: cosine similarity of their prototypes, of the nearest two where they have several.
+        share: of the clips of one that are taken for the other, from 0 to 1: mean of both directions.
+        taken: clips of `first` that are taken for `second`.
+        reverse: clips of `second` that are taken for `first`.
+        first_words, second_words: words that the sentences of one class have and those of the other lack.
+    """
+
+    first: str
+    second: str
+    similarity: float
+    share: float
+    taken: int
+    reverse: int
+    first_words: list[str]
+    second_words: list[str]
+
+
+# Matrices ---------------------------------------------------------------------------------------------------------
+
+
+def pairs(confusion_KK: IntArray, classes: Sequence[str]) -> list[Pair]:
     """Every pair of classes that was confused at least once, the most clips first.
 
     Of equal counts, the larger share of the true class comes first, then the order of `classes`.
     """
-    counts_KK = _counts(confusion_KK, classes)
-    shares_KK = row_normalised(counts_KK)
+    counts_KK, shares_KK = np.asarray(confusion_KK), row_normalised(confusion_KK)
     found = [
         Pair(classes[t], classes[p], int(counts_KK[t, p]), float(shares_KK[t, p]), int(counts_KK[p, t]))
         for t, p in np.argwhere(counts_KK)
@@ -111,19 +140,30 @@ def row_normalised(confusion_KK: npt.ArrayLike) -> DoubleArray:
     return counts_KK / np.where(sums_K1 > 0, sums_K1, 1)
 
 
-def difference(a_KK: npt.ArrayLike, b_KK: npt.ArrayLike) -> DoubleArray:
-    """(K, K) row-normalised b less row-normalised a: above 0 where b has more, such as after a change of weights.
+def clips_of(
+    scores: Scores, weights: Weights, true: str, predicted: str, classes: Sequence[str] | None = None
+) -> list[int]:
+    """Rows of the clips in one cell of `zeroshot.evaluation.confusion_matrix`, ascending.
+
+    Args:
+        true, predicted: class names in any spelling, both among `classes`.
+        classes: the classes to choose from, as in `confusion_matrix`; all by default.
 
     Raises:
-        InputError: matrices of different size.
+        InputError: an unknown class.
     """
-    a, b = row_normalised(a_KK), row_normalised(b_KK)
-    if a.shape != b.shape:
-        raise InputError(f"confusion matrices of {a.shape} and {b.shape} classes cannot be compared; choose one split")
-    return b - a
+    names = resolve(scores.class_names if classes is None else classes, scores.class_names)
+    index = {name: position for position, name in enumerate(scores.class_names)}
+    row, column = (index[name] for name in resolve([true, predicted], names))
+    predicted_N = predict(scores, weights, [index[name] for name in names])
+    found: list[int] = np.flatnonzero((scores.label_index == row) & (predicted_N == column)).tolist()
+    return found
 
 
-def similarity_order(similarity_KK: npt.ArrayLike) -> IntArray:
+# Look-alikes ------------------------------------------------------------------------------------------------------
+
+
+def similarity_order(similarity_KK: DoubleArray) -> IntArray:
     """(K,) an order of the classes in which look-alikes are neighbours, for the rows and columns of a matrix.
 
     The leaves of an average-linkage clustering, turned so that neighbours are as similar as can be (Bar-Joseph et al.,
@@ -131,93 +171,153 @@ def similarity_order(similarity_KK: npt.ArrayLike) -> IntArray:
 
     Args:
         similarity_KK: the larger the more alike, on any scale; both directions of a pair are averaged.
-
-    Raises:
-        InputError: not square, or NaN and infinite numbers.
     """
-    similarity = _symmetric(similarity_KK)
-    n = len(similarity)
-    if n < 3:
-        return np.arange(n)
-    from scipy.cluster.hierarchy import leaves_list, linkage
+    if len(similarity_KK) < 3:
+        return np.arange(len(similarity_KK))
+    from scipy.cluster.hierarchy import leaves_list
+
+    return leaves_list(_tree(similarity_KK, len(similarity_KK) <= QUICK_TO_ORDER)).astype(np.int64)
+
+
+def _tree(similarity_KK: DoubleArray, ordered: bool = False) -> DoubleArray:
+    """SciPy's average linkage; the distance of two classes is the highest similarity less their own."""
+    from scipy.cluster.hierarchy import linkage
     from scipy.spatial.distance import squareform
 
-    distance_KK = similarity.max() - similarity
+    similarity_KK = (similarity_KK + similarity_KK.T) / 2
+    distance_KK = similarity_KK.max() - similarity_KK
     np.fill_diagonal(distance_KK, 0)
-    tree = linkage(squareform(distance_KK, checks=False), "average", optimal_ordering=n <= QUICK_TO_ORDER)
-    return leaves_list(tree).astype(np.int64)
+    return np.asarray(linkage(squareform(distance_KK, checks=False), "average", optimal_ordering=ordered))
 
 
-def prototype_similarity(prototypes_PE: npt.ArrayLike, prototype_class_P: npt.ArrayLike, n: int) -> DoubleArray:
+def prototype_similarity(prototypes_PE: FloatArray, prototype_class_P: IntArray, n: int) -> DoubleArray:
     """(n, n) cosine similarity of classes by their prototypes, that of the nearest two where they have several.
 
     Classes without a prototype, or whose prototypes are all zero, have similarity 0 to all, themselves included.
-
-    Raises:
-        InputError: parts that do not fit together, or NaN.
     """
-    units_PE = directions(prototypes_PE, "prototypes").astype(np.float64)
-    owner_P = np.asarray(prototype_class_P, np.int64)
-    if owner_P.shape != (len(units_PE),) or (owner_P.size and not 0 <= owner_P.min() <= owner_P.max() < n):
-        raise InputError(
-            f"{len(units_PE):,} prototypes do not go with their class indices, or these with {n:,} classes"
-        )
-    alive = units_PE.any(axis=1)
-    units_PE, owner_P = units_PE[alive], owner_P[alive]
+    alive_P = prototypes_PE.any(axis=1)
+    units_PE, owner_P = unit_rows(prototypes_PE[alive_P].astype(np.float64)), prototype_class_P[alive_P]
     similarity_nn = np.full((n, n), -np.inf)
     np.maximum.at(similarity_nn, (owner_P[:, None], owner_P[None, :]), np.clip(units_PE @ units_PE.T, -1, 1))
     return np.where(np.isfinite(similarity_nn), similarity_nn, 0)
 
 
+def confusable(
+    embeddings: Embeddings,
+    confusion_KK: IntArray,
+    classes: Sequence[str],
+    descriptions: Mapping[str, Sequence[str]] | None = None,
+    k: int = 10,
+) -> list[Lookalikes]:
+    """Pairs of classes whose prototypes are alike and that take each other's clips, most confused first.
+
+    Alike is: more similar than the mean of all pairs; other confusions do not stem from the sentences. Of equal shares
+    the more similar pair comes first, then the order of `classes`.
+
+    Args:
+        embeddings: whose prototypes are compared.
+        confusion_KK: counts of clips, as `evaluation.confusion_matrix` makes them.
+        classes: of its rows, in any spelling.
+        descriptions: class name, in any spelling, -> sentences, for the words.
+        k: pairs at most.
+
+    Raises:
+        InputError: an unknown class.
+    """
+    names = resolve(classes, embeddings.class_names)
+    shares_KK = row_normalised(confusion_KK)
+    rows = [embeddings.class_names.index(name) for name in names]
+    every = prototype_similarity(embeddings.prototypes, embeddings.prototype_class, len(embeddings.class_names))
+    similarity_KK = every[np.ix_(rows, rows)]
+    pairs = list(combinations(range(len(names)), 2))
+    usual = float(np.mean([similarity_KK[pair] for pair in pairs])) if pairs else 0.0
+    share = {(i, j): float(shares_KK[i, j] + shares_KK[j, i]) / 2 for i, j in pairs}
+    # With two classes the only pair is the mean; it still is what can be rewritten.
+    found = [pair for pair in pairs if share[pair] > 0 and (similarity_KK[pair] > usual or len(names) == 2)]
+    sentences = {canonical(name): " ".join(texts) for name, texts in (descriptions or {}).items()}
+    silent = FUNCTION_WORDS | MORE_FUNCTION_WORDS
+    lookalikes = []
+    for i, j in sorted(found, key=lambda pair: (-share[pair], -similarity_KK[pair]))[:k]:
+        words = differing_words(*(sentences.get(canonical(names[row]), "") for row in (i, j)))
+        ours, theirs = ([word for word in side if word not in silent] for side in words)
+        taken, reverse = int(confusion_KK[i][j]), int(confusion_KK[j][i])
+        pair = names[i], names[j], float(similarity_KK[i, j]), share[i, j]
+        lookalikes.append(Lookalikes(*pair, taken, reverse, ours, theirs))
+    return lookalikes
+
+
+# Hard groups ------------------------------------------------------------------------------------------------------
+
+
 def propose_groups(
-    prototype_similarity_KK: npt.ArrayLike,
-    confusion_KK: npt.ArrayLike,
+    prototype_similarity_KK: DoubleArray,
+    confusion_KK: IntArray,
     classes: Sequence[str],
     *,
     largest: int = 6,
     most: int = 12,
     blend: float = 0.5,
 ) -> dict[str, list[str]]:
-    """Hard groups: clusters of classes whose prototypes are near and that are taken for each other.
+    """Hard groups: classes whose prototypes are alike and that are taken for each other.
 
-    The affinity of two classes is (1 - blend) of their prototypes' similarity and blend of their confusion (mean of the
-    two directions' shares), each stretched to 0...1 over all pairs. Clusters of highest mean affinity are merged while
-    they stay within `largest` and stand out: above the mean of all pairs by a standard deviation. The groups are
-    disjoint, and the same input gives the same groups.
+    Both matrices are averaged with their transpose and put on one scale, and blended. Clusters of average linkage count
+    as groups while they have at most `largest` classes and stand out: above the mean of all pairs by a standard
+    deviation. Groups are disjoint.
 
     Args:
         prototype_similarity_KK: as `prototype_similarity` makes it.
         confusion_KK: counts, in the same order of classes.
-        largest: classes in one group at most, from 2.
-        most: groups at most, from 1.
+        largest: classes in one group at most.
+        most: groups at most.
         blend: 0 is by prototypes only, 1 by confusion only.
 
     Returns:
         Name -> classes, in the order of `classes`; strongest group first. A group is named after the words that all its
         members share, else after its most typical member. Empty where no pair stands out.
-
-    Raises:
-        InputError: matrices that do not go with the classes, or a setting out of its range.
     """
-    if largest < 2 or most < 1 or not 0 <= blend <= 1:
-        raise InputError(f"largest {largest}, most {most}, blend {blend}: give at least 2, at least 1, and from 0 to 1")
-    similarity = _symmetric(prototype_similarity_KK)
-    confusion = _symmetric(row_normalised(_counts(confusion_KK, classes)))
-    if similarity.shape != confusion.shape:
-        raise InputError(f"similarities of {len(similarity):,} classes do not go with {len(classes):,} classes")
-    affinity_KK = (1 - blend) * _stretched(similarity) + blend * _stretched(confusion)
-    clusters = [(_strength(affinity_KK, rows), rows) for rows in _clusters(affinity_KK, largest)]
+    n = len(classes)
+    if n < 3:  # one pair cannot stand out
+        return {}
+    confused_KK = row_normalised(confusion_KK)
+    affinity_KK = (1 - blend) * _stretched(prototype_similarity_KK) + blend * _stretched(confused_KK)
+    of_pairs = affinity_KK[np.triu_indices(n, 1)]
+    bar = of_pairs.mean() + of_pairs.std()
+    members = {row: [row] for row in range(n)}
+    for step, (a, b, distance, size) in enumerate(_tree(affinity_KK)):
+        if affinity_KK.max() - distance > bar + 1e-12 and size <= largest:
+            members[n + step] = sorted(members.pop(int(a)) + members.pop(int(b)))
+    clusters = [(_strength(affinity_KK, rows), rows) for rows in members.values() if len(rows) > 1]
     groups: dict[str, list[str]] = {}
     for _, rows in sorted(clusters, key=lambda cluster: (-cluster[0], cluster[1]))[:most]:
-        members = [classes[row] for row in rows]
-        typical = members[int(affinity_KK[np.ix_(rows, rows)].sum(axis=1).argmax())]
-        names = (_shared_words(members), typical, f"{typical} and others")
-        groups[next(name for name in names if name and name not in groups)] = members
+        names = [classes[row] for row in rows]
+        typical = names[int(affinity_KK[np.ix_(rows, rows)].sum(axis=1).argmax())]
+        titles = (_shared_words(names), typical, f"{typical} and others")
+        groups[next(title for title in titles if title and title not in groups)] = names
     return groups
 
 
+def _stretched(matrix_KK: DoubleArray) -> DoubleArray:
+    """Pairs of different classes, both directions averaged, from 0 to 1; all 0 where they are equal."""
+    mean_KK = (matrix_KK + matrix_KK.T) / 2
+    apart = ~np.eye(len(mean_KK), dtype=bool)
+    low, high = mean_KK[apart].min(), mean_KK[apart].max()
+    return np.where(apart, (mean_KK - low) / (high - low), 0) if high > low else np.zeros_like(mean_KK)
+
+
+def _strength(affinity_KK: DoubleArray, rows: list[int]) -> float:
+    """Mean affinity of two different members; the diagonal is 0."""
+    return float(affinity_KK[np.ix_(rows, rows)].sum() / (len(rows) * (len(rows) - 1)))
+
+
+def _shared_words(names: Sequence[str]) -> str:
+    """Words that all names have, function words aside, in the order of the first."""
+    words = [re.findall(r"\w+", spoken(name)) for name in names]
+    shared = [word for word in words[0] if word not in FUNCTION_WORDS and all(word in others for others in words)]
+    return " ".join(dict.fromkeys(shared))
+
+
 def group_confusion(
-    confusion_KK: npt.ArrayLike, classes: Sequence[str], groups: Mapping[str, Sequence[str]]
+    confusion_KK: IntArray, classes: Sequence[str], groups: Mapping[str, Sequence[str]]
 ) -> list[GroupFigures]:
     """For every group how its clips fare, then for the classes in no group, if there are any, then for all classes.
 
@@ -227,13 +327,12 @@ def group_confusion(
         groups: name -> classes in any spelling, all of them among `classes`: see `matching_groups`.
 
     Raises:
-        InputError: an unknown class, or a matrix that does not go with `classes`.
+        InputError: an unknown class.
     """
-    counts_KK = _counts(confusion_KK, classes)
+    counts_KK = np.asarray(confusion_KK, np.int64)
     position = {name: index for index, name in enumerate(classes)}
     together_KK = np.eye(len(classes), dtype=bool)
-    rest = set(range(len(classes)))
-    found = []
+    rest, found = set(range(len(classes))), []
     for name, members in groups.items():
         rows = sorted({position[member] for member in resolve(members, classes)})
         own_KK = np.zeros_like(together_KK)
@@ -256,92 +355,12 @@ def matching_groups(groups: Mapping[str, Sequence[str]], class_names: Sequence[s
     return {name: members for name, members in present.items() if len(members) > 1}
 
 
-def clips_of(
-    scores: Scores, weights: Weights, true: str, predicted: str, classes: Sequence[str] | None = None
-) -> list[int]:
-    """Rows of the clips in one cell of `zeroshot.evaluation.confusion_matrix`, ascending.
-
-    Args:
-        true, predicted: class names in any spelling, both among `classes`.
-        classes: the classes to choose from, as in `confusion_matrix`; all by default.
-
-    Raises:
-        InputError: an unknown class, or weights that leave no modality.
-    """
-    names = resolve(scores.class_names if classes is None else classes, scores.class_names)
-    index = {name: position for position, name in enumerate(scores.class_names)}
-    row, column = (index[name] for name in resolve([true, predicted], names))
-    predicted_N = predict(scores, weights, [index[name] for name in names])
-    found: list[int] = np.flatnonzero((scores.label_index == row) & (predicted_N == column)).tolist()
-    return found
-
-
-def _counts(confusion_KK: npt.ArrayLike, classes: Sequence[str]) -> IntArray:
-    counts_KK = np.asarray(confusion_KK)
-    if counts_KK.shape != (len(classes), len(classes)) and (counts_KK.size or classes):
-        raise InputError(f"a confusion matrix of shape {counts_KK.shape} does not go with {len(classes):,} classes")
-    if not np.isfinite(counts_KK).all() or (counts_KK < 0).any() or (counts_KK != np.floor(counts_KK)).any():
-        raise InputError("a confusion matrix holds counts of clips: whole numbers from 0; give the one not normalised")
-    return counts_KK.astype(np.int64).reshape(len(classes), len(classes))
-
-
-def _symmetric(matrix_KK: npt.ArrayLike) -> DoubleArray:
-    """Mean of a square matrix and its transpose."""
-    matrix = np.asarray(matrix_KK, np.float64)
-    if matrix.ndim != 2 or len(matrix) != len(matrix.T) or not np.isfinite(matrix).all():
-        raise InputError(f"similarities of shape {matrix.shape} should be square and finite; compute them again")
-    return (matrix + matrix.T) / 2
-
-
-def _stretched(matrix_KK: DoubleArray) -> DoubleArray:
-    """Pairs of different classes on a scale from 0 to 1; all 0 where they are equal. The diagonal is 0."""
-    apart = ~np.eye(len(matrix_KK), dtype=bool)
-    low, high = (extreme(matrix_KK[apart], initial=start) for extreme, start in ((np.min, np.inf), (np.max, -np.inf)))
-    return np.where(apart, (matrix_KK - low) / (high - low), 0) if high > low else np.zeros_like(matrix_KK)
-
-
-def _strength(affinity_KK: DoubleArray, rows: list[int]) -> float:
-    """Mean affinity of two different members; the diagonal is 0."""
-    return float(affinity_KK[np.ix_(rows, rows)].sum() / (len(rows) * (len(rows) - 1)))
-
-
-def _clusters(affinity_KK: DoubleArray, largest: int) -> list[list[int]]:
-    """Clusters of two to `largest` classes by average linkage; see `propose_groups`. Members ascend."""
-    n = len(affinity_KK)
-    if n < 3:  # one pair cannot stand out
-        return []
-    of_pairs = affinity_KK[np.triu_indices(n, 1)]
-    bar = of_pairs.mean() + of_pairs.std()
-    members = [[row] for row in range(n)]
-    sizes = np.ones(n)
-    linkage_KK = affinity_KK.copy()
-    np.fill_diagonal(linkage_KK, -np.inf)
-    while True:
-        i, j = sorted(divmod(int(linkage_KK.argmax()), n))
-        if linkage_KK[i, j] <= bar:
-            return [sorted(rows) for rows in members if len(rows) > 1]
-        merged = (sizes[i] * linkage_KK[i] + sizes[j] * linkage_KK[j]) / (sizes[i] + sizes[j])
-        members[i], members[j] = members[i] + members[j], []
-        sizes[i] += sizes[j]
-        merged[sizes + sizes[i] > largest] = -np.inf
-        merged[[i, j]] = -np.inf
-        linkage_KK[i], linkage_KK[:, i] = merged, merged
-        linkage_KK[j], linkage_KK[:, j] = -np.inf, -np.inf
-
-
-def _shared_words(names: Sequence[str]) -> str:
-    """Words that all names have, function words aside, in the order of the first."""
-    words = [re.findall(r"\w+", spoken(name)) for name in names]
-    shared = [word for word in words[0] if word not in FUNCTION_WORDS and all(word in others for others in words)]
-    return " ".join(dict.fromkeys(shared))
-
-
 def _figures(
     kind: Literal["group", "rest", "total"],
     name: str | None,
     rows: list[int],
     counts_KK: IntArray,
-    together_KK: npt.NDArray[np.bool_],
+    together_KK: BoolArray,
     classes: Sequence[str],
 ) -> GroupFigures:
     clips, hits = int(counts_KK[rows].sum()), int(counts_KK[rows, rows].sum())

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from cezsar.analysis import confusion
+from cezsar.analysis.baselines import random_baseline
 from cezsar.analysis.comparison import compare
-from cezsar.analysis.controls import control
-from cezsar.analysis.lookalikes import confusable
 from cezsar.report import figures
 from cezsar.report.sections import Figure, Part, Section, Table, number, percent, points
 from cezsar.report.spaces import hubs, semantic_gap, shift_of_domain, whose_fault
@@ -153,7 +152,7 @@ def confusions(study: Study) -> Section | None:
     found = confusion.pairs(study.confusion, names)[:LISTED]
     rows = [[one.true, one.predicted, f"{one.count:,}", percent(one.share), f"{one.reverse:,}"] for one in found]
     parts: list[Part] = [Table(["class", "taken for", "clips", "share", "reverse"], rows)]
-    alike = confusable(study.ready.embedded.embeddings, study.confusion, names, study.descriptions, LISTED)
+    alike = confusion.confusable(study.ready.embedded.embeddings, study.confusion, names, study.descriptions, LISTED)
     if alike:
         cells = [
             [f"{one.first} | {one.second}", number(one.similarity, 2), percent(one.share),
@@ -184,7 +183,7 @@ def hard_groups(study: Study) -> Section | None:
     named = {name for members in groups.values() for name in members}
     if len(named) < 2 or len(named) >= len(names):
         return None
-    found = control(scores, groups, weights, seed=study.seed)
+    found = random_baseline(scores, groups, weights, seed=study.seed)
     standing = found.standing()
     kind = "proposed from prototypes and confusion" if proposed else "given"
     rows = [

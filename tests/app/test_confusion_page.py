@@ -18,7 +18,8 @@ from app.services import confusion as services
 from app.services import scored
 from app.widgets import controls, hard_groups, matrices, pairs
 from cezsar.analysis import confusion as engine
-from cezsar.analysis.controls import Standing, control
+from cezsar.analysis.baselines import Standing
+from cezsar.analysis.baselines import random_baseline as control
 from cezsar.data.groups import groups_path, keep_group, load_groups
 from cezsar.world import HARD_GROUPS
 from cezsar.zeroshot.embeddings import Embeddings
@@ -113,7 +114,7 @@ def test_two_modalities_side_by_side(empty_workspace, demo):
     page = fine(open_page("confusion", beside="true"))
     scores = demo.item.scores()
     a, b = (confusion_matrix(scores, weights) for weights in (demo.weights, Weights.only("VE")))
-    changed = engine.difference(a, b)
+    changed = engine.row_normalised(b) - engine.row_normalised(a)
     np.fill_diagonal(changed, 0)
     better, worse = page.dataframe[0].value, page.dataframe[1].value
     assert better["change"].iloc[0] == pytest.approx(100 * changed.min())

@@ -15,7 +15,7 @@ from app.charts.style import percent
 from app.services import labels, models, scored
 from app.services import workshop as services
 from app.widgets import workshop as widgets
-from cezsar.analysis.lookalikes import confusable
+from cezsar.analysis.confusion import confusable
 from cezsar.data.descriptions import load_descriptions
 from cezsar.encoders.sentences import load_sentence_encoder
 from cezsar.training.runs import Run

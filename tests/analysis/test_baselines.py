@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import percentileofscore
 
+from cezsar.analysis.baselines import random_baseline
 from cezsar.analysis.confusion import GroupFigures, group_confusion
-from cezsar.analysis.controls import control
 from cezsar.errors import InputError
 from cezsar.zeroshot.evaluation import confusion_matrix
 from cezsar.zeroshot.fusion import Weights
@@ -49,11 +49,11 @@ def accuracy_by_loops(scores, weights, classes):
     return hits / clips
 
 
-def test_the_control_by_loops():
+def test_the_baseline_by_loops():
     scores, weights = random_scores(), Weights(0.6, 0.4)
     hard = ["Class 2", "class0", "class_1", "class 3"]
-    found = control(scores, hard, weights, runs=25, seed=3)
-    assert found.classes == ["class 2", "class 0", "class 1", "class 3"] and found.groups == {} and not found.outside
+    found = random_baseline(scores, hard, weights, runs=25, seed=3)
+    assert found.classes == ["class 2", "class 0", "class 1", "class 3"] and found.groups == {}
     drawn = random_classes(scores.class_names, 4, 25, 3).splits
     assert [run.classes for run in found.random.runs] == drawn
     named = accuracy_by_loops(scores, weights, found.classes)
@@ -72,7 +72,7 @@ def test_the_control_by_loops():
 
 def test_sets_of_equal_value_count_half():
     scores = random_scores(clips=60, classes=4, seed=1)
-    found = control(scores, ["class 0", "class 1"], VE, runs=40)
+    found = random_baseline(scores, ["class 0", "class 1"], VE, runs=40)
     standing = found.standing()
     assert standing.values.count(standing.named) > 0  # there are six pairs only
     assert standing.percentile == percentileofscore(standing.values, standing.named, kind="mean") / 100
@@ -81,12 +81,12 @@ def test_sets_of_equal_value_count_half():
 def test_sets_outside_the_named_ones():
     scores = random_scores()
     hard = ["class 0", "class 1", "class 2", "class 3"]
-    found = control(scores, hard, outside=True, seed=5)
+    found = random_baseline(scores, hard, outside=True, seed=5)
     others = [name for name in scores.class_names if name not in hard]
-    assert found.outside and found.pool == others and found.random.runs[0].classes
+    assert found.pool == others and found.random.runs[0].classes
     assert [run.classes for run in found.random.runs] == random_classes(others, 4, 30, 5).splits
     with pytest.raises(InputError, match=r"sets of 7 classes cannot be drawn from 5 .* outside the named ones"):
-        control(scores, scores.class_names[:7], outside=True)
+        random_baseline(scores, scores.class_names[:7], outside=True)
 
 
 def by_hand():
@@ -98,7 +98,7 @@ def by_hand():
 
 
 def test_within_and_between_groups_by_hand():
-    found = control(by_hand(), {"legs": ["walking", "running"], "arms": ["waving"]}, VE, runs=4, topk=(1,))
+    found = random_baseline(by_hand(), {"legs": ["walking", "running"], "arms": ["waving"]}, VE, runs=4, topk=(1,))
     assert found.classes == ["walking", "running", "waving"]
     assert found.groups == {"legs": ["walking", "running"], "arms": ["waving"]}
     assert found.figures == [
@@ -110,7 +110,7 @@ def test_within_and_between_groups_by_hand():
     standing = found.standing()
     assert standing.values == [standing.named] * 4 and standing.percentile == 0.5
     assert standing.z is None and standing.random == (pytest.approx(4 / 6), 0)
-    alone = control(by_hand(), ["walking", "running"], VE, runs=1)
+    alone = random_baseline(by_hand(), ["walking", "running"], VE, runs=1)
     assert alone.figures == [GroupFigures("total", None, ["walking", "running"], 4, 0.75, 0.0, 0.25)]
     assert alone.standing().z is None and alone.standing().random.std is None
 
@@ -118,7 +118,7 @@ def test_within_and_between_groups_by_hand():
 def test_groups_may_overlap_and_the_figures_are_those_of_the_confusion():
     scores = random_scores()
     groups = {"a": ["class 0", "class 1"], "b": ["class 1", "class 2", "class 5"]}
-    found = control(scores, groups)
+    found = random_baseline(scores, groups)
     assert found.classes == ["class 0", "class 1", "class 2", "class 5"]
     matrix = confusion_matrix(scores, Weights(), found.classes)
     assert found.figures == group_confusion(matrix, found.classes, groups)
@@ -128,13 +128,14 @@ def test_classes_without_clips_are_not_drawn():
     scores = random_scores()
     labels = ["" if label == "class 7" else label for label in scores.labels]
     fewer = Scores(scores.ids, labels, scores.class_names, scores.columns)
-    found = control(fewer, ["class 0", "class 1"])
+    found = random_baseline(fewer, ["class 0", "class 1"])
     assert "class 7" not in found.pool and len(found.pool) == 11
     assert all("class 7" not in run.classes for run in found.random.runs)
 
 
 def test_as_json():
-    found = control(random_scores(), {"hard": ["class 0", "class 1"], "soft": ["class 7", "class 8"]}, outside=True)
+    groups = {"hard": ["class 0", "class 1"], "soft": ["class 7", "class 8"]}
+    found = random_baseline(random_scores(), groups, outside=True)
     value = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert value["outside"] is True and value["groups"] == found.groups and value["pool"] == found.pool
     assert [entry["metric"] for entry in value["standings"]] == ["top1", "top5", "mean_per_class"]
@@ -146,7 +147,7 @@ def test_as_json():
     assert [figure["group"] for figure in value["figures"]] == ["hard", "soft", None]
 
 
-def test_what_cannot_be_controlled_is_refused():
+def test_what_cannot_be_compared_is_refused():
     scores = random_scores()
     for classes, message in [
         ([], "no classes"),
@@ -156,10 +157,4 @@ def test_what_cannot_be_controlled_is_refused():
         ({"g": ["class 99"]}, "none of the 12 classes"),
     ]:
         with pytest.raises(InputError, match=message):
-            control(scores, classes)
-    with pytest.raises(InputError, match="0 runs"):
-        control(scores, ["class 0"], runs=0)
-    with pytest.raises(InputError, match="leave nothing"):
-        control(scores, ["class 0"], Weights.only("C"))
-    with pytest.raises(InputError, match="not counted"):
-        control(scores, ["class 0"], topk=(1,)).standing("top5")
+            random_baseline(scores, classes)

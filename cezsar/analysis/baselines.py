@@ -1,4 +1,4 @@
-"""Controls: is a set of named classes harder than random sets of its size?
+"""Is a set of named classes harder than random sets of its size?
 
 Fewer classes are easier to choose from, so the accuracy among 15 look-alikes says little beside that among all classes.
 Beside many random sets of 15 it does: hard-15 gave 63.3 %, random 15 gave 70.4 ± 6.3 % (Section 5 of Estevam et al.,
@@ -24,7 +24,7 @@ from cezsar.zeroshot.results import STD_DDOF, Figure, Result
 from cezsar.zeroshot.scores import Scores
 
 RUNS = 30
-"""Random sets of the paper's control."""
+"""Random sets of the paper's baseline."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Control:
+class Baseline:
     """Named classes beside random sets of as many classes.
 
     Attributes:
@@ -60,7 +60,7 @@ class Control:
         named: counts of the named set.
         random: counts of the random sets, one run a set.
         figures: how the clips fare within and between groups when the named classes are all there is to choose from,
-            as `group_confusion` tells it: the groups, classes in none, the total. Without groups the total alone, all
+            as `group_confusion` has it: the groups, classes in none, the total. Without groups the total alone, all
             of whose errors are between.
     """
 
@@ -71,25 +71,12 @@ class Control:
     random: Result
     figures: list[GroupFigures]
 
-    @property
-    def outside(self) -> bool:
-        """Whether no random set has a class of the named ones."""
-        return not set(self.classes) & set(self.pool)
-
     def standing(self, metric: str = "top1") -> Standing:
-        """The named set among the random ones.
-
-        Args:
-            metric: one of `Result.metrics`.
-
-        Raises:
-            InputError: it was not counted.
-        """
+        """The named set among the random ones, by one of `Result.metrics`."""
         named, random = self.named.figure(metric).mean, self.random.figure(metric)
         values = [run.figures()[metric] for run in self.random.runs]
         below = sum((value < named) + (value == named) / 2 for value in values)
-        varies = random.std is not None and len(set(values)) > 1
-        z = (named - random.mean) / random.std if varies and random.std else None
+        z = (named - random.mean) / random.std if random.std and len(set(values)) > 1 else None
         return Standing(metric, named, random, values, below / len(values), z)
 
     def to_dict(self) -> dict[str, Any]:
@@ -100,7 +87,7 @@ class Control:
             "classes": self.classes,
             "groups": self.groups,
             "pool": self.pool,
-            "outside": self.outside,
+            "outside": not set(self.classes) & set(self.pool),
             "std_ddof": STD_DDOF,
             "standings": [standing | {"random": standing["random"]._asdict()} for standing in standings],
             "figures": [asdict(figure) for figure in self.figures],
@@ -109,7 +96,7 @@ class Control:
         }
 
 
-def control(
+def random_baseline(
     scores: Scores,
     classes: Sequence[str] | Mapping[str, Sequence[str]],
     weights: Weights | None = None,
@@ -118,7 +105,7 @@ def control(
     seed: int = 0,
     outside: bool = False,
     topk: Sequence[int] = (1, 5),
-) -> Control:
+) -> Baseline:
     """Evaluate named classes, and random sets of as many classes, each among its own classes only.
 
     Args:
@@ -132,8 +119,7 @@ def control(
         topk: which k to count.
 
     Raises:
-        InputError: an unknown class, none, a class twice outside of groups, too few classes to draw from, or weights
-            that leave no modality.
+        InputError: an unknown class, none, a class twice outside of groups, or too few classes to draw from.
     """
     weights = weights or Weights()
     grouped = classes if isinstance(classes, Mapping) else {}
@@ -141,19 +127,15 @@ def control(
     listed = dict.fromkeys(chain(*groups.values())) if isinstance(classes, Mapping) else classes
     protocol = Protocol("named", [resolve(listed, scores.class_names)])
     (names,) = protocol.splits
-    clips_C = np.bincount(scores.label_index[scores.label_index >= 0], minlength=len(scores.class_names))
-    pool = [
-        name
-        for name, clips in zip(scores.class_names, clips_C.tolist(), strict=True)
-        if clips and not (outside and name in names)
-    ]
+    tested = [scores.class_names[index] for index in np.unique(scores.label_index) if index >= 0]
+    pool = [name for name in tested if not (outside and name in names)]
     if len(pool) < len(names):
         raise InputError(
             f"sets of {len(names):,} classes cannot be drawn from {len(pool):,} classes with clips"
             f"{' outside the named ones' if outside else ''}; name fewer"
             f"{', or draw from all classes' if outside else ''}"
         )
-    return Control(
+    return Baseline(
         names,
         groups,
         pool,
