@@ -10,7 +10,7 @@ from app.services import confusion as services
 from app.widgets import confusion as widgets
 from app.widgets import controls, hard_groups, matrices, pairs, words
 from cezsar.analysis.confusion import matching_groups
-from cezsar.data.groups import Groups
+from cezsar.data.labels import Groups
 from cezsar.errors import CezsarError
 
 

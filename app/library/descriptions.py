@@ -18,12 +18,11 @@ from app.library import holdings
 from app.services import labels, models
 from app.widgets.words import plain, sentence
 from cezsar import world
-from cezsar.data.datasets import KNOWN
+from cezsar.data.datasets import KNOWN, checked_name, registered
 from cezsar.data.descriptions import load_descriptions, save_descriptions
 from cezsar.data.labels import spoken
 from cezsar.data.prototype_checks import Report
 from cezsar.data.prototype_checks import check as find
-from cezsar.data.registered import checked_name, registered
 from cezsar.data.sentence_cache import open_encoder
 from cezsar.errors import CezsarError, FormatError, InputError
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from app import cache
 from app.services import models, scored
 from cezsar import jobs, workspace
-from cezsar.data import datasets, registered
+from cezsar.data import datasets
 from cezsar.errors import CezsarError, InputError
 
 MEANING = {
@@ -63,7 +63,7 @@ def _data_set(name: str, source: str) -> DataSet:
 
 def take_off(name: str) -> None:
     """For callbacks: forget a data set; its files stay."""
-    registered.forget(name)
+    datasets.forget(name)
 
 
 def shipped_demo() -> DataSet | None:
@@ -119,7 +119,7 @@ def stamp(folder: Path) -> str:
 
 def extract(source: str, encoder: str, name: str, workers: int) -> jobs.Job:
     """Start `cezsar extract` into features/<name>. Raises `InputError`: no such name, or nothing at the source."""
-    out = workspace.folder("features").absolute() / registered.checked_name(name)
+    out = workspace.folder("features").absolute() / datasets.checked_name(name)
     place = workspace.folder("demo") / "test" if source == "demo" else Path(source.strip()).expanduser()
     if not source.strip() or not place.exists():
         raise InputError(f"{source.strip() or 'the source'} does not exist; give a folder of videos, or a CSV")

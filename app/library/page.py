@@ -16,7 +16,7 @@ from app.widgets.jobs import follow
 from app.widgets.preparation import prepare_demo
 from app.widgets.words import plain, sentence, size
 from cezsar import encoders, jobs, workspace
-from cezsar.data import datasets, registered
+from cezsar.data import datasets
 from cezsar.errors import CezsarError
 
 PRESENT, ABSENT = ":green-badge[:material/check: present]", ":gray-badge[:material/cloud_download: not here]"
@@ -94,7 +94,7 @@ def data_sets() -> None:
         if st.form_submit_button("Add", icon=":material/add:"):
             _attempt(lambda: datasets.register(name, source.strip()))
     with right:
-        if own := list(registered.registered()):
+        if own := list(datasets.registered()):
             with st.container(border=True):
                 st.markdown("**Take a data set off the list**")
                 name = st.selectbox("Data set", own, key="unregister-name")

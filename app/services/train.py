@@ -22,12 +22,13 @@ from cezsar.errors import CezsarError, InputError
 
 @dataclass(frozen=True)
 class Captions:
-    """An annotation file: video ids, and how many sentences they have."""
+    """An annotation file: video ids, how many sentences they have, and what had to be done to it, in words."""
 
     name: str
     path: Path
     ids: frozenset[str]
     sentences: int
+    repairs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,11 +55,12 @@ def _captions(path: str, stamp: str) -> Captions | None:
 
     place = Path(path)
     try:
-        segments = load_annotations(place).segments
+        read = load_annotations(place)
     except CezsarError:
         return None  # class descriptions, an index, ...: `data/` is for all of them
     name = "stick-figure world" if place.parent.name == "demo" else place.stem
-    return Captions(name, place, frozenset(segment.video_id for segment in segments), len(segments))
+    ids = frozenset(segment.video_id for segment in read.segments)
+    return Captions(name, place, ids, len(read.segments), tuple(read.repairs))
 
 
 def add_captions(name: str, content: bytes) -> str:
@@ -204,8 +206,7 @@ class Plan:
         return found
 
     def _value_problems(self) -> list[str]:
-        from cezsar.model import ModelConfig
-        from cezsar.training.runs import TrainingConfig
+        from cezsar.config import ModelConfig, TrainingConfig
 
         value = self.values
         try:
@@ -239,8 +240,10 @@ class Plan:
             jobs.Step("training", train, {"training": 5 + triplets_expected * self.values["epochs"] / 30_000}),
         ]
         if self.evaluate:
+            from cezsar.data.datasets import file_name
+
             dataset, store = self.evaluate
-            out = self.folder / "results" / f"{Path(dataset).stem} all.json"
+            out = self.folder / "results" / f"{file_name(dataset)} all.json"
             evaluate = ["evaluate", "--dataset", dataset, "--store", str(store.folder), "--run", str(self.folder)]
             evaluate += ["--protocol", "all", "--keep", "--out", str(out)]
             steps.append(jobs.Step("evaluating", evaluate, {"evaluating": 10}))

@@ -11,7 +11,7 @@ from app.charts.style import percent
 from app.services.confusion import OWN, PROPOSED, Matrix
 from app.widgets.words import plain, sentence
 from cezsar.analysis.confusion import GroupFigures, matching_groups
-from cezsar.data.groups import Groups, groups_path, keep_group, load_groups, remove_group
+from cezsar.data.labels import Groups, groups_path, keep_group, load_groups, remove_group
 from cezsar.errors import CezsarError
 
 WITHIN = "Share of the clips that are taken for another class of their own hard group: look-alikes mixed up."

@@ -207,7 +207,8 @@ def _captions() -> train.Captions | None:
         )  # fmt: skip
         if name is None:
             return None
-        st.caption(f"{len(found[name].ids):,} videos, {found[name].sentences:,} sentences")
+        told = [f"{len(found[name].ids):,} videos, {found[name].sentences:,} sentences", *found[name].repairs]
+        st.caption("; ".join(told))
     return found[name]
 
 

@@ -70,7 +70,7 @@ def command(
     from cezsar.analysis.confusion import PAPER_GROUPS
     from cezsar.data.datasets import open_dataset
     from cezsar.data.features import FeatureStore
-    from cezsar.data.groups import load_groups
+    from cezsar.data.labels import load_groups
     from cezsar.errors import InputError
     from cezsar.report import analyse
     from cezsar.report.study import Study, domains_of, of_kept, seen_and_unseen

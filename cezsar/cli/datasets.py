@@ -38,8 +38,8 @@ def command(
 ) -> None:
     """Data sets that can be named in --dataset: what is found, what is expected, what is missing, and the protocols."""
     from cezsar.data import datasets
-    from cezsar.data.registered import forget as take_off
-    from cezsar.data.registered import registered
+    from cezsar.data.datasets import forget as take_off
+    from cezsar.data.datasets import registered
     from cezsar.errors import InputError
 
     for pair in add or []:

@@ -41,7 +41,7 @@ def features(
     width: Annotated[int, typer.Option(min=1, help="Of a row of features.")] = 4096,
 ) -> None:
     """Turn a folder of .npy features into a feature store. Goes on where it was stopped; broken files are listed."""
-    from cezsar.data.released import import_features
+    from cezsar.data.authors_files import import_features
 
     with Progress("importing features") as progress:
         report = import_features(
@@ -88,7 +88,7 @@ def descriptions(
     out: Annotated[Path, typer.Option(help="JSON file to write, for --prototypes.", callback=output())],
 ) -> None:
     """Turn a folder of class descriptions into one JSON file."""
-    from cezsar.data.released import import_descriptions
+    from cezsar.data.authors_files import import_descriptions
 
     (found,) = save((out, lambda path: import_descriptions(folder, path)))
     print(f"{out}: {len(found):,} classes, {sum(map(len, found.values())):,} sentences")
@@ -105,8 +105,8 @@ def splits(
     ],
 ) -> None:
     """Check and copy split files. Classes that are in both parts are named."""
-    from cezsar.data.released import import_splits
-    from cezsar.data.splits import shared_classes
+    from cezsar.data.authors_files import import_splits
+    from cezsar.data.labels import shared_classes
 
     for name, split in import_splits(source, out).items():
         print(f"{out / name}.json: {len(split.get('training', []))} training, {len(split['testing'])} testing classes")
@@ -122,7 +122,7 @@ def captions(
     out: Annotated[Path, typer.Option(help="JSON file to write, for --captions.", callback=output())],
 ) -> None:
     """Join the captions of several models into one file."""
-    from cezsar.data.released import import_captions
+    from cezsar.data.authors_files import import_captions
 
     (found,) = save((out, lambda path: import_captions(files, path)))
     print(f"{out}: {sum(map(len, found.values())):,} captions of {len(found):,} videos, from {len(files)} files")

@@ -51,7 +51,8 @@ def command(
     except ValueError as error:
         raise InputError(f"--taus {taus!r} should be numbers separated by commas, such as 0.7,0.8,0.9") from error
     file = captions_of(annotations) if is_name(annotations) else Path(annotations)
-    segments = load_annotations(file).segments
+    captions = load_annotations(file)
+    segments = captions.segments
     videos = {video: index for index, video in enumerate(dict.fromkeys(segment.video_id for segment in segments))}
     groups = np.array([videos[segment.video_id] for segment in segments])
     texts = [segment.sentence for segment in segments]
@@ -62,6 +63,8 @@ def command(
     alike = laboratory.near_duplicates(vectors, groups, near)
     sampled = "" if spread.exact else f", {spread.n_pairs:,} pairs drawn: shares ± {spread.error:.2%} (95 %)"
     print(f"{len(texts):,} sentences of {len(videos):,} videos, {sentences}{sampled}")
+    for line in captions.repairs:
+        print(f"  {line}")
     rows, shown = (
         [],
         [["τ", "pairs below", *(f"{share:.0%} have up to" for share in SHARES), f"fewer than {negatives}"]],

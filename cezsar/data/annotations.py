@@ -1,16 +1,20 @@
-"""Timestamped captions of untrimmed videos, in the form of ActivityNet Captions (Krishna et al., ICCV 2017).
+"""Captions of videos: people's, with times, to train on; machines', the third modality C(v).
 
-`{video id: {"duration": s, "timestamps": [[start_s, end_s], ...], "sentences": [str, ...]}}`
-"""
+| file | form |
+|---|---|
+| annotations (ActivityNet Captions, Krishna et al., ICCV 2017) | `{video id: {"duration": s, "timestamps": [[start_s, end_s], ...], "sentences": [str, ...]}}` |
+| captions (its submission form), one file for each captioning model | `{"results": {video id: [{"sentence": str, "timestamp": [start_s, end_s]}, ...]}}` |
+"""  # noqa: E501 (a table)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from cezsar.data.documents import read_json_object
-from cezsar.errors import FormatError
+from cezsar.errors import FormatError, InputError
 
 ROUNDING_S = 1e-3
 """Times this far outside the video are rounding (published: 95.04 of 95.03999999999999): clipped, not counted."""
@@ -57,6 +61,18 @@ class Annotations:
         """Segments of the file that are not in `segments`."""
         return self.dropped_outside + self.dropped_empty
 
+    @property
+    def repairs(self) -> list[str]:
+        """What had to be done to the file, in words."""
+        told = (
+            (self.swapped, "segments start after they end: both times were exchanged"),
+            (self.clipped, "segments reach outside their video and were cut to it"),
+            (self.widened, "segments have no length and were widened"),
+            (self.dropped_outside, "segments lie outside their video and were left out"),
+            (self.dropped_empty, "segments have no sentence and were left out"),
+        )
+        return [f"{count:,} {words}" for count, words in told if count]
+
 
 def load_annotations(path: str | Path) -> Annotations:
     """Read a file of ActivityNet Captions. Sentences lose the spaces around them; times must be numbers, not text.
@@ -69,35 +85,31 @@ def load_annotations(path: str | Path) -> Annotations:
     annotations = Annotations()
     for id, entry in read_json_object(path).items():
         where = f"{path}: video {id!r}"
-        duration_s, timestamps, sentences = _entry(where, entry)
-        annotations.durations[id] = duration_s
-        for timestamp, sentence in zip(timestamps, sentences, strict=True):
+        keys = ("duration", "timestamps", "sentences")
+        if not isinstance(entry, dict) or any(key not in entry for key in keys):
+            raise FormatError(
+                f"{where} lacks one of {', '.join(keys)}; this is no ActivityNet Captions file, or cut short"
+            )
+        duration_s, timestamps, sentences = (entry[key] for key in keys)
+        if not _is_time(duration_s) or duration_s <= 0:
+            raise FormatError(f"{where}: the duration {duration_s!r} is no positive number of seconds; correct it")
+        if not isinstance(timestamps, list) or not isinstance(sentences, list) or len(timestamps) != len(sentences):
+            count = [len(values) if isinstance(values, list) else repr(values) for values in (timestamps, sentences)]
+            raise FormatError(
+                f"{where} has {count[0]} timestamps for {count[1]} sentences; each sentence needs its own"
+            )
+        annotations.durations[id] = float(duration_s)
+        for times, sentence in zip(timestamps, sentences, strict=True):
             if not isinstance(sentence, str):
                 raise FormatError(f"{where}: the sentence {sentence!r} is no text; put it in quotes or remove it")
-            start_s, end_s = _pair(where, timestamp)
-            _add(annotations, id, start_s, end_s, sentence.strip())
+            if not isinstance(times, list) or len(times) != 2 or not all(map(_is_time, times)):
+                raise FormatError(
+                    f"{where}: the timestamp {times!r} is no pair [start_s, end_s] of numbers; correct it"
+                )
+            _add(annotations, id, float(times[0]), float(times[1]), sentence.strip())
     if not annotations.segments:
         raise FormatError(f"{path} has no usable segment ({annotations.dropped} dropped); is it the right file?")
     return annotations
-
-
-def _entry(where: str, entry: Any) -> tuple[float, list[Any], list[Any]]:
-    keys = ("duration", "timestamps", "sentences")
-    if not isinstance(entry, dict) or any(key not in entry for key in keys):
-        raise FormatError(f"{where} lacks one of {', '.join(keys)}; this is no ActivityNet Captions file, or cut short")
-    duration_s, timestamps, sentences = (entry[key] for key in keys)
-    if not _is_time(duration_s) or duration_s <= 0:
-        raise FormatError(f"{where}: the duration {duration_s!r} is no positive number of seconds; correct it")
-    if not isinstance(timestamps, list) or not isinstance(sentences, list) or len(timestamps) != len(sentences):
-        count = [len(values) if isinstance(values, list) else repr(values) for values in (timestamps, sentences)]
-        raise FormatError(f"{where} has {count[0]} timestamps for {count[1]} sentences; each sentence needs its own")
-    return float(duration_s), timestamps, sentences
-
-
-def _pair(where: str, timestamp: Any) -> tuple[float, float]:
-    if not isinstance(timestamp, list) or len(timestamp) != 2 or not all(_is_time(time) for time in timestamp):
-        raise FormatError(f"{where}: the timestamp {timestamp!r} is no pair [start_s, end_s] of numbers; correct it")
-    return float(timestamp[0]), float(timestamp[1])
 
 
 def _is_time(value: Any) -> bool:
@@ -125,3 +137,42 @@ def _add(annotations: Annotations, id: str, start_s: float, end_s: float, senten
         end_s = min(start_s + WIDENED_S, duration_s)
         annotations.widened += 1
     annotations.segments.append(Segment(id, start_s, end_s, sentence))
+
+
+def load_captions(paths: str | Path | Sequence[str | Path]) -> dict[str, list[str]]:
+    """All machine captions of each video: file after file, in the order in which each file has them.
+
+    Sentences lose the spaces around them and empty ones are dropped; a video whose captions are all empty is absent. A
+    sentence that two models agree on is there twice. Timestamps are not used.
+
+    Raises:
+        InputError: no file is given, or there is none of that name.
+        FormatError: not UTF-8, not JSON, not the form above, a video given twice in one file, or no caption at all; the
+            message names the file and the line or the video.
+    """
+    files = [paths] if isinstance(paths, str | Path) else list(paths)
+    if not files:
+        raise InputError("no caption file is given; name at least one")
+    captions: dict[str, list[str]] = {}
+    for file in files:
+        for id, entries in caption_entries(file).items():
+            captions.setdefault(id, []).extend(entry["sentence"].strip() for entry in entries)
+    return captions
+
+
+def caption_entries(path: str | Path) -> dict[str, list[dict[str, Any]]]:
+    """Video id -> the entries of one file of machine captions that have a sentence. Raises as `load_captions`."""
+    results = read_json_object(path).get("results")
+    if not isinstance(results, dict):
+        raise FormatError(f'{path} is no caption file: it should have {{"results": {{video id: [...]}}}}')
+    captions = {}
+    for id, entries in results.items():
+        if not isinstance(entries, list) or not all(
+            isinstance(entry, dict) and isinstance(entry.get("sentence"), str) for entry in entries
+        ):
+            raise FormatError(f'{path}: video {id!r} should have a list of {{"sentence": text, "timestamp": [s, s]}}')
+        if said := [entry for entry in entries if entry["sentence"].strip()]:
+            captions[id] = said
+    if not captions:
+        raise FormatError(f"{path} has no caption; is it the right file?")
+    return captions

@@ -3,10 +3,11 @@
 | name | what it is | where |
 |---|---|---|
 | `demo` | the stick-figure world's test set | the workspace, made by `cezsar demo` |
+| `demo:train` | the segments of its training videos, labelled with the action that was drawn | the same |
 | `ucf101`, `hmdb51`, `kinetics400`, `activitynet-captions` | the published ones, in their own layout | the place that was named for it (`registered`), else `data/<name>` in the workspace, else a folder of that name here |
 | `ucf101:test1`, `kinetics400:val`, ... | an official part of one | the same |
 | any other name | what somebody named | the place that was named for it |
-| a path | a folder of class folders, a CSV manifest with labels, or an index `{class name: [clip ids]}`; the place of a published data set is read as that | there |
+| a path | a folder of class folders, a CSV manifest with labels, an index `{class name: [clip ids]}`, or labelled segments of videos `{video id: [[start_s, end_s, class name]]}`; the place of a published data set is read as that | there |
 
 Class descriptions are read from `descriptions.json` beside the clips if it is there; else the software's own are taken
 for published data sets; else a class is described by its name.
@@ -15,25 +16,24 @@ for published data sets; else a class is described by its name.
 from __future__ import annotations
 
 import hashlib
+import math
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cezsar import workspace
-from cezsar.data import activitynet, hmdb51, kinetics400, ucf101
+from cezsar.atomic import write_json
 from cezsar.data.descriptions import load_descriptions
-from cezsar.data.labels import canonical, spoken
-from cezsar.data.layout import ASSETS, Found, Known, look
+from cezsar.data.documents import parse_json, read_json_object, read_text
+from cezsar.data.labels import canonical, load_index, spoken
+from cezsar.data.layout import KNOWN, Found, Known, caption_files, look
 from cezsar.data.manifest import Clip, read_source
-from cezsar.data.registered import checked_name, registered, remember
-from cezsar.data.splits import load_index
-from cezsar.errors import InputError
+from cezsar.errors import FormatError, InputError
+from cezsar.workspace import ASSETS
 
-KNOWN: dict[str, Known] = {
-    known.name: known for known in (ucf101.KNOWN, hmdb51.KNOWN, kinetics400.KNOWN, activitynet.KNOWN)
-}
-"""The published data sets whose layout is known, by name."""
+DEMO = {"demo": "test", "demo:train": "seen/segments.json"}
+"""Name -> place in the workspace's folder of the demo."""
+_NAME = re.compile(r"[\w][\w .+@-]{0,59}")
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class Dataset:
         missing: ids of clips that should be there and are not, as far as that is known; of the part, if it is one.
         warnings: wrong counts and the like of the whole, in words.
         parts: official part ("test1", "val", ...) -> clip ids, where the whole of a published data set was opened.
+        segments: of clips that are whole seconds of a longer video: clip id -> (video id, first second, end).
     """
 
     name: str
@@ -56,6 +57,7 @@ class Dataset:
     missing: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     parts: dict[str, list[str]] = field(default_factory=dict)
+    segments: dict[str, tuple[str, int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,7 @@ class Videos:
 
 
 def open_dataset(name_or_folder: str | Path, home: str | Path | None = None) -> Dataset:
-    """A data set by name, folder, CSV manifest, or index file (`{class name: [clip ids]}`, JSON).
-
-    Args:
-        name_or_folder: see the table above.
-        home: the workspace; `$CEZSAR_HOME` by default.
+    """A data set by name or path, see the table above; `home` is the workspace, `$CEZSAR_HOME` by default.
 
     Raises:
         InputError: nothing there, clips without labels, or an official part that is none.
@@ -84,7 +82,27 @@ def open_dataset(name_or_folder: str | Path, home: str | Path | None = None) -> 
     """
     name = str(name_or_folder)
     known, part, source = _meant(name, home)
-    return _published(known, name, part, home) if known else _own(name, source)
+    if known is None:
+        data = _labelled(name, source)
+        given = _beside(source) or {label: [spoken(label)] for label in sorted(set(data.labels.values()))}
+        return Dataset(name, data.labels, given, data.paths, segments=data.segments)
+    if not known.classes:
+        raise InputError(
+            f"{known.title} has sentences and no classes to test; train on it: `cezsar mine {known.name} ...`"
+        )
+    place, found = place_of(known, home), _found(known, part, home)
+    labels = {id: found.labels[id] for id in found.parts[part] if id in found.labels} if part else found.labels
+    if not labels:
+        raise InputError(
+            f"no clip of {name} is in {place}, or none with a class of {known.title}; see `cezsar datasets`"
+        )
+    paths = {id: path for id, path in found.paths.items() if id in labels}
+    shipped = shipped_descriptions(known.name)
+    by_class = _beside(place) or (load_descriptions(shipped) if shipped else {})
+    by_key = {canonical(each): sentences for each, sentences in by_class.items()}
+    given = {each: by_key.get(canonical(each)) or [spoken(each)] for each in known.class_names()}
+    missing = found.missing_of[part] if part else found.missing
+    return Dataset(name, labels, given, paths, missing, found.warnings, {} if part else found.parts)
 
 
 def class_names(name_or_folder: str | Path, home: str | Path | None = None) -> list[str]:
@@ -98,41 +116,10 @@ def class_names(name_or_folder: str | Path, home: str | Path | None = None) -> l
     name = str(name_or_folder)
     known, _, source = _meant(name, home)
     if known is None:
-        return sorted(set(_own_labels(name, source)[0].values()))
+        return sorted(set(_labelled(name, source).labels.values()))
     if not known.classes:
         raise InputError(f"{known.title} has sentences and no classes; name another data set")
     return known.class_names()
-
-
-def shipped_descriptions(name: str) -> Path | None:
-    """The file of class descriptions that comes along for a published data set, by its name in any spelling."""
-    known = find_known(name)
-    path = ASSETS / "descriptions" / f"{known.name}.json" if known else None
-    return path if path and path.is_file() else None
-
-
-def find_descriptions(text: str) -> Path:
-    """Where the class descriptions are that somebody names: `ucf101` and the like, which come along, or a path. A file
-    or folder here that is called like a shipped set is meant by `./ucf101`.
-
-    Raises:
-        InputError: it is neither.
-    """
-    path = shipped_descriptions(text) or Path(text)
-    if not path.exists():
-        shipped = ", ".join(name for name in KNOWN if shipped_descriptions(name))
-        raise InputError(f"{text} is no file or folder, and none of the shipped descriptions ({shipped}); check it")
-    return path
-
-
-def named_descriptions(text: str) -> dict[str, list[str]]:
-    """Class name -> its descriptions, of a shipped set by name in any spelling, else of a path (`load_descriptions`).
-
-    Raises:
-        InputError: there is no such thing, or nothing of the three forms.
-        FormatError: a class without a description or in two spellings, a file that is not text; the message names it.
-    """
-    return load_descriptions(find_descriptions(text))
 
 
 def is_name(text: str, home: str | Path | None = None) -> bool:
@@ -145,7 +132,7 @@ def is_name(text: str, home: str | Path | None = None) -> bool:
     """
     if Path(text).name != text:
         return False
-    return text == "demo" or find_known(text.partition(":")[0]) is not None or text in registered(home)
+    return text in DEMO or find_known(text.partition(":")[0]) is not None or text in registered(home)
 
 
 def file_name(dataset: str, home: str | Path | None = None) -> str:
@@ -163,12 +150,8 @@ def file_name(dataset: str, home: str | Path | None = None) -> str:
 
 
 def videos_of(name: str, home: str | Path | None = None) -> Videos:
-    """The videos of a data set, to extract features from.
-
-    Args:
-        name: as in `open_dataset`; besides `activitynet-captions` and its parts (`train`, `val_1`, `val_2`): the videos
-            that have captions, or all where there are no captions.
-        home: the workspace; `$CEZSAR_HOME` by default.
+    """The videos of a data set as `open_dataset` takes it, to extract features from; besides, of `activitynet-captions`
+    and its parts (`train`, `val_1`, `val_2`) those that have captions, or all where there are no captions.
 
     Raises:
         InputError: nothing there, no video there, or an official part that is none.
@@ -202,12 +185,44 @@ def captions_of(name: str, home: str | Path | None = None) -> Path:
     stem, _, part = name.partition(":")
     known = find_known(stem)
     if known is None or known.classes:
-        raise InputError(f"{name} has classes and no sentences to mine; give {activitynet.KNOWN.name} or a JSON file")
+        raise InputError(f"{name} has classes and no sentences to mine; give activitynet-captions or a JSON file")
     place, part = _existing(known, home), part or "train"
-    files = activitynet.caption_files(place)
+    files = caption_files(place)
     if part not in files:
         raise InputError(f"{known.title} has no {part}.json in {place}; there are {', '.join(files) or 'no captions'}")
     return files[part]
+
+
+# Descriptions that come along ----------------------------------------------------------------------------------------
+
+
+def shipped_descriptions(name: str) -> Path | None:
+    """The file of class descriptions that comes along for a published data set, by its name in any spelling."""
+    known = find_known(name)
+    path = ASSETS / "descriptions" / f"{known.name}.json" if known else None
+    return path if path and path.is_file() else None
+
+
+def find_descriptions(text: str) -> Path:
+    """Where the class descriptions are that somebody names: `ucf101` and the like, which come along, or a path. A file
+    or folder here that is called like a shipped set is meant by `./ucf101`.
+
+    Raises:
+        InputError: it is neither.
+    """
+    path = shipped_descriptions(text) or Path(text)
+    if not path.exists():
+        shipped = ", ".join(name for name in KNOWN if shipped_descriptions(name))
+        raise InputError(f"{text} is no file or folder, and none of the shipped descriptions ({shipped}); check it")
+    return path
+
+
+def named_descriptions(text: str) -> dict[str, list[str]]:
+    """Class name -> its descriptions, of what `find_descriptions` finds. Raises as that and `load_descriptions`."""
+    return load_descriptions(find_descriptions(text))
+
+
+# Where data sets are -------------------------------------------------------------------------------------------------
 
 
 def find_known(name: str) -> Known | None:
@@ -238,20 +253,10 @@ def places(home: str | Path | None = None) -> dict[str, str]:
         FormatError: the list of names is damaged.
     """
     named = registered(home)
+    taken = {canonical(name) for name in named}
     kept = {known.name: workspace.folder("data", home) / known.name for known in KNOWN.values() if known.classes}
-    return named | {
-        name: str(place.absolute()) for name, place in kept.items() if place.is_dir() and not _is_named(name, named)
-    }
-
-
-def _is_named(name: str, named: Mapping[str, str]) -> bool:
-    return canonical(name) in {canonical(other) for other in named}
-
-
-def _known_at(source: Path, home: str | Path | None) -> Known | None:
-    """The published data set whose place this is, if any."""
-    at = {Path(place).absolute(): find_known(name) for name, place in places(home).items()}
-    return at.get(source.absolute())
+    own = {name: str(place.absolute()) for name, place in kept.items() if place.is_dir()}
+    return named | {name: place for name, place in own.items() if canonical(name) not in taken}
 
 
 def find(known: Known, home: str | Path | None = None) -> Found | None:
@@ -265,25 +270,59 @@ def find(known: Known, home: str | Path | None = None) -> Found | None:
     return look(known, place) if place.exists() else None
 
 
+def list_path(home: str | Path | None = None) -> Path:
+    """Where the names are kept that people gave: `data/datasets.json` in the workspace. It need not exist yet."""
+    return workspace.folder("data", home) / "datasets.json"
+
+
+def registered(home: str | Path | None = None) -> dict[str, str]:
+    """Name -> folder, CSV or index, in the order in which people named them.
+
+    Raises:
+        FormatError: the list is damaged; the message names it.
+    """
+    path = list_path(home)
+    named = read_json_object(path) if path.is_file() else {}
+    for name, place in named.items():
+        if not isinstance(place, str) or not place.strip():
+            raise FormatError(f"{path}: {name!r} should have the path of a data set; correct or remove it")
+    return named
+
+
 def register(name: str, place: str | Path, home: str | Path | None = None) -> None:
     """Give a data set a name under which the command line and the app find it.
 
     Raises:
         InputError: no such name is possible, it is taken, or nothing at that place can be read.
-        FormatError: what is there is not in its format.
+        FormatError: what is there, or the list of names, is not in its format.
     """
-    checked_name(name)
-    if not str(place).strip():
-        raise InputError(f"data set {name}: give its folder, CSV or index file")
-    place = Path(place).expanduser().absolute()
+    name, place, named = checked_name(name), Path(place).expanduser().absolute(), registered(home)
     if not place.exists():
         raise InputError(f"data set {name}: there is no {place}; give a folder of class folders, a CSV, or an index")
     if known := find_known(name):
         if known.classes and not look(known, place).labels:
             raise InputError(f"no clip in {place} has a class of {known.title}; choose another name for what is there")
+        name = known.name
     else:
-        _own(name, place)
-    remember(known.name if known else name, place, home)
+        _labelled(name, place)
+    if name in named or name in DEMO:
+        raise InputError(f"there is a data set {name!r} already; choose another name")
+    write_json(list_path(home), named | {name: str(place)})
+
+
+def forget(name: str, home: str | Path | None = None) -> bool:
+    """Take a name off the list; its files stay. Returns whether it was there."""
+    named = registered(home)
+    if there := name in named:
+        write_json(list_path(home), {other: place for other, place in named.items() if other != name})
+    return there
+
+
+def checked_name(name: str) -> str:
+    """A name that can be a file's, without the spaces around it. Raises `InputError` with what is possible."""
+    if not _NAME.fullmatch(name.strip()):
+        raise InputError(f"{name.strip()[:40]!r} cannot be a name here; use letters, digits, spaces, and . + @ - _")
+    return name.strip()
 
 
 def _meant(name: str, home: str | Path | None) -> tuple[Known | None, str, Path]:
@@ -295,62 +334,53 @@ def _meant(name: str, home: str | Path | None) -> tuple[Known | None, str, Path]
     stem, _, part = name.partition(":")
     if known := find_known(stem):
         return known, part, Path()
-    if name == "demo":
-        source = workspace.folder("demo", home) / "test"
-    elif Path(name).name == name and (place := registered(home).get(name)):
-        source = Path(place)
-    else:
-        source = Path(name)
-    known = _known_at(source, home)
+    source = Path(name)
+    if name in DEMO:
+        source = workspace.folder("demo", home) / DEMO[name]
+    elif source.name == name:
+        source = Path(registered(home).get(name, name))
+    at = {Path(place).absolute(): find_known(other) for other, place in places(home).items()}
+    known = at.get(source.absolute())
     if known is None and not source.exists():
         known_names = ", ".join(["demo", *KNOWN])
         advice = f"give {known_names}, a name from `cezsar datasets`, a folder of class folders, or a CSV"
-        advice = "make it with `cezsar demo`" if name == "demo" else advice
+        advice = "make it with `cezsar demo`" if name in DEMO else advice
         raise InputError(f"data set {name}: there is no {source}; {advice}")
     return known, "", source
 
 
-def _own(name: str, source: Path) -> Dataset:
-    """Anyone's own: class folders, a CSV or an index."""
-    labels, paths = _own_labels(name, source)
-    given = _beside(source) or {label: [spoken(label)] for label in sorted(set(labels.values()))}
-    return Dataset(name, labels, given, paths)
-
-
-def _own_labels(name: str, source: Path) -> tuple[dict[str, str], dict[str, Path]]:
-    """Clip id -> class name, and, where files are named, clip id -> video file."""
-    paths: dict[str, Path] = {}
-    if source.suffix.lower() == ".json":
-        labels = {clip: label for label, clips in load_index(source).items() for clip in clips}
-    else:
-        clips = read_source(source)
-        labels = {clip.id: clip.label for clip in clips}
-        paths = {clip.id: clip.path.resolve() for clip in clips}
-    if unlabelled := [clip for clip, label in labels.items() if not label]:
+def _labelled(name: str, source: Path) -> Dataset:
+    """Anyone's own, without descriptions: class folders, a CSV, an index or labelled segments."""
+    data = Dataset(name, {}, {})
+    if source.suffix.lower() != ".json":
+        for clip in read_source(source):
+            data.labels[clip.id], data.paths[clip.id] = clip.label, clip.path.resolve()
+    elif not _add_segments(source, data):
+        data.labels.update({clip: label for label, clips in load_index(source).items() for clip in clips})
+    if unlabelled := [clip for clip, label in data.labels.items() if not label]:
         raise InputError(
             f"data set {name}: {len(unlabelled)} clips have no label, the first is {unlabelled[0]}; put the clips of "
             "each class in a folder of its name, or give a CSV with a label column"
         )
-    return labels, paths
+    return data
 
 
-def _published(known: Known, name: str, part: str, home: str | Path | None) -> Dataset:
-    if not known.classes:
-        raise InputError(
-            f"{known.title} has sentences and no classes to test; train on it: `cezsar mine {known.name} ...`"
-        )
-    place, found = place_of(known, home), _found(known, part, home)
-    labels = {id: found.labels[id] for id in found.parts[part] if id in found.labels} if part else found.labels
-    if not labels:
-        raise InputError(
-            f"no clip of {name} is in {place}, or none with a class of {known.title}; see `cezsar datasets`"
-        )
-    paths = {id: path for id, path in found.paths.items() if id in labels}
-    shipped = shipped_descriptions(known.name)
-    given = _beside(place) or (load_descriptions(shipped) if shipped else {})
-    missing = found.missing_of[part] if part else found.missing
-    parts = {} if part else found.parts
-    return Dataset(name, labels, _described(known.class_names(), given), paths, missing, found.warnings, parts)
+def _add_segments(source: Path, data: Dataset) -> bool:
+    """Fill in a file of labelled segments; returns whether it is one."""
+    content = parse_json(read_text(source), str(source))
+    rows = next((rows for rows in content.values() if rows), None) if isinstance(content, dict) else None
+    if not isinstance(rows, list) or not isinstance(rows[0], list):
+        return False
+    for video, listed in content.items():
+        for number, segment in enumerate(listed):
+            try:
+                start_s, end_s, label = segment
+                first = math.ceil(start_s)
+                data.segments[f"{video}/{number}"] = str(video), first, max(first + 1, math.floor(end_s))
+            except (TypeError, ValueError) as error:
+                raise FormatError(f"{source}, {video}: a segment is [start_s, end_s, class name]") from error
+            data.labels[f"{video}/{number}"] = str(label)
+    return True
 
 
 def _existing(known: Known, home: str | Path | None) -> Path:
@@ -370,12 +400,6 @@ def _found(known: Known, part: str, home: str | Path | None) -> Found:
         there = f"there are {', '.join(sorted(found.parts))}" if found.parts else f"add {known.lists}"
         raise InputError(f"{known.title} has no part {part!r} here; {there}")
     return found
-
-
-def _described(names: Sequence[str], given: Mapping[str, list[str]]) -> dict[str, list[str]]:
-    """Every class with its sentences, or its own name where there are none."""
-    by_key = {canonical(name): sentences for name, sentences in given.items()}
-    return {name: by_key.get(canonical(name)) or [spoken(name)] for name in names}
 
 
 def _beside(source: Path) -> dict[str, list[str]]:

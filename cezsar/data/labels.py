@@ -1,4 +1,5 @@
-"""Class names: which spellings mean the same class, and lists of them that people type or keep in files."""
+"""Class names: which spellings mean one class, lists of them that people type or keep in files, splits, indexes of data
+sets, and hard groups of one's own."""
 
 from __future__ import annotations
 
@@ -6,17 +7,22 @@ import csv
 import difflib
 import io
 import re
+import threading
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cezsar.data.documents import decoded_file, is_unicode, parse_json
+from cezsar import workspace
+from cezsar.atomic import write_json
+from cezsar.data.documents import decoded_file, is_unicode, parse_json, read_json_object
 from cezsar.errors import FormatError, InputError
 
 MAX_LABEL_CHARACTERS = 1000
 """A description of a class is a sentence or two; anything longer is a list without its separators."""
+MAX_NAME_CHARACTERS = 60
+"""Of the name of a group."""
 
 NAME_COLUMNS = ("name", "label", "class")
 _NUMBER_FIRST = re.compile(r"(?P<number>\d+)[\s:,.)]+(?P<name>.*\S)")
@@ -41,107 +47,12 @@ def spoken(name: str) -> str:
     return " ".join(_WORD_STARTS.sub(" ", name).split()).lower()
 
 
-class Labels(NamedTuple):
-    """Distinct labels in the order given, and those that were given again and are kept once."""
-
-    names: list[str]
-    repeated: list[str]
-
-
-def parse_labels(text: str) -> Labels:
-    """Labels typed as "a, b, c" or one to a line, or a JSON list; a label with a comma goes between double quotes.
-
-    Spaces around a label and runs of spaces within it do not count; control characters are taken for spaces; empty
-    entries are passed over. Labels that differ only in spelling (see `canonical`) are one: the first is kept. One label
-    is enough, thousands are no problem.
-
-    Raises:
-        InputError: no label at all, one longer than `MAX_LABEL_CHARACTERS`, text that is not valid Unicode, or a quote
-            that is never closed.
-        FormatError: a JSON list that is not valid, or holds something else than text.
-    """
-    if not is_unicode(text):
-        raise InputError("the labels hold bytes that are not UTF-8; type them again, or set the terminal to UTF-8")
-    if _JSON_LIST.match(text):
-        return _distinct([" ".join(entry.split()) for entry in _json_strings(text)])
-    cleaned = "".join(" " if _is_control(c) else c for c in text)
-    entries: list[str] = []
-    for line in cleaned.splitlines():
-        try:
-            for row in csv.reader([line], skipinitialspace=True, strict=True):
-                entries += row
-        except csv.Error as error:
-            raise InputError(
-                f"the labels {line.strip()[:60]!r} cannot be told apart ({error}): check the quotes, and "
-                'put a label with a comma in double quotes: "reach, grasp"'
-            ) from error
-    names = [" ".join(entry.split()) for entry in entries]
-    return _distinct(without_numbers([name for name in names if name]))
-
-
-def read_label_list(path: str | Path) -> list[str]:
-    """Class names from a text file, one to a line, as the label maps of UCF-101, HMDB-51 and Kinetics have them.
-
-    UTF-8, UTF-16 or cp1252. Numbers before or after all names are left out, see `without_numbers`; a `.csv` has its
-    names in the column "name", "label" or "class".
-
-    Raises:
-        InputError: there is no such file.
-        FormatError: it is no text, is empty, has a class twice, or is a CSV without such a column.
-    """
-    text, lines = decoded_file(path), []
-    if Path(path).suffix.lower() == ".csv":
-        rows = list(csv.DictReader(io.StringIO(text, newline="")))
-        columns = {str(column).strip().lower(): column for column in (rows[0] if rows else {})}
-        chosen = next((columns[name] for name in NAME_COLUMNS if name in columns), None)
-        if chosen is None:
-            raise FormatError(
-                f"{path}: its first line should name a column {', '.join(NAME_COLUMNS[:-1])} or {NAME_COLUMNS[-1]}, "
-                f"it names {', '.join(columns) or 'none'}"
-            )
-        lines = [row[chosen] or "" for row in rows]
-    else:
-        lines = text.splitlines()
-    names = [" ".join(line.split()) for line in lines]
-    try:
-        labels = _distinct(without_numbers([name for name in names if name]))
-    except InputError as error:
-        raise FormatError(f"{path}: {error}") from error
-    if labels.repeated:
-        raise FormatError(f"{path} has a class twice, maybe in two spellings: {labels.repeated[0]!r}; keep one")
-    return labels.names
-
-
-def without_numbers(names: Sequence[str]) -> list[str]:
-    """Names without the class numbers that label maps have: "1 ApplyEyeMakeup", "Archery 2".
-
-    Numbers are left out where every name has one at the same end, they count up by one from 0 or 1, and the names
-    without them differ. So a list with "10 pin bowling" in it stays as it is, and so do "step 1, step 2".
-    """
-    for pattern in (_NUMBER_FIRST, _NUMBER_LAST):
-        found = [match for name in names if (match := pattern.fullmatch(name))]
-        bare = [match["name"] for match in found]
-        if len(bare) == len(names) == len({canonical(name) for name in bare}) and _counts_up(
-            [int(match["number"]) for match in found]
-        ):
-            return bare
-    return list(names)
-
-
-def numbered(content: Mapping[str, Any]) -> list[str] | None:
-    """The names of a class index, `{"0": name}` or `{name: 0}`, in the order of the numbers; None if it is none."""
-    if all(key.isdecimal() and isinstance(name, str) for key, name in content.items()):
-        keys = sorted(content, key=int)
-        return [content[key] for key in keys] if _counts_up([int(key) for key in keys]) else None
-    if all(type(number) is int for number in content.values()):
-        names = sorted(content, key=content.__getitem__)
-        return names if _counts_up([content[name] for name in names]) else None
-    return None
-
-
-def _counts_up(numbers: Sequence[int]) -> bool:
-    """Whether these are 0, 1, 2, ... or 1, 2, 3, ..., as numbers of classes are."""
-    return bool(numbers) and numbers[0] in (0, 1) and all(b == a + 1 for a, b in pairwise(numbers))
+def distinct(names: Iterable[str]) -> list[str]:
+    """The names, each class once, as it is spelt first."""
+    first: dict[str, str] = {}
+    for name in names:
+        first.setdefault(canonical(name), name)
+    return list(first.values())
 
 
 def resolve(names: Iterable[str], known: Sequence[str]) -> list[str]:
@@ -162,20 +73,126 @@ def resolve(names: Iterable[str], known: Sequence[str]) -> list[str]:
     return resolved
 
 
-def _json_strings(text: str) -> list[str]:
-    entries = parse_json(text, "the labels")
-    for entry in entries:
-        if not isinstance(entry, str):
-            raise FormatError(f'the labels: {repr(entry)[:60]} is no name; give a list of texts, such as ["a", "b"]')
-    return [entry for entry in entries if entry.strip()]
+# Lists ---------------------------------------------------------------------------------------------------------------
 
 
-def _is_control(character: str) -> bool:
-    """Control characters and invisible marks that come along with pasted text; ends of lines are kept."""
+class Labels(NamedTuple):
+    """Distinct labels in the order given, and those that were given again and are kept once."""
+
+    names: list[str]
+    repeated: list[str]
+
+
+def parse_labels(text: str) -> Labels:
+    """Labels typed as "a, b, c" or one to a line, a table with a column of names, or a JSON list; a label with a comma
+    goes between double quotes.
+
+    Spaces around a label and runs of spaces within it do not count; control characters are taken for spaces; empty
+    entries are passed over. Labels that differ only in spelling (see `canonical`) are one: the first is kept.
+
+    Raises:
+        InputError: no label at all, one longer than `MAX_LABEL_CHARACTERS`, text that is not valid Unicode, or a quote
+            that is never closed.
+        FormatError: a JSON list that is not valid, or holds something else than text.
+    """
+    if not is_unicode(text):
+        raise InputError("the labels hold bytes that are not UTF-8; type them again, or set the terminal to UTF-8")
+    if _JSON_LIST.match(text):
+        entries = parse_json(text, "the labels")
+        if wrong := [entry for entry in entries if not isinstance(entry, str)]:
+            raise FormatError(f'the labels: {wrong[0]!r:.60} is no name; give a list of texts, such as ["a", "b"]')
+        return _labels(entries)
+    cleaned = "".join(" " if is_invisible(c) else c for c in text)
+    if "," in cleaned.partition("\n")[0] and (column := _name_column(cleaned)):
+        return _labels(column)
+    entries = []
+    for line in cleaned.splitlines():
+        try:
+            for row in csv.reader([line], skipinitialspace=True, strict=True):
+                entries += row
+        except csv.Error as error:
+            raise InputError(
+                f"the labels {line.strip()[:60]!r} cannot be told apart ({error}): check the quotes, and "
+                'put a label with a comma in double quotes: "reach, grasp"'
+            ) from error
+    return _labels(entries, numbers=False)
+
+
+def read_label_list(path: str | Path) -> list[str]:
+    """Class names from a text file, one to a line, as the label maps of UCF-101, HMDB-51 and Kinetics have them.
+
+    UTF-8, UTF-16 or cp1252. Numbers before or after all names are left out, see `without_numbers`; a `.csv` has its
+    names in the column "name", "label" or "class".
+
+    Raises:
+        InputError: there is no such file.
+        FormatError: it is no text, is empty, has a class twice, or is a CSV without such a column.
+    """
+    text = decoded_file(path)
+    lines = text.splitlines()
+    if Path(path).suffix.lower() == ".csv":
+        if (column := _name_column(text)) is None:
+            raise FormatError(
+                f"{path}: its first line should name a column {', '.join(NAME_COLUMNS[:-1])} or {NAME_COLUMNS[-1]}, "
+                f"it names {', '.join(lines[:1]) or 'none'}"
+            )
+        lines = column
+    try:
+        labels = _labels(lines, numbers=False)
+    except InputError as error:
+        raise FormatError(f"{path}: {error}") from error
+    if labels.repeated:
+        raise FormatError(f"{path} has a class twice, maybe in two spellings: {labels.repeated[0]!r}; keep one")
+    return labels.names
+
+
+def without_numbers(names: Sequence[str]) -> list[str]:
+    """Names without the class numbers that label maps have: "1 ApplyEyeMakeup", "Archery 2".
+
+    Numbers are left out where every name has one at the same end, they count up by one from 0 or 1, and the names
+    without them differ. So a list with "10 pin bowling" in it stays as it is, and so do "step 1, step 2".
+    """
+    for pattern in (_NUMBER_FIRST, _NUMBER_LAST):
+        found = [match for name in names if (match := pattern.fullmatch(name))]
+        bare = [match["name"] for match in found]
+        if len(bare) == len(names) == len(distinct(bare)) and _counts_up([int(match["number"]) for match in found]):
+            return bare
+    return list(names)
+
+
+def numbered(content: Mapping[str, Any]) -> list[str] | None:
+    """The names of a class index, `{"0": name}` or `{name: 0}`, in the order of the numbers; None if it is none."""
+    if all(key.isdecimal() and isinstance(name, str) for key, name in content.items()):
+        keys = sorted(content, key=int)
+        return [content[key] for key in keys] if _counts_up([int(key) for key in keys]) else None
+    if all(type(number) is int for number in content.values()):
+        names = sorted(content, key=content.__getitem__)
+        return names if _counts_up([content[name] for name in names]) else None
+    return None
+
+
+def is_invisible(character: str) -> bool:
+    """Control characters and invisible marks that come along with pasted text; ends of lines are none."""
     return character in "\ufeff\u200b" or (unicodedata.category(character) == "Cc" and character not in "\r\n")
 
 
-def _distinct(names: list[str]) -> Labels:
+def _counts_up(numbers: Sequence[int]) -> bool:
+    """Whether these are 0, 1, 2, ... or 1, 2, 3, ..., as numbers of classes are."""
+    return bool(numbers) and numbers[0] in (0, 1) and all(b == a + 1 for a, b in pairwise(numbers))
+
+
+def _name_column(text: str) -> list[str] | None:
+    """The column of names of a CSV table; None if its first line names none, or there is no other."""
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    columns = {str(column).strip().lower(): column for column in (rows[0] if rows else {})}
+    chosen = next((columns[name] for name in NAME_COLUMNS if name in columns), None)
+    return None if chosen is None else [row[chosen] or "" for row in rows]
+
+
+def _labels(entries: Iterable[str], numbers: bool = True) -> Labels:
+    """Entries as labels, spaces put right; class numbers are left out unless `numbers` may stay."""
+    names = [name for entry in entries if (name := " ".join(entry.split()))]
+    names = names if numbers else without_numbers(names)
     if not names:
         raise InputError('no label is given; write at least one, such as "juggling, playing chess"')
     first: dict[str, str] = {}
@@ -186,8 +203,144 @@ def _distinct(names: list[str]) -> Labels:
                 f"the label {name[:40]!r}... has {len(name):,} characters, at most {MAX_LABEL_CHARACTERS:,} are "
                 "possible; put commas between labels"
             )
-        key = canonical(name)
-        if key in first:
-            repeated[first[key]] = None
-        first.setdefault(key, name)
+        if (spelt := first.setdefault(canonical(name), name)) is not name:
+            repeated[spelt] = None
     return Labels(list(first.values()), list(repeated))
+
+
+# Splits and indexes --------------------------------------------------------------------------------------------------
+
+
+def load_split(path: str | Path) -> dict[str, list[str]]:
+    """A split file `{"training": [class names], "testing": [class names]}`; other parts are read the same way.
+
+    A class named twice in one part, maybe in two spellings, is kept once. A class in two parts stays in both, as in the
+    published hard-15 file: see `shared_classes`.
+
+    Raises:
+        InputError: there is no such file.
+        FormatError: it is not JSON of that form, or has no class to test; the message says where.
+    """
+    split = _read_lists(path, "class names")
+    if not split.get("testing"):
+        raise FormatError(f'{path} names no class to test; a split has {{"training": [...], "testing": [...]}}')
+    return {part: distinct(names) for part, names in split.items()}
+
+
+def shared_classes(split: Mapping[str, Sequence[str]]) -> list[str]:
+    """The classes of "testing" that are in "training" too: a model trained with this split has seen them."""
+    seen = {canonical(name) for name in split.get("training", [])}
+    return [name for name in split.get("testing", []) if canonical(name) in seen]
+
+
+def load_index(path: str | Path) -> dict[str, list[str]]:
+    """A data set index `{class name: [video ids]}`.
+
+    Raises:
+        InputError: there is no such file.
+        FormatError: it is not JSON of that form, is empty, or gives a class or a video id twice.
+    """
+    index = _read_lists(path, "video ids")
+    if not index:
+        raise FormatError(f"{path} is empty; an index has {{class name: [video ids]}}")
+    classes: dict[str, str] = {}
+    owners: dict[str, str] = {}
+    for name, ids in index.items():
+        if (other := classes.setdefault(canonical(name), name)) != name:
+            raise FormatError(f"{path}: {other!r} and {name!r} spell one class; join them")
+        for id in ids:
+            if id in owners:
+                raise FormatError(f"{path}: video {id!r} is in {owners[id]!r} and again in {name!r}; keep one")
+            owners[id] = name
+    return index
+
+
+def _read_lists(path: str | Path, what: str) -> dict[str, list[str]]:
+    lists = read_json_object(path)
+    for key, values in lists.items():
+        if not isinstance(values, list) or not all(isinstance(value, str) and value.strip() for value in values):
+            raise FormatError(f"{path}: {key!r} should be a list of {what}, none of them empty; correct it")
+    return {key: [value.strip() for value in values] for key, values in lists.items()}
+
+
+# Hard groups: named sets of classes that are easily taken for each other --------------------------------------------
+
+Groups = dict[str, list[str]]
+_writing = threading.Lock()  # two sessions of one app may change the file at the same moment
+
+
+def groups_path(home: str | Path | None = None) -> Path:
+    """Where one's own groups are kept in the workspace. The file need not exist yet."""
+    return workspace.folder("data", home) / "hard_groups.json"
+
+
+def load_groups(path: str | Path) -> Groups:
+    """Groups of a JSON file `{name: [class names]}`, in its order; none where there is no file.
+
+    Raises:
+        FormatError: it is no JSON object of lists of class names, or one of its groups cannot be used.
+    """
+    if not Path(path).exists():
+        return {}
+    try:
+        return checked_groups(_read_lists(path, "class names"))
+    except InputError as error:
+        raise FormatError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
+
+
+def save_groups(path: str | Path, groups: Mapping[str, Sequence[str]]) -> None:
+    """Write all groups, whole or not at all. Raises as `checked_groups`."""
+    write_json(path, checked_groups(groups))
+
+
+def keep_group(path: str | Path, name: str, classes: Sequence[str], *, instead_of: str | None = None) -> None:
+    """Add a group, or put it in the place of the group `instead_of`, whose name it may change.
+
+    Raises:
+        InputError: the group cannot be used, another one has its name, or `instead_of` has gone.
+        FormatError: the file is damaged; it is left as it is.
+    """
+    with _writing:
+        groups = load_groups(path)
+        if instead_of is not None and instead_of not in groups:
+            raise InputError(f"there is no group {instead_of!r} any more; keep it as a new one")
+        entries = [(name, list(classes)) if old == instead_of else (old, groups[old]) for old in groups]
+        entries += [(name, list(classes))] if instead_of is None else []
+        if [canonical(other) for other, _ in entries].count(canonical(name)) > 1:
+            raise InputError(f"there is a group {name!r} already; choose another name")
+        save_groups(path, dict(entries))
+
+
+def remove_group(path: str | Path, name: str) -> None:
+    """Take one group out; nothing happens if it has gone. Raises `FormatError` where the file is damaged."""
+    with _writing:
+        groups = load_groups(path)
+        if groups.pop(name, None) is not None:
+            save_groups(path, groups)
+
+
+def checked_groups(groups: Mapping[str, Sequence[str]]) -> Groups:
+    """The groups with spaces around names taken away.
+
+    Raises:
+        InputError: a name that is empty, too long, not valid Unicode or given twice in whatever spelling, or a group of
+            fewer than two different classes.
+    """
+    found: Groups = {}
+    for name, classes in groups.items():
+        title = _short_name(name, MAX_NAME_CHARACTERS)
+        if canonical(title) in {canonical(other) for other in found}:
+            raise InputError(f"two groups are named {title!r}; give one of them another name")
+        found[title] = distinct(_short_name(entry, MAX_LABEL_CHARACTERS) for entry in classes)
+        if len(found[title]) < 2:
+            raise InputError(f"group {title!r} has fewer than two classes; choose at least two")
+    return found
+
+
+def _short_name(text: str, most: int) -> str:
+    name = " ".join(text.split())
+    if not name or not is_unicode(name):
+        raise InputError("a name of a group or class is empty or no text; write one")
+    if len(name) > most:
+        raise InputError(f"the name {name[:40]!r}... has {len(name):,} characters; at most {most:,} are possible")
+    return name

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from cezsar import encoders
-from cezsar.data.captions import load_captions
+from cezsar.data.annotations import load_captions
 from cezsar.data.datasets import Dataset, named_descriptions, open_dataset
 from cezsar.data.features import FeatureStore
 from cezsar.data.labels import resolve

@@ -20,7 +20,7 @@ from cezsar.data.datasets import KNOWN
 from cezsar.data.documents import read_json_object, read_text
 from cezsar.data.labels import canonical, read_label_list, resolve
 from cezsar.data.layout import enumerated
-from cezsar.data.splits import load_split
+from cezsar.data.labels import load_split
 from cezsar.errors import FormatError, InputError
 from cezsar.zeroshot.named_protocols import NAMED, RUNS, NamedProtocol
 

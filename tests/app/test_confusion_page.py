@@ -20,7 +20,7 @@ from app.widgets import controls, hard_groups, matrices, pairs
 from cezsar.analysis import confusion as engine
 from cezsar.analysis.baselines import Standing
 from cezsar.analysis.baselines import random_baseline as control
-from cezsar.data.groups import groups_path, keep_group, load_groups
+from cezsar.data.labels import groups_path, keep_group, load_groups
 from cezsar.world import HARD_GROUPS
 from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.evaluation import confusion_matrix

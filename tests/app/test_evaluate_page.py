@@ -17,7 +17,7 @@ from app.widgets import evaluate as widgets
 from app.widgets import scoring
 from cezsar import jobs
 from cezsar.data.features import StoreWriter
-from cezsar.data.groups import groups_path, keep_group
+from cezsar.data.labels import groups_path, keep_group
 from cezsar.errors import FormatError, InputError, MismatchError
 from cezsar.zeroshot import tables
 from cezsar.zeroshot.evaluation import confusion_matrix, evaluate

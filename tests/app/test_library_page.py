@@ -12,7 +12,7 @@ from app.library import descriptions, holdings
 from app.services import labels, models
 from cezsar import encoders, jobs, world
 from cezsar.atomic import write_json
-from cezsar.data import datasets, registered
+from cezsar.data import datasets
 from cezsar.data.descriptions import load_descriptions, save_descriptions
 from cezsar.data.features import FeatureStore
 from cezsar.errors import CezsarError, FormatError, InputError
@@ -124,9 +124,9 @@ def test_data_sets_are_named_and_forgotten(empty_workspace, clips, monkeypatch):
     demo, row = table(page)
     assert (demo["name"], demo["clips"], demo["classes"]) == ("demo", 420, 21)
     assert (row["name"], row["clips"], row["classes"]) == ("my clips", 3, len(ACTIONS))
-    assert registered.registered() == {"my clips": str(folder / "test")}
+    assert datasets.registered() == {"my clips": str(folder / "test")}
     button(page, "Take off").click().run()
-    assert registered.registered() == {} and (folder / "test").is_dir()
+    assert datasets.registered() == {} and (folder / "test").is_dir()
 
 
 def test_the_demo_of_the_workspace_hides_the_shipped_one(workspace):

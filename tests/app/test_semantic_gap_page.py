@@ -25,7 +25,7 @@ from cezsar.analysis.faults import faults, nearest_centroid, widest
 from cezsar.analysis.gap import FIGURES, UnitSpace, directions, measure, per_class
 from cezsar.analysis.projection import place
 from cezsar.data.features import FeatureStore, StoreWriter
-from cezsar.data.groups import groups_path, keep_group
+from cezsar.data.labels import groups_path, keep_group
 from cezsar.report.study import domains_of
 from cezsar.training.runs import Run
 from cezsar.world import HARD_GROUPS

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cezsar.cli import main
-from cezsar.data.captions import load_captions
+from cezsar.data.annotations import load_captions
 from cezsar.data.datasets import KNOWN, open_dataset
 from cezsar.data.sentence_cache import open_encoder
 from cezsar.zeroshot.results import load_all
@@ -136,16 +136,16 @@ class Hashed:
 
 def test_captions_of_all_of_ucf101_against_its_descriptions(cezsar, tmp_path, monkeypatch):
     """13,320 captions x 101 descriptions take seconds once their vectors are in the cache on the disk."""
-    from cezsar.data import ucf101
+    from cezsar.data.layout import ucf101_clips
     from cezsar.encoders import sentences
 
     monkeypatch.setenv("CEZSAR_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(sentences, "load_sentence_encoder", lambda name, device=None: Hashed())
     index: dict[str, list[str]] = {}
-    for clip, label in ucf101.every_clip().items():
+    for clip, label in ucf101_clips().items():
         index.setdefault(label, []).append(clip)
     (tmp_path / "ucf101_dataset.json").write_text(json.dumps(index))
-    entries = {clip: [{"sentence": f"{clip} shows it", "timestamp": [0, 1]}] for clip in ucf101.every_clip()}
+    entries = {clip: [{"sentence": f"{clip} shows it", "timestamp": [0, 1]}] for clip in ucf101_clips()}
     (tmp_path / "captions.json").write_text(json.dumps({"results": entries}))
     assert cezsar("datasets", "ucf101", "--add", f"ucf101={tmp_path / 'ucf101_dataset.json'}")[0] == 0
 

@@ -11,7 +11,7 @@ import pytest
 from cezsar.cli import main
 from cezsar.data.datasets import KNOWN
 from cezsar.data.features import StoreWriter
-from cezsar.data.ucf101 import every_clip
+from cezsar.data.layout import ucf101_clips
 from cezsar.zeroshot.results import load_all
 
 
@@ -35,7 +35,7 @@ def cezsar(capsys, tmp_path, monkeypatch):
 def index(tmp_path: Path) -> Path:
     """An index of UCF-101 without one of its clips."""
     classes: dict[str, list[str]] = {}
-    for id, label in every_clip().items():
+    for id, label in ucf101_clips().items():
         classes.setdefault(label, []).append(id)
     classes["YoYo"].remove("v_YoYo_g25_c01")
     path = tmp_path / "ucf101_dataset.json"
@@ -92,7 +92,7 @@ def test_mistakes(cezsar, arguments, message):
 
 def test_evaluation_by_name(cezsar, index, tmp_path):
     """One clip of every class, its caption the class's name or, for every fourth, that of a class that is another."""
-    tested = {label: id for id, label in every_clip().items() if id.endswith("_g03_c01")}
+    tested = {label: id for id, label in ucf101_clips().items() if id.endswith("_g03_c01")}
     names = KNOWN["ucf101"].class_names()
     with StoreWriter(tmp_path / "store", {"encoder": "motion", "fingerprint": "any", "dim": 4}) as store:
         for id in tested.values():

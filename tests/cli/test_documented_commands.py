@@ -26,7 +26,7 @@ from cezsar.cli import app, main
 from cezsar.data.datasets import KNOWN
 from cezsar.data.features import FeatureStore
 from cezsar.data.labels import canonical
-from cezsar.data.ucf101 import every_clip
+from cezsar.data.layout import ucf101_clips
 from cezsar.training.runs import Run
 from cezsar.training.triplets import Triplets
 from cezsar.zeroshot.named_protocols import FIGURE_1, NAMED, TRUZE_UCF_V2
@@ -128,7 +128,7 @@ def put(film: Path, place: Path) -> None:
 def ucf_tree(folder: Path, films: list[Path]) -> None:
     """The first clip of every class, and the last one of those of Figure 1."""
     figure_1 = {canonical(name) for name in FIGURE_1}
-    for id, label in every_clip().items():
+    for id, label in ucf101_clips().items():
         if id.endswith("_g01_c01") or (id.endswith("_g25_c01") and canonical(label) in figure_1):
             put(films[len(id) % 6], folder / label.replace("HandStand", "Handstand") / f"{id}.avi")
 
@@ -374,7 +374,7 @@ MODEL = "from torch import nn\n" + "".join(
 
 def released_files(folder: Path) -> None:
     """What the authors released, for one clip of every class of UCF-101; two captioning models, one without YoYo."""
-    index = {label: [id] for id, label in every_clip().items() if id.endswith("_g01_c01")}
+    index = {label: [id] for id, label in ucf101_clips().items() if id.endswith("_g01_c01")}
     texts, splits, features = (folder / name for name in ("ucf_101_texts_gemini", "splits", "ucf101_features_bit_152"))
     for each in (texts, splits, features):
         each.mkdir(parents=True)

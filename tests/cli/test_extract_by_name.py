@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 
 from cezsar.cli import main
-from cezsar.data.activitynet import caption_files
 from cezsar.data.datasets import captions_of, is_name, open_dataset, register, videos_of
 from cezsar.data.features import FeatureStore
-from cezsar.data.ucf101 import every_clip, official_parts
+from cezsar.data.layout import caption_files, ucf101_clips, ucf101_parts
 from cezsar.errors import FormatError, InputError
 from cezsar.training.triplets import Triplets
 
@@ -89,13 +88,13 @@ def test_clips_have_the_ids_and_labels_of_an_evaluation(home):
     assert {clip.id: clip.label for clip in videos.clips} == data.labels
     assert data.labels["v_HandStandPushups_g01_c01"] == "handstand pushups" and len(data.labels) == 3
     assert all(clip.path.is_file() and clip.path.stem == clip.id for clip in videos.clips)
-    assert set(videos.missing) == every_clip().keys() - OFFICIAL.keys() and len(videos.missing) == 13_317
+    assert set(videos.missing) == ucf101_clips().keys() - OFFICIAL.keys() and len(videos.missing) == 13_317
 
 
 def test_a_part_and_what_is_missing_of_it(home):
     ucf(home)
     videos = videos_of("ucf101:test1")
-    part = set(official_parts(every_clip())["test1"])
+    part = set(ucf101_parts(ucf101_clips())["test1"])
     assert {clip.id for clip in videos.clips} == OFFICIAL.keys() & part == OFFICIAL.keys() - {"v_Archery_g10_c02"}
     assert set(videos.missing) == part - OFFICIAL.keys() == set(open_dataset("ucf101:test1").missing)
     with pytest.raises(InputError, match="no part 'test9' here; there are test1"):

@@ -9,7 +9,7 @@ import pytest
 
 from cezsar.cli import main
 from cezsar.data.datasets import KNOWN
-from cezsar.data.layout import ASSETS
+from cezsar.workspace import ASSETS
 from cezsar.world import plan_clips, unseen_actions, write_video
 
 RUN = ASSETS / "demo" / "runs" / "demo"

@@ -38,6 +38,20 @@ def test_counts_are_those_of_all_pairs(workspace, tmp_path, capsys):
     assert re.search(rf"at any τ above: {len(near)} pairs", printed.out)
 
 
+def test_repaired_annotations_are_told(tmp_path, capsys):
+    times = [[0, 4], [3.5, 1], [2, 2], [3.9, 60], [10, 20], [0, 1]]
+    entry = {
+        "duration": 4.0,
+        "timestamps": times,
+        "sentences": ["A man runs.", "He stops.", "He sits.", "A dog.", "x", ""],
+    }
+    (tmp_path / "captions.json").write_text(json.dumps({"v_1": entry, "v_2": entry}))
+    with pytest.raises(SystemExit):
+        main(["tau", str(tmp_path / "captions.json")])
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  2 segments")]
+    assert told == [f"  {line}" for line in load_annotations(tmp_path / "captions.json").repairs] and len(told) == 5
+
+
 def test_numbers_are_asked_for(workspace, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["tau", str(workspace / "demo" / "train.json"), "--taus", "low,high"])

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from cezsar.data.annotations import Segment, load_annotations
-from cezsar.data.captions import load_captions
+from cezsar.data.annotations import Segment, load_annotations, load_captions
 
 
 def annotate(tmp_path: Path, *segments: tuple[float, float, str], duration: float = 10.0) -> Any:

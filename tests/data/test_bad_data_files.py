@@ -8,12 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from cezsar.data.annotations import load_annotations
-from cezsar.data.captions import load_captions
+from cezsar.data.annotations import load_annotations, load_captions
 from cezsar.data.descriptions import load_descriptions
-from cezsar.data.labels import read_label_list
+from cezsar.data.labels import load_index, load_split, read_label_list
 from cezsar.data.manifest import read_source
-from cezsar.data.splits import load_index, load_split
 from cezsar.errors import FormatError, InputError
 
 JSON_READERS = [load_annotations, load_captions, load_descriptions, load_split, load_index]
@@ -149,7 +147,7 @@ def test_folders_and_lists_of_descriptions(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="two files for class 'a b'; keep one"):
         load_descriptions(tmp_path)
     (tmp_path / "d.csv").write_text("run,fast\nwalk,slow")
-    with pytest.raises(FormatError, match=r"d\.csv.*a column name, label or class, it names run, fast"):
+    with pytest.raises(FormatError, match=r"d\.csv.*a column name, label or class, it names run,fast"):
         load_descriptions(tmp_path / "d.csv")
     (tmp_path / "d.pdf").write_text("run")
     with pytest.raises(InputError, match=r"d\.pdf: give names as a \.txt or \.csv list"):

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from cezsar.data.groups import checked, groups_path, keep_group, load_groups, remove_group, save_groups
+from cezsar.data.labels import checked_groups, groups_path, keep_group, load_groups, remove_group, save_groups
 from cezsar.errors import FormatError, InputError
 
 
@@ -63,7 +63,7 @@ def test_what_cannot_be_used_is_refused_and_changes_nothing(path, groups, said):
 
 
 def test_classes_given_twice_are_kept_once_as_first_spelt():
-    assert checked({"a": ["Horse Riding", "race", "horse_riding"]}) == {"a": ["Horse Riding", "race"]}
+    assert checked_groups({"a": ["Horse Riding", "race", "horse_riding"]}) == {"a": ["Horse Riding", "race"]}
 
 
 @pytest.mark.parametrize("text", ["[]", "{", '{"a": "x"}', '{"a": ["x", 1]}', '{"a": ["x"]}'])

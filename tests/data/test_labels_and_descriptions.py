@@ -9,8 +9,16 @@ from pathlib import Path
 import pytest
 
 from cezsar.data.descriptions import load_descriptions, parse_classes, save_descriptions
-from cezsar.data.labels import canonical, parse_labels, read_label_list, resolve, spoken
-from cezsar.data.splits import load_index, load_split, shared_classes
+from cezsar.data.labels import (
+    canonical,
+    load_index,
+    load_split,
+    parse_labels,
+    read_label_list,
+    resolve,
+    shared_classes,
+    spoken,
+)
 from cezsar.errors import FormatError, InputError
 
 

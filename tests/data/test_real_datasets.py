@@ -10,11 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from cezsar.data.datasets import KNOWN, find, find_known, open_dataset, place_of, places, register
+from cezsar.data.datasets import (
+    KNOWN,
+    find,
+    find_known,
+    forget,
+    list_path,
+    open_dataset,
+    place_of,
+    places,
+    register,
+    registered,
+)
 from cezsar.data.labels import canonical, resolve
-from cezsar.data.layout import look
-from cezsar.data.registered import forget, list_path, registered, remember
-from cezsar.data.ucf101 import every_clip
+from cezsar.data.layout import look, ucf101_clips
 from cezsar.errors import FormatError, InputError
 
 UCF, HMDB, KINETICS, ACTIVITYNET = KNOWN.values()
@@ -45,12 +54,12 @@ def ucf_folder(label: str) -> str:
 
 
 def ucf_tree(folder: Path, without: set[str] = frozenset()) -> None:
-    clips = [(id, label) for id, label in every_clip().items() if id not in without]
+    clips = [(id, label) for id, label in ucf101_clips().items() if id not in without]
     touch(folder, *(f"UCF-101/{ucf_folder(label)}/{id}.avi" for id, label in clips))
 
 
 def test_every_clip_of_ucf101_is_known() -> None:
-    clips = every_clip()
+    clips = ucf101_clips()
     assert len(clips) == 13_320 and len(set(clips.values())) == 101
     assert {"v_ApplyEyeMakeup_g01_c01", "v_YoYo_g25_c05", "v_HandStandPushups_g01_c01"} <= clips.keys()
     per_class = Counter(clips.values())
@@ -62,7 +71,7 @@ def test_a_whole_tree_of_ucf101(home: Path) -> None:
     ucf_tree(home / "data/ucf101")
     lists = home / "data/ucf101/ucfTrainTestlist"
     touch(lists, "classInd.txt")
-    tested = [f"{ucf_folder(label)}/{id}.avi" for id, label in every_clip().items() if int(id[-6:-4]) <= 7]
+    tested = [f"{ucf_folder(label)}/{id}.avi" for id, label in ucf101_clips().items() if int(id[-6:-4]) <= 7]
     (lists / "testlist01.txt").write_text("\r\n".join(tested) + "\r\n")
     data = open_dataset("UCF-101")
     assert len(data.labels) == 13_320 and data.warnings == () and data.missing == ()
@@ -82,7 +91,7 @@ def test_a_whole_tree_of_ucf101(home: Path) -> None:
 
 
 def test_a_wrong_count_names_what_is_missing(home: Path) -> None:
-    gone = {"v_Archery_g07_c03", *(id for id, label in every_clip().items() if label == "YoYo")}
+    gone = {"v_Archery_g07_c03", *(id for id, label in ucf101_clips().items() if label == "YoYo")}
     ucf_tree(home / "data/ucf101", without=gone)
     touch(home / "data/ucf101/UCF-101", "Archery/v_Archery_g26_c01.avi", "Swimming/v_Swimming_g01_c01.avi")
     data = open_dataset("ucf101")
@@ -99,7 +108,7 @@ def test_a_wrong_count_names_what_is_missing(home: Path) -> None:
 
 def test_an_index_alone_will_do(home: Path) -> None:
     index: dict[str, list[str]] = {}
-    for id, label in every_clip().items():
+    for id, label in ucf101_clips().items():
         index.setdefault(f"{label} ".replace("Push", "_push").strip(), []).append(id)
     dropped = index["Archery"].pop()
     (home / "data/ucf101").mkdir(parents=True)
@@ -290,7 +299,7 @@ def test_places_are_named_and_forgotten(home: Path, tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="'x' should have the path"):
         registered()
     with pytest.raises(FormatError):
-        remember("y", tmp_path)
+        register("y", tmp_path / "mine")
     assert list_path().read_text() == '{"x": 3}'
 
 
@@ -330,7 +339,7 @@ def test_labels_in_the_spellings_found_in_the_wild() -> None:
 def test_the_published_files(home: Path) -> None:
     index = json.loads((REAL / "splits/ucf101_dataset.json").read_text())
     published = {id: canonical(label) for label, ids in index.items() for id in ids}
-    assert {id: canonical(label) for id, label in every_clip().items()} == published
+    assert {id: canonical(label) for id, label in ucf101_clips().items()} == published
     register("ucf101", REAL / "splits/ucf101_dataset.json")
     data = open_dataset("ucf101")
     assert {id: canonical(label) for id, label in data.labels.items()} == published and data.warnings == ()

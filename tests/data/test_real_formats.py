@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from cezsar.data.annotations import load_annotations
-from cezsar.data.labels import canonical, read_label_list, resolve
-from cezsar.data.splits import load_index, load_split, shared_classes
+from cezsar.data.labels import canonical, load_index, load_split, read_label_list, resolve, shared_classes
 
 FOLDER = Path(os.environ.get("CEZSAR_REAL_FORMATS", "not-set"))
 pytestmark = [

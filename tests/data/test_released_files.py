@@ -6,11 +6,11 @@ import pickle
 import numpy as np
 import pytest
 
-from cezsar.data.captions import load_captions
+from cezsar.data.annotations import load_captions
+from cezsar.data.authors_files import import_captions, import_descriptions, import_features, import_splits
 from cezsar.data.descriptions import load_descriptions
 from cezsar.data.features import FeatureStore
-from cezsar.data.released import import_captions, import_descriptions, import_features, import_splits
-from cezsar.data.splits import load_split, shared_classes
+from cezsar.data.labels import load_split, shared_classes
 from cezsar.encoders.base import BY_NAME
 from cezsar.errors import FormatError, InputError, MismatchError
 

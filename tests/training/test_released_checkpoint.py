@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from cezsar.data.features import FeatureStore
-from cezsar.data.released import import_features
+from cezsar.data.authors_files import import_features
 from cezsar.encoders.base import BY_NAME
 from cezsar.errors import CezsarError, FormatError, InputError, MismatchError
 from cezsar.training.archive import pack, unpack

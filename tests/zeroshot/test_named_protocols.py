@@ -10,7 +10,7 @@ import pytest
 
 from cezsar.data.datasets import KNOWN
 from cezsar.data.labels import canonical
-from cezsar.data.splits import load_split, shared_classes
+from cezsar.data.labels import load_split, shared_classes
 from cezsar.errors import InputError
 from cezsar.zeroshot.evaluation import evaluate
 from cezsar.zeroshot.named_protocols import NAMED, TRUZE_UCF_V1, TRUZE_UCF_V2, protocols_of

@@ -1,4 +1,4 @@
-"""The authors' released files in this package's forms. Their checkpoint is in `cezsar.training.released`.
+"""The authors' released files in this package's forms; `cezsar import-release` calls these.
 
 | released | here |
 |---|---|
@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 
 from cezsar.atomic import write_json
-from cezsar.data.captions import load_captions
+from cezsar.data.annotations import caption_entries, load_captions
 from cezsar.data.descriptions import load_descriptions, save_descriptions
-from cezsar.data.documents import printable, read_json_object
+from cezsar.data.documents import printable
 from cezsar.data.extraction import ExtractionReport, Failure
 from cezsar.data.features import StoreWriter
-from cezsar.data.splits import load_index, load_split
+from cezsar.data.labels import load_index, load_split
 from cezsar.encoders.base import BY_NAME
 from cezsar.errors import FormatError, InputError, MismatchError
 
@@ -37,7 +37,7 @@ def import_features(
     encoder: str = ENCODER,
     width: int = WIDTH,
     index: str | Path | None = None,
-    on_progress: Callable[[int, int, int], object] | None = None,
+    on_progress: Callable[[int, int, int], object] = lambda stored, files, failed: None,
 ) -> ExtractionReport:
     """Put a folder of `.npy` files, and of folders of them, into a feature store, new or not.
 
@@ -60,31 +60,26 @@ def import_features(
     labels = {id: name for name, ids in load_index(index).items() for id in ids} if index is not None else {}
     provenance = {"encoder": encoder, "fingerprint": BY_NAME, "dim": width, "fps": 1.0, "origin": "imported .npy files"}
     failed: list[Failure] = []
-    done = 0
     with StoreWriter(store, provenance) as writer:
-        for id in files:
-            if id in writer and index is not None and writer.labels[id] != labels.get(id, ""):
+        there = [id for id in files if id in writer]
+        for id in there:
+            if index is not None and writer.labels[id] != labels.get(id, ""):
                 raise MismatchError(
                     f"video {id!r} is in {store} as {writer.labels[id]!r}, the index says {labels.get(id, '')!r}; "
                     "choose another folder, or that index"
                 )
-        skipped = sum(id in writer for id in files)
         for number, (id, file) in enumerate(files.items(), start=1):
             if id not in writer:
                 try:
                     writer.add(id, _read_array(file, width), labels.get(id, ""))
-                    done += 1
                 except InputError as error:
                     failed.append(Failure(id, printable(str(file)), printable(str(error))))
-            if on_progress is not None:
-                on_progress(number - len(failed), len(files), len(failed))
-    return ExtractionReport(done, skipped, failed)
+            on_progress(number - len(failed), len(files), len(failed))
+    return ExtractionReport(len(files) - len(there) - len(failed), len(there), failed)
 
 
 def import_descriptions(folder: str | Path, out: str | Path) -> dict[str, list[str]]:
     """Write a folder of `.txt` files, one a class, as JSON that `load_descriptions` reads; returns what it holds.
-
-    Text is read as UTF-8, as UTF-16 with its mark, else as cp1252; class names have spaces for underscores.
 
     Raises:
         InputError: no such folder, or no `.txt` file in it.
@@ -100,8 +95,7 @@ def import_descriptions(folder: str | Path, out: str | Path) -> dict[str, list[s
 def import_splits(source: str | Path, out: str | Path) -> dict[str, dict[str, list[str]]]:
     """Write a split file, or every `.json` of a folder of them, into the folder `out`, each under its own name.
 
-    A class that is named twice in one part is kept once; one in both parts stays in both, see
-    `cezsar.data.splits.shared_classes`.
+    A class that is named twice in one part is kept once; one in both parts stays in both, see `labels.shared_classes`.
 
     Returns:
         name of the split -> {"training": class names, "testing": class names}.
@@ -132,9 +126,9 @@ def import_captions(files: Sequence[str | Path], out: str | Path) -> dict[str, l
     captions = load_captions(files)
     merged: dict[str, list[dict[str, Any]]] = {id: [] for id in captions}
     for file in files:
-        for id, entries in read_json_object(file)["results"].items():
-            merged.setdefault(id, []).extend(entry for entry in entries if entry["sentence"].strip())
-    write_json(out, {"version": "VERSION 1.0", "results": {id: entries for id, entries in merged.items() if entries}})
+        for id, entries in caption_entries(file).items():
+            merged[id] += entries
+    write_json(out, {"version": "VERSION 1.0", "results": merged})
     return captions
 
 
