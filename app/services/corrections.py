@@ -9,44 +9,36 @@ import streamlit as st
 from app.services import evaluate, scored
 from app.services.comparison import compared
 from cezsar.analysis.comparison import Comparison
-from cezsar.zeroshot.corrections import CORRECTIONS, Correction, hits_corrected
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.hits import Hits
+from cezsar.zeroshot.hubness_reduction import BASELINE, MEAN_SENTENCE, REDUCTIONS, Reduction, hits_reduced
 from cezsar.zeroshot.protocols import Protocol
 from cezsar.zeroshot.results import Figure, figure_of
 from cezsar.zeroshot.scored import Scored
 
-PLAIN = "none"
-
 
 @dataclass(frozen=True)
 class Line:
-    """One correction.
+    """One hubness reduction.
 
     Attributes:
         top1: fraction right, mean and deviation over splits.
-        difference: to no correction; None for that itself.
+        difference: to none; None for that itself.
     """
 
-    correction: Correction
+    reduction: Reduction
     top1: Figure
     difference: Comparison | None
 
 
-def applicable(item: Scored) -> list[Correction]:
+def applicable(item: Scored) -> list[Reduction]:
     """Those that can change an accuracy here, plain scores first."""
-    content = scored.scores(item)
-    several = content.column_class is not None and len(content.column_class) > len(content.class_names)
-    return [one for one in CORRECTIONS.values() if one.name == PLAIN or one.reranks or (several and _other(one))]
-
-
-def _other(correction: Correction) -> bool:
-    """Whether it compares classes of several sentences otherwise than plain scores do."""
-    return correction.several != CORRECTIONS[PLAIN].several
+    several = scored.scores(item).first_columns is not None
+    return [one for one in REDUCTIONS.values() if several or one is not MEAN_SENTENCE]
 
 
 def lines(item: Scored, weights: Weights, protocol: Protocol) -> list[Line]:
-    """Every applicable correction on every run of the protocol, each with its paired difference to none.
+    """Every applicable reduction on every run of the protocol, each with its paired difference to none.
 
     Raises:
         CezsarError: scores or embeddings that cannot be read, or that do not fit the protocol.
@@ -60,7 +52,7 @@ def lines(item: Scored, weights: Weights, protocol: Protocol) -> list[Line]:
             plain = right
         else:
             marks = (item.fingerprint, repr(weights), one.name)
-            difference = compared(marks, key, (one.title, right), (CORRECTIONS[PLAIN].title, plain))
+            difference = compared(marks, key, (one.title, right), (BASELINE.title, plain))
         found.append(Line(one, figure_of(right.accuracy().tolist()), difference))
     return found
 
@@ -69,7 +61,6 @@ def lines(item: Scored, weights: Weights, protocol: Protocol) -> list[Line]:
 def _hits(
     fingerprint: str, weights: str, protocol: str, name: str, _item: Scored, _weights: Weights, _protocol: Protocol
 ) -> Hits:
-    correction = CORRECTIONS[name]
-    vectors = correction.needs_vectors or _other(correction)
-    source = scored.embeddings(_item) if vectors else scored.scores(_item)
-    return hits_corrected(source, _protocol, correction, _weights)
+    reduction = REDUCTIONS[name]
+    source = scored.embeddings(_item) if reduction.needs_vectors else scored.scores(_item)
+    return hits_reduced(source, _protocol, reduction, _weights)

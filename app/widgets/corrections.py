@@ -38,26 +38,26 @@ def corrections(rows: Sequence[Row], protocol: Protocol) -> None:
         table(lines)
         st.markdown("**What each of them assumes**")
         st.markdown(
-            "\n".join(f"- **{plain(line.correction.title)}**: {plain(line.correction.assumes)}" for line in lines)
+            "\n".join(f"- **{plain(line.reduction.title)}**: {plain(line.reduction.assumes)}" for line in lines)
         )
     with st.expander("What each of them does", icon=":material/functions:"):
         for line in lines:
-            one = line.correction
+            one = line.reduction
             st.markdown(f"**{plain(title(line))}.** {plain(one.does)} :gray[{plain(one.source)}.]")
         st.caption("A temperature is none of them: it changes no ranking, hence no accuracy.")
 
 
 def title(line: Line) -> str:
     """Its name, with its setting where it has one: CSLS (k = 10)."""
-    one = line.correction
-    return f"{one.title} ({one.setting} = {one.value:.3g})" if one.setting else one.title
+    one = line.reduction
+    return f"{one.title} ({one.setting})" if one.setting else one.title
 
 
 def table(lines: Sequence[Line]) -> None:
     """Top-1 with each correction, the paired difference to none, and what it sees."""
     cells = []
     for line in lines:
-        one, difference = line.correction, ""
+        one, difference = line.reduction, ""
         if line.difference is not None:
             ends, _ = interval(line.difference)
             difference = f"{points(line.difference.difference)} [{points(ends.low)}, {points(ends.high)}]"

@@ -12,8 +12,8 @@ from cezsar.analysis.faults import faults, widest
 from cezsar.report import figures
 from cezsar.report.sections import Figure, Part, Section, Table, number, percent, points
 from cezsar.report.study import Study
-from cezsar.zeroshot.corrections import CORRECTIONS, evaluate_corrected
 from cezsar.zeroshot.fusion import UNDECIDED, predict
+from cezsar.zeroshot.hubness_reduction import MEAN_SENTENCE, REDUCTIONS, evaluate_reduced
 
 MOST_CLASSES = 20  # rows of a table or a figure of classes
 SPACES = {"raw": "raw features", "sentence": "sentence space", "joint": "joint space"}
@@ -123,14 +123,14 @@ def hubs(study: Study) -> Section:
     )  # fmt: skip
     rows: list[list[str]] = []
     numbers: dict[str, dict[str, Any]] = {}
-    for correction in CORRECTIONS.values():
-        if not correction.reranks and correction.name != "none":
+    for reduction in REDUCTIONS.values():
+        if reduction is MEAN_SENTENCE:
             continue
-        result = evaluate_corrected(study.ready.embedded.embeddings, study.protocol, correction, weights)
+        result = evaluate_reduced(study.ready.embedded.embeddings, study.protocol, reduction, weights)
         plain = numbers["none"]["top1"]["mean"] if numbers else result.figure().mean
         gain = points(result.figure().mean - plain) if numbers else ""
-        rows.append([correction.title, percent(*result.figure()), gain, correction.assumes])
-        numbers[correction.name] = {"top1": result.figure()._asdict(), "assumes": correction.assumes}
+        rows.append([reduction.title, percent(*result.figure()), gain, reduction.assumes])
+        numbers[reduction.name] = {"top1": result.figure()._asdict(), "assumes": reduction.assumes}
     says = (
         f"The number of clips that a class is named for has skewness {number(skewness, 2)} (0 when no class stands "
         f"out, above 1 when a few attract most). Most named: {names[order[0]]}, for {votes[order[0]]:,} of "

@@ -21,9 +21,9 @@ from cezsar.analysis.bootstrap import Interval
 from cezsar.analysis.comparison import ClassDifference, compare
 from cezsar.analysis.open_set import KINDS, simulate
 from cezsar.errors import InputError
-from cezsar.zeroshot.corrections import CORRECTIONS, evaluate_corrected
 from cezsar.zeroshot.evaluation import evaluate
 from cezsar.zeroshot.fusion import Weights, cosine
+from cezsar.zeroshot.hubness_reduction import REDUCTIONS, evaluate_reduced
 from cezsar.zeroshot.hits import hits
 from cezsar.zeroshot.protocols import all_classes, named, random_classes
 from cezsar.zeroshot.scored import Scored
@@ -337,10 +337,10 @@ def test_corrections_are_the_engines_with_what_they_assume(empty_workspace, demo
     assert rows["none"]["Sees"] == "one clip" and rows["none"]["To none (points)"] == ""
     for title, name in zip(list(rows)[1:], ("centring", "csls", "inverted-softmax"), strict=True):
         source = demo.embeddings() if name == "centring" else scores
-        expected = evaluate_corrected(source, halves, name, demo.weights)
+        expected = evaluate_reduced(source, halves, REDUCTIONS[name], demo.weights)
         assert rows[title]["Top-1 (%)"] == expected.figure().percent()
         assert rows[title]["Sees"] == "all test clips"
-        assert CORRECTIONS[name].assumes in text(page)
+        assert REDUCTIONS[name].assumes in text(page)
         assert rows[title]["To none (points)"].startswith(
             points(expected.figure().mean - evaluate(scores, halves, demo.weights).figure().mean)
         )
@@ -350,13 +350,13 @@ def test_corrections_are_the_engines_with_what_they_assume(empty_workspace, demo
 def test_corrections_of_another_row_and_of_one_split(empty_workspace, scores):
     page = shown(open_page("evaluate", look="Corrections", row="demo: VE", protocol="All"))
     rows = {row["Correction"]: row for row in table(page, "Sees")}
-    expected = evaluate_corrected(scores, all_classes(scores.class_names), "csls", VE)
+    expected = evaluate_reduced(scores, all_classes(scores.class_names), REDUCTIONS["csls"], VE)
     assert rows["CSLS (k = 10)"]["Top-1 (%)"] == expected.figure().percent()
     assert "over videos." in text(page)
 
 
 def test_the_mean_of_sentences_is_offered_where_there_are_several(demo, scores, monkeypatch):
-    several = SimpleNamespace(column_class=np.repeat(np.arange(21), 2), class_names=scores.class_names)
+    several = SimpleNamespace(first_columns=np.arange(0, 42, 2))
     assert "mean-sentence" not in [one.name for one in corrections.applicable(demo)]
     monkeypatch.setattr("app.services.scored.scores", lambda item: several)
     assert [one.name for one in corrections.applicable(demo)][:2] == ["none", "mean-sentence"]

@@ -19,13 +19,13 @@ from cezsar.report.sections import Section, Table
 from cezsar.report.study import Study, domains_of, seen_and_unseen
 from cezsar.training.runs import Run
 from cezsar.world.actions import HARD_GROUPS
-from cezsar.zeroshot.corrections import evaluate_corrected
 from cezsar.zeroshot.evaluation import confusion_matrix, evaluate
 from cezsar.zeroshot.fusion import Weights, predict
-from cezsar.zeroshot.weights import fusion_curve
+from cezsar.zeroshot.hubness_reduction import CSLS, evaluate_reduced
 from cezsar.zeroshot.methods import Sources, prepare
 from cezsar.zeroshot.protocols import all_classes, random_classes
 from cezsar.zeroshot.scored import Scored, clouds_of
+from cezsar.zeroshot.weights import fusion_curve
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_numbers_are_those_of_the_engine(study, workspace):
         measure(UnitSpace(joint.videos_NE, scores.label_index, joint.prototypes_PE, owner, 21))
     )
     assert report["gap"]["raw"]["modality_gap"] is None
-    csls = evaluate_corrected(study.ready.embedded.embeddings, study.protocol, "csls", weights).figure()
+    csls = evaluate_reduced(study.ready.embedded.embeddings, study.protocol, CSLS, weights).figure()
     assert report["hubs"]["corrections"]["csls"]["top1"] == csls._asdict()
     votes = np.bincount(predict(scores, weights), minlength=21)
     assert report["hubs"]["skewness"] == skew(votes)

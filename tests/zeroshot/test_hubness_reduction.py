@@ -1,0 +1,247 @@
+"""Hubness reduction against plain loops, cases by hand, a planted hub, and runs that were cut out by hand."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import skew
+
+from cezsar.errors import InputError
+from cezsar.zeroshot.embeddings import Embeddings
+from cezsar.zeroshot.evaluation import evaluate
+from cezsar.zeroshot.fusion import Weights, cosine
+from cezsar.zeroshot.hits import hits
+from cezsar.zeroshot.hubness_reduction import (
+    BASELINE,
+    CENTRING,
+    CSLS,
+    INVERTED_SOFTMAX,
+    MEAN_SENTENCE,
+    REDUCTIONS,
+    centred,
+    csls,
+    evaluate_reduced,
+    hits_reduced,
+    inverted_softmax,
+    reduced,
+)
+from cezsar.zeroshot.protocols import Protocol, all_classes, random_classes
+from cezsar.zeroshot.scores import Scores
+
+TRANSDUCTIVE = [CENTRING, CSLS, INVERTED_SOFTMAX]
+ONLY_VE, BOTH = Weights.only("VE"), Weights(0.7, 0.3)
+by_name = {"ids": lambda value: getattr(value, "name", None)}
+
+
+def embeddings(seed=0, n=150, classes=8, width=10, sentences=1, noise=1.0, unlabelled=0.1):
+    """Clips around class centres in two modalities, some without one or both, some without a label."""
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(classes, width))
+    truth = rng.integers(classes, size=n)
+    parts = {name: centres[truth] + noise * rng.normal(size=(n, width)) for name in ("VE", "O")}
+    parts["O"][rng.random(n) < 0.2] = 0
+    for rows in parts.values():
+        rows[:4] = 0
+    names = [f"class {c}" for c in range(classes)]
+    labels = [names[c] if rng.random() > unlabelled else "" for c in truth]
+    owner = rng.permutation(np.repeat(np.arange(classes), sentences))
+    prototypes = (centres[owner] + noise * rng.normal(size=(len(owner), width))) * rng.uniform(0.1, 9, (len(owner), 1))
+    return Embeddings([f"clip {i}" for i in range(n)], labels, names, parts, prototypes, owner)
+
+
+def cut_out(source, classes):
+    """The clips and prototypes of some classes, as embeddings of their own."""
+    rows = [i for i, label in enumerate(source.labels) if label in classes]
+    names = [name for name in source.class_names if name in classes]
+    kept = [p for p, c in enumerate(source.prototype_class) if source.class_names[c] in classes]
+    return Embeddings(
+        [source.ids[i] for i in rows],
+        [source.labels[i] for i in rows],
+        names,
+        {name: part[rows] for name, part in source.modalities.items()},
+        source.prototypes[kept],
+        [names.index(source.class_names[source.prototype_class[p]]) for p in kept],
+    )
+
+
+# The formulas --------------------------------------------------------------------------------------------------------
+
+
+def test_csls_by_hand():
+    cosines = [[0.9, 0.5], [0.8, 0.7]]
+    # k = 1: r of clips .9, .8; r of classes .9, .7
+    assert csls(cosines, 1) == pytest.approx(np.array([[1.8 - 1.8, 1.0 - 1.6], [1.6 - 1.7, 1.4 - 1.5]]))
+    # k = 2, and any larger one: r of clips .7, .75; r of classes .85, .6
+    expected = np.array([[1.8 - 1.55, 1.0 - 1.3], [1.6 - 1.6, 1.4 - 1.35]])
+    assert csls(cosines, 2) == pytest.approx(expected) and csls(cosines, 10) == pytest.approx(expected)
+    assert expected.argmax(axis=1).tolist() == [0, 1]  # the second clip leaves the hub
+
+
+def test_inverted_softmax_by_hand():
+    cosines = np.log([[4.0, 1.0], [4.0, 3.0]])
+    # over clips, T = 1: columns (1/2, 1/2) and (1/4, 3/4); rows to sum 1: (2/3, 1/3) and (2/5, 3/5)
+    assert np.exp(inverted_softmax(cosines, 1)) == pytest.approx(np.array([[2 / 3, 1 / 3], [2 / 5, 3 / 5]]))
+    # T = 1/2 squares before: columns (1/2, 1/2) and (1/10, 9/10)
+    assert np.exp(inverted_softmax(cosines, 0.5)) == pytest.approx(np.array([[5 / 6, 1 / 6], [5 / 14, 9 / 14]]))
+
+
+def test_centring_by_hand():
+    # mean (2/3, 1/3)
+    assert centred([[1, 0], [1, 0], [0, 1]]) == pytest.approx(np.array([[1, -1], [1, -1], [-1, 1]]) / math.sqrt(2))
+    expected = np.array([[2, -1], [-1, 2], [-math.sqrt(2.5), -math.sqrt(2.5)]]) / math.sqrt(5)
+    assert centred([[1, 0], [0, 1], [0, 0]]) == pytest.approx(expected)
+    assert centred([[0.6, 0.8]]).tolist() == [[0, 0]]
+
+
+@pytest.mark.parametrize("k", [1, 3, 7, 100])
+@pytest.mark.parametrize("levels", [None, 3])
+def test_csls_is_that_of_the_plain_loop(k, levels):
+    rng = np.random.default_rng(k)
+    cosines = rng.normal(size=(20, 7)) if levels is None else rng.integers(levels, size=(20, 7)) / levels
+    found = csls(cosines, k)
+    for v in range(20):
+        for z in range(7):
+            of_clip = sorted(cosines[v], reverse=True)[:k]
+            of_class = sorted(cosines[:, z], reverse=True)[:k]
+            expected = 2 * cosines[v, z] - sum(of_clip) / len(of_clip) - sum(of_class) / len(of_class)
+            assert found[v, z] == pytest.approx(expected)
+
+
+# A planted hub -------------------------------------------------------------------------------------------------------
+
+
+def hub_world(classes=40, width=32):
+    """Clips share one direction and prototypes another: a modality gap. Four prototypes lean to where clips are."""
+    rng = np.random.default_rng(0)
+    meaning, of_clips, of_texts = rng.normal(size=(classes, width)), *rng.normal(size=(2, width))
+    truth = np.repeat(np.arange(classes), 25)
+    videos = meaning[truth] + of_clips + rng.normal(size=(len(truth), width))
+    prototypes = meaning + of_texts
+    prototypes[:4] += np.array([[0.6], [0.9], [1.2], [1.5]]) * of_clips
+    names = [f"class {c}" for c in range(classes)]
+    ids = [str(i) for i in range(len(truth))]
+    return Embeddings(ids, [names[c] for c in truth], names, {"VE": videos}, prototypes, np.arange(classes))
+
+
+@pytest.mark.parametrize("reduction", TRANSDUCTIVE, **by_name)
+def test_a_hub_is_held_back_and_accuracy_rises(reduction):
+    source = hub_world()
+    plain = cosine(Scores.from_embeddings(source), ONLY_VE)
+    after = reduced(source, reduction, ONLY_VE)(source.class_names).columns["VE"]
+    votes, fewer = (np.bincount(scores.argmax(axis=1), minlength=40) for scores in (plain, after))
+    assert skew(fewer) < skew(votes) - 0.3 and fewer.max() < votes.max() / 2
+    protocol = all_classes(source.class_names)
+    before, after = (evaluate_reduced(source, protocol, one, ONLY_VE).runs[0].top1 for one in (BASELINE, reduction))
+    assert after > before + 0.2
+
+
+# Any protocol --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS.values(), **by_name)
+@pytest.mark.parametrize("sentences", [1, 3])
+@pytest.mark.parametrize("weights", [ONLY_VE, BOTH], ids=["VE", "VE + O"])
+def test_a_run_is_the_evaluation_of_its_classes_and_clips_alone(reduction, sentences, weights):
+    source = embeddings(1, sentences=sentences)
+    before = {name: rows.copy() for name, rows in source.modalities.items()}
+    splits = [source.class_names, source.class_names[5:1:-1], ["class 7", "class 0"], ["class 3"]]
+    result = evaluate_reduced(source, Protocol("some", splits), reduction, weights, topk=(1, 2, 5))
+    kept = hits_reduced(source, Protocol("some", splits), reduction, weights)
+    for column, (split, run) in enumerate(zip(splits, result.runs, strict=True)):
+        part = cut_out(source, split)
+        alone = evaluate_reduced(part, Protocol("one", [split]), reduction, weights, topk=(1, 2, 5)).runs[0]
+        assert (run.classes, run.clips, run.hits, run.undecided) == (split, alone.clips, alone.hits, alone.undecided)
+        assert run.left_out == len(source.ids) - run.n_clips
+        assert (kept.hits_NR[:, column] == 1).sum() == sum(run.hits[1])
+    assert (result.weights, result.method) == (weights, reduction.title)
+    assert result.modality == evaluate(Scores.from_embeddings(source), Protocol("some", splits), weights).modality
+    assert all((rows == before[name]).all() for name, rows in source.modalities.items())
+
+
+@pytest.mark.parametrize("reduction", [CSLS, INVERTED_SOFTMAX], **by_name)
+def test_hits_are_those_of_the_formula_on_the_clips_and_classes_of_the_run(reduction):
+    source = embeddings(2)
+    split, chosen = source.class_names[2:7], np.arange(2, 7)
+    scores = Scores.from_embeddings(source)
+    plain = cosine(scores, BOTH)[:, chosen]
+    rows = np.flatnonzero(np.isin(scores.label_index, chosen) & plain.any(axis=1))
+    formula = {"csls": csls, "inverted-softmax": inverted_softmax}[reduction.name]
+    right = chosen[formula(plain[rows]).argmax(axis=1)] == scores.label_index[rows]
+    kept = hits_reduced(source, Protocol("one", [split]), reduction, BOTH)
+    assert (kept.hits_NR[rows, 0] == right).all() and 0 < right.sum() < len(right)
+    assert (kept.hits_NR[np.setdiff1d(np.arange(len(source.ids)), rows), 0] < 1).all()
+    from_scores = evaluate_reduced(scores, Protocol("one", [split]), reduction, BOTH)
+    assert sum(from_scores.runs[0].hits[1]) == right.sum()
+
+
+def test_centring_is_that_of_the_plain_loop():
+    source = embeddings(3, unlabelled=0, sentences=2)
+    video = 0.7 * source.modalities["VE"].astype(float) + 0.3 * source.modalities["O"]
+    rows = np.flatnonzero(video.any(axis=1))
+    clips = np.array([video[i] / np.linalg.norm(video[i]) for i in rows])
+    texts = np.array([p / np.linalg.norm(p) for p in source.prototypes.astype(float)])
+    clips, texts = clips - clips.mean(axis=0), texts - texts.mean(axis=0)
+    found = reduced(source, CENTRING, BOTH)(source.class_names).columns["VE"]
+    right = 0
+    for i, clip in zip(rows, clips, strict=True):
+        cosines = np.array([clip @ text / np.linalg.norm(clip) / np.linalg.norm(text) for text in texts])
+        assert found[i] == pytest.approx([cosines[source.prototype_class == c].max() for c in range(8)], abs=1e-5)
+        right += source.class_names[source.prototype_class[cosines.argmax()]] == source.labels[i]
+    result = evaluate_reduced(source, all_classes(source.class_names), CENTRING, BOTH)
+    assert sum(result.runs[0].hits[1]) == right
+    assert result.runs[0].undecided == len(source.ids) - len(rows) == 4
+
+
+def test_what_is_not_transductive_is_the_evaluation_of_plain_scores():
+    source = embeddings(5, sentences=3)
+    protocol = random_classes(source.class_names, 4, runs=5)
+    for reduction, several in ((BASELINE, "nearest"), (MEAN_SENTENCE, "mean")):
+        scores = Scores.from_embeddings(source, several)
+        assert evaluate_reduced(source, protocol, reduction, BOTH).runs == evaluate(scores, protocol, BOTH).runs
+        kept = hits_reduced(source, protocol, reduction, BOTH)
+        assert (kept.hits_NR == hits(scores, protocol, BOTH).hits_NR).all()
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS.values(), **by_name)
+def test_nothing_is_made_of_nothing(reduction):
+    source = embeddings(6)
+    prototypes = source.prototypes.copy()
+    prototypes[source.prototype_class == 2] = 0
+    dead = replace(source, prototypes=prototypes)
+    result = evaluate_reduced(dead, all_classes(source.class_names), reduction, BOTH)
+    assert result.runs[0].undecided == sum(bool(label) for label in source.labels[:4]) > 0
+    if reduction.transductive:
+        scores = reduced(dead, reduction, BOTH)(source.class_names).columns["VE"]
+        assert (scores[scores.any(axis=1)].argmin(axis=1) == 2).all()
+        assert result.runs[0].per_class()["class 2"] == 0
+
+
+@pytest.mark.parametrize("reduction", TRANSDUCTIVE, **by_name)
+def test_ties_and_a_single_clip(reduction):
+    source = Embeddings(["u"], ["a"], ["a"], {"VE": [[3.0, 4.0]]}, [[1.0, 0.0]], [0])
+    run = evaluate_reduced(source, all_classes(["a"]), reduction, ONLY_VE).runs[0]
+    assert (run.top1, run.undecided) == (1.0, 0)
+    same = Embeddings(["u", "v"], ["a", "b"], ["a", "b"], {"VE": np.ones((2, 2))}, np.ones((2, 2)), [0, 1])
+    for split in (["a", "b"], ["b", "a"]):  # of equal scores the lowest index wins, whatever the order of the run
+        run = evaluate_reduced(same, Protocol("one", [split]), reduction, ONLY_VE).runs[0]
+        assert (run.per_class(), run.undecided) == ({"a": 1.0, "b": 0.0}, 0)
+
+
+def test_what_is_not_there_is_refused():
+    scores = Scores.from_embeddings(embeddings(7))
+    protocol = all_classes(scores.class_names)
+    with pytest.raises(InputError, match="leave nothing"):
+        evaluate_reduced(scores, protocol, CSLS, Weights.only("C"))
+    with pytest.raises(InputError, match="no cosine"):
+        evaluate_reduced(replace(scores, gram=None), protocol, CSLS)
+    with pytest.raises(InputError, match="no clip is labelled"):
+        evaluate_reduced(replace(scores, labels=[""] * len(scores.ids)), protocol, CSLS)
+
+
+def test_every_reduction_says_what_it_is():
+    for name, one in REDUCTIONS.items():
+        assert name == one.name and all((one.title, one.assumes, one.source, one.does))
+        assert one.transductive == one.assumes.startswith("transductive")
+    assert [one.name for one in REDUCTIONS.values() if one.needs_vectors] == ["mean-sentence", "centring"]
+    assert next(iter(REDUCTIONS)) == "none"
