@@ -116,7 +116,7 @@ def test_its_sentences_answer_for_its_clips_without_the_encoder(shipped, sentenc
         def encode(self, texts):
             raise AssertionError(f"the encoder was asked for {texts}")
 
-    cache = SentenceCache(Unneeded(), tmp_path / "sentences")
+    cache = SentenceCache(Unneeded(), None, [tmp_path / "sentences"])
     described = [world.DESCRIPTIONS[action.name] for action in world.unseen_actions()]
     head = LinearHead.load(SHIPPED / "runs" / "demo" / "objects.safetensors")
     spoken = [object_sentence(head, [index]) for index in range(len(head.names))]

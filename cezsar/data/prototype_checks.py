@@ -20,7 +20,7 @@ import numpy as np
 from cezsar.arrays import FloatArray, unit_rows
 from cezsar.data import datasets
 from cezsar.data.labels import canonical, spoken
-from cezsar.data.prototype_sources import Described, Finding, Kind, Source, read_all
+from cezsar.data.prototype_checks import Described, Finding, Kind, Source, read_all
 from cezsar.data.sentence_cache import Encoder, SentenceCache
 from cezsar.errors import InputError
 

@@ -29,7 +29,8 @@ from cezsar.atomic import replacing
 from cezsar.data.annotations import load_annotations
 from cezsar.data.descriptions import load_descriptions
 from cezsar.data.features import FeatureStore
-from cezsar.data.sentence_cache import Encoder, SentenceCache, open_encoder
+from cezsar.data.sentence_cache import Encoder, open_encoder
+from cezsar.data.sentence_cache import ship as ship_sentences
 from cezsar.demo.controls import evaluate_all, place_scores
 from cezsar.demo.run import Report
 from cezsar.encoders.objects import LinearHead, object_sentence
@@ -110,7 +111,7 @@ def keep_sentences(folder: Path, encoder: Encoder) -> None:
     spoken = [
         object_sentence(head, list(chosen)) for chosen in permutations(range(len(head.names)), run.config.objects)
     ]
-    SentenceCache(encoder, folder / "cache" / "sentences").encode(described + spoken)
+    ship_sentences(encoder, described + spoken, folder / "cache" / "sentences", half=False)
 
 
 def rounded(array: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from cezsar.atomic import replacing
 from cezsar.data.annotations import Annotations, Segment
 from cezsar.data.features import FeatureStore
-from cezsar.data.sentence_cache import SHARD_SENTENCES, Encoder
+from cezsar.data.sentence_cache import BLOCK_SENTENCES, Encoder
 from cezsar.encoders.base import ObjectHead
 from cezsar.encoders.objects import object_phrases, top_objects
 from cezsar.errors import FormatError, InputError
@@ -254,8 +254,8 @@ def _encoded(encoder: Encoder, sentences: list[str], on_progress: mining.Progres
     """(N, d_s) sentence vectors, in blocks of the size that the cache keeps."""
     blocks = [np.empty((0, encoder.dim), np.float32)]
     on_progress(0, len(sentences))
-    for first in range(0, len(sentences), SHARD_SENTENCES):
-        block = sentences[first : first + SHARD_SENTENCES]
+    for first in range(0, len(sentences), BLOCK_SENTENCES):
+        block = sentences[first : first + BLOCK_SENTENCES]
         blocks.append(encoder.encode(block))
         on_progress(first + len(block), len(sentences))
     return np.vstack(blocks)

@@ -16,7 +16,7 @@ from cezsar.data import datasets
 from cezsar.data.datasets import KNOWN, class_names, named_descriptions, shipped_descriptions
 from cezsar.data.descriptions import load_descriptions
 from cezsar.data.prototype_checks import NearPair, Report, check, differing_words, words
-from cezsar.data.prototype_sources import Kind
+from cezsar.data.prototype_checks import Kind
 from cezsar.data.sentence_cache import SentenceCache
 from cezsar.errors import FormatError, InputError
 

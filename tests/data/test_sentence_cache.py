@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -54,108 +55,64 @@ def test_order_and_repetition(tmp_path: Path, disk: bool) -> None:
     assert any(tmp_path.iterdir()) == disk
 
 
-def test_kept_for_the_next_program_and_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sentence_cache, "SHARD_SENTENCES", 10)
-    given = sentences(35)
-    first = SentenceCache(Letters(), tmp_path).encode(given)
-    assert len(list((tmp_path / ("l" * 64)).glob("*.npz"))) == 4
-    encoder = Letters()
-    np.testing.assert_array_equal(SentenceCache(encoder, tmp_path).encode(given[::-1]), first[::-1])
-    assert encoder.asked == []
-
-
-def test_another_encoder_has_its_own(tmp_path: Path) -> None:
-    SentenceCache(Letters(), tmp_path).encode(["a"])
+def test_kept_for_others_block_by_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was encoded is found by a program that starts later and by one that runs, though the end was not reached."""
+    monkeypatch.setattr(sentence_cache, "BLOCK_SENTENCES", 10)
+    given, early = sentences(1100), Letters()
+    running = SentenceCache(early, tmp_path)
+    running.encode(given[:1])
+    first, stopped = Letters(), Letters()
+    vectors = SentenceCache(first, tmp_path).encode(given[:1090])
+    assert first.asked == given[1:1090]
+    np.testing.assert_array_equal(running.encode(given[1089::-1]), vectors[::-1])
+    assert early.asked == given[:1]
     other = Letters()
     other.fingerprint = "o" * 64
-    SentenceCache(other, tmp_path).encode(["a"])
-    assert other.asked == ["a"]
+    SentenceCache(other, tmp_path).encode(given[:1])
+    assert other.asked == given[:1]
 
+    def stop(block: Sequence[str]) -> np.ndarray:
+        if given[1091] in block:
+            raise KeyboardInterrupt
+        return Letters().encode(block)
 
-def test_what_another_process_adds_is_seen(tmp_path: Path) -> None:
-    early = Letters()
-    cache = SentenceCache(early, tmp_path)
-    cache.encode(["a"])
-    SentenceCache(Letters(), tmp_path).encode(["b"])
-    cache.encode(["b"])
-    assert early.asked == ["a"]
-
-
-def damage_end(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-40])
-
-
-def damage_vectors(path: Path) -> None:
-    content = bytearray(path.read_bytes())
-    content[content.index(b"vectors.npy") + 300] ^= 0xFF
-    path.write_bytes(content)
-
-
-def other_shape(path: Path) -> None:
-    np.savez(path, keys=np.zeros((1, 32), np.uint8), vectors=np.zeros((1, 5), np.float32))
-
-
-def not_finite(path: Path) -> None:
-    with np.load(path) as file:
-        keys, vectors = file["keys"], file["vectors"]
-    np.savez(path, keys=keys, vectors=np.full_like(vectors, np.nan))
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        damage_end,
-        damage_vectors,
-        not_finite,
-        lambda path: path.write_bytes(b""),
-        lambda path: path.write_text("text"),
-        lambda path: np.savez(path, keys=np.array([object()], dtype=object), vectors=np.zeros((1, 26))),
-        lambda path: np.savez(path, other=np.zeros(3)),
-    ],
-)
-def test_a_damaged_shard_is_made_again(tmp_path: Path, damage: object) -> None:
-    given = sentences(20)
-    first = SentenceCache(Letters(), tmp_path).encode(given)
-    (path,) = (tmp_path / ("l" * 64)).glob("*.npz")
-    damage(path)  # type: ignore[operator]  # one of the above
-    encoder = Letters()
-    with pytest.warns(UserWarning, match=rf"{path.name} is damaged .*; its sentences are encoded again"):
-        np.testing.assert_array_equal(SentenceCache(encoder, tmp_path).encode(given), first)
-    assert encoder.asked == given
+    stopped.encode = stop  # type: ignore[method-assign]  # on purpose
+    with pytest.raises(KeyboardInterrupt):
+        SentenceCache(stopped, tmp_path).encode([*sentences(10), *given])
     again = Letters()
-    SentenceCache(again, tmp_path).encode(given)
+    SentenceCache(again, tmp_path).encode(sentences(10))
     assert again.asked == []
 
 
-def test_vectors_of_another_width_are_not_used(tmp_path: Path) -> None:
-    SentenceCache(Letters(), tmp_path).encode(["a"])
-    (path,) = (tmp_path / ("l" * 64)).glob("*.npz")
-    with np.load(path) as file:
-        keys = file["keys"]
-    np.savez(path, keys=keys, vectors=np.zeros((1, 5), np.float32))
-    with pytest.warns(UserWarning, match="wrong shape"):
-        assert SentenceCache(Letters(), tmp_path).encode(["a"]).tolist() == [count("a")]
+def in_table(command: str, *values: object) -> Callable[[Path], object]:
+    def change(path: Path) -> None:
+        with sqlite3.connect(path) as table:
+            table.execute(command, values)
+        table.close()
+
+    return change
 
 
-def test_many_small_shards_are_joined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sentence_cache, "MANY_SHARDS", 20)
-    monkeypatch.setattr(sentence_cache, "SHARD_SENTENCES", 16)
-    given = sentences(30)
-    for sentence in given:
-        SentenceCache(Letters(), None).encode([sentence])
-        cache = SentenceCache(Letters(), tmp_path)
-        cache._scanned.add(tmp_path)  # so that this one does not join
-        cache.encode([sentence])
-    folder = tmp_path / ("l" * 64)
-    assert len(list(folder.glob("*.npz"))) == 30
-    early = SentenceCache(Letters(), tmp_path)
-    early._scanned.add(tmp_path)
-    early.encode(given[:1])
-    encoder = Letters()
-    made = SentenceCache(encoder, tmp_path).encode(given)
-    assert encoder.asked == [] and made.tolist() == [count(sentence) for sentence in given]
-    assert len(list(folder.glob("*.npz"))) == 2
-    assert early.encode(given).tolist() == made.tolist()  # its shards have gone under its feet
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]), "damaged"),
+        (lambda path: path.write_text("text that is long enough " * 100), "damaged"),
+        (in_table("UPDATE vectors SET vector = ?", np.full(26, np.nan, "<f4").tobytes()), ""),
+        (in_table("UPDATE vectors SET vector = ?", bytes(20)), ""),
+        (lambda path: path.write_bytes(b""), "cannot be used"),
+    ],
+)
+def test_what_is_damaged_is_made_again(tmp_path: Path, damage: Callable[[Path], object], told: str) -> None:
+    given = sentences(200)
+    first = SentenceCache(Letters(), tmp_path).encode(given)
+    damage(tmp_path / f"{'l' * 64}.sqlite")
+    encoder, again = Letters(), Letters()
+    with pytest.warns(UserWarning, match=told) if told else pytest.MonkeyPatch.context():
+        np.testing.assert_array_equal(SentenceCache(encoder, tmp_path).encode(given), first)
+    assert encoder.asked == given
+    SentenceCache(again, tmp_path).encode(given)
+    assert again.asked == []
 
 
 def test_threads_ask_once(tmp_path: Path) -> None:
@@ -184,7 +141,7 @@ def test_processes_together(tmp_path: Path) -> None:
         import numpy as np
         from cezsar.data import sentence_cache
         warnings.simplefilter("error")
-        sentence_cache.SHARD_SENTENCES = 7
+        sentence_cache.BLOCK_SENTENCES = 7
         class Hash:
             name, dim, fingerprint = "hash", 4, "h" * 64
             def encode(self, sentences):
@@ -219,7 +176,7 @@ def test_an_encoder_that_answers_nonsense(tmp_path: Path, answer: np.ndarray) ->
     encoder.encode = lambda sentences: answer  # type: ignore[method-assign]  # on purpose
     with pytest.raises(InputError, match="letters gave"):
         SentenceCache(encoder, tmp_path).encode(["a", "b"])
-    assert not list(tmp_path.rglob("*.npz"))
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
@@ -239,9 +196,18 @@ def test_vectors_that_come_along_are_read_and_left_alone(tmp_path: Path) -> None
         assert vectors.dtype == np.float32
         np.testing.assert_allclose(vectors, Letters().encode(told), rtol=1e-3)
     assert not (tmp_path / "own").exists()
-    shard.write_bytes(before[:50])
-    cache = SentenceCache(Letters(), tmp_path / "own", [tmp_path / "shipped"])
-    with pytest.warns(UserWarning, match="damaged"):
-        np.testing.assert_array_equal(cache.encode(told), Letters().encode(told))
-    assert shard.read_bytes() == before[:50]  # not ours to remove
-    assert list((tmp_path / "own").rglob("*.npz"))
+    ship(Letters(), told, tmp_path / "old", half=False)  # as earlier versions kept them
+    np.testing.assert_array_equal(SentenceCache(encoder, tmp_path / "old").encode(told), Letters().encode(told))
+    wide = np.zeros((1, 5), np.float16)
+    damages = [
+        lambda: shard.write_bytes(before[:50]), lambda: shard.write_bytes(b""), lambda: np.savez(shard, other=wide),
+        lambda: np.savez(shard, keys=np.zeros((1, 32), np.uint8), vectors=wide),
+        lambda: np.savez(shard, keys=np.array([object()], dtype=object), vectors=wide),
+    ]  # fmt: skip
+    for damage in damages:
+        damage()
+        left = shard.read_bytes()
+        cache = SentenceCache(Letters(), None, [tmp_path / "shipped"])
+        with pytest.warns(UserWarning, match="damaged"):
+            np.testing.assert_array_equal(cache.encode(told), Letters().encode(told))
+        assert shard.read_bytes() == left  # not ours to remove

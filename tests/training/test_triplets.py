@@ -89,7 +89,7 @@ def test_object_sentences_join_the_human_one_and_bound_the_negatives(made_up, se
 @pytest.mark.parametrize("with_objects", [False, True])
 def test_progress_counts_sentences_and_sub_clips(made_up, sentence_encoder, with_objects, monkeypatch):
     annotations, store = made_up
-    monkeypatch.setattr(module, "SHARD_SENTENCES", 10)
+    monkeypatch.setattr(module, "BLOCK_SENTENCES", 10)
     words = [f"a thing with which people {verb}" for verb in ("kick", "throw")]
     head = LinearHead(["x", "y"], words, np.eye(2, store.dim)) if with_objects else None
     seen = []
