@@ -17,8 +17,8 @@ import numpy as np
 from weights import random_scores
 
 from cezsar.analysis.comparison import compare
+from cezsar.zeroshot.evaluation import correctness
 from cezsar.zeroshot.fusion import Weights
-from cezsar.zeroshot.hits import hits
 from cezsar.zeroshot.protocols import all_classes, random_classes
 
 MEMORY_GB = 4.0
@@ -34,9 +34,9 @@ def measure(name: str, rng: np.random.Generator) -> bool:
     print(f"{name}: {clips:,} clips x {classes} classes, VE + O against VE")
     for protocol in (random_classes(scores.class_names, k, 50), all_classes(scores.class_names)):
         started = time.perf_counter()
-        fused = hits(scores, protocol, Weights())
+        fused = correctness(scores, protocol, Weights())
         found = time.perf_counter() - started
-        alone = hits(scores, protocol, Weights.only("VE"))
+        alone = correctness(scores, protocol, Weights.only("VE"))
         started = time.perf_counter()
         comparison = compare(("VE + O", fused), ("VE", alone), rng)
         compared = time.perf_counter() - started

@@ -9,8 +9,7 @@ import plotly.graph_objects as go
 
 from app.charts.evaluate import add_head
 from app.charts.style import COLOURS, GAIN, GREY, LOSS, layout, points, short, shown
-from cezsar.analysis.bootstrap import Interval
-from cezsar.analysis.comparison import ClassDifference
+from cezsar.analysis.comparison import ClassDifference, Interval
 
 ROW_PX, BAR_PX = 54, 25
 MOST_CLASSES = 16

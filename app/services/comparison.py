@@ -12,10 +12,9 @@ import streamlit as st
 
 from app.services import evaluate, scored
 from app.services.evaluate import Row
-from cezsar.analysis.bootstrap import Interval
-from cezsar.analysis.comparison import Comparison
+from cezsar.analysis.comparison import Comparison, Interval
+from cezsar.zeroshot.evaluation import Correctness, correctness
 from cezsar.zeroshot.fusion import Weights
-from cezsar.zeroshot.hits import Hits, hits
 from cezsar.zeroshot.protocols import Protocol
 from cezsar.zeroshot.scored import Scored
 
@@ -31,7 +30,7 @@ def names(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def row_hits(row: Row, like: Scored, protocol: Protocol) -> Hits:
+def row_hits(row: Row, like: Scored, protocol: Protocol) -> Correctness:
     """Which clips a row gets right in every run.
 
     Args:
@@ -46,10 +45,10 @@ def row_hits(row: Row, like: Scored, protocol: Protocol) -> Hits:
 @st.cache_resource(max_entries=64, show_spinner="Looking up who is right about which clip")
 def _hits(
     key: str, weights: str, protocol: str, _row: Row, _like: Scored, _weights: Weights, _protocol: Protocol
-) -> Hits:
+) -> Correctness:
     content = evaluate.place(_like) if _row.item is None else scored.scores(_row.item)
     assert content is not None  # a row without a set stems from a place oracle
-    return hits(content, _protocol, _weights)
+    return correctness(content, _protocol, _weights)
 
 
 def differences(rows: Sequence[Row], against: int, protocol: Protocol) -> list[Comparison]:
@@ -70,7 +69,9 @@ def differences(rows: Sequence[Row], against: int, protocol: Protocol) -> list[C
     ]
 
 
-def compared(marks: tuple[str, ...], protocol: str, a: tuple[str, Hits], b: tuple[str, Hits]) -> Comparison:
+def compared(
+    marks: tuple[str, ...], protocol: str, a: tuple[str, Correctness], b: tuple[str, Correctness]
+) -> Comparison:
     """`compare`, once for each content.
 
     Args:
@@ -80,7 +81,7 @@ def compared(marks: tuple[str, ...], protocol: str, a: tuple[str, Hits], b: tupl
 
 
 @st.cache_data(max_entries=256, show_spinner="Resampling videos and splits")
-def _compared(marks: tuple[str, ...], protocol: str, a: str, b: str, _a: Hits, _b: Hits) -> Comparison:
+def _compared(marks: tuple[str, ...], protocol: str, a: str, b: str, _a: Correctness, _b: Correctness) -> Comparison:
     import numpy as np
 
     from cezsar.analysis.comparison import compare

@@ -9,8 +9,8 @@ import streamlit as st
 from app.services import evaluate, scored
 from app.services.comparison import compared
 from cezsar.analysis.comparison import Comparison
+from cezsar.zeroshot.evaluation import Correctness
 from cezsar.zeroshot.fusion import Weights
-from cezsar.zeroshot.hits import Hits
 from cezsar.zeroshot.hubness_reduction import BASELINE, MEAN_SENTENCE, REDUCTIONS, Reduction, hits_reduced
 from cezsar.zeroshot.protocols import Protocol
 from cezsar.zeroshot.results import Figure, figure_of
@@ -44,7 +44,7 @@ def lines(item: Scored, weights: Weights, protocol: Protocol) -> list[Line]:
         CezsarError: scores or embeddings that cannot be read, or that do not fit the protocol.
     """
     key, found = evaluate.key_of(protocol), []
-    plain: Hits | None = None
+    plain: Correctness | None = None
     for one in applicable(item):
         right = _hits(item.fingerprint, repr(weights), key, one.name, item, weights, protocol)
         difference = None
@@ -60,7 +60,7 @@ def lines(item: Scored, weights: Weights, protocol: Protocol) -> list[Line]:
 @st.cache_resource(max_entries=64, show_spinner="Correcting the scores of every split")
 def _hits(
     fingerprint: str, weights: str, protocol: str, name: str, _item: Scored, _weights: Weights, _protocol: Protocol
-) -> Hits:
+) -> Correctness:
     reduction = REDUCTIONS[name]
     source = scored.embeddings(_item) if reduction.needs_vectors else scored.scores(_item)
     return hits_reduced(source, _protocol, reduction, _weights)

@@ -278,11 +278,11 @@ def _note(given: Answer) -> str:
 
 def downloads(answers: Sequence[Answer]) -> None:
     """The full rankings as CSV and JSON, made when asked for."""
-    from cezsar.zeroshot.export import to_csv, to_json
+    from cezsar.zeroshot.tables import rankings_csv, rankings_json
 
     rankings = [given.ranking for given in answers]
     with st.container(horizontal=True):
-        for kind, text, mime in (("CSV", to_csv, "text/csv"), ("JSON", to_json, "application/json")):
+        for kind, text, mime in (("CSV", rankings_csv, "text/csv"), ("JSON", rankings_json, "application/json")):
             st.download_button(
                 kind,
                 partial(text, rankings),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -141,7 +142,7 @@ def _listed(names: Sequence[str]) -> Protocol | None:
     else:
         upload = st.file_uploader(
             "Class list, split or result", type=["json", "txt"], key="list-file",
-            help='A text file with one class to a line, a JSON list, a split {"testing": [...]}, a saved protocol, or '
+            help='A text file with one class to a line, a JSON list, a split {"testing": [...]}, or '
             "the JSON of an evaluation, whose splits are then run again.",
         )  # fmt: skip
         if upload is not None:
@@ -250,7 +251,7 @@ def published_notes(published: Sequence[Published]) -> None:
 
 def exports(rows: Sequence[Row], lines: Sequence[Sequence[tables.Line]], name: str) -> None:
     """The same figures as files, made when asked for."""
-    results = [(row.name, row.result) for row in rows]
+    results = [replace(row.result, method=row.name) for row in rows]
     caption = f"{name}, {tables.title([row.result for row in rows])}"
     kinds = (
         ("CSV", partial(tables.to_csv, results), "csv", "text/csv", "A line for each split of each row, as fractions."),

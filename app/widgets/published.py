@@ -8,6 +8,7 @@ import streamlit as st
 
 from app.widgets.words import plain
 from cezsar.zeroshot import published
+from cezsar.zeroshot.protocols import HARD_15
 from cezsar.zeroshot.published import HARD, Published
 
 
@@ -26,11 +27,11 @@ def paper() -> None:
         _pivot([row for row in strict if row.dataset == "kinetics400"])
         st.caption("Table 2 of the same paper. CEZSAR's figures are over the 242,658 clips that could still be had.")
     with hard:
-        rows = [row for row in strict if row.protocol == HARD or row.classes == len(published.HARD_15)]
+        rows = [row for row in strict if row.protocol == HARD or row.classes == len(HARD_15)]
         _list(rows)
         st.caption(
             "Section 5: 15 classes of UCF-101 that look much alike, in six groups, beside 15 at random (30 draws): "
-            f"{', '.join(published.HARD_15)}."
+            f"{', '.join(HARD_15)}."
         )
     with later:
         _list([row for row in published.ROWS if not row.strict])

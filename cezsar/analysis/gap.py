@@ -17,7 +17,7 @@ import numpy.typing as npt
 from cezsar.arrays import DoubleArray, FloatArray, IntArray, unit_rows
 from cezsar.errors import InputError
 from cezsar.zeroshot.evaluation import ranks
-from cezsar.zeroshot.fusion import row_blocks
+from cezsar.zeroshot.fusion import Weights, row_blocks
 from cezsar.zeroshot.scores import Scores
 
 DECIMALS = 6  # of similarities that are compared with each other; float32 has no more
@@ -513,14 +513,12 @@ def _ranks(space: UnitSpace) -> dict[str, float]:
     cosine_NC = np.maximum.reduceat(space.videos_NE @ space.prototypes_PE.T, starts, axis=1)
     ids, names = [str(row) for row in range(len(space.videos_NE))], [str(c) for c in described]
     labels = ["" if label < 0 else str(label) for label in space.labels_N]
-    parts = ranks(Scores(ids, labels, names, {"VE": cosine_NC}), {"VE": 1.0}, [list(range(len(names)))])
-    found = [
-        np.where(part.decided_nR[:, 0], part.ahead_nR[:, 0] + 1, len(names) + 1)[part.tested_nR[:, 0]] for part in parts
-    ]
-    rank_n = np.concatenate([np.empty(0, np.int64), *found])
+    parts = ranks(Scores(ids, labels, names, {"VE": cosine_NC}), Weights.only("VE"), [list(range(len(names)))])
+    rank_n = np.concatenate([np.empty(0, np.int64), *(rank_nR[:, 0] for _, _, rank_nR in parts)])
     if not rank_n.size:
         return {}
-    decided = rank_n <= len(names)
+    decided = rank_n > 0
+    rank_n = np.where(decided, rank_n, len(names) + 1)
     return {
         "rank_mean": float(rank_n.mean()),
         "rank_median": float(np.median(rank_n)),

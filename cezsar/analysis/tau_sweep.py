@@ -38,7 +38,8 @@ from cezsar.training.triplets import Triplets, build
 from cezsar.zeroshot.evaluation import evaluate_each
 from cezsar.zeroshot.methods import Sources, prepare
 from cezsar.zeroshot.protocols import parse
-from cezsar.zeroshot.results import Result, save_all
+from cezsar.zeroshot.results import Result
+from cezsar.zeroshot.tables import save_all
 
 ANCHORS = 3_000
 """Sentences whose candidates are counted, drawn at random where there are more."""

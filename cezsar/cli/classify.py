@@ -76,7 +76,7 @@ def command(
     from cezsar.atomic import write_text
     from cezsar.errors import InputError
     from cezsar.zeroshot.choice import Chooser, changed, named
-    from cezsar.zeroshot.export import to_csv, to_json
+    from cezsar.zeroshot.tables import rankings_csv, rankings_json
 
     if (why or beside is not None) and (as_json or csv_out is not None):
         raise InputError("--why and --beside are told in text; leave --json and --csv out")
@@ -117,9 +117,9 @@ def command(
             if len(paths) > 1 and (csv_out is not None or as_json):
                 progress(index + 1, len(paths))
     if as_json:
-        print(to_json(rankings), end="")
+        print(rankings_json(rankings), end="")
     if csv_out is not None:
-        save((csv_out, lambda path: write_text(path, to_csv(rankings))))
+        save((csv_out, lambda path: write_text(path, rankings_csv(rankings))))
         print(f"{csv_out}: {len(rankings)} clips, {failed} failed", file=sys.stderr)
     if failed:
         raise typer.Exit(1)

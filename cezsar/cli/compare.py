@@ -63,7 +63,7 @@ def command(
     """Methods side by side: accuracies, paired differences to the first with their 95 % interval, published figures."""
     import numpy as np
 
-    from cezsar.analysis.method_table import method_table
+    from cezsar.analysis.comparison import method_table
     from cezsar.training.runs import Run
     from cezsar.zeroshot.methods import Sources
     from cezsar.zeroshot.protocols import parse

@@ -65,7 +65,7 @@ def _show_known(known: Known, workspace: Path | None, missing: Path | None) -> N
     from cezsar.atomic import write_text
     from cezsar.data import datasets
     from cezsar.errors import CezsarError, InputError
-    from cezsar.zeroshot.named_protocols import protocols_of
+    from cezsar.zeroshot.protocols import NAMED
 
     place = datasets.place_of(known, workspace)
     expected = f"{known.clips:,} clips, {known.classes:,} classes" if known.classes else f"{known.clips:,} videos"
@@ -90,8 +90,8 @@ def _show_known(known: Known, workspace: Path | None, missing: Path | None) -> N
             counts = ", ".join(f"{part} {len(ids):,}" for part, ids in sorted(found.parts.items()))
             how = f" (as in --dataset {known.name}:{min(found.parts)})" if known.classes else ""
             print(f"  parts     {counts}{how}")
-    if protocols := protocols_of(known.name):
-        print(f"  protocols {' '.join(protocol.name for protocol in protocols)}")
+    if protocols := [name for name in NAMED if name.startswith(f"{known.name}-")]:
+        print(f"  protocols {' '.join(protocols)}")
     if missing:
         if found is None:
             raise InputError(f"{known.title} is not here, so what is missing cannot be told")

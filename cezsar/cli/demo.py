@@ -37,7 +37,7 @@ def command(
     from cezsar.demo import PAPER, SEED, Recipe, run_demo
     from cezsar.demo import ship as pack
     from cezsar.errors import InputError
-    from cezsar.zeroshot.evaluation import table
+    from cezsar.zeroshot.tables import table
 
     torch.set_num_threads(1)  # as fast as two for a model this small, and unmoved by what else the machine does
     recipes = {"demo": Recipe(), "paper": PAPER}

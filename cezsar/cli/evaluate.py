@@ -100,10 +100,10 @@ def command(
     from cezsar.training.runs import Run
     from cezsar.zeroshot import scored
     from cezsar.zeroshot.choice import changed
-    from cezsar.zeroshot.evaluation import evaluate_each, table
+    from cezsar.zeroshot.evaluation import evaluate_each
     from cezsar.zeroshot.methods import Sources, prepare
     from cezsar.zeroshot.protocols import parse
-    from cezsar.zeroshot.results import save_all
+    from cezsar.zeroshot.tables import save_all, table
 
     sources = Sources.opened(
         dataset,

@@ -52,7 +52,7 @@ def command(
     import numpy as np
     import torch
 
-    from cezsar.analysis.method_table import method_table
+    from cezsar.analysis.comparison import method_table
     from cezsar.atomic import write_json
     from cezsar.data.datasets import named_descriptions, open_dataset
     from cezsar.data.features import FeatureStore

@@ -10,9 +10,10 @@ import numpy as np
 from cezsar import world
 from cezsar.data.features import FeatureStore, StoreWriter
 from cezsar.encoders.motion import MotionEncoder
-from cezsar.zeroshot.evaluation import Result, evaluate
+from cezsar.zeroshot.evaluation import evaluate
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.protocols import all_classes, random_classes
+from cezsar.zeroshot.results import Result
 from cezsar.zeroshot.scores import Scores
 
 SPLITS, SPLIT_SEED = 50, 0

@@ -35,11 +35,11 @@ from cezsar.training.triplets import Triplets, build
 from cezsar.world import SEED
 from cezsar.zeroshot import scored
 from cezsar.zeroshot.embed import Embedded, embed
-from cezsar.zeroshot.evaluation import Result
 from cezsar.zeroshot.fusion import Weights, fuse
-from cezsar.zeroshot.results import save_all
+from cezsar.zeroshot.results import Result
 from cezsar.zeroshot.scores import Scores
 from cezsar.zeroshot.spaces import JointSpace
+from cezsar.zeroshot.tables import save_all
 
 DOMAIN = "the stick-figure world (drawn clips of people with props)"
 Progress = Callable[[str, int, int, str], None]  # stage, done, total, note

@@ -38,9 +38,9 @@ from cezsar.errors import InputError
 from cezsar.training.runs import Run
 from cezsar.zeroshot import scored
 from cezsar.zeroshot.embed import Embedded, embed
-from cezsar.zeroshot.results import save_all
 from cezsar.zeroshot.spaces import JointSpace
 from cezsar.zeroshot.storage import write_arrays
+from cezsar.zeroshot.tables import save_all
 
 CAPTIONS = "captions.safetensors"
 VIDEOS = 80  # whose captions are shipped

@@ -32,12 +32,13 @@ from cezsar.errors import InputError
 from cezsar.training.cross_modal import HeadConfig
 from cezsar.training.runs import Run
 from cezsar.training.triplets import Triplets, build
-from cezsar.zeroshot.evaluation import Result, evaluate
+from cezsar.zeroshot.evaluation import evaluate
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.held_out import Grid, Overlap, overlaps, split_classes
 from cezsar.zeroshot.protocols import all_classes, random_classes
-from cezsar.zeroshot.results import save_all
+from cezsar.zeroshot.results import Result
 from cezsar.zeroshot.semantic_transfer import Chosen, Clips, Models, choose_all, scores_of_methods
+from cezsar.zeroshot.tables import save_all
 
 FloatArray = npt.NDArray[np.float32]
 VE = Weights.only("VE")

@@ -124,8 +124,8 @@ def comparison(study: Study) -> Section | None:
     if len(names) < 2:
         return None
     rng = study.rng()
-    first = (fused.modality, fused.hits(study.protocol))
-    found = [compare(first, (name, fused.only(name).hits(study.protocol)), rng) for name in names]
+    first = (fused.modality, fused.correctness(study.protocol))
+    found = [compare(first, (name, fused.only(name).correctness(study.protocol)), rng) for name in names]
     rows, drawn = [], []
     for one in found:
         interval = one.over_both or one.over_videos

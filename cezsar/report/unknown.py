@@ -14,7 +14,7 @@ from cezsar.report import figures
 from cezsar.report.sections import Figure, Part, Section, Table, finite, number, percent
 from cezsar.report.study import Study
 from cezsar.zeroshot.evaluation import evaluate
-from cezsar.zeroshot.generalised import stacking_of
+from cezsar.zeroshot.generalised import stacking
 from cezsar.zeroshot.protocols import random_classes
 from cezsar.zeroshot.rejection import KINDS, knownness
 
@@ -101,11 +101,11 @@ def generalised(study: Study) -> Section | None:
     if study.together is None:
         return None
     weights = study.ready.weights
-    found = stacking_of(study.together, study.seen, weights)
+    found = stacking(study.together, study.seen, weights)
     plain, best = found.at(0.0), found.best()
     rows = [
         [name, number(penalty), percent(one.seen), percent(one.unseen), percent(one.harmonic)]
-        for name, penalty, one in (("no penalty", 0.0, plain), ("best", best.penalty, best.accuracies))
+        for name, penalty, one in (("no penalty", 0.0, plain), ("best", best.factor, best.accuracies))
     ]
     total = len(study.together.class_names)
     says = (
@@ -115,7 +115,7 @@ def generalised(study: Study) -> Section | None:
         f"classes; the area under the curve of all penalties is {percent(found.ausuc)}."
     )
     warning = "The best penalty has seen the labels of these clips; choose it on held-out classes for a fair figure."
-    drawn = figures.stacking(found, best.penalty)
+    drawn = figures.stacking(found, best.factor)
     notes = "Chao et al., An Empirical Study and Analysis of Generalized Zero-Shot Learning, ECCV 2016."
     parts: list[Part] = [
         Table(["", "penalty", "seen", "unseen", "harmonic mean"], rows, notes),
@@ -124,7 +124,7 @@ def generalised(study: Study) -> Section | None:
     numbers = {
         "seen_classes": study.seen, "ausuc": found.ausuc, "no_penalty": plain._asdict(),
         "best": {
-            "low": finite(best.low), "high": finite(best.high), "penalty": best.penalty, **best.accuracies._asdict(),
+            "low": finite(best.low), "high": finite(best.high), "penalty": best.factor, **best.accuracies._asdict(),
         },
     }  # fmt: skip
     return Section("generalised", "Seen and unseen together", says, parts, numbers, warning)

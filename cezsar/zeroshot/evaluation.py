@@ -1,4 +1,4 @@
-"""Evaluation: the accuracies of the field, over the runs of a protocol.
+"""Evaluation: the field's accuracies over the runs of a protocol, and which clips each run gets right.
 
 A clip is tested in a run when its true class is among the run's classes. It is a top-k hit when fewer than k of them
 score above its true class; of equal scores the class of lowest index in `Scores.class_names` stands first. A clip
@@ -12,8 +12,7 @@ and M (classes x runs, 1 where the class is in the run), B M is the rank of ever
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -24,24 +23,11 @@ from cezsar.zeroshot.fusion import UNDECIDED, Weights, active, before_true, fuse
 from cezsar.zeroshot.protocols import Protocol
 from cezsar.zeroshot.results import Result, Run
 from cezsar.zeroshot.scores import Scores
-from cezsar.zeroshot.tables import table
-
-__all__ = [
-    "Result",
-    "Run",
-    "confusion_matrix",
-    "evaluate",
-    "evaluate_by_run",
-    "evaluate_each",
-    "evaluate_parts",
-    "table",
-]
 
 OFFICIAL = "official test splits"
+RIGHT, WRONG, NOT_TESTED = 1, 0, -1
 
-FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 
 def evaluate(
@@ -52,36 +38,36 @@ def evaluate(
     Args:
         protocol: its class names may be in any spelling.
         weights: α, β, γ; the paper's by default.
-        topk: which k; 1 is always among them. A k above the number of classes finds every decided clip.
-
-    Returns:
-        `Result`: counts for every class of every run; a protocol of one run has its confusion matrix, too.
+        topk: which k, from 1; 1 is always among them. A k above the number of classes finds every decided clip.
 
     Raises:
         InputError: a class of the protocol is unknown, no clip of a run has a label among its classes, or the weights
             leave no modality.
     """
     weights = weights or Weights()
-    if not topk or any(k < 1 for k in topk):
-        raise InputError(f"top-k accuracy for k in {list(topk)} was asked for; k is a whole number from 1")
     ks = sorted({1, *topk})
-    splits, clips_C = splits_of(scores, protocol)
-    hits_KCR, undecided_R = _count(scores, active(scores, weights), splits, ks)
-    runs = []
-    for run, split in enumerate(splits):
-        clips = clips_C[split]
-        runs.append(
-            Run(
-                classes=[scores.class_names[c] for c in split],
-                clips=clips.tolist(),
-                hits={k: hits_KCR[row, split, run].tolist() for row, k in enumerate(ks)},
-                undecided=int(undecided_R[run]),
-                left_out=len(scores.ids) - int(clips.sum()),
-            )
+    splits, clips_C = _splits(scores, protocol)
+    hits_KCR = np.zeros((len(ks), len(scores.class_names), len(splits)), np.int64)
+    undecided_R = np.zeros(len(splits), np.int64)
+    for _, true_n, rank_nR in ranks(scores, weights, splits):
+        undecided_R += (rank_nR == 0).sum(axis=0)
+        order = np.argsort(true_n, kind="stable")
+        present, starts = np.unique(true_n[order], return_index=True)
+        for row, k in enumerate(ks):
+            hit_nR = (rank_nR[order] > 0) & (rank_nR[order] <= k)
+            hits_KCR[row, present] += np.add.reduceat(hit_nR, starts, axis=0, dtype=np.int64)
+    runs = [
+        Run(
+            classes=[scores.class_names[c] for c in split],
+            clips=clips_C[split].tolist(),
+            hits={k: hits_KCR[row, split, run].tolist() for row, k in enumerate(ks)},
+            undecided=int(undecided_R[run]),
+            left_out=len(scores.ids) - int(clips_C[split].sum()),
         )
+        for run, split in enumerate(splits)
+    ]
     confusion = confusion_matrix(scores, weights, runs[0].classes).tolist() if len(runs) == 1 else None
-    modality = " + ".join(active(scores, weights))
-    return Result(protocol.name, protocol.seed, modality, weights, runs, confusion)
+    return Result(protocol.name, protocol.seed, " + ".join(active(scores, weights)), weights, runs, confusion)
 
 
 def evaluate_by_run(
@@ -90,17 +76,8 @@ def evaluate_by_run(
     weights: Weights | None = None,
     topk: Sequence[int] = (1, 5),
 ) -> Result:
-    """`evaluate`, where scores depend on which classes there are to choose from.
-
-    Args:
-        scores_of: the classes of a run -> its scores, for these classes at least. The clips are the same in all runs.
-    """
-    parts = [
-        evaluate(scores_of(split), Protocol(protocol.name, [split], protocol.seed), weights, topk)
-        for split in protocol.splits
-    ]
-    runs = [part.runs[0] for part in parts]
-    return replace(parts[0], runs=runs, confusion=parts[0].confusion if len(runs) == 1 else None)
+    """`evaluate`, where the scores of a run depend on its classes: `scores_of` makes them, of the same clips."""
+    return _joined([evaluate(scores_of(one.splits[0]), one, weights, topk) for one in protocol.singles()])
 
 
 def evaluate_parts(
@@ -108,12 +85,8 @@ def evaluate_parts(
     parts: Mapping[str, Collection[str]],
     weights: Weights | None = None,
     topk: Sequence[int] = (1, 5),
-    name: str = OFFICIAL,
 ) -> Result:
-    """All classes to choose from, and a run for each part of the clips, such as the three official test splits.
-
-    Args:
-        parts: name -> clip ids.
+    """All classes to choose from, and a run for each part (name -> clip ids), such as the official test splits.
 
     Raises:
         InputError: as `evaluate` does, or there is no part.
@@ -122,30 +95,26 @@ def evaluate_parts(
         raise InputError(
             "there are no official parts to evaluate on; give the whole of a data set that has test splits"
         )
-    everything = Protocol(name, [list(scores.class_names)])
-    found = [evaluate(scores.of(ids), everything, weights, topk) for ids in parts.values()]
-    confusion = found[0].confusion if len(found) == 1 else None
-    return replace(found[0], runs=[part.runs[0] for part in found], confusion=confusion)
+    everything = Protocol(OFFICIAL, [list(scores.class_names)])
+    return _joined([evaluate(scores.of(ids), everything, weights, topk) for ids in parts.values()])
+
+
+def _joined(parts: Sequence[Result]) -> Result:
+    return replace(
+        parts[0], runs=[part.runs[0] for part in parts], confusion=parts[0].confusion if len(parts) == 1 else None
+    )
 
 
 def evaluate_each(
-    scores: Scores,
-    protocol: Protocol | Mapping[str, Collection[str]],
-    weights: Weights | None = None,
-    topk: Sequence[int] = (1, 5),
+    scores: Scores, protocol: Protocol | Mapping[str, Collection[str]], weights: Weights | None = None
 ) -> list[Result]:
-    """`evaluate` for every modality alone, then for the fusion if more than one of them has weight.
-
-    Args:
-        protocol: or the parts for `evaluate_parts`.
-    """
+    """`evaluate`, or for parts `evaluate_parts`: every modality alone, then the fusion if several have weight."""
     weights = weights or Weights()
     rows = [Weights.only(name) for name in scores.modalities]
-    if len(active(scores, weights)) > 1:
-        rows.append(weights)
+    rows += [weights] if len(active(scores, weights)) > 1 else []
     if isinstance(protocol, Protocol):
-        return [evaluate(scores, protocol, row, topk) for row in rows]
-    return [evaluate_parts(scores, protocol, row, topk) for row in rows]
+        return [evaluate(scores, protocol, row) for row in rows]
+    return [evaluate_parts(scores, protocol, row) for row in rows]
 
 
 def confusion_matrix(scores: Scores, weights: Weights, classes: Sequence[str] | None = None) -> IntArray:
@@ -159,10 +128,8 @@ def confusion_matrix(scores: Scores, weights: Weights, classes: Sequence[str] | 
     Raises:
         InputError: an unknown class, or weights that leave no modality.
     """
-    index = {name: position for position, name in enumerate(scores.class_names)}
-    names = resolve(scores.class_names if classes is None else classes, scores.class_names)
-    chosen = [index[name] for name in names]
-    place_C = np.full(len(index) + 1, -1)  # the last entry stands for labels that are no class, which have index -1
+    (chosen,) = _indices(scores, [scores.class_names if classes is None else classes])
+    place_C = np.full(len(scores.class_names) + 1, -1)  # the last entry stands for labels of no class: index -1
     place_C[chosen] = np.arange(len(chosen))
     true_N, predicted_N = place_C[scores.label_index], predict(scores, weights, chosen)
     counted = (true_N >= 0) & (predicted_N != UNDECIDED)
@@ -170,15 +137,64 @@ def confusion_matrix(scores: Scores, weights: Weights, classes: Sequence[str] | 
     return np.bincount(cells, minlength=len(chosen) ** 2).reshape(len(chosen), len(chosen))
 
 
-def splits_of(scores: Scores, protocol: Protocol) -> tuple[list[list[int]], IntArray]:
-    """The classes of each run, as indices into `class_names`, and (C,) how many clips each class has.
+# Clip for clip -------------------------------------------------------------------------------------------------------
 
-    Raises:
-        InputError: a class of the protocol is unknown, or no clip of a run has a label among its classes.
+
+@dataclass(frozen=True, eq=False)
+class Correctness:
+    """Which of N clips each of the R runs of a protocol gets right: what two methods are compared by.
+
+    Attributes:
+        ids: clip names, all different.
+        labels: true class of each clip, as the scores spell it; "" where it is unknown or none of the classes.
+        protocol: its name.
+        seed: of its random choice of classes; None where nothing was random.
+        right_NR: int8: 1 the true class is the best one, 0 it is not, or nothing speaks for any class; -1 the clip is
+            not tested in this run, since its class is not among the run's. Every run tests some clip.
     """
+
+    ids: list[str]
+    labels: list[str]
+    protocol: str
+    seed: int | None
+    right_NR: npt.NDArray[np.int8]
+
+    def accuracy(self) -> npt.NDArray[np.float64]:
+        """(R,) top-1 accuracy of each run, over the clips that it tests: `Run.top1` of `evaluate`."""
+        right_R, tested_R = ((self.right_NR >= least).sum(axis=0) for least in (RIGHT, WRONG))
+        return right_R / tested_R
+
+
+def correctness(scores: Scores, protocol: Protocol, weights: Weights | None = None) -> Correctness:
+    """Per-sample correctness of fused scores in every run. Arguments and errors are those of `evaluate`."""
+    splits, _ = _splits(scores, protocol)
+    right_NR = np.full((len(scores.ids), len(splits)), NOT_TESTED, np.int8)
+    for rows, _, rank_nR in ranks(scores, weights or Weights(), splits):
+        right_NR[rows] = np.where(rank_nR < 0, NOT_TESTED, rank_nR == 1)
+    names = [*scores.class_names, ""]  # the last one is for index -1
+    labels = [names[index] for index in scores.label_index]
+    return Correctness(list(scores.ids), labels, protocol.name, protocol.seed, right_NR)
+
+
+def correctness_by_run(
+    scores_of: Callable[[list[str]], Scores], protocol: Protocol, weights: Weights | None = None
+) -> Correctness:
+    """`correctness`, where the scores of a run depend on its classes: `scores_of` makes them, of the same clips."""
+    parts = [correctness(scores_of(one.splits[0]), one, weights) for one in protocol.singles()]
+    labels = [next(filter(None, known), "") for known in zip(*(part.labels for part in parts), strict=True)]
+    return replace(parts[0], labels=labels, right_NR=np.hstack([part.right_NR for part in parts]))
+
+
+def _indices(scores: Scores, lists: Sequence[Sequence[str]]) -> list[list[int]]:
+    """Class names in any spelling as indices into `class_names`."""
     index = {name: position for position, name in enumerate(scores.class_names)}
-    splits = [[index[name] for name in resolve(names, scores.class_names)] for names in protocol.splits]
-    clips_C = np.bincount(scores.label_index[scores.label_index >= 0], minlength=len(index))
+    return [[index[name] for name in resolve(names, scores.class_names)] for names in lists]
+
+
+def _splits(scores: Scores, protocol: Protocol) -> tuple[list[list[int]], IntArray]:
+    """The classes of each run as indices, some of them with clips, and (C,) how many clips each class has."""
+    splits = _indices(scores, protocol.splits)
+    clips_C = np.bincount(scores.label_index[scores.label_index >= 0], minlength=len(scores.class_names))
     for run, split in enumerate(splits, start=1):
         if not clips_C[split].any():
             raise InputError(
@@ -188,57 +204,23 @@ def splits_of(scores: Scores, protocol: Protocol) -> tuple[list[list[int]], IntA
     return splits, clips_C
 
 
-class Ranks(NamedTuple):
-    """Some labelled clips in every run.
+def ranks(
+    scores: Scores, weights: Weights, splits: Sequence[Sequence[int]]
+) -> Iterator[tuple[IntArray | slice, IntArray, npt.NDArray[np.int32]]]:
+    """Labelled clips, block by block: which rows, their classes, and (n, R) the rank of these among a run's classes.
 
-    Attributes:
-        rows: which clips.
-        true_n: their classes.
-        ahead_nR: classes of the run that stand before the true one; a decided clip is a top-k hit if below k.
-        tested_nR: whether the true class is in the run.
-        decided_nR: whether it is, and some score for the run's classes is not 0.
+    A rank is from 1; 0 for an undecided clip, -1 for one that the run does not test.
     """
-
-    rows: IntArray | slice
-    true_n: IntArray
-    ahead_nR: FloatArray
-    tested_nR: BoolArray
-    decided_nR: BoolArray
-
-
-def ranks(scores: Scores, weights: dict[str, float], splits: Sequence[Sequence[int]]) -> Iterator[Ranks]:
-    """Where the true class of every labelled clip stands in every run, block by block; `weights` as `active` has them.
-
-    Args:
-        splits: class indices of each run.
-    """
-    n_classes = len(scores.class_names)
+    n_classes, used = len(scores.class_names), active(scores, weights)
     members_CR = np.zeros((n_classes, len(splits)), np.float32)
     for run, split in enumerate(splits):
         members_CR[split, run] = 1
     for rows in row_blocks(np.flatnonzero(scores.label_index >= 0), n_classes):
         true_n = scores.label_index[rows]
-        fused_nC = fuse_rows(scores, weights, rows)
-        ahead_nR = before_true(fused_nC, true_n).astype(np.float32) @ members_CR
-        tested_nR = members_CR[true_n] > 0
-        decided_nR = tested_nR.copy()
+        fused_nC = fuse_rows(scores, used, rows)
+        rank_nR = (before_true(fused_nC, true_n).astype(np.float32) @ members_CR).astype(np.int32) + 1
         blank = np.flatnonzero(fused_nC[np.arange(len(true_n)), true_n] == 0)
         if blank.size:
-            decided_nR[blank] &= (fused_nC[blank] != 0).astype(np.float32) @ members_CR > 0
-        yield Ranks(rows, true_n, ahead_nR, tested_nR, decided_nR)
-
-
-def _count(
-    scores: Scores, weights: dict[str, float], splits: Sequence[Sequence[int]], ks: Sequence[int]
-) -> tuple[IntArray, IntArray]:
-    """(K, C, R) top-k hits of each class's clips in each run, and (R,) undecided clips."""
-    hits_KCR = np.zeros((len(ks), len(scores.class_names), len(splits)), np.int64)
-    undecided_R = np.zeros(len(splits), np.int64)
-    for _, true_n, ahead_nR, tested_nR, decided_nR in ranks(scores, weights, splits):
-        undecided_R += (tested_nR & ~decided_nR).sum(axis=0)
-        order = np.argsort(true_n, kind="stable")
-        present, starts = np.unique(true_n[order], return_index=True)
-        for row, k in enumerate(ks):
-            hit_nR = (ahead_nR < k) & decided_nR
-            hits_KCR[row, present] += np.add.reduceat(hit_nR[order], starts, axis=0, dtype=np.int64)
-    return hits_KCR, undecided_R
+            rank_nR[blank] *= (fused_nC[blank] != 0).astype(np.float32) @ members_CR > 0
+        rank_nR[members_CR[true_n] == 0] = -1
+        yield rows, true_n, rank_nR

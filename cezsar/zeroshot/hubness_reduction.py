@@ -18,9 +18,8 @@ import numpy.typing as npt
 
 from cezsar.arrays import DoubleArray, IntArray, unit_rows
 from cezsar.zeroshot.embeddings import Embeddings
-from cezsar.zeroshot.evaluation import evaluate, evaluate_by_run
+from cezsar.zeroshot.evaluation import Correctness, correctness, correctness_by_run, evaluate, evaluate_by_run
 from cezsar.zeroshot.fusion import Weights, active, cosine
-from cezsar.zeroshot.hits import Hits, hits, hits_by_run
 from cezsar.zeroshot.protocols import Protocol
 from cezsar.zeroshot.results import Result
 from cezsar.zeroshot.scores import Scores, Several
@@ -228,12 +227,12 @@ def evaluate_reduced(
 
 def hits_reduced(
     source: Scores | Embeddings, protocol: Protocol, reduction: Reduction, weights: Weights | None = None
-) -> Hits:
+) -> Correctness:
     """Which clips are right with a reduction in every run: `hits.hits`, with the arguments of `evaluate_reduced`."""
     weights = weights or Weights()
     if not reduction.transductive:
-        return hits(_scores(source, reduction), protocol, weights)
-    return hits_by_run(reduced(source, reduction, weights), protocol, Weights.only("VE"))
+        return correctness(_scores(source, reduction), protocol, weights)
+    return correctness_by_run(reduced(source, reduction, weights), protocol, Weights.only("VE"))
 
 
 def _scores(source: Scores | Embeddings, reduction: Reduction) -> Scores:

@@ -29,9 +29,8 @@ from cezsar.data.sentence_cache import open_encoder
 from cezsar.errors import InputError, MismatchError
 from cezsar.training.runs import Run
 from cezsar.zeroshot.embed import Embedded, Progress, embed_dataset, space_for
-from cezsar.zeroshot.evaluation import evaluate, evaluate_by_run
+from cezsar.zeroshot.evaluation import Correctness, correctness, correctness_by_run, evaluate, evaluate_by_run
 from cezsar.zeroshot.fusion import Weights, active
-from cezsar.zeroshot.hits import Hits, hits, hits_by_run
 from cezsar.zeroshot.protocols import Protocol
 from cezsar.zeroshot.results import Result
 from cezsar.zeroshot.scores import Scores, Several
@@ -179,11 +178,11 @@ class Prepared:
             result = evaluate(self.scores, protocol, self.weights, topk)
         return replace(result, method=self.title)
 
-    def hits(self, protocol: Protocol) -> Hits:
+    def correctness(self, protocol: Protocol) -> Correctness:
         """Which clips each run gets right, to be compared with another method's."""
         if not self.method.shares:
-            return hits(self.scores, protocol, self.weights)
-        return hits_by_run(lambda names: shares(self.scores, names), protocol, self.weights)
+            return correctness(self.scores, protocol, self.weights)
+        return correctness_by_run(lambda names: shares(self.scores, names), protocol, self.weights)
 
 
 def possible(sources: Sources, runs: Sequence[Run] = ()) -> list[str]:

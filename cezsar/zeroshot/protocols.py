@@ -1,39 +1,71 @@
-"""Protocols: which classes a clip may be taken for, in how many runs.
+"""Protocols: which classes a clip may be taken for, in how many runs; and those that papers report, by name.
 
 A run of a protocol is a list of classes; the clips of these classes are ranked against these classes only. The exact
 lists are kept with every result, so that another lab can run the same splits.
-"""
+
+| name | classes tested | runs |
+|---|---|---|
+| `ucf101-0/101`, `hmdb51-0/51`, `kinetics400-0/400` | all | 1 |
+| `ucf101-0/50`, `ucf101-0/20`, `kinetics400-0/100`, `kinetics400-0/25` | so many, drawn at random | 50 |
+| `ucf101-hard15` | 15 that look alike, in six groups (CEZSAR, Section 5) | 1 |
+| `ucf101-fig1` | 4: two with horses, two of gymnastics (CEZSAR, Figure 1) | 1 |
+| `ucf101-truze-v1`, `ucf101-truze-v2`, `hmdb51-truze` | 34, 31 and 22 that do not occur in Kinetics-400 (Gowda et al., TruZe, GCPR 2021) | 1 |
+
+The published file of the hard-15 lists six classes as seen and unseen; a model that trains on the others of UCF-101
+must leave them out.
+"""  # noqa: E501 (a table)
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from cezsar.atomic import write_json
 from cezsar.data.datasets import KNOWN
-from cezsar.data.documents import read_json_object, read_text
-from cezsar.data.labels import canonical, read_label_list, resolve
+from cezsar.data.documents import parse_json, read_text
+from cezsar.data.labels import canonical, load_split, read_label_list, resolve
 from cezsar.data.layout import enumerated
-from cezsar.data.labels import load_split
 from cezsar.errors import FormatError, InputError
-from cezsar.zeroshot.named_protocols import NAMED, RUNS, NamedProtocol
 
 MAX_RUNS = 10_000
+RUNS = 50
+"""Of a protocol with random classes, in the tables of the field."""
+
+HARD_15 = (
+    "horse riding", "horse race", "pommel horse", "balance beam", "floor gymnastics", "basketball", "basketball dunk",
+    "boxing punching bag", "boxing speed bag", "apply eye makeup", "apply lipstick", "brushing teeth", "blow dry hair",
+    "haircut", "head massage",
+)  # fmt: skip
+FIGURE_1 = HARD_15[:4]
+TRUZE_UCF_V2 = (
+    "apply lipstick", "balance beam", "billiards", "blow dry hair", "fencing", "field hockey penalty", "front crawl",
+    "hammering", "handstand pushups", "handstand walking", "horse race", "ice dancing", "jumping jack",
+    "military parade", "mixing", "nunchucks", "parallel bars", "pizza tossing", "playing daf", "playing dhol",
+    "playing sitar", "playing tabla", "pommel horse", "rafting", "rowing", "still rings", "sumo wrestling",
+    "table tennis shot", "uneven bars", "wall pushups", "yo yo",
+)  # fmt: skip
+TRUZE_UCF_V1 = (*TRUZE_UCF_V2, "baseball pitch", "cutting in kitchen", "punch")
+TRUZE_HMDB = (
+    "chew", "climb stairs", "draw sword", "fall floor", "fencing", "flic flac", "handstand", "hit", "jump", "kick",
+    "pick", "pour", "run", "sit", "shoot gun", "smile", "stand", "sword exercise", "talk", "turn", "walk", "wave",
+)  # fmt: skip
+
+NAMED: dict[str, int | tuple[str, ...]] = {
+    "ucf101-0/101": 101, "ucf101-0/50": 50, "ucf101-0/20": 20, "ucf101-hard15": HARD_15, "ucf101-fig1": FIGURE_1,
+    "ucf101-truze-v1": TRUZE_UCF_V1, "ucf101-truze-v2": TRUZE_UCF_V2,
+    "hmdb51-0/51": 51, "hmdb51-truze": TRUZE_HMDB,
+    "kinetics400-0/400": 400, "kinetics400-0/100": 100, "kinetics400-0/25": 25,
+}  # fmt: skip
+"""Named protocols: the classes that are tested, or how many of the data set's, drawn at random if that is not all."""
 
 _RANDOM = re.compile(
     r"(?:(?:random-)?(?P<k>\d{1,9})(?:-of-(?P<n>\d{1,9}))?|half)(?:\s*[x×]\s*(?P<runs>\d{1,9}))?", re.I
 )
-_OF_A_TABLE = re.compile(r"(?P<name>[a-z]+\d+-\S+?)(?:\s*[x×]\s*(?P<runs>\d{1,9}))?", re.I)
-_FORMS = (
-    '"all", "half", "K-of-N", "random-K" (either with " x RUNS"), a file with a class list (.json, .txt), or one of '
-    f"{', '.join(NAMED)}"
-)
+_NAMED = re.compile(r"(?P<name>[a-z]+\d+-\S+?)(?:\s*[x×]\s*(?P<runs>\d{1,9}))?", re.I)
 
 
 @dataclass(frozen=True)
@@ -54,26 +86,21 @@ class Protocol:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        if not self.splits:
-            raise InputError(f"protocol {self.name!r} has no runs; give at least one list of classes")
+        if not self.splits or not all(self.splits):
+            raise InputError(f"protocol {self.name!r} has no run, or a run without classes; name at least one")
         for run, names in enumerate(self.splits, start=1):
-            keys: dict[str, str] = {}
-            if not names:
-                raise InputError(f"run {run} of protocol {self.name!r} has no classes; name at least one")
-            for name in names:
-                if canonical(name) in keys:
-                    raise InputError(
-                        f"run {run} of protocol {self.name!r} has class {keys[canonical(name)]!r} twice; keep one"
-                    )
-                keys[canonical(name)] = name
+            keys = [canonical(name) for name in names]
+            if len(set(keys)) < len(keys):
+                twice = next(name for index, name in enumerate(names) if keys[index] in keys[:index])
+                raise InputError(f"run {run} of protocol {self.name!r} has class {twice!r} twice; keep one")
 
     @property
     def runs(self) -> int:
         return len(self.splits)
 
-    def save(self, path: str | Path) -> None:
-        """Write name, seed and class lists as JSON; `parse` reads it."""
-        write_json(path, asdict(self))
+    def singles(self) -> Iterator[Protocol]:
+        """Each run as a protocol of its own."""
+        return (Protocol(self.name, [split], self.seed) for split in self.splits)
 
 
 def all_classes(class_names: Sequence[str]) -> Protocol:
@@ -81,7 +108,7 @@ def all_classes(class_names: Sequence[str]) -> Protocol:
     return Protocol("all", [list(class_names)])
 
 
-def random_classes(class_names: Sequence[str], k: int, runs: int = 50, seed: int = 0) -> Protocol:
+def random_classes(class_names: Sequence[str], k: int, runs: int = RUNS, seed: int = 0) -> Protocol:
     """`runs` runs, each with k classes drawn at random without replacement.
 
     The draw depends on the set of classes, the seed and k, not on the order of `class_names`; run i is the same however
@@ -112,14 +139,14 @@ def named(name: str, classes: Sequence[str], class_names: Sequence[str]) -> Prot
     return Protocol(name, [resolve(classes, class_names)])
 
 
-def parse(text: str, class_names: Sequence[str], *, runs: int = 50, seed: int = 0) -> Protocol:
+def parse(text: str, class_names: Sequence[str], *, runs: int = RUNS, seed: int = 0) -> Protocol:
     """The protocol that a command line or a form names.
 
     Args:
         text: "all"; "half" (N/2 random classes, rounded down); "K-of-N", "random-K" or "K", each also as
-            "K-of-N x RUNS"; a protocol of the field by name, such as "ucf101-0/50" or "ucf101-truze-v2"
-            (`named_protocols.NAMED`); or a file: a JSON list of class names, a split `{"testing": [...]}`, a saved
-            protocol, a saved result (its classes again, run by run), or a text file with one class to a line.
+            "K-of-N x RUNS"; a protocol of the field by name, such as "ucf101-0/50" or "ucf101-truze-v2" (`NAMED`); or a
+            file: a JSON list of class names, a split `{"testing": [...]}`, a saved result (its classes again, run by
+            run), or a text file with one class to a line.
         class_names: the N classes there are.
         runs: of a random protocol whose name does not say.
         seed: of a random protocol.
@@ -129,78 +156,73 @@ def parse(text: str, class_names: Sequence[str], *, runs: int = 50, seed: int = 
             named protocol's included.
         FormatError: a file that is none of these.
     """
-    words = text.strip()
+    words, n = text.strip(), len(class_names)
     if words.lower() == "all":
         return all_classes(class_names)
     if match := _RANDOM.fullmatch(words):
-        n = len(class_names)
         if match["n"] and int(match["n"]) != n:
             raise InputError(f"protocol {words!r} is for {match['n']} classes, and there are {n:,}")
         if match["k"] is None and n < 2:
             raise InputError("half of one class is none; use protocol all")
         k = n // 2 if match["k"] is None else int(match["k"])
         return random_classes(class_names, k, int(match["runs"] or runs), seed)
-    if (match := _OF_A_TABLE.fullmatch(words)) and (of_field := NAMED.get(match["name"].lower())):
-        return _of_the_field(of_field, class_names, int(match["runs"] or runs), seed)
+    if (match := _NAMED.fullmatch(words)) and match["name"].lower() in NAMED:
+        return _of_the_field(match["name"].lower(), class_names, int(match["runs"] or runs), seed)
     if Path(words).suffix.lower() in (".json", ".txt"):
         return _from_file(Path(words), class_names)
-    raise InputError(f"protocol {text!r} is unknown; give {_FORMS}")
+    raise InputError(
+        f'protocol {text!r} is unknown; give "all", "half", "K-of-N", "random-K" (either with " x RUNS"), a file with '
+        f"a class list (.json, .txt), or one of {', '.join(NAMED)}"
+    )
 
 
-def _of_the_field(protocol: NamedProtocol, class_names: Sequence[str], runs: int, seed: int) -> Protocol:
-    if protocol.classes:
-        return named(protocol.name, protocol.classes, class_names)
-    there = {canonical(name) for name in class_names}
-    wanted = KNOWN[protocol.dataset].class_names()
-    absent = [name for name in wanted if canonical(name) not in there]
+def _of_the_field(name: str, class_names: Sequence[str], runs: int, seed: int) -> Protocol:
+    tested = NAMED[name]
+    if not isinstance(tested, int):
+        return named(name, tested, class_names)
+    known = KNOWN[name.partition("-")[0]]
+    there = {canonical(each) for each in class_names}
+    wanted = known.class_names()
+    absent = [each for each in wanted if canonical(each) not in there]
     if absent or len(there) != len(wanted):
         without = f", without {enumerated(absent)}" if absent else ""
         raise InputError(
-            f"protocol {protocol.name!r} is about the {protocol.total} classes of {KNOWN[protocol.dataset].title}, and "
-            f"there are {len(there):,} classes here{without}; use K-of-{len(there)}, or a list of classes in a file"
+            f"protocol {name!r} is about the {len(wanted)} classes of {known.title}, and there are {len(there):,} "
+            f"classes here{without}; use K-of-{len(there)}, or a list of classes in a file"
         )
-    if not protocol.random:
-        return Protocol(protocol.name, [list(class_names)])
-    drawn = random_classes(class_names, protocol.k, runs, seed)
-    return Protocol(protocol.name if runs == RUNS else f"{protocol.name} x {runs}", drawn.splits, seed)
+    if tested == len(wanted):
+        return Protocol(name, [list(class_names)])
+    drawn = random_classes(class_names, tested, runs, seed)
+    return Protocol(name if runs == RUNS else f"{name} x {runs}", drawn.splits, seed)
 
 
 def _from_file(path: Path, class_names: Sequence[str]) -> Protocol:
     if path.suffix.lower() != ".json":
         return named(path.stem, read_label_list(path), class_names)
-    text = read_text(path)
-    if text.lstrip().startswith("["):
-        try:
-            listed = json.loads(text)
-        except (RecursionError, ValueError) as error:
-            raise FormatError(f"{path}: not valid JSON ({error}); correct it there") from error
-        return named(path.stem, _names(path, listed, "the file"), class_names)
-    value = read_json_object(path)
-    if "testing" in value:
+    value = parse_json(read_text(path), str(path))
+    if isinstance(value, list):
+        return named(path.stem, _names(path, value), class_names)
+    if isinstance(value, dict) and "testing" in value:
         return named(path.stem, load_split(path)["testing"], class_names)
-    found = value["results"] if isinstance(value.get("results"), list) else [value]
-    protocols = [_from_json(path, entry, class_names) for entry in found]
+    found = value["results"] if isinstance(value, dict) and isinstance(value.get("results"), list) else [value]
+    protocols = [_of_result(path, entry, class_names) for entry in found]
     if not protocols or any(protocol != protocols[0] for protocol in protocols):
         raise FormatError(f"{path} holds results of several protocols, or none; give a file with those of one")
     return protocols[0]
 
 
-def _from_json(path: Path, value: Any, class_names: Sequence[str]) -> Protocol:
-    """A saved protocol, or the classes of a result, run by run."""
-    splits = name = seed = None
-    if isinstance(value, dict):
-        name, seed, splits = value.get("name", value.get("protocol")), value.get("seed"), value.get("splits")
-        if isinstance(value.get("runs"), list):
-            splits = [run.get("classes") if isinstance(run, dict) else None for run in value["runs"]]
-    if not isinstance(splits, list):
+def _of_result(path: Path, value: Any, class_names: Sequence[str]) -> Protocol:
+    """The classes of a saved result, run by run."""
+    runs = value.get("runs") if isinstance(value, dict) else None
+    if not isinstance(runs, list) or not all(isinstance(run, dict) for run in runs):
         raise FormatError(f'{path} names no classes; give a list of them, {{"testing": [...]}}, or a saved result')
+    name, seed = value.get("protocol"), value.get("seed")
     if not isinstance(name, str) or not (seed is None or type(seed) is int):
-        raise FormatError(f"{path} should have a name, and a whole number or null as seed; correct it")
-    lists = [_names(path, names, f"run {run}") for run, names in enumerate(splits, start=1)]
-    return Protocol(name, [resolve(names, class_names) for names in lists], seed)
+        raise FormatError(f"{path} should have a protocol's name, and a whole number or null as seed; correct it")
+    return Protocol(name, [resolve(_names(path, run.get("classes")), class_names) for run in runs], seed)
 
 
-def _names(path: Path, value: Any, where: str) -> list[str]:
+def _names(path: Path, value: Any) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-        raise FormatError(f"{path}: {where} should be a list of class names; correct it")
+        raise FormatError(f"{path} should have lists of class names; correct it")
     return value

@@ -10,18 +10,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from cezsar.data.labels import canonical
+from cezsar.zeroshot.protocols import HARD_15
 from cezsar.zeroshot.results import Figure
 
 TITLES = {"ucf101": "UCF-101", "kinetics400": "Kinetics-400"}
 TOTAL = {"ucf101": 101, "kinetics400": 400}
 """Data set -> its number of classes."""
-
-HARD_15 = (
-    "horse riding", "horse race", "pommel horse", "balance beam", "floor gymnastics", "basketball", "basketball dunk",
-    "boxing punching bag", "boxing speed bag", "apply eye makeup", "apply lipstick", "brushing teeth", "blow dry hair",
-    "haircut", "head massage",
-)  # fmt: skip
-"""Classes of UCF-101 that look much alike, in six groups (Section 5 of the paper)."""
 
 
 @dataclass(frozen=True)
@@ -65,39 +59,26 @@ def identify(dataset: str) -> str:
     return next((key for key in TITLES if key in squeezed), "")
 
 
-def rows(
-    dataset: str, n_classes: int | None = None, runs: int | None = None, classes: Sequence[str] | None = None
-) -> list[Published]:
-    """Published figures, in the order of the papers' tables.
+def beside(dataset: str, n_classes: int, splits: Sequence[Sequence[str]]) -> list[Published]:
+    """Published figures that may stand beside one's own, in the order of the papers' tables.
+
+    One run (given classes) is compared with one, several random ones with several; how many need not be the same. The
+    figures for the hard-15 stand beside these very classes only.
 
     Args:
         dataset: in any spelling that `identify` knows.
-        n_classes: tested at a time; any by default.
-        runs: of the protocol: one run (given classes) is compared with one, several random ones with several; how
-            many need not be the same. Any by default.
-        classes: of the only run; figures for the hard-15 stand beside these very classes only.
-    """
-    key = identify(dataset)
-    found = [row for row in ROWS if row.dataset == key and n_classes in (None, row.classes)]
-    if runs is not None:
-        found = [row for row in found if row.random == (runs > 1)]
-    if classes is not None:
-        hard = {canonical(name) for name in classes} == {canonical(name) for name in HARD_15}
-        found = [row for row in found if hard or row.protocol != HARD]
-    return found
-
-
-def beside(dataset: str, n_classes: int, splits: Sequence[Sequence[str]]) -> list[Published]:
-    """Published figures that may stand beside one's own.
-
-    Args:
         n_classes: of the data set that one has; none stand beside a part of it.
         splits: the classes of each run of one's protocol; none stand beside runs of several sizes.
     """
-    sizes = {len(names) for names in splits}
-    if TOTAL.get(identify(dataset)) != n_classes or len(sizes) > 1:
+    key, sizes = identify(dataset), {len(names) for names in splits}
+    if TOTAL.get(key) != n_classes or len(sizes) > 1:
         return []
-    return rows(dataset, sizes.pop(), len(splits), splits[0] if len(splits) == 1 else None)
+    hard = {canonical(name) for name in splits[0]} == {canonical(name) for name in HARD_15}
+    return [
+        row
+        for row in ROWS
+        if (row.dataset, row.classes, row.random) == (key, *sizes, len(splits) > 1) and (hard or row.protocol != HARD)
+    ]
 
 
 # Tables 1 and 2 ------------------------------------------------------------------------------------------------------

@@ -1,29 +1,79 @@
-"""Results as tables: for the screen, and several of them for papers (Markdown, LaTeX) and programs (CSV, JSON).
+"""Results as tables: for the screen, for papers (Markdown, LaTeX), and for programs (CSV, JSON); and rankings of clips.
 
 Tables for people are in percent with one decimal, with chance level beside them; files for programs hold fractions.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from cezsar.errors import InputError
+from cezsar.atomic import write_text
+from cezsar.data.documents import printable
 from cezsar.zeroshot.published import Published
-from cezsar.zeroshot.results import VERSION, Figure, Result
+from cezsar.zeroshot.results import VERSION, Figure, Result, percent
 
-Named = Sequence[tuple[str, Result]]
-"""Results, each with the name of what was evaluated, such as the run's."""
+if TYPE_CHECKING:
+    from cezsar.zeroshot.classifier import Ranking
+
+
+def save_all(
+    results: Sequence[Result], path: str | Path, more: dict[str, Any] | None = None, texts: dict[str, str] | None = None
+) -> list[Path]:
+    """Write results as JSON, and beside it CSV (a line for each run) and a Markdown table; each whole or not at all.
+
+    Args:
+        more: what else the JSON holds.
+        texts: suffix -> content of files beside it, in place of the Markdown table.
+
+    Returns:
+        The paths. `load_all` reads the first, and `protocols.parse` takes the classes of every run from it.
+    """
+    if texts is None:
+        metrics = results[0].metrics
+        rows = [[one.name, one.protocol, *(one.figure(name).percent() for name in metrics)] for one in results]
+        texts = {".md": markdown_table(["Modality", "Protocol", *titles(metrics).values()], rows)}
+    content = {"": to_json(results, more), ".csv": to_csv(results)} | texts
+    paths = [Path(path).with_suffix(suffix) if suffix else Path(path) for suffix in content]
+    for file, text in zip(paths, content.values(), strict=True):
+        write_text(file, text)
+    return paths
+
+
+def to_json(results: Sequence[Result], more: dict[str, Any] | None = None) -> str:
+    """Everything, with the exact classes of every run: another lab can run the same ones."""
+    value = {"cezsar": "results", "version": VERSION, "results": [result.to_dict() for result in results]}
+    return json.dumps(value | (more or {}), ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def to_csv(results: Sequence[Result]) -> str:
+    """A line a run: what was scored, figures as fractions, the number of clips, and the classes of the run."""
+    rows: list[dict[str, Any]] = []
+    for one in results:
+        about = {"method": one.method, "protocol": one.protocol, "seed": one.seed, "modality": one.modality}
+        for number, run in enumerate(one.runs, start=1):
+            counts = {"clips": run.n_clips, "undecided": run.undecided, "left_out": run.left_out}
+            figures = run.figures() | {"chance": run.chance()}
+            names = {"classes": "; ".join(run.classes)}
+            rows.append(about | asdict(one.weights) | {"run": number} | figures | counts | names)
+    return csv_of(rows)
+
+
+def csv_of(rows: Sequence[dict[str, Any]]) -> str:
+    """Rows as CSV; what a row lacks is empty."""
+    import pandas as pd
+
+    return str(pd.DataFrame(rows, dtype=object).to_csv(index=False, lineterminator="\n"))
+
+
+# For the screen ------------------------------------------------------------------------------------------------------
 
 
 def table(results: Sequence[Result]) -> str:
     """Results as lines of text: a row each, in percent, a block for each protocol, chance level below each block."""
-    if not results:
-        return "no results"
     blocks: dict[tuple[str, int | None], list[Result]] = {}
     for result in results:
         blocks.setdefault((result.protocol, result.seed), []).append(result)
@@ -32,14 +82,11 @@ def table(results: Sequence[Result]) -> str:
 
 def _block(results: Sequence[Result]) -> str:
     first = results[0]
-    ks = sorted({k for result in results for k in result.ks})
-    metrics = [*(f"top{k}" for k in ks), "mean_per_class"]
-    rows = [["", *(f"top-{k}" for k in ks), "per class", "α", "β", "γ"]]
+    rows = [["", *(f"top-{k}" for k in first.ks), "per class", "α", "β", "γ"]]
     for result in results:
-        figures = [result.figure(name).percent() if name in result.metrics else "" for name in metrics]
-        rows.append([result.name, *figures, *(f"{w:g}" for w in asdict(result.weights).values())])
-    chance = [Figure(first.chance(k), None).percent() for k in [*ks, 1]]
-    rows.append(["chance", *chance, "", "", ""])
+        figures = [result.figure(name).percent() for name in first.metrics]
+        rows.append([result.name, *figures, *(f"{weight:g}" for weight in asdict(result.weights).values())])
+    rows.append(["chance", *(percent(first.chance(k)) for k in [*first.ks, 1]), "", "", ""])
     lines = [title(results), *aligned(rows)]
     if undecided := sum(run.undecided for result in results for run in result.runs):
         lines.append(f"{undecided:,} answers undecided (no evidence for any class), counted as wrong")
@@ -52,14 +99,21 @@ def _block(results: Sequence[Result]) -> str:
 def title(results: Sequence[Result]) -> str:
     """What the figures of results of one protocol are: classes, clips, runs, seed, unit."""
     first = results[0]
-    clips, classes = ([f(run) for run in first.runs] for f in (lambda r: r.n_clips, lambda r: len(r.classes)))
-    parts = [f"protocol {first.protocol}", f"{_span(classes)} classes", f"{_span(clips)} clips"]
+    parts = [f"protocol {first.protocol}", f"{_classes(first)} classes", f"{_clips(first)} clips"]
     if len(first.runs) > 1:
         parts.append(f"{len(first.runs):,} runs")
     if first.seed is not None:
         parts.append(f"seed {first.seed}")
     unit = "%" if len(first.runs) == 1 else "%, mean ± sample standard deviation over runs"
     return f"{', '.join(parts)} ({unit})"
+
+
+def _classes(result: Result) -> str:
+    return _span([len(run.classes) for run in result.runs])
+
+
+def _clips(result: Result) -> str:
+    return _span([run.n_clips for run in result.runs])
 
 
 def _span(values: Sequence[int]) -> str:
@@ -69,15 +123,15 @@ def _span(values: Sequence[int]) -> str:
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Columns of equal width; the first to the left, the others to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:
-        others = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        others = (cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
         lines.append("  ".join([row[0].ljust(widths[0]), *others]).rstrip())
     return lines
 
 
-# For papers and programs ---------------------------------------------------------------------------------------------
+# For papers ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -98,16 +152,14 @@ class Line:
 
 def line(name: str, result: Result) -> Line:
     """A result as a line."""
-    classes, clips = [len(run.classes) for run in result.runs], [run.n_clips for run in result.runs]
     figures = {metric: result.figure(metric) for metric in result.metrics}
-    return Line(name, result.modality, figures, _span(classes), _span(clips))
+    return Line(name, result.modality, figures, _classes(result), _clips(result))
 
 
 def chance_line(result: Result) -> Line:
     """The line below results of the same protocol: what guessing gives."""
-    figures = {f"top{k}": Figure(result.chance(k), None) for k in result.ks}
-    figures["mean_per_class"] = Figure(result.chance(), None)
-    return Line("chance", "", figures, line("", result).classes)
+    figures = {f"top{k}": Figure(result.chance(k)) for k in result.ks} | {"mean_per_class": Figure(result.chance())}
+    return Line("chance", "", figures, _classes(result))
 
 
 def published_line(row: Published) -> Line:
@@ -118,106 +170,139 @@ def published_line(row: Published) -> Line:
     return Line(method, row.modality, {"top1": row.accuracy}, f"{row.classes:,}")
 
 
+def titles(metrics: Sequence[str]) -> dict[str, str]:
+    """Metrics in the order of tables, with their titles: {"top1": "Top-1 (%)", ...}."""
+    ks = sorted(int(metric.removeprefix("top")) for metric in metrics if metric.startswith("top"))
+    found = {f"top{k}": f"Top-{k} (%)" for k in ks}
+    return found | ({"mean_per_class": "Mean per class (%)"} if "mean_per_class" in metrics else {})
+
+
 def columns(blocks: Sequence[Sequence[Line]]) -> dict[str, str]:
-    """Metrics that some line has, in the order of tables, with their titles: {"top1": "Top-1 (%)", ...}."""
-    found = {metric for lines in blocks for line in lines for metric in line.figures}
-    ks = sorted(int(metric.removeprefix("top")) for metric in found if metric.startswith("top"))
-    titles = {f"top{k}": f"Top-{k} (%)" for k in ks}
-    return titles | ({"mean_per_class": "Mean per class (%)"} if "mean_per_class" in found else {})
+    """`titles` of the metrics that some line has."""
+    return titles([metric for lines in blocks for one in lines for metric in one.figures])
+
+
+def _cells(blocks: Sequence[Sequence[Line]], missing: str) -> tuple[list[str], list[list[list[str]]]]:
+    """The head of a table, and the rows of each block."""
+    metrics = columns(blocks)
+    rows = [
+        [
+            [one.method, one.modality]
+            + [one.figures[metric].percent() if metric in one.figures else missing for metric in metrics]
+            + [one.classes, one.clips]
+            for one in lines
+        ]
+        for lines in blocks
+    ]
+    return ["Method", "Modality", *metrics.values(), "Classes", "Clips"], rows
 
 
 def markdown(blocks: Sequence[Sequence[Line]]) -> str:
-    """Lines as a Markdown table, in percent; figures that are not known are left empty.
+    """Blocks of lines (one's own, chance, published ones) as a Markdown table, in percent."""
+    head, rows = _cells(blocks, "")
+    return markdown_table(head, [row for lines in rows for row in lines])
 
-    Args:
-        blocks: of lines: one's own, chance, published ones. Markdown shows no rule between them.
-    """
-    metrics = columns(blocks)
-    heads = ["Method", "Modality", *metrics.values(), "Classes", "Clips"]
-    rows = [heads]
-    for line in _all(blocks):
-        figures = [line.figures[metric].percent() if metric in line.figures else "" for metric in metrics]
-        rows.append([_markdown(line.method), _markdown(line.modality), *figures, line.classes, line.clips])
-    rule = f"|{' --- |' * 2}{' ---: |' * (len(heads) - 2)}"
-    texts = [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join([texts[0], rule, *texts[1:]]) + "\n"
+
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0, 1)) -> str:
+    """A Markdown table; columns `left` to the left, the others to the right."""
+    rule = [" --- " if column in left else " ---: " for column in range(len(head))]
+    clean = [[" ".join(cell.split()).replace("\\", "\\\\").replace("|", "\\|") for cell in row] for row in rows]
+    texts = [f"| {' | '.join(row)} |" for row in [head, *clean]]
+    return "\n".join([texts[0], f"|{'|'.join(rule)}|", *texts[1:]]) + "\n"
 
 
 def latex(blocks: Sequence[Sequence[Line]], caption: str = "", label: str = "") -> str:
-    """Lines as a LaTeX table for the booktabs package, in percent, with a rule between blocks.
+    """Blocks of lines as a LaTeX table for the booktabs package, in percent, with a rule between blocks.
 
     Args:
         caption: plain text; what LaTeX would take for markup is escaped.
-        label: for references; letters, digits and -:. only.
-
-    Raises:
-        InputError: a label that LaTeX would not take.
+        label: for references.
     """
-    if not re.fullmatch(r"[\w:.-]*", label, re.ASCII):
-        raise InputError(f"label {label!r} cannot be referred to; use letters, digits, '-', ':' and '.'")
-    metrics = columns(blocks)
-    heads = ["Method", "Modality", *metrics.values(), "Classes", "Clips"]
-    text = ["% \\usepackage{booktabs}", "\\begin{table}", "  \\centering"]
-    text += [f"  \\caption{{{_latex(caption)}}}"] if caption else []
-    text += [f"  \\label{{{label}}}"] if label else []
-    text += [f"  \\begin{{tabular}}{{ll{'r' * (len(heads) - 2)}}}", "    \\toprule"]
-    text.append(f"    {' & '.join(_latex(head) for head in heads)} \\\\")
-    for lines in blocks:
-        text += ["    \\midrule"] if lines else []
-        for line in lines:
-            figures = [_latex_figure(line.figures.get(metric)) for metric in metrics]
-            cells = [_latex(line.method), _latex(line.modality), *figures, line.classes, line.clips]
-            text.append(f"    {' & '.join(cells)} \\\\")
-    return "\n".join([*text, "    \\bottomrule", "  \\end{tabular}", "\\end{table}"]) + "\n"
+    head, rows = _cells(blocks, "–")
+    texts = [[" & ".join(map(_latex, row)) + r" \\" for row in lines] for lines in [[head], *rows]]
+    return "\n".join([
+        "% \\usepackage{booktabs}", "\\begin{table}", "\\centering", f"\\caption{{{_latex(caption)}}}",
+        *([f"\\label{{{label}}}"] if label else []),
+        f"\\begin{{tabular}}{{ll{'r' * (len(head) - 2)}}}", "\\toprule",
+        "\n\\midrule\n".join("\n".join(lines) for lines in texts if lines),
+        "\\bottomrule", "\\end{tabular}", "\\end{table}\n",
+    ])  # fmt: skip
 
 
-def to_csv(named: Named) -> str:
-    """A line for each run of each result, as `Result.to_csv`, with the name of what was evaluated before it."""
-    rows: list[list[str]] = []
-    for index, (name, result) in enumerate(named):
-        first, *others = csv.reader(io.StringIO(result.to_csv()))
-        rows += [first] if index == 0 else []
-        rows += [[name, *other[1:]] for other in others]
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
-
-
-def to_json(named: Named) -> str:
-    """Everything, with the exact classes of every run; `results.load_all` and `protocols.parse` read it."""
-    entries = [result.to_dict() | {"method": name} for name, result in named]
-    text = json.dumps({"cezsar": "results", "version": VERSION, "results": entries}, ensure_ascii=False)
-    return text + "\n"
-
-
-def _all(blocks: Sequence[Sequence[Line]]) -> list[Line]:
-    return [line for lines in blocks for line in lines]
-
-
-def _markdown(text: str) -> str:
-    return " ".join(text.split()).replace("\\", "\\\\").replace("|", "\\|")
-
-
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    "α": r"$\alpha$",
-    "β": r"$\beta$",
-    "γ": r"$\gamma$",
-    "τ": r"$\tau$",
-    "±": r"$\pm$",
-    "×": r"$\times$",
-    "–": "--",
-} | {character: f"\\{character}" for character in "&%$#_{}"}
+_LATEX = str.maketrans(
+    {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}"}
+    | {">": r"\textgreater{}", "|": r"\textbar{}", "–": "--"}
+    | {"α": r"$\alpha$", "β": r"$\beta$", "γ": r"$\gamma$", "τ": r"$\tau$", "±": r"$\pm$", "×": r"$\times$"}
+    | {character: f"\\{character}" for character in "&%$#_{}"}
+)
 
 
 def _latex(text: str) -> str:
-    return "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
+    return " ".join(text.split()).translate(_LATEX)
 
 
-def _latex_figure(figure: Figure | None) -> str:
-    return "--" if figure is None else f"${figure.percent().replace('±', chr(92) + 'pm')}$"
+# Rankings of clips ---------------------------------------------------------------------------------------------------
+
+DIGITS = 6
+
+
+def rankings_json(rankings: Sequence[Ranking]) -> str:
+    """A list with an object for each clip."""
+    return json.dumps([_record(ranking) for ranking in rankings], indent=2, ensure_ascii=False) + "\n"
+
+
+def _record(ranking: Ranking) -> dict[str, Any]:
+    odds = ranking.probabilities
+    labels = [
+        {
+            "label": name,
+            "similarity": round(similarity, DIGITS),
+            "parts": {modality: round(part[index], DIGITS) for modality, part in ranking.contributions.items()},
+            "probability": None if odds is None else round(odds[index], DIGITS),
+        }
+        for index, (name, similarity) in enumerate(ranking.labels)
+    ]
+    objects = [
+        {"name": name, "definition": definition, "probability": round(probability, DIGITS)}
+        for name, definition, probability in ranking.objects
+    ]
+    return {
+        "clip": printable(ranking.path),
+        "model": ranking.model,
+        "labels": labels,
+        "margin": round(ranking.margin, DIGITS),
+        "objects": objects,
+        "warning": ranking.warning,
+        "none_of_these": ranking.none_of_these,
+        "judgement": ranking.judgement,
+    }
+
+
+def rankings_csv(rankings: Sequence[Ranking]) -> str:
+    """A line for each clip and label, with a column for each modality's part of the similarity.
+
+    `probability`, `none_of_these` (yes or no) and `judgement` are empty where the run has no rejector.
+    """
+    modalities = dict.fromkeys(name for ranking in rankings for name in ranking.contributions)
+    rows = [
+        {
+            "clip": record["clip"],
+            "rank": rank,
+            "label": label["label"],
+            "similarity": _number(label["similarity"]),
+            **{name: _number(label["parts"].get(name)) for name in modalities},
+            "margin": _number(record["margin"]),
+            "model": record["model"],
+            "warning": record["warning"],
+            "probability": _number(label["probability"]),
+            "none_of_these": {True: "yes", False: "no", None: ""}[record["none_of_these"]],
+            "judgement": record["judgement"],
+        }
+        for record in map(_record, rankings)
+        for rank, label in enumerate(record["labels"], start=1)
+    ]
+    return csv_of(rows)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.{DIGITS}f}"

@@ -1,5 +1,6 @@
-"""Comparisons worked out by hand, bootstraps by plain loops, sign tests by SciPy, and how often intervals hold."""
+"""Comparisons by hand, bootstraps by plain loops, sign tests by SciPy, how often intervals hold, and tables."""
 
+import csv
 import json
 from collections import Counter
 from fractions import Fraction
@@ -8,20 +9,35 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest, norm
 
-from cezsar.analysis import bootstrap
-from cezsar.analysis.bootstrap import Interval, intervals
-from cezsar.analysis.comparison import ClassDifference, RunDifference, Tally, against_first, compare
+from cezsar.analysis import comparison
+from cezsar.analysis.comparison import (
+    ClassDifference,
+    Interval,
+    RunDifference,
+    Tally,
+    compare,
+    intervals,
+    method_table,
+)
+from cezsar.data.datasets import open_dataset
+from cezsar.data.features import FeatureStore
 from cezsar.errors import InputError
-from cezsar.zeroshot.hits import Hits
+from cezsar.training.runs import Run
+from cezsar.zeroshot.evaluation import Correctness
+from cezsar.zeroshot.methods import Sources, prepare
+from cezsar.zeroshot.protocols import all_classes, parse, random_classes
+from cezsar.zeroshot.results import load_all
 
 
 def rng(seed=0):
     return np.random.default_rng(seed)
 
 
-def make(hits_NR, labels, ids=None, protocol="p", seed=0):
-    hits_NR = np.asarray(hits_NR)
-    return Hits([f"v{row}" for row in range(len(hits_NR))] if ids is None else ids, labels, protocol, seed, hits_NR)
+def make(right_NR, labels, ids=None, protocol="p", seed=0):
+    right_NR = np.asarray(right_NR, np.int8)
+    return Correctness(
+        [f"v{row}" for row in range(len(right_NR))] if ids is None else ids, labels, protocol, seed, right_NR
+    )
 
 
 def random_pair(seed, n=60, runs=4, classes=5, better=0.1):
@@ -109,9 +125,9 @@ def test_with_one_run_nothing_is_said_over_splits():
 def test_clips_that_one_lacks_are_dropped_and_counted(by_hand):
     a, b = by_hand
     whole = compare(("A", a), ("B", b), rng())
-    more = make([*a.hits_NR[::-1], [0, 0], [1, 1], [-1, -1]], [*a.labels[::-1], "x", "x", ""],
+    more = make([*a.right_NR[::-1], [0, 0], [1, 1], [-1, -1]], [*a.labels[::-1], "x", "x", ""],
                 [*a.ids[::-1], "extra", "more", "not tested"])  # fmt: skip
-    others = make([[0, 0], *b.hits_NR], ["x", *b.labels], ["another", *b.ids])
+    others = make([[0, 0], *b.right_NR], ["x", *b.labels], ["another", *b.ids])
     found = compare(("A", more), ("B", others), rng())
     assert (found.only_a, found.only_b, found.clips) == (2, 1, 6)  # the clip that no run tests is not missed
     assert (found.runs, found.classes) == (whole.runs, whole.classes)
@@ -181,7 +197,7 @@ def test_counts_are_those_of_plain_loops(seed):
         outcomes = Counter()
         classes = {}
         for row, label in enumerate(a.labels):
-            right_a, right_b = int(a.hits_NR[row, run]), int(b.hits_NR[row, run])
+            right_a, right_b = int(a.right_NR[row, run]), int(b.right_NR[row, run])
             if right_a >= 0:
                 outcomes[right_a, right_b] += 1
                 classes.setdefault(label, []).append((right_a, right_b))
@@ -192,8 +208,8 @@ def test_counts_are_those_of_plain_loops(seed):
         assert one.videos.p == pytest.approx(binomtest(wins, wins + losses).pvalue if wins + losses else 1)
         for label, pairs in classes.items():
             by_class.setdefault(label, []).append(np.mean(pairs, axis=0))
-    assert found.accuracy_a == pytest.approx(a.accuracy().mean())
-    assert found.difference == pytest.approx(np.mean(a.accuracy() - b.accuracy()))
+    assert found.accuracy_a == pytest.approx(np.mean([one.a for one in found.runs]))
+    assert found.difference == pytest.approx(found.accuracy_a - found.accuracy_b)
     assert {one.name for one in found.classes} == set(by_class)
     for one in found.classes:
         assert (one.a, one.b) == pytest.approx(tuple(np.mean(by_class[one.name], axis=0)))
@@ -236,7 +252,7 @@ def loop_intervals(difference_NR, tested_NR, draw, resamples):
 
 @pytest.mark.parametrize(("n", "runs"), [(50, 1), (50, 5), (6, 3), (1, 1)])
 def test_the_bootstrap_is_that_of_plain_loops(n, runs, monkeypatch):
-    monkeypatch.setattr(bootstrap, "LARGE", 1_000)  # every clip is drawn by itself
+    monkeypatch.setattr(comparison, "LARGE", 1_000)  # every clip is drawn by itself
     draw = rng(n)
     tested_NR = draw.random((n, runs)) < 0.6
     tested_NR[0] = True
@@ -250,7 +266,7 @@ def test_the_bootstrap_is_that_of_plain_loops(n, runs, monkeypatch):
 
 def test_a_run_left_without_clips_is_left_out(monkeypatch):
     """Two clips, each in a run of its own: a quarter of the resamples lacks the first, a quarter the second."""
-    monkeypatch.setattr(bootstrap, "LARGE", 1_000)
+    monkeypatch.setattr(comparison, "LARGE", 1_000)
     difference_NR, tested_NR = np.array([[1, 0], [0, 0]], np.int8), np.eye(2, dtype=bool)
     found = intervals(difference_NR, tested_NR, rng(), 400)
     assert found.over_videos == Interval(0.0, 1.0)
@@ -261,10 +277,10 @@ def test_a_run_left_without_clips_is_left_out(monkeypatch):
 @pytest.mark.parametrize("large", [1, 3, 20, 10**9])
 def test_groups_are_drawn_as_their_clips_would_be(large, monkeypatch):
     """Means and covariances of multinomial counts, however many groups are drawn as numbers."""
-    monkeypatch.setattr(bootstrap, "LARGE", large)
+    monkeypatch.setattr(comparison, "LARGE", large)
     sizes = np.array([1, 40, 2, 5, 25, 1])
     group_N = rng(0).permutation(np.repeat(np.arange(6), sizes))
-    drawn_BG = bootstrap._drawn(group_N, 20_000, rng(1))
+    drawn_BG = comparison._drawn(group_N, 20_000, rng(1))
     assert (drawn_BG.sum(axis=1) == sizes.sum()).all()
     shares = sizes / sizes.sum()
     np.testing.assert_allclose(drawn_BG.mean(axis=0), sizes, rtol=0.03)
@@ -273,10 +289,10 @@ def test_groups_are_drawn_as_their_clips_would_be(large, monkeypatch):
 
 
 def test_blocks_change_nothing_but_the_order_of_draws(monkeypatch):
-    monkeypatch.setattr(bootstrap, "LARGE", 10**9)
+    monkeypatch.setattr(comparison, "LARGE", 10**9)
     a, b = random_pair(3)
     whole = compare(("A", a), ("B", b), rng(), 200)
-    monkeypatch.setattr(bootstrap, "ENTRIES_AT_ONCE", 100)
+    monkeypatch.setattr(comparison, "ENTRIES_AT_ONCE", 100)
     assert compare(("A", a), ("B", b), rng(), 200) == whole
 
 
@@ -339,18 +355,6 @@ def test_intervals_over_splits_hold_the_truth_when_runs_are_independent():
 # Several methods, and what is refused --------------------------------------------------------------------------------
 
 
-def test_everything_is_compared_with_the_first():
-    a, b = random_pair(1)
-    named = [("VE", b), ("VE + O", a), ("O", make(np.where(a.hits_NR < 0, -1, 0), a.labels))]
-    draw = rng(4)
-    expected = [compare(other, named[0], draw, 100) for other in named[1:]]
-    assert against_first(named, rng(4), 100) == expected
-    assert [(one.a, one.b) for one in expected] == [("VE + O", "VE"), ("O", "VE")]
-    assert against_first(named[:1], rng()) == []
-    with pytest.raises(InputError, match="nothing to compare"):
-        against_first([], rng())
-
-
 X = ["x"] * 2
 
 
@@ -360,9 +364,9 @@ X = ["x"] * 2
         (make([[1, 1], [0, 0]], X, protocol="q"), "'A' was tested in protocol 'p' .*'B' in protocol 'q'"),
         (make([[1, 1], [0, 0]], X, seed=7), r"protocol 'p' \(seed 0, runs: 2\), 'B' in protocol 'p' \(seed 7"),
         (make([[1], [0]], X), "runs: 1"),
-        (make([[1, 1], [0, -1]], X), "clip 'v1' was tested for 'A' and not for 'B' in run 2 of protocol 'p'"),
-        (make([[1, 1], [-1, -1]], ["x", ""]), "clip 'v1' was tested for 'A' and not for 'B' in run 1"),
-        (make([[1, 1], [0, 0]], ["x", "y"]), "clip 'v1' is labelled 'x' for 'A' and 'y' for 'B'"),
+        (make([[1, 1], [0, -1]], X), "clip 'v1' has another label for 'A' than for 'B', or is tested in other runs"),
+        (make([[1, 1], [-1, -1]], ["x", ""]), "clip 'v1' has another label"),
+        (make([[1, 1], [0, 0]], ["x", "y"]), "clip 'v1' has another label"),
         (make([[1, 1], [0, 0]], X, ids=["k", "l"]), "'A' and 'B' share no clip in run 1"),
     ],
 )
@@ -371,14 +375,63 @@ def test_hits_that_are_not_about_the_same_are_refused(other, message):
         compare(("A", make([[1, 0], [0, 1]], X)), ("B", other), rng())
 
 
-def test_a_clip_that_only_the_second_was_tested_with_is_named():
-    a, b = make([[1, 1], [-1, -1]], ["x", ""]), make([[1, 1], [1, 1]], X)
-    with pytest.raises(InputError, match="clip 'v1' was tested for 'B' and not for 'A' in run 1"):
-        compare(("A", a), ("B", b), rng())
-
-
-def test_one_name_for_two_and_no_resamples_are_refused(by_hand):
+def test_one_name_for_two_is_refused(by_hand):
     with pytest.raises(InputError, match="both methods are called 'A'"):
         compare(("A", by_hand[0]), ("A", by_hand[1]), rng())
-    with pytest.raises(InputError, match="0 resamples"):
-        compare(("A", by_hand[0]), ("B", by_hand[1]), rng(), 0)
+
+
+# Methods in one table ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def methods(workspace):
+    """CEZSAR, VE alone, objects, and captions that are right for every other clip."""
+    data, run = open_dataset("demo"), Run.open(workspace / "runs" / "demo")
+    captions = {clip: [data.descriptions[label][0]] for clip, label in list(data.labels.items())[::2]}
+    store = FeatureStore(workspace / "features" / "demo-test")
+    sources = Sources(data, data.descriptions, [store], captions)
+    cezsar = prepare("cezsar", sources, run)
+    return [cezsar, cezsar.only("VE"), prepare("objects", sources), prepare("captions", sources)]
+
+
+def test_figures_are_those_of_each_method_and_each_pair(methods):
+    protocol = random_classes(methods[0].scores.class_names, 8, 6)
+    table = method_table(methods, protocol, "demo", np.random.default_rng(3), resamples=100)
+    assert [result.modality for result in table.results] == ["VE + O", "VE", "O", "C"]
+    for method, result in zip(methods, table.results, strict=True):
+        assert result == method.evaluate(protocol)
+    rng = np.random.default_rng(3)
+    first = (table.results[0].name, methods[0].correctness(protocol))
+    for method, result, found in zip(methods[1:], table.results[1:], table.comparisons, strict=True):
+        again = compare((result.name, method.correctness(protocol)), first, rng, 100)
+        assert found == again
+        assert found.difference == pytest.approx(result.figure().mean - table.results[0].figure().mean)
+
+
+def test_text_has_every_method_in_percent(methods):
+    protocol = random_classes(methods[0].scores.class_names, 8, 6)
+    table = method_table(methods, protocol, "demo", np.random.default_rng(0), resamples=50)
+    lines = table.text().splitlines()
+    assert lines[0].startswith("protocol 8-of-21 x 6, 8 classes, ") and "runs won" in lines[1]
+    for line, result in zip(lines[2:], table.results, strict=False):
+        assert line.startswith(result.method) and result.figure().percent() in line
+    assert f"{100 * table.comparisons[0].difference:+.1f}" in lines[3]
+    assert lines[6].startswith("chance") and "12.5" in lines[6]
+    single = method_table(methods, all_classes(methods[0].scores.class_names), "demo", np.random.default_rng(0))
+    assert "McNemar" in single.text() and "runs won" not in single.text()
+
+
+def test_what_is_saved_is_read_again(methods, tmp_path):
+    protocol = random_classes(methods[0].scores.class_names, 5, 3, seed=4)
+    table = method_table(methods, protocol, "demo", np.random.default_rng(0), resamples=50)
+    paths = table.save(tmp_path / "out" / "compare.json")
+    assert [path.name for path in paths] == ["compare.json", "compare.csv", "compare.md", "compare.tex"]
+    assert load_all(paths[0]) == table.results
+    assert parse(str(paths[0]), methods[0].scores.class_names).splits == protocol.splits
+    kept = json.loads(paths[0].read_text())
+    assert [found["difference"] for found in kept["comparisons"]] == [found.difference for found in table.comparisons]
+    rows = list(csv.DictReader(paths[1].open()))
+    assert len(rows) == 4 * 3 and {row["method"] for row in rows} == {result.method for result in table.results}
+    text = paths[2].read_text()
+    assert all(found.summary() in text for found in table.comparisons)
+    assert paths[3].read_text().count("\\\\") >= 6

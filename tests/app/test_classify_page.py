@@ -28,9 +28,9 @@ from cezsar.errors import InputError, VideoError
 from cezsar.zeroshot import spans
 from cezsar.zeroshot.choice import Chooser
 from cezsar.zeroshot.classifier import Classifier
-from cezsar.zeroshot.export import to_csv, to_json
 from cezsar.zeroshot.film import read as read_film
 from cezsar.zeroshot.fusion import Weights
+from cezsar.zeroshot.tables import rankings_csv, rankings_json
 
 NAMES = [action.name for action in ACTIONS]
 UNSEEN = [action.name for action in world.unseen_actions()]
@@ -294,7 +294,9 @@ def test_doubts_are_exported(workspace):
     unsure = answers.answer(clip, models.models(), ask(NAMES, doubt=answers.Doubt(0.0, least=1.1)))
     assert len(unsure.doubts) == 2
     assert f"{unsure.familiarity:.1f} times" in unsure.doubts[0]
-    assert json.loads(to_json([unsure.ranking]))[0]["warning"].startswith("none of these: the clip looks like nothing")
+    assert json.loads(rankings_json([unsure.ranking]))[0]["warning"].startswith(
+        "none of these: the clip looks like nothing"
+    )
     assert unsure.ranking.labels == sure.ranking.labels
 
 
@@ -543,12 +545,12 @@ def test_exports_hold_every_label_and_its_parts(workspace, clips):
     names = [*NAMES, "juggling", "sleeping", "reading, aloud"]
     clip = clip_files.ClipFile("a, b.webm", "digest of another test", paths[0])
     given = answers.answer(clip, models.models(), ask(names, beta=0.3), "a caption")
-    (record,) = json.loads(to_json([given.ranking]))
+    (record,) = json.loads(rankings_json([given.ranking]))
     assert {entry["label"] for entry in record["labels"]} == set(names)
     for entry in record["labels"]:
         assert set(entry["parts"]) == {"VE", "O", "C"}
         assert sum(entry["parts"].values()) == pytest.approx(entry["similarity"], abs=1e-4)
-    lines = to_csv([given.ranking]).splitlines()
+    lines = rankings_csv([given.ranking]).splitlines()
     assert lines[0] == ("clip,rank,label,similarity,VE,O,C,margin,model,warning,probability,none_of_these,judgement")
     assert len(lines) == 1 + len(names)
     assert lines[1].startswith('"a, b.webm",1,')

@@ -17,14 +17,12 @@ from app.charts.open_set import got_figure
 from app.services import comparison, corrections, models, reliability
 from app.services import evaluate as services
 from app.services import open_set as open_services
-from cezsar.analysis.bootstrap import Interval
-from cezsar.analysis.comparison import ClassDifference, compare
+from cezsar.analysis.comparison import ClassDifference, Interval, compare
 from cezsar.analysis.open_set import KINDS, simulate
 from cezsar.errors import InputError
-from cezsar.zeroshot.evaluation import evaluate
+from cezsar.zeroshot.evaluation import correctness, evaluate
 from cezsar.zeroshot.fusion import Weights, cosine
 from cezsar.zeroshot.hubness_reduction import REDUCTIONS, evaluate_reduced
-from cezsar.zeroshot.hits import hits
 from cezsar.zeroshot.protocols import all_classes, named, random_classes
 from cezsar.zeroshot.scored import Scored
 
@@ -105,7 +103,7 @@ def test_nothing_below_is_computed_before_it_is_asked_for(empty_workspace, monke
 def test_the_fusion_against_ve_is_what_the_engine_says(empty_workspace, demo, scores, halves):
     page = shown(open_page("evaluate", look="Differences"))
     found = compare(
-        ("demo: VE + O", hits(scores, halves, demo.weights)), ("demo: VE", hits(scores, halves, VE)),
+        ("demo: VE + O", correctness(scores, halves, demo.weights)), ("demo: VE", correctness(scores, halves, VE)),
         np.random.default_rng(0),
     )  # fmt: skip
     assert page.selectbox(key=state.ROW).value == "demo: VE + O"
@@ -136,7 +134,9 @@ def test_every_row_has_its_interval_on_the_chart(empty_workspace, demo, scores, 
     assert titles == ["<b>demo: VE</b>", "demo: VE + O", "place oracle", "colour only"]
     colour = Scored.open(SHIPPED / "scores" / "demo-colour@demo").scores()
     expected = compare(
-        ("colour only", hits(colour, halves, VE)), ("demo: O", hits(scores, halves, O)), np.random.default_rng(0)
+        ("colour only", correctness(colour, halves, VE)),
+        ("demo: O", correctness(scores, halves, O)),
+        np.random.default_rng(0),
     )
     trace = chart(page, 0)["data"][-1]
     assert trace["x"][0] == pytest.approx(100 * expected.difference)
@@ -157,7 +157,7 @@ def test_the_place_oracle_is_compared_by_the_clips_it_gets_right(demo, scores, h
 def test_with_one_split_there_is_mcnemar_and_an_interval_over_videos(empty_workspace, demo, scores):
     every = all_classes(scores.class_names)
     found = compare(
-        ("demo: VE + O", hits(scores, every, demo.weights)), ("demo: VE", hits(scores, every, VE)),
+        ("demo: VE + O", correctness(scores, every, demo.weights)), ("demo: VE", correctness(scores, every, VE)),
         np.random.default_rng(0),
     )  # fmt: skip
     page = shown(open_page("evaluate", look="Differences", protocol="All"))
@@ -176,7 +176,8 @@ def test_two_runs_are_compared_with_each_other_first(empty_workspace, demo, scor
     page = shown(open_page("evaluate", look="Differences", compared=["demo-colour"]))
     assert page.selectbox(key=state.AGAINST).value == "demo-colour: VE"
     found = compare(
-        ("demo: VE + O", hits(scores, halves, demo.weights)), ("demo-colour: VE", hits(colour, halves, VE)),
+        ("demo: VE + O", correctness(scores, halves, demo.weights)),
+        ("demo-colour: VE", correctness(colour, halves, VE)),
         np.random.default_rng(0),
     )  # fmt: skip
     assert metrics(page)["Difference (points)"][0] == points(found.difference)

@@ -22,8 +22,7 @@ from cezsar.errors import FormatError, InputError, MismatchError
 from cezsar.zeroshot import tables
 from cezsar.zeroshot.evaluation import confusion_matrix, evaluate
 from cezsar.zeroshot.fusion import Weights
-from cezsar.zeroshot.protocols import all_classes, named, parse, random_classes
-from cezsar.zeroshot.published import HARD_15
+from cezsar.zeroshot.protocols import HARD_15, all_classes, named, parse, random_classes
 from cezsar.zeroshot.results import load_all
 from cezsar.zeroshot.scored import Scored
 from cezsar.zeroshot.scores import Scores

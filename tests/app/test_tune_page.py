@@ -23,10 +23,11 @@ from cezsar.errors import InputError
 from cezsar.zeroshot.evaluation import evaluate
 from cezsar.zeroshot.fusion import Weights, cosine, predict
 from cezsar.zeroshot.protocols import all_classes, named, random_classes
-from cezsar.zeroshot.results import Result, Run, save_all
+from cezsar.zeroshot.results import Result, Run
 from cezsar.zeroshot.scored import Scored
 from cezsar.zeroshot.scores import Scores
 from cezsar.zeroshot.storage import read_arrays
+from cezsar.zeroshot.tables import save_all
 from cezsar.zeroshot.weights import choose_on_half, simplex_map
 
 OWN = Weights(0.8, 0.2)

@@ -29,8 +29,7 @@ from cezsar.data.labels import canonical
 from cezsar.data.layout import ucf101_clips
 from cezsar.training.runs import Run
 from cezsar.training.triplets import Triplets
-from cezsar.zeroshot.named_protocols import FIGURE_1, NAMED, TRUZE_UCF_V2
-from cezsar.zeroshot.published import HARD_15
+from cezsar.zeroshot.protocols import FIGURE_1, HARD_15, NAMED, TRUZE_UCF_V2
 from cezsar.zeroshot.results import Result, load_all
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -285,7 +284,7 @@ def test_reproduce(here, films, said):
     assert shape("results/kinetics400-25.json") == (50, 25, {25})
     assert shape("results/hard15.json") == (1, 15, {19}) and shape("results/random15.json")[:2] == (30, 15)
     assert classes_in("results/hard15.json") == {canonical(name) for name in HARD_15}
-    assert classes_in("results/truze-v2.json") == {canonical(name) for name in NAMED["ucf101-truze-v2"].classes}
+    assert classes_in("results/truze-v2.json") == {canonical(name) for name in NAMED["ucf101-truze-v2"]}
     assert shape("results/hmdb51.json") == (1, 51, {51}) and shape("results/hmdb51-truze.json") == (1, 22, {22})
     assert shape("results/truze-v1.json")[1] == 34 and shape("results/fig1.json") == (1, 4, {8})
     splits = [run.classes for run in first_of("results/ucf101-50.json").runs]

@@ -13,8 +13,8 @@ from contextlib import suppress
 import numpy as np
 import pytest
 
-from cezsar.data.features import FeatureStore
 from cezsar.data.authors_files import import_features
+from cezsar.data.features import FeatureStore
 from cezsar.encoders.base import BY_NAME
 from cezsar.errors import CezsarError, FormatError, InputError, MismatchError
 from cezsar.training.archive import pack, unpack

@@ -19,9 +19,9 @@ from cezsar.video import Decoder, Sampling
 from cezsar.zeroshot import classifier as module
 from cezsar.zeroshot.choice import Chooser, for_films
 from cezsar.zeroshot.classifier import Classifier
-from cezsar.zeroshot.export import to_csv, to_json
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.rejection import Rejector
+from cezsar.zeroshot.tables import rankings_csv, rankings_json
 from cezsar.zeroshot.verdict import goes_with, judge
 
 LABELS = ["kicking a drum", "waving a broom", "dragging a box", "something of my own"]
@@ -230,12 +230,12 @@ def test_features_that_are_not_finite_are_refused(classifier):
 
 def test_exports_agree(classifier, clip):
     ranking = classifier.classify(clip, LABELS, top=2)
-    assert to_csv([ranking]).splitlines()[0] == (
+    assert rankings_csv([ranking]).splitlines()[0] == (
         "clip,rank,label,similarity,VE,O,margin,model,warning,probability,none_of_these,judgement"
     )
-    assert len(to_csv([ranking]).splitlines()) == 3
-    assert f'"label": "{ranking.labels[0][0]}"' in to_json([ranking])
-    assert to_json([]) == "[]\n"
+    assert len(rankings_csv([ranking]).splitlines()) == 3
+    assert f'"label": "{ranking.labels[0][0]}"' in rankings_json([ranking])
+    assert rankings_json([]) == "[]\n"
 
 
 def test_a_caption_counts_by_gamma(workspace, classifier, clip):
@@ -287,7 +287,9 @@ def test_without_a_rejector_nothing_is_said(workspace, clip, tmp_path):
     with Classifier.of_run(tmp_path / "run") as bare:
         ranking = bare.classify(clip, LABELS)
     assert (ranking.none_of_these, ranking.probabilities, ranking.judgement) == (None, None, "")
-    assert '"none_of_these": null' in to_json([ranking]) and to_csv([ranking]).splitlines()[1].endswith(",,,")
+    assert '"none_of_these": null' in rankings_json([ranking]) and rankings_csv([ranking]).splitlines()[1].endswith(
+        ",,,"
+    )
 
 
 def test_a_damaged_rejector_is_refused(workspace, tmp_path):

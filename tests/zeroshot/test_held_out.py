@@ -1,12 +1,14 @@
 """Choosing K, T, λ and a blend's weight on held-out seen classes; and the overlap of class names."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from test_transfer import embeddings, random_transfer
 
 from cezsar.errors import InputError
 from cezsar.zeroshot.embeddings import Embeddings
-from cezsar.zeroshot.held_out import Grid, choose, choose_blend, halves, only, overlaps, split_classes, top1
+from cezsar.zeroshot.held_out import Grid, choose, choose_blend, overlaps, split_classes, top1
 from cezsar.zeroshot.transfer import Setting, Transfer, by_text
 
 SMALL = Grid(k=(1, 3, 50), temperature=(0.05, 0.5), lam=(0.0, 0.5, 1.0))
@@ -21,30 +23,26 @@ def seen_side(seed=0, classes=12, clips=72, dim=6):
     return embeddings(looks[truth] + 0.8 * rng.normal(size=(clips, dim)), [names[c] for c in truth], names, texts, "s")
 
 
-def test_halves_are_disjoint_and_cover_all_classes_and_clips():
-    seen = seen_side()
-    made = halves(seen, np.random.default_rng(1), trials=4)
-    assert len({tuple(trial.seen.class_names) for trial in made}) == 4
-    for trial in made:
-        assert len(trial.seen.class_names) == len(trial.unseen.class_names) == 6
-        assert sorted(trial.seen.class_names + trial.unseen.class_names) == seen.class_names
-        assert set(trial.seen.labels) == set(trial.seen.class_names)
-        assert set(trial.unseen.labels) == set(trial.unseen.class_names)
-        assert sorted(trial.seen.ids + trial.unseen.ids) == sorted(seen.ids)
-        row = seen.ids.index(trial.unseen.ids[5])
-        np.testing.assert_array_equal(trial.unseen.modalities["VE"][5], seen.modalities["VE"][row])
-        number = seen.class_names.index(trial.unseen.class_names[2])
-        np.testing.assert_array_equal(trial.unseen.prototypes[2], seen.prototypes[number])
+def side(seen, classes):
+    rows = [row for row, label in enumerate(seen.labels) if label in {seen.class_names[c] for c in classes}]
+    names, labels = [seen.class_names[c] for c in classes], [seen.labels[row] for row in rows]
+    return embeddings(seen.modalities["VE"][rows], labels, names, seen.prototypes[classes], "s")
 
 
-def test_given_relatedness_is_cut_to_each_half():
-    seen = seen_side()
-    related = np.arange(144.0).reshape(12, 12)
-    trial = halves(seen, np.random.default_rng(1), 1, related)[0]
-    for u, name in enumerate(trial.unseen.class_names):
-        for s, other in enumerate(trial.seen.class_names):
-            expected = related[seen.class_names.index(name), seen.class_names.index(other)]
-            assert trial.related_US[u, s] == expected
+def halves(seen, rng, trials=5, related=None):
+    """Half of the classes keep their labels, the other half plays the unseen ones."""
+    return [
+        Transfer(side(seen, kept), side(seen, held), None if related is None else related[np.ix_(held, kept)])
+        for kept, held in split_classes(len(seen.class_names), rng, trials)
+    ]
+
+
+def test_halves_are_disjoint_and_cover_all_classes():
+    made = split_classes(12, np.random.default_rng(1), 4)
+    assert len({tuple(held) for _, held in made}) == 4
+    for kept, held in made:
+        assert len(kept) == len(held) == 6 and sorted([*kept, *held]) == list(range(12))
+        assert list(kept) == sorted(kept) and list(held) == sorted(held)
 
 
 def test_choose_finds_what_evaluating_every_setting_finds():
@@ -149,31 +147,10 @@ def test_overlapping_names_are_dropped_and_named():
     assert [o.seen for o in overlaps(seen, {"unseen": at(0)}, within=0.0)] == ["same"]
 
 
-def test_only_keeps_classes_with_their_clips_and_sentences():
-    rows = np.arange(10.0).reshape(5, 2) + 1
-    texts = np.arange(8.0).reshape(4, 2) + 1
-    side = Embeddings(
-        list("vwxyz"), ["a", "", "C_", "b", "a"], ["a", "b", "c"], {"VE": rows}, texts, np.array([2, 0, 2, 1])
-    )
-    kept = only(side, ["C", "a"])
-    assert kept.class_names == ["c", "a"] and kept.ids == ["v", "x", "z"] and kept.labels == ["a", "C_", "a"]
-    np.testing.assert_array_equal(kept.modalities["VE"], rows[[0, 2, 4]])
-    np.testing.assert_array_equal(kept.prototypes, texts[:3])
-    assert kept.prototype_class.tolist() == [0, 1, 0]
-    with pytest.raises(InputError, match="none of the 3 classes"):
-        only(side, ["d"])
-
-
 def test_what_cannot_be_chosen_from_is_refused():
-    few = seen_side(classes=3, clips=9)
-    for message, call in (
-        ("four classes", lambda: halves(few, np.random.default_rng(0))),
-        ("four classes", lambda: halves(seen_side(), np.random.default_rng(0), trials=0)),
-        ("share", lambda: split_classes(8, np.random.default_rng(0), 1, share=1.0)),
-        ("at least one setting", lambda: choose([])),
-        ("at least one setting", lambda: choose(halves(seen_side(), np.random.default_rng(0)), Grid(k=()))),
-        ("K is from 1", lambda: choose(halves(seen_side(), np.random.default_rng(0)), Grid(k=(0,)))),
-        ("at least one weight", lambda: choose_blend([])),
-    ):
-        with pytest.raises(InputError, match=message):
-            call()
+    with pytest.raises(InputError, match="label clips of four"):
+        split_classes(3, np.random.default_rng(0), 1)
+    (trial,) = halves(seen_side(), np.random.default_rng(0), 1)
+    bare = replace(trial.unseen, labels=[""] * len(trial.unseen.ids))
+    with pytest.raises(InputError, match="no clip of its held-out classes"):
+        choose([Transfer(trial.seen, bare)])

@@ -9,9 +9,8 @@ from scipy.stats import skew
 
 from cezsar.errors import InputError
 from cezsar.zeroshot.embeddings import Embeddings
-from cezsar.zeroshot.evaluation import evaluate
+from cezsar.zeroshot.evaluation import correctness, evaluate
 from cezsar.zeroshot.fusion import Weights, cosine
-from cezsar.zeroshot.hits import hits
 from cezsar.zeroshot.hubness_reduction import (
     BASELINE,
     CENTRING,
@@ -153,7 +152,7 @@ def test_a_run_is_the_evaluation_of_its_classes_and_clips_alone(reduction, sente
         alone = evaluate_reduced(part, Protocol("one", [split]), reduction, weights, topk=(1, 2, 5)).runs[0]
         assert (run.classes, run.clips, run.hits, run.undecided) == (split, alone.clips, alone.hits, alone.undecided)
         assert run.left_out == len(source.ids) - run.n_clips
-        assert (kept.hits_NR[:, column] == 1).sum() == sum(run.hits[1])
+        assert (kept.right_NR[:, column] == 1).sum() == sum(run.hits[1])
     assert (result.weights, result.method) == (weights, reduction.title)
     assert result.modality == evaluate(Scores.from_embeddings(source), Protocol("some", splits), weights).modality
     assert all((rows == before[name]).all() for name, rows in source.modalities.items())
@@ -169,8 +168,8 @@ def test_hits_are_those_of_the_formula_on_the_clips_and_classes_of_the_run(reduc
     formula = {"csls": csls, "inverted-softmax": inverted_softmax}[reduction.name]
     right = chosen[formula(plain[rows]).argmax(axis=1)] == scores.label_index[rows]
     kept = hits_reduced(source, Protocol("one", [split]), reduction, BOTH)
-    assert (kept.hits_NR[rows, 0] == right).all() and 0 < right.sum() < len(right)
-    assert (kept.hits_NR[np.setdiff1d(np.arange(len(source.ids)), rows), 0] < 1).all()
+    assert (kept.right_NR[rows, 0] == right).all() and 0 < right.sum() < len(right)
+    assert (kept.right_NR[np.setdiff1d(np.arange(len(source.ids)), rows), 0] < 1).all()
     from_scores = evaluate_reduced(scores, Protocol("one", [split]), reduction, BOTH)
     assert sum(from_scores.runs[0].hits[1]) == right.sum()
 
@@ -200,7 +199,7 @@ def test_what_is_not_transductive_is_the_evaluation_of_plain_scores():
         scores = Scores.from_embeddings(source, several)
         assert evaluate_reduced(source, protocol, reduction, BOTH).runs == evaluate(scores, protocol, BOTH).runs
         kept = hits_reduced(source, protocol, reduction, BOTH)
-        assert (kept.hits_NR == hits(scores, protocol, BOTH).hits_NR).all()
+        assert (kept.right_NR == correctness(scores, protocol, BOTH).right_NR).all()
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS.values(), **by_name)

@@ -135,11 +135,11 @@ def test_objects_and_captions_are_blended_as_shares_of_the_classes_of_a_run(lett
     sources = Sources(DATA, DATA.descriptions, [store], CAPTIONS)
     ready = prepare("objects+captions", sources)
     protocol = Protocol("pairs", [["aa", "bb"], ["bb", "cc"], ["aa", "cc"]])
-    result, hits = ready.evaluate(protocol), ready.hits(protocol)
+    result, hits = ready.evaluate(protocol), ready.correctness(protocol)
     for run, names in enumerate(protocol.splits):
         for row, (clip, label) in enumerate(DATA.labels.items()):
             if label not in names:
-                assert hits.hits_NR[row, run] == -1
+                assert hits.right_NR[row, run] == -1
                 continue
             objects = [by_loops(store, DATA.descriptions[name][0], clip) for name in names]
             spoken = Letters().encode([" ".join(CAPTIONS.get(clip, []))])[0]
@@ -149,9 +149,9 @@ def test_objects_and_captions_are_blended_as_shares_of_the_classes_of_a_run(lett
                 for o, c in zip(objects, captions, strict=True)
             ]
             right = any(blend) and names[int(np.argmax(blend))] == label
-            assert hits.hits_NR[row, run] == right
-        tested = hits.hits_NR[:, run] >= 0
-        assert sum(result.runs[run].hits[1]) == (hits.hits_NR[tested, run] == 1).sum()
+            assert hits.right_NR[row, run] == right
+        tested = hits.right_NR[:, run] >= 0
+        assert sum(result.runs[run].hits[1]) == (hits.right_NR[tested, run] == 1).sum()
     assert result.modality == "O + C" and (result.weights.beta, result.weights.gamma) == (0.6, 0.4)
 
 
@@ -177,7 +177,8 @@ def test_cezsar_is_what_evaluate_always_did(workspace):
     assert ready.weights == Weights(**run.config.fusion) and ready.title == "CEZSAR (demo)"
     assert ready.only("VE").modality == "VE"
     protocol = random_classes(ready.scores.class_names, 5, 4)
-    np.testing.assert_allclose(ready.hits(protocol).accuracy(), [r.top1 for r in ready.evaluate(protocol).runs])
+    right = ready.correctness(protocol).right_NR
+    assert [(row == 1).sum() / (row >= 0).sum() for row in right.T] == [r.top1 for r in ready.evaluate(protocol).runs]
 
 
 def test_a_run_takes_the_store_of_its_own_encoder(workspace, store):

@@ -1,17 +1,30 @@
-"""Protocols: what their names mean, what is drawn, and what is refused."""
+"""Protocols: what their names mean, what is drawn, and what is refused; those that papers report."""
 
 import json
+import os
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.stats import chisquare
 
+from cezsar.data.datasets import KNOWN
+from cezsar.data.labels import canonical, load_split, shared_classes
 from cezsar.errors import FormatError, InputError
 from cezsar.zeroshot.evaluation import evaluate, evaluate_each
-from cezsar.zeroshot.protocols import Protocol, all_classes, named, parse, random_classes
-from cezsar.zeroshot.results import save_all
+from cezsar.zeroshot.protocols import (
+    NAMED,
+    TRUZE_UCF_V1,
+    TRUZE_UCF_V2,
+    Protocol,
+    all_classes,
+    named,
+    parse,
+    random_classes,
+)
 from cezsar.zeroshot.scores import Scores
+from cezsar.zeroshot.tables import save_all
 
 CLASSES = ["Apply Lipstick", "BasketballDunk", "fencing", "hand_stand", "Horse Race", "juggling", "Yo Yo"]
 
@@ -102,10 +115,9 @@ def test_an_unknown_class_is_refused_with_the_nearest():
         named("mine", ["fencing", "basket dunk"], CLASSES)
     with pytest.raises(InputError, match="'fencing' twice"):
         named("mine", ["fencing", "Yo Yo", "Fen Cing"], CLASSES)
-    with pytest.raises(InputError, match="no classes"):
-        named("mine", [], CLASSES)
-    with pytest.raises(InputError, match="no runs"):
-        Protocol("mine", [])
+    for splits in ([], [[]]):
+        with pytest.raises(InputError, match="no run, or a run without classes"):
+            Protocol("mine", splits)
 
 
 @pytest.mark.parametrize(
@@ -121,22 +133,100 @@ def test_files_that_are_no_protocol_are_refused(tmp_path, content):
         parse(str(path), CLASSES)
 
 
-def test_saved_protocols_and_results_give_the_same_splits_again(tmp_path):
+def test_a_saved_result_gives_the_same_splits_again(tmp_path):
     protocol = random_classes(CLASSES, 3, 6, 2)
-    protocol.save(tmp_path / "protocol.json")
-    assert parse(str(tmp_path / "protocol.json"), CLASSES) == protocol
     rng = np.random.default_rng(0)
     scores = Scores(
         [str(i) for i in range(70)], CLASSES * 10, CLASSES, {m: rng.normal(size=(70, 7)) for m in ("VE", "O")}
     )
     save_all(evaluate_each(scores, protocol), tmp_path / "result.json")
+    assert parse(str(tmp_path / "result.json"), CLASSES) == protocol
     again = parse(str(tmp_path / "result.json"), [name.upper() for name in CLASSES[::-1]])
-    assert [[name.lower() for name in names] for names in again.splits] == [
-        [name.lower() for name in names] for names in protocol.splits
-    ]
-    assert (again.name, again.seed) == (protocol.name, protocol.seed)
-    (tmp_path / "one.json").write_text(evaluate(scores, protocol).to_json())
+    assert again.splits == [[name.upper() for name in names] for names in protocol.splits]
+    (tmp_path / "one.json").write_text(json.dumps(evaluate(scores, protocol).to_dict()))
     assert parse(str(tmp_path / "one.json"), CLASSES) == protocol
     save_all([evaluate(scores, protocol), evaluate(scores, all_classes(CLASSES))], tmp_path / "mixed.json")
     with pytest.raises(FormatError, match="several protocols"):
         parse(str(tmp_path / "mixed.json"), CLASSES)
+
+
+# Those that papers report --------------------------------------------------------------------------------------------
+
+UCF, HMDB, KINETICS = (KNOWN[name].class_names() for name in ("ucf101", "hmdb51", "kinetics400"))
+OF = {"ucf101": UCF, "hmdb51": HMDB, "kinetics400": KINETICS}
+REAL = Path(os.environ.get("CEZSAR_REAL_FORMATS", "not-set"))
+
+TABLE = [
+    ("ucf101-0/101", 101, 1), ("ucf101-0/50", 50, 50), ("ucf101-0/20", 20, 50), ("ucf101-hard15", 15, 1),
+    ("ucf101-fig1", 4, 1), ("ucf101-truze-v1", 34, 1), ("ucf101-truze-v2", 31, 1), ("hmdb51-0/51", 51, 1),
+    ("hmdb51-truze", 22, 1), ("kinetics400-0/400", 400, 1), ("kinetics400-0/100", 100, 50),
+    ("kinetics400-0/25", 25, 50),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "k", "runs"), TABLE)
+def test_the_table(name, k, runs):
+    class_names = OF[name.split("-")[0]]
+    protocol = parse(f" {name.upper()} ", class_names, seed=7)
+    assert (protocol.name, protocol.runs, protocol.seed) == (name, runs, 7 if runs > 1 else None)
+    for names in protocol.splits:
+        assert len({canonical(each) for each in names}) == len(names) == k
+        assert set(names) <= set(class_names)
+    if runs > 1:
+        assert protocol.splits == random_classes(class_names, k, 50, 7).splits
+        assert len({tuple(names) for names in protocol.splits}) == 50
+
+
+def test_they_are_the_table_in_its_order():
+    assert list(NAMED) == [name for name, _, _ in TABLE]
+    assert set(TRUZE_UCF_V1) - set(TRUZE_UCF_V2) == {"baseball pitch", "cutting in kitchen", "punch"}
+
+
+@pytest.mark.parametrize(("text", "runs"), [("ucf101-0/50 x 3", 3), ("UCF101-0/50x3", 3), ("ucf101-0/50", 10)])
+def test_another_number_of_runs_is_in_the_name(text, runs):
+    protocol = parse(text, UCF, runs=10, seed=2)
+    assert (protocol.name, protocol.runs) == (f"ucf101-0/50 x {runs}", runs)
+    assert protocol.splits == parse("ucf101-0/50", UCF, seed=2).splits[:runs]
+
+
+def test_classes_in_another_spelling_and_order_are_drawn_alike():
+    other = [name.title().replace(" ", "") for name in reversed(UCF)]
+    drawn = zip(parse("ucf101-0/20", UCF).splits, parse("ucf101-0/20", other).splits, strict=True)
+    assert all({canonical(n) for n in one} == {canonical(n) for n in two} for one, two in drawn)
+    assert parse("ucf101-fig1", other).splits == [["HorseRiding", "HorseRace", "PommelHorse", "BalanceBeam"]]
+
+
+def test_classes_of_something_else_are_refused():
+    with pytest.raises(
+        InputError, match=r"the 101 classes of UCF-101, and there are 100 classes here, without archery"
+    ):
+        parse("ucf101-0/50", [name for name in UCF if name != "archery"])
+    with pytest.raises(InputError, match="400 classes of Kinetics-400, and there are 401 classes here; use K-of-401"):
+        parse("kinetics400-0/400", [*KINETICS, "something else"])
+    with pytest.raises(InputError, match="'chew' is none of the 101 classes"):
+        parse("hmdb51-truze", UCF)
+    for text in ("ucf101-0/51", "ucf101-", "ucf101-truze", "ucf101-0/50 x", "imagenet1-0/5"):
+        with pytest.raises(InputError, match=r"is unknown; give .* ucf101-0/101, .*kinetics400-0/25"):
+            parse(text, UCF)
+    with pytest.raises(InputError, match="0 runs"):
+        parse("ucf101-0/50 x 0", UCF)
+
+
+@pytest.mark.heavy
+@pytest.mark.skipif(not REAL.is_dir(), reason="CEZSAR_REAL_FORMATS names no folder")
+@pytest.mark.parametrize(
+    ("name", "file", "overlap"),
+    [
+        ("ucf101-hard15", "ucf101_hard_cases_splits", 6),
+        ("ucf101-fig1", "ucf101_semantic_gap_cases_splits", 0),
+        ("ucf101-truze-v1", "ucf101_truezsl_splits", 0),
+        ("ucf101-truze-v2", "ucf101_truezsl2.0_splits", 0),
+        ("hmdb51-truze", "hmdb51_truezsl_splits", 0),
+        ("kinetics400-0/400", "kinetics400_splits", 0),
+    ],
+)
+def test_the_published_files_have_these_classes(name, file, overlap):
+    class_names, path = OF[name.split("-")[0]], REAL / f"splits/{file}.json"
+    split, protocol = load_split(path), parse(name, class_names)
+    assert {canonical(each) for each in split["testing"]} == {canonical(each) for each in protocol.splits[0]}
+    assert len(shared_classes(split)) == overlap

@@ -2,8 +2,8 @@
 
 import pytest
 
-from cezsar.zeroshot import published
-from cezsar.zeroshot.published import HARD_15, ROWS, identify, rows
+from cezsar.zeroshot.protocols import HARD_15
+from cezsar.zeroshot.published import ROWS, TITLES, TOTAL, beside, identify
 
 OURS_AND_GSD = {  # (method, modality) -> the last four lines of each table, in percent
     "ucf101": {
@@ -24,15 +24,15 @@ OURS_AND_GSD = {  # (method, modality) -> the last four lines of each table, in 
 @pytest.mark.parametrize("dataset", OURS_AND_GSD)
 def test_figures_are_the_papers(dataset):
     for (method, modality), cells in OURS_AND_GSD[dataset].items():
-        found = [row for row in rows(dataset) if (row.method, row.modality) == (method, modality)]
+        found = [row for row in ROWS if (row.dataset, row.method, row.modality) == (dataset, method, modality)]
         assert {row.classes: row.accuracy.percent() for row in found if row.classes != 15} == cells
 
 
 def test_tables_are_complete():
-    table_1 = [row for row in rows("ucf101") if row.strict and row.classes in (101, 50, 20)]
+    table_1 = [row for row in ROWS if row.dataset == "ucf101" and row.strict and row.classes in (101, 50, 20)]
     assert len({(row.method, row.source, row.modality, row.training) for row in table_1}) == 17
     assert len(table_1) == 10 + 16 + 6  # figures in the columns for 101, 50 and 20
-    table_2 = rows("kinetics400")
+    table_2 = [row for row in ROWS if row.dataset == "kinetics400"]
     assert len({(row.method, row.modality) for row in table_2}) == 7
     assert len(table_2) == 21
     assert len(set(ROWS)) == len(ROWS)
@@ -49,8 +49,8 @@ def test_every_row_is_a_fraction_with_its_source():
     for row in ROWS:
         assert 0 < row.accuracy.mean < 1
         assert row.accuracy.std is None or 0 < row.accuracy.std < 0.1
-        assert row.source and 2017 <= row.year <= 2026 and str(row.dataset) in published.TITLES
-        assert row.classes <= published.TOTAL[row.dataset]
+        assert row.source and 2017 <= row.year <= 2026 and row.dataset in TITLES
+        assert row.classes <= TOTAL[row.dataset]
 
 
 @pytest.mark.parametrize(
@@ -70,20 +70,22 @@ def test_data_sets_are_known_by_any_spelling(text, key):
     assert identify(text) == key
 
 
-def test_given_classes_are_compared_with_given_ones_and_random_with_random():
-    assert all(not row.random and row.classes == 101 for row in rows("UCF-101", 101, 1))
-    assert rows("UCF-101", 101, 50) == []
-    assert {row.classes for row in rows("UCF-101", 50, 10)} == {50}
-    assert rows("UCF-101", 50, 1) == []
-    assert rows("demo", 21, 1) == rows("hmdb51") == []
+def test_figures_stand_beside_the_same_number_of_classes_drawn_in_the_same_way():
+    names = [f"class {index}" for index in range(101)]
+    whole, halves = beside("UCF-101", 101, [names]), beside("UCF-101", 101, [names[:50]] * 10)
+    assert whole and all(not row.random and row.classes == 101 for row in whole)
+    assert halves and all(row.random and row.classes == 50 for row in halves)
+    assert beside("UCF-101", 101, [names[:50]]) == []  # given classes, not drawn ones
+    assert beside("UCF-101", 101, [names[:50], names[:20]]) == []
+    assert beside("UCF-101", 100, [names[:50]] * 10) == []  # a class is missing
+    assert beside("demo", 21, [names[:21]]) == []
 
 
 def test_the_hard_classes_are_compared_with_themselves_only():
-    hard = [row.accuracy.percent() for row in rows("ucf101", 15, 1, HARD_15)]
-    assert hard == ["47.4", "63.3"]
-    assert rows("ucf101", 15, 1, [name.upper().replace(" ", "_") for name in HARD_15])
-    assert rows("ucf101", 15, 1, [*HARD_15[:-1], "archery"]) == []
-    assert [row.accuracy.percent() for row in rows("ucf101", 15, 30)] == ["70.4 ± 6.3"]
+    hard = [name.upper().replace(" ", "_") for name in HARD_15]
+    assert [row.accuracy.percent() for row in beside("ucf101", 101, [hard])] == ["47.4", "63.3"]
+    assert beside("ucf101", 101, [[*HARD_15[:-1], "archery"]]) == []
+    assert [row.accuracy.percent() for row in beside("ucf101", 101, [list(HARD_15)] * 30)] == ["70.4 ± 6.3"]
 
 
 def test_the_hard_classes_are_those_of_the_paper():

@@ -1,0 +1,177 @@
+"""Results and their tables: figures by hand, files that come back, and every form of a table in full."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from cezsar.errors import FormatError, InputError
+from cezsar.zeroshot import tables
+from cezsar.zeroshot.fusion import Weights
+from cezsar.zeroshot.protocols import parse
+from cezsar.zeroshot.results import Figure, Result, Run, load_all, percent
+from cezsar.zeroshot.tables import save_all, table
+
+
+@pytest.fixture
+def result():
+    runs = [
+        Run(["x", "y"], [4, 6], {1: [1, 6], 5: [4, 6]}),
+        Run(["y", "z"], [6, 10], {1: [3, 5], 5: [6, 8]}, undecided=2, left_out=4),
+    ]
+    return Result("2-of-3 x 2", 7, "VE + O", Weights(), runs)
+
+
+@pytest.fixture
+def single(result):
+    return Result("all", None, "VE", Weights(1, 0), result.runs[:1], [[1, 3], [0, 6]])
+
+
+def test_mean_and_deviation_over_runs(result):
+    assert result.figure("top1") == pytest.approx((0.6, np.std([0.7, 0.5], ddof=1)))
+    assert result.figure("mean_per_class") == pytest.approx((0.5625, np.std([0.625, 0.5], ddof=1)))
+    assert result.figure("top5").mean == pytest.approx((1 + 14 / 16) / 2)
+    assert list(result.per_class()) == ["x", "z", "y"]  # worst first
+    assert result.per_class()["y"] == pytest.approx((0.75, np.std([1, 0.5], ddof=1)))
+    assert result.per_class()["x"] == (0.25, None)
+    assert (result.chance(1), result.chance(5)) == (0.5, 1)
+    assert [percent(0.49849), percent(0.59, 0.0274)] == ["49.8", "59.0 ± 2.7"]
+
+
+def test_the_table_for_the_screen(result, single):
+    other = replace(result, modality="VE", weights=Weights(1, 0))
+    assert table([result, other, single]).splitlines() == [
+        "protocol 2-of-3 x 2, 2 classes, 10 to 16 clips, 2 runs, seed 7 "
+        "(%, mean ± sample standard deviation over runs)",
+        "              top-1       top-5   per class    α    β  γ",
+        "VE + O  60.0 ± 14.1  93.8 ± 8.8  56.2 ± 8.8  0.8  0.2  0",
+        "VE      60.0 ± 14.1  93.8 ± 8.8  56.2 ± 8.8    1    0  0",
+        "chance         50.0       100.0        50.0",
+        "4 answers undecided (no evidence for any class), counted as wrong",
+        "",
+        "protocol all, 2 classes, 10 clips (%)",
+        "        top-1  top-5  per class  α  β  γ",
+        "VE       70.0  100.0       62.5  1  0  0",
+        "chance   50.0  100.0       50.0",
+    ]
+    empty = replace(single, runs=[Run(["x", "y"], [4, 0], {1: [1, 0], 5: [4, 0]})], confusion=None)
+    assert "1 classes without clips, not in the per-class mean: y" in table([empty])
+
+
+def test_files_of_an_evaluation(tmp_path, result):
+    results = [result, replace(result, modality="O | C", method="mine, too")]
+    paths = save_all(results, tmp_path / "out" / "result.json")
+    assert [path.name for path in paths] == ["result.json", "result.csv", "result.md"]
+    assert load_all(paths[0]) == results
+    assert parse(str(paths[0]), ["z", "y", "x"]).splits == [["x", "y"], ["y", "z"]]
+    value = json.loads(paths[0].read_text())["results"][0]
+    assert (value["summary"]["top1"]["mean"], value["std_ddof"], value["runs"][1]["top1"]) == (0.6, 1, 0.5)
+    assert paths[1].read_text().splitlines() == [
+        "method,protocol,seed,modality,alpha,beta,gamma,run,top1,top5,mean_per_class,chance,clips,undecided,left_out,"
+        "classes",
+        ",2-of-3 x 2,7,VE + O,0.8,0.2,0.0,1,0.7,1.0,0.625,0.5,10,0,0,x; y",
+        ",2-of-3 x 2,7,VE + O,0.8,0.2,0.0,2,0.5,0.875,0.5,0.5,16,2,4,y; z",
+        '"mine, too",2-of-3 x 2,7,O | C,0.8,0.2,0.0,1,0.7,1.0,0.625,0.5,10,0,0,x; y',
+        '"mine, too",2-of-3 x 2,7,O | C,0.8,0.2,0.0,2,0.5,0.875,0.5,0.5,16,2,4,y; z',
+    ]
+    assert paths[2].read_text().splitlines() == [
+        "| Modality | Protocol | Top-1 (%) | Top-5 (%) | Mean per class (%) |",
+        "| --- | --- | ---: | ---: | ---: |",
+        "| VE + O | 2-of-3 x 2 | 60.0 ± 14.1 | 93.8 ± 8.8 | 56.2 ± 8.8 |",
+        "| mine, too: O \\| C | 2-of-3 x 2 | 60.0 ± 14.1 | 93.8 ± 8.8 | 56.2 ± 8.8 |",
+    ]
+    (tmp_path / "other.json").write_text("{}")
+    with pytest.raises(FormatError, match="holds no results"):
+        load_all(tmp_path / "other.json")
+    (tmp_path / "bad.json").write_text('{"cezsar": "results", "results": [{}]}')
+    with pytest.raises(FormatError, match=r"bad\.json: this is no result"):
+        load_all(tmp_path / "bad.json")
+
+
+def test_a_result_comes_back_as_it_was(result, single):
+    for one in (result, single):
+        assert Result.from_dict(json.loads(json.dumps(one.to_dict() | {"extra": 1}))) == one
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda v: v.update(version=99), "version 1"),
+        (lambda v: v.pop("cezsar"), "version 1"),
+        (lambda v: v.pop("runs"), "damaged"),
+        (lambda v: v.update(runs=[]), "at least one run"),
+        (lambda v: v.update(runs={}), "at least one run"),
+        (lambda v: v.update(protocol=3), "wrong type"),
+        (lambda v: v.update(seed="7"), "wrong type"),
+        (lambda v: v["weights"].update(alpha=-1), "not all zero"),
+        (lambda v: v["weights"].update(delta=1), "damaged"),
+        (lambda v: v["runs"][0]["hits"].update({"1": [5, 6]}), "contradict"),
+        (lambda v: v["runs"][0]["hits"].update({"5": [0, 6]}), "contradict"),
+        (lambda v: v["runs"][0]["hits"].pop("1"), "contradict"),
+        (lambda v: v["runs"][0]["hits"].pop("5"), "same k"),
+        (lambda v: v["runs"][0]["hits"].update({"0": [0, 0]}), "contradict"),
+        (lambda v: v["runs"][0].update(clips=[4]), "contradict"),
+        (lambda v: v["runs"][0].update(clips=[4, 6.5]), "contradict"),
+        (lambda v: v["runs"][0].update(clips=[0, 0], hits={"1": [0, 0], "5": [0, 0]}), "contradict"),
+        (lambda v: v["runs"][0].update(classes=["x", "x"]), "contradict"),
+        (lambda v: v["runs"][0].update(undecided=9), "contradict"),
+        (lambda v: v["runs"][0].update(undecided=-1), "contradict"),
+        (lambda v: v["runs"].append(3), "damaged"),
+        (lambda v: v.update(confusion=[[1, 0], [0, 6]]), "single run"),
+    ],
+)
+def test_results_that_were_changed_are_refused(result, edit, message):
+    value = json.loads(json.dumps(result.to_dict()))
+    edit(value)
+    with pytest.raises(FormatError, match=message):
+        Result.from_dict(value)
+
+
+@pytest.mark.parametrize(
+    "confusion", [[[1, 3], [0, 5]], [[1, 4], [0, 6]], [[1], [0, 6]], [[1, 0]], [], [[1, 0, 0], [0, 6, 0]]]
+)
+def test_confusion_has_to_agree_with_the_counts(single, confusion):
+    with pytest.raises(InputError, match="confusion"):
+        replace(single, confusion=confusion)
+
+
+@pytest.fixture
+def blocks(result):
+    own = [tables.line("a_b & 5%", result), tables.line("x|y", replace(result, modality="VE"))]
+    published = tables.Line("Others [9]", "O + C", {"top1": Figure(0.409)}, "101")
+    return [own, [tables.chance_line(result)], [published]]
+
+
+def test_markdown(blocks):
+    assert tables.markdown(blocks).splitlines() == [
+        "| Method | Modality | Top-1 (%) | Top-5 (%) | Mean per class (%) | Classes | Clips |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
+        "| a_b & 5% | VE + O | 60.0 ± 14.1 | 93.8 ± 8.8 | 56.2 ± 8.8 | 2 | 10 to 16 |",
+        "| x\\|y | VE | 60.0 ± 14.1 | 93.8 ± 8.8 | 56.2 ± 8.8 | 2 | 10 to 16 |",
+        "| chance |  | 50.0 | 100.0 | 50.0 | 2 |  |",
+        "| Others [9] | O + C | 40.9 |  |  | 101 |  |",
+    ]
+
+
+def test_latex(blocks):
+    assert tables.latex(blocks, "UCF_101, 50% of {all} ~ α", "tab:mine").splitlines() == [
+        r"% \usepackage{booktabs}",
+        r"\begin{table}",
+        r"\centering",
+        r"\caption{UCF\_101, 50\% of \{all\} \textasciitilde{} $\alpha$}",
+        r"\label{tab:mine}",
+        r"\begin{tabular}{llrrrrr}",
+        r"\toprule",
+        r"Method & Modality & Top-1 (\%) & Top-5 (\%) & Mean per class (\%) & Classes & Clips \\",
+        r"\midrule",
+        r"a\_b \& 5\% & VE + O & 60.0 $\pm$ 14.1 & 93.8 $\pm$ 8.8 & 56.2 $\pm$ 8.8 & 2 & 10 to 16 \\",
+        r"x\textbar{}y & VE & 60.0 $\pm$ 14.1 & 93.8 $\pm$ 8.8 & 56.2 $\pm$ 8.8 & 2 & 10 to 16 \\",
+        r"\midrule",
+        r"chance &  & 50.0 & 100.0 & 50.0 & 2 &  \\",
+        r"\midrule",
+        r"Others [9] & O + C & 40.9 & -- & -- & 101 &  \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
