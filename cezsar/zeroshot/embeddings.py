@@ -72,16 +72,8 @@ class Embeddings:
         for name, value in (("modalities", modalities), ("prototypes", prototypes), ("prototype_class", owner)):
             object.__setattr__(self, name, value)
 
-    def missing(self, modality: str) -> list[str]:
-        """Ids of the clips that lack `modality`: their row is all zeros."""
-        empty = ~self.modalities[modality].any(axis=1)
-        return [self.ids[row] for row in np.flatnonzero(empty)]
-
     def save(self, path: str | Path, *, half: bool = False) -> None:
-        """Write everything to one safetensors file, whole or not at all.
-
-        Args:
-            half: keep the vectors as float16: half the size, and three digits.
+        """Write everything to one safetensors file; `half` keeps float16: half the size, and three digits.
 
         Raises:
             InputError: a value is too large for float16.

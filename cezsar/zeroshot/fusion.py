@@ -77,15 +77,20 @@ def active(scores: Scores, weights: Weights) -> dict[str, float]:
     return found
 
 
-def fuse(scores: Scores, weights: Weights) -> FloatArray:
-    """(N, C) inner products of VidE and unit prototypes: the weighted sum of the modalities' scores.
+def fuse(scores: Scores, weights: Weights, rows: IntArray | None = None) -> FloatArray:
+    """(n, C) inner products of VidE and unit prototypes: the weighted sum of the modalities' scores.
 
     A class with several sentences scores by the nearest. In every row the order of classes is that of `cosine`.
+
+    Args:
+        rows: of some clips; all by default.
     """
     counted = active(scores, weights)
+    if rows is not None:
+        return fuse_rows(scores, counted, rows)
     fused_NC = np.empty((len(scores.ids), len(scores.class_names)), np.float32)
-    for rows in row_blocks(np.arange(len(scores.ids)), fused_NC.shape[1]):
-        fused_NC[rows] = fuse_rows(scores, counted, rows)
+    for block in row_blocks(np.arange(len(scores.ids)), fused_NC.shape[1]):
+        fused_NC[block] = fuse_rows(scores, counted, block)
     return fused_NC
 
 
@@ -108,7 +113,7 @@ def row_blocks(rows: IntArray, n_columns: int) -> Iterator[IntArray | slice]:
         yield slice(low, high + 1) if high - low == len(block) - 1 else block
 
 
-def lengths(scores: Scores, weights: Weights, rows: IntArray | slice = slice(None)) -> DoubleArray:
+def lengths(scores: Scores, weights: Weights, rows: IntArray | None = None) -> DoubleArray:
     """(n,) ||VidE(v)|| of some clips, all by default, from the inner products between modalities.
 
     Raises:
@@ -118,32 +123,23 @@ def lengths(scores: Scores, weights: Weights, rows: IntArray | slice = slice(Non
         raise InputError("these scores do not stem from embeddings, so they have no cosine similarity; use fuse")
     counted = active(scores, weights)
     w_M = np.array([counted.get(name, 0.0) for name in scores.modalities])
-    squared_n = np.einsum("a,nab,b->n", w_M, scores.gram[rows], w_M)
+    squared_n = np.einsum("a,nab,b->n", w_M, scores.gram if rows is None else scores.gram[rows], w_M)
     return np.sqrt(np.maximum(squared_n, 0))
 
 
-def cosine(scores: Scores, weights: Weights, rows: IntArray | slice | None = None) -> FloatArray:
+def cosine(scores: Scores, weights: Weights, rows: IntArray | None = None) -> FloatArray:
     """(n, C) cosine similarities of VidE and the prototypes (Eq. 8), in [-1, 1]; 0 where either is a zero vector.
-
-    Args:
-        rows: of some clips; all by default.
 
     Raises:
         InputError: the scores do not stem from embeddings.
     """
-    if rows is None:
-        fused_nC, rows = fuse(scores, weights), slice(None)
-    else:
-        fused_nC = fuse_rows(scores, active(scores, weights), rows)
-    cosine_nC = _divided(fused_nC, lengths(scores, weights, rows))
+    cosine_nC = _divided(fuse(scores, weights, rows), lengths(scores, weights, rows))
     return np.clip(cosine_nC, -1, 1, out=cosine_nC)
 
 
-def similarities(scores: Scores, weights: Weights, rows: IntArray | slice | None = None) -> FloatArray:
+def similarities(scores: Scores, weights: Weights, rows: IntArray | None = None) -> FloatArray:
     """`cosine`, or the fused scores where these do not stem from embeddings."""
-    if scores.gram is not None:
-        return cosine(scores, weights, rows)
-    return fuse(scores, weights) if rows is None else fuse_rows(scores, active(scores, weights), rows)
+    return fuse(scores, weights, rows) if scores.gram is None else cosine(scores, weights, rows)
 
 
 def parts(scores: Scores, weights: Weights) -> dict[str, FloatArray]:

@@ -159,10 +159,7 @@ class Scores:
         )
 
     def save(self, path: str | Path, *, half: bool = False) -> None:
-        """Write everything to one safetensors file, whole or not at all.
-
-        Args:
-            half: keep the scores as float16: half the size, and three digits, so that near ties may turn.
+        """Write everything to one safetensors file; `half` keeps float16: three digits, so that near ties may turn.
 
         Raises:
             InputError: a score is too large for float16.

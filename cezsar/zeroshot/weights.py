@@ -1,13 +1,10 @@
-"""Fusion weights: what any of them give, the exact accuracy along a line of weights, the map over three of them, and
-weights chosen on one half of the classes and told on the other.
+"""Fusion weights: what any give, the exact accuracy along a line of them, the map over three, the choice on half.
 
 Along a line of weights every class's score is linear, and so is its lead over any other. The weights for which a clip
 is a top-1 hit are those for which no lead of its true class is negative: one interval, whose ends are crossings. All
-ends, sorted, are where the accuracy can change; nothing is sampled.
-
-The curve is that of real numbers, `fusion.predict` rounds scores to float32: within a rounding of a breakpoint the two
-may differ. A clip that scores 0 for all classes at an end of the line is no hit there; one whose modalities cancel out
-exactly at a point inside counts as a tie at that point.
+ends, sorted, are where the accuracy can change; nothing is sampled. This is in real numbers: `fusion.predict` rounds
+scores to float32, and may differ within a rounding of a breakpoint. A clip that scores 0 for all classes at an end of
+the line is no hit there; one whose modalities cancel out exactly at a point inside counts as a tie at that point.
 """
 
 from __future__ import annotations
@@ -22,16 +19,7 @@ import numpy as np
 from cezsar.arrays import BoolArray, DoubleArray, IntArray
 from cezsar.errors import InputError
 from cezsar.zeroshot.embeddings import MODALITIES
-from cezsar.zeroshot.fusion import (
-    ENTRIES_AT_ONCE,
-    UNDECIDED,
-    Weights,
-    active,
-    before_true,
-    decide,
-    fuse_rows,
-    row_blocks,
-)
+from cezsar.zeroshot.fusion import UNDECIDED, Weights, active, before_true, decide, fuse_rows, row_blocks
 from cezsar.zeroshot.protocols import random_classes
 from cezsar.zeroshot.scores import Scores
 
@@ -48,7 +36,6 @@ class Outcome:
     Attributes:
         weights: α, β, γ.
         class_names: of the scores, in their order.
-        classes: those to choose from, as indices into `class_names`.
         truth_N: class index of each tested clip; -1 for the others.
         predicted_N: class index of every clip, tested or not; `UNDECIDED` (-1) where all scores are exactly 0.
         top1_N: whether the true class is the best.
@@ -57,16 +44,15 @@ class Outcome:
 
     weights: Weights
     class_names: list[str]
-    classes: IntArray
     truth_N: IntArray
     predicted_N: IntArray
     top1_N: BoolArray
     top5_N: BoolArray
 
-    @property
+    @cached_property
     def n_clips(self) -> int:
         """Clips tested."""
-        return int(self._clips.sum())
+        return int((self.truth_N >= 0).sum())
 
     @property
     def top1(self) -> float:
@@ -81,26 +67,18 @@ class Outcome:
     @cached_property
     def per_class(self) -> dict[str, float]:
         """Top-1 accuracy of every class that has clips."""
-        hits_C, clips_C = self.count(self.top1_N), self._clips
-        return {self.class_names[c]: int(hits_C[c]) / int(clips_C[c]) for c in self.classes if clips_C[c]}
+        hits_C, clips_C = self.count(self.top1_N).tolist(), self.count(self.truth_N >= 0).tolist()
+        found = zip(self.class_names, hits_C, clips_C, strict=True)
+        return {name: hits / clips for name, hits, clips in found if clips}
 
     @property
     def mean_per_class(self) -> float:
         """Mean over classes of their top-1 accuracy: balanced accuracy."""
         return sum(self.per_class.values()) / len(self.per_class)
 
-    @property
-    def undecided(self) -> int:
-        """Tested clips whose scores for the classes are all exactly 0."""
-        return int(((self.predicted_N == UNDECIDED) & (self.truth_N >= 0)).sum())
-
     def count(self, mask_N: BoolArray) -> IntArray:
-        """(C,) tested clips of each class in a mask."""
-        return np.bincount(self.truth_N[mask_N & (self.truth_N >= 0)], minlength=len(self.class_names))
-
-    @cached_property
-    def _clips(self) -> IntArray:
-        return self.count(np.ones(len(self.truth_N), np.bool_))
+        """(C,) clips of each class in a mask of tested clips."""
+        return np.bincount(self.truth_N[mask_N], minlength=len(self.class_names))
 
 
 def outcome(scores: Scores, weights: Weights, classes: Sequence[str] | None = None) -> Outcome:
@@ -112,8 +90,7 @@ def outcome(scores: Scores, weights: Weights, classes: Sequence[str] | None = No
     Raises:
         InputError: an unknown class, no clip of the classes, or weights that leave no modality.
     """
-    chosen = scores.indices(classes)
-    among = np.unique(chosen)
+    among = np.unique(scores.indices(classes))
     truth_N = np.where(np.isin(scores.label_index, among), scores.label_index, -1)
     _refuse_untested(bool((truth_N >= 0).any()), len(among))
     counted = active(scores, weights)
@@ -128,7 +105,7 @@ def outcome(scores: Scores, weights: Weights, classes: Sequence[str] | None = No
         ahead_N[rows] = before_nC.sum(axis=1, dtype=np.int32)
     counts_N = (truth_N >= 0) & (predicted_N != UNDECIDED)
     hits = (counts_N & (ahead_N < k) for k in (1, TOP))
-    return Outcome(weights, scores.class_names, chosen, truth_N, predicted_N, *hits)
+    return Outcome(weights, scores.class_names, truth_N, predicted_N, *hits)
 
 
 def _refuse_untested(tested: bool, n_classes: int) -> None:
@@ -165,8 +142,7 @@ def gains(before: Outcome, after: Outcome) -> list[Gain]:
     gained_C, lost_C = after.count(after.top1_N & ~before.top1_N), after.count(before.top1_N & ~after.top1_N)
     found = [
         Gain(after.class_names[c], int(gained_C[c]), int(lost_C[c]), int(gained_C[c] - lost_C[c]))
-        for c in after.classes
-        if gained_C[c] + lost_C[c]
+        for c in np.flatnonzero(gained_C + lost_C)
     ]
     return sorted(found, key=lambda gain: (-abs(gain.net), -gain.gained - gain.lost))
 
@@ -237,34 +213,29 @@ def line_curve(scores: Scores, start: Weights, end: Weights, classes: Sequence[s
     columns = np.flatnonzero(np.isin(scores.column_class, chosen))
     class_P = scores.column_class[columns]
     ends = active(scores, end), active(scores, start)
-    block = max(1, ENTRIES_AT_ONCE // (4 * len(columns)))
     spans: list[_Spans] = []
     clips = 0
     for true in chosen:
         rows = np.flatnonzero(scores.label_index == true)
         clips += len(rows)
-        for first in range(0, len(rows), block):
-            x_nP, y_nP = (_fused(scores, weights, rows[first : first + block], columns) for weights in ends)
+        for block in row_blocks(rows, 4 * len(columns)):
+            x_nP, y_nP = (_fused(scores, weights, block, columns) for weights in ends)
             blank_n = _is_blank(x_nP, class_P), _is_blank(y_nP, class_P)
             spans += [_where_best(x_nP, y_nP, column, *blank_n) for column in np.flatnonzero(class_P == true).tolist()]
     _refuse_untested(clips > 0, len(chosen))
     return _curve(spans, clips)
 
 
-class _Spans(NamedTuple):
-    """Intervals of α in [0, 1] for which clips are hits; those of one clip do not overlap."""
-
-    low: DoubleArray
-    high: DoubleArray
-    low_open: BoolArray
-    high_open: BoolArray
+_Spans = tuple[DoubleArray, DoubleArray, BoolArray, BoolArray]
+"""Intervals of α in [0, 1] for which clips are hits: low ends, high ends, which of them are open."""
 
 
-def _fused(scores: Scores, weights: Mapping[str, float], rows: IntArray, columns: IntArray) -> DoubleArray:
+def _fused(scores: Scores, weights: Mapping[str, float], rows: IntArray | slice, columns: IntArray) -> DoubleArray:
     """(n, P) weighted sum in float64 of some rows and columns."""
-    total = np.zeros((len(rows), len(columns)))
-    for name, weight in weights.items():
-        total += scores.columns[name][rows].take(columns, axis=1).astype(np.float64) * weight
+    parts = (scores.columns[name][rows].take(columns, axis=1) * np.float64(w) for name, w in weights.items())
+    total: DoubleArray = next(parts)
+    for part in parts:
+        total += part
     return total
 
 
@@ -296,7 +267,7 @@ def _where_best(
     low_open_n = (low_lost_n == low_n) | (y_blank_n & (low_n == 0))
     high_open_n = (high_lost_n == high_n) | (x_blank_n & (high_n == 1))
     hit_n &= (low_n < high_n) | ((low_n == high_n) & ~low_open_n & ~high_open_n)
-    return _Spans(low_n[hit_n], high_n[hit_n], low_open_n[hit_n], high_open_n[hit_n])
+    return low_n[hit_n], high_n[hit_n], low_open_n[hit_n], high_open_n[hit_n]
 
 
 def _curve(spans: list[_Spans], clips: int) -> Curve:

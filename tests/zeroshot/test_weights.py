@@ -74,8 +74,9 @@ def test_every_figure_is_that_of_the_evaluation(kind, modalities, sentences, nam
     for setting in [setting for setting in SETTINGS if any(setting[:modalities])]:
         weights = Weights(*setting)
         found, run = outcome(scores, weights, names), evaluate(scores, protocol, weights).runs[0]
-        told = (found.n_clips, found.top1, found.top5, found.undecided, found.per_class, found.mean_per_class)
-        assert told == (run.n_clips, run.top1, run.top5, run.undecided, run.per_class(), run.mean_per_class)
+        told = (found.n_clips, found.top1, found.top5, found.per_class)
+        assert told == (run.n_clips, run.top1, run.top5, run.per_class())
+        assert found.mean_per_class == pytest.approx(run.mean_per_class)
         expected = predict(scores, weights, scores.indices(names))
         assert np.array_equal(found.predicted_N, expected)
         assert np.array_equal(found.top1_N, (expected == found.truth_N) & (expected != UNDECIDED))
