@@ -1,0 +1,251 @@
+"""Semantic transfer, after Lin et al. (CVPR 2022): unseen classes get visual prototypes, composed from seen ones.
+
+A seen class has labelled clips, so it has a place among visual embeddings; an unseen class has a text only. How it is
+related to the seen classes as text says how to mix their visual prototypes into one for it:
+
+    P_s  = norm(mean of f_v(v) over the clips v of seen class s)
+    r_us = cosine of the sentence vectors of u and s
+    w_us = softmax over the K seen classes s of highest r_us, of r_us / T;  0 for the others
+    P_u  = norm(sum_s w_us P_s)
+    score of u for a clip v = λ cos(f_v(v), P_u) + (1 - λ) cos(f_v(v), f_t(u))
+
+K, T and λ are chosen on seen classes that are held out as if they were unseen. That unseen prototypes are composed of
+seen ones by relatedness is the paper's idea, as its abstract tells it; the details above are not in it, so this is no
+reproduction.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from pathlib import Path
+from typing import Generic, NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from cezsar.arrays import DoubleArray, FloatArray, IntArray, unit_rows
+from cezsar.atomic import replacing
+from cezsar.data.labels import canonical
+from cezsar.errors import FormatError, InputError
+
+What = TypeVar("What")
+
+OVERLAP = 0.05  # cosine distance of two class names up to which they are one class
+WEIGHTS = tuple(round(0.1 * step, 1) for step in range(11))  # of a blend, that are tried
+
+
+class Transfer(NamedTuple):
+    """K from 1, T above 0 (infinity: the K nearest count alike), λ in [0, 1] (0: text alone; 1: prototypes alone)."""
+
+    k: int
+    temperature: float
+    lam: float
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What `choose` tries. A K above the number of seen classes takes all of them."""
+
+    k: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
+    temperature: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0)
+    lam: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+
+    def all(self) -> list[Transfer]:
+        """λ slowest and T fastest."""
+        return [Transfer(k, temperature, lam) for lam, k, temperature in product(self.lam, self.k, self.temperature)]
+
+
+def visual_prototypes(clips_NE: npt.NDArray[np.floating], class_N: IntArray, n_classes: int) -> DoubleArray:
+    """(S, E) P_s; zeros where the mean is zero. Every class has a clip."""
+    sums_SE = np.zeros((n_classes, clips_NE.shape[1]))
+    np.add.at(sums_SE, class_N, clips_NE)
+    return unit_rows(sums_SE / np.bincount(class_N, minlength=n_classes)[:, None])
+
+
+def relatedness(unseen_US: npt.ArrayLike, seen_SS: npt.ArrayLike) -> DoubleArray:
+    """(U, S) r_us: cosine similarities of class texts."""
+    return unit_rows(np.asarray(unseen_US, np.float64)) @ unit_rows(np.asarray(seen_SS, np.float64)).T
+
+
+def transfer_weights(related_US: DoubleArray, k: int, temperature: float) -> DoubleArray:
+    """(U, S) w_us; rows sum to 1. Of equally related seen classes those of lower index are among the K."""
+    nearest_UK = np.argsort(-related_US, axis=1, kind="stable")[:, :k]
+    r_UK = np.take_along_axis(related_US, nearest_UK, axis=1)
+    with np.errstate(under="ignore"):
+        w_UK = np.exp((r_UK - r_UK[:, :1]) / temperature)  # the first is the highest
+        w_UK /= w_UK.sum(axis=1, keepdims=True)
+    weights_US = np.zeros_like(related_US, dtype=np.float64)
+    np.put_along_axis(weights_US, nearest_UK, w_UK, axis=1)
+    return weights_US
+
+
+@dataclass(frozen=True, eq=False)
+class Sides:
+    """Seen and unseen classes in one space.
+
+    Attributes:
+        prototypes_SE: P_s.
+        related_US: r_us.
+        clips_NE: unit f_v of the clips to name.
+        texts_UE: unit f_t(u); zeros in a space without a text side, where λ changes nothing, as long as it is not 0.
+    """
+
+    prototypes_SE: DoubleArray
+    related_US: DoubleArray
+    clips_NE: DoubleArray
+    texts_UE: DoubleArray
+
+    @cached_property
+    def by_text(self) -> DoubleArray:
+        """(N, U) cos(f_v(v), f_t(u))."""
+        return self.clips_NE @ self.texts_UE.T
+
+    def by_prototype(self, k: int, temperature: float) -> DoubleArray:
+        """(N, U) cos(f_v(v), P_u)."""
+        weights_US = transfer_weights(self.related_US, k, temperature)
+        return self.clips_NE @ unit_rows(weights_US @ self.prototypes_SE).T
+
+    def matrix(self, how: Transfer) -> DoubleArray:
+        """(N, U) scores, in [-1, 1]; 0 for a clip whose f_v is zero."""
+        return how.lam * self.by_prototype(how.k, how.temperature) + (1 - how.lam) * self.by_text
+
+
+# Choosing on held-out seen classes -----------------------------------------------------------------------------------
+
+
+class Tried(NamedTuple, Generic[What]):
+    """What was tried, and the top-1 accuracy it reached in each trial."""
+
+    setting: What
+    top1: list[float]
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean(self.top1))
+
+
+class Choice(NamedTuple, Generic[What]):
+    """All that was tried, and the best of it: highest mean top-1, of equal ones the first."""
+
+    best: Tried[What]
+    table: list[Tried[What]]
+
+
+def split_classes(
+    n_classes: int, rng: np.random.Generator, trials: int, share: float = 0.5
+) -> list[tuple[IntArray, IntArray]]:
+    """For each trial the classes that stay seen, and a random `share` that is held out (two at least); ascending.
+
+    Raises:
+        InputError: fewer than four seen classes: one of two is no choice.
+    """
+    if n_classes < 4:
+        raise InputError(f"there are labelled clips of {n_classes} seen classes; choosing needs four at least")
+    count = min(max(2, round(share * n_classes)), n_classes - 2)
+    orders = [rng.permutation(n_classes) for _ in range(trials)]
+    return [(np.sort(order[count:]), np.sort(order[:count])) for order in orders]
+
+
+def choose(trials: Sequence[tuple[Sides, IntArray]], grid: Grid | None = None) -> Choice[Transfer]:
+    """K, T and λ by grid, on trials whose "unseen" classes are held-out seen ones.
+
+    Args:
+        trials: each with the class index of its clips.
+    """
+    settings = (grid or Grid()).all()
+    found: dict[Transfer, list[float]] = {setting: [] for setting in settings}
+    for sides, class_N in trials:
+        composed: dict[tuple[int, float], DoubleArray] = {}
+        for setting in settings:
+            key = min(setting.k, len(sides.prototypes_SE)), setting.temperature
+            if key not in composed:
+                composed[key] = sides.by_prototype(*key)
+            matrix_NU = setting.lam * composed[key] + (1 - setting.lam) * sides.by_text
+            found[setting].append(top1(matrix_NU, class_N))
+    return _choice([Tried(setting, reached) for setting, reached in found.items()])
+
+
+def choose_blend(trials: Sequence[tuple[DoubleArray, DoubleArray, IntArray]]) -> Choice[float]:
+    """The weight of the first of two (N, U) matrices of scores in their blend; each trial has the clips' classes."""
+    return _choice(
+        [Tried(weight, [top1(weight * a + (1 - weight) * b, n) for a, b, n in trials]) for weight in WEIGHTS]
+    )
+
+
+def top1(matrix_NC: DoubleArray, class_N: IntArray) -> float:
+    """Top-1 accuracy; a clip whose scores are all 0 is a miss, and of equal scores the first class counts."""
+    return float(((matrix_NC.argmax(axis=1) == class_N) & matrix_NC.any(axis=1)).mean())
+
+
+def _choice(table: list[Tried[What]]) -> Choice[What]:
+    means = np.array([tried.mean for tried in table])
+    return Choice(table[int(np.flatnonzero(means >= means.max() - 1e-12)[0])], table)
+
+
+class Overlap(NamedTuple):
+    """A seen class that is too near an unseen one: their names, and the cosine distance of these."""
+
+    seen: str
+    unseen: str
+    distance: float
+
+
+def overlaps(seen: Mapping[str, FloatArray], unseen: Mapping[str, FloatArray]) -> list[Overlap]:
+    """Seen classes whose name says the same as an unseen class's, which is told: they must not serve as seen.
+
+    Args:
+        seen, unseen: class name -> sentence vector of the NAME, not of a description.
+    """
+    distance_SU = 1 - relatedness(np.stack(list(seen.values())), np.stack(list(unseen.values())))
+    nearest_S, names = distance_SU.argmin(axis=1), list(unseen)
+    pairs = zip(seen, nearest_S.tolist(), distance_SU.min(axis=1).tolist(), strict=True)
+    # A name's distance to itself is 0 up to rounding; the bound is meant with the same grain.
+    return [Overlap(name, names[u], max(d, 0.0)) for name, u, d in pairs if d <= OVERLAP + 1e-6]
+
+
+# In a run ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What a run keeps of its seen classes: S names, (S, D) sentence vectors, (S, E) prototypes P_s, and K, T, λ."""
+
+    names: list[str]
+    vectors_SD: FloatArray
+    prototypes_SE: FloatArray
+    how: Transfer
+
+    def composed(self, names: Sequence[str], vectors_UD: FloatArray) -> DoubleArray:
+        """(U, E) P_u of classes by name and sentence vector; a seen class has its own P_s."""
+        weights_US = transfer_weights(relatedness(vectors_UD, self.vectors_SD), self.how.k, self.how.temperature)
+        place = {canonical(name): index for index, name in enumerate(self.names)}
+        for row, name in enumerate(names):
+            if (own := place.get(canonical(name))) is not None:
+                weights_US[row] = np.eye(len(self.names))[own]
+        return unit_rows(weights_US @ self.prototypes_SE)
+
+    def save(self, path: Path) -> None:
+        about = {"names": json.dumps(self.names, ensure_ascii=False), "how": json.dumps(self.how)}
+        with replacing(path) as temporary:
+            save_file({"vectors": self.vectors_SD, "prototypes": self.prototypes_SE}, temporary, about)
+
+    @classmethod
+    def load(cls, path: Path) -> Seen:
+        """Raises `FormatError` for a file that `save` did not write."""
+        try:
+            with safe_open(path, "np") as file:
+                about = file.metadata() or {}
+                how = Transfer(*json.loads(about["how"]))
+                seen = cls(json.loads(about["names"]), file.get_tensor("vectors"), file.get_tensor("prototypes"), how)
+            fits = len(seen.names) == len(seen.vectors_SD) == len(seen.prototypes_SE) > 0
+            if not fits or not (how.k >= 1 and how.temperature > 0 and 0 <= how.lam <= 1):
+                raise ValueError("its parts do not go together")
+            return seen
+        except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
+            raise FormatError(f"{path} cannot be read ({error}); train the run again") from error

@@ -1,0 +1,200 @@
+"""Semantic transfer against plain loops and cases worked out by hand; and the choice of its settings."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from cezsar.arrays import unit_rows
+from cezsar.errors import FormatError, InputError
+from cezsar.training.transfer import (
+    WEIGHTS,
+    Grid,
+    Seen,
+    Sides,
+    Transfer,
+    choose,
+    choose_blend,
+    overlaps,
+    relatedness,
+    split_classes,
+    top1,
+    transfer_weights,
+    visual_prototypes,
+)
+
+SMALL = Grid(k=(1, 3, 50), temperature=(0.05, 0.5), lam=(0.0, 0.5, 1.0))
+
+
+def made(seed=0, seen=6, unseen=4, dim=5, clips=30):
+    """(sides, what they are made of): random clips, labels and texts."""
+    rng = np.random.default_rng(seed)
+    class_N = np.arange(clips) % seen
+    rows, others = rng.normal(size=(clips, dim)), rng.normal(size=(clips, dim))
+    texts = rng.normal(size=(seen, dim)), rng.normal(size=(unseen, dim))
+    sides = Sides(
+        visual_prototypes(rows, class_N, seen), relatedness(texts[1], texts[0]), unit_rows(others), unit_rows(texts[1])
+    )
+    return sides, (rows, class_N, others, *texts)
+
+
+def norm(v):
+    length = math.sqrt(sum(float(x) ** 2 for x in v))
+    return [float(x) / length for x in v]
+
+
+def dot(a, b):
+    return sum(float(x) * float(y) for x, y in zip(a, b, strict=True))
+
+
+def by_loops(parts, how):
+    """The equations of the module, one number at a time: (w_us, scores)."""
+    rows, class_N, others, seen_texts, texts = parts
+    places = []
+    for c in range(len(seen_texts)):
+        own = [row for row, n in zip(rows, class_N, strict=True) if n == c]
+        places.append(norm([sum(float(row[e]) for row in own) / len(own) for e in range(len(own[0]))]))
+    weights, prototypes = [], []
+    for text in texts:
+        related = [dot(norm(text), norm(other)) for other in seen_texts]
+        nearest = sorted(range(len(related)), key=lambda s: -related[s])[: how.k]
+        powers = {s: math.exp(related[s] / how.temperature) for s in nearest}
+        weights.append([powers.get(s, 0.0) / sum(powers.values()) for s in range(len(related))])
+        mixed = [sum(w * place[e] for w, place in zip(weights[-1], places, strict=True)) for e in range(len(text))]
+        prototypes.append(norm(mixed))
+    scores = [
+        [
+            how.lam * dot(norm(row), p) + (1 - how.lam) * dot(norm(row), norm(t))
+            for p, t in zip(prototypes, texts, strict=True)
+        ]
+        for row in others
+    ]
+    return weights, scores
+
+
+@pytest.mark.parametrize(
+    "how", [Transfer(1, 0.1, 1.0), Transfer(3, 0.2, 0.4), Transfer(6, 1.0, 0.0), Transfer(5, 2, 0.9)]
+)
+def test_weights_and_scores_are_those_of_plain_loops(how):
+    sides, parts = made()
+    weights, scores = by_loops(parts, how)
+    np.testing.assert_allclose(transfer_weights(sides.related_US, how.k, how.temperature), weights, atol=1e-6)
+    np.testing.assert_allclose(sides.matrix(how), scores, atol=1e-6)
+
+
+def test_a_case_by_hand():
+    # Two seen classes on the axes; one unseen text is like the first (cos 1 and 0), one stands between (0.6 and 0.8).
+    seen = visual_prototypes(np.array([[2, 0], [4, 0], [0, 3]]), np.array([0, 0, 1]), 2)
+    np.testing.assert_allclose(seen, np.eye(2))
+    texts = np.array([[1, 0], [0.6, 0.8]])
+    sides = Sides(seen, relatedness(texts, np.eye(2)), np.eye(2), texts)
+    np.testing.assert_allclose(sides.related_US, [[1, 0], [0.6, 0.8]], atol=1e-7)
+    # T = 0.2 / ln 3 makes of a difference of 0.2 odds of 3 to 1, of a difference of 1 odds of 3^5 = 243 to 1.
+    weights = transfer_weights(sides.related_US, 2, 0.2 / math.log(3))
+    np.testing.assert_allclose(weights, [[243 / 244, 1 / 244], [0.25, 0.75]], rtol=1e-5)
+    scores = sides.matrix(Transfer(2, 0.2 / math.log(3), 0.5))
+    assert scores[1, 1] == pytest.approx(0.5 * 3 / math.sqrt(10) + 0.5 * 0.8, rel=1e-5)
+    assert sides.matrix(Transfer(1, 1.0, 1.0)).tolist() == [[1, 0], [0, 1]]
+
+
+def test_limits_of_temperature_and_of_k():
+    related = np.array([[0.1, 0.9, 0.5], [0.3, 0.3, 0.2]])
+    assert transfer_weights(related, 3, 1e-9).tolist() == [[0, 1, 0], [0.5, 0.5, 0]]  # the nearest; ties share
+    assert transfer_weights(related, 1, 1e-9).tolist() == [[0, 1, 0], [1, 0, 0]]  # of ties the first is among the K
+    np.testing.assert_allclose(transfer_weights(related, 2, 1e9), [[0, 0.5, 0.5], [0.5, 0.5, 0]], atol=1e-8)
+    np.testing.assert_allclose(transfer_weights(related, 3, math.inf), np.full((2, 3), 1 / 3))
+    np.testing.assert_array_equal(transfer_weights(related, 99, 0.3), transfer_weights(related, 3, 0.3))
+    np.testing.assert_allclose(transfer_weights(related - 1e6, 2, 0.3).sum(axis=1), 1)  # no overflow
+
+
+def test_zero_rows_stay_zero_and_are_misses():
+    seen = visual_prototypes(np.array([[1, 0], [-1, 0], [0, 1]]), np.array([0, 0, 1]), 2)
+    assert seen.tolist() == [[0, 0], [0, 1]]  # clips of the first cancel out
+    sides = Sides(seen, np.eye(2), np.array([[0.0, 0], [0, 1]]), np.eye(2))
+    matrix = sides.matrix(Transfer(1, 1.0, 0.5))
+    assert not matrix[0].any() and top1(matrix, np.array([0, 1])) == 0.5
+
+
+def test_text_near_a_seen_class_finds_its_look_alikes():
+    rng = np.random.default_rng(5)
+    centres, texts = rng.normal(size=(5, 8)), rng.normal(size=(5, 8))
+    seen = visual_prototypes(np.repeat(centres, 6, axis=0) + 0.1 * rng.normal(size=(30, 8)), np.repeat(range(5), 6), 5)
+    # Unseen classes look like two of them, and are called nearly so; text and looks have nothing else in common.
+    rows = np.repeat(centres[[1, 4]], 10, axis=0) + 0.3 * rng.normal(size=(20, 8))
+    sides = Sides(seen, relatedness(texts[[1, 4]] + 0.05, texts), unit_rows(rows), unit_rows(texts[[1, 4]]))
+    assert top1(sides.matrix(Transfer(1, 1.0, 1.0)), np.repeat([0, 1], 10)) == 1.0
+
+
+# Choosing ------------------------------------------------------------------------------------------------------------
+
+
+def test_halves_are_disjoint_cover_all_classes_and_follow_the_generator():
+    halves = split_classes(12, np.random.default_rng(1), trials=4)
+    assert len({tuple(kept) for kept, _ in halves}) == 4
+    for kept, held in halves:
+        assert len(kept) == len(held) == 6 and sorted([*kept, *held]) == list(range(12))
+    again = split_classes(12, np.random.default_rng(1), trials=4)
+    assert all((a[0] == b[0]).all() for a, b in zip(halves, again, strict=True))
+    assert [len(held) for _, held in split_classes(10, np.random.default_rng(0), 1, share=0.2)] == [2]
+    with pytest.raises(InputError, match="of 3 seen classes; choosing needs four"):
+        split_classes(3, np.random.default_rng(0), 1)
+
+
+def test_choose_finds_what_trying_every_setting_finds():
+    trials = [(made(seed)[0], np.random.default_rng(seed).integers(4, size=30)) for seed in range(3)]
+    choice = choose(trials, SMALL)
+    expected = [[top1(sides.matrix(how), class_N) for sides, class_N in trials] for how in SMALL.all()]
+    assert [tried.setting for tried in choice.table] == SMALL.all() and len(choice.table) == 18
+    np.testing.assert_allclose([tried.top1 for tried in choice.table], expected)
+    means = np.round(np.mean(expected, axis=1), 12)
+    assert choice.best.mean == pytest.approx(max(means)) and choice.best.setting == SMALL.all()[int(np.argmax(means))]
+    # In one space the blend with text is a smaller λ.
+    how = Transfer(3, 0.1, 1.0)
+    blend = choose_blend([(sides.by_text, sides.matrix(how), class_N) for sides, class_N in trials])
+    assert [tried.setting for tried in blend.table] == list(WEIGHTS)
+    assert blend.table[5].top1 == [top1(sides.matrix(how._replace(lam=0.5)), class_N) for sides, class_N in trials]
+
+
+def test_overlapping_names_are_dropped_and_named():
+    def at(degrees):
+        return np.array([np.cos(np.radians(degrees)), np.sin(np.radians(degrees))], np.float32)
+
+    # Cosine distance 0.05 is 18.19 degrees.
+    seen = {"same": at(0), "near": at(18), "far": at(19), "other": at(120), "long": 40 * at(-10)}
+    found = overlaps(seen, {"unseen": at(0), "elsewhere": at(60)})
+    assert [(o.seen, o.unseen) for o in found] == [("same", "unseen"), ("near", "unseen"), ("long", "unseen")]
+    assert found[0].distance == pytest.approx(0, abs=1e-6)
+    assert found[1].distance == pytest.approx(1 - np.cos(np.radians(18)), abs=1e-6)
+
+
+# In a run ------------------------------------------------------------------------------------------------------------
+
+
+def test_seen_classes_on_disk(tmp_path):
+    rng = np.random.default_rng(0)
+    vectors, prototypes = rng.normal(size=(3, 4)).astype(np.float32), unit_rows(rng.normal(size=(3, 2)))
+    seen = Seen(["a b", "C", "ü"], vectors, prototypes.astype(np.float32), Transfer(2, 0.1, 0.3))
+    seen.save(tmp_path / "seen.safetensors")
+    again = Seen.load(tmp_path / "seen.safetensors")
+    assert (again.names, again.how) == (seen.names, seen.how)
+    other = rng.normal(size=(2, 4)).astype(np.float32)
+    composed = again.composed(["A_B", "unknown"], other)
+    np.testing.assert_allclose(composed[0], prototypes[0], atol=1e-6)  # a seen class has its own
+    weights = transfer_weights(relatedness(other[1:], vectors), 2, 0.1)
+    np.testing.assert_allclose(composed[1:], unit_rows(weights @ prototypes), atol=1e-6)
+
+
+@pytest.mark.parametrize("damage", ["nothing", "no safetensors", "names", "K"])
+def test_damaged_files_are_refused(damage, tmp_path):
+    from safetensors.numpy import save_file
+
+    path = tmp_path / "seen.safetensors"
+    rows = {"vectors": np.ones((2, 3), np.float32), "prototypes": np.ones((2, 3), np.float32)}
+    if damage == "no safetensors":
+        path.write_bytes(b"12345678")
+    elif damage != "nothing":
+        names, how = (["a"], [1, 0.1, 0.5]) if damage == "names" else (["a", "b"], [0, 0.1, 0.5])
+        save_file(rows, path, {"names": json.dumps(names), "how": json.dumps(how)})
+    with pytest.raises(FormatError, match="train the run again"):
+        Seen.load(path)
