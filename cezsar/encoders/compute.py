@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cezsar.errors import InputError
 from cezsar.video import Frame
+
+if TYPE_CHECKING:
+    import torch
 
 PRECISIONS = ("auto", "fp32", "bf16")
 BATCH, BATCH_ON_CPU = 32, 4
@@ -52,19 +56,42 @@ def inference(device: str, precision: str) -> Iterator[None]:
         yield
 
 
-def encode_in_batches(
-    frames: Iterable[Frame], device: str, dim: int, forward: Callable[[list[np.ndarray]], np.ndarray]
-) -> np.ndarray:
-    """Frames -> (T, dim) float32 through `forward`, which takes a batch of images (H, W, 3) uint8 at a time.
+class ImageEncoder:
+    """A network that sees single frames, in batches."""
 
-    No more than a batch of frames are held, and no more than `HELD_BYTES` of them. No frames give (0, dim). Raises
-    `InputError` on anything that is no picture.
-    """
-    size = BATCH_ON_CPU if device.startswith("cpu") else BATCH
-    parts = [np.zeros((0, dim), np.float32)]
-    for batch in _batches(frames, size):
-        parts.append(np.asarray(forward(batch), np.float32).reshape(len(batch), dim))
-    return np.concatenate(parts)
+    in_decoder = False
+    dim: int
+    _transform: Any
+
+    def __init__(self, name: str, model: Any, precision: str, device: str | None) -> None:
+        self.name = name
+        self.device = pick_device(device)
+        self.precision = pick_precision(precision, self.device)
+        self.model = model.eval().to(self.device)
+
+    def encode(self, frames: Iterable[Frame]) -> np.ndarray:
+        """Frames -> (T, dim) float32; no frames give (0, dim). Holds a batch of frames, at most `HELD_BYTES` of them.
+
+        Raises:
+            InputError: a frame is no picture.
+        """
+        parts = [np.zeros((0, self.dim), np.float32)]
+        for images in _batches(frames, BATCH_ON_CPU if self.device.startswith("cpu") else BATCH):
+            with inference(self.device, self.precision):
+                rows = self._forward(images)
+            parts.append(rows.float().cpu().numpy().reshape(len(images), self.dim))
+        return np.concatenate(parts)
+
+    def _forward(self, images: list[np.ndarray]) -> torch.Tensor:
+        """The network on a batch of (H, W, 3) uint8 pictures: (N, D)."""
+        raise NotImplementedError
+
+    def _pictures(self, images: list[np.ndarray]) -> torch.Tensor:
+        """A batch through the model's own preprocessing."""
+        import torch
+        from PIL import Image
+
+        return torch.stack([self._transform(Image.fromarray(image)) for image in images]).to(self.device)
 
 
 def _batches(frames: Iterable[Frame], size: int) -> Iterator[list[np.ndarray]]:

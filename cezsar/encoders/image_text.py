@@ -1,29 +1,43 @@
-"""What encoders of pictures and words share: vectors of sentences in the space of the frames, prompts, objects.
+"""Models of pictures and words, whose frames and sentences have vectors in one space.
 
-`clip:` and `open_clip:` models see single frames, `video:` models a window of them. Vectors are the model's own, not
-brought to length one: compare them by cosine similarity.
+| name | model | sees |
+|---|---|---|
+| `clip:<model>` | of the CLIP family, loaded by sentence-transformers | single frames |
+| `open_clip:<model>` | that open_clip knows, such as `open_clip:PE-Core-B-16` | single frames |
+| `video:<model>` | that transformers loads, such as VideoPrism-LvT or X-CLIP | windows of ten seconds |
+| `<model of pictures and words>+<classifier>` | two of any kind: one ranks, the other names objects | as the first |
+
+Vectors are the model's own, not brought to length one: compare them by cosine similarity.
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
+import math
 import string
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cezsar import workspace
-from cezsar.encoders import compute
-from cezsar.encoders.base import ObjectHead
+from cezsar.encoders import compute, weights
+from cezsar.encoders.base import FrameEncoder, LooksAround, ObjectHead
+from cezsar.encoders.catalogue import CLIP_DOMAIN, VIDEO_DOMAIN, card, located
+from cezsar.encoders.fetching import fetch
 from cezsar.encoders.objects import LinearHead, imagenet_vocabulary
-from cezsar.errors import InputError
-from cezsar.video import Sampling
+from cezsar.errors import FormatError, InputError
+from cezsar.video import Frame, Sampling
 
 if TYPE_CHECKING:
     import torch
+    from sentence_transformers import SentenceTransformer
 
 BATCH = 32
 DEFAULT_SCALE = 100.0  # the temperature that CLIP models are trained to, for those that do not carry their own
@@ -31,9 +45,13 @@ IMAGE_SETTINGS = ("do_resize", "size", "resample", "do_center_crop", "crop_size"
 OBJECT_PROMPT = "a photo of a {}."
 PROMPTS = ("a video of a person {}.", "a photo of a person {}.", "a video of {}.")
 """What a bare label is put into: two for what somebody does ("juggling"), one for what it is called ("archery")."""
+OPEN_CLIP_CONFIG = "open_clip_config.json"
+WINDOW_S = 10  # the length of Kinetics' clips, on which video models are trained and measured
+FPS = 8  # pictures a second that a window is chosen from: a clip of 2 s still has 16 of them
+BLOCK = 32  # frames that a joined encoder holds at once
 
 
-class ImageTextEncoder(ABC):
+class ImageTextEncoder(compute.ImageEncoder):
     """A model whose pictures and sentences have vectors in one space, so that it ranks any labels at once.
 
     Its objects are its own text tower on ImageNet-1k's names: logits are the model's scale times the cosine similarity
@@ -45,19 +63,13 @@ class ImageTextEncoder(ABC):
         sampling: the frames it wants.
     """
 
-    in_decoder = False
+    domain = CLIP_DOMAIN
     trust = "it sees single frames, so trust it for what a photograph can show, less for movement"
     prompts: Sequence[str] = PROMPTS
     sampling = Sampling(fps=1.0)
 
-    def __init__(self, name: str, model: Any, precision: str, device: str | None) -> None:
-        self.name = name
-        self.device = compute.pick_device(device)
-        self.precision = compute.pick_precision(precision, self.device)
-        self.model = model.eval().to(self.device)
-
     @functools.cached_property
-    def dim(self) -> int:
+    def dim(self) -> int:  # type: ignore[override]  # known once a sentence has been computed
         """D."""
         return len(self.text_vectors(["a photo"])[0])
 
@@ -80,14 +92,14 @@ class ImageTextEncoder(ABC):
             ]
         return np.concatenate(parts)
 
-    @property
-    @abstractmethod
-    def fingerprint(self) -> str:
-        """SHA-256 (hex) of preprocessing and weights."""
-
-    @abstractmethod
     def _texts(self, sentences: list[str]) -> torch.Tensor:
         """The text tower on at most `BATCH` sentences: (N, D)."""
+        raise NotImplementedError
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of preprocessing and weights."""
+        raise NotImplementedError
 
     @functools.cached_property
     def object_head(self) -> ObjectHead | None:
@@ -120,6 +132,326 @@ def frame_settings(processor: Any) -> dict[str, Any]:
     return plain
 
 
+# clip: ---------------------------------------------------------------------------------------------------------------
+
+
+class ClipEncoder(ImageTextEncoder):
+    """An image-text SentenceTransformer as a frame encoder (one row a second) and as a text encoder.
+
+    SigLIP models get their text as they are trained on it, which sentence-transformers leaves to the caller: in lower
+    case, without punctuation, and padded to the full length, for they read their answer off the last place.
+    """
+
+    def __init__(
+        self, name: str, model: SentenceTransformer, precision: str = "auto", device: str | None = None
+    ) -> None:
+        if not (model.supports("image") and model.supports("text")):
+            takes = ", ".join(map(str, model.modalities))
+            raise InputError(f"{name} is no model of images and text: it takes {takes}")
+        super().__init__(name, model, precision, device)
+        tower: Any = model[0]
+        config = tower.model.config
+        self._siglip = config.model_type in ("siglip", "siglip2")
+        if self._siglip:
+            length = config.text_config.max_position_embeddings
+            tower.processing_kwargs["text"] = {"padding": "max_length", "max_length": length, "truncation": True}
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        frames = frame_settings(self.model.processor.image_processor)
+        return weights.transformer_fingerprint(self.model, kind="clip", frames=frames)
+
+    def _forward(self, images: list[np.ndarray]) -> torch.Tensor:
+        from PIL import Image
+
+        return self._encode([Image.fromarray(image) for image in images])
+
+    def _texts(self, sentences: list[str]) -> torch.Tensor:
+        return self._encode([plain_words(sentence) for sentence in sentences] if self._siglip else sentences)
+
+    def _encode(self, inputs: list) -> torch.Tensor:
+        vectors: torch.Tensor = self.model.encode(
+            inputs, batch_size=BATCH, show_progress_bar=False, convert_to_tensor=True
+        )
+        return vectors
+
+
 def plain_words(sentence: str) -> str:
     """Lower case, no punctuation, single spaces: the text that SigLIP models are trained on (Zhai et al. 2023)."""
     return " ".join(sentence.lower().translate(str.maketrans("", "", string.punctuation)).split())
+
+
+def load_clip(name: str, model: str, weights_path: str | Path | None, device: str | None) -> SentenceTransformer:
+    """The model from the folder `weights_path`, `$CEZSAR_HOME/models`, the hub's cache, or the hub.
+
+    Raises:
+        InputError: `weights_path` is no folder.
+        FormatError: what is there cannot be loaded.
+        MissingWeightsError: the weights are not here and cannot be fetched.
+    """
+    if weights_path is not None and not Path(weights_path).is_dir():
+        raise InputError(
+            f"{name}: weights must be a folder that sentence-transformers saved, and {weights_path} is none"
+        )
+    local = Path(weights_path) if weights_path is not None else located(name)
+    device = compute.pick_device(device)
+    return weights.load_transformer(name, local, weights.hub_name(model), device, card(name).size)
+
+
+# open_clip: ----------------------------------------------------------------------------------------------------------
+
+
+class OpenClipEncoder(ImageTextEncoder):
+    """An open_clip model as a frame encoder (one row a second) and as a text encoder: `encode_image`, `encode_text`.
+
+    Preprocessing, tokenizer and length of sentences are those that open_clip gives the model.
+    """
+
+    def __init__(
+        self, name: str, model: Any, tokenizer: Any, precision: str = "auto", device: str | None = None
+    ) -> None:
+        import torch
+        from open_clip.transform import PreprocessCfg, image_transform_v2
+        from open_clip.transformer import Transformer
+
+        super().__init__(name, model, precision, device)
+        for tower in self.model.modules():
+            if type(tower) is Transformer and isinstance(tower.resblocks[0].attn, torch.nn.MultiheadAttention):
+                for part in (tower, *(block.attn for block in tower.resblocks)):
+                    part.batch_first = False  # in bfloat16 a processor needs 20 times as long with the batch first
+        self._tokenizer = tokenizer
+        self._frames = PreprocessCfg(**model.visual.preprocess_cfg)
+        self._transform = image_transform_v2(self._frames, is_train=False)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        activations = {type(module).__name__ for module in self.model.modules()}
+        description = {
+            "kind": "open_clip",
+            "frames": asdict(self._frames),
+            "length": self._tokenizer.context_length,
+            "quick_gelu": "QuickGELU" in activations,  # the same weights can be run with the wrong one
+        }
+        return weights.fingerprint(description, self.model.state_dict())
+
+    def _forward(self, images: list[np.ndarray]) -> torch.Tensor:
+        features: torch.Tensor = self.model.encode_image(self._pictures(images))
+        return features
+
+    def _texts(self, sentences: list[str]) -> torch.Tensor:
+        vectors: torch.Tensor = self.model.encode_text(self._tokenizer(sentences).to(self.device))
+        return vectors
+
+
+def load_open_clip(name: str, model: str, weights_path: str | Path | None = None) -> tuple[torch.nn.Module, Any]:
+    """The model with its trained weights, and its tokenizer.
+
+    `model` is one of open_clip's names, with a tag where it has several trained weights
+    (`ViT-B-32:laion2b_s34b_b79k`), a repository of the hub (`laion/CLIP-ViT-B-32-laion2B-s34B-b79K`), or a folder in
+    the hub's form: open_clip_config.json and weights. The weights are in `weights_path`, in `$CEZSAR_HOME/models`, in
+    the hub's cache, or are fetched: such a folder, or a file of tensors for a model that open_clip knows. Nothing is
+    unpickled but tensors.
+
+    Raises:
+        InputError: open_clip has no such model, or there is nothing at `weights_path`.
+        FormatError: what is there cannot be loaded.
+        MissingWeightsError: they are not here and cannot be fetched.
+    """
+    import open_clip
+
+    architecture = model.partition(":")[0]
+    if "/" not in model and architecture not in open_clip.list_models():
+        hint = weights.did_you_mean(architecture, open_clip.list_models())
+        raise InputError(f"{name}: open_clip has no model {architecture!r}{hint}")
+    place = Path(weights_path) if weights_path is not None else located(name) or fetch(name)
+    source, settings = f"local-dir:{place}", {}
+    if not (place / OPEN_CLIP_CONFIG).is_file():
+        file = place if place.is_file() else weights.weights_file(place)
+        if file is None:
+            raise InputError(
+                f"{name}: {place} has no weights; wanted is a folder with {OPEN_CLIP_CONFIG}, or a file of weights"
+            )
+        known = pretrained(model)
+        frames = {key: known.get(key) for key in ("mean", "std", "interpolation", "resize_mode")}
+        quick_gelu = known.get("quick_gelu", False)
+        source, settings = architecture, {
+            "pretrained": str(file), "force_preprocess_cfg": frames, "force_quick_gelu": quick_gelu
+        }  # fmt: skip
+    with weights.loading(name, place, "open_clip"):
+        loaded = open_clip.create_model(source, require_pretrained=True, **settings)
+        tokenizer = open_clip.get_tokenizer(source)
+    weights.refuse_not_finite(name, place, loaded)
+    return loaded, tokenizer
+
+
+def pretrained(model: str) -> dict[str, Any]:
+    """open_clip's record of the weights that `<model>` means: its tag's, or the first listed; {} if there are none."""
+    from open_clip import get_pretrained_cfg, list_pretrained_tags_by_model
+
+    architecture, _, tag = model.partition(":")
+    tag = tag or next(iter(list_pretrained_tags_by_model(architecture)), "")
+    record: dict[str, Any] = get_pretrained_cfg(architecture, tag)
+    return record
+
+
+# video: --------------------------------------------------------------------------------------------------------------
+
+
+class VideoTextEncoder(ImageTextEncoder):
+    """A transformers model with `get_video_features` and `get_text_features` as frame encoder and text encoder.
+
+    These models are trained on N pictures spread evenly over a clip of some ten seconds, and give one vector for it. So
+    a film is seen in windows of ten seconds: each second's row is the vector of the window that it lies in. A clip of
+    at most ten seconds is one window, whatever it lasts, and its rows are all the same: what the library gives for it.
+
+    X-CLIP can also bend its sentences towards each clip that they are compared with. Prototypes that change from clip
+    to clip are no space (distances between classes, or to a neighbour, would not exist): its sentences stay as
+    `get_text_features` has them, which is the published model without "video-specific prompting" (Ni et al. 2022, 3.3).
+
+    Attributes:
+        frames: N, the pictures of a window.
+    """
+
+    domain = VIDEO_DOMAIN
+    trust = "it sees ten seconds at once, so trust it for movement, too, but not for the second in which it happens"
+    sampling = Sampling(fps=FPS)
+
+    def __init__(
+        self, name: str, model: Any, processor: Any, precision: str = "auto", device: str | None = None
+    ) -> None:
+        super().__init__(name, model, precision, device)
+        self._kind: str = model.config.model_type
+        self._processor = processor
+        self.frames = int(model.config.vision_config.num_frames)
+        self.prompts = ("{}",) if self._kind == "xclip" else PROMPTS  # X-CLIP is trained on bare labels
+        self._length = model.config.text_config.max_position_embeddings
+        samples = hasattr(processor.video_processor, "do_sample_frames")
+        self._as_given = {"do_sample_frames": False} if samples else {}  # the pictures are chosen here
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        description = {
+            "kind": self._kind,
+            "window": [WINDOW_S, FPS, self.frames],
+            "frames": frame_settings(self._processor.video_processor),
+            "vocabulary": self._processor.tokenizer.get_vocab(),
+        }
+        return weights.fingerprint(description, self.model.state_dict())
+
+    def encode(self, frames: Iterable[Frame]) -> np.ndarray:
+        rows: list[np.ndarray] = []
+        window: deque[torch.Tensor] = deque(maxlen=WINDOW_S * FPS)
+        since = 0  # pictures since the last full window
+        for frame in frames:
+            window.append(self._picture(compute.checked(frame)))
+            since += 1
+            if since == WINDOW_S * FPS:
+                rows += [self._vector(window)] * WINDOW_S
+                since = 0
+        if since:  # what is left is seen with what came before it, as the last ten seconds of the clip
+            rows += [self._vector(window)] * math.ceil(since / FPS)
+        return np.array(rows, np.float32).reshape(-1, self.dim)
+
+    def _picture(self, image: np.ndarray) -> torch.Tensor:
+        """One picture as the model's processor makes it: (3, H, W)."""
+        (pixels,) = self._processor(videos=[image], return_tensors="pt", **self._as_given).values()
+        return pixels.reshape(pixels.shape[-3:])
+
+    def _vector(self, window: Sequence[torch.Tensor]) -> np.ndarray:
+        """(D,) of N pictures out of a window, spread as transformers' processors spread them over a clip."""
+        import torch
+
+        chosen = [window[place * len(window) // self.frames] for place in range(self.frames)]
+        with compute.inference(self.device, self.precision):
+            found = self.model.get_video_features(torch.stack(chosen)[None].to(self.device))
+        vector: np.ndarray = found.pooler_output.flatten().float().cpu().numpy()
+        return vector
+
+    def _texts(self, sentences: list[str]) -> torch.Tensor:
+        if self._kind == "videoprism":
+            sentences = [videoprism_words(sentence) for sentence in sentences]
+        tokens = self._processor(
+            text=sentences, padding="max_length", max_length=self._length, truncation=True, return_tensors="pt"
+        )
+        vectors: torch.Tensor = self.model.get_text_features(**tokens.to(self.device)).pooler_output
+        return vectors
+
+
+def videoprism_words(sentence: str) -> str:
+    """Lower case, single spaces for punctuation, a full stop at the end: the text that VideoPrism is trained on."""
+    spaces = str.maketrans(string.punctuation, " " * len(string.punctuation))
+    return " ".join(sentence.lower().translate(spaces).split()) + "."
+
+
+def load_video_text(name: str, weights_path: str | Path | None = None) -> tuple[torch.nn.Module, Any]:
+    """The model with its trained weights, and its processor.
+
+    From the folder `weights_path`, `$CEZSAR_HOME/models`, the hub's cache, or fetched. Code that comes with a model is
+    never run.
+
+    Raises:
+        InputError: `weights_path` is no folder, or it holds another kind of model.
+        FormatError: what is there cannot be loaded.
+        MissingWeightsError: the weights are not here and cannot be fetched.
+    """
+    import torch
+    from transformers import AutoModel, AutoProcessor
+
+    place = Path(weights_path) if weights_path is not None else located(name) or fetch(name)
+    if not place.is_dir():
+        raise InputError(f"{name}: weights must be a folder that transformers saved, and {place} is none")
+    with weights.loading(name, place, "transformers"):
+        model, found = AutoModel.from_pretrained(place, dtype=torch.float32, output_loading_info=True)
+        processor = AutoProcessor.from_pretrained(place)
+    if not (hasattr(model, "get_video_features") and hasattr(model, "get_text_features")):
+        raise InputError(f"{name} is no model of videos and text: {place} holds a {type(model).__name__}")
+    if found["missing_keys"]:
+        lacking = ", ".join(sorted(found["missing_keys"])[:3])
+        raise FormatError(f"{name}: the weights in {place} lack {lacking}; fetch them again")
+    weights.refuse_not_finite(name, place, model)
+    return model, processor
+
+
+# Joined --------------------------------------------------------------------------------------------------------------
+
+
+class JoinedEncoder:
+    """Two frame encoders as one: a row is the first's followed by the second's.
+
+    VE and text are of `ranks`, which reads text, too; the object head is of `names`, and linear in its features.
+
+    Raises:
+        InputError: it is not, or the two want frames of different rates or channel orders.
+    """
+
+    in_decoder = False
+
+    def __init__(self, name: str, ranks: Any, names: FrameEncoder) -> None:
+        self.name, self._ranks, self._names = name, ranks, names
+        head = names.object_head
+        if not hasattr(ranks, "text_vectors") or not isinstance(head, LinearHead) or head.unit_norm:
+            raise InputError(f"{name}: the first must be a model of pictures and words, the second a classifier")
+        if (ranks.sampling.fps, ranks.sampling.bgr) != (names.sampling.fps, names.sampling.bgr):
+            raise InputError(f"{name}: the two want frames of different rates or channel orders")
+        self.sampling, self.prompts, self.trust = ranks.sampling, ranks.prompts, ranks.trust
+        self.domain = f"{ranks.domain}; objects from {names.domain}"
+        self.visual_dim, self.dim = ranks.dim, ranks.dim + names.dim
+        weight = np.hstack([np.zeros((len(head.names), self.visual_dim), np.float32), head.weight])
+        self.object_head = LinearHead(head.names, head.definitions, weight, head.bias)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        return hashlib.sha256(f"joined {self._ranks.fingerprint} {self._names.fingerprint}".encode()).hexdigest()
+
+    def text_vectors(self, sentences: Sequence[str]) -> np.ndarray:
+        """N sentences -> (N, `visual_dim`) float32, the first encoder's."""
+        vectors: np.ndarray = self._ranks.text_vectors(sentences)
+        return vectors
+
+    def encode(self, frames: Iterable[Frame]) -> np.ndarray:
+        # Rows that depend on their neighbours need all of them at once.
+        size = None if isinstance(self._ranks, LooksAround) else BLOCK
+        waiting, parts = iter(frames), [np.zeros((0, self.dim), np.float32)]
+        while block := list(islice(waiting, size)):
+            parts.append(np.hstack([self._ranks.encode(block), self._names.encode(block)]))
+        return np.concatenate(parts)

@@ -9,7 +9,9 @@ What happens to a second of video:
    alone, cell by cell (what the body does) and as pairs that may be anywhere in it (what the prop is). All of the
    window is folded: facing left and facing right are the same.
 
-Needs numpy and OpenCV alone. Shape letters: F frames of one second, H and W pixels, T seconds, D features.
+Histograms are normalised by the picture and then square-rooted, which evens out what is frequent and what is rare.
+Needs numpy and OpenCV alone. Shape letters: F frames of one second, H and W pixels, R rows and C columns of cells,
+B bins, T seconds, D features.
 """
 
 from __future__ import annotations
@@ -18,24 +20,13 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import chain, groupby
 from typing import ClassVar
 
 import cv2
 import numpy as np
 
-from cezsar.encoders import histograms as hist
-from cezsar.encoders.actor import (
-    FlowMeter,
-    Window,
-    actor_window,
-    camera_flow,
-    camera_motion,
-    cut,
-    new_shot,
-    split_actor,
-)
 from cezsar.encoders.base import ObjectHead
 from cezsar.errors import InputError
 from cezsar.video import Frame, Sampling
@@ -45,6 +36,10 @@ FORMAT = "cezsar motion 2"
 
 APPEARANCE = ("gradient pairs", "coloured gradients", "colours", "neighbouring colours")
 """The parts of a row that show what the actor and the prop look like, hardly what they do."""
+
+Grid = tuple[int, int]
+Window = tuple[float, float, float]
+"""Left, top and side of a square, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -58,20 +53,10 @@ class Second:
     shot_F: np.ndarray  # number of the shot
     first_F: np.ndarray  # whether it is a shot's first frame
 
-    @classmethod
-    def blank(cls) -> Second:
-        """One black frame."""
-        black = np.zeros((1, 32, 32, 3), np.uint8)
-        return cls(
-            black, black, np.zeros((1, 32, 32, 2), np.float32), np.zeros((1, 4)), np.zeros(1, int), np.ones(1, bool)
-        )
-
     def of(self, shot: int) -> Second:
         """The frames of one shot alone."""
         mine = self.shot_F == shot
-        if mine.all():
-            return self
-        return Second(**{name: value[mine] for name, value in vars(self).items()})
+        return self if mine.all() else Second(**{name: value[mine] for name, value in vars(self).items()})
 
 
 @dataclass(frozen=True)
@@ -87,11 +72,11 @@ class MotionEncoder:
     window: int = 96  # side of the actor's window after scaling
     look_step: int = 2  # gradients and colours of the actor are taken from every how-many-th frame
     flow_window: int = 36  # the same for its flow
-    scene_grid: tuple[int, int] = (4, 1)  # rows and columns of cells; columns say little when the camera moves
-    shape_grid: tuple[int, int] = (6, 6)
-    flow_grid: tuple[int, int] = (6, 6)
-    rhythm_grid: tuple[int, int] = (4, 4)
-    colour_grid: tuple[int, int] = (3, 3)
+    scene_grid: Grid = (4, 1)  # rows and columns of cells; columns say little when the camera moves
+    shape_grid: Grid = (6, 6)
+    flow_grid: Grid = (6, 6)
+    rhythm_grid: Grid = (4, 4)
+    colour_grid: Grid = (3, 3)
     gradient_radii: tuple[int, ...] = (2, 4, 8)
     colour_radii: tuple[int, ...] = (3,)
     name: str = field(default="motion", init=False)
@@ -101,12 +86,10 @@ class MotionEncoder:
 
     @property
     def domain(self) -> str:
-        """Nothing has been learned."""
         return "nothing: gradients, colour and optical flow, computed"
 
     @property
     def sampling(self) -> Sampling:
-        """Small frames at a rate that shows gestures."""
         return Sampling(fps=self.fps, max_side=self.max_side)
 
     @property
@@ -117,7 +100,9 @@ class MotionEncoder:
     @cached_property
     def blocks(self) -> dict[str, int]:
         """Name and width of each part of a row, in order."""
-        return {name: part.size for name, part in self._parts(None, Second.blank(), None).items()}
+        black, none = np.zeros((1, 32, 32, 3), np.uint8), np.zeros(1, int)
+        blank = Second(black, black, np.zeros((1, 32, 32, 2), np.float32), np.zeros((1, 4)), none, none == 0)
+        return {name: part.size for name, part in self._parts(None, blank, None).items()}
 
     @property
     def dim(self) -> int:
@@ -133,8 +118,10 @@ class MotionEncoder:
     def encode(self, frames: Iterable[Frame]) -> np.ndarray:
         """(T, D) float32, one row for each second from the clip's start to its last frame; values lie in about [0, 10].
 
-        A second without frames repeats the row before it. Frames may have any size, even change it. Raises
-        `InputError` if there is no frame at all or they are not in time order.
+        A second without frames repeats the row before it. Frames may have any size, even change it.
+
+        Raises:
+            InputError: there is no frame at all, or they are not in time order.
         """
         threads = cv2.getNumThreads()
         cv2.setNumThreads(1)  # the flow depends on the number of threads, and frames this small gain nothing from more
@@ -186,23 +173,19 @@ class MotionEncoder:
         near = [second.of(shot) for second in (before, now, after) if second is not None]
         first = len(near[0].shot_F) if before is not None else 0
         small = np.concatenate([second.small_FHW3 for second in near])
-        scene_HW3, actor_FHW = split_actor(
-            small,
-            np.concatenate([second.camera_F4 for second in near]),
-            first,
-            first + len(now.shot_F),
-            step=1 if len(small) <= self.fps else 2,  # every other frame shows as well what stays
-        )
+        camera = np.concatenate([second.camera_F4 for second in near])
+        step = 1 if len(small) <= self.fps else 2  # every other frame shows as well what stays
+        scene_HW3, actor_FHW = split_actor(small, camera, first, first + len(now.shot_F), step)
         window = actor_window(actor_FHW)
         parts = self._scene(scene_HW3) | self._body(now, window) | self._looks(now, actor_FHW, window)
         return {name: part.astype(np.float32).ravel() for name, part in parts.items()}
 
     def _scene(self, scene_HW3: np.ndarray) -> dict[str, np.ndarray]:
         """Where it happens."""
-        edges = hist.gradients(cv2.cvtColor(scene_HW3, cv2.COLOR_RGB2GRAY)[None])
+        edges = gradients(cv2.cvtColor(scene_HW3, cv2.COLOR_RGB2GRAY)[None])
         return {
-            "scene gradients": hist.gradient_cells(*edges, self.scene_grid),
-            "scene colours": hist.colour_cells(hist.colour_index(scene_HW3)[None], None, self.scene_grid),
+            "scene gradients": gradient_cells(*edges, self.scene_grid),
+            "scene colours": colour_cells(colour_index(scene_HW3)[None], None, self.scene_grid),
         }
 
     def _body(self, now: Second, window: Window) -> dict[str, np.ndarray]:
@@ -210,12 +193,10 @@ class MotionEncoder:
         follows = ~now.first_F if not now.first_F.all() else now.first_F
         flow = cut(now.flow_FHW2[follows], window, self.flow_window, cv2.BORDER_CONSTANT) * (self.fps / window[2])
         camera = np.abs(now.camera_F4[follows]).mean(0) * (self.fps / window[2])
-        rhythm = hist.rhythm_cells(flow, self.rhythm_grid, self.fps)
+        rhythm = rhythm_cells(flow, self.rhythm_grid, self.fps)
         return {
-            "flow": hist.folded(
-                hist.flow_cells(flow, self.flow_grid), hist.cell_mirror(*self.flow_grid, hist.DIRECTION_MIRROR)
-            ),
-            "rhythm": hist.folded(rhythm, hist.rhythm_mirror(*self.rhythm_grid)),
+            "flow": folded(flow_cells(flow, self.flow_grid), cell_mirror(*self.flow_grid, DIRECTION_MIRROR)),
+            "rhythm": folded(rhythm, rhythm_mirror(*self.rhythm_grid)),
             "camera": np.sqrt(camera),
         }
 
@@ -226,25 +207,19 @@ class MotionEncoder:
         some = slice(None, None, self.look_step)
         images = cut(now.images_FHW3[some], large, self.window, cv2.BORDER_REPLICATE)
         actor = cut(actor_FHW[some], window, self.window, cv2.BORDER_CONSTANT)
-        size, bins = hist.gradients(
-            cv2.cvtColor(images.reshape(-1, self.window, 3), cv2.COLOR_RGB2GRAY).reshape(actor.shape)
-        )
+        grey = cv2.cvtColor(images.reshape(-1, self.window, 3), cv2.COLOR_RGB2GRAY).reshape(actor.shape)
+        size, bins = gradients(grey)
         size *= actor
-        colours = hist.colour_index(images)
-        shape = hist.gradient_cells(size, bins, self.shape_grid)
-        same = tuple(range(hist.COLOURS))
-        pairs = [hist.gradient_pairs(size, bins, radius) for radius in self.gradient_radii]
-        neighbours = [hist.colour_neighbours(colours, actor, radius) for radius in self.colour_radii]
+        colours, same = colour_index(images), tuple(range(COLOURS))
+        shape, presence = gradient_cells(size, bins, self.shape_grid), mean_cells(actor, self.shape_grid)
+        shares = colour_cells(colours, actor, self.colour_grid)
+        neighbours = [colour_neighbours(colours, actor, radius) for radius in self.colour_radii]
         return {
-            "gradients": hist.folded(shape, hist.cell_mirror(*self.shape_grid, hist.ORIENTATION_MIRROR)),
-            "presence": hist.folded(hist.mean_cells(actor, self.shape_grid), hist.cell_mirror(*self.shape_grid, (0,))),
-            "gradient pairs": np.concatenate(pairs),
-            "coloured gradients": hist.coloured_gradients(colours, size, bins),
-            "colours": hist.folded(
-                hist.colour_cells(colours, actor, self.colour_grid),
-                hist.cell_mirror(*self.colour_grid, same),
-                odd=False,
-            ),
+            "gradients": folded(shape, cell_mirror(*self.shape_grid, ORIENTATION_MIRROR)),
+            "presence": folded(presence, cell_mirror(*self.shape_grid, (0,))),
+            "gradient pairs": np.concatenate([gradient_pairs(size, bins, radius) for radius in self.gradient_radii]),
+            "coloured gradients": coloured_gradients(colours, size, bins),
+            "colours": folded(shares, cell_mirror(*self.colour_grid, same), odd=False),
             "neighbouring colours": np.concatenate(neighbours),
         }
 
@@ -261,6 +236,333 @@ def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     height, width = image.shape[:2]
     if (width, height) == size:
         return image
-    return cv2.resize(
-        image, size, interpolation=cv2.INTER_AREA if size[0] * size[1] < width * height else cv2.INTER_LINEAR
-    )
+    method = cv2.INTER_AREA if size[0] * size[1] < width * height else cv2.INTER_LINEAR
+    return cv2.resize(image, size, interpolation=method)
+
+
+# Camera, scene and actor: everything works on the small frames of one shot. ------------------------------------------
+
+CUT = 0.22  # the mean change of a pixel, of 1, plus the share of the picture that changes colour
+NOISE, SURE = 12, 52  # differences from the scene, of 255, that mean nothing and that mean an actor
+EXPECTED_ACTOR = 0.06  # how much a person in the middle of the picture is expected, against what is seen to move
+_INWARD = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+
+
+class FlowMeter:
+    """Dense optical flow between two small pictures, by dense inverse search (Kroeger et al., ECCV 2016).
+
+    OpenCV's fastest preset at full resolution, with fewer and wider steps. Single-threaded use gives the same values
+    everywhere; more threads give others.
+    """
+
+    def __init__(self) -> None:
+        self._method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        self._method.setFinestScale(0)
+        self._method.setPatchStride(6)
+        self._method.setGradientDescentIterations(8)
+
+    def __call__(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+        """Two (H, W, 3) uint8 RGB pictures -> (H, W, 2) float32 pixels right and down; nothing for a picture itself."""
+        if before is after:
+            return np.zeros((*after.shape[:2], 2), np.float32)
+        grey_before, grey_after = (cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (before, after))
+        return self._method.calc(grey_before, grey_after, None)  # type: ignore[call-overload]  # None: no first guess
+
+
+def new_shot(before_HW3: np.ndarray, after_HW3: np.ndarray) -> bool:
+    """Whether so much changes, in the pixels and in how much there is of each colour, that it must be a cut."""
+    change = cv2.norm(before_HW3, after_HW3, cv2.NORM_L1) / (255 * before_HW3.size)
+    if change < CUT / 4:
+        return False
+    before, after = (np.bincount(colour_index(one).ravel(), minlength=COLOURS) for one in (before_HW3, after_HW3))
+    return bool(change + np.abs(before - after).sum() / (2 * before.sum()) > CUT)
+
+
+def camera_motion(flow_FHW2: np.ndarray, picture_HW3: np.ndarray) -> np.ndarray:
+    """What the camera does: (F, 4) shift right and down, zoom and roll, all in pixels a frame (the last two at the
+    middle of the side edges).
+
+    Least squares on coarse samples, reweighted until what moves on its own counts little (Cauchy weights). Textured
+    places count for more, since the flow of flat ones is a guess; `picture_HW3` is one of the pictures.
+    """
+    count, height, width = flow_FHW2.shape[:3]
+    size = (max(width // 4, 4), max(height // 4, 4))
+    samples = np.stack([cv2.resize(flow, size, interpolation=cv2.INTER_AREA) for flow in flow_FHW2])
+    grey_HW = cv2.cvtColor(picture_HW3, cv2.COLOR_RGB2GRAY)
+    edges = np.abs(cv2.Sobel(grey_HW, cv2.CV_32F, 1, 0)) + np.abs(cv2.Sobel(grey_HW, cv2.CV_32F, 0, 1))
+    texture = np.sqrt(cv2.resize(edges, size, interpolation=cv2.INTER_AREA)).ravel() + 1.0
+    design = _camera_design(size[1], size[0])  # (samples, 2, 4)
+    rows = design.reshape(-1, 4)
+    squares = np.einsum("ski,skj->sij", design, design).reshape(-1, 16)
+    target = samples.reshape(count, -1, 2).astype(np.float64)
+    camera = np.zeros((count, 4))
+    camera[:, :2] = np.median(target, axis=1)
+    for _ in range(5):
+        error = np.square(target - (camera @ rows.T).reshape(target.shape)).sum(-1)
+        weight = texture / (1 + error / np.maximum(np.median(error, axis=1, keepdims=True), 0.01))
+        normal = (weight @ squares).reshape(count, 4, 4) + 1e-3 * np.eye(4)
+        right = (weight[..., None] * target).reshape(count, -1) @ rows
+        camera = np.linalg.solve(normal, right[..., None])[..., 0]
+    return camera
+
+
+def camera_flow(camera_F4: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The flow (F, H, W, 2) float32 that a still scene shows under this camera motion."""
+    flow = camera_F4 @ _camera_design(height, width).reshape(-1, 4).T
+    return flow.reshape(len(camera_F4), height, width, 2).astype(np.float32)
+
+
+def _camera_design(height: int, width: int) -> np.ndarray:
+    """(H * W, 2, 4): the flow at each pixel that each part of a camera motion gives."""
+    x = (np.arange(width) - (width - 1) / 2) / (width / 2)
+    y = (np.arange(height) - (height - 1) / 2) / (width / 2)
+    x, y = (axis.ravel() for axis in np.meshgrid(x, y))
+    one, none = np.ones_like(x), np.zeros_like(x)
+    return np.stack([np.stack([one, none, x, -y], -1), np.stack([none, one, y, x], -1)], 1)
+
+
+def split_actor(
+    small_FHW3: np.ndarray, camera_F4: np.ndarray, first: int, last: int, step: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """The scene, and how surely each pixel of the frames `first` to `last` (exclusive) is actor.
+
+    Every `step`-th of the F frames is lined up with the middle one of those by the camera's motion (`camera_F4[k]`
+    leads to frame k); their median is the scene, and the actor is what differs from it. Returns (H, W, 3) uint8 and
+    (last - first, H, W) float32 in [0, 1].
+    """
+    height, width = small_FHW3.shape[1:3]
+    path = np.cumsum(camera_F4[:, :3], axis=0)
+    path -= path[(first + last) // 2]
+    to_frame = [_scaling(x, y, 1 + zoom / (width / 2), height, width) for x, y, zoom in path]
+
+    def warped(picture: np.ndarray, frame: int, flags: int) -> np.ndarray:
+        size, edge = (width, height), cv2.BORDER_REPLICATE
+        return cv2.warpAffine(picture, to_frame[frame], size, flags=flags, borderMode=edge)
+
+    scene = _median(np.stack([warped(small_FHW3[k], k, _INWARD) for k in range(0, len(small_FHW3), step)]))
+    actor = np.empty((last - first, height, width), np.float32)
+    for index in range(first, last):
+        seen = warped(scene, index, cv2.INTER_LINEAR)
+        red, green, blue = cv2.split(cv2.absdiff(seen, small_FHW3[index]))
+        actor[index - first] = cv2.max(cv2.max(red, green), blue)
+    return scene, np.clip((actor - NOISE) / (SURE - NOISE), 0, 1)
+
+
+def _scaling(x: float, y: float, scale: float, height: int, width: int) -> np.ndarray:
+    """The affine map that scales about the picture's middle and then shifts by (x, y)."""
+    return np.array([
+        [scale, 0, x + (1 - scale) * (width - 1) / 2],
+        [0, scale, y + (1 - scale) * (height - 1) / 2],
+    ])  # fmt: skip
+
+
+def _median(pictures: np.ndarray) -> np.ndarray:
+    """The (upper) median along the first axis, which gets sorted: odd-even exchanges of whole pictures of uint8 are
+    several times faster than sorting each pixel."""
+    count = len(pictures)
+    for turn in range(count):
+        low, high = pictures[turn % 2 : count - 1 : 2], pictures[turn % 2 + 1 : count : 2]
+        low[:], high[:] = np.minimum(low, high), np.maximum(low, high)
+    return pictures[count // 2]
+
+
+def actor_window(actor_FHW: np.ndarray) -> Window:
+    """The square that the actor acts in.
+
+    From the shares of the actor's mass to each side and above and below, so that a few stray pixels do not matter. The
+    less there is to see of an actor, the more the window is that of somebody in the middle of the picture.
+    """
+    seen = actor_FHW.mean(0)
+    height, width = seen.shape
+    x, y = np.meshgrid((np.arange(width) + 0.5) / width - 0.5, (np.arange(height) + 0.5) / height - 0.55)
+    expected = np.exp(-((x / 0.14) ** 2 + (y / 0.25) ** 2) / 2)
+    mass = seen * np.exp(-((x / 0.35) ** 2)) + EXPECTED_ACTOR * expected
+    left, middle, right = _quantiles(mass.sum(0), (0.1, 0.5, 0.9))
+    top, bottom = _quantiles(mass.sum(1), (0.04, 0.96))
+    side = float(np.clip(1.25 * max(bottom - top, right - left), 0.3 * height, 1.2 * height))
+    return float(middle - side / 2), float((top + bottom - side) / 2), side
+
+
+def _quantiles(mass: np.ndarray, shares: tuple[float, ...]) -> np.ndarray:
+    """Where along a line these shares of its mass lie; the first pixel reaches from 0 to 1."""
+    total = np.concatenate([[0.0], np.cumsum(mass)])
+    return np.interp(np.array(shares) * total[-1], total, np.arange(len(total)))
+
+
+def cut(pictures: np.ndarray, window: Window, side: int, outside: int) -> np.ndarray:
+    """The window of each picture, scaled to `side` pixels; beyond the edge as OpenCV's border mode `outside` says."""
+    left, top, length = window
+    scale = length / side
+    matrix = np.array([[scale, 0, left + (scale - 1) / 2], [0, scale, top + (scale - 1) / 2]])
+    return np.stack([cv2.warpAffine(one, matrix, (side, side), flags=_INWARD, borderMode=outside) for one in pictures])
+
+
+# Histograms ----------------------------------------------------------------------------------------------------------
+
+ORIENTATIONS = 8  # of gradients, unsigned, over half a turn
+DIRECTIONS = 8  # of flow, over a whole turn; the first is to the right, the third down
+COLOURS = 24  # ten hues, each dark or light, then four greys
+PAINTS = 13  # the same, coarser: ten hues, then dark, middle and light grey
+RHYTHMS = 4  # cycles a second: 0, 1, 2 and 3
+FLAT = 5e-4  # a picture whose mean gradient (0 to 1) is this small gets half the values of a sharp one
+
+ORIENTATION_MIRROR = tuple(range(ORIENTATIONS - 1, -1, -1))
+DIRECTION_MIRROR = tuple((DIRECTIONS // 2 - k) % DIRECTIONS for k in range(DIRECTIONS))
+_HUES = (COLOURS - 4) // 2
+_PAINT = np.array([k // 2 for k in range(2 * _HUES)] + [_HUES, _HUES + 1, _HUES + 1, _HUES + 2], np.uint8)
+
+
+def cell_sums(bins_FHW: np.ndarray, weights_FHW: np.ndarray | None, grid: Grid, count: int) -> np.ndarray:
+    """(R, C, B) sums of the weights (None: ones) of the pixels in each bin in each cell of a grid."""
+    height, width = bins_FHW.shape[1:]
+    flat = (_cells(height, width, *grid) * count + bins_FHW).ravel()
+    weights = None if weights_FHW is None else weights_FHW.ravel()
+    return np.bincount(flat, weights, grid[0] * grid[1] * count).reshape(*grid, count)
+
+
+@cache
+def _cells(height: int, width: int, rows: int, columns: int) -> np.ndarray:
+    """(H, W) which cell each pixel is in."""
+    return (np.arange(height) * rows // height)[:, None] * columns + np.arange(width) * columns // width
+
+
+def folded(values: np.ndarray, mirror: np.ndarray, odd: bool = True) -> np.ndarray:
+    """Numbers that a mirrored picture leaves as they are.
+
+    `mirror` says which value each one becomes in the mirror image. Gives the mean of each pair, and unless `odd` is
+    False how far the two are apart: together as many numbers as there were.
+    """
+    values = values.ravel()
+    other, index = values[mirror], np.arange(len(mirror))
+    even = (values + other)[index <= mirror] / 2
+    return np.concatenate([even, np.abs(values - other)[index < mirror]]) if odd else even
+
+
+@cache
+def cell_mirror(rows: int, columns: int, bins: tuple[int, ...]) -> np.ndarray:
+    """The mirror of flattened (R, C, B) cells whose bin k becomes `bins[k]`."""
+    index = np.arange(rows * columns * len(bins)).reshape(rows, columns, len(bins))
+    return index[:, ::-1][..., list(bins)].ravel()
+
+
+def gradients(grey_FHW: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Strength in [0, 1] and orientation bin of the Sobel gradient of each pixel, (F, H, W) each.
+
+    Bin k holds gradients at [k, k + 1) / 8 of half a turn, from right (0) over down. The first and the last row of a
+    picture have none.
+    """
+    tall = grey_FHW.reshape(-1, grey_FHW.shape[2])  # one call for all frames; their seams are the rows left out
+    size, angle = cv2.cartToPolar(cv2.Sobel(tall, cv2.CV_32F, 1, 0), cv2.Sobel(tall, cv2.CV_32F, 0, 1))
+    size = np.minimum(size * (1 / 1020), 1).reshape(grey_FHW.shape)
+    size[:, 0] = size[:, -1] = 0
+    bins = (angle * (ORIENTATIONS / np.pi)).astype(np.int32) % ORIENTATIONS
+    return size, bins.reshape(grey_FHW.shape)
+
+
+def gradient_cells(size_FHW: np.ndarray, bins_FHW: np.ndarray, grid: Grid) -> np.ndarray:
+    """(R, C, 8) histograms of oriented gradients; the whole picture's strength is brought to one per cell."""
+    sums = cell_sums(bins_FHW, size_FHW, grid, ORIENTATIONS)
+    cells = grid[0] * grid[1]
+    return np.sqrt(sums / (sums.sum() / cells + FLAT * size_FHW.size / cells))
+
+
+def gradient_pairs(size_FHW: np.ndarray, bins_FHW: np.ndarray, radius: int) -> np.ndarray:
+    """How often gradients of two orientations are `radius` pixels apart, anywhere: 132 numbers, folded.
+
+    Gradient local auto-correlations of first order (Kobayashi and Otsu, ECCV 2008), weighted by the weaker of the
+    two gradients: outlines described by their turns, wherever they are in the picture.
+    """
+    turned = np.array(ORIENTATION_MIRROR)
+    pair = np.arange(ORIENTATIONS**2).reshape(ORIENTATIONS, ORIENTATIONS)
+    swapped = pair[np.ix_(turned, turned)]
+    across = pair_sums(bins_FHW, size_FHW, (radius, 0), ORIENTATIONS)
+    down = pair_sums(bins_FHW, size_FHW, (0, radius), ORIENTATIONS)
+    diagonals = [pair_sums(bins_FHW, size_FHW, (side * radius, radius), ORIENTATIONS) for side in (1, -1)]
+    parts = [
+        folded(across, swapped.T.ravel(), odd=False),  # the left one of a pair is the right one in the mirror
+        folded(down, swapped.ravel(), odd=False),
+        folded(np.stack(diagonals), np.concatenate([swapped.ravel() + pair.size, swapped.ravel()]), odd=False),
+    ]
+    return np.sqrt(np.concatenate(parts) / (size_FHW.sum() + FLAT * size_FHW.size) * 8)
+
+
+def pair_sums(bins_FHW: np.ndarray, weights_FHW: np.ndarray, offset: tuple[int, int], count: int) -> np.ndarray:
+    """(B, B) sums, over pixels and those `offset` (right, down >= 0) from them, of the smaller of the two weights."""
+    right, down = offset
+    height, width = bins_FHW.shape[1:]
+    first = (slice(None), slice(0, height - down), slice(max(0, -right), width - max(0, right)))
+    second = (slice(None), slice(down, height), slice(max(0, right), width + min(0, right)))
+    pairs = bins_FHW[first].astype(np.int32) * count + bins_FHW[second]
+    weights = np.minimum(weights_FHW[first], weights_FHW[second])
+    return np.bincount(pairs.ravel(), weights.ravel(), count * count).reshape(count, count)
+
+
+def colour_index(image: np.ndarray) -> np.ndarray:
+    """(..., 3) uint8 RGB -> (...) uint8 colours: hue * 2 + (1 if light), or 20 to 23 from black to white."""
+    high = (image >> 3).astype(np.uint16)
+    return _colour_table()[(high[..., 0] << 10) | (high[..., 1] << 5) | high[..., 2]]
+
+
+@cache
+def _colour_table() -> np.ndarray:
+    """The colour of every RGB triple of 32 levels each, by its HSV."""
+    levels = (np.arange(32) * 8 + 4).astype(np.uint8)
+    rgb = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), -1).reshape(1, -1, 3)
+    hue, saturation, value = cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV)[0].astype(np.int32).T
+    vivid = (hue * _HUES // 180) * 2 + (value > 140)
+    grey = 2 * _HUES + value // 64
+    return np.where(saturation * value < 50 * 140, grey, vivid).astype(np.uint8)  # dark colours are hardly colours
+
+
+def colour_cells(colours_FHW: np.ndarray, weights_FHW: np.ndarray | None, grid: Grid) -> np.ndarray:
+    """(R, C, 24) shares of the colours in each cell; in one that weighs little they are all small."""
+    sums = cell_sums(colours_FHW, weights_FHW, grid, COLOURS)
+    return np.sqrt(sums / (sums.sum(-1, keepdims=True) + 0.02 * colours_FHW.size / (grid[0] * grid[1])))
+
+
+def colour_neighbours(colours_FHW: np.ndarray, weights_FHW: np.ndarray, radius: int) -> np.ndarray:
+    """How often two paints are `radius` pixels apart, side by side or one above the other: 91 numbers."""
+    paints = _PAINT[colours_FHW]
+    sums = pair_sums(paints, weights_FHW, (radius, 0), PAINTS) + pair_sums(paints, weights_FHW, (0, radius), PAINTS)
+    pairs = (sums + sums.T)[np.triu_indices(PAINTS)] / 4
+    return np.sqrt(pairs / (weights_FHW.sum() + 0.02 * weights_FHW.size))
+
+
+def coloured_gradients(colours_FHW: np.ndarray, size_FHW: np.ndarray, bins_FHW: np.ndarray) -> np.ndarray:
+    """(24 * 4,) how strong gradients of each orientation are on each colour, anywhere, folded."""
+    joint = colours_FHW.astype(np.int32) * ORIENTATIONS + bins_FHW
+    sums = np.bincount(joint.ravel(), size_FHW.ravel(), COLOURS * ORIENTATIONS)
+    even = folded(sums, cell_mirror(COLOURS, 1, ORIENTATION_MIRROR), odd=False)
+    return np.sqrt(even / (size_FHW.sum() + FLAT * size_FHW.size))
+
+
+def flow_cells(flow_FHW2: np.ndarray, grid: Grid) -> np.ndarray:
+    """(R, C, 8) histograms of the direction of flow: root of the mean speed in each direction."""
+    shape = flow_FHW2.shape[:3]
+    size, angle = cv2.cartToPolar(flow_FHW2[..., 0].reshape(-1), flow_FHW2[..., 1].reshape(-1))
+    bins = (angle * (DIRECTIONS / (2 * np.pi)) + 0.5).astype(np.int32) % DIRECTIONS
+    sums = cell_sums(bins.reshape(shape), size.reshape(shape), grid, DIRECTIONS)
+    return np.sqrt(sums * (grid[0] * grid[1] / np.prod(shape)))
+
+
+def rhythm_cells(flow_FHW2: np.ndarray, grid: Grid, fps: float) -> np.ndarray:
+    """(4, R, C, 2) how strongly a cell's mean flow swings 0, 1, 2 and 3 times a second, right-left and down-up.
+
+    The root of the modulus of the Fourier sum over the second: when a swing begins does not matter.
+    """
+    size = (grid[1], grid[0])
+    series = np.stack([cv2.resize(flow, size, interpolation=cv2.INTER_AREA) for flow in flow_FHW2])
+    turns = np.exp(-2j * np.pi / fps * np.outer(np.arange(RHYTHMS), np.arange(len(series))))
+    return np.sqrt(np.abs(np.tensordot(turns, series, 1)) / len(series))
+
+
+@cache
+def rhythm_mirror(rows: int, columns: int) -> np.ndarray:
+    """The mirror of flattened `rhythm_cells`."""
+    index = np.arange(RHYTHMS * rows * columns * 2).reshape(RHYTHMS, rows, columns, 2)
+    return index[:, :, ::-1].ravel()
+
+
+def mean_cells(weights_FHW: np.ndarray, grid: Grid) -> np.ndarray:
+    """(R, C) mean weight in each cell."""
+    return cv2.resize(weights_FHW.mean(0), (grid[1], grid[0]), interpolation=cv2.INTER_AREA)

