@@ -2,27 +2,28 @@
 
 `load_descriptions` stops at the first fault, and takes much that is no fault of form and still costs accuracy: two
 classes with one sentence, a class that is missing, text that was read in the wrong encoding. Here reading goes on.
-`Kind` lists what is looked for; `cezsar.data.prototype_sources` reads.
 """
 
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from cezsar.arrays import FloatArray, unit_rows
 from cezsar.data import datasets
-from cezsar.data.labels import canonical, spoken
-from cezsar.data.prototype_checks import Described, Finding, Kind, Source, read_all
+from cezsar.data.descriptions import class_files
+from cezsar.data.documents import decoded, is_unicode, printable
+from cezsar.data.labels import MAX_LABEL_CHARACTERS, canonical, is_invisible, spoken
 from cezsar.data.sentence_cache import Encoder, SentenceCache
-from cezsar.errors import InputError
+from cezsar.errors import FormatError, InputError
 
 NEAR = 0.85
 """Cosine similarity above which two classes count as described alike. Under MiniLM the nearest two classes of a shipped
@@ -31,6 +32,28 @@ FEWEST_WORDS = 5
 BLOCK = 128  # sentences encoded between two reports of progress
 
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
+_MEANT = re.compile(
+    r"[\u0080-\u017f\u0400-\u04ff\u2000-\u206f\u2100-\u214f\u3000-\u9fff\uac00-\ud7a3\ufeff\U0001f300-\U0001faff]+"
+)
+
+
+class Kind(StrEnum):
+    """What is looked for, in the order of reports."""
+
+    ENCODING = "not UTF-8"
+    DAMAGED = "damaged text"
+    CONTROL = "control characters"
+    FORM = "not a sentence"
+    EMPTY = "no description"
+    UNKNOWN = "unknown class"
+    MISSING = "missing class"
+    CLASS_TWICE = "class described twice"
+    SENTENCE_SHARED = "same sentence for several classes"
+    SENTENCE_TWICE = "same sentence twice in a class"
+    OWN_NAME = "name as description"
+    SHORT = "short description"
+    LONG = "description longer than the encoder reads"
+    NEAR = "near-identical descriptions"
 
 
 @dataclass(frozen=True)
@@ -49,10 +72,26 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class NearPair(Finding):
-    """Two classes that are described alike."""
+class Finding:
+    """One thing that is wrong.
 
-    pair: Pair
+    Attributes:
+        classes: names it is about, as the source spells them; none where it is about a file.
+        place: file, and line and byte where they are known; "" for the source as a whole.
+        what: is wrong.
+        advice: what to do.
+        pair: the two sentences, of a near-identical pair.
+    """
+
+    kind: Kind
+    classes: tuple[str, ...]
+    place: str
+    what: str
+    advice: str
+    pair: Pair | None = None
+
+    def __str__(self) -> str:
+        return f"{self.place + ': ' if self.place else ''}{self.what}; {self.advice}"
 
 
 @dataclass(frozen=True)
@@ -68,7 +107,7 @@ class Report:
         encoder: what sentences were compared by; "" if they were not.
         near: similarity above which two classes are reported.
         nearest: the two classes that are most similar, reported or not.
-        findings: in the order of `Kind`; `NearPair` the most similar first.
+        findings: in the order of `Kind`; near-identical pairs the most similar first.
     """
 
     source: str
@@ -119,7 +158,7 @@ def check(
     if dataset is None and datasets.shipped_descriptions(str(source)):
         dataset = str(source)
     expected = [] if dataset is None else datasets.class_names(dataset, home)
-    read = read_all(datasets.find_descriptions(str(source)))
+    read = _Source.read(datasets.find_descriptions(str(source)))
     findings = [*read.findings, *_twice(read), *_same_sentences(read), *_poor(read)]
     if dataset is not None:
         findings += _against(read, expected, str(dataset))
@@ -132,7 +171,7 @@ def check(
     return Report(
         source=str(source),
         dataset="" if dataset is None else str(dataset),
-        classes=len({canonical(each.name) for each in read.described}),
+        classes=len(read.by_class()),
         sentences=sum(len(each.sentences) for each in read.described),
         expected=len(expected),
         encoder="" if encoder is None else encoder.name,
@@ -154,34 +193,200 @@ def differing_words(one: str, other: str) -> tuple[tuple[str, ...], tuple[str, .
     return tuple(word for word in first if word not in second), tuple(word for word in second if word not in first)
 
 
-# Classes -------------------------------------------------------------------------------------------------------------
+# Reading to the end --------------------------------------------------------------------------------------------------
 
 
-def _by_class(read: Source) -> dict[str, list[Described]]:
-    found: dict[str, list[Described]] = {}
-    for each in read.described:
-        found.setdefault(canonical(each.name), []).append(each)
-    return found
+@dataclass(frozen=True)
+class _Described:
+    """A class with its sentences, spaces put right and empty ones left out; `place` as in `Finding`."""
+
+    name: str
+    place: str
+    sentences: Sequence[str]
 
 
-def _twice(read: Source) -> Iterator[Finding]:
-    for several in _by_class(read).values():
+class _Object(list[tuple[str, Any]]):
+    """The members of a JSON object, those of one name included."""
+
+
+@dataclass
+class _Source:
+    """What a source holds: classes with sentences, of which one may come twice, and what is wrong with bytes and form.
+
+    Attributes:
+        without: classes that have no sentence.
+        names_only: it is a list of classes, and the sentences are their names.
+    """
+
+    described: list[_Described] = field(default_factory=list)
+    without: list[_Described] = field(default_factory=list)
+    names_only: bool = False
+    findings: list[Finding] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, path: Path) -> _Source:
+        """A file or folder of the forms of `load_descriptions`: JSON, a folder of `.txt`, a `.txt` list of names."""
+        source = cls()
+        if path.is_dir():
+            for name, file in class_files(path):
+                text = source._text(file, (name,)) if file.is_file() else None
+                if text is None:
+                    source._find(Kind.FORM, (name,), file.name, "it is no text file", "put the class's sentence there")
+                    source.without.append(_Described(name, file.name, ()))
+                else:
+                    source._take(name, file.name, text.split("\n"), lines=True)
+            return source
+        if path.suffix.lower() not in (".json", ".txt"):
+            raise InputError(f"{path}: give a .json file, a folder of .txt files, or a .txt list of classes")
+        text = source._text(path, ())
+        if text is None:
+            raise FormatError(f"{printable(str(path))} is not a text file; give class descriptions as JSON or text")
+        if path.suffix.lower() == ".txt":
+            source._read_list(path, text)
+        else:
+            for name, given in source._members(path, text):
+                source._read_member(name, given)
+        if not source.described and not source.findings:
+            raise FormatError(f"{printable(str(path))} describes no class; it should have {{class name: sentence}}")
+        return source
+
+    def by_class(self) -> dict[str, list[_Described]]:
+        """Canonical class name -> what describes it."""
+        found: dict[str, list[_Described]] = {}
+        for each in self.described:
+            found.setdefault(canonical(each.name), []).append(each)
+        return found
+
+    def _find(self, kind: Kind, classes: tuple[str, ...], place: str, what: str, advice: str) -> None:
+        self.findings.append(Finding(kind, classes, printable(place), what, advice))
+
+    def _text(self, file: Path, classes: tuple[str, ...]) -> str | None:
+        """A file's text, in whatever encoding; None if it is none. Not being UTF-8 is noted."""
+        try:
+            raw = file.read_bytes()
+        except OSError as error:
+            raise InputError(f"{printable(str(file))} cannot be read: {error.strerror}; check the path") from error
+        text, encoding = decoded(raw)
+        if encoding not in ("", "UTF-8"):
+            try:
+                raw.decode("utf-8")
+            except UnicodeDecodeError as error:
+                line = raw.count(b"\n", 0, error.start) + 1
+                where = f"{file.name}, line {line}, byte {error.start:,}"
+                what = f"0x{raw[error.start]:02x} is not UTF-8; the file was read as {encoding}"
+                self._find(Kind.ENCODING, classes, where, what, "save it as UTF-8")
+        return text if encoding else None
+
+    def _read_list(self, path: Path, text: str) -> None:
+        """Class names, one to a line."""
+        self.names_only = True
+        for number, line in enumerate(text.split("\n"), start=1):
+            name, place = " ".join(line.split()), f"{path.name}, line {number}"
+            if len(name) > MAX_LABEL_CHARACTERS:
+                what = f"a name of {len(name):,} characters, {name[:40]!r}..."
+                self._find(Kind.FORM, (), place, what, "put each class on a line of its own, and sentences into JSON")
+            elif name:
+                self._check_text(line, (name,), place)
+                self.described.append(_Described(name, place, (spoken(name),)))
+
+    def _members(self, path: Path, text: str) -> _Object:
+        try:
+            try:
+                content = json.loads(text, object_pairs_hook=_Object)
+            except json.JSONDecodeError as error:
+                content = json.loads(text, object_pairs_hook=_Object, strict=False)
+                place = f"{path.name}, line {error.lineno}, column {error.colno}"
+                self._find(Kind.CONTROL, (), place, "a control character or an end of line in a text", "write a space")
+        except json.JSONDecodeError as error:
+            raise FormatError(
+                f"{path}, line {error.lineno}, column {error.colno}: not valid JSON ({error.msg}); correct it there"
+            ) from error
+        except (RecursionError, ValueError) as error:  # nested thousands deep, or a number of thousands of digits
+            raise FormatError(f"{path}: not usable JSON ({error}); it should be {{class name: sentence}}") from error
+        if not isinstance(content, _Object):
+            raise FormatError(f"{path} holds a JSON {type(content).__name__}; an object {{...}} is expected")
+        return content
+
+    def _read_member(self, name: str, given: Any) -> None:
+        """A class of a JSON object: a sentence, or a list of them."""
+        own = _storable(" ".join(name.split()))
+        if not own:
+            what = f"a description has no class name: {_start(given)}"
+            return self._find(Kind.EMPTY, (), "", what, "write the name, or remove it")
+        self._check_text(name, (own,), "")
+        sentences = [given] if isinstance(given, str) else given
+        if isinstance(sentences, _Object) or not isinstance(sentences, list):
+            self.without.append(_Described(own, "", ()))
+            return self._find(
+                Kind.FORM, (own,), "", f"{own!r} has {_start(given)}", "give a sentence or a list of them"
+            )
+        for number, sentence in enumerate(sentences, start=1):
+            where = f"sentence {number} of the {len(sentences)} of {own!r}"
+            if not isinstance(sentence, str):
+                self._find(Kind.FORM, (own,), "", f"{where} is {_start(sentence)}", "give a sentence, or remove it")
+            elif not sentence.strip() and len(sentences) > 1:
+                self._find(Kind.EMPTY, (own,), "", f"{where} is empty", "write or remove it")
+        return self._take(own, "", [sentence for sentence in sentences if isinstance(sentence, str)])
+
+    def _take(self, name: str, place: str, sentences: Sequence[str], lines: bool = False) -> None:
+        """Keep a class with its sentences, and note what is wrong with their text."""
+        for number, sentence in enumerate(sentences, start=1):
+            self._check_text(sentence, (name,), f"{place}, line {number}" if lines else place)
+        kept = [_storable(" ".join(sentence.split())) for sentence in sentences if sentence.strip()]
+        if kept:
+            self.described.append(_Described(name, place, kept))
+        else:
+            self._find(Kind.EMPTY, (name,), place, f"{name!r} has no description", "write a sentence, or remove it")
+            self.without.append(_Described(name, place, ()))
+
+    def _check_text(self, text: str, classes: tuple[str, ...], place: str) -> None:
+        """Signs that a text was read in a wrong encoding, and characters that nobody types."""
+        of = f"{classes[0]!r} has "
+        if signs := list(_misread(text)):
+            meant = ", ".join(f"{sign!r} for {right!r}" for sign, right in signs)
+            advice = "open the original as UTF-8 and copy it anew"
+            self._find(Kind.DAMAGED, classes, place, f"{of}{meant}: UTF-8 that was read in another encoding", advice)
+        if "\ufffd" in text or not is_unicode(text):
+            self._find(Kind.DAMAGED, classes, place, f"{of}a character that was lost: {_start(text)}", "write it anew")
+        if odd := dict.fromkeys(character for character in text if is_invisible(character) and character != "\t"):
+            codes = ", ".join(f"U+{ord(character):04X}" for character in odd)
+            self._find(Kind.CONTROL, classes, place, f"{of}{codes}: {_start(text)}", "remove it")
+
+
+def _misread(text: str) -> Iterator[tuple[str, str]]:
+    """UTF-8 that was read as cp1252, with what was meant: letters, punctuation, symbols, emoji, no rarer script."""
+    for run in dict.fromkeys(re.findall(r"[^\x00-\x7f]{2,}", text)):
+        try:
+            meant = run.encode("cp1252").decode("utf-8")
+        except UnicodeError:
+            continue
+        if _MEANT.fullmatch(meant):
+            yield run, meant
+
+
+# What is looked for --------------------------------------------------------------------------------------------------
+
+
+def _twice(read: _Source) -> Iterator[Finding]:
+    for several in read.by_class().values():
         if len(several) > 1:
             names = tuple(dict.fromkeys(each.name for each in several))
             times = "twice" if len(several) == 2 else f"{len(several)} times"
             what = f"{names[0]!r} is there {times}" if len(names) == 1 else f"{_quoted(names)} spell one class"
-            same = len({tuple(tuple(words(sentence)) for sentence in each.sentences) for each in several}) == 1
-            advice = "keep one" if same or read.names_only else "keep one, with the sentences that are right"
-            yield Finding(Kind.CLASS_TWICE, names, _places(several), what, advice)
+            yield Finding(
+                Kind.CLASS_TWICE, names, _places(several), what, "keep one, with the sentences that are right"
+            )
 
 
-def _same_sentences(read: Source) -> Iterator[Finding]:
+def _same_sentences(read: _Source) -> Iterator[Finding]:
     """The same sentence for several classes, or several times for one; case and punctuation do not count."""
-    users: dict[tuple[str, ...], list[Described]] = {}
+    users: dict[tuple[str, ...], list[_Described]] = {}
+    first: dict[tuple[str, ...], str] = {}
     for each in read.described:
         seen: set[tuple[str, ...]] = set()
         for sentence in each.sentences:
             key = tuple(words(sentence)) or (sentence,)
+            first.setdefault(key, sentence)
             if key in seen:
                 what = f"{each.name!r} has a sentence twice: {_start(sentence)}"
                 yield Finding(Kind.SENTENCE_TWICE, (each.name,), each.place, what, "keep it once")
@@ -189,42 +394,33 @@ def _same_sentences(read: Source) -> Iterator[Finding]:
                 users.setdefault(key, []).append(each)
             seen.add(key)
     for key, several in users.items():
-        names = {canonical(each.name): each.name for each in reversed(several)}
-        if len(names) > 1:
-            classes = tuple(reversed(names.values()))
-            sentence = next(one for one in several[0].sentences if (tuple(words(one)) or (one,)) == key)
-            what = f"{_quoted(classes)} have the same sentence: {_start(sentence)}"
-            yield Finding(
-                Kind.SENTENCE_SHARED, classes, _places(several), what,
-                "no clip can be told apart by it: say what only one of them shows",
-            )  # fmt: skip
+        classes = tuple({canonical(each.name): each.name for each in reversed(several)}.values())[::-1]
+        if len(classes) > 1:
+            what = f"{_quoted(classes)} have the same sentence: {_start(first[key])}"
+            advice = "no clip can be told apart by it: say what only one of them shows"
+            yield Finding(Kind.SENTENCE_SHARED, classes, _places(several), what, advice)
 
 
-def _poor(read: Source) -> Iterator[Finding]:
+def _poor(read: _Source) -> Iterator[Finding]:
     """Sentences that say hardly more than the name."""
     if read.names_only:
         names = tuple(each.name for each in read.described)
-        yield Finding(
-            Kind.OWN_NAME, names, "", f"a list of {len(names):,} names: each class is described by its name alone",
-            "write a sentence for each",
-        )  # fmt: skip
+        what = f"a list of {len(names):,} names: each class is described by its name alone"
+        yield Finding(Kind.OWN_NAME, names, "", what, "write a sentence for each")
         return
     for each in read.described:
         for sentence in each.sentences:
             if canonical(sentence) == canonical(each.name) or words(sentence) == words(spoken(each.name)):
                 what = f"{each.name!r} is described by its own name alone"
-                yield Finding(
-                    Kind.OWN_NAME, (each.name,), each.place, what,
-                    "write what the body does, with which objects, and where",
-                )  # fmt: skip
+                advice = "write what the body does, with which objects, and where"
+                yield Finding(Kind.OWN_NAME, (each.name,), each.place, what, advice)
             elif (count := len(words(sentence))) < FEWEST_WORDS:
                 what = f"{each.name!r} is described in {count} words: {_start(sentence)}"
-                yield Finding(
-                    Kind.SHORT, (each.name,), each.place, what, "say more: the movement, the objects, the places"
-                )
+                advice = "say more: the movement, the objects, the places"
+                yield Finding(Kind.SHORT, (each.name,), each.place, what, advice)
 
 
-def _against(read: Source, expected: Sequence[str], dataset: str) -> Iterator[Finding]:
+def _against(read: _Source, expected: Sequence[str], dataset: str) -> Iterator[Finding]:
     """Classes of a data set that are not described, and described ones that it has not."""
     wanted = {canonical(name): name for name in expected}
     have = {canonical(each.name): each for each in [*read.without, *read.described]}
@@ -240,10 +436,7 @@ def _against(read: Source, expected: Sequence[str], dataset: str) -> Iterator[Fi
         yield Finding(Kind.MISSING, (name,), "", f"{name!r} of {dataset} has no description", advice)
 
 
-# Sentences under an encoder ------------------------------------------------------------------------------------------
-
-
-def _too_long(read: Source, encoder: Encoder) -> Iterator[Finding]:
+def _too_long(read: _Source, encoder: Encoder) -> Iterator[Finding]:
     inner = encoder.encoder if isinstance(encoder, SentenceCache) else encoder
     if not isinstance(inner, Measured) or (limit := inner.max_tokens) is None:
         return
@@ -251,33 +444,36 @@ def _too_long(read: Source, encoder: Encoder) -> Iterator[Finding]:
         for sentence, count in zip(each.sentences, inner.count_tokens(each.sentences), strict=True):
             if count > limit:
                 what = f"{each.name!r} has a sentence of {count:,} tokens, and {encoder.name} reads {limit:,}"
-                yield Finding(
-                    Kind.LONG, (each.name,), each.place, f"{what}: {_start(sentence)}",
-                    "shorten it, or make several sentences of it: its end is not read",
-                )  # fmt: skip
+                advice = "shorten it, or make several sentences of it: its end is not read"
+                yield Finding(Kind.LONG, (each.name,), each.place, f"{what}: {_start(sentence)}", advice)
 
 
 def _alike(
-    read: Source, encoder: Encoder, near: float, on_progress: Callable[[int, int], object]
-) -> tuple[list[NearPair], Pair | None]:
+    read: _Source, encoder: Encoder, near: float, on_progress: Callable[[int, int], object]
+) -> tuple[list[Finding], Pair | None]:
     """Pairs of classes with sentences more similar than `near`, the most similar first; and the most similar of all.
     Pairs that share a sentence are left out of the list: that is a finding of its own."""
     classes = [
-        (several[0].name, [s for each in several for s in each.sentences]) for several in _by_class(read).values()
+        (several[0].name, [s for each in several for s in each.sentences]) for several in read.by_class().values()
     ]
-    classes = [(name, sentences) for name, sentences in classes if sentences]
-    rows_NE = _unit_vectors([sentence for _, sentences in classes for sentence in sentences], encoder, on_progress)
+    texts = [sentence for _, sentences in classes for sentence in sentences]
+    rows_NE = np.empty((len(texts), encoder.dim), np.float32)
+    for start in range(0, len(texts), BLOCK):
+        rows_NE[start : start + BLOCK] = encoder.encode(texts[start : start + BLOCK])
+        on_progress(min(start + BLOCK, len(texts)), len(texts))
+    lengths_N1 = np.linalg.norm(rows_NE, axis=1, keepdims=True)
+    rows_NE /= np.where(lengths_N1 == 0, 1, lengths_N1)  # zeros stay, and are similar to nothing
     starts = np.cumsum([0, *(len(sentences) for _, sentences in classes)])
     found: list[Pair] = []
     nearest: Pair | None = None
-    for a in range(len(classes) - 1):
+    for a, (name, sentences) in enumerate(classes[:-1]):
         block_AM = rows_NE[starts[a] : starts[a + 1]] @ rows_NE[starts[a + 1] :].T
         offsets = starts[a + 1 :] - starts[a + 1]
         highest_B = np.maximum.reduceat(block_AM.max(axis=0), offsets[:-1])
         for b in np.flatnonzero((highest_B > near) | (highest_B == highest_B.max())):
+            other, others = classes[a + 1 + b]
             pair_AB = block_AM[:, offsets[b] : offsets[b + 1]]
             i, j = np.unravel_index(pair_AB.argmax(), pair_AB.shape)
-            (name, sentences), (other, others) = classes[a], classes[a + 1 + b]
             similarity = float(np.clip(pair_AB[i, j], -1, 1))
             only = differing_words(sentences[i], others[j])
             pair = Pair((name, other), (sentences[i], others[j]), similarity, only)
@@ -288,32 +484,26 @@ def _alike(
     return [_near_pair(pair) for pair in sorted(found, key=lambda pair: -pair.similarity)], nearest
 
 
-def _near_pair(pair: Pair) -> NearPair:
+def _near_pair(pair: Pair) -> Finding:
     (a, b), (only_a, only_b) = pair.classes, pair.only
     what = f"{a!r} and {b!r} have a similarity of {pair.similarity:.2f}"
     what += f"; only {a!r} says {', '.join(only_a) or 'nothing'}; only {b!r} says {', '.join(only_b) or 'nothing'}"
-    return NearPair(Kind.NEAR, pair.classes, "", what, "say early what a camera sees in one of them alone", pair)
-
-
-def _unit_vectors(sentences: Sequence[str], encoder: Encoder, on_progress: Callable[[int, int], object]) -> FloatArray:
-    """Vectors of length 1; one of zeros stays, and is similar to nothing."""
-    rows_NE = np.empty((len(sentences), encoder.dim), np.float32)
-    for start in range(0, len(sentences), BLOCK):
-        rows_NE[start : start + BLOCK] = encoder.encode(sentences[start : start + BLOCK])
-        on_progress(min(start + BLOCK, len(sentences)), len(sentences))
-    return unit_rows(rows_NE)
-
-
-# Words for findings --------------------------------------------------------------------------------------------------
+    return Finding(Kind.NEAR, pair.classes, "", what, "say early what a camera sees in one of them alone", pair)
 
 
 def _quoted(names: Sequence[str]) -> str:
     return " and ".join([", ".join(map(repr, names[:-1])), repr(names[-1])] if len(names) > 1 else map(repr, names))
 
 
-def _places(several: Sequence[Described]) -> str:
+def _places(several: Sequence[_Described]) -> str:
     return " and ".join(dict.fromkeys(each.place for each in several if each.place))
 
 
-def _start(sentence: str) -> str:
-    return repr(sentence if len(sentence) <= 60 else sentence[:57] + "...")
+def _start(value: object) -> str:
+    shown = repr(dict(value) if isinstance(value, _Object) else value)
+    return shown if len(shown) <= 60 else shown[:57] + "..."
+
+
+def _storable(text: str) -> str:
+    """`text` as UTF-8 can hold it: halves of characters are written out."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

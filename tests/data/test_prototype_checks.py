@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,8 +14,7 @@ import pytest
 from cezsar.data import datasets
 from cezsar.data.datasets import KNOWN, class_names, named_descriptions, shipped_descriptions
 from cezsar.data.descriptions import load_descriptions
-from cezsar.data.prototype_checks import NearPair, Report, check, differing_words, words
-from cezsar.data.prototype_checks import Kind
+from cezsar.data.prototype_checks import Kind, Report, check, differing_words, words
 from cezsar.data.sentence_cache import SentenceCache
 from cezsar.errors import FormatError, InputError
 
@@ -181,13 +179,6 @@ def test_accents_are_no_sign_of_a_wrong_encoding(tmp_path: Path, text: str) -> N
     assert check(write(tmp_path / "d.json", {"x": f"Somebody writes with chalk on a wall: {text}"})).findings == ()
 
 
-def test_names_of_files_that_are_not_utf8(tmp_path: Path) -> None:
-    (tmp_path / os.fsdecode(b"caf\xe9.txt")).write_text("Somebody drinks from a cup at a table.")
-    report = check(tmp_path)
-    assert found(report) == {Kind.ENCODING: [("caf\\xe9",)]}
-    str(report.findings[0]).encode()
-
-
 # Classes of a data set -----------------------------------------------------------------------------------------------
 
 
@@ -281,7 +272,7 @@ def test_near_pairs_are_those_of_plain_loops(tmp_path: Path) -> None:
         write(tmp_path / "d.json", described), encoder=SentenceCache(Table(vectors), None), near=near,
         on_progress=lambda *counts: done.append(counts),
     )  # fmt: skip
-    pairs = [finding.pair for finding in report.findings if isinstance(finding, NearPair)]
+    pairs = [finding.pair for finding in report.findings if finding.pair]
     assert len(pairs) == 21 and pairs[0] == report.nearest and done == [(len(vectors), len(vectors))]
     assert [pair.similarity for pair in pairs] == sorted((pair.similarity for pair in pairs), reverse=True)
     for pair in pairs:
@@ -296,7 +287,7 @@ def test_edges_of_similarity(tmp_path: Path) -> None:
     vectors = {one: (1, 0, 0), other: (0.6, 0.8, 0), alike: (1, 0, 0), "An empty one of five words.": (0, 0, 0)}
     described = {"a b": one, "a_b": other, "c": alike, "d": other, "e": "An empty one of five words."}
     report = check(write(tmp_path / "d.json", described), encoder=Table(vectors), near=0.59)
-    (pair,) = [finding for finding in report.findings if isinstance(finding, NearPair)]
+    (pair,) = [finding for finding in report.findings if finding.pair]
     assert pair.classes == ("c", "d") and pair.pair.similarity == pytest.approx(0.6)
     assert pair.what.endswith("only 'c' says man, rope; only 'd' says woman, wire")
     assert found(report)[Kind.SENTENCE_SHARED] == [("a b", "c"), ("a_b", "d")]
