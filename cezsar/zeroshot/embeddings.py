@@ -22,6 +22,7 @@ from cezsar.zeroshot.storage import read_arrays, write_arrays
 MODALITIES = ("VE", "O", "C")
 """Visual embedding VE(v), objects SE(O(v)) and captions SE(C(v)): the terms of Eq. 9, in this order."""
 
+DESCRIBED = ("ids", "labels", "class_names", "space")  # what a file of embeddings holds besides arrays
 ROWS_AT_ONCE = 16_384  # bounds the memory of a check
 
 
@@ -81,8 +82,7 @@ class Embeddings:
         vectors = {f"modality.{name}": rows for name, rows in self.modalities.items()} | {"prototypes": self.prototypes}
         arrays = to_save(vectors, half)
         arrays["prototype_class"] = self.prototype_class
-        description = {"ids": self.ids, "labels": self.labels, "class_names": self.class_names, "space": self.space}
-        write_arrays(path, "embeddings", arrays, description)
+        write_arrays(path, "embeddings", arrays, {name: getattr(self, name) for name in DESCRIBED})
 
     @classmethod
     def load(cls, path: str | Path) -> Embeddings:
@@ -94,15 +94,8 @@ class Embeddings:
         """
         arrays, described = read_arrays(path, "embeddings")
         try:
-            return cls(
-                ids=described["ids"],
-                labels=described["labels"],
-                class_names=described["class_names"],
-                modalities=by_modality(arrays),
-                prototypes=arrays["prototypes"],
-                prototype_class=arrays["prototype_class"],
-                space=described["space"],
-            )
+            ids, labels, names, space = (described[name] for name in DESCRIBED)
+            return cls(ids, labels, names, by_modality(arrays), arrays["prototypes"], arrays["prototype_class"], space)
         except (InputError, KeyError, TypeError) as error:
             raise FormatError(f"{path} is damaged: {error}; make it again") from error
 

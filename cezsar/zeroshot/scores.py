@@ -9,7 +9,7 @@ computed once, of raw clip embeddings and unit prototypes, and any weights and a
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import combinations_with_replacement
 from pathlib import Path
@@ -20,17 +20,12 @@ import numpy as np
 from cezsar.arrays import DoubleArray, FloatArray, IntArray, unit_rows
 from cezsar.data.labels import canonical, resolve
 from cezsar.errors import FormatError, InputError
-from cezsar.zeroshot.embeddings import (
-    Embeddings,
-    by_modality,
-    check_modalities,
-    check_names,
-    refuse_non_finite,
-    to_save,
-)
+from cezsar.zeroshot import embeddings as checks
+from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.storage import read_arrays, write_arrays
 
 Several = Literal["nearest", "mean"]
+DESCRIBED = ("ids", "labels", "class_names", "dead_classes")  # what a file of scores holds besides arrays
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,19 +59,19 @@ class Scores:
     dead_classes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        check_names(self.ids, self.labels, self.class_names)
+        checks.check_names(self.ids, self.labels, self.class_names)
         n_classes = len(self.class_names)
         owner = np.arange(n_classes) if self.column_class is None else np.asarray(self.column_class, np.int64)
         if owner.ndim != 1 or not np.array_equal(np.unique(owner), np.arange(n_classes)) or (np.diff(owner) < 0).any():
             raise InputError(f"columns should be in the order of their classes, and each of the {n_classes:,} have one")
-        columns = check_modalities(self.columns, len(self.ids), len(owner))
+        columns = checks.check_modalities(self.columns, len(self.ids), len(owner))
         for modality, matrix_NP in columns.items():
-            refuse_non_finite(matrix_NP, self.ids, f"the {modality} score of clip")
+            checks.refuse_non_finite(matrix_NP, self.ids, f"the {modality} score of clip")
         if self.gram is not None:
             gram = np.asarray(self.gram, np.float64)
             if gram.shape != (len(self.ids), len(columns), len(columns)):
                 raise InputError(f"gram has shape {gram.shape}, which does not go with {', '.join(columns)}")
-            refuse_non_finite(gram, self.ids, "the length of clip")
+            checks.refuse_non_finite(gram, self.ids, "the length of clip")
             object.__setattr__(self, "gram", gram)
         object.__setattr__(self, "columns", columns)
         object.__setattr__(self, "column_class", owner)
@@ -119,44 +114,34 @@ class Scores:
         """The same with some clips alone, in their order here; ids that are not here are passed over."""
         wanted = set(ids)
         rows = [row for row, clip in enumerate(self.ids) if clip in wanted]
-        return Scores(
-            [self.ids[row] for row in rows],
-            [self.labels[row] for row in rows],
-            self.class_names,
-            {name: matrix_NP[rows] for name, matrix_NP in self.columns.items()},
-            None if self.gram is None else self.gram[rows],
-            self.column_class,
-            self.dead_classes,
-        )
+        ids, labels = ([names[row] for row in rows] for names in (self.ids, self.labels))
+        columns = {name: matrix_NP[rows] for name, matrix_NP in self.columns.items()}
+        gram = None if self.gram is None else self.gram[rows]
+        return replace(self, ids=ids, labels=labels, columns=columns, gram=gram)
 
     @classmethod
-    def from_embeddings(cls, embeddings: Embeddings, several: Several = "nearest") -> Scores:
+    def from_embeddings(
+        cls, embeddings: Embeddings, several: Several = "nearest", gram: DoubleArray | None = None
+    ) -> Scores:
         """All inner products of clips and unit prototypes.
 
         Args:
             several: what a class with several sentences is compared by. "nearest": the one nearest to VidE.
                 "mean": the direction of the mean of their UNIT vectors, so that no sentence counts more because its
                 raw vector is longer. Zero prototypes count in neither, unless their class has no others.
+            gram: where it is known.
 
         Raises:
             InputError: another value of `several`, or products too large for float32.
         """
         if several not in ("nearest", "mean"):
             raise InputError(f"several is {several!r}; choose nearest or mean")
-        unit_PE, owner, dead = unit_columns(
-            embeddings.prototypes, embeddings.prototype_class, len(embeddings.class_names), several
-        )
+        names = embeddings.class_names
+        unit_PE, owner, dead = unit_columns(embeddings.prototypes, embeddings.prototype_class, len(names), several)
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused by name
             columns = {name: rows_NE @ unit_PE.T for name, rows_NE in embeddings.modalities.items()}
-        return cls(
-            embeddings.ids,
-            embeddings.labels,
-            embeddings.class_names,
-            columns,
-            _gram(list(embeddings.modalities.values())),
-            owner,
-            [embeddings.class_names[index] for index in dead],
-        )
+        gram = _gram(list(embeddings.modalities.values())) if gram is None else gram
+        return cls(embeddings.ids, embeddings.labels, names, columns, gram, owner, [names[index] for index in dead])
 
     def save(self, path: str | Path, *, half: bool = False) -> None:
         """Write everything to one safetensors file; `half` keeps float16: three digits, so that near ties may turn.
@@ -165,12 +150,11 @@ class Scores:
             InputError: a score is too large for float16.
         """
         assert self.column_class is not None
-        arrays = to_save({f"modality.{name}": matrix_NP for name, matrix_NP in self.columns.items()}, half)
+        arrays = checks.to_save({f"modality.{name}": matrix_NP for name, matrix_NP in self.columns.items()}, half)
         arrays["column_class"] = self.column_class
         if self.gram is not None:
             arrays["gram"] = self.gram
-        described = ("ids", "labels", "class_names", "dead_classes")
-        write_arrays(path, "scores", arrays, {name: getattr(self, name) for name in described})
+        write_arrays(path, "scores", arrays, {name: getattr(self, name) for name in DESCRIBED})
 
     @classmethod
     def load(cls, path: str | Path) -> Scores:
@@ -182,15 +166,9 @@ class Scores:
         """
         arrays, described = read_arrays(path, "scores")
         try:
-            return cls(
-                described["ids"],
-                described["labels"],
-                described["class_names"],
-                by_modality(arrays),
-                arrays.get("gram"),
-                arrays["column_class"],
-                described["dead_classes"],
-            )
+            ids, labels, names, dead = (described[name] for name in DESCRIBED)
+            columns = checks.by_modality(arrays)
+            return cls(ids, labels, names, columns, arrays.get("gram"), arrays["column_class"], dead)
         except (InputError, KeyError, TypeError) as error:
             raise FormatError(f"{path} is damaged: {error}; make it again") from error
 
@@ -210,12 +188,12 @@ def unit_columns(
         sums_CE = np.zeros((n_classes, unit_PE.shape[1]))
         np.add.at(sums_CE, owner, unit_PE)
         unit_PE, owner = unit_rows(sums_CE), np.arange(n_classes)
-    alive_P = unit_PE.any(axis=1)
+    alive_P = np.asarray(unit_PE.any(axis=1))
     dead = np.setdiff1d(np.arange(n_classes), owner[alive_P])
-    # A zero prototype would win over negative cosines; it stays only where its class has nothing else.
-    kept = np.concatenate([np.flatnonzero(alive_P), [np.flatnonzero(owner == index)[0] for index in dead]])
-    kept = kept.astype(np.int64)
-    kept = kept[np.lexsort((kept, owner[kept]))]
+    for index in dead:  # a zero prototype would win over negative cosines; it stays where its class has nothing else
+        alive_P[np.flatnonzero(owner == index)[0]] = True
+    kept = np.flatnonzero(alive_P)
+    kept = kept[np.argsort(owner[kept], kind="stable")]
     return unit_PE[kept].astype(np.float32), owner[kept], dead
 
 

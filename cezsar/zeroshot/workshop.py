@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, NamedTuple
 
@@ -19,10 +19,10 @@ import numpy.typing as npt
 from cezsar.arrays import FloatArray, IntArray
 from cezsar.data.labels import canonical, resolve
 from cezsar.errors import InputError
-from cezsar.zeroshot.embeddings import Embeddings, refuse_non_finite
+from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.fusion import UNDECIDED, Weights, active, cosine
-from cezsar.zeroshot.scores import Scores, Several, unit_columns
-from cezsar.zeroshot.weights import Gain, Outcome, flips, gains, outcome
+from cezsar.zeroshot.scores import Scores, Several
+from cezsar.zeroshot.weights import Outcome, flips, outcome
 
 
 class Move(NamedTuple):
@@ -129,11 +129,6 @@ class Trial:
         return self._flows(self.left, self.after)
 
     @property
-    def gains(self) -> list[Gain]:
-        """Gained and lost clips of every class that has any, the largest net change first, then by most turned."""
-        return gains(self.before, self.after)
-
-    @property
     def accuracy(self) -> float | None:
         """Top-1 accuracy of the class's own clips; None if it has none."""
         return self.after.per_class.get(self.class_name)
@@ -222,14 +217,16 @@ class Workshop:
         classes = [*self.classes, name] if kind == "added" else self.classes
         index = names.index(name)
         kept_P = np.ones(len(old.prototypes), bool) if kind == "appended" else old.prototype_class != index
-        refuse_non_finite(vectors, [name] * len(vectors), "the prototype of class")
-        prototypes_PE = np.concatenate([old.prototypes[kept_P], vectors])
-        owner_P = np.concatenate([old.prototype_class[kept_P], np.full(len(vectors), index)])
-        unit_PE, owner_P, dead = unit_columns(prototypes_PE, owner_P, len(names), self.several)
         counted = list(active(self.scores, self.weights))
-        columns = {modality: old.modalities[modality] @ unit_PE.T for modality in counted}
+        changed = replace(
+            old,
+            class_names=names,
+            modalities={modality: old.modalities[modality] for modality in counted},
+            prototypes=np.concatenate([old.prototypes[kept_P], vectors]),
+            prototype_class=np.concatenate([old.prototype_class[kept_P], np.full(len(vectors), index)]),
+        )
         assert self.scores.gram is not None
         places = [self.scores.modalities.index(modality) for modality in counted]
         gram = self.scores.gram[:, places][:, :, places]  # no sentence changes the lengths of clips
-        scores = Scores(old.ids, old.labels, names, columns, gram, owner_P, [names[c] for c in dead])
+        scores = Scores.from_embeddings(changed, self.several, gram)
         return Trial(kind, name, self.scores, scores, self.before, outcome(scores, self.weights, classes))

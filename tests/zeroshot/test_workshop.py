@@ -11,6 +11,7 @@ from cezsar.zeroshot.evaluation import evaluate
 from cezsar.zeroshot.fusion import UNDECIDED, Weights, active, cosine, predict
 from cezsar.zeroshot.protocols import Protocol
 from cezsar.zeroshot.scores import Scores
+from cezsar.zeroshot.weights import gains
 from cezsar.zeroshot.workshop import Flow, Move, Workshop
 
 KINDS = ("float", "ties", "blank")
@@ -88,7 +89,7 @@ def assert_moves_by_loops(trial):
                 flows[names[other]] = [counts[0] + 1, counts[1] + is_right, counts[2] + was_right]
     told = [rows.tolist() for rows in (trial.gained, trial.lost, trial.drawn, trial.left)]
     assert told == [gained, lost, drawn, left]
-    assert {gain.name: [gain.gained, gain.lost] for gain in trial.gains} == turned
+    assert {gain.name: [gain.gained, gain.lost] for gain in gains(trial.before, trial.after)} == turned
     for flows, expected in ((trial.drawn_from, came), (trial.left_to, went)):
         assert {name: counts for name, *counts in flows} == expected
         assert [flow.clips for flow in flows] == sorted((flow.clips for flow in flows), reverse=True)
@@ -151,7 +152,6 @@ def test_moves_by_hand():
     assert trial.moves(trial.gained) == [Move(1, "b", "walking", "running", "walking")]
     assert trial.moves(trial.lost) == [Move(2, "c", "running", "running", "walking")]
     assert trial.drawn_from == [Flow("running", 2, 1, 1)] and trial.left_to == []
-    assert trial.gains == [("walking", 1, 0, 1), ("running", 0, 1, -1)]
     expected = np.array([4 / 10**0.5, 3 / 5**0.5, 5 / 13**0.5, 4 / 10**0.5, -1, 0]) / 2**0.5
     np.testing.assert_allclose(trial.cosine, expected, atol=1e-6)
     # Out of the way, walking loses its clips; a (3, 1) goes to running.
