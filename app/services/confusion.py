@@ -217,11 +217,9 @@ def _rows_of(
     values, weights = scored.scores(_shown.side.item), _shown.side.weights
     if taken != OTHER:
         return engine.clips_of(values, weights, true, taken, candidates)
-    index = {name: position for position, name in enumerate(values.class_names)}
-    inside = [index[name] for name in resolve(classes, values.class_names)]
     predicted_N = predict(values, weights)
-    other_N = (predicted_N != UNDECIDED) & ~np.isin(predicted_N, inside)
-    rows: list[int] = np.flatnonzero((values.label_index == index[resolve([true], list(index))[0]]) & other_N).tolist()
+    other_N = (predicted_N != UNDECIDED) & ~np.isin(predicted_N, values.indices(classes))
+    rows: list[int] = np.flatnonzero((values.label_index == values.indices([true])[0]) & other_N).tolist()
     return rows
 
 

@@ -153,9 +153,8 @@ def clips_of(
         InputError: an unknown class.
     """
     names = resolve(scores.class_names if classes is None else classes, scores.class_names)
-    index = {name: position for position, name in enumerate(scores.class_names)}
-    row, column = (index[name] for name in resolve([true, predicted], names))
-    predicted_N = predict(scores, weights, [index[name] for name in names])
+    row, column = scores.indices(resolve([true, predicted], names))
+    predicted_N = predict(scores, weights, scores.indices(names))
     found: list[int] = np.flatnonzero((scores.label_index == row) & (predicted_N == column)).tolist()
     return found
 

@@ -18,6 +18,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from cezsar.arrays import unit_rows
 from cezsar.data import datasets
 from cezsar.data.descriptions import class_files
 from cezsar.data.documents import decoded, is_unicode, printable
@@ -461,8 +462,7 @@ def _alike(
     for start in range(0, len(texts), BLOCK):
         rows_NE[start : start + BLOCK] = encoder.encode(texts[start : start + BLOCK])
         on_progress(min(start + BLOCK, len(texts)), len(texts))
-    lengths_N1 = np.linalg.norm(rows_NE, axis=1, keepdims=True)
-    rows_NE /= np.where(lengths_N1 == 0, 1, lengths_N1)  # zeros stay, and are similar to nothing
+    rows_NE = unit_rows(rows_NE)  # zeros stay, and are similar to nothing
     starts = np.cumsum([0, *(len(sentences) for _, sentences in classes)])
     found: list[Pair] = []
     nearest: Pair | None = None

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cezsar import workspace
+from cezsar.arrays import unit_rows
 from cezsar.encoders import compute, weights
 from cezsar.encoders.base import FrameEncoder, LooksAround, ObjectHead
 from cezsar.encoders.catalogue import CLIP_DOMAIN, VIDEO_DOMAIN, card, located
@@ -113,8 +114,7 @@ class ImageTextEncoder(compute.ImageEncoder):
 
     def head_for(self, names: Sequence[str], definitions: Sequence[str]) -> LinearHead:
         """An object head for any vocabulary: weight (K, D) = scale * text vector of length one, on unit-length rows."""
-        vectors = self.text_vectors([OBJECT_PROMPT.format(name) for name in names])
-        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        vectors = unit_rows(self.text_vectors([OBJECT_PROMPT.format(name) for name in names]))
         return LinearHead(names, definitions, self.scale * vectors, unit_norm=True)
 
     @functools.cached_property

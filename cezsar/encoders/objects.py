@@ -14,6 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
+from cezsar.arrays import unit_rows
 from cezsar.atomic import replacing
 from cezsar.encoders.base import ObjectHead
 from cezsar.errors import FormatError, InputError
@@ -79,8 +80,7 @@ class LinearHead:
             row = int(np.flatnonzero(~np.isfinite(features_TD).all(1))[0])
             raise InputError(f"features of second {row} are not finite (NaN or infinity): extract them again")
         if self.unit_norm:
-            lengths = np.linalg.norm(features_TD, axis=1, keepdims=True)
-            features_TD = features_TD / np.where(lengths == 0, 1, lengths)
+            features_TD = unit_rows(features_TD)
         return features_TD @ self.weight.T + self.bias
 
     def save(self, path: str | Path) -> None:

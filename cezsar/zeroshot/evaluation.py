@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from cezsar.data.labels import resolve
 from cezsar.errors import InputError
 from cezsar.zeroshot.fusion import UNDECIDED, Weights, active, before_true, fuse_rows, predict, row_blocks
 from cezsar.zeroshot.protocols import Protocol
@@ -128,7 +127,7 @@ def confusion_matrix(scores: Scores, weights: Weights, classes: Sequence[str] | 
     Raises:
         InputError: an unknown class, or weights that leave no modality.
     """
-    (chosen,) = _indices(scores, [scores.class_names if classes is None else classes])
+    chosen = scores.indices(classes)
     place_C = np.full(len(scores.class_names) + 1, -1)  # the last entry stands for labels of no class: index -1
     place_C[chosen] = np.arange(len(chosen))
     true_N, predicted_N = place_C[scores.label_index], predict(scores, weights, chosen)
@@ -185,15 +184,9 @@ def correctness_by_run(
     return replace(parts[0], labels=labels, right_NR=np.hstack([part.right_NR for part in parts]))
 
 
-def _indices(scores: Scores, lists: Sequence[Sequence[str]]) -> list[list[int]]:
-    """Class names in any spelling as indices into `class_names`."""
-    index = {name: position for position, name in enumerate(scores.class_names)}
-    return [[index[name] for name in resolve(names, scores.class_names)] for names in lists]
-
-
 def _splits(scores: Scores, protocol: Protocol) -> tuple[list[list[int]], IntArray]:
     """The classes of each run as indices, some of them with clips, and (C,) how many clips each class has."""
-    splits = _indices(scores, protocol.splits)
+    splits = [scores.indices(names).tolist() for names in protocol.splits]
     clips_C = np.bincount(scores.label_index[scores.label_index >= 0], minlength=len(scores.class_names))
     for run, split in enumerate(splits, start=1):
         if not clips_C[split].any():

@@ -164,7 +164,7 @@ def parts(scores: Scores, weights: Weights) -> dict[str, FloatArray]:
     return {name: np.take_along_axis(part_NP, nearest_NC, axis=1) for name, part_NP in weighted.items()}
 
 
-def predict(scores: Scores, weights: Weights, classes: Sequence[int] | None = None) -> IntArray:
+def predict(scores: Scores, weights: Weights, classes: Sequence[int] | IntArray | None = None) -> IntArray:
     """(N,) index into `class_names` of the best class.
 
     Args:
