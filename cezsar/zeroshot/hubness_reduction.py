@@ -1,11 +1,9 @@
 """Hubness reduction: other ways to read classes off the same embeddings, each with what it assumes.
 
-Two ills of zero-shot spaces call for them. Some prototypes are hubs, nearest to clips of all classes; and clips and
-prototypes fill different regions (the modality gap). Most remedies are transductive: they look at all test clips at
-once, without labels, so their figures do not compare with methods that see one clip at a time. A run of a protocol is a
-world of its own: what is seen are the classes of that run and the clips that it tests, nothing else.
-
-Cosine similarities are those of VidE and unit prototypes (Eq. 8-9 of Estevam et al., ICPR 2026).
+Some prototypes are hubs, nearest to clips of all classes; and clips and prototypes fill different regions (the modality
+gap). Most remedies are transductive: they look at all test clips at once, without labels, so their figures do not
+compare with methods that see one clip at a time. They see the classes of one run of a protocol and the clips that it
+tests, nothing else. Cosine similarities are those of VidE and unit prototypes (Eq. 8-9 of Estevam et al., ICPR 2026).
 """
 
 from __future__ import annotations
@@ -24,12 +22,8 @@ from cezsar.zeroshot.protocols import Protocol
 from cezsar.zeroshot.results import Result
 from cezsar.zeroshot.scores import Scores, Several
 
-NEIGHBOURS = 10
-"""k of CSLS, as Conneau et al. have it."""
-
-TEMPERATURE = 1 / 30
-"""Of the inverted softmax: β = 1 / T = 30, as the code of Conneau et al. has it."""
-
+NEIGHBOURS = 10  # k of CSLS, and
+TEMPERATURE = 1 / 30  # T of the inverted softmax, as the code of Conneau et al. has them
 NOTHING = "nothing"
 TRANSDUCTIVE = "transductive: sees all test clips of a run at once, without labels"
 
@@ -64,18 +58,15 @@ def centred(units_NE: npt.ArrayLike) -> DoubleArray:
 
 
 def centred_cosine(videos_nE: DoubleArray, prototypes_PE: DoubleArray, first_K: IntArray) -> DoubleArray:
-    """(n, K) cosine similarities of centred clips and the nearest of a class's centred prototypes.
+    """(n, K) cosine similarities of centred unit clips and the nearest of a class's centred unit prototypes.
 
     Args:
-        videos_nE: VidE of the clips, unit vectors.
-        prototypes_PE: unit prototypes in the order of classes; zeros stay zeros.
-        first_K: first row of each class in `prototypes_PE`.
+        prototypes_PE: in the order of classes, `first_K` being the first row of each; zeros stay zeros.
     """
     alive_P = prototypes_PE.any(axis=1)
     centred_PE = np.zeros_like(prototypes_PE)
     centred_PE[alive_P] = centred(prototypes_PE[alive_P])
-    nearest: DoubleArray = np.maximum.reduceat(centred(videos_nE) @ centred_PE.T, first_K, axis=1)
-    return nearest
+    return np.asarray(np.maximum.reduceat(centred(videos_nE) @ centred_PE.T, first_K, axis=1))
 
 
 @dataclass(frozen=True)
@@ -89,8 +80,7 @@ class Reduction:
         source: paper.
         does: what it does, in a sentence.
         setting: such as "k = 10"; "" without.
-        score: cosine similarities of all test clips of a run -> scores, larger is better. None where it needs vectors,
-            or changes no scores but how classes with several sentences are compared.
+        score: cosine similarities of all test clips of a run -> scores, larger is better; None where these do not do.
         transductive: whether it looks at all test clips at once; if not, plain scores are evaluated.
         several: how it compares a class that has several sentences.
     """
@@ -102,7 +92,7 @@ class Reduction:
     does: str
     setting: str = ""
     score: Callable[[npt.ArrayLike], DoubleArray] | None = None
-    transductive: bool = False
+    transductive: bool = True
     several: Several = "nearest"
 
     @property
@@ -112,49 +102,34 @@ class Reduction:
 
 
 BASELINE = Reduction(
-    "none",
-    "none",
-    NOTHING,
-    "Eq. 8-9 of Estevam et al., ICPR 2026",
+    "none", "none", NOTHING, "Eq. 8-9 of Estevam et al., ICPR 2026",
     "The class whose nearest sentence has the highest cosine similarity.",
-)
+    transductive=False,
+)  # fmt: skip
 MEAN_SENTENCE = Reduction(
-    "mean-sentence",
-    "mean of sentences",
-    f"{NOTHING}; differs from none only where classes have several sentences",
+    "mean-sentence", "mean of sentences", f"{NOTHING}; differs from none only where classes have several sentences",
     "prototypes as means: Snell et al., Prototypical Networks, NIPS 2017",
     "Compares a class by the mean of its sentences' unit vectors, not by the nearest sentence.",
-    several="mean",
-)
+    transductive=False, several="mean",
+)  # fmt: skip
 CENTRING = Reduction(
-    "centring",
-    "mean-centring",
+    "centring", "mean-centring",
     f"{TRANSDUCTIVE}; their mean could also come from other unlabelled clips of the same kind",
     "Liang et al., Mind the Gap, NeurIPS 2022, for shifting one modality towards the other",
     "Subtracts the mean clip from clips and the mean prototype from prototypes, then takes cosines.",
-    transductive=True,
-)
+)  # fmt: skip
 CSLS = Reduction(
-    "csls",
-    "CSLS",
-    TRANSDUCTIVE,
-    "Conneau et al., Word Translation Without Parallel Data, ICLR 2018",
+    "csls", "CSLS", TRANSDUCTIVE, "Conneau et al., Word Translation Without Parallel Data, ICLR 2018",
     "Lowers the scores of a class that is near many clips: twice the cosine similarity, less the mean one of "
     "the clip's k nearest classes and of the class's k nearest clips.",
-    f"k = {NEIGHBOURS}",
-    csls,
-    transductive=True,
-)
+    f"k = {NEIGHBOURS}", csls,
+)  # fmt: skip
 INVERTED_SOFTMAX = Reduction(
-    "inverted-softmax",
-    "inverted softmax",
-    f"{TRANSDUCTIVE}, and that classes have about equally many",
+    "inverted-softmax", "inverted softmax", f"{TRANSDUCTIVE}, and that classes have about equally many",
     "Smith et al., Offline Bilingual Word Vectors, ICLR 2017",
     "Softmax over clips, not over classes: every class gets the same total to share out.",
-    f"T = {TEMPERATURE:.3g}",
-    inverted_softmax,
-    transductive=True,
-)
+    f"T = {TEMPERATURE:.3g}", inverted_softmax,
+)  # fmt: skip
 REDUCTIONS = {one.name: one for one in (BASELINE, MEAN_SENTENCE, CENTRING, CSLS, INVERTED_SOFTMAX)}
 """By name, plain scores first."""
 
@@ -225,10 +200,10 @@ def evaluate_reduced(
     return replace(result, modality=modality, weights=weights, method=reduction.title)
 
 
-def hits_reduced(
+def correctness_reduced(
     source: Scores | Embeddings, protocol: Protocol, reduction: Reduction, weights: Weights | None = None
 ) -> Correctness:
-    """Which clips are right with a reduction in every run: `hits.hits`, with the arguments of `evaluate_reduced`."""
+    """`evaluation.correctness` with a reduction; arguments and errors are those of `evaluate_reduced`."""
     weights = weights or Weights()
     if not reduction.transductive:
         return correctness(_scores(source, reduction), protocol, weights)

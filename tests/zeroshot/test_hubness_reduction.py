@@ -19,9 +19,9 @@ from cezsar.zeroshot.hubness_reduction import (
     MEAN_SENTENCE,
     REDUCTIONS,
     centred,
+    correctness_reduced,
     csls,
     evaluate_reduced,
-    hits_reduced,
     inverted_softmax,
     reduced,
 )
@@ -146,7 +146,7 @@ def test_a_run_is_the_evaluation_of_its_classes_and_clips_alone(reduction, sente
     before = {name: rows.copy() for name, rows in source.modalities.items()}
     splits = [source.class_names, source.class_names[5:1:-1], ["class 7", "class 0"], ["class 3"]]
     result = evaluate_reduced(source, Protocol("some", splits), reduction, weights, topk=(1, 2, 5))
-    kept = hits_reduced(source, Protocol("some", splits), reduction, weights)
+    kept = correctness_reduced(source, Protocol("some", splits), reduction, weights)
     for column, (split, run) in enumerate(zip(splits, result.runs, strict=True)):
         part = cut_out(source, split)
         alone = evaluate_reduced(part, Protocol("one", [split]), reduction, weights, topk=(1, 2, 5)).runs[0]
@@ -167,7 +167,7 @@ def test_hits_are_those_of_the_formula_on_the_clips_and_classes_of_the_run(reduc
     rows = np.flatnonzero(np.isin(scores.label_index, chosen) & plain.any(axis=1))
     formula = {"csls": csls, "inverted-softmax": inverted_softmax}[reduction.name]
     right = chosen[formula(plain[rows]).argmax(axis=1)] == scores.label_index[rows]
-    kept = hits_reduced(source, Protocol("one", [split]), reduction, BOTH)
+    kept = correctness_reduced(source, Protocol("one", [split]), reduction, BOTH)
     assert (kept.right_NR[rows, 0] == right).all() and 0 < right.sum() < len(right)
     assert (kept.right_NR[np.setdiff1d(np.arange(len(source.ids)), rows), 0] < 1).all()
     from_scores = evaluate_reduced(scores, Protocol("one", [split]), reduction, BOTH)
@@ -198,7 +198,7 @@ def test_what_is_not_transductive_is_the_evaluation_of_plain_scores():
     for reduction, several in ((BASELINE, "nearest"), (MEAN_SENTENCE, "mean")):
         scores = Scores.from_embeddings(source, several)
         assert evaluate_reduced(source, protocol, reduction, BOTH).runs == evaluate(scores, protocol, BOTH).runs
-        kept = hits_reduced(source, protocol, reduction, BOTH)
+        kept = correctness_reduced(source, protocol, reduction, BOTH)
         assert (kept.right_NR == correctness(scores, protocol, BOTH).right_NR).all()
 
 

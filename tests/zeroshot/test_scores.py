@@ -116,30 +116,16 @@ def test_nearest_of_several_sentences_is_told_after_fusion():
     np.testing.assert_allclose(scores.matrices["O"], [[1, math.sqrt(0.5)]], rtol=1e-6)
 
 
-def test_mean_is_of_unit_vectors():
-    e = Embeddings(["a"], [""], ["x"], {"VE": np.array([[1.0, 0]])}, np.array([[100.0, 0], [0, 1]]), np.array([0, 0]))
-    np.testing.assert_allclose(Scores.from_embeddings(e, several="mean").matrices["VE"], [[math.sqrt(0.5)]], rtol=1e-6)
-    with pytest.raises(InputError, match="nearest or mean"):
-        Scores.from_embeddings(e, several="median")
-
-
-def test_a_missing_modality_leaves_the_others_to_decide():
+def test_a_missing_modality_leaves_the_others_to_decide_and_without_any_a_clip_is_undecided():
     e = embeddings(5, modalities=("VE", "O"))
-    e.modalities["O"][4] = 0
+    e.modalities["O"][[0, 4]] = 0
+    e.modalities["VE"][0] = 0
     scores = Scores.from_embeddings(e)
     np.testing.assert_allclose(cosine(scores, Weights())[4], cosine(scores, Weights(1, 0, 0))[4], atol=1e-6)
     np.testing.assert_array_equal(fuse(scores, Weights(1, 0, 9)), fuse(scores, Weights(1, 0, 0)))
-
-
-def test_a_clip_without_anything_is_undecided():
-    e = embeddings(6)
-    for rows in e.modalities.values():
-        rows[[0, 9]] = 0
-    scores = Scores.from_embeddings(e)
-    assert (cosine(scores, Weights())[[0, 9]] == 0).all()
-    predicted = predict(scores, Weights())
-    assert np.flatnonzero(predicted == UNDECIDED).tolist() == [0, 9]
-    assert all((part[[0, 9]] == 0).all() for part in parts(scores, Weights()).values())
+    assert (cosine(scores, Weights())[0] == 0).all()
+    assert np.flatnonzero(predict(scores, Weights()) == UNDECIDED).tolist() == [0]
+    assert all((part[0] == 0).all() for part in parts(scores, Weights()).values())
 
 
 def test_dead_prototypes_score_nothing_and_are_named():
@@ -159,11 +145,9 @@ def test_dead_prototypes_score_nothing_and_are_named():
 
 def test_tiny_embeddings_keep_their_direction():
     e = embeddings(8)
-    scores = Scores.from_embeddings(e)
-    for rows in e.modalities.values():
-        rows *= np.float32(1e-30)
-    small = cosine(Scores.from_embeddings(e), Weights())
-    np.testing.assert_allclose(small, cosine(scores, Weights()), atol=1e-5)
+    tiny = replace(e, modalities={name: rows * np.float32(1e-30) for name, rows in e.modalities.items()})
+    small, plain = (cosine(Scores.from_embeddings(one), Weights()) for one in (tiny, e))
+    np.testing.assert_allclose(small, plain, atol=1e-5)
 
 
 def test_labels_meet_classes_in_any_spelling():
@@ -278,30 +262,25 @@ def test_rank_orders_labels_best_first():
 # On disk ---------------------------------------------------------------------------------------------------------
 
 
-def test_embeddings_come_back_as_they_were(tmp_path):
+def test_embeddings_and_scores_come_back_as_they_were(tmp_path):
     e = embeddings(11, sentences=2)
     e.ids[0], e.class_names[1] = "naïve \udce9 clip", "class 1, β"  # a file name that was not UTF-8, too
+    e.prototypes[e.prototype_class == 0] = 0
     e.save(tmp_path / "e.safetensors")
     read = Embeddings.load(tmp_path / "e.safetensors")
     assert (read.ids, read.labels, read.class_names, read.space) == (e.ids, e.labels, e.class_names, e.space)
     assert list(read.modalities) == ["VE", "O", "C"]
-    for name, rows in e.modalities.items():
-        np.testing.assert_array_equal(read.modalities[name], rows)
-    np.testing.assert_array_equal(read.prototypes, e.prototypes)
-    np.testing.assert_array_equal(read.prototype_class, e.prototype_class)
-
-
-def test_scores_come_back_as_they_were(tmp_path):
-    e = embeddings(12, sentences=2)
-    e.prototypes[e.prototype_class == 0] = 0
+    pairs = [(read.modalities[name], rows) for name, rows in e.modalities.items()]
+    for one, other in [*pairs, (read.prototypes, e.prototypes), (read.prototype_class, e.prototype_class)]:
+        np.testing.assert_array_equal(one, other)
     scores = Scores.from_embeddings(e)
     scores.save(tmp_path / "s.safetensors")
-    read = Scores.load(tmp_path / "s.safetensors")
-    assert read.dead_classes == scores.dead_classes == ["class 0"]
-    np.testing.assert_array_equal(cosine(read, Weights()), cosine(scores, Weights()))
+    kept = Scores.load(tmp_path / "s.safetensors")
+    assert kept.dead_classes == scores.dead_classes == ["class 0"]
+    np.testing.assert_array_equal(cosine(kept, Weights()), cosine(scores, Weights()))
     scores.save(tmp_path / "half.safetensors", half=True)
     half = Scores.load(tmp_path / "half.safetensors")
-    assert half.columns["VE"].dtype == np.float32
+    assert half.columns["VE"].dtype == np.float32 and half.gram.dtype == np.float64
     np.testing.assert_allclose(half.columns["VE"], scores.columns["VE"], rtol=1e-3)
     large = Scores(["a"], [""], ["x"], {"VE": np.array([[1e5]])})
     with pytest.raises(InputError, match="float16"):
