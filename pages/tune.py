@@ -6,7 +6,6 @@ import streamlit as st
 
 from app import state
 from app.charts import tune as charts
-from app.charts.style import PLOT
 from app.services import scored, tau
 from app.services import tune as services
 from app.widgets import choosers, preparation, simplex, words
@@ -14,6 +13,7 @@ from app.widgets import tau as tau_widgets
 from app.widgets import tune as widgets
 from cezsar.errors import CezsarError
 from cezsar.jobs import Job
+from cezsar.report.figures import PLOT
 from cezsar.zeroshot.scored import Scored
 from cezsar.zeroshot.weights import SimplexMap, flips, gains
 

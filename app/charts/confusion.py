@@ -1,5 +1,4 @@
-"""Confusion matrices: up to `MOST_CELLS` classes with a number in each cell, larger ones as an overview; and one clip's
-best classes.
+"""Confusion matrices: up to `MOST_CELLS` classes with a number in each cell, larger ones as an overview.
 
 Rows are true classes from top to bottom, columns predicted ones. The diagonal, which is right, is grey: colour is for
 errors.
@@ -13,22 +12,18 @@ import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
 
-from app.charts.style import GAIN, GREY, LOSS, diverging, heat, layout, number, own_colours, short, shown
-
-Matrix = npt.NDArray[np.float64] | npt.NDArray[np.int64]
+from cezsar.arrays import DoubleArray, IntArray
+from cezsar.report.figures import CHOSEN, GAIN, GREY, LOSS, clickable, heat, layout, own_colours, ranking, short, shown
 
 MOST_CELLS = 30
 """Up to this many rows and columns a cell has a number and can be clicked."""
 
-CHOSEN = "#E69F00"
-FONT = {"family": "Source Sans, sans-serif", "size": 13}  # the page's
 TICKS = (0.01, 0.05, 0.2, 0.5, 1.0)  # of an overview's colour bar
-CLICKED = {"displayModeBar": False, "scrollZoom": False, "doubleClick": False}
 DRAGGED = {"displaylogo": False, "modeBarButtonsToRemove": ["zoom", "pan", "lasso2d", "resetScale2d", "autoScale2d"]}
 
 
 def cells_figure(
-    values_KL: Matrix,
+    values_KL: DoubleArray | IntArray,
     texts: Sequence[Sequence[str]],
     hovers: Sequence[Sequence[str]],
     rows: Sequence[str],
@@ -45,61 +40,66 @@ def cells_figure(
         texts, hovers: (K, L) what stands in a cell, and what is said when the mouse is over it.
         chosen: true and predicted class of the cell that is framed.
     """
-    values = values_KL.astype(np.float32)
+    values, written = values_KL.astype(np.float32), np.array(texts, object).reshape(values_KL.shape)
     right = np.array([[row == column for column in columns] for row in rows], bool).reshape(values.shape)
     largest = float(np.abs(values if signed else values[~right]).max(initial=0)) or 1.0
     figure = go.Figure()
     x, y = _categories(columns), _categories(rows)
     common = {"x": x, "y": y, "showscale": False, "hoverinfo": "skip", "texttemplate": "%{text}", "xgap": 1, "ygap": 1}
     if signed:
-        scale, low = diverging(dark), -largest
-        figure.add_heatmap(z=values, text=texts, colorscale=scale, zmin=low, zmax=largest, **common)
+        scale, low = _diverging(dark), -largest
+        figure.add_heatmap(z=values, text=written, colorscale=scale, zmin=low, zmax=largest, **common)
     else:
         grey = [[0, "#1E232A"], [1, "#5A626D"]] if dark else [[0, "#F0EDE8"], [1, "#BDB8B0"]]
         errors, hits = np.where(right, np.nan, values), np.where(right, values, np.nan)
-        written = np.array(texts, object).reshape(values.shape)
         figure.add_heatmap(
             z=errors, text=np.where(right, "", written), colorscale=heat(dark), zmin=0, zmax=largest, **common
         )
         figure.add_heatmap(z=hits, text=np.where(right, written, ""), colorscale=grey, zmin=0, **common)
-    _squares(figure, x, y, hovers)
+    every = list(range(len(x) * len(y)))
+    said = [text for row in hovers for text in row]
+    clickable(figure, [name for _ in y for name in x], [name for name in y for _ in x], every, said)
     if chosen and chosen[0] in rows and chosen[1] in columns:
         row, column = list(rows).index(chosen[0]), list(columns).index(chosen[1])
         _frame(figure, row, row, column, column)
     row_px = min(40, max(24, 420 // max(1, len(rows))))
-    layout(figure, height=row_px * len(rows) + 210, x="predicted class", y="true class", dragmode=False)
-    own_colours(figure, dark)
-    gaps = "#242A32" if dark else "#EFEBE4"
-    figure.update_layout(clickmode="event+select", showlegend=False, plot_bgcolor=gaps, font=FONT)
-    plain = {"type": "category", "tickfont": {"size": 12}, "showgrid": False, "fixedrange": True, "ticks": ""}
+    layout(figure, row_px * len(rows) + 210, "predicted class", "true class", dragmode=False, showlegend=False)
+    own_colours(figure, dark).update_layout(clickmode="event+select", plot_bgcolor="#242A32" if dark else "#EFEBE4")
+    plain = {"type": "category", "tickfont": {"size": 12}, "showgrid": False, "ticks": ""}
     figure.update_xaxes(**plain, tickangle=-90, range=[-0.5, len(columns) - 0.5])
     figure.update_yaxes(**plain, range=[len(rows) - 0.5, -0.5])
     return figure
 
 
+def split_figure(counts_KK: IntArray, names: Sequence[str], dark: bool) -> go.Figure:
+    """Shares of true classes, with counts in the cells of a small matrix."""
+    sums_K1 = counts_KK.sum(axis=1, keepdims=True)
+    shares_KK = np.divide(counts_KK, sums_K1, out=np.zeros(counts_KK.shape), where=sums_K1 > 0)
+    if len(names) > MOST_CELLS:
+        return overview_figure(shares_KK, names, names, dark=dark)
+    hovers = [
+        [
+            f"{shown(true)}<br>taken for {shown(taken)}: {counts_KK[i, j]:,} of {sums_K1[i, 0]:,} clips"
+            for j, taken in enumerate(names)
+        ]
+        for i, true in enumerate(names)
+    ]
+    texts = np.where(counts_KK > 0, counts_KK.astype(str), "").tolist()
+    return cells_figure(shares_KK, texts, hovers, names, names, dark=dark)
+
+
+def _diverging(dark: bool) -> list[list[object]]:
+    """Orange below 0, the page's background at 0, blue above."""
+    return [[0.0, "#D55E00"], [0.5, "#14171C" if dark else "#FDFCFA"], [1.0, "#2F96D3" if dark else "#0072B2"]]
+
+
 def _categories(names: Sequence[str]) -> list[str]:
     """Names for an axis, which leaves out some where there is no room for all; no two the same."""
     found: dict[str, None] = {}
-    for number_of, name in enumerate(names):
+    for place, name in enumerate(names, start=1):
         cut = short(name, 34)
-        found[cut if cut not in found else f"{cut} {number_of + 1}"] = None
+        found[cut if cut not in found else f"{cut} {place}"] = None
     return list(found)
-
-
-def _squares(figure: go.Figure, x: Sequence[str], y: Sequence[str], hovers: Sequence[Sequence[str]]) -> None:
-    """Squares that are not seen, for clicks: a heatmap has no selection."""
-    unseen = {"marker": {"opacity": 0}}
-    figure.add_scattergl(
-        x=[name for _ in y for name in x],
-        y=[name for name in y for _ in x],
-        mode="markers",
-        marker={"symbol": "square", "size": 22, "opacity": 0},
-        selected=unseen,
-        unselected=unseen,
-        customdata=list(range(len(x) * len(y))),
-        hovertext=[text for row in hovers for text in row],
-        hovertemplate="%{hovertext}<extra></extra>",
-    )
 
 
 def _frame(figure: go.Figure, top: int, bottom: int, left: int, right: int) -> None:
@@ -129,33 +129,30 @@ def overview_figure(
     roots = np.sign(shares) * np.sqrt(np.abs(shares))
     top = float(np.abs(roots).max(initial=0)) or 1.0
     ticks = [tick for tick in TICKS if tick <= top**2 * 1.0001] or [top**2]
-    labels = [f"{100 * tick:.3g} %" for tick in ticks]
-    values, at = (255 * roots / top).round().astype(np.uint8), [255 * tick**0.5 / top for tick in ticks]
+    full, kind = (127, np.int8) if signed else (255, np.uint8)
+    at, labels = [full * tick**0.5 / top for tick in ticks], [f"{100 * tick:.3g} %" for tick in ticks]
     if signed:
-        values, at = (127 * roots / top).round().astype(np.int8), [127 * tick**0.5 / top for tick in ticks]
         labels = [f"−{label}" for label in reversed(labels)] + ["0"] + [f"+{label}" for label in labels]
         at = [-place for place in reversed(at)] + [0.0, *at]
-    bar = {"tickvals": at, "ticktext": labels, "thickness": 10, "len": 0.7, "outlinewidth": 0, "x": 1.01, "xpad": 4}
     figure = go.Figure()
     figure.add_heatmap(
-        z=values,
-        x=[shown(name) for name in columns],
-        y=[shown(name) for name in rows],
-        colorscale=diverging(dark) if signed else heat(dark),
-        zmin=-127 if signed else 0,
-        zmax=127 if signed else 255,
-        colorbar=bar,
-        hovertemplate="true: %{y}<br>predicted: %{x}<extra></extra>",
-    )
+        z=(full * roots / top).round().astype(kind), x=[shown(name) for name in columns],
+        y=[shown(name) for name in rows], colorscale=_diverging(dark) if signed else heat(dark),
+        zmin=-full if signed else 0, zmax=full, hovertemplate="true: %{y}<br>predicted: %{x}<extra></extra>",
+        colorbar={"tickvals": at, "ticktext": labels, "thickness": 10, "len": 0.7, "outlinewidth": 0, "x": 1.01,
+                  "xpad": 4},
+    )  # fmt: skip
     last = len(rows) - 0.5
     figure.add_shape(type="line", x0=-0.5, x1=last, y0=-0.5, y1=last, line={"color": GREY, "width": 1})
     if window:
         _frame(figure, *window)
-    layout(figure, height=560, x=f"predicted: {len(columns):,} classes", y=f"true: {len(rows):,} classes")
+    layout(
+        figure, 560, f"predicted: {len(columns):,} classes", f"true: {len(rows):,} classes", dragmode="select",
+        selectdirection="any",
+    )  # fmt: skip
     own_colours(figure, dark)
-    figure.update_layout(dragmode="select", selectdirection="any", font=FONT)
-    figure.update_xaxes(showticklabels=False, showgrid=False, ticks="", fixedrange=True)
-    figure.update_yaxes(showticklabels=False, showgrid=False, ticks="", fixedrange=True, autorange="reversed")
+    figure.update_xaxes(showticklabels=False, showgrid=False, ticks="")
+    figure.update_yaxes(showticklabels=False, showgrid=False, ticks="", autorange="reversed")
     return figure
 
 
@@ -165,25 +162,6 @@ def top_figure(labels: Sequence[tuple[str, float]], true: str, predicted: str) -
     Args:
         labels: (name, cosine similarity), best first.
     """
-    rows = np.arange(len(labels))
-    colours = [GAIN if name == true else LOSS if name == predicted else GREY for name, _ in labels]
-    figure = go.Figure()
-    figure.add_bar(
-        x=[similarity for _, similarity in labels],
-        y=-rows - 0.16,
-        orientation="h",
-        width=0.24,
-        marker={"color": colours, "line": {"width": 0}},
-        hoverinfo="skip",
-    )
-    for row, (name, similarity) in enumerate(labels):
-        mark = "✓ " if name == true else "✕ " if name == predicted else ""
-        for x, anchor, text in ((0, "left", mark + short(name, 40)), (1, "right", number(similarity))):
-            figure.add_annotation(
-                x=x, xref="paper", xanchor=anchor, y=-row + 0.2, yref="y", text=text, showarrow=False,
-                font={"size": 14},
-            )  # fmt: skip
-    layout(figure, height=44 * len(labels) + 52, x="similarity (cosine; 1 = same direction)", showlegend=False)
-    figure.update_xaxes(zeroline=True, showgrid=False, fixedrange=True, nticks=5)
-    figure.update_yaxes(visible=False, fixedrange=True, range=[-len(labels) + 0.55, 0.5])
-    return figure
+    looks = [(GAIN, "✓ ") if name == true else (LOSS, "✕ ") if name == predicted else (GREY, "") for name, _ in labels]
+    titles = [mark + short(name, 40) for (name, _), (_, mark) in zip(labels, looks, strict=True)]
+    return ranking(labels, [colour for colour, _ in looks], titles)

@@ -8,8 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
 
-from app.charts.evaluate import ROW_PX, Strip, add_head, add_strip
-from app.charts.style import COLOURS, GREY, layout, shown
+from cezsar.report.figures import COLOURS, GREY, Strip, layout, shown, splits
 
 DoubleArray = npt.NDArray[np.float64]
 
@@ -41,20 +40,6 @@ def oscr_figure(curves: Sequence[tuple[str, DoubleArray, DoubleArray]], accuracy
     return figure
 
 
-def got_figure(strips: Sequence[Strip], asked: float) -> go.Figure:
+def got_figure(rows: Sequence[Strip], asked: float) -> go.Figure:
     """The share of unknown clips that got in, a point for each split; dotted: the share that was asked for."""
-    figure = go.Figure()
-    jitter = np.random.default_rng(0).uniform(-0.16, 0.16, max(len(strip.shares) for strip in strips))
-    for index, strip in enumerate(strips):
-        add_strip(figure, index, strip, jitter[: len(strip.shares)] - index)
-        add_head(figure, index, strip.title, f"{strip.figure} %")
-        figure.add_shape(
-            type="line", x0=100 * asked, x1=100 * asked, y0=-index - 0.3, y1=-index + 0.24, layer="below",
-            line={"dash": "dot", "color": GREY, "width": 2},
-        )  # fmt: skip
-    layout(figure, ROW_PX * len(strips) + 62, "unknown clips let in, of a split (%); dotted: asked for")
-    highest = 100 * max(asked, *(max(strip.shares) for strip in strips))
-    figure.update_layout(showlegend=False, dragmode=False, hovermode="closest")
-    figure.update_xaxes(range=[-0.03 * highest, 1.06 * highest], fixedrange=True, zeroline=False)
-    figure.update_yaxes(visible=False, fixedrange=True, range=[-len(strips) + 0.62, 0.62])
-    return figure
+    return splits(rows, asked, "unknown clips let in, of a split (%); dotted: asked for")

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import plotly.graph_objects as go
 
-from app.charts.style import COLOURS, GREY, MARKS, layout, percent, shown
 from cezsar.analysis.calibration import Reliability
+from cezsar.report.figures import COLOURS, GREY, MARKS, layout, percent, shown
 
 
 def reliability_figure(diagrams: Sequence[tuple[str, Reliability]]) -> go.Figure:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from app.charts.style import COLOURS, GAIN, GREY, LOSS, layout, number, short, shown
+from cezsar.arrays import BoolArray, FloatArray
+from cezsar.report.figures import COLOURS, GAIN, GREY, LOSS, bars, layout, number, shown
 from cezsar.zeroshot.workshop import Flow
 
 MOST_ROWS = 10  # classes in the figure of flows
-ROW_PX = 30
 BINS = 40
 PARTS = (("right", GAIN, "right now"), ("wrong", LOSS, "wrong now, right before"), ("other", GREY, "wrong either way"))
 
@@ -23,50 +22,35 @@ def flows_figure(drawn_from: Sequence[Flow], left_to: Sequence[Flow]) -> go.Figu
 
     Green bars are clips that are right now, orange ones were right before, grey ones are wrong either way.
     """
-    names = [flow.name for flow in sorted([*drawn_from, *left_to], key=lambda flow: -flow.clips)]
-    names = list(dict.fromkeys(names))[:MOST_ROWS]
-    figure = go.Figure()
+    ordered = sorted([*drawn_from, *left_to], key=lambda flow: -flow.clips)
+    names = list(dict.fromkeys(flow.name for flow in ordered))[:MOST_ROWS]
+    parts = []
     for part, colour, words in PARTS:
         for flows, sign, way in ((drawn_from, 1, "from"), (left_to, -1, "to")):
-            clips = {flow.name: _clips(flow, part) for flow in flows}
-            figure.add_bar(
-                x=[sign * clips.get(name, 0) for name in names],
-                y=list(range(len(names))),
-                orientation="h",
-                marker={"color": colour, "line": {"width": 0}},
-                name=words,
-                legendgroup=part,
-                showlegend=sign == 1,
-                customdata=[clips.get(name, 0) for name in names],
-                hovertemplate=f"%{{customdata}} clips {way} %{{text}}: {words}<extra></extra>",
-                text=[shown(name or "undecided") for name in names],
-                textposition="none",
-            )
-    widest = max([flow.clips for flow in (*drawn_from, *left_to)], default=1)
-    layout(figure, ROW_PX * len(names) + 120, x="clips: ← to others | from others →", barmode="relative")
-    ticks = _ticks(widest)
+            clips = {
+                flow.name: {"right": flow.right, "wrong": flow.wrong}.get(part, flow.clips - flow.right - flow.wrong)
+                for flow in flows
+            }
+            hovers = [f"{clips.get(name, 0)} clips {way} {shown(name or 'undecided')}: {words}" for name in names]
+            parts.append(
+                {"x": [sign * clips.get(name, 0) for name in names], "marker": {"color": colour}, "hovertext": hovers,
+                 "name": words, "legendgroup": part, "showlegend": sign == 1}
+            )  # fmt: skip
+    widest = max([flow.clips for flow in ordered], default=1)
+    step = next((step for step in (1, 2, 5, 10, 20, 50, 100) if widest / step <= 4), widest)
+    ticks = list(range(-step * (widest // step), widest + 1, step))
+    figure = bars(
+        [name or "undecided" for name in names], parts, "clips: ← to others | from others →", 30, 26,
+        barmode="relative",
+    )  # fmt: skip
     figure.update_xaxes(
-        range=[-1.08 * widest, 1.08 * widest], zeroline=True, fixedrange=True, tickvals=ticks,
-        ticktext=[str(abs(tick)) for tick in ticks],
-    )  # fmt: skip
-    figure.update_yaxes(
-        tickvals=list(range(len(names))), ticktext=[short(name or "undecided", 26) for name in names],
-        autorange="reversed", showgrid=False, fixedrange=True,
-    )  # fmt: skip
-    figure.update_layout(legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "traceorder": "normal"})
+        range=[-1.08 * widest, 1.08 * widest], zeroline=True, tickvals=ticks, ticktext=[str(abs(t)) for t in ticks]
+    )
+    figure.update_layout(legend={"traceorder": "normal"})
     return figure
 
 
-def _clips(flow: Flow, part: str) -> int:
-    return {"right": flow.right, "wrong": flow.wrong, "other": flow.clips - flow.right - flow.wrong}[part]
-
-
-def _ticks(widest: int) -> list[int]:
-    step = next(step for step in (1, 2, 5, 10, 20, 50, 100, 10**9) if widest / step <= 4)
-    return list(range(-step * (widest // step), widest + 1, step)) if step < 10**9 else [-widest, 0, widest]
-
-
-def nearness_figure(cosines: Mapping[str, npt.NDArray[np.float32]], own_N: npt.NDArray[np.bool_]) -> go.Figure:
+def nearness_figure(cosines: Mapping[str, FloatArray], own_N: BoolArray) -> go.Figure:
     """How near the clips are to the class, a row for each of `cosines`: its own clips above, all others below.
 
     Args:
@@ -78,9 +62,7 @@ def nearness_figure(cosines: Mapping[str, npt.NDArray[np.float32]], own_N: npt.N
     edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
     figure = make_subplots(len(cosines), 1, shared_xaxes=True, vertical_spacing=0.12)
     for row, (title, cosine_N) in enumerate(cosines.items(), start=1):
-        for name, members_N, colour in (("its own clips", own_N, COLOURS[0]), ("all others", ~own_N, GREY)):
-            if not members_N.any():
-                continue
+        for name, members_N, colour in _sides(own_N):
             share_B = 100 * np.histogram(cosine_N[members_N], edges)[0] / members_N.sum()
             figure.add_bar(
                 x=(edges[:-1] + edges[1:]) / 2, y=share_B, row=row, col=1, name=name, legendgroup=name,
@@ -90,22 +72,23 @@ def nearness_figure(cosines: Mapping[str, npt.NDArray[np.float32]], own_N: npt.N
             mean = float(cosine_N[members_N].mean())
             figure.add_vline(mean, row=row, col=1, line={"color": colour, "width": 2, "dash": "dot"})
     layout(figure, 130 * len(cosines) + 100, barmode="overlay", bargap=0)
-    figure.update_xaxes(fixedrange=True, nticks=6)
+    figure.update_xaxes(nticks=6)
     figure.update_xaxes(title={"text": "similarity (cosine; 1 = same direction)"}, row=len(cosines), col=1)
-    figure.update_yaxes(fixedrange=True, nticks=4, rangemode="tozero")
+    figure.update_yaxes(nticks=4, rangemode="tozero")
     for row, title in enumerate(cosines, start=1):
         figure.update_yaxes(title={"text": f"{title}: clips (%)", "standoff": 8}, row=row, col=1)
     return figure
 
 
-def nearness_words(cosines: Mapping[str, npt.NDArray[np.float32]], own_N: npt.NDArray[np.bool_]) -> str:
+def _sides(own_N: BoolArray) -> list[tuple[str, BoolArray, str]]:
+    sides = [("its own clips", own_N, COLOURS[0]), ("all others", ~own_N, GREY)]
+    return [side for side in sides if side[1].any()]
+
+
+def nearness_words(cosines: Mapping[str, FloatArray], own_N: BoolArray) -> str:
     """The means of the figure in words."""
-    parts = []
-    for title, cosine_N in cosines.items():
-        means = [
-            f"{name} {number(float(cosine_N[members_N].mean()))}"
-            for name, members_N in (("its own clips", own_N), ("all others", ~own_N))
-            if members_N.any()
-        ]
-        parts.append(f"{title}: {', '.join(means)}")
+    parts = [
+        f"{title}: " + ", ".join(f"{name} {number(float(cosine_N[rows].mean()))}" for name, rows, _ in _sides(own_N))
+        for title, cosine_N in cosines.items()
+    ]
     return "Mean similarity " + "; ".join(parts) + "."

@@ -8,7 +8,6 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import state
-from app.charts.style import COLOURS, PLOT, layout
 from app.library import descriptions, fetching, holdings
 from app.services import models, runs, scored, train
 from app.widgets import workshop
@@ -18,6 +17,7 @@ from app.widgets.words import plain, sentence, size
 from cezsar import encoders, jobs, workspace
 from cezsar.data import datasets
 from cezsar.errors import CezsarError
+from cezsar.report.figures import COLOURS, PLOT, layout
 
 PRESENT, ABSENT = ":green-badge[:material/check: present]", ":gray-badge[:material/cloud_download: not here]"
 

@@ -10,7 +10,6 @@ import streamlit as st
 
 from app import state
 from app.charts import classify as charts
-from app.charts.style import COLOURS, GLYPHS, PLOT, number
 from app.services import clips, scored
 from app.services import spans as when
 from app.services.answers import Answer, pin
@@ -19,6 +18,7 @@ from app.widgets.player import film, second_asked
 from app.widgets.why import seconds_key, why
 from app.widgets.words import plain, sentence
 from cezsar.errors import CezsarError
+from cezsar.report.figures import COLOURS, GLYPHS, PLOT, number
 
 SHADES = {"VE": "full colour", "O": "pale", "C": "palest"}
 

@@ -8,14 +8,13 @@ from functools import partial
 import streamlit as st
 
 from app import state
-from app.charts import comparison as charts
-from app.charts.comparison import signed
-from app.charts.style import PLOT, percent
 from app.services import comparison as services
 from app.services.evaluate import Row
 from app.widgets.evaluate import choose_row, keep_known
 from app.widgets.words import plain
 from cezsar.analysis.comparison import Comparison, Tally
+from cezsar.report import figures
+from cezsar.report.figures import PLOT, percent, signed
 from cezsar.zeroshot.protocols import Protocol
 
 
@@ -118,7 +117,7 @@ def p_value(tally: Tally) -> str:
 def _forest(rows: Sequence[Row], row: int, against: int, found: Sequence[Comparison]) -> None:
     others = [index for index in range(len(rows)) if index != against]
     whiskers = [
-        charts.Whisker(one.a, one.difference, services.interval(one)[0], index == row, rows[index].control)
+        figures.Whisker(one.a, one.difference, services.interval(one)[0], index == row, rows[index].control)
         for index, one in zip(others, found, strict=True)
     ]
     name = services.names(rows)[against]
@@ -127,7 +126,7 @@ def _forest(rows: Sequence[Row], row: int, against: int, found: Sequence[Compari
         for one in whiskers
     )
     st.plotly_chart(
-        charts.forest_figure(whiskers, name),
+        figures.forest(whiskers, name),
         key="forest-chart",
         config=PLOT,
         alt=f"Differences to {name} in points with their 95 % intervals. {told}",
@@ -138,12 +137,12 @@ def by_class(one: Comparison) -> None:
     """The classes with the largest differences."""
     tally = one.by_class
     st.markdown(f"**Class by class** :gray[· {tally.wins:,} won, {tally.losses:,} lost, {tally.ties:,} level]")
-    shown = charts.largest(one.classes)
+    shown = figures.largest(one.classes)
     if not shown:
         st.caption("No class differs.")
         return
     st.plotly_chart(
-        charts.classes_figure(shown),
+        figures.differences(shown),
         key="class-differences",
         config=PLOT,
         alt="Difference of each class in points: " + ", ".join(f"{c.name} {signed(c.difference)}" for c in shown),

@@ -10,13 +10,13 @@ import streamlit as st
 
 from app import state
 from app.charts import confusion as charts
-from app.charts.style import PLOT, number
 from app.services import confusion as services
 from app.services import scored
 from app.services.confusion import FUSED, Matrix, Shot, Side
 from app.widgets import choosers, posters
 from app.widgets.player import film_of
 from app.widgets.words import plain
+from cezsar.report.figures import PLOT, number
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.scored import Scored
 

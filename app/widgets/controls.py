@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from app import state
-from app.charts import controls as charts
-from app.charts.style import PLOT, percent
 from app.services import confusion as services
 from app.services.confusion import Matrix
 from app.widgets.hard_groups import BETWEEN, WITHIN
 from app.widgets.words import plain, sentence
 from cezsar.analysis.baselines import RUNS, Baseline, Standing
 from cezsar.errors import CezsarError
+from cezsar.report import figures
+from cezsar.report.figures import PLOT, percent
 
 ALL = "all groups together"
 
@@ -51,7 +51,7 @@ def control(a: Matrix, b: Matrix | None, groups: Mapping[str, Sequence[str]]) ->
     figure, words = st.columns([3, 2], gap="large", vertical_alignment="center")
     with figure:
         st.plotly_chart(
-            charts.standing_figure(standings), key="control", config=PLOT,
+            figures.standing(standings), key="control", config=PLOT,
             alt=" ".join(said(each, letter, marks=False) for letter, each in found.items()),
         )  # fmt: skip
     with words:

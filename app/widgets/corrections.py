@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app.charts.style import points
 from app.services import corrections as services
 from app.services.comparison import interval
 from app.services.corrections import Line
 from app.services.evaluate import Row
 from app.widgets.evaluate import choose_row
 from app.widgets.words import plain
+from cezsar.report.figures import points
 from cezsar.zeroshot.protocols import Protocol
 
 

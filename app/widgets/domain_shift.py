@@ -5,13 +5,13 @@ from __future__ import annotations
 import streamlit as st
 
 from app import state
-from app.charts.style import number, percent
 from app.services import domain_shift as service
 from app.services.domain_shift import Known, Sides
 from app.widgets.gap_numbers import SPACES, figure_row, meaning, title
 from app.widgets.words import plain, sentence
 from cezsar.analysis.shift import FIGURES, Shift
 from cezsar.errors import CezsarError
+from cezsar.report.figures import number, percent
 from cezsar.zeroshot.scored import Scored
 
 FORMATS = {"mmd_squared": "{:.4f}", "p_value": "{:.3f}"}

@@ -11,8 +11,7 @@ from typing import Any
 import streamlit as st
 
 from app import state
-from app.charts import evaluate as charts
-from app.charts.style import PLOT, percent
+from app.charts.confusion import split_figure
 from app.services import evaluate as services
 from app.services import scored
 from app.services.evaluate import ALL, DRAWN, FUSED, HALF, LISTED, Row
@@ -20,6 +19,8 @@ from app.widgets import choosers, hard_groups
 from app.widgets.words import plain, sentence
 from cezsar.data.labels import parse_labels
 from cezsar.errors import CezsarError
+from cezsar.report import figures
+from cezsar.report.figures import PLOT, percent
 from cezsar.world import HARD_GROUPS
 from cezsar.zeroshot import tables
 from cezsar.zeroshot.fusion import Weights
@@ -334,14 +335,14 @@ def choose_split(row: Row) -> int:
 
 def splits(rows: Sequence[Row], row: int, split: int) -> None:
     """Every split of every row as a point."""
-    strips = [charts.Strip(row.title, row.top1, row.result.figure().percent(), row.control) for row in rows]
+    strips = [figures.Strip(row.title, row.top1, row.result.figure().percent(), row.control) for row in rows]
     ranges = "; ".join(f"{row.title} {percent(min(row.top1))} to {percent(max(row.top1))}" for row in rows)
     st.plotly_chart(
-        charts.splits_figure(strips, rows[0].result.chance(), row, split),
+        figures.splits(strips, rows[0].result.chance(), "top-1 accuracy of a split (%); dotted: chance", (row, split)),
         key=CHART,
         on_select="rerun",
         selection_mode="points",
-        config=charts.CLICK,
+        config=figures.CLICKED,
         alt=f"Top-1 accuracy of each random split. {ranges}",
     )
 
@@ -352,18 +353,18 @@ def split_in_full(row: Row, split: int) -> None:
     accuracies = run.per_class()
     counts = {name: (hits, clips) for name, hits, clips in zip(run.classes, run.hits[1], run.clips, strict=True)}
     order = sorted(accuracies, key=lambda name: (accuracies[name], name))
-    figures = f"top-1 **{percent(run.top1)}** · mean per class **{percent(run.mean_per_class)}**"
+    said = f"top-1 **{percent(run.top1)}** · mean per class **{percent(run.mean_per_class)}**"
     if 5 in run.hits:
-        figures += f" · top-5 **{percent(run.top5)}**"
-    st.markdown(f"{figures} · {run.n_clips:,} clips of {len(run.classes):,} classes · chance {percent(run.chance())}")
+        said += f" · top-5 **{percent(run.top5)}**"
+    st.markdown(f"{said} · {run.n_clips:,} clips of {len(run.classes):,} classes · chance {percent(run.chance())}")
     if run.empty_classes:
         st.caption(f"{len(run.empty_classes):,} classes have no clips: {plain(', '.join(run.empty_classes[:5]))}.")
     bars, matrix = st.columns([5, 6], gap="medium")
     with bars:
         st.markdown("**How often right, the worst first** :gray[· dotted: the mean]")
-        shown = order[: charts.MOST_CELLS]
+        shown = order[: figures.MOST_CELLS]
         st.plotly_chart(
-            charts.classes_figure([(name, accuracies[name], *counts[name]) for name in shown], run.mean_per_class),
+            figures.classes([(name, accuracies[name], *counts[name]) for name in shown], run.mean_per_class),
             key="classes-chart",
             config=PLOT,
             alt="Accuracy of each class: " + ", ".join(f"{name} {accuracies[name]:.0%}" for name in shown),
@@ -379,11 +380,11 @@ def _confusion(row: Row, classes: Sequence[str]) -> None:
     if row.item is None:
         st.caption("The place oracle is no model: it has no confusion matrix.")
         return
-    if len(classes) > charts.MOST_CELLS:
+    if len(classes) > figures.MOST_CELLS:
         st.caption(f"{len(classes):,} classes are too many to be read here; the page Confusion shows them all.")
     else:
         st.plotly_chart(
-            charts.confusion_figure(
+            split_figure(
                 services.confusion(row.item, row.result.weights, classes), classes, st.context.theme.type == "dark"
             ),
             key="confusion-chart",

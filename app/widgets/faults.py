@@ -10,8 +10,6 @@ from streamlit.elements.lib.column_config_utils import ColumnConfigMappingInput
 from streamlit.elements.lib.column_types import ColumnConfig
 
 from app import state
-from app.charts import faults as charts
-from app.charts.style import PLOT, number, percent
 from app.services import faults as service
 from app.services import scored
 from app.services.faults import RIGHT, SIDES, TEXT, VIDEO, Blame
@@ -20,6 +18,8 @@ from app.widgets.gap_numbers import SPACES
 from app.widgets.player import film_of
 from app.widgets.words import plain
 from cezsar.analysis.faults import TOLERATED, ClassFault, widest
+from cezsar.report import figures
+from cezsar.report.figures import PLOT, number, percent
 from cezsar.zeroshot.scored import Scored
 
 MOST_BARS = 20
@@ -181,7 +181,7 @@ def _chart(ordered: Sequence[ClassFault], names: Sequence[str], chosen: str) -> 
     listed = [names[one.index] for one in missed]
     shares = [one.text_fault or 0.0 for one in missed], [one.video_fault or 0.0 for one in missed]
     st.plotly_chart(
-        charts.faults_figure(listed, *shares, chosen),
+        figures.faults(listed, *shares, chosen),
         key=_CHART,
         config=PLOT,
         on_select=partial(_clicked, listed),

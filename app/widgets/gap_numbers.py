@@ -7,11 +7,11 @@ from itertools import pairwise
 
 import streamlit as st
 
-from app.charts.style import number, percent, points
 from app.services import scored
 from app.services import semantic_gap as service
 from app.widgets.words import plain
 from cezsar.analysis.gap import Change, Definition, Gap
+from cezsar.report.figures import number, percent, points
 from cezsar.zeroshot.scored import Scored
 
 SPACES = {

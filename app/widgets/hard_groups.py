@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from app import state
-from app.charts.style import percent
 from app.services.confusion import OWN, PROPOSED, Matrix
 from app.widgets.words import plain, sentence
 from cezsar.analysis.confusion import GroupFigures, matching_groups
 from cezsar.data.labels import Groups, groups_path, keep_group, load_groups, remove_group
 from cezsar.errors import CezsarError
+from cezsar.report.figures import percent
 
 WITHIN = "Share of the clips that are taken for another class of their own hard group: look-alikes mixed up."
 BETWEEN = "Share of the clips that are taken for a class outside of their hard group; a class in no group is alone."

@@ -14,10 +14,10 @@ import streamlit as st
 from app import state
 from app.charts import confusion as charts
 from app.charts.confusion import MOST_CELLS
-from app.charts.style import percent, points, shown
 from app.services.confusion import ALIKE, LISTED, WORST, Matrix
 from app.widgets.words import plain
 from cezsar.analysis.confusion import row_normalised
+from cezsar.report.figures import CLICKED, percent, points, shown
 
 SHARES, COUNTS = "shares", "counts"
 ORDERS = {ALIKE: "Look-alikes together", LISTED: "As listed", WORST: "Worst first"}
@@ -167,7 +167,7 @@ def _cells(drawn: Sheet, key: str, rows: Sequence[int], columns: Sequence[int], 
         figure,
         theme=None,
         key=key,
-        config=charts.CLICKED,
+        config=CLICKED,
         on_select=partial(clicked, key, row_names, column_names),
         selection_mode="points",
         alt=f"Confusion matrix, {len(row_names)} true classes by {len(column_names)} predicted. {_best_known(drawn)}",

@@ -8,12 +8,11 @@ import streamlit as st
 
 from app import state
 from app.charts import open_set as charts
-from app.charts.evaluate import Strip
-from app.charts.style import PLOT, percent
 from app.services import open_set as services
 from app.services.evaluate import Row
 from app.widgets.evaluate import choose_row
 from cezsar.analysis.open_set import KINDS, ChosenBy, Simulation
+from cezsar.report.figures import PLOT, Strip, percent
 from cezsar.zeroshot.protocols import Protocol
 from cezsar.zeroshot.results import Figure
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app.charts import reliability as charts
-from app.charts.style import PLOT, percent
 from app.services import reliability as services
 from app.services.evaluate import Row
 from app.services.reliability import Trust
 from app.widgets.evaluate import choose_row
+from cezsar.report.figures import PLOT, percent
 from cezsar.zeroshot.protocols import Protocol
 
 

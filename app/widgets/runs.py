@@ -9,13 +9,13 @@ import streamlit as st
 
 from app import state
 from app.charts import train as charts
-from app.charts.style import PLOT
 from app.services import runs, train
 from app.services.runs import Told
 from app.widgets import train as training
 from app.widgets import words
 from app.widgets.words import plain
 from cezsar.errors import CezsarError
+from cezsar.report.figures import PLOT
 from cezsar.zeroshot.results import Result
 
 STATES = {

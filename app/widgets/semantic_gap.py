@@ -10,7 +10,6 @@ import streamlit as st
 
 from app import state
 from app.charts import semantic_gap as charts
-from app.charts.style import COLOURS, PLOT, number
 from app.services import clips, scored
 from app.services import semantic_gap as service
 from app.widgets import jobs as job_widgets
@@ -20,6 +19,7 @@ from app.widgets.words import plain
 from cezsar import jobs
 from cezsar.analysis import maps
 from cezsar.errors import CezsarError
+from cezsar.report.figures import COLOURS, PLOT, number
 from cezsar.zeroshot.scored import MOST, Scored
 
 LISTED = 12  # selected clips shown as pictures
@@ -165,7 +165,7 @@ def _plane(
                 config=charts.PICTURE,
                 on_select=partial(_pick, item, drawn, shown, points, chosen, space),
                 selection_mode=("points", "lasso"),
-                alt=charts.alt(title, len(shown.ids), chosen, {}),
+                alt=charts.alt(title, len(shown.ids), chosen),
             )
             clip = shown.ids.index(st.session_state[state.MAP_CLIP])
             x, y = frame.inside(*(float(value) for value in one.videos_N2[clip]))

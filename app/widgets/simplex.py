@@ -8,11 +8,10 @@ import numpy as np
 import streamlit as st
 
 from app import state
-from app.charts import simplex as charts
-from app.charts.confusion import CLICKED
-from app.charts.style import percent
 from app.services import tune as services
 from app.widgets import tune as widgets
+from cezsar.report import figures
+from cezsar.report.figures import CLICKED, percent
 from cezsar.zeroshot.embeddings import MODALITIES
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.scored import Scored
@@ -52,7 +51,7 @@ def simplex(item: Scored, classes: tuple[str, ...], found: SimplexMap, now: Outc
     marks["present"] = (now.weights, now.top1)
     st.markdown("**All weights**", help="Each row of colours is a line of constant γ, exact for every α on it.")
     st.plotly_chart(
-        charts.simplex_figure(found, marks, dark=st.context.theme.type == "dark"),
+        figures.simplex(found, marks, dark=st.context.theme.type == "dark"),
         theme=None,
         key="simplex",
         config=CLICKED,

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from app import state
-from app.charts import spans as charts
-from app.charts.style import number
+from app.charts import classify as charts
 from app.services import clips
 from app.services import spans as service
 from app.services.answers import Answer
 from app.widgets.player import film
 from app.widgets.words import plain
+from cezsar.report.figures import CLICKED, number
 
 if TYPE_CHECKING:
     from cezsar.zeroshot.span_formats import Timeline
@@ -54,7 +54,7 @@ def time_line(given: Answer, timeline: Timeline, others: Sequence[Answer], ranke
         key=span_key(given.clip),
         on_select="rerun",
         selection_mode="points",
-        config=charts.CLICKED,
+        config=CLICKED,
         alt="Time line. " + ("; ".join(said) or "None of the labels is seen"),
     )
     items = [

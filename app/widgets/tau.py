@@ -10,13 +10,13 @@ import streamlit as st
 
 from app import state
 from app.charts import tune as charts
-from app.charts.style import PLOT, percent
 from app.services import tau as services
 from app.widgets import jobs
 from app.widgets.words import plain, sentence
 from cezsar.analysis.tau_table import Row, Sweep
 from cezsar.errors import CezsarError
 from cezsar.jobs import Job
+from cezsar.report.figures import PLOT, percent
 
 MOST_LISTED = 2_000  # sentences that one list offers
 NEAREST = 12  # sentences shown beside an example

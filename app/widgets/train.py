@@ -9,7 +9,6 @@ import streamlit as st
 
 from app import state
 from app.charts import train as charts
-from app.charts.style import PLOT, number, percent
 from app.services import runs, train
 from app.services.hyperparameters import GROUPS, PAPER, SETTINGS, Setting, demo_settings
 from app.widgets import words
@@ -17,6 +16,7 @@ from app.widgets.jobs import POLL_S, follow
 from app.widgets.words import plain
 from cezsar import jobs, workspace
 from cezsar.errors import CezsarError
+from cezsar.report.figures import PLOT, number, percent
 
 CAPTIONS, STORE, SENTENCES, NAME, DOMAIN_KEY, HEAD, CLASSES, TEST, TEST_SET, TEST_STORE = (
     state.NEW + name

@@ -8,12 +8,11 @@ import numpy as np
 import streamlit as st
 
 from app import state
-from app.charts import tune as charts
-from app.charts.style import PLOT, number, percent
 from app.services import tune as services
 from app.widgets import choosers, hard_groups, player
 from app.widgets.words import plain
 from cezsar.errors import CezsarError
+from cezsar.report.figures import PLOT, alpha_curve, mark, number, percent
 from cezsar.world import HARD_GROUPS
 from cezsar.zeroshot.embeddings import MODALITIES
 from cezsar.zeroshot.fusion import Weights
@@ -256,8 +255,8 @@ def alpha_chart(
     top1 = {"reference": before.top1, "present": now.top1}
     letter, on = ("α / (α + β)", f", with γ = {gamma:.2f}") if gamma else (LETTERS[pair[0]], "")
     st.plotly_chart(
-        charts.mark(
-            charts.alpha_curve(curve, pair, gamma),
+        mark(
+            alpha_curve(curve, pair, gamma),
             {name: (alpha, top1.get(name, float(curve.at(alpha)))) for name, alpha in shares.items()},
         ),
         key="alpha-curve",

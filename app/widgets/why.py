@@ -7,15 +7,15 @@ import html
 import streamlit as st
 
 from app import state
-from app.charts import why as charts
+from app.charts import classify as charts
 from app.charts.classify import MODALITIES, MOST_LABELS
-from app.charts.style import COLOURS, GLYPHS, GREY, PLOT
 from app.services import clips
 from app.services import why as service
 from app.services.answers import Answer
 from app.widgets.words import plain, sentence
 from cezsar.analysis.explanation import Explanation
 from cezsar.errors import CezsarError
+from cezsar.report.figures import CLICKED, COLOURS, GLYPHS, GREY, PLOT
 
 
 def why(given: Answer) -> None:
@@ -121,7 +121,7 @@ def _seconds(given: Answer, found: Explanation, colours: tuple[str, str]) -> Non
         key=seconds_key(given.clip),
         on_select="rerun",
         selection_mode="points",
-        config=charts.CLICKED,
+        config=CLICKED,
         alt="Change of the lead by each second: "
         + ", ".join(f"second {part.name} {charts.signed(part.change)}" for part in found.seconds),
     )

@@ -9,13 +9,13 @@ import streamlit as st
 
 from app import state
 from app.charts import workshop as charts
-from app.charts.style import PLOT, percent
 from app.services import workshop as services
 from app.services.workshop import Bench
 from app.widgets import choosers, player, posters
 from app.widgets.words import plain, sentence
 from cezsar.data.labels import canonical
 from cezsar.errors import CezsarError
+from cezsar.report.figures import PLOT, percent
 from cezsar.zeroshot.fusion import active
 from cezsar.zeroshot.scored import Scored
 from cezsar.zeroshot.workshop import Move, Trial

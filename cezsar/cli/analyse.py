@@ -72,8 +72,8 @@ def command(
     from cezsar.data.features import FeatureStore
     from cezsar.data.labels import load_groups
     from cezsar.errors import InputError
-    from cezsar.report import analyse
     from cezsar.report.study import Study, domains_of, of_kept, seen_and_unseen
+    from cezsar.report.subjects import analyse
     from cezsar.world.actions import HARD_GROUPS
     from cezsar.zeroshot.methods import Sources
     from cezsar.zeroshot.protocols import parse

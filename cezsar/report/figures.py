@@ -1,102 +1,509 @@
-"""Figures of a report, drawn by Plotly: results in, figure out."""
+"""Figures of the pages and the report: results in, plotly figure out, and nothing else that it depends on.
+
+Okabe and Ito's colours, distinguishable without red or green vision, and a mark of its own for each, so that colour is
+never the only difference. No palette stays distinguishable past eight: what is not chosen is grey. Axes do not zoom.
+"""
 
 from __future__ import annotations
 
+import base64
+import html
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import plotly.graph_objects as go
 
+from cezsar.analysis.baselines import Standing
 from cezsar.analysis.calibration import Reliability
+from cezsar.analysis.comparison import ClassDifference, Interval
 from cezsar.analysis.open_set import OpenSet
+from cezsar.arrays import DoubleArray
+from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.generalised import Stacking
-from cezsar.zeroshot.weights import Curve, Peak, SimplexMap
+from cezsar.zeroshot.weights import Curve, SimplexMap
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-"""Okabe and Ito's, distinguishable without red or green vision."""
-GREY = "#7A7F87"
-LINE = "#E3E5E8"
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#7B68A6")
+MARKS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "pentagon", "hexagon")  # plotly's names
+GLYPHS = ("●", "■", "◆", "▲", "✚", "★", "⬟", "⬢")  # the same, as text
+GREY = "#9A9A9A"
+GAIN, LOSS = "#009E73", "#D55E00"  # better, worse
+CHOSEN = "#E69F00"
+CLEAR = "rgba(0,0,0,0)"
+FONT = {"family": "Source Sans, sans-serif", "size": 13}  # of figures that are shown without the page's theme
+HOVER = "%{hovertext}<extra></extra>"
+
+PLOT = {"displayModeBar": False, "scrollZoom": False}
+"""`config` of a figure that is only looked at."""
+CLICKED = {"displayModeBar": False, "scrollZoom": False, "doubleClick": False}
+"""`config` of a figure whose points are clicked."""
+
+MOST_STEPS = 2_000  # of a curve that are drawn one by one
+MOST_CELLS = 60  # classes in a figure of a split's classes
+MOST_DIFFERENCES = 16  # classes in a figure of differences
+SIDES = {"text": ("fault of the text", COLOURS[1], ""), "video": ("fault of the video", COLOURS[0], "/")}
+"""Side -> its name, its colour, and its pattern."""
+DASHES = ("solid", "dash", "dot", "dashdot")
 
 
-def _laid_out(figure: go.Figure, x: str, y: str, height: int = 340) -> go.Figure:
+# Words ----------------------------------------------------------------------------------------------------------------
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """With a minus sign and not a hyphen; a dash for None."""
+    return "–" if value is None else f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def percent(fraction: float | None, std: float | None = None) -> str:
+    """75.5 %, 75.5 ± 2.1 %, or a dash."""
+    if fraction is None:
+        return "–"
+    spread = "" if std is None else f" ± {100 * std:.1f}"
+    return f"{100 * fraction:.1f}{spread} %".replace("-", "\N{MINUS SIGN}")
+
+
+def points(fraction: float) -> str:
+    """A difference in percentage points with its sign: +2.1."""
+    return f"{100 * fraction:+.1f}".replace("-", "\N{MINUS SIGN}")
+
+
+def signed(fraction: float) -> str:
+    """`points`; no sign where it is 0.0."""
+    return points(fraction) if round(100 * fraction, 1) else "0.0"
+
+
+def shown(name: str) -> str:
+    """A label as plotly shows it as it stands: plotly reads some HTML, and %{...} in hover texts."""
+    return html.escape(name, quote=False).replace("%{", "% {")
+
+
+def short(name: str, most: int = 44) -> str:
+    """At most `most` characters, as plotly shows it."""
+    return shown(name if len(name) <= most else name[: most - 1] + "…")
+
+
+# What figures are made of ---------------------------------------------------------------------------------------------
+
+
+def layout(figure: go.Figure, height: float, x: str = "", y: str = "", fixed: bool = True, **more: Any) -> go.Figure:
+    """Axis titles with their units, a clear background, little margin. The page's theme gives text its colour."""
     figure.update_layout(
         height=height,
-        margin={"l": 60, "r": 20, "t": 30, "b": 50},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": "system-ui, sans-serif", "size": 13, "color": "#1F2328"},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        margin={"l": 8, "r": 8, "t": 12, "b": 8},
+        paper_bgcolor=CLEAR,
+        plot_bgcolor=CLEAR,
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
     )
-    figure.update_xaxes(title=x, gridcolor=LINE, zerolinecolor=LINE, automargin=True)
-    figure.update_yaxes(title=y, gridcolor=LINE, zerolinecolor=LINE, automargin=True)
+    figure.update_layout(**more)
+    figure.update_xaxes(title={"text": x, "standoff": 8}, automargin=True, fixedrange=fixed)
+    figure.update_yaxes(title={"text": y, "standoff": 8}, automargin=True, fixedrange=fixed)
     return figure
 
 
-def curve(found: Curve, pair: tuple[str, str], marks: Mapping[str, float]) -> go.Figure:
-    """Accuracy in percent for every α, a step for each change; `marks` are named α."""
-    x = np.repeat(found.alpha, 2)[1:-1]
-    y = 100 * np.repeat(found.between_B, 2)
-    figure = go.Figure(go.Scatter(x=x, y=y, mode="lines", line={"color": COLOURS[0]}, name="top-1", showlegend=False))
-    for place, (name, alpha) in enumerate(marks.items(), start=1):
-        mark = {"size": 11, "color": COLOURS[place], "symbol": ("circle", "square", "diamond", "x")[place % 4]}
-        accuracy = 100 * float(found.at(alpha))
-        figure.add_scatter(x=[alpha], y=[accuracy], mode="markers", marker=mark, name=f"{name}: {accuracy:.1f} %")
-    return _laid_out(figure, f"α, the weight of {pair[0]}; {pair[1]} has 1 - α", "top-1 in %")
+def own_colours(figure: go.Figure, dark: bool) -> go.Figure:
+    """For figures shown with `theme=None`, since the page's theme would replace their colour scale."""
+    text, line = ("#ECE9E4", "#363D47") if dark else ("#1F2328", "#E0DBD2")
+    figure.update_layout(font=FONT | {"color": text}, paper_bgcolor=CLEAR, plot_bgcolor=CLEAR)
+    figure.update_xaxes(linecolor=line, gridcolor=line, zerolinecolor=line)
+    figure.update_yaxes(linecolor=line, gridcolor=line, zerolinecolor=line)
+    return figure
 
 
-def simplex(found: SimplexMap, peak: Peak) -> go.Figure:
-    """Accuracy in percent over the (α, β, γ) simplex, with the peak."""
-    points_K3, accuracy_K = found.grid()
-    hover = [f"α {a:.2f}, β {b:.2f}, γ {c:.2f}: {v:.1%}" for (a, b, c), v in zip(points_K3, accuracy_K, strict=True)]
-    marker = {"color": 100 * accuracy_K, "colorscale": "Blues", "size": 13, "colorbar": {"title": "top-1 in %"}}
-    figure = go.Figure(
-        go.Scatterternary(
-            a=points_K3[:, 0], b=points_K3[:, 1], c=points_K3[:, 2], mode="markers", marker=marker, text=hover,
-            hoverinfo="text", showlegend=False,
+def heat(dark: bool) -> list[list[object]]:
+    """Colour scale from the page's background to blue, for shares and counts from 0."""
+    low, middle, high = ("#14171C", "#1D5F8A", "#8CCBF2") if dark else ("#FDFCFA", "#7DB5D8", "#00456E")
+    return [[0.0, low], [0.5, middle], [1.0, high]]
+
+
+def heads(figure: go.Figure, y: float, left: str, right: str, size: int = 14) -> None:
+    """What stands above a row, at the figure's edges: its name and its number, as plotly reads them."""
+    for x, anchor, text in ((0, "left", left), (1, "right", right)):
+        figure.add_annotation(
+            x=x, xref="paper", xanchor=anchor, y=y, yref="y", text=text, showarrow=False, font={"size": size}
         )
+
+
+def bars(names: Sequence[str], parts: Sequence[Mapping[str, Any]], x: str, row_px: int = 25, longest: int = 34,
+         bold: str = "", **more: Any) -> go.Figure:  # fmt: skip
+    """Horizontal bars, the first name on top; `parts` are traces: "x", "hovertext" and what else plotly's Bar takes."""
+    rows = list(range(len(names)))
+    figure = go.Figure([go.Bar(y=rows, orientation="h", hovertemplate=HOVER, **part) for part in parts])
+    figure.update_traces(marker={"line": {"width": 0}}, unselected={"marker": {"opacity": 1}})
+    layout(figure, row_px * len(names) + 70 + 26 * (len(parts) > 1), x, **more)
+    ticks = [f"<b>{short(name, longest)}</b>" if name == bold else short(name, longest) for name in names]
+    figure.update_yaxes(tickvals=rows, ticktext=ticks, range=[len(names) - 0.5, -0.5], showgrid=False)
+    return figure
+
+
+def clickable(figure: go.Figure, x: Any, y: Any, customdata: Any, hovers: Sequence[str]) -> None:
+    """Points that are not seen, to be clicked: a heatmap has no selection."""
+    unseen = {"marker": {"opacity": 0}}
+    figure.add_scattergl(
+        x=x, y=y, mode="markers", marker={"symbol": "square", "size": 20, "opacity": 0}, selected=unseen,
+        unselected=unseen, customdata=customdata, hovertext=hovers, hovertemplate=HOVER, showlegend=False,
     )  # fmt: skip
-    best = peak.weights
-    figure.add_scatterternary(
-        a=[best.alpha], b=[best.beta], c=[best.gamma], mode="markers", name="best",
-        marker={"symbol": "star", "size": 16, "color": COLOURS[1]},
-    )  # fmt: skip
-    figure.update_layout(ternary={name: {"title": {"text": title}} for name, title in
-                                  (("aaxis", "α: VE"), ("baxis", "β: O"), ("caxis", "γ: C"))})  # fmt: skip
-    return _laid_out(figure, "", "", 460)
 
 
-def bars(names: Sequence[str], values: Sequence[float], x: str, marks: Mapping[str, float] | None = None) -> go.Figure:
-    """A horizontal bar for each name, the first on top; `marks` are vertical lines."""
-    figure = go.Figure(go.Bar(x=list(values), y=list(names), orientation="h", marker={"color": COLOURS[0]}))
-    for place, (name, value) in enumerate((marks or {}).items(), start=1):
-        line = {"color": COLOURS[place], "dash": "dash"}
-        figure.add_vline(x=value, line=line, annotation_text=name, annotation_y=1.06, annotation_yref="paper")
-    figure.update_yaxes(autorange="reversed")
-    return _laid_out(figure, x, "", 120 + 22 * len(names))
+def film_strip(figure: go.Figure, frames: Sequence[tuple[float, bytes]], low: float, high: float, most: int) -> None:
+    """At most `most` frames, (time in seconds, JPEG file) each one a second, between two heights of the paper."""
+    step = max(1, -(-len(frames) // most))
+    for time_s, jpeg in frames[::step]:
+        figure.add_layout_image(
+            source="data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii"), xref="x", yref="paper",
+            x=time_s + 0.02 * step, y=low, sizex=0.96 * step, sizey=high - low, xanchor="left", yanchor="bottom",
+            sizing="contain", layer="above",
+        )  # fmt: skip
 
 
-def stacked(names: Sequence[str], parts: Mapping[str, Sequence[float]], x: str) -> go.Figure:
-    """Horizontal bars made of parts."""
+def ranking(
+    labels: Sequence[tuple[str, float]],
+    colours: Sequence[str],
+    titles: Sequence[str],
+    parts: Mapping[str, tuple[Sequence[float], float]] | None = None,
+) -> go.Figure:
+    """A bar for each label, with its title and similarity above it.
+
+    Args:
+        labels: (name, cosine similarity), best first.
+        colours, titles: of each label; titles as plotly reads them.
+        parts: name -> what it adds to each similarity, and its opacity; bars are parted by these.
+    """
     figure = go.Figure()
-    for place, (part, values) in enumerate(parts.items()):
-        figure.add_bar(x=list(values), y=list(names), orientation="h", name=part, marker={"color": COLOURS[place]})
-    figure.update_layout(barmode="stack")
-    figure.update_yaxes(autorange="reversed")
-    return _laid_out(figure, x, "", 120 + 22 * len(names))
+    rows = np.arange(len(labels))
+    for part, (values, opacity) in (parts or {"": ([value for _, value in labels], 1.0)}).items():
+        figure.add_bar(
+            x=np.asarray(values, float), y=-rows - 0.16, orientation="h", width=0.24, name=part,
+            marker={"color": list(colours), "opacity": opacity, "line": {"width": 0}}, hovertemplate=HOVER,
+            hovertext=[
+                f"{shown(name)}<br>{part}: {value:+.3f} of {total:.3f}" if part else f"{shown(name)}: {number(total)}"
+                for (name, total), value in zip(labels, values, strict=True)
+            ],
+        )  # fmt: skip
+    for row, ((_, similarity), title) in enumerate(zip(labels, titles, strict=True)):
+        heads(figure, -row + 0.2, title, number(similarity))
+    layout(figure, 47 * len(labels) + 50, "similarity (cosine; 1 = same direction)", showlegend=False)
+    figure.update_layout(barmode="relative", margin={"l": 4, "r": 4, "t": 4, "b": 42})
+    figure.update_xaxes(zeroline=True, showgrid=False, nticks=5)
+    figure.update_yaxes(visible=False, range=[-len(labels) + 0.55, 0.5])
+    return figure
 
 
-def intervals(rows: Sequence[tuple[str, float, float, float]], x: str) -> go.Figure:
-    """A point and its interval for each row (name, value, low, high), and a line at 0."""
-    names, values, lows, highs = zip(*rows, strict=True)
-    centre = np.array(values)
-    error = {"array": np.array(highs) - centre, "arrayminus": centre - np.array(lows), "color": COLOURS[0]}
-    figure = go.Figure(
-        go.Scatter(x=centre, y=names, error_x=error, mode="markers", marker={"size": 10, "color": COLOURS[0]})
-    )
-    figure.add_vline(x=0, line={"color": GREY})
-    figure.update_yaxes(autorange="reversed")
-    return _laid_out(figure, x, "", 120 + 36 * len(rows))
+# Accuracies and differences -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One row's fractions, such as its accuracies.
+
+    Attributes:
+        shares: one for each split.
+        figure: mean and deviation as the table has them, such as "87.1 ± 4.2".
+        control: drawn in grey.
+    """
+
+    title: str
+    shares: Sequence[float]
+    figure: str
+    control: bool = False
+
+
+def splits(rows: Sequence[Strip], line: float, x: str, chosen: tuple[int, int] | None = None) -> go.Figure:
+    """A point for each split of each row, with the quartiles behind them; `customdata` is (row, split from 0).
+
+    Args:
+        line: fraction that is dotted, such as chance.
+        chosen: row and split that is ringed.
+    """
+    figure = go.Figure()
+    jitter = np.random.default_rng(0).uniform(-0.16, 0.16, max(len(row.shares) for row in rows))
+    for index, row in enumerate(rows):
+        values, here = 100 * np.asarray(row.shares), jitter[: len(row.shares)] - index
+        colour = GREY if row.control else COLOURS[index % len(COLOURS)]
+        _box(figure, values, -index, colour)
+        figure.add_scatter(
+            x=values, y=here, mode="markers", unselected={"marker": {"opacity": 0.75}},
+            marker={"color": colour, "symbol": MARKS[index % len(MARKS)], "size": 8, "opacity": 0.75},
+            customdata=[[index, split] for split in range(len(values))], hovertemplate=HOVER,
+            hovertext=[f"{shown(row.title)}<br>split {n}: {percent(share)}" for n, share in enumerate(row.shares, 1)],
+        )  # fmt: skip
+        if chosen and chosen[0] == index:
+            ring = {"symbol": "circle-open", "size": 17, "color": CHOSEN, "line": {"width": 3}}
+            at = chosen[1]
+            figure.add_scatter(x=[values[at]], y=[here[at]], mode="markers", marker=ring, hoverinfo="skip")
+        _upright(figure, 100 * line, -index)
+        heads(figure, -index + 0.43, short(row.title), f"{row.figure} %")
+    lowest = 100 * min(line, *(min(row.shares) for row in rows))
+    highest = 100 * max(line, *(max(row.shares) for row in rows))
+    layout(figure, 64 * len(rows) + 62, x, showlegend=False, dragmode=False, hovermode="closest")
+    figure.update_xaxes(range=[max(-2, lowest - 4), min(102, highest + 4)], zeroline=False)
+    figure.update_yaxes(visible=False, range=[-len(rows) + 0.62, 0.62])
+    return figure
+
+
+def _box(figure: go.Figure, values: DoubleArray, y: float, colour: str) -> None:
+    figure.add_box(
+        x=values, y0=y, orientation="h", boxpoints=False, width=0.5, showlegend=False, hoverinfo="skip", opacity=0.6,
+        line={"color": colour, "width": 1.25}, fillcolor=CLEAR, whiskerwidth=0.4,
+    )  # fmt: skip
+
+
+def _upright(figure: go.Figure, x: float, y: float) -> None:
+    """A dotted line behind one row."""
+    line = {"dash": "dot", "color": GREY, "width": 1.5}
+    figure.add_shape(type="line", x0=x, x1=x, y0=y - 0.3, y1=y + 0.22, layer="below", line=line)
+
+
+def standing(standings: Mapping[str, Standing]) -> go.Figure:
+    """A row for each side (title -> where its named set stands): points for random sets, a star for the named one."""
+    figure = go.Figure()
+    for row, (title, standing) in enumerate(standings.items()):
+        values = 100 * np.array(standing.values)
+        _box(figure, values, row, GREY)
+        common: dict[str, Any] = {"mode": "markers", "showlegend": row == 0}
+        figure.add_scatter(
+            x=values.tolist(), y=row + _parted(values), name="random sets", legendgroup="random", **common,
+            marker={"color": COLOURS[5], "size": 8, "opacity": 0.85, "line": {"width": 0.5, "color": COLOURS[0]}},
+            hovertemplate=f"{title}random set: %{{x:.1f}} %<extra></extra>",
+        )  # fmt: skip
+        figure.add_scatter(
+            x=[100 * standing.named], y=[row], name="these classes", legendgroup="named", **common,
+            marker={"symbol": "star", "color": CHOSEN, "size": 20, "line": {"width": 1, "color": "#5C3D00"}},
+            hovertemplate=f"{title}these classes: %{{x:.1f}} %<extra></extra>",
+        )  # fmt: skip
+    titles = [title.strip(": ") for title in standings]
+    layout(figure, 120 * len(standings) + 90, x="top-1 accuracy (%), each set among its own classes")
+    figure.update_xaxes(nticks=7, zeroline=False)
+    figure.update_yaxes(
+        tickvals=list(range(len(titles))), ticktext=titles, range=[len(titles) - 0.5, -0.5], showgrid=False,
+        zeroline=False, showticklabels=any(titles),
+    )  # fmt: skip
+    return figure
+
+
+def _parted(values: DoubleArray) -> DoubleArray:
+    """Heights that part points of nearly the same value: 0, above, below, further above, ..."""
+    bins = np.round(40 * (values - values.min()) / (np.ptp(values) or 1.0))
+    nth = np.array([int((bins[:place] == one).sum()) + 1 for place, one in enumerate(bins)])
+    return np.clip(0.075 * (nth // 2) * np.where(nth % 2, 1, -1), -0.42, 0.42)
+
+
+@dataclass(frozen=True)
+class Whisker:
+    """One difference.
+
+    Attributes:
+        difference: fraction, above 0 where `title` is better.
+        chosen: looked at below.
+        control: drawn in grey.
+    """
+
+    title: str
+    difference: float
+    interval: Interval
+    chosen: bool = False
+    control: bool = False
+
+
+def forest(whiskers: Sequence[Whisker], against: str) -> go.Figure:
+    """Each difference as a point with its interval, and a line at no difference."""
+    figure = go.Figure()
+    for index, one in enumerate(whiskers):
+        low, middle, high = (100 * value for value in (one.interval.low, one.difference, one.interval.high))
+        said = f"{signed(one.difference)} [{signed(one.interval.low)}, {signed(one.interval.high)}]"
+        colour = GREY if one.control else COLOURS[0]
+        figure.add_scatter(
+            x=[middle], y=[-index], mode="markers",
+            marker={"color": colour, "size": 12 if one.chosen else 9, "symbol": "square"},
+            error_x={"type": "data", "symmetric": False, "array": [max(high - middle, 0)], "color": colour, "width": 6,
+                     "arrayminus": [max(middle - low, 0)], "thickness": 3 if one.chosen else 2},
+            hovertext=[f"{shown(one.title)} less {shown(against)}: {said}"], hovertemplate=HOVER,
+        )  # fmt: skip
+        _upright(figure, 0, -index)
+        left, right = (f"<b>{text}</b>" if one.chosen else text for text in (short(one.title), said))
+        heads(figure, -index + 0.43, left, right)
+    ends = [100 * end for one in whiskers for end in (one.interval.low, one.interval.high)]
+    lowest, highest = min(0.0, *ends), max(0.0, *ends)
+    room = max(0.06 * (highest - lowest), 0.5)
+    layout(
+        figure, 54 * len(whiskers) + 62, f"points of top-1 above or below {short(against, 30)}", showlegend=False,
+        dragmode=False, hovermode="closest",
+    )  # fmt: skip
+    figure.update_xaxes(range=[lowest - room, highest + room], zeroline=False)
+    figure.update_yaxes(visible=False, range=[-len(whiskers) + 0.5, 0.75])
+    return figure
+
+
+def classes(accuracies: Sequence[tuple[str, float, int, int]], mean: float) -> go.Figure:
+    """A bar for each class in the order given: (name, fraction right, clips right, clips); dotted: the mean."""
+    values = [100 * value for _, value, *_ in accuracies]
+    hovers = [f"{shown(name)}: {hits:,} of {n:,} clips, {percent(value)}" for name, value, hits, n in accuracies]
+    part = {"x": values, "marker": {"color": COLOURS[0]}, "text": [f"{value:.0f}" for value in values],
+            "textposition": "outside", "cliponaxis": False, "hovertext": hovers}  # fmt: skip
+    figure = bars([name for name, *_ in accuracies], [part], "right (%)", 25 if len(accuracies) <= 21 else 17)
+    figure.add_vline(x=100 * mean, line={"dash": "dot", "color": GREY, "width": 1.5}, layer="below")
+    figure.update_xaxes(range=[0, 112], tickvals=[0, 25, 50, 75, 100], zeroline=False)
+    return figure
+
+
+def largest(classes: Sequence[ClassDifference]) -> list[ClassDifference]:
+    """Those with the largest differences either way, highest first; classes without any are left out."""
+    apart = sorted((one for one in classes if one.difference), key=lambda one: (-abs(one.difference), one.name))
+    kept = {one.name for one in apart[:MOST_DIFFERENCES]}
+    return [one for one in classes if one.name in kept]
+
+
+def differences(classes: Sequence[ClassDifference]) -> go.Figure:
+    """A bar for each class, to the right where a is better and to the left where b is."""
+    values = [100 * one.difference for one in classes]
+    hovers = [
+        f"{shown(one.name)}: {percent(one.a)} against {percent(one.b)}, {one.clips:,} clips, splits: {one.runs:,}"
+        for one in classes
+    ]
+    colours = [GAIN if value > 0 else LOSS for value in values]
+    part = {"x": values, "marker": {"color": colours}, "text": [signed(one.difference) for one in classes],
+            "textposition": "outside", "cliponaxis": False, "hovertext": hovers}  # fmt: skip
+    figure = bars([one.name for one in classes], [part], "difference (points)", longest=30)
+    lowest, highest = min(0.0, *values), max(0.0, *values)
+    room = 0.28 * (highest - lowest)
+    figure.update_xaxes(range=[lowest - room * (lowest < 0), highest + room * (highest > 0)], zeroline=True)
+    return figure
+
+
+def faults(names: Sequence[str], text: Sequence[float], video: Sequence[float], chosen: str = "") -> go.Figure:
+    """Missed clips by whose fault they are, shares from 0 to 1; the n-th point of either trace is the n-th class."""
+    parts = []
+    for side, shares in (("text", text), ("video", video)):
+        title, colour, shape = SIDES[side]
+        pattern = {"shape": shape, "size": 6, "solidity": 0.2, "fillmode": "overlay", "fgcolor": "rgba(255,255,255,.7)"}
+        hovers = [f"{shown(name)}<br>{title}: {percent(share)}" for name, share in zip(names, shares, strict=True)]
+        x = [100 * share for share in shares]
+        parts.append({"x": x, "name": title, "marker": {"color": colour, "pattern": pattern}, "hovertext": hovers})
+    figure = bars(names, parts, "missed clips (%)", bold=chosen, barmode="stack", bargap=0.3, dragmode="pan")
+    figure.update_xaxes(range=[0, 103])
+    figure.update_layout(legend={"traceorder": "normal"}, margin={"t": 36})
+    return figure
+
+
+def votes(votes: Mapping[str, int], usual: float) -> go.Figure:
+    """Clips that each class is named for; the line is at the clips that a class has in the mean."""
+    hovers = [f"{shown(name)}: {clips:,} clips" for name, clips in votes.items()]
+    part = {"x": list(votes.values()), "marker": {"color": COLOURS[0]}, "hovertext": hovers}
+    figure = bars(list(votes), [part], "clips that the class is named for", margin={"t": 36})
+    line = {"color": COLOURS[1], "dash": "dash"}
+    figure.add_vline(x=usual, line=line, annotation_text="clips a class", annotation_y=1.06, annotation_yref="paper")
+    return figure
+
+
+# Weights --------------------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=8)
+def alpha_curve(curve: Curve, pair: tuple[str, str], gamma: float = 0.0) -> go.Figure:
+    """Accuracy for every α, with the best stretch shaded. It stays as it is; `mark` puts weights on a copy.
+
+    Args:
+        gamma: share of a third modality on this line; α is then the first one's share of what that leaves.
+    """
+    best = curve.best()
+    alpha, accuracy = curve.alpha, np.append(curve.between_B, curve.on_B[-1])
+    if len(alpha) > MOST_STEPS:
+        alpha = np.linspace(0, 1, MOST_STEPS // 2 + 1)
+        accuracy = curve.at(alpha)
+    shade = {"fillcolor": "rgba(0, 158, 115, 0.22)", "line": {"width": 1, "color": GAIN}, "layer": "below"}
+    figure = go.Figure()
+    figure.add_vrect(x0=best.low, x1=best.high, **shade)
+    figure.add_scatter(
+        x=alpha.astype(np.float32), y=(100 * accuracy).astype(np.float32), mode="lines", name="top-1",
+        line={"shape": "hv", "color": COLOURS[0], "width": 2}, showlegend=False,
+        hovertemplate="α = %{x:.3f}: %{y:.1f} %<extra></extra>",
+    )  # fmt: skip
+    name = f"α / (α + β): {pair[0]} against {pair[1]}" if gamma else f"α: share of {pair[0]} (the rest is {pair[1]})"
+    layout(figure, 330, name, "top-1 accuracy in %")
+    figure.update_xaxes(range=[-0.02, 1.02], zeroline=False)
+    return figure
+
+
+def mark(figure: go.Figure, marks: Mapping[str, tuple[float, float]]) -> go.Figure:
+    """The curve with points on it: name -> (α, accuracy as a fraction); the first is open, the last stands out."""
+    marked = go.Figure(figure)
+    for place, (name, (alpha, accuracy)) in enumerate(marks.items(), start=1):
+        first, last = place == 1, place == len(marks)
+        look = {
+            "color": COLOURS[1] if last else GREY, "size": 15 if last else 20 if first else 12,
+            "symbol": "circle" if last else "circle-open" if first else "diamond",
+            "line": {"width": 2, "color": GREY if first else "white"},
+        }  # fmt: skip
+        hover = f"{name}: α = {alpha:.2f}, {percent(accuracy)}<extra></extra>"
+        marked.add_scatter(x=[alpha], y=[100 * accuracy], mode="markers", name=name, marker=look, hovertemplate=hover)
+    return marked
+
+
+def simplex(found: SimplexMap, marks: Mapping[str, tuple[Weights, float]], *, dark: bool = False) -> go.Figure:
+    """A triangle with VE, O and C at its corners: colours for accuracy, points to click, and weights that are marked.
+
+    A click selects a point whose customdata is [α, β, γ].
+
+    Args:
+        marks: "best", "the run's own", "reference" or "present" -> weights and accuracy, a fraction; those that lie on
+            each other are all seen if they come in this order.
+    """
+    x = np.linspace(0, 1, 401)
+    z_GX = np.full((len(found.gammas), len(x)), np.nan)
+    for row, (gamma, curve) in enumerate(zip(found.gammas[:-1].tolist(), found.curves, strict=True)):
+        alpha = (x - gamma / 2) / (1 - gamma)
+        inside = (alpha >= 0) & (alpha <= 1)
+        z_GX[row, inside] = curve.at(alpha[inside])
+    z_GX[-1, np.abs(x - 0.5) <= found.gammas[1] / 4] = found.corner
+    figure = go.Figure()
+    figure.add_heatmap(
+        x=x, y=found.gammas, z=(100 * z_GX).astype(np.float32), colorscale=heat(dark), hoverinfo="skip",
+        colorbar={
+            "title": {"text": "top-1 in %", "side": "top", "font": {"size": 12}}, "x": 0.84, "xanchor": "left",
+            "y": 0.97, "yanchor": "top", "len": 0.42, "thickness": 10, "outlinewidth": 0, "nticks": 4,
+        },
+    )  # fmt: skip
+    weights_K3, accuracy_K = found.grid()
+    rounded = np.round(weights_K3, 6).tolist()
+    hovers = [
+        f"α = {alpha:.2f}, β = {beta:.2f}, γ = {gamma:.2f}: {percent(accuracy)}"
+        for (alpha, beta, gamma), accuracy in zip(rounded, accuracy_K.tolist(), strict=True)
+    ]
+    clickable(figure, weights_K3[:, 0] + weights_K3[:, 2] / 2, weights_K3[:, 2], rounded, hovers)
+    edge, whole = "white" if dark else "black", {"marker": {"opacity": 1}}
+    looks = {
+        "best": {"symbol": "star", "size": 17, "color": GAIN, "line": {"width": 1, "color": "white"}},
+        "the run's own": {"symbol": "circle-open", "size": 20, "color": edge, "line": {"width": 3, "color": edge}},
+        "reference": {"symbol": "diamond", "size": 12, "color": GREY, "line": {"width": 2, "color": "white"}},
+        "present": {"symbol": "circle", "size": 14, "color": COLOURS[1], "line": {"width": 2, "color": "white"}},
+    }
+    for name, (weights, accuracy) in marks.items():
+        total = weights.alpha + weights.beta + weights.gamma
+        alpha, beta, gamma = (value / total for value in (weights.alpha, weights.beta, weights.gamma))
+        hover = f"{name}: α = {alpha:.2f}, β = {beta:.2f}, γ = {gamma:.2f}, {percent(accuracy)}<extra></extra>"
+        figure.add_scatter(
+            x=[alpha + gamma / 2], y=[gamma], mode="markers", name=name, marker=looks[name], selected=whole,
+            unselected=whole, customdata=[[alpha, beta, gamma]], hovertemplate=hover,
+        )  # fmt: skip
+        if name == "present":
+            line = {"color": edge, "width": 1, "dash": "dot"}
+            figure.add_shape(type="line", x0=gamma / 2, x1=1 - gamma / 2, y0=gamma, y1=gamma, line=line)
+    own_colours(layout(figure, 390, dragmode=False, clickmode="event+select"), dark)
+    figure.update_layout(legend={"entrywidth": 0.5, "entrywidthmode": "fraction", "y": 1.0, "font": {"size": 12}})
+    plain = {"showgrid": False, "zeroline": False, "ticks": "", "showline": False, "constrain": "domain"}
+    figure.update_xaxes(range=[-0.04, 1.04], showticklabels=False, **plain)
+    figure.update_yaxes(
+        range=[-0.13, 1.12], tickvals=[0, 0.25, 0.5, 0.75, 1], ticktext=["γ = 0", "0.25", "0.5", "0.75", "γ = 1"],
+        scaleanchor="x", scaleratio=float(np.sqrt(3) / 2), **plain,
+    )  # fmt: skip
+    for text, x_of, y_of in (("O alone, β = 1", 0.0, -0.05), ("VE alone, α = 1", 1.0, -0.05), ("C alone", 0.5, 1.12)):
+        anchor = {0.0: "left", 1.0: "right"}.get(x_of, "center")
+        figure.add_annotation(x=x_of, y=y_of, text=text, showarrow=False, xanchor=anchor, yanchor="top")
+    return figure
+
+
+# What is not known ----------------------------------------------------------------------------------------------------
 
 
 def oscr(found: Mapping[str, OpenSet]) -> go.Figure:
@@ -105,46 +512,40 @@ def oscr(found: Mapping[str, OpenSet]) -> go.Figure:
     for place, (name, one) in enumerate(found.items()):
         line = {"color": COLOURS[place]}
         figure.add_scatter(x=100 * one.false_T, y=100 * one.right_T, mode="lines", name=name, line=line)
-    return _laid_out(figure, "unknown clips accepted, in %", "known clips accepted and right, in %")
+    return layout(figure, 340, "unknown clips accepted, in %", "known clips accepted and right, in %")
 
 
-def reliability(found: Mapping[str, Reliability]) -> go.Figure:
-    """Confidence against accuracy, bin by bin."""
-    figure = go.Figure(
-        go.Scatter(x=[0, 100], y=[0, 100], mode="lines", line={"color": GREY, "dash": "dot"}, name="calibrated")
-    )
-    for place, (name, one) in enumerate(found.items()):
-        filled = one.clips_B > 0
+def reliability(diagrams: Mapping[str, Reliability]) -> go.Figure:
+    """Accuracy against confidence, a point for each bin with clips, larger with more; dotted: as promised."""
+    figure = go.Figure()
+    line = {"color": GREY, "dash": "dot", "width": 1.5}
+    figure.add_scatter(x=[0, 100], y=[0, 100], mode="lines", hoverinfo="skip", showlegend=False, line=line)
+    for index, (title, diagram) in enumerate(diagrams.items()):
+        filled = diagram.clips_B > 0
+        share_b = diagram.clips_B[filled] / diagram.clips_B.sum()
+        columns = share_b, diagram.confidence_B[filled], diagram.accuracy_B[filled]
         figure.add_scatter(
-            x=100 * one.confidence_B[filled],
-            y=100 * one.accuracy_B[filled],
-            mode="lines+markers",
-            name=name,
-            line={"color": COLOURS[place]},
-            text=[f"{clips:,} clips" for clips in one.clips_B[filled]],
-        )
-    return _laid_out(figure, "confidence in %", "accuracy in %")
+            x=100 * columns[1], y=100 * columns[2], mode="lines+markers", name=shown(title),
+            line={"color": COLOURS[index], "width": 1.5},
+            marker={"symbol": MARKS[index], "size": 8 + 22 * np.sqrt(share_b), "opacity": 0.8, "sizemode": "diameter"},
+            hovertext=[
+                f"{shown(title)}<br>{percent(share)} of answers: promised {percent(confidence)}, right {percent(right)}"
+                for share, confidence, right in zip(*columns, strict=True)
+            ],
+            hovertemplate=HOVER,
+        )  # fmt: skip
+    layout(figure, 380, "probability of the answer (%)", "answers that are right (%)", hovermode="closest")
+    figure.update_layout(margin={"t": 48})
+    figure.update_xaxes(range=[-2, 103], zeroline=False)
+    figure.update_yaxes(range=[-2, 106], zeroline=False)
+    return figure
 
 
 def stacking(found: Stacking, penalty: float) -> go.Figure:
-    """Accuracy on unseen classes against that on seen ones, in percent, for every penalty."""
+    """Accuracy on unseen classes against that on seen ones, for every penalty."""
     seen_B, unseen_B = 100 * found.seen_between, 100 * found.unseen_between
-    figure = go.Figure(
-        go.Scatter(x=seen_B, y=unseen_B, mode="lines", line={"color": COLOURS[0]}, name="any penalty", showlegend=False)
-    )
+    figure = go.Figure(go.Scatter(x=seen_B, y=unseen_B, mode="lines", line={"color": COLOURS[0]}, showlegend=False))
     for place, (name, one) in enumerate((("no penalty", found.at(0.0)), ("best", found.at(penalty))), start=1):
-        mark = {"size": 12, "color": COLOURS[place], "symbol": ("circle", "square", "star")[place]}
-        figure.add_scatter(x=[100 * one.seen], y=[100 * one.unseen], mode="markers", marker=mark, name=name)
-    return _laid_out(figure, "seen classes, in %", "unseen classes, in %")
-
-
-def strip(values: Sequence[float], named: float, name: str, x: str) -> go.Figure:
-    """Values of random sets as points, and a named one among them."""
-    heights: npt.NDArray[np.float64] = np.random.default_rng(0).uniform(-0.3, 0.3, len(values))
-    figure = go.Figure(
-        go.Scatter(x=list(values), y=heights, mode="markers", marker={"color": GREY, "size": 8}, name="random sets")
-    )
-    mark = {"color": COLOURS[1], "size": 15, "symbol": "diamond"}
-    figure.add_scatter(x=[named], y=[0], mode="markers", marker=mark, name=name)
-    figure.update_yaxes(visible=False, range=[-1, 1])
-    return _laid_out(figure, x, "", 200)
+        look = {"size": 12, "color": COLOURS[place], "symbol": ("circle", "square", "star")[place]}
+        figure.add_scatter(x=[100 * one.seen], y=[100 * one.unseen], mode="markers", marker=look, name=name)
+    return layout(figure, 340, "seen classes (%)", "unseen classes (%)", margin={"t": 36})

@@ -6,6 +6,8 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import plotly.graph_objects as go
+
 from cezsar.report.sections import Figure, Section, Table
 
 STYLE = """
@@ -25,6 +27,7 @@ nav ol { columns: 2; font-size: .95rem; } dl { display: grid; grid-template-colu
 dt { color: #57606a; } dd { margin: 0; }
 @media print { nav { display: none; } h2 { break-after: avoid; } figure, table { break-inside: avoid; } }
 """
+LINE = "#E3E5E8"
 CONFIG = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["select2d", "lasso2d"]}
 
 
@@ -76,7 +79,11 @@ def _is_numeric(column: Sequence[str]) -> bool:
 
 
 def _figure(figure: Figure, key: str) -> str:
-    drawn = figure.plot.to_html(full_html=False, include_plotlyjs=False, div_id=key, config=CONFIG)
+    plot = go.Figure(figure.plot)
+    plot.update_layout(font={"family": "system-ui, sans-serif", "size": 13, "color": "#1F2328"}, plot_bgcolor="#FFFFFF")
+    plot.update_xaxes(fixedrange=False, gridcolor=LINE, zerolinecolor=LINE)
+    plot.update_yaxes(fixedrange=False, gridcolor=LINE, zerolinecolor=LINE)
+    drawn = plot.to_html(full_html=False, include_plotlyjs=False, div_id=key, config=CONFIG)
     return f'<figure aria-label="{_text(figure.says)}">{drawn}<figcaption>{_text(figure.says)}</figcaption></figure>'
 
 

@@ -59,23 +59,6 @@ class Section:
     warning: str = ""
 
 
-def percent(fraction: float | None, std: float | None = None) -> str:
-    """ "75.5 %", "75.5 ± 2.1 %", or a dash."""
-    if fraction is None:
-        return "–"
-    return f"{100 * fraction:.1f} %" if std is None else f"{100 * fraction:.1f} ± {100 * std:.1f} %"
-
-
-def points(fraction: float) -> str:
-    """Percentage points, with a sign."""
-    return f"{100 * fraction:+.1f}".replace("-", "\N{MINUS SIGN}")
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """A number, or a dash."""
-    return "–" if value is None else f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
-
-
 def finite(value: float) -> float | None:
     """For JSON, which has no infinity."""
     return value if math.isfinite(value) else None

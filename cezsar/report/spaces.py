@@ -10,7 +10,8 @@ import numpy as np
 from cezsar.analysis import gap, shift
 from cezsar.analysis.faults import faults, widest
 from cezsar.report import figures
-from cezsar.report.sections import Figure, Part, Section, Table, number, percent, points
+from cezsar.report.figures import number, percent, points
+from cezsar.report.sections import Figure, Part, Section, Table
 from cezsar.report.study import Study
 from cezsar.zeroshot.fusion import UNDECIDED, predict
 from cezsar.zeroshot.hubness_reduction import MEAN_SENTENCE, REDUCTIONS, evaluate_reduced
@@ -33,7 +34,7 @@ def semantic_gap(study: Study) -> Section | None:
     found = gap.changes(gaps)
     spaces = list(study.clouds)
     rows = [
-        [one.figure.title, *(number(one.values[name]) for name in spaces), one.figure.better.replace("neither", "")]
+        [one.figure.title, *(number(one.values[name], 3) for name in spaces), one.figure.better.replace("neither", "")]
         for one in found
     ]
     notes = "\n".join(
@@ -72,13 +73,13 @@ def whose_fault(study: Study) -> Section | None:
     names = scores.class_names
     counts = {verdict: sum(one.verdict == verdict for one in judged) for verdict in ("text", "video", "both", "none")}
     rows = [
-        [names[one.index], f"{one.gap.clips:,}", number(one.gap.own_distance), number(one.gap.lead),
+        [names[one.index], f"{one.gap.clips:,}", number(one.gap.own_distance, 3), number(one.gap.lead, 3),
          percent(one.text_fault), percent(one.video_fault), str(one.verdict),
          "hub" if one.hub else "orphan" if one.orphan else ""]
         for one in judged[:MOST_CLASSES]
     ]  # fmt: skip
     says = (
-        f"Widest gap: {names[wide.index]}, {number(wide.gap.own_distance)} from the centroid of its clips to its "
+        f"Widest gap: {names[wide.index]}, {number(wide.gap.own_distance, 3)} from the centroid of its clips to its "
         f"prototype. Of {len(judged):,} classes, {counts['text']:,} are missed through their description, "
         f"{counts['video']:,} through their clips, {counts['both']:,} through both, {counts['none']:,} hardly at all."
     )
@@ -89,11 +90,11 @@ def whose_fault(study: Study) -> Section | None:
         else "In the sentence space."
     )
     shown = judged[:MOST_CLASSES]
-    shares = {
-        "text": [100 * (one.text_fault or 0) for one in shown],
-        "video": [100 * (one.video_fault or 0) for one in shown],
-    }
-    drawn = figures.stacked([names[one.index] for one in shown], shares, "% of the class's clips")
+    drawn = figures.faults(
+        [names[one.index] for one in shown],
+        [one.text_fault or 0.0 for one in shown],
+        [one.video_fault or 0.0 for one in shown],
+    )
     head = ["class", "clips", "gap", "lead", "text", "video", "verdict", ""]
     parts: list[Part] = [Table(head, rows, notes), Figure(drawn, "Errors of each class, by whose fault they are.")]
     numbers = {
@@ -117,10 +118,7 @@ def hubs(study: Study) -> Section:
     clips = np.bincount(scores.label_index[scores.label_index >= 0], minlength=len(names))
     order = np.argsort(-votes, kind="stable")[:MOST_CLASSES]
     skewness = float(skew(votes)) if np.ptp(votes) else 0.0
-    drawn = figures.bars(
-        [names[c] for c in order], votes[order].tolist(), "clips that the class is named for",
-        {"clips a class": float(clips[clips > 0].mean())},
-    )  # fmt: skip
+    drawn = figures.votes({names[c]: int(votes[c]) for c in order}, float(clips[clips > 0].mean()))
     rows: list[list[str]] = []
     numbers: dict[str, dict[str, Any]] = {}
     for reduction in REDUCTIONS.values():
@@ -156,7 +154,7 @@ def shift_of_domain(study: Study) -> Section | None:
     if not found:
         return None
     rows = [
-        [figure.title, *(number(getattr(one, name)) for one in found.values()), figure.range]
+        [figure.title, *(number(getattr(one, name), 3) for one in found.values()), figure.range]
         for name, figure in shift.FIGURES.items()
     ]
     last = list(found.values())[-1]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +13,11 @@ import numpy as np
 from cezsar.analysis import confusion
 from cezsar.analysis.baselines import random_baseline
 from cezsar.analysis.comparison import compare
-from cezsar.report import figures
-from cezsar.report.sections import Figure, Part, Section, Table, number, percent, points
+from cezsar.atomic import write_text
+from cezsar.errors import InputError
+from cezsar.report import figures, page
+from cezsar.report.figures import number, percent, points
+from cezsar.report.sections import Figure, Part, Section, Table
 from cezsar.report.spaces import hubs, semantic_gap, shift_of_domain, whose_fault
 from cezsar.report.study import Study
 from cezsar.report.unknown import generalised, open_set, reliability
@@ -74,10 +79,15 @@ def fusion(study: Study) -> Section | None:
     found = fusion_curve(scores, pair)
     best = found.best()
     used = share(own, pair)
-    marks = {f"in use, α = {used:.2f}": used, f"best, α = {(best.low + best.high) / 2:.3f}": (best.low + best.high) / 2}
+    middle = (best.low + best.high) / 2
+    marks = {
+        f"in use, α = {used:.2f}": (used, float(found.at(used))),
+        f"best, α = {middle:.3f}": (middle, best.accuracy),
+    }
     parts: list[Part] = [
         Figure(
-            figures.curve(found, pair, marks), "Top-1 accuracy for every α: an exact step function, nothing sampled."
+            figures.mark(figures.alpha_curve(found, pair), marks),
+            "Top-1 accuracy for every α: an exact step function, nothing sampled.",
         )
     ]
     numbers: dict[str, Any] = {
@@ -106,7 +116,7 @@ def fusion(study: Study) -> Section | None:
         numbers["simplex"] = {"weights": asdict(peak.weights), "accuracy": peak.accuracy}
         parts.append(
             Figure(
-                figures.simplex(simplex, peak),
+                figures.simplex(simplex, {"best": (peak.weights, peak.accuracy)}),
                 f"Top-1 over α, β and γ; highest on these lines: {percent(peak.accuracy)}.",
             )
         )
@@ -133,12 +143,12 @@ def comparison(study: Study) -> Section | None:
         ends = f"{points(interval.low)} to {points(interval.high)}"
         by_class = f"{one.by_class.wins} / {one.by_class.ties} / {one.by_class.losses}"
         rows.append([f"{one.a} against {one.b}", points(one.difference), ends, won, by_class])
-        drawn.append((f"{one.a} − {one.b}", 100 * one.difference, 100 * interval.low, 100 * interval.high))
+        drawn.append(figures.Whisker(f"{one.a} − {one.b}", one.difference, interval))
     head = ["", "points of top-1", "95 % bootstrap", "splits won", "classes won / tied / lost"]
     notes = "Paired by clip on the same splits; the bootstrap draws videos and splits anew (2,000 times)."
     parts: list[Part] = [
         Table(head, rows, notes),
-        Figure(figures.intervals(drawn, "percentage points"), "Differences and intervals."),
+        Figure(figures.forest(drawn, "one part"), "Differences and intervals."),
     ]
     says = " ".join(f"{one.summary()}." for one in found)
     return Section("comparison", "Fusion against its parts", says, parts, {"pairs": [one.to_dict() for one in found]})
@@ -200,7 +210,7 @@ def hard_groups(study: Study) -> Section | None:
     parts: list[Part] = [
         Table(["group", "classes", "clips", "accuracy", "errors within", "errors between"], rows),
         Figure(
-            figures.strip([100 * v for v in standing.values], 100 * standing.named, "hard groups", "top-1 in %"),
+            figures.standing({"": standing}),
             "Accuracy of random sets of classes, and of the hard groups.",
         ),
     ]
@@ -223,3 +233,60 @@ SUBJECTS: tuple[Callable[[Study], Section | None], ...] = (
     reliability, generalised, classes,
 )  # fmt: skip
 """In the order of the report."""
+
+VERSION = 1  # of the JSON
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found.
+
+    Attributes:
+        about: "method", "dataset", "clips", "classes", "weights", "seed" and the like.
+        sections: in the order of the page.
+    """
+
+    about: dict[str, Any]
+    sections: list[Section]
+
+    def to_dict(self) -> dict[str, Any]:
+        """All numbers, as JSON has them: fractions, not percent."""
+        numbers = {section.key: section.numbers for section in self.sections}
+        return {"cezsar": "report", "version": VERSION, "about": self.about, **numbers}
+
+    def save(self, path: str | Path) -> tuple[Path, Path]:
+        """Write one self-contained HTML file and a JSON file beside it, each whole or not at all.
+
+        Args:
+            path: with or without the suffix .html.
+
+        Raises:
+            InputError: the path has another suffix that a report cannot have.
+        """
+        path = Path(path)
+        if path.suffix.lower() in (".json", ".csv", ".md", ".pdf"):
+            raise InputError(f"{path} would hold HTML; give it the suffix .html, a .json is written beside it")
+        html = path if path.suffix.lower() == ".html" else path.with_name(f"{path.name}.html")
+        numbers = html.with_suffix(".json")
+        write_text(numbers, json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False, indent=1) + "\n")
+        write_text(html, page.html_of(self.about, self.sections))
+        return html, numbers
+
+
+def analyse(study: Study, on_progress: Callable[[int, int, str], object] | None = None) -> Report:
+    """Everything that can be told of a method on a data set.
+
+    Subjects that do not apply, such as a fusion curve with one modality, are left out.
+
+    Args:
+        on_progress: called with (subjects done, all of them, the one that is next).
+    """
+    sections = []
+    for done, subject in enumerate(SUBJECTS):
+        if on_progress:
+            on_progress(done, len(SUBJECTS), subject.__name__.replace("_", " "))
+        if section := subject(study):
+            sections.append(section)
+    if on_progress:
+        on_progress(len(SUBJECTS), len(SUBJECTS), "")
+    return Report(study.about(), sections)

@@ -11,7 +11,8 @@ from cezsar.analysis.calibration import Candidates, candidates, reliability_at
 from cezsar.analysis.open_set import measure, simulate
 from cezsar.errors import InputError
 from cezsar.report import figures
-from cezsar.report.sections import Figure, Part, Section, Table, finite, number, percent
+from cezsar.report.figures import number, percent
+from cezsar.report.sections import Figure, Part, Section, Table, finite
 from cezsar.report.study import Study
 from cezsar.zeroshot.evaluation import evaluate
 from cezsar.zeroshot.generalised import stacking
@@ -104,7 +105,7 @@ def generalised(study: Study) -> Section | None:
     found = stacking(study.together, study.seen, weights)
     plain, best = found.at(0.0), found.best()
     rows = [
-        [name, number(penalty), percent(one.seen), percent(one.unseen), percent(one.harmonic)]
+        [name, number(penalty, 3), percent(one.seen), percent(one.unseen), percent(one.harmonic)]
         for name, penalty, one in (("no penalty", 0.0, plain), ("best", best.factor, best.accuracies))
     ]
     total = len(study.together.class_names)

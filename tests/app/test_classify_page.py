@@ -11,9 +11,6 @@ from streamlit.typing import PlotlyState
 
 from app import state
 from app.charts import classify as charts
-from app.charts import spans as span_charts
-from app.charts import why as why_charts
-from app.charts.style import COLOURS, GREY
 from app.services import answers, models
 from app.services import clips as clip_files
 from app.services import labels as label_sets
@@ -25,6 +22,7 @@ from cezsar.data.datasets import named_descriptions
 from cezsar.data.descriptions import parse_classes, save_descriptions
 from cezsar.encoders import load_sentence_encoder
 from cezsar.errors import InputError, VideoError
+from cezsar.report.figures import COLOURS, GREY
 from cezsar.zeroshot import spans
 from cezsar.zeroshot.choice import Chooser
 from cezsar.zeroshot.classifier import Classifier
@@ -430,7 +428,7 @@ def test_a_time_line_is_that_of_the_command_line(empty_workspace, real_film):
     ]
     assert [span.score for span in shown.spans] == pytest.approx([span.score for span in expected], abs=1e-5)
     assert shown.spans[-1].end_s == film.duration_s and shown.fps == pytest.approx(film.fps)
-    figure = span_charts.spans_figure(shown.spans, span_charts.marks(shown.spans, []))
+    figure = charts.spans_figure(shown.spans, charts.marks(shown.spans, []))
     starts = [second for bars in figure.data for second in bars.customdata]
     assert sorted(starts) == [int(span.start_s) for span in expected]
 
@@ -530,14 +528,14 @@ def test_descriptions_of_known_labels_speak_in_any_spelling():
 
 def test_a_label_keeps_its_colour_and_eight_have_one():
     seen = [spans.Span(second, second + 1, f"label {second}", 0.5) for second in range(12)]
-    looks = span_charts.marks([*seen, spans.Span(12, 13, None, 0.1)], ["label 5", "x", "y"])
+    looks = charts.marks([*seen, spans.Span(12, 13, None, 0.1)], ["label 5", "x", "y"])
     assert looks["label 5"][0] == COLOURS[0] and not {COLOURS[1], COLOURS[2]} & {look[0] for look in looks.values()}
     assert [look[0] for look in looks.values()].count(GREY) == 12 - 1 - (len(COLOURS) - 3)
-    figure = span_charts.spans_figure([*seen, spans.Span(12, 13, None, 0.1)], looks)
+    figure = charts.spans_figure([*seen, spans.Span(12, 13, None, 0.1)], looks)
     dark, pale = figure.data
-    assert pale.marker.color[-1] == span_charts.NOTHING and len(dark.x) + len(pale.x) == 13
-    assert not set(dark.marker.color) & span_charts.PALE
-    assert [span_charts.clock(time_s) for time_s in (9.5, 12, 65, 3723)] == ["9.5 s", "12 s", "1:05", "1:02:03"]
+    assert pale.marker.color[-1] == charts.NOTHING and len(dark.x) + len(pale.x) == 13
+    assert not set(dark.marker.color) & charts.PALE
+    assert [charts.clock(time_s) for time_s in (9.5, 12, 65, 3723)] == ["9.5 s", "12 s", "1:05", "1:02:03"]
 
 
 def test_exports_hold_every_label_and_its_parts(workspace, clips):
@@ -662,7 +660,7 @@ def test_why_this_label_and_not_the_second(empty_workspace, monkeypatch):
     page.session_state[state.WHY] = True
     page.run()
     assert not page.exception and not page.error
-    assert f"The lead of {why_charts.signed(expected.margin)} is" in texts(page)
+    assert f"The lead of {charts.signed(expected.margin)} is" in texts(page)
     parts = figure_of(page, "Parts of the lead")
     changes = [part.change for part in (*expected.modalities, *expected.objects)]
     shown = [float(array(bar["x"])[0]) for bar in parts["data"]]
@@ -686,7 +684,7 @@ def test_another_label_is_compared(empty_workspace):
     picker.set_value(other).run()
     expected = explained(runner_up=other)
     assert expected.runner_up == other
-    assert f"The lead of {why_charts.signed(expected.margin)} is" in texts(page)
+    assert f"The lead of {charts.signed(expected.margin)} is" in texts(page)
     assert sample_page(sample=TITLE, why="true", rival=other).selectbox(key=state.RIVAL).value == other
     page.text_area(key=state.LABELS).set_value(", ".join(UNSEEN[:2])).run()  # the other one is no label any more
     assert not page.exception and not page.error

@@ -12,8 +12,6 @@ from streamlit.typing import DataframeState, PlotlyState
 
 from app import state
 from app.charts import confusion as charts
-from app.charts import controls as control_charts
-from app.charts.style import percent
 from app.services import confusion as services
 from app.services import scored
 from app.widgets import controls, hard_groups, matrices, pairs
@@ -21,6 +19,8 @@ from cezsar.analysis import confusion as engine
 from cezsar.analysis.baselines import Standing
 from cezsar.analysis.baselines import random_baseline as control
 from cezsar.data.labels import groups_path, keep_group, load_groups
+from cezsar.report import figures
+from cezsar.report.figures import percent
 from cezsar.world import HARD_GROUPS
 from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.evaluation import confusion_matrix
@@ -402,7 +402,7 @@ def test_groups_of_all_classes_are_not_compared(empty_workspace, demo):
 
 def test_points_of_a_value_are_parted():
     standing = Standing("top1", 0.5, figure_of([0.5, 0.5, 0.5, 0.6]), [0.5, 0.5, 0.5, 0.6], 0.0, None)
-    figure = control_charts.standing_figure({"A: ": standing, "B: ": standing})
+    figure = figures.standing({"A: ": standing, "B: ": standing})
     points = [trace for trace in figure.data if trace.name == "random sets"]
     assert len(points) == 2 and len(set(points[0].y[:3])) == 3 and points[1].y[3] == 1
     assert list(figure.layout.yaxis.ticktext) == ["A", "B"]

@@ -12,7 +12,6 @@ import pytest
 from conftest import open_page
 
 from app import state
-from app.charts import comparison as charts
 from app.charts.open_set import got_figure
 from app.services import comparison, corrections, models, reliability
 from app.services import evaluate as services
@@ -20,6 +19,7 @@ from app.services import open_set as open_services
 from cezsar.analysis.comparison import ClassDifference, Interval, compare
 from cezsar.analysis.open_set import KINDS, simulate
 from cezsar.errors import InputError
+from cezsar.report import figures
 from cezsar.zeroshot.evaluation import correctness, evaluate
 from cezsar.zeroshot.fusion import Weights, cosine
 from cezsar.zeroshot.hubness_reduction import REDUCTIONS, evaluate_reduced
@@ -229,18 +229,18 @@ def test_a_single_row_has_nothing_to_be_compared_with(empty_workspace, monkeypat
 
 
 def test_the_class_chart_keeps_the_largest_differences_in_order():
-    size = charts.MOST_CLASSES + 10
+    size = figures.MOST_DIFFERENCES + 10
     classes = [
         ClassDifference(str(n), 5, 1, 0.5, 0.5, (size / 2 - n) / size, 0, 0) for n in range(size + 1)
     ]  # from +0.5 to -0.5; one is 0
-    kept = charts.largest(classes)
+    kept = figures.largest(classes)
     assert [one.name for one in kept] == [one.name for one in classes if abs(one.difference) > 5 / size]
-    assert len(kept) == charts.MOST_CLASSES
-    assert charts.largest([ClassDifference("a", 5, 1, 0.5, 0.5, 0.0, 0, 0)]) == []
+    assert len(kept) == figures.MOST_DIFFERENCES
+    assert figures.largest([ClassDifference("a", 5, 1, 0.5, 0.5, 0.0, 0, 0)]) == []
 
 
 def test_the_forest_holds_all_intervals_and_zero():
-    figure = charts.forest_figure([charts.Whisker("a", 0.1, Interval(0.05, 0.2))], "<b>")
+    figure = figures.forest([figures.Whisker("a", 0.1, Interval(0.05, 0.2))], "<b>")
     low, high = figure.layout.xaxis.range
     assert low < 0 and high > 20
     assert "&lt;b&gt;" in figure.layout.xaxis.title.text

@@ -94,14 +94,15 @@ def test_all_classes_have_their_bars_and_confusion(empty_workspace, demo, demo_s
     page = shown(open_page("evaluate", protocol="All", row="demo: VE"))
     result = evaluate(demo_scores, all_classes(demo_scores.class_names), Weights.only("VE"))
     expect(page, ("demo", "VE"), result)
-    bars, heat = (json.loads(chart.proto.spec)["data"][0] for chart in page.get("plotly_chart"))
+    (bars,), (errors, hits, _) = (json.loads(chart.proto.spec)["data"] for chart in page.get("plotly_chart"))
     assert bars["text"] == [f"{100 * value:.0f}" for value in sorted(result.runs[0].per_class().values())]
     frame = page.dataframe[0].value
     assert list(frame["class"]) == list(result.per_class())
     np.testing.assert_allclose(frame["right"], [100 * figure.mean for figure in result.per_class().values()])
     order = sorted(result.runs[0].per_class(), key=lambda name: (result.runs[0].per_class()[name], name))
     counts = confusion_matrix(demo_scores, Weights.only("VE"), order)
-    assert [[int(cell or 0) for cell in row] for row in heat["text"]] == counts.tolist()
+    cells = zip(np.ravel(errors["text"]), np.ravel(hits["text"]), strict=True)
+    assert [int(wrong or right or 0) for wrong, right in cells] == counts.ravel().tolist()
 
 
 def test_a_random_protocol_from_the_address(empty_workspace, demo, demo_scores):

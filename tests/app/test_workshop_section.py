@@ -11,13 +11,13 @@ from conftest import open_page
 
 from app import state
 from app.charts import workshop as charts
-from app.charts.style import percent
 from app.services import labels, models, scored
 from app.services import workshop as services
 from app.widgets import workshop as widgets
 from cezsar.analysis.confusion import confusable
 from cezsar.data.descriptions import load_descriptions
 from cezsar.encoders.sentences import load_sentence_encoder
+from cezsar.report.figures import percent
 from cezsar.training.runs import Run
 from cezsar.zeroshot.evaluation import confusion_matrix, evaluate
 from cezsar.zeroshot.fusion import predict

@@ -16,7 +16,7 @@ ROOMS = [
 SUBJECT_TO_ONE_PLACE = {
     "h5py": {"cezsar/data/features.py"},
     "streamlit": {"app/", "pages/"},
-    "plotly": {"app/charts/", "cezsar/report/"},
+    "plotly": {"app/", "cezsar/report/"},
     "timm": {"cezsar/encoders/"},
     "sentence_transformers": {"cezsar/encoders/"},
     "typer": {"cezsar/cli/"},
