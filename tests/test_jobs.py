@@ -111,13 +111,10 @@ def test_a_command_gets_an_absolute_home_the_folder_and_no_input(place):
     assert lines == [str(place / "home"), str(place), "1", "''"]
 
 
-def test_the_first_failing_step_ends_the_job(place):
+def test_the_first_failing_step_ends_the_job_unless_its_status_is_accepted(place):
     job = ended(jobs.start("train", "A run", [step("say", "one"), step("fail", "2"), step("say", "never")]))
     assert (job.state, job.step) == ("failed", 1) and job.share == pytest.approx(1 / 3)
     assert "the disk is full" in job.log and "never" not in job.log
-
-
-def test_an_accepted_status_is_no_failure(place):
     job = ended(jobs.start("extract", "Features", [step("fail", "1", accepts=(0, 1)), step("say", "after")]))
     assert job.state == "done" and "after" in job.log
 
@@ -311,10 +308,6 @@ def test_what_is_no_job_is_skipped(place):
 
 
 def test_mistakes_are_refused(place):
-    for kind, steps in (("Train", [step("say")]), ("../x", [step("say")]), ("", [step("say")]), ("train", [])):
-        with pytest.raises(InputError, match="at least one step"):
-            jobs.start(kind, "A run", steps)
-    assert jobs.jobs() == []
     job = jobs.start("train", "A run", [step("until", "go")])
     with pytest.raises(InputError, match="cancel it first"):
         jobs.forget(job.id)
@@ -325,18 +318,6 @@ def test_mistakes_are_refused(place):
         jobs.resume(job.id)
     jobs.forget(job.id)
     assert not job.folder.exists()
-
-
-def test_looking_at_a_hundred_jobs_is_cheap(place):
-    job = ended(jobs.start("train", "A run", [step("say", *["growing: 3 of 100"] * 5000)]))
-    for number in range(100):
-        folder = job.folder.parent / f"train-{number}"
-        folder.mkdir()
-        for file in ("job.json", "status.json", "log.txt", "lock"):
-            (folder / file).write_bytes((job.folder / file).read_bytes())
-    started = time.process_time()
-    assert len(jobs.jobs()) == 101
-    assert time.process_time() - started < 0.5
 
 
 def test_the_real_command_line_runs_as_a_job(tmp_path):

@@ -11,9 +11,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, NamedTuple
@@ -72,9 +72,9 @@ def extract(
     limits: Limits | None = None,
     shard_videos: int = 256,
     flush_s: float = 60.0,
-    on_progress: Callable[[int, int, int], None] | None = None,
+    on_progress: Callable[[int, int, int], object] = lambda stored, clips, failed: None,
 ) -> ExtractionReport:
-    """Store the features of every clip that the store does not have yet, or has of another film (`replaced`).
+    """Store the features of every clip that the store does not have yet, or has of another film.
 
     A clip that cannot be decoded, or whose features cannot be stored, is reported and never stops the others. The
     failures of the latest call are in `failed.json` beside the shards; each call tries them again. A clip that can be
@@ -84,7 +84,6 @@ def extract(
         workers: decoder processes. Light encoders run inside them; others take turns, while the decoders go ahead.
         objects_k: how many of the most probable objects to keep for each clip, 0 for none.
         object_head: recognises them from the features; default the encoder's own, if it has one.
-        limits: what one clip may cost.
         shard_videos, flush_s: a shard is written after so many videos or seconds; a kill costs at most one shard.
         on_progress: called with (clips in the store, clips, failures) after each clip.
 
@@ -97,55 +96,44 @@ def extract(
     vocabulary = None if head is None else ObjectVocabulary(head.names, head.definitions, head.fingerprint)
     failed: list[Failure] = []
     partly: list[Failure] = []
-    flushed_s = time.monotonic()
     with StoreWriter(store_folder, provenance(encoder), vocabulary=vocabulary, shard_videos=shard_videos) as writer:
-        _refuse_relabelled(clips, writer)
+        for clip in clips:
+            stored = writer.labels.get(clip.id, clip.label)
+            if clip.label and canonical(stored) != canonical(clip.label):
+                raise MismatchError(
+                    f"{writer.folder} has clip {clip.id!r} as {stored!r}, the source says {clip.label!r}: "
+                    "extract into another folder, or correct the label"
+                )
         changed = writer.replaced({clip.id: clip.path for clip in clips})
         writer.drop(changed)
         waiting = [clip for clip in clips if clip.id not in writer]
-        skipped = len(clips) - len(waiting)
-        before = [clip for clip in _read_in_part(writer.folder) if clip.id in writer]
-        with closing(_encoded(waiting, encoder, workers, limits or Limits())) as results, _kept_when_stopped(writer):
-            for number, (clip, result) in enumerate(results, start=skipped + 1):
-                not_kept = _keep(writer, clip, result, head, objects_k)
-                failed += not_kept
-                if not not_kept and (missing := result.result()[1]):
-                    partly.append(Failure(clip.id, printable(str(clip.path)), missing))
-                if time.monotonic() - flushed_s > flush_s:
-                    writer.flush()
-                    _write_failures(writer.folder, failed, before + partly)
-                    flushed_s = time.monotonic()
-                if on_progress is not None:
+        failures = writer.folder / "failed.json"
+        listed = read_json_object(failures).get("read in part", []) if failures.exists() else []
+        before = [Failure(**clip) for clip in listed if clip["id"] in writer]
+
+        def flush() -> float:
+            writer.flush()
+            lists = {"failed": failed, "read in part": before + partly}
+            atomic.write_json(failures, {name: [clip._asdict() for clip in each] for name, each in lists.items()})
+            return time.monotonic()
+
+        flushed_s = time.monotonic()
+        with closing(_encoded(waiting, encoder, workers, limits or Limits())) as results:
+            try:
+                for number, (clip, result) in enumerate(results, start=len(clips) - len(waiting) + 1):
+                    where = clip.id, printable(str(clip.path))
+                    if reason := _keep(writer, clip, result, head, objects_k):
+                        failed.append(Failure(*where, reason))
+                    elif missing := result.result()[1]:
+                        partly.append(Failure(*where, missing))
+                    if time.monotonic() - flushed_s > flush_s:
+                        flushed_s = flush()
                     on_progress(number - len(failed), len(clips), len(failed))
-        writer.flush()
-        _write_failures(writer.folder, failed, before + partly)
-    return ExtractionReport(len(waiting) - len(failed), skipped, failed, partly, len(changed))
-
-
-def _keep(
-    writer: StoreWriter, clip: Clip, result: Future[_Encoded], head: ObjectHead | None, objects_k: int
-) -> list[Failure]:
-    """Hand one finished clip to the store; the failure, if it is one."""
-    try:
-        features, _ = result.result()
-        objects = None if head is None else _objects(head, features, objects_k)
-        writer.add(clip.id, features, clip.label, clip.path, objects)
-    except Exception as error:
-        if isinstance(error, CezsarError) and not isinstance(error, InputError):
-            raise  # nothing about this clip: a full disk, weights that are not there
-        reason = str(error) if isinstance(error, CezsarError) else f"{type(error).__name__}: {error}"
-        return [Failure(clip.id, printable(str(clip.path)), printable(reason))]
-    return []
-
-
-@contextmanager
-def _kept_when_stopped(writer: StoreWriter) -> Iterator[None]:
-    """Ctrl-C and a termination signal keep the clips that are done, as far as the program gets to hear of them."""
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit):
-        writer.flush()
-        raise
+            except (KeyboardInterrupt, SystemExit):  # what is done is kept, as far as the program gets to hear of it
+                writer.flush()
+                raise
+        flush()
+    return ExtractionReport(len(waiting) - len(failed), len(clips) - len(waiting), failed, partly, len(changed))
 
 
 def provenance(encoder: FrameEncoder) -> dict[str, Any]:
@@ -159,14 +147,21 @@ def provenance(encoder: FrameEncoder) -> dict[str, Any]:
     }
 
 
-def _refuse_relabelled(clips: Sequence[Clip], writer: StoreWriter) -> None:
-    for clip in clips:
-        stored = writer.labels.get(clip.id, clip.label)
-        if clip.label and (not stored or canonical(stored) != canonical(clip.label)):
-            raise MismatchError(
-                f"{writer.folder} has clip {clip.id!r} as {stored!r}, the source says {clip.label!r}: "
-                "extract into another folder, or correct the label"
-            )
+def _keep(writer: StoreWriter, clip: Clip, result: Future[_Encoded], head: ObjectHead | None, objects_k: int) -> str:
+    """Hand one finished clip to the store; why that is not possible, "" if it is."""
+    try:
+        features, _ = result.result()
+        objects = None
+        if head is not None:  # of the features as the store keeps them, so that they can be computed again from it
+            with np.errstate(over="ignore"):
+                kept = np.asarray(features).astype(np.float16).astype(np.float32)
+            objects = top_objects(head.logits(kept), min(objects_k, len(head.names)))
+        writer.add(clip.id, features, clip.label, clip.path, objects)
+    except Exception as error:
+        if isinstance(error, CezsarError) and not isinstance(error, InputError):
+            raise  # nothing about this clip: a full disk, weights that are not there
+        return printable(str(error) if isinstance(error, CezsarError) else f"{type(error).__name__}: {error}")
+    return ""
 
 
 def _encoded(
@@ -190,18 +185,14 @@ def _encoded(
         # Left in reverse order: nothing new begins, the decoders end what is under way, then the threads are awaited.
         stack.callback(pool.shutdown, wait=False, cancel_futures=True)
         under_way: deque[tuple[Clip, Future[_Encoded]]] = deque()
-        for clip in clips:
-            under_way.append((clip, pool.submit(features, clip)))
-            if len(under_way) >= WAITING * workers:
-                yield _finished(under_way)
-        while under_way:
-            yield _finished(under_way)
-
-
-def _finished(under_way: deque[tuple[Clip, Future[_Encoded]]]) -> tuple[Clip, Future[_Encoded]]:
-    clip, result = under_way.popleft()
-    result.exception()  # waits
-    return clip, result
+        coming = iter(clips)
+        while True:
+            for clip in islice(coming, WAITING * workers - len(under_way)):
+                under_way.append((clip, pool.submit(features, clip)))
+            if not under_way:
+                return
+            under_way[0][1].exception()  # waits
+            yield under_way.popleft()
 
 
 def _features(clip: Clip, encoder: FrameEncoder, decoder: Decoder, turn: threading.Lock) -> _Encoded:
@@ -225,25 +216,3 @@ def _ahead(frames: Iterator[Frame]) -> list[Frame]:
         if size >= AHEAD_BYTES:
             break
     return taken
-
-
-def _objects(head: ObjectHead, features: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Top objects of the features as the store keeps them, so that they can be computed again from the store."""
-    with np.errstate(over="ignore"):
-        kept = np.asarray(features).astype(np.float16).astype(np.float32)
-    if not np.isfinite(kept).all():
-        raise InputError("its features have NaN, infinite or too large values")
-    return top_objects(head.logits(kept), min(k, len(head.names)))
-
-
-def _read_in_part(store_folder: Path) -> list[Failure]:
-    """What earlier calls wrote down."""
-    path = store_folder / "failed.json"
-    return [Failure(**clip) for clip in read_json_object(path).get("read in part", [])] if path.exists() else []
-
-
-def _write_failures(store_folder: Path, failed: list[Failure], partly: list[Failure]) -> None:
-    lists = {"failed": failed, "read in part": partly}
-    atomic.write_json(
-        store_folder / "failed.json", {name: [clip._asdict() for clip in clips] for name, clips in lists.items()}
-    )

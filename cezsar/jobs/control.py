@@ -54,32 +54,19 @@ def start(
         home: the workspace.
 
     Raises:
-        InputError: no step, or a kind that cannot name a folder.
         CezsarError: this system cannot run jobs.
     """
     if not possible():
         raise CezsarError("jobs need a POSIX system; run the same `cezsar` command in a terminal")
-    if not steps or not _ID.fullmatch(kind):
-        raise InputError(f"job {kind!r} needs a kind of lower-case letters, digits and hyphens, and at least one step")
     root = _root(home)
     with _alone(root):
         if only_one and (alive := [job for job in jobs(kind, home) if job.alive]):
             return alive[0]
         now = time.time()
-        record = {
-            "kind": kind,
-            "title": title,
-            "about": about or {},
-            "steps": [asdict(step) for step in steps],
-            "at_once": at_once,
-            "only_one": only_one,
-            "cwd": str(Path.cwd()),
-            "created_s": now,
-            "queued_s": now,
-        }
-        folder = root / f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
-        while folder.exists():
-            folder = folder.with_name(folder.name[:-4] + secrets.token_hex(2))
+        about, plan = about or {}, [asdict(step) for step in steps]
+        record = {"kind": kind, "title": title, "about": about, "steps": plan, "at_once": at_once, "only_one": only_one}
+        record |= {"cwd": str(Path.cwd()), "created_s": now, "queued_s": now}
+        folder = root / f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
         folder.mkdir()
         _launch(folder, record, [])
         return look(folder)
@@ -110,9 +97,6 @@ def cancel(id: str, home: str | Path | None = None) -> None:
     """End a job and its children without waiting for it; what it has finished stays. An ended job is left alone.
 
     Its process group gets SIGTERM, and some seconds later SIGKILL, by its runner or, if that is dead, from here.
-
-    Raises:
-        InputError: there is no such job.
     """
     with _alone(_root(home)):
         job = _found(id, home)
@@ -173,7 +157,7 @@ def _launch(folder: Path, record: dict[str, Any], codes: list[int]) -> None:
         (folder / "cancel").unlink(missing_ok=True)
         with (folder / "log.txt").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "cezsar.jobs", str(folder), str(lock.fileno())],
+                [sys.executable, "-m", "cezsar.jobs.runner", str(folder), str(lock.fileno())],
                 cwd=record["cwd"],
                 env=os.environ | own,
                 stdin=subprocess.DEVNULL,

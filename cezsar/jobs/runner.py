@@ -1,4 +1,7 @@
-"""The process that carries a job: waits for its turn, then runs its commands one after another."""
+"""The process that carries a job: waits for its turn, then runs its commands one after another.
+
+`python -m cezsar.jobs.runner FOLDER LOCK`, where LOCK is the inherited descriptor of the job's lock.
+"""
 
 from __future__ import annotations
 
@@ -117,3 +120,7 @@ def _living(root: Path, but: Path) -> Iterator[tuple[tuple[float, str], dict[str
             with contextlib.suppress(OSError, ValueError, KeyError):
                 record = read(folder / "job.json")
                 yield (record["queued_s"], folder.name), record
+
+
+if __name__ == "__main__":
+    Runner(Path(sys.argv[1]), int(sys.argv[2])).run()
