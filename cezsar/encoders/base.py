@@ -17,9 +17,8 @@ BY_NAME = "by name"
 by its name and the width of its vectors only."""
 
 
-@runtime_checkable
-class ObjectHead(Protocol):
-    """A classifier that sits on stored frame features, so that objects need no second look at the video."""
+class Vocabulary(Protocol):
+    """Objects in words: an object head, or what a feature store keeps of one."""
 
     @property
     def names(self) -> Sequence[str]:
@@ -28,6 +27,11 @@ class ObjectHead(Protocol):
     @property
     def definitions(self) -> Sequence[str]:
         """One dictionary definition per name; "" where there is none."""
+
+
+@runtime_checkable
+class ObjectHead(Vocabulary, Protocol):
+    """A classifier that sits on stored frame features, so that objects need no second look at the video."""
 
     @property
     def fingerprint(self) -> str:

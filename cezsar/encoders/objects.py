@@ -10,13 +10,12 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from cezsar.arrays import unit_rows
 from cezsar.atomic import replacing
-from cezsar.encoders.base import ObjectHead
+from cezsar.encoders.base import ObjectHead, Vocabulary
 from cezsar.errors import FormatError, InputError
 
 HEAD_FORMAT = "cezsar object head 1"
@@ -137,16 +136,6 @@ def top_objects(logits_TK: np.ndarray, k: int = 3, rule: str = "sentence") -> tu
     probability_K = (odds_TK / odds_TK.sum(1, keepdims=True)).mean(0)
     indices = np.argsort(-probability_K, kind="stable")[:k]
     return indices, probability_K[indices].astype(np.float32)
-
-
-class Vocabulary(Protocol):
-    """Objects in words: an object head, or what a feature store keeps of one."""
-
-    @property
-    def names(self) -> Sequence[str]: ...
-
-    @property
-    def definitions(self) -> Sequence[str]: ...
 
 
 def in_words(vocabulary: Vocabulary, indices: np.ndarray, probabilities: np.ndarray) -> Recognised:
