@@ -169,13 +169,11 @@ class Curve:
         alpha: (B,) breakpoints, ascending; the first is 0, the last 1.
         on_B: accuracy exactly at each breakpoint, where scores tie.
         between_B: (B - 1,) accuracy anywhere between a breakpoint and the next.
-        clips: how many clips were tested.
     """
 
     alpha: DoubleArray
     on_B: DoubleArray
     between_B: DoubleArray
-    clips: int
 
     def at(self, alpha: float | DoubleArray) -> DoubleArray:
         """Accuracy, a fraction, for each α in [0, 1]."""
@@ -281,7 +279,7 @@ def _curve(spans: list[_Spans], clips: int) -> Curve:
     on_B, between_B = hits[::2], hits[1::2]
     steps_B = np.ones(len(alpha_B), np.bool_)
     steps_B[1:-1] = (on_B[1:-1] != between_B[:-1]) | (on_B[1:-1] != between_B[1:])
-    return Curve(alpha_B[steps_B], on_B[steps_B] / clips, between_B[steps_B[:-1]] / clips, clips)
+    return Curve(alpha_B[steps_B], on_B[steps_B] / clips, between_B[steps_B[:-1]] / clips)
 
 
 # Three weights -------------------------------------------------------------------------------------------------------
