@@ -4,8 +4,6 @@ import json
 import os
 
 os.environ.update(HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
-# Streamlit's tests do not read app/.streamlit/config.toml, which says so, too.
-os.environ["STREAMLIT_GLOBAL_DISABLE_WIDGET_STATE_DUPLICATION_WARNING"] = "true"
 
 import pytest
 import torch

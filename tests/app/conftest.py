@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from streamlit import config
 from streamlit.testing.v1 import AppTest
 
 from cezsar.data.descriptions import save_descriptions
@@ -17,6 +18,7 @@ from cezsar.video import Decoder
 from cezsar.world import DESCRIPTIONS, OBJECTS, plan_clips, unseen_actions, video_path, write_video
 
 ENTRY = Path(__file__).resolve().parents[2] / "app" / "main.py"
+config._main_script_path = str(ENTRY)  # so that app/.streamlit/config.toml is read, as it is by `cezsar app`
 ACTIONS = unseen_actions()[:3]
 
 
