@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 
 from cezsar import atomic
 from cezsar.data.documents import decoded_file, parse_json, printable, read_text
-from cezsar.data.labels import Labels, canonical, numbered, parse_labels, read_label_list, spoken
+from cezsar.data.labels import Labels, canonical, distinct, numbered, parse_labels, read_label_list, spoken
 from cezsar.errors import FormatError, InputError
 
 FORMS = (
@@ -37,14 +36,20 @@ def load_descriptions(path: str | Path) -> dict[str, list[str]]:
     """
     path = Path(path)
     if path.is_dir():
-        return _read_folder(path)
+        descriptions: dict[str, list[str]] = {}
+        for name, file in class_files(path):
+            if name in descriptions:
+                raise FormatError(f"{path} has two files for class {name!r}; keep one")
+            descriptions[name] = decoded_file(file).splitlines()
+        return _checked(path, descriptions)
     if path.suffix.lower() in (".txt", ".csv"):
         return {name: [spoken(name)] for name in read_label_list(path)}
     if path.suffix.lower() != ".json" and path.exists():
         raise InputError(f"{path}: {FORMS}")
     content = parse_json(read_text(path), str(path))
     if isinstance(content, list) and content and all(isinstance(name, str) for name in content):
-        return {name: [spoken(name)] for name in parse_labels(json.dumps(content)).names}
+        names = distinct(" ".join(name.split()) for name in content if name.strip())
+        return _checked(path, {name: [spoken(name)] for name in names})
     if not isinstance(content, dict):
         raise FormatError(f"{path} holds a JSON {type(content).__name__} that names no class; {FORMS}")
     return _of_object(path, content)
@@ -61,10 +66,8 @@ def parse_classes(text: str) -> tuple[Labels, dict[str, list[str]]]:
     if not _JSON_OBJECT.match(text):
         return parse_labels(text), {}
     content = parse_json(text, "the labels")
-    if (names := numbered(content)) is not None:
-        return parse_labels(json.dumps(names)), {}
     descriptions = _of_object("the labels", content)
-    return Labels(list(descriptions), []), descriptions
+    return Labels(list(descriptions), []), {} if numbered(content) else descriptions
 
 
 def save_descriptions(path: str | Path, descriptions: Mapping[str, Sequence[str]]) -> None:
@@ -73,31 +76,7 @@ def save_descriptions(path: str | Path, descriptions: Mapping[str, Sequence[str]
     Raises:
         FormatError: a class without a description, or in two spellings.
     """
-    atomic.write_json(path, _checked(Path(path), {name: list(given) for name, given in descriptions.items()}))
-
-
-def _of_object(source: Path | str, content: Mapping[str, Any]) -> dict[str, list[str]]:
-    if (names := numbered(content)) is not None:
-        return _checked(source, {name: [spoken(name)] for name in names})
-    descriptions = {}
-    for name, given in content.items():
-        sentences = [given] if isinstance(given, str) else given
-        if not isinstance(sentences, list) or not all(isinstance(sentence, str) for sentence in sentences):
-            raise FormatError(
-                f"{source}: class {name!r} should have a sentence or a list of sentences, not {repr(given)[:60]}; "
-                f"{FORMS}"
-            )
-        descriptions[name] = sentences
-    return _checked(source, descriptions)
-
-
-def _read_folder(folder: Path) -> dict[str, list[str]]:
-    descriptions: dict[str, list[str]] = {}
-    for name, file in class_files(folder):
-        if name in descriptions:
-            raise FormatError(f"{folder} has two files for class {name!r}; keep one")
-        descriptions[name] = decoded_file(file).splitlines()
-    return _checked(folder, descriptions)
+    atomic.write_json(path, _checked(Path(path), descriptions))
 
 
 def class_files(folder: Path) -> list[tuple[str, Path]]:
@@ -112,17 +91,29 @@ def class_files(folder: Path) -> list[tuple[str, Path]]:
     return [(" ".join(printable(file.stem).replace("_", " ").split()), file) for file in files]
 
 
-def _checked(source: Path | str, descriptions: Mapping[str, list[str]]) -> dict[str, list[str]]:
+def _of_object(source: Path | str, content: Mapping[str, Any]) -> dict[str, list[str]]:
+    if (names := numbered(content)) is not None:
+        return _checked(source, {name: [spoken(name)] for name in names})
+    descriptions = {}
+    for name, given in content.items():
+        sentences = [given] if isinstance(given, str) else given
+        if not isinstance(sentences, list) or not all(isinstance(sentence, str) for sentence in sentences):
+            raise FormatError(
+                f"{source}: class {name!r} should have a sentence or a list of sentences, not {given!r:.60}; {FORMS}"
+            )
+        descriptions[name] = sentences
+    return _checked(source, descriptions)
+
+
+def _checked(source: Path | str, descriptions: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     spellings: dict[str, str] = {}
     checked: dict[str, list[str]] = {}
     for name, given in descriptions.items():
         sentences = [" ".join(sentence.split()) for sentence in given if sentence.strip()]
         if not name.strip() or not sentences:
             raise FormatError(f"{source}: class {name!r} has no name or no description; write a sentence or remove it")
-        if canonical(name) in spellings:
-            other = spellings[canonical(name)]
+        if (other := spellings.setdefault(canonical(name), name)) != name:
             raise FormatError(f"{source}: {other!r} and {name!r} are spellings of one class; keep one")
-        spellings[canonical(name)] = name
         checked[name.strip()] = sentences
     if not checked:
         raise FormatError(f"{source} describes no class; it should have {{class name: sentence}}")

@@ -18,17 +18,12 @@ def read_text(path: str | Path) -> str:
         InputError: there is no such file, or it cannot be opened.
         FormatError: it is not UTF-8; the message names the line.
     """
-    try:
-        raw = Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(f"{printable(str(path))} cannot be read: {error.strerror}; check the path") from error
+    raw = _bytes(path)
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise FormatError(
-            f"{path}, line {line}: byte 0x{raw[error.start]:02x} is not UTF-8; save the file as UTF-8"
-        ) from error
+        line, byte = raw.count(b"\n", 0, error.start) + 1, raw[error.start]
+        raise FormatError(f"{path}, line {line}: byte 0x{byte:02x} is not UTF-8; save the file as UTF-8") from error
 
 
 def decoded(raw: bytes) -> tuple[str, str]:
@@ -52,21 +47,18 @@ def decoded_file(path: str | Path) -> str:
         InputError: there is no such file, or it cannot be opened.
         FormatError: it is no text.
     """
-    try:
-        text, encoding = decoded(Path(path).read_bytes())
-    except OSError as error:
-        raise InputError(f"{printable(str(path))} cannot be read: {error.strerror}; check the path") from error
+    text, encoding = decoded(_bytes(path))
     if not encoding:
         raise FormatError(f"{printable(str(path))} is not a text file; class names or sentences belong there, as text")
     return text
 
 
 def read_json_object(path: str | Path) -> dict[str, Any]:
-    """A JSON file that holds one object. A key given twice is refused: the reader would lose one of the two.
+    """A JSON file that holds one object.
 
     Raises:
         InputError: there is no such file.
-        FormatError: it is not UTF-8, not JSON (the message names the line), or not an object.
+        FormatError: it is not UTF-8, not JSON (see `parse_json`), or not an object.
     """
     value = parse_json(read_text(path), str(path))
     if not isinstance(value, dict):
@@ -75,10 +67,10 @@ def read_json_object(path: str | Path) -> dict[str, Any]:
 
 
 def parse_json(text: str, source: str) -> Any:
-    """JSON text; `source` is what messages call it. A key given twice is refused: the reader would lose one of the two.
+    """JSON text; `source` is what messages call it.
 
     Raises:
-        FormatError: it is not JSON; the message names the line.
+        FormatError: it is not JSON, or gives a key twice, one of which would be lost; the message names the line.
     """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -94,26 +86,24 @@ def parse_json(text: str, source: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
     except json.JSONDecodeError as error:
-        raise FormatError(
-            f"{source}, line {error.lineno}, column {error.colno}: not valid JSON ({error.msg}); correct it there"
-        ) from error
+        where = f"{source}, line {error.lineno}, column {error.colno}"
+        raise FormatError(f"{where}: not valid JSON ({error.msg}); correct it there") from error
     except (RecursionError, ValueError) as error:  # nested thousands deep, or a number of thousands of digits
-        raise FormatError(
-            f"{source}: not usable JSON ({error}); it should be a plain table of names and values"
-        ) from error
+        raise FormatError(f"{source}: not usable JSON ({error}); a plain table of names and values is") from error
 
 
 def is_unicode(text: str) -> bool:
     """Whether `text` can be encoded: names that were not UTF-8 carry lone surrogates and cannot."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
+    return text.encode("utf-8", "ignore").decode("utf-8") == text
 
 
 def printable(text: str) -> str:
     """`text` with bytes that were not UTF-8 (lone surrogates) written as \\xNN, so that it can be stored and shown."""
-    if is_unicode(text):
-        return text
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return text if is_unicode(text) else text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _bytes(path: str | Path) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{printable(str(path))} cannot be read: {error.strerror}; check the path") from error

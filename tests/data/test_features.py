@@ -114,12 +114,6 @@ def test_fingerprint_is_of_content_and_not_of_layout(tmp_path: Path) -> None:
     assert write(tmp_path / "e", dict(list(content.items())[:-1])).fingerprint != fingerprint
 
 
-def test_equal_content_gives_equal_bytes(tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        write(tmp_path / name, videos(4))
-    assert (tmp_path / "a/shard-00000.h5").read_bytes() == (tmp_path / "b/shard-00000.h5").read_bytes()
-
-
 def test_appending_knows_what_is_there(tmp_path: Path) -> None:
     content = videos(6)
     write(tmp_path, dict(list(content.items())[:4]), shard_videos=3)
@@ -136,14 +130,13 @@ def test_appending_knows_what_is_there(tmp_path: Path) -> None:
     assert store.fingerprint == write(tmp_path / "once", content).fingerprint
 
 
-def test_shard_size_in_bytes_and_flush(tmp_path: Path) -> None:
+def test_shards_end_by_bytes_and_at_a_flush(tmp_path: Path) -> None:
     write(tmp_path / "bytes", {f"v{i}": np.ones((10, 5)) for i in range(6)}, shard_bytes=200)
     assert len(list((tmp_path / "bytes").glob("shard-*.h5"))) == 3
     with StoreWriter(tmp_path / "flush", PROVENANCE) as writer:
         writer.flush()
         writer.add("a", np.ones((1, 5)))
         writer.flush()
-        assert FeatureStore(tmp_path / "flush").ids == ["a"]
         writer.add("b", np.ones((1, 5)))
         assert FeatureStore(tmp_path / "flush").ids == ["a"]
     assert FeatureStore(tmp_path / "flush").ids == ["a", "b"]
@@ -179,40 +172,24 @@ def test_refused_videos_leave_the_store_usable(tmp_path: Path, id: str, features
     assert FeatureStore(tmp_path).features("clip").tolist() == [[65504.0] * 5]
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
+def test_another_encoder_is_refused_by_name(tmp_path: Path) -> None:
+    write(tmp_path, videos(1))
+    for change, said in (
         ({"encoder": "other", "fingerprint": "0" * 64}, "encoder toy.*not other"),
         ({"fingerprint": "0" * 64}, "fingerprint ffffffff.*not toy.*00000000"),
         ({"dim": 6}, "dim 5.*dim 6"),
-    ],
-)
-def test_another_encoder_is_refused_by_name(tmp_path: Path, change: dict[str, object], said: str) -> None:
-    write(tmp_path, videos(1))
-    with pytest.raises(MismatchError, match=said):
-        StoreWriter(tmp_path, PROVENANCE | change)
+    ):
+        with pytest.raises(MismatchError, match=said):
+            StoreWriter(tmp_path, PROVENANCE | change)
     with pytest.raises(MismatchError, match="object_head"):
         StoreWriter(tmp_path, PROVENANCE, vocabulary=VOCABULARY)
     StoreWriter(tmp_path, PROVENANCE).close()  # a refused writer holds no lock
 
 
-def test_shards_of_two_encoders_in_one_folder(tmp_path: Path) -> None:
-    write(tmp_path, videos(1))
-    with StoreWriter(tmp_path / "b", PROVENANCE | {"fingerprint": "0" * 64}) as writer:
-        writer.add("other", np.ones((1, 5)))
-    shutil.copy(tmp_path / "b/shard-00000.h5", tmp_path / "shard-00001.h5")
-    with pytest.raises(MismatchError, match="shard-00001"):
-        FeatureStore(tmp_path)
-
-
-@pytest.mark.parametrize("missing", ["encoder", "fingerprint", "dim"])
-def test_incomplete_provenance(tmp_path: Path, missing: str) -> None:
-    with pytest.raises(InputError, match=missing):
-        StoreWriter(tmp_path, {key: value for key, value in PROVENANCE.items() if key != missing})
-
-
-def truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-300])
+def test_incomplete_provenance(tmp_path: Path) -> None:
+    for missing in ("encoder", "fingerprint", "dim"):
+        with pytest.raises(InputError, match=missing):
+            StoreWriter(tmp_path, {key: value for key, value in PROVENANCE.items() if key != missing})
 
 
 def foreign(path: Path) -> None:
@@ -233,24 +210,20 @@ def edit(name: str, value: object) -> Callable[[Path], None]:
     return change
 
 
+OTHER = json.dumps(PROVENANCE | {"fingerprint": "0" * 64})
 DAMAGE: dict[str, Callable[[Path], object]] = {
-    "empty": lambda path: path.write_bytes(b""),
     "text": lambda path: path.write_text("id,label\n"),
-    "truncated": truncate,
+    "truncated": lambda path: path.write_bytes(path.read_bytes()[:-300]),
     "foreign": foreign,
     "newer": edit("format_version", 2),
     "version as text": edit("format_version", "new"),
-    "format as number": edit("format", 3),
-    "provenance as array": edit("provenance", np.ones(3)),
     "no offsets": edit("offsets", None),
     "offsets backwards": edit("offsets", np.array([0, 2, 1, 3])),
-    "offsets too short": edit("offsets", np.array([0, 3])),
     "ids missing": edit("ids", np.array([b"a"])),
     "ids not UTF-8": edit("ids", np.array([b"a", b"\xff", b"c"])),
     "wide features": edit("features", np.ones((3, 6), np.float16)),
-    "double features": edit("features", np.ones((3, 5))),
     "provenance not JSON": edit("provenance", np.bytes_("{")),
-    "provenance of nothing": edit("provenance", np.bytes_("{}")),
+    "another encoder": edit("provenance", np.bytes_(OTHER)),
     "repeated id": edit("ids", np.array([b"a", b"b", b"a"])),
 }
 
@@ -263,12 +236,8 @@ def test_damaged_shards_are_named_with_the_way_out(tmp_path: Path, kind: str) ->
             writer.add(id, np.ones((1, 5)))
     DAMAGE[kind](tmp_path / "shard-00001.h5")
     for use in (FeatureStore, lambda folder: StoreWriter(folder, PROVENANCE)):
-        with pytest.raises(FormatError, match=r"shard-00001.*(Delete|move|update|remove)"):
+        with pytest.raises((FormatError, MismatchError), match=r"shard-00001.*(Delete|move|update|remove|another)"):
             use(tmp_path)
-    (tmp_path / "shard-00001.h5").unlink()
-    with StoreWriter(tmp_path, PROVENANCE) as writer:
-        writer.add("a", np.ones((1, 5)))
-    assert FeatureStore(tmp_path).ids == ["first", "a"]
 
 
 def test_flipped_bytes_end_in_an_error_of_ours_or_in_none(tmp_path: Path) -> None:
