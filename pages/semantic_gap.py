@@ -58,7 +58,7 @@ def show(item: Scored, about: st.delta_generator.DeltaGenerator, colouring: st.d
     domain_shift.domain_shift(item)
 
 
-def read(item: Scored, wanted: maps.Settings) -> maps.Map | None:
+def read(item: Scored, wanted: maps.MapSettings) -> maps.Map | None:
     """The map, if somebody has drawn it; a damaged one is drawn again."""
     path = service.path_of(item, wanted)
     try:

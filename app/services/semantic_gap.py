@@ -15,7 +15,6 @@ from cezsar import jobs
 from cezsar.analysis import gap, maps
 from cezsar.analysis.confusion import FIGURE_1, PAPER_GROUPS, matching_groups
 from cezsar.analysis.gap import Change, ClassGap, Gap, UnitSpace
-from cezsar.analysis.projection import place
 from cezsar.errors import InputError
 from cezsar.world import HARD_GROUPS
 from cezsar.zeroshot import fusion
@@ -108,7 +107,7 @@ def first_classes(item: Scored) -> list[str]:
 # Maps ------------------------------------------------------------------------------------------------------------
 
 
-def path_of(item: Scored, settings: maps.Settings) -> Path | None:
+def path_of(item: Scored, settings: maps.MapSettings) -> Path | None:
     """The file of a map, in the workspace or shipped; None if nobody has drawn it."""
     name = settings.file_name(item.fingerprint)
     places = (maps.folder(), models.SHIPPED / "cache" / "projections")
@@ -130,7 +129,7 @@ def _read(fingerprint: str, _path: Path) -> maps.Map:
     return maps.read(_path)
 
 
-def arguments(item: Scored, settings: maps.Settings) -> list[str]:
+def arguments(item: Scored, settings: maps.MapSettings) -> list[str]:
     """The `cezsar` command that draws a map and puts it where `path_of` looks."""
     given = ["project", str(item.folder.resolve()), "--perplexity", f"{settings.perplexity:g}"]
     given += ["--seed", str(settings.seed), "--sample", str(settings.sample)]
@@ -139,13 +138,13 @@ def arguments(item: Scored, settings: maps.Settings) -> list[str]:
     return given
 
 
-def job(item: Scored, settings: maps.Settings) -> jobs.Job | None:
+def job(item: Scored, settings: maps.MapSettings) -> jobs.Job | None:
     """The latest attempt to draw a map, alive or ended."""
     name = settings.file_name(item.fingerprint)
     return next((job for job in jobs.jobs(KIND) if job.about.get("map") == name), None)
 
 
-def start(item: Scored, settings: maps.Settings) -> None:
+def start(item: Scored, settings: maps.MapSettings) -> None:
     """Draw a map in a process of its own, unless one is at it.
 
     Raises:
@@ -154,9 +153,8 @@ def start(item: Scored, settings: maps.Settings) -> None:
     running = job(item, settings)
     if running is not None and running.alive:
         return
-    stages = {f"space {space}": 1.0 for space in clouds(item)[1]}
     title = f"Map of {scored.title(item)}"
-    step = jobs.Step("t-SNE", arguments(item, settings), stages)
+    step = jobs.Step("t-SNE", arguments(item, settings))
     jobs.start(KIND, title, [step], about={"map": settings.file_name(item.fingerprint)}, at_once=True)
 
 
@@ -216,7 +214,7 @@ def pinned_at(item: Scored, drawn: maps.Map, pinned: Mapping[str, object]) -> di
         if vector is None:
             continue
         try:
-            x, y = place(np.asarray(vector), clouds(item)[1][space].videos_NE[drawn.rows_N], projection.videos_N2)
+            x, y = maps.place(np.asarray(vector), clouds(item)[1][space].videos_NE[drawn.rows_N], projection.videos_N2)
         except InputError:  # read by another run of that name, of another width
             continue
         found[space] = (float(x), float(y))

@@ -29,7 +29,7 @@ TOP = 5
 # Settings --------------------------------------------------------------------------------------------------------
 
 
-def settings(item: Scored, chosen: Sequence[str]) -> maps.Settings:
+def settings(item: Scored, chosen: Sequence[str]) -> maps.MapSettings:
     """How maps are drawn: perplexity, seed, number of clips, and which classes are fitted."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         perplexity = st.number_input(
@@ -52,7 +52,7 @@ def settings(item: Scored, chosen: Sequence[str]) -> maps.Settings:
         )  # fmt: skip
     there = len(service.clouds(item)[0])
     sample = max(there, 3000) if sample >= there else sample  # one map, whatever number lets all clips in
-    return maps.Settings(float(perplexity), int(seed), int(sample), tuple(chosen) if only else ())
+    return maps.MapSettings(float(perplexity), int(seed), int(sample), tuple(chosen) if only else ())
 
 
 def select_by() -> str:
@@ -68,7 +68,7 @@ def select_by() -> str:
 # Maps ------------------------------------------------------------------------------------------------------------
 
 
-def missing(item: Scored, wanted: maps.Settings) -> None:
+def missing(item: Scored, wanted: maps.MapSettings) -> None:
     """In place of a map that nobody has drawn: its progress, or the button that starts it.
 
     The first map of a data set, with the usual settings, starts by itself.
@@ -80,7 +80,7 @@ def missing(item: Scored, wanted: maps.Settings) -> None:
     elif job is not None and job.state != "done":
         st.markdown("The map is being drawn." if job.alive else "The map has not been drawn to the end.")
         job_widgets.follow([job], "map")
-    elif job is None and wanted == maps.Settings():
+    elif job is None and wanted == maps.MapSettings():
         service.start(item, wanted)
         st.rerun()
     else:

@@ -44,18 +44,9 @@ def command(
     named = workspace.folder("scores") / scored
     item = Scored.open(folder if (folder / "about.json").is_file() or not named.is_dir() else named)
     names = resolve(parse_labels(classes).names, item.scores().class_names) if classes else []
-    settings = maps.Settings(perplexity, seed, sample, tuple(names))
+    settings = maps.MapSettings(perplexity, seed, sample, tuple(names))
     target = out or maps.folder() / settings.file_name(item.fingerprint)
     refuse_unwritable(target)
-    progress = Progress("")
-
-    def on_progress(space: str, done: int, total: int) -> None:
-        if progress.title != f"space {space}":
-            progress.end_line()
-            progress.title = f"space {space}"
-            progress.restart()
-        progress(done, total)
-
-    with progress:
-        (path,) = save((target, lambda path: maps.keep(item, settings, path, on_progress)))
+    with Progress("t-SNE") as progress:
+        (path,) = save((target, lambda path: maps.keep(item, settings, path, progress)))
     print(f"wrote {path}")

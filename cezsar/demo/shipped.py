@@ -89,7 +89,7 @@ def _fill(folder: Path, report: Report, home: str | Path | None) -> None:
             save_file({key: rounded(array) for key, array in load_file(run / "model.safetensors").items()}, path)
         kept[run.name] = _keep(folder, Run.open(target), FeatureStore(stores / store), sentences, built)
     whole, colour = kept.values()
-    settings = maps.Settings()
+    settings = maps.MapSettings()
     maps.keep(whole, settings, folder / "cache" / "projections" / settings.file_name(whole.fingerprint))
     place = place_scores(built, whole.scores())
     results = evaluate_all(whole.scores(), colour.scores(), place, whole.weights)

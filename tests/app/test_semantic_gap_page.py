@@ -23,7 +23,6 @@ from cezsar import jobs
 from cezsar.analysis import maps, shift
 from cezsar.analysis.faults import faults, nearest_centroid, widest
 from cezsar.analysis.gap import FIGURES, UnitSpace, directions, measure, per_class
-from cezsar.analysis.projection import place
 from cezsar.data.features import FeatureStore, StoreWriter
 from cezsar.data.labels import groups_path, keep_group
 from cezsar.report.study import domains_of
@@ -48,7 +47,7 @@ def item():
 @pytest.fixture(scope="module")
 def map_file(item, tmp_path_factory):
     """The first map of the shipped demo."""
-    settings = maps.Settings()
+    settings = maps.MapSettings()
     shipped = SHIPPED / "cache" / "projections" / settings.file_name(item.fingerprint)
     return shipped if shipped.is_file() else maps.keep(item, settings, tmp_path_factory.mktemp("maps") / shipped.name)
 
@@ -378,7 +377,7 @@ def test_a_pinned_clip_is_shown_in_spaces_of_its_run_only(with_map, item, map_fi
     page.session_state[state.PINNED] = {"name": "mine.mp4", "run": "demo", "joint": vector, "sentence": None}
     fine(page.run())
     drawn = maps.read(map_file)
-    x, y = place(vector, item.clouds()[1]["joint"].videos_NE[drawn.rows_N], drawn.projections["joint"].videos_N2)
+    x, y = maps.place(vector, item.clouds()[1]["joint"].videos_NE[drawn.rows_N], drawn.projections["joint"].videos_N2)
     diamond = figures(page)["joint"]["data"][2]
     assert (diamond["x"][0], diamond["y"][0]) == (pytest.approx(x), pytest.approx(y))
     assert len(figures(page)["raw"]["data"]) == 2 and "approximate place" in texts(page)

@@ -32,9 +32,9 @@ def test_a_map_of_chosen_classes(cezsar, tmp_path):
     typed = 'Kicking a box, "dragging a box"'
     status, said, err = cezsar("project", SHIPPED, "--classes", typed, "--perplexity", 6, "--seed", 2, "--out", out)
     assert status == 0 and said == f"wrote {out}\n"
-    assert "space raw: 50 of 1,000" in err and err.splitlines()[-1] == "space joint: 1,000 of 1,000"
+    assert "t-SNE: 0 of 3, raw" in err and err.splitlines()[-1] == "t-SNE: 3 of 3"
     item = Scored.open(SHIPPED)
-    settings = maps.Settings(6, 2, 3000, ("kicking a box", "dragging a box"))
+    settings = maps.MapSettings(6, 2, 3000, ("kicking a box", "dragging a box"))
     expected, found = maps.draw(item, settings), maps.read(out)
     for space, projection in expected.projections.items():
         np.testing.assert_array_equal(found.projections[space].videos_N2, projection.videos_N2)
@@ -44,7 +44,7 @@ def test_the_workspace_keeps_it_where_the_app_looks(cezsar, tmp_path):
     (tmp_path / "scores").mkdir()
     (tmp_path / "scores" / "mine@demo").symlink_to(SHIPPED)
     assert cezsar("project", "mine@demo", "--sample", 21, "--perplexity", 5)[0] == 0
-    name = maps.Settings(5, 0, 21).file_name(Scored.open(SHIPPED).fingerprint)
+    name = maps.MapSettings(5, 0, 21).file_name(Scored.open(SHIPPED).fingerprint)
     assert [path.name for path in (tmp_path / "cache" / "projections").iterdir()] == [name]
 
 
