@@ -267,7 +267,7 @@ def _of(key: tuple[str, str, str]) -> dict[str, str]:
 
 
 def _percent(result: Result | None, metric: str) -> str:
-    return result.figure(metric).percent() if result is not None and metric in result.metrics else ""
+    return result.figure(metric).percent() if result is not None else ""
 
 
 def _chance(result: Result | None) -> str:

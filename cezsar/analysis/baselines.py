@@ -20,7 +20,7 @@ from cezsar.errors import InputError
 from cezsar.zeroshot.evaluation import confusion_matrix, evaluate
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.protocols import Protocol, random_classes
-from cezsar.zeroshot.results import STD_DDOF, Figure, Result
+from cezsar.zeroshot.results import METRICS, STD_DDOF, Figure, Result
 from cezsar.zeroshot.scores import Scores
 
 RUNS = 30
@@ -72,7 +72,7 @@ class Baseline:
     figures: list[GroupFigures]
 
     def standing(self, metric: str = "top1") -> Standing:
-        """The named set among the random ones, by one of `Result.metrics`."""
+        """The named set among the random ones, by one of `METRICS`."""
         named, random = self.named.figure(metric).mean, self.random.figure(metric)
         values = [run.figures()[metric] for run in self.random.runs]
         below = sum((value < named) + (value == named) / 2 for value in values)
@@ -81,7 +81,7 @@ class Baseline:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as JSON has it: fractions, and under "random_sets" the classes and counts of every set."""
-        standings = [asdict(self.standing(metric)) for metric in self.named.metrics]
+        standings = [asdict(self.standing(metric)) for metric in METRICS]
         return {
             "cezsar": "control",
             "classes": self.classes,
@@ -104,7 +104,6 @@ def random_baseline(
     runs: int = RUNS,
     seed: int = 0,
     outside: bool = False,
-    topk: Sequence[int] = (1, 5),
 ) -> Baseline:
     """Evaluate named classes, and random sets of as many classes, each among its own classes only.
 
@@ -116,7 +115,6 @@ def random_baseline(
             sets for all scores of the same classes.
         outside: draw from the classes that are not named only. Otherwise a random set may have some of the named ones,
             as the paper's may.
-        topk: which k to count.
 
     Raises:
         InputError: an unknown class, none, a class twice outside of groups, or too few classes to draw from.
@@ -139,7 +137,7 @@ def random_baseline(
         names,
         groups,
         pool,
-        evaluate(scores, protocol, weights, topk),
-        evaluate(scores, random_classes(pool, len(names), runs, seed), weights, topk),
+        evaluate(scores, protocol, weights),
+        evaluate(scores, random_classes(pool, len(names), runs, seed), weights),
         group_confusion(confusion_matrix(scores, weights, names), names, groups)[0 if groups else -1 :],
     )

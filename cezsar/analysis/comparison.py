@@ -26,7 +26,7 @@ from cezsar.zeroshot.evaluation import NOT_TESTED, Correctness
 from cezsar.zeroshot.methods import Prepared
 from cezsar.zeroshot.protocols import Protocol
 from cezsar.zeroshot.published import Published, beside
-from cezsar.zeroshot.results import Result, percent
+from cezsar.zeroshot.results import KS, METRICS, Result, percent
 from cezsar.zeroshot.tables import Line, aligned
 
 ByteArray = npt.NDArray[np.int8]
@@ -379,11 +379,11 @@ class MethodTable:
         first, (_, (chance,), others) = self.results[0], self.lines()
         several = len(first.runs) > 1
         last = ["to the first", "95 %", "runs won" if several else "p"]
-        rows = [["", "", *(f"top-{k}" for k in first.ks), "per class", *last]]
+        rows = [["", "", *(f"top-{k}" for k in KS), "per class", *last]]
         for result, found in zip(self.results, [None, *self.comparisons], strict=True):
-            figures = [result.figure(name).percent() for name in result.metrics]
+            figures = [result.figure(name).percent() for name in METRICS]
             rows.append([result.method, result.modality, *figures, *_difference(found)])
-        rows.append(["chance", "", *(chance.figures[name].percent() for name in first.metrics), "", "", ""])
+        rows.append(["chance", "", *(chance.figures[name].percent() for name in METRICS), "", "", ""])
         over = "videos and runs" if several else "videos; p of McNemar's exact test"
         text = [tables.title(self.results), *aligned(rows)]
         if self.comparisons:

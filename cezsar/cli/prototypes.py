@@ -205,4 +205,6 @@ def _show_flows(title: str, word: str, flows: Sequence[Flow]) -> None:
 
 
 def _percent(fraction: float | int | None) -> str:
-    return "–" if fraction is None else f"{100 * fraction:.1f} %"
+    from cezsar.zeroshot.results import percent
+
+    return "–" if fraction is None else f"{percent(fraction)} %"

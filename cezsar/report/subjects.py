@@ -25,7 +25,7 @@ from cezsar.zeroshot import published, tables
 from cezsar.zeroshot.evaluation import evaluate, evaluate_each
 from cezsar.zeroshot.fusion import active
 from cezsar.zeroshot.protocols import all_classes
-from cezsar.zeroshot.results import figure_of
+from cezsar.zeroshot.results import KS, METRICS, figure_of
 from cezsar.zeroshot.weights import choose_on_half, fusion_curve, of_pair, share, simplex_map
 
 LISTED = 15  # rows of a list of classes or pairs
@@ -36,18 +36,18 @@ def accuracy(study: Study) -> Section:
     scores, weights = study.ready.scores, study.ready.weights
     whole = evaluate_each(scores, all_classes(scores.class_names), weights)
     split = evaluate_each(scores, study.protocol, weights)
-    head = ["", *(f"top-{k}, all {len(scores.class_names)}" for k in whole[0].ks), "per class",
-            *(f"top-{k}, {study.protocol.name}" for k in split[0].ks)]  # fmt: skip
+    head = ["", *(f"top-{k}, all {len(scores.class_names)}" for k in KS), "per class",
+            *(f"top-{k}, {study.protocol.name}" for k in KS)]  # fmt: skip
     rows = [
-        [one.modality, *(percent(*one.figure(name)) for name in one.metrics),
-         *(percent(*other.figure(f"top{k}")) for k in other.ks)]
+        [one.modality, *(percent(*one.figure(name)) for name in METRICS),
+         *(percent(*other.figure(f"top{k}")) for k in KS)]
         for one, other in zip(whole, split, strict=True)
     ]  # fmt: skip
     rows.append(
         [
             "chance",
-            *(percent(whole[0].chance(k)) for k in [*whole[0].ks, 1]),
-            *(percent(split[0].chance(k)) for k in split[0].ks),
+            *(percent(whole[0].chance(k)) for k in [*KS, 1]),
+            *(percent(split[0].chance(k)) for k in KS),
         ]
     )
     beside = [

@@ -182,7 +182,6 @@ def evaluate_reduced(
     protocol: Protocol,
     reduction: Reduction,
     weights: Weights | None = None,
-    topk: Sequence[int] = (1, 5),
 ) -> Result:
     """`evaluation.evaluate` with a reduction, made anew for the classes and clips of every run.
 
@@ -194,8 +193,8 @@ def evaluate_reduced(
     """
     weights = weights or Weights()
     if not reduction.transductive:
-        return replace(evaluate(_scores(source, reduction), protocol, weights, topk), method=reduction.title)
-    result = evaluate_by_run(reduced(source, reduction, weights), protocol, Weights.only("VE"), topk)
+        return replace(evaluate(_scores(source, reduction), protocol, weights), method=reduction.title)
+    result = evaluate_by_run(reduced(source, reduction, weights), protocol, Weights.only("VE"))
     modality = " + ".join(name for name in source.modalities if weights.of(name) > 0)
     return replace(result, modality=modality, weights=weights, method=reduction.title)
 

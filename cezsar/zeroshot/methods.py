@@ -170,12 +170,12 @@ class Prepared:
         """The same with one modality alone."""
         return replace(self, weights=Weights.only(modality))
 
-    def evaluate(self, protocol: Protocol, topk: Sequence[int] = (1, 5)) -> Result:
+    def evaluate(self, protocol: Protocol) -> Result:
         """Accuracies over the runs of a protocol, under the method's name. Errors are those of `evaluate`."""
         if self.method.shares:
-            result = evaluate_by_run(lambda names: shares(self.scores, names), protocol, self.weights, topk)
+            result = evaluate_by_run(lambda names: shares(self.scores, names), protocol, self.weights)
         else:
-            result = evaluate(self.scores, protocol, self.weights, topk)
+            result = evaluate(self.scores, protocol, self.weights)
         return replace(result, method=self.title)
 
     def correctness(self, protocol: Protocol) -> Correctness:

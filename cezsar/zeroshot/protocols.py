@@ -2,18 +2,7 @@
 
 A run of a protocol is a list of classes; the clips of these classes are ranked against these classes only. The exact
 lists are kept with every result, so that another lab can run the same splits.
-
-| name | classes tested | runs |
-|---|---|---|
-| `ucf101-0/101`, `hmdb51-0/51`, `kinetics400-0/400` | all | 1 |
-| `ucf101-0/50`, `ucf101-0/20`, `kinetics400-0/100`, `kinetics400-0/25` | so many, drawn at random | 50 |
-| `ucf101-hard15` | 15 that look alike, in six groups (CEZSAR, Section 5) | 1 |
-| `ucf101-fig1` | 4: two with horses, two of gymnastics (CEZSAR, Figure 1) | 1 |
-| `ucf101-truze-v1`, `ucf101-truze-v2`, `hmdb51-truze` | 34, 31 and 22 that do not occur in Kinetics-400 (Gowda et al., TruZe, GCPR 2021) | 1 |
-
-The published file of the hard-15 lists six classes as seen and unseen; a model that trains on the others of UCF-101
-must leave them out.
-"""  # noqa: E501 (a table)
+"""
 
 from __future__ import annotations
 
@@ -35,12 +24,15 @@ MAX_RUNS = 10_000
 RUNS = 50
 """Of a protocol with random classes, in the tables of the field."""
 
+# Classes that look alike, in six groups (CEZSAR, Section 5). The published file lists six of them as seen, too; a model
+# that trains on the others of UCF-101 must leave these out.
 HARD_15 = (
     "horse riding", "horse race", "pommel horse", "balance beam", "floor gymnastics", "basketball", "basketball dunk",
     "boxing punching bag", "boxing speed bag", "apply eye makeup", "apply lipstick", "brushing teeth", "blow dry hair",
     "haircut", "head massage",
 )  # fmt: skip
-FIGURE_1 = HARD_15[:4]
+FIGURE_1 = HARD_15[:4]  # two with horses, two of gymnastics
+# Classes that do not occur in Kinetics-400 (Gowda et al., TruZe, GCPR 2021).
 TRUZE_UCF_V2 = (
     "apply lipstick", "balance beam", "billiards", "blow dry hair", "fencing", "field hockey penalty", "front crawl",
     "hammering", "handstand pushups", "handstand walking", "horse race", "ice dancing", "jumping jack",
@@ -87,7 +79,7 @@ class Protocol:
 
     def __post_init__(self) -> None:
         if not self.splits or not all(self.splits):
-            raise InputError(f"protocol {self.name!r} has no run, or a run without classes; name at least one")
+            raise InputError(f"protocol {self.name!r} has no runs, or one with no classes; name at least one")
         for run, names in enumerate(self.splits, start=1):
             keys = [canonical(name) for name in names]
             if len(set(keys)) < len(keys):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +18,10 @@ from cezsar.zeroshot.fusion import Weights
 
 VERSION = 1
 STD_DDOF = 1
+KS = (1, 5)
+"""Top-k accuracies that are counted."""
+METRICS = {"top1": "Top-1 (%)", "top5": "Top-5 (%)", "mean_per_class": "Mean per class (%)"}
+"""Names of figures, in the order of tables, with their titles."""
 
 
 def percent(mean: float, std: float | None = None) -> str:
@@ -49,7 +52,7 @@ class Run:
     Attributes:
         classes: class names of the split.
         clips: test clips of each class.
-        hits: k -> clips of each class whose true class is among their k best.
+        hits: k (1 and 5) -> clips of each class whose true class is among their k best.
         undecided: clips whose scores for these classes are all 0; they are no hit for any k.
         left_out: clips that were not tested, since their label is unknown or none of `classes`.
 
@@ -64,13 +67,12 @@ class Run:
     left_out: int = 0
 
     def __post_init__(self) -> None:
-        rows = [*(self.hits[k] for k in sorted(self.hits)), self.clips]
+        rows = [*(self.hits.get(k, []) for k in KS), self.clips]
         sound = (
-            min(self.hits, default=0) == 1
-            and all(type(n) is int and n >= 0 for row in [*rows, [self.undecided, self.left_out]] for n in row)
+            all(type(n) is int and n >= 0 for row in [*rows, [self.undecided, self.left_out]] for n in row)
             and all(len(row) == len(self.classes) == len(set(self.classes)) for row in rows)
-            and all(fewer <= more for low, high in pairwise(rows) for fewer, more in zip(low, high, strict=True))
-            and 0 < self.n_clips >= sum(rows[-2]) + self.undecided
+            and all(top1 <= top5 <= clips for top1, top5, clips in zip(*rows, strict=True))
+            and 0 < self.n_clips >= sum(rows[1]) + self.undecided
         )
         if not sound:
             raise InputError("the classes, clips and hits of a run contradict each other")
@@ -89,9 +91,9 @@ class Run:
         """Top-k accuracy over clips."""
         return sum(self.hits[k]) / self.n_clips
 
-    def per_class(self, k: int = 1) -> dict[str, float]:
-        """Top-k accuracy of every class that has clips."""
-        rows = zip(self.classes, self.hits[k], self.clips, strict=True)
+    def per_class(self) -> dict[str, float]:
+        """Top-1 accuracy of every class that has clips."""
+        rows = zip(self.classes, self.hits[1], self.clips, strict=True)
         return {name: hits / clips for name, hits, clips in rows if clips}
 
     @property
@@ -105,16 +107,16 @@ class Run:
     @property
     def mean_per_class(self) -> float:
         """Mean over classes of their top-1 accuracy: balanced accuracy."""
-        accuracies = self.per_class()
-        return sum(accuracies.values()) / len(accuracies)
+        accuracies = self.per_class().values()
+        return sum(accuracies) / len(accuracies)
 
     def chance(self, k: int = 1) -> float:
         """Top-k accuracy of guessing among the classes, each as likely."""
         return min(k, len(self.classes)) / len(self.classes)
 
     def figures(self) -> dict[str, float]:
-        """name -> fraction: "top1", "top5", ... as counted, and "mean_per_class"."""
-        return {f"top{k}": self.accuracy(k) for k in sorted(self.hits)} | {"mean_per_class": self.mean_per_class}
+        """`METRICS` as fractions."""
+        return {name: getattr(self, name) for name in METRICS}
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ class Result:
         seed: of its random choice of classes; None where nothing was random.
         modality: what was scored: "VE", "O", "VE + O", ...
         weights: α, β, γ.
-        runs: one `Run` a split; all with the same k.
+        runs: one `Run` a split.
         confusion: counts, (K, K), rows true and columns predicted classes, in the order of the only run's classes; None
             with several runs. A row lacks the class's undecided clips.
         method: what scored, where that is not plain: see `cezsar.zeroshot.methods`.
@@ -144,8 +146,8 @@ class Result:
     method: str = ""
 
     def __post_init__(self) -> None:
-        if not self.runs or any(run.hits.keys() != self.runs[0].hits.keys() for run in self.runs):
-            raise InputError("a result has at least one run, and the same k in all of them")
+        if not self.runs:
+            raise InputError("a result has at least one run")
         matrix, run = self.confusion, self.runs[0]
         if matrix is not None and not (
             len(self.runs) == 1
@@ -161,28 +163,19 @@ class Result:
         """What scored: "VE + O", or with its method "Captions, after [12]: C"."""
         return f"{self.method}: {self.modality}" if self.method else self.modality
 
-    @property
-    def ks(self) -> list[int]:
-        return sorted(self.runs[0].hits)
-
-    @property
-    def metrics(self) -> list[str]:
-        """Names for `figure`: "top1", "top5", ... and "mean_per_class"."""
-        return [*(f"top{k}" for k in self.ks), "mean_per_class"]
-
     def figure(self, metric: str = "top1") -> Figure:
-        """Mean and standard deviation over runs of one of `metrics`."""
-        return figure_of([run.figures()[metric] for run in self.runs])
+        """Mean and standard deviation over runs of one of `METRICS`."""
+        return figure_of([getattr(run, metric) for run in self.runs])
 
     def chance(self, k: int = 1) -> float:
         """Top-k chance level, mean over runs."""
         return statistics.fmean(run.chance(k) for run in self.runs)
 
-    def per_class(self, k: int = 1) -> dict[str, Figure]:
-        """Top-k accuracy of each class, over the runs that tested it; the worst class first."""
+    def per_class(self) -> dict[str, Figure]:
+        """Top-1 accuracy of each class, over the runs that tested it; the worst class first."""
         values: dict[str, list[float]] = {}
         for run in self.runs:
-            for name, accuracy in run.per_class(k).items():
+            for name, accuracy in run.per_class().items():
                 values.setdefault(name, []).append(accuracy)
         figures = {name: figure_of(found) for name, found in values.items()}
         return dict(sorted(figures.items(), key=lambda item: item[1].mean))
@@ -198,8 +191,8 @@ class Result:
             "modality": self.modality,
             "weights": asdict(self.weights),
             "std_ddof": STD_DDOF,
-            "chance": {f"top{k}": self.chance(k) for k in self.ks},
-            "summary": {name: self.figure(name)._asdict() for name in self.metrics},
+            "chance": {f"top{k}": self.chance(k) for k in KS},
+            "summary": {name: self.figure(name)._asdict() for name in METRICS},
             "runs": [asdict(run) | run.figures() for run in self.runs],
             "confusion": self.confusion,
         }

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from cezsar.atomic import write_text
 from cezsar.data.documents import printable
 from cezsar.zeroshot.published import Published
-from cezsar.zeroshot.results import VERSION, Figure, Result, percent
+from cezsar.zeroshot.results import KS, METRICS, VERSION, Figure, Result, percent
 
 if TYPE_CHECKING:
     from cezsar.zeroshot.classifier import Ranking
@@ -33,9 +33,8 @@ def save_all(
         The paths. `load_all` reads the first, and `protocols.parse` takes the classes of every run from it.
     """
     if texts is None:
-        metrics = results[0].metrics
-        rows = [[one.name, one.protocol, *(one.figure(name).percent() for name in metrics)] for one in results]
-        texts = {".md": markdown_table(["Modality", "Protocol", *titles(metrics).values()], rows)}
+        rows = [[one.name, one.protocol, *(one.figure(name).percent() for name in METRICS)] for one in results]
+        texts = {".md": markdown_table(["Modality", "Protocol", *METRICS.values()], rows)}
     content = {"": to_json(results, more), ".csv": to_csv(results)} | texts
     paths = [Path(path).with_suffix(suffix) if suffix else Path(path) for suffix in content]
     for file, text in zip(paths, content.values(), strict=True):
@@ -82,11 +81,11 @@ def table(results: Sequence[Result]) -> str:
 
 def _block(results: Sequence[Result]) -> str:
     first = results[0]
-    rows = [["", *(f"top-{k}" for k in first.ks), "per class", "α", "β", "γ"]]
+    rows = [["", *(f"top-{k}" for k in KS), "per class", "α", "β", "γ"]]
     for result in results:
-        figures = [result.figure(name).percent() for name in first.metrics]
+        figures = [result.figure(name).percent() for name in METRICS]
         rows.append([result.name, *figures, *(f"{weight:g}" for weight in asdict(result.weights).values())])
-    rows.append(["chance", *(percent(first.chance(k)) for k in [*first.ks, 1]), "", "", ""])
+    rows.append(["chance", *(percent(first.chance(k)) for k in [*KS, 1]), "", "", ""])
     lines = [title(results), *aligned(rows)]
     if undecided := sum(run.undecided for result in results for run in result.runs):
         lines.append(f"{undecided:,} answers undecided (no evidence for any class), counted as wrong")
@@ -98,8 +97,8 @@ def _block(results: Sequence[Result]) -> str:
 
 def title(results: Sequence[Result]) -> str:
     """What the figures of results of one protocol are: classes, clips, runs, seed, unit."""
-    first = results[0]
-    parts = [f"protocol {first.protocol}", f"{_classes(first)} classes", f"{_clips(first)} clips"]
+    first, (classes, clips) = results[0], _sizes(results[0])
+    parts = [f"protocol {first.protocol}", f"{classes} classes", f"{clips} clips"]
     if len(first.runs) > 1:
         parts.append(f"{len(first.runs):,} runs")
     if first.seed is not None:
@@ -108,17 +107,11 @@ def title(results: Sequence[Result]) -> str:
     return f"{', '.join(parts)} ({unit})"
 
 
-def _classes(result: Result) -> str:
-    return _span([len(run.classes) for run in result.runs])
-
-
-def _clips(result: Result) -> str:
-    return _span([run.n_clips for run in result.runs])
-
-
-def _span(values: Sequence[int]) -> str:
-    low, high = min(values), max(values)
-    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+def _sizes(result: Result) -> tuple[str, str]:
+    """Classes and clips of a run: "10", or "96 to 104" where runs differ."""
+    ends = [(min(n), max(n)) for n in ([len(run.classes) for run in result.runs], [run.n_clips for run in result.runs])]
+    classes, clips = (f"{low:,}" if low == high else f"{low:,} to {high:,}" for low, high in ends)
+    return classes, clips
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -152,14 +145,14 @@ class Line:
 
 def line(name: str, result: Result) -> Line:
     """A result as a line."""
-    figures = {metric: result.figure(metric) for metric in result.metrics}
-    return Line(name, result.modality, figures, _classes(result), _clips(result))
+    figures = {metric: result.figure(metric) for metric in METRICS}
+    return Line(name, result.modality, figures, *_sizes(result))
 
 
 def chance_line(result: Result) -> Line:
     """The line below results of the same protocol: what guessing gives."""
-    figures = {f"top{k}": Figure(result.chance(k)) for k in result.ks} | {"mean_per_class": Figure(result.chance())}
-    return Line("chance", "", figures, _classes(result))
+    figures = {f"top{k}": Figure(result.chance(k)) for k in KS} | {"mean_per_class": Figure(result.chance())}
+    return Line("chance", "", figures, _sizes(result)[0])
 
 
 def published_line(row: Published) -> Line:
@@ -170,16 +163,10 @@ def published_line(row: Published) -> Line:
     return Line(method, row.modality, {"top1": row.accuracy}, f"{row.classes:,}")
 
 
-def titles(metrics: Sequence[str]) -> dict[str, str]:
-    """Metrics in the order of tables, with their titles: {"top1": "Top-1 (%)", ...}."""
-    ks = sorted(int(metric.removeprefix("top")) for metric in metrics if metric.startswith("top"))
-    found = {f"top{k}": f"Top-{k} (%)" for k in ks}
-    return found | ({"mean_per_class": "Mean per class (%)"} if "mean_per_class" in metrics else {})
-
-
 def columns(blocks: Sequence[Sequence[Line]]) -> dict[str, str]:
-    """`titles` of the metrics that some line has."""
-    return titles([metric for lines in blocks for one in lines for metric in one.figures])
+    """The metrics that some line has, with their titles."""
+    known = {metric for lines in blocks for one in lines for metric in one.figures}
+    return {metric: title for metric, title in METRICS.items() if metric in known}
 
 
 def _cells(blocks: Sequence[Sequence[Line]], missing: str) -> tuple[list[str], list[list[list[str]]]]:

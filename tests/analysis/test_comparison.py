@@ -1,8 +1,8 @@
 """Comparisons by hand, bootstraps by plain loops, sign tests by SciPy, how often intervals hold, and tables."""
 
-import csv
 import json
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -19,14 +19,12 @@ from cezsar.analysis.comparison import (
     intervals,
     method_table,
 )
-from cezsar.data.datasets import open_dataset
-from cezsar.data.features import FeatureStore
 from cezsar.errors import InputError
-from cezsar.training.runs import Run
-from cezsar.zeroshot.evaluation import Correctness
-from cezsar.zeroshot.methods import Sources, prepare
+from cezsar.zeroshot.evaluation import Correctness, correctness, evaluate
+from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.protocols import all_classes, parse, random_classes
 from cezsar.zeroshot.results import load_all
+from cezsar.zeroshot.scores import Scores
 
 
 def rng(seed=0):
@@ -84,16 +82,6 @@ def test_a_case_by_hand(by_hand):
     ]
     assert found.by_class == Tally(2, 1, 0, 1.0)
     assert (found.only_a, found.only_b, found.resamples) == (0, 0, 100)
-
-
-def test_exchanging_the_methods_turns_every_sign(by_hand):
-    a, b = by_hand
-    one, other = compare(("A", a), ("B", b), rng()), compare(("B", b), ("A", a), rng())
-    assert other.difference == -one.difference
-    assert [run.difference for run in other.runs] == [-run.difference for run in one.runs]
-    assert (other.by_class.wins, other.by_class.losses) == (one.by_class.losses, one.by_class.wins)
-    for turned, plain in ((other.over_splits, one.over_splits), (other.over_both, one.over_both)):
-        assert (turned.low, turned.high) == pytest.approx((-plain.high, -plain.low), abs=0.05)
 
 
 def test_splits_are_resampled_as_two_runs_are():
@@ -253,6 +241,7 @@ def loop_intervals(difference_NR, tested_NR, draw, resamples):
 @pytest.mark.parametrize(("n", "runs"), [(50, 1), (50, 5), (6, 3), (1, 1)])
 def test_the_bootstrap_is_that_of_plain_loops(n, runs, monkeypatch):
     monkeypatch.setattr(comparison, "LARGE", 1_000)  # every clip is drawn by itself
+    monkeypatch.setattr(comparison, "ENTRIES_AT_ONCE", 100)  # in several blocks
     draw = rng(n)
     tested_NR = draw.random((n, runs)) < 0.6
     tested_NR[0] = True
@@ -288,14 +277,6 @@ def test_groups_are_drawn_as_their_clips_would_be(large, monkeypatch):
     np.testing.assert_allclose(np.cov(drawn_BG.T), expected, atol=0.45)
 
 
-def test_blocks_change_nothing_but_the_order_of_draws(monkeypatch):
-    monkeypatch.setattr(comparison, "LARGE", 10**9)
-    a, b = random_pair(3)
-    whole = compare(("A", a), ("B", b), rng(), 200)
-    monkeypatch.setattr(comparison, "ENTRIES_AT_ONCE", 100)
-    assert compare(("A", a), ("B", b), rng(), 200) == whole
-
-
 def test_intervals_over_videos_are_those_of_normal_theory():
     """One run: the difference is a mean, with standard error s / sqrt(n)."""
     draw = rng(2)
@@ -304,35 +285,6 @@ def test_intervals_over_videos_are_those_of_normal_theory():
     error = answers.std() / np.sqrt(len(answers))
     expected = answers.mean() + norm.ppf([0.025, 0.975]) * error
     assert (found.low, found.high) == pytest.approx(tuple(expected), abs=0.1 * error)
-
-
-# How often the intervals hold ----------------------------------------------------------------------------------------
-
-
-def share_that_holds(seed, runs, trials, clips=400, classes=12):
-    """Of intervals over videos, when clips are drawn from classes whose difference is known."""
-    draw = rng(seed)
-    gain_C = draw.uniform(-0.3, 0.4, classes)
-    frequency_C = draw.dirichlet(np.full(classes, 5.0))
-    members_CR = np.ones((classes, 1), bool)
-    if runs > 1:
-        members_CR = np.argsort(np.argsort(draw.random((classes, runs)), axis=0), axis=0) < classes // 2
-    weights_CR = frequency_C[:, None] * members_CR
-    truth = ((gain_C @ weights_CR) / weights_CR.sum(axis=0)).mean()
-    held = 0
-    for _ in range(trials):
-        class_N = draw.choice(classes, size=clips, p=frequency_C)
-        luck_N1 = draw.random((clips, 1))  # a clip fares alike in all runs
-        answer_NR = np.where(luck_N1 < np.abs(gain_C)[class_N, None], np.sign(gain_C)[class_N, None], 0)
-        tested_NR = members_CR[class_N]
-        found = intervals((answer_NR * tested_NR).astype(np.int8), tested_NR, draw, 300).over_videos
-        held += found.low <= truth <= found.high
-    return held / trials
-
-
-@pytest.mark.parametrize(("runs", "trials", "within"), [(1, 1_000, 0.025), (6, 200, 0.04)])
-def test_intervals_over_videos_hold_the_truth_in_95_of_100_cases(runs, trials, within):
-    assert share_that_holds(11, runs, trials) == pytest.approx(0.95, abs=within)
 
 
 def test_intervals_over_splits_hold_the_truth_when_runs_are_independent():
@@ -352,7 +304,7 @@ def test_intervals_over_splits_hold_the_truth_when_runs_are_independent():
     assert 0.90 <= held / 200 <= 0.985
 
 
-# Several methods, and what is refused --------------------------------------------------------------------------------
+# What is refused ----------------------------------------------------------------------------------------------------
 
 
 X = ["x"] * 2
@@ -383,55 +335,54 @@ def test_one_name_for_two_is_refused(by_hand):
 # Methods in one table ------------------------------------------------------------------------------------------------
 
 
+class Weighted:
+    """A method that is some weights of the same scores."""
+
+    def __init__(self, scores, title, weights):
+        self.scores, self.title, self.weights = scores, title, weights
+
+    def evaluate(self, protocol):
+        return replace(evaluate(self.scores, protocol, self.weights), method=self.title)
+
+    def correctness(self, protocol):
+        return correctness(self.scores, protocol, self.weights)
+
+
 @pytest.fixture
-def methods(workspace):
-    """CEZSAR, VE alone, objects, and captions that are right for every other clip."""
-    data, run = open_dataset("demo"), Run.open(workspace / "runs" / "demo")
-    captions = {clip: [data.descriptions[label][0]] for clip, label in list(data.labels.items())[::2]}
-    store = FeatureStore(workspace / "features" / "demo-test")
-    sources = Sources(data, data.descriptions, [store], captions)
-    cezsar = prepare("cezsar", sources, run)
-    return [cezsar, cezsar.only("VE"), prepare("objects", sources), prepare("captions", sources)]
+def methods():
+    draw, names = rng(0), [f"class {c}" for c in range(101)]
+    truth = np.repeat(np.arange(101), 3)
+    matrices = {name: draw.normal(size=(303, 101)) + gain * np.eye(101)[truth] for name, gain in (("VE", 3), ("O", 1))}
+    scores = Scores([f"clip {n}" for n in range(303)], [names[c] for c in truth], names, matrices)
+    return [Weighted(scores, "mine", Weights()), Weighted(scores, "objects", Weights.only("O"))]
 
 
-def test_figures_are_those_of_each_method_and_each_pair(methods):
-    protocol = random_classes(methods[0].scores.class_names, 8, 6)
-    table = method_table(methods, protocol, "demo", np.random.default_rng(3), resamples=100)
-    assert [result.modality for result in table.results] == ["VE + O", "VE", "O", "C"]
-    for method, result in zip(methods, table.results, strict=True):
-        assert result == method.evaluate(protocol)
-    rng = np.random.default_rng(3)
-    first = (table.results[0].name, methods[0].correctness(protocol))
-    for method, result, found in zip(methods[1:], table.results[1:], table.comparisons, strict=True):
-        again = compare((result.name, method.correctness(protocol)), first, rng, 100)
-        assert found == again
-        assert found.difference == pytest.approx(result.figure().mean - table.results[0].figure().mean)
+def test_a_table_has_every_method_its_difference_to_the_first_and_what_is_published(methods, tmp_path):
+    protocol = random_classes(methods[0].scores.class_names, 50, 6)
+    found = method_table(methods, protocol, "ucf101", rng(3), resamples=100)
+    mine, objects = found.results
+    assert found.results == [method.evaluate(protocol) for method in methods]
+    first, other = (
+        (result.name, method.correctness(protocol)) for result, method in zip(found.results, methods, strict=True)
+    )
+    (difference,) = found.comparisons
+    assert difference == compare(other, first, rng(3), 100)
+    assert difference.difference == pytest.approx(objects.figure().mean - mine.figure().mean)
+    lines = found.text().splitlines()
+    assert lines[0].startswith("protocol 50-of-101 x 6, 50 classes, 150 clips, 6 runs, seed 0 (%")
+    assert lines[1].split() == ["top-1", "top-5", "per", "class", "to", "the", "first", "95", "%", "runs", "won"]
+    assert lines[2].startswith("mine  ") and mine.figure().percent() in lines[2]
+    assert f"{100 * difference.difference:+.1f}" in lines[3] and lines[3].endswith("0 of 6")
+    assert lines[4].split() == ["chance", "2.0", "10.0", "2.0"]
+    assert "published, top-1" in lines and lines[-1] == "* not zero-shot in the strict sense"
+    assert any(line.startswith("CEZSAR (Estevam et al., ICPR 2026)") and "59.4 ± 3.6" in line for line in lines)
+    single = method_table(methods, all_classes(methods[0].scores.class_names), "mine", rng()).text()
+    assert "McNemar" in single and "runs won" not in single and "published" not in single
 
-
-def test_text_has_every_method_in_percent(methods):
-    protocol = random_classes(methods[0].scores.class_names, 8, 6)
-    table = method_table(methods, protocol, "demo", np.random.default_rng(0), resamples=50)
-    lines = table.text().splitlines()
-    assert lines[0].startswith("protocol 8-of-21 x 6, 8 classes, ") and "runs won" in lines[1]
-    for line, result in zip(lines[2:], table.results, strict=False):
-        assert line.startswith(result.method) and result.figure().percent() in line
-    assert f"{100 * table.comparisons[0].difference:+.1f}" in lines[3]
-    assert lines[6].startswith("chance") and "12.5" in lines[6]
-    single = method_table(methods, all_classes(methods[0].scores.class_names), "demo", np.random.default_rng(0))
-    assert "McNemar" in single.text() and "runs won" not in single.text()
-
-
-def test_what_is_saved_is_read_again(methods, tmp_path):
-    protocol = random_classes(methods[0].scores.class_names, 5, 3, seed=4)
-    table = method_table(methods, protocol, "demo", np.random.default_rng(0), resamples=50)
-    paths = table.save(tmp_path / "out" / "compare.json")
+    paths = found.save(tmp_path / "out" / "compare.json")
     assert [path.name for path in paths] == ["compare.json", "compare.csv", "compare.md", "compare.tex"]
-    assert load_all(paths[0]) == table.results
+    assert load_all(paths[0]) == found.results
     assert parse(str(paths[0]), methods[0].scores.class_names).splits == protocol.splits
-    kept = json.loads(paths[0].read_text())
-    assert [found["difference"] for found in kept["comparisons"]] == [found.difference for found in table.comparisons]
-    rows = list(csv.DictReader(paths[1].open()))
-    assert len(rows) == 4 * 3 and {row["method"] for row in rows} == {result.method for result in table.results}
-    text = paths[2].read_text()
-    assert all(found.summary() in text for found in table.comparisons)
-    assert paths[3].read_text().count("\\\\") >= 6
+    assert json.loads(paths[0].read_text())["comparisons"][0]["difference"] == difference.difference
+    assert len(paths[1].read_text().splitlines()) == 1 + 2 * 6
+    assert f"\n- {difference.summary()}\n" in paths[2].read_text() and paths[3].read_text().count("\\\\") >= 6

@@ -501,7 +501,7 @@ def finished(home, bound, state_, top1):
     (folder / "status.json").write_text(json.dumps({"state": state_, "codes": [0]}))
     (folder / "log.txt").write_text("cezsar: out of luck\n")
     if top1 is not None:
-        hits = [Run(["a", "b"], [10, 10], {1: [hit, 0]}) for hit in top1]
+        hits = [Run(["a", "b"], [10, 10], {1: [hit, 0], 5: [hit, 0]}) for hit in top1]
         rows = zip(("VE", "VE + O"), hits, strict=True)
         save_all(
             [Result("all", None, name, OWN, [run]) for name, run in rows], home / "runs" / run / "results/all.json"

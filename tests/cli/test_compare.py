@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import time
 
 import numpy as np
 import pytest
@@ -135,7 +134,7 @@ class Hashed:
 
 
 def test_captions_of_all_of_ucf101_against_its_descriptions(cezsar, tmp_path, monkeypatch):
-    """13,320 captions x 101 descriptions take seconds once their vectors are in the cache on the disk."""
+    """13,320 captions x 101 descriptions embed no sentence twice: their vectors are in the cache on the disk."""
     from cezsar.data.layout import ucf101_clips
     from cezsar.encoders import sentences
 
@@ -151,18 +150,16 @@ def test_captions_of_all_of_ucf101_against_its_descriptions(cezsar, tmp_path, mo
 
     def protocol(name):
         out = tmp_path / "result.json"
-        started = time.perf_counter()
         given = ["--captions", tmp_path / "captions.json", "--method", "captions", "--protocol", name]
         code, text, error = cezsar("evaluate", "--dataset", "ucf101", *given, "--out", out)
         assert code == 0, text + error
-        return load_all(out)[0], time.perf_counter() - started
+        return load_all(out)[0]
 
     protocol("ucf101-0/101")  # fills the cache
     monkeypatch.setattr(Hashed, "asleep", True)
     for name, classes, runs in (("ucf101-0/101", 101, 1), ("ucf101-0/50", 50, 50), ("ucf101-0/20", 20, 50)):
-        result, seconds = protocol(name)
+        result = protocol(name)
         assert len(result.runs) == runs and all(len(run.classes) == classes for run in result.runs)
-        assert seconds < 10
     given = ["--captions", tmp_path / "captions.json", "--protocol", "official", "--out", tmp_path / "official.json"]
     assert cezsar("evaluate", "--dataset", "ucf101", *given)[0] == 0
     official = load_all(tmp_path / "official.json")[0]

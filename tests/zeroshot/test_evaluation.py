@@ -1,7 +1,5 @@
 """Accuracies against plain loops and scikit-learn, on random and on adversarial scores."""
 
-import warnings
-
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, top_k_accuracy_score
@@ -77,7 +75,7 @@ def loop_run(scores, weights, names, ks):
     return Run(names, clips, hits, undecided, left_out), confusion
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("levels", [None, 2, 3])
 @pytest.mark.parametrize("sentences", [1, 2])
 def test_runs_are_those_of_the_plain_loop(seed, levels, sentences):
@@ -85,55 +83,35 @@ def test_runs_are_those_of_the_plain_loop(seed, levels, sentences):
     rng = np.random.default_rng(seed)
     weights = Weights(0.75, 0.25) if seed % 2 else Weights(1, 1)
     splits = [[scores.class_names[c] for c in rng.permutation(9)[:k]] for k in (9, 4, 4, 2, 1)]
-    result = evaluate(scores, Protocol("mixed", splits), weights, topk=(1, 3, 5))
+    result = evaluate(scores, Protocol("mixed", splits), weights)
     for names, run in zip(splits, result.runs, strict=True):
-        expected, confusion = loop_run(scores, weights, names, (1, 3, 5))
+        expected, confusion = loop_run(scores, weights, names, (1, 5))
         assert run == expected
-        single = evaluate(scores, Protocol("one", [names]), weights, topk=(5, 3))
+        single = evaluate(scores, Protocol("one", [names]), weights)
         assert single.runs == [run]
         assert single.confusion == confusion == confusion_matrix(scores, weights, names).tolist()
 
 
 @pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true")
-@pytest.mark.parametrize("n", [1, 7, 3_000, 70_000])
+@pytest.mark.parametrize("n", [1, 7, 30_000])
 def test_figures_are_those_of_sklearn(n):
     rng = np.random.default_rng(n)
     scores = make(rng.normal(size=(n, 11)), rng.integers(11, size=n).tolist(), O=rng.normal(size=(n, 11)))
-    result = evaluate(scores, all_classes(scores.class_names), Weights(), topk=(1, 2, 5))
+    result = evaluate(scores, all_classes(scores.class_names), Weights())
     true, fused = scores.label_index, fuse(scores, Weights())
     predicted = fused.argmax(1)
     assert result.runs[0].top1 == pytest.approx(accuracy_score(true, predicted))
     assert result.runs[0].mean_per_class == pytest.approx(balanced_accuracy_score(true, predicted), abs=1e-12)
-    for k in (2, 5):
-        assert result.runs[0].accuracy(k) == pytest.approx(top_k_accuracy_score(true, fused, k=k, labels=range(11)))
+    assert result.runs[0].top5 == pytest.approx(top_k_accuracy_score(true, fused, k=5, labels=range(11)))
     np.testing.assert_array_equal(result.confusion, sklearn_confusion(true, predicted, labels=range(11)))
 
 
-def test_splits_are_those_of_sklearn():
-    scores = random_scores(3, n=2_000, unlabelled=0)
-    fused = fuse(scores, Weights())
-    scores = make(fused, scores.label_index.tolist())
-    result = evaluate(scores, random_classes(scores.class_names, 5, 20, 1), Weights.only("VE"))
-    for run in result.runs:
-        columns = sorted(scores.class_names.index(name) for name in run.classes)
-        rows = np.isin(scores.label_index, columns) & fused[:, columns].any(1)  # sklearn does not know undecided clips
-        true, predicted = scores.label_index[rows], np.array(columns)[fused[rows][:, columns].argmax(1)]
-        n_hits = accuracy_score(true, predicted, normalize=False)
-        assert run.top1 == pytest.approx(n_hits / (rows.sum() + run.undecided))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # k = number of classes is of no use, sklearn says
-            assert run.top5 * run.n_clips == pytest.approx(
-                top_k_accuracy_score(true, fused[rows][:, columns], k=5, labels=columns, normalize=False)
-            )
-
-
 def test_of_equal_scores_the_lowest_class_stands_first():
-    scores = make(np.ones((3, 3)), [0, 1, 2])
-    run = evaluate(scores, all_classes(scores.class_names), topk=(1, 2, 3)).runs[0]
-    assert run.hits == {1: [1, 0, 0], 2: [1, 1, 0], 3: [1, 1, 1]}
-    turned = evaluate(scores, Protocol("turned", [["c02", "c01"]]), topk=(1, 2)).runs[0]
-    assert turned.classes == ["c02", "c01"]
-    assert turned.hits == {1: [0, 1], 2: [1, 1]}  # index in the class names decides, not the place in the split
+    scores = make(np.ones((7, 7)), list(range(7)))
+    run = evaluate(scores, all_classes(scores.class_names)).runs[0]
+    assert run.hits == {1: [1, 0, 0, 0, 0, 0, 0], 5: [1, 1, 1, 1, 1, 0, 0]}
+    turned = evaluate(scores, Protocol("turned", [["c02", "c01"]])).runs[0]
+    assert (turned.classes, turned.hits[1]) == (["c02", "c01"], [0, 1])  # the index decides, not the place in the split
 
 
 def test_scores_that_are_all_zero_decide_nothing():

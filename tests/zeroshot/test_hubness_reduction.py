@@ -145,11 +145,11 @@ def test_a_run_is_the_evaluation_of_its_classes_and_clips_alone(reduction, sente
     source = embeddings(1, sentences=sentences)
     before = {name: rows.copy() for name, rows in source.modalities.items()}
     splits = [source.class_names, source.class_names[5:1:-1], ["class 7", "class 0"], ["class 3"]]
-    result = evaluate_reduced(source, Protocol("some", splits), reduction, weights, topk=(1, 2, 5))
+    result = evaluate_reduced(source, Protocol("some", splits), reduction, weights)
     kept = correctness_reduced(source, Protocol("some", splits), reduction, weights)
     for column, (split, run) in enumerate(zip(splits, result.runs, strict=True)):
         part = cut_out(source, split)
-        alone = evaluate_reduced(part, Protocol("one", [split]), reduction, weights, topk=(1, 2, 5)).runs[0]
+        alone = evaluate_reduced(part, Protocol("one", [split]), reduction, weights).runs[0]
         assert (run.classes, run.clips, run.hits, run.undecided) == (split, alone.clips, alone.hits, alone.undecided)
         assert run.left_out == len(source.ids) - run.n_clips
         assert (kept.right_NR[:, column] == 1).sum() == sum(run.hits[1])

@@ -116,7 +116,7 @@ def test_an_unknown_class_is_refused_with_the_nearest():
     with pytest.raises(InputError, match="'fencing' twice"):
         named("mine", ["fencing", "Yo Yo", "Fen Cing"], CLASSES)
     for splits in ([], [[]]):
-        with pytest.raises(InputError, match="no run, or a run without classes"):
+        with pytest.raises(InputError, match="no runs, or one with no classes"):
             Protocol("mine", splits)
 
 
