@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from cezsar.arrays import DoubleArray, IntArray
+from cezsar.arrays import BoolArray, DoubleArray, IntArray
 from cezsar.data.labels import canonical
 from cezsar.errors import InputError
 from cezsar.zeroshot import tables
@@ -30,7 +30,6 @@ from cezsar.zeroshot.results import KS, METRICS, Result, percent
 from cezsar.zeroshot.tables import Line, aligned
 
 ByteArray = npt.NDArray[np.int8]
-BoolArray = npt.NDArray[np.bool_]
 Named = tuple[str, Correctness]
 
 VERSION = 1

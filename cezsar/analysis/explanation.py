@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
+from cezsar.arrays import FloatArray
 from cezsar.data.labels import resolve
 from cezsar.errors import InputError
 from cezsar.zeroshot.embeddings import Embeddings
@@ -24,7 +25,6 @@ from cezsar.zeroshot.scores import Scores, Several
 if TYPE_CHECKING:
     from cezsar.zeroshot.classifier import Classifier, Clip, Descriptions
 
-FloatArray = npt.NDArray[np.float32]
 How = Literal["exact", "leave-one-out"]
 
 LARGEST = 6  # objects that are told by themselves, where many are summed

@@ -17,46 +17,48 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from cezsar.data.labels import resolve
+from cezsar.arrays import IntArray
 from cezsar.errors import InputError
 from cezsar.zeroshot.fusion import UNDECIDED, Weights, active, before_true, fuse_rows, predict, row_blocks
 from cezsar.zeroshot.protocols import Protocol
-from cezsar.zeroshot.results import KS, Result, Run
+from cezsar.zeroshot.results import Result, Run
 from cezsar.zeroshot.scores import Scores
 
 OFFICIAL = "official test splits"
 RIGHT, WRONG, NOT_TESTED = 1, 0, -1
 
-IntArray = npt.NDArray[np.int64]
 
-
-def evaluate(scores: Scores, protocol: Protocol, weights: Weights | None = None) -> Result:
-    """Top-1, top-5 and mean per-class accuracy of fused scores (Eq. 8-9) in every run of a protocol.
+def evaluate(
+    scores: Scores, protocol: Protocol, weights: Weights | None = None, topk: Sequence[int] = (1, 5)
+) -> Result:
+    """Top-k and mean per-class accuracy of fused scores (Eq. 8-9) in every run of a protocol.
 
     Args:
         protocol: its class names may be in any spelling.
         weights: α, β, γ; the paper's by default.
+        topk: which k, from 1; 1 is always among them. A k above the number of classes finds every decided clip.
 
     Raises:
         InputError: a class of the protocol is unknown, no clip of a run has a label among its classes, or the weights
             leave no modality.
     """
     weights = weights or Weights()
+    ks = sorted({1, *topk})
     splits, clips_C = _splits(scores, protocol)
-    hits_KCR = np.zeros((len(KS), len(scores.class_names), len(splits)), np.int64)
+    hits_KCR = np.zeros((len(ks), len(scores.class_names), len(splits)), np.int64)
     undecided_R = np.zeros(len(splits), np.int64)
     for _, true_n, rank_nR in ranks(scores, weights, splits):
         undecided_R += (rank_nR == 0).sum(axis=0)
         order = np.argsort(true_n, kind="stable")
         present, starts = np.unique(true_n[order], return_index=True)
-        for row, k in enumerate(KS):
+        for row, k in enumerate(ks):
             hit_nR = (rank_nR[order] > 0) & (rank_nR[order] <= k)
             hits_KCR[row, present] += np.add.reduceat(hit_nR, starts, axis=0, dtype=np.int64)
     runs = [
         Run(
             classes=[scores.class_names[c] for c in split],
             clips=clips_C[split].tolist(),
-            hits={k: hits_KCR[row, split, run].tolist() for row, k in enumerate(KS)},
+            hits={k: hits_KCR[row, split, run].tolist() for row, k in enumerate(ks)},
             undecided=int(undecided_R[run]),
             left_out=len(scores.ids) - int(clips_C[split].sum()),
         )
@@ -70,15 +72,17 @@ def evaluate_by_run(
     scores_of: Callable[[list[str]], Scores],
     protocol: Protocol,
     weights: Weights | None = None,
+    topk: Sequence[int] = (1, 5),
 ) -> Result:
     """`evaluate`, where the scores of a run depend on its classes: `scores_of` makes them, of the same clips."""
-    return _joined([evaluate(scores_of(one.splits[0]), one, weights) for one in protocol.singles()])
+    return _joined([evaluate(scores_of(one.splits[0]), one, weights, topk) for one in protocol.singles()])
 
 
 def evaluate_parts(
     scores: Scores,
     parts: Mapping[str, Collection[str]],
     weights: Weights | None = None,
+    topk: Sequence[int] = (1, 5),
 ) -> Result:
     """All classes to choose from, and a run for each part (name -> clip ids), such as the official test splits.
 
@@ -90,7 +94,7 @@ def evaluate_parts(
             "there are no official parts to evaluate on; give the whole of a data set that has test splits"
         )
     everything = Protocol(OFFICIAL, [list(scores.class_names)])
-    return _joined([evaluate(scores.of(ids), everything, weights) for ids in parts.values()])
+    return _joined([evaluate(scores.of(ids), everything, weights, topk) for ids in parts.values()])
 
 
 def _joined(parts: Sequence[Result]) -> Result:
@@ -122,7 +126,7 @@ def confusion_matrix(scores: Scores, weights: Weights, classes: Sequence[str] | 
     Raises:
         InputError: an unknown class, or weights that leave no modality.
     """
-    (chosen,) = _indices(scores, [scores.class_names if classes is None else classes])
+    chosen = scores.indices(classes)
     place_C = np.full(len(scores.class_names) + 1, -1)  # the last entry stands for labels of no class: index -1
     place_C[chosen] = np.arange(len(chosen))
     true_N, predicted_N = place_C[scores.label_index], predict(scores, weights, chosen)
@@ -179,15 +183,9 @@ def correctness_by_run(
     return replace(parts[0], labels=labels, right_NR=np.hstack([part.right_NR for part in parts]))
 
 
-def _indices(scores: Scores, lists: Sequence[Sequence[str]]) -> list[list[int]]:
-    """Class names in any spelling as indices into `class_names`."""
-    index = {name: position for position, name in enumerate(scores.class_names)}
-    return [[index[name] for name in resolve(names, scores.class_names)] for names in lists]
-
-
 def _splits(scores: Scores, protocol: Protocol) -> tuple[list[list[int]], IntArray]:
     """The classes of each run as indices, some of them with clips, and (C,) how many clips each class has."""
-    splits = _indices(scores, protocol.splits)
+    splits = [scores.indices(names).tolist() for names in protocol.splits]
     clips_C = np.bincount(scores.label_index[scores.label_index >= 0], minlength=len(scores.class_names))
     for run, split in enumerate(splits, start=1):
         if not clips_C[split].any():

@@ -16,14 +16,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from cezsar.arrays import DoubleArray
 from cezsar.data.labels import resolve
 from cezsar.errors import InputError
-from cezsar.zeroshot.fusion import Weights, cosine, fuse
+from cezsar.zeroshot.fusion import Weights, similarities
 from cezsar.zeroshot.scores import Scores
-
-DoubleArray = npt.NDArray[np.float64]
 
 _ALIKE = 1e-12  # accuracies that differ by less differ by rounding
 
@@ -120,7 +118,7 @@ def stacking(scores: Scores, seen: Sequence[str], weights: Weights | None = None
     for side, what in ((seen_C, "class"), (of_seen_N, "clip")):
         if side.all() or not side.any():
             raise InputError(f"every {what} is {'a seen' if side.any() else 'an unseen'} one; give some of both kinds")
-    fused_NC = (fuse(scores, weights) if scores.gram is None else cosine(scores, weights))[labelled].astype(np.float64)
+    fused_NC = similarities(scores, weights)[labelled].astype(np.float64)
     best_2N = np.stack([part[fused_NC[:, part].argmax(axis=1)] for part in map(np.flatnonzero, (seen_C, ~seen_C))])
     seen_N, unseen_N = np.take_along_axis(fused_NC, best_2N.T, axis=1).T
     hit_N = (truth_N == np.where(of_seen_N, *best_2N)) & fused_NC.any(axis=1)
