@@ -21,44 +21,40 @@ from cezsar.arrays import IntArray
 from cezsar.errors import InputError
 from cezsar.zeroshot.fusion import UNDECIDED, Weights, active, before_true, fuse_rows, predict, row_blocks
 from cezsar.zeroshot.protocols import Protocol
-from cezsar.zeroshot.results import Result, Run
+from cezsar.zeroshot.results import KS, Result, Run
 from cezsar.zeroshot.scores import Scores
 
 OFFICIAL = "official test splits"
 RIGHT, WRONG, NOT_TESTED = 1, 0, -1
 
 
-def evaluate(
-    scores: Scores, protocol: Protocol, weights: Weights | None = None, topk: Sequence[int] = (1, 5)
-) -> Result:
-    """Top-k and mean per-class accuracy of fused scores (Eq. 8-9) in every run of a protocol.
+def evaluate(scores: Scores, protocol: Protocol, weights: Weights | None = None) -> Result:
+    """Top-1, top-5 and mean per-class accuracy of fused scores (Eq. 8-9) in every run of a protocol.
 
     Args:
         protocol: its class names may be in any spelling.
         weights: α, β, γ; the paper's by default.
-        topk: which k, from 1; 1 is always among them. A k above the number of classes finds every decided clip.
 
     Raises:
         InputError: a class of the protocol is unknown, no clip of a run has a label among its classes, or the weights
             leave no modality.
     """
     weights = weights or Weights()
-    ks = sorted({1, *topk})
     splits, clips_C = _splits(scores, protocol)
-    hits_KCR = np.zeros((len(ks), len(scores.class_names), len(splits)), np.int64)
+    hits_KCR = np.zeros((len(KS), len(scores.class_names), len(splits)), np.int64)
     undecided_R = np.zeros(len(splits), np.int64)
     for _, true_n, rank_nR in ranks(scores, weights, splits):
         undecided_R += (rank_nR == 0).sum(axis=0)
         order = np.argsort(true_n, kind="stable")
         present, starts = np.unique(true_n[order], return_index=True)
-        for row, k in enumerate(ks):
+        for row, k in enumerate(KS):
             hit_nR = (rank_nR[order] > 0) & (rank_nR[order] <= k)
             hits_KCR[row, present] += np.add.reduceat(hit_nR, starts, axis=0, dtype=np.int64)
     runs = [
         Run(
             classes=[scores.class_names[c] for c in split],
             clips=clips_C[split].tolist(),
-            hits={k: hits_KCR[row, split, run].tolist() for row, k in enumerate(ks)},
+            hits={k: hits_KCR[row, split, run].tolist() for row, k in enumerate(KS)},
             undecided=int(undecided_R[run]),
             left_out=len(scores.ids) - int(clips_C[split].sum()),
         )
@@ -72,17 +68,15 @@ def evaluate_by_run(
     scores_of: Callable[[list[str]], Scores],
     protocol: Protocol,
     weights: Weights | None = None,
-    topk: Sequence[int] = (1, 5),
 ) -> Result:
     """`evaluate`, where the scores of a run depend on its classes: `scores_of` makes them, of the same clips."""
-    return _joined([evaluate(scores_of(one.splits[0]), one, weights, topk) for one in protocol.singles()])
+    return _joined([evaluate(scores_of(one.splits[0]), one, weights) for one in protocol.singles()])
 
 
 def evaluate_parts(
     scores: Scores,
     parts: Mapping[str, Collection[str]],
     weights: Weights | None = None,
-    topk: Sequence[int] = (1, 5),
 ) -> Result:
     """All classes to choose from, and a run for each part (name -> clip ids), such as the official test splits.
 
@@ -94,7 +88,7 @@ def evaluate_parts(
             "there are no official parts to evaluate on; give the whole of a data set that has test splits"
         )
     everything = Protocol(OFFICIAL, [list(scores.class_names)])
-    return _joined([evaluate(scores.of(ids), everything, weights, topk) for ids in parts.values()])
+    return _joined([evaluate(scores.of(ids), everything, weights) for ids in parts.values()])
 
 
 def _joined(parts: Sequence[Result]) -> Result:
