@@ -1,14 +1,14 @@
 """Why one clip got its label: which modality, which object and which second moved it past the runner-up.
 
 The fused score is linear in the modalities (Eq. 8-9 of Estevam et al., ICPR 2026), so the margin between two labels is
-exactly the sum of the modalities' parts. It is linear in the objects, too, where O is the sum of object vectors times
-their probabilities, after [9]. One sentence O(v) and the visual embedding VE(v) are no sums: there every object, and
-every second, is left out in turn, and the change of the margin is told. Such changes do not sum to anything.
+exactly the sum of the modalities' parts. It is linear in the objects, too, where O is a sum of object vectors. One
+sentence O(v) and the visual embedding VE(v) are no sums: there every object, and every second, is left out in turn, and
+the change of the margin is given. Such changes do not sum to anything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -25,9 +25,7 @@ from cezsar.zeroshot.scores import Scores, Several
 if TYPE_CHECKING:
     from cezsar.zeroshot.classifier import Classifier, Clip, Descriptions
 
-How = Literal["exact", "leave-one-out"]
-
-LARGEST = 6  # objects that are told by themselves, where many are summed
+LARGEST = 6  # objects that are listed by themselves, where many are summed
 FLOATS_AT_ONCE = 1 << 24  # of features that are handed to `Evidence.visual` in one call
 
 
@@ -46,7 +44,7 @@ class Part:
     kind: Literal["modality", "object", "second"]
     name: str
     change: float
-    how: How
+    how: Literal["exact", "leave-one-out"]
     without: str | None = None
 
 
@@ -76,41 +74,24 @@ class Explanation:
 
 
 @dataclass(frozen=True, eq=False)
-class WeightedObjects:
-    """O as a sum: of K sentence vectors, each of length 1 (or all zeros) and times its object's probability."""
-
-    names: list[str]
-    probabilities_K: FloatArray
-    vectors_KE: FloatArray
-
-
-@dataclass(frozen=True, eq=False)
-class SentenceObjects:
-    """O as one sentence about K objects.
-
-    Attributes:
-        names: of the K objects.
-        embed: lists of object indices -> (n, E) embeddings of the sentences that name these; zeros for an empty list.
-    """
-
-    names: list[str]
-    embed: Callable[[list[list[int]]], FloatArray]
-
-
-@dataclass(frozen=True, eq=False)
 class Evidence:
     """What is known of a clip. At least one of VE, O and C must be there.
 
     Attributes:
         features_TD: one row per second; with `visual`.
         visual: clips of (T_i, D) features -> (n, E) visual embeddings, as `Space.clips`.
+        objects: names of K objects; with one of
+        sentence: lists of object indices -> (n, E) embeddings O of the sentences that name these, zeros for none; or
+        terms_KE: what each object adds to O, where that is a sum.
         caption_E: embedding of C(v).
     """
 
     id: str
     features_TD: FloatArray | None = None
     visual: Callable[[list[FloatArray]], FloatArray | None] | None = None
-    objects: WeightedObjects | SentenceObjects | None = None
+    objects: Sequence[str] = ()
+    sentence: Callable[[list[list[int]]], FloatArray] | None = None
+    terms_KE: FloatArray | None = None
     caption_E: FloatArray | None = None
 
 
@@ -132,26 +113,15 @@ def explain_scores(
         runner_up: the label to compare with instead of the best of the others, such as the true one.
 
     Raises:
-        InputError: no such row, an unknown class, nothing to compare with, weights that leave no modality, or a clip
-            whose scores are all 0, unless both labels are given.
+        InputError: an unknown class, nothing to compare with, weights that leave no modality, or a clip whose scores
+            are all 0, unless both labels are given.
     """
-    if not 0 <= row < len(scores.ids):
-        raise InputError(f"there is no clip {row}; the {len(scores.ids):,} clips count from 0")
     names = resolve(scores.class_names if classes is None else classes, scores.class_names)
     pair = _labels(scores, weights, row, names, winner, runner_up)
-    length = _length(scores, weights, row)
-    parts = [
-        Part("modality", name, term / length if length else 0.0, "exact")
-        for name, term in _terms(scores, active(scores, weights), row, _columns(scores, weights, row, pair)).items()
-    ]
-    return Explanation(
-        scores.ids[row],
-        scores.class_names[pair[0]],
-        scores.class_names[pair[1]],
-        float(sum(part.change for part in parts)),
-        "inner product" if scores.gram is None else "cosine",
-        parts,
-    )
+    parts = [Part("modality", name, term, "exact") for name, term in _terms(scores, weights, row, pair).items()]
+    margin = float(sum(part.change for part in parts))
+    unit: Literal["cosine", "inner product"] = "inner product" if scores.gram is None else "cosine"
+    return Explanation(scores.ids[row], scores.class_names[pair[0]], scores.class_names[pair[1]], margin, unit, parts)
 
 
 def explain_clip(
@@ -169,7 +139,7 @@ def explain_clip(
 
     A clip of one second has no VE without it, a sentence of one object no O: then the other modalities decide. Where
     `visual` looks at a part of a long clip only, so it does of the clip that is a second shorter. Objects and seconds
-    of a modality without weight change nothing and are not told.
+    of a modality without weight change nothing and are not listed.
 
     Args:
         class_names, prototypes_PE, prototype_class_P: as in `Embeddings`.
@@ -177,32 +147,43 @@ def explain_clip(
         winner, runner_up: as in `explain_scores`.
 
     Raises:
-        InputError: as `explain_scores`; parts of the evidence that do not fit together, or NaN.
+        InputError: as `explain_scores`; or NaN.
     """
-    embeddings, n_seconds, n_objects = _variants(evidence, weights, class_names, prototypes_PE, prototype_class_P)
-    scores = Scores.from_embeddings(embeddings, several)
+    visual_nE, objects_nE = _visual(evidence, weights.alpha == 0), _objects(evidence, weights.beta == 0)
+    n_seconds = 0 if visual_nE is None else len(visual_nE) - 1
+    n_objects = 0 if objects_nE is None else len(objects_nE) - 1
+    # The clip, then the clip without each second, then without each object; or O as each object's own term.
+    named = [f"without second {t}" for t in range(n_seconds)] + [f"without object {k}" for k in range(n_objects)]
+    ids = [evidence.id, *(f"{evidence.id} {name}" for name in named)]
+    modalities = {}
+    if visual_nE is not None:
+        modalities["VE"] = visual_nE[[*range(n_seconds + 1), *[0] * n_objects]]
+    if objects_nE is not None:
+        modalities["O"] = objects_nE[[*[0] * (n_seconds + 1), *range(1, n_objects + 1)]]
+    if evidence.caption_E is not None:
+        modalities["C"] = np.tile(np.asarray(evidence.caption_E, np.float32), (len(ids), 1))
+    owner = np.asarray(prototype_class_P, np.int64)
+    scores = Scores.from_embeddings(
+        Embeddings(ids, [""] * len(ids), list(class_names), modalities, prototypes_PE, owner), several
+    )
     whole = explain_scores(scores, weights, 0, winner=winner, runner_up=runner_up)
     pair = (scores.class_names.index(whole.winner), scores.class_names.index(whole.runner_up))
     best_n = predict(scores, weights)
 
     def left_out(kind: Literal["object", "second"], name: str, row: int) -> Part:
-        terms = _terms(scores, active(scores, weights), row, _columns(scores, weights, row, pair))
-        length = _length(scores, weights, row)
-        margin = sum(terms.values()) / length if length else 0.0
+        change = whole.margin - sum(_terms(scores, weights, row, pair).values())
         label = "" if best_n[row] == UNDECIDED else scores.class_names[best_n[row]]
-        return Part(kind, name, float(whole.margin - margin), "leave-one-out", label)
+        return Part(kind, name, float(change), "leave-one-out", label)
 
-    names = evidence.objects.names[:n_objects] if evidence.objects else []
     rows = range(1 + n_seconds, 1 + n_seconds + n_objects)
-    if isinstance(evidence.objects, WeightedObjects):
-        columns, length = _columns(scores, weights, 0, pair), _length(scores, weights, 0)
-        terms = [_terms(scores, {"O": weights.beta}, row, columns)["O"] for row in rows]
-        found = zip(names, terms, strict=True)
-        objects = [Part("object", name, term / length if length else 0.0, "exact") for name, term in found]
+    found = list(zip(evidence.objects, rows, strict=False))
+    if evidence.terms_KE is None:
+        objects = [left_out("object", name, row) for name, row in found]
     else:
-        objects = [left_out("object", name, row) for name, row in zip(names, rows, strict=True)]
-    seconds = [left_out("second", str(t), 1 + t) for t in range(n_seconds)]
-    return replace(whole, objects=objects, seconds=seconds)
+        columns = _columns(scores, weights, 0, pair)
+        of_O = [_terms(scores, weights, row, pair, columns, of=0)["O"] for _, row in found]
+        objects = [Part("object", name, term, "exact") for (name, _), term in zip(found, of_O, strict=True)]
+    return replace(whole, objects=objects, seconds=[left_out("second", str(t), 1 + t) for t in range(n_seconds)])
 
 
 def explain(
@@ -229,41 +210,30 @@ def explain(
     from cezsar.zeroshot.spaces import rows_of
 
     space, found, rule = classifier.space, classifier.named(clip), classifier.object_rule
-    names_K = [name for name, _, _ in found]
-    objects: WeightedObjects | SentenceObjects | None = None
-    if clip.objects_E is not None and rule == "sentence":
-        objects = SentenceObjects(
-            names_K, lambda subsets: object_rows(space, [[found[index] for index in subset] for subset in subsets])
-        )
-    elif clip.objects_E is not None:
-        objects = WeightedObjects(names_K, np.ones(len(found), np.float32), object_terms(space, found, rule))
     evidence = Evidence(
         clip.path,
         clip.features_TD,
         None if clip.visual_E is None else space.clips,
-        objects,
-        rows_of(space, [caption.strip()])[0] if caption.strip() else None,
+        caption_E=rows_of(space, [caption.strip()])[0] if caption.strip() else None,
     )
+    if clip.objects_E is not None:
+        evidence = replace(evidence, objects=[name for name, _, _ in found])
+        if rule == "sentence":
+            evidence = replace(
+                evidence,
+                sentence=lambda subsets: object_rows(space, [[found[index] for index in one] for one in subsets]),
+            )
+        else:
+            evidence = replace(evidence, terms_KE=object_terms(space, found, rule))
     names, prototypes_PE, prototype_class_P = classifier.prototypes(labels)
-    whole = explain_clip(
-        evidence,
-        names,
-        prototypes_PE,
-        prototype_class_P,
-        weights or classifier.weights,
-        winner=winner,
-        runner_up=runner_up,
-    )
-    return replace(whole, objects=_gathered(whole.objects))
-
-
-def _gathered(objects: list[Part]) -> list[Part]:
-    """Parts that are a sum, the largest by themselves and the rest as one; leave-one-out parts as they are."""
-    if len(objects) <= LARGEST or objects[0].how != "exact":
-        return objects
-    order = sorted(objects, key=lambda part: -abs(part.change))
-    rest = sum(part.change for part in order[LARGEST:])
-    return [*order[:LARGEST], Part("object", f"{len(order) - LARGEST} others", rest, "exact")]
+    fused = weights or classifier.weights
+    whole = explain_clip(evidence, names, prototypes_PE, prototype_class_P, fused, winner=winner, runner_up=runner_up)
+    objects = whole.objects
+    if evidence.terms_KE is not None and len(objects) > LARGEST:
+        order = sorted(objects, key=lambda part: -abs(part.change))
+        rest = sum(part.change for part in order[LARGEST:])
+        objects = [*order[:LARGEST], Part("object", f"{len(order) - LARGEST} others", rest, "exact")]
+    return replace(whole, objects=objects)
 
 
 # What is compared -----------------------------------------------------------------------------------------------------
@@ -306,95 +276,58 @@ def _columns(scores: Scores, weights: Weights, row: int, pair: tuple[int, int]) 
     return found[0], found[1]
 
 
-def _terms(scores: Scores, counted: dict[str, float], row: int, columns: tuple[int, int]) -> dict[str, float]:
-    """Modality -> its weighted score for the first column less that for the second."""
-    first, second = columns
+def _terms(
+    scores: Scores,
+    weights: Weights,
+    row: int,
+    pair: tuple[int, int],
+    columns: tuple[int, int] | None = None,
+    of: int | None = None,
+) -> dict[str, float]:
+    """Modality -> its weighted score for the first class less that for the second, over the length of VidE.
+
+    Args:
+        columns: of the two classes; by default those of the sentences nearest to the row's VidE.
+        of: the row whose length counts, by default this one.
+    """
+    first, second = columns or _columns(scores, weights, row, pair)
+    length = 1.0 if scores.gram is None else float(lengths(scores, weights)[row if of is None else of])
     return {
-        name: weight * (float(scores.columns[name][row, first]) - float(scores.columns[name][row, second]))
-        for name, weight in counted.items()
+        name: weight * (float(matrix[row, first]) - float(matrix[row, second])) / length if length else 0.0
+        for name, weight in active(scores, weights).items()
+        for matrix in [scores.columns[name]]
     }
 
 
-def _length(scores: Scores, weights: Weights, row: int) -> float:
-    """||VidE|| of a clip; 1 where it is not known."""
-    return 1.0 if scores.gram is None else float(lengths(scores, weights)[row])
-
-
-# The clip, whole and without its parts --------------------------------------------------------------------------------
-
-
-def _variants(
-    evidence: Evidence,
-    weights: Weights,
-    class_names: Sequence[str],
-    prototypes_PE: FloatArray,
-    prototype_class_P: npt.ArrayLike,
-) -> tuple[Embeddings, int, int]:
-    """The clip, then the clip without each second, then without each object; and how many of either.
-
-    Where objects are weighted, O of their rows is each object's own term instead.
-    """
-    visual_nE = _visual(evidence, alone=weights.alpha == 0)
-    objects_nE = _objects(evidence.objects, alone=weights.beta == 0)
-    n_seconds = 0 if visual_nE is None else len(visual_nE) - 1
-    n_objects = 0 if objects_nE is None else len(objects_nE) - 1
-    names = [f"without second {t}" for t in range(n_seconds)] + [f"without object {k}" for k in range(n_objects)]
-    ids = [evidence.id, *(f"{evidence.id} {name}" for name in names)]
-    modalities = {}
-    if visual_nE is not None:
-        modalities["VE"] = visual_nE[[*range(n_seconds + 1), *[0] * n_objects]]
-    if objects_nE is not None:
-        modalities["O"] = objects_nE[[*[0] * (n_seconds + 1), *range(1, n_objects + 1)]]
-    if evidence.caption_E is not None:
-        modalities["C"] = np.tile(np.asarray(evidence.caption_E, np.float32), (len(ids), 1))
-    owner = np.asarray(prototype_class_P, np.int64)
-    embeddings = Embeddings(ids, [""] * len(ids), list(class_names), modalities, prototypes_PE, owner)
-    return embeddings, n_seconds, n_objects
-
-
-def _visual(evidence: Evidence, *, alone: bool) -> FloatArray | None:
+def _visual(evidence: Evidence, alone: bool) -> FloatArray | None:
     """(1 + T, E) VE of the clip and of it without each second; of the clip alone if asked for. None without VE."""
     if evidence.visual is None or evidence.features_TD is None:
         return None
     features_TD = np.asarray(evidence.features_TD)
-    if features_TD.ndim != 2 or not len(features_TD):
-        raise InputError(f"features of clip {evidence.id!r} have shape {features_TD.shape}; (T, D) is expected")
     whole = evidence.visual([features_TD])
     if whole is None:
         return None
     rows = [np.asarray(whole, np.float32)]
+    if alone:
+        return rows[0]
     if len(features_TD) == 1:
-        rows += [] if alone else [np.zeros_like(rows[0])]
-    elif not alone:
-        for clips in _shorter(features_TD):
-            found = evidence.visual(clips)
-            assert found is not None
-            rows.append(np.asarray(found, np.float32))
+        return np.concatenate([*rows, np.zeros_like(rows[0])])
+    at_once = max(1, FLOATS_AT_ONCE // features_TD.size)
+    for first in range(0, len(features_TD), at_once):
+        last = min(first + at_once, len(features_TD))
+        found = evidence.visual([np.delete(features_TD, t, axis=0) for t in range(first, last)])
+        assert found is not None
+        rows.append(np.asarray(found, np.float32))
     return np.concatenate(rows)
 
 
-def _shorter(features_TD: FloatArray) -> Iterator[list[FloatArray]]:
-    """The clip without each of its seconds, a few at a time."""
-    at_once = max(1, FLOATS_AT_ONCE // features_TD.size)
-    for first in range(0, len(features_TD), at_once):
-        yield [np.delete(features_TD, t, axis=0) for t in range(first, min(first + at_once, len(features_TD)))]
-
-
-def _objects(objects: WeightedObjects | SentenceObjects | None, *, alone: bool) -> FloatArray | None:
+def _objects(evidence: Evidence, alone: bool) -> FloatArray | None:
     """(1 + K, E): O, then of each object its term or, of a sentence, O without it; O alone if asked. None without O."""
-    if objects is None or not objects.names:
+    everything = list(range(len(evidence.objects)))
+    if not everything:
         return None
-    if isinstance(objects, SentenceObjects):
-        everything = list(range(len(objects.names)))
-        subsets = (
-            [everything] if alone else [everything, *([*everything[:k], *everything[k + 1 :]] for k in everything)]
-        )
-        return np.asarray(objects.embed(subsets), np.float32)
-    probabilities_K, vectors_KE = np.asarray(objects.probabilities_K), np.asarray(objects.vectors_KE)
-    if vectors_KE.ndim != 2 or not len(objects.names) == len(probabilities_K) == len(vectors_KE):
-        raise InputError(
-            f"{len(objects.names)} objects have {len(probabilities_K)} probabilities and vectors of shape "
-            f"{vectors_KE.shape}; give one to each"
-        )
-    terms_KE = probabilities_K.astype(np.float64)[:, None] * vectors_KE
+    if evidence.sentence is not None:
+        shorter = [[index for index in everything if index != k] for k in everything]
+        return np.asarray(evidence.sentence([everything] if alone else [everything, *shorter]), np.float32)
+    terms_KE = np.asarray(evidence.terms_KE, np.float64)
     return np.concatenate([terms_KE.sum(axis=0, keepdims=True), terms_KE[: 0 if alone else None]]).astype(np.float32)
