@@ -9,9 +9,9 @@ import streamlit as st
 from app.services import evaluate, scored
 from app.services.comparison import compared
 from cezsar.analysis.comparison import Comparison
-from cezsar.zeroshot.evaluation import Correctness
+from cezsar.zeroshot.evaluation import Correctness, correctness_by_run
 from cezsar.zeroshot.fusion import Weights
-from cezsar.zeroshot.hubness_reduction import BASELINE, MEAN_SENTENCE, REDUCTIONS, Reduction, correctness_reduced
+from cezsar.zeroshot.hubness_reduction import BASELINE, FUSED, MEAN_SENTENCE, REDUCTIONS, Reduction, reduced
 from cezsar.zeroshot.protocols import Protocol
 from cezsar.zeroshot.results import Figure, figure_of
 from cezsar.zeroshot.scored import Scored
@@ -63,4 +63,4 @@ def _hits(
 ) -> Correctness:
     reduction = REDUCTIONS[name]
     source = scored.embeddings(_item) if reduction.needs_vectors else scored.scores(_item)
-    return correctness_reduced(source, _protocol, reduction, _weights)
+    return correctness_by_run(reduced(source, reduction, _weights), _protocol, FUSED)

@@ -9,21 +9,23 @@ tests, nothing else. Cosine similarities are those of VidE and unit prototypes (
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from cezsar.arrays import DoubleArray, IntArray, unit_rows
 from cezsar.zeroshot.embeddings import Embeddings
-from cezsar.zeroshot.evaluation import Correctness, correctness, correctness_by_run, evaluate, evaluate_by_run
-from cezsar.zeroshot.fusion import Weights, active, cosine
+from cezsar.zeroshot.evaluation import evaluate_by_run
+from cezsar.zeroshot.fusion import Weights, active, cosine, fuse
 from cezsar.zeroshot.protocols import Protocol
 from cezsar.zeroshot.results import Result
 from cezsar.zeroshot.scores import Scores, Several
 
 NEIGHBOURS = 10  # k of CSLS, and
 TEMPERATURE = 1 / 30  # T of the inverted softmax, as the code of Conneau et al. has them
+FUSED: Weights = Weights.only("VE")  # of scores that are fused already
+
 NOTHING = "nothing"
 TRANSDUCTIVE = "transductive: sees all test clips of a run at once, without labels"
 
@@ -135,7 +137,7 @@ REDUCTIONS = {one.name: one for one in (BASELINE, MEAN_SENTENCE, CENTRING, CSLS,
 
 
 def reduced(source: Scores | Embeddings, reduction: Reduction, weights: Weights) -> Callable[[Sequence[str]], Scores]:
-    """A transductive reduction as a function: classes of a run, in any spelling -> scores, in the place of VE.
+    """A reduction as a function: classes of a run, in any spelling -> fused scores, in the place of VE (`FUSED`).
 
     All clips have scores: zeros where the run does not test them, and where nothing spoke for them before. A class that
     nothing spoke for stays behind all others: a reduction must not make something of nothing. Columns keep the order of
@@ -148,7 +150,10 @@ def reduced(source: Scores | Embeddings, reduction: Reduction, weights: Weights)
     Raises:
         InputError: the weights leave no modality, or scores that stem from no embeddings; later, an unknown class.
     """
-    plain = _scores(source, reduction)
+    plain = source if isinstance(source, Scores) else Scores.from_embeddings(source, reduction.several)
+    if not reduction.transductive:
+        fused = Scores(plain.ids, plain.labels, plain.class_names, {"VE": fuse(plain, weights)})
+        return lambda classes: fused
     cosine_NC = cosine(plain, weights)
     if isinstance(source, Embeddings):
         parts = [source.modalities[name].astype(np.float64) * w for name, w in active(plain, weights).items()]
@@ -177,40 +182,9 @@ def reduced(source: Scores | Embeddings, reduction: Reduction, weights: Weights)
     return scores_of
 
 
-def evaluate_reduced(
-    source: Scores | Embeddings,
-    protocol: Protocol,
-    reduction: Reduction,
-    weights: Weights | None = None,
-) -> Result:
-    """`evaluation.evaluate` with a reduction, made anew for the classes and clips of every run.
-
-    Returns:
-        `Result`; its `method` is the title of the reduction.
-
-    Raises:
-        InputError: as `evaluate` and `reduced` do.
-    """
-    weights = weights or Weights()
-    if not reduction.transductive:
-        return replace(evaluate(_scores(source, reduction), protocol, weights), method=reduction.title)
-    result = evaluate_by_run(reduced(source, reduction, weights), protocol, Weights.only("VE"))
-    modality = " + ".join(name for name in source.modalities if weights.of(name) > 0)
-    return replace(result, modality=modality, weights=weights, method=reduction.title)
-
-
-def correctness_reduced(
-    source: Scores | Embeddings, protocol: Protocol, reduction: Reduction, weights: Weights | None = None
-) -> Correctness:
-    """`evaluation.correctness` with a reduction; arguments and errors are those of `evaluate_reduced`."""
-    weights = weights or Weights()
-    if not reduction.transductive:
-        return correctness(_scores(source, reduction), protocol, weights)
-    return correctness_by_run(reduced(source, reduction, weights), protocol, Weights.only("VE"))
-
-
-def _scores(source: Scores | Embeddings, reduction: Reduction) -> Scores:
-    return source if isinstance(source, Scores) else Scores.from_embeddings(source, reduction.several)
+def evaluate_reduced(source: Scores | Embeddings, protocol: Protocol, reduction: Reduction, weights: Weights) -> Result:
+    """`evaluation.evaluate` with a reduction, made anew for the classes and clips of every run."""
+    return evaluate_by_run(reduced(source, reduction, weights), protocol, FUSED)
 
 
 def _mean_of_largest(matrix: DoubleArray, k: int, axis: int) -> DoubleArray:
