@@ -26,13 +26,13 @@ ALPHAS = np.round(np.arange(0, 1.01, 0.05), 2)
 DEMO = Recipe()
 RECIPES = {
     "demo": DEMO,
-    "tau 0.7": replace(DEMO, tau=0.7),
-    "tau 1.0": replace(DEMO, tau=1.0),
-    "10 negatives": replace(DEMO, negatives=10),
+    "tau 0.7": replace(DEMO, mining=replace(DEMO.mining, tau=0.7)),
+    "tau 1.0": replace(DEMO, mining=replace(DEMO.mining, tau=1.0)),
+    "10 negatives": replace(DEMO, mining=replace(DEMO.mining, negatives=10)),
     "lr 1e-4": replace(DEMO, training=dict(DEMO.training) | {"lr": 1e-4}),
     "25 epochs": replace(DEMO, training=dict(DEMO.training) | {"epochs": 25}),
     "not standardised": replace(DEMO, training=dict(DEMO.training) | {"standardise": False}),
-    "object positives": replace(DEMO, object_positives=2),
+    "object positives": replace(DEMO, mining=replace(DEMO.mining, object_positives=2)),
     "paper": PAPER,
     "paper, lr 1e-3": replace(PAPER, training=dict(PAPER.training) | {"lr": 1e-3}),
 }

@@ -17,11 +17,13 @@ import numpy as np
 from scipy.spatial.distance import cosine
 from scipy.stats import chisquare, kstest
 
+from cezsar.config import SAME, MiningConfig
 from cezsar.data.annotations import load_annotations
 from cezsar.data.sentence_cache import open_encoder
-from cezsar.training.mining import SAME, mine
+from cezsar.training.mining import mine
 
 TAU, NEGATIVES = 0.8, 10
+SETTINGS = MiningConfig(tau=TAU, negatives=NEGATIVES)
 
 
 def distance_by_hand(a: np.ndarray, b: np.ndarray) -> float:
@@ -55,7 +57,7 @@ def uniformity(vectors, groups, rng, anchors: int = 200, repeats: int = 300) -> 
         distances = 1 - unit @ unit[anchor]
         candidates = np.flatnonzero((distances > SAME) & (distances < TAU) & (groups != groups[anchor]))
         same = np.full((repeats, 1), anchor)
-        drawn = mine(same, groups[same[:, 0]], vectors, index, groups, rng, TAU, NEGATIVES).indices_APn.ravel()
+        drawn = mine(same, groups[same[:, 0]], vectors, index, groups, rng, SETTINGS).indices_APn.ravel()
         # Few draws a candidate: pool the candidates into 30 groups of equal size, chosen by position.
         bins = np.searchsorted(candidates, drawn) * 30 // len(candidates)
         sizes = np.bincount(np.arange(len(candidates)) * 30 // len(candidates), minlength=30)
@@ -78,13 +80,13 @@ def main() -> None:
     print(f"{len(vectors):,} sentences of {len(videos):,} videos, tau = {TAU}, {NEGATIVES} negatives each")
 
     rng = np.random.default_rng(0)
-    mine(index[:100, None], groups[:100], vectors, index, groups, rng, TAU, NEGATIVES)
+    mine(index[:100, None], groups[:100], vectors, index, groups, rng, SETTINGS)
     part = rng.choice(index, arguments.loop_anchors, replace=False)
     scale = len(vectors) / len(part)
     seconds: dict[str, list[float]] = {"mine": [], "loop, numpy": [], "loop, scipy": []}
     for _ in range(3):  # in turn, so that a slow spell of the machine meets all
         started = time.perf_counter()
-        mined = mine(index[:, None], groups, vectors, index, groups, rng, TAU, NEGATIVES)
+        mined = mine(index[:, None], groups, vectors, index, groups, rng, SETTINGS)
         seconds["mine"].append(time.perf_counter() - started)
         seconds["loop, numpy"].append(plain_loop(vectors, groups, part, rng, distance_by_hand) * scale)
         seconds["loop, scipy"].append(plain_loop(vectors, groups, part[::5], rng, cosine) * scale * 5)

@@ -18,11 +18,12 @@ import numpy as np
 import torch
 
 from cezsar import workspace
+from cezsar.config import MiningConfig
 from cezsar.data.annotations import load_annotations
 from cezsar.data.features import FeatureStore
 from cezsar.data.sentence_cache import open_encoder
 from cezsar.demo import Recipe
-from cezsar.training.loop import config_for, train
+from cezsar.training.loop import train
 from cezsar.training.triplets import build
 
 
@@ -38,7 +39,8 @@ def main() -> None:
     store = FeatureStore(arguments.workspace / "features/demo-train")
     annotations = load_annotations(arguments.workspace / "demo/train.json")
     sentences = open_encoder("minilm", home=arguments.workspace)
-    triplets = build(annotations, store, sentences, np.random.default_rng(0), sub_clips=recipe.sub_clips)
+    settings = MiningConfig(sub_clips=recipe.mining.sub_clips)
+    triplets = build(annotations, store, sentences, np.random.default_rng(0), settings)
     per_clip = triplets.negatives_MPn.shape[1] * triplets.negatives_MPn.shape[2]
     orders = {"sub-clip": arguments.passes * per_clip, "triplet": arguments.passes}
     losses: dict[str, list[float]] = {order: [] for order in orders}
@@ -47,9 +49,9 @@ def main() -> None:
         for order, epochs in orders.items():
             changes = {"order": order, "seed": seed, "epochs": epochs, "patience": epochs}
             training = dict(recipe.training) | changes
-            config = config_for(triplets, store, model=dict(recipe.model), training=training)
             with tempfile.TemporaryDirectory() as folder:
-                record = train(triplets, store, Path(folder) / "run", config).record()
+                run = train(triplets, store, Path(folder) / "run", model=recipe.model, training=training)
+                record = run.record()
             losses[order].append(record["validation_loss"])
             seconds[order].append(record["seconds"] / record["epochs"])
     for order in orders:

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cezsar import encoders
+from cezsar.config import MiningConfig
 from cezsar.data.annotations import Annotations, Segment
 from cezsar.data.datasets import named_descriptions
 from cezsar.data.extraction import extract, provenance
@@ -28,7 +29,7 @@ from cezsar.data.labels import canonical, spoken
 from cezsar.data.manifest import Clip
 from cezsar.data.sentence_cache import open_encoder
 from cezsar.encoders.objects import recognise
-from cezsar.training.loop import config_for, train
+from cezsar.training.loop import train
 from cezsar.training.rows import OBJECTS, run_of_rows
 from cezsar.training.runs import Run
 from cezsar.training.triplets import build
@@ -117,9 +118,9 @@ def trained(folder: Path, encoder: encoders.FrameEncoder, sentences: object) -> 
             writer.add(f"{index:05}", kept.astype(np.float32), "", "", None)
             segments += [Segment(f"{index:05}", 0.0, 10.0, text) for text in (name, f"{name} {definition}")]
     store = FeatureStore(folder / "store")
-    triplets = build(Annotations(segments, []), store, sentences, rng, object_positives=0)  # type: ignore[arg-type]
-    config = config_for(triplets, store, model={"d_model": 256, "ffn": 512, "d_emb": 256}, training={"lr": 1e-3})
-    return train(triplets, store, folder / "trained", config)
+    triplets = build(Annotations(segments, []), store, sentences, rng, MiningConfig(object_positives=0))  # type: ignore[arg-type]
+    model = {"d_model": 256, "ffn": 512, "d_emb": 256}
+    return train(triplets, store, folder / "trained", model=model, training={"lr": 1e-3})
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 Shape letters: B clips, T seconds, D feature, M d_model, S sentence vector, E joint embedding.
 
-Two recipes share the weights' shapes and differ in the order of operations, a third is another model altogether:
+Two recipes share the weights' shapes and differ in the order of operations, others are other models:
 
 - `paper`: what the paper's equations say. Attention runs over time, padded seconds are masked everywhere.
 - `released`: what the authors' published code computes, needed for their checkpoint. Clips are padded with zero
@@ -10,61 +10,21 @@ Two recipes share the weights' shapes and differ in the order of operations, a t
   batch, so at inference, one clip at a time, each second sees only itself; layer norms act in training only.
 - `kernel`: VE is the direction of the mean over seconds of a linear map of the features, SE that of a kernel PCA of the
   sentence vector. It has a closed form (`cezsar.training.rows`), which serves where no videos are there to train on.
+- `cross-modal`: not the paper's, but `CrossModal`.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cezsar.errors import FormatError, InputError
-
-RECIPES = ("paper", "released", "kernel")
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """The shape of a model. Defaults are the paper's."""
-
-    feature_dim: int  # D, per second of video: 4096 for BiT-M R152x2
-    sentence_dim: int  # S: 768 for distilroberta, 384 for MiniLM
-    d_model: int = 512  # M, width of the Transformer encoder; of the kernel recipe, its landmarks
-    d_emb: int = 128  # E, the joint space
-    layers: int = 1
-    heads: int = 2
-    ffn: int = 2048  # inner width of Eq. 4; the paper gives none, this is PyTorch's default
-    dropout: float = 0.1
-    max_seconds: int = 15  # longest stack of features; the released recipe pads to 16
-    recipe: str = "paper"
-
-    def __post_init__(self) -> None:
-        if self.recipe not in RECIPES:
-            raise InputError(f"recipe {self.recipe!r} is unknown; choose one of {', '.join(RECIPES)}")
-        for name in ("feature_dim", "sentence_dim", "d_model", "d_emb", "layers", "heads", "ffn", "max_seconds"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        if self.d_model % self.heads:
-            raise InputError(f"d_model {self.d_model} is not a multiple of heads {self.heads}")
-        if self.recipe == "paper" and self.d_model % 2:
-            raise InputError(f"d_model {self.d_model} is odd; sine/cosine positions need an even width")
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"dropout {self.dropout} is outside [0, 1)")
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> ModelConfig:
-        """Rebuild from JSON; unknown or missing keys are refused, so that a misspelt setting cannot pass unseen."""
-        known = {field.name for field in dataclasses.fields(cls)}
-        if unknown := sorted(set(values) - known):
-            raise FormatError(f"model configuration has unknown keys {unknown}; known are {sorted(known)}")
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise FormatError(f"model configuration is incomplete or has a value of the wrong kind: {error}") from error
+from cezsar.arrays import FloatArray
+from cezsar.config import ModelConfig
+from cezsar.errors import InputError
 
 
 def sinusoidal_positions(length: int, width: int) -> Tensor:
@@ -217,6 +177,95 @@ class CEZSAR(nn.Module):
             return torch.relu(embedding_NE)
         normed = self.config.recipe == "released" and self.training
         return self.norm_sentence(embedding_NE) if normed else embedding_NE
+
+
+MAX_TOKENS = 16  # of a label that the cross-modal model reads; later words are left out
+
+
+class CrossModal(nn.Module):
+    """One Transformer over frame features and label tokens, after Lin et al. (CVPR 2022): "cross-modal".
+
+    Tokens of both kinds go through the same layers into one space, where f_v(v) and f_t(u) are compared by cosine.
+    Tokens of a video never attend to those of a label, else training could read the answer; so f_v(v) is the same with
+    and without a label. L tokens of a label, C labels.
+    """
+
+    feature_mean: Tensor
+    feature_std: Tensor
+    positions: Tensor
+    padded_seconds = None
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.read_frames = nn.Linear(config.feature_dim, config.d_model)
+        self.read_tokens = nn.Linear(config.sentence_dim, config.d_model)
+        self.modality = nn.Parameter(0.02 * torch.randn(2, config.d_model))  # what tells a frame from a word
+        layer = nn.TransformerEncoderLayer(config.d_model, config.heads, config.ffn, config.dropout, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, config.layers, enable_nested_tensor=False)
+        self.project = nn.Linear(config.d_model, config.d_emb)
+        longest = max(config.max_seconds, MAX_TOKENS)
+        self.register_buffer("positions", sinusoidal_positions(longest, config.d_model), persistent=False)
+        self.register_buffer("feature_mean", torch.zeros(config.feature_dim))
+        self.register_buffer("feature_std", torch.ones(config.feature_dim))
+
+    def visual_embedding(self, features_BTD: Tensor, lengths_B: Tensor) -> Tensor:
+        """(B, E) f_v, raw: the mean of a video's encoded tokens, projected."""
+        inputs_BTM, padded_BT = self._frames(features_BTD, lengths_B)
+        return self.project(_mean_of(self.encoder(inputs_BTM, src_key_padding_mask=padded_BT), padded_BT))
+
+    def label_embedding(self, tokens_CLS: Tensor, lengths_C: Tensor) -> Tensor:
+        """(C, E) f_t, raw: the same of a label's."""
+        inputs_CLM, padded_CL = self._tokens(torch.relu(self.read_tokens(tokens_CLS)), lengths_C, 1)
+        return self.project(_mean_of(self.encoder(inputs_CLM, src_key_padding_mask=padded_CL), padded_CL))
+
+    def pairs(
+        self, features_BTD: Tensor, lengths_B: Tensor, tokens_BLS: Tensor, words_B: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """f_v (B, E) of videos, and (B, M) mean tokens of the label beside each, which have read its frames."""
+        frames_BTM, no_frame_BT = self._frames(features_BTD, lengths_B)
+        words_BLM, no_word_BL = self._tokens(torch.relu(self.read_tokens(tokens_BLS)), words_B, 1)
+        seconds, length = frames_BTM.shape[1], frames_BTM.shape[1] + words_BLM.shape[1]
+        blind = torch.zeros(length, length, dtype=torch.bool, device=frames_BTM.device)
+        blind[:seconds, seconds:] = True  # no frame sees a word
+        both_BM, padded = torch.cat([frames_BTM, words_BLM], dim=1), torch.cat([no_frame_BT, no_word_BL], dim=1)
+        encoded = self.encoder(both_BM, mask=blind, src_key_padding_mask=padded)
+        visual_BE = self.project(_mean_of(encoded[:, :seconds], no_frame_BT))
+        return visual_BE, _mean_of(encoded[:, seconds:], no_word_BL)
+
+    def _frames(self, features_BTD: Tensor, lengths_B: Tensor) -> tuple[Tensor, Tensor]:
+        standardised_BTD = (features_BTD - self.feature_mean) / self.feature_std
+        return self._tokens(torch.relu(self.read_frames(standardised_BTD)), lengths_B, 0)
+
+    def _tokens(self, read_BTM: Tensor, lengths_B: Tensor, kind: int) -> tuple[Tensor, Tensor]:
+        """Inputs of the Transformer, and where they are padding."""
+        length = read_BTM.shape[1]
+        padded_BT = torch.arange(length, device=lengths_B.device)[None] >= lengths_B[:, None]
+        return read_BTM + self.positions[:length] + self.modality[kind], padded_BT
+
+
+def _mean_of(encoded_BTM: Tensor, padded_BT: Tensor) -> Tensor:
+    kept_BT1 = (~padded_BT)[..., None].to(encoded_BTM.dtype)
+    return (encoded_BTM * kept_BT1).sum(1) / kept_BT1.sum(1)
+
+
+def model_for(config: ModelConfig) -> CEZSAR | CrossModal:
+    """A fresh model of the recipe."""
+    return CrossModal(config) if config.recipe == "cross-modal" else CEZSAR(config)
+
+
+@torch.inference_mode()
+def clip_embeddings(model: CEZSAR | CrossModal, clips: Sequence[FloatArray], batch: int = 256) -> FloatArray:
+    """(N, E) VE(v), or f_v(v), of N clips of (T_i, D) features, by the recipe's part of a long clip."""
+    embeddings = np.empty((len(clips), model.config.d_emb), np.float32)
+    longest, device = model.padded_seconds or model.config.max_seconds, model.feature_mean.device
+    for first in range(0, len(clips), batch):
+        rows = range(first, min(first + batch, len(clips)))
+        part = [torch.from_numpy(np.asarray(clips[row], np.float32)) for row in rows]
+        features_BTD, lengths_B = stack(part, longest, middle=model.config.recipe != "released")
+        visual_BE = model.visual_embedding(features_BTD.to(device), lengths_B.to(device))
+        embeddings[first : first + batch] = visual_BE.float().cpu().numpy()
+    return embeddings
 
 
 def stack(features: list[Tensor], max_seconds: int, *, middle: bool = True) -> tuple[Tensor, Tensor]:

@@ -104,5 +104,5 @@ def test_the_run_says_what_it_is(small_demo):
     run = Run.open(small_demo[1].run)
     assert "stick-figure" in run.config.domain
     assert run.config.feature_encoder["name"] == "motion" and run.config.sentence_encoder["name"] == "minilm"
-    assert run.familiarity() is not None
+    assert run.ood_distance() is not None
     assert set(json.loads((run.folder / "prototypes.json").read_text())) == {a.name for a in world.unseen_actions()}

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from cezsar.config import ModelConfig, from_dict
 from cezsar.errors import FormatError, InputError
-from cezsar.model import CEZSAR, ModelConfig, sinusoidal_positions, stack
+from cezsar.model import CEZSAR, sinusoidal_positions, stack
 
 SMALL = {"feature_dim": 7, "sentence_dim": 5, "d_model": 8, "d_emb": 4, "heads": 2, "ffn": 6}
 
@@ -241,7 +242,7 @@ def test_impossible_shapes_are_refused(changes, message):
 
 def test_configuration_refuses_misspelt_and_missing_keys():
     with pytest.raises(FormatError, match=r"unknown keys \['d_modle'\]"):
-        ModelConfig.from_dict(SMALL | {"d_modle": 4})
-    with pytest.raises(FormatError, match="incomplete"):
-        ModelConfig.from_dict({"feature_dim": 4})
-    assert ModelConfig.from_dict(SMALL) == ModelConfig(**SMALL)
+        from_dict(ModelConfig, SMALL | {"d_modle": 4})
+    with pytest.raises(FormatError, match="lacks sentence_dim"):
+        from_dict(ModelConfig, {"feature_dim": 4})
+    assert from_dict(ModelConfig, SMALL) == ModelConfig(**SMALL)

@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from cezsar.analysis.tau import Candidates, Distances
-from cezsar.analysis.tau_table import Row
+from cezsar.sweep import Row
 from cezsar.report.figures import COLOURS, GAIN, GREY, LOSS, MARKS, bars, layout, points, shown
 from cezsar.zeroshot.weights import Gain
 

@@ -20,7 +20,7 @@ from cezsar import jobs, workspace
 from cezsar.errors import CezsarError, InputError
 
 if TYPE_CHECKING:
-    from cezsar.training.runs import Run, RunConfig
+    from cezsar.training.runs import RunConfig
     from cezsar.zeroshot.results import Result
 
 KIND = "train"  # of training jobs
@@ -178,8 +178,8 @@ def settings(told: Told) -> dict[str, str]:
 
 def paper() -> dict[str, str]:
     """The paper's value of every setting that it, or for the margin the released code, gives."""
-    from cezsar.model import ModelConfig
-    from cezsar.training.runs import RunConfig, TrainingConfig
+    from cezsar.config import ModelConfig, TrainingConfig
+    from cezsar.training.runs import RunConfig
 
     config = RunConfig(ModelConfig(4096, 768), TrainingConfig(), {"name": "bit"}, {"name": "distilroberta"})
     told = Told("", Path(), True, "trained", config, {"triplets": PAPER_MINED})
@@ -218,7 +218,7 @@ def _shown(value: object) -> str:
 
 def packed(told: Told) -> bytes:
     """The run as an archive. Raises `CezsarError` if it is not trained."""
-    from cezsar.training.archive import pack
+    from cezsar.training.importing import pack
 
     with tempfile.TemporaryDirectory(prefix="cezsar-") as folder:
         return pack(told.folder, Path(folder) / "run.zip").read_bytes()
@@ -236,7 +236,8 @@ def load(name: str, content: bytes, like: Told | None, wanted: str = "", domain:
         InputError: a pickle, another kind of file, a name that is taken.
         FormatError, MismatchError: it is damaged, or does not fit.
     """
-    from cezsar.training.archive import adopt, unpack
+    from cezsar.training.importing import adopt, unpack
+    from cezsar.training.runs import Run
 
     own = _file_name(name)
     target = workspace.folder("runs")
@@ -245,11 +246,10 @@ def load(name: str, content: bytes, like: Told | None, wanted: str = "", domain:
     with tempfile.TemporaryDirectory(prefix="cezsar-") as folder:
         path = Path(folder) / own
         path.write_bytes(content)
-        run: Run
         if path.suffix.lower() == ".safetensors":
             if like is None:
                 raise InputError("bare weights need the configuration of a run with the same shapes; choose one")
-            run = adopt(path, like.folder, target, wanted or None, domain=domain.strip() or "unknown")
+            run = adopt(path, Run.open(like.folder), target, wanted or None, domain=domain.strip() or "unknown")
         elif path.suffix.lower() == ".zip" or refused(own):
             run = unpack(path, target, wanted or None)
         else:

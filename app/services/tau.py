@@ -14,8 +14,8 @@ import streamlit as st
 
 from app.services import models
 from cezsar import jobs, workspace
+from cezsar import sweep as tau_table
 from cezsar.analysis import tau as laboratory
-from cezsar.analysis import tau_table
 from cezsar.data.annotations import load_annotations
 from cezsar.errors import CezsarError, FormatError, InputError
 from cezsar.zeroshot.results import Result, load_all

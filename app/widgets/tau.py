@@ -13,10 +13,10 @@ from app.charts import tune as charts
 from app.services import tau as services
 from app.widgets import jobs
 from app.widgets.words import plain, sentence
-from cezsar.analysis.tau_table import Row, Sweep
 from cezsar.errors import CezsarError
 from cezsar.jobs import Job
 from cezsar.report.figures import PLOT, percent
+from cezsar.sweep import Row, Sweep
 
 MOST_LISTED = 2_000  # sentences that one list offers
 NEAREST = 12  # sentences shown beside an example
@@ -364,5 +364,5 @@ def _swept_table(sweep: Sweep, rows: Sequence[Row], names: Sequence[str]) -> Non
         alt="For every τ: top-1 accuracies, sentences short of candidates, triplets and seconds",
     )  # fmt: skip
     for row in rows:
-        if row.failed:
-            st.caption(f"τ = {row.tau:g}: {plain(row.note())}.")
+        if row.note:
+            st.caption(f"τ = {row.tau:g}: {plain(row.note)}.")

@@ -17,15 +17,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cezsar.arrays import DoubleArray, FloatArray, IntArray
+from cezsar.config import SAME
 from cezsar.errors import InputError
 
-FloatArray = npt.NDArray[np.float32]
-DoubleArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 Groups = npt.NDArray[Any]
-
-SAME = 1e-6
-"""As `training.mining.SAME`: up to this distance it is the same sentence."""
 
 BINS = 2_000  # of 0.001 on [0, 2]
 EXACT_UP_TO = 3_000  # sentences whose pairs are all counted

@@ -70,7 +70,7 @@ def checkpoint(
     domain: Annotated[str | None, typer.Option(help="What its training videos show, one line.")] = None,
 ) -> None:
     """Turn the authors' checkpoint into a run of the released recipe. Nothing that is in the file is run."""
-    from cezsar.training.released import DOMAIN, import_checkpoint
+    from cezsar.training.importing import DOMAIN, import_checkpoint
 
     run = import_checkpoint(file, out, features=encoder, sentences=sentences, domain=domain or DOMAIN)
     model = run.config.model

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from cezsar.data.annotations import Annotations
-
 from cezsar.cli.console import Progress, output, save
+from cezsar.cli.options import Given, with_settings
+from cezsar.config import MiningConfig
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -20,6 +19,7 @@ cezsar mine captions.json --store features/mine --sentences minilm --tau 0.7 --n
 """
 
 
+@with_settings(MiningConfig)
 def command(
     annotations: Annotated[
         str,
@@ -33,17 +33,14 @@ def command(
     sentences: Annotated[
         str, typer.Option(help="Sentence encoder: minilm, distilroberta, any sentence-transformers name or folder.")
     ] = "minilm",
-    tau: Annotated[float, typer.Option(help="Upper bound on a hard negative's cosine distance, in (0, 2].")] = 0.8,
-    negatives: Annotated[int, typer.Option(min=1, help="Hard negatives for each positive.")] = 10,
-    sub_clips: Annotated[int, typer.Option(min=1, help="Random sub-clips of at most 10 s for each segment.")] = 3,
-    object_positives: Annotated[int, typer.Option(min=0, help="Object sentences that join the human one.")] = 2,
+    *,
+    settings: Given,
     head: Annotated[
         Path | None, typer.Option(help="An object recogniser (.safetensors) to use in place of the encoder's own.")
     ] = None,
     encoder_weights: Annotated[
         Path | None, typer.Option(help="Weights of the store's encoder, for its object head.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of sub-clips and negatives.")] = 0,
 ) -> None:
     """Cut random sub-clips and draw hard negatives for them: close to their sentences, but not the same."""
     import numpy as np
@@ -59,51 +56,38 @@ def command(
     file = captions_of(annotations) if is_name(annotations) else Path(annotations)
     captions = load_annotations(file)
     features = FeatureStore(store)
+    mining = MiningConfig(**settings[MiningConfig])
     names: ObjectHead | None = LinearHead.load(head) if head else None
-    if names is None and object_positives:
+    if names is None and mining.object_positives:
         names = head_of_store(features, encoder_weights)
     with Progress("mining") as progress:
         triplets = build(
             captions,
             features,
             open_encoder(sentences),
-            np.random.default_rng(seed),
+            np.random.default_rng(mining.seed),
+            mining,
             head=names,
-            tau=tau,
-            negatives=negatives,
-            sub_clips=sub_clips,
-            object_positives=object_positives,
-            record={"annotations": file.name, "seed": seed},
+            record={"annotations": file.name, "seed": mining.seed},
             on_progress=progress,
         )
     save((out, triplets.save))
     record = triplets.record
     print(
         f"{out}: {record['triplets']:,} triplets from {record['segments']:,} segments of {record['videos']:,} videos, "
-        f"tau = {tau}"
+        f"tau = {mining.tau}"
     )
-    if object_positives and names is None:
+    if mining.object_positives and names is None:
         print("  human sentences only: this store's encoder names no objects")
     if record["videos_without_features"]:
         print(f"  {record['videos_without_features']:,} annotated videos are not in the store and were left out")
-    for line in repairs(captions):
+    for line in captions.repairs:
         print(f"  {line}")
     if record["segments_beyond_the_film"]:
         print(f"  {record['segments_beyond_the_film']:,} segments begin after the end of their film and were left out")
     if record["sub_clips_with_too_few_candidates"]:
+        few, fewest = record["sub_clips_with_too_few_candidates"], record["fewest_candidates"]
         print(
-            f"  {record['sub_clips_with_too_few_candidates']:,} sub-clips have fewer than {negatives} candidates "
-            f"(the fewest: {record['fewest_candidates']}); they get what there is, a larger tau gives more"
+            f"  {few:,} sub-clips have fewer than {mining.negatives} candidates (the fewest: {fewest}); "
+            "they get what there is, a larger tau gives more"
         )
-
-
-def repairs(captions: Annotations) -> list[str]:
-    """What had to be done to a file of annotations, in words."""
-    told = (
-        (captions.swapped, "segments start after they end: both times were exchanged"),
-        (captions.clipped, "segments reach outside their video and were cut to it"),
-        (captions.widened, "segments have no length and were widened"),
-        (captions.dropped_outside, "segments lie outside their video and were left out"),
-        (captions.dropped_empty, "segments have no sentence and were left out"),
-    )
-    return [f"{count:,} {words}" for count, words in told if count]

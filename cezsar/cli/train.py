@@ -1,7 +1,8 @@
-"""`cezsar train`: triplets to a run."""
+"""`cezsar train`: triplets, or labelled clips, to a run."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cezsar.cli.console import Progress, duration, output
+from cezsar.cli.options import Given, with_settings
+from cezsar.config import ModelConfig, TrainingConfig, UseConfig
 
 if TYPE_CHECKING:
-    from cezsar.encoders.objects import LinearHead
+    from cezsar.training.runs import Run
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -22,91 +25,79 @@ cezsar train t.safetensors --store features/mine --out runs/mine --lr 1e-3 --d-m
 cezsar train t.safetensors --store features/mine --out runs/mine --head props.safetensors --prototypes classes.json
 
 cezsar train triplets.safetensors --store features/activitynet-bit --out runs/cezsar --resume
+
+cezsar train demo:train --method cross-modal --store workspace/features/demo-train --out workspace/runs/cross-modal
 """
 
 
+class Trained(StrEnum):
+    """Methods that have something to train."""
+
+    cezsar = "cezsar"
+    cross_modal = "cross-modal"
+
+
+@with_settings(ModelConfig, TrainingConfig, UseConfig)
 def command(
-    triplets: Annotated[Path, typer.Argument(help="A file written by `cezsar mine`.")],
-    store: Annotated[Path, typer.Option(help="The feature store the triplets were mined with.")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A file written by `cezsar mine`; for the cross-modal method a labelled data set, as in `cezsar "
+            "evaluate`, or demo:train.",
+            metavar="TRIPLETS",
+        ),
+    ],
+    store: Annotated[Path, typer.Option(help="The feature store of the videos.")],
     out: Annotated[Path, typer.Option(help="The run folder to write.", callback=output(folder=True))],
-    recipe: Annotated[str, typer.Option(help="paper, or released (the authors' code).")] = "paper",
-    epochs: Annotated[int, typer.Option(help="At most.")] = 25,
-    patience: Annotated[int, typer.Option(help="Epochs without a better validation loss before stopping.")] = 10,
-    batch: Annotated[int, typer.Option(help="Sub-clips a step (triplets a step with --order triplet).")] = 128,
-    lr: Annotated[float, typer.Option(help="AdamW learning rate.")] = 1e-4,
-    weight_decay: Annotated[float, typer.Option(help="AdamW weight decay.")] = 1e-5,
-    margin: Annotated[float, typer.Option(help="The margin ε of the triplet loss, Eq. 7.")] = 1.0,
-    d_model: Annotated[int, typer.Option(help="Width of the Transformer encoder.")] = 512,
-    d_emb: Annotated[int, typer.Option(help="Width of the joint space.")] = 128,
-    ffn: Annotated[int, typer.Option(help="Inner width of the feed-forward net.")] = 2048,
-    heads: Annotated[int, typer.Option(help="Attention heads.")] = 2,
-    layers: Annotated[int, typer.Option(help="Transformer layers.")] = 1,
-    dropout: Annotated[float, typer.Option(help="In the Transformer encoder.")] = 0.1,
-    validation: Annotated[float, typer.Option(help="Share of the videos kept for the validation loss.")] = 0.1,
-    order: Annotated[str, typer.Option(help="sub-clip: VE once for all its triplets; or triplet: one at a time.")] = (
-        "sub-clip"
-    ),
-    standardise: Annotated[bool, typer.Option(help="Standardise frame features by the training videos.")] = False,
-    precision: Annotated[str, typer.Option(help="auto, fp32 or bf16.")] = "auto",
-    objects: Annotated[int, typer.Option(min=1, help="How many objects O(v) names.")] = 3,
-    alpha: Annotated[
-        float, typer.Option(min=0, max=1, help="Weight of VE in Eq. 9, kept as default; O has 1 - α.")
-    ] = 0.8,
+    settings: Given,
+    method: Annotated[
+        Trained,
+        typer.Option(
+            help="cezsar, or cross-modal: a Transformer over frames and label tokens with semantic transfer, after Lin "
+            "et al. Its defaults are 30 epochs, patience 6, batch 64, lr 1e-3, weight decay 0.01, width 256, 4 heads."
+        ),
+    ] = Trained.cezsar,
+    sentences: Annotated[str, typer.Option(help="Sentence encoder of the cross-modal method.")] = "minilm",
+    seen_prototypes: Annotated[
+        str | None, typer.Option(help="Descriptions of the labelled classes; the data set's own by default.")
+    ] = None,
     head: Annotated[Path | None, typer.Option(help="An object recogniser (.safetensors) to keep in the run.")] = None,
     prototypes: Annotated[
         str | None, typer.Option(help="Class descriptions to rank by default, kept there too: a file, or ucf101, ...")
     ] = None,
     domain: Annotated[str, typer.Option(help="One line on what the training videos show.")] = "unnamed videos",
     device: Annotated[str | None, typer.Option(help="cpu, cuda, ...; the best one by default.")] = None,
-    seed: Annotated[int, typer.Option(help="Of weights, order and dropout.")] = 0,
     resume: Annotated[bool, typer.Option(help="Go on with the run in --out, to the same result.")] = False,
 ) -> None:
     """Train the joint space with the triplet loss. Stopped runs go on with --resume and end with the same weights."""
     from cezsar.data.datasets import named_descriptions
-    from cezsar.data.descriptions import save_descriptions
     from cezsar.data.features import FeatureStore
-    from cezsar.training.loop import config_for, train
+    from cezsar.encoders.objects import LinearHead
+    from cezsar.training.loop import train
     from cezsar.training.triplets import Triplets
 
-    data, features = Triplets.load(triplets), FeatureStore(store)
-    own = recogniser(head, features.dim) if head else None
     descriptions = named_descriptions(prototypes) if prototypes else None
-    config = config_for(
-        data,
-        features,
-        model={
-            "d_model": d_model,
-            "d_emb": d_emb,
-            "ffn": ffn,
-            "heads": heads,
-            "layers": layers,
-            "dropout": dropout,
-            "recipe": recipe,
-        },
-        training={
-            "epochs": epochs,
-            "patience": patience,
-            "batch": batch,
-            "lr": lr,
-            "weight_decay": weight_decay,
-            "margin": margin,
-            "validation": validation,
-            "order": order,
-            "standardise": standardise,
-            "precision": precision,
-            "seed": seed,
-        },
-        domain=domain,
-        objects=objects,
-        fusion={"alpha": alpha, "beta": round(1 - alpha, 6), "gamma": 0.0},
-    )
     with Progress("training") as progress:
-        on_progress = partial(show, progress, epochs)
-        run = train(data, features, out, config, resume=resume, device=device, on_progress=on_progress)
-    if own:
-        own.save(run.folder / "objects.safetensors")
-    if descriptions:
-        save_descriptions(run.folder / "prototypes.json", descriptions)
+        if method is Trained.cross_modal:
+            run = _cross_modal(
+                progress, source, store, out, settings, sentences, seen_prototypes, descriptions,
+                domain=domain, resume=resume, device=device,
+            )  # fmt: skip
+        else:
+            run = train(
+                Triplets.load(source),
+                FeatureStore(store),
+                out,
+                model=settings[ModelConfig],
+                training=settings[TrainingConfig],
+                use=UseConfig(**settings[UseConfig]),
+                domain=domain,
+                head=LinearHead.load(head) if head else None,
+                descriptions=descriptions,
+                resume=resume,
+                device=device,
+                on_progress=partial(show, progress, settings[TrainingConfig].get("epochs", TrainingConfig.epochs)),
+            )
     record = run.record()
     print(
         f"{run.folder}: best epoch {record['best_epoch']} of {record['epochs']}, validation loss "
@@ -114,18 +105,41 @@ def command(
     )
 
 
-def recogniser(path: Path, dim: int) -> LinearHead:
-    """The object head at `path`, for features of width `dim`."""
-    from cezsar.encoders.objects import LinearHead
-    from cezsar.errors import MismatchError
+def _cross_modal(
+    progress: Progress,
+    source: str,
+    store: Path,
+    out: Path,
+    settings: Given,
+    sentences: str,
+    described: str | None,
+    descriptions: dict[str, list[str]] | None,
+    **options: Any,
+) -> Run:
+    from cezsar.data.datasets import named_descriptions, open_dataset
+    from cezsar.data.features import FeatureStore
+    from cezsar.data.sentence_cache import open_encoder
+    from cezsar.training.cross_modal import TRAINING, TRIALS, clips_of, train
 
-    head = LinearHead.load(path)
-    if head.weight.shape[1] != dim:
-        raise MismatchError(
-            f"{path} recognises objects in features of {head.weight.shape[1]} columns, the store's have {dim}; "
-            "give one that was made for the store's encoder"
-        )
-    return head
+    data = open_dataset(source)
+    clips = clips_of(data, FeatureStore(store), named_descriptions(described) if described else data.descriptions)
+    epochs = settings[TrainingConfig].get("epochs", TRAINING["epochs"])
+
+    def show_epoch(line: dict[str, Any]) -> None:
+        done = (line["trial"] - 1 if "trial" in line else TRIALS) * epochs + line["epoch"]
+        part = f"trial {line['trial']}" if "trial" in line else "all classes"
+        progress(done, (TRIALS + 1) * epochs, f"{part}, epoch {line['epoch']}, held-out {line['held_out_top1']:.1%}")
+
+    return train(
+        clips,
+        open_encoder(sentences),
+        out,
+        model=settings[ModelConfig],
+        training=settings[TrainingConfig],
+        descriptions=descriptions,
+        on_progress=show_epoch,
+        **options,
+    )
 
 
 def show(progress: Progress, epochs: int, line: dict[str, Any]) -> None:

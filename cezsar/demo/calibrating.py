@@ -20,7 +20,7 @@ from cezsar.demo.transfer import Clips, seen_clips
 from cezsar.encoders.base import ObjectHead
 from cezsar.encoders.objects import object_sentence, top_objects
 from cezsar.training.runs import Run
-from cezsar.training.samples import split_by_video
+from cezsar.training.loop import split_by_video
 from cezsar.training.triplets import Triplets
 from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.fusion import Weights

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cezsar import workspace, world
+from cezsar.config import MiningConfig, TrainingConfig, UseConfig
 from cezsar.data.annotations import load_annotations
 from cezsar.data.descriptions import load_descriptions, save_descriptions
 from cezsar.data.extraction import extract
@@ -29,7 +30,7 @@ from cezsar.demo.controls import colour_store, evaluate_all, place_scores
 from cezsar.encoders.motion import MotionEncoder
 from cezsar.encoders.objects import LinearHead
 from cezsar.encoders.props import fit_props
-from cezsar.training.loop import config_for, train
+from cezsar.training.loop import train
 from cezsar.training.runs import Run
 from cezsar.training.triplets import Triplets, build
 from cezsar.world import SEED
@@ -51,24 +52,16 @@ class Recipe:
 
     videos: int = 300
     clips_per_class: int = 20
-    object_positives: int = 0
-    sub_clips: int = 1  # segments are shorter than 10 s, so that more sub-clips would be the same one again
-    objects: int = 1  # an action here has one prop, if any
-    tau: float = 0.8
-    negatives: int = 20
+    # Segments are shorter than 10 s, so that more sub-clips would be the same one again.
+    mining: MiningConfig = field(default_factory=lambda: MiningConfig(negatives=20, sub_clips=1, object_positives=0))
     model: Mapping[str, Any] = field(default_factory=lambda: {"d_model": 256, "ffn": 512})
     training: Mapping[str, Any] = field(
         default_factory=lambda: {"lr": 1e-3, "epochs": 8, "batch": 64, "standardise": True}
     )
-    alpha: float = 0.8
-
-    def fusion(self) -> dict[str, float]:
-        return {"alpha": self.alpha, "beta": round(1 - self.alpha, 6), "gamma": 0.0}
+    use: UseConfig = field(default_factory=lambda: UseConfig(objects=1))  # an action here has one prop, if any
 
 
-PAPER = Recipe(
-    object_positives=2, sub_clips=3, objects=3, tau=0.8, negatives=10, model={}, training={"standardise": True}
-)
+PAPER = Recipe(mining=MiningConfig(), use=UseConfig(), model={}, training={"standardise": True})
 """The paper's own settings: object sentences as positives, learning rate 1e-4, full width."""
 
 
@@ -133,8 +126,8 @@ def run_demo(
     with stages("evaluation"):
         scores = scores_of(run, sentences, data.test, data.world, home)
         colour_scores = scores_of(colour_run, sentences, colour_test, data.world, home)
-        results = evaluate_all(scores, colour_scores, place_scores(data.world, scores), Weights(**recipe.fusion()))
-        fused = fuse(scores, Weights(**recipe.fusion()))
+        results = evaluate_all(scores, colour_scores, place_scores(data.world, scores), Weights(**recipe.use.fusion))
+        fused = fuse(scores, Weights(**recipe.use.fusion))
         largest = float(np.bincount(fused.argmax(1), minlength=fused.shape[1]).max() / len(fused))
         for protocol in sorted({result.protocol for result in results}):
             rows = [result for result in results if result.protocol == protocol]
@@ -197,11 +190,8 @@ def mine_world(data: Data, sentences: Encoder, recipe: Recipe, seed: int) -> Tri
         data.train,
         sentences,
         np.random.default_rng([seed, 1]),
-        head=data.head if recipe.object_positives else None,
-        tau=recipe.tau,
-        negatives=recipe.negatives,
-        sub_clips=recipe.sub_clips,
-        object_positives=recipe.object_positives,
+        recipe.mining,
+        head=data.head if recipe.mining.object_positives else None,
         record={"annotations": "stick-figure world", "seed": seed},
     )
 
@@ -241,22 +231,23 @@ def train_run(
     """Train, or finish training, on the features of `store`, whatever part of them it holds."""
     identity = {key: store.provenance[key] for key in ("encoder", "fingerprint", "dim")}
     triplets = replace(triplets, record=triplets.record | {"feature_encoder": identity, "store": store.fingerprint})
-    config = config_for(
-        triplets,
-        store,
-        model=dict(recipe.model),
-        training=dict(recipe.training) | {"seed": seed},
-        domain=DOMAIN,
-        objects=recipe.objects,
-        fusion=recipe.fusion(),
-    )
-
     def show(line: dict[str, Any]) -> None:
         if line["kind"] == "epoch":
             note = f"loss {line['train_loss']:.3f}, validation {line['validation_loss']:.3f}"
-            progress(line["epoch"], config.training.epochs, note)
+            progress(line["epoch"], recipe.training.get("epochs", TrainingConfig.epochs), note)
 
-    return train(triplets, store, folder, config, resume=True, device=device, on_progress=show)
+    return train(
+        triplets,
+        store,
+        folder,
+        model=recipe.model,
+        training={**recipe.training, "seed": seed},
+        use=recipe.use,
+        domain=DOMAIN,
+        resume=True,
+        device=device,
+        on_progress=show,
+    )
 
 
 def fit_head(built: world.World, store: FeatureStore, seed: int) -> LinearHead:

@@ -188,10 +188,7 @@ def mined(
         store,
         sentences,
         np.random.default_rng([world.SEED, 1]),
-        tau=recipe.tau,
-        negatives=recipe.negatives,
-        sub_clips=recipe.sub_clips,
-        object_positives=0,
+        replace(recipe.mining, object_positives=0),
     )
 
 

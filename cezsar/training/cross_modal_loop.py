@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from cezsar.encoders.compute import pick_device
 from cezsar.errors import InputError
 from cezsar.training.cross_modal import CrossModal, CrossModalNet, FloatArray, HeadConfig, IntArray
-from cezsar.training.loop import DivergedError, default_device
+from cezsar.training.loop import DivergedError
 
 Progress = Callable[[dict[str, float]], object]
 
@@ -52,7 +53,7 @@ def train_head(
     held, kept = np.sort(order[:count]), np.sort(order[count:])
     with torch.random.fork_rng():
         torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
-        trained = CrossModal(CrossModalNet(config, len(kept)).to(device or default_device()))
+        trained = CrossModal(CrossModalNet(config, len(kept)).to(pick_device(device)))
         seen = _Seen(trained, features, class_N, tokens, kept)
         seen.standardise()
         optimiser = torch.optim.AdamW(trained.model.parameters(), config.lr, weight_decay=config.weight_decay)

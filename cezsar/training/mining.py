@@ -22,15 +22,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from cezsar.arrays import BoolArray, FloatArray, IntArray, unit_rows
+from cezsar.config import SAME, MiningConfig
 from cezsar.errors import InputError
 
-FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 Progress = Callable[[int, int], None]
 """Takes how much is done, and how much there is."""
 
-SAME = 1e-6  # a cosine distance up to this is "the same sentence": what float32 leaves of two equal vectors
 PAIRS_AT_ONCE = 1_000_000  # bounds the memory of a block
 DRAWS = (4, 4, 8, 16)  # draws per wanted negative in each random round; few are still short after these
 
@@ -57,11 +55,10 @@ def mine(
     pool: npt.NDArray[Any],
     pool_groups: npt.NDArray[Any],
     rng: np.random.Generator,
-    tau: float = 0.8,
-    negatives: int = 10,
+    settings: MiningConfig,
     on_progress: Progress = lambda done, total: None,
 ) -> Negatives:
-    """Draw hard negatives for every positive of every anchor.
+    """Draw `settings.negatives` hard negatives within `settings.tau` for every positive of every anchor.
 
     Args:
         positives_AP: indices into `vectors_NS`; -1 where an anchor has fewer than P positives, never in column 0.
@@ -69,24 +66,16 @@ def mine(
         vectors_NS: sentence vectors of any length but zero.
         pool: indices into `vectors_NS` of the sentences that may be negatives.
         pool_groups: group (video) of each pool sentence.
-        tau: upper bound on the cosine distance, in (0, 2].
-        negatives: n, how many for each positive.
         on_progress: called with (positives that have their negatives, positives), now and then.
 
     Returns:
         `Negatives`, whose indices point into `vectors_NS`.
 
     Raises:
-        InputError: tau or n out of range, an empty pool, an anchor without its first positive, zero or
-            non-finite vectors.
+        InputError: zero or non-finite vectors.
     """
-    if not 0 < tau <= 2:
-        raise InputError(f"tau is {tau}; a cosine distance bound lies in (0, 2]")
-    if negatives < 1:
-        raise InputError(f"{negatives} negatives were asked for; ask for at least 1")
-    if len(pool) == 0:
-        raise InputError("there are no sentences to draw negatives from")
-    band = Band(positives_AP, groups_A, vectors_NS, pool, pool_groups, tau)
+    negatives = settings.negatives
+    band = Band(positives_AP, groups_A, vectors_NS, pool, pool_groups, settings.tau)
     positives_AP = np.asarray(positives_AP)
     anchors, columns = np.nonzero(positives_AP >= 0)  # one row a positive: each draws for itself
     drawn_Rn = _draw_common(band, anchors, negatives, rng, on_progress)
@@ -110,8 +99,6 @@ class Band:
         tau: float,
     ) -> None:
         positives_AP = np.asarray(positives_AP, np.int64)
-        if len(positives_AP) and (positives_AP[:, 0] < 0).any():
-            raise InputError("a sub-clip has no human sentence; mining needs one for each")
         # An absent positive repeats the first one, which asks nothing more of a candidate.
         self.positives_AP = np.where(positives_AP < 0, positives_AP[:, :1], positives_AP)
         self.unit_NS = torch.from_numpy(unit(vectors_NS))
@@ -237,8 +224,6 @@ def unit(vectors_NS: FloatArray) -> FloatArray:
     Raises:
         InputError: a vector is zero or not finite; it has no direction.
     """
-    norms_N = np.linalg.norm(vectors_NS, axis=1)
-    if bad := np.flatnonzero(~np.isfinite(norms_N) | (norms_N == 0)).tolist():
+    if bad := np.flatnonzero(~np.isfinite(vectors_NS).all(1) | ~vectors_NS.any(1)).tolist():
         raise InputError(f"{len(bad)} sentence vectors are zero or not finite, the first at index {bad[0]}")
-    scaled: FloatArray = (vectors_NS / norms_N[:, None]).astype(np.float32)
-    return scaled
+    return unit_rows(vectors_NS).astype(np.float32)

@@ -21,13 +21,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from cezsar.config import ModelConfig, TrainingConfig
 from cezsar.data.sentence_cache import Encoder
 from cezsar.encoders.base import FrameEncoder
 from cezsar.encoders.objects import LinearHead
 from cezsar.errors import InputError
-from cezsar.model import CEZSAR, KernelSentence, ModelConfig
+from cezsar.model import CEZSAR, KernelSentence
 from cezsar.training.mining import unit
-from cezsar.training.runs import Familiarity, Run, RunConfig, TrainingConfig
+from cezsar.training.runs import OodDistance, Run, RunConfig
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -87,7 +88,7 @@ def run_of_rows(
         model.visual.project.weight.copy_(torch.from_numpy(map_DE.T))
         model.visual.project.bias.zero_()
     if clips:
-        familiar_with(clips).save(run.folder / "domain.safetensors")
+        ood_distance_of(clips).save(run.folder / "domain.safetensors")
     run.save_model(model.half())  # half the size; the closed form is good to a few digits only
     return run
 
@@ -133,7 +134,7 @@ def ridge_map(rows_KD: FloatArray, targets_KS: FloatArray, ridge: float = RIDGE)
     return np.linalg.solve(inverse_DD, rows_KD.T @ targets_KS).astype(np.float32)
 
 
-def familiar_with(clips: Sequence[FloatArray]) -> Familiarity:
+def ood_distance_of(clips: Sequence[FloatArray]) -> OodDistance:
     """What ordinary clips look like, second by second; `typical` is that of clips that it was not fitted on.
 
     Raises:
@@ -142,11 +143,11 @@ def familiar_with(clips: Sequence[FloatArray]) -> Familiarity:
     if len(clips) < 10:
         raise InputError(f"{len(clips)} clips are too few to say what is familiar; give ten at least")
     rng = np.random.default_rng(0)
-    whole = Familiarity.fit(np.concatenate(clips), rng)
+    whole = OodDistance.fit(np.concatenate(clips), rng)
     left_out = []
     for index, clip_TD in enumerate(clips):
-        others = Familiarity.fit(np.concatenate([*clips[:index], *clips[index + 1 :]]), rng)
+        others = OodDistance.fit(np.concatenate([*clips[:index], *clips[index + 1 :]]), rng)
         left_out.append(others.distance(clip_TD) * others.typical)
-    return Familiarity(
+    return OodDistance(
         whole.columns_D, whole.mean_D, whole.std_D, whole.directions_KD, float(np.quantile(left_out, 0.99))
     )

@@ -8,6 +8,7 @@ record.json         versions, seeds, data fingerprints, timings, the last figure
 domain.safetensors  what the training features looked like, to tell a clip that looks like nothing seen
 objects.safetensors the object head, where the run brings its own
 prototypes.json     the class descriptions it ranks by default
+seen.safetensors    of a cross-modal run: seen classes, their visual prototypes, and the settings of transfer
 calibration.json    how the temperature of its probabilities was fitted, where `cezsar calibrate` was run
 rejector.json       that temperature, and from which score on a clip is taken for one of the labels
 state.pt            what resuming needs; removed when training is done
@@ -32,55 +33,17 @@ from safetensors.torch import load_file, save_file
 
 from cezsar import workspace
 from cezsar.atomic import replacing, write_json
+from cezsar.config import FUSION, ModelConfig, TrainingConfig, from_dict
 from cezsar.data.documents import read_json_object, read_text
 from cezsar.encoders.base import BY_NAME
 from cezsar.encoders.objects import RULES
 from cezsar.errors import FormatError, InputError, MismatchError
-from cezsar.model import CEZSAR, ModelConfig
+from cezsar.model import CEZSAR, CrossModal, model_for
 from cezsar.workspace import ASSETS
 
 FORMAT = 1
-FUSION = {"alpha": 0.8, "beta": 0.2, "gamma": 0.0}  # the paper's
 SHIPPED = (ASSETS, ASSETS / "demo" / "runs")
 """Folders of the runs that come along: `photographs` and the demo's."""
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """Hyperparameters of training. Defaults are the paper's (Section 4), the margin the released code's."""
-
-    epochs: int = 25
-    patience: int = 10  # epochs without a better validation loss before training stops
-    batch: int = 128  # sub-clips a step; triplets a step when `order` is "triplet"
-    lr: float = 1e-4
-    betas: tuple[float, float] = (0.9, 0.99)
-    weight_decay: float = 1e-5
-    margin: float = 1.0  # ε of Eq. 7
-    validation: float = 0.1  # share of the VIDEOS kept for the validation loss
-    order: str = "sub-clip"  # "sub-clip": VE once with all its triplets; "triplet": one triplet at a time
-    standardise: bool = False  # frame features by the training videos' mean and deviation
-    precision: str = "auto"  # "auto": bf16 where the device has it, "fp32", "bf16"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.order not in ("sub-clip", "triplet"):
-            raise InputError(f'order {self.order!r} is unknown; choose "sub-clip" or "triplet"')
-        if self.precision not in ("auto", "fp32", "bf16"):
-            raise InputError(f"precision {self.precision!r} is unknown; choose auto, fp32 or bf16")
-        for name in ("epochs", "patience", "batch", "lr", "margin"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be above 0")
-        if not 0 < self.validation < 1:
-            raise InputError(f"validation is {self.validation}; it is a share of the videos, between 0 and 1")
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> TrainingConfig:
-        """Rebuild from JSON; unknown keys are refused."""
-        if unknown := sorted(set(values) - {item.name for item in dataclasses.fields(cls)}):
-            raise FormatError(f"training configuration has unknown keys {unknown}")
-        if "betas" in values:
-            values = values | {"betas": tuple(values["betas"])}
-        return cls(**values)
 
 
 @dataclass(frozen=True)
@@ -97,37 +60,42 @@ class RunConfig:
     object_rule: str = "sentence"  # how O is made of them, one of `encoders.objects.RULES`
     fusion: dict[str, float] = field(default_factory=lambda: dict(FUSION))
 
-    def to_dict(self) -> dict[str, Any]:
-        return {"format": FORMAT, **dataclasses.asdict(self)}
-
     def __post_init__(self) -> None:
         if self.object_rule not in RULES:
             raise InputError(f"object rule {self.object_rule!r} is unknown; choose one of {', '.join(RULES)}")
+        if self.objects < 1:
+            raise InputError("objects must be at least 1")
+        weights = [weight for weight in self.fusion.values() if is_number(weight) and weight >= 0]
+        if set(self.fusion) != set(FUSION) or len(weights) < len(FUSION) or max(weights) == 0:
+            raise InputError("fusion needs alpha, beta and gamma, not negative and not all zero")
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"format": FORMAT, **dataclasses.asdict(self)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> RunConfig:
         """Rebuild from JSON.
 
         Raises:
-            FormatError: another format version, unknown or missing keys.
+            InputError: another format version, unknown or missing keys, or impossible values.
         """
-        if not isinstance(values, dict) or values.get("format") != FORMAT:
+        if values.get("format") != FORMAT:
             raise FormatError(f"it is not a run configuration of format {FORMAT}")
-        values = {key: value for key, value in values.items() if key != "format"}
-        try:
-            model = ModelConfig.from_dict(values.pop("model"))
-            training = TrainingConfig.from_dict(values.pop("training"))
-            return cls(model, training, **values)
-        except (KeyError, TypeError, InputError) as error:
-            raise FormatError(f"the run configuration lacks or does not know a key: {error}") from error
+        parts = {"model": ModelConfig, "training": TrainingConfig}
+        own = {key: value for key, value in values.items() if key != "format"}
+        config = from_dict(cls, own | {name: from_dict(kind, values.get(name)) for name, kind in parts.items()})
+        for encoder in (config.feature_encoder, config.sentence_encoder):
+            if not all(isinstance(encoder.get(key), str) for key in ("name", "fingerprint")):
+                raise FormatError("its encoders need a name and a fingerprint each")
+        return config
 
 
 @dataclass(frozen=True)
-class Familiarity:
-    """How training features looked, so that a clip unlike all of them can be told.
+class OodDistance:
+    """How far a clip is from the training clips: an out-of-distribution score by PCA.
 
-    The mean feature of a clip is standardised, and what the principal directions of the training sub-clips cannot
-    explain of it is its residual. Its distance is the squared residual in units of `typical`.
+    The mean feature of a clip is standardised; its distance is the squared residual that the principal directions of
+    the training sub-clips leave, in units of `typical`.
 
     Attributes:
         columns_D: the columns of a feature row that count, those that show the scene where an encoder has such.
@@ -150,18 +118,17 @@ class Familiarity:
         clips_MD: npt.NDArray[np.float32],
         rng: np.random.Generator,
         columns_D: npt.NDArray[np.int64] | None = None,
-    ) -> Familiarity:
+    ) -> OodDistance:
         """From the mean features of training sub-clips, (M, all columns); `columns_D` says which count."""
         if len(clips_MD) > cls.CLIPS:
             clips_MD = clips_MD[rng.choice(len(clips_MD), cls.CLIPS, replace=False)]
-        whole_MD = clips_MD
         columns_D = np.arange(clips_MD.shape[1]) if columns_D is None else np.asarray(columns_D, np.int64)
-        clips_MD = clips_MD[:, columns_D]
-        mean_D, std_D = clips_MD.mean(0), np.maximum(clips_MD.std(0), 1e-6)
-        count = min(cls.DIRECTIONS, clips_MD.shape[1] // 2, len(clips_MD) // 4)
-        directions_KD = np.linalg.svd((clips_MD - mean_D) / std_D, full_matrices=False)[2][:count]
+        own_MD = clips_MD[:, columns_D]
+        mean_D, std_D = own_MD.mean(0), np.maximum(own_MD.std(0), 1e-6)
+        count = min(cls.DIRECTIONS, own_MD.shape[1] // 2, len(own_MD) // 4)
+        directions_KD = np.linalg.svd((own_MD - mean_D) / std_D, full_matrices=False)[2][:count]
         unscaled = cls(columns_D, mean_D, std_D, np.ascontiguousarray(directions_KD), 1.0)
-        residuals_M = [unscaled.distance(clip_D[None]) for clip_D in whole_MD]
+        residuals_M = [unscaled.distance(clip_D[None]) for clip_D in clips_MD]
         return dataclasses.replace(unscaled, typical=max(float(np.quantile(residuals_M, 0.99)), 1e-6))
 
     def distance(self, features_TD: npt.NDArray[np.float32]) -> float:
@@ -180,12 +147,13 @@ class Familiarity:
             )
 
     @classmethod
-    def load(cls, path: Path) -> Familiarity:
+    def load(cls, path: Path) -> OodDistance:
         """Raises `FormatError` for a file that `save` did not write."""
         try:
             with safe_open(path, framework="numpy") as file:
-                names = ("columns", "mean", "std", "directions")
-                columns_D, mean_D, std_D, directions_KD = (file.get_tensor(name) for name in names)
+                columns_D, mean_D, std_D, directions_KD = (
+                    file.get_tensor(name) for name in ("columns", "mean", "std", "directions")
+                )
                 return cls(columns_D, mean_D, std_D, directions_KD, float((file.metadata() or {})["typical"]))
         except (SafetensorError, OSError, KeyError, ValueError) as error:
             raise FormatError(f"{path} cannot be read ({error}); train the run again") from error
@@ -210,8 +178,8 @@ class Run:
         if not path.is_file():
             raise FormatError(f"{folder} holds no run (no config.json); give the folder that `cezsar train` wrote")
         try:
-            return cls(folder, RunConfig.from_dict(json.loads(path.read_text(encoding="utf-8"))))
-        except (json.JSONDecodeError, UnicodeDecodeError, FormatError) as error:
+            return cls(folder, RunConfig.from_dict(read_json_object(path)))
+        except InputError as error:
             raise FormatError(f"{path} cannot be used: {error}") from error
 
     @classmethod
@@ -228,17 +196,22 @@ class Run:
         return self.folder.name
 
     @property
+    def method(self) -> str:
+        """Name of the method it was trained for, see `cezsar.zeroshot.methods`."""
+        return "cross-modal" if self.config.model.recipe == "cross-modal" else "cezsar"
+
+    @property
     def trained(self) -> bool:
         """Training ended and its weights are there."""
         return (self.folder / "model.safetensors").is_file() and not (self.folder / "state.pt").exists()
 
-    def save_model(self, model: CEZSAR) -> None:
+    def save_model(self, model: CEZSAR | CrossModal) -> None:
         """Write the weights, whole or not at all."""
         tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
         with replacing(self.folder / "model.safetensors") as temporary:
             save_file(tensors, temporary)
 
-    def load_model(self, device: str | torch.device = "cpu") -> CEZSAR:
+    def load_model(self, device: str | torch.device = "cpu") -> CEZSAR | CrossModal:
         """The model in evaluation mode.
 
         Raises:
@@ -247,14 +220,15 @@ class Run:
         path = self.folder / "model.safetensors"
         if not path.is_file():
             raise FormatError(f"{self.folder} has no model.safetensors yet; finish its training with --resume")
-        model = CEZSAR(self.config.model)
+        model = model_for(self.config.model)
         try:
             model.load_state_dict(load_file(path))
         except (SafetensorError, RuntimeError, OSError) as error:
             reason = str(error).splitlines()[0]
             raise FormatError(f"{path} cannot be used with this run's config.json: {reason}") from error
-        if not all(torch.isfinite(value).all() for value in model.state_dict().values()):
-            raise FormatError(f"{path} holds values that are not finite; the file is damaged, or training diverged")
+        bad = next((key for key, value in model.state_dict().items() if not torch.isfinite(value).all()), None)
+        if bad:
+            raise FormatError(f"{path} holds values in {bad} that are not finite; it is damaged, or training diverged")
         return model.to(device).eval()
 
     def check_feature_encoder(self, name: str, fingerprint: str) -> None:
@@ -273,9 +247,10 @@ class Run:
                 f"{self.config.model.sentence_dim}; use the encoder it was trained with"
             )
 
-    def familiarity(self) -> Familiarity | None:
+    def ood_distance(self) -> OodDistance | None:
+        """How far clips are from its training clips, where the run knows."""
         path = self.folder / "domain.safetensors"
-        return Familiarity.load(path) if path.is_file() else None
+        return OodDistance.load(path) if path.is_file() else None
 
     def record(self) -> dict[str, Any]:
         """What `record.json` says; empty before training has ended."""

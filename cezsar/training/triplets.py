@@ -18,15 +18,17 @@ import numpy as np
 import numpy.typing as npt
 
 from cezsar.atomic import replacing
+from cezsar.config import MiningConfig
 from cezsar.data.annotations import Annotations, Segment
 from cezsar.data.features import FeatureStore
-from cezsar.data.sentence_cache import BLOCK_SENTENCES, Encoder
+from cezsar.data.sentence_cache import Encoder
 from cezsar.encoders.base import ObjectHead
 from cezsar.encoders.objects import object_phrases, top_objects
 from cezsar.errors import FormatError, InputError
 from cezsar.training import mining
 
 FORMAT = 1
+SENTENCES_AT_ONCE = 4096  # encoded between two reports of progress
 IntArray = npt.NDArray[np.int32]
 FloatArray = npt.NDArray[np.float32]
 
@@ -152,12 +154,9 @@ def build(
     store: FeatureStore,
     encoder: Encoder,
     rng: np.random.Generator,
+    settings: MiningConfig | None = None,
     *,
     head: ObjectHead | None = None,
-    tau: float = 0.8,
-    negatives: int = 10,
-    sub_clips: int = 3,
-    object_positives: int = 2,
     record: dict[str, Any] | None = None,
     on_progress: mining.Progress = lambda done, total: None,
 ) -> Triplets:
@@ -165,53 +164,57 @@ def build(
 
     Args:
         encoder: of sentences; give it a cache.
+        rng: draws sub-clips and negatives; `settings.seed` is not looked at.
+        settings: the paper's by default.
         head: names objects from stored features; without one there are no object positives.
-        sub_clips: drawn per segment.
-        object_positives: how many object sentences join the human one, the most similar to it.
         record: further entries for the file's record.
-        on_progress: called with (done, total), in sentences encoded plus sub-clips mined; the sentences about objects,
+        on_progress: called with (done, total), in sentences encoded plus sub-clips mined; sentences about objects,
             whose number shows only on the way, count together as much as the sub-clips they are about.
 
     Raises:
         InputError: no annotated video is in the store, or no sub-clip has a hard negative.
     """
+    settings = settings or MiningConfig()
+    object_positives = settings.object_positives if head is not None else 0
     segments, missing, beyond = _with_features(annotations, store)
     video_ids = sorted({segment.video_id for segment in segments})
     number = {video_id: index for index, video_id in enumerate(video_ids)}
     lengths = [store.length(video_id) for video_id in video_ids]
     sentences = [segment.sentence for segment in segments]
     segment_groups = np.array([number[segment.video_id] for segment in segments])
-    video_M = np.repeat(segment_groups, sub_clips)
+    video_M = np.repeat(segment_groups, settings.sub_clips)
     rows_M2 = np.array(
         [
             sub_clip_rows(segment.start_s, segment.end_s, lengths[number[segment.video_id]], rng)
             for segment in segments
-            for _ in range(sub_clips)
+            for _ in range(settings.sub_clips)
         ]
     )
-    parts = len(sentences), len(video_M) if head is not None and object_positives else 0, len(video_M)
+    parts = len(sentences), len(video_M) if object_positives else 0, len(video_M)
     progress = [partial(_report, on_progress, parts, part) for part in range(len(parts))]
     vectors_NS = _encoded(encoder, sentences, progress[0])
-    positives_MP = np.repeat(np.arange(len(segments)), sub_clips)[:, None]
+    positives_MP = np.repeat(np.arange(len(segments)), settings.sub_clips)[:, None]
     if head is not None and object_positives:
-        phrases = _phrases_of_sub_clips(segments, sub_clips, rows_M2, store, head)
+        phrases = _phrases_of_sub_clips(segments, settings.sub_clips, rows_M2, store, head)
         texts = sorted({phrase for options in phrases for phrase in options})
         object_vectors = _encoded(encoder, texts, progress[1])
         chosen_MP = _most_similar(phrases, texts, object_vectors, vectors_NS[positives_MP[:, 0]], object_positives)
         positives_MP = np.hstack([positives_MP, np.where(chosen_MP >= 0, chosen_MP + len(sentences), -1)])
         sentences, vectors_NS = sentences + texts, np.vstack([vectors_NS, object_vectors])
     pool = np.arange(len(segments))
-    found = mining.mine(positives_MP, video_M, vectors_NS, pool, segment_groups, rng, tau, negatives, progress[2])
+    found = mining.mine(positives_MP, video_M, vectors_NS, pool, segment_groups, rng, settings, progress[2])
     if not (found.indices_APn >= 0).any():
-        raise InputError(f"no sub-clip has a hard negative under tau = {tau}; raise tau, or annotate more videos")
+        raise InputError(
+            f"no sub-clip has a hard negative under tau = {settings.tau}; raise tau, or annotate more videos"
+        )
     full_record = dict(record or {}) | {
         "feature_encoder": {key: store.provenance[key] for key in ("encoder", "fingerprint", "dim")},
         "sentence_encoder": {"name": encoder.name, "fingerprint": encoder.fingerprint, "dim": encoder.dim},
         "store": store.fingerprint,
-        "tau": tau,
-        "negatives": negatives,
-        "sub_clips": sub_clips,
-        "object_positives": object_positives if head is not None else 0,
+        "tau": settings.tau,
+        "negatives": settings.negatives,
+        "sub_clips": settings.sub_clips,
+        "object_positives": object_positives,
         "videos": len(video_ids),
         "videos_without_features": missing,
         "segments_beyond_the_film": beyond,
@@ -254,8 +257,8 @@ def _encoded(encoder: Encoder, sentences: list[str], on_progress: mining.Progres
     """(N, d_s) sentence vectors, in blocks of the size that the cache keeps."""
     blocks = [np.empty((0, encoder.dim), np.float32)]
     on_progress(0, len(sentences))
-    for first in range(0, len(sentences), BLOCK_SENTENCES):
-        block = sentences[first : first + BLOCK_SENTENCES]
+    for first in range(0, len(sentences), SENTENCES_AT_ONCE):
+        block = sentences[first : first + SENTENCES_AT_ONCE]
         blocks.append(encoder.encode(block))
         on_progress(first + len(block), len(sentences))
     return np.vstack(blocks)

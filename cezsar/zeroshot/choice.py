@@ -11,7 +11,7 @@ from typing import Self
 from cezsar import encoders, workspace, world
 from cezsar.encoders.motion import MotionEncoder
 from cezsar.errors import CezsarError, InputError
-from cezsar.training.runs import Familiarity, Run, find_run
+from cezsar.training.runs import OodDistance, Run, find_run
 from cezsar.video import Decoder
 from cezsar.zeroshot.classifier import UNFAMILIAR, Classifier, Clip, Ranking
 from cezsar.zeroshot.fusion import Weights
@@ -95,7 +95,7 @@ def looks_drawn(path: str | Path, decoder: Decoder) -> bool:
         return False
     encoder = MotionEncoder()
     features_TD = decoder.run(path, replace(encoder.sampling, max_s=GLANCE_S), encoder.encode)
-    return Familiarity.load(domain).distance(features_TD) < UNFAMILIAR
+    return OodDistance.load(domain).distance(features_TD) < UNFAMILIAR
 
 
 class Chooser:

@@ -19,7 +19,7 @@ from cezsar.data.sentence_cache import open_encoder
 from cezsar.encoders.base import FrameEncoder, ObjectHead
 from cezsar.encoders.objects import RULES, Recognised, in_words, top_objects
 from cezsar.errors import InputError
-from cezsar.training.runs import Familiarity, Run
+from cezsar.training.runs import OodDistance, Run
 from cezsar.video import Decoder, Limits
 from cezsar.zeroshot.embed import MOST_OBJECTS, OBJECTS, object_head, object_rows
 from cezsar.zeroshot.embeddings import Embeddings
@@ -134,7 +134,7 @@ class Classifier:
         descriptions: Descriptions | None = None,
         objects: int = OBJECTS,
         object_rule: str = "sentence",
-        familiarity: Familiarity | None = None,
+        familiarity: OodDistance | None = None,
         limits: Limits | None = None,
         rejector: Rejector | None = None,
     ) -> None:
@@ -181,7 +181,7 @@ class Classifier:
             descriptions=load_descriptions(prototypes) if prototypes.is_file() else None,
             objects=run.config.objects,
             object_rule=run.config.object_rule,
-            familiarity=run.familiarity(),
+            familiarity=run.ood_distance(),
             rejector=rejector_of(run.folder),
         )
 

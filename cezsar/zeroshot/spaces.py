@@ -15,9 +15,9 @@ import torch
 from cezsar.arrays import FloatArray, IntArray, unit_rows
 from cezsar.data.labels import spoken
 from cezsar.data.sentence_cache import Encoder
+from cezsar.encoders.compute import pick_device
 from cezsar.errors import InputError
 from cezsar.model import CEZSAR, stack
-from cezsar.training.loop import default_device
 from cezsar.training.runs import Run
 
 BATCH = 256
@@ -77,7 +77,7 @@ class JointSpace:
     @classmethod
     def of_run(cls, run: Run, encoder: Encoder, device: str | None = None) -> JointSpace:
         run.check_sentence_encoder(encoder.name, encoder.fingerprint, encoder.dim)
-        return cls(run.load_model(device or default_device()), encoder)
+        return cls(run.load_model(pick_device(device)), encoder)
 
     @torch.inference_mode()
     def sentences(self, sentences: Sequence[str]) -> FloatArray:

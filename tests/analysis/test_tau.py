@@ -5,7 +5,8 @@ import pytest
 from scipy.spatial.distance import cosine
 
 from cezsar.analysis import tau as laboratory
-from cezsar.analysis.tau import SAME, candidates, distances, near_duplicates, neighbours
+from cezsar.analysis.tau import candidates, distances, near_duplicates, neighbours
+from cezsar.config import MiningConfig
 from cezsar.errors import InputError
 from cezsar.training import mining
 
@@ -80,9 +81,8 @@ def test_some_anchors_only(sentences):
 @pytest.mark.parametrize("tau", [0.1, 0.2, 0.8])
 def test_mining_agrees(sentences, tau):
     vectors, groups = sentences
-    assert SAME == mining.SAME
     index = np.arange(N)
-    mined = mining.mine(index[:, None], groups, vectors, index, groups, np.random.default_rng(0), tau, 10)
+    mined = mining.mine(index[:, None], groups, vectors, index, groups, np.random.default_rng(0), MiningConfig(tau))
     found = candidates(vectors, groups, [tau])
     assert np.flatnonzero(found.counts_TA[0] < 10).tolist() == mined.too_few.tolist()
     assert found.counts_TA[0, mined.too_few].tolist() == mined.candidates.tolist()

@@ -12,8 +12,9 @@ from cezsar.data.descriptions import save_descriptions
 from cezsar.encoders import load_sentence_encoder
 from cezsar.encoders.motion import MotionEncoder
 from cezsar.encoders.objects import LinearHead
-from cezsar.model import CEZSAR, ModelConfig
-from cezsar.training.runs import Familiarity, Run, RunConfig, TrainingConfig
+from cezsar.config import ModelConfig, TrainingConfig
+from cezsar.model import CEZSAR
+from cezsar.training.runs import OodDistance, Run, RunConfig
 from cezsar.video import Decoder
 from cezsar.world import DESCRIPTIONS, OBJECTS, plan_clips, unseen_actions, video_path, write_video
 
@@ -67,7 +68,7 @@ def tiny_workspace(tmp_path_factory, clips):
     torch.manual_seed(0)
     run.save_model(CEZSAR(config.model))
     around = np.concatenate([0.9 * features, features, 1.1 * features])
-    Familiarity.fit(around, np.random.default_rng(0)).save(run.folder / "domain.safetensors")
+    OodDistance.fit(around, np.random.default_rng(0)).save(run.folder / "domain.safetensors")
     save_descriptions(run.folder / "prototypes.json", {action.name: [DESCRIPTIONS[action.name]] for action in ACTIONS})
     weight = np.random.default_rng(0).normal(size=(len(OBJECTS), encoder.dim)).astype(np.float32)
     head = LinearHead(list(OBJECTS), list(OBJECTS.values()), weight, np.zeros(len(OBJECTS), np.float32))

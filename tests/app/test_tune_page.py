@@ -16,10 +16,10 @@ from app.services import models, scored, tau
 from app.services import tune as services
 from app.widgets import simplex
 from cezsar import jobs
-from cezsar.analysis.tau_table import Point, Sweep
 from cezsar.cli import app as command_line
 from cezsar.data.labels import groups_path, keep_group
 from cezsar.errors import InputError
+from cezsar.sweep import Point, Sweep
 from cezsar.zeroshot.evaluation import evaluate
 from cezsar.zeroshot.fusion import Weights, cosine, predict
 from cezsar.zeroshot.protocols import all_classes, named, random_classes

@@ -18,7 +18,7 @@ from cezsar.cli import main
 from cezsar.data.features import FeatureStore
 from cezsar.data.labels import spoken
 from cezsar.errors import InputError
-from cezsar.training.archive import pack, unpack
+from cezsar.training.importing import pack, unpack
 from cezsar.training.runs import Run
 from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.fusion import Weights

@@ -134,7 +134,7 @@ def test_broken_files_end_with_status_1_and_are_listed(cezsar, tmp_path):
     [
         (["features", "none", "--out", "s"], "none is no folder"),
         (["checkpoint", "none.pt", "--out", "r"], "no file none.pt"),
-        (["checkpoint", "notes.txt", "--out", "r"], "notes.txt is no file that torch.save wrote"),
+        (["checkpoint", "notes.txt", "--out", "r"], "notes.txt is no module that torch.save wrote"),
         (["descriptions", "none", "--out", "d.json"], "none is no folder"),
         (["splits", "none.json", "--out", "s"], "none.json cannot be read"),
         (["captions", "notes.txt", "--out", "c.json"], "not valid JSON"),

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from cezsar.analysis.tau_table import Sweep
+from cezsar.sweep import Sweep
 from cezsar.cli import main
 from cezsar.encoders.objects import LinearHead
 from cezsar.training.runs import Run

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from cezsar.config import MiningConfig
 from cezsar.data.annotations import Annotations, Segment
 from cezsar.data.features import FeatureStore, StoreWriter
 from cezsar.training.triplets import build
@@ -51,7 +52,7 @@ def made_up(tmp_path_factory):
 @pytest.fixture(scope="session")
 def triplets(made_up):
     annotations, store = made_up
-    return build(annotations, store, MadeUpSentences(), np.random.default_rng(0), negatives=4)
+    return build(annotations, store, MadeUpSentences(), np.random.default_rng(0), MiningConfig(negatives=4))
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from sklearn.decomposition import KernelPCA
 
 from cezsar.encoders.objects import LinearHead
 from cezsar.errors import InputError
-from cezsar.training.rows import FUSION, SHARPNESS, familiar_with, ridge_map, run_of_rows
+from cezsar.training.rows import FUSION, SHARPNESS, ood_distance_of, ridge_map, run_of_rows
 from cezsar.training.runs import Run
 
 K, D, S = 12, 7, 5
@@ -60,7 +60,7 @@ def test_the_ridge_map_is_where_the_loss_is_least() -> None:
 def test_the_run_embeds_by_its_closed_form(tmp_path: Path) -> None:
     encoder, sentences = Frames(), Sentences()
     run = run_of_rows(tmp_path / "run", encoder, sentences)  # type: ignore[arg-type]
-    assert run.trained and Run.open(tmp_path / "run").config == run.config and run.familiarity() is None
+    assert run.trained and Run.open(tmp_path / "run").config == run.config and run.ood_distance() is None
     assert run.config.object_rule == "names" and run.config.fusion == FUSION
     model, head = run.load_model(), encoder.object_head
     names, defined = (
@@ -114,8 +114,8 @@ def test_ordinary_clips_are_familiar_and_others_are_not() -> None:
     def clip() -> np.ndarray:
         return (rng.normal(size=(6, 3)) @ directions + 0.1 * rng.normal(size=(6, 40))).astype("f4")
 
-    familiar = familiar_with([clip() for _ in range(20)])
+    familiar = ood_distance_of([clip() for _ in range(20)])
     assert np.mean([familiar.distance(clip()) < 1 for _ in range(50)]) > 0.9
     assert familiar.distance(rng.normal(size=(6, 40)).astype("f4") * 3) > 2
     with pytest.raises(InputError, match="ten at least"):
-        familiar_with([clip()] * 9)
+        ood_distance_of([clip()] * 9)

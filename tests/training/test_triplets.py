@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cosine
 
+from cezsar.config import MiningConfig
 from cezsar.data.annotations import Annotations, Segment
 from cezsar.encoders.objects import LinearHead, object_phrases, top_objects
 from cezsar.errors import FormatError, InputError
@@ -50,7 +51,7 @@ def test_segments_beyond_the_film_are_left_out_and_counted(made_up, sentence_enc
     annotations, store = made_up
     beyond = [Segment("v00", 30.0, 55.0, "nobody is there to jump"), Segment("v01", 29.4, 40.0, "at the end a kick")]
     longer = Annotations([*beyond, *annotations.segments], annotations.durations)
-    triplets = build(longer, store, sentence_encoder, np.random.default_rng(0), negatives=4, sub_clips=1)
+    triplets = build(longer, store, sentence_encoder, np.random.default_rng(0), MiningConfig(negatives=4, sub_clips=1))
     assert triplets.record["segments_beyond_the_film"] == 1
     assert beyond[0].sentence not in triplets.sentences
     assert triplets.sentences[triplets.positives_MP[0, 0]] == beyond[1].sentence
@@ -68,7 +69,9 @@ def test_object_sentences_join_the_human_one_and_bound_the_negatives(made_up, se
         [f"an object that people use when they {verb}; a rare and costly piece for those who {verb}" for verb in verbs],
         rng.normal(size=(6, store.dim)),
     )
-    triplets = build(annotations, store, sentence_encoder, np.random.default_rng(0), head=head, negatives=4)
+    triplets = build(
+        annotations, store, sentence_encoder, np.random.default_rng(0), MiningConfig(negatives=4), head=head
+    )
     assert triplets.positives_MP.shape[1] == 3
     unit = triplets.vectors_NS / np.linalg.norm(triplets.vectors_NS, axis=1, keepdims=True)
     for row in range(0, len(triplets.video_M), 7):
@@ -89,7 +92,7 @@ def test_object_sentences_join_the_human_one_and_bound_the_negatives(made_up, se
 @pytest.mark.parametrize("with_objects", [False, True])
 def test_progress_counts_sentences_and_sub_clips(made_up, sentence_encoder, with_objects, monkeypatch):
     annotations, store = made_up
-    monkeypatch.setattr(module, "BLOCK_SENTENCES", 10)
+    monkeypatch.setattr(module, "SENTENCES_AT_ONCE", 10)
     words = [f"a thing with which people {verb}" for verb in ("kick", "throw")]
     head = LinearHead(["x", "y"], words, np.eye(2, store.dim)) if with_objects else None
     seen = []
@@ -146,8 +149,8 @@ def test_annotations_and_store_must_share_videos(made_up, sentence_encoder):
 
 def test_too_few_candidates_are_counted_and_none_at_all_is_refused(made_up, sentence_encoder):
     annotations, store = made_up
-    few = build(annotations, store, sentence_encoder, np.random.default_rng(0), tau=0.2, negatives=40)
+    few = build(annotations, store, sentence_encoder, np.random.default_rng(0), MiningConfig(0.2, 40))
     assert few.record["sub_clips_with_too_few_candidates"] > 0
     assert few.record["fewest_candidates"] < 40
     with pytest.raises(InputError, match="raise tau"):
-        build(annotations, store, sentence_encoder, np.random.default_rng(0), tau=1e-5)
+        build(annotations, store, sentence_encoder, np.random.default_rng(0), MiningConfig(1e-5))

@@ -8,15 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cezsar.analysis import tau_sweep as module
-from cezsar.analysis.tau_sweep import Material, Settings, about, shares_short, sweep
-from cezsar.analysis.tau_table import FILE, Point, Sweep
-from cezsar.data.annotations import Annotations, Segment
+from cezsar.config import MiningConfig, UseConfig
+from cezsar.data.annotations import Annotations
 from cezsar.data.datasets import Dataset
 from cezsar.data.features import FeatureStore, StoreWriter
 from cezsar.encoders.objects import LinearHead
 from cezsar.errors import FormatError, InputError, MismatchError
-from cezsar.training.loop import DivergedError, config_for, train
+from cezsar.sweep import FILE, Material, Point, Sweep, SweepConfig, about, shares_short, sweep
+from cezsar.training.loop import DivergedError, train
 from cezsar.training.runs import Run
 from cezsar.training.triplets import build
 from cezsar.zeroshot.evaluation import evaluate
@@ -25,73 +24,40 @@ from cezsar.zeroshot.methods import Sources, prepare
 from cezsar.zeroshot.protocols import random_classes
 
 WORDS = ("kick", "throw", "wave", "jump", "push", "lift")
-PROVENANCE = {"encoder": "made-up", "fingerprint": "f" * 64, "dim": 12, "fps": 1.0}
-
-
-class MadeUpSentences:
-    """A sentence encoder of 16 dimensions: the word at the end of a sentence, and a little of the sentence's own."""
-
-    name, dim, fingerprint = "made-up words", 16, "5" * 64
-
-    def encode(self, sentences):
-        return np.array([self._vector(sentence) for sentence in sentences], np.float32).reshape(-1, 16)
-
-    def _vector(self, sentence):
-        vector = np.random.default_rng(sum(sentence.encode()) * 7919 + len(sentence)).normal(size=16) * 0.15
-        vector[:6] += 0.55
-        for place, word in enumerate(WORDS):
-            vector[place] += word in sentence
-        return vector
-
-
-def store_of(folder, videos):
-    """Each video shows one word for 10 seconds."""
-    rng = np.random.default_rng(len(videos))
-    with StoreWriter(folder, PROVENANCE) as writer:
-        for name, word in videos.items():
-            features = 0.3 * rng.normal(size=(10, 12)).astype(np.float32)
-            features[:, WORDS.index(word)] += 2
-            writer.add(name, features)
-    return FeatureStore(folder)
 
 
 @pytest.fixture(scope="module")
-def material(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("stores")
-    shown = {f"v{number:02}": WORDS[number % 6] for number in range(30)}
+def material(made_up, sentence_encoder, tmp_path_factory):
+    annotations, store = made_up
+    rng, folder = np.random.default_rng(2), tmp_path_factory.mktemp("tested")
     tested = {f"t{number:02}": WORDS[number % 6] for number in range(24)}
-    segments = [Segment(name, 0.0, 9.5, f"person {name} does {word}") for name, word in shown.items()]
-    head = LinearHead(
-        list(WORDS),
-        [f"an object that people hold when they want to {word} in the open" for word in WORDS],
-        np.eye(6, 12, dtype=np.float32),
-    )
+    with StoreWriter(folder, store.provenance) as writer:
+        for name, word in tested.items():
+            features = 0.3 * rng.normal(size=(10, 12)).astype(np.float32)
+            features[:, WORDS.index(word)] += 2
+            writer.add(name, features)
+    texts = [f"an object that people hold when they want to {word} in the open" for word in WORDS]
+    described = {word: [f"somebody does {word}"] for word in WORDS}
     return Material(
-        Annotations(segments, dict.fromkeys(shown, 10.0)),
-        store_of(folder / "train", shown),
-        MadeUpSentences(),
-        Sources(
-            Dataset("made up", tested, {word: [f"somebody does {word}"] for word in WORDS}),
-            {word: [f"somebody does {word}"] for word in WORDS},
-            [store_of(folder / "test", tested)],
-        ),
-        head=head,
+        annotations,
+        store,
+        sentence_encoder,
+        Sources(Dataset("made up", tested, described), described, [FeatureStore(folder)]),
+        head=LinearHead(list(WORDS), [text.rpartition(" in")[0] for text in texts], np.eye(6, 12, dtype=np.float32)),
     )
 
 
 @pytest.fixture(autouse=True)
-def made_up_encoder(monkeypatch):
+def made_up_encoder(monkeypatch, sentence_encoder):
     """The run's sentence encoder, asked for by name when clips are embedded."""
-    monkeypatch.setattr("cezsar.zeroshot.embed.open_encoder", lambda name: MadeUpSentences())
+    monkeypatch.setattr("cezsar.zeroshot.embed.open_encoder", lambda name, home=None: sentence_encoder)
 
 
-SETTINGS = Settings(
-    negatives=4,
-    sub_clips=1,
-    object_positives=0,
+SETTINGS = SweepConfig(
+    MiningConfig(negatives=4, sub_clips=1, object_positives=0),
     model={"d_model": 16, "d_emb": 8, "ffn": 16},
     training={"epochs": 2, "lr": 1e-3, "standardise": True},
-    objects=1,
+    use=UseConfig(1),
     protocol="half",
     splits=3,
     splits_seed=4,
@@ -103,22 +69,18 @@ def swept(material, tmp_path_factory):
     """A sweep over three τ, the smallest too small, and two seeds: (its folder, what came back)."""
     folder = tmp_path_factory.mktemp("sweep")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cezsar.zeroshot.embed.open_encoder", lambda name: MadeUpSentences())
+        patch.setattr("cezsar.zeroshot.embed.open_encoder", lambda name, home=None: material.sentences)
         return folder, sweep(material, SETTINGS, [0.5, 0.02, 0.9], [0, 1], folder)
 
 
 def test_a_point_is_what_mining_training_and_evaluation_give_one_by_one(material, swept, tmp_path):
     _, found = swept
     rng = np.random.default_rng(1)
-    triplets = build(
-        material.annotations, material.store, MadeUpSentences(), rng, tau=0.5, negatives=4, sub_clips=1,
-        object_positives=0,
+    triplets = build(material.annotations, material.store, material.sentences, rng, MiningConfig(0.5, 4, 1, 0))
+    run = train(
+        triplets, material.store, tmp_path / "run", model=SETTINGS.model, training=SETTINGS.training | {"seed": 1},
+        use=UseConfig(1), head=material.head,
     )  # fmt: skip
-    config = config_for(
-        triplets, material.store, model=SETTINGS.model, training=SETTINGS.training | {"seed": 1}, objects=1
-    )
-    run = train(triplets, material.store, tmp_path / "run", config)
-    material.head.save(run.folder / "objects.safetensors")
     scores = prepare("cezsar", material.sources, run).scores
     halves = random_classes(scores.class_names, 3, 3, 4)
     [point] = [point for point in found.points if (point.tau, point.seed) == (0.5, 1)]
@@ -142,12 +104,13 @@ def test_points_have_the_same_settings_and_differ_in_tau_and_seed(swept):
 
 
 def test_short_sentences_are_counted_as_in_plain_loops(material):
-    vectors = MadeUpSentences().encode([segment.sentence for segment in material.annotations.segments]).astype(float)
+    vectors = material.sentences.encode([segment.sentence for segment in material.annotations.segments]).astype(float)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    videos = [segment.video_id for segment in material.annotations.segments]
     for tau, share in zip((0.05, 0.1, 0.9), shares_short(material, [0.05, 0.1, 0.9], 4), strict=True):
         few = 0
         for row, vector in enumerate(vectors):
-            apart = [1 - vector @ other for place, other in enumerate(vectors) if place != row]
+            apart = [1 - vector @ other for other, video in zip(vectors, videos, strict=True) if video != videos[row]]
             few += sum(1e-6 < distance < tau for distance in apart) < 4
         assert share == few / len(vectors)
 
@@ -156,8 +119,8 @@ def test_a_tau_with_too_few_is_a_row_that_says_so(swept):
     folder, found = swept
     few, *others = found.rows()
     assert few.tau == 0.02 and not few.accuracies and few.done == 0 and few.seeds == 2
-    assert "too few: 100.0 % of the sentences have fewer than 4 candidates, 50 % are allowed" in few.note()
-    assert [row.tau for row in others] == [0.5, 0.9] and not any(row.note() for row in others)
+    assert "too few: 100.0 % of the sentences have fewer than 4 candidates, 50 % are allowed" in few.note
+    assert [row.tau for row in others] == [0.5, 0.9] and not any(row.note for row in others)
     assert not (folder / "tau-0.02-seed-0").exists()
     assert "τ = 0.02: too few" in found.text() and "| too few" in found.markdown()
 
@@ -170,7 +133,7 @@ def test_no_hard_negative_at_all_and_a_diverged_loss_are_rows_too(material, tmp_
     def diverges(*_, **__):
         raise DivergedError("the loss is nan at epoch 1, step 1")
 
-    monkeypatch.setattr(module, "train", diverges)
+    monkeypatch.setattr("cezsar.training.loop.train", diverges)
     lost = sweep(material, SETTINGS, [0.9], [0], tmp_path / "lost")
     assert lost.points[0].failed.startswith("the loss is nan") and lost.points[0].triplets > 0
 
@@ -183,7 +146,7 @@ def test_it_goes_on_where_it_was_and_takes_further_points(material, swept, tmp_p
         trained.append(args[2].name)
         return train(*args, **more)
 
-    monkeypatch.setattr(module, "train", watched)
+    monkeypatch.setattr("cezsar.training.loop.train", watched)
     assert sweep(material, SETTINGS, [0.5], [0], folder) == found and not trained
     # The last point is lost, as when the sweep was killed while training it: its run is there, and stays as it is.
     cut = replace(found, points=found.points[:-1])
@@ -200,7 +163,7 @@ def test_it_goes_on_where_it_was_and_takes_further_points(material, swept, tmp_p
     found.save(folder)
 
 
-@pytest.mark.parametrize("change", [{"negatives": 5}, {"protocol": "all"}, {"training": {"epochs": 3}}])
+@pytest.mark.parametrize("change", [{"splits": 5}, {"protocol": "all"}, {"training": {"epochs": 3}}])
 def test_a_folder_of_another_sweep_is_refused_by_name(material, swept, change):
     with pytest.raises(MismatchError, match=f"differs in {next(iter(change))}"):
         sweep(material, replace(SETTINGS, **change), [0.7], [0], swept[0])
@@ -225,7 +188,6 @@ def test_other_captions_or_clips_are_another_sweep(material):
         ([float("nan")], [0], SETTINGS),
         ([0.8, 0.8], [0], SETTINGS),
         ([0.8], [1, 1], SETTINGS),
-        ([0.8], [0], replace(SETTINGS, most_short=1.5)),
         ([0.8], [0], replace(SETTINGS, protocol="everything")),
         ([0.8], [0], replace(SETTINGS, training={"epochs": 0})),
         ([0.8], [0], replace(SETTINGS, training={"epoch": 5})),
@@ -261,7 +223,7 @@ def test_means_and_deviations_are_those_computed_by_hand():
     assert high.accuracies["VE"].percent() == "45.0 ± 14.1 (seeds ± 7.1)"
     assert low.accuracies["VE"] == (pytest.approx(0.2), 0.0, None)
     assert (low.done, low.seeds, low.triplets) == (1, 2, 90)
-    assert low.note() == "1 of 2 seeds: the loss is nan"
+    assert low.note == "1 of 2 seeds: the loss is nan"
     one = Sweep({}).joined(Point(0.8, 0, 0.0, 5, 1.0, {"VE + O": [0.509]})).rows()[0]
     assert one.accuracies["VE + O"] == (0.509, None, None) and one.accuracies["VE + O"].percent() == "50.9"
 

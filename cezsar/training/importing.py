@@ -1,0 +1,485 @@
+"""Runs that come from elsewhere: archives of runs, bare weights, and the authors' checkpoint. Nothing in them is run.
+
+An archive is a `.zip` with one folder, named after the run, of the files that `cezsar.training.runs` lists, without
+`state.pt`: tables are JSON, weights are safetensors, pickles are refused. The authors' checkpoint is a pickled module:
+`torch.load(weights_only=True)` reads it, and every class that it may name is an inert stand-in.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import math
+import os
+import re
+import shutil
+import stat
+import tempfile
+import warnings
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import Tensor
+
+from cezsar.atomic import replacing, write_json
+from cezsar.config import ModelConfig, TrainingConfig
+from cezsar.data.descriptions import load_descriptions
+from cezsar.data.documents import printable, read_json_object, read_text
+from cezsar.encoders.base import BY_NAME
+from cezsar.encoders.objects import LinearHead
+from cezsar.errors import CezsarError, FormatError, InputError, MismatchError
+from cezsar.model import CEZSAR, model_for
+from cezsar.training.runs import Run, RunConfig, is_number
+from cezsar.training.transfer import Seen
+
+MB = 1_000_000
+MOST_BYTES = 2000 * MB  # of all files together, unpacked
+MOST_FILES = 1000
+MOST_RATIO, RATIO_FROM = 100, 64 * MB  # unpacked to packed; small archives of text may pack better
+FILES = {
+    "config.json": MB,
+    "model.safetensors": MOST_BYTES,
+    "history.jsonl": 50 * MB,
+    "record.json": 10 * MB,
+    "domain.safetensors": MOST_BYTES,
+    "objects.safetensors": MOST_BYTES,
+    "prototypes.json": 20 * MB,
+    "seen.safetensors": MOST_BYTES,
+    "calibration.json": MB,
+    "rejector.json": MB,
+}
+"""Files of a run that travel, and the most bytes each may have."""
+
+_RESULT = re.compile(r"results/(?![. ])[^/\x00-\x1f<>:\"|?*]{1,120}\.(json|csv|md)")
+_RESULT_BYTES = 50 * MB
+_NAME = re.compile(r"\w(?:[\w .+@-]{0,78}[\w+@-])?")
+PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin")
+_LEFT_BY_SYSTEMS = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")
+
+
+# Archives and bare weights -------------------------------------------------------------------------------------------
+
+
+def pack(run_folder: str | Path, path: str | Path) -> Path:
+    """Write a trained run as a `.zip` that `unpack` reads, whole or not at all.
+
+    Raises:
+        FormatError: the folder holds no run.
+        InputError: its training has not ended, or `path` does not end in `.zip`.
+    """
+    run, path = Run.open(run_folder), Path(path)
+    if path.suffix.lower() != ".zip":
+        raise InputError(f"{path} would hold a zip archive; give it the suffix .zip")
+    if not run.trained:
+        raise InputError(f"run {run.folder} is not trained yet; finish it with `cezsar train --resume`, then pack it")
+    results = (f"results/{file.name}" for file in sorted((run.folder / "results").glob("*")))
+    names = [*FILES, *(name for name in results if _RESULT.fullmatch(name))]
+    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in names:
+            if (run.folder / name).is_file():
+                archive.write(run.folder / name, f"{run.folder.resolve().name}/{name}")
+    return path
+
+
+def unpack(path: str | Path, runs_folder: str | Path, name: str | None = None) -> Run:
+    """Check an archive of a run and put the run among the others, whole or not at all.
+
+    Args:
+        path: a file that `pack` wrote, or a run's folder zipped by hand.
+        name: of the run; by default its own, or the next free one like it: "mine-2".
+
+    Raises:
+        InputError: there is no such file, it is a pickle, `name` is taken or cannot name a folder.
+        FormatError: it is no archive of a run, holds anything else, is too large, or is damaged.
+    """
+    path = Path(path)
+    _refuse_pickles(path)
+    try:
+        with zipfile.ZipFile(path) as archive, _staging(Path(runs_folder), path) as folder:
+            own, members = _members(archive, path)
+            for target, info in members.items():
+                (folder / target).parent.mkdir(exist_ok=True)
+                with archive.open(info) as source, (folder / target).open("wb") as file:
+                    shutil.copyfileobj(source, file)
+            _check_run(folder)
+            return _place(folder, Path(runs_folder), name, own or path.stem)
+    except OSError as error:
+        raise InputError(f"{printable(str(path))} cannot be unpacked: {error.strerror or error}") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+        raise FormatError(f"{path.name} is no zip archive, or a damaged one ({error}); fetch it again") from error
+
+
+def adopt(
+    weights: str | Path, like: Run, runs_folder: str | Path, name: str | None = None, *, domain: str = "unknown"
+) -> Run:
+    """A new run from a bare safetensors file, with the configuration of a run whose tensors have the same shapes.
+
+    Object head and class descriptions come along from that run, since they belong to its encoder; what describes its
+    training does not.
+
+    Args:
+        name: of the new run; the next free one like that of the file by default.
+        domain: one line on what the weights were trained on.
+
+    Raises:
+        InputError: no such file, a pickle, or a name that is taken.
+        FormatError: it is no safetensors file, or holds values that are not finite.
+        MismatchError: a tensor is missing, unknown, or has another shape; the message names the first.
+    """
+    weights = Path(weights)
+    _refuse_pickles(weights)
+    with _staging(Path(runs_folder), weights) as folder:
+        _check_shapes(weights, like.config.model)
+        run = Run.create(folder, dataclasses.replace(like.config, triplets="", domain=domain))
+        model = CEZSAR(like.config.model)
+        model.load_state_dict(load_file(weights))
+        run.save_model(model)
+        run.load_model()
+        for file in ("objects.safetensors", "prototypes.json"):
+            if (like.folder / file).is_file():
+                shutil.copyfile(like.folder / file, folder / file)
+        write_json(folder / "record.json", {"weights": _origin(weights)})
+        return _place(folder, Path(runs_folder), name, weights.stem)
+
+
+def _refuse_pickles(path: Path) -> None:
+    if path.suffix.lower() in PICKLES:
+        raise _pickle(path.name)
+    if not path.is_file():
+        raise InputError(f"there is no file {printable(str(path))}; check the path")
+
+
+def _pickle(name: str) -> InputError:
+    return InputError(
+        f"{printable(name)} is a pickle, which can run any program when opened, so it is not opened; "
+        "give a .zip of a run, or the weights as .safetensors"
+    )
+
+
+def _origin(file: Path) -> dict[str, str]:
+    with file.open("rb") as opened:
+        return {"file": printable(file.name), "sha256": hashlib.file_digest(opened, "sha256").hexdigest()}
+
+
+def _members(archive: zipfile.ZipFile, path: Path) -> tuple[str, dict[str, zipfile.ZipInfo]]:
+    """The run's own name, "" if the archive gives none, and its files by their place in the run's folder.
+
+    Only names that a run's files can have are taken, so that nothing can lie outside its folder.
+    """
+    infos = [info for info in archive.infolist() if not info.is_dir() and not _left_by_system(info.filename)]
+    if len(infos) > MOST_FILES:
+        raise FormatError(f"{path.name} holds {len(infos):,} files; an archive of a run has at most {MOST_FILES:,}")
+    for info in infos:
+        if info.filename.endswith(PICKLES):
+            raise _pickle(f"{path.name}: {info.filename}")
+    configs = [PurePosixPath(info.filename) for info in infos if PurePosixPath(info.filename).name == "config.json"]
+    if len(configs) != 1 or len(configs[0].parts) > 2:
+        found = f"{len(configs)} config.json" if configs else "no config.json"
+        raise FormatError(f"{path.name} is not the folder of one run ({found}); zip the folder of one")
+    own = configs[0].parts[0] if len(configs[0].parts) == 2 else ""
+    members: dict[str, zipfile.ZipInfo] = {}
+    for info in infos:
+        shown = f"{path.name}: {printable(info.orig_filename)!r}"
+        if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
+            raise FormatError(f"{shown} is a link or a device; zip the file itself")
+        if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise FormatError(f"{path.name} is encrypted or compressed in an unusual way; make a plain zip archive")
+        inside = not own or info.orig_filename.startswith(f"{own}/")
+        name = info.orig_filename.removeprefix(f"{own}/" if own else "") if inside else ""
+        limit = FILES.get(name) or (_RESULT_BYTES if _RESULT.fullmatch(name) else 0)
+        if not limit or name in members:
+            why = "there twice" if limit else "something that no archive of a run has"
+            raise FormatError(f"{shown} is {why}; remove it, or pack the run again")
+        if info.file_size > limit:
+            raise FormatError(f"{path.name}: {name} would have {info.file_size:,} bytes; it may have {limit:,}")
+        members[name] = info
+    total, packed = sum(info.file_size for info in infos), path.stat().st_size
+    if total > MOST_BYTES or total > max(RATIO_FROM, MOST_RATIO * packed):
+        raise FormatError(f"{path.name} has {packed:,} bytes and would unpack to {total:,}; no run does that")
+    if "model.safetensors" not in members:
+        raise FormatError(f"{path.name} has no model.safetensors; pack a run whose training has ended")
+    return own, members
+
+
+def _left_by_system(name: str) -> bool:
+    return any(part in _LEFT_BY_SYSTEMS or part.startswith("._") for part in name.split("/"))
+
+
+@contextlib.contextmanager
+def _staging(runs: Path, source: Path) -> Iterator[Path]:
+    """A folder beside the runs that no list of runs shows. Errors raised meanwhile speak of `source` instead of it."""
+    runs.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=runs, prefix=".tmp-") as temporary:
+        folder = Path(temporary) / "run"
+        folder.mkdir()
+        try:
+            yield folder
+        except CezsarError as error:
+            if str(folder) not in str(error):
+                raise
+            words = str(error).replace(f"{folder}{os.sep}", "").replace(str(folder), "the run")
+            raise FormatError(f"{printable(source.name)}: {words}") from error
+
+
+def _place(folder: Path, runs: Path, name: str | None, own: str) -> Run:
+    """Move a finished run to its place."""
+    if name is not None and not _NAME.fullmatch(name):
+        raise InputError(f"{name!r} cannot name a run; use letters, digits, spaces and . + - _ @, at most 80")
+    base = name or re.sub(r"[^\w .+@-]|^\W+|[ .]+$", "", own)[:70].rstrip(" .") or "run"
+    number, target = 1, runs / base
+    while True:
+        with contextlib.suppress(FileExistsError, NotADirectoryError):
+            if target.exists():
+                raise FileExistsError
+            return Run.open(folder.rename(target))
+        if name is not None:
+            raise InputError(f"there is a run {name!r} already; choose another name, or remove that run first")
+        number += 1
+        target = runs / f"{base}-{number}"
+
+
+# A run from a stranger: each of its files opened as its users will ----------------------------------------------------
+
+
+def _check_run(folder: Path) -> None:
+    run = Run.open(folder)
+    width = run.config.model.feature_dim
+    _check_shapes(folder / "model.safetensors", run.config.model)
+    run.load_model()
+    if (ood := run.ood_distance()) is not None:
+        distance = math.nan
+        with np.errstate(all="ignore"), contextlib.suppress(IndexError, ValueError):
+            distance = ood.distance(np.ones((1, width), np.float32))
+        if not math.isfinite(distance) or not ood.typical > 0:
+            raise FormatError(f"domain.safetensors does not describe features of {width} columns; remove it")
+    if (folder / "objects.safetensors").exists():
+        head = LinearHead.load(folder / "objects.safetensors")
+        words = head.names and all(isinstance(word, str) for word in head.names + head.definitions)
+        if not words or head.weight.shape[1] != width or not np.isfinite([*head.weight.flat, *head.bias]).all():
+            raise FormatError(f"objects.safetensors does not name objects in features of {width} columns; remove it")
+    if run.method == "cross-modal":
+        Seen.load(folder / "seen.safetensors")
+    if (folder / "prototypes.json").exists():
+        load_descriptions(folder / "prototypes.json")
+    for name in ("calibration.json", "rejector.json"):  # their numbers are checked where they are used
+        if (folder / name).exists():
+            read_json_object(folder / name)
+    if not all(is_number(run.record().get(key, 0)) for key in ("seconds", "epochs", "best_epoch", "validation_loss")):
+        raise FormatError("record.json has words where numbers belong; remove it")
+    run.history()
+    for path in sorted((folder / "results").glob("*")):
+        (read_json_object if path.suffix == ".json" else read_text)(path)
+
+
+def _check_shapes(weights: Path, config: ModelConfig) -> None:
+    """Compare the tensors of a safetensors file with those of a configuration, without reading or making either."""
+    with torch.device("meta"):
+        wanted = {name: tuple(value.shape) for name, value in model_for(config).state_dict().items()}
+    try:
+        with safe_open(weights, "pt") as file:
+            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise FormatError(f"{weights} is no safetensors file, or a damaged one ({error}); fetch it again") from error
+    for name in [*wanted, *sorted(found)]:
+        if found.get(name) != wanted.get(name):
+            raise MismatchError(
+                f"{weights}: tensor {name} is {found.get(name, 'missing')}, where the configuration asks for "
+                f"{wanted.get(name, 'none')}; give the configuration that these weights were trained with"
+            )
+
+
+# The authors' checkpoint ---------------------------------------------------------------------------------------------
+
+FEATURES, SENTENCES = "bit-released", "distilroberta"
+DOMAIN = "ActivityNet Captions, by the authors of CEZSAR"
+TRAINING = TrainingConfig(epochs=200, patience=20, validation=0.3, order="triplet")
+"""Of the released training code; a checkpoint does not say what it was trained with."""
+
+
+class _Part:
+    """A stand-in for a class that a checkpoint names: it has the attributes of the object, and does nothing."""
+
+
+_STAND_INS = {
+    name: type(name.rpartition(".")[2], (_Part,), {})
+    for name in (
+        *(f"{module}.{name}" for module in ("model", "__main__")
+          for name in ("JointEmbeddingModel", "VisualEmbedding", "SentenceEmbedding")),
+        *(f"torch.nn.modules.{name}" for name in (
+            "linear.Linear", "linear.NonDynamicallyQuantizableLinear", "activation.MultiheadAttention",
+            "activation.ReLU", "transformer.TransformerEncoder", "transformer.TransformerEncoderLayer",
+            "container.ModuleList", "dropout.Dropout", "normalization.LayerNorm",
+        )),
+        "torch.nn.functional.relu",
+    )
+}  # fmt: skip
+"""Every class and function that the authors' module may name."""
+
+_GRANTED: dict[str, dict[str, Any]] = {
+    "TransformerEncoderLayer": {"norm_first": False, "activation_relu_or_gelu": 1},
+    "MultiheadAttention": {"batch_first": False, "bias_k": None, "bias_v": None, "add_zero_attn": False},
+    "LayerNorm": {"eps": 1e-5},
+}
+"""What the released recipe takes for granted of a layer, where the layer says anything of it."""
+
+_ENCODER = "visual_embedding.transf_encoder"
+_PLACES = {
+    "visual.reduce": "visual_embedding.visual_dim_reducing",
+    "visual.encoder": _ENCODER,
+    "visual.project": "visual_embedding.video_joint_embedding",
+    "sentence": "sentence_embedding.sentence_joint_embedding",
+    "norm_visual": "norm_vid",
+    "norm_sentence": "norm_sent",
+}
+"""This package's names of the authors' layers."""
+
+
+def import_checkpoint(
+    file: str | Path, out: str | Path, *, features: str = FEATURES, sentences: str = SENTENCES, domain: str = DOMAIN
+) -> Run:
+    """Make a run of the authors' checkpoint, a whole `JointEmbeddingModel` that `torch.save` wrote.
+
+    Only weights and settings are taken from it; what it computes is the `released` recipe of `cezsar.model`. A module
+    made with settings that this recipe cannot express is refused: predictions that differ from the authors' would be
+    worse than none. The two encoders it was trained with are recorded by name and width: the file says nothing of them.
+
+    Args:
+        out: folder of the run to be made.
+        features, sentences: the encoders.
+        domain: one line on what it was trained on.
+
+    Raises:
+        InputError: no such file, or `out` is there already.
+        FormatError: it is no such checkpoint, or holds what the released recipe cannot express; the message names it.
+    """
+    file, out = Path(file), Path(out)
+    if out.exists() or out.is_symlink():
+        raise InputError(f"{out} is there already; choose another folder for the run, or remove it first")
+    module = _read_module(file)
+    try:
+        model = _model(module)
+    except (InputError, TypeError, ValueError) as error:
+        raise FormatError(f"{printable(file.name)} cannot be imported: {error}") from error
+    shape = model.config
+    config = RunConfig(
+        shape,
+        TRAINING,
+        {"name": features, "fingerprint": BY_NAME, "dim": shape.feature_dim},
+        {"name": sentences, "fingerprint": BY_NAME, "dim": shape.sentence_dim},
+        domain=domain,
+    )
+    record = {
+        "weights": _origin(file),
+        "encoders": "by name and width; the file says nothing of them",
+        "training": "as in the released code; the file says nothing of it",
+    }
+    with _staging(out.parent, file) as folder:
+        run = Run.create(folder, config)
+        run.save_model(model)
+        write_json(folder / "record.json", record)
+        folder.rename(out)
+    return Run.open(out)
+
+
+def _read_module(file: Path) -> _Part:
+    """The module in a file of torch 1.6 or later, as stand-ins."""
+    if not file.is_file():
+        raise InputError(f"there is no file {printable(str(file))}; check the path")
+    try:
+        with zipfile.ZipFile(file) as archive:
+            if sum(info.file_size for info in archive.infolist()) > file.stat().st_size:
+                raise ValueError("it is compressed, which torch.save does not do")
+        allowed: list[Any] = [(stand_in, name) for name, stand_in in _STAND_INS.items()]
+        with warnings.catch_warnings(), torch.serialization.safe_globals(allowed):
+            warnings.simplefilter("ignore")  # about other protocols of pickles
+            module = torch.load(file, map_location="cpu", weights_only=True)
+        if not isinstance(module, _Part):
+            raise ValueError(f"it holds a {type(module).__name__}, not a module")
+    except Exception as error:  # damage shows itself in many ways
+        words = str(error).partition("WeightsUnpickler error: ")[2] or str(error)
+        if named := re.search(r"GLOBAL (\S+)", words):
+            words = f"it names {named[1]}, which is no part of the authors' model; nothing of it was run"
+        first = printable((words.strip() or type(error).__name__).splitlines()[0])[:200]
+        raise FormatError(f"{printable(file.name)} is no module that torch.save wrote, or damaged: {first}") from error
+    return module
+
+
+def _model(module: _Part) -> CEZSAR:
+    """The released recipe's model with the weights of the authors' module."""
+    layers: dict[str, _Part] = {}
+    found: dict[str, Tensor] = {}
+    _gather(module, "", layers, found)
+    config = _shape(layers, found)
+    with torch.device("meta"):
+        wanted = {name: tuple(value.shape) for name, value in CEZSAR(config).state_dict().items()}
+    tensors = {"feature_mean": torch.zeros(wanted.pop("feature_mean")), "feature_std": torch.ones(config.feature_dim)}
+    del wanted["feature_std"]
+    for name, shape in wanted.items():
+        theirs = next(place + name.removeprefix(own) for own, place in _PLACES.items() if name.startswith(f"{own}."))
+        value = found.pop(theirs, torch.empty(0))
+        if tuple(value.shape) != shape:
+            raise FormatError(f"its weights {theirs} are {tuple(value.shape)}, where others ask for {shape}")
+        tensors[name] = value.detach().float().clone()
+        if not bool(torch.isfinite(tensors[name]).all()):
+            raise FormatError(f"its weights {theirs} hold values that are not finite; fetch the file again")
+    if found:
+        raise FormatError(f"it has weights {printable(min(found))[:100]}, which the authors' model has not")
+    model = CEZSAR(config)
+    model.load_state_dict(tensors)
+    return model.eval()
+
+
+def _gather(part: _Part, place: str, layers: dict[str, _Part], weights: dict[str, Tensor]) -> None:
+    """Every part and every parameter or buffer by its place, such as `visual_embedding.transf_encoder`."""
+    kind, state = type(part).__name__, vars(part)
+    for name, granted in _GRANTED.get(kind, {}).items():
+        if (value := state.get(name, granted)) is not granted and value != granted:
+            raise FormatError(f"{place} was made with {name} = {str(value)[:60]}; the released recipe has {granted}")
+    if hooks := [name for name, value in state.items() if "hook" in str(name) and value]:
+        raise FormatError(f"{place} has {hooks[0][:60]}, functions that would change what it computes")
+    if place.count(".") > 8 or place in layers:
+        raise FormatError(f"its part {place[:100]} is too deep")
+    layers[place] = part
+    tables = [state.get(name) or {} for name in ("_parameters", "_buffers", "_modules")]
+    for name, value in (item for table in tables for item in dict(table).items()):
+        full = f"{place}.{name}" if place else str(name)
+        if isinstance(value, _Part):
+            _gather(value, full, layers, weights)
+        elif isinstance(value, Tensor):
+            # As many numbers as there are, so that strides of 0 cannot make terabytes of four bytes.
+            plain = value.layout == torch.strided and value.device.type == "cpu" and value.is_floating_point()
+            if not plain or value.nbytes > value.untyped_storage().nbytes():
+                raise FormatError(f"its weights {full[:100]} are no floating-point numbers")
+            weights[full] = value
+        elif value is not None:
+            raise FormatError(f"its part {full[:100]} is neither a layer nor weights")
+
+
+def _shape(layers: dict[str, _Part], found: dict[str, Tensor]) -> ModelConfig:
+    """The shape of the model, from the shapes of its weights and the settings of its layers."""
+
+    def matrix(name: str) -> tuple[int, ...]:
+        if name not in found or found[name].dim() != 2:
+            raise FormatError(f"it has no weights {name} with two sides")
+        return tuple(found[name].shape)
+
+    d_model, feature_dim = matrix("visual_embedding.visual_dim_reducing.weight")
+    d_emb, sentence_dim = matrix("sentence_embedding.sentence_joint_embedding.weight")
+    ffn, _ = matrix(f"{_ENCODER}.layers.0.linear1.weight")
+    depth = sum(re.fullmatch(rf"{_ENCODER}\.layers\.[0-9]+", place) is not None for place in layers)
+    heads = {vars(part).get("num_heads") for place, part in layers.items() if place.endswith(".self_attn")}
+    if len(heads) != 1 or type(count := heads.pop()) is not int:
+        raise FormatError("its layers do not have one number of heads, as those of the released recipe have")
+    dropout = vars(layers.get(f"{_ENCODER}.layers.0.dropout", _Part())).get("p", 0.1)
+    return ModelConfig(
+        feature_dim, sentence_dim, d_model, d_emb, depth, count, ffn, dropout if isinstance(dropout, float) else 0.1,
+        max_seconds=16, recipe="released",
+    )  # fmt: skip
