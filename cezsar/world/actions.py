@@ -184,20 +184,12 @@ spinning around with a drum, balancing a drum on the head, waving an umbrella, d
 jumping with a hoop, dragging a hoop
 """
 
-_SYNONYMS = """
-umbrella: parasol
-box: cardboard box / crate
-bucket: pail
-hoop: hula hoop
-drum: snare drum
-guitar: acoustic guitar
-hammer: big hammer / sledgehammer
-flag: banner
-barbell: heavy barbell
-racket: tennis racket
-broom: broomstick
-shovel: spade
-"""
+_SYNONYMS = {
+    "umbrella": ("parasol",), "box": ("cardboard box", "crate"), "bucket": ("pail",), "hoop": ("hula hoop",),
+    "drum": ("snare drum",), "guitar": ("acoustic guitar",), "hammer": ("big hammer", "sledgehammer"),
+    "flag": ("banner",), "barbell": ("heavy barbell",), "racket": ("tennis racket",), "broom": ("broomstick",),
+    "shovel": ("spade",),
+}  # fmt: skip
 
 _OPENINGS = """
 {who} is {doing}.
@@ -244,7 +236,6 @@ def _wording(text: str) -> Wording:
 
 _WORDING = {motion: _wording(text) for motion, text in _entries(_MOTIONS)}
 _WHERE = {place: tuple(text.split(" / ")) for place, text in _entries(_PLACES)}
-_OTHER_NAMES = {prop: tuple(text.split(" / ")) for prop, text in _entries(_SYNONYMS)}
 _PLURALS = {"ball": "balls", "bottle": "bottles", "hammer": "hammers"}  # of which juggling needs several
 
 PLACES: tuple[str, ...] = tuple(_WHERE)
@@ -356,8 +347,8 @@ def _someone(rng: np.random.Generator, person: Person) -> str:
 
 def _thing(rng: np.random.Generator, prop: str, look: PropLook, plural: bool) -> str:
     noun = prop
-    if rng.random() < 0.14 and prop in _OTHER_NAMES and not plural:
-        noun = str(rng.choice(_OTHER_NAMES[prop]))
+    if rng.random() < 0.14 and prop in _SYNONYMS and not plural:
+        noun = str(rng.choice(_SYNONYMS[prop]))
     if plural:
         noun = _PLURALS[prop]
     if rng.random() < 0.4 and not (prop == "box" and noun != "box"):

@@ -83,9 +83,13 @@ class Performer(Posture):
     def hands(self, front: tuple[Where, Where], back: tuple[Where, Where]) -> None:
         self.front_hand, self.back_hand = self.at(*front), self.at(*back)
 
-    def shift(self, x: Where, y: Where) -> None:
-        """Move the hip."""
+    def body(self, x: Where = 0.0, y: Where = 0.0, lean: Where | None = None, nod: Where | None = None) -> None:
+        """Move the hip by (x, y); set how the body leans and the head nods."""
         self.hip += self.at(x, y)
+        if lean is not None:
+            self.lean = lean + np.zeros_like(self.t)
+        if nod is not None:
+            self.nod = nod + np.zeros_like(self.t)
 
     def put(self, x: Where, y: Where, angle: Where, anchor: str = "centre", behind: bool = False) -> None:
         """Place the prop with its anchor at (x, y)."""
@@ -130,8 +134,7 @@ class Performer(Posture):
     def swinging_overhead(self, prop: Prop | None) -> None:
         turn = self.revolve(0.95)
         self.feet((0.12, 0.0), (-0.12, 0.0))
-        self.shift(0.02 * np.cos(turn), -(0.03 + 0.012 * np.sin(turn)))
-        self.lean = -0.06 * np.cos(turn)
+        self.body(0.02 * np.cos(turn), -(0.03 + 0.012 * np.sin(turn)), lean=-0.06 * np.cos(turn))
         x, y = 0.02 + 0.09 * np.cos(turn), 1.10 + 0.03 * np.sin(turn)
         self.hands((x + 0.015, y), (x - 0.015, y - 0.02))
         dx, dy = np.cos(turn), 0.30 * np.sin(turn) + 0.22
@@ -140,8 +143,7 @@ class Performer(Posture):
     def throwing(self, prop: Prop | None) -> None:
         phase = self.cycle(1.75)
         lean = keyed(phase, (0.0, 0.05), (0.30, -0.32), (0.42, 0.30), (0.60, 0.25), (0.9, 0.05))
-        self.lean = lean
-        self.shift(0.35 * lean * 0.3, -0.03)
+        self.body(0.35 * lean * 0.3, -0.03, lean=lean)
         hand_x = keyed(phase, (0.0, 0.12), (0.28, -0.27), (0.36, -0.10), (0.43, 0.34), (0.62, 0.16), (0.9, 0.12))
         hand_y = keyed(phase, (0.0, 0.50), (0.28, 0.92), (0.36, 1.12), (0.43, 0.92), (0.62, 0.42), (0.9, 0.46))
         self.front_hand = point(hand_x, hand_y)
@@ -172,8 +174,7 @@ class Performer(Posture):
         foot_x = keyed(phase, (0.0, 0.04), (0.22, -0.34), (0.34, 0.30), (0.42, 0.42), (0.62, 0.10), (0.8, 0.05))
         foot_y = keyed(phase, (0.0, 0.0), (0.22, 0.22), (0.33, 0.06), (0.42, 0.44), (0.62, 0.06), (0.72, 0.0))
         self.feet((foot_x, foot_y), (-0.04, 0.0))
-        self.lean = keyed(phase, (0.0, 0.05), (0.22, 0.20), (0.42, -0.30), (0.7, 0.03))
-        self.hip[:, 1] -= 0.015
+        self.body(0, -0.015, lean=keyed(phase, (0.0, 0.05), (0.22, 0.20), (0.42, -0.30), (0.7, 0.03)))
         self.front_hand = point(
             keyed(phase, (0.0, 0.12), (0.22, 0.30), (0.42, -0.26), (0.7, 0.1)), 0.68 + 0.06 * np.sin(TAU * phase)
         )
@@ -193,14 +194,13 @@ class Performer(Posture):
         squat = keyed(phase, (0.0, 1.0), (0.10, 1.0), (0.30, 0.1), (0.40, 0.25), (0.52, 0.0), (0.75, 0.0), (0.92, 0.9))
         forward = keyed(phase, (0.0, 0.20), (0.10, 0.20), (0.30, 0.17), (0.52, 0.03), (0.72, 0.03), (0.92, 0.2))
         self.feet((0.11, 0.0), (-0.11, 0.0))
-        self.shift(-0.07 * squat, -(0.02 + 0.20 * squat))
+        self.body(-0.07 * squat, -(0.02 + 0.20 * squat))
         self.lean, self.nod = 0.75 * squat, -0.25 * (height > 0.9) * np.clip((height - 0.9) * 4, 0, 1)
         self.hold(prop, forward, height)
 
     def juggling(self, prop: Prop | None) -> None:
         beat = self.t * self.manner.pace * 0.85 + self.manner.phase
-        self.hip[:, 1] += 0.008 * np.sin(TAU * 2 * beat)
-        self.nod = -0.18 + 0.05 * np.sin(TAU * beat)
+        self.body(0, 0.008 * np.sin(TAU * 2 * beat), nod=-0.18 + 0.05 * np.sin(TAU * beat))
         self.hands(
             (0.24 + 0.05 * np.cos(TAU * beat), 0.66 + 0.07 * np.sin(TAU * beat)),
             (-0.10 - 0.05 * np.cos(TAU * beat + 0.5), 0.66 - 0.07 * np.sin(TAU * beat)),
@@ -216,15 +216,13 @@ class Performer(Posture):
     def waving(self, prop: Prop | None) -> None:
         sway = self.wave(1.0)
         self.hands((0.12 + 0.20 * sway, 1.02 - 0.05 * sway**2), (-0.06, 0.52))
-        self.lean = 0.07 * sway
-        self.hip[:, 0] += 0.02 * sway
+        self.body(0.02 * sway, lean=0.07 * sway)
         self.feet((0.09, 0.0), (-0.09, 0.0))
         self.grip(prop, -0.85 * self.wave(1.0, -0.06))
 
     def pushing(self, prop: Prop | None) -> None:
         tall = 0.33 if prop is None else prop.height
-        self.lean = 0.62 + 0.06 * self.wave(1.9)
-        self.shift(-0.16, -0.08)
+        self.body(-0.16, -0.08, lean=0.62 + 0.06 * self.wave(1.9))
         self.walk(0.95, 0.17, 0.05)
         self.front_foot[:, 0] -= 0.08
         self.back_foot[:, 0] -= 0.08
@@ -236,8 +234,7 @@ class Performer(Posture):
 
     def dragging(self, prop: Prop | None) -> None:
         tug = self.wave(0.9)
-        self.lean = -0.50 + 0.12 * tug
-        self.shift(-0.04, -0.10)
+        self.body(-0.04, -0.10, lean=-0.50 + 0.12 * tug)
         self.walk(0.9, 0.14, 0.05)
         self.front_foot[:, 0] += 0.10
         self.back_foot[:, 0] += 0.06
@@ -250,9 +247,7 @@ class Performer(Posture):
 
     def drumming(self, prop: Prop | None) -> None:
         left, right = self.wave(1.9), self.wave(1.9, 0.5)
-        self.lean = 0.16 + 0.04 * self.wave(0.95)
-        self.hip[:, 1] -= 0.05
-        self.nod = 0.12 * self.wave(1.9)
+        self.body(0, -0.05, lean=0.16 + 0.04 * self.wave(0.95), nod=0.12 * self.wave(1.9))
         top = 0.60
         self.hands((0.24 + 0.02 * left, top + 0.16 + 0.13 * left), (0.18 + 0.02 * right, top + 0.16 + 0.13 * right))
         self.feet((0.07, 0.0), (-0.13, 0.0))
@@ -266,8 +261,7 @@ class Performer(Posture):
         rise = 0.25 * self.manner.size * 4 * air * (1 - air)
         crouch = keyed(phase, (0.0, 0.6), (0.18, 1.0), (0.32, 0.0), (0.80, 0.0), (0.92, 0.8))
         tuck = keyed(phase, (0.0, 0.0), (0.3, 0.0), (0.55, 1.0), (0.82, 0.0))
-        self.hip[:, 1] += rise - 0.15 * crouch
-        self.lean = 0.30 * crouch
+        self.body(0, rise - 0.15 * crouch, lean=0.30 * crouch)
         self.feet((0.08 + 0.04 * tuck, rise + 0.05 * tuck), (-0.06 - 0.10 * tuck, rise + 0.09 * tuck))
         if prop is None:
             self.hands(
@@ -283,8 +277,7 @@ class Performer(Posture):
     def running(self, prop: Prop | None) -> None:
         hertz = 1.55
         theta = self.revolve(hertz)
-        self.lean = np.full_like(self.t, 0.26)
-        self.hip[:, 1] += -0.035 + 0.035 * np.cos(2 * theta)
+        self.body(0, -0.035 + 0.035 * np.cos(2 * theta), lean=0.26)
         for name, shift in (("front_foot", 0.0), ("back_foot", np.pi)):
             swing, rise = np.sin(theta + shift), np.maximum(np.cos(theta + shift), 0)
             setattr(self, name, point(0.27 * swing - 0.03 - 0.08 * rise, 0.22 * rise * (1 - 0.3 * swing) + 0.02))
@@ -311,8 +304,7 @@ class Performer(Posture):
 
     def dancing(self, prop: Prop | None) -> None:
         sway, bob = self.wave(0.8), np.abs(self.wave(0.8, 0.25))
-        self.shift(0.13 * sway, -(0.02 + 0.04 * bob))
-        self.lean, self.nod = -0.26 * sway, 0.20 * self.wave(1.6)
+        self.body(0.13 * sway, -(0.02 + 0.04 * bob), lean=-0.26 * sway, nod=0.20 * self.wave(1.6))
         self.feet((0.15, 0.10 * np.maximum(-sway, 0)), (-0.15, 0.10 * np.maximum(sway, 0)))
         self.hands(
             (0.20 + 0.10 * sway, 0.82 + 0.20 * self.wave(0.8, 0.12)),
@@ -325,8 +317,7 @@ class Performer(Posture):
 
     def balancing(self, prop: Prop | None) -> None:
         wobble = self.wave(0.45) * 0.6 + self.wave(0.95, 0.3) * 0.4
-        self.hip[:, 0] += 0.03 * wobble
-        self.lean, self.nod = 0.05 * wobble, -0.05 * wobble
+        self.body(0.03 * wobble, lean=0.05 * wobble, nod=-0.05 * wobble)
         self.walk(0.5, 0.07, 0.04)
         self.hands((0.36, 0.76 + 0.11 * wobble), (-0.36, 0.76 - 0.11 * wobble))
         self.travel = self.distance(0.10)
@@ -337,8 +328,7 @@ class Performer(Posture):
         phase = self.cycle(2.0)
         low = keyed(phase, (0.0, 0.2), (0.25, 1.0), (0.45, 0.9), (0.65, 0.1), (0.80, 0.0))
         toss = keyed(phase, (0.0, 0.0), (0.40, 0.0), (0.66, 1.0), (0.85, 0.2))
-        self.lean = 0.35 + 0.45 * low
-        self.shift(-0.08, -(0.06 + 0.08 * low))
+        self.body(-0.08, -(0.06 + 0.08 * low), lean=0.35 + 0.45 * low)
         self.feet((0.14, 0.0), (-0.16, 0.0))
         x, y = 0.26 + 0.05 * toss, 0.50 - 0.18 * low + 0.12 * toss
         angle = 0.45 - 0.15 * low + 0.75 * toss
@@ -346,8 +336,7 @@ class Performer(Posture):
 
     def sweeping(self, prop: Prop | None) -> None:
         sway = self.wave(0.85)
-        self.lean = 0.22 + 0.05 * sway
-        self.hip[:, 1] -= 0.03
+        self.body(0, -0.03, lean=0.22 + 0.05 * sway)
         self.travel = self.distance(0.06)
         self.feet((0.10, 0.0), (-0.10, 0.0))
         angle = 0.30 + 0.34 * sway
@@ -357,8 +346,7 @@ class Performer(Posture):
     def hammering(self, prop: Prop | None) -> None:
         phase = self.cycle(0.85)
         high = keyed(phase, (0.0, 0.0), (0.08, 0.05), (0.60, 1.0), (0.70, 1.0))
-        self.lean = 0.34 - 0.26 * high
-        self.hip[:, 1] -= 0.05
+        self.body(0, -0.05, lean=0.34 - 0.26 * high)
         self.hands((0.30 - 0.20 * high, 0.60 + 0.46 * high), (0.22, 0.56))
         self.feet((0.08, 0.0), (-0.14, 0.0))
         self.props = [Track("front", -1.35 + 1.75 * high)]
@@ -378,8 +366,7 @@ class Performer(Posture):
 
     def squatting(self, prop: Prop | None) -> None:
         low = keyed(self.cycle(1.9), (0.0, 0.0), (0.10, 0.0), (0.45, 1.0), (0.55, 1.0), (0.92, 0.0))
-        self.shift(-0.12 * low, -(0.01 + 0.25 * low))
-        self.lean = 0.10 + 0.38 * low
+        self.body(-0.12 * low, -(0.01 + 0.25 * low), lean=0.10 + 0.38 * low)
         self.feet((0.10, 0.0), (-0.10, 0.0))
         shoulder = self.hip + 0.25 * point(np.sin(self.lean), np.cos(self.lean))
         if prop is None:
@@ -397,8 +384,7 @@ class Performer(Posture):
         phase = self.cycle(0.75)
         drop = np.abs(2 * phase - 1)
         height = 0.115 + 0.36 * (1 - (1 - drop) ** 2)
-        self.lean = np.full_like(self.t, 0.24)
-        self.hip[:, 1] -= 0.07
+        self.body(0, -0.07, lean=0.24)
         self.hands((0.26, np.maximum(height + 0.12, 0.50)), (-0.16, 0.60))
         self.feet((0.10, 0.0), (-0.14, 0.0))
         self.put(0.27, height, -self.t * 2.0)
@@ -418,10 +404,9 @@ class Performer(Posture):
     def strumming(self, prop: Prop | None) -> None:
         strum = self.wave(1.8)
         sway = self.wave(0.45)
-        self.hip[:, 0] += 0.02 * sway
-        self.lean, self.nod = 0.05 * sway, 0.12 + 0.08 * self.wave(0.9)
+        self.body(0.02 * sway, lean=0.05 * sway, nod=0.12 + 0.08 * self.wave(0.9))
         self.hands((0.36 + 0.01 * sway, 0.80 + 0.02 * sway), (0.04 + 0.01 * strum, 0.58 + 0.07 * strum))
-        self.props = [Track(point(0.12 + 0.02 * sway, 0.64), -1.08 + 0.04 * sway, "centre", behind=False)]
+        self.put(0.12 + 0.02 * sway, 0.64, -1.08 + 0.04 * sway)
 
     def reading(self, prop: Prop | None) -> None:
         slow = self.wave(0.3)
@@ -436,20 +421,19 @@ class Performer(Posture):
         self.lean, self.nod = -0.05 + 0.04 * swing, 0.12 * self.wave(0.3)
         self.feet((0.24 + 0.05 * swing, 0.02 + 0.02 * swing), (0.20 - 0.05 * swing, 0.0))
         self.hands((0.18, 0.40 + 0.01 * swing), (0.14, 0.40))
-        self.props = [Track(point(0 * self.t, 0.0), 0.0, "base", behind=True)]
+        self.put(0, 0, 0.0, "base", behind=True)
 
     def punching(self, prop: Prop | None) -> None:
         left = np.clip(self.wave(1.0), 0, 1) ** 2
         right = np.clip(self.wave(1.0, 0.5), 0, 1) ** 2
-        self.shift(0.03 * (left - right), -(0.05 - 0.01 * self.wave(2.0)))
-        self.lean = 0.10 + 0.10 * (left + right)
+        self.body(0.03 * (left - right), -(0.05 - 0.01 * self.wave(2.0)), lean=0.10 + 0.10 * (left + right))
         self.hands((0.14 + 0.30 * left, 0.78), (0.12 + 0.30 * right, 0.80))
         self.feet((0.16, 0.0), (-0.16, 0.0))
 
     def crawling(self, prop: Prop | None) -> None:
         step = self.wave(0.9)
         self.hip = point(-0.16 + 0.01 * step, 0.27 + 0.012 * np.abs(step))
-        self.lean, self.nod = np.full_like(self.t, 1.32) + 0.04 * step, np.full_like(self.t, -0.75)
+        self.body(lean=1.32 + 0.04 * step, nod=-0.75)
         self.hands((0.16 + 0.10 * step, 0.03 * np.maximum(self.wave(0.9, 0.25), 0)), (0.12 - 0.10 * step, 0.0))
         self.feet((-0.40 - 0.08 * step, 0.02), (-0.40 + 0.08 * step, 0.02))
         self.travel = self.distance(0.26)
@@ -457,12 +441,12 @@ class Performer(Posture):
     def push_ups(self, prop: Prop | None) -> None:
         low = keyed(self.cycle(1.3), (0.0, 0.0), (0.45, 1.0), (0.55, 1.0))
         self.hip = self.at(-0.12, 0.24 - 0.11 * low)
-        self.lean, self.nod = 1.28 + 0.17 * low, np.full_like(self.t, -0.45)
+        self.body(lean=1.28 + 0.17 * low, nod=-0.45)
         self.hands((0.16, 0.0), (0.13, 0.0))
         self.feet((-0.58, 0.0), (-0.56, 0.0))
 
     def carrying(self, prop: Prop | None) -> None:
-        self.lean = np.full_like(self.t, -0.04)
+        self.body(lean=-0.04)
         self.walk(0.9, 0.14, 0.05)
         self.swing_arms(0.9, 0.12)
         bob = self.wave(1.8)
@@ -475,12 +459,11 @@ class Performer(Posture):
 
     def holding(self, prop: Prop | None) -> None:
         slow = self.wave(0.4)
-        self.hip[:, 0] += 0.015 * slow
-        self.lean, self.nod = 0.03 * slow, 0.12 * self.wave(0.25)
+        self.body(0.015 * slow, lean=0.03 * slow, nod=0.12 * self.wave(0.25))
         if bulky(prop) or self.manner.flavour < 0.4:
             self.hold(prop, 0.23 + 0.01 * slow, 0.66 + 0.02 * slow, 0.05 * slow)
         else:
-            self.front_hand = point(0.27 + 0 * self.t, 0.70 + 0.02 * slow)
+            self.front_hand = self.at(0.27, 0.70 + 0.02 * slow)
             self.grip(prop, -0.1 + 0.08 * slow)
 
     def putting_down(self, prop: Prop | None) -> None:
@@ -489,10 +472,9 @@ class Performer(Posture):
             phase, (0.0, 0.0), (0.12, 0.0), (0.40, 1.0), (0.50, 1.0), (0.66, 0.0), (0.74, 0.0), (0.88, 1.0), (0.92, 1.0)
         )
         held = (phase < 0.45) | (phase > 0.90)
-        self.lean = 0.95 * low
-        self.shift(-0.08 * low, -(0.02 + 0.13 * low))
+        self.body(-0.08 * low, -(0.02 + 0.13 * low), lean=0.95 * low)
         half = 0.15 if prop is None else prop.standing
-        ground = point(0.30 + 0 * self.t, half)
+        ground = self.at(0.30, half)
         up = point(0.23, 0.66)
         grasp = up + (ground - up) * low[:, None]
         self.hold(prop, grasp[:, 0], grasp[:, 1])
