@@ -36,25 +36,15 @@ class Segment:
 
 @dataclass
 class Annotations:
-    """The usable segments of a file, and what was done to make them so.
+    """The usable segments of a file, and how many had to be changed or left out."""
 
-    Attributes:
-        segments: in the order of the file.
-        durations: video id -> seconds, videos without a usable segment included.
-        swapped: segments whose start came after their end, exchanged.
-        clipped: segments that reached outside the video by more than `ROUNDING_S`, cut to it.
-        widened: segments of no length, made `WIDENED_S` long.
-        dropped_outside: segments that lie wholly outside the video, dropped.
-        dropped_empty: segments with an empty sentence, dropped.
-    """
-
-    segments: list[Segment] = field(default_factory=list)
-    durations: dict[str, float] = field(default_factory=dict)
-    swapped: int = 0
-    clipped: int = 0
-    widened: int = 0
-    dropped_outside: int = 0
-    dropped_empty: int = 0
+    segments: list[Segment] = field(default_factory=list)  # in the order of the file
+    durations: dict[str, float] = field(default_factory=dict)  # video id -> seconds, of all videos
+    swapped: int = 0  # their start came after their end: exchanged
+    clipped: int = 0  # they reached outside the video by more than `ROUNDING_S`: cut to it
+    widened: int = 0  # of no length: made `WIDENED_S` long
+    dropped_outside: int = 0  # wholly outside the video
+    dropped_empty: int = 0  # without a sentence
 
     @property
     def dropped(self) -> int:

@@ -38,39 +38,24 @@ _NAME = re.compile(r"[\w][\w .+@-]{0,59}")
 
 @dataclass(frozen=True)
 class Dataset:
-    """Labelled clips.
-
-    Attributes:
-        labels: clip id -> class name.
-        descriptions: class name -> descriptive sentences. A class without any is described by its own name.
-        paths: clip id -> video file; empty for an index, which names no files.
-        missing: ids of clips that should be there and are not, as far as that is known; of the part, if it is one.
-        warnings: wrong counts and the like of the whole, in words.
-        parts: official part ("test1", "val", ...) -> clip ids, where the whole of a published data set was opened.
-        segments: of clips that are whole seconds of a longer video: clip id -> (video id, first second, end).
-    """
+    """Labelled clips."""
 
     name: str
-    labels: dict[str, str]
-    descriptions: dict[str, list[str]]
-    paths: dict[str, Path] = field(default_factory=dict)
-    missing: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-    parts: dict[str, list[str]] = field(default_factory=dict)
-    segments: dict[str, tuple[str, int, int]] = field(default_factory=dict)
+    labels: dict[str, str]  # clip id -> class name
+    descriptions: dict[str, list[str]]  # class name -> sentences; the name itself where there are none
+    paths: dict[str, Path] = field(default_factory=dict)  # clip id -> video file; empty for an index
+    missing: tuple[str, ...] = ()  # ids of clips (of the part) that should be there and are not, as far as is known
+    warnings: tuple[str, ...] = ()  # wrong counts and the like of the whole, in words
+    parts: dict[str, list[str]] = field(default_factory=dict)  # official part -> clip ids, of a whole data set
+    segments: dict[str, tuple[str, int, int]] = field(default_factory=dict)  # clip id -> video id, first second, end
 
 
 @dataclass(frozen=True)
 class Videos:
-    """The video files of a data set.
-
-    Attributes:
-        clips: with the ids and labels under which an evaluation, or mining, looks for their features.
-        missing: ids of clips that should be there and have no video, as far as that is known.
-    """
+    """The video files of a data set, with the ids and labels under which an evaluation, or mining, looks for them."""
 
     clips: list[Clip]
-    missing: tuple[str, ...]
+    missing: tuple[str, ...]  # ids of clips that should be there and have no video, as far as is known
 
 
 def open_dataset(name_or_folder: str | Path, home: str | Path | None = None) -> Dataset:

@@ -88,11 +88,8 @@ class Shard:
 class FeatureStore:
     """The videos of a store folder, as they were when it was opened. Safe to read from many threads.
 
-    Attributes:
-        ids: video ids, in the order in which they were stored.
-        labels: id -> class name, "" when unknown.
-        paths: id -> path of the video file as it was when its features were made, "" when unknown.
-        provenance: encoder, fingerprint, dim, fps, domain and whatever else the writer stated.
+    Attributes: `ids` in the order in which they were stored; `labels` and `paths` of the video files by id, "" when
+    unknown; `provenance`: encoder, fingerprint, dim, fps, domain and whatever else the writer stated.
 
     Raises:
         InputError: no such folder.

@@ -28,44 +28,26 @@ NAMED = 20
 
 @dataclass
 class Contents:
-    """What was read from a folder, in the spelling found there.
+    """What was read from a folder, in the spelling found there."""
 
-    Attributes:
-        paths: clip id -> video file.
-        labels: clip id -> class, of videos and, where there are none, of an index; "" where nothing tells it.
-        listed: clip id -> class, of every clip that should be there as far as lists tell.
-        parts: official part ("test1", "val", ...) -> clip ids.
-        sources: what was read, in words.
-        warnings: what is wrong with the files read.
-    """
-
-    paths: dict[str, Path] = field(default_factory=dict)
-    labels: dict[str, str] = field(default_factory=dict)
-    listed: dict[str, str] = field(default_factory=dict)
-    parts: dict[str, list[str]] = field(default_factory=dict)
-    sources: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    paths: dict[str, Path] = field(default_factory=dict)  # clip id -> video file
+    labels: dict[str, str] = field(default_factory=dict)  # of videos, else of an index; "" where nothing tells it
+    listed: dict[str, str] = field(default_factory=dict)  # of every clip that should be there, as far as lists tell
+    parts: dict[str, list[str]] = field(default_factory=dict)  # official part ("test1", "val", ...) -> clip ids
+    sources: list[str] = field(default_factory=list)  # what was read, in words
+    warnings: list[str] = field(default_factory=list)  # what is wrong with the files read
 
 
 @dataclass(frozen=True)
 class Known:
-    """A published data set.
+    """A published data set."""
 
-    Attributes:
-        name: as options take it.
-        clips: how many there are.
-        classes: how many there are; 0 where clips have sentences instead of classes.
-        layout: what its folder has, in words.
-        lists: the lists that name every clip, in words: what to add where it cannot be told what is missing.
-        read: a folder or file to what it holds.
-    """
-
-    name: str
+    name: str  # as options take it
     title: str
-    clips: int
-    classes: int
-    layout: str
-    lists: str
+    clips: int  # how many there are
+    classes: int  # how many there are; 0 where clips have sentences instead
+    layout: str  # what its folder has, in words
+    lists: str  # those that name every clip, in words: what to add where it cannot be told what is missing
     read: Callable[[Path], Contents]
 
     def class_names(self) -> list[str]:
@@ -75,30 +57,17 @@ class Known:
 
 @dataclass(frozen=True)
 class Found:
-    """What a place holds of a published data set.
-
-    Attributes:
-        place: the folder or file.
-        labels: clip id -> class name as `Known.class_names` spells it: of the videos, or of the lists where there is no
-            video at all. Empty for a data set without classes.
-        paths: clip id -> video file.
-        missing: ids of clips that should be there and are not, sorted; where there is no video, those that the index
-            lacks.
-        parts: official part -> ids, of those in `labels`.
-        sources: what was read, in words.
-        warnings: wrong counts and what else is wrong, each with the ids or names that it is about.
-        missing_of: official part -> ids of its clips that are missing.
-    """
+    """What a place holds of a published data set. Where there is no video at all, its lists stand for the clips."""
 
     known: Known
     place: Path
-    labels: dict[str, str]
-    paths: dict[str, Path]
-    missing: tuple[str, ...]
-    parts: dict[str, list[str]]
-    sources: tuple[str, ...]
-    warnings: tuple[str, ...]
-    missing_of: dict[str, tuple[str, ...]]
+    labels: dict[str, str]  # clip id -> class as `Known.class_names` spells it; empty for a data set without classes
+    paths: dict[str, Path]  # clip id -> video file
+    missing: tuple[str, ...]  # ids of clips that should be there and are not, sorted
+    parts: dict[str, list[str]]  # official part -> ids, of those in `labels`
+    sources: tuple[str, ...]  # what was read, in words
+    warnings: tuple[str, ...]  # wrong counts and what else is wrong, with ids or names
+    missing_of: dict[str, tuple[str, ...]]  # official part -> ids of its clips that are missing
 
 
 def look(known: Known, place: str | Path) -> Found:

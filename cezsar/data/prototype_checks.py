@@ -59,37 +59,24 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Pair:
-    """Two classes by their two most similar sentences.
-
-    Attributes:
-        similarity: of the sentences, cosine, -1 to 1.
-        only: words that only the first and only the second sentence has (`differing_words`).
-    """
+    """Two classes by their two most similar sentences."""
 
     classes: tuple[str, str]
     sentences: tuple[str, str]
-    similarity: float
-    only: tuple[tuple[str, ...], tuple[str, ...]]
+    similarity: float  # of the sentences, cosine, -1 to 1
+    only: tuple[tuple[str, ...], tuple[str, ...]]  # `differing_words`
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong.
-
-    Attributes:
-        classes: names it is about, as the source spells them; none where it is about a file.
-        place: file, and line and byte where they are known; "" for the source as a whole.
-        what: is wrong.
-        advice: what to do.
-        pair: the two sentences, of a near-identical pair.
-    """
+    """One thing that is wrong."""
 
     kind: Kind
-    classes: tuple[str, ...]
-    place: str
+    classes: tuple[str, ...]  # it is about, as the source spells them; none where it is about a file
+    place: str  # file, and line and byte where they are known; "" for the source as a whole
     what: str
     advice: str
-    pair: Pair | None = None
+    pair: Pair | None = None  # of near-identical descriptions
 
     def __str__(self) -> str:
         return f"{self.place + ': ' if self.place else ''}{self.what}; {self.advice}"
@@ -97,29 +84,17 @@ class Finding:
 
 @dataclass(frozen=True)
 class Report:
-    """What a check found.
+    """What a check found."""
 
-    Attributes:
-        source: what was checked, as it was named.
-        dataset: whose classes it was compared with; "" if with none.
-        classes: how many it describes, spellings of one counted once.
-        sentences: how many it holds.
-        expected: how many classes the data set has.
-        encoder: what sentences were compared by; "" if they were not.
-        near: similarity above which two classes are reported.
-        nearest: the two classes that are most similar, reported or not.
-        findings: in the order of `Kind`; near-identical pairs the most similar first.
-    """
-
-    source: str
-    dataset: str
-    classes: int
+    source: str  # as it was named
+    dataset: str  # whose classes it was compared with; "" if with none
+    classes: int  # described, spellings of one counted once
     sentences: int
-    expected: int
-    encoder: str
-    near: float
-    nearest: Pair | None
-    findings: tuple[Finding, ...]
+    expected: int  # classes of the data set
+    encoder: str  # what sentences were compared by; "" if they were not
+    near: float  # similarity above which two classes are reported
+    nearest: Pair | None  # the two classes that are most similar, reported or not
+    findings: tuple[Finding, ...]  # in the order of `Kind`; near-identical pairs the most similar first
 
 
 @runtime_checkable

@@ -122,6 +122,7 @@ class SentenceCache:
             return found
         try:
             with closing(sqlite3.connect(self.path, timeout=_WAIT_S)) as table:
+                table.execute(_TABLE)  # another process may be about to
                 for start in range(0, len(rest), _ASKED):
                     asked = rest[start : start + _ASKED]
                     marks = ",".join("?" * len(asked))

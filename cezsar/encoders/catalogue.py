@@ -19,30 +19,18 @@ IMAGE_TEXT = ("video", "open_clip", "clip")  # kinds that do so, before the colo
 
 @dataclass(frozen=True)
 class Card:
-    """One encoder in words.
-
-    Attributes:
-        kind: "frames" or "sentences".
-        domain: what it has been trained on.
-        size: of the download.
-        repository: on the hub; "" if nothing has to be fetched.
-        gives: what it is good for without a trained run.
-        licence: of the weights.
-        top1: what a paper states of it without training: share of clips whose label came first, data, paper.
-        cpu_ms: milliseconds of one core for a second of film, in float32 and in bfloat16 (benchmarks/encoders.py).
-        folder: the name its weights may have in `$CEZSAR_HOME/models` besides the repository's own.
-    """
+    """One encoder in words."""
 
     name: str
-    kind: str
-    domain: str
+    kind: str  # "frames" or "sentences"
+    domain: str  # what it has been trained on
     size: str = "nothing to download"
-    repository: str = ""
-    gives: str = ""
-    licence: str = ""
-    top1: tuple[float, str, str] | None = None
-    cpu_ms: tuple[float, float] | None = None
-    folder: str = ""
+    repository: str = ""  # on the hub; "" if nothing has to be fetched
+    gives: str = ""  # what it is good for without a trained run
+    licence: str = ""  # of the weights
+    top1: tuple[float, str, str] | None = None  # published without training: share of clips in [0, 1], data, paper
+    cpu_ms: tuple[float, float] | None = None  # of one core for a second of film, float32, bf16: benchmarks/encoders.py
+    folder: str = ""  # a name its weights may have in `$CEZSAR_HOME/models` besides the repository's own
 
     @property
     def facts(self) -> str:

@@ -25,50 +25,36 @@ _TAIL_BYTES, _TAIL_LINES = 65536, 30
 class Step:
     """One `cezsar` command of a job.
 
-    Attributes:
-        title: as shown, such as "mining".
-        arguments: without "cezsar": `["mine", "captions.json", "--store", ...]`.
-        stages: expected seconds of the stages that its progress lines name ("stage: done of total"), in order; shares
-            of the bar, nothing more.
-        accepts: exit statuses that count as done; (0, 1) for `extract`, which ends with 1 where it lists broken clips.
+    `stages` are expected seconds of the stages that its progress lines name ("stage: done of total"), in order; shares
+    of the bar, nothing more.
     """
 
-    title: str
-    arguments: list[str]
+    title: str  # as shown, such as "mining"
+    arguments: list[str]  # without "cezsar"
     stages: dict[str, float] = field(default_factory=dict)
-    accepts: tuple[int, ...] = (0,)
+    accepts: tuple[int, ...] = (0,)  # statuses that count as done: (0, 1) for `extract`, 1 where it lists broken clips
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job as it stood when it was looked at.
-
-    Attributes:
-        about: what its starter wanted to remember, such as the run it makes.
-        state: "waiting" for its turn, "running", "done", "failed", "cancelled", or "interrupted": its process died
-            without a word (a power cut, `kill -9`).
-        step: index of the step it is at, or stopped at.
-        stage: as the last progress line names it; "" if none did.
-        share: of the whole, in [0, 1].
-        elapsed_s: running time of this attempt.
-        left_s: estimate; None unless it is running and there is something to go by.
-        log: the last lines that it wrote.
-    """
+    """A job as it stood when it was looked at."""
 
     id: str
     kind: str
     title: str
-    about: dict[str, Any]
+    about: dict[str, Any]  # what its starter wanted to remember, such as the run it makes
     steps: list[Step]
     folder: Path
     created_s: float
-    state: str
-    step: int
-    stage: str
-    share: float
-    elapsed_s: float
-    left_s: float | None
-    log: str
+    state: (
+        str  # "waiting" for its turn, "running", "done", "failed", "cancelled", or "interrupted": it died unannounced
+    )
+    step: int  # index of the step it is at, or stopped at
+    stage: str  # as the last progress line names it; "" if none did
+    share: float  # of the whole, in [0, 1]
+    elapsed_s: float  # of this attempt
+    left_s: float | None  # estimate; None unless it is running and there is something to go by
+    log: str  # the last lines that it wrote
 
     @property
     def alive(self) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 from collections import Counter
 from pathlib import Path
 
@@ -27,7 +26,6 @@ from cezsar.data.layout import look, ucf101_clips
 from cezsar.errors import FormatError, InputError
 
 UCF, HMDB, KINETICS, ACTIVITYNET = KNOWN.values()
-REAL = Path(os.environ.get("CEZSAR_REAL_FORMATS", "not-set"))
 
 
 @pytest.fixture
@@ -332,16 +330,3 @@ def test_labels_in_the_spellings_found_in_the_wild() -> None:
     odd = ["massaging person_s head", "petting_animal_(not_cat)", "Passing American football (not in game)"]
     assert [canonical(name) for name in resolve(odd, KINETICS.class_names())] == [canonical(name) for name in odd]
     assert [len(known.class_names()) for known in KNOWN.values()] == [101, 51, 400, 0]
-
-
-@pytest.mark.heavy
-@pytest.mark.skipif(not REAL.is_dir(), reason="CEZSAR_REAL_FORMATS names no folder")
-def test_the_published_files(home: Path) -> None:
-    index = json.loads((REAL / "splits/ucf101_dataset.json").read_text())
-    published = {id: canonical(label) for label, ids in index.items() for id in ids}
-    assert {id: canonical(label) for id, label in ucf101_clips().items()} == published
-    register("ucf101", REAL / "splits/ucf101_dataset.json")
-    data = open_dataset("ucf101")
-    assert {id: canonical(label) for id, label in data.labels.items()} == published and data.warnings == ()
-    found = look(ACTIVITYNET, REAL / "captions")
-    assert found.warnings == ("the lists here name 4,917 clips, 14,926 expected; check train.json and val_1.json",)

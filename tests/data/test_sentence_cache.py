@@ -100,7 +100,7 @@ def in_table(command: str, *values: object) -> Callable[[Path], object]:
         (lambda path: path.write_text("text that is long enough " * 100), "damaged"),
         (in_table("UPDATE vectors SET vector = ?", np.full(26, np.nan, "<f4").tobytes()), ""),
         (in_table("UPDATE vectors SET vector = ?", bytes(20)), ""),
-        (lambda path: path.write_bytes(b""), "cannot be used"),
+        (lambda path: path.write_bytes(b""), ""),
     ],
 )
 def test_what_is_damaged_is_made_again(tmp_path: Path, damage: Callable[[Path], object], told: str) -> None:
