@@ -80,10 +80,8 @@ def active(scores: Scores, weights: Weights) -> dict[str, float]:
 def fuse(scores: Scores, weights: Weights, rows: IntArray | None = None) -> FloatArray:
     """(n, C) inner products of VidE and unit prototypes: the weighted sum of the modalities' scores.
 
-    A class with several sentences scores by the nearest. In every row the order of classes is that of `cosine`.
-
-    Args:
-        rows: of some clips; all by default.
+    A class with several sentences scores by the nearest. In every row the order of classes is that of `cosine`. Here
+    and below, `rows` are those of some clips; all by default.
     """
     counted = active(scores, weights)
     if rows is not None:
@@ -165,14 +163,7 @@ def parts(scores: Scores, weights: Weights) -> dict[str, FloatArray]:
 
 
 def predict(scores: Scores, weights: Weights, classes: Sequence[int] | IntArray | None = None) -> IntArray:
-    """(N,) index into `class_names` of the best class.
-
-    Args:
-        classes: the indices to choose from; all by default.
-
-    Returns:
-        Class indices; `UNDECIDED` (-1) for a clip whose scores for these classes are all exactly 0.
-    """
+    """(N,) index of the best of some classes, all by default; `UNDECIDED` (-1) where their scores are all exactly 0."""
     counted = active(scores, weights)
     chosen = np.arange(len(scores.class_names)) if classes is None else np.unique(np.asarray(classes, np.int64))
     predicted_N = np.empty(len(scores.ids), np.int64)

@@ -26,12 +26,7 @@ VERSION = "1"
 
 
 def write_arrays(path: str | Path, kind: str, arrays: Mapping[str, Array], description: Mapping[str, Any]) -> None:
-    """Write `arrays` and the JSON-able `description` to one file, whole or not at all.
-
-    Args:
-        kind: what the file holds, such as "embeddings"; `read_arrays` refuses a file of another kind.
-        arrays: by name; any name but "description".
-    """
+    """Write named arrays and a JSON-able description to one file of a kind ("embeddings", ...), whole or not at all."""
     text = np.frombuffer(json.dumps(description, allow_nan=False).encode("ascii"), np.uint8)
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     with replacing(path) as temporary:

@@ -82,10 +82,7 @@ class Outcome:
 
 
 def outcome(scores: Scores, weights: Weights, classes: Sequence[str] | None = None) -> Outcome:
-    """What some weights give, with the figures of `evaluation.evaluate` and the predictions of `fusion.predict`.
-
-    Args:
-        classes: names, in any spelling, of the classes to choose from; all by default.
+    """What some weights give among some classes, all by default: as `evaluation.evaluate` and `fusion.predict` do.
 
     Raises:
         InputError: an unknown class, no clip of the classes, or weights that leave no modality.
@@ -151,10 +148,7 @@ def gains(before: Outcome, after: Outcome) -> list[Gain]:
 
 
 class Best(NamedTuple):
-    """Where a curve is highest: the widest stretch of α, in [0, 1], and the accuracy there, a fraction.
-
-    An end belongs to the stretch where the accuracy there says so; the middle always does.
-    """
+    """Where a curve is highest: the widest stretch of α and the accuracy inside, a fraction."""
 
     low: float
     high: float
@@ -200,8 +194,7 @@ def fusion_curve(scores: Scores, pair: tuple[str, str] = ("VE", "O"), classes: S
 def line_curve(scores: Scores, start: Weights, end: Weights, classes: Sequence[str] | None = None) -> Curve:
     """Top-1 accuracy along a straight line of weights, `(1 - t) start + t end`; t stands in the place of α.
 
-    Args:
-        classes: names, in any spelling, of the classes to choose from; all by default. Clips of others do not count.
+    Classes to choose from are names in any spelling, all by default; clips of others do not count.
 
     Raises:
         InputError: an unknown class, no clip of the classes, or an end that leaves no modality.
@@ -286,12 +279,7 @@ def _curve(spans: list[_Spans], clips: int) -> Curve:
 
 
 class Peak(NamedTuple):
-    """The best weights: the middle of the widest stretch of the best line.
-
-    Attributes:
-        low, high: ends of the stretch of α that does as well with this γ, β being what is left.
-        accuracy: top-1 there, a fraction.
-    """
+    """The best weights: the middle of the widest stretch of the best line, from α = `low` to `high` with the same γ."""
 
     weights: Weights
     low: float
@@ -338,11 +326,9 @@ class SimplexMap:
 
 
 def simplex_map(scores: Scores, steps: int = 20, classes: Sequence[str] | None = None) -> SimplexMap:
-    """Exact accuracy along `steps` lines of constant γ, and at the corner γ = 1; errors as in `line_curve`.
+    """Exact accuracy along `steps` lines of constant γ and at the corner γ = 1, of scores with VE, O and C.
 
-    Args:
-        scores: with VE, O and C.
-        classes: names, in any spelling, of the classes to choose from; all by default.
+    Classes and errors are as in `line_curve`.
     """
     gammas = np.arange(steps + 1) / steps
     curves = [gamma_curve(scores, gamma, classes) for gamma in gammas[:-1].tolist()]
@@ -388,15 +374,12 @@ def choose_on_half(
     runs: int = RUNS,
     seed: int = 0,
 ) -> ChosenOnHalf:
-    """Choose weights on random halves of the classes and tell their accuracy on the other halves.
-
-    The weights that are best on the test classes flatter every figure told with them; these do not.
+    """Choose weights on random halves of the classes: unlike those best on the test classes, they flatter no figure.
 
     Args:
         modalities: two, whose share is chosen, or all three.
         fixed: name -> weights to compare with.
         steps: of the maps over three weights (`simplex_map`).
-        seed: of the halves.
 
     Raises:
         InputError: fewer than four classes have clips, a modality is lacking, or weights leave none.

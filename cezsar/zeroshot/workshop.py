@@ -8,7 +8,7 @@ the last bit of a column by its place among others.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, NamedTuple
@@ -36,19 +36,12 @@ class Move(NamedTuple):
 
 
 class Flow(NamedTuple):
-    """Clips that went to a class from another, or the other way round.
+    """Clips that went to a class from another, or the other way round."""
 
-    Attributes:
-        name: the other class; "" for undecided clips.
-        clips: how many.
-        right: how many of them are classified right after it.
-        wrong: how many of them were right before it.
-    """
-
-    name: str
+    name: str  # the other class; "" for undecided clips
     clips: int
-    right: int
-    wrong: int
+    right: int  # of them are right after it
+    wrong: int  # of them were right before it
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,6 +152,7 @@ class Workshop:
         weights: α, β and γ of Eq. 9; the paper's by default.
         several: what a class with several sentences is compared by, as in `Scores.from_embeddings`.
         classes: names, in any spelling, of the classes to choose from; all by default. Clips of others are not tested.
+        form: what a method makes of scores before it compares them, see `methods.Method.form`.
 
     Attributes:
         scores: of the sentences so far.
@@ -174,17 +168,17 @@ class Workshop:
         weights: Weights | None = None,
         several: Several = "nearest",
         classes: Sequence[str] | None = None,
+        form: Callable[[Scores], Scores] = lambda scores: scores,
     ) -> None:
         self.embeddings, self.several, self.weights = embeddings, several, weights or Weights()
-        self.scores = Scores.from_embeddings(embeddings, several)
+        self._form, self.scores = form, form(Scores.from_embeddings(embeddings, several))
         self.classes = [embeddings.class_names[index] for index in self.scores.indices(classes)]
         self.before = outcome(self.scores, self.weights, self.classes)
 
     def try_sentences(self, class_name: str, vectors_PE: npt.ArrayLike, *, append: bool = False) -> Trial:
-        """Other sentences for a class.
+        """Other sentences for one of `classes`.
 
         Args:
-            class_name: one of `classes`, in any spelling.
             vectors_PE: embeddings of the sentences, one or several, raw, in the space of the clips.
             append: to what the class has, instead of in its place.
 
@@ -228,5 +222,5 @@ class Workshop:
         assert self.scores.gram is not None
         places = [self.scores.modalities.index(modality) for modality in counted]
         gram = self.scores.gram[:, places][:, :, places]  # no sentence changes the lengths of clips
-        scores = Scores.from_embeddings(changed, self.several, gram)
+        scores = self._form(Scores.from_embeddings(changed, self.several, gram))
         return Trial(kind, name, self.scores, scores, self.before, outcome(scores, self.weights, classes))
