@@ -1,14 +1,54 @@
-"""A report as one HTML file that needs nothing else: no network, no other file."""
+"""A report as sections of sentences, tables and figures, and as one HTML file that needs nothing else."""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import plotly.graph_objects as go
 
-from cezsar.report.sections import Figure, Section, Table
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of text: column titles, cells of which the first names its row, and definitions and sources below."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: str = ""
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure of Plotly, and what it shows, for those who cannot see it, and as its caption."""
+
+    plot: go.Figure
+    says: str
+
+
+Part = Table | Plot
+
+
+@dataclass(frozen=True)
+class Section:
+    """A subject.
+
+    Attributes:
+        key: in the JSON.
+        says: what was found, in sentences.
+        parts: tables and figures, in their order.
+        numbers: as JSON has them.
+        warning: what not to conclude.
+    """
+
+    key: str
+    title: str
+    says: str
+    parts: Sequence[Part] = ()
+    numbers: dict[str, Any] = field(default_factory=dict)
+    warning: str = ""
+
 
 STYLE = """
 :root { color-scheme: light; }
@@ -36,7 +76,7 @@ def html_of(about: Mapping[str, Any], sections: Sequence[Section]) -> str:
     from plotly.offline import get_plotlyjs
 
     title = f"{about['method']} on {about['dataset']}"
-    drawn = any(isinstance(part, Figure) for section in sections for part in section.parts)
+    drawn = any(isinstance(part, Plot) for section in sections for part in section.parts)
     contents = "".join(f'<li><a href="#{section.key}">{_text(section.title)}</a></li>' for section in sections)
     facts = "".join(f"<dt>{_text(str(key))}</dt><dd>{_text(str(value))}</dd>" for key, value in about.items())
     script = f"<script>{get_plotlyjs()}</script>" if drawn else ""
@@ -78,7 +118,7 @@ def _is_numeric(column: Sequence[str]) -> bool:
     return all(not cell or cell[0] in "0123456789+–\N{MINUS SIGN}<" for cell in column)
 
 
-def _figure(figure: Figure, key: str) -> str:
+def _figure(figure: Plot, key: str) -> str:
     plot = go.Figure(figure.plot)
     plot.update_layout(font={"family": "system-ui, sans-serif", "size": 13, "color": "#1F2328"}, plot_bgcolor="#FFFFFF")
     plot.update_xaxes(fixedrange=False, gridcolor=LINE, zerolinecolor=LINE)

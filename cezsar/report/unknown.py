@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from cezsar.analysis.open_set import measure, simulate
 from cezsar.errors import InputError
 from cezsar.report import figures
 from cezsar.report.figures import number, percent
-from cezsar.report.sections import Figure, Part, Section, Table, finite
+from cezsar.report.page import Part, Plot, Section, Table
 from cezsar.report.study import Study
 from cezsar.zeroshot.evaluation import evaluate
 from cezsar.zeroshot.generalised import stacking
@@ -60,7 +61,7 @@ def open_set(study: Study) -> Section | None:
     notes = "AUROC: 50 % by guessing. OSCR: Dhamija et al., NeurIPS 2018; at most the accuracy without unknown clips."
     parts: list[Part] = [
         Table(head, rows, notes),
-        Figure(figures.oscr(drawn), "OSCR curves of the first run: up and left is better."),
+        Plot(figures.oscr(drawn), "OSCR curves of the first run: up and left is better."),
     ]
     return Section("open_set", "None of these: open set", says, parts, numbers, warning)
 
@@ -93,7 +94,7 @@ def reliability(study: Study) -> Section | None:
         "fitted_on": half, "told_on": others,
     }  # fmt: skip
     notes = "Guo et al., On Calibration of Modern Neural Networks, ICML 2017; 15 bins of equal width."
-    parts = [Figure(figures.reliability(drawn), f"Confidence against accuracy, bin by bin. {notes}")]
+    parts = [Plot(figures.reliability(drawn), f"Confidence against accuracy, bin by bin. {notes}")]
     return Section("reliability", "Reliability", says, parts, numbers)
 
 
@@ -120,12 +121,14 @@ def generalised(study: Study) -> Section | None:
     notes = "Chao et al., An Empirical Study and Analysis of Generalized Zero-Shot Learning, ECCV 2016."
     parts: list[Part] = [
         Table(["", "penalty", "seen", "unseen", "harmonic mean"], rows, notes),
-        Figure(drawn, "Accuracy on unseen against seen classes for every penalty, an exact curve."),
+        Plot(drawn, "Accuracy on unseen against seen classes for every penalty, an exact curve."),
     ]
     numbers = {
         "seen_classes": study.seen, "ausuc": found.ausuc, "no_penalty": plain._asdict(),
         "best": {
-            "low": finite(best.low), "high": finite(best.high), "penalty": best.factor, **best.accuracies._asdict(),
+            "low": best.low if math.isfinite(best.low) else None,
+            "high": best.high if math.isfinite(best.high) else None,
+            "penalty": best.factor, **best.accuracies._asdict(),
         },
     }  # fmt: skip
     return Section("generalised", "Seen and unseen together", says, parts, numbers, warning)

@@ -15,7 +15,7 @@ from cezsar.data.features import FeatureStore
 from cezsar.data.sentence_cache import open_encoder
 from cezsar.errors import InputError
 from cezsar.report import page
-from cezsar.report.sections import Section, Table
+from cezsar.report.page import Section, Table
 from cezsar.report.study import Study, domains_of, seen_and_unseen
 from cezsar.report.subjects import analyse
 from cezsar.training.runs import Run
