@@ -51,11 +51,10 @@ class Interval:
 
 @dataclass(frozen=True)
 class Tally:
-    """How often a was better, b was, and neither.
+    """How often a was better, b was, and neither; p of the exact two-sided sign test.
 
-    Attributes:
-        p: of the exact two-sided sign test: how probable wins and losses at least as uneven are if either is as
-            likely. Ties are left out; with nothing else it is 1. Nothing is corrected for several tests.
+    p: how probable wins and losses at least as uneven are if either is as likely. Ties are left out; with nothing else
+    it is 1. Nothing is corrected for several tests.
     """
 
     wins: int
@@ -68,25 +67,20 @@ class Tally:
 class RunDifference:
     """One run: clips tested, top-1 accuracies of a and b, and a - b.
 
-    Attributes:
-        videos: clips that only a gets right, that only b does, and the others. The sign test over these is McNemar's
-            exact test (Psychometrika 12, 1947; for classifiers Dietterich, Neural Computation 10, 1998).
+    The sign test over its videos is McNemar's exact test (Psychometrika 12, 1947; for classifiers Dietterich, Neural
+    Computation 10, 1998).
     """
 
     clips: int
     a: float
     b: float
     difference: float
-    videos: Tally
+    videos: Tally  # clips that only a gets right, that only b does, and the others
 
 
 @dataclass(frozen=True)
 class ClassDifference:
-    """One class: its label, its clips, the runs that test it, top-1 accuracies (means over these) and a - b.
-
-    Attributes:
-        wins, losses: clips that only a gets right, and that only b does, summed over runs.
-    """
+    """One class: its label, its clips, the runs that test it, top-1 accuracies (means over these) and a - b."""
 
     name: str
     clips: int
@@ -94,51 +88,36 @@ class ClassDifference:
     a: float
     b: float
     difference: float
-    wins: int
-    losses: int
+    wins: int  # clips that only a gets right, summed over runs
+    losses: int  # that only b does
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two methods on the same clips and runs.
+    """Two methods on the same clips and runs; what is over several runs is None with one.
 
-    Attributes:
-        a, b: their names.
-        protocol: name of the runs' protocol.
-        seed: of its random choice of classes; None where nothing was random.
-        clips: tested in at least one run.
-        only_a, only_b: clips that only one of the two has; they count nowhere.
-        accuracy_a, accuracy_b: top-1, mean over runs.
-        difference: accuracy_a - accuracy_b.
-        over_videos: its interval with other videos and these runs.
-        over_splits: with other runs and these videos; None with one run. Few runs make it too narrow.
-        over_both: with other videos and other runs, rather too wide than too narrow; None with one run.
-        resamples: of the bootstrap.
-        splits: runs in which a is better, b is, and neither; None with one run. Random splits of the same videos
-            overlap, so runs are not independent: here p describes these runs, and is no evidence about others.
-        by_class: classes for which a is better on the mean over runs, b is, and neither.
-        runs: each run.
-        classes: each class that was tested, highest difference first; of equal ones by name.
+    Random splits of the same videos overlap, so runs are not independent: the p of `splits` describes these runs, and
+    is no evidence about others.
     """
 
-    a: str
+    a: str  # name of the first
     b: str
-    protocol: str
-    seed: int | None
-    clips: int
-    only_a: int
+    protocol: str  # name of the runs' protocol
+    seed: int | None  # of its random choice of classes; None where nothing was random
+    clips: int  # tested in at least one run
+    only_a: int  # clips that only a has; they count nowhere
     only_b: int
-    accuracy_a: float
+    accuracy_a: float  # top-1, mean over runs
     accuracy_b: float
-    difference: float
-    over_videos: Interval
-    over_splits: Interval | None
-    over_both: Interval | None
-    resamples: int
-    splits: Tally | None
-    by_class: Tally
+    difference: float  # accuracy_a - accuracy_b
+    over_videos: Interval  # of the difference, with other videos and these runs
+    over_splits: Interval | None  # with other runs and these videos; few runs make it too narrow
+    over_both: Interval | None  # with other videos and other runs; rather too wide than too narrow
+    resamples: int  # of the bootstrap
+    splits: Tally | None  # runs in which a is better, b is, and neither
+    by_class: Tally  # classes for which a is better on the mean over runs, b is, and neither
     runs: list[RunDifference]
-    classes: list[ClassDifference]
+    classes: list[ClassDifference]  # each that was tested, highest difference first; of equal ones by name
 
     def summary(self) -> str:
         """One line for people, in percentage points; the interval is that of a - b, over all that was resampled."""
@@ -356,17 +335,11 @@ def _interval(difference_BR: DoubleArray, times_BR: IntArray) -> Interval:
 
 @dataclass(frozen=True)
 class MethodTable:
-    """Methods on one data set and protocol.
+    """Methods on one data set and protocol."""
 
-    Attributes:
-        results: of each method; the first is the one that the others are compared with.
-        comparisons: of every other method (a) with the first (b), in the order of `results`.
-        published: figures of others for as many classes.
-    """
-
-    results: list[Result]
-    comparisons: list[Comparison]
-    published: list[Published]
+    results: list[Result]  # of each method; the first is the one that the others are compared with
+    comparisons: list[Comparison]  # of every other method (a) with the first (b), in the order of `results`
+    published: list[Published]  # figures of others for as many classes
 
     def lines(self) -> list[list[Line]]:
         """Blocks of lines for papers: one's own, chance, published ones."""

@@ -136,19 +136,14 @@ def confusion_matrix(scores: Scores, weights: Weights, classes: Sequence[str] | 
 class Correctness:
     """Which of N clips each of the R runs of a protocol gets right: what two methods are compared by.
 
-    Attributes:
-        ids: clip names, all different.
-        labels: true class of each clip, as the scores spell it; "" where it is unknown or none of the classes.
-        protocol: its name.
-        seed: of its random choice of classes; None where nothing was random.
-        right_NR: int8: 1 the true class is the best one, 0 it is not, or nothing speaks for any class; -1 the clip is
-            not tested in this run, since its class is not among the run's. Every run tests some clip.
+    `right_NR` is 1 where the true class is the best one, 0 where it is not, or nothing speaks for any class, and -1
+    where the clip is not tested in this run, since its class is not among the run's. Every run tests some clip.
     """
 
-    ids: list[str]
-    labels: list[str]
-    protocol: str
-    seed: int | None
+    ids: list[str]  # clip names, all different
+    labels: list[str]  # as the scores spell the class; "" where it is unknown or none of the classes
+    protocol: str  # its name
+    seed: int | None  # of its random choice of classes; None where nothing was random
     right_NR: npt.NDArray[np.int8]
 
     def accuracy(self) -> npt.NDArray[np.float64]:

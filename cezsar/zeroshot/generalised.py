@@ -27,49 +27,33 @@ _ALIKE = 1e-12  # accuracies that differ by less differ by rounding
 
 
 class Accuracies(NamedTuple):
-    """Means over classes of their accuracy, fractions in [0, 1], all classes being candidates.
+    """Means over classes of their accuracy, fractions in [0, 1], all classes being candidates."""
 
-    Attributes:
-        seen: A_S, over the seen classes that have clips.
-        unseen: A_U, over the unseen ones.
-        harmonic: H = 2 A_S A_U / (A_S + A_U); 0 where both are 0 (Xian et al., CVPR 2017, Eq. 11).
-    """
-
-    seen: float
-    unseen: float
-    harmonic: float
+    seen: float  # A_S, over the seen classes that have clips
+    unseen: float  # A_U, over the unseen ones
+    harmonic: float  # H = 2 A_S A_U / (A_S + A_U); 0 where both are 0 (Xian et al., CVPR 2017, Eq. 11)
 
 
 class Best(NamedTuple):
-    """The widest stretch of factors with the highest harmonic mean, of equal ones the lowest.
+    """The widest stretch of factors with the highest harmonic mean, of equal ones the lowest."""
 
-    Attributes:
-        low, high: its ends. -inf and inf where H is 0 for every factor.
-        factor: its middle; 0 where H is 0 for every factor.
-        accuracies: at `factor`.
-    """
-
-    low: float
+    low: float  # -inf to inf where H is 0 for every factor
     high: float
-    factor: float
-    accuracies: Accuracies
+    factor: float  # the middle; 0 where H is 0 for every factor
+    accuracies: Accuracies  # at `factor`
 
 
 @dataclass(frozen=True, eq=False)
 class Stacking:
     """Accuracies for every factor, as exact step functions of it.
 
-    Attributes:
-        factor_B: (B,) ascending: from each on, one of the two is another.
-        seen_between: (B + 1,) A_S below the first, between two, and from the last on; never rising.
-        unseen_between: (B + 1,) A_U likewise; never falling.
-        ausuc: area under the seen-unseen accuracy curve (Chao et al., Section 4.2), 0 to 1. Clips that flip at the same
-            factor count half, as ties do in an area under an ROC curve.
+    `ausuc` is the area under the seen-unseen accuracy curve (Chao et al., Section 4.2), 0 to 1. Clips that flip at the
+    same factor count half, as ties do in an area under an ROC curve.
     """
 
-    factor_B: DoubleArray
-    seen_between: DoubleArray
-    unseen_between: DoubleArray
+    factor_B: DoubleArray  # ascending: from each on, one of the two is another
+    seen_between: DoubleArray  # (B + 1,) A_S below the first factor, between two, and from the last on; never rising
+    unseen_between: DoubleArray  # (B + 1,) A_U likewise; never falling
     ausuc: float
 
     def at(self, factor: float) -> Accuracies:

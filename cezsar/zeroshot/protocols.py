@@ -64,18 +64,13 @@ _NAMED = re.compile(r"(?P<name>[a-z]+\d+-\S+?)(?:\s*[x×]\s*(?P<runs>\d{1,9}))?"
 class Protocol:
     """Classes to choose from, for each run.
 
-    Attributes:
-        name: as it stands in tables.
-        splits: class names of each run, in the order in which results list them.
-        seed: of the random choice; None where nothing was random.
-
     Raises:
         InputError: no run, a run without classes, or one with a class twice, in whatever spelling.
     """
 
-    name: str
-    splits: list[list[str]]
-    seed: int | None = None
+    name: str  # as it stands in tables
+    splits: list[list[str]]  # class names of each run, in the order in which results list them
+    seed: int | None = None  # of the random choice; None where nothing was random
 
     def __post_init__(self) -> None:
         if not self.splits or not all(self.splits):

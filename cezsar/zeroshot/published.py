@@ -20,34 +20,20 @@ TOTAL = {"ucf101": 101, "kinetics400": 400}
 
 @dataclass(frozen=True)
 class Published:
-    """One published figure.
+    """One published figure."""
 
-    Attributes:
-        method: as tables name it.
-        modality: "VE", "O", "O + C", "VE + O"; "" where that is not the question.
-        source: authors and venue.
-        dataset: a key of `TITLES`.
-        classes: tested at a time.
-        protocol: in words.
-        random: the classes were drawn at random, several times.
-        accuracy: top-1.
-        training: the classes with labels that it was trained on, in words.
-        strict: zero-shot in the strict sense: nothing that is tested was trained on with its label.
-        note: what to know before comparing.
-    """
-
-    method: str
-    modality: str
-    source: str
+    method: str  # as tables name it
+    modality: str  # "VE", "O", "O + C", "VE + O"; "" where that is not the question
+    source: str  # authors and venue
     year: int
-    dataset: str
-    classes: int
-    protocol: str
-    random: bool
-    accuracy: Figure
-    training: str
-    strict: bool = True
-    note: str = ""
+    dataset: str  # a key of `TITLES`
+    classes: int  # tested at a time
+    protocol: str  # in words
+    random: bool  # the classes were drawn at random, several times
+    accuracy: Figure  # top-1
+    training: str  # the classes with labels that it was trained on, in words
+    strict: bool = True  # zero-shot in the strict sense: nothing that is tested was trained on with its label
+    note: str = ""  # what to know before comparing
 
 
 def identify(dataset: str) -> str:

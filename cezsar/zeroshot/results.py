@@ -49,22 +49,15 @@ def figure_of(values: Sequence[float]) -> Figure:
 class Run:
     """One split of classes: what was counted.
 
-    Attributes:
-        classes: class names of the split.
-        clips: test clips of each class.
-        hits: k (1 and 5) -> clips of each class whose true class is among their k best.
-        undecided: clips whose scores for these classes are all 0; they are no hit for any k.
-        left_out: clips that were not tested, since their label is unknown or none of `classes`.
-
     Raises:
         InputError: counts that contradict each other.
     """
 
-    classes: list[str]
-    clips: list[int]
-    hits: dict[int, list[int]]
-    undecided: int = 0
-    left_out: int = 0
+    classes: list[str]  # class names of the split
+    clips: list[int]  # test clips of each class
+    hits: dict[int, list[int]]  # k (1 and 5) -> clips of each class whose true class is among their k best
+    undecided: int = 0  # clips whose scores for these classes are all 0; they are no hit for any k
+    left_out: int = 0  # clips that were not tested, since their label is unknown or none of `classes`
 
     def __post_init__(self) -> None:
         rows = [*(self.hits.get(k, []) for k in KS), self.clips]
@@ -123,27 +116,20 @@ class Run:
 class Result:
     """The accuracies of one way to score, over the runs of a protocol.
 
-    Attributes:
-        protocol: its name.
-        seed: of its random choice of classes; None where nothing was random.
-        modality: what was scored: "VE", "O", "VE + O", ...
-        weights: α, β, γ.
-        runs: one `Run` a split.
-        confusion: counts, (K, K), rows true and columns predicted classes, in the order of the only run's classes; None
-            with several runs. A row lacks the class's undecided clips.
-        method: what scored, where that is not plain: see `cezsar.zeroshot.methods`.
+    `confusion` has counts, (K, K), rows true and columns predicted classes, in the order of the only run's classes; a
+    row lacks the class's undecided clips.
 
     Raises:
         InputError: parts that contradict each other.
     """
 
-    protocol: str
-    seed: int | None
-    modality: str
-    weights: Weights
-    runs: list[Run]
-    confusion: list[list[int]] | None = None
-    method: str = ""
+    protocol: str  # its name
+    seed: int | None  # of its random choice of classes; None where nothing was random
+    modality: str  # what was scored: "VE", "O", "VE + O", ...
+    weights: Weights  # α, β, γ
+    runs: list[Run]  # one a split
+    confusion: list[list[int]] | None = None  # None with several runs
+    method: str = ""  # what scored, where that is not plain: see `cezsar.zeroshot.methods`
 
     def __post_init__(self) -> None:
         if not self.runs:

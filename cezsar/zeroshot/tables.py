@@ -129,17 +129,12 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a table for papers: a result, chance level, or what others have published.
-
-    Attributes:
-        figures: metric -> fraction; "top1", "top5", ... and "mean_per_class", as far as they are known.
-        classes, clips: of a split; "10", or "96 to 104" where splits differ.
-    """
+    """One line of a table for papers: a result, chance level, or what others have published."""
 
     method: str
     modality: str = ""
-    figures: dict[str, Figure] = field(default_factory=dict)
-    classes: str = ""
+    figures: dict[str, Figure] = field(default_factory=dict)  # those of `METRICS` that are known
+    classes: str = ""  # of a split: "10", or "96 to 104" where splits differ
     clips: str = ""
 
 

@@ -205,11 +205,11 @@ def test_the_json_export_runs_the_same_splits_again(demo, demo_scores):
     drawn = random_classes(demo_scores.class_names, 6, 8, 5)
     rows = services.rows_of([demo], drawn, ["VE", services.FUSED])
     assert [row.title for row in rows] == ["demo: VE", "demo: VE + O"]
-    text = tables.to_json([(row.name, row.result) for row in rows])
+    text = tables.to_json([row.result for row in rows])
     again = services.from_upload("evaluation.json", text.encode(), demo_scores.class_names)
     assert (again.name, again.splits, again.seed) == (drawn.name, drawn.splits, drawn.seed)
     lines = widgets.blocks(rows, [], [])
-    assert rows[1].result.figure().percent().replace("±", r"\pm") in tables.latex(lines)
+    assert rows[1].result.figure().percent().replace("±", r"$\pm$") in tables.latex(lines)
     assert rows[1].result.figure().percent() in tables.markdown(lines)
 
 
