@@ -138,10 +138,10 @@ class ModelConfig:
 
     feature_dim: int = _setting(REQUIRED, "Width of features", low=1, option=False)  # D: 4096 for BiT-M
     sentence_dim: int = _setting(REQUIRED, "Width of sentence vectors", low=1, option=False)  # S
-    d_model: int = _setting(512, "Width", "d_model, width of the Transformer encoder (Eq. 1-4).", 1, 8192, 32)
-    d_emb: int = _setting(128, "Joint space", "d_emb, width of the joint space (Eq. 5 and 6).", 1, 8192, 16)
-    layers: int = _setting(1, "Layers", "Transformer layers.", 1, 100)
-    heads: int = _setting(2, "Heads", "Attention heads (Eq. 2 and 3); the width is a multiple of their number.", 1, 64)
+    d_model: int = _setting(512, "Width of the Transformer", "d_model (Eq. 1-4).", 1, 8192, 32)
+    d_emb: int = _setting(128, "Width of the joint space", "d_emb (Eq. 5 and 6).", 1, 8192, 16)
+    layers: int = _setting(1, "Layers", "Of the Transformer encoder.", 1, 100)
+    heads: int = _setting(2, "Attention heads", "Eq. 2 and 3; the width is a multiple of their number.", 1, 64)
     ffn: int = _setting(
         2048, "Feed-forward width", "Inner width of the feed-forward net (Eq. 4).", 1, 65536, 64, silent=True
     )
@@ -176,7 +176,7 @@ class TrainingConfig:
         128, "Batch", "Sub-clips a step; triplets a step where one triplet is taken at a time.", 1, 65536
     )
     lr: float = _setting(
-        1e-4, "Learning rate", "Of AdamW. The paper's is for 3 million triplets; a small set needs about 1e-3.",
+        1e-4, "Learning rate", "Of AdamW; the paper's is for 3 million triplets; a small set needs about 1e-3.",
         1e-7, 1.0, 1e-4,
     )  # fmt: skip
     betas: tuple[float, float] = _setting((0.9, 0.99), "AdamW betas", option=False)

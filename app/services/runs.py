@@ -16,7 +16,8 @@ import streamlit as st
 
 from app.charts.train import Curves
 from app.services import models
-from cezsar import jobs, workspace
+from cezsar import config, jobs, workspace
+from cezsar.config import MiningConfig, ModelConfig, TrainingConfig
 from cezsar.errors import CezsarError, InputError
 
 if TYPE_CHECKING:
@@ -142,49 +143,46 @@ def _curves(folder: str, size: int, mtime_ns: int) -> Curves:
 
 # Settings and results side by side -----------------------------------------------------------------------------------
 
-NAMES = {
-    "recipe": "recipe", "d_model": "width of the Transformer", "d_emb": "width of the joint space",
-    "layers": "Transformer layers", "heads": "attention heads", "ffn": "feed-forward width", "dropout": "dropout",
-    "max_seconds": "longest stack, s", "feature_dim": "width of features", "sentence_dim": "width of sentence vectors",
-    "epochs": "epochs, at most", "patience": "patience, epochs", "batch": "batch", "lr": "learning rate",
-    "betas": "AdamW betas", "weight_decay": "weight decay", "margin": "margin ε", "validation": "validation share",
-    "order": "order", "standardise": "features standardised", "precision": "precision", "seed": "seed",
-    "tau": "τ", "negatives": "hard negatives a positive", "sub_clips": "sub-clips a segment",
-    "object_positives": "object sentences",
-}  # fmt: skip
-"""Settings in words, in the order of config.json, then those of mining."""
-
 MINED = ("tau", "negatives", "sub_clips", "object_positives")
-PAPER_MINED = {"tau": 0.8, "negatives": 10, "sub_clips": 3, "object_positives": 2}
+LABELS = {
+    name: setting.label
+    for kind in (MiningConfig, ModelConfig, TrainingConfig)
+    for name, setting in config.settings(kind).items()
+}
+"""Settings in words; training's seed, not that of mining."""
 
 
 def settings(told: Told) -> dict[str, str]:
     """Every setting of a run by its name in words; those of mining where the record tells them."""
     if told.config is None:
         return {}
-    config = told.config
-    values: dict[str, Any] = dataclasses.asdict(config.model) | dataclasses.asdict(config.training)
+    own = told.config
+    values: dict[str, Any] = dataclasses.asdict(own.model) | dataclasses.asdict(own.training)
     mined = told.record.get("triplets")
     values |= {name: mined[name] for name in MINED if name in mined} if isinstance(mined, dict) else {}
-    words = {words: _shown(values[name]) for name, words in NAMES.items() if name in values}
+    words = {LABELS[name]: _shown(value) for name, value in values.items()}
     return words | {
-        "objects named in O": _shown(config.objects),
-        "α, β, γ of Eq. 9": ", ".join(_shown(config.fusion[name]) for name in ("alpha", "beta", "gamma")),
-        "frame encoder": str(config.feature_encoder["name"]),
-        "sentence encoder": str(config.sentence_encoder["name"]),
-        "triplets (fingerprint)": config.triplets[:12],
+        "Objects named in O": _shown(own.objects),
+        "α, β, γ of Eq. 9": ", ".join(_shown(own.fusion[name]) for name in ("alpha", "beta", "gamma")),
+        "Frame encoder": str(own.feature_encoder["name"]),
+        "Sentence encoder": str(own.sentence_encoder["name"]),
+        "Triplets (fingerprint)": own.triplets[:12],
     }
 
 
 def paper() -> dict[str, str]:
     """The paper's value of every setting that it, or for the margin the released code, gives."""
-    from cezsar.config import ModelConfig, TrainingConfig
     from cezsar.training.runs import RunConfig
 
-    config = RunConfig(ModelConfig(4096, 768), TrainingConfig(), {"name": "bit"}, {"name": "distilroberta"})
-    told = Told("", Path(), True, "trained", config, {"triplets": PAPER_MINED})
-    no_values = ("seed", "validation share", "precision", "triplets (fingerprint)", "feed-forward width", "dropout")
-    return {name: value for name, value in settings(told).items() if name not in no_values}
+    own = RunConfig(ModelConfig(4096, 768), TrainingConfig(), {"name": "bit"}, {"name": "distilroberta"})
+    told = Told("", Path(), True, "trained", own, {"triplets": dataclasses.asdict(MiningConfig())})
+    silent = {
+        setting.label
+        for kind in (ModelConfig, TrainingConfig)
+        for name, setting in config.settings(kind).items()
+        if setting.silent and name != "margin"
+    }
+    return {name: value for name, value in settings(told).items() if name not in {*silent, "Triplets (fingerprint)"}}
 
 
 def differing(chosen: Sequence[Told]) -> dict[str, list[str]]:

@@ -7,14 +7,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import streamlit as st
 
 from app.services import models, runs
-from app.services.hyperparameters import MODEL, OPTIMISATION, PAIRS, PAPER, USE, Setting
+from app.services.hyperparameters import PAPER, fields
 from cezsar import encoders, jobs, workspace
 from cezsar.atomic import replacing, write_json
+from cezsar.config import MiningConfig, ModelConfig, TrainingConfig, UseConfig, arguments
 from cezsar.errors import CezsarError, InputError
 
 # What there is to train on -------------------------------------------------------------------------------------------
@@ -158,12 +159,59 @@ def _labelled_ids(dataset: str, home: str) -> frozenset[str]:
     return frozenset(open_dataset(dataset, home).labels)
 
 
+def video_ids(dataset: str) -> frozenset[str]:
+    """Ids of the videos that the clips of a labelled data set are, or are parts of."""
+    return _video_ids(dataset, str(workspace.home().absolute()))
+
+
+@st.cache_data(ttl=60, max_entries=16, show_spinner="Reading the data set")
+def _video_ids(dataset: str, home: str) -> frozenset[str]:
+    from cezsar.data.datasets import open_dataset
+
+    data = open_dataset(dataset, home)
+    return frozenset(video for video, _, _ in data.segments.values()) or frozenset(data.labels)
+
+
 def _stamp(paths: Sequence[Path]) -> str:
     stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
     return hashlib.sha256(repr(stats).encode()).hexdigest()
 
 
 # The job -------------------------------------------------------------------------------------------------------------
+
+
+class Planned(Protocol):
+    """A run to be made, by whatever method."""
+
+    @property
+    def name(self) -> str: ...
+
+    def problems(self) -> list[str]:
+        """What stands in the way of starting, in words."""
+
+    def steps(self) -> list[jobs.Step]:
+        """The commands that make it."""
+
+
+def name_problems(name: str) -> list[str]:
+    """Why a run cannot have this name, in words."""
+    if not re.fullmatch(r"\w(?:[\w .+@-]{0,78}[\w+@-])?", name):
+        return [f"{name!r} cannot name a run; use letters, digits, spaces and . + - _ @, at most 80"]
+    if name.casefold() in runs.names_taken():
+        return [f"there is a run {name!r} already; choose another name"]
+    return []
+
+
+def evaluation(folder: Path, tested: tuple[str, Store] | None) -> list[jobs.Step]:
+    """The command that evaluates a new run on (data set, store); none where there is nothing to test it on."""
+    from cezsar.data.datasets import file_name
+
+    if tested is None:
+        return []
+    dataset, store = tested
+    out = folder / "results" / f"{file_name(dataset)} all.json"
+    evaluate = ["evaluate", "--dataset", dataset, "--store", str(store.folder), "--run", str(folder)]
+    return [jobs.Step("evaluating", [*evaluate, "--protocol", "all", "--keep", "--out", str(out)], {"evaluating": 10})]
 
 
 @dataclass(frozen=True)
@@ -182,14 +230,7 @@ class Plan:
 
     def problems(self) -> list[str]:
         """What stands in the way of starting, in words."""
-        return [*self._name_problems(), *self._data_problems(), *self._value_problems()]
-
-    def _name_problems(self) -> list[str]:
-        if not re.fullmatch(r"\w(?:[\w .+@-]{0,78}[\w+@-])?", self.name):
-            return [f"{self.name!r} cannot name a run; use letters, digits, spaces and . + - _ @, at most 80"]
-        if self.name.casefold() in runs.names_taken():
-            return [f"there is a run {self.name!r} already; choose another name"]
-        return []
+        return [*name_problems(self.name), *self._data_problems(), *self._value_problems()]
 
     def _data_problems(self) -> list[str]:
         found = []
@@ -206,12 +247,11 @@ class Plan:
         return found
 
     def _value_problems(self) -> list[str]:
-        from cezsar.config import ModelConfig, TrainingConfig
-
         value = self.values
         try:
-            ModelConfig(self.store.dim, 384, **{setting.name: value[setting.id] for setting in MODEL})
-            TrainingConfig(**{setting.name: value[setting.id] for setting in OPTIMISATION if setting.name != "device"})
+            ModelConfig(self.store.dim, 384, **fields(ModelConfig, value))
+            for kind in (MiningConfig, TrainingConfig, UseConfig):
+                kind(**fields(kind, value))
         except CezsarError as error:
             return [str(error)]
         if value["device"] != "auto" and not device_here(value["device"]):
@@ -226,28 +266,22 @@ class Plan:
         """The commands that make it."""
         triplets = str(_triplets(self.name))
         mine = ["mine", str(self.captions.path), "--store", str(self.store.folder), "--out", triplets]
-        mine += ["--sentences", self.sentences, *self._options(PAIRS)]
+        mine += ["--sentences", self.sentences, *arguments(MiningConfig, fields(MiningConfig, self.values))]
         if self.head and self.values["object_positives"]:
             mine += ["--head", str(self.head)]
         train = ["train", triplets, "--store", str(self.store.folder), "--out", str(self.folder), "--resume"]
-        train += self._options((*MODEL, *OPTIMISATION, *USE))
+        for kind in (ModelConfig, TrainingConfig, UseConfig):
+            train += arguments(kind, fields(kind, self.values))
+        train += ["--device", self.values["device"]] if self.values["device"] != "auto" else []
         train += ["--domain", self.domain.strip() or self.captions.name]
         train += ["--head", str(self.head)] if self.head else []
         train += ["--prototypes", str(self.descriptions)] if self.descriptions else []
         triplets_expected = self._triplets_expected()
-        steps = [
+        return [
             jobs.Step("mining hard negatives", mine, {"mining": 5 + triplets_expected / 10_000}),
             jobs.Step("training", train, {"training": 5 + triplets_expected * self.values["epochs"] / 30_000}),
+            *evaluation(self.folder, self.evaluate),
         ]
-        if self.evaluate:
-            from cezsar.data.datasets import file_name
-
-            dataset, store = self.evaluate
-            out = self.folder / "results" / f"{file_name(dataset)} all.json"
-            evaluate = ["evaluate", "--dataset", dataset, "--store", str(store.folder), "--run", str(self.folder)]
-            evaluate += ["--protocol", "all", "--keep", "--out", str(out)]
-            steps.append(jobs.Step("evaluating", evaluate, {"evaluating": 10}))
-        return steps
 
     def _triplets_expected(self) -> float:
         """A guess, for the shares of the progress bar."""
@@ -255,17 +289,8 @@ class Plan:
         positives = self.values["sub_clips"] * (1 + self.values["object_positives"])
         return share * self.captions.sentences * float(positives) * self.values["negatives"]
 
-    def _options(self, settings: Sequence[Setting]) -> list[str]:
-        """Options that differ from the commands' own defaults, which are the paper's."""
-        options = []
-        for setting in settings:
-            value = self.values[setting.id]
-            if value != setting.paper:
-                options += [setting.option] if setting.paper is False else [setting.option, f"{value}"]
-        return options
 
-
-def start(plan: Plan) -> jobs.Job:
+def start(plan: Planned) -> jobs.Job:
     """Start a training job; what is needed to start it anew stays beside its triplets.
 
     Raises:

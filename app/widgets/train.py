@@ -10,11 +10,12 @@ import streamlit as st
 from app import state
 from app.charts import train as charts
 from app.services import runs, train
-from app.services.hyperparameters import GROUPS, PAPER, SETTINGS, Setting, demo_settings
+from app.services.hyperparameters import GROUPS, PAPER, SETTINGS, demo_settings
 from app.widgets import words
 from app.widgets.jobs import POLL_S, follow
 from app.widgets.words import plain
 from cezsar import jobs, workspace
+from cezsar.config import Setting
 from cezsar.errors import CezsarError
 from cezsar.report.figures import PLOT, number, percent
 
@@ -170,9 +171,9 @@ def data() -> tuple[train.Captions, train.Store, str] | None:
     if captions is None:
         return None
     with middle:
-        store = _store("Feature store", STORE, captions.ids, "captioned videos")
+        store = choose_store("Feature store", STORE, captions.ids, "captioned videos")
     with right:
-        sentences = _chosen(
+        sentences = choose_one(
             "Sentence encoder", train.sentence_encoders(), SENTENCES,
             help="Turns captions and class descriptions into vectors (SBERT of Eq. 6). Those on this machine are "
             "listed; `cezsar info` says how to get others. The paper's is distilroberta.",
@@ -200,7 +201,7 @@ def _captions() -> train.Captions | None:
     if not found:
         return None
     with area:
-        name = _chosen(
+        name = choose_one(
             "Captioned videos", list(found), CAPTIONS,
             help="Annotation files in the workspace's folder `data`, and the demo's. A sentence for each timestamped "
             "segment of an untrimmed video.",
@@ -212,13 +213,13 @@ def _captions() -> train.Captions | None:
     return found[name]
 
 
-def _store(
+def choose_store(
     label: str, key: str, wanted: frozenset[str], what: str, like: train.Store | None = None
 ) -> train.Store | None:
     found = train.stores(wanted)
     if like is not None:
         found = {name: item for name, item in found.items() if (item.encoder, item.dim) == (like.encoder, like.dim)}
-    name = _chosen(
+    name = choose_one(
         label, list(found), key,
         help="Frame features that `cezsar extract` made, one row a second. Those with the most of these videos first.",
     )  # fmt: skip
@@ -233,7 +234,7 @@ def _store(
     return item
 
 
-def _chosen(label: str, options: list[str], key: str, help: str) -> str | None:
+def choose_one(label: str, options: list[str], key: str, help: str) -> str | None:
     """A select box whose choice is kept, unless it has gone."""
     if st.session_state.get(key, NOTHING) not in options:
         st.session_state.pop(key, None)
@@ -252,9 +253,10 @@ def settings(captions: train.Captions) -> dict[str, Any]:
     for tab, group in zip(st.tabs(list(GROUPS)), GROUPS.values(), strict=True):
         with tab:
             for first in range(0, len(group), 4):
-                for column, setting in zip(st.columns(4, gap="medium"), group[first : first + 4], strict=False):
+                here = list(group.items())[first : first + 4]
+                for column, (id, setting) in zip(st.columns(4, gap="medium"), here, strict=False):
                     with column.container(gap="xxsmall"):
-                        values[setting.id] = _field(setting)
+                        values[id] = _field(id, setting)
     with presets:
         st.button("The paper's settings", key="preset-paper", on_click=_put, args=(PAPER,))
         st.button(
@@ -272,23 +274,23 @@ def settings(captions: train.Captions) -> dict[str, Any]:
     return values
 
 
-def _field(setting: Setting) -> Any:
-    key = state.NEW + setting.id
+def _field(id: str, setting: Setting) -> Any:
+    key = state.NEW + id
     source = "The paper gives no value; the default" if setting.silent else "The paper's value"
-    help = f"{setting.help} {source}: {_shown(setting.paper)}. Option `{setting.option}`."
+    help = f"{setting.help} {source}: {_shown(setting.default)}. Option `{setting.flag}`."
     value: Any
-    if isinstance(setting.paper, bool):
+    if isinstance(setting.default, bool):
         value = st.selectbox(
             setting.label, [False, True], format_func={False: "no", True: "yes"}.__getitem__, key=key, help=help, **KEPT
         )
     elif setting.choices:
         value = st.selectbox(setting.label, setting.choices, key=key, help=help, **KEPT)
-    elif isinstance(setting.paper, int):
+    elif isinstance(setting.default, int):
         value = st.number_input(
             setting.label,
             int(setting.low),
             int(setting.high),
-            setting.paper,
+            setting.default,
             int(setting.step),
             key=key,
             help=help,
@@ -296,13 +298,13 @@ def _field(setting: Setting) -> Any:
         )
     else:
         value = st.number_input(
-            setting.label, float(setting.low), float(setting.high), setting.paper, float(setting.step), format="%g",
+            setting.label, float(setting.low), float(setting.high), setting.default, float(setting.step), format="%g",
             key=key, help=help, **KEPT,
         )  # fmt: skip
-    value = setting.paper if value is None else value
+    value = setting.default if value is None else value
     word = "default" if setting.silent else "paper"
-    colour = "gray" if value == setting.paper else "orange"
-    st.caption(f":{colour}[{word}: {_shown(setting.paper)}]")
+    colour = "gray" if value == setting.default else "orange"
+    st.caption(f":{colour}[{word}: {_shown(setting.default)}]")
     return value
 
 
@@ -342,12 +344,12 @@ def plan(captions: train.Captions, store: train.Store, sentences: str, values: d
     left, right = st.columns(2, gap="large")
     heads, descriptions = train.heads(store.dim), train.descriptions()
     with left:
-        head = _chosen(
+        head = choose_one(
             "Object recogniser", [NOTHING, *heads], HEAD,
             help="For O of Eq. 9: a linear head on the same features, copied from a run. BiT brings its own.",
         )  # fmt: skip
     with right:
-        classes = _chosen(
+        classes = choose_one(
             "Classes to rank by default", [NOTHING, *descriptions], CLASSES,
             help="Class descriptions kept in the run, so that it ranks them without being told labels.",
         )  # fmt: skip
@@ -360,11 +362,11 @@ def plan(captions: train.Captions, store: train.Store, sentences: str, values: d
         head=heads.get(head or ""),
         descriptions=descriptions.get(classes or ""),
         domain=shows or "",
-        evaluate=_evaluation(store),
+        evaluate=choose_evaluation(store),
     )
 
 
-def _evaluation(store: train.Store) -> tuple[str, train.Store] | None:
+def choose_evaluation(store: train.Store) -> tuple[str, train.Store] | None:
     try:
         sets = train.labelled_sets()
     except CezsarError as error:
@@ -378,7 +380,7 @@ def _evaluation(store: train.Store) -> tuple[str, train.Store] | None:
         return None
     left, right = st.columns(2, gap="large")
     with left:
-        chosen = _chosen(
+        chosen = choose_one(
             "Data set", list(sets), TEST_SET,
             help="The demo's test clips, the data sets named on the page Library, and published ones in the "
             "workspace's folder `data`.",
@@ -390,14 +392,14 @@ def _evaluation(store: train.Store) -> tuple[str, train.Store] | None:
         st.error(words.sentence(error), icon=":material/error:")
         return None
     with right:
-        item = _store("Feature store of its clips", TEST_STORE, ids, "labelled clips", like=store)
+        item = choose_store("Feature store of its clips", TEST_STORE, ids, "labelled clips", like=store)
     if item is None or not ids & item.ids:
         st.caption(f"No store of encoder {plain(store.encoder)} holds these clips, so the run will not be evaluated.")
         return None
     return dataset, item
 
 
-def start(made: train.Plan) -> None:
+def start(made: train.Planned) -> None:
     """The button, what stands in its way, and the same in a terminal."""
     problems = made.problems()
     for problem in problems:
@@ -414,7 +416,7 @@ def start(made: train.Plan) -> None:
         st.code("\n\n".join(commands), language="bash", wrap_lines=True)
 
 
-def _start(made: train.Plan) -> None:
+def _start(made: train.Planned) -> None:
     try:
         train.start(made)
     except CezsarError as error:

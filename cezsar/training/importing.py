@@ -181,7 +181,7 @@ def _members(archive: zipfile.ZipFile, path: Path) -> tuple[str, dict[str, zipfi
         if info.filename.endswith(PICKLES):
             raise _pickle(f"{path.name}: {info.filename}")
     configs = [PurePosixPath(info.filename) for info in infos if PurePosixPath(info.filename).name == "config.json"]
-    if len(configs) != 1 or len(configs[0].parts) > 2:
+    if len(configs) != 1 or len(configs[0].parts) > 2 or configs[0].parts[0] == "..":
         found = f"{len(configs)} config.json" if configs else "no config.json"
         raise FormatError(f"{path.name} is not the folder of one run ({found}); zip the folder of one")
     own = configs[0].parts[0] if len(configs[0].parts) == 2 else ""

@@ -14,7 +14,7 @@ from conftest import open_page
 from app import state
 from app.charts import train as charts
 from app.services import models, runs, train
-from app.services.hyperparameters import MODEL, OPTIMISATION, PAIRS, PAPER, SETTINGS, USE, demo_settings
+from app.services.hyperparameters import GROUPS, PAPER, SETTINGS, demo_settings
 from cezsar import jobs
 from cezsar.cli import app as command_line
 from cezsar.data import datasets
@@ -114,7 +114,7 @@ def test_two_runs_are_compared(empty_workspace):
     assert len({trace["line"]["color"] for trace in loss["data"]}) == 2
     assert [trace["line"]["dash"] for trace in loss["data"]] == ["dash", "solid"] * 2
     differing, results = page.dataframe[1].value, page.dataframe[2].value
-    assert list(differing["setting"]) == ["width of features", "frame encoder"]
+    assert list(differing["setting"]) == ["Width of features", "Frame encoder"]
     assert list(differing["demo-colour"]) == ["331", "motion, colour only"]
     assert "All on the same triplets" in texts(page)
     stored = load_all(DEMO / "results" / "demo 10-of-21 x 50.json")
@@ -130,11 +130,11 @@ def test_settings_are_held_against_the_papers(empty_workspace):
     page = fine(open_page("train"))
     table = page.dataframe[2].value.set_index("setting")
     config = json.loads((DEMO / "config.json").read_text())
-    assert table.loc["learning rate", "this run"] == f"{config['training']['lr']:g}"
-    assert table.loc["learning rate", "paper"] == "0.0001"
-    assert table.loc["width of the Transformer", "paper"] == "512"
-    assert table.loc["hard negatives a positive"].to_list() == ["20", "10"]
-    assert table.loc["batch"].to_list() == ["64", "128"]
+    assert table.loc["Learning rate", "this run"] == f"{config['training']['lr']:g}"
+    assert table.loc["Learning rate", "paper"] == "0.0001"
+    assert table.loc["Width of the Transformer", "paper"] == "512"
+    assert table.loc["Hard negatives"].to_list() == ["20", "10"]
+    assert table.loc["Batch"].to_list() == ["64", "128"]
 
 
 def test_damaged_runs_and_files_are_named(empty_workspace):
@@ -253,24 +253,29 @@ def test_every_option_of_both_commands_is_a_setting_and_arrives(captioned):
     found = train.captions()["mine"]
     store = train.stores(found.ids)["right"]
     other = {
-        id: not setting.paper
-        if isinstance(setting.paper, bool)
+        id: not setting.default
+        if isinstance(setting.default, bool)
         else setting.choices[-1]
         if setting.choices
-        else setting.paper + setting.step
+        else setting.default + setting.step
         for id, setting in SETTINGS.items()
     }
-    group = typer.main.get_command(command_line)
+    commands = typer.main.get_command(command_line).commands
     outer = {"mine": {"annotations", "store", "out", "sentences", "encoder_weights", "head", "help"}}
-    outer["train"] = {"triplets", "store", "out", "head", "prototypes", "domain", "resume", "help"}
+    outer["train"] = {
+        "source", "store", "out", "head", "prototypes", "domain", "resume", "help", "method", "sentences",
+        "seen_prototypes",
+    }  # fmt: skip
+    mining, *rest = GROUPS.values()
+    training = {id: setting for group in rest for id, setting in group.items()}
     for values in (PAPER, other):
         plan = train.Plan("run-1", found, store, "minilm", values)
-        for step, settings in zip(plan.steps(), (PAIRS, (*MODEL, *OPTIMISATION, *USE)), strict=True):
+        for step, group in zip(plan.steps(), (mining, training), strict=True):
             verb, *arguments = step.arguments
-            parsed = group.commands[verb].make_context(verb, arguments).params
-            assert set(parsed) - outer[verb] == {setting.name for setting in settings}
-            for setting in settings:
-                expected = values[setting.id]
+            parsed = commands[verb].make_context(verb, arguments).params
+            assert set(parsed) - outer[verb] == {setting.name for setting in group.values()}
+            for id, setting in group.items():
+                expected = values[id]
                 assert parsed[setting.name] == (None if (setting.name, expected) == ("device", "auto") else expected)
 
 
@@ -469,7 +474,7 @@ def test_pickles_are_refused_with_the_reason(empty_workspace):
     "name, content, said",
     [
         ("a.zip", b"no zip", "no zip archive"),
-        ("a.zip", zipped(**{"../config.json": "{}"}), "outside"),
+        ("a.zip", zipped(**{"../config.json": "{}"}), "not the folder of one run"),
         ("a.zip", zipped(**{"x/config.json": "{}", "x/state.pt": "x"}), "state.pt"),
         ("a.txt", b"words", "neither"),
         ("model.PT", b"\x80\x04.", "pickle"),
