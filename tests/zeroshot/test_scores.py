@@ -224,15 +224,12 @@ def test_scores_that_do_not_fit_are_refused(change, message):
         Scores(**(good | change))
 
 
-@pytest.mark.parametrize("values", [(-0.1, 1, 0), (0, 0, 0), (float("nan"), 1, 0), (float("inf"), 0, 0), ("1", 0, 0)])
-def test_weights_that_make_no_sense_are_refused(values):
-    with pytest.raises(InputError, match="not all zero"):
-        Weights(*values)
-
-
-def test_weights_by_modality():
+def test_weights():
     assert [Weights(0.7, 0.2, 0.1).of(name) for name in ("VE", "O", "C")] == [0.7, 0.2, 0.1]
     assert Weights.only("O") == Weights(0, 1, 0)
+    for values in [(-0.1, 1, 0), (0, 0, 0), (float("nan"), 1, 0), (float("inf"), 0, 0), ("1", 0, 0)]:
+        with pytest.raises(InputError, match="not all zero"):
+            Weights(*values)
     with pytest.raises(InputError, match="'flow' is unknown"):
         Weights.only("flow")
     with pytest.raises(InputError, match="VE only; give one of them weight"):
@@ -289,37 +286,22 @@ def test_embeddings_and_scores_come_back_as_they_were(tmp_path):
     assert Scores.load(tmp_path / "large.safetensors").gram is None
 
 
-def test_files_of_another_kind_are_refused(tmp_path):
+def test_files_of_another_kind_and_damaged_ones_are_refused(tmp_path):
     path = tmp_path / "file.safetensors"
     with pytest.raises(InputError, match="cannot be read"):
         Scores.load(path)
     Scores.from_embeddings(embeddings()).save(path)
     with pytest.raises(FormatError, match="should hold embeddings, version 1, and holds scores"):
         Embeddings.load(path)
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(FormatError, match="damaged"):
-        Scores.load(path)
-    for content in (b"", b"not a file of arrays at all", b"\x80\x04cposix\nsystem\n."):
+    for content in (path.read_bytes()[:-100], b"", b"not a file of arrays at all", b"\x80\x04cposix\nsystem\n."):
         path.write_bytes(content)
         with pytest.raises(FormatError, match="damaged"):
             Scores.load(path)
     save_file({"x": np.ones(3)}, path)
     with pytest.raises(FormatError, match="holds something else"):
         Scores.load(path)
-
-
-@pytest.mark.parametrize(
-    "arrays",
-    [
-        {},
-        {"description": np.frombuffer(b"[]", np.uint8)},
-        {"description": np.frombuffer(b"{", np.uint8)},
-        {"description": np.frombuffer(b'{"ids": 3, "labels": [], "class_names": [], "dead_classes": []}', np.uint8)},
-        {"description": np.ones(2, np.float32), "modality.flow": np.ones(2)},
-    ],
-)
-def test_contents_that_do_not_fit_are_refused(tmp_path, arrays):
-    path = tmp_path / "file.safetensors"
-    save_file({"column_class": np.arange(1)} | arrays, path, {"cezsar": "scores", "version": "1"})
-    with pytest.raises(FormatError, match="damaged"):
-        Scores.load(path)
+    listed = b'{"ids": 3, "labels": [], "class_names": [], "dead_classes": []}'
+    for arrays in ({}, *({"description": np.frombuffer(text, np.uint8)} for text in (b"[]", b"{", b"{}", listed))):
+        save_file({"column_class": np.arange(1)} | arrays, path, {"cezsar": "scores", "version": "1"})
+        with pytest.raises(FormatError, match="damaged"):
+            Scores.load(path)
