@@ -6,12 +6,12 @@ import html
 
 import streamlit as st
 
-from app import state
+from app import cache, state
 from app.charts import classify as charts
 from app.charts.classify import MODALITIES, MOST_LABELS
 from app.services import clips
-from app.services import why as service
-from app.services.answers import Answer
+from app.services.answers import Answer, read
+from app.services.models import engine
 from app.widgets.words import plain, sentence
 from cezsar.analysis.explanation import Explanation
 from cezsar.errors import CezsarError
@@ -29,7 +29,7 @@ def why(given: Answer) -> None:
     with left:
         rival = _rival(given)
         try:
-            found = service.why(given, rival)
+            found = _explained(given, rival)
         except CezsarError as error:
             st.error(sentence(error), icon=":material/error:")
             return
@@ -39,6 +39,29 @@ def why(given: Answer) -> None:
     with right:
         st.markdown(_in_words(found))
         _parts(found, colours)
+
+
+def _explained(given: Answer, rival: str) -> Explanation:
+    """The best label against another one of the labels.
+
+    Raises:
+        CezsarError: the model cannot be used.
+    """
+    best = given.ranking.labels[0][0]
+
+    def explained() -> Explanation:
+        from cezsar.analysis.explanation import explain
+
+        content, answers = read(given.model, given.clip), engine(given.model)
+        with answers.lock:
+            return explain(
+                answers.classifier, content, given.labels, weights=given.weights, caption=given.caption, winner=best,
+                runner_up=rival,
+            )  # fmt: skip
+
+    asked = repr((given.labels, given.weights, given.caption, best, rival))
+    key = ("why", given.clip.digest, given.model.key, given.model.fingerprint, asked)
+    return cache.once(explained, *key, words="Leaving out each second in turn")
 
 
 def _rival(given: Answer) -> str:

@@ -13,9 +13,10 @@ from conftest import open_page
 
 from app import state
 from app.charts.open_set import got_figure
-from app.services import comparison, corrections, models, reliability
+from app.services import comparison, models, reliability
 from app.services import evaluate as services
 from app.services import open_set as open_services
+from app.widgets import corrections
 from cezsar.analysis.comparison import ClassDifference, Interval, compare
 from cezsar.analysis.open_set import KINDS, simulate
 from cezsar.errors import InputError
