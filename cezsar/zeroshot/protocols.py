@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from cezsar.data.documents import parse_json, read_text
 from cezsar.data.labels import canonical, load_split, read_label_list, resolve
 from cezsar.data.layout import enumerated
 from cezsar.errors import FormatError, InputError
+from cezsar.zeroshot.results import load_all
 
 MAX_RUNS = 10_000
 RUNS = 50
@@ -187,29 +187,16 @@ def _from_file(path: Path, class_names: Sequence[str]) -> Protocol:
     if path.suffix.lower() != ".json":
         return named(path.stem, read_label_list(path), class_names)
     value = parse_json(read_text(path), str(path))
-    if isinstance(value, list):
-        return named(path.stem, _names(path, value), class_names)
+    if isinstance(value, list) and all(isinstance(name, str) for name in value):
+        return named(path.stem, value, class_names)
     if isinstance(value, dict) and "testing" in value:
         return named(path.stem, load_split(path)["testing"], class_names)
-    found = value["results"] if isinstance(value, dict) and isinstance(value.get("results"), list) else [value]
-    protocols = [_of_result(path, entry, class_names) for entry in found]
-    if not protocols or any(protocol != protocols[0] for protocol in protocols):
-        raise FormatError(f"{path} holds results of several protocols, or none; give a file with those of one")
-    return protocols[0]
-
-
-def _of_result(path: Path, value: Any, class_names: Sequence[str]) -> Protocol:
-    """The classes of a saved result, run by run."""
-    runs = value.get("runs") if isinstance(value, dict) else None
-    if not isinstance(runs, list) or not all(isinstance(run, dict) for run in runs):
+    if not isinstance(value, dict) or "results" not in value:
         raise FormatError(f'{path} names no classes; give a list of them, {{"testing": [...]}}, or a saved result')
-    name, seed = value.get("protocol"), value.get("seed")
-    if not isinstance(name, str) or not (seed is None or type(seed) is int):
-        raise FormatError(f"{path} should have a protocol's name, and a whole number or null as seed; correct it")
-    return Protocol(name, [resolve(_names(path, run.get("classes")), class_names) for run in runs], seed)
-
-
-def _names(path: Path, value: Any) -> list[str]:
-    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-        raise FormatError(f"{path} should have lists of class names; correct it")
-    return value
+    protocols = [
+        Protocol(result.protocol, [resolve(run.classes, class_names) for run in result.runs], result.seed)
+        for result in load_all(path)
+    ]
+    if any(protocol != protocols[0] for protocol in protocols):
+        raise FormatError(f"{path} holds results of several protocols; give a file with those of one")
+    return protocols[0]
