@@ -98,8 +98,8 @@ def rows_of(described: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
 
 
 def imported(files: Sequence[tuple[str, bytes]]) -> Described:
-    """Descriptions from uploads: one JSON, one list of classes (.txt), several .txt named after classes, or a .zip of
-    such files.
+    """Descriptions from uploads: one JSON, one list of classes (.txt, .csv), several .txt named after classes, a .zip
+    of such files.
 
     Raises:
         InputError: files of other kinds, or an archive that is too large.
@@ -109,8 +109,10 @@ def imported(files: Sequence[tuple[str, bytes]]) -> Described:
         files = _unpacked(*files[0])
     names = [Path(name.replace("\\", "/")).name for name, _ in files]
     kinds = {Path(name).suffix.lower() for name in names}
-    if not files or (kinds != {".txt"} and (kinds != {".json"} or len(files) > 1)):
-        raise InputError("give one .json, one .txt with a class to a line, several .txt named after classes, or a .zip")
+    if not files or (kinds != {".txt"} and (not kinds <= {".json", ".csv"} or len(files) > 1)):
+        raise InputError(
+            "give one .json, one .txt or .csv with a class to a line, several .txt named after classes, or a .zip"
+        )
     if len(set(names)) < len(names):
         raise FormatError(f"two files are called {max(names, key=names.count)}; keep one")
     with tempfile.TemporaryDirectory(prefix="cezsar-") as folder:
@@ -207,7 +209,7 @@ def choose_saved() -> None:
 def _import() -> None:
     with st.expander("Import"), st.form("import", clear_on_submit=True):
         files = st.file_uploader(
-            "Files", accept_multiple_files=True, type=["json", "txt", "zip"], key="described-files",
+            "Files", accept_multiple_files=True, type=["json", "txt", "csv", "zip"], key="described-files",
             help='A JSON file {"class": "sentence"} or {"class": ["sentences"]}, a .txt with a class to a line, or one '
             ".txt for each class, named after it, each line a sentence; several at once, or in a .zip.",
         )  # fmt: skip

@@ -15,7 +15,7 @@ import numpy as np
 
 from cezsar.data.datasets import KNOWN
 from cezsar.data.documents import parse_json, read_text
-from cezsar.data.labels import canonical, load_split, read_label_list, resolve
+from cezsar.data.labels import canonical, load_split, numbered, read_label_list, resolve
 from cezsar.data.layout import enumerated
 from cezsar.errors import FormatError, InputError
 from cezsar.zeroshot.results import load_all
@@ -155,11 +155,11 @@ def parse(text: str, class_names: Sequence[str], *, runs: int = RUNS, seed: int 
         return random_classes(class_names, k, int(match["runs"] or runs), seed)
     if (match := _NAMED.fullmatch(words)) and match["name"].lower() in NAMED:
         return _of_the_field(match["name"].lower(), class_names, int(match["runs"] or runs), seed)
-    if Path(words).suffix.lower() in (".json", ".txt"):
+    if Path(words).suffix.lower() in (".json", ".txt", ".csv"):
         return _from_file(Path(words), class_names)
     raise InputError(
         f'protocol {text!r} is unknown; give "all", "half", "K-of-N", "random-K" (either with " x RUNS"), a file with '
-        f"a class list (.json, .txt), or one of {', '.join(NAMED)}"
+        f"a class list (.json, .txt, .csv), or one of {', '.join(NAMED)}"
     )
 
 
@@ -189,6 +189,8 @@ def _from_file(path: Path, class_names: Sequence[str]) -> Protocol:
     value = parse_json(read_text(path), str(path))
     if isinstance(value, list) and all(isinstance(name, str) for name in value):
         return named(path.stem, value, class_names)
+    if isinstance(value, dict) and (names := numbered(value)):
+        return named(path.stem, names, class_names)
     if isinstance(value, dict) and "testing" in value:
         return named(path.stem, load_split(path)["testing"], class_names)
     if not isinstance(value, dict) or "results" not in value:

@@ -20,6 +20,7 @@ from cezsar.data.labels import (
     spoken,
 )
 from cezsar.errors import FormatError, InputError
+from cezsar.zeroshot.protocols import parse as parse_protocol
 
 
 def test_spellings_of_one_class() -> None:
@@ -189,6 +190,10 @@ def test_json_that_is_no_list_of_labels(text, said):
 )
 def test_class_lists_as_people_have_them(tmp_path: Path, file: str, content: bytes) -> None:
     (tmp_path / file).write_bytes(content)
+    names = ["kick ball", "ApplyEyeMakeup", "archery"]
+    assert set(parse_protocol(str(tmp_path / file), names).splits[0]) == set(names[:2])
+    if file not in ("utf16.txt", "label.csv"):
+        assert set(parse_classes(content.decode("utf-8-sig"))[0].names) == set(names[:2])  # as pasted
     assert load_descriptions(tmp_path / file) == {"ApplyEyeMakeup": ["apply eye makeup"], "kick ball": ["kick ball"]}
 
 

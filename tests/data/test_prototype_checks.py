@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from cezsar.data import datasets
-from cezsar.data.datasets import KNOWN, class_names, named_descriptions, shipped_descriptions
+from cezsar.data.datasets import KNOWN, named_descriptions, shipped_descriptions
 from cezsar.data.descriptions import load_descriptions
 from cezsar.data.prototype_checks import Kind, Report, check, differing_words, words
 from cezsar.data.sentence_cache import SentenceCache
@@ -136,24 +136,20 @@ def test_bytes_that_are_not_utf8_are_pointed_at(tmp_path: Path) -> None:
         load_descriptions(tmp_path)
 
 
-def test_a_json_file_in_another_encoding_is_read_to_its_end(tmp_path: Path) -> None:
+def test_a_json_file_in_another_encoding_and_a_list_of_classes(tmp_path: Path) -> None:
     path = tmp_path / "d.json"
     path.write_bytes(b'{"caf\xe9": "Somebody drinks from a cup at a table.", "x": ""}')
     report = check(path)
     assert found(report) == {Kind.ENCODING: [()], Kind.EMPTY: [("x",)]}
     assert report.findings[0].place == "d.json, line 1, byte 5"
-
-
-def test_a_list_of_classes_has_names_only(tmp_path: Path) -> None:
     path = tmp_path / "l.txt"
     path.write_text("ApplyEyeMakeup\n\nyo yo\nYoYo\nbell\x07\n" + "x" * 1001)
     report = check(path)
-    names = ("ApplyEyeMakeup", "yo yo", "YoYo", "bell\x07")
     assert found(report) == {
         Kind.CONTROL: [("bell\x07",)],
         Kind.FORM: [()],
         Kind.CLASS_TWICE: [("yo yo", "YoYo")],
-        Kind.OWN_NAME: [names],
+        Kind.OWN_NAME: [("ApplyEyeMakeup", "yo yo", "YoYo", "bell\x07")],
     }
     assert report.findings[2].place == "l.txt, line 3 and l.txt, line 4"
 
@@ -208,19 +204,6 @@ def test_anyones_own_data_set_even_where_its_descriptions_are_broken(tmp_path: P
         datasets.open_dataset(tmp_path / "data")
     report = check(beside, tmp_path / "data")
     assert found(report) == {Kind.CLASS_TWICE: [("run", "Run")], Kind.MISSING: [("swim",)]}
-
-
-def test_class_names(tmp_path: Path) -> None:
-    assert class_names("ucf101:test1", tmp_path) == names()
-    index = write(tmp_path / "i.json", {"b": ["1"], "a": ["2", "3"]})
-    assert class_names(index) == ["a", "b"]
-    datasets.register("mine", index, tmp_path)
-    datasets.register("ucf101", write(tmp_path / "u.json", {"YoYo": ["v_YoYo_g25_c01"]}), tmp_path)
-    assert class_names("mine", tmp_path) == ["a", "b"] and class_names(tmp_path / "u.json", tmp_path) == names()
-    with pytest.raises(InputError, match="no classes"):
-        class_names("activitynet-captions")
-    with pytest.raises(InputError, match="there is no"):
-        class_names("nobody's", tmp_path)
 
 
 def test_descriptions_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -329,9 +312,6 @@ def test_what_cannot_be_asked(tmp_path: Path) -> None:
             check(path, near=near)
     with pytest.raises(InputError, match="no classes"):
         check(path, "activitynet-captions")
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=r"holds no \.txt file"):
-        check(tmp_path / "empty")
 
 
 def test_the_command_line_and_the_library_have_one_threshold() -> None:

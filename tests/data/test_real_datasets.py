@@ -11,6 +11,7 @@ import pytest
 
 from cezsar.data.datasets import (
     KNOWN,
+    class_names,
     find,
     find_known,
     forget,
@@ -330,3 +331,15 @@ def test_labels_in_the_spellings_found_in_the_wild() -> None:
     odd = ["massaging person_s head", "petting_animal_(not_cat)", "Passing American football (not in game)"]
     assert [canonical(name) for name in resolve(odd, KINETICS.class_names())] == [canonical(name) for name in odd]
     assert [len(known.class_names()) for known in KNOWN.values()] == [101, 51, 400, 0]
+
+
+def test_class_names(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "i.json").write_text(json.dumps({"b": ["1"], "a": ["2", "3"]}))
+    (tmp_path / "u.json").write_text(json.dumps({"YoYo": ["v_YoYo_g25_c01"]}))
+    register("mine", tmp_path / "i.json")
+    register("ucf101", tmp_path / "u.json")
+    assert class_names(tmp_path / "i.json") == class_names("mine") == ["a", "b"]
+    assert class_names("ucf101:test1") == class_names(tmp_path / "u.json") == UCF.class_names()
+    for name, said in (("activitynet-captions", "no classes"), ("nobody's", "there is no")):
+        with pytest.raises(InputError, match=said):
+            class_names(name)
