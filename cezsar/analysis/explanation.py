@@ -8,25 +8,24 @@ the change of the margin is given. Such changes do not sum to anything.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from cezsar.arrays import FloatArray
 from cezsar.data.labels import resolve
 from cezsar.errors import InputError
 from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.fusion import UNDECIDED, Weights, active, decide, fuse_rows, lengths, predict
-from cezsar.zeroshot.scores import Scores, Several
+from cezsar.zeroshot.scores import Scores
 
 if TYPE_CHECKING:
     from cezsar.zeroshot.classifier import Classifier, Clip, Descriptions
 
 LARGEST = 6  # objects that are listed by themselves, where many are summed
-FLOATS_AT_ONCE = 1 << 24  # of features that are handed to `Evidence.visual` in one call
+FLOATS_AT_ONCE = 1 << 24  # of features that are embedded in one call
 
 
 @dataclass(frozen=True)
@@ -73,28 +72,6 @@ class Explanation:
     seconds: list[Part] = field(default_factory=list)
 
 
-@dataclass(frozen=True, eq=False)
-class Evidence:
-    """What is known of a clip. At least one of VE, O and C must be there.
-
-    Attributes:
-        features_TD: one row per second; with `visual`.
-        visual: clips of (T_i, D) features -> (n, E) visual embeddings, as `Space.clips`.
-        objects: names of K objects; with one of
-        sentence: lists of object indices -> (n, E) embeddings O of the sentences that name these, zeros for none; or
-        terms_KE: what each object adds to O, where that is a sum.
-        caption_E: embedding of C(v).
-    """
-
-    id: str
-    features_TD: FloatArray | None = None
-    visual: Callable[[list[FloatArray]], FloatArray | None] | None = None
-    objects: Sequence[str] = ()
-    sentence: Callable[[list[list[int]]], FloatArray] | None = None
-    terms_KE: FloatArray | None = None
-    caption_E: FloatArray | None = None
-
-
 def explain_scores(
     scores: Scores,
     weights: Weights,
@@ -124,68 +101,6 @@ def explain_scores(
     return Explanation(scores.ids[row], scores.class_names[pair[0]], scores.class_names[pair[1]], margin, unit, parts)
 
 
-def explain_clip(
-    evidence: Evidence,
-    class_names: Sequence[str],
-    prototypes_PE: FloatArray,
-    prototype_class_P: npt.ArrayLike,
-    weights: Weights,
-    *,
-    several: Several = "nearest",
-    winner: str | None = None,
-    runner_up: str | None = None,
-) -> Explanation:
-    """The margin by modality, by object and by second.
-
-    A clip of one second has no VE without it, a sentence of one object no O: then the other modalities decide. Where
-    `visual` looks at a part of a long clip only, so it does of the clip that is a second shorter. Objects and seconds
-    of a modality without weight change nothing and are not listed.
-
-    Args:
-        class_names, prototypes_PE, prototype_class_P: as in `Embeddings`.
-        several: as in `Scores.from_embeddings`.
-        winner, runner_up: as in `explain_scores`.
-
-    Raises:
-        InputError: as `explain_scores`; or NaN.
-    """
-    visual_nE, objects_nE = _visual(evidence, weights.alpha == 0), _objects(evidence, weights.beta == 0)
-    n_seconds = 0 if visual_nE is None else len(visual_nE) - 1
-    n_objects = 0 if objects_nE is None else len(objects_nE) - 1
-    # The clip, then the clip without each second, then without each object; or O as each object's own term.
-    named = [f"without second {t}" for t in range(n_seconds)] + [f"without object {k}" for k in range(n_objects)]
-    ids = [evidence.id, *(f"{evidence.id} {name}" for name in named)]
-    modalities = {}
-    if visual_nE is not None:
-        modalities["VE"] = visual_nE[[*range(n_seconds + 1), *[0] * n_objects]]
-    if objects_nE is not None:
-        modalities["O"] = objects_nE[[*[0] * (n_seconds + 1), *range(1, n_objects + 1)]]
-    if evidence.caption_E is not None:
-        modalities["C"] = np.tile(np.asarray(evidence.caption_E, np.float32), (len(ids), 1))
-    owner = np.asarray(prototype_class_P, np.int64)
-    scores = Scores.from_embeddings(
-        Embeddings(ids, [""] * len(ids), list(class_names), modalities, prototypes_PE, owner), several
-    )
-    whole = explain_scores(scores, weights, 0, winner=winner, runner_up=runner_up)
-    pair = (scores.class_names.index(whole.winner), scores.class_names.index(whole.runner_up))
-    best_n = predict(scores, weights)
-
-    def left_out(kind: Literal["object", "second"], name: str, row: int) -> Part:
-        change = whole.margin - sum(_terms(scores, weights, row, pair).values())
-        label = "" if best_n[row] == UNDECIDED else scores.class_names[best_n[row]]
-        return Part(kind, name, float(change), "leave-one-out", label)
-
-    rows = range(1 + n_seconds, 1 + n_seconds + n_objects)
-    found = list(zip(evidence.objects, rows, strict=False))
-    if evidence.terms_KE is None:
-        objects = [left_out("object", name, row) for name, row in found]
-    else:
-        columns = _columns(scores, weights, 0, pair)
-        of_O = [_terms(scores, weights, row, pair, columns, of=0)["O"] for _, row in found]
-        objects = [Part("object", name, term, "exact") for (name, _), term in zip(found, of_O, strict=True)]
-    return replace(whole, objects=objects, seconds=[left_out("second", str(t), 1 + t) for t in range(n_seconds)])
-
-
 def explain(
     classifier: Classifier,
     clip: Clip,
@@ -196,7 +111,11 @@ def explain(
     winner: str | None = None,
     runner_up: str | None = None,
 ) -> Explanation:
-    """Why `classifier.rank` puts one label before another: see `explain_clip`. It embeds the clip once for each second.
+    """Why `classifier.rank` puts one label before another: the margin by modality, by object and by second.
+
+    The clip is embedded once for each second. A clip of one second has no VE without it, a sentence of one object no O:
+    then the other modalities decide. Objects and seconds of a modality without weight change nothing and are not
+    listed.
 
     Args:
         clip: as `classifier.read` or `classifier.embed` made it.
@@ -204,36 +123,47 @@ def explain(
         winner, runner_up: as in `explain_scores`.
 
     Raises:
-        InputError: as `explain_clip`.
+        InputError: as `explain_scores`.
     """
-    from cezsar.zeroshot.embed import object_rows, object_terms
     from cezsar.zeroshot.spaces import rows_of
 
-    space, found, rule = classifier.space, classifier.named(clip), classifier.object_rule
-    evidence = Evidence(
-        clip.path,
-        clip.features_TD,
-        None if clip.visual_E is None else space.clips,
-        caption_E=rows_of(space, [caption.strip()])[0] if caption.strip() else None,
-    )
-    if clip.objects_E is not None:
-        evidence = replace(evidence, objects=[name for name, _, _ in found])
-        if rule == "sentence":
-            evidence = replace(
-                evidence,
-                sentence=lambda subsets: object_rows(space, [[found[index] for index in one] for one in subsets]),
-            )
-        else:
-            evidence = replace(evidence, terms_KE=object_terms(space, found, rule))
-    names, prototypes_PE, prototype_class_P = classifier.prototypes(labels)
-    fused = weights or classifier.weights
-    whole = explain_clip(evidence, names, prototypes_PE, prototype_class_P, fused, winner=winner, runner_up=runner_up)
-    objects = whole.objects
-    if evidence.terms_KE is not None and len(objects) > LARGEST:
-        order = sorted(objects, key=lambda part: -abs(part.change))
-        rest = sum(part.change for part in order[LARGEST:])
-        objects = [*order[:LARGEST], Part("object", f"{len(order) - LARGEST} others", rest, "exact")]
-    return replace(whole, objects=objects)
+    weights = weights or classifier.weights
+    visual_nE, objects_nE = _visual(classifier, clip, weights.alpha == 0), _objects(classifier, clip, weights.beta == 0)
+    n_seconds = 0 if visual_nE is None else len(visual_nE) - 1
+    n_objects = 0 if objects_nE is None else len(objects_nE) - 1
+    # The clip, then the clip without each second, then without each object; or O as each object's own term.
+    modalities = {}
+    if visual_nE is not None:
+        modalities["VE"] = visual_nE[[*range(n_seconds + 1), *[0] * n_objects]]
+    if objects_nE is not None:
+        modalities["O"] = objects_nE[[*[0] * (n_seconds + 1), *range(1, n_objects + 1)]]
+    if caption.strip():
+        modalities["C"] = np.repeat(rows_of(classifier.space, [caption.strip()]), 1 + n_seconds + n_objects, axis=0)
+    named = [f" without second {t}" for t in range(n_seconds)] + [f" without object {k}" for k in range(n_objects)]
+    ids = [clip.path + what for what in ["", *named]]
+    names, prototypes_PE, owner_P = classifier.prototypes(labels)
+    scores = Scores.from_embeddings(Embeddings(ids, [""] * len(ids), names, modalities, prototypes_PE, owner_P))
+    whole = explain_scores(scores, weights, 0, winner=winner, runner_up=runner_up)
+    pair = (scores.class_names.index(whole.winner), scores.class_names.index(whole.runner_up))
+    best_n = predict(scores, weights)
+
+    def left_out(kind: Literal["object", "second"], name: str, row: int) -> Part:
+        change = whole.margin - sum(_terms(scores, weights, row, pair).values())
+        label = "" if best_n[row] == UNDECIDED else scores.class_names[best_n[row]]
+        return Part(kind, name, float(change), "leave-one-out", label)
+
+    found = [(name, 1 + n_seconds + k) for k, (name, *_) in enumerate(classifier.named(clip)[:n_objects])]
+    if classifier.object_rule == "sentence":
+        objects = [left_out("object", name, row) for name, row in found]
+    else:
+        columns = _columns(scores, weights, 0, pair)
+        terms = [_terms(scores, weights, row, pair, columns, of=0)["O"] for _, row in found]
+        objects = [Part("object", name, term, "exact") for (name, _), term in zip(found, terms, strict=True)]
+        if len(objects) > LARGEST:
+            objects.sort(key=lambda part: -abs(part.change))
+            rest = sum(part.change for part in objects[LARGEST:])
+            objects[LARGEST:] = [Part("object", f"{len(objects) - LARGEST} others", rest, "exact")]
+    return replace(whole, objects=objects, seconds=[left_out("second", str(t), 1 + t) for t in range(n_seconds)])
 
 
 # What is compared -----------------------------------------------------------------------------------------------------
@@ -299,35 +229,33 @@ def _terms(
     }
 
 
-def _visual(evidence: Evidence, alone: bool) -> FloatArray | None:
+def _visual(classifier: Classifier, clip: Clip, alone: bool) -> FloatArray | None:
     """(1 + T, E) VE of the clip and of it without each second; of the clip alone if asked for. None without VE."""
-    if evidence.visual is None or evidence.features_TD is None:
+    if clip.visual_E is None:
         return None
-    features_TD = np.asarray(evidence.features_TD)
-    whole = evidence.visual([features_TD])
-    if whole is None:
-        return None
-    rows = [np.asarray(whole, np.float32)]
-    if alone:
-        return rows[0]
-    if len(features_TD) == 1:
+    features_TD = clip.features_TD
+    shorter = [] if alone else [np.delete(features_TD, t, axis=0) for t in range(len(features_TD))]
+    rows = [clip.visual_E[None]]
+    if shorter and not len(shorter[0]):
         return np.concatenate([*rows, np.zeros_like(rows[0])])
     at_once = max(1, FLOATS_AT_ONCE // features_TD.size)
-    for first in range(0, len(features_TD), at_once):
-        last = min(first + at_once, len(features_TD))
-        found = evidence.visual([np.delete(features_TD, t, axis=0) for t in range(first, last)])
+    for first in range(0, len(shorter), at_once):
+        found, _ = classifier.visual(shorter[first : first + at_once])
         assert found is not None
-        rows.append(np.asarray(found, np.float32))
-    return np.concatenate(rows)
+        rows.append(found)
+    return np.concatenate(rows).astype(np.float32)
 
 
-def _objects(evidence: Evidence, alone: bool) -> FloatArray | None:
+def _objects(classifier: Classifier, clip: Clip, alone: bool) -> FloatArray | None:
     """(1 + K, E): O, then of each object its term or, of a sentence, O without it; O alone if asked. None without O."""
-    everything = list(range(len(evidence.objects)))
-    if not everything:
+    from cezsar.zeroshot.embed import object_rows, object_terms
+
+    named = classifier.named(clip)
+    if clip.objects_E is None or not named:
         return None
-    if evidence.sentence is not None:
-        shorter = [[index for index in everything if index != k] for k in everything]
-        return np.asarray(evidence.sentence([everything] if alone else [everything, *shorter]), np.float32)
-    terms_KE = np.asarray(evidence.terms_KE, np.float64)
-    return np.concatenate([terms_KE.sum(axis=0, keepdims=True), terms_KE[: 0 if alone else None]]).astype(np.float32)
+    if classifier.object_rule == "sentence":
+        shorter = [[one for index, one in enumerate(named) if index != k] for k in range(len(named))]
+        return object_rows(classifier.space, [named] if alone else [named, *shorter])
+    terms_KE = object_terms(classifier.space, named, classifier.object_rule)
+    whole_1E = terms_KE.astype(np.float64).sum(axis=0, keepdims=True)
+    return np.concatenate([whole_1E, terms_KE[: 0 if alone else None]]).astype(np.float32)

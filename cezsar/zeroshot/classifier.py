@@ -280,7 +280,7 @@ class Classifier:
         """
         seconds = [features_TD[max(0, t - WINDOW_S // 2) : t + WINDOW_S // 2 + 1] for t in range(len(features_TD))]
         objects = self._recognised([features_TD])
-        visual_NE, windows = self._visual([features_TD])
+        visual_NE, windows = self.visual([features_TD])
         return Clip(
             path,
             features_TD,
@@ -295,7 +295,7 @@ class Classifier:
 
     def rows(self, clips: Sequence[FloatArray]) -> dict[str, FloatArray]:
         """Embeddings of many clips, or windows of one, of (T_i, D) features: modality -> (N, E)."""
-        visual_NE, _ = self._visual(clips)
+        visual_NE, _ = self.visual(clips)
         objects = self._recognised(clips)
         objects_NE = object_rows(self.space, objects, self.object_rule, self.objects) if objects else None
         found = {"VE": visual_NE, "O": objects_NE}
@@ -399,7 +399,7 @@ class Classifier:
         rows = {modality: row[None] for modality, row in found.items() if row is not None}
         return Scores.from_embeddings(Embeddings([clip.path], [""], names, rows, prototypes, owner, self.space.name))
 
-    def _visual(self, clips: Sequence[FloatArray]) -> tuple[FloatArray | None, list[int]]:
+    def visual(self, clips: Sequence[FloatArray]) -> tuple[FloatArray | None, list[int]]:
         """(N, E) VE, and of how many equal windows each is the mean: one, unless it is longer than the model takes."""
         limit_s = None if self.middle else self.space.limit_s
         windows = [

@@ -1,15 +1,14 @@
 """Margins taken apart: against cosines worked out anew in double precision without the engine, and by hand."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from cezsar.analysis import explanation as module
-from cezsar.analysis.explanation import Evidence, Part, explain, explain_clip, explain_scores
+from cezsar.analysis.explanation import Part, explain, explain_scores
 from cezsar.encoders.objects import LinearHead
 from cezsar.errors import InputError
 from cezsar.zeroshot.classifier import Classifier
+from cezsar.zeroshot.embed import object_terms
 from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.fusion import Weights, cosine, parts, rank
 from cezsar.zeroshot.scores import Scores
@@ -127,200 +126,122 @@ def test_what_cannot_be_explained_is_refused():
 
 # From a clip ---------------------------------------------------------------------------------------------------------
 
-
-def peaks(clips):
-    """A VE that is no sum over seconds."""
-    return np.stack([np.maximum(clip.max(0), -0.2)[:E] for clip in clips]).astype(np.float32)
-
-
-def a_clip(seconds=5, seed=0, **objects):
-    rng = np.random.default_rng(seed)
-    features = rng.normal(size=(seconds, E + 2)).astype(np.float32)
-    caption = rng.normal(size=E).astype(np.float32)
-    prototypes, owner = rng.normal(size=(6, E)).astype(np.float32), np.array([0, 1, 1, 2, 3, 0])
-    return Evidence("a", features, peaks, caption_E=caption, **objects), prototypes, owner
-
-
-def some_objects(k=3, seed=7):
-    """Vectors of the sentences about every subset of objects."""
-    table = np.random.default_rng(seed).normal(size=(2**k, E)).astype(np.float32)
-    table[0] = 0
-
-    def embed(subsets):
-        return table[[sum(1 << index for index in subset) for subset in subsets]]
-
-    return {"objects": [f"object {index}" for index in range(k)], "sentence": embed}
-
-
-def test_seconds_and_objects_are_left_out_one_by_one():
-    evidence, prototypes, owner = a_clip(**some_objects())
-    found = explain_clip(evidence, NAMES, prototypes, owner, WEIGHTS)
-    features, embed = evidence.features_TD, evidence.sentence
-
-    def cosines(seconds=range(5), objects=range(3)):
-        vectors = {"VE": peaks([features[list(seconds)]])[0], "O": embed([list(objects)])[0], "C": evidence.caption_E}
-        return plain_cosines(WEIGHTS, vectors, prototypes, owner)
-
-    whole = cosines()
-    first, second = ranked(whole)[:2]
-    assert (found.winner, found.runner_up) == (NAMES[first], NAMES[second])
-    assert found.margin == pytest.approx(whole[first] - whole[second], abs=1e-6)
-    assert sum(part.change for part in found.modalities) == pytest.approx(found.margin, abs=1e-12)
-    assert [part.name for part in found.seconds] == list("01234")
-    assert [part.name for part in found.objects] == ["object 0", "object 1", "object 2"]
-    for kind, told, left in (
-        ("second", found.seconds, [cosines(seconds=[s for s in range(5) if s != t]) for t in range(5)]),
-        ("object", found.objects, [cosines(objects=[o for o in range(3) if o != k]) for k in range(3)]),
-    ):
-        for part, without in zip(told, left, strict=True):
-            assert (part.kind, part.how, part.without) == (kind, "leave-one-out", NAMES[ranked(without)[0]])
-            expected = found.margin - (without[first] - without[second])
-            assert part.change == pytest.approx(expected, abs=1e-6)
-    assert any(abs(part.change) > 0.01 for part in found.seconds)
-
-
-def test_weighted_objects_are_exact():
-    rng = np.random.default_rng(3)
-    vectors = rng.normal(size=(20, E))
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    vectors[4] = 0
-    probabilities = rng.dirichlet(np.ones(20)).astype(np.float32)
-    terms = probabilities[:, None] * vectors
-    evidence, prototypes, owner = a_clip(objects=[f"object {k}" for k in range(20)], terms_KE=terms)
-    found = explain_clip(evidence, NAMES, prototypes, owner, WEIGHTS)
-    visual = peaks([evidence.features_TD])[0]
-    summed = np.zeros(E)
-    for p, vector in zip(probabilities, vectors, strict=True):
-        summed += float(p) * vector
-    fused = 0.5 * visual + 0.3 * summed + 0.2 * evidence.caption_E
-    winning, losing = (
-        max((p / np.linalg.norm(p) for p, o in zip(prototypes, owner, strict=True) if NAMES[o] == name), key=fused.dot)
-        for name in (found.winner, found.runner_up)
-    )
-    for k, part in enumerate(found.objects):
-        expected = 0.3 * float(probabilities[k]) * vectors[k] @ (winning - losing) / np.linalg.norm(fused)
-        assert part == Part("object", f"object {k}", pytest.approx(expected, abs=1e-7), "exact")
-    (of_objects,) = [part.change for part in found.modalities if part.name == "O"]
-    assert sum(part.change for part in found.objects) == pytest.approx(of_objects, abs=1e-6)
-    assert len(found.seconds) == 5 and found.seconds[0].how == "leave-one-out"
-
-
-def test_one_second_and_one_object_leave_the_others_to_decide():
-    evidence, prototypes, owner = a_clip(seconds=1, **some_objects(1))
-    found = explain_clip(evidence, NAMES, prototypes, owner, WEIGHTS)
-    visual, named, caption = peaks([evidence.features_TD])[0], evidence.sentence([[0]])[0], evidence.caption_E
-    pair = [NAMES.index(found.winner), NAMES.index(found.runner_up)]
-    (second,), (thing,) = found.seconds, found.objects
-    for part, vectors in ((second, {"O": named, "C": caption}), (thing, {"VE": visual, "C": caption})):
-        without = plain_cosines(WEIGHTS, vectors, prototypes, owner)
-        assert part.change == pytest.approx(found.margin - without[pair[0]] + without[pair[1]], abs=1e-6)
-        assert part.without == NAMES[ranked(without)[0]]
-    alone = Evidence("a", evidence.features_TD, peaks)
-    (second,) = explain_clip(alone, NAMES, prototypes, owner, WEIGHTS).seconds
-    assert second.without == "" and second.change == explain_clip(alone, NAMES, prototypes, owner, WEIGHTS).margin
-
-
-def test_what_has_no_weight_is_not_told_and_not_embedded():
-    calls = []
-
-    def counted(clips):
-        calls.append(len(clips))
-        return peaks(clips)
-
-    evidence, prototypes, owner = a_clip(**some_objects())
-    evidence = replace(evidence, visual=counted)
-    found = explain_clip(evidence, NAMES, prototypes, owner, Weights.only("C"))
-    assert calls == [1] and [part.name for part in found.modalities] == ["C"]
-    assert found.objects == found.seconds == []
-    only_objects = explain_clip(evidence, NAMES, prototypes, owner, Weights.only("O"))
-    assert len(only_objects.objects) == 3 and only_objects.seconds == []
-    without_space = replace(evidence, visual=lambda clips: None, caption_E=None)
-    told = explain_clip(without_space, NAMES, prototypes, owner, WEIGHTS)
-    assert [part.name for part in told.modalities] == ["O"] and told.seconds == []
-
-
-def test_long_clips_are_embedded_a_few_at_a_time(monkeypatch):
-    evidence, prototypes, owner = a_clip(seconds=9)
-    whole = explain_clip(evidence, NAMES, prototypes, owner, WEIGHTS)
-    sizes = []
-
-    def counted(clips):
-        sizes.append(len(clips))
-        return peaks(clips)
-
-    monkeypatch.setattr(module, "FLOATS_AT_ONCE", 4 * evidence.features_TD.size)
-    evidence = replace(evidence, visual=counted)
-    assert explain_clip(evidence, NAMES, prototypes, owner, WEIGHTS) == whole
-    assert sizes == [1, 4, 4, 1]
-
-
-def test_evidence_that_does_not_fit_is_refused():
-    evidence, prototypes, owner = a_clip()
-    for broken, message in [
-        (Evidence("a"), "no modality is left"),
-        (Evidence("a", caption_E=np.full(E, np.nan)), "the C embedding of clip 'a' is not finite"),
-    ]:
-        with pytest.raises(InputError, match=message):
-            explain_clip(broken, NAMES, prototypes, owner, WEIGHTS)
-    with pytest.raises(InputError, match="leave nothing"):
-        explain_clip(Evidence("a", evidence.features_TD, peaks), NAMES, prototypes, owner, Weights.only("C"))
-
-
-# Of a classifier -----------------------------------------------------------------------------------------------------
+LABELS = {"beating a drum": ["to beat a drum", "a drum is hit"], "skipping": ["over a rope"], "waving": ["a flag"]}
+CAPTION = "somebody with a rope"
 
 
 class WordSpace:
-    """Sentences are sums of vectors of their words; clips are peaks."""
+    """Sentences are sums of vectors of their words; VE is the peak of a clip's features, which is no sum of seconds."""
 
     name = "joint"
     limit_s = None
 
+    def __init__(self):
+        self.calls = []
+
     def sentences(self, sentences):
-        return np.array(
-            [
-                sum(np.random.default_rng(sum(word.encode())).normal(size=E) for word in text.replace(".", "").split())
-                for text in sentences
-            ],
-            np.float32,
-        )
+        words = [text.replace(".", "").split() for text in sentences]
+        return np.array([sum(word_vector(word) for word in each) for each in words], np.float32)
 
     def labels(self, names, sentences):
         return self.sentences(sentences)
 
     def clips(self, features):
-        return peaks(features)
+        self.calls.append(len(features))
+        return np.stack([np.maximum(clip.max(0), -0.2)[:E] for clip in features]).astype(np.float32)
 
 
-def test_of_a_classifier():
+def word_vector(word):
+    return np.random.default_rng(sum(word.encode())).normal(size=E)
+
+
+def a_classifier(seconds=4, rule="sentence", objects=2):
     rng = np.random.default_rng(0)
-    head = LinearHead(
-        ["drum", "rope", "flag", "box"], ["to beat", "", "to wave", "of wood"], rng.normal(size=(4, E + 2))
-    )
-    space = WordSpace()
-    classifier = Classifier(None, space, name="toy", trust="", weights=WEIGHTS, head=head, objects=2)
-    clip = classifier.embed("a.mp4", rng.normal(size=(4, E + 2)).astype(np.float32))
-    labels = {"beating a drum": ["to beat a drum", "a drum is hit"], "skipping": ["over a rope"], "waving": ["a flag"]}
-    caption = "somebody with a rope"
-    found = explain(classifier, clip, labels, caption=caption)
-    ranking = classifier.rank(clip, labels, caption=caption)
+    named = [("drum", "to beat"), ("rope", ""), ("flag", "to wave"), ("box", "of wood")]
+    named += [(f"thing {n}", "") for n in range(6)]
+    head = LinearHead(*map(list, zip(*named, strict=True)), rng.normal(size=(len(named), E + 2)))
+    more = {"head": head, "objects": objects, "object_rule": rule}
+    classifier = Classifier(None, WordSpace(), name="toy", trust="", weights=WEIGHTS, **more)
+    return classifier, classifier.embed("a.mp4", rng.normal(size=(seconds, E + 2)).astype(np.float32))
+
+
+def cosines_of(classifier, clip, seconds=None, objects=None, caption=CAPTION):
+    """Cosines of the labels, by the seconds and objects that are kept."""
+    space, kept = classifier.space, clip.features_TD if seconds is None else clip.features_TD[seconds]
+    named = clip.objects[: classifier.objects] if objects is None else objects
+    vectors = {"C": space.sentences([caption])[0]} if caption else {}
+    if len(kept):
+        vectors["VE"] = space.clips([kept])[0]
+    if named:
+        vectors["O"] = space.sentences([" ".join(f"{name} {definition}".strip() for name, definition, _ in named)])[0]
+    sentences = [(text, index) for index, texts in enumerate(LABELS.values()) for text in texts]
+    prototypes = space.sentences([text for text, _ in sentences])
+    return plain_cosines(classifier.weights, vectors, prototypes, [index for _, index in sentences], 3)
+
+
+@pytest.mark.parametrize(("seconds", "objects"), [(4, 2), (1, 1), (9, 3)])
+def test_seconds_and_objects_are_left_out_one_by_one(seconds, objects, monkeypatch):
+    monkeypatch.setattr(module, "FLOATS_AT_ONCE", 4 * seconds * (E + 2))
+    classifier, clip = a_classifier(seconds, objects=objects)
+    classifier.space.calls.clear()
+    found = explain(classifier, clip, LABELS, caption=CAPTION)
+    assert classifier.space.calls == {4: [4], 1: [], 9: [4, 4, 1]}[seconds]  # long clips a few at a time
+    ranking = classifier.rank(clip, LABELS, caption=CAPTION)
     assert [found.winner, found.runner_up] == [name for name, _ in ranking.labels[:2]]
     assert found.margin == pytest.approx(ranking.margin, abs=1e-6)
+    assert sum(part.change for part in found.modalities) == pytest.approx(found.margin, abs=1e-12)
     assert {part.name: part.change for part in found.modalities} == {
         name: pytest.approx(values[0] - values[1], abs=1e-6) for name, values in ranking.contributions.items()
     }
-    assert [part.name for part in found.objects] == [name for name, _, _ in clip.objects[:2]]
-    assert [part.name for part in found.seconds] == list("0123")
-    for k, part in enumerate(found.objects):
-        kept = clip.objects[1 - k]
-        vectors = {
-            "VE": clip.visual_E,
-            "O": space.sentences([f"{kept[0]} {kept[1]}".strip()])[0],
-            "C": space.sentences([caption])[0],
-        }
-        sentences = [(text, index) for index, texts in enumerate(labels.values()) for text in texts]
-        prototypes, owner = space.sentences([text for text, _ in sentences]), [index for _, index in sentences]
-        without = plain_cosines(WEIGHTS, vectors, prototypes, owner, 3)
-        pair = [list(labels).index(name) for name in (found.winner, found.runner_up)]
-        assert part.change == pytest.approx(found.margin - without[pair[0]] + without[pair[1]], abs=1e-5)
-    by_hand = explain(classifier, clip, ["a drum", "a rope"], weights=Weights.only("VE"), winner="a rope")
-    assert (by_hand.winner, by_hand.runner_up, by_hand.objects) == ("a rope", "a drum", [])
+    first, second = ([*LABELS].index(name) for name in (found.winner, found.runner_up))
+    named = clip.objects[:objects]
+    assert [part.name for part in found.seconds] == [str(t) for t in range(seconds)]
+    assert [part.name for part in found.objects] == [name for name, _, _ in named]
+    lefts = [("second", t, {"seconds": [s for s in range(seconds) if s != t]}) for t in range(seconds)]
+    lefts += [("object", k, {"objects": [one for n, one in enumerate(named) if n != k]}) for k in range(objects)]
+    for part, (kind, _, left) in zip([*found.seconds, *found.objects], lefts, strict=True):
+        without = cosines_of(classifier, clip, **left)
+        assert (part.kind, part.how) == (kind, "leave-one-out")
+        assert part.change == pytest.approx(found.margin - without[first] + without[second], abs=1e-5)
+        assert part.without == [*LABELS][ranked(without)[0]]
+
+
+def test_the_only_second_of_a_clip_leaves_nothing_to_decide_by():
+    classifier, clip = a_classifier(1)
+    found = explain(classifier, clip, LABELS, weights=Weights.only("VE"))
+    assert found.seconds == [Part("second", "0", found.margin, "leave-one-out", "")] and found.objects == []
+
+
+@pytest.mark.parametrize("rule", ["definitions", "names"])
+def test_objects_that_are_summed_are_exact(rule):
+    classifier, clip = a_classifier(rule=rule, objects=8)
+    found = explain(classifier, clip, LABELS, caption=CAPTION)
+    *listed, rest = found.objects
+    assert [abs(part.change) for part in listed] == sorted((abs(part.change) for part in listed), reverse=True)
+    assert rest.name == "2 others" and {part.how for part in found.objects} == {"exact"}
+    (of_objects,) = [part.change for part in found.modalities if part.name == "O"]
+    assert sum(part.change for part in found.objects) == pytest.approx(of_objects, abs=1e-6)
+    terms = object_terms(classifier.space, classifier.named(clip), rule)
+    fused = 0.5 * clip.visual_E + 0.3 * terms.sum(axis=0) + 0.2 * classifier.space.sentences([CAPTION])[0]
+    winning, losing = (
+        max((p / np.linalg.norm(p) for p in classifier.space.sentences(LABELS[name])), key=fused.dot)
+        for name in (found.winner, found.runner_up)
+    )
+    by_name = {name: 0.3 * term @ (winning - losing) for (name, *_), term in zip(clip.objects, terms, strict=False)}
+    for part in listed:
+        assert part.change == pytest.approx(by_name[part.name] / np.linalg.norm(fused), abs=1e-6)
+    assert len(found.seconds) == 4 and found.seconds[0].how == "leave-one-out"
+
+
+def test_what_has_no_weight_is_not_listed_and_not_embedded():
+    classifier, clip = a_classifier()
+    classifier.space.calls.clear()
+    found = explain(classifier, clip, LABELS, caption=CAPTION, weights=Weights.only("C"))
+    assert classifier.space.calls == [] and [part.name for part in found.modalities] == ["C"]
+    assert found.objects == found.seconds == []
+    only_objects = explain(classifier, clip, LABELS, weights=Weights.only("O"))
+    assert len(only_objects.objects) == 2 and only_objects.seconds == []
+    asked = explain(classifier, clip, ["a drum", "a rope"], weights=Weights.only("VE"), winner="a rope")
+    assert (asked.winner, asked.runner_up, asked.objects) == ("a rope", "a drum", [])
+    with pytest.raises(InputError, match="leave nothing"):
+        explain(classifier, clip, LABELS, weights=Weights.only("C"))
