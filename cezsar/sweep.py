@@ -14,9 +14,7 @@ fractions inside and in JSON and CSV, percent in tables.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import math
 import statistics
@@ -31,7 +29,8 @@ from cezsar.atomic import write_text
 from cezsar.config import MiningConfig, TrainingConfig, UseConfig, from_dict
 from cezsar.data.documents import read_json_object
 from cezsar.errors import FormatError, InputError, MismatchError
-from cezsar.zeroshot.tables import aligned
+from cezsar.zeroshot.results import percent
+from cezsar.zeroshot.tables import aligned, csv_of, markdown_table
 
 if TYPE_CHECKING:
     from cezsar.data.annotations import Annotations
@@ -68,9 +67,7 @@ class Accuracy(NamedTuple):
 
     def percent(self) -> str:
         """Such as "50.9 ± 2.1", ± over splits, with "(seeds ± 0.8)" behind it where there are several."""
-        over_splits = "" if self.splits is None else f" ± {100 * self.splits:.1f}"
-        over_seeds = "" if self.seeds is None else f" (seeds ± {100 * self.seeds:.1f})"
-        return f"{100 * self.mean:.1f}{over_splits}{over_seeds}"
+        return percent(self.mean, self.splits) + ("" if self.seeds is None else f" (seeds ± {percent(self.seeds)})")
 
 
 @dataclass(frozen=True)
@@ -211,19 +208,19 @@ class Sweep:
     def markdown(self) -> str:
         """The table in Markdown."""
         head, *rows = self.cells()
-        lines = [head, ["---", *["---:"] * (len(head) - 2), "---"], *rows]
-        return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+        return markdown_table(head, rows, left=(0, len(head) - 1))
 
     def to_csv(self) -> str:
         """A line a point: accuracies as fractions, means over its splits, empty where it failed."""
-        names = list(dict.fromkeys(name for point in self.points for name in point.top1))
-        text = io.StringIO()
-        lines = csv.writer(text, lineterminator="\n")
-        lines.writerow(["tau", "seed", *(f"top1 {name}" for name in names), "short", "triplets", "seconds", "failed"])
-        for point in self.points:
-            means = [statistics.fmean(point.top1[name]) if name in point.top1 else "" for name in names]
-            lines.writerow([point.tau, point.seed, *means, point.short, point.triplets, point.seconds, point.failed])
-        return text.getvalue()
+        names = dict.fromkeys(name for point in self.points for name in point.top1)
+        return csv_of(
+            [
+                {"tau": point.tau, "seed": point.seed}
+                | {f"top1 {name}": statistics.fmean(point.top1[name]) if name in point.top1 else "" for name in names}
+                | {"short": point.short, "triplets": point.triplets, "seconds": point.seconds, "failed": point.failed}
+                for point in self.points
+            ]
+        )
 
     def save(self, folder: str | Path) -> list[Path]:
         """Write `FILE` into a folder, and a CSV and a Markdown table beside it; each whole or not at all."""
