@@ -42,6 +42,7 @@ RANK, FIND_ONE = "rank", "find"
 PART = "part"  # of the page: NEW_RUN, RUNS or LOAD
 CHOSEN_RUNS = "runs"  # names of runs looked at or compared
 METRIC = "compare-by"  # of results side by side
+METHOD = "method"  # of a new run
 NEW = "new-"  # begins the key of every setting of a new run, such as "new-tau"
 
 NEW_RUN, RUNS, LOAD = "new", "list", "load"
@@ -80,7 +81,7 @@ WEIGHT_OF = {"VE": "weight-ve", "O": "weight-o", "C": "weight-c"}
 ROW, SPLIT = "row", "split"  # whose splits are looked at, and which one, from 1
 LOOK = "look"  # what is shown below the table: splits and classes, differences, ...
 AGAINST = "against"  # title of the row that others are compared with
-KNOWNNESS = "knownness"  # how known clips are told from unknown ones
+CONFIDENCE = "confidence"  # how known clips are told from unknown ones
 LET_IN = "let-in"  # unknown clips that may be taken for known ones, in percent
 
 # Semantic gap
@@ -116,7 +117,6 @@ SENTENCE_ENCODER = "sentences"  # name of their encoder
 TAU, TAU_BEFORE = "tau", "tau-before"  # bound on the distance of hard negatives, and one to compare with
 NEGATIVES = "negatives"  # how many hard negatives a positive should have
 ANCHOR = "anchor"  # number of the example sentence
-SWEEP = "sweep"  # id of the runs, one for each τ, that are shown
 WITH_MAP = "map-of-weights"  # whether accuracy over all three weights is shown, where it takes a while
 SWEPT = "swept"  # name of the τ sweep of the command line that is shown
 

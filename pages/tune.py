@@ -12,7 +12,6 @@ from app.widgets import choosers, preparation, simplex, words
 from app.widgets import tau as tau_widgets
 from app.widgets import tune as widgets
 from cezsar.errors import CezsarError
-from cezsar.jobs import Job
 from cezsar.report.figures import PLOT
 from cezsar.zeroshot.scored import Scored
 from cezsar.zeroshot.weights import SimplexMap, flips, gains
@@ -143,7 +142,6 @@ def negatives() -> None:
         tau_widgets.duplicates(found)
     st.subheader("One run for each τ", anchor=False)
     sweep()
-    tau_widgets.swept()
 
 
 @st.fragment
@@ -173,7 +171,6 @@ def sweep() -> None:
     """Runs trained with different τ, and what they reach."""
     lost = tau.lacking()
     charting, starting = st.columns([3, 2], gap="large")
-    shown: list[Job] = []
     with starting:
         if lost:
             st.info(
@@ -182,11 +179,12 @@ def sweep() -> None:
             )
         else:
             tau_widgets.sweep_form()
-        _, shown = tau_widgets.choose_sweep()
-        if shown:
-            tau_widgets.sweep_jobs(shown)
+        tau_widgets.sweep_jobs()
     with charting:
-        tau_widgets.sweep_chart(tau.points(shown))
+        chosen = tau_widgets.choose_sweep()
+        tau_widgets.sweep_chart(chosen)
+    if chosen:
+        tau_widgets.sweep_table(chosen)
     if lost:
         preparation.prepare_demo()
 

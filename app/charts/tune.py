@@ -9,8 +9,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from cezsar.analysis.tau import Candidates, Distances
-from cezsar.sweep import Row
 from cezsar.report.figures import COLOURS, GAIN, GREY, LOSS, MARKS, bars, layout, points, shown
+from cezsar.sweep import Sweep
 from cezsar.zeroshot.weights import Gain
 
 MOST_CLASSES = 20
@@ -105,51 +105,36 @@ def _against_tau(figure: go.Figure, tau: float, y: str, x: str = "τ", last: flo
 
 
 def sweep_figure(
-    lines: Mapping[str, Sequence[tuple[float, float]]],
-    paper: Mapping[float, float],
-    own: tuple[str, Mapping[str, tuple[float, float]]] | None,
+    found: Sweep | None, spread: str, paper: Mapping[float, float], own: tuple[float, Mapping[str, float]] | None
 ) -> go.Figure:
-    """Accuracy against τ: finished runs, the paper's curve in grey, and one run of its own as open marks.
+    """Accuracy against τ: a sweep, the paper's curve in grey, and the demo's own run as open marks.
 
     Args:
-        lines: modality -> (τ, accuracy as a fraction) of the finished runs.
+        spread: bars are deviations over "splits" or "seeds", where there are several.
         paper: τ -> accuracy.
-        own: name of the run, and modality -> its point.
+        own: τ, and modality -> accuracy.
     """
-    figure = go.Figure()
+    figure, rows = go.Figure(), found.rows() if found else []
     _line(figure, "paper: VE + O, UCF-101", sorted(paper.items()), GREY, "diamond", "dot")
-    for modality, (symbol, colour) in zip(("VE", "VE + O"), LOOKS, strict=False):
-        if found := lines.get(modality):
-            _line(figure, modality, sorted(found), colour, symbol)
-        if own and modality in own[1]:
-            _line(figure, f"{shown(own[0])}: {modality}", [own[1][modality]], colour, f"{symbol}-open")
-    layout(figure, 380, TAU, "top-1 accuracy in %")
-    figure.update_xaxes(zeroline=False)
-    return figure
-
-
-def swept_figure(rows: Sequence[Row], modalities: Sequence[str], spread: str) -> go.Figure:
-    """Accuracy against τ of one sweep, with ± its deviation over "splits" or "seeds", where there are several."""
-    figure = go.Figure()
+    modalities = found.modalities if found else ["VE", "VE + O"]
     for modality, (symbol, colour) in zip(modalities, LOOKS, strict=False):
         done = [(row.tau, row.accuracies[modality]) for row in rows if modality in row.accuracies]
-        if not done:
-            continue
-        _line(figure, modality, [(tau, accuracy.mean) for tau, accuracy in done], colour, symbol)
-        deviations = [accuracy.splits if spread == "splits" else accuracy.seeds for _, accuracy in done]
-        figure.data[-1].update(
-            error_y={"array": [100 * (deviation or 0) for deviation in deviations], "thickness": 1.5, "width": 4},
-            hovertext=[accuracy.percent() for _, accuracy in done],
-            hovertemplate=f"{modality}, τ = %{{x:g}}: %{{hovertext}}<extra></extra>",
-        )
-    layout(figure, 330, TAU, "top-1 accuracy in %")
+        if done:
+            _line(figure, modality, [(tau, accuracy.mean) for tau, accuracy in done], colour, symbol)
+            deviations = [accuracy.splits if spread == "splits" else accuracy.seeds for _, accuracy in done]
+            figure.data[-1].update(
+                error_y={"array": [100 * (deviation or 0) for deviation in deviations], "thickness": 1.5, "width": 4},
+                hovertext=[accuracy.percent() for _, accuracy in done],
+                hovertemplate=f"{modality}, τ = %{{x:g}}: %{{hovertext}}<extra></extra>",
+            )
+        if own and modality in own[1]:
+            _line(figure, f"the demo's run: {modality}", [(own[0], own[1][modality])], colour, f"{symbol}-open")
+    layout(figure, 380, TAU, "top-1 accuracy in %")
     for row in rows:
         if not row.done:
             figure.add_vline(x=row.tau, line={"color": GREY, "width": 1, "dash": "dot"})
             figure.add_annotation(x=row.tau, y=0.02, yref="paper", text="no run", showarrow=False, xanchor="left")
-    low, high = min(row.tau for row in rows), max(row.tau for row in rows)
-    beside = 0.05 + 0.05 * (high - low)
-    figure.update_xaxes(zeroline=False, range=[low - beside, high + beside])
+    figure.update_xaxes(zeroline=False)
     return figure
 
 

@@ -14,11 +14,11 @@ import streamlit as st
 
 from app.services import models
 from cezsar import jobs, workspace
-from cezsar import sweep as tau_table
 from cezsar.analysis import tau as laboratory
+from cezsar.config import MiningConfig, ModelConfig, TrainingConfig, UseConfig, arguments
 from cezsar.data.annotations import load_annotations
 from cezsar.errors import CezsarError, FormatError, InputError
-from cezsar.zeroshot.results import Result, load_all
+from cezsar.sweep import FILE, Sweep
 from cezsar.zeroshot.storage import read_arrays
 
 SHIPPED = "shipped"
@@ -169,36 +169,20 @@ def _duplicates(fingerprint: str, _found: Sentences) -> list[tuple[int, int, flo
 # A run per τ ---------------------------------------------------------------------------------------------------------
 
 KIND = "tau"
-PAPER_TAUS = {0.7: 0.478, 0.8: 0.509, 0.9: 0.483}
-"""Top-1 of VE + O on UCF-101, 101 classes, for each τ: Section 4 of Estevam et al., ICPR 2026."""
 MOST_TAUS = 12
 
 
-@dataclass(frozen=True)
-class Point:
-    """Accuracy of a run: fractions; None where a modality was not scored."""
+def usual() -> MiningConfig:
+    """How the demo mines; a sweep here has its settings, but for those asked for."""
+    from cezsar.demo import Recipe
 
-    tau: float
-    run: str
-    visual: float | None
-    fused: float | None
+    return Recipe().mining
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What the runs of a sweep share; the rest is the demo's recipe."""
+def usual_epochs() -> int:
+    from cezsar.demo import Recipe
 
-    epochs: int
-    negatives: int
-    seed: int
-
-
-def preset() -> Settings:
-    """The demo's own."""
-    from cezsar.demo.run import Recipe
-
-    recipe = Recipe()
-    return Settings(int(recipe.training["epochs"]), recipe.negatives, 7)
+    return int(Recipe().training["epochs"])
 
 
 def lacking() -> list[str]:
@@ -214,131 +198,73 @@ def _recogniser() -> Path | None:
     return next((path for place in places if (path := place / "objects.safetensors").is_file()), None)
 
 
-def parse_taus(text: str) -> list[float]:
-    """The τ of a list with commas, ascending.
+def start_sweep(text: str, epochs: int, negatives: int, seed: int) -> str:
+    """Start `cezsar tau-sweep` on the demo for a list of τ with commas. Returns the name of the sweep.
 
     Raises:
-        InputError: no numbers, one out of range or given twice, or too many.
+        InputError: no list of numbers in (0, 2], one given twice, too many, or the demo has not been built.
+        CezsarError: this system cannot run jobs.
     """
     try:
-        taus = [float(word) for word in text.replace(";", ",").split(",") if word.strip()]
+        taus = sorted(float(word) for word in text.replace(";", ",").split(",") if word.strip())
     except ValueError as error:
         raise InputError(f"{text!r} is no list of numbers; write it as 0.6, 0.7, 0.8") from error
     if not taus or not all(0 < tau <= 2 for tau in taus):
         raise InputError("give at least one τ; cosine distance bounds lie in (0, 2]")
     if len({f"{tau:g}" for tau in taus}) < len(taus) or len(taus) > MOST_TAUS:
         raise InputError(f"give each τ once, and at most {MOST_TAUS}")
-    return sorted(taus)
-
-
-def start_sweep(taus: Sequence[float], settings: Settings) -> str:
-    """Queue a job for each τ: mine, train, evaluate. Returns the sweep's id.
-
-    Raises:
-        CezsarError: this system cannot run jobs, or the demo has not been built.
-    """
     if lost := lacking():
         raise InputError(f"the demo has to be prepared first: there is no {lost[0]} in the workspace")
-    sweep = time.strftime("%Y%m%d-%H%M%S")
-    for tau in taus:
-        run = f"tau-{tau:g}-{sweep}"
-        about = {"sweep": sweep, "tau": tau, "run": run, "seed": settings.seed}
-        jobs.start(KIND, f"τ = {tau:g}: mine, train, evaluate", sweep_steps(tau, run, settings), about=about)
-    return sweep
+    name = time.strftime("tau-%Y%m%d-%H%M%S")
+    stages: dict[str, float] = {}
+    for number, tau in enumerate(taus, start=1):
+        run = f"τ = {tau:g}, seed {seed} ({number} of {len(taus)})"
+        stages |= {f"{run}, mining": 8, f"{run}, training": 1.5 * epochs, f"{run}, evaluation": 6}
+    step = jobs.Step("sweep", sweep_arguments(taus, epochs, negatives, seed, name), stages)
+    listed = ", ".join(f"{tau:g}" for tau in taus)
+    jobs.start(KIND, f"Runs for τ = {listed}", [step], about={"sweep": name})
+    return name
 
 
-def sweep_steps(tau: float, run: str, settings: Settings) -> list[jobs.Step]:
-    """The three commands of one run, with the demo's recipe."""
-    from cezsar.demo.run import DOMAIN, Recipe
+def sweep_arguments(taus: Sequence[float], epochs: int, negatives: int, seed: int, name: str) -> list[str]:
+    """The command of a sweep, with the demo's recipe."""
+    from cezsar.demo import DOMAIN, Recipe
 
-    recipe, home, head = Recipe(), workspace.home().resolve(), _recogniser()
-    assert head is not None
-    triplets, folder = home / "cache" / "triplets" / f"{run}.safetensors", home / "runs" / run
-    model = [part for name, value in recipe.model.items() for part in (f"--{name.replace('_', '-')}", str(value))]
-    training = dict(recipe.training) | {"epochs": settings.epochs, "seed": settings.seed}
-    if training.pop("standardise", False):
-        model.append("--standardise")
-    model += [part for name, value in training.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    recipe, home = Recipe(), workspace.home().resolve()
     stores = home / "features"
-    mine = [
-        "mine", str(home / "demo" / "train.json"), "--store", str(stores / "demo-train"), "--out", str(triplets),
-        "--sentences", "minilm", "--tau", f"{tau:g}", "--negatives", str(settings.negatives),
-        "--sub-clips", str(recipe.sub_clips), "--object-positives", str(recipe.object_positives),
-        "--seed", str(settings.seed),
-    ]  # fmt: skip
-    train = [
-        "train", str(triplets), "--store", str(stores / "demo-train"), "--out", str(folder), *model,
-        "--objects", str(recipe.objects), "--alpha", f"{recipe.alpha:g}", "--head", str(head.resolve()),
-        "--prototypes", str(home / "demo" / "descriptions.json"), "--domain", DOMAIN, "--resume",
-    ]  # fmt: skip
-    evaluate = [
-        "evaluate", "--dataset", "demo", "--store", str(stores / "demo-test"), "--run", str(folder),
-        "--protocol", "all", "--keep", "--out", str(folder / "results" / "all.json"),
-    ]  # fmt: skip
-    return [
-        jobs.Step("mining", mine, {"mining": 8}),
-        jobs.Step("training", train, {"training": 1.5 * settings.epochs}),
-        jobs.Step("evaluation", evaluate, {"evaluation": 6}),
-    ]
+    given = ["tau-sweep", str(home / "demo" / "train.json"), "--store", str(stores / "demo-train")]
+    given += ["--dataset", "demo", "--test-store", str(stores / "demo-test"), "--out", str(home / "scores" / name)]
+    given += ["--taus", ",".join(f"{tau:g}" for tau in taus), "--seeds", str(seed), "--domain", DOMAIN]
+    given += ["--head", str(_recogniser()), *arguments(MiningConfig, vars(replace(recipe.mining, negatives=negatives)))]
+    given += arguments(ModelConfig, recipe.model) + arguments(TrainingConfig, {**recipe.training, "epochs": epochs})
+    return given + arguments(UseConfig, vars(recipe.use))
 
 
-def sweeps() -> dict[str, list[jobs.Job]]:
-    """The jobs of every sweep, by τ; the newest sweep first."""
-    found: dict[str, list[jobs.Job]] = {}
-    for job in jobs.jobs(KIND):
-        if {"sweep", "tau", "run"} <= job.about.keys():
-            found.setdefault(str(job.about["sweep"]), []).append(job)
-    return {sweep: sorted(found[sweep], key=lambda job: float(job.about["tau"])) for sweep in sorted(found)[::-1]}
+def swept() -> dict[str, Sweep]:
+    """What `cezsar tau-sweep` has left in folders of the workspace's scores, the newest first; broken ones left out."""
+    files = workspace.folder("scores").glob(f"*/{FILE}")
+    found = {}
+    for path in sorted(files, key=lambda path: path.stat().st_mtime_ns, reverse=True):
+        try:
+            sweep = Sweep.load(path.parent)
+        except CezsarError:
+            continue  # `cezsar tau-sweep` says what is wrong with it
+        if sweep.points:
+            found[path.parent.name] = sweep
+    return found
 
 
-def points(done: Sequence[jobs.Job]) -> list[Point]:
-    """What the finished runs of a sweep reached."""
-    return [
-        found
-        for job in done
-        if job.state == "done"
-        and (found := _point(float(job.about["tau"]), workspace.folder("runs") / str(job.about["run"]), "all.json"))
-    ]
-
-
-def demo_point() -> Point | None:
-    """The demo's own run, as the point that every sweep can be compared with."""
+def demo_point() -> tuple[float, dict[str, float]] | None:
+    """τ of the demo's own run, and top-1 of each modality: a point that every sweep can be compared with."""
     from cezsar.training.runs import Run
+    from cezsar.zeroshot.results import load_all
 
     folder = next((folder for folder in models.run_folders() if folder.name == "demo"), None)
     if folder is None:
         return None
     try:
         tau = Run.open(folder).record()["triplets"]["tau"]
+        results = load_all(folder / "results" / "demo all.json")
     except (CezsarError, KeyError, TypeError):
         return None  # a run without such a record is no point of this curve
-    return _point(float(tau), folder, "demo all.json")
-
-
-def _point(tau: float, run: Path, name: str) -> Point | None:
-    try:
-        results = {result.modality: result for result in load_all(run / "results" / name)}
-    except CezsarError:
-        return None  # removed since
-
-    def top1(result: Result | None) -> float | None:
-        return None if result is None else result.figure("top1").mean
-
-    return Point(tau, run.name, top1(results.get("VE")), top1(results.get("VE + O")))
-
-
-# Sweeps of the command line -------------------------------------------------------------------------------------------
-
-
-def swept() -> dict[str, tau_table.Sweep]:
-    """What `cezsar tau-sweep` has left in folders of the workspace's scores, the newest first; broken ones left out."""
-    files = workspace.folder("scores").glob(f"*/{tau_table.FILE}")
-    found = {}
-    for path in sorted(files, key=lambda path: path.stat().st_mtime_ns, reverse=True):
-        try:
-            sweep = tau_table.Sweep.load(path.parent)
-        except CezsarError:
-            continue  # `cezsar tau-sweep` says what is wrong with it
-        if sweep.points:
-            found[path.parent.name] = sweep
-    return found
+    return float(tau), {result.modality: result.figure("top1").mean for result in results}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,9 +13,9 @@ from app.services import tau as services
 from app.widgets import jobs
 from app.widgets.words import plain, sentence
 from cezsar.errors import CezsarError
-from cezsar.jobs import Job
+from cezsar.jobs import jobs as all_jobs
 from cezsar.report.figures import PLOT, percent
-from cezsar.sweep import Row, Sweep
+from cezsar.sweep import PAPER, Sweep
 
 MOST_LISTED = 2_000  # sentences that one list offers
 NEAREST = 12  # sentences shown beside an example
@@ -215,130 +214,82 @@ def duplicates(found: services.Sentences) -> None:
 
 
 def sweep_form() -> None:
-    """The list of τ, the settings that its runs share, and the button that queues them."""
-    preset = services.preset()
+    """The list of τ, the settings that its runs share, and the button that starts them."""
+    mining = services.usual()
     with st.form("sweep-form"):
         text = st.text_input("τ, with commas between them", "0.6, 0.7, 0.8, 0.9", key="sweep-taus")
         first, second, third = st.columns(3)
-        epochs = first.number_input("Epochs", 1, 200, preset.epochs, key="sweep-epochs")
+        epochs = first.number_input("Epochs", 1, 200, services.usual_epochs(), key="sweep-epochs")
         negatives = second.number_input(
-            "Negatives", 1, 200, preset.negatives, key="sweep-negatives", help="Hard negatives for each positive."
+            "Negatives", 1, 200, mining.negatives, key="sweep-negatives", help="Hard negatives for each positive."
         )
         seed = third.number_input(
-            "Seed", 0, 9_999, preset.seed, key="sweep-seed", help="Of sub-clips, negatives, weights and order."
+            "Seed", 0, 9_999, 7, key="sweep-seed", help="Of sub-clips, negatives, weights and order."
         )
         pressed = st.form_submit_button("Train one run per τ", type="primary", icon=":material/play_arrow:")
         st.caption(
             "On the demo's captioned videos, tested on its 21 unseen actions; all else as in the demo. Each run takes "
-            "about a minute on two cores, and they take turns."
+            "about a minute on two cores."
         )
     if pressed:
         try:
-            settings = services.Settings(int(epochs), int(negatives), int(seed))
-            st.session_state[state.SWEEP] = services.start_sweep(services.parse_taus(text), settings)
+            st.session_state[state.SWEPT] = services.start_sweep(text, int(epochs), int(negatives), int(seed))
         except CezsarError as error:
             st.error(sentence(error), icon=":material/error:")
         else:
             st.rerun()
 
 
-def choose_sweep() -> tuple[str, list[Job]]:
-    """The jobs of one sweep; none if there has been none."""
-    there = services.sweeps()
-    if not there:
-        return "", []
-    if st.session_state.get(state.SWEEP) not in there:
-        st.session_state.pop(state.SWEEP, None)
-    sweep = next(iter(there))
-    if len(there) > 1:
-        sweep = st.selectbox(
-            "Runs started", list(there), key=state.SWEEP, bind="query-params",
-            format_func=lambda name: f"{_when(name)}: τ = "
-            + ", ".join(f"{float(job.about['tau']):g}" for job in there[name]),
-        )  # fmt: skip
-    return sweep, there[sweep]
-
-
-def _when(sweep: str) -> str:
-    try:
-        return time.strftime("%d %b %Y, %H:%M", time.strptime(sweep, "%Y%m%d-%H%M%S"))
-    except ValueError:
-        return sweep
-
-
-def sweep_chart(done: Sequence[services.Point]) -> None:
-    """Accuracy against τ of finished runs, beside the paper's and the demo's own."""
-    lines = {
-        "VE": [(point.tau, point.visual) for point in done if point.visual is not None],
-        "VE + O": [(point.tau, point.fused) for point in done if point.fused is not None],
-    }
-    own = services.demo_point()
-    its = {}
-    if own is not None:
-        found = {"VE": own.visual, "VE + O": own.fused}
-        its = {name: (own.tau, value) for name, value in found.items() if value is not None}
-    st.plotly_chart(
-        charts.sweep_figure(lines, services.PAPER_TAUS, ("the demo's run", its) if its else None),
-        key="sweep-chart",
-        config=PLOT,
-        alt="Top-1 accuracy against τ: "
-        + ("; ".join(f"{name} {tau:g}: {percent(value)}" for name, points in lines.items() for tau, value in points)
-           or "no run has finished yet; the paper's 47.8 % at 0.7, 50.9 % at 0.8 and 48.3 % at 0.9"),
-    )  # fmt: skip
-    st.caption(
-        "The paper's accuracies are of UCF-101 with its 101 classes, so only the shape of its curve can be compared."
-    )
-
-
-def sweep_jobs(shown: Sequence[Job]) -> None:
-    """The runs' jobs: those that live or need a look, and the finished ones folded away."""
-    done = [job for job in shown if job.state == "done"]
-    if unfinished := [job for job in shown if job.state != "done"]:
+def sweep_jobs() -> None:
+    """Sweeps at work, and those that need a look."""
+    if unfinished := [job for job in all_jobs(services.KIND) if job.state != "done"]:
         jobs.follow(unfinished, "sweep-jobs")
-    if done:
-        with st.expander(f"Runs done: {len(done)} of {len(shown)}", icon=":material/check_circle:"):
-            jobs.follow(done, "sweep-done")
 
 
-# Sweeps of the command line -------------------------------------------------------------------------------------------
-
-
-def swept() -> None:
-    """Accuracy against τ as `cezsar tau-sweep` has found it."""
+def choose_sweep() -> Sweep | None:
+    """One of the sweeps in the workspace; None if there is none."""
     there = services.swept()
-    st.markdown("**Sweeps of the command line**")
     if not there:
         st.caption(
             "`cezsar tau-sweep` trains a run for each τ, and for several seeds, on any captioned videos and tests them "
             "on any data set. What it writes into a folder of the workspace's `scores` is shown here."
         )
-        return
+        return None
     if st.session_state.get(state.SWEPT) not in there:
         st.session_state.pop(state.SWEPT, None)
     name = next(iter(there))
     if len(there) > 1:
         name = st.selectbox("Sweep", list(there), key=state.SWEPT, bind="query-params", format_func=str, width=420)
-    sweep = there[name]
-    rows, names = sweep.rows(), sweep.modalities
+    return there[name]
+
+
+def sweep_chart(sweep: Sweep | None) -> None:
+    """Accuracy against τ of a sweep, beside the paper's and the demo's own."""
+    rows = sweep.rows() if sweep else []
     spread = "splits" if any(each.splits is not None for row in rows for each in row.accuracies.values()) else "seeds"
-    charting, tabling = st.columns([3, 4], gap="large", vertical_alignment="center")
-    with charting:
-        st.plotly_chart(
-            charts.swept_figure(rows, names, spread), key="swept-chart", config=PLOT,
-            alt="Top-1 accuracy against τ: " + "; ".join(
-                f"{modality} at {row.tau:g}: {accuracy.percent()} %"
-                for row in rows for modality, accuracy in row.accuracies.items() if modality in names
-            ),
-        )  # fmt: skip
-    with tabling:
-        _swept_table(sweep, rows, names)
-    st.caption(
-        f"{plain(sweep.title())}. Bars are one standard deviation over {spread} to either side; a difference smaller "
-        "than the deviation over seeds may be chance."
+    told = "; ".join(
+        f"{modality} {row.tau:g}: {accuracy.percent()} %"
+        for row in rows for modality, accuracy in row.accuracies.items() if "VE" in modality
+    )  # fmt: skip
+    st.plotly_chart(
+        charts.sweep_figure(sweep, spread, PAPER, services.demo_point()), key="sweep-chart", config=PLOT,
+        alt="Top-1 accuracy against τ: "
+        + (told or "no run has finished yet; the paper's 47.8 % at 0.7, 50.9 % at 0.8 and 48.3 % at 0.9"),
+    )  # fmt: skip
+    about = (
+        "The paper's accuracies are of UCF-101 with its 101 classes, so only the shape of its curve can be compared."
     )
+    if sweep:
+        about = (
+            f"{plain(sweep.title())}. Bars are one standard deviation over {spread} to either side; a difference "
+            f"smaller than the deviation over seeds may be chance. {about}"
+        )
+    st.caption(about)
 
 
-def _swept_table(sweep: Sweep, rows: Sequence[Row], names: Sequence[str]) -> None:
+def sweep_table(sweep: Sweep) -> None:
+    """A row a τ: accuracies, sentences short of candidates, triplets and time; and what failed."""
+    rows, names = sweep.rows(), sweep.modalities
     accuracies = {
         modality: [row.accuracies[modality].percent() if modality in row.accuracies else "" for row in rows]
         for modality in names

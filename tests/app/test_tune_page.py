@@ -23,11 +23,9 @@ from cezsar.sweep import Point, Sweep
 from cezsar.zeroshot.evaluation import evaluate
 from cezsar.zeroshot.fusion import Weights, cosine, predict
 from cezsar.zeroshot.protocols import all_classes, named, random_classes
-from cezsar.zeroshot.results import Result, Run
 from cezsar.zeroshot.scored import Scored
 from cezsar.zeroshot.scores import Scores
 from cezsar.zeroshot.storage import read_arrays
-from cezsar.zeroshot.tables import save_all
 from cezsar.zeroshot.weights import choose_on_half, simplex_map
 
 OWN = Weights(0.8, 0.2)
@@ -466,58 +464,36 @@ def built(empty_workspace):
     return empty_workspace
 
 
-def test_a_job_for_each_tau_with_commands_that_the_command_line_takes(built, monkeypatch):
+def test_a_sweep_is_a_command_that_the_command_line_takes(built, monkeypatch):
     started = []
     monkeypatch.setattr(jobs, "start", lambda *args, **more: started.append((*args, more["about"])))
     page = open_page("tune", **TAU_PART)
-    page.text_input(key="sweep-taus").set_value("0.9, 0.65")
+    page.text_input(key="sweep-taus").set_value("0.9; 0.65")
     page.number_input(key="sweep-epochs").set_value(3)
     [button] = [button for button in page.button if button.label == "Train one run per τ"]
     button.click().run()
     assert not page.exception and not page.error
-    assert [about["tau"] for *_, about in started] == [0.65, 0.9]
+    ((kind, _, (step,), about),) = started
+    verb, *arguments = step.arguments
     verbs = typer.main.get_command(command_line).commands
-    for kind, _, steps, about in started:
-        assert kind == "tau" and about["run"].startswith(f"tau-{about['tau']}-")
-        found = {}
-        for step in steps:
-            verb, *arguments = step.arguments
-            found[verb] = verbs[verb].make_context(verb, arguments).params  # refuses what it does not know
-        assert found["mine"]["tau"] == about["tau"] and found["mine"]["out"] == found["train"]["triplets"]
-        assert (found["train"]["epochs"], found["train"]["resume"], found["train"]["standardise"]) == (3, True, True)
-        assert found["train"]["out"] == found["evaluate"]["run"] and found["evaluate"]["keep"]
-        assert found["evaluate"]["out"] == built / "runs" / about["run"] / "results" / "all.json"
+    found = verbs[verb].make_context(verb, arguments).params  # refuses what it does not know
+    assert (kind, verb) == ("tau", "tau-sweep") and found["out"] == built / "scores" / about["sweep"]
+    assert (found["taus"], found["seeds"], found["epochs"], found["standardise"]) == ("0.65,0.9", "7", 3, True)
+    assert (found["negatives"], found["sub_clips"], found["object_positives"], found["objects"]) == (20, 1, 0, 1)
+    assert list(step.stages)[:2] == ["τ = 0.65, seed 7 (1 of 2), mining", "τ = 0.65, seed 7 (1 of 2), training"]
 
 
-def finished(home, bound, state_, top1):
-    """A job of a sweep as its runner leaves it, and its run's results."""
-    run, folder = f"tau-{bound}-x", home / "jobs" / f"tau-20260101-000000-{bound * 100:04.0f}"
+def test_a_sweep_that_failed_can_go_on(built):
+    folder = built / "jobs" / "tau-20260101-000000"
     folder.mkdir(parents=True)
     record = {
-        "kind": "tau", "title": f"τ = {bound}", "about": {"sweep": "20260101-000000", "tau": bound, "run": run},
-        "steps": [{"title": "mining", "arguments": [], "stages": {}, "accepts": [0]}], "created_s": time.time(),
+        "kind": "tau", "title": "Runs for τ = 0.7", "about": {"sweep": "x"}, "created_s": time.time(),
+        "steps": [{"title": "sweep", "arguments": [], "stages": {}, "accepts": [0]}],
     }  # fmt: skip
     (folder / "job.json").write_text(json.dumps(record))
-    (folder / "status.json").write_text(json.dumps({"state": state_, "codes": [0]}))
+    (folder / "status.json").write_text(json.dumps({"state": "failed", "codes": [2]}))
     (folder / "log.txt").write_text("cezsar: out of luck\n")
-    if top1 is not None:
-        hits = [Run(["a", "b"], [10, 10], {1: [hit, 0], 5: [hit, 0]}) for hit in top1]
-        rows = zip(("VE", "VE + O"), hits, strict=True)
-        save_all(
-            [Result("all", None, name, OWN, [run]) for name, run in rows], home / "runs" / run / "results/all.json"
-        )
-
-
-def test_accuracy_against_tau_from_the_runs_that_are_done(built):
-    finished(built, 0.7, "done", (4, 6))
-    finished(built, 0.9, "done", (5, 8))
-    finished(built, 0.6, "failed", None)
     page = open_page("tune", **TAU_PART)
-    assert not page.exception
-    lines = {line["name"]: (line["x"], line["y"]) for line in chart(page, "top-1 accuracy in %")["data"]}
-    assert lines["VE"] == ([0.7, 0.9], [20.0, 25.0])
-    assert lines["VE + O"] == ([0.7, 0.9], [30.0, 40.0])
-    assert lines["paper: VE + O, UCF-101"][0] == [0.7, 0.8, 0.9]
     assert "out of luck" in page.error[0].value
     assert "Resume" in [button.label for button in page.button]
 
@@ -538,9 +514,10 @@ def test_sweeps_of_the_command_line_are_shown(empty_workspace):
         Point(0.8, 0, 0.0, 42_000, 11.0, {"VE": [0.6, 0.8], "O": [0.3, 0.3], "VE + O": [0.7, 0.8]}),
     )  # fmt: skip
     page = open_page("tune", **TAU_PART)
-    charts = [json.loads(element.proto.spec) for element in page.get("plotly_chart")]
-    (drawn,) = [spec["data"] for spec in charts if "error_y" in spec["data"][0]]
-    assert [(line["name"], line["x"]) for line in drawn] == [("VE", [0.7, 0.8]), ("VE + O", [0.7, 0.8])]
+    lines = {line["name"]: line for line in chart(page, "top-1 accuracy in %")["data"]}
+    drawn = [lines["VE"], lines["VE + O"]]
+    assert [line["x"] for line in drawn] == [[0.7, 0.8]] * 2
+    assert lines["paper: VE + O, UCF-101"]["x"] == [0.7, 0.8, 0.9]
     assert drawn[0]["y"] == pytest.approx([55, 70]) and drawn[1]["y"] == pytest.approx([60, 75])
     assert drawn[0]["error_y"]["array"] == pytest.approx([100 * 0.005**0.5, 100 * 0.02**0.5])
     (table,) = [frame.value for frame in page.dataframe if "Triplets" in frame.value]
@@ -562,9 +539,9 @@ def test_sweeps_of_the_command_line_are_shown(empty_workspace):
 
 
 @pytest.mark.parametrize("text", ["", "x", "0", "2.5", "0.7, 0.7", "nan", ",".join(f"0.{n}" for n in range(10, 30))])
-def test_lists_of_tau_that_are_refused(text):
+def test_lists_of_tau_that_are_refused(built, text):
     with pytest.raises(InputError):
-        tau.parse_taus(text)
+        tau.start_sweep(text, 1, 1, 0)
 
 
 def test_a_refused_list_is_told_where_it_was_given(built):
@@ -573,7 +550,3 @@ def test_a_refused_list_is_told_where_it_was_given(built):
     [button] = [button for button in page.button if button.label == "Train one run per τ"]
     button.click().run()
     assert "no list of numbers" in page.error[0].value
-
-
-def test_lists_of_tau_are_read_ascending():
-    assert tau.parse_taus(" 0.9; 0.6,0.75 ") == [0.6, 0.75, 0.9]
