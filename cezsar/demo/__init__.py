@@ -5,6 +5,7 @@ megabytes that come with the software.
 """
 
 from cezsar.demo.controls import SPLIT_SEED, SPLITS, colour_store, evaluate_all, place_scores
+from cezsar.demo.recogniser import fit_head
 from cezsar.demo.run import (
     DOMAIN,
     PAPER,
@@ -12,7 +13,6 @@ from cezsar.demo.run import (
     Recipe,
     Report,
     Stages,
-    fit_head,
     make_data,
     mine_world,
     run_demo,

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from cezsar import workspace, world
 from cezsar.config import MiningConfig, TrainingConfig, UseConfig
@@ -27,9 +26,9 @@ from cezsar.data.features import FeatureStore
 from cezsar.data.manifest import Clip
 from cezsar.data.sentence_cache import Encoder, open_encoder
 from cezsar.demo.controls import colour_store, evaluate_all, place_scores
+from cezsar.demo.recogniser import fit_head
 from cezsar.encoders.motion import MotionEncoder
 from cezsar.encoders.objects import LinearHead
-from cezsar.encoders.props import fit_props
 from cezsar.training.loop import train
 from cezsar.training.runs import Run
 from cezsar.training.triplets import Triplets, build
@@ -231,6 +230,7 @@ def train_run(
     """Train, or finish training, on the features of `store`, whatever part of them it holds."""
     identity = {key: store.provenance[key] for key in ("encoder", "fingerprint", "dim")}
     triplets = replace(triplets, record=triplets.record | {"feature_encoder": identity, "store": store.fingerprint})
+
     def show(line: dict[str, Any]) -> None:
         if line["kind"] == "epoch":
             note = f"loss {line['train_loss']:.3f}, validation {line['validation_loss']:.3f}"
@@ -248,22 +248,6 @@ def train_run(
         device=device,
         on_progress=show,
     )
-
-
-def fit_head(built: world.World, store: FeatureStore, seed: int) -> LinearHead:
-    """The recogniser of props, from the seconds of training segments that show one thing from start to end."""
-    names = list(world.OBJECTS)
-    rows: list[npt.NDArray[np.float32]] = []
-    props: list[int] = []
-    for plan in built.train:
-        features_TD = store.features(plan.id)
-        for segment in plan.segments:
-            if segment.prop is not None:
-                inside = features_TD[int(np.ceil(segment.start_s)) : int(segment.end_s)]
-                rows.append(inside)
-                props += [names.index(segment.prop)] * len(inside)
-    definitions = [world.OBJECTS[name] for name in names]
-    return fit_props(np.concatenate(rows), np.array(props), names, definitions, MotionEncoder(), seed=seed)
 
 
 def scores_of(
