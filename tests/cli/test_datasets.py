@@ -1,26 +1,37 @@
-"""`cezsar datasets`, and an evaluation of a published data set by name."""
+"""Data sets by name: `cezsar datasets`, and what `extract`, `mine` and `evaluate` do with a name."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from cezsar.cli import main
-from cezsar.data.datasets import KNOWN
-from cezsar.data.features import StoreWriter
-from cezsar.data.layout import ucf101_clips
+from cezsar.data.datasets import KNOWN, captions_of, is_name, open_dataset, register, videos_of
+from cezsar.data.features import FeatureStore, StoreWriter
+from cezsar.data.layout import caption_files, ucf101_clips, ucf101_parts
+from cezsar.errors import FormatError, InputError
+from cezsar.training.triplets import Triplets
 from cezsar.zeroshot.results import load_all
+
+OFFICIAL = {"v_Archery_g01_c01": "Archery", "v_Archery_g10_c02": "Archery", "v_HandStandPushups_g01_c01": "Handstand"}
 
 
 @pytest.fixture
-def cezsar(capsys, tmp_path, monkeypatch):
-    """Run a command in an empty workspace; returns (exit status, standard output, standard error)."""
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty workspace, and an empty folder to be in."""
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setenv("CEZSAR_HOME", str(tmp_path / "ws"))
+    return tmp_path / "ws"
+
+
+@pytest.fixture
+def cezsar(home, capsys):
+    """Run a command; returns (exit status, standard output, standard error)."""
 
     def run(*arguments):
         with pytest.raises(SystemExit) as ended:
@@ -29,6 +40,177 @@ def cezsar(capsys, tmp_path, monkeypatch):
         return int(ended.value.code or 0), captured.out, captured.err
 
     return run
+
+
+def touch(*files: Path) -> None:
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+
+
+def write_film(path: Path, shade: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 8, (48, 48))
+    for frame in range(12):
+        image = np.full((48, 48, 3), 40, np.uint8)
+        image[10:30, 2 * frame : 2 * frame + 12] = shade
+        writer.write(image)
+    writer.release()
+
+
+def ucf(home: Path) -> Path:
+    """Three clips of UCF-101 in its own folders."""
+    place = home / "data/ucf101/UCF-101"
+    folders = {"Archery": "Archery", "Handstand": "HandstandPushups"}  # the archive spells the second another way
+    for number, (id, label) in enumerate(OFFICIAL.items()):
+        write_film(place / folders[label] / f"{id}.avi", 80 * number)
+    return place
+
+
+def activitynet(home: Path) -> Path:
+    place = home / "data/activitynet-captions"
+    entry = {"duration": 1.5, "timestamps": [[0, 1.5]]}
+    said = ["A man throws a ball.", "A woman throws a ball.", "A girl throws the ball.", "A boy throws the big ball."]
+    entries = {f"v_{number}": entry | {"sentences": [text]} for number, text in enumerate(said)}
+    place.mkdir(parents=True)
+    (place / "train.json").write_text(json.dumps(entries | {"v_gone": entry | {"sentences": ["Two men talk."]}}))
+    (place / "activitynet_val_1.json").write_text(json.dumps({"v_8": entry | {"sentences": ["A dog runs."]}}))
+    for number, id in enumerate([*entries, "v_8", "v_unlisted"]):
+        write_film(place / "videos" / f"{id}.avi", 40 * number)
+    return place
+
+
+# Which videos --------------------------------------------------------------------------------------------------------
+
+
+def test_clips_have_the_ids_and_labels_of_an_evaluation(home):
+    ucf(home)
+    videos, data = videos_of("UCF-101"), open_dataset("ucf101")
+    assert {clip.id: clip.label for clip in videos.clips} == data.labels
+    assert data.labels["v_HandStandPushups_g01_c01"] == "handstand pushups" and len(data.labels) == 3
+    assert all(clip.path.is_file() and clip.path.stem == clip.id for clip in videos.clips)
+    assert set(videos.missing) == ucf101_clips().keys() - OFFICIAL.keys() and len(videos.missing) == 13_317
+
+
+def test_a_part_and_what_is_missing_of_it(home):
+    ucf(home)
+    videos = videos_of("ucf101:test1")
+    part = set(ucf101_parts(ucf101_clips())["test1"])
+    assert {clip.id for clip in videos.clips} == OFFICIAL.keys() & part == OFFICIAL.keys() - {"v_Archery_g10_c02"}
+    assert set(videos.missing) == part - OFFICIAL.keys() == set(open_dataset("ucf101:test1").missing)
+    with pytest.raises(InputError, match="no part 'test9' here; there are test1"):
+        videos_of("ucf101:test9")
+
+
+def test_videos_with_captions_and_no_others(home):
+    place = activitynet(home)
+    videos = videos_of("activitynet-captions")
+    assert [clip.id for clip in videos.clips] == ["v_0", "v_1", "v_2", "v_3", "v_8"] and videos.missing == ("v_gone",)
+    assert [clip.id for clip in videos_of("activitynet-captions:val_1").clips] == ["v_8"]
+    assert videos_of("activitynet-captions:val_1").missing == ()
+    assert videos_of("ActivityNet Captions:train").missing == ("v_gone",)
+    with pytest.raises(InputError, match="no part 'val_2' here; there are train, val_1"):
+        videos_of("activitynet-captions:val_2")
+    for file in caption_files(place).values():
+        file.unlink()
+    assert len(videos_of("activitynet-captions").clips) == 6  # no list, no choice
+
+
+def test_which_captions(home, tmp_path):
+    with pytest.raises(InputError, match="ActivityNet Captions is not here"):
+        captions_of("activitynet-captions")
+    place = activitynet(home)
+    assert captions_of("activitynet-captions") == place / "train.json"
+    assert captions_of("activitynet_captions:val_1") == place / "activitynet_val_1.json"
+    with pytest.raises(InputError, match=r"no val_2\.json in .*; there are .*train"):
+        captions_of("activitynet-captions:val_2")
+    for name in ("ucf101", "my clips"):
+        with pytest.raises(InputError, match=f"{name} has classes and no sentences to mine"):
+            captions_of(name)
+
+
+def test_what_is_a_name_and_what_a_path(home, tmp_path):
+    touch(tmp_path / "mine/jump/1.mp4", Path("ucf101/Archery/x.avi"), Path("clips/a.mp4"))
+    register("my clips", tmp_path / "mine")
+    names = ["ucf101", "UCF-101", "ucf101:test1", "kinetics400:val", "activitynet-captions", "demo", "my clips"]
+    paths = ["./ucf101", "ucf101/", "/data/ucf101", "clips", "clips.csv", "my clips.csv", "..", ".", "", "data/x.json"]
+    assert [name for name in names + paths if is_name(name)] == names
+    (home / "data/datasets.json").write_text("[]")
+    with pytest.raises(FormatError):
+        is_name("clips")
+
+
+def test_ones_own_by_name_and_a_list_without_videos(home, tmp_path):
+    touch(tmp_path / "mine/jump/1.mp4", tmp_path / "mine/walk/2.mp4")
+    (tmp_path / "index.json").write_text(json.dumps({"jump": ["1"], "walk": ["2"]}))
+    register("my clips", tmp_path / "mine")
+    register("my index", tmp_path / "index.json")
+    clips = videos_of("my clips").clips
+    assert [(clip.id, clip.label, clip.path) for clip in clips] == [
+        ("1", "jump", tmp_path / "mine/jump/1.mp4"), ("2", "walk", tmp_path / "mine/walk/2.mp4"),
+    ]  # fmt: skip
+    with pytest.raises(InputError, match=r"my index: .*index\.json has lists of its clips and no video"):
+        videos_of("my index")
+    (home / "data/ucf101").mkdir(parents=True)
+    (home / "data/ucf101/ucf101_dataset.json").write_text(json.dumps({"Archery": ["v_Archery_g01_c01"]}))
+    with pytest.raises(InputError, match=r"ucf101: .*data/ucf101 has lists of its clips and no video"):
+        videos_of("ucf101")
+    with pytest.raises(InputError, match="HMDB-51 is not here"):
+        videos_of("hmdb51")
+
+
+# The commands --------------------------------------------------------------------------------------------------------
+
+
+def test_extract_by_name_and_by_path_give_one_store(cezsar, home):
+    place = ucf(home)
+    extract = ["--encoder", "motion", "--out"]
+    status, out, _ = cezsar("extract", "ucf101", *extract, "named")
+    assert status == 0 and "3 clips extracted" in out
+    assert "ucf101: 3 clips have a video, 13,317 have none; `cezsar datasets ucf101 --missing FILE`" in out
+    status, out, _ = cezsar("extract", place, *extract, "named")  # folder names are another spelling of the same labels
+    assert status == 0 and "0 clips extracted, 3 were there already" in out and "have none" not in out
+    store = FeatureStore("named")
+    assert {id: store.labels[id] for id in store} == open_dataset("ucf101").labels
+    status, out, _ = cezsar("extract", "ucf101:test1", *extract, "part")
+    assert status == 0 and list(FeatureStore("part")) == ["v_Archery_g01_c01", "v_HandStandPushups_g01_c01"]
+    assert "ucf101:test1: 2 clips have a video, 3,781 have none" in out
+    status, _, err = cezsar("extract", "hmdb51", *extract, "none")
+    assert status == 2 and "--add hmdb51=FOLDER" in err
+
+
+def test_mine_by_name_and_by_path_give_the_same(cezsar, home):
+    place = activitynet(home)
+    assert cezsar("extract", "activitynet-captions", "--encoder", "motion", "--out", "store")[0] == 0
+    mining = ["--store", "store", "--negatives", 2, "--sub-clips", 1, "--out"]
+    status, out, _ = cezsar("mine", "activitynet-captions", *mining, "named")
+    assert status == 0 and "1 annotated videos are not in the store" in out
+    assert cezsar("mine", place / "train.json", *mining, "given")[0] == 0
+    named, given = Triplets.load("named"), Triplets.load("given")
+    assert named.fingerprint == given.fingerprint and named.record == given.record
+    assert named.record["annotations"] == "train.json" and named.record["videos"] == 4
+    status, _, err = cezsar("mine", "ucf101", *mining, "none")
+    assert status == 2 and "no sentences to mine" in err
+
+
+def test_a_folder_says_what_was_passed_over_and_what_was_read_in_part(cezsar, tmp_path):
+    clips = tmp_path / "clips"
+    write_film(clips / "whole.avi", 200)
+    write_film(clips / "cut.avi", 200)
+    data = (clips / "whole.avi").read_bytes()
+    (clips / "cut.avi").write_bytes(data[: data.index(b"idx1") * 3 // 4])
+    touch(clips / "notes.txt", clips / "notes.srt")
+    status, out, _ = cezsar("extract", clips, "--encoder", "motion", "--out", tmp_path / "store")
+    lines = out.strip().splitlines()
+    assert status == 0
+    assert lines[0] == f"{clips}: 2 files passed over, no video by their names (.srt 1, .txt 1)"
+    assert lines[-2].startswith(f"  {clips / 'cut.avi'}: it is cut off: ")
+    assert (
+        lines[-1] == f"{tmp_path / 'store'}: 2 clips extracted (1 of them read in part), 0 were there already, 0 failed"
+    )
+
+
+# `cezsar datasets` ------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
