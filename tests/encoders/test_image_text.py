@@ -65,13 +65,11 @@ def test_a_missing_model_says_what_to_do(name, size):
 
 @pytest.fixture(scope="module")
 def encoder(clip_folder):
-    made = create(f"clip:{clip_folder}", device="cpu")
-    return made
+    return create(f"clip:{clip_folder}", device="cpu")
 
 
 @pytest.fixture(scope="module")
 def directly(clip_folder):
-
     return SentenceTransformer(str(clip_folder), device="cpu")
 
 
@@ -96,12 +94,9 @@ def test_objects_are_scaled_cosines_with_the_names(encoder, directly, frames):
             assert logits[t, k] == pytest.approx(scale * cosine, rel=1e-4)
 
 
-def test_the_default_objects_are_imagenets(encoder):
+def test_the_default_objects_are_imagenets_and_the_default_scale_is_clips(encoder, monkeypatch):
     head = encoder.object_head
-    assert head is not None and (len(head.names), head.names[0]) == (1000, "tench")
-
-
-def test_a_model_without_a_scale_gets_clips(encoder, monkeypatch):
+    assert (len(head.names), head.names[0]) == (1000, "tench")
     bare = ClipEncoder("bare", encoder.model, device="cpu")
     monkeypatch.setattr(bare.model, "state_dict", dict)
     assert bare.scale == image_text.DEFAULT_SCALE
@@ -119,6 +114,8 @@ def test_fingerprint_follows_content_and_not_the_folder(encoder, clip_folder, tm
 
 
 def test_what_is_no_image_text_model_is_refused(clip_folder, tmp_path):
+    with pytest.raises(InputError, match="int"):
+        create(f"clip:{clip_folder}", device="cpu").text_vectors(["a", 3])
     with pytest.raises(InputError, match="no model of images and text"):
         create(f"clip:{minilm_folder()}", device="cpu")
     with pytest.raises(InputError, match="folder"):
@@ -184,11 +181,6 @@ def test_siglip_reads_plain_words_padded_to_its_length(kind, siglip_folders, fra
     np.testing.assert_allclose(made.encode(frames), images, atol=1e-4)
     alone = SentenceTransformer(str(folder), device="cpu").encode(plain[:1])
     assert np.abs(alone - expected[:1]).max() > 0.01
-
-
-def test_text_that_is_none_is_refused(encoder):
-    with pytest.raises(InputError, match="int"):
-        encoder.text_vectors(["a", 3])
 
 
 # open_clip: ----------------------------------------------------------------------------------------------------------
@@ -489,7 +481,7 @@ def test_fingerprint_follows_weights_and_preprocessing(video_encoder, video_fold
     )  # mean 0.5
 
 
-def test_what_is_no_video_text_model_is_refused(video_folders, tmp_path):
+def test_what_is_no_video_text_model_is_refused(video_folders, clip_folder, tmp_path):
 
     with pytest.raises(InputError, match="must be a folder"):
         create("video:microsoft/xclip-base-patch32", weights=video_folders["xclip"] / "model.safetensors")
@@ -502,9 +494,6 @@ def test_what_is_no_video_text_model_is_refused(video_folders, tmp_path):
     save_file(tensors, tmp_path / "part" / "model.safetensors", {"format": "pt"})
     with pytest.raises(FormatError, match=r"lack text_projection\.weight"):
         create(f"video:{tmp_path / 'part'}")
-
-
-def test_a_model_of_single_images_is_refused(clip_folder):
     with pytest.raises(InputError, match=r"no model of videos and text: .* holds a CLIPModel"):
         create(f"video:{clip_folder}")
 
