@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +22,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
     The temporary file has the target's suffix, since some writers choose a format by it. Readers never see a
     half-written file, and a killed writer leaves at most a `.tmp-*` file that nothing reads. What is no ordinary file,
     such as /dev/stdout, is yielded itself.
+
+    Raises:
+        OSError: the system's, also where a library that writes tells of it in words of its own.
     """
     path = Path(path)
     if _special(path):
@@ -37,8 +42,18 @@ def replacing(path: str | Path) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
+    except Exception as error:
+        if number := _number(error):
+            raise OSError(number, os.strerror(number), str(path)) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _number(error: Exception) -> int:
+    """Of the system's error behind one of safetensors ("os error 28") or torch, which does not say which; else 0."""
+    told = re.search(r"os error (\d+)", str(error))
+    return int(told[1]) if told else errno.ENOSPC if "inline_container" in str(error) else 0
 
 
 def refuse_unwritable(path: str | Path, folder: bool = False) -> None:

@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.exit(141)
     except Exception as error:
         if isinstance(error, OSError) and error.errno in UNWRITABLE:
-            print(f"cezsar: {error.filename or 'a file'}: {error.strerror}", file=sys.stderr)
+            print(f"cezsar: {error.filename or 'a file'}: {os.strerror(error.errno)}", file=sys.stderr)
             sys.exit(2)
         traceback.print_exc()
         sys.exit(3)  # not 1, which says that all else was done

@@ -19,7 +19,7 @@ T = TypeVar("T")
 KINDS = {".json", ".csv", ".md", ".tex", ".html", ".pdf"}
 
 UNWRITABLE = {
-    errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG,
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EFBIG,
     errno.ENOSPC, errno.EDQUOT,
 }  # fmt: skip
 """Errors of the system that speak of a place rather than of this program."""
@@ -131,7 +131,8 @@ def save(*outputs: tuple[Path, Callable[[Path], T]]) -> list[T]:
         try:
             made.append(write(path))
         except OSError as error:
-            failed.append(f"{path} cannot be written: {error.strerror or error}; {_rescued(path, write)}")
+            reason = os.strerror(error.errno) if error.errno else error
+            failed.append(f"{path} cannot be written: {reason}; {_rescued(path, write)}")
     if failed:
         raise InputError("; ".join(failed))
     return made

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -136,6 +138,27 @@ def test_what_can_be_written_is_and_the_rest_goes_beside(tmp_path):
     assert (tmp_path / "late-saved.csv").read_text() == fine.read_text() == "text"
     with pytest.raises(InputError, match="no room for it anywhere"):
         console.save((tmp_path / "r", lambda path: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full"))))
+
+
+LIBRARIES = {
+    "safetensors": "from safetensors.numpy import save_file as save; value = {'a': numpy.zeros(9999)}",
+    "torch": "import torch; save = torch.save; value = torch.zeros(9999)",
+}
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_libraries_that_write_tell_of_a_full_disk_as_the_system_does(library, tmp_path):
+    """A process of its own, which may write no file above 1 kB."""
+    code = (
+        "import numpy, resource, signal; from cezsar.atomic import replacing\n"
+        f"{LIBRARIES[library]}\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "try:\n    with replacing('kept') as path: save(value, path)\n"
+        "except OSError as error: print(error.filename, error.errno > 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.strip() == "kept True", done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_workspace_without_room_is_one_line(told, tmp_path, monkeypatch):
