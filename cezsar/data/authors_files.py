@@ -42,8 +42,7 @@ def import_features(
     """Put a folder of `.npy` files, and of folders of them, into a feature store, new or not.
 
     A file that cannot be used is reported and never stops the others; videos that the store has already are passed
-    over, so that the same call goes on where an earlier one was stopped. The store keeps features as float16. It says
-    that their encoder can be checked by name and width only. Nothing is unpickled.
+    over. Their encoder can be checked by name and width only. Nothing is unpickled.
 
     Args:
         encoder: name of the frame encoder that made them.
@@ -53,7 +52,6 @@ def import_features(
 
     Raises:
         InputError: no such folder, no `.npy` file in it, or two of one name.
-        FormatError: the index cannot be read.
         MismatchError: the store has features of another encoder, or a video under another label.
     """
     files = _arrays(Path(folder))
@@ -79,12 +77,7 @@ def import_features(
 
 
 def import_descriptions(folder: str | Path, out: str | Path) -> dict[str, list[str]]:
-    """Write a folder of `.txt` files, one a class, as JSON that `load_descriptions` reads; returns what it holds.
-
-    Raises:
-        InputError: no such folder, or no `.txt` file in it.
-        FormatError: a file without text, or two of one class.
-    """
+    """Write a folder of `.txt` files, one a class, as JSON that `load_descriptions` reads; returns what it holds."""
     if not Path(folder).is_dir():
         raise InputError(f"{printable(str(folder))} is no folder; give the one with a .txt file for each class")
     descriptions = load_descriptions(folder)
@@ -93,16 +86,11 @@ def import_descriptions(folder: str | Path, out: str | Path) -> dict[str, list[s
 
 
 def import_splits(source: str | Path, out: str | Path) -> dict[str, dict[str, list[str]]]:
-    """Write a split file, or every `.json` of a folder of them, into the folder `out`, each under its own name.
-
-    A class that is named twice in one part is kept once; one in both parts stays in both, see `labels.shared_classes`.
+    """Write a split file, or every `.json` of a folder of them, into the folder `out`, each under its own name; nothing
+    if one of them is none. A class that is named twice in one part is kept once, one in both parts stays in both.
 
     Returns:
         name of the split -> {"training": class names, "testing": class names}.
-
-    Raises:
-        InputError: nothing there, or no `.json` file.
-        FormatError: a file that is no split; nothing is written then.
     """
     source, out = Path(source), Path(out)
     files = sorted(file for file in source.iterdir() if _is(file, ".json")) if source.is_dir() else [source]
@@ -118,10 +106,6 @@ def import_captions(files: Sequence[str | Path], out: str | Path) -> dict[str, l
     """Write the captions of several captioning models as one file that `load_captions` reads; returns what it holds.
 
     Of each video the captions stand file after file, with the timestamps that they have; empty ones are left out.
-
-    Raises:
-        InputError: no file is given, or there is none of that name.
-        FormatError: a file that holds no captions; the message names the file and the video.
     """
     captions = load_captions(files)
     merged: dict[str, list[dict[str, Any]]] = {id: [] for id in captions}

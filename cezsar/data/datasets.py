@@ -91,12 +91,8 @@ def open_dataset(name_or_folder: str | Path, home: str | Path | None = None) -> 
 
 
 def class_names(name_or_folder: str | Path, home: str | Path | None = None) -> list[str]:
-    """The classes of a data set as `open_dataset` takes it, whatever its descriptions are. All classes of a published
-    one, of which no clip need be here.
-
-    Raises:
-        InputError: no such data set, or one without classes.
-        FormatError: its list or index is not in its format.
+    """The classes of a data set as `open_dataset` takes it, whatever its descriptions are; all classes of a published
+    one, of which no clip need be here. Raises as that.
     """
     name = str(name_or_folder)
     known, _, source = _meant(name, home)
@@ -111,9 +107,6 @@ def is_name(text: str, home: str | Path | None = None) -> bool:
     """Whether a text names a data set, or a part as "name:part", and no path.
 
     A name goes before a file or folder of that name; with a separator in it ("./ucf101", "UCF-101/") it is a path.
-
-    Raises:
-        FormatError: the list of names is damaged.
     """
     if Path(text).name != text:
         return False
@@ -136,11 +129,8 @@ def file_name(dataset: str, home: str | Path | None = None) -> str:
 
 def videos_of(name: str, home: str | Path | None = None) -> Videos:
     """The videos of a data set as `open_dataset` takes it, to extract features from; besides, of `activitynet-captions`
-    and its parts (`train`, `val_1`, `val_2`) those that have captions, or all where there are no captions.
-
-    Raises:
-        InputError: nothing there, no video there, or an official part that is none.
-        FormatError: a list that is not in its format.
+    and its parts (`train`, `val_1`, `val_2`) those that have captions, or all where there are no captions. Raises as
+    that, and `InputError` where there is no video.
     """
     stem, _, part = name.partition(":")
     known = find_known(stem)
@@ -165,7 +155,6 @@ def captions_of(name: str, home: str | Path | None = None) -> Path:
 
     Raises:
         InputError: a data set without captions, nothing there, or no such part.
-        FormatError: a list that is not in its format.
     """
     stem, _, part = name.partition(":")
     known = find_known(stem)
@@ -232,11 +221,7 @@ def place_of(known: Known, home: str | Path | None = None) -> Path:
 
 
 def places(home: str | Path | None = None) -> dict[str, str]:
-    """Data sets with classes that have a place of their own: what people named, then published ones in the workspace.
-
-    Raises:
-        FormatError: the list of names is damaged.
-    """
+    """Data sets with classes that have a place of their own: those that people named, then published ones."""
     named = registered(home)
     taken = {canonical(name) for name in named}
     kept = {known.name: workspace.folder("data", home) / known.name for known in KNOWN.values() if known.classes}
@@ -245,12 +230,7 @@ def places(home: str | Path | None = None) -> dict[str, str]:
 
 
 def find(known: Known, home: str | Path | None = None) -> Found | None:
-    """What there is of a published data set; None if nothing is at its place.
-
-    Raises:
-        InputError: something else is there.
-        FormatError: one of its lists is damaged.
-    """
+    """What there is of a published data set; None if nothing is at its place. Raises as `look`."""
     place = place_of(known, home)
     return look(known, place) if place.exists() else None
 
@@ -311,11 +291,7 @@ def checked_name(name: str) -> str:
 
 
 def _meant(name: str, home: str | Path | None) -> tuple[Known | None, str, Path]:
-    """What a name or path means: a published data set and a part of it, else None and the place of anyone's own.
-
-    Raises:
-        InputError: nothing is there.
-    """
+    """What a name or path means: a published data set and a part of it, else None and the place of anyone's own."""
     stem, _, part = name.partition(":")
     if known := find_known(stem):
         return known, part, Path()

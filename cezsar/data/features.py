@@ -104,10 +104,8 @@ class FeatureStore:
             raise FormatError(f"{self.folder} holds no feature shards (shard-*.h5): make it with `cezsar extract`")
         self.provenance: dict[str, Any] = json.loads(self._shards[0].provenance)
         self.ids: list[str] = [id for shard in self._shards for id in shard.ids]
-        self.labels: dict[str, str] = {
-            id: label for s in self._shards for id, label in zip(s.ids, s.labels, strict=True)
-        }
-        self.paths: dict[str, str] = {id: path for s in self._shards for id, path in zip(s.ids, s.paths, strict=True)}
+        self.labels = {id: label for s in self._shards for id, label in zip(s.ids, s.labels, strict=True)}
+        self.paths = {id: path for s in self._shards for id, path in zip(s.ids, s.paths, strict=True)}
         self._where = {id: (shard, row) for shard in self._shards for row, id in enumerate(shard.ids)}
         self._open: OrderedDict[Path, h5py.Dataset] = OrderedDict()
         self._objects: dict[Path, tuple[np.ndarray, np.ndarray]] = {}
@@ -143,11 +141,7 @@ class FeatureStore:
         return self.rows(id, 0, self.length(id))
 
     def rows(self, id: str, start: int, stop: int) -> np.ndarray:
-        """Rows start:stop of a video, (stop - start, d) float32; `stop` beyond the end means the end, as in a slice.
-
-        Raises:
-            InputError: unknown id, or no row in the range.
-        """
+        """Rows start:stop of a video, (stop - start, d) float32; `stop` beyond the end means the end, as in a slice."""
         shard, row = self._find(id)
         first, end = int(shard.offsets[row]), int(shard.offsets[row + 1])
         if not 0 <= start < min(stop, end - first):
@@ -171,11 +165,7 @@ class FeatureStore:
 
     @cached_property
     def vocabulary(self) -> ObjectVocabulary | None:
-        """The objects that `objects` counts, or None for a store without objects.
-
-        Raises:
-            FormatError: `objects.json` is missing, damaged, or belongs to another head.
-        """
+        """The objects that `objects` counts, or None for a store without objects. Raises `FormatError`."""
         wanted = self.provenance.get("object_head_fingerprint")
         if wanted is None:
             return None
@@ -206,10 +196,9 @@ class FeatureStore:
         return digest.hexdigest()
 
     def _find(self, id: str) -> tuple[Shard, int]:
-        try:
-            return self._where[id]
-        except KeyError:
-            raise InputError(f"{self.folder} holds no video {id!r} ({len(self):,} others)") from None
+        if id not in self._where:
+            raise InputError(f"{self.folder} holds no video {id!r} ({len(self):,} others)")
+        return self._where[id]
 
     def _features(self, shard: Shard) -> h5py.Dataset:
         """The features of a shard, its file opened unless it is one of the last `MAX_OPEN`."""
@@ -335,12 +324,8 @@ class StoreWriter:
         path: str | Path = "",
         objects: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> None:
-        """Add one video.
-
-        Args:
-            features: (T, d) real numbers, T >= 1, kept as float16.
-            path: of the video file, whose size and time are kept, too.
-            objects: indices (k,) into the vocabulary and probabilities (k,), most probable first.
+        """Add one video: (T, d) features, T >= 1, kept as float16; the path of its file, whose size and time are kept;
+        objects as indices (k,) into the vocabulary and probabilities (k,), most probable first.
 
         Raises:
             InputError: empty or repeated id, wrong shape, or a value that is NaN, infinite or beyond float16.
@@ -364,11 +349,7 @@ class StoreWriter:
             self.flush()
 
     def flush(self) -> None:
-        """Write the videos gathered so far as one shard; nothing happens when there are none.
-
-        Raises:
-            CezsarError: the disk refused (full, read-only).
-        """
+        """Write the videos gathered so far as one shard, if there are any. Raises `CezsarError` if the disk refuses."""
         if self._pending:
             self._write(self.folder / f"shard-{self._next:05d}.h5", self._pending)
             self._next += 1
@@ -525,11 +506,7 @@ def _read_videos(shard: Shard) -> Iterator[Video]:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[h5py.File]:
-    """A shard, opened for reading.
-
-    Raises:
-        FormatError: it is foreign, of a newer version, or what is asked of it cannot be read; the message names it.
-    """
+    """A shard, opened for reading. Raises `FormatError` where it is foreign, newer, or cannot be read as asked."""
     try:
         with h5py.File(path, "r") as file:
             version = int(file.attrs.get("format_version", 0))

@@ -275,11 +275,7 @@ def groups_path(home: str | Path | None = None) -> Path:
 
 
 def load_groups(path: str | Path) -> Groups:
-    """Groups of a JSON file `{name: [class names]}`, in its order; none where there is no file.
-
-    Raises:
-        FormatError: it is no JSON object of lists of class names, or one of its groups cannot be used.
-    """
+    """Groups of a JSON file `{name: [class names]}`, in order; none where there is no file. Raises `FormatError`."""
     if not Path(path).exists():
         return {}
     try:
@@ -298,7 +294,6 @@ def keep_group(path: str | Path, name: str, classes: Sequence[str], *, instead_o
 
     Raises:
         InputError: the group cannot be used, another one has its name, or `instead_of` has gone.
-        FormatError: the file is damaged; it is left as it is.
     """
     with _writing:
         groups = load_groups(path)

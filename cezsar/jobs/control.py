@@ -113,9 +113,6 @@ def resume(id: str, home: str | Path | None = None) -> Job:
     """Start again at the first step that has not ended well; the commands go on where they stopped.
 
     A living job is left alone, and so is a done one. One that is just being cancelled is waited for, a few seconds.
-
-    Raises:
-        InputError: there is no such job, or the folder it worked in has gone.
     """
     with _alone(_root(home)):
         job = _found(id, home)
@@ -130,11 +127,7 @@ def resume(id: str, home: str | Path | None = None) -> Job:
 
 
 def forget(id: str, home: str | Path | None = None) -> None:
-    """Remove the folder of a job that has ended: its log and record, nothing that it made.
-
-    Raises:
-        InputError: there is no such job, or it is alive.
-    """
+    """Remove the folder of a job that has ended: its log and record, nothing that it made."""
     with _alone(_root(home)):
         job = _found(id, home)
         if job.alive:

@@ -100,7 +100,7 @@ def look(folder: Path) -> Job:
         state = "cancelled" if (folder / "cancel").exists() else state if living else "interrupted"
     start, raw = end_of_log(folder)
     stage, share = position(steps, status, lines_since(status, start, raw))
-    elapsed_s, left_s = _times(folder, state, status, share)
+    elapsed_s, left_s = times(folder, state, status, share)
     return Job(
         id=folder.name,
         kind=record["kind"],
@@ -119,7 +119,7 @@ def look(folder: Path) -> Job:
     )
 
 
-def _times(folder: Path, state: str, status: dict[str, Any], share: float) -> tuple[float, float | None]:
+def times(folder: Path, state: str, status: dict[str, Any], share: float) -> tuple[float, float | None]:
     """Seconds that this attempt has been running, and an estimate of those that are left."""
     if "started_s" not in status:
         return 0.0, None
