@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
+from functools import partial
 
 import numpy as np
-import numpy.typing as npt
-import streamlit as st
+import pandas as pd
 
+from app import cache
 from app.services import scored
 from cezsar.analysis import confusion as engine
 from cezsar.analysis.baselines import Baseline, random_baseline
+from cezsar.arrays import DoubleArray, IntArray
 from cezsar.data.labels import canonical, resolve
 from cezsar.world import HARD_GROUPS
 from cezsar.zeroshot.evaluation import confusion_matrix
 from cezsar.zeroshot.fusion import UNDECIDED, Weights, active, predict, similarities
 from cezsar.zeroshot.scored import Scored
-
-IntArray = npt.NDArray[np.int64]
-DoubleArray = npt.NDArray[np.float64]
 
 FUSED = "fused"
 ALIKE, LISTED, WORST = "alike", "listed", "worst"
@@ -116,7 +113,10 @@ def matrix(side: Side, classes: Sequence[str], restricted: bool) -> Matrix:
     values = scored.scores(side.item)
     spelt = dict(zip(resolve(classes, values.class_names), classes, strict=True))
     candidates = [spelt.get(name, name) for name in values.class_names if name in spelt or not restricted]
-    counts_CC = _counts(side.key, tuple(candidates), side)
+    counts_CC = cache.once(
+        lambda: confusion_matrix(values, side.weights, candidates), "confusion", side.key, tuple(candidates),
+        words="Counting confusions",
+    )  # fmt: skip
     place = {name: index for index, name in enumerate(candidates)}
     rows = [place[name] for name in classes]
     counts_KC = counts_CC[rows]
@@ -144,34 +144,26 @@ def _widened(shown: Matrix, columns: list[str]) -> Matrix:
     return replace(shown, columns=columns, counts_KL=np.pad(shown.counts_KL, [(0, 0), (0, missing)]))
 
 
-@st.cache_data(max_entries=64, show_spinner="Counting confusions")
-def _counts(key: str, candidates: tuple[str, ...], _side: Side) -> IntArray:
-    return confusion_matrix(scored.scores(_side.item), _side.weights, candidates)
-
-
 def similarity(item: Scored) -> DoubleArray:
     """(C, C) cosine similarity of the classes' prototypes."""
-    return _similarity(item.fingerprint, item)
-
-
-@st.cache_data(max_entries=4, show_spinner=False)
-def _similarity(fingerprint: str, _item: Scored) -> DoubleArray:
-    embeddings = scored.embeddings(_item)
+    embeddings = scored.embeddings(item)
     return engine.prototype_similarity(embeddings.prototypes, embeddings.prototype_class, len(embeddings.class_names))
 
 
-@st.cache_data(max_entries=32, show_spinner="Putting look-alikes together")
-def _lined_up(fingerprint: str, classes: tuple[str, ...], _item: Scored) -> list[str]:
-    place = {name: index for index, name in enumerate(scored.scores(_item).class_names)}
+def _lined_up(item: Scored, classes: Sequence[str]) -> list[str]:
+    place = {name: index for index, name in enumerate(scored.scores(item).class_names)}
     rows = [place[name] for name in classes]
-    return [classes[index] for index in engine.similarity_order(similarity(_item)[np.ix_(rows, rows)])]
+    return [classes[index] for index in engine.similarity_order(similarity(item)[np.ix_(rows, rows)])]
 
 
 def in_order(side: Side, classes: Sequence[str], restricted: bool, order: str) -> list[str]:
     """The classes as rows of a matrix: `ALIKE` has those with similar prototypes as neighbours; `WORST` begins with
     the one of which the smallest share is recognised; `LISTED` leaves them as they are."""
     if order == ALIKE:
-        return _lined_up(side.item.fingerprint, tuple(classes), side.item)
+        return cache.once(
+            lambda: _lined_up(side.item, classes), "lined up", side.item.fingerprint, tuple(classes),
+            words="Putting look-alikes together",
+        )  # fmt: skip
     if order == WORST:
         view = matrix(side, classes, restricted)
         right_K = np.diagonal(view.shares())
@@ -207,19 +199,14 @@ class Shot:
 
 def rows_of(shown: Matrix, true: str, taken: str) -> list[int]:
     """Rows of the clips in a cell, ascending; `taken` may be `OTHER`."""
-    return _rows_of(shown.side.key, tuple(shown.candidates), tuple(shown.classes), true, taken, shown)
-
-
-@st.cache_data(max_entries=256, show_spinner=False)
-def _rows_of(
-    key: str, candidates: tuple[str, ...], classes: tuple[str, ...], true: str, taken: str, _shown: Matrix
-) -> list[int]:
-    values, weights = scored.scores(_shown.side.item), _shown.side.weights
+    values, weights = scored.scores(shown.side.item), shown.side.weights
     if taken != OTHER:
-        return engine.clips_of(values, weights, true, taken, candidates)
+        return engine.clips_of(values, weights, true, taken, shown.candidates)
+    index = {name: position for position, name in enumerate(values.class_names)}
+    inside = [index[name] for name in resolve(shown.classes, values.class_names)]
     predicted_N = predict(values, weights)
-    other_N = (predicted_N != UNDECIDED) & ~np.isin(predicted_N, values.indices(classes))
-    rows: list[int] = np.flatnonzero((values.label_index == values.indices([true])[0]) & other_N).tolist()
+    other_N = (predicted_N != UNDECIDED) & ~np.isin(predicted_N, inside)
+    rows: list[int] = np.flatnonzero((values.label_index == index[resolve([true], list(index))[0]]) & other_N).tolist()
     return rows
 
 
@@ -259,15 +246,11 @@ def sources(side: Side, own: Mapping[str, Sequence[str]]) -> dict[str, dict[str,
     names = scored.scores(side.item).class_names
     ready: dict[str, Mapping[str, Sequence[str]]] = {DEMO: HARD_GROUPS, PAPER: engine.PAPER_GROUPS, OWN: own}
     found = {source: engine.matching_groups(groups, names) for source, groups in ready.items()}
-    found[PROPOSED] = _proposed(side.key, side)
+    counts = partial(confusion_matrix, scored.scores(side.item), side.weights)
+    found[PROPOSED] = cache.once(
+        lambda: engine.propose_groups(similarity(side.item), counts(), names), "proposed", side.key
+    )
     return {source: groups for source, groups in found.items() if groups}
-
-
-@st.cache_data(max_entries=32, show_spinner=False)
-def _proposed(key: str, _side: Side) -> dict[str, list[str]]:
-    names = scored.scores(_side.item).class_names
-    counts_CC = confusion_matrix(scored.scores(_side.item), _side.weights)
-    return engine.propose_groups(similarity(_side.item), counts_CC, names)
 
 
 QUICK_ENTRIES = 20_000_000  # clips x classes up to which a control takes a second or two
@@ -287,14 +270,12 @@ def can_draw_outside(side: Side, groups: Mapping[str, Sequence[str]]) -> bool:
 
 
 def control(side: Side, groups: Mapping[str, Sequence[str]], outside: bool = False) -> Baseline:
-    """The classes of some groups beside random sets of as many. It is shared: nobody may write into it."""
+    """The classes of some groups beside random sets of as many."""
     named = tuple((name, tuple(members)) for name, members in groups.items())
-    return _control(side.key, named, outside, side)
-
-
-@st.cache_resource(max_entries=32, show_spinner="Evaluating random sets of classes")
-def _control(key: str, groups: tuple[tuple[str, tuple[str, ...]], ...], outside: bool, _side: Side) -> Baseline:
-    return random_baseline(scored.scores(_side.item), dict(groups), _side.weights, outside=outside)
+    return cache.once(
+        lambda: random_baseline(scored.scores(side.item), dict(named), side.weights, outside=outside),
+        "baseline", side.key, named, outside, words="Evaluating random sets of classes",
+    )  # fmt: skip
 
 
 # Tables as files -----------------------------------------------------------------------------------------------------
@@ -302,28 +283,24 @@ def _control(key: str, groups: tuple[tuple[str, tuple[str, ...]], ...], outside:
 
 def matrix_csv(shown: Matrix) -> str:
     """Counts, with class names in the first row and column."""
-    rows = zip(shown.classes, shown.counts_KL.tolist(), strict=True)
-    return _csv(["true \\ predicted", *shown.columns], [[name, *counts] for name, counts in rows])
+    table = pd.DataFrame(shown.counts_KL, index=shown.classes, columns=shown.columns)
+    return str(table.to_csv(index_label="true \\ predicted", lineterminator="\n"))
 
 
 def pairs_csv(shown: Matrix) -> str:
     """Every confused pair, the most clips first."""
-    rows = [[pair.true, pair.predicted, pair.count, f"{pair.share:.6f}", pair.reverse] for pair in shown.pairs()]
-    return _csv(["true", "predicted", "clips", "share of true", "reverse clips"], rows)
+    head = {"true": "true", "predicted": "predicted", "count": "clips", "share": "share of true",
+            "reverse": "reverse clips"}  # fmt: skip
+    return _csv([asdict(pair) for pair in shown.pairs()], head)
 
 
 def groups_csv(shown: Matrix, groups: Mapping[str, Sequence[str]]) -> str:
     """Accuracy, and errors within and between groups; classes are parted by semicolons."""
-    rows = []
-    for row in shown.figures(groups):
-        shares = ["" if share is None else f"{share:.6f}" for share in (row.accuracy, row.within, row.between)]
-        rows.append([row.kind, row.group or "", "; ".join(row.classes), row.clips, *shares])
-    return _csv(["kind", "group", "classes", "clips", "accuracy", "within group", "between groups"], rows)
+    rows = [asdict(row) | {"classes": "; ".join(row.classes)} for row in shown.figures(groups)]
+    head = ["kind", "group", "classes", "clips", "accuracy"]
+    return _csv(rows, {name: name for name in head} | {"within": "within group", "between": "between groups"})
 
 
-def _csv(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue()
+def _csv(rows: Sequence[Mapping[str, object]], head: Mapping[str, str]) -> str:
+    table = pd.DataFrame(rows, columns=list(head)).rename(columns=head)
+    return str(table.to_csv(index=False, float_format="%.6f", lineterminator="\n"))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import streamlit as st
 
+from app import cache
 from app.library import holdings
 from app.services import scored
 from cezsar import workspace
@@ -68,7 +69,10 @@ def measured(item: Scored, test: Known, training: Known) -> dict[str, shift.Shif
     Raises:
         CezsarError: a store is damaged, or the run's encoder of sentences is not here.
     """
-    return _measured(item.fingerprint, test.fingerprint, training.fingerprint, item, test, training)
+    return cache.once(
+        lambda: _measured(item, test, training), "shift", *_asked(item, test, training),
+        words="Comparing training clips with these",
+    )  # fmt: skip
 
 
 def is_measured(item: Scored, test: Known, training: Known) -> bool:
@@ -85,20 +89,15 @@ def _asked(item: Scored, test: Known, training: Known) -> tuple[str, str, str]:
     return item.fingerprint, test.fingerprint, training.fingerprint
 
 
-@st.cache_data(max_entries=16, show_spinner="Comparing training clips with these")
-def _measured(
-    fingerprint: str, of_test: str, of_training: str, _item: Scored, _test: Known, _training: Known
-) -> dict[str, shift.Shift]:
+def _measured(item: Scored, of_test: Known, of_training: Known) -> dict[str, shift.Shift]:
     from cezsar.data.features import FeatureStore
     from cezsar.report.study import domains_of
 
-    train, test = FeatureStore(_training.folder), FeatureStore(_test.folder)
-    if (train.fingerprint, test.fingerprint) != (of_training, of_test):
-        raise MismatchError(f"{_training.name} or {_test.name} has changed meanwhile; load the page again")
-    run = _item.run()
-    ready = Prepared(
-        _item.method, "", Embedded(scored.embeddings(_item), [], []), scored.scores(_item), _item.weights, run, test
-    )
+    train, test = FeatureStore(of_training.folder), FeatureStore(of_test.folder)
+    if (train.fingerprint, test.fingerprint) != (of_training.fingerprint, of_test.fingerprint):
+        raise MismatchError(f"{of_training.name} or {of_test.name} has changed meanwhile; load the page again")
+    embedded = Embedded(scored.embeddings(item), [], [])
+    ready = Prepared(item.method, "", embedded, scored.scores(item), item.weights, item.run(), test)
     found = {}
     for space, (training_ND, test_MD) in domains_of(train, ready, np.random.default_rng(0)).items():
         units = gap.directions(training_ND, "training clips"), gap.directions(test_MD, "test clips")
@@ -106,27 +105,23 @@ def _measured(
     return found
 
 
-def _stores() -> Sequence[Known]:
+def _stores() -> list[Known]:
     folders = sorted(path for path in workspace.folder("features").glob("[!.]*") if path.is_dir())
-    known = [_known(str(folder.absolute()), holdings.stamp(folder)) for folder in folders]
+    words = "Reading feature stores"
+    known = [
+        cache.once(partial(_known, one), "store", str(one.absolute()), holdings.stamp(one), words=words)
+        for one in folders
+    ]
     return [store for store in known if store is not None]
 
 
-@st.cache_resource(max_entries=64, show_spinner="Reading feature stores")
-def _known(folder: str, stamp: str) -> Known | None:
+def _known(folder: Path) -> Known | None:
     """None where it is damaged: the page Library says how."""
     from cezsar.data.features import FeatureStore
 
     try:
         store = FeatureStore(folder)
-        made = store.provenance
-        return Known(
-            Path(folder).name,
-            Path(folder),
-            store.fingerprint,
-            len(store),
-            str(made["encoder"]),
-            str(made["fingerprint"]),
-        )
+        encoder, fingerprint = (str(store.provenance[key]) for key in ("encoder", "fingerprint"))
+        return Known(folder.name, folder, store.fingerprint, len(store), encoder, fingerprint)
     except CezsarError:
         return None

@@ -6,14 +6,12 @@ from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
-import streamlit as st
 
+from app import cache
 from app.services.semantic_gap import clouds, unit_space
 from cezsar.analysis.faults import ClassFault, faults, nearest_centroid
+from cezsar.arrays import IntArray
 from cezsar.zeroshot.scored import Scored
-
-IntArray = npt.NDArray[np.int64]
 
 TEXT, VIDEO, RIGHT = "text", "video", "right"
 SIDES = (TEXT, VIDEO, RIGHT)
@@ -69,11 +67,10 @@ def spaces(item: Scored) -> list[str]:
 
 
 def blame(item: Scored, space: str) -> Blame:
-    """Whose fault it is, over all clips of the space. It is shared: nobody may write into it."""
-    return _blame(item.fingerprint, space, item)
+    """Whose fault it is, over all clips of the space."""
 
+    def blamed() -> Blame:
+        one = unit_space(item, space)
+        return Blame(space, faults(one), clouds(item)[0], one.labels_N, one.nearest, nearest_centroid(one))
 
-@st.cache_resource(max_entries=8, show_spinner="Looking whose fault it is")
-def _blame(fingerprint: str, space: str, _item: Scored) -> Blame:
-    one = unit_space(_item, space)
-    return Blame(space, faults(one), clouds(_item)[0], one.labels_N, one.nearest, nearest_centroid(one))
+    return cache.once(blamed, "blame", item.fingerprint, space, words="Looking whose fault it is")

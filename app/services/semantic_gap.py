@@ -7,21 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
-import streamlit as st
 
+from app import cache
 from app.services import models, scored
 from cezsar import jobs
 from cezsar.analysis import gap, maps
 from cezsar.analysis.confusion import FIGURE_1, PAPER_GROUPS, matching_groups
 from cezsar.analysis.gap import Change, ClassGap, Gap, UnitSpace
+from cezsar.arrays import IntArray
 from cezsar.errors import InputError
 from cezsar.world import HARD_GROUPS
 from cezsar.zeroshot import fusion
 from cezsar.zeroshot.scored import Cloud, Scored
-
-FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
 
 KIND = "project"
 MOST_CLASSES = 8
@@ -34,13 +31,8 @@ WIDEST = 6  # classes in the group of those with the widest gaps
 
 
 def clouds(item: Scored) -> tuple[IntArray, dict[str, Cloud]]:
-    """Its points, see `Scored.clouds`. They are shared: nobody may write into them."""
-    return _clouds(item.fingerprint, item)
-
-
-@st.cache_resource(max_entries=3, show_spinner="Reading points")
-def _clouds(fingerprint: str, _item: Scored) -> tuple[IntArray, dict[str, Cloud]]:
-    return _item.clouds()
+    """Its points, see `Scored.clouds`."""
+    return cache.large(item.clouds, "clouds", item.fingerprint, words="Reading points")
 
 
 def labels(item: Scored) -> IntArray:
@@ -55,15 +47,12 @@ def unit_space(item: Scored, space: str) -> UnitSpace:
     return UnitSpace(cloud.videos_NE, labels(item), cloud.prototypes_PE, owner_P, n_classes)
 
 
-@st.cache_data(max_entries=8, show_spinner="Measuring the gap")
-def _gaps(fingerprint: str, _item: Scored) -> dict[str, tuple[Gap, list[ClassGap]]]:
-    spaces = {space: unit_space(_item, space) for space in clouds(_item)[1]}
-    return {space: (gap.measure(one), gap.per_class(one)) for space, one in spaces.items()}
-
-
 def gaps(item: Scored) -> dict[str, Gap]:
     """Space -> the gap in numbers, over all clips of `clouds` and all classes."""
-    return {space: numbers for space, (numbers, _) in _gaps(item.fingerprint, item).items()}
+    return cache.once(
+        lambda: {space: gap.measure(unit_space(item, space)) for space in clouds(item)[1]},
+        "gaps", item.fingerprint, words="Measuring the gap",
+    )  # fmt: skip
 
 
 def changes(item: Scored) -> list[Change]:
@@ -73,7 +62,10 @@ def changes(item: Scored) -> list[Change]:
 
 def class_gaps(item: Scored) -> dict[str, list[ClassGap]]:
     """Space -> each class's part of the gap, in the order of classes."""
-    return {space: classes for space, (_, classes) in _gaps(item.fingerprint, item).items()}
+    return cache.once(
+        lambda: {space: gap.per_class(unit_space(item, space)) for space in clouds(item)[1]},
+        "class gaps", item.fingerprint,
+    )  # fmt: skip
 
 
 def groups(item: Scored, own: Mapping[str, Sequence[str]] | None = None) -> dict[str, list[str]]:
@@ -85,14 +77,10 @@ def groups(item: Scored, own: Mapping[str, Sequence[str]] | None = None) -> dict
     found = matching_groups(known | dict(own or {}), names)
     spoken = {space: classes for space, classes in class_gaps(item).items() if classes[0].own_distance is not None}
     last = list(spoken.values())[-1:]  # the joint space where there is one
-    wide = sorted((one for one in last[0] if one.own_distance is not None), key=_width) if last else []
-    if wide:
+    known_gaps = [one for one in last[0] if one.own_distance is not None] if last else []
+    if wide := sorted(known_gaps, key=lambda one: -(one.own_distance or 0.0)):
         found.setdefault("widest gaps", [names[one.index] for one in wide[:WIDEST]])
     return found
-
-
-def _width(one: ClassGap) -> float:
-    return -(one.own_distance or 0.0)
 
 
 def first_classes(item: Scored) -> list[str]:
@@ -115,18 +103,13 @@ def path_of(item: Scored, settings: maps.MapSettings) -> Path | None:
 
 
 def read(path: Path) -> maps.Map:
-    """The map in a file. It is shared: nobody may write into it.
+    """The map in a file.
 
     Raises:
         FormatError: it is damaged.
     """
     stat = path.stat()
-    return _read(f"{path} {stat.st_size} {stat.st_mtime_ns}", path)
-
-
-@st.cache_resource(max_entries=8, show_spinner=False)
-def _read(fingerprint: str, _path: Path) -> maps.Map:
-    return maps.read(_path)
+    return cache.once(lambda: maps.read(path), "map", str(path), stat.st_size, stat.st_mtime_ns)
 
 
 def arguments(item: Scored, settings: maps.MapSettings) -> list[str]:
@@ -183,17 +166,13 @@ def shown(item: Scored, drawn: maps.Map) -> Shown:
     scores = scored.scores(item)
     row_N = clouds(item)[0][drawn.rows_N]
     names = [*scores.class_names, ""]
+    predicted_N = cache.once(lambda: fusion.predict(scores, item.weights), "predicted", item.fingerprint)
     return Shown(
         [scores.ids[row] for row in row_N],
         [names[index] for index in scores.label_index[row_N]],
-        [names[index] for index in _predicted(item.fingerprint, item)[row_N]],
+        [names[index] for index in predicted_N[row_N]],
         row_N,
     )
-
-
-@st.cache_data(max_entries=4, show_spinner=False)
-def _predicted(fingerprint: str, _item: Scored) -> IntArray:
-    return fusion.predict(scored.scores(_item), _item.weights)
 
 
 def ranking(item: Scored, row: int) -> list[tuple[str, float]]:
