@@ -231,3 +231,13 @@ class UseConfig:
 
 
 GROUPS = {"Pairs and negatives": MiningConfig, "Model": ModelConfig, "Optimisation": TrainingConfig, "Use": UseConfig}
+
+
+def table() -> str:
+    """The table of `docs/method.md`: every option, its default, and what it is."""
+    lines = ["| option | default | | |", "|---|---|---|---|"]
+    for setting in (each for kind in GROUPS.values() for each in settings(kind).values() if each.option):
+        default = "no" if setting.default is False else f"{setting.default}"
+        source = "not in the paper" if setting.silent else "the paper's"
+        lines.append(f"| `{setting.flag}` | {default}, {source} | {setting.label} | {setting.help} |")
+    return "\n".join(lines)

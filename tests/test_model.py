@@ -1,15 +1,17 @@
 """The model against its equations, written out in plain loops."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from cezsar.config import ModelConfig, from_dict
+from cezsar.config import ModelConfig, from_dict, table
 from cezsar.errors import FormatError, InputError
 from cezsar.model import CEZSAR, sinusoidal_positions, stack
 
+ROOT = Path(__file__).resolve().parents[1]
 SMALL = {"feature_dim": 7, "sentence_dim": 5, "d_model": 8, "d_emb": 4, "heads": 2, "ffn": 6}
 
 
@@ -246,3 +248,7 @@ def test_configuration_refuses_misspelt_and_missing_keys():
     with pytest.raises(FormatError, match="lacks sentence_dim"):
         from_dict(ModelConfig, {"feature_dim": 4})
     assert from_dict(ModelConfig, SMALL) == ModelConfig(**SMALL)
+
+
+def test_the_documentation_has_the_table_of_hyperparameters():
+    assert table() in (ROOT / "docs/method.md").read_text(encoding="utf-8")
