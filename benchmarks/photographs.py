@@ -37,7 +37,7 @@ from cezsar.zeroshot.embed import object_rows
 from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.fusion import Weights, fuse
 from cezsar.zeroshot.scores import Scores
-from cezsar.zeroshot.spaces import JointSpace, SentenceSpace, Space, prototypes_of
+from cezsar.zeroshot.spaces import SentenceSpace, Space, prototypes_of, space_of
 
 Ranks = npt.NDArray[np.int64]
 SETTINGS = [(sharpness, ridge, alpha) for sharpness in (5, 8) for ridge in (1, 3) for alpha in (0.3, 0.5)]
@@ -151,7 +151,7 @@ def main() -> None:
         )
 
         def asked_of(run: Run) -> list[Scores]:
-            space = JointSpace.of_run(run, sentences)
+            space = space_of(run, sentences)
             names = object_rows(space, recognised, "names")
             visual = space.clips(features)
             return [scores_of(space, q, features, names, visual) for q in asked]
@@ -182,7 +182,7 @@ def main() -> None:
         by_halves(settings, asked, len(rows))
         if given.train:
             method = trained(work, encoder, sentences)
-            joint = JointSpace.of_run(method, sentences)
+            joint = space_of(method, sentences)
             mean_D, std_D = np.concatenate(features).mean(0), np.concatenate(features).std(0)
             seen = joint.clips([(clip_TD - mean_D) / std_D for clip_TD in features])
             names = object_rows(joint, [recognise(head, clip_TD, OBJECTS, "names") for clip_TD in features], "names")

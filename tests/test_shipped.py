@@ -15,7 +15,7 @@ from cezsar.video import Decoder
 from cezsar.zeroshot.results import load_all
 from cezsar.zeroshot.scored import Scored
 from cezsar.zeroshot.scores import Scores
-from cezsar.zeroshot.spaces import JointSpace
+from cezsar.zeroshot.spaces import space_of
 from cezsar.zeroshot.storage import read_arrays
 
 SHIPPED = Path(__file__).resolve().parents[1] / "assets" / "demo"
@@ -63,14 +63,14 @@ def test_a_clip_drawn_again_has_its_embedding(shipped, run, sentences, tmp_path,
     world.write_video(plan, path)
     with Decoder() as decoder:
         features = decoder.run(path, encoder.sampling, encoder.encode)
-    visual = JointSpace.of_run(run, sentences, "cpu").clips([features])[0]
+    visual = space_of(run, sentences, "cpu").clips([features])[0]
     kept = shipped.embeddings().modalities["VE"][clip]
     assert visual @ kept / (np.linalg.norm(visual) * np.linalg.norm(kept)) > 0.999
 
 
 def test_its_prototypes_are_those_of_the_descriptions(shipped, run, sentences):
     described = [world.DESCRIPTIONS[action.name] for action in world.unseen_actions()]
-    expected = JointSpace.of_run(run, sentences, "cpu").sentences(described)
+    expected = space_of(run, sentences, "cpu").sentences(described)
     np.testing.assert_allclose(shipped.embeddings().prototypes, expected, rtol=2e-3, atol=2e-3)
 
 

@@ -46,7 +46,9 @@ def row_hits(row: Row, like: Scored, protocol: Protocol) -> Correctness:
 def _hits(
     key: str, weights: str, protocol: str, _row: Row, _like: Scored, _weights: Weights, _protocol: Protocol
 ) -> Correctness:
-    content = evaluate.place(_like) if _row.item is None else scored.scores(_row.item)
+    if _row.item is not None:
+        return _row.item.method.correctness(scored.scores(_row.item), _protocol, _weights)
+    content = evaluate.place(_like)
     assert content is not None  # a row without a set stems from a place oracle
     return correctness(content, _protocol, _weights)
 

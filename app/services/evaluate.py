@@ -123,8 +123,8 @@ def rows_of(
     rows = []
     for number, (item, row_weights) in enumerate(todo):
         if progress:
-            progress(number / len(todo), f"Evaluating {item.about['run'] or 'no run'}")
-        rows.append(Row(item.about["run"] or "no run", result(item, protocol, row_weights), item))
+            progress(number / len(todo), f"Evaluating {item.by}")
+        rows.append(Row(item.by, result(item, protocol, row_weights), item))
     return rows
 
 
@@ -142,7 +142,7 @@ def result(item: Scored, protocol: Protocol, weights: Weights) -> Result:
 def _result(
     fingerprint: str, protocol: str, weights: str, _item: Scored, _protocol: Protocol, _weights: Weights
 ) -> Result:
-    return evaluate(scored.scores(_item), _protocol, _weights)
+    return _item.method.evaluate(scored.scores(_item), _protocol, _weights)
 
 
 def confusion(item: Scored, weights: Weights, classes: Sequence[str]) -> IntArray:
@@ -244,7 +244,7 @@ def start(request: Request) -> jobs.Job:
     Raises:
         CezsarError: something is missing or does not fit together; the message says what.
     """
-    from cezsar.data.datasets import open_dataset
+    from cezsar.data.datasets import file_name, open_dataset
     from cezsar.data.features import FeatureStore
     from cezsar.training.runs import Run
 
@@ -263,13 +263,13 @@ def start(request: Request) -> jobs.Job:
     if run is not None:
         words += ["--run", str(run.folder.resolve())]
         if not run.folder.resolve().is_relative_to(SHIPPED.resolve()):  # what is shipped stays as it is
-            words += ["--out", str(run.folder.resolve() / "results" / f"{_stem(dataset)}.json")]
+            words += ["--out", str(run.folder.resolve() / "results" / f"{file_name(dataset)}.json")]
     for line in filter(None, (text.strip() for text in request.captions.splitlines())):
         words += ["--captions", str(_existing(line, "caption file"))]
     if request.descriptions.strip():
         words += ["--prototypes", str(_existing(request.descriptions, "class descriptions"))]
     about = {"scored": folder_for(run, dataset).name}
-    title = f"{run.name if run else 'No run'} on {_stem(dataset)}"
+    title = f"{run.name if run else 'No run'} on {Path(dataset).name}"
     return jobs.start("evaluate", title, [jobs.Step("evaluating", words, STAGES)], about=about)
 
 
@@ -280,16 +280,12 @@ def _existing(text: str, what: str) -> Path:
     return path
 
 
-def _stem(dataset: str) -> str:
-    return Path(dataset).stem or "data"
-
-
 def title(item: Scored) -> str:
     """The data set by its published name where it has one."""
     name = item.about["dataset"]
     if name == "demo":
         return "The stick-figure world"
-    return published.TITLES.get(published.identify(name), Path(name).stem or name)
+    return published.TITLES.get(published.identify(name), Path(name).name or name)
 
 
 def same_clips(items: Sequence[Scored]) -> bool:

@@ -57,7 +57,7 @@ def _paths(fingerprint: str, _item: Scored) -> dict[str, str]:
 
 def title(item: Scored) -> str:
     """Run and data set in a few words."""
-    run, dataset = item.about["run"] or "no run", item.about["dataset"]
+    run, dataset = item.by, item.about["dataset"]
     if dataset == "demo":
         dataset = "the stick-figure world"
-    return f"{run} on {Path(dataset).stem if '/' in dataset else dataset}"
+    return f"{run} on {Path(dataset).name if '/' in dataset else dataset}"

@@ -88,7 +88,7 @@ def _space(key: str, _item: Scored) -> Space:
 def _bench(key: str, _item: Scored, _base: Path | None, _space: Space) -> Bench:
     known, described = _item.descriptions(), load_descriptions(_base) if _base else {}
     embeddings = reworded(scored.embeddings(_item), _space, known, described)
-    shop = Workshop(embeddings, _item.weights, _item.several)
+    shop = Workshop(embeddings, _item.weights, _item.several, form=_item.method.form)
     return Bench(key, _item, _space, known, {canonical(name): texts for name, texts in described.items()}, shop)
 
 

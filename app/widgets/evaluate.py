@@ -56,7 +56,7 @@ def others(item: Scored) -> list[Scored]:
     chosen = st.multiselect(
         "Compare with",
         list(there),
-        format_func=lambda name: there[name].about["run"] or "no run",
+        format_func=lambda name: there[name].by,
         key=state.COMPARED,
         bind="query-params",
         persist_state="session",
@@ -177,7 +177,7 @@ def modalities(items: Sequence[Scored]) -> tuple[list[str], Weights | None]:
     )  # fmt: skip
     if own:
         for item in items:
-            st.caption(f"{plain(item.about['run'] or 'no run')}: {_weights(item.weights, item.about['modalities'])}")
+            st.caption(f"{plain(item.by)}: {_weights(item.weights, item.about['modalities'])}")
         return list(wanted), None
     given = {}
     for column, name in zip(st.columns(len(has)), has, strict=True):

@@ -149,7 +149,7 @@ def _sentences(bench: Bench, name: str, new: bool) -> tuple[list[str], bool]:
     _put_address(text if texts != known else "")
     if known or new:
         return texts, False
-    st.caption("The sentences it was scored with are in no file of this workspace; yours take their place.")
+    st.caption("Its sentences were not kept with these scores; yours take their place.")
     return texts, st.toggle("Keep its own and add mine", key=state.ADDED, bind="query-params")
 
 

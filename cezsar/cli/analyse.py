@@ -49,7 +49,7 @@ def command(
         str | None, typer.Option(help="Labelled clips of classes that training showed, for generalised zero-shot.")
     ] = None,
     seen_store: Annotated[Path | None, typer.Option(help="Feature store of these clips.")] = None,
-    method: Annotated[str, typer.Option(help="As in `cezsar evaluate`.")] = "cezsar",
+    method: Annotated[str | None, typer.Option(help="As in `cezsar evaluate`.")] = None,
     captions: Annotated[list[Path] | None, typer.Option(help="Caption files, one for each captioning model.")] = None,
     captions_as: Annotated[
         Together, typer.Option(help="Several captions a clip: joined or averaged.")
@@ -72,7 +72,7 @@ def command(
     from cezsar.data.features import FeatureStore
     from cezsar.data.labels import load_groups
     from cezsar.errors import InputError
-    from cezsar.report.study import Study, domains_of, of_kept, seen_and_unseen
+    from cezsar.report.study import Study, domains_of, seen_and_unseen
     from cezsar.report.subjects import analyse
     from cezsar.world.actions import HARD_GROUPS
     from cezsar.zeroshot.methods import Sources
@@ -85,7 +85,7 @@ def command(
         raise InputError(f"{method_of} holds scores already; stores and captions go with a run")
     if kept:
         name = kept.about["dataset"]
-        ready, descriptions = of_kept(kept)
+        ready, descriptions = kept.prepared(), kept.descriptions()
         own: dict[str, Any] = dict(zip(("rows", "clouds"), kept.clouds(), strict=True)) if kept.has_clouds else {}
     else:
         sources = Sources.opened(
@@ -127,7 +127,7 @@ def _kept(given: Path | None) -> Scored | None:
     return next((Scored.open(folder) for folder in folders if (folder / "about.json").is_file()), None)
 
 
-def _made(method: str, sources: Sources, run: Path | None) -> tuple[Prepared, Any, Any]:
+def _made(method: str | None, sources: Sources, run: Path | None) -> tuple[Prepared, Any, Any]:
     """A method applied to a data set, and its clips in the spaces on the way."""
     from cezsar.data.sentence_cache import open_encoder
     from cezsar.training.runs import Run
@@ -138,5 +138,5 @@ def _made(method: str, sources: Sources, run: Path | None) -> tuple[Prepared, An
         ready = prepare(method, sources, Run.open(run) if run else None, progress)
     for line in ready.embedded.notes:
         print(line)
-    encoder = open_encoder(ready.run.config.sentence_encoder["name"] if ready.run else sources.sentences)
+    encoder = open_encoder(sources.sentence_encoder(ready.run))
     return ready, *clouds_of(ready.embedded, ready.store, encoder, sources.descriptions)

@@ -101,7 +101,7 @@ def _embedded(run: Run, dataset: str, store: Path, prototypes: str | None) -> Pr
 
     sources = Sources.opened(dataset, prototypes, stores=[store])
     with Progress(f"embedding clips of {dataset}") as progress:
-        ready = prepare("cezsar", sources, run, progress)
+        ready = prepare(None, sources, run, progress)
     for line in (*sources.dataset.warnings, *ready.embedded.notes):
         print(f"{dataset}: {line}")
     return ready

@@ -42,8 +42,8 @@ def command(
     method: Annotated[
         list[str] | None,
         typer.Option(
-            help="cezsar, objects, objects+captions, captions, image-text; the others are compared with the first. "
-            "All that can be had by default."
+            help="cezsar, cross-modal, objects, objects+captions, captions, image-text; the others are compared with "
+            "the first. All that can be had by default."
         ),
     ] = None,
     prototypes: Annotated[str | None, typer.Option(help="Class descriptions, as in `cezsar evaluate`.")] = None,
@@ -91,7 +91,7 @@ def command(
 
 
 def _prepared(sources: Sources, runs: Sequence[Run], methods: Sequence[str] | None) -> Iterator[Prepared]:
-    """Every method, CEZSAR once for each run; with VE alone beside its fusion, as tables of the field have it."""
+    """Every method, once for each run of its own; CEZSAR with VE alone beside its fusion, as the field's tables do."""
     from cezsar.errors import InputError
     from cezsar.zeroshot.methods import possible, prepare
 
@@ -100,7 +100,7 @@ def _prepared(sources: Sources, runs: Sequence[Run], methods: Sequence[str] | No
         raise InputError("there is nothing to compare; give --store and --run, --captions, or a store with objects")
     repeated = len({run.name for run in runs}) < len(runs)
     for name in names:
-        used: Sequence[Run | None] = runs if name == "cezsar" and runs else [None]
+        used: Sequence[Run | None] = [run for run in runs if run.method == name] or [None]
         for run in used:
             with Progress(f"embedding clips for {name}") as progress:
                 ready = prepare(name, sources, run, progress)

@@ -59,9 +59,12 @@ def command(
         Path | None, typer.Option(help="A trained run. Without one: the sentence encoder's own space, no VE.")
     ] = None,
     method: Annotated[
-        str,
-        typer.Option(help="cezsar, or a relative without training: objects, objects+captions, captions, image-text."),
-    ] = "cezsar",
+        str | None,
+        typer.Option(
+            help="cezsar, cross-modal, or one without training: objects, objects+captions, captions, image-text. The "
+            "run's own by default, cezsar without a run."
+        ),
+    ] = None,
     captions: Annotated[list[Path] | None, typer.Option(help="Caption files, one for each captioning model.")] = None,
     captions_as: Annotated[
         Together, typer.Option(help="Several captions a clip: one sentence, or the mean of their embeddings.")
@@ -100,7 +103,6 @@ def command(
     from cezsar.training.runs import Run
     from cezsar.zeroshot import scored
     from cezsar.zeroshot.choice import changed
-    from cezsar.zeroshot.evaluation import evaluate_each
     from cezsar.zeroshot.methods import Sources, prepare
     from cezsar.zeroshot.protocols import parse
     from cezsar.zeroshot.tables import save_all, table
@@ -120,27 +122,23 @@ def command(
         print(f"{data.name}: {warning}")
     opened = Run.open(run) if run else None
     if keep:
-        refuse_unwritable(scored.folder_for(opened, dataset, method=method), folder=True)
+        refuse_unwritable(scored.folder_for(opened, dataset, method=method or "cezsar"), folder=True)
     with Progress("embedding clips") as progress:
         ready = prepare(method, sources, opened, progress)
     for line in ready.embedded.notes:
         print(line)
     ready = replace(ready, weights=changed(ready.weights, alpha=alpha, beta=beta, gamma=gamma))
     if keep:
-        encoder = open_encoder(ready.run.config.sentence_encoder["name"] if ready.run else sentences)
-        place = scored.folder_for(ready.run, dataset, method=method)
+        place = scored.folder_for(ready.run, dataset, method=method or "cezsar")
         scored.keep(
-            place, ready.embedded, ready.store, encoder, sources.descriptions, dataset=data.name, run=ready.run,
-            paths=data.paths, several=several.value, weights=ready.weights,
+            place, ready, open_encoder(sources.sentence_encoder(ready.run)), sources.descriptions,
+            dataset=data.name, paths=data.paths, several=several.value,
         )  # fmt: skip
         print(f"kept in {place}")
     if protocol == "official":
-        parts = {name: ids for name, ids in data.parts.items() if name.startswith("test")}
-        results = evaluate_each(ready.scores, parts, ready.weights)
+        results = ready.table({name: ids for name, ids in data.parts.items() if name.startswith("test")})
     else:
-        classes = parse(protocol, ready.scores.class_names, runs=runs, seed=seed)
-        plain = method == "cezsar"
-        results = evaluate_each(ready.scores, classes, ready.weights) if plain else [ready.evaluate(classes)]
+        results = ready.table(parse(protocol, ready.scores.class_names, runs=runs, seed=seed))
     print(table(results))
     if out:
         print("wrote " + ", ".join(map(str, *save((out, lambda path: save_all(results, path))))))

@@ -120,19 +120,20 @@ def try_sentences(
     from cezsar import workspace
     from cezsar.errors import InputError
     from cezsar.zeroshot.scored import Scored
-    from cezsar.zeroshot.wording import several_of, wording_of
+    from cezsar.zeroshot.spaces import prototypes_of
     from cezsar.zeroshot.workshop import Workshop
 
     folder, named = Path(scored), workspace.folder("scores") / scored
     item = Scored.open(folder if (folder / "about.json").is_file() or not named.is_dir() else named)
     if append and new:
         raise InputError("a new class has no sentences to add to; leave out --append or --new")
-    embeddings, scores = item.embeddings(), item.scores()
-    wording = wording_of(item, embeddings, run=run, sentences=sentences)
-    shop = Workshop(embeddings, item.weights, several_of(embeddings, scores))
-    vectors = wording.encode(texts)
+    space = item.space(run=run, sentences=sentences)
+    shop = Workshop(item.embeddings(), item.weights, item.several, form=item.method.form)
+    if not all(text.strip() for text in texts):
+        raise InputError("a class is described by at least one sentence, and none of them is empty; write one")
+    _, vectors, _ = prototypes_of(space, {class_name: texts})
     trial = shop.add_class(class_name, vectors) if new else shop.try_sentences(class_name, vectors, append=append)
-    was = [] if new else wording.sentences([trial.class_name])[trial.class_name]
+    was = item.descriptions().get(trial.class_name, [])
     if as_json:
         print(json.dumps(_told(item, trial, was, texts), indent=2, ensure_ascii=False))
     else:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from cezsar.cli.console import Progress, output, save
-
-if TYPE_CHECKING:
-    from cezsar.zeroshot.methods import Prepared
-    from cezsar.zeroshot.semantic_transfer import Transferred
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -50,17 +46,19 @@ def command(
     Semantic transfer, and no reproduction of that paper. K, T and λ are chosen on held-out seen classes.
     """
     import numpy as np
-    import torch
 
     from cezsar.analysis.comparison import method_table
     from cezsar.atomic import write_json
     from cezsar.data.datasets import named_descriptions, open_dataset
     from cezsar.data.features import FeatureStore
     from cezsar.data.sentence_cache import open_encoder
-    from cezsar.training.cross_modal import HeadConfig
+    from cezsar.training.cross_modal import Clips, clips_of
     from cezsar.training.runs import Run
+    from cezsar.zeroshot.embed import Embedded
+    from cezsar.zeroshot.fusion import Weights
+    from cezsar.zeroshot.methods import Method, Prepared
     from cezsar.zeroshot.protocols import parse
-    from cezsar.zeroshot.semantic_transfer import Clips, Models, clips_of, transferred
+    from cezsar.zeroshot.transfer import transferred
 
     opened = Run.open(run)
 
@@ -71,53 +69,31 @@ def command(
 
     seen, unseen = clips(seen_dataset, seen_store, seen_prototypes), clips(dataset, store, prototypes)
     sentences = open_encoder(opened.config.sentence_encoder["name"])
-    config = HeadConfig(opened.config.model.feature_dim, sentences.dim)
-    models = Models(sentences, config, torch.Generator().manual_seed(seed))
     with Progress("semantic transfer") as progress:
         found = transferred(
-            opened,
-            models,
-            seen,
-            unseen,
-            np.random.default_rng(seed),
-            with_head=head,
-            trials=trials,
-            on_progress=progress,
+            opened, sentences, seen, unseen, seed=seed, with_head=head, trials=trials, on_progress=progress
         )
     if found.dropped:
         print("seen classes that an unseen one equals, left out: " + ", ".join(pair.seen for pair in found.dropped))
-    for name, choice in found.chosen.settings.items():
-        setting, top1 = choice.best.setting, choice.best.mean
+    for name, choice in found.settings.items():
+        how, top1 = choice.best.setting, choice.best.mean
         print(
-            f"{name}: K = {setting.k}, T = {setting.temperature:g}, λ = {setting.lam:g}, chosen at {top1:.1%} on "
+            f"{name}: K = {how.k}, T = {how.temperature:g}, λ = {how.lam:g}, chosen at {top1:.1%} on "
             "held-out seen classes"
         )
-    ready = _methods(found, opened.name)
+    visual, ready = Weights.only("VE"), []
+    for name, scores in found.scores.items():
+        method = Method(name, name, "labelled clips of seen classes", visual)
+        title = f"CEZSAR ({opened.name})" if name == "CEZSAR" else name
+        ready.append(Prepared(method, title, Embedded(found.unseen, [], []), scores, visual))
     splits = parse(protocol, ready[0].scores.class_names, runs=runs, seed=seed)
     table = method_table(ready, splits, dataset, np.random.default_rng(seed))
     print(table.text())
     if out:
-        settings = found.chosen.to_dict() | {"dropped": [pair._asdict() for pair in found.dropped]}
 
         def write(path: Path) -> list[Path]:
             chosen = path.with_name(f"{path.stem}-chosen.json")
-            write_json(chosen, settings)
-            if found.head:
-                found.head.save(path.with_name(f"{path.stem}-head"))
+            write_json(chosen, found.to_dict())
             return [*table.save(path), chosen]
 
         print("wrote " + ", ".join(map(str, *save((out, write)))))
-
-
-def _methods(found: Transferred, run: str) -> list[Prepared]:
-    """Each method's scores, ready for any protocol."""
-    from cezsar.zeroshot.embed import Embedded
-    from cezsar.zeroshot.fusion import Weights
-    from cezsar.zeroshot.methods import Method, Prepared
-
-    visual, embedded, ready = Weights.only("VE"), Embedded(found.unseen, [], []), []
-    for name, scores in found.scores.items():
-        method = Method(name, name, "labelled clips of seen classes", visual)
-        title = f"CEZSAR ({run})" if name == "CEZSAR" else name
-        ready.append(Prepared(method, title, embedded, scores, visual))
-    return ready

@@ -8,24 +8,45 @@ was chosen on these videos, and the recogniser of props was fitted on all traini
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from cezsar import world
 from cezsar.analysis.calibrating import Calibrated, calibrate
 from cezsar.analysis.calibration import candidates
+from cezsar.arrays import FloatArray
 from cezsar.data.features import FeatureStore
 from cezsar.data.sentence_cache import Encoder
-from cezsar.demo.transfer import Clips, seen_clips
 from cezsar.encoders.base import ObjectHead
 from cezsar.encoders.objects import object_sentence, top_objects
-from cezsar.training.runs import Run
 from cezsar.training.loop import split_by_video
+from cezsar.training.runs import Run
 from cezsar.training.triplets import Triplets
 from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.scores import Scores
-from cezsar.zeroshot.spaces import JointSpace, prototypes_of, rows_of
+from cezsar.zeroshot.spaces import prototypes_of, rows_of, space_of
+
+
+class Clips(NamedTuple):
+    """Labelled clips."""
+
+    ids: list[str]
+    labels: list[str]
+    features: list[FloatArray]
+
+
+def seen_clips(plans: Sequence[world.VideoPlan], store: FeatureStore) -> Clips:
+    """Every segment of the training videos as a clip of the action that was drawn; whole seconds within it."""
+    clips = Clips([], [], [])
+    for plan in plans:
+        features_TD = store.features(plan.id)
+        for number, segment in enumerate(plan.segments):
+            clips.ids.append(f"{plan.id}/{number}")
+            clips.labels.append(segment.action)
+            clips.features.append(features_TD[int(np.ceil(segment.start_s)) : int(segment.end_s)])
+    return clips
 
 
 def calibrate_demo(
@@ -56,7 +77,7 @@ def calibrate_demo(
 
 def _embeddings(run: Run, clips: Clips, actions: Sequence[str], head: ObjectHead, sentences: Encoder) -> Embeddings:
     """VE and O of the clips, and a prototype of each action."""
-    space = JointSpace.of_run(run, sentences)
+    space = space_of(run, sentences)
     said = [object_sentence(head, top_objects(head.logits(each), run.config.objects)[0]) for each in clips.features]
     names, prototypes, owner = prototypes_of(space, {name: [world.DESCRIPTIONS[name]] for name in actions})
     modalities = {"VE": np.asarray(space.clips(clips.features)), "O": rows_of(space, said)}

@@ -36,9 +36,10 @@ from cezsar.world import SEED
 from cezsar.zeroshot import scored
 from cezsar.zeroshot.embed import Embedded, embed
 from cezsar.zeroshot.fusion import Weights, fuse
+from cezsar.zeroshot.methods import METHODS, Prepared
 from cezsar.zeroshot.results import Result
 from cezsar.zeroshot.scores import Scores
-from cezsar.zeroshot.spaces import JointSpace
+from cezsar.zeroshot.spaces import space_of
 from cezsar.zeroshot.tables import save_all
 
 DOMAIN = "the stick-figure world (drawn clips of people with props)"
@@ -254,19 +255,25 @@ def scores_of(
     run: Run, sentences: Encoder, store: FeatureStore, built: world.World, home: str | Path | None = None
 ) -> Scores:
     """Scores of the test clips against the descriptions of their classes; kept in the workspace, too."""
-    ids = [plan.id for plan in built.test]
-    labels = [plan.label for plan in built.test]
+    paths = {plan.id: built.path(plan).resolve() for plan in built.test}
+    return keep_scores(scored.folder_for(run, "demo", home), run, sentences, store, built, paths).scores()
+
+
+def keep_scores(
+    folder: Path,
+    run: Run,
+    sentences: Encoder,
+    store: FeatureStore,
+    built: world.World,
+    paths: Mapping[str, Path] | None = None,
+    *,
+    half: bool = False,
+) -> scored.Scored:
+    """The test clips scored by a run, in `folder`; see `scored.keep`."""
+    ids, labels = [plan.id for plan in built.test], [plan.label for plan in built.test]
     descriptions = load_descriptions(built.folder / "descriptions.json")
-    space = JointSpace.of_run(run, sentences)
+    space = space_of(run, sentences, "cpu" if half else None)
     embeddings, said = embed(space, store, ids, labels, descriptions, objects=run.config.objects)
-    kept = scored.keep(
-        scored.folder_for(run, "demo", home),
-        Embedded(embeddings, [], said),
-        store,
-        sentences,
-        descriptions,
-        dataset="demo",
-        run=run,
-        paths={plan.id: built.path(plan).resolve() for plan in built.test},
-    )
-    return kept.scores()
+    weights, values = Weights(**run.config.fusion), Scores.from_embeddings(embeddings)
+    ready = Prepared(METHODS["cezsar"], run.name, Embedded(embeddings, [], said), values, weights, run, store)
+    return scored.keep(folder, ready, sentences, descriptions, dataset="demo", paths=paths, half=half)

@@ -32,13 +32,10 @@ from cezsar.data.features import FeatureStore
 from cezsar.data.sentence_cache import Encoder, open_encoder
 from cezsar.data.sentence_cache import ship as ship_sentences
 from cezsar.demo.controls import evaluate_all, place_scores
-from cezsar.demo.run import Report
+from cezsar.demo.run import Report, keep_scores
 from cezsar.encoders.objects import LinearHead, object_sentence
 from cezsar.errors import InputError
 from cezsar.training.runs import Run
-from cezsar.zeroshot import scored
-from cezsar.zeroshot.embed import Embedded, embed
-from cezsar.zeroshot.spaces import JointSpace
 from cezsar.zeroshot.storage import write_arrays
 from cezsar.zeroshot.tables import save_all
 
@@ -87,7 +84,10 @@ def _fill(folder: Path, report: Report, home: str | Path | None) -> None:
                 shutil.copyfile(run / name, target / name)
         with replacing(target / "model.safetensors") as path:
             save_file({key: rounded(array) for key, array in load_file(run / "model.safetensors").items()}, path)
-        kept[run.name] = _keep(folder, Run.open(target), FeatureStore(stores / store), sentences, built)
+        kept[run.name] = keep_scores(
+            folder / "scores" / f"{run.name}@demo", Run.open(target), sentences, FeatureStore(stores / store), built,
+            half=True,
+        )  # fmt: skip
     whole, colour = kept.values()
     settings = maps.MapSettings()
     maps.keep(whole, settings, folder / "cache" / "projections" / settings.file_name(whole.fingerprint))
@@ -121,17 +121,6 @@ def rounded(array: np.ndarray) -> np.ndarray:
 
 def _plans(folder: Path) -> tuple[list[world.VideoPlan], list[world.VideoPlan]]:
     return world.WorldSettings.read(folder).plans()
-
-
-def _keep(folder: Path, run: Run, store: FeatureStore, sentences: Encoder, built: world.World) -> scored.Scored:
-    descriptions = load_descriptions(built.folder / "descriptions.json")
-    ids, labels = [plan.id for plan in built.test], [plan.label for plan in built.test]
-    space = JointSpace.of_run(run, sentences, "cpu")
-    embeddings, said = embed(space, store, ids, labels, descriptions, objects=run.config.objects)
-    target = folder / "scores" / f"{run.name}@demo"
-    return scored.keep(
-        target, Embedded(embeddings, [], said), store, sentences, descriptions, dataset="demo", run=run, half=True
-    )
 
 
 def _keep_captions(path: Path, annotations: Path, sentences: Encoder) -> None:

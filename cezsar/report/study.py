@@ -12,17 +12,16 @@ import numpy.typing as npt
 
 from cezsar.analysis.shift import MOST_CLIPS
 from cezsar.data.datasets import Dataset
-from cezsar.data.descriptions import load_descriptions
 from cezsar.data.features import FeatureStore
 from cezsar.data.labels import canonical, resolve
 from cezsar.errors import InputError, MismatchError
-from cezsar.zeroshot.embed import Embedded, embed_dataset, space_for
+from cezsar.zeroshot.embed import embed_dataset, space_for
 from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.evaluation import confusion_matrix
 from cezsar.zeroshot.fusion import active
-from cezsar.zeroshot.methods import METHODS, Prepared, Sources
+from cezsar.zeroshot.methods import Prepared, Sources
 from cezsar.zeroshot.protocols import Protocol
-from cezsar.zeroshot.scored import Cloud, Scored
+from cezsar.zeroshot.scored import Cloud
 from cezsar.zeroshot.scores import Scores
 
 IntArray = npt.NDArray[np.int64]
@@ -89,19 +88,6 @@ class Study:
             "store": self.ready.store.fingerprint[:16] if self.ready.store else "none",
             "notes": " ".join(self.ready.embedded.notes) or "none",
         }
-
-
-def of_kept(item: Scored) -> tuple[Prepared, dict[str, list[str]]]:
-    """What `cezsar evaluate --keep` kept, as a method, and the descriptions of its classes.
-
-    These are the run's, which lies beside the scores; none where there is no such run.
-    """
-    about = item.about
-    embedded = Embedded(item.embeddings(), list(about["notes"]), [])
-    title = f"CEZSAR ({about['run']})" if about["run"] else "no run"
-    described = item.folder.parent.parent / "runs" / about["run"] / "prototypes.json"
-    descriptions = load_descriptions(described) if described.is_file() else {}
-    return Prepared(METHODS["cezsar"], title, embedded, item.scores(), item.weights), descriptions
 
 
 def seen_and_unseen(ready: Prepared, unseen: Sources, seen: Dataset, store: FeatureStore) -> tuple[Scores, list[str]]:

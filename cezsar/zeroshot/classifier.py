@@ -28,13 +28,13 @@ from cezsar.zeroshot.rejection import Rejector
 from cezsar.zeroshot.scores import Scores
 from cezsar.zeroshot.spaces import (
     ImageTextSpace,
-    JointSpace,
     SentenceSpace,
     Space,
     TextEncoder,
     prototypes_of,
     rows_of,
     sampled_names,
+    space_of,
 )
 from cezsar.zeroshot.verdict import goes_with, judge, rejector_of
 
@@ -164,7 +164,7 @@ class Classifier:
         run = Run.open(folder)
         encoder = encoders.create(run.config.feature_encoder["name"], weights=weights, device=device)
         run.check_feature_encoder(encoder.name, encoder.fingerprint)
-        space = JointSpace.of_run(run, open_encoder(run.config.sentence_encoder["name"], device), device)
+        space = space_of(run, open_encoder(run.config.sentence_encoder["name"], device), device)
         prototypes = run.folder / "prototypes.json"
         return cls(
             encoder,

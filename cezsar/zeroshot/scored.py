@@ -1,9 +1,10 @@
-"""A data set scored by a run, kept on disk: what tables, pictures and comparisons are read from.
+"""A data set scored by a method, kept on disk: what tables, pictures and comparisons are read from.
 
 ```
-about.json               which run, data set and store; notes; when
+about.json               which method, run, data set and store; notes; when
 embeddings.safetensors   the first waypoint, in the run's space
 scores.safetensors       the second waypoint
+descriptions.json        the sentences that its prototypes were made of
 clouds.safetensors       up to `MOST` clips as points of the raw, the sentence and the joint space
 paths.json               clip id -> video file, where there are files
 ```
@@ -16,44 +17,45 @@ import json
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from cezsar import workspace
+from cezsar.arrays import FloatArray, IntArray
 from cezsar.atomic import write_json
+from cezsar.data import datasets
+from cezsar.data.descriptions import load_descriptions, save_descriptions
 from cezsar.data.documents import read_json_object
 from cezsar.data.features import FeatureStore
+from cezsar.data.labels import canonical
 from cezsar.data.sentence_cache import Encoder
-from cezsar.errors import FormatError
+from cezsar.errors import FormatError, InputError
 from cezsar.training.runs import Run
-from cezsar.zeroshot.embed import Embedded
+from cezsar.zeroshot.embed import Embedded, space_for
 from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.fusion import Weights
+from cezsar.zeroshot.methods import METHODS, Method, Prepared
 from cezsar.zeroshot.scores import Scores, Several
+from cezsar.zeroshot.spaces import SentenceSpace, Space, prototypes_of, rows_of
 from cezsar.zeroshot.storage import read_arrays, write_arrays
 
-FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
+Described = Mapping[str, Sequence[str]]
+"""Class name -> sentences."""
 
 VERSION = 1
 MOST = 20_000  # clips in the clouds; pictures show fewer
 RAW_DIMS = 256  # of raw features there, by singular value decomposition
 LARGE = 20_000_000  # scores of a modality; above, they are kept as float16
+CONTENT = ("embeddings.safetensors", "scores.safetensors", "descriptions.json", "clouds.safetensors")
 
 
-@dataclass(frozen=True, eq=False)
-class Cloud:
-    """Clips and class prototypes as points of one space.
-
-    Attributes:
-        videos_NE: of the sampled clips.
-        prototypes_PE: in the order of `Embeddings.prototypes`; (0, E) in a space where sentences have no place.
-    """
+class Cloud(NamedTuple):
+    """Points of one space: sampled clips, and prototypes as `Embeddings` has them; (0, E) without a place for them."""
 
     videos_NE: FloatArray
     prototypes_PE: FloatArray
@@ -61,23 +63,14 @@ class Cloud:
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """A folder that `keep` wrote. Its parts are read when asked for.
-
-    Attributes:
-        about: "run" and "dataset" by name, "run_fingerprint", "domain", "store", "space", "fusion" (the run's α, β and
-            γ), "clips", "classes", "modalities", "notes", "created" (ISO 8601, UTC).
-    """
+    """A folder that `keep` wrote. Its parts are read when asked for; `about` is what `keep` writes into about.json."""
 
     folder: Path
     about: dict[str, Any]
 
     @classmethod
     def open(cls, folder: str | Path) -> Scored:
-        """Read what the folder is about.
-
-        Raises:
-            FormatError: it holds nothing that `keep` wrote, or of another version.
-        """
+        """Read what the folder is about; `FormatError` for one that holds nothing that `keep` wrote."""
         path = Path(folder) / "about.json"
         if not path.is_file():
             raise FormatError(f"{folder} holds no scored data set; make it with `cezsar evaluate --keep`")
@@ -90,14 +83,29 @@ class Scored:
     def name(self) -> str:
         return self.folder.name
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
-        """Another for other content, for keys of caches."""
-        return hashlib.sha256(json.dumps(self.about, sort_keys=True).encode()).hexdigest()
+        """Another for other content, for keys of caches. Each file is read once a process."""
+        digests = [_digest(path) for name in CONTENT if (path := self.folder / name).is_file()]
+        return hashlib.sha256(json.dumps([self.about, digests], sort_keys=True).encode()).hexdigest()
+
+    @property
+    def method(self) -> Method:
+        return METHODS.get(self.about.get("method", ""), METHODS["cezsar"])
+
+    @property
+    def by(self) -> str:
+        """The run that scored it, else the method."""
+        return str(self.about["run"]) or ("no run" if self.method.weights is None else self.method.title)
+
+    @property
+    def title(self) -> str:
+        """Method and run, as tables have them."""
+        return f"{self.method.title} ({self.by})" if self.about["run"] else self.by
 
     @property
     def weights(self) -> Weights:
-        """The run's own α, β and γ."""
+        """The α, β and γ it was kept with."""
         return Weights(**self.about["fusion"])
 
     def embeddings(self) -> Embeddings:
@@ -106,25 +114,71 @@ class Scored:
     def scores(self) -> Scores:
         return Scores.load(self.folder / "scores.safetensors")
 
+    def descriptions(self) -> dict[str, list[str]]:
+        """Class name -> the sentences of its prototypes, in their order; empty in sets that were kept without them."""
+        path = self.folder / "descriptions.json"
+        return load_descriptions(path) if path.is_file() else {}
+
+    def prepared(self) -> Prepared:
+        """The method with its scores, as it was when they were kept; neither run nor store is looked for."""
+        embedded = Embedded(self.embeddings(), list(self.about["notes"]), [])
+        return Prepared(self.method, self.title, embedded, self.scores(), self.weights)
+
+    @property
+    def several(self) -> Several:
+        """What classes with several sentences were compared by."""
+        said: Several = self.about.get("several", "nearest")
+        return said
+
+    def run(self, home: str | Path | None = None, folder: str | Path | None = None) -> Run | None:
+        """The very run that scored it: in `folder`, else beside it or in the workspace; None where it is not here."""
+        name, wanted = self.about["run"], self.about["run_fingerprint"]
+        places = [self.folder.resolve().parents[1] / "runs" / name, workspace.folder("runs", home) / name]
+        for place in [Path(folder)] if folder is not None else places if name else []:
+            weights = place / "model.safetensors"
+            if weights.is_file() and _digest(weights) == wanted:
+                return Run.open(place)
+        return None
+
+    def space(
+        self, home: str | Path | None = None, run: str | Path | None = None, sentences: str | None = None
+    ) -> Space:
+        """Where other sentences join its prototypes.
+
+        Args:
+            run: folder of its run, where it is in no workspace.
+            sentences: sentence encoder of an older set that does not say it.
+
+        Raises:
+            InputError: its run has no weights here, its encoder is not known, or nothing embeds sentences in its space.
+        """
+        space, encoder = self.about["space"], sentences or self.about.get("sentence_encoder", {}).get("name")
+        if space not in ("joint", "sentence"):
+            raise InputError(f"{self.name} was scored in the {space} space, where sentences cannot be tried")
+        found = self.run(home, run) if space == "joint" else None
+        if space == "joint" and found is None:
+            raise InputError(
+                f"new sentences of {self.name} need the weights of run {self.about['run']!r} that scored it, and "
+                f"{run or 'the workspace'} has them not; bring the run, or score the data set again"
+            )
+        if not encoder:
+            raise InputError(
+                f"which sentence encoder {self.name} was scored with is not known; name it, or score the set again"
+            )
+        return space_for(found, encoder, home)
+
     @property
     def has_clouds(self) -> bool:
         return (self.folder / "clouds.safetensors").is_file()
 
     def clouds(self) -> tuple[IntArray, dict[str, Cloud]]:
-        """Indices of the sampled clips, ascending, and "raw", "sentence" and "joint" as far as there are such.
-
-        Raises:
-            FormatError: the file is damaged.
-        """
+        """Indices of the sampled clips, ascending, and "raw", "sentence" and "joint" as far as there are such."""
         arrays, described = read_arrays(self.folder / "clouds.safetensors", "clouds")
         try:
-            parts = {
-                name: Cloud(
-                    arrays[f"{name}.videos"].astype(np.float32), arrays[f"{name}.prototypes"].astype(np.float32)
-                )
+            return arrays["rows"], {
+                name: Cloud(*(arrays[f"{name}.{part}"].astype(np.float32) for part in ("videos", "prototypes")))
                 for name in described["spaces"]
             }
-            return arrays["rows"], parts
         except (KeyError, TypeError) as error:
             raise FormatError(f"{self.folder}: its clouds are damaged ({error}); make them again") from error
 
@@ -134,108 +188,111 @@ class Scored:
         return read_json_object(path) if path.is_file() else {}
 
 
+def reworded(embeddings: Embeddings, space: Space, known: Described, described: Described) -> Embeddings:
+    """The embeddings with the sentences of `described` for those of `known`; new classes come last.
+
+    Classes whose sentences stay keep their prototypes. Names of `described` may be in any spelling.
+    """
+    spelt = {canonical(name): name for name in embeddings.class_names}
+    new = {spelt.get(canonical(name), name): list(texts) for name, texts in described.items()}
+    new = {name: texts for name, texts in new.items() if texts != list(known.get(name, ()))}
+    if not new:
+        return embeddings
+    names = [*embeddings.class_names, *(name for name in new if canonical(name) not in spelt)]
+    place = {name: index for index, name in enumerate(names)}
+    kept_P = ~np.isin(embeddings.prototype_class, [place[name] for name in new])
+    _, vectors_PE, owner_P = prototypes_of(space, new)
+    return replace(
+        embeddings,
+        class_names=names,
+        prototypes=np.concatenate([embeddings.prototypes[kept_P], vectors_PE]),
+        prototype_class=np.concatenate(
+            [embeddings.prototype_class[kept_P], np.array([place[name] for name in new])[owner_P]]
+        ),
+    )
+
+
 def folder_for(run: Run | None, dataset: str, home: str | Path | None = None, *, method: str = "no run") -> Path:
     """Where a run's scores of a data set, or without a run a method's, are kept in the workspace."""
-    named = [run.name if run else method, Path(dataset).stem or "data"]
-    return workspace.folder("scores", home) / "@".join(re.sub(r"[^\w. -]", "_", part) for part in named)
+    named = re.sub(r"[^\w. -]", "_", run.name if run else method)
+    return workspace.folder("scores", home) / f"{named}@{datasets.file_name(dataset, home)}"
 
 
 def found(folder: str | Path) -> list[Scored]:
     """Every scored data set below a folder, by name; broken ones are left out."""
     sets = []
     for about in sorted(Path(folder).glob("*/about.json")):
-        try:
+        with suppress(FormatError):
             sets.append(Scored.open(about.parent))
-        except FormatError:
-            continue
     return sets
 
 
 def keep(
     folder: str | Path,
-    embedded: Embedded,
-    store: FeatureStore | None,
+    ready: Prepared,
     sentences: Encoder,
-    descriptions: Mapping[str, Sequence[str]],
+    descriptions: Described,
     *,
     dataset: str,
-    run: Run | None = None,
     paths: Mapping[str, Path] | None = None,
     several: Several = "nearest",
-    weights: Weights | None = None,
     half: bool = False,
 ) -> Scored:
-    """Write embeddings, scores and clouds; `about.json` comes last, so that a folder with it is whole.
+    """Write a data set as a method has scored it; `about.json` comes last, so that a folder with it is whole.
 
     Args:
-        embedded: from `embed_dataset`, with the features of `store`; None with captions alone.
         sentences: the encoder of the sentence space.
         descriptions: class name -> sentences, as they were embedded.
-        dataset: its name.
-        paths: clip id -> video file.
-        weights: α, β and γ to begin with; the run's by default.
-        half: keep embeddings as float16. Scores are so where there are more than `LARGE`.
+        half: keep embeddings as float16, and CEZSAR's scores of these. Scores are so where there are more than `LARGE`.
     """
-    folder, embeddings = Path(folder), embedded.embeddings
+    folder, embeddings, scores = Path(folder), ready.embedded.embeddings, ready.scores
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "about.json").unlink(missing_ok=True)
     embeddings.save(folder / "embeddings.safetensors", half=half)
     if half:
-        embeddings = Embeddings.load(folder / "embeddings.safetensors")  # so that both files agree
-    scores = Scores.from_embeddings(embeddings, several)
-    large = len(scores.ids) * len(scores.class_names) > LARGE
-    scores.save(folder / "scores.safetensors", half=large)  # exact if small, so that whoever scores anew agrees
-    _save_clouds(folder / "clouds.safetensors", *clouds_of(embedded, store, sentences, descriptions))
+        embeddings = Embeddings.load(folder / "embeddings.safetensors")
+        scores = Scores.from_embeddings(embeddings, several)  # so that both files agree
+    scores.save(folder / "scores.safetensors", half=len(scores.ids) * len(scores.class_names) > LARGE)
+    save_descriptions(folder / "descriptions.json", {name: descriptions[name] for name in embeddings.class_names})
+    rows, clouds = clouds_of(ready.embedded, ready.store, sentences, descriptions)
+    points = {f"{name}.videos": cloud.videos_NE for name, cloud in clouds.items()}
+    points |= {f"{name}.prototypes": cloud.prototypes_PE for name, cloud in clouds.items()}
+    halves: dict[str, Any] = {name: array.astype(np.float16) for name, array in points.items()}
+    write_arrays(folder / "clouds.safetensors", "clouds", halves | {"rows": rows}, {"spaces": list(clouds)})
     if paths:
         inside = set(embeddings.ids)
         write_json(folder / "paths.json", {clip: str(path) for clip, path in paths.items() if clip in inside})
-    default = {"alpha": 0.0, "beta": 1.0, "gamma": 1.0} if run is None else run.config.fusion
-    fusion = default if weights is None else {name: getattr(weights, name) for name in default}
+    run = ready.run
     about = {
-        "cezsar": "scored",
-        "version": VERSION,
-        "run": run.name if run else "",
-        "run_fingerprint": _weights_fingerprint(run),
-        "domain": run.config.domain if run else "",
-        "dataset": dataset,
-        "store": store.fingerprint if store else "",
-        "space": embeddings.space,
-        "fusion": fusion,
-        "clips": len(embeddings.ids),
-        "classes": len(embeddings.class_names),
-        "modalities": list(embeddings.modalities),
-        "notes": embedded.notes,
+        "cezsar": "scored", "version": VERSION, "method": ready.method.name, "run": run.name if run else "",
+        "run_fingerprint": _digest(run.folder / "model.safetensors") if run else "",
+        "domain": run.config.domain if run else "", "dataset": dataset,
+        "store": ready.store.fingerprint if ready.store else "", "space": embeddings.space,
+        "sentence_encoder": {"name": sentences.name, "fingerprint": sentences.fingerprint}, "several": several,
+        "fusion": asdict(ready.weights), "clips": len(embeddings.ids), "classes": len(embeddings.class_names),
+        "modalities": list(embeddings.modalities), "notes": ready.embedded.notes,
         "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
+    }  # fmt: skip
     write_json(folder / "about.json", about)
     return Scored(folder, about)
 
 
 def clouds_of(
-    embedded: Embedded, store: FeatureStore | None, sentences: Encoder, descriptions: Mapping[str, Sequence[str]]
+    embedded: Embedded, store: FeatureStore | None, sentences: Encoder, descriptions: Described
 ) -> tuple[IntArray, dict[str, Cloud]]:
-    """Up to `MOST` clips, by index, as points of the spaces on the way, as far as they have a place there.
-
-    "raw": mean features, on their strongest directions; "sentence": what objects, else captions, say; "joint": VE, or
-    the space of an image-text model.
-
-    Args: see `keep`.
-    """
+    """Up to `MOST` clips, by index, as points of the spaces on the way: "raw", their mean features on the strongest
+    directions; "sentence", what objects, else captions, say; "joint", VE, or the space of an image-text model."""
     embeddings = embedded.embeddings
     rows = np.arange(len(embeddings.ids))
     if len(rows) > MOST:
         rows = np.sort(np.random.default_rng(0).choice(rows, MOST, replace=False))
     clouds: dict[str, Cloud] = {}
     if store:
-        clouds["raw"] = Cloud(*_compressed(np.stack([store.features(embeddings.ids[row]).mean(0) for row in rows])))
-    spoken = [embedded.object_sentences[row] for row in rows]
-    if any(spoken):
-        unique = sorted({sentence for sentence in spoken if sentence})
-        vectors = dict(zip(unique, sentences.encode(unique), strict=True))
-        nothing = np.zeros(sentences.dim, np.float32)
+        clouds["raw"] = _compressed(np.stack([store.features(embeddings.ids[row]).mean(0) for row in rows]))
+    said = [embedded.object_sentences[row] for row in rows]
+    if any(said):
         described = [sentence for name in embeddings.class_names for sentence in descriptions[name]]
-        said = np.stack([vectors.get(text, nothing) for text in spoken])
-        clouds["sentence"] = Cloud(said, sentences.encode(described))
+        clouds["sentence"] = Cloud(rows_of(SentenceSpace(sentences), said), sentences.encode(described))
     elif embeddings.space == "sentence":
         clouds["sentence"] = Cloud(next(iter(embeddings.modalities.values()))[rows], embeddings.prototypes)
     if embeddings.space != "sentence":
@@ -244,15 +301,7 @@ def clouds_of(
     return rows, clouds
 
 
-def _save_clouds(path: Path, rows: IntArray, clouds: Mapping[str, Cloud]) -> None:
-    arrays: dict[str, npt.NDArray[Any]] = {"rows": rows}
-    for name, cloud in clouds.items():
-        arrays[f"{name}.videos"] = cloud.videos_NE.astype(np.float16)
-        arrays[f"{name}.prototypes"] = cloud.prototypes_PE.astype(np.float16)
-    write_arrays(path, "clouds", arrays, {"spaces": list(clouds)})
-
-
-def _compressed(rows_ND: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+def _compressed(rows_ND: FloatArray) -> Cloud:
     """Clips on their `RAW_DIMS` strongest directions, which keeps angles, scaled to fit float16; and no prototypes."""
     if min(rows_ND.shape) > RAW_DIMS:
         from sklearn.utils.extmath import randomized_svd
@@ -260,13 +309,15 @@ def _compressed(rows_ND: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArra
         left, strengths, _ = randomized_svd(rows_ND.astype(np.float32), RAW_DIMS, random_state=0)
         rows_ND = left * strengths
     largest = float(np.abs(rows_ND).max(initial=0.0))
-    rows_ND = rows_ND / (largest or 1.0)
-    return rows_ND, np.empty((0, rows_ND.shape[1]))
+    return Cloud(rows_ND / (largest or 1.0), np.empty((0, rows_ND.shape[1]), np.float32))
 
 
-def _weights_fingerprint(run: Run | None) -> str:
-    """SHA-256 of the run's weights; "" without a run."""
-    if run is None:
-        return ""
-    with (run.folder / "model.safetensors").open("rb") as file:
+def _digest(path: Path) -> str:
+    status = path.stat()
+    return _digest_of(str(path.resolve()), status.st_mtime_ns, status.st_size)
+
+
+@cache
+def _digest_of(path: str, changed_ns: int, size: int) -> str:
+    with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,7 +1,7 @@
 """Where clips and class descriptions meet: the joint space of a run, or a sentence encoder's own space.
 
-Both turn sentences into (N, E) embeddings; only the joint space has a place for what the frames look like. From a
-space and a feature store come `Embeddings` (`cezsar.zeroshot.embed`), on which everything after stands.
+All turn sentences into (N, E) embeddings; only some have a place for what the frames look like. From a space and a
+feature store come `Embeddings` (`cezsar.zeroshot.embed`), on which everything after stands.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import torch
 
-from cezsar.arrays import FloatArray, IntArray, unit_rows
+from cezsar.arrays import DoubleArray, FloatArray, IntArray, unit_rows
 from cezsar.data.labels import spoken
 from cezsar.data.sentence_cache import Encoder
 from cezsar.encoders.compute import pick_device
 from cezsar.errors import InputError
-from cezsar.model import CEZSAR, stack
+from cezsar.model import CEZSAR, CrossModal, clip_embeddings
+from cezsar.training.cross_modal import label_embeddings, label_tokens
 from cezsar.training.runs import Run
-
-BATCH = 256
+from cezsar.training.transfer import Seen
 
 
 @runtime_checkable
@@ -42,24 +42,27 @@ class TextEncoder(Protocol):
     def text_vectors(self, sentences: Sequence[str]) -> FloatArray: ...
 
 
-class Space(Protocol):
+class Space:
     """A place for clips and sentences. `name` is "joint", "sentence" or "image-text"."""
 
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def limit_s(self) -> int | None:
-        """The most seconds that it takes of a clip, whose middle it keeps; None if it takes all."""
+    name = ""
+    limit_s: int | None = None
+    """The most seconds that it takes of a clip, whose middle it keeps; None if it takes all."""
 
     def sentences(self, sentences: Sequence[str]) -> FloatArray:
         """(N, E) embeddings of N sentences."""
+        raise NotImplementedError
+
+    def labels(self, names: Sequence[str], sentences: Sequence[str]) -> FloatArray:
+        """(N, E) prototypes of classes by name and a sentence each."""
+        return self.sentences(sentences)
 
     def clips(self, features: Sequence[FloatArray]) -> FloatArray | None:
         """(N, E) visual embeddings of N clips of (T_i, D) features; None where the space has none."""
+        return None
 
 
-class JointSpace:
+class JointSpace(Space):
     """SE and VE of a trained run (Eq. 1-6).
 
     Args:
@@ -72,30 +75,62 @@ class JointSpace:
     def __init__(self, model: CEZSAR, encoder: Encoder) -> None:
         self.model, self._encoder = model, encoder
         self.limit_s = model.padded_seconds or model.config.max_seconds
-        self._device = next(model.parameters()).device
-
-    @classmethod
-    def of_run(cls, run: Run, encoder: Encoder, device: str | None = None) -> JointSpace:
-        run.check_sentence_encoder(encoder.name, encoder.fingerprint, encoder.dim)
-        return cls(run.load_model(pick_device(device)), encoder)
 
     @torch.inference_mode()
     def sentences(self, sentences: Sequence[str]) -> FloatArray:
-        vectors = torch.from_numpy(self._encoder.encode(sentences)).to(self._device)
-        return _numpy(self.model.sentence_embedding(vectors))
+        vectors = torch.from_numpy(self._encoder.encode(sentences)).to(self.model.feature_mean.device)
+        embedded: FloatArray = self.model.sentence_embedding(vectors).float().cpu().numpy()
+        return embedded
 
-    @torch.inference_mode()
     def clips(self, features: Sequence[FloatArray]) -> FloatArray:
-        embeddings = np.empty((len(features), self.model.config.d_emb), np.float32)
-        for first in range(0, len(features), BATCH):
-            part = [torch.from_numpy(np.asarray(clip_TD, np.float32)) for clip_TD in features[first : first + BATCH]]
-            features_BTD, lengths_B = stack(part, self.limit_s, middle=self.model.config.recipe != "released")
-            visual_BE = self.model.visual_embedding(features_BTD.to(self._device), lengths_B.to(self._device))
-            embeddings[first : first + BATCH] = _numpy(visual_BE)
-        return embeddings
+        return clip_embeddings(self.model, features)
 
 
-class SentenceSpace:
+class TransferSpace(Space):
+    """The space of a cross-modal run, in which classes are their text and the seen classes that they are related to.
+
+    A clip is [√λ f_v, √(1-λ) f_v], a class [√λ P_u, √(1-λ) f_t(u)], with f_v, P_u and f_t of length 1: their cosine is
+    λ cos(f_v, P_u) + (1-λ) cos(f_v, f_t(u)), the score of `cezsar.training.transfer`.
+    """
+
+    name = "joint"
+
+    def __init__(self, model: CrossModal, encoder: Encoder, seen: Seen) -> None:
+        self.model, self._encoder, self.seen = model, encoder, seen
+        self.limit_s = model.config.max_seconds
+
+    def sentences(self, sentences: Sequence[str]) -> FloatArray:
+        return self.labels(sentences, sentences)
+
+    def labels(self, names: Sequence[str], sentences: Sequence[str]) -> FloatArray:
+        composed_NE = self.seen.composed(names, self._encoder.encode(sentences))
+        texts_NE = label_embeddings(self.model, label_tokens(self._encoder, names, sentences))
+        return self._joined(composed_NE, unit_rows(texts_NE.astype(np.float64)))
+
+    def clips(self, features: Sequence[FloatArray]) -> FloatArray:
+        visual_NE = unit_rows(clip_embeddings(self.model, features).astype(np.float64))
+        return self._joined(visual_NE, visual_NE)
+
+    def _joined(self, by_prototype_NE: DoubleArray, by_text_NE: DoubleArray) -> FloatArray:
+        lam = self.seen.how.lam
+        return np.hstack([np.sqrt(lam) * by_prototype_NE, np.sqrt(1 - lam) * by_text_NE]).astype(np.float32)
+
+
+def space_of(run: Run, encoder: Encoder, device: str | None = None) -> Space:
+    """The joint space of a run; `encoder` is the one of its sentences.
+
+    Raises:
+        MismatchError: another encoder.
+        FormatError: its weights, or what it keeps of seen classes, cannot be used.
+    """
+    run.check_sentence_encoder(encoder.name, encoder.fingerprint, encoder.dim)
+    model = run.load_model(pick_device(device))
+    if isinstance(model, CrossModal):
+        return TransferSpace(model, encoder, Seen.load(run.folder / "seen.safetensors"))
+    return JointSpace(model, encoder)
+
+
+class SentenceSpace(Space):
     """A sentence encoder's own space, without any training: objects and captions only, after [9] and [12].
 
     Args:
@@ -104,7 +139,6 @@ class SentenceSpace:
     """
 
     name = "sentence"
-    limit_s = None
 
     def __init__(self, encoder: Encoder, origin_S: FloatArray | None = None) -> None:
         self._encoder, self._origin_S = encoder, origin_S
@@ -113,11 +147,8 @@ class SentenceSpace:
         vectors_NS = self._encoder.encode(sentences)
         return vectors_NS if self._origin_S is None else vectors_NS - self._origin_S
 
-    def clips(self, features: Sequence[FloatArray]) -> None:
-        return None
 
-
-class ImageTextSpace:
+class ImageTextSpace(Space):
     """The space of a frozen image-text model: a clip is the mean of its frames' unit embeddings.
 
     Args:
@@ -128,7 +159,6 @@ class ImageTextSpace:
     """
 
     name = "image-text"
-    limit_s = None
 
     def __init__(self, encoder: TextEncoder, prompts: Sequence[str] | None = None) -> None:
         self._encoder = encoder
@@ -141,11 +171,14 @@ class ImageTextSpace:
     def sentences(self, sentences: Sequence[str]) -> FloatArray:
         return self._encoder.text_vectors(sentences)
 
-    def prompted(self, sentences: Sequence[str], bare: Sequence[bool]) -> FloatArray:
-        """(N, E) unit embeddings; of a bare label, their mean over the prompts that it is put into."""
+    def labels(self, names: Sequence[str], sentences: Sequence[str]) -> FloatArray:
+        """(N, E) unit embeddings; of a bare label, their mean over the prompts that it is put into.
+
+        A sentence that only repeats the class's name is a bare label.
+        """
         texts = [
-            [prompt.replace("{}", sentence) for prompt in self.prompts] if alone else [sentence]
-            for sentence, alone in zip(sentences, bare, strict=True)
+            [prompt.replace("{}", sentence) for prompt in self.prompts] if sentence == spoken(name) else [sentence]
+            for name, sentence in zip(names, sentences, strict=True)
         ]
         counts = np.array([len(each) for each in texts])
         units = unit_rows(self.sentences([text for each in texts for text in each]))
@@ -159,20 +192,15 @@ class ImageTextSpace:
 def prototypes_of(space: Space, descriptions: Mapping[str, Sequence[str]]) -> tuple[list[str], FloatArray, IntArray]:
     """Class names, (P, E) prototype embeddings, and (P,) the class index of each.
 
-    A sentence that only repeats the class's name is a bare label: an image-text space puts it into its prompts.
-
     Args:
         descriptions: class name -> one or several descriptive sentences.
     """
     if not descriptions:
         raise InputError("there are no classes to choose from; give labels or class descriptions")
     names = list(descriptions)
-    sentences = [sentence for name in names for sentence in descriptions[name]]
-    owner = np.array([index for index, name in enumerate(names) for _ in descriptions[name]], np.int64)
-    if not isinstance(space, ImageTextSpace):
-        return names, space.sentences(sentences), owner
-    bare = [sentence == spoken(names[index]) for sentence, index in zip(sentences, owner, strict=True)]
-    return names, space.prompted(sentences, bare), owner
+    pairs = [(index, sentence) for index, name in enumerate(names) for sentence in descriptions[name]]
+    prototypes = space.labels([names[index] for index, _ in pairs], [sentence for _, sentence in pairs])
+    return names, prototypes, np.array([index for index, _ in pairs], np.int64)
 
 
 def sampled_names(names: Sequence[str], most: int = 1000) -> list[str]:
@@ -186,14 +214,6 @@ def rows_of(space: Space, sentences: Sequence[str]) -> FloatArray:
     if not unique:
         raise InputError("no clip has a sentence for this modality; leave the modality out")
     embedded = space.sentences(unique)
-    position = {sentence: index for index, sentence in enumerate(unique)}
-    rows = np.zeros((len(sentences), embedded.shape[1]), np.float32)
-    for row, sentence in enumerate(sentences):
-        if sentence:
-            rows[row] = embedded[position[sentence]]
-    return rows
-
-
-def _numpy(tensor: torch.Tensor) -> FloatArray:
-    array: FloatArray = tensor.float().cpu().numpy()
-    return array
+    position = {sentence: index for index, sentence in enumerate([*unique, ""])}
+    with_zeros = np.vstack([embedded, np.zeros_like(embedded[:1])])
+    return with_zeros[[position[sentence] for sentence in sentences]].astype(np.float32, copy=False)

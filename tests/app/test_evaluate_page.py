@@ -16,6 +16,7 @@ from app.services import models, scored
 from app.widgets import evaluate as widgets
 from app.widgets import scoring
 from cezsar import jobs
+from cezsar.data.datasets import file_name
 from cezsar.data.features import StoreWriter
 from cezsar.data.labels import groups_path, keep_group
 from cezsar.errors import FormatError, InputError, MismatchError
@@ -302,9 +303,9 @@ def test_the_form_starts_a_job(workspace, store, started, clips):
     assert words[:3] == ["evaluate", "--dataset", str(folder.resolve())]
     assert Path(words[words.index("--store") + 1]) == store.resolve()
     assert Path(words[words.index("--run") + 1]) == run.resolve()
-    assert Path(words[words.index("--out") + 1]) == run.resolve() / "results" / f"{folder.name}.json"
+    assert Path(words[words.index("--out") + 1]) == run.resolve() / "results" / f"{file_name(str(folder))}.json"
     assert "--keep" in words
-    assert more["about"] == {"scored": f"demo@{folder.name}"}
+    assert more["about"] == {"scored": f"demo@{file_name(str(folder))}"}
 
 
 @pytest.mark.parametrize(

@@ -219,20 +219,14 @@ def test_nothing_scored_is_a_word(empty_workspace, monkeypatch):
 
 
 def test_sentences_that_are_nowhere_can_be_added_to(empty_workspace):
-    """The demo's scores by a run of the workspace whose prototypes have been rewritten since."""
+    """The demo's scores, kept as older versions did: without their sentences."""
     shutil.copytree(models.SHIPPED / "runs" / "demo", empty_workspace / "runs" / "demo")
     shutil.copytree(models.SHIPPED / "scores" / "demo@demo", empty_workspace / "scores" / "demo@demo")
     item = Scored.open(empty_workspace / "scores" / "demo@demo")
     embeddings = item.embeddings()
-    index = embeddings.class_names.index(CLASS)
-    turned = embeddings.prototypes.copy()
-    turned[index] = turned[index][::-1]  # no sentence anybody knows
-    embeddings = replace(embeddings, prototypes=turned)
-    embeddings.save(item.folder / "embeddings.safetensors")
-    Scores.from_embeddings(embeddings).save(item.folder / "scores.safetensors")
-    (item.folder / "about.json").write_text(json.dumps(item.about | {"created": "another day"}))
+    (item.folder / "descriptions.json").unlink()
     page = shown(rewrite=CLASS)
-    assert page.text_area[0].value == "" and "in no file of this workspace" in texts(page)
+    assert page.text_area[0].value == "" and "not kept with these scores" in texts(page)
     page.text_area[0].set_value(OTHER[0]).run()
     shop = Workshop(embeddings, item.weights)
     vectors = space().sentences(OTHER[:1])

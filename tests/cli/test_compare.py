@@ -106,7 +106,7 @@ def test_captions_alone_go_through_a_run(cezsar, workspace, captions):
     given = ["--captions", captions[0], "--run", workspace / "runs" / "demo", "--keep"]
     code, text, _ = cezsar("evaluate", "--dataset", captions[0].parent / "spoken.json", *given)
     assert code == 0 and "\nC " in text and "kept in" in text
-    kept = Scored.open(workspace / "scores" / "demo@spoken")
+    kept = Scored.open(next((workspace / "scores").glob("demo@spoken-*")))
     assert kept.scores().modalities == ("C",) and (kept.weights.alpha, kept.weights.gamma) == (0, 1)
     shutil.rmtree(kept.folder)  # other tests share the workspace
 

@@ -1,22 +1,28 @@
 """Methods under their own names, against their definitions in plain loops."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from cezsar import encoders
+from cezsar.cli import main
 from cezsar.data.datasets import Dataset, open_dataset
 from cezsar.data.features import FeatureStore, ObjectVocabulary, StoreWriter
 from cezsar.data.sentence_cache import open_encoder
 from cezsar.errors import InputError, MismatchError
 from cezsar.training.runs import Run
+from cezsar.zeroshot.classifier import Classifier
 from cezsar.zeroshot.embed import caption_rows, embed, embed_dataset
 from cezsar.zeroshot.fusion import Weights, fuse
 from cezsar.zeroshot.methods import METHODS, Sources, possible, prepare, shares
 from cezsar.zeroshot.protocols import Protocol, parse, random_classes
+from cezsar.zeroshot.results import load_all
+from cezsar.zeroshot.scored import found
 from cezsar.zeroshot.scores import Scores
-from cezsar.zeroshot.spaces import JointSpace, SentenceSpace
+from cezsar.zeroshot.spaces import SentenceSpace, space_of
+from cezsar.zeroshot.workshop import Workshop
 
 
 class Letters:
@@ -32,6 +38,7 @@ DATA = Dataset(
     "letters",
     {"a1": "aa", "a2": "aa", "b1": "bb", "b2": "bb", "c1": "cc"},
     {"aa": ["aaa"], "bb": ["bbb"], "cc": ["ccc"]},
+    parts={"train": ["a1"], "test1": ["a1", "b1", "b2"], "test2": ["a2", "c1"]},
 )
 CAPTIONS = {"a1": ["a", "ab"], "a2": ["bbbb", "a"], "b1": ["b"], "c1": ["ca", "c", "c"]}
 
@@ -39,7 +46,7 @@ CAPTIONS = {"a1": ["a", "ab"], "a2": ["bbbb", "a"], "b1": ["b"], "c1": ["ca", "c
 @pytest.fixture
 def letters(monkeypatch):
     monkeypatch.setattr("cezsar.zeroshot.methods.open_encoder", lambda name: Letters())
-    monkeypatch.setattr("cezsar.zeroshot.embed.open_encoder", lambda name: Letters())
+    monkeypatch.setattr("cezsar.zeroshot.embed.open_encoder", lambda name, home=None: Letters())
 
 
 @pytest.fixture
@@ -105,7 +112,7 @@ def test_captions_in_the_joint_space_go_through_se(workspace):
     captions = {clip: [f"a person is {label}"] for clip, label in data.labels.items()}
     ready = prepare("cezsar", Sources(data, data.descriptions, captions=captions), run)
     assert ready.scores.modalities == ("C",) and ready.embedded.embeddings.space == "joint"
-    space = JointSpace.of_run(run, open_encoder("minilm"))
+    space = space_of(run, open_encoder("minilm"))
     expected = space.sentences([captions[clip][0] for clip in ready.scores.ids])
     np.testing.assert_allclose(ready.embedded.embeddings.modalities["C"], expected, atol=1e-6)
 
@@ -155,6 +162,68 @@ def test_objects_and_captions_are_blended_as_shares_of_the_classes_of_a_run(lett
     assert result.modality == "O + C" and (result.weights.beta, result.weights.gamma) == (0.6, 0.4)
 
 
+def right_by_loops(name, store, clip, classes):
+    """Whether a method names a clip right among some classes."""
+    spoken = Letters().encode([" ".join(CAPTIONS.get(clip, []))])[0]
+    words = [f"{store.vocabulary.names[i]} {store.vocabulary.definitions[i]}" for i in store.objects(clip)[0]]
+    named = Letters().encode([". ".join(words)])[0]
+    described = {label: unit(Letters().encode(DATA.descriptions[label])[0]) for label in classes}
+    objects = [by_loops(store, DATA.descriptions[label][0], clip) for label in classes]
+    captions = [float(described[label] @ spoken) for label in classes]
+    scores = {
+        "cezsar": [float(described[label] @ (named + spoken)) for label in classes],
+        "objects": objects,
+        "captions": captions,
+        "objects+captions": [
+            0.6 * o / (sum(objects) or 1) + 0.4 * c / (sum(captions) or 1)
+            for o, c in zip(objects, captions, strict=True)
+        ],
+    }[name]
+    return any(scores) and classes[int(np.argmax(scores))] == DATA.labels[clip]
+
+
+@pytest.mark.parametrize("name", ["cezsar", "objects", "objects+captions", "captions"])
+@pytest.mark.parametrize("protocol", ["all", "2-of-3", "classes.json", "official"])
+def test_every_method_by_every_protocol_is_that_of_plain_loops_and_what_is_kept_tells_the_same(
+    name, protocol, letters, store, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CEZSAR_HOME", str(tmp_path))
+    monkeypatch.setattr("cezsar.zeroshot.methods.open_dataset", lambda name: DATA)
+    monkeypatch.setattr("cezsar.data.sentence_cache.open_encoder", lambda name: Letters())
+    (tmp_path / "classes.json").write_text(json.dumps(["cc", "bb"]))
+    results = {clip: [{"sentence": text, "timestamp": [0, 1]} for text in texts] for clip, texts in CAPTIONS.items()}
+    (tmp_path / "captions.json").write_text(json.dumps({"results": results}))
+    with pytest.raises(SystemExit) as ended:
+        main(
+            [
+                "evaluate", "--dataset", "letters", "--store", str(store.folder), "--captions", "captions.json",
+                "--method", name, "--protocol", protocol, "--runs", "3", "--keep", "--out", "r.json",
+            ]
+        )  # fmt: skip
+    assert ended.value.code == 0
+    printed = load_all(tmp_path / "r.json")[-1]
+    everything = sorted(DATA.descriptions)
+    parts = {key: DATA.parts[key] for key in ("test1", "test2")}
+    runs = (
+        [(everything, clips) for clips in parts.values()]
+        if protocol == "official"
+        else [(sorted(run.classes), list(DATA.labels)) for run in printed.runs]
+    )
+    expected = [
+        sum(right_by_loops(name, store, clip, classes) for clip in clips if DATA.labels[clip] in classes)
+        for classes, clips in runs
+    ]
+    assert [sum(run.hits[1]) for run in printed.runs] == expected
+    (item,) = found(tmp_path / "scores")
+    splits = Protocol(printed.protocol, [run.classes for run in printed.runs], printed.seed)
+    shop = Workshop(item.embeddings(), item.weights, item.several, form=item.method.form)
+    assert protocol != "all" or shop.before.top1 == printed.runs[0].top1
+    assert item.method.evaluate(item.scores(), parts if protocol == "official" else splits, item.weights).runs == (
+        printed.runs
+    )
+
+
 def test_shares_sum_to_one_and_negative_scores_count_as_none():
     columns = {"O": np.array([[3, 1, -5], [-1, -2, -3], [0.5, 0.5, 1]], np.float32)}
     scores = Scores(["x", "y", "z"], ["a", "b", "c"], ["a", "b", "c"], columns)
@@ -170,7 +239,7 @@ def test_cezsar_is_what_evaluate_always_did(workspace):
     run, data = Run.open(workspace / "runs" / "demo"), open_dataset("demo")
     stored = FeatureStore(workspace / "features" / "demo-test")
     ready = prepare("cezsar", Sources(data, data.descriptions, [stored]), run)
-    space = JointSpace.of_run(run, open_encoder("minilm"))
+    space = space_of(run, open_encoder("minilm"))
     expected = Scores.from_embeddings(embed_dataset(space, stored, data, data.descriptions, run=run).embeddings)
     for name in ("VE", "O"):
         np.testing.assert_array_equal(ready.scores.columns[name], expected.columns[name])
@@ -187,6 +256,23 @@ def test_a_run_takes_the_store_of_its_own_encoder(workspace, store):
     assert prepare("cezsar", Sources(data, data.descriptions, [store, own]), run).store is own
     with pytest.raises(MismatchError, match="timm:some"):
         prepare("cezsar", Sources(data, data.descriptions, [store]), run)
+
+
+def test_objects_are_named_by_one_rule_for_films_and_stores(workspace, tmp_path):
+    """By the run's own head, whatever objects a store holds."""
+    run, data = Run.open(workspace / "runs" / "demo"), open_dataset("demo")
+    own = FeatureStore(workspace / "features" / "demo-test")
+    made = {key: own.provenance[key] for key in ("encoder", "fingerprint", "dim", "fps")}
+    others = ObjectVocabulary(["apple", "ball"], ["a fruit", "a toy"], "2" * 64)
+    with StoreWriter(tmp_path / "foreign", made, vocabulary=others) as writer:
+        for clip in own.ids[:3]:
+            writer.add(clip, own.features(clip), own.labels[clip], objects=([1, 0], [0.7, 0.3]))
+    foreign = prepare(None, Sources(data, data.descriptions, [FeatureStore(tmp_path / "foreign")]), run)
+    with Classifier.of_run(run.folder) as classifier:
+        clip = classifier.embed("a film", own.features(own.ids[1]))
+    row = foreign.scores.ids.index(own.ids[1])
+    np.testing.assert_allclose(foreign.embedded.embeddings.modalities["O"][row], clip.objects_E, atol=1e-6)
+    assert foreign.embedded.object_sentences[row].startswith(clip.objects[0][0])
 
 
 def test_the_frozen_model_compares_mean_frames_with_descriptions(clip_folder, tmp_path):
@@ -237,7 +323,7 @@ def test_what_is_lacking_is_named(name):
 
 
 def test_an_unknown_method_is_refused():
-    with pytest.raises(InputError, match="method 'magic' is unknown; there are cezsar, objects"):
+    with pytest.raises(InputError, match="method 'magic' is unknown; there are cezsar, cross-modal"):
         prepare("magic", Sources(DATA, DATA.descriptions))
 
 

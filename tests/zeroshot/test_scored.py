@@ -1,71 +1,111 @@
-"""A scored data set on disk says what the engine says."""
+"""A scored data set on disk says what the engine says, and keeps the sentences it was scored with."""
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from cezsar.data.datasets import file_name, open_dataset
 from cezsar.data.features import FeatureStore
 from cezsar.data.sentence_cache import open_encoder
-from cezsar.errors import FormatError
+from cezsar.errors import FormatError, InputError
 from cezsar.training.runs import Run
 from cezsar.zeroshot import scored
-from cezsar.zeroshot.embed import embed_dataset
-from cezsar.zeroshot.scored import Scored
+from cezsar.zeroshot.embeddings import Embeddings
+from cezsar.zeroshot.methods import Sources, prepare
+from cezsar.zeroshot.scored import Scored, reworded
 from cezsar.zeroshot.scores import Scores
-from cezsar.zeroshot.spaces import JointSpace, SentenceSpace
+from cezsar.zeroshot.spaces import Space
+
+SHIPPED = Path(__file__).resolve().parents[2] / "assets" / "demo"
 
 
-@pytest.fixture
-def parts(workspace):
-    """The small demo's run, test store, data set and sentence encoder."""
-    from cezsar.data.datasets import open_dataset
-
-    run = Run.open(workspace / "runs" / "demo")
-    return run, FeatureStore(workspace / "features" / "demo-test"), open_dataset("demo"), open_encoder("minilm")
-
-
-def kept(parts, folder, space=None, **options):
-    run, store, dataset, encoder = parts
-    space = space or JointSpace.of_run(run, encoder)
-    embedded = embed_dataset(space, store, dataset, dataset.descriptions, run=run)
-    options = {"dataset": "demo", "run": run, "paths": dataset.paths} | options
-    return embedded, scored.keep(folder, embedded, store, encoder, dataset.descriptions, **options)
+@pytest.fixture(scope="module")
+def made(small_demo):
+    """The small demo scored by its run: the method, the data set and the sentence encoder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CEZSAR_HOME", str(small_demo[0]))
+        data, store = open_dataset("demo"), FeatureStore(small_demo[0] / "features" / "demo-test")
+        run = Run.open(small_demo[0] / "runs" / "demo")
+        return prepare("cezsar", Sources(data, data.descriptions, [store]), run), data, open_encoder("minilm")
 
 
-def test_the_demo_keeps_its_scores(workspace):
-    names = [item.name for item in scored.found(workspace / "scores")]
-    assert names == ["demo-colour@demo", "demo@demo"]
+def kept(made, folder, **options):
+    ready, data, encoder = made
+    return scored.keep(
+        folder, ready, encoder, data.descriptions, **({"dataset": "demo", "paths": data.paths} | options)
+    )
 
 
-def test_what_is_kept_is_what_was_scored(parts, tmp_path):
-    embedded, item = kept(parts, tmp_path / "one")
+def test_what_is_kept_is_what_was_scored(made, tmp_path, workspace):
+    assert [item.name for item in scored.found(workspace / "scores")] == ["demo-colour@demo", "demo@demo"]
+    item, ready = kept(made, tmp_path / "one"), made[0]
     again = Scored.open(tmp_path / "one")
     assert again.about == item.about and again.fingerprint == item.fingerprint
-    expected = Scores.from_embeddings(embedded.embeddings)
-    for name, matrix in expected.columns.items():
+    for name, matrix in ready.scores.columns.items():
         np.testing.assert_array_equal(again.scores().columns[name], matrix)
-    np.testing.assert_array_equal(again.embeddings().prototypes, embedded.embeddings.prototypes)
-    assert again.about["clips"] == 21 and again.about["classes"] == 21
-    assert again.about["modalities"] == ["VE", "O"]
-    assert again.weights.alpha == parts[0].config.fusion["alpha"]
+    np.testing.assert_array_equal(again.embeddings().prototypes, ready.embedded.embeddings.prototypes)
+    assert (again.about["clips"], again.about["classes"], again.about["modalities"]) == (21, 21, ["VE", "O"])
+    assert again.weights.alpha == ready.run.config.fusion["alpha"]
+    assert again.descriptions() == {name: made[1].descriptions[name] for name in ready.scores.class_names}
+    assert item.paths() == {name: str(path) for name, path in made[1].paths.items()}
+    assert kept(made, tmp_path / "two", paths=None).paths() == {}
+    assert again.prepared().title == ready.title == "CEZSAR (demo)"
 
 
-def test_clouds_are_the_three_spaces(parts, tmp_path):
-    _, store, dataset, encoder = parts
-    embedded, item = kept(parts, tmp_path / "one")
-    rows, clouds = item.clouds()
-    ids = embedded.embeddings.ids
+def test_the_sentences_are_those_it_was_scored_with(made, tmp_path):
+    """Not those that its run has by now, or had."""
+    ready, data, encoder = made
+    other = {name: ["somebody moves", f"it is {name}"] for name in data.descriptions}
+    again = prepare(None, Sources(data, other, [ready.store], several="mean"), ready.run)
+    item = scored.keep(tmp_path / "one", again, encoder, other, dataset="demo", several="mean")
+    own = json.loads((ready.run.folder / "prototypes.json").read_text())
+    assert item.descriptions() == {name: other[name] for name in ready.scores.class_names} != own
+    assert item.several == "mean" and item.by == "demo"
+
+
+def test_the_fingerprint_is_of_the_content(made, tmp_path):
+    item = kept(made, tmp_path / "one")
+    before = item.fingerprint
+    scores = item.scores()
+    scores.columns["VE"][3, 1] += 1
+    scores.save(item.folder / "scores.safetensors")
+    assert Scored.open(item.folder).fingerprint != before  # about.json is what it was
+    shutil.copytree(kept(made, item.folder).folder, tmp_path / "moved")
+    assert Scored.open(tmp_path / "moved").fingerprint == item.fingerprint
+
+
+def test_data_sets_of_one_stem_do_not_collide(made, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run, places = made[0].run, []
+    for place in ("kitchen.v1", "kitchen.v2", "a/test", "b/test", "a/test.csv", "a set: of/clips"):
+        path = tmp_path / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch() if path.suffix == ".csv" else path.mkdir()
+        places.append(place)
+    names = [scored.folder_for(run, name, tmp_path).name for name in [*places, "demo", "ucf101", "ucf101:test1", ".."]]
+    assert len(set(names)) == len(names)
+    assert names[0].startswith("demo@kitchen.v1-") and names[6:8] == ["demo@demo", "demo@ucf101"]
+    assert file_name("a/test") == file_name(str(tmp_path / "a" / "test"))
+    assert scored.folder_for(None, "..", tmp_path).parent == tmp_path / "scores"
+
+
+def test_clouds_are_the_three_spaces(made, tmp_path):
+    ready, data, encoder = made
+    rows, clouds = kept(made, tmp_path / "one").clouds()
+    ids = ready.scores.ids
     np.testing.assert_array_equal(rows, np.arange(len(ids)))
     assert list(clouds) == ["raw", "sentence", "joint"]
-    means = np.stack([store.features(name).mean(0) for name in ids])
+    means = np.stack([ready.store.features(name).mean(0) for name in ids])
     np.testing.assert_allclose(cosines(clouds["raw"].videos_NE), cosines(means), atol=2e-3)
     assert len(clouds["raw"].prototypes_PE) == 0
-    spoken = encoder.encode(embedded.object_sentences)
-    np.testing.assert_allclose(clouds["sentence"].videos_NE, spoken, atol=1e-3)
-    described = encoder.encode([dataset.descriptions[name][0] for name in embedded.embeddings.class_names])
+    np.testing.assert_allclose(clouds["sentence"].videos_NE, encoder.encode(ready.embedded.object_sentences), atol=1e-3)
+    described = encoder.encode([data.descriptions[name][0] for name in ready.scores.class_names])
     np.testing.assert_allclose(clouds["sentence"].prototypes_PE, described, atol=1e-3)
-    np.testing.assert_allclose(clouds["joint"].videos_NE, embedded.embeddings.modalities["VE"], rtol=2e-3, atol=1e-3)
+    visual = ready.embedded.embeddings.modalities["VE"]
+    np.testing.assert_allclose(clouds["joint"].videos_NE, visual, rtol=2e-3, atol=1e-3)
 
 
 def cosines(rows):
@@ -73,39 +113,22 @@ def cosines(rows):
     return unit @ unit.T
 
 
-def test_half_precision_agrees_with_itself(parts, tmp_path):
-    _, item = kept(parts, tmp_path / "one", half=True)
+def test_half_precision_agrees_with_itself(made, tmp_path):
+    item = kept(made, tmp_path / "one", half=True)
     expected = Scores.from_embeddings(item.embeddings())
     for name, matrix in expected.columns.items():
         np.testing.assert_array_equal(item.scores().columns[name], matrix)
 
 
-def test_paths_are_those_of_the_clips(parts, tmp_path):
-    _, item = kept(parts, tmp_path / "one")
-    assert item.paths() == {name: str(path) for name, path in parts[2].paths.items()}
-    _, item = kept(parts, tmp_path / "two", paths=None)
-    assert item.paths() == {}
-
-
-def test_without_a_run_there_is_no_joint_space(parts, tmp_path):
-    _, store, dataset, encoder = parts
-    space = SentenceSpace(encoder)
-    embedded = embed_dataset(space, store, dataset, dataset.descriptions)
-    item = scored.keep(tmp_path / "one", embedded, store, encoder, dataset.descriptions, dataset="demo")
-    assert list(item.clouds()[1]) == ["raw", "sentence"]
-    assert item.about["run"] == "" and item.weights.alpha == 0
-
-
-def test_a_large_set_is_sampled(parts, tmp_path, monkeypatch):
+def test_a_large_set_is_sampled(made, tmp_path, monkeypatch):
     monkeypatch.setattr(scored, "MOST", 5)
-    _, item = kept(parts, tmp_path / "one")
-    rows, clouds = item.clouds()
+    rows, clouds = kept(made, tmp_path / "one").clouds()
     assert len(rows) == 5 and (np.diff(rows) > 0).all()
     assert {len(cloud.videos_NE) for cloud in clouds.values()} == {5}
 
 
-def test_an_interrupted_or_foreign_folder_is_refused(parts, tmp_path):
-    _, item = kept(parts, tmp_path / "one")
+def test_an_interrupted_or_foreign_folder_is_refused(made, tmp_path):
+    item = kept(made, tmp_path / "one")
     about = json.loads((item.folder / "about.json").read_text())
     (item.folder / "about.json").unlink()  # it is written last
     with pytest.raises(FormatError, match="holds no scored data set"):
@@ -116,7 +139,64 @@ def test_an_interrupted_or_foreign_folder_is_refused(parts, tmp_path):
     assert scored.found(tmp_path) == []
 
 
-def test_folder_names_are_safe(parts, tmp_path):
-    folder = scored.folder_for(parts[0], "/data/a set: of/clips.csv", tmp_path)
-    assert folder == tmp_path / "scores" / "demo@clips"
-    assert scored.folder_for(None, "..", tmp_path).parent == tmp_path / "scores"
+# Other sentences -----------------------------------------------------------------------------------------------------
+
+
+class Letters(Space):
+    """A space in which a sentence is how often it has the letters a to e."""
+
+    name = "joint"
+
+    def sentences(self, sentences):
+        return np.array([[text.count(letter) for letter in "abcde"] for text in sentences], np.float32)
+
+
+def test_other_sentences_take_the_place_of_the_classs_own_and_new_classes_come_last():
+    known = {"first": ["aab", "cc"], "Second": ["de"], "third": ["abcde"]}
+    texts = [text for given in known.values() for text in given]
+    space, names = Letters(), list(known)
+    embeddings = Embeddings(names, names, names, {"VE": np.eye(3, 5)}, space.sentences(texts), np.array([0, 0, 1, 2]))
+    other = reworded(embeddings, space, known, {"SECOND": ["dd", "e"], "first": ["aab", "cc"], "fourth": ["bb"]})
+    assert other.class_names == ["first", "Second", "third", "fourth"] and other.ids == embeddings.ids
+    for index, expected in {0: ["aab", "cc"], 1: ["dd", "e"], 2: ["abcde"], 3: ["bb"]}.items():
+        rows = other.prototypes[other.prototype_class == index]
+        np.testing.assert_array_equal(rows, space.sentences(expected))
+    assert reworded(embeddings, space, known, {"First": ["aab", "cc"]}) is embeddings
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A workspace with the shipped sentence vectors, so that no encoder need be loaded."""
+    monkeypatch.setenv("CEZSAR_HOME", str(tmp_path))
+    shutil.copytree(SHIPPED / "cache" / "sentences", tmp_path / "cache" / "sentences")
+    return tmp_path
+
+
+def test_sentences_join_the_space_of_the_run_that_scored_them(home):
+    item = Scored.open(SHIPPED / "scores" / "demo@demo")
+    embeddings, known = item.embeddings(), item.descriptions()
+    assert known == json.loads((SHIPPED / "runs" / "demo" / "prototypes.json").read_text())
+    found = item.space().sentences(known[embeddings.class_names[3]])
+    np.testing.assert_allclose(found, embeddings.prototypes[3:4], rtol=0.02, atol=0.01)
+
+
+def test_a_run_without_its_weights_is_named(home):
+    item = Scored.open(SHIPPED / "scores" / "demo-colour@demo")
+    with pytest.raises(InputError, match="weights of run 'demo-colour' that scored it, and the workspace has them not"):
+        item.space()
+    with pytest.raises(InputError, match="runs/demo has them not"):  # another run
+        item.space(run=SHIPPED / "runs" / "demo")
+
+
+def test_without_a_run_the_encoder_that_was_kept_embeds(home, made):
+    ready, data, encoder = made
+    sources = Sources(data, data.descriptions, [ready.store])
+    item = scored.keep(home / "objects", prepare("cezsar", sources), encoder, data.descriptions, dataset="demo")
+    assert list(item.clouds()[1]) == ["raw", "sentence"] and item.about["run"] == "" and item.weights.alpha == 0
+    np.testing.assert_array_equal(item.space().sentences(["a word"]), encoder.encode(["a word"]))
+    older = Scored(item.folder, {key: value for key, value in item.about.items() if key != "sentence_encoder"})
+    with pytest.raises(InputError, match="is not known; name it"):
+        older.space()
+    assert older.space(sentences="minilm").name == "sentence"
+    with pytest.raises(InputError, match="image-text space"):
+        Scored(item.folder, item.about | {"space": "image-text"}).space()

@@ -17,6 +17,7 @@ from cezsar.zeroshot.classifier import Classifier
 from cezsar.zeroshot.film import of_features, read
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.rejection import KINDS, Rejector
+from cezsar.zeroshot.spaces import Space
 from cezsar.zeroshot.span_formats import (
     Timeline,
     ids,
@@ -41,7 +42,7 @@ class ColourEncoder:
         return np.array([frame.image.mean((0, 1)) for frame in frames], np.float32).reshape(-1, 3)
 
 
-class ColourSpace:
+class ColourSpace(Space):
     """A sentence is the colour it names."""
 
     name, limit_s = "image-text", None
