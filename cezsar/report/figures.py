@@ -133,7 +133,7 @@ def bars(names: Sequence[str], parts: Sequence[Mapping[str, Any]], x: str, row_p
     figure.update_traces(marker={"line": {"width": 0}}, unselected={"marker": {"opacity": 1}})
     layout(figure, row_px * len(names) + 70 + 26 * (len(parts) > 1), x, **more)
     ticks = [f"<b>{short(name, longest)}</b>" if name == bold else short(name, longest) for name in names]
-    figure.update_yaxes(tickvals=rows, ticktext=ticks, range=[len(names) - 0.5, -0.5], showgrid=False)
+    figure.update_yaxes(tickvals=rows, ticktext=ticks, range=[len(names) - 0.5, -0.5], showgrid=False, zeroline=False)
     return figure
 
 

@@ -9,9 +9,8 @@ import pytest
 from scipy.stats import percentileofscore
 
 from cezsar.analysis.baselines import random_baseline
-from cezsar.analysis.confusion import GroupFigures, group_confusion
+from cezsar.analysis.confusion import GroupFigures
 from cezsar.errors import InputError
-from cezsar.zeroshot.evaluation import confusion_matrix
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.protocols import random_classes
 from cezsar.zeroshot.results import Result
@@ -113,15 +112,6 @@ def test_within_and_between_groups_by_hand():
     alone = random_baseline(by_hand(), ["walking", "running"], VE, runs=1)
     assert alone.figures == [GroupFigures("total", None, ["walking", "running"], 4, 0.75, 0.0, 0.25)]
     assert alone.standing().z is None and alone.standing().random.std is None
-
-
-def test_groups_may_overlap_and_the_figures_are_those_of_the_confusion():
-    scores = random_scores()
-    groups = {"a": ["class 0", "class 1"], "b": ["class 1", "class 2", "class 5"]}
-    found = random_baseline(scores, groups)
-    assert found.classes == ["class 0", "class 1", "class 2", "class 5"]
-    matrix = confusion_matrix(scores, Weights(), found.classes)
-    assert found.figures == group_confusion(matrix, found.classes, groups)
 
 
 def test_classes_without_clips_are_not_drawn():

@@ -4,7 +4,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from scipy.cluster.hierarchy import fcluster, leaves_list, linkage
+from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial.distance import squareform
 
 from cezsar.analysis.confusion import (
@@ -43,13 +43,6 @@ def test_pairs_by_hand():
     assert pairs(np.eye(3, dtype=int), list("abc")) == []
 
 
-def test_equal_pairs_keep_the_order_of_classes():
-    found = pairs(np.ones((3, 3), int), ["c", "b", "a"])
-    assert [(p.true, p.predicted) for p in found] == [
-        ("c", "b"), ("c", "a"), ("b", "c"), ("b", "a"), ("a", "c"), ("a", "b"),
-    ]  # fmt: skip
-
-
 def test_rows_sum_to_one_or_are_empty():
     found = row_normalised(MATRIX)
     np.testing.assert_allclose(found, [[0.6, 0.3, 0.1, 0], [0.5, 0.5, 0, 0], [0, 1, 0, 0], [0, 0, 0, 0]])
@@ -79,15 +72,6 @@ def test_look_alikes_are_neighbours():
     for n in (0, 1, 2):
         assert similarity_order(np.ones((n, n))).tolist() == list(range(n))
     assert sorted(similarity_order(np.zeros((4, 4)))) == [0, 1, 2, 3]
-
-
-def test_many_classes_are_ordered_without_turning(monkeypatch):
-    from cezsar.analysis import confusion
-
-    line = np.random.default_rng(0).permutation(np.arange(40.0))
-    monkeypatch.setattr(confusion, "QUICK_TO_ORDER", 10)
-    distance = np.abs(line[:, None] - line)
-    assert similarity_order(-distance).tolist() == leaves_list(linkage(squareform(distance), "average")).tolist()
 
 
 def test_prototype_similarity_is_that_of_the_nearest_sentences():
@@ -279,13 +263,6 @@ def test_cells_hold_the_clips_that_the_matrix_counts(classes, weights):
     assert len(set(seen)) == len(seen) == matrix.sum() > 0
 
 
-def test_a_cell_outside_the_classes_is_refused():
-    scores = Scores(["0"], ["a"], ["a", "b", "c"], {"VE": np.ones((1, 3), np.float32)})
-    assert clips_of(scores, Weights(), "a", "a") == [0]
-    with pytest.raises(InputError, match="'c' is none of the 2 classes"):
-        clips_of(scores, Weights(), "a", "c", ["a", "b"])
-
-
 # Look-alikes
 
 NAMES = ["walking", "running", "waving", "drumming"]
@@ -356,13 +333,6 @@ def test_look_alikes_by_loops():
         pytest.approx(entry[:2], abs=1e-6) for entry in sorted(expected)
     ]
     assert len(found) > 2 and all(p.first_words == p.second_words == [] for p in found)
-
-
-def test_one_pair_of_look_alikes():
-    two = embeddings([[1, 0], [1, 1]], [0, 1], NAMES[:2])
-    (pair,) = confusable(two, [[3, 1], [0, 0]], NAMES[:2])
-    assert (pair.taken, pair.reverse, pair.share) == (1, 0, 0.125)  # a class without clips has no share
-    assert confusable(two, [[3]], NAMES[:1]) == []
 
 
 def test_words_of_several_sentences_without_function_words():

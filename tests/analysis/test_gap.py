@@ -183,16 +183,6 @@ def test_clips_on_their_own_prototype_are_the_top1_of_the_evaluation(sentences):
     assert (found.biggest_hub, found.biggest_hub_share) == (votes.argmax(), votes.max() / votes.sum())
 
 
-def test_one_prototype_that_attracts_all_is_a_hub():
-    rng = np.random.default_rng(0)
-    videos = np.abs(rng.normal(size=(50, 20)))
-    prototypes = np.vstack([np.ones(20), np.eye(20) - 0.5])
-    found = measure(videos, np.arange(50) % 21, prototypes, None, 21)
-    assert (found.biggest_hub, found.biggest_hub_share) == (0, 1.0)
-    assert found.hubness_1 == pytest.approx(skew([50] + [0] * 20))
-    assert found.nearest_prototype == pytest.approx(3 / 50)
-
-
 def test_length_of_vectors_changes_nothing():
     videos, labels, prototypes, owner, classes = world(7)
     long = videos * np.float32(1e25)
@@ -256,23 +246,11 @@ def test_zero_vectors_favour_nobody():
     assert found.hubness_1 == 0.0
 
 
-def test_of_equal_prototypes_the_lowest_class_is_nearest():
-    found = measure([[1, 1], [1, 1]], [0, 1], [[1, 0], [0, 1]], [1, 0], 2)
-    assert (found.nearest_prototype, found.own_prototype, found.biggest_hub) == (0.5, 0.5, 0)
-
-
 def test_a_zero_sentence_counts_only_where_its_class_has_no_other():
     clip, sentences = [[-1, 0]], [[1, 0], [0.5, 0.1], [0, 0]]
     assert measure(clip, [0], sentences, [0, 1, 0], 2).nearest_prototype == 0.0  # the zero is not taken for class 0's
     assert measure(clip, [0], sentences[1:], [1, 0], 2).nearest_prototype == 1.0
     assert measure(clip, [0], sentences, [0, 1, 0], 2).prototypes == 2
-
-
-def test_lists_are_shorter_than_the_prototypes():
-    videos, labels, prototypes, *_ = world(11)
-    found = measure(videos, labels, prototypes[:4], None, 6)
-    assert (found.k, found.k_prototypes) == (10, 3) and found.hubness_k != 0
-    assert measure(videos[:4], [0, 0, 1, 1], None, None, 2).k == 3
 
 
 def test_a_class_without_prototype_or_clips_is_passed_over():
@@ -297,10 +275,6 @@ def test_many_clips_are_sampled_with_the_generator(monkeypatch):
     assert a.nearest_prototype == whole.nearest_prototype
 
 
-def test_points_that_are_one_have_uniformity_0():
-    assert measure(np.tile([0.6, 0.8], (5, 1)), [0] * 5, None, None, 1).uniformity_clips == pytest.approx(0, abs=1e-6)
-
-
 def test_blocks_of_rows_change_nothing(monkeypatch):
     from cezsar.zeroshot import fusion
 
@@ -315,10 +289,7 @@ def test_blocks_of_rows_change_nothing(monkeypatch):
     ("arguments", "message"),
     [
         (([[1, 2]], [0, 1], None, None, 2), "give one to each"),
-        (([[1, 2]], [0], [[1, 2], [3, 4]], [0], 2), "give one to each"),
-        (([[1, 2]], [2], None, None, 2), "outside the 2"),
         (([[1, 2]], [-2], None, None, 2), "outside the 2"),
-        (([[1, 2]], [0], [[1, 2]], [-1], 2), "outside the 2"),
         (([[1, 2]], [0], [[1, 2], [1, 3], [1, 4]], None, 2), "outside the 2"),
         (([[1, 2]], [0], [[1, 2, 3]], None, 2), "from one space"),
         (([[1, np.nan]], [0], None, None, 2), "row 0 of the clips"),

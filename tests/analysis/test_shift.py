@@ -112,21 +112,6 @@ def test_the_domain_classifier_is_that_of_scikit_learn():
     assert expected > 0.6
 
 
-def test_unequal_sets_and_scales_do_not_help_to_guess():
-    train, test = draw(1, 300, 20)
-    scale = np.array([1e-6, 1, 1e3, 1, 1])
-    accuracy = shift.domain_accuracy(train * scale, test * scale, np.random.default_rng(0))
-    assert accuracy == pytest.approx(0.5, abs=0.2)  # always guessing "training" would be 0.94 of all clips
-
-
-def test_many_clips_are_sampled_by_the_generator(monkeypatch):
-    monkeypatch.setattr(shift, "MOST_CLIPS", 50)
-    train, test = draw(2, 80, 30)
-    found = [measure(train, test, np.random.default_rng(seed), 20) for seed in (1, 1, 2)]
-    assert found[0] == found[1] != found[2]
-    assert (found[0].train_clips, found[0].test_clips) == (50, 30)
-
-
 def test_equal_clips_have_no_shift():
     found = measure(np.ones((6, 3)), np.ones((4, 3)), np.random.default_rng(0), 20)
     assert (found.mmd_squared, found.p_value, found.bandwidth) == (pytest.approx(0), 1.0, 1.0)
