@@ -6,6 +6,7 @@ import streamlit as st
 
 from app import state
 from app.services import runs, train
+from app.widgets import cross_modal
 from app.widgets import runs as run_widgets
 from app.widgets import train as widgets
 from app.widgets.preparation import prepare_demo
@@ -47,6 +48,13 @@ def list_runs() -> None:
 
 
 def new_run() -> None:
+    method = st.segmented_control(
+        "Method", ["CEZSAR", "cross-modal"], default="CEZSAR", required=True, key=state.METHOD, bind="query-params",
+        help="CEZSAR learns from captions; the cross-modal Transformer, after Lin et al., from labelled clips.",
+    )  # fmt: skip
+    if method == "cross-modal":
+        cross_modal.new_run()
+        return
     if not train.captions():
         nothing_to_train_on()
     chosen = widgets.data()
