@@ -6,6 +6,8 @@ positive. Too small a τ leaves anchors without enough negatives; too large a on
 sentences that say nearly the same of two videos are false negatives at any τ.
 
 All distances are float32 products of unit vectors, made in blocks: memory stays bounded, time is that of N² products.
+Sentence vectors have any length but zero, and come with the video of each sentence, its group: `InputError` for zero or
+non-finite vectors.
 """
 
 from __future__ import annotations
@@ -22,7 +24,6 @@ from cezsar.config import SAME
 from cezsar.errors import InputError
 
 Groups = npt.NDArray[Any]
-
 BINS = 2_000  # of 0.001 on [0, 2]
 EXACT_UP_TO = 3_000  # sentences whose pairs are all counted
 DISTANCES_AT_ONCE = 1 << 21
@@ -55,19 +56,12 @@ class Distances:
 
     def below(self, tau: float) -> float:
         """Share of pairs with `SAME < distance < tau`, a fraction; between two edges a straight line is assumed."""
-        cumulated = np.concatenate([[0], np.cumsum(self.counts)])
-        return float(np.interp(tau, self.edges, cumulated)) / self.n_pairs
+        return float(np.interp(tau, self.edges, np.concatenate([[0], np.cumsum(self.counts)]))) / self.n_pairs
 
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """How many hard negatives each anchor could have, for each τ.
-
-    Attributes:
-        taus: (T,) as given.
-        anchors: (A,) sentence index of each anchor, ascending.
-        counts_TA: candidates.
-    """
+    """How many hard negatives each of A anchors, by index of the sentence, could have for each of T bounds."""
 
     taus: DoubleArray
     anchors: IntArray
@@ -86,26 +80,22 @@ def distances(vectors_NS: FloatArray, groups_N: Groups, rng: np.random.Generator
     """The spread of distances over pairs of different videos: of all pairs of up to 3,000 sentences, else of a sample.
 
     Args:
-        vectors_NS: sentence vectors of any length but zero.
-        groups_N: video of each sentence.
         sample: pairs drawn, with replacement, each pair of different videos as likely.
 
     Raises:
-        InputError: zero or non-finite vectors, groups that do not go with them, or sentences of one video only.
+        InputError: all sentences are of one video.
     """
-    unit_NS, groups_N = _checked(vectors_NS, groups_N)
+    unit_NS, groups_N = _units(vectors_NS, groups_N)
     if (groups_N == groups_N[0]).all():
         raise InputError("all sentences are of one video, so there are no pairs to compare; give those of several")
     exact = len(unit_NS) <= EXACT_UP_TO
     edges = np.linspace(0, 2, BINS + 1)
     counts, same = np.zeros(BINS, np.int64), 0
     for found in _all_pairs(unit_NS, groups_N) if exact else _sampled_pairs(unit_NS, groups_N, rng, sample):
-        kept = np.clip(found[found > SAME], 0, 2)
+        kept = np.sort(np.clip(found[found > SAME], 0, 2))
         same += len(found) - len(kept)
-        kept.sort()
-        # Edges as float32, as mining compares with them; the last bin has its upper edge.
-        places = np.searchsorted(kept, edges.astype(np.float32))
-        places[-1] = len(kept)
+        places = np.searchsorted(kept, edges.astype(np.float32))  # as float32, as mining compares with them
+        places[-1] = len(kept)  # the last bin has its upper edge
         counts += np.diff(places)
     error = 0.0 if exact else float(np.sqrt(np.log(2 / (1 - CONFIDENCE)) / (2 * sample)))
     return Distances(edges, counts, same, exact, error)
@@ -115,28 +105,20 @@ def candidates(
     vectors_NS: FloatArray,
     groups_N: Groups,
     taus: Sequence[float],
-    sample_anchors: int | None = None,
+    most: int | None = None,
     rng: np.random.Generator | None = None,
 ) -> Candidates:
-    """Candidates of each anchor for every τ, in one pass over the pairs.
+    """Candidates of each anchor for every τ, in (0, 2] and in any order, in one pass over the pairs.
 
     Args:
-        taus: bounds on the cosine distance, in (0, 2], in any order.
-        sample_anchors: how many anchors, drawn without replacement; all sentences by default. Each of them is
-            compared with all sentences.
-        rng: draws them; needed then.
-
-    Raises:
-        InputError: a τ out of range, anchors wanted without `rng`, or what `distances` refuses in vectors and groups.
+        most: of the anchors, which `rng` draws; all sentences by default. Each is compared with all sentences.
     """
-    unit_NS, groups_N = _checked(vectors_NS, groups_N)
-    if not len(taus) or not all(0 < tau <= 2 for tau in taus):
+    unit_NS, groups_N = _units(vectors_NS, groups_N)
+    if not all(0 < tau <= 2 for tau in taus):
         raise InputError(f"tau is {list(taus)}; cosine distance bounds lie in (0, 2]")
     anchors = np.arange(len(unit_NS))
-    if sample_anchors is not None and sample_anchors < len(anchors):
-        if rng is None or sample_anchors < 1:
-            raise InputError("a sample of anchors is one or more of them, and needs a generator to be drawn with")
-        anchors = np.sort(rng.choice(anchors, sample_anchors, replace=False))
+    if most is not None and most < len(anchors):
+        anchors = np.sort((rng or np.random.default_rng(0)).choice(anchors, most, replace=False))
     counts_TA = np.empty((len(taus), len(anchors)), np.int64)
     bounds = np.asarray(taus, np.float32)
     for place, found_AN in _blocks(unit_NS, groups_N, anchors):
@@ -149,21 +131,8 @@ def candidates(
 def neighbours(
     vectors_NS: FloatArray, groups_N: Groups, anchor: int, low: float, high: float, most: int = 20
 ) -> list[tuple[int, float]]:
-    """Which sentences become candidates of an anchor as τ goes from `low` to `high`: (index, distance), nearest first.
-
-    Args:
-        anchor: index of the sentence.
-        low, high: bounds on the cosine distance; 0 <= low < high <= 2.
-        most: how many are told.
-
-    Raises:
-        InputError: an anchor or bounds out of range, or what `distances` refuses in vectors and groups.
-    """
-    unit_NS, groups_N = _checked(vectors_NS, groups_N)
-    if not 0 <= anchor < len(unit_NS):
-        raise InputError(f"there is no sentence {anchor}; they are numbered from 0 to {len(unit_NS) - 1:,}")
-    if not 0 <= low < high <= 2:
-        raise InputError(f"tau from {low} to {high} was asked for; give bounds with 0 <= low < high <= 2")
+    """Which become candidates of an anchor as τ goes from `low` to `high`: (index, distance), nearest first."""
+    unit_NS, groups_N = _units(vectors_NS, groups_N)
     ((_, found_1N),) = _blocks(unit_NS, groups_N, np.array([anchor]))
     entering = np.flatnonzero((found_1N[0] >= np.float32(low)) & (found_1N[0] < np.float32(high)))
     nearest = entering[np.argsort(found_1N[0, entering], kind="stable")][:most]
@@ -177,15 +146,11 @@ def near_duplicates(
 
     Returns:
         (i, j, cosine distance) with i < j, nearest first, at most `most`.
-
-    Raises:
-        InputError: what `distances` refuses in vectors and groups.
     """
-    unit_NS, groups_N = _checked(vectors_NS, groups_N)
+    unit_NS, groups_N = _units(vectors_NS, groups_N)
     best = np.empty((0, 3))
-    bound = np.float32(distance)
     for place, found_AN in _blocks(unit_NS, groups_N, np.arange(len(unit_NS))):
-        rows, columns = np.nonzero(found_AN < bound)
+        rows, columns = np.nonzero(found_AN < np.float32(distance))
         later = columns > rows + place
         rows, columns = rows[later], columns[later]
         best = np.vstack([best, np.column_stack([rows + place, columns, found_AN[rows, columns]])])
@@ -193,17 +158,11 @@ def near_duplicates(
     return [(int(i), int(j), float(apart)) for i, j, apart in best]
 
 
-def _checked(vectors_NS: FloatArray, groups_N: Groups) -> tuple[FloatArray, IntArray]:
+def _units(vectors_NS: FloatArray, groups_N: Groups) -> tuple[FloatArray, IntArray]:
     """Unit vectors, as mining scales them, and the number of each one's group."""
     from cezsar.training.mining import unit
 
-    vectors_NS, groups_N = np.asarray(vectors_NS, np.float32), np.asarray(groups_N)
-    if vectors_NS.ndim != 2 or groups_N.shape != vectors_NS.shape[:1] or not len(groups_N):
-        raise InputError(
-            f"sentence vectors of shape {vectors_NS.shape} do not go with groups of shape {groups_N.shape}; "
-            "(N, S) and (N,) are expected, N at least 1"
-        )
-    return unit(vectors_NS), np.unique(groups_N, return_inverse=True)[1]
+    return unit(np.asarray(vectors_NS, np.float32)), np.unique(groups_N, return_inverse=True)[1]
 
 
 def _blocks(unit_NS: FloatArray, groups_N: IntArray, anchors: IntArray) -> Iterator[tuple[int, FloatArray]]:
@@ -211,8 +170,7 @@ def _blocks(unit_NS: FloatArray, groups_N: IntArray, anchors: IntArray) -> Itera
     size = max(1, DISTANCES_AT_ONCE // len(unit_NS))
     for first in range(0, len(anchors), size):
         rows = anchors[first : first + size]
-        found_AN = unit_NS[rows] @ unit_NS.T
-        np.subtract(np.float32(1), found_AN, out=found_AN)
+        found_AN = np.float32(1) - unit_NS[rows] @ unit_NS.T
         found_AN[found_AN <= np.float32(SAME)] = np.inf
         found_AN[groups_N[rows, None] == groups_N] = np.inf
         yield first, found_AN

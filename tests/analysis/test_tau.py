@@ -117,13 +117,5 @@ def test_what_makes_no_sense_is_refused(sentences):
         distances(vectors, np.zeros(N), np.random.default_rng(0))
     with pytest.raises(InputError, match="zero or not finite"):
         near_duplicates(vectors * (np.arange(N) != 4)[:, None], groups)
-    with pytest.raises(InputError, match="do not go with groups"):
-        candidates(vectors, groups[1:], [0.8])
     with pytest.raises(InputError, match="bounds lie in"):
         candidates(vectors, groups, [0.8, 2.5])
-    with pytest.raises(InputError, match="generator"):
-        candidates(vectors, groups, [0.8], 10)
-    with pytest.raises(InputError, match="no sentence 150"):
-        neighbours(vectors, groups, N, 0.1, 0.2)
-    with pytest.raises(InputError, match="low < high"):
-        neighbours(vectors, groups, 0, 0.4, 0.2)
