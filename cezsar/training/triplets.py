@@ -90,48 +90,31 @@ class Triplets:
 
     @classmethod
     def load(cls, path: str | Path) -> Triplets:
-        """Read a file written by `save`.
-
-        Raises:
-            FormatError: not such a file, or its parts disagree.
-        """
+        """Read a file written by `save`. Raises `FormatError` if it is none, or its parts disagree."""
         from safetensors import SafetensorError, safe_open
 
-        path = Path(path)
         try:
             with safe_open(path, framework="numpy") as file:
                 header = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        except (SafetensorError, OSError) as error:
+            if header["format"] != f"cezsar-triplets-{FORMAT}":
+                raise ValueError("another version")
+            text, ends = tensors["text"].tobytes(), tensors["text_end"].tolist()
+            sentences = [text[start:end].decode() for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+            own = (tensors[name] for name in ("vectors", "positives", "negatives"))
+            videos, record = json.loads(header["video_ids"]), json.loads(header["record"])
+            triplets = cls(videos, tensors["video"], tensors["rows"], sentences, *own, record)
+        except (SafetensorError, OSError, KeyError, ValueError) as error:
             raise FormatError(f"{path} is not a triplets file ({error}); make one with `cezsar mine`") from error
-        if header.get("format") != f"cezsar-triplets-{FORMAT}":
-            raise FormatError(f"{path} is not a triplets file of this version; make one with `cezsar mine`")
-        text = tensors["text"].tobytes()
-        ends = tensors["text_end"].tolist()
-        sentences = [text[start:end].decode() for start, end in zip([0, *ends[:-1]], ends, strict=True)]
-        triplets = cls(
-            json.loads(header["video_ids"]),
-            tensors["video"],
-            tensors["rows"],
-            sentences,
-            tensors["vectors"],
-            tensors["positives"],
-            tensors["negatives"],
-            json.loads(header["record"]),
-        )
-        triplets._check(path)
-        return triplets
-
-    def _check(self, path: Path) -> None:
-        in_range = (
-            len(self.sentences) == len(self.vectors_NS)
-            and len(self.video_M) == len(self.rows_M2) == len(self.positives_MP) == len(self.negatives_MPn)
-            and self.negatives_MPn.shape[:2] == self.positives_MP.shape
-            and max(self.positives_MP.max(initial=-1), self.negatives_MPn.max(initial=-1)) < len(self.sentences)
-            and self.video_M.max(initial=-1) < len(self.video_ids)
-        )
-        if not in_range:
+        largest = max(triplets.positives_MP.max(initial=-1), triplets.negatives_MPn.max(initial=-1))
+        if not (
+            len(sentences) == len(triplets.vectors_NS) > largest
+            and len(triplets.video_M) == len(triplets.rows_M2) == len(triplets.positives_MP)
+            and triplets.negatives_MPn.shape[:2] == triplets.positives_MP.shape
+            and triplets.video_M.max(initial=-1) < len(triplets.video_ids)
+        ):
             raise FormatError(f"{path} contradicts itself: its parts have different sizes; make it again")
+        return triplets
 
 
 def sub_clip_rows(
