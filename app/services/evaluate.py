@@ -78,7 +78,7 @@ def companions(item: Scored, sets: dict[str, Scored]) -> dict[str, Scored]:
 
 
 def from_upload(name: str, content: bytes, class_names: Sequence[str]) -> Protocol:
-    """A protocol from a file: a class list, a split, a saved protocol or a saved result, as `protocols.parse` reads it.
+    """A protocol from a file: a class list, a split or a saved result, as `protocols.parse` reads it.
 
     Raises:
         CezsarError: it is none of these, or names classes that the data set does not have.
