@@ -117,26 +117,34 @@ def _read_csv(path: Path) -> list[Clip]:
     header = text.splitlines()[0] if text.strip() else ""
     delimiter = max(",;\t", key=header.count)  # spreadsheets of many countries write semicolons
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    rows: list[tuple[int, list[str]]] = []
-    try:
-        for row in reader:
-            if any(value.strip() for value in row):
-                rows.append((reader.line_num, [value.strip() for value in row]))
-    except csv.Error as error:
-        raise FormatError(f"{path}, line {reader.line_num}: not valid CSV ({error}); check the quotes there") from error
-    columns = [name.lower() for name in rows[0][1]] if rows else []
-    if columns.count("path") != 1 or columns.count("id") > 1 or columns.count("label") > 1:
-        raise FormatError(
-            f"{path}, line 1: the columns are {columns}; a manifest's first line names them: path,id,label "
-            "(id and label may be left out)"
-        )
     clips: dict[str, Clip] = {}
     lines: dict[str, int] = {}
-    for line, row in rows[1:]:
-        clip = _clip(path, line, columns, row)
-        if clip.id in lines:
-            raise InputError(f"{path}: id {clip.id!r} is on line {lines[clip.id]} and again on line {line}; keep one")
-        clips[clip.id], lines[clip.id] = clip, line
+    try:
+        columns = [name.strip().lower() for name in next(reader, [])]
+        if columns.count("path") != 1 or columns.count("id") > 1 or columns.count("label") > 1:
+            raise FormatError(
+                f"{path}, line 1: the columns are {columns}; a manifest's first line names them: path,id,label "
+                "(id and label may be left out)"
+            )
+        for row in (row for row in reader if any(value.strip() for value in row)):
+            where = f"{path}, line {reader.line_num}"
+            if len(row) != len(columns):
+                raise FormatError(
+                    f"{where}: {len(row)} values for the {len(columns)} columns {columns}; "
+                    "put quotes around a value that has a comma in it"
+                )
+            values = {name: value.strip() for name, value in zip(columns, row, strict=True)}
+            if not values["path"] or "\0" in "".join(row):
+                raise FormatError(f"{where}: the path is empty, or a zero byte; fill it in or remove the line")
+            file = path.parent / Path(values["path"]).expanduser()
+            id = _name(values.get("id") or file.stem)
+            if id in lines:
+                raise InputError(
+                    f"{path}: id {id!r} is on line {lines[id]} and again on line {reader.line_num}; keep one"
+                )
+            clips[id], lines[id] = Clip(file, id, _name(values.get("label", ""))), reader.line_num
+    except csv.Error as error:
+        raise FormatError(f"{path}, line {reader.line_num}: not valid CSV ({error}); check the quotes there") from error
     if not clips:
         raise InputError(f"{path} names no clip; write one line for each below the header")
     if missing := [str(clip.path) for clip in clips.values() if not clip.path.is_file()]:
@@ -146,16 +154,3 @@ def _read_csv(path: Path) -> list[Clip]:
             "them (a relative path counts from the manifest's folder)"
         )
     return list(clips.values())
-
-
-def _clip(manifest: Path, line: int, columns: list[str], row: list[str]) -> Clip:
-    if len(row) != len(columns):
-        raise FormatError(
-            f"{manifest}, line {line}: {len(row)} values for the {len(columns)} columns {columns}; "
-            "put quotes around a value that has a comma in it"
-        )
-    values = dict(zip(columns, row, strict=True))
-    if not values["path"] or "\0" in "".join(row):
-        raise FormatError(f"{manifest}, line {line}: the path is empty, or a zero byte; fill it in or remove the line")
-    path = manifest.parent / Path(values["path"]).expanduser()
-    return Clip(path, _name(values.get("id") or path.stem), _name(values.get("label", "")))

@@ -193,6 +193,7 @@ BAD_MANIFESTS = {
     "UTF-16": ("path\na.mp4\n".encode("utf-16"), FormatError, "line 1.*UTF-8"),
     "too many values": (b"path,label\na.mp4,run, fast\n", FormatError, "line 2: 3 values.*quotes"),
     "too few values": (b"path,id,label\na.mp4\n", FormatError, "line 2: 1 values"),
+    "open quote at once": (b'path,"label\na.mp4,x\n', FormatError, "not valid CSV.*quotes"),
     "open quote": (b'path,label\na.mp4,"run\nb.mp4,x\n', FormatError, "line 3: not valid CSV.*quotes"),
     "empty path": (b"path,label\na.mp4,run\n,jump\n", FormatError, "line 3: the path is empty.*fill it in"),
     "zero byte": (b"path\na\x00.mp4\n", FormatError, "line"),
