@@ -1,10 +1,10 @@
-"""Per-sample correctness of two methods and their comparison, bootstrap included, at the scale of UCF-101 and of Kinetics-400.
+"""Which clips two methods get right, and their comparison with bootstrap, at the scale of UCF-101 and Kinetics-400.
 
     python benchmarks/comparison.py
 
 Prints, from one run on one machine, for random splits (50 runs) and for all classes (one run): time to find which clips
-one method gets right, time to compare two with 2,000 resamples, and the comparison in words; then the peak of memory. Scores are
-random, with the true class raised. Ends with 1 if a target is missed.
+one method gets right, time to compare two with 2,000 resamples, and the comparison in words; then the peak of memory.
+Scores are random, with the true class raised. Ends with 1 if a target is missed.
 """
 
 from __future__ import annotations
