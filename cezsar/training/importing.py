@@ -174,43 +174,49 @@ def _members(archive: zipfile.ZipFile, path: Path) -> tuple[str, dict[str, zipfi
 
     Only names that a run's files can have are taken, so that nothing can lie outside its folder.
     """
-    infos = [info for info in archive.infolist() if not info.is_dir() and not _left_by_system(info.filename)]
-    if len(infos) > MOST_FILES:
-        raise FormatError(f"{path.name} holds {len(infos):,} files; an archive of a run has at most {MOST_FILES:,}")
+
+    def refuse(condition: bool, complaint: str) -> None:
+        if condition:
+            raise FormatError(f"{printable(path.name)} {complaint}")
+
+    infos = [
+        info
+        for info in archive.infolist()
+        if not info.is_dir()
+        and not any(part in _LEFT_BY_SYSTEMS or part.startswith("._") for part in info.filename.split("/"))
+    ]
     for info in infos:
         if info.filename.endswith(PICKLES):
             raise _pickle(f"{path.name}: {info.filename}")
-    configs = [PurePosixPath(info.filename) for info in infos if PurePosixPath(info.filename).name == "config.json"]
-    if len(configs) != 1 or len(configs[0].parts) > 2 or configs[0].parts[0] == "..":
-        found = f"{len(configs)} config.json" if configs else "no config.json"
-        raise FormatError(f"{path.name} is not the folder of one run ({found}); zip the folder of one")
+    total, packed = sum(info.file_size for info in infos), path.stat().st_size
+    configs = [place for info in infos if (place := PurePosixPath(info.filename)).name == "config.json"]
+    refuse(len(infos) > MOST_FILES, f"holds {len(infos):,} files; an archive of a run has at most {MOST_FILES:,}")
+    refuse(
+        len(configs) != 1 or len(configs[0].parts) > 2 or configs[0].parts[0] == "..",
+        f"is not the folder of one run ({len(configs) or 'no'} config.json); zip the folder of one",
+    )
     own = configs[0].parts[0] if len(configs[0].parts) == 2 else ""
     members: dict[str, zipfile.ZipInfo] = {}
     for info in infos:
-        shown = f"{path.name}: {printable(info.orig_filename)!r}"
-        if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
-            raise FormatError(f"{shown} is a link or a device; zip the file itself")
-        if info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise FormatError(f"{path.name} is encrypted or compressed in an unusual way; make a plain zip archive")
-        inside = not own or info.orig_filename.startswith(f"{own}/")
-        name = info.orig_filename.removeprefix(f"{own}/" if own else "") if inside else ""
+        given, prefix = info.orig_filename, f"{own}/" if own else ""
+        name = given.removeprefix(prefix) if given.startswith(prefix) else ""
         limit = FILES.get(name) or (_RESULT_BYTES if _RESULT.fullmatch(name) else 0)
-        if not limit or name in members:
-            why = "there twice" if limit else "something that no archive of a run has"
-            raise FormatError(f"{shown} is {why}; remove it, or pack the run again")
-        if info.file_size > limit:
-            raise FormatError(f"{path.name}: {name} would have {info.file_size:,} bytes; it may have {limit:,}")
+        linked = stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG)
+        odd = info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+        refuse(linked, f"holds {printable(given)!r}, a link or a device; zip the file itself")
+        refuse(bool(odd), "is encrypted or compressed in an unusual way; make a plain zip archive")
+        refuse(
+            not limit, f"holds {printable(given)!r}, which no archive of a run has; remove it, or pack the run again"
+        )
+        refuse(name in members, f"holds {name} twice; pack the run again")
+        refuse(info.file_size > limit, f"holds {name} of {info.file_size:,} bytes; it may have {limit:,}")
         members[name] = info
-    total, packed = sum(info.file_size for info in infos), path.stat().st_size
-    if total > MOST_BYTES or total > max(RATIO_FROM, MOST_RATIO * packed):
-        raise FormatError(f"{path.name} has {packed:,} bytes and would unpack to {total:,}; no run does that")
-    if "model.safetensors" not in members:
-        raise FormatError(f"{path.name} has no model.safetensors; pack a run whose training has ended")
+    refuse(
+        total > MOST_BYTES or total > max(RATIO_FROM, MOST_RATIO * packed),
+        f"has {packed:,} bytes and would unpack to {total:,}; no run does that",
+    )
+    refuse("model.safetensors" not in members, "has no model.safetensors; pack a run whose training has ended")
     return own, members
-
-
-def _left_by_system(name: str) -> bool:
-    return any(part in _LEFT_BY_SYSTEMS or part.startswith("._") for part in name.split("/"))
 
 
 @contextlib.contextmanager

@@ -101,20 +101,20 @@ class Triplets:
                 raise ValueError("another version")
             text, ends = tensors["text"].tobytes(), tensors["text_end"].tolist()
             sentences = [text[start:end].decode() for start, end in zip([0, *ends[:-1]], ends, strict=True)]
-            own = (tensors[name] for name in ("vectors", "positives", "negatives"))
             videos, record = json.loads(header["video_ids"]), json.loads(header["record"])
-            triplets = cls(videos, tensors["video"], tensors["rows"], sentences, *own, record)
+            video_M, rows_M2, vectors_NS, positives_MP, negatives_MPn = (
+                tensors[name] for name in ("video", "rows", "vectors", "positives", "negatives")
+            )
         except (SafetensorError, OSError, KeyError, ValueError) as error:
             raise FormatError(f"{path} is not a triplets file ({error}); make one with `cezsar mine`") from error
-        largest = max(triplets.positives_MP.max(initial=-1), triplets.negatives_MPn.max(initial=-1))
         if not (
-            len(sentences) == len(triplets.vectors_NS) > largest
-            and len(triplets.video_M) == len(triplets.rows_M2) == len(triplets.positives_MP)
-            and triplets.negatives_MPn.shape[:2] == triplets.positives_MP.shape
-            and triplets.video_M.max(initial=-1) < len(triplets.video_ids)
+            len(sentences) == len(vectors_NS) > max(positives_MP.max(initial=-1), negatives_MPn.max(initial=-1))
+            and len(video_M) == len(rows_M2) == len(positives_MP)
+            and negatives_MPn.shape[:2] == positives_MP.shape
+            and video_M.max(initial=-1) < len(videos)
         ):
             raise FormatError(f"{path} contradicts itself: its parts have different sizes; make it again")
-        return triplets
+        return cls(videos, video_M, rows_M2, sentences, vectors_NS, positives_MP, negatives_MPn, record)
 
 
 def sub_clip_rows(
