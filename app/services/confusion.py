@@ -70,7 +70,7 @@ class Matrix:
         """(K, L) counts over the row's sum."""
         return engine.row_normalised(self.counts_KL)
 
-    def pairs(self) -> list[engine.Pair]:
+    def pairs(self) -> list[engine.ConfusedPair]:
         """Confused pairs among the classes shown, the most clips first."""
         shown = set(self.classes)
         return [pair for pair in engine.pairs(self.counts_CC, self.candidates) if {pair.true, pair.predicted} <= shown]

@@ -53,7 +53,7 @@ MORE_FUNCTION_WORDS = frozenset(
 
 
 @dataclass(frozen=True)
-class Pair:
+class ConfusedPair:
     """Clips of class `true` that were taken for class `predicted`.
 
     Attributes:
@@ -119,14 +119,14 @@ class Lookalikes:
 # Matrices ---------------------------------------------------------------------------------------------------------
 
 
-def pairs(confusion_KK: IntArray, classes: Sequence[str]) -> list[Pair]:
+def pairs(confusion_KK: IntArray, classes: Sequence[str]) -> list[ConfusedPair]:
     """Every pair of classes that was confused at least once, the most clips first.
 
     Of equal counts, the larger share of the true class comes first, then the order of `classes`.
     """
     counts_KK, shares_KK = np.asarray(confusion_KK), row_normalised(confusion_KK)
     found = [
-        Pair(classes[t], classes[p], int(counts_KK[t, p]), float(shares_KK[t, p]), int(counts_KK[p, t]))
+        ConfusedPair(classes[t], classes[p], int(counts_KK[t, p]), float(shares_KK[t, p]), int(counts_KK[p, t]))
         for t, p in np.argwhere(counts_KK)
         if t != p
     ]

@@ -265,18 +265,16 @@ class UnitSpace:
         units_PE = directions(np.zeros((0, width)) if none else np.asarray(prototypes_PE), "prototypes")
         implied = np.arange(len(units_PE)) if none or prototype_class_P is None else prototype_class_P
         owner_P = np.asarray(implied, np.int64)
-        if self.labels_N.shape != (len(self.videos_NE),) or owner_P.shape != (len(units_PE),):
+        classes = np.concatenate([self.labels_N.ravel(), owner_P.ravel()])
+        fits = self.labels_N.shape == (len(self.videos_NE),) and owner_P.shape == (len(units_PE),)
+        inside = (
+            classes.max(initial=-1) < n_classes and min(self.labels_N.min(initial=0) + 1, owner_P.min(initial=0)) >= 0
+        )
+        if not fits or not inside or units_PE.shape[1] != width:
             raise InputError(
-                f"{len(self.videos_NE):,} clips have {self.labels_N.size:,} labels and {len(units_PE):,} prototypes "
-                f"{owner_P.size:,} classes; give one to each"
+                f"clips of shape {self.videos_NE.shape}, prototypes of shape {units_PE.shape} and their classes of the "
+                f"{n_classes:,} do not go together: give a class to each, and take both from one space"
             )
-        if units_PE.shape[1] != width:
-            raise InputError(
-                f"clips have {width} dimensions and prototypes {units_PE.shape[1]}; take them from one space"
-            )
-        highest = max(self.labels_N.max(initial=-1), owner_P.max(initial=-1))
-        if self.labels_N.min(initial=0) < -1 or owner_P.min(initial=0) < 0 or highest >= n_classes:
-            raise InputError(f"a clip or a prototype belongs to a class outside the {n_classes:,} that there are")
         # As in Scores: a zero prototype would win over negative cosines, so it stays only if its class has no other.
         alive_P = units_PE.any(axis=1)
         kept = np.flatnonzero(alive_P | ~np.isin(owner_P, owner_P[alive_P]))

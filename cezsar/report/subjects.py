@@ -387,7 +387,7 @@ VERSION = 1  # of the JSON
 
 
 @dataclass(frozen=True)
-class Report:
+class Analysis:
     """What was found.
 
     Attributes:
@@ -422,7 +422,7 @@ class Report:
         return html, numbers
 
 
-def analyse(study: Study, on_progress: Callable[[int, int, str], object] | None = None) -> Report:
+def analyse(study: Study, on_progress: Callable[[int, int, str], object] | None = None) -> Analysis:
     """Everything that can be told of a method on a data set.
 
     Subjects that do not apply, such as a fusion curve with one modality, are left out.
@@ -438,4 +438,4 @@ def analyse(study: Study, on_progress: Callable[[int, int, str], object] | None 
             sections.append(section)
     if on_progress:
         on_progress(len(SUBJECTS), len(SUBJECTS), "")
-    return Report(study.about(), sections)
+    return Analysis(study.about(), sections)

@@ -12,7 +12,7 @@ from cezsar.analysis.confusion import (
     PAPER_GROUPS,
     GroupFigures,
     Lookalikes,
-    Pair,
+    ConfusedPair,
     clips_of,
     confusable,
     group_confusion,
@@ -35,10 +35,10 @@ CLASSES = ["run", "walk", "jog", "sit"]
 
 def test_pairs_by_hand():
     assert pairs(MATRIX, CLASSES) == [
-        Pair("jog", "walk", 3, 1.0, 0),
-        Pair("run", "walk", 3, 0.3, 2),
-        Pair("walk", "run", 2, 0.5, 3),
-        Pair("run", "jog", 1, 0.1, 0),
+        ConfusedPair("jog", "walk", 3, 1.0, 0),
+        ConfusedPair("run", "walk", 3, 0.3, 2),
+        ConfusedPair("walk", "run", 2, 0.5, 3),
+        ConfusedPair("run", "jog", 1, 0.1, 0),
     ]
     assert pairs(np.eye(3, dtype=int), list("abc")) == []
 

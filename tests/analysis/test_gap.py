@@ -288,10 +288,10 @@ def test_blocks_of_rows_change_nothing(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (([[1, 2]], [0, 1], None, None, 2), "give one to each"),
-        (([[1, 2]], [-2], None, None, 2), "outside the 2"),
-        (([[1, 2]], [0], [[1, 2], [1, 3], [1, 4]], None, 2), "outside the 2"),
-        (([[1, 2]], [0], [[1, 2, 3]], None, 2), "from one space"),
+        (([[1, 2]], [0, 1], None, None, 2), "do not go together"),
+        (([[1, 2]], [-2], None, None, 2), "do not go together"),
+        (([[1, 2]], [0], [[1, 2], [1, 3], [1, 4]], None, 2), "do not go together"),
+        (([[1, 2]], [0], [[1, 2, 3]], None, 2), "do not go together"),
         (([[1, np.nan]], [0], None, None, 2), "row 0 of the clips"),
         (([1, 2], [0], None, None, 2), "a matrix"),
     ],
