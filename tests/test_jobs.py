@@ -5,8 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -221,13 +221,8 @@ def test_jobs_take_turns_and_light_ones_do_not_wait(place):
 
 
 def test_two_browsers_press_one_button(place):
-    found = []
-    press = [
-        threading.Thread(target=lambda: found.append(jobs.start("demo", "D", [step("until", "go")], only_one=True)))
-        for _ in range(8)
-    ]
-    [thread.start() for thread in press]
-    [thread.join() for thread in press]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: jobs.start("demo", "D", [step("until", "go")], only_one=True), range(8)))
     assert len({job.id for job in found}) == len(jobs.jobs()) == 1
     assert jobs.start("other", "D", [step("say", "x")], only_one=True).id != found[0].id
     jobs.cancel(found[0].id)

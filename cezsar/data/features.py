@@ -120,12 +120,6 @@ class FeatureStore:
     def __iter__(self) -> Iterator[str]:
         return iter(self.ids)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"folder": self.folder}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["folder"])  # type: ignore[misc]  # a store is its folder: a copy in another process reopens it
-
     @property
     def dim(self) -> int:
         """d, the width of a feature row."""

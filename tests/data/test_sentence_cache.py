@@ -6,8 +6,8 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
-import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -119,19 +119,14 @@ def test_threads_ask_once(tmp_path: Path) -> None:
     encoder = Letters()
     cache = SentenceCache(encoder, tmp_path)
     given = sentences(50)
-    wrong: list[int] = []
 
     def ask(seed: int) -> None:
         order = np.random.default_rng(seed).permutation(50)
-        if cache.encode([given[i] for i in order]).tolist() != [count(given[i]) for i in order]:
-            wrong.append(seed)
+        assert cache.encode([given[i] for i in order]).tolist() == [count(given[i]) for i in order]
 
-    threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not wrong and sorted(encoder.asked) == sorted(given)
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(ask, range(6)))
+    assert sorted(encoder.asked) == sorted(given)
 
 
 def test_processes_together(tmp_path: Path) -> None:
