@@ -1,4 +1,4 @@
-"""`cezsar.zeroshot.film` and `cezsar.zeroshot.spans` on films joined from clips: borders, wrong spans, time, memory.
+"""`cezsar.zeroshot.spans` on films joined from clips: borders, wrong spans, time, memory.
 
     python benchmarks/spans.py                                drawn clips, by the demo's run that comes along
     python benchmarks/spans.py clips/ --run photographs       one's own clips, as a folder of class folders or a CSV
@@ -37,8 +37,7 @@ from cezsar.data.labels import canonical, spoken
 from cezsar.data.manifest import read_source
 from cezsar.training.runs import find_run
 from cezsar.zeroshot.classifier import Classifier
-from cezsar.zeroshot.film import read
-from cezsar.zeroshot.spans import Span, spans
+from cezsar.zeroshot.spans import Span, read, spans
 
 FPS, WIDTH, HEIGHT = 25, 320, 240
 HALF_S, PIECE_S, WRONG_S = 120, 60, 3

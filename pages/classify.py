@@ -76,10 +76,10 @@ def ask(
     with st.expander("Weights and limits", icon=":material/tune:"):
         beta = None if own is None else asking.object_weight(own)
         gamma = asking.caption_weight(beta)
-        doubt = asking.doubts()
+        limits = asking.limits()
     labels = descriptions or parsed.names
-    asked = answers.Question(key, labels, None if beta == own else beta, gamma, doubt)
-    return asked, answers.Question(other, labels, None, gamma, doubt) if other else None
+    asked = answers.Question(key, labels, None if beta == own else beta, gamma, limits)
+    return asked, answers.Question(other, labels, None, gamma, limits) if other else None
 
 
 def choose_model(there: dict[str, models.Model]) -> str:

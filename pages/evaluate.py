@@ -8,7 +8,7 @@ import streamlit as st
 
 from app.services import evaluate as services
 from app.services.evaluate import Row
-from app.widgets import choosers, comparison, corrections, open_set, published, reliability, scoring, words
+from app.widgets import choosers, comparison, corrections, published, scoring, unknown, words
 from app.widgets import evaluate as widgets
 from cezsar.errors import CezsarError
 from cezsar.zeroshot import tables
@@ -65,11 +65,11 @@ def closer(look: str, rows: Sequence[Row], controls: Sequence[Row], protocol: Pr
         if look == widgets.DIFFERENCE:
             comparison.differences([*rows, *controls], protocol)
         elif look == widgets.OPEN:
-            open_set.none_of_these(rows, protocol)
+            unknown.none_of_these(rows, protocol)
         elif look == widgets.CORRECTED:
             corrections.corrections(rows, protocol)
         else:
-            reliability.reliability(rows, protocol)
+            unknown.reliability(rows, protocol)
     except CezsarError as error:
         st.error(words.sentence(error), icon=":material/error:")
 

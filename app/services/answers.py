@@ -14,11 +14,12 @@ from app.services.models import AUTOMATIC, Model, engine, key_of
 from cezsar import world
 from cezsar.errors import CezsarError, InputError, VideoError
 from cezsar.zeroshot.fusion import Weights
+from cezsar.zeroshot.rejection import Limits
 
 if TYPE_CHECKING:
     from cezsar.video import VideoInfo
-    from cezsar.zeroshot.choice import Candidate
     from cezsar.zeroshot.classifier import Clip, Ranking
+    from cezsar.zeroshot.model_choice import Candidate
 
 DRAWN = "run:demo"  # key of the run that knows the drawn world
 FAILED = "clips that failed"  # in the session, until `try_again`: to fail anew at each click may take minutes
@@ -71,43 +72,6 @@ def read(model: Model, clip: ClipFile) -> Clip:
 
 
 @dataclass(frozen=True)
-class Doubt:
-    """When to answer "none of these". Rules of thumb: only the first is measured against anything.
-
-    Attributes:
-        unlike: distance to the training clips in units of what 99 % of those stay under, for models that know theirs.
-        least: cosine similarity of the best label.
-        lead: of the best label over the second.
-    """
-
-    unlike: float
-    least: float = 0.0
-    lead: float = 0.0
-
-    def reasons(self, ranking: Ranking, familiarity: float | None) -> list[str]:
-        """Why a ranking is none, in words; nothing if it stands."""
-        best, similarity = ranking.labels[0]
-        found = []
-        if familiarity is not None and familiarity >= self.unlike:
-            found.append(
-                f"the clip looks like nothing that {ranking.model} was trained on ({familiarity:.1f} times the usual "
-                f"distance, the limit is {self.unlike:.1f})"
-            )
-        if similarity < self.least:
-            found.append(f'"{best}" has a similarity of {similarity:.2f} only, the least is {self.least:.2f}')
-        if len(ranking.labels) > 1 and ranking.margin < self.lead:
-            found.append(f'"{best}" leads by {ranking.margin:.2f} only, the least is {self.lead:.2f}')
-        return found
-
-
-def usual_limit() -> float:
-    """Distance to the training clips at which a clip counts as unlike them, unless somebody moves the limit."""
-    from cezsar.zeroshot import classifier
-
-    return classifier.UNFAMILIAR
-
-
-@dataclass(frozen=True)
 class Question:
     """What is asked about every clip.
 
@@ -116,13 +80,14 @@ class Question:
         labels: names, or name -> descriptive sentences.
         beta: weight of the recognised objects in [0, 1], for a run; the model's own weights if None.
         gamma: weight of a caption, for clips that have one.
+        limits: beyond which the answer is "none of these".
     """
 
     key: str
     labels: Sequence[str] | Mapping[str, Sequence[str]]
     beta: float | None
     gamma: float
-    doubt: Doubt
+    limits: Limits
 
 
 @dataclass(frozen=True)
@@ -130,11 +95,9 @@ class Answer:
     """What a model says about a clip.
 
     Attributes:
-        ranking: all labels, best first; its warning says why the answer is "none of these", or is "".
+        ranking: all labels, best first.
         trust: what the model may be trusted for.
-        familiarity: distance to the model's training clips; None where it knows none.
         why: this model answers, in half a sentence.
-        doubts: why the answer is "none of these"; empty if it stands.
         weights: α, β and γ that counted.
         caption: the sentence about the clip that counted by γ.
         labels: that were ranked, with the sentences that described them; for models of pictures and words as asked.
@@ -146,9 +109,7 @@ class Answer:
     ranking: Ranking
     seconds: int
     trust: str
-    familiarity: float | None
     why: str = ""
-    doubts: tuple[str, ...] = ()
     weights: Weights = field(default_factory=Weights)
     caption: str = ""
     labels: Sequence[str] | Mapping[str, Sequence[str]] = ()
@@ -157,10 +118,11 @@ class Answer:
 
 @st.cache_data(max_entries=512, show_spinner=False)
 def _chosen(digest: str, there: str, _clip: ClipFile) -> Candidate:
-    from cezsar.zeroshot.choice import Chooser
+    from cezsar.video import Decoder
+    from cezsar.zeroshot.model_choice import for_film
 
-    with on_disk(_clip) as path, Chooser() as chooser:
-        return chooser.choose(path)
+    with on_disk(_clip) as path, Decoder() as decoder:
+        return for_film(path, decoder)
 
 
 def choose(key: str, clip: ClipFile, there: dict[str, Model]) -> tuple[Model, str]:
@@ -213,24 +175,12 @@ def answer(clip: ClipFile, there: dict[str, Model], asked: Question, caption: st
         labels = asked.labels
         if not isinstance(labels, Mapping) and not model.reads_words:
             labels = described(labels, answers.classifier.descriptions)
-        ranking = answers.classifier.rank(content, labels, top=max(1, len(labels)), weights=weights, caption=caption)
+        ranking = answers.classifier.rank(
+            content, labels, top=max(1, len(labels)), weights=weights, caption=caption, limits=asked.limits
+        )
         trust, calibrated = answers.classifier.trust, answers.classifier.rejector is not None
-    doubts = asked.doubt.reasons(ranking, content.familiarity)
-    ranking = replace(ranking, warning="none of these: " + "; ".join(doubts) if doubts else "")
-    return Answer(
-        clip,
-        model,
-        ranking,
-        content.seconds,
-        trust,
-        content.familiarity,
-        why,
-        tuple(doubts),
-        weights,
-        caption,
-        labels,
-        calibrated,
-    )
+    seconds = len(content.features_TD)
+    return Answer(clip, model, ranking, seconds, trust, why, weights, caption, labels, calibrated)
 
 
 def pin(given: Answer) -> dict[str, Any]:

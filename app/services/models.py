@@ -18,8 +18,8 @@ from cezsar.data.descriptions import load_descriptions
 from cezsar.errors import CezsarError
 
 if TYPE_CHECKING:  # torch comes with it, seconds that the empty page need not wait for
-    from cezsar.zeroshot.choice import Candidate
     from cezsar.zeroshot.classifier import Classifier
+    from cezsar.zeroshot.model_choice import Candidate
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "assets" / "demo"
@@ -56,12 +56,12 @@ class Model:
 
 
 AUTOMATIC = "auto"
-"""Key of no model: for each clip the one that `cezsar.zeroshot.choice` names."""
+"""Key of no model: for each clip the one that `cezsar.zeroshot.model_choice` names."""
 
 
 def models() -> dict[str, Model]:
     """What can rank labels on this machine now, by key: models for real video, the best first, then all others."""
-    from cezsar.zeroshot.choice import for_films
+    from cezsar.zeroshot.model_choice import for_films
 
     found = [_run_model(one.run) if one.run else _encoder_model(one.name) for one in for_films()]
     found += [_run_model(folder) or _shipped_instead(folder) for folder in run_folders()]

@@ -16,9 +16,8 @@ from app.services.clips import ClipFile
 from app.services.models import Model, engine
 
 if TYPE_CHECKING:
-    from cezsar.zeroshot.film import Film
     from cezsar.zeroshot.span_formats import Timeline
-    from cezsar.zeroshot.spans import Span
+    from cezsar.zeroshot.spans import Film, Span
 
 LEAST_S = 6  # a shorter clip shows one action, and needs no time line
 
@@ -84,9 +83,9 @@ def film(model: Model, clip: ClipFile) -> Film:
 
 @st.cache_data(max_entries=128, show_spinner=False)
 def _film(digest: str, key: str, fingerprint: str, _model: Model, _clip: ClipFile) -> Film:
-    from cezsar.zeroshot.film import of_features
+    from cezsar.zeroshot.spans import Film
 
     content, info = read_with_info(_model, _clip)
     answers = engine(_model)
     with answers.lock:
-        return of_features(answers.classifier, _clip.name, content.features_TD, info)
+        return Film.of(answers.classifier, content, info, info.duration_s)

@@ -9,10 +9,10 @@ import streamlit as st
 from app import state
 from app.services import clips
 from app.services import labels as label_sets
-from app.services.answers import Doubt, usual_limit
 from app.services.models import Model
 from app.widgets.words import plain
 from cezsar import encoders
+from cezsar.zeroshot.rejection import OOD_LIMIT, Limits
 
 CARDS = 6
 CAPTION_WEIGHT = 0.2  # γ to begin with: as much as the objects have in the paper
@@ -241,7 +241,7 @@ def caption_weight(beta: float | None) -> float:
     return gamma
 
 
-def doubts() -> Doubt:
+def limits() -> Limits:
     """When to answer "none of these": limits that can be moved."""
     with st.popover("When to answer none of these", icon=":material/do_not_disturb_on:", type="tertiary"):
         st.caption(
@@ -254,7 +254,7 @@ def doubts() -> Doubt:
             "Distance from training, times the usual",
             0.0,
             10.0,
-            usual_limit(),
+            OOD_LIMIT,
             0.5,
             key=state.UNLIKE,
             bind="query-params",
@@ -265,7 +265,7 @@ def doubts() -> Doubt:
             "Least similarity of the best label", 0.0, 1.0, 0.0, 0.01, key=state.LEAST, bind="query-params"
         )
         lead = st.slider("Least lead over the second label", 0.0, 0.5, 0.0, 0.01, key=state.LEAD, bind="query-params")
-    return Doubt(unlike, least, lead)
+    return Limits(unlike, least, lead)
 
 
 def better_models() -> None:

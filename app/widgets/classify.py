@@ -72,7 +72,7 @@ def _ranking(given: Answer, key: str) -> None:
         _who(given)
         _headline(given)
     st.plotly_chart(
-        charts.ranking_figure(top, parts, muted=bool(given.doubts)),
+        charts.ranking_figure(top, parts, muted=bool(given.ranking.reasons)),
         key=key,
         config=PLOT,
         alt=f"Best labels by {given.model.title}: " + ", ".join(f"{name} {similarity:.2f}" for name, similarity in top),
@@ -113,8 +113,8 @@ def _over_time(given: Answer, names: Sequence[str], number: int) -> None:
     per_second = given.ranking.per_second
     st.markdown(
         "**Second by second**",
-        help="One frame of each second, and under it how well those seconds alone fit each label, by VE. Each second "
-        "is scored with its neighbours, since one alone shows too little movement.",
+        help="One frame of each second, and under it how well those seconds alone fit each label, by VE and O as they "
+        "are weighed. Each second is scored with its neighbours, since one alone shows too little movement.",
     )
     st.plotly_chart(
         charts.timeline_figure(
@@ -178,12 +178,12 @@ def _trust(given: Answer) -> None:
 def _headline(given: Answer) -> None:
     ranking = given.ranking
     best, similarity = ranking.labels[0]
-    if given.doubts:
+    if ranking.reasons:
         st.caption("Best match")
         st.subheader("None of these", anchor=False)
+        why = plain("; ".join(ranking.reasons))
         st.markdown(
-            f":orange[:material/do_not_disturb_on: {plain('; '.join(given.doubts))}.] Nearest is {plain(best)}, not to "
-            "be trusted.",
+            f":orange[:material/do_not_disturb_on: {why}.] Nearest is {plain(best)}, not to be trusted.",
             help='The limits are under "When to answer none of these".',
         )
     else:
@@ -197,7 +197,7 @@ def _headline(given: Answer) -> None:
         help="Cosine similarity between the clip and the label's description: 1 means the same direction, 0 that they "
         "have nothing to do with each other. A small lead means that the model hardly tells the two apart.",
     )
-    if not given.doubts:
+    if not given.ranking.reasons:
         _verdict(given)
     if given.clip.label:
         place = {name: index for index, (name, _) in enumerate(ranking.labels, start=1)}.get(given.clip.label)
@@ -256,7 +256,7 @@ def overview(answers: Sequence[Answer]) -> None:
     rows = [
         {
             "clip": given.clip.name,
-            "best match": "none of these" if given.doubts else given.ranking.labels[0][0],
+            "best match": "none of these" if given.ranking.reasons else given.ranking.labels[0][0],
             "similarity": given.ranking.labels[0][1],
             "lead": given.ranking.margin,
             "note": _note(given),
@@ -271,7 +271,7 @@ def overview(answers: Sequence[Answer]) -> None:
 
 
 def _note(given: Answer) -> str:
-    if given.doubts:
+    if given.ranking.reasons:
         return f"nearest is {given.ranking.labels[0][0]}"
     return "none of the labels seems right" if given.ranking.none_of_these else ""
 

@@ -83,7 +83,7 @@ def _marks(given: Answer, rival: str) -> tuple[tuple[str, str], tuple[str, str]]
     """Colours and glyphs that the two labels have in the ranking above."""
     place = [name for name, _ in given.ranking.labels].index(rival)
     there = place < MOST_LABELS - 1
-    best = GREY if given.doubts else COLOURS[0]
+    best = GREY if given.ranking.reasons else COLOURS[0]
     other = COLOURS[place if there else MOST_LABELS - 1]
     return (best, other), (GLYPHS[0], GLYPHS[place if there else MOST_LABELS - 1])
 

@@ -1,47 +1,57 @@
-"""Calibration: what a score is worth as a probability, and how far such probabilities can be trusted.
+"""Calibration: what a score is worth as a probability, how far that can be trusted, and the threshold of a run.
 
 Cosine similarities order classes, they are no probabilities. `softmax(score / T)` makes them so, with one temperature T
 that is fitted by likelihood on labelled clips that were held out (Guo et al., On Calibration of Modern Neural Networks,
 ICML 2017). T changes no prediction. In zero-shot recognition those clips are of SEEN classes, ranked among seen
 classes; for unseen ones T is carried over, and only a reliability diagram of unseen clips tells how well that goes.
 
-A clip whose scores are all exactly 0 is undecided: every class gets 1 / C, and the clip is no hit.
+A clip whose scores are all exactly 0 is undecided: every class gets 1 / C, and the clip is not correct.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal, NamedTuple, Self
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp
+from sklearn.metrics import roc_auc_score
 
+from cezsar.arrays import BoolArray, DoubleArray, IntArray
 from cezsar.atomic import write_json
-from cezsar.data.documents import read_json_object
-from cezsar.data.labels import resolve
-from cezsar.errors import FormatError, InputError
-from cezsar.zeroshot.fusion import Weights, cosine, fuse, row_blocks
-from cezsar.zeroshot.rejection import checked_scores, checked_temperature, is_number, log_sum_exp, probabilities
-from cezsar.zeroshot.scores import Scores
+from cezsar.data.labels import canonical, resolve
+from cezsar.errors import InputError
+from cezsar.zeroshot.embeddings import Embeddings
+from cezsar.zeroshot.fusion import Weights, row_blocks, similarities
+from cezsar.zeroshot.protocols import Protocol
+from cezsar.zeroshot.rejection import (
+    CALIBRATION,
+    LEAST,
+    RATE,
+    REJECTOR,
+    Rejector,
+    checked_scores,
+    confidence,
+    probabilities,
+)
+from cezsar.zeroshot.results import Figure, figure_of
+from cezsar.zeroshot.scores import Scores, Several
 
-DoubleArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
-Bins = Literal["width", "mass"]
 Stop = Literal["inside", "lowest", "highest", "flat"]
 
 VERSION = 1
 LOWEST, HIGHEST = 1e-3, 1e2
-"""Bounds of T, made for cosine similarities: at the lowest a lead of 0.01 counts e^10 to 1, at the highest all classes
-are equal within 2 %. Where classes are separated without error the likelihood rises for ever as T falls, and where the
+"""Bounds of T for cosine similarities: at the lowest a margin of 0.01 counts e^10 to 1, at the highest all classes are
+equal within 2 %. Where classes are separated without error the likelihood rises for ever as T falls, and where the
 scores say nothing it rises as T grows; the search stops here."""
 
 BINS = 15  # as Guo et al.
-_STEPS = 100  # far more than the search takes; it halves the interval at worst
-_TOLERANCE = 1e-9  # of 1 / T; Newton steps square the error, so that T is better than that
+_TOLERANCE = 1e-11  # of log T
 
 
 class Candidates(NamedTuple):
@@ -57,6 +67,11 @@ class Candidates(NamedTuple):
     truth_N: IntArray
     classes: list[str]
 
+    def labelled(self) -> tuple[npt.NDArray[np.float32], IntArray]:
+        """Scores and true columns of the clips that are of one of the classes."""
+        rows = self.truth_N >= 0
+        return self.scores_NC[rows], self.truth_N[rows]
+
 
 def candidates(scores: Scores, weights: Weights | None = None, classes: Sequence[str] | None = None) -> Candidates:
     """The fused scores of all clips for some classes: what the functions here and in `open_set` take.
@@ -69,7 +84,7 @@ def candidates(scores: Scores, weights: Weights | None = None, classes: Sequence
         InputError: an unknown class, or weights that leave no modality.
     """
     weights = weights or Weights()
-    scores_NC = fuse(scores, weights) if scores.gram is None else cosine(scores, weights)
+    scores_NC = similarities(scores, weights)
     if classes is None:
         return Candidates(scores_NC, scores.label_index, scores.class_names)
     wanted = set(resolve(classes, scores.class_names))
@@ -79,73 +94,39 @@ def candidates(scores: Scores, weights: Weights | None = None, classes: Sequence
     return Candidates(scores_NC[:, chosen], place_C[scores.label_index], [scores.class_names[c] for c in chosen])
 
 
-# What probabilities are worth --------------------------------------------------------------------------------------
-
-
 def nll(scores_NC: npt.ArrayLike, truth_N: npt.ArrayLike, temperature: float = 1.0) -> float:
-    """Negative log likelihood of the true classes under softmax(score / T), in nats, mean over clips; lower is better.
-
-    From 0; guessing among C classes gives log C.
-
-    Raises:
-        InputError: as for `fit`.
-    """
-    scores, truth = _labelled(scores_NC, truth_N)
-    t = checked_temperature(temperature)
+    """Negative log likelihood of the true classes under softmax(score / T): nats, mean over clips, lower is better."""
+    scores, truth = np.asarray(scores_NC), np.asarray(truth_N, np.int64)
     total = 0.0
-    for part_nC, true_n in _blocks(scores, truth):
-        own_n = np.take_along_axis(part_nC, true_n[:, None], axis=1)[:, 0]
-        total += float((log_sum_exp(part_nC, t) - own_n).sum())
-    return max(total / len(truth) / t, 0.0)
+    for rows in row_blocks(np.arange(len(scores)), scores.shape[1]):
+        logits_nC = scores[rows].astype(np.float64) / temperature
+        own_n = np.take_along_axis(logits_nC, truth[rows][:, None], axis=1)[:, 0]
+        total += float((logsumexp(logits_nC, axis=1) - own_n).sum())
+    return max(total / len(truth), 0.0)
 
 
-def brier(probabilities_NC: npt.ArrayLike, truth_N: npt.ArrayLike) -> float:
-    """Brier score: squared distance of the probabilities from 1 for the true class and 0 else; lower is better.
-
-    Summed over classes and averaged over clips, as Brier has it (Monthly Weather Review 78, 1950): 0 to 2.
-
-    Raises:
-        InputError: as for `fit`.
-    """
-    given, truth = _labelled(probabilities_NC, truth_N)
-    own_N = np.take_along_axis(given, truth[:, None], axis=1)[:, 0]
-    return float((np.einsum("nc,nc->n", given, given) - 2 * own_N + 1).mean())
-
-
-def hits(scores_NC: npt.ArrayLike, truth_N: npt.ArrayLike) -> BoolArray:
-    """(N,) whether the true class is the best; of equal scores the first class wins. Undecided clips are no hits."""
-    scores = checked_scores(scores_NC)
+def correct(scores_NC: npt.ArrayLike, truth_N: npt.ArrayLike) -> BoolArray:
+    """(N,) whether the true class is the best; of equal scores the first class wins, of scores all 0 none does."""
+    scores = np.asarray(scores_NC)
     return (scores.argmax(axis=1) == np.asarray(truth_N)) & scores.any(axis=1)
 
 
-# Reliability ------------------------------------------------------------------------------------------------------
+# Reliability --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
 class Reliability:
-    """A reliability diagram (DeGroot and Fienberg 1983; Guo et al. 2017): confidence against accuracy, bin by bin.
+    """A reliability diagram (DeGroot and Fienberg 1983; Guo et al. 2017) with bins of equal width: (low, high].
 
     Attributes:
-        kind: "width" for bins of equal width, "mass" for bins of about equally many clips.
-        low_B: where each bin begins. "width": bins are (low, high], the first one [0, high]. "mass": the least
-            confidence in the bin, NaN without clips.
-        high_B: where it ends; likewise.
         clips_B: how many clips.
         confidence_B: their mean confidence; NaN without clips.
         accuracy_B: the share of them that is right; NaN without clips.
     """
 
-    kind: Bins
-    low_B: DoubleArray
-    high_B: DoubleArray
     clips_B: IntArray
     confidence_B: DoubleArray
     accuracy_B: DoubleArray
-
-    @property
-    def gaps(self) -> DoubleArray:
-        """(B,) accuracy less confidence: below 0 where the scores promise too much; NaN without clips."""
-        return self.accuracy_B - self.confidence_B
 
     @property
     def ece(self) -> float:
@@ -154,74 +135,31 @@ class Reliability:
         Lower is better. It depends on the bins, and is above 0 for few clips even where all is well calibrated.
         """
         filled = self.clips_B > 0
-        return float(self.clips_B[filled] @ np.abs(self.gaps[filled]) / self.clips_B.sum())
-
-    @property
-    def mce(self) -> float:
-        """Maximum calibration error: the largest distance in any bin with clips (Guo et al., Eq. 5); 0 to 1."""
-        return float(np.nanmax(np.abs(self.gaps)))
+        gaps_b = np.abs(self.accuracy_B[filled] - self.confidence_B[filled])
+        return float(self.clips_B[filled] @ gaps_b / self.clips_B.sum())
 
 
-def reliability(
-    confidence_N: npt.ArrayLike, correct_N: npt.ArrayLike, bins: int = BINS, kind: Bins = "width"
-) -> Reliability:
-    """Sort clips into bins by confidence.
-
-    Args:
-        confidence_N: probability of the predicted class, 0 to 1.
-        correct_N: whether the prediction is right.
-        kind: "width": equal pieces of [0, 1]. "mass": equally many clips; those of equal confidence stay together, so
-            bins differ where there are such, and some may be empty.
-
-    Raises:
-        InputError: no clips, no bins, confidences outside [0, 1], or another kind.
-    """
-    confidence, correct = np.asarray(confidence_N, np.float64), np.asarray(correct_N, np.bool_)
-    if confidence.ndim != 1 or not len(confidence) or confidence.shape != correct.shape:
-        raise InputError(
-            f"{confidence.shape} confidences and {correct.shape} outcomes were given; each clip has one of both"
-        )
-    if not ((confidence >= 0) & (confidence <= 1)).all():
-        raise InputError("a confidence is a probability from 0 to 1; give `probabilities(...).max(axis=1)`")
-    if bins < 1:
-        raise InputError(f"{bins} bins were asked for; give at least 1")
-    if kind == "width":
-        edges = np.linspace(0, 1, bins + 1)
-        place_N = np.maximum(np.searchsorted(edges, confidence, side="left") - 1, 0)
-        low_B, high_B = edges[:-1], edges[1:]
-    elif kind == "mass":
-        lower_N = np.searchsorted(np.sort(confidence), confidence, side="left")  # clips with less confidence
-        place_N = lower_N * bins // len(confidence)
-        low_B, high_B = np.full(bins, np.inf), np.full(bins, -np.inf)
-        np.minimum.at(low_B, place_N, confidence)
-        np.maximum.at(high_B, place_N, confidence)
-        low_B[np.isinf(low_B)] = high_B[np.isinf(high_B)] = np.nan
-    else:
-        raise InputError(f"bins of equal {kind!r} were asked for; choose width or mass")
+def reliability(confidence_N: npt.ArrayLike, correct_N: npt.ArrayLike, bins: int = BINS) -> Reliability:
+    """Clips by confidence, the probability of the predicted class, and whether the prediction is right."""
+    values_N = np.asarray(confidence_N, np.float64)
+    place_N = np.maximum(np.searchsorted(np.linspace(0, 1, bins + 1), values_N, side="left") - 1, 0)
     clips_B = np.bincount(place_N, minlength=bins)
     per_B = np.where(clips_B > 0, clips_B, np.nan)
-    confidence_B, accuracy_B = (np.bincount(place_N, values, bins) / per_B for values in (confidence, correct))
-    return Reliability(kind, low_B, high_B, clips_B, confidence_B, accuracy_B)
+    confidence_B, accuracy_B = (np.bincount(place_N, each, bins) / per_B for each in (values_N, np.asarray(correct_N)))
+    return Reliability(clips_B, confidence_B, accuracy_B)
 
 
-def reliability_at(
-    scores_NC: npt.ArrayLike,
-    truth_N: npt.ArrayLike,
-    temperature: float = 1.0,
-    bins: int = BINS,
-    kind: Bins = "width",
-) -> Reliability:
-    """`reliability` of softmax(score / T) with labelled clips.
-
-    Raises:
-        InputError: as for `fit` and `reliability`.
-    """
-    scores, truth = _labelled(scores_NC, truth_N)
-    confidence_N = np.minimum(probabilities(scores, temperature).max(axis=1), 1.0)
-    return reliability(confidence_N, hits(scores, truth), bins, kind)
+def best_probability(scores_NC: npt.ArrayLike, temperature: float = 1.0) -> DoubleArray:
+    """(N,) softmax(score / T) of the predicted class."""
+    return np.minimum(probabilities(scores_NC, temperature).max(axis=1), 1.0)
 
 
-# The temperature --------------------------------------------------------------------------------------------------
+def reliability_at(scores_NC: npt.ArrayLike, truth_N: npt.ArrayLike, temperature: float = 1.0) -> Reliability:
+    """`reliability` of softmax(score / T) with labelled clips."""
+    return reliability(best_probability(scores_NC, temperature), correct(scores_NC, truth_N))
+
+
+# The temperature ----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -236,12 +174,9 @@ class Calibration:
         classes: among how many classes they were ranked.
         nll_before: negative log likelihood in nats, mean over clips.
         nll_after: the same at T.
-        ece_before: expected calibration error, with `BINS` bins of equal width.
+        ece_before: expected calibration error.
         ece_after: the same at T.
         about: which clips and classes these were, in words.
-
-    Raises:
-        InputError: numbers that no fit gives.
     """
 
     temperature: float
@@ -254,123 +189,213 @@ class Calibration:
     ece_after: float
     about: str = ""
 
-    def __post_init__(self) -> None:
-        checked_temperature(self.temperature)
-        figures = (self.nll_before, self.nll_after, self.ece_before, self.ece_after)
-        if not all(is_number(figure) and figure >= 0 for figure in figures):
-            raise InputError("likelihoods and calibration errors are numbers from 0")
-        if not all(type(count) is int and count >= 1 for count in (self.clips, self.classes)):
-            raise InputError("a temperature is fitted on at least one clip and one class")
-        if self.stopped not in ("inside", "lowest", "highest", "flat") or not isinstance(self.about, str):
-            raise InputError(f"a fit stops inside, lowest, highest or flat, not {self.stopped!r}")
-
-    def probabilities(self, scores_NC: npt.ArrayLike) -> DoubleArray:
-        """(N, C) probabilities of clips like those it was fitted on."""
-        return probabilities(scores_NC, self.temperature)
-
     def save(self, path: str | Path) -> None:
         """Write it as JSON, whole or not at all."""
         write_json(path, {"cezsar": "calibration", "version": VERSION} | asdict(self))
 
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """What `save` wrote.
 
-        Raises:
-            InputError: there is no such file.
-            FormatError: it is damaged, or holds something else.
-        """
-        value = read_json_object(path)
-        if (value.pop("cezsar", None), value.pop("version", None)) != ("calibration", VERSION):
-            raise FormatError(f"{path} holds no calibration of version {VERSION}; fit the temperature again")
-        try:
-            return cls(**value)
-        except (InputError, TypeError) as error:
-            raise FormatError(f"{path} is damaged ({error}); fit the temperature again") from error
-
-
-def fit(
-    scores_NC: npt.ArrayLike,
-    truth_N: npt.ArrayLike,
-    *,
-    bounds: tuple[float, float] = (LOWEST, HIGHEST),
-    about: str = "",
-) -> Calibration:
-    """The temperature of highest likelihood: the negative log of it is convex in 1 / T, so there is one.
+def fit(scores_NC: npt.ArrayLike, truth_N: npt.ArrayLike, about: str = "") -> Calibration:
+    """The temperature of highest likelihood: its negative log is convex in 1 / T, so there is one.
 
     Args:
-        scores_NC: cosine similarities of labelled clips that were held out from training, for the classes to choose
-            from.
+        scores_NC: cosine similarities of held-out labelled clips, for the classes to choose from.
         truth_N: the true column of each clip. Clips of other classes have no likelihood: leave them out.
-        bounds: lowest and highest T. The default suits cosine similarities; scores of other size need their own.
         about: which clips and classes these are, for those who read the file.
 
     Raises:
-        InputError: no clips, a class that is none of the columns, NaN, or bounds that are not 0 < lowest < highest.
+        InputError: no clips, or NaN.
     """
-    scores, truth = _labelled(scores_NC, truth_N)
-    lowest, highest = bounds
-    if not (0 < lowest < highest < math.inf):
-        raise InputError(f"T cannot be searched from {lowest} to {highest}; give 0 < lowest < highest")
-    inverse, stopped = _search(scores, truth, 1 / highest, 1 / lowest)
-    temperature = {"lowest": lowest, "highest": highest, "flat": 1.0}.get(stopped, 1 / inverse)
+    scores, truth = checked_scores(scores_NC), np.asarray(truth_N, np.int64)
+    if not len(truth):
+        raise InputError("there are no labelled clips; give some whose class is among the candidates")
+    temperature, stopped = _search(scores, truth)
     likelihoods = nll(scores, truth), nll(scores, truth, temperature)
     errors = reliability_at(scores, truth).ece, reliability_at(scores, truth, temperature).ece
     return Calibration(temperature, stopped, len(scores), scores.shape[1], *likelihoods, *errors, about)
 
 
-def _search(scores_NC: DoubleArray, truth_N: IntArray, low: float, high: float) -> tuple[float, Stop]:
-    """The u in [low, high] of least negative log likelihood: Newton's method, halving (by ratio) where it strays."""
+def _search(scores_NC: DoubleArray, truth_N: IntArray) -> tuple[float, Stop]:
     if (scores_NC == scores_NC[:, :1]).all():
         return 1.0, "flat"
-    if _slope(scores_NC, truth_N, low)[0] >= 0:
-        return low, "highest"
-    if _slope(scores_NC, truth_N, high)[0] <= 0:
-        return high, "lowest"
-    u = math.sqrt(low * high)
-    for _ in range(_STEPS):
-        slope, curvature = _slope(scores_NC, truth_N, u)
-        low, high = (u, high) if slope < 0 else (low, u)
-        step = u - slope / curvature if curvature > 0 else math.inf
-        following = step if low <= step <= high else math.sqrt(low * high)
-        before, u = u, following
-        if abs(u - before) <= _TOLERANCE * before:
-            break
-    return u, "inside"
+
+    def loss(log_t: float) -> float:
+        return nll(scores_NC, truth_N, math.exp(log_t))
+
+    bounds = math.log(LOWEST), math.log(HIGHEST)
+    found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": _TOLERANCE})
+    for log_t, t, name in ((bounds[0], LOWEST, "lowest"), (bounds[1], HIGHEST, "highest")):
+        if loss(log_t) <= found.fun:
+            return t, "lowest" if name == "lowest" else "highest"
+    return math.exp(found.x), "inside"
 
 
-def _slope(scores_NC: DoubleArray, truth_N: IntArray, u: float) -> tuple[float, float]:
-    """Derivatives by u = 1 / T, means over clips: E[score] - true score, and Var[score], under softmax(u score)."""
-    slope = curvature = 0.0
-    for part_nC, true_n in _blocks(scores_NC, truth_N):
-        own_n1 = np.take_along_axis(part_nC, true_n[:, None], axis=1)
-        lead_nC = part_nC - own_n1
-        p_nC = np.exp(u * (lead_nC - lead_nC.max(axis=1, keepdims=True)))
-        p_nC /= p_nC.sum(axis=1, keepdims=True)
-        mean_n = np.einsum("nc,nc->n", p_nC, lead_nC)
-        slope += float(mean_n.sum())
-        curvature += float(np.einsum("nc,nc->", p_nC, (lead_nC - mean_n[:, None]) ** 2))
-    return slope / len(truth_N), curvature / len(truth_N)
+# A run's temperature and threshold ----------------------------------------------------------------------------------
 
 
-# What may be given ------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Calibrated:
+    """T and the threshold for "none of these" of a run, and what they do to the clips they were chosen on.
+
+    Attributes:
+        rejector: with the temperature of `calibration`.
+        accuracy: top-1 of the known clips, 0 to 1.
+        known_rejected: how many known clips are below the threshold.
+        unknown_accepted: how many unknown clips are not; None without unknown clips.
+        auroc: of known against unknown clips by their confidence; None without unknown clips.
+    """
+
+    calibration: Calibration
+    rejector: Rejector
+    accuracy: float
+    known_rejected: int
+    unknown_accepted: int | None = None
+    auroc: float | None = None
+
+    def keep(self, run_folder: str | Path) -> list[Path]:
+        """Write both into the folder of their run, each whole or not at all; returns the two paths."""
+        paths = [Path(run_folder) / CALIBRATION, Path(run_folder) / REJECTOR]
+        self.calibration.save(paths[0])
+        self.rejector.save(paths[1])  # the one that is used, so it comes last
+        return paths
 
 
-def _blocks(scores_NC: DoubleArray, truth_N: IntArray) -> Iterator[tuple[DoubleArray, IntArray]]:
-    for rows in row_blocks(np.arange(len(scores_NC)), scores_NC.shape[1]):
-        yield scores_NC[rows], truth_N[rows]
+def calibrate(
+    known: Candidates,
+    unknown_UC: npt.ArrayLike | None = None,
+    *,
+    rate: float = RATE,
+    kind: str = "cosine",
+    about: str = "",
+    about_unknown: str = "",
+) -> Calibrated:
+    """Fit T on known clips, and choose the threshold: by the false-accept rate of unknown clips where there are some,
+    else by the false-reject rate of the known ones, which promises nothing about unknown ones.
+
+    The clips may be of seen classes or of any labelled data set but the one that figures are reported on.
+
+    Args:
+        known: clips against the classes they may be of; clips of no class are left out.
+        unknown_UC: scores of clips of none of these C classes, such as `unknown_scores` gives.
+        rate: of false accepts or false rejects, at most; from 0 to below 1.
+        kind: of confidence, one of `rejection.KINDS`.
+        about: which clips and classes the known ones are, in words.
+        about_unknown: likewise the unknown ones.
+
+    Raises:
+        InputError: no labelled or no unknown clips, another kind, or a rate outside [0, 1).
+    """
+    scores_KC, truth_K = known.labelled()
+    calibration = fit(scores_KC, truth_K, about)
+    t, accuracy = calibration.temperature, float(correct(scores_KC, truth_K).mean())
+    if unknown_UC is None:
+        rejector = Rejector.choose(scores_KC, "false reject", rate, kind, t, about)
+    else:
+        rejector = Rejector.choose(unknown_UC, "false accept", rate, kind, t, about_unknown)
+    found = Calibrated(calibration, rejector, accuracy, int(np.count_nonzero(~rejector.accepts(scores_KC))))
+    if unknown_UC is None:
+        return found
+    values = [np.maximum(confidence(scores, kind, t), LEAST) for scores in (scores_KC, unknown_UC)]
+    auroc = float(roc_auc_score(np.repeat([1, 0], [len(part) for part in values]), np.concatenate(values)))
+    return replace(found, unknown_accepted=int(np.count_nonzero(rejector.accepts(unknown_UC))), auroc=auroc)
 
 
-def _labelled(scores_NC: npt.ArrayLike, truth_N: npt.ArrayLike) -> tuple[DoubleArray, IntArray]:
-    """Scores, and the true column of each of at least one clip. Raises `InputError` where they do not fit together."""
-    scores, truth = checked_scores(scores_NC), np.asarray(truth_N, np.int64)
-    if truth.shape != (len(scores),):
-        raise InputError(f"{truth.shape} true classes do not go with {len(scores):,} clips; give one for each")
-    if not len(truth):
-        raise InputError("there are no labelled clips; give some whose class is among the candidates")
-    if not ((truth >= 0) & (truth < scores.shape[1])).all():
-        bad = int(np.flatnonzero((truth < 0) | (truth >= scores.shape[1]))[0])
+def unknown_scores(
+    unknown: Embeddings, known: Embeddings, weights: Weights, several: Several = "nearest"
+) -> tuple[npt.NDArray[np.float32], list[str]]:
+    """Clips of other classes against the known classes, which are those of `known`, of the same run.
+
+    Returns:
+        (U, C) scores as `candidates` gives them, and the ids of the U clips: those of no known class, in any spelling.
+
+    Raises:
+        InputError: every clip is of a known class, or the two do not have the same modalities.
+    """
+    classes = {canonical(name) for name in known.class_names}
+    rows = [row for row, label in enumerate(unknown.labels) if canonical(label) not in classes]
+    if not rows:
         raise InputError(
-            f"clip {bad} is of class {truth[bad]}, which is none of the {scores.shape[1]:,} candidates; leave it out"
+            f"all {len(unknown.ids):,} unknown clips are of one of the {len(classes):,} known classes; give clips of "
+            "other classes"
         )
-    return scores, truth
+    if set(unknown.modalities) != set(known.modalities):
+        has, wanted = (" and ".join(each.modalities) or "nothing" for each in (unknown, known))
+        raise InputError(
+            f"unknown clips have {has}, known ones {wanted}; their scores cannot be compared: give stores that both "
+            "hold objects, or both hold none"
+        )
+    clips = replace(
+        known,
+        ids=[unknown.ids[row] for row in rows],
+        labels=[""] * len(rows),
+        modalities={name: matrix_NE[rows] for name, matrix_NE in unknown.modalities.items()},
+    )
+    return candidates(Scores.from_embeddings(clips, several), weights).scores_NC, clips.ids
+
+
+# T on other classes -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Promise:
+    """Confidence and accuracy of the clips of every run, at one temperature or another.
+
+    Attributes:
+        diagram: over the clips of all runs together.
+        ece: expected calibration error of each run: mean and deviation.
+        confidence: mean probability of the answers, of each run.
+    """
+
+    diagram: Reliability
+    ece: Figure
+    confidence: Figure
+
+    @classmethod
+    def of(cls, confident: list[DoubleArray], right: list[BoolArray]) -> Promise:
+        diagram = reliability(np.concatenate(confident), np.concatenate(right))
+        errors = [reliability(*run).ece for run in zip(confident, right, strict=True)]
+        return cls(diagram, figure_of(errors), figure_of([float(run.mean()) for run in confident]))
+
+
+@dataclass(frozen=True, eq=False)
+class Transferred:
+    """Before (T = 1) and after (T fitted on the classes that a run leaves out).
+
+    Attributes:
+        fits: of each run.
+        accuracy: top-1 of each run, which no T changes.
+    """
+
+    before: Promise
+    after: Promise
+    fits: list[Calibration]
+    accuracy: Figure
+
+    @property
+    def temperature(self) -> Figure:
+        """T of each run: mean and deviation."""
+        return figure_of([one.temperature for one in self.fits])
+
+
+def transferred(scores: Scores, weights: Weights, protocol: Protocol) -> Transferred:
+    """In each run T is fitted on clips of the classes that the run leaves out, ranked among these, and told on its own.
+
+    Raises:
+        InputError: a run leaves fewer than two classes with clips out.
+    """
+    filled = {scores.class_names[index] for index in np.unique(scores.label_index) if index >= 0}
+    fits: list[Calibration] = []
+    right: list[BoolArray] = []
+    confident: tuple[list[DoubleArray], list[DoubleArray]] = ([], [])
+    for split in protocol.splits:
+        others = sorted(filled - set(resolve(split, scores.class_names)))
+        if len(others) < 2:
+            raise InputError(
+                "T is fitted on classes that a split leaves out, and this protocol leaves none; take Half or Random"
+            )
+        fits.append(fit(*candidates(scores, weights, others).labelled()))
+        own = candidates(scores, weights, split).labelled()
+        right.append(correct(*own))
+        for parts, t in zip(confident, (1.0, fits[-1].temperature), strict=True):
+            parts.append(best_probability(own[0], t))
+    before, after = (Promise.of(parts, right) for parts in confident)
+    return Transferred(before, after, fits, figure_of([float(run.mean()) for run in right]))

@@ -1,228 +1,127 @@
 """Open set: how well clips of the candidate classes are told from clips of none of them, and what a threshold does.
 
 "Known" clips are of the candidate classes, "unknown" ones are not, whether training saw those classes or not. A clip's
-knownness (`cezsar.zeroshot.rejection.KINDS`) is higher the more speaks for known; it is accepted from a threshold on.
+confidence (`cezsar.zeroshot.rejection.KINDS`) is higher the more speaks for known; it is accepted from a threshold on.
 """
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
-from cezsar.analysis.calibration import Candidates, candidates, fit, hits
+from cezsar.analysis.calibration import Candidates, candidates, correct, fit
+from cezsar.arrays import DoubleArray, IntArray
 from cezsar.data.labels import resolve
 from cezsar.errors import InputError
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.protocols import Protocol
-from cezsar.zeroshot.rejection import (
-    KINDS,
-    RATE,
-    ChosenBy,
-    Kind,
-    Rejector,
-    checked_knownness,
-    knownness,
-    threshold_for_false_accepts,
-    threshold_for_false_rejects,
-)
-from cezsar.zeroshot.results import Figure
+from cezsar.zeroshot.rejection import KINDS, LEAST, RATE, ChosenBy, confidence, threshold
+from cezsar.zeroshot.results import Figure, figure_of
 from cezsar.zeroshot.scores import Scores
 
-__all__ = [
-    "KINDS",
-    "RATE",
-    "ChosenBy",
-    "Decided",
-    "Kind",
-    "OpenSet",
-    "Rejector",
-    "SimulatedRun",
-    "Simulation",
-    "decided",
-    "knownness",
-    "measure",
-    "simulate",
-    "threshold_for_false_accepts",
-    "threshold_for_false_rejects",
-]
-
-DoubleArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
-
-
-# Every threshold at once -------------------------------------------------------------------------------------------
+SHARES_S = np.linspace(0, 1, 201)
+"""Of the unknown clips, at which OSCR curves of several runs are averaged: every half percent."""
 
 
 @dataclass(frozen=True, eq=False)
 class OpenSet:
-    """K known and U unknown clips at every threshold that makes a difference: exact step curves.
+    """Known against unknown clips at every threshold: all figures are fractions.
 
     Attributes:
-        threshold_T: from +inf, where nothing is accepted, down through every knownness there is.
-        accepted_T: share of known clips that are accepted: true accepts.
-        right_T: share of known clips that are accepted and right: the correct classification rate of Dhamija et al.
-        false_T: share of unknown clips that are accepted.
-        known: K.
-        unknown: U.
+        auroc: chance that a known clip has more confidence than an unknown one, ties counted half; 0.5 by guessing.
+        aupr_known: average precision with known clips as positives, highest confidence first.
+        aupr_unknown: average precision with unknown clips as positives, lowest confidence first.
+        fpr95: share of unknown clips accepted at the highest threshold that accepts 95 % of the known ones.
+        oscr: area under the OSCR curve (Dhamija et al., NeurIPS 2018), 0 to `accuracy`: the chance that a known clip is
+            right and has more confidence than an unknown one, ties counted half.
+        accuracy: share of known clips that are right when nothing is rejected.
+        false_T: the OSCR curve: share of unknown clips that are accepted, threshold by threshold from the highest,
+        right_T: and share of known clips that are accepted and right.
     """
 
-    threshold_T: DoubleArray
-    accepted_T: DoubleArray
-    right_T: DoubleArray
+    auroc: float
+    aupr_known: float
+    aupr_unknown: float
+    fpr95: float
+    oscr: float
+    accuracy: float
     false_T: DoubleArray
-    known: int
-    unknown: int
-
-    @property
-    def accuracy(self) -> float:
-        """Share of known clips that are right when nothing is rejected."""
-        return float(self.right_T[-1])
-
-    @cached_property
-    def auroc(self) -> float:
-        """Chance that a known clip has more knownness than an unknown one, ties counted half; 0.5 by guessing, to 1."""
-        return _area(self.false_T, self.accepted_T)
-
-    @cached_property
-    def oscr(self) -> float:
-        """Area under the OSCR curve (Dhamija et al., NeurIPS 2018), `right_T` against `false_T`; 0 to `accuracy`.
-
-        It is the chance that a known clip is right and has more knownness than an unknown one, ties counted half.
-        """
-        return _area(self.false_T, self.right_T)
-
-    @cached_property
-    def aupr_known(self) -> float:
-        """Average precision with known clips as positives, most knownness first; by guessing K / (K + U), to 1."""
-        return _average_precision(self.accepted_T * self.known, self.false_T * self.unknown)
-
-    @cached_property
-    def aupr_unknown(self) -> float:
-        """Average precision with unknown clips as positives, least knownness first; by guessing U / (K + U), to 1."""
-        rejected_T, kept_out_T = (1 - self.accepted_T[::-1]) * self.known, (1 - self.false_T[::-1]) * self.unknown
-        return _average_precision(kept_out_T, rejected_T)
-
-    def false_at(self, accepted: float = 0.95) -> float:
-        """Share of unknown clips accepted at the highest threshold that accepts this share of the known ones.
-
-        With 0.95 it is "FPR at 95 % TPR"; 0 to 1, lower is better.
-
-        Raises:
-            InputError: a share outside (0, 1].
-        """
-        if not 0 < accepted <= 1:
-            raise InputError(f"{accepted} of the known clips cannot be accepted; give a share above 0, up to 1")
-        return float(self.false_T[np.flatnonzero(self.accepted_T >= accepted - 1e-12)[0]])
+    right_T: DoubleArray
 
     def figures(self) -> dict[str, float]:
         """name -> fraction."""
-        return {
-            "auroc": self.auroc,
-            "aupr_known": self.aupr_known,
-            "aupr_unknown": self.aupr_unknown,
-            "fpr95": self.false_at(0.95),
-            "oscr": self.oscr,
-            "accuracy": self.accuracy,
-        }
+        return {name: value for name, value in self.__dict__.items() if isinstance(value, float)}
+
+    def right_at(self, shares_S: DoubleArray) -> DoubleArray:
+        """The most known clips that are accepted and right, as a share, while no more unknown ones are accepted."""
+        return self.right_T[np.searchsorted(self.false_T, shares_S + 1e-12, side="right") - 1]
 
 
 def measure(known_K: npt.ArrayLike, right_K: npt.ArrayLike, unknown_U: npt.ArrayLike) -> OpenSet:
-    """Known against unknown clips, by their knownness.
+    """Known against unknown clips, by their confidence.
 
     Args:
         right_K: whether each known clip's best class is its own.
 
     Raises:
-        InputError: no known or no unknown clips, NaN, or numbers that do not go together.
+        InputError: no known or no unknown clips.
     """
-    known, right, unknown = _checked_clips(known_K, right_K, unknown_U)
-    values_T, place = np.unique(np.concatenate([known, unknown]), return_inverse=True)
-
-    def reached(places: IntArray) -> DoubleArray:
-        """How many of the clips at these places are accepted, at each threshold from the highest."""
-        return np.concatenate([[0], np.cumsum(np.bincount(places, minlength=len(values_T))[::-1])]).astype(np.float64)
-
-    of_known = place[: len(known)]
+    known, unknown = (np.maximum(np.asarray(part, np.float64), LEAST) for part in (known_K, unknown_U))
+    if not len(known) or not len(unknown):
+        raise InputError("figures of an open set need known and unknown clips; one of them is missing")
+    right = np.asarray(right_K, np.bool_)
+    accuracy, values = float(right.mean()), np.concatenate([known, unknown])
+    is_known = np.repeat([True, False], [len(known), len(unknown)])
+    false_T, accepted_T, _ = roc_curve(is_known, values, drop_intermediate=False)
+    oscr, curve = 0.0, (np.array([0.0, 1.0]), np.zeros(2))
+    if right.any():
+        counted = np.concatenate([right, np.ones(len(unknown), bool)])  # known clips that are wrong are not
+        curve = roc_curve(is_known[counted], values[counted], drop_intermediate=False)[:2]
+        oscr = accuracy * float(roc_auc_score(is_known[counted], values[counted]))
     return OpenSet(
-        np.concatenate([[np.inf], values_T[::-1]]),
-        reached(of_known) / len(known),
-        reached(of_known[right]) / len(known),
-        reached(place[len(known) :]) / len(unknown),
-        len(known),
-        len(unknown),
+        float(roc_auc_score(is_known, values)),
+        float(average_precision_score(is_known, values)),
+        float(average_precision_score(~is_known, -values)),
+        float(false_T[np.flatnonzero(accepted_T >= 0.95 - 1e-12)[0]]),
+        oscr,
+        accuracy,
+        curve[0],
+        accuracy * curve[1],
     )
 
 
-def _area(x_T: DoubleArray, y_T: DoubleArray) -> float:
-    """Under the points joined in their order: a step of y alone adds nothing, one of both is a tie and counts half."""
-    return float(np.diff(x_T) @ (y_T[1:] + y_T[:-1]) / 2)
-
-
-def _average_precision(positives_T: DoubleArray, others_T: DoubleArray) -> float:
-    """Sum over thresholds of the positives gained, times the precision there."""
-    precision_T = positives_T[1:] / (positives_T[1:] + others_T[1:])
-    return float(np.diff(positives_T) @ precision_T / positives_T[-1])
-
-
-# One threshold -----------------------------------------------------------------------------------------------------
+# One threshold -------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Decided:
-    """What a threshold does to known and unknown clips: counts, and shares of them.
+    """What a threshold does to known and unknown clips.
 
     Attributes:
-        threshold: clips of at least this knownness are accepted.
-        known: clips of the candidate classes.
-        unknown: clips of none of them.
-        known_accepted: how many of the known ones are accepted,
-        right: and how many of these are named right.
-        unknown_accepted: how many of the unknown ones are accepted; each is an error.
+        threshold: clips of at least this confidence are accepted.
+        false_accept: share of unknown clips that are accepted; each is an error.
+        false_reject: share of known clips that are not.
+        right: share of known clips that are accepted and named right.
     """
 
     threshold: float
-    known: int
-    unknown: int
-    known_accepted: int
-    right: int
-    unknown_accepted: int
-
-    def figures(self) -> dict[str, float | None]:
-        """name -> fraction, None where no clip is left to take it of.
-
-        "false_accept" of unknown and "false_reject" of known clips; "right": known clips that are accepted and named
-        right, of all known ones; "accepted_accuracy": the same, of the accepted known ones; "precision": the same, of
-        all accepted clips, so that it depends on how many unknown ones there are.
-        """
-        accepted = self.known_accepted + self.unknown_accepted
-        return {
-            "false_accept": self.unknown_accepted / self.unknown,
-            "false_reject": 1 - self.known_accepted / self.known,
-            "right": self.right / self.known,
-            "accepted_accuracy": self.right / self.known_accepted if self.known_accepted else None,
-            "precision": self.right / accepted if accepted else None,
-        }
+    false_accept: float
+    false_reject: float
+    right: float
 
 
 def decided(known_K: npt.ArrayLike, right_K: npt.ArrayLike, unknown_U: npt.ArrayLike, threshold: float) -> Decided:
-    """What becomes of known and unknown clips at a threshold of knownness.
-
-    Raises:
-        InputError: as `measure` does.
-    """
-    known, right, unknown = _checked_clips(known_K, right_K, unknown_U)
-    accepted_K = known >= threshold
-    counts = accepted_K, accepted_K & right, unknown >= threshold
-    return Decided(threshold, len(known), len(unknown), *(int(np.count_nonzero(mask)) for mask in counts))
+    """What becomes of known and unknown clips at a threshold of confidence."""
+    accepted_K, accepted_U = np.asarray(known_K) >= threshold, np.asarray(unknown_U) >= threshold
+    right = accepted_K & np.asarray(right_K, np.bool_)
+    return Decided(threshold, float(accepted_U.mean()), 1 - float(accepted_K.mean()), float(right.mean()))
 
 
-# The experiment on a labelled data set -----------------------------------------------------------------------------
+# The experiment on a labelled data set -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -235,6 +134,7 @@ class SimulatedRun:
         unknown: the others.
         temperature: T.
         figures: of `OpenSet`.
+        right_S: its OSCR curve at `SHARES_S`.
         by_unknown: at the threshold for a false-accept rate, from clips of `aside` ranked against `known`.
         by_known: at the threshold for a false-reject rate, from clips of `aside` ranked against `aside`.
     """
@@ -244,6 +144,7 @@ class SimulatedRun:
     unknown: list[str]
     temperature: float
     figures: dict[str, float]
+    right_S: list[float]
     by_unknown: Decided
     by_known: Decided
 
@@ -254,7 +155,7 @@ class Simulation:
 
     Attributes:
         protocol: its name; it draws the known classes.
-        kind: of knownness.
+        kind: of confidence.
         rate: asked for, both of false accepts and of false rejects.
         runs: one a split.
     """
@@ -265,25 +166,15 @@ class Simulation:
     runs: list[SimulatedRun]
 
     def figure(self, metric: str, chosen_by: ChosenBy | None = None) -> Figure:
-        """Mean and sample standard deviation (ddof = 1) over runs.
+        """Mean and deviation over runs of a figure of `OpenSet`; with `chosen_by`, of `Decided` at that threshold."""
+        if chosen_by is None:
+            return figure_of([run.figures[metric] for run in self.runs])
+        of_unknown = chosen_by == "false accept"
+        return figure_of([getattr(run.by_unknown if of_unknown else run.by_known, metric) for run in self.runs])
 
-        Args:
-            metric: of `OpenSet.figures`; with `chosen_by`, of `Decided.figures`. Runs in which it is None are left out.
-            chosen_by: which of the two thresholds.
-
-        Raises:
-            InputError: no such metric, or it is None in all runs.
-        """
-        rows: list[dict[str, float | None]] = [dict(run.figures) for run in self.runs]
-        if chosen_by is not None:
-            of_unknown = chosen_by == "false accept"
-            rows = [(run.by_unknown if of_unknown else run.by_known).figures() for run in self.runs]
-        if metric not in rows[0]:
-            raise InputError(f"{metric!r} was not measured; there are {', '.join(rows[0])}")
-        values = [value for row in rows if (value := row[metric]) is not None]
-        if not values:
-            raise InputError(f"{metric} is not defined in any run: no clip was accepted")
-        return Figure(statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None)
+    def curve(self) -> DoubleArray:
+        """The OSCR curve at `SHARES_S`, mean over runs."""
+        return np.mean([run.right_S for run in self.runs], axis=0)
 
 
 def simulate(
@@ -293,7 +184,6 @@ def simulate(
     kind: str = "cosine",
     *,
     rate: float = RATE,
-    temperature: float | None = None,
     rng: np.random.Generator | None = None,
 ) -> Simulation:
     """Pretend that a run's classes are all there are to choose from, and clips of the others show none of them.
@@ -306,10 +196,8 @@ def simulate(
         scores: of a labelled set. Clips of no class are left out.
         protocol: such as "half"; it must leave at least two classes with clips.
         weights: α, β, γ; the paper's by default.
-        kind: one of `KINDS`.
+        kind: one of `KINDS`. T of a tempered kind is fitted on clips of the classes set aside, ranked among these.
         rate: of false accepts for the one threshold, of false rejects for the other.
-        temperature: T. By default it is fitted in each run on clips of the classes set aside, ranked among these, for
-            a kind that is tempered; it is 1 for the others, which it does not matter to.
         rng: draws the classes set aside; seeded with 0 by default.
 
     Raises:
@@ -320,55 +208,39 @@ def simulate(
         raise InputError(f"{kind!r} tells no known clips from unknown ones; choose {', '.join(KINDS)}")
     rng = rng or np.random.default_rng(0)
     scored = candidates(scores, weights)
-    names, labels_N = scored.classes, scored.truth_N
-    index = {name: position for position, name in enumerate(names)}
-    filled = np.unique(labels_N[labels_N >= 0])
+    index = {name: position for position, name in enumerate(scored.classes)}
+    filled = np.unique(scored.truth_N[scored.truth_N >= 0])
     runs = []
     for number, split in enumerate(protocol.splits, start=1):
-        known = np.sort([index[name] for name in resolve(split, names)])
+        known = np.sort([index[name] for name in resolve(split, scored.classes)])
         others = rng.permutation(np.setdiff1d(filled, known))
-        fitted = KINDS[kind].tempered and temperature is None
-        if len(others) < (4 if fitted else 2) or not np.isin(filled, known).any():
+        if len(others) < (4 if KINDS[kind].tempered else 2) or not np.isin(filled, known).any():
             raise InputError(
-                f"run {number} of protocol {protocol.name!r} has {len(known):,} of the {len(names):,} classes and "
+                f"run {number} of protocol {protocol.name!r} has {len(known):,} of the {len(index):,} classes and "
                 f"leaves {len(others):,} with clips: there are no unknown clips to choose a threshold on and others to "
                 "measure, or no known ones; take a protocol such as half"
             )
         aside, unknown = (np.sort(part) for part in np.split(others, [len(others) // 2]))
-        runs.append(_run(scored, (known, aside, unknown), kind, rate, temperature))
+        runs.append(_run(scored, (known, aside, unknown), kind, rate))
     return Simulation(protocol.name, kind, rate, runs)
 
 
-def _run(
-    scored: Candidates, groups: Sequence[IntArray], kind: str, rate: float, temperature: float | None
-) -> SimulatedRun:
+def _run(scored: Candidates, groups: Sequence[IntArray], kind: str, rate: float) -> SimulatedRun:
     """One run; `groups` are the known classes, those set aside, and the unknown ones, each ascending."""
     scores_NC, labels_N, names = scored
     known, aside, _ = groups
     of_known, of_aside, of_unknown = (np.flatnonzero(np.isin(labels_N, group)) for group in groups)
     among_known, among_aside = (scores_NC[np.ix_(rows, known)] for rows in (of_known, of_aside))
     seen = scores_NC[np.ix_(of_aside, aside)]
-    t = 1.0 if temperature is None else temperature
-    if temperature is None and KINDS[kind].tempered:
-        t = fit(seen, np.searchsorted(aside, labels_N[of_aside])).temperature
-    right_K = hits(among_known, np.searchsorted(known, labels_N[of_known]))
-    known_K = knownness(among_known, kind, t)
-    unknown_U = knownness(scores_NC[np.ix_(of_unknown, known)], kind, t)
-    thresholds = (
-        threshold_for_false_accepts(knownness(among_aside, kind, t), rate),
-        threshold_for_false_rejects(knownness(seen, kind, t), rate),
+    t = fit(seen, np.searchsorted(aside, labels_N[of_aside])).temperature if KINDS[kind].tempered else 1.0
+    clips = (
+        confidence(among_known, kind, t),
+        correct(among_known, np.searchsorted(known, labels_N[of_known])),
+        confidence(scores_NC[np.ix_(of_unknown, known)], kind, t),
     )
-    by_unknown, by_known = (decided(known_K, right_K, unknown_U, threshold) for threshold in thresholds)
+    by_unknown = decided(*clips, threshold(confidence(among_aside, kind, t), "false accept", rate))
+    by_known = decided(*clips, threshold(confidence(seen, kind, t), "false reject", rate))
+    found = measure(*clips)
     known_names, aside_names, unknown_names = ([names[c] for c in group] for group in groups)
-    figures = measure(known_K, right_K, unknown_U).figures()
-    return SimulatedRun(known_names, aside_names, unknown_names, t, figures, by_unknown, by_known)
-
-
-def _checked_clips(
-    known_K: npt.ArrayLike, right_K: npt.ArrayLike, unknown_U: npt.ArrayLike
-) -> tuple[DoubleArray, BoolArray, DoubleArray]:
-    known, unknown = checked_knownness(known_K, "known"), checked_knownness(unknown_U, "unknown")
-    right = np.asarray(right_K, np.bool_)
-    if right.shape != known.shape:
-        raise InputError(f"{right.shape} outcomes do not go with {len(known):,} known clips; give one for each")
-    return known, right, unknown
+    curve = found.right_at(SHARES_S).tolist()
+    return SimulatedRun(known_names, aside_names, unknown_names, t, found.figures(), curve, by_unknown, by_known)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from cezsar.analysis.calibrating import Calibrated
+    from cezsar.analysis.calibration import Calibrated
     from cezsar.training.runs import Run
     from cezsar.zeroshot.methods import Prepared
 
@@ -67,8 +67,7 @@ def command(
     Both are kept in the run's folder, where `cezsar classify`, `cezsar.load` and the app find them. They are for the
     run's own weights. Clips and labels to come are others than these, so what they say is a warning, no guarantee.
     """
-    from cezsar.analysis.calibrating import calibrate, unknown_scores
-    from cezsar.analysis.calibration import candidates
+    from cezsar.analysis.calibration import calibrate, candidates, unknown_scores
     from cezsar.atomic import refuse_unwritable
     from cezsar.errors import InputError
     from cezsar.training.runs import Run
@@ -108,8 +107,6 @@ def _embedded(run: Run, dataset: str, store: Path, prototypes: str | None) -> Pr
 
 
 def _show(result: Calibrated) -> None:
-    from cezsar.zeroshot.verdict import title_of
-
     fitted, rejector = result.calibration, result.rejector
     print(f"{fitted.clips:,} known clips of {fitted.about}; {result.accuracy:.1%} of them are named right")
     print(
@@ -119,9 +116,9 @@ def _show(result: Calibrated) -> None:
     if fitted.stopped != "inside":
         why = "the same for every T" if fitted.stopped == "flat" else f"best beyond the {fitted.stopped} T searched"
         print(f"careful: the likelihood is {why}, so probabilities mean little; give more clips")
-    bound = f"threshold: a {title_of(rejector)} of at least {rejector.threshold:.4g}"
+    bound = f"threshold: a {rejector.title} of at least {rejector.threshold:.4g}"
     rejected = f"{result.known_rejected:,} of {fitted.clips:,} known clips are rejected"
-    if result.open_set is None:
+    if result.auroc is None:
         print(f"{bound}; {rejected}, at most {rejector.rate:.1%} were asked for (false rejects)")
         print(
             "chosen from known clips alone: nothing is known about clips of other classes; to choose by those, give "
@@ -132,5 +129,5 @@ def _show(result: Calibrated) -> None:
             f"{bound}; {result.unknown_accepted:,} of {rejector.clips:,} unknown clips are accepted, at most "
             f"{rejector.rate:.1%} were asked for (false accepts)"
         )
-        print(f"{rejected} at that threshold; AUROC of known against unknown clips {result.open_set.auroc:.1%}")
+        print(f"{rejected} at that threshold; AUROC of known against unknown clips {result.auroc:.1%}")
     print("these figures are of the clips it was chosen on; for other clips and labels it is a warning, no guarantee")

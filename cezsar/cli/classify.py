@@ -75,7 +75,7 @@ def command(
     """
     from cezsar.atomic import write_text
     from cezsar.errors import InputError
-    from cezsar.zeroshot.choice import Chooser, changed, named
+    from cezsar.zeroshot.model_choice import Chooser, changed, named
     from cezsar.zeroshot.tables import rankings_csv, rankings_json
 
     if (why or beside is not None) and (as_json or csv_out is not None):
@@ -166,7 +166,7 @@ def _show(classifier: Classifier, ranking: Ranking, why: str, first: bool) -> No
     for note in ranking.notes:
         print(f"  {note}")
     if ranking.warning:
-        print(f"  careful: {ranking.warning}")
+        print(f"  {ranking.warning}")
     if ranking.none_of_these:
         print(f"  none of these labels seems right ({ranking.judgement})")
     for index, (name, similarity) in enumerate(ranking.labels):

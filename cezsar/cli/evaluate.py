@@ -102,8 +102,8 @@ def command(
     from cezsar.data.sentence_cache import open_encoder
     from cezsar.training.runs import Run
     from cezsar.zeroshot import scored
-    from cezsar.zeroshot.choice import changed
     from cezsar.zeroshot.methods import Sources, prepare
+    from cezsar.zeroshot.model_choice import changed
     from cezsar.zeroshot.protocols import parse
     from cezsar.zeroshot.tables import save_all, table
 

@@ -15,8 +15,8 @@ from cezsar.cli.console import Progress, output, save
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cezsar.zeroshot.film import Film
     from cezsar.zeroshot.span_formats import Timeline
+    from cezsar.zeroshot.spans import Film
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -79,8 +79,7 @@ def command(
     from cezsar.errors import InputError
     from cezsar.zeroshot import span_formats as formats
     from cezsar.zeroshot import spans as library
-    from cezsar.zeroshot.choice import Chooser
-    from cezsar.zeroshot.film import WINDOW_S, read
+    from cezsar.zeroshot.model_choice import Chooser
 
     wanted = wanted_labels(labels, prototypes)
     if find is None and wanted is not None and len(wanted) == 1:
@@ -96,7 +95,7 @@ def command(
             try:
                 with Progress(f"{path.name}, seconds") as progress:
                     classifier = chooser.classifier(path)
-                    film = read(classifier, path, window_s=window or WINDOW_S, progress=progress)
+                    film = library.read(classifier, path, window_s=window or library.WINDOW_S, progress=progress)
                 if find is None:
                     found = library.spans(classifier, film, wanted, none=none)
                 else:
@@ -152,7 +151,7 @@ def _show(timeline: Timeline, film: Film, why: str) -> None:
 
 def _notes(film: Film) -> list[str]:
     """What could not be read, and why not to trust the model."""
-    return [note for note in (film.reading, film.warning and f"careful: {film.warning}") if note]
+    return [note for note in (film.reading, film.warning) if note]
 
 
 def _show_hits(label: str, timelines: Sequence[Timeline]) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from cezsar import workspace, world
+from cezsar.analysis.calibration import Calibrated, calibrate, candidates
 from cezsar.config import MiningConfig, TrainingConfig, UseConfig
 from cezsar.data.annotations import load_annotations
 from cezsar.data.descriptions import load_descriptions, save_descriptions
@@ -28,18 +29,19 @@ from cezsar.data.sentence_cache import Encoder, open_encoder
 from cezsar.demo.controls import colour_store, evaluate_all, place_scores
 from cezsar.demo.recogniser import fit_head
 from cezsar.encoders.motion import MotionEncoder
-from cezsar.encoders.objects import LinearHead
-from cezsar.training.loop import train
+from cezsar.encoders.objects import LinearHead, object_sentence, top_objects
+from cezsar.training.loop import split_by_video, train
 from cezsar.training.runs import Run
 from cezsar.training.triplets import Triplets, build
 from cezsar.world import SEED
 from cezsar.zeroshot import scored
 from cezsar.zeroshot.embed import Embedded, embed
+from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.fusion import Weights, fuse
 from cezsar.zeroshot.methods import METHODS, Prepared
 from cezsar.zeroshot.results import Result
 from cezsar.zeroshot.scores import Scores
-from cezsar.zeroshot.spaces import space_of
+from cezsar.zeroshot.spaces import prototypes_of, rows_of, space_of
 from cezsar.zeroshot.tables import save_all
 
 DOMAIN = "the stick-figure world (drawn clips of people with props)"
@@ -133,9 +135,7 @@ def run_demo(
             rows = [result for result in results if result.protocol == protocol]
             save_all(rows, run.folder / "results" / f"demo {protocol}.json")
     with stages("when none of the labels fits"):
-        from cezsar.demo.calibrating import calibrate_demo  # it needs what is in here
-
-        calibrate_demo(run, triplets, data.world.train, data.train, data.head, sentences).keep(run.folder)
+        calibrate_run(run, triplets, data, sentences).keep(run.folder)
     return Report(results, stages.seconds, run.folder, largest)
 
 
@@ -249,6 +249,35 @@ def train_run(
         device=device,
         on_progress=show,
     )
+
+
+def calibrate_run(run: Run, triplets: Triplets, data: Data, sentences: Encoder) -> Calibrated:
+    """T and the threshold for "none of these", from segments of videos that no training step saw.
+
+    Whoever planned a video knows the seen action of each of its segments, which is ranked among all seen actions. Two
+    things flatter a little: the best epoch was chosen on these videos, and the recogniser of props was fitted on all.
+    """
+    settings = run.config.training
+    _, sub_clips = split_by_video(triplets, settings.validation, settings.seed)
+    held_out = {triplets.video_ids[video] for video in triplets.video_M[sub_clips].tolist()}
+    ids, labels, features = [], [], []
+    for plan in (plan for plan in data.world.train if plan.id in held_out):
+        features_TD = data.train.features(plan.id)
+        for number, segment in enumerate(plan.segments):
+            ids.append(f"{plan.id}/{number}")
+            labels.append(segment.action)
+            features.append(features_TD[int(np.ceil(segment.start_s)) : int(segment.end_s)])
+    space = space_of(run, sentences)
+    objects = [top_objects(data.head.logits(clip_TD), run.config.objects)[0] for clip_TD in features]
+    actions = sorted({segment.action for plan in data.world.train for segment in plan.segments})
+    names, prototypes, owner = prototypes_of(space, {name: [world.DESCRIPTIONS[name]] for name in actions})
+    modalities = {
+        "VE": np.asarray(space.clips(features)),
+        "O": rows_of(space, [object_sentence(data.head, best) for best in objects]),
+    }
+    scores = Scores.from_embeddings(Embeddings(ids, labels, names, modalities, prototypes, owner, space.name))
+    about = f"segments of {len(held_out):,} validation videos, among {len(actions):,} seen actions"
+    return calibrate(candidates(scores, Weights(**run.config.fusion)), about=about)
 
 
 def scores_of(

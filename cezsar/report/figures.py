@@ -19,7 +19,7 @@ import plotly.graph_objects as go
 from cezsar.analysis.baselines import Standing
 from cezsar.analysis.calibration import Reliability
 from cezsar.analysis.comparison import ClassDifference, Interval
-from cezsar.analysis.open_set import OpenSet
+from cezsar.analysis.open_set import SHARES_S
 from cezsar.arrays import DoubleArray
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.generalised import Stacking
@@ -28,6 +28,7 @@ from cezsar.zeroshot.weights import Curve, SimplexMap
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#7B68A6")
 MARKS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "pentagon", "hexagon")  # plotly's names
 GLYPHS = ("●", "■", "◆", "▲", "✚", "★", "⬟", "⬢")  # the same, as text
+DASHES = ("solid", "dash", "dot", "dashdot")
 GREY = "#9A9A9A"
 GAIN, LOSS = "#009E73", "#D55E00"  # better, worse
 CHOSEN = "#E69F00"
@@ -506,13 +507,28 @@ def simplex(found: SimplexMap, marks: Mapping[str, tuple[Weights, float]], *, da
 # What is not known ----------------------------------------------------------------------------------------------------
 
 
-def oscr(found: Mapping[str, OpenSet]) -> go.Figure:
-    """Correct classification rate against false accepts for each kind of knownness."""
+def oscr(curves: Mapping[str, DoubleArray], asked: float | None = None) -> go.Figure:
+    """Known clips accepted and right against unknown clips accepted (Dhamija et al., NeurIPS 2018), kind by kind.
+
+    Args:
+        curves: title -> `Simulation.curve`.
+        asked: share of unknown clips that was asked for, dotted.
+    """
     figure = go.Figure()
-    for place, (name, one) in enumerate(found.items()):
-        line = {"color": COLOURS[place]}
-        figure.add_scatter(x=100 * one.false_T, y=100 * one.right_T, mode="lines", name=name, line=line)
-    return layout(figure, 340, "unknown clips accepted, in %", "known clips accepted and right, in %")
+    for index, (title, right_S) in enumerate(curves.items()):
+        figure.add_scatter(
+            x=100 * SHARES_S, y=100 * right_S, mode="lines", name=shown(title),
+            line={"color": COLOURS[index], "dash": DASHES[index % len(DASHES)], "width": 2.5, "shape": "hv"},
+            hovertemplate=f"{shown(title)}: %{{x:.1f}} % of unknown clips let in, %{{y:.1f}} % of known ones right"
+            "<extra></extra>",
+        )  # fmt: skip
+    if asked is not None:
+        figure.add_vline(x=100 * asked, line={"color": GREY, "width": 1.5, "dash": "dot"}, layer="below")
+    layout(figure, 340, "unknown clips let in (%)", "known clips let in and right (%)", hovermode="closest")
+    figure.update_layout(margin={"t": 48})
+    figure.update_xaxes(range=[-1, 103], tickvals=list(range(0, 101, 20)), zeroline=False)
+    figure.update_yaxes(range=[0, min(105.0, 100 * max(curve[-1] for curve in curves.values()) + 8)], zeroline=False)
+    return figure
 
 
 def reliability(diagrams: Mapping[str, Reliability]) -> go.Figure:

@@ -5,11 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
-from cezsar.analysis import calibration
-from cezsar.analysis.calibration import Candidates, candidates, reliability_at
-from cezsar.analysis.open_set import measure, simulate
+from cezsar.analysis.calibration import transferred
+from cezsar.analysis.open_set import simulate
 from cezsar.errors import InputError
 from cezsar.report import figures
 from cezsar.report.figures import number, percent
@@ -17,8 +14,8 @@ from cezsar.report.page import Part, Plot, Section, Table
 from cezsar.report.study import Study
 from cezsar.zeroshot.evaluation import evaluate
 from cezsar.zeroshot.generalised import stacking
-from cezsar.zeroshot.protocols import random_classes
-from cezsar.zeroshot.rejection import KINDS, knownness
+from cezsar.zeroshot.protocols import Protocol, random_classes
+from cezsar.zeroshot.rejection import KINDS
 
 RUNS = 20
 FEWEST = 8  # classes with clips, below which halves of halves mean nothing
@@ -31,20 +28,14 @@ def open_set(study: Study) -> Section | None:
     if len(names) < FEWEST:
         return None
     protocol = random_classes(names, len(names) // 2, RUNS, study.seed)
-    rows, numbers, drawn = [], {}, {}
-    scored = candidates(scores, weights)
-    known = [scored.classes.index(name) for name in protocol.splits[0]]
-    of_known = np.isin(scored.truth_N, known)
-    among = np.where(np.isin(np.arange(len(scored.classes)), known), scored.scores_NC, -np.inf)[:, np.sort(known)]
-    right = np.sort(known)[among.argmax(axis=1)] == scored.truth_N
+    rows, numbers, curves = [], {}, {}
     for name, kind in KINDS.items():
         found = simulate(scores, protocol, weights, name, rng=study.rng())
         figure = {metric: found.figure(metric) for metric in ("auroc", "oscr", "fpr95")}
         got = found.figure("false_accept", "false accept")
         rows.append([kind.title, *(percent(*figure[metric]) for metric in figure), percent(*got)])
         numbers[name] = {metric: one._asdict() for metric, one in figure.items()} | {"false_accept_at_5": got._asdict()}
-        values = knownness(among, name, float(np.median([run.temperature for run in found.runs])))
-        drawn[kind.title] = measure(values[of_known], right[of_known], values[~of_known & (scored.truth_N >= 0)])
+        curves[kind.title] = found.curve()
     closed = evaluate(scores, protocol, weights).figure()
     best = max(numbers, key=lambda name: numbers[name]["auroc"]["mean"])
     says = (
@@ -61,7 +52,7 @@ def open_set(study: Study) -> Section | None:
     notes = "AUROC: 50 % by guessing. OSCR: Dhamija et al., NeurIPS 2018; at most the accuracy without unknown clips."
     parts: list[Part] = [
         Table(head, rows, notes),
-        Plot(figures.oscr(drawn), "OSCR curves of the first run: up and left is better."),
+        Plot(figures.oscr(curves), "OSCR curves, mean over runs: up and left is better."),
     ]
     return Section("open_set", "None of these: open set", says, parts, numbers, warning)
 
@@ -71,19 +62,13 @@ def reliability(study: Study) -> Section | None:
     names = _with_clips(study)
     if len(names) < FEWEST:
         return None
-    scores, weights = study.ready.scores, study.ready.weights
     half = random_classes(names, len(names) // 2, 1, study.seed).splits[0]
     others = [name for name in names if name not in set(half)]
-    fitted_on, told_on = (_labelled(candidates(scores, weights, part)) for part in (half, others))
     try:
-        fitted = calibration.fit(*fitted_on)
+        found = transferred(study.ready.scores, study.ready.weights, Protocol("the other half", [others]))
     except InputError:
         return None
-    drawn = {
-        "T = 1": reliability_at(*told_on),
-        f"T = {fitted.temperature:.3g}": reliability_at(*told_on, fitted.temperature),
-    }
-    before, after = drawn.values()
+    fitted, before, after = found.fits[0], found.before.diagram, found.after.diagram
     says = (
         "The confidence of a label is the softmax of cosine similarities over T. At T = 1 its calibration error "
         f"is {percent(before.ece)}. With T = {number(fitted.temperature, 4)}, fitted on {len(half):,} classes, it is "
@@ -93,8 +78,9 @@ def reliability(study: Study) -> Section | None:
         "temperature": fitted.temperature, "stopped": fitted.stopped, "ece_before": before.ece, "ece_after": after.ece,
         "fitted_on": half, "told_on": others,
     }  # fmt: skip
+    drawn = figures.reliability({"T = 1": before, f"T = {fitted.temperature:.3g}": after})
     notes = "Guo et al., On Calibration of Modern Neural Networks, ICML 2017; 15 bins of equal width."
-    parts = [Plot(figures.reliability(drawn), f"Confidence against accuracy, bin by bin. {notes}")]
+    parts = [Plot(drawn, f"Confidence against accuracy, bin by bin. {notes}")]
     return Section("reliability", "Reliability", says, parts, numbers)
 
 
@@ -137,8 +123,3 @@ def generalised(study: Study) -> Section | None:
 def _with_clips(study: Study) -> list[str]:
     present = set(study.ready.scores.label_index.tolist())
     return [name for index, name in enumerate(study.ready.scores.class_names) if index in present]
-
-
-def _labelled(found: Candidates) -> tuple[np.ndarray, np.ndarray]:
-    rows = found.truth_N >= 0
-    return found.scores_NC[rows], found.truth_N[rows]

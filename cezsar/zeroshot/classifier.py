@@ -8,10 +8,9 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
-import numpy.typing as npt
 
 from cezsar import encoders
-from cezsar.arrays import FloatArray, unit_rows
+from cezsar.arrays import FloatArray, IntArray
 from cezsar.data.datasets import named_descriptions
 from cezsar.data.descriptions import load_descriptions
 from cezsar.data.labels import canonical, spoken
@@ -20,11 +19,11 @@ from cezsar.encoders.base import FrameEncoder, ObjectHead
 from cezsar.encoders.objects import RULES, Recognised, in_words, top_objects
 from cezsar.errors import InputError
 from cezsar.training.runs import OodDistance, Run
-from cezsar.video import Decoder, Limits
+from cezsar.video import Decoder
 from cezsar.zeroshot.embed import MOST_OBJECTS, OBJECTS, object_head, object_rows
 from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.fusion import Weights, cosine, parts, rank
-from cezsar.zeroshot.rejection import Rejector
+from cezsar.zeroshot.rejection import Limits, Rejector, goes_with
 from cezsar.zeroshot.scores import Scores
 from cezsar.zeroshot.spaces import (
     ImageTextSpace,
@@ -36,12 +35,12 @@ from cezsar.zeroshot.spaces import (
     sampled_names,
     space_of,
 )
-from cezsar.zeroshot.verdict import goes_with, judge, rejector_of
 
 Descriptions = Mapping[str, Sequence[str]]
+Prototypes = tuple[list[str], FloatArray, IntArray]
 
-UNFAMILIAR = 2.0  # times the distance that 99 % of training sub-clips stay under
 WINDOW_S = 3  # a second is scored with its neighbours: one alone shows too little movement
+BLOCK = 120  # seconds whose windows are embedded at once
 STANDING = "kinetics400"  # whose classes are ranked where neither a person nor the run names any
 SHOWN_OBJECTS = 5  # at most; by the rule "names" fifty of them count
 
@@ -53,8 +52,10 @@ class Clip:
     Attributes:
         features_TD: one row per second of video.
         objects: those that count in O, as (name, definition, probability), most probable first.
+        visual_E: VE; None where the space has none, like `objects_E`, O.
+        seconds: "VE", "O" -> (T, E) embeddings of the window around each second.
+        distance: out-of-distribution distance to the training clips, 1 being usual at most; None if not known.
         windows: how many stretches VE is the mean of; 1 unless the clip is longer than the model takes.
-        familiarity: distance to the training clips; above `UNFAMILIAR` it looks like none of them. None if not known.
         reading: what of the file could not be read, in words, or "".
     """
 
@@ -62,15 +63,11 @@ class Clip:
     features_TD: FloatArray
     objects: Recognised
     visual_E: FloatArray | None
-    seconds_TE: FloatArray | None
     objects_E: FloatArray | None
-    familiarity: float | None
+    seconds: dict[str, FloatArray]
+    distance: float | None
     windows: int = 1
     reading: str = ""
-
-    @property
-    def seconds(self) -> int:
-        return len(self.features_TD)
 
 
 @dataclass(frozen=True)
@@ -83,12 +80,14 @@ class Ranking:
         labels: (name, cosine similarity in [-1, 1]), best first, as many as asked for.
         margin: similarity of the first label minus that of the second; 0 with one label.
         contributions: modality -> its part of each label's similarity, in the order of `labels`; they sum to it.
-        per_second: (T, len(labels)) cosine similarity of each second's VE; None where the space has no VE.
+        per_second: (T, len(labels)) cosine similarity of the window around each second, by VE and O as they are
+            weighed; None where neither counts.
         objects: the most probable objects, as (name, definition, probability).
-        warning: why the ranking should not be trusted, or "".
+        reasons: the limits that speak against the ranking, in words (see `rejection.Limits`).
+        warning: the same in one sentence, and what may be done, or "".
         probabilities: of each label, in the order of `labels`, among all labels that were ranked; None like the next.
-        none_of_these: whether the clip seems to show none of all the labels, which is a warning and no guarantee; None
-            where nothing says: the run has no rejector, or other weights or a caption count than it was chosen with.
+        none_of_these: whether the run's rejector finds that the clip shows none of all the labels, which is a warning
+            and no guarantee; None where it has none, or other weights or a caption count than it was chosen with.
         judgement: what `none_of_these` rests on, in words, or "".
         notes: what else should be said: of a long clip, how it was taken; of a damaged one, what could not be read.
     """
@@ -100,7 +99,8 @@ class Ranking:
     contributions: dict[str, list[float]]
     per_second: FloatArray | None
     objects: list[tuple[str, str, float]]
-    warning: str
+    reasons: tuple[str, ...] = ()
+    warning: str = ""
     probabilities: list[float] | None = None
     none_of_these: bool | None = None
     judgement: str = ""
@@ -117,6 +117,7 @@ class Classifier:
         trust: one line on what it was trained on and may be trusted for.
         weights: α, β, γ of Eq. 9.
         descriptions: class name -> sentences, the default labels; Kinetics-400's are ranked where there are none.
+        limits: beyond which a ranking should not be trusted.
         rejector: says "none of these" of rankings with `weights`; None if the run brings none (see `cezsar calibrate`).
         object_rule: how O is made of objects, one of `cezsar.encoders.objects.RULES`; the paper's is "sentence".
         middle: rank a clip that is longer than the model takes by its middle, the paper's rule; by all of it if False.
@@ -134,17 +135,16 @@ class Classifier:
         descriptions: Descriptions | None = None,
         objects: int = OBJECTS,
         object_rule: str = "sentence",
-        familiarity: OodDistance | None = None,
-        limits: Limits | None = None,
+        ood: OodDistance | None = None,
         rejector: Rejector | None = None,
     ) -> None:
         self.encoder, self.space, self.head = encoder, space, head
         self.name, self.trust, self.weights = name, trust, weights
         self.descriptions = dict(descriptions or {})
-        self.familiarity, self.rejector = familiarity, rejector
+        self.ood, self.limits, self.rejector = ood, Limits(), rejector
         self.objects, self.object_rule, self.middle = objects, object_rule, False
-        self._decoder = Decoder(limits or Limits())
-        self._prototypes: dict[tuple[tuple[str, tuple[str, ...]], ...], tuple[FloatArray, npt.NDArray[np.int64]]] = {}
+        self._decoder = Decoder()
+        self._prototypes: dict[tuple[tuple[str, tuple[str, ...]], ...], Prototypes] = {}
 
     # Where classifiers come from ---------------------------------------------------------------------------------
 
@@ -181,8 +181,8 @@ class Classifier:
             descriptions=load_descriptions(prototypes) if prototypes.is_file() else None,
             objects=run.config.objects,
             object_rule=run.config.object_rule,
-            familiarity=run.ood_distance(),
-            rejector=rejector_of(run.folder),
+            ood=run.ood_distance(),
+            rejector=Rejector.of_run(run.folder),
         )
 
     @classmethod
@@ -272,13 +272,13 @@ class Classifier:
             return decoder.run(path, self.encoder.sampling, self.encoder.encode)
         return self.encoder.encode(decoder.frames(path, self.encoder.sampling))
 
-    def embed(self, path: str, features_TD: FloatArray, reading: str = "") -> Clip:
+    def embed(self, path: str, features_TD: FloatArray, reading: str = "", window_s: int = WINDOW_S) -> Clip:
         """A clip from features that are already there, (T, D) of this classifier's encoder.
 
         Args:
             reading: what of the file could not be read, in words.
+            window_s: seconds that are looked at together around each second; at the clip's ends fewer.
         """
-        seconds = [features_TD[max(0, t - WINDOW_S // 2) : t + WINDOW_S // 2 + 1] for t in range(len(features_TD))]
         objects = self._recognised([features_TD])
         visual_NE, windows = self.visual([features_TD])
         return Clip(
@@ -286,20 +286,12 @@ class Classifier:
             features_TD,
             objects[0] if objects else [],
             None if visual_NE is None else visual_NE[0],
-            self.space.clips(seconds),
             object_rows(self.space, objects, self.object_rule, self.objects)[0] if objects else None,
-            None if self.familiarity is None else self.familiarity.distance(features_TD),
+            self._seconds(features_TD, window_s),
+            None if self.ood is None else self.ood.distance(features_TD),
             windows[0],
             reading,
         )
-
-    def rows(self, clips: Sequence[FloatArray]) -> dict[str, FloatArray]:
-        """Embeddings of many clips, or windows of one, of (T_i, D) features: modality -> (N, E)."""
-        visual_NE, _ = self.visual(clips)
-        objects = self._recognised(clips)
-        objects_NE = object_rows(self.space, objects, self.object_rule, self.objects) if objects else None
-        found = {"VE": visual_NE, "O": objects_NE}
-        return {modality: rows_NE for modality, rows_NE in found.items() if rows_NE is not None}
 
     def rank(
         self,
@@ -309,41 +301,69 @@ class Classifier:
         top: int = 5,
         weights: Weights | None = None,
         caption: str = "",
+        limits: Limits | None = None,
     ) -> Ranking:
         """Rank labels for a clip that was read before: a few inner products, whatever the labels.
 
         Args:
             caption: C(v), a sentence about the clip; counts by γ.
+            limits: beyond which the ranking is none; the classifier's own by default.
         """
-        names, prototypes, owner = self.prototypes(labels)
-        weights = weights or self.weights
-        scores = self._scores(clip, names, prototypes, owner, caption.strip())
+        names, *_ = found = self.prototypes(labels)
+        weights, limits = weights or self.weights, limits or self.limits
+        captions_E = rows_of(self.space, [caption.strip()])[0] if caption.strip() else None
+        rows = {"VE": clip.visual_E, "O": clip.objects_E, "C": captions_E}
+        scores = self._scores([clip.path], {name: row[None] for name, row in rows.items() if row is not None}, found)
         cosine_1C = cosine(scores, weights)
         ranked = rank(cosine_1C, names, top)[0]
         shown = np.array([names.index(name) for name, _ in ranked.labels])
-        verdict = None
+        unlike = limits.unlike(self.name, clip.distance)
+        weak = limits.weak(*ranked.labels[0], ranked.margin if len(names) > 1 else None)
+        reasons = (unlike, *weak) if unlike else tuple(weak)
+        judged = None
         if self.rejector is not None and goes_with(weights, self.weights, scores.modalities):
-            verdict = judge(self.rejector, cosine_1C[0])
+            judged = self.rejector.judge(cosine_1C[0])
+        per_second_TC = None
+        if any(weights.of(name) > 0 for name in clip.seconds):
+            per_second_TC = self.similarities(clip.seconds, labels, weights)[1][:, shown]
         return Ranking(
             clip.path,
             self.name,
             ranked.labels,
             ranked.margin,
             {modality: part_NC[0, shown].tolist() for modality, part_NC in parts(scores, weights).items()},
-            self._per_second(clip, prototypes, owner, shown),
+            per_second_TC,
             clip.objects[:SHOWN_OBJECTS],
-            self.warning(clip.familiarity),
-            None if verdict is None else verdict.probabilities_C[shown].tolist(),
-            None if verdict is None else verdict.none_of_these,
-            "" if verdict is None else verdict.words,
+            reasons,
+            warning_of(reasons, unlike),
+            None if judged is None else judged.probabilities_C[shown].tolist(),
+            None if judged is None else judged.none_of_these,
+            "" if judged is None else judged.words,
             self._notes(clip),
         )
 
-    def prototypes(
-        self, labels: Sequence[str] | Descriptions | None = None
-    ) -> tuple[list[str], FloatArray, npt.NDArray[np.int64]]:
+    def similarities(
+        self,
+        seconds: Mapping[str, FloatArray],
+        labels: Sequence[str] | Descriptions | None = None,
+        weights: Weights | None = None,
+    ) -> tuple[list[str], FloatArray]:
+        """Label names, and (T, C) cosine similarities of the windows around each second, in [-1, 1].
+
+        Raises:
+            InputError: no labels, or weights that leave nothing.
+        """
+        found = self.prototypes(labels)
+        ids = [str(second) for second in range(len(next(iter(seconds.values()))))]
+        return found[0], cosine(self._scores(ids, seconds, found), weights or self.weights)
+
+    def prototypes(self, labels: Sequence[str] | Descriptions | None = None) -> Prototypes:
         """What `rank` compares clips with: names, (P, E) prototypes, and (P,) the name's index of each."""
-        return self._prototypes_of(self.described(labels))
+        descriptions = self.described(labels)
+        key = tuple((name, tuple(sentences)) for name, sentences in descriptions.items())
+        if key not in self._prototypes:
+            self._prototypes = {key: prototypes_of(self.space, descriptions)}  # the last label set only
+        return self._prototypes[key]
 
     def described(self, labels: Sequence[str] | Descriptions | None) -> Descriptions:
         """Name -> sentences of the labels that are asked for, as `classify` takes them."""
@@ -384,20 +404,25 @@ class Classifier:
 
     # How -----------------------------------------------------------------------------------------------------------
 
-    def _prototypes_of(self, descriptions: Descriptions) -> tuple[list[str], FloatArray, npt.NDArray[np.int64]]:
-        key = tuple((name, tuple(sentences)) for name, sentences in descriptions.items())
-        if key not in self._prototypes:
-            _, prototypes, owner = prototypes_of(self.space, descriptions)
-            self._prototypes = {key: (prototypes, owner)}  # the last label set only
-        return list(descriptions), *self._prototypes[key]
+    def _scores(self, ids: list[str], rows: Mapping[str, FloatArray], prototypes: Prototypes) -> Scores:
+        names, rows_PE, owner = prototypes
+        embedded = Embeddings(ids, [""] * len(ids), names, dict(rows), rows_PE, owner, self.space.name)
+        return Scores.from_embeddings(embedded)
 
-    def _scores(
-        self, clip: Clip, names: list[str], prototypes: FloatArray, owner: npt.NDArray[np.int64], caption: str
-    ) -> Scores:
-        captions_E = rows_of(self.space, [caption])[0] if caption else None
-        found = {"VE": clip.visual_E, "O": clip.objects_E, "C": captions_E}
-        rows = {modality: row[None] for modality, row in found.items() if row is not None}
-        return Scores.from_embeddings(Embeddings([clip.path], [""], names, rows, prototypes, owner, self.space.name))
+    def _seconds(self, features_TD: FloatArray, window_s: int) -> dict[str, FloatArray]:
+        """ "VE", "O" -> (T, E) embeddings of the window around each second."""
+        before, after = window_s // 2, (window_s + 1) // 2
+        windows = [features_TD[max(0, t - before) : t + after] for t in range(len(features_TD))]
+        blocks = [self._rows(windows[first : first + BLOCK]) for first in range(0, len(windows), BLOCK)]
+        return {modality: np.concatenate([block[modality] for block in blocks]) for modality in blocks[0]}
+
+    def _rows(self, clips: Sequence[FloatArray]) -> dict[str, FloatArray]:
+        """Embeddings of many clips, or windows of one, of (T_i, D) features: modality -> (N, E)."""
+        visual_NE, _ = self.visual(clips)
+        objects = self._recognised(clips)
+        objects_NE = object_rows(self.space, objects, self.object_rule, self.objects) if objects else None
+        found = {"VE": visual_NE, "O": objects_NE}
+        return {modality: rows_NE for modality, rows_NE in found.items() if rows_NE is not None}
 
     def visual(self, clips: Sequence[FloatArray]) -> tuple[FloatArray | None, list[int]]:
         """(N, E) VE, and of how many equal windows each is the mean: one, unless it is longer than the model takes."""
@@ -424,25 +449,17 @@ class Classifier:
         return [in_words(self.head, *top_objects(clip_TK, most, self.object_rule)) for clip_TK in clips_TK]
 
     def _notes(self, clip: Clip) -> tuple[str, ...]:
-        long = f"all {clip.seconds} s count, as {clip.windows} windows of at most {self.space.limit_s} s"
+        long = f"all {len(clip.features_TD)} s count, as {clip.windows} windows of at most {self.space.limit_s} s"
         return tuple(note for note in (long if clip.windows > 1 else "", clip.reading) if note)
 
-    def _per_second(
-        self, clip: Clip, prototypes: FloatArray, owner: npt.NDArray[np.int64], shown: npt.NDArray[np.int64]
-    ) -> FloatArray | None:
-        """(T, shown) cosine similarity of VE of the few seconds around each second; nearest of several prototypes."""
-        if clip.seconds_TE is None:
-            return None
-        cosine_TP = unit_rows(clip.seconds_TE) @ unit_rows(prototypes).T
-        return np.stack([cosine_TP[:, owner == index].max(1) for index in shown], axis=1)
 
-    def warning(self, familiarity: float | None) -> str:
-        """Why no ranking of a clip so familiar should be trusted, or ""."""
-        if familiarity is None or familiarity < UNFAMILIAR:
-            return ""
-        card = encoders.card(encoders.FOR_REAL_VIDEO)
-        return (
-            f"this clip looks like nothing this run knows ({familiarity:.1f} times the usual distance): do not "
-            f"trust the ranking. For real video the run photographs is there, and {card.name} ranks better "
-            f"({card.size} once, `{card.command}`)"
-        )
+def warning_of(reasons: Sequence[str], unlike: str) -> str:
+    """What to say of a clip that is rejected for these reasons; where it is unlike training, with the next step."""
+    if not reasons:
+        return ""
+    card = encoders.card(encoders.FOR_REAL_VIDEO)
+    advice = (
+        f"; do not trust the ranking. For real video the run photographs is there, and {card.name} ranks better "
+        f"({card.size} once, `{card.command}`)"
+    )
+    return "none of these: " + "; ".join(reasons) + (advice if unlike else "")

@@ -1,56 +1,88 @@
-"""None of these: whether a clip shows any of the classes it is ranked against.
+"""None of these: whether a clip shows any of the labels it is ranked against. One mechanism for all who ask.
 
-A clip gets one number, its knownness; it is accepted, and named, where that is at least a threshold. `KINDS` holds the
-numbers in use. "Known" clips are of the candidate classes and "unknown" ones are not, whether training saw those
-classes or not; knownness is turned so that MORE speaks for known. `analysis.open_set` says how well it tells the two
-apart, `analysis.calibration` fits the temperature T.
+Two kinds of reason speak against a ranking. `Limits` are rules of thumb: the clip's out-of-distribution distance from
+the training clips and, where somebody moves them from 0, a least similarity and a least margin. A `Rejector` is
+measured: `cezsar calibrate` chose its threshold and its temperature T on labelled clips with the run's own α, β and γ.
+Those were other clips and other labels, so what it says is a warning and no guarantee.
 
-A clip whose scores are all exactly 0 is undecided: its knownness is -inf, so it is accepted at no threshold.
+"Known" clips are of the candidate classes and "unknown" ones are not, whether training saw those classes or not. Each
+gets a confidence (`KINDS`), higher for known, and is accepted where that is at least a threshold.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import logsumexp, softmax
 
+from cezsar.arrays import BoolArray, DoubleArray
 from cezsar.atomic import write_json
 from cezsar.data.documents import read_json_object
 from cezsar.errors import FormatError, InputError
+from cezsar.zeroshot.fusion import Weights
 
-DoubleArray = npt.NDArray[np.float64]
-BoolArray = npt.NDArray[np.bool_]
 ChosenBy = Literal["false accept", "false reject"]
+
+REJECTOR, CALIBRATION = "rejector.json", "calibration.json"
+"""In a run's folder. The rejector holds T, too; `CALIBRATION` is the record of how T was fitted."""
 
 VERSION = 1
 RATE = 0.05
-_LEAST = -float(np.finfo(np.float64).max)  # a threshold that everything but -inf reaches
+OOD_LIMIT = 2.0  # times the distance that 99 % of training sub-clips stay under
+NOT_ALONE = ("probability", "margin")  # kinds that compare labels, and so say nothing about a single one
+TOLERANCE = 0.01  # of a weight, where α, β and γ have length 1: a slider rounds them
+LEAST = -float(np.finfo(np.float64).max)  # a threshold that everything but -inf reaches
 
 
-# Knownness --------------------------------------------------------------------------------------------------------
+# Rules of thumb -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of an acceptable ranking, for any model.
+
+    Attributes:
+        distance: out-of-distribution distance from which on a clip counts as unlike the training clips.
+        similarity: least cosine similarity of the best label; 0 asks for none.
+        margin: least lead of the best label over the second; 0 asks for none.
+    """
+
+    distance: float = OOD_LIMIT
+    similarity: float = 0.0
+    margin: float = 0.0
+
+    def unlike(self, model: str, distance: float | None) -> str:
+        """Why a clip at this distance gets no answer, or "". Encoders without a run know no distance."""
+        if distance is None or distance < self.distance:
+            return ""
+        return (
+            f"the clip looks like nothing that {model} was trained on ({distance:.1f} times the usual distance, the "
+            f"limit is {self.distance:.1f})"
+        )
+
+    def weak(self, best: str, similarity: float, margin: float | None) -> list[str]:
+        """What of the best label is below its least, in words; `margin` is None where it is the only label."""
+        found = []
+        if 0 < self.similarity > similarity:
+            found.append(f'"{best}" has a similarity of {similarity:.2f} only, the least is {self.similarity:.2f}')
+        if margin is not None and margin < self.margin:
+            found.append(f'"{best}" leads by {margin:.2f} only, the least is {self.margin:.2f}')
+        return found
+
+
+# Confidence ---------------------------------------------------------------------------------------------------------
 
 
 def probabilities(scores_NC: npt.ArrayLike, temperature: float = 1.0) -> DoubleArray:
-    """(N, C) softmax(score / T): each row sums to 1.
-
-    Raises:
-        InputError: T not above 0, no classes, or NaN.
-    """
-    scores, t = checked_scores(scores_NC), checked_temperature(temperature)
-    shifted_NC = np.exp((scores - scores.max(axis=1, keepdims=True)) / t)
-    return shifted_NC / shifted_NC.sum(axis=1, keepdims=True)
-
-
-def log_sum_exp(scores_NC: DoubleArray, temperature: float) -> DoubleArray:
-    """(N,) T log sum_c exp(score_c / T): a soft maximum, from the maximum to the maximum + T log C."""
-    peak_N1 = scores_NC.max(axis=1, keepdims=True)
-    total_N = np.exp((scores_NC - peak_N1) / temperature).sum(axis=1)
-    return peak_N1[:, 0] + temperature * np.log(total_N)
+    """(N, C) softmax(score / T): each row sums to 1."""
+    found: DoubleArray = softmax(np.asarray(scores_NC, np.float64) / temperature, axis=1)
+    return found
 
 
 def _margin(scores_NC: DoubleArray, temperature: float) -> DoubleArray:
@@ -61,133 +93,120 @@ def _margin(scores_NC: DoubleArray, temperature: float) -> DoubleArray:
 
 
 class Kind(NamedTuple):
-    """A way to tell known from unknown clips.
+    """A confidence: a number for each clip, higher for known clips.
 
     Attributes:
         title: for a legend or a menu.
-        definition: in a sentence.
-        range: of the values, for cosine similarities.
-        known: whether known clips have "higher" or "lower" values.
-        tempered: whether the temperature plays a part.
+        definition: as published, in a sentence.
         source: the paper.
-        values: (N, C) scores and T -> (N,) values as published.
+        values: (N, C) scores and T -> (N,) values.
+        tempered: whether T plays a part.
+        negated: whether it is the negative of what is published.
     """
 
     title: str
     definition: str
-    range: str
-    known: Literal["higher", "lower"]
-    tempered: bool
     source: str
     values: Callable[[DoubleArray, float], DoubleArray]
+    tempered: bool = False
+    negated: bool = False
 
 
 KINDS = {
     "cosine": Kind(
         "maximum cosine",
         "cosine similarity of the best class",
-        "-1 to 1",
-        "higher",
-        False,
         "Eq. 8 of Estevam et al., ICPR 2026; maximum logit: Hendrycks et al., ICML 2022",
         lambda scores_NC, t: scores_NC.max(axis=1),
     ),
     "probability": Kind(
         "maximum probability",
         "probability of the best class, softmax(score / T)",
-        "1 / classes to 1",
-        "higher",
-        True,
         "Hendrycks and Gimpel, ICLR 2017",
         lambda scores_NC, t: probabilities(scores_NC, t).max(axis=1),
+        tempered=True,
     ),
     "margin": Kind(
         "margin",
         "score of the best class less that of the second; 0 with one class",
-        "0 to 2",
-        "higher",
-        False,
         "nearest-neighbour distance ratio as a difference: Mendes Júnior et al., Machine Learning 106, 2017",
         _margin,
     ),
     "energy": Kind(
         "energy",
         "-T log of the sum over classes of exp(score / T): a soft minimum of the negative scores",
-        "-1 - T log classes to 1 - T log classes",
-        "lower",
-        True,
         "Liu et al., NeurIPS 2020, Eq. 3",
-        lambda scores_NC, t: -log_sum_exp(scores_NC, t),
+        lambda scores_NC, t: t * logsumexp(scores_NC / t, axis=1),
+        tempered=True,
+        negated=True,
     ),
 }
-"""Name -> what it is, and which direction speaks for known."""
 
 
-def knownness(scores_NC: npt.ArrayLike, kind: str = "cosine", temperature: float = 1.0) -> DoubleArray:
-    """(N,) how much speaks for each clip being of one of the C classes, higher for known: energy is negated.
+def confidence(scores_NC: npt.ArrayLike, kind: str = "cosine", temperature: float = 1.0) -> DoubleArray:
+    """(N,) how much speaks for each clip being of one of the C classes; -inf for a clip whose scores are all 0.
 
     Args:
         scores_NC: cosine similarities for the candidate classes.
         kind: one of `KINDS`.
         temperature: T, for those kinds that are tempered.
 
-    Returns:
-        Values of the kind; -inf for an undecided clip.
-
     Raises:
-        InputError: another kind, a temperature not above 0, no classes, or NaN.
+        InputError: another kind, no classes, or NaN.
     """
     if kind not in KINDS:
         raise InputError(f"{kind!r} tells no known clips from unknown ones; choose {', '.join(KINDS)}")
-    scores, t = checked_scores(scores_NC), checked_temperature(temperature)
-    values_N = KINDS[kind].values(scores, t) * (1 if KINDS[kind].known == "higher" else -1)
-    return np.where(scores.any(axis=1), values_N, -np.inf)
+    scores = checked_scores(scores_NC)
+    return np.where(scores.any(axis=1), KINDS[kind].values(scores, temperature), -np.inf)
 
 
-# Thresholds -------------------------------------------------------------------------------------------------------
-
-
-def threshold_for_false_accepts(unknown_U: npt.ArrayLike, rate: float = RATE) -> float:
-    """The lowest threshold at which at most `rate` of the unknown clips are accepted: for when one has such clips.
+def threshold(confidence_N: npt.ArrayLike, chosen_by: ChosenBy, rate: float = RATE) -> float:
+    """The threshold that keeps a rate on these clips.
 
     Args:
-        unknown_U: knownness of unknown clips, of other classes than those it will meet.
-        rate: from 0 to below 1. With fewer than 1 / rate clips none of them is accepted.
+        confidence_N: of unknown clips for "false accept", of known ones for "false reject".
+        chosen_by: "false accept": the lowest threshold at which at most `rate` of the clips are accepted. "false
+            reject": the highest at which at most `rate` are rejected, which promises nothing about unknown clips.
+        rate: from 0 to below 1. Of fewer than 1 / rate clips no error is allowed.
 
     Raises:
-        InputError: no unknown clips, NaN, or another rate.
+        InputError: no clips, or another rate.
     """
-    unknown = np.sort(checked_knownness(unknown_U, "unknown"))[::-1]
-    accepted = allowed(rate, len(unknown))
-    return max(float(np.nextafter(unknown[accepted], np.inf)), _LEAST)
+    of_unknown = chosen_by == "false accept"
+    values = np.sort(np.asarray(confidence_N, np.float64))
+    if not len(values):
+        raise InputError(f"there are no {'unknown' if of_unknown else 'known'} clips to choose a threshold on")
+    errors = allowed(rate, len(values))
+    chosen = np.nextafter(values[::-1][errors], np.inf) if of_unknown else values[errors]
+    return max(float(chosen), LEAST)
 
 
-def threshold_for_false_rejects(known_K: npt.ArrayLike, rate: float = RATE) -> float:
-    """The highest threshold at which at most `rate` of the known clips are rejected: for when one has known clips only.
+# What a run brings --------------------------------------------------------------------------------------------------
 
-    It promises nothing about how many unknown clips are accepted. Undecided clips are rejected in any case.
 
-    Args:
-        known_K: knownness of clips of seen classes, with the seen classes as candidates.
-        rate: from 0 to below 1.
+class Rejection(NamedTuple):
+    """What a rejector says about one clip.
 
-    Raises:
-        InputError: no known clips, NaN, or another rate.
+    Attributes:
+        probabilities_C: softmax(score / T) over all labels, given that the clip shows one of them.
+        none_of_these: whether it seems to show none; None where a single label leaves nothing to compare.
+        words: what that rests on, and how the threshold was chosen; "" for None.
     """
-    known = np.sort(checked_knownness(known_K, "known"))
-    return max(float(known[allowed(rate, len(known))]), _LEAST)
+
+    probabilities_C: DoubleArray
+    none_of_these: bool | None
+    words: str
 
 
 @dataclass(frozen=True)
 class Rejector:
-    """Says "none of these". It goes with the scores of one run and one choice of α, β and γ.
+    """Says "none of these" with the scores of one run and one choice of α, β and γ.
 
     Attributes:
-        kind: one of `KINDS`.
-        threshold: knownness (as `knownness` has it, energy negated) from which on a clip is accepted.
-        temperature: T; for probabilities, and for the kinds that are tempered.
-        chosen_by: "false accept": `rate` is the share of unknown clips that were accepted; "false reject": of known
-            clips that were rejected, and nothing is known about unknown ones.
+        kind: of confidence, one of `KINDS`.
+        threshold: confidence from which on a clip is accepted.
+        temperature: T.
+        chosen_by: which error `rate` is about, see `threshold`.
         rate: the share that was asked for, at most; from 0 to below 1.
         clips: how many it was chosen on.
         about: which clips and classes these were, in words.
@@ -207,66 +226,53 @@ class Rejector:
     def __post_init__(self) -> None:
         if self.kind not in KINDS or self.chosen_by not in ("false accept", "false reject"):
             raise InputError(f"a clip cannot be rejected by {self.kind!r}, with a threshold by {self.chosen_by!r}")
-        checked_temperature(self.temperature)
-        if not is_number(self.threshold) or type(self.clips) is not int or self.clips < 1:
+        if not _is_number(self.temperature) or self.temperature <= 0:
+            raise InputError(f"the temperature is {self.temperature!r}, and not a number above 0")
+        if not _is_number(self.threshold) or type(self.clips) is not int or self.clips < 1:
             raise InputError("a threshold is a finite number, chosen on at least one clip")
-        allowed(self.rate, self.clips)
         if not isinstance(self.about, str):
             raise InputError("a rejector is about something in words")
+        allowed(self.rate, self.clips)
 
     @classmethod
-    def from_unknown(
+    def choose(
         cls,
-        scores_UC: npt.ArrayLike,
+        scores_NC: npt.ArrayLike,
+        chosen_by: ChosenBy,
         rate: float = RATE,
         kind: str = "cosine",
         temperature: float = 1.0,
         about: str = "",
     ) -> Self:
-        """With the threshold at which at most `rate` of these unknown clips are accepted.
+        """With the `threshold` that keeps `rate` on these clips: unknown ones against the C classes, or known ones."""
+        values_N = confidence(scores_NC, kind, temperature)
+        return cls(kind, threshold(values_N, chosen_by, rate), temperature, chosen_by, rate, len(values_N), about)
 
-        Args:
-            scores_UC: of clips that are of none of the C candidate classes.
-
-        Raises:
-            InputError: as `knownness` and `threshold_for_false_accepts` do.
-        """
-        values_U = knownness(scores_UC, kind, temperature)
-        threshold = threshold_for_false_accepts(values_U, rate)
-        return cls(kind, threshold, temperature, "false accept", rate, len(values_U), about)
-
-    @classmethod
-    def from_known(
-        cls,
-        scores_KC: npt.ArrayLike,
-        rate: float = RATE,
-        kind: str = "cosine",
-        temperature: float = 1.0,
-        about: str = "",
-    ) -> Self:
-        """With the threshold at which at most `rate` of these known clips are rejected.
-
-        Args:
-            scores_KC: of clips of seen classes, against the C seen classes. Right or wrong, all of them count.
-
-        Raises:
-            InputError: as `knownness` and `threshold_for_false_rejects` do.
-        """
-        values_K = knownness(scores_KC, kind, temperature)
-        threshold = threshold_for_false_rejects(values_K, rate)
-        return cls(kind, threshold, temperature, "false reject", rate, len(values_K), about)
-
-    def decide(self, scores_C: npt.ArrayLike) -> bool:
-        """Whether one clip is taken for one of the C classes; False says none of these."""
-        return bool(self.accepts(np.asarray(scores_C)[None])[0])
+    @property
+    def title(self) -> str:
+        """What is held against the threshold."""
+        return ("negative " if KINDS[self.kind].negated else "") + KINDS[self.kind].title
 
     def accepts(self, scores_NC: npt.ArrayLike) -> BoolArray:
-        """(N,) `decide` for each clip."""
-        return knownness(scores_NC, self.kind, self.temperature) >= self.threshold
+        """(N,) whether each clip is taken for one of the C classes; False says none of these."""
+        return confidence(scores_NC, self.kind, self.temperature) >= self.threshold
 
-    def probabilities(self, scores_NC: npt.ArrayLike) -> DoubleArray:
-        """(N, C) softmax(score / T): of the classes, given that it is one of them."""
-        return probabilities(scores_NC, self.temperature)
+    def judge(self, scores_C: npt.ArrayLike) -> Rejection:
+        """One clip, from its cosine similarities to ALL its labels."""
+        row_1C = np.asarray(scores_C, np.float64)[None]
+        chances_C = probabilities(row_1C, self.temperature)[0]
+        if row_1C.shape[1] == 1 and self.kind in NOT_ALONE:
+            return Rejection(chances_C, None, "")
+        value = float(confidence(row_1C, self.kind, self.temperature)[0])
+        accepted = value >= self.threshold
+        found = f"{self.title} {value:.3f}, {'at least' if accepted else 'below'} {self.threshold:.3f}"
+        done = "unknown clips were accepted" if self.chosen_by == "false accept" else "known clips were rejected"
+        about = f" ({self.about})" if self.about else ""
+        words = (
+            f"{found if math.isfinite(value) else 'all scores are 0'}; chosen so that at most {self.rate:.1%} of "
+            f"{self.clips:,} {done}{about}; those were other clips and labels, so this is a warning, no guarantee"
+        )
+        return Rejection(chances_C, not accepted, words)
 
     def save(self, path: str | Path) -> None:
         """Write it as JSON, whole or not at all."""
@@ -288,30 +294,40 @@ class Rejector:
         except (InputError, TypeError) as error:
             raise FormatError(f"{path} is damaged ({error}); choose the threshold again") from error
 
+    @classmethod
+    def of_run(cls, folder: Path) -> Self | None:
+        """The rejector that a run brings, if it brings one. Raises `FormatError` where it is damaged."""
+        if not (folder / REJECTOR).exists():
+            return None
+        try:
+            return cls.load(folder / REJECTOR)
+        except FormatError as error:
+            raise FormatError(f"{error} with `cezsar calibrate`, or remove the file") from error
 
-# What may be given ------------------------------------------------------------------------------------------------
+
+def goes_with(weights: Weights, own: Weights, counted: Collection[str]) -> bool:
+    """Whether a rejector that was chosen with the weights `own` can judge scores with `weights`.
+
+    Args:
+        counted: modalities of the clip; with a caption it cannot, since the rejector met none.
+    """
+    if "C" in counted and weights.gamma > 0:
+        return False
+    directions = []
+    for each in (weights, own):
+        values = np.array([each.alpha, each.beta])
+        directions.append(values / (np.linalg.norm(values) or 1.0))
+    return bool(np.abs(directions[0] - directions[1]).max() <= TOLERANCE)
+
+
+# What may be given --------------------------------------------------------------------------------------------------
 
 
 def allowed(rate: float, clips: int) -> int:
     """How many of so many clips a rate allows. Raises `InputError` for a rate outside [0, 1)."""
-    if not is_number(rate) or not 0 <= rate < 1:
+    if not _is_number(rate) or not 0 <= rate < 1:
         raise InputError(f"a rate of {rate!r} was asked for; give a share from 0 to below 1, such as 0.05")
     return min(math.floor(rate * clips + 1e-9), clips - 1)  # 0.29 of 100 clips are 29, not 28
-
-
-def checked_knownness(values_N: npt.ArrayLike, which: str) -> DoubleArray:
-    """(N,) of at least one clip, -inf for undecided ones. Raises `InputError` where there is none, or NaN or inf."""
-    values = np.asarray(values_N, np.float64)
-    if values.ndim != 1 or not len(values):
-        raise InputError(
-            f"there are no {which} clips, or no knownness for each; figures need known and unknown, a false-accept "
-            "rate needs unknown clips and a false-reject rate known ones"
-        )
-    if np.isnan(values).any() or (values == np.inf).any():
-        raise InputError(
-            f"the knownness of {which} clip {int(np.argmin(values < np.inf))} is no number; compute it again"
-        )
-    return values
 
 
 def checked_scores(scores_NC: npt.ArrayLike) -> DoubleArray:
@@ -325,13 +341,6 @@ def checked_scores(scores_NC: npt.ArrayLike) -> DoubleArray:
     return scores
 
 
-def checked_temperature(temperature: float) -> float:
-    """T. Raises `InputError` unless it is a number above 0."""
-    if not is_number(temperature) or temperature <= 0:
-        raise InputError(f"the temperature is {temperature!r}; give a number above 0, such as 0.05")
-    return float(temperature)
-
-
-def is_number(value: object) -> bool:
+def _is_number(value: object) -> bool:
     """Whether `value` is a finite int or float; a bool is not."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= -_LEAST
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= -LEAST

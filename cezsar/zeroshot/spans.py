@@ -1,38 +1,63 @@
-"""When it happens: from the labels' similarities in each second to spans (start, end, label).
+"""When it happens: a film of any length, the labels' similarities in each second, and spans (start, end, label).
 
 Shape letters: T seconds, C labels, S states: the labels, and "none of these" where there is a rejector.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import logit
 
+from cezsar.arrays import DoubleArray, FloatArray, IntArray
 from cezsar.data.datasets import named_descriptions
 from cezsar.data.labels import canonical
 from cezsar.errors import InputError
-from cezsar.zeroshot.classifier import Classifier, Descriptions
-from cezsar.zeroshot.embeddings import Embeddings
-from cezsar.zeroshot.film import Film
-from cezsar.zeroshot.fusion import Weights, cosine
-from cezsar.zeroshot.rejection import Rejector, knownness
-from cezsar.zeroshot.scores import Scores
-from cezsar.zeroshot.verdict import NOT_ALONE, goes_with
-
-FloatArray = npt.NDArray[np.float32]
-DoubleArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from cezsar.video import Decoder, Frame, VideoInfo
+from cezsar.zeroshot.classifier import STANDING, WINDOW_S, Classifier, Clip, Descriptions, warning_of
+from cezsar.zeroshot.fusion import Weights
+from cezsar.zeroshot.rejection import NOT_ALONE, Rejector, confidence, goes_with, probabilities
 
 CHANGE = 2.0
 """What a change of label costs, in standard deviations of the similarities for one second (`docs/spans.md`)."""
 
 BAR = 0.95  # share of the other descriptions that a label must be above, to be found where it is searched for
-BACKGROUND = "kinetics400"  # what a label is compared with where nothing else is given
 NONE = -1  # instead of a label's index
+
+
+@dataclass(frozen=True, eq=False)
+class Film:
+    """Embeddings of the window around each second; the labels it is held against can change without a second look.
+
+    Attributes:
+        duration_s: T, or up to a second less where the file says so.
+        fps: pictures a second; None where the file does not say.
+        seconds: "VE", "O" -> (T, E).
+        warning: why the model should not be trusted with this film, or "".
+        reading: what of the file could not be read, in words, or "".
+    """
+
+    path: str
+    duration_s: float
+    fps: float | None
+    seconds: dict[str, FloatArray]
+    warning: str = ""
+    reading: str = ""
+
+    @classmethod
+    def of(cls, classifier: Classifier, clip: Clip, info: VideoInfo, duration_s: float | None) -> Film:
+        """A clip as a film; `duration_s` counts where it lies in the last second."""
+        unlike = classifier.limits.unlike(classifier.name, clip.distance)
+        length = len(clip.features_TD)
+        ends_s = duration_s if duration_s is not None and length - 1 < duration_s < length else length
+        warning = warning_of([unlike] if unlike else [], unlike)
+        return cls(clip.path, ends_s, info.fps, clip.seconds, warning, clip.reading)
 
 
 @dataclass(frozen=True)
@@ -54,27 +79,47 @@ class Span:
     probability: float | None = None
 
 
-def similarities(
+def read(
     classifier: Classifier,
-    film: Film,
-    labels: Sequence[str] | Descriptions | None = None,
+    path: str | Path,
     *,
-    weights: Weights | None = None,
-) -> tuple[list[str], FloatArray]:
-    """Label names, and (T, C) cosine similarities of the window around each second, in [-1, 1].
+    window_s: int = WINDOW_S,
+    progress: Callable[[int, int], object] | None = None,
+) -> Film:
+    """Decode and embed a film: the slow part, needed once.
+
+    Frames are encoded and forgotten one after the other; what stays is a row of features for each second.
 
     Args:
-        labels: as in `Classifier.classify`.
-        weights: α, β, γ; the classifier's own by default.
+        window_s: seconds that are looked at together, around each second; at the film's ends fewer.
+        progress: called with the seconds done and those in all, as far as the file says.
 
     Raises:
-        InputError: no labels, or weights that leave nothing.
+        VideoError: the file cannot be decoded.
+        InputError: `window_s` below 1.
     """
-    names, prototypes, owner = classifier.prototypes(labels)
-    seconds = [str(second) for second in range(film.seconds)]
-    unknown = [""] * film.seconds
-    rows = Embeddings(seconds, unknown, names, film.modalities, prototypes, owner, classifier.space.name)
-    return names, cosine(Scores.from_embeddings(rows), weights or classifier.weights)
+    if window_s < 1:
+        raise InputError(f"a window of {window_s} s was asked for; give at least 1")
+    with Decoder() as decoder:
+        info = decoder.probe(path)
+        frames = decoder.frames(path, classifier.encoder.sampling)
+        features_TD = classifier.encoder.encode(frames if progress is None else _told(frames, info, progress))
+        found = decoder.reading
+    clip = classifier.embed(str(path), features_TD, "" if found is None else found.words, window_s)
+    return Film.of(classifier, clip, info, info.duration_s if found is None else found.read_s)
+
+
+def _told(frames: Iterable[Frame], info: VideoInfo, progress: Callable[[int, int], object]) -> Iterator[Frame]:
+    """The same frames; each new second is told."""
+    done, total = 0, math.ceil(info.duration_s or 0)
+    for frame in frames:
+        yield frame
+        if frame.time_s >= done:
+            done = math.floor(frame.time_s) + 1
+            progress(done, max(done, total))
+
+
+# Spans --------------------------------------------------------------------------------------------------------------
 
 
 def spans(
@@ -94,16 +139,17 @@ def spans(
     Raises:
         InputError: no labels, or weights that leave nothing.
     """
-    names, cosine_TC = similarities(classifier, film, labels, weights=weights)
+    names, cosine_TC = classifier.similarities(film.seconds, labels, weights)
     rejector = classifier.rejector
-    if rejector is not None and not goes_with(weights or classifier.weights, classifier.weights, film.modalities):
+    if rejector is not None and not goes_with(weights or classifier.weights, classifier.weights, film.seconds):
         rejector = None
     chosen_T = segment(cosine_TC, rejector if none else None)
     nearest_T = np.where(chosen_T == NONE, cosine_TC.argmax(axis=1), chosen_T)
     score_T = np.take_along_axis(cosine_TC, nearest_T[:, None], axis=1)[:, 0]
     likely_T = None
     if rejector is not None:
-        likely_T = np.take_along_axis(rejector.probabilities(cosine_TC), nearest_T[:, None], axis=1)[:, 0]
+        chances_TC = probabilities(cosine_TC, rejector.temperature)
+        likely_T = np.take_along_axis(chances_TC, nearest_T[:, None], axis=1)[:, 0]
     found = []
     for first, end in runs(chosen_T):
         label = None if chosen_T[first] == NONE else names[chosen_T[first]]
@@ -134,13 +180,13 @@ def find(
     Raises:
         InputError: there is no other label, or weights leave nothing.
     """
-    described = named_descriptions(BACKGROUND) if among is None else classifier.described(among)
+    described = named_descriptions(STANDING) if among is None else classifier.described(among)
     same = [name for name in described if canonical(name) == canonical(label)]
     own = described[same[0]] if same else classifier.described([label])[label]
     others = {name: sentences for name, sentences in described.items() if name not in same}
     if not others:
         raise InputError(f"{label!r} can only be found among other labels; give some, or none for a standing set")
-    _, cosine_TC = similarities(classifier, film, {label: own} | others, weights=weights)
+    _, cosine_TC = classifier.similarities(film.seconds, {label: own} | others, weights)
     bar_T = np.quantile(cosine_TC[:, 1:], BAR, axis=1, method="higher")
     above_T = (cosine_TC[:, 0] - bar_T) / spread(cosine_TC)
     seen_T = steady(np.stack([np.zeros_like(above_T), above_T], axis=1), CHANGE)
@@ -173,7 +219,7 @@ def segment(cosine_TC: FloatArray, rejector: Rejector | None = None) -> IntArray
 def needed(cosine_TC: FloatArray, rejector: Rejector) -> DoubleArray:
     """(T,) the similarity from which on the best label would be accepted: more than it has, where it is rejected."""
     best_T = cosine_TC.max(axis=1).astype(np.float64)
-    known_T = knownness(cosine_TC, rejector.kind, rejector.temperature)
+    known_T = confidence(cosine_TC, rejector.kind, rejector.temperature)
     lacking_T = rejector.threshold - known_T
     if rejector.kind == "probability":  # log-odds times T are a difference of similarities
         lacking_T = rejector.temperature * (_log_odds(rejector.threshold) - _log_odds(known_T))
@@ -217,5 +263,4 @@ def runs(values_T: IntArray) -> list[tuple[int, int]]:
 
 
 def _log_odds(probability: npt.ArrayLike) -> DoubleArray:
-    p = np.clip(np.asarray(probability, np.float64), 1e-12, 1 - 1e-12)
-    return np.log(p / (1 - p))
+    return np.asarray(logit(np.clip(np.asarray(probability, np.float64), 1e-12, 1 - 1e-12)))

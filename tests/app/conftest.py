@@ -8,11 +8,11 @@ import torch
 from streamlit import config
 from streamlit.testing.v1 import AppTest
 
+from cezsar.config import ModelConfig, TrainingConfig
 from cezsar.data.descriptions import save_descriptions
 from cezsar.encoders import load_sentence_encoder
 from cezsar.encoders.motion import MotionEncoder
 from cezsar.encoders.objects import LinearHead
-from cezsar.config import ModelConfig, TrainingConfig
 from cezsar.model import CEZSAR
 from cezsar.training.runs import OodDistance, Run, RunConfig
 from cezsar.video import Decoder

@@ -23,18 +23,19 @@ from cezsar.data.descriptions import parse_classes, save_descriptions
 from cezsar.encoders import load_sentence_encoder
 from cezsar.errors import InputError, VideoError
 from cezsar.report.figures import COLOURS, GREY
+from cezsar.video import Decoder
 from cezsar.zeroshot import spans
-from cezsar.zeroshot.choice import Chooser
 from cezsar.zeroshot.classifier import Classifier
-from cezsar.zeroshot.film import read as read_film
 from cezsar.zeroshot.fusion import Weights
+from cezsar.zeroshot.model_choice import for_film
+from cezsar.zeroshot.rejection import Limits
 from cezsar.zeroshot.tables import rankings_csv, rankings_json
 
 NAMES = [action.name for action in ACTIONS]
 UNSEEN = [action.name for action in world.unseen_actions()]
 SAMPLE = world.plan_clips(world.SEED, world.unseen_actions(), 1)[0]
 TITLE = f"{SAMPLE.label} 000"  # as the address has it
-NOTHING = answers.Doubt(unlike=float("inf"))
+NOTHING = Limits(float("inf"))
 
 
 def sample_page(**query):
@@ -88,8 +89,8 @@ def answered(page):
     return len(page.get("plotly_chart")) == 2
 
 
-def ask(names, beta=None, gamma=0.2, key="run:demo", doubt=NOTHING):
-    return answers.Question(key, names, beta, gamma, doubt)
+def ask(names, beta=None, gamma=0.2, key="run:demo", limits=NOTHING):
+    return answers.Question(key, names, beta, gamma, limits)
 
 
 def engine_answer(run, names, weights=None, caption=""):
@@ -285,16 +286,17 @@ def test_none_of_these_follows_the_limits(empty_workspace):
     assert "times the usual distance" in texts(page)
 
 
-def test_doubts_are_exported(workspace):
+def test_reasons_are_exported(workspace):
     clip = clip_files.drawn(SAMPLE)
     sure = answers.answer(clip, models.models(), ask(NAMES))
-    assert sure.doubts == () and sure.ranking.warning == ""
-    unsure = answers.answer(clip, models.models(), ask(NAMES, doubt=answers.Doubt(0.0, least=1.1)))
-    assert len(unsure.doubts) == 2
-    assert f"{unsure.familiarity:.1f} times" in unsure.doubts[0]
-    assert json.loads(rankings_json([unsure.ranking]))[0]["warning"].startswith(
-        "none of these: the clip looks like nothing"
-    )
+    assert sure.ranking.reasons == () and sure.ranking.warning == ""
+    limits = Limits(0.0, similarity=1.1)
+    unsure = answers.answer(clip, models.models(), ask(NAMES, limits=limits))
+    with models.engine(unsure.model).lock:  # as `cezsar.load` answers
+        expected = models.engine(unsure.model).classifier.rank(answers.read(unsure.model, clip), limits=limits)
+    assert len(unsure.ranking.reasons) == 2 and unsure.ranking.warning == expected.warning
+    warning = json.loads(rankings_json([unsure.ranking]))[0]["warning"]
+    assert warning.startswith("none of these: the clip looks like nothing")
     assert unsure.ranking.labels == sure.ranking.labels
 
 
@@ -366,8 +368,8 @@ def test_who_answers_is_the_rule_of_the_command_line(empty_workspace, real_film,
     world.write_video(SAMPLE, drawn)
     for path, key in ((drawn, "run:demo"), (real_film, "run:photographs")):
         clip = clip_files.from_file(path)
-        with Chooser() as chooser:
-            expected = chooser.choose(path)
+        with Decoder() as decoder:
+            expected = for_film(path, decoder)
         assert answers.choose(models.AUTOMATIC, clip, there) == (there[key], expected.why)
         assert models.key_of(expected) == key
         assert answers.choose("run:demo", clip, there) == (there["run:demo"], "it was chosen")
@@ -401,7 +403,7 @@ def test_a_film_is_ranked_by_the_model_for_real_video(empty_workspace, real_film
     with Classifier.of_run("photographs") as classifier:
         clip = classifier.read(real_film)
         expected = classifier.rank(clip, described, top=400)
-        film = read_film(classifier, real_film)
+        film = spans.read(classifier, real_film)
         seen = spans.spans(classifier, film, described)
     assert page.subheader[0].value == expected.labels[0][0]
     assert shown_labels(page) == pytest.approx(dict(expected.labels), abs=1e-5)
@@ -421,7 +423,7 @@ def test_a_time_line_is_that_of_the_command_line(empty_workspace, real_film):
     given = answers.answer(clip_files.from_file(real_film), models.models(), ask(names, key=models.AUTOMATIC))
     shown = when.timeline(given)
     with Classifier.of_run("photographs") as classifier:
-        film = read_film(classifier, real_film)
+        film = spans.read(classifier, real_film)
         expected = spans.spans(classifier, film, label_sets.described(names, {}))
     assert [(span.start_s, span.end_s, span.label) for span in shown.spans] == [
         (span.start_s, span.end_s, span.label) for span in expected
@@ -498,7 +500,7 @@ def test_one_action_is_searched_for_in_many_films(empty_workspace, real_film, tm
     expected = []
     with Classifier.of_run("photographs") as classifier:
         for path in (real_film, other):
-            found = spans.find(classifier, read_film(classifier, path), "playing drums")
+            found = spans.find(classifier, spans.read(classifier, path), "playing drums")
             expected += [(path.name, span.score) for span in found]
     expected.sort(key=lambda hit: -hit[1])
     if not expected:
@@ -589,11 +591,11 @@ def test_what_browsers_play(name, content, plays):
 # Whether any label seems right ---------------------------------------------------------------------------------------
 
 
-def verdicts(page):
+def judgements(page):
     return [each for each in page.markdown if "seems right" in each.value]
 
 
-def test_the_verdict_is_the_engines(empty_workspace):
+def test_the_judgement_is_the_engines(empty_workspace):
     """A clip that seems to show one of the labels, and one that seems to show none of them."""
     for sample, sure in ((SAMPLE.id, True), ("w7-drumming_on_a_bucket-000", False)):
         page = sample_page(sample=f"{world.plan_of(sample).label} 000")
@@ -605,19 +607,19 @@ def test_the_verdict_is_the_engines(empty_workspace):
         assert ("One of the labels seems right" in texts(page)) is sure
         assert f"({expected.probabilities[0]:.0%})" in texts(page)
         assert page.subheader[0].value == expected.labels[0][0]  # a warning hides no label
-        (told,) = verdicts(page)
+        (told,) = judgements(page)
         assert "maximum cosine" in told.help and "30 validation videos" in told.help and "no guarantee" in told.help
 
 
 def test_other_weights_have_no_probability(empty_workspace):
     page = sample_page(sample=TITLE, objects="0.6")
-    assert "No probability" in texts(page) and not verdicts(page)
+    assert "No probability" in texts(page) and not judgements(page)
 
 
 def test_a_run_without_a_rejector_says_nothing(workspace):
     page = sample_page()
     assert answered(page)
-    assert not verdicts(page) and "No probability" not in texts(page)
+    assert not judgements(page) and "No probability" not in texts(page)
 
 
 # Why this label ------------------------------------------------------------------------------------------------------

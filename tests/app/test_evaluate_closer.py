@@ -12,19 +12,18 @@ import pytest
 from conftest import open_page
 
 from app import state
-from app.charts.open_set import got_figure
-from app.services import comparison, models, reliability
+from app.services import comparison, models
 from app.services import evaluate as services
-from app.services import open_set as open_services
-from app.widgets import corrections
+from app.widgets import corrections, unknown
 from cezsar.analysis.comparison import ClassDifference, Interval, compare
-from cezsar.analysis.open_set import KINDS, simulate
+from cezsar.analysis.open_set import SHARES_S, simulate
 from cezsar.errors import InputError
 from cezsar.report import figures
 from cezsar.zeroshot.evaluation import correctness, evaluate
 from cezsar.zeroshot.fusion import Weights, cosine
 from cezsar.zeroshot.hubness_reduction import REDUCTIONS, evaluate_reduced
 from cezsar.zeroshot.protocols import all_classes, named, random_classes
+from cezsar.zeroshot.rejection import KINDS
 from cezsar.zeroshot.scored import Scored
 
 SHIPPED = models.SHIPPED
@@ -93,8 +92,8 @@ def numbers(values):
 
 
 def test_nothing_below_is_computed_before_it_is_asked_for(empty_workspace, monkeypatch):
-    for module, name in ((comparison, "differences"), (open_services, "simulated"), (corrections, "lines"),
-                         (reliability, "trust")):  # fmt: skip
+    for module, name in ((comparison, "differences"), (unknown, "simulated"), (corrections, "lines"),
+                         (unknown, "trust")):  # fmt: skip
         monkeypatch.setattr(module, name, lambda *given: pytest.fail("computed"))
     page = shown(open_page("evaluate"))
     assert page.segmented_control(key=state.LOOK).value == "splits"
@@ -252,7 +251,7 @@ def test_the_forest_holds_all_intervals_and_zero():
 
 def test_the_rate_that_comes_is_the_simulations(empty_workspace, demo, scores, halves):
     page = shown(open_page("evaluate", look="None of these"))
-    rows = {row["Knownness"]: row for row in table(page, "Knownness")}
+    rows = {row["Confidence"]: row for row in table(page, "Confidence")}
     assert list(rows) == [kind.title for kind in KINDS.values()]
     for name, kind in KINDS.items():
         found = simulate(scores, halves, demo.weights, name)
@@ -273,15 +272,13 @@ def test_the_rate_that_comes_is_the_simulations(empty_workspace, demo, scores, h
     assert f"turns away {turned} % of other known clips and lets {let_in} % of the unknown" in text(page)
 
 
-def test_another_rate_row_and_knownness(empty_workspace, scores, halves):
+def test_another_rate_row_and_confidence(empty_workspace, scores, halves):
     page = shown(open_page("evaluate", look="None of these", row="demo: VE", **{state.LET_IN: "20"}))
     found = simulate(scores, halves, VE, "cosine", rate=0.2)
     strips = chart(page, 1)["data"]
-    assert numbers(strips[1]["x"]) == pytest.approx(
-        [100 * run.by_unknown.figures()["false_accept"] for run in found.runs]
-    )
+    assert numbers(strips[1]["x"]) == pytest.approx([100 * run.by_unknown.false_accept for run in found.runs])
     energy = simulate(scores, halves, VE, "energy", rate=0.2)
-    shown(page.selectbox(key=state.KNOWNNESS).set_value("energy").run())
+    shown(page.selectbox(key=state.CONFIDENCE).set_value("energy").run())
     came = energy.figure("false_accept", "false accept").percent()
     assert f"20 % was asked for, {came} % came in" in text(page)
     assert "Liu et al., NeurIPS 2020" in text(page)
@@ -290,25 +287,25 @@ def test_another_rate_row_and_knownness(empty_workspace, scores, halves):
 def test_curves_are_means_over_runs_of_what_a_share_of_unknown_clips_allows(demo, scores):
     few = random_classes(scores.class_names, 10, 3, 0)
     simulation = simulate(scores, few, VE, "margin")
-    curve = open_services.curve(demo, VE, few, "margin")
+    assert unknown.simulated(demo, VE, few, "margin") == simulation
     matrix, names = cosine(scores, VE).astype(np.float64), scores.class_names
-    expected = np.zeros_like(curve.false_S)
+    expected = np.zeros_like(SHARES_S)
     for run in simulation.runs:
         known = sorted(names.index(name) for name in run.known)
-        clips = []  # (margin, right) of known ones, margins of unknown ones
-        unknown = []
+        clips = []  # (margin, right) of known ones, margins of others
+        foreign = []
         for row, label in zip(matrix, scores.label_index, strict=True):
             ranked = sorted(known, key=lambda index: -row[index])
             margin = row[ranked[0]] - row[ranked[1]]
             if label in known:
                 clips.append((margin, ranked[0] == label))
             elif names[label] in run.unknown:
-                unknown.append(margin)
-        for place, share in enumerate(curve.false_S):
-            allowed = int(share * len(unknown) + 1e-9)
-            bar = sorted(unknown, reverse=True)[allowed] if allowed < len(unknown) else -np.inf
+                foreign.append(margin)
+        for place, share in enumerate(SHARES_S):
+            allowed = int(share * len(foreign) + 1e-9)
+            bar = sorted(foreign, reverse=True)[allowed] if allowed < len(foreign) else -np.inf
             expected[place] += sum(right and margin > bar for margin, right in clips) / len(clips) / 3
-    np.testing.assert_allclose(curve.right_S, expected, atol=1e-9)
+    np.testing.assert_allclose(simulation.curve(), expected, atol=1e-9)
 
 
 def test_a_protocol_that_leaves_no_class_out_is_explained(empty_workspace):
@@ -318,13 +315,13 @@ def test_a_protocol_that_leaves_no_class_out_is_explained(empty_workspace):
 
 
 def test_many_classes_to_choose_on_bring_no_warning(monkeypatch, empty_workspace):
-    monkeypatch.setattr("app.widgets.open_set.FEW", 5)
+    monkeypatch.setattr("app.widgets.unknown.FEW", 5)
     page = shown(open_page("evaluate", look="None of these"))
     assert not page.warning
 
 
 def test_a_rate_that_nothing_exceeds_is_still_on_the_chart():
-    figure = got_figure([SimpleNamespace(title="a", shares=[0.0, 0.01], figure="0.5 ± 0.7", control=False)], 0.3)
+    figure = figures.splits([figures.Strip("a", [0.0, 0.01], "0.5 ± 0.7")], 0.3, "")
     assert figure.layout.xaxis.range[1] > 30
 
 
@@ -391,7 +388,7 @@ def test_reliability_is_told_on_classes_that_t_was_not_fitted_on(empty_workspace
     assert told["T fitted"][0] == f"{np.mean(temperatures):.3f}"
     assert f"right {100 * np.mean(right):.1f} % of the time" in text(page)
     assert np.mean(after) < 0.2 < np.mean(before)
-    diagram = reliability.trust(demo, VE, few).after.diagram
+    diagram = unknown.trust(demo, VE, few).after.diagram
     assert numbers(chart(page, 0)["data"][2]["x"]) == pytest.approx(100 * diagram.confidence_B[diagram.clips_B > 0])
     assert diagram.clips_B.sum() == 4 * 200
 
@@ -399,4 +396,4 @@ def test_reliability_is_told_on_classes_that_t_was_not_fitted_on(empty_workspace
 def test_a_list_that_leaves_one_class_out_cannot_be_fitted(demo, scores):
     protocol = named("list", scores.class_names[1:], scores.class_names)
     with pytest.raises(InputError, match="leaves none"):
-        reliability.trust(demo, VE, protocol)
+        unknown.trust(demo, VE, protocol)

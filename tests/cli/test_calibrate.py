@@ -12,16 +12,12 @@ from scipy.optimize import minimize_scalar
 
 import cezsar as package
 from cezsar import world
-from cezsar.analysis.calibrating import calibrate, unknown_scores
-from cezsar.analysis.calibration import Calibration, Candidates, candidates, reliability_at
+from cezsar.analysis.calibration import candidates, reliability_at
 from cezsar.cli import main
 from cezsar.data.features import FeatureStore
 from cezsar.data.labels import spoken
-from cezsar.errors import InputError
 from cezsar.training.importing import pack, unpack
 from cezsar.training.runs import Run
-from cezsar.zeroshot.embeddings import Embeddings
-from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.protocols import random_classes
 from cezsar.zeroshot.rejection import Rejector
 from cezsar.zeroshot.scored import Scored
@@ -42,6 +38,11 @@ def cezsar(capsys):
         return int(ended.value.code or 0), captured.out, captured.err
 
     return run
+
+
+def kept(folder):
+    """The rejector and the record of the calibration."""
+    return Rejector.load(folder / "rejector.json"), json.loads((folder / "calibration.json").read_text())
 
 
 @pytest.fixture
@@ -89,13 +90,11 @@ def test_from_known_clips_alone(cezsar, given):
     status, out, err = cezsar("calibrate", run, "--store", store, "--dataset", known, "--rate", 0.25)
     assert status == 0, err
     rows, truth = rows_of(run, store, KNOWN)
-    rejector, calibration = Rejector.load(run / "rejector.json"), Calibration.load(run / "calibration.json")
+    rejector, calibration = kept(run)
     assert rejector.threshold == pytest.approx(sorted(rows.max(axis=1))[3], abs=1e-3)  # a quarter of 12 clips are 3
     assert (rejector.chosen_by, rejector.clips, rejector.kind, rejector.rate) == ("false reject", 12, "cosine", 0.25)
-    assert calibration.temperature == rejector.temperature
-    assert (calibration.clips, calibration.classes) == (12, 12)
-    assert calibration.stopped == "inside"
-    assert calibration.temperature == pytest.approx(fitted(rows, truth), rel=0.05)
+    assert calibration["temperature"] == rejector.temperature == pytest.approx(fitted(rows, truth), rel=0.05)
+    assert (calibration["clips"], calibration["classes"], calibration["stopped"]) == (12, 12, "inside")
     assert "3 of 12 known clips are rejected" in out and "12 known clips of known.json, among 12 classes" in out
     assert "nothing is known about clips of other classes" in out and "--unknown-dataset" in out
     assert "warning, no guarantee" in out
@@ -174,20 +173,16 @@ def test_mistakes_are_told_and_change_nothing(cezsar, given, workspace, name):
 def test_a_calibrated_run_travels_whole(given, workspace, tmp_path):
     source = workspace / "runs/demo"
     run = unpack(pack(source, tmp_path / "demo.zip"), tmp_path / "runs")
-    assert Rejector.load(run.folder / "rejector.json") == Rejector.load(source / "rejector.json")
-    assert Calibration.load(run.folder / "calibration.json") == Calibration.load(source / "calibration.json")
+    assert kept(run.folder) == kept(source)
 
 
 def test_the_demo_brings_its_own(small_demo):
     """From segments of validation videos among all seen actions, none of which is an unseen one."""
     run = Run.open(small_demo[0] / "runs/demo")
-    rejector, calibration = (
-        Rejector.load(run.folder / "rejector.json"),
-        Calibration.load(run.folder / "calibration.json"),
-    )
-    assert rejector.clips == calibration.clips == run.record()["validation_sub_clips"] == 7
-    assert calibration.classes <= len(world.seen_actions())
-    assert "1 validation videos" in rejector.about and rejector.temperature == calibration.temperature
+    rejector, calibration = kept(run.folder)
+    assert rejector.clips == calibration["clips"] == run.record()["validation_sub_clips"] == 7
+    assert calibration["classes"] <= len(world.seen_actions())
+    assert "1 validation videos" in rejector.about and rejector.temperature == calibration["temperature"]
 
 
 def test_the_shipped_threshold_warns_of_most_unknown_clips_and_few_known_ones():
@@ -204,31 +199,3 @@ def test_the_shipped_threshold_warns_of_most_unknown_clips_and_few_known_ones():
         rejected.append((told_N[known_N].mean(), told_N[~known_N].mean()))
     known, unknown = np.mean(rejected, axis=0)
     assert known == pytest.approx(0.190, abs=0.001) and unknown == pytest.approx(0.732, abs=0.001)
-
-
-def test_unknown_clips_are_held_against_the_known_classes():
-    rng = np.random.default_rng(1)
-    modalities = {"VE": rng.normal(size=(3, 4)), "O": rng.normal(size=(3, 4))}
-    known = Embeddings(
-        ["a"], ["x"], ["x", "y"], {m: rows[:1] for m, rows in modalities.items()}, np.eye(4)[:3], [0, 1, 1]
-    )
-    unknown = Embeddings(["b", "c", "d"], ["z", "X", ""], ["z", "X"], modalities, np.eye(4)[:2], [0, 1])
-    scores, ids = unknown_scores(unknown, known, Weights(0.5, 0.5))
-    assert ids == ["b", "d"]
-    for row, place in zip(scores, (0, 2), strict=True):
-        fused = modalities["VE"][place] + modalities["O"][place]
-        unit = fused / np.linalg.norm(fused)
-        np.testing.assert_allclose(row, [unit[0], max(unit[1], unit[2])], atol=1e-6)
-    bare = Embeddings(["b"], ["z"], ["z"], {"VE": modalities["VE"][:1]}, np.eye(4)[:1], [0])
-    with pytest.raises(InputError, match="cannot be compared"):
-        unknown_scores(bare, known, Weights())
-
-
-def test_clips_of_no_class_do_not_count():
-    scores = np.array([[0.9, 0.1], [0.2, 0.7], [0.99, 0.98]], np.float32)
-    found = calibrate(Candidates(scores, np.array([0, 0, -1]), ["x", "y"]), rate=0.5)
-    assert (found.calibration.clips, found.accuracy, found.known_rejected) == (2, 0.5, 1)
-    assert found.rejector.threshold == pytest.approx(0.9)
-    assert found.open_set is None and found.unknown_accepted is None
-    found = calibrate(Candidates(scores, np.array([0, 0, -1]), ["x", "y"]), scores[2:], rate=0.0)
-    assert found.known_rejected == 2 and found.unknown_accepted == 0 and found.open_set.auroc == 0.0

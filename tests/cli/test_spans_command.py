@@ -11,7 +11,6 @@ import pytest
 from cezsar.cli import main
 from cezsar.cli.spans import _clock
 from cezsar.world import HEIGHT_PX, WIDTH_PX
-from cezsar.zeroshot import film as films
 from cezsar.zeroshot import spans as library
 from cezsar.zeroshot.classifier import Classifier
 
@@ -55,7 +54,7 @@ def given(workspace):
 
 def test_spans_are_the_librarys_in_every_form(cezsar, workspace, film, given, tmp_path):
     with Classifier.of_run(workspace / "runs/demo") as classifier:
-        expected = library.spans(classifier, films.read(classifier, film, window_s=3), LABELS)
+        expected = library.spans(classifier, library.read(classifier, film, window_s=3), LABELS)
     outs = {name: tmp_path / "out" / f"spans.{name}" for name in ("csv", "json", "vtt")}
     written = [part for name, out in outs.items() for part in (f"--{name}", out)]
     studio = tmp_path / "tasks.json"
@@ -117,7 +116,7 @@ def test_one_label_over_films(cezsar, workspace, film, tmp_path):
 
 
 def test_what_cannot_be_written_is_said_before_any_work(cezsar, film, given, tmp_path, monkeypatch):
-    monkeypatch.setattr(films, "read", lambda *_, **__: pytest.fail("worked already"))
+    monkeypatch.setattr(library, "read", lambda *_, **__: pytest.fail("worked already"))
     status, _, err = cezsar(film, *given, "--csv", tmp_path)
     assert status == 2 and "is a folder" in err and err.count("\n") == 1
     (tmp_path / "file").write_text("")

@@ -1,4 +1,4 @@
-"""Spans: the path of least flicker by trying all paths, films streamed against films read at once, files by hand."""
+"""Spans: the path of least flicker by trying all paths, films against clips, files by hand."""
 
 import csv
 import io
@@ -9,12 +9,9 @@ import av
 import numpy as np
 import pytest
 
-from cezsar.encoders.motion import MotionEncoder
 from cezsar.errors import InputError, VideoError
-from cezsar.video import Decoder, Frame, Sampling
-from cezsar.zeroshot import film as films
+from cezsar.video import Decoder, Sampling
 from cezsar.zeroshot.classifier import Classifier
-from cezsar.zeroshot.film import of_features, read
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.rejection import KINDS, Rejector
 from cezsar.zeroshot.spaces import Space
@@ -26,7 +23,7 @@ from cezsar.zeroshot.span_formats import (
     to_label_studio,
     to_webvtt,
 )
-from cezsar.zeroshot.spans import NONE, Span, find, needed, runs, segment, spans, steady
+from cezsar.zeroshot.spans import NONE, Film, Span, find, needed, read, runs, segment, spans, steady
 
 COLOURS = {"red": (200, 0, 0), "green": (0, 200, 0), "blue": (0, 0, 200), "yellow": (200, 200, 0), "grey": (90, 90, 90)}
 
@@ -148,50 +145,15 @@ def test_a_stretch_that_shows_none_of_them_is_told():
 # Films ----------------------------------------------------------------------------------------------------------------
 
 
-def moving(seconds, fps=8):
-    """Frames of a square that walks, jumps and changes its colour now and then."""
-    for k in range(round(seconds * fps)):
-        image = np.full((60, 80, 3), 40, np.uint8)
-        left = (3 * k) % 60
-        image[20 + k % 7 : 40 + k % 7, left : left + 15] = ((k // 40) * 60 % 255, 200, 90)
-        yield Frame(k / fps, image)
-
-
-@pytest.mark.parametrize("seconds", [0.5, 3, 6, 11.25, 12, 13, 20])
-def test_blocks_joined_are_the_whole_film(monkeypatch, seconds):
-    monkeypatch.setattr(films, "BLOCK_S", 6)
-    encoder = MotionEncoder()
-    whole = encoder.encode(moving(seconds))
-    joined = np.concatenate(list(films._blocks(encoder, moving(seconds))))
-    np.testing.assert_array_equal(joined, whole)
-    still = np.concatenate(
-        list(films._blocks(ColourEncoder(), moving(seconds, fps=1) if seconds >= 1 else moving(1, 1)))
-    )
-    assert len(still) == max(1, round(seconds))
-
-
-@pytest.mark.parametrize("length", [1, 2, 5, 40])
-@pytest.mark.parametrize("sizes", [[1], [6, 6, 6], [6, 0, 5], [3]])
-def test_windows_are_those_around_each_second(length, sizes):
-    rows = np.arange(sum(sizes), dtype=np.float32)[:, None]
-    blocks = np.split(rows, np.cumsum(sizes)[:-1])
-    found = [window.ravel().tolist() for _, windows in films._windows(blocks, length) for window in windows]
-    expected = []
-    for second in range(len(rows)):
-        around = range(second - length // 2, second - length // 2 + length)
-        expected.append([float(number) for number in around if 0 <= number < len(rows)])
-    assert found == expected
-
-
 def test_a_film_is_read_second_by_second(classifier, tmp_path, monkeypatch):
-    monkeypatch.setattr(films, "BLOCK_S", 4)
+    monkeypatch.setattr("cezsar.zeroshot.classifier.BLOCK", 4)
     path = draw(tmp_path / "film.mkv", [("red", 6), ("blue", 7.4)])
     told = []
     film = read(classifier, path, window_s=3, progress=lambda done, total: told.append((done, total)))
-    assert film.seconds == 14 and film.duration_s == pytest.approx(13.4) and film.fps == 5
+    assert film.seconds["VE"].shape == (14, 3) and film.duration_s == pytest.approx(13.4) and film.fps == 5
     colours = np.array([COLOURS["red"]] * 6 + [COLOURS["blue"]] * 8, np.float32)
     expected = [colours[max(0, second - 1) : second + 2].mean(0) for second in range(14)]
-    np.testing.assert_allclose(film.modalities["VE"], expected, atol=3)
+    np.testing.assert_allclose(film.seconds["VE"], expected, atol=3)
     assert told == [(done, 14) for done in range(1, 15)]
     with pytest.raises(InputError, match="at least 1"):
         read(classifier, path, window_s=0)
@@ -203,8 +165,9 @@ def test_what_of_a_film_could_not_be_read_is_said(classifier, tmp_path):
     path = draw(tmp_path / "film.mkv", [("red", 10), ("blue", 10)])
     (tmp_path / "cut.mkv").write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     film = read(classifier, tmp_path / "cut.mkv")
-    assert film.seconds < 15 and "could be read" in film.reading
-    assert film.seconds - 1 < film.duration_s <= film.seconds and f"{film.duration_s:.1f} of 20.0 s" in film.reading
+    length = len(film.seconds["VE"])
+    assert length < 15 and "could be read" in film.reading
+    assert length - 1 < film.duration_s <= length and f"{film.duration_s:.1f} of 20.0 s" in film.reading
     assert spans(classifier, film, ["red", "blue"])[0].label == "red"
 
 
@@ -368,17 +331,18 @@ def test_neighbours_share_no_frame():
     assert all(after["start"] == before["end"] + 1 for before, after in itertools.pairwise(ranges))
 
 
-def test_windows_are_embedded_as_clips_are(workspace):
+@pytest.mark.parametrize("window_s", [1, 3, 4, 40])
+def test_windows_are_embedded_as_clips_are(workspace, window_s):
     clip = sorted((workspace / "demo/test/kicking a drum").iterdir())[0]
-    with Classifier.of_run(workspace / "runs/demo") as classifier:
-        film, features = read(classifier, clip, window_s=4), classifier.features(clip)
-        windows = [features[max(0, second - 2) : second + 2] for second in range(len(features))]
-        with Decoder() as decoder:
-            again = of_features(classifier, str(clip), features, decoder.probe(clip), window_s=4)
-        assert again.duration_s == film.duration_s and again.fps == film.fps and again.warning == film.warning
-        for second, window in enumerate(windows):
-            alone = classifier.embed("", window)
+    with Classifier.of_run(workspace / "runs/demo") as classifier, Decoder() as decoder:
+        film, features = read(classifier, clip, window_s=window_s), classifier.features(clip)
+        info, whole = decoder.probe(clip), classifier.embed(str(clip), features, window_s=window_s)
+        again = Film.of(classifier, whole, info, info.duration_s)
+        assert (again.duration_s, again.fps, again.warning) == (film.duration_s, film.fps, film.warning)
+        for second in range(len(features)):
+            places = range(second - window_s // 2, second - window_s // 2 + window_s)
+            alone = classifier.embed("", features[[place for place in places if 0 <= place < len(features)]])
             for modality, row in (("VE", alone.visual_E), ("O", alone.objects_E)):
-                np.testing.assert_allclose(film.modalities[modality][second], row, atol=1e-5)
-                np.testing.assert_allclose(again.modalities[modality][second], row, atol=1e-5)
-        assert film.warning == classifier.classify(clip).warning and film.reading == ""
+                np.testing.assert_allclose(film.seconds[modality][second], row, atol=1e-5)
+                np.testing.assert_allclose(again.seconds[modality][second], row, atol=1e-5)
+        assert film.warning == classifier.rank(whole).warning and film.reading == ""

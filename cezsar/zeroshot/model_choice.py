@@ -1,8 +1,8 @@
-"""Which model answers for a film when nobody said: the best one here for real video, for drawings the demo's run."""
+"""Which classifier answers for a film when nobody said: the best for real video, for drawings the demo's run."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -11,10 +11,11 @@ from typing import Self
 from cezsar import encoders, workspace, world
 from cezsar.encoders.motion import MotionEncoder
 from cezsar.errors import CezsarError, InputError
-from cezsar.training.runs import OodDistance, Run, find_run
+from cezsar.training.runs import Run, find_run
 from cezsar.video import Decoder
-from cezsar.zeroshot.classifier import UNFAMILIAR, Classifier, Clip, Ranking
+from cezsar.zeroshot.classifier import Classifier, Clip
 from cezsar.zeroshot.fusion import Weights
+from cezsar.zeroshot.rejection import OOD_LIMIT
 
 PHOTOGRAPHS, DEMO = "photographs", "demo"
 GLANCE_S = 3.0  # of a film are looked at, to tell a drawn one
@@ -32,7 +33,7 @@ class Candidate:
 
     name: str
     run: Path | None
-    why: str
+    why: str = "it was asked for"
 
     def open(self, weights: str | Path | None = None, prompts: Sequence[str] | None = None) -> Classifier:
         """Load it; `prompts` and errors as in `Classifier.of_encoder`, or errors as in `Classifier.of_run`."""
@@ -44,9 +45,7 @@ class Candidate:
 def named(name: str | Path) -> Candidate:
     """The run in that folder or of that name, else the encoder of that name, which is not looked for yet."""
     folder = find_run(name)
-    if folder is not None:
-        return Candidate(folder.name, folder, "it was asked for")
-    return Candidate(str(name), None, "it was asked for")
+    return Candidate(str(name) if folder is None else folder.name, folder)
 
 
 def for_films() -> list[Candidate]:
@@ -68,41 +67,40 @@ def for_films() -> list[Candidate]:
     return found
 
 
-def _own_runs() -> Iterator[Path]:
+def _own_runs() -> list[Path]:
     """Trained runs of the workspace whose frame encoder sees real video and is here, the newest first."""
-    runs = sorted(workspace.folder("runs").glob("*/model.safetensors"), key=lambda file: -file.stat().st_mtime)
-    for file in runs:
+    found = []
+    for file in sorted(workspace.folder("runs").glob("*/model.safetensors"), key=lambda file: -file.stat().st_mtime):
         try:
             run = Run.open(file.parent)
         except CezsarError:
             continue  # damaged; `cezsar info` says so
         encoder = run.config.feature_encoder["name"]
         if run.trained and run.name != PHOTOGRAPHS and encoder != encoders.EMBEDDED and encoders.present(encoder):
-            yield file.parent
+            found.append(run.folder)
+    return found
 
 
-def looks_drawn(path: str | Path, decoder: Decoder) -> bool:
-    """Whether a film is of the demo's world of drawn figures: of its size, and familiar in its first seconds.
+def for_film(path: str | Path, decoder: Decoder) -> Candidate:
+    """The rule, where nobody said: the first of `for_films`; for a film of the demo's world of drawn figures, its run.
 
-    Size comes first, since a real film in poor light can be as familiar as a drawn one.
+    Such a film has that world's size, and its first seconds are like the run's training clips. Size comes first, since
+    a real film in poor light can be as like them as a drawn one.
 
     Raises:
         VideoError: it cannot be decoded.
     """
-    info, run = decoder.probe(path), find_run(DEMO)
-    domain = None if run is None else run / "domain.safetensors"
-    if (info.width, info.height) != (world.WIDTH_PX, world.HEIGHT_PX) or domain is None or not domain.is_file():
-        return False
-    encoder = MotionEncoder()
-    features_TD = decoder.run(path, replace(encoder.sampling, max_s=GLANCE_S), encoder.encode)
-    return OodDistance.load(domain).distance(features_TD) < UNFAMILIAR
+    info, folder = decoder.probe(path), find_run(DEMO)
+    if (info.width, info.height) == (world.WIDTH_PX, world.HEIGHT_PX) and folder is not None:
+        ood, encoder = Run.open(folder).ood_distance(), MotionEncoder()
+        features_TD = decoder.run(path, replace(encoder.sampling, max_s=GLANCE_S), encoder.encode)
+        if ood is not None and ood.distance(features_TD) < OOD_LIMIT:
+            return Candidate(DEMO, folder, "the film looks like the drawn world that it was trained on")
+    return for_films()[0]
 
 
 class Chooser:
-    """Opens classifiers when first needed and keeps them.
-
-    A run or an encoder that was asked for answers for every clip. Otherwise the first of `for_films` does, except for
-    films that look like the demo's world: those go to its run.
+    """Opens classifiers when first needed and keeps them: the one that was asked for, or those of `for_film`.
 
     Args:
         run: folder or name of a trained run.
@@ -111,7 +109,7 @@ class Chooser:
         prompts: for bare labels, see `Classifier.of_encoder`.
 
     Attributes:
-        why: of the latest clip, who answered and for what reason, in one line.
+        why: of the latest film, who answered and for what reason, in one line.
     """
 
     def __init__(
@@ -124,30 +122,15 @@ class Chooser:
     ) -> None:
         if run is not None and encoder is not None:
             raise InputError("give a run or an encoder, not both: a run brings its own encoder")
-        asked = run if run is not None else encoder
-        self._asked = (
-            None if asked is None else named(asked) if run is None else Candidate(Path(run).name, Path(run), "")
-        )
+        self._asked = None if encoder is None else named(encoder)
+        if run is not None:
+            self._asked = Candidate(Path(run).name, Path(run))
         if self._asked is None and not for_films():
             raise InputError("there is no model for real video: the package is not whole; install it again")
         self._weights, self._prompts = weights, prompts
         self._open: dict[str, Classifier] = {}
         self._decoder = Decoder()
         self.why = ""
-
-    def classify(
-        self,
-        path: str | Path,
-        labels: Sequence[str] | Mapping[str, Sequence[str]] | None = None,
-        *,
-        top: int = 5,
-        alpha: float | None = None,
-        beta: float | None = None,
-    ) -> tuple[Classifier, Ranking]:
-        """Rank labels for a clip. Returns who answered, too."""
-        classifier, clip = self.read(path)
-        weights = changed(classifier.weights, alpha=alpha, beta=beta)
-        return classifier, classifier.rank(clip, labels, top=top, weights=weights)
 
     def read(self, path: str | Path, *, objects: str | None = None, middle: bool = False) -> tuple[Classifier, Clip]:
         """Decode and embed a clip by the classifier that answers for it.
@@ -164,19 +147,11 @@ class Chooser:
 
     def classifier(self, path: str | Path) -> Classifier:
         """Who answers for a film; sets `why`."""
-        chosen = self._asked or self.choose(path)
+        chosen = self._asked or for_film(path, self._decoder)
         if chosen.name not in self._open:
             self._open[chosen.name] = chosen.open(self._weights, self._prompts)
         self.why = f"{chosen.name} answers: {chosen.why}" if self._asked is None else ""
         return self._open[chosen.name]
-
-    def choose(self, path: str | Path) -> Candidate:
-        """The rule, where nobody said. Raises `VideoError` for what cannot be decoded."""
-        if looks_drawn(path, self._decoder):
-            folder = find_run(DEMO)
-            assert folder is not None
-            return Candidate(DEMO, folder, "the film looks like the drawn world that it was trained on")
-        return for_films()[0]
 
     def __enter__(self) -> Self:
         return self

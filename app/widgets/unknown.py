@@ -1,0 +1,237 @@
+"""What a row of the page Evaluate knows about what it does not know: "none of these", and probabilities that hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from app import state
+from app.services import scored
+from app.services.evaluate import Row, key_of
+from app.widgets.evaluate import choose_row
+from cezsar.analysis.calibration import Transferred, transferred
+from cezsar.analysis.open_set import Simulation, simulate
+from cezsar.report import figures
+from cezsar.report.figures import PLOT, Strip, percent
+from cezsar.zeroshot.fusion import Weights
+from cezsar.zeroshot.protocols import Protocol
+from cezsar.zeroshot.rejection import KINDS, RATE
+from cezsar.zeroshot.results import Figure
+from cezsar.zeroshot.scored import Scored
+
+FEW = 30  # classes to choose a threshold on; with fewer, the rate that comes is far from the one that was asked for
+
+
+def simulated(item: Scored, weights: Weights, protocol: Protocol, kind: str, rate: float = RATE) -> Simulation:
+    """`simulate`, cached; what is drawn comes from seed 0."""
+    return _simulated(item.fingerprint, weights, key_of(protocol), kind, rate, item, protocol)
+
+
+@st.cache_data(max_entries=256, show_spinner="Choosing thresholds on some classes, trying them on others")
+def _simulated(
+    fingerprint: str, weights: Weights, protocol: str, kind: str, rate: float, _item: Scored, _protocol: Protocol
+) -> Simulation:
+    return simulate(scored.scores(_item), _protocol, weights, kind, rate=rate)
+
+
+def trust(item: Scored, weights: Weights, protocol: Protocol) -> Transferred:
+    """`transferred`, cached: T fitted on the classes that a run leaves out, told on its own."""
+    return _trust(item.fingerprint, weights, key_of(protocol), item, protocol)
+
+
+@st.cache_data(max_entries=64, show_spinner="Fitting the temperature on some classes, telling it on others")
+def _trust(fingerprint: str, weights: Weights, protocol: str, _item: Scored, _protocol: Protocol) -> Transferred:
+    return transferred(scored.scores(_item), weights, _protocol)
+
+
+def _leaves(item: Scored, protocol: Protocol, least: int, why: str) -> bool:
+    """Whether every split leaves so many classes out; says so if not."""
+    if max(len(split) for split in protocol.splits) <= item.about["classes"] - least:
+        return True
+    st.info(
+        f"{why}, and this protocol leaves too few out. Take **Half**, or **Random** with fewer classes.",
+        icon=":material/info:",
+    )
+    return False
+
+
+def _unbroken(text: str) -> str:
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def _figure(figure: Figure) -> str:
+    return _unbroken(f"{figure.percent()} %")
+
+
+# None of these ------------------------------------------------------------------------------------------------------
+
+
+def none_of_these(rows: Sequence[Row], protocol: Protocol) -> None:
+    """Each split's classes are all there are to choose from; clips of other classes should be turned away."""
+    st.subheader("Could it say “none of these”?", anchor=False)
+    asking, answering = st.columns([4, 9], gap="large")
+    with asking:
+        row = rows[choose_row(rows)]
+        rate = _rate_asked()
+        kind = str(
+            st.selectbox(
+                "Confidence", list(KINDS), format_func=lambda name: KINDS[name].title, key=state.CONFIDENCE,
+                bind="query-params",
+                help="A clip gets one number; it is let in, and named, where that is at least a threshold.",
+            )
+        )  # fmt: skip
+        st.caption(f"{KINDS[kind].title.capitalize()}: {KINDS[kind].definition}. {KINDS[kind].source}.")
+    item, weights = row.item, row.result.weights
+    if item is None:
+        return
+    with answering:
+        if not _leaves(item, protocol, 4, "Some classes must be unknown, to choose a threshold on and to try it on"):
+            return
+        found = {name: simulated(item, weights, protocol, name, rate) for name in KINDS}
+        _said(found[kind])
+        _table(found, kind)
+    left, right = st.columns(2, gap="medium")
+    with left:
+        st.markdown("**What is kept, and what is let in** :gray[· dotted: asked for]")
+        curves = {KINDS[name].title: one.curve() for name, one in found.items()}
+        areas = ", ".join(f"{KINDS[name].title} {percent(one.figure('oscr').mean)}" for name, one in found.items())
+        st.plotly_chart(
+            figures.oscr(curves, rate), key="oscr-chart", config=PLOT,
+            alt=f"OSCR curves, mean over splits. Areas: {areas}",
+        )  # fmt: skip
+    with right:
+        st.markdown("**Unknown clips that really came in**")
+        strips = [
+            Strip(
+                KINDS[name].title,
+                [run.by_unknown.false_accept for run in one.runs],
+                one.figure("false_accept", "false accept").percent(),
+            )
+            for name, one in found.items()
+        ]
+        came = "; ".join(f"{strip.title} {strip.figure} %" for strip in strips)
+        st.plotly_chart(
+            figures.splits(strips, rate, "unknown clips let in, of a split (%); dotted: asked for"), key="got-chart",
+            config=PLOT,
+            alt=f"Unknown clips let in, split by split, where {percent(rate)} was asked for. {came}",
+        )  # fmt: skip
+
+
+def _rate_asked() -> float:
+    """The share of unknown clips that may be let in."""
+    percent_asked = st.slider(
+        "Unknown clips to let in, at most (%)", 1, 30, 5, key=state.LET_IN, bind="query-params",
+        help="A threshold on confidence is chosen so that at most this share of the clips of some unknown classes gets "
+        "in. What it lets in of OTHER unknown classes is shown beside.",
+    )  # fmt: skip
+    return percent_asked / 100
+
+
+def _said(found: Simulation) -> None:
+    """What it means, in plain sentences; with a warning where few classes are there to choose on."""
+    counts = [[len(run.aside) for run in found.runs], [len(run.unknown) for run in found.runs]]
+    aside, unknown = (
+        f"{part[0]:,}" if len(set(part)) == 1 else f"{min(part):,} to {max(part):,}" for part in counts
+    )  # fmt: skip
+    let_in, kept = found.figure("false_accept", "false accept"), found.figure("right", "false accept")
+    auroc, accuracy = (_unbroken(percent(found.figure(name).mean)) for name in ("auroc", "accuracy"))
+    rate = _unbroken(f"{100 * found.rate:.0f} %")
+    st.markdown(
+        f"A clip of a known class looks more known than an unknown one **{auroc}** of the time (50 % is guessing). "
+        f"With a threshold that let in at most {rate} of the clips of {aside} classes, **{_figure(let_in)}** of the "
+        f"clips of {unknown} other unknown classes came in, and **{_figure(kept)}** of the known clips were let in and "
+        f"named right; without a threshold {accuracy} are."
+    )
+    if max(counts[0]) < FEW:
+        st.warning(
+            f"The rate you ask for is not the rate you get. Each threshold was chosen on clips of {aside} classes, and "
+            f"other classes differ: {rate} was asked for, {_figure(let_in)} came in. Choose a threshold on many "
+            "classes before you rely on it.",
+            icon=":material/warning:",
+        )
+
+
+def _table(found: dict[str, Simulation], kind: str) -> None:
+    """The four kinds of confidence, the chosen one in bold; and what can be had without unknown clips."""
+    rate = _unbroken(f"{100 * found[kind].rate:.0f} %")
+    cells: dict[str, list[str]] = {"Confidence": [KINDS[name].title for name in found]}
+    for head, metric in (("AUROC", "auroc"), ("OSCR", "oscr"), ("FPR95", "fpr95")):
+        cells[head] = [one.figure(metric).percent() for one in found.values()]
+    for head, metric in (("Let in", "false_accept"), ("Kept, right", "right")):
+        cells[head] = [one.figure(metric, "false accept").percent() for one in found.values()]
+    place = list(found).index(kind)
+    for column in cells.values():
+        column[:] = [cell.replace(" ± ", _unbroken(" ± ")) for cell in column]
+        column[place] = f"**{column[place]}**"
+    st.table(
+        cells, border="horizontal", hide_index=True,
+        alt="How well each kind of confidence tells known clips from unknown ones",
+    )  # fmt: skip
+    st.caption(
+        "In percent, mean ± deviation over splits. **AUROC** ↑: known above unknown, 50 is guessing. **OSCR** ↑: known "
+        "and right above unknown. **FPR95** ↓: unknown clips let in where 95 % of the known ones are. **Let in** ↓ and "
+        f"**kept, right** ↑: at the threshold for {rate}, of other unknown clips and of known ones.",
+        help="Dhamija et al., NeurIPS 2018, for OSCR. A split's classes are known. Half of the others are set aside: "
+        "the threshold, and the temperature of probability and energy, are chosen on their clips. The rest is unknown, "
+        "and what all figures are about.",
+    )
+    by_known, turned = (found[kind].figure(name, "false reject") for name in ("false_accept", "false_reject"))
+    st.caption(
+        f"Without unknown clips to choose on, a threshold for {rate} of known clips turned away, chosen among the "
+        f"classes set aside by {KINDS[kind].title}, turns away {_figure(turned)} of other known clips and lets "
+        f"{_figure(by_known)} of the unknown ones in."
+    )
+
+
+# Reliability --------------------------------------------------------------------------------------------------------
+
+
+def reliability(rows: Sequence[Row], protocol: Protocol) -> None:
+    """A diagram at T = 1, and at T fitted on other classes; what is promised and what is kept."""
+    st.subheader("Can its probabilities be trusted?", anchor=False)
+    asking, answering = st.columns([4, 9], gap="large")
+    with asking:
+        row = rows[choose_row(rows)]
+        st.caption(
+            "Cosine similarities order classes; softmax(score / T) makes probabilities of them. In each split T is "
+            "fitted on clips of the classes that the split leaves out, ranked among these, and told on its own.",
+            help="Guo et al., On Calibration of Modern Neural Networks, ICML 2017. T changes no answer. The expected "
+            "calibration error (ECE) is the mean distance of probability and accuracy over 15 bins; few clips make it "
+            "too large.",
+        )
+    if row.item is None:
+        return
+    with answering:
+        if not _leaves(row.item, protocol, 2, "T is fitted on classes that a split leaves out"):
+            return
+        found = trust(row.item, row.result.weights, protocol)
+        st.markdown(
+            f"Its answers are right **{percent(found.accuracy.mean)}** of the time. As they are, scores promise "
+            f"{percent(found.before.confidence.mean)}; with T fitted on other classes, "
+            f"**{percent(found.after.confidence.mean)}**."
+        )
+        t = found.temperature
+        with st.container(key="metrics-reliability"):
+            for title, ece, help_text in (
+                ("ECE at T = 1", found.before.ece, "The scores as they are."),
+                ("ECE at T fitted", found.after.ece, "With T from the classes that the split leaves out."),
+            ):
+                spread = None if ece.std is None else f"{100 * ece.std:.1f}"
+                _metric(title, percent(ece.mean), spread, f"{help_text} Lower is better.")
+            spread = None if t.std is None else f"{t.std:.3f}"
+            _metric("T fitted", f"{t.mean:.3f}", spread, "Mean and deviation over splits.")
+        st.plotly_chart(
+            figures.reliability(
+                {"T = 1": found.before.diagram, "T fitted on other classes": found.after.diagram}
+            ),
+            key="reliability-chart", config=PLOT,
+            alt=f"Accuracy against probability. Expected calibration error {percent(found.before.ece.mean)} at T = 1, "
+            f"{percent(found.after.ece.mean)} at the fitted T",
+        )  # fmt: skip
+        st.caption("Dotted: as promised. Above it, scores promise too little; below, too much. Larger: more clips.")
+
+
+def _metric(title: str, value: str, spread: str | None, help_text: str) -> None:
+    spread = spread and f"± {spread} over splits"
+    st.metric(title, value, spread, delta_color="off", delta_arrow="off", border=True, help=help_text)
