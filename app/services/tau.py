@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import streamlit as st
 
-from app.services import models
+from app.services import models, train
 from cezsar import jobs, workspace
 from cezsar.analysis import tau as laboratory
 from cezsar.config import MiningConfig, ModelConfig, TrainingConfig, UseConfig, arguments
@@ -72,35 +72,17 @@ def sources() -> dict[str, Source]:
     shipped = models.SHIPPED / "captions.safetensors"
     if shipped.is_file():
         found[SHIPPED] = Source(SHIPPED, "Captions of the demo, some of them (comes with the software)", shipped, "")
-    demo = workspace.folder("demo") / "train.json"
-    files = [demo] if demo.is_file() else []
-    for path in files + sorted(workspace.folder("data").glob("*.json")):
-        key = path.name if path != demo else "demo"
-        title = "Captions of the demo's training videos, all" if path == demo else path.name
-        if path == demo or _has_captions(_digest(path), path):
-            found[key] = Source(key, title, path, _digest(path))
+    for item in train.captions().values():
+        demo = item.path.parent == workspace.folder("demo").absolute()
+        title = "Captions of the demo's training videos, all" if demo else item.path.name
+        key = "demo" if demo else item.path.name
+        found[key] = Source(key, title, item.path, _digest(item.path))
     return found
 
 
 def _digest(path: Path) -> str:
     stat = path.stat()
     return hashlib.sha256(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}".encode()).hexdigest()
-
-
-@st.cache_data(max_entries=200, show_spinner=False)
-def _has_captions(digest: str, _path: Path) -> bool:
-    """Whether a JSON file is one of annotations; other files in the folder are none of this page's business."""
-    try:
-        return bool(load_annotations(_path).segments)
-    except CezsarError:
-        return False
-
-
-def sentence_encoders() -> list[str]:
-    """Sentence encoders whose weights are on this machine."""
-    from cezsar import encoders
-
-    return [name for name in ("minilm", "distilroberta") if encoders.present(name)]
 
 
 def sentences(source: Source, encoder: str, on_progress: Progress) -> Sentences:
