@@ -101,18 +101,9 @@ def embed_dataset(
     objects = run.config.objects if run is not None and own else MOST_OBJECTS.get(rule, OBJECTS)
     head = None if run is None or store is None or _holds(store, run, rule, objects, ids[0]) else object_head(run)
     embeddings, sentences = embed(
-        space,
-        store,
-        ids,
-        [spelt[dataset.labels[clip]] for clip in ids],
-        wanted,
-        head=head,
-        objects=objects,
-        object_rule=rule,
-        captions=captions,
-        averaged=averaged,
-        progress=progress,
-    )
+        space, store, ids, [spelt[dataset.labels[clip]] for clip in ids], wanted, head=head, objects=objects,
+        object_rule=rule, captions=captions, averaged=averaged, progress=progress,
+    )  # fmt: skip
     return Embedded(embeddings, notes, sentences)
 
 

@@ -18,8 +18,10 @@ those given.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +30,6 @@ from cezsar.data.annotations import load_captions
 from cezsar.data.datasets import Dataset, named_descriptions, open_dataset
 from cezsar.data.features import FeatureStore
 from cezsar.data.labels import resolve
-from cezsar.data.sentence_cache import open_encoder
 from cezsar.errors import InputError, MismatchError
 from cezsar.training.runs import Run
 from cezsar.zeroshot.embed import Captions, Embedded, Progress, embed_dataset, space_for
@@ -45,7 +46,7 @@ from cezsar.zeroshot.fusion import Weights, active
 from cezsar.zeroshot.protocols import Protocol
 from cezsar.zeroshot.results import Result
 from cezsar.zeroshot.scores import Scores, Several
-from cezsar.zeroshot.spaces import ImageTextSpace, SentenceSpace, Space, TextEncoder
+from cezsar.zeroshot.spaces import ImageTextSpace, Space, TextEncoder
 
 Parts = Mapping[str, Collection[str]]
 
@@ -74,9 +75,7 @@ class Method:
         """Scores as the method compares them, among all classes."""
         return shares(scores, scores.class_names) if self.shares else scores
 
-    def evaluate(
-        self, scores: Scores, protocol: Protocol | Parts, weights: Weights
-    ) -> Result:
+    def evaluate(self, scores: Scores, protocol: Protocol | Parts, weights: Weights) -> Result:
         """Accuracies over the runs of a protocol, or over parts of the clips; errors are those of `evaluate`."""
         if not isinstance(protocol, Protocol):
             return evaluate_parts(scores, protocol, weights)
@@ -140,23 +139,12 @@ class Sources:
         *,
         stores: Sequence[Path] = (),
         captions: Sequence[Path] = (),
-        averaged: bool = False,
-        sentences: str = "minilm",
-        several: Several = "nearest",
-        encoder_weights: Path | None = None,
+        **options: Any,
     ) -> Sources:
         """From names and files, as a command line has them; `prototypes` are the data set's own by default."""
-        data = open_dataset(dataset)
-        return cls(
-            data,
-            named_descriptions(prototypes) if prototypes else data.descriptions,
-            [FeatureStore(folder) for folder in stores],
-            load_captions(captions) if captions else None,
-            averaged,
-            sentences,
-            several,
-            encoder_weights,
-        )
+        data, spoken = open_dataset(dataset), load_captions(captions) if captions else None
+        described = named_descriptions(prototypes) if prototypes else data.descriptions
+        return cls(data, described, [FeatureStore(folder) for folder in stores], spoken, **options)
 
     def sentence_encoder(self, run: Run | None) -> str:
         """Name of the encoder of class descriptions."""
@@ -199,16 +187,10 @@ class Prepared:
 
 
 def possible(sources: Sources, runs: Sequence[Run] = ()) -> list[str]:
-    """Names of the methods for which everything is there, in the order of `METHODS`.
-
-    Without a run, `cezsar` is not among them: its parts are there as relatives.
-    """
-    return [
-        name
-        for name, method in METHODS.items()
-        if _given(method, sources, None) is not None
-        and (method.weights is not None or any(run.method == name for run in runs))
-    ]
+    """Names of the methods for which everything is there; those that are trained need a run of theirs."""
+    trained = {run.method for run in runs}
+    there = {name: method for name, method in METHODS.items() if _given(method, sources, None) is not None}
+    return [name for name, method in there.items() if method.weights is not None or name in trained]
 
 
 def prepare(name: str | None, sources: Sources, run: Run | None = None, progress: Progress | None = None) -> Prepared:
@@ -230,16 +212,9 @@ def prepare(name: str | None, sources: Sources, run: Run | None = None, progress
         raise InputError(f"method {name} needs {method.needs}")
     store, captions = given
     embedded = embed_dataset(
-        _space(method, sources, store, run),
-        store,
-        sources.dataset,
-        sources.descriptions,
-        run=run,
-        captions=captions,
-        averaged=sources.averaged,
-        object_rule=method.object_rule,
-        progress=progress,
-    )
+        _space(method, sources, store, run), store, sources.dataset, sources.descriptions, run=run, captions=captions,
+        averaged=sources.averaged, object_rule=method.object_rule, progress=progress,
+    )  # fmt: skip
     scores = method.form(Scores.from_embeddings(embedded.embeddings, sources.several))
     weights = method.weights or (Weights(**run.config.fusion) if run else Weights(0.0, 1.0, 1.0))
     if not any(weights.of(name) for name in scores.modalities):
@@ -284,7 +259,7 @@ def _given(method: Method, sources: Sources, run: Run | None) -> tuple[FeatureSt
 
 def _space(method: Method, sources: Sources, store: FeatureStore | None, run: Run | None) -> Space:
     if method.name != "image-text":
-        return space_for(run, sources.sentences) if run else SentenceSpace(open_encoder(sources.sentences))
+        return space_for(run, sources.sentences)
     assert store is not None
     encoder = encoders.create(store.provenance["encoder"], weights=sources.encoder_weights)
     if encoder.fingerprint != store.provenance["fingerprint"] or not isinstance(encoder, TextEncoder):
@@ -297,16 +272,13 @@ def _space(method: Method, sources: Sources, store: FeatureStore | None, run: Ru
 
 def _of_run(sources: Sources, run: Run) -> FeatureStore | None:
     """The store with features of the run's encoder; None if there is no store at all."""
-    mismatch: MismatchError | None = None
-    for store in sources.stores:
-        try:
-            run.check_feature_encoder(store.provenance["encoder"], store.provenance["fingerprint"])
-        except MismatchError as error:
-            mismatch = mismatch or error
-        else:
+    made = [(store.provenance["encoder"], store.provenance["fingerprint"]) for store in sources.stores]
+    for store, (name, fingerprint) in zip(sources.stores, made, strict=True):
+        with suppress(MismatchError):
+            run.check_feature_encoder(name, fingerprint)
             return store
-    if mismatch:
-        raise mismatch
+    for name, fingerprint in made:
+        run.check_feature_encoder(name, fingerprint)  # says what does not fit
     return None
 
 

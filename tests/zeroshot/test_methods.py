@@ -45,7 +45,6 @@ CAPTIONS = {"a1": ["a", "ab"], "a2": ["bbbb", "a"], "b1": ["b"], "c1": ["ca", "c
 
 @pytest.fixture
 def letters(monkeypatch):
-    monkeypatch.setattr("cezsar.zeroshot.methods.open_encoder", lambda name: Letters())
     monkeypatch.setattr("cezsar.zeroshot.embed.open_encoder", lambda name, home=None: Letters())
 
 
