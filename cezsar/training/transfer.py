@@ -37,7 +37,7 @@ from cezsar.errors import FormatError, InputError
 What = TypeVar("What")
 
 OVERLAP = 0.05  # cosine distance of two class names up to which they are one class
-WEIGHTS = tuple(round(0.1 * step, 1) for step in range(11))  # of a blend, that are tried
+WEIGHTS = tuple(round(0.1 * step, 1) for step in range(11))  # of a blend, and λ, that are tried
 
 
 class Transfer(NamedTuple):
@@ -54,7 +54,7 @@ class Grid:
 
     k: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
     temperature: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0)
-    lam: tuple[float, ...] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+    lam: tuple[float, ...] = WEIGHTS
 
     def all(self) -> list[Transfer]:
         """λ slowest and T fastest."""
@@ -77,11 +77,9 @@ def transfer_weights(related_US: DoubleArray, k: int, temperature: float) -> Dou
     """(U, S) w_us; rows sum to 1. Of equally related seen classes those of lower index are among the K."""
     nearest_UK = np.argsort(-related_US, axis=1, kind="stable")[:, :k]
     r_UK = np.take_along_axis(related_US, nearest_UK, axis=1)
-    with np.errstate(under="ignore"):
-        w_UK = np.exp((r_UK - r_UK[:, :1]) / temperature)  # the first is the highest
-        w_UK /= w_UK.sum(axis=1, keepdims=True)
+    w_UK = np.exp((r_UK - r_UK[:, :1]) / temperature)  # the first is the highest
     weights_US = np.zeros_like(related_US, dtype=np.float64)
-    np.put_along_axis(weights_US, nearest_UK, w_UK, axis=1)
+    np.put_along_axis(weights_US, nearest_UK, w_UK / w_UK.sum(axis=1, keepdims=True), axis=1)
     return weights_US
 
 
