@@ -77,7 +77,10 @@ def shipped_demo() -> DataSet | None:
 
 @dataclass(frozen=True)
 class Store:
-    """A feature store as its shards tell it; `seconds` are rows, one each second; `objects` names in its vocabulary."""
+    """A feature store as its shards tell it; `seconds` are rows, one each second; `objects` names in its vocabulary.
+
+    `fingerprint` is of its content, `encoder_fingerprint` of the model that its features come from.
+    """
 
     name: str
     folder: Path
@@ -87,6 +90,8 @@ class Store:
     dim: int = 0
     objects: int = 0
     ids: frozenset[str] = frozenset()
+    fingerprint: str = ""
+    encoder_fingerprint: str = ""
     error: str = ""
 
 
@@ -100,10 +105,12 @@ def _store(folder: Path) -> Store:
         from cezsar.data.features import FeatureStore
 
         store = FeatureStore(folder)
-        words, encoder = store.vocabulary, str(store.provenance["encoder"])
+        words, made = store.vocabulary, store.provenance
         seconds = sum(store.length(video) for video in store.ids)
-        objects = len(words.names) if words else 0
-        return Store(folder.name, folder, len(store), seconds, encoder, store.dim, objects, frozenset(store.ids))
+        return Store(
+            folder.name, folder, len(store), seconds, str(made["encoder"]), store.dim, len(words.names) if words else 0,
+            frozenset(store.ids), store.fingerprint, str(made["fingerprint"]),
+        )  # fmt: skip
 
     try:
         return cache.once(read, "store", str(folder.absolute()), stamp(folder), words="Reading feature stores")

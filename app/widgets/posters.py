@@ -30,20 +30,20 @@ def cards(grid: st.delta_generator.DeltaGenerator, item: Scored, found: Sequence
     """The first `MOST` clips; a click puts the clip's id under `key`.
 
     Args:
-        grid: a container with the key "cards".
+        grid: a container with the key "cards" or "selected".
         chosen: id of the clip that is framed.
     """
     found = found[:MOST]
     with st.spinner("Reading clips", show_time=False):
         pictures = [_poster(item, card) for card in found]
     for index, (card, picture) in enumerate(zip(found, pictures, strict=True)):
-        with grid.container(key=f"card-{'chosen' if card.id == chosen else 'other'}-{index}"):
+        with grid.container(key=f"card-{'chosen' if card.id == chosen else 'other'}-{key}-{index}"):
             if picture:
                 st.image(picture, width="stretch", alt=card.alt)
             else:
                 st.caption(f"{plain(card.id)}: no video file here")
             st.button(
-                card.words, key=f"pick-{index}", type="tertiary", on_click=state.put, args=(key, card.id)
+                card.words, key=f"pick-{key}-{index}", type="tertiary", on_click=state.put, args=(key, card.id)
             )  # fmt: skip
 
 

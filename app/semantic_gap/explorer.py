@@ -1,0 +1,401 @@
+"""Maps of a scored data set: how they are drawn, the figures that answer to a click or a lasso, and the clip chosen."""
+
+from __future__ import annotations
+
+import html
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+import streamlit as st
+
+from app import cache, state
+from app.semantic_gap.numbers import SPACES, clouds
+from app.services import models, scored
+from app.widgets import jobs as job_widgets
+from app.widgets import posters
+from app.widgets.player import film_of
+from app.widgets.words import plain, sentence
+from cezsar import jobs
+from cezsar.analysis import maps
+from cezsar.arrays import FloatArray, IntArray
+from cezsar.errors import FormatError, InputError
+from cezsar.report.figures import CLEAR, CLICKED, COLOURS, GREY, PLOT, layout, number, ranking, short, shown
+from cezsar.zeroshot import fusion
+from cezsar.zeroshot.scored import MOST, Scored
+
+MARKS = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down", "pentagon", "hexagon")
+GLYPHS = ("●", "■", "◆", "▲", "✚", "▼", "⬟", "⬢")
+"""A mark for each chosen class, as plotly's name and as text. None is a star: stars are prototypes."""
+HEIGHT_PX = 340
+MARGIN = 1.07  # of the frame around the outermost point
+MOST_DRAWN = 1500  # points as vectors; more go through WebGL, of which a page has only so many contexts
+TOP = 5  # labels of the clip
+
+
+# Drawing a map ----------------------------------------------------------------------------------------------------
+
+
+def settings(item: Scored, chosen: Sequence[str]) -> maps.MapSettings:
+    """How maps are drawn: perplexity, seed, number of clips, and which classes are fitted."""
+    kept: dict[str, Any] = {"bind": "query-params", "persist_state": "session"}
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        perplexity = st.number_input(
+            "Perplexity", 2, 500, 30, 5, key=state.PERPLEXITY, width=130, help="About how many neighbours each point "
+            "looks at, at most a third of the points. Small: many small clusters. Large: the broad layout.", **kept,
+        )  # fmt: skip
+        seed = st.number_input(
+            "Seed", 0, 2**32 - 1, 0, key=state.MAP_SEED, width=130, help="Of the choice of clips and of t-SNE. What "
+            "one seed shows and another does not is not in the data.", **kept,
+        )  # fmt: skip
+        sample = st.number_input(
+            "Clips at most", 20, MOST, 3000, 500, key=state.MAP_CLIPS, width=130,
+            help="More than these are sampled, as evenly over classes as can be.", **kept,
+        )  # fmt: skip
+        only = st.toggle(
+            "Fit the chosen classes only", key=state.FITTED, disabled=not chosen, help="Refits t-SNE on the clips of "
+            "the chosen classes, as the paper's Figure 1 does. Otherwise all classes are fitted together, and those "
+            "not chosen are grey.", **kept,
+        )  # fmt: skip
+    there = len(clouds(item)[0])
+    sample = max(there, 3000) if sample >= there else sample  # one map, whatever number lets all clips in
+    return maps.MapSettings(float(perplexity), int(seed), int(sample), tuple(chosen) if only else ())
+
+
+def find(item: Scored, wanted: maps.MapSettings) -> maps.Map | None:
+    """The map, from the workspace or shipped, if somebody has drawn it; of a damaged one it says so."""
+    for folder in (maps.folder(), models.SHIPPED / "cache" / "projections"):
+        path = folder / wanted.file_name(item.fingerprint)
+        if path.is_file():
+            stat = path.stat()
+            try:
+                return cache.once(partial(maps.read, path), "map", str(path), stat.st_size, stat.st_mtime_ns)
+            except FormatError as error:
+                st.error(sentence(error), icon=":material/error:")
+                return None
+    return None
+
+
+def missing(item: Scored, wanted: maps.MapSettings) -> None:
+    """In place of a map that nobody has drawn: its progress, or the button that starts it.
+
+    The first map of a data set, with the usual settings, starts by itself.
+    """
+    name = wanted.file_name(item.fingerprint)
+    command = ["project", str(item.folder.resolve()), "--perplexity", f"{wanted.perplexity:g}"]
+    command += ["--seed", str(wanted.seed), "--sample", str(wanted.sample)]
+    if wanted.classes:
+        command += ["--classes", ", ".join('"' + name.replace('"', '""') + '"' for name in wanted.classes)]
+
+    def latest() -> jobs.Job | None:
+        return next((job for job in jobs.jobs("project") if job.about.get("map") == name), None)
+
+    def start() -> None:
+        if (running := latest()) is None or not running.alive:
+            step = jobs.Step("t-SNE", command)
+            jobs.start("project", f"Map of {scored.title(item)}", [step], about={"map": name}, at_once=True)
+
+    job = latest()
+    if not jobs.possible():
+        st.info("This map has not been drawn yet. On this system it is drawn in a terminal:", icon=":material/info:")
+        st.code(f"cezsar {shlex.join(command)}", language="bash")
+    elif job is not None and job.state != "done":
+        st.markdown("The map is being drawn." if job.alive else "The map has not been drawn to the end.")
+        job_widgets.follow([job], "map")
+    elif job is None and wanted == maps.MapSettings():
+        start()
+        st.rerun()
+    else:
+        with st.container(border=True):
+            st.markdown("With these settings no map has been drawn yet. It takes seconds, a large one a minute.")
+            icon = ":material/scatter_plot:"
+            st.button("Draw the map", icon=icon, type="primary", key="draw-map", on_click=start)
+
+
+# Figures ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A map with what is known of its clips, in its order.
+
+    Attributes:
+        chosen: the classes that get colours.
+        labels, predicted: class names, predicted by the run's own weights; "" for none.
+        row_N: of each clip among the scores.
+    """
+
+    item: Scored
+    drawn: maps.Map
+    chosen: list[str]
+    ids: list[str]
+    labels: list[str]
+    predicted: list[str]
+    row_N: IntArray
+
+    @classmethod
+    def of(cls, item: Scored, drawn: maps.Map, chosen: list[str]) -> View:
+        scores, row_N = scored.scores(item), clouds(item)[0][drawn.rows_N]
+        predicted_N = cache.once(lambda: fusion.predict(scores, item.weights), "predicted", item.fingerprint)
+        names = [*scores.class_names, ""]
+        labels, predicted = ([names[c] for c in class_N[row_N]] for class_N in (scores.label_index, predicted_N))
+        return cls(item, drawn, chosen, [scores.ids[row] for row in row_N], labels, predicted, row_N)
+
+    def seated(self, names: Sequence[str]) -> list[tuple[int, int | None]]:
+        """Positions of names, with the place of each among the chosen; those come last, to lie above."""
+        place = {name: index for index, name in enumerate(self.chosen)}
+        return sorted(((n, place.get(name)) for n, name in enumerate(names)), key=lambda pair: pair[1] is not None)
+
+    def stars(self, space: str) -> list[str]:
+        """Class of each star."""
+        return [scored.scores(self.item).class_names[index] for index in self.drawn.star_class[space]]
+
+    def selected(self, space: str, points: Sequence[Mapping[str, int]]) -> tuple[list[str], bool]:
+        """Ids of the clips that selected points of a map stand for, and whether clips themselves are selected.
+
+        Where none is, a star stands for the clips of its class.
+        """
+        stars = self.stars(space)
+        clips, classes = (
+            [order[point["point_index"]][0] for point in points if point["curve_number"] == trace]
+            for trace, order in enumerate((self.seated(self.labels), self.seated(stars)))
+        )
+        named = {stars[star] for star in classes}
+        found = sorted(clips) or [clip for clip, label in enumerate(self.labels) if label in named]
+        return [self.ids[clip] for clip in found], bool(clips)
+
+    def frame(self, space: str) -> tuple[FloatArray, float]:
+        """(2,) middle of the smallest square around all points, and half its side, a little more."""
+        one = self.drawn.projections[space]
+        points = np.concatenate([one.videos_N2, one.prototypes_P2])
+        low, high = points.min(0), points.max(0)
+        return (low + high) / 2, MARGIN * float((high - low).max()) / 2 or 1.0
+
+
+def map_figure(
+    view: View,
+    space: str,
+    marked: Sequence[int] = (),
+    pinned: tuple[str, float, float] | None = None,
+    lasso: bool = False,
+    dark: bool = False,
+) -> go.Figure:
+    """One space: trace 0 holds the clips, trace 1 the stars, trace 2 a pinned clip.
+
+    Args:
+        marked: positions in the map of clips to stand out; all stand out if empty.
+        pinned: name and about where it would lie.
+        lasso: a drag selects what it goes around; else a click selects.
+    """
+    one, means, stars = view.drawn.projections[space], space in view.drawn.means, view.stars(space)
+    clips, seats, wanted = view.seated(view.labels), view.seated(stars), set(marked)
+    texts = [
+        f"<b>{shown(view.labels[n]) or 'unknown class'}</b><br>{shown(view.ids[n])}<br>"
+        f"predicted: {shown(view.predicted[n]) or 'nothing'}"
+        for n, _ in clips
+    ]
+    common: dict[str, Any] = {"mode": "markers", "hovertemplate": "%{text}<extra></extra>"}
+    xy = one.videos_N2[[n for n, _ in clips]]
+    figure = go.Figure(
+        (go.Scatter if len(xy) <= MOST_DRAWN else go.Scattergl)(
+            x=xy[:, 0], y=xy[:, 1], text=texts, selected={"marker": {"opacity": 1}},
+            selectedpoints=[place for place, (n, _) in enumerate(clips) if n in wanted] if marked else None,
+            unselected={"marker": {"opacity": 0.15}}, marker={
+                "color": ["rgba(154,154,154,0.45)" if seat is None else COLOURS[seat] for _, seat in clips],
+                "symbol": ["circle" if seat is None else MARKS[seat] for _, seat in clips],
+                "size": [5 if seat is None else 8 for _, seat in clips], "line": {"width": 0},
+            }, **common,
+        )
+    )  # fmt: skip
+    xy = one.prototypes_P2.reshape(-1, 2)[[n for n, _ in seats]]
+    colours = [GREY if seat is None else COLOURS[seat] for _, seat in seats]
+    edge = "#14171C" if dark else "#FDFCFA"  # the page's background
+    figure.add_scatter(
+        x=xy[:, 0], y=xy[:, 1], unselected={"marker": {"opacity": 0.8}},
+        text=[f"<b>{shown(stars[n])}</b><br>{'mean clip' if means else 'prototype'}" for n, _ in seats],
+        marker={
+            "color": edge if means else colours, "symbol": "star", "size": [18 - 9 * (s is None) for _, s in seats],
+            "opacity": [0.6 if seat is None else 1 for _, seat in seats],
+            "line": {"width": 2, "color": colours} if means else {"width": 1, "color": edge},
+        }, **common,
+    )  # fmt: skip
+    if pinned:
+        name, x, y = pinned
+        line = {"width": 3, "color": "#ECE9E4" if dark else "#1F2328"}
+        figure.add_scatter(
+            x=[x], y=[y], mode="markers", marker={"symbol": "diamond-tall", "size": 19, "color": CLEAR, "line": line},
+            hovertemplate=f"<b>{shown(name)}</b><br>approximate place<extra></extra>",
+        )  # fmt: skip
+    middle, half = view.frame(space)
+    (x0, y0), (x1, y1) = middle - half, middle + half
+    layout(
+        figure, HEIGHT_PX, margin={"l": 0, "r": 0, "t": 0, "b": 0, "pad": 0}, showlegend=False, hovermode="closest",
+        dragmode="lasso" if lasso else "pan",  # Streamlit lets clicks select only where a drag does not
+    )  # fmt: skip
+    figure.update_xaxes(range=[x0, x1], visible=False, zeroline=False)
+    figure.update_yaxes(range=[y0, y1], visible=False, zeroline=False, scaleanchor="x")
+    return figure
+
+
+# The maps side by side --------------------------------------------------------------------------------------------
+
+
+@st.fragment
+def explore(item: Scored, drawn: maps.Map, chosen: list[str]) -> None:
+    """The maps of all spaces side by side, and below them the clip that was chosen in one of them."""
+    view = View.of(item, drawn, chosen)
+    lasso, pinned = st.session_state.get(state.SELECT_BY) == state.LASSO, st.session_state.get(state.PINNED)
+    pins = _places(view, pinned) if pinned else {}
+    kind = (id(drawn), tuple(chosen), tuple(pins), lasso, st.context.theme.type)
+    if st.session_state.get(state.MAP_KIND, kind) != kind:
+        st.session_state[state.MAP_TOUCHED] = None  # figures drawn anew carry no selection
+    st.session_state[state.MAP_KIND] = kind
+    picked = set(st.session_state.get(state.MAP_PICKED, ()))
+    selected = [clip for clip, name in enumerate(view.ids) if name in picked]
+    if st.session_state.get(state.MAP_CLIP, st.query_params.get(state.MAP_CLIP)) not in view.ids:
+        first = selected or [clip for clip, label in enumerate(view.labels) if label in chosen] or [0]
+        st.session_state[state.MAP_CLIP] = view.ids[first[0]]
+    elif state.MAP_CLIP not in st.session_state:
+        st.session_state[state.MAP_CLIP] = st.query_params[state.MAP_CLIP]
+    _legend(view)
+    for column, space in zip(st.columns(len(drawn.projections), gap="small"), drawn.projections, strict=True):
+        with column.container(border=True, gap="xxsmall", key=f"plane-{space}"):
+            st.markdown(f"**{SPACES[space][0]}**", help=SPACES[space][1])
+            with st.container(key=f"frame-{space}"):
+                _plane(view, space, selected, pins.get(space), lasso)
+    st.caption(
+        f"{len(view.ids):,} clips. Select some on any map, and they stand out on all; the ringed one is played. t-SNE "
+        "axes have no unit: neighbours are alike, but distances between clusters and their sizes mean nothing."
+        + " Raw features have no sentences: there the hollow star is the class's mean clip."
+        * bool(drawn.means)
+    )
+    if pinned:
+        name, run = plain(str(pinned["name"])), plain(str(pinned.get("run") or "another model"))
+        said = f" is pinned, but {run} read it: choose that run to see where it lies."
+        if pins:
+            said = ", pinned on page Classify: approximate place, mean of its five nearest clips."
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"◇ **{name}**{said}")
+            st.button(
+                "Take it off", icon=":material/close:", key="unpin", type="tertiary", on_click=state.put,
+                args=(state.PINNED, None),
+            )  # fmt: skip
+    if len(selected) > 1:
+        _pictures(view, selected)
+    _clip(view)
+
+
+def _places(view: View, pinned: Mapping[str, Any]) -> dict[str, tuple[str, float, float]]:
+    """Space -> name of a clip pinned elsewhere, and about where it lies; only in spaces of the run that read it."""
+    found = {}
+    for space, one in view.drawn.projections.items():
+        vector = pinned.get(space) if pinned.get("run") == view.item.about["run"] else None
+        if vector is not None:
+            try:
+                x, y = maps.place(vector, clouds(view.item)[1][space].videos_NE[view.drawn.rows_N], one.videos_N2)
+            except InputError:  # read by another run of that name, of another width
+                continue
+            found[space] = (str(pinned["name"]), float(x), float(y))
+    return found
+
+
+def _legend(view: View) -> None:
+    entries = [(COLOURS[n], GLYPHS[n], name) for n, name in enumerate(view.chosen)]
+    if not view.drawn.means >= set(view.drawn.projections):
+        entries.append(("inherit", "★", "prototype: a class's description"))
+    if view.drawn.means:
+        entries.append(("inherit", "☆", "mean clip of a class"))
+    entries.append((GREY, "●", "other classes" if view.chosen else "clips"))
+    items = [f'<span><b style="color:{colour}">{mark}</b>{html.escape(name)}</span>' for colour, mark, name in entries]
+    st.html(f'<div class="cezsar-legend" style="padding-left: 0">{"".join(items)}</div>')
+
+
+def _plane(view: View, space: str, selected: list[int], pin: tuple[str, float, float] | None, lasso: bool) -> None:
+    """One map, and over it a ring around the clip that is played."""
+    marks, key = st.session_state.setdefault(state.MAP_MARKS, {}), f"map-{space}"
+    own = st.session_state.get(key) if st.session_state.get(state.MAP_TOUCHED) == space else None
+    # The figure in which clips were selected must stay as it was, or the browser would drop the selection.
+    marks[space] = tuple(marks.get(space, ()) if own and own["selection"]["points"] else selected)
+    coloured = f"coloured are {', '.join(view.chosen)}" if view.chosen else "no class is coloured"
+    st.plotly_chart(
+        map_figure(view, space, marks[space], pin, lasso, st.context.theme.type == "dark"), key=key, config=CLICKED,
+        on_select=partial(_selected, view, space), selection_mode=("points", "lasso"),
+        alt=f"{SPACES[space][0]}: {len(view.ids):,} clips in the plane, {coloured}.",
+    )  # fmt: skip
+    middle, half = view.frame(space)
+    clip = view.ids.index(st.session_state[state.MAP_CLIP])
+    x, y = (view.drawn.projections[space].videos_N2[clip] - middle) / (2 * half)
+    side = "min(100cqw, 100cqh)"  # the map is a square in the middle of its box
+    place = f"left: calc(50% + {x:.4f} * {side}); top: calc(50% + {-y:.4f} * {side})"
+    st.html(f'<div class="cezsar-over"><i style="{place}"></i></div>')
+
+
+def _selected(view: View, space: str) -> None:
+    """Callback of a map."""
+    clips, own = view.selected(space, st.session_state[f"map-{space}"]["selection"]["points"])
+    pick(clips, touched=space if own else None)
+
+
+def pick(clips: Sequence[str], played: str = "", touched: str | None = None) -> None:
+    """For callbacks: these clips stand out on all maps, and one is played; `touched`: the map they were selected in."""
+    st.session_state[state.MAP_PICKED], st.session_state[state.MAP_TOUCHED] = list(clips), touched
+    if clips:
+        st.session_state[state.MAP_CLIP] = played if played in clips else clips[0]
+
+
+def _pictures(view: View, selected: list[int]) -> None:
+    """The selected clips as pictures."""
+    right = sum(view.labels[clip] == view.predicted[clip] for clip in selected)
+    first = f"; these are the first {posters.MOST}" if len(selected) > posters.MOST else ""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{len(selected):,} clips selected**, {right:,} of them predicted right{first}.", width="content")
+        st.button("Clear", icon=":material/close:", type="tertiary", key="map-clear", on_click=pick, args=((),))
+    cards = []
+    for clip in selected[: posters.MOST]:
+        clip_id, label = view.ids[clip], view.labels[clip]
+        words = ":orange[:material/close:] " * (label != view.predicted[clip]) + plain(label or clip_id)
+        cards.append(posters.Card(clip_id, label, words, f"A frame of {clip_id}"))
+    played = st.session_state[state.MAP_CLIP]
+    posters.cards(st.container(key="selected"), view.item, cards, played, state.MAP_CLIP)
+
+
+def _clip(view: View) -> None:
+    """One clip played beside its ranking (Eq. 8 and 9, the run's own weights)."""
+    screen, ranks = st.columns([5, 6], gap="large", vertical_alignment="top")
+    with screen:
+        clip_id = st.selectbox(
+            "Clip", view.ids, key=state.MAP_CLIP, bind="query-params", persist_state="session",
+            help="The ringed clip. Type a part of its name to find another one.",
+        )  # fmt: skip
+        clip = view.ids.index(clip_id)
+        true, predicted = view.labels[clip], view.predicted[clip]
+        film_of(view.item, clip_id, true, caption="")
+    scores, weights = scored.scores(view.item), view.item.weights
+    similarity_C = fusion.similarities(scores, weights, view.row_N[[clip]])[0]
+    best = [(scores.class_names[c], float(similarity_C[c])) for c in np.argsort(-similarity_C, kind="stable")]
+    top = best[:TOP] + [pair for pair in best[TOP:] if pair[0] == true]
+    with ranks:
+        st.caption("Predicted")
+        st.subheader(plain(predicted or "nothing"), anchor=False)
+        if not true:
+            st.markdown(":gray[Its true class is not known.]")
+        elif true == predicted:
+            st.markdown(":green[:material/check: That is its true class.]")
+        else:
+            rank = [name for name, _ in best].index(true) + 1
+            st.markdown(f":orange[:material/close: Its true class is *{plain(true)}*, ranked {rank}.]")
+        colours = dict(zip(view.chosen, COLOURS, strict=False))
+        titles = [f"<b>{short(name)}</b>  ✓ true" if name == true else short(name) for name, _ in top]
+        bars = ranking(top, [colours.get(name, GREY) for name, _ in top], titles)
+        values = [value for _, value in top]
+        bars.update_xaxes(range=[min(0.0, *values), max(1.0, *values)])
+        said = ", ".join(f"{name} {number(value)}" for name, value in top)
+        st.plotly_chart(bars, key="map-ranking", config=PLOT, alt=f"Best labels: {said}")
+        st.caption(
+            f"The {min(TOP, len(best))} best of {len(best)} classes, by the run's own weights: "
+            f"α = {weights.alpha:g}, β = {weights.beta:g}, γ = {weights.gamma:g} (Eq. 8 and 9)."
+        )

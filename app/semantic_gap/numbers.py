@@ -1,0 +1,238 @@
+"""The semantic gap in numbers, a card for each space and a table of all; and the domain shift, on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+import numpy as np
+import streamlit as st
+
+from app import cache, state
+from app.library import holdings
+from app.services import scored
+from app.widgets.words import plain, sentence
+from cezsar.analysis import gap, shift
+from cezsar.analysis.confusion import FIGURE_1, PAPER_GROUPS, matching_groups
+from cezsar.analysis.gap import Change, ClassGap, Definition, Gap, UnitSpace
+from cezsar.arrays import IntArray
+from cezsar.errors import CezsarError
+from cezsar.report.figures import number, percent, points
+from cezsar.world import HARD_GROUPS
+from cezsar.zeroshot.embed import Embedded
+from cezsar.zeroshot.methods import Prepared
+from cezsar.zeroshot.scored import Cloud, Scored
+
+SPACES = {
+    "raw": ("Raw features", "What the frame encoder sees, before any training: the mean of a clip's frame features."),
+    "sentence": (
+        "Sentence space",
+        "The sentence encoder's own space: of a clip, the sentence made of its recognised objects, O(v); of a class, "
+        "its description. Clips with the same objects have the same sentence, and lie on one point.",
+    ),
+    "joint": (
+        "Joint space",
+        "Where the trained model puts clips, VE(v) of Eq. 5, and class descriptions, the prototypes SE(z) of Eq. 6.",
+    ),
+}
+CHIEF = ("rank_1", "rank_mean", "alignment", "modality_gap", "silhouette", "purity", "biggest_hub_share")
+SHARES = {"nearest_prototype", "own_prototype", "purity", "purity_by_chance", "biggest_hub_share", "rank_1", "rank_5",
+          "prototype_on_own"}  # fmt: skip
+ARROWS = {"higher": " ↑", "lower": " ↓", "neither": ""}
+WIDEST = 6  # classes in the group of those with the widest gaps
+DIGITS = {"mmd_squared": 4, "p_value": 3}
+
+
+def clouds(item: Scored) -> tuple[IntArray, dict[str, Cloud]]:
+    """Its points, see `Scored.clouds`."""
+    return cache.large(item.clouds, "clouds", item.fingerprint)
+
+
+def unit_space(item: Scored, space: str) -> UnitSpace:
+    """All clips of `clouds` and the prototypes of all classes, in one space."""
+    (row_N, points), scores = clouds(item), scored.scores(item)
+    videos_NE, prototypes_PE = points[space]
+    owner_P, n_classes = scored.embeddings(item).prototype_class, len(scores.class_names)
+    return UnitSpace(videos_NE, scores.label_index[row_N], prototypes_PE, owner_P, n_classes)
+
+
+def gaps(item: Scored) -> dict[str, tuple[Gap, list[ClassGap]]]:
+    """Space -> the gap in numbers, and each class's part of it."""
+
+    def measure() -> dict[str, tuple[Gap, list[ClassGap]]]:
+        spaces = {space: unit_space(item, space) for space in clouds(item)[1]}
+        return {space: (gap.measure(one), gap.per_class(one)) for space, one in spaces.items()}
+
+    return cache.once(measure, "gap", item.fingerprint, words="Measuring the gap")
+
+
+def groups(item: Scored, own: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Ready-made choices of classes: the paper's figure, hard groups, one's `own`, and the widest gaps."""
+    names, demo = scored.scores(item).class_names, item.about["dataset"] == "demo"
+    known = HARD_GROUPS if demo else {"Figure 1 of the paper": FIGURE_1, **PAPER_GROUPS}
+    found = matching_groups({**known, **own}, names)
+    for _, classes in reversed(gaps(item).values()):  # the joint space where there is one
+        far = {one.index: one.own_distance for one in classes if one.own_distance is not None}
+        if far:
+            found.setdefault("widest gaps", [names[c] for c in sorted(far, key=lambda c: -far[c])[:WIDEST]])
+            break
+    return found
+
+
+def numbers(item: Scored) -> None:
+    """What the pictures only suggest: a card of numbers for each space, and a table of all."""
+    found, names = {space: one for space, (one, _) in gaps(item).items()}, scored.scores(item).class_names
+    changes, before = {change.name: change for change in gap.changes(found)}, {b: a for a, b in pairwise(found)}
+    *_, last = found.values()
+    st.subheader("The gap in numbers", anchor=False)
+    st.caption(
+        f"Over {last.clips:,} clips and all {len(names):,} classes, in the full spaces and not in the plane. "
+        "↑ higher is better, ↓ lower is better."
+        + " Beside a number, its change from the space before: green is better, orange is worse."
+        * bool(before)
+    )
+    with st.container(key="numbers"):
+        for column, (space, one) in zip(st.columns(len(found), gap="small"), found.items(), strict=True):
+            with column.container(border=True, gap="xsmall", key=f"numbers-{space}"):
+                st.markdown(f"**{SPACES[space][0]}**")
+                for change in (changes[name] for name in CHIEF):
+                    none = " Not defined here: raw features have no sentences." * (change.values[space] is None)
+                    step = _step(change, before[space], space) if space in before else ""
+                    value = f"{step} **{_value(change, space)}**".strip()
+                    _figure(change.figure, value, _here(change.name, one, names) + none)
+    with st.expander("All numbers, and what they mean", icon=":material/table_rows:"):
+        rows = [_row(change) for change in changes.values()]
+        st.table(rows, hide_index=True, border="horizontal", alt="All numbers of the gap in each space")
+        said = {one.figure.title: _meaning(one.figure) + _here(name, last, names) for name, one in changes.items()}
+        st.caption("\n".join(f"- **{title}**: {plain(meaning)}" for title, meaning in said.items()))
+
+
+def _figure(figure: Definition, value: str, more: str = "") -> None:
+    """A number with its name, and what it means as help, in a card."""
+    with st.container(horizontal=True, horizontal_alignment="distribute", gap="small"):
+        st.markdown(figure.title + ARROWS[figure.better], help=plain(_meaning(figure) + more), width="content")
+        st.markdown(value, width="content")
+
+
+def _meaning(figure: Definition) -> str:
+    return f"{figure.definition[0].upper()}{figure.definition[1:]}. Range: {figure.range}. Source: {figure.source}."
+
+
+def _here(name: str, gap: Gap, names: Sequence[str]) -> str:
+    """What goes with a number in one space."""
+    if name == "biggest_hub_share" and gap.biggest_hub is not None:
+        return f" Here it is {names[gap.biggest_hub]}."
+    k = {"purity": gap.k, "hubness_k": gap.k_prototypes}.get(name)
+    chance = gap.purity_by_chance if name == "purity" else None
+    return (f" Here k = {k}." if k else "") + ("" if chance is None else f" By chance: {percent(chance)}.")
+
+
+def _value(change: Change, space: str) -> str:
+    return (percent if change.name in SHARES else number)(change.values[space])
+
+
+def _step(change: Change, before: str, after: str) -> str:
+    """How a number changes, in points where it is a share; green where it gets better, orange where worse."""
+    step, better = change.between(before, after), change.better(before, after)
+    if step is None:
+        return ""
+    signed = points(step) if change.name in SHARES else f"{'+' if step >= 0 else ''}{number(step)}"
+    return signed if better is None else f":{'green' if better else 'orange'}[{signed}]"
+
+
+def _row(change: Change) -> dict[str, str]:
+    """A number in all spaces, and its last step; short heads, so that a phone has room for them."""
+    figure, spaces = change.figure, list(change.values)
+    row = {"": figure.title + ARROWS[figure.better]} | {name.capitalize(): _value(change, name) for name in spaces}
+    if len(spaces) > 1:
+        word = {None: "", True: " better", False: " worse"}[change.better(*spaces[-2:])]
+        step = (_step(change, *spaces[-2:]) or "–") + word
+        row[f"change to {spaces[-1]}"] = "" if figure.better == "neither" else step
+    return row
+
+
+# Domain shift -----------------------------------------------------------------------------------------------------
+
+
+def domain_shift(item: Scored) -> None:
+    """How different training clips are from these: a button, or a word on which features are missing."""
+    stores = [store for store in holdings.stores() if not store.error]
+    test = next((store for store in stores if store.fingerprint == item.about["store"]), None)
+    run = item.run() if stores else None
+    encoder = test.encoder_fingerprint if test else run.config.feature_encoder["fingerprint"] if run else ""
+    training = {one.name: one for one in stores if one is not test and one.encoder_fingerprint == encoder}
+    if not training:
+        st.caption(
+            "How different these clips are from training clips, the domain shift, can be measured here once features "
+            "of training videos, made by the same frame encoder, are in the workspace (`cezsar extract`)."
+        )
+        return
+    st.subheader("Domain shift", anchor=False)
+    st.caption(
+        "How different the clips that were scored are from training clips. A model meets both as vectors: if the two "
+        "sets are easily told apart, what it learned from one may not hold for the other."
+    )
+    if test is None:
+        st.info(
+            f"Features of training videos are here, but not those of these {item.about['clips']:,} clips. Extract them "
+            f"with {plain(next(iter(training.values())).encoder)}, the same frame encoder, on the page Library or with "
+            "`cezsar extract`, and score the data set again.",
+            icon=":material/info:",
+        )
+        return
+    own = str((run.record().get("triplets") or {}).get("store", "")) if run else ""
+    names = sorted(training, key=lambda name: (training[name].fingerprint != own, name))
+    if st.session_state.get(state.SHIFT_FROM) not in names:
+        st.session_state.pop(state.SHIFT_FROM, None)
+    titles = {
+        name: f"{name}: {one.videos:,} videos" + " (the run was trained on it)" * (one.fingerprint == own)
+        for name, one in training.items()
+    }
+    name = names[0] if len(names) == 1 else st.selectbox(
+        "Features of training videos", names, format_func=titles.__getitem__, key=state.SHIFT_FROM, bind="query-params",
+        help="Feature stores of the same frame encoder in this workspace.", width=480,
+    )  # fmt: skip
+    asked = (item.fingerprint, test.fingerprint, training[name].fingerprint)
+    if asked not in (before := st.session_state.get("shifts", set())):
+        st.button(
+            "Measure the domain shift", icon=":material/compare_arrows:", key="measure-shift", on_click=state.put,
+            args=("shifts", before | {asked}),
+        )  # fmt: skip
+        return
+    sides = test, training[name]
+    try:
+        found = cache.once(lambda: _shifts(item, *sides), "shift", *asked, words="Comparing training clips with these")
+    except CezsarError as error:
+        st.error(sentence(error), icon=":material/error:")
+        return
+    accuracy = [f"**{percent(one.domain_accuracy)}** in the {SPACES[space][0].lower()}" for space, one in found.items()]
+    *_, last = found.values()
+    st.markdown(
+        f"A classifier that sees a clip's vector alone tells clips of *{plain(name)}* from those that were scored with "
+        f"a balanced accuracy of {' and '.join(accuracy)}. Without a shift it would be 50 %."
+    )
+    st.caption(
+        f"{last.train_clips:,} training clips and {last.test_clips:,} of these, one vector for each video, directions "
+        "only. Clips cut from one video count as independent, so with many of them the shift looks larger than it is."
+    )
+    for column, (space, one) in zip(st.columns(max(2, len(found)), gap="small"), found.items(), strict=False):
+        with column.container(border=True, gap="xsmall", key=f"shift-{space}"):
+            st.markdown(f"**{SPACES[space][0]}**")
+            for field, figure in shift.FIGURES.items():
+                value = getattr(one, field)
+                shown = percent(value) if field == "domain_accuracy" else number(value, DIGITS.get(field, 2))
+                _figure(figure, f"**{shown}**")
+
+
+def _shifts(item: Scored, test: holdings.Store, training: holdings.Store) -> dict[str, shift.Shift]:
+    """Space -> the shift, "raw" and where the run is here "joint": directions only, one vector a video."""
+    from cezsar.data.features import FeatureStore
+    from cezsar.report.study import domains_of
+
+    embedded, scores = Embedded(scored.embeddings(item), [], []), scored.scores(item)
+    ready = Prepared(item.method, "", embedded, scores, item.weights, item.run(), FeatureStore(test.folder))
+    found = {}
+    for space, sides in domains_of(FeatureStore(training.folder), ready, np.random.default_rng(0)).items():
+        train_ND, test_MD = (gap.directions(side, f"clips of the space {space}") for side in sides)
+        found[space] = shift.measure(train_ND, test_MD, np.random.default_rng(0))
+    return found

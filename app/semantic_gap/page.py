@@ -1,0 +1,66 @@
+"""The page Semantic gap: where clips and class descriptions lie in the raw, the sentence and the joint space."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import state
+from app.semantic_gap import explorer
+from app.semantic_gap.classes import classes
+from app.semantic_gap.numbers import domain_shift, groups, numbers
+from app.services import scored
+from app.widgets import choosers, hard_groups
+from app.widgets.words import plain, sentence
+from cezsar.errors import CezsarError
+from cezsar.report.figures import COLOURS
+from cezsar.zeroshot.scored import Scored
+
+
+def page() -> None:
+    st.title("Semantic gap", anchor=False)
+    st.markdown(
+        "How far clips lie from the descriptions of their classes, before and after the joint space is learned."
+    )
+    about, colouring = st.columns([5, 6], gap="large")
+    with about:
+        item = choosers.scored_set()
+    if item is None:
+        return
+    if not item.has_clouds:
+        words = f"{plain(scored.title(item))} was kept without its points, to save space: choose another run above."
+        st.info(words, icon=":material/info:")
+        return
+    try:
+        with colouring:
+            chosen = coloured(item)
+            st.segmented_control(
+                "Select clips by", [state.CLICK, state.LASSO], default=state.CLICK, required=True, key=state.SELECT_BY,
+                format_func={state.CLICK: "Click", state.LASSO: "Lasso"}.__getitem__, bind="query-params",
+                help="Click: a point, or several with Shift; a star takes the clips of its class. Lasso: drag around "
+                "some.",
+            )  # fmt: skip
+        with about:
+            wanted = explorer.settings(item, chosen)
+        drawn = explorer.find(item, wanted)
+        if drawn is None:
+            explorer.missing(item, wanted)
+        else:
+            explorer.explore(item, drawn, chosen)
+        numbers(item)
+        ids = scored.scores(item).ids
+        classes(item, [] if drawn is None else [ids[row] for row in explorer.clouds(item)[0][drawn.rows_N]])
+        domain_shift(item)
+    except CezsarError as error:
+        st.error(sentence(error), icon=":material/error:")
+
+
+def coloured(item: Scored) -> list[str]:
+    """The classes with a colour: until somebody chooses, those of the first two groups, as far as they fit."""
+    own, most = hard_groups.own_groups(), len(COLOURS)  # no palette stays distinguishable past eight
+    ready = groups(item, own)
+    first: list[str] = []
+    for members in [members for name, members in ready.items() if name not in own][:2]:
+        more = [name for name in members if name not in first]
+        first += more if len(first) + len(members) <= most else []
+    names = scored.scores(item).class_names
+    return choosers.classes("Coloured classes, at most eight", names, ready, default=first, most=most)
