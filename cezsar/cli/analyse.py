@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cezsar.cli.console import Progress, output, save
-from cezsar.cli.evaluate import Several, Together
+from cezsar.cli.evaluate import Captions, CaptionsAs, Several, SeveralSentences, Splits, Together
 
 if TYPE_CHECKING:
     from cezsar.zeroshot.methods import Prepared, Sources
@@ -50,18 +50,16 @@ def command(
     ] = None,
     seen_store: Annotated[Path | None, typer.Option(help="Feature store of these clips.")] = None,
     method: Annotated[str | None, typer.Option(help="As in `cezsar evaluate`.")] = None,
-    captions: Annotated[list[Path] | None, typer.Option(help="Caption files, one for each captioning model.")] = None,
-    captions_as: Annotated[
-        Together, typer.Option(help="Several captions a clip: joined or averaged.")
-    ] = Together.joined,
+    captions: Captions = None,
+    captions_as: CaptionsAs = Together.joined,
     prototypes: Annotated[str | None, typer.Option(help="Class descriptions, as in `cezsar evaluate`.")] = None,
     groups: Annotated[
         Path | None, typer.Option(help="Hard groups, JSON {name: [classes]}; known ones of the data set by default.")
     ] = None,
     sentences: Annotated[str, typer.Option(help="Sentence encoder, where there is no run.")] = "minilm",
-    several: Annotated[Several, typer.Option(help="Several sentences a class: compare with which.")] = Several.nearest,
+    several: SeveralSentences = Several.nearest,
     protocol: Annotated[str, typer.Option(help="Random splits for means and spreads.")] = "half",
-    runs: Annotated[int, typer.Option(min=1, help="Random splits.")] = 50,
+    runs: Splits = 50,
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
 ) -> None:
     """One self-contained HTML report, with figures: accuracy, fusion, semantic gap, confusion, open set, and more."""

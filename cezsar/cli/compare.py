@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cezsar.cli.console import Progress, output, save
-from cezsar.cli.evaluate import Several, Together
+from cezsar.cli.console import Progress, save
+from cezsar.cli.evaluate import Captions, CaptionsAs, ComparisonOut, Several, SeveralSentences, Splits, Together
 
 if TYPE_CHECKING:
     from cezsar.training.runs import Run
@@ -35,10 +35,8 @@ def command(
         typer.Option(help="Feature stores of its clips, of several encoders if need be; each method takes its own."),
     ] = None,
     run: Annotated[list[Path] | None, typer.Option(help="Trained runs.")] = None,
-    captions: Annotated[list[Path] | None, typer.Option(help="Caption files, one for each captioning model.")] = None,
-    captions_as: Annotated[
-        Together, typer.Option(help="Several captions a clip: one sentence, or the mean of their embeddings.")
-    ] = Together.joined,
+    captions: Captions = None,
+    captions_as: CaptionsAs = Together.joined,
     method: Annotated[
         list[str] | None,
         typer.Option(
@@ -48,17 +46,11 @@ def command(
     ] = None,
     prototypes: Annotated[str | None, typer.Option(help="Class descriptions, as in `cezsar evaluate`.")] = None,
     sentences: Annotated[str, typer.Option(help="Sentence encoder of methods without a run.")] = "minilm",
-    several: Annotated[Several, typer.Option(help="Several sentences a class: compare with which.")] = Several.nearest,
-    runs: Annotated[int, typer.Option(min=1, help="Random splits.")] = 50,
+    several: SeveralSentences = Several.nearest,
+    runs: Splits = 50,
     seed: Annotated[int, typer.Option(help="Of the random splits, and of the bootstrap.")] = 0,
     resamples: Annotated[int, typer.Option(min=1, help="Of the bootstrap.")] = 2000,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="Where to write everything as JSON; .csv, .md and .tex go beside it.",
-            callback=output(".json", ".csv", ".md", ".tex"),
-        ),
-    ] = None,
+    out: ComparisonOut = None,
 ) -> None:
     """Methods side by side: accuracies, paired differences to the first with their 95 % interval, published figures."""
     import numpy as np

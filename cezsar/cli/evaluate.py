@@ -36,6 +36,22 @@ class Together(StrEnum):
     averaged = "averaged"
 
 
+# Options that other verbs have, too
+Captions = Annotated[list[Path] | None, typer.Option(help="Caption files, one for each captioning model.")]
+CaptionsAs = Annotated[
+    Together, typer.Option(help="Several captions a clip: one sentence, or the mean of their embeddings.")
+]
+SeveralSentences = Annotated[Several, typer.Option(help="Several sentences a class: compare with which.")]
+Splits = Annotated[int, typer.Option(min=1, help="Random splits.")]
+ComparisonOut = Annotated[
+    Path | None,
+    typer.Option(
+        help="Where to write everything as JSON; .csv, .md and .tex go beside it.",
+        callback=output(".json", ".csv", ".md", ".tex"),
+    ),
+]
+
+
 def command(
     dataset: Annotated[
         str,
@@ -65,10 +81,8 @@ def command(
             "run's own by default, cezsar without a run."
         ),
     ] = None,
-    captions: Annotated[list[Path] | None, typer.Option(help="Caption files, one for each captioning model.")] = None,
-    captions_as: Annotated[
-        Together, typer.Option(help="Several captions a clip: one sentence, or the mean of their embeddings.")
-    ] = Together.joined,
+    captions: Captions = None,
+    captions_as: CaptionsAs = Together.joined,
     prototypes: Annotated[
         str | None,
         typer.Option(
@@ -80,8 +94,8 @@ def command(
     alpha: Annotated[float | None, typer.Option(help="Weight of VE; the run's by default, 0 without one.")] = None,
     beta: Annotated[float | None, typer.Option(help="Weight of the objects O.")] = None,
     gamma: Annotated[float | None, typer.Option(help="Weight of the captions C.")] = None,
-    several: Annotated[Several, typer.Option(help="Several sentences a class: compare with which.")] = Several.nearest,
-    runs: Annotated[int, typer.Option(min=1, help="Random splits.")] = 50,
+    several: SeveralSentences = Several.nearest,
+    runs: Splits = 50,
     seed: Annotated[int, typer.Option(help="Of the random splits.")] = 0,
     weights_file: Annotated[Path | None, typer.Option(help="Weights of the frame encoder, for its objects.")] = None,
     out: Annotated[

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from cezsar.cli.console import Progress, output, save
+from cezsar.cli.console import Progress, save
+from cezsar.cli.evaluate import ComparisonOut, Splits
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -31,15 +32,9 @@ def command(
     trials: Annotated[int, typer.Option(min=1, help="Halves of the seen classes that settings are chosen on.")] = 3,
     prototypes: Annotated[str | None, typer.Option(help="Descriptions of the unseen classes.")] = None,
     seen_prototypes: Annotated[str | None, typer.Option(help="Descriptions of the seen classes.")] = None,
-    runs: Annotated[int, typer.Option(min=1, help="Random splits.")] = 50,
+    runs: Splits = 50,
     seed: Annotated[int, typer.Option(help="Of halves, heads, splits and the bootstrap.")] = 0,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            help="Where to write everything as JSON; .csv, .md and .tex go beside it.",
-            callback=output(".json", ".csv", ".md", ".tex"),
-        ),
-    ] = None,
+    out: ComparisonOut = None,
 ) -> None:
     """Name unseen classes by visual prototypes made of related seen ones; after Lin et al. (CVPR 2022).
 
