@@ -8,7 +8,7 @@ import pytest
 from cezsar import world
 from cezsar.data.annotations import load_annotations
 from cezsar.data.features import FeatureStore
-from cezsar.demo import Recipe, colour_store, fit_head, place_scores, run_demo
+from cezsar.demo.run import Recipe, colour_store, fit_head, place_scores, run_demo
 from cezsar.encoders.motion import MotionEncoder
 from cezsar.encoders.objects import LinearHead
 from cezsar.errors import InputError, MismatchError
@@ -64,7 +64,7 @@ def test_place_oracle_is_the_share_of_each_class_at_the_place(small_demo):
 def test_colour_store_holds_colour_alone(small_demo):
     home, _ = small_demo
     encoder, store = MotionEncoder(), FeatureStore(home / "features/demo-test")
-    colour = colour_store(store, encoder)
+    colour = colour_store(store)
     assert colour.ids == store.ids and colour.labels == store.labels
     start, kept = 0, []
     for block, width in encoder.blocks.items():

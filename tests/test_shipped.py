@@ -7,7 +7,8 @@ import pytest
 
 from cezsar import world
 from cezsar.data.sentence_cache import SentenceCache
-from cezsar.demo import CAPTIONS, evaluate_all, place_scores
+from cezsar.demo.run import evaluate_all, place_scores
+from cezsar.demo.shipped import CAPTIONS
 from cezsar.encoders import load_sentence_encoder
 from cezsar.encoders.motion import MotionEncoder
 from cezsar.training.runs import Run
@@ -133,7 +134,7 @@ def test_any_test_clip_can_be_planned_from_its_id():
 @pytest.mark.heavy
 def test_the_whole_demo_made_again_reaches_the_same(tmp_path):
     """Training is not the same to the last bit on every machine; its figures are, within what a seed is worth."""
-    from cezsar.demo import run_demo
+    from cezsar.demo.run import run_demo
 
     again = {result.modality: result for result in run_demo(tmp_path).results if result.protocol == "all"}
     for result in load_all(SHIPPED / "runs" / "demo" / "results" / "demo all.json"):

@@ -193,7 +193,7 @@ def place(item: Scored) -> Scores | None:
 def _place(fingerprint: str, _item: Scored) -> Scores | None:
     if _item.about["dataset"] != "demo":
         return None
-    from cezsar.demo.controls import place_scores
+    from cezsar.demo.run import place_scores
 
     like = scored.scores(_item)
     plans = [plan for plan in map(world.plan_of, like.ids) if plan is not None]

@@ -34,7 +34,7 @@ def fields(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def demo_settings() -> dict[str, Any]:
     """What the demo trains with: chosen on held-out actions of the stick-figure world."""
-    from cezsar.demo import Recipe
+    from cezsar.demo.run import Recipe
 
     recipe = Recipe()
     mining = {_id(MiningConfig, name): getattr(recipe.mining, name) for name in settings(MiningConfig)}

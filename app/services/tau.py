@@ -156,13 +156,13 @@ MOST_TAUS = 12
 
 def usual() -> MiningConfig:
     """How the demo mines; a sweep here has its settings, but for those asked for."""
-    from cezsar.demo import Recipe
+    from cezsar.demo.run import Recipe
 
     return Recipe().mining
 
 
 def usual_epochs() -> int:
-    from cezsar.demo import Recipe
+    from cezsar.demo.run import Recipe
 
     return int(Recipe().training["epochs"])
 
@@ -210,7 +210,7 @@ def start_sweep(text: str, epochs: int, negatives: int, seed: int) -> str:
 
 def sweep_arguments(taus: Sequence[float], epochs: int, negatives: int, seed: int, name: str) -> list[str]:
     """The command of a sweep, with the demo's recipe."""
-    from cezsar.demo import DOMAIN, Recipe
+    from cezsar.demo.run import DOMAIN, Recipe
 
     recipe, home = Recipe(), workspace.home().resolve()
     stores = home / "features"

@@ -320,7 +320,7 @@ def _put(values: dict[str, Any]) -> None:
 
 
 def _put_demo(values: dict[str, Any]) -> None:
-    from cezsar.demo import DOMAIN
+    from cezsar.demo.run import DOMAIN
 
     _put(values)
     st.session_state[DOMAIN_KEY] = DOMAIN

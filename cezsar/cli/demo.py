@@ -34,9 +34,10 @@ def command(
     """Draw the stick-figure world, train on it, and name actions that training never showed. About three minutes."""
     import torch
 
-    from cezsar.demo import PAPER, SEED, Recipe, run_demo
-    from cezsar.demo import ship as pack
+    from cezsar.demo.run import PAPER, Recipe, run_demo
+    from cezsar.demo.shipped import ship as pack
     from cezsar.errors import InputError
+    from cezsar.world import SEED
     from cezsar.zeroshot.tables import table
 
     torch.set_num_threads(1)  # as fast as two for a model this small, and unmoved by what else the machine does

@@ -8,8 +8,9 @@ How the settings were chosen, and what the paper's own give here, is in `docs/de
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,28 +24,30 @@ from cezsar.config import MiningConfig, TrainingConfig, UseConfig
 from cezsar.data.annotations import load_annotations
 from cezsar.data.descriptions import load_descriptions, save_descriptions
 from cezsar.data.extraction import extract
-from cezsar.data.features import FeatureStore
+from cezsar.data.features import FeatureStore, StoreWriter
 from cezsar.data.manifest import Clip
 from cezsar.data.sentence_cache import Encoder, open_encoder
-from cezsar.demo.controls import colour_store, evaluate_all, place_scores
-from cezsar.demo.recogniser import fit_head
+from cezsar.demo.recogniser import fit_props
 from cezsar.encoders.motion import MotionEncoder
 from cezsar.encoders.objects import LinearHead, object_sentence, top_objects
 from cezsar.training.loop import split_by_video, train
 from cezsar.training.runs import Run
 from cezsar.training.triplets import Triplets, build
-from cezsar.world import SEED
 from cezsar.zeroshot import scored
 from cezsar.zeroshot.embed import Embedded, embed
 from cezsar.zeroshot.embeddings import Embeddings
+from cezsar.zeroshot.evaluation import evaluate
 from cezsar.zeroshot.fusion import Weights, fuse
 from cezsar.zeroshot.methods import METHODS, Prepared
+from cezsar.zeroshot.protocols import all_classes, random_classes
 from cezsar.zeroshot.results import Result
 from cezsar.zeroshot.scores import Scores
 from cezsar.zeroshot.spaces import prototypes_of, rows_of, space_of
 from cezsar.zeroshot.tables import save_all
 
 DOMAIN = "the stick-figure world (drawn clips of people with props)"
+COLOUR = ("scene colours", "colours", "neighbouring colours")  # parts of a row that the run on colour alone sees
+SPLITS, SPLIT_SEED = 50, 0
 Progress = Callable[[str, int, int, str], None]  # stage, done, total, note
 
 
@@ -86,7 +89,7 @@ class Report:
 
 def run_demo(
     home: str | Path | None = None,
-    seed: int = SEED,
+    seed: int = world.SEED,
     *,
     recipe: Recipe | None = None,
     name: str = "demo",
@@ -123,7 +126,7 @@ def run_demo(
         data.head.save(run.folder / "objects.safetensors")
         save_descriptions(run.folder / "prototypes.json", load_descriptions(data.world.folder / "descriptions.json"))
     with stages("training on colour alone") as progress:
-        colour_train, colour_test = colour_store(data.train, MotionEncoder()), colour_store(data.test, MotionEncoder())
+        colour_train, colour_test = colour_store(data.train), colour_store(data.test)
         colour_run = train_run(runs / f"{run_name}-colour", triplets, colour_train, recipe, seed, device, progress)
     with stages("evaluation"):
         scores = scores_of(run, sentences, data.test, data.world, home)
@@ -131,9 +134,7 @@ def run_demo(
         results = evaluate_all(scores, colour_scores, place_scores(data.world, scores), Weights(**recipe.use.fusion))
         fused = fuse(scores, Weights(**recipe.use.fusion))
         largest = float(np.bincount(fused.argmax(1), minlength=fused.shape[1]).max() / len(fused))
-        for protocol in sorted({result.protocol for result in results}):
-            rows = [result for result in results if result.protocol == protocol]
-            save_all(rows, run.folder / "results" / f"demo {protocol}.json")
+        save_results(results, run.folder)
     with stages("when none of the labels fits"):
         calibrate_run(run, triplets, data, sentences).keep(run.folder)
     return Report(results, stages.seconds, run.folder, largest)
@@ -251,6 +252,24 @@ def train_run(
     )
 
 
+def segments(
+    plans: Iterable[world.VideoPlan], store: FeatureStore
+) -> Iterator[tuple[str, world.SegmentPlan, np.ndarray]]:
+    """What was drawn in training videos: an id, the segment, and features of the whole seconds within it."""
+    for plan in plans:
+        features_TD = store.features(plan.id)
+        for number, segment in enumerate(plan.segments):
+            yield f"{plan.id}/{number}", segment, features_TD[int(np.ceil(segment.start_s)) : int(segment.end_s)]
+
+
+def fit_head(built: world.World, store: FeatureStore, seed: int) -> LinearHead:
+    """The recogniser of props, from the seconds of training segments that show one thing from start to end."""
+    names = list(world.OBJECTS)
+    shown = [(names.index(part.prop), rows) for _, part, rows in segments(built.train, store) if part.prop is not None]
+    props = np.concatenate([np.full(len(rows), prop) for prop, rows in shown])
+    return fit_props(np.concatenate([rows for _, rows in shown]), props, seed)
+
+
 def calibrate_run(run: Run, triplets: Triplets, data: Data, sentences: Encoder) -> Calibrated:
     """T and the threshold for "none of these", from segments of videos that no training step saw.
 
@@ -260,21 +279,14 @@ def calibrate_run(run: Run, triplets: Triplets, data: Data, sentences: Encoder) 
     settings = run.config.training
     _, sub_clips = split_by_video(triplets, settings.validation, settings.seed)
     held_out = {triplets.video_ids[video] for video in triplets.video_M[sub_clips].tolist()}
-    ids, labels, features = [], [], []
-    for plan in (plan for plan in data.world.train if plan.id in held_out):
-        features_TD = data.train.features(plan.id)
-        for number, segment in enumerate(plan.segments):
-            ids.append(f"{plan.id}/{number}")
-            labels.append(segment.action)
-            features.append(features_TD[int(np.ceil(segment.start_s)) : int(segment.end_s)])
+    clips = list(segments([plan for plan in data.world.train if plan.id in held_out], data.train))
+    ids, labels, features = [c[0] for c in clips], [c[1].action for c in clips], [c[2] for c in clips]
     space = space_of(run, sentences)
     objects = [top_objects(data.head.logits(clip_TD), run.config.objects)[0] for clip_TD in features]
     actions = sorted({segment.action for plan in data.world.train for segment in plan.segments})
     names, prototypes, owner = prototypes_of(space, {name: [world.DESCRIPTIONS[name]] for name in actions})
-    modalities = {
-        "VE": np.asarray(space.clips(features)),
-        "O": rows_of(space, [object_sentence(data.head, best) for best in objects]),
-    }
+    said = [object_sentence(data.head, best) for best in objects]
+    modalities = {"VE": np.asarray(space.clips(features)), "O": rows_of(space, said)}
     scores = Scores.from_embeddings(Embeddings(ids, labels, names, modalities, prototypes, owner, space.name))
     about = f"segments of {len(held_out):,} validation videos, among {len(actions):,} seen actions"
     return calibrate(candidates(scores, Weights(**run.config.fusion)), about=about)
@@ -306,3 +318,62 @@ def keep_scores(
     weights, values = Weights(**run.config.fusion), Scores.from_embeddings(embeddings)
     ready = Prepared(METHODS["cezsar"], run.name, Embedded(embeddings, [], said), values, weights, run, store)
     return scored.keep(folder, ready, sentences, descriptions, dataset="demo", paths=paths, half=half)
+
+
+# What the demo is compared with: a run on colour alone, and an oracle that knows the place ---------------------------
+
+
+def colour_store(store: FeatureStore) -> FeatureStore:
+    """A copy of a store that holds the colour part of its features and nothing else."""
+    encoder, folder = MotionEncoder(), store.folder.with_name(store.folder.name + "-colour")
+    columns = encoder.columns(*COLOUR)
+    provenance = store.provenance | {
+        "encoder": f"{encoder.name}, colour only",
+        "fingerprint": hashlib.sha256(f"colour of {encoder.fingerprint}".encode()).hexdigest(),
+        "dim": len(columns),
+    }
+    for key in [key for key in provenance if key.startswith("object")]:
+        del provenance[key]
+    with StoreWriter(folder, provenance) as writer:
+        for video_id in store.ids:
+            if video_id not in writer:
+                writer.add(video_id, store.features(video_id)[:, columns], store.labels[video_id])
+    return FeatureStore(folder)
+
+
+def place_scores(built: world.World, like: Scores) -> Scores:
+    """The place oracle: the score of a class is how many of its test clips are at the clip's own place.
+
+    It is told the place and knows the test set: what recognising places perfectly, and nothing else, could reach.
+    """
+    places = [plan.segments[0].place for plan in built.test]
+    count = {(place, name): 0 for place in set(places) for name in like.class_names}
+    for place, plan in zip(places, built.test, strict=True):
+        count[place, plan.label] += 1
+    matrix_NC = np.array([[count[place, name] for name in like.class_names] for place in places], np.float32)
+    return Scores(like.ids, like.labels, like.class_names, {"VE": matrix_NC})
+
+
+def evaluate_all(scores: Scores, colour: Scores, place: Scores, weights: Weights) -> list[Result]:
+    """Rows of the demo's table: each modality, fused, and the controls, on all classes and on random halves."""
+    half = len(scores.class_names) // 2
+    protocols = [all_classes(scores.class_names), random_classes(scores.class_names, half, SPLITS, SPLIT_SEED)]
+    rows = [
+        (scores, Weights(1, 0, 0), "VE"),
+        (scores, Weights(0, 1, 0), "O"),
+        (scores, weights, "VE + O"),
+        (place, Weights(1, 0, 0), "place oracle"),
+        (colour, Weights(1, 0, 0), "colour only"),
+    ]
+    return [
+        replace(evaluate(row, protocol, row_weights), modality=name)
+        for row, row_weights, name in rows
+        for protocol in protocols
+    ]
+
+
+def save_results(results: list[Result], run: Path) -> None:
+    """The rows of each protocol in a file of its own, among the results of a run."""
+    for protocol in sorted({result.protocol for result in results}):
+        rows = [result for result in results if result.protocol == protocol]
+        save_all(rows, run / "results" / f"demo {protocol}.json")

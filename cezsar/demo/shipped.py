@@ -3,9 +3,8 @@
 ```
 runs/demo/, runs/demo-colour/                  as `cezsar train` leaves them; the control without its weights
 scores/demo@demo/, scores/demo-colour@demo/    as `cezsar evaluate --keep` leaves them
-cache/projections/                             demo@demo in the plane, as `cezsar project` leaves it
+cache/projections/                             maps of demo@demo, as `cezsar project` leaves them
 captions.safetensors                           sentences of the first training videos and their vectors
-cache/projections/                             maps of the page Semantic gap, with the usual settings
 cache/sentences/                               vectors of the sentences that the demo's own clips and classes need
 ```
 Weights and vectors are rounded to float16, and everything else is computed from the rounded ones, so what is shipped
@@ -31,18 +30,16 @@ from cezsar.data.descriptions import load_descriptions
 from cezsar.data.features import FeatureStore
 from cezsar.data.sentence_cache import Encoder, open_encoder
 from cezsar.data.sentence_cache import ship as ship_sentences
-from cezsar.demo.controls import evaluate_all, place_scores
-from cezsar.demo.run import Report, keep_scores
+from cezsar.demo.run import Report, evaluate_all, keep_scores, place_scores, save_results
 from cezsar.encoders.objects import LinearHead, object_sentence
 from cezsar.errors import InputError
 from cezsar.training.runs import Run
 from cezsar.zeroshot.storage import write_arrays
-from cezsar.zeroshot.tables import save_all
 
 CAPTIONS = "captions.safetensors"
 VIDEOS = 80  # whose captions are shipped
-RUN_FILES = ("config.json", "history.jsonl", "record.json")
-OWN_FILES = ("domain.safetensors", "objects.safetensors", "prototypes.json", "calibration.json", "rejector.json")
+RUN_FILES = ("config.json", "history.jsonl", "record.json", "domain.safetensors", "objects.safetensors",
+             "prototypes.json", "calibration.json", "rejector.json")  # fmt: skip
 
 
 def ship(report: Report, folder: str | Path, home: str | Path | None = None) -> int:
@@ -71,35 +68,29 @@ def _fill(folder: Path, report: Report, home: str | Path | None) -> None:
     sentences = open_encoder("minilm", home=home)
     stores = workspace.folder("features", home)
     # The place oracle needs plans only, so the video files may be gone by now.
-    built = world.World(workspace.folder("demo", home), *_plans(workspace.folder("demo", home)))
-    kept = {}
-    for run, store in (
-        (report.run, "demo-test"),
-        (report.run.with_name(report.run.name + "-colour"), "demo-test-colour"),
-    ):
+    demo = workspace.folder("demo", home)
+    built = world.World(demo, *world.WorldSettings.read(demo).plans())
+    kept = []
+    for run, part in ((report.run, ""), (report.run.with_name(report.run.name + "-colour"), "-colour")):
         target = folder / "runs" / run.name
         target.mkdir(parents=True)
-        for name in RUN_FILES + OWN_FILES:
+        for name in RUN_FILES:
             if (run / name).is_file():
                 shutil.copyfile(run / name, target / name)
         with replacing(target / "model.safetensors") as path:
             save_file({key: rounded(array) for key, array in load_file(run / "model.safetensors").items()}, path)
-        kept[run.name] = keep_scores(
-            folder / "scores" / f"{run.name}@demo", Run.open(target), sentences, FeatureStore(stores / store), built,
-            half=True,
-        )  # fmt: skip
-    whole, colour = kept.values()
+        store, scores = FeatureStore(stores / f"demo-test{part}"), folder / "scores" / f"{run.name}@demo"
+        kept.append(keep_scores(scores, Run.open(target), sentences, store, built, half=True))
+    whole, colour = kept
     settings = maps.MapSettings()
     maps.keep(whole, settings, folder / "cache" / "projections" / settings.file_name(whole.fingerprint))
     place = place_scores(built, whole.scores())
     results = evaluate_all(whole.scores(), colour.scores(), place, whole.weights)
-    for protocol in sorted({result.protocol for result in results}):
-        rows = [result for result in results if result.protocol == protocol]
-        save_all(rows, folder / "runs" / report.run.name / "results" / f"demo {protocol}.json")
+    save_results(results, folder / "runs" / report.run.name)
     # The control is there to be compared with: its weights and its clouds are not worth their megabytes.
     (folder / "runs" / colour.about["run"] / "model.safetensors").unlink()
     (colour.folder / "clouds.safetensors").unlink()
-    _keep_captions(folder / CAPTIONS, workspace.folder("demo", home) / "train.json", sentences)
+    _keep_captions(folder / CAPTIONS, demo / "train.json", sentences)
     keep_sentences(folder, sentences.encoder)
 
 
@@ -108,19 +99,13 @@ def keep_sentences(folder: Path, encoder: Encoder) -> None:
     run = Run.open(folder / "runs" / "demo")
     described = [text for texts in load_descriptions(run.folder / "prototypes.json").values() for text in texts]
     head = LinearHead.load(run.folder / "objects.safetensors")
-    spoken = [
-        object_sentence(head, list(chosen)) for chosen in permutations(range(len(head.names)), run.config.objects)
-    ]
+    spoken = [object_sentence(head, chosen) for chosen in permutations(range(len(head.names)), run.config.objects)]
     ship_sentences(encoder, described + spoken, folder / "cache" / "sentences", half=False)
 
 
 def rounded(array: np.ndarray) -> np.ndarray:
     """float32 as float16; anything else as it is."""
     return array.astype(np.float16) if array.dtype == np.float32 else array
-
-
-def _plans(folder: Path) -> tuple[list[world.VideoPlan], list[world.VideoPlan]]:
-    return world.WorldSettings.read(folder).plans()
 
 
 def _keep_captions(path: Path, annotations: Path, sentences: Encoder) -> None:
