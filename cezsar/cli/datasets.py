@@ -38,8 +38,6 @@ def command(
 ) -> None:
     """Data sets that can be named in --dataset: what is found, what is expected, what is missing, and the protocols."""
     from cezsar.data import datasets
-    from cezsar.data.datasets import forget as take_off
-    from cezsar.data.datasets import registered
     from cezsar.errors import InputError
 
     for pair in add or []:
@@ -48,9 +46,10 @@ def command(
             raise InputError(f"{pair!r} should be NAME=PLACE, such as ucf101=/data/UCF101")
         datasets.register(name, place.strip(), workspace)
     for name in forget or []:
-        if not take_off(name, workspace):
-            raise InputError(f"no data set is named {name!r}; there are {', '.join(registered(workspace)) or 'none'}")
-    own = {name: place for name, place in registered(workspace).items() if not datasets.find_known(name)}
+        if not datasets.forget(name, workspace):
+            named = ", ".join(datasets.registered(workspace))
+            raise InputError(f"no data set is named {name!r}; there are {named or 'none'}")
+    own = {name: place for name, place in datasets.registered(workspace).items() if not datasets.find_known(name)}
     chosen = list(dict.fromkeys(names or [*datasets.KNOWN, "demo", *own]))
     if missing and (len(chosen) != 1 or not datasets.find_known(chosen[0])):
         raise InputError(f"--missing is for one published data set; name one of {', '.join(datasets.KNOWN)}")
