@@ -16,9 +16,7 @@ import numpy.typing as npt
 
 from cezsar.arrays import DoubleArray, FloatArray, IntArray, unit_rows
 from cezsar.errors import InputError
-from cezsar.zeroshot.evaluation import ranks
-from cezsar.zeroshot.fusion import Weights, row_blocks
-from cezsar.zeroshot.scores import Scores
+from cezsar.zeroshot.fusion import before_true, row_blocks
 
 DECIMALS = 6  # of similarities that are compared with each other; float32 has no more
 
@@ -505,18 +503,14 @@ def _uniformity(units_NE: FloatArray, rng: np.random.Generator, t: float = 2.0) 
 def _ranks(space: UnitSpace) -> dict[str, float]:
     """Ranks of clips among the classes that have a prototype, with the ties of `cezsar.zeroshot.evaluation`."""
     described = np.unique(space.owner_P)
-    if not described.size:
+    rows = np.flatnonzero(np.isin(space.labels_N, described))
+    if not rows.size:
         return {}
-    starts = np.searchsorted(space.owner_P, described)
-    cosine_NC = np.maximum.reduceat(space.videos_NE @ space.prototypes_PE.T, starts, axis=1)
-    ids, names = [str(row) for row in range(len(space.videos_NE))], [str(c) for c in described]
-    labels = ["" if label < 0 else str(label) for label in space.labels_N]
-    parts = ranks(Scores(ids, labels, names, {"VE": cosine_NC}), Weights.only("VE"), [list(range(len(names)))])
-    rank_n = np.concatenate([np.empty(0, np.int64), *(rank_nR[:, 0] for _, _, rank_nR in parts)])
-    if not rank_n.size:
-        return {}
-    decided = rank_n > 0
-    rank_n = np.where(decided, rank_n, len(names) + 1)
+    cosine_nP = space.videos_NE[rows] @ space.prototypes_PE.T
+    cosine_nC = np.maximum.reduceat(cosine_nP, np.searchsorted(space.owner_P, described), axis=1)
+    ahead_n = before_true(cosine_nC, np.searchsorted(described, space.labels_N[rows])).sum(axis=1)
+    decided = cosine_nC.any(axis=1)
+    rank_n = np.where(decided, ahead_n + 1, len(described) + 1)
     return {
         "rank_mean": float(rank_n.mean()),
         "rank_median": float(np.median(rank_n)),
