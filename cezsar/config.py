@@ -7,13 +7,14 @@ page Train and the table in `docs/method.md` are made from these fields, through
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from cezsar.errors import FormatError, InputError
 
 T = TypeVar("T")
+Number = TypeVar("Number", int, float)
 REQUIRED = dataclasses.MISSING  # the default of a field that has none
 RECIPES = ("paper", "released", "kernel", "cross-modal")
 SAME = 1e-6  # cosine distance up to which two sentences are the same: what float32 leaves of two equal vectors
@@ -107,6 +108,14 @@ def _check(config: Any) -> None:
             raise InputError(f"{name} {value!r} is unknown; choose one of {', '.join(setting.choices)}")
         if type(value) is int and not setting.low <= value <= setting.high:
             raise InputError(f"{name} is {value}; it must be at least {setting.low:g} and at most {setting.high:,}")
+
+
+def numbers(what: str, text: str, kind: Callable[[str], Number]) -> list[Number]:
+    """Numbers with commas between them, such as the τ of a sweep, ascending. Raises `InputError` for anything else."""
+    try:
+        return sorted(kind(word) for word in text.replace(";", ",").split(",") if word.strip())
+    except ValueError as error:
+        raise InputError(f"{what} {text!r} is no list of numbers; write it as 0.7,0.8 or 0,1") from error
 
 
 @dataclass(frozen=True)

@@ -337,10 +337,7 @@ def sweep(
     from cezsar.zeroshot.protocols import parse
 
     folder, taus, seeds = Path(folder), sorted(taus), sorted(seeds)
-    if not taus or not seeds or not all(0 < tau <= 2 for tau in taus):
-        raise InputError("give at least one τ and one seed; cosine distance bounds lie in (0, 2]")
-    if len({f"{tau:g}" for tau in taus}) < len(taus) or len(set(seeds)) < len(seeds):
-        raise InputError("a τ or a seed is given twice (of a τ six digits count); give each once")
+    refuse_points(taus, seeds)
     from_dict(TrainingConfig, config.training)
     parse(config.protocol, sorted(set(material.sources.dataset.labels.values())))  # rather now than after training
     shared = about(material, config)
@@ -362,6 +359,14 @@ def sweep(
         there.save(folder)
     there.save(folder)
     return there
+
+
+def refuse_points(taus: Sequence[float], seeds: Sequence[int]) -> None:
+    """Raises `InputError` where there is no τ or no seed, or one that is out of range or given twice."""
+    if not taus or not seeds or not all(0 < tau <= 2 for tau in taus):
+        raise InputError("give at least one τ and one seed; cosine distance bounds lie in (0, 2]")
+    if len({f"{tau:g}" for tau in taus}) < len(taus) or len(set(seeds)) < len(seeds):
+        raise InputError("a τ or a seed is given twice (of a τ six digits count); give each once")
 
 
 def about(material: Material, config: SweepConfig) -> dict[str, Any]:

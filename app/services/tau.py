@@ -15,10 +15,10 @@ import streamlit as st
 from app.services import models, train
 from cezsar import jobs, workspace
 from cezsar.analysis import tau as laboratory
-from cezsar.config import MiningConfig, ModelConfig, TrainingConfig, UseConfig, arguments
+from cezsar.config import MiningConfig, ModelConfig, TrainingConfig, UseConfig, arguments, numbers
 from cezsar.data.annotations import load_annotations
 from cezsar.errors import CezsarError, FormatError, InputError
-from cezsar.sweep import FILE, Sweep
+from cezsar.sweep import FILE, Sweep, refuse_points
 from cezsar.zeroshot.storage import read_arrays
 
 SHIPPED = "shipped"
@@ -187,14 +187,10 @@ def start_sweep(text: str, epochs: int, negatives: int, seed: int) -> str:
         InputError: no list of numbers in (0, 2], one given twice, too many, or the demo has not been built.
         CezsarError: this system cannot run jobs.
     """
-    try:
-        taus = sorted(float(word) for word in text.replace(";", ",").split(",") if word.strip())
-    except ValueError as error:
-        raise InputError(f"{text!r} is no list of numbers; write it as 0.6, 0.7, 0.8") from error
-    if not taus or not all(0 < tau <= 2 for tau in taus):
-        raise InputError("give at least one τ; cosine distance bounds lie in (0, 2]")
-    if len({f"{tau:g}" for tau in taus}) < len(taus) or len(taus) > MOST_TAUS:
-        raise InputError(f"give each τ once, and at most {MOST_TAUS}")
+    taus = numbers("τ", text, float)
+    refuse_points(taus, [seed])
+    if len(taus) > MOST_TAUS:
+        raise InputError(f"{len(taus)} τ are given; give at most {MOST_TAUS}")
     if lost := lacking():
         raise InputError(f"the demo has to be prepared first: there is no {lost[0]} in the workspace")
     name = time.strftime("tau-%Y%m%d-%H%M%S")

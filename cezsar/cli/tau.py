@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cezsar.cli.console import output, save
+from cezsar.config import numbers
 
 EXAMPLES = """[bold]Examples[/bold]
 
@@ -43,13 +44,9 @@ def command(
     from cezsar.data.annotations import load_annotations
     from cezsar.data.datasets import captions_of, is_name
     from cezsar.data.sentence_cache import open_encoder
-    from cezsar.errors import InputError
     from cezsar.zeroshot.tables import aligned
 
-    try:
-        bounds = sorted({float(part) for part in taus.split(",")})
-    except ValueError as error:
-        raise InputError(f"--taus {taus!r} should be numbers separated by commas, such as 0.7,0.8,0.9") from error
+    bounds = sorted(set(numbers("--taus", taus, float)))
     file = captions_of(annotations) if is_name(annotations) else Path(annotations)
     captions = load_annotations(file)
     segments = captions.segments
@@ -65,10 +62,8 @@ def command(
     print(f"{len(texts):,} sentences of {len(videos):,} videos, {sentences}{sampled}")
     for line in captions.repairs:
         print(f"  {line}")
-    rows, shown = (
-        [],
-        [["τ", "pairs below", *(f"{share:.0%} have up to" for share in SHARES), f"fewer than {negatives}"]],
-    )
+    rows = []
+    shown = [["τ", "pairs below", *(f"{share:.0%} have up to" for share in SHARES), f"fewer than {negatives}"]]
     for bound, quantiles, few in zip(bounds, found.quantiles(SHARES), found.too_few(negatives).tolist(), strict=True):
         below, short = spread.below(bound), few / len(found.anchors)
         rows.append({"tau": bound, "pairs_below": below, "too_few": short, "candidates": quantiles.tolist()})

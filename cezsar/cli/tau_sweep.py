@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
 from cezsar.cli.console import Progress, output, save
 from cezsar.cli.options import Given, with_settings
-from cezsar.config import MiningConfig, ModelConfig, TrainingConfig, UseConfig
+from cezsar.config import MiningConfig, ModelConfig, TrainingConfig, UseConfig, numbers
 
-T = TypeVar("T", int, float)
 EXAMPLES = """[bold]Examples[/bold]
 
 cezsar tau-sweep activitynet-captions --store features/activitynet-bit --sentences distilroberta --dataset ucf101
@@ -89,23 +88,13 @@ def command(
         splits_seed,
         most_short,
     )
-    bounds, starts = _numbers("--taus", taus, float), _numbers("--seeds", seeds, int)
+    bounds, starts = numbers("--taus", taus, float), numbers("--seeds", seeds, int)
     with Progress("") as progress:
         found = sweep(material, config, bounds, starts, out, device=device, on_progress=partial(_show, progress))
     print(found.text())
     print("wrote " + ", ".join(map(str, *save((out, found.save)))))
     if not any(row.done for row in found.rows()):
         raise typer.Exit(1)
-
-
-def _numbers(option: str, text: str, kind: type[T]) -> list[T]:
-    """Numbers with commas between them."""
-    from cezsar.errors import InputError
-
-    try:
-        return [kind(word) for word in text.replace(";", ",").split(",") if word.strip()]
-    except ValueError as error:
-        raise InputError(f"{option} {text!r} is no list of numbers; write it as 0.7,0.8 or 0,1") from error
 
 
 def _show(progress: Progress, stage: str, done: int, total: int, note: str) -> None:

@@ -55,4 +55,4 @@ def test_repaired_annotations_are_told(tmp_path, capsys):
 def test_numbers_are_asked_for(workspace, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["tau", str(workspace / "demo" / "train.json"), "--taus", "low,high"])
-    assert ended.value.code == 2 and "numbers separated by commas" in capsys.readouterr().err
+    assert ended.value.code == 2 and "no list of numbers" in capsys.readouterr().err
