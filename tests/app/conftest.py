@@ -28,12 +28,9 @@ def open_page(name="classify", **query):
     page = AppTest.from_file(str(ENTRY), default_timeout=60)
     for key, value in query.items():
         page.query_params[key] = value
-    if name == "classify":
-        return page.run()
-    page.run()
-    for key, value in query.items():  # switching pages may drop what the first page does not know
-        page.query_params[key] = value
-    return page.switch_page(f"../pages/{name}.py").run()
+    if name != "classify":  # which is the one that opens by itself
+        page.switch_page(f"../pages/{name}.py")
+    return page.run()
 
 
 @pytest.fixture(scope="session")
