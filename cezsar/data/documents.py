@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +67,8 @@ def read_json_object(path: str | Path) -> dict[str, Any]:
     return value
 
 
-def parse_json(text: str, source: str) -> Any:
-    """JSON text; `source` is what messages call it.
+def parse_json(text: str, source: str, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
+    """JSON text; `source` is what messages call it; `pairs` makes objects, by default dictionaries.
 
     Raises:
         FormatError: it is not JSON, or gives a key twice, one of which would be lost; the message names the line.
@@ -84,7 +85,7 @@ def parse_json(text: str, source: str) -> Any:
         raise FormatError(f"{source}: {constant} is not JSON and no usable number; correct or remove it")
 
     try:
-        return json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
+        return json.loads(text, object_pairs_hook=pairs or unique, parse_constant=refuse)
     except json.JSONDecodeError as error:
         where = f"{source}, line {error.lineno}, column {error.colno}"
         raise FormatError(f"{where}: not valid JSON ({error.msg}); correct it there") from error

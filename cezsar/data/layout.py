@@ -136,6 +136,13 @@ def files_in(place: Path, *suffixes: str) -> list[Path]:
     return sorted(found)
 
 
+def _lines(path: Path) -> Iterator[tuple[str, str]]:
+    """The lines of a list that have something in them, each after the words that name it."""
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
+        if line.strip():
+            yield f"{path}, line {number}: {line[:60]!r}", line.strip()
+
+
 def _videos_or_index(place: Path) -> tuple[Contents, str]:
     """The videos below a folder, else the clips of an index `{class: [ids]}` there, a file named like
     `ucf101_dataset.json` or given itself; and which of them, in words."""
@@ -206,12 +213,11 @@ def ucf101_parts(ids: Iterable[str]) -> dict[str, list[str]]:
 def _ucf101_list(path: Path) -> dict[str, str]:
     """`Class/v_Class_g01_c01.avi`, in training lists with the number of the class behind it."""
     found = {}
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
-        label, slash, name = line.partition("/")
-        if line.strip() and not (slash and canonical(label)):
-            raise FormatError(f"{path}, line {number}: {line[:60]!r} should be Class/clip.avi; correct it")
-        if line.strip():
-            found[Path(name.split()[0]).stem] = label.strip()
+    for where, line in _lines(path):
+        label, _, name = line.partition("/")
+        if not (canonical(label) and name.strip()):
+            raise FormatError(f"{where} should be Class/clip.avi; correct it")
+        found[Path(name.split()[0]).stem] = label.strip()
     return found
 
 
@@ -230,15 +236,14 @@ def _hmdb51(place: Path) -> Contents:
     contents, what = _videos_or_index(place)
     lists = [(path, match) for path in files_in(place, ".txt") if (match := _HMDB51_LIST.fullmatch(path.stem))]
     for path, match in lists:
-        for number, line in enumerate(read_text(path).splitlines(), start=1):
-            name, _, mark = line.strip().rpartition(" ")
-            if line.strip() and (mark not in ("0", "1", "2") or not name.strip()):
-                raise FormatError(f"{path}, line {number}: {line[:60]!r} should be a clip and 0, 1 or 2; correct it")
-            if line.strip():
-                id = name.strip().removesuffix(".avi")
-                contents.listed.setdefault(id, match[1])
-                if mark in _HMDB51_PART:
-                    contents.parts.setdefault(_HMDB51_PART[mark] + match[2], []).append(id)
+        for where, line in _lines(path):
+            name, _, mark = line.rpartition(" ")
+            if mark not in ("0", "1", "2") or not name.strip():
+                raise FormatError(f"{where} should be a clip and 0, 1 or 2; correct it")
+            id = name.strip().removesuffix(".avi")
+            contents.listed.setdefault(id, match[1])
+            if mark in _HMDB51_PART:
+                contents.parts.setdefault(_HMDB51_PART[mark] + match[2], []).append(id)
     contents.sources = [what, *([f"{len(lists)} official lists, of {3 * 51}"] if lists else [])]
     return contents
 

@@ -7,7 +7,6 @@ classes with one sentence, a class that is missing, text that was read in the wr
 from __future__ import annotations
 
 import difflib
-import json
 import re
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +20,7 @@ import numpy as np
 from cezsar.arrays import unit_rows
 from cezsar.data import datasets
 from cezsar.data.descriptions import class_files
-from cezsar.data.documents import decoded, is_unicode, printable
+from cezsar.data.documents import decoded, is_unicode, parse_json, printable
 from cezsar.data.labels import MAX_LABEL_CHARACTERS, canonical, is_invisible, spoken
 from cezsar.data.sentence_cache import Encoder, SentenceCache
 from cezsar.errors import FormatError, InputError
@@ -194,7 +193,9 @@ class _Source:
         if path.is_dir():
             for name, file in class_files(path):
                 text = source._text(file, (name,)) if file.is_file() else None
-                source._take(name, file.name, None if text is None else [line for line in text.split("\n") if line])
+                source._take(
+                    name, file.name, None if text is None else [line for line in text.split("\n") if line.strip()]
+                )
             return source
         if kind not in (".json", ".txt"):
             raise InputError(f"{path}: give a .json file, a folder of .txt files, or a .txt list of classes")
@@ -211,7 +212,10 @@ class _Source:
                     source._check_text(line, (name,), place)
                     source.described.append(_Described(name, place, (spoken(name),)))
         else:
-            for name, given in _members(path, text):
+            content = parse_json(text, str(path), _Object)
+            if not isinstance(content, _Object):
+                raise FormatError(f"{path} holds a JSON {type(content).__name__}; an object {{...}} is expected")
+            for name, given in content:
                 if own := _storable(" ".join(name.split())):
                     source._check_text(name, (own,), "")
                     source._take(own, "", [given] if isinstance(given, str) else given)
@@ -279,20 +283,6 @@ class _Source:
         if odd := dict.fromkeys(character for character in text if is_invisible(character) and character != "\t"):
             codes = ", ".join(f"U+{ord(character):04X}" for character in odd)
             self._find(Kind.CONTROL, classes, place, f"{of}{codes}: {_start(text)}", "remove it")
-
-
-def _members(path: Path, text: str) -> _Object:
-    try:
-        content = json.loads(text, object_pairs_hook=_Object)
-    except json.JSONDecodeError as error:
-        raise FormatError(
-            f"{path}, line {error.lineno}, column {error.colno}: not valid JSON ({error.msg}); correct it there"
-        ) from error
-    except (RecursionError, ValueError) as error:  # nested thousands deep, or a number of thousands of digits
-        raise FormatError(f"{path}: not usable JSON ({error}); it should be {{class name: sentence}}") from error
-    if not isinstance(content, _Object):
-        raise FormatError(f"{path} holds a JSON {type(content).__name__}; an object {{...}} is expected")
-    return content
 
 
 def _misread(text: str) -> Iterator[tuple[str, str]]:

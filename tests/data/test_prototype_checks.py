@@ -59,7 +59,7 @@ def test_nothing_is_wrong_with_good_sentences(tmp_path: Path) -> None:
     report = check(write(tmp_path / "d.json", GOOD))
     assert report.findings == () and (report.classes, report.sentences) == (2, 2)
     for name, sentence in GOOD.items():
-        (tmp_path / f"{name}.txt").write_text(f"\ufeff{sentence}\n\n")
+        (tmp_path / f"{name}.txt").write_text(f"\ufeff{sentence}\r\n\r\n")
     assert check(tmp_path).findings == ()
 
 
