@@ -208,12 +208,17 @@ def sweep_arguments(taus: Sequence[float], epochs: int, negatives: int, seed: in
     """The command of a sweep, with the demo's recipe."""
     from cezsar.demo.run import DOMAIN, Recipe
 
-    recipe, home = Recipe(), workspace.home().resolve()
+    recipe, home, head = Recipe(), workspace.home().resolve(), _recogniser()
+    assert head is not None
     stores = home / "features"
     given = ["tau-sweep", str(home / "demo" / "train.json"), "--store", str(stores / "demo-train")]
     given += ["--dataset", "demo", "--test-store", str(stores / "demo-test"), "--out", str(home / "scores" / name)]
     given += ["--taus", ",".join(f"{tau:g}" for tau in taus), "--seeds", str(seed), "--domain", DOMAIN]
-    given += ["--head", str(_recogniser()), *arguments(MiningConfig, vars(replace(recipe.mining, negatives=negatives)))]
+    given += [
+        "--head",
+        str(head.resolve()),
+        *arguments(MiningConfig, vars(replace(recipe.mining, negatives=negatives))),
+    ]
     given += arguments(ModelConfig, recipe.model) + arguments(TrainingConfig, {**recipe.training, "epochs": epochs})
     return given + arguments(UseConfig, vars(recipe.use))
 
