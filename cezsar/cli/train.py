@@ -73,10 +73,13 @@ def command(
     from cezsar.data.datasets import named_descriptions
     from cezsar.data.features import FeatureStore
     from cezsar.encoders.objects import LinearHead
+    from cezsar.errors import InputError
     from cezsar.training.loop import train
     from cezsar.training.triplets import Triplets
 
     descriptions = named_descriptions(prototypes) if prototypes else None
+    if head and method is Trained.cross_modal:
+        raise InputError("--head goes with CEZSAR: the cross-modal method uses no objects")
     with Progress("training") as progress:
         if method is Trained.cross_modal:
             run = _cross_modal(
