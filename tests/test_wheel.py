@@ -77,7 +77,7 @@ def test_an_installed_app_answers(installed):
 
 
 OPEN = """
-from pathlib import Path
+import os
 from streamlit.testing.v1 import AppTest
 from cezsar.workspace import ASSETS, BESIDE
 assert BESIDE.name == "bundle" and ASSETS.is_dir(), BESIDE
@@ -86,7 +86,8 @@ for name in ("classify", "evaluate", "library"):
     page = page.switch_page(f"../pages/{name}.py").run()
     assert not page.exception, page.exception
 import app, cezsar
-print(app.__path__[0], cezsar.__file__)
+print(app.__path__[0], cezsar.__file__, flush=True)
+os._exit(0)  # threads of the app are still at work
 """
 
 
