@@ -35,7 +35,6 @@ from cezsar.zeroshot.rejection import (
     RATE,
     REJECTOR,
     Rejector,
-    checked_scores,
     confidence,
     probabilities,
 )
@@ -116,17 +115,11 @@ def correct(scores_NC: npt.ArrayLike, truth_N: npt.ArrayLike) -> BoolArray:
 
 @dataclass(frozen=True, eq=False)
 class Reliability:
-    """A reliability diagram (DeGroot and Fienberg 1983; Guo et al. 2017) with bins of equal width: (low, high].
+    """A reliability diagram (DeGroot and Fienberg 1983; Guo et al. 2017) with bins of equal width: (low, high]."""
 
-    Attributes:
-        clips_B: how many clips.
-        confidence_B: their mean confidence; NaN without clips.
-        accuracy_B: the share of them that is right; NaN without clips.
-    """
-
-    clips_B: IntArray
-    confidence_B: DoubleArray
-    accuracy_B: DoubleArray
+    clips_B: IntArray  # how many
+    confidence_B: DoubleArray  # their mean; NaN without clips
+    accuracy_B: DoubleArray  # share of them that is right; NaN without clips
 
     @property
     def ece(self) -> float:
@@ -164,30 +157,17 @@ def reliability_at(scores_NC: npt.ArrayLike, truth_N: npt.ArrayLike, temperature
 
 @dataclass(frozen=True)
 class Calibration:
-    """A fitted temperature, and what it did on the clips it was fitted on. "Before" is T = 1.
-
-    Attributes:
-        temperature: T.
-        stopped: "inside" where T is the optimum; "lowest" or "highest" where the likelihood would go beyond a bound;
-            "flat" where it is the same for every T, so that T = 1.
-        clips: how many it was fitted on.
-        classes: among how many classes they were ranked.
-        nll_before: negative log likelihood in nats, mean over clips.
-        nll_after: the same at T.
-        ece_before: expected calibration error.
-        ece_after: the same at T.
-        about: which clips and classes these were, in words.
-    """
+    """A fitted temperature T, and what it did on the clips it was fitted on; "before" is T = 1."""
 
     temperature: float
-    stopped: Stop
+    stopped: Stop  # beyond which bound the likelihood would go; "flat" where it is the same for every T, so that T = 1
     clips: int
-    classes: int
-    nll_before: float
+    classes: int  # among which they were ranked
+    nll_before: float  # negative log likelihood in nats, mean over clips
     nll_after: float
-    ece_before: float
+    ece_before: float  # expected calibration error
     ece_after: float
-    about: str = ""
+    about: str = ""  # which clips and classes these were, in words
 
     def save(self, path: str | Path) -> None:
         """Write it as JSON, whole or not at all."""
@@ -203,9 +183,9 @@ def fit(scores_NC: npt.ArrayLike, truth_N: npt.ArrayLike, about: str = "") -> Ca
         about: which clips and classes these are, for those who read the file.
 
     Raises:
-        InputError: no clips, or NaN.
+        InputError: there are no clips.
     """
-    scores, truth = checked_scores(scores_NC), np.asarray(truth_N, np.int64)
+    scores, truth = np.asarray(scores_NC, np.float64), np.asarray(truth_N, np.int64)
     if not len(truth):
         raise InputError("there are no labelled clips; give some whose class is among the candidates")
     temperature, stopped = _search(scores, truth)
@@ -223,10 +203,9 @@ def _search(scores_NC: DoubleArray, truth_N: IntArray) -> tuple[float, Stop]:
 
     bounds = math.log(LOWEST), math.log(HIGHEST)
     found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": _TOLERANCE})
-    for log_t, t, name in ((bounds[0], LOWEST, "lowest"), (bounds[1], HIGHEST, "highest")):
-        if loss(log_t) <= found.fun:
-            return t, "lowest" if name == "lowest" else "highest"
-    return math.exp(found.x), "inside"
+    if loss(bounds[0]) <= found.fun:
+        return LOWEST, "lowest"
+    return (HIGHEST, "highest") if loss(bounds[1]) <= found.fun else (math.exp(found.x), "inside")
 
 
 # A run's temperature and threshold ----------------------------------------------------------------------------------
@@ -234,22 +213,14 @@ def _search(scores_NC: DoubleArray, truth_N: IntArray) -> tuple[float, Stop]:
 
 @dataclass(frozen=True)
 class Calibrated:
-    """T and the threshold for "none of these" of a run, and what they do to the clips they were chosen on.
-
-    Attributes:
-        rejector: with the temperature of `calibration`.
-        accuracy: top-1 of the known clips, 0 to 1.
-        known_rejected: how many known clips are below the threshold.
-        unknown_accepted: how many unknown clips are not; None without unknown clips.
-        auroc: of known against unknown clips by their confidence; None without unknown clips.
-    """
+    """T and the threshold for "none of these" of a run, and what they do to the clips they were chosen on."""
 
     calibration: Calibration
-    rejector: Rejector
-    accuracy: float
-    known_rejected: int
-    unknown_accepted: int | None = None
-    auroc: float | None = None
+    rejector: Rejector  # with the temperature of `calibration`
+    accuracy: float  # top-1 of the known clips
+    known_rejected: int  # how many of them
+    unknown_accepted: int | None = None  # how many; None without unknown clips
+    auroc: float | None = None  # of known against unknown clips by their confidence
 
     def keep(self, run_folder: str | Path) -> list[Path]:
         """Write both into the folder of their run, each whole or not at all; returns the two paths."""
@@ -278,8 +249,7 @@ def calibrate(
         unknown_UC: scores of clips of none of these C classes, such as `unknown_scores` gives.
         rate: of false accepts or false rejects, at most; from 0 to below 1.
         kind: of confidence, one of `rejection.KINDS`.
-        about: which clips and classes the known ones are, in words.
-        about_unknown: likewise the unknown ones.
+        about: which clips and classes the known ones are, in words; `about_unknown` likewise.
 
     Raises:
         InputError: no labelled or no unknown clips, another kind, or a rate outside [0, 1).
@@ -337,17 +307,11 @@ def unknown_scores(
 
 @dataclass(frozen=True, eq=False)
 class Promise:
-    """Confidence and accuracy of the clips of every run, at one temperature or another.
-
-    Attributes:
-        diagram: over the clips of all runs together.
-        ece: expected calibration error of each run: mean and deviation.
-        confidence: mean probability of the answers, of each run.
-    """
+    """Confidence and accuracy at one temperature or another: of all runs' clips together, and of each run."""
 
     diagram: Reliability
     ece: Figure
-    confidence: Figure
+    confidence: Figure  # mean probability of the answers
 
     @classmethod
     def of(cls, confident: list[DoubleArray], right: list[BoolArray]) -> Promise:
@@ -358,17 +322,12 @@ class Promise:
 
 @dataclass(frozen=True, eq=False)
 class Transferred:
-    """Before (T = 1) and after (T fitted on the classes that a run leaves out).
-
-    Attributes:
-        fits: of each run.
-        accuracy: top-1 of each run, which no T changes.
-    """
+    """Before (T = 1) and after (T fitted on the classes that a run leaves out)."""
 
     before: Promise
     after: Promise
-    fits: list[Calibration]
-    accuracy: Figure
+    fits: list[Calibration]  # of each run
+    accuracy: Figure  # top-1 of each run, which no T changes
 
     @property
     def temperature(self) -> Figure:

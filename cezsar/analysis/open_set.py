@@ -99,19 +99,12 @@ def measure(known_K: npt.ArrayLike, right_K: npt.ArrayLike, unknown_U: npt.Array
 
 @dataclass(frozen=True)
 class Decided:
-    """What a threshold does to known and unknown clips.
+    """What a threshold does to known and unknown clips, in shares of them."""
 
-    Attributes:
-        threshold: clips of at least this confidence are accepted.
-        false_accept: share of unknown clips that are accepted; each is an error.
-        false_reject: share of known clips that are not.
-        right: share of known clips that are accepted and named right.
-    """
-
-    threshold: float
-    false_accept: float
-    false_reject: float
-    right: float
+    threshold: float  # clips of at least this confidence are accepted
+    false_accept: float  # of unknown clips, those accepted
+    false_reject: float  # of known clips, those rejected
+    right: float  # of known clips, those accepted and named right
 
 
 def decided(known_K: npt.ArrayLike, right_K: npt.ArrayLike, unknown_U: npt.ArrayLike, threshold: float) -> Decided:
@@ -126,44 +119,24 @@ def decided(known_K: npt.ArrayLike, right_K: npt.ArrayLike, unknown_U: npt.Array
 
 @dataclass(frozen=True)
 class SimulatedRun:
-    """One run of `simulate`.
+    """One run of `simulate`."""
 
-    Attributes:
-        known: the candidate classes.
-        aside: the classes that T and the thresholds were chosen on.
-        unknown: the others.
-        temperature: T.
-        figures: of `OpenSet`.
-        right_S: its OSCR curve at `SHARES_S`.
-        by_unknown: at the threshold for a false-accept rate, from clips of `aside` ranked against `known`.
-        by_known: at the threshold for a false-reject rate, from clips of `aside` ranked against `aside`.
-    """
-
-    known: list[str]
-    aside: list[str]
-    unknown: list[str]
+    known: list[str]  # the candidate classes
+    aside: list[str]  # those that T and the thresholds were chosen on
+    unknown: list[str]  # the others
     temperature: float
-    figures: dict[str, float]
-    right_S: list[float]
-    by_unknown: Decided
-    by_known: Decided
+    figures: dict[str, float]  # of `OpenSet`
+    right_S: list[float]  # its OSCR curve at `SHARES_S`
+    by_unknown: Decided  # at the threshold for a false-accept rate, from clips of `aside` ranked against `known`
+    by_known: Decided  # at the threshold for a false-reject rate, from clips of `aside` ranked against `aside`
 
 
 @dataclass(frozen=True)
 class Simulation:
-    """Known and unknown classes of a labelled set, drawn anew in each run.
+    """Known and unknown classes of a labelled set, drawn anew in each run."""
 
-    Attributes:
-        protocol: its name; it draws the known classes.
-        kind: of confidence.
-        rate: asked for, both of false accepts and of false rejects.
-        runs: one a split.
-    """
-
-    protocol: str
-    kind: str
-    rate: float
-    runs: list[SimulatedRun]
+    rate: float  # asked for, both of false accepts and of false rejects
+    runs: list[SimulatedRun]  # one a split
 
     def figure(self, metric: str, chosen_by: ChosenBy | None = None) -> Figure:
         """Mean and deviation over runs of a figure of `OpenSet`; with `chosen_by`, of `Decided` at that threshold."""
@@ -222,7 +195,7 @@ def simulate(
             )
         aside, unknown = (np.sort(part) for part in np.split(others, [len(others) // 2]))
         runs.append(_run(scored, (known, aside, unknown), kind, rate))
-    return Simulation(protocol.name, kind, rate, runs)
+    return Simulation(rate, runs)
 
 
 def _run(scored: Candidates, groups: Sequence[IntArray], kind: str, rate: float) -> SimulatedRun:

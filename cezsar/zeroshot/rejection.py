@@ -45,17 +45,11 @@ LEAST = -float(np.finfo(np.float64).max)  # a threshold that everything but -inf
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of an acceptable ranking, for any model.
+    """Limits of an acceptable ranking, for any model."""
 
-    Attributes:
-        distance: out-of-distribution distance from which on a clip counts as unlike the training clips.
-        similarity: least cosine similarity of the best label; 0 asks for none.
-        margin: least lead of the best label over the second; 0 asks for none.
-    """
-
-    distance: float = OOD_LIMIT
-    similarity: float = 0.0
-    margin: float = 0.0
+    distance: float = OOD_LIMIT  # out-of-distribution distance from which on a clip is unlike the training clips
+    similarity: float = 0.0  # least cosine similarity of the best label; 0 asks for none
+    margin: float = 0.0  # least lead of the best label over the second; 0 asks for none
 
     def unlike(self, model: str, distance: float | None) -> str:
         """Why a clip at this distance gets no answer, or "". Encoders without a run know no distance."""
@@ -93,23 +87,14 @@ def _margin(scores_NC: DoubleArray, temperature: float) -> DoubleArray:
 
 
 class Kind(NamedTuple):
-    """A confidence: a number for each clip, higher for known clips.
-
-    Attributes:
-        title: for a legend or a menu.
-        definition: as published, in a sentence.
-        source: the paper.
-        values: (N, C) scores and T -> (N,) values.
-        tempered: whether T plays a part.
-        negated: whether it is the negative of what is published.
-    """
+    """A confidence: a number for each clip, higher for known clips."""
 
     title: str
-    definition: str
+    definition: str  # as published
     source: str
-    values: Callable[[DoubleArray, float], DoubleArray]
-    tempered: bool = False
-    negated: bool = False
+    values: Callable[[DoubleArray, float], DoubleArray]  # (N, C) scores and T -> (N,)
+    tempered: bool = False  # T plays a part
+    negated: bool = False  # the negative of what is published
 
 
 KINDS = {
@@ -152,11 +137,11 @@ def confidence(scores_NC: npt.ArrayLike, kind: str = "cosine", temperature: floa
         temperature: T, for those kinds that are tempered.
 
     Raises:
-        InputError: another kind, no classes, or NaN.
+        InputError: another kind.
     """
     if kind not in KINDS:
         raise InputError(f"{kind!r} tells no known clips from unknown ones; choose {', '.join(KINDS)}")
-    scores = checked_scores(scores_NC)
+    scores = np.asarray(scores_NC, np.float64)
     return np.where(scores.any(axis=1), KINDS[kind].values(scores, temperature), -np.inf)
 
 
@@ -185,53 +170,35 @@ def threshold(confidence_N: npt.ArrayLike, chosen_by: ChosenBy, rate: float = RA
 
 
 class Rejection(NamedTuple):
-    """What a rejector says about one clip.
+    """What a rejector says about one clip."""
 
-    Attributes:
-        probabilities_C: softmax(score / T) over all labels, given that the clip shows one of them.
-        none_of_these: whether it seems to show none; None where a single label leaves nothing to compare.
-        words: what that rests on, and how the threshold was chosen; "" for None.
-    """
-
-    probabilities_C: DoubleArray
-    none_of_these: bool | None
-    words: str
+    probabilities_C: DoubleArray  # softmax(score / T) over all labels, given that the clip shows one of them
+    none_of_these: bool | None  # None where a single label leaves nothing to compare
+    words: str  # what that rests on, and how the threshold was chosen; "" for None
 
 
 @dataclass(frozen=True)
 class Rejector:
     """Says "none of these" with the scores of one run and one choice of α, β and γ.
 
-    Attributes:
-        kind: of confidence, one of `KINDS`.
-        threshold: confidence from which on a clip is accepted.
-        temperature: T.
-        chosen_by: which error `rate` is about, see `threshold`.
-        rate: the share that was asked for, at most; from 0 to below 1.
-        clips: how many it was chosen on.
-        about: which clips and classes these were, in words.
-
     Raises:
         InputError: another kind, or numbers out of range.
     """
 
-    kind: str
-    threshold: float
-    temperature: float
-    chosen_by: ChosenBy
-    rate: float
-    clips: int
-    about: str = ""
+    kind: str  # of confidence, one of `KINDS`
+    threshold: float  # confidence from which on a clip is accepted
+    temperature: float  # T
+    chosen_by: ChosenBy  # which error `rate` is about, see `threshold`
+    rate: float  # the share that was asked for, at most; from 0 to below 1
+    clips: int  # how many it was chosen on
+    about: str = ""  # which clips and classes these were, in words
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS or self.chosen_by not in ("false accept", "false reject"):
             raise InputError(f"a clip cannot be rejected by {self.kind!r}, with a threshold by {self.chosen_by!r}")
-        if not _is_number(self.temperature) or self.temperature <= 0:
-            raise InputError(f"the temperature is {self.temperature!r}, and not a number above 0")
-        if not _is_number(self.threshold) or type(self.clips) is not int or self.clips < 1:
-            raise InputError("a threshold is a finite number, chosen on at least one clip")
-        if not isinstance(self.about, str):
-            raise InputError("a rejector is about something in words")
+        numbers = _is_number(self.threshold) and _is_number(self.temperature) and self.temperature > 0
+        if not numbers or type(self.clips) is not int or self.clips < 1 or not isinstance(self.about, str):
+            raise InputError("its threshold, temperature, clips or words are none")
         allowed(self.rate, self.clips)
 
     @classmethod
@@ -320,25 +287,11 @@ def goes_with(weights: Weights, own: Weights, counted: Collection[str]) -> bool:
     return bool(np.abs(directions[0] - directions[1]).max() <= TOLERANCE)
 
 
-# What may be given --------------------------------------------------------------------------------------------------
-
-
 def allowed(rate: float, clips: int) -> int:
     """How many of so many clips a rate allows. Raises `InputError` for a rate outside [0, 1)."""
     if not _is_number(rate) or not 0 <= rate < 1:
         raise InputError(f"a rate of {rate!r} was asked for; give a share from 0 to below 1, such as 0.05")
     return min(math.floor(rate * clips + 1e-9), clips - 1)  # 0.29 of 100 clips are 29, not 28
-
-
-def checked_scores(scores_NC: npt.ArrayLike) -> DoubleArray:
-    """(N, C) as float64. Raises `InputError` where it is no matrix, has no classes, or has NaN or infinite numbers."""
-    scores = np.asarray(scores_NC, np.float64)
-    if scores.ndim != 2 or not scores.shape[1]:
-        raise InputError(f"scores have shape {scores.shape}; a row for each clip and a column for each class is needed")
-    bad = np.flatnonzero(~np.isfinite(scores).all(axis=1))
-    if bad.size:
-        raise InputError(f"row {bad[0]} of the scores has NaN or infinite numbers; compute it again, or leave it out")
-    return scores
 
 
 def _is_number(value: object) -> bool:

@@ -148,17 +148,9 @@ def test_the_order_of_clips_and_a_shift_of_a_row_do_not_matter():
     assert fit(10 * scores, truth).temperature == pytest.approx(10 * first, rel=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("scores", "truth", "said"),
-    [
-        (np.zeros((0, 3)), [], "no labelled clips"),
-        ([[1.0, np.nan]], [0], "row 0 of the scores has NaN"),
-        (np.zeros((1, 0)), [0], "a column for each class"),
-    ],
-)
-def test_what_cannot_be_fitted(scores, truth, said):
-    with pytest.raises(InputError, match=said):
-        fit(scores, truth)
+def test_a_fit_needs_clips():
+    with pytest.raises(InputError, match="no labelled clips"):
+        fit(np.zeros((0, 3)), [])
 
 
 def test_the_record_of_a_fit_is_kept(tmp_path):
