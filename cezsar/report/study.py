@@ -8,9 +8,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from cezsar.analysis.shift import MOST_CLIPS
+from cezsar.arrays import FloatArray, IntArray
 from cezsar.data.datasets import Dataset
 from cezsar.data.features import FeatureStore
 from cezsar.data.labels import canonical, resolve
@@ -23,9 +23,6 @@ from cezsar.zeroshot.methods import Prepared, Sources
 from cezsar.zeroshot.protocols import Protocol
 from cezsar.zeroshot.scored import Cloud
 from cezsar.zeroshot.scores import Scores
-
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float32]
 
 WINDOW_S = 10  # of a training video, where no model says
 
@@ -67,7 +64,7 @@ class Study:
         return (names[0], names[1]) if len(names) > 1 else None
 
     @cached_property
-    def confusion(self) -> npt.NDArray[np.int64]:
+    def confusion(self) -> IntArray:
         """(C, C) counts, with all classes to choose from."""
         return confusion_matrix(self.ready.scores, self.ready.weights)
 

@@ -149,14 +149,3 @@ def test_commands_have_these_options():
         options = {option for parameter in command.params for option in parameter.opts}
         for word in words:
             assert not word.startswith("--") or word in options, f"cezsar {verb} {word}"
-
-
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ("85.1 ± 5.6 %, from \N{MINUS SIGN}0.2 to +3.2", {"85.1", "5.6", "-0.2", "3.2"}),
-        ("10 of 21, 2,000 times, top-1, w7 and MMD²; 12, 60.0 %.", {"10", "21", "2000", "1", "12", "60.0"}),
-    ],
-)
-def test_numbers_are_found(text, found):
-    assert numbers(text) == found
