@@ -39,7 +39,7 @@ from cezsar.data.labels import resolve, spoken
 from cezsar.data.sentence_cache import Encoder
 from cezsar.encoders import scene_columns
 from cezsar.encoders.compute import pick_device
-from cezsar.errors import InputError, MismatchError
+from cezsar.errors import InputError
 from cezsar.model import MAX_TOKENS, CrossModal, clip_embeddings, stack
 from cezsar.training.loop import DivergedError
 from cezsar.training.runs import OodDistance, Run, RunConfig
@@ -340,15 +340,9 @@ def train(
         domain,
         fusion={"alpha": 1.0, "beta": 0.0, "gamma": 0.0},
     )
-    folder = Path(folder)
-    if resume and (folder / "config.json").exists():
-        run = Run.open(folder)
-        if run.config != config:
-            raise MismatchError(f"run {folder} was started with other settings or clips; train into another folder")
-        if run.trained:
-            return run
-    else:
-        run = Run.create(folder, config)
+    run = Run.create(folder, config, resume=resume)
+    if run.trained:
+        return run
     seed = config.training.seed
     generator = torch.Generator().manual_seed(seed)
     lines: list[dict[str, Any]] = []

@@ -103,17 +103,7 @@ def train(
         use.objects,
         fusion=use.fusion,
     )
-    folder = Path(folder)
-    if resume and (folder / "config.json").exists():
-        run = Run.open(folder)
-        if run.config != config:
-            differing = [key for key, value in config.to_dict().items() if run.config.to_dict()[key] != value]
-            raise MismatchError(
-                f"run {folder} was started with other settings ({', '.join(differing)}); resume with the same ones, "
-                "or train into another folder"
-            )
-    else:
-        run = Run.create(folder, config)
+    run = Run.create(folder, config, resume=resume)
     if not run.trained:
         trainer = Trainer(run, triplets, store, torch.device(pick_device(device)))
         trainer.resume()

@@ -183,13 +183,27 @@ class Run:
             raise FormatError(f"{path} cannot be used: {error}") from error
 
     @classmethod
-    def create(cls, folder: str | Path, config: RunConfig) -> Run:
-        """Make the folder and write its configuration. An existing run in it is refused."""
+    def create(cls, folder: str | Path, config: RunConfig, resume: bool = False) -> Run:
+        """Make the folder and write its configuration. A run in it is refused, or opened if training is to go on.
+
+        Raises:
+            InputError: there is one, and `resume` is false.
+            MismatchError: the one to go on with has other settings.
+        """
         folder = Path(folder)
-        if (folder / "config.json").exists():
+        if not (folder / "config.json").exists():
+            write_json(folder / "config.json", config.to_dict())
+            return cls(folder, config)
+        if not resume:
             raise InputError(f"{folder} already holds a run; resume it, or choose another folder")
-        write_json(folder / "config.json", config.to_dict())
-        return cls(folder, config)
+        run = cls.open(folder)
+        if run.config != config:
+            differing = [key for key, value in config.to_dict().items() if run.config.to_dict()[key] != value]
+            raise MismatchError(
+                f"run {folder} was started with other settings ({', '.join(differing)}); resume with the same ones, "
+                "or train into another folder"
+            )
+        return run
 
     @property
     def name(self) -> str:
