@@ -21,7 +21,7 @@ from cezsar import world
 from cezsar.data.datasets import KNOWN, checked_name, registered
 from cezsar.data.descriptions import load_descriptions, save_descriptions
 from cezsar.data.labels import spoken
-from cezsar.data.prototype_checks import Report
+from cezsar.data.prototype_checks import CheckReport
 from cezsar.data.prototype_checks import check as find
 from cezsar.data.sentence_cache import open_encoder
 from cezsar.errors import CezsarError, FormatError, InputError
@@ -250,7 +250,7 @@ def check(source: str) -> None:
         )
 
 
-def _checked(source: str, dataset: str) -> Report:
+def _checked(source: str, dataset: str) -> CheckReport:
     bar = st.progress(0.0, "Comparing sentences; the encoder is loaded once, in some seconds")
 
     def tell(done: int, total: int) -> None:
@@ -268,7 +268,7 @@ def _checked(source: str, dataset: str) -> Report:
             bar.empty()
 
 
-def _show(report: Report) -> None:
+def _show(report: CheckReport) -> None:
     told = f"{report.sentences:,} sentences for {report.classes:,} classes"
     told += f"; the data set has {report.expected:,}" if report.dataset else ""
     if pair := report.nearest:

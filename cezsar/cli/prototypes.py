@@ -14,7 +14,7 @@ import typer
 from cezsar.cli.console import Progress, output, save
 
 if TYPE_CHECKING:
-    from cezsar.data.prototype_checks import Report
+    from cezsar.data.prototype_checks import CheckReport
     from cezsar.zeroshot.scored import Scored
     from cezsar.zeroshot.weights import Outcome
     from cezsar.zeroshot.workshop import Flow, Trial
@@ -86,7 +86,7 @@ def check(
         raise typer.Exit(1)
 
 
-def _show(report: Report) -> None:
+def _show(report: CheckReport) -> None:
     told = f"{report.source}: {report.sentences:,} sentences for {report.classes:,} classes"
     print(f"{told}; {report.dataset} has {report.expected:,} classes" if report.dataset else told)
     if pair := report.nearest:

@@ -37,7 +37,7 @@ _MEANT = re.compile(
 )
 
 
-class Kind(StrEnum):
+class Fault(StrEnum):
     """What is looked for, in the order of reports."""
 
     ENCODING = "not UTF-8"
@@ -70,7 +70,7 @@ class Pair:
 class Finding:
     """One thing that is wrong."""
 
-    kind: Kind
+    kind: Fault
     classes: tuple[str, ...]  # it is about, as the source spells them; none where it is about a file
     place: str  # file, and line and byte where they are known; "" for the source as a whole
     what: str
@@ -82,7 +82,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Report:
+class CheckReport:
     """What a check found."""
 
     source: str  # as it was named
@@ -93,7 +93,7 @@ class Report:
     encoder: str  # what sentences were compared by; "" if they were not
     near: float  # similarity above which two classes are reported
     nearest: Pair | None  # the two classes that are most similar, reported or not
-    findings: tuple[Finding, ...]  # in the order of `Kind`; near-identical pairs the most similar first
+    findings: tuple[Finding, ...]  # in the order of `Fault`; near-identical pairs the most similar first
 
 
 def check(
@@ -104,7 +104,7 @@ def check(
     near: float = NEAR,
     home: str | Path | None = None,
     on_progress: Callable[[int, int], object] = lambda done, total: None,
-) -> Report:
+) -> CheckReport:
     """Everything that is wrong with class descriptions.
 
     Args:
@@ -132,8 +132,8 @@ def check(
         findings += _too_long(read, encoder)
         alike, nearest = _alike(read, encoder, near, on_progress)
         findings += alike
-    order = list(Kind)
-    return Report(
+    order = list(Fault)
+    return CheckReport(
         source=str(source),
         dataset="" if dataset is None else str(dataset),
         classes=len(read.by_class()),
@@ -207,7 +207,7 @@ class _Source:
                 place = f"{path.name}, line {number}"
                 if len(name := " ".join(line.split())) > MAX_LABEL_CHARACTERS:
                     what = f"a name of {len(name):,} characters, {name[:40]!r}..."
-                    source._find(Kind.FORM, (), place, what, "put each class on a line of its own")
+                    source._find(Fault.FORM, (), place, what, "put each class on a line of its own")
                 elif name:
                     source._check_text(line, (name,), place)
                     source.described.append(_Described(name, place, (spoken(name),)))
@@ -221,7 +221,7 @@ class _Source:
                     source._take(own, "", [given] if isinstance(given, str) else given)
                 else:
                     what = f"a description has no class name: {_start(given)}"
-                    source._find(Kind.EMPTY, (), "", what, "write the name, or remove it")
+                    source._find(Fault.EMPTY, (), "", what, "write the name, or remove it")
         if not source.described and not source.findings:
             raise FormatError(f"{printable(str(path))} describes no class; it should have {{class name: sentence}}")
         return source
@@ -233,7 +233,7 @@ class _Source:
             found.setdefault(canonical(each.name), []).append(each)
         return found
 
-    def _find(self, kind: Kind, classes: tuple[str, ...], place: str, what: str, advice: str) -> None:
+    def _find(self, kind: Fault, classes: tuple[str, ...], place: str, what: str, advice: str) -> None:
         self.findings.append(Finding(kind, classes, printable(place), what, advice))
 
     def _text(self, file: Path, classes: tuple[str, ...]) -> str | None:
@@ -246,7 +246,7 @@ class _Source:
             except UnicodeDecodeError as error:
                 where = f"{file.name}, line {raw[: error.start].count(10) + 1}, byte {error.start:,}"
                 what = f"0x{raw[error.start]:02x} is not UTF-8; the file was read as {encoding}"
-                self._find(Kind.ENCODING, classes, where, what, "save it as UTF-8")
+                self._find(Fault.ENCODING, classes, where, what, "save it as UTF-8")
         return text if encoding else None
 
     def _take(self, name: str, place: str, given: Any) -> None:
@@ -254,13 +254,15 @@ class _Source:
         sentences = given if isinstance(given, list) and not isinstance(given, _Object) else []
         if sentences is not given:
             what = "it is no text file" if place and given is None else f"{name!r} has {_start(given)}"
-            self._find(Kind.FORM, (name,), place, what, "give a sentence or a list of sentences")
+            self._find(Fault.FORM, (name,), place, what, "give a sentence or a list of sentences")
         for number, sentence in enumerate(sentences, start=1):
             where = f"sentence {number} of the {len(sentences)} of {name!r}"
             if not isinstance(sentence, str):
-                self._find(Kind.FORM, (name,), place, f"{where} is {_start(sentence)}", "give a sentence, or remove it")
+                self._find(
+                    Fault.FORM, (name,), place, f"{where} is {_start(sentence)}", "give a sentence, or remove it"
+                )
             elif not sentence.strip() and len(sentences) > 1:
-                self._find(Kind.EMPTY, (name,), place, f"{where} is empty", "write or remove it")
+                self._find(Fault.EMPTY, (name,), place, f"{where} is empty", "write or remove it")
             else:
                 self._check_text(sentence, (name,), place)
         texts = [_storable(" ".join(each.split())) for each in sentences if isinstance(each, str) and each.strip()]
@@ -269,7 +271,9 @@ class _Source:
         else:
             self.without.append(_Described(name, place, ()))
             if sentences is given:
-                self._find(Kind.EMPTY, (name,), place, f"{name!r} has no description", "write a sentence, or remove it")
+                self._find(
+                    Fault.EMPTY, (name,), place, f"{name!r} has no description", "write a sentence, or remove it"
+                )
 
     def _check_text(self, text: str, classes: tuple[str, ...], place: str) -> None:
         """Signs that a text was read in a wrong encoding, and characters that nobody types."""
@@ -277,12 +281,12 @@ class _Source:
         if signs := list(_misread(text)):
             meant = ", ".join(f"{sign!r} for {right!r}" for sign, right in signs)
             advice = "open the original as UTF-8 and copy it anew"
-            self._find(Kind.DAMAGED, classes, place, f"{of}{meant}: UTF-8 that was read in another encoding", advice)
+            self._find(Fault.DAMAGED, classes, place, f"{of}{meant}: UTF-8 that was read in another encoding", advice)
         if "\ufffd" in text or not is_unicode(text):
-            self._find(Kind.DAMAGED, classes, place, f"{of}a character that was lost: {_start(text)}", "write it anew")
+            self._find(Fault.DAMAGED, classes, place, f"{of}a character that was lost: {_start(text)}", "write it anew")
         if odd := dict.fromkeys(character for character in text if is_invisible(character) and character != "\t"):
             codes = ", ".join(f"U+{ord(character):04X}" for character in odd)
-            self._find(Kind.CONTROL, classes, place, f"{of}{codes}: {_start(text)}", "remove it")
+            self._find(Fault.CONTROL, classes, place, f"{of}{codes}: {_start(text)}", "remove it")
 
 
 def _misread(text: str) -> Iterator[tuple[str, str]]:
@@ -306,7 +310,7 @@ def _twice(read: _Source) -> Iterator[Finding]:
             times = "twice" if len(several) == 2 else f"{len(several)} times"
             what = f"{names[0]!r} is there {times}" if len(names) == 1 else f"{_quoted(names)} spell one class"
             yield Finding(
-                Kind.CLASS_TWICE, names, _places(several), what, "keep one, with the sentences that are right"
+                Fault.CLASS_TWICE, names, _places(several), what, "keep one, with the sentences that are right"
             )
 
 
@@ -321,7 +325,7 @@ def _same_sentences(read: _Source) -> Iterator[Finding]:
             first.setdefault(key, sentence)
             if key in seen:
                 what = f"{each.name!r} has a sentence twice: {_start(sentence)}"
-                yield Finding(Kind.SENTENCE_TWICE, (each.name,), each.place, what, "keep it once")
+                yield Finding(Fault.SENTENCE_TWICE, (each.name,), each.place, what, "keep it once")
             else:
                 users.setdefault(key, []).append(each)
             seen.add(key)
@@ -330,7 +334,7 @@ def _same_sentences(read: _Source) -> Iterator[Finding]:
         if len(classes) > 1:
             what = f"{_quoted(classes)} have the same sentence: {_start(first[key])}"
             advice = "no clip can be told apart by it: say what only one of them shows"
-            yield Finding(Kind.SENTENCE_SHARED, classes, _places(several), what, advice)
+            yield Finding(Fault.SENTENCE_SHARED, classes, _places(several), what, advice)
 
 
 def _poor(read: _Source) -> Iterator[Finding]:
@@ -338,18 +342,18 @@ def _poor(read: _Source) -> Iterator[Finding]:
     if read.names_only:
         names = tuple(each.name for each in read.described)
         what = f"a list of {len(names):,} names: each class is described by its name alone"
-        yield Finding(Kind.OWN_NAME, names, "", what, "write a sentence for each")
+        yield Finding(Fault.OWN_NAME, names, "", what, "write a sentence for each")
         return
     for each in read.described:
         for sentence in each.sentences:
             if canonical(sentence) == canonical(each.name) or words(sentence) == words(spoken(each.name)):
                 what = f"{each.name!r} is described by its own name alone"
                 advice = "write what the body does, with which objects, and where"
-                yield Finding(Kind.OWN_NAME, (each.name,), each.place, what, advice)
+                yield Finding(Fault.OWN_NAME, (each.name,), each.place, what, advice)
             elif (count := len(words(sentence))) < FEWEST_WORDS:
                 what = f"{each.name!r} is described in {count} words: {_start(sentence)}"
                 advice = "say more: the movement, the objects, the places"
-                yield Finding(Kind.SHORT, (each.name,), each.place, what, advice)
+                yield Finding(Fault.SHORT, (each.name,), each.place, what, advice)
 
 
 def _against(read: _Source, expected: Sequence[str], dataset: str) -> Iterator[Finding]:
@@ -361,11 +365,11 @@ def _against(read: _Source, expected: Sequence[str], dataset: str) -> Iterator[F
     for key, each in unknown.items():
         near = difflib.get_close_matches(key, missing, n=1) or difflib.get_close_matches(key, wanted, n=1)
         advice = f"did you mean {wanted[near[0]]!r}?" if near else "remove it, or check its spelling"
-        yield Finding(Kind.UNKNOWN, (each.name,), each.place, f"{each.name!r} is no class of {dataset}", advice)
+        yield Finding(Fault.UNKNOWN, (each.name,), each.place, f"{each.name!r} is no class of {dataset}", advice)
     for key, name in missing.items():
         near = difflib.get_close_matches(key, unknown, n=1)
         advice = f"write a sentence for it, or is it {unknown[near[0]].name!r}?" if near else "write a sentence for it"
-        yield Finding(Kind.MISSING, (name,), "", f"{name!r} of {dataset} has no description", advice)
+        yield Finding(Fault.MISSING, (name,), "", f"{name!r} of {dataset} has no description", advice)
 
 
 def _too_long(read: _Source, encoder: Encoder) -> Iterator[Finding]:
@@ -377,7 +381,7 @@ def _too_long(read: _Source, encoder: Encoder) -> Iterator[Finding]:
             if count > limit:
                 what = f"{each.name!r} has a sentence of {count:,} tokens, and {encoder.name} reads {limit:,}"
                 advice = "shorten it, or make several sentences of it: its end is not read"
-                yield Finding(Kind.LONG, (each.name,), each.place, f"{what}: {_start(sentence)}", advice)
+                yield Finding(Fault.LONG, (each.name,), each.place, f"{what}: {_start(sentence)}", advice)
 
 
 def _alike(
@@ -419,7 +423,7 @@ def _near_pair(pair: Pair) -> Finding:
     (a, b), (only_a, only_b) = pair.classes, pair.only
     what = f"{a!r} and {b!r} have a similarity of {pair.similarity:.2f}"
     what += f"; only {a!r} says {', '.join(only_a) or 'nothing'}; only {b!r} says {', '.join(only_b) or 'nothing'}"
-    return Finding(Kind.NEAR, pair.classes, "", what, "say early what a camera sees in one of them alone", pair)
+    return Finding(Fault.NEAR, pair.classes, "", what, "say early what a camera sees in one of them alone", pair)
 
 
 def _quoted(names: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ import pytest
 from cezsar.data import datasets
 from cezsar.data.datasets import KNOWN, named_descriptions, shipped_descriptions
 from cezsar.data.descriptions import load_descriptions
-from cezsar.data.prototype_checks import Kind, Report, check, differing_words, words
+from cezsar.data.prototype_checks import CheckReport, Fault, check, differing_words, words
 from cezsar.data.sentence_cache import SentenceCache
 from cezsar.errors import FormatError, InputError
 
@@ -44,9 +44,9 @@ def write(path: Path, content: object) -> Path:
     return path
 
 
-def found(report: Report) -> dict[Kind, list[tuple[str, ...]]]:
-    """Kind -> the classes of each of its findings."""
-    kinds: dict[Kind, list[tuple[str, ...]]] = {}
+def found(report: CheckReport) -> dict[Fault, list[tuple[str, ...]]]:
+    """Fault -> the classes of each of its findings."""
+    kinds: dict[Fault, list[tuple[str, ...]]] = {}
     for finding in report.findings:
         kinds.setdefault(finding.kind, []).append(finding.classes)
     return kinds
@@ -94,15 +94,15 @@ def test_every_fault_of_a_json_file_is_found_at_once(tmp_path: Path) -> None:
         load_descriptions(path)
     report = check(path)
     assert found(report) == {
-        Kind.DAMAGED: [("café",), ("half",)],
-        Kind.CONTROL: [("bell",)],
-        Kind.FORM: [("swim",), ("row",)],
-        Kind.EMPTY: [("Yo Yo",), (), ("dive",)],
-        Kind.CLASS_TWICE: [("run",), ("Yo Yo", "yo_yo")],
-        Kind.SENTENCE_SHARED: [("run", "sprint")],
-        Kind.SENTENCE_TWICE: [("Yo Yo",)],
-        Kind.OWN_NAME: [("kick_ball",)],
-        Kind.SHORT: [("fencing",)],
+        Fault.DAMAGED: [("café",), ("half",)],
+        Fault.CONTROL: [("bell",)],
+        Fault.FORM: [("swim",), ("row",)],
+        Fault.EMPTY: [("Yo Yo",), (), ("dive",)],
+        Fault.CLASS_TWICE: [("run",), ("Yo Yo", "yo_yo")],
+        Fault.SENTENCE_SHARED: [("run", "sprint")],
+        Fault.SENTENCE_TWICE: [("Yo Yo",)],
+        Fault.OWN_NAME: [("kick_ball",)],
+        Fault.SHORT: [("fencing",)],
     }
     said = {finding.what for finding in report.findings}
     assert "'café' has 'Ã©' for 'é': UTF-8 that was read in another encoding" in said
@@ -121,15 +121,15 @@ def test_bytes_that_are_not_utf8_are_pointed_at(tmp_path: Path) -> None:
     (tmp_path / "f.txt").write_bytes(b"\xef\xbb\xbf \n")
     (tmp_path / "g.txt").write_bytes(b"A page ends here in the middle.\x0cAnd another one begins after it.\n")
     report = check(tmp_path)
-    assert [str(finding) for finding in report.findings if finding.kind is Kind.ENCODING] == [
+    assert [str(finding) for finding in report.findings if finding.kind is Fault.ENCODING] == [
         "a b.txt, line 1, byte 0: 0xff is not UTF-8; the file was read as UTF-16; save it as UTF-8",
         "a_b.txt, line 2, byte 21: 0x92 is not UTF-8; the file was read as cp1252; save it as UTF-8",
         "d.txt, line 1, byte 7: 0x81 is not UTF-8; the file was read as cp1252; save it as UTF-8",
     ]
     kinds = found(report)
-    assert kinds[Kind.DAMAGED] == [("d",)] and kinds[Kind.FORM] == [("c",), ("e",)] and kinds[Kind.EMPTY] == [("f",)]
-    assert kinds[Kind.CONTROL] == [("g",)] and kinds[Kind.CLASS_TWICE] == [("a b",)]
-    (twice,) = [finding for finding in report.findings if finding.kind is Kind.CLASS_TWICE]
+    assert kinds[Fault.DAMAGED] == [("d",)] and kinds[Fault.FORM] == [("c",), ("e",)] and kinds[Fault.EMPTY] == [("f",)]
+    assert kinds[Fault.CONTROL] == [("g",)] and kinds[Fault.CLASS_TWICE] == [("a b",)]
+    (twice,) = [finding for finding in report.findings if finding.kind is Fault.CLASS_TWICE]
     assert twice.place == "a b.txt and a_b.txt"
     with pytest.raises(InputError, match=r"e\.txt cannot be read"):
         [(tmp_path / name).unlink() for name in ("a b.txt", "c.txt")]
@@ -140,16 +140,16 @@ def test_a_json_file_in_another_encoding_and_a_list_of_classes(tmp_path: Path) -
     path = tmp_path / "d.json"
     path.write_bytes(b'{"caf\xe9": "Somebody drinks from a cup at a table.", "x": ""}')
     report = check(path)
-    assert found(report) == {Kind.ENCODING: [()], Kind.EMPTY: [("x",)]}
+    assert found(report) == {Fault.ENCODING: [()], Fault.EMPTY: [("x",)]}
     assert report.findings[0].place == "d.json, line 1, byte 5"
     path = tmp_path / "l.txt"
     path.write_text("ApplyEyeMakeup\n\nyo yo\nYoYo\nbell\x07\n" + "x" * 1001)
     report = check(path)
     assert found(report) == {
-        Kind.CONTROL: [("bell\x07",)],
-        Kind.FORM: [()],
-        Kind.CLASS_TWICE: [("yo yo", "YoYo")],
-        Kind.OWN_NAME: [("ApplyEyeMakeup", "yo yo", "YoYo", "bell\x07")],
+        Fault.CONTROL: [("bell\x07",)],
+        Fault.FORM: [()],
+        Fault.CLASS_TWICE: [("yo yo", "YoYo")],
+        Fault.OWN_NAME: [("ApplyEyeMakeup", "yo yo", "YoYo", "bell\x07")],
     }
     assert report.findings[2].place == "l.txt, line 3 and l.txt, line 4"
 
@@ -161,7 +161,7 @@ def test_text_read_in_the_wrong_encoding_is_seen(tmp_path: Path, text: str) -> N
     wrong = text.encode().decode("cp1252", errors="replace")
     sentence = "Somebody does with both hands what is called {}."
     assert found(check(write(tmp_path / "d.json", {"x": sentence.format(text)}))) == {}
-    assert Kind.DAMAGED in found(check(write(tmp_path / "d.json", {"x": sentence.format(wrong)})))
+    assert Fault.DAMAGED in found(check(write(tmp_path / "d.json", {"x": sentence.format(wrong)})))
 
 
 @pytest.mark.parametrize(
@@ -182,9 +182,9 @@ def test_missing_and_unknown_classes(tmp_path: Path) -> None:
     described["billiards"] = ""
     report = check(write(tmp_path / "d.json", described), "UCF-101")
     assert found(report) == {
-        Kind.EMPTY: [("billiards",)],
-        Kind.UNKNOWN: [("juggle balls",), ("zzz",)],
-        Kind.MISSING: [("archery",), ("juggling balls",)],
+        Fault.EMPTY: [("billiards",)],
+        Fault.UNKNOWN: [("juggle balls",), ("zzz",)],
+        Fault.MISSING: [("archery",), ("juggling balls",)],
     }
     advice = {finding.classes[0]: finding.advice for finding in report.findings}
     assert advice["juggle balls"] == "did you mean 'juggling balls'?" and "'juggle balls'" in advice["juggling balls"]
@@ -203,7 +203,7 @@ def test_anyones_own_data_set_even_where_its_descriptions_are_broken(tmp_path: P
     with pytest.raises(FormatError, match="spell"):
         datasets.open_dataset(tmp_path / "data")
     report = check(beside, tmp_path / "data")
-    assert found(report) == {Kind.CLASS_TWICE: [("run", "Run")], Kind.MISSING: [("swim",)]}
+    assert found(report) == {Fault.CLASS_TWICE: [("run", "Run")], Fault.MISSING: [("swim",)]}
 
 
 def test_descriptions_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -269,12 +269,12 @@ def test_edges_of_similarity(tmp_path: Path) -> None:
     (pair,) = [finding for finding in report.findings if finding.pair]
     assert pair.classes == ("c", "d") and pair.pair.similarity == pytest.approx(0.6)
     assert pair.what.endswith("only 'c' says man, rope; only 'd' says woman, wire")
-    assert found(report)[Kind.SENTENCE_SHARED] == [("a b", "c"), ("a_b", "d")]
+    assert found(report)[Fault.SENTENCE_SHARED] == [("a b", "c"), ("a_b", "d")]
     assert report.nearest is not None and report.nearest.similarity == 1
     single = check(write(tmp_path / "d.json", {"c": one}), encoder=Table(vectors))
     assert single.findings == () and single.nearest is None and single.encoder == "table"
     nothing = check(write(tmp_path / "d.json", {"c": ""}), encoder=Table(vectors))
-    assert found(nothing) == {Kind.EMPTY: [("c",)]} and nothing.nearest is None
+    assert found(nothing) == {Fault.EMPTY: [("c",)]} and nothing.nearest is None
 
 
 def test_sentences_longer_than_the_encoder_reads(tmp_path: Path) -> None:
@@ -282,7 +282,7 @@ def test_sentences_longer_than_the_encoder_reads(tmp_path: Path) -> None:
     vectors = {long: (1, 0, 0), fits: (0, 1, 0)}
     for encoder in (Table(vectors), SentenceCache(Table(vectors), None)):
         report = check(write(tmp_path / "d.json", {"a": fits, "b": long}), encoder=encoder)
-        assert found(report) == {Kind.LONG: [("b",)]} and "of 13 tokens, and table reads 12" in report.findings[0].what
+        assert found(report) == {Fault.LONG: [("b",)]} and "of 13 tokens, and table reads 12" in report.findings[0].what
 
 
 @pytest.mark.parametrize(
