@@ -131,13 +131,6 @@ def config(**changes):
     return change
 
 
-def saved(writer, **given):
-    """What a file holds that `writer` writes."""
-    buffer = io.BytesIO()
-    writer(buffer, **given)
-    return buffer.getvalue()
-
-
 def head(names=("a",), width=12, value=0.0):
     words = {"format": "cezsar object head 1", "names": json.dumps(names), "definitions": '["b"]', "unit_norm": "false"}
     arrays = {"weight": np.full((1, width), value, np.float32), "bias": np.zeros(1, np.float32)}
