@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import plotly.graph_objects as go
 
-from cezsar.analysis.explanation import Explanation, Part
 from cezsar.arrays import FloatArray
 from cezsar.report.figures import COLOURS, GLYPHS, GREY, HOVER, MARKS, film_strip, heads, layout, ranking, short, shown
 
 if TYPE_CHECKING:
+    from cezsar.analysis.explanation import Explanation, Part
     from cezsar.zeroshot.spans import Span
 
 MOST_LABELS = 6

@@ -11,19 +11,19 @@ import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import plotly.graph_objects as go
 
-from cezsar.analysis.baselines import Standing
-from cezsar.analysis.calibration import Reliability
-from cezsar.analysis.comparison import ClassDifference, Interval
-from cezsar.analysis.open_set import SHARES_S
-from cezsar.arrays import DoubleArray
-from cezsar.zeroshot.fusion import Weights
-from cezsar.zeroshot.generalised import Stacking
-from cezsar.zeroshot.weights import Curve, SimplexMap
+if TYPE_CHECKING:
+    from cezsar.analysis.baselines import Standing
+    from cezsar.analysis.calibration import Reliability
+    from cezsar.analysis.comparison import ClassDifference, Interval
+    from cezsar.arrays import DoubleArray
+    from cezsar.zeroshot.fusion import Weights
+    from cezsar.zeroshot.generalised import Stacking
+    from cezsar.zeroshot.weights import Curve, SimplexMap
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#7B68A6")
 MARKS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "pentagon", "hexagon")  # plotly's names
@@ -514,6 +514,8 @@ def oscr(curves: Mapping[str, DoubleArray], asked: float | None = None) -> go.Fi
         curves: title -> `Simulation.curve`.
         asked: share of unknown clips that was asked for, dotted.
     """
+    from cezsar.analysis.open_set import SHARES_S
+
     figure = go.Figure()
     for index, (title, right_S) in enumerate(curves.items()):
         figure.add_scatter(
