@@ -104,7 +104,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Row:
+class SweepRow:
     """All seeds of one τ. Numbers are means over the seeds; those of failed ones are not among them.
 
     Attributes:
@@ -123,7 +123,7 @@ class Row:
     note: str
 
     @classmethod
-    def of(cls, points: list[Point]) -> Row:
+    def of(cls, points: list[Point]) -> SweepRow:
         done = [point for point in points if not point.failed]
         names = dict.fromkeys(name for point in done for name in point.top1)
         failed = "; ".join(dict.fromkeys(point.failed for point in points if point.failed))
@@ -175,10 +175,10 @@ class Sweep:
         found = dict.fromkeys(name for point in self.points for name in point.top1)
         return [name for name in found if "VE" in name.split(" + ")]
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[SweepRow]:
         """One for each τ, ascending."""
         taus = dict.fromkeys(point.tau for point in self.points)
-        return [Row.of([point for point in self.points if point.tau == tau]) for tau in taus]
+        return [SweepRow.of([point for point in self.points if point.tau == tau]) for tau in taus]
 
     def title(self) -> str:
         """What was trained and tested, one line."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from cezsar.analysis.tau import Candidates, Distances
+from cezsar.analysis.tau import CandidateCounts, Distances
 from cezsar.report.figures import COLOURS, GAIN, GREY, LOSS, MARKS, bars, layout, points, shown
 from cezsar.sweep import Sweep
 from cezsar.zeroshot.weights import Gain
@@ -65,7 +65,7 @@ def distance_figure(found: Distances, tau: float) -> go.Figure:
     )
 
 
-def candidates_figure(found: Candidates, tau: float, wanted: int) -> go.Figure:
+def candidates_figure(found: CandidateCounts, tau: float, wanted: int) -> go.Figure:
     """Candidates of a sentence for every τ: the median, and between which numbers 80 % of the sentences lie."""
     quantiles = found.quantiles((0.1, 0.5, 0.9))
     low, median, high = np.maximum(quantiles, 0.5).T  # what stands for none on a logarithmic axis
@@ -87,7 +87,7 @@ def candidates_figure(found: Candidates, tau: float, wanted: int) -> go.Figure:
     return _against_tau(figure, tau, f"candidates of a sentence (dashed: {wanted})")
 
 
-def too_few_figure(found: Candidates, tau: float, wanted: int) -> go.Figure:
+def too_few_figure(found: CandidateCounts, tau: float, wanted: int) -> go.Figure:
     """Share of the sentences that have fewer candidates than wanted, for every τ."""
     shares = 100 * found.too_few(wanted) / len(found.anchors)
     hover = "τ = %{x:.2f}: %{y:.1f} %<extra></extra>"

@@ -58,7 +58,7 @@ class Sentences:
     vectors_NS: npt.NDArray[np.float32]
     encoder: str
     distances: laboratory.Distances
-    candidates: laboratory.Candidates
+    candidates: laboratory.CandidateCounts
     duplicates: list[tuple[int, int, float]] | None
 
     def entering(self, anchor: int, low: float, high: float) -> list[tuple[int, float]]:

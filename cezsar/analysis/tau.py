@@ -60,7 +60,7 @@ class Distances:
 
 
 @dataclass(frozen=True, eq=False)
-class Candidates:
+class CandidateCounts:
     """How many hard negatives each of A anchors, by index of the sentence, could have for each of T bounds."""
 
     taus: DoubleArray
@@ -107,8 +107,8 @@ def candidates(
     taus: Sequence[float],
     most: int | None = None,
     rng: np.random.Generator | None = None,
-) -> Candidates:
-    """Candidates of each anchor for every τ, in (0, 2] and in any order, in one pass over the pairs.
+) -> CandidateCounts:
+    """CandidateCounts of each anchor for every τ, in (0, 2] and in any order, in one pass over the pairs.
 
     Args:
         most: of the anchors, which `rng` draws; all sentences by default. Each is compared with all sentences.
@@ -125,7 +125,7 @@ def candidates(
         found_AN.sort(axis=1)  # once for all τ
         for row, found_N in enumerate(found_AN, start=place):
             counts_TA[:, row] = np.searchsorted(found_N, bounds)
-    return Candidates(np.asarray(taus, np.float64), anchors, counts_TA)
+    return CandidateCounts(np.asarray(taus, np.float64), anchors, counts_TA)
 
 
 def neighbours(
