@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import streamlit as st
 
 from app import cache, state
@@ -19,6 +19,7 @@ from app.widgets.player import film_of
 from app.widgets.words import plain
 from cezsar.analysis.faults import TOLERATED, ClassFault, faults, nearest_centroid, widest
 from cezsar.analysis.gap import UnitSpace
+from cezsar.analysis.maps import Map
 from cezsar.arrays import IntArray
 from cezsar.report import figures
 from cezsar.report.figures import PLOT, number, percent
@@ -26,7 +27,6 @@ from cezsar.zeroshot.scored import Scored
 
 MOST_BARS = 20
 MOST_PICTURES = 9  # beside the player, as tall as it is
-SIDES = {"text": "Fault of the text", "video": "Fault of the video", "right": "Right"}
 TABLE, CHART = "faults-table", "faults-chart"
 SHARE, DISTANCE = "%.1f %%", "%.2f"
 COLUMNS = {
@@ -46,26 +46,14 @@ COLUMNS = {
 """Column of the table -> its head, the form of its numbers, and its help."""
 
 
-@dataclass(frozen=True, eq=False)
 class Blame:
-    """Faults in one space ("joint" or "sentence").
+    """Faults in one space ("joint" or "sentence"); of each clip its class, its nearest prototype's and centroid's."""
 
-    Attributes:
-        classes: by error, of equal ones by gap; those that cannot be judged come last.
-        label_N, prototype_N, centroid_N: class of each clip, and of its nearest prototype and centroid; -1 for none.
-    """
-
-    space: str
-    names: Sequence[str]
-    classes: list[ClassFault]
-    label_N: IntArray
-    prototype_N: IntArray
-    centroid_N: IntArray
-
-    @classmethod
-    def of(cls, space: str, names: Sequence[str], one: UnitSpace) -> Blame:
-        found = sorted(faults(one), key=lambda c: (c.error is None, -(c.error or 0), -(c.gap.own_distance or 0)))
-        return cls(space, names, found, one.labels_N, one.nearest, nearest_centroid(one))
+    def __init__(self, space: str, names: Sequence[str], one: UnitSpace) -> None:
+        self.space, self.names = space, names
+        self.label_N, self.prototype_N, self.centroid_N = one.labels_N, one.nearest, nearest_centroid(one)
+        # by error, of equal ones by gap; those that cannot be judged come last
+        self.classes = sorted(faults(one), key=lambda c: (c.error is None, -(c.error or 0), -(c.gap.own_distance or 0)))
 
     def clips(self, index: int) -> dict[str, list[int]]:
         """Side -> positions of a class's clips; sides without any are left out."""
@@ -84,12 +72,8 @@ class Blame:
 
 
 @st.fragment
-def classes(item: Scored, on_map: Sequence[str]) -> None:
-    """Every class: its errors by whose fault they are, the one that is looked at, and all in a table.
-
-    Args:
-        on_map: ids of the clips that the maps show.
-    """
+def classes(item: Scored, drawn: Map | None) -> None:
+    """Each class's errors by whose fault they are: one class with its clips, and all in a table."""
     spaces = [space for space, cloud in clouds(item)[1].items() if len(cloud.prototypes_PE)]
     if not spaces:
         return
@@ -102,10 +86,8 @@ def classes(item: Scored, on_map: Sequence[str]) -> None:
                 key=state.GAP_SPACE, bind="query-params", label_visibility="collapsed",
             )  # fmt: skip
     names = scored.scores(item).class_names
-    blame = cache.once(
-        lambda: Blame.of(space, names, unit_space(item, space)), "faults", item.fingerprint, space,
-        words="Looking whose fault it is",
-    )  # fmt: skip
+    key = ("faults", item.fingerprint, space)
+    blame = cache.once(lambda: Blame(space, names, unit_space(item, space)), *key, words="Looking whose fault it is")
     listed = {names[one.index]: one for one in blame.classes}
     st.caption(_summary(blame))
     bars, words = st.columns([6, 5], gap="large")
@@ -128,23 +110,24 @@ def classes(item: Scored, on_map: Sequence[str]) -> None:
             st.page_link("../pages/train.py", label="Train another run", icon=":material/model_training:")
     with bars:
         _chart(listed, name)
-    _clips(item, blame, one, on_map)
+    _clips(item, blame, one, drawn)
     _table(listed, names, name)
 
 
 def _summary(blame: Blame) -> str:
+    verdicts, wide = [one.verdict for one in blame.classes if one.verdict], widest(blame.classes)
     said = (
         "Each clip is classified twice: by the nearest prototype, and by the nearest centroid of a class's other "
         "clips, which needs no descriptions. Missed by the prototypes alone, it is the text's fault; missed by both, "
         "the video's."
     )
-    if judged := [one.verdict for one in blame.classes if one.verdict]:
+    if verdicts:
         said += (
-            f" Of {len(judged):,} classes, {judged.count('text'):,} are missed through their description, "
-            f"{judged.count('video'):,} through their clips, {judged.count('both'):,} through both, and "
-            f"{judged.count('none'):,} hardly at all (under {100 * TOLERATED:.0f} %)."
+            f" Of {len(verdicts):,} classes, {verdicts.count('text'):,} are missed through their description, "
+            f"{verdicts.count('video'):,} through their clips, {verdicts.count('both'):,} through both, and "
+            f"{verdicts.count('none'):,} hardly at all (under {100 * TOLERATED:.0f} %)."
         )
-    if wide := widest(blame.classes):
+    if wide:
         said += f" Widest gap: *{plain(blame.names[wide.index])}*, {number(wide.gap.own_distance)}."
     return said + " By the visual embedding alone, without fusion." * (blame.space == "joint")
 
@@ -164,8 +147,7 @@ def advice(blame: Blame, one: ClassFault) -> list[str]:
         by = f"**{text:,}** by fault of the text, **{video:,}** by fault of the video"
         said = [f"**{text + video:,} of {clips:,}** clips are missed{often}: {by}."]
     if one.verdict in ("text", "both"):
-        said += ["**Rewrite its description.** The clips missed by its fault lie among those of their class, but the "
-                 "prototype lies elsewhere."]  # fmt: skip
+        said += ["**Rewrite its description.** The clips missed by its fault lie among their class, its prototype not."]
     if one.verdict in ("video", "both"):
         alike = blame.mistaken(one.index, blame.centroid_N)
         others = f"*{plain(alike[0])}*" if alike else "other classes"
@@ -207,23 +189,17 @@ def _chart(listed: Mapping[str, ClassFault], chosen: str) -> None:
 
 def _table(listed: Mapping[str, ClassFault], names: Sequence[str], chosen: str) -> None:
     rows = [
-        {
-            "class": name,
-            "clips": one.gap.clips,
-            **{
-                head: None if share is None else 100 * share
-                for head, share in (("missed", one.error), ("text", one.text_fault), ("video", one.video_fault))
-            },
-            "verdict": {None: "–", "none": "nobody"}.get(one.verdict, one.verdict),
-            "stands": "hub" if one.hub else "orphan" if one.orphan else "",
-            "own": one.gap.own_distance,
-            "other": "" if one.gap.nearest_other is None else names[one.gap.nearest_other],
-            "distance": one.gap.nearest_other_distance,
-            "lead": one.gap.lead,
-            "spread": one.gap.spread,
-        }
+        (
+            name, one.gap.clips, one.error, one.text_fault, one.video_fault,
+            {None: "–", "none": "nobody"}.get(one.verdict, one.verdict),
+            "hub" if one.hub else "orphan" if one.orphan else "", one.gap.own_distance,
+            "" if one.gap.nearest_other is None else names[one.gap.nearest_other], one.gap.nearest_other_distance,
+            one.gap.lead, one.gap.spread,
+        )
         for name, one in listed.items()
-    ]
+    ]  # fmt: skip
+    frame = pd.DataFrame(rows, columns=["class", *COLUMNS])
+    frame[["missed", "text", "video"]] = 100 * frame[["missed", "text", "video"]].astype(float)
     text, figure = st.column_config.TextColumn, st.column_config.NumberColumn
     columns = {"class": text("class", pinned=True, width=210)} | {
         key: figure(head, format=form, help=said, width="small") if form else text(head, help=said)
@@ -231,13 +207,11 @@ def _table(listed: Mapping[str, ClassFault], names: Sequence[str], chosen: str) 
     }
     st.session_state[TABLE] = {"selection": {"rows": [list(listed).index(chosen)], "columns": [], "cells": []}}
     st.dataframe(
-        rows, hide_index=True, height=min(38 + 35 * len(rows), 430), column_config=columns, key=TABLE,
+        frame, hide_index=True, height=min(38 + 35 * len(rows), 430), column_config=columns, key=TABLE,
         on_select=partial(look_at, list(listed), TABLE), selection_mode="single-row",
         alt="Each class's errors by whose fault they are, and its distances to descriptions",
     )  # fmt: skip
-    st.caption(
-        "Choose a row to look at its class; click a column's head to sort. Distances are cosine distances, 0 to 2."
-    )
+    st.caption("Choose a row to look at its class, or a column's head to sort. Distances are cosine distances, 0 to 2.")
 
 
 def look_at(listed: Sequence[str], key: str) -> None:
@@ -249,7 +223,7 @@ def look_at(listed: Sequence[str], key: str) -> None:
         st.session_state.pop(state.FAULT_SIDE, None)
 
 
-def _clips(item: Scored, blame: Blame, one: ClassFault, on_map: Sequence[str]) -> None:
+def _clips(item: Scored, blame: Blame, one: ClassFault, drawn: Map | None) -> None:
     """The clips of a class by whose fault they are, as pictures; one of them is played."""
     found, name, ids, row_N = blame.clips(one.index), blame.names[one.index], scored.scores(item).ids, clouds(item)[0]
     if not found:
@@ -259,7 +233,7 @@ def _clips(item: Scored, blame: Blame, one: ClassFault, on_map: Sequence[str]) -
     most = max(found, key=lambda side: (side != "right", len(found[side])))
     side = st.segmented_control(
         f"Clips of {plain(name)}", list(found), default=most, required=True, key=state.FAULT_SIDE, bind="query-params",
-        format_func=SIDES.__getitem__,
+        format_func={"text": "Fault of the text", "video": "Fault of the video", "right": "Right"}.__getitem__,
     )  # fmt: skip
     here = {ids[row_N[clip]]: clip for clip in found[side]}
     if st.session_state.get(state.FAULT_CLIP) not in here:
@@ -279,8 +253,8 @@ def _clips(item: Scored, blame: Blame, one: ClassFault, on_map: Sequence[str]) -
         prototype, centroid = map(plain, blame.nearest(here[chosen]))
         caption = f"Nearest prototype: *{prototype}*. Nearest centroid: *{centroid}*."
         film_of(item, chosen, name, caption=caption, alt=f"The clip {chosen} of the class")
-        shown = set(on_map)
-        if (these := [clip_id for clip_id in here if clip_id in shown]) and st.button(
+        on_map = [ids[row] for row in row_N[drawn.rows_N]] if drawn else []
+        if (these := [clip_id for clip_id in on_map if clip_id in here]) and st.button(
             "Show these on the maps", icon=":material/scatter_plot:", key="faults-to-maps", on_click=pick,
             args=(these, chosen), help="They stand out on the maps above, and this clip is ringed.",
         ):  # fmt: skip

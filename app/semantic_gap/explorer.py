@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -22,19 +22,21 @@ from app.widgets.player import film_of
 from app.widgets.words import plain, sentence
 from cezsar import jobs
 from cezsar.analysis import maps
-from cezsar.arrays import FloatArray, IntArray
+from cezsar.arrays import FloatArray
 from cezsar.errors import FormatError, InputError
 from cezsar.report.figures import CLEAR, CLICKED, COLOURS, GREY, PLOT, layout, number, ranking, short, shown
 from cezsar.zeroshot import fusion
 from cezsar.zeroshot.scored import MOST, Scored
 
 MARKS = ("circle", "square", "diamond", "triangle-up", "cross", "triangle-down", "pentagon", "hexagon")
-GLYPHS = ("●", "■", "◆", "▲", "✚", "▼", "⬟", "⬢")
-"""A mark for each chosen class, as plotly's name and as text. None is a star: stars are prototypes."""
-HEIGHT_PX = 340
+GLYPHS = ("●", "■", "◆", "▲", "✚", "▼", "⬟", "⬢")  # the same, as text; none is a star: stars are prototypes
+FAINT = "rgba(154,154,154,0.45)"
 MARGIN = 1.07  # of the frame around the outermost point
 MOST_DRAWN = 1500  # points as vectors; more go through WebGL, of which a page has only so many contexts
 TOP = 5  # labels of the clip
+
+Pin = tuple[str, float, float]
+"""Name of a clip pinned elsewhere, and about where it would lie."""
 
 
 # Drawing a map ----------------------------------------------------------------------------------------------------
@@ -44,22 +46,20 @@ def settings(item: Scored, chosen: Sequence[str]) -> maps.MapSettings:
     """How maps are drawn: perplexity, seed, number of clips, and which classes are fitted."""
     kept: dict[str, Any] = {"bind": "query-params", "persist_state": "session"}
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        perplexity = st.number_input(
-            "Perplexity", 2, 500, 30, 5, key=state.PERPLEXITY, width=130, help="About how many neighbours each point "
-            "looks at, at most a third of the points. Small: many small clusters. Large: the broad layout.", **kept,
-        )  # fmt: skip
-        seed = st.number_input(
-            "Seed", 0, 2**32 - 1, 0, key=state.MAP_SEED, width=130, help="Of the choice of clips and of t-SNE. What "
-            "one seed shows and another does not is not in the data.", **kept,
-        )  # fmt: skip
-        sample = st.number_input(
-            "Clips at most", 20, MOST, 3000, 500, key=state.MAP_CLIPS, width=130,
-            help="More than these are sampled, as evenly over classes as can be.", **kept,
+        perplexity, seed, sample = (
+            st.number_input(label, *bounds, key=key, width=130, help=words, **kept)
+            for label, bounds, key, words in (
+                ("Perplexity", (2, 500, 30, 5), state.PERPLEXITY, "About how many neighbours each point looks at, at "
+                 "most a third of the points. Small: many small clusters. Large: the broad layout."),
+                ("Seed", (0, 2**32 - 1, 0, 1), state.MAP_SEED, "Of the choice of clips and of t-SNE. What one seed "
+                 "shows and another does not is not in the data."),
+                ("Clips at most", (20, MOST, 3000, 500), state.MAP_CLIPS, "More than these are sampled, as evenly over "
+                 "classes as can be."),
+            )
         )  # fmt: skip
         only = st.toggle(
-            "Fit the chosen classes only", key=state.FITTED, disabled=not chosen, help="Refits t-SNE on the clips of "
-            "the chosen classes, as the paper's Figure 1 does. Otherwise all classes are fitted together, and those "
-            "not chosen are grey.", **kept,
+            "Fit the chosen classes only", key=state.FITTED, disabled=not chosen, help="Refits t-SNE on their clips, "
+            "as the paper's Figure 1 does. Otherwise all classes are fitted, and those not chosen are grey.", **kept,
         )  # fmt: skip
     there = len(clouds(item)[0])
     sample = max(there, 3000) if sample >= there else sample  # one map, whatever number lets all clips in
@@ -68,23 +68,19 @@ def settings(item: Scored, chosen: Sequence[str]) -> maps.MapSettings:
 
 def find(item: Scored, wanted: maps.MapSettings) -> maps.Map | None:
     """The map, from the workspace or shipped, if somebody has drawn it; of a damaged one it says so."""
-    for folder in (maps.folder(), models.SHIPPED / "cache" / "projections"):
-        path = folder / wanted.file_name(item.fingerprint)
-        if path.is_file():
-            stat = path.stat()
-            try:
-                return cache.once(partial(maps.read, path), "map", str(path), stat.st_size, stat.st_mtime_ns)
-            except FormatError as error:
-                st.error(sentence(error), icon=":material/error:")
-                return None
-    return None
+    places = (maps.folder(), models.SHIPPED / "cache" / "projections")
+    there = (folder / wanted.file_name(item.fingerprint) for folder in places)
+    path = next((path for path in there if path.is_file()), None)
+    try:
+        key = path and (str(path), path.stat().st_size, path.stat().st_mtime_ns)
+        return cache.once(partial(maps.read, path), "map", *key) if path and key else None
+    except FormatError as error:
+        st.error(sentence(error), icon=":material/error:")
+        return None
 
 
 def missing(item: Scored, wanted: maps.MapSettings) -> None:
-    """In place of a map that nobody has drawn: its progress, or the button that starts it.
-
-    The first map of a data set, with the usual settings, starts by itself.
-    """
+    """In place of a map that nobody has drawn: its progress, or a button that starts it; the first starts by itself."""
     name = wanted.file_name(item.fingerprint)
     command = ["project", str(item.folder.resolve()), "--perplexity", f"{wanted.perplexity:g}"]
     command += ["--seed", str(wanted.seed), "--sample", str(wanted.sample)]
@@ -112,61 +108,41 @@ def missing(item: Scored, wanted: maps.MapSettings) -> None:
     else:
         with st.container(border=True):
             st.markdown("With these settings no map has been drawn yet. It takes seconds, a large one a minute.")
-            icon = ":material/scatter_plot:"
-            st.button("Draw the map", icon=icon, type="primary", key="draw-map", on_click=start)
+            st.button("Draw the map", icon=":material/scatter_plot:", type="primary", key="draw-map", on_click=start)
 
 
 # Figures ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False)
 class View:
-    """A map with what is known of its clips, in its order.
+    """A map with what is known of its clips, in its order: `chosen` classes get colours; a name is "" for none."""
 
-    Attributes:
-        chosen: the classes that get colours.
-        labels, predicted: class names, predicted by the run's own weights; "" for none.
-        row_N: of each clip among the scores.
-    """
-
-    item: Scored
-    drawn: maps.Map
-    chosen: list[str]
-    ids: list[str]
-    labels: list[str]
-    predicted: list[str]
-    row_N: IntArray
-
-    @classmethod
-    def of(cls, item: Scored, drawn: maps.Map, chosen: list[str]) -> View:
-        scores, row_N = scored.scores(item), clouds(item)[0][drawn.rows_N]
+    def __init__(self, item: Scored, drawn: maps.Map, chosen: list[str]) -> None:
+        scores, self.row_N = scored.scores(item), clouds(item)[0][drawn.rows_N]
         predicted_N = cache.once(lambda: fusion.predict(scores, item.weights), "predicted", item.fingerprint)
         names = [*scores.class_names, ""]
-        labels, predicted = ([names[c] for c in class_N[row_N]] for class_N in (scores.label_index, predicted_N))
-        return cls(item, drawn, chosen, [scores.ids[row] for row in row_N], labels, predicted, row_N)
+        self.item, self.drawn, self.chosen, self.ids = item, drawn, chosen, [scores.ids[row] for row in self.row_N]
+        self.labels, self.predicted = (
+            [names[c] for c in class_N[self.row_N]] for class_N in (scores.label_index, predicted_N)
+        )
 
-    def seated(self, names: Sequence[str]) -> list[tuple[int, int | None]]:
-        """Positions of names, with the place of each among the chosen; those come last, to lie above."""
-        place = {name: index for index, name in enumerate(self.chosen)}
-        return sorted(((n, place.get(name)) for n, name in enumerate(names)), key=lambda pair: pair[1] is not None)
+    def order(self, names: Sequence[str]) -> list[tuple[int, int]]:
+        """Positions of names with their place among the chosen classes, -1 for the others, which come first."""
+        places = [self.chosen.index(name) if name in self.chosen else -1 for name in names]
+        return sorted(enumerate(places), key=lambda pair: pair[1] >= 0)
 
     def stars(self, space: str) -> list[str]:
         """Class of each star."""
         return [scored.scores(self.item).class_names[index] for index in self.drawn.star_class[space]]
 
     def selected(self, space: str, points: Sequence[Mapping[str, int]]) -> tuple[list[str], bool]:
-        """Ids of the clips that selected points of a map stand for, and whether clips themselves are selected.
-
-        Where none is, a star stands for the clips of its class.
-        """
+        """Ids of the clips that are selected in a map, and True; else those of the classes whose stars are."""
         stars = self.stars(space)
-        clips, classes = (
-            [order[point["point_index"]][0] for point in points if point["curve_number"] == trace]
-            for trace, order in enumerate((self.seated(self.labels), self.seated(stars)))
-        )
-        named = {stars[star] for star in classes}
-        found = sorted(clips) or [clip for clip, label in enumerate(self.labels) if label in named]
-        return [self.ids[clip] for clip in found], bool(clips)
+        order, star_order = self.order(self.labels), self.order(stars)
+        if clips := sorted(order[point["point_index"]][0] for point in points if point["curve_number"] == 0):
+            return [self.ids[clip] for clip in clips], True
+        named = {stars[star_order[point["point_index"]][0]] for point in points if point["curve_number"] == 1}
+        return [id for id, label in zip(self.ids, self.labels, strict=True) if label in named], False
 
     def frame(self, space: str) -> tuple[FloatArray, float]:
         """(2,) middle of the smallest square around all points, and half its side, a little more."""
@@ -176,64 +152,53 @@ class View:
         return (low + high) / 2, MARGIN * float((high - low).max()) / 2 or 1.0
 
 
-def map_figure(
-    view: View,
-    space: str,
-    marked: Sequence[int] = (),
-    pinned: tuple[str, float, float] | None = None,
-    lasso: bool = False,
-    dark: bool = False,
-) -> go.Figure:
+def map_figure(view: View, space: str, marked: Sequence[int], pin: Pin | None, lasso: bool, dark: bool) -> go.Figure:
     """One space: trace 0 holds the clips, trace 1 the stars, trace 2 a pinned clip.
 
     Args:
         marked: positions in the map of clips to stand out; all stand out if empty.
-        pinned: name and about where it would lie.
         lasso: a drag selects what it goes around; else a click selects.
     """
     one, means, stars = view.drawn.projections[space], space in view.drawn.means, view.stars(space)
-    clips, seats, wanted = view.seated(view.labels), view.seated(stars), set(marked)
-    texts = [
-        f"<b>{shown(view.labels[n]) or 'unknown class'}</b><br>{shown(view.ids[n])}<br>"
-        f"predicted: {shown(view.predicted[n]) or 'nothing'}"
-        for n, _ in clips
-    ]
+    clips, wanted = view.order(view.labels), set(marked)
     common: dict[str, Any] = {"mode": "markers", "hovertemplate": "%{text}<extra></extra>"}
     xy = one.videos_N2[[n for n, _ in clips]]
     figure = go.Figure(
         (go.Scatter if len(xy) <= MOST_DRAWN else go.Scattergl)(
-            x=xy[:, 0], y=xy[:, 1], text=texts, selected={"marker": {"opacity": 1}},
+            x=xy[:, 0], y=xy[:, 1], selected={"marker": {"opacity": 1}}, unselected={"marker": {"opacity": 0.15}},
             selectedpoints=[place for place, (n, _) in enumerate(clips) if n in wanted] if marked else None,
-            unselected={"marker": {"opacity": 0.15}}, marker={
-                "color": ["rgba(154,154,154,0.45)" if seat is None else COLOURS[seat] for _, seat in clips],
-                "symbol": ["circle" if seat is None else MARKS[seat] for _, seat in clips],
-                "size": [5 if seat is None else 8 for _, seat in clips], "line": {"width": 0},
+            text=[
+                f"<b>{shown(view.labels[n]) or 'unknown class'}</b><br>{shown(view.ids[n])}<br>"
+                f"predicted: {shown(view.predicted[n]) or 'nothing'}" for n, _ in clips
+            ],
+            marker={
+                "color": [(*COLOURS, FAINT)[seat] for _, seat in clips], "line": {"width": 0},
+                "symbol": [(*MARKS, "circle")[seat] for _, seat in clips], "size": [8 - 3 * (s < 0) for _, s in clips],
             }, **common,
         )
     )  # fmt: skip
-    xy = one.prototypes_P2.reshape(-1, 2)[[n for n, _ in seats]]
-    colours = [GREY if seat is None else COLOURS[seat] for _, seat in seats]
+    seats = view.order(stars)
+    xy, colours = one.prototypes_P2.reshape(-1, 2)[[n for n, _ in seats]], [(*COLOURS, GREY)[seat] for _, seat in seats]
     edge = "#14171C" if dark else "#FDFCFA"  # the page's background
     figure.add_scatter(
         x=xy[:, 0], y=xy[:, 1], unselected={"marker": {"opacity": 0.8}},
         text=[f"<b>{shown(stars[n])}</b><br>{'mean clip' if means else 'prototype'}" for n, _ in seats],
         marker={
-            "color": edge if means else colours, "symbol": "star", "size": [18 - 9 * (s is None) for _, s in seats],
-            "opacity": [0.6 if seat is None else 1 for _, seat in seats],
+            "color": edge if means else colours, "symbol": "star", "size": [18 - 9 * (s < 0) for _, s in seats],
+            "opacity": [0.6 if seat < 0 else 1 for _, seat in seats],
             "line": {"width": 2, "color": colours} if means else {"width": 1, "color": edge},
         }, **common,
     )  # fmt: skip
-    if pinned:
-        name, x, y = pinned
+    if pin:
         line = {"width": 3, "color": "#ECE9E4" if dark else "#1F2328"}
         figure.add_scatter(
-            x=[x], y=[y], mode="markers", marker={"symbol": "diamond-tall", "size": 19, "color": CLEAR, "line": line},
-            hovertemplate=f"<b>{shown(name)}</b><br>approximate place<extra></extra>",
+            x=[pin[1]], y=[pin[2]], text=[f"<b>{shown(pin[0])}</b><br>approximate place"],
+            marker={"symbol": "diamond-tall", "size": 19, "color": CLEAR, "line": line}, **common,
         )  # fmt: skip
     middle, half = view.frame(space)
     (x0, y0), (x1, y1) = middle - half, middle + half
     layout(
-        figure, HEIGHT_PX, margin={"l": 0, "r": 0, "t": 0, "b": 0, "pad": 0}, showlegend=False, hovermode="closest",
+        figure, 340, margin={"l": 0, "r": 0, "t": 0, "b": 0, "pad": 0}, showlegend=False, hovermode="closest",
         dragmode="lasso" if lasso else "pan",  # Streamlit lets clicks select only where a drag does not
     )  # fmt: skip
     figure.update_xaxes(range=[x0, x1], visible=False, zeroline=False)
@@ -247,7 +212,7 @@ def map_figure(
 @st.fragment
 def explore(item: Scored, drawn: maps.Map, chosen: list[str]) -> None:
     """The maps of all spaces side by side, and below them the clip that was chosen in one of them."""
-    view = View.of(item, drawn, chosen)
+    view = View(item, drawn, chosen)
     lasso, pinned = st.session_state.get(state.SELECT_BY) == state.LASSO, st.session_state.get(state.PINNED)
     pins = _places(view, pinned) if pinned else {}
     kind = (id(drawn), tuple(chosen), tuple(pins), lasso, st.context.theme.type)
@@ -275,11 +240,11 @@ def explore(item: Scored, drawn: maps.Map, chosen: list[str]) -> None:
     )
     if pinned:
         name, run = plain(str(pinned["name"])), plain(str(pinned.get("run") or "another model"))
-        said = f" is pinned, but {run} read it: choose that run to see where it lies."
-        if pins:
-            said = ", pinned on page Classify: approximate place, mean of its five nearest clips."
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"◇ **{name}**{said}")
+            st.markdown(
+                f"◇ **{name}**, pinned on page Classify: approximate place, mean of its five nearest clips." if pins
+                else f"◇ **{name}** is pinned, but {run} read it: choose that run to see where it lies."
+            )  # fmt: skip
             st.button(
                 "Take it off", icon=":material/close:", key="unpin", type="tertiary", on_click=state.put,
                 args=(state.PINNED, None),
@@ -289,17 +254,15 @@ def explore(item: Scored, drawn: maps.Map, chosen: list[str]) -> None:
     _clip(view)
 
 
-def _places(view: View, pinned: Mapping[str, Any]) -> dict[str, tuple[str, float, float]]:
-    """Space -> name of a clip pinned elsewhere, and about where it lies; only in spaces of the run that read it."""
+def _places(view: View, pinned: Mapping[str, Any]) -> dict[str, Pin]:
+    """Space -> the pinned clip there; only in spaces of the run that read it."""
     found = {}
     for space, one in view.drawn.projections.items():
         vector = pinned.get(space) if pinned.get("run") == view.item.about["run"] else None
-        if vector is not None:
-            try:
+        with suppress(InputError):  # read by another run of that name, of another width
+            if vector is not None:
                 x, y = maps.place(vector, clouds(view.item)[1][space].videos_NE[view.drawn.rows_N], one.videos_N2)
-            except InputError:  # read by another run of that name, of another width
-                continue
-            found[space] = (str(pinned["name"]), float(x), float(y))
+                found[space] = (str(pinned["name"]), float(x), float(y))
     return found
 
 
@@ -314,7 +277,7 @@ def _legend(view: View) -> None:
     st.html(f'<div class="cezsar-legend" style="padding-left: 0">{"".join(items)}</div>')
 
 
-def _plane(view: View, space: str, selected: list[int], pin: tuple[str, float, float] | None, lasso: bool) -> None:
+def _plane(view: View, space: str, selected: list[int], pin: Pin | None, lasso: bool) -> None:
     """One map, and over it a ring around the clip that is played."""
     marks, key = st.session_state.setdefault(state.MAP_MARKS, {}), f"map-{space}"
     own = st.session_state.get(key) if st.session_state.get(state.MAP_TOUCHED) == space else None
@@ -355,12 +318,11 @@ def _pictures(view: View, selected: list[int]) -> None:
         st.markdown(f"**{len(selected):,} clips selected**, {right:,} of them predicted right{first}.", width="content")
         st.button("Clear", icon=":material/close:", type="tertiary", key="map-clear", on_click=pick, args=((),))
     cards = []
-    for clip in selected[: posters.MOST]:
-        clip_id, label = view.ids[clip], view.labels[clip]
-        words = ":orange[:material/close:] " * (label != view.predicted[clip]) + plain(label or clip_id)
+    for clip_id, label, predicted in ((view.ids[n], view.labels[n], view.predicted[n]) for n in selected):
+        words = ":orange[:material/close:] " * (label != predicted) + plain(label or clip_id)
         cards.append(posters.Card(clip_id, label, words, f"A frame of {clip_id}"))
-    played = st.session_state[state.MAP_CLIP]
-    posters.cards(st.container(key="selected"), view.item, cards, played, state.MAP_CLIP)
+    grid = st.container(key="selected")
+    posters.cards(grid, view.item, cards, st.session_state[state.MAP_CLIP], state.MAP_CLIP)
 
 
 def _clip(view: View) -> None:

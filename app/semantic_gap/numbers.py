@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -11,16 +12,13 @@ import streamlit as st
 from app import cache, state
 from app.library import holdings
 from app.services import scored
-from app.widgets.words import plain, sentence
+from app.widgets.words import plain
 from cezsar.analysis import gap, shift
 from cezsar.analysis.confusion import FIGURE_1, PAPER_GROUPS, matching_groups
 from cezsar.analysis.gap import Change, ClassGap, Definition, Gap, UnitSpace
 from cezsar.arrays import IntArray
-from cezsar.errors import CezsarError
 from cezsar.report.figures import number, percent, points
 from cezsar.world import HARD_GROUPS
-from cezsar.zeroshot.embed import Embedded
-from cezsar.zeroshot.methods import Prepared
 from cezsar.zeroshot.scored import Cloud, Scored
 
 SPACES = {
@@ -40,7 +38,6 @@ SHARES = {"nearest_prototype", "own_prototype", "purity", "purity_by_chance", "b
           "prototype_on_own"}  # fmt: skip
 ARROWS = {"higher": " ↑", "lower": " ↓", "neither": ""}
 WIDEST = 6  # classes in the group of those with the widest gaps
-DIGITS = {"mmd_squared": 4, "p_value": 3}
 
 
 def clouds(item: Scored) -> tuple[IntArray, dict[str, Cloud]]:
@@ -71,11 +68,10 @@ def groups(item: Scored, own: Mapping[str, Sequence[str]]) -> dict[str, list[str
     names, demo = scored.scores(item).class_names, item.about["dataset"] == "demo"
     known = HARD_GROUPS if demo else {"Figure 1 of the paper": FIGURE_1, **PAPER_GROUPS}
     found = matching_groups({**known, **own}, names)
-    for _, classes in reversed(gaps(item).values()):  # the joint space where there is one
-        far = {one.index: one.own_distance for one in classes if one.own_distance is not None}
-        if far:
-            found.setdefault("widest gaps", [names[c] for c in sorted(far, key=lambda c: -far[c])[:WIDEST]])
-            break
+    described = [classes for _, classes in gaps(item).values() if classes[0].own_distance is not None]
+    if described:  # in the joint space where there is one
+        wide = sorted(described[-1], key=lambda one: -(one.own_distance or 0))[:WIDEST]
+        found.setdefault("widest gaps", [names[one.index] for one in wide if one.own_distance is not None])
     return found
 
 
@@ -83,13 +79,12 @@ def numbers(item: Scored) -> None:
     """What the pictures only suggest: a card of numbers for each space, and a table of all."""
     found, names = {space: one for space, (one, _) in gaps(item).items()}, scored.scores(item).class_names
     changes, before = {change.name: change for change in gap.changes(found)}, {b: a for a, b in pairwise(found)}
-    *_, last = found.values()
+    last, steps = list(found.values())[-1], list(found)[-2:]
     st.subheader("The gap in numbers", anchor=False)
     st.caption(
         f"Over {last.clips:,} clips and all {len(names):,} classes, in the full spaces and not in the plane. "
-        "↑ higher is better, ↓ lower is better."
-        + " Beside a number, its change from the space before: green is better, orange is worse."
-        * bool(before)
+        "↑ higher is better, ↓ lower is better. Beside a number, its change from the space before: green is better, "
+        "orange is worse."
     )
     with st.container(key="numbers"):
         for column, (space, one) in zip(st.columns(len(found), gap="small"), found.items(), strict=True):
@@ -101,7 +96,15 @@ def numbers(item: Scored) -> None:
                     value = f"{step} **{_value(change, space)}**".strip()
                     _figure(change.figure, value, _here(change.name, one, names) + none)
     with st.expander("All numbers, and what they mean", icon=":material/table_rows:"):
-        rows = [_row(change) for change in changes.values()]
+        rows = []
+        for change in changes.values():
+            row = {"": change.figure.title + ARROWS[change.figure.better]}
+            row |= {space.capitalize(): _value(change, space) for space in found}  # short, for phones
+            if before:
+                word = {None: "", True: " better", False: " worse"}[change.better(*steps)]
+                step = (_step(change, *steps) or "–") + word
+                row[f"change to {steps[-1]}"] = "" if change.figure.better == "neither" else step
+            rows.append(row)
         st.table(rows, hide_index=True, border="horizontal", alt="All numbers of the gap in each space")
         said = {one.figure.title: _meaning(one.figure) + _here(name, last, names) for name, one in changes.items()}
         st.caption("\n".join(f"- **{title}**: {plain(meaning)}" for title, meaning in said.items()))
@@ -140,17 +143,6 @@ def _step(change: Change, before: str, after: str) -> str:
     return signed if better is None else f":{'green' if better else 'orange'}[{signed}]"
 
 
-def _row(change: Change) -> dict[str, str]:
-    """A number in all spaces, and its last step; short heads, so that a phone has room for them."""
-    figure, spaces = change.figure, list(change.values)
-    row = {"": figure.title + ARROWS[figure.better]} | {name.capitalize(): _value(change, name) for name in spaces}
-    if len(spaces) > 1:
-        word = {None: "", True: " better", False: " worse"}[change.better(*spaces[-2:])]
-        step = (_step(change, *spaces[-2:]) or "–") + word
-        row[f"change to {spaces[-1]}"] = "" if figure.better == "neither" else step
-    return row
-
-
 # Domain shift -----------------------------------------------------------------------------------------------------
 
 
@@ -164,7 +156,7 @@ def domain_shift(item: Scored) -> None:
     if not training:
         st.caption(
             "How different these clips are from training clips, the domain shift, can be measured here once features "
-            "of training videos, made by the same frame encoder, are in the workspace (`cezsar extract`)."
+            "of training videos by the same frame encoder are in the workspace (`cezsar extract`)."
         )
         return
     st.subheader("Domain shift", anchor=False)
@@ -173,38 +165,34 @@ def domain_shift(item: Scored) -> None:
         "sets are easily told apart, what it learned from one may not hold for the other."
     )
     if test is None:
+        encoder = plain(next(iter(training.values())).encoder)
         st.info(
             f"Features of training videos are here, but not those of these {item.about['clips']:,} clips. Extract them "
-            f"with {plain(next(iter(training.values())).encoder)}, the same frame encoder, on the page Library or with "
-            "`cezsar extract`, and score the data set again.",
-            icon=":material/info:",
-        )
+            f"with the same frame encoder, {encoder}, and score the data set again.", icon=":material/info:",
+        )  # fmt: skip
         return
     own = str((run.record().get("triplets") or {}).get("store", "")) if run else ""
     names = sorted(training, key=lambda name: (training[name].fingerprint != own, name))
     if st.session_state.get(state.SHIFT_FROM) not in names:
         st.session_state.pop(state.SHIFT_FROM, None)
-    titles = {
-        name: f"{name}: {one.videos:,} videos" + " (the run was trained on it)" * (one.fingerprint == own)
-        for name, one in training.items()
-    }
+
+    def titled(name: str) -> str:
+        mark = " (the run was trained on it)" if training[name].fingerprint == own else ""
+        return f"{name}: {training[name].videos:,} videos{mark}"
+
     name = names[0] if len(names) == 1 else st.selectbox(
-        "Features of training videos", names, format_func=titles.__getitem__, key=state.SHIFT_FROM, bind="query-params",
-        help="Feature stores of the same frame encoder in this workspace.", width=480,
+        "Features of training videos", names, format_func=titled, key=state.SHIFT_FROM, bind="query-params", width=480,
+        help="Feature stores of the same frame encoder in this workspace.",
     )  # fmt: skip
-    asked = (item.fingerprint, test.fingerprint, training[name].fingerprint)
-    if asked not in (before := st.session_state.get("shifts", set())):
+    asked, sides = (item.fingerprint, test.fingerprint, training[name].fingerprint), (test, training[name])
+    before = st.session_state.get("shifts", set())
+    if asked not in before:
         st.button(
             "Measure the domain shift", icon=":material/compare_arrows:", key="measure-shift", on_click=state.put,
             args=("shifts", before | {asked}),
         )  # fmt: skip
         return
-    sides = test, training[name]
-    try:
-        found = cache.once(lambda: _shifts(item, *sides), "shift", *asked, words="Comparing training clips with these")
-    except CezsarError as error:
-        st.error(sentence(error), icon=":material/error:")
-        return
+    found = cache.once(lambda: _shifts(item, *sides), "shift", *asked, words="Comparing training clips with these")
     accuracy = [f"**{percent(one.domain_accuracy)}** in the {SPACES[space][0].lower()}" for space, one in found.items()]
     *_, last = found.values()
     st.markdown(
@@ -219,9 +207,8 @@ def domain_shift(item: Scored) -> None:
         with column.container(border=True, gap="xsmall", key=f"shift-{space}"):
             st.markdown(f"**{SPACES[space][0]}**")
             for field, figure in shift.FIGURES.items():
-                value = getattr(one, field)
-                shown = percent(value) if field == "domain_accuracy" else number(value, DIGITS.get(field, 2))
-                _figure(figure, f"**{shown}**")
+                value, digits = getattr(one, field), {"mmd_squared": 4, "p_value": 3}.get(field, 2)
+                _figure(figure, f"**{percent(value) if field == 'domain_accuracy' else number(value, digits)}**")
 
 
 def _shifts(item: Scored, test: holdings.Store, training: holdings.Store) -> dict[str, shift.Shift]:
@@ -229,8 +216,7 @@ def _shifts(item: Scored, test: holdings.Store, training: holdings.Store) -> dic
     from cezsar.data.features import FeatureStore
     from cezsar.report.study import domains_of
 
-    embedded, scores = Embedded(scored.embeddings(item), [], []), scored.scores(item)
-    ready = Prepared(item.method, "", embedded, scores, item.weights, item.run(), FeatureStore(test.folder))
+    ready = replace(item.prepared(), run=item.run(), store=FeatureStore(test.folder))
     found = {}
     for space, sides in domains_of(FeatureStore(training.folder), ready, np.random.default_rng(0)).items():
         train_ND, test_MD = (gap.directions(side, f"clips of the space {space}") for side in sides)

@@ -35,20 +35,17 @@ def page() -> None:
             chosen = coloured(item)
             st.segmented_control(
                 "Select clips by", [state.CLICK, state.LASSO], default=state.CLICK, required=True, key=state.SELECT_BY,
-                format_func={state.CLICK: "Click", state.LASSO: "Lasso"}.__getitem__, bind="query-params",
-                help="Click: a point, or several with Shift; a star takes the clips of its class. Lasso: drag around "
-                "some.",
+                format_func=str.capitalize, bind="query-params", help="Click: a point, or several with Shift; a star "
+                "takes the clips of its class. Lasso: drag around some.",
             )  # fmt: skip
         with about:
             wanted = explorer.settings(item, chosen)
-        drawn = explorer.find(item, wanted)
-        if drawn is None:
-            explorer.missing(item, wanted)
-        else:
+        if drawn := explorer.find(item, wanted):
             explorer.explore(item, drawn, chosen)
+        else:
+            explorer.missing(item, wanted)
         numbers(item)
-        ids = scored.scores(item).ids
-        classes(item, [] if drawn is None else [ids[row] for row in explorer.clouds(item)[0][drawn.rows_N]])
+        classes(item, drawn)
         domain_shift(item)
     except CezsarError as error:
         st.error(sentence(error), icon=":material/error:")

@@ -57,20 +57,18 @@ def with_map(empty_workspace, map_file):
 
 
 @pytest.fixture(scope="module")
-def wrong(item):
-    """Row of the first clip that is not predicted right."""
-    scores = item.scores()
-    return int(np.flatnonzero(predict(scores, item.weights) != scores.label_index)[0])
-
-
-@pytest.fixture(scope="module")
-def visit(item, map_file, wrong, tmp_path_factory):
-    """The page as it is found, at one clip; only to be looked at."""
+def visit(item, map_file, tmp_path_factory):
+    """The page at the first clip that is not predicted right, and its row; only to be looked at."""
+    wrong = int(np.flatnonzero(predict(item.scores(), item.weights) != item.scores().label_index)[0])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CEZSAR_HOME", str(tmp_path_factory.mktemp("home")))
         maps.folder().mkdir(parents=True)
         shutil.copy(map_file, maps.folder())
-        return fine(open_page("semantic_gap", **{state.MAP_CLIP: item.scores().ids[wrong]}))
+        return opened(**{state.MAP_CLIP: item.scores().ids[wrong]}), wrong
+
+
+def opened(**query):
+    return fine(open_page("semantic_gap", **query))
 
 
 def texts(page):
@@ -107,14 +105,11 @@ def space_of(item, space):
     return UnitSpace(clouds[space].videos_NE, item.scores().label_index[rows], clouds[space].prototypes_PE, owner, 21)
 
 
-# Maps --------------------------------------------------------------------------------------------------------------
-
-
-def test_a_first_visit_finds_maps_with_a_ring_around_the_clip(visit, item, map_file, wrong):
-    drawn, shown, labels = maps.read(map_file), figures(visit), np.array(item.embeddings().labels)
-    coloured = np.isin(labels[drawn.rows_N], FIRST)
+def test_a_first_visit_finds_maps_with_a_ring_and_a_ranking(visit, item, map_file):
+    (page, wrong), drawn, scores = visit, maps.read(map_file), item.scores()
+    shown, coloured = figures(page), np.isin(np.array(scores.labels)[drawn.rows_N], FIRST)
     order = [*np.flatnonzero(~coloured), *np.flatnonzero(coloured)]  # grey below
-    rings = [html.proto.body for html in visit.get("html") if 'class="cezsar-over"' in html.proto.body]
+    rings = [html.proto.body for html in page.get("html") if 'class="cezsar-over"' in html.proto.body]
     for space, ring in zip(SPACES, rings, strict=True):
         (clips, stars), axes = shown[space]["data"], shown[space]["layout"]
         np.testing.assert_allclose(values(clips["x"]), drawn.projections[space].videos_N2[order, 0])
@@ -125,28 +120,26 @@ def test_a_first_visit_finds_maps_with_a_ring_around_the_clip(visit, item, map_f
         assert x1 - x0 == pytest.approx(y1 - y0)
         assert f"50% + {(x - (x0 + x1) / 2) / (x1 - x0):.4f}" in ring
         assert f"50% + {((y0 + y1) / 2 - y) / (y1 - y0):.4f}" in ring
-    assert set(visit.multiselect(key=state.CLASSES).value) == set(FIRST)
+    assert set(page.multiselect(key=state.CLASSES).value) == set(FIRST)
     assert "mean clip" in shown["raw"]["data"][1]["text"][0] and "prototype" in shown["joint"]["data"][1]["text"][0]
-    assert "no unit" in texts(visit) and "hollow star is the class's mean clip" in texts(visit)
+    assert "no unit" in texts(page) and "hollow star is the class's mean clip" in texts(page)
 
-
-def test_a_clip_is_ranked_as_the_run_ranks_it(visit, item, wrong):
-    scores, best = item.scores(), cosine(item.scores(), item.weights)[wrong]
+    best = cosine(scores, item.weights)[wrong]
     order = np.argsort(-best, kind="stable").tolist()
-    assert visit.selectbox(key=state.MAP_CLIP).value == scores.ids[wrong]
-    assert scores.class_names[order[0]] in [element.value.replace("\\", "") for element in visit.subheader]
-    np.testing.assert_allclose(values(charts(visit)[3]["data"][0]["x"])[:5], best[order[:5]], atol=1e-6)
+    assert page.selectbox(key=state.MAP_CLIP).value == scores.ids[wrong]
+    assert scores.class_names[order[0]] in [element.value.replace("\\", "") for element in page.subheader]
+    np.testing.assert_allclose(values(charts(page)[3]["data"][0]["x"])[:5], best[order[:5]], atol=1e-6)
     true = int(scores.label_index[wrong])
-    assert f"Its true class is *{scores.class_names[true]}*, ranked {order.index(true) + 1}." in texts(visit)
+    assert f"Its true class is *{scores.class_names[true]}*, ranked {order.index(true) + 1}." in texts(page)
 
 
 def test_ones_own_groups_are_offered_beside_the_others(with_map, item):
     names = item.scores().class_names
     keep_group(groups_path(), "mine", [names[1].replace(" ", "_"), names[5], "of another data set"])
-    page = fine(open_page("semantic_gap"))
-    labels = [button.label for button in page.button]
-    assert "mine (2)" in labels and "guitar (3)" in labels and "widest gaps (6)" in labels
-    next(button for button in page.button if button.label == "mine (2)").click().run()
+    page = opened()
+    offered = {button.label: button for button in page.button}
+    assert {"mine (2)", "guitar (3)", "widest gaps (6)"} <= offered.keys()
+    offered["mine (2)"].click().run()
     assert set(fine(page).multiselect(key=state.CLASSES).value) == {names[1], names[5]}
     groups_path().write_text("[")
     page.run()
@@ -155,10 +148,8 @@ def test_ones_own_groups_are_offered_beside_the_others(with_map, item):
 
 def test_what_is_selected_on_one_map_stands_out_on_all(with_map, item, map_file):
     drawn, names = maps.read(map_file), item.scores().class_names
-    labels = [item.embeddings().labels[row] for row in drawn.rows_N]
-    ids = [item.embeddings().ids[row] for row in drawn.rows_N]
-    chosen = [name for name in names if name in FIRST]
-    view = View(item, drawn, chosen, ids, labels, labels, drawn.rows_N)
+    ids, labels = ([of[row] for row in drawn.rows_N] for of in (item.scores().ids, item.scores().labels))
+    view = View(item, drawn, [name for name in names if name in FIRST])
     points = [{"curve_number": 0, "point_index": n} for n in (419, 418, 5)]
     order = sorted(range(420), key=lambda clip: labels[clip] in FIRST)
     picked, own = view.selected("joint", points)
@@ -167,7 +158,7 @@ def test_what_is_selected_on_one_map_stands_out_on_all(with_map, item, map_file)
     of_star = [clip for clip, label in zip(ids, labels, strict=True) if label == star]
     assert view.selected("sentence", [{"curve_number": 1, "point_index": 20}]) == (of_star, False)
 
-    page = open_page("semantic_gap")
+    page = opened()
     before = page.get("plotly_chart")[2].proto.spec
     held = {"points": points, "point_indices": [419, 418, 5], "box": [], "lasso": []}
     for key, value in (("map-joint", {"selection": held}), (state.MAP_TOUCHED, "joint"), (state.MAP_PICKED, picked)):
@@ -183,7 +174,7 @@ def test_what_is_selected_on_one_map_stands_out_on_all(with_map, item, map_file)
 
 
 def test_a_pinned_clip_is_shown_in_spaces_of_its_run_only(with_map, item, map_file):
-    page, vector = open_page("semantic_gap"), item.embeddings().modalities["VE"][42]
+    page, vector = opened(), item.embeddings().modalities["VE"][42]
     page.session_state[state.PINNED] = {"name": "mine.mp4", "run": "demo", "joint": vector, "sentence": None}
     fine(page.run())
     drawn = maps.read(map_file)
@@ -200,7 +191,7 @@ def test_a_pinned_clip_is_shown_in_spaces_of_its_run_only(with_map, item, map_fi
 
 def test_a_map_that_nobody_drew_is_a_job(empty_workspace):
     query = {state.PERPLEXITY: "5", state.MAP_CLIPS: "40", state.FITTED: "true", state.CLASSES: "kicking a box"}
-    page = fine(open_page("semantic_gap", **query))
+    page = opened(**query)
     assert not figures(page) and "no map has been drawn yet" in texts(page) and "modality gap" in texts(page)
     page.button(key="draw-map").click().run()
     (job,), end = jobs.jobs("project"), time.monotonic() + 120
@@ -223,21 +214,18 @@ def test_a_damaged_map_is_named_and_drawn_again(with_map, map_file, monkeypatch)
     assert started == [{"map": map_file.name}] and page.button(key="draw-map")
 
 
-# Numbers -----------------------------------------------------------------------------------------------------------
-
-
 def test_numbers_are_the_engines_with_their_change(visit, item):
+    page, _ = visit
     one = {space: measure(space_of(item, space)) for space in SPACES}
-    gap, before, said = one["joint"], one["sentence"], texts(visit)
+    gap, before, said = one["joint"], one["sentence"], texts(page)
     for shown in (f"{100 * gap.rank_1:.1f} %", *map(number, (gap.rank_mean, gap.modality_gap, gap.silhouette))):
         assert f"**{shown}**" in said
     assert f":green[+{gap.silhouette - before.silhouette:.2f}] **{gap.silhouette:.2f}**" in said
     assert f":orange[{number(before.silhouette - one['raw'].silhouette)}]" in said and "modality gap ↓" in said
     assert all(f"**{figure.title}**" in said for figure in FIGURES.values())
     hub = item.scores().class_names[gap.biggest_hub]
-    assert any(f"Here it is {hub}." in one.proto.help.replace("\\", "") for one in visit.markdown)
-
-    table = visit.table[0].value.set_index("")
+    assert any(f"Here it is {hub}." in one.proto.help.replace("\\", "") for one in page.markdown)
+    table = page.table[0].value.set_index("")
     row, step = table.loc["uniformity of clips ↓"], gap.uniformity_clips - before.uniformity_clips
     shown = [number(one[space].uniformity_clips) for space in SPACES]
     assert len(table) == len(FIGURES) and [row["Raw"], row["Sentence"], row["Joint"]] == shown
@@ -247,11 +235,8 @@ def test_numbers_are_the_engines_with_their_change(visit, item):
     assert table.loc["purity by chance"]["change to joint"] == ""
 
 
-# Classes -----------------------------------------------------------------------------------------------------------
-
-
 def test_classes_are_judged_as_the_engine_judges_them(with_map, item):
-    page, names = open_page("semantic_gap"), item.scores().class_names
+    page, names = opened(), item.scores().class_names
     for space in ("joint", "sentence"):
         page.segmented_control(key=state.GAP_SPACE).set_value(space)
         table = fine(page.run()).dataframe[0].value.set_index("class")
@@ -276,7 +261,7 @@ def test_classes_are_judged_as_the_engine_judges_them(with_map, item):
 def test_a_chosen_class_says_what_to_do_and_shows_its_clips(with_map, item):
     names, found = item.scores().class_names, faults(space_of(item, "joint"))
     one = next(one for one in found if one.verdict == "both")
-    page = fine(open_page("semantic_gap", **{state.FAULT_CLASS: names[one.index]}))
+    page = opened(**{state.FAULT_CLASS: names[one.index]})
     assert f"**{one.text_errors + one.video_errors} of {one.gap.clips}** clips are missed" in texts(page)
     assert f"**{one.text_errors}** by fault of the text, **{one.video_errors}** by fault of the video." in texts(page)
     assert "**Rewrite its description.**" in texts(page) and "**Other features or more training.**" in texts(page)
@@ -307,7 +292,7 @@ def test_a_bar_and_a_row_are_ways_to_choose_a_class(monkeypatch):
 
 def test_classes_that_cannot_be_judged_say_why():
     clips = np.eye(3, dtype=np.float32)
-    blame = classes.Blame.of("joint", "abc", UnitSpace(clips, [0, 0, 1], clips[:2], [0, 1], 3))
+    blame = classes.Blame("joint", "abc", UnitSpace(clips, [0, 0, 1], clips[:2], [0, 1], 3))
     said = {one.index: classes.advice(blame, one)[0] for one in blame.classes}
     assert "no labelled clips" in said[2] and "cannot be judged" in said[1]
     one = blame.classes[0]
@@ -316,38 +301,32 @@ def test_classes_that_cannot_be_judged_say_why():
     assert (counts.get("text", 0), counts.get("video", 0)) == (one.text_errors, one.video_errors)
 
 
-# Domain shift ------------------------------------------------------------------------------------------------------
+def store(folder, ids, fingerprint, seed, dim=1599):
+    """A feature store with random features."""
+    rng = np.random.default_rng(seed)
+    with StoreWriter(folder, {"encoder": "motion", "fingerprint": fingerprint, "dim": dim}) as writer:
+        for name in ids:
+            writer.add(name, rng.uniform(0, 1 + seed / 10, (2, dim)).astype(np.float32))
+    return FeatureStore(folder)
 
 
 def test_the_domain_shift_is_the_engines(with_map, visit, item):
-    assert "the domain shift, can be measured here once features" in texts(visit)
-    assert "Domain shift" not in [one.value for one in visit.subheader]
-
-    def store(name, ids, fingerprint, seed, dim=1599):
-        rng = np.random.default_rng(seed)
-        told = {"encoder": "motion", "fingerprint": fingerprint, "dim": dim}
-        with StoreWriter(with_map / "features" / name, told) as writer:
-            for id in ids:
-                writer.add(id, rng.uniform(0, 1 + seed / 10, (2, dim)).astype(np.float32))
-        return FeatureStore(with_map / "features" / name)
-
+    assert "the domain shift, can be measured here once features" in texts(visit[0])
     # the shipped demo with its run in a workspace, said to be scored from a store of random features
     shutil.copytree(SHIPPED / "runs" / "demo", with_map / "runs" / "demo")
     shutil.copytree(item.folder, with_map / "scores" / "demo@demo")
     run = Run.open(with_map / "runs" / "demo")
     made = run.config.feature_encoder["fingerprint"]
-    test = store("clips", item.scores().ids, made, 0)
-    train = store("films", [f"film {n}" for n in range(40)], made, 1)
-    store("others", ["x"], "0" * 64, 2, 4)
+    test = store(with_map / "features" / "clips", item.scores().ids, made, 0)
+    train = store(with_map / "features" / "films", [f"film {n}" for n in range(40)], made, 1)
+    store(with_map / "features" / "others", ["x"], "0" * 64, 2, 4)
     about = with_map / "scores" / "demo@demo" / "about.json"
     about.write_text(json.dumps(json.loads(about.read_text()) | {"store": test.fingerprint}))
-    kept = Scored.open(about.parent)
-
-    page = fine(open_page("semantic_gap"))
+    page = opened()
     assert "MMD" not in texts(page)
     page.button(key="measure-shift").click().run()
-    said, embedded = texts(fine(page)), Embedded(kept.embeddings(), [], [])
-    ready = Prepared(METHODS["cezsar"], "", embedded, kept.scores(), kept.weights, run, test)
+    said, embedded = texts(fine(page)), Embedded(item.embeddings(), [], [])
+    ready = Prepared(METHODS["cezsar"], "", embedded, item.scores(), item.weights, run, test)
     domains = domains_of(train, ready, np.random.default_rng(0))
     assert set(domains) == {"raw", "joint"}
     for sides in domains.values():
@@ -361,11 +340,8 @@ def test_the_domain_shift_is_the_engines(with_map, visit, item):
     assert not [button for button in page.button if button.key == "measure-shift"]
 
 
-# Nothing, and nonsense ---------------------------------------------------------------------------------------------
-
-
 def test_without_points_or_without_anything_it_says_so(empty_workspace, monkeypatch):
-    page = fine(open_page("semantic_gap", **{state.ON: "demo-colour@demo"}))
+    page = opened(**{state.ON: "demo-colour@demo"})
     assert "without its points" in texts(page) and not page.get("plotly_chart")
     monkeypatch.setattr("app.services.models.SHIPPED", empty_workspace / "nothing")
     monkeypatch.setattr("app.services.scored.SHIPPED", empty_workspace / "nothing")
