@@ -93,11 +93,6 @@ class ClassFault:
         return self._share(self.text_errors, self.video_errors)
 
     @property
-    def centroid_error(self) -> float | None:
-        """Share of its clips that the centroid classifier gets wrong: video fault plus the rescued."""
-        return self._share(self.video_errors, self.rescued)
-
-    @property
     def verdict(self) -> Verdict | None:
         """Who is at fault: "none" if the error is below `TOLERATED`, a side that makes `BLAMED` of it, else "both"."""
         if self.text_errors is None or self.video_errors is None:

@@ -238,14 +238,10 @@ def place(clip_E: npt.ArrayLike, videos_NE: npt.ArrayLike, positions_N2: npt.Arr
 
 
 def keep(
-    item: Scored,
-    settings: MapSettings,
-    path: str | Path | None = None,
-    on_progress: Callable[[int, int, str], object] | None = None,
+    item: Scored, settings: MapSettings, path: str | Path, on_progress: Callable[[int, int, str], object] | None = None
 ) -> Path:
-    """Draw a map and write it to `path`, by default to where the workspace keeps it; the path. Errors as in `draw`."""
+    """Draw a map and write it to `path`, which is returned. Errors as in `draw`."""
     drawn = draw(item, settings, on_progress)
-    target = Path(path) if path else folder() / settings.file_name(item.fingerprint)
     about = {
         "scored": item.fingerprint,
         "settings": asdict(settings),
@@ -257,8 +253,8 @@ def keep(
         arrays |= {f"{place_of}.videos": one.videos_N2, f"{place_of}.prototypes": one.prototypes_P2}
         arrays[f"{place_of}.rows"] = drawn.rows_N
     spaces = [{"space": space} for space in drawn.projections]
-    write_arrays(target, "projections", arrays, {"about": about, "projections": spaces})
-    return target
+    write_arrays(path, "projections", arrays, {"about": about, "projections": spaces})
+    return Path(path)
 
 
 def read(path: str | Path) -> Map:

@@ -78,7 +78,6 @@ def test_both_faults_make_up_the_error_of_the_evaluation():
         assert one.error == pytest.approx(1 - accuracy)
         assert one.error == pytest.approx(one.video_fault + one.text_fault)
         assert one.right + one.rescued + one.text_errors + one.video_errors == one.gap.clips
-        assert one.centroid_error == pytest.approx((one.rescued + one.video_errors) / one.gap.clips)
 
 
 def test_planted_causes_are_found():

@@ -80,11 +80,11 @@ def test_without_sentences_a_star_is_the_mean_clip(item, monkeypatch):
     np.testing.assert_array_equal(given[2][24:], directions(prototypes, "prototypes"))
 
 
-def test_a_map_comes_back_from_its_file(item, tmp_path, monkeypatch):
-    monkeypatch.setenv("CEZSAR_HOME", str(tmp_path))
+def test_a_map_comes_back_from_its_file(item, tmp_path):
     settings = MapSettings(perplexity=4, sample=21)
-    path = maps.keep(item, settings)
-    assert path == tmp_path / "cache" / "projections" / f"{item.fingerprint[:16]}-p4-s0-n21.safetensors"
+    name = settings.file_name(item.fingerprint)
+    assert name == f"{item.fingerprint[:16]}-p4-s0-n21.safetensors"
+    path = maps.keep(item, settings, tmp_path / name)
     back, again = maps.read(path), maps.draw(item, settings)
     np.testing.assert_array_equal(back.rows_N, again.rows_N)
     assert back.means == again.means == {"raw"}
