@@ -247,15 +247,16 @@ class Plan:
         return found
 
     def _value_problems(self) -> list[str]:
+        from cezsar.encoders.compute import pick_device
+
         value = self.values
         try:
+            pick_device(value["device"])
             ModelConfig(self.store.dim, 384, **fields(ModelConfig, value))
             for kind in (MiningConfig, TrainingConfig, UseConfig):
                 kind(**fields(kind, value))
         except CezsarError as error:
             return [str(error)]
-        if value["device"] != "auto" and not device_here(value["device"]):
-            return [f"there is no {value['device']} device on this machine; choose auto"]
         return []
 
     @property
@@ -352,13 +353,6 @@ def _epochs(steps: Sequence[jobs.Step]) -> int:
         if "--epochs" in step.arguments:
             return int(step.arguments[step.arguments.index("--epochs") + 1])
     return int(PAPER["epochs"])
-
-
-def device_here(name: str) -> bool:
-    """Whether torch can train on "cpu", "cuda" or "mps" here."""
-    import torch
-
-    return name == "cpu" or (torch.cuda.is_available() if name == "cuda" else torch.backends.mps.is_available())
 
 
 def free_name(stem: str = "run") -> str:
