@@ -73,47 +73,29 @@ def read(model: Model, clip: ClipFile) -> Clip:
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked about every clip.
+    """What is asked about every clip."""
 
-    Attributes:
-        key: of a model, or AUTOMATIC.
-        labels: names, or name -> descriptive sentences.
-        beta: weight of the recognised objects in [0, 1], for a run; the model's own weights if None.
-        gamma: weight of a caption, for clips that have one.
-        limits: beyond which the answer is "none of these".
-    """
-
-    key: str
-    labels: Sequence[str] | Mapping[str, Sequence[str]]
-    beta: float | None
-    gamma: float
-    limits: Limits
+    key: str  # of a model, or AUTOMATIC
+    labels: Sequence[str] | Mapping[str, Sequence[str]]  # names, or name -> descriptive sentences
+    beta: float | None  # weight of the recognised objects in [0, 1], for a run; the model's own weights if None
+    gamma: float  # weight of a caption, for clips that have one
+    limits: Limits  # beyond which the answer is "none of these"
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model says about a clip.
-
-    Attributes:
-        ranking: all labels, best first.
-        trust: what the model may be trusted for.
-        why: this model answers, in half a sentence.
-        weights: α, β and γ that counted.
-        caption: the sentence about the clip that counted by γ.
-        labels: that were ranked, with the sentences that described them; for models of pictures and words as asked.
-        calibrated: the model says what its scores are worth as probabilities, with its own weights and no caption.
-    """
+    """What a model says about a clip."""
 
     clip: ClipFile
     model: Model
-    ranking: Ranking
+    ranking: Ranking  # all labels, best first
     seconds: int
-    trust: str
-    why: str = ""
-    weights: Weights = field(default_factory=Weights)
-    caption: str = ""
-    labels: Sequence[str] | Mapping[str, Sequence[str]] = ()
-    calibrated: bool = False
+    trust: str  # what the model may be trusted for
+    why: str = ""  # this model answers, in half a sentence
+    weights: Weights = field(default_factory=Weights)  # that counted
+    caption: str = ""  # the sentence about the clip that counted by γ
+    labels: Sequence[str] | Mapping[str, Sequence[str]] = ()  # that were ranked, with the sentences that described them
+    calibrated: bool = False  # it gives probabilities, with its own weights and no caption
 
 
 @st.cache_data(max_entries=512, show_spinner=False)

@@ -47,27 +47,17 @@ SHOWN_OBJECTS = 5  # at most; by the rule "names" fifty of them count
 
 @dataclass(frozen=True)
 class Clip:
-    """What a clip became, computed once; ranking it against other labels needs nothing more.
-
-    Attributes:
-        features_TD: one row per second of video.
-        objects: those that count in O, as (name, definition, probability), most probable first.
-        visual_E: VE; None where the space has none, like `objects_E`, O.
-        seconds: "VE", "O" -> (T, E) embeddings of the window around each second.
-        distance: out-of-distribution distance to the training clips, 1 being usual at most; None if not known.
-        windows: how many stretches VE is the mean of; 1 unless the clip is longer than the model takes.
-        reading: what of the file could not be read, in words, or "".
-    """
+    """What a clip became, computed once; ranking it against other labels needs nothing more."""
 
     path: str
-    features_TD: FloatArray
-    objects: Recognised
-    visual_E: FloatArray | None
-    objects_E: FloatArray | None
-    seconds: dict[str, FloatArray]
-    distance: float | None
-    windows: int = 1
-    reading: str = ""
+    features_TD: FloatArray  # one row per second of video
+    objects: Recognised  # those that count in O, and a few more, as (name, definition, probability), best first
+    visual_E: FloatArray | None  # VE; None where the space has none
+    objects_E: FloatArray | None  # O, likewise
+    seconds: dict[str, FloatArray]  # "VE", "O" -> (T, E) embeddings of the window around each second
+    distance: float | None  # out-of-distribution distance to the training clips, 1 being usual at most; None if unknown
+    windows: int = 1  # how many stretches VE is the mean of; 1 unless the clip is longer than the model takes
+    reading: str = ""  # what of the file could not be read, in words
 
 
 @dataclass(frozen=True)
@@ -165,17 +155,13 @@ class Classifier:
         encoder = encoders.create(run.config.feature_encoder["name"], weights=weights, device=device)
         run.check_feature_encoder(encoder.name, encoder.fingerprint)
         space = space_of(run, open_encoder(run.config.sentence_encoder["name"], device), device)
-        prototypes = run.folder / "prototypes.json"
+        prototypes, kernel = run.folder / "prototypes.json", run.config.model.recipe == "kernel"
         return cls(
             encoder,
             space,
             name=run.name,
             trust=f"{run.name} was trained on {run.config.domain}, with {encoder.name} features ({encoder.domain}); "
-            + (
-                "trust it where objects and places give the action away"
-                if run.config.model.recipe == "kernel"
-                else "trust it for clips like those"
-            ),
+            "trust it " + ("where objects and places give the action away" if kernel else "for clips like those"),
             weights=Weights(**run.config.fusion),
             head=object_head(run, encoder),
             descriptions=load_descriptions(prototypes) if prototypes.is_file() else None,
@@ -272,12 +258,11 @@ class Classifier:
             return decoder.run(path, self.encoder.sampling, self.encoder.encode)
         return self.encoder.encode(decoder.frames(path, self.encoder.sampling))
 
-    def embed(self, path: str, features_TD: FloatArray, reading: str = "", window_s: int = WINDOW_S) -> Clip:
+    def embed(self, path: str, features_TD: FloatArray, reading: str = "") -> Clip:
         """A clip from features that are already there, (T, D) of this classifier's encoder.
 
         Args:
             reading: what of the file could not be read, in words.
-            window_s: seconds that are looked at together around each second; at the clip's ends fewer.
         """
         objects = self._recognised([features_TD])
         visual_NE, windows = self.visual([features_TD])
@@ -287,11 +272,22 @@ class Classifier:
             objects[0] if objects else [],
             None if visual_NE is None else visual_NE[0],
             object_rows(self.space, objects, self.object_rule, self.objects)[0] if objects else None,
-            self._seconds(features_TD, window_s),
-            None if self.ood is None else self.ood.distance(features_TD),
+            self.seconds(features_TD),
+            self.distance(features_TD),
             windows[0],
             reading,
         )
+
+    def seconds(self, features_TD: FloatArray, window_s: int = WINDOW_S) -> dict[str, FloatArray]:
+        """ "VE", "O" -> (T, E) embeddings of the window around each second; at the clip's ends it is shorter."""
+        before, after = window_s // 2, (window_s + 1) // 2
+        windows = [features_TD[max(0, t - before) : t + after] for t in range(len(features_TD))]
+        blocks = [self._rows(windows[first : first + BLOCK]) for first in range(0, len(windows), BLOCK)]
+        return {modality: np.concatenate([block[modality] for block in blocks]) for modality in blocks[0]}
+
+    def distance(self, features_TD: FloatArray) -> float | None:
+        """Out-of-distribution distance to the training clips; None if they are not known."""
+        return None if self.ood is None else self.ood.distance(features_TD)
 
     def rank(
         self,
@@ -323,6 +319,7 @@ class Classifier:
         judged = None
         if self.rejector is not None and goes_with(weights, self.weights, scores.modalities):
             judged = self.rejector.judge(cosine_1C[0])
+        long = f"all {len(clip.features_TD)} s count, as {clip.windows} windows of at most {self.space.limit_s} s"
         per_second_TC = None
         if any(weights.of(name) > 0 for name in clip.seconds):
             per_second_TC = self.similarities(clip.seconds, labels, weights)[1][:, shown]
@@ -339,7 +336,7 @@ class Classifier:
             None if judged is None else judged.probabilities_C[shown].tolist(),
             None if judged is None else judged.none_of_these,
             "" if judged is None else judged.words,
-            self._notes(clip),
+            tuple(note for note in (long if clip.windows > 1 else "", clip.reading) if note),
         )
 
     def similarities(
@@ -409,13 +406,6 @@ class Classifier:
         embedded = Embeddings(ids, [""] * len(ids), names, dict(rows), rows_PE, owner, self.space.name)
         return Scores.from_embeddings(embedded)
 
-    def _seconds(self, features_TD: FloatArray, window_s: int) -> dict[str, FloatArray]:
-        """ "VE", "O" -> (T, E) embeddings of the window around each second."""
-        before, after = window_s // 2, (window_s + 1) // 2
-        windows = [features_TD[max(0, t - before) : t + after] for t in range(len(features_TD))]
-        blocks = [self._rows(windows[first : first + BLOCK]) for first in range(0, len(windows), BLOCK)]
-        return {modality: np.concatenate([block[modality] for block in blocks]) for modality in blocks[0]}
-
     def _rows(self, clips: Sequence[FloatArray]) -> dict[str, FloatArray]:
         """Embeddings of many clips, or windows of one, of (T_i, D) features: modality -> (N, E)."""
         visual_NE, _ = self.visual(clips)
@@ -447,10 +437,6 @@ class Classifier:
         most, ends = max(OBJECTS, self.objects), np.cumsum([len(clip_TD) for clip_TD in clips])[:-1]
         clips_TK = np.split(logits_TK, ends)
         return [in_words(self.head, *top_objects(clip_TK, most, self.object_rule)) for clip_TK in clips_TK]
-
-    def _notes(self, clip: Clip) -> tuple[str, ...]:
-        long = f"all {len(clip.features_TD)} s count, as {clip.windows} windows of at most {self.space.limit_s} s"
-        return tuple(note for note in (long if clip.windows > 1 else "", clip.reading) if note)
 
 
 def warning_of(reasons: Sequence[str], unlike: str) -> str:

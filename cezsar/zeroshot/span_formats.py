@@ -27,11 +27,11 @@ _ACTIVITYNET_FILE = re.compile(r"v_([\w-]{11})")  # the data set's files are cal
 
 @dataclass(frozen=True)
 class Timeline:
-    """What was seen in one film: the file, the run or encoder that answered, pictures a second if known, the spans."""
+    """What was seen in one film."""
 
     path: str
-    model: str
-    fps: float | None
+    model: str  # the run or encoder that answered
+    fps: float | None  # pictures a second, if known
     spans: Sequence[Span]
 
     @property
@@ -73,13 +73,10 @@ def to_activitynet(timelines: Sequence[Timeline]) -> str:
     for name, film in zip(ids([film.path for film in timelines]), timelines, strict=True):
         named = _ACTIVITYNET_FILE.fullmatch(name)
         results[named[1] if named else name] = [
-            {
-                "label": label,
-                "score": round(span.score, DIGITS),
-                "segment": [_rounded(span.start_s), _rounded(span.end_s)],
-            }
+            {"label": label, "score": round(span.score, DIGITS),
+             "segment": [round(float(time_s), SECOND_DIGITS) for time_s in (span.start_s, span.end_s)]}
             for span, label in film.labelled
-        ]
+        ]  # fmt: skip
     models = list(dict.fromkeys(film.model for film in timelines))
     used = {"used": True, "details": f"CEZSAR, zero-shot, with {', '.join(models)}" if models else "CEZSAR"}
     return _json({"version": "VERSION 1.3", "results": results, "external_data": used})
@@ -107,15 +104,9 @@ def to_label_studio(timelines: Sequence[Timeline]) -> str:
             first = round(span.start_s * fps) + 1
             frames = {"start": first, "end": max(first, round(span.end_s * fps))}
             result.append(
-                {
-                    "id": f"span-{number}",
-                    "type": "timelinelabels",
-                    "from_name": "actions",
-                    "to_name": "video",
-                    "value": {"ranges": [frames], "timelinelabels": [label]},
-                    "score": round(span.score, DIGITS),
-                }
-            )
+                {"id": f"span-{number}", "type": "timelinelabels", "from_name": "actions", "to_name": "video",
+                 "value": {"ranges": [frames], "timelinelabels": [label]}, "score": round(span.score, DIGITS)}
+            )  # fmt: skip
         data = {"video": printable(film.path), "fps": round(fps, DIGITS)}
         tasks.append({"data": data, "predictions": [{"model_version": film.model, "result": result}]})
     return _json(tasks)
@@ -123,10 +114,6 @@ def to_label_studio(timelines: Sequence[Timeline]) -> str:
 
 def _json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _rounded(time_s: float) -> float:
-    return round(float(time_s), SECOND_DIGITS)
 
 
 def _clock(time_s: float) -> str:

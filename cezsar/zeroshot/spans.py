@@ -33,22 +33,14 @@ NONE = -1  # instead of a label's index
 
 @dataclass(frozen=True, eq=False)
 class Film:
-    """Embeddings of the window around each second; the labels it is held against can change without a second look.
-
-    Attributes:
-        duration_s: T, or up to a second less where the file says so.
-        fps: pictures a second; None where the file does not say.
-        seconds: "VE", "O" -> (T, E).
-        warning: why the model should not be trusted with this film, or "".
-        reading: what of the file could not be read, in words, or "".
-    """
+    """Embeddings of the window around each second; the labels it is held against can change without a second look."""
 
     path: str
-    duration_s: float
-    fps: float | None
-    seconds: dict[str, FloatArray]
-    warning: str = ""
-    reading: str = ""
+    duration_s: float  # T, or up to a second less where the file says so
+    fps: float | None  # pictures a second; None where the file does not say
+    seconds: dict[str, FloatArray]  # "VE", "O" -> (T, E)
+    warning: str = ""  # why the model should not be trusted with this film
+    reading: str = ""  # what of the file could not be read, in words
 
     @classmethod
     def of(cls, classifier: Classifier, clip: Clip, info: VideoInfo, duration_s: float | None) -> Film:
@@ -62,21 +54,17 @@ class Film:
 
 @dataclass(frozen=True)
 class Span:
-    """What happens from `start_s` to `end_s`.
+    """What happens from `start_s` to `end_s`, in seconds from the film's start.
 
-    Attributes:
-        start_s: seconds from the film's start, like `end_s`.
-        label: None where it is none of the labels.
-        score: mean cosine similarity of the label, or of the nearest label where it is none of them; from `find`: how
-            far the label is above the bar, in standard deviations.
-        probability: mean probability among the labels; None where the run was not calibrated, and with label None.
+    `score` is the mean cosine similarity of the label, or of the nearest label where it is none of them; from `find`,
+    how far the label is above the bar, in standard deviations.
     """
 
     start_s: float
     end_s: float
-    label: str | None
+    label: str | None  # None where it is none of the labels
     score: float
-    probability: float | None = None
+    probability: float | None = None  # mean, among the labels; None where the run was not calibrated, and without label
 
 
 def read(
@@ -105,7 +93,8 @@ def read(
         frames = decoder.frames(path, classifier.encoder.sampling)
         features_TD = classifier.encoder.encode(frames if progress is None else _told(frames, info, progress))
         found = decoder.reading
-    clip = classifier.embed(str(path), features_TD, "" if found is None else found.words, window_s)
+    seconds, reading = classifier.seconds(features_TD, window_s), "" if found is None else found.words
+    clip = Clip(str(path), features_TD, [], None, None, seconds, classifier.distance(features_TD), reading=reading)
     return Film.of(classifier, clip, info, info.duration_s if found is None else found.read_s)
 
 
