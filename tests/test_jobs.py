@@ -242,7 +242,7 @@ def test_time_left_by_hand(monkeypatch, tmp_path):
 def test_a_job_tells_how_far_it_is(place):
     job = jobs.start("train", "A run", [step("grow")])
     halfway = wait(lambda: (now := jobs.find(job.id)).share >= 0.5 and now)
-    assert halfway.stage == "growing" and halfway.elapsed_s >= 0.04 * 50 and halfway.left_s > 0
+    assert halfway.stage == "growing" and halfway.elapsed_s >= 0.04 * 50
     assert jobs.resume(job.id).id == job.id  # alive: left alone
 
 
