@@ -163,11 +163,9 @@ def train_model(
     epoch that does so best is kept.
 
     Args:
-        features: (T_i, D) of N clips.
-        class_N: the seen class of each.
+        features: (T_i, D) of N clips; `class_N` has the seen class of each.
         tokens: (L_c, S) of each class, as `label_tokens` makes them.
         generator: of the held-out classes, the first weights, the order of clips, and dropout.
-        on_progress: called after each epoch with a line of history.
     """
     present = np.unique(class_N)
     if len(present) < 4:
@@ -313,18 +311,11 @@ def train(
     """Train a model on labelled clips, choose K, T and λ of semantic transfer, and return its run.
 
     K, T and λ are chosen on halves of the seen classes, with a model for each that never saw the half it names.
+    Arguments and errors are those of `loop.train`, save that an interrupted run begins anew.
 
     Args:
         model, training: fields that differ from `MODEL` and `TRAINING`.
-        domain: one line on what the clips show.
-        descriptions: class descriptions to keep in the run, for ranking by default.
-        resume: a finished run in `folder` is returned, an interrupted one begins anew.
         on_progress: called with each line of history; those of the trials have their number as "trial".
-
-    Raises:
-        InputError: too few classes, or the folder already holds a run and `resume` is false.
-        MismatchError: the run there has other settings.
-        DivergedError: the loss is no longer a number.
     """
     if len(seen.names) < 8:
         raise InputError(f"there are labelled clips of {len(seen.names)} classes; the cross-modal method needs eight")
