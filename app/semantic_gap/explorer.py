@@ -210,10 +210,10 @@ def map_figure(view: View, space: str, marked: Sequence[int], pin: Pin | None, l
 
 
 @st.fragment
-def explore(item: Scored, drawn: maps.Map, chosen: list[str]) -> None:
+def explore(item: Scored, drawn: maps.Map, chosen: list[str], lasso: bool) -> None:
     """The maps of all spaces side by side, and below them the clip that was chosen in one of them."""
     view = View(item, drawn, chosen)
-    lasso, pinned = st.session_state.get(state.SELECT_BY) == state.LASSO, st.session_state.get(state.PINNED)
+    pinned = st.session_state.get(state.PINNED)
     pins = _places(view, pinned) if pinned else {}
     kind = (id(drawn), tuple(chosen), tuple(pins), lasso, st.context.theme.type)
     if st.session_state.get(state.MAP_KIND, kind) != kind:
@@ -221,11 +221,10 @@ def explore(item: Scored, drawn: maps.Map, chosen: list[str]) -> None:
     st.session_state[state.MAP_KIND] = kind
     picked = set(st.session_state.get(state.MAP_PICKED, ()))
     selected = [clip for clip, name in enumerate(view.ids) if name in picked]
-    if st.session_state.get(state.MAP_CLIP, st.query_params.get(state.MAP_CLIP)) not in view.ids:
+    played = st.session_state.setdefault(state.MAP_CLIP, st.query_params.get(state.MAP_CLIP))
+    if played not in view.ids:
         first = selected or [clip for clip, label in enumerate(view.labels) if label in chosen] or [0]
         st.session_state[state.MAP_CLIP] = view.ids[first[0]]
-    elif state.MAP_CLIP not in st.session_state:
-        st.session_state[state.MAP_CLIP] = st.query_params[state.MAP_CLIP]
     _legend(view)
     for column, space in zip(st.columns(len(drawn.projections), gap="small"), drawn.projections, strict=True):
         with column.container(border=True, gap="xxsmall", key=f"plane-{space}"):
@@ -235,8 +234,7 @@ def explore(item: Scored, drawn: maps.Map, chosen: list[str]) -> None:
     st.caption(
         f"{len(view.ids):,} clips. Select some on any map, and they stand out on all; the ringed one is played. t-SNE "
         "axes have no unit: neighbours are alike, but distances between clusters and their sizes mean nothing."
-        + " Raw features have no sentences: there the hollow star is the class's mean clip."
-        * bool(drawn.means)
+        f"{' Raw features have no sentences: the hollow star is a mean clip.' if drawn.means else ''}"
     )
     if pinned:
         name, run = plain(str(pinned["name"])), plain(str(pinned.get("run") or "another model"))
@@ -343,13 +341,12 @@ def _clip(view: View) -> None:
     with ranks:
         st.caption("Predicted")
         st.subheader(plain(predicted or "nothing"), anchor=False)
-        if not true:
-            st.markdown(":gray[Its true class is not known.]")
-        elif true == predicted:
-            st.markdown(":green[:material/check: That is its true class.]")
-        else:
-            rank = [name for name, _ in best].index(true) + 1
-            st.markdown(f":orange[:material/close: Its true class is *{plain(true)}*, ranked {rank}.]")
+        rank = [name for name, _ in best].index(true) + 1 if true else 0
+        st.markdown(
+            ":gray[Its true class is not known.]" if not true
+            else ":green[:material/check: That is its true class.]" if true == predicted
+            else f":orange[:material/close: Its true class is *{plain(true)}*, ranked {rank}.]"
+        )  # fmt: skip
         colours = dict(zip(view.chosen, COLOURS, strict=False))
         titles = [f"<b>{short(name)}</b>  ✓ true" if name == true else short(name) for name, _ in top]
         bars = ranking(top, [colours.get(name, GREY) for name, _ in top], titles)

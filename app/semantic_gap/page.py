@@ -9,7 +9,7 @@ from app.semantic_gap import explorer
 from app.semantic_gap.classes import classes
 from app.semantic_gap.numbers import domain_shift, groups, numbers
 from app.services import scored
-from app.widgets import choosers, hard_groups
+from app.widgets import choosers
 from app.widgets.words import plain, sentence
 from cezsar.errors import CezsarError
 from cezsar.report.figures import COLOURS
@@ -33,7 +33,7 @@ def page() -> None:
     try:
         with colouring:
             chosen = coloured(item)
-            st.segmented_control(
+            by = st.segmented_control(
                 "Select clips by", [state.CLICK, state.LASSO], default=state.CLICK, required=True, key=state.SELECT_BY,
                 format_func=str.capitalize, bind="query-params", help="Click: a point, or several with Shift; a star "
                 "takes the clips of its class. Lasso: drag around some.",
@@ -41,7 +41,7 @@ def page() -> None:
         with about:
             wanted = explorer.settings(item, chosen)
         if drawn := explorer.find(item, wanted):
-            explorer.explore(item, drawn, chosen)
+            explorer.explore(item, drawn, chosen, by == state.LASSO)
         else:
             explorer.missing(item, wanted)
         numbers(item)
@@ -53,7 +53,7 @@ def page() -> None:
 
 def coloured(item: Scored) -> list[str]:
     """The classes with a colour: until somebody chooses, those of the first two groups, as far as they fit."""
-    own, most = hard_groups.own_groups(), len(COLOURS)  # no palette stays distinguishable past eight
+    own, most = choosers.own_groups(), len(COLOURS)  # no palette stays distinguishable past eight
     ready = groups(item, own)
     first: list[str] = []
     for members in [members for name, members in ready.items() if name not in own][:2]:
