@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import streamlit as st
 
 from app import state
 from app.services import scored
-from app.widgets.words import plain
+from app.widgets.words import plain, sentence
+from cezsar.analysis.confusion import matching_groups
+from cezsar.data.labels import Groups, groups_path, load_groups
+from cezsar.errors import CezsarError
 from cezsar.zeroshot.scored import Scored
 
 
@@ -76,3 +79,33 @@ def classes(
     state.put_address(key, list(chosen), usual)
     picked = set(chosen)
     return [name for name in names if name in picked]
+
+
+def own_groups() -> Groups:
+    """Hard groups kept in the workspace; a damaged file is a word on the screen, and no groups."""
+    try:
+        return load_groups(groups_path())
+    except CezsarError as error:
+        st.error(sentence(error), icon=":material/error:")
+        return {}
+
+
+def own_among(names: Sequence[str]) -> dict[str, list[str]]:
+    """One's own groups, as far as their classes are among `names`: at least two of them."""
+    return matching_groups(own_groups(), names)
+
+
+def segments(label: str, titles: Mapping[str, str], key: str, help: str | None = None, default: str = "") -> str:
+    """One of some titles side by side, kept in the address and for other pages; the first by default."""
+    default = default or next(iter(titles))
+    picked = st.segmented_control(
+        label, list(titles), default=default, required=True, format_func=titles.__getitem__, key=key, help=help,
+        bind="query-params", persist_state="session",
+    )  # fmt: skip
+    return picked or default
+
+
+def still_among(key: str, options: Collection[str]) -> None:
+    """Before a widget is drawn: forget a value that is no longer offered."""
+    if st.session_state.get(key) not in options:
+        st.session_state.pop(key, None)

@@ -11,11 +11,11 @@ from typing import Any
 import streamlit as st
 
 from app import state
-from app.charts.confusion import split_figure
+from app.confusion.matrices import counts_figure
 from app.services import evaluate as services
 from app.services import scored
 from app.services.evaluate import ALL, DRAWN, FUSED, HALF, LISTED, Row
-from app.widgets import choosers, hard_groups
+from app.widgets import choosers
 from app.widgets.words import plain, sentence
 from cezsar.data.labels import parse_labels
 from cezsar.errors import CezsarError
@@ -130,7 +130,7 @@ def _listed(names: Sequence[str]) -> Protocol | None:
     )
     if way == PICKED:
         groups = {group: list(members) for group, members in HARD_GROUPS.items() if set(members) <= set(names)}
-        if chosen := choosers.classes("Classes", names, groups | hard_groups.own_among(names)):
+        if chosen := choosers.classes("Classes", names, groups | choosers.own_among(names)):
             return named("list", chosen, names)
     elif way == TYPED:
         typed = st.text_area(
@@ -384,9 +384,7 @@ def _confusion(row: Row, classes: Sequence[str]) -> None:
         st.caption(f"{len(classes):,} classes are too many to be read here; the page Confusion shows them all.")
     else:
         st.plotly_chart(
-            split_figure(
-                services.confusion(row.item, row.result.weights, classes), classes, st.context.theme.type == "dark"
-            ),
+            counts_figure(services.confusion(row.item, row.result.weights, classes), classes),
             key="confusion-chart",
             theme=None,
             config=PLOT,

@@ -9,7 +9,7 @@ import streamlit as st
 
 from app import state
 from app.services import tune as services
-from app.widgets import choosers, hard_groups, player
+from app.widgets import choosers, player
 from app.widgets.words import plain
 from cezsar.errors import CezsarError
 from cezsar.report.figures import PLOT, alpha_curve, mark, number, percent
@@ -56,7 +56,7 @@ def told_apart(names: Sequence[str]) -> tuple[str, ...] | None:
         }
         default = next(iter(groups.values()), list(names[:5]))
         chosen = choosers.classes(
-            "Classes", names, groups | hard_groups.own_among(names), default=default, key=state.TUNE_CLASSES
+            "Classes", names, groups | choosers.own_among(names), default=default, key=state.TUNE_CLASSES
         )
         if not chosen:
             st.info("Choose at least one class.", icon=":material/info:")

@@ -1,0 +1,270 @@
+"""Hard groups: what confusion costs within and between them, whether they are harder than random classes, one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import chain
+from operator import eq, gt
+
+import numpy as np
+import streamlit as st
+
+from app import cache, state
+from app.confusion.matrices import Side, Views, similarity
+from app.services import scored
+from app.widgets.choosers import segments, still_among
+from app.widgets.words import plain, sentence
+from cezsar.analysis.baselines import RUNS, Baseline, Standing, random_baseline
+from cezsar.analysis.confusion import PAPER_GROUPS, GroupFigures, matching_groups, propose_groups
+from cezsar.data.labels import Groups, groups_path, keep_group, remove_group
+from cezsar.errors import CezsarError
+from cezsar.report import figures
+from cezsar.report.figures import PLOT, percent
+from cezsar.world import HARD_GROUPS
+from cezsar.zeroshot.evaluation import confusion_matrix
+
+DEMO, PAPER, OWN, PROPOSED = "the demo's", "the paper's", "my own", "proposed"
+ABOUT = {
+    DEMO: "Unseen actions of the stick-figure world that share a prop, a motion or a place.",
+    PAPER: "The six groups of UCF-101 whose fifteen classes are the paper's hard-15.",
+    OWN: "Groups that are kept in the workspace.",
+    PROPOSED: "Clusters of classes whose prototypes are near and that are taken for each other, each counting half; "
+    "from all classes of this run and data set.",
+}
+WITHIN = "Share of the clips that are taken for another class of their own hard group: look-alikes mixed up."
+BETWEEN = "Share of the clips that are taken for a class outside of their hard group; a class in no group is alone."
+SHARES = {
+    "accuracy": ("Accuracy", "Share of the clips whose predicted class is the true one (top-1)."),
+    "within": ("Within-group error", WITHIN),
+    "between": ("Between-group error", BETWEEN),
+}
+NEW, EVERY = "a new group", "all groups together"
+QUICK_ENTRIES = 20_000_000  # clips x classes up to which random sets take a second or two
+NUMBER = st.column_config.NumberColumn
+COLUMNS = {
+    "group": st.column_config.TextColumn("Group", width="medium"),
+    "classes": st.column_config.TextColumn("Classes", width="large"),
+    "clips": NUMBER("Clips", width="small"),
+    "accuracy": NUMBER("Accuracy", format="%.1f %%"),
+    "within": NUMBER("Within group", format="%.1f %%", help=WITHIN),
+    "between": NUMBER("Between groups", format="%.1f %%", help=BETWEEN),
+    "within b": NUMBER("Within, B − A", format="%+.1f", help="Percentage points; below 0 is better."),
+    "between b": NUMBER("Between, B − A", format="%+.1f", help="Percentage points; below 0 is better."),
+}
+
+
+def sources(side: Side, own: Groups) -> dict[str, dict[str, list[str]]]:
+    """Hard groups of the data set's classes, by whose they are; only those that there are."""
+    values = scored.scores(side.item)
+    names = values.class_names
+    proposed = cache.once(
+        lambda: propose_groups(similarity(side.item), confusion_matrix(values, side.weights), names),
+        "proposed", side.key,
+    )  # fmt: skip
+    ready: dict[str, Mapping[str, Sequence[str]]] = {
+        DEMO: HARD_GROUPS,
+        PAPER: PAPER_GROUPS,
+        OWN: own,
+        PROPOSED: proposed,
+    }
+    found = {source: matching_groups(groups, names) for source, groups in ready.items()}
+    return {source: groups for source, groups in found.items() if groups}
+
+
+def headline(views: Views, groups: Mapping[str, Sequence[str]]) -> None:
+    """Accuracy, and errors within and between the groups, of the first matrix; what changes in the second."""
+    (first, *others), (a, *_) = [view.figures(groups)[-1] for view in views.values()], views.values()
+    words = f"Clips of the {len(a.classes):,} classes shown, predicted among {len(a.candidates):,}."
+    words += f" For {a.undecided:,} more nothing speaks: all their scores are zero." if a.undecided else ""
+    with st.container(horizontal=True, gap="large", vertical_alignment="top"):
+        st.metric("Clips", f"{first.clips:,}", help=words, width="content")
+        for name, (label, help) in SHARES.items():
+            value, other = getattr(first, name), getattr(others[0], name) if others else None
+            delta = None if value is None or other is None else f"{100 * (other - value):+.1f} in B"
+            changed = delta is not None and not delta.startswith(("+0.0", "-0.0"))
+            st.metric(
+                f"{label} of A" if others else label, _percent(value), delta, help=help,
+                delta_color="off" if not changed else "normal" if name == "accuracy" else "inverse", width="content",
+            )  # fmt: skip
+
+
+def of_groups(
+    views: Views, found: Mapping[str, Mapping[str, Sequence[str]]], own: Groups, names: Sequence[str]
+) -> Mapping[str, Sequence[str]]:
+    """Errors within and between the hard groups that are chosen here, and whether these are harder than random ones."""
+    st.subheader("Hard groups", anchor=False)
+    titles = {source: source[0].upper() + source[1:] for source in [*found, OWN]}
+    still_among(state.GROUPS_OF, titles)
+    source = segments("Groups", titles, state.GROUPS_OF)
+    groups, (a, *_) = found.get(source, {}), views.values()
+    st.caption(ABOUT[source])
+    sides = [view.figures(groups) for view in views.values()]
+    if not any(row.kind == "group" for row in sides[0]):
+        st.caption("None of these groups has two of the classes shown.")
+    rows = [_row(*row) for row in zip(*sides, strict=True)]
+    st.dataframe(rows, hide_index=True, column_config=COLUMNS, alt="Errors within and between hard groups")
+    among = matching_groups(groups, names)
+    if among:
+        _beside_random(views, among)
+    if source == PROPOSED:
+        _keep_proposed(groups, own)
+    if source == OWN:
+        _editor(own, names, a.classes if len(a.classes) < len(names) else [])
+    return groups
+
+
+def _row(row: GroupFigures, other: GroupFigures | None = None) -> dict[str, object]:
+    shares = {name: getattr(row, name) for name in SHARES}
+    entry: dict[str, object] = {
+        "group": {"group": row.group, "rest": "in no group", "total": "all"}[row.kind],
+        "classes": ", ".join(row.classes) if row.kind == "group" else f"{len(row.classes):,} classes",
+        "clips": row.clips,
+    }
+    entry |= {name: None if share is None else 100 * share for name, share in shares.items()}
+    for name in ("within", "between") if other else ():
+        before, after = shares[name], getattr(other, name)
+        entry[f"{name} b"] = None if before is None or after is None else 100 * (after - before)
+    return entry
+
+
+# Harder than random classes? -----------------------------------------------------------------------------------------
+
+
+def _beside_random(views: Views, groups: Mapping[str, Sequence[str]]) -> None:
+    """The named classes among random sets: a figure, and what it says."""
+    st.markdown(
+        "**Harder than random classes?**",
+        help="Fewer classes are easier to choose from, so the accuracy among a few look-alikes says little beside that "
+        f"among all. Beside {RUNS} random sets of as many classes it does: the paper's fifteen hard classes of UCF-101 "
+        "give 63.3 %, random fifteen 70.4 ± 6.3 % (Section 5).",
+    )
+    sides = {letter: view.side for letter, view in views.items()}
+    values = [scored.scores(side.item) for side in sides.values()]
+    options = [EVERY, *groups] if len(groups) > 1 else list(groups)
+    still_among(state.CONTROLLED, options)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        picked = st.selectbox(
+            "Classes of", options, key=state.CONTROLLED, bind="query-params", persist_state="session", width=320
+        )  # fmt: skip
+        chosen = {name: list(members) for name, members in groups.items() if (picked or options[0]) in (EVERY, name)}
+        named_K = values[0].indices(sorted(set(chain(*chosen.values()))))
+        label_N = values[0].label_index
+        possible = len(np.setdiff1d(label_N[label_N >= 0], named_K)) >= len(named_K)
+        outside = st.toggle(
+            "Draw from other classes only", key=state.OUTSIDE, bind="query-params", disabled=not possible,
+            help="Otherwise a random set may have some of these classes in it, as the paper's may."
+            + " Here too few others have clips." * (not possible),
+        ) and possible  # fmt: skip
+    quick = all(len(one.ids) * len(one.class_names) <= QUICK_ENTRIES for one in values)
+    if not quick and not st.button(f"Compute for {RUNS} random sets", help="On this many clips it takes a while."):
+        return
+    try:
+        found = {letter: _baseline(side, chosen, outside) for letter, side in sides.items()}
+    except CezsarError as error:
+        st.caption(sentence(error))
+        return
+    first = next(iter(found.values()))
+    n, pool = len(first.classes), len(first.pool)
+    if not outside and n == pool:
+        st.caption(f"These groups hold all {pool:,} classes with clips: any set of as many is the same.")
+        return
+    figure, words = st.columns([3, 2], gap="large", vertical_alignment="center")
+    said = {letter: letter + in_words(one.standing(), n) for letter, one in found.items()}
+    figure.plotly_chart(
+        figures.standing({letter: one.standing() for letter, one in found.items()}), key="control", config=PLOT,
+        alt=" ".join(said.values()).replace("**", ""),
+    )  # fmt: skip
+    for letter, one in found.items():
+        words.markdown(said[letter])
+        with words.container(horizontal=True, gap="medium"):
+            for name in ("within", "between"):
+                title, help = SHARES[name]
+                help += " Here these classes are all there is to choose from."
+                st.metric(plain(letter) + title, _percent(getattr(one.figures[-1], name)), help=help, width="content")
+    whence = f"the {pool:,} other" if outside else f"all {pool:,}"
+    words_on = f"Random sets are drawn from {whence} classes with clips, the same for every run (seed 0)"
+    if not outside:
+        words_on += f"; on average {n * n / pool:.1f} of their {n:,} classes are named ones"
+        words_on += ", so they differ little from these" * (n > 0.6 * pool)
+    st.caption(f"{words_on}.")
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else percent(share)
+
+
+def _baseline(side: Side, groups: Mapping[str, Sequence[str]], outside: bool) -> Baseline:
+    named = tuple((name, tuple(members)) for name, members in groups.items())
+    return cache.once(
+        lambda: random_baseline(scored.scores(side.item), dict(named), side.weights, outside=outside),
+        "baseline", side.key, named, outside, words="Evaluating random sets of classes",
+    )  # fmt: skip
+
+
+def in_words(standing: Standing, n: int) -> str:
+    """Where n named classes stand."""
+    (mean, std), values = standing.random, standing.values
+    spread = "" if std is None else f" ± {100 * std:.1f}"
+    same, easier = (sum(test(value, standing.named) for value in values) for test in (eq, gt))
+    way, most = max(("Harder", easier), ("Easier", len(values) - easier - same), key=lambda pair: pair[1])
+    rank = f"{way} than {most:,} of the {len(values):,}" + (f", as hard as {same:,}" if same else "")
+    rank = f"As hard as all {same:,}" if same == len(values) else rank
+    if standing.z is not None:
+        z = f"z = {standing.z:+.2f}".replace("-", "\N{MINUS SIGN}")
+        way = "below" if standing.z < 0 else "above"
+        rank += f"; {abs(standing.z):.1f} standard deviations {way} their mean ({z})"
+    named = f"These {n:,} classes: **{percent(standing.named)}**"
+    return f"{named}. {len(values):,} random sets of {n:,}: **{100 * mean:.1f}{spread} %**. {rank}."
+
+
+# One's own groups ----------------------------------------------------------------------------------------------------
+
+
+def _keep_proposed(groups: Mapping[str, Sequence[str]], own: Groups) -> None:
+    """A button for each proposed group that keeps it as one's own."""
+    if groups:
+        st.caption("Keep as my own:")
+    with st.container(horizontal=True, gap="small"):
+        for name, members in groups.items():
+            kept = sorted(members) in [sorted(other) for other in own.values()]
+            icon = ":material/check:" if kept else ":material/add:"
+            if st.button(name, key=f"keep-{name}", icon=icon, disabled=kept, help=", ".join(members)):
+                _change(partial(keep_group, groups_path(), free_name(name, own), members))
+
+
+def free_name(name: str, own: Groups) -> str:
+    """The name, with a number if a group has it already."""
+    taken = {other.casefold() for other in own}
+    names = [name, *(f"{name} {number}" for number in range(2, len(own) + 3))]
+    return next(one for one in names if one.casefold() not in taken)
+
+
+def _editor(own: Groups, names: Sequence[str], chosen: Sequence[str]) -> None:
+    """Name, classes, save and delete, for a group that is kept, or a new one of the classes `chosen`."""
+    with st.expander("Edit my own groups", icon=":material/edit:", expanded=not own):
+        still_among("own-group", [NEW, *own])
+        picked = st.selectbox("Group", [NEW, *own], key="own-group")
+        group = None if picked == NEW else picked
+        known, form = own.get(group, []) if group else list(chosen), f"own-{group or ''}-{len(own)}"
+        with st.form(form, border=False):
+            name = st.text_input("Name", group or "", max_chars=60, placeholder="horses", key=f"{form}-name")
+            offered = list(dict.fromkeys([*names, *known]))
+            members = st.multiselect("Classes", offered, default=known, key=f"{form}-classes")
+            if st.form_submit_button("Save", icon=":material/save:", type="primary"):
+                _change(partial(keep_group, groups_path(), name, members, instead_of=group))
+        if group:
+            with st.popover("Delete", icon=":material/delete:"):
+                st.markdown(f"Delete the group **{plain(group)}**? Classes and clips stay; only the group goes.")
+                if st.button("Yes, delete it", icon=":material/delete:", type="primary"):
+                    _change(partial(remove_group, groups_path(), group))
+
+
+def _change(change: Callable[[], object]) -> None:
+    """Do it and draw the page anew, or say what is wrong."""
+    try:
+        change()
+    except (CezsarError, OSError) as error:
+        st.error(sentence(error), icon=":material/error:")
+        return
+    st.rerun()

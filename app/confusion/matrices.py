@@ -1,0 +1,377 @@
+"""Confusion matrices: counted once for all sessions; small ones with clickable cells, large ones as an overview and a
+part in full. The diagonal, which is right, is grey: colour is for errors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass, replace
+from functools import partial
+
+import numpy as np
+import plotly.graph_objects as go
+import streamlit as st
+
+from app import cache, state
+from app.services import scored
+from app.widgets.words import plain
+from cezsar.analysis import confusion
+from cezsar.arrays import DoubleArray, IntArray
+from cezsar.data.labels import resolve
+from cezsar.report.figures import (
+    CHOSEN,
+    CLICKED,
+    GREY,
+    clickable,
+    heat,
+    layout,
+    own_colours,
+    percent,
+    points,
+    short,
+    shown,
+)
+from cezsar.zeroshot.evaluation import confusion_matrix
+from cezsar.zeroshot.fusion import UNDECIDED, Weights, active, predict
+from cezsar.zeroshot.scored import Scored
+
+MOST_CELLS = 30  # up to this many rows and columns a cell has a number and can be clicked
+AROUND = 12  # classes on each side of the chosen cell in the part of a large matrix that is shown in full
+OTHER = "any other class"
+ALIKE, LISTED, WORST = "alike", "listed", "worst"
+ORDERS = {ALIKE: "Look-alikes together", LISTED: "As listed", WORST: "Worst first"}
+READING = "A row for each true class, a column for each predicted one. Grey is right, colour is wrong."
+SIGNED = "What the second matrix has more of (blue) and less of (orange) than the first."
+TICKS = (0.01, 0.05, 0.2, 0.5, 1.0)  # of an overview's colour bar
+DRAGGED = {"displaylogo": False, "modeBarButtonsToRemove": ["zoom", "pan", "lasso2d", "resetScale2d", "autoScale2d"]}
+
+
+@dataclass(frozen=True)
+class Side:
+    """What one matrix is predicted from: a scored data set, and the weights of its modalities."""
+
+    item: Scored
+    weights: Weights
+
+    @property
+    def key(self) -> str:
+        """Another for other predictions."""
+        return f"{self.item.fingerprint} {astuple(self.weights)}"
+
+    @property
+    def title(self) -> str:
+        """Run and modalities in a few words."""
+        return f"{self.item.by}, {' + '.join(active(scored.scores(self.item), self.weights))}"
+
+
+@dataclass(frozen=True, eq=False)
+class Matrix:
+    """A confusion matrix as it is shown.
+
+    Attributes:
+        candidates: the C classes that predictions are among, in the order of the data set.
+        counts_CC: of all of them, as `confusion_matrix` makes it; only rows of `classes` are not empty.
+        classes: the K classes shown, all of them candidates; rows in this order.
+        columns: the same, and `OTHER` where predictions are among more.
+        counts_KL: clips in each cell shown.
+        undecided: clips of `classes` that nothing speaks for; they are in no cell.
+    """
+
+    side: Side
+    candidates: list[str]
+    counts_CC: IntArray
+    classes: list[str]
+    columns: list[str]
+    counts_KL: IntArray
+    undecided: int
+
+    def shares(self) -> DoubleArray:
+        """(K, L) counts over the row's sum."""
+        return confusion.row_normalised(self.counts_KL)
+
+    def pairs(self) -> list[confusion.ConfusedPair]:
+        """Confused pairs among the classes shown, the most clips first."""
+        inside, every = set(self.classes), confusion.pairs(self.counts_CC, self.candidates)
+        return [pair for pair in every if {pair.true, pair.predicted} <= inside]
+
+    def figures(self, groups: Mapping[str, Sequence[str]]) -> list[confusion.GroupFigures]:
+        """Errors within and between those groups that at least two of the classes shown are in."""
+        inside, known = set(self.classes), confusion.matching_groups(groups, self.candidates)
+        present = {name: members for name, members in known.items() if len(inside & set(members)) > 1}
+        found = confusion.group_confusion(self.counts_CC, self.candidates, present)
+        found = [replace(row, classes=[name for name in row.classes if name in inside]) for row in found]
+        return [row for row in found if row.classes]
+
+    def rows_of(self, true: str, taken: str) -> IntArray:
+        """Rows of the clips in a cell, ascending; `taken` may be `OTHER`."""
+        values = scored.scores(self.side.item)
+        place = dict(zip(self.classes, values.indices(self.classes), strict=True))
+        predicted_N = predict(values, self.side.weights, values.indices(self.candidates))
+        other_N = (predicted_N != UNDECIDED) & ~np.isin(predicted_N, list(place.values()))
+        cell_N = other_N if taken == OTHER else predicted_N == place[taken]
+        return np.flatnonzero((values.label_index == place[true]) & cell_N)
+
+
+Part = tuple[int, int, int, int]  # first and last row, first and last column
+Views = dict[str, Matrix]
+"""{"": the matrix}, or {"A: ": the first, "B: ": the second}, both of the same classes."""
+
+
+def matrix(side: Side, classes: Sequence[str], restricted: bool) -> Matrix:
+    """The matrix of some classes.
+
+    Args:
+        classes: in any spelling; rows and columns come in this order and spelling.
+        restricted: predictions are among these only, as in a protocol; else among all classes of the data set, with a
+            last column for the others.
+    """
+    values = scored.scores(side.item)
+    spelt = dict(zip(resolve(classes, values.class_names), classes, strict=True))
+    candidates = [spelt.get(name, name) for name in values.class_names if name in spelt or not restricted]
+    every_CC = cache.once(
+        lambda: confusion_matrix(values, side.weights, candidates), "confusion", side.key, tuple(candidates),
+        words="Counting confusions",
+    )  # fmt: skip
+    place = {name: index for index, name in enumerate(candidates)}
+    rows, columns = [place[name] for name in classes], list(classes)
+    counts_CC = np.zeros_like(every_CC)
+    counts_CC[rows] = every_CC[rows]
+    counts_KL, sums_K = every_CC[np.ix_(rows, rows)], every_CC[rows].sum(axis=1)
+    if not restricted:
+        counts_KL, columns = np.column_stack([counts_KL, sums_K - counts_KL.sum(axis=1)]), [*columns, OTHER]
+    undecided = int(np.isin(values.label_index, values.indices(classes)).sum() - sums_K.sum())
+    return Matrix(side, candidates, counts_CC, list(classes), columns, counts_KL, undecided)
+
+
+def similarity(item: Scored) -> DoubleArray:
+    """(C, C) cosine similarity of the classes' prototypes."""
+    embeddings = scored.embeddings(item)
+    return confusion.prototype_similarity(
+        embeddings.prototypes, embeddings.prototype_class, len(embeddings.class_names)
+    )
+
+
+def in_order(side: Side, classes: Sequence[str], restricted: bool, order: str) -> list[str]:
+    """The classes as rows of a matrix: `ALIKE` has those with similar prototypes as neighbours; `WORST` begins with
+    the one of which the smallest share is recognised; `LISTED` leaves them as they are."""
+    places: Sequence[int] | IntArray = range(len(classes))
+    if order == ALIKE:
+        rows = scored.scores(side.item).indices(classes)
+        places = cache.once(
+            lambda: confusion.similarity_order(similarity(side.item)[np.ix_(rows, rows)]), "lined up",
+            side.item.fingerprint, tuple(classes), words="Putting look-alikes together",
+        )  # fmt: skip
+    elif order == WORST:
+        places = np.argsort(np.diagonal(matrix(side, classes, restricted).shares()), kind="stable")
+    return [classes[place] for place in places]
+
+
+# On the page ---------------------------------------------------------------------------------------------------------
+
+
+def draw(views: Sequence[Matrix], key: str, title: str, chosen: tuple[str, str], as_counts: bool = False) -> None:
+    """A matrix, or the difference of two: cells to be clicked, of more than `MOST_CELLS` classes an overview."""
+    first, signed = views[0], len(views) == 2
+    st.markdown(f"**{plain(title)}**", help=SIGNED if signed else READING)
+    if len(first.classes) <= MOST_CELLS:
+        draw_part(views, key, chosen, as_counts)
+        return
+    st.caption("Drag a box to see its cells in full. Colour is a share of the true class; the right ones are left out.")
+    figure = overview_figure([view.counts_KL for view in views], first.classes, first.columns, window(first, chosen))
+    key, size = f"{key}-overview", (len(first.classes), len(first.columns))
+    st.plotly_chart(
+        figure, theme=None, key=key, config=DRAGGED, on_select=partial(dragged, key, *size), selection_mode="box",
+        alt=f"Overview of the confusion matrix of {size[0]:,} classes. {_most_confused(first)}",
+    )  # fmt: skip
+
+
+def draw_part(views: Sequence[Matrix], key: str, chosen: tuple[str, str], as_counts: bool = False) -> None:
+    """Clickable cells: all of a small matrix, the framed part of a large one."""
+    first = views[0]
+    top, bottom, left, right = part = window(first, chosen)
+    if large := len(first.classes) > MOST_CELLS:
+        of, key = " of B − A" if len(views) == 2 else "", f"{key}-part"
+        st.markdown(f"**The framed part{of}: rows {top + 1} to {bottom + 1}, columns {left + 1} to {right + 1}**")
+    figure = cells_figure([view.counts_KL for view in views], first.classes, first.columns, part, as_counts, chosen)
+    rows, columns = first.classes[top : bottom + 1], first.columns[left : right + 1]
+    st.plotly_chart(
+        figure, theme=None, key=key, config=CLICKED, on_select=partial(clicked, key, rows, columns),
+        selection_mode="points",
+        alt=f"Confusion matrix, {len(rows)} true classes by {len(columns)} predicted. {_most_confused(first)}",
+    )  # fmt: skip
+    if large and st.session_state[state.ZOOM]:
+        st.button(
+            "Around the chosen cell", icon=":material/center_focus_weak:", on_click=state.put, args=(state.ZOOM, ""),
+            type="tertiary",
+        )  # fmt: skip
+
+
+def _most_confused(view: Matrix) -> str:
+    found = view.pairs()
+    return f"Most confused: {found[0].true}, taken for {found[0].predicted}." if found else "No clip is confused."
+
+
+def clicked(key: str, rows: Sequence[str], columns: Sequence[str]) -> None:
+    """Callback of a matrix: the cell that was clicked is the one looked at."""
+    if selected := st.session_state[key].selection.points:
+        row, column = divmod(int(selected[0]["customdata"]), len(columns))
+        st.session_state[state.TRUE], st.session_state[state.TAKEN] = rows[row], columns[column]
+
+
+def begin_zoom() -> None:
+    """Take the part of a large matrix from the address, and keep the address in step with it."""
+    text = st.session_state.setdefault(state.ZOOM, st.query_params.get(state.ZOOM, ""))
+    if not text:
+        st.query_params.pop(state.ZOOM, None)
+    elif st.query_params.get(state.ZOOM) != text:
+        st.query_params[state.ZOOM] = text
+
+
+def window(view: Matrix, chosen: tuple[str, str]) -> Part:
+    """The part in full: all of a small matrix; of a large one as dragged, else around the chosen cell."""
+    rows, columns = len(view.classes), len(view.columns)
+    if rows <= MOST_CELLS:
+        return 0, rows - 1, 0, columns - 1
+    if match := re.fullmatch(r"(\d{1,6})-(\d{1,6}),(\d{1,6})-(\d{1,6})", st.session_state.get(state.ZOOM, "")):
+        top, bottom, left, right = map(int, match.groups())
+        if top <= bottom < rows and left <= right < columns and max(bottom - top, right - left) < MOST_CELLS:
+            return top, bottom, left, right
+    top = max(0, min(view.classes.index(chosen[0]) - AROUND, rows - 2 * AROUND - 1))
+    left = max(0, min(view.columns.index(chosen[1]) - AROUND, columns - 2 * AROUND - 1))
+    return top, min(rows - 1, top + 2 * AROUND), left, min(columns - 1, left + 2 * AROUND)
+
+
+def dragged(key: str, n_rows: int, n_columns: int) -> None:
+    """Callback of an overview: what the box holds is shown in full, `MOST_CELLS` in its middle if it holds more."""
+    if boxes := st.session_state[key].selection.box:
+        spans = []
+        for axis, size in (("y", n_rows), ("x", n_columns)):
+            first, last = (min(size - 1, max(0, round(float(end)))) for end in sorted(boxes[0][axis]))
+            first += max(0, last - first + 1 - MOST_CELLS) // 2
+            spans.append(f"{first}-{min(last, first + MOST_CELLS - 1)}")
+        st.session_state[state.ZOOM] = ",".join(spans)
+
+
+# Figures -------------------------------------------------------------------------------------------------------------
+
+
+def cells_figure(
+    counts: Sequence[IntArray], rows: Sequence[str], columns: Sequence[str], part: Part | None = None,
+    as_counts: bool = False, chosen: tuple[str, str] | None = None,
+) -> go.Figure:  # fmt: skip
+    """Numbers in the cells of a (K, L) matrix, or of the second less the first of two.
+
+    A click selects a point whose customdata is row * columns + column, of those drawn.
+
+    Args:
+        part: what is drawn of it; all by default.
+        as_counts: numbers and colours are counts, else shares of the true class.
+        chosen: true and predicted class of the cell that is framed.
+    """
+    dark, signed = st.context.theme.type == "dark", len(counts) == 2
+    top, bottom, left, right = part or (0, len(rows) - 1, 0, len(columns) - 1)
+    at, rows, columns = np.s_[top : bottom + 1, left : right + 1], rows[top : bottom + 1], columns[left : right + 1]
+    shares = [confusion.row_normalised(one)[at] for one in counts]
+    values = shares[1] - shares[0] if signed else counts[0][at].astype(float) if as_counts else shares[0]
+    texts, hovers = np.full(values.shape, "", object), []
+    for r, true in enumerate(rows):
+        for c, predicted in enumerate(columns):
+            lines = [f"true: {shown(true)}", f"predicted: {shown(predicted)}"]
+            for letter, one, share in zip("AB" if signed else " ", counts, shares, strict=True):
+                n, total = one[top + r, left + c], one[top + r].sum()
+                words = f" ({percent(share[r, c])})" if total else ""
+                lines.append(f"{letter} {n:,} of {total:,} clips{words}".strip())
+            value = values[r, c] if as_counts and not signed else 100 * values[r, c]
+            if signed:
+                lines.append(f"B − A: {points(values[r, c])} points")
+                texts[r, c] = f"{value:+.0f}".replace("-", "−") if round(value) else ""
+            elif value:
+                texts[r, c] = f"{value:.0f}"
+            hovers.append("<br>".join(lines))
+    right_KL = np.array(rows, object)[:, None] == np.array(columns, object)[None, :]
+    largest = float(np.abs(values if signed else values[~right_KL]).max(initial=0)) or 1.0
+    x, y = _categories(columns), _categories(rows)
+    figure = go.Figure()
+    common = {"x": x, "y": y, "showscale": False, "hoverinfo": "skip", "texttemplate": "%{text}", "xgap": 1, "ygap": 1}
+    if signed:
+        figure.add_heatmap(**common, z=values, text=texts, colorscale=_diverging(dark), zmin=-largest, zmax=largest)
+    else:
+        grey = [[0, "#1E232A"], [1, "#5A626D"]] if dark else [[0, "#F0EDE8"], [1, "#BDB8B0"]]
+        for hidden, colours, most in ((right_KL, heat(dark), largest), (~right_KL, grey, None)):
+            z, text = np.where(hidden, np.nan, values).astype(np.float32), np.where(hidden, "", texts)
+            figure.add_heatmap(**common, z=z, text=text, colorscale=colours, zmin=0, zmax=most)
+    clickable(figure, x * len(y), [name for name in y for _ in x], list(range(len(hovers))), hovers)
+    if chosen and chosen[0] in rows and chosen[1] in columns:
+        row, column = list(rows).index(chosen[0]), list(columns).index(chosen[1])
+        _frame(figure, (row, row, column, column))
+    height = min(40, max(24, 420 // max(1, len(rows)))) * len(rows) + 210
+    layout(figure, height, "predicted class", "true class", dragmode=False, showlegend=False)
+    own_colours(figure, dark).update_layout(clickmode="event+select", plot_bgcolor="#242A32" if dark else "#EFEBE4")
+    look = {"type": "category", "tickfont": {"size": 12}, "showgrid": False, "ticks": ""}
+    figure.update_xaxes(look, tickangle=-90, range=[-0.5, len(columns) - 0.5])
+    figure.update_yaxes(look, range=[len(rows) - 0.5, -0.5])
+    return figure
+
+
+def counts_figure(counts_KK: IntArray, names: Sequence[str]) -> go.Figure:
+    """Cells with counts where there are few classes, else an overview."""
+    large = len(names) > MOST_CELLS
+    return overview_figure([counts_KK], names, names) if large else cells_figure([counts_KK], names, names, None, True)
+
+
+def _diverging(dark: bool) -> list[list[object]]:
+    """Orange below 0, the page's background at 0, blue above."""
+    return [[0.0, "#D55E00"], [0.5, "#14171C" if dark else "#FDFCFA"], [1.0, "#2F96D3" if dark else "#0072B2"]]
+
+
+def _categories(names: Sequence[str]) -> list[str]:
+    """Names for an axis, which leaves out some where there is no room for all; no two the same."""
+    found: dict[str, None] = {}
+    for place, name in enumerate(names, start=1):
+        cut = short(name, 34)
+        found[cut if cut not in found else f"{cut} {place}"] = None
+    return list(found)
+
+
+def _frame(figure: go.Figure, part: Part) -> None:
+    top, bottom, left, right = part
+    corners = {"x0": left - 0.5, "x1": right + 0.5, "y0": top - 0.5, "y1": bottom + 0.5}
+    figure.add_shape(type="rect", **corners, line={"color": CHOSEN, "width": 3})
+
+
+def overview_figure(
+    counts: Sequence[IntArray], rows: Sequence[str], columns: Sequence[str], part: Part | None = None
+) -> go.Figure:
+    """A large matrix without numbers, or the second less the first of two. A box dragged over it gives positions.
+
+    Colour follows the square root of a share, so that single clips are still seen; 8-bit numbers keep it quick. `part`
+    is framed.
+    """
+    dark, signed = st.context.theme.type == "dark", len(counts) == 2
+    first, *second = (confusion.row_normalised(one) for one in counts)
+    change_KL = second[0] - first if signed else first
+    change_KL[np.array(rows, object)[:, None] == np.array(columns, object)[None, :]] = 0
+    roots = np.sign(change_KL) * np.sqrt(np.abs(change_KL))
+    top = float(np.abs(roots).max(initial=0)) or 1.0
+    ticks = [tick for tick in TICKS if tick <= top**2 * 1.0001] or [top**2]
+    full, kind = (127, np.int8) if signed else (255, np.uint8)
+    at, labels = [full * tick**0.5 / top for tick in ticks], [f"{100 * tick:.3g} %" for tick in ticks]
+    if signed:
+        labels = [f"−{label}" for label in reversed(labels)] + ["0"] + [f"+{label}" for label in labels]
+        at = [-place for place in reversed(at)] + [0.0, *at]
+    bar = {"tickvals": at, "ticktext": labels, "thickness": 10, "len": 0.7, "outlinewidth": 0, "x": 1.01, "xpad": 4}
+    figure = go.Figure()
+    figure.add_heatmap(
+        z=(full * roots / top).round().astype(kind), x=[shown(name) for name in columns],
+        y=[shown(name) for name in rows], colorscale=_diverging(dark) if signed else heat(dark), colorbar=bar,
+        zmin=-full if signed else 0, zmax=full, hovertemplate="true: %{y}<br>predicted: %{x}<extra></extra>",
+    )  # fmt: skip
+    last = len(rows) - 0.5
+    figure.add_shape(type="line", x0=-0.5, x1=last, y0=-0.5, y1=last, line={"color": GREY, "width": 1})
+    if part:
+        _frame(figure, part)
+    titles = f"predicted: {len(columns):,} classes", f"true: {len(rows):,} classes"
+    layout(figure, 560, *titles, dragmode="select", selectdirection="any")
+    own_colours(figure, dark).update_xaxes(showticklabels=False, showgrid=False, ticks="")
+    figure.update_yaxes(showticklabels=False, showgrid=False, ticks="", autorange="reversed")
+    return figure

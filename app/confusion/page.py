@@ -1,0 +1,201 @@
+"""The page Confusion: which classes are taken for which, by which clips, and what look-alikes cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import pandas as pd
+import streamlit as st
+
+from app import state
+from app.confusion import clips, groups, matrices, pairs
+from app.confusion.matrices import MOST_CELLS, ORDERS, Matrix, Side, Views
+from app.services import scored
+from app.widgets import choosers
+from app.widgets.choosers import segments, still_among
+from app.widgets.words import sentence
+from cezsar.data.labels import canonical
+from cezsar.errors import CezsarError
+from cezsar.zeroshot.fusion import Weights
+from cezsar.zeroshot.scored import Scored
+
+FUSED, OWN_WEIGHTS = "fused", "own"
+MODALITIES = {"VE": "VE, what the clip looks like", "O": "O, recognised objects", "C": "C, captions"}
+Sources = Mapping[str, Mapping[str, Sequence[str]]]
+
+
+def page() -> None:
+    st.title("Confusion", anchor=False)
+    st.markdown("Which classes are taken for which, the clips behind every number, and what look-alikes cost.")
+    try:
+        if sides := choose_sides():
+            about(sides)
+    except CezsarError as error:
+        st.error(sentence(error), icon=":material/error:")
+
+
+def about(sides: dict[str, Side]) -> None:
+    """Everything about one matrix, or two."""
+    first, *others = sides.values()
+    names, own = scored.scores(first.item).class_names, choosers.own_groups()
+    for other in others:
+        inside = {canonical(name) for name in scored.scores(other.item).class_names}
+        names = [name for name in names if canonical(name) in inside]
+    if len(names) < 2:
+        st.info("These two data sets share fewer than two classes, so there is nothing to compare. Choose another.")
+        return
+    sources = groups.sources(first, own)
+    classes, restricted = choose_classes(names, sources)
+    if len(classes) < 2:
+        st.info("Choose at least two classes, and their matrix appears here.", icon=":material/grid_on:")
+        return
+    numbers = st.container()
+    with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
+        cells = segments(
+            "Cells", {"shares": "Percent of the true class", "counts": "Clips"}, state.CELLS,
+            "Row-normalised, so that each row sums to 100 %, or counts of clips."
+            + " The overview and the difference are always row-normalised." * (len(classes) > MOST_CELLS),
+        )  # fmt: skip
+        order = segments(
+            "Order of classes", ORDERS, state.LINED, "Look-alikes together: classes with similar prototypes are "
+            "neighbours (leaves of an average-linkage clustering of cosine similarities). Worst first: by the share of "
+            "their clips that is recognised.",
+        )  # fmt: skip
+    classes = matrices.in_order(first, classes, restricted, order)
+    views = {letter: matrices.matrix(side, classes, restricted) for letter, side in sides.items()}
+    drawn, files, behind, last = (st.container() for _ in range(4))
+    with behind:
+        st.subheader("Clips of one cell", anchor=False)
+        chosen = clips.choose_cell(views)
+    with last:
+        counted = groups.of_groups(views, sources, own, names)
+    with numbers:
+        groups.headline(views, counted)
+    with drawn:
+        show(views, chosen, cells == "counts")
+    with files, st.container(horizontal=True, gap="small"):
+        for letter, view in views.items():
+            st.download_button(
+                f"{letter}Matrix CSV", partial(_csv, view), f"confusion-{letter[:1].lower()}matrix.csv", "text/csv",
+                icon=":material/download:", on_click="ignore", type="tertiary",
+                help="Counts of clips, classes in the order shown. Tables have their own download.",
+            )  # fmt: skip
+    with behind:  # comes last, since clips may have to be read
+        clips.show(views, chosen)
+
+
+def show(views: Views, chosen: tuple[str, str], as_counts: bool) -> None:
+    """The matrix, or two and their difference, beside the pairs."""
+    matrices.begin_zoom()
+    every = list(views.values())
+    large = len(every[0].classes) > MOST_CELLS
+    key, title = "matrix", every[0].side.title
+    if len(every) == 2:
+        for column, (letter, view), one in zip(
+            st.columns(2, gap="medium"), views.items(), (key, "second"), strict=True
+        ):
+            with column:
+                matrices.draw([view], one, letter + view.side.title, chosen, as_counts)
+        key, title, as_counts = "difference", "B − A, in percentage points", False
+    left, right = st.columns(2 if large else [6, 5], gap="medium")
+    with left:
+        matrices.draw(every, key, title, chosen, as_counts)
+    if large:
+        with right:
+            matrices.draw_part(every, key, chosen, as_counts)
+    with st.container() if large else right:
+        if len(every) == 1:
+            pairs.most_confused(every[0], chosen)
+        else:
+            pairs.changed(every, chosen)
+
+
+def _csv(view: Matrix) -> str:
+    table = pd.DataFrame(view.counts_KL, view.classes, view.columns)
+    return str(table.to_csv(index_label="true \\ predicted", lineterminator="\n"))
+
+
+# What is compared ----------------------------------------------------------------------------------------------------
+
+
+def choose_sides() -> dict[str, Side]:
+    """The scored data set and weights of the matrix, and those of a second one beside it; none if nothing is scored."""
+    first = st.columns([5, 5, 4], gap="medium", vertical_alignment="bottom")
+    with first[0]:
+        item = choosers.scored_set()
+    if item is None:
+        return {}
+    with first[1]:
+        a = Side(item, choose_weights(item, state.SPEAKS, state.SPEAKS_BETA))
+    beside = first[2].toggle(
+        "Compare with a second matrix", key=state.BESIDE, bind="query-params",
+        help="Another run, or the same run predicting from another modality. What changes is shown as B − A.",
+    )  # fmt: skip
+    if not beside:
+        return {"": a}
+    if state.WITH not in st.session_state and state.WITH not in st.query_params:
+        st.session_state[state.WITH] = item.name  # the same data set, predicted from something else
+    second = st.columns([5, 5, 4], gap="medium")
+    with second[0]:
+        other = choosers.scored_set("Second run and data set (B)", state.WITH) or item
+    with second[1]:
+        weights = choose_weights(other, state.WITH_SPEAKS, state.WITH_BETA, last=other.name == item.name)
+    return {"A: ": a, "B: ": Side(other, weights)}
+
+
+def choose_weights(item: Scored, key: str, key_beta: str, last: bool = False) -> Weights:
+    """Which modalities speak, and how loud. By default the fusion, or what looks alone say if `last`."""
+    modalities, w = scored.scores(item).modalities, item.weights
+    there, titles = {name: Weights.only(name) for name in modalities}, MODALITIES | {OWN_WEIGHTS: "weights of my own"}
+    if sum(w.of(name) > 0 for name in modalities) > 1:
+        there = {FUSED: w} | there
+        spoken = [f"{sign} = {value:g}" for sign, value in zip("αβγ", (w.alpha, w.beta, w.gamma), strict=True) if value]
+        titles[FUSED] = f"the run's fusion, {', '.join(spoken)}"
+    names = list(there) + ([OWN_WEIGHTS] if {"VE", "O"} <= set(there) else [])
+    still_among(key, names)
+    picked = st.selectbox(
+        "Predicted from", names, index=min(1, len(names) - 1) if last else 0, format_func=titles.__getitem__, key=key,
+        bind="query-params", persist_state="session",
+        help="Which embeddings of a clip are compared with the prototypes: one modality, or their weighted sum "
+        "α VE + β O + γ C (Eq. 9). The nearest prototype by cosine is the prediction (Eq. 8).",
+    )  # fmt: skip
+    if picked == OWN_WEIGHTS:
+        beta = st.slider(
+            "Weight of objects β, with α = 1 − β", 0.0, 1.0, 0.5, 0.05, key=key_beta, bind="query-params",
+            help="At 0 only what the clip looks like counts, at 1 only the objects recognised in it.",
+        )  # fmt: skip
+        return Weights(1 - beta, beta)
+    return there[picked or names[0]]
+
+
+def choose_classes(names: Sequence[str], sources: Sources) -> tuple[list[str], bool]:
+    """The classes shown, and whether predictions are among these only."""
+    every = f"All {len(names):,}"
+    found = {f"{name} ({source})": members for source, given in sources.items() for name, members in given.items()}
+    which, picking, among = st.columns([3, 5, 4], gap="medium", vertical_alignment="top")
+    with which:
+        titles = {state.ALL: every, state.BY_GROUP: "Hard groups", state.CHOSEN: "Chosen"}
+        kind = segments("Classes", titles, state.WHICH)
+    if kind == state.ALL:
+        return list(names), True
+    with picking:
+        if kind == state.CHOSEN:
+            chosen = choosers.classes("Chosen classes", names, found, default=list(names)[:6])
+        else:
+            if state.HARD in st.session_state:
+                st.session_state[state.HARD] = [name for name in st.session_state[state.HARD] if name in found]
+            picked = st.multiselect(
+                "Hard groups", list(found), key=state.HARD, bind="query-params", persist_state="session",
+                default=None if state.HARD in st.session_state else list(found)[:3],
+                help="Groups of classes that look alike. They are listed, and edited, at the end of this page.",
+            )  # fmt: skip
+            members = dict.fromkeys(member for name in picked for member in found[name])
+            chosen = [member for member in members if member in names]
+    with among:
+        restricted = segments(
+            "Predictions among", {"these": "These classes", "all": every}, state.AMONG,
+            "Among these classes only, as the paper tests its fifteen hard classes; or among all classes of the data "
+            "set, where a last column counts the clips that are taken for any class not shown.",
+        )  # fmt: skip
+    return chosen, restricted != "all"
