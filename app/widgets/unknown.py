@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from app import state
+from app.cache import once
 from app.services import scored
 from app.services.evaluate import Row, key_of
 from app.widgets.evaluate import choose_row
@@ -25,24 +26,20 @@ FEW = 30  # classes to choose a threshold on; with fewer, the rate that comes is
 
 def simulated(item: Scored, weights: Weights, protocol: Protocol, kind: str, rate: float = RATE) -> Simulation:
     """`simulate`, cached; what is drawn comes from seed 0."""
-    return _simulated(item.fingerprint, weights, key_of(protocol), kind, rate, item, protocol)
-
-
-@st.cache_data(max_entries=256, show_spinner="Choosing thresholds on some classes, trying them on others")
-def _simulated(
-    fingerprint: str, weights: Weights, protocol: str, kind: str, rate: float, _item: Scored, _protocol: Protocol
-) -> Simulation:
-    return simulate(scored.scores(_item), _protocol, weights, kind, rate=rate)
+    return once(
+        lambda: simulate(scored.scores(item), protocol, weights, kind, rate=rate),
+        "open set", item.fingerprint, weights, key_of(protocol), kind, rate,
+        words="Choosing thresholds on some classes, trying them on others",
+    )  # fmt: skip
 
 
 def trust(item: Scored, weights: Weights, protocol: Protocol) -> Transferred:
     """`transferred`, cached: T fitted on the classes that a run leaves out, told on its own."""
-    return _trust(item.fingerprint, weights, key_of(protocol), item, protocol)
-
-
-@st.cache_data(max_entries=64, show_spinner="Fitting the temperature on some classes, telling it on others")
-def _trust(fingerprint: str, weights: Weights, protocol: str, _item: Scored, _protocol: Protocol) -> Transferred:
-    return transferred(scored.scores(_item), weights, _protocol)
+    return once(
+        lambda: transferred(scored.scores(item), weights, protocol),
+        "reliability", item.fingerprint, weights, key_of(protocol),
+        words="Fitting the temperature on some classes, telling it on others",
+    )  # fmt: skip
 
 
 def _leaves(item: Scored, protocol: Protocol, least: int, why: str) -> bool:
