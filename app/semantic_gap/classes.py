@@ -117,9 +117,8 @@ def classes(item: Scored, drawn: Map | None) -> None:
 def _summary(blame: Blame) -> str:
     verdicts, wide = [one.verdict for one in blame.classes if one.verdict], widest(blame.classes)
     said = (
-        "Each clip is classified twice: by the nearest prototype, and by the nearest centroid of a class's other "
-        "clips, which needs no descriptions. Missed by the prototypes alone, it is the text's fault; missed by both, "
-        "the video's."
+        "Each clip is classified twice: by the nearest prototype and, without descriptions, by the nearest centroid of "
+        "a class's other clips. Wrong by the prototypes alone is the text's fault; wrong by both, the video's."
     )
     if verdicts:
         said += (
@@ -147,7 +146,9 @@ def advice(blame: Blame, one: ClassFault) -> list[str]:
         by = f"**{text:,}** by fault of the text, **{video:,}** by fault of the video"
         said = [f"**{text + video:,} of {clips:,}** clips are missed{often}: {by}."]
     if one.verdict in ("text", "both"):
-        said += ["**Rewrite its description.** The clips missed by its fault lie among their class, its prototype not."]
+        said += [
+            "**Rewrite its description.** Clips missed by its fault lie among their class, its prototype elsewhere."
+        ]
     if one.verdict in ("video", "both"):
         alike = blame.mistaken(one.index, blame.centroid_N)
         others = f"*{plain(alike[0])}*" if alike else "other classes"

@@ -168,7 +168,8 @@ def domain_shift(item: Scored) -> None:
         encoder = plain(next(iter(training.values())).encoder)
         st.info(
             f"Features of training videos are here, but not those of these {item.about['clips']:,} clips. Extract them "
-            f"with the same frame encoder, {encoder}, and score the data set again.", icon=":material/info:",
+            f"with the same frame encoder, {encoder}, on the page Library, and score the data set again.",
+            icon=":material/info:",
         )  # fmt: skip
         return
     own = str((run.record().get("triplets") or {}).get("store", "")) if run else ""

@@ -3,6 +3,7 @@
 import base64
 import json
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 from urllib.parse import parse_qsl
 
@@ -26,9 +27,7 @@ from cezsar.report.figures import number
 from cezsar.report.study import domains_of
 from cezsar.training.runs import Run
 from cezsar.world import HARD_GROUPS
-from cezsar.zeroshot.embed import Embedded
 from cezsar.zeroshot.fusion import cosine, predict
-from cezsar.zeroshot.methods import METHODS, Prepared
 from cezsar.zeroshot.scored import Scored
 
 SHIPPED = models.SHIPPED
@@ -259,19 +258,16 @@ def test_a_class_is_judged_as_the_engine_does_with_advice_and_clips(empty_worksp
         np.testing.assert_allclose(text + video, 100 * np.array(worst))
         wide = widest(found)
         assert f"Widest gap: *{names[wide.index]}*, {wide.gap.own_distance:.2f}." in texts(shown)
-    table = visit[0].dataframe[0].value
-    assert visit[0].selectbox(key=state.FAULT_CLASS).value == table["class"][0]
+    assert visit[0].selectbox(key=state.FAULT_CLASS).value == visit[0].dataframe[0].value["class"][0]
 
 
 def test_a_bar_and_a_row_are_ways_to_choose_a_class(monkeypatch):
-    kept = {
-        classes.CHART: {"selection": {"points": [{"curve_number": 1, "point_index": 2}]}},
-        classes.TABLE: {"selection": {"rows": [0]}},
-    }
-    monkeypatch.setattr(classes, "st", SimpleNamespace(session_state=kept))
-    for key, name in ((classes.CHART, "c"), (classes.TABLE, "a")):
+    points = [{"curve_number": 1, "point_index": 2}]
+    for key, selection, name in ((classes.CHART, {"points": points}, "c"), (classes.TABLE, {"rows": [0]}, "a")):
+        kept = {key: {"selection": selection}}
+        monkeypatch.setattr(classes, "st", SimpleNamespace(session_state=kept))
         classes.look_at(["a", "b", "c"], key)
-        assert kept[state.FAULT_CLASS] == name
+        assert kept == {key: {"selection": selection}, state.FAULT_CLASS: name}
 
 
 def test_classes_that_cannot_be_judged_say_why():
@@ -309,9 +305,8 @@ def test_the_domain_shift_is_the_engines(empty_workspace, visit, item):
     page = opened()
     assert "MMD" not in texts(page)
     page.button(key="measure-shift").click().run()
-    said, embedded = texts(fine(page)), Embedded(item.embeddings(), [], [])
-    ready = Prepared(METHODS["cezsar"], "", embedded, item.scores(), item.weights, run, test)
-    domains = domains_of(train, ready, np.random.default_rng(0))
+    said = texts(fine(page))
+    domains = domains_of(train, replace(item.prepared(), run=run, store=test), np.random.default_rng(0))
     assert set(domains) == {"raw", "joint"}
     for sides in domains.values():
         found = shift.measure(*(directions(side, "clips") for side in sides), np.random.default_rng(0))
