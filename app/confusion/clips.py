@@ -13,7 +13,7 @@ from app import state
 from app.confusion.matrices import Matrix, Views
 from app.services import scored
 from app.widgets import posters
-from app.widgets.choosers import still_among
+from app.widgets.choosers import one_of, segments
 from app.widgets.player import film_of
 from app.widgets.words import plain
 from cezsar.report.figures import GAIN, GREY, LOSS, PLOT, number, ranking, short
@@ -25,12 +25,9 @@ COSINES = "Cosine similarities of the clip's embedding and the two classes' prot
 
 @dataclass(frozen=True)
 class Shot:
-    """A clip of a cell, and what was said about it.
+    """A clip of a cell, with the cosine similarities of its true class and of the best ones.
 
-    Attributes:
-        predicted: class name, "" where nothing speaks for any class.
-        to_true: cosine similarity to the true class (inner product for scores that stem from no embeddings).
-        top: the best candidates with their similarities, best first.
+    `predicted` is "" where nothing speaks for any class. Scores that stem from no embeddings give inner products.
     """
 
     id: str
@@ -53,11 +50,12 @@ def shots(view: Matrix, rows: Sequence[int]) -> list[Shot]:
     found = []
     for row, scores_C in zip(rows, similarities(values, view.side.weights, np.asarray(rows, np.int64)), strict=True):
         best = [chosen[place] for place in np.argsort(-scores_C[chosen], kind="stable")[:TOP]]
-        top, true = [(names[index], float(scores_C[index])) for index in best], int(values.label_index[row])
-        predicted = top[0][0] if scores_C[chosen].any() else ""
-        found.append(
-            Shot(values.ids[row], names.get(true, values.class_names[true]), predicted, float(scores_C[true]), top)
+        true, predicted = int(values.label_index[row]), names[best[0]] if scores_C[chosen].any() else ""
+        top, label = (
+            [(names[index], float(scores_C[index])) for index in best],
+            names.get(true, values.class_names[true]),
         )
+        found.append(Shot(values.ids[row], label, predicted, float(scores_C[true]), top))
     return found
 
 
@@ -67,102 +65,80 @@ def choose_cell(views: Views) -> tuple[str, str]:
     By default the pair that is most confused, or that two matrices differ in the most.
     """
     a, *others = views.values()
+    confused = a.pairs()
+    usual = (confused[0].true, confused[0].predicted) if confused else (a.classes[0], _most_taken(a, a.classes[0]))
     if others:
         changed = np.abs(others[0].shares() - a.shares())
         np.fill_diagonal(changed, 0)
         row, column = divmod(int(changed.argmax()), changed.shape[1])
-        usual, taken_usually = a.classes[row], a.columns[column]
-    else:
-        found = a.pairs()
-        usual = found[0].true if found else a.classes[0]
-        taken_usually = found[0].predicted if found else _most_taken(a, usual)
+        usual = a.classes[row], a.columns[column]
     around = partial(state.put, state.ZOOM, "")
     left, right = st.columns(2, gap="medium")
-    still_among(state.TRUE, a.classes)
-    true = left.selectbox(
-        "True class", a.classes, index=a.classes.index(usual), key=state.TRUE, bind="query-params", on_change=around
-    ) or usual  # fmt: skip
-    best = taken_usually if true == usual else _most_taken(a, true)
-    still_among(state.TAKEN, a.columns)
-    taken = right.selectbox(
-        "Predicted class", a.columns, index=a.columns.index(best), key=state.TAKEN, bind="query-params",
-        on_change=around,
-    )  # fmt: skip
-    return true, taken or best
+    with left:
+        true = one_of("True class", a.classes, state.TRUE, usual[0], on_change=around)
+    best = usual[1] if true == usual[0] else _most_taken(a, true)
+    with right:
+        return true, one_of("Predicted class", a.columns, state.TAKEN, best, on_change=around)
 
 
 def _most_taken(view: Matrix, true: str) -> str:
     row = view.classes.index(true)
-    counts_L = view.counts_KL[row].copy()
-    counts_L[row] = 0
+    counts_L = np.where(np.arange(len(view.columns)) == row, 0, view.counts_KL[row])
     return view.columns[int(counts_L.argmax()) if counts_L.any() else row]
 
 
 def show(views: Views, chosen: tuple[str, str]) -> None:
     """The clips of the cell as pictures; one of them is played beside its scores."""
-    true, taken = chosen
-    if len(views) == 1:
-        view = views[""]
-        rows = view.rows_of(true, taken).tolist()
-        st.caption(_count(view, true, taken, len(rows)))
-    else:
-        view, rows = _of_sides(views, chosen)
+    view, rows = _rows(views, *chosen)
     if not rows:
         st.caption("No clip is in this cell.")
         return
     found = sorted(shots(view, rows), key=lambda shot: -(shot.lead or shot.to_true))
-    by_id = {shot.id: shot for shot in found}
-    still_among(state.SHOT, by_id)
+    by_id, item = {shot.id: shot for shot in found}, view.side.item
     pictures, beside = st.columns([1, 1], gap="large")
     with pictures:
         grid = st.container(key="cards")
-        picked = st.selectbox(
-            f"Clip, of the {len(found):,} here" if len(found) > 1 else "The only clip", list(by_id), key=state.SHOT,
-            bind="query-params",
+        title = f"Clip, of the {len(found):,} here" if len(found) > 1 else "The only clip"
+        shot = by_id[one_of(
+            title, list(by_id), state.SHOT,
             help="Clips are in the order of how far the predicted class is ahead of the true one; of clips that were "
             "recognised, in the order of their similarity to it.",
-        )  # fmt: skip
-    shot = by_id.get(picked or "", found[0])
+        )]  # fmt: skip
     cards = []
     for one in found:
         words = f"{number(one.lead)} ahead" if one.lead else f"similarity {number(one.to_true)}"
         cards.append(posters.Card(one.id, one.true, words, f"{one.true}, taken for {one.predicted}"))
-    posters.cards(grid, view.side.item, cards, shot.id, state.SHOT)
+    posters.cards(grid, item, cards, shot.id, state.SHOT)
     with beside:
-        film_of(view.side.item, shot.id, shot.true, caption="")
+        film_of(item, shot.id, shot.true, caption="")
         for letter, side in views.items():
             _scores(side, shot.id, letter)
 
 
-def _of_sides(views: Views, chosen: tuple[str, str]) -> tuple[Matrix, list[int]]:
-    """Which of two matrices the clips are of, and their rows there."""
-    a, b = views.values()
-    in_a, in_b = ({scored.scores(view.side.item).ids[row]: int(row) for row in view.rows_of(*chosen)}
-                  for view in (a, b))  # fmt: skip
-    rows = {
-        state.IN_A: ("In A", a, list(in_a.values())),
-        state.IN_B: ("In B", b, list(in_b.values())),
-        state.ONLY_A: ("Only in A", a, [row for clip, row in in_a.items() if clip not in in_b]),
-        state.ONLY_B: ("Only in B", b, [row for clip, row in in_b.items() if clip not in in_a]),
-    }
-    picked = st.segmented_control(
-        "Clips of this cell", list(rows), default=state.IN_A, required=True, key=state.SIDE, bind="query-params",
-        format_func=lambda key: f"{rows[key][0]} ({len(rows[key][2]):,})",
-        help="Clips only in A have left this cell in B; clips only in B have come into it.",
+def _rows(views: Views, true: str, taken: str) -> tuple[Matrix, list[int]]:
+    """The matrix that the clips are of, and their rows there; of two matrices one is chosen."""
+    a, *others = views.values()
+    rows = a.rows_of(true, taken).tolist()
+    if not others:
+        at = a.classes.index(true)
+        words = f"{len(rows):,} of {a.counts_KL[at].sum():,} clips of **{plain(true)}** are "
+        words += "recognised" if true == taken else f"taken for **{plain(taken)}**"
+        if taken in a.classes and taken != true:
+            words += f"; the other way round {a.counts_KL[a.classes.index(taken), at]:,}"
+        st.caption(f"{words}.")
+        return a, rows
+    b, ids_a, ids_b = others[0], scored.scores(a.side.item).ids, scored.scores(others[0].side.item).ids
+    in_a = {ids_a[row]: row for row in rows}
+    in_b = {ids_b[row]: row for row in b.rows_of(true, taken).tolist()}
+    only_a, only_b = ([row for clip, row in here.items() if clip not in there]
+                      for here, there in ((in_a, in_b), (in_b, in_a)))  # fmt: skip
+    found = {state.IN_A: rows, state.IN_B: list(in_b.values()), state.ONLY_A: only_a, state.ONLY_B: only_b}
+    titles = dict(zip(found, ("In A", "In B", "Only in A", "Only in B"), strict=True))
+    picked = segments(
+        "Clips of this cell", {key: f"{titles[key]} ({len(those):,})" for key, those in found.items()}, state.SIDE,
+        "Clips only in A have left this cell in B; clips only in B have come into it.",
     )  # fmt: skip
-    return rows[picked or state.IN_A][1:]
-
-
-def _count(view: Matrix, true: str, taken: str, n: int) -> str:
-    total = int(view.counts_KL[view.classes.index(true)].sum())
-    of = f"{n:,} of {total:,} clips of **{plain(true)}**"
-    if true == taken:
-        return f"{of} are recognised."
-    back = ""
-    if taken in view.classes:
-        count = int(view.counts_KL[view.classes.index(taken), view.classes.index(true)])
-        back = f"; the other way round {count:,}"
-    return f"{of} are taken for **{plain(taken)}**{back}."
+    return a if picked in (state.IN_A, state.ONLY_A) else b, found[picked]
 
 
 def _scores(view: Matrix, clip: str, letter: str) -> None:
@@ -186,8 +162,8 @@ def _scores(view: Matrix, clip: str, letter: str) -> None:
     st.markdown(name + words, help=COSINES)
     labels = shot.top if shot.true in dict(shot.top) else [*shot.top, (shot.true, shot.to_true)]
     looks = {shot.predicted: (LOSS, "✕ "), shot.true: (GAIN, "✓ ")}
-    colours, marks = zip(*(looks.get(label, (GREY, "")) for label, _ in labels), strict=True)
-    titles = [mark + short(label, 40) for mark, (label, _) in zip(marks, labels, strict=True)]
+    colours = [looks.get(label, (GREY, ""))[0] for label, _ in labels]
+    titles = [looks.get(label, (GREY, ""))[1] + short(label, 40) for label, _ in labels]
     st.plotly_chart(
         ranking(labels, colours, titles), key=f"top-{letter[:1].lower()}", config=PLOT,
         alt="Best classes: " + ", ".join(f"{label} {similarity:.2f}" for label, similarity in labels),

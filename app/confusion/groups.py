@@ -13,7 +13,7 @@ import streamlit as st
 from app import cache, state
 from app.confusion.matrices import Side, Views, similarity
 from app.services import scored
-from app.widgets.choosers import segments, still_among
+from app.widgets.choosers import one_of, segments
 from app.widgets.words import plain, sentence
 from cezsar.analysis.baselines import RUNS, Baseline, Standing, random_baseline
 from cezsar.analysis.confusion import PAPER_GROUPS, GroupFigures, matching_groups, propose_groups
@@ -24,13 +24,14 @@ from cezsar.report.figures import PLOT, percent
 from cezsar.world import HARD_GROUPS
 from cezsar.zeroshot.evaluation import confusion_matrix
 
+Grouped = Mapping[str, Sequence[str]]
+
 DEMO, PAPER, OWN, PROPOSED = "the demo's", "the paper's", "my own", "proposed"
 ABOUT = {
     DEMO: "Unseen actions of the stick-figure world that share a prop, a motion or a place.",
     PAPER: "The six groups of UCF-101 whose fifteen classes are the paper's hard-15.",
     OWN: "Groups that are kept in the workspace.",
-    PROPOSED: "Clusters of classes whose prototypes are near and that are taken for each other, each counting half; "
-    "from all classes of this run and data set.",
+    PROPOSED: "Clusters of classes with near prototypes that are taken for each other, each counting half.",
 }
 WITHIN = "Share of the clips that are taken for another class of their own hard group: look-alikes mixed up."
 BETWEEN = "Share of the clips that are taken for a class outside of their hard group; a class in no group is alone."
@@ -62,17 +63,12 @@ def sources(side: Side, own: Groups) -> dict[str, dict[str, list[str]]]:
         lambda: propose_groups(similarity(side.item), confusion_matrix(values, side.weights), names),
         "proposed", side.key,
     )  # fmt: skip
-    ready: dict[str, Mapping[str, Sequence[str]]] = {
-        DEMO: HARD_GROUPS,
-        PAPER: PAPER_GROUPS,
-        OWN: own,
-        PROPOSED: proposed,
-    }
+    ready: dict[str, Grouped] = {DEMO: HARD_GROUPS, PAPER: PAPER_GROUPS, OWN: own, PROPOSED: proposed}
     found = {source: matching_groups(groups, names) for source, groups in ready.items()}
     return {source: groups for source, groups in found.items() if groups}
 
 
-def headline(views: Views, groups: Mapping[str, Sequence[str]]) -> None:
+def headline(views: Views, groups: Grouped) -> None:
     """Accuracy, and errors within and between the groups, of the first matrix; what changes in the second."""
     (first, *others), (a, *_) = [view.figures(groups)[-1] for view in views.values()], views.values()
     words = f"Clips of the {len(a.classes):,} classes shown, predicted among {len(a.candidates):,}."
@@ -80,22 +76,20 @@ def headline(views: Views, groups: Mapping[str, Sequence[str]]) -> None:
     with st.container(horizontal=True, gap="large", vertical_alignment="top"):
         st.metric("Clips", f"{first.clips:,}", help=words, width="content")
         for name, (label, help) in SHARES.items():
-            value, other = getattr(first, name), getattr(others[0], name) if others else None
-            delta = None if value is None or other is None else f"{100 * (other - value):+.1f} in B"
-            changed = delta is not None and not delta.startswith(("+0.0", "-0.0"))
+            value, delta = getattr(first, name), None
+            if others and first.clips and others[0].clips:
+                delta = f"{100 * (getattr(others[0], name) - value):+.1f} in B"
+            same = delta is None or delta.startswith(("+0.0", "-0.0"))
             st.metric(
-                f"{label} of A" if others else label, _percent(value), delta, help=help,
-                delta_color="off" if not changed else "normal" if name == "accuracy" else "inverse", width="content",
+                label + " of A" * len(others), percent(value), delta, help=help, width="content",
+                delta_color="off" if same else "normal" if name == "accuracy" else "inverse",
             )  # fmt: skip
 
 
-def of_groups(
-    views: Views, found: Mapping[str, Mapping[str, Sequence[str]]], own: Groups, names: Sequence[str]
-) -> Mapping[str, Sequence[str]]:
+def of_groups(views: Views, found: Mapping[str, Grouped], own: Groups, names: Sequence[str]) -> Grouped:
     """Errors within and between the hard groups that are chosen here, and whether these are harder than random ones."""
     st.subheader("Hard groups", anchor=False)
     titles = {source: source[0].upper() + source[1:] for source in [*found, OWN]}
-    still_among(state.GROUPS_OF, titles)
     source = segments("Groups", titles, state.GROUPS_OF)
     groups, (a, *_) = found.get(source, {}), views.values()
     st.caption(ABOUT[source])
@@ -104,8 +98,7 @@ def of_groups(
         st.caption("None of these groups has two of the classes shown.")
     rows = [_row(*row) for row in zip(*sides, strict=True)]
     st.dataframe(rows, hide_index=True, column_config=COLUMNS, alt="Errors within and between hard groups")
-    among = matching_groups(groups, names)
-    if among:
+    if among := matching_groups(groups, names):
         _beside_random(views, among)
     if source == PROPOSED:
         _keep_proposed(groups, own)
@@ -115,23 +108,23 @@ def of_groups(
 
 
 def _row(row: GroupFigures, other: GroupFigures | None = None) -> dict[str, object]:
-    shares = {name: getattr(row, name) for name in SHARES}
     entry: dict[str, object] = {
         "group": {"group": row.group, "rest": "in no group", "total": "all"}[row.kind],
         "classes": ", ".join(row.classes) if row.kind == "group" else f"{len(row.classes):,} classes",
         "clips": row.clips,
     }
-    entry |= {name: None if share is None else 100 * share for name, share in shares.items()}
-    for name in ("within", "between") if other else ():
-        before, after = shares[name], getattr(other, name)
-        entry[f"{name} b"] = None if before is None or after is None else 100 * (after - before)
+    entry |= {name: 100 * getattr(row, name) if row.clips else None for name in SHARES}
+    if other:
+        both = row.clips and other.clips
+        for name in ("within", "between"):
+            entry[f"{name} b"] = 100 * (getattr(other, name) - getattr(row, name)) if both else None
     return entry
 
 
 # Harder than random classes? -----------------------------------------------------------------------------------------
 
 
-def _beside_random(views: Views, groups: Mapping[str, Sequence[str]]) -> None:
+def _beside_random(views: Views, groups: Grouped) -> None:
     """The named classes among random sets: a figure, and what it says."""
     st.markdown(
         "**Harder than random classes?**",
@@ -139,66 +132,59 @@ def _beside_random(views: Views, groups: Mapping[str, Sequence[str]]) -> None:
         f"among all. Beside {RUNS} random sets of as many classes it does: the paper's fifteen hard classes of UCF-101 "
         "give 63.3 %, random fifteen 70.4 ± 6.3 % (Section 5).",
     )
-    sides = {letter: view.side for letter, view in views.items()}
-    values = [scored.scores(side.item) for side in sides.values()]
+    values = [scored.scores(view.side.item) for view in views.values()]
+    first = values[0]
     options = [EVERY, *groups] if len(groups) > 1 else list(groups)
-    still_among(state.CONTROLLED, options)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        picked = st.selectbox(
-            "Classes of", options, key=state.CONTROLLED, bind="query-params", persist_state="session", width=320
-        )  # fmt: skip
-        chosen = {name: list(members) for name, members in groups.items() if (picked or options[0]) in (EVERY, name)}
-        named_K = values[0].indices(sorted(set(chain(*chosen.values()))))
-        label_N = values[0].label_index
-        possible = len(np.setdiff1d(label_N[label_N >= 0], named_K)) >= len(named_K)
+        picked = one_of("Classes of", options, state.CONTROLLED, persist_state="session", width=320)
+        chosen = {name: list(members) for name, members in groups.items() if picked in (EVERY, name)}
+        named_K = first.indices(sorted(set(chain(*chosen.values()))))
+        possible = len(np.setdiff1d(first.label_index, [*named_K, -1])) >= len(named_K)
+        help = "Otherwise a random set may have some of these classes in it, as the paper's may."
+        help += "" if possible else " Here too few others have clips."
         outside = st.toggle(
-            "Draw from other classes only", key=state.OUTSIDE, bind="query-params", disabled=not possible,
-            help="Otherwise a random set may have some of these classes in it, as the paper's may."
-            + " Here too few others have clips." * (not possible),
+            "Draw from other classes only", key=state.OUTSIDE, bind="query-params", disabled=not possible, help=help
         ) and possible  # fmt: skip
-    quick = all(len(one.ids) * len(one.class_names) <= QUICK_ENTRIES for one in values)
-    if not quick and not st.button(f"Compute for {RUNS} random sets", help="On this many clips it takes a while."):
+    if any(len(one.ids) * len(one.class_names) > QUICK_ENTRIES for one in values) and not st.button(
+        f"Compute for {RUNS} random sets", help="On this many clips it takes a while."
+    ):
         return
     try:
-        found = {letter: _baseline(side, chosen, outside) for letter, side in sides.items()}
+        found = {letter: _beside(view.side, chosen, outside) for letter, view in views.items()}
     except CezsarError as error:
         st.caption(sentence(error))
         return
-    first = next(iter(found.values()))
-    n, pool = len(first.classes), len(first.pool)
+    n, pool = len(named_K), len(next(iter(found.values())).pool)
     if not outside and n == pool:
         st.caption(f"These groups hold all {pool:,} classes with clips: any set of as many is the same.")
         return
     figure, words = st.columns([3, 2], gap="large", vertical_alignment="center")
-    said = {letter: letter + in_words(one.standing(), n) for letter, one in found.items()}
-    figure.plotly_chart(
-        figures.standing({letter: one.standing() for letter, one in found.items()}), key="control", config=PLOT,
-        alt=" ".join(said.values()).replace("**", ""),
-    )  # fmt: skip
+    standings = {letter: one.standing() for letter, one in found.items()}
+    said = {letter: letter + in_words(one, n) for letter, one in standings.items()}
+    alt = " ".join(said.values()).replace("**", "")
+    figure.plotly_chart(figures.standing(standings), key="control", config=PLOT, alt=alt)
     for letter, one in found.items():
         words.markdown(said[letter])
         with words.container(horizontal=True, gap="medium"):
             for name in ("within", "between"):
                 title, help = SHARES[name]
                 help += " Here these classes are all there is to choose from."
-                st.metric(plain(letter) + title, _percent(getattr(one.figures[-1], name)), help=help, width="content")
-    whence = f"the {pool:,} other" if outside else f"all {pool:,}"
-    words_on = f"Random sets are drawn from {whence} classes with clips, the same for every run (seed 0)"
+                st.metric(plain(letter) + title, percent(getattr(one.figures[-1], name)), help=help, width="content")
+    drawn = (
+        f"Random sets are drawn from {'the' if outside else 'all'} {pool:,} {'other ' * outside}classes with clips, "
+    )
+    drawn += "the same for every run (seed 0)"
     if not outside:
-        words_on += f"; on average {n * n / pool:.1f} of their {n:,} classes are named ones"
-        words_on += ", so they differ little from these" * (n > 0.6 * pool)
-    st.caption(f"{words_on}.")
+        drawn += f"; on average {n * n / pool:.1f} of their {n:,} classes are named ones"
+        drawn += ", so they differ little from these" * (n > 0.6 * pool)
+    st.caption(f"{drawn}.")
 
 
-def _percent(share: float | None) -> str:
-    return "–" if share is None else percent(share)
-
-
-def _baseline(side: Side, groups: Mapping[str, Sequence[str]], outside: bool) -> Baseline:
-    named = tuple((name, tuple(members)) for name, members in groups.items())
+def _beside(side: Side, groups: Grouped, outside: bool) -> Baseline:
     return cache.once(
-        lambda: random_baseline(scored.scores(side.item), dict(named), side.weights, outside=outside),
-        "baseline", side.key, named, outside, words="Evaluating random sets of classes",
+        lambda: random_baseline(scored.scores(side.item), groups, side.weights, outside=outside), "baseline", side.key,
+        tuple((name, tuple(members)) for name, members in groups.items()), outside,
+        words="Evaluating random sets of classes",
     )  # fmt: skip
 
 
@@ -221,7 +207,7 @@ def in_words(standing: Standing, n: int) -> str:
 # One's own groups ----------------------------------------------------------------------------------------------------
 
 
-def _keep_proposed(groups: Mapping[str, Sequence[str]], own: Groups) -> None:
+def _keep_proposed(groups: Grouped, own: Groups) -> None:
     """A button for each proposed group that keeps it as one's own."""
     if groups:
         st.caption("Keep as my own:")
@@ -243,8 +229,7 @@ def free_name(name: str, own: Groups) -> str:
 def _editor(own: Groups, names: Sequence[str], chosen: Sequence[str]) -> None:
     """Name, classes, save and delete, for a group that is kept, or a new one of the classes `chosen`."""
     with st.expander("Edit my own groups", icon=":material/edit:", expanded=not own):
-        still_among("own-group", [NEW, *own])
-        picked = st.selectbox("Group", [NEW, *own], key="own-group")
+        picked = one_of("Group", [NEW, *own], "own-group")
         group = None if picked == NEW else picked
         known, form = own.get(group, []) if group else list(chosen), f"own-{group or ''}-{len(own)}"
         with st.form(form, border=False):

@@ -1,5 +1,4 @@
-"""Confusion matrices: counted once for all sessions; small ones with clickable cells, large ones as an overview and a
-part in full. The diagonal, which is right, is grey: colour is for errors."""
+"""Confusion matrices: small ones with clickable cells, large ones as an overview and a part in full; confused pairs."""
 
 from __future__ import annotations
 
@@ -7,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -18,19 +18,8 @@ from app.widgets.words import plain
 from cezsar.analysis import confusion
 from cezsar.arrays import DoubleArray, IntArray
 from cezsar.data.labels import resolve
-from cezsar.report.figures import (
-    CHOSEN,
-    CLICKED,
-    GREY,
-    clickable,
-    heat,
-    layout,
-    own_colours,
-    percent,
-    points,
-    short,
-    shown,
-)
+from cezsar.report import figures as style
+from cezsar.report.figures import percent, points, short, shown
 from cezsar.zeroshot.evaluation import confusion_matrix
 from cezsar.zeroshot.fusion import UNDECIDED, Weights, active, predict
 from cezsar.zeroshot.scored import Scored
@@ -44,6 +33,17 @@ READING = "A row for each true class, a column for each predicted one. Grey is r
 SIGNED = "What the second matrix has more of (blue) and less of (orange) than the first."
 TICKS = (0.01, 0.05, 0.2, 0.5, 1.0)  # of an overview's colour bar
 DRAGGED = {"displaylogo": False, "modeBarButtonsToRemove": ["zoom", "pan", "lasso2d", "resetScale2d", "autoScale2d"]}
+NUMBER = st.column_config.NumberColumn
+PAIRS = {
+    "true": st.column_config.TextColumn("True", width=150),
+    "predicted": st.column_config.TextColumn("Predicted", width=150),
+    "clips": NUMBER("Clips", width=48, help="Clips of the true class for which the other is predicted."),
+    "share": NUMBER("Share", format="%.1f %%", width=64, help="Of the clips of the true class."),
+    "reverse": NUMBER("Reverse", width=64, help="Clips of the predicted class taken for the true one."),
+    "a": NUMBER("A", format="%.1f %%", width=62),
+    "b": NUMBER("B", format="%.1f %%", width=62),
+    "change": NUMBER("B − A", format="%+.1f", width=58, help="Percentage points."),
+}
 
 
 @dataclass(frozen=True)
@@ -66,24 +66,15 @@ class Side:
 
 @dataclass(frozen=True, eq=False)
 class Matrix:
-    """A confusion matrix as it is shown.
-
-    Attributes:
-        candidates: the C classes that predictions are among, in the order of the data set.
-        counts_CC: of all of them, as `confusion_matrix` makes it; only rows of `classes` are not empty.
-        classes: the K classes shown, all of them candidates; rows in this order.
-        columns: the same, and `OTHER` where predictions are among more.
-        counts_KL: clips in each cell shown.
-        undecided: clips of `classes` that nothing speaks for; they are in no cell.
-    """
+    """A confusion matrix as it is shown."""
 
     side: Side
-    candidates: list[str]
-    counts_CC: IntArray
-    classes: list[str]
-    columns: list[str]
-    counts_KL: IntArray
-    undecided: int
+    candidates: list[str]  # the C classes that predictions are among, in the order of the data set
+    counts_CC: IntArray  # of all of them; only rows of `classes` are not empty
+    classes: list[str]  # the K rows, in the order shown
+    columns: list[str]  # the same, and `OTHER` where predictions are among more
+    counts_KL: IntArray  # clips in each cell
+    undecided: int  # clips that nothing speaks for; they are in no cell
 
     def shares(self) -> DoubleArray:
         """(K, L) counts over the row's sum."""
@@ -118,12 +109,9 @@ Views = dict[str, Matrix]
 
 
 def matrix(side: Side, classes: Sequence[str], restricted: bool) -> Matrix:
-    """The matrix of some classes.
+    """The matrix of some classes, in their order and spelling.
 
-    Args:
-        classes: in any spelling; rows and columns come in this order and spelling.
-        restricted: predictions are among these only, as in a protocol; else among all classes of the data set, with a
-            last column for the others.
+    Predictions are among these only if `restricted`; else among all of the data set, with a last column for the others.
     """
     values = scored.scores(side.item)
     spelt = dict(zip(resolve(classes, values.class_names), classes, strict=True))
@@ -145,10 +133,8 @@ def matrix(side: Side, classes: Sequence[str], restricted: bool) -> Matrix:
 
 def similarity(item: Scored) -> DoubleArray:
     """(C, C) cosine similarity of the classes' prototypes."""
-    embeddings = scored.embeddings(item)
-    return confusion.prototype_similarity(
-        embeddings.prototypes, embeddings.prototype_class, len(embeddings.class_names)
-    )
+    found = scored.embeddings(item)
+    return confusion.prototype_similarity(found.prototypes, found.prototype_class, len(found.class_names))
 
 
 def in_order(side: Side, classes: Sequence[str], restricted: bool, order: str) -> list[str]:
@@ -195,7 +181,7 @@ def draw_part(views: Sequence[Matrix], key: str, chosen: tuple[str, str], as_cou
     figure = cells_figure([view.counts_KL for view in views], first.classes, first.columns, part, as_counts, chosen)
     rows, columns = first.classes[top : bottom + 1], first.columns[left : right + 1]
     st.plotly_chart(
-        figure, theme=None, key=key, config=CLICKED, on_select=partial(clicked, key, rows, columns),
+        figure, theme=None, key=key, config=style.CLICKED, on_select=partial(clicked, key, rows, columns),
         selection_mode="points",
         alt=f"Confusion matrix, {len(rows)} true classes by {len(columns)} predicted. {_most_confused(first)}",
     )  # fmt: skip
@@ -252,6 +238,71 @@ def dragged(key: str, n_rows: int, n_columns: int) -> None:
         st.session_state[state.ZOOM] = ",".join(spans)
 
 
+# Confused pairs ------------------------------------------------------------------------------------------------------
+
+
+def most_confused(view: Matrix, chosen: tuple[str, str]) -> None:
+    """The confused pairs, most clips first."""
+    rows = [
+        {"true": pair.true, "predicted": pair.predicted, "clips": pair.count, "share": 100 * pair.share,
+         "reverse": pair.reverse}
+        for pair in view.pairs()
+    ]  # fmt: skip
+    title, none = "Most confused pairs", "No clip is taken for another of these classes."
+    help = "Each row says for how many clips of one class another was predicted. Choose a row to see these clips."
+    _table(rows, chosen, "pairs", title, help, none, min(460, 36 * len(rows) + 38))
+
+
+def changed(a: Matrix, b: Matrix, chosen: tuple[str, str]) -> None:
+    """The ten pairs that the second matrix confuses the most less, and those it confuses the most more."""
+    size = len(a.classes)
+    a_KK, b_KK = (100 * view.shares()[:, :size] for view in (a, b))
+    change_KK = b_KK - a_KK
+    np.fill_diagonal(change_KK, 0)
+    areas = st.columns(2, gap="medium") if size > MOST_CELLS else (st.container(), st.container())
+    tables = ("Less confused in B", "improved", 1), ("More confused in B", "worsened", -1)
+    for area, (title, key, sign) in zip(areas, tables, strict=True):
+        order = np.argsort(sign * change_KK, axis=None, kind="stable")[:10]
+        rows = [
+            {
+                "true": a.classes[t],
+                "predicted": a.classes[p],
+                "a": a_KK[t, p],
+                "b": b_KK[t, p],
+                "change": change_KK[t, p],
+            }
+            for t, p in (divmod(int(place), size) for place in order)
+            if sign * change_KK[t, p] < 0
+        ]
+        with area:
+            _table(rows, chosen, key, title, "Choose a row to see the clips. Shares are of the true class's clips.")
+
+
+def _table(
+    rows: Sequence[dict[str, Any]], chosen: tuple[str, str], key: str, title: str, help: str, none: str = "No pair.",
+    height: Any = "auto",
+) -> None:  # fmt: skip
+    """Rows that are cells of the matrix; the one looked at is marked."""
+    st.markdown(f"**{title}**", help=help)
+    if not rows:
+        st.caption(none)
+        return
+    cells = [(row["true"], row["predicted"]) for row in rows]
+    at = [cells.index(chosen)] if chosen in cells else []
+    st.session_state[key] = {"selection": {"rows": at, "columns": [], "cells": []}}
+    st.dataframe(
+        list(rows), hide_index=True, column_config=PAIRS, height=height, key=key,
+        on_select=partial(picked, key, cells), selection_mode="single-row", alt=title,
+    )  # fmt: skip
+
+
+def picked(key: str, cells: Sequence[tuple[str, str]]) -> None:
+    """Callback of a table: its row is the cell looked at."""
+    if rows := st.session_state[key].selection.rows:
+        st.session_state[state.TRUE], st.session_state[state.TAKEN] = cells[rows[0]]
+        st.session_state[state.ZOOM] = ""
+
+
 # Figures -------------------------------------------------------------------------------------------------------------
 
 
@@ -297,16 +348,18 @@ def cells_figure(
         figure.add_heatmap(**common, z=values, text=texts, colorscale=_diverging(dark), zmin=-largest, zmax=largest)
     else:
         grey = [[0, "#1E232A"], [1, "#5A626D"]] if dark else [[0, "#F0EDE8"], [1, "#BDB8B0"]]
-        for hidden, colours, most in ((right_KL, heat(dark), largest), (~right_KL, grey, None)):
+        for hidden, colours, most in ((right_KL, style.heat(dark), largest), (~right_KL, grey, None)):
             z, text = np.where(hidden, np.nan, values).astype(np.float32), np.where(hidden, "", texts)
             figure.add_heatmap(**common, z=z, text=text, colorscale=colours, zmin=0, zmax=most)
-    clickable(figure, x * len(y), [name for name in y for _ in x], list(range(len(hovers))), hovers)
+    style.clickable(figure, x * len(y), [name for name in y for _ in x], list(range(len(hovers))), hovers)
     if chosen and chosen[0] in rows and chosen[1] in columns:
         row, column = list(rows).index(chosen[0]), list(columns).index(chosen[1])
         _frame(figure, (row, row, column, column))
     height = min(40, max(24, 420 // max(1, len(rows)))) * len(rows) + 210
-    layout(figure, height, "predicted class", "true class", dragmode=False, showlegend=False)
-    own_colours(figure, dark).update_layout(clickmode="event+select", plot_bgcolor="#242A32" if dark else "#EFEBE4")
+    style.layout(figure, height, "predicted class", "true class", dragmode=False, showlegend=False)
+    style.own_colours(figure, dark).update_layout(
+        clickmode="event+select", plot_bgcolor="#242A32" if dark else "#EFEBE4"
+    )
     look = {"type": "category", "tickfont": {"size": 12}, "showgrid": False, "ticks": ""}
     figure.update_xaxes(look, tickangle=-90, range=[-0.5, len(columns) - 0.5])
     figure.update_yaxes(look, range=[len(rows) - 0.5, -0.5])
@@ -336,7 +389,7 @@ def _categories(names: Sequence[str]) -> list[str]:
 def _frame(figure: go.Figure, part: Part) -> None:
     top, bottom, left, right = part
     corners = {"x0": left - 0.5, "x1": right + 0.5, "y0": top - 0.5, "y1": bottom + 0.5}
-    figure.add_shape(type="rect", **corners, line={"color": CHOSEN, "width": 3})
+    figure.add_shape(type="rect", **corners, line={"color": style.CHOSEN, "width": 3})
 
 
 def overview_figure(
@@ -363,15 +416,15 @@ def overview_figure(
     figure = go.Figure()
     figure.add_heatmap(
         z=(full * roots / top).round().astype(kind), x=[shown(name) for name in columns],
-        y=[shown(name) for name in rows], colorscale=_diverging(dark) if signed else heat(dark), colorbar=bar,
+        y=[shown(name) for name in rows], colorscale=_diverging(dark) if signed else style.heat(dark), colorbar=bar,
         zmin=-full if signed else 0, zmax=full, hovertemplate="true: %{y}<br>predicted: %{x}<extra></extra>",
     )  # fmt: skip
     last = len(rows) - 0.5
-    figure.add_shape(type="line", x0=-0.5, x1=last, y0=-0.5, y1=last, line={"color": GREY, "width": 1})
+    figure.add_shape(type="line", x0=-0.5, x1=last, y0=-0.5, y1=last, line={"color": style.GREY, "width": 1})
     if part:
         _frame(figure, part)
     titles = f"predicted: {len(columns):,} classes", f"true: {len(rows):,} classes"
-    layout(figure, 560, *titles, dragmode="select", selectdirection="any")
-    own_colours(figure, dark).update_xaxes(showticklabels=False, showgrid=False, ticks="")
+    style.layout(figure, 560, *titles, dragmode="select", selectdirection="any")
+    style.own_colours(figure, dark).update_xaxes(showticklabels=False, showgrid=False, ticks="")
     figure.update_yaxes(showticklabels=False, showgrid=False, ticks="", autorange="reversed")
     return figure

@@ -9,11 +9,11 @@ import pandas as pd
 import streamlit as st
 
 from app import state
-from app.confusion import clips, groups, matrices, pairs
+from app.confusion import clips, groups, matrices
 from app.confusion.matrices import MOST_CELLS, ORDERS, Matrix, Side, Views
 from app.services import scored
 from app.widgets import choosers
-from app.widgets.choosers import segments, still_among
+from app.widgets.choosers import one_of, segments
 from app.widgets.words import sentence
 from cezsar.data.labels import canonical
 from cezsar.errors import CezsarError
@@ -106,9 +106,9 @@ def show(views: Views, chosen: tuple[str, str], as_counts: bool) -> None:
             matrices.draw_part(every, key, chosen, as_counts)
     with st.container() if large else right:
         if len(every) == 1:
-            pairs.most_confused(every[0], chosen)
+            matrices.most_confused(every[0], chosen)
         else:
-            pairs.changed(every, chosen)
+            matrices.changed(every[0], every[1], chosen)
 
 
 def _csv(view: Matrix) -> str:
@@ -153,10 +153,9 @@ def choose_weights(item: Scored, key: str, key_beta: str, last: bool = False) ->
         spoken = [f"{sign} = {value:g}" for sign, value in zip("αβγ", (w.alpha, w.beta, w.gamma), strict=True) if value]
         titles[FUSED] = f"the run's fusion, {', '.join(spoken)}"
     names = list(there) + ([OWN_WEIGHTS] if {"VE", "O"} <= set(there) else [])
-    still_among(key, names)
-    picked = st.selectbox(
-        "Predicted from", names, index=min(1, len(names) - 1) if last else 0, format_func=titles.__getitem__, key=key,
-        bind="query-params", persist_state="session",
+    picked = one_of(
+        "Predicted from", names, key, names[min(1, len(names) - 1) if last else 0], format_func=titles.__getitem__,
+        persist_state="session",
         help="Which embeddings of a clip are compared with the prototypes: one modality, or their weighted sum "
         "α VE + β O + γ C (Eq. 9). The nearest prototype by cosine is the prediction (Eq. 8).",
     )  # fmt: skip
@@ -166,7 +165,7 @@ def choose_weights(item: Scored, key: str, key_beta: str, last: bool = False) ->
             help="At 0 only what the clip looks like counts, at 1 only the objects recognised in it.",
         )  # fmt: skip
         return Weights(1 - beta, beta)
-    return there[picked or names[0]]
+    return there[picked]
 
 
 def choose_classes(names: Sequence[str], sources: Sources) -> tuple[list[str], bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import streamlit as st
 
@@ -95,9 +96,10 @@ def own_among(names: Sequence[str]) -> dict[str, list[str]]:
     return matching_groups(own_groups(), names)
 
 
-def segments(label: str, titles: Mapping[str, str], key: str, help: str | None = None, default: str = "") -> str:
-    """One of some titles side by side, kept in the address and for other pages; the first by default."""
-    default = default or next(iter(titles))
+def segments(label: str, titles: Mapping[str, str], key: str, help: str | None = None) -> str:
+    """One of some titles side by side, kept in the address and for the next visit; the first by default."""
+    default = next(iter(titles))
+    _forget_unless(key, titles)
     picked = st.segmented_control(
         label, list(titles), default=default, required=True, format_func=titles.__getitem__, key=key, help=help,
         bind="query-params", persist_state="session",
@@ -105,7 +107,16 @@ def segments(label: str, titles: Mapping[str, str], key: str, help: str | None =
     return picked or default
 
 
-def still_among(key: str, options: Collection[str]) -> None:
-    """Before a widget is drawn: forget a value that is no longer offered."""
+def one_of(label: str, options: Sequence[str], key: str, usual: str = "", **more: Any) -> str:
+    """One of some names in a list, kept in the address; `usual`, or the first, by default."""
+    usual = usual or options[0]
+    _forget_unless(key, options)
+    index = options.index(usual)
+    picked: str | None = st.selectbox(label, options, index=index, key=key, bind="query-params", **more)
+    return picked or usual
+
+
+def _forget_unless(key: str, options: Collection[str]) -> None:
+    """Before a widget is drawn: its value goes if it is no longer offered."""
     if st.session_state.get(key) not in options:
         st.session_state.pop(key, None)

@@ -10,7 +10,7 @@ from conftest import open_page
 from streamlit.typing import DataframeState, PlotlyState
 
 from app import state
-from app.confusion import clips, groups, matrices, pairs
+from app.confusion import clips, groups, matrices
 from app.confusion.page import _csv
 from app.services import scored
 from cezsar.analysis import confusion as engine
@@ -201,7 +201,7 @@ def test_a_click_into_a_matrix_or_a_table_chooses_the_cell(session):
         assert (session[state.TRUE], session[state.TAKEN]) == ("b", "z")
     session[state.ZOOM] = "1-2,3-4"
     session["pairs"] = DataframeState({"selection": {"rows": [1], "columns": [], "cells": []}})
-    pairs.picked("pairs", [("a", "b"), ("c", "d")])
+    matrices.picked("pairs", [("a", "b"), ("c", "d")])
     assert session == {**session, state.TRUE: "c", state.TAKEN: "d", state.ZOOM: ""}
 
 
