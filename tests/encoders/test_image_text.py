@@ -39,7 +39,8 @@ from transformers.models.siglip.tokenization_siglip import SiglipTokenizer
 from cezsar import encoders
 from cezsar.encoders import create, image_text, present
 from cezsar.encoders.base import FrameEncoder
-from cezsar.encoders.image_text import PROMPTS, ClipEncoder, JoinedEncoder, pretrained, videoprism_words
+from cezsar.encoders.catalogue import open_clip_record
+from cezsar.encoders.image_text import PROMPTS, ClipEncoder, JoinedEncoder, videoprism_words
 from cezsar.encoders.sentences import minilm_folder
 from cezsar.errors import FormatError, InputError, MissingWeightsError
 from cezsar.video import Frame, Sampling
@@ -310,7 +311,7 @@ def test_repositories_are_those_that_open_clip_names():
     for name, card in encoders.CARDS.items():
         kind, _, model = name.partition(":")
         if kind == "open_clip":
-            assert f"{card.repository}/" == pretrained(model)["hf_hub"]
+            assert f"{card.repository}/" == open_clip_record(model)["hf_hub"]
     repositories = {
         "ViT-B-32": "timm/vit_base_patch32_clip_224.openai",
         "ViT-B-32:laion2b_s34b_b79k": "laion/CLIP-ViT-B-32-laion2B-s34B-b79K",
