@@ -51,10 +51,7 @@ def shots(view: Matrix, rows: Sequence[int]) -> list[Shot]:
     for row, scores_C in zip(rows, similarities(values, view.side.weights, np.asarray(rows, np.int64)), strict=True):
         best = [chosen[place] for place in np.argsort(-scores_C[chosen], kind="stable")[:TOP]]
         true, predicted = int(values.label_index[row]), names[best[0]] if scores_C[chosen].any() else ""
-        top, label = (
-            [(names[index], float(scores_C[index])) for index in best],
-            names.get(true, values.class_names[true]),
-        )
+        label, top = names.get(true, values.class_names[true]), [(names[i], float(scores_C[i])) for i in best]
         found.append(Shot(values.ids[row], label, predicted, float(scores_C[true]), top))
     return found
 
@@ -153,12 +150,12 @@ def _scores(view: Matrix, clip: str, letter: str) -> None:
         st.markdown(f"{name}nothing speaks for any of these classes.")
         return
     true = f"**{plain(shot.true)}** {number(shot.to_true)}"
-    if shot.predicted == shot.true:
-        second = f", {number(shot.to_true - shot.top[1][1])} ahead of the next" if len(shot.top) > 1 else ""
-        words = f":green[:material/check:] {true}{second}"
-    else:
-        predicted = f"**{plain(shot.predicted)}** {number(shot.top[0][1])}"
-        words = f":orange[:material/close:] {predicted}; the true {true}, which is {number(shot.lead)} less"
+    words = f":green[:material/check:] {true}"
+    if shot.predicted != shot.true:
+        words = f":orange[:material/close:] **{plain(shot.predicted)}** {number(shot.top[0][1])}; the true {true}, "
+        words += f"which is {number(shot.lead)} less"
+    elif len(shot.top) > 1:
+        words += f", {number(shot.to_true - shot.top[1][1])} ahead of the next"
     st.markdown(name + words, help=COSINES)
     labels = shot.top if shot.true in dict(shot.top) else [*shot.top, (shot.true, shot.to_true)]
     looks = {shot.predicted: (LOSS, "✕ "), shot.true: (GAIN, "✓ ")}

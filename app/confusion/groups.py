@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from itertools import chain
+from itertools import chain, product
 from operator import eq, gt
 
 import numpy as np
 import streamlit as st
 
 from app import cache, state
-from app.confusion.matrices import Side, Views, similarity
+from app.confusion.matrices import NUMBER, Side, Views, similarity
 from app.services import scored
 from app.widgets.choosers import one_of, segments
 from app.widgets.words import plain, sentence
 from cezsar.analysis.baselines import RUNS, Baseline, Standing, random_baseline
-from cezsar.analysis.confusion import PAPER_GROUPS, GroupFigures, matching_groups, propose_groups
+from cezsar.analysis.confusion import PAPER_GROUPS, matching_groups, propose_groups
 from cezsar.data.labels import Groups, groups_path, keep_group, remove_group
 from cezsar.errors import CezsarError
 from cezsar.report import figures
@@ -42,7 +42,6 @@ SHARES = {
 }
 NEW, EVERY = "a new group", "all groups together"
 QUICK_ENTRIES = 20_000_000  # clips x classes up to which random sets take a second or two
-NUMBER = st.column_config.NumberColumn
 COLUMNS = {
     "group": st.column_config.TextColumn("Group", width="medium"),
     "classes": st.column_config.TextColumn("Classes", width="large"),
@@ -96,7 +95,18 @@ def of_groups(views: Views, found: Mapping[str, Grouped], own: Groups, names: Se
     sides = [view.figures(groups) for view in views.values()]
     if not any(row.kind == "group" for row in sides[0]):
         st.caption("None of these groups has two of the classes shown.")
-    rows = [_row(*row) for row in zip(*sides, strict=True)]
+    rows = []
+    for row, *others in zip(*sides, strict=True):
+        entry: dict[str, object] = {
+            "group": {"group": row.group, "rest": "in no group", "total": "all"}[row.kind],
+            "classes": ", ".join(row.classes) if row.kind == "group" else f"{len(row.classes):,} classes",
+            "clips": row.clips,
+        }
+        entry |= {name: 100 * getattr(row, name) if row.clips else None for name in SHARES}
+        for other, name in product(others, ("within", "between")):
+            both = row.clips and other.clips
+            entry[f"{name} b"] = 100 * (getattr(other, name) - getattr(row, name)) if both else None
+        rows.append(entry)
     st.dataframe(rows, hide_index=True, column_config=COLUMNS, alt="Errors within and between hard groups")
     if among := matching_groups(groups, names):
         _beside_random(views, among)
@@ -105,20 +115,6 @@ def of_groups(views: Views, found: Mapping[str, Grouped], own: Groups, names: Se
     if source == OWN:
         _editor(own, names, a.classes if len(a.classes) < len(names) else [])
     return groups
-
-
-def _row(row: GroupFigures, other: GroupFigures | None = None) -> dict[str, object]:
-    entry: dict[str, object] = {
-        "group": {"group": row.group, "rest": "in no group", "total": "all"}[row.kind],
-        "classes": ", ".join(row.classes) if row.kind == "group" else f"{len(row.classes):,} classes",
-        "clips": row.clips,
-    }
-    entry |= {name: 100 * getattr(row, name) if row.clips else None for name in SHARES}
-    if other:
-        both = row.clips and other.clips
-        for name in ("within", "between"):
-            entry[f"{name} b"] = 100 * (getattr(other, name) - getattr(row, name)) if both else None
-    return entry
 
 
 # Harder than random classes? -----------------------------------------------------------------------------------------
@@ -145,9 +141,8 @@ def _beside_random(views: Views, groups: Grouped) -> None:
         outside = st.toggle(
             "Draw from other classes only", key=state.OUTSIDE, bind="query-params", disabled=not possible, help=help
         ) and possible  # fmt: skip
-    if any(len(one.ids) * len(one.class_names) > QUICK_ENTRIES for one in values) and not st.button(
-        f"Compute for {RUNS} random sets", help="On this many clips it takes a while."
-    ):
+    large = any(len(one.ids) * len(one.class_names) > QUICK_ENTRIES for one in values)
+    if large and not st.button(f"Compute for {RUNS} random sets", help="On this many clips it takes a while."):
         return
     try:
         found = {letter: _beside(view.side, chosen, outside) for letter, view in views.items()}

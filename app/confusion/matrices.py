@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -27,8 +27,7 @@ from cezsar.zeroshot.scored import Scored
 MOST_CELLS = 30  # up to this many rows and columns a cell has a number and can be clicked
 AROUND = 12  # classes on each side of the chosen cell in the part of a large matrix that is shown in full
 OTHER = "any other class"
-ALIKE, LISTED, WORST = "alike", "listed", "worst"
-ORDERS = {ALIKE: "Look-alikes together", LISTED: "As listed", WORST: "Worst first"}
+ORDERS = {"alike": "Look-alikes together", "listed": "As listed", "worst": "Worst first"}
 READING = "A row for each true class, a column for each predicted one. Grey is right, colour is wrong."
 SIGNED = "What the second matrix has more of (blue) and less of (orange) than the first."
 TICKS = (0.01, 0.05, 0.2, 0.5, 1.0)  # of an overview's colour bar
@@ -37,7 +36,7 @@ NUMBER = st.column_config.NumberColumn
 PAIRS = {
     "true": st.column_config.TextColumn("True", width=150),
     "predicted": st.column_config.TextColumn("Predicted", width=150),
-    "clips": NUMBER("Clips", width=48, help="Clips of the true class for which the other is predicted."),
+    "count": NUMBER("Clips", width=48, help="Clips of the true class for which the other is predicted."),
     "share": NUMBER("Share", format="%.1f %%", width=64, help="Of the clips of the true class."),
     "reverse": NUMBER("Reverse", width=64, help="Clips of the predicted class taken for the true one."),
     "a": NUMBER("A", format="%.1f %%", width=62),
@@ -55,12 +54,10 @@ class Side:
 
     @property
     def key(self) -> str:
-        """Another for other predictions."""
         return f"{self.item.fingerprint} {astuple(self.weights)}"
 
     @property
     def title(self) -> str:
-        """Run and modalities in a few words."""
         return f"{self.item.by}, {' + '.join(active(scored.scores(self.item), self.weights))}"
 
 
@@ -138,16 +135,15 @@ def similarity(item: Scored) -> DoubleArray:
 
 
 def in_order(side: Side, classes: Sequence[str], restricted: bool, order: str) -> list[str]:
-    """The classes as rows of a matrix: `ALIKE` has those with similar prototypes as neighbours; `WORST` begins with
-    the one of which the smallest share is recognised; `LISTED` leaves them as they are."""
+    """The classes in one of `ORDERS`: "alike" by similar prototypes, "worst" by the share that is recognised."""
     places: Sequence[int] | IntArray = range(len(classes))
-    if order == ALIKE:
+    if order == "alike":
         rows = scored.scores(side.item).indices(classes)
         places = cache.once(
             lambda: confusion.similarity_order(similarity(side.item)[np.ix_(rows, rows)]), "lined up",
             side.item.fingerprint, tuple(classes), words="Putting look-alikes together",
         )  # fmt: skip
-    elif order == WORST:
+    elif order == "worst":
         places = np.argsort(np.diagonal(matrix(side, classes, restricted).shares()), kind="stable")
     return [classes[place] for place in places]
 
@@ -155,23 +151,24 @@ def in_order(side: Side, classes: Sequence[str], restricted: bool, order: str) -
 # On the page ---------------------------------------------------------------------------------------------------------
 
 
-def draw(views: Sequence[Matrix], key: str, title: str, chosen: tuple[str, str], as_counts: bool = False) -> None:
+def draw(views: Sequence[Matrix], key: str, title: str, chosen: tuple[str, str], as_counts: bool) -> None:
     """A matrix, or the difference of two: cells to be clicked, of more than `MOST_CELLS` classes an overview."""
-    first, signed = views[0], len(views) == 2
-    st.markdown(f"**{plain(title)}**", help=SIGNED if signed else READING)
-    if len(first.classes) <= MOST_CELLS:
+    first = views[0]
+    n_rows, n_columns = len(first.classes), len(first.columns)
+    st.markdown(f"**{plain(title)}**", help=SIGNED if len(views) == 2 else READING)
+    if n_rows <= MOST_CELLS:
         draw_part(views, key, chosen, as_counts)
         return
     st.caption("Drag a box to see its cells in full. Colour is a share of the true class; the right ones are left out.")
     figure = overview_figure([view.counts_KL for view in views], first.classes, first.columns, window(first, chosen))
-    key, size = f"{key}-overview", (len(first.classes), len(first.columns))
+    key = f"{key}-overview"
     st.plotly_chart(
-        figure, theme=None, key=key, config=DRAGGED, on_select=partial(dragged, key, *size), selection_mode="box",
-        alt=f"Overview of the confusion matrix of {size[0]:,} classes. {_most_confused(first)}",
+        figure, theme=None, key=key, config=DRAGGED, on_select=partial(dragged, key, n_rows, n_columns),
+        selection_mode="box", alt=f"Overview of {n_rows:,} classes. {_most_confused(first)}",
     )  # fmt: skip
 
 
-def draw_part(views: Sequence[Matrix], key: str, chosen: tuple[str, str], as_counts: bool = False) -> None:
+def draw_part(views: Sequence[Matrix], key: str, chosen: tuple[str, str], as_counts: bool) -> None:
     """Clickable cells: all of a small matrix, the framed part of a large one."""
     first = views[0]
     top, bottom, left, right = part = window(first, chosen)
@@ -180,16 +177,14 @@ def draw_part(views: Sequence[Matrix], key: str, chosen: tuple[str, str], as_cou
         st.markdown(f"**The framed part{of}: rows {top + 1} to {bottom + 1}, columns {left + 1} to {right + 1}**")
     figure = cells_figure([view.counts_KL for view in views], first.classes, first.columns, part, as_counts, chosen)
     rows, columns = first.classes[top : bottom + 1], first.columns[left : right + 1]
+    alt = f"Confusion matrix, {len(rows)} true classes by {len(columns)} predicted. {_most_confused(first)}"
     st.plotly_chart(
         figure, theme=None, key=key, config=style.CLICKED, on_select=partial(clicked, key, rows, columns),
-        selection_mode="points",
-        alt=f"Confusion matrix, {len(rows)} true classes by {len(columns)} predicted. {_most_confused(first)}",
+        selection_mode="points", alt=alt,
     )  # fmt: skip
     if large and st.session_state[state.ZOOM]:
-        st.button(
-            "Around the chosen cell", icon=":material/center_focus_weak:", on_click=state.put, args=(state.ZOOM, ""),
-            type="tertiary",
-        )  # fmt: skip
+        icon, back = ":material/center_focus_weak:", partial(state.put, state.ZOOM, "")
+        st.button("Around the chosen cell", icon=icon, type="tertiary", on_click=back)
 
 
 def _most_confused(view: Matrix) -> str:
@@ -243,11 +238,7 @@ def dragged(key: str, n_rows: int, n_columns: int) -> None:
 
 def most_confused(view: Matrix, chosen: tuple[str, str]) -> None:
     """The confused pairs, most clips first."""
-    rows = [
-        {"true": pair.true, "predicted": pair.predicted, "clips": pair.count, "share": 100 * pair.share,
-         "reverse": pair.reverse}
-        for pair in view.pairs()
-    ]  # fmt: skip
+    rows = [asdict(pair) | {"share": 100 * pair.share} for pair in view.pairs()]
     title, none = "Most confused pairs", "No clip is taken for another of these classes."
     help = "Each row says for how many clips of one class another was predicted. Choose a row to see these clips."
     _table(rows, chosen, "pairs", title, help, none, min(460, 36 * len(rows) + 38))
@@ -255,25 +246,19 @@ def most_confused(view: Matrix, chosen: tuple[str, str]) -> None:
 
 def changed(a: Matrix, b: Matrix, chosen: tuple[str, str]) -> None:
     """The ten pairs that the second matrix confuses the most less, and those it confuses the most more."""
-    size = len(a.classes)
+    names, size = a.classes, len(a.classes)
     a_KK, b_KK = (100 * view.shares()[:, :size] for view in (a, b))
     change_KK = b_KK - a_KK
     np.fill_diagonal(change_KK, 0)
     areas = st.columns(2, gap="medium") if size > MOST_CELLS else (st.container(), st.container())
-    tables = ("Less confused in B", "improved", 1), ("More confused in B", "worsened", -1)
-    for area, (title, key, sign) in zip(areas, tables, strict=True):
+    for area, sign in zip(areas, (1, -1), strict=True):
         order = np.argsort(sign * change_KK, axis=None, kind="stable")[:10]
+        at = [(t, p) for t, p in (divmod(int(place), size) for place in order) if sign * change_KK[t, p] < 0]
         rows = [
-            {
-                "true": a.classes[t],
-                "predicted": a.classes[p],
-                "a": a_KK[t, p],
-                "b": b_KK[t, p],
-                "change": change_KK[t, p],
-            }
-            for t, p in (divmod(int(place), size) for place in order)
-            if sign * change_KK[t, p] < 0
+            {"true": names[t], "predicted": names[p], "a": a_KK[t, p], "b": b_KK[t, p], "change": change_KK[t, p]}
+            for t, p in at
         ]
+        key, title = ("improved", "Less confused in B") if sign > 0 else ("worsened", "More confused in B")
         with area:
             _table(rows, chosen, key, title, "Choose a row to see the clips. Shares are of the true class's clips.")
 

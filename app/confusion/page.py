@@ -22,7 +22,6 @@ from cezsar.zeroshot.scored import Scored
 
 FUSED, OWN_WEIGHTS = "fused", "own"
 MODALITIES = {"VE": "VE, what the clip looks like", "O": "O, recognised objects", "C": "C, captions"}
-Sources = Mapping[str, Mapping[str, Sequence[str]]]
 
 
 def page() -> None:
@@ -92,11 +91,9 @@ def show(views: Views, chosen: tuple[str, str], as_counts: bool) -> None:
     large = len(every[0].classes) > MOST_CELLS
     key, title = "matrix", every[0].side.title
     if len(every) == 2:
-        for column, (letter, view), one in zip(
-            st.columns(2, gap="medium"), views.items(), (key, "second"), strict=True
-        ):
+        for column, letter, one in zip(st.columns(2, gap="medium"), views, (key, "second"), strict=True):
             with column:
-                matrices.draw([view], one, letter + view.side.title, chosen, as_counts)
+                matrices.draw([views[letter]], one, letter + views[letter].side.title, chosen, as_counts)
         key, title, as_counts = "difference", "B − A, in percentage points", False
     left, right = st.columns(2 if large else [6, 5], gap="medium")
     with left:
@@ -168,7 +165,7 @@ def choose_weights(item: Scored, key: str, key_beta: str, last: bool = False) ->
     return there[picked]
 
 
-def choose_classes(names: Sequence[str], sources: Sources) -> tuple[list[str], bool]:
+def choose_classes(names: Sequence[str], sources: Mapping[str, groups.Grouped]) -> tuple[list[str], bool]:
     """The classes shown, and whether predictions are among these only."""
     every = f"All {len(names):,}"
     found = {f"{name} ({source})": members for source, given in sources.items() for name, members in given.items()}

@@ -35,13 +35,11 @@ def demo():
 
 
 def texts(page):
-    kinds = ("markdown", "subheader", "caption", "info")
-    return " ".join(str(element.value) for kind in kinds for element in page.get(kind))
+    return " ".join(str(element.value) for kind in ("markdown", "caption", "info") for element in page.get(kind))
 
 
 def fine(page):
-    assert not page.exception, page.exception
-    assert not page.error, [error.value for error in page.error]
+    assert not page.exception and not page.error, (page.exception, page.error)
     return page
 
 
@@ -54,23 +52,16 @@ def press(page, label):
     next(button for button in page.button if button.label == label).click().run()
 
 
-# The page ------------------------------------------------------------------------------------------------------------
-
-
 def test_a_first_visitor_finds_the_demo_and_goes_to_another_cell(empty_workspace, demo):
     page = fine(open_page("confusion"))
     scores = demo.item.scores()
     counts = confusion_matrix(scores, demo.weights)
     total = engine.group_confusion(counts, scores.class_names, HARD_GROUPS)[-1]
-    assert metrics(page) == {
-        "Clips": "420",
-        "Accuracy": percent(np.trace(counts) / counts.sum()),
-        "Within-group error": percent(total.within),
-        "Between-group error": percent(total.between),
-    }
+    shares = [percent(share) for share in (np.trace(counts) / counts.sum(), total.within, total.between)]
+    titles = ["Clips", "Accuracy", "Within-group error", "Between-group error"]
+    assert metrics(page) == dict(zip(titles, ["420", *shares], strict=True))
     table, expected = page.dataframe[0].value, engine.pairs(counts, scores.class_names)
-    assert list(table["true"]) == [pair.true for pair in expected]
-    assert list(table["clips"]) == [pair.count for pair in expected]
+    assert [*zip(table["true"], table["count"], strict=True)] == [(pair.true, pair.count) for pair in expected]
     assert page.selectbox(key=state.TRUE).value == expected[0].true
     assert page.selectbox(key=state.TAKEN).value == expected[0].predicted
     assert f"{expected[0].count} of 20 clips of" in texts(page)
@@ -98,8 +89,8 @@ def test_hard_groups_restrict_the_predictions_unless_asked(empty_workspace, demo
     assert metrics(fine(page))["Accuracy"] == percent(full[place, place].sum() / full[place].sum())
     page.selectbox(key=state.TAKEN).set_value(matrices.OTHER).run()
     true = page.selectbox(key=state.TRUE).value
-    row = scores.class_names.index(true)
-    others = full[row].sum() - full[row, place].sum()
+    row = full[scores.class_names.index(true)]
+    others = row.sum() - row[place].sum()
     assert f"{others} of 20 clips of **{true}** are taken for **any other class**" in texts(fine(page))
 
 
@@ -131,8 +122,7 @@ def test_two_modalities_side_by_side_then_two_runs(empty_workspace, demo):
 def test_nothing_scored_is_a_word_and_not_an_error(empty_workspace, monkeypatch, tmp_path):
     monkeypatch.setattr(scored, "SHIPPED", tmp_path / "nothing")
     page = fine(open_page("confusion"))
-    assert "Nothing has been scored yet" in texts(page)
-    assert not page.get("plotly_chart")
+    assert "Nothing has been scored yet" in texts(page) and not page.get("plotly_chart")
 
 
 def test_hostile_addresses_do_no_harm_in_a_workspace_without_scores(workspace):
@@ -140,11 +130,10 @@ def test_hostile_addresses_do_no_harm_in_a_workspace_without_scores(workspace):
     assert metrics(fine(page))["Clips"] == "420"
 
 
-# Own groups ----------------------------------------------------------------------------------------------------------
-
-
 def test_a_proposed_group_is_kept_edited_and_deleted(empty_workspace, demo):
     page = fine(open_page("confusion", groupsof="Proposed"))
+    own = {"Horse": ["a", "b"], "horse 2": ["a", "c"]}
+    assert [groups.free_name(name, own) for name in ("horse", "cow")] == ["horse 3", "cow"]
     proposed = groups.sources(demo, {})[groups.PROPOSED]
     name = next(iter(proposed))
     assert list(page.dataframe[1].value["group"])[: len(proposed)] == list(proposed)
@@ -167,56 +156,33 @@ def test_a_proposed_group_is_kept_edited_and_deleted(empty_workspace, demo):
     fine(page)
 
 
-def test_a_damaged_file_of_groups_is_named(empty_workspace):
+def test_a_damaged_file_of_groups_is_named_and_the_address_names_the_cell(empty_workspace):
     keep_group(groups_path(), "a", ["x", "y"])
     groups_path().write_text("{")
-    page = open_page("confusion")
-    assert not page.exception
-    assert "hard" in page.error[0].value and metrics(page)["Clips"] == "420"
-
-
-def test_names_of_proposed_groups_give_way_to_those_that_are_kept():
-    own = {"Horse": ["a", "b"], "horse 2": ["a", "c"]}
-    assert [groups.free_name(name, own) for name in ("horse", "cow")] == ["horse 3", "cow"]
-
-
-# Clicks and figures --------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def session(monkeypatch):
-    found = {}
-    monkeypatch.setattr(matrices.st, "session_state", found)
-    return found
+    page = open_page("confusion", true="dragging a box", taken="kicking a drum")
+    assert not page.exception and "hard" in page.error[0].value and metrics(page)["Clips"] == "420"
+    cell = [page.selectbox(key=key).value for key in (state.TRUE, state.TAKEN)]
+    assert cell == ["dragging a box", "kicking a drum"]
 
 
 def selection(**chosen):
     return PlotlyState({"selection": {"points": [], "point_indices": [], "box": [], "lasso": [], **chosen}})
 
 
-def test_a_click_into_a_matrix_or_a_table_chooses_the_cell(session):
+def test_clicks_choose_the_cell_and_a_box_a_part_of_at_most_thirty(monkeypatch):
+    monkeypatch.setattr(matrices.st, "session_state", session := {})
     for points in ([{"customdata": 5}], []):  # a second click takes nothing back
         session["matrix"] = selection(points=points)
         matrices.clicked("matrix", ["a", "b"], ["x", "y", "z"])
         assert (session[state.TRUE], session[state.TAKEN]) == ("b", "z")
-    session[state.ZOOM] = "1-2,3-4"
+    ends = ([10.2, 20.4], [5.7, 3.1]), ([-9, 500], [0, 2]), ([399.4, 460], [7, 7])
+    for (x, y), zoom in zip(ends, ("3-6,10-20", "0-2,185-214", "7-7,399-399"), strict=True):
+        session["overview"] = selection(box=[{"x": x, "y": y}])
+        matrices.dragged("overview", 400, 400)
+        assert session[state.ZOOM] == zoom
     session["pairs"] = DataframeState({"selection": {"rows": [1], "columns": [], "cells": []}})
     matrices.picked("pairs", [("a", "b"), ("c", "d")])
-    assert session == {**session, state.TRUE: "c", state.TAKEN: "d", state.ZOOM: ""}
-
-
-@pytest.mark.parametrize(
-    "box, zoom",
-    [
-        ({"x": [10.2, 20.4], "y": [5.7, 3.1]}, "3-6,10-20"),
-        ({"x": [-9, 500], "y": [0, 2]}, "0-2,185-214"),
-        ({"x": [399.4, 460], "y": [7, 7]}, "7-7,399-399"),
-    ],
-)
-def test_a_box_becomes_a_part_of_at_most_thirty(session, box, zoom):
-    session["overview"] = selection(box=[box])
-    matrices.dragged("overview", 400, 400)
-    assert session[state.ZOOM] == zoom
+    assert (session[state.TRUE], session[state.TAKEN], session[state.ZOOM]) == ("c", "d", "")
 
 
 def test_cells_of_a_part_keep_their_places_and_say_their_counts():
@@ -227,21 +193,15 @@ def test_cells_of_a_part_keep_their_places_and_say_their_counts():
     assert list(squares.customdata) == list(range(6)) and list(squares.y) == ["b"] * 3 + ["&lt;c&gt;"] * 3
     assert squares.hovertext[2] == "true: b<br>predicted: &lt;c&gt;<br>1 of 4 clips (25.0 %)"
     assert squares.hovertext[3] == "true: &lt;c&gt;<br>predicted: a<br>0 of 0 clips"
-    assert figure.data[0].text.tolist() == [["1", "", "1"], ["", "", ""]]
-    assert figure.data[1].text.tolist() == [["", "2", ""], ["", "", ""]]
+    wrong, right = (layer.text.tolist() for layer in figure.data[:2])
+    assert wrong == [["1", "", "1"], ["", "", ""]] and right == [["", "2", ""], ["", "", ""]]
     frame = figure.layout.shapes[0]
     assert (frame.x0, frame.x1, frame.y0, frame.y1) == (1.5, 2.5, -0.5, 0.5)
     change = matrices.cells_figure([a, b], names, names)
     assert change.data[0].text.tolist() == [["", "", ""], ["−25", "−25", "+50"], ["", "+50", "+50"]]
-    assert (
-        change.data[1]
-        .hovertext[5]
-        .endswith("A 1 of 4 clips (25.0 %)<br>B 3 of 4 clips (75.0 %)<br>B − A: +50.0 points")
-    )
+    said = "<br>A 1 of 4 clips (25.0 %)<br>B 3 of 4 clips (75.0 %)<br>B − A: +50.0 points"
+    assert change.data[1].hovertext[5].endswith(said)
     assert len(set(matrices._categories(["x" * 40 + "1", "x" * 40 + "2"]))) == 2
-
-
-# Numbers against plain loops -----------------------------------------------------------------------------------------
 
 
 def test_shots_are_those_of_the_cell_with_the_cosines_of_the_engine(empty_workspace, demo):
@@ -251,26 +211,25 @@ def test_shots_are_those_of_the_cell_with_the_cosines_of_the_engine(empty_worksp
     chosen = [scores.class_names.index(name) for name in classes]
     predicted = predict(scores, demo.weights, chosen)
     seen = 0
-    for row, true in enumerate(view.classes):
-        for column, taken in enumerate(view.classes):
-            rows = view.rows_of(true, taken)
-            assert len(rows) == view.counts_KL[row, column]
-            seen += len(rows)
-            for index, shot in zip(rows, clips.shots(view, rows), strict=True):
-                assert (shot.true, shot.predicted) == (true, taken)
-                assert shot.predicted == scores.class_names[predicted[index]]
-                assert shot.to_true == pytest.approx(expected[index, scores.class_names.index(true)], abs=1e-6)
-                best = sorted(chosen, key=lambda c, index=index: (-expected[index, c], c))[: clips.TOP]
-                assert [name for name, _ in shot.top] == [scores.class_names[c] for c in best]
-                assert [value for _, value in shot.top] == pytest.approx(expected[index, best], abs=1e-6)
+    for (row, column), count in np.ndenumerate(view.counts_KL):
+        true, taken = view.classes[row], view.classes[column]
+        rows = view.rows_of(true, taken)
+        seen += len(rows)
+        assert len(rows) == count
+        for index, shot in zip(rows, clips.shots(view, rows), strict=True):
+            assert (shot.true, shot.predicted) == (true, taken) and taken == scores.class_names[predicted[index]]
+            assert shot.to_true == pytest.approx(expected[index, scores.class_names.index(true)], abs=1e-6)
+            best = sorted(chosen, key=lambda c, index=index: (-expected[index, c], c))[: clips.TOP]
+            assert [name for name, _ in shot.top] == [scores.class_names[c] for c in best]
+            assert [value for _, value in shot.top] == pytest.approx(expected[index, best], abs=1e-6)
     assert seen + view.undecided == 20 * len(classes)
 
 
 def test_orders_and_the_file(empty_workspace, demo):
     names = demo.item.scores().class_names
-    alike = matrices.in_order(demo, names, True, matrices.ALIKE)
+    alike = matrices.in_order(demo, names, True, "alike")
     assert sorted(alike) == sorted(names) and alike != names
-    worst = matrices.matrix(demo, matrices.in_order(demo, names, True, matrices.WORST), True)
+    worst = matrices.matrix(demo, matrices.in_order(demo, names, True, "worst"), True)
     assert (np.diff(np.diagonal(worst.shares())) >= 0).all()
     header, *rows = csv.reader(io.StringIO(_csv(matrices.matrix(demo, alike, True))))
     assert header[1:] == alike == [row[0] for row in rows]
@@ -291,9 +250,6 @@ def test_a_group_counts_its_members_that_are_not_shown_where_they_can_be_predict
     assert (row.accuracy, row.within) == (pytest.approx(hits / among), pytest.approx(within / among))
     assert (total.kind, total.within) == ("total", row.within)
     assert [row.kind for row in matrices.matrix(demo, group[:2], True).figures({"x": group[1:]})] == ["rest", "total"]
-
-
-# Harder than random classes? -----------------------------------------------------------------------------------------
 
 
 def test_hard_groups_stand_among_random_sets_as_the_engine_has_it(empty_workspace, demo):
@@ -318,22 +274,17 @@ def test_hard_groups_stand_among_random_sets_as_the_engine_has_it(empty_workspac
     assert "hold all 21 classes with clips" in texts(fine(page))
 
 
-@pytest.mark.parametrize(
-    ("named", "values", "z", "words"),
-    [
+def test_a_standing_in_words():
+    for named, values, z, words in (
         (0.5, [0.6, 0.7, 0.4], None, "Harder than 2 of the 3."),
         (0.5, [0.6, 0.5, 0.7], None, "Harder than 2 of the 3, as hard as 1."),
         (0.9, [0.6, 0.5, 0.7], None, "Easier than 3 of the 3."),
         (0.5, [0.5, 0.5, 0.5], None, "0.0 %**. As hard as all 3."),
         (0.5, [0.6, 0.7, 0.8], -1.25, "Harder than 3 of the 3; 1.2 standard deviations below their mean (z = −1.25)."),
-    ],
-)
-def test_a_standing_in_words(named, values, z, words):
-    standing = Standing("top1", named, figure_of(values), values, 0.0, z)
-    said = groups.in_words(standing, 15)
-    assert said.startswith(f"These 15 classes: **{100 * named:.1f} %**. 3 random sets of 15: **") and said.endswith(
-        words
-    )
+    ):
+        said = groups.in_words(Standing("top1", named, figure_of(values), values, 0.0, z), 15)
+        assert said.startswith(f"These 15 classes: **{100 * named:.1f} %**. 3 random sets of 15: **")
+        assert said.endswith(words)
 
 
 def test_points_of_a_value_are_parted():
@@ -344,14 +295,9 @@ def test_points_of_a_value_are_parted():
     assert list(figure.layout.yaxis.ticktext) == ["A", "B"]
 
 
-# Four hundred classes ------------------------------------------------------------------------------------------------
-
-
 def test_four_hundred_classes_are_an_overview_and_a_part(empty_workspace):
-    rng = np.random.default_rng(0)
-    names = [f"class number {index}" for index in range(400)]
-    prototypes = rng.normal(size=(400, 16)).astype(np.float32)
-    label = rng.integers(0, 400, 4000)
+    rng, names = np.random.default_rng(0), [f"class number {index}" for index in range(400)]
+    prototypes, label = rng.normal(size=(400, 16)).astype(np.float32), rng.integers(0, 400, 4000)
     vectors = (prototypes[label] + 2 * rng.normal(size=(4000, 16))).astype(np.float32)
     ids, labels = [f"clip {index}" for index in range(4000)], [names[index] for index in label]
     embeddings = Embeddings(ids, labels, names, {"VE": vectors}, prototypes, np.arange(400))
@@ -366,7 +312,7 @@ def test_four_hundred_classes_are_an_overview_and_a_part(empty_workspace):
     page = fine(open_page("confusion", on="large@random", zoom="10-39,0-4"))
     assert metrics(page)["Clips"] == "4,000"
     counts = confusion_matrix(scores, Weights.only("VE"))
-    assert page.dataframe[0].value["clips"].iloc[0] == engine.pairs(counts, names)[0].count
+    assert page.dataframe[0].value["count"].iloc[0] == engine.pairs(counts, names)[0].count
     overview, part = (json.loads(chart.proto.spec) for chart in page.get("plotly_chart")[:2])
     assert overview["data"][0]["z"]["dtype"] == "u1"
     assert len(page.get("plotly_chart")[0].proto.spec) < 400_000
