@@ -60,7 +60,7 @@ _GEN_PTS: Any = av.container.Flags.gen_pts.value
 _NO_TIMESTAMPS: Any = av.format.Flags.no_timestamps.value
 
 
-class Clip:
+class VideoFile:
     """An open file. `pictures` decodes it; the other attributes tell about the picture it gave last. Close it.
 
     `pts_s` is the time at which that picture appears, counted from the first one and strictly growing: where a file

@@ -21,18 +21,18 @@ from av.video.frame import VideoFrame
 
 from cezsar.errors import CezsarError, InputError, VideoError
 from cezsar.video import Frame, Reading, Sampling, VideoInfo, read_message, write_message
-from cezsar.video_file import SAME_S, Clip, log_to_stderr
+from cezsar.video_file import SAME_S, VideoFile, log_to_stderr
 from cezsar.video_pixels import opencv
 
 
 def probe(path: str, name: str) -> VideoInfo:
-    with contextlib.closing(Clip(path, name)) as clip:
+    with contextlib.closing(VideoFile(path, name)) as clip:
         for frame in clip.pictures():
             return clip.info(frame)
         raise clip.unreadable()
 
 
-def frames(clip: Clip, sampling: Sampling) -> Generator[Frame, None, None]:
+def frames(clip: VideoFile, sampling: Sampling) -> Generator[Frame, None, None]:
     """The frames shown at k / fps, as `Decoder.frames` defines them.
 
     Which frame is the last one before t_k is known only when the next one has come. So each is held, as it was decoded,
@@ -85,7 +85,7 @@ class Service:
                     return ("done", probe(path, name))
                 opencv()
                 function = _load(work)
-                with contextlib.closing(Clip(path, name)) as clip:
+                with contextlib.closing(VideoFile(path, name)) as clip:
                     value = function(self._reported(frames(clip, sampling)))
                     return ("done", (value, clip.reading()))
         except BrokenPipeError:
@@ -115,7 +115,7 @@ class Service:
 
     def _stream(self, path: str, name: str, sampling: Sampling) -> Reading | None:
         """Send frames, decoding the next while one is on its way: it goes when the parent has answered that one."""
-        with contextlib.closing(Clip(path, name)) as clip:
+        with contextlib.closing(VideoFile(path, name)) as clip:
             sampled = frames(clip, sampling)
             with self._alarm():
                 frame = next(sampled, None)

@@ -14,11 +14,11 @@ from app.services.models import AUTOMATIC, Model, engine, key_of
 from cezsar import world
 from cezsar.errors import CezsarError, InputError, VideoError
 from cezsar.zeroshot.fusion import Weights
-from cezsar.zeroshot.rejection import Limits
+from cezsar.zeroshot.rejection import RejectionLimits
 
 if TYPE_CHECKING:
     from cezsar.video import VideoInfo
-    from cezsar.zeroshot.classifier import Clip, Ranking
+    from cezsar.zeroshot.classifier import EmbeddedClip, Ranking
     from cezsar.zeroshot.model_choice import Candidate
 
 DRAWN = "run:demo"  # key of the run that knows the drawn world
@@ -26,7 +26,7 @@ FAILED = "clips that failed"  # in the session, until `try_again`: to fail anew 
 
 
 @st.cache_data(max_entries=512, show_spinner=False)
-def _read(digest: str, key: str, fingerprint: str, _model: Model, _clip: ClipFile) -> tuple[Clip, VideoInfo]:
+def _read(digest: str, key: str, fingerprint: str, _model: Model, _clip: ClipFile) -> tuple[EmbeddedClip, VideoInfo]:
     """The clip as the model reads it, and what its file says about itself."""
     from cezsar.video import Decoder
 
@@ -43,7 +43,7 @@ def _read(digest: str, key: str, fingerprint: str, _model: Model, _clip: ClipFil
         return answers.classifier.embed(_clip.name, features, reading), info
 
 
-def read_with_info(model: Model, clip: ClipFile) -> tuple[Clip, VideoInfo]:
+def read_with_info(model: Model, clip: ClipFile) -> tuple[EmbeddedClip, VideoInfo]:
     """`read`, and what the file says about itself."""
     failed: dict[tuple[str, ...], str] = st.session_state.setdefault(FAILED, {})
     key = (clip.digest, model.key, model.fingerprint)
@@ -61,7 +61,7 @@ def try_again() -> None:
     st.session_state.pop(FAILED, None)
 
 
-def read(model: Model, clip: ClipFile) -> Clip:
+def read(model: Model, clip: ClipFile) -> EmbeddedClip:
     """Decode and embed a clip, once for each content and model.
 
     Raises:
@@ -79,7 +79,7 @@ class Question:
     labels: Sequence[str] | Mapping[str, Sequence[str]]  # names, or name -> descriptive sentences
     beta: float | None  # weight of the recognised objects in [0, 1], for a run; the model's own weights if None
     gamma: float  # weight of a caption, for clips that have one
-    limits: Limits  # beyond which the answer is "none of these"
+    limits: RejectionLimits  # beyond which the answer is "none of these"
 
 
 @dataclass(frozen=True)

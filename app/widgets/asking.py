@@ -12,7 +12,7 @@ from app.services import labels as label_sets
 from app.services.models import Model
 from app.widgets.words import plain
 from cezsar import encoders
-from cezsar.zeroshot.rejection import OOD_LIMIT, Limits
+from cezsar.zeroshot.rejection import OOD_LIMIT, RejectionLimits
 
 CARDS = 6
 CAPTION_WEIGHT = 0.2  # γ to begin with: as much as the objects have in the paper
@@ -241,7 +241,7 @@ def caption_weight(beta: float | None) -> float:
     return gamma
 
 
-def limits() -> Limits:
+def limits() -> RejectionLimits:
     """When to answer "none of these": limits that can be moved."""
     with st.popover("When to answer none of these", icon=":material/do_not_disturb_on:", type="tertiary"):
         st.caption(
@@ -265,7 +265,7 @@ def limits() -> Limits:
             "Least similarity of the best label", 0.0, 1.0, 0.0, 0.01, key=state.LEAST, bind="query-params"
         )
         lead = st.slider("Least lead over the second label", 0.0, 0.5, 0.0, 0.01, key=state.LEAD, bind="query-params")
-    return Limits(unlike, least, lead)
+    return RejectionLimits(unlike, least, lead)
 
 
 def better_models() -> None:

@@ -25,7 +25,7 @@ from cezsar.zeroshot.scored import Scored
 
 
 @dataclass(frozen=True)
-class Line:
+class ReductionRow:
     """One hubness reduction.
 
     Attributes:
@@ -44,7 +44,7 @@ def applicable(item: Scored) -> list[Reduction]:
     return [one for one in REDUCTIONS.values() if several or one is not MEAN_SENTENCE]
 
 
-def lines(item: Scored, weights: Weights, protocol: Protocol) -> list[Line]:
+def lines(item: Scored, weights: Weights, protocol: Protocol) -> list[ReductionRow]:
     """Every applicable reduction on every run of the protocol, each with its paired difference to none.
 
     Raises:
@@ -60,7 +60,7 @@ def lines(item: Scored, weights: Weights, protocol: Protocol) -> list[Line]:
         )  # fmt: skip
         difference = compared(marks, key, (one.title, right), (BASELINE.title, plain)) if plain else None
         plain = plain or right
-        found.append(Line(one, figure_of(right.accuracy().tolist()), difference))
+        found.append(ReductionRow(one, figure_of(right.accuracy().tolist()), difference))
     return found
 
 
@@ -100,13 +100,13 @@ def corrections(rows: Sequence[Row], protocol: Protocol) -> None:
         st.caption("A temperature is none of them: it changes no ranking, hence no accuracy.")
 
 
-def title(line: Line) -> str:
+def title(line: ReductionRow) -> str:
     """Its name, with its setting where it has one: CSLS (k = 10)."""
     one = line.reduction
     return f"{one.title} ({one.setting})" if one.setting else one.title
 
 
-def table(lines: Sequence[Line]) -> None:
+def table(lines: Sequence[ReductionRow]) -> None:
     """Top-1 with each correction, the paired difference to none, and what it sees."""
     cells = []
     for line in lines:

@@ -22,7 +22,7 @@ from cezsar.zeroshot.fusion import UNDECIDED, Weights, active, decide, fuse_rows
 from cezsar.zeroshot.scores import Scores
 
 if TYPE_CHECKING:
-    from cezsar.zeroshot.classifier import Classifier, Clip, Descriptions
+    from cezsar.zeroshot.classifier import Classifier, Descriptions, EmbeddedClip
 
 LARGEST = 6  # objects that are listed by themselves, where many are summed
 FLOATS_AT_ONCE = 1 << 24  # of features that are embedded in one call
@@ -103,7 +103,7 @@ def explain_scores(
 
 def explain(
     classifier: Classifier,
-    clip: Clip,
+    clip: EmbeddedClip,
     labels: Sequence[str] | Descriptions | None = None,
     *,
     weights: Weights | None = None,
@@ -229,7 +229,7 @@ def _terms(
     }
 
 
-def _visual(classifier: Classifier, clip: Clip, alone: bool) -> FloatArray | None:
+def _visual(classifier: Classifier, clip: EmbeddedClip, alone: bool) -> FloatArray | None:
     """(1 + T, E) VE of the clip and of it without each second; of the clip alone if asked for. None without VE."""
     if clip.visual_E is None:
         return None
@@ -246,7 +246,7 @@ def _visual(classifier: Classifier, clip: Clip, alone: bool) -> FloatArray | Non
     return np.concatenate(rows).astype(np.float32)
 
 
-def _objects(classifier: Classifier, clip: Clip, alone: bool) -> FloatArray | None:
+def _objects(classifier: Classifier, clip: EmbeddedClip, alone: bool) -> FloatArray | None:
     """(1 + K, E): O, then of each object its term or, of a sentence, O without it; O alone if asked. None without O."""
     from cezsar.zeroshot.embed import object_rows, object_terms
 

@@ -12,7 +12,7 @@ import typer
 from cezsar.cli.console import Progress, output, save
 
 if TYPE_CHECKING:
-    from cezsar.zeroshot.classifier import Classifier, Clip, Ranking
+    from cezsar.zeroshot.classifier import Classifier, EmbeddedClip, Ranking
     from cezsar.zeroshot.fusion import Weights
 
 EXAMPLES = """[bold]Examples[/bold]
@@ -186,7 +186,7 @@ def _show_beside(other: Classifier, path: Path, wanted: Sequence[str] | dict[str
 
 
 def _explain(
-    classifier: Classifier, clip: Clip, wanted: Sequence[str] | dict[str, list[str]] | None, weights: Weights
+    classifier: Classifier, clip: EmbeddedClip, wanted: Sequence[str] | dict[str, list[str]] | None, weights: Weights
 ) -> None:
     """What put the best label before the next one."""
     from cezsar.analysis.explanation import explain

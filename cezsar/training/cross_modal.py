@@ -7,8 +7,8 @@ The model is `cezsar.model.CrossModal`. Its losses:
   label and video match, the other label being the one most easily taken for it.
 
 From the paper's abstract are a Transformer that encodes video and label text jointly, visual embeddings that are
-discriminative and semantically consistent, and semantic transfer at inference (`cezsar.training.transfer`). The losses
-as they stand here, the label tokens, the widths and the early stopping are ours, and frame features are frozen where
+discriminative and semantically consistent, and semantic transfer at inference (`training.semantic_transfer`). The
+losses as they stand here, the label tokens, the widths and the early stopping are ours, and frame features are frozen where
 the paper learns end to end: this is after that paper, and no reproduction of it.
 """
 
@@ -43,7 +43,7 @@ from cezsar.errors import InputError
 from cezsar.model import MAX_TOKENS, CrossModal, clip_embeddings, stack
 from cezsar.training.loop import DivergedError
 from cezsar.training.runs import OodDistance, Run, RunConfig
-from cezsar.training.transfer import Grid, Seen, Sides, choose, relatedness, split_classes, visual_prototypes
+from cezsar.training.semantic_transfer import Grid, Seen, Sides, choose, relatedness, split_classes, visual_prototypes
 
 MODEL = {"d_model": 256, "heads": 4, "ffn": 512, "recipe": "cross-modal"}
 TRAINING = {

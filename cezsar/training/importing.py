@@ -38,7 +38,7 @@ from cezsar.encoders.objects import LinearHead
 from cezsar.errors import CezsarError, FormatError, InputError, MismatchError
 from cezsar.model import CEZSAR, model_for
 from cezsar.training.runs import Run, RunConfig, is_number
-from cezsar.training.transfer import Seen
+from cezsar.training.semantic_transfer import Seen
 
 MB = 1_000_000
 MOST_BYTES = 2000 * MB  # of all files together, unpacked

@@ -23,7 +23,7 @@ from cezsar.video import Decoder
 from cezsar.zeroshot.embed import MOST_OBJECTS, OBJECTS, object_head, object_rows
 from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.fusion import Weights, cosine, parts, rank
-from cezsar.zeroshot.rejection import Limits, Rejector, goes_with
+from cezsar.zeroshot.rejection import RejectionLimits, Rejector, goes_with
 from cezsar.zeroshot.scores import Scores
 from cezsar.zeroshot.spaces import (
     ImageTextSpace,
@@ -46,7 +46,7 @@ SHOWN_OBJECTS = 5  # at most; by the rule "names" fifty of them count
 
 
 @dataclass(frozen=True)
-class Clip:
+class EmbeddedClip:
     """What a clip became, computed once; ranking it against other labels needs nothing more."""
 
     path: str
@@ -73,7 +73,7 @@ class Ranking:
         per_second: (T, len(labels)) cosine similarity of the window around each second, by VE and O as they are
             weighed; None where neither counts.
         objects: the most probable objects, as (name, definition, probability).
-        reasons: the limits that speak against the ranking, in words (see `rejection.Limits`).
+        reasons: the limits that speak against the ranking, in words (see `rejection.RejectionLimits`).
         warning: the same in one sentence, and what may be done, or "".
         probabilities: of each label, in the order of `labels`, among all labels that were ranked; None like the next.
         none_of_these: whether the run's rejector finds that the clip shows none of all the labels, which is a warning
@@ -131,7 +131,7 @@ class Classifier:
         self.encoder, self.space, self.head = encoder, space, head
         self.name, self.trust, self.weights = name, trust, weights
         self.descriptions = dict(descriptions or {})
-        self.ood, self.limits, self.rejector = ood, Limits(), rejector
+        self.ood, self.limits, self.rejector = ood, RejectionLimits(), rejector
         self.objects, self.object_rule, self.middle = objects, object_rule, False
         self._decoder = Decoder()
         self._prototypes: dict[tuple[tuple[str, tuple[str, ...]], ...], Prototypes] = {}
@@ -245,7 +245,7 @@ class Classifier:
         """
         return self.rank(self.read(path), labels, top=top, weights=weights)
 
-    def read(self, path: str | Path) -> Clip:
+    def read(self, path: str | Path) -> EmbeddedClip:
         """Decode and embed a clip: the slow part, needed once however often it is ranked."""
         features_TD = self.features(path)
         found = self._decoder.reading
@@ -258,7 +258,7 @@ class Classifier:
             return decoder.run(path, self.encoder.sampling, self.encoder.encode)
         return self.encoder.encode(decoder.frames(path, self.encoder.sampling))
 
-    def embed(self, path: str, features_TD: FloatArray, reading: str = "") -> Clip:
+    def embed(self, path: str, features_TD: FloatArray, reading: str = "") -> EmbeddedClip:
         """A clip from features that are already there, (T, D) of this classifier's encoder.
 
         Args:
@@ -266,7 +266,7 @@ class Classifier:
         """
         objects = self._recognised([features_TD])
         visual_NE, windows = self.visual([features_TD])
-        return Clip(
+        return EmbeddedClip(
             path,
             features_TD,
             objects[0] if objects else [],
@@ -291,13 +291,13 @@ class Classifier:
 
     def rank(
         self,
-        clip: Clip,
+        clip: EmbeddedClip,
         labels: Sequence[str] | Descriptions | None = None,
         *,
         top: int = 5,
         weights: Weights | None = None,
         caption: str = "",
-        limits: Limits | None = None,
+        limits: RejectionLimits | None = None,
     ) -> Ranking:
         """Rank labels for a clip that was read before: a few inner products, whatever the labels.
 
@@ -371,7 +371,7 @@ class Classifier:
         known = {canonical(name): sentences for name, sentences in self.descriptions.items()}
         return {label: known.get(canonical(label), [spoken(label)]) for label in labels}
 
-    def named(self, clip: Clip) -> list[tuple[str, str, float]]:
+    def named(self, clip: EmbeddedClip) -> list[tuple[str, str, float]]:
         """Those of a clip's recognised objects that count in O."""
         return clip.objects[: self.objects]
 

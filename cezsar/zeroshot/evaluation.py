@@ -21,7 +21,7 @@ from cezsar.arrays import IntArray
 from cezsar.errors import InputError
 from cezsar.zeroshot.fusion import UNDECIDED, Weights, active, before_true, fuse_rows, predict, row_blocks
 from cezsar.zeroshot.protocols import Protocol
-from cezsar.zeroshot.results import KS, Result, Run
+from cezsar.zeroshot.results import KS, Result, SplitResult
 from cezsar.zeroshot.scores import Scores
 
 OFFICIAL = "official test splits"
@@ -51,7 +51,7 @@ def evaluate(scores: Scores, protocol: Protocol, weights: Weights | None = None)
             hit_nR = (rank_nR[order] > 0) & (rank_nR[order] <= k)
             hits_KCR[row, present] += np.add.reduceat(hit_nR, starts, axis=0, dtype=np.int64)
     runs = [
-        Run(
+        SplitResult(
             classes=[scores.class_names[c] for c in split],
             clips=clips_C[split].tolist(),
             hits={k: hits_KCR[row, split, run].tolist() for row, k in enumerate(KS)},
@@ -147,7 +147,7 @@ class Correctness:
     right_NR: npt.NDArray[np.int8]
 
     def accuracy(self) -> npt.NDArray[np.float64]:
-        """(R,) top-1 accuracy of each run, over the clips that it tests: `Run.top1` of `evaluate`."""
+        """(R,) top-1 accuracy of each run, over the clips that it tests: `SplitResult.top1` of `evaluate`."""
         right_R, tested_R = ((self.right_NR >= least).sum(axis=0) for least in (RIGHT, WRONG))
         return right_R / tested_R
 

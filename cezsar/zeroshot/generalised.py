@@ -34,7 +34,7 @@ class Accuracies(NamedTuple):
     harmonic: float  # H = 2 A_S A_U / (A_S + A_U); 0 where both are 0 (Xian et al., CVPR 2017, Eq. 11)
 
 
-class Best(NamedTuple):
+class BestFactor(NamedTuple):
     """The widest stretch of factors with the highest harmonic mean, of equal ones the lowest."""
 
     low: float  # -inf to inf where H is 0 for every factor
@@ -68,17 +68,17 @@ class Stacking:
         total = self.seen_between + self.unseen_between
         return 2 * self.seen_between * self.unseen_between / np.where(total > 0, total, 1)
 
-    def best(self) -> Best:
+    def best(self) -> BestFactor:
         """The best factor for these very clips. To report an accuracy, take the factor from other clips."""
         harmonic = self._harmonic
         if harmonic.max() <= _ALIKE:
-            return Best(-np.inf, np.inf, 0.0, self.at(0.0))
+            return BestFactor(-np.inf, np.inf, 0.0, self.at(0.0))
         top = np.flatnonzero(harmonic >= harmonic.max() - _ALIKE)  # no outer piece: there one accuracy is 0
         stretches = np.split(top, np.flatnonzero(np.diff(top) > 1) + 1)
         ends = [(float(self.factor_B[part[0] - 1]), float(self.factor_B[part[-1]])) for part in stretches]
         low, high = max(ends, key=lambda end: end[1] - end[0])
         factor = min(low + (high - low) / 2, float(np.nextafter(high, -np.inf)))
-        return Best(low, high, factor, self.at(factor))
+        return BestFactor(low, high, factor, self.at(factor))
 
 
 def stacking(scores: Scores, seen: Sequence[str], weights: Weights | None = None) -> Stacking:

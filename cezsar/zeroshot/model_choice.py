@@ -13,7 +13,7 @@ from cezsar.encoders.motion import MotionEncoder
 from cezsar.errors import CezsarError, InputError
 from cezsar.training.runs import Run, find_run
 from cezsar.video import Decoder
-from cezsar.zeroshot.classifier import Classifier, Clip
+from cezsar.zeroshot.classifier import Classifier, EmbeddedClip
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.rejection import OOD_LIMIT
 
@@ -132,7 +132,9 @@ class Chooser:
         self._decoder = Decoder()
         self.why = ""
 
-    def read(self, path: str | Path, *, objects: str | None = None, middle: bool = False) -> tuple[Classifier, Clip]:
+    def read(
+        self, path: str | Path, *, objects: str | None = None, middle: bool = False
+    ) -> tuple[Classifier, EmbeddedClip]:
         """Decode and embed a clip by the classifier that answers for it.
 
         Args:

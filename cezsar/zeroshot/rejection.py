@@ -1,8 +1,8 @@
 """None of these: whether a clip shows any of the labels it is ranked against. One mechanism for all who ask.
 
-Two kinds of reason speak against a ranking. `Limits` are rules of thumb: the clip's out-of-distribution distance from
-the training clips and, where somebody moves them from 0, a least similarity and a least margin. A `Rejector` is
-measured: `cezsar calibrate` chose its threshold and its temperature T on labelled clips with the run's own α, β and γ.
+Two kinds of reason speak against a ranking. `RejectionLimits` are rules of thumb: the clip's out-of-distribution
+distance from the training clips and, where somebody moves them from 0, a least similarity and a least margin. A
+`Rejector` is measured: `cezsar calibrate` chose its threshold and its temperature T on labelled clips with the run's own α, β and γ.
 Those were other clips and other labels, so what it says is a warning and no guarantee.
 
 "Known" clips are of the candidate classes and "unknown" ones are not, whether training saw those classes or not. Each
@@ -44,7 +44,7 @@ LEAST = -float(np.finfo(np.float64).max)  # a threshold that everything but -inf
 
 
 @dataclass(frozen=True)
-class Limits:
+class RejectionLimits:
     """Limits of an acceptable ranking, for any model."""
 
     distance: float = OOD_LIMIT  # out-of-distribution distance from which on a clip is unlike the training clips

@@ -46,7 +46,7 @@ def figure_of(values: Sequence[float]) -> Figure:
 
 
 @dataclass(frozen=True)
-class Run:
+class SplitResult:
     """One split of classes: what was counted.
 
     Raises:
@@ -127,7 +127,7 @@ class Result:
     seed: int | None  # of its random choice of classes; None where nothing was random
     modality: str  # what was scored: "VE", "O", "VE + O", ...
     weights: Weights  # α, β, γ
-    runs: list[Run]  # one a split
+    runs: list[SplitResult]  # one a split
     confusion: list[list[int]] | None = None  # None with several runs
     method: str = ""  # what scored, where that is not plain: see `cezsar.zeroshot.methods`
 
@@ -197,7 +197,7 @@ class Result:
             if not isinstance(about[0], str) or not isinstance(about[1], int | None) or not isinstance(about[2], str):
                 raise FormatError("the result's protocol, seed or modality has the wrong type; evaluate again")
             runs = [
-                Run(
+                SplitResult(
                     run["classes"],
                     run["clips"],
                     {int(k): row for k, row in run["hits"].items()},

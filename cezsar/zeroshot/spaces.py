@@ -20,7 +20,7 @@ from cezsar.errors import InputError
 from cezsar.model import CEZSAR, CrossModal, clip_embeddings
 from cezsar.training.cross_modal import label_embeddings, label_tokens
 from cezsar.training.runs import Run
-from cezsar.training.transfer import Seen
+from cezsar.training.semantic_transfer import Seen
 
 
 @runtime_checkable
@@ -90,7 +90,7 @@ class TransferSpace(Space):
     """The space of a cross-modal run, in which classes are their text and the seen classes that they are related to.
 
     A clip is [√λ f_v, √(1-λ) f_v], a class [√λ P_u, √(1-λ) f_t(u)], with f_v, P_u and f_t of length 1: their cosine is
-    λ cos(f_v, P_u) + (1-λ) cos(f_v, f_t(u)), the score of `cezsar.training.transfer`.
+    λ cos(f_v, P_u) + (1-λ) cos(f_v, f_t(u)), the score of `cezsar.training.semantic_transfer`.
     """
 
     name = "joint"

@@ -20,7 +20,7 @@ from cezsar.data.datasets import named_descriptions
 from cezsar.data.labels import canonical
 from cezsar.errors import InputError
 from cezsar.video import Decoder, Frame, VideoInfo
-from cezsar.zeroshot.classifier import STANDING, WINDOW_S, Classifier, Clip, Descriptions, warning_of
+from cezsar.zeroshot.classifier import STANDING, WINDOW_S, Classifier, Descriptions, EmbeddedClip, warning_of
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.rejection import NOT_ALONE, Rejector, confidence, goes_with, probabilities
 
@@ -43,7 +43,7 @@ class Film:
     reading: str = ""  # what of the file could not be read, in words
 
     @classmethod
-    def of(cls, classifier: Classifier, clip: Clip, info: VideoInfo, duration_s: float | None) -> Film:
+    def of(cls, classifier: Classifier, clip: EmbeddedClip, info: VideoInfo, duration_s: float | None) -> Film:
         """A clip as a film; `duration_s` counts where it lies in the last second."""
         unlike = classifier.limits.unlike(classifier.name, clip.distance)
         length = len(clip.features_TD)
@@ -94,7 +94,9 @@ def read(
         features_TD = classifier.encoder.encode(frames if progress is None else _told(frames, info, progress))
         found = decoder.reading
     seconds, reading = classifier.seconds(features_TD, window_s), "" if found is None else found.words
-    clip = Clip(str(path), features_TD, [], None, None, seconds, classifier.distance(features_TD), reading=reading)
+    clip = EmbeddedClip(
+        str(path), features_TD, [], None, None, seconds, classifier.distance(features_TD), reading=reading
+    )
     return Film.of(classifier, clip, info, info.duration_s if found is None else found.read_s)
 
 

@@ -1,7 +1,7 @@
 """Semantic transfer beside CEZSAR, in several spaces: what labelled clips of seen classes are worth.
 
 f_v may be mean features, the VE of a run, or the cross-modal model (`cezsar.training.cross_modal`). K, T and λ of each
-(`cezsar.training.transfer`), and the weight of a blend with CEZSAR, are chosen on held-out seen classes.
+(`cezsar.training.semantic_transfer`), and the weight of a blend with CEZSAR, are chosen on held-out seen classes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from cezsar.data.sentence_cache import Encoder
 from cezsar.errors import InputError
 from cezsar.training.cross_modal import MODEL, TRAINING, Clips, Rows, sides_in, sides_of, train_model
 from cezsar.training.runs import Run
-from cezsar.training.transfer import (
+from cezsar.training.semantic_transfer import (
     Choice,
     Grid,
     Overlap,
@@ -39,7 +39,7 @@ MEAN, JOINT, CROSS = "mean features", "VE", "cross-modal head"  # what f_v may b
 
 
 @dataclass(frozen=True, eq=False)
-class Transferred:
+class TransferScores:
     """What was found.
 
     Attributes:
@@ -86,7 +86,7 @@ def transferred(
     training: Mapping[str, Any] | None = None,
     device: str | None = None,
     on_progress: Callable[[int, int, str], object] | None = None,
-) -> Transferred:
+) -> TransferScores:
     """Choose K, T and λ on halves of the seen classes, and score the unseen clips by every method.
 
     The run's VE stays as it is in all trials: it never had these labels, though its captions may have told of the
@@ -149,7 +149,7 @@ def transferred(
     scores = {name: _scores(unseen, matrix_NU) for name, matrix_NU in matrices.items()}
     visual, texts = final[JOINT].clips_NE.astype(np.float32), final[JOINT].texts_UE.astype(np.float32)
     embeddings = Embeddings(unseen.ids, unseen.labels, unseen.names, {"VE": visual}, texts, np.arange(len(texts)))
-    return Transferred(scores, settings, blend, dropped, embeddings)
+    return TransferScores(scores, settings, blend, dropped, embeddings)
 
 
 def _means(features: Rows) -> FloatArray:

@@ -28,14 +28,14 @@ from cezsar.zeroshot import spans
 from cezsar.zeroshot.classifier import Classifier
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.model_choice import for_film
-from cezsar.zeroshot.rejection import Limits
+from cezsar.zeroshot.rejection import RejectionLimits
 from cezsar.zeroshot.tables import rankings_csv, rankings_json
 
 NAMES = [action.name for action in ACTIONS]
 UNSEEN = [action.name for action in world.unseen_actions()]
 SAMPLE = world.plan_clips(world.SEED, world.unseen_actions(), 1)[0]
 TITLE = f"{SAMPLE.label} 000"  # as the address has it
-NOTHING = Limits(float("inf"))
+NOTHING = RejectionLimits(float("inf"))
 
 
 def sample_page(**query):
@@ -290,7 +290,7 @@ def test_reasons_are_exported(workspace):
     clip = clip_files.drawn(SAMPLE)
     sure = answers.answer(clip, models.models(), ask(NAMES))
     assert sure.ranking.reasons == () and sure.ranking.warning == ""
-    limits = Limits(0.0, similarity=1.1)
+    limits = RejectionLimits(0.0, similarity=1.1)
     unsure = answers.answer(clip, models.models(), ask(NAMES, limits=limits))
     with models.engine(unsure.model).lock:  # as `cezsar.load` answers
         expected = models.engine(unsure.model).classifier.rank(answers.read(unsure.model, clip), limits=limits)

@@ -6,13 +6,13 @@ import shutil
 import pytest
 from conftest import open_page
 
-from app.services import evaluate, models, runs, scored
-from app.widgets import cross_modal
+from app.services import evaluate, models, scored
+from app.train import runs, starting
 from cezsar.data.datasets import open_dataset
 from cezsar.data.features import FeatureStore
 from cezsar.data.sentence_cache import open_encoder
 from cezsar.training.cross_modal import clips_of, train
-from cezsar.training.transfer import Grid
+from cezsar.training.semantic_transfer import Grid
 from cezsar.zeroshot import scored as kept
 from cezsar.zeroshot.methods import Sources, prepare
 from cezsar.zeroshot.protocols import all_classes
@@ -57,12 +57,11 @@ def test_the_form_makes_the_command(workspace):
     words = shlex.split(command.split("\n")[0])
     assert words[:5] == ["cezsar", "train", "demo:train", "--method", "cross-modal"]
     assert words[words.index("--store") + 1].endswith("demo-train") and "--epochs" not in words
-    next(box for box in page.number_input if box.label == "Epochs").set_value(
-        25
-    ).run()
+    next(box for box in page.number_input if box.label == "Epochs").set_value(25).run()
     assert "--epochs 25" in next(block.value for block in page.code if "cross-modal" in block.value)
-    store = next(iter(cross_modal.train.stores(frozenset()).values()))
-    (problem,) = cross_modal.Plan("x", "demo:train", frozenset({"other"}), store, "minilm").problems()
+    store = next(iter(starting.stores(frozenset()).values()))
+    made = starting.cross_modal_plan("x", "demo:train", frozenset({"other"}), store, "minilm", {})
+    (problem,) = made.problems()
     assert "holds none of the labelled clips" in problem
 
 

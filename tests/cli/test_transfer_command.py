@@ -16,7 +16,7 @@ from cezsar.model import clip_embeddings
 from cezsar.training.cross_modal import Clips, clips_of, label_embeddings, label_tokens, train
 from cezsar.training.importing import pack, unpack
 from cezsar.training.runs import Run
-from cezsar.training.transfer import Grid, Seen, relatedness, transfer_weights
+from cezsar.training.semantic_transfer import Grid, Seen, relatedness, transfer_weights
 from cezsar.zeroshot.classifier import Classifier
 from cezsar.zeroshot.fusion import cosine
 from cezsar.zeroshot.methods import Sources, possible, prepare

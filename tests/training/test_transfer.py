@@ -8,7 +8,7 @@ import pytest
 
 from cezsar.arrays import unit_rows
 from cezsar.errors import FormatError, InputError
-from cezsar.training.transfer import (
+from cezsar.training.semantic_transfer import (
     WEIGHTS,
     Grid,
     Seen,

@@ -19,7 +19,7 @@ from cezsar.video import Decoder, Sampling
 from cezsar.zeroshot.classifier import Classifier
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.model_choice import Chooser, for_film, for_films
-from cezsar.zeroshot.rejection import Limits, Rejector
+from cezsar.zeroshot.rejection import RejectionLimits, Rejector
 from cezsar.zeroshot.tables import rankings_csv, rankings_json
 
 LABELS = ["kicking a drum", "waving a broom", "dragging a box", "something of my own"]
@@ -96,12 +96,12 @@ def test_labels_of_every_kind(classifier, clip):
 
 def test_a_clip_beyond_a_limit_is_warned_of_with_the_next_step(classifier, clip):
     read = classifier.read(clip)
-    ranking = classifier.rank(read, LABELS, limits=Limits(1e9))  # ten videos are too few to know what is usual
+    ranking = classifier.rank(read, LABELS, limits=RejectionLimits(1e9))  # ten videos are too few to know what is usual
     assert ranking.warning == "" and ranking.reasons == ()
-    weak = classifier.rank(read, LABELS, limits=Limits(1e9, similarity=1.1))
+    weak = classifier.rank(read, LABELS, limits=RejectionLimits(1e9, similarity=1.1))
     assert weak.labels == ranking.labels and len(weak.reasons) == 1
     assert weak.warning == f"none of these: {weak.reasons[0]}" and "the least is 1.10" in weak.warning
-    classifier.limits = Limits(0.0)
+    classifier.limits = RejectionLimits(0.0)
     warning = classifier.rank(read, LABELS).warning
     assert warning.startswith("none of these: the clip looks like nothing that demo was trained on")
     for part in ("do not trust", "photographs", encoders.FOR_REAL_VIDEO, f"cezsar fetch {encoders.FOR_REAL_VIDEO}"):

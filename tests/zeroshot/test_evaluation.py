@@ -17,7 +17,7 @@ from cezsar.zeroshot.evaluation import (
 )
 from cezsar.zeroshot.fusion import Weights, fuse, predict
 from cezsar.zeroshot.protocols import Protocol, all_classes, random_classes
-from cezsar.zeroshot.results import Run
+from cezsar.zeroshot.results import SplitResult
 from cezsar.zeroshot.scores import Scores
 
 
@@ -72,7 +72,7 @@ def loop_run(scores, weights, names, ks):
         for k in ks:
             hits[k][true] += index[true] in order[:k]
         confusion[true][index.index(order[0])] += 1
-    return Run(names, clips, hits, undecided, left_out), confusion
+    return SplitResult(names, clips, hits, undecided, left_out), confusion
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -119,7 +119,7 @@ def test_scores_that_are_all_zero_decide_nothing():
     run = evaluate(scores, all_classes(scores.class_names)).runs[0]
     assert (run.undecided, run.hits[1], run.hits[5]) == (1, [0, 0, 1], [1, 1, 1])
     among_two = evaluate(scores, Protocol("two", [["c00", "c01"]]))
-    assert among_two.runs[0] == Run(["c00", "c01"], [2, 1], {1: [0, 1], 5: [0, 1]}, 2, 1)
+    assert among_two.runs[0] == SplitResult(["c00", "c01"], [2, 1], {1: [0, 1], 5: [0, 1]}, 2, 1)
     assert among_two.confusion == [[0, 0], [0, 1]]
 
 

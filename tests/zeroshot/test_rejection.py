@@ -9,7 +9,16 @@ from scipy.special import logsumexp, softmax
 
 from cezsar.errors import FormatError, InputError
 from cezsar.zeroshot.fusion import Weights
-from cezsar.zeroshot.rejection import KINDS, LEAST, Limits, Rejector, confidence, goes_with, probabilities, threshold
+from cezsar.zeroshot.rejection import (
+    KINDS,
+    LEAST,
+    RejectionLimits,
+    Rejector,
+    confidence,
+    goes_with,
+    probabilities,
+    threshold,
+)
 
 COARSE = np.random.default_rng(0).integers(0, 6, 41) / 4
 FINE = np.random.default_rng(1).normal(size=37)
@@ -186,18 +195,19 @@ def test_half_a_file_is_refused(tmp_path):
             Rejector.of_run(tmp_path)
 
 
-# Limits -------------------------------------------------------------------------------------------------------------
+# Limits --------------------------------------------------------------------------------------------------------------
 
 
 def test_limits_give_their_reasons():
-    assert Limits().unlike("demo", None) == "" == Limits().unlike("demo", 1.9)
-    assert "nothing that demo was trained on (2.0 times the usual distance, the limit is 2.0)" in Limits().unlike(
-        "demo", 2.0
+    assert RejectionLimits().unlike("demo", None) == "" == RejectionLimits().unlike("demo", 1.9)
+    assert (
+        "nothing that demo was trained on (2.0 times the usual distance, the limit is 2.0)"
+        in RejectionLimits().unlike("demo", 2.0)
     )
-    assert Limits().weak("kick", -0.2, 0.0) == []  # off
-    assert Limits(similarity=0.3, margin=0.2).weak("kick", 0.3, 0.2) == []
-    assert Limits(similarity=0.3, margin=0.2).weak("kick", 0.29, 0.1) == [
+    assert RejectionLimits().weak("kick", -0.2, 0.0) == []  # off
+    assert RejectionLimits(similarity=0.3, margin=0.2).weak("kick", 0.3, 0.2) == []
+    assert RejectionLimits(similarity=0.3, margin=0.2).weak("kick", 0.29, 0.1) == [
         '"kick" has a similarity of 0.29 only, the least is 0.30',
         '"kick" leads by 0.10 only, the least is 0.20',
     ]
-    assert Limits(margin=0.2).weak("kick", 0.1, None) == []  # a single label leads nobody
+    assert RejectionLimits(margin=0.2).weak("kick", 0.1, None) == []  # a single label leads nobody

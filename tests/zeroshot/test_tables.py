@@ -10,15 +10,15 @@ from cezsar.errors import FormatError, InputError
 from cezsar.zeroshot import tables
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.protocols import parse
-from cezsar.zeroshot.results import Figure, Result, Run, load_all, percent
+from cezsar.zeroshot.results import Figure, Result, SplitResult, load_all, percent
 from cezsar.zeroshot.tables import save_all, table
 
 
 @pytest.fixture
 def result():
     runs = [
-        Run(["x", "y"], [4, 6], {1: [1, 6], 5: [4, 6]}),
-        Run(["y", "z"], [6, 10], {1: [3, 5], 5: [6, 8]}, undecided=2, left_out=4),
+        SplitResult(["x", "y"], [4, 6], {1: [1, 6], 5: [4, 6]}),
+        SplitResult(["y", "z"], [6, 10], {1: [3, 5], 5: [6, 8]}, undecided=2, left_out=4),
     ]
     return Result("2-of-3 x 2", 7, "VE + O", Weights(), runs)
 
@@ -55,7 +55,7 @@ def test_the_table_for_the_screen(result, single):
         "VE       70.0  100.0       62.5  1  0  0",
         "chance   50.0  100.0       50.0",
     ]
-    empty = replace(single, runs=[Run(["x", "y"], [4, 0], {1: [1, 0], 5: [4, 0]})], confusion=None)
+    empty = replace(single, runs=[SplitResult(["x", "y"], [4, 0], {1: [1, 0], 5: [4, 0]})], confusion=None)
     assert "1 classes without clips, not in the per-class mean: y" in table([empty])
 
 
