@@ -8,8 +8,8 @@ The model is `cezsar.model.CrossModal`. Its losses:
 
 From the paper's abstract are a Transformer that encodes video and label text jointly, visual embeddings that are
 discriminative and semantically consistent, and semantic transfer at inference (`training.semantic_transfer`). The
-losses as they stand here, the label tokens, the widths and the early stopping are ours, and frame features are frozen where
-the paper learns end to end: this is after that paper, and no reproduction of it.
+losses as they stand here, the label tokens, the widths and the early stopping are ours, and frame features are frozen
+where the paper learns end to end: this is after that paper, and no reproduction of it.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Two kinds of reason speak against a ranking. `RejectionLimits` are rules of thumb: the clip's out-of-distribution
 distance from the training clips and, where somebody moves them from 0, a least similarity and a least margin. A
-`Rejector` is measured: `cezsar calibrate` chose its threshold and its temperature T on labelled clips with the run's own α, β and γ.
-Those were other clips and other labels, so what it says is a warning and no guarantee.
+`Rejector` is measured: `cezsar calibrate` chose its threshold and its temperature T on labelled clips with the run's
+own α, β and γ. Those were other clips and other labels, so what it says is a warning and no guarantee.
 
 "Known" clips are of the candidate classes and "unknown" ones are not, whether training saw those classes or not. Each
 gets a confidence (`KINDS`), higher for known, and is accepted where that is at least a threshold.
