@@ -165,10 +165,8 @@ def _beside_random(views: Views, groups: Grouped) -> None:
                 title, help = SHARES[name]
                 help += " Here these classes are all there is to choose from."
                 st.metric(plain(letter) + title, percent(getattr(one.figures[-1], name)), help=help, width="content")
-    drawn = (
-        f"Random sets are drawn from {'the' if outside else 'all'} {pool:,} {'other ' * outside}classes with clips, "
-    )
-    drawn += "the same for every run (seed 0)"
+    pool_words = f"the {pool:,} other" if outside else f"all {pool:,}"
+    drawn = f"Random sets are drawn from {pool_words} classes with clips, the same for every run (seed 0)"
     if not outside:
         drawn += f"; on average {n * n / pool:.1f} of their {n:,} classes are named ones"
         drawn += ", so they differ little from these" * (n > 0.6 * pool)

@@ -342,9 +342,8 @@ def cells_figure(
         _frame(figure, (row, row, column, column))
     height = min(40, max(24, 420 // max(1, len(rows)))) * len(rows) + 210
     style.layout(figure, height, "predicted class", "true class", dragmode=False, showlegend=False)
-    style.own_colours(figure, dark).update_layout(
-        clickmode="event+select", plot_bgcolor="#242A32" if dark else "#EFEBE4"
-    )
+    background = "#242A32" if dark else "#EFEBE4"
+    style.own_colours(figure, dark).update_layout(clickmode="event+select", plot_bgcolor=background)
     look = {"type": "category", "tickfont": {"size": 12}, "showgrid": False, "ticks": ""}
     figure.update_xaxes(look, tickangle=-90, range=[-0.5, len(columns) - 0.5])
     figure.update_yaxes(look, range=[len(rows) - 0.5, -0.5])
@@ -391,13 +390,13 @@ def overview_figure(
     change_KL[np.array(rows, object)[:, None] == np.array(columns, object)[None, :]] = 0
     roots = np.sign(change_KL) * np.sqrt(np.abs(change_KL))
     top = float(np.abs(roots).max(initial=0)) or 1.0
-    ticks = [tick for tick in TICKS if tick <= top**2 * 1.0001] or [top**2]
     full, kind = (127, np.int8) if signed else (255, np.uint8)
-    at, labels = [full * tick**0.5 / top for tick in ticks], [f"{100 * tick:.3g} %" for tick in ticks]
+    ticks = [tick for tick in TICKS if tick <= top**2 * 1.0001] or [top**2]
+    at = [(full * tick**0.5 / top, f"{100 * tick:.3g} %") for tick in ticks]
     if signed:
-        labels = [f"−{label}" for label in reversed(labels)] + ["0"] + [f"+{label}" for label in labels]
-        at = [-place for place in reversed(at)] + [0.0, *at]
-    bar = {"tickvals": at, "ticktext": labels, "thickness": 10, "len": 0.7, "outlinewidth": 0, "x": 1.01, "xpad": 4}
+        at = [(-place, f"−{text}") for place, text in reversed(at)] + [(0, "0"), *((p, f"+{text}") for p, text in at)]
+    places, texts = zip(*at, strict=True)
+    bar = {"tickvals": places, "ticktext": texts, "thickness": 10, "len": 0.7, "outlinewidth": 0, "x": 1.01, "xpad": 4}
     figure = go.Figure()
     figure.add_heatmap(
         z=(full * roots / top).round().astype(kind), x=[shown(name) for name in columns],

@@ -1,10 +1,10 @@
 """The page Confusion: its numbers are the engine's, a cell leads to its clips, and groups of one's own are kept."""
 
-import csv
 import io
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import open_page
 from streamlit.typing import DataframeState, PlotlyState
@@ -195,8 +195,8 @@ def test_cells_of_a_part_keep_their_places_and_say_their_counts():
     assert squares.hovertext[3] == "true: &lt;c&gt;<br>predicted: a<br>0 of 0 clips"
     wrong, right = (layer.text.tolist() for layer in figure.data[:2])
     assert wrong == [["1", "", "1"], ["", "", ""]] and right == [["", "2", ""], ["", "", ""]]
-    frame = figure.layout.shapes[0]
-    assert (frame.x0, frame.x1, frame.y0, frame.y1) == (1.5, 2.5, -0.5, 0.5)
+    frame = figure.layout.shapes[0].to_plotly_json()
+    assert [frame[name] for name in ("x0", "x1", "y0", "y1")] == [1.5, 2.5, -0.5, 0.5]
     change = matrices.cells_figure([a, b], names, names)
     assert change.data[0].text.tolist() == [["", "", ""], ["−25", "−25", "+50"], ["", "+50", "+50"]]
     said = "<br>A 1 of 4 clips (25.0 %)<br>B 3 of 4 clips (75.0 %)<br>B − A: +50.0 points"
@@ -231,10 +231,9 @@ def test_orders_and_the_file(empty_workspace, demo):
     assert sorted(alike) == sorted(names) and alike != names
     worst = matrices.matrix(demo, matrices.in_order(demo, names, True, "worst"), True)
     assert (np.diff(np.diagonal(worst.shares())) >= 0).all()
-    header, *rows = csv.reader(io.StringIO(_csv(matrices.matrix(demo, alike, True))))
-    assert header[1:] == alike == [row[0] for row in rows]
-    expected = confusion_matrix(demo.item.scores(), demo.weights, alike)
-    np.testing.assert_array_equal(np.array([row[1:] for row in rows], int), expected)
+    table = pd.read_csv(io.StringIO(_csv(matrices.matrix(demo, alike, True))), index_col=0)
+    assert list(table.columns) == list(table.index) == alike
+    np.testing.assert_array_equal(table, confusion_matrix(demo.item.scores(), demo.weights, alike))
 
 
 def test_a_group_counts_its_members_that_are_not_shown_where_they_can_be_predicted(empty_workspace, demo):
@@ -274,7 +273,7 @@ def test_hard_groups_stand_among_random_sets_as_the_engine_has_it(empty_workspac
     assert "hold all 21 classes with clips" in texts(fine(page))
 
 
-def test_a_standing_in_words():
+def test_a_standing_in_words_and_points_of_one_value_apart():
     for named, values, z, words in (
         (0.5, [0.6, 0.7, 0.4], None, "Harder than 2 of the 3."),
         (0.5, [0.6, 0.5, 0.7], None, "Harder than 2 of the 3, as hard as 1."),
@@ -285,14 +284,10 @@ def test_a_standing_in_words():
         said = groups.in_words(Standing("top1", named, figure_of(values), values, 0.0, z), 15)
         assert said.startswith(f"These 15 classes: **{100 * named:.1f} %**. 3 random sets of 15: **")
         assert said.endswith(words)
-
-
-def test_points_of_a_value_are_parted():
     standing = Standing("top1", 0.5, figure_of([0.5, 0.5, 0.5, 0.6]), [0.5, 0.5, 0.5, 0.6], 0.0, None)
     figure = figures.standing({"A: ": standing, "B: ": standing})
-    points = [trace for trace in figure.data if trace.name == "random sets"]
-    assert len(points) == 2 and len(set(points[0].y[:3])) == 3 and points[1].y[3] == 1
-    assert list(figure.layout.yaxis.ticktext) == ["A", "B"]
+    a, b = (trace.y for trace in figure.data if trace.name == "random sets")
+    assert len(set(a[:3])) == 3 and b[3] == 1 and list(figure.layout.yaxis.ticktext) == ["A", "B"]
 
 
 def test_four_hundred_classes_are_an_overview_and_a_part(empty_workspace):
