@@ -9,7 +9,9 @@ import streamlit as st
 
 from app import state
 from app.library import descriptions, fetching, holdings
-from app.services import models, runs, scored, train
+from app.services import models, scored
+from app.train.runs import runs
+from app.train.starting import captions
 from app.widgets import workshop
 from app.widgets.jobs import follow
 from app.widgets.preparation import prepare_demo
@@ -104,7 +106,7 @@ def data_sets() -> None:
                 )  # fmt: skip
         with st.container(border=True):
             st.markdown("**Annotation files**", help="Captions with timestamps, in the form of ActivityNet Captions.")
-            files = train.captions()
+            files = captions()
             for item in files.values():
                 st.markdown(f"{plain(item.name)} :gray[{item.sentences:,} sentences of {len(item.ids):,} videos]")
             if not files:
@@ -172,7 +174,7 @@ def trained() -> None:
             "size": size(holdings.size(told.folder)),
             "place": "came with the software" if told.shipped else "the workspace",
         }
-        for told in runs.runs().values()
+        for told in runs().values()
     ]
     _table(rows, "Runs with what they were trained on", "There is no run yet.")
     st.markdown("**Scored data sets**", help="A run's scores of a data set. They are made on the page Evaluate.")

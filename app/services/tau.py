@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import streamlit as st
 
-from app.services import models, train
+from app.services import models
+from app.train.starting import captions
 from cezsar import jobs, workspace
 from cezsar.analysis import tau as laboratory
 from cezsar.config import MiningConfig, ModelConfig, TrainingConfig, UseConfig, arguments, numbers
@@ -72,7 +73,7 @@ def sources() -> dict[str, Source]:
     shipped = models.SHIPPED / "captions.safetensors"
     if shipped.is_file():
         found[SHIPPED] = Source(SHIPPED, "Captions of the demo, some of them (comes with the software)", shipped, "")
-    for item in train.captions().values():
+    for item in captions().values():
         demo = item.path.parent == workspace.folder("demo").absolute()
         title = "Captions of the demo's training videos, all" if demo else item.path.name
         key = "demo" if demo else item.path.name

@@ -10,7 +10,7 @@ import streamlit as st
 from app import state
 from app.charts import tune as charts
 from app.services import tau as services
-from app.services import train
+from app.train.starting import sentence_encoders
 from app.widgets import jobs
 from app.widgets.words import plain, sentence
 from cezsar.errors import CezsarError
@@ -44,7 +44,7 @@ def choose_sentences() -> services.Sentences | None:
     encoder = "minilm"
     if key != services.SHIPPED:
         encoder = encoding.selectbox(
-            "Sentence encoder", train.sentence_encoders(), key=state.SENTENCE_ENCODER, bind="query-params",
+            "Sentence encoder", sentence_encoders(), key=state.SENTENCE_ENCODER, bind="query-params",
             help="Distances, and so the right τ, depend on it. The paper's is distilroberta.",
         )  # fmt: skip
     waiting = st.empty()

@@ -12,9 +12,9 @@ import typer
 from conftest import open_page
 
 from app import state
-from app.charts import train as charts
-from app.services import models, runs, train
-from app.services.hyperparameters import GROUPS, PAPER, SETTINGS, demo_settings
+from app.services import models
+from app.train import curves, runs, starting
+from app.train.starting import GROUPS, PAPER, SETTINGS, demo_settings
 from cezsar import jobs
 from cezsar.cli import app as command_line
 from cezsar.data import datasets
@@ -188,22 +188,22 @@ def test_curves_hold_what_the_history_says_and_pass_over_torn_lines():
     steps = {"kind": "steps", "epoch": 2, "step": 5, "steps": 10, "loss": 0.5, "triplets_per_s": 7.0, "eta_s": 3.0}
     epoch = {"kind": "epoch", "epoch": 1, "train_loss": 0.9, "validation_loss": 0.8, "dead_units": 0.1, "spread": 0.2}
     bad = [{}, {"kind": "steps", "epoch": "x"}, epoch | {"validation_loss": float("nan")}, steps | {"loss": None}]
-    curves = charts.Curves.of([epoch, *bad, steps])
-    assert (curves.epochs, curves.validation, curves.blocks, curves.block_loss) == ([1], [0.8], [1.5], [0.5])
-    assert (curves.best, curves.done, curves.left_s) == (1, 1.5, 3.0)
-    assert charts.Curves.of([]).best is None and charts.Curves.of([]).done == 0
+    read = curves.Curves.of([epoch, *bad, steps])
+    assert (read.epochs, read.validation, read.blocks, read.block_loss) == ([1], [0.8], [1.5], [0.5])
+    assert (read.best, read.done, read.left_s) == (1, 1.5, 3.0)
+    assert curves.Curves.of([]).best is None and curves.Curves.of([]).done == 0
 
 
 def test_long_histories_are_thinned_to_means_of_neighbours():
     x, y = list(range(1003)), [float(value % 7) for value in range(1003)]
-    thin_x, thin_y = charts.thin(x, y, 100)
+    thin_x, thin_y = curves.thin(x, y, 100)
     assert len(thin_x) == 92
     assert thin_x[0] == sum(x[:11]) / 11 and thin_y[-1] == pytest.approx(sum(y[1001:]) / 2)
-    assert charts.thin(x, y, 2000) == (x, y)
-    long = charts.Curves(x * 20, y * 20, y * 20, y * 20, y * 20, x * 20, y * 20, y * 20)
+    assert curves.thin(x, y, 2000) == (x, y)
+    long = curves.Curves(x * 20, y * 20, y * 20, y * 20, y * 20, x * 20, y * 20, y * 20)
     for many in (1, 3, 8, 20):
-        figure = charts.loss_figure({f"<b>{number}</b> %{{x}}": long for number in range(many)})
-        assert sum(len(trace.x) for trace in figure.data) <= charts.MOST_POINTS
+        figure = curves.loss_figure({f"<b>{number}</b> %{{x}}": long for number in range(many)})
+        assert sum(len(trace.x) for trace in figure.data) <= curves.MOST_POINTS
         assert "<b>" not in "".join(trace.name for trace in figure.data)
 
 
@@ -229,13 +229,13 @@ def test_named_data_sets_are_offered_for_the_evaluation(captioned, clips):
     folder = clips[0] / "test"
     datasets.register("drawn clips", str(folder))
     (captioned / "data" / "other.csv").write_text(f"path,label\n{clips[1][0]},x\n")
-    assert train.labelled_sets() == {"drawn clips": str(folder)}
+    assert starting.labelled_sets() == {"drawn clips": str(folder)}
     (captioned / "data" / "hmdb51").mkdir()
     published = {"hmdb51": str(captioned / "data" / "hmdb51")}
-    assert train.labelled_sets() == {"drawn clips": str(folder)} | published
+    assert starting.labelled_sets() == {"drawn clips": str(folder)} | published
     (captioned / "data" / "hmdb51").rmdir()
     datasets.register("the same", str(captioned / "data" / "other.csv"))
-    assert list(train.labelled_sets()) == ["drawn clips", "the same"]
+    assert list(starting.labelled_sets()) == ["drawn clips", "the same"]
     page = fine(new_run())
     assert page.selectbox(key="new-test-set").options == ["drawn clips", "the same"]
     with StoreWriter(
@@ -250,8 +250,8 @@ def test_named_data_sets_are_offered_for_the_evaluation(captioned, clips):
 
 
 def test_every_option_of_both_commands_is_a_setting_and_arrives(captioned):
-    found = train.captions()["mine"]
-    store = train.stores(found.ids)["right"]
+    found = starting.captions()["mine"]
+    store = starting.stores(found.ids)["right"]
     other = {
         id: not setting.default
         if isinstance(setting.default, bool)
@@ -269,8 +269,8 @@ def test_every_option_of_both_commands_is_a_setting_and_arrives(captioned):
     mining, *rest = GROUPS.values()
     training = {id: setting for group in rest for id, setting in group.items()}
     for values in (PAPER, other):
-        plan = train.Plan("run-1", found, store, "minilm", values)
-        for step, group in zip(plan.steps(), (mining, training), strict=True):
+        plan = starting.plan("run-1", found, store, "minilm", values)
+        for step, group in zip(plan.steps, (mining, training), strict=True):
             verb, *arguments = step.arguments
             parsed = commands[verb].make_context(verb, arguments).params
             assert set(parsed) - outer[verb] == {setting.name for setting in group.values()}
@@ -322,7 +322,7 @@ def test_captions_are_uploaded_and_checked(captioned):
         "classes.json", "mine.json", "other captions.json",
     ]  # fmt: skip
     with pytest.raises(InputError, match="rename"):
-        train.add_captions("mine.json", content + b" ")
+        starting.add_captions("mine.json", content + b" ")
 
 
 # The job -------------------------------------------------------------------------------------------------------------
@@ -376,7 +376,7 @@ def test_a_run_is_started_followed_cancelled_and_resumed(command):
     live = {trace["name"]: numbers(trace["y"]) for trace in figures(page)[0]["data"]}
     assert len(live["validation"]) == 2 and len(live["each block of steps"]) == 4
     assert page.dataframe[0].value.set_index("run").loc["mine", "state"] == "being trained"
-    assert train.free_name("mine") == "mine-1" and "mine" in runs.names_taken()
+    assert starting.free_name("mine") == "mine-1" and "mine" in runs.names_taken()
     button(page, "Cancel").click().run()
     wait_until(lambda: not jobs.find(job.id).alive)
     page = fine(open_page("train", runs=["mine"]))
@@ -392,11 +392,11 @@ def test_a_run_is_started_followed_cancelled_and_resumed(command):
 
 
 def test_an_interrupted_run_goes_on_when_its_job_has_gone(command):
-    found = train.captions()["mine"]
-    plan = train.Plan("mine", found, train.stores(found.ids)["right"], "minilm")
-    first = train.start(plan)
+    found = starting.captions()["mine"]
+    plan = starting.plan("mine", found, starting.stores(found.ids)["right"], "minilm")
+    first = starting.start(plan)
     with pytest.raises(InputError, match="already"):
-        train.start(plan)
+        starting.start(plan)
     wait_until(lambda: "6 of 24" in jobs.find(first.id).log)
     jobs.cancel(first.id)
     wait_until(lambda: not jobs.find(first.id).alive)
@@ -419,7 +419,7 @@ def test_a_run_started_elsewhere_is_not_resumed_blindly(empty_workspace):
     assert "Resume training" not in [button.label for button in page.button]
     assert "--resume" in texts(page).replace("\\", "")
     with pytest.raises(InputError, match="not started from here"):
-        train.resume("other")
+        starting.resume("other")
 
 
 # Runs from elsewhere -------------------------------------------------------------------------------------------------

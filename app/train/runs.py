@@ -1,20 +1,17 @@
-"""Runs on disk: what each is, how its training went, what it reached; and runs that people bring."""
+"""Runs on disk: what each is, what it reached, and its settings; packed for elsewhere, and loaded from there."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import math
 import re
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import streamlit as st
-
-from app.charts.train import Curves
+from app import cache
 from app.services import models
 from cezsar import config, jobs, workspace
 from cezsar.config import MiningConfig, ModelConfig, TrainingConfig
@@ -68,7 +65,7 @@ def runs() -> dict[str, Told]:
     alive = {job.about.get("run") for job in training() if job.alive}
     found = {}
     for folder in models.run_folders():
-        told = _told(str(folder.absolute()), _stamps(folder))
+        told = cache.once(partial(_told, folder), "run", str(folder.absolute()), _stamp(folder))
         busy = told.state == "interrupted" and told.name in alive
         found[told.name] = dataclasses.replace(told, state="training") if busy else told
     return found
@@ -79,77 +76,45 @@ def training() -> list[jobs.Job]:
     return jobs.jobs(KIND)
 
 
-def _stamps(folder: Path) -> str:
-    names = ("config.json", "model.safetensors", "record.json", "state.pt")
+def names_taken() -> set[str]:
+    """Names, in lower case, that a new run cannot have: of runs, and of runs that a job will make."""
+    living = (str(job.about.get("run", "")) for job in training() if job.state != "done")
+    return {name.casefold() for name in [*(folder.name for folder in models.run_folders()), *living]}
+
+
+def _stamp(folder: Path) -> tuple[object, ...]:
+    names = ("config.json", "model.safetensors", "record.json")
     paths = [*(folder / name for name in names), *sorted((folder / "results").glob("*.json"))]
-    stamps = []
-    for path in paths:
-        if path.is_file():
-            stat = path.stat()
-            # The state changes all the time while training; that it is there is all that counts.
-            stamps.append((path.name, 0 if path.suffix == ".pt" else stat.st_mtime_ns, path.suffix == ".pt"))
-    return hashlib.sha256(repr(stamps).encode()).hexdigest()
+    # The state changes all the time while training; that it is there is all that counts.
+    return (folder / "state.pt").is_file(), *((p.name, p.stat().st_mtime_ns) for p in paths if p.is_file())
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
-def _told(folder: str, stamps: str) -> Told:
+def _told(path: Path) -> Told:
     from cezsar.training.runs import Run
+    from cezsar.zeroshot.results import load_all
 
-    path = Path(folder)
+    path = path.absolute()
     shipped = models.SHIPPED in path.parents
     try:
         run = Run.open(path)
         record = run.record()
     except CezsarError as error:
         return Told(path.name, path, shipped, "damaged", error=str(error))
+    results, errors = [], []
+    for file in sorted((path / "results").glob("*.json")):
+        try:
+            results += [(file.stem.removesuffix(f" {result.protocol}"), result) for result in load_all(file)]
+        except CezsarError as error:
+            errors.append(f"{error}.")
     state = "trained" if run.trained else "no weights" if record else "interrupted"
-    results, errors = _results(path)
     return Told(path.name, path, shipped, state, run.config, record, results, " ".join(errors))
 
 
-def _results(folder: Path) -> tuple[list[tuple[str, Result]], list[str]]:
-    from cezsar.zeroshot.results import load_all
+# Settings ------------------------------------------------------------------------------------------------------------
 
-    found, errors = [], []
-    for path in sorted((folder / "results").glob("*.json")):
-        try:
-            found += [(path.stem.removesuffix(f" {result.protocol}"), result) for result in load_all(path)]
-        except CezsarError as error:
-            errors.append(f"{error}.")
-    return found, errors
-
-
-def curves(told: Told) -> Curves:
-    """How its training went, or goes. Raises `FormatError` if its history cannot be read."""
-    return history(told.folder)
-
-
-def history(folder: Path) -> Curves:
-    """The training history in a run's folder; empty if there is none yet."""
-    path = folder / "history.jsonl"
-    try:
-        stat = path.stat()
-    except OSError:
-        return Curves()
-    return _curves(str(folder), stat.st_size, stat.st_mtime_ns)
-
-
-@st.cache_data(max_entries=64, show_spinner=False)
-def _curves(folder: str, size: int, mtime_ns: int) -> Curves:
-    from cezsar.training.runs import read_history
-
-    return Curves.of(read_history(folder))
-
-
-# Settings and results side by side -----------------------------------------------------------------------------------
-
-MINED = ("tau", "negatives", "sub_clips", "object_positives")
-LABELS = {
-    name: setting.label
-    for kind in (MiningConfig, ModelConfig, TrainingConfig)
-    for name, setting in config.settings(kind).items()
-}
-"""Settings in words; training's seed, not that of mining."""
+FINGERPRINT = "Triplets (fingerprint)"
+_SETTINGS = {kind: config.settings(kind) for kind in (MiningConfig, ModelConfig, TrainingConfig)}
+_LABELS = {name: setting.label for own in _SETTINGS.values() for name, setting in own.items()}  # training's seed
 
 
 def settings(told: Told) -> dict[str, str]:
@@ -158,15 +123,14 @@ def settings(told: Told) -> dict[str, str]:
         return {}
     own = told.config
     values: dict[str, Any] = dataclasses.asdict(own.model) | dataclasses.asdict(own.training)
-    mined = told.record.get("triplets")
-    values |= {name: mined[name] for name in MINED if name in mined} if isinstance(mined, dict) else {}
-    words = {LABELS[name]: _shown(value) for name, value in values.items()}
-    return words | {
-        "Objects named in O": _shown(own.objects),
-        "α, β, γ of Eq. 9": ", ".join(_shown(own.fusion[name]) for name in ("alpha", "beta", "gamma")),
+    if isinstance(mined := told.record.get("triplets"), dict):
+        values |= {name: mined[name] for name in ("tau", "negatives", "sub_clips", "object_positives") if name in mined}
+    return {_LABELS[name]: shown(value) for name, value in values.items()} | {
+        "Objects named in O": shown(own.objects),
+        "α, β, γ of Eq. 9": ", ".join(shown(own.fusion[name]) for name in ("alpha", "beta", "gamma")),
         "Frame encoder": str(own.feature_encoder["name"]),
         "Sentence encoder": str(own.sentence_encoder["name"]),
-        "Triplets (fingerprint)": own.triplets[:12],
+        FINGERPRINT: own.triplets[:12],
     }
 
 
@@ -176,42 +140,21 @@ def paper() -> dict[str, str]:
 
     own = RunConfig(ModelConfig(4096, 768), TrainingConfig(), {"name": "bit"}, {"name": "distilroberta"})
     told = Told("", Path(), True, "trained", own, {"triplets": dataclasses.asdict(MiningConfig())})
-    silent = {
-        setting.label
-        for kind in (ModelConfig, TrainingConfig)
-        for name, setting in config.settings(kind).items()
-        if setting.silent and name != "margin"
-    }
-    return {name: value for name, value in settings(told).items() if name not in {*silent, "Triplets (fingerprint)"}}
+    chosen = (_SETTINGS[kind] for kind in (ModelConfig, TrainingConfig))
+    silent = {each.label for own in chosen for name, each in own.items() if each.silent and name != "margin"}
+    return {name: value for name, value in settings(told).items() if name not in {*silent, FINGERPRINT}}
 
 
-def differing(chosen: Sequence[Told]) -> dict[str, list[str]]:
-    """The settings in which runs differ: a value for each run, "" where one has none."""
-    each = [settings(told) for told in chosen]
-    names = dict.fromkeys(name for values in each for name in values)
-    rows = {name: [values.get(name, "") for values in each] for name in names}
-    return {name: values for name, values in rows.items() if len(set(values)) > 1}
-
-
-def side_by_side(chosen: Sequence[Told]) -> dict[tuple[str, str, str], list[Result | None]]:
-    """(data set, protocol, modality) -> the result of each run, None where it has none."""
-    each: list[dict[tuple[str, str, str], Result]] = [
-        {(name, result.protocol, result.modality): result for name, result in told.results} for told in chosen
-    ]
-    keys = dict.fromkeys(key for found in each for key in found)
-    ordered = sorted(keys, key=lambda key: (key[0], key[1] != "all"))
-    return {key: [found.get(key) for found in each] for key in ordered}
-
-
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """A setting's value in words."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:g}"
-    return ", ".join(map(_shown, value)) if isinstance(value, tuple | list) else str(value)
+    return ", ".join(map(shown, value)) if isinstance(value, tuple | list) else str(value)
 
 
-# Runs from people's hands --------------------------------------------------------------------------------------------
+# From and to elsewhere -----------------------------------------------------------------------------------------------
 
 
 def packed(told: Told) -> bytes:
@@ -234,43 +177,30 @@ def load(name: str, content: bytes, like: Told | None, wanted: str = "", domain:
         InputError: a pickle, another kind of file, a name that is taken.
         FormatError, MismatchError: it is damaged, or does not fit.
     """
-    from cezsar.training.importing import adopt, unpack
+    from cezsar.training.importing import PICKLES, adopt, unpack
     from cezsar.training.runs import Run
 
-    own = _file_name(name)
     target = workspace.folder("runs")
+    suffix = re.sub(r"[^.\w]", "", Path(name).suffix)[:20]
     if wanted.casefold() in names_taken():
         raise InputError(f"there is a run {wanted!r} already; choose another name")
     with tempfile.TemporaryDirectory(prefix="cezsar-") as folder:
-        path = Path(folder) / own
+        path = Path(folder) / (safe_stem(name, "run") + suffix)
         path.write_bytes(content)
-        if path.suffix.lower() == ".safetensors":
+        if suffix.lower() == ".safetensors":
             if like is None:
                 raise InputError("bare weights need the configuration of a run with the same shapes; choose one")
             run = adopt(path, Run.open(like.folder), target, wanted or None, domain=domain.strip() or "unknown")
-        elif path.suffix.lower() == ".zip" or refused(own):
+        elif suffix.lower() in (".zip", *PICKLES):
             run = unpack(path, target, wanted or None)
         else:
-            raise InputError(f"{own} is neither an archive of a run (.zip) nor weights (.safetensors)")
+            raise InputError(f"{path.name} is neither an archive of a run (.zip) nor weights (.safetensors)")
     if (models.SHIPPED / "runs" / run.name).exists():  # it would hide that one
         number = next(n for n in range(2, 100_000) if f"{run.name}-{n}".casefold() not in names_taken())
         return run.folder.rename(target / f"{run.name}-{number}").name
     return run.name
 
 
-def refused(name: str) -> bool:
-    """Whether a file of this name is a pickle, which is never opened."""
-    return Path(name).suffix.lower() in (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin")
-
-
-def _file_name(name: str) -> str:
-    """A short and harmless name like that of an upload, with its suffix."""
-    path = Path(name.replace("\\", "/"))
-    stem = re.sub(r"[^\w .+@-]", "", path.stem).strip(" .")[:60] or "run"
-    return stem + re.sub(r"[^.\w]", "", path.suffix)[:20]
-
-
-def names_taken() -> set[str]:
-    """Names, in lower case, that a new run cannot have: of runs, and of runs that a job will make."""
-    living = (str(job.about.get("run", "")) for job in training() if job.state != "done")
-    return {name.casefold() for name in [*(folder.name for folder in models.run_folders()), *living]}
+def safe_stem(name: str, otherwise: str) -> str:
+    """A short and harmless name like that of an upload, without its suffix."""
+    return re.sub(r"[^\w .+@-]", "", Path(name.replace("\\", "/")).stem).strip(" .")[:60] or otherwise

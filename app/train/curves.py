@@ -1,24 +1,40 @@
-"""A training as it went: loss, speed, and the signs of a collapse."""
+"""A training as it went, or goes: its figures, the signs of a collapse, loss and speed over epochs."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
+import streamlit as st
 
-from cezsar.report.figures import COLOURS, MARKS, layout, shown
+from app import cache
+from app.widgets.words import duration
+from cezsar import jobs
+from cezsar.report.figures import COLOURS, MARKS, PLOT, layout, number, percent, shown
 
 MOST_POINTS = 2000  # in one figure; more are averaged in groups of neighbours
 MOST_RUNS = len(COLOURS)
+MOST_DEAD, LEAST_SPREAD = 0.6, 0.02
+LOSS = "Mean of Eq. 7 over triplets: how much nearer the negative sentence is than the positive one, plus the margin."
+VALIDATION = "The same on videos kept out of training. The weights of the epoch where it is lowest are kept."
+DEAD = (
+    "Dimensions of the joint space that are 0 for every validation clip (Eq. 5 ends with a ReLU). 20 to 30 % is usual; "
+    "far more means that the run is collapsing, even while the loss falls."
+)
+SPREAD = (
+    "1 minus the length of the mean direction of validation clips: 0 if all clips point the same way, which is a "
+    "collapse, near 1 if they point everywhere."
+)
 
 
 @dataclass
 class Curves:
-    """A training history as numbers over epochs; blocks of steps lie between whole epochs.
+    """A training history over epochs, read from a run's `history.jsonl`.
 
     Attributes:
         epochs: 1, 2, ...; then training and validation loss, share of dead units, and spread of each.
@@ -71,6 +87,21 @@ def _numbers(line: Mapping[str, Any], names: Sequence[str]) -> list[float]:
     return found if len(found) == len(names) else []
 
 
+def read(folder: Path) -> Curves:
+    """How the training of the run in a folder went; empty if it has not begun. Raises `FormatError`: damaged."""
+    from cezsar.training.runs import read_history
+
+    try:
+        stat = (folder / "history.jsonl").stat()
+    except OSError:
+        return Curves()
+    key = str(folder.absolute()), stat.st_size, stat.st_mtime_ns
+    return cache.once(lambda: Curves.of(read_history(folder)), "training history", *key)
+
+
+# Figures -------------------------------------------------------------------------------------------------------------
+
+
 def thin(x: Sequence[float], y: Sequence[float], most: int = MOST_POINTS) -> tuple[list[float], list[float]]:
     """At most `most` points: the means of equally large groups of neighbours, the last of which may be smaller."""
     group = -(-len(x) // max(1, most))
@@ -110,25 +141,6 @@ def loss_figure(curves: Mapping[str, Curves], height: int = 380) -> go.Figure:
     return figure
 
 
-def signs_figure(run: Curves, height: int = 250) -> go.Figure:
-    """Dead units and spread at the end of each epoch: what shows a collapse, since the loss falls during one."""
-    figure = go.Figure()
-    _line(figure, "dead units (share)", thin(run.epochs, run.dead), COLOURS[1], mark=MARKS[0])
-    _line(figure, "spread", thin(run.epochs, run.spread), COLOURS[2], mark=MARKS[1])
-    layout(figure, height, "epoch", "share, spread (0 to 1)", fixed=False, hovermode="x unified")
-    figure.update_yaxes(range=[0, 1.02])
-    return figure
-
-
-def speed_figure(run: Curves, height: int = 250) -> go.Figure:
-    """Triplets per second in each block of steps."""
-    figure = go.Figure()
-    _line(figure, "triplets/s", thin(run.blocks, run.speed), COLOURS[0])
-    layout(figure, height, "epoch", "triplets/s", fixed=False, showlegend=False)
-    figure.update_yaxes(rangemode="tozero", tickformat="~s")
-    return figure
-
-
 def _line(figure: go.Figure, name: str, xy: tuple[list[float], list[float]], colour: str, *, dash: str = "solid",
           mark: str = "", hover: str = "", **more: Any) -> None:  # fmt: skip
     figure.add_scatter(
@@ -136,3 +148,62 @@ def _line(figure: go.Figure, name: str, xy: tuple[list[float], list[float]], col
         line={"color": colour, "dash": dash, "width": 2}, marker={"symbol": mark or "circle", "size": 7},
         hovertemplate=f"{hover or name}: %{{y:,.4~r}}<extra></extra>", **more,
     )  # fmt: skip
+
+
+def draw(curves: Curves, key: str, in_a_row: bool = False) -> None:
+    """Loss, the signs of a collapse, and speed: beside each other, or the latter two below."""
+    if in_a_row:
+        left, signs, speed = st.columns([2, 1, 1], gap="medium")
+    else:
+        left, (signs, speed) = st.container(), st.columns(2, gap="large")
+    with left:
+        st.markdown("**Loss**", help=f"{LOSS} {VALIDATION}")
+        alt = f"Triplet loss over {len(curves.epochs)} epochs, in training and validation"
+        figure = loss_figure({"run": curves}, 250 if in_a_row else 380)
+        st.plotly_chart(figure, key=f"{key}-loss", config=PLOT, alt=alt)
+    with signs:
+        st.markdown("**Signs of a collapse**", help=f"{DEAD}\n\nSpread: {SPREAD}")
+        if curves.epochs:
+            figure = go.Figure()
+            _line(figure, "dead units (share)", thin(curves.epochs, curves.dead), COLOURS[1], mark=MARKS[0])
+            _line(figure, "spread", thin(curves.epochs, curves.spread), COLOURS[2], mark=MARKS[1])
+            layout(figure, 250, "epoch", "share, spread (0 to 1)", fixed=False, hovermode="x unified")
+            figure.update_yaxes(range=[0, 1.02])
+            alt = f"Dead units {percent(curves.dead[-1])} and spread {number(curves.spread[-1])} after the last epoch"
+            st.plotly_chart(figure, key=f"{key}-signs", config=PLOT, alt=alt)
+        else:
+            st.caption("Measured at the end of each epoch.")
+    with speed:
+        st.markdown("**Speed**", help="Triplets per second in each block of 20 steps.")
+        if curves.speed:
+            figure = go.Figure()
+            _line(figure, "triplets/s", thin(curves.blocks, curves.speed), COLOURS[0])
+            layout(figure, 250, "epoch", "triplets/s", fixed=False, showlegend=False)
+            figure.update_yaxes(rangemode="tozero", tickformat="~s")
+            alt = f"Speed over epochs, last {curves.speed[-1]:,.0f} triplets per second"
+            st.plotly_chart(figure, key=f"{key}-speed", config=PLOT, alt=alt)
+
+
+def progress(curves: Curves, job: jobs.Job) -> None:
+    """Figures of a training in one row, and a warning where it may collapse."""
+    of = f" of {job.about['epochs']}" if "epochs" in job.about else ""
+    loss = (curves.block_loss or curves.train)[-1:]
+    row = [("Epochs done", f"{curves.done:.1f}{of}", "")]
+    row.append(("Training loss", f"{loss[0]:.3f}" if loss else "none yet", LOSS))
+    if curves.validation:
+        row.append(("Best validation loss", f"{min(curves.validation):.3f}", VALIDATION))
+    if curves.speed:
+        row.append(("Speed", f"{curves.speed[-1]:,.0f} triplets/s", ""))
+    if curves.dead:
+        row += [("Dead units", percent(curves.dead[-1]), DEAD), ("Spread", number(curves.spread[-1]), SPREAD)]
+    if job.alive and job.state == "running" and curves.left_s is not None:
+        row.append(("Left, at most", duration(curves.left_s), "If no epoch is saved by early stopping."))
+    with st.container(horizontal=True, gap="medium"):
+        for label, value, help in row:
+            st.metric(label, value, width="content", help=help or None)
+    if curves.dead and (curves.dead[-1] > MOST_DEAD or curves.spread[-1] < LEAST_SPREAD):
+        st.warning(
+            "This may be a collapse: most dimensions are dead, or all clips point the same way. If it does not pass "
+            "within a few epochs, another learning rate, standardised features or fewer object sentences may help.",
+            icon=":material/warning:",
+        )

@@ -1,0 +1,280 @@
+"""The forms of new runs: what they are trained on, their settings, what they bring along, and the button."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+import streamlit as st
+
+from app import state
+from app.library.holdings import Store
+from app.train import runs, starting
+from app.train.starting import Captions, Plan
+from app.widgets.words import plain, sentence
+from cezsar import jobs, workspace
+from cezsar.config import Setting
+from cezsar.errors import CezsarError
+
+NOTHING = "none"
+PROBLEM = "problem of a new run"
+KEPT: dict[str, Any] = {"bind": "query-params", "persist_state": "session"}
+
+
+def new_run() -> None:
+    """Of CEZSAR: from captioned videos."""
+    left, middle, right = st.columns(3, gap="large")
+    with left:
+        captioned = _captions()
+    if captioned is None:
+        return
+    with middle:
+        store = _choose_store("Feature store", "store", captioned.ids, "captioned videos")
+    with right:
+        sentences = _choose(
+            "Sentence encoder", starting.sentence_encoders(), "sentences",
+            "Turns captions and class descriptions into vectors (SBERT of Eq. 6). Those on this machine are listed; "
+            "`cezsar info` says how to get others. The paper's is distilroberta.",
+        )  # fmt: skip
+    if store is None or sentences is None:
+        return
+    values = _settings(captioned)
+    name, domain = _name_and_domain("", "run", captioned.name)
+    heads, descriptions = starting.heads(store.dim), starting.descriptions()
+    left, right = st.columns(2, gap="large")
+    with left:
+        head = _choose(
+            "Object recogniser", [NOTHING, *heads], "head",
+            "For O of Eq. 9: a linear head on the same features, copied from a run. BiT brings its own.",
+        )  # fmt: skip
+    with right:
+        classes = _choose(
+            "Classes to rank by default", [NOTHING, *descriptions], "classes",
+            "Class descriptions kept in the run, so that it ranks them without being told labels.",
+        )  # fmt: skip
+    extra = {"head": heads.get(head or ""), "descriptions": descriptions.get(classes or "")}
+    tested = _choose_evaluation(store)
+    _offer(starting.plan(name, captioned, store, sentences, values, **extra, domain=domain, tested=tested), "")
+
+
+def new_cross_modal_run() -> None:
+    """Of the cross-modal method: from labelled clips of seen classes."""
+    st.caption(
+        "After Lin et al. (CVPR 2022), no reproduction: clips and labels of seen classes go through one Transformer; "
+        "an unseen class is composed of the seen ones that it is related to. It needs labelled clips, and no captions."
+    )
+    left, middle, right = st.columns(3, gap="large")
+    try:
+        drawn = (workspace.folder("demo") / "seen" / "segments.json").is_file()
+        sets = {f"{starting.DRAWN}, training segments": "demo:train"} if drawn else {}
+        sets |= starting.labelled_sets()
+        with left:
+            chosen = _choose(
+                "Labelled clips", list(sets), "cross-clips",
+                "Data sets whose clips have class names: those of the page Library, published ones, and segments of "
+                "the demo's training videos. Eight classes at least.",
+            )  # fmt: skip
+        ids = starting.labelled_ids(sets[chosen], of_videos=True) if chosen else frozenset()
+    except CezsarError as error:
+        st.error(sentence(error), icon=":material/error:")
+        return
+    with middle:
+        store = _choose_store("Feature store", "cross-store", ids, "videos") if chosen else None
+    with right:
+        about = "Turns descriptions and words into vectors."
+        sentences = _choose("Sentence encoder", starting.sentence_encoders(), "cross-sentences", about)
+    if chosen is None or store is None or sentences is None:
+        return
+    st.markdown("**Settings**")
+    values: dict[type, dict[str, Any]] = {}
+    for kind, shown in starting.cross_modal_settings().items():
+        values[kind] = {}
+        for column, (id, setting) in zip(st.columns(len(shown), gap="medium"), shown.items(), strict=True):
+            with column:
+                values[kind][id] = _field(f"cross-{id}", setting, "The default is this method's own.")
+    dataset = sets[chosen]
+    name, domain = _name_and_domain("cross-", "cross-modal", dataset)
+    tested = _choose_evaluation(store)
+    made = starting.cross_modal_plan(name, dataset, ids, store, sentences, values, domain=domain, tested=tested)
+    _offer(made, "cross-")
+
+
+def _captions() -> Captions | None:
+    area = st.container()
+    with st.popover("Upload captions", icon=":material/upload:", type="tertiary"):
+        st.caption(
+            'JSON in ActivityNet Captions form: `{video id: {"duration": s, "timestamps": [[start, end], ...], '
+            '"sentences": [...]}}`'
+        )
+        given = st.file_uploader("Annotation file", type=["json"], key="captions-upload")
+    if given is not None and st.session_state.get("captions taken") != given.file_id:
+        try:
+            st.session_state[f"{state.NEW}captions"] = starting.add_captions(given.name, given.getvalue())
+            st.session_state["captions taken"] = given.file_id
+        except CezsarError as error:
+            st.error(sentence(error), icon=":material/error:")
+    if not (found := starting.captions()):
+        return None
+    with area:
+        name = _choose(
+            "Captioned videos", list(found), "captions",
+            "Annotation files in the workspace's folder `data`, and the demo's. A sentence for each timestamped "
+            "segment of an untrimmed video.",
+        )  # fmt: skip
+        if name is None:
+            return None
+        told = [f"{len(found[name].ids):,} videos, {found[name].sentences:,} sentences", *found[name].repairs]
+        st.caption("; ".join(told))
+    return found[name]
+
+
+def _choose(label: str, options: list[str], key: str, help: str) -> str | None:
+    """A select box whose choice is kept, unless it has gone."""
+    key = state.NEW + key
+    if st.session_state.get(key, NOTHING) not in options:
+        st.session_state.pop(key, None)
+    chosen: str | None = st.selectbox(label, options, key=key, help=help, **KEPT)
+    return chosen
+
+
+def _choose_store(label: str, key: str, wanted: frozenset[str], what: str, like: Store | None = None) -> Store | None:
+    found = starting.stores(wanted)
+    if like is not None:
+        found = {name: item for name, item in found.items() if (item.encoder, item.dim) == (like.encoder, like.dim)}
+    about = "Frame features that `cezsar extract` made, one row a second. Those with the most of these videos first."
+    name = _choose(label, list(found), key, about)
+    if name is None:
+        st.caption("There is none yet: `cezsar extract` makes one in the workspace's folder `features`.")
+        return None
+    item = found[name]
+    here = f"{len(item.ids & wanted):,} of the {len(wanted):,} {what}"
+    st.caption(f"{here}; encoder {plain(item.encoder)}, {item.dim:,} values a second")
+    return item
+
+
+def _choose_evaluation(store: Store) -> tuple[str, Store] | None:
+    try:
+        sets = starting.labelled_sets()
+        if not sets or not st.checkbox(
+            "Evaluate when training ends", True, key=f"{state.NEW}test", persist_state="session",
+            help="Top-1, top-5 and mean per-class accuracy over all classes; embeddings and scores are kept for the "
+            "other pages.",
+        ):  # fmt: skip
+            return None
+        left, right = st.columns(2, gap="large")
+        with left:
+            chosen = _choose(
+                "Data set", list(sets), "test-set",
+                "The demo's test clips, the data sets named on the page Library, and published ones in the "
+                "workspace's folder `data`.",
+            )  # fmt: skip
+        dataset = sets[chosen or next(iter(sets))]
+        ids = starting.labelled_ids(dataset)
+    except CezsarError as error:
+        st.error(sentence(error), icon=":material/error:")
+        return None
+    with right:
+        item = _choose_store("Feature store of its clips", "test-store", ids, "labelled clips", like=store)
+    if item is None or not ids & item.ids:
+        st.caption(f"No store of encoder {plain(store.encoder)} holds these clips, so the run will not be evaluated.")
+        return None
+    return dataset, item
+
+
+# Settings ------------------------------------------------------------------------------------------------------------
+
+
+def _settings(captioned: Captions) -> dict[str, Any]:
+    """Every hyperparameter, in groups; and two presets."""
+    values: dict[str, Any] = {}
+    st.markdown("**Settings**")
+    presets = st.container(horizontal=True, vertical_alignment="center")
+    for tab, group in zip(st.tabs(list(starting.GROUPS)), starting.GROUPS.values(), strict=True):
+        columns = [column for _ in range(0, len(group), 4) for column in tab.columns(4, gap="medium")]
+        for column, (id, setting) in zip(columns, group.items(), strict=False):
+            with column.container(gap="xxsmall"):
+                default = runs.shown(setting.default)
+                source = "The paper gives no value; the default" if setting.silent else "The paper's value"
+                values[id] = _field(id, setting, f"{source}: {default}.")
+                colour = "gray" if values[id] == setting.default else "orange"
+                st.caption(f":{colour}[{'default' if setting.silent else 'paper'}: {default}]")
+    with presets:
+        st.button("The paper's settings", key="preset-paper", on_click=_put, args=(starting.PAPER,))
+        st.button(
+            "The demo's settings", key="preset-demo", on_click=_put_demo,
+            help="For the stick-figure world: chosen on held-out actions, since the paper's learning rate and width "
+            "are for 3 million triplets.",
+        )  # fmt: skip
+        changed = [starting.SETTINGS[id].label for id, value in values.items() if value != starting.PAPER[id]]
+        drawn = captioned.path.parent == workspace.folder("demo").absolute()
+        alike = "All as in the paper" + ("; for the stick-figure world the demo's are better" if drawn else "")
+        st.caption(f"Not the paper's: {', '.join(changed)}" if changed else alike)
+    return values
+
+
+def _field(id: str, setting: Setting, source: str) -> Any:
+    """The widget of one setting, and what it says."""
+    more = {"key": state.NEW + id, "help": f"{setting.help} {source} Option `{setting.flag}`.", **KEPT}
+    value: Any
+    if isinstance(setting.default, bool):
+        value = st.selectbox(setting.label, [False, True], format_func=runs.shown, **more)
+    elif setting.choices:
+        value = st.selectbox(setting.label, setting.choices, **more)
+    else:
+        kind = type(setting.default)
+        bounds = kind(setting.low), kind(setting.high), setting.default, kind(setting.step)
+        value = st.number_input(setting.label, *bounds, format="%g" if kind is float else None, **more)
+    return setting.default if value is None else value
+
+
+def _put(values: dict[str, Any]) -> None:
+    st.session_state.update({state.NEW + id: value for id, value in values.items()})
+
+
+def _put_demo() -> None:
+    from cezsar.demo.run import DOMAIN
+
+    _put(starting.demo_settings() | {"domain": DOMAIN, "head": "demo", "classes": starting.DRAWN})
+
+
+# The run -------------------------------------------------------------------------------------------------------------
+
+
+def _name_and_domain(keys: str, stem: str, domain: str) -> tuple[str, str]:
+    st.markdown("**The run**")
+    left, right = st.columns(2, gap="large")
+    key, free = state.NEW + keys, starting.free_name(stem)
+    more: dict[str, Any] = {"persist_state": "session"}
+    own = left.text_input("Name of the run", None, key=f"{key}name", max_chars=80, placeholder=free, **more)
+    shows = right.text_input(
+        "What the videos show", None, key=f"{key}domain", max_chars=200, placeholder=domain,
+        help="One line, kept in the run: what its answers may be trusted for.", **more,
+    )  # fmt: skip
+    return (own or "").strip() or free, shows or ""
+
+
+def _offer(made: Plan, keys: str) -> None:
+    """The button, what stands in its way, and the same in a terminal."""
+    problems = made.problems()
+    for problem in problems:
+        st.warning(sentence(CezsarError(problem[0].upper() + problem[1:])), icon=":material/warning:")
+    if message := st.session_state.pop(PROBLEM, None):
+        st.error(message, icon=":material/error:")
+    if jobs.possible():
+        st.button(
+            "Start training", type="primary", icon=":material/play_arrow:", disabled=bool(problems), on_click=_start,
+            args=(made, f"{state.NEW}{keys}name"),
+            help="It goes on if you close the page or restart the app, and can be cancelled and resumed.",
+        )  # fmt: skip
+    with st.expander("The same in a terminal", icon=":material/terminal:"):
+        commands = [shlex.join(["cezsar", *step.arguments]) for step in made.steps]
+        st.code("\n\n".join(commands), language="bash", wrap_lines=True)
+
+
+def _start(made: Plan, name_key: str) -> None:
+    try:
+        starting.start(made)
+    except CezsarError as error:
+        st.session_state[PROBLEM] = sentence(error)
+    else:
+        st.session_state[name_key] = None

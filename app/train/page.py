@@ -1,0 +1,105 @@
+"""The page Train: training as it goes, the runs there are, a new run, and runs from elsewhere."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import state
+from app.train import curves, form, listing, runs, starting
+from app.widgets.jobs import POLL_S, follow
+from app.widgets.preparation import prepare_demo
+from app.widgets.words import duration, plain, sentence
+from cezsar import jobs, workspace
+from cezsar.errors import CezsarError
+
+PARTS = {state.RUNS: "Runs", state.NEW_RUN: "New run", state.LOAD: "Load a run"}
+
+
+def page() -> None:
+    st.title("Train", anchor=False)
+    st.markdown(
+        "Learn the joint space of clips and sentences from captioned videos with hard negatives, and compare what "
+        "different settings give."
+    )
+    working()
+    part = st.segmented_control(
+        "Part", list(PARTS), default=state.RUNS, format_func=PARTS.__getitem__, required=True, key=state.PART,
+        bind="query-params", label_visibility="collapsed",
+    )  # fmt: skip
+    if part == state.NEW_RUN:
+        new_run()
+    elif part == state.LOAD:
+        listing.load(runs.runs())
+    elif there := runs.runs():
+        listing.table(there)
+        chosen = listing.choose(there)
+        if len(chosen) == 1:
+            listing.in_full(chosen[0])
+        elif chosen:
+            listing.compared(chosen)
+    else:
+        st.info("There is no run yet: train one under New run, or load one.", icon=":material/info:")
+
+
+def new_run() -> None:
+    method = st.segmented_control(
+        "Method", ["CEZSAR", "cross-modal"], default="CEZSAR", required=True, key=state.METHOD, bind="query-params",
+        help="CEZSAR learns from captions; the cross-modal Transformer, after Lin et al., from labelled clips.",
+    )  # fmt: skip
+    if method == "cross-modal":
+        form.new_cross_modal_run()
+        return
+    if not starting.captions():
+        st.info(
+            "Training needs videos with timestamped captions, and their frame features. There are none in the "
+            "workspace yet: prepare the demo, or bring your own.",
+            icon=":material/info:",
+        )
+        prepare_demo("Captioned videos in three minutes")
+        st.markdown("**Your own videos**: extract their features in a terminal, then upload their captions here.")
+        command = "cezsar extract videos/ --encoder motion --out workspace/features/mine"
+        st.code(command, language="bash", wrap_lines=True)
+    form.new_run()
+
+
+def working() -> None:
+    """Training jobs: the living ones and the last one with their curves, earlier ones out of the way."""
+    if starting.captions():  # until then the demo's own progress is shown where it is started
+        follow([job for job in jobs.jobs("demo") if job.alive], "demo")
+    found = runs.training()
+    shown = [job for job in found if job.alive] or found[:1]
+    for job in shown:
+        if job.state == "done":
+            name = str(job.about.get("run", ""))
+            with st.container(horizontal=True, vertical_alignment="center", border=True):
+                took = f"done after {duration(job.elapsed_s)}"
+                st.markdown(f":green[:material/check_circle:] **{plain(job.title)}** {took}", width="content")
+                look = f"Look at {plain(name)}"
+                st.button(look, icon=":material/show_chart:", on_click=listing.look_at, args=([name],))
+                st.button(
+                    "Remove from the list", icon=":material/close:", type="tertiary", on_click=jobs.forget,
+                    args=(job.id,), help="Only this entry; the run stays.",
+                )  # fmt: skip
+        else:
+            follow([job], f"job-{job.id}")
+            st.fragment(_live, run_every=POLL_S if job.alive else None)(job.id)
+    if earlier := [job for job in found if job not in shown]:
+        with st.expander(f"Earlier jobs ({len(earlier)})"):
+            follow(earlier, "earlier")
+
+
+def _live(job_id: str) -> None:
+    job = jobs.find(job_id)
+    name = str(job.about.get("run", "")) if job else ""
+    if job is None or not name:
+        return
+    try:
+        history = curves.read(workspace.folder("runs") / name)
+    except CezsarError as error:
+        st.caption(sentence(error))
+        return
+    if history.blocks:
+        curves.progress(history, job)
+        curves.draw(history, f"live-{job_id}", in_a_row=True)
+    elif job.state == "running":
+        st.caption("Curves appear here with the first 20 steps of training.")
