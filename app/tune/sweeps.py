@@ -1,0 +1,256 @@
+"""One training run for each τ: started on the demo's videos, and what sweeps in the workspace reached."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from app import state
+from app.services import models
+from app.widgets import preparation
+from app.widgets.choosers import one_of
+from app.widgets.jobs import follow
+from app.widgets.words import plain, sentence
+from cezsar import jobs, workspace
+from cezsar.config import MiningConfig, ModelConfig, TrainingConfig, UseConfig, arguments, numbers
+from cezsar.errors import CezsarError, InputError
+from cezsar.report.figures import COLOURS, GREY, MARKS, PLOT, layout
+from cezsar.sweep import FILE, PAPER, Sweep, refuse_points
+
+KIND = "tau"
+MOST_TAUS = 12
+NEEDED = ("demo/train.json", "demo/descriptions.json", "demo/test", "features/demo-train", "features/demo-test")
+AXIS = "τ, upper bound on the cosine distance of a hard negative"
+LOOKS = (("square", COLOURS[1]), ("circle", COLOURS[0]), *zip(MARKS[2:], COLOURS[2:], strict=True))  # VE, VE + O, ...
+
+
+def sweeps() -> None:
+    st.subheader("One run for each τ", anchor=False)
+    lost = lacking()
+    charting, starting = st.columns([3, 2], gap="large")
+    with starting:
+        if lost:
+            words = "Runs are trained on the demo's videos, which are not in this workspace yet; it is prepared below."
+            st.info(words, icon=":material/info:")
+        else:
+            form()
+        if unfinished := [job for job in jobs.jobs(KIND) if job.state != "done"]:
+            follow(unfinished, "sweep-jobs")
+    with charting:
+        chosen = choose()
+        chart(chosen)
+    if chosen:
+        table(chosen)
+    if lost:
+        preparation.prepare_demo()
+
+
+# Starting one --------------------------------------------------------------------------------------------------------
+
+
+def lacking() -> list[str]:
+    """What a sweep needs of the built demo and the workspace does not have."""
+    lost = [name for name in NEEDED if not (workspace.home() / name).exists()]
+    return lost if recogniser() else [*lost, "runs/demo/objects.safetensors"]
+
+
+def recogniser() -> Path | None:
+    places = (workspace.folder("runs") / "demo", models.SHIPPED / "runs" / "demo")
+    return next((path for place in places if (path := place / "objects.safetensors").is_file()), None)
+
+
+def form() -> None:
+    """The list of τ, the settings that its runs share, and the button that starts them."""
+    from cezsar.demo.run import Recipe
+
+    recipe = Recipe()
+    with st.form("sweep-form"):
+        text = st.text_input("τ, with commas between them", "0.6, 0.7, 0.8, 0.9", key="sweep-taus")
+        first, second, third = st.columns(3)
+        epochs = first.number_input("Epochs", 1, 200, int(recipe.training["epochs"]), key="sweep-epochs")
+        negatives = second.number_input(
+            "Negatives", 1, 200, recipe.mining.negatives, key="sweep-negatives", help="Hard negatives each positive."
+        )
+        seed = third.number_input(
+            "Seed", 0, 9_999, 7, key="sweep-seed", help="Of sub-clips, negatives, weights and order."
+        )
+        pressed = st.form_submit_button("Train one run per τ", type="primary", icon=":material/play_arrow:")
+        st.caption(
+            "On the demo's captioned videos, tested on its 21 unseen actions; all else as in the demo. Each run takes "
+            "about a minute on two cores."
+        )
+    if pressed:
+        try:
+            st.session_state[state.SWEPT] = start(text, int(epochs), int(negatives), int(seed))
+        except CezsarError as error:
+            st.error(sentence(error), icon=":material/error:")
+        else:
+            st.rerun()
+
+
+def start(text: str, epochs: int, negatives: int, seed: int) -> str:
+    """Start `cezsar tau-sweep` on the demo, with its recipe, for a list of τ with commas. Returns the sweep's name.
+
+    Raises:
+        InputError: no list of numbers in (0, 2], one given twice, too many, or the demo has not been built.
+        CezsarError: this system cannot run jobs.
+    """
+    from cezsar.demo.run import DOMAIN, Recipe
+
+    taus = numbers("τ", text, float)
+    refuse_points(taus, [seed])
+    if len(taus) > MOST_TAUS:
+        raise InputError(f"{len(taus)} τ are given; give at most {MOST_TAUS}")
+    lost, head = lacking(), recogniser()
+    if lost or head is None:
+        raise InputError(f"the demo has to be prepared first: there is no {lost[0]} in the workspace")
+    name, recipe, home = time.strftime("tau-%Y%m%d-%H%M%S"), Recipe(), workspace.home().resolve()
+    given = ["tau-sweep", str(home / "demo" / "train.json"), "--store", str(home / "features" / "demo-train")]
+    given += ["--dataset", "demo", "--test-store", str(home / "features" / "demo-test")]
+    given += ["--out", str(home / "scores" / name), "--taus", ",".join(f"{tau:g}" for tau in taus)]
+    given += ["--seeds", str(seed), "--domain", DOMAIN, "--head", str(head.resolve())]
+    given += arguments(MiningConfig, vars(replace(recipe.mining, negatives=negatives)))
+    given += arguments(ModelConfig, recipe.model) + arguments(TrainingConfig, {**recipe.training, "epochs": epochs})
+    given += arguments(UseConfig, vars(recipe.use))
+    stages: dict[str, float] = {}
+    for place, tau in enumerate(taus, start=1):
+        run = f"τ = {tau:g}, seed {seed} ({place} of {len(taus)})"
+        stages |= {f"{run}, mining": 8, f"{run}, training": 1.5 * epochs, f"{run}, evaluation": 6}
+    title = "Runs for τ = " + ", ".join(f"{tau:g}" for tau in taus)
+    jobs.start(KIND, title, [jobs.Step("sweep", given, stages)], about={"sweep": name})
+    return name
+
+
+# What was reached ----------------------------------------------------------------------------------------------------
+
+
+def swept() -> dict[str, Sweep]:
+    """What `cezsar tau-sweep` has left in folders of the workspace's scores, the newest first; broken ones left out."""
+    files = workspace.folder("scores").glob(f"*/{FILE}")
+    found = {}
+    for path in sorted(files, key=lambda path: path.stat().st_mtime_ns, reverse=True):
+        try:
+            sweep = Sweep.load(path.parent)
+        except CezsarError:
+            continue  # `cezsar tau-sweep` says what is wrong with it
+        if sweep.points:
+            found[path.parent.name] = sweep
+    return found
+
+
+def choose() -> Sweep | None:
+    """One of the sweeps in the workspace; None, and a word on how to make one, if there is none."""
+    there = swept()
+    if not there:
+        st.caption(
+            "`cezsar tau-sweep` trains a run for each τ, and for several seeds, on any captioned videos and tests them "
+            "on any data set. What it writes into a folder of the workspace's `scores` is shown here."
+        )
+        return None
+    names = list(there)
+    return there[one_of("Sweep", names, state.SWEPT, width=420) if len(names) > 1 else names[0]]
+
+
+def demo_point() -> tuple[float, dict[str, float]] | None:
+    """τ of the demo's own run, and top-1 of each modality: a point that every sweep can be compared with."""
+    from cezsar.training.runs import Run
+    from cezsar.zeroshot.results import load_all
+
+    folder = next((folder for folder in models.run_folders() if folder.name == "demo"), None)
+    if folder is None:
+        return None
+    try:
+        tau = Run.open(folder).record()["triplets"]["tau"]
+        results = load_all(folder / "results" / "demo all.json")
+    except (CezsarError, KeyError, TypeError):
+        return None  # a run without such a record is no point of this curve
+    return float(tau), {result.modality: result.figure("top1").mean for result in results}
+
+
+def chart(sweep: Sweep | None) -> None:
+    """Accuracy against τ of a sweep, beside the paper's and the demo's own."""
+    rows = sweep.rows() if sweep else []
+    spread = "splits" if any(each.splits is not None for row in rows for each in row.accuracies.values()) else "seeds"
+    told = "; ".join(
+        f"{modality} {row.tau:g}: {accuracy.percent()} %"
+        for row in rows for modality, accuracy in row.accuracies.items() if "VE" in modality
+    )  # fmt: skip
+    told = told or "no run has finished yet; the paper's 47.8 % at 0.7, 50.9 % at 0.8 and 48.3 % at 0.9"
+    st.plotly_chart(
+        figure_of(sweep, spread, demo_point()), key="sweep-chart", config=PLOT, alt=f"Top-1 accuracy against τ: {told}"
+    )
+    about = (
+        "The paper's accuracies are of UCF-101 with its 101 classes, so only the shape of its curve can be compared."
+    )
+    if sweep:
+        about = (
+            f"{plain(sweep.title())}. Bars are one standard deviation over {spread} to either side; a difference "
+            f"smaller than the deviation over seeds may be chance. {about}"
+        )
+    st.caption(about)
+
+
+def figure_of(found: Sweep | None, spread: str, own: tuple[float, Mapping[str, float]] | None) -> go.Figure:
+    """Accuracy against τ: a sweep with deviations over "splits" or "seeds", the paper's curve in grey, and as open
+    marks the demo's own run: its τ, and modality -> accuracy."""
+    figure, rows = go.Figure(), found.rows() if found else []
+    _line(figure, "paper: VE + O, UCF-101", sorted(PAPER.items()), GREY, "diamond", "dot")
+    for modality, (symbol, colour) in zip(found.modalities if found else ["VE", "VE + O"], LOOKS, strict=False):
+        if done := [(row.tau, row.accuracies[modality]) for row in rows if modality in row.accuracies]:
+            _line(figure, modality, [(tau, accuracy.mean) for tau, accuracy in done], colour, symbol)
+            bars = [100 * (getattr(accuracy, spread) or 0) for _, accuracy in done]
+            figure.data[-1].update(
+                error_y={"array": bars, "thickness": 1.5, "width": 4},
+                hovertext=[accuracy.percent() for _, accuracy in done],
+                hovertemplate=f"{modality}, τ = %{{x:g}}: %{{hovertext}}<extra></extra>",
+            )
+        if own and modality in own[1]:
+            _line(figure, f"the demo's run: {modality}", [(own[0], own[1][modality])], colour, f"{symbol}-open")
+    layout(figure, 380, AXIS, "top-1 accuracy in %")
+    for row in rows:
+        if not row.done:
+            figure.add_vline(x=row.tau, line={"color": GREY, "width": 1, "dash": "dot"})
+            figure.add_annotation(x=row.tau, y=0.02, yref="paper", text="no run", showarrow=False, xanchor="left")
+    figure.update_xaxes(zeroline=False)
+    return figure
+
+
+def _line(figure: go.Figure, name: str, found: Sequence[tuple[float, float]], colour: str, symbol: str,
+          dash: str = "solid") -> None:  # fmt: skip
+    figure.add_scatter(
+        x=[tau for tau, _ in found], y=[100 * accuracy for _, accuracy in found], name=name,
+        mode="lines+markers" if len(found) > 1 else "markers", line={"color": colour, "width": 2, "dash": dash},
+        marker={"symbol": symbol, "size": 11, "color": colour, "line": {"width": 2, "color": colour}},
+        hovertemplate=f"{name}, τ = %{{x:g}}: %{{y:.1f}} %<extra></extra>",
+    )  # fmt: skip
+
+
+def table(sweep: Sweep) -> None:
+    """A row a τ: accuracies, sentences short of candidates, triplets and time; and what failed."""
+    shown = []
+    for row in sweep.rows():
+        found = {name: row.accuracies[name].percent() if name in row.accuracies else "" for name in sweep.modalities}
+        shown.append(
+            {"τ": row.tau, **{f"{name}, %": text for name, text in found.items()}, "Short": 100 * row.short,
+             "Triplets": f"{row.triplets:,.0f}" if row.done else "",
+             "Seconds": f"{row.seconds:,.0f}" if row.done else ""}
+        )  # fmt: skip
+    text, column = st.column_config.TextColumn, st.column_config.NumberColumn
+    short = f"Sentences with fewer than {sweep.about.get('negatives')} candidates at this τ."
+    st.dataframe(
+        shown, hide_index=True, alt="For every τ: top-1, sentences short of candidates, triplets and seconds",
+        column_config={
+            "τ": column(format="%g", width="small"),
+            "Short": column(format="%.1f %%", width="small", help=short),
+            "Triplets": text(width="small"),
+            "Seconds": text(width="small", help="Mining, training and evaluation of one run."),
+        },
+    )  # fmt: skip
+    for row in sweep.rows():
+        if row.note:
+            st.caption(f"τ = {row.tau:g}: {plain(row.note)}.")

@@ -1,0 +1,520 @@
+"""Fusion weights: what any of them give, the accuracy of all of them, which clips turn, and what choosing is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+import plotly.graph_objects as go
+import streamlit as st
+
+from app import cache, state
+from app.services import scored
+from app.widgets import choosers, player
+from app.widgets.words import plain, sentence
+from cezsar.errors import CezsarError
+from cezsar.report import figures
+from cezsar.report.figures import GAIN, LOSS, PLOT, number, percent, points
+from cezsar.world import HARD_GROUPS
+from cezsar.zeroshot import fusion, weights
+from cezsar.zeroshot.embeddings import MODALITIES
+from cezsar.zeroshot.fusion import Weights
+from cezsar.zeroshot.protocols import random_classes
+from cezsar.zeroshot.results import figure_of
+from cezsar.zeroshot.scored import Scored
+from cezsar.zeroshot.weights import ChosenOnHalf, Curve, Flips, Gain, Outcome, SimplexMap
+
+LETTERS = dict(zip(MODALITIES, "αβγ", strict=True))
+KEYS = dict(zip(MODALITIES, (state.ALPHA, state.BETA, state.GAMMA), strict=True))
+MEANS = {"VE": "what the clip looks like", "O": "recognised objects", "C": "captions"}
+PAPER = Weights(0.8, 0.2, 0.0)
+QUICK_PAIR = 20_000_000  # clips x classes up to which α is chosen on 20 random halves in about a second
+QUICK_MAP = 3_000_000  # clips x classes up to which a map over three weights takes a few seconds
+STEPS = 20  # lines of constant γ in a map
+HONEST_RUNS, HONEST_MAPS, HONEST_STEPS = 20, 10, 10  # halves for α, halves for three weights, and lines of their maps
+MOST_ROWS, MOST_BARS = 1_000, 20  # clips in the table, classes in the figure
+
+
+def fusion_weights() -> None:
+    st.markdown(
+        "A clip is embedded by what it looks like (VE) and by sentences about it: its recognised objects (O), captions "
+        "(C). Move their weights, and every figure follows."
+    )
+    choosing, splitting = st.columns(2, gap="large")
+    with choosing:
+        item = choosers.scored_set()
+    if item is None:
+        return
+    with splitting:
+        classes = told_apart(scored.scores(item).class_names)
+    if classes is None:
+        return
+    weigh(item, classes)
+    if len(scored.scores(item).modalities) > 1:
+        honest_choice(item)
+
+
+def told_apart(names: Sequence[str]) -> tuple[str, ...] | None:
+    """The classes that predictions choose from; () for all, None while none is chosen."""
+    titles = {state.TUNE_ALL: "All", state.TUNE_HALF: "A random half", state.TUNE_CHOSEN: "Some"}
+    which = choosers.segments(
+        "Classes to choose from", titles if len(names) > 1 else {state.TUNE_ALL: "All"}, state.TOLD_APART,
+        "A split: only clips of these classes count, and each is taken for one of these classes.",
+    )  # fmt: skip
+    if which == state.TUNE_HALF:
+        seed = st.number_input(
+            "Seed of the half", 0, 9_999, 0, key=state.TUNE_HALF_SEED, bind="query-params",
+            help="The same half as the first run of protocol half with this seed.",
+        )  # fmt: skip
+        return tuple(random_classes(names, len(names) // 2, 1, int(seed)).splits[0])
+    if which == state.TUNE_ALL:
+        return ()
+    groups = {f"Look-alikes: {name}": list(group) for name, group in HARD_GROUPS.items() if set(group) <= set(names)}
+    default = next(iter(groups.values()), list(names[:5]))
+    groups |= choosers.own_among(names)
+    chosen = choosers.classes("Classes", names, groups, default=default, key=state.TUNE_CLASSES)
+    if not chosen:
+        st.info("Choose at least one class.", icon=":material/info:")
+    return tuple(chosen) or None
+
+
+@st.fragment
+def weigh(item: Scored, classes: tuple[str, ...]) -> None:
+    """What depends on the weights; a move of a slider runs this and nothing else."""
+    try:
+        modalities = scored.scores(item).modalities
+        pair = (modalities[0], modalities[1]) if len(modalities) == 2 else None
+        curve, best = None, None
+        over: SimplexMap | None = None
+        setting, seeing = st.columns([2, 3], gap="large")
+        with setting:
+            present = sliders(item, modalities)
+            if pair:
+                curve = alpha_curve(item, classes, pair)
+                low, high, top1 = curve.best()
+                told = f"{percent(top1)} for {LETTERS[pair[0]]} from {low:.3f} to {high:.3f}."
+                best = weights.of_pair(pair, _round(low, high)), told
+            elif len(modalities) == 3:
+                over = wanted_map(item, classes)
+            if over:
+                peak = over.best()
+                alpha, gamma = _round(peak.low, peak.high), round(peak.weights.gamma, 6)
+                found = Weights(alpha, max(0.0, round(1 - gamma - alpha, 6)), gamma)
+                best = found, f"{percent(peak.accuracy)} at {said(found, modalities)}."
+            if len(modalities) > 1:
+                presets(item, modalities, best)
+            basis, name = reference(item, present, modalities)
+        now, before = (outcome(item, classes, given) for given in (present, basis))
+        turned = weights.flips(before, now)
+        with seeing:
+            numbers(now, before, turned)
+            if len(modalities) == 1:
+                return
+            st.caption(f"Compared with {name}.")
+            if pair and curve:
+                alpha_chart(item, curve, pair, now, before)
+            if over:
+                mapped, drawn = st.columns(2, gap="medium")
+                with mapped:
+                    simplex(item, classes, over, now, before)
+                with drawn:
+                    along_gamma(item, classes, over, now, before)
+        if not any(len(rows) for rows in turned):
+            st.info("Both weights give every clip the same answer.", icon=":material/info:")
+            return
+        left, right = st.columns([2, 3], gap="large")
+        with left:
+            st.subheader("Classes that gain and lose", anchor=False)
+            if gains := weights.gains(before, now):
+                alt = "; ".join(f"{gain.name} {gain.net:+d}" for gain in gains[:MOST_BARS] if gain.net)
+                figure = gains_figure(gains, now.n_clips)
+                st.plotly_chart(figure, key="gains", config=PLOT, alt=f"Clips gained and lost: {alt}")
+            else:
+                st.caption("No clip becomes right or wrong.")
+        with right:
+            st.subheader("Clips that flip", anchor=False)
+            row = flips_table(scored.scores(item).ids, now, before, turned)
+        if row is not None:
+            flipped_clip(item, row, now, before, classes)
+    except CezsarError as error:
+        st.error(sentence(error), icon=":material/error:")
+
+
+def quick(item: Scored, most: int) -> bool:
+    """Whether it has at most so many clips x classes."""
+    return int(item.about["clips"]) * int(item.about["classes"]) <= most
+
+
+def outcome(item: Scored, classes: tuple[str, ...], given: Weights) -> Outcome:
+    """What some weights give among some classes, all if empty. Raises `InputError` where no clip is of the classes."""
+    kept = cache.once if quick(item, QUICK_MAP) else cache.large
+    make = partial(weights.outcome, scored.scores(item), given, classes or None)
+    return kept(make, "outcome", item.fingerprint, classes, given)
+
+
+def alpha_curve(item: Scored, classes: tuple[str, ...], pair: tuple[str, str]) -> Curve:
+    """Top-1 accuracy for every share α of the first modality."""
+    make = partial(weights.fusion_curve, scored.scores(item), pair, classes or None)
+    return cache.once(make, "curve", item.fingerprint, classes, pair, words="Computing accuracy for every α")
+
+
+# The weights ---------------------------------------------------------------------------------------------------------
+
+
+def sliders(item: Scored, modalities: Sequence[str]) -> Weights:
+    """The present weights: one slider for two modalities, unless they are set apart."""
+    own, first, two = item.weights, modalities[0], len(modalities) == 2
+    if len(modalities) == 1:
+        words = f"These clips have {first} only ({MEANS[first]}), so there is nothing to weigh."
+        st.info(words, icon=":material/info:")
+        return Weights.only(first)
+    coupled = two and not st.session_state.get(state.FREE, False)
+    starts = {name: own.of(name) for name in modalities}
+    if coupled:
+        starts = {first: weights.share(own, (first, modalities[1]))}
+    values = {
+        name: st.slider(
+            f"{LETTERS[name]}: weight of {name}, {MEANS[name]}", 0.0, 1.0, round(min(1.0, start), 2), 0.01,
+            key=KEYS[name], bind="query-params",
+            help="Eq. 9: VidE(v) = α VE(v) + β SE(O(v)) + γ SE(C(v)), of raw embeddings; the class whose prototype has "
+            "the highest cosine similarity to it wins (Eq. 8). A cosine knows no length: only the ratios matter.",
+        )
+        for name, start in starts.items()
+    }  # fmt: skip
+    if two:
+        second = modalities[1]
+        letter = LETTERS[second]
+        if coupled:
+            values[second] = round(1 - values[first], 6)
+            st.caption(f"{letter} = 1 − {LETTERS[first]} = {values[second]:.2f} goes to {second}, {MEANS[second]}.")
+        st.toggle(
+            f"Set {letter} apart", key=state.FREE, bind="query-params", on_change=_set_apart,
+            args=(KEYS[first], KEYS[second]),
+            help="Two sliders for two weights. Since only their ratio matters, this reaches nothing new.",
+        )  # fmt: skip
+    return Weights(*(values.get(name, 0.0) for name in MODALITIES))
+
+
+def _set_apart(first: str, second: str) -> None:
+    st.session_state[second] = round(1 - float(st.session_state.get(first, 0.8)), 2)
+
+
+def presets(item: Scored, modalities: Sequence[str], best: tuple[Weights, str] | None) -> None:
+    """Buttons that set the sliders; `best` are the weights that do best on this data, and a word on them."""
+    offered = {f"{name} only": (Weights.only(name), f"Only {MEANS[name]} counts.") for name in modalities}
+    offered["The run's own"] = (item.weights, f"{said(item.weights, modalities)}, as the run was told.")
+    if {"VE", "O"} <= set(modalities):
+        offered["The paper's"] = (PAPER, "α = 0.8 and β = 0.2, Section 3.5 of the paper.")
+    if best:
+        offered["Best on this data"] = (best[0], f"{best[1]} Chosen on the test data: too good to be reported.")
+    with st.container(horizontal=True, gap="small"):
+        for title, (given, why) in offered.items():
+            st.button(title, key=f"preset-{title}", help=why, on_click=set_weights, args=(given, tuple(modalities)))
+
+
+def set_weights(given: Weights, modalities: Sequence[str]) -> None:
+    """For callbacks: move the sliders."""
+    values = [given.of(name) for name in modalities]
+    coupled = len(values) == 2 and not st.session_state.get(state.FREE, False)
+    scale = (sum(values) or 1.0) if coupled else max(1.0, *values)
+    for name, value in zip(modalities, values, strict=True):
+        st.session_state[KEYS[name]] = value / scale
+
+
+def said(given: Weights, modalities: Sequence[str]) -> str:
+    """Such as "α = 0.80, β = 0.20"."""
+    return ", ".join(f"{LETTERS[name]} = {given.of(name):.2f}" for name in modalities)
+
+
+def same(one: Weights, other: Weights, modalities: Sequence[str]) -> bool:
+    """Whether two weights have the same ratios, so that they rank alike."""
+    values = np.array([[given.of(name) for name in modalities] for given in (one, other)])
+    shares = values / np.maximum(values.sum(axis=1, keepdims=True), 1e-12)
+    return bool(np.allclose(shares[0], shares[1], atol=1e-6))
+
+
+def _round(low: float, high: float) -> float:
+    """The roundest number of a stretch that a slider of hundredths can show, else its middle."""
+    middle = round((low + high) / 2, 2)
+    return middle if low < middle < high else (low + high) / 2
+
+
+def reference(item: Scored, present: Weights, modalities: Sequence[str]) -> tuple[Weights, str]:
+    """What the present weights are compared with, and its name: kept ones, else the run's own, else the first alone."""
+    text = str(st.session_state.setdefault(state.REFERENCE, st.query_params.get(state.REFERENCE, "")))
+    kept: Weights | None
+    try:
+        kept = Weights(*(float(word) for word in text.split()))
+        kept = kept if text and any(kept.of(name) for name in modalities) else None
+    except (CezsarError, ValueError, TypeError):
+        kept = None
+    with st.container(horizontal=True, gap="small"):
+        st.button(
+            "Set as reference", icon=":material/flag:", on_click=state.put,
+            args=(state.REFERENCE, " ".join(f"{present.of(name):g}" for name in MODALITIES)),
+            help="Compare with the present weights from now on.",
+        )  # fmt: skip
+        if kept:
+            st.button("Back to the run's own", type="tertiary", on_click=state.put, args=(state.REFERENCE, ""))
+    if kept:
+        if st.query_params.get(state.REFERENCE) != text:
+            st.query_params[state.REFERENCE] = text
+        return kept, f"the reference ({said(kept, modalities)})"
+    st.query_params.pop(state.REFERENCE, None)
+    own, first = item.weights, modalities[0]
+    if not any(own.of(name) for name in modalities):
+        own = Weights.only(first)
+    if same(own, present, modalities) and len(modalities) > 1:
+        return Weights.only(first), f"{first} alone, since these are the run's own weights"
+    return own, f"the run's own weights ({said(own, modalities)})"
+
+
+# What they give ------------------------------------------------------------------------------------------------------
+
+
+def numbers(now: Outcome, before: Outcome, turned: Flips) -> None:
+    """Accuracies, each with the difference to the reference, and how many clips turned."""
+    rows = (
+        ("Top-1", now.top1, before.top1, "Clips whose true class ranks first."),
+        ("Top-5", now.top5, before.top5, "Clips whose true class is among the five best."),
+        ("Mean per class", now.mean_per_class, before.mean_per_class, "Mean over classes of their top-1 accuracy."),
+    )
+    with st.container(key="metrics-weights"):
+        for title, value, old, meaning in rows:
+            change = round(100 * (value - old), 1) + 0.0
+            st.metric(
+                title, percent(value), f"{change:+.1f} points" if change else "no change", help=meaning, border=True,
+                delta_color="normal" if change else "off", delta_arrow="auto" if change else "off",
+            )  # fmt: skip
+        st.metric(
+            "Flips", f"{sum(len(rows) for rows in turned):,}", f"of {now.n_clips:,} clips", border=True,
+            delta_color="off", delta_arrow="off",
+            help="Clips that become right, become wrong, or go from one wrong class to another.",
+        )  # fmt: skip
+
+
+def alpha_chart(
+    item: Scored, curve: Curve, pair: tuple[str, str], now: Outcome, before: Outcome, gamma: float = 0.0
+) -> None:
+    """Accuracy against α with the reference and the present weights on it; `gamma` is the share of a third modality."""
+    best, marks = curve.best(), {}
+    for name, given in (("the run's own", item.weights), ("reference", before.weights), ("present", now.weights)):
+        if "C" in pair or abs(gamma_share(given) - gamma) < 1e-6:
+            alpha = weights.share(given, pair)
+            top1 = {"reference": before.top1, "present": now.top1}.get(name, float(curve.at(alpha)))
+            marks[name] = (alpha, top1)
+    letter, on = ("α / (α + β)", f", with γ = {gamma:.2f}") if gamma else (LETTERS[pair[0]], "")
+    stretch = f"from {best.low:.3f} to {best.high:.3f}"
+    st.plotly_chart(
+        figures.mark(figures.alpha_curve(curve, pair, gamma), marks), key="alpha-curve", config=PLOT,
+        alt=f"Top-1 accuracy for every {letter} from 0 to 1{on}; highest, {percent(best.accuracy)}, {stretch}; at "
+        f"present {percent(now.top1)}",
+    )  # fmt: skip
+    st.caption(
+        f"Exact, not sampled: it steps where a clip turns. Shaded: the best stretch, {percent(best.accuracy)} for "
+        f"{letter} {stretch}. It is the best on these very clips; see below what is left of it on other classes.",
+        help="Along a line of weights each class's score is linear, so the α for which a clip is right form one "
+        "interval with closed-form ends. Sorting all ends gives the whole curve.",
+    )
+
+
+def gamma_share(given: Weights) -> float:
+    """γ / (α + β + γ)."""
+    return given.gamma / (given.alpha + given.beta + given.gamma)
+
+
+def gains_figure(gains: Sequence[Gain], clips: int) -> go.Figure:
+    """Clips that each class gains (to the right) and loses (to the left), at most 20 classes, the rest as one."""
+    rows = sorted(gains[:MOST_BARS], key=lambda gain: (gain.net, gain.gained), reverse=True)
+    if rest := gains[MOST_BARS:]:
+        gained, lost = sum(gain.gained for gain in rest), sum(gain.lost for gain in rest)
+        rows.append(Gain(f"{len(rest):,} further classes", gained, lost, gained - lost))
+    hovers = [
+        f"{figures.shown(one.name)}: {one.gained:,} gained, {one.lost:,} lost, {points(one.net / clips)} points of all "
+        "clips"
+        for one in rows
+    ]
+    sides = ("gained", GAIN, [gain.gained for gain in rows]), ("lost", LOSS, [-gain.lost for gain in rows])
+    parts = [
+        {"x": values, "name": name, "marker": {"color": colour}, "width": 0.66, "hovertext": hovers}
+        for name, colour, values in sides
+    ]
+    figure = figures.bars([gain.name for gain in rows], parts, "clips", 24, 32, barmode="relative")
+    largest = max(max(gain.gained, gain.lost) for gain in rows) + 0.5
+    figure.update_xaxes(zeroline=True, nticks=7, tickformat="d", range=[-largest, largest])
+    return figure
+
+
+def flips_table(ids: Sequence[str], now: Outcome, before: Outcome, turned: Flips) -> int | None:
+    """Clips that turned; the row of the chosen one, the first unless somebody picked another."""
+    titles = {"any": "All", "gained": "Gained", "lost": "Lost", "changed": "Wrong otherwise"}
+    which = choosers.segments(
+        "Which of them", titles, state.FLIPPED, "Gained: wrong under the reference, right now. Lost: the other way "
+        "round. Wrong otherwise: from one wrong class to another.",
+    )  # fmt: skip
+    kinds = turned._asdict().items()
+    rows = [(int(row), titles[kind].lower()) for kind, found in kinds if which in ("any", kind) for row in found]
+    if not rows:
+        st.caption("None of this kind.")
+        return None
+    listed, names = rows[:MOST_ROWS], [*now.class_names, "undecided"]  # UNDECIDED is -1
+    table = {
+        "What": [kind for _, kind in listed],
+        "True class": [names[now.truth_N[row]] for row, _ in listed],
+        "Under the reference": [names[before.predicted_N[row]] for row, _ in listed],
+        "Now": [names[now.predicted_N[row]] for row, _ in listed],
+        "Clip": [ids[row] for row, _ in listed],
+    }
+    event = st.dataframe(
+        table, hide_index=True, height=min(420, 38 + 35 * len(listed)), on_select="rerun", key=f"flips-{which}",
+        selection_mode="single-row", column_config={"What": st.column_config.TextColumn(width="small")},
+        alt="Clips whose answer differs between the reference and the present weights",
+    )  # fmt: skip
+    note = f", the first {MOST_ROWS:,} of {len(rows):,} are listed" if len(rows) > MOST_ROWS else ""
+    counts = ", ".join(f"{len(found):,} {titles[kind].lower()}" for kind, found in kinds)
+    st.caption(f"{counts}{note}. Choose a row to see its clip.")
+    picked = event["selection"]["rows"]
+    return listed[picked[0] if picked and picked[0] < len(listed) else 0][0]
+
+
+def flipped_clip(item: Scored, row: int, now: Outcome, before: Outcome, classes: tuple[str, ...]) -> None:
+    """One clip, and its best labels under both weights: with cosine similarities, or fused scores without."""
+    scores, truth = scored.scores(item), now.class_names[now.truth_N[row]]
+    places = np.sort(scores.indices(classes or None))
+    screen, one, other = st.columns([4, 3, 3], gap="large", vertical_alignment="center")
+    with screen:
+        player.film_of(item, scores.ids[row], truth, caption=f"True class: **{plain(truth)}**")
+    for column, title, given in ((one, "Under the reference", before.weights), (other, "Now", now.weights)):
+        similar_1K = fusion.similarities(scores, given, np.array([row]))[:, places]
+        (ranked,) = fusion.rank(similar_1K, [scores.class_names[place] for place in places])
+        lines = [
+            f"{place}. {f':green[**{plain(name)}**]' if name == truth else plain(name)} {number(similarity)}"
+            for place, (name, similarity) in enumerate(ranked.labels, start=1)
+        ]
+        column.markdown(f"**{title}**", help="The best labels with their similarities; the true class is green.")
+        column.markdown("\n".join(lines))
+
+
+# Three weights -------------------------------------------------------------------------------------------------------
+
+
+def wanted_map(item: Scored, classes: tuple[str, ...]) -> SimplexMap | None:
+    """Top-1 accuracy over all weights of VE, O and C: at once where it is quick, else if it is asked for."""
+    if not quick(item, QUICK_MAP) and not st.toggle(
+        "Map of all weights", key=state.WITH_MAP, bind="query-params",
+        help=f"Accuracy along {STEPS} lines of constant γ. On this many clips it takes a while, once.",
+    ):  # fmt: skip
+        return None
+    make = partial(weights.simplex_map, scored.scores(item), STEPS, classes or None)
+    return cache.once(make, "map of weights", item.fingerprint, classes, words="Computing accuracy for all weights")
+
+
+def simplex(item: Scored, classes: tuple[str, ...], found: SimplexMap, now: Outcome, before: Outcome) -> None:
+    """The map with the best, the run's own, the reference and the present weights; a click sets the sliders."""
+    peak, own = found.best(), item.weights
+    best = f"{percent(peak.accuracy)} at {said(peak.weights, MODALITIES)}"
+    at_O, at_VE = found.curves[0].on_B[[0, -1]].tolist()
+    marks = {"best": (peak.weights, peak.accuracy), "the run's own": (own, outcome(item, classes, own).top1)}
+    if not same(own, before.weights, MODALITIES):
+        marks["reference"] = (before.weights, before.top1)
+    marks["present"] = (now.weights, now.top1)
+    st.markdown("**All weights**", help="Each row of colours is a line of constant γ, exact for every α on it.")
+    st.plotly_chart(
+        figures.simplex(found, marks, dark=st.context.theme.type == "dark"), theme=None, key="simplex",
+        config=figures.CLICKED, on_select=partial(clicked, "simplex"), selection_mode="points",
+        alt=f"Top-1 accuracy over the triangle of weights: VE alone {percent(at_VE)}, O alone {percent(at_O)}, C alone "
+        f"{percent(found.corner)}; highest, {best}; at present {percent(now.top1)}",
+    )  # fmt: skip
+    st.caption(
+        f"Click to set the weights. Star: {best}, the best on these very clips, whose labels it has seen; see below "
+        "what is left of it on other classes.",
+        help=f"Exact on {len(found.curves)} lines of constant γ and not known between them, so the best of all weights "
+        "may be higher still.",
+    )
+
+
+def clicked(key: str) -> None:
+    """Callback of the map: the weights that were clicked are the present ones."""
+    if chosen := st.session_state[key].selection.points:
+        set_weights(Weights(*(float(value) for value in chosen[0]["customdata"])), MODALITIES)
+
+
+def along_gamma(item: Scored, classes: tuple[str, ...], found: SimplexMap, now: Outcome, before: Outcome) -> None:
+    """The exact curve along the line through the present weights on which γ stays as it is."""
+    gamma = gamma_share(now.weights)
+    if not quick(item, QUICK_MAP):
+        gamma = float(found.gammas[np.abs(found.gammas - gamma).argmin()])
+    st.markdown(
+        f"**Along γ = {gamma:.2f} of a sum of 1**",
+        help="The dotted line on the map: α and β share what γ leaves. Only the ratios of weights matter, so they are "
+        "brought to a sum of 1 here.",
+    )
+    if gamma >= 1:
+        st.caption("Captions alone count, so there is no α to move. Lower γ, and the line through it is drawn here.")
+        return
+    make = partial(weights.gamma_curve, scored.scores(item), gamma, classes or None)
+    curve = cache.once(make, "line", item.fingerprint, classes, round(gamma, 6))
+    alpha_chart(item, curve, ("VE", "O"), now, before, gamma)
+
+
+# What choosing is worth ----------------------------------------------------------------------------------------------
+
+
+def honest(item: Scored) -> ChosenOnHalf:
+    """Weights chosen on random halves of the classes, told on the other halves. Raises `InputError` below 4 classes."""
+    scores = scored.scores(item)
+    fixed = {f"The run's own, {said(item.weights, scores.modalities)}": item.weights}
+    fixed |= {f"{name} only": Weights.only(name) for name in scores.modalities}
+    runs = HONEST_RUNS if len(scores.modalities) == 2 else HONEST_MAPS
+    make = partial(
+        weights.choose_on_half, scores, scores.modalities, fixed=fixed, steps=HONEST_STEPS, runs=runs
+    )  # fmt: skip
+    return cache.once(
+        make, "honest", item.fingerprint, words="Choosing weights on half of the classes, again and again"
+    )
+
+
+def honest_choice(item: Scored) -> None:
+    """Weights chosen on half of the classes and reported on the other half, beside others."""
+    modalities = scored.scores(item).modalities
+    two = len(modalities) == 2
+    st.subheader(f"What choosing {'α' if two else 'α, β and γ'} is worth", anchor=False)
+    st.markdown(
+        "Weights that are best on the test clips have seen their labels: their accuracy is no zero-shot figure. Fair "
+        "are weights chosen on classes that are not reported on: held-out classes of the training data, or, as here, "
+        "one random half of the classes, with accuracy told on the other half."
+    )
+    runs, most = (HONEST_RUNS, QUICK_PAIR) if two else (HONEST_MAPS, QUICK_MAP)
+    if not quick(item, most) and not st.button(
+        f"Compute for {runs} random halves", help="On this many clips it takes a while."
+    ):
+        return
+    found = honest(item)
+    spread = {name: figure_of([given.of(name) for given in found.weights]) for name in modalities[: 1 if two else 3]}
+    told = ", ".join(f"{LETTERS[name]} = {one.mean:.2f} ± {one.std or 0:.2f}" for name, one in spread.items())
+    rows = {f"Chosen on the other half, {told}": found.accuracies} | found.fixed
+    rows["Best on the very classes it is told on (too good)"] = found.best
+    reached = [figure_of(values) for values in rows.values()]
+    ahead = "Chosen weights are better by, points"
+    table = {
+        "Weights": list(rows),
+        "Top-1 in %, mean": [100 * figure.mean for figure in reached],
+        "± std": [100 * (figure.std or 0) for figure in reached],
+        ahead: [round(100 * (reached[0].mean - figure.mean), 1) + 0.0 for figure in reached],
+    }
+    column = st.column_config.NumberColumn
+    st.dataframe(
+        table, hide_index=True,
+        column_config={
+            "Top-1 in %, mean": column(format="%.1f"),
+            "± std": column(format="%.1f", help="Sample standard deviation over the halves."),
+            ahead: column(format="%+.1f", help="Mean over the same halves, in percentage points."),
+        },
+        alt="Top-1 accuracy on one half of the classes for weights chosen on the other half, and for others",
+    )  # fmt: skip
+    lines = "" if two else f"; weights are chosen on {HONEST_STEPS} lines of constant γ"
+    st.caption(
+        f"{len(found.weights)} random halves (seed 0), the same for every row{lines}. Among half of the classes "
+        "accuracies are higher than among all: there is less to confuse."
+    )
