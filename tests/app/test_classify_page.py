@@ -10,11 +10,12 @@ from conftest import ACTIONS, open_page
 from streamlit.typing import PlotlyState
 
 from app import state
-from app.charts import classify as charts
-from app.services import answers, models
+from app.classify import answers
+from app.classify import figures as charts
+from app.classify import films as when
 from app.services import clips as clip_files
 from app.services import labels as label_sets
-from app.services import spans as when
+from app.services import models
 from app.widgets import words
 from cezsar import encoders, world
 from cezsar.analysis.explanation import explain

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from app import state
-from app.charts import classify as charts
+from app.classify import figures as charts
+from app.classify import films as service
+from app.classify.answers import Answer
 from app.services import clips
-from app.services import spans as service
-from app.services.answers import Answer
 from app.widgets.player import film
 from app.widgets.words import plain
 from cezsar.report.figures import CLICKED, number

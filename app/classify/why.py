@@ -7,10 +7,10 @@ import html
 import streamlit as st
 
 from app import cache, state
-from app.charts import classify as charts
-from app.charts.classify import MODALITIES, MOST_LABELS
+from app.classify import figures as charts
+from app.classify.answers import Answer, read
+from app.classify.figures import MODALITIES, MOST_LABELS
 from app.services import clips
-from app.services.answers import Answer, read
 from app.services.models import engine
 from app.widgets.words import plain, sentence
 from cezsar.analysis.explanation import Explanation

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from app.services.answers import Answer, choose, read_with_info
+from app.classify.answers import Answer, choose, read_with_info
 from app.services.clips import ClipFile
 from app.services.models import Model, engine
 

@@ -9,13 +9,13 @@ from functools import partial
 import streamlit as st
 
 from app import state
-from app.charts import classify as charts
+from app.classify import figures as charts
+from app.classify import films as when
+from app.classify import spans
+from app.classify.answers import Answer, pin
+from app.classify.why import seconds_key, why
 from app.services import clips, scored
-from app.services import spans as when
-from app.services.answers import Answer, pin
-from app.widgets import spans
 from app.widgets.player import film, second_asked
-from app.widgets.why import seconds_key, why
 from app.widgets.words import plain, sentence
 from cezsar.errors import CezsarError
 from cezsar.report.figures import COLOURS, GLYPHS, PLOT, number
