@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
@@ -32,59 +32,27 @@ SPREAD = (
 )
 
 
-@dataclass
-class Curves:
-    """A training history over epochs, read from a run's `history.jsonl`.
+EPOCH = ["epoch", "train_loss", "validation_loss", "dead_units", "spread"]
+BLOCK = ["epoch", "step", "steps", "loss", "triplets_per_s", "eta_s"]
 
-    Attributes:
-        epochs: 1, 2, ...; then training and validation loss, share of dead units, and spread of each.
-        blocks: epochs done at the end of each block of steps; then its loss, and its triplets per second.
-        left_s: estimate at the last block; None before the first.
+
+class Curves:
+    """A training history: a row for each epoch with the columns `EPOCH`, and for each block of steps with `BLOCK`.
+
+    Lines of the history that lack a number are left out. `blocks.done` are epochs done at the end of each block.
     """
 
-    epochs: list[float] = field(default_factory=list)
-    train: list[float] = field(default_factory=list)
-    validation: list[float] = field(default_factory=list)
-    dead: list[float] = field(default_factory=list)
-    spread: list[float] = field(default_factory=list)
-    blocks: list[float] = field(default_factory=list)
-    block_loss: list[float] = field(default_factory=list)
-    speed: list[float] = field(default_factory=list)
-    left_s: float | None = None
-
-    @property
-    def best(self) -> float | None:
-        """The epoch with the lowest validation loss; None before the first has ended."""
-        return self.epochs[int(np.argmin(self.validation))] if self.validation else None
-
-    @property
-    def done(self) -> float:
-        """Epochs done, with the part of the present one."""
-        return max(self.epochs[-1:] + self.blocks[-1:], default=0.0)
-
-    @classmethod
-    def of(cls, history: Iterable[Mapping[str, Any]]) -> Curves:
-        """From the lines of a `history.jsonl`; lines that lack a number are left out."""
-        curves = cls()
-        by_epoch = curves.epochs, curves.train, curves.validation, curves.dead, curves.spread
+    def __init__(self, history: Iterable[Mapping[str, Any]] = ()) -> None:
+        rows: dict[bool, list[list[float]]] = {True: [], False: []}
         for line in history:
-            if line.get("kind") == "epoch":
-                values = _numbers(line, ("epoch", "train_loss", "validation_loss", "dead_units", "spread"))
-                for column, value in zip(by_epoch, values, strict=False):
-                    column.append(value)
-            elif values := _numbers(line, ("epoch", "step", "steps", "loss", "triplets_per_s", "eta_s")):
-                epoch, step, steps, loss, speed, curves.left_s = values
-                curves.blocks.append(epoch - 1 + step / max(1.0, steps))
-                curves.block_loss.append(loss)
-                curves.speed.append(speed)
-        return curves
-
-
-def _numbers(line: Mapping[str, Any], names: Sequence[str]) -> list[float]:
-    """The values of these names; nothing if one is missing or no finite number."""
-    values: list[Any] = [line.get(name) for name in names]
-    found = [float(value) for value in values if type(value) in (int, float) and math.isfinite(value)]
-    return found if len(found) == len(names) else []
+            ended = line.get("kind") == "epoch"
+            values: list[Any] = [line.get(name) for name in (EPOCH if ended else BLOCK)]
+            if all(type(value) in (int, float) and math.isfinite(value) for value in values):
+                rows[ended].append(values)
+        self.epochs = pd.DataFrame(rows[True], columns=EPOCH, dtype=float)
+        self.blocks = pd.DataFrame(rows[False], columns=BLOCK, dtype=float)
+        self.blocks["done"] = self.blocks.epoch - 1 + self.blocks.step / self.blocks.steps.clip(lower=1)
+        self.done = max([0.0, *self.epochs.epoch[-1:], *self.blocks.done[-1:]])  # with part of the present epoch
 
 
 def read(folder: Path) -> Curves:
@@ -96,20 +64,16 @@ def read(folder: Path) -> Curves:
     except OSError:
         return Curves()
     key = str(folder.absolute()), stat.st_size, stat.st_mtime_ns
-    return cache.once(lambda: Curves.of(read_history(folder)), "training history", *key)
+    return cache.once(lambda: Curves(read_history(folder)), "training history", *key)
 
 
 # Figures -------------------------------------------------------------------------------------------------------------
 
 
-def thin(x: Sequence[float], y: Sequence[float], most: int = MOST_POINTS) -> tuple[list[float], list[float]]:
+def thin(x: pd.Series[float], y: pd.Series[float], most: int = MOST_POINTS) -> tuple[list[float], list[float]]:
     """At most `most` points: the means of equally large groups of neighbours, the last of which may be smaller."""
-    group = -(-len(x) // max(1, most))
-    if group <= 1:
-        return list(x), list(y)
-    starts = np.arange(0, len(x), group)
-    sizes = np.diff([*starts, len(x)])
-    return (np.add.reduceat(x, starts) / sizes).tolist(), (np.add.reduceat(y, starts) / sizes).tolist()
+    group = np.arange(len(x)) // max(1, -(-len(x) // max(1, most)))
+    return x.groupby(group).mean().tolist(), y.groupby(group).mean().tolist()
 
 
 def loss_figure(curves: Mapping[str, Curves], height: int = 380) -> go.Figure:
@@ -121,20 +85,23 @@ def loss_figure(curves: Mapping[str, Curves], height: int = 380) -> go.Figure:
     alone = len(curves) == 1
     most = MOST_POINTS // max(1, len(curves))
     for index, (name, run) in enumerate(list(curves.items())[:MOST_RUNS]):
+        epochs = run.epochs
         if alone:
-            blocks = thin(run.blocks, run.block_loss, most // 2)
+            blocks = thin(run.blocks.done, run.blocks.loss, most // 2)
             _line(figure, "each block of steps", blocks, COLOURS[4], opacity=0.35)
         _line(
-            figure, "training, mean of the epoch" if alone else shown(name), thin(run.epochs, run.train, most // 4),
-            COLOURS[1 if alone else index], dash="dash", showlegend=alone, hover=f"{shown(name)}, training",
+            figure, "training, mean of the epoch" if alone else shown(name),
+            thin(epochs.epoch, epochs.train_loss, most // 4), COLOURS[1 if alone else index],
+            dash="dash", showlegend=alone, hover=f"{shown(name)}, training",
         )  # fmt: skip
         _line(
-            figure, "validation" if alone else shown(name), thin(run.epochs, run.validation, most // 4),
-            COLOURS[index], mark=MARKS[index] if len(run.epochs) <= 60 else "", hover=f"{shown(name)}, validation",
+            figure, "validation" if alone else shown(name), thin(epochs.epoch, epochs.validation_loss, most // 4),
+            COLOURS[index], mark=MARKS[index] if len(epochs) <= 60 else "", hover=f"{shown(name)}, validation",
         )  # fmt: skip
-        if alone and run.best is not None:
-            low = min(run.validation)
-            figure.add_annotation(x=run.best, y=low, text=f"best {low:.3f}", showarrow=True, ay=-34, ax=0)
+        if alone and len(epochs):
+            best = epochs.iloc[int(epochs.validation_loss.argmin())]
+            low = best.validation_loss
+            figure.add_annotation(x=best.epoch, y=low, text=f"best {low:.3f}", showarrow=True, ay=-34, ax=0)
     hovermode = "x unified" if alone else "closest"
     layout(figure, height, "epoch", "triplet loss (Eq. 7)", fixed=False, hovermode=hovermode)
     figure.update_yaxes(rangemode="tozero")
@@ -152,56 +119,56 @@ def _line(figure: go.Figure, name: str, xy: tuple[list[float], list[float]], col
 
 def draw(curves: Curves, key: str, in_a_row: bool = False) -> None:
     """Loss, the signs of a collapse, and speed: beside each other, or the latter two below."""
+    epochs, blocks = curves.epochs, curves.blocks
     if in_a_row:
         left, signs, speed = st.columns([2, 1, 1], gap="medium")
     else:
         left, (signs, speed) = st.container(), st.columns(2, gap="large")
     with left:
         st.markdown("**Loss**", help=f"{LOSS} {VALIDATION}")
-        alt = f"Triplet loss over {len(curves.epochs)} epochs, in training and validation"
+        alt = f"Triplet loss over {len(epochs)} epochs, in training and validation"
         figure = loss_figure({"run": curves}, 250 if in_a_row else 380)
         st.plotly_chart(figure, key=f"{key}-loss", config=PLOT, alt=alt)
     with signs:
         st.markdown("**Signs of a collapse**", help=f"{DEAD}\n\nSpread: {SPREAD}")
-        if curves.epochs:
-            figure = go.Figure()
-            _line(figure, "dead units (share)", thin(curves.epochs, curves.dead), COLOURS[1], mark=MARKS[0])
-            _line(figure, "spread", thin(curves.epochs, curves.spread), COLOURS[2], mark=MARKS[1])
+        if len(epochs):
+            figure, last = go.Figure(), epochs.iloc[-1]
+            _line(figure, "dead units (share)", thin(epochs.epoch, epochs.dead_units), COLOURS[1], mark=MARKS[0])
+            _line(figure, "spread", thin(epochs.epoch, epochs.spread), COLOURS[2], mark=MARKS[1])
             layout(figure, 250, "epoch", "share, spread (0 to 1)", fixed=False, hovermode="x unified")
             figure.update_yaxes(range=[0, 1.02])
-            alt = f"Dead units {percent(curves.dead[-1])} and spread {number(curves.spread[-1])} after the last epoch"
+            alt = f"Dead units {percent(last.dead_units)} and spread {number(last.spread)} after the last epoch"
             st.plotly_chart(figure, key=f"{key}-signs", config=PLOT, alt=alt)
         else:
             st.caption("Measured at the end of each epoch.")
     with speed:
         st.markdown("**Speed**", help="Triplets per second in each block of 20 steps.")
-        if curves.speed:
+        if len(blocks):
             figure = go.Figure()
-            _line(figure, "triplets/s", thin(curves.blocks, curves.speed), COLOURS[0])
+            _line(figure, "triplets/s", thin(blocks.done, blocks.triplets_per_s), COLOURS[0])
             layout(figure, 250, "epoch", "triplets/s", fixed=False, showlegend=False)
             figure.update_yaxes(rangemode="tozero", tickformat="~s")
-            alt = f"Speed over epochs, last {curves.speed[-1]:,.0f} triplets per second"
+            alt = f"Speed over epochs, last {blocks.triplets_per_s.iloc[-1]:,.0f} triplets per second"
             st.plotly_chart(figure, key=f"{key}-speed", config=PLOT, alt=alt)
 
 
 def progress(curves: Curves, job: jobs.Job) -> None:
-    """Figures of a training in one row, and a warning where it may collapse."""
+    """Figures of a training in one row, once it has done a block; and a warning where it may collapse."""
+    epochs, block = curves.epochs, curves.blocks.iloc[-1]
     of = f" of {job.about['epochs']}" if "epochs" in job.about else ""
-    loss = (curves.block_loss or curves.train)[-1:]
-    row = [("Epochs done", f"{curves.done:.1f}{of}", "")]
-    row.append(("Training loss", f"{loss[0]:.3f}" if loss else "none yet", LOSS))
-    if curves.validation:
-        row.append(("Best validation loss", f"{min(curves.validation):.3f}", VALIDATION))
-    if curves.speed:
-        row.append(("Speed", f"{curves.speed[-1]:,.0f} triplets/s", ""))
-    if curves.dead:
-        row += [("Dead units", percent(curves.dead[-1]), DEAD), ("Spread", number(curves.spread[-1]), SPREAD)]
-    if job.alive and job.state == "running" and curves.left_s is not None:
-        row.append(("Left, at most", duration(curves.left_s), "If no epoch is saved by early stopping."))
+    row = [("Epochs done", f"{curves.done:.1f}{of}", ""), ("Training loss", f"{block.loss:.3f}", LOSS)]
+    if len(epochs):
+        row.append(("Best validation loss", f"{epochs.validation_loss.min():.3f}", VALIDATION))
+    row.append(("Speed", f"{block.triplets_per_s:,.0f} triplets/s", ""))
+    if len(epochs):
+        dead, spread = epochs.iloc[-1][["dead_units", "spread"]]
+        row += [("Dead units", percent(dead), DEAD), ("Spread", number(spread), SPREAD)]
+    if job.alive and job.state == "running":
+        row.append(("Left, at most", duration(block.eta_s), "If no epoch is saved by early stopping."))
     with st.container(horizontal=True, gap="medium"):
         for label, value, help in row:
             st.metric(label, value, width="content", help=help or None)
-    if curves.dead and (curves.dead[-1] > MOST_DEAD or curves.spread[-1] < LEAST_SPREAD):
+    if len(epochs) and (dead > MOST_DEAD or spread < LEAST_SPREAD):
         st.warning(
             "This may be a collapse: most dimensions are dead, or all clips point the same way. If it does not pass "
             "within a few epochs, another learning rate, standardised features or fewer object sentences may help.",

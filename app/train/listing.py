@@ -16,13 +16,7 @@ from cezsar.errors import CezsarError
 from cezsar.report.figures import PLOT
 from cezsar.zeroshot.results import Result
 
-STATES = {
-    "trained": "trained",
-    "no weights": "trained; weights not here",
-    "training": "being trained",
-    "interrupted": "interrupted",
-    "damaged": "damaged",
-}
+STATES = {"no weights": "trained; weights not here", "training": "being trained"}  # others say it themselves
 PROBLEM, LOADED, UPLOADS = "problem of a run", "name of the run just loaded", "runs uploaded"
 METRICS = {"top1": "top-1", "top5": "top-5", "mean_per_class": "mean per class"}
 
@@ -35,7 +29,7 @@ def table(there: Mapping[str, Told]) -> None:
         rows.append(
             {
                 "run": told.name,
-                "state": STATES[told.state] + (", shipped" if told.shipped else ""),
+                "state": STATES.get(told.state, told.state) + (", shipped" if told.shipped else ""),
                 "top-1": 100 * best[1].figure("top1").mean if best else None,
                 "of": f"{best[0]}, {best[1].protocol}, {best[1].modality}" if best else "",
                 "validation loss": told.number("validation_loss"),
@@ -93,7 +87,7 @@ def in_full(told: Told) -> None:
         _error(CezsarError(told.error))
     if told.config is None:
         return
-    st.markdown(f"{STATES[told.state].capitalize()}. Shows {plain(told.config.domain)}.")
+    st.markdown(f"{STATES.get(told.state, told.state).capitalize()}. Shows {plain(told.config.domain)}.")
     if message := st.session_state.pop(PROBLEM, None):
         st.error(message, icon=":material/error:")
     if told.state == "trained":
@@ -116,7 +110,7 @@ def in_full(told: Told) -> None:
     except CezsarError as error:
         _error(error)
     else:
-        if history.blocks or history.epochs:
+        if history.done:
             curves.draw(history, f"full-{told.name}")
         else:
             st.caption("It has no training history, so there are no curves.")

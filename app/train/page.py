@@ -98,7 +98,7 @@ def _live(job_id: str) -> None:
     except CezsarError as error:
         st.caption(sentence(error))
         return
-    if history.blocks:
+    if len(history.blocks):
         curves.progress(history, job)
         curves.draw(history, f"live-{job_id}", in_a_row=True)
     elif job.state == "running":

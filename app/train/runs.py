@@ -26,25 +26,16 @@ KIND = "train"  # of training jobs
 
 @dataclass(frozen=True)
 class Told:
-    """A run as its files tell it.
-
-    Attributes:
-        state: "trained"; "no weights", trained, and its weights are elsewhere; "training"; "interrupted"; "damaged".
-        shipped: comes with the software.
-        config: None if the run is damaged.
-        record: what `record.json` says; empty before training has ended.
-        results: (data set, result), of each file in `results/`.
-        error: why it is damaged, or which of its results could not be read; "" as a rule.
-    """
+    """A run as its files tell it."""
 
     name: str
     folder: Path
-    shipped: bool
-    state: str
-    config: RunConfig | None = None
-    record: dict[str, Any] = field(default_factory=dict)
-    results: list[tuple[str, Result]] = field(default_factory=list)
-    error: str = ""
+    shipped: bool  # with the software
+    state: str  # "trained", "no weights" (trained, they are elsewhere), "training", "interrupted" or "damaged"
+    config: RunConfig | None = None  # None if it is damaged
+    record: dict[str, Any] = field(default_factory=dict)  # of `record.json`; empty before training has ended
+    results: list[tuple[str, Result]] = field(default_factory=list)  # (data set, result)
+    error: str = ""  # why it is damaged, or which of its results cannot be read
 
     def number(self, *path: str) -> float | None:
         """A number in the record; None if it has none there."""
@@ -166,16 +157,10 @@ def packed(told: Told) -> bytes:
 
 
 def load(name: str, content: bytes, like: Told | None, wanted: str = "", domain: str = "") -> str:
-    """Put an uploaded run among the others, and return its name.
+    """Put an uploaded run among the others, and return its name. Raises `CezsarError`: refused, damaged, or no fit.
 
-    Args:
-        name: of the file: an archive (.zip), or weights (.safetensors) with the configuration of the run `like`.
-        wanted: name of the run; one made from the file's by default.
-        domain: one line on what bare weights were trained on.
-
-    Raises:
-        InputError: a pickle, another kind of file, a name that is taken.
-        FormatError, MismatchError: it is damaged, or does not fit.
+    `name` is the file's: an archive (.zip), or weights (.safetensors), which get the configuration of the run `like`
+    and a line on the `domain` that they were trained on. `wanted` names the run; by default the file does.
     """
     from cezsar.training.importing import PICKLES, adopt, unpack
     from cezsar.training.runs import Run

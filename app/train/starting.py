@@ -61,12 +61,7 @@ def _captions(path: Path) -> Captions | None:
 
 
 def add_captions(name: str, content: bytes) -> str:
-    """Check an uploaded annotation file, keep it in the workspace, and return its name there.
-
-    Raises:
-        InputError: a file of that name is there already.
-        FormatError: it is not in ActivityNet Captions form.
-    """
+    """Check an uploaded annotation file, keep it, and return its name. Raises `CezsarError`: name taken, damaged."""
     from cezsar.data.annotations import load_annotations
 
     stem = runs.safe_stem(name, "captions")
@@ -201,12 +196,12 @@ class Plan:
 
     def problems(self) -> list[str]:
         """What stands in the way of starting now, in words."""
+        found = []
         if not re.fullmatch(r"\w(?:[\w .+@-]{0,78}[\w+@-])?", self.name):
-            said = f"{self.name!r} cannot name a run; use letters, digits, spaces and . + - _ @, at most 80"
-            return [said, *self.faults]
-        if self.name.casefold() in runs.names_taken():
-            return [f"there is a run {self.name!r} already; choose another name", *self.faults]
-        return self.faults
+            found = [f"{self.name!r} cannot name a run; use letters, digits, spaces and . + - _ @, at most 80"]
+        elif self.name.casefold() in runs.names_taken():
+            found = [f"there is a run {self.name!r} already; choose another name"]
+        return found + self.faults
 
 
 def plan(
@@ -298,8 +293,12 @@ def start(made: Plan) -> jobs.Job:
 
 
 def _start(name: str, steps: Sequence[jobs.Step]) -> jobs.Job:
-    words = next((step.arguments for step in steps if "--epochs" in step.arguments), None)
-    epochs = int(words[words.index("--epochs") + 1]) if words else int(PAPER["epochs"])
+    words = next((step.arguments for step in steps if step.arguments[0] == "train"), [])
+    epochs = PAPER["epochs"]
+    if "--epochs" in words:
+        epochs = int(words[words.index("--epochs") + 1])
+    elif "--method" in words:
+        epochs = cross_modal_settings()[TrainingConfig]["epochs"].default
     job = jobs.start(runs.KIND, f"Training {name}", steps, about={"run": name, "epochs": epochs})
     lines = [{"title": step.title, "arguments": step.arguments, "stages": step.stages} for step in steps]
     write_json(_memo(name), {"run": name, "steps": lines})
@@ -307,19 +306,13 @@ def _start(name: str, steps: Sequence[jobs.Step]) -> jobs.Job:
 
 
 def resume(name: str) -> jobs.Job:
-    """Go on with a run whose training was interrupted: by its job, or by a new one with the same commands.
-
-    Raises:
-        InputError: it was not started here, or its triplets have gone.
-    """
+    """Go on with an interrupted run: by its job, or by a new one of the same commands. Raises `CezsarError`."""
     from cezsar.data.documents import read_json_object
 
     if (job := _job(name)) is not None:
         return jobs.resume(job.id)
     if not resumable(name):
-        raise InputError(
-            f"run {name!r} was not started from here; go on with `cezsar train ... --resume` in a terminal"
-        )
+        raise InputError(f"run {name!r} was not started from here; go on with `cezsar train ... --resume`")
     try:
         return _start(name, [jobs.Step(**step) for step in read_json_object(_memo(name))["steps"]])
     except (KeyError, TypeError) as error:

@@ -11,7 +11,7 @@ from app.train import runs, starting
 from cezsar.data.datasets import open_dataset
 from cezsar.data.features import FeatureStore
 from cezsar.data.sentence_cache import open_encoder
-from cezsar.training.cross_modal import clips_of, train
+from cezsar.training.cross_modal import TRAINING, clips_of, train
 from cezsar.training.semantic_transfer import Grid
 from cezsar.zeroshot import scored as kept
 from cezsar.zeroshot.methods import Sources, prepare
@@ -51,7 +51,7 @@ def shown(page):
     return page
 
 
-def test_the_form_makes_the_command(workspace):
+def test_the_form_makes_the_command_and_starts_it(workspace, monkeypatch):
     page = shown(open_page("train", part="New run", method="cross-modal"))
     (command,) = [block.value for block in page.code if "cross-modal" in block.value]
     words = shlex.split(command.split("\n")[0])
@@ -59,6 +59,13 @@ def test_the_form_makes_the_command(workspace):
     assert words[words.index("--store") + 1].endswith("demo-train") and "--epochs" not in words
     next(box for box in page.number_input if box.label == "Epochs").set_value(25).run()
     assert "--epochs 25" in next(block.value for block in page.code if "cross-modal" in block.value)
+    next(box for box in page.number_input if box.label == "Epochs").set_value(TRAINING["epochs"])
+    page.text_input(key="new-cross-name").set_value("mine").run()
+    asked = []
+    monkeypatch.setattr("cezsar.jobs.start", lambda kind, title, steps, about: asked.append(about))
+    shown(next(each for each in page.button if each.label == "Start training").click().run())
+    assert asked == [{"run": "mine", "epochs": TRAINING["epochs"]}]
+    assert not page.text_input(key="new-cross-name").value
     store = next(iter(starting.stores(frozenset()).values()))
     made = starting.cross_modal_plan("x", "demo:train", frozenset({"other"}), store, "minilm", {})
     (problem,) = made.problems()

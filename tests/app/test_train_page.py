@@ -7,6 +7,7 @@ import time
 import zipfile
 
 import numpy as np
+import pandas as pd
 import pytest
 import typer
 from conftest import open_page
@@ -179,19 +180,19 @@ def test_curves_hold_what_the_history_says_and_pass_over_torn_lines():
     steps = {"kind": "steps", "epoch": 2, "step": 5, "steps": 10, "loss": 0.5, "triplets_per_s": 7.0, "eta_s": 3.0}
     epoch = {"kind": "epoch", "epoch": 1, "train_loss": 0.9, "validation_loss": 0.8, "dead_units": 0.1, "spread": 0.2}
     bad = [{}, {"kind": "steps", "epoch": "x"}, epoch | {"validation_loss": float("nan")}, steps | {"loss": None}]
-    read = curves.Curves.of([epoch, *bad, steps])
-    assert (read.epochs, read.validation, read.blocks, read.block_loss) == ([1], [0.8], [1.5], [0.5])
-    assert (read.best, read.done, read.left_s) == (1, 1.5, 3.0)
-    assert curves.Curves.of([]).best is None and curves.Curves.of([]).done == 0
+    read = curves.Curves([epoch, *bad, steps])
+    assert list(read.epochs.epoch) == [1] and list(read.epochs.validation_loss) == [0.8]
+    assert list(read.blocks.done) == [1.5] and list(read.blocks.loss) == [0.5] and read.done == 1.5
+    assert curves.Curves().done == 0
 
 
 def test_long_histories_are_thinned_to_means_of_neighbours():
-    x, y = list(range(1003)), [float(value % 7) for value in range(1003)]
+    x, y = pd.Series(range(1003)), pd.Series([float(value % 7) for value in range(1003)])
     thin_x, thin_y = curves.thin(x, y, 100)
     assert len(thin_x) == 92
     assert thin_x[0] == sum(x[:11]) / 11 and thin_y[-1] == pytest.approx(sum(y[1001:]) / 2)
-    assert curves.thin(x, y, 2000) == (x, y)
-    long = curves.Curves(x * 20, y * 20, y * 20, y * 20, y * 20, x * 20, y * 20, y * 20)
+    assert curves.thin(x, y, 2000) == (list(x), list(y))
+    long = curves.Curves(line | {"epoch": epoch} for epoch in range(1, 2500) for line in HISTORY[:6])
     for many in (1, 3, 8, 20):
         figure = curves.loss_figure({f"<b>{number}</b> %{{x}}": long for number in range(many)})
         assert sum(len(trace.x) for trace in figure.data) <= curves.MOST_POINTS
