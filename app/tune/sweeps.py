@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,14 +18,16 @@ from app.widgets.jobs import follow
 from app.widgets.words import plain, sentence
 from cezsar import jobs, workspace
 from cezsar.config import MiningConfig, ModelConfig, TrainingConfig, UseConfig, arguments, numbers
+from cezsar.demo.run import DOMAIN, Recipe
 from cezsar.errors import CezsarError, InputError
 from cezsar.report.figures import COLOURS, GREY, MARKS, PLOT, layout
 from cezsar.sweep import FILE, PAPER, Sweep, refuse_points
+from cezsar.training.runs import Run
+from cezsar.zeroshot.results import load_all
 
 KIND = "tau"
 MOST_TAUS = 12
 NEEDED = ("demo/train.json", "demo/descriptions.json", "demo/test", "features/demo-train", "features/demo-test")
-AXIS = "τ, upper bound on the cosine distance of a hard negative"
 LOOKS = (("square", COLOURS[1]), ("circle", COLOURS[0]), *zip(MARKS[2:], COLOURS[2:], strict=True))  # VE, VE + O, ...
 
 
@@ -42,10 +44,28 @@ def sweeps() -> None:
         if unfinished := [job for job in jobs.jobs(KIND) if job.state != "done"]:
             follow(unfinished, "sweep-jobs")
     with charting:
-        chosen = choose()
-        chart(chosen)
-    if chosen:
-        table(chosen)
+        there = swept()
+        names, sweep = list(there), None
+        if names:
+            sweep = there[one_of("Sweep", names, state.SWEPT, width=420) if len(names) > 1 else names[0]]
+        else:
+            st.caption(
+                "`cezsar tau-sweep` trains a run for each τ, and for several seeds, on any captioned videos and tests "
+                "them on any data set. What it writes into a folder of the workspace's `scores` is shown here."
+            )
+        chart(sweep)
+    if sweep:
+        head, *rows = sweep.cells()
+        columns = [head[0], *(f"{name}, %" for name in sweep.modalities), *head[-4:-1]]
+        short = f"Sentences with fewer than {sweep.about.get('negatives')} candidates at this τ."
+        st.dataframe(
+            [dict(zip(columns, row, strict=False)) for row in rows], hide_index=True,
+            column_config={"short of candidates": st.column_config.TextColumn(help=short)},
+            alt="For every τ: top-1 accuracies, sentences short of candidates, triplets and seconds",
+        )  # fmt: skip
+        for row in rows:
+            if row[-1]:
+                st.caption(f"τ = {row[0]}: {plain(row[-1])}.")
     if lost:
         preparation.prepare_demo()
 
@@ -66,18 +86,17 @@ def recogniser() -> Path | None:
 
 def form() -> None:
     """The list of τ, the settings that its runs share, and the button that starts them."""
-    from cezsar.demo.run import Recipe
-
     recipe = Recipe()
     with st.form("sweep-form"):
         text = st.text_input("τ, with commas between them", "0.6, 0.7, 0.8, 0.9", key="sweep-taus")
-        first, second, third = st.columns(3)
-        epochs = first.number_input("Epochs", 1, 200, int(recipe.training["epochs"]), key="sweep-epochs")
-        negatives = second.number_input(
-            "Negatives", 1, 200, recipe.mining.negatives, key="sweep-negatives", help="Hard negatives each positive."
+        settings = (
+            ("Epochs", 1, 200, int(recipe.training["epochs"]), "Passes over the triplets."),
+            ("Negatives", 1, 200, recipe.mining.negatives, "Hard negatives for each positive."),
+            ("Seed", 0, 9_999, 7, "Of sub-clips, negatives, weights and order."),
         )
-        seed = third.number_input(
-            "Seed", 0, 9_999, 7, key="sweep-seed", help="Of sub-clips, negatives, weights and order."
+        epochs, negatives, seed = (
+            int(column.number_input(title, low, high, value, key=f"sweep-{title.lower()}", help=meaning))
+            for column, (title, low, high, value, meaning) in zip(st.columns(3), settings, strict=True)
         )
         pressed = st.form_submit_button("Train one run per τ", type="primary", icon=":material/play_arrow:")
         st.caption(
@@ -86,7 +105,7 @@ def form() -> None:
         )
     if pressed:
         try:
-            st.session_state[state.SWEPT] = start(text, int(epochs), int(negatives), int(seed))
+            st.session_state[state.SWEPT] = start(text, epochs, negatives, seed)
         except CezsarError as error:
             st.error(sentence(error), icon=":material/error:")
         else:
@@ -100,8 +119,6 @@ def start(text: str, epochs: int, negatives: int, seed: int) -> str:
         InputError: no list of numbers in (0, 2], one given twice, too many, or the demo has not been built.
         CezsarError: this system cannot run jobs.
     """
-    from cezsar.demo.run import DOMAIN, Recipe
-
     taus = numbers("τ", text, float)
     refuse_points(taus, [seed])
     if len(taus) > MOST_TAUS:
@@ -143,24 +160,8 @@ def swept() -> dict[str, Sweep]:
     return found
 
 
-def choose() -> Sweep | None:
-    """One of the sweeps in the workspace; None, and a word on how to make one, if there is none."""
-    there = swept()
-    if not there:
-        st.caption(
-            "`cezsar tau-sweep` trains a run for each τ, and for several seeds, on any captioned videos and tests them "
-            "on any data set. What it writes into a folder of the workspace's `scores` is shown here."
-        )
-        return None
-    names = list(there)
-    return there[one_of("Sweep", names, state.SWEPT, width=420) if len(names) > 1 else names[0]]
-
-
 def demo_point() -> tuple[float, dict[str, float]] | None:
     """τ of the demo's own run, and top-1 of each modality: a point that every sweep can be compared with."""
-    from cezsar.training.runs import Run
-    from cezsar.zeroshot.results import load_all
-
     folder = next((folder for folder in models.run_folders() if folder.name == "demo"), None)
     if folder is None:
         return None
@@ -173,17 +174,32 @@ def demo_point() -> tuple[float, dict[str, float]] | None:
 
 
 def chart(sweep: Sweep | None) -> None:
-    """Accuracy against τ of a sweep, beside the paper's and the demo's own."""
-    rows = sweep.rows() if sweep else []
+    """Accuracy against τ: a sweep with its deviations, the paper's curve in grey, the demo's own run as open marks."""
+    rows, own = sweep.rows() if sweep else [], demo_point()
     spread = "splits" if any(each.splits is not None for row in rows for each in row.accuracies.values()) else "seeds"
-    told = "; ".join(
-        f"{modality} {row.tau:g}: {accuracy.percent()} %"
-        for row in rows for modality, accuracy in row.accuracies.items() if "VE" in modality
-    )  # fmt: skip
-    told = told or "no run has finished yet; the paper's 47.8 % at 0.7, 50.9 % at 0.8 and 48.3 % at 0.9"
-    st.plotly_chart(
-        figure_of(sweep, spread, demo_point()), key="sweep-chart", config=PLOT, alt=f"Top-1 accuracy against τ: {told}"
-    )
+    figure, told = go.Figure(), []
+    _line(figure, "paper: VE + O, UCF-101", sorted(PAPER.items()), GREY, "diamond", "dot")
+    for modality, (symbol, colour) in zip(sweep.modalities if sweep else ["VE", "VE + O"], LOOKS, strict=False):
+        if done := [(row.tau, row.accuracies[modality]) for row in rows if modality in row.accuracies]:
+            _line(figure, modality, [(tau, accuracy.mean) for tau, accuracy in done], colour, symbol)
+            said = [accuracy.percent() for _, accuracy in done]
+            bars = [100 * (getattr(accuracy, spread) or 0) for _, accuracy in done]
+            figure.data[-1].update(
+                error_y={"array": bars, "thickness": 1.5, "width": 4}, hovertext=said,
+                hovertemplate=f"{modality}, τ = %{{x:g}}: %{{hovertext}}<extra></extra>",
+            )  # fmt: skip
+            told += [f"{modality} {tau:g}: {text} %" for (tau, _), text in zip(done, said, strict=True)]
+        if own and modality in own[1]:
+            _line(figure, f"the demo's run: {modality}", [(own[0], own[1][modality])], colour, f"{symbol}-open")
+    layout(figure, 380, "τ, upper bound on the cosine distance of a hard negative", "top-1 accuracy in %")
+    for row in rows:
+        if not row.done:
+            figure.add_vline(x=row.tau, line={"color": GREY, "width": 1, "dash": "dot"})
+            figure.add_annotation(x=row.tau, y=0.02, yref="paper", text="no run", showarrow=False, xanchor="left")
+    figure.update_xaxes(zeroline=False)
+    none = "no run has finished yet; the paper's 47.8 % at 0.7, 50.9 % at 0.8 and 48.3 % at 0.9"
+    alt = f"Top-1 accuracy against τ: {'; '.join(told) or none}"
+    st.plotly_chart(figure, key="sweep-chart", config=PLOT, alt=alt)
     about = (
         "The paper's accuracies are of UCF-101 with its 101 classes, so only the shape of its curve can be compared."
     )
@@ -195,31 +211,6 @@ def chart(sweep: Sweep | None) -> None:
     st.caption(about)
 
 
-def figure_of(found: Sweep | None, spread: str, own: tuple[float, Mapping[str, float]] | None) -> go.Figure:
-    """Accuracy against τ: a sweep with deviations over "splits" or "seeds", the paper's curve in grey, and as open
-    marks the demo's own run: its τ, and modality -> accuracy."""
-    figure, rows = go.Figure(), found.rows() if found else []
-    _line(figure, "paper: VE + O, UCF-101", sorted(PAPER.items()), GREY, "diamond", "dot")
-    for modality, (symbol, colour) in zip(found.modalities if found else ["VE", "VE + O"], LOOKS, strict=False):
-        if done := [(row.tau, row.accuracies[modality]) for row in rows if modality in row.accuracies]:
-            _line(figure, modality, [(tau, accuracy.mean) for tau, accuracy in done], colour, symbol)
-            bars = [100 * (getattr(accuracy, spread) or 0) for _, accuracy in done]
-            figure.data[-1].update(
-                error_y={"array": bars, "thickness": 1.5, "width": 4},
-                hovertext=[accuracy.percent() for _, accuracy in done],
-                hovertemplate=f"{modality}, τ = %{{x:g}}: %{{hovertext}}<extra></extra>",
-            )
-        if own and modality in own[1]:
-            _line(figure, f"the demo's run: {modality}", [(own[0], own[1][modality])], colour, f"{symbol}-open")
-    layout(figure, 380, AXIS, "top-1 accuracy in %")
-    for row in rows:
-        if not row.done:
-            figure.add_vline(x=row.tau, line={"color": GREY, "width": 1, "dash": "dot"})
-            figure.add_annotation(x=row.tau, y=0.02, yref="paper", text="no run", showarrow=False, xanchor="left")
-    figure.update_xaxes(zeroline=False)
-    return figure
-
-
 def _line(figure: go.Figure, name: str, found: Sequence[tuple[float, float]], colour: str, symbol: str,
           dash: str = "solid") -> None:  # fmt: skip
     figure.add_scatter(
@@ -228,29 +219,3 @@ def _line(figure: go.Figure, name: str, found: Sequence[tuple[float, float]], co
         marker={"symbol": symbol, "size": 11, "color": colour, "line": {"width": 2, "color": colour}},
         hovertemplate=f"{name}, τ = %{{x:g}}: %{{y:.1f}} %<extra></extra>",
     )  # fmt: skip
-
-
-def table(sweep: Sweep) -> None:
-    """A row a τ: accuracies, sentences short of candidates, triplets and time; and what failed."""
-    shown = []
-    for row in sweep.rows():
-        found = {name: row.accuracies[name].percent() if name in row.accuracies else "" for name in sweep.modalities}
-        shown.append(
-            {"τ": row.tau, **{f"{name}, %": text for name, text in found.items()}, "Short": 100 * row.short,
-             "Triplets": f"{row.triplets:,.0f}" if row.done else "",
-             "Seconds": f"{row.seconds:,.0f}" if row.done else ""}
-        )  # fmt: skip
-    text, column = st.column_config.TextColumn, st.column_config.NumberColumn
-    short = f"Sentences with fewer than {sweep.about.get('negatives')} candidates at this τ."
-    st.dataframe(
-        shown, hide_index=True, alt="For every τ: top-1, sentences short of candidates, triplets and seconds",
-        column_config={
-            "τ": column(format="%g", width="small"),
-            "Short": column(format="%.1f %%", width="small", help=short),
-            "Triplets": text(width="small"),
-            "Seconds": text(width="small", help="Mining, training and evaluation of one run."),
-        },
-    )  # fmt: skip
-    for row in sweep.rows():
-        if row.note:
-            st.caption(f"τ = {row.tau:g}: {plain(row.note)}.")

@@ -23,7 +23,7 @@ from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.protocols import random_classes
 from cezsar.zeroshot.results import figure_of
 from cezsar.zeroshot.scored import Scored
-from cezsar.zeroshot.weights import ChosenOnHalf, Curve, Flips, Gain, Outcome, SimplexMap
+from cezsar.zeroshot.weights import Curve, Flips, Gain, Outcome, Peak, SimplexMap
 
 LETTERS = dict(zip(MODALITIES, "αβγ", strict=True))
 KEYS = dict(zip(MODALITIES, (state.ALPHA, state.BETA, state.GAMMA), strict=True))
@@ -82,28 +82,25 @@ def told_apart(names: Sequence[str]) -> tuple[str, ...] | None:
 @st.fragment
 def weigh(item: Scored, classes: tuple[str, ...]) -> None:
     """What depends on the weights; a move of a slider runs this and nothing else."""
+    scores, key = scored.scores(item), (item.fingerprint, classes)
+    modalities = scores.modalities
+    curve: Curve | None = None
+    over: SimplexMap | None = None
     try:
-        modalities = scored.scores(item).modalities
-        pair = (modalities[0], modalities[1]) if len(modalities) == 2 else None
-        curve, best = None, None
-        over: SimplexMap | None = None
         setting, seeing = st.columns([2, 3], gap="large")
         with setting:
             present = sliders(item, modalities)
-            if pair:
-                curve = alpha_curve(item, classes, pair)
-                low, high, top1 = curve.best()
-                told = f"{percent(top1)} for {LETTERS[pair[0]]} from {low:.3f} to {high:.3f}."
-                best = weights.of_pair(pair, _round(low, high)), told
-            elif len(modalities) == 3:
-                over = wanted_map(item, classes)
-            if over:
-                peak = over.best()
-                alpha, gamma = _round(peak.low, peak.high), round(peak.weights.gamma, 6)
-                found = Weights(alpha, max(0.0, round(1 - gamma - alpha, 6)), gamma)
-                best = found, f"{percent(peak.accuracy)} at {said(found, modalities)}."
+            if len(modalities) == 2:
+                make = partial(weights.fusion_curve, scores, (modalities[0], modalities[1]), classes or None)
+                curve = cache.once(make, "curve", *key, words="Computing accuracy for every α")
+            elif len(modalities) == 3 and (quick(item, QUICK_MAP) or st.toggle(
+                "Map of all weights", key=state.WITH_MAP, bind="query-params",
+                help=f"Accuracy along {STEPS} lines of constant γ. On this many clips it takes a while, once.",
+            )):  # fmt: skip
+                draw = partial(weights.simplex_map, scores, STEPS, classes or None)
+                over = cache.once(draw, "map of weights", *key, words="Computing accuracy for all weights")
             if len(modalities) > 1:
-                presets(item, modalities, best)
+                presets(item, modalities, curve, over)
             basis, name = reference(item, present, modalities)
         now, before = (outcome(item, classes, given) for given in (present, basis))
         turned = weights.flips(before, now)
@@ -112,8 +109,8 @@ def weigh(item: Scored, classes: tuple[str, ...]) -> None:
             if len(modalities) == 1:
                 return
             st.caption(f"Compared with {name}.")
-            if pair and curve:
-                alpha_chart(item, curve, pair, now, before)
+            if curve:
+                alpha_chart(item, curve, (modalities[0], modalities[1]), now, before)
             if over:
                 mapped, drawn = st.columns(2, gap="medium")
                 with mapped:
@@ -134,7 +131,7 @@ def weigh(item: Scored, classes: tuple[str, ...]) -> None:
                 st.caption("No clip becomes right or wrong.")
         with right:
             st.subheader("Clips that flip", anchor=False)
-            row = flips_table(scored.scores(item).ids, now, before, turned)
+            row = flips_table(scores.ids, now, before, turned)
         if row is not None:
             flipped_clip(item, row, now, before, classes)
     except CezsarError as error:
@@ -151,12 +148,6 @@ def outcome(item: Scored, classes: tuple[str, ...], given: Weights) -> Outcome:
     kept = cache.once if quick(item, QUICK_MAP) else cache.large
     make = partial(weights.outcome, scored.scores(item), given, classes or None)
     return kept(make, "outcome", item.fingerprint, classes, given)
-
-
-def alpha_curve(item: Scored, classes: tuple[str, ...], pair: tuple[str, str]) -> Curve:
-    """Top-1 accuracy for every share α of the first modality."""
-    make = partial(weights.fusion_curve, scored.scores(item), pair, classes or None)
-    return cache.once(make, "curve", item.fingerprint, classes, pair, words="Computing accuracy for every α")
 
 
 # The weights ---------------------------------------------------------------------------------------------------------
@@ -189,25 +180,28 @@ def sliders(item: Scored, modalities: Sequence[str]) -> Weights:
             values[second] = round(1 - values[first], 6)
             st.caption(f"{letter} = 1 − {LETTERS[first]} = {values[second]:.2f} goes to {second}, {MEANS[second]}.")
         st.toggle(
-            f"Set {letter} apart", key=state.FREE, bind="query-params", on_change=_set_apart,
-            args=(KEYS[first], KEYS[second]),
+            f"Set {letter} apart", key=state.FREE, bind="query-params", on_change=state.put,
+            args=(KEYS[second], round(1 - values[first], 2)),
             help="Two sliders for two weights. Since only their ratio matters, this reaches nothing new.",
         )  # fmt: skip
     return Weights(*(values.get(name, 0.0) for name in MODALITIES))
 
 
-def _set_apart(first: str, second: str) -> None:
-    st.session_state[second] = round(1 - float(st.session_state.get(first, 0.8)), 2)
-
-
-def presets(item: Scored, modalities: Sequence[str], best: tuple[Weights, str] | None) -> None:
-    """Buttons that set the sliders; `best` are the weights that do best on this data, and a word on them."""
+def presets(item: Scored, modalities: Sequence[str], curve: Curve | None, over: SimplexMap | None) -> None:
+    """Buttons that set the sliders, to the best of the curve or map among others."""
     offered = {f"{name} only": (Weights.only(name), f"Only {MEANS[name]} counts.") for name in modalities}
     offered["The run's own"] = (item.weights, f"{said(item.weights, modalities)}, as the run was told.")
     if {"VE", "O"} <= set(modalities):
         offered["The paper's"] = (PAPER, "α = 0.8 and β = 0.2, Section 3.5 of the paper.")
-    if best:
-        offered["Best on this data"] = (best[0], f"{best[1]} Chosen on the test data: too good to be reported.")
+    if highest := over.best() if over else curve.best() if curve else None:
+        low, high = highest.low, highest.high
+        middle = round((low + high) / 2, 2)  # the roundest number that a slider of hundredths can show
+        alpha = middle if low < middle < high else (low + high) / 2
+        gamma = round(highest.weights.gamma, 6) if isinstance(highest, Peak) else 0.0
+        values = dict(zip(modalities, (alpha, max(0.0, round(1 - gamma - alpha, 6)), gamma), strict=False))
+        best = Weights(*(values.get(name, 0.0) for name in MODALITIES))
+        why = f"{percent(highest.accuracy)} at {said(best, modalities)}. Chosen on the test data: too good to be told."
+        offered["Best on this data"] = (best, why)
     with st.container(horizontal=True, gap="small"):
         for title, (given, why) in offered.items():
             st.button(title, key=f"preset-{title}", help=why, on_click=set_weights, args=(given, tuple(modalities)))
@@ -234,25 +228,19 @@ def same(one: Weights, other: Weights, modalities: Sequence[str]) -> bool:
     return bool(np.allclose(shares[0], shares[1], atol=1e-6))
 
 
-def _round(low: float, high: float) -> float:
-    """The roundest number of a stretch that a slider of hundredths can show, else its middle."""
-    middle = round((low + high) / 2, 2)
-    return middle if low < middle < high else (low + high) / 2
-
-
 def reference(item: Scored, present: Weights, modalities: Sequence[str]) -> tuple[Weights, str]:
     """What the present weights are compared with, and its name: kept ones, else the run's own, else the first alone."""
     text = str(st.session_state.setdefault(state.REFERENCE, st.query_params.get(state.REFERENCE, "")))
-    kept: Weights | None
     try:
-        kept = Weights(*(float(word) for word in text.split()))
-        kept = kept if text and any(kept.of(name) for name in modalities) else None
-    except (CezsarError, ValueError, TypeError):
+        kept = Weights(*(float(word) for word in text.split())) if text else None
+    except (CezsarError, ValueError, TypeError):  # of an address
         kept = None
+    if kept and not any(kept.of(name) for name in modalities):
+        kept = None
+    now = " ".join(f"{present.of(name):g}" for name in MODALITIES)
     with st.container(horizontal=True, gap="small"):
         st.button(
-            "Set as reference", icon=":material/flag:", on_click=state.put,
-            args=(state.REFERENCE, " ".join(f"{present.of(name):g}" for name in MODALITIES)),
+            "Set as reference", icon=":material/flag:", on_click=state.put, args=(state.REFERENCE, now),
             help="Compare with the present weights from now on.",
         )  # fmt: skip
         if kept:
@@ -262,11 +250,10 @@ def reference(item: Scored, present: Weights, modalities: Sequence[str]) -> tupl
             st.query_params[state.REFERENCE] = text
         return kept, f"the reference ({said(kept, modalities)})"
     st.query_params.pop(state.REFERENCE, None)
-    own, first = item.weights, modalities[0]
-    if not any(own.of(name) for name in modalities):
-        own = Weights.only(first)
+    alone = Weights.only(modalities[0])
+    own = item.weights if any(item.weights.of(name) for name in modalities) else alone
     if same(own, present, modalities) and len(modalities) > 1:
-        return Weights.only(first), f"{first} alone, since these are the run's own weights"
+        return alone, f"{modalities[0]} alone, since these are the run's own weights"
     return own, f"the run's own weights ({said(own, modalities)})"
 
 
@@ -330,11 +317,10 @@ def gains_figure(gains: Sequence[Gain], clips: int) -> go.Figure:
     if rest := gains[MOST_BARS:]:
         gained, lost = sum(gain.gained for gain in rest), sum(gain.lost for gain in rest)
         rows.append(Gain(f"{len(rest):,} further classes", gained, lost, gained - lost))
-    hovers = [
-        f"{figures.shown(one.name)}: {one.gained:,} gained, {one.lost:,} lost, {points(one.net / clips)} points of all "
-        "clips"
-        for one in rows
+    changes = [
+        f"{one.gained:,} gained, {one.lost:,} lost, {points(one.net / clips)} points of all clips" for one in rows
     ]
+    hovers = [f"{figures.shown(one.name)}: {change}" for one, change in zip(rows, changes, strict=True)]
     sides = ("gained", GAIN, [gain.gained for gain in rows]), ("lost", LOSS, [-gain.lost for gain in rows])
     parts = [
         {"x": values, "name": name, "marker": {"color": colour}, "width": 0.66, "hovertext": hovers}
@@ -399,17 +385,6 @@ def flipped_clip(item: Scored, row: int, now: Outcome, before: Outcome, classes:
 # Three weights -------------------------------------------------------------------------------------------------------
 
 
-def wanted_map(item: Scored, classes: tuple[str, ...]) -> SimplexMap | None:
-    """Top-1 accuracy over all weights of VE, O and C: at once where it is quick, else if it is asked for."""
-    if not quick(item, QUICK_MAP) and not st.toggle(
-        "Map of all weights", key=state.WITH_MAP, bind="query-params",
-        help=f"Accuracy along {STEPS} lines of constant γ. On this many clips it takes a while, once.",
-    ):  # fmt: skip
-        return None
-    make = partial(weights.simplex_map, scored.scores(item), STEPS, classes or None)
-    return cache.once(make, "map of weights", item.fingerprint, classes, words="Computing accuracy for all weights")
-
-
 def simplex(item: Scored, classes: tuple[str, ...], found: SimplexMap, now: Outcome, before: Outcome) -> None:
     """The map with the best, the run's own, the reference and the present weights; a click sets the sliders."""
     peak, own = found.best(), item.weights
@@ -461,20 +436,6 @@ def along_gamma(item: Scored, classes: tuple[str, ...], found: SimplexMap, now: 
 # What choosing is worth ----------------------------------------------------------------------------------------------
 
 
-def honest(item: Scored) -> ChosenOnHalf:
-    """Weights chosen on random halves of the classes, told on the other halves. Raises `InputError` below 4 classes."""
-    scores = scored.scores(item)
-    fixed = {f"The run's own, {said(item.weights, scores.modalities)}": item.weights}
-    fixed |= {f"{name} only": Weights.only(name) for name in scores.modalities}
-    runs = HONEST_RUNS if len(scores.modalities) == 2 else HONEST_MAPS
-    make = partial(
-        weights.choose_on_half, scores, scores.modalities, fixed=fixed, steps=HONEST_STEPS, runs=runs
-    )  # fmt: skip
-    return cache.once(
-        make, "honest", item.fingerprint, words="Choosing weights on half of the classes, again and again"
-    )
-
-
 def honest_choice(item: Scored) -> None:
     """Weights chosen on half of the classes and reported on the other half, beside others."""
     modalities = scored.scores(item).modalities
@@ -490,7 +451,11 @@ def honest_choice(item: Scored) -> None:
         f"Compute for {runs} random halves", help="On this many clips it takes a while."
     ):
         return
-    found = honest(item)
+    fixed = {f"The run's own, {said(item.weights, modalities)}": item.weights}
+    fixed |= {f"{name} only": Weights.only(name) for name in modalities}
+    make = partial(weights.choose_on_half, scored.scores(item), modalities, fixed=fixed, steps=HONEST_STEPS, runs=runs)
+    words = "Choosing weights on half of the classes, again and again"
+    found = cache.once(make, "honest", item.fingerprint, words=words)
     spread = {name: figure_of([given.of(name) for given in found.weights]) for name in modalities[: 1 if two else 3]}
     told = ", ".join(f"{LETTERS[name]} = {one.mean:.2f} ± {one.std or 0:.2f}" for name, one in spread.items())
     rows = {f"Chosen on the other half, {told}": found.accuracies} | found.fixed
