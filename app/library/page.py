@@ -8,11 +8,10 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import state
-from app.library import descriptions, fetching, holdings
+from app.library import descriptions, fetching, holdings, workshop
 from app.services import models, scored
 from app.train.runs import runs
 from app.train.starting import captions
-from app.widgets import workshop
 from app.widgets.jobs import follow
 from app.widgets.preparation import prepare_demo
 from app.widgets.words import plain, sentence, size
@@ -38,7 +37,7 @@ def page() -> None:
         "trained": trained,
         "encoders": all_encoders,
         "words": descriptions.section,
-        "workshop": workshop.workshop,
+        "workshop": workshop.section,
         "disk": disk,
     }
     try:

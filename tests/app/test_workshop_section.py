@@ -10,10 +10,8 @@ import pytest
 from conftest import open_page
 
 from app import state
-from app.charts import workshop as charts
+from app.library import workshop
 from app.services import labels, models, scored
-from app.services import workshop as services
-from app.widgets import workshop as widgets
 from cezsar.analysis.confusion import confusable
 from cezsar.data.descriptions import load_descriptions
 from cezsar.encoders.sentences import load_sentence_encoder
@@ -93,7 +91,7 @@ def test_a_first_visitor_finds_the_class_that_loses_most_with_its_sentences(empt
     item = scored.scored_sets()["demo@demo"]
     embeddings = item.embeddings()
     counts = confusion_matrix(Scores.from_embeddings(embeddings), item.weights)
-    pairs = confusable(embeddings, counts, embeddings.class_names, known(), services.PAIRS)
+    pairs = confusable(embeddings, counts, embeddings.class_names, known(), workshop.PAIRS)
     name = pairs[0].second if pairs[0].reverse > pairs[0].taken else pairs[0].first
     assert page.selectbox(key=state.REWRITE).value == name
     assert page.text_area[0].value == "\n".join(known()[name])
@@ -241,7 +239,7 @@ def test_sentences_that_are_nowhere_can_be_added_to(empty_workspace):
 
 def test_bars_of_flows_add_up():
     drawn, left = [Flow("a", 5, 2, 1), Flow("", 2, 0, 0)], [Flow("b<i>", 7, 0, 4), Flow("a", 1, 1, 0)]
-    figure = charts.flows_figure(drawn, left)
+    figure = workshop.flows_figure(drawn, left)
     rows = list(figure.layout.yaxis.ticktext)
     assert rows == ["b&lt;i&gt;", "a", "undecided"]
     net = {name: [0, 0] for name in rows}
@@ -254,12 +252,12 @@ def test_bars_of_flows_add_up():
 def test_histograms_are_shares_of_their_clips():
     cosines = {"before": np.linspace(-1, 1, 50, dtype=np.float32), "now": np.zeros(50, np.float32)}
     own = np.arange(50) < 10
-    figure = charts.nearness_figure(cosines, own)
+    figure, words = workshop.nearness(cosines, own)
     assert len(figure.data) == 4
     assert all(sum(trace.y) == pytest.approx(100) for trace in figure.data)
     means = f"its own clips {cosines['before'][:10].mean():.2f}".replace("-", "\N{MINUS SIGN}")
-    assert means in charts.nearness_words(cosines, own)
-    assert len(charts.nearness_figure({"now": np.zeros(3, np.float32)}, np.zeros(3, bool)).data) == 1
+    assert means in words
+    assert len(workshop.nearness({"now": np.zeros(3, np.float32)}, np.zeros(3, bool))[0].data) == 1
 
 
 def test_cosines_before_are_those_of_the_scores(empty_workspace):
@@ -274,6 +272,6 @@ def test_cosines_before_are_those_of_the_scores(empty_workspace):
     def cosine(prototype):
         return video @ prototype / np.linalg.norm(video, axis=1) / np.linalg.norm(prototype)
 
-    found = widgets._cosines(trial)
+    found = workshop.cosines(trial)
     np.testing.assert_allclose(found["before"], cosine(row), atol=1e-5)
     np.testing.assert_allclose(found["now"], np.maximum(*(cosine(vector) for vector in vectors)), atol=1e-5)

@@ -1,0 +1,489 @@
+"""The section Prototype workshop: sentences of a class are changed, and what that changes is seen at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import plotly.graph_objects as go
+import streamlit as st
+from plotly.subplots import make_subplots
+
+from app import cache, state
+from app.library.descriptions import save
+from app.services import labels, scored
+from app.widgets import choosers, player, posters
+from app.widgets.words import plain, sentence
+from cezsar import workspace
+from cezsar.analysis.confusion import Lookalikes, confusable
+from cezsar.arrays import BoolArray, FloatArray
+from cezsar.data.descriptions import load_descriptions
+from cezsar.data.labels import canonical
+from cezsar.errors import CezsarError
+from cezsar.report.figures import COLOURS, GAIN, GREY, LOSS, PLOT, bars, layout, number, percent, shown
+from cezsar.zeroshot.evaluation import confusion_matrix
+from cezsar.zeroshot.fusion import active
+from cezsar.zeroshot.scored import Scored, reworded
+from cezsar.zeroshot.spaces import Space, prototypes_of
+from cezsar.zeroshot.weights import outcome
+from cezsar.zeroshot.workshop import Flow, Move, Trial, Workshop
+
+PAIRS = 6  # of look-alikes that are suggested
+MOST_NAMED = 6  # classes in a sentence
+MOST_ROWS = 10  # classes in the figure of flows
+BINS = 40
+KINDS = {"gained": "Gained", "lost": "Lost", "drawn": "Drawn to it", "left": "Left it"}
+_TEXT = "sentences tried"  # key of the text area; the address has it only where it is not what the class has
+_SHOWN = "sentences tried of"  # which data set, start and class the text belongs to
+_SAID = "workshop said"
+_MOST_TYPED, _LONGEST = 5000, 1500  # characters of a text, and in the address
+
+
+# Computation ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """A scored data set, ready for trials.
+
+    Attributes:
+        key: another for other content.
+        space: where sentences join its prototypes.
+        sentences: class -> those that a trial starts from; none where they are not known.
+    """
+
+    key: str
+    item: Scored
+    space: Space
+    sentences: Mapping[str, list[str]]
+    shop: Workshop
+
+
+def own_sets() -> dict[str, labels.LabelSet]:
+    return {known.title: known for known in labels.label_sets().values() if known.folder_file is not None}
+
+
+def bases(item: Scored) -> dict[str, Path | None]:
+    """What trials can start from: the sentences of scoring, or a set of one's own that shares a class with it."""
+    names = {canonical(name) for name in scored.embeddings(item).class_names}
+    shared = {
+        title: known.folder_file for title, known in own_sets().items() if names & set(map(canonical, known.names))
+    }
+    return {state.AS_SCORED: None, **shared}
+
+
+def bench(item: Scored, base: Path | None) -> Bench:
+    """The workshop of a scored data set that starts from a file of descriptions, or, without, from those of scoring.
+
+    Raises:
+        CezsarError: nothing here embeds sentences into its space, or the file cannot be read.
+    """
+    key = f"{item.fingerprint} {item.folder} {workspace.home().absolute()}"
+    space = cache.large(item.space, "workshop space", key, words="Loading the run and its sentence encoder")
+    key += "" if base is None else f" {base} {base.stat().st_mtime_ns}"
+
+    def make() -> Bench:
+        known, described = item.descriptions(), load_descriptions(base) if base else {}
+        embeddings = reworded(scored.embeddings(item), space, known, described)
+        shop = Workshop(embeddings, item.weights, item.several, form=item.method.form)
+        own = {canonical(name): texts for name, texts in described.items()}
+        starts = {name: own.get(canonical(name)) or known.get(name, []) for name in embeddings.class_names}
+        return Bench(key, item, space, starts, shop)
+
+    return cache.large(make, "workshop", key, words="Embedding class descriptions")
+
+
+def suggestions(bench: Bench) -> list[Lookalikes]:
+    """Pairs of classes that are confused and described alike, with the words that tell them apart."""
+
+    def make() -> list[Lookalikes]:
+        shop, names = bench.shop, bench.shop.embeddings.class_names
+        return confusable(
+            shop.embeddings, confusion_matrix(shop.scores, shop.weights, names), names, bench.sentences, PAIRS
+        )
+
+    return cache.once(make, "look-alikes", bench.key, words="Looking for classes that are described alike")
+
+
+def tried(bench: Bench, name: str, texts: Sequence[str], *, new: bool = False, append: bool = False) -> Trial:
+    """What other sentences of a class would give; without sentences, what it has.
+
+    Raises:
+        InputError: an unknown class, or a new one that is there already.
+    """
+    shop, key = bench.shop, (bench.key, name, tuple(texts))
+    if not texts:
+        owner_P = shop.embeddings.prototype_class
+        vectors_PE = shop.embeddings.prototypes[owner_P == shop.embeddings.class_names.index(name)]
+    else:
+        vectors_PE = cache.once(
+            lambda: prototypes_of(bench.space, {name: texts})[1], "sentences", *key,
+            words="Encoding the sentences; the encoder is loaded once, in some seconds",
+        )  # fmt: skip
+
+    def make() -> Trial:
+        return shop.add_class(name, vectors_PE) if new else shop.try_sentences(name, vectors_PE, append=append)
+
+    return cache.large(make, "trial", *key, new, append)
+
+
+def keep(bench: Bench, class_name: str, texts: Sequence[str], name: str) -> Path:
+    """Write the sentences of a class into a set of one's own; a new set gets the other classes, too, as far as their
+    sentences are known. Raises `CezsarError` where no such name is possible, or it is that of a ready-made set."""
+    own = own_sets().get(name)
+    if own is not None and own.folder_file is not None:
+        known = load_descriptions(own.folder_file)
+        spelt = next((other for other in known if canonical(other) == canonical(class_name)), class_name)
+        return save(name, known | {spelt: list(texts)}, replace=True)
+    return save(name, {other: given for other, given in {**bench.sentences, class_name: list(texts)}.items() if given})
+
+
+# The section ---------------------------------------------------------------------------------------------------------
+
+
+def section() -> None:
+    """Choose a scored data set and a class, change its sentences, see what that does."""
+    st.caption(
+        "A class is recognised by its prototype, the embedding of a sentence (Eq. 6); a clip goes to the class whose "
+        "prototype is nearest (Eq. 8). Change the sentences of one class, and see which clips it wins and loses."
+    )
+    first, second = st.columns(2, gap="medium")
+    with first:
+        item = choosers.scored_set()
+    if item is None:
+        return
+    starts = bases(item)
+    with second:
+        start = _choice(
+            "Start from the sentences", list(starts), state.WORDED, state.AS_SCORED,
+            "Those it was scored with, or a set of your own that is kept under Class descriptions: then every class "
+            "described there has the sentences of that set.",
+        )  # fmt: skip
+    here = bench(item, starts[start])
+    if said := st.session_state.pop(_SAID, None):  # what came of keeping
+        if isinstance(said, CezsarError):
+            st.error(sentence(said), icon=":material/error:")
+        else:
+            st.toast(said, icon=":material/check:")
+    found = suggestions(here)
+    _suggest(found)
+    editor, result = st.columns([1, 1], gap="large")
+    with editor:
+        worst = next((pair.second if pair.reverse > pair.taken else pair.first for pair in found), here.shop.classes[0])
+        name = _choice("Class", [*here.shop.classes, state.NEW_CLASS], state.REWRITE, worst)
+        if new := name == state.NEW_CLASS:
+            name = st.text_input(
+                "Its name", key=state.NEW_NAME, bind="query-params", placeholder="juggling", max_chars=60,
+                help="Clips may be taken for it from now on. It has clips of its own only where labels name it.",
+            ).strip()  # fmt: skip
+        known = [] if new else here.sentences[name]
+        texts = _sentences(f"{here.key} {'' if new else name}", known)
+        append = False
+        if not known and not new:
+            st.caption("Its sentences were not kept with these scores; yours take their place.")
+            append = st.toggle("Keep its own and add mine", key=state.ADDED, bind="query-params")
+    with result:
+        if new and not (name and texts):
+            missing = "a sentence" if name else "a name"
+            st.info(f"Give the new class {missing}, and see what it takes.", icon=":material/edit:")
+            return
+        same = not new and (not texts or texts == known)
+        try:
+            trial = tried(here, name, [] if same else texts, new=new, append=append and not same)
+        except CezsarError as error:
+            st.error(sentence(error), icon=":material/error:")
+            return
+        _figures(here, trial, start != state.AS_SCORED, same)
+    _moved(item, trial)
+    if append and not same:
+        st.caption("To keep sentences, all those of the class must be known: give them in the text.")
+    elif not same:
+        _keep_form(here, name, texts, start if start != state.AS_SCORED else "")
+
+
+def _choice(label: str, names: list[str], key: str, default: str, help: str | None = None) -> str:
+    if st.session_state.get(key) not in names:
+        st.session_state.pop(key, None)
+    picked = st.selectbox(
+        label, names, index=names.index(default), key=key, bind="query-params", persist_state="session", help=help
+    )
+    return picked or default
+
+
+def _suggest(found: list[Lookalikes]) -> None:
+    """Pairs worth rewriting, each class a click away."""
+    with st.expander("Pairs worth rewriting", icon=":material/lightbulb:"):
+        if not found:
+            st.caption("No two classes are both confused and described alike.")
+            return
+        st.caption(
+            "Classes that take each other's clips and whose prototypes are more similar than most, the most confused "
+            "first. Words that only one of the two has are what can tell them apart. Choose one to rewrite it."
+        )
+        for row, pair in enumerate(found):
+            differing = ""
+            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+                for name, words in ((pair.first, pair.first_words), (pair.second, pair.second_words)):
+                    st.button(
+                        name, key=f"rewrite-{row}-{name}", icon=":material/edit:", type="tertiary", on_click=state.put,
+                        args=(state.REWRITE, name),
+                    )  # fmt: skip
+                    differing += f" Only *{plain(name)}* says {plain(', '.join(words))}." if words else ""
+                st.caption(
+                    f"{percent(pair.share)} confused: {pair.taken:,} clips of the first are taken for the second, "
+                    f"{pair.reverse:,} the other way round. Similarity {pair.similarity:.2f}."
+                    + (differing or " No word of their sentences is known to differ.")
+                )
+
+
+def _sentences(shown: str, known: list[str]) -> list[str]:
+    """The text area: the class's own sentences, or what was typed for this very class, or the address's."""
+    own, typed = "\n".join(known), st.session_state.get(_SHOWN)
+    if typed is None:
+        st.session_state[_TEXT] = str(st.query_params.get(state.WORDING, ""))[:_MOST_TYPED] or own
+    elif typed[0] != shown:
+        st.session_state[_TEXT] = own
+    elif _TEXT not in st.session_state:  # the page was left
+        st.session_state[_TEXT] = typed[1]
+    st.session_state[_SHOWN] = (shown, st.session_state[_TEXT])
+    text = st.text_area(
+        "Its sentences, one to a line", key=_TEXT, height=190, max_chars=_MOST_TYPED,
+        placeholder="What is done, with which objects, where.",
+        help="Several sentences make several prototypes, and the nearest one counts. What a camera sees helps: the "
+        "movement, the objects, the place; and above all what no other class of the set shows.",
+    )  # fmt: skip
+    texts = [line.strip() for line in text.splitlines() if line.strip()]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button("Try", icon=":material/play_arrow:", type="primary", help="So does Ctrl and Enter in the text.")
+        if known and texts != known:
+            st.button(
+                "Back to its sentences", icon=":material/undo:", type="tertiary", on_click=state.put, args=(_TEXT, own)
+            )
+    said = text if texts != known and len(text) <= _LONGEST else ""
+    if said != st.query_params.get(state.WORDING, ""):
+        if said:
+            st.query_params[state.WORDING] = said
+        else:
+            del st.query_params[state.WORDING]
+    return texts
+
+
+# Figures of a trial --------------------------------------------------------------------------------------------------
+
+
+def _figures(bench_: Bench, trial: Trial, own_start: bool, same: bool) -> None:
+    before, after = trial.before, trial.after
+    with st.container(key="metrics-workshop"):
+        for title, now, was, help in (
+            ("All classes", after.top1, before.top1, f"Top-1 accuracy of {after.n_clips:,} clips."),
+            ("This class", trial.accuracy, trial.old_accuracy, "Top-1 accuracy of the class's own clips."),
+            ("Mean per class", after.mean_per_class, before.mean_per_class, "Mean over classes of their accuracy."),
+        ):
+            change = 0.0 if now is None or was is None else round(100 * (now - was), 1)
+            value = "–" if now is None else percent(now)
+            _metric(title, value, f"{change:+.1f} points" if change else "no change", bool(change), help, good=True)
+        for title, rows, help in (
+            ("Clips gained", trial.gained, "Wrong before, right now; of any class."),
+            ("Clips lost", trial.lost, "Right before, wrong now; of any class."),
+        ):
+            _metric(title, f"{len(rows):,}", f"of {after.n_clips:,}", False, help)
+        old, taken = (int(((one.predicted_N == trial.index) & (one.truth_N >= 0)).sum()) for one in (before, after))
+        moved = taken != old
+        help = "Clips whose nearest prototype is the class's, rightly or not."
+        _metric("Taken for it", f"{taken:,}", f"{taken - old:+,}" if moved else "no change", moved, help)
+    weights, item = after.weights, bench_.item
+    words = f"Predicted from {' + '.join(f'{weights.of(name):g} {name}' for name in active(trial.scores, weights))}."
+    # Other pages read scores that may be kept as float16: a clip in a thousand may be decided otherwise by these.
+    kept = cache.once(lambda: outcome(scored.scores(item), item.weights).top1, "top-1 as kept", item.fingerprint)
+    as_scored = percent(bench(item, None).shop.before.top1)
+    rounded = f" ({percent(kept)} on other pages, whose scores are kept rounded)" if percent(kept) != as_scored else ""
+    if own_start or rounded:
+        words += f" As it was scored, all classes have {as_scored}{rounded}."
+    st.caption(words + (" These are the sentences it has: change them." if same else ""))
+    if trial.dead:
+        st.warning("These sentences embed to zeros in this space: no clip can be near them.", icon=":material/warning:")
+
+
+def _metric(title: str, value: str, delta: str, moved: bool, help: str, good: bool = False) -> None:
+    """`good`: more is better."""
+    colour, arrow = "normal" if moved and good else "off", "auto" if moved else "off"
+    st.metric(title, value, delta, delta_color=colour, delta_arrow=arrow, help=help, border=True)  # type: ignore[arg-type]
+
+
+def _moved(item: Scored, trial: Trial) -> None:
+    """Where clips come from and go to, how near they are, and the clips themselves."""
+    left, right = st.columns(2, gap="large")
+    with left:
+        if trial.drawn_from or trial.left_to:
+            st.markdown(
+                "**Where clips come from, and go to**", help="Clips whose nearest prototype is another than before."
+            )
+            st.plotly_chart(
+                flows_figure(trial.drawn_from, trial.left_to), key="workshop-flows", config=PLOT,
+                alt=f"{len(trial.drawn):,} clips drawn to the class, {len(trial.left):,} that left it, by other class",
+            )  # fmt: skip
+        else:
+            _confused(trial)
+    with right:
+        st.markdown(
+            "**How near the clips are to it**",
+            help="Cosine similarity of each clip and the class's nearest prototype (Eq. 8). A good description parts "
+            "the class's own clips from all others. Dotted lines are means.",
+        )
+        figure, words = nearness(cosines(trial), trial.after.truth_N == trial.index)
+        st.plotly_chart(figure, key="workshop-nearness", config=PLOT, alt=words)
+        st.caption(words)
+    _clips(item, trial)
+
+
+def flows_figure(drawn_from: Sequence[Flow], left_to: Sequence[Flow]) -> go.Figure:
+    """Bars to the right: clips that the class takes from others; to the left: clips that others take from it."""
+    ordered = sorted([*drawn_from, *left_to], key=lambda flow: -flow.clips)
+    names = list(dict.fromkeys(flow.name for flow in ordered))[:MOST_ROWS]
+    parts = []
+    for colour, words, count in (
+        (GAIN, "right now", lambda flow: flow.right),
+        (LOSS, "wrong now, right before", lambda flow: flow.wrong),
+        (GREY, "wrong either way", lambda flow: flow.clips - flow.right - flow.wrong),
+    ):
+        for flows, sign, way in ((drawn_from, 1, "from"), (left_to, -1, "to")):
+            clips = {flow.name: count(flow) for flow in flows}
+            hovers = [f"{clips.get(name, 0)} clips {way} {shown(name or 'undecided')}: {words}" for name in names]
+            parts.append(
+                {"x": [sign * clips.get(name, 0) for name in names], "marker": {"color": colour}, "hovertext": hovers,
+                 "name": words, "legendgroup": words, "showlegend": sign == 1}
+            )  # fmt: skip
+    widest = max([flow.clips for flow in ordered], default=1)
+    step = next((step for step in (1, 2, 5, 10, 20, 50, 100) if widest / step <= 4), widest)
+    ticks = list(range(-step * (widest // step), widest + 1, step))
+    title = "clips: ← to others | from others →"
+    figure = bars([name or "undecided" for name in names], parts, title, 30, 26, barmode="relative")
+    figure.update_xaxes(
+        range=[-1.08 * widest, 1.08 * widest], zeroline=True, tickvals=ticks, ticktext=[str(abs(t)) for t in ticks]
+    )
+    return figure.update_layout(legend={"traceorder": "normal"})
+
+
+def cosines(trial: Trial) -> dict[str, FloatArray]:
+    """How near the clips are to the class: now, and before where that was not the same."""
+    if trial.old_cosine is None or np.array_equal(trial.old_cosine, trial.cosine):
+        return {"now": trial.cosine}
+    return {"before": trial.old_cosine, "now": trial.cosine}
+
+
+def nearness(cosines: Mapping[str, FloatArray], own_N: BoolArray) -> tuple[go.Figure, str]:
+    """Shares of the class's clips and of all others by their similarity, a row for each of `cosines`; and the means in
+    words."""
+    everything = np.concatenate([*cosines.values()])
+    low, high = float(everything.min()), float(everything.max())
+    edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
+    figure, said = make_subplots(len(cosines), 1, shared_xaxes=True, vertical_spacing=0.12), []
+    sides = [("its own clips", own_N, COLOURS[0]), ("all others", ~own_N, GREY)]
+    sides = [side for side in sides if side[1].any()]
+    layout(figure, 130 * len(cosines) + 100, barmode="overlay", bargap=0)
+    for row, (title, cosine_N) in enumerate(cosines.items(), start=1):
+        means = {name: float(cosine_N[members_N].mean()) for name, members_N, _ in sides}
+        for name, members_N, colour in sides:
+            figure.add_bar(
+                x=(edges[:-1] + edges[1:]) / 2, y=100 * np.histogram(cosine_N[members_N], edges)[0] / members_N.sum(),
+                row=row, col=1, name=name, legendgroup=name, showlegend=row == 1, opacity=0.75,
+                marker={"color": colour, "line": {"width": 0}},
+                hovertemplate=f"{title}: %{{y:.1f}} % of {name} near %{{x:.2f}}<extra></extra>",
+            )  # fmt: skip
+            figure.add_vline(means[name], row=row, col=1, line={"color": colour, "width": 2, "dash": "dot"})
+        figure.update_yaxes(title={"text": f"{title}: clips (%)", "standoff": 8}, row=row, col=1)
+        said.append(f"{title}: " + ", ".join(f"{name} {number(mean)}" for name, mean in means.items()))
+    figure.update_xaxes(nticks=6)
+    figure.update_xaxes(title={"text": "similarity (cosine; 1 = same direction)"}, row=len(cosines), col=1)
+    figure.update_yaxes(nticks=4, rangemode="tozero")
+    return figure, f"Mean similarity {'; '.join(said)}."
+
+
+def _confused(trial: Trial) -> None:
+    """What the class is confused with now: what its sentences should tell it from."""
+    st.markdown(
+        "**What it is confused with**",
+        help="No clip comes to the class or leaves it by these sentences. What they should tell it from: the classes "
+        "that its own clips are taken for, and those whose clips are taken for it.",
+    )
+    now = trial.after
+    for words, here_N, there_N in (
+        ("Its own clips are taken for", now.truth_N, now.predicted_N),
+        ("Taken for it are clips of", now.predicted_N, now.truth_N),
+    ):
+        others = there_N[(here_N == trial.index) & (there_N != trial.index) & (there_N >= 0)]
+        counts = sorted(zip(*np.unique(others, return_counts=True), strict=True), key=lambda pair: -pair[1])
+        named = [f"{plain(now.class_names[c])} ({n:,})" for c, n in counts[:MOST_NAMED]]
+        more = f" and {len(counts) - MOST_NAMED:,} more" if len(counts) > MOST_NAMED else ""
+        st.markdown(f"{words} {', '.join(named) or 'no other class'}{more}.")
+
+
+# The clips that moved, and keeping -----------------------------------------------------------------------------------
+
+
+def _clips(item: Scored, trial: Trial) -> None:
+    """Pictures of the clips that moved; one of them is played."""
+    rows = {kind: found for kind in KINDS if len(found := getattr(trial, kind))}
+    if not rows:
+        return
+    first = next(iter(rows))
+    if st.session_state.get(state.TURNED) not in rows:
+        st.session_state.pop(state.TURNED, None)
+    kind = st.segmented_control(
+        "Clips", list(rows), required=True, default=first, key=state.TURNED, bind="query-params",
+        format_func=lambda kind: f"{KINDS[kind]} ({len(rows[kind]):,})",
+        help="Gained: wrong before, right now. Lost: the other way round. Drawn to it and left it: taken for the class "
+        "now, or before, rightly or not.",
+    ) or first  # fmt: skip
+    moves = {move.id: move for move in trial.moves(rows[kind])}
+    if st.session_state.get(state.TURNED_CLIP) not in moves:
+        st.session_state.pop(state.TURNED_CLIP, None)
+    pictures, screen = st.columns([1, 1], gap="large")
+    with pictures:
+        grid = st.container(key="cards")
+        label = f"Clip, of {len(moves):,}" if len(moves) > 1 else "The only clip"
+        picked = st.selectbox(label, list(moves), key=state.TURNED_CLIP, bind="query-params")
+    move = moves.get(picked or "", next(iter(moves.values())))
+    posters.cards(grid, item, [_card(each, kind) for each in moves.values()], move.id, state.TURNED_CLIP)
+    with screen:
+        player.film_of(item, move.id, move.true, caption="")
+        before, after = (_named(move, name) for name in (move.before, move.after))
+        st.markdown(f"A clip of **{plain(move.true)}**: before taken for {before}, now for {after}.")
+
+
+def _card(move: Move, kind: str) -> posters.Card:
+    words = f"to {move.after or 'undecided'}" if kind in ("lost", "left") else f"from {move.before or 'undecided'}"
+    return posters.Card(move.id, move.true, words, f"{move.true}, {words}")
+
+
+def _named(move: Move, name: str) -> str:
+    if not name:
+        return "no class"
+    return f":green[**{plain(name)}**]" if canonical(name) == canonical(move.true) else f"**{plain(name)}**"
+
+
+def _keep_form(bench: Bench, name: str, texts: list[str], start: str) -> None:
+    """A form that writes the sentences into a set of one's own, and goes on from there."""
+    key, own = f"keep-in-{start}", ", ".join(own_sets())
+
+    def kept() -> None:
+        try:
+            title = keep(bench, name, texts, str(st.session_state.get(key) or "").strip()).stem
+        except CezsarError as error:
+            st.session_state[_SAID] = error
+            return
+        st.session_state[state.WORDED], st.session_state[state.REWRITE] = title, name
+        st.session_state[_SAID] = f"Kept in {plain(title)}, a set of your own. Trials start from it now."
+
+    with st.container(border=True):
+        st.markdown(f"**Keep the sentences of {plain(name)}**")
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            st.text_input(
+                "Name of a set of my own", value=start, key=key, placeholder="rewritten", max_chars=60,
+                help="In a set that is there already this class gets these sentences; a new set gets the sentences of "
+                "the other classes, too, as far as they are known. It is found under Class descriptions, and "
+                f"`cezsar evaluate --prototypes` takes its file.{f' There are: {own}.' if own else ''}",
+            )  # fmt: skip
+            st.button("Keep", icon=":material/save:", key="keep-wording", on_click=kept)
