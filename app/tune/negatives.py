@@ -19,7 +19,7 @@ from app.widgets.choosers import one_of
 from app.widgets.words import sentence
 from cezsar import workspace
 from cezsar.analysis import tau as laboratory
-from cezsar.arrays import FloatArray, IntArray
+from cezsar.arrays import DoubleArray, FloatArray, IntArray
 from cezsar.data.annotations import load_annotations
 from cezsar.errors import CezsarError, FormatError
 from cezsar.report.figures import COLOURS, GREY, PLOT, layout, percent
@@ -65,28 +65,20 @@ def negatives() -> None:
         duplicates(found)
 
 
-def sources() -> dict[str, tuple[str, Path]]:
-    """Key -> title and file: the shipped captions, the demo's annotations, those in the workspace's data folder."""
-    shipped = models.SHIPPED / "captions.safetensors"
-    title = "Captions of the demo, some of them (comes with the software)"
-    found = {SHIPPED: (title, shipped)} if shipped.is_file() else {}
-    for path in (item.path for item in captions().values()):
-        if path.parent == workspace.folder("demo").absolute():
-            found["demo"] = ("Captions of the demo's training videos, all", path)
-        else:
-            found[path.name] = (path.name, path)
-    return found
-
-
 def choose_sentences() -> Sentences | None:
-    """The sentences of a source, encoded if that was never done; None, and a word on it, if there is no source."""
-    offered = sources()
+    """The sentences of a source, encoded if that was never done; None, and a word on it, if there is no source.
+
+    Sources are the shipped captions, the demo's annotations, and annotation files in the workspace's data folder."""
+    shipped = models.SHIPPED / "captions.safetensors"
+    offered = {SHIPPED: ("Captions of the demo, some of them (comes with the software)", shipped)}
+    offered = offered if shipped.is_file() else {}
+    for path in (item.path for item in captions().values()):
+        demo = path.parent == workspace.folder("demo").absolute()
+        key, title = ("demo", "Captions of the demo's training videos, all") if demo else (path.name, path.name)
+        offered[key] = (title, path)
     if not offered:
-        st.info(
-            "There are no captions here yet: put a file in ActivityNet Captions form into the workspace's folder data, "
-            "or prepare the demo below.",
-            icon=":material/info:",
-        )
+        words = "There are no captions here yet: put a file in ActivityNet Captions form into the workspace's folder "
+        st.info(words + "data, or prepare the demo below.", icon=":material/info:")
         return None
     choosing, encoding = st.columns([3, 1])
     with choosing:
@@ -102,8 +94,8 @@ def choose_sentences() -> Sentences | None:
                 help="Distances, and so the right τ, depend on it. The paper's is distilroberta.",
             )  # fmt: skip
     waiting, stat = st.empty(), path.stat()
-    key = ("sentences", str(path.absolute()), stat.st_size, stat.st_mtime_ns, encoder)
-    found = cache.large(lambda: measured(key, path, encoder, waiting), *key)
+    named = ("sentences", str(path.absolute()), stat.st_size, stat.st_mtime_ns, encoder)
+    found = cache.large(lambda: measured(named, path, encoder, waiting), *named)
     waiting.empty()
     anchors, total = len(found.candidates.anchors), len(found.texts)
     drawn = "" if anchors == total else f"; candidates are counted for {anchors:,} of them, drawn at random"
@@ -161,38 +153,37 @@ def bounds(found: Sentences) -> None:
             "Wanted", 1, 1_000, 10, key=state.NEGATIVES, bind="query-params",
             help="n: hard negatives for each positive; the paper's is 10.",
         )  # fmt: skip
-        numbers(found, tau, int(wanted))
+        numbers(found.distances, found.candidates, tau, int(wanted))
         example(found, tau, before)
     except CezsarError as error:
         st.error(sentence(error), icon=":material/error:")
 
 
-def numbers(found: Sentences, tau: float, wanted: int) -> None:
+def numbers(found: laboratory.Distances, candidates: laboratory.CandidateCounts, tau: float, wanted: int) -> None:
     """Distances, candidates, and sentences with too few of them, at the chosen τ."""
     place = int(np.abs(TAUS - tau).argmin())
-    counts = found.candidates.counts_TA[place]
-    few, below = int(found.candidates.too_few(wanted)[place]), percent(found.distances.below(tau))
-    median = f"{np.median(counts):,.0f}"
-    off = f" From a sample of {found.distances.n_pairs:,} pairs, ±{100 * found.distances.error:.2f}."
+    counts, few_T = candidates.counts_TA[place], candidates.too_few(wanted)
+    below, median, few = percent(found.below(tau)), f"{np.median(counts):,.0f}", f"{few_T[place]:,}"
+    off = "" if found.exact else f" From a sample of {found.n_pairs:,} pairs, ±{100 * found.error:.2f}."
     cards = (
         (f"Pairs under τ = {tau:.2f}", below, "Share of caption pairs of different videos with 0 < cosine distance < "
-         "τ: those that may be hard negatives of each other." + off * (not found.distances.exact) + " On ActivityNet's "
-         "validation captions with minilm: 1.5 % under 0.6, 5.9 % under 0.7, 19.5 % under 0.8."),
+         f"τ: those that may be hard negatives of each other.{off} On ActivityNet's validation captions with minilm: "
+         "1.5 % under 0.6, 5.9 % under 0.7, 19.5 % under 0.8."),
         ("Candidates, median", median, "Half of the sentences have more."),
         ("Candidates, fewest", f"{counts.min():,}", "Of the sentence that finds the fewest."),
-        (f"With fewer than {wanted}", f"{few:,} of {len(counts):,}", "Sentences for which fewer hard negatives can be "
+        (f"With fewer than {wanted}", f"{few} of {len(counts):,}", "Sentences for which fewer hard negatives can be "
          "found than wanted; they get what there is."),
     )  # fmt: skip
     with st.container(key="metrics-tau"):
         for title, value, meaning in cards:
             st.metric(title, value, help=meaning, border=True)
     charts = (
-        ("Distances of caption pairs", distance_figure(found.distances, tau),
+        ("Distances of caption pairs", distance_figure(found, tau),
          f"Histogram of cosine distances; {below} of the pairs lie under {tau:.2f}"),
-        ("Candidates per sentence", candidates_figure(found.candidates, tau, wanted),
+        ("Candidates per sentence", candidates_figure(candidates, tau, wanted),
          f"Candidates per sentence against τ; at {tau:.2f} the median is {median}"),
-        ("Sentences with too few", too_few_figure(found.candidates, tau, wanted),
-         f"Share of sentences with fewer than {wanted} candidates against τ; at {tau:.2f} it is {few:,}"),
+        ("Sentences with too few", too_few_figure(few_T / len(counts), tau, wanted),
+         f"Share of sentences with fewer than {wanted} candidates against τ; at {tau:.2f} it is {few}"),
     )  # fmt: skip
     for column, (title, figure, alt) in zip(st.columns(3, gap="medium"), charts, strict=True):
         column.markdown(f"**{title}**")
@@ -235,11 +226,10 @@ def candidates_figure(found: laboratory.CandidateCounts, tau: float, wanted: int
     return _against_tau(figure, tau, f"candidates of a sentence (dashed: {wanted})")
 
 
-def too_few_figure(found: laboratory.CandidateCounts, tau: float, wanted: int) -> go.Figure:
+def too_few_figure(share_T: DoubleArray, tau: float, wanted: int) -> go.Figure:
     """Share of the sentences that have fewer candidates than wanted, for every τ."""
-    shares, hover = 100 * found.too_few(wanted) / len(found.anchors), "τ = %{x:.2f}: %{y:.1f} %<extra></extra>"
-    line = {"color": BLUE, "width": 2}
-    figure = go.Figure(go.Scatter(x=found.taus, y=shares, mode="lines", line=line, hovertemplate=hover))
+    look = {"line": {"color": BLUE, "width": 2}, "hovertemplate": "τ = %{x:.2f}: %{y:.1f} %<extra></extra>"}
+    figure = go.Figure(go.Scatter(x=TAUS, y=100 * share_T, mode="lines", **look))
     figure.update_yaxes(range=[-2, 102])
     return _against_tau(figure, tau, f"sentences with fewer than {wanted}, in %")
 
@@ -254,22 +244,28 @@ def _against_tau(figure: go.Figure, tau: float, y: str, x: str = "τ", last: flo
 def example(found: Sentences, tau: float, before: float) -> None:
     """One sentence, and which others enter or leave its candidates between two τ."""
     st.subheader("One sentence and its negatives", anchor=False)
-    anchor = choose_anchor(found.texts)
-    low, high = sorted((tau, before))
-    total = len(found.texts)
-    near = laboratory.neighbours(found.vectors_NS, found.groups_N, anchor, 0.0, high, total)
+    anchor, (low, high) = choose_anchor(found.texts), sorted((tau, before))
+    near = laboratory.neighbours(found.vectors_NS, found.groups_N, anchor, 0.0, high, len(found.texts))
     within = [pair for pair in near if np.float32(pair[1]) < np.float32(low)]
-    moved, verb = near[len(within) :], "Enter" if tau >= before else "Leave"
-    stays, moves = st.columns(2, gap="medium")
-    with stays:
-        st.markdown(f"**Candidates at both τ: {len(within):,}**")
-        _neighbours(found.texts, within, "stay")
-    with moves:
-        if low == high:
-            st.caption("Move one of the two τ, and the sentences between them are listed here.")
-        else:
-            st.markdown(f"**{verb} as τ goes from {before:.2f} to {tau:.2f}: {len(moved):,}**")
-            _neighbours(found.texts, moved, "move")
+    moved = near[len(within) :]
+    verb = "Enter" if tau >= before else "Leave"
+    titles = (
+        f"Candidates at both τ: {len(within):,}",
+        f"{verb} as τ goes from {before:.2f} to {tau:.2f}: {len(moved):,}",
+    )
+    for column, title, rows in zip(st.columns(2, gap="medium"), titles, (within, moved), strict=True):
+        column.markdown(f"**{title}**")
+        if not rows:
+            column.caption(
+                "None." if low < high else "Move one of the two τ: the sentences between them are listed here."
+            )
+            continue
+        listed = rows[:NEAREST]
+        with column:
+            distance_table(
+                [(distance, found.texts[row]) for row, distance in listed], ("Sentence",),
+                "Sentences with their cosine distance to the example", height=38 + 35 * len(listed),
+            )  # fmt: skip
     st.caption(
         f"The nearest {NEAREST} of each. Sentences of the same video are never negatives.",
         help="A negative that describes what the anchor's video shows as well is a false one: it pushes the model away "
@@ -299,19 +295,11 @@ def choose_anchor(texts: Sequence[str]) -> int:
     return int(anchor or 0)
 
 
-def _neighbours(texts: Sequence[str], rows: Sequence[tuple[int, float]], key: str) -> None:
-    if not rows:
-        st.caption("None.")
-        return
-    shown = rows[:NEAREST]
-    table = {"Distance": [distance for _, distance in shown], "Sentence": [texts[row] for row, _ in shown]}
-    alt = "Sentences with their cosine distance to the example"
-    _distances(table, alt, key=f"neighbours-{key}", height=38 + 35 * len(shown))
-
-
-def _distances(table: dict[str, Any], alt: str, **more: Any) -> None:
+def distance_table(rows: Sequence[tuple[object, ...]], columns: tuple[str, ...], alt: str, **more: Any) -> None:
+    """Rows of a cosine distance and sentences."""
+    titled = [dict(zip(("Distance", *columns), row, strict=True)) for row in rows]
     column = st.column_config.NumberColumn(format="%.3f", width="small")
-    st.dataframe(table, hide_index=True, column_config={"Distance": column}, alt=alt, **more)
+    st.dataframe(titled, hide_index=True, column_config={"Distance": column}, alt=alt, **more)
 
 
 def duplicates(found: Sentences) -> None:
@@ -332,9 +320,6 @@ def duplicates(found: Sentences) -> None:
         near = sum(distance < SAME_MEANING for _, _, distance in pairs)
         more = " or more" if near == MOST_CLOSE else ""
         st.markdown(f"**{near:,}{more}** are nearer than {SAME_MEANING:g}. The nearest pairs there are:")
-        table = {
-            "Distance": [distance for _, _, distance in pairs],
-            "One sentence": [found.texts[one] for one, _, _ in pairs],
-            "The other": [found.texts[other] for _, other, _ in pairs],
-        }
-        _distances(table, "The nearest pairs of sentences of different videos, with their cosine distances")
+        listed = [(distance, found.texts[one], found.texts[other]) for one, other, distance in pairs]
+        alt = "The nearest pairs of sentences of different videos, with their cosine distances"
+        distance_table(listed, ("One sentence", "The other"), alt)

@@ -281,9 +281,8 @@ def numbers(now: Outcome, before: Outcome, turned: Flips) -> None:
         )  # fmt: skip
 
 
-def alpha_chart(
-    item: Scored, curve: Curve, pair: tuple[str, str], now: Outcome, before: Outcome, gamma: float = 0.0
-) -> None:
+def alpha_chart(item: Scored, curve: Curve, pair: tuple[str, str], now: Outcome, before: Outcome,
+                gamma: float = 0.0) -> None:  # fmt: skip
     """Accuracy against α with the reference and the present weights on it; `gamma` is the share of a third modality."""
     best, marks = curve.best(), {}
     for name, given in (("the run's own", item.weights), ("reference", before.weights), ("present", now.weights)):
@@ -315,18 +314,14 @@ def gains_figure(gains: Sequence[Gain], clips: int) -> go.Figure:
     """Clips that each class gains (to the right) and loses (to the left), at most 20 classes, the rest as one."""
     rows = sorted(gains[:MOST_BARS], key=lambda gain: (gain.net, gain.gained), reverse=True)
     if rest := gains[MOST_BARS:]:
-        gained, lost = sum(gain.gained for gain in rest), sum(gain.lost for gain in rest)
-        rows.append(Gain(f"{len(rest):,} further classes", gained, lost, gained - lost))
-    changes = [
-        f"{one.gained:,} gained, {one.lost:,} lost, {points(one.net / clips)} points of all clips" for one in rows
-    ]
-    hovers = [f"{figures.shown(one.name)}: {change}" for one, change in zip(rows, changes, strict=True)]
-    sides = ("gained", GAIN, [gain.gained for gain in rows]), ("lost", LOSS, [-gain.lost for gain in rows])
-    parts = [
-        {"x": values, "name": name, "marker": {"color": colour}, "width": 0.66, "hovertext": hovers}
-        for name, colour, values in sides
-    ]
-    figure = figures.bars([gain.name for gain in rows], parts, "clips", 24, 32, barmode="relative")
+        _, *sums = zip(*rest, strict=True)
+        rows.append(Gain(f"{len(rest):,} further classes", *map(sum, sums)))
+    told = "{}: {:,} gained, {:,} lost, {} points of all clips"
+    hovers = [told.format(figures.shown(one.name), one.gained, one.lost, points(one.net / clips)) for one in rows]
+    look = {"width": 0.66, "hovertext": hovers}
+    gained = {"x": [one.gained for one in rows], "name": "gained", "marker": {"color": GAIN}, **look}
+    lost = {"x": [-one.lost for one in rows], "name": "lost", "marker": {"color": LOSS}, **look}
+    figure = figures.bars([one.name for one in rows], [gained, lost], "clips", 24, 32, barmode="relative")
     largest = max(max(gain.gained, gain.lost) for gain in rows) + 0.5
     figure.update_xaxes(zeroline=True, nticks=7, tickformat="d", range=[-largest, largest])
     return figure
@@ -468,18 +463,13 @@ def honest_choice(item: Scored) -> None:
         "± std": [100 * (figure.std or 0) for figure in reached],
         ahead: [round(100 * (reached[0].mean - figure.mean), 1) + 0.0 for figure in reached],
     }
-    column = st.column_config.NumberColumn
+    one, signed = (st.column_config.NumberColumn(format=form) for form in ("%.1f", "%+.1f"))
     st.dataframe(
-        table, hide_index=True,
-        column_config={
-            "Top-1 in %, mean": column(format="%.1f"),
-            "± std": column(format="%.1f", help="Sample standard deviation over the halves."),
-            ahead: column(format="%+.1f", help="Mean over the same halves, in percentage points."),
-        },
+        table, hide_index=True, column_config={"Top-1 in %, mean": one, "± std": one, ahead: signed},
         alt="Top-1 accuracy on one half of the classes for weights chosen on the other half, and for others",
     )  # fmt: skip
     lines = "" if two else f"; weights are chosen on {HONEST_STEPS} lines of constant γ"
     st.caption(
-        f"{len(found.weights)} random halves (seed 0), the same for every row{lines}. Among half of the classes "
-        "accuracies are higher than among all: there is less to confuse."
+        f"{len(found.weights)} random halves (seed 0), the same for every row{lines}; ± is the standard deviation over "
+        "them. Among half of the classes accuracies are higher than among all: there is less to confuse."
     )
