@@ -18,7 +18,6 @@ from app.widgets import choosers, player, posters
 from app.widgets.words import plain, sentence
 from cezsar import workspace
 from cezsar.analysis.confusion import Lookalikes, confusable
-from cezsar.arrays import BoolArray, FloatArray
 from cezsar.data.descriptions import load_descriptions
 from cezsar.data.labels import canonical
 from cezsar.errors import CezsarError
@@ -38,26 +37,17 @@ KINDS = {"gained": "Gained", "lost": "Lost", "drawn": "Drawn to it", "left": "Le
 _TEXT = "sentences tried"  # key of the text area; the address has it only where it is not what the class has
 _SHOWN = "sentences tried of"  # which data set, start and class the text belongs to
 _SAID = "workshop said"
-_MOST_TYPED, _LONGEST = 5000, 1500  # characters of a text, and in the address
-
-
-# Computation ---------------------------------------------------------------------------------------------------------
+_MOST_TYPED = 5000  # characters
 
 
 @dataclass(frozen=True, eq=False)
 class Bench:
-    """A scored data set, ready for trials.
+    """A scored data set, ready for trials."""
 
-    Attributes:
-        key: another for other content.
-        space: where sentences join its prototypes.
-        sentences: class -> those that a trial starts from; none where they are not known.
-    """
-
-    key: str
+    key: str  # another for other content
     item: Scored
-    space: Space
-    sentences: Mapping[str, list[str]]
+    space: Space  # where sentences join its prototypes
+    sentences: Mapping[str, list[str]]  # class -> those that a trial starts from; none where they are not known
     shop: Workshop
 
 
@@ -65,17 +55,8 @@ def own_sets() -> dict[str, labels.LabelSet]:
     return {known.title: known for known in labels.label_sets().values() if known.folder_file is not None}
 
 
-def bases(item: Scored) -> dict[str, Path | None]:
-    """What trials can start from: the sentences of scoring, or a set of one's own that shares a class with it."""
-    names = {canonical(name) for name in scored.embeddings(item).class_names}
-    shared = {
-        title: known.folder_file for title, known in own_sets().items() if names & set(map(canonical, known.names))
-    }
-    return {state.AS_SCORED: None, **shared}
-
-
-def bench(item: Scored, base: Path | None) -> Bench:
-    """The workshop of a scored data set that starts from a file of descriptions, or, without, from those of scoring.
+def open_bench(item: Scored, base: Path | None) -> Bench:
+    """The workshop of a scored data set. Trials start from a file of descriptions, or from the sentences of scoring.
 
     Raises:
         CezsarError: nothing here embeds sentences into its space, or the file cannot be read.
@@ -95,31 +76,16 @@ def bench(item: Scored, base: Path | None) -> Bench:
     return cache.large(make, "workshop", key, words="Embedding class descriptions")
 
 
-def suggestions(bench: Bench) -> list[Lookalikes]:
-    """Pairs of classes that are confused and described alike, with the words that tell them apart."""
-
-    def make() -> list[Lookalikes]:
-        shop, names = bench.shop, bench.shop.embeddings.class_names
-        return confusable(
-            shop.embeddings, confusion_matrix(shop.scores, shop.weights, names), names, bench.sentences, PAIRS
-        )
-
-    return cache.once(make, "look-alikes", bench.key, words="Looking for classes that are described alike")
-
-
-def tried(bench: Bench, name: str, texts: Sequence[str], *, new: bool = False, append: bool = False) -> Trial:
-    """What other sentences of a class would give; without sentences, what it has.
-
-    Raises:
-        InputError: an unknown class, or a new one that is there already.
-    """
-    shop, key = bench.shop, (bench.key, name, tuple(texts))
+def tried(here: Bench, name: str, texts: Sequence[str], *, new: bool = False, append: bool = False) -> Trial:
+    """What other sentences of a class would give; without sentences, what it has. Raises `InputError` for a new class
+    that is there already."""
+    shop, key = here.shop, (here.key, name, tuple(texts))
     if not texts:
         owner_P = shop.embeddings.prototype_class
         vectors_PE = shop.embeddings.prototypes[owner_P == shop.embeddings.class_names.index(name)]
     else:
         vectors_PE = cache.once(
-            lambda: prototypes_of(bench.space, {name: texts})[1], "sentences", *key,
+            lambda: prototypes_of(here.space, {name: texts})[1], "sentences", *key,
             words="Encoding the sentences; the encoder is loaded once, in some seconds",
         )  # fmt: skip
 
@@ -127,17 +93,6 @@ def tried(bench: Bench, name: str, texts: Sequence[str], *, new: bool = False, a
         return shop.add_class(name, vectors_PE) if new else shop.try_sentences(name, vectors_PE, append=append)
 
     return cache.large(make, "trial", *key, new, append)
-
-
-def keep(bench: Bench, class_name: str, texts: Sequence[str], name: str) -> Path:
-    """Write the sentences of a class into a set of one's own; a new set gets the other classes, too, as far as their
-    sentences are known. Raises `CezsarError` where no such name is possible, or it is that of a ready-made set."""
-    own = own_sets().get(name)
-    if own is not None and own.folder_file is not None:
-        known = load_descriptions(own.folder_file)
-        spelt = next((other for other in known if canonical(other) == canonical(class_name)), class_name)
-        return save(name, known | {spelt: list(texts)}, replace=True)
-    return save(name, {other: given for other, given in {**bench.sentences, class_name: list(texts)}.items() if given})
 
 
 # The section ---------------------------------------------------------------------------------------------------------
@@ -154,25 +109,33 @@ def section() -> None:
         item = choosers.scored_set()
     if item is None:
         return
-    starts = bases(item)
+    names = {canonical(name) for name in scored.embeddings(item).class_names}
+    own = {title: each.folder_file for title, each in own_sets().items() if names & set(map(canonical, each.names))}
+    starts = {state.AS_SCORED: None, **own}
     with second:
         start = _choice(
             "Start from the sentences", list(starts), state.WORDED, state.AS_SCORED,
             "Those it was scored with, or a set of your own that is kept under Class descriptions: then every class "
             "described there has the sentences of that set.",
         )  # fmt: skip
-    here = bench(item, starts[start])
+    here, base = open_bench(item, starts[start]), "" if start == state.AS_SCORED else start
     if said := st.session_state.pop(_SAID, None):  # what came of keeping
         if isinstance(said, CezsarError):
             st.error(sentence(said), icon=":material/error:")
         else:
             st.toast(said, icon=":material/check:")
-    found = suggestions(here)
+    shop, classes = here.shop, here.shop.embeddings.class_names
+    found = cache.once(
+        lambda: confusable(
+            shop.embeddings, confusion_matrix(shop.scores, shop.weights, classes), classes, here.sentences, PAIRS
+        ),
+        "look-alikes", here.key, words="Looking for classes that are described alike",
+    )  # fmt: skip
     _suggest(found)
     editor, result = st.columns([1, 1], gap="large")
     with editor:
-        worst = next((pair.second if pair.reverse > pair.taken else pair.first for pair in found), here.shop.classes[0])
-        name = _choice("Class", [*here.shop.classes, state.NEW_CLASS], state.REWRITE, worst)
+        worst = next((pair.second if pair.reverse > pair.taken else pair.first for pair in found), shop.classes[0])
+        name = _choice("Class", [*shop.classes, state.NEW_CLASS], state.REWRITE, worst)
         if new := name == state.NEW_CLASS:
             name = st.text_input(
                 "Its name", key=state.NEW_NAME, bind="query-params", placeholder="juggling", max_chars=60,
@@ -186,8 +149,9 @@ def section() -> None:
             append = st.toggle("Keep its own and add mine", key=state.ADDED, bind="query-params")
     with result:
         if new and not (name and texts):
-            missing = "a sentence" if name else "a name"
-            st.info(f"Give the new class {missing}, and see what it takes.", icon=":material/edit:")
+            st.info(
+                f"Give the new class a {'sentence' if name else 'name'}, and see what it takes.", icon=":material/edit:"
+            )
             return
         same = not new and (not texts or texts == known)
         try:
@@ -195,12 +159,12 @@ def section() -> None:
         except CezsarError as error:
             st.error(sentence(error), icon=":material/error:")
             return
-        _figures(here, trial, start != state.AS_SCORED, same)
+        _figures(here, trial, bool(base), same)
     _moved(item, trial)
     if append and not same:
         st.caption("To keep sentences, all those of the class must be known: give them in the text.")
     elif not same:
-        _keep_form(here, name, texts, start if start != state.AS_SCORED else "")
+        _keep_form(here, name, texts, base)
 
 
 def _choice(label: str, names: list[str], key: str, default: str, help: str | None = None) -> str:
@@ -261,19 +225,14 @@ def _sentences(shown: str, known: list[str]) -> list[str]:
             st.button(
                 "Back to its sentences", icon=":material/undo:", type="tertiary", on_click=state.put, args=(_TEXT, own)
             )
-    said = text if texts != known and len(text) <= _LONGEST else ""
-    if said != st.query_params.get(state.WORDING, ""):
-        if said:
-            st.query_params[state.WORDING] = said
-        else:
-            del st.query_params[state.WORDING]
+    state.put_address(state.WORDING, [text] if texts != known else [], [])
     return texts
 
 
 # Figures of a trial --------------------------------------------------------------------------------------------------
 
 
-def _figures(bench_: Bench, trial: Trial, own_start: bool, same: bool) -> None:
+def _figures(here: Bench, trial: Trial, own_start: bool, same: bool) -> None:
     before, after = trial.before, trial.after
     with st.container(key="metrics-workshop"):
         for title, now, was, help in (
@@ -293,11 +252,11 @@ def _figures(bench_: Bench, trial: Trial, own_start: bool, same: bool) -> None:
         moved = taken != old
         help = "Clips whose nearest prototype is the class's, rightly or not."
         _metric("Taken for it", f"{taken:,}", f"{taken - old:+,}" if moved else "no change", moved, help)
-    weights, item = after.weights, bench_.item
+    weights, item = after.weights, here.item
     words = f"Predicted from {' + '.join(f'{weights.of(name):g} {name}' for name in active(trial.scores, weights))}."
     # Other pages read scores that may be kept as float16: a clip in a thousand may be decided otherwise by these.
     kept = cache.once(lambda: outcome(scored.scores(item), item.weights).top1, "top-1 as kept", item.fingerprint)
-    as_scored = percent(bench(item, None).shop.before.top1)
+    as_scored = percent(open_bench(item, None).shop.before.top1)
     rounded = f" ({percent(kept)} on other pages, whose scores are kept rounded)" if percent(kept) != as_scored else ""
     if own_start or rounded:
         words += f" As it was scored, all classes have {as_scored}{rounded}."
@@ -332,7 +291,7 @@ def _moved(item: Scored, trial: Trial) -> None:
             help="Cosine similarity of each clip and the class's nearest prototype (Eq. 8). A good description parts "
             "the class's own clips from all others. Dotted lines are means.",
         )
-        figure, words = nearness(cosines(trial), trial.after.truth_N == trial.index)
+        figure, words = nearness(trial)
         st.plotly_chart(figure, key="workshop-nearness", config=PLOT, alt=words)
         st.caption(words)
     _clips(item, trial)
@@ -366,22 +325,16 @@ def flows_figure(drawn_from: Sequence[Flow], left_to: Sequence[Flow]) -> go.Figu
     return figure.update_layout(legend={"traceorder": "normal"})
 
 
-def cosines(trial: Trial) -> dict[str, FloatArray]:
-    """How near the clips are to the class: now, and before where that was not the same."""
-    if trial.old_cosine is None or np.array_equal(trial.old_cosine, trial.cosine):
-        return {"now": trial.cosine}
-    return {"before": trial.old_cosine, "now": trial.cosine}
-
-
-def nearness(cosines: Mapping[str, FloatArray], own_N: BoolArray) -> tuple[go.Figure, str]:
-    """Shares of the class's clips and of all others by their similarity, a row for each of `cosines`; and the means in
-    words."""
+def nearness(trial: Trial) -> tuple[go.Figure, str]:
+    """How near the clips are to the class, its own and all others, now and (if not the same) before; means in words."""
+    cosines, own_N = {"now": trial.cosine}, trial.after.truth_N == trial.index
+    if trial.old_cosine is not None and not np.array_equal(trial.old_cosine, trial.cosine):
+        cosines = {"before": trial.old_cosine, **cosines}
     everything = np.concatenate([*cosines.values()])
     low, high = float(everything.min()), float(everything.max())
     edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
     figure, said = make_subplots(len(cosines), 1, shared_xaxes=True, vertical_spacing=0.12), []
-    sides = [("its own clips", own_N, COLOURS[0]), ("all others", ~own_N, GREY)]
-    sides = [side for side in sides if side[1].any()]
+    sides = [side for side in (("its own clips", own_N, COLOURS[0]), ("all others", ~own_N, GREY)) if side[1].any()]
     layout(figure, 130 * len(cosines) + 100, barmode="overlay", bargap=0)
     for row, (title, cosine_N) in enumerate(cosines.items(), start=1):
         means = {name: float(cosine_N[members_N].mean()) for name, members_N, _ in sides}
@@ -446,16 +399,15 @@ def _clips(item: Scored, trial: Trial) -> None:
         label = f"Clip, of {len(moves):,}" if len(moves) > 1 else "The only clip"
         picked = st.selectbox(label, list(moves), key=state.TURNED_CLIP, bind="query-params")
     move = moves.get(picked or "", next(iter(moves.values())))
-    posters.cards(grid, item, [_card(each, kind) for each in moves.values()], move.id, state.TURNED_CLIP)
+    cards = []
+    for each in moves.values():
+        words = f"to {each.after or 'undecided'}" if kind in ("lost", "left") else f"from {each.before or 'undecided'}"
+        cards.append(posters.Card(each.id, each.true, words, f"{each.true}, {words}"))
+    posters.cards(grid, item, cards, move.id, state.TURNED_CLIP)
     with screen:
         player.film_of(item, move.id, move.true, caption="")
         before, after = (_named(move, name) for name in (move.before, move.after))
         st.markdown(f"A clip of **{plain(move.true)}**: before taken for {before}, now for {after}.")
-
-
-def _card(move: Move, kind: str) -> posters.Card:
-    words = f"to {move.after or 'undecided'}" if kind in ("lost", "left") else f"from {move.before or 'undecided'}"
-    return posters.Card(move.id, move.true, words, f"{move.true}, {words}")
 
 
 def _named(move: Move, name: str) -> str:
@@ -464,26 +416,31 @@ def _named(move: Move, name: str) -> str:
     return f":green[**{plain(name)}**]" if canonical(name) == canonical(move.true) else f"**{plain(name)}**"
 
 
-def _keep_form(bench: Bench, name: str, texts: list[str], start: str) -> None:
+def _keep_form(here: Bench, name: str, texts: list[str], base: str) -> None:
     """A form that writes the sentences into a set of one's own, and goes on from there."""
-    key, own = f"keep-in-{start}", ", ".join(own_sets())
+    key, own = f"keep-in-{base}", own_sets()
 
-    def kept() -> None:
+    def keep() -> None:
+        title = str(st.session_state.get(key) or "").strip()
+        known = own[title].descriptions if title in own else here.sentences
+        spelt = next((other for other in known if canonical(other) == canonical(name)), name)
+        described = {**known, spelt: texts}
         try:
-            title = keep(bench, name, texts, str(st.session_state.get(key) or "").strip()).stem
+            save(title, {other: given for other, given in described.items() if given}, replace=title in own)
         except CezsarError as error:
             st.session_state[_SAID] = error
             return
         st.session_state[state.WORDED], st.session_state[state.REWRITE] = title, name
         st.session_state[_SAID] = f"Kept in {plain(title)}, a set of your own. Trials start from it now."
 
+    there = f" There are: {', '.join(own)}." if own else ""
     with st.container(border=True):
         st.markdown(f"**Keep the sentences of {plain(name)}**")
         with st.container(horizontal=True, vertical_alignment="bottom"):
             st.text_input(
-                "Name of a set of my own", value=start, key=key, placeholder="rewritten", max_chars=60,
+                "Name of a set of my own", value=base, key=key, placeholder="rewritten", max_chars=60,
                 help="In a set that is there already this class gets these sentences; a new set gets the sentences of "
                 "the other classes, too, as far as they are known. It is found under Class descriptions, and "
-                f"`cezsar evaluate --prototypes` takes its file.{f' There are: {own}.' if own else ''}",
+                f"`cezsar evaluate --prototypes` takes its file.{there}",
             )  # fmt: skip
-            st.button("Keep", icon=":material/save:", key="keep-wording", on_click=kept)
+            st.button("Keep", icon=":material/save:", key="keep-wording", on_click=keep)

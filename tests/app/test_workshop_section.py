@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from app.services import labels, models, scored
 from cezsar.analysis.confusion import confusable
 from cezsar.data.descriptions import load_descriptions
 from cezsar.encoders.sentences import load_sentence_encoder
-from cezsar.report.figures import percent
+from cezsar.report.figures import number, percent
 from cezsar.training.runs import Run
 from cezsar.zeroshot.evaluation import confusion_matrix, evaluate
 from cezsar.zeroshot.fusion import predict
@@ -250,28 +251,11 @@ def test_bars_of_flows_add_up():
 
 
 def test_histograms_are_shares_of_their_clips():
-    cosines = {"before": np.linspace(-1, 1, 50, dtype=np.float32), "now": np.zeros(50, np.float32)}
-    own = np.arange(50) < 10
-    figure, words = workshop.nearness(cosines, own)
+    before, truth = np.linspace(-1, 1, 50, dtype=np.float32), np.arange(50) // 10
+    trial = SimpleNamespace(old_cosine=before, cosine=before[::-1], index=0, after=SimpleNamespace(truth_N=truth))
+    figure, words = workshop.nearness(trial)
     assert len(figure.data) == 4
     assert all(sum(trace.y) == pytest.approx(100) for trace in figure.data)
-    means = f"its own clips {cosines['before'][:10].mean():.2f}".replace("-", "\N{MINUS SIGN}")
-    assert means in words
-    assert len(workshop.nearness({"now": np.zeros(3, np.float32)}, np.zeros(3, bool))[0].data) == 1
-
-
-def test_cosines_before_are_those_of_the_scores(empty_workspace):
-    item = scored.scored_sets()["demo@demo"]
-    shop = Workshop(item.embeddings(), item.weights)
-    vectors = space().sentences(OTHER)
-    trial = shop.try_sentences(CLASS, vectors)
-    embeddings = item.embeddings()
-    video = 0.8 * embeddings.modalities["VE"] + 0.2 * embeddings.modalities["O"]
-    row = embeddings.prototypes[embeddings.class_names.index(CLASS)]
-
-    def cosine(prototype):
-        return video @ prototype / np.linalg.norm(video, axis=1) / np.linalg.norm(prototype)
-
-    found = workshop.cosines(trial)
-    np.testing.assert_allclose(found["before"], cosine(row), atol=1e-5)
-    np.testing.assert_allclose(found["now"], np.maximum(*(cosine(vector) for vector in vectors)), atol=1e-5)
+    assert f"before: its own clips {number(before[:10].mean())}, all others" in words and "now: its own" in words
+    trial = SimpleNamespace(old_cosine=None, cosine=np.zeros(50), index=7, after=SimpleNamespace(truth_N=truth))
+    assert len(workshop.nearness(trial)[0].data) == 1
