@@ -340,13 +340,11 @@ def flips_table(ids: Sequence[str], now: Outcome, before: Outcome, turned: Flips
         st.caption("None of this kind.")
         return None
     listed, names = rows[:MOST_ROWS], [*now.class_names, "undecided"]  # UNDECIDED is -1
-    table = {
-        "What": [kind for _, kind in listed],
-        "True class": [names[now.truth_N[row]] for row, _ in listed],
-        "Under the reference": [names[before.predicted_N[row]] for row, _ in listed],
-        "Now": [names[now.predicted_N[row]] for row, _ in listed],
-        "Clip": [ids[row] for row, _ in listed],
-    }
+    table = [
+        {"What": kind, "True class": names[now.truth_N[row]], "Under the reference": names[before.predicted_N[row]],
+         "Now": names[now.predicted_N[row]], "Clip": ids[row]}
+        for row, kind in listed
+    ]  # fmt: skip
     event = st.dataframe(
         table, hide_index=True, height=min(420, 38 + 35 * len(listed)), on_select="rerun", key=f"flips-{which}",
         selection_mode="single-row", column_config={"What": st.column_config.TextColumn(width="small")},
@@ -455,17 +453,17 @@ def honest_choice(item: Scored) -> None:
     told = ", ".join(f"{LETTERS[name]} = {one.mean:.2f} ± {one.std or 0:.2f}" for name, one in spread.items())
     rows = {f"Chosen on the other half, {told}": found.accuracies} | found.fixed
     rows["Best on the very classes it is told on (too good)"] = found.best
-    reached = [figure_of(values) for values in rows.values()]
-    ahead = "Chosen weights are better by, points"
-    table = {
-        "Weights": list(rows),
-        "Top-1 in %, mean": [100 * figure.mean for figure in reached],
-        "± std": [100 * (figure.std or 0) for figure in reached],
-        ahead: [round(100 * (reached[0].mean - figure.mean), 1) + 0.0 for figure in reached],
-    }
-    one, signed = (st.column_config.NumberColumn(format=form) for form in ("%.1f", "%+.1f"))
+    reached = {name: figure_of(values) for name, values in rows.items()}
+    chosen = next(iter(reached.values()))
+    columns = ("Weights", "Top-1 in %, mean", "± std", "Chosen weights are better by, points")
+    table = []
+    for name, one in reached.items():
+        ahead = round(100 * (chosen.mean - one.mean), 1) + 0.0  # no -0.0
+        table.append(dict(zip(columns, (name, 100 * one.mean, 100 * (one.std or 0), ahead), strict=True)))
+    formats = zip(columns[1:], ("%.1f", "%.1f", "%+.1f"), strict=True)
     st.dataframe(
-        table, hide_index=True, column_config={"Top-1 in %, mean": one, "± std": one, ahead: signed},
+        table, hide_index=True,
+        column_config={name: st.column_config.NumberColumn(format=text) for name, text in formats},
         alt="Top-1 accuracy on one half of the classes for weights chosen on the other half, and for others",
     )  # fmt: skip
     lines = "" if two else f"; weights are chosen on {HONEST_STEPS} lines of constant γ"
