@@ -96,13 +96,13 @@ def own_among(names: Sequence[str]) -> dict[str, list[str]]:
     return matching_groups(own_groups(), names)
 
 
-def segments(label: str, titles: Mapping[str, str], key: str, help: str | None = None) -> str:
+def segments(label: str, titles: Mapping[str, str], key: str, help: str | None = None, **more: Any) -> str:
     """One of some titles side by side, kept in the address and for the next visit; the first by default."""
     default = next(iter(titles))
     _forget_unless(key, titles)
     picked = st.segmented_control(
         label, list(titles), default=default, required=True, format_func=titles.__getitem__, key=key, help=help,
-        bind="query-params", persist_state="session",
+        bind="query-params", persist_state="session", **more,
     )  # fmt: skip
     return picked or default
 

@@ -6,7 +6,8 @@ import shutil
 import pytest
 from conftest import open_page
 
-from app.services import evaluate, models, scored
+from app.evaluate import rows, scoring
+from app.services import models, scored
 from app.train import runs, starting
 from cezsar.data.datasets import open_dataset
 from cezsar.data.features import FeatureStore
@@ -73,12 +74,12 @@ def test_the_form_makes_the_command_and_starts_it(workspace, monkeypatch):
 
 
 def test_the_run_is_listed_evaluated_and_can_answer(run):
-    assert str(run.folder) in evaluate.trained_runs() and runs.runs()["cross"].state == "trained"
+    assert str(run.folder) in scoring.trained_runs() and runs.runs()["cross"].state == "trained"
     page = shown(open_page("train", part="Runs", runs="cross"))
     assert any("drawn segments" in str(each.value) for each in page.markdown)
     item = scored.scored_sets()["cross@demo"]
     protocol = all_classes(scored.scores(item).class_names)
-    (row,) = evaluate.rows_of([item], protocol, ["VE"])
+    (row,) = rows.rows_of([item], protocol, ["VE"])
     assert row.title == "cross: VE" and row.result.runs[0].n_clips == 21
     assert models.models()["run:cross"].labels
     shown(open_page("evaluate"))

@@ -12,9 +12,9 @@ import pytest
 from conftest import open_page
 
 from app import state
-from app.services import comparison, models
-from app.services import evaluate as services
-from app.widgets import corrections, unknown
+from app.evaluate import corrections, differences, unknown
+from app.evaluate import rows as made
+from app.services import models
 from cezsar.analysis.comparison import ClassDifference, Interval, compare
 from cezsar.analysis.open_set import SHARES_S, simulate
 from cezsar.errors import InputError
@@ -92,7 +92,7 @@ def numbers(values):
 
 
 def test_nothing_below_is_computed_before_it_is_asked_for(empty_workspace, monkeypatch):
-    for module, name in ((comparison, "differences"), (unknown, "simulated"), (corrections, "lines"),
+    for module, name in ((differences, "differences"), (unknown, "simulated"), (corrections, "reached"),
                          (unknown, "trust")):  # fmt: skip
         monkeypatch.setattr(module, name, lambda *given: pytest.fail("computed"))
     page = shown(open_page("evaluate"))
@@ -145,9 +145,9 @@ def test_every_row_has_its_interval_on_the_chart(empty_workspace, demo, scores, 
 
 
 def test_the_place_oracle_is_compared_by_the_clips_it_gets_right(demo, scores, halves):
-    rows = services.rows_of([demo], halves, ["VE"]) + services.controls(demo, halves, [demo])
+    rows = made.rows_of([demo], halves, ["VE"]) + made.controls(demo, halves, [demo])
     assert [row.title for row in rows] == ["demo: VE", "place oracle", "colour only"]
-    found = comparison.differences(rows, 0, halves)
+    found = differences.differences(rows, 0, halves)
     for one, row in zip(found, rows[1:], strict=True):
         assert (one.a, one.b) == (row.title, "demo: VE")
         assert one.accuracy_a == pytest.approx(row.result.figure().mean)
@@ -201,29 +201,29 @@ def test_a_row_that_is_gone_is_replaced_in_the_browser_too(empty_workspace):
 
 
 def test_files_hold_every_pair_every_class_and_every_run(demo, halves):
-    rows = services.rows_of([demo], halves, ["VE", "O", services.FUSED])
-    found = comparison.differences(rows, 0, halves)
-    pairs = list(csv.DictReader(io.StringIO(comparison.pairs_csv(found))))
+    rows = made.rows_of([demo], halves, ["VE", "O", made.FUSED])
+    found = differences.differences(rows, 0, halves)
+    pairs = list(csv.DictReader(io.StringIO(differences.pairs_csv(found))))
     assert [(row["a"], row["b"]) for row in pairs] == [("demo: O", "demo: VE"), ("demo: VE + O", "demo: VE")]
     for row, one in zip(pairs, found, strict=True):
         assert float(row["difference"]) == one.difference
         assert float(row["over_both_low"]) == one.over_both.low
         assert (int(row["runs_won"]), float(row["classes_p"])) == (one.splits.wins, one.by_class.p)
-    classes = list(csv.DictReader(io.StringIO(comparison.classes_csv(found))))
+    classes = list(csv.DictReader(io.StringIO(differences.classes_csv(found))))
     assert [row["class"] for row in classes] == [one.name for pair in found for one in pair.classes]
     assert float(classes[0]["difference"]) == found[0].classes[0].difference
-    everything = json.loads(comparison.to_json(found))["comparisons"]
+    everything = json.loads(differences.to_json(found))["comparisons"]
     assert everything == [json.loads(json.dumps(one.to_dict())) for one in found]
 
 
 def test_rows_of_one_title_are_told_apart_by_their_sets(demo, halves):
-    (row,) = services.rows_of([demo], halves, ["VE"])
+    (row,) = made.rows_of([demo], halves, ["VE"])
     other = replace(row, item=Scored(demo.folder.with_name("again"), demo.about))
-    assert comparison.names([row, other]) == ["demo: VE (demo@demo)", "demo: VE (again)"]
+    assert differences.names([row, other]) == ["demo: VE (demo@demo)", "demo: VE (again)"]
 
 
 def test_a_single_row_has_nothing_to_be_compared_with(empty_workspace, monkeypatch):
-    monkeypatch.setattr(services, "controls", lambda *given: [])
+    monkeypatch.setattr("app.evaluate.page.controls", lambda *given: [])
     page = shown(open_page("evaluate", look="Differences", rows=["VE"]))
     assert "one row only" in page.info[0].value
 
@@ -315,7 +315,7 @@ def test_a_protocol_that_leaves_no_class_out_is_explained(empty_workspace):
 
 
 def test_many_classes_to_choose_on_bring_no_warning(monkeypatch, empty_workspace):
-    monkeypatch.setattr("app.widgets.unknown.FEW", 5)
+    monkeypatch.setattr("app.evaluate.unknown.FEW", 5)
     page = shown(open_page("evaluate", look="None of these"))
     assert not page.warning
 

@@ -11,10 +11,9 @@ from conftest import open_page
 from streamlit.typing import PlotlyState
 
 from app import state
-from app.services import evaluate as services
+from app.evaluate import asking, scoring, splits
+from app.evaluate import rows as made
 from app.services import models, scored
-from app.widgets import evaluate as widgets
-from app.widgets import scoring
 from cezsar import jobs
 from cezsar.data.datasets import file_name
 from cezsar.data.features import StoreWriter
@@ -23,10 +22,9 @@ from cezsar.errors import FormatError, InputError, MismatchError
 from cezsar.zeroshot import tables
 from cezsar.zeroshot.evaluation import confusion_matrix, evaluate
 from cezsar.zeroshot.fusion import Weights
-from cezsar.zeroshot.protocols import HARD_15, all_classes, named, parse, random_classes
+from cezsar.zeroshot.protocols import all_classes, named, random_classes
 from cezsar.zeroshot.results import load_all
 from cezsar.zeroshot.scored import Scored
-from cezsar.zeroshot.scores import Scores
 
 SHIPPED = models.SHIPPED
 CLASSES = ["kicking a drum", "kicking a box", "throwing a bucket"]
@@ -119,7 +117,7 @@ def test_a_click_on_a_point_shows_that_split(empty_workspace, demo, demo_scores)
     page = shown(open_page("evaluate"))
     worst = page.number_input(key=state.SPLIT).value
     ve = evaluate(demo_scores, random_classes(demo_scores.class_names, 10, 50, 0), Weights.only("VE"))
-    page.session_state[widgets.CHART] = PlotlyState(
+    page.session_state[splits.CHART] = PlotlyState(
         {"selection": {"points": [{"customdata": [0, 11]}], "point_indices": [11], "box": [], "lasso": []}}
     )
     shown(page.run())
@@ -159,7 +157,7 @@ def test_lists_picked_and_typed(empty_workspace, demo_scores):
     picked = [name for name in demo_scores.class_names if name in CLASSES]
     expected = evaluate(demo_scores, named("list", picked, demo_scores.class_names), Weights.only("VE"))
     expect(page, ("demo", "VE"), expected)
-    page.segmented_control(key=state.LISTED_BY).set_value(widgets.TYPED).run()
+    page.segmented_control(key=state.LISTED_BY).set_value(asking.TYPED).run()
     assert not page.table[0].value.columns.isin(["Run"]).any()  # nothing typed yet
     shown(page.text_area(key=state.TYPED_CLASSES).set_value("Kicking_A_Drum, kicking a box\nthrowing a bucket").run())
     expect(page, ("demo", "VE"), expected)
@@ -180,7 +178,7 @@ def test_ones_own_groups_are_picked(empty_workspace, demo_scores):
 
 def test_a_list_in_a_file(empty_workspace, demo_scores):
     page = open_page("evaluate", protocol="List")
-    page.segmented_control(key=state.LISTED_BY).set_value(widgets.IN_FILE).run()
+    page.segmented_control(key=state.LISTED_BY).set_value(asking.IN_FILE).run()
     page.file_uploader[0].upload("mine.json", json.dumps({"training": [], "testing": CLASSES}).encode())
     shown(page.run())
     expected = evaluate(demo_scores, named("mine", CLASSES, demo_scores.class_names), Weights.only("VE"))
@@ -198,45 +196,24 @@ def test_a_list_in_a_file(empty_workspace, demo_scores):
 )
 def test_files_that_are_no_lists_are_explained(demo_scores, name, content, error, said):
     with pytest.raises(error) as raised:
-        services.from_upload(name, content, demo_scores.class_names)
+        asking.from_upload(name, content, demo_scores.class_names)
     assert said in str(raised.value) and "/" not in str(raised.value)
 
 
 def test_the_json_export_runs_the_same_splits_again(demo, demo_scores):
     drawn = random_classes(demo_scores.class_names, 6, 8, 5)
-    rows = services.rows_of([demo], drawn, ["VE", services.FUSED])
+    rows = made.rows_of([demo], drawn, ["VE", made.FUSED])
     assert [row.title for row in rows] == ["demo: VE", "demo: VE + O"]
     text = tables.to_json([row.result for row in rows])
-    again = services.from_upload("evaluation.json", text.encode(), demo_scores.class_names)
+    again = asking.from_upload("evaluation.json", text.encode(), demo_scores.class_names)
     assert (again.name, again.splits, again.seed) == (drawn.name, drawn.splits, drawn.seed)
-    lines = widgets.blocks(rows, [], [])
+    lines = [[tables.line(row.name, row.result) for row in rows]]
     assert rows[1].result.figure().percent().replace("±", r"$\pm$") in tables.latex(lines)
     assert rows[1].result.figure().percent() in tables.markdown(lines)
 
 
-def test_published_rows_stand_beside_the_same_data_set_and_protocol(tmp_path):
-    names = [*HARD_15, *(f"class {n}" for n in range(86))]
-    rng = np.random.default_rng(0)
-    matrix = rng.normal(size=(202, 101)).astype(np.float32)
-    content = Scores([str(n) for n in range(202)], [names[n % 101] for n in range(202)], names, {"VE": matrix})
-    about = {"dataset": "/videos/UCF-101", "classes": 101, "clips": 202, "modalities": ["VE"], "run": "mine"}
-    item = Scored(tmp_path, about)
-
-    def methods(protocol):
-        return [(row.method, row.modality) for row in services.published_rows(item, protocol)]
-
-    half = services.published_rows(item, parse("half", content.class_names))
-    assert {row.classes for row in half} == {50}
-    assert ("CEZSAR", "VE + O") in methods(all_classes(names))
-    assert methods(named("hard", HARD_15, names)) == [("ZSARCAP", "C"), ("CEZSAR", "VE + O")]
-    assert methods(random_classes(names, 30)) == []
-    starred = [tables.published_line(row) for row in half if not row.strict]
-    assert [line.method for line in starred] == ["BIKE L/14* (Wu et al., CVPR 2023; trained on 400 of Kinetics-400)"]
-    assert services.published_rows(Scored(tmp_path, about | {"classes": 50}), parse("half", names[:50])) == []
-
-
 def test_with_nothing_at_all_there_are_words_and_published_tables(empty_workspace, tmp_path, monkeypatch):
-    for module in (models, scored, services):
+    for module in (models, scored, scoring):
         monkeypatch.setattr(module, "SHIPPED", tmp_path / "none")
     page = shown(open_page("evaluate"))
     assert "Nothing has been scored yet" in page.info[0].value
@@ -311,32 +288,31 @@ def test_the_form_starts_a_job(workspace, store, started, clips):
 @pytest.mark.parametrize(
     "change, error, said",
     [
-        ({"dataset": ""}, InputError, "give both"),
-        ({"dataset": "/no/such/folder"}, InputError, "data set: there is no /no/such/folder"),
-        ({"store": "/no/such/store"}, InputError, "feature store: there is no"),
+        ({"named": ""}, InputError, "give both"),
+        ({"named": "/no/such/folder"}, InputError, "data set: there is no /no/such/folder"),
+        ({"store_folder": "/no/such/store"}, InputError, "feature store: there is no"),
         ({"captions": "\n/no/captions.json"}, InputError, "caption file: there is no"),
         ({"descriptions": "/no/descriptions.json"}, InputError, "class descriptions: there is no"),
     ],
 )
 def test_what_cannot_be_evaluated_is_refused_before_it_starts(workspace, store, started, clips, change, error, said):
-    good = {"run": str(workspace / "runs" / "demo"), "store": str(store), "dataset": str(clips[1][0].parents[1])}
+    run, folder = str(workspace / "runs" / "demo"), str(clips[1][0].parents[1])
     with pytest.raises(error, match=said):
-        services.start(services.Request(**good | change))
+        scoring.start(**{"run_folder": run, "store_folder": str(store), "named": folder} | change)
     assert not started
 
 
 def test_features_of_another_encoder_are_refused(workspace, started, tmp_path, clips):
     with StoreWriter(tmp_path / "other", {"encoder": "bit", "fingerprint": "0" * 64, "dim": 4}) as writer:
         writer.add("a", np.ones((2, 4), np.float32), "x")
-    request = services.Request(str(workspace / "runs" / "demo"), str(tmp_path / "other"), str(clips[1][0].parents[1]))
     with pytest.raises(MismatchError, match="bit"):
-        services.start(request)
+        scoring.start(str(workspace / "runs" / "demo"), str(tmp_path / "other"), str(clips[1][0].parents[1]))
     assert not started
 
 
 def test_what_is_shipped_is_not_written_to(empty_workspace, started, workspace, store, clips):
     folder = clips[1][0].parents[1]
-    services.start(services.Request(str(SHIPPED / "runs" / "demo"), str(store), str(folder)))
+    scoring.start(str(SHIPPED / "runs" / "demo"), str(store), str(folder))
     (_, _, (step,)), _ = started[0]
     assert "--out" not in step.arguments
 

@@ -8,9 +8,8 @@ import streamlit as st
 
 from app import state
 from app.cache import once
+from app.evaluate.rows import Row, choose_row, key_of, metric, unbroken
 from app.services import scored
-from app.services.evaluate import Row, key_of
-from app.widgets.evaluate import choose_row
 from cezsar.analysis.calibration import Transferred, transferred
 from cezsar.analysis.open_set import Simulation, simulate
 from cezsar.report import figures
@@ -53,12 +52,8 @@ def _leaves(item: Scored, protocol: Protocol, least: int, why: str) -> bool:
     return False
 
 
-def _unbroken(text: str) -> str:
-    return text.replace(" ", "\N{NO-BREAK SPACE}")
-
-
 def _figure(figure: Figure) -> str:
-    return _unbroken(f"{figure.percent()} %")
+    return unbroken(f"{figure.percent()} %")
 
 
 # None of these ------------------------------------------------------------------------------------------------------
@@ -80,8 +75,6 @@ def none_of_these(rows: Sequence[Row], protocol: Protocol) -> None:
         )  # fmt: skip
         st.caption(f"{KINDS[kind].title.capitalize()}: {KINDS[kind].definition}. {KINDS[kind].source}.")
     item, weights = row.item, row.result.weights
-    if item is None:
-        return
     with answering:
         if not _leaves(item, protocol, 4, "Some classes must be unknown, to choose a threshold on and to try it on"):
             return
@@ -132,8 +125,8 @@ def _said(found: Simulation) -> None:
         f"{part[0]:,}" if len(set(part)) == 1 else f"{min(part):,} to {max(part):,}" for part in counts
     )  # fmt: skip
     let_in, kept = found.figure("false_accept", "false accept"), found.figure("right", "false accept")
-    auroc, accuracy = (_unbroken(percent(found.figure(name).mean)) for name in ("auroc", "accuracy"))
-    rate = _unbroken(f"{100 * found.rate:.0f} %")
+    auroc, accuracy = (unbroken(percent(found.figure(name).mean)) for name in ("auroc", "accuracy"))
+    rate = unbroken(f"{100 * found.rate:.0f} %")
     st.markdown(
         f"A clip of a known class looks more known than an unknown one **{auroc}** of the time (50 % is guessing). "
         f"With a threshold that let in at most {rate} of the clips of {aside} classes, **{_figure(let_in)}** of the "
@@ -151,15 +144,15 @@ def _said(found: Simulation) -> None:
 
 def _table(found: dict[str, Simulation], kind: str) -> None:
     """The four kinds of confidence, the chosen one in bold; and what can be had without unknown clips."""
-    rate = _unbroken(f"{100 * found[kind].rate:.0f} %")
+    rate = unbroken(f"{100 * found[kind].rate:.0f} %")
     cells: dict[str, list[str]] = {"Confidence": [KINDS[name].title for name in found]}
-    for head, metric in (("AUROC", "auroc"), ("OSCR", "oscr"), ("FPR95", "fpr95")):
-        cells[head] = [one.figure(metric).percent() for one in found.values()]
-    for head, metric in (("Let in", "false_accept"), ("Kept, right", "right")):
-        cells[head] = [one.figure(metric, "false accept").percent() for one in found.values()]
+    for head, measure in (("AUROC", "auroc"), ("OSCR", "oscr"), ("FPR95", "fpr95")):
+        cells[head] = [one.figure(measure).percent() for one in found.values()]
+    for head, measure in (("Let in", "false_accept"), ("Kept, right", "right")):
+        cells[head] = [one.figure(measure, "false accept").percent() for one in found.values()]
     place = list(found).index(kind)
     for column in cells.values():
-        column[:] = [cell.replace(" ± ", _unbroken(" ± ")) for cell in column]
+        column[:] = [cell.replace(" ± ", unbroken(" ± ")) for cell in column]
         column[place] = f"**{column[place]}**"
     st.table(
         cells, border="horizontal", hide_index=True,
@@ -197,8 +190,6 @@ def reliability(rows: Sequence[Row], protocol: Protocol) -> None:
             "calibration error (ECE) is the mean distance of probability and accuracy over 15 bins; few clips make it "
             "too large.",
         )
-    if row.item is None:
-        return
     with answering:
         if not _leaves(row.item, protocol, 2, "T is fitted on classes that a split leaves out"):
             return
@@ -214,10 +205,10 @@ def reliability(rows: Sequence[Row], protocol: Protocol) -> None:
                 ("ECE at T = 1", found.before.ece, "The scores as they are."),
                 ("ECE at T fitted", found.after.ece, "With T from the classes that the split leaves out."),
             ):
-                spread = None if ece.std is None else f"{100 * ece.std:.1f}"
-                _metric(title, percent(ece.mean), spread, f"{help_text} Lower is better.")
-            spread = None if t.std is None else f"{t.std:.3f}"
-            _metric("T fitted", f"{t.mean:.3f}", spread, "Mean and deviation over splits.")
+                spread = None if ece.std is None else f"± {100 * ece.std:.1f} over splits"
+                metric(title, percent(ece.mean), spread, f"{help_text} Lower is better.")
+            spread = None if t.std is None else f"± {t.std:.3f} over splits"
+            metric("T fitted", f"{t.mean:.3f}", spread, "Mean and deviation over splits.")
         st.plotly_chart(
             figures.reliability(
                 {"T = 1": found.before.diagram, "T fitted on other classes": found.after.diagram}
@@ -227,8 +218,3 @@ def reliability(rows: Sequence[Row], protocol: Protocol) -> None:
             f"{percent(found.after.ece.mean)} at the fitted T",
         )  # fmt: skip
         st.caption("Dotted: as promised. Above it, scores promise too little; below, too much. Larger: more clips.")
-
-
-def _metric(title: str, value: str, spread: str | None, help_text: str) -> None:
-    spread = spread and f"± {spread} over splits"
-    st.metric(title, value, spread, delta_color="off", delta_arrow="off", border=True, help=help_text)

@@ -12,7 +12,7 @@ from cezsar.zeroshot.protocols import HARD_15
 from cezsar.zeroshot.published import HARD, Published
 
 
-def paper() -> None:
+def show() -> None:
     """Tables 1 and 2 of the paper, its hard classes, and later work that is not zero-shot in the strict sense."""
     ucf, kinetics, hard, later = st.tabs(["UCF-101", "Kinetics-400", "Hard classes", "Later work"])
     strict = [row for row in published.ROWS if row.strict]

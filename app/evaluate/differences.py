@@ -1,0 +1,238 @@
+"""Differences between rows of the page Evaluate: how large, how sure, in which classes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Sequence
+from functools import partial
+from typing import Any
+
+import streamlit as st
+
+from app import cache, state
+from app.evaluate.rows import Row, choose, choose_row, downloads, key_of, metric, names, unbroken
+from app.widgets.words import plain
+from cezsar.analysis.comparison import Comparison, Interval, Tally
+from cezsar.report import figures
+from cezsar.report.figures import PLOT, percent, signed
+from cezsar.zeroshot.evaluation import Correctness
+from cezsar.zeroshot.protocols import Protocol
+from cezsar.zeroshot.tables import csv_of
+
+
+def differences(rows: Sequence[Row], against: int, protocol: Protocol) -> list[Comparison]:
+    """Every other row (a) with the row `against` (b), in their order."""
+    named = list(zip(names(rows), (row.hits(protocol) for row in rows), strict=True))
+    return [
+        compared(named[index], named[against], *row.marks, *rows[against].marks, key_of(protocol))
+        for index, row in enumerate(rows)
+        if index != against
+    ]
+
+
+def compared(a: tuple[str, Correctness], b: tuple[str, Correctness], *marks: Hashable) -> Comparison:
+    """`compare`, once for each content; `marks` say what the hits were made from."""
+    import numpy as np
+
+    from cezsar.analysis.comparison import compare
+
+    return cache.once(
+        lambda: compare(a, b, np.random.default_rng(0)),  # the seed of `cezsar compare`
+        "compared", a[0], b[0], *marks, words="Resampling videos and splits",
+    )  # fmt: skip
+
+
+def interval(found: Comparison) -> tuple[Interval, str]:
+    """The interval to be told, and what it is over: videos and splits, or videos where there is one run."""
+    return (found.over_both, "videos and splits") if found.over_both else (found.over_videos, "videos")
+
+
+def show(rows: Sequence[Row], protocol: Protocol) -> None:
+    """A row against another, clip for clip; every other row against the same one beside it."""
+    if len(rows) < 2:
+        st.info("There is one row only. Choose more **Rows**, or a run to **Compare with**.", icon=":material/info:")
+        return
+    st.subheader("Is it better, and how sure is that?", anchor=False)
+    asking, answering = st.columns([4, 9], gap="large")
+    with asking:
+        row = choose_row(rows)
+        against = choose_other(rows, row)
+        st.caption(
+            "Paired: both are asked about the same clips in the same splits, and what counts is who is right about "
+            "which. Points are percentage points of top-1."
+        )
+    found = differences(rows, against, protocol)
+    one = found[row - (row > against)]
+    with answering:
+        headline(one)
+        whiskers = [
+            figures.Whisker(each.a, each.difference, interval(each)[0], index == row, rows[index].control)
+            for index, each in zip([index for index in range(len(rows)) if index != against], found, strict=True)
+        ]
+        told = "; ".join(
+            f"{whisker.title} {signed(whisker.difference)}, {signed(whisker.interval.low)} to "
+            f"{signed(whisker.interval.high)}"
+            for whisker in whiskers
+        )
+        st.plotly_chart(
+            figures.forest(whiskers, one.b), key="forest-chart", config=PLOT,
+            alt=f"Differences to {one.b} in points with their 95 % intervals. {told}",
+        )  # fmt: skip
+    left, right = st.columns([5, 6], gap="medium")
+    with left:
+        by_class(one)
+    with right:
+        sureness(one)
+        downloads(
+            (
+                ("Pairs", partial(pairs_csv, found), "differences.csv", "text/csv",
+                 "CSV: a line for each row of the chart, with all intervals and tests, as fractions."),
+                ("Classes", partial(classes_csv, found), "differences-by-class.csv", "text/csv",
+                 "CSV: a line for each class of each row of the chart, as fractions."),
+                ("JSON", partial(to_json, found), "differences.json", "application/json",
+                 "Everything, with each split and each class."),
+            )
+        )  # fmt: skip
+
+
+def choose_other(rows: Sequence[Row], row: int) -> int:
+    """What the chosen row is compared with: at first another run's fusion, or the first row there is."""
+    titles = names(rows)
+    options = [title for index, title in enumerate(titles) if index != row]
+    elsewhere = [
+        title for title, each in zip(titles, rows, strict=True) if not each.control and each.item is not rows[row].item
+    ]
+    first = (elsewhere or options[:1])[-1]
+    return titles.index(choose("Against", options, first, state.AGAINST, "The row that all others are compared with."))
+
+
+def headline(one: Comparison) -> None:
+    """The difference, its interval, and who wins how often."""
+    ends, over = interval(one)
+    size = f"{100 * abs(one.difference):.1f}"
+    lead = f"{size} points {'above' if one.difference > 0 else 'below'}" if float(size) else "level with"
+    st.markdown(f"**{plain(one.a)}** is **{lead}** **{plain(one.b)}**.")
+    with st.container(key="metrics-difference"):
+        metric(
+            "Difference (points)", signed(one.difference), f"95 %: {signed(ends.low)} to {signed(ends.high)}",
+            f"Top-1 of the one less that of the other, mean over splits. Below, its 95 % interval over {over}.",
+        )  # fmt: skip
+        metric(
+            "Top-1", percent(one.accuracy_a), f"against {percent(one.accuracy_b)}",
+            f"Mean over splits, over the {one.clips:,} clips that both were asked about.",
+        )  # fmt: skip
+        if one.splits:
+            metric("Splits won", f"{one.splits.wins:,} of {len(one.runs):,}", _lost(one.splits), "Top-1 of a split.")
+        else:
+            clips = one.runs[0].videos
+            metric(
+                "Clips won", f"{clips.wins:,} of {one.runs[0].clips:,}", f"{clips.losses:,} lost, p {_p(clips)}",
+                "Clips that only the one gets right; lost: that only the other does. p of McNemar's exact test.",
+            )  # fmt: skip
+        metric(
+            "Classes won", f"{one.by_class.wins:,} of {len(one.classes):,}", _lost(one.by_class),
+            "Classes for which it is right more often, mean over the splits that tested the class.",
+        )  # fmt: skip
+    st.caption(
+        f"The interval over {over} holds 0: with others, it may be the other way round."
+        if ends.low <= 0 <= ends.high
+        else f"The interval over {over} does not hold 0: chance in the choice of {over} hardly explains it."
+    )
+    if one.only_a or one.only_b:
+        st.caption(
+            f"Clips that only one of them has count nowhere: {one.only_a:,} of {plain(one.a)}, {one.only_b:,} of "
+            f"{plain(one.b)}."
+        )
+
+
+def _lost(tally: Tally) -> str:
+    return f"{tally.losses:,} lost, {tally.ties:,} level"
+
+
+def _p(tally: Tally) -> str:
+    return f"= {tally.p:.3f}" if tally.p >= 0.001 else "< 0.001"
+
+
+def by_class(one: Comparison) -> None:
+    """The classes with the largest differences."""
+    tally = one.by_class
+    st.markdown(f"**Class by class** :gray[· {tally.wins:,} won, {tally.losses:,} lost, {tally.ties:,} level]")
+    shown = figures.largest(one.classes)
+    if not shown:
+        st.caption("No class differs.")
+        return
+    st.plotly_chart(
+        figures.differences(shown), key="class-differences", config=PLOT,
+        alt="Difference of each class in points: " + ", ".join(f"{c.name} {signed(c.difference)}" for c in shown),
+    )  # fmt: skip
+    apart = tally.wins + tally.losses
+    more = f"The {len(shown):,} largest differences of {apart:,}; all are in the files. " if len(shown) < apart else ""
+    st.caption(f"{more}Right: {plain(one.a)} is right more often. Left: {plain(one.b)} is.")
+
+
+def sureness(one: Comparison) -> None:
+    """All intervals and all tests, each with what it answers."""
+    st.markdown("**How sure** :gray[· 95 % intervals of the difference, in points]")
+    there = [
+        {"Over": name, "From": signed(ends.low), "To": signed(ends.high), "What if there had been ...": what}
+        for name, ends, what in (
+            ("videos and splits", one.over_both, "other videos and other splits; rather too wide than too narrow"),
+            ("videos", one.over_videos, "other videos, these splits" if one.over_both else "other videos"),
+            ("splits", one.over_splits, "other splits, these videos; too narrow where there are few splits"),
+        )
+        if ends is not None
+    ]
+    tests = [("classes", one.by_class, "sign test over classes, with these clips")]
+    if one.splits:
+        tests.append(("splits", one.splits, "splits share clips: this describes these splits, and is no evidence"))
+    else:
+        tests.append(("clips", one.runs[0].videos, "McNemar's exact test"))
+    signs = [
+        {"Of": name, "Won": f"{tally.wins:,}", "Lost": f"{tally.losses:,}", "p": unbroken(_p(tally).lstrip("= ")),
+         "Exact sign test": what}
+        for name, tally, what in tests
+    ]  # fmt: skip
+    for cells, alt in ((there, "95 % intervals of the difference"), (signs, "Sign tests of wins and losses")):
+        columns = {head: [row[head] for row in cells] for head in cells[0]}
+        st.table(columns, border="horizontal", hide_index=True, alt=alt)
+    st.caption(
+        f"Percentile bootstrap, {one.resamples:,} resamples. p: how probable wins and losses at least as uneven are if "
+        "either is as likely; nothing is corrected for looking at several rows."
+    )
+
+
+# Files ---------------------------------------------------------------------------------------------------------------
+
+
+def pairs_csv(found: Sequence[Comparison]) -> str:
+    """A line for each pair, as fractions."""
+    rows = []
+    for one in found:
+        row: dict[str, Any] = {name: getattr(one, name) for name in ("a", "b", "protocol", "seed")}
+        row["runs"] = len(one.runs)
+        row |= {name: getattr(one, name) for name in ("clips", "accuracy_a", "accuracy_b", "difference")}
+        for name in ("over_videos", "over_splits", "over_both"):
+            row |= {f"{name}_{end}": getattr(getattr(one, name), end, None) for end in ("low", "high")}
+        for name, tally in (("runs", one.splits), ("classes", one.by_class)):
+            for head, part in (("won", "wins"), ("lost", "losses"), ("level", "ties"), ("p", "p")):
+                row[f"{name}_{head}"] = getattr(tally, part, None)
+        rows.append(row)
+    return csv_of(rows)
+
+
+def classes_csv(found: Sequence[Comparison]) -> str:
+    """A line for each class of each pair, as fractions."""
+    return csv_of(
+        [
+            {"a": one.a, "b": one.b, "class": c.name, "clips": c.clips, "runs": c.runs, "accuracy_a": c.a,
+             "accuracy_b": c.b, "difference": c.difference, "wins": c.wins, "losses": c.losses}
+            for one in found
+            for c in one.classes
+        ]
+    )  # fmt: skip
+
+
+def to_json(found: Sequence[Comparison]) -> str:
+    """Everything, each run and each class."""
+    content = {"cezsar": "comparisons", "version": 1, "comparisons": [one.to_dict() for one in found]}
+    return json.dumps(content, ensure_ascii=False, allow_nan=False)

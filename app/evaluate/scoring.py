@@ -1,0 +1,155 @@
+"""A form that has a run score another data set, and the jobs it started."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from app import state
+from app.services import scored
+from app.services.models import SHIPPED, run_folders
+from app.widgets.jobs import follow
+from app.widgets.words import plain, sentence
+from cezsar import jobs, workspace
+from cezsar.errors import CezsarError, InputError
+from cezsar.zeroshot.scored import folder_for
+
+STAGES = {"embedding clips": 8.0, "scoring": 2.0}  # of `cezsar evaluate`, with their shares of its time
+FOLLOWED = "evaluations-followed"  # ids of jobs that were alive when this session last looked
+ELSEWHERE = "another folder"
+DEMO = "demo"
+
+
+def take_finished() -> None:
+    """Choose the scored set of an evaluation that has just ended, before the widget that chooses sets is drawn."""
+    listed, sets = jobs.jobs("evaluate"), scored.scored_sets()
+    followed: set[str] = st.session_state.get(FOLLOWED, set())
+    for job in listed:
+        if job.id in followed and job.state == "done" and (name := job.about.get("scored")) in sets:
+            st.session_state[state.ON] = name
+            st.toast(f"{plain(job.title)}: done", icon=":material/check:")
+            break
+    st.session_state[FOLLOWED] = {job.id for job in listed if job.alive}
+
+
+def running() -> None:
+    """Evaluations that are running, and the last few that have ended."""
+    listed = jobs.jobs("evaluate")
+    alive = [job for job in listed if job.alive]
+    st.session_state[FOLLOWED] = {job.id for job in alive}
+    if shown := alive + [job for job in listed if not job.alive][:3]:
+        follow(shown, "evaluations")
+
+
+def another() -> None:
+    """The form."""
+    from cezsar.data.datasets import places
+
+    st.caption(
+        "A run is applied to every clip of a labelled data set whose features have been extracted; that takes from "
+        "seconds to some minutes. The result is listed at the top of this page, and on the pages about gap, confusion "
+        "and tuning."
+    )
+    runs, named = trained_runs(), {DEMO: DEMO}
+    stores = sorted({str(shard.parent) for shard in workspace.folder("features").glob("*/shard-*.h5")})
+    try:
+        named |= places()
+    except CezsarError as error:
+        st.error(sentence(error), icon=":material/error:")
+    with st.form("another", border=False, enter_to_submit=False):
+        left, right = st.columns(2, gap="large")
+        run = left.selectbox(
+            "Trained run", [*runs, ""],
+            format_func=lambda folder: runs.get(folder, "none: objects and captions in the sentence encoder's space"),
+            help="Without a run, clips are compared with labels by their objects and captions alone; that needs no "
+            "training.",
+        )  # fmt: skip
+        dataset = left.selectbox(
+            "Data set", list(named), format_func=lambda name: "the stick-figure world" if name == DEMO else name,
+            help="The demo's test clips, the data sets named on the page Library, and published ones in the "
+            "workspace's folder `data`.",
+        )  # fmt: skip
+        path = left.text_input(
+            "or the path of another data set", placeholder="/path/to/data",
+            help="Counts when it is filled in. A path on the machine of this app: a folder with a folder of clips for "
+            "each class, a CSV with a label column, or an index {class: [clip ids]} in JSON.",
+        )  # fmt: skip
+        descriptions = left.text_input(
+            "Class descriptions (optional)", placeholder="/path/to/descriptions.json",
+            help="JSON {class: sentence or list of sentences}, or a folder of .txt. Otherwise those beside the data "
+            "set, else the class names.",
+        )  # fmt: skip
+        store = right.selectbox(
+            "Feature store of its clips", [*stores, ELSEWHERE], format_func=lambda folder: Path(folder).name,
+            help="What `cezsar extract` wrote, with the encoder that the run was trained with.",
+        )  # fmt: skip
+        elsewhere = right.text_input(
+            "or the folder of another store", placeholder="/path/to/features", help="Counts when it is filled in."
+        )
+        captions = right.text_area(
+            "Caption files, one to a line (optional)", height=98, placeholder="/path/to/captions.json",
+            help="Their sentences become the modality C.",
+        )  # fmt: skip
+        asked = st.form_submit_button("Evaluate", type="primary", icon=":material/play_arrow:")
+    if asked:
+        chosen = elsewhere.strip() or (store if store != ELSEWHERE else "")
+        try:
+            start(run or "", chosen, path.strip() or named[dataset], captions, descriptions)
+        except CezsarError as error:
+            st.error(sentence(error), icon=":material/error:")
+
+
+def trained_runs() -> dict[str, str]:
+    """Folder -> name of every run that has weights."""
+    whole = [folder for folder in run_folders() if (folder / "model.safetensors").is_file()]
+    return {str(folder): folder.name for folder in whole if not (folder / "state.pt").exists()}
+
+
+def start(run_folder: str, store_folder: str, named: str, captions: str = "", descriptions: str = "") -> jobs.Job:
+    """Check what is asked for, and start it as a job; it ends with a new scored set of name `about["scored"]`.
+
+    Args:
+        run_folder: "" for no run: the sentence encoder's own space.
+        named: "demo", a folder of class folders, a CSV manifest or an index.
+        captions: caption files, one to a line.
+        descriptions: JSON {class: sentences} or a folder of .txt; "" for the data set's own.
+
+    Raises:
+        CezsarError: something is missing or does not fit together.
+    """
+    from cezsar.data.datasets import file_name, open_dataset
+    from cezsar.data.features import FeatureStore
+    from cezsar.training.runs import Run
+
+    named = named.strip()
+    if not store_folder.strip() or not named:
+        raise InputError("a data set and a feature store of its clips are needed; give both")
+    store = FeatureStore(_existing(store_folder, "feature store"))
+    run = Run.open(run_folder) if run_folder else None
+    if run is not None:
+        run.check_feature_encoder(store.provenance["encoder"], store.provenance["fingerprint"])
+    dataset = named if named == DEMO else str(_existing(named, "data set"))
+    clips = open_dataset(dataset).labels
+    if not any(clip in store for clip in clips):
+        raise InputError(f"none of the {len(clips):,} clips of {named} is in {store.folder}; extract them first")
+    words = ["evaluate", "--dataset", dataset, "--store", str(store.folder.resolve()), "--protocol", "all", "--keep"]
+    if run is not None:
+        folder = run.folder.resolve()
+        words += ["--run", str(folder)]
+        if not folder.is_relative_to(SHIPPED.resolve()):  # what is shipped stays as it is
+            words += ["--out", str(folder / "results" / f"{file_name(dataset)}.json")]
+    for line in filter(None, map(str.strip, captions.splitlines())):
+        words += ["--captions", str(_existing(line, "caption file"))]
+    if descriptions.strip():
+        words += ["--prototypes", str(_existing(descriptions, "class descriptions"))]
+    title = f"{run.name if run else 'No run'} on {Path(dataset).name}"
+    about = {"scored": folder_for(run, dataset).name}
+    return jobs.start("evaluate", title, [jobs.Step("evaluating", words, STAGES)], about=about)
+
+
+def _existing(text: str, what: str) -> Path:
+    path = Path(text.strip()).expanduser().resolve()
+    if not path.exists():
+        raise InputError(f"{what}: there is no {path} on the machine of this app; check the path")
+    return path
