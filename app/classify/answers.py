@@ -1,13 +1,14 @@
-"""What a model says about a clip: decoded and embedded once, ranked as often as labels or weights change."""
+"""What a model says about a clip: read once for each content and model, ranked as often as labels or weights change."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import streamlit as st
 
+from app import cache
 from app.services.clips import ClipFile, on_disk
 from app.services.labels import described
 from app.services.models import AUTOMATIC, Model, engine, key_of
@@ -20,55 +21,11 @@ if TYPE_CHECKING:
     from cezsar.video import VideoInfo
     from cezsar.zeroshot.classifier import EmbeddedClip, Ranking
     from cezsar.zeroshot.model_choice import Candidate
+    from cezsar.zeroshot.span_formats import Timeline
+    from cezsar.zeroshot.spans import Film, Span
 
 DRAWN = "run:demo"  # key of the run that knows the drawn world
 FAILED = "clips that failed"  # in the session, until `try_again`: to fail anew at each click may take minutes
-
-
-@st.cache_data(max_entries=512, show_spinner=False)
-def _read(digest: str, key: str, fingerprint: str, _model: Model, _clip: ClipFile) -> tuple[EmbeddedClip, VideoInfo]:
-    """The clip as the model reads it, and what its file says about itself."""
-    from cezsar.video import Decoder
-
-    answers = engine(_model)
-    with on_disk(_clip) as path, Decoder() as decoder:
-        info = decoder.probe(path)
-        if answers.classifier.encoder.in_decoder:  # decoded and described without holding up other sessions
-            features = answers.classifier.features(path, decoder)
-        else:
-            with answers.lock:
-                features = answers.classifier.features(path, decoder)
-        reading = decoder.reading.words if decoder.reading else ""
-    with answers.lock:
-        return answers.classifier.embed(_clip.name, features, reading), info
-
-
-def read_with_info(model: Model, clip: ClipFile) -> tuple[EmbeddedClip, VideoInfo]:
-    """`read`, and what the file says about itself."""
-    failed: dict[tuple[str, ...], str] = st.session_state.setdefault(FAILED, {})
-    key = (clip.digest, model.key, model.fingerprint)
-    if key in failed:
-        raise VideoError(failed[key])
-    try:
-        return _read(*key, model, clip)
-    except VideoError as error:
-        failed[key] = str(error)
-        raise
-
-
-def try_again() -> None:
-    """For callbacks: read the clips that failed anew. The machine may have been busy, or the decoder been ended."""
-    st.session_state.pop(FAILED, None)
-
-
-def read(model: Model, clip: ClipFile) -> EmbeddedClip:
-    """Decode and embed a clip, once for each content and model.
-
-    Raises:
-        VideoError: it cannot be decoded.
-        CezsarError: the model cannot be used.
-    """
-    return read_with_info(model, clip)[0]
 
 
 @dataclass(frozen=True)
@@ -98,13 +55,64 @@ class Answer:
     calibrated: bool = False  # it gives probabilities, with its own weights and no caption
 
 
-@st.cache_data(max_entries=512, show_spinner=False)
-def _chosen(digest: str, there: str, _clip: ClipFile) -> Candidate:
-    from cezsar.video import Decoder
-    from cezsar.zeroshot.model_choice import for_film
+class Hit(NamedTuple):
+    """A place where an action is seen."""
 
-    with on_disk(_clip) as path, Decoder() as decoder:
-        return for_film(path, decoder)
+    clip: ClipFile
+    model: Model
+    span: Span
+
+
+def _read(model: Model, clip: ClipFile) -> tuple[EmbeddedClip, VideoInfo]:
+    """The clip as the model reads it, and what its file says about itself."""
+    key = (clip.digest, model.key, model.fingerprint)
+
+    def made() -> tuple[EmbeddedClip, VideoInfo]:
+        from cezsar.video import Decoder
+
+        loaded = engine(model)
+        with on_disk(clip) as path, Decoder() as decoder:
+            info = decoder.probe(path)
+            if loaded.classifier.encoder.in_decoder:  # without holding up other sessions
+                features = loaded.classifier.features(path, decoder)
+            else:
+                with loaded.lock:
+                    features = loaded.classifier.features(path, decoder)
+            reading = decoder.reading.words if decoder.reading else ""
+        with loaded.lock:
+            return loaded.classifier.embed(clip.name, features, reading), info
+
+    failed: dict[tuple[str, ...], str] = st.session_state.setdefault(FAILED, {})
+    if key in failed:
+        raise VideoError(failed[key])
+    try:
+        return cache.once(made, "clip", *key)
+    except VideoError as error:
+        failed[key] = str(error)
+        raise
+
+
+def try_again() -> None:
+    """For callbacks: read the clips that failed anew. The machine may have been busy, or the decoder been ended."""
+    st.session_state.pop(FAILED, None)
+
+
+def read(model: Model, clip: ClipFile) -> EmbeddedClip:
+    """Decode and embed a clip. Raises `VideoError`: it cannot be decoded; `CezsarError`: the model cannot be used."""
+    return _read(model, clip)[0]
+
+
+def film(model: Model, clip: ClipFile) -> Film:
+    """The window around each second of a clip, as the model sees it; errors as in `read`."""
+
+    def made() -> Film:
+        from cezsar.zeroshot.spans import Film
+
+        content, info = _read(model, clip)
+        with (loaded := engine(model)).lock:
+            return Film.of(loaded.classifier, content, info, info.duration_s)
+
+    return cache.once(made, "film", clip.digest, model.key, model.fingerprint)
 
 
 def choose(key: str, clip: ClipFile, there: dict[str, Model]) -> tuple[Model, str]:
@@ -118,7 +126,15 @@ def choose(key: str, clip: ClipFile, there: dict[str, Model]) -> tuple[Model, st
         return there[key], "it was chosen"
     if isinstance(clip.source, world.VideoPlan) and DRAWN in there:
         return there[DRAWN], "the sample is of the drawn world that it was trained on"
-    chosen = _chosen(clip.digest, repr([(model.key, model.fingerprint) for model in there.values()]), clip)
+
+    def made() -> Candidate:
+        from cezsar.video import Decoder
+        from cezsar.zeroshot.model_choice import for_film
+
+        with on_disk(clip) as path, Decoder() as decoder:
+            return for_film(path, decoder)
+
+    chosen = cache.once(made, "who answers", clip.digest, *((model.key, model.fingerprint) for model in there.values()))
     if key_of(chosen) not in there:
         raise InputError(
             f"{chosen.name} should answer and cannot be used: `cezsar info` says why; choose another model"
@@ -137,32 +153,44 @@ def first_choice(key: str, clips: Sequence[ClipFile], there: dict[str, Model]) -
 
 
 def answer(clip: ClipFile, there: dict[str, Model], asked: Question, caption: str = "") -> Answer:
-    """Rank labels for a clip. Only the first time does this take longer than a moment.
-
-    Args:
-        there: the models by key.
-        caption: C(v), a sentence about the clip.
-
-    Raises:
-        CezsarError: the clip, the labels or the model cannot be used; the message is for the user.
-    """
+    """Rank labels for a clip; `caption` is C(v), a sentence about it. Raises `CezsarError` with words for the user."""
     model, why = choose(asked.key, clip, there)
     content = read(model, clip)
-    answers = engine(model)
-    with answers.lock:
-        weights = answers.classifier.weights
+    loaded = engine(model)
+    with loaded.lock:
+        weights = loaded.classifier.weights
         if asked.beta is not None and model.beta is not None:
             weights = replace(weights, alpha=1 - asked.beta, beta=asked.beta)
         weights = replace(weights, gamma=asked.gamma if caption.strip() else weights.gamma)
         labels = asked.labels
         if not isinstance(labels, Mapping) and not model.reads_words:
-            labels = described(labels, answers.classifier.descriptions)
-        ranking = answers.classifier.rank(
+            labels = described(labels, loaded.classifier.descriptions)
+        ranking = loaded.classifier.rank(
             content, labels, top=max(1, len(labels)), weights=weights, caption=caption, limits=asked.limits
         )
-        trust, calibrated = answers.classifier.trust, answers.classifier.rejector is not None
-    seconds = len(content.features_TD)
-    return Answer(clip, model, ranking, seconds, trust, why, weights, caption, labels, calibrated)
+        trust, calibrated = loaded.classifier.trust, loaded.classifier.rejector is not None
+    return Answer(clip, model, ranking, len(content.features_TD), trust, why, weights, caption, labels, calibrated)
+
+
+def timeline(given: Answer) -> Timeline:
+    """What happens when, by an answer's labels, weights and model; a caption has no time and no part."""
+    from cezsar.zeroshot.span_formats import Timeline
+    from cezsar.zeroshot.spans import spans
+
+    seen = film(given.model, given.clip)
+    with (loaded := engine(given.model)).lock:
+        found = spans(loaded.classifier, seen, given.labels, weights=given.weights)
+    return Timeline(given.clip.name, given.model.title, seen.fps, found)
+
+
+def find(action: str, clip: ClipFile, key: str, there: dict[str, Model]) -> list[Hit]:
+    """Where one action is seen in a clip, best first. Raises `CezsarError`: the clip or the model cannot be used."""
+    from cezsar.zeroshot.spans import find
+
+    model, _ = choose(key, clip, there)
+    seen = film(model, clip)
+    with (loaded := engine(model)).lock:
+        return [Hit(clip, model, span) for span in find(loaded.classifier, seen, action)]
 
 
 def pin(given: Answer) -> dict[str, Any]:

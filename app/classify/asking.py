@@ -7,11 +7,15 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from app import state
+from app.classify.answers import Question, first_choice
 from app.services import clips
 from app.services import labels as label_sets
-from app.services.models import Model
-from app.widgets.words import plain
+from app.services.models import AUTOMATIC, Model
+from app.widgets.words import plain, sentence
 from cezsar import encoders
+from cezsar.data.descriptions import parse_classes
+from cezsar.errors import CezsarError
+from cezsar.world import HARD_GROUPS
 from cezsar.zeroshot.rejection import OOD_LIMIT, RejectionLimits
 
 CARDS = 6
@@ -24,95 +28,59 @@ def drop_zone(large: bool) -> list[clips.ClipFile]:
     """Files of one's own."""
     with st.container(key="drop-large" if large else "drop"):
         uploads = st.file_uploader(
-            "Drop films of your own here" if large else "Your own films",
-            accept_multiple_files=True,
-            key=state.UPLOADED,
-            on_change=state.choose_uploads,
+            "Drop films of your own here" if large else "Your own films", accept_multiple_files=True,
+            key=state.UPLOADED, on_change=state.choose_uploads,
             help="One or several films of any length and of any kind that FFmpeg reads. They stay on the machine that "
             "runs this app.",
-        )
+        )  # fmt: skip
     return [clips.uploaded(upload.file_id, upload.name, upload.getvalue()) for upload in uploads]
 
 
 def source() -> str:
     """Where clips come from, before anything is drawn: as chosen, else as the address says."""
     said = st.query_params.get(state.SOURCE)
-    return st.session_state.get(state.SOURCE) or next(
-        (key for key, title in SOURCES.items() if title == said), state.UPLOADS
-    )
+    named = next((key for key, title in SOURCES.items() if title == said), state.UPLOADS)
+    return st.session_state.get(state.SOURCE) or named
 
 
-def choose_source() -> str:
-    """Films of one's own, or samples."""
-    return (
-        st.segmented_control(
-            "What is shown",
-            list(SOURCES),
-            default=state.UPLOADS,
-            format_func=SOURCES.__getitem__,
-            required=True,
-            key=state.SOURCE,
-            bind="query-params",
-            width="stretch",
-            label_visibility="collapsed",
-        )
-        or state.UPLOADS
-    )
-
-
-def choose_task() -> str:
-    """Rank labels, or look for one action."""
-    return (
-        st.segmented_control(
-            "Task",
-            list(TASKS),
-            default=state.RANK,
-            format_func=TASKS.__getitem__,
-            required=True,
-            key=state.TASK,
-            bind="query-params",
-            width="stretch",
-            label_visibility="collapsed",
-        )
-        or state.RANK
-    )
+def one_of(label: str, titles: Mapping[str, str], key: str) -> str:
+    """One of two, the first by default."""
+    first = next(iter(titles))
+    picked = st.segmented_control(
+        label, list(titles), default=first, format_func=titles.__getitem__, required=True, key=key,
+        bind="query-params", width="stretch", label_visibility="collapsed",
+    )  # fmt: skip
+    return picked or first
 
 
 def action() -> str:
     """The one action that films are searched for."""
     typed = st.text_input(
-        "Action to look for",
-        key=state.ACTION,
-        bind="query-params",
-        max_chars=200,
-        placeholder="juggling",
+        "Action to look for", key=state.ACTION, bind="query-params", max_chars=200, placeholder="juggling",
         help="It is found where it stands out among Kinetics-400's 400 actions. If it is one of them, in any spelling, "
         "its description counts.",
-    )
+    )  # fmt: skip
     return " ".join((typed or "").split())
 
 
-def beside(there: Mapping[str, Model]) -> str:
-    """The key of a second model whose ranking is shown beside; "" for none."""
-    titles = {"": "None"} | {key: model.title for key, model in there.items()}
+def choose_model(there: Mapping[str, Model]) -> str:
+    """The key of the model that answers."""
+    return _model(
+        "Model", there, state.MODEL, {AUTOMATIC: "Automatic"},
+        "Automatic takes the best model for real video on this machine; films that look like the demo's drawn world go "
+        "to the demo's run.",
+    )  # fmt: skip
+
+
+def _model(label: str, there: Mapping[str, Model], key: str, first: dict[str, str], told: str) -> str:
+    titles = first | {key: model.title for key, model in there.items()}
     return st.selectbox(
-        "Beside it",
-        list(titles),
-        format_func=titles.__getitem__,
-        key=state.BESIDE_MODEL,
-        bind="query-params",
-        help="A second model ranks the same labels for the clip in full, side by side with the first.",
-    )
+        label, list(titles), format_func=titles.__getitem__, key=key, bind="query-params", help=told
+    )  # fmt: skip
 
 
-def samples_instead(samples: Mapping[str, clips.ClipFile]) -> None:
-    """The second choice of somebody without a film at hand."""
-    st.markdown("No film at hand? **A drawn sample** of the demo's world:")
-    sample_cards(samples)
-
-
-def sample_cards(samples: Mapping[str, clips.ClipFile], picked: str = "") -> str:
-    """A few samples as pictures to click. Returns the first of them."""
+def sample_cards(samples: Mapping[str, clips.ClipFile], picked: str = "") -> None:
+    """A few samples as pictures to click."""
     firsts = list({clip.label: name for name, clip in reversed(list(samples.items()))}.values())[::-1]
     shown = [firsts[index * len(firsts) // CARDS] for index in range(CARDS)] if len(firsts) > CARDS else firsts
     with st.container(key="cards"):
@@ -122,115 +90,128 @@ def sample_cards(samples: Mapping[str, clips.ClipFile], picked: str = "") -> str
                 poster = clips.poster(samples[name].digest, samples[name])
                 st.image(poster, width="stretch", alt=f"A stick figure {label}")
                 st.button(label, key=f"pick-{name}", type="tertiary", on_click=state.choose_sample, args=(name,))
-    return shown[0]
 
 
 def sample_picker(samples: Mapping[str, clips.ClipFile]) -> clips.ClipFile:
     """A few samples as pictures to click, and all of them in a list. There must be at least one."""
-    firsts = {clip.label for clip in samples.values()}
     titles = {name: clip.label for name, clip in samples.items()}
-    if len(firsts) < len(samples):
+    if len(set(titles.values())) < len(samples):
         titles = {name: f"{title} {name.rpartition('-')[2]}" for name, title in titles.items()}
     if st.session_state.get(state.SAMPLE) not in [None, *samples]:
         del st.session_state[state.SAMPLE]  # of a world that has gone
     cards = st.container()
     picked: str = st.selectbox(
-        f"or any of the {len(samples):,} samples",
-        list(samples),
-        format_func=titles.__getitem__,
-        key=state.SAMPLE,
-        bind="query-params",
-        help="Clips of actions that the model never saw in training.",
-    )
+        f"or any of the {len(samples):,} samples", list(samples), format_func=titles.__getitem__, key=state.SAMPLE,
+        bind="query-params", help="Clips of actions that the model never saw in training.",
+    )  # fmt: skip
     with cards:
         sample_cards(samples, picked)
     return samples[picked]
 
 
-def label_box(default: Sequence[str], groups: Mapping[str, Sequence[str]]) -> str:
-    """The labels as typed; `groups` of look-alikes and whole label sets are offered as ready-made sets.
+def ask(chosen: Sequence[clips.ClipFile], there: dict[str, Model]) -> tuple[Question | None, Question | None]:
+    """What is asked about every clip, and of a second model, if any; None, and a word on why, if labels are wrong."""
+    area = st.container()
+    left, right = st.columns(2)
+    with left:
+        key = choose_model(there)
+    with right:
+        told = "A second model ranks the same labels for the clip in full, side by side with the first."
+        other = _model("Beside it", there, state.BESIDE_MODEL, {"": "None"}, told)
+    model = first_choice(key, chosen, there)
+    with area:
+        typed = _label_box(model.labels)
+        try:
+            parsed, descriptions = parse_classes(typed)
+        except CezsarError as error:
+            st.error(sentence(error), icon=":material/error:")
+            return None, None
+        if parsed.repeated:
+            st.caption(f"Labels given twice count once: {plain(', '.join(parsed.repeated))}.")
+        if not descriptions:
+            _how_described(parsed.names, model)
+    own = None if model.beta is None else round(model.beta, 2)
+    with st.expander("Weights and limits", icon=":material/tune:"):
+        beta, gamma = _weights(own)
+        limits = _limits()
+    labels = descriptions or parsed.names
+    asked = Question(key, labels, None if beta == own else beta, gamma, limits)
+    return asked, Question(other, labels, None, gamma, limits) if other else None
 
-    Args:
-        default: the model's own labels; those of a well-known set if it has none.
-    """
-    text = label_sets.written(default) if default else label_sets.label_sets()[label_sets.FOR_FILMS].text
+
+def _label_box(default: Sequence[str]) -> str:
+    """The labels as typed; `default` are the model's own, and a well-known set takes their place if it has none."""
     sets = label_sets.label_sets()
+    text = label_sets.written(default) if default else sets[label_sets.FOR_FILMS].text
     texts = {name: known.text for name, known in sets.items()}
     state.begin_labels(text, texts)
     typed = st.text_area(
-        "Labels to choose from",
-        key=state.LABELS,
-        height=150,
-        persist_state="session",
+        "Labels to choose from", key=state.LABELS, height=150, persist_state="session",
         placeholder="kicking a ball, waving a flag, ...",
         help="Any names, with commas between them or one to a line; none of them has to have occurred in training. "
         "A label that holds a comma goes between double quotes. JSON works, too: a list of names, or "
         '{"name": "a sentence that describes it"}, where a list of sentences means that the nearest one counts.',
-    )
+    )  # fmt: skip
     state.publish_labels(texts)
+
+    def ready_made(title: str, text: str, shown: str) -> None:
+        st.button(plain(title), on_click=state.set_labels, args=(text,), help=plain(shown), width="stretch")
+
     with st.popover("Ready-made sets", icon=":material/list:", type="tertiary"):
         if default:
-            _set_button(f"All {len(default)} of the model", text, ", ".join(default))
+            ready_made(f"All {len(default)} of the model", text, ", ".join(default))
         for known in sets.values():
-            _set_button(f"{known.title} ({len(known.names)})", known.text, ", ".join(known.names[:12]) + ", …")
+            ready_made(f"{known.title} ({len(known.names)})", known.text, ", ".join(known.names[:12]) + ", …")
+        groups = {name: group for name, group in HARD_GROUPS.items() if set(group) <= set(default)}
         if groups:
             st.caption("Look-alikes: labels that share a prop, a place or a movement, and so are hard to tell apart.")
         for name, members in groups.items():
-            _set_button(f"Look-alikes: {name} ({len(members)})", label_sets.written(members), ", ".join(members))
+            ready_made(f"Look-alikes: {name} ({len(members)})", label_sets.written(members), ", ".join(members))
     return typed or ""
 
 
-def how_described(names: Sequence[str], model: Model) -> None:
+def _how_described(names: Sequence[str], model: Model) -> None:
     """One line on what stands for each label: a description, or its name."""
     if model.reads_words:
         st.caption(f"{plain(model.title)} reads each label in prompts of its own, such as: a video of a person ….")
         return
     count = label_sets.count_described(names, model.labels)
-    told = "All labels have" if count == len(names) else f"{count} of {len(names)} labels have"
+    every = count == len(names)
     st.caption(
-        f"{told} a description to be ranked by" + ("." if count == len(names) else "; of the others the name counts."),
+        "All labels have a description to be ranked by." if every
+        else f"{count} of {len(names)} labels have a description to be ranked by; of the others the name counts.",
         help="A label that the model itself, UCF-101, HMDB-51 or Kinetics-400 describes, in any spelling, is ranked by "
         "that description; where several data sets do, by the one that knows most of the labels. Write JSON to say it "
         "in your own words.",
-    )
+    )  # fmt: skip
 
 
-def _set_button(title: str, text: str, shown: str) -> None:
-    st.button(plain(title), on_click=state.set_labels, args=(text,), help=plain(shown), width="stretch")
+def _slider(label: str, most: float, value: float, step: float, key: str, told: str | None = None) -> float:
+    chosen: float = st.slider(label, 0.0, most, value, step, key=key, bind="query-params", help=told)
+    return chosen
 
 
-def object_weight(own: float) -> float:
-    """β of Eq. 9, with α = 1 - β: only their ratio matters to a cosine."""
-    state.begin(state.OBJECTS, own)
-    beta: float = st.slider(
-        "Weight of recognised objects",
-        0.0,
-        1.0,
-        own,
-        0.05,
-        key=state.OBJECTS,
-        bind="query-params",
-        help="A clip is described by what it looks like (VE, the visual embedding) and by the objects recognised in it "
-        "(O). At 0 only VE counts, at 1 only the objects: β of Eq. 9 of the paper, with α = 1 - β. "
-        f"This model's own value is {own:.2g}.",
-    )
-    return beta
+def _weights(own: float | None) -> tuple[float | None, float]:
+    """β of Eq. 9, with α = 1 - β, since only their ratio matters to a cosine, and γ.
 
-
-def caption_weight(beta: float | None) -> float:
-    """γ of Eq. 9, in a popover with all weights."""
+    Args:
+        own: the model's own β; None if it has no objects to weigh.
+    """
+    beta = None
+    if own is not None:
+        state.begin(state.OBJECTS, own)
+        beta = _slider(
+            "Weight of recognised objects", 1.0, own, 0.05, state.OBJECTS,
+            "A clip is described by what it looks like (VE, the visual embedding) and by the objects recognised in it "
+            "(O). At 0 only VE counts, at 1 only the objects: β of Eq. 9 of the paper, with α = 1 - β. This model's "
+            f"own value is {own:.2g}.",
+        )  # fmt: skip
     with st.popover("Weights α, β, γ", icon=":material/balance:", type="tertiary"):
-        gamma: float = st.slider(
-            "γ, weight of a caption",
-            0.0,
-            1.0,
-            CAPTION_WEIGHT,
-            0.05,
-            key=state.CAPTION_WEIGHT,
-            bind="query-params",
-            help="C of Eq. 9: a sentence about the clip, which you type below the clip. It counts for clips that have "
-            "one only. The paper gives no value.",
-        )
+        gamma = _slider(
+            "γ, weight of a caption", 1.0, CAPTION_WEIGHT, 0.05, state.CAPTION_WEIGHT,
+            "C of Eq. 9: a sentence about the clip, which you type below the clip. It counts for clips that have one "
+            "only. The paper gives no value.",
+        )  # fmt: skip
         st.latex(r"\mathrm{VidE} = \alpha\,\mathrm{VE} + \beta\,\mathrm{SE(O)} + \gamma\,\mathrm{SE(C)}")
         if beta is None:
             st.caption("This model has its own α and β: it looks at pictures or at objects, not at both.")
@@ -238,10 +219,10 @@ def caption_weight(beta: float | None) -> float:
             st.caption(
                 f"α = {1 - beta:.2f}, β = {beta:.2f} (the slider above), γ = {gamma:.2f} where there is a caption"
             )
-    return gamma
+    return beta, gamma
 
 
-def limits() -> RejectionLimits:
+def _limits() -> RejectionLimits:
     """When to answer "none of these": limits that can be moved."""
     with st.popover("When to answer none of these", icon=":material/do_not_disturb_on:", type="tertiary"):
         st.caption(
@@ -250,21 +231,13 @@ def limits() -> RejectionLimits:
             "to label set, so they are off, at 0, until you move them. A run that `cezsar calibrate` was used on says "
             "by itself, under the best label, when none of the labels seems right; these limits do not move that."
         )
-        unlike = st.slider(
-            "Distance from training, times the usual",
-            0.0,
-            10.0,
-            OOD_LIMIT,
-            0.5,
-            key=state.UNLIKE,
-            bind="query-params",
-            help="A clip this far from everything that the run was trained on gets no answer. Encoders without a run "
-            "know no such distance.",
-        )
-        least = st.slider(
-            "Least similarity of the best label", 0.0, 1.0, 0.0, 0.01, key=state.LEAST, bind="query-params"
-        )
-        lead = st.slider("Least lead over the second label", 0.0, 0.5, 0.0, 0.01, key=state.LEAD, bind="query-params")
+        unlike = _slider(
+            "Distance from training, times the usual", 10.0, OOD_LIMIT, 0.5, state.UNLIKE,
+            "A clip this far from everything that the run was trained on gets no answer. Encoders without a run know "
+            "no such distance.",
+        )  # fmt: skip
+        least = _slider("Least similarity of the best label", 1.0, 0.0, 0.01, state.LEAST)
+        lead = _slider("Least lead over the second label", 0.5, 0.0, 0.01, state.LEAD)
     return RejectionLimits(unlike, least, lead)
 
 
@@ -272,8 +245,6 @@ def better_models() -> None:
     """Where better models for real video come from, while none of them is here."""
     if encoders.for_real_video() is None:
         st.page_link(
-            "../pages/library.py",
-            label=":small[Better models for real video can be fetched]",
-            icon=":material/download:",
-            query_params={state.SECTION: state.SECTIONS["encoders"]},
-        )
+            "../pages/library.py", label=":small[Better models for real video can be fetched]",
+            icon=":material/download:", query_params={state.SECTION: state.SECTIONS["encoders"]},
+        )  # fmt: skip

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-import html
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+import plotly.graph_objects as go
 import streamlit as st
 
 from app import state
-from app.classify import figures as charts
-from app.classify import films as service
-from app.classify.answers import Answer
-from app.services import clips
+from app.classify import answers
+from app.classify.answers import Answer, Hit
+from app.classify.ranking import legend
 from app.widgets.player import film
 from app.widgets.words import plain
-from cezsar.report.figures import CLICKED, number
+from cezsar.report.figures import CLICKED, COLOURS, GLYPHS, GREY, HOVER, layout, number, shown
 
 if TYPE_CHECKING:
     from cezsar.zeroshot.span_formats import Timeline
+    from cezsar.zeroshot.spans import Span
 
+LEAST_S = 6  # a shorter clip shows one action, and needs no time line
 NAMED = 8  # labels in the legend of a time line
+LANE_PX, AXIS_PX = 40, 30
+NOTHING = "rgba(154, 154, 154, 0.25)"
+LIGHT_TEXT, DARK_TEXT = "#FFFFFF", "#1F2328"
+PALE = {"#E69F00", "#56B4E9", "#CC79A7", GREY, NOTHING}  # colours that white letters cannot be read on
+TICKS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 
 
 def subtitles(timeline: Timeline) -> str | None:
@@ -42,81 +48,47 @@ def time_line(given: Answer, timeline: Timeline, others: Sequence[Answer], ranke
         others: answers for all clips shown, which the files hold, too.
         ranked: labels that have a colour in the ranking beside, in its order.
     """
-    looks = charts.marks(timeline.spans, ranked)
+    looks = marks(timeline.spans, ranked)
     st.markdown(
         "**When it happens**" + (" :gray[· click to play from there]" if given.clip.playable else ""),
         help="Each second is looked at with its neighbours, and a label lasts until another one is clearly better. "
         "Pale stretches show none of the labels, where the model can tell.",
     )
-    said = [f"{charts.clock(span.start_s)} to {charts.clock(span.end_s)}: {label}" for span, label in timeline.labelled]
+    said = [f"{clock(span.start_s)} to {clock(span.end_s)}: {label}" for span, label in timeline.labelled]
     st.plotly_chart(
-        charts.spans_figure(timeline.spans, looks),
-        key=span_key(given.clip),
-        on_select="rerun",
-        selection_mode="points",
-        config=CLICKED,
+        spans_figure(timeline.spans, looks), key=state.SPAN + given.clip.digest[:16], on_select="rerun",
+        selection_mode="points", config=CLICKED,
         alt="Time line. " + ("; ".join(said) or "None of the labels is seen"),
-    )
-    items = [
-        f'<span><b style="color:{colour}">{glyph}</b>{html.escape(label)}</span>'
-        for label, (colour, glyph) in list(looks.items())[:NAMED]
-    ]
-    more = f"<span>and {len(looks) - NAMED} more</span>" if len(looks) > NAMED else ""
-    if items:
-        st.html(f'<div class="cezsar-legend" style="padding-left:6px">{"".join(items)}{more}</div>')
-    exports(f"spans-{given.clip.digest[:16]}", lambda: [service.timeline(one) for one in others], timeline)
+    )  # fmt: skip
+    if looks:
+        more = f"and {len(looks) - NAMED} more" if len(looks) > NAMED else ""
+        legend([(*look, label) for label, look in list(looks.items())[:NAMED]], "padding-left:6px", more)
+    exports(f"spans-{given.clip.digest[:16]}", lambda: [answers.timeline(one) for one in others], timeline)
 
 
 def exports(key: str, made: Callable[[], Sequence[Timeline]], one: Timeline | None = None) -> None:
-    """Files of spans, made when asked for.
-
-    Args:
-        made: the time lines of all films.
-        one: that of the film shown, for subtitles.
-    """
+    """Files of spans, made when asked for: of all films by `made`, and subtitles of the film shown, `one`."""
     from cezsar.zeroshot import span_formats as formats
 
     kinds: list[tuple[str, str, str, Callable[[], str], str]] = [
         ("CSV", "spans.csv", "text/csv", lambda: formats.to_csv(made()), "A row for each span."),
-        (
-            "ActivityNet",
-            "spans.json",
-            "application/json",
-            lambda: formats.to_activitynet(made()),
-            "JSON in ActivityNet's submission form for temporal localisation.",
-        ),
-        (
-            "Label Studio",
-            "label-studio.json",
-            "application/json",
-            lambda: formats.to_label_studio(made()),
-            "Pre-annotations, to be imported as tasks of a TimelineLabels project.",
-        ),
-    ]
+        ("ActivityNet", "spans.json", "application/json", lambda: formats.to_activitynet(made()),
+         "JSON in ActivityNet's submission form for temporal localisation."),
+        ("Label Studio", "label-studio.json", "application/json", lambda: formats.to_label_studio(made()),
+         "Pre-annotations, to be imported as tasks of a TimelineLabels project."),
+    ]  # fmt: skip
     if one is not None:
         webvtt = ("WebVTT", "spans.vtt", "text/vtt", partial(formats.to_webvtt, one), "Subtitles of the film shown.")
         kinds.insert(2, webvtt)
     with st.container(horizontal=True):
         for title, file, mime, content, told in kinds:
             st.download_button(
-                title,
-                content,
-                file,
-                mime,
-                key=f"{key}-{title}",
-                icon=":material/download:",
-                type="tertiary",
-                on_click="ignore",
-                help=told,
-            )
+                title, content, file, mime, key=f"{key}-{title}", icon=":material/download:", type="tertiary",
+                on_click="ignore", help=told,
+            )  # fmt: skip
 
 
-def span_key(clip: clips.ClipFile) -> str:
-    """Key of a clip's time line."""
-    return state.SPAN + clip.digest[:16]
-
-
-def hits(action: str, found: Sequence[service.Hit], films: int) -> None:
+def hits(action: str, found: Sequence[Hit], films: int) -> None:
     """The places where an action is seen, best first; the one that is picked is played."""
     where = f"{films:,} film{'s' if films != 1 else ''}"
     if not found:
@@ -136,32 +108,98 @@ def hits(action: str, found: Sequence[service.Hit], films: int) -> None:
         )
         rows = [
             {
-                "film": hit.clip.name,
-                "from": charts.clock(hit.span.start_s),
-                "to": charts.clock(hit.span.end_s),
-                "score": hit.span.score,
-                "model": hit.model.title,
+                "film": clip.name,
+                "from": clock(span.start_s),
+                "to": clock(span.end_s),
+                "score": span.score,
+                "model": model.title,
             }
-            for hit in found
+            for clip, model, span in found
         ]
         picked = st.dataframe(
-            rows,
-            hide_index=True,
-            key=state.HIT,
-            on_select="rerun",
-            selection_mode="single-row",
+            rows, hide_index=True, key=state.HIT, on_select="rerun", selection_mode="single-row",
             column_config={"score": st.column_config.NumberColumn(format="%.2f")},
             alt=f"Places where {action} is seen, best first",
-        )
-        exports("hits", partial(service.timelines, found))
+        )  # fmt: skip
+        exports("hits", partial(timelines, found))
     chosen = next((row for row in picked["selection"]["rows"] if row < len(found)), None)
-    hit = found[chosen or 0]
+    clip, _, span = found[chosen or 0]
     with screen:
-        (lines,) = service.timelines([each for each in found if each.clip.digest == hit.clip.digest])
+        (lines,) = timelines([each for each in found if each.clip.digest == clip.digest])
         film(
-            hit.clip,
-            f"{plain(hit.clip.name)}, from {charts.clock(hit.span.start_s)}, score {number(hit.span.score)}",
-            start_s=int(hit.span.start_s),
-            play=chosen is not None,
-            subtitles=subtitles(lines),
+            clip, f"{plain(clip.name)}, from {clock(span.start_s)}, score {number(span.score)}",
+            start_s=int(span.start_s), play=chosen is not None, subtitles=subtitles(lines),
+        )  # fmt: skip
+
+
+def timelines(found: Sequence[Hit]) -> list[Timeline]:
+    """Hits as files hold them: film by film, in the order of each film's best hit, by time."""
+    from cezsar.zeroshot.span_formats import Timeline
+
+    films: dict[str, list[Hit]] = {}
+    for hit in found:
+        films.setdefault(hit.clip.digest, []).append(hit)
+    return [
+        Timeline(
+            clip.name, model.title, answers.film(model, clip).fps,
+            sorted((hit.span for hit in those), key=lambda span: span.start_s),
         )
+        for those in films.values()
+        for clip, model, _ in those[:1]
+    ]  # fmt: skip
+
+
+def marks(spans: Sequence[Span], ranked: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Label -> colour and glyph, the longest seen first: as in the ranking for labels shown there; grey past eight."""
+    lasts: dict[str, float] = {}
+    for span in spans:
+        if span.label is not None:
+            lasts[span.label] = lasts.get(span.label, 0.0) + span.end_s - span.start_s
+    given = dict(zip(ranked, range(len(COLOURS)), strict=False))
+    free = iter([index for index in range(len(COLOURS)) if index not in given.values()])
+    found = {}
+    for label in sorted(lasts, key=lambda label: -lasts[label]):
+        at = given[label] if label in given else next(free, None)
+        found[label] = (GREY, "○") if at is None else (COLOURS[at], GLYPHS[at])
+    return found
+
+
+def spans_figure(spans: Sequence[Span], looks: Mapping[str, tuple[str, str]]) -> go.Figure:
+    """One lane of coloured bars, each with its label where there is room; a stretch of none of them is pale."""
+    end_s = max(span.end_s for span in spans)
+    figure = go.Figure()
+    colours = {span.label: NOTHING if span.label is None else looks[span.label][0] for span in spans}
+    for text, pale in ((LIGHT_TEXT, False), (DARK_TEXT, True)):
+        seen = [span for span in spans if (colours[span.label] in PALE) == pale]
+        figure.add_bar(
+            x=[span.end_s - span.start_s for span in seen], base=[span.start_s for span in seen], y=[0] * len(seen),
+            width=1, orientation="h", textposition="inside", insidetextanchor="start", textangle=0,
+            text=["" if span.label is None else f"{looks[span.label][1]} {shown(span.label)}" for span in seen],
+            insidetextfont={"size": 13, "color": text},
+            marker={"color": [colours[span.label] for span in seen], "line": {"width": 0}, "cornerradius": 6},
+            selected={"marker": {"opacity": 1}, "textfont": {"color": text}},
+            unselected={"marker": {"opacity": 0.75}, "textfont": {"color": text}},
+            customdata=[int(span.start_s) for span in seen], hovertemplate=HOVER,
+            hovertext=[
+                f"{shown(span.label or 'none of these')}<br>{clock(span.start_s)} to {clock(span.end_s)}"
+                + ("" if span.label is None else f"<br>similarity {span.score:.2f}")
+                for span in seen
+            ],
+        )  # fmt: skip
+    ticks = list(range(0, int(end_s) + 1, next((step for step in TICKS_S if end_s / step <= 8), 7200)))
+    layout(
+        figure, LANE_PX + AXIS_PX + 8, uniformtext={"minsize": 11, "mode": "hide"}, barmode="overlay", bargap=0,
+        clickmode="event+select", dragmode=False, showlegend=False, margin={"l": 14, "r": 14, "t": 4, "b": AXIS_PX},
+    )  # fmt: skip
+    names = [clock(tick) for tick in ticks]
+    figure.update_xaxes(range=[0, end_s], tickvals=ticks, ticktext=names, showgrid=False, zeroline=False, title=None)
+    figure.update_yaxes(visible=False, range=[-0.5, 0.5])
+    return figure
+
+
+def clock(time_s: float) -> str:
+    """9.5 s, 1:05, 1:02:03."""
+    if time_s < 60:
+        return f"{time_s:.1f} s".replace(".0 s", " s")
+    minutes, seconds = divmod(int(time_s), 60)
+    return f"{minutes}:{seconds:02}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"

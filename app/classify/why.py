@@ -2,60 +2,79 @@
 
 from __future__ import annotations
 
-import html
+from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
+import plotly.graph_objects as go
 import streamlit as st
 
 from app import cache, state
-from app.classify import figures as charts
 from app.classify.answers import Answer, read
-from app.classify.figures import MODALITIES, MOST_LABELS
+from app.classify.ranking import MODALITIES, MOST_LABELS, legend, seconds_ticks
 from app.services import clips
 from app.services.models import engine
 from app.widgets.words import plain, sentence
-from cezsar.analysis.explanation import Explanation
+from cezsar.analysis.explanation import Explanation, Part
 from cezsar.errors import CezsarError
-from cezsar.report.figures import CLICKED, COLOURS, GLYPHS, GREY, PLOT
+from cezsar.report.figures import CLICKED, COLOURS, GLYPHS, GREY, HOVER, PLOT, film_strip, heads, layout, short, shown
+
+ROW_PX, GAP_PX = 42, 14  # of the parts of a lead
+FRAMES_PX, BARS_PX = 62, 120  # of its seconds
 
 
 def why(given: Answer) -> None:
     """The lead of the best label over a second one, by modality, object and second. Nothing for a single label."""
-    if len(given.ranking.labels) < 2:
+    names = [name for name, _ in given.ranking.labels]
+    if len(names) < 2:
         return
     opened = st.expander("Why this label?", icon=":material/help:", key=state.WHY, bind="query-params")
     if not opened.open:
         return
     left, right = opened.columns([5, 6], gap="medium")  # as above, so that the seconds are under the film they seek in
     with left:
-        rival = _rival(given)
+        if st.session_state.get(state.RIVAL, "") not in ["", *names[1:]]:
+            del st.session_state[state.RIVAL]  # of other labels
+        picked = st.selectbox(
+            f"Why {plain(names[0])}, and not", ["", *names[1:]], key=state.RIVAL, bind="query-params",
+            format_func=lambda name: name or f"{names[1]} (the second)",
+        )  # fmt: skip
+        rival = picked or names[1]
         try:
             found = _explained(given, rival)
         except CezsarError as error:
             st.error(sentence(error), icon=":material/error:")
             return
-        colours, glyphs = _marks(given, rival)
-        _legend(found, colours, glyphs)
+        place = min(names.index(rival), MOST_LABELS - 1)  # colours and glyphs are those of the ranking above
+        colours = (GREY if given.ranking.reasons else COLOURS[0], COLOURS[place])
+        entries = zip(colours, (GLYPHS[0], GLYPHS[place]), (found.winner, found.runner_up), strict=True)
+        legend([(colour, glyph, f"speaks for {name}") for colour, glyph, name in entries], "padding-left:0")
         _seconds(given, found, colours)
     with right:
         st.markdown(_in_words(found))
-        _parts(found, colours)
+        st.markdown(
+            "**What spoke for it** :gray[· solid: exact · hatched: left out in turn]",
+            help="Eq. 9 is a sum, so the lead is exactly the sum of its modalities (solid). The objects are one "
+            "sentence, which is no sum: each is left out of it, and the change of the lead is shown (hatched). Such "
+            "changes do not add up to anything.",
+        )
+        parts = [f"{MODALITIES[part.name]} {signed(part.change)}" for part in found.modalities]
+        parts += [f"object {part.name} {signed(part.change)}" for part in found.objects]
+        alt = "Parts of the lead: " + ", ".join(parts)
+        st.plotly_chart(parts_figure(found, colours), key="why-parts", config=PLOT, alt=alt)
 
 
 def _explained(given: Answer, rival: str) -> Explanation:
-    """The best label against another one of the labels.
-
-    Raises:
-        CezsarError: the model cannot be used.
-    """
+    """The best label against another one of the labels. Raises `CezsarError`: the model cannot be used."""
     best = given.ranking.labels[0][0]
 
     def explained() -> Explanation:
         from cezsar.analysis.explanation import explain
 
-        content, answers = read(given.model, given.clip), engine(given.model)
-        with answers.lock:
+        content, loaded = read(given.model, given.clip), engine(given.model)
+        with loaded.lock:
             return explain(
-                answers.classifier, content, given.labels, weights=given.weights, caption=given.caption, winner=best,
+                loaded.classifier, content, given.labels, weights=given.weights, caption=given.caption, winner=best,
                 runner_up=rival,
             )  # fmt: skip
 
@@ -64,69 +83,19 @@ def _explained(given: Answer, rival: str) -> Explanation:
     return cache.once(explained, *key, words="Leaving out each second in turn")
 
 
-def _rival(given: Answer) -> str:
-    """The label to compare with: the second, unless somebody picks another."""
-    others = [name for name, _ in given.ranking.labels[1:]]
-    if st.session_state.get(state.RIVAL, "") not in ["", *others]:
-        del st.session_state[state.RIVAL]  # of other labels
-    picked = st.selectbox(
-        f"Why {plain(given.ranking.labels[0][0])}, and not",
-        ["", *others],
-        format_func=lambda name: name or f"{others[0]} (the second)",
-        key=state.RIVAL,
-        bind="query-params",
-    )
-    return picked or others[0]
-
-
-def _marks(given: Answer, rival: str) -> tuple[tuple[str, str], tuple[str, str]]:
-    """Colours and glyphs that the two labels have in the ranking above."""
-    place = [name for name, _ in given.ranking.labels].index(rival)
-    there = place < MOST_LABELS - 1
-    best = GREY if given.ranking.reasons else COLOURS[0]
-    other = COLOURS[place if there else MOST_LABELS - 1]
-    return (best, other), (GLYPHS[0], GLYPHS[place if there else MOST_LABELS - 1])
-
-
-def _legend(found: Explanation, colours: tuple[str, str], glyphs: tuple[str, str]) -> None:
-    entries = zip(("speaks for", "speaks for"), colours, glyphs, (found.winner, found.runner_up), strict=True)
-    items = [
-        f'<span><b style="color:{colour}">{glyph}</b>{words} {html.escape(name)}</span>'
-        for words, colour, glyph, name in entries
-    ]
-    st.html(f'<div class="cezsar-legend" style="padding-left:0">{"".join(items)}</div>')
-
-
 def _in_words(found: Explanation) -> str:
     """The sum, and what would change the answer."""
-    terms = ", ".join(f"{MODALITIES[part.name]} {charts.signed(part.change)}" for part in found.modalities)
-    words = f"The lead of {charts.signed(found.margin)} is {terms}."
-    turned = [
-        (f"second {part.name}" if part.kind == "second" else f"the object {plain(part.name)}", part.without)
-        for part in (*found.objects, *found.seconds)
-        if part.without not in (None, "", found.winner)
-    ]
+    terms = ", ".join(f"{MODALITIES[part.name]} {signed(part.change)}" for part in found.modalities)
+    words = f"The lead of {signed(found.margin)} is {terms}."
+    turned = [part for part in (*found.objects, *found.seconds) if part.without not in (None, "", found.winner)]
     if turned:
-        what, then = turned[0]
+        first = turned[0]
+        what = f"second {first.name}" if first.kind == "second" else f"the object {plain(first.name)}"
         more = f", and {len(turned) - 1} more would change the answer" if len(turned) > 1 else ""
-        words += f" Without {what} it would be **{plain(str(then))}**{more}."
+        words += f" Without {what} it would be **{plain(str(first.without))}**{more}."
     elif found.objects or found.seconds:
         words += " No single second or object decides: without any one of them the answer stays."
     return words
-
-
-def _parts(found: Explanation, colours: tuple[str, str]) -> None:
-    st.markdown(
-        "**What spoke for it** :gray[· solid: exact · hatched: left out in turn]",
-        help="Eq. 9 is a sum, so the lead is exactly the sum of its modalities (solid). The objects are one sentence, "
-        "which is no sum: each is left out of it, and the change of the lead is shown (hatched). Such changes do not "
-        "add up to anything.",
-    )
-    parts = [f"{MODALITIES[part.name]} {charts.signed(part.change)}" for part in found.modalities]
-    parts += [f"object {part.name} {charts.signed(part.change)}" for part in found.objects]
-    st.plotly_chart(
-        charts.parts_figure(found, colours), key="why-parts", config=PLOT, alt="Parts of the lead: " + ", ".join(parts)
-    )
 
 
 def _seconds(given: Answer, found: Explanation, colours: tuple[str, str]) -> None:
@@ -139,17 +108,98 @@ def _seconds(given: Answer, found: Explanation, colours: tuple[str, str]) -> Non
         help="The clip is embedded again without each of its seconds, and the change of the lead is shown. Such "
         "changes do not add up to the lead: seconds that look alike stand in for each other.",
     )
+    told = ", ".join(f"second {part.name} {signed(part.change)}" for part in found.seconds)
     st.plotly_chart(
-        charts.seconds_figure(found, clips.strip(given.clip.digest, given.clip), colours),
-        key=seconds_key(given.clip),
-        on_select="rerun",
-        selection_mode="points",
-        config=CLICKED,
-        alt="Change of the lead by each second: "
-        + ", ".join(f"second {part.name} {charts.signed(part.change)}" for part in found.seconds),
-    )
+        seconds_figure(found, clips.strip(given.clip.digest, given.clip), colours), on_select="rerun",
+        selection_mode="points", key=state.SECOND + given.clip.digest[:16], config=CLICKED,
+        alt=f"Change of the lead by each second: {told}",
+    )  # fmt: skip
 
 
-def seconds_key(clip: clips.ClipFile) -> str:
-    """Key of the figure of a clip's seconds."""
-    return state.SECOND + clip.digest[:16]
+def parts_figure(found: Explanation, colours: tuple[str, str]) -> go.Figure:
+    """Modalities end to end, their sum, and below it each object left out.
+
+    Args:
+        colours: of the winner, for what speaks for it, and of the runner-up.
+    """
+    figure = go.Figure()
+    row, base = 0.0, 0.0
+
+    def bar(change: float, title: str, hover: str, left_out: bool = False, base: float = 0.0) -> None:
+        figure.add_bar(
+            x=[change], y=[-row - 0.14], base=base, width=0.24, orientation="h",
+            marker=_look([change], colours, left_out), hovertext=hover, hovertemplate=HOVER,
+        )  # fmt: skip
+        text = signed(change)
+        heads(figure, -row + 0.3, title, f"<b>{text}</b>" if title.startswith("<b>") else text)
+
+    for part in found.modalities:
+        title = MODALITIES[part.name].capitalize()
+        bar(part.change, title, f"{title}: {signed(part.change)}, exactly", base=base)
+        row, base = row + 1, base + part.change
+    if len(found.modalities) > 1:
+        bar(found.margin, "<b>Lead, their sum</b>", f"Lead: {signed(found.margin)}, the sum of the above")
+        row += 1
+    row += GAP_PX / ROW_PX if found.objects else 0
+    for part in found.objects:
+        bar(part.change, f"Object: {short(part.name, 30)}", _left_out(part, found), part.how != "exact")
+        row += 1
+    layout(figure, round(ROW_PX * row) + 48, f"change of the lead ({found.unit})", bargap=0, showlegend=False)
+    figure.update_layout(margin={"l": 4, "r": 4, "t": 2, "b": 44})
+    figure.update_xaxes(showgrid=False, zeroline=True, nticks=5)
+    figure.update_yaxes(visible=False, range=[-row + 0.5, 0.6])
+    return figure
+
+
+def seconds_figure(found: Explanation, frames: Sequence[tuple[float, bytes]], colours: tuple[str, str]) -> go.Figure:
+    """What leaving out each second takes from the lead, under the clip's frames. A click selects a second's number.
+
+    Args:
+        frames: (time in seconds, JPEG file), one a second; of long clips every n-th is shown.
+    """
+    changes = np.array([part.change for part in found.seconds])
+    middles = np.arange(len(changes)) + 0.5
+    reach = 1.15 * float(np.abs(changes).max(initial=0)) or 1.0
+    whole, pale = {"marker": {"opacity": 1}}, "rgba(128,128,128,{})"
+    figure = go.Figure()
+    figure.add_bar(
+        x=middles, y=changes, width=0.72, marker=_look(changes.tolist(), colours, True), selected=whole,
+        unselected=whole, hoverinfo="skip",
+    )  # fmt: skip
+    figure.add_bar(  # what is clicked: a whole column, since a bar may be a pixel high
+        x=middles, y=np.full(len(changes), 2 * reach), base=-reach, width=1.0,
+        marker={"color": pale.format(0.01), "line": {"width": 0}}, selected={"marker": {"color": pale.format(0.28)}},
+        unselected=whole, customdata=[int(part.name) for part in found.seconds],
+        hovertext=[_left_out(part, found) for part in found.seconds], hovertemplate=HOVER,
+    )  # fmt: skip
+    inner_px = FRAMES_PX + BARS_PX
+    film_strip(figure, frames, BARS_PX / inner_px + 0.02, 1, 6)
+    layout(
+        figure, inner_px + 58, "time (s)", "change of the lead", barmode="overlay", showlegend=False, dragmode=False,
+        clickmode="event+select", margin={"l": 62, "r": 4, "t": 4, "b": 54},
+    )  # fmt: skip
+    seconds = max(len(changes), 1)
+    figure.update_xaxes(range=[0, seconds], zeroline=False, showgrid=False, **seconds_ticks(seconds))
+    figure.update_yaxes(domain=[0, BARS_PX / inner_px], zeroline=True, range=[-reach, reach], nticks=4)
+    return figure
+
+
+def _look(changes: Sequence[float], colours: tuple[str, str], left_out: bool) -> dict[str, Any]:
+    """Solid is what adds up, hatched what is left out in turn."""
+    pattern = {"shape": "/" if left_out else "", "fillmode": "overlay", "size": 6, "solidity": 0.25}
+    return {"color": [colours[change < 0] for change in changes], "line": {"width": 0}, "pattern": pattern}
+
+
+def _left_out(part: Part, found: Explanation) -> str:
+    what = f"second {part.name}" if part.kind == "second" else shown(part.name)
+    if part.how == "exact":
+        return f"{what}: {signed(part.change)}, exactly"
+    then = f"then {short(part.without)} is best" if part.without else "then nothing is left to decide by"
+    if part.without == found.winner:
+        then = "the best label stays"
+    return f"without {what} the lead is {signed(found.margin - part.change)};<br>{then}"
+
+
+def signed(value: float) -> str:
+    """Three decimals with their sign."""
+    return f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")

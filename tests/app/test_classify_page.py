@@ -10,9 +10,8 @@ from conftest import ACTIONS, open_page
 from streamlit.typing import PlotlyState
 
 from app import state
-from app.classify import answers
-from app.classify import figures as charts
-from app.classify import films as when
+from app.classify import answers, ranking, why
+from app.classify import spans as lines
 from app.services import clips as clip_files
 from app.services import labels as label_sets
 from app.services import models
@@ -422,7 +421,7 @@ def test_a_film_is_ranked_by_the_model_for_real_video(empty_workspace, real_film
 def test_a_time_line_is_that_of_the_command_line(empty_workspace, real_film):
     names = ["playing drums", "juggling", "a black screen", "a white screen"]
     given = answers.answer(clip_files.from_file(real_film), models.models(), ask(names, key=models.AUTOMATIC))
-    shown = when.timeline(given)
+    shown = answers.timeline(given)
     with Classifier.of_run("photographs") as classifier:
         film = spans.read(classifier, real_film)
         expected = spans.spans(classifier, film, label_sets.described(names, {}))
@@ -431,7 +430,7 @@ def test_a_time_line_is_that_of_the_command_line(empty_workspace, real_film):
     ]
     assert [span.score for span in shown.spans] == pytest.approx([span.score for span in expected], abs=1e-5)
     assert shown.spans[-1].end_s == film.duration_s and shown.fps == pytest.approx(film.fps)
-    figure = charts.spans_figure(shown.spans, charts.marks(shown.spans, []))
+    figure = lines.spans_figure(shown.spans, lines.marks(shown.spans, []))
     starts = [second for bars in figure.data for second in bars.customdata]
     assert sorted(starts) == [int(span.start_s) for span in expected]
 
@@ -531,14 +530,14 @@ def test_descriptions_of_known_labels_speak_in_any_spelling():
 
 def test_a_label_keeps_its_colour_and_eight_have_one():
     seen = [spans.Span(second, second + 1, f"label {second}", 0.5) for second in range(12)]
-    looks = charts.marks([*seen, spans.Span(12, 13, None, 0.1)], ["label 5", "x", "y"])
+    looks = lines.marks([*seen, spans.Span(12, 13, None, 0.1)], ["label 5", "x", "y"])
     assert looks["label 5"][0] == COLOURS[0] and not {COLOURS[1], COLOURS[2]} & {look[0] for look in looks.values()}
     assert [look[0] for look in looks.values()].count(GREY) == 12 - 1 - (len(COLOURS) - 3)
-    figure = charts.spans_figure([*seen, spans.Span(12, 13, None, 0.1)], looks)
+    figure = lines.spans_figure([*seen, spans.Span(12, 13, None, 0.1)], looks)
     dark, pale = figure.data
-    assert pale.marker.color[-1] == charts.NOTHING and len(dark.x) + len(pale.x) == 13
-    assert not set(dark.marker.color) & charts.PALE
-    assert [charts.clock(time_s) for time_s in (9.5, 12, 65, 3723)] == ["9.5 s", "12 s", "1:05", "1:02:03"]
+    assert pale.marker.color[-1] == lines.NOTHING and len(dark.x) + len(pale.x) == 13
+    assert not set(dark.marker.color) & lines.PALE
+    assert [lines.clock(time_s) for time_s in (9.5, 12, 65, 3723)] == ["9.5 s", "12 s", "1:05", "1:02:03"]
 
 
 def test_exports_hold_every_label_and_its_parts(workspace, clips):
@@ -559,20 +558,20 @@ def test_exports_hold_every_label_and_its_parts(workspace, clips):
 
 def test_figures_take_any_length_and_escape_labels():
     labels = [("<b>bold</b> %{x}", 0.5), ("x" * 300, -0.2)]
-    bars = charts.ranking_figure(labels, {"VE": [0.4, -0.3], "O": [0.1, 0.1]})
-    assert [bar.name for bar in bars.data] == [charts.MODALITIES["VE"], charts.MODALITIES["O"]]
+    bars = ranking.ranking_figure(labels, {"VE": [0.4, -0.3], "O": [0.1, 0.1]})
+    assert [bar.name for bar in bars.data] == [ranking.MODALITIES["VE"], ranking.MODALITIES["O"]]
     assert "<b>bold" not in bars.layout.annotations[0].text.replace("<b>&lt;", "")
     assert max(len(annotation.text) for annotation in bars.layout.annotations) < 150
     assert len(set(bars.data[0].marker.color)) == 2
-    muted = charts.ranking_figure(labels, {"VE": [0.4, -0.3]}, muted=True)
+    muted = ranking.ranking_figure(labels, {"VE": [0.4, -0.3]}, muted=True)
     assert set(muted.data[0].marker.color) == {GREY}
     for seconds in (1, 5, 100):
         scores = np.zeros((seconds, 2), np.float32)
-        figure = charts.timeline_figure([(float(t), b"jpeg") for t in range(seconds)], ["a", "b"], scores, seconds)
-        assert 1 <= len(figure.layout.images) <= charts.MOST_FRAMES
+        figure = ranking.timeline_figure([(float(t), b"jpeg") for t in range(seconds)], ["a", "b"], scores, seconds)
+        assert 1 <= len(figure.layout.images) <= ranking.MOST_FRAMES
         assert list(figure.data[0].x) == [t + 0.5 for t in range(seconds)]
         assert [image.x < t + 0.5 for t, image in enumerate(figure.layout.images[:1])] == [True]
-    assert charts.timeline_figure([(0.0, b"jpeg")], ["a"], None, 1).layout.yaxis.visible is False
+    assert ranking.timeline_figure([(0.0, b"jpeg")], ["a"], None, 1).layout.yaxis.visible is False
 
 
 @pytest.mark.parametrize(
@@ -663,7 +662,7 @@ def test_why_this_label_and_not_the_second(empty_workspace, monkeypatch):
     page.session_state[state.WHY] = True
     page.run()
     assert not page.exception and not page.error
-    assert f"The lead of {charts.signed(expected.margin)} is" in texts(page)
+    assert f"The lead of {why.signed(expected.margin)} is" in texts(page)
     parts = figure_of(page, "Parts of the lead")
     changes = [part.change for part in (*expected.modalities, *expected.objects)]
     shown = [float(array(bar["x"])[0]) for bar in parts["data"]]
@@ -687,7 +686,7 @@ def test_another_label_is_compared(empty_workspace):
     picker.set_value(other).run()
     expected = explained(runner_up=other)
     assert expected.runner_up == other
-    assert f"The lead of {charts.signed(expected.margin)} is" in texts(page)
+    assert f"The lead of {why.signed(expected.margin)} is" in texts(page)
     assert sample_page(sample=TITLE, why="true", rival=other).selectbox(key=state.RIVAL).value == other
     page.text_area(key=state.LABELS).set_value(", ".join(UNSEEN[:2])).run()  # the other one is no label any more
     assert not page.exception and not page.error
