@@ -27,7 +27,7 @@ from cezsar.zeroshot.fusion import active
 from cezsar.zeroshot.scored import Scored, reworded
 from cezsar.zeroshot.spaces import Space, prototypes_of
 from cezsar.zeroshot.weights import outcome
-from cezsar.zeroshot.workshop import Flow, Move, Trial, Workshop
+from cezsar.zeroshot.workshop import Flow, Trial, Workshop
 
 PAIRS = 6  # of look-alikes that are suggested
 MOST_NAMED = 6  # classes in a sentence
@@ -89,10 +89,10 @@ def tried(here: Bench, name: str, texts: Sequence[str], *, new: bool = False, ap
             words="Encoding the sentences; the encoder is loaded once, in some seconds",
         )  # fmt: skip
 
-    def make() -> Trial:
-        return shop.add_class(name, vectors_PE) if new else shop.try_sentences(name, vectors_PE, append=append)
-
-    return cache.large(make, "trial", *key, new, append)
+    return cache.large(
+        lambda: shop.add_class(name, vectors_PE) if new else shop.try_sentences(name, vectors_PE, append=append),
+        "trial", *key, new, append,
+    )  # fmt: skip
 
 
 # The section ---------------------------------------------------------------------------------------------------------
@@ -149,9 +149,8 @@ def section() -> None:
             append = st.toggle("Keep its own and add mine", key=state.ADDED, bind="query-params")
     with result:
         if new and not (name and texts):
-            st.info(
-                f"Give the new class a {'sentence' if name else 'name'}, and see what it takes.", icon=":material/edit:"
-            )
+            words = f"Give the new class {'a sentence' if name else 'a name'}, and see what it takes."
+            st.info(words, icon=":material/edit:")
             return
         same = not new and (not texts or texts == known)
         try:
@@ -243,11 +242,9 @@ def _figures(here: Bench, trial: Trial, own_start: bool, same: bool) -> None:
             change = 0.0 if now is None or was is None else round(100 * (now - was), 1)
             value = "–" if now is None else percent(now)
             _metric(title, value, f"{change:+.1f} points" if change else "no change", bool(change), help, good=True)
-        for title, rows, help in (
-            ("Clips gained", trial.gained, "Wrong before, right now; of any class."),
-            ("Clips lost", trial.lost, "Right before, wrong now; of any class."),
-        ):
-            _metric(title, f"{len(rows):,}", f"of {after.n_clips:,}", False, help)
+        clips = f"of {after.n_clips:,}"
+        _metric("Clips gained", f"{len(trial.gained):,}", clips, False, "Wrong before, right now; of any class.")
+        _metric("Clips lost", f"{len(trial.lost):,}", clips, False, "Right before, wrong now; of any class.")
         old, taken = (int(((one.predicted_N == trial.index) & (one.truth_N >= 0)).sum()) for one in (before, after))
         moved = taken != old
         help = "Clips whose nearest prototype is the class's, rightly or not."
@@ -317,12 +314,12 @@ def flows_figure(drawn_from: Sequence[Flow], left_to: Sequence[Flow]) -> go.Figu
     widest = max([flow.clips for flow in ordered], default=1)
     step = next((step for step in (1, 2, 5, 10, 20, 50, 100) if widest / step <= 4), widest)
     ticks = list(range(-step * (widest // step), widest + 1, step))
-    title = "clips: ← to others | from others →"
-    figure = bars([name or "undecided" for name in names], parts, title, 30, 26, barmode="relative")
-    figure.update_xaxes(
-        range=[-1.08 * widest, 1.08 * widest], zeroline=True, tickvals=ticks, ticktext=[str(abs(t)) for t in ticks]
-    )
-    return figure.update_layout(legend={"traceorder": "normal"})
+    figure = bars(
+        [name or "undecided" for name in names], parts, "clips: ← to others | from others →", 30, 26,
+        barmode="relative", legend={"traceorder": "normal"},
+    )  # fmt: skip
+    widths = {"range": [-1.08 * widest, 1.08 * widest], "zeroline": True}
+    return figure.update_xaxes(tickvals=ticks, ticktext=[str(abs(tick)) for tick in ticks], **widths)
 
 
 def nearness(trial: Trial) -> tuple[go.Figure, str]:
@@ -373,9 +370,6 @@ def _confused(trial: Trial) -> None:
         st.markdown(f"{words} {', '.join(named) or 'no other class'}{more}.")
 
 
-# The clips that moved, and keeping -----------------------------------------------------------------------------------
-
-
 def _clips(item: Scored, trial: Trial) -> None:
     """Pictures of the clips that moved; one of them is played."""
     rows = {kind: found for kind in KINDS if len(found := getattr(trial, kind))}
@@ -391,14 +385,11 @@ def _clips(item: Scored, trial: Trial) -> None:
         "now, or before, rightly or not.",
     ) or first  # fmt: skip
     moves = {move.id: move for move in trial.moves(rows[kind])}
-    if st.session_state.get(state.TURNED_CLIP) not in moves:
-        st.session_state.pop(state.TURNED_CLIP, None)
     pictures, screen = st.columns([1, 1], gap="large")
     with pictures:
         grid = st.container(key="cards")
         label = f"Clip, of {len(moves):,}" if len(moves) > 1 else "The only clip"
-        picked = st.selectbox(label, list(moves), key=state.TURNED_CLIP, bind="query-params")
-    move = moves.get(picked or "", next(iter(moves.values())))
+        move = moves[_choice(label, list(moves), state.TURNED_CLIP, next(iter(moves)))]
     cards = []
     for each in moves.values():
         words = f"to {each.after or 'undecided'}" if kind in ("lost", "left") else f"from {each.before or 'undecided'}"
@@ -406,14 +397,12 @@ def _clips(item: Scored, trial: Trial) -> None:
     posters.cards(grid, item, cards, move.id, state.TURNED_CLIP)
     with screen:
         player.film_of(item, move.id, move.true, caption="")
-        before, after = (_named(move, name) for name in (move.before, move.after))
+        right = canonical(move.true)
+        before, after = (
+            f":green[**{plain(name)}**]" if canonical(name) == right else f"**{plain(name)}**" if name else "no class"
+            for name in (move.before, move.after)
+        )
         st.markdown(f"A clip of **{plain(move.true)}**: before taken for {before}, now for {after}.")
-
-
-def _named(move: Move, name: str) -> str:
-    if not name:
-        return "no class"
-    return f":green[**{plain(name)}**]" if canonical(name) == canonical(move.true) else f"**{plain(name)}**"
 
 
 def _keep_form(here: Bench, name: str, texts: list[str], base: str) -> None:
