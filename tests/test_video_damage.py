@@ -31,6 +31,7 @@ def write(path: Path, codec: str = "libx264", b_frames: int = 3, sound: bool = F
         stream = container.add_stream(codec, FPS, options={"g": "140", "crf": "30", "b": "400k"})
         stream.width, stream.height, stream.pix_fmt = 240, 180, "yuv420p"
         stream.codec_context.max_b_frames = b_frames
+        stream.codec_context.thread_count = 1  # with more, bytes differ from run to run
         track = container.add_stream("aac", 8000) if sound else None
         for index in range(COUNT):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(noise[:, index : index + 240]))
@@ -98,7 +99,7 @@ def test_a_cut_off_file_tells_how_much_is_missing(decoder: Decoder, tmp_path: Pa
     assert reading is not None
     assert abs(reading.pictures - pictures) <= 1  # the last one may be found damaged or not at all
     assert reading.read_s == pytest.approx(pictures / FPS, abs=0.1)
-    assert len(frames) == np.ceil(reading.read_s)
+    assert len(frames) == np.ceil(reading.read_s - 1e-6)  # seconds are sums of floats
     assert reading.told_s == pytest.approx(8, abs=0.1)
     assert reading.pictures + reading.lost == pytest.approx(COUNT, abs=2)
     assert reading.words.startswith(f"it is cut off: {reading.read_s:.1f} of 8.0 s could be read, ")

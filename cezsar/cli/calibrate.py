@@ -22,7 +22,7 @@ cezsar calibrate runs/cezsar --store features/hmdb51-bit --dataset hmdb51 --unkn
 """
 
 
-class Kind(StrEnum):
+class ScoreKind(StrEnum):
     """How much speaks for a clip being of one of the labels."""
 
     cosine = "cosine"
@@ -54,12 +54,12 @@ def command(
     ] = None,
     rate: Annotated[float, typer.Option(help="Share of clips that may be told wrongly, from 0 to below 1.")] = 0.05,
     kind: Annotated[
-        Kind,
+        ScoreKind,
         typer.Option(
             help="What is held against the threshold: the best cosine, the best probability, the margin over the "
             "second label, or the energy. Cosine moves least with the number of labels."
         ),
-    ] = Kind.cosine,
+    ] = ScoreKind.cosine,
     prototypes: Annotated[str | None, typer.Option(help="Class descriptions of DATASET, as in `evaluate`.")] = None,
 ) -> None:
     """Fit the temperature that turns a run's similarities into probabilities, and choose when to say "none of these".

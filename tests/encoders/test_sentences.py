@@ -61,16 +61,16 @@ def test_fingerprint_follows_the_weights_and_not_the_folder(minilm, tmp_path):
 
 
 def test_what_is_known_of_minilm_is_what_its_model_says():
-    from cezsar.encoders import weights
+    from cezsar.encoders import weight_files
 
-    model = weights.load_transformer("minilm", minilm_folder(), "", "cpu")
-    computed = weights.transformer_fingerprint(model, kind="sentences")
+    model = weight_files.load_transformer("minilm", minilm_folder(), "", "cpu")
+    computed = weight_files.transformer_fingerprint(model, kind="sentences")
     assert (model.get_embedding_dimension(), computed) == sentences.MINILM_KNOWN
 
 
 def test_minilm_is_not_loaded_before_a_sentence_asks_for_it(monkeypatch):
     loaded = []
-    monkeypatch.setattr(sentences.weights, "load_transformer", lambda name, *_: loaded.append(name))
+    monkeypatch.setattr(sentences.weight_files, "load_transformer", lambda name, *_: loaded.append(name))
     encoder = load_sentence_encoder("minilm")
     assert encoder.dim == 384 and len(encoder.fingerprint) == 64 and encoder.encode([]).shape == (0, 384)
     assert not loaded
