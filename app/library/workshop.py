@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,10 +30,8 @@ from cezsar.zeroshot.spaces import Space, prototypes_of
 from cezsar.zeroshot.weights import outcome
 from cezsar.zeroshot.workshop import Flow, Trial, Workshop
 
-PAIRS = 6  # of look-alikes that are suggested
-MOST_NAMED = 6  # classes in a sentence
-MOST_ROWS = 10  # classes in the figure of flows
-BINS = 40
+PAIRS, MOST_NAMED = 6, 6  # look-alikes that are suggested, classes in a sentence
+MOST_ROWS, BINS = 10, 40  # classes in the figure of flows, bars in that of similarities
 KINDS = {"gained": "Gained", "lost": "Lost", "drawn": "Drawn to it", "left": "Left it"}
 _TEXT = "sentences tried"  # key of the text area; the address has it only where it is not what the class has
 _SHOWN = "sentences tried of"  # which data set, start and class the text belongs to
@@ -56,11 +55,8 @@ def own_sets() -> dict[str, labels.LabelSet]:
 
 
 def open_bench(item: Scored, base: Path | None) -> Bench:
-    """The workshop of a scored data set. Trials start from a file of descriptions, or from the sentences of scoring.
-
-    Raises:
-        CezsarError: nothing here embeds sentences into its space, or the file cannot be read.
-    """
+    """The workshop of a scored data set; trials start from a file of descriptions, or from the sentences of scoring.
+    Raises `CezsarError` where nothing here embeds sentences into its space, or the file cannot be read."""
     key = f"{item.fingerprint} {item.folder} {workspace.home().absolute()}"
     space = cache.large(item.space, "workshop space", key, words="Loading the run and its sentence encoder")
     key += "" if base is None else f" {base} {base.stat().st_mtime_ns}"
@@ -77,8 +73,7 @@ def open_bench(item: Scored, base: Path | None) -> Bench:
 
 
 def tried(here: Bench, name: str, texts: Sequence[str], *, new: bool = False, append: bool = False) -> Trial:
-    """What other sentences of a class would give; without sentences, what it has. Raises `InputError` for a new class
-    that is there already."""
+    """What other sentences of a class would give; without any, what it has. Raises `InputError` for a name taken."""
     shop, key = here.shop, (here.key, name, tuple(texts))
     if not texts:
         owner_P = shop.embeddings.prototype_class
@@ -149,8 +144,7 @@ def section() -> None:
             append = st.toggle("Keep its own and add mine", key=state.ADDED, bind="query-params")
     with result:
         if new and not (name and texts):
-            words = f"Give the new class {'a sentence' if name else 'a name'}, and see what it takes."
-            st.info(words, icon=":material/edit:")
+            st.info(f"Give the new class a {'sentence' if name else 'name'} first.", icon=":material/edit:")
             return
         same = not new and (not texts or texts == known)
         try:
@@ -159,7 +153,8 @@ def section() -> None:
             st.error(sentence(error), icon=":material/error:")
             return
         _figures(here, trial, bool(base), same)
-    _moved(item, trial)
+    _moved(trial)
+    _clips(item, trial)
     if append and not same:
         st.caption("To keep sentences, all those of the class must be known: give them in the text.")
     elif not same:
@@ -170,7 +165,7 @@ def _choice(label: str, names: list[str], key: str, default: str, help: str | No
     if st.session_state.get(key) not in names:
         st.session_state.pop(key, None)
     picked = st.selectbox(
-        label, names, index=names.index(default), key=key, bind="query-params", persist_state="session", help=help
+        label, names, names.index(default), key=key, help=help, bind="query-params", persist_state="session"
     )
     return picked or default
 
@@ -234,21 +229,20 @@ def _sentences(shown: str, known: list[str]) -> list[str]:
 def _figures(here: Bench, trial: Trial, own_start: bool, same: bool) -> None:
     before, after = trial.before, trial.after
     with st.container(key="metrics-workshop"):
-        for title, now, was, help in (
-            ("All classes", after.top1, before.top1, f"Top-1 accuracy of {after.n_clips:,} clips."),
-            ("This class", trial.accuracy, trial.old_accuracy, "Top-1 accuracy of the class's own clips."),
-            ("Mean per class", after.mean_per_class, before.mean_per_class, "Mean over classes of their accuracy."),
+        for title, now, was, of in (
+            ("All classes", after.top1, before.top1, f"of {after.n_clips:,} clips"),
+            ("This class", trial.accuracy, trial.old_accuracy, "of the class's own clips"),
+            ("Mean per class", after.mean_per_class, before.mean_per_class, "by class, and their mean"),
         ):
             change = 0.0 if now is None or was is None else round(100 * (now - was), 1)
-            value = "–" if now is None else percent(now)
-            _metric(title, value, f"{change:+.1f} points" if change else "no change", bool(change), help, good=True)
+            delta, value = f"{change:+.1f} points" if change else "no change", "–" if now is None else percent(now)
+            _metric(title, value, delta, bool(change), f"Top-1 accuracy {of}.", judged=True)
         clips = f"of {after.n_clips:,}"
         _metric("Clips gained", f"{len(trial.gained):,}", clips, False, "Wrong before, right now; of any class.")
         _metric("Clips lost", f"{len(trial.lost):,}", clips, False, "Right before, wrong now; of any class.")
         old, taken = (int(((one.predicted_N == trial.index) & (one.truth_N >= 0)).sum()) for one in (before, after))
-        moved = taken != old
-        help = "Clips whose nearest prototype is the class's, rightly or not."
-        _metric("Taken for it", f"{taken:,}", f"{taken - old:+,}" if moved else "no change", moved, help)
+        words = "Clips whose nearest prototype is the class's, rightly or not."
+        _metric("Taken for it", f"{taken:,}", f"{taken - old:+,}" if taken != old else "no change", taken != old, words)
     weights, item = after.weights, here.item
     words = f"Predicted from {' + '.join(f'{weights.of(name):g} {name}' for name in active(trial.scores, weights))}."
     # Other pages read scores that may be kept as float16: a clip in a thousand may be decided otherwise by these.
@@ -262,20 +256,17 @@ def _figures(here: Bench, trial: Trial, own_start: bool, same: bool) -> None:
         st.warning("These sentences embed to zeros in this space: no clip can be near them.", icon=":material/warning:")
 
 
-def _metric(title: str, value: str, delta: str, moved: bool, help: str, good: bool = False) -> None:
-    """`good`: more is better."""
-    colour, arrow = "normal" if moved and good else "off", "auto" if moved else "off"
+def _metric(title: str, value: str, delta: str, moved: bool, help: str, judged: bool = False) -> None:
+    colour, arrow = "normal" if moved and judged else "off", "auto" if moved else "off"
     st.metric(title, value, delta, delta_color=colour, delta_arrow=arrow, help=help, border=True)  # type: ignore[arg-type]
 
 
-def _moved(item: Scored, trial: Trial) -> None:
-    """Where clips come from and go to, how near they are, and the clips themselves."""
+def _moved(trial: Trial) -> None:
+    """Where clips come from and go to, and how near they are."""
     left, right = st.columns(2, gap="large")
     with left:
         if trial.drawn_from or trial.left_to:
-            st.markdown(
-                "**Where clips come from, and go to**", help="Clips whose nearest prototype is another than before."
-            )
+            st.markdown("**Where clips come from, and go to**", help="Clips taken for another class than before.")
             st.plotly_chart(
                 flows_figure(trial.drawn_from, trial.left_to), key="workshop-flows", config=PLOT,
                 alt=f"{len(trial.drawn):,} clips drawn to the class, {len(trial.left):,} that left it, by other class",
@@ -291,7 +282,6 @@ def _moved(item: Scored, trial: Trial) -> None:
         figure, words = nearness(trial)
         st.plotly_chart(figure, key="workshop-nearness", config=PLOT, alt=words)
         st.caption(words)
-    _clips(item, trial)
 
 
 def flows_figure(drawn_from: Sequence[Flow], left_to: Sequence[Flow]) -> go.Figure:
@@ -345,9 +335,8 @@ def nearness(trial: Trial) -> tuple[go.Figure, str]:
             figure.add_vline(means[name], row=row, col=1, line={"color": colour, "width": 2, "dash": "dot"})
         figure.update_yaxes(title={"text": f"{title}: clips (%)", "standoff": 8}, row=row, col=1)
         said.append(f"{title}: " + ", ".join(f"{name} {number(mean)}" for name, mean in means.items()))
-    figure.update_xaxes(nticks=6)
+    figure.update_xaxes(nticks=6).update_yaxes(nticks=4, rangemode="tozero")
     figure.update_xaxes(title={"text": "similarity (cosine; 1 = same direction)"}, row=len(cosines), col=1)
-    figure.update_yaxes(nticks=4, rangemode="tozero")
     return figure, f"Mean similarity {'; '.join(said)}."
 
 
@@ -355,8 +344,8 @@ def _confused(trial: Trial) -> None:
     """What the class is confused with now: what its sentences should tell it from."""
     st.markdown(
         "**What it is confused with**",
-        help="No clip comes to the class or leaves it by these sentences. What they should tell it from: the classes "
-        "that its own clips are taken for, and those whose clips are taken for it.",
+        help="By these sentences no clip comes to the class or leaves it. What they should tell it from: the classes "
+        "that its clips are taken for, and those whose clips are taken for it.",
     )
     now = trial.after
     for words, here_N, there_N in (
@@ -364,7 +353,7 @@ def _confused(trial: Trial) -> None:
         ("Taken for it are clips of", now.predicted_N, now.truth_N),
     ):
         others = there_N[(here_N == trial.index) & (there_N != trial.index) & (there_N >= 0)]
-        counts = sorted(zip(*np.unique(others, return_counts=True), strict=True), key=lambda pair: -pair[1])
+        counts = Counter(np.sort(others).tolist()).most_common()
         named = [f"{plain(now.class_names[c])} ({n:,})" for c, n in counts[:MOST_NAMED]]
         more = f" and {len(counts) - MOST_NAMED:,} more" if len(counts) > MOST_NAMED else ""
         st.markdown(f"{words} {', '.join(named) or 'no other class'}{more}.")
@@ -381,8 +370,7 @@ def _clips(item: Scored, trial: Trial) -> None:
     kind = st.segmented_control(
         "Clips", list(rows), required=True, default=first, key=state.TURNED, bind="query-params",
         format_func=lambda kind: f"{KINDS[kind]} ({len(rows[kind]):,})",
-        help="Gained: wrong before, right now. Lost: the other way round. Drawn to it and left it: taken for the class "
-        "now, or before, rightly or not.",
+        help="Gained: wrong before, right now; lost: the reverse. Drawn to it, left it: taken for it now, or before.",
     ) or first  # fmt: skip
     moves = {move.id: move for move in trial.moves(rows[kind])}
     pictures, screen = st.columns([1, 1], gap="large")
@@ -397,11 +385,8 @@ def _clips(item: Scored, trial: Trial) -> None:
     posters.cards(grid, item, cards, move.id, state.TURNED_CLIP)
     with screen:
         player.film_of(item, move.id, move.true, caption="")
-        right = canonical(move.true)
-        before, after = (
-            f":green[**{plain(name)}**]" if canonical(name) == right else f"**{plain(name)}**" if name else "no class"
-            for name in (move.before, move.after)
-        )
+        named = {"": "no class", move.true: f":green[**{plain(move.true)}**]"}
+        before, after = (named.get(name, f"**{plain(name)}**") for name in (move.before, move.after))
         st.markdown(f"A clip of **{plain(move.true)}**: before taken for {before}, now for {after}.")
 
 
