@@ -1,4 +1,4 @@
-"""Differences between rows of the page Evaluate: how large, how sure, in which classes."""
+"""Differences between rows, how large and how sure; and corrections: other ways to read off classes."""
 
 from __future__ import annotations
 
@@ -11,13 +11,20 @@ import streamlit as st
 
 from app import cache, state
 from app.evaluate.rows import Row, choose, choose_row, downloads, key_of, metric, names, unbroken
+from app.services import scored
 from app.widgets.words import plain
 from cezsar.analysis.comparison import Comparison, Interval, Tally
 from cezsar.report import figures
-from cezsar.report.figures import PLOT, percent, signed
-from cezsar.zeroshot.evaluation import Correctness
+from cezsar.report.figures import PLOT, percent, points, signed
+from cezsar.zeroshot.evaluation import Correctness, correctness_by_run
+from cezsar.zeroshot.fusion import Weights
+from cezsar.zeroshot.hubness_reduction import BASELINE, FUSED, MEAN_SENTENCE, REDUCTIONS, Reduction, reduced
 from cezsar.zeroshot.protocols import Protocol
+from cezsar.zeroshot.results import Figure, figure_of
+from cezsar.zeroshot.scored import Scored
 from cezsar.zeroshot.tables import csv_of
+
+Reached = tuple[Reduction, Figure, Comparison | None]  # a reduction, its top-1, the difference to none (None for none)
 
 
 def differences(rows: Sequence[Row], against: int, protocol: Protocol) -> list[Comparison]:
@@ -70,9 +77,7 @@ def show(rows: Sequence[Row], protocol: Protocol) -> None:
             for index, each in zip([index for index in range(len(rows)) if index != against], found, strict=True)
         ]
         told = "; ".join(
-            f"{whisker.title} {signed(whisker.difference)}, {signed(whisker.interval.low)} to "
-            f"{signed(whisker.interval.high)}"
-            for whisker in whiskers
+            f"{w.title} {signed(w.difference)}, {signed(w.interval.low)} to {signed(w.interval.high)}" for w in whiskers
         )
         st.plotly_chart(
             figures.forest(whiskers, one.b), key="forest-chart", config=PLOT,
@@ -84,15 +89,11 @@ def show(rows: Sequence[Row], protocol: Protocol) -> None:
     with right:
         sureness(one)
         downloads(
-            (
-                ("Pairs", partial(pairs_csv, found), "differences.csv", "text/csv",
-                 "CSV: a line for each row of the chart, with all intervals and tests, as fractions."),
-                ("Classes", partial(classes_csv, found), "differences-by-class.csv", "text/csv",
-                 "CSV: a line for each class of each row of the chart, as fractions."),
-                ("JSON", partial(to_json, found), "differences.json", "application/json",
-                 "Everything, with each split and each class."),
-            )
-        )  # fmt: skip
+            "differences",
+            ("Pairs", partial(pairs_csv, found), ".csv", "A line for each row of the chart, as fractions."),
+            ("Classes", partial(classes_csv, found), "-by-class.csv", "A line for each class of each row."),
+            ("JSON", partial(to_json, found), ".json", "Everything, with each split and each class."),
+        )
 
 
 def choose_other(rows: Sequence[Row], row: int) -> int:
@@ -236,3 +237,74 @@ def to_json(found: Sequence[Comparison]) -> str:
     """Everything, each run and each class."""
     content = {"cezsar": "comparisons", "version": 1, "comparisons": [one.to_dict() for one in found]}
     return json.dumps(content, ensure_ascii=False, allow_nan=False)
+
+
+# Corrections ---------------------------------------------------------------------------------------------------------
+
+
+def applicable(item: Scored) -> list[Reduction]:
+    """Those that can change an accuracy here, plain scores first."""
+    several = scored.scores(item).first_columns is not None
+    return [one for one in REDUCTIONS.values() if several or one is not MEAN_SENTENCE]
+
+
+def reached(item: Scored, weights: Weights, protocol: Protocol) -> list[Reached]:
+    """Every applicable reduction on every run of the protocol, each with its paired difference to none."""
+    found: list[Reached] = []
+    uncorrected: Correctness | None = None
+    for one in applicable(item):
+
+        def make(one: Reduction = one) -> Correctness:
+            source = scored.embeddings(item) if one.needs_vectors else scored.scores(item)
+            return correctness_by_run(reduced(source, one, weights), protocol, FUSED)
+
+        marks = (item.fingerprint, weights, one.name, key_of(protocol))
+        right = cache.once(make, "reduced", *marks, words="Correcting the scores of every split")
+        difference = compared((one.title, right), (BASELINE.title, uncorrected), *marks) if uncorrected else None
+        uncorrected = uncorrected or right
+        found.append((one, figure_of(right.accuracy().tolist()), difference))
+    return found
+
+
+def corrections(rows: Sequence[Row], protocol: Protocol) -> None:
+    """A table of accuracies with each correction and its difference to none, and what each assumes."""
+    st.subheader("Other ways to read classes off the same embeddings", anchor=False)
+    asking, answering = st.columns([4, 9], gap="large")
+    with asking:
+        row = rows[choose_row(rows)]
+        st.caption(
+            "Some class descriptions are hubs, nearest to clips of all classes; and clips and descriptions fill "
+            "different regions of the space. Corrections make up for that, at a price: each assumes something."
+        )
+    found = reached(row.item, row.result.weights, protocol)
+    titles = [f"{one.title} ({one.setting})" if one.setting else one.title for one, *_ in found]
+    with answering:
+        st.warning(
+            "A transductive figure is no plain accuracy: such a correction looks at all test clips of a split at once. "
+            "Do not set it beside methods that see one clip at a time.",
+            icon=":material/warning:",
+        )
+        cells: dict[str, list[str]] = {"Correction": [], "Top-1 (%)": [], "To none (points)": [], "Sees": []}
+        over = ""
+        for title, (one, top1, difference) in zip(titles, found, strict=True):
+            told = ""
+            if difference:
+                ends, name = interval(difference)
+                told, over = (
+                    f"{points(difference.difference)} [{points(ends.low)}, {points(ends.high)}]",
+                    f", over {name}",
+                )
+            line = (plain(title), unbroken(top1.percent()), told, "all test clips" if one.transductive else "one clip")
+            for column, text in zip(cells.values(), line, strict=True):
+                column.append(text)
+        alt = "Accuracy with each correction, and how much it sees"
+        st.table(cells, border="horizontal", hide_index=True, alt=alt)
+        st.caption(
+            f"In brackets: the 95 % interval of the paired difference{over}. All test clips: of a split, unlabelled."
+        )
+        st.markdown("**What each of them assumes**")
+        st.markdown("\n".join(f"- **{plain(one.title)}**: {plain(one.assumes)}" for one, *_ in found))
+    with st.expander("What each of them does", icon=":material/functions:"):
+        for title, (one, *_) in zip(titles, found, strict=True):
+            st.markdown(f"**{plain(title)}.** {plain(one.does)} :gray[{plain(one.source)}.]")
+        st.caption("A temperature is none of them: it changes no ranking, hence no accuracy.")

@@ -10,23 +10,20 @@ from pathlib import Path
 import streamlit as st
 
 from app import state
-from app.evaluate import asking, corrections, differences, paper, scoring, splits, unknown
+from app.evaluate import asking, differences, scoring, splits, unknown
 from app.evaluate.rows import Row, controls, downloads, rows_of, same_clips, unbroken
 from app.widgets import choosers
 from app.widgets.words import plain, sentence
 from cezsar.errors import CezsarError
 from cezsar.zeroshot import published, tables
-from cezsar.zeroshot.protocols import Protocol
+from cezsar.zeroshot.protocols import HARD_15, Protocol
+from cezsar.zeroshot.published import HARD, Published
 from cezsar.zeroshot.scored import Scored
 
-SPLITS, DIFFERENCE, OPEN, CORRECTED, TRUSTED = "splits", "difference", "open", "corrected", "trusted"
 LOOKS = {
-    SPLITS: "Splits and classes",
-    DIFFERENCE: "Differences",
-    OPEN: "None of these",
-    CORRECTED: "Corrections",
-    TRUSTED: "Reliability",
-}
+    "splits": "Splits and classes", "difference": "Differences", "open": "None of these", "corrected": "Corrections",
+    "trusted": "Reliability",
+}  # fmt: skip
 
 
 def page() -> None:
@@ -39,7 +36,7 @@ def page() -> None:
         st.error(sentence(error), icon=":material/error:")
     st.divider()
     with st.expander("What the paper reports", icon=":material/article:"):
-        paper.show()
+        paper()
     with st.expander("Evaluate another data set", icon=":material/add:"):
         scoring.another()
     scoring.running()
@@ -70,12 +67,11 @@ def evaluation() -> None:
         figures(items, rows, compared_with, protocol)
     look = choosers.segments(
         "Look closer", LOOKS, state.LOOK,
-        "**Splits and classes**: where the figures come from. **Differences**: whether one row is better than "
-        "another, and how sure that is. **None of these**: clips of no class there is to choose from. "
-        "**Corrections**: other ways to read classes off the same embeddings. **Reliability**: what scores are worth "
-        "as probabilities.",
+        "**Splits and classes**: where the figures come from. **Differences**: is one row better, and how sure is "
+        "that? **None of these**: clips of no class to choose from. **Corrections**: other ways to read classes off "
+        "the same embeddings. **Reliability**: what scores are worth as probabilities.",
     )  # fmt: skip
-    if look == SPLITS:
+    if look == "splits":
         splits.show([*rows, *compared_with])
     else:
         closer(look, rows, compared_with, protocol)
@@ -83,14 +79,14 @@ def evaluation() -> None:
 
 @st.fragment
 def closer(look: str, rows: Sequence[Row], controls: Sequence[Row], protocol: Protocol) -> None:
-    """A part of the page that is computed when it is asked for; its own widgets run this and nothing else."""
+    """A part computed when it is asked for; its own widgets run this and nothing else."""
     try:
-        if look == DIFFERENCE:
+        if look == "difference":
             differences.show([*rows, *controls], protocol)
-        elif look == OPEN:
+        elif look == "open":
             unknown.none_of_these(rows, protocol)
-        elif look == CORRECTED:
-            corrections.show(rows, protocol)
+        elif look == "corrected":
+            differences.corrections(rows, protocol)
         else:
             unknown.reliability(rows, protocol)
     except CezsarError as error:
@@ -107,9 +103,8 @@ def figures(items: Sequence[Scored], rows: Sequence[Row], controls: Sequence[Row
     caption = tables.title([row.result for row in rows])
     st.markdown(f"**{plain(name)}**, {plain(caption)}")
     if not same_clips(items):
-        st.warning(
-            "These runs were scored on different clips: do not compare their figures.", icon=":material/warning:"
-        )
+        words = "These runs were scored on different clips: do not compare their figures."
+        st.warning(words, icon=":material/warning:")
     lines = [
         [tables.line(row.name, row.result) for row in rows],
         [*(tables.line(row.name, row.result) for row in controls), tables.chance_line(rows[0].result)],
@@ -128,16 +123,17 @@ def figures(items: Sequence[Scored], rows: Sequence[Row], controls: Sequence[Row
     results = [replace(row.result, method=row.name) for row in (*rows, *controls)]
     caption = f"{name}, {tables.title([row.result for row in (*rows, *controls)])}"
     downloads(
+        "evaluation",
+        ("CSV", partial(tables.to_csv, results), ".csv", "A line for each split of each row, as fractions."),
         (
-            ("CSV", partial(tables.to_csv, results), "evaluation.csv", "text/csv",
-             "A line for each split of each row, as fractions."),
-            ("JSON", partial(tables.to_json, results), "evaluation.json", "application/json",
-             "Everything, with the classes of every split: another lab can run the same ones (List, in a file)."),
-            ("Markdown", partial(tables.markdown, lines), "evaluation.md", "text/markdown", "The table, in percent."),
-            ("LaTeX", partial(tables.latex, lines, caption, "tab:zsar"), "evaluation.tex", "application/x-tex",
-             "The table for the booktabs package, in percent."),
-        )
-    )  # fmt: skip
+            "JSON",
+            partial(tables.to_json, results),
+            ".json",
+            "Everything. Given back under List, its splits run again.",
+        ),
+        ("Markdown", partial(tables.markdown, lines), ".md", "The table, in percent."),
+        ("LaTeX", partial(tables.latex, lines, caption, "tab:zsar"), ".tex", "The table for booktabs, in percent."),
+    )
 
 
 def table(lines: Sequence[Sequence[tables.Line]]) -> None:
@@ -158,3 +154,56 @@ def table(lines: Sequence[Sequence[tables.Line]]) -> None:
     columns = {head: [row[head] for row in cells] for head in cells[0]}
     alt = "Accuracies of each run and modality, chance and published figures"
     st.table(columns, border="horizontal", hide_index=True, alt=alt)
+
+
+# What the paper reports ----------------------------------------------------------------------------------------------
+
+
+def paper() -> None:
+    """Tables 1 and 2 of the paper, its hard classes, and later work that is not zero-shot in the strict sense."""
+    strict = [row for row in published.ROWS if row.strict]
+    ucf = [row for row in strict if row.dataset == "ucf101" and row.classes in (101, 50, 20)]
+    hard = [row for row in strict if row.protocol == HARD or row.classes == len(HARD_15)]
+    parts = {
+        "UCF-101": (_by_size(ucf),
+            "Table 1 of Estevam et al., CEZSAR, ICPR 2026: top-1 accuracy in percent by the number of test classes; 50 "
+            "and 20 are drawn at random, and ± is the deviation over these draws. 664, 605 and 595 are classes of "
+            "Kinetics and other sets."),
+        "Kinetics-400": (_by_size([row for row in strict if row.dataset == "kinetics400"]),
+            "Table 2 of the same paper. CEZSAR's figures are over the 242,658 clips that could still be had."),
+        "Hard classes": (_listed(hard),
+            "Section 5: 15 classes of UCF-101 that look much alike, in six groups, beside 15 at random (30 draws): "
+            f"{', '.join(HARD_15)}."),
+        "Later work": (_listed([row for row in published.ROWS if not row.strict]),
+            "On UCF-101, with models of the CLIP family. They have seen test classes, or close relatives, with labels: "
+            "most were fine-tuned on Kinetics-400. So they are not zero-shot in the strict sense."),
+    }  # fmt: skip
+    for tab, (columns, words) in zip(st.tabs(list(parts)), parts.values(), strict=True):
+        tab.table(columns, border="horizontal", hide_index=True, alt="Published accuracies")
+        tab.caption(words)
+
+
+def _by_size(rows: Sequence[Published]) -> dict[str, list[str]]:
+    """A line a method, a column for each number of test classes with the best in bold."""
+    lines: dict[tuple[str, ...], dict[int, str]] = {}
+    for row in rows:
+        best = max(other.accuracy.mean for other in rows if other.classes == row.classes)
+        text = row.accuracy.percent()
+        key = (row.method, row.modality, row.training, row.source)
+        lines.setdefault(key, {})[row.classes] = f"**{text}**" if row.accuracy.mean == best else text
+    methods, modalities, training, sources = (list(column) for column in zip(*lines, strict=True))
+    columns = {"Method": list(map(plain, methods)), "Modality": modalities, "Trained on classes": training}
+    for size in sorted({row.classes for row in rows}, reverse=True):
+        columns[f"{size} classes"] = [figures.get(size, "–") for figures in lines.values()]
+    return columns | {"Source": list(map(plain, sources))}
+
+
+def _listed(rows: Sequence[Published]) -> dict[str, list[str]]:
+    return {
+        "Method": [plain(row.method) for row in rows],
+        "Modality": [row.modality or "–" for row in rows],
+        "Trained on classes": [row.training for row in rows],
+        "Tested on": [row.protocol for row in rows],
+        "Top-1 (%)": [row.accuracy.percent() for row in rows],
+        "Source": [plain(row.source) for row in rows],
+    }

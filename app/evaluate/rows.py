@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -72,8 +72,7 @@ class Row:
 
 def key_of(protocol: Protocol) -> str:
     """Another for other runs, for keys of the cache."""
-    content = json.dumps([protocol.name, protocol.seed, protocol.splits])
-    return hashlib.sha256(content.encode()).hexdigest()
+    return hashlib.sha256(json.dumps([protocol.name, protocol.seed, protocol.splits]).encode()).hexdigest()
 
 
 def companions(item: Scored) -> dict[str, Scored]:
@@ -195,10 +194,11 @@ def metric(title: str, value: str, below: str | None, help: str) -> None:
     st.metric(title, value, below, delta_color="off", delta_arrow="off", help=help, border=True)
 
 
-def downloads(files: Iterable[tuple[str, Callable[[], str], str, str, str]]) -> None:
-    """Buttons in a line: title, what makes the text when asked for, file name, media type, help."""
+def downloads(name: str, *files: tuple[str, Callable[[], str], str, str]) -> None:
+    """Buttons in a line: title, what makes the text when asked for, end of the file's name, help."""
     with st.container(horizontal=True):
-        for title, make, name, mime, help in files:
+        for title, make, end, help in files:
             st.download_button(
-                title, make, name, mime, key=f"export-{name}", icon=":material/download:", on_click="ignore", help=help
-            )
+                title, make, name + end, key=f"export-{name}{end}", icon=":material/download:", on_click="ignore",
+                help=help,
+            )  # fmt: skip

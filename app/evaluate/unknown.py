@@ -10,6 +10,7 @@ from app import state
 from app.cache import once
 from app.evaluate.rows import Row, choose_row, key_of, metric, unbroken
 from app.services import scored
+from app.widgets.choosers import one_of
 from cezsar.analysis.calibration import Transferred, transferred
 from cezsar.analysis.open_set import Simulation, simulate
 from cezsar.report import figures
@@ -43,12 +44,10 @@ def trust(item: Scored, weights: Weights, protocol: Protocol) -> Transferred:
 
 def _leaves(item: Scored, protocol: Protocol, least: int, why: str) -> bool:
     """Whether every split leaves so many classes out; says so if not."""
-    if max(len(split) for split in protocol.splits) <= item.about["classes"] - least:
+    if max(map(len, protocol.splits)) <= item.about["classes"] - least:
         return True
-    st.info(
-        f"{why}, and this protocol leaves too few out. Take **Half**, or **Random** with fewer classes.",
-        icon=":material/info:",
-    )
+    words = f"{why}, and this protocol leaves too few out. Take **Half**, or **Random** with fewer classes."
+    st.info(words, icon=":material/info:")
     return False
 
 
@@ -65,57 +64,44 @@ def none_of_these(rows: Sequence[Row], protocol: Protocol) -> None:
     asking, answering = st.columns([4, 9], gap="large")
     with asking:
         row = rows[choose_row(rows)]
-        rate = _rate_asked()
-        kind = str(
-            st.selectbox(
-                "Confidence", list(KINDS), format_func=lambda name: KINDS[name].title, key=state.CONFIDENCE,
-                bind="query-params",
-                help="A clip gets one number; it is let in, and named, where that is at least a threshold.",
-            )
+        rate = st.slider(
+            "Unknown clips to let in, at most (%)", 1, 30, 5, key=state.LET_IN, bind="query-params",
+            help="A threshold on confidence lets in at most this share of the clips of some unknown classes. What it "
+            "lets in of OTHER unknown classes is shown beside.",
+        ) / 100  # fmt: skip
+        kind = one_of(
+            "Confidence", list(KINDS), state.CONFIDENCE, format_func=lambda name: KINDS[name].title,
+            help="A clip gets one number; it is let in, and named, where that is at least a threshold.",
         )  # fmt: skip
         st.caption(f"{KINDS[kind].title.capitalize()}: {KINDS[kind].definition}. {KINDS[kind].source}.")
-    item, weights = row.item, row.result.weights
     with answering:
-        if not _leaves(item, protocol, 4, "Some classes must be unknown, to choose a threshold on and to try it on"):
+        words = "Some classes must be unknown, to choose a threshold on and to try it on"
+        if not _leaves(row.item, protocol, 4, words):
             return
-        found = {name: simulated(item, weights, protocol, name, rate) for name in KINDS}
+        found = {name: simulated(row.item, row.result.weights, protocol, name, rate) for name in KINDS}
         _said(found[kind])
         _table(found, kind)
+    titled = {KINDS[name].title: one for name, one in found.items()}
     left, right = st.columns(2, gap="medium")
     with left:
         st.markdown("**What is kept, and what is let in** :gray[· dotted: asked for]")
-        curves = {KINDS[name].title: one.curve() for name, one in found.items()}
-        areas = ", ".join(f"{KINDS[name].title} {percent(one.figure('oscr').mean)}" for name, one in found.items())
+        areas = ", ".join(f"{title} {percent(one.figure('oscr').mean)}" for title, one in titled.items())
         st.plotly_chart(
-            figures.oscr(curves, rate), key="oscr-chart", config=PLOT,
+            figures.oscr({title: one.curve() for title, one in titled.items()}, rate), key="oscr-chart", config=PLOT,
             alt=f"OSCR curves, mean over splits. Areas: {areas}",
         )  # fmt: skip
     with right:
         st.markdown("**Unknown clips that really came in**")
-        strips = [
-            Strip(
-                KINDS[name].title,
-                [run.by_unknown.false_accept for run in one.runs],
-                one.figure("false_accept", "false accept").percent(),
-            )
-            for name, one in found.items()
-        ]
+        strips = []
+        for title, one in titled.items():
+            shares = [run.by_unknown.false_accept for run in one.runs]
+            strips.append(Strip(title, shares, one.figure("false_accept", "false accept").percent()))
         came = "; ".join(f"{strip.title} {strip.figure} %" for strip in strips)
         st.plotly_chart(
             figures.splits(strips, rate, "unknown clips let in, of a split (%); dotted: asked for"), key="got-chart",
             config=PLOT,
             alt=f"Unknown clips let in, split by split, where {percent(rate)} was asked for. {came}",
         )  # fmt: skip
-
-
-def _rate_asked() -> float:
-    """The share of unknown clips that may be let in."""
-    percent_asked = st.slider(
-        "Unknown clips to let in, at most (%)", 1, 30, 5, key=state.LET_IN, bind="query-params",
-        help="A threshold on confidence is chosen so that at most this share of the clips of some unknown classes gets "
-        "in. What it lets in of OTHER unknown classes is shown beside.",
-    )  # fmt: skip
-    return percent_asked / 100
 
 
 def _said(found: Simulation) -> None:
@@ -134,12 +120,11 @@ def _said(found: Simulation) -> None:
         f"named right; without a threshold {accuracy} are."
     )
     if max(counts[0]) < FEW:
-        st.warning(
+        words = (
             f"The rate you ask for is not the rate you get. Each threshold was chosen on clips of {aside} classes, and "
-            f"other classes differ: {rate} was asked for, {_figure(let_in)} came in. Choose a threshold on many "
-            "classes before you rely on it.",
-            icon=":material/warning:",
+            f"other classes differ: {rate} was asked for, {_figure(let_in)} came in. Rely on many classes only."
         )
+        st.warning(words, icon=":material/warning:")
 
 
 def _table(found: dict[str, Simulation], kind: str) -> None:
@@ -154,10 +139,8 @@ def _table(found: dict[str, Simulation], kind: str) -> None:
     for column in cells.values():
         column[:] = [cell.replace(" ± ", unbroken(" ± ")) for cell in column]
         column[place] = f"**{column[place]}**"
-    st.table(
-        cells, border="horizontal", hide_index=True,
-        alt="How well each kind of confidence tells known clips from unknown ones",
-    )  # fmt: skip
+    alt = "How well each kind of confidence tells known clips from unknown ones"
+    st.table(cells, border="horizontal", hide_index=True, alt=alt)
     st.caption(
         "In percent, mean ± deviation over splits. **AUROC** ↑: known above unknown, 50 is guessing. **OSCR** ↑: known "
         "and right above unknown. **FPR95** ↓: unknown clips let in where 95 % of the known ones are. **Let in** ↓ and "
@@ -194,27 +177,24 @@ def reliability(rows: Sequence[Row], protocol: Protocol) -> None:
         if not _leaves(row.item, protocol, 2, "T is fitted on classes that a split leaves out"):
             return
         found = trust(row.item, row.result.weights, protocol)
+        before, after, t = found.before, found.after, found.temperature
         st.markdown(
             f"Its answers are right **{percent(found.accuracy.mean)}** of the time. As they are, scores promise "
-            f"{percent(found.before.confidence.mean)}; with T fitted on other classes, "
-            f"**{percent(found.after.confidence.mean)}**."
+            f"{percent(before.confidence.mean)}; with T fitted on other classes, **{percent(after.confidence.mean)}**."
         )
-        t = found.temperature
         with st.container(key="metrics-reliability"):
-            for title, ece, help_text in (
-                ("ECE at T = 1", found.before.ece, "The scores as they are."),
-                ("ECE at T fitted", found.after.ece, "With T from the classes that the split leaves out."),
+            for title, ece, words in (
+                ("ECE at T = 1", before.ece, "The scores as they are."),
+                ("ECE at T fitted", after.ece, "With T from the classes that the split leaves out."),
             ):
                 spread = None if ece.std is None else f"± {100 * ece.std:.1f} over splits"
-                metric(title, percent(ece.mean), spread, f"{help_text} Lower is better.")
+                metric(title, percent(ece.mean), spread, f"{words} Lower is better.")
             spread = None if t.std is None else f"± {t.std:.3f} over splits"
             metric("T fitted", f"{t.mean:.3f}", spread, "Mean and deviation over splits.")
         st.plotly_chart(
-            figures.reliability(
-                {"T = 1": found.before.diagram, "T fitted on other classes": found.after.diagram}
-            ),
+            figures.reliability({"T = 1": before.diagram, "T fitted on other classes": after.diagram}),
             key="reliability-chart", config=PLOT,
-            alt=f"Accuracy against probability. Expected calibration error {percent(found.before.ece.mean)} at T = 1, "
-            f"{percent(found.after.ece.mean)} at the fitted T",
+            alt=f"Accuracy against probability. Expected calibration error {percent(before.ece.mean)} at T = 1, "
+            f"{percent(after.ece.mean)} at the fitted T",
         )  # fmt: skip
         st.caption("Dotted: as promised. Above it, scores promise too little; below, too much. Larger: more clips.")

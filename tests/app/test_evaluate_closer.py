@@ -12,7 +12,7 @@ import pytest
 from conftest import open_page
 
 from app import state
-from app.evaluate import corrections, differences, unknown
+from app.evaluate import differences, unknown
 from app.evaluate import rows as made
 from app.services import models
 from cezsar.analysis.comparison import ClassDifference, Interval, compare
@@ -92,7 +92,7 @@ def numbers(values):
 
 
 def test_nothing_below_is_computed_before_it_is_asked_for(empty_workspace, monkeypatch):
-    for module, name in ((differences, "differences"), (unknown, "simulated"), (corrections, "reached"),
+    for module, name in ((differences, "differences"), (unknown, "simulated"), (differences, "reached"),
                          (unknown, "trust")):  # fmt: skip
         monkeypatch.setattr(module, name, lambda *given: pytest.fail("computed"))
     page = shown(open_page("evaluate"))
@@ -356,9 +356,9 @@ def test_corrections_of_another_row_and_of_one_split(empty_workspace, scores):
 
 def test_the_mean_of_sentences_is_offered_where_there_are_several(demo, scores, monkeypatch):
     several = SimpleNamespace(first_columns=np.arange(0, 42, 2))
-    assert "mean-sentence" not in [one.name for one in corrections.applicable(demo)]
+    assert "mean-sentence" not in [one.name for one in differences.applicable(demo)]
     monkeypatch.setattr("app.services.scored.scores", lambda item: several)
-    assert [one.name for one in corrections.applicable(demo)][:2] == ["none", "mean-sentence"]
+    assert [one.name for one in differences.applicable(demo)][:2] == ["none", "mean-sentence"]
 
 
 # Reliability ---------------------------------------------------------------------------------------------------------
