@@ -28,11 +28,11 @@ from cezsar.zeroshot.workshop import Flow, Workshop
 
 CLASS = "kicking a box"
 OTHER = ["A cardboard box is pushed away with the foot.", "A foot kicks."]
-SECTION = state.SECTIONS["workshop"]
+DEMO = models.SHIPPED / "runs" / "demo"
 
 
 def shown(**query):
-    page = open_page("library", section=SECTION, **query)
+    page = open_page("library", section=state.SECTIONS["workshop"], **query)
     assert not page.exception, page.exception
     return page
 
@@ -51,37 +51,28 @@ def button(page, label):
 
 
 def known():
-    return load_descriptions(models.SHIPPED / "runs" / "demo" / "prototypes.json")
+    return load_descriptions(DEMO / "prototypes.json")
 
 
 @cache
 def space():
     """The joint space of the demo's run, loaded apart from the app."""
-    return JointSpace(Run.open(models.SHIPPED / "runs" / "demo").load_model(), load_sentence_encoder())
+    return JointSpace(Run.open(DEMO).load_model(), load_sentence_encoder())
 
 
 def scored_again(described):
-    """The demo scored anew with other sentences for some classes, without a workshop: scores, and its accuracies."""
+    """The demo scored anew with other sentences for some classes, without a workshop: scores, top-1, predictions."""
     item = Scored.open(models.SHIPPED / "scores" / "demo@demo")
-    embeddings = item.embeddings()
-    for name, sentences in described.items():
-        if name not in embeddings.class_names:
-            embeddings = replace(
-                embeddings,
-                class_names=[*embeddings.class_names, name],
-                prototypes=np.concatenate([embeddings.prototypes, embeddings.prototypes[:1]]),
-                prototype_class=np.append(embeddings.prototype_class, len(embeddings.class_names)),
-            )
-        index = embeddings.class_names.index(name)
-        kept = embeddings.prototype_class != index
-        embeddings = replace(
-            embeddings,
-            prototypes=np.concatenate([embeddings.prototypes[kept], space().sentences(sentences)]),
-            prototype_class=np.append(embeddings.prototype_class[kept], np.full(len(sentences), index)),
-        )
-    scores = Scores.from_embeddings(embeddings)
-    result = evaluate(scores, Protocol("all", [embeddings.class_names]), item.weights)
-    return scores, result, predict(scores, item.weights)
+    old = item.embeddings()
+    names = [*old.class_names, *(name for name in described if name not in old.class_names)]
+    parts = [(row[None], owner) for row, owner in zip(old.prototypes, old.prototype_class, strict=True)]
+    parts = [part for part in parts if names[part[1]] not in described]
+    parts += [(space().sentences(texts), names.index(name)) for name, texts in described.items()]
+    owner_P = np.concatenate([np.full(len(rows), owner) for rows, owner in parts])
+    prototypes = np.concatenate([rows for rows, _ in parts])
+    scores = Scores.from_embeddings(replace(old, class_names=names, prototypes=prototypes, prototype_class=owner_P))
+    top1 = evaluate(scores, Protocol("all", [names]), item.weights).figure("top1").mean
+    return scores, top1, predict(scores, item.weights)
 
 
 # The page ------------------------------------------------------------------------------------------------------------
@@ -119,13 +110,14 @@ def test_figures_of_other_sentences_are_those_of_scoring_again(empty_workspace):
     page = shown(rewrite=CLASS)
     page.text_area[0].set_value("\n".join(OTHER) + "\n\n").run()
     assert not page.exception and not page.error
-    old, before, was = scored_again({})
-    scores, after, now = scored_again({CLASS: OTHER})
-    index = scores.class_names.index(CLASS)
-    truth = scores.label_index
-    figures = metrics(page)
-    change = 100 * (after.figure("top1").mean - before.figure("top1").mean)
-    assert figures["All classes"] == (percent(after.figure("top1").mean), f"{change:+.1f} points")
+    (_, before, was), (scores, after, now) = scored_again({}), scored_again({CLASS: OTHER})
+    index, truth, names, figures = (
+        scores.class_names.index(CLASS),
+        scores.label_index,
+        scores.class_names,
+        metrics(page),
+    )
+    assert figures["All classes"] == (percent(after), f"{100 * (after - before):+.1f} points")
     own = truth == index
     change = 100 * ((now == truth)[own].mean() - (was == truth)[own].mean())
     assert figures["This class"] == (percent((now == truth)[own].mean()), f"{change:+.1f} points")
@@ -133,26 +125,28 @@ def test_figures_of_other_sentences_are_those_of_scoring_again(empty_workspace):
     assert (figures["Clips gained"][0], figures["Clips lost"][0]) == (str(gained.sum()), str(lost.sum()))
     taken = int((now == index).sum())
     assert figures["Taken for it"] == (str(taken), f"{taken - int((was == index).sum()):+d}")
-    page.segmented_control(key=state.TURNED).set_value("lost").run()
-    assert page.selectbox(key=state.TURNED_CLIP).options == [old.ids[row] for row in np.flatnonzero(lost)]
-    first = np.flatnonzero(lost)[0]
-    name = scores.class_names
-    said = f"A clip of **{name[truth[first]]}**: before taken for :green[**{name[was[first]]}**], now for "
-    assert said + f"**{name[now[first]]}**." in texts(page)
     specs = [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
     bars = [trace for trace in specs[0]["data"] if trace["name"] == "right now"]
     moved = [row for row in np.flatnonzero(was != now) if index in (was[row], now[row])]
     assert sum(abs(x) for trace in bars for x in trace["x"]) == sum(now[row] == truth[row] for row in moved)
+    page.segmented_control(key=state.TURNED).set_value("lost").run()
+    assert page.selectbox(key=state.TURNED_CLIP).options == [scores.ids[row] for row in np.flatnonzero(lost)]
+    first = np.flatnonzero(lost)[0]
+    said = f"A clip of **{names[truth[first]]}**: before taken for :green[**{names[was[first]]}**], now for "
+    assert said + f"**{names[now[first]]}**." in texts(page)
     assert page.query_params[state.WORDING] == "\n".join(OTHER) + "\n\n"
+    page.segmented_control(key=state.SECTION).set_value("words").run()
+    page.segmented_control(key=state.SECTION).set_value("workshop").run()
+    assert page.text_area[0].value == "\n".join(OTHER) + "\n\n" and metrics(page) == figures
     button(page, "Back to its sentences").click().run()
-    assert metrics(page)["All classes"] == (percent(before.figure("top1").mean), "no change")
+    assert metrics(page)["All classes"] == (percent(before), "no change")
     assert state.WORDING not in page.query_params
 
 
 def test_an_address_opens_the_same_trial(empty_workspace):
     page = shown(rewrite=CLASS, wording="\n".join(OTHER))
     assert page.text_area[0].value == "\n".join(OTHER)
-    assert metrics(page)["All classes"][0] == percent(scored_again({CLASS: OTHER})[1].figure("top1").mean)
+    assert metrics(page)["All classes"][0] == percent(scored_again({CLASS: OTHER})[1])
     page = shown(rewrite="<b>nothing", worded="../x", turned="?", wording="")
     assert page.text_area[0].value and not page.error
 
@@ -164,7 +158,7 @@ def test_a_new_class_takes_clips(empty_workspace):
     assert "Give the new class a sentence" in texts(page) and not page.metric
     page.text_area[0].set_value(OTHER[0]).run()
     _, after, now = scored_again({"shoving": OTHER[:1]})
-    assert metrics(page)["All classes"][0] == percent(after.figure("top1").mean)
+    assert metrics(page)["All classes"][0] == percent(after)
     assert metrics(page)["This class"] == ("–", "no change")
     assert metrics(page)["Taken for it"][0] == str((now == 21).sum())
     page.text_input(key=state.NEW_NAME).set_value("Kicking A Box").run()
@@ -183,35 +177,24 @@ def test_sentences_are_kept_and_gone_on_from(empty_workspace):
     assert page.selectbox(key=state.WORDED).value == "mine" and page.selectbox(key=state.REWRITE).value == CLASS
     assert page.text_area[0].value == OTHER[0]
     _, after, _ = scored_again({CLASS: OTHER[:1]})
-    assert metrics(page)["All classes"] == (percent(after.figure("top1").mean), "no change")
-    as_scored = scored_again({})[1].figure("top1").mean
+    assert metrics(page)["All classes"] == (percent(after), "no change")
+    as_scored = scored_again({})[1]
     assert f"As it was scored, all classes have {percent(as_scored)}" in texts(page)
     page.selectbox(key=state.REWRITE).set_value(state.NEW_CLASS).run()
     page.text_input(key=state.NEW_NAME).set_value("shoving").run()
     page.text_area[0].set_value("Somebody shoves a box.").run()
     both = {CLASS: OTHER[:1], "shoving": ["Somebody shoves a box."]}
-    now = percent(scored_again(both)[1].figure("top1").mean)
+    now = percent(scored_again(both)[1])
     assert metrics(page)["All classes"][0] == now
     button(page, "Keep").click().run()
     assert load_descriptions(labels.own_folder() / "mine.json") == known() | both
     assert metrics(page)["All classes"] == (now, "no change") and page.selectbox(key=state.REWRITE).value == "shoving"
-    assert load_descriptions(models.SHIPPED / "runs" / "demo" / "prototypes.json") == known()
+    assert load_descriptions(DEMO / "prototypes.json") == known()
 
 
-def test_the_text_survives_a_visit_elsewhere(empty_workspace):
-    page = shown(rewrite=CLASS)
-    page.text_area[0].set_value(OTHER[1]).run()
-    page.segmented_control(key=state.SECTION).set_value("trained").run()
-    page.segmented_control(key=state.SECTION).set_value("workshop").run()
-    assert page.text_area[0].value == OTHER[1] and not page.exception
-
-
-def test_a_set_whose_run_has_no_weights_here_is_a_word(empty_workspace):
+def test_what_cannot_be_tried_is_a_word(empty_workspace, monkeypatch):
     page = shown(on="demo-colour@demo")
     assert "weights of run 'demo-colour'" in page.error[0].value.replace("\\", "") and not page.text_area
-
-
-def test_nothing_scored_is_a_word(empty_workspace, monkeypatch):
     monkeypatch.setattr(scored, "SHIPPED", empty_workspace / "not shipped")
     page = shown()
     assert "Nothing has been scored yet" in texts(page) and not page.error and not page.metric
@@ -219,7 +202,7 @@ def test_nothing_scored_is_a_word(empty_workspace, monkeypatch):
 
 def test_sentences_that_are_nowhere_can_be_added_to(empty_workspace):
     """The demo's scores, kept as older versions did: without their sentences."""
-    shutil.copytree(models.SHIPPED / "runs" / "demo", empty_workspace / "runs" / "demo")
+    shutil.copytree(DEMO, empty_workspace / "runs" / "demo")
     shutil.copytree(models.SHIPPED / "scores" / "demo@demo", empty_workspace / "scores" / "demo@demo")
     item = Scored.open(empty_workspace / "scores" / "demo@demo")
     embeddings = item.embeddings()
