@@ -104,7 +104,7 @@ def show(views: Views, chosen: tuple[str, str]) -> None:
     cards = []
     for one in found:
         words = f"{number(one.lead)} ahead" if one.lead else f"similarity {number(one.to_true)}"
-        cards.append(posters.Card(one.id, one.true, words, f"{one.true}, taken for {one.predicted}"))
+        cards.append(posters.Poster(one.id, one.true, words, f"{one.true}, taken for {one.predicted}"))
     posters.cards(grid, item, cards, shot.id, state.SHOT)
     with beside:
         film_of(item, shot.id, shot.true, caption="")

@@ -381,7 +381,7 @@ def _clips(item: Scored, trial: Trial) -> None:
     cards = []
     for each in moves.values():
         words = f"to {each.after or 'undecided'}" if kind in ("lost", "left") else f"from {each.before or 'undecided'}"
-        cards.append(posters.Card(each.id, each.true, words, f"{each.true}, {words}"))
+        cards.append(posters.Poster(each.id, each.true, words, f"{each.true}, {words}"))
     posters.cards(grid, item, cards, move.id, state.TURNED_CLIP)
     with screen:
         player.film_of(item, move.id, move.true, caption="")

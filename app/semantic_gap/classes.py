@@ -246,7 +246,7 @@ def _clips(item: Scored, blame: Blame, one: ClassFault, drawn: Map | None) -> No
         for clip_id, clip in list(here.items())[:MOST_PICTURES]:
             taken, _ = blame.nearest(clip)
             words = ":green[:material/check:]" if taken == name else f":orange[:material/arrow_forward:] {plain(taken)}"
-            cards.append(posters.Card(clip_id, name, words, f"A frame of {clip_id}: {name}, nearest to {taken}"))
+            cards.append(posters.Poster(clip_id, name, words, f"A frame of {clip_id}: {name}, nearest to {taken}"))
         posters.cards(st.container(key="cards"), item, cards, chosen, state.FAULT_CLIP)
         if len(here) > len(cards):
             st.caption(f"The first {len(cards)} of {len(here):,}.")

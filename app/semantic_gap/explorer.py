@@ -318,7 +318,7 @@ def _pictures(view: View, selected: list[int]) -> None:
     cards = []
     for clip_id, label, predicted in ((view.ids[n], view.labels[n], view.predicted[n]) for n in selected):
         words = ":orange[:material/close:] " * (label != predicted) + plain(label or clip_id)
-        cards.append(posters.Card(clip_id, label, words, f"A frame of {clip_id}"))
+        cards.append(posters.Poster(clip_id, label, words, f"A frame of {clip_id}"))
     grid = st.container(key="selected")
     posters.cards(grid, view.item, cards, st.session_state[state.MAP_CLIP], state.MAP_CLIP)
 

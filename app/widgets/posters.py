@@ -17,7 +17,7 @@ MOST = 12
 
 
 @dataclass(frozen=True)
-class Card:
+class Poster:
     """A clip in the grid: what is said under its picture, and instead of it to those who do not see it."""
 
     id: str
@@ -26,7 +26,9 @@ class Card:
     alt: str
 
 
-def cards(grid: st.delta_generator.DeltaGenerator, item: Scored, found: Sequence[Card], chosen: str, key: str) -> None:
+def cards(
+    grid: st.delta_generator.DeltaGenerator, item: Scored, found: Sequence[Poster], chosen: str, key: str
+) -> None:
     """The first `MOST` clips; a click puts the clip's id under `key`.
 
     Args:
@@ -47,7 +49,7 @@ def cards(grid: st.delta_generator.DeltaGenerator, item: Scored, found: Sequence
             )  # fmt: skip
 
 
-def _poster(item: Scored, card: Card) -> bytes | None:
+def _poster(item: Scored, card: Poster) -> bytes | None:
     try:
         clip = scored.clip(item, card.id, card.label)
         return None if clip is None else clips.poster(clip.digest, clip)

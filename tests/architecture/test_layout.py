@@ -4,6 +4,8 @@ import ast
 import subprocess
 import sys
 import time
+from collections import defaultdict
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -68,6 +70,33 @@ def test_special_libraries_stay_in_their_places():
             if places is not None and not any(relative.startswith(place) for place in places):
                 offenders.append(f"{relative}:{line} imports {module}")
     assert not offenders
+
+
+def test_no_module_imports_itself_in_a_circle():
+    names = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in FILES}
+    needs = {name: set() for name in names}
+    for name, path in names.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                of = {f"{node.module}.{alias.name}" for alias in node.names}
+                needs[name] |= (of & names.keys() or {node.module} & names.keys()) - {name}
+    try:
+        TopologicalSorter(needs).prepare()
+    except CycleError as error:
+        pytest.fail(" <- ".join(error.args[1]))
+
+
+def test_no_two_classes_or_modules_of_the_package_have_one_name():
+    classes, modules = defaultdict(list), defaultdict(list)
+    for path in FILES:
+        relative = path.relative_to(ROOT)
+        if relative.parts[0] == "cezsar" and "cli" not in relative.parts and not path.stem.startswith("__"):
+            modules[path.stem].append(str(relative))  # a verb is called as its subject
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                classes[node.name].append(str(relative))
+    twice = {name: places for found in (classes, modules) for name, places in found.items() if len(places) > 1}
+    assert not twice
 
 
 def test_every_room_is_listed():
