@@ -10,7 +10,7 @@ from typing import Any
 import streamlit as st
 
 from app import cache, state
-from app.evaluate.rows import Row, choose, choose_row, downloads, key_of, metric, names, unbroken
+from app.evaluate.rows import Row, choose, choose_row, downloads, key_of, metric, names, table, unbroken
 from app.services import scored
 from app.widgets.words import plain
 from cezsar.analysis.comparison import Comparison, Interval, Tally
@@ -193,9 +193,8 @@ def sureness(one: Comparison) -> None:
          "Exact sign test": what}
         for name, tally, what in tests
     ]  # fmt: skip
-    for cells, alt in ((there, "95 % intervals of the difference"), (signs, "Sign tests of wins and losses")):
-        columns = {head: [row[head] for row in cells] for head in cells[0]}
-        st.table(columns, border="horizontal", hide_index=True, alt=alt)
+    table(there, "95 % intervals of the difference")
+    table(signs, "Sign tests of wins and losses")
     st.caption(
         f"Percentile bootstrap, {one.resamples:,} resamples. p: how probable wins and losses at least as uneven are if "
         "either is as likely; nothing is corrected for looking at several rows."
@@ -271,12 +270,12 @@ def corrections(rows: Sequence[Row], protocol: Protocol) -> None:
     st.subheader("Other ways to read classes off the same embeddings", anchor=False)
     asking, answering = st.columns([4, 9], gap="large")
     with asking:
-        row = rows[choose_row(rows)]
+        asked = rows[choose_row(rows)]
         st.caption(
             "Some class descriptions are hubs, nearest to clips of all classes; and clips and descriptions fill "
             "different regions of the space. Corrections make up for that, at a price: each assumes something."
         )
-    found = reached(row.item, row.result.weights, protocol)
+    found = reached(asked.item, asked.result.weights, protocol)
     titles = [f"{one.title} ({one.setting})" if one.setting else one.title for one, *_ in found]
     with answering:
         st.warning(
@@ -284,21 +283,16 @@ def corrections(rows: Sequence[Row], protocol: Protocol) -> None:
             "Do not set it beside methods that see one clip at a time.",
             icon=":material/warning:",
         )
-        cells: dict[str, list[str]] = {"Correction": [], "Top-1 (%)": [], "To none (points)": [], "Sees": []}
-        over = ""
+        cells, over = [], ""
         for title, (one, top1, difference) in zip(titles, found, strict=True):
             told = ""
             if difference:
                 ends, name = interval(difference)
-                told, over = (
-                    f"{points(difference.difference)} [{points(ends.low)}, {points(ends.high)}]",
-                    f", over {name}",
-                )
-            line = (plain(title), unbroken(top1.percent()), told, "all test clips" if one.transductive else "one clip")
-            for column, text in zip(cells.values(), line, strict=True):
-                column.append(text)
-        alt = "Accuracy with each correction, and how much it sees"
-        st.table(cells, border="horizontal", hide_index=True, alt=alt)
+                over = f", over {name}"
+                told = f"{points(difference.difference)} [{points(ends.low)}, {points(ends.high)}]"
+            row = {"Correction": plain(title), "Top-1 (%)": unbroken(top1.percent()), "To none (points)": told}
+            cells.append(row | {"Sees": "all test clips" if one.transductive else "one clip"})
+        table(cells, "Accuracy with each correction, and how much it sees")
         st.caption(
             f"In brackets: the 95 % interval of the paired difference{over}. All test clips: of a split, unlabelled."
         )

@@ -11,7 +11,7 @@ import streamlit as st
 
 from app import state
 from app.evaluate import asking, differences, scoring, splits, unknown
-from app.evaluate.rows import Row, controls, downloads, rows_of, same_clips, unbroken
+from app.evaluate.rows import Row, controls, downloads, rows_of, same_clips, table, unbroken
 from app.widgets import choosers
 from app.widgets.words import plain, sentence
 from cezsar.errors import CezsarError
@@ -110,7 +110,7 @@ def figures(items: Sequence[Scored], rows: Sequence[Row], controls: Sequence[Row
         [*(tables.line(row.name, row.result) for row in controls), tables.chance_line(rows[0].result)],
         [tables.published_line(row) for row in others],
     ]
-    table(lines)
+    results_table(lines)
     if controls:
         st.caption(
             "In grey what is not recognition of actions: the place oracle is told where a clip takes place and knows "
@@ -136,7 +136,7 @@ def figures(items: Sequence[Scored], rows: Sequence[Row], controls: Sequence[Row
     )
 
 
-def table(lines: Sequence[Sequence[tables.Line]]) -> None:
+def results_table(lines: Sequence[Sequence[tables.Line]]) -> None:
     """The field's table; the best of one's own figures in bold, all others in grey."""
     metrics = tables.columns(lines)
     best = {metric: max(line.figures[metric].mean for line in lines[0]) for metric in metrics}
@@ -151,9 +151,7 @@ def table(lines: Sequence[Sequence[tables.Line]]) -> None:
                 row[head] = f"**{text}**" if bold else text
             row |= {"Classes": line.classes, "Clips": line.clips.replace(" to ", "–")}
             cells.append(row if number == 0 else {head: f":gray[{text}]" * bool(text) for head, text in row.items()})
-    columns = {head: [row[head] for row in cells] for head in cells[0]}
-    alt = "Accuracies of each run and modality, chance and published figures"
-    st.table(columns, border="horizontal", hide_index=True, alt=alt)
+    table(cells, "Accuracies of each run and modality, chance and published figures")
 
 
 # What the paper reports ----------------------------------------------------------------------------------------------
@@ -178,32 +176,29 @@ def paper() -> None:
             "On UCF-101, with models of the CLIP family. They have seen test classes, or close relatives, with labels: "
             "most were fine-tuned on Kinetics-400. So they are not zero-shot in the strict sense."),
     }  # fmt: skip
-    for tab, (columns, words) in zip(st.tabs(list(parts)), parts.values(), strict=True):
-        tab.table(columns, border="horizontal", hide_index=True, alt="Published accuracies")
-        tab.caption(words)
+    for tab, (cells, words) in zip(st.tabs(list(parts)), parts.values(), strict=True):
+        with tab:
+            table(cells, "Published accuracies")
+            st.caption(words)
 
 
-def _by_size(rows: Sequence[Published]) -> dict[str, list[str]]:
+def _by_size(rows: Sequence[Published]) -> list[dict[str, str]]:
     """A line a method, a column for each number of test classes with the best in bold."""
-    lines: dict[tuple[str, ...], dict[int, str]] = {}
+    sizes = sorted({row.classes for row in rows}, reverse=True)
+    best = {size: max(row.accuracy.mean for row in rows if row.classes == size) for size in sizes}
+    lines: dict[tuple[str, ...], dict[str, str]] = {}
     for row in rows:
-        best = max(other.accuracy.mean for other in rows if other.classes == row.classes)
-        text = row.accuracy.percent()
-        key = (row.method, row.modality, row.training, row.source)
-        lines.setdefault(key, {})[row.classes] = f"**{text}**" if row.accuracy.mean == best else text
-    methods, modalities, training, sources = (list(column) for column in zip(*lines, strict=True))
-    columns = {"Method": list(map(plain, methods)), "Modality": modalities, "Trained on classes": training}
-    for size in sorted({row.classes for row in rows}, reverse=True):
-        columns[f"{size} classes"] = [figures.get(size, "–") for figures in lines.values()]
-    return columns | {"Source": list(map(plain, sources))}
+        start = {"Method": plain(row.method), "Modality": row.modality, "Trained on classes": row.training}
+        empty = start | {f"{size} classes": "–" for size in sizes} | {"Source": plain(row.source)}
+        text, key = row.accuracy.percent(), (row.method, row.modality, row.source, row.training)
+        text = f"**{text}**" if row.accuracy.mean == best[row.classes] else text
+        lines.setdefault(key, empty)[f"{row.classes} classes"] = text
+    return list(lines.values())
 
 
-def _listed(rows: Sequence[Published]) -> dict[str, list[str]]:
-    return {
-        "Method": [plain(row.method) for row in rows],
-        "Modality": [row.modality or "–" for row in rows],
-        "Trained on classes": [row.training for row in rows],
-        "Tested on": [row.protocol for row in rows],
-        "Top-1 (%)": [row.accuracy.percent() for row in rows],
-        "Source": [plain(row.source) for row in rows],
-    }
+def _listed(rows: Sequence[Published]) -> list[dict[str, str]]:
+    return [
+        {"Method": plain(row.method), "Modality": row.modality or "–", "Trained on classes": row.training,
+         "Tested on": row.protocol, "Top-1 (%)": row.accuracy.percent(), "Source": plain(row.source)}
+        for row in rows
+    ]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -188,6 +188,12 @@ def choose(label: str, options: Sequence[str], first: str, key: str, help: str) 
 
 def unbroken(text: str) -> str:
     return text.replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def table(cells: Sequence[Mapping[str, str]], alt: str) -> None:
+    """A table of Markdown, a dict a line."""
+    columns = {head: [row[head] for row in cells] for head in cells[0]}
+    st.table(columns, border="horizontal", hide_index=True, alt=alt)
 
 
 def metric(title: str, value: str, below: str | None, help: str) -> None:

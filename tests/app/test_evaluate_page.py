@@ -192,16 +192,6 @@ def test_weights_of_ones_own(empty_workspace, demo_scores):
     assert "not all zero" in page.error[0].value
 
 
-def test_two_runs_side_by_side(empty_workspace):
-    colour = Scored.open(SHIPPED / "scores" / "demo-colour@demo").scores()
-    page = shown(open_page("evaluate", protocol="All"))
-    shown(page.multiselect(key=state.COMPARED).set_value(["demo-colour@demo"]).run())
-    expected = evaluate(colour, all_classes(colour.class_names), VE)
-    expect(page, ("demo-colour", "VE"), expected)
-    assert ("colour only", "") not in rows_on(page)  # it is there already
-    assert not page.warning
-
-
 def test_lists_picked_typed_and_in_a_file(empty_workspace, demo_scores):
     page = shown(open_page("evaluate", protocol="List", classes=CLASSES, rows=["VE"]))
     picked = [name for name in demo_scores.class_names if name in CLASSES]
@@ -334,9 +324,11 @@ def test_with_one_split_there_is_mcnemar_and_an_interval_over_videos(empty_works
     assert "McNemar's exact test" in [row["Exact sign test"] for row in table(page, "Of")]
 
 
-def test_two_runs_are_compared_with_each_other_first(empty_workspace, demo, demo_scores, halves):
+def test_two_runs_stand_side_by_side_and_are_compared_with_each_other_first(empty_workspace, demo, demo_scores, halves):
     colour = Scored.open(SHIPPED / "scores" / "demo-colour@demo").scores()
     page = shown(open_page("evaluate", look="Differences", compared=["demo-colour"]))
+    expect(page, ("demo-colour", "VE"), evaluate(colour, halves, VE))
+    assert ("colour only", "") not in rows_on(page) and not page.warning  # it is there already
     assert page.selectbox(key=state.AGAINST).value == "demo-colour: VE"
     found = paired(halves, ("demo: VE + O", demo_scores, demo.weights), ("demo-colour: VE", colour, VE))
     assert metrics(page)["Difference (points)"][0] == points(found.difference)
@@ -404,16 +396,17 @@ def test_the_rate_that_comes_is_the_simulations(empty_workspace, demo, demo_scor
     assert list(rows) == [kind.title for kind in KINDS.values()]
     for name, kind in KINDS.items():
         found = simulate(demo_scores, halves, demo.weights, name)
-        row = rows[kind.title]
-        assert row["AUROC"] == found.figure("auroc").percent()
-        assert row["OSCR"] == found.figure("oscr").percent()
-        assert row["FPR95"] == found.figure("fpr95").percent()
-        assert row["Let in"] == found.figure("false_accept", "false accept").percent()
-        assert row["Kept, right"] == found.figure("right", "false accept").percent()
+        parts = {
+            "AUROC": ("auroc",),
+            "OSCR": ("oscr",),
+            "FPR95": ("fpr95",),
+            "Let in": ("false_accept", "false accept"),
+        }
+        for head, part in (parts | {"Kept, right": ("right", "false accept")}).items():
+            assert rows[kind.title][head] == found.figure(*part).percent()
     found = simulate(demo_scores, halves, demo.weights)
     came = found.figure("false_accept", "false accept").percent()
-    (warning,) = page.warning
-    said = warning.value.replace("\N{NO-BREAK SPACE}", " ")
+    said = plain(page.warning[0].value)
     assert "The rate you ask for is not the rate you get" in said
     assert f"5 % was asked for, {came} % came in" in said and "clips of 5 classes" in said
     assert f"{100 * found.figure('auroc').mean:.1f} % of the time" in text(page)
