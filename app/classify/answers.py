@@ -118,9 +118,7 @@ def film(model: Model, clip: ClipFile) -> Film:
 def choose(key: str, clip: ClipFile, there: dict[str, Model]) -> tuple[Model, str]:
     """The model that answers for a clip, and why, in half a sentence. Automatic is the rule of the command line.
 
-    Raises:
-        VideoError: the clip cannot be decoded.
-        InputError: the model that should answer is damaged, or its encoder is missing.
+    Raises `VideoError`: the clip cannot be decoded; `InputError`: the model that should answer cannot be used.
     """
     if key != AUTOMATIC:
         return there[key], "it was chosen"
@@ -136,9 +134,7 @@ def choose(key: str, clip: ClipFile, there: dict[str, Model]) -> tuple[Model, st
 
     chosen = cache.once(made, "who answers", clip.digest, *((model.key, model.fingerprint) for model in there.values()))
     if key_of(chosen) not in there:
-        raise InputError(
-            f"{chosen.name} should answer and cannot be used: `cezsar info` says why; choose another model"
-        )
+        raise InputError(f"{chosen.name} should answer and cannot: choose another model (`cezsar info` says why)")
     return there[key_of(chosen)], chosen.why
 
 
@@ -194,11 +190,7 @@ def find(action: str, clip: ClipFile, key: str, there: dict[str, Model]) -> list
 
 
 def pin(given: Answer) -> dict[str, Any]:
-    """A clip as the page Semantic gap shows it on its maps: a vector in the joint and in the sentence space, if any.
-
-    Raises:
-        CezsarError: the run's sentence encoder cannot be used.
-    """
+    """A clip for the maps of the page Semantic gap. Raises `CezsarError`: the run's sentence encoder cannot be used."""
     from cezsar.data.sentence_cache import open_encoder
     from cezsar.training.runs import Run
 

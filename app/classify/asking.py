@@ -30,8 +30,7 @@ def drop_zone(large: bool) -> list[clips.ClipFile]:
         uploads = st.file_uploader(
             "Drop films of your own here" if large else "Your own films", accept_multiple_files=True,
             key=state.UPLOADED, on_change=state.choose_uploads,
-            help="One or several films of any length and of any kind that FFmpeg reads. They stay on the machine that "
-            "runs this app.",
+            help="Films of any length and kind that FFmpeg reads. They stay on the machine that runs this app.",
         )  # fmt: skip
     return [clips.uploaded(upload.file_id, upload.name, upload.getvalue()) for upload in uploads]
 
@@ -57,8 +56,7 @@ def action() -> str:
     """The one action that films are searched for."""
     typed = st.text_input(
         "Action to look for", key=state.ACTION, bind="query-params", max_chars=200, placeholder="juggling",
-        help="It is found where it stands out among Kinetics-400's 400 actions. If it is one of them, in any spelling, "
-        "its description counts.",
+        help="Found where it stands out among Kinetics-400's actions; if it is one of them, its description counts.",
     )  # fmt: skip
     return " ".join((typed or "").split())
 
@@ -180,9 +178,8 @@ def _how_described(names: Sequence[str], model: Model) -> None:
     st.caption(
         "All labels have a description to be ranked by." if every
         else f"{count} of {len(names)} labels have a description to be ranked by; of the others the name counts.",
-        help="A label that the model itself, UCF-101, HMDB-51 or Kinetics-400 describes, in any spelling, is ranked by "
-        "that description; where several data sets do, by the one that knows most of the labels. Write JSON to say it "
-        "in your own words.",
+        help="Descriptions come from the model itself, UCF-101, HMDB-51 or Kinetics-400, in any spelling; of several "
+        "data sets, from the one that knows most of the labels. Write JSON to say it in your own words.",
     )  # fmt: skip
 
 
@@ -192,33 +189,26 @@ def _slider(label: str, most: float, value: float, step: float, key: str, told: 
 
 
 def _weights(own: float | None) -> tuple[float | None, float]:
-    """β of Eq. 9, with α = 1 - β, since only their ratio matters to a cosine, and γ.
-
-    Args:
-        own: the model's own β; None if it has no objects to weigh.
-    """
+    """β of Eq. 9 (α is 1 - β: only their ratio matters) and γ; `own` is the model's β, None if it weighs no objects."""
     beta = None
     if own is not None:
         state.begin(state.OBJECTS, own)
         beta = _slider(
             "Weight of recognised objects", 1.0, own, 0.05, state.OBJECTS,
-            "A clip is described by what it looks like (VE, the visual embedding) and by the objects recognised in it "
-            "(O). At 0 only VE counts, at 1 only the objects: β of Eq. 9 of the paper, with α = 1 - β. This model's "
-            f"own value is {own:.2g}.",
+            "β of Eq. 9, with α = 1 - β. At 0 only what the clip looks like counts (VE, the visual embedding), at 1 "
+            f"only the objects recognised in it (O). This model's own value is {own:.2g}.",
         )  # fmt: skip
     with st.popover("Weights α, β, γ", icon=":material/balance:", type="tertiary"):
         gamma = _slider(
             "γ, weight of a caption", 1.0, CAPTION_WEIGHT, 0.05, state.CAPTION_WEIGHT,
-            "C of Eq. 9: a sentence about the clip, which you type below the clip. It counts for clips that have one "
-            "only. The paper gives no value.",
+            "C of Eq. 9: a sentence that you type below a clip, and that counts for it. The paper gives no value.",
         )  # fmt: skip
         st.latex(r"\mathrm{VidE} = \alpha\,\mathrm{VE} + \beta\,\mathrm{SE(O)} + \gamma\,\mathrm{SE(C)}")
         if beta is None:
             st.caption("This model has its own α and β: it looks at pictures or at objects, not at both.")
         else:
-            st.caption(
-                f"α = {1 - beta:.2f}, β = {beta:.2f} (the slider above), γ = {gamma:.2f} where there is a caption"
-            )
+            said = f"α = {1 - beta:.2f}, β = {beta:.2f} (the slider above), γ = {gamma:.2f} where there is a caption"
+            st.caption(said)
     return beta, gamma
 
 
@@ -226,15 +216,13 @@ def _limits() -> RejectionLimits:
     """When to answer "none of these": limits that can be moved."""
     with st.popover("When to answer none of these", icon=":material/do_not_disturb_on:", type="tertiary"):
         st.caption(
-            "Rules of thumb. The first limit is measured: 99 % of the clips that the run was trained on lie below 1. "
-            "The other two are not: which similarity or lead is enough differs from model to model and from label set "
-            "to label set, so they are off, at 0, until you move them. A run that `cezsar calibrate` was used on says "
-            "by itself, under the best label, when none of the labels seems right; these limits do not move that."
+            "The first limit is measured: 99 % of the clips that the run was trained on lie below 1. The others are "
+            "off, at 0: what is enough differs between models and label sets. A run that `cezsar calibrate` was used "
+            "on also says, under the best label, when none seems right; these limits do not change that."
         )
         unlike = _slider(
             "Distance from training, times the usual", 10.0, OOD_LIMIT, 0.5, state.UNLIKE,
-            "A clip this far from everything that the run was trained on gets no answer. Encoders without a run know "
-            "no such distance.",
+            "A clip this far from all that the run was trained on gets no answer. Encoders know no such distance.",
         )  # fmt: skip
         least = _slider("Least similarity of the best label", 1.0, 0.0, 0.01, state.LEAST)
         lead = _slider("Least lead over the second label", 0.5, 0.0, 0.01, state.LEAD)

@@ -104,12 +104,7 @@ def show(
 
 
 def in_full(given: Answer, number: int, others: Sequence[Answer], beside: Answer | None) -> None:
-    """Everything about one clip: the film beside its ranking, what happens when, objects, and how far to trust it.
-
-    Args:
-        others: answers for all clips shown, this one among them.
-        beside: what a second model says about the same clip.
-    """
+    """Everything about one clip of those shown (`others`), with what a second model says `beside` it."""
     clip, own = given.clip, given.clip.digest[:16]
     timeline = answers.timeline(given) if given.seconds >= spans.LEAST_S else None
     second = second_asked(clip, given.seconds, state.SPAN + own, state.SECOND + own)
@@ -121,8 +116,7 @@ def in_full(given: Answer, number: int, others: Sequence[Answer], beside: Answer
         st.text_input(
             "A caption of this clip (optional)", key=state.CAPTION + own, persist_state="session", max_chars=500,
             placeholder="a man in a red coat strikes something round",
-            help="C of Eq. 9: a sentence that says what is seen, from a person or a captioning model. It joins the "
-            "ranking with the weight γ.",
+            help="C of Eq. 9: a sentence that says what is seen; it joins the ranking with the weight γ.",
         )  # fmt: skip
     with ranks:
         if beside is None:
@@ -130,11 +124,11 @@ def in_full(given: Answer, number: int, others: Sequence[Answer], beside: Answer
         else:
             ranking.objects(given, in_a_row=False)
     if beside is not None:
-        for place, one, name in zip(
-            st.columns(2, gap="medium", border=True), (given, beside), ("ranking", "beside"), strict=True
-        ):
-            with place:
-                ranking.ranking(one, f"{name}-{number}")
+        left, right = st.columns(2, gap="medium", border=True)
+        with left:
+            ranking.ranking(given, f"ranking-{number}")
+        with right:
+            ranking.ranking(beside, f"beside-{number}")
     if timeline is not None:
         spans.time_line(given, timeline, others, top)
     if beside is None:

@@ -16,19 +16,8 @@ from app.services import clips, scored
 from app.widgets.words import plain, sentence
 from cezsar.arrays import FloatArray
 from cezsar.errors import CezsarError
-from cezsar.report.figures import (
-    COLOURS,
-    GLYPHS,
-    GREY,
-    MARKS,
-    PLOT,
-    film_strip,
-    layout,
-    number,
-    short,
-    shown,
-)
-from cezsar.report.figures import ranking as bars
+from cezsar.report import figures
+from cezsar.report.figures import COLOURS, GLYPHS, GREY, MARKS, film_strip, layout, short, shown
 
 MOST_LABELS = 6
 MODALITIES = {"VE": "what the clip looks like", "O": "recognised objects", "C": "caption"}
@@ -47,7 +36,7 @@ def ranking(given: Answer, key: str) -> None:
             st.caption(f":material/info: {plain(note[0].upper() + note[1:])}.")
         _headline(given)
     st.plotly_chart(
-        ranking_figure(top, parts, muted=bool(given.ranking.reasons)), key=key, config=PLOT,
+        ranking_figure(top, parts, muted=bool(given.ranking.reasons)), key=key, config=figures.PLOT,
         alt=f"Best labels by {given.model.title}: " + ", ".join(f"{name} {similarity:.2f}" for name, similarity in top),
     )  # fmt: skip
     if len(parts) > 1:
@@ -64,16 +53,14 @@ def _headline(given: Answer) -> None:
     st.caption("Best match")
     st.subheader("None of these" if found.reasons else plain(best), anchor=False)
     if found.reasons:
-        st.markdown(
-            f":orange[:material/do_not_disturb_on: {plain('; '.join(found.reasons))}.] Nearest is {plain(best)}, not "
-            "to be trusted.",
-            help='The limits are under "When to answer none of these".',
-        )
+        said = f":orange[:material/do_not_disturb_on: {plain('; '.join(found.reasons))}.]"
+        told = 'The limits are under "When to answer none of these".'
+        st.markdown(f"{said} Nearest is {plain(best)}, not to be trusted.", help=told)
     lead = f", {found.margin:.2f} ahead of {plain(found.labels[1][0])}" if len(found.labels) > 1 else ""
     st.markdown(
-        f"similarity {number(similarity)}{lead}",
-        help="Cosine similarity between the clip and the label's description: 1 means the same direction, 0 that they "
-        "have nothing to do with each other. A small lead means that the model hardly tells the two apart.",
+        f"similarity {figures.number(similarity)}{lead}",
+        help="Cosine similarity between clip and description: 1 is the same direction, 0 means nothing in common. "
+        "With a small lead the model hardly tells the two apart.",
     )
     if not found.reasons:
         _verdict(given)
@@ -93,10 +80,8 @@ def _verdict(given: Answer) -> None:
     found = given.ranking
     if found.probabilities is None:
         if given.calibrated:
-            st.markdown(
-                ":gray[No probability: it goes with the run's own weights, without a caption.]",
-                help="`cezsar calibrate` chose temperature and threshold with α, β and γ of the run.",
-            )
+            told = "`cezsar calibrate` chose temperature and threshold with α, β and γ of the run."
+            st.markdown(":gray[No probability: it goes with the run's own weights, without a caption.]", help=told)
         return
     rests_on, _, how = found.judgement.partition("; ")
     told = "Probabilities are softmax(similarity / T) over the labels in the box, given that one of them is right."
@@ -126,13 +111,12 @@ def over_time(given: Answer, names: Sequence[str], number: int) -> None:
     per_second = given.ranking.per_second
     st.markdown(
         "**Second by second**",
-        help="One frame of each second, and under it how well those seconds alone fit each label, by VE and O as they "
-        "are weighed. Each second is scored with its neighbours, since one alone shows too little movement.",
+        help="A frame of each second, and how well that second, with its neighbours, fits each label by VE and O.",
     )
     frames = clips.strip(given.clip.digest, given.clip)
     rows = None if per_second is None else per_second[:, : len(names)]
     st.plotly_chart(
-        timeline_figure(frames, names, rows, given.seconds), key=f"timeline-{number}", config=PLOT,
+        timeline_figure(frames, names, rows, given.seconds), key=f"timeline-{number}", config=figures.PLOT,
         alt=f"Frames of the clip, and over its {given.seconds} seconds the similarity of {', '.join(names)}",
     )  # fmt: skip
     if per_second is not None:
@@ -212,44 +196,32 @@ def downloads(answers: Sequence[Answer]) -> None:
         for kind, text, mime in (("CSV", rankings_csv, "text/csv"), ("JSON", rankings_json, "application/json")):
             st.download_button(
                 kind, partial(text, rankings), f"ranking.{kind.lower()}", mime, icon=":material/download:",
-                on_click="ignore",
-                help="All labels of all clips shown here, with the parts that make up each similarity.",
+                on_click="ignore", help="All labels of all clips shown, with the parts of each similarity.",
             )  # fmt: skip
 
 
 def ranking_figure(
     labels: Sequence[tuple[str, float]], contributions: Mapping[str, Sequence[float]], muted: bool = False
 ) -> go.Figure:
-    """A bar for each label, parted by modality.
-
-    Args:
-        labels: (name, cosine similarity), best first, at most `MOST_LABELS`.
-        contributions: modality -> its part of each label's similarity, in the same order.
-        muted: grey bars, for an answer that is none.
-    """
+    """A bar for each label, parted by modality; grey ones, `muted`, for an answer that is none."""
     colours = [GREY] * len(labels) if muted else list(COLOURS[: len(labels)])
     titles = [
         f'<span style="color:{colour}">{glyph}</span>  '
         + (f"<b>{short(name)}</b>" if glyph == GLYPHS[0] and not muted else short(name))
         for (name, _), colour, glyph in zip(labels, colours, GLYPHS, strict=False)
     ]
-    return bars(labels, colours, titles, {MODALITIES[m]: (part, SHADES[m][1]) for m, part in contributions.items()})
+    return figures.ranking(
+        labels, colours, titles, {MODALITIES[m]: (part, SHADES[m][1]) for m, part in contributions.items()}
+    )
 
 
 def timeline_figure(
     frames: Sequence[tuple[float, bytes]], names: Sequence[str], per_second: FloatArray | None, seconds: int
 ) -> go.Figure:
-    """The clip's frames as a film strip; under it, on the same axis in seconds, each label's similarity.
-
-    Args:
-        frames: (time in seconds, JPEG file), one a second; of long clips every n-th is shown.
-        names: labels, best first, at most `MOST_LABELS`.
-        per_second: (T, len(names)) cosine similarity in each second; None leaves the strip alone.
-        seconds: T, length of the clip.
-    """
+    """The clip's frames as a film strip; under it each label's similarity by second, (T, names), if there is any."""
     figure = go.Figure()
-    step = max(1, -(-len(frames) // MOST_FRAMES))
-    strip_px = min(STRIP_PX, 0.75 * WIDE_PX * step / max(1, len(frames)))
+    shown_frames = max(1, len(frames)) / max(1, -(-len(frames) // MOST_FRAMES))
+    strip_px = min(STRIP_PX, 0.75 * WIDE_PX / shown_frames)
     inner_px = strip_px + TICKS_PX + (0 if per_second is None else LINES_PX)
     strip_at = 1 - strip_px / inner_px
     if per_second is None:  # an axis appears only where there is a trace

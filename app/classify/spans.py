@@ -42,12 +42,7 @@ def subtitles(timeline: Timeline) -> str | None:
 
 
 def time_line(given: Answer, timeline: Timeline, others: Sequence[Answer], ranked: Sequence[str]) -> None:
-    """Coloured spans that can be clicked, their labels, and files to take away.
-
-    Args:
-        others: answers for all clips shown, which the files hold, too.
-        ranked: labels that have a colour in the ranking beside, in its order.
-    """
+    """Spans to click, in the colours that labels have in the ranking (`ranked`), and files for all clips (`others`)."""
     looks = marks(timeline.spans, ranked)
     st.markdown(
         "**When it happens**" + (" :gray[· click to play from there]" if given.clip.playable else ""),
@@ -92,10 +87,8 @@ def hits(action: str, found: Sequence[Hit], films: int) -> None:
     """The places where an action is seen, best first; the one that is picked is played."""
     where = f"{films:,} film{'s' if films != 1 else ''}"
     if not found:
-        st.info(
-            f"{plain(action)} is not seen in {where}: nowhere does it stand out among Kinetics\\-400's actions.",
-            icon=":material/search_off:",
-        )
+        said = f"{plain(action)} is not seen in {where}: nowhere does it stand out among Kinetics\\-400's actions."
+        st.info(said, icon=":material/search_off:")
         return
     places = f"{len(found):,} place{'s' if len(found) != 1 else ''}"
     st.subheader(f"{plain(action)}: {places} in {where}", anchor=False)
@@ -103,19 +96,13 @@ def hits(action: str, found: Sequence[Hit], films: int) -> None:
     with table:
         st.markdown(
             "**Best first** :gray[· pick a row to play it]",
-            help="Score: how far the action stands above the bar, which 95 % of Kinetics-400's other actions stay "
-            "under, in standard deviations.",
+            help="Score: standard deviations above the bar that 95 % of Kinetics-400's other actions stay under.",
         )
         rows = [
-            {
-                "film": clip.name,
-                "from": clock(span.start_s),
-                "to": clock(span.end_s),
-                "score": span.score,
-                "model": model.title,
-            }
+            {"film": clip.name, "from": clock(span.start_s), "to": clock(span.end_s), "score": span.score,
+             "model": model.title}
             for clip, model, span in found
-        ]
+        ]  # fmt: skip
         picked = st.dataframe(
             rows, hide_index=True, key=state.HIT, on_select="rerun", selection_mode="single-row",
             column_config={"score": st.column_config.NumberColumn(format="%.2f")},
@@ -139,14 +126,12 @@ def timelines(found: Sequence[Hit]) -> list[Timeline]:
     films: dict[str, list[Hit]] = {}
     for hit in found:
         films.setdefault(hit.clip.digest, []).append(hit)
-    return [
-        Timeline(
-            clip.name, model.title, answers.film(model, clip).fps,
-            sorted((hit.span for hit in those), key=lambda span: span.start_s),
-        )
-        for those in films.values()
-        for clip, model, _ in those[:1]
-    ]  # fmt: skip
+    made = []
+    for those in films.values():
+        clip, model, _ = those[0]
+        by_time = sorted((hit.span for hit in those), key=lambda span: span.start_s)
+        made.append(Timeline(clip.name, model.title, answers.film(model, clip).fps, by_time))
+    return made
 
 
 def marks(spans: Sequence[Span], ranked: Sequence[str]) -> dict[str, tuple[str, str]]:

@@ -55,8 +55,7 @@ def why(given: Answer) -> None:
         st.markdown(
             "**What spoke for it** :gray[· solid: exact · hatched: left out in turn]",
             help="Eq. 9 is a sum, so the lead is exactly the sum of its modalities (solid). The objects are one "
-            "sentence, which is no sum: each is left out of it, and the change of the lead is shown (hatched). Such "
-            "changes do not add up to anything.",
+            "sentence: each is left out of it, and the lead changes by that much (hatched), which adds up to nothing.",
         )
         parts = [f"{MODALITIES[part.name]} {signed(part.change)}" for part in found.modalities]
         parts += [f"object {part.name} {signed(part.change)}" for part in found.objects]
@@ -117,11 +116,7 @@ def _seconds(given: Answer, found: Explanation, colours: tuple[str, str]) -> Non
 
 
 def parts_figure(found: Explanation, colours: tuple[str, str]) -> go.Figure:
-    """Modalities end to end, their sum, and below it each object left out.
-
-    Args:
-        colours: of the winner, for what speaks for it, and of the runner-up.
-    """
+    """Modalities end to end, their sum, and below it each object left out, in the colour of the label it speaks for."""
     figure = go.Figure()
     row, base = 0.0, 0.0
 
@@ -152,11 +147,7 @@ def parts_figure(found: Explanation, colours: tuple[str, str]) -> go.Figure:
 
 
 def seconds_figure(found: Explanation, frames: Sequence[tuple[float, bytes]], colours: tuple[str, str]) -> go.Figure:
-    """What leaving out each second takes from the lead, under the clip's frames. A click selects a second's number.
-
-    Args:
-        frames: (time in seconds, JPEG file), one a second; of long clips every n-th is shown.
-    """
+    """What leaving out each second takes from the lead, under the clip's frames. A click selects a second's number."""
     changes = np.array([part.change for part in found.seconds])
     middles = np.arange(len(changes)) + 0.5
     reach = 1.15 * float(np.abs(changes).max(initial=0)) or 1.0

@@ -1,5 +1,6 @@
 """The first page, through the app's entry file."""
 
+import base64
 import hashlib
 import json
 
@@ -119,10 +120,7 @@ def test_a_sample_is_answered_by_the_run_of_the_workspace(workspace):
     assert page.text_area(key=state.LABELS).value == ", ".join(NAMES)
     assert set(shown_labels(page)) == set(NAMES)
     assert "trained on three drawn clips" in texts(page)
-
-
-def test_clicking_a_sample_shows_it(workspace):
-    page = sample_page()
+    assert not judgements(page) and "No probability" not in texts(page)  # it has no rejector
     cards = [button for button in page.button if button.label in UNSEEN]
     assert len(cards) == 6
     page = cards[3].click().run()
@@ -161,34 +159,25 @@ def test_a_caption_joins_the_ranking_with_its_weight(empty_workspace):
     assert page.text_input[0].value == ""
 
 
-@pytest.mark.parametrize(
-    "typed, said", [(" , ,\n", "no label is given"), ('"reach, grasp', "quotes"), ('["a",', "JSON")]
-)
-def test_labels_that_cannot_be_used_are_explained(workspace, typed, said):
-    page = sample_page()
-    page.text_area(key=state.LABELS).set_value(typed).run()
-    assert not page.exception
-    assert said in page.error[0].value
-    assert not page.get("plotly_chart")
-
-
-def test_sentences_pasted_as_json_describe_the_labels(workspace):
+def test_labels_that_cannot_be_used_are_explained(workspace):
     page = sample_page(sample=TITLE)
+    for typed, said in ((" , ,\n", "no label is given"), ('"reach, grasp', "quotes"), ('["a",', "JSON")):
+        page.text_area(key=state.LABELS).set_value(typed).run()
+        assert not page.exception
+        assert said in page.error[0].value
+        assert not page.get("plotly_chart")
     described = {"mine": [world.DESCRIPTIONS[NAMES[0]], "a dog barks"], "other": ["a train arrives"]}
-    page.text_area(key=state.LABELS).set_value(json.dumps(described)).run()
+    page.text_area(key=state.LABELS).set_value(json.dumps(described)).run()  # the sentences describe the labels
     assert answered(page)
     expected = engine_answer(workspace / "runs" / "demo", described)
     assert shown_labels(page) == pytest.approx(dict(expected.labels), abs=1e-5)
 
 
-@pytest.mark.parametrize("key, count", [("ucf101", 101), ("hmdb51", 51), ("kinetics400", 400)])
-def test_whole_label_sets(key, count):
-    known = label_sets.label_sets()[key]
-    assert len(known.names) == count
-    assert parse_classes(known.text) == ((list(known.names), []), {})
-
-
 def test_a_whole_set_is_named_in_the_address(workspace):
+    sets = label_sets.label_sets()
+    for key, count in (("ucf101", 101), ("hmdb51", 51), ("kinetics400", 400)):
+        assert len(sets[key].names) == count
+        assert parse_classes(sets[key].text) == ((list(sets[key].names), []), {})
     page = sample_page(labels="@hmdb51")
     assert answered(page)
     assert page.text_area(key=state.LABELS).value.startswith("brush hair, cartwheel")
@@ -238,20 +227,13 @@ def upload(page, *files):
     return page.run()
 
 
-def test_a_text_file_named_mp4_is_refused_in_words(workspace):
-    page = upload(open_page(), ("notes.mp4", b"dear diary\n" * 50))
-    assert not page.exception
-    assert len(page.error) == 1
-    assert "notes" in page.error[0].value and "text" in page.error[0].value
-    assert "tmp" not in page.error[0].value
-
-
-def test_several_uploads_one_of_them_broken(workspace, clips):
+def test_several_uploads_two_of_them_broken(workspace, clips):
     _, paths = clips
     files = [(f"{number}.webm", path.read_bytes()) for number, path in enumerate(paths)]
-    page = upload(open_page(), *files, ("empty.mp4", b""))
+    page = upload(open_page(), *files, ("empty.mp4", b""), ("notes.mp4", b"dear diary\n" * 50))
     assert not page.exception
-    assert "empty" in page.error[0].value
+    empty, notes = (error.value for error in page.error)
+    assert "empty" in empty and "notes" in notes and "text" in notes and "tmp" not in notes
     assert list(page.dataframe[0].value["clip"]) == ["0.webm", "1.webm", "2.webm"]
     assert len(page.get("plotly_chart")) == 2
     page.selectbox(key=state.CLIP).set_value(2).run()
@@ -325,29 +307,26 @@ def test_a_clip_is_pinned_to_the_map(empty_workspace):
     np.testing.assert_allclose(pinned["sentence"], load_sentence_encoder("minilm").encode([said])[0], atol=1e-5)
 
 
-def test_with_nothing_at_all_there_is_one_button(nothing_shipped):
+def damage(home):
+    folder = home / "runs" / "demo"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{")
+    (folder / "model.safetensors").write_bytes(b"no weights")
+
+
+def test_a_damaged_run_makes_way_for_the_shipped_one(empty_workspace):
+    damage(empty_workspace)
+    assert models.models()["run:demo"].folder == models.SHIPPED / "runs" / "demo"
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_without_a_model_there_is_one_button(nothing_shipped, damaged):
+    if damaged:
+        damage(nothing_shipped)
     page = sample_page()
     assert not page.exception
     assert [button.label for button in page.button] == ["Prepare the demo"]
     assert not page.get("plotly_chart")
-
-
-def test_a_damaged_run_makes_way_for_the_shipped_one(empty_workspace):
-    folder = empty_workspace / "runs" / "demo"
-    folder.mkdir(parents=True)
-    (folder / "config.json").write_text("{")
-    (folder / "model.safetensors").write_bytes(b"no weights")
-    assert models.models()["run:demo"].folder == models.SHIPPED / "runs" / "demo"
-
-
-def test_a_damaged_run_counts_as_none(nothing_shipped):
-    folder = nothing_shipped / "runs" / "demo"
-    folder.mkdir(parents=True)
-    (folder / "config.json").write_text("{")
-    (folder / "model.safetensors").write_bytes(b"no weights")
-    page = sample_page()
-    assert not page.exception
-    assert [button.label for button in page.button] == ["Prepare the demo"]
 
 
 def test_a_run_with_damaged_weights_is_explained(workspace, tmp_path, monkeypatch):
@@ -435,42 +414,36 @@ def test_a_time_line_is_that_of_the_command_line(empty_workspace, real_film):
     assert sorted(starts) == [int(span.start_s) for span in expected]
 
 
+def click(page, key, second):
+    """Select a second in a figure, or nothing; what the film is played from then."""
+    points = [] if second is None else [{"customdata": second}]
+    selection = {"points": points, "point_indices": [], "box": [], "lasso": []}
+    page.session_state[key] = PlotlyState({"selection": selection})
+    return page.run().get("video")[0].proto.start_time
+
+
 def test_a_clicked_span_is_played(empty_workspace, real_film):
     page = upload(open_page(labels="a black screen, a white screen"), ("film.mp4", real_film.read_bytes()))
     assert page.get("video")[0].proto.start_time == 0 and not page.get("video")[0].proto.autoplay
     digest = hashlib.sha256(real_film.read_bytes()).hexdigest()[:16]
-
-    def click(key, second):
-        points = [] if second is None else [{"customdata": second}]
-        page.session_state[key + digest] = PlotlyState(
-            {"selection": {"points": points, "point_indices": [], "box": [], "lasso": []}}
-        )
-        page.run()
-        return page.get("video")[0].proto.start_time
-
-    assert click(state.SPAN, 3) == 3 and page.get("video")[0].proto.autoplay
-    assert click(state.SECOND, 5) == 5  # the later click counts, in whichever figure
-    assert click(state.SPAN, 1) == 1
-    assert click(state.SPAN, None) == 1
+    assert click(page, state.SPAN + digest, 3) == 3 and page.get("video")[0].proto.autoplay
+    assert click(page, state.SECOND + digest, 5) == 5  # the later click counts, in whichever figure
+    assert click(page, state.SPAN + digest, 1) == 1
+    assert click(page, state.SPAN + digest, None) == 1
 
 
-def test_two_models_side_by_side(empty_workspace, real_film):
-    page = upload(open_page(labels="juggling, archery"), ("film.mp4", real_film.read_bytes()))
-    page.selectbox(key=state.BESIDE_MODEL).set_value("run:demo").run()
-    assert not page.exception and not page.error
-    ranked = [chart.proto.alt for chart in page.get("plotly_chart") if chart.proto.alt.startswith("Best labels")]
-    assert [alt.split(":")[0] for alt in ranked] == ["Best labels by photographs", "Best labels by demo"]
-    assert "**demo** answers: it was chosen" in texts(page)
-
-
-def test_another_model_is_chosen(empty_workspace, real_film):
+def test_another_model_is_chosen_and_one_beside(empty_workspace, real_film):
     page = upload(open_page(model="demo"), ("film.mp4", real_film.read_bytes()))
     assert not page.exception and "**demo** answers: it was chosen" in texts(page)
     assert page.text_area(key=state.LABELS).value == ", ".join(UNSEEN)  # its own labels
     assert page.slider(key=state.OBJECTS).value == pytest.approx(round(models.models()["run:demo"].beta, 2))
-    page.selectbox(key=state.MODEL).set_value(models.AUTOMATIC).run()
+    page.selectbox(key=state.MODEL).set_value(models.AUTOMATIC)
+    page.selectbox(key=state.BESIDE_MODEL).set_value("run:demo").run()
+    assert not page.exception and not page.error
     assert page.slider(key=state.OBJECTS).value == pytest.approx(0.5)
-    assert "**photographs** answers" in texts(page)
+    ranked = [chart.proto.alt for chart in page.get("plotly_chart") if chart.proto.alt.startswith("Best labels")]
+    assert [alt.split(":")[0] for alt in ranked] == ["Best labels by photographs", "Best labels by demo"]
+    assert "**photographs** answers" in texts(page) and "**demo** answers: it was chosen" in texts(page)
 
 
 def test_a_failure_that_passes_is_tried_again(empty_workspace, tmp_path, monkeypatch):
@@ -609,104 +582,69 @@ def test_the_judgement_is_the_engines(empty_workspace):
         assert page.subheader[0].value == expected.labels[0][0]  # a warning hides no label
         (told,) = judgements(page)
         assert "maximum cosine" in told.help and "30 validation videos" in told.help and "no guarantee" in told.help
-
-
-def test_other_weights_have_no_probability(empty_workspace):
-    page = sample_page(sample=TITLE, objects="0.6")
+    page.slider(key=state.OBJECTS).set_value(0.6).run()  # other weights than it was calibrated with
     assert "No probability" in texts(page) and not judgements(page)
-
-
-def test_a_run_without_a_rejector_says_nothing(workspace):
-    page = sample_page()
-    assert answered(page)
-    assert not judgements(page) and "No probability" not in texts(page)
 
 
 # Why this label ------------------------------------------------------------------------------------------------------
 
 
-def explained(runner_up=None):
-    path = clip_files._rendered(SAMPLE, world.WIDTH_PX)
-    with Classifier.of_run(models.SHIPPED / "runs" / "demo") as classifier:
-        return explain(classifier, classifier.read(path), UNSEEN, runner_up=runner_up)
-
-
 def figure_of(page, text):
-    """Of the figure whose description begins so."""
+    """Of the figure whose description begins so; plotly writes its numbers as base64."""
     (chart,) = [chart for chart in page.get("plotly_chart") if chart.proto.alt.startswith(text)]
-    return json.loads(chart.proto.spec)
+    return json.loads(chart.proto.spec)["data"]
 
 
 def array(values):
-    """Numbers of a figure, which plotly writes as base64."""
     if isinstance(values, dict):
-        import base64
-
         return np.frombuffer(base64.b64decode(values["bdata"]), values["dtype"])
     return np.array(values, float)
 
 
-def test_why_is_asked_for(empty_workspace, monkeypatch):
-    monkeypatch.setattr("cezsar.analysis.explanation.explain", lambda *_, **__: pytest.fail("nobody asked"))
-    page = sample_page(sample=TITLE)
+def test_why_this_label_and_not_another(empty_workspace, monkeypatch):
+    with monkeypatch.context() as closed:
+        closed.setattr("cezsar.analysis.explanation.explain", lambda *_, **__: pytest.fail("nobody asked"))
+        page = sample_page(sample=TITLE)
     assert answered(page)
-    assert "Why this label?" in [each.label for each in page.expander]
-    assert "The lead of" not in texts(page)
-
-
-def test_why_this_label_and_not_the_second(empty_workspace, monkeypatch):
-    expected = explained()
-    page = sample_page(sample=TITLE)
-    for name in ("features", "embed"):
-        monkeypatch.setattr(Classifier, name, lambda *_: pytest.fail("the clip was read again"))
-    page.session_state[state.WHY] = True
-    page.run()
+    assert "Why this label?" in [each.label for each in page.expander] and "The lead of" not in texts(page)
+    other = list(shown_labels(page))[3]
+    path = clip_files._rendered(SAMPLE, world.WIDTH_PX)
+    with Classifier.of_run(models.SHIPPED / "runs" / "demo") as classifier:
+        clip = classifier.read(path)
+        expected, of_other = (explain(classifier, clip, UNSEEN, runner_up=rival) for rival in (None, other))
+    with monkeypatch.context() as kept:
+        for name in ("features", "embed"):
+            kept.setattr(Classifier, name, lambda *_: pytest.fail("the clip was read again"))
+        page.session_state[state.WHY] = True
+        page.run()
     assert not page.exception and not page.error
     assert f"The lead of {why.signed(expected.margin)} is" in texts(page)
     parts = figure_of(page, "Parts of the lead")
     changes = [part.change for part in (*expected.modalities, *expected.objects)]
-    shown = [float(array(bar["x"])[0]) for bar in parts["data"]]
+    shown = [float(array(bar["x"])[0]) for bar in parts]
     lead = shown.pop(len(expected.modalities))
     assert shown == pytest.approx(changes, abs=1e-5)
     assert lead == pytest.approx(sum(shown[: len(expected.modalities)]), abs=1e-6)  # exact: they add up
     assert lead == pytest.approx(expected.margin, abs=1e-5)
-    hatched = [bool(bar["marker"]["pattern"].get("shape")) for bar in parts["data"]]
+    hatched = [bool(bar["marker"]["pattern"].get("shape")) for bar in parts]
     assert hatched == [False] * 3 + [part.how != "exact" for part in expected.objects]
     seconds = figure_of(page, "Change of the lead by each second")
-    assert array(seconds["data"][0]["y"]) == pytest.approx([part.change for part in expected.seconds], abs=1e-5)
+    assert array(seconds[0]["y"]) == pytest.approx([part.change for part in expected.seconds], abs=1e-5)
     assert len(expected.seconds) == 5
     assert "the answer stays" in texts(page) or "it would be" in texts(page)
-
-
-def test_another_label_is_compared(empty_workspace):
-    page = sample_page(sample=TITLE, why="true")
     picker = page.selectbox(key=state.RIVAL)
     assert picker.value == "" and len(picker.options) == len(UNSEEN)
-    other = list(shown_labels(page))[3]
     picker.set_value(other).run()
-    expected = explained(runner_up=other)
-    assert expected.runner_up == other
-    assert f"The lead of {why.signed(expected.margin)} is" in texts(page)
-    assert sample_page(sample=TITLE, why="true", rival=other).selectbox(key=state.RIVAL).value == other
+    assert of_other.runner_up == other and f"The lead of {why.signed(of_other.margin)} is" in texts(page)
+
+
+def test_another_label_is_compared_by_the_address(empty_workspace):
+    page = sample_page(sample=TITLE, why="true", rival=UNSEEN[5])
+    assert page.selectbox(key=state.RIVAL).value == UNSEEN[5] and page.get("video")[0].proto.start_time == 0
+    click(page, state.SECOND + clip_files.drawn(SAMPLE).digest[:16], 3)
+    assert not page.exception and page.get("video")[0].proto.start_time == 3
     page.text_area(key=state.LABELS).set_value(", ".join(UNSEEN[:2])).run()  # the other one is no label any more
     assert not page.exception and not page.error
     assert page.selectbox(key=state.RIVAL).value == ""
-
-
-def test_a_clicked_second_is_played(empty_workspace):
-    page = sample_page(sample=TITLE, why="true")
-    key = state.SECOND + clip_files.drawn(SAMPLE).digest[:16]
-    assert page.get("video")[0].proto.start_time == 0
-    point = {"curve_number": 1, "point_index": 3, "customdata": 3, "x": 3.5, "y": 0.1}
-    page.session_state[key] = PlotlyState(
-        {"selection": {"points": [point], "point_indices": [3], "box": [], "lasso": []}}
-    )
-    page.run()
-    assert not page.exception
-    assert page.get("video")[0].proto.start_time == 3
-
-
-def test_a_single_label_has_no_rival(empty_workspace):
-    page = sample_page(sample=TITLE, why="true", labels="juggling")
-    assert answered(page)
-    assert "Why this label?" not in [each.label for each in page.expander]
+    page.text_area(key=state.LABELS).set_value("juggling").run()  # a single label has no rival
+    assert answered(page) and "Why this label?" not in [each.label for each in page.expander]
