@@ -61,20 +61,16 @@ def action() -> str:
     return " ".join((typed or "").split())
 
 
-def choose_model(there: Mapping[str, Model]) -> str:
-    """The key of the model that answers."""
-    return _model(
-        "Model", there, state.MODEL, {AUTOMATIC: "Automatic"},
-        "Automatic takes the best model for real video on this machine; films that look like the demo's drawn world go "
-        "to the demo's run.",
+def choose_model(there: Mapping[str, Model], beside: bool = False) -> str:
+    """The key of the model that answers; of a second one `beside` it, "" for none."""
+    titles = ({"": "None"} if beside else {AUTOMATIC: "Automatic"}) | {key: one.title for key, one in there.items()}
+    told = (
+        "A second model ranks the same labels for the clip in full, side by side with the first." if beside
+        else "Automatic takes the best model for real video on this machine; films that look like the demo's drawn "
+        "world go to the demo's run."
     )  # fmt: skip
-
-
-def _model(label: str, there: Mapping[str, Model], key: str, first: dict[str, str], told: str) -> str:
-    titles = first | {key: model.title for key, model in there.items()}
-    return st.selectbox(
-        label, list(titles), format_func=titles.__getitem__, key=key, bind="query-params", help=told
-    )  # fmt: skip
+    label, key = ("Beside it", state.BESIDE_MODEL) if beside else ("Model", state.MODEL)
+    return st.selectbox(label, list(titles), format_func=titles.__getitem__, key=key, bind="query-params", help=told)
 
 
 def sample_cards(samples: Mapping[str, clips.ClipFile], picked: str = "") -> None:
@@ -114,8 +110,7 @@ def ask(chosen: Sequence[clips.ClipFile], there: dict[str, Model]) -> tuple[Ques
     with left:
         key = choose_model(there)
     with right:
-        told = "A second model ranks the same labels for the clip in full, side by side with the first."
-        other = _model("Beside it", there, state.BESIDE_MODEL, {"": "None"}, told)
+        other = choose_model(there, beside=True)
     model = first_choice(key, chosen, there)
     with area:
         typed = _label_box(model.labels)

@@ -66,13 +66,11 @@ def _headline(given: Answer) -> None:
         _verdict(given)
     if given.clip.label:
         names = [name for name, _ in found.labels]
-        if given.clip.label == best:
-            st.markdown(":green[:material/check: That is what the sample shows.]")
-        elif given.clip.label not in names:
-            st.markdown(f":gray[The sample shows *{given.clip.label}*, which is not among the labels.]")
-        else:
+        words = f":gray[The sample shows *{given.clip.label}*, which is not among the labels.]"
+        if given.clip.label in names:
             place = names.index(given.clip.label) + 1
-            st.markdown(f":orange[:material/close: The sample shows *{given.clip.label}*, ranked {place}.]")
+            words = f":orange[:material/close: The sample shows *{given.clip.label}*, ranked {place}.]"
+        st.markdown(":green[:material/check: That is what the sample shows.]" if given.clip.label == best else words)
 
 
 def _verdict(given: Answer) -> None:
@@ -162,12 +160,6 @@ def on_map(given: Answer, number: int) -> None:
         if st.session_state.get(state.ON) not in sets:
             st.session_state[state.ON] = sets[0]
         st.switch_page("../pages/semantic_gap.py", query_params={})
-
-
-def trust(given: Answer) -> None:
-    name = "Run " if given.model.folder else "Encoder " if given.trust.startswith(given.model.key) else ""
-    words = name + given.trust
-    st.caption(f":material/verified_user: {plain(words[0].upper() + words[1:])}. {given.model.tested}")
 
 
 def overview(answers: Sequence[Answer]) -> None:

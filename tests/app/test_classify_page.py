@@ -44,15 +44,6 @@ def sample_page(**query):
     return open_page(**{"from": "Samples"} | query)
 
 
-@pytest.fixture
-def nothing_shipped(empty_workspace, monkeypatch):
-    """An empty workspace, and software that nothing came with."""
-    for module in ("models", "scored"):
-        monkeypatch.setattr(f"app.services.{module}.SHIPPED", empty_workspace / "not shipped")
-    monkeypatch.setattr("cezsar.training.runs.SHIPPED", ())
-    return empty_workspace
-
-
 def greys(path, levels, seconds_each=1):
     """A film of plain greys, H.264 in MP4, cut off without loss of what stands before: its index is at the front."""
     with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
@@ -76,6 +67,10 @@ def real_film(tmp_path_factory):
 
 def texts(page):
     return " ".join(str(element.value) for kind in ("markdown", "subheader", "caption") for element in page.get(kind))
+
+
+def judgements(page):
+    return [each for each in page.markdown if "seems right" in each.value]
 
 
 def shown_labels(page):
@@ -112,6 +107,16 @@ def test_a_first_visitor_gets_an_answer_of_the_shipped_run(empty_workspace):
     assert "of 420 test clips" in texts(page).lower()
     assert "Recognised objects" in texts(page)
     assert [button.label for button in page.get("download_button")] == ["CSV", "JSON"]
+    caption = "someone sleeps in a bed"  # joins the ranking with its weight
+    page.text_input[0].set_value(caption)
+    page.slider(key=state.CAPTION_WEIGHT).set_value(0.6).run()
+    assert answered(page) and "palest: caption" in texts(page)
+    beta = page.slider(key=state.OBJECTS).value
+    expected = engine_answer(models.SHIPPED / "runs" / "demo", UNSEEN, Weights(1 - beta, beta, 0.6), caption)
+    assert shown_labels(page) == pytest.approx(dict(expected.labels), abs=1e-5)
+    assert page.selectbox(key=state.SAMPLE).options[1] != SAMPLE.id
+    page.selectbox(key=state.SAMPLE).select_index(1).run()
+    assert page.text_input[0].value == ""
 
 
 def test_a_sample_is_answered_by_the_run_of_the_workspace(workspace):
@@ -140,23 +145,6 @@ def test_other_labels_and_weights_do_not_read_the_clip_again(empty_workspace, mo
     page.slider(key=state.OBJECTS).set_value(1.0).run()
     assert answered(page)
     assert shown_labels(page) != before
-
-
-def test_a_caption_joins_the_ranking_with_its_weight(empty_workspace):
-    page = sample_page(sample=TITLE)
-    caption = "someone sleeps in a bed"
-    page.text_input[0].set_value(caption).run()
-    page.slider(key=state.CAPTION_WEIGHT).set_value(0.6).run()
-    assert answered(page)
-    beta = page.slider(key=state.OBJECTS).value
-    weights = Weights(1 - beta, beta, 0.6)
-    expected = engine_answer(models.SHIPPED / "runs" / "demo", UNSEEN, weights, caption)
-    assert shown_labels(page) == pytest.approx(dict(expected.labels), abs=1e-5)
-    assert "palest: caption" in texts(page)
-    other = page.selectbox(key=state.SAMPLE).options[1]
-    assert other != SAMPLE.id
-    page.selectbox(key=state.SAMPLE).select_index(1).run()
-    assert page.text_input[0].value == ""
 
 
 def test_labels_that_cannot_be_used_are_explained(workspace):
@@ -188,16 +176,14 @@ def test_a_whole_set_is_named_in_the_address(workspace):
     assert len(shown_labels(page)) == 400
 
 
-def test_descriptions_of_the_workspace_are_a_set(workspace):
+def test_descriptions_of_the_workspace_are_a_set(workspace, monkeypatch, tmp_path):
     own = {"reach, grasp": ["a hand closes"], "wave": ["a hand moves", "somebody says goodbye"]}
-    save_descriptions(label_sets.own_folder() / "hands.json", own)
-    try:
-        page = sample_page(labels="@hands")
-        assert answered(page)
-        assert parse_classes(page.text_area(key=state.LABELS).value)[1] == own
-        assert set(shown_labels(page)) == set(own)
-    finally:
-        (label_sets.own_folder() / "hands.json").unlink()
+    monkeypatch.setattr(label_sets, "own_folder", lambda: tmp_path)
+    save_descriptions(tmp_path / "hands.json", own)
+    page = sample_page(labels="@hands")
+    assert answered(page)
+    assert parse_classes(page.text_area(key=state.LABELS).value)[1] == own
+    assert set(shown_labels(page)) == set(own)
 
 
 def test_the_address_opens_the_same_view(workspace):
@@ -282,15 +268,6 @@ def test_reasons_are_exported(workspace):
     assert unsure.ranking.labels == sure.ranking.labels
 
 
-def test_better_models_are_one_quiet_line(empty_workspace, monkeypatch):
-    def links(page):
-        return [link.proto.label for link in page.get("page_link")]
-
-    assert any("Better models" in label for label in links(open_page()))
-    monkeypatch.setattr(encoders, "for_real_video", lambda: encoders.FOR_REAL_VIDEO)
-    assert not links(open_page())
-
-
 def test_a_clip_is_pinned_to_the_map(empty_workspace):
     page = sample_page(objects="0.3")
     (button,) = [button for button in page.button if button.label == "Show on the semantic-gap map"]
@@ -307,26 +284,18 @@ def test_a_clip_is_pinned_to_the_map(empty_workspace):
     np.testing.assert_allclose(pinned["sentence"], load_sentence_encoder("minilm").encode([said])[0], atol=1e-5)
 
 
-def damage(home):
-    folder = home / "runs" / "demo"
+def test_a_damaged_run_makes_way_for_the_shipped_one_and_without_that_there_is_one_button(empty_workspace, monkeypatch):
+    folder = empty_workspace / "runs" / "demo"
     folder.mkdir(parents=True)
     (folder / "config.json").write_text("{")
     (folder / "model.safetensors").write_bytes(b"no weights")
-
-
-def test_a_damaged_run_makes_way_for_the_shipped_one(empty_workspace):
-    damage(empty_workspace)
     assert models.models()["run:demo"].folder == models.SHIPPED / "runs" / "demo"
-
-
-@pytest.mark.parametrize("damaged", [False, True])
-def test_without_a_model_there_is_one_button(nothing_shipped, damaged):
-    if damaged:
-        damage(nothing_shipped)
+    for module in ("models", "scored"):
+        monkeypatch.setattr(f"app.services.{module}.SHIPPED", empty_workspace / "not shipped")
+    monkeypatch.setattr("cezsar.training.runs.SHIPPED", ())
     page = sample_page()
-    assert not page.exception
+    assert not page.exception and not page.get("plotly_chart")
     assert [button.label for button in page.button] == ["Prepare the demo"]
-    assert not page.get("plotly_chart")
 
 
 def test_a_run_with_damaged_weights_is_explained(workspace, tmp_path, monkeypatch):
@@ -353,11 +322,7 @@ def test_who_answers_is_the_rule_of_the_command_line(empty_workspace, real_film,
         assert models.key_of(expected) == key
         assert answers.choose("run:demo", clip, there) == (there["run:demo"], "it was chosen")
     assert answers.choose(models.AUTOMATIC, clip_files.drawn(SAMPLE), there)[0] == there["run:demo"]
-
-
-def test_a_model_that_should_answer_and_is_damaged_is_told(empty_workspace, real_film):
-    there = {key: model for key, model in models.models().items() if key != "run:photographs"}
-    clip = clip_files.from_file(real_film)
+    del there["run:photographs"]  # as if it were damaged
     with pytest.raises(InputError, match="photographs should answer"):
         answers.choose(models.AUTOMATIC, clip, there)
     assert answers.first_choice(models.AUTOMATIC, [clip], there) == next(iter(there.values()))
@@ -366,13 +331,16 @@ def test_a_model_that_should_answer_and_is_damaged_is_told(empty_workspace, real
 # A film of one's own -------------------------------------------------------------------------------------------------
 
 
-def test_the_page_begins_with_ones_own_film(empty_workspace):
+def test_the_page_begins_with_ones_own_film(empty_workspace, monkeypatch):
     page = open_page()
     assert not page.exception and not page.get("plotly_chart")
     assert page.file_uploader[0].label == "Drop films of your own here"
     assert len([button for button in page.button if button.label in UNSEEN]) == 6  # samples, the second choice
     assert len(parse_classes(page.text_area(key=state.LABELS).value)[0].names) == 400
     assert "All labels have a description" in texts(page)
+    assert any("Better models" in link.proto.label for link in page.get("page_link"))
+    monkeypatch.setattr(encoders, "for_real_video", lambda: encoders.FOR_REAL_VIDEO)
+    assert not page.run().get("page_link")
 
 
 def test_a_film_is_ranked_by_the_model_for_real_video(empty_workspace, real_film):
@@ -529,6 +497,12 @@ def test_exports_hold_every_label_and_its_parts(workspace, clips):
     assert lines[1].startswith('"a, b.webm",1,')
 
 
+def test_what_browsers_play():
+    plays = [("a.mp4", b"ftyp avc1"), ("a.webm", b"")]
+    for name, content in [*plays, ("a.MP4", b"ftyp mp4v"), ("a.avi", b"RIFF"), ("none", b"")]:
+        assert clip_files.ClipFile(name, "", content).playable is ((name, content) in plays)
+
+
 def test_figures_take_any_length_and_escape_labels():
     labels = [("<b>bold</b> %{x}", 0.5), ("x" * 300, -0.2)]
     bars = ranking.ranking_figure(labels, {"VE": [0.4, -0.3], "O": [0.1, 0.1]})
@@ -547,25 +521,7 @@ def test_figures_take_any_length_and_escape_labels():
     assert ranking.timeline_figure([(0.0, b"jpeg")], ["a"], None, 1).layout.yaxis.visible is False
 
 
-@pytest.mark.parametrize(
-    "name, content, plays",
-    [
-        ("a.mp4", b"ftyp avc1", True),
-        ("a.MP4", b"ftyp mp4v", False),
-        ("a.avi", b"RIFF", False),
-        ("a.webm", b"", True),
-        ("none", b"", False),
-    ],
-)
-def test_what_browsers_play(name, content, plays):
-    assert clip_files.ClipFile(name, "", content).playable is plays
-
-
 # Whether any label seems right ---------------------------------------------------------------------------------------
-
-
-def judgements(page):
-    return [each for each in page.markdown if "seems right" in each.value]
 
 
 def test_the_judgement_is_the_engines(empty_workspace):
