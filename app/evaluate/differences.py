@@ -278,11 +278,9 @@ def corrections(rows: Sequence[Row], protocol: Protocol) -> None:
     found = reached(asked.item, asked.result.weights, protocol)
     titles = [f"{one.title} ({one.setting})" if one.setting else one.title for one, *_ in found]
     with answering:
-        st.warning(
-            "A transductive figure is no plain accuracy: such a correction looks at all test clips of a split at once. "
-            "Do not set it beside methods that see one clip at a time.",
-            icon=":material/warning:",
-        )
+        words = "A transductive figure is no plain accuracy: it looks at all test clips of a split at once. "
+        words += "Do not set it beside methods that see one clip at a time."
+        st.warning(words, icon=":material/warning:")
         cells, over = [], ""
         for title, (one, top1, difference) in zip(titles, found, strict=True):
             told = ""

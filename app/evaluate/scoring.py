@@ -47,9 +47,8 @@ def another() -> None:
     from cezsar.data.datasets import places
 
     st.caption(
-        "A run is applied to every clip of a labelled data set whose features have been extracted; that takes from "
-        "seconds to some minutes. The result is listed at the top of this page, and on the pages about gap, confusion "
-        "and tuning."
+        "A run is applied to every clip of a labelled data set whose features have been extracted, in seconds to some "
+        "minutes. The result is listed at the top of this page, and on Semantic gap, Confusion and Tune."
     )
     runs, named = trained_runs(), {DEMO: DEMO}
     stores = sorted({str(shard.parent) for shard in workspace.folder("features").glob("*/shard-*.h5")})
@@ -62,23 +61,20 @@ def another() -> None:
         run = left.selectbox(
             "Trained run", [*runs, ""],
             format_func=lambda folder: runs.get(folder, "none: objects and captions in the sentence encoder's space"),
-            help="Without a run, clips are compared with labels by their objects and captions alone; that needs no "
-            "training.",
+            help="Without a run, clips are compared with labels by their objects and captions alone.",
         )  # fmt: skip
         dataset = left.selectbox(
             "Data set", list(named), format_func=lambda name: "the stick-figure world" if name == DEMO else name,
-            help="The demo's test clips, the data sets named on the page Library, and published ones in the "
-            "workspace's folder `data`.",
+            help="The demo's test clips, those named on the page Library, and published ones in the folder `data`.",
         )  # fmt: skip
         path = left.text_input(
             "or the path of another data set", placeholder="/path/to/data",
-            help="Counts when it is filled in. A path on the machine of this app: a folder with a folder of clips for "
-            "each class, a CSV with a label column, or an index {class: [clip ids]} in JSON.",
+            help="Counts when it is filled in. On the machine of this app: a folder with a folder of clips for each "
+            "class, a CSV with a label column, or an index {class: [clip ids]} in JSON.",
         )  # fmt: skip
         descriptions = left.text_input(
             "Class descriptions (optional)", placeholder="/path/to/descriptions.json",
-            help="JSON {class: sentence or list of sentences}, or a folder of .txt. Otherwise those beside the data "
-            "set, else the class names.",
+            help="JSON {class: sentence or sentences}, or a folder of .txt; else the data set's, or the class names.",
         )  # fmt: skip
         store = right.selectbox(
             "Feature store of its clips", [*stores, ELSEWHERE], format_func=lambda folder: Path(folder).name,

@@ -147,10 +147,9 @@ def per_class(rows: Sequence[Row], chosen: int) -> None:
         columns["splits"] = [sum(name in run.per_class() for run in row.result.runs) for name in own]
     columns["clips"] = [clips[name] for name in own]
     number = st.column_config.NumberColumn
+    shares = st.column_config.ProgressColumn
     config: dict[str, Any] = {
-        "right": st.column_config.ProgressColumn(
-            f"{row.title} (%)", format="%.1f", min_value=0, max_value=100, help="Top-1, mean over splits."
-        ),
+        "right": shares(f"{row.title} (%)", format="%.1f", min_value=0, max_value=100, help="Top-1, mean over splits."),
         "deviation": number("±", format="%.1f", help="Sample standard deviation over the splits that tested it."),
         "splits": number(help="In how many splits it was among the classes to choose from."),
         "clips": number(help="Clips of this class."),

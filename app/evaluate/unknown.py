@@ -8,7 +8,7 @@ import streamlit as st
 
 from app import state
 from app.cache import once
-from app.evaluate.rows import Row, choose_row, key_of, metric, unbroken
+from app.evaluate.rows import Row, choose_row, key_of, metric, table, unbroken
 from app.services import scored
 from app.widgets.choosers import one_of
 from cezsar.analysis.calibration import Transferred, transferred
@@ -130,17 +130,15 @@ def _said(found: Simulation) -> None:
 def _table(found: dict[str, Simulation], kind: str) -> None:
     """The four kinds of confidence, the chosen one in bold; and what can be had without unknown clips."""
     rate = unbroken(f"{100 * found[kind].rate:.0f} %")
-    cells: dict[str, list[str]] = {"Confidence": [KINDS[name].title for name in found]}
-    for head, measure in (("AUROC", "auroc"), ("OSCR", "oscr"), ("FPR95", "fpr95")):
-        cells[head] = [one.figure(measure).percent() for one in found.values()]
-    for head, measure in (("Let in", "false_accept"), ("Kept, right", "right")):
-        cells[head] = [one.figure(measure, "false accept").percent() for one in found.values()]
-    place = list(found).index(kind)
-    for column in cells.values():
-        column[:] = [cell.replace(" ± ", unbroken(" ± ")) for cell in column]
-        column[place] = f"**{column[place]}**"
-    alt = "How well each kind of confidence tells known clips from unknown ones"
-    st.table(cells, border="horizontal", hide_index=True, alt=alt)
+    cells = []
+    for name, one in found.items():
+        row = {"Confidence": KINDS[name].title}
+        for head, measure in (("AUROC", "auroc"), ("OSCR", "oscr"), ("FPR95", "fpr95")):
+            row[head] = unbroken(one.figure(measure).percent())
+        for head, measure in (("Let in", "false_accept"), ("Kept, right", "right")):
+            row[head] = unbroken(one.figure(measure, "false accept").percent())
+        cells.append({head: f"**{text}**" for head, text in row.items()} if name == kind else row)
+    table(cells, "How well each kind of confidence tells known clips from unknown ones")
     st.caption(
         "In percent, mean ± deviation over splits. **AUROC** ↑: known above unknown, 50 is guessing. **OSCR** ↑: known "
         "and right above unknown. **FPR95** ↓: unknown clips let in where 95 % of the known ones are. **Let in** ↓ and "
