@@ -76,9 +76,6 @@ def scored_again(described):
     return scores, top1, predict(scores, item.weights)
 
 
-# The page ------------------------------------------------------------------------------------------------------------
-
-
 def test_a_first_visitor_finds_the_class_that_loses_most_with_its_sentences(empty_workspace):
     page = shown()
     item = scored.scored_sets()["demo@demo"]
@@ -155,9 +152,9 @@ def test_a_new_class_takes_clips(empty_workspace):
     assert "Give the new class a sentence" in texts(page) and not page.metric
     page.text_area[0].set_value(OTHER[0]).run()
     _, after, now = scored_again({"shoving": OTHER[:1]})
-    assert all_classes(page)[0] == percent(after)
-    assert metrics(page)["This class"] == ("–", "no change")
-    assert metrics(page)["Taken for it"][0] == str((now == 21).sum())
+    figures = metrics(page)
+    assert (figures["All classes"][0], figures["This class"]) == (percent(after), ("–", "no change"))
+    assert figures["Taken for it"][0] == str((now == 21).sum())
     page.text_input(key=state.NEW_NAME).set_value("Kicking A Box").run()
     assert "is there already" in page.error[0].value.replace("\\", "") and not page.exception
 
@@ -205,15 +202,11 @@ def test_sentences_that_are_nowhere_can_be_added_to(empty_workspace):
     page = shown(rewrite=CLASS)
     assert page.text_area[0].value == "" and "not kept with these scores" in texts(page)
     page.text_area[0].set_value(OTHER[0]).run()
-    shop = Workshop(embeddings, item.weights)
-    vectors = space().sentences(OTHER[:1])
-    assert all_classes(page)[0] == percent(shop.try_sentences(CLASS, vectors).after.top1)
-    page.toggle(key=state.ADDED).set_value(True).run()
-    assert all_classes(page)[0] == percent(shop.try_sentences(CLASS, vectors, append=True).after.top1)
+    shop, vectors = Workshop(embeddings, item.weights), space().sentences(OTHER[:1])
+    for append in (False, True):
+        page.toggle(key=state.ADDED).set_value(append).run()
+        assert all_classes(page)[0] == percent(shop.try_sentences(CLASS, vectors, append=append).after.top1)
     assert not any(each.label == "Keep" for each in page.button) and "must be known" in texts(page)
-
-
-# Figures -------------------------------------------------------------------------------------------------------------
 
 
 def test_bars_of_flows_add_up():
