@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import streamlit as st
@@ -158,7 +159,7 @@ def same_clips(items: Sequence[Scored]) -> bool:
         content = scored.scores(item)
         return hash(frozenset(zip(content.ids, map(canonical, content.labels), strict=True)))
 
-    return len({cache.once(lambda: clips_and_labels(item), "clips", item.fingerprint) for item in items}) < 2  # noqa: B023
+    return len({cache.once(partial(clips_and_labels, item), "clips", item.fingerprint) for item in items}) < 2
 
 
 # Shared by the parts of the page -------------------------------------------------------------------------------------
