@@ -36,11 +36,11 @@ def _waiting(kept: Callable[..., object], key: tuple[Hashable, ...], make: Calla
         return kept(key, make)
 
 
-@st.cache_resource(max_entries=4000, show_spinner=False)
+@st.cache_resource(max_entries=1500, show_spinner=False)
 def _small(key: tuple[Hashable, ...], _make: Callable[[], Any]) -> object:
     return _make()
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
+@st.cache_resource(max_entries=16, show_spinner=False)
 def _large(key: tuple[Hashable, ...], _make: Callable[[], Any]) -> object:
     return _make()
