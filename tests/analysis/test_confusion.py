@@ -10,9 +10,9 @@ from scipy.spatial.distance import squareform
 from cezsar.analysis.confusion import (
     FIGURE_1,
     PAPER_GROUPS,
+    ConfusedPair,
     GroupFigures,
     Lookalikes,
-    ConfusedPair,
     clips_of,
     confusable,
     group_confusion,

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from cezsar.sweep import Sweep
 from cezsar.cli import main
 from cezsar.encoders.objects import LinearHead
+from cezsar.sweep import Sweep
 from cezsar.training.runs import Run
 from cezsar.zeroshot.results import load_all
 
