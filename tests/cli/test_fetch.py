@@ -143,14 +143,14 @@ def test_what_was_killed_goes_on_in_the_middle_of_the_file(hub, fetch, tmp_path)
     first.start()
     kept, end = 0, time.monotonic() + 30
     while not kept and time.monotonic() < end:
-        staged = (tmp_path / "models").glob(".fetching-tiny-clip-*/**/*.part")
+        staged = (tmp_path / "models").glob(f".fetching-tiny-clip-*/**/{big}.part")
         kept = max((path.stat().st_size for path in staged), default=0)
         time.sleep(0.05)
     assert kept
     assert not (tmp_path / "models" / "tiny-clip").exists()
     fetch.running[0].kill()
     first.join()
-    (staged,) = (tmp_path / "models").glob(".fetching-tiny-clip-*/**/*.part")
+    (staged,) = (tmp_path / "models").glob(f".fetching-tiny-clip-*/**/{big}.part")
     kept = staged.stat().st_size
     hub.freed.set()
     status, _, err = fetch("clip:tiny-clip", hub.url)
