@@ -201,7 +201,7 @@ def _settings(captioned: Captions) -> dict[str, Any]:
     with presets:
         st.button("The paper's settings", key="preset-paper", on_click=_put, args=(starting.PAPER,))
         st.button(
-            "The demo's settings", key="preset-demo", on_click=_put_demo,
+            "The demo's settings", key="preset-demo", on_click=_put_demo, args=(starting.demo_settings(),),
             help="For the stick-figure world: chosen on held-out actions, since the paper's learning rate and width "
             "are for 3 million triplets.",
         )  # fmt: skip
@@ -231,10 +231,11 @@ def _put(values: dict[str, Any]) -> None:
     st.session_state.update({state.NEW + id: value for id, value in values.items()})
 
 
-def _put_demo() -> None:
+def _put_demo(values: dict[str, Any]) -> None:
+    """The values are found before the click: a button pressed while a callback takes its time would undo it."""
     from cezsar.demo.run import DOMAIN
 
-    _put(starting.demo_settings() | {"domain": DOMAIN, "head": "demo", "classes": starting.DRAWN})
+    _put(values | {"domain": DOMAIN, "head": "demo", "classes": starting.DRAWN})
 
 
 # The run -------------------------------------------------------------------------------------------------------------
