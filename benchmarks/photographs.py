@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cezsar import encoders
+from cezsar.arrays import unit_rows
 from cezsar.config import MiningConfig
 from cezsar.data.annotations import Annotations, Segment
 from cezsar.data.datasets import named_descriptions
@@ -27,8 +28,8 @@ from cezsar.data.extraction import extract, provenance
 from cezsar.data.features import FeatureStore, StoreWriter
 from cezsar.data.labels import canonical, spoken
 from cezsar.data.manifest import Clip
-from cezsar.data.sentence_cache import open_encoder
-from cezsar.encoders.objects import recognise
+from cezsar.data.sentence_cache import Encoder, open_encoder
+from cezsar.encoders.objects import LinearHead, recognise
 from cezsar.training.loop import train
 from cezsar.training.rows import OBJECTS, run_of_rows
 from cezsar.training.runs import Run
@@ -104,12 +105,12 @@ def scores_of(
     return Scores.from_embeddings(Embeddings(ids, [""] * len(ids), names, modalities, prototypes, owner, space.name))
 
 
-def trained(folder: Path, encoder: encoders.FrameEncoder, sentences: object) -> Run:
+def trained(folder: Path, encoder: encoders.FrameEncoder, sentences: Encoder) -> Run:
     """The method itself on the same pairs: a row with noise is a clip, a definition its caption, τ mines negatives."""
     head = encoder.object_head
-    assert head is not None
+    assert isinstance(head, LinearHead)
     rng = np.random.default_rng(0)
-    rows_KD = (head.weight - head.weight.mean(0)) / head.weight.std(0)  # type: ignore[attr-defined]
+    rows_KD = (head.weight - head.weight.mean(0)) / head.weight.std(0)
     segments = []
     with StoreWriter(folder / "store", provenance(encoder)) as writer:
         for index, (name, definition) in enumerate(zip(head.names, head.definitions, strict=True)):
@@ -118,7 +119,7 @@ def trained(folder: Path, encoder: encoders.FrameEncoder, sentences: object) -> 
             writer.add(f"{index:05}", kept.astype(np.float32), "", "", None)
             segments += [Segment(f"{index:05}", 0.0, 10.0, text) for text in (name, f"{name} {definition}")]
     store = FeatureStore(folder / "store")
-    triplets = build(Annotations(segments, []), store, sentences, rng, MiningConfig(object_positives=0))  # type: ignore[arg-type]
+    triplets = build(Annotations(segments), store, sentences, rng, MiningConfig(object_positives=0))
     model = {"d_model": 256, "ffn": 512, "d_emb": 256}
     return train(triplets, store, folder / "trained", model=model, training={"lr": 1e-3})
 
@@ -185,8 +186,9 @@ def main() -> None:
             joint = space_of(method, sentences)
             mean_D, std_D = np.concatenate(features).mean(0), np.concatenate(features).std(0)
             seen = joint.clips([(clip_TD - mean_D) / std_D for clip_TD in features])
+            assert seen is not None
+            seen = unit_rows(seen)
             names = object_rows(joint, [recognise(head, clip_TD, OBJECTS, "names") for clip_TD in features], "names")
-            seen /= np.linalg.norm(seen, axis=1, keepdims=True)
             both = [scores_of(joint, q, features, names, seen) for q in asked]
             for title, weights in (
                 ("triplet loss: O", only_o),

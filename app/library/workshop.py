@@ -257,8 +257,10 @@ def _figures(here: Bench, trial: Trial, own_start: bool, same: bool) -> None:
 
 
 def _metric(title: str, value: str, delta: str, moved: bool, help: str, judged: bool = False) -> None:
-    colour, arrow = "normal" if moved and judged else "off", "auto" if moved else "off"
-    st.metric(title, value, delta, delta_color=colour, delta_arrow=arrow, help=help, border=True)  # type: ignore[arg-type]
+    st.metric(
+        title, value, delta, delta_color="normal" if moved and judged else "off",
+        delta_arrow="auto" if moved else "off", help=help, border=True,
+    )  # fmt: skip
 
 
 def _moved(trial: Trial) -> None:
