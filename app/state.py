@@ -15,7 +15,7 @@ ON = "on"  # name of the scored data set that figures are about
 CLASSES = "classes"  # class names chosen to be looked at
 
 # Classify
-MODEL = "model"  # key of the model that answers, see services.Model
+MODEL = "model"  # key of the model that answers, see parts.models.Model
 BESIDE_MODEL = "besidemodel"  # key of a second model that ranks the same clip; "" for none
 SOURCE = "from"  # where clips come from: UPLOADS or SAMPLES
 UPLOADED = "uploads"  # the files; not in the address

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import streamlit as st
 
 from app import cache
-from app.services.clips import ClipFile, on_disk
-from app.services.labels import described
-from app.services.models import AUTOMATIC, Model, engine, key_of
+from app.parts.clips import ClipFile, on_disk
+from app.parts.labels import described
+from app.parts.models import AUTOMATIC, Model, engine, key_of
 from cezsar import world
 from cezsar.errors import CezsarError, InputError, VideoError
 from cezsar.zeroshot.fusion import Weights

@@ -8,10 +8,10 @@ import streamlit as st
 
 from app import state
 from app.classify.answers import Question, first_choice
-from app.services import clips
-from app.services import labels as label_sets
-from app.services.models import AUTOMATIC, Model
-from app.widgets.words import plain, sentence
+from app.parts import clips
+from app.parts import labels as label_sets
+from app.parts.models import AUTOMATIC, Model
+from app.parts.words import plain, sentence
 from cezsar import encoders
 from cezsar.data.descriptions import parse_classes
 from cezsar.errors import CezsarError
@@ -81,7 +81,7 @@ def sample_cards(samples: Mapping[str, clips.ClipFile], picked: str = "") -> Non
         for name in shown:
             label = samples[name].label
             with st.container(key=f"card-{'chosen' if name == picked else 'other'}-{name}"):
-                poster = clips.poster(samples[name].digest, samples[name])
+                poster = clips.poster(samples[name])
                 st.image(poster, width="stretch", alt=f"A stick figure {label}")
                 st.button(label, key=f"pick-{name}", type="tertiary", on_click=state.choose_sample, args=(name,))
 

@@ -10,11 +10,11 @@ from app import state
 from app.classify import answers, asking, ranking, spans
 from app.classify.answers import Answer, Question
 from app.classify.why import why
-from app.services import clips, models
-from app.services import labels as label_sets
-from app.widgets.player import film, second_asked
-from app.widgets.preparation import prepare_demo
-from app.widgets.words import plain, sentence
+from app.parts import clips, models
+from app.parts import labels as label_sets
+from app.parts.player import film, second_asked
+from app.parts.preparation import prepare_demo
+from app.parts.words import plain, sentence
 from cezsar.errors import CezsarError
 
 

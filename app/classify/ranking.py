@@ -12,8 +12,8 @@ import streamlit as st
 
 from app import state
 from app.classify.answers import Answer, pin
-from app.services import clips, scored
-from app.widgets.words import plain, sentence
+from app.parts import clips, scored
+from app.parts.words import plain, sentence
 from cezsar.arrays import FloatArray
 from cezsar.errors import CezsarError
 from cezsar.report import figures
@@ -111,7 +111,7 @@ def over_time(given: Answer, names: Sequence[str], number: int) -> None:
         "**Second by second**",
         help="A frame of each second, and how well that second, with its neighbours, fits each label by VE and O.",
     )
-    frames = clips.strip(given.clip.digest, given.clip)
+    frames = clips.strip(given.clip)
     rows = None if per_second is None else per_second[:, : len(names)]
     st.plotly_chart(
         timeline_figure(frames, names, rows, given.seconds), key=f"timeline-{number}", config=figures.PLOT,

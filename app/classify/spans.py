@@ -14,8 +14,8 @@ from app import state
 from app.classify import answers
 from app.classify.answers import Answer, Hit
 from app.classify.ranking import legend
-from app.widgets.player import film
-from app.widgets.words import plain
+from app.parts.player import film
+from app.parts.words import plain
 from cezsar.report.figures import CLICKED, COLOURS, GLYPHS, GREY, HOVER, layout, number, shown
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ import streamlit as st
 from app import cache, state
 from app.classify.answers import Answer, read
 from app.classify.ranking import MODALITIES, MOST_LABELS, legend, seconds_ticks
-from app.services import clips
-from app.services.models import engine
-from app.widgets.words import plain, sentence
+from app.parts import clips
+from app.parts.models import engine
+from app.parts.words import plain, sentence
 from cezsar.analysis.explanation import Explanation, Part
 from cezsar.errors import CezsarError
 from cezsar.report.figures import CLICKED, COLOURS, GLYPHS, GREY, HOVER, PLOT, film_strip, heads, layout, short, shown
@@ -109,7 +109,7 @@ def _seconds(given: Answer, found: Explanation, colours: tuple[str, str]) -> Non
     )
     told = ", ".join(f"second {part.name} {signed(part.change)}" for part in found.seconds)
     st.plotly_chart(
-        seconds_figure(found, clips.strip(given.clip.digest, given.clip), colours), on_select="rerun",
+        seconds_figure(found, clips.strip(given.clip), colours), on_select="rerun",
         selection_mode="points", key=state.SECOND + given.clip.digest[:16], config=CLICKED,
         alt=f"Change of the lead by each second: {told}",
     )  # fmt: skip

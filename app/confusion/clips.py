@@ -11,11 +11,10 @@ import streamlit as st
 
 from app import state
 from app.confusion.matrices import Matrix, Views
-from app.services import scored
-from app.widgets import posters
-from app.widgets.choosers import one_of, segments
-from app.widgets.player import film_of
-from app.widgets.words import plain
+from app.parts import player, scored
+from app.parts.choosers import one_of, segments
+from app.parts.player import film_of
+from app.parts.words import plain
 from cezsar.report.figures import GAIN, GREY, LOSS, PLOT, number, ranking, short
 from cezsar.zeroshot.fusion import similarities
 
@@ -104,8 +103,8 @@ def show(views: Views, chosen: tuple[str, str]) -> None:
     cards = []
     for one in found:
         words = f"{number(one.lead)} ahead" if one.lead else f"similarity {number(one.to_true)}"
-        cards.append(posters.Poster(one.id, one.true, words, f"{one.true}, taken for {one.predicted}"))
-    posters.cards(grid, item, cards, shot.id, state.SHOT)
+        cards.append(player.Poster(one.id, one.true, words, f"{one.true}, taken for {one.predicted}"))
+    player.cards(grid, item, cards, shot.id, state.SHOT)
     with beside:
         film_of(item, shot.id, shot.true, caption="")
         for letter, side in views.items():

@@ -12,9 +12,9 @@ import streamlit as st
 
 from app import cache, state
 from app.confusion.matrices import NUMBER, Side, Views, similarity
-from app.services import scored
-from app.widgets.choosers import one_of, segments
-from app.widgets.words import plain, sentence
+from app.parts import scored
+from app.parts.choosers import one_of, segments
+from app.parts.words import plain, sentence
 from cezsar.analysis.baselines import RUNS, Baseline, Standing, random_baseline
 from cezsar.analysis.confusion import PAPER_GROUPS, matching_groups, propose_groups
 from cezsar.data.labels import Groups, groups_path, keep_group, remove_group

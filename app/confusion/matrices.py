@@ -13,8 +13,8 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import cache, state
-from app.services import scored
-from app.widgets.words import plain
+from app.parts import scored
+from app.parts.words import plain
 from cezsar.analysis import confusion
 from cezsar.arrays import DoubleArray, IntArray
 from cezsar.data.labels import resolve

@@ -11,10 +11,9 @@ import streamlit as st
 from app import state
 from app.confusion import clips, groups, matrices
 from app.confusion.matrices import MOST_CELLS, ORDERS, Matrix, Side, Views
-from app.services import scored
-from app.widgets import choosers
-from app.widgets.choosers import one_of, segments
-from app.widgets.words import sentence
+from app.parts import choosers, scored
+from app.parts.choosers import one_of, segments
+from app.parts.words import sentence
 from cezsar.data.labels import canonical
 from cezsar.errors import CezsarError
 from cezsar.zeroshot.fusion import Weights

@@ -12,9 +12,8 @@ import streamlit as st
 
 from app import state
 from app.evaluate.rows import FUSED, companions
-from app.services import scored
-from app.widgets import choosers
-from app.widgets.words import plain, sentence
+from app.parts import choosers, scored
+from app.parts.words import plain, sentence
 from cezsar.data.labels import parse_labels
 from cezsar.errors import CezsarError, InputError
 from cezsar.world import HARD_GROUPS

@@ -11,8 +11,8 @@ import streamlit as st
 
 from app import cache, state
 from app.evaluate.rows import Row, choose, choose_row, downloads, key_of, metric, names, table, unbroken
-from app.services import scored
-from app.widgets.words import plain
+from app.parts import scored
+from app.parts.words import plain
 from cezsar.analysis.comparison import Comparison, Interval, Tally
 from cezsar.report import figures
 from cezsar.report.figures import PLOT, percent, points, signed

@@ -12,8 +12,8 @@ import streamlit as st
 from app import state
 from app.evaluate import asking, differences, scoring, splits, unknown
 from app.evaluate.rows import Row, controls, downloads, rows_of, same_clips, table, unbroken
-from app.widgets import choosers
-from app.widgets.words import plain, sentence
+from app.parts import choosers
+from app.parts.words import plain, sentence
 from cezsar.errors import CezsarError
 from cezsar.zeroshot import published, tables
 from cezsar.zeroshot.protocols import HARD_15, Protocol

@@ -13,7 +13,7 @@ from pathlib import Path
 import streamlit as st
 
 from app import cache, state
-from app.services import scored
+from app.parts import scored
 from cezsar import world
 from cezsar.data.labels import canonical
 from cezsar.zeroshot.evaluation import Correctness, correctness, evaluate

@@ -7,10 +7,10 @@ from pathlib import Path
 import streamlit as st
 
 from app import state
-from app.services import scored
-from app.services.models import SHIPPED, run_folders
-from app.widgets.jobs import follow
-from app.widgets.words import plain, sentence
+from app.parts import scored
+from app.parts.jobs import follow
+from app.parts.models import SHIPPED, run_folders
+from app.parts.words import plain, sentence
 from cezsar import jobs, workspace
 from cezsar.errors import CezsarError, InputError
 from cezsar.zeroshot.scored import folder_for

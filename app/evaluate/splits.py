@@ -11,8 +11,8 @@ import streamlit as st
 from app import cache, state
 from app.confusion.matrices import counts_figure
 from app.evaluate.rows import Row, choose_row
-from app.services import scored
-from app.widgets.words import plain
+from app.parts import scored
+from app.parts.words import plain
 from cezsar.report import figures
 from cezsar.report.figures import PLOT, percent
 from cezsar.zeroshot.evaluation import confusion_matrix

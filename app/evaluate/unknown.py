@@ -9,8 +9,8 @@ import streamlit as st
 from app import state
 from app.cache import once
 from app.evaluate.rows import Row, choose_row, key_of, metric, table, unbroken
-from app.services import scored
-from app.widgets.choosers import one_of
+from app.parts import scored
+from app.parts.choosers import one_of
 from cezsar.analysis.calibration import Transferred, transferred
 from cezsar.analysis.open_set import Simulation, simulate
 from cezsar.report import figures

@@ -15,8 +15,8 @@ import streamlit as st
 
 from app import state
 from app.library import holdings
-from app.services import labels, models
-from app.widgets.words import plain, sentence
+from app.parts import labels, models
+from app.parts.words import plain, sentence
 from cezsar import world
 from cezsar.data.datasets import KNOWN, checked_name, registered
 from cezsar.data.descriptions import load_descriptions, save_descriptions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.widgets import jobs as cards
+from app.parts import jobs as cards
 from cezsar import encoders, jobs
 
 KIND = "fetch"

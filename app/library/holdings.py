@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app import cache
-from app.services import models, scored
+from app.parts import models, scored
 from cezsar import jobs, workspace
 from cezsar.data import datasets
 from cezsar.errors import CezsarError, InputError

@@ -9,12 +9,12 @@ import streamlit as st
 
 from app import state
 from app.library import descriptions, fetching, holdings, workshop
-from app.services import models, scored
+from app.parts import models, scored
+from app.parts.jobs import follow
+from app.parts.preparation import prepare_demo
+from app.parts.words import plain, sentence, size
 from app.train.runs import runs
 from app.train.starting import captions
-from app.widgets.jobs import follow
-from app.widgets.preparation import prepare_demo
-from app.widgets.words import plain, sentence, size
 from cezsar import encoders, jobs, workspace
 from cezsar.data import datasets
 from cezsar.errors import CezsarError

@@ -14,9 +14,8 @@ from plotly.subplots import make_subplots
 
 from app import cache, state
 from app.library.descriptions import save
-from app.services import labels, scored
-from app.widgets import choosers, player, posters
-from app.widgets.words import plain, sentence
+from app.parts import choosers, labels, player, scored
+from app.parts.words import plain, sentence
 from cezsar import workspace
 from cezsar.analysis.confusion import Lookalikes, confusable
 from cezsar.data.descriptions import load_descriptions
@@ -383,8 +382,8 @@ def _clips(item: Scored, trial: Trial) -> None:
     cards = []
     for each in moves.values():
         words = f"to {each.after or 'undecided'}" if kind in ("lost", "left") else f"from {each.before or 'undecided'}"
-        cards.append(posters.Poster(each.id, each.true, words, f"{each.true}, {words}"))
-    posters.cards(grid, item, cards, move.id, state.TURNED_CLIP)
+        cards.append(player.Poster(each.id, each.true, words, f"{each.true}, {words}"))
+    player.cards(grid, item, cards, move.id, state.TURNED_CLIP)
     with screen:
         player.film_of(item, move.id, move.true, caption="")
         named = {"": "no class", move.true: f":green[**{plain(move.true)}**]"}

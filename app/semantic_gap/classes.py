@@ -11,12 +11,11 @@ import pandas as pd
 import streamlit as st
 
 from app import cache, state
+from app.parts import player, scored
+from app.parts.player import film_of
+from app.parts.words import plain
 from app.semantic_gap.explorer import pick
 from app.semantic_gap.numbers import SPACES, clouds, unit_space
-from app.services import scored
-from app.widgets import posters
-from app.widgets.player import film_of
-from app.widgets.words import plain
 from cezsar.analysis.faults import TOLERATED, ClassFault, faults, nearest_centroid, widest
 from cezsar.analysis.gap import UnitSpace
 from cezsar.analysis.maps import Map
@@ -246,8 +245,8 @@ def _clips(item: Scored, blame: Blame, one: ClassFault, drawn: Map | None) -> No
         for clip_id, clip in list(here.items())[:MOST_PICTURES]:
             taken, _ = blame.nearest(clip)
             words = ":green[:material/check:]" if taken == name else f":orange[:material/arrow_forward:] {plain(taken)}"
-            cards.append(posters.Poster(clip_id, name, words, f"A frame of {clip_id}: {name}, nearest to {taken}"))
-        posters.cards(st.container(key="cards"), item, cards, chosen, state.FAULT_CLIP)
+            cards.append(player.Poster(clip_id, name, words, f"A frame of {clip_id}: {name}, nearest to {taken}"))
+        player.cards(st.container(key="cards"), item, cards, chosen, state.FAULT_CLIP)
         if len(here) > len(cards):
             st.caption(f"The first {len(cards)} of {len(here):,}.")
     with screen:

@@ -14,12 +14,11 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import cache, state
+from app.parts import jobs as job_widgets
+from app.parts import models, player, scored
+from app.parts.player import film_of
+from app.parts.words import plain, sentence
 from app.semantic_gap.numbers import SPACES, clouds
-from app.services import models, scored
-from app.widgets import jobs as job_widgets
-from app.widgets import posters
-from app.widgets.player import film_of
-from app.widgets.words import plain, sentence
 from cezsar import jobs
 from cezsar.analysis import maps
 from cezsar.arrays import FloatArray
@@ -311,16 +310,16 @@ def pick(clips: Sequence[str], played: str = "", touched: str | None = None) -> 
 def _pictures(view: View, selected: list[int]) -> None:
     """The selected clips as pictures."""
     right = sum(view.labels[clip] == view.predicted[clip] for clip in selected)
-    first = f"; these are the first {posters.MOST}" if len(selected) > posters.MOST else ""
+    first = f"; these are the first {player.MOST}" if len(selected) > player.MOST else ""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{len(selected):,} clips selected**, {right:,} of them predicted right{first}.", width="content")
         st.button("Clear", icon=":material/close:", type="tertiary", key="map-clear", on_click=pick, args=((),))
     cards = []
     for clip_id, label, predicted in ((view.ids[n], view.labels[n], view.predicted[n]) for n in selected):
         words = ":orange[:material/close:] " * (label != predicted) + plain(label or clip_id)
-        cards.append(posters.Poster(clip_id, label, words, f"A frame of {clip_id}"))
+        cards.append(player.Poster(clip_id, label, words, f"A frame of {clip_id}"))
     grid = st.container(key="selected")
-    posters.cards(grid, view.item, cards, st.session_state[state.MAP_CLIP], state.MAP_CLIP)
+    player.cards(grid, view.item, cards, st.session_state[state.MAP_CLIP], state.MAP_CLIP)
 
 
 def _clip(view: View) -> None:

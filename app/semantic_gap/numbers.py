@@ -11,8 +11,8 @@ import streamlit as st
 
 from app import cache, state
 from app.library import holdings
-from app.services import scored
-from app.widgets.words import plain
+from app.parts import scored
+from app.parts.words import plain
 from cezsar.analysis import gap, shift
 from cezsar.analysis.confusion import FIGURE_1, PAPER_GROUPS, matching_groups
 from cezsar.analysis.gap import Change, ClassGap, Definition, Gap, UnitSpace

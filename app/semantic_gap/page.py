@@ -5,12 +5,11 @@ from __future__ import annotations
 import streamlit as st
 
 from app import state
+from app.parts import choosers, scored
+from app.parts.words import plain, sentence
 from app.semantic_gap import explorer
 from app.semantic_gap.classes import classes
 from app.semantic_gap.numbers import domain_shift, groups, numbers
-from app.services import scored
-from app.widgets import choosers
-from app.widgets.words import plain, sentence
 from cezsar.errors import CezsarError
 from cezsar.report.figures import COLOURS
 from cezsar.zeroshot.scored import Scored

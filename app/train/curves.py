@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import cache
-from app.widgets.words import duration
+from app.parts.words import duration
 from cezsar import jobs
 from cezsar.report.figures import COLOURS, MARKS, PLOT, layout, number, percent, shown
 

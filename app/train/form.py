@@ -9,9 +9,9 @@ import streamlit as st
 
 from app import state
 from app.library.holdings import Store
+from app.parts.words import plain, sentence
 from app.train import runs, starting
 from app.train.starting import Captions, Plan
-from app.widgets.words import plain, sentence
 from cezsar import jobs, workspace
 from cezsar.config import Setting
 from cezsar.errors import CezsarError

@@ -9,9 +9,9 @@ from pathlib import Path
 import streamlit as st
 
 from app import state
+from app.parts.words import duration, plain, sentence
 from app.train import curves, runs, starting
 from app.train.runs import Told
-from app.widgets.words import duration, plain, sentence
 from cezsar.errors import CezsarError
 from cezsar.report.figures import PLOT
 from cezsar.zeroshot.results import Result

@@ -5,10 +5,10 @@ from __future__ import annotations
 import streamlit as st
 
 from app import state
+from app.parts.jobs import POLL_S, follow
+from app.parts.preparation import prepare_demo
+from app.parts.words import duration, plain, sentence
 from app.train import curves, form, listing, runs, starting
-from app.widgets.jobs import POLL_S, follow
-from app.widgets.preparation import prepare_demo
-from app.widgets.words import duration, plain, sentence
 from cezsar import jobs, workspace
 from cezsar.errors import CezsarError
 

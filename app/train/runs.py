@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app import cache
-from app.services import models
+from app.parts import models
 from cezsar import config, jobs, workspace
 from cezsar.config import MiningConfig, ModelConfig, TrainingConfig
 from cezsar.errors import CezsarError, InputError

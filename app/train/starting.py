@@ -13,7 +13,7 @@ from typing import Any
 from app import cache
 from app.library import holdings
 from app.library.holdings import Store
-from app.services import models
+from app.parts import models
 from app.train import runs
 from cezsar import encoders, jobs, workspace
 from cezsar.atomic import replacing, write_json

@@ -13,10 +13,10 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import cache, state
-from app.services import models
+from app.parts import models
+from app.parts.choosers import one_of
+from app.parts.words import sentence
 from app.train.starting import captions, sentence_encoders
-from app.widgets.choosers import one_of
-from app.widgets.words import sentence
 from cezsar import workspace
 from cezsar.analysis import tau as laboratory
 from cezsar.arrays import DoubleArray, FloatArray, IntArray

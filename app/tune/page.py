@@ -5,10 +5,10 @@ from __future__ import annotations
 import streamlit as st
 
 from app import state
+from app.parts.words import sentence
 from app.tune.negatives import negatives
 from app.tune.sweeps import sweeps
 from app.tune.weights import fusion_weights
-from app.widgets.words import sentence
 from cezsar.errors import CezsarError
 
 PARTS = {state.TUNE_WEIGHTS: "Fusion weights", state.TUNE_TAU: "Hard negatives (τ)"}

@@ -11,11 +11,10 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import state
-from app.services import models
-from app.widgets import preparation
-from app.widgets.choosers import one_of
-from app.widgets.jobs import follow
-from app.widgets.words import plain, sentence
+from app.parts import models, preparation
+from app.parts.choosers import one_of
+from app.parts.jobs import follow
+from app.parts.words import plain, sentence
 from cezsar import jobs, workspace
 from cezsar.config import MiningConfig, ModelConfig, TrainingConfig, UseConfig, arguments, numbers
 from cezsar.demo.run import DOMAIN, Recipe

@@ -10,9 +10,8 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import cache, state
-from app.services import scored
-from app.widgets import choosers, player
-from app.widgets.words import plain, sentence
+from app.parts import choosers, player, scored
+from app.parts.words import plain, sentence
 from cezsar.errors import CezsarError
 from cezsar.report import figures
 from cezsar.report.figures import GAIN, LOSS, PLOT, number, percent, points

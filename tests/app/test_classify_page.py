@@ -13,10 +13,9 @@ from streamlit.typing import PlotlyState
 from app import state
 from app.classify import answers, ranking, why
 from app.classify import spans as lines
-from app.services import clips as clip_files
-from app.services import labels as label_sets
-from app.services import models
-from app.widgets import words
+from app.parts import clips as clip_files
+from app.parts import labels as label_sets
+from app.parts import models, words
 from cezsar import encoders, world
 from cezsar.analysis.explanation import explain
 from cezsar.data.datasets import named_descriptions
@@ -291,7 +290,7 @@ def test_a_damaged_run_makes_way_for_the_shipped_one_and_without_that_there_is_o
     (folder / "model.safetensors").write_bytes(b"no weights")
     assert models.models()["run:demo"].folder == models.SHIPPED / "runs" / "demo"
     for module in ("models", "scored"):
-        monkeypatch.setattr(f"app.services.{module}.SHIPPED", empty_workspace / "not shipped")
+        monkeypatch.setattr(f"app.parts.{module}.SHIPPED", empty_workspace / "not shipped")
     monkeypatch.setattr("cezsar.training.runs.SHIPPED", ())
     page = sample_page()
     assert not page.exception and not page.get("plotly_chart")

@@ -12,7 +12,7 @@ from streamlit.typing import DataframeState, PlotlyState
 from app import state
 from app.confusion import clips, groups, matrices
 from app.confusion.page import _csv
-from app.services import scored
+from app.parts import scored
 from cezsar.analysis import confusion as engine
 from cezsar.analysis.baselines import Standing, random_baseline
 from cezsar.data.labels import groups_path, keep_group, load_groups

@@ -7,7 +7,7 @@ import pytest
 from conftest import open_page
 
 from app.evaluate import rows, scoring
-from app.services import models, scored
+from app.parts import models, scored
 from app.train import runs, starting
 from cezsar.data.datasets import open_dataset
 from cezsar.data.features import FeatureStore

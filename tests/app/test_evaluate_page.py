@@ -17,7 +17,7 @@ from streamlit.typing import PlotlyState
 from app import state
 from app.evaluate import asking, differences, scoring, splits, unknown
 from app.evaluate import rows as made
-from app.services import models, scored
+from app.parts import models, scored
 from cezsar import jobs
 from cezsar.analysis.calibration import fit, reliability_at
 from cezsar.analysis.comparison import ClassDifference, Interval, compare
@@ -488,7 +488,7 @@ def test_corrections_of_another_row_and_of_one_split(empty_workspace, demo_score
 def test_the_mean_of_sentences_is_offered_where_there_are_several(demo, demo_scores, monkeypatch):
     several = SimpleNamespace(first_columns=np.arange(0, 42, 2))
     assert "mean-sentence" not in [one.name for one in differences.applicable(demo)]
-    monkeypatch.setattr("app.services.scored.scores", lambda item: several)
+    monkeypatch.setattr("app.parts.scored.scores", lambda item: several)
     assert [one.name for one in differences.applicable(demo)][:2] == ["none", "mean-sentence"]
 
 

@@ -10,7 +10,7 @@ from conftest import ACTIONS, open_page
 
 from app import state
 from app.library import descriptions, holdings
-from app.services import labels, models
+from app.parts import labels, models
 from cezsar import encoders, jobs, world
 from cezsar.atomic import write_json
 from cezsar.data import datasets
@@ -76,7 +76,7 @@ def test_every_section_with_an_empty_workspace(empty_workspace, section):
 
 def test_nothing_at_all(empty_workspace, monkeypatch):
     for module in ("models", "scored"):
-        monkeypatch.setattr(f"app.services.{module}.SHIPPED", empty_workspace / "not shipped")
+        monkeypatch.setattr(f"app.parts.{module}.SHIPPED", empty_workspace / "not shipped")
     page = shown("data")
     assert "No data set has been named yet" in texts(page) and not page.dataframe
     said = texts(shown("trained"))

@@ -5,7 +5,7 @@ import time
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from app import preparation
+from app.parts import preparation
 from cezsar import jobs
 
 REAL = str(jobs.__path__[0]).removesuffix("/jobs")
@@ -35,7 +35,7 @@ def page():
     """What the pages show in place of a model."""
 
     def script():
-        from app.widgets.preparation import prepare_demo
+        from app.parts.preparation import prepare_demo
 
         prepare_demo()
 

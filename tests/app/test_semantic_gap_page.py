@@ -13,9 +13,9 @@ from conftest import open_page
 from typer.testing import CliRunner
 
 from app import state
+from app.parts import models
 from app.semantic_gap import classes
 from app.semantic_gap.explorer import View
-from app.services import models
 from cezsar import jobs
 from cezsar.analysis import maps, shift
 from cezsar.analysis.faults import faults, widest
@@ -322,8 +322,8 @@ def test_the_domain_shift_is_the_engines(empty_workspace, visit, item):
 def test_without_points_or_without_anything_it_says_so(empty_workspace, monkeypatch):
     page = opened(**{state.ON: "demo-colour@demo"})
     assert "without its points" in texts(page) and not page.get("plotly_chart")
-    monkeypatch.setattr("app.services.models.SHIPPED", empty_workspace / "nothing")
-    monkeypatch.setattr("app.services.scored.SHIPPED", empty_workspace / "nothing")
+    monkeypatch.setattr("app.parts.models.SHIPPED", empty_workspace / "nothing")
+    monkeypatch.setattr("app.parts.scored.SHIPPED", empty_workspace / "nothing")
     assert "Nothing has been scored yet" in texts(fine(page.run()))
 
 

@@ -13,7 +13,7 @@ import typer
 from conftest import open_page
 
 from app import state
-from app.services import models
+from app.parts import models
 from app.train import curves, runs, starting
 from app.train.starting import GROUPS, PAPER, SETTINGS, demo_settings
 from cezsar import jobs
@@ -62,8 +62,8 @@ def wait_until(condition, seconds=20):
 @pytest.fixture
 def nothing_shipped(tmp_path, monkeypatch):
     (tmp_path / "shipped").mkdir()
-    monkeypatch.setattr("app.services.models.SHIPPED", tmp_path / "shipped")
-    monkeypatch.setattr("app.services.scored.SHIPPED", tmp_path / "shipped")
+    monkeypatch.setattr("app.parts.models.SHIPPED", tmp_path / "shipped")
+    monkeypatch.setattr("app.parts.scored.SHIPPED", tmp_path / "shipped")
 
 
 def make_store(home, name, ids):

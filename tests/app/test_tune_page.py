@@ -12,7 +12,7 @@ from conftest import open_page
 from streamlit.typing import PlotlyState
 
 from app import state
-from app.services import models, scored
+from app.parts import models, scored
 from app.tune import negatives, sweeps, weights
 from cezsar import jobs
 from cezsar.cli import app as command_line

@@ -12,7 +12,7 @@ from conftest import open_page
 
 from app import state
 from app.library import workshop
-from app.services import labels, models, scored
+from app.parts import labels, models, scored
 from cezsar.analysis.confusion import confusable
 from cezsar.data.descriptions import load_descriptions
 from cezsar.encoders.sentences import load_sentence_encoder

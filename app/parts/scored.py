@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import streamlit as st
-
-from app.services import clips
-from app.services.models import SHIPPED
+from app import cache
+from app.parts import clips
+from app.parts.models import SHIPPED
 from cezsar import workspace, world
 from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.scored import Scored, found
@@ -24,35 +23,20 @@ def scored_sets() -> dict[str, Scored]:
 
 def scores(item: Scored) -> Scores:
     """Its scores. They are shared: nobody may write into them."""
-    return _scores(item.fingerprint, item)
-
-
-@st.cache_resource(max_entries=3, show_spinner="Reading scores")
-def _scores(fingerprint: str, _item: Scored) -> Scores:
-    return _item.scores()
+    return cache.large(item.scores, "scores", item.fingerprint, words="Reading scores")
 
 
 def embeddings(item: Scored) -> Embeddings:
     """Its embeddings. They are shared: nobody may write into them."""
-    return _embeddings(item.fingerprint, item)
-
-
-@st.cache_resource(max_entries=3, show_spinner="Reading embeddings")
-def _embeddings(fingerprint: str, _item: Scored) -> Embeddings:
-    return _item.embeddings()
+    return cache.large(item.embeddings, "embeddings", item.fingerprint, words="Reading embeddings")
 
 
 def clip(item: Scored, clip_id: str, label: str = "") -> clips.ClipFile | None:
     """The clip of an id, to be played; None where its video is not on this machine."""
     if plan := world.plan_of(clip_id):
         return clips.drawn(plan)
-    path = _paths(item.fingerprint, item).get(clip_id)
+    path = cache.once(item.paths, "paths", item.fingerprint).get(clip_id)
     return clips.from_file(Path(path), label) if path and Path(path).is_file() else None
-
-
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _paths(fingerprint: str, _item: Scored) -> dict[str, str]:
-    return _item.paths()
 
 
 def title(item: Scored) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 from streamlit.runtime.scriptrunner import add_script_run_ctx
 
+from app import cache
 from cezsar import encoders, workspace
 from cezsar.data.descriptions import load_descriptions
 from cezsar.errors import CezsarError
@@ -100,13 +101,15 @@ def _run_model(folder: Path) -> Model | None:
         return None  # its training has not ended
     stamps = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.is_file()]
     try:
-        return _describe_run(str(folder.resolve()), hashlib.sha256(repr(stamps).encode()).hexdigest())
+        fingerprint = hashlib.sha256(repr(stamps).encode()).hexdigest()
+        return cache.once(
+            lambda: _describe_run(folder.resolve(), fingerprint), "run", str(folder.resolve()), fingerprint
+        )
     except CezsarError:
         return None  # a damaged run is no choice here; `cezsar classify --run` says what is wrong with it
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
-def _describe_run(folder: str, fingerprint: str) -> Model | None:
+def _describe_run(folder: Path, fingerprint: str) -> Model | None:
     from cezsar.training.runs import Run
 
     run = Run.open(folder)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from app.widgets.words import duration, plain
+from app.parts.words import duration, plain
 from cezsar import jobs
 
 STATES = {

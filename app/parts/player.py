@@ -1,11 +1,15 @@
-"""A clip on the screen: as a film where browsers play it, else as its frames."""
+"""A clip on the screen, as a film where browsers play it, else as its frames; and many as a grid of pictures."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import streamlit as st
 
-from app.services import clips, scored
-from app.widgets.words import plain, sentence
+from app import state
+from app.parts import clips, scored
+from app.parts.words import plain, sentence
 from cezsar.errors import CezsarError
 from cezsar.zeroshot.scored import Scored
 
@@ -42,7 +46,7 @@ def film(
             alt=name,
         )
     else:
-        frames = clips.strip(clip.digest, clip)
+        frames = clips.strip(clip)
         shown_s = min(start_s, len(frames) - 1)
         st.image(frames[shown_s][1], width="stretch", alt=f"Second {shown_s} of {clip.name}")
         st.caption("Browsers do not play this kind of video; it was read all the same.")
@@ -81,3 +85,45 @@ def film_of(item: Scored, clip_id: str, label: str = "", caption: str | None = N
             film(clip, caption, alt=alt)
     except CezsarError as error:
         st.caption(sentence(error))
+
+
+MOST = 12
+
+
+@dataclass(frozen=True)
+class Poster:
+    """A clip in the grid: what is said under its picture, and instead of it to those who do not see it."""
+
+    id: str
+    label: str
+    words: str
+    alt: str
+
+
+def cards(
+    grid: st.delta_generator.DeltaGenerator, item: Scored, found: Sequence[Poster], chosen: str, key: str
+) -> None:
+    """The first `MOST` clips; a click puts the clip's id under `key`.
+
+    Args:
+        grid: a container with the key "cards" or "selected".
+        chosen: id of the clip that is framed.
+    """
+    found = found[:MOST]
+    with st.spinner("Reading clips", show_time=False):
+        pictures = [_poster(item, card) for card in found]
+    for index, (card, picture) in enumerate(zip(found, pictures, strict=True)):
+        with grid.container(key=f"card-{'chosen' if card.id == chosen else 'other'}-{key}-{index}"):
+            if picture:
+                st.image(picture, width="stretch", alt=card.alt)
+            else:
+                st.caption(f"{plain(card.id)}: no video file here")
+            st.button(card.words, f"pick-{key}-{index}", type="tertiary", on_click=state.put, args=(key, card.id))
+
+
+def _poster(item: Scored, card: Poster) -> bytes | None:
+    try:
+        clip = scored.clip(item, card.id, card.label)
+        return None if clip is None else clips.poster(clip)
+    except CezsarError:
+        return None  # the player beside says what is wrong with it

@@ -8,13 +8,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import streamlit as st
 
+from app import cache
 from cezsar import workspace, world
 from cezsar.errors import VideoError
 
@@ -53,12 +54,8 @@ class ClipFile:
 
 def uploaded(file_id: str, name: str, content: bytes) -> ClipFile:
     """An upload; `file_id` is Streamlit's, new for each upload."""
-    return ClipFile(Path(name).name, _digest(file_id, content), content)
-
-
-@st.cache_data(max_entries=1000, show_spinner=False)
-def _digest(file_id: str, _content: bytes) -> str:
-    return hashlib.sha256(_content).hexdigest()
+    digest = cache.once(lambda: hashlib.sha256(content).hexdigest(), "digest", file_id)
+    return ClipFile(Path(name).name, digest, content)
 
 
 def from_file(path: Path, label: str = "") -> ClipFile:
@@ -76,10 +73,10 @@ def drawn(plan: world.VideoPlan) -> ClipFile:
     return ClipFile(plan.id, hashlib.sha256(repr(plan).encode()).hexdigest(), plan, plan.label)
 
 
-@st.cache_data(show_spinner=False)
 def samples() -> dict[str, ClipFile]:
     """The demo's test clips by id, class by class."""
-    return {plan.id: drawn(plan) for plan in world.plan_clips(world.SEED, world.unseen_actions(), 20)}
+    plans = partial(world.plan_clips, world.SEED, world.unseen_actions(), 20)
+    return cache.once(lambda: {plan.id: drawn(plan) for plan in plans()}, "samples")
 
 
 @contextmanager
@@ -118,34 +115,35 @@ def _rendered(plan: world.VideoPlan, width_px: int) -> Path:
     return path.resolve()
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
-def strip(digest: str, _clip: ClipFile) -> list[tuple[float, bytes]]:
+def strip(clip: ClipFile) -> list[tuple[float, bytes]]:
     """(time in seconds, JPEG file) of one frame a second."""
-    if isinstance(_clip.source, world.VideoPlan):
-        frames = islice(world.render(_clip.source, width=FRAME_SIDE_PX), 0, None, world.FPS)
+    return cache.once(lambda: _strip(clip), "strip", clip.digest)
+
+
+def _strip(clip: ClipFile) -> list[tuple[float, bytes]]:
+    if isinstance(clip.source, world.VideoPlan):
+        frames = islice(world.render(clip.source, width=FRAME_SIDE_PX), 0, None, world.FPS)
         return [(float(second), _jpeg(frame)) for second, frame in enumerate(frames)]
     from cezsar.video import Decoder, Sampling
 
-    with Decoder() as decoder, on_disk(_clip) as path:
-        sampling = Sampling(max_side=FRAME_SIDE_PX)
-        return [(frame.time_s, _jpeg(frame.image)) for frame in decoder.frames(path, sampling)]
+    with Decoder() as decoder, on_disk(clip) as path:
+        return [(one.time_s, _jpeg(one.image)) for one in decoder.frames(path, Sampling(max_side=FRAME_SIDE_PX))]
 
 
-@st.cache_data(max_entries=512, show_spinner=False)
-def poster(digest: str, _clip: ClipFile, width_px: int = FRAME_SIDE_PX) -> bytes:
+def poster(clip: ClipFile, width_px: int = FRAME_SIDE_PX) -> bytes:
     """JPEG file of the frame in the middle."""
-    if isinstance(_clip.source, world.VideoPlan):
-        return _jpeg(next(islice(world.render(_clip.source, width=width_px), _clip.source.frame_count // 2, None)))
-    frames = strip(digest, _clip)
-    return frames[len(frames) // 2][1]
+    if not isinstance(plan := clip.source, world.VideoPlan):
+        frames = strip(clip)
+        return frames[len(frames) // 2][1]
+    middle = plan.frame_count // 2
+    drawing = world.render(plan, width=width_px)
+    return cache.once(lambda: _jpeg(next(islice(drawing, middle, None))), "poster", clip.digest, width_px)
 
 
-@st.cache_data(show_spinner=False)
 def preview(names: tuple[str, ...], width_px: int) -> list[bytes]:
     """JPEG files of the stick-figure world, one of each named action: what the demo will draw."""
-    actions = {action.name: action for action in world.ACTIONS}
-    plans = world.plan_clips(world.SEED, [actions[name] for name in names], 1)
-    return [poster(drawn(plan).digest, drawn(plan), width_px) for plan in plans]
+    plans = world.plan_clips(world.SEED, [world.BY_NAME[name] for name in names], 1)
+    return [poster(drawn(plan), width_px) for plan in plans]
 
 
 def _jpeg(image: npt.NDArray[np.uint8]) -> bytes:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import partial
 from pathlib import Path
 
-import streamlit as st
-
-from app.services.models import ROOT, Model
+from app import cache
+from app.parts.models import ROOT, Model
 from cezsar import workspace
 from cezsar.data.datasets import named_descriptions
 from cezsar.data.descriptions import load_descriptions
@@ -85,12 +84,8 @@ def count_described(names: Sequence[str], own: Collection[str]) -> int:
 
 def _speaking(names: Sequence[str]) -> list[dict[str, Sequence[str]]]:
     keys = {canonical(name) for name in names}
-    return sorted(_well_described(), key=lambda known: -len(keys & known.keys()))
-
-
-@cache
-def _well_described() -> list[dict[str, Sequence[str]]]:
-    return [_by_spelling(named_descriptions(key)) for key in TITLES]
+    all_known = cache.once(lambda: [_by_spelling(named_descriptions(key)) for key in TITLES], "well described")
+    return sorted(all_known, key=lambda known: -len(keys & known.keys()))
 
 
 def _by_spelling(descriptions: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
@@ -104,7 +99,7 @@ def own_folder() -> Path:
 
 def label_sets() -> dict[str, LabelSet]:
     """Well-known data sets, then the workspace's own descriptions by name; files that cannot be read are left out."""
-    found = {key: _well_known(key, str(SETS / f"{key}.json")) for key in TITLES if (SETS / f"{key}.json").is_file()}
+    found = {key: cache.once(partial(_well_known, key), "labels", key) for key in TITLES}
     for path in sorted(own_folder().glob("[!.]*.json")):
         try:
             found[path.stem] = own_set(path)
@@ -116,17 +111,14 @@ def label_sets() -> dict[str, LabelSet]:
 def own_set(path: Path) -> LabelSet:
     """Class descriptions in a JSON file. Raises `CezsarError` if it cannot be read."""
     modified = path.stat().st_mtime_ns if path.is_file() else 0
-    return _own(str(path), modified)
+    return cache.once(lambda: _own(path), "own labels", str(path), modified)
 
 
-@st.cache_data(max_entries=8, show_spinner=False)
-def _well_known(key: str, path: str) -> LabelSet:
-    names = json.loads(Path(path).read_text(encoding="utf-8"))
-    return LabelSet(key, TITLES[key], tuple(names), written(names))
-
-
-@st.cache_data(max_entries=32, show_spinner=False)
-def _own(path: str, modified: int) -> LabelSet:
+def _own(path: Path) -> LabelSet:
     descriptions = load_descriptions(path)
-    name = Path(path).stem
-    return LabelSet(name, name, tuple(descriptions), written_with(descriptions), descriptions, Path(path))
+    return LabelSet(path.stem, path.stem, tuple(descriptions), written_with(descriptions), descriptions, path)
+
+
+def _well_known(key: str) -> LabelSet:
+    names = json.loads((SETS / f"{key}.json").read_text(encoding="utf-8"))
+    return LabelSet(key, TITLES[key], tuple(names), written(names))

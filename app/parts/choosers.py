@@ -8,8 +8,8 @@ from typing import Any
 import streamlit as st
 
 from app import state
-from app.services import scored
-from app.widgets.words import plain, sentence
+from app.parts import scored
+from app.parts.words import plain, sentence
 from cezsar.analysis.confusion import matching_groups
 from cezsar.data.labels import Groups, groups_path, load_groups
 from cezsar.errors import CezsarError
