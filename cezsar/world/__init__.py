@@ -15,46 +15,12 @@ from cezsar.world.actions import (
     seen_actions,
     unseen_actions,
 )
-from cezsar.world.plans import (
-    FPS,
-    SEED,
-    SegmentPlan,
-    VideoPlan,
-    annotations,
-    plan_clips,
-    plan_of,
-    plan_training,
-    segment_props,
-)
+from cezsar.world.plans import FPS, SEED, SegmentPlan, VideoPlan, annotations, plan_clips, plan_of, plan_training
 from cezsar.world.props import OBJECTS
 from cezsar.world.videos import HEIGHT_PX, WIDTH_PX, World, WorldSettings, build, render, video_path, write_video
 
 __all__ = [
-    "ACTIONS",
-    "BY_NAME",
-    "DESCRIPTIONS",
-    "FPS",
-    "HARD_GROUPS",
-    "HEIGHT_PX",
-    "HELD_OUT",
-    "OBJECTS",
-    "PLACES",
-    "SEED",
-    "WIDTH_PX",
-    "Action",
-    "SegmentPlan",
-    "VideoPlan",
-    "World",
-    "WorldSettings",
-    "annotations",
-    "build",
-    "plan_clips",
-    "plan_of",
-    "plan_training",
-    "render",
-    "seen_actions",
-    "segment_props",
-    "unseen_actions",
-    "video_path",
-    "write_video",
-]
+    "ACTIONS", "BY_NAME", "DESCRIPTIONS", "FPS", "HARD_GROUPS", "HEIGHT_PX", "HELD_OUT", "OBJECTS", "PLACES", "SEED",
+    "WIDTH_PX", "Action", "SegmentPlan", "VideoPlan", "World", "WorldSettings", "annotations", "build",
+    "plan_clips", "plan_of", "plan_training", "render", "seen_actions", "unseen_actions", "video_path", "write_video",
+]  # fmt: skip

@@ -6,11 +6,13 @@ the way the person faces, +y is up. Every array runs over the T frames of a shot
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from cezsar.world.props import FIXED_PAINTS, Colour, Point, Prop, PropLook
+from cezsar.world.props import FIXED_PAINTS, Colour, Point, Prop, PropLook, shade
 
 SHIRTS: dict[str, Colour] = {
     "red": (206, 58, 58), "blue": (58, 104, 196), "green": (70, 152, 88), "yellow": (236, 196, 70),
@@ -197,13 +199,13 @@ def _squeeze(points: np.ndarray, turn: np.ndarray) -> np.ndarray:
 
 def _squeezed(skeleton: Skeleton, turn: np.ndarray) -> Skeleton:
     """The skeleton as seen while the person turns."""
-
-    def seen(value: np.ndarray | tuple[np.ndarray, ...]) -> np.ndarray | tuple[np.ndarray, ...]:
+    seen: dict[str, Any] = {}
+    for name, value in vars(skeleton).items():
         if isinstance(value, tuple):
-            return tuple(_squeeze(points, turn) for points in value)
-        return value * turn if value.ndim == 1 else _squeeze(value, turn)
-
-    return Skeleton(**{name: seen(value) for name, value in vars(skeleton).items()})  # type: ignore[arg-type]
+            seen[name] = tuple(_squeeze(points, turn) for points in value)
+        else:
+            seen[name] = value * turn if value.ndim == 1 else _squeeze(value, turn)
+    return Skeleton(**seen)
 
 
 # Outlines ------------------------------------------------------------------------------------------------------------
@@ -257,17 +259,18 @@ class Layer:
         return 0 if self.width == 0 else max(1, round(self.width * scale))
 
 
-@dataclass(frozen=True)
-class Palette:
-    """Colours under the light of a shot."""
+Paint = Callable[..., Colour]
+"""A colour, and a factor, to the colour under the light of a shot."""
 
-    light: np.ndarray
 
-    def __call__(self, colour: Colour, factor: float = 1.0) -> Colour:
-        red, green, blue = (
-            int(min(255, max(0, part * gain * factor))) for part, gain in zip(colour, self.light, strict=True)
-        )
+def lit(light: np.ndarray) -> Paint:
+    """Colours under `light`, gains of R, G, B."""
+
+    def paint(colour: Colour, factor: float = 1.0) -> Colour:
+        red, green, blue = (int(min(255, max(0, c * gain * factor))) for c, gain in zip(colour, light, strict=True))
         return red, green, blue
+
+    return paint
 
 
 def _facing(turn: np.ndarray, least: float) -> np.ndarray:
@@ -275,28 +278,28 @@ def _facing(turn: np.ndarray, least: float) -> np.ndarray:
     return np.asarray(np.sign(turn + 1e-9) * np.maximum(np.abs(turn), least))
 
 
-def _arm(body: Skeleton, side: int, person: Person, paint: Palette, shade: float) -> list[Layer]:
-    build, skin = person.build, paint(person.skin, shade)
+def _arm(body: Skeleton, side: int, person: Person, paint: Paint, tone: float) -> list[Layer]:
+    build, skin = person.build, paint(person.skin, tone)
     shoulder, elbow, hand = body.shoulders[side], body.elbows[side], body.hands[side]
     return [
         Layer(_capsule(elbow, hand, 0.029 * build, 0.024 * build), skin),
-        Layer(_capsule(shoulder, elbow, 0.040 * build, 0.034 * build), paint(SHIRTS[person.shirt], shade)),
+        Layer(_capsule(shoulder, elbow, 0.040 * build, 0.034 * build), paint(SHIRTS[person.shirt], tone)),
         Layer(_ellipse(hand, 0.032, 0.032, body.lean * 0, 10), skin),
     ]
 
 
-def _leg(body: Skeleton, side: int, person: Person, paint: Palette, shade: float, turn: np.ndarray) -> list[Layer]:
-    build, cloth = person.build, paint(person.skin if person.skirt else person.trousers, shade)
+def _leg(body: Skeleton, side: int, person: Person, paint: Paint, tone: float, turn: np.ndarray) -> list[Layer]:
+    build, cloth = person.build, paint(person.skin if person.skirt else person.trousers, tone)
     toe = point(0.045 * _facing(turn, 0.4), -0.004)
     foot = body.feet[side]
     return [
-        Layer(_capsule(foot + 0.2 * toe, foot + toe, 0.030, 0.023), paint(person.shoes, shade)),
+        Layer(_capsule(foot + 0.2 * toe, foot + toe, 0.030, 0.023), paint(person.shoes, tone)),
         Layer(_capsule(body.knees[side], foot, 0.038 * build, 0.029 * build), cloth),
         Layer(_capsule(body.hips[side], body.knees[side], 0.056 * build, 0.041 * build), cloth),
     ]
 
 
-def _trunk(body: Skeleton, person: Person, paint: Palette) -> list[Layer]:
+def _trunk(body: Skeleton, person: Person, paint: Paint) -> list[Layer]:
     build, shirt = person.build, SHIRTS[person.shirt]
     up = body.neck - body.hip
     chest = body.hip + 0.80 * up
@@ -320,7 +323,7 @@ _HAIR = np.concatenate(
 )
 
 
-def _head(body: Skeleton, person: Person, paint: Palette, turn: np.ndarray) -> list[Layer]:
+def _head(body: Skeleton, person: Person, paint: Paint, turn: np.ndarray) -> list[Layer]:
     ahead, seen = _facing(turn, 0.35), turn >= -0.15
 
     def on_head(local: np.ndarray) -> np.ndarray:
@@ -340,7 +343,7 @@ def _head(body: Skeleton, person: Person, paint: Palette, turn: np.ndarray) -> l
 
 
 def _prop_layers(
-    track: Track, prop: Prop, look: PropLook, body: Skeleton, turn: np.ndarray, paint: Palette
+    track: Track, prop: Prop, look: PropLook, body: Skeleton, turn: np.ndarray, paint: Paint
 ) -> list[Layer]:
     """The outlines of one prop along its track."""
     if isinstance(track.at, np.ndarray):
@@ -352,7 +355,7 @@ def _prop_layers(
     angle = np.broadcast_to(np.asarray(track.angle, dtype=np.float64), (len(turn),))
     stretch = np.broadcast_to(np.asarray(track.stretch, dtype=np.float64), (len(turn),))
     show = None if bool((stretch > 0.01).all()) else stretch > 0.01
-    colours = FIXED_PAINTS | {"main": look.rgb, "dark": _tone(look.rgb, 0.72), "light": _tone(look.rgb, 1.28)}
+    colours = FIXED_PAINTS | {"main": look.rgb, "dark": shade(look.rgb, 0.72), "light": shade(look.rgb, 1.28)}
     layers = []
     for shape in prop.shapes:
         local = shape.points - np.array(getattr(prop, track.anchor))
@@ -365,16 +368,11 @@ def _prop_layers(
     return layers
 
 
-def _tone(colour: Colour, factor: float) -> Colour:
-    red, green, blue = (min(255, round(part * factor)) for part in colour)
-    return red, green, blue
-
-
 _HULL = [(-0.62, 0.24), (-0.50, 0.16), (0.50, 0.16), (0.66, 0.26), (0.54, 0.02), (0.40, -0.04), (-0.40, -0.04),
          (-0.52, 0.02)]  # fmt: skip
 
 
-def _belongings(posture: Posture, body: Skeleton, prop: Prop | None, paint: Palette) -> tuple[list[Layer], list[Layer]]:
+def _belongings(posture: Posture, body: Skeleton, prop: Prop | None, paint: Paint) -> tuple[list[Layer], list[Layer]]:
     """What a motion brings along: layers behind and in front of the person."""
     count = len(posture.lean)
     tan, wood, dark = paint((216, 180, 120)), paint((150, 96, 54)), paint((104, 64, 36))
@@ -415,7 +413,7 @@ def figure_layers(
     posture: Posture, person: Person, prop: Prop | None, look: PropLook | None, light: np.ndarray
 ) -> list[Layer]:
     """Everything that moves in a shot, back to front."""
-    paint, turn = Palette(light), posture.turn
+    paint, turn = lit(light), posture.turn
     body = _squeezed(solve(posture), turn)
     behind, before = _belongings(posture, body, prop, paint)
     held: list[Layer] = []

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from cezsar.world.props import Colour
+from cezsar.world.props import Colour, shade
 
 HEIGHT, HORIZON, GROUND = 176, 104, 142
 
@@ -22,12 +22,6 @@ def backdrop(place: str, width: int, rng: np.random.Generator, scale: float = 1.
     scene = Scene(width, rng, scale)
     getattr(scene, place.replace(" ", "_"))()
     return scene.pixels
-
-
-def shade(colour: Colour, factor: float) -> Colour:
-    """A colour made darker or lighter."""
-    red, green, blue = (min(255, max(0, round(part * factor))) for part in colour)
-    return red, green, blue
 
 
 class Canvas:

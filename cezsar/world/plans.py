@@ -148,11 +148,3 @@ def annotations(plans: Iterable[VideoPlan]) -> dict[str, dict[str, Any]]:
         }
         for plan in plans
     }
-
-
-def segment_props(plans: Iterable[VideoPlan]) -> dict[str, list[tuple[float, float, str | None, str, str]]]:
-    """Per video, (start_s, end_s, prop or None, place, action) of each segment."""
-    return {
-        plan.id: [(part.start_s, part.end_s, part.prop, part.place, part.action) for part in plan.segments]
-        for plan in plans
-    }

@@ -12,6 +12,13 @@ import numpy as np
 Point = tuple[float, float]
 Colour = tuple[int, int, int]
 
+
+def shade(colour: Colour, factor: float) -> Colour:
+    """A colour made darker or lighter."""
+    red, green, blue = (min(255, max(0, round(part * factor))) for part in colour)
+    return red, green, blue
+
+
 OBJECTS: dict[str, str] = {
     "ball": "round object that is thrown, kicked or bounced in games",
     "hammer": "hand tool with a heavy head on a handle, used to deliver blows",
@@ -262,16 +269,10 @@ class Prop:
 
     def scaled(self, size: float) -> Prop:
         """The same prop `size` times as large."""
-        (a, b), (c, d), (e, f) = self.grip, self.centre, self.base
-        return replace(
-            self,
-            shapes=tuple(replace(shape, points=shape.points * size, width=shape.width * size) for shape in self.shapes),
-            grip=(a * size, b * size),
-            centre=(c * size, d * size),
-            base=(e * size, f * size),
-            reach=self.reach * size,
-            height=self.height * size,
-        )
+        shapes = tuple(replace(shape, points=shape.points * size, width=shape.width * size) for shape in self.shapes)
+        grip, centre, base = ((x * size, y * size) for x, y in (self.grip, self.centre, self.base))
+        reach, height = self.reach * size, self.height * size
+        return replace(self, shapes=shapes, grip=grip, centre=centre, base=base, reach=reach, height=height)
 
 
 def _prop(line: str) -> Prop:

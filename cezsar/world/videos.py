@@ -310,16 +310,11 @@ def build(
     test_actions: Iterable[Action | str] | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> World:
-    """Write a world into `folder`, or finish one that was begun there with the same settings.
+    """Write a world into `folder`, or finish one that was begun there with the same settings; the unseen actions are
+    tested by default, and `on_progress` gets (files done, files in all).
 
-    Args:
-        test_actions: any actions; the unseen ones by default.
-        on_progress: gets (files done, files in all).
-
-    Raises:
-        InputError: an action is unknown.
-        MismatchError: the folder holds a world of other settings.
-        CezsarError: a child process failed.
+    Raises `InputError` for unknown actions, `MismatchError` where the folder holds a world of other settings,
+    `CezsarError` where a child process failed.
     """
     folder = Path(folder)
     names = [a if isinstance(a, str) else a.name for a in (unseen_actions() if test_actions is None else test_actions)]
@@ -330,7 +325,15 @@ def build(
         int(seed), videos, segments_per_video, clips_per_class, tuple(sorted(set(train_exclude))), tuple(names)
     )
     world = World(folder, *settings.plans())
-    _claim(folder, settings)
+    claimed = folder / "settings.json"
+    if not claimed.is_file():
+        write_json(claimed, asdict(settings))
+    try:
+        found = WorldSettings.read(folder)
+    except (ValueError, TypeError, KeyError) as error:
+        raise MismatchError(f"{claimed} is no stick-figure world's settings ({error}); take an empty folder") from error
+    if found != settings:
+        raise MismatchError(f"{folder} holds a stick-figure world of other settings; take an empty folder or remove it")
     every = [*world.train, *world.test]
     missing = sum(not world.path(plan).is_file() for plan in every)
     if missing:
@@ -340,22 +343,6 @@ def build(
     if on_progress is not None:
         on_progress(len(every), len(every))
     return world
-
-
-def _claim(folder: Path, settings: WorldSettings) -> None:
-    """Write `settings.json`, or check that the one that is there says the same."""
-    path = folder / "settings.json"
-    if not path.is_file():
-        write_json(path, asdict(settings))
-        return
-    try:
-        found = WorldSettings.read(folder)
-    except (ValueError, TypeError, KeyError) as error:
-        raise MismatchError(f"{path} is no stick-figure world's settings ({error}); choose an empty folder") from error
-    if found != settings:
-        raise MismatchError(
-            f"{folder} holds a stick-figure world of other settings; choose an empty folder or remove it"
-        )
 
 
 def render_share(folder: Path, share: int, shares: int) -> None:
@@ -408,7 +395,8 @@ def _write_tables(world: World, settings: WorldSettings) -> None:
     folder, tested = world.folder, settings.test_actions
     drawn = {plan.id: [[s.start_s, s.end_s, s.action] for s in plan.segments] for plan in world.train}
     write_json(folder / "train.json", plans.annotations(world.train))
-    write_json(folder / "props.json", plans.segment_props(world.train))
+    props = {p.id: [[s.start_s, s.end_s, s.prop, s.place, s.action] for s in p.segments] for p in world.train}
+    write_json(folder / "props.json", props)
     write_json(folder / "seen" / "segments.json", drawn)
     seen = sorted({segment.action for plan in world.train for segment in plan.segments})
     write_json(folder / "seen" / "descriptions.json", {name: DESCRIPTIONS[name] for name in seen})

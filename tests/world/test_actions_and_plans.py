@@ -19,7 +19,6 @@ from cezsar.world import (
     plan_clips,
     plan_training,
     seen_actions,
-    segment_props,
     unseen_actions,
 )
 from cezsar.world.plans import person_of, prop_look_of
@@ -107,8 +106,8 @@ def test_training_shows_seen_actions_only_and_all_of_them_half_at_random_places(
     assert not {segment.action for plan in without for segment in plan.segments} & set(HELD_OUT)
 
 
-def test_segments_are_in_order_and_on_frames_and_in_the_tables(plans):
-    table, props = (json.loads(json.dumps(make(plans[:20]))) for make in (annotations, segment_props))
+def test_segments_are_in_order_and_on_frames_and_in_the_table(plans):
+    table = json.loads(json.dumps(annotations(plans[:20])))
     for plan in plans[:20]:
         clock = 0.0
         for segment in plan.segments:
@@ -119,7 +118,6 @@ def test_segments_are_in_order_and_on_frames_and_in_the_tables(plans):
         assert plan.frame_count == plan.duration_s * FPS
         assert table[plan.id]["timestamps"] == [[s.start_s, s.end_s] for s in plan.segments]
         assert table[plan.id]["sentences"] == [s.sentence for s in plan.segments]
-        assert props[plan.id] == [[s.start_s, s.end_s, s.prop, s.place, s.action] for s in plan.segments]
 
 
 def test_captions_are_sentences_that_vary_and_name_what_is_drawn(plans):

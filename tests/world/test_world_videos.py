@@ -123,6 +123,10 @@ def test_build_writes_resumes_and_refuses_other_settings(tmp_path):
     assert all(world.path(plan).is_file() for plan in (*world.train, *world.test))
     annotated = json.loads((tmp_path / "w" / "train.json").read_text(encoding="utf-8"))
     assert list(annotated) == [plan.id for plan in world.train]
+    props = json.loads((tmp_path / "w" / "props.json").read_text(encoding="utf-8"))
+    assert all(
+        props[p.id] == [[s.start_s, s.end_s, s.prop, s.place, s.action] for s in p.segments] for p in world.train
+    )
     assert list(json.loads((tmp_path / "w" / "descriptions.json").read_text(encoding="utf-8"))) == tested
 
     world.path(world.test[0]).unlink()
