@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from app.parts.player import film_of
 from app.parts.words import plain
 from app.semantic_gap.explorer import pick
 from app.semantic_gap.numbers import SPACES, clouds, unit_space
-from cezsar.analysis.faults import TOLERATED, ClassFault, faults, nearest_centroid, widest
+from cezsar.analysis.faults import TOLERATED, faults, nearest_centroid
 from cezsar.analysis.gap import UnitSpace
 from cezsar.analysis.maps import Map
 from cezsar.arrays import IntArray
@@ -50,9 +51,10 @@ class Blame:
 
     def __init__(self, space: str, names: Sequence[str], one: UnitSpace) -> None:
         self.space, self.names = space, names
-        self.label_N, self.prototype_N, self.centroid_N = one.labels_N, one.nearest, nearest_centroid(one)
+        self.label_N, self.prototype_N, self.centroid_N = one.labels_N, one.nearest_N, nearest_centroid(one)
         # by error, of equal ones by gap; those that cannot be judged come last
-        self.classes = sorted(faults(one), key=lambda c: (c.error is None, -(c.error or 0), -(c.gap.own_distance or 0)))
+        self.faults = faults(one).sort_values(["error", "own_distance"], ascending=False, kind="stable")
+        self.classes: list[Any] = list(self.faults.itertuples())
 
     def clips(self, index: int) -> dict[str, list[int]]:
         """Side -> positions of a class's clips; sides without any are left out."""
@@ -87,7 +89,7 @@ def classes(item: Scored, drawn: Map | None) -> None:
     names = scored.scores(item).class_names
     key = ("faults", item.fingerprint, space)
     blame = cache.once(lambda: Blame(space, names, unit_space(item, space)), *key, words="Looking whose fault it is")
-    listed = {names[one.index]: one for one in blame.classes}
+    listed = {names[one.Index]: one for one in blame.classes}
     st.caption(_summary(blame))
     bars, words = st.columns([6, 5], gap="large")
     with words:  # first, so that the figure knows the class that is chosen
@@ -114,7 +116,7 @@ def classes(item: Scored, drawn: Map | None) -> None:
 
 
 def _summary(blame: Blame) -> str:
-    verdicts, wide = [one.verdict for one in blame.classes if one.verdict], widest(blame.classes)
+    verdicts, gaps = [one.verdict for one in blame.classes if one.verdict], blame.faults.own_distance.sort_index()
     said = (
         "Each clip is classified twice: by the nearest prototype and, without descriptions, by the nearest centroid of "
         "a class's other clips. Wrong by the prototypes alone is the text's fault; wrong by both, the video's."
@@ -125,31 +127,31 @@ def _summary(blame: Blame) -> str:
             f"{verdicts.count('video'):,} through their clips, {verdicts.count('both'):,} through both, and "
             f"{verdicts.count('none'):,} hardly at all (under {100 * TOLERATED:.0f} %)."
         )
-    if wide:
-        said += f" Widest gap: *{plain(blame.names[wide.index])}*, {number(wide.gap.own_distance)}."
+    if gaps.notna().any():
+        said += f" Widest gap: *{plain(blame.names[int(gaps.argmax())])}*, {number(gaps.max())}."
     return said + " By the visual embedding alone, without fusion." * (blame.space == "joint")
 
 
-def advice(blame: Blame, one: ClassFault) -> list[str]:
+def advice(blame: Blame, one: Any) -> list[str]:
     """How many clips of a class are missed, whose fault it is, and what to do, sentence by sentence."""
-    text, video, clips = one.text_errors, one.video_errors, one.gap.clips
+    text, video, clips = one.text_errors, one.video_errors, one.clips
     if not clips:
         said = ["It has no labelled clips here, so nothing can be said of it."]
-    elif text is None or video is None:
+    elif not one.verdict:
         said = ["It cannot be judged: that takes a description and at least two clips."]
     elif not text + video:
         said = [f":green[:material/check:] None of its **{clips:,}** clips is missed."]
     else:
-        taken = blame.mistaken(one.index, blame.prototype_N)
+        taken = blame.mistaken(one.Index, blame.prototype_N)
         often = f", most often for *{plain(taken[0])}* ({taken[1]:,})" if taken else ""
-        by = f"**{text:,}** by fault of the text, **{video:,}** by fault of the video"
-        said = [f"**{text + video:,} of {clips:,}** clips are missed{often}: {by}."]
+        by = f"**{text:,.0f}** by fault of the text, **{video:,.0f}** by fault of the video"
+        said = [f"**{text + video:,.0f} of {clips:,}** clips are missed{often}: {by}."]
     if one.verdict in ("text", "both"):
         said += [
             "**Rewrite its description.** Clips missed by its fault lie among their class, its prototype elsewhere."
         ]
     if one.verdict in ("video", "both"):
-        alike = blame.mistaken(one.index, blame.centroid_N)
+        alike = blame.mistaken(one.Index, blame.centroid_N)
         others = f"*{plain(alike[0])}*" if alike else "other classes"
         said += [
             f"**Other features or more training.** Some of its clips lie among clips of {others}, where no description "
@@ -168,9 +170,9 @@ def advice(blame: Blame, one: ClassFault) -> list[str]:
     return said
 
 
-def _chart(listed: Mapping[str, ClassFault], chosen: str) -> None:
-    missed = [name for name, one in listed.items() if one.error]
-    if all(one.error is None for one in listed.values()):
+def _chart(listed: Mapping[str, Any], chosen: str) -> None:
+    missed = [name for name, one in listed.items() if one.error > 0]
+    if not any(one.verdict for one in listed.values()):
         st.info("No class has a description and two labelled clips, so none can be judged.", icon=":material/info:")
         return
     if not missed:
@@ -187,14 +189,13 @@ def _chart(listed: Mapping[str, ClassFault], chosen: str) -> None:
         st.caption(f"The {MOST_BARS} classes with the largest errors; {more:,} more are in the table.")
 
 
-def _table(listed: Mapping[str, ClassFault], names: Sequence[str], chosen: str) -> None:
+def _table(listed: Mapping[str, Any], names: Sequence[str], chosen: str) -> None:
     rows = [
         (
-            name, one.gap.clips, one.error, one.text_fault, one.video_fault,
-            {None: "–", "none": "nobody"}.get(one.verdict, one.verdict),
-            "hub" if one.hub else "orphan" if one.orphan else "", one.gap.own_distance,
-            "" if one.gap.nearest_other is None else names[one.gap.nearest_other], one.gap.nearest_other_distance,
-            one.gap.lead, one.gap.spread,
+            name, one.clips, one.error, one.text_fault, one.video_fault,
+            {"": "–", "none": "nobody"}.get(one.verdict, one.verdict),
+            "hub" if one.hub else "orphan" if one.orphan else "", one.own_distance,
+            "" if one.nearest_other < 0 else names[one.nearest_other], one.nearest_other_distance, one.lead, one.spread,
         )
         for name, one in listed.items()
     ]  # fmt: skip
@@ -223,9 +224,9 @@ def look_at(listed: Sequence[str], key: str) -> None:
         st.session_state.pop(state.FAULT_SIDE, None)
 
 
-def _clips(item: Scored, blame: Blame, one: ClassFault, drawn: Map | None) -> None:
+def _clips(item: Scored, blame: Blame, one: Any, drawn: Map | None) -> None:
     """The clips of a class by whose fault they are, as pictures; one of them is played."""
-    found, name, ids, row_N = blame.clips(one.index), blame.names[one.index], scored.scores(item).ids, clouds(item)[0]
+    found, name, ids, row_N = blame.clips(one.Index), blame.names[one.Index], scored.scores(item).ids, clouds(item)[0]
     if not found:
         return
     if st.session_state.get(state.FAULT_SIDE) not in found:

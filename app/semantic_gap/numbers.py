@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import streamlit as st
 
 from app import cache, state
@@ -15,7 +16,7 @@ from app.parts import scored
 from app.parts.words import plain
 from cezsar.analysis import gap, shift
 from cezsar.analysis.confusion import FIGURE_1, PAPER_GROUPS, matching_groups
-from cezsar.analysis.gap import Change, ClassGap, Definition, Gap, UnitSpace
+from cezsar.analysis.gap import FIGURES, Definition, Gap, UnitSpace
 from cezsar.arrays import IntArray
 from cezsar.report.figures import number, percent, points
 from cezsar.world import HARD_GROUPS
@@ -53,10 +54,10 @@ def unit_space(item: Scored, space: str) -> UnitSpace:
     return UnitSpace(videos_NE, scores.label_index[row_N], prototypes_PE, owner_P, n_classes)
 
 
-def gaps(item: Scored) -> dict[str, tuple[Gap, list[ClassGap]]]:
+def gaps(item: Scored) -> dict[str, tuple[Gap, pd.DataFrame]]:
     """Space -> the gap in numbers, and each class's part of it."""
 
-    def measure() -> dict[str, tuple[Gap, list[ClassGap]]]:
+    def measure() -> dict[str, tuple[Gap, pd.DataFrame]]:
         spaces = {space: unit_space(item, space) for space in clouds(item)[1]}
         return {space: (gap.measure(one), gap.per_class(one)) for space, one in spaces.items()}
 
@@ -68,21 +69,19 @@ def groups(item: Scored, own: Mapping[str, Sequence[str]]) -> dict[str, list[str
     names, demo = scored.scores(item).class_names, item.about["dataset"] == "demo"
     known = HARD_GROUPS if demo else {"Figure 1 of the paper": FIGURE_1, **PAPER_GROUPS}
     found = matching_groups({**known, **own}, names)
-    described = [classes for _, classes in gaps(item).values() if classes[0].own_distance is not None]
+    described = [classes.own_distance for _, classes in gaps(item).values() if classes.own_distance.notna().any()]
     if described:  # in the joint space where there is one
-        wide = sorted(described[-1], key=lambda one: -(one.own_distance or 0))[:WIDEST]
-        found.setdefault("widest gaps", [names[one.index] for one in wide if one.own_distance is not None])
+        found.setdefault("widest gaps", [names[index] for index in described[-1].nlargest(WIDEST).index])
     return found
 
 
 def numbers(item: Scored) -> None:
     """What the pictures only suggest: a card of numbers for each space, and a table of all."""
     found, names = {space: one for space, (one, _) in gaps(item).items()}, scored.scores(item).class_names
-    changes, before = {change.name: change for change in gap.changes(found)}, {b: a for a, b in pairwise(found)}
-    last, steps = list(found.values())[-1], list(found)[-2:]
+    before, last, steps = {b: a for a, b in pairwise(found)}, list(found.values())[-1], list(found)[-2:]
     st.subheader("The gap in numbers", anchor=False)
     st.caption(
-        f"Over {last.clips:,} clips and all {len(names):,} classes, in the full spaces and not in the plane. "
+        f"Over {last['clips']:,} clips and all {len(names):,} classes, in the full spaces and not in the plane. "
         "↑ higher is better, ↓ lower is better. Beside a number, its change from the space before: green is better, "
         "orange is worse."
     )
@@ -90,23 +89,23 @@ def numbers(item: Scored) -> None:
         for column, (space, one) in zip(st.columns(len(found), gap="small"), found.items(), strict=True):
             with column.container(border=True, gap="xsmall", key=f"numbers-{space}"):
                 st.markdown(f"**{SPACES[space][0]}**")
-                for change in (changes[name] for name in CHIEF):
-                    none = " Not defined here: raw features have no sentences." * (change.values[space] is None)
-                    step = _step(change, before[space], space) if space in before else ""
-                    value = f"{step} **{_value(change, space)}**".strip()
-                    _figure(change.figure, value, _here(change.name, one, names) + none)
+                for name in CHIEF:
+                    none = " Not defined here: raw features have no sentences." * (one[name] is None)
+                    step = _step(name, found[before[space]], one) if space in before else ""
+                    _figure(FIGURES[name], f"{step} **{_value(name, one)}**".strip(), _here(name, one, names) + none)
     with st.expander("All numbers, and what they mean", icon=":material/table_rows:"):
         rows = []
-        for change in changes.values():
-            row = {"": change.figure.title + ARROWS[change.figure.better]}
-            row |= {space.capitalize(): _value(change, space) for space in found}  # short, for phones
+        for name, figure in FIGURES.items():
+            row = {"": figure.title + ARROWS[figure.better]}
+            row |= {space.capitalize(): _value(name, one) for space, one in found.items()}  # short, for phones
             if before:
-                word = {None: "", True: " better", False: " worse"}[change.better(*steps)]
-                step = (_step(change, *steps) or "–") + word
-                row[f"change to {steps[-1]}"] = "" if change.figure.better == "neither" else step
+                a, b = (found[space] for space in steps)
+                word = {None: "", True: " better", False: " worse"}[figure.improved(a[name], b[name])]
+                step = (_step(name, a, b) or "–") + word
+                row[f"change to {steps[-1]}"] = "" if figure.better == "neither" else step
             rows.append(row)
         st.table(rows, hide_index=True, border="horizontal", alt="All numbers of the gap in each space")
-        said = {one.figure.title: _meaning(one.figure) + _here(name, last, names) for name, one in changes.items()}
+        said = {one.title: _meaning(one) + _here(name, last, names) for name, one in FIGURES.items()}
         st.caption("\n".join(f"- **{title}**: {plain(meaning)}" for title, meaning in said.items()))
 
 
@@ -123,23 +122,23 @@ def _meaning(figure: Definition) -> str:
 
 def _here(name: str, gap: Gap, names: Sequence[str]) -> str:
     """What goes with a number in one space."""
-    if name == "biggest_hub_share" and gap.biggest_hub is not None:
-        return f" Here it is {names[gap.biggest_hub]}."
-    k = {"purity": gap.k, "hubness_k": gap.k_prototypes}.get(name)
-    chance = gap.purity_by_chance if name == "purity" else None
+    if name == "biggest_hub_share" and gap["biggest_hub"] is not None:
+        return f" Here it is {names[int(gap['biggest_hub'])]}."
+    k = {"purity": gap["k"], "hubness_k": gap["k_prototypes"]}.get(name)
+    chance = gap["purity_by_chance"] if name == "purity" else None
     return (f" Here k = {k}." if k else "") + ("" if chance is None else f" By chance: {percent(chance)}.")
 
 
-def _value(change: Change, space: str) -> str:
-    return (percent if change.name in SHARES else number)(change.values[space])
+def _value(name: str, gap: Gap) -> str:
+    return (percent if name in SHARES else number)(gap[name])
 
 
-def _step(change: Change, before: str, after: str) -> str:
+def _step(name: str, before: Gap, after: Gap) -> str:
     """How a number changes, in points where it is a share; green where it gets better, orange where worse."""
-    step, better = change.between(before, after), change.better(before, after)
-    if step is None:
+    a, b, better = before[name], after[name], FIGURES[name].improved(before[name], after[name])
+    if a is None or b is None:
         return ""
-    signed = points(step) if change.name in SHARES else f"{'+' if step >= 0 else ''}{number(step)}"
+    signed = points(b - a) if name in SHARES else f"{'+' if b >= a else ''}{number(b - a)}"
     return signed if better is None else f":{'green' if better else 'orange'}[{signed}]"
 
 
@@ -194,25 +193,28 @@ def domain_shift(item: Scored) -> None:
         )  # fmt: skip
         return
     found = cache.once(lambda: _shifts(item, *sides), "shift", *asked, words="Comparing training clips with these")
-    accuracy = [f"**{percent(one.domain_accuracy)}** in the {SPACES[space][0].lower()}" for space, one in found.items()]
+    accuracy = [
+        f"**{percent(one['domain_accuracy'])}** in the {SPACES[space][0].lower()}" for space, one in found.items()
+    ]
     *_, last = found.values()
     st.markdown(
         f"A classifier that sees a clip's vector alone tells clips of *{plain(name)}* from those that were scored with "
         f"a balanced accuracy of {' and '.join(accuracy)}. Without a shift it would be 50 %."
     )
     st.caption(
-        f"{last.train_clips:,} training clips and {last.test_clips:,} of these, one vector for each video, directions "
-        "only. Clips cut from one video count as independent, so with many of them the shift looks larger than it is."
+        f"{last['train_clips']:,} training clips and {last['test_clips']:,} of these, one vector for each video, "
+        "directions only. Clips cut from one video count as independent, so with many of them the shift looks larger "
+        "than it is."
     )
     for column, (space, one) in zip(st.columns(max(2, len(found)), gap="small"), found.items(), strict=False):
         with column.container(border=True, gap="xsmall", key=f"shift-{space}"):
             st.markdown(f"**{SPACES[space][0]}**")
             for field, figure in shift.FIGURES.items():
-                value, digits = getattr(one, field), {"mmd_squared": 4, "p_value": 3}.get(field, 2)
+                value, digits = one[field], {"mmd_squared": 4, "p_value": 3}.get(field, 2)
                 _figure(figure, f"**{percent(value) if field == 'domain_accuracy' else number(value, digits)}**")
 
 
-def _shifts(item: Scored, test: holdings.Store, training: holdings.Store) -> dict[str, shift.Shift]:
+def _shifts(item: Scored, test: holdings.Store, training: holdings.Store) -> dict[str, dict[str, float]]:
     """Space -> the shift, "raw" and where the run is here "joint": directions only, one vector a video."""
     from cezsar.data.features import FeatureStore
     from cezsar.report.study import domains_of

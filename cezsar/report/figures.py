@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import html
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -53,13 +54,13 @@ DASHES = ("solid", "dash", "dot", "dashdot")
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """With a minus sign and not a hyphen; a dash for None."""
-    return "–" if value is None else f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    """With a minus sign and not a hyphen; a dash for None and NaN."""
+    return "–" if value is None or math.isnan(value) else f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def percent(fraction: float | None, std: float | None = None) -> str:
     """75.5 %, 75.5 ± 2.1 %, or a dash."""
-    if fraction is None:
+    if fraction is None or math.isnan(fraction):
         return "–"
     spread = "" if std is None else f" ± {100 * std:.1f}"
     return f"{100 * fraction:.1f}{spread} %".replace("-", "\N{MINUS SIGN}")

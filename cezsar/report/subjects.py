@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from cezsar.analysis import confusion, gap, shift
 from cezsar.analysis.baselines import random_baseline
 from cezsar.analysis.comparison import compare
-from cezsar.analysis.faults import faults, widest
+from cezsar.analysis.faults import faults
 from cezsar.atomic import write_text
 from cezsar.errors import InputError
 from cezsar.report import figures, page
@@ -164,27 +165,23 @@ def semantic_gap(study: Study) -> Section | None:
         name: gap.measure(gap.UnitSpace(cloud.videos_NE, labels, cloud.prototypes_PE, owner, n), seed=study.seed)
         for name, cloud in study.clouds.items()
     }
-    found = gap.changes(gaps)
     spaces = list(study.clouds)
     rows = [
-        [one.figure.title, *(number(one.values[name], 3) for name in spaces), one.figure.better.replace("neither", "")]
-        for one in found
+        [one.title, *(number(gaps[space][name], 3) for space in spaces), one.better.replace("neither", "")]
+        for name, one in gap.FIGURES.items()
     ]
-    notes = "\n".join(
-        f"{one.figure.title}: {one.figure.definition}; {one.figure.range}. {one.figure.source}." for one in found
-    )
+    notes = "\n".join(f"{one.title}: {one.definition}; {one.range}. {one.source}." for one in gap.FIGURES.values())
     says = (
         f"{len(study.rows):,} clips in {len(spaces)} spaces. Raw features have no place for sentences; the sentence "
         "space shows what objects (or captions) say of a clip; the joint space is where labels are chosen."
     )
-    known = {one.name: one.values for one in found}
-    if {"sentence", "joint"} <= set(spaces) and known["purity"]["joint"] is not None:
-        before, after = known["nearest_prototype"]["sentence"], known["nearest_prototype"]["joint"]
+    if {"sentence", "joint"} <= set(spaces) and gaps["joint"]["purity"] is not None:
+        before, after = (gaps[space]["nearest_prototype"] for space in ("sentence", "joint"))
         says += (
             f" Clips on their own prototype: {percent(before)} in the sentence space, {percent(after)} in the joint."
         )
     table = Table(["", *(SPACES[name] for name in spaces), "better"], rows, notes)
-    return Section("gap", "Semantic gap", says, [table], {name: asdict(one) for name, one in gaps.items()})
+    return Section("gap", "Semantic gap", says, [table], gaps)
 
 
 def whose_fault(study: Study) -> Section | None:
@@ -198,22 +195,20 @@ def whose_fault(study: Study) -> Section | None:
     found = faults(
         gap.UnitSpace(cloud.videos_NE, labels, cloud.prototypes_PE, vectors.prototype_class, len(scores.class_names))
     )
-    judged = [one for one in found if one.error is not None]
-    wide = widest(found)
-    if not judged or wide is None:
+    found.index = pd.Index(scores.class_names)
+    judged = found[found.verdict != ""].sort_values("error", ascending=False, kind="stable")
+    if judged.empty:
         return None
-    judged.sort(key=lambda one: -(one.error or 0))
-    names = scores.class_names
-    counts = {verdict: sum(one.verdict == verdict for one in judged) for verdict in ("text", "video", "both", "none")}
+    counts = judged.verdict.value_counts().reindex(["text", "video", "both", "none"], fill_value=0)
+    shown: list[Any] = list(judged.head(MOST_CLASSES).itertuples())
     rows = [
-        [names[one.index], f"{one.gap.clips:,}", number(one.gap.own_distance, 3), number(one.gap.lead, 3),
-         percent(one.text_fault), percent(one.video_fault), str(one.verdict),
-         "hub" if one.hub else "orphan" if one.orphan else ""]
-        for one in judged[:MOST_CLASSES]
+        [one.Index, f"{one.clips:,}", number(one.own_distance, 3), number(one.lead, 3), percent(one.text_fault),
+         percent(one.video_fault), one.verdict, "hub" if one.hub else "orphan" if one.orphan else ""]
+        for one in shown
     ]  # fmt: skip
     says = (
-        f"Widest gap: {names[wide.index]}, {number(wide.gap.own_distance, 3)} from the centroid of its clips to its "
-        f"prototype. Of {len(judged):,} classes, {counts['text']:,} are missed through their description, "
+        f"Widest gap: {found.own_distance.idxmax()}, {number(found.own_distance.max(), 3)} from the centroid of its "
+        f"clips to its prototype. Of {len(judged):,} classes, {counts['text']:,} are missed through their description, "
         f"{counts['video']:,} through their clips, {counts['both']:,} through both, {counts['none']:,} hardly at all."
     )
     notes = (
@@ -222,21 +217,14 @@ def whose_fault(study: Study) -> Section | None:
         if space == "joint"
         else "In the sentence space."
     )
-    shown = judged[:MOST_CLASSES]
     drawn = figures.faults(
-        [names[one.index] for one in shown],
-        [one.text_fault or 0.0 for one in shown],
-        [one.video_fault or 0.0 for one in shown],
+        [one.Index for one in shown], [one.text_fault for one in shown], [one.video_fault for one in shown]
     )
     head = ["class", "clips", "gap", "lead", "text", "video", "verdict", ""]
     parts: list[Part] = [Table(head, rows, notes), Plot(drawn, "Errors of each class, by whose fault they are.")]
-    numbers = {
-        names[one.index]: {
-            "clips": one.gap.clips, "gap": one.gap.own_distance, "lead": one.gap.lead, "text_fault": one.text_fault,
-            "video_fault": one.video_fault, "verdict": one.verdict, "hub": one.hub, "orphan": one.orphan,
-        }
-        for one in judged
-    }  # fmt: skip
+    kept = judged.rename(columns={"own_distance": "gap"})
+    kept = kept[["clips", "gap", "lead", "text_fault", "video_fault", "verdict", "hub", "orphan"]].astype(object)
+    numbers = {str(name): one for name, one in kept.where(kept.notna(), None).to_dict("index").items()}
     return Section("faults", "Whose fault: clips or descriptions", says, parts, numbers)
 
 
@@ -287,19 +275,19 @@ def shift_of_domain(study: Study) -> Section | None:
     if not found:
         return None
     rows = [
-        [figure.title, *(number(getattr(one, name), 3) for one in found.values()), figure.range]
+        [figure.title, *(number(one[name], 3) for one in found.values()), figure.range]
         for name, figure in shift.FIGURES.items()
     ]
     last = list(found.values())[-1]
     says = (
-        f"Training and test clips, directions only, {last.train_clips:,} against {last.test_clips:,}. A classifier "
-        "tells from which set a clip is with a balanced accuracy of "
-        + ", ".join(f"{percent(one.domain_accuracy)} in {_the(name)}" for name, one in found.items())
+        f"Training and test clips, directions only, {last['train_clips']:,} against {last['test_clips']:,}. A "
+        "classifier tells from which set a clip is with a balanced accuracy of "
+        + ", ".join(f"{percent(one['domain_accuracy'])} in {_the(name)}" for name, one in found.items())
         + "; 50 % would be no shift."
     )
     notes = "\n".join(f"{figure.title}: {figure.definition}. {figure.source}." for figure in shift.FIGURES.values())
     table = Table(["", *(SPACES[name] for name in found), "range"], rows, notes)
-    return Section("shift", "Domain shift", says, [table], {name: asdict(one) for name, one in found.items()})
+    return Section("shift", "Domain shift", says, [table], found)
 
 
 def _the(space: str) -> str:

@@ -2,25 +2,24 @@
 
 import numpy as np
 import pytest
-from sklearn.metrics import silhouette_samples
 
-from cezsar.analysis.faults import ClassFault, widest
 from cezsar.analysis.faults import faults as faults_of
-from cezsar.analysis.gap import ClassGap, UnitSpace, per_class
+from cezsar.analysis.gap import UnitSpace
 from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.evaluation import evaluate
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.protocols import all_classes
 from cezsar.zeroshot.scores import Scores
 
+SIDES = ["right", "rescued", "text_errors", "video_errors"]
 
-def faults(*parts):
-    return faults_of(UnitSpace(*parts))
+
+def faults(videos, labels, prototypes, owner, classes):
+    return faults_of(UnitSpace(videos, labels, prototypes, np.arange(classes) if owner is None else owner, classes))
 
 
 def unit(vector):
-    vector = np.asarray(vector, np.float64)
-    return vector / np.linalg.norm(vector)
+    return np.asarray(vector, np.float64) / np.linalg.norm(vector)
 
 
 def world(seed, n=100, classes=6, width=8, noise=1.2):
@@ -53,19 +52,9 @@ def test_the_four_parts_are_those_of_plain_loops(seed):
         by_video = int(np.argmax(similarity))
         text_right, video_right = by_text == labels[i], by_video == labels[i]
         counts[labels[i]][(0 if video_right else 1) if text_right else (2 if video_right else 3)] += 1
-    gaps = per_class(UnitSpace(videos, labels, prototypes, owner, classes))
-    known = labels >= 0
-    silhouettes = silhouette_samples(videos[known], labels[known], metric="cosine")
-    centroids = [unit(np.mean([clips[i] for i in np.flatnonzero(labels == c)], axis=0)) for c in range(classes)]
-    for c, one in enumerate(found):
-        assert [one.right, one.rescued, one.text_errors, one.video_errors] == counts[c]
-        assert one.gap == gaps[c] and one.index == c
-        assert (one.drawn, one.orphan) == (drawn[c], nearest_to[c] == 0)
-        assert one.hub == (drawn[c] > np.mean(drawn) + 2 * np.std(drawn))
-        assert one.silhouette == pytest.approx(silhouettes[labels[known] == c].mean(), abs=1e-5)
-        apart = {d: 1 - centroids[c] @ centroids[d] for d in range(classes) if d != c}
-        assert one.nearest_centroid == min(apart, key=apart.get)
-        assert one.nearest_centroid_distance == pytest.approx(min(apart.values()), abs=1e-6)
+    assert found[SIDES].values.tolist() == list(counts.values())
+    assert found.drawn.tolist() == drawn and found.orphan.tolist() == [count == 0 for count in nearest_to]
+    assert found.hub.tolist() == [count > np.mean(drawn) + 2 * np.std(drawn) for count in drawn]
 
 
 def test_both_faults_make_up_the_error_of_the_evaluation():
@@ -74,10 +63,10 @@ def test_both_faults_make_up_the_error_of_the_evaluation():
     spelt = [names[c] if c >= 0 else "" for c in labels]
     embeddings = Embeddings([str(i) for i in range(len(videos))], spelt, names, {"VE": videos}, prototypes, owner)
     run = evaluate(Scores.from_embeddings(embeddings), all_classes(names), Weights.only("VE")).runs[0]
-    for one, accuracy in zip(faults(videos, labels, prototypes, owner, classes), run.per_class().values(), strict=True):
-        assert one.error == pytest.approx(1 - accuracy)
-        assert one.error == pytest.approx(one.video_fault + one.text_fault)
-        assert one.right + one.rescued + one.text_errors + one.video_errors == one.gap.clips
+    found = faults(videos, labels, prototypes, owner, classes)
+    assert found.error.tolist() == pytest.approx([1 - accuracy for accuracy in run.per_class().values()])
+    assert (found.text_fault + found.video_fault).tolist() == pytest.approx(found.error.tolist())
+    assert (found[SIDES].sum(axis=1) == found.clips).all()
 
 
 def test_planted_causes_are_found():
@@ -91,13 +80,11 @@ def test_planted_causes_are_found():
     prototypes[2] = axes[5]  # points where no clip is
     prototypes[4] = axes[4] + axes[2]  # reaches into the clips of class 2
     found = faults(videos, labels, prototypes, None, 5)
-    assert [one.verdict for one in found] == ["none", "video", "text", "none", "none"]
-    assert found[2].text_fault == 1.0 and found[2].video_fault == 0.0
-    assert found[2].orphan and not found[3].orphan
-    assert found[4].drawn >= 30
-    assert found[1].silhouette < 0 < found[2].silhouette
-    assert widest(found).index == 1 and widest([found[0], found[2]]).index == 2
-    assert found[2].gap.lead < 0 < found[0].gap.lead
+    assert found.verdict.tolist() == ["none", "video", "text", "none", "none"]
+    assert (found.text_fault[2], found.video_fault[2]) == (1.0, 0.0)
+    assert found.orphan[2] and not found.orphan[3]
+    assert found.drawn[4] >= 30 and found.own_distance.idxmax() == 1
+    assert found.lead[2] < 0 < found.lead[0]
 
 
 def test_a_prototype_that_draws_the_clips_of_all_others_is_a_hub():
@@ -106,42 +93,45 @@ def test_a_prototype_that_draws_the_clips_of_all_others_is_a_hub():
     prototypes[0] = 1
     prototypes[1:] -= 0.9
     found = faults(axes.repeat(2, axis=0), np.arange(20) // 2, prototypes, None, 10)
-    assert [one.drawn for one in found] == [18] + [0] * 9
-    assert [one.hub for one in found] == [True] + [False] * 9
-    assert [one.orphan for one in found] == [False] + [True] * 9
-    assert [one.verdict for one in found] == ["none"] + ["text"] * 9
+    assert found.drawn.tolist() == [18] + [0] * 9
+    assert found.hub.tolist() == [True] + [False] * 9
+    assert found.orphan.tolist() == [False] + [True] * 9
+    assert found.verdict.tolist() == ["none"] + ["text"] * 9
 
 
 @pytest.mark.parametrize(
     ("text", "video", "verdict"),
     [(0, 0, "none"), (1, 0, "none"), (2, 0, "text"), (0, 2, "video"), (1, 1, "both"), (8, 4, "text"), (4, 8, "video"),
-     (7, 4, "both"), (None, None, None)],
+     (7, 4, "both")],
 )  # fmt: skip
 def test_verdicts(text, video, verdict):
-    assert ClassFault(ClassGap(0, 20), text_errors=text, video_errors=video).verdict == verdict
+    """Of twenty clips of class 0 some lie on class 1, and some off its prototype, where class 1's second one is."""
+    clips = np.array(
+        [[1, 0, 0]] * (20 - text - video) + [[0.6, 0, 0.8]] * text + [[0, 1, 0]] * video + [[0, 1, 0]] * 40
+    )
+    prototypes, owner = np.array([[1, 0, 0], [0, 1, 0], [0.6, 0, 0.8]]), np.array([0, 1, 1])
+    one = faults(clips, [0] * 20 + [1] * 40, prototypes, owner, 2).iloc[0]
+    assert (one.text_errors, one.video_errors, one.verdict) == (text, video, verdict)
 
 
 def test_a_class_without_clips_has_no_centroid_to_win_with():
     # the first clip is at -0.5 to the other of its class and at -1 to class 1; class 2 has none, and must not be at 0
     videos = [[1, 0], [-0.5, 0.75**0.5], [-1, 0], [-1, 0]]
     found = faults(videos, [0, 0, 1, 1], [[1, 0], [-1, 0], [0, -1]], None, 3)
-    assert (found[0].right, found[0].text_errors, found[0].video_errors) == (1, 0, 1)
+    assert found.loc[0, ["right", "text_errors", "video_errors"]].tolist() == [1, 0, 1]
 
 
-def test_what_is_not_defined_is_none():
+def test_what_cannot_be_judged():
     videos = np.array([[1, 0, 0], [0, 1, 0], [0, 0.9, 0.1], [0, 0, 0], [1, 1, 1]], np.float32)
     labels = [0, 1, 1, 1, 3]
-    found = faults(videos, labels, [[1, 0, 0], [0, 1, 0], [0, 0, 1]], None, 4)
-    single, three, empty, undescribed = found
-    assert (single.right, single.error, single.verdict) == (None, None, None)  # its only clip
-    assert (three.right, three.video_errors, three.text_errors) == (2, 1, 0)  # the clip without direction
-    assert (empty.gap.clips, empty.error, empty.silhouette, empty.orphan) == (0, None, None, True)
-    assert empty.nearest_centroid is None
-    assert (undescribed.error, undescribed.orphan) == (None, None)
-    bare = faults(videos, labels, None, None, 4)
-    assert all(one.error is None and not one.hub and one.orphan is None for one in bare)
-    assert widest(bare) is None
-    assert faults(np.zeros((0, 3)), [], None, None, 2)[1].silhouette is None
+    found = faults(videos, labels, np.eye(3), np.arange(3), 4)
+    assert found.loc[1, SIDES].tolist() == [2, 0, 0, 1]  # the clip without direction is right by neither
+    # a single clip, no clip, no prototype
+    assert found.error.isna().tolist() == [True, False, True, True] and found.right.isna()[0]
+    assert found.verdict.tolist() == ["", "video", "", ""] and found.orphan.tolist() == [False, False, True, False]
+    bare = faults(videos, labels, np.zeros((0, 3)), None, 4)
+    assert bare.error.isna().all() and bare.own_distance.isna().all() and not (bare.hub | bare.orphan).any()
+    assert len(faults(np.zeros((0, 3)), [], np.zeros((0, 3)), None, 2)) == 2
 
 
 def test_a_case_by_hand():
@@ -149,11 +139,10 @@ def test_a_case_by_hand():
     clips = np.array([[1, 0], [1, 0], [0, 1], [0, 1], [1, 0]], np.float32)
     labels = np.array([0, 0, 1, 1, 1])
     near, away = np.array([[1, 0], [0.6, 0.8]]), np.array([[1, 0], [-0.6, -0.8]])
-    zero, one = faults(clips, labels, near, None, 2)
-    assert (zero.right, zero.rescued, zero.text_errors, zero.video_errors, zero.verdict) == (2, 0, 0, 0, "none")
-    assert (one.right, one.rescued, one.text_errors, one.video_errors, one.verdict) == (2, 0, 0, 1, "video")
-    assert one.gap.own_distance == pytest.approx(1 - (0.6 + 2 * 0.8) / np.sqrt(5), abs=1e-6)
-    zero, one = faults(clips, labels, away, None, 2)
-    assert (one.right, one.rescued, one.text_errors, one.video_errors, one.verdict) == (0, 0, 2, 1, "text")
-    assert one.gap.own_distance == pytest.approx(1 + (0.6 + 2 * 0.8) / np.sqrt(5), abs=1e-6)
-    assert one.orphan and zero.drawn == 3
+    found = faults(clips, labels, near, None, 2)
+    assert found[[*SIDES, "verdict"]].values.tolist() == [[2, 0, 0, 0, "none"], [2, 0, 0, 1, "video"]]
+    assert found.own_distance[1] == pytest.approx(1 - (0.6 + 2 * 0.8) / np.sqrt(5), abs=1e-6)
+    found = faults(clips, labels, away, None, 2)
+    assert found.loc[1, [*SIDES, "verdict"]].tolist() == [0, 0, 2, 1, "text"]
+    assert found.own_distance[1] == pytest.approx(1 + (0.6 + 2 * 0.8) / np.sqrt(5), abs=1e-6)
+    assert found.orphan[1] and found.drawn[0] == 3

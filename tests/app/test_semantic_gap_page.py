@@ -18,8 +18,8 @@ from app.semantic_gap import classes
 from app.semantic_gap.explorer import View
 from cezsar import jobs
 from cezsar.analysis import maps, shift
-from cezsar.analysis.faults import faults, widest
-from cezsar.analysis.gap import FIGURES, UnitSpace, directions, measure, per_class
+from cezsar.analysis.faults import faults
+from cezsar.analysis.gap import FIGURES, UnitSpace, directions, measure
 from cezsar.cli import app as command_line
 from cezsar.data.features import FeatureStore, StoreWriter
 from cezsar.data.labels import groups_path, keep_group
@@ -203,7 +203,7 @@ def test_a_damaged_map_is_named_and_drawn_again(empty_workspace, item, monkeypat
 
 def test_numbers_are_the_engines_with_their_change(visit, item):
     page, _ = visit
-    one = {space: measure(space_of(item, space)) for space in SPACES}
+    one = {space: SimpleNamespace(**measure(space_of(item, space))) for space in SPACES}
     gap, before, said = one["joint"], one["sentence"], texts(page)
     for shown in (f"{100 * gap.rank_1:.1f} %", *map(number, (gap.rank_mean, gap.modality_gap, gap.silhouette))):
         assert f"**{shown}**" in said
@@ -223,41 +223,43 @@ def test_numbers_are_the_engines_with_their_change(visit, item):
 
 
 def test_a_class_is_judged_as_the_engine_does_with_advice_and_clips(empty_workspace, visit, item):
-    names, found = item.scores().class_names, faults(space_of(item, "joint"))
+    names, found = item.scores().class_names, list(faults(space_of(item, "joint")).itertuples())
     one = next(one for one in found if one.verdict == "both")
-    page = opened(**{state.FAULT_CLASS: names[one.index]})
-    assert f"**{one.text_errors + one.video_errors} of {one.gap.clips}** clips are missed" in texts(page)
-    assert f"**{one.text_errors}** by fault of the text, **{one.video_errors}** by fault of the video." in texts(page)
+    page = opened(**{state.FAULT_CLASS: names[one.Index]})
+    assert f"**{one.text_errors + one.video_errors:.0f} of {one.clips}** clips are missed" in texts(page)
+    assert (
+        f"**{one.text_errors:.0f}** by fault of the text, **{one.video_errors:.0f}** by fault of the video."
+        in texts(page)
+    )
     assert "**Rewrite its description.**" in texts(page) and "**Other features or more training.**" in texts(page)
     link = next(link.proto for link in page.page_link if "workshop" in link.value)
-    wanted = {state.SECTION: state.SECTIONS["workshop"], state.ON: item.name, state.REWRITE: names[one.index]}
+    wanted = {state.SECTION: state.SECTIONS["workshop"], state.ON: item.name, state.REWRITE: names[one.Index]}
     assert dict(parse_qsl(link.query_string)) == wanted
     for side, count in (("text", one.text_errors), ("video", one.video_errors), ("right", one.right + one.rescued)):
         page.segmented_control(key=state.FAULT_SIDE).set_value(side).run()
         page.button(key="faults-to-maps").click().run()
-        assert f"**{count} clips selected**" in texts(fine(page))
-    assert item.scores().labels[item.scores().ids.index(page.session_state[state.FAULT_CLIP])] == names[one.index]
+        assert f"**{count:.0f} clips selected**" in texts(fine(page))
+    assert item.scores().labels[item.scores().ids.index(page.session_state[state.FAULT_CLIP])] == names[one.Index]
     right = next(one for one in found if not one.error and not one.hub)
-    page.selectbox(key=state.FAULT_CLASS).set_value(names[right.index]).run()
-    assert f"None of its **{right.gap.clips}** clips is missed" in texts(fine(page)) and not page.page_link
+    page.selectbox(key=state.FAULT_CLASS).set_value(names[right.Index]).run()
+    assert f"None of its **{right.clips}** clips is missed" in texts(fine(page)) and not page.page_link
     assert page.segmented_control(key=state.FAULT_SIDE).value == "right"
 
     page.segmented_control(key=state.GAP_SPACE).set_value("sentence").run()
-    assert page.selectbox(key=state.FAULT_CLASS).value == names[right.index]  # a choice outlasts its space
+    assert page.selectbox(key=state.FAULT_CLASS).value == names[right.Index]  # a choice outlasts its space
     for space, shown in (("joint", visit[0]), ("sentence", fine(page))):
         table, found = shown.dataframe[0].value.set_index("class"), faults(space_of(item, space))
-        for one, gap in zip(found, per_class(space_of(item, space)), strict=True):
-            row = table.loc[names[one.index]]
-            shares = 100 * one.text_fault, 100 * one.video_fault, gap.own_distance, gap.lead
+        for one in found.itertuples():
+            row = table.loc[names[one.Index]]
+            shares = 100 * one.text_fault, 100 * one.video_fault, one.own_distance, one.lead
             assert tuple(row[["text", "video", "own", "lead"]]) == pytest.approx(shares)
             assert row["verdict"] == {"none": "nobody"}.get(one.verdict, one.verdict)
             assert row["stands"] == ("hub" if one.hub else "orphan" if one.orphan else "")
         assert (np.diff(table["missed"]) <= 0).all() and len(table) == 21
-        worst = sorted((one.error for one in found if one.error), reverse=True)[:20]
+        worst = sorted(found.error[found.error > 0], reverse=True)[:20]
         text, video = (values(trace["x"]) for trace in charts(shown)[4]["data"])
         np.testing.assert_allclose(text + video, 100 * np.array(worst))
-        wide = widest(found)
-        assert f"Widest gap: *{names[wide.index]}*, {wide.gap.own_distance:.2f}." in texts(shown)
+        assert f"Widest gap: *{names[found.own_distance.idxmax()]}*, {found.own_distance.max():.2f}." in texts(shown)
     assert visit[0].selectbox(key=state.FAULT_CLASS).value == visit[0].dataframe[0].value["class"][0]
 
 
@@ -273,11 +275,11 @@ def test_a_bar_and_a_row_are_ways_to_choose_a_class(monkeypatch):
 def test_classes_that_cannot_be_judged_say_why():
     clips = np.eye(3, dtype=np.float32)
     blame = classes.Blame("joint", "abc", UnitSpace(clips, [0, 0, 1], clips[:2], [0, 1], 3))
-    said = {one.index: classes.advice(blame, one)[0] for one in blame.classes}
+    said = {one.Index: classes.advice(blame, one)[0] for one in blame.classes}
     assert "no labelled clips" in said[2] and "cannot be judged" in said[1]
     one = blame.classes[0]
     counts = {side: len(found) for side, found in blame.clips(0).items()}
-    assert one.index == 0 and blame.clips(2) == {}
+    assert one.Index == 0 and blame.clips(2) == {}
     assert (counts.get("text", 0), counts.get("video", 0)) == (one.text_errors, one.video_errors)
 
 
@@ -309,7 +311,8 @@ def test_the_domain_shift_is_the_engines(empty_workspace, visit, item):
     domains = domains_of(train, replace(item.prepared(), run=run, store=test), np.random.default_rng(0))
     assert set(domains) == {"raw", "joint"}
     for sides in domains.values():
-        found = shift.measure(*(directions(side, "clips") for side in sides), np.random.default_rng(0))
+        sides = [directions(side, "clips") for side in sides]
+        found = SimpleNamespace(**shift.measure(*sides, np.random.default_rng(0)))
         assert f"**{100 * found.domain_accuracy:.1f} %**" in said and f"**{found.a_distance:.2f}**" in said
         assert f"**{number(found.mmd_squared, 4)}**" in said and f"**{found.p_value:.3f}**" in said
     assert "40 training clips and 420 of these" in said and "*films*" in said

@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -53,9 +53,8 @@ def test_numbers_are_those_of_the_engine(study, workspace):
     assert report["fusion"]["best"] == fusion_curve(scores).best()._asdict()
     joint = study.clouds["joint"]
     owner = study.ready.embedded.embeddings.prototype_class
-    assert report["gap"]["joint"] == asdict(
-        measure(UnitSpace(joint.videos_NE, scores.label_index, joint.prototypes_PE, owner, 21))
-    )
+    space = UnitSpace(joint.videos_NE, scores.label_index, joint.prototypes_PE, owner, 21)
+    assert report["gap"]["joint"] == measure(space)
     assert report["gap"]["raw"]["modality_gap"] is None
     csls = evaluate_reduced(study.ready.embedded.embeddings, study.protocol, CSLS, weights).figure()
     assert report["hubs"]["corrections"]["csls"]["top1"] == csls._asdict()
