@@ -1,4 +1,4 @@
-"""The command line: one file a verb. Parsing and printing live here and nowhere else."""
+"""The command line: verbs of one subject in a file. Parsing and printing live here and nowhere else."""
 
 from __future__ import annotations
 
@@ -11,29 +11,7 @@ from typing import NoReturn
 
 import typer
 
-from cezsar.cli import (
-    analyse,
-    calibrate,
-    classify,
-    compare,
-    datasets,
-    demo,
-    evaluate,
-    extract,
-    fetch,
-    import_release,
-    info,
-    mine,
-    photographs,
-    project,
-    prototypes,
-    spans,
-    start,
-    tau,
-    tau_sweep,
-    train,
-    transfer,
-)
+from cezsar.cli import analysis, evaluation, import_release, prototypes, recognition, tau, training, workspace
 from cezsar.cli.console import UNWRITABLE
 from cezsar.errors import CezsarError
 
@@ -47,30 +25,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (
-    demo,
-    classify,
-    spans,
-    extract,
-    mine,
-    train,
-    photographs,
-    evaluate,
-    compare,
-    calibrate,
-    analyse,
-    transfer,
-    tau,
-    tau_sweep,
-    project,
-    datasets,
-    fetch,
-    info,
-):
-    app.command(name=verb.__name__.rpartition(".")[2].replace("_", "-"), epilog=verb.EXAMPLES)(verb.command)
-app.command("app", epilog=start.EXAMPLES, context_settings={"ignore_unknown_options": True})(start.command)
-for group in (prototypes, import_release):
-    app.add_typer(group.app)
+for verbs in (recognition, training, evaluation, analysis, tau, workspace, prototypes, import_release):
+    app.add_typer(verbs.verbs)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -7,9 +7,8 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Self, TypeVar
 
 from cezsar.atomic import refuse_unwritable
@@ -17,12 +16,10 @@ from cezsar.errors import InputError
 
 T = TypeVar("T")
 KINDS = {".json", ".csv", ".md", ".tex", ".html", ".pdf"}
-
-UNWRITABLE = {
+UNWRITABLE = {  # errors of the system that speak of a place rather than of this program
     errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EFBIG,
     errno.ENOSPC, errno.EDQUOT,
 }  # fmt: skip
-"""Errors of the system that speak of a place rather than of this program."""
 
 
 def duration(seconds: float) -> str:
@@ -36,20 +33,17 @@ def duration(seconds: float) -> str:
 
 
 class Progress:
-    """Progress on standard error: one line that is rewritten on a terminal, a plain line now and then in a pipe.
+    """Progress on standard error: one line that is rewritten on a terminal, a plain line now and then in a pipe."""
 
-    Args:
-        title: what is being done.
-        every_s: least time between plain lines; `$CEZSAR_PROGRESS_EVERY_S`, else 5, by default.
-    """
-
-    def __init__(self, title: str, every_s: float | None = None) -> None:
+    def __init__(self, title: str = "") -> None:
         self.title = title
-        self.every_s = float(os.environ.get("CEZSAR_PROGRESS_EVERY_S") or 5) if every_s is None else every_s
-        self._terminal = sys.stderr.isatty()
-        self._width = 0
-        self._started = time.perf_counter()
-        self._shown = float("-inf")  # the first line comes at once
+        self._every_s = float(os.environ.get("CEZSAR_PROGRESS_EVERY_S") or 5)  # between plain lines
+        self._terminal, self._width = sys.stderr.isatty(), 0
+        self.restart()
+
+    def restart(self) -> None:
+        """Count time anew, for the next of several stages."""
+        self._started, self._shown = time.perf_counter(), float("-inf")  # the first line comes at once
         self._first: int | None = None
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
@@ -57,20 +51,25 @@ class Progress:
         now = time.perf_counter()
         if self._first is None:
             self._started, self._first = now, done  # what an earlier attempt had done says nothing of the speed
-        last = done >= total
-        if not last and now - self._shown < (0.1 if self._terminal else self.every_s):
+        if done < total and now - self._shown < (0.1 if self._terminal else self._every_s):
             return
         self._shown = now
         parts = [f"{self.title}: {done:,} of {total:,}"]
         if self._first < done < total:
             parts.append(f"{duration((now - self._started) * (total - done) / (done - self._first))} left")
-        if note:
-            parts.append(note)
-        self.line(", ".join(parts))
+        self.line(", ".join([*parts, note] if note else parts))
 
-    def restart(self) -> None:
-        """Begin to count time anew, for the next of several stages."""
-        self._started, self._shown, self._first = time.perf_counter(), float("-inf"), None
+    def stage(self, title: str, done: int, total: int, note: str = "") -> None:
+        """The same for work in stages, each on a line of its own."""
+        if title != self.title:
+            self.end_line()
+            self.title = title
+            self.restart()
+        self(done, total, note)
+
+    def failing(self, done: int, total: int, failed: int) -> None:
+        """The same for work some of which may fail."""
+        self(done, total, f"{failed} failed" if failed else "")
 
     def line(self, text: str) -> None:
         """Show `text` in place of what stood here."""
@@ -89,20 +88,13 @@ class Progress:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.end_line()
 
 
 def output(suffix: str = "", *beside: str, folder: bool = False) -> Callable[[Path | None], Path | None]:
     """A callback for an option that names an output: what would stop it from being written is said before the work.
-
-    Args:
-        suffix: what the file should end in; suffixes of other kinds of file are refused. "" for any.
-        beside: suffixes of further files that are written beside it.
-        folder: the output is a folder.
-    """
+    `suffix` is that of the file, "" for any; `beside` are those of files that are written beside it."""
 
     def check(path: Path | None) -> Path | None:
         if path is None:
@@ -117,17 +109,11 @@ def output(suffix: str = "", *beside: str, folder: bool = False) -> Callable[[Pa
     return check
 
 
-def save(*outputs: tuple[Path, Callable[[Path], T]]) -> list[T]:
-    """Write each output with its function; what cannot be written there after all is written elsewhere.
-
-    Returns:
-        What the functions return.
-
-    Raises:
-        InputError: some output is not in its place; the message says where it is instead.
-    """
+def save(outputs: Mapping[Path, Callable[[Path], T]]) -> list[T]:
+    """Write each output with its function; returns what these return. What cannot be written there after all is written
+    elsewhere, and an `InputError` says where."""
     made, failed = [], []
-    for path, write in outputs:
+    for path, write in outputs.items():
         try:
             made.append(write(path))
         except OSError as error:
@@ -136,6 +122,11 @@ def save(*outputs: tuple[Path, Callable[[Path], T]]) -> list[T]:
     if failed:
         raise InputError("; ".join(failed))
     return made
+
+
+def save_and_tell(path: Path, write: Callable[[Path], list[Path]]) -> None:
+    """Write files with `write` and print which."""
+    print("wrote " + ", ".join(map(str, *save({path: write}))))
 
 
 def _rescued(path: Path, write: Callable[[Path], object]) -> str:

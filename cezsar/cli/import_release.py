@@ -5,69 +5,57 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument, Exit, Option, Typer
 
 from cezsar.cli.console import Progress, output, save
+from cezsar.cli.options import examples
 
-EXAMPLES = """[bold]Examples[/bold]
-
-cezsar import-release checkpoint bestmodel.pt --out workspace/runs/released
-
-cezsar import-release features ucf101_features_bit_152/ --out workspace/features/ucf101-released
-
-cezsar import-release descriptions ucf_101_texts_gemini/ --out ucf101.json
-"""
-
-app = typer.Typer(
+verbs = Typer(
     name="import-release",
     help="Import the authors' released files: features, checkpoint, class descriptions, splits, captions.",
-    epilog=EXAMPLES,
+    epilog=examples(
+        "cezsar import-release checkpoint bestmodel.pt --out workspace/runs/released",
+        "cezsar import-release features ucf101_features_bit_152/ --out workspace/features/ucf101-released",
+        "cezsar import-release descriptions ucf_101_texts_gemini/ --out ucf101.json",
+    ),
     no_args_is_help=True,
-    rich_markup_mode="rich",
 )
 NAMED = 10  # failures that are listed before they are only counted
 
 
-@app.command(
+@verbs.command(
     epilog="Example: cezsar import-release features ucf101_features_bit_152/ --out features/ucf101 --index ucf101.json"
 )
 def features(
-    folder: Annotated[Path, typer.Argument(help="A folder of .npy files, one a video, named after it.")],
-    out: Annotated[Path, typer.Option(help="The feature store to make or go on with.", callback=output(folder=True))],
-    index: Annotated[
-        Path | None, typer.Option(help="Data set index (JSON, class name -> clip ids), for labels.")
-    ] = None,
-    encoder: Annotated[str, typer.Option(help="Name of the frame encoder that made them.")] = "bit-released",
-    width: Annotated[int, typer.Option(min=1, help="Of a row of features.")] = 4096,
+    folder: Annotated[Path, Argument(help="A folder of .npy files, one a video, named after it.")],
+    out: Annotated[Path, Option(help="The feature store to make or go on with.", callback=output(folder=True))],
+    index: Annotated[Path | None, Option(help="Data set index (JSON, class name -> clip ids), for labels.")] = None,
+    encoder: Annotated[str, Option(help="Name of the frame encoder that made them.")] = "bit-released",
+    width: Annotated[int, Option(min=1, help="Of a row of features.")] = 4096,
 ) -> None:
     """Turn a folder of .npy features into a feature store. Goes on where it was stopped; broken files are listed."""
     from cezsar.data.authors_files import import_features
 
     with Progress("importing features") as progress:
         report = import_features(
-            folder,
-            out,
-            encoder=encoder,
-            width=width,
-            index=index,
-            on_progress=lambda done, total, failed: progress(done, total, f"{failed} failed" if failed else ""),
-        )
+            folder, out, encoder=encoder, width=width, index=index, on_progress=progress.failing
+        )  # fmt: skip
     print(f"{out}: {report.done} videos imported, {report.skipped} were there already, {len(report.failed)} failed")
     for failure in report.failed[:NAMED]:
         print(f"  {failure.path}: {failure.reason}")
     if len(report.failed) > NAMED:
         print(f"  and {len(report.failed) - NAMED:,} more")
     if report.failed:
-        raise typer.Exit(1)
+        raise Exit(1)
 
 
-@app.command(epilog="Example: cezsar import-release checkpoint bestmodel.pt --out runs/released")
+@verbs.command(epilog="Example: cezsar import-release checkpoint bestmodel.pt --out runs/released")
 def checkpoint(
-    file: Annotated[Path, typer.Argument(help="What the authors saved: a whole JointEmbeddingModel.")],
-    out: Annotated[Path, typer.Option(help="Folder of the run to be made.", callback=output(folder=True))],
-    encoder: Annotated[str, typer.Option(help="Frame encoder it was trained with.")] = "bit-released",
-    sentences: Annotated[str, typer.Option(help="Sentence encoder it was trained with.")] = "distilroberta",
-    domain: Annotated[str | None, typer.Option(help="What its training videos show, one line.")] = None,
+    file: Annotated[Path, Argument(help="What the authors saved: a whole JointEmbeddingModel.")],
+    out: Annotated[Path, Option(help="Folder of the run to be made.", callback=output(folder=True))],
+    encoder: Annotated[str, Option(help="Frame encoder it was trained with.")] = "bit-released",
+    sentences: Annotated[str, Option(help="Sentence encoder it was trained with.")] = "distilroberta",
+    domain: Annotated[str | None, Option(help="What its training videos show, one line.")] = None,
 ) -> None:
     """Turn the authors' checkpoint into a run of the released recipe. Nothing that is in the file is run."""
     from cezsar.training.importing import DOMAIN, import_checkpoint
@@ -82,28 +70,26 @@ def checkpoint(
     print(f"its encoders, {encoder} and {sentences}, are recorded by name: the file has no fingerprints of them")
 
 
-@app.command(epilog="Example: cezsar import-release descriptions ucf_101_texts_gemini/ --out ucf101.json")
+@verbs.command(epilog="Example: cezsar import-release descriptions ucf_101_texts_gemini/ --out ucf101.json")
 def descriptions(
-    folder: Annotated[Path, typer.Argument(help="A folder of .txt files, one a class, in any encoding.")],
-    out: Annotated[Path, typer.Option(help="JSON file to write, for --prototypes.", callback=output())],
+    folder: Annotated[Path, Argument(help="A folder of .txt files, one a class, in any encoding.")],
+    out: Annotated[Path, Option(help="JSON file to write, for --prototypes.", callback=output())],
 ) -> None:
     """Turn a folder of class descriptions into one JSON file."""
     from cezsar.data.authors_files import import_descriptions
 
-    (found,) = save((out, lambda path: import_descriptions(folder, path)))
+    (found,) = save({out: lambda path: import_descriptions(folder, path)})
     print(f"{out}: {len(found):,} classes, {sum(map(len, found.values())):,} sentences")
 
 
-@app.command(
+@verbs.command(
     epilog="Example: cezsar import-release splits data/datasets/splits/ucf101_truezsl_splits.json --out splits/"
 )
 def splits(
-    source: Annotated[Path, typer.Argument(help="A split file, or a folder that holds nothing else with .json.")],
-    out: Annotated[
-        Path,
-        typer.Option(help="Folder to write into; each file is one for --protocol.", callback=output(folder=True)),
-    ],
-) -> None:
+    source: Annotated[Path, Argument(help="A split file, or a folder that holds nothing else with .json.")],
+    out: Annotated[Path, Option(
+        help="Folder to write into; each file is one for --protocol.", callback=output(folder=True))],
+) -> None:  # fmt: skip
     """Check and copy split files. Classes that are in both parts are named."""
     from cezsar.data.authors_files import import_splits
     from cezsar.data.labels import shared_classes
@@ -114,15 +100,13 @@ def splits(
             print(f"  in both, so not unseen: {', '.join(shared)}")
 
 
-@app.command(epilog="Example: cezsar import-release captions observers/*.json --out ucf101-captions.json")
+@verbs.command(epilog="Example: cezsar import-release captions observers/*.json --out ucf101-captions.json")
 def captions(
-    files: Annotated[
-        list[Path], typer.Argument(help="Caption files, one for each captioning model.", metavar="FILE...")
-    ],
-    out: Annotated[Path, typer.Option(help="JSON file to write, for --captions.", callback=output())],
+    files: Annotated[list[Path], Argument(help="Caption files, one for each captioning model.", metavar="FILE...")],
+    out: Annotated[Path, Option(help="JSON file to write, for --captions.", callback=output())],
 ) -> None:
     """Join the captions of several models into one file."""
     from cezsar.data.authors_files import import_captions
 
-    (found,) = save((out, lambda path: import_captions(files, path)))
+    (found,) = save({out: lambda path: import_captions(files, path)})
     print(f"{out}: {sum(map(len, found.values())):,} captions of {len(found):,} videos, from {len(files)} files")

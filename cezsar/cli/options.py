@@ -1,45 +1,89 @@
-"""Options of a verb that are made from the hyperparameters of `cezsar.config`."""
+"""Options that several verbs have, those made from the hyperparameters of `cezsar.config`, and what arguments name."""
 
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable, Collection
-from typing import Annotated, Any
+from enum import StrEnum
+from inspect import Parameter, signature
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from typer import Argument, Context, Option
 
+from cezsar.cli.console import Progress, output
 from cezsar.config import settings as settings_of
+
+if TYPE_CHECKING:
+    from cezsar.data.annotations import Annotations
+    from cezsar.training.runs import Run
+    from cezsar.zeroshot.methods import Prepared, Sources
+    from cezsar.zeroshot.scored import Scored
 
 Given = dict[type, dict[str, Any]]
 """Class of settings -> the values that were given, and those that differ from its defaults."""
 
 
+class Several(StrEnum):
+    """What a class with several sentences is compared by."""
+
+    nearest = "nearest"
+    mean = "mean"
+
+
+class Together(StrEnum):
+    """What several captions of a clip become."""
+
+    joined = "joined"
+    averaged = "averaged"
+
+
+AsInEvaluate = Annotated[str, Option(help="As in `cezsar evaluate`.")]
+Captions = Annotated[list[Path] | None, Option(help="Caption files, one for each captioning model.")]
+CaptionsAs = Annotated[Together, Option(help="Several captions a clip: one sentence, or the mean of their embeddings.")]
+Device = Annotated[str | None, Option(help="cpu, cuda, ...; the best one by default.")]
+Domain = Annotated[str, Option(help="One line on what the training videos show.")]
+Prototypes = Annotated[str | None, Option(help="Class descriptions, as in `cezsar evaluate`.")]
+ScoredName = Annotated[
+    str, Argument(help="What `cezsar evaluate --keep` wrote: a folder, or its name in the workspace.")
+]
+SeveralSentences = Annotated[Several, Option(help="Several sentences a class: compare with which.")]
+Splits = Annotated[int, Option(min=1, help="Random splits.")]
+EncoderWeights = Annotated[Path | None, Option(help="File or folder of the frame encoder's weights.")]
+Workspace = Annotated[Path | None, Option(help="Default: $CEZSAR_HOME, else ./workspace.")]
+ComparisonOut = Annotated[
+    Path | None,
+    Option(
+        help="Where to write everything as JSON; .csv, .md and .tex go beside it.",
+        callback=output(".json", ".csv", ".md", ".tex"),
+    ),
+]
+
+
+def examples(*commands: str) -> str:
+    """What stands below the help of a verb."""
+    return "\n\n".join(["[bold]Examples[/bold]", *commands])
+
+
 def with_settings(*kinds: type, without: Collection[str] = ()) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Turn the parameter `settings` of a verb into an option for each setting of `kinds`; the verb gets a `Given`."""
+    chosen = {kind: [s for s in settings_of(kind).values() if s.option and s.name not in without] for kind in kinds}
 
     def decorate(verb: Callable[..., None]) -> Callable[..., None]:
-        chosen = {
-            kind: [each for each in settings_of(kind).values() if each.option and each.name not in without]
-            for kind in kinds
-        }
-        own = inspect.signature(verb, eval_str=True)
-        parameters = []
-        for parameter in own.parameters.values():
+        own, parameters = signature(verb, eval_str=True), []
+        for parameter in (each.replace(kind=Parameter.KEYWORD_ONLY) for each in own.parameters.values()):
             if parameter.name != "settings":
-                parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+                parameters.append(parameter)
                 continue
             for setting in (each for group in chosen.values() for each in group):
-                option = typer.Option(help=f"{setting.label}. {setting.help}")
-                annotation: Any = Annotated[type(setting.default), option]
-                kind = inspect.Parameter.KEYWORD_ONLY
-                parameters.append(inspect.Parameter(setting.name, kind, default=setting.default, annotation=annotation))
-
-        parameters.append(inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context))
+                annotation: Any = Annotated[type(setting.default), Option(help=f"{setting.label}. {setting.help}")]
+                made = parameter.replace(name=setting.name, default=setting.default, annotation=annotation)
+                parameters.append(made)
+        parameters.append(Parameter("context", Parameter.KEYWORD_ONLY, annotation=Context))
 
         @functools.wraps(verb)
-        def command(**values: Any) -> None:
-            context, given = values.pop("context"), Given((kind, {}) for kind in chosen)
+        def command(context: Any, **values: Any) -> None:
+            given = Given((kind, {}) for kind in chosen)
             for kind, group in chosen.items():
                 for each in group:
                     value = values.pop(each.name)
@@ -52,3 +96,45 @@ def with_settings(*kinds: type, without: Collection[str] = ()) -> Callable[[Call
         return command
 
     return decorate
+
+
+def open_scored(name: str | Path) -> Scored:
+    """The scored data set in that folder, or of that name in the workspace."""
+    from cezsar import workspace
+    from cezsar.zeroshot.scored import Scored
+
+    folder, named = Path(name), workspace.folder("scores") / name
+    return Scored.open(folder if (folder / "about.json").is_file() or not named.is_dir() else named)
+
+
+def annotated(name: str) -> tuple[str, Annotations]:
+    """Timestamped captions of a file or a data set, and the file's name."""
+    from cezsar.data.annotations import load_annotations
+    from cezsar.data.datasets import captions_of, is_name
+
+    file = captions_of(name) if is_name(name) else Path(name)
+    return file.name, load_annotations(file)
+
+
+def opened_sources(
+    dataset: str, prototypes: str | None, captions: list[Path] | None, captions_as: Together, several: Several,
+    **options: Any,
+) -> Sources:  # fmt: skip
+    """`Sources.opened` of what a command line gives; the data set's warnings are printed."""
+    from cezsar.zeroshot.methods import Sources
+
+    averaged = captions_as is Together.averaged
+    sources = Sources.opened(
+        dataset, prototypes, captions=captions or [], averaged=averaged, several=several.value, **options
+    )
+    for warning in sources.dataset.warnings:
+        print(f"{sources.dataset.name}: {warning}")
+    return sources
+
+
+def prepared(title: str, method: str | None, sources: Sources, run: Run | None) -> Prepared:
+    """A method applied to a data set, with progress."""
+    from cezsar.zeroshot.methods import prepare
+
+    with Progress(title) as progress:
+        return prepare(method, sources, run, progress)

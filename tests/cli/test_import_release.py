@@ -58,7 +58,7 @@ def cezsar(capsys, tmp_path, monkeypatch):
 
 
 def test_every_verb_explains_itself(cezsar):
-    assert [command.callback.__name__ for command in import_release.app.registered_commands] == VERBS
+    assert [command.callback.__name__ for command in import_release.verbs.registered_commands] == VERBS
     assert all(f"{verb} " in cezsar("--help")[1] for verb in VERBS)
     for verb in VERBS:
         status, out, _ = cezsar(verb, "-h")

@@ -89,10 +89,7 @@ def test_files_beside_an_output_are_checked_too(told, tmp_path):
 
 def test_every_output_is_checked():
     """Options called like an output have the check; a new one cannot be forgotten."""
-    commands = [
-        *app.registered_commands,
-        *(c for g in app.registered_groups for c in g.typer_instance.registered_commands),
-    ]
+    commands = [each for group in app.registered_groups for each in group.typer_instance.registered_commands]
     unchecked = []
     for command in commands:
         for parameter in typer.main.get_params_from_function(command.callback).values():
@@ -134,10 +131,10 @@ def test_what_can_be_written_is_and_the_rest_goes_beside(tmp_path):
     late, fine = tmp_path / "late.csv", tmp_path / "fine.csv"
     late.mkdir()  # while the work was done
     with pytest.raises(InputError, match=r"late-saved\.csv"):
-        console.save(*((path, lambda path: atomic.write_text(path, "text")) for path in (late, fine)))
+        console.save({path: lambda path: atomic.write_text(path, "text") for path in (late, fine)})
     assert (tmp_path / "late-saved.csv").read_text() == fine.read_text() == "text"
     with pytest.raises(InputError, match="no room for it anywhere"):
-        console.save((tmp_path / "r", lambda path: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full"))))
+        console.save({tmp_path / "r": lambda path: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full"))})
 
 
 LIBRARIES = {

@@ -9,7 +9,7 @@ import av
 import pytest
 
 from cezsar.cli import main
-from cezsar.cli.spans import _clock
+from cezsar.cli.recognition import clock
 from cezsar.world import HEIGHT_PX, WIDTH_PX
 from cezsar.zeroshot import spans as library
 from cezsar.zeroshot.classifier import Classifier
@@ -64,7 +64,7 @@ def test_spans_are_the_librarys_in_every_form(cezsar, workspace, film, given, tm
     assert lines[1] == str(film) and lines[2] == "  demo answers"
     timed = [line for line in lines if re.match(r" +\d:\d\d", line)]
     assert [tuple(line.split()[:2]) for line in timed] == [
-        (_clock(span.start_s), _clock(span.end_s)) for span in expected
+        (clock(span.start_s), clock(span.end_s)) for span in expected
     ]
     for line, span in zip(timed, expected, strict=True):
         assert line.endswith(span.label or "none of these")
@@ -137,7 +137,7 @@ def test_one_film_that_cannot_be_read(cezsar, given, tmp_path):
 
 
 def test_times_are_hours_minutes_seconds():
-    assert [_clock(time_s) for time_s in (0, 59.96, 61.25, 7325.5)] == [
+    assert [clock(time_s) for time_s in (0, 59.96, 61.25, 7325.5)] == [
         "0:00:00.0",
         "0:01:00.0",
         "0:01:01.2",

@@ -1,0 +1,256 @@
+"""What methods are worth: `cezsar evaluate`, `cezsar compare` and `cezsar transfer`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Argument, Option, Typer
+
+from cezsar.cli.console import Progress, output, save_and_tell
+from cezsar.cli.options import (
+    AsInEvaluate,
+    Captions,
+    CaptionsAs,
+    ComparisonOut,
+    Prototypes,
+    Several,
+    SeveralSentences,
+    Splits,
+    Together,
+    examples,
+    opened_sources,
+    prepared,
+)  # fmt: skip
+
+if TYPE_CHECKING:
+    from cezsar.training.cross_modal import Clips
+    from cezsar.training.runs import Run
+    from cezsar.zeroshot.methods import Prepared, Sources
+
+verbs = Typer()
+
+
+@verbs.command(
+    epilog=examples(
+        "cezsar evaluate --dataset demo --store workspace/features/demo-test --run workspace/runs/demo --protocol all",
+        "cezsar evaluate --dataset ucf101 --store features/ucf101-bit --run runs/cezsar --protocol ucf101-0/50 "
+        "--seed 0",
+        "cezsar evaluate --dataset ucf101 --captions blip.json --captions git.json --protocol ucf101-0/50",
+        "cezsar evaluate --dataset ucf101 --store features/ucf101-bit --method objects --protocol ucf101-0/101 "
+        "--out r.json",
+    )
+)
+def evaluate(
+    dataset: Annotated[str, Option(
+        help="demo, ucf101, hmdb51, kinetics400 (or a part of one: ucf101:test1), a name from `cezsar datasets`, a "
+        "folder of class folders, a CSV with labels, or an index JSON, class name -> clip ids.")],
+    store: Annotated[Path | None, Option(
+        help="Feature store of its clips. Not needed where captions alone speak for them.")] = None,
+    protocol: Annotated[str, Option(
+        help='"all", "half", "K-of-N" (random classes), a named one such as ucf101-0/50, ucf101-hard15 or '
+        'ucf101-truze-v2 (see `cezsar datasets`), a JSON file with a class list, or "official": all classes, '
+        "the mean over the official test splits of ucf101 or hmdb51.")] = "all",
+    run: Annotated[
+        Path | None, Option(help="A trained run. Without one: the sentence encoder's own space, no VE.")] = None,
+    method: Annotated[str | None, Option(
+        help="cezsar, cross-modal, or one without training: objects, objects+captions, captions, image-text. The "
+        "run's own by default, cezsar without a run.")] = None,
+    captions: Captions = None,
+    captions_as: CaptionsAs = Together.joined,
+    prototypes: Annotated[str | None, Option(
+        help="Class descriptions: JSON {class: sentence or list}, a folder of .txt, or ucf101, hmdb51, kinetics400 "
+        "for those that come along.")] = None,
+    sentences: Annotated[str, Option(help="Sentence encoder, where there is no run.")] = "minilm",
+    alpha: Annotated[float | None, Option(help="Weight of VE; the run's by default, 0 without one.")] = None,
+    beta: Annotated[float | None, Option(help="Weight of the objects O.")] = None,
+    gamma: Annotated[float | None, Option(help="Weight of the captions C.")] = None,
+    several: SeveralSentences = Several.nearest,
+    runs: Splits = 50,
+    seed: Annotated[int, Option(help="Of the random splits.")] = 0,
+    weights_file: Annotated[Path | None, Option(help="Weights of the frame encoder, for its objects.")] = None,
+    out: Annotated[Path | None, Option(
+        help="Where to write the result as JSON; a .csv and a .md go beside it.",
+        callback=output(".json", ".csv", ".md"))] = None,
+    keep: Annotated[bool, Option(
+        help="Keep embeddings and scores in the workspace, for the app and later questions.")] = False,
+) -> None:  # fmt: skip
+    """Top-1, top-5 and mean per-class accuracy, for each modality and fused, over the splits of a protocol."""
+    from cezsar.atomic import refuse_unwritable
+    from cezsar.data.sentence_cache import open_encoder
+    from cezsar.training.runs import Run
+    from cezsar.zeroshot import scored
+    from cezsar.zeroshot.model_choice import changed
+    from cezsar.zeroshot.protocols import parse
+    from cezsar.zeroshot.tables import save_all, table
+
+    sources = opened_sources(
+        dataset, prototypes, captions, captions_as, several,
+        stores=[store] if store else [], sentences=sentences, encoder_weights=weights_file,
+    )  # fmt: skip
+    data, opened = sources.dataset, Run.open(run) if run else None
+    if keep:
+        refuse_unwritable(scored.folder_for(opened, dataset, method=method or "cezsar"), folder=True)
+    ready = prepared("embedding clips", method, sources, opened)
+    for line in ready.embedded.notes:
+        print(line)
+    ready = replace(ready, weights=changed(ready.weights, alpha=alpha, beta=beta, gamma=gamma))
+    if keep:
+        place = scored.folder_for(ready.run, dataset, method=method or "cezsar")
+        words = open_encoder(sources.sentence_encoder(ready.run))
+        about: dict[str, Any] = {"dataset": data.name, "paths": data.paths, "several": several.value}
+        scored.keep(place, ready, words, sources.descriptions, **about)
+        print(f"kept in {place}")
+    if protocol == "official":
+        results = ready.table({name: ids for name, ids in data.parts.items() if name.startswith("test")})
+    else:
+        results = ready.table(parse(protocol, ready.scores.class_names, runs=runs, seed=seed))
+    print(table(results))
+    if out:
+        save_and_tell(out, lambda path: save_all(results, path))
+
+
+@verbs.command(
+    epilog=examples(
+        "cezsar compare --dataset demo --store workspace/features/demo-test --run workspace/runs/demo --protocol half",
+        "cezsar compare --dataset ucf101 --store features/ucf101-bit --run runs/tau-0.8 --run runs/tau-0.7 "
+        "--method cezsar",
+        "cezsar compare --dataset ucf101 --protocol ucf101-0/50 --store features/ucf101-bit "
+        "--store features/ucf101-clip\n--run runs/cezsar --captions blip.json --captions git.json --out compare.json",
+    )
+)
+def compare(
+    dataset: AsInEvaluate,
+    protocol: AsInEvaluate = "all",
+    store: Annotated[list[Path] | None, Option(
+        help="Feature stores of its clips, of several encoders if need be; each method takes its own.")] = None,
+    run: Annotated[list[Path] | None, Option(help="Trained runs.")] = None,
+    captions: Captions = None,
+    captions_as: CaptionsAs = Together.joined,
+    method: Annotated[list[str] | None, Option(
+        help="cezsar, cross-modal, objects, objects+captions, captions, image-text; the others are compared with "
+        "the first. All that can be had by default.")] = None,
+    prototypes: Prototypes = None,
+    sentences: Annotated[str, Option(help="Sentence encoder of methods without a run.")] = "minilm",
+    several: SeveralSentences = Several.nearest,
+    runs: Splits = 50,
+    seed: Annotated[int, Option(help="Of the random splits, and of the bootstrap.")] = 0,
+    resamples: Annotated[int, Option(min=1, help="Of the bootstrap.")] = 2000,
+    out: ComparisonOut = None,
+) -> None:  # fmt: skip
+    """Methods side by side: accuracies, paired differences to the first with their 95 % interval, published figures."""
+    import numpy as np
+
+    from cezsar.analysis.comparison import method_table
+    from cezsar.training.runs import Run
+    from cezsar.zeroshot.protocols import parse
+
+    sources = opened_sources(
+        dataset, prototypes, captions, captions_as, several, stores=store or [], sentences=sentences
+    )
+    ready = list(_every_method(sources, [Run.open(folder) for folder in run or []], method))
+    for note in dict.fromkeys(line for each in ready for line in each.embedded.notes):
+        print(note)
+    classes, rng = parse(protocol, ready[0].scores.class_names, runs=runs, seed=seed), np.random.default_rng(seed)
+    table = method_table(ready, classes, sources.dataset.name, rng, resamples=resamples)
+    print(table.text())
+    if out:
+        save_and_tell(out, table.save)
+
+
+def _every_method(sources: Sources, runs: Sequence[Run], methods: Sequence[str] | None) -> Iterator[Prepared]:
+    """Every method, once for each run of its own; CEZSAR with VE alone beside its fusion, as the field's tables do."""
+    from cezsar.errors import InputError
+    from cezsar.zeroshot.methods import possible
+
+    names = list(dict.fromkeys(methods or possible(sources, runs)))
+    if not names:
+        raise InputError("there is nothing to compare; give --store and --run, --captions, or a store with objects")
+    repeated = len({run.name for run in runs}) < len(runs)
+    for name in names:
+        used: Sequence[Run | None] = [run for run in runs if run.method == name] or [None]
+        for run in used:
+            ready = prepared(f"embedding clips for {name}", name, sources, run)
+            if run and repeated:
+                ready = replace(ready, title=f"{ready.method.title} ({run.folder})")
+            yield ready
+            if name == "cezsar" and "VE" in ready.scores.modalities and ready.modality != "VE":
+                yield ready.only("VE")
+
+
+@verbs.command(
+    epilog=examples(
+        "cezsar transfer runs/cezsar --seen-dataset kinetics400 --seen-store features/kinetics400-bit "
+        "--dataset ucf101\n--store features/ucf101-bit --protocol ucf101-0/50",
+        "cezsar transfer runs/mine --seen-dataset seen/ --seen-store features/seen --dataset test/ "
+        "--store features/test --head",
+    )
+)
+def transfer(
+    run: Annotated[Path, Argument(help="A trained run; its VE is one of the spaces.")],
+    seen_dataset: Annotated[str, Option(help="Labelled clips of seen classes: as --dataset.")],
+    seen_store: Annotated[Path, Option(help="Feature store of these clips, of the run's encoder.")],
+    dataset: Annotated[str, Option(help="Clips of unseen classes to name, as in `cezsar evaluate`.")],
+    store: Annotated[Path, Option(help="Feature store of these.")],
+    protocol: AsInEvaluate = "all",
+    head: Annotated[bool, Option(help="Train cross-modal heads on the seen clips, too: minutes or more.")] = False,
+    trials: Annotated[int, Option(min=1, help="Halves of the seen classes that settings are chosen on.")] = 3,
+    prototypes: Annotated[str | None, Option(help="Descriptions of the unseen classes.")] = None,
+    seen_prototypes: Annotated[str | None, Option(help="Descriptions of the seen classes.")] = None,
+    runs: Splits = 50,
+    seed: Annotated[int, Option(help="Of halves, heads, splits and the bootstrap.")] = 0,
+    out: ComparisonOut = None,
+) -> None:  # fmt: skip
+    """Name unseen classes by visual prototypes made of related seen ones; after Lin et al. (CVPR 2022).
+
+    Semantic transfer, and no reproduction of that paper. K, T and λ are chosen on held-out seen classes.
+    """
+    import numpy as np
+
+    from cezsar.analysis.comparison import method_table
+    from cezsar.atomic import write_json
+    from cezsar.data.datasets import named_descriptions, open_dataset
+    from cezsar.data.features import FeatureStore
+    from cezsar.data.sentence_cache import open_encoder
+    from cezsar.training.cross_modal import clips_of
+    from cezsar.training.runs import Run
+    from cezsar.zeroshot.embed import Embedded
+    from cezsar.zeroshot.fusion import Weights
+    from cezsar.zeroshot.methods import Method, Prepared
+    from cezsar.zeroshot.protocols import parse
+    from cezsar.zeroshot.transfer import transferred
+
+    opened = Run.open(run)
+
+    def clips(name: str, folder: Path, described: str | None) -> Clips:
+        data, features = open_dataset(name), FeatureStore(folder)
+        opened.check_feature_encoder(features.provenance["encoder"], features.provenance["fingerprint"])
+        return clips_of(data, features, named_descriptions(described) if described else data.descriptions)
+
+    seen, unseen = clips(seen_dataset, seen_store, seen_prototypes), clips(dataset, store, prototypes)
+    words = open_encoder(opened.config.sentence_encoder["name"])
+    with Progress("semantic transfer") as progress:
+        found = transferred(opened, words, seen, unseen, seed=seed, with_head=head, trials=trials, on_progress=progress)
+    if found.dropped:
+        print("seen classes that an unseen one equals, left out: " + ", ".join(pair.seen for pair in found.dropped))
+    for name, choice in found.settings.items():
+        how, chosen = choice.best.setting, f"chosen at {choice.best.mean:.1%} on held-out seen classes"
+        print(f"{name}: K = {how.k}, T = {how.temperature:g}, λ = {how.lam:g}, {chosen}")
+    visual, ready = Weights.only("VE"), []
+    for name, scores in found.scores.items():
+        method = Method(name, name, "labelled clips of seen classes", visual)
+        title = f"CEZSAR ({opened.name})" if name == "CEZSAR" else name
+        ready.append(Prepared(method, title, Embedded(found.unseen, [], []), scores, visual))
+    splits = parse(protocol, ready[0].scores.class_names, runs=runs, seed=seed)
+    table = method_table(ready, splits, dataset, np.random.default_rng(seed))
+    print(table.text())
+
+    def write(path: Path) -> list[Path]:
+        settings = path.with_name(f"{path.stem}-chosen.json")
+        write_json(settings, found.to_dict())
+        return [*table.save(path), settings]
+
+    if out:
+        save_and_tell(out, write)

@@ -1,0 +1,343 @@
+"""Actions named in videos: `cezsar demo`, `cezsar classify` and `cezsar spans`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument, Exit, Option, Typer
+
+from cezsar.cli.console import Progress, duration, output, save
+from cezsar.cli.options import EncoderWeights, examples
+
+if TYPE_CHECKING:
+    from cezsar.zeroshot.classifier import Classifier, EmbeddedClip, Ranking
+    from cezsar.zeroshot.fusion import Weights
+    from cezsar.zeroshot.span_formats import Timeline
+    from cezsar.zeroshot.spans import Film
+
+    Wanted = Sequence[str] | dict[str, list[str]] | None  # labels, or classes with descriptions; None: the model's own
+
+verbs = Typer()
+SHOWN = 20  # hits that are printed; files hold all
+
+
+@verbs.command(epilog=examples("cezsar demo", "cezsar demo --workspace /data/cezsar --seed 7"))
+def demo(
+    workspace: Annotated[
+        Path | None, Option(help="Default: $CEZSAR_HOME, else ./workspace.", callback=output(folder=True))] = None,
+    seed: Annotated[int | None, Option(help="Of the world, mining and training.")] = None,
+    workers: Annotated[int, Option(min=1, help="Processes that draw and decode videos.")] = 2,
+    recipe: Annotated[str, Option(help="demo, or paper: the paper's own training settings.")] = "demo",
+    ship: Annotated[
+        Path | None,
+        Option(help="Then pack run, scores and captions into this folder (a few MB).", callback=output(folder=True)),
+    ] = None,
+) -> None:  # fmt: skip
+    """Draw the stick-figure world, train on it, and name actions that training never showed. About three minutes."""
+    import torch
+
+    from cezsar.demo.run import PAPER, Recipe, run_demo
+    from cezsar.demo.shipped import ship as pack
+    from cezsar.errors import InputError
+    from cezsar.world import SEED
+    from cezsar.zeroshot.tables import table
+
+    torch.set_num_threads(1)  # as fast as two for a model this small, and unmoved by what else the machine does
+    recipes = {"demo": Recipe(), "paper": PAPER}
+    if recipe not in recipes:
+        raise InputError(f"recipe {recipe!r} is unknown; choose {' or '.join(recipes)}")
+    seed, run_name = SEED if seed is None else seed, "demo" if recipe == "demo" else f"demo-{recipe}"
+    with Progress() as progress:
+        report = run_demo(
+            workspace, seed, recipe=recipes[recipe], run_name=run_name, workers=workers, on_progress=progress.stage
+        )
+    print(table(report.results))
+    print(f"\nlargest share of predictions that one class takes: {report.largest_share:.0%}")
+    print(f"{duration(sum(report.seconds.values()))} in all; the run is {report.run}")
+    print(f"next: cezsar classify {report.run.parents[1] / 'demo' / 'test'}/*/*-000.webm")
+    if ship:
+        print(f"packed into {ship}: {pack(report, ship, workspace) / 1e6:.1f} MB")
+
+
+@verbs.command(
+    epilog=examples(
+        'cezsar classify clip.mp4 --labels "playing guitar, mopping floor, arm wrestling"',
+        "cezsar classify clips/*.mp4 --run workspace/runs/demo --csv answers.csv",
+        "cezsar classify clip.mp4 --encoder clip:clip-ViT-B-32 --prototypes ucf101 --top 3 --json",
+    )
+)
+def classify(
+    clips: Annotated[list[Path], Argument(help="Video files, or folders of them.", metavar="CLIP...")],
+    run: Annotated[Path | None, Option(help="A run, by folder or name; see below.")] = None,
+    encoder: Annotated[
+        str | None, Option(help="Rank without a run: open_clip:<model>, clip:<model>, video:<model>, bit ...")] = None,
+    beside: Annotated[
+        str | None, Option(help="A second run or encoder, whose ranking of each clip is shown beside.")] = None,
+    labels: Annotated[str | None, Option(
+        help='Labels to choose from: "a, b, c". Default: those of the run, or Kinetics-400.')] = None,
+    prototypes: Annotated[str | None, Option(
+        help="Class descriptions: ucf101, hmdb51 or kinetics400 (they come along), JSON {class: sentence or list}, "
+        "a folder of .txt, or a .txt list of classes.")] = None,
+    top: Annotated[int, Option(min=1, help="Labels to show for each clip.")] = 5,
+    alpha: Annotated[float | None, Option(help="Weight of VE.")] = None,
+    beta: Annotated[float | None, Option(help="Weight of the objects O.")] = None,
+    prompt: Annotated[list[str] | None, Option(
+        help="For models of pictures and words: what a bare label is put into, with {}. May be repeated.")] = None,
+    objects: Annotated[
+        str | None, Option(help="How O is made: names, definitions, or sentence, which is the paper's.")] = None,
+    middle: Annotated[
+        bool, Option("--middle", help="Of a long clip, take the middle alone: the paper's rule.")] = False,
+    weights: EncoderWeights = None,
+    csv_out: Annotated[
+        Path | None, Option("--csv", help="Write a table, a row for each clip and label.", callback=output())] = None,
+    why: Annotated[
+        bool, Option("--why", help="Say what put the best label before the next: modality, object, second.")] = False,
+    as_json: Annotated[bool, Option("--json", help="Print JSON instead of text.")] = False,
+) -> None:  # fmt: skip
+    """Rank labels for video files. Labels need not have occurred in training.
+
+    Each label comes with its cosine similarity and, where the run was calibrated (`cezsar calibrate`), with its
+    probability among the labels given; a clip that seems to show none of them is told. Unless you name a run or an
+    encoder, the best model for real video on this machine answers, and a film that looks like the demo's drawn world
+    goes to the demo's run.
+    """
+    from cezsar.atomic import write_text
+    from cezsar.errors import InputError
+    from cezsar.zeroshot.model_choice import Chooser, changed, named
+    from cezsar.zeroshot.tables import rankings_csv, rankings_json
+
+    in_text = csv_out is None and not as_json
+    if (why or beside is not None) and not in_text:
+        raise InputError("--why and --beside are told in text; leave --json and --csv out")
+    wanted, paths = _wanted(labels, prototypes), list(_videos(clips))
+    rankings: list[Ranking] = []
+    other = None if beside is None else named(beside).open()
+    with (
+        Chooser(run=run, encoder=encoder, weights=weights, prompts=prompt) as chooser,
+        Progress("classifying") as progress,
+    ):
+        for index, path in enumerate(paths):
+            try:
+                classifier, clip = chooser.read(path, objects=objects, middle=middle)
+                fused = changed(classifier.weights, alpha=alpha, beta=beta)
+                ranking = classifier.rank(clip, wanted, top=top, weights=fused)
+            except InputError as error:
+                _pass_over(error, paths)
+                continue
+            if in_text:
+                if classifier.name not in {each.model for each in rankings}:
+                    print(classifier.trust)
+                _show_ranking(ranking, chooser.why)
+                if other is not None:
+                    print(f"  beside, by {other.name}:")
+                    for name, similarity in other.classify(path, wanted, top=top).labels:
+                        print(f"  {similarity:6.3f}  {name}")
+                if why:
+                    _explain(classifier, clip, wanted, fused)
+            rankings.append(ranking)
+            if len(rankings) == 1:
+                progress.restart()  # loading the models took longer than any clip will
+            if len(paths) > 1 and not in_text:
+                progress(index + 1, len(paths))
+    failed = len(paths) - len(rankings)
+    if as_json:
+        print(rankings_json(rankings), end="")
+    if csv_out is not None:
+        save({csv_out: partial(write_text, text=rankings_csv(rankings))})
+        print(f"{csv_out}: {len(rankings)} clips, {failed} failed", file=sys.stderr)
+    if failed:
+        raise Exit(1)
+
+
+@verbs.command(
+    epilog=examples(
+        'cezsar spans film.mp4 --labels "playing guitar, mopping floor, arm wrestling"',
+        "cezsar spans films/ --prototypes kinetics400 --json submission.json --csv spans.csv",
+        "cezsar spans films/ --find juggling",
+        'cezsar spans film.mp4 --labels "serve, rally, break" --vtt film.vtt --label-studio tasks.json',
+    )
+)
+def spans(
+    films: Annotated[list[Path], Argument(help="Video files of any length, or folders of them.", metavar="FILM...")],
+    run: Annotated[Path | None, Option(help="A trained run.")] = None,
+    encoder: Annotated[str | None, Option(help="Rank without a run, by this encoder.")] = None,
+    labels: Annotated[str | None, Option(help='Labels to choose from: "a, b, c".')] = None,
+    prototypes: Annotated[str | None, Option(
+        help="Class descriptions, as for `cezsar classify`: ucf101, kinetics400, a file ...")] = None,
+    find: Annotated[str | None, Option(
+        metavar="LABEL", help="Where is this one thing? It is held against the labels or prototypes given, by default "
+        "against the descriptions of Kinetics-400.")] = None,
+    window: Annotated[int | None, Option(min=1, help="Seconds that are looked at together; 3 by default.")] = None,
+    none: Annotated[
+        bool, Option("--none/--no-none", help='Allow "none of these", where the run was calibrated for it.')] = True,
+    weights: EncoderWeights = None,
+    csv_out: Annotated[
+        Path | None, Option("--csv", help="Write a table, a row for each span.", callback=output())] = None,
+    json_out: Annotated[
+        Path | None, Option("--json", help="Write ActivityNet's submission form.", callback=output())] = None,
+    vtt_out: Annotated[
+        Path | None, Option("--vtt", help="Write subtitles (WebVTT); for several films, a folder of them.")] = None,
+    label_studio: Annotated[
+        Path | None, Option(help="Write pre-annotations for Label Studio.", callback=output())] = None,
+) -> None:  # fmt: skip
+    """When it happens: films of any length to spans (start, end, label).
+
+    Each second is looked at with its neighbours, and a label lasts until another one is clearly better.
+    """
+    from cezsar.atomic import refuse_unwritable, write_text
+    from cezsar.errors import InputError
+    from cezsar.zeroshot import span_formats as formats
+    from cezsar.zeroshot import spans as library
+    from cezsar.zeroshot.model_choice import Chooser
+
+    wanted, paths = _wanted(labels, prototypes), list(_videos(films))
+    if find is None and wanted is not None and len(wanted) == 1:
+        (alone,) = wanted
+        raise InputError(f"one label has nothing to be compared with: say --find {alone!r}, or give more labels")
+    subtitles: dict[str, Path] = {}  # of each film: the file named, or for several films files in the folder named
+    if vtt_out is not None:
+        names = [str(path) for path in paths]
+        files = [vtt_out] if len(paths) == 1 else [vtt_out / f"{id}.vtt" for id in formats.ids(names)]
+        subtitles = dict(zip(names, files, strict=True))
+    for out in subtitles.values():
+        refuse_unwritable(out)
+    timelines: list[Timeline] = []
+    with Chooser(run=run, encoder=encoder, weights=weights) as chooser:
+        for path in paths:
+            try:
+                with Progress(f"{path.name}, seconds") as progress:
+                    classifier = chooser.classifier(path)
+                    film = library.read(classifier, path, window_s=window or library.WINDOW_S, progress=progress)
+                if find is None:
+                    found = library.spans(classifier, film, wanted, none=none)
+                else:
+                    found = library.find(classifier, film, find, wanted)
+            except InputError as error:
+                _pass_over(error, paths)
+                continue
+            timelines.append(formats.Timeline(str(path), classifier.name, film.fps, found))
+            if find is None:
+                _show_timeline(timelines[-1], film, chooser.why)
+            else:
+                for note in _notes(film):
+                    print(f"cezsar: {path}: {note}", file=sys.stderr)
+    if find is not None:
+        _show_hits(find, timelines)
+    forms = ((csv_out, formats.to_csv), (json_out, formats.to_activitynet), (label_studio, formats.to_label_studio))
+    texts = {out: form(timelines) for out, form in forms if out is not None}
+    texts |= {subtitles[each.path]: formats.to_webvtt(each) for each in timelines if subtitles}
+    save({out: partial(write_text, text=text) for out, text in texts.items()})
+    if len(timelines) < len(paths):
+        raise Exit(1)
+
+
+def _wanted(labels: str | None, prototypes: str | None) -> Wanted:
+    """What --labels or --prototypes ask for; None leaves it to the classifier."""
+    from cezsar.data.datasets import named_descriptions
+    from cezsar.data.labels import parse_labels
+    from cezsar.errors import InputError
+
+    if labels is not None and prototypes is not None:
+        raise InputError("give --labels or --prototypes, not both")
+    if labels is None:
+        return None if prototypes is None else named_descriptions(prototypes)
+    parsed = parse_labels(labels)
+    if parsed.repeated:
+        print(f"cezsar: labels given twice count once: {', '.join(parsed.repeated)}", file=sys.stderr)
+    return parsed.names
+
+
+def _videos(given: Sequence[Path]) -> Iterator[Path]:
+    """The files that are named, and those in the folders that are named; says how many files there are no videos."""
+    from cezsar.data.manifest import passed_over, read_source
+
+    for path in given:
+        if path.is_dir():
+            yield from (clip.path for clip in read_source(path))
+            if others := passed_over(path):
+                print(f"cezsar: {others}", file=sys.stderr)
+        else:
+            yield path
+
+
+def _pass_over(error: Exception, paths: Sequence[Path]) -> None:
+    """Tell of a file that cannot be read and go on, unless it was the only one."""
+    if len(paths) == 1:
+        raise error
+    print(f"cezsar: {error}", file=sys.stderr)
+
+
+def _show_ranking(ranking: Ranking, why: str) -> None:
+    from cezsar.data.documents import printable
+
+    print(f"\n{printable(ranking.path)}")
+    doubt = f"none of these labels seems right ({ranking.judgement})" if ranking.none_of_these else ""
+    for note in filter(None, (why, *ranking.notes, ranking.warning, doubt)):
+        print(f"  {note}")
+    for index, (name, similarity) in enumerate(ranking.labels):
+        likely = "" if ranking.probabilities is None else f"  {ranking.probabilities[index]:6.1%}"
+        print(f"  {similarity:6.3f}{likely}  {name}")
+    if ranking.objects:
+        print("  objects:")
+    for name, definition, probability in ranking.objects:
+        print(f"    {probability:4.0%}  {name}: {definition}")
+
+
+def _explain(classifier: Classifier, clip: EmbeddedClip, wanted: Wanted, weights: Weights) -> None:
+    """What put the best label before the next one."""
+    from cezsar.analysis.explanation import explain
+
+    names, *_ = classifier.prototypes(wanted)
+    if len(names) < 2:
+        return
+    found = explain(classifier, clip, wanted, weights=weights)
+    print(f"  {found.winner} leads {found.runner_up} by {found.margin:.3f}")
+    for kind, parts in (("modality", found.modalities), ("object", found.objects), ("second", found.seconds)):
+        how = "" if not parts or parts[0].how == "exact" else ", each left out in turn"
+        if parts:
+            print(f"    by {kind}{how}: " + ", ".join(f"{part.name} {part.change:+.3f}" for part in parts))
+
+
+def _show_timeline(timeline: Timeline, film: Film, why: str) -> None:
+    """A line for each span, after what should be said of the film."""
+    from cezsar.data.documents import printable
+
+    print(f"\n{printable(timeline.path)}")
+    for note in (why or f"{timeline.model} answers", *_notes(film)):
+        print(f"  {note}")
+    for span in timeline.spans:
+        times = f"  {clock(span.start_s):>9}  {clock(span.end_s):>9}"
+        if span.label is None:
+            print(f"{times}                  none of these")
+        else:
+            likely = " " * 6 if span.probability is None else f"{span.probability:6.1%}"
+            print(f"{times}  {span.score:6.3f}  {likely}  {span.label}")
+
+
+def _notes(film: Film) -> list[str]:
+    """What could not be read, and why not to trust the model."""
+    return [note for note in (film.reading, film.warning) if note]
+
+
+def _show_hits(label: str, timelines: Sequence[Timeline]) -> None:
+    """The places where one label is seen, over all films, best first."""
+    from cezsar.data.documents import printable
+
+    hits = [(span, timeline.path) for timeline in timelines for span in timeline.spans]
+    hits.sort(key=lambda hit: -hit[0].score)
+    where = f"{len(timelines):,} film{'s' if len(timelines) != 1 else ''}"
+    print(f"{label}: {len(hits):,} place{'s' if len(hits) != 1 else ''} in {where}{', best first' if hits else ''}")
+    for span, path in hits[:SHOWN]:
+        print(f"  {span.score:6.2f}  {clock(span.start_s):>9}  {clock(span.end_s):>9}  {printable(path)}")
+    if len(hits) > SHOWN:
+        print(f"  and {len(hits) - SHOWN:,} more; --csv FILE writes all")
+
+
+def clock(time_s: float) -> str:
+    """h:mm:ss.s"""
+    minutes, tenths = divmod(round(time_s * 10), 600)
+    return f"{minutes // 60}:{minutes % 60:02}:{tenths / 10:04.1f}"

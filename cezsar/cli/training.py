@@ -1,0 +1,283 @@
+"""From videos to a run: `cezsar extract`, `cezsar mine`, `cezsar train` and `cezsar photographs`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from typer import Argument, Exit, Option, Typer
+
+from cezsar.cli.console import Progress, duration, output, save
+from cezsar.cli.options import Device, Domain, EncoderWeights, Given, annotated, examples, with_settings
+from cezsar.config import MiningConfig, ModelConfig, TrainingConfig, UseConfig
+
+if TYPE_CHECKING:
+    from cezsar.data.manifest import Clip
+
+verbs = Typer()
+
+
+@verbs.command(
+    epilog=examples(
+        "cezsar extract videos/ --encoder motion --out features/mine --workers 2",
+        "cezsar extract ucf101 --encoder bit --out features/ucf101-bit --precision bf16",
+        "cezsar extract kinetics400:val --encoder bit --out features/kinetics400-bit --workers 2",
+        "cezsar extract clips.csv --encoder timm:resnet50.a1_in1k --weights model.safetensors --out features/r50",
+    )
+)
+def extract(
+    source: Annotated[str, Argument(
+        help="A folder of videos, a folder of class folders, or a CSV with path, id, label. Or a data set by name: "
+        "ucf101, hmdb51, kinetics400, activitynet-captions, a part such as kinetics400:val, or a name from "
+        "`cezsar datasets --add`. A name goes before a folder of that name: give the folder as ./ucf101.")],
+    encoder: Annotated[
+        str, Option(help="efficientnet, bit, motion, or timm:, clip:, open_clip:, video: with a model or folder.")],
+    out: Annotated[Path, Option(help="The feature store to make or go on with.", callback=output(folder=True))],
+    workers: Annotated[int, Option(min=1, help="Decoder processes.")] = 1,
+    precision: Annotated[str, Option(help="auto, fp32 or bf16.")] = "auto",
+    weights: Annotated[Path | None, Option(help="File or folder of weights, where no hub can be reached.")] = None,
+    time_limit: Annotated[float, Option(help="Seconds one clip may take to decode.")] = 120.0,
+    memory_limit: Annotated[float, Option(help="GiB one decoder process may use.")] = 4.0,
+) -> None:  # fmt: skip
+    """Turn videos into frame features, one row per second. Goes on where it was stopped; broken clips are listed."""
+    from cezsar import encoders
+    from cezsar.data.extraction import extract
+    from cezsar.video import Limits
+
+    clips = _clips(source)
+    frames = encoders.create(encoder, weights=weights, precision=precision)
+    limits = Limits(time_s=time_limit, memory_bytes=int(memory_limit * 2**30))
+    with Progress(f"extracting {frames.name}") as progress:
+        report = extract(clips, frames, out, workers=workers, limits=limits, on_progress=progress.failing)
+    for clip in (*report.partly, *report.failed):
+        print(f"  {clip.path}: {clip.reason}")
+    partly = f" ({len(report.partly)} of them read in part)" if report.partly else ""
+    failed = len(report.failed)
+    if report.changed:
+        print(f"  {report.changed} clips have changed since their features were made, and were read anew")
+    print(f"{out}: {report.done} clips extracted{partly}, {report.skipped} were there already, {failed} failed")
+    if failed:
+        raise Exit(1)
+
+
+def _clips(source: str) -> list[Clip]:
+    """The clips of a path or a data set; says how many files are passed over, how many clips of a data set missing."""
+    from cezsar.data.datasets import find_known, is_name, videos_of
+    from cezsar.data.manifest import passed_over, read_source
+
+    if not is_name(source):
+        clips = read_source(source)
+        folder = Path(source).expanduser()
+        if folder.is_dir() and (others := passed_over(folder)):
+            print(others)
+        return clips
+    videos = videos_of(source)
+    if videos.missing:
+        known = find_known(source.partition(":")[0])
+        names = f"; `cezsar datasets {known.name} --missing FILE` writes their ids" if known else ""
+        print(f"{source}: {len(videos.clips):,} clips have a video, {len(videos.missing):,} have none{names}")
+    return videos.clips
+
+
+@verbs.command(
+    epilog=examples(
+        "cezsar mine activitynet-captions --store features/activitynet-bit --sentences distilroberta "
+        "--out triplets.safetensors",
+        "cezsar mine captions.json --store features/mine --sentences minilm --tau 0.7 --negatives 10 --seed 1 "
+        "--out t.safetensors",
+    )
+)
+@with_settings(MiningConfig)
+def mine(
+    annotations: Annotated[str, Argument(
+        help="Timestamped captions in ActivityNet Captions form (JSON), or activitynet-captions: the train.json of "
+        "that data set; activitynet-captions:val_1 for another part.")],
+    store: Annotated[Path, Option(help="Feature store of the annotated videos.")],
+    out: Annotated[Path, Option(help="The triplets file to write.", callback=output())],
+    sentences: Annotated[str, Option(
+        help="Sentence encoder: minilm, distilroberta, any sentence-transformers name or folder.")] = "minilm",
+    *,
+    settings: Given,
+    head: Annotated[
+        Path | None, Option(help="An object recogniser (.safetensors) to use in place of the encoder's own.")] = None,
+    encoder_weights: Annotated[
+        Path | None, Option(help="Weights of the store's encoder, for its object head.")] = None,
+) -> None:  # fmt: skip
+    """Cut random sub-clips and draw hard negatives for them: close to their sentences, but not the same."""
+    import numpy as np
+
+    from cezsar.data.features import FeatureStore
+    from cezsar.data.sentence_cache import open_encoder
+    from cezsar.encoders.base import ObjectHead
+    from cezsar.encoders.objects import LinearHead
+    from cezsar.training.triplets import build, head_of_store
+
+    file, captions = annotated(annotations)
+    features, mining = FeatureStore(store), MiningConfig(**settings[MiningConfig])
+    names: ObjectHead | None = LinearHead.load(head) if head else None
+    if names is None and mining.object_positives:
+        names = head_of_store(features, encoder_weights)
+    rng, words = np.random.default_rng(mining.seed), open_encoder(sentences)
+    record = {"annotations": file, "seed": mining.seed}
+    with Progress("mining") as progress:
+        triplets = build(captions, features, words, rng, mining, head=names, record=record, on_progress=progress)
+    save({out: triplets.save})
+    told = triplets.record
+    print(
+        f"{out}: {told['triplets']:,} triplets from {told['segments']:,} segments of {told['videos']:,} videos, "
+        f"tau = {mining.tau}"
+    )
+    if mining.object_positives and names is None:
+        print("  human sentences only: this store's encoder names no objects")
+    if told["videos_without_features"]:
+        print(f"  {told['videos_without_features']:,} annotated videos are not in the store and were left out")
+    for line in captions.repairs:
+        print(f"  {line}")
+    if told["segments_beyond_the_film"]:
+        print(f"  {told['segments_beyond_the_film']:,} segments begin after the end of their film and were left out")
+    if few := told["sub_clips_with_too_few_candidates"]:
+        lacking = f"{few:,} sub-clips have fewer than {mining.negatives} candidates"
+        print(f"  {lacking} (the fewest: {told['fewest_candidates']}); they get what there is, a larger tau gives more")
+
+
+class Trained(StrEnum):
+    """Methods that have something to train."""
+
+    cezsar = "cezsar"
+    cross_modal = "cross-modal"
+
+
+@verbs.command(
+    epilog=examples(
+        "cezsar train triplets.safetensors --store features/activitynet-bit --out runs/cezsar",
+        "cezsar train t.safetensors --store features/mine --out runs/mine --lr 1e-3 --d-model 256 --standardise",
+        "cezsar train t.safetensors --store features/mine --out runs/mine --head props.safetensors "
+        "--prototypes classes.json",
+        "cezsar train triplets.safetensors --store features/activitynet-bit --out runs/cezsar --resume",
+        "cezsar train demo:train --method cross-modal --store workspace/features/demo-train "
+        "--out workspace/runs/cross-modal",
+    )
+)
+@with_settings(ModelConfig, TrainingConfig, UseConfig)
+def train(
+    source: Annotated[str, Argument(
+        help="A file written by `cezsar mine`; for the cross-modal method a labelled data set, as in `cezsar "
+        "evaluate`, or demo:train.", metavar="TRIPLETS")],
+    store: Annotated[Path, Option(help="The feature store of the videos.")],
+    out: Annotated[Path, Option(help="The run folder to write.", callback=output(folder=True))],
+    settings: Given,
+    method: Annotated[Trained, Option(
+        help="cezsar, or cross-modal: a Transformer over frames and label tokens with semantic transfer, after Lin "
+        "et al. Its defaults are 30 epochs, patience 6, batch 64, lr 1e-3, weight decay 0.01, width 256, 4 heads.",
+    )] = Trained.cezsar,
+    sentences: Annotated[str, Option(help="Sentence encoder of the cross-modal method.")] = "minilm",
+    seen_prototypes: Annotated[
+        str | None, Option(help="Descriptions of the labelled classes; the data set's own by default.")] = None,
+    head: Annotated[Path | None, Option(help="An object recogniser (.safetensors) to keep in the run.")] = None,
+    prototypes: Annotated[str | None, Option(
+        help="Class descriptions to rank by default, kept there too: a file, or ucf101, ...")] = None,
+    domain: Domain = "unnamed videos",
+    device: Device = None,
+    resume: Annotated[bool, Option(help="Go on with the run in --out, to the same result.")] = False,
+) -> None:  # fmt: skip
+    """Train the joint space with the triplet loss. Stopped runs go on with --resume and end with the same weights."""
+    from cezsar.data.datasets import named_descriptions, open_dataset
+    from cezsar.data.features import FeatureStore
+    from cezsar.data.sentence_cache import open_encoder
+    from cezsar.encoders.objects import LinearHead
+    from cezsar.errors import InputError
+    from cezsar.training import cross_modal, loop
+    from cezsar.training.triplets import Triplets
+
+    options: dict[str, Any] = {
+        "model": settings[ModelConfig], "training": settings[TrainingConfig], "domain": domain, "resume": resume,
+        "device": device, "descriptions": named_descriptions(prototypes) if prototypes else None,
+    }  # fmt: skip
+    epochs = settings[TrainingConfig].get("epochs", 0)
+    with Progress("training") as progress:
+        if method is Trained.cross_modal:
+            if head:
+                raise InputError("--head goes with CEZSAR: the cross-modal method uses no objects")
+            data = open_dataset(source)
+            described = named_descriptions(seen_prototypes) if seen_prototypes else data.descriptions
+            clips = cross_modal.clips_of(data, FeatureStore(store), described)
+            show = partial(_show_trials, progress, epochs or cross_modal.TRAINING["epochs"], cross_modal.TRIALS)
+            run = cross_modal.train(clips, open_encoder(sentences), out, on_progress=show, **options)
+        else:
+            options |= {"use": UseConfig(**settings[UseConfig]), "head": LinearHead.load(head) if head else None}
+            show = partial(_show_epochs, progress, epochs or TrainingConfig.epochs)
+            run = loop.train(Triplets.load(source), FeatureStore(store), out, on_progress=show, **options)
+    record = run.record()
+    print(
+        f"{run.folder}: best epoch {record['best_epoch']} of {record['epochs']}, validation loss "
+        f"{record['validation_loss']:.4f}, {duration(record['seconds'])}"
+    )
+
+
+def _show_trials(progress: Progress, epochs: Any, trials: int, line: dict[str, Any]) -> None:
+    done = (line["trial"] - 1 if "trial" in line else trials) * epochs + line["epoch"]
+    part = f"trial {line['trial']}" if "trial" in line else "all classes"
+    note = f"{part}, epoch {line['epoch']}, held-out {line['held_out_top1']:.1%}"
+    progress(done, (trials + 1) * epochs, note)
+
+
+def _show_epochs(progress: Progress, epochs: int, line: dict[str, Any]) -> None:
+    """One line of a training history; progress is over all epochs."""
+    if line["kind"] == "epoch":
+        progress.line(
+            f"epoch {line['epoch']}: loss {line['train_loss']:.4f}, validation {line['validation_loss']:.4f}"
+            f"{' (best)' if line['best'] else ''}, dead units {line['dead_units']:.0%}"
+        )
+        progress.end_line()
+    else:
+        before, steps = line["epoch"] - 1, line["steps"]
+        note = f"epoch {line['epoch']} of {epochs}, loss {line['loss']:.4f}, {line['triplets_per_s']:,.0f} triplets/s"
+        progress(before * steps + line["step"], epochs * steps, note)
+
+
+@verbs.command(
+    epilog=examples(
+        "cezsar photographs --out runs/photographs",
+        "cezsar photographs --encoder bit --out runs/bit-photographs --store features/ordinary-clips",
+    )
+)
+def photographs(
+    out: Annotated[Path, Option(help="Folder of the run.", callback=output(folder=True))],
+    encoder: Annotated[
+        str, Option(help="A frame encoder with a classifier: efficientnet, bit, timm:<model>.")] = "efficientnet",
+    sentences: Annotated[str, Option(help="Sentence encoder.")] = "minilm",
+    ridge: Annotated[float, Option(help="Weight of the squared norm in the ridge regression.")] = 1.0,
+    store: Annotated[Path | None, Option(
+        help="Features of ordinary clips, ten at least: with them the run tells clips unlike all it knows.")] = None,
+    weights: EncoderWeights = None,
+    ship: Annotated[Path | None, Option(
+        help="Write vectors of the objects' names and of Kinetics-400's descriptions there.",
+        callback=output(folder=True))] = None,
+) -> None:  # fmt: skip
+    """Make a run that ranks any labels for real video, from the rows of a classifier and their definitions.
+
+    It takes seconds and no video. The run photographs, which comes along, was made so; `cezsar calibrate` then gives it
+    probabilities and a "none of these".
+    """
+    from cezsar import encoders
+    from cezsar.data import sentence_cache
+    from cezsar.data.datasets import named_descriptions
+    from cezsar.data.features import FeatureStore
+    from cezsar.errors import MismatchError
+    from cezsar.training.rows import run_of_rows
+
+    frames = encoders.create(encoder, weights=weights, precision="fp32")
+    clips = []
+    if store is not None:
+        opened = FeatureStore(store)
+        if opened.provenance["fingerprint"] != frames.fingerprint:
+            raise MismatchError(f"{store} holds features of {opened.provenance['encoder']}, not of {frames.name}")
+        clips = [opened.features(clip) for clip in opened]
+    words = sentence_cache.open_encoder(sentences)
+    run = run_of_rows(out, frames, words, ridge=ridge, clips=clips)
+    if ship is not None and (head := frames.object_head) is not None:
+        described = [text for texts in named_descriptions("kinetics400").values() for text in texts]
+        print(sentence_cache.ship(words.encoder, [*head.names, *described], ship))
+    print(f"{run.folder}: ranks any labels; knows {run.config.domain}")

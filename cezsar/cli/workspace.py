@@ -1,0 +1,207 @@
+"""What is here: `cezsar datasets`, `cezsar fetch`, `cezsar info` and `cezsar app`."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from typer import Argument, Option, Typer
+
+from cezsar.cli.console import Progress, output, save
+from cezsar.cli.options import Workspace, examples
+from cezsar.workspace import BESIDE
+
+if TYPE_CHECKING:
+    from cezsar.data.layout import Known
+
+verbs = Typer()
+PACKAGES = (
+    "torch", "timm", "transformers", "sentence-transformers", "open-clip-torch", "av", "opencv-python", "h5py",
+    "streamlit",
+)  # fmt: skip
+
+
+@verbs.command(
+    epilog=examples(
+        "cezsar datasets",
+        'cezsar datasets --add ucf101=/data/UCF101 --add "my clips=/data/clips.csv"',
+        "cezsar datasets kinetics400 --missing missing.txt",
+    )
+)
+def datasets(
+    names: Annotated[list[str] | None, Argument(help="Only these; all by default.")] = None,
+    add: Annotated[
+        list[str] | None, Option(help="NAME=PLACE: where a data set is. A published one, or your own.")] = None,
+    forget: Annotated[list[str] | None, Option(help="Take a name off the list; its files stay.")] = None,
+    missing: Annotated[Path | None, Option(
+        help="Write the ids of all missing clips of the one data set there, one to a line.", callback=output())] = None,
+    workspace: Workspace = None,
+) -> None:  # fmt: skip
+    """Data sets that can be named in --dataset: what is found, what is expected, what is missing, and the protocols."""
+    from cezsar.data import datasets
+    from cezsar.errors import CezsarError, InputError
+
+    for pair in add or []:
+        name, equals, place = pair.partition("=")
+        if not equals or not place.strip():
+            raise InputError(f"{pair!r} should be NAME=PLACE, such as ucf101=/data/UCF101")
+        datasets.register(name, place.strip(), workspace)
+    for name in forget or []:
+        if not datasets.forget(name, workspace):
+            named = ", ".join(datasets.registered(workspace))
+            raise InputError(f"no data set is named {name!r}; there are {named or 'none'}")
+    own = {name: place for name, place in datasets.registered(workspace).items() if not datasets.find_known(name)}
+    chosen = list(dict.fromkeys(names or [*datasets.KNOWN, "demo", *own]))
+    if missing and (len(chosen) != 1 or not datasets.find_known(chosen[0])):
+        raise InputError(f"--missing is for one published data set; name one of {', '.join(datasets.KNOWN)}")
+    for name in chosen:
+        if known := datasets.find_known(name):
+            _show_known(known, workspace, missing)
+            continue
+        print(f"{name}  {'the stick-figure world' if name == 'demo' else own.get(name, 'unknown')}")
+        try:
+            labels = datasets.open_dataset(name, workspace).labels
+            print(f"  found     {len(labels):,} clips of {len(set(labels.values())):,} classes")
+        except CezsarError as error:
+            print(f"  {'absent   ' if name == 'demo' else 'unusable '} {error}")
+
+
+def _show_known(known: Known, workspace: Path | None, missing: Path | None) -> None:
+    from cezsar.atomic import write_text
+    from cezsar.data import datasets
+    from cezsar.errors import CezsarError, InputError
+    from cezsar.zeroshot.protocols import NAMED
+
+    place, found = datasets.place_of(known, workspace), None
+    expected = f"{known.clips:,} clips, {known.classes:,} classes" if known.classes else f"{known.clips:,} videos"
+    print(f"{known.name}  {known.title}: {expected} expected")
+    try:
+        found = datasets.find(known, workspace)
+        if found is None:
+            print(f"  absent    it would be in {place}: {known.layout}")
+    except CezsarError as error:
+        print(f"  unusable  {error}")
+        if missing:
+            raise
+    if found:
+        print(f"  found     {place}: {', '.join(found.sources)}")
+        if known.classes:
+            print(f"            {len(found.labels):,} clips of {len(set(found.labels.values())):,} classes to test on")
+        for warning in found.warnings:
+            print(f"  warning   {warning}")
+        if found.parts:
+            counts = ", ".join(f"{part} {len(ids):,}" for part, ids in sorted(found.parts.items()))
+            how = f" (as in --dataset {known.name}:{min(found.parts)})" if known.classes else ""
+            print(f"  parts     {counts}{how}")
+    if protocols := [name for name in NAMED if name.startswith(f"{known.name}-")]:
+        print(f"  protocols {' '.join(protocols)}")
+    if missing:
+        if found is None:
+            raise InputError(f"{known.title} is not here, so what is missing cannot be told")
+        save({missing: partial(write_text, text="".join(f"{id}\n" for id in found.missing))})
+        print(f"  wrote     {missing}: {len(found.missing):,} ids")
+
+
+@verbs.command(
+    epilog=examples(
+        "cezsar fetch open_clip:PE-Core-B-16",
+        "cezsar fetch clip:clip-ViT-B-32",
+        "cezsar fetch bit",
+        "cezsar fetch distilroberta --workspace /data/cezsar",
+    )
+)
+def fetch(
+    encoder: Annotated[str, Argument(
+        help="video:<model>, open_clip:<model>, clip:<model>, timm:<model>, bit, distilroberta, or a hub name.")],
+    workspace: Annotated[
+        Path | None, Option(help="Default: $CEZSAR_HOME, else ./workspace.", callback=output(folder=True))] = None,
+) -> None:  # fmt: skip
+    """Fetch an encoder's weights into models/ of the workspace. Goes on where it was stopped."""
+    if workspace is not None:
+        os.environ["CEZSAR_HOME"] = str(workspace)  # where encoders are looked for, too
+    from cezsar.encoders import located
+    from cezsar.encoders.fetching import fetch
+
+    there = located(encoder)
+    with Progress() as progress:
+
+        def on_progress(what: str, done: int, total: int) -> None:
+            progress.title = f"fetching {what} ({total / 1e6:,.0f} MB)"
+            progress(done, total)
+
+        folder = fetch(encoder, on_progress)
+    print(f"{encoder} is here already: {there}" if there else f"{encoder} is ready: {folder}")
+
+
+@verbs.command(epilog=examples("cezsar info", "cezsar info --workspace /data/cezsar"))
+def info(workspace: Workspace = None) -> None:
+    """Versions, device, encoders (present or not, and where they are looked for), and what the workspace holds."""
+    import cezsar
+    from cezsar.encoders import available, card
+    from cezsar.encoders.compute import pick_device
+    from cezsar.encoders.image_text import PROMPTS
+    from cezsar.errors import CezsarError
+    from cezsar.workspace import home
+
+    print(f"cezsar {cezsar.__version__}, Python {platform.python_version()}, device {pick_device()}")
+    print("  " + ", ".join(f"{package} {version(package)}" for package in PACKAGES))
+    print("\nEncoders")
+    for status in available():
+        print(f"  {'present' if status.present else 'absent ':7}  {status.name}: {status.domain}")
+        print(f"           {'in' if status.present else 'would be in'} {status.where}")
+        print(f"           {status.size}{f': {status.needs}' if status.needs else ''}")
+        if facts := card(status.name).facts:
+            print(f"           {facts}")
+    print("\nA label without a description is put into: " + " | ".join(PROMPTS))
+    folder = home(workspace)
+    print(f"\nWorkspace {folder.resolve()}{'' if folder.is_dir() else ' (not made yet; `cezsar demo` makes it)'}")
+    for place, kind, tell in (("features", "store", _store), ("runs", "run", _run)):
+        for path in sorted(path for path in (folder / place).glob("*") if path.is_dir()):
+            try:
+                told = tell(path)
+            except CezsarError as error:
+                told = str(error)
+            print(f"  {kind:5}  {path.name}: {told}")
+    if folder.is_dir():
+        size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        print(f"  {size / 2**20:,.0f} MiB in all")
+
+
+def _store(path: Path) -> str:
+    from cezsar.data.features import FeatureStore
+
+    store = FeatureStore(path)
+    return f"{len(store):,} videos, {store.provenance['encoder']}, {store.dim}-d"
+
+
+def _run(path: Path) -> str:
+    from cezsar.training.runs import Run
+
+    run = Run.open(path)
+    state = "trained" if run.trained else "training not finished"
+    if "validation_loss" in (record := run.record()):
+        state = f"validation loss {record['validation_loss']:.4f}"
+    return f"{run.config.model.recipe} recipe on {run.config.feature_encoder['name']}, {run.config.domain}; {state}"
+
+
+@verbs.command(
+    epilog=examples(
+        "cezsar app",
+        "cezsar app --workspace /data/cezsar --server.port 8502 --server.address 0.0.0.0",
+    ),
+    context_settings={"ignore_unknown_options": True},
+)
+def app(
+    streamlit: Annotated[list[str] | None, Argument(help="Options of `streamlit run`.")] = None,
+    workspace: Workspace = None,
+) -> None:
+    """Start the app, on http://localhost:8501 unless told otherwise."""
+    if workspace is not None:
+        os.environ["CEZSAR_HOME"] = str(workspace)
+    script = str(BESIDE / "app" / "main.py")
+    os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", script, *(streamlit or [])])
