@@ -72,7 +72,7 @@ def measure(name: str, rng: np.random.Generator) -> bool:
         right = np.mean(predict(scores, Weights(alpha, 1 - alpha)) == scores.label_index)
         apart = max(apart, abs(float(curve.at(alpha)) - float(right)) * clips)
     print(
-        f"  curve: {len(curve.alpha):,} breakpoints in {seconds:.2f} s (target {curve_s} s), a grid of 101 α in "
+        f"  curve: {len(curve.breakpoints):,} breakpoints in {seconds:.2f} s (target {curve_s} s), a grid of 101 α in "
         f"{101 * answer:.1f} s; prediction differs by {apart:.0f} clips at the most"
     )
     return equal and answer < answer_s and seconds < curve_s and apart <= 1 + 1e-5 * clips

@@ -43,7 +43,7 @@ def try_one(workshop: Workshop, number: int, rng: np.random.Generator) -> Trial:
     prototypes = workshop.embeddings.prototypes
     sentence = prototypes[number : number + 1] + rng.standard_normal((1, prototypes.shape[1]), dtype=np.float32)
     if number % 3 == 2:
-        return workshop.add_class(f"new class {number}", sentence)
+        return workshop.try_sentences(f"new class {number}", sentence, new=True)
     return workshop.try_sentences(f"class {number}", sentence, append=number % 3 == 1)
 
 

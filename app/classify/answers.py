@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from cezsar.video import VideoInfo
     from cezsar.zeroshot.classifier import EmbeddedClip, Ranking
     from cezsar.zeroshot.model_choice import Candidate
-    from cezsar.zeroshot.span_formats import Timeline
-    from cezsar.zeroshot.spans import Film, Span
+    from cezsar.zeroshot.spans import Film, Span, Timeline
 
 DRAWN = "run:demo"  # key of the run that knows the drawn world
 FAILED = "clips that failed"  # in the session, until `try_again`: to fail anew at each click may take minutes
@@ -170,8 +169,7 @@ def answer(clip: ClipFile, there: dict[str, Model], asked: Question, caption: st
 
 def timeline(given: Answer) -> Timeline:
     """What happens when, by an answer's labels, weights and model; a caption has no time and no part."""
-    from cezsar.zeroshot.span_formats import Timeline
-    from cezsar.zeroshot.spans import spans
+    from cezsar.zeroshot.spans import Timeline, spans
 
     seen = film(given.model, given.clip)
     with (loaded := engine(given.model)).lock:

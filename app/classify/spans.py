@@ -19,8 +19,7 @@ from app.parts.words import plain
 from cezsar.report.figures import CLICKED, COLOURS, GLYPHS, GREY, HOVER, layout, number, shown
 
 if TYPE_CHECKING:
-    from cezsar.zeroshot.span_formats import Timeline
-    from cezsar.zeroshot.spans import Span
+    from cezsar.zeroshot.spans import Span, Timeline
 
 LEAST_S = 6  # a shorter clip shows one action, and needs no time line
 NAMED = 8  # labels in the legend of a time line
@@ -33,7 +32,7 @@ TICKS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 
 def subtitles(timeline: Timeline) -> str | None:
     """The labels as WebVTT, to be shown while the film plays; None where there are none."""
-    from cezsar.zeroshot.span_formats import to_webvtt
+    from cezsar.zeroshot.spans import to_webvtt
 
     if not timeline.labelled:
         return None
@@ -63,7 +62,7 @@ def time_line(given: Answer, timeline: Timeline, others: Sequence[Answer], ranke
 
 def exports(key: str, made: Callable[[], Sequence[Timeline]], one: Timeline | None = None) -> None:
     """Files of spans, made when asked for: of all films by `made`, and subtitles of the film shown, `one`."""
-    from cezsar.zeroshot import span_formats as formats
+    from cezsar.zeroshot import spans as formats
 
     kinds: list[tuple[str, str, str, Callable[[], str], str]] = [
         ("CSV", "spans.csv", "text/csv", lambda: formats.to_csv(made()), "A row for each span."),
@@ -121,7 +120,7 @@ def hits(action: str, found: Sequence[Hit], films: int) -> None:
 
 def timelines(found: Sequence[Hit]) -> list[Timeline]:
     """Hits as files hold them: film by film, in the order of each film's best hit, by time."""
-    from cezsar.zeroshot.span_formats import Timeline
+    from cezsar.zeroshot.spans import Timeline
 
     films: dict[str, list[Hit]] = {}
     for hit in found:

@@ -84,7 +84,7 @@ def tried(here: Bench, name: str, texts: Sequence[str], *, new: bool = False, ap
         )  # fmt: skip
 
     return cache.large(
-        lambda: shop.add_class(name, vectors_PE) if new else shop.try_sentences(name, vectors_PE, append=append),
+        lambda: shop.try_sentences(name, vectors_PE, append=append, new=new),
         "trial", *key, new, append,
     )  # fmt: skip
 

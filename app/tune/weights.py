@@ -381,7 +381,7 @@ def simplex(item: Scored, classes: tuple[str, ...], found: SimplexMap, now: Outc
     """The map with the best, the run's own, the reference and the present weights; a click sets the sliders."""
     peak, own = found.best(), item.weights
     best = f"{percent(peak.accuracy)} at {said(peak.weights, MODALITIES)}"
-    at_O, at_VE = found.curves[0].on_B[[0, -1]].tolist()
+    at_O, at_VE = found.curves[0].at(np.array([0, 1])).tolist()
     marks = {"best": (peak.weights, peak.accuracy), "the run's own": (own, outcome(item, classes, own).top1)}
     if not same(own, before.weights, MODALITIES):
         marks["reference"] = (before.weights, before.top1)
@@ -391,13 +391,13 @@ def simplex(item: Scored, classes: tuple[str, ...], found: SimplexMap, now: Outc
         figures.simplex(found, marks, dark=st.context.theme.type == "dark"), theme=None, key="simplex",
         config=figures.CLICKED, on_select=partial(clicked, "simplex"), selection_mode="points",
         alt=f"Top-1 accuracy over the triangle of weights: VE alone {percent(at_VE)}, O alone {percent(at_O)}, C alone "
-        f"{percent(found.corner)}; highest, {best}; at present {percent(now.top1)}",
+        f"{percent(float(found.curves[-1].at(0)))}; highest, {best}; at present {percent(now.top1)}",
     )  # fmt: skip
     st.caption(
         f"Click to set the weights. Star: {best}, the best on these very clips, whose labels it has seen; see below "
         "what is left of it on other classes.",
-        help=f"Exact on {len(found.curves)} lines of constant γ and not known between them, so the best of all weights "
-        "may be higher still.",
+        help=f"Exact on {len(found.curves) - 1} lines of constant γ and not known between them, so the best of all "
+        "weights may be higher still.",
     )
 
 

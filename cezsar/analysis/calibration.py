@@ -226,7 +226,7 @@ class Calibrated:
         """Write both into the folder of their run, each whole or not at all; returns the two paths."""
         paths = [Path(run_folder) / CALIBRATION, Path(run_folder) / REJECTOR]
         self.calibration.save(paths[0])
-        self.rejector.save(paths[1])  # the one that is used, so it comes last
+        self.rejector.save(Path(run_folder))  # the one that is used, so it comes last
         return paths
 
 

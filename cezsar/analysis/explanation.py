@@ -178,7 +178,7 @@ def _labels(
     if len(names) < 2 or (given[0] is not None and given[0] == given[1]):
         raise InputError("a margin is between two labels; give at least two that differ")
     first, second = given
-    fused_1C = fuse_rows(scores, active(scores, weights), slice(row, row + 1))
+    fused_1C = fuse_rows(scores, weights, slice(row, row + 1))
     if first is None:
         first = _best(fused_1C, [index[name] for name in names if index[name] != second])
     if second is None:

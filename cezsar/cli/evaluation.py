@@ -82,7 +82,6 @@ def evaluate(
     from cezsar.data.sentence_cache import open_encoder
     from cezsar.training.runs import Run
     from cezsar.zeroshot import scored
-    from cezsar.zeroshot.model_choice import changed
     from cezsar.zeroshot.protocols import parse
     from cezsar.zeroshot.tables import save_all, table
 
@@ -96,7 +95,7 @@ def evaluate(
     ready = prepared("embedding clips", method, sources, opened)
     for line in ready.embedded.notes:
         print(line)
-    ready = replace(ready, weights=changed(ready.weights, alpha=alpha, beta=beta, gamma=gamma))
+    ready = replace(ready, weights=ready.weights.changed(alpha=alpha, beta=beta, gamma=gamma))
     if keep:
         place = scored.folder_for(ready.run, dataset, method=method or "cezsar")
         words = open_encoder(sources.sentence_encoder(ready.run))

@@ -98,7 +98,7 @@ def try_sentences(
     if not all(text.strip() for text in texts):
         raise InputError("a class is described by at least one sentence, and none of them is empty; write one")
     _, vectors, _ = prototypes_of(space, {class_name: texts})
-    trial = shop.add_class(class_name, vectors) if new else shop.try_sentences(class_name, vectors, append=append)
+    trial = shop.try_sentences(class_name, vectors, append=append, new=new)
     was = item.descriptions().get(trial.class_name, [])
     told = _told(item.name, trial, was, texts)
     if as_json:

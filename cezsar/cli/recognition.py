@@ -16,8 +16,7 @@ from cezsar.cli.options import EncoderWeights, examples
 if TYPE_CHECKING:
     from cezsar.zeroshot.classifier import Classifier, EmbeddedClip, Ranking
     from cezsar.zeroshot.fusion import Weights
-    from cezsar.zeroshot.span_formats import Timeline
-    from cezsar.zeroshot.spans import Film
+    from cezsar.zeroshot.spans import Film, Timeline
 
     Wanted = Sequence[str] | dict[str, list[str]] | None  # labels, or classes with descriptions; None: the model's own
 
@@ -107,7 +106,7 @@ def classify(
     """
     from cezsar.atomic import write_text
     from cezsar.errors import InputError
-    from cezsar.zeroshot.model_choice import Chooser, changed, named
+    from cezsar.zeroshot.model_choice import Chooser, named
     from cezsar.zeroshot.tables import rankings_csv, rankings_json
 
     in_text = csv_out is None and not as_json
@@ -123,7 +122,7 @@ def classify(
         for index, path in enumerate(paths):
             try:
                 classifier, clip = chooser.read(path, objects=objects, middle=middle)
-                fused = changed(classifier.weights, alpha=alpha, beta=beta)
+                fused = classifier.weights.changed(alpha=alpha, beta=beta)
                 ranking = classifier.rank(clip, wanted, top=top, weights=fused)
             except InputError as error:
                 _pass_over(error, paths)
@@ -190,7 +189,6 @@ def spans(
     """
     from cezsar.atomic import refuse_unwritable, write_text
     from cezsar.errors import InputError
-    from cezsar.zeroshot import span_formats as formats
     from cezsar.zeroshot import spans as library
     from cezsar.zeroshot.model_choice import Chooser
 
@@ -201,7 +199,7 @@ def spans(
     subtitles: dict[str, Path] = {}  # of each film: the file named, or for several films files in the folder named
     if vtt_out is not None:
         names = [str(path) for path in paths]
-        files = [vtt_out] if len(paths) == 1 else [vtt_out / f"{id}.vtt" for id in formats.ids(names)]
+        files = [vtt_out] if len(paths) == 1 else [vtt_out / f"{id}.vtt" for id in library.ids(names)]
         subtitles = dict(zip(names, files, strict=True))
     for out in subtitles.values():
         refuse_unwritable(out)
@@ -219,7 +217,7 @@ def spans(
             except InputError as error:
                 _pass_over(error, paths)
                 continue
-            timelines.append(formats.Timeline(str(path), classifier.name, film.fps, found))
+            timelines.append(library.Timeline(str(path), classifier.name, film.fps, found))
             if find is None:
                 _show_timeline(timelines[-1], film, chooser.why)
             else:
@@ -227,9 +225,9 @@ def spans(
                     print(f"cezsar: {path}: {note}", file=sys.stderr)
     if find is not None:
         _show_hits(find, timelines)
-    forms = ((csv_out, formats.to_csv), (json_out, formats.to_activitynet), (label_studio, formats.to_label_studio))
+    forms = ((csv_out, library.to_csv), (json_out, library.to_activitynet), (label_studio, library.to_label_studio))
     texts = {out: form(timelines) for out, form in forms if out is not None}
-    texts |= {subtitles[each.path]: formats.to_webvtt(each) for each in timelines if subtitles}
+    texts |= {subtitles[each.path]: library.to_webvtt(each) for each in timelines if subtitles}
     save({out: partial(write_text, text=text) for out, text in texts.items()})
     if len(timelines) < len(paths):
         raise Exit(1)

@@ -409,7 +409,8 @@ def alpha_curve(curve: Curve, pair: tuple[str, str], gamma: float = 0.0) -> go.F
         gamma: share of a third modality on this line; α is then the first one's share of what that leaves.
     """
     best = curve.best()
-    alpha, accuracy = curve.alpha, np.append(curve.between_B, curve.on_B[-1])
+    alpha = curve.breakpoints
+    accuracy = curve.at(np.append((alpha[1:] + alpha[:-1]) / 2, 1))
     if len(alpha) > MOST_STEPS:
         alpha = np.linspace(0, 1, MOST_STEPS // 2 + 1)
         accuracy = curve.at(alpha)
@@ -453,11 +454,11 @@ def simplex(found: SimplexMap, marks: Mapping[str, tuple[Weights, float]], *, da
     """
     x = np.linspace(0, 1, 401)
     z_GX = np.full((len(found.gammas), len(x)), np.nan)
-    for row, (gamma, curve) in enumerate(zip(found.gammas[:-1].tolist(), found.curves, strict=True)):
+    for row, (gamma, curve) in enumerate(zip(found.gammas[:-1].tolist(), found.curves, strict=False)):
         alpha = (x - gamma / 2) / (1 - gamma)
         inside = (alpha >= 0) & (alpha <= 1)
         z_GX[row, inside] = curve.at(alpha[inside])
-    z_GX[-1, np.abs(x - 0.5) <= found.gammas[1] / 4] = found.corner
+    z_GX[-1, np.abs(x - 0.5) <= found.gammas[1] / 4] = found.curves[-1].at(0)
     figure = go.Figure()
     figure.add_heatmap(
         x=x, y=found.gammas, z=(100 * z_GX).astype(np.float32), colorscale=heat(dark), hoverinfo="skip",

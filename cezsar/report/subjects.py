@@ -91,12 +91,12 @@ def fusion(study: Study) -> Section | None:
         )
     ]
     numbers: dict[str, Any] = {
-        "pair": pair, "used": used, "best": best._asdict(), "breakpoints": len(found.alpha),
+        "pair": pair, "used": used, "best": best._asdict(), "breakpoints": len(found.breakpoints),
         "at_used": float(found.at(used)),
     }  # fmt: skip
     says = (
-        f"The curve has {len(found.alpha):,} breakpoints. Its highest accuracy is {percent(best.accuracy)}, for α from "
-        f"{best.low:.4f} to {best.high:.4f}; in use is α = {used:.2f} with {percent(float(found.at(used)))}."
+        f"The curve has {len(found.breakpoints):,} breakpoints. Its highest accuracy is {percent(best.accuracy)}, for "
+        f"α from {best.low:.4f} to {best.high:.4f}; in use is α = {used:.2f} with {percent(float(found.at(used)))}."
     )
     if len(set(scores.label_index[scores.label_index >= 0].tolist())) >= 4:
         chosen = choose_on_half(scores, pair, fixed={"in use": of_pair(pair, used)}, seed=study.seed)

@@ -192,13 +192,13 @@ def ranks(
 
     A rank is from 1; 0 for an undecided clip, -1 for one that the run does not test.
     """
-    n_classes, used = len(scores.class_names), active(scores, weights)
+    n_classes = len(scores.class_names)
     members_CR = np.zeros((n_classes, len(splits)), np.float32)
     for run, split in enumerate(splits):
         members_CR[split, run] = 1
     for rows in row_blocks(np.flatnonzero(scores.label_index >= 0), n_classes):
         true_n = scores.label_index[rows]
-        fused_nC = fuse_rows(scores, used, rows)
+        fused_nC = fuse_rows(scores, weights, rows)
         rank_nR = (before_true(fused_nC, true_n).astype(np.float32) @ members_CR).astype(np.int32) + 1
         blank = np.flatnonzero(fused_nC[np.arange(len(true_n)), true_n] == 0)
         if blank.size:

@@ -2,14 +2,14 @@
 
 `VidE(v) = α VE(v) + β SE(O(v)) + γ SE(C(v))`, of raw embeddings; the prediction is the prototype of highest cosine
 similarity to it. A clip without a modality has zeros there, so the others decide; a clip without any has zero scores.
-Of equal scores the class of lowest index wins.
+Of equal scores the class of lowest index wins. `rows` are those of some clips; all by default.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -20,17 +20,13 @@ from cezsar.zeroshot.embeddings import MODALITIES
 from cezsar.zeroshot.scores import Scores
 
 ENTRIES_AT_ONCE = 1 << 19  # of a block of rows: 2 MB of float32, so that it stays in the processor's cache
-
-UNDECIDED = -1
-"""Instead of a class index: all scores of the clip are exactly 0, so nothing speaks for any class."""
+UNDECIDED = -1  # instead of a class index: all scores of the clip are exactly 0, so nothing speaks for any class
 
 
 @dataclass(frozen=True)
 class Weights:
-    """α, β and γ of Eq. 9: weights of VE, O and C. Not negative, not all zero; they need not sum to 1.
-
-    The default is the paper's. A modality that the scores do not have counts as zero, whatever its weight.
-    """
+    """α, β and γ of Eq. 9: weights of VE, O and C, the paper's by default. Not negative, not all zero; they need not
+    sum to 1. A modality that the scores do not have counts as zero, whatever its weight."""
 
     alpha: float = 0.8
     beta: float = 0.2
@@ -45,14 +41,16 @@ class Weights:
 
     @classmethod
     def only(cls, modality: str) -> Weights:
-        """1 for `modality` ("VE", "O" or "C"), 0 for the others."""
-        if modality not in MODALITIES:
-            raise InputError(f"modality {modality!r} is unknown; there are {', '.join(MODALITIES)}")
+        """1 for "VE", "O" or "C", 0 for the others."""
         return cls(*(float(modality == name) for name in MODALITIES))
 
     def of(self, modality: str) -> float:
         """The weight of "VE", "O" or "C"."""
         return dict(zip(MODALITIES, (self.alpha, self.beta, self.gamma), strict=True))[modality]
+
+    def changed(self, **given: float | None) -> Weights:
+        """The same with those of α, β, γ that are given."""
+        return replace(self, **{name: value for name, value in given.items() if value is not None})
 
 
 class Ranked(NamedTuple):
@@ -63,11 +61,8 @@ class Ranked(NamedTuple):
 
 
 def active(scores: Scores, weights: Weights) -> dict[str, float]:
-    """The modalities that count, with their weights: those that `scores` has and whose weight is not 0.
-
-    Raises:
-        InputError: there is none.
-    """
+    """The modalities that count, with their weights: those that `scores` has and whose weight is not 0. Raises
+    `InputError` if there is none, as all that take weights do."""
     found = {name: weights.of(name) for name in scores.modalities if weights.of(name) > 0}
     if not found:
         raise InputError(
@@ -78,23 +73,19 @@ def active(scores: Scores, weights: Weights) -> dict[str, float]:
 
 
 def fuse(scores: Scores, weights: Weights, rows: IntArray | None = None) -> FloatArray:
-    """(n, C) inner products of VidE and unit prototypes: the weighted sum of the modalities' scores.
-
-    A class with several sentences scores by the nearest. In every row the order of classes is that of `cosine`. Here
-    and below, `rows` are those of some clips; all by default.
-    """
-    counted = active(scores, weights)
+    """(n, C) inner products of VidE and unit prototypes, the nearest where a class has several sentences: the weighted
+    sum of the modalities' scores. In every row the order of classes is that of `cosine`."""
     if rows is not None:
-        return fuse_rows(scores, counted, rows)
+        return fuse_rows(scores, weights, rows)
     fused_NC = np.empty((len(scores.ids), len(scores.class_names)), np.float32)
     for block in row_blocks(np.arange(len(scores.ids)), fused_NC.shape[1]):
-        fused_NC[block] = fuse_rows(scores, counted, block)
+        fused_NC[block] = fuse_rows(scores, weights, block)
     return fused_NC
 
 
-def fuse_rows(scores: Scores, weights: dict[str, float], rows: IntArray | slice) -> FloatArray:
-    """(n, C) fused scores of some rows; `weights` as `active` gives them."""
-    parts = (scores.columns[name][rows] * np.float32(weight) for name, weight in weights.items())
+def fuse_rows(scores: Scores, weights: Weights, rows: IntArray | slice) -> FloatArray:
+    """(n, C) fused scores of some rows, all at once."""
+    parts = (scores.columns[name][rows] * np.float32(weight) for name, weight in active(scores, weights).items())
     fused: FloatArray = next(parts)
     for part in parts:
         fused += part
@@ -112,11 +103,8 @@ def row_blocks(rows: IntArray, n_columns: int) -> Iterator[IntArray | slice]:
 
 
 def lengths(scores: Scores, weights: Weights, rows: IntArray | None = None) -> DoubleArray:
-    """(n,) ||VidE(v)|| of some clips, all by default, from the inner products between modalities.
-
-    Raises:
-        InputError: the scores do not stem from embeddings, so there are no lengths.
-    """
+    """(n,) ||VidE(v)||, from the inner products between modalities. Raises `InputError` where the scores do not stem
+    from embeddings, as `cosine` and `parts` do."""
     if scores.gram is None:
         raise InputError("these scores do not stem from embeddings, so they have no cosine similarity; use fuse")
     counted = active(scores, weights)
@@ -126,11 +114,7 @@ def lengths(scores: Scores, weights: Weights, rows: IntArray | None = None) -> D
 
 
 def cosine(scores: Scores, weights: Weights, rows: IntArray | None = None) -> FloatArray:
-    """(n, C) cosine similarities of VidE and the prototypes (Eq. 8), in [-1, 1]; 0 where either is a zero vector.
-
-    Raises:
-        InputError: the scores do not stem from embeddings.
-    """
+    """(n, C) cosine similarities of VidE and the prototypes (Eq. 8), in [-1, 1]; 0 where either is a zero vector."""
     cosine_nC = _divided(fuse(scores, weights, rows), lengths(scores, weights, rows))
     return np.clip(cosine_nC, -1, 1, out=cosine_nC)
 
@@ -141,18 +125,10 @@ def similarities(scores: Scores, weights: Weights, rows: IntArray | None = None)
 
 
 def parts(scores: Scores, weights: Weights) -> dict[str, FloatArray]:
-    """What each modality that counts adds to the cosine similarity: modality -> (N, C); they sum to `cosine`.
-
-    With several sentences a class, all modalities are those of the sentence that is nearest to VidE.
-
-    Raises:
-        InputError: the scores do not stem from embeddings.
-    """
-    lengths_N = lengths(scores, weights)
-    weighted = {
-        name: _divided(scores.columns[name] * np.float32(weight), lengths_N)
-        for name, weight in active(scores, weights).items()
-    }
+    """What each modality that counts adds to the cosine similarity: modality -> (N, C); they sum to `cosine`. With
+    several sentences a class, all modalities are those of the sentence that is nearest to VidE."""
+    lengths_N, counted = lengths(scores, weights), active(scores, weights)
+    weighted = {name: _divided(scores.columns[name] * np.float32(w), lengths_N) for name, w in counted.items()}
     starts = scores.first_columns
     if starts is None:
         return weighted
@@ -164,11 +140,10 @@ def parts(scores: Scores, weights: Weights) -> dict[str, FloatArray]:
 
 def predict(scores: Scores, weights: Weights, classes: Sequence[int] | IntArray | None = None) -> IntArray:
     """(N,) index of the best of some classes, all by default; `UNDECIDED` (-1) where their scores are all exactly 0."""
-    counted = active(scores, weights)
     chosen = np.arange(len(scores.class_names)) if classes is None else np.unique(np.asarray(classes, np.int64))
     predicted_N = np.empty(len(scores.ids), np.int64)
     for rows in row_blocks(np.arange(len(scores.ids)), len(scores.class_names)):
-        predicted_N[rows] = decide(fuse_rows(scores, counted, rows), chosen)
+        predicted_N[rows] = decide(fuse_rows(scores, weights, rows), chosen)
     return predicted_N
 
 
@@ -186,20 +161,15 @@ def decide(fused_NC: FloatArray, chosen: IntArray) -> IntArray:
 def before_true(fused_nC: FloatArray, true_n: IntArray) -> BoolArray:
     """(n, C) whether a class stands before the true one: it scores more, or the same and has a lower index."""
     true_scores_n1 = np.take_along_axis(fused_nC, true_n[:, None], axis=1)
-    before_nC = fused_nC > true_scores_n1
-    equal_nC = fused_nC == true_scores_n1
+    before_nC, equal_nC = fused_nC > true_scores_n1, fused_nC == true_scores_n1
     tied = np.flatnonzero(equal_nC.sum(axis=1, dtype=np.int32) > 1)
-    if tied.size:
-        before_nC[tied] |= equal_nC[tied] & (np.arange(fused_nC.shape[1]) < true_n[tied, None])
+    before_nC[tied] |= equal_nC[tied] & (np.arange(fused_nC.shape[1]) < true_n[tied, None])
     return before_nC
 
 
 def rank(cosine_NC: FloatArray, class_names: Sequence[str], top: int = 5) -> list[Ranked]:
-    """The `top` best labels of each clip, all of them if there are fewer; the margin of a single label is 0.
-
-    Raises:
-        InputError: `top` below 1.
-    """
+    """The `top` best labels of each clip, all of them if there are fewer; the margin of a single label is 0. Raises
+    `InputError` for `top` below 1."""
     if top < 1:
         raise InputError(f"the {top} best labels were asked for; ask for at least 1")
     ranked = []

@@ -1,9 +1,8 @@
 """Hubness reduction: other ways to read classes off the same embeddings, each with what it assumes.
 
 Some prototypes are hubs, nearest to clips of all classes; and clips and prototypes fill different regions (the modality
-gap). Most remedies are transductive: they look at all test clips at once, without labels, so their figures do not
-compare with methods that see one clip at a time. They see the classes of one run of a protocol and the clips that it
-tests, nothing else. Cosine similarities are those of VidE and unit prototypes (Eq. 8-9 of Estevam et al., ICPR 2026).
+gap). Most remedies are transductive: they look at all clips that a run of a protocol tests at once, without labels, so
+their figures do not compare with methods that see one clip at a time.
 """
 
 from __future__ import annotations
@@ -37,20 +36,22 @@ def csls(cosine_NC: npt.ArrayLike, k: int = NEIGHBOURS) -> DoubleArray:
     all of them where there are fewer than k. r(v) changes no prediction; r(z) is what holds hubs back.
     """
     similarity = np.asarray(cosine_NC, np.float64)
-    return 2 * similarity - _mean_of_largest(similarity, k, axis=1) - _mean_of_largest(similarity, k, axis=0)
+    return 2 * similarity - _mean_of_largest(similarity, k) - _mean_of_largest(similarity.T, k).T
+
+
+def _mean_of_largest(matrix: DoubleArray, k: int) -> DoubleArray:
+    """(rows, 1) mean of the k largest entries of each row."""
+    first = max(matrix.shape[1] - k, 0)
+    return np.asarray(np.partition(matrix, first, axis=1)[:, first:].mean(axis=1, keepdims=True))
 
 
 def inverted_softmax(cosine_NC: npt.ArrayLike, temperature: float = TEMPERATURE) -> DoubleArray:
-    """(N, C) logarithm of the inverted softmax; Smith et al., ICLR 2017, with β = 1 / T.
-
-    exp(cos(v, z) / T) is divided by its sum over all CLIPS, so that every class has the same total, then by the sum
-    over classes, so that exp of a row sums to 1.
-    """
+    """(N, C) logarithm of the inverted softmax; Smith et al., ICLR 2017, with β = 1 / T: exp(cos(v, z) / T) is divided
+    by its sum over all CLIPS, so that every class has the same total, then by the sum over classes."""
     from scipy.special import log_softmax
 
     logits = np.asarray(cosine_NC, np.float64) / temperature
-    shares: DoubleArray = log_softmax(log_softmax(logits, axis=0), axis=1)
-    return shares
+    return np.asarray(log_softmax(log_softmax(logits, axis=0), axis=1))
 
 
 def centred(units_NE: npt.ArrayLike) -> DoubleArray:
@@ -59,43 +60,19 @@ def centred(units_NE: npt.ArrayLike) -> DoubleArray:
     return unit_rows(units - units.mean(axis=0))
 
 
-def centred_cosine(videos_nE: DoubleArray, prototypes_PE: DoubleArray, first_K: IntArray) -> DoubleArray:
-    """(n, K) cosine similarities of centred unit clips and the nearest of a class's centred unit prototypes.
-
-    Args:
-        prototypes_PE: in the order of classes, `first_K` being the first row of each; zeros stay zeros.
-    """
-    alive_P = prototypes_PE.any(axis=1)
-    centred_PE = np.zeros_like(prototypes_PE)
-    centred_PE[alive_P] = centred(prototypes_PE[alive_P])
-    return np.asarray(np.maximum.reduceat(centred(videos_nE) @ centred_PE.T, first_K, axis=1))
-
-
 @dataclass(frozen=True)
 class Reduction:
-    """A way to score the clips of a run.
+    """A way to score the clips of a run."""
 
-    Attributes:
-        name: as keys have it.
-        title: as tables have it, with `setting` in parentheses.
-        assumes: what it takes for granted or looks at besides the clip, in words.
-        source: paper.
-        does: what it does, in a sentence.
-        setting: such as "k = 10"; "" without.
-        score: cosine similarities of all test clips of a run -> scores, larger is better; None where these do not do.
-        transductive: whether it looks at all test clips at once; if not, plain scores are evaluated.
-        several: how it compares a class that has several sentences.
-    """
-
-    name: str
-    title: str
-    assumes: str
-    source: str
-    does: str
-    setting: str = ""
-    score: Callable[[npt.ArrayLike], DoubleArray] | None = None
-    transductive: bool = True
-    several: Several = "nearest"
+    name: str  # as keys have it
+    title: str  # as tables have it, with `setting` in parentheses
+    assumes: str  # what it takes for granted or looks at besides the clip, in words
+    source: str  # paper
+    does: str  # in a sentence
+    setting: str = ""  # such as "k = 10"
+    score: Callable[[npt.ArrayLike], DoubleArray] | None = None  # cosines of a run's clips -> scores; None: others do
+    transductive: bool = True  # looks at all test clips at once; if not, plain scores are evaluated
+    several: Several = "nearest"  # how it compares a class that has several sentences
 
     @property
     def needs_vectors(self) -> bool:
@@ -133,47 +110,34 @@ INVERTED_SOFTMAX = Reduction(
     f"T = {TEMPERATURE:.3g}", inverted_softmax,
 )  # fmt: skip
 REDUCTIONS = {one.name: one for one in (BASELINE, MEAN_SENTENCE, CENTRING, CSLS, INVERTED_SOFTMAX)}
-"""By name, plain scores first."""
 
 
 def reduced(source: Scores | Embeddings, reduction: Reduction, weights: Weights) -> Callable[[Sequence[str]], Scores]:
     """A reduction as a function: classes of a run, in any spelling -> fused scores, in the place of VE (`FUSED`).
 
     All clips have scores: zeros where the run does not test them, and where nothing spoke for them before. A class that
-    nothing spoke for stays behind all others: a reduction must not make something of nothing. Columns keep the order of
-    `source.class_names`, so that ties do, too.
-
-    Args:
-        source: embeddings; or scores made of them, for reductions that need no vectors.
-        weights: α, β, γ of the fusion.
-
-    Raises:
-        InputError: the weights leave no modality, or scores that stem from no embeddings; later, an unknown class.
+    nothing spoke for stays behind all others: a reduction must not make something of nothing. Classes keep the order of
+    `source`, so that ties do. Raises `InputError` for weights that leave no modality, and scores of no embeddings.
     """
     plain = source if isinstance(source, Scores) else Scores.from_embeddings(source, reduction.several)
     if not reduction.transductive:
         fused = Scores(plain.ids, plain.labels, plain.class_names, {"VE": fuse(plain, weights)})
         return lambda classes: fused
     cosine_NC = cosine(plain, weights)
-    if isinstance(source, Embeddings):
-        parts = [source.modalities[name].astype(np.float64) * w for name, w in active(plain, weights).items()]
-        videos_NE = unit_rows(np.sum(parts, axis=0))
-        order = np.argsort(source.prototype_class, kind="stable")
-        units_PE, owner_P = unit_rows(source.prototypes[order].astype(np.float64)), source.prototype_class[order]
 
     def scores_of(classes: Sequence[str]) -> Scores:
         chosen = np.unique(plain.indices(classes))
         rows = np.flatnonzero(np.isin(plain.label_index, chosen))
         rows = rows[cosine_NC[np.ix_(rows, chosen)].any(axis=1)]
-        before_nK = cosine_NC[np.ix_(rows, chosen)]
         scores_NK = np.zeros((len(plain.ids), len(chosen)), np.float32)
         if rows.size:
+            before_nK = cosine_NC[np.ix_(rows, chosen)]
             if reduction.score:
                 after_nK = reduction.score(before_nK).astype(np.float32)
             else:
-                own_P = np.isin(owner_P, chosen)
-                first_K = np.searchsorted(owner_P[own_P], chosen)
-                after_nK = centred_cosine(videos_NE[rows], units_PE[own_P], first_K).astype(np.float32)
+                assert isinstance(source, Embeddings)
+                parts = [source.modalities[m][rows].astype(np.float64) * w for m, w in active(plain, weights).items()]
+                after_nK = _centred_cosine(unit_rows(np.sum(parts, axis=0)), source, chosen).astype(np.float32)
             after_nK[:, ~before_nK.any(axis=0)] = after_nK.min() - 1
             after_nK[~after_nK.any(axis=1)] = 1  # all classes are equal now, which is not to be undecided
             scores_NK[rows] = after_nK
@@ -182,13 +146,17 @@ def reduced(source: Scores | Embeddings, reduction: Reduction, weights: Weights)
     return scores_of
 
 
+def _centred_cosine(videos_nE: DoubleArray, source: Embeddings, chosen: IntArray) -> DoubleArray:
+    """(n, K) cosine similarities of centred unit clips and the nearest of a chosen class's centred unit prototypes."""
+    own = np.flatnonzero(np.isin(source.prototype_class, chosen))
+    own = own[np.argsort(source.prototype_class[own], kind="stable")]
+    units_PE = unit_rows(source.prototypes[own].astype(np.float64))
+    alive_P = units_PE.any(axis=1)  # zeros stay zeros
+    units_PE[alive_P] = centred(units_PE[alive_P])
+    first_K = np.searchsorted(source.prototype_class[own], chosen)
+    return np.asarray(np.maximum.reduceat(centred(videos_nE) @ units_PE.T, first_K, axis=1))
+
+
 def evaluate_reduced(source: Scores | Embeddings, protocol: Protocol, reduction: Reduction, weights: Weights) -> Result:
     """`evaluation.evaluate` with a reduction, made anew for the classes and clips of every run."""
     return evaluate_by_run(reduced(source, reduction, weights), protocol, FUSED)
-
-
-def _mean_of_largest(matrix: DoubleArray, k: int, axis: int) -> DoubleArray:
-    """Mean of the k largest entries along an axis, which stays."""
-    first = max(matrix.shape[axis] - k, 0)
-    largest = np.partition(matrix, first, axis=axis).take(range(first, matrix.shape[axis]), axis=axis)
-    return np.asarray(largest.mean(axis=axis, keepdims=True))

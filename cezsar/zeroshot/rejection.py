@@ -1,12 +1,9 @@
 """None of these: whether a clip shows any of the labels it is ranked against. One mechanism for all who ask.
 
-Two kinds of reason speak against a ranking. `RejectionLimits` are rules of thumb: the clip's out-of-distribution
-distance from the training clips and, where somebody moves them from 0, a least similarity and a least margin. A
-`Rejector` is measured: `cezsar calibrate` chose its threshold and its temperature T on labelled clips with the run's
-own α, β and γ. Those were other clips and other labels, so what it says is a warning and no guarantee.
-
-"Known" clips are of the candidate classes and "unknown" ones are not, whether training saw those classes or not. Each
-gets a confidence (`KINDS`), higher for known, and is accepted where that is at least a threshold.
+`RejectionLimits` are rules of thumb for any model. A `Rejector` is measured: `cezsar calibrate` chose its threshold and
+temperature T on labelled clips with the run's own α, β and γ. Those were other clips and labels, so what it says is a
+warning and no guarantee. "Known" clips are of the candidate classes, whether training saw those or not, "unknown" ones
+are not. Each gets a confidence (`KINDS`), higher for known, and is accepted where that is at least a threshold.
 """
 
 from __future__ import annotations
@@ -15,13 +12,13 @@ import math
 from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple, Self
+from typing import Literal, NamedTuple, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import logsumexp, softmax
 
-from cezsar.arrays import BoolArray, DoubleArray
+from cezsar.arrays import BoolArray, DoubleArray, unit_rows
 from cezsar.atomic import write_json
 from cezsar.data.documents import read_json_object
 from cezsar.errors import FormatError, InputError
@@ -29,18 +26,13 @@ from cezsar.zeroshot.fusion import Weights
 
 ChosenBy = Literal["false accept", "false reject"]
 
-REJECTOR, CALIBRATION = "rejector.json", "calibration.json"
-"""In a run's folder. The rejector holds T, too; `CALIBRATION` is the record of how T was fitted."""
-
+REJECTOR, CALIBRATION = "rejector.json", "calibration.json"  # in a run's folder; the second tells how T was fitted
 VERSION = 1
 RATE = 0.05
 OOD_LIMIT = 2.0  # times the distance that 99 % of training sub-clips stay under
 NOT_ALONE = ("probability", "margin")  # kinds that compare labels, and so say nothing about a single one
 TOLERANCE = 0.01  # of a weight, where α, β and γ have length 1: a slider rounds them
 LEAST = -float(np.finfo(np.float64).max)  # a threshold that everything but -inf reaches
-
-
-# Rules of thumb -----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -73,19 +65,6 @@ class RejectionLimits:
 # Confidence ---------------------------------------------------------------------------------------------------------
 
 
-def probabilities(scores_NC: npt.ArrayLike, temperature: float = 1.0) -> DoubleArray:
-    """(N, C) softmax(score / T): each row sums to 1."""
-    found: DoubleArray = softmax(np.asarray(scores_NC, np.float64) / temperature, axis=1)
-    return found
-
-
-def _margin(scores_NC: DoubleArray, temperature: float) -> DoubleArray:
-    if scores_NC.shape[1] == 1:
-        return np.zeros(len(scores_NC))
-    best_N2 = np.partition(scores_NC, -2, axis=1)[:, -2:]
-    return best_N2[:, 1] - best_N2[:, 0]
-
-
 class Kind(NamedTuple):
     """A confidence: a number for each clip, higher for known clips."""
 
@@ -97,48 +76,42 @@ class Kind(NamedTuple):
     negated: bool = False  # the negative of what is published
 
 
+def probabilities(scores_NC: npt.ArrayLike, temperature: float = 1.0) -> DoubleArray:
+    """(N, C) softmax(score / T): each row sums to 1."""
+    return np.asarray(softmax(np.asarray(scores_NC, np.float64) / temperature, axis=1))
+
+
+def _margin(scores_NC: DoubleArray, temperature: float) -> DoubleArray:
+    best_N2 = np.partition(scores_NC, max(scores_NC.shape[1] - 2, 0), axis=1)[:, -2:]
+    return np.asarray(np.diff(best_N2, axis=1).sum(axis=1))
+
+
 KINDS = {
     "cosine": Kind(
-        "maximum cosine",
-        "cosine similarity of the best class",
+        "maximum cosine", "cosine similarity of the best class",
         "Eq. 8 of Estevam et al., ICPR 2026; maximum logit: Hendrycks et al., ICML 2022",
         lambda scores_NC, t: scores_NC.max(axis=1),
     ),
     "probability": Kind(
-        "maximum probability",
-        "probability of the best class, softmax(score / T)",
+        "maximum probability", "probability of the best class, softmax(score / T)",
         "Hendrycks and Gimpel, ICLR 2017",
-        lambda scores_NC, t: probabilities(scores_NC, t).max(axis=1),
-        tempered=True,
+        lambda scores_NC, t: probabilities(scores_NC, t).max(axis=1), tempered=True,
     ),
     "margin": Kind(
-        "margin",
-        "score of the best class less that of the second; 0 with one class",
-        "nearest-neighbour distance ratio as a difference: Mendes Júnior et al., Machine Learning 106, 2017",
-        _margin,
+        "margin", "score of the best class less that of the second; 0 with one class",
+        "nearest-neighbour distance ratio as a difference: Mendes Júnior et al., Machine Learning 106, 2017", _margin,
     ),
     "energy": Kind(
-        "energy",
-        "-T log of the sum over classes of exp(score / T): a soft minimum of the negative scores",
+        "energy", "-T log of the sum over classes of exp(score / T): a soft minimum of the negative scores",
         "Liu et al., NeurIPS 2020, Eq. 3",
-        lambda scores_NC, t: t * logsumexp(scores_NC / t, axis=1),
-        tempered=True,
-        negated=True,
+        lambda scores_NC, t: t * logsumexp(scores_NC / t, axis=1), tempered=True, negated=True,
     ),
-}
+}  # fmt: skip
 
 
 def confidence(scores_NC: npt.ArrayLike, kind: str = "cosine", temperature: float = 1.0) -> DoubleArray:
-    """(N,) how much speaks for each clip being of one of the C classes; -inf for a clip whose scores are all 0.
-
-    Args:
-        scores_NC: cosine similarities for the candidate classes.
-        kind: one of `KINDS`.
-        temperature: T, for those kinds that are tempered.
-
-    Raises:
-        InputError: another kind.
-    """
+    """(N,) how much speaks for each clip being of one of the C classes, from cosine similarities for these; -inf for a
+    clip whose scores are all 0. Raises `InputError` for a kind that is none of `KINDS`."""
     if kind not in KINDS:
         raise InputError(f"{kind!r} tells no known clips from unknown ones; choose {', '.join(KINDS)}")
     scores = np.asarray(scores_NC, np.float64)
@@ -146,17 +119,9 @@ def confidence(scores_NC: npt.ArrayLike, kind: str = "cosine", temperature: floa
 
 
 def threshold(confidence_N: npt.ArrayLike, chosen_by: ChosenBy, rate: float = RATE) -> float:
-    """The threshold that keeps a rate on these clips.
-
-    Args:
-        confidence_N: of unknown clips for "false accept", of known ones for "false reject".
-        chosen_by: "false accept": the lowest threshold at which at most `rate` of the clips are accepted. "false
-            reject": the highest at which at most `rate` are rejected, which promises nothing about unknown clips.
-        rate: from 0 to below 1. Of fewer than 1 / rate clips no error is allowed.
-
-    Raises:
-        InputError: no clips, or another rate.
-    """
+    """The threshold that keeps a rate, from 0 to below 1, on these clips. By "false accept" they are unknown ones, and
+    it is the lowest at which at most `rate` of them are accepted; by "false reject" known ones, and the highest at
+    which at most `rate` are rejected, which promises nothing about unknown clips. Raises `InputError` without clips."""
     of_unknown = chosen_by == "false accept"
     values = np.sort(np.asarray(confidence_N, np.float64))
     if not len(values):
@@ -164,6 +129,18 @@ def threshold(confidence_N: npt.ArrayLike, chosen_by: ChosenBy, rate: float = RA
     errors = allowed(rate, len(values))
     chosen = np.nextafter(values[::-1][errors], np.inf) if of_unknown else values[errors]
     return max(float(chosen), LEAST)
+
+
+def allowed(rate: float, clips: int) -> int:
+    """How many of so many clips a rate allows. Raises `InputError` for a rate outside [0, 1)."""
+    if not _is_number(rate) or not 0 <= rate < 1:
+        raise InputError(f"a rate of {rate!r} was asked for; give a share from 0 to below 1, such as 0.05")
+    return min(math.floor(rate * clips + 1e-9), clips - 1)  # 0.29 of 100 clips are 29, not 28
+
+
+def _is_number(value: object) -> bool:
+    """Whether `value` is a finite int or float; a bool is not."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= -LEAST
 
 
 # What a run brings --------------------------------------------------------------------------------------------------
@@ -179,11 +156,7 @@ class Rejection(NamedTuple):
 
 @dataclass(frozen=True)
 class Rejector:
-    """Says "none of these" with the scores of one run and one choice of α, β and γ.
-
-    Raises:
-        InputError: another kind, or numbers out of range.
-    """
+    """Says "none of these" with the scores of one run and one choice of α, β and γ."""
 
     kind: str  # of confidence, one of `KINDS`
     threshold: float  # confidence from which on a clip is accepted
@@ -194,12 +167,11 @@ class Rejector:
     about: str = ""  # which clips and classes these were, in words
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS or self.chosen_by not in ("false accept", "false reject"):
-            raise InputError(f"a clip cannot be rejected by {self.kind!r}, with a threshold by {self.chosen_by!r}")
-        numbers = _is_number(self.threshold) and _is_number(self.temperature) and self.temperature > 0
-        if not numbers or type(self.clips) is not int or self.clips < 1 or not isinstance(self.about, str):
-            raise InputError("its threshold, temperature, clips or words are none")
         allowed(self.rate, self.clips)
+        named = self.kind in KINDS and self.chosen_by in get_args(ChosenBy) and isinstance(self.about, str)
+        numbers = _is_number(self.threshold) and _is_number(self.temperature) and self.temperature > 0
+        if not (named and numbers and type(self.clips) is int and self.clips > 0):
+            raise InputError(f"no clip can be rejected by {asdict(self)}")
 
     @classmethod
     def choose(
@@ -241,59 +213,30 @@ class Rejector:
         )
         return Rejection(chances_C, not accepted, words)
 
-    def save(self, path: str | Path) -> None:
-        """Write it as JSON, whole or not at all."""
-        write_json(path, {"cezsar": "rejector", "version": VERSION} | asdict(self))
-
-    @classmethod
-    def load(cls, path: str | Path) -> Self:
-        """What `save` wrote.
-
-        Raises:
-            InputError: there is no such file.
-            FormatError: it is damaged, or holds something else.
-        """
-        value = read_json_object(path)
-        if (value.pop("cezsar", None), value.pop("version", None)) != ("rejector", VERSION):
-            raise FormatError(f"{path} holds no rejector of version {VERSION}; choose the threshold again")
-        try:
-            return cls(**value)
-        except (InputError, TypeError) as error:
-            raise FormatError(f"{path} is damaged ({error}); choose the threshold again") from error
+    def save(self, folder: Path) -> None:
+        """Write it into a run's folder, whole or not at all."""
+        write_json(folder / REJECTOR, {"cezsar": "rejector", "version": VERSION} | asdict(self))
 
     @classmethod
     def of_run(cls, folder: Path) -> Self | None:
         """The rejector that a run brings, if it brings one. Raises `FormatError` where it is damaged."""
-        if not (folder / REJECTOR).exists():
+        path = folder / REJECTOR
+        if not path.exists():
             return None
         try:
-            return cls.load(folder / REJECTOR)
-        except FormatError as error:
-            raise FormatError(f"{error} with `cezsar calibrate`, or remove the file") from error
+            value = read_json_object(path)
+            if (value.pop("cezsar", None), value.pop("version", None)) != ("rejector", VERSION):
+                raise InputError(f"no rejector of version {VERSION}")
+            return cls(**value)
+        except (InputError, TypeError) as error:
+            advice = "choose the threshold again with `cezsar calibrate`, or remove the file"
+            raise FormatError(f"{path} is damaged ({error}); {advice}") from error
 
 
 def goes_with(weights: Weights, own: Weights, counted: Collection[str]) -> bool:
-    """Whether a rejector that was chosen with the weights `own` can judge scores with `weights`.
-
-    Args:
-        counted: modalities of the clip; with a caption it cannot, since the rejector met none.
-    """
+    """Whether a rejector that was chosen with the weights `own` can judge scores with `weights`, of a clip with these
+    modalities; with a caption it cannot, since the rejector met none."""
     if "C" in counted and weights.gamma > 0:
         return False
-    directions = []
-    for each in (weights, own):
-        values = np.array([each.alpha, each.beta])
-        directions.append(values / (np.linalg.norm(values) or 1.0))
-    return bool(np.abs(directions[0] - directions[1]).max() <= TOLERANCE)
-
-
-def allowed(rate: float, clips: int) -> int:
-    """How many of so many clips a rate allows. Raises `InputError` for a rate outside [0, 1)."""
-    if not _is_number(rate) or not 0 <= rate < 1:
-        raise InputError(f"a rate of {rate!r} was asked for; give a share from 0 to below 1, such as 0.05")
-    return min(math.floor(rate * clips + 1e-9), clips - 1)  # 0.29 of 100 clips are 29, not 28
-
-
-def _is_number(value: object) -> bool:
-    """Whether `value` is a finite int or float; a bool is not."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= -LEAST
+    given, chosen = unit_rows(np.array([[each.alpha, each.beta] for each in (weights, own)], np.float64))
+    return bool(np.abs(given - chosen).max() <= TOLERANCE)

@@ -1,15 +1,20 @@
-"""When it happens: a film of any length, the labels' similarities in each second, and spans (start, end, label).
+"""When it happens: a film of any length, the labels' similarities in each second, spans (start, end, label), and these
+as files that other tools read.
 
 Shape letters: T seconds, C labels, S states: the labels, and "none of these" where there is a rejector.
 """
 
 from __future__ import annotations
 
+import html
+import json
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +22,7 @@ from scipy.special import logit
 
 from cezsar.arrays import DoubleArray, FloatArray, IntArray
 from cezsar.data.datasets import named_descriptions
+from cezsar.data.documents import printable
 from cezsar.data.labels import canonical
 from cezsar.errors import InputError
 from cezsar.video import Decoder, Frame, VideoInfo
@@ -24,11 +30,12 @@ from cezsar.zeroshot.classifier import STANDING, WINDOW_S, Classifier, Descripti
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.rejection import NOT_ALONE, Rejector, confidence, goes_with, probabilities
 
-CHANGE = 2.0
-"""What a change of label costs, in standard deviations of the similarities for one second (`docs/spans.md`)."""
-
+CHANGE = 2.0  # what a change of label costs, in standard deviations of the similarities for a second (`docs/spans.md`)
 BAR = 0.95  # share of the other descriptions that a label must be above, to be found where it is searched for
 NONE = -1  # instead of a label's index
+ANY_FPS = 25.0  # where a film does not say; Label Studio counts frames by the rate that its task tells
+DIGITS, SECOND_DIGITS = 6, 3  # in files
+CSV_COLUMNS = ("film", "start_s", "end_s", "label", "score", "probability", "model")
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,16 +61,12 @@ class Film:
 
 @dataclass(frozen=True)
 class Span:
-    """What happens from `start_s` to `end_s`, in seconds from the film's start.
-
-    `score` is the mean cosine similarity of the label, or of the nearest label where it is none of them; from `find`,
-    how far the label is above the bar, in standard deviations.
-    """
+    """What happens from `start_s` to `end_s`, in seconds from the film's start."""
 
     start_s: float
     end_s: float
     label: str | None  # None where it is none of the labels
-    score: float
+    score: float  # mean cosine similarity of the label, or of the nearest one; from `find`, how far above the bar
     probability: float | None = None  # mean, among the labels; None where the run was not calibrated, and without label
 
 
@@ -72,31 +75,20 @@ def read(
     path: str | Path,
     *,
     window_s: int = WINDOW_S,
-    progress: Callable[[int, int], object] | None = None,
+    progress: Callable[[int, int], object] = lambda done_s, total_s: None,
 ) -> Film:
-    """Decode and embed a film: the slow part, needed once.
-
-    Frames are encoded and forgotten one after the other; what stays is a row of features for each second.
-
-    Args:
-        window_s: seconds that are looked at together, around each second; at the film's ends fewer.
-        progress: called with the seconds done and those in all, as far as the file says.
-
-    Raises:
-        VideoError: the file cannot be decoded.
-        InputError: `window_s` below 1.
-    """
+    """Decode and embed a film, frame by frame: the slow part, needed once. So many seconds are looked at together,
+    around each second; at the film's ends fewer. Raises `VideoError`, and `InputError` for `window_s` below 1."""
     if window_s < 1:
         raise InputError(f"a window of {window_s} s was asked for; give at least 1")
     with Decoder() as decoder:
         info = decoder.probe(path)
         frames = decoder.frames(path, classifier.encoder.sampling)
-        features_TD = classifier.encoder.encode(frames if progress is None else _told(frames, info, progress))
+        features_TD = classifier.encoder.encode(_told(frames, info, progress))
         found = decoder.reading
-    seconds, reading = classifier.seconds(features_TD, window_s), "" if found is None else found.words
-    clip = EmbeddedClip(
-        str(path), features_TD, [], None, None, seconds, classifier.distance(features_TD), reading=reading
-    )
+    seconds, distance = classifier.seconds(features_TD, window_s), classifier.distance(features_TD)
+    reading = "" if found is None else found.words
+    clip = EmbeddedClip(str(path), features_TD, [], None, None, seconds, distance, reading=reading)
     return Film.of(classifier, clip, info, info.duration_s if found is None else found.read_s)
 
 
@@ -110,9 +102,6 @@ def _told(frames: Iterable[Frame], info: VideoInfo, progress: Callable[[int, int
             progress(done, max(done, total))
 
 
-# Spans --------------------------------------------------------------------------------------------------------------
-
-
 def spans(
     classifier: Classifier,
     film: Film,
@@ -121,26 +110,18 @@ def spans(
     none: bool = True,
     weights: Weights | None = None,
 ) -> list[Span]:
-    """What happens in a film, from its first second to its last, neighbours always of different labels.
-
-    Args:
-        labels: as in `Classifier.classify`.
-        none: let "none of these" be an answer, where the classifier's rejector goes with the weights.
-
-    Raises:
-        InputError: no labels, or weights that leave nothing.
-    """
+    """What happens in a film, from its first second to its last, neighbours always of different labels (as in
+    `Classifier.classify`). "None of these" may be an answer where the classifier's rejector goes with the weights."""
     names, cosine_TC = classifier.similarities(film.seconds, labels, weights)
     rejector = classifier.rejector
     if rejector is not None and not goes_with(weights or classifier.weights, classifier.weights, film.seconds):
         rejector = None
     chosen_T = segment(cosine_TC, rejector if none else None)
     nearest_T = np.where(chosen_T == NONE, cosine_TC.argmax(axis=1), chosen_T)
-    score_T = np.take_along_axis(cosine_TC, nearest_T[:, None], axis=1)[:, 0]
+    score_T = cosine_TC[np.arange(len(chosen_T)), nearest_T]
     likely_T = None
     if rejector is not None:
-        chances_TC = probabilities(cosine_TC, rejector.temperature)
-        likely_T = np.take_along_axis(chances_TC, nearest_T[:, None], axis=1)[:, 0]
+        likely_T = probabilities(cosine_TC, rejector.temperature)[np.arange(len(chosen_T)), nearest_T]
     found = []
     for first, end in runs(chosen_T):
         label = None if chosen_T[first] == NONE else names[chosen_T[first]]
@@ -157,19 +138,11 @@ def find(
     *,
     weights: Weights | None = None,
 ) -> list[Span]:
-    """Where one action is seen, best first. A single label is known by what it is above, so it needs others.
+    """Where one action is seen, best first, held in each second against a bar: the similarity that 95 % of others stay
+    below (their best, where they are fewer than 20), by default the descriptions of Kinetics-400.
 
-    In each second the label is held against a bar: the similarity that 95 % of the others stay below (their best, where
-    they are fewer than 20). Spans above the bar are found as in `spans`.
-
-    Args:
-        among: the others; the descriptions of Kinetics-400 by default. One that spells the label is no other.
-
-    Returns:
-        Spans of the label; `score` is how far it is above the bar, in standard deviations, to compare films by.
-
-    Raises:
-        InputError: there is no other label, or weights leave nothing.
+    `score` is how far the label is above the bar, in standard deviations, to compare films by. Raises `InputError`
+    where there is no other label: one alone is known by nothing.
     """
     described = named_descriptions(STANDING) if among is None else classifier.described(among)
     same = [name for name in described if canonical(name) == canonical(label)]
@@ -181,11 +154,8 @@ def find(
     bar_T = np.quantile(cosine_TC[:, 1:], BAR, axis=1, method="higher")
     above_T = (cosine_TC[:, 0] - bar_T) / spread(cosine_TC)
     seen_T = steady(np.stack([np.zeros_like(above_T), above_T], axis=1), CHANGE)
-    hits = [
-        Span(first, min(end, film.duration_s), label, float(above_T[first:end].mean()))
-        for first, end in runs(seen_T)
-        if seen_T[first]
-    ]
+    stretches = [(first, end) for first, end in runs(seen_T) if seen_T[first]]
+    hits = [Span(a, min(b, film.duration_s), label, float(above_T[a:b].mean())) for a, b in stretches]
     return sorted(hits, key=lambda span: -span.score)
 
 
@@ -202,21 +172,21 @@ def segment(cosine_TC: FloatArray, rejector: Rejector | None = None) -> IntArray
     """
     scores_TS = cosine_TC.astype(np.float64)
     if rejector is not None and (cosine_TC.shape[1] > 1 or rejector.kind not in NOT_ALONE):
-        scores_TS = np.concatenate([scores_TS, needed(cosine_TC, rejector)[:, None]], axis=1)
+        scores_TS = np.column_stack([scores_TS, needed(cosine_TC, rejector)])
     states_T = steady(scores_TS / spread(scores_TS), CHANGE)
     return np.where(states_T == cosine_TC.shape[1], NONE, states_T)
 
 
 def needed(cosine_TC: FloatArray, rejector: Rejector) -> DoubleArray:
     """(T,) the similarity from which on the best label would be accepted: more than it has, where it is rejected."""
-    best_T = cosine_TC.max(axis=1).astype(np.float64)
     known_T = confidence(cosine_TC, rejector.kind, rejector.temperature)
     lacking_T = rejector.threshold - known_T
     if rejector.kind == "probability":  # log-odds times T are a difference of similarities
-        lacking_T = rejector.temperature * (_log_odds(rejector.threshold) - _log_odds(known_T))
+        bound, odds_T = (logit(np.clip(chance, 1e-12, 1 - 1e-12)) for chance in (rejector.threshold, known_T))
+        lacking_T = rejector.temperature * (bound - odds_T)
     undecided_T = np.isneginf(known_T)  # accepted at no threshold: as clear as the clearest second
-    lacking_T[undecided_T] = np.abs(lacking_T[~undecided_T]).max() if not undecided_T.all() else 1.0
-    return best_T + lacking_T
+    lacking_T[undecided_T] = np.abs(lacking_T[~undecided_T]).max(initial=0) if not undecided_T.all() else 1.0
+    return cosine_TC.max(axis=1).astype(np.float64) + lacking_T
 
 
 def spread(scores_TS: npt.NDArray[np.floating]) -> float:
@@ -226,32 +196,120 @@ def spread(scores_TS: npt.NDArray[np.floating]) -> float:
 
 
 def steady(scores_TS: DoubleArray, change: float) -> IntArray:
-    """(T,) the states with the greatest sum of scores, less `change` for each change of state (Viterbi 1967).
-
-    Of equal paths the one that stays is taken, and the state of the lowest index.
-    """
+    """(T,) the states with the greatest sum of scores, less `change` for each change of state (Viterbi 1967). Of equal
+    paths the one that stays is taken, and the state of the lowest index."""
     length, states = scores_TS.shape
-    stayed_TS = np.ones((length, states), bool)
-    best_T = np.zeros(length, np.int64)  # the best state at the second before
+    came_from_TS = np.zeros((length, states), np.int64)
     total_S = scores_TS[0].copy()
     for second in range(1, length):
-        best_T[second] = total_S.argmax()
-        moved = total_S[best_T[second]] - change
-        stayed_TS[second] = total_S >= moved
+        best = total_S.argmax()
+        moved = total_S[best] - change
+        came_from_TS[second] = np.where(total_S >= moved, np.arange(states), best)
         total_S = np.maximum(total_S, moved) + scores_TS[second]
-    chosen_T = np.empty(length, np.int64)
-    chosen_T[-1] = total_S.argmax()
+    chosen_T = np.full(length, total_S.argmax())
     for second in range(length - 1, 0, -1):
-        now = chosen_T[second]
-        chosen_T[second - 1] = now if stayed_TS[second, now] else best_T[second]
+        chosen_T[second - 1] = came_from_TS[second, chosen_T[second]]
     return chosen_T
 
 
 def runs(values_T: IntArray) -> list[tuple[int, int]]:
     """First second and end of each run of equal values."""
-    borders = [0, *(np.flatnonzero(np.diff(values_T)) + 1).tolist(), len(values_T)]
-    return list(pairwise(borders))
+    return list(pairwise([0, *(np.flatnonzero(np.diff(values_T)) + 1).tolist(), len(values_T)]))
 
 
-def _log_odds(probability: npt.ArrayLike) -> DoubleArray:
-    return np.asarray(logit(np.clip(np.asarray(probability, np.float64), 1e-12, 1 - 1e-12)))
+# As files: what was seen; stretches that show none of the labels are left out ---------------------------------------
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """What was seen in one film."""
+
+    path: str
+    model: str  # the run or encoder that answered
+    fps: float | None  # pictures a second, if known
+    spans: Sequence[Span]
+
+    @property
+    def labelled(self) -> list[tuple[Span, str]]:
+        """The spans that show one of the labels, with that label."""
+        return [(span, span.label) for span in self.spans if span.label is not None]
+
+
+def ids(paths: Sequence[str]) -> list[str]:
+    """A name for each film, all different: the file's without its suffix, "name (2)" for the second of a name."""
+    names: list[str] = []
+    for path in paths:
+        stem = name = printable(Path(path).stem)
+        numbers = count(2)
+        while name in names:
+            name = f"{stem} ({next(numbers)})"
+        names.append(name)
+    return names
+
+
+def to_csv(timelines: Sequence[Timeline]) -> str:
+    """A line for each span; `probability` is empty where the model gives none."""
+    import pandas as pd
+
+    rows = []
+    for film in timelines:
+        for span, label in film.labelled:
+            start, end = (f"{time_s:.{SECOND_DIGITS}f}" for time_s in (span.start_s, span.end_s))
+            probability = "" if span.probability is None else f"{span.probability:.{DIGITS}f}"
+            score = f"{span.score:.{DIGITS}f}"
+            rows.append((printable(film.path), start, end, label, score, probability, film.model))
+    return str(pd.DataFrame(rows, columns=CSV_COLUMNS).to_csv(index=False, lineterminator="\n"))
+
+
+def to_activitynet(timelines: Sequence[Timeline]) -> str:
+    """ActivityNet's submission form for temporal localisation, version 1.3. A film is called as in `ids`; of `v_<id>`,
+    as the data set names its files, the id is kept."""
+    results = {
+        re.sub(r"^v_([\w-]{11})\Z", r"\1", name): [
+            {"label": label, "score": round(span.score, DIGITS),
+             "segment": [round(float(time_s), SECOND_DIGITS) for time_s in (span.start_s, span.end_s)]}
+            for span, label in film.labelled
+        ]
+        for name, film in zip(ids([film.path for film in timelines]), timelines, strict=True)
+    }  # fmt: skip
+    models = ", ".join(dict.fromkeys(film.model for film in timelines))
+    used = {"used": True, "details": f"CEZSAR, zero-shot, with {models}" if models else "CEZSAR"}
+    return _json({"version": "VERSION 1.3", "results": results, "external_data": used})
+
+
+def to_webvtt(film: Timeline) -> str:
+    """One film's labels as subtitles (WebVTT, W3C)."""
+    cues = [
+        f"{_clock(span.start_s)} --> {_clock(span.end_s)}\n{html.escape(' '.join(label.split()), quote=False)}\n"
+        for span, label in film.labelled
+    ]
+    return "\n".join(["WEBVTT\n", *cues])
+
+
+def to_label_studio(timelines: Sequence[Timeline]) -> str:
+    """Tasks with predictions for a labelling interface of `TimelineLabels` (name "actions") on a `Video` ("video").
+    Ranges are frames, the first of them number 1, both ends included, at the rate that the task's `fps` tells."""
+    tasks = []
+    for film in timelines:
+        fps = film.fps or ANY_FPS
+        result: list[dict[str, Any]] = []
+        for number, (span, label) in enumerate(film.labelled, start=1):
+            first = round(span.start_s * fps) + 1
+            frames = {"start": first, "end": max(first, round(span.end_s * fps))}
+            result.append(
+                {"id": f"span-{number}", "type": "timelinelabels", "from_name": "actions", "to_name": "video",
+                 "value": {"ranges": [frames], "timelinelabels": [label]}, "score": round(span.score, DIGITS)}
+            )  # fmt: skip
+        data = {"video": printable(film.path), "fps": round(fps, DIGITS)}
+        tasks.append({"data": data, "predictions": [{"model_version": film.model, "result": result}]})
+    return _json(tasks)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _clock(time_s: float) -> str:
+    """hh:mm:ss.ttt"""
+    minutes, rest = divmod(round(time_s * 1000), 60_000)
+    return f"{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02}.{rest % 1000:03}"

@@ -30,7 +30,7 @@ from cezsar.training.semantic_transfer import (
     choose_blend,
     overlaps,
     split_classes,
-)
+)  # fmt: skip
 from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.scores import Scores
 from cezsar.zeroshot.spaces import JointSpace, space_of
@@ -40,21 +40,13 @@ MEAN, JOINT, CROSS = "mean features", "VE", "cross-modal head"  # what f_v may b
 
 @dataclass(frozen=True, eq=False)
 class TransferScores:
-    """What was found.
+    """What was found."""
 
-    Attributes:
-        scores: method -> scores of the unseen clips; CEZSAR's VE first.
-        settings: f_v -> K, T, λ, and how well they did on held-out seen classes.
-        blend: the weight of CEZSAR's VE in the blend with the cross-modal model's transfer.
-        dropped: seen classes that say the same as an unseen one, and did not serve.
-        unseen: the run's VE of the unseen clips, and SE of their classes' sentences.
-    """
-
-    scores: dict[str, Scores]
-    settings: dict[str, Choice[Transfer]]
-    blend: Choice[float] | None
-    dropped: list[Overlap]
-    unseen: Embeddings
+    scores: dict[str, Scores]  # method -> scores of the unseen clips; CEZSAR's VE first
+    settings: dict[str, Choice[Transfer]]  # f_v -> K, T, λ, and how well they did on held-out seen classes
+    blend: Choice[float] | None  # the weight of CEZSAR's VE in the blend with the cross-modal model's transfer
+    dropped: list[Overlap]  # seen classes that say the same as an unseen one, and did not serve
+    unseen: Embeddings  # the run's VE of the unseen clips, and SE of their classes' sentences
 
     def to_dict(self) -> dict[str, Any]:
         """What was chosen and everything that was tried, as JSON has it."""
@@ -85,21 +77,22 @@ def transferred(
     model: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
     device: str | None = None,
-    on_progress: Callable[[int, int, str], object] | None = None,
+    on_progress: Callable[[int, int, str], object] = lambda done, total, step: None,
 ) -> TransferScores:
     """Choose K, T and λ on halves of the seen classes, and score the unseen clips by every method.
 
     The run's VE stays as it is in all trials: it never had these labels, though its captions may have told of the
-    actions. A cross-modal model is trained anew in each trial without the half that is held out, then on all.
-
-    Args:
-        with_head: train cross-modal models, too, with the fields of `model` and `training`; that takes minutes.
-        on_progress: called with (steps done, all of them, the next one in words).
+    actions. `with_head`, a cross-modal model (fields of `model` and `training`) is trained anew in each trial without
+    the half that is held out, then on all; that takes minutes. Raises `InputError` for a cross-modal run.
     """
-    joint, said = space_of(run, sentences, device), on_progress or (lambda *_: None)
+    joint = space_of(run, sentences, device)
     if not isinstance(joint, JointSpace):
         raise InputError(f"{run.name} is a cross-modal run and has its transfer built in; give a run of CEZSAR")
-    dropped = overlaps(_spoken(seen, sentences), _spoken(unseen, sentences))
+    spoken_names = [
+        dict(zip(clips.names, sentences.encode([spoken(name) for name in clips.names]), strict=True))
+        for clips in (seen, unseen)
+    ]
+    dropped = overlaps(*spoken_names)
     seen = seen.of([name for name in seen.names if name not in {overlap.seen for overlap in dropped}])
     widths = {"feature_dim": seen.features.store.dim, "sentence_dim": sentences.dim}
     config = from_dict(ModelConfig, MODEL | widths | dict(model or {}) | {"recipe": MODEL["recipe"]})
@@ -107,29 +100,27 @@ def transferred(
 
     def spaces(known: Clips, other: Clips) -> dict[str, Sides]:
         means_ND = _means(known.features)
-        spread_D = means_ND.std(axis=0)
+        mean_D, spread_D = means_ND.mean(axis=0), means_ND.std(axis=0)
         spread_D = np.where(spread_D > 1e-4, spread_D, 1)
         nothing_UD = np.zeros((len(other.names), len(spread_D)), np.float32)
         texts_UE = joint.sentences(list(other.sentences.values()))
         found = {
-            MEAN: sides_of(
-                known, other, sentences, lambda rows: (_means(rows) - means_ND.mean(axis=0)) / spread_D, nothing_UD
-            ),
+            MEAN: sides_of(known, other, sentences, lambda rows: (_means(rows) - mean_D) / spread_D, nothing_UD),
             JOINT: sides_of(known, other, sentences, joint.clips, texts_UE),
         }
         if with_head:
-            head = train_model(
-                known.features, known.class_index, known.tokens(sentences), config, how, generator, device=device
-            )
+            texts = known.tokens(sentences)
+            head = train_model(known.features, known.class_index, texts, config, how, generator, device=device)
             found[CROSS] = sides_in(head, known, other, sentences)
         return found
 
     made: list[tuple[dict[str, Sides], IntArray]] = []
-    for trial, (kept, held) in enumerate(split_classes(len(seen.names), np.random.default_rng(seed), trials)):
-        said(trial, trials + 1, "choosing on seen classes")
+    halves = split_classes(len(seen.names), np.random.default_rng(seed), trials)
+    for trial, (kept, held) in enumerate(halves):
+        on_progress(trial, trials + 1, "choosing on seen classes")
         known, other = (seen.of([seen.names[c] for c in part]) for part in (kept, held))
         made.append((spaces(known, other), other.class_index))
-    said(trials, trials + 1, "scoring unseen classes")
+    on_progress(trials, trials + 1, "scoring unseen classes")
     grid = grid or Grid()
     alone = Grid(grid.k, grid.temperature, (1.0,))  # mean features have no text side
     settings = {
@@ -145,20 +136,15 @@ def transferred(
         blend = choose_blend([(trial[JOINT].by_text, trial[CROSS].matrix(best), n) for trial, n in made])
         weight = blend.best.setting
         matrices["blend"] = weight * matrices["CEZSAR"] + (1 - weight) * matrices[f"transfer, {CROSS}"]
-    said(trials + 1, trials + 1, "")
+    on_progress(trials + 1, trials + 1, "")
     scores = {name: _scores(unseen, matrix_NU) for name, matrix_NU in matrices.items()}
-    visual, texts = final[JOINT].clips_NE.astype(np.float32), final[JOINT].texts_UE.astype(np.float32)
-    embeddings = Embeddings(unseen.ids, unseen.labels, unseen.names, {"VE": visual}, texts, np.arange(len(texts)))
+    visual, texts_UE = final[JOINT].clips_NE.astype(np.float32), final[JOINT].texts_UE.astype(np.float32)
+    embeddings = Embeddings(unseen.ids, unseen.labels, unseen.names, {"VE": visual}, texts_UE, np.arange(len(texts_UE)))
     return TransferScores(scores, settings, blend, dropped, embeddings)
 
 
 def _means(features: Rows) -> FloatArray:
     return np.stack([clip_TD.mean(axis=0) for clip_TD in features])
-
-
-def _spoken(clips: Clips, sentences: Encoder) -> dict[str, Any]:
-    """Class name -> the sentence vector of the name alone."""
-    return dict(zip(clips.names, sentences.encode([spoken(name) for name in clips.names]), strict=True))
 
 
 def _scores(clips: Clips, matrix_NU: DoubleArray) -> Scores:

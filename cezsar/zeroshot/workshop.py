@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -20,7 +19,7 @@ from cezsar.arrays import FloatArray, IntArray
 from cezsar.data.labels import canonical, resolve
 from cezsar.errors import InputError
 from cezsar.zeroshot.embeddings import Embeddings
-from cezsar.zeroshot.fusion import UNDECIDED, Weights, active, cosine
+from cezsar.zeroshot.fusion import Weights, active, cosine
 from cezsar.zeroshot.scores import Scores, Several
 from cezsar.zeroshot.weights import Outcome, flips, outcome
 
@@ -46,80 +45,22 @@ class Flow(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """What other sentences of one class give. Rows are clips; all lists of rows ascend.
+    """What other sentences of one class give; rows of clips ascend. A new class tests the clips of its name, so that
+    there may be more clips than before."""
 
-    Attributes:
-        kind: whether the class got other sentences, further ones, or is new.
-        class_name: of the class in question.
-        old_scores: before it.
-        scores: after it, by the modalities that have weight.
-        before: what they gave.
-        after: what they give now. A new class tests the clips of its name, so that there may be more clips.
-    """
-
-    kind: Literal["replaced", "appended", "added"]
+    kind: Literal["replaced", "appended", "added"]  # the class got other sentences, further ones, or is new
     class_name: str
-    old_scores: Scores
-    scores: Scores
+    index: int  # of the class among `scores.class_names`
+    dead: bool  # all its prototypes are zero vectors, as ReLU can make them: it scores 0 everywhere
+    scores: Scores  # after it, by the modalities that have weight
     before: Outcome
     after: Outcome
-
-    @property
-    def index(self) -> int:
-        """The class among `scores.class_names`."""
-        return self.scores.class_names.index(self.class_name)
-
-    @property
-    def dead(self) -> bool:
-        """Whether all its prototypes are zero vectors, as ReLU can make them: it scores 0 everywhere."""
-        return self.class_name in self.scores.dead_classes
-
-    @cached_property
-    def cosine(self) -> FloatArray:
-        """(N,) cosine similarity of the clips and the class (Eq. 8), in [-1, 1]."""
-        return cosine(self.scores, self.after.weights)[:, self.index].copy()
-
-    @cached_property
-    def old_cosine(self) -> FloatArray | None:
-        """The same before; None for a new class."""
-        return None if self.kind == "added" else cosine(self.old_scores, self.before.weights)[:, self.index].copy()
-
-    @property
-    def gained(self) -> IntArray:
-        """Clips of any class that were wrong, or not tested, and are right now."""
-        return flips(self.before, self.after).gained
-
-    @property
-    def lost(self) -> IntArray:
-        """Clips of any class that were right and are wrong now."""
-        return flips(self.before, self.after).lost
-
-    @property
-    def drawn(self) -> IntArray:
-        """Clips that are taken for the class now and were not before, rightly or not."""
-        return self._moved(self.after)
-
-    @property
-    def left(self) -> IntArray:
-        """Clips that were taken for the class and are not any more, rightly or not."""
-        return self._moved(self.before)
-
-    def moves(self, rows: IntArray) -> list[Move]:
-        """Clips by name, with the class they come from and the one they go to: of `gained`, `lost`, ..."""
-        name = dict(enumerate(self.scores.class_names)) | {UNDECIDED: ""}
-        parts = (self.after.truth_N, self.before.predicted_N, self.after.predicted_N)
-        indices = zip(rows.tolist(), *(part_N[rows].tolist() for part_N in parts), strict=True)
-        return [Move(row, self.scores.ids[row], name[t], name[b], name[a]) for row, t, b, a in indices]
-
-    @property
-    def drawn_from(self) -> list[Flow]:
-        """`drawn` by the class that they come from, most clips first."""
-        return self._flows(self.drawn, self.before)
-
-    @property
-    def left_to(self) -> list[Flow]:
-        """`left` by the class that they go to, most clips first."""
-        return self._flows(self.left, self.after)
+    cosine: FloatArray  # (N,) cosine similarity of the clips and the class (Eq. 8), in [-1, 1]
+    old_cosine: FloatArray | None  # before; None for a new class
+    gained: IntArray  # clips of any class that were wrong, or not tested, and are right now
+    lost: IntArray  # clips of any class that were right and are wrong now
+    drawn: IntArray  # clips that are taken for the class now and were not before, rightly or not
+    left: IntArray  # clips that were taken for the class and are not any more, rightly or not
 
     @property
     def accuracy(self) -> float | None:
@@ -131,36 +72,32 @@ class Trial:
         """The same before; None for a new class, too."""
         return self.before.per_class.get(self.class_name)
 
-    def _moved(self, there: Outcome) -> IntArray:
-        """Tested clips that are taken for the class in one of the two outcomes only."""
-        moved_N = (self.before.predicted_N != self.after.predicted_N) & (self.after.truth_N >= 0)
-        return np.flatnonzero(moved_N & (there.predicted_N == self.index))
+    def moves(self, rows: IntArray) -> list[Move]:
+        """Clips by name, with the class they come from and the one they go to: of `gained`, `lost`, ..."""
+        names = [*self.scores.class_names, ""]  # UNDECIDED is -1
+        parts = (self.after.truth_N, self.before.predicted_N, self.after.predicted_N)
+        indices = zip(rows.tolist(), *(part_N[rows].tolist() for part_N in parts), strict=True)
+        return [Move(row, self.scores.ids[row], names[t], names[b], names[a]) for row, t, b, a in indices]
+
+    @property
+    def drawn_from(self) -> list[Flow]:
+        """`drawn` by the class that they come from, most clips first."""
+        return self._flows(self.drawn, self.before)
+
+    @property
+    def left_to(self) -> list[Flow]:
+        """`left` by the class that they go to, most clips first."""
+        return self._flows(self.left, self.after)
 
     def _flows(self, rows: IntArray, other: Outcome) -> list[Flow]:
-        name = dict(enumerate(self.scores.class_names)) | {UNDECIDED: ""}
-        others = other.predicted_N[rows]
+        names, others = [*self.scores.class_names, ""], other.predicted_N[rows]
         clips = Counter(others.tolist())
-        right, wrong = (Counter(others[one.top1_N[rows]].tolist()) for one in (self.after, self.before))
-        return [Flow(name[c], clips[c], right[c], wrong[c]) for c in sorted(clips, key=lambda c: (-clips[c], c))]
+        right, wrong = (Counter(others[one.right_N[rows]].tolist()) for one in (self.after, self.before))
+        return [Flow(names[c], clips[c], right[c], wrong[c]) for c in sorted(clips, key=lambda c: (-clips[c], c))]
 
 
 class Workshop:
-    """Answers what other sentences would give. Built once; trials change nothing, so threads may share it.
-
-    Args:
-        embeddings: of the clips and of the sentences so far.
-        weights: α, β and γ of Eq. 9; the paper's by default.
-        several: what a class with several sentences is compared by, as in `Scores.from_embeddings`.
-        classes: names, in any spelling, of the classes to choose from; all by default. Clips of others are not tested.
-        form: what a method makes of scores before it compares them, see `methods.Method.form`.
-
-    Attributes:
-        scores: of the sentences so far.
-        before: what they give.
-
-    Raises:
-        InputError: an unknown class, no clip is labelled with one of the classes, or weights that leave no modality.
-    """
+    """Answers what other sentences would give. Built once; trials change nothing, so threads may share it."""
 
     def __init__(
         self,
@@ -170,47 +107,36 @@ class Workshop:
         classes: Sequence[str] | None = None,
         form: Callable[[Scores], Scores] = lambda scores: scores,
     ) -> None:
+        """From embeddings of the clips and of the sentences so far; the paper's weights and all classes to choose from
+        by default. `form` is what a method makes of scores before it compares them (`methods.Method.form`). Raises
+        `InputError` for an unknown class, no clip of the classes, and weights that leave no modality."""
         self.embeddings, self.several, self.weights = embeddings, several, weights or Weights()
         self._form, self.scores = form, form(Scores.from_embeddings(embeddings, several))
         self.classes = [embeddings.class_names[index] for index in self.scores.indices(classes)]
         self.before = outcome(self.scores, self.weights, self.classes)
 
-    def try_sentences(self, class_name: str, vectors_PE: npt.ArrayLike, *, append: bool = False) -> Trial:
-        """Other sentences for one of `classes`.
+    def try_sentences(
+        self, class_name: str, vectors_PE: npt.ArrayLike, *, append: bool = False, new: bool = False
+    ) -> Trial:
+        """Raw embeddings, in the space of the clips, of other sentences for one of `classes`: instead of what it has,
+        or appended to it, or for a new class, which clips may then be taken for; clips of its name are tested.
 
-        Args:
-            vectors_PE: embeddings of the sentences, one or several, raw, in the space of the clips.
-            append: to what the class has, instead of in its place.
-
-        Raises:
-            InputError: an unknown class, vectors of another space, none of them, or NaN.
+        Raises `InputError` for an unknown class, a new one that is there, vectors of another space, none, or NaN.
         """
-        (name,) = resolve([class_name], self.classes)
-        return self._trial("appended" if append else "replaced", name, vectors_PE)
-
-    def add_class(self, name: str, vectors_PE: npt.ArrayLike) -> Trial:
-        """A class that was none so far joins those to choose from, as the last of them. Clips of its name are tested.
-
-        Raises:
-            InputError: a name that spells a class there is, vectors of another space, none of them, or NaN.
-        """
-        if not canonical(name):
-            raise InputError("the new class has no name; give it one")
-        if canonical(name) in {canonical(known) for known in self.embeddings.class_names}:
-            raise InputError(f"{name!r} spells a class that is there already; try other sentences for it instead")
-        return self._trial("added", name, vectors_PE)
-
-    def _trial(self, kind: Literal["replaced", "appended", "added"], name: str, vectors_PE: npt.ArrayLike) -> Trial:
         old, vectors = self.embeddings, np.asarray(vectors_PE, np.float32)
         if vectors.ndim != 2 or not len(vectors) or vectors.shape[1] != old.prototypes.shape[1]:
             raise InputError(
-                f"the sentences of {name!r} have shape {vectors.shape}; (sentences, {old.prototypes.shape[1]}) is "
-                "expected: encode at least one, in the space of the clips"
+                f"the sentences of {class_name!r} have shape {vectors.shape}, not (sentences, "
+                f"{old.prototypes.shape[1]}); encode at least one, in the space of the clips"
             )
-        names = [*old.class_names, name] if kind == "added" else old.class_names
-        classes = [*self.classes, name] if kind == "added" else self.classes
+        if new and not canonical(class_name):
+            raise InputError("the new class has no name; give it one")
+        if new and canonical(class_name) in map(canonical, old.class_names):
+            raise InputError(f"{class_name!r} spells a class that is there already; try other sentences for it instead")
+        name = class_name if new else resolve([class_name], self.classes)[0]
+        names, classes = ([*known, name] if new else known for known in (old.class_names, self.classes))
         index = names.index(name)
-        kept_P = np.ones(len(old.prototypes), bool) if kind == "appended" else old.prototype_class != index
+        kept_P = (old.prototype_class != index) | append
         counted = list(active(self.scores, self.weights))
         changed = replace(
             old,
@@ -223,4 +149,12 @@ class Workshop:
         places = [self.scores.modalities.index(modality) for modality in counted]
         gram = self.scores.gram[:, places][:, :, places]  # no sentence changes the lengths of clips
         scores = self._form(Scores.from_embeddings(changed, self.several, gram))
-        return Trial(kind, name, self.scores, scores, self.before, outcome(scores, self.weights, classes))
+        before, after = self.before, outcome(scores, self.weights, classes)
+        moved_N = (before.predicted_N != after.predicted_N) & (after.truth_N >= 0)
+        gained, lost, _ = flips(before, after)
+        return Trial(
+            "added" if new else "appended" if append else "replaced", name, index, name in scores.dead_classes, scores,
+            before, after, cosine(scores, self.weights)[:, index].copy(),
+            None if new else cosine(self.scores, self.weights)[:, index].copy(), gained, lost,
+            *(np.flatnonzero(moved_N & (one.predicted_N == index)) for one in (after, before)),
+        )  # fmt: skip

@@ -277,8 +277,9 @@ def test_the_curve_keeps_gamma(three):
     page = open_page("tune", on="three@demo", alpha="0.5", beta="0.2", gamma="0.3")
     curve, *marks = chart(page, "top-1 accuracy in %")
     exact = gamma_curve(three, 0.3)
-    assert numbers(curve["x"]) == pytest.approx(exact.alpha, abs=1e-6)
-    assert numbers(curve["y"])[:-1] == pytest.approx(100 * exact.between_B)
+    points = exact.breakpoints
+    assert numbers(curve["x"]) == pytest.approx(points, abs=1e-6)
+    assert numbers(curve["y"])[:-1] == pytest.approx(100 * exact.at((points[1:] + points[:-1]) / 2))
     assert [(mark["name"], mark["x"]) for mark in marks] == [("present", [pytest.approx(5 / 7)])]  # others: another γ
     assert says(page.markdown, "Along γ = 0.30 of a sum of 1")
     page.slider(key="alpha").set_value(0.0)

@@ -42,7 +42,7 @@ def cezsar(capsys):
 
 def kept(folder):
     """The rejector and the record of the calibration."""
-    return Rejector.load(folder / "rejector.json"), json.loads((folder / "calibration.json").read_text())
+    return Rejector.of_run(folder), json.loads((folder / "calibration.json").read_text())
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_from_unknown_clips(cezsar, given):
     both = ["--store", store, "--dataset", known, "--unknown-dataset", unknown]
     status, out, err = cezsar("calibrate", run, *both, "--rate", 0.25)
     assert status == 0, err
-    rejector = Rejector.load(run / "rejector.json")
+    rejector = Rejector.of_run(run)
     others = np.sort(rows_of(run, store, UNKNOWN)[0].max(axis=1))[::-1]
     assert others[1] > rejector.threshold > others[2] - 1e-3  # a quarter of 9 clips are 2
     assert rejector.threshold == pytest.approx(others[2], abs=1e-3)
@@ -123,10 +123,10 @@ def test_what_was_chosen_is_used(cezsar, given, tmp_path, workspace):
     status, out, _ = cezsar("classify", clip, "--run", run, *labels)
     assert status == 0 and "%" not in out.partition("objects:")[0] and "none of these" not in out
     cezsar("calibrate", run, "--store", store, "--dataset", known)
-    sure, unsure = Rejector.load(run / "rejector.json"), None
+    sure, unsure = Rejector.of_run(run), None
     for threshold in (-1.0, 2.0):
         unsure = Rejector(**{**sure.__dict__, "threshold": threshold})
-        unsure.save(run / "rejector.json")
+        unsure.save(run)
         status, out, _ = cezsar("classify", clip, "--run", run, *labels)
         assert status == 0 and ("none of these labels seems right (maximum cosine" in out) == (threshold > 1)
         assert out.partition("objects:")[0].count("%  ") == 4
@@ -188,7 +188,7 @@ def test_the_demo_brings_its_own(small_demo):
 def test_the_shipped_threshold_warns_of_most_unknown_clips_and_few_known_ones():
     """Half of the unseen classes as labels, 50 times: the figures of docs/demo.md."""
     shipped = Scored.open(SHIPPED / "scores/demo@demo")
-    rejector = Rejector.load(SHIPPED / "runs/demo/rejector.json")
+    rejector = Rejector.of_run(SHIPPED / "runs/demo")
     scores_NC, truth_N, names = candidates(shipped.scores(), shipped.weights)
     assert reliability_at(scores_NC, truth_N, rejector.temperature).ece == pytest.approx(0.043, abs=0.001)
     rejected = []

@@ -15,15 +15,25 @@ from cezsar.zeroshot.classifier import Classifier
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.rejection import KINDS, Rejector
 from cezsar.zeroshot.spaces import Space
-from cezsar.zeroshot.span_formats import (
+from cezsar.zeroshot.spans import (
+    NONE,
+    WINDOW_S,
+    Film,
+    Span,
     Timeline,
+    find,
     ids,
+    needed,
+    read,
+    runs,
+    segment,
+    spans,
+    steady,
     to_activitynet,
     to_csv,
     to_label_studio,
     to_webvtt,
 )
-from cezsar.zeroshot.spans import NONE, WINDOW_S, Film, Span, find, needed, read, runs, segment, spans, steady
 
 COLOURS = {"red": (200, 0, 0), "green": (0, 200, 0), "blue": (0, 0, 200), "yellow": (200, 200, 0), "grey": (90, 90, 90)}
 

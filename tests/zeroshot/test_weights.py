@@ -79,8 +79,7 @@ def test_every_figure_is_that_of_the_evaluation(kind, modalities, sentences, nam
         assert found.mean_per_class == pytest.approx(run.mean_per_class)
         expected = predict(scores, weights, scores.indices(names))
         assert np.array_equal(found.predicted_N, expected)
-        assert np.array_equal(found.top1_N, (expected == found.truth_N) & (expected != UNDECIDED))
-        assert found.top5_N.sum() == sum(run.hits[5])
+        assert np.array_equal(found.right_N, (expected == found.truth_N) & (expected != UNDECIDED))
 
 
 def test_many_clips_are_cut_into_blocks():
@@ -141,8 +140,8 @@ def test_the_curve_is_what_predict_gives(kind, sentences, seed):
     scores = make(kind, sentences=sentences, seed=seed)
     for names in (None, ["class 4", "class 1", "class 6"]):
         curve = fusion_curve(scores, classes=names)
-        middles = (curve.alpha[1:] + curve.alpha[:-1]) / 2
-        wide = np.diff(curve.alpha) > 1e-5  # float32 cannot tell nearer ones apart
+        middles = (curve.breakpoints[1:] + curve.breakpoints[:-1]) / 2
+        wide = np.diff(curve.breakpoints) > 1e-5  # float32 cannot tell nearer ones apart
         tried = [*middles[wide], *np.arange(33) / 32]  # ties among dyadic ones are exact
         tried = [float(alpha) for alpha in tried if not cancels(scores, alpha, scores.indices(names))]
         assert len(tried) > 15
@@ -151,10 +150,10 @@ def test_the_curve_is_what_predict_gives(kind, sentences, seed):
 
 
 def test_breakpoints_are_where_something_changes():
-    curve = fusion_curve(make())
-    assert curve.alpha[0] == 0 and curve.alpha[-1] == 1 and (np.diff(curve.alpha) > 0).all()
-    assert (np.diff(curve.between_B) != 0).mean() > 0.9
-    assert np.array_equal(curve.at(curve.alpha), curve.on_B)
+    curve = fusion_curve(make("coarse"))
+    found = curve.breakpoints
+    assert found[0] == 0 and found[-1] == 1 and (np.diff(found) > 1e-6).all()
+    assert (np.diff(curve.accuracy_S) != 0).all() and len(curve.start_S) > len(found)  # ties at single points
 
 
 def test_a_curve_by_hand():
@@ -162,19 +161,19 @@ def test_a_curve_by_hand():
     columns = {"VE": np.array([[0, 2], [0, 2]]), "O": np.array([[1, 0], [3, 0]])}
     scores = Scores(["one", "two"], ["b", "a"], ["a", "b"], columns)
     curve = fusion_curve(scores)
-    assert curve.alpha.tolist() == [0, 1 / 3, 0.6, 1]
-    assert curve.on_B.tolist() == [0.5, 0.5, 1, 0.5] and curve.between_B.tolist() == [0.5, 1, 0.5]
-    assert curve.best() == (1 / 3, 0.6, 1.0)
+    assert curve.breakpoints == pytest.approx([0, 1 / 3, 0.6, 1])
+    assert curve.at(np.array([0, 0.3, 1 / 3, 0.34, 0.6, 0.61, 1])).tolist() == [0.5, 0.5, 0.5, 1, 1, 0.5, 0.5]
+    assert curve.best() == pytest.approx((1 / 3, 0.6, 1.0))
     swapped = fusion_curve(scores, ("O", "VE"))
-    assert np.allclose(swapped.alpha, 1 - curve.alpha[::-1]) and swapped.at(0.5) == 1
+    assert np.allclose(swapped.breakpoints, 1 - curve.breakpoints[::-1]) and swapped.at(0.5) == 1
 
 
 def test_a_clip_without_a_modality_is_no_hit_where_that_alone_counts():
     """Of the first class, so that a tie of zeros would go to it."""
     columns = {"VE": np.array([[1, 0], [0, 0], [0, 0]]), "O": np.array([[0, 0], [1, 0], [0, 0]])}
     curve = fusion_curve(Scores(list("uvw"), ["a"] * 3, ["a", "b"], columns))
-    assert curve.alpha.tolist() == [0, 1]
-    assert curve.on_B.tolist() == [1 / 3, 1 / 3] and curve.between_B.tolist() == [2 / 3]
+    assert curve.breakpoints == pytest.approx([0, 1])
+    assert curve.at(np.array([0, 1e-9, 1 - 1e-9, 1])).tolist() == [1 / 3, 2 / 3, 2 / 3, 1 / 3]
 
 
 def test_best_is_the_widest_of_the_highest():
@@ -219,7 +218,7 @@ def between(start, end, t):
 def test_a_line_is_what_predict_gives(start, end, sentences, whole):
     scores = informed(sentences=sentences, whole=whole, seed=2)
     curve = line_curve(scores, start, end)
-    middles = ((curve.alpha[1:] + curve.alpha[:-1]) / 2)[np.diff(curve.alpha) > 1e-5]
+    middles = ((curve.breakpoints[1:] + curve.breakpoints[:-1]) / 2)[np.diff(curve.breakpoints) > 1e-5]
     assert len(middles) > 10
     # Whole scores tie all along a line, and weights of 1/64 leave nothing to round; others are asked between steps.
     for t in np.arange(65) / 64 if whole else [0.0, *middles, 1.0]:
@@ -247,11 +246,11 @@ def test_a_map_by_hand():
     columns = {"VE": np.array([[1.0, 0.0]]), "O": np.array([[0.0, 1.0]]), "C": np.array([[0.5, 0.5]])}
     scores = Scores(["clip"], ["a"], ["a", "b"], columns)
     curve = line_curve(scores, Weights(0, 0.5, 0.5), Weights(1, 0, 0))
-    assert curve.alpha.tolist() == pytest.approx([0, 1 / 3, 1])
-    assert (curve.on_B.tolist(), curve.between_B.tolist()) == ([0, 1, 1], [0, 1])
+    assert curve.breakpoints == pytest.approx([0, 1 / 3, 1])
+    assert curve.at(np.array([0, 0.3, 0.34, 1])).tolist() == [0, 0, 1, 1]
     found = simplex_map(scores, steps=2)
-    assert [each.alpha.tolist() for each in found.curves] == [[0, 0.5, 1], [0, 0.5, 1]]
-    assert found.corner == 1  # a tie, and a stands first
+    assert [each.breakpoints.tolist() for each in found.curves[:-1]] == [[0, 0.5, 1], [0, 0.5, 1]]
+    assert found.curves[-1].at(0) == 1  # a tie, and a stands first
     assert found.best().accuracy == 1 and (found.best().low, found.best().high) == (0.5, 1)
 
 

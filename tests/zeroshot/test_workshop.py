@@ -122,13 +122,13 @@ def test_a_new_class_joins(kind):
     for classes in (None, ["class 1", "class 4"]):
         workshop = Workshop(embeddings, Weights(1, 1, 1), classes=classes)
         sentences = vectors(kind, rng, 2)
-        trial = workshop.add_class("swimming", sentences)
+        trial = workshop.try_sentences("swimming", sentences, new=True)
         assert (trial.kind, trial.index, trial.old_cosine, trial.old_accuracy) == ("added", 9, None, None)
         after = rebuilt(embeddings, "swimming", sentences, append=True)
         assert_equal_to_rebuilding(trial, after, Weights(1, 1, 1), "nearest", [*workshop.classes, "swimming"])
         assert trial.after.n_clips == trial.before.n_clips + 20  # clips of that name are tested from now on
         assert_moves_by_loops(trial)
-    unheard = workshop.add_class("nothing of the kind", vectors(kind, rng, 1))
+    unheard = workshop.try_sentences("nothing of the kind", vectors(kind, rng, 1), new=True)
     assert unheard.accuracy is None and unheard.after.n_clips == unheard.before.n_clips
 
 
@@ -184,9 +184,9 @@ def test_what_cannot_be_tried_is_refused():
         with pytest.raises(InputError, match=message):
             workshop.try_sentences(name, sentences)
     with pytest.raises(InputError, match="there already"):
-        workshop.add_class("Class3", one)
+        workshop.try_sentences("Class3", one, new=True)
     with pytest.raises(InputError, match="no name"):
-        workshop.add_class(" ", one)
+        workshop.try_sentences(" ", one, new=True)
     with pytest.raises(InputError, match="no clip is labelled"):
         Workshop(replace(make(), labels=[""] * 160))
     with pytest.raises(InputError, match="leave nothing"):
