@@ -409,8 +409,8 @@ def shares_short(material: Material, taus: Sequence[float], negatives: int) -> l
         raise InputError("none of the annotated videos is in the store; extract their features first")
     vectors_NS = material.sentences.encode([segment.sentence for segment in segments])
     groups_N = np.array([segment.video_id for segment in segments])
-    found = candidates(vectors_NS, groups_N, taus, ANCHORS, np.random.default_rng(0))
-    return (found.too_few(negatives) / len(found.anchors)).tolist()
+    _, counts_TA = candidates(vectors_NS, groups_N, taus, ANCHORS, np.random.default_rng(0))
+    return (counts_TA < negatives).mean(axis=1).tolist()
 
 
 def _point(

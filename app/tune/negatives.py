@@ -49,7 +49,7 @@ class Sentences:
     vectors_NS: FloatArray
     encoder: str
     distances: laboratory.Distances
-    candidates: laboratory.CandidateCounts
+    counts_TA: IntArray  # candidates of A of the sentences for each of `TAUS`
 
 
 def negatives() -> None:
@@ -97,7 +97,7 @@ def choose_sentences() -> Sentences | None:
     named = ("sentences", str(path.absolute()), stat.st_size, stat.st_mtime_ns, encoder)
     found = cache.large(lambda: measured(named, path, encoder, waiting), *named)
     waiting.empty()
-    anchors, total = len(found.candidates.anchors), len(found.texts)
+    anchors, total = found.counts_TA.shape[1], len(found.texts)
     drawn = "" if anchors == total else f"; candidates are counted for {anchors:,} of them, drawn at random"
     videos = len(np.unique(found.groups_N))
     st.caption(f"{total:,} sentences of {videos:,} videos, encoded by {found.encoder}{drawn}.")
@@ -132,8 +132,8 @@ def measured(key: tuple[object, ...], path: Path, encoder: str, waiting: Any) ->
         vectors_NS = np.concatenate(blocks)
     rng = np.random.default_rng(0)
     spread = laboratory.distances(vectors_NS, groups_N, rng)
-    counts = laboratory.candidates(vectors_NS, groups_N, TAUS.tolist(), MOST_ANCHORS, rng)
-    return Sentences(key, texts, groups_N, vectors_NS, encoder, spread, counts)
+    _, counts_TA = laboratory.candidates(vectors_NS, groups_N, TAUS.tolist(), MOST_ANCHORS, rng)
+    return Sentences(key, texts, groups_N, vectors_NS, encoder, spread, counts_TA)
 
 
 @st.fragment
@@ -153,16 +153,16 @@ def bounds(found: Sentences) -> None:
             "Wanted", 1, 1_000, 10, key=state.NEGATIVES, bind="query-params",
             help="n: hard negatives for each positive; the paper's is 10.",
         )  # fmt: skip
-        numbers(found.distances, found.candidates, tau, int(wanted))
+        numbers(found.distances, found.counts_TA, tau, int(wanted))
         example(found, tau, before)
     except CezsarError as error:
         st.error(sentence(error), icon=":material/error:")
 
 
-def numbers(found: laboratory.Distances, candidates: laboratory.CandidateCounts, tau: float, wanted: int) -> None:
+def numbers(found: laboratory.Distances, counts_TA: IntArray, tau: float, wanted: int) -> None:
     """Distances, candidates, and sentences with too few of them, at the chosen τ."""
     place = int(np.abs(TAUS - tau).argmin())
-    counts, few_T = candidates.counts_TA[place], candidates.too_few(wanted)
+    counts, few_T = counts_TA[place], (counts_TA < wanted).sum(axis=1)
     below, median, few = percent(found.below(tau)), f"{np.median(counts):,.0f}", f"{few_T[place]:,}"
     off = "" if found.exact else f" From a sample of {found.n_pairs:,} pairs, ±{100 * found.error:.2f}."
     cards = (
@@ -180,7 +180,7 @@ def numbers(found: laboratory.Distances, candidates: laboratory.CandidateCounts,
     charts = (
         ("Distances of caption pairs", distance_figure(found, tau),
          f"Histogram of cosine distances; {below} of the pairs lie under {tau:.2f}"),
-        ("Candidates per sentence", candidates_figure(candidates, tau, wanted),
+        ("Candidates per sentence", candidates_figure(counts_TA, tau, wanted),
          f"Candidates per sentence against τ; at {tau:.2f} the median is {median}"),
         ("Sentences with too few", too_few_figure(few_T / len(counts), tau, wanted),
          f"Share of sentences with fewer than {wanted} candidates against τ; at {tau:.2f} it is {few}"),
@@ -208,16 +208,16 @@ def distance_figure(found: laboratory.Distances, tau: float) -> go.Figure:
     return _against_tau(figure, tau, title, "cosine distance of two captions", float(found.edges[last]))
 
 
-def candidates_figure(found: laboratory.CandidateCounts, tau: float, wanted: int) -> go.Figure:
+def candidates_figure(counts_TA: IntArray, tau: float, wanted: int) -> go.Figure:
     """Candidates of a sentence for every τ: the median, and between which numbers 80 % of the sentences lie."""
-    quantiles = found.quantiles((0.1, 0.5, 0.9))
+    quantiles = np.quantile(counts_TA, (0.1, 0.5, 0.9), axis=1).T
     low, median, high = np.maximum(quantiles, 0.5).T  # what stands for none on a logarithmic axis
-    edge: dict[str, Any] = {"x": found.taus, "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
+    edge: dict[str, Any] = {"x": TAUS, "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
     figure = go.Figure()
     figure.add_scatter(y=low, showlegend=False, **edge)
     figure.add_scatter(y=high, name="80 % of the sentences", fill="tonexty", fillcolor=BAND, **edge)
     figure.add_scatter(
-        x=found.taus, y=median, customdata=quantiles, mode="lines", line={"color": BLUE, "width": 2}, name="median",
+        x=TAUS, y=median, customdata=quantiles, mode="lines", line={"color": BLUE, "width": 2}, name="median",
         hovertemplate="τ = %{x:.2f}: %{customdata[1]:,.0f} candidates, 80 % of the sentences have "
         "%{customdata[0]:,.0f} to %{customdata[2]:,.0f}<extra></extra>",
     )  # fmt: skip
@@ -245,7 +245,7 @@ def example(found: Sentences, tau: float, before: float) -> None:
     """One sentence, and which others enter or leave its candidates between two τ."""
     st.subheader("One sentence and its negatives", anchor=False)
     anchor, (low, high) = choose_anchor(found.texts), sorted((tau, before))
-    near = laboratory.neighbours(found.vectors_NS, found.groups_N, anchor, 0.0, high, len(found.texts))
+    near = laboratory.neighbours(found.vectors_NS, found.groups_N, anchor, high)
     within = [pair for pair in near if np.float32(pair[1]) < np.float32(low)]
     moved = near[len(within) :]
     verb = "Enter" if tau >= before else "Leave"

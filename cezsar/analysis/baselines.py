@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,65 +22,41 @@ from cezsar.zeroshot.protocols import Protocol, random_classes
 from cezsar.zeroshot.results import METRICS, STD_DDOF, Figure, Result
 from cezsar.zeroshot.scores import Scores
 
-RUNS = 30
-"""Random sets of the paper's baseline."""
+RUNS = 30  # random sets of the paper's baseline
 
 
-@dataclass(frozen=True)
-class Standing:
-    """Where the named set stands among the random ones, by one metric.
-
-    Attributes:
-        metric: "top1", "top5", ... or "mean_per_class".
-        named: of the named set, from 0 to 1.
-        random: mean of the random sets, and their sample standard deviation (ddof = 1); None with one set.
-        values: of each random set, in the order of its draw.
-        percentile: share of random sets below the named one, sets of the same value counted half; from 0 (harder than
-            all of them) to 1.
-        z: how many standard deviations the named set is above the mean; None where they do not vary.
-    """
+class Standing(NamedTuple):
+    """Where the named set stands among the random ones, by one of `METRICS`; fractions."""
 
     metric: str
     named: float
-    random: Figure
-    values: list[float]
-    percentile: float
-    z: float | None
+    random: Figure  # mean of the random sets, and their sample standard deviation; None with one set
+    values: list[float]  # of each random set, in the order of its draw
+    percentile: float  # share of random sets below the named one, equal ones counted half; 0 is harder than all
+    z: float | None  # standard deviations that the named set is above the mean; None where they do not vary
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """Named classes beside random sets of as many classes.
+    """Named classes beside random sets of as many classes."""
 
-    Attributes:
-        classes: the named ones.
-        groups: name -> classes, where they were given in groups.
-        pool: classes that the random sets were drawn from.
-        named: counts of the named set.
-        random: counts of the random sets, one run a set.
-        figures: how the clips fare within and between groups when the named classes are all there is to choose from,
-            as `group_confusion` has it: the groups, classes in none, the total. Without groups the total alone, all
-            of whose errors are between.
-    """
-
-    classes: list[str]
+    classes: list[str]  # the named ones
     groups: dict[str, list[str]]
-    pool: list[str]
+    pool: list[str]  # classes that the random sets were drawn from
     named: Result
-    random: Result
-    figures: list[GroupFigures]
+    random: Result  # one run a set
+    figures: list[GroupFigures]  # the groups and their total, when the named classes are all there is to choose from
 
     def standing(self, metric: str = "top1") -> Standing:
-        """The named set among the random ones, by one of `METRICS`."""
         named, random = self.named.figure(metric).mean, self.random.figure(metric)
         values = [run.figures()[metric] for run in self.random.runs]
-        below = sum((value < named) + (value == named) / 2 for value in values)
+        percentile = np.mean([(value < named) + (value == named) / 2 for value in values])
         z = (named - random.mean) / random.std if random.std and len(set(values)) > 1 else None
-        return Standing(metric, named, random, values, below / len(values), z)
+        return Standing(metric, named, random, values, float(percentile), z)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as JSON has it: fractions, and under "random_sets" the classes and counts of every set."""
-        standings = [asdict(self.standing(metric)) for metric in METRICS]
+        standings = [self.standing(metric) for metric in METRICS]
         return {
             "cezsar": "control",
             "classes": self.classes,
@@ -89,7 +64,7 @@ class Baseline:
             "pool": self.pool,
             "outside": not set(self.classes) & set(self.pool),
             "std_ddof": STD_DDOF,
-            "standings": [standing | {"random": standing["random"]._asdict()} for standing in standings],
+            "standings": [one._asdict() | {"random": one.random._asdict()} for one in standings],
             "figures": [asdict(figure) for figure in self.figures],
             "named_set": self.named.to_dict(),
             "random_sets": self.random.to_dict(),
@@ -98,46 +73,30 @@ class Baseline:
 
 def random_baseline(
     scores: Scores,
-    classes: Sequence[str] | Mapping[str, Sequence[str]],
-    weights: Weights | None = None,
+    groups: Mapping[str, Sequence[str]],
+    weights: Weights,
     *,
     runs: int = RUNS,
     seed: int = 0,
     outside: bool = False,
 ) -> Baseline:
-    """Evaluate named classes, and random sets of as many classes, each among its own classes only.
+    """Evaluate the classes of some groups, and random sets of as many classes, each among its own classes only.
 
-    Args:
-        classes: names in any spelling, or groups of them, name -> classes; groups may overlap.
-        weights: α, β, γ; the paper's by default.
-        runs: random sets.
-        seed: of the draw, by `protocols.random_classes` from the classes that have clips; the same seed gives the same
-            sets for all scores of the same classes.
-        outside: draw from the classes that are not named only. Otherwise a random set may have some of the named ones,
-            as the paper's may.
-
-    Raises:
-        InputError: an unknown class, none, a class twice outside of groups, or too few classes to draw from.
+    Random sets are drawn from the classes with clips, by `protocols.random_classes`: a seed gives the same ones for all
+    scores of the same classes. As in the paper they may have named ones among them, unless these are drawn `outside`.
+    Raises `InputError` for an unknown class, none, or too few to draw from.
     """
-    weights = weights or Weights()
-    grouped = classes if isinstance(classes, Mapping) else {}
-    groups = {name: resolve(members, scores.class_names) for name, members in grouped.items()}
-    listed = dict.fromkeys(chain(*groups.values())) if isinstance(classes, Mapping) else classes
-    protocol = Protocol("named", [resolve(listed, scores.class_names)])
-    (names,) = protocol.splits
+    known = {name: resolve(members, scores.class_names) for name, members in groups.items()}
+    names = list(dict.fromkeys(name for members in known.values() for name in members))
     tested = [scores.class_names[index] for index in np.unique(scores.label_index) if index >= 0]
     pool = [name for name in tested if not (outside and name in names)]
     if len(pool) < len(names):
+        beyond, or_else = (" outside the named ones", ", or draw from all classes") if outside else ("", "")
         raise InputError(
-            f"sets of {len(names):,} classes cannot be drawn from {len(pool):,} classes with clips"
-            f"{' outside the named ones' if outside else ''}; name fewer"
-            f"{', or draw from all classes' if outside else ''}"
+            f"sets of {len(names):,} classes cannot be drawn from {len(pool):,} classes with clips{beyond}; "
+            f"name fewer{or_else}"
         )
-    return Baseline(
-        names,
-        groups,
-        pool,
-        evaluate(scores, protocol, weights),
-        evaluate(scores, random_classes(pool, len(names), runs, seed), weights),
-        group_confusion(confusion_matrix(scores, weights, names), names, groups)[0 if groups else -1 :],
-    )
+    named = evaluate(scores, Protocol("named", [names]), weights)
+    random = evaluate(scores, random_classes(pool, len(names), runs, seed), weights)
+    figures = group_confusion(confusion_matrix(scores, weights, names), names, known)
+    return Baseline(names, known, pool, named, random, figures)

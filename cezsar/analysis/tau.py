@@ -5,9 +5,8 @@ A sentence n is a candidate for an anchor sentence when `SAME < cosine distance 
 positive. Too small a τ leaves anchors without enough negatives; too large a one lets in sentences that are easy; and
 sentences that say nearly the same of two videos are false negatives at any τ.
 
-All distances are float32 products of unit vectors, made in blocks: memory stays bounded, time is that of N² products.
-Sentence vectors have any length but zero, and come with the video of each sentence, its group: `InputError` for zero or
-non-finite vectors.
+Distances are float32 products of unit vectors, made in blocks: memory stays bounded. `groups_N` is the video of each
+sentence. Zero or non-finite vectors are an `InputError`.
 """
 
 from __future__ import annotations
@@ -32,21 +31,14 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True, eq=False)
 class Distances:
-    """How cosine distances of pairs of sentences of different videos are spread.
+    """How cosine distances of pairs of sentences of different videos are spread."""
 
-    Attributes:
-        edges: (BINS + 1,) from 0 to 2.
-        counts: (BINS,) pairs with a distance from an edge up to, and without, the next; the last bin holds 2, too.
-        same: pairs of the same sentence (distance up to `SAME`); they are not in `counts`.
-        exact: whether all pairs were counted, and not a sample of them.
-        error: the share of pairs below any τ that `edges` has is off by at most this, for all of them at once, with
-            95 % confidence (Massart 1990, the Dvoretzky-Kiefer-Wolfowitz inequality); 0 where `exact`.
-    """
-
-    edges: DoubleArray
-    counts: IntArray
-    same: int
-    exact: bool
+    edges: DoubleArray  # (BINS + 1,) from 0 to 2
+    counts: IntArray  # (BINS,) pairs with a distance from an edge up to, and without, the next; the last bin holds 2
+    same: int  # pairs of the same sentence (distance up to `SAME`); they are not in `counts`
+    exact: bool  # whether all pairs were counted, and not a sample of them
+    # The share of pairs below any τ of `edges` is off by at most this, for all of them at once, with 95 % confidence
+    # (Massart 1990, the Dvoretzky-Kiefer-Wolfowitz inequality); 0 where `exact`.
     error: float
 
     @property
@@ -59,107 +51,72 @@ class Distances:
         return float(np.interp(tau, self.edges, np.concatenate([[0], np.cumsum(self.counts)]))) / self.n_pairs
 
 
-@dataclass(frozen=True, eq=False)
-class CandidateCounts:
-    """How many hard negatives each of A anchors, by index of the sentence, could have for each of T bounds."""
-
-    taus: DoubleArray
-    anchors: IntArray
-    counts_TA: IntArray
-
-    def too_few(self, n: int = 10) -> IntArray:
-        """(T,) anchors with fewer than n candidates."""
-        return np.count_nonzero(self.counts_TA < n, axis=1)
-
-    def quantiles(self, shares: Sequence[float] = (0.05, 0.25, 0.5, 0.75, 0.95)) -> DoubleArray:
-        """(T, Q) numbers of candidates that a share of the anchors, each in [0, 1], do not exceed."""
-        return np.quantile(self.counts_TA, shares, axis=1).T
-
-
 def distances(vectors_NS: FloatArray, groups_N: Groups, rng: np.random.Generator, sample: int = 2_000_000) -> Distances:
-    """The spread of distances over pairs of different videos: of all pairs of up to 3,000 sentences, else of a sample.
+    """The spread of distances over pairs of different videos: of all pairs of up to 3,000 sentences, else of `sample`.
 
-    Args:
-        sample: pairs drawn, with replacement, each pair of different videos as likely.
-
-    Raises:
-        InputError: all sentences are of one video.
+    A sample is drawn with replacement, each pair as likely. Raises `InputError` where all sentences are of one video.
     """
     unit_NS, groups_N = _units(vectors_NS, groups_N)
-    if (groups_N == groups_N[0]).all():
+    if not groups_N.any():
         raise InputError("all sentences are of one video, so there are no pairs to compare; give those of several")
     exact = len(unit_NS) <= EXACT_UP_TO
-    edges = np.linspace(0, 2, BINS + 1)
-    counts, same = np.zeros(BINS, np.int64), 0
+    edges, counts, same = np.linspace(0, 2, BINS + 1), np.zeros(BINS, np.int64), 0
     for found in _all_pairs(unit_NS, groups_N) if exact else _sampled_pairs(unit_NS, groups_N, rng, sample):
-        kept = np.sort(np.clip(found[found > SAME], 0, 2))
+        kept = np.clip(found[found > SAME], 0, 2)
         same += len(found) - len(kept)
-        places = np.searchsorted(kept, edges.astype(np.float32))  # as float32, as mining compares with them
-        places[-1] = len(kept)  # the last bin has its upper edge
-        counts += np.diff(places)
+        counts += np.histogram(kept, edges.astype(np.float32))[0]  # as float32, as mining compares with τ
     error = 0.0 if exact else float(np.sqrt(np.log(2 / (1 - CONFIDENCE)) / (2 * sample)))
     return Distances(edges, counts, same, exact, error)
 
 
 def candidates(
-    vectors_NS: FloatArray,
-    groups_N: Groups,
-    taus: Sequence[float],
-    most: int | None = None,
-    rng: np.random.Generator | None = None,
-) -> CandidateCounts:
-    """CandidateCounts of each anchor for every τ, in (0, 2] and in any order, in one pass over the pairs.
+    vectors_NS: FloatArray, groups_N: Groups, taus: Sequence[float], most: int, rng: np.random.Generator
+) -> tuple[IntArray, IntArray]:
+    """(A,) at most so many sentences as anchors, and the (T, A) numbers of hard negatives each could have for each τ.
 
-    Args:
-        most: of the anchors, which `rng` draws; all sentences by default. Each is compared with all sentences.
+    In one pass over the pairs; an anchor is compared with all sentences. Raises `InputError` for a τ out of (0, 2].
     """
     unit_NS, groups_N = _units(vectors_NS, groups_N)
     if not all(0 < tau <= 2 for tau in taus):
         raise InputError(f"tau is {list(taus)}; cosine distance bounds lie in (0, 2]")
     anchors = np.arange(len(unit_NS))
-    if most is not None and most < len(anchors):
-        anchors = np.sort((rng or np.random.default_rng(0)).choice(anchors, most, replace=False))
+    if most < len(anchors):
+        anchors = np.sort(rng.choice(anchors, most, replace=False))
     counts_TA = np.empty((len(taus), len(anchors)), np.int64)
     bounds = np.asarray(taus, np.float32)
     for place, found_AN in _blocks(unit_NS, groups_N, anchors):
         found_AN.sort(axis=1)  # once for all τ
         for row, found_N in enumerate(found_AN, start=place):
             counts_TA[:, row] = np.searchsorted(found_N, bounds)
-    return CandidateCounts(np.asarray(taus, np.float64), anchors, counts_TA)
+    return anchors, counts_TA
 
 
-def neighbours(
-    vectors_NS: FloatArray, groups_N: Groups, anchor: int, low: float, high: float, most: int = 20
-) -> list[tuple[int, float]]:
-    """Which become candidates of an anchor as τ goes from `low` to `high`: (index, distance), nearest first."""
+def neighbours(vectors_NS: FloatArray, groups_N: Groups, anchor: int, tau: float) -> list[tuple[int, float]]:
+    """The candidates of one anchor: (index, distance), nearest first."""
     unit_NS, groups_N = _units(vectors_NS, groups_N)
-    ((_, found_1N),) = _blocks(unit_NS, groups_N, np.array([anchor]))
-    entering = np.flatnonzero((found_1N[0] >= np.float32(low)) & (found_1N[0] < np.float32(high)))
-    nearest = entering[np.argsort(found_1N[0, entering], kind="stable")][:most]
-    return [(int(index), float(found_1N[0, index])) for index in nearest]
+    ((_, (found_N,)),) = _blocks(unit_NS, groups_N, np.array([anchor]))
+    nearest = np.argsort(found_N, kind="stable")[: np.count_nonzero(found_N < np.float32(tau))]
+    return list(zip(nearest.tolist(), found_N[nearest].tolist(), strict=True))
 
 
 def near_duplicates(
-    vectors_NS: FloatArray, groups_N: Groups, distance: float = 0.05, most: int = 200
+    vectors_NS: FloatArray, groups_N: Groups, distance: float, most: int = 200
 ) -> list[tuple[int, int, float]]:
-    """Different sentences of different videos nearer than `distance`: false negatives at any τ above.
+    """The `most` nearest pairs of different sentences of different videos nearer than `distance`: (i, j, distance).
 
-    Returns:
-        (i, j, cosine distance) with i < j, nearest first, at most `most`.
+    They are false negatives at any τ above; i < j, nearest first.
     """
     unit_NS, groups_N = _units(vectors_NS, groups_N)
     best = np.empty((0, 3))
     for place, found_AN in _blocks(unit_NS, groups_N, np.arange(len(unit_NS))):
-        rows, columns = np.nonzero(found_AN < np.float32(distance))
-        later = columns > rows + place
-        rows, columns = rows[later], columns[later]
+        rows, columns = np.nonzero(np.triu(found_AN < np.float32(distance), place + 1))
         best = np.vstack([best, np.column_stack([rows + place, columns, found_AN[rows, columns]])])
         best = best[np.lexsort((best[:, 1], best[:, 0], best[:, 2]))][:most]
     return [(int(i), int(j), float(apart)) for i, j, apart in best]
 
 
 def _units(vectors_NS: FloatArray, groups_N: Groups) -> tuple[FloatArray, IntArray]:
-    """Unit vectors, as mining scales them, and the number of each one's group."""
+    """Unit vectors, as mining scales them, and the number of each one's group, from 0."""
     from cezsar.training.mining import unit
 
     return unit(np.asarray(vectors_NS, np.float32)), np.unique(groups_N, return_inverse=True)[1]
@@ -180,9 +137,8 @@ def _all_pairs(unit_NS: FloatArray, groups_N: IntArray) -> Iterator[FloatArray]:
     """Distances of every pair of different groups, once each."""
     size = max(1, DISTANCES_AT_ONCE // len(unit_NS))
     for first in range(0, len(unit_NS), size):
-        rows = np.arange(first, min(first + size, len(unit_NS)))
-        counted = (groups_N[rows, None] != groups_N) & (np.arange(len(unit_NS)) > rows[:, None])
-        yield (np.float32(1) - unit_NS[rows] @ unit_NS.T)[counted]
+        other_AN = groups_N[first : first + size, None] != groups_N
+        yield (np.float32(1) - unit_NS[first : first + size] @ unit_NS.T)[np.triu(other_AN, first + 1)]
 
 
 def _sampled_pairs(

@@ -50,7 +50,7 @@ def tau(
     vectors = open_encoder(sentences).encode(texts)
     rng = np.random.default_rng(seed)
     spread = laboratory.distances(vectors, groups, rng)
-    found = laboratory.candidates(vectors, groups, bounds, anchors, rng)
+    _, counts_TA = laboratory.candidates(vectors, groups, bounds, anchors, rng)
     alike = laboratory.near_duplicates(vectors, groups, near)
     sampled = "" if spread.exact else f", {spread.n_pairs:,} pairs drawn: shares ± {spread.error:.2%} (95 %)"
     print(f"{len(texts):,} sentences of {len(videos):,} videos, {sentences}{sampled}")
@@ -58,8 +58,8 @@ def tau(
         print(f"  {line}")
     rows = []
     shown = [["τ", "pairs below", *(f"{share:.0%} have up to" for share in SHARES), f"fewer than {negatives}"]]
-    for bound, quantiles, few in zip(bounds, found.quantiles(SHARES), found.too_few(negatives).tolist(), strict=True):
-        below, short = spread.below(bound), few / len(found.anchors)
+    for bound, counts in zip(bounds, counts_TA, strict=True):
+        below, short, quantiles = spread.below(bound), float((counts < negatives).mean()), np.quantile(counts, SHARES)
         rows.append({"tau": bound, "pairs_below": below, "too_few": short, "candidates": quantiles.tolist()})
         shown.append([f"{bound:g}", f"{below:.2%}", *(f"{quantile:,.0f}" for quantile in quantiles), f"{short:.2%}"])
     print("\n".join(aligned(shown)))
