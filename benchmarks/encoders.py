@@ -27,7 +27,8 @@ from transformers import (
 )
 
 from cezsar.encoders import CARDS, IMAGE_TEXT, FrameEncoder, compute
-from cezsar.encoders.image_text import WINDOW_S, OpenClipEncoder, VideoTextEncoder, pretrained
+from cezsar.encoders.catalogue import open_clip_record
+from cezsar.encoders.image_text import WINDOW_S, OpenClipEncoder, VideoTextEncoder
 from cezsar.video import Frame
 
 AT_LEAST_S = 20
@@ -57,7 +58,7 @@ def untrained(name: str, precision: str) -> FrameEncoder:
         encoder.dim = 768
         return encoder
     architecture = {"clip-ViT-B-32": "ViT-B-32"}.get(model, model)  # the same network
-    record = pretrained(architecture)
+    record = open_clip_record(architecture)
     frames = {key: record[key] for key in ("mean", "std", "interpolation", "resize_mode")}
     built = open_clip.create_model(architecture, force_preprocess_cfg=frames)
     encoder = OpenClipEncoder(name, built, open_clip.SimpleTokenizer(), precision, "cpu")

@@ -13,32 +13,19 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from cezsar.errors import (
-    CezsarError,
-    FormatError,
-    InputError,
-    MismatchError,
-    MissingWeightsError,
-    VideoError,
-)
+from cezsar.errors import CezsarError, FormatError, InputError, MismatchError, MissingWeightsError, VideoError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from cezsar.zeroshot.classifier import Classifier, Ranking
 
+# fmt: off
 __all__ = [
-    "CezsarError",
-    "Classifier",
-    "FormatError",
-    "InputError",
-    "MismatchError",
-    "MissingWeightsError",
-    "Ranking",
-    "VideoError",
-    "__version__",
-    "load",
+    "CezsarError", "Classifier", "FormatError", "InputError", "MismatchError", "MissingWeightsError", "Ranking",
+    "VideoError", "__version__", "load",
 ]
+# fmt: on
 
 try:
     __version__ = version("cezsar")
@@ -47,21 +34,14 @@ except PackageNotFoundError:  # used from a folder, not installed
 
 
 def load(run: str | Path, *, weights: str | Path | None = None, device: str | None = None) -> Classifier:
-    """A classifier from a trained run: `load(run).classify(path, labels=[...])`.
+    """A classifier from a trained run: `load(run).classify(path, labels=[...])` returns a `Ranking`, best label first.
 
-    Args:
-        run: the folder that `cezsar train` or `cezsar demo` wrote, or the name of a run in the workspace or of one that
-            comes along: "photographs", for real video, and "demo".
-        weights: file or folder of the frame encoder's weights, where they are not in their usual place.
-        device: "cpu", "cuda", ...; the best one present by default.
+    `run` is the folder that `cezsar train` or `cezsar demo` wrote, or the name of a run in the workspace or of one that
+    comes along: "photographs", for real video, and "demo". `weights` (file or folder) are the frame encoder's, where
+    they are not in their usual place; `device` is "cpu", "cuda", ..., the best one present by default.
 
-    Returns:
-        A `Classifier`. `classify` returns a `Ranking`: labels with cosine similarities in [-1, 1], best first.
-
-    Raises:
-        FormatError: no run there, or a damaged one.
-        MismatchError: an encoder on this machine differs from the one the run was trained with.
-        MissingWeightsError: the frame encoder's weights are not here.
+    Raises `FormatError` without a sound run there, `MismatchError` where an encoder here differs from the one that the
+    run was trained with, `MissingWeightsError` without the frame encoder's weights.
     """
     from cezsar.zeroshot.classifier import Classifier
 
@@ -69,9 +49,8 @@ def load(run: str | Path, *, weights: str | Path | None = None, device: str | No
 
 
 def __getattr__(name: str) -> Any:
-    # Torch and OpenCV load when these are asked for, not with the package.
-    if name in ("Classifier", "Ranking"):
-        from cezsar.zeroshot import classifier
+    if name not in ("Classifier", "Ranking"):
+        raise AttributeError(f"module 'cezsar' has no attribute {name!r}")
+    from cezsar.zeroshot import classifier  # Torch and OpenCV load when these are asked for, not with the package
 
-        return getattr(classifier, name)
-    raise AttributeError(f"module 'cezsar' has no attribute {name!r}")
+    return getattr(classifier, name)

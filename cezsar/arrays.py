@@ -1,7 +1,5 @@
 """Types of arrays, and rows of length 1."""
 
-from __future__ import annotations
-
 from typing import Any, TypeVar
 
 import numpy as np

@@ -19,12 +19,9 @@ from cezsar.errors import InputError
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it onto `path` if the block ends well, else remove it.
 
-    The temporary file has the target's suffix, since some writers choose a format by it. Readers never see a
-    half-written file, and a killed writer leaves at most a `.tmp-*` file that nothing reads. What is no ordinary file,
-    such as /dev/stdout, is yielded itself.
-
-    Raises:
-        OSError: the system's, also where a library that writes tells of it in words of its own.
+    It has the target's suffix, since some writers choose a format by it. A killed writer leaves at most a `.tmp-*` file
+    that nothing reads. What is no ordinary file, such as /dev/stdout, is yielded itself. Raises the system's `OSError`,
+    also where a library that writes tells of it in words of its own.
     """
     path = Path(path)
     if _special(path):
@@ -57,14 +54,7 @@ def _number(error: Exception) -> int:
 
 
 def refuse_unwritable(path: str | Path, folder: bool = False) -> None:
-    """Say before the work what would stop an output from being written after it. Nothing is made.
-
-    Args:
-        folder: `path` is to be a folder, which may be there already; else a file.
-
-    Raises:
-        InputError: in one line, with the reason.
-    """
+    """Raise `InputError` before the work where a file (or `folder`) could not be written after it. Nothing is made."""
     path = Path(path)
     if path.is_dir() and not folder:
         raise InputError(f"{path} is a folder; give the name of a file to write")

@@ -4,8 +4,6 @@ A message says what was wrong, where, and what to do next. The command line prin
 status 2; the app shows it as it stands.
 """
 
-from __future__ import annotations
-
 
 class CezsarError(Exception):
     """Root of every error this package raises on purpose."""

@@ -8,18 +8,13 @@ models/    weights put there by hand, or fetched          demo/   the stick-figu
 ```
 """
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 
 _HERE = Path(__file__).resolve().parent
+# The folder of app/, pages/ and assets/: a checkout, or within the package where a wheel was installed.
 BESIDE = _HERE / "bundle" if (_HERE / "bundle").is_dir() else _HERE.parent
-"""The folder of app/, pages/ and assets/: a checkout, or within the package where a wheel was installed."""
-
-ASSETS = BESIDE / "assets"
-"""What comes along: runs, class descriptions, splits, sentence vectors."""
-
+ASSETS = BESIDE / "assets"  # what comes along: runs, class descriptions, splits, sentence vectors
 FOLDERS = ("data", "features", "runs", "scores", "jobs", "cache", "models", "demo")
 
 
@@ -30,6 +25,5 @@ def home(workspace: str | Path | None = None) -> Path:
 
 def folder(name: str, workspace: str | Path | None = None) -> Path:
     """One of `FOLDERS` inside the workspace. It need not exist yet."""
-    if name not in FOLDERS:
-        raise ValueError(f"{name!r} is no workspace folder; there are {', '.join(FOLDERS)}")
+    assert name in FOLDERS, name
     return home(workspace) / name

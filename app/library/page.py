@@ -224,13 +224,12 @@ def all_encoders() -> None:
             st.error(sentence(error), icon=":material/error:")
 
 
-def _encoder(status: encoders.EncoderStatus) -> None:
-    entry = encoders.card(status.name)
-    gives = (entry.gives if entry.gives.startswith("ranks") else f"gives {entry.gives}") if entry.gives else ""
+def _encoder(status: encoders.Card) -> None:
+    gives = (status.gives if status.gives.startswith("ranks") else f"gives {status.gives}") if status.gives else ""
     with st.container(border=True, gap="small"):
         st.markdown(f"**{plain(status.name)}** {PRESENT if status.present else ABSENT}")
         st.markdown(f"Trained on {plain(status.domain)}." + (f" It {plain(gives)}." if gives else ""))
-        facts = f". {entry.facts}" if entry.facts else ""
+        facts = f". {status.facts}" if status.facts else ""
         st.caption(f"{status.size}{plain(facts)}. {'Is' if status.present else 'Would be'} in {plain(status.where)}")
         if not status.present:
             fetching.offer(status.name, f"fetch-{status.name}")

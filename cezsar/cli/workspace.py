@@ -142,7 +142,7 @@ def fetch(
 def info(workspace: Workspace = None) -> None:
     """Versions, device, encoders (present or not, and where they are looked for), and what the workspace holds."""
     import cezsar
-    from cezsar.encoders import available, card
+    from cezsar.encoders import available
     from cezsar.encoders.compute import pick_device
     from cezsar.encoders.image_text import PROMPTS
     from cezsar.errors import CezsarError
@@ -155,7 +155,7 @@ def info(workspace: Workspace = None) -> None:
         print(f"  {'present' if status.present else 'absent ':7}  {status.name}: {status.domain}")
         print(f"           {'in' if status.present else 'would be in'} {status.where}")
         print(f"           {status.size}{f': {status.needs}' if status.needs else ''}")
-        if facts := card(status.name).facts:
+        if facts := status.facts:
             print(f"           {facts}")
     print("\nA label without a description is put into: " + " | ".join(PROMPTS))
     folder = home(workspace)

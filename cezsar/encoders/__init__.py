@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from cezsar.encoders import catalogue
 from cezsar.encoders.base import FrameEncoder, ObjectHead
 from cezsar.encoders.catalogue import (
     CARDS,
@@ -19,36 +20,20 @@ from cezsar.encoders.catalogue import (
     FOR_REAL_VIDEO,
     IMAGE_TEXT,
     Card,
-    EncoderStatus,
     available,
     card,
     for_real_video,
     located,
     present,
-)
+)  # fmt: skip
 from cezsar.encoders.sentences import SentenceEncoder, load_sentence_encoder
 from cezsar.errors import InputError
 
 __all__ = [
-    "CARDS",
-    "EFFICIENTNET",
-    "EMBEDDED",
-    "FOR_REAL_VIDEO",
-    "IMAGE_TEXT",
-    "Card",
-    "EncoderStatus",
-    "FrameEncoder",
-    "ObjectHead",
-    "SentenceEncoder",
-    "available",
-    "card",
-    "create",
-    "for_real_video",
-    "load_sentence_encoder",
-    "located",
-    "present",
+    "CARDS", "EFFICIENTNET", "EMBEDDED", "FOR_REAL_VIDEO", "IMAGE_TEXT", "Card", "FrameEncoder", "ObjectHead",
+    "SentenceEncoder", "available", "card", "create", "for_real_video", "load_sentence_encoder", "located", "present",
     "scene_columns",
-]
+]  # fmt: skip
 
 
 def scene_columns(name: str) -> np.ndarray | None:
@@ -67,19 +52,13 @@ def create(
     name: str, weights: str | Path | None = None, precision: str = "auto", device: str | None = None
 ) -> FrameEncoder:
     """A frame encoder, loaded: `efficientnet`, `motion`, `bit`, `bit-released`, or of a kind with its model:
-    `timm:<model>`, `clip:<model>`, `open_clip:<model>`, `video:<model>`. With "+" and a classifier's name after it, a
-    model of pictures and words gets that classifier's objects, as in `clip:clip-ViT-B-32+efficientnet`.
+    `timm:<model>`, `clip:<model>`, `open_clip:<model>`, `video:<model>`, where a model may be a folder. With "+" and a
+    classifier's name after it, a model of pictures and words gets that classifier's objects, as in
+    `clip:clip-ViT-B-32+efficientnet`.
 
-    Args:
-        name: as above; a model may be a folder.
-        weights: a file or folder to take the weights from instead of looking for them.
-        precision: auto (bf16 where the device multiplies matrices in it, else fp32), fp32 or bf16.
-        device: the best there is by default.
-
-    Raises:
-        InputError: the name is none of these.
-        MissingWeightsError: its weights are not here and cannot be fetched.
-        FormatError: they are damaged.
+    `weights` is a file or folder to take the weights from instead of looking for them. `precision` is auto (bf16 where
+    the device multiplies matrices in it, else fp32), fp32 or bf16. Raises `InputError` where the name is none of these,
+    `MissingWeightsError` where its weights are not here and cannot be fetched, `FormatError` where they are damaged.
     """
     if name in (EMBEDDED, EFFICIENTNET) and weights is not None:
         others = "" if name == EMBEDDED else "; for others say timm:tf_efficientnet_lite2"
@@ -91,19 +70,18 @@ def create(
     from cezsar.encoders import image_text, timm_models
 
     kind, _, model = name.partition(":")
-    ranks, plus, names = name.rpartition("+")
     computed: dict[str, Any] = {"precision": precision, "device": device}
-    if plus and not (model and Path(model).is_dir()):
-        return image_text.JoinedEncoder(name, create(ranks, weights, **computed), create(names, **computed))
+    if parts := catalogue.joined(name):
+        return image_text.JoinedEncoder(name, create(parts[0], weights, **computed), create(parts[1], **computed))
     if name == EFFICIENTNET:
         return timm_models.TimmEncoder(name, timm_models.load_efficientnet(), **computed)
     if name in ("bit", "bit-released"):
-        loaded = timm_models.load_model(name, timm_models.BIT, weights, CARDS[name].size)
+        loaded = timm_models.load_model(name, timm_models.BIT, weights)
         return timm_models.TimmEncoder(name, loaded, timm_models.BIT_FRAMES, name == "bit-released", **computed)
     if kind == "timm" and model:
         return timm_models.TimmEncoder(name, timm_models.load_model(name, model, weights), **computed)
     if kind == "clip" and model:
-        return image_text.ClipEncoder(name, image_text.load_clip(name, model, weights, device), **computed)
+        return image_text.ClipEncoder(name, image_text.load_clip(name, weights, device), **computed)
     if kind == "open_clip" and model:
         return image_text.OpenClipEncoder(name, *image_text.load_open_clip(name, model, weights), **computed)
     if kind == "video" and model:

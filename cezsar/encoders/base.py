@@ -1,9 +1,7 @@
-"""What an encoder is: the two interfaces that the rest of the package relies on.
+"""What an encoder is: the interfaces that the rest of the package relies on.
 
 Shape letters used in this room: N sentences, T seconds (rows), D feature, K objects.
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Protocol, runtime_checkable
@@ -12,21 +10,18 @@ import numpy as np
 
 from cezsar.video import Frame, Sampling
 
+# In place of the fingerprint of an encoder that ran elsewhere, as with the authors' release: it can be checked by its
+# name and the width of its vectors only.
 BY_NAME = "by name"
-"""In place of the fingerprint of an encoder that ran elsewhere, as with the authors' release: it can be checked
-by its name and the width of its vectors only."""
 
 
 class Vocabulary(Protocol):
     """Objects in words: an object head, or what a feature store keeps of one."""
 
     @property
-    def names(self) -> Sequence[str]:
-        """The K object names."""
-
+    def names(self) -> Sequence[str]: ...  # of the K objects
     @property
-    def definitions(self) -> Sequence[str]:
-        """One dictionary definition per name; "" where there is none."""
+    def definitions(self) -> Sequence[str]: ...  # of a dictionary, one a name; "" where there is none
 
 
 @runtime_checkable
@@ -34,8 +29,7 @@ class ObjectHead(Vocabulary, Protocol):
     """A classifier that sits on stored frame features, so that objects need no second look at the video."""
 
     @property
-    def fingerprint(self) -> str:
-        """SHA-256 (hex) of weights, names and definitions."""
+    def fingerprint(self) -> str: ...  # SHA-256 (hex) of weights, names and definitions
 
     def logits(self, features_TD: np.ndarray) -> np.ndarray:
         """(T, D) features -> (T, K) float32 logits. Features that are not finite raise `InputError`."""
@@ -46,41 +40,19 @@ class FrameEncoder(Protocol):
     """Frames of one clip -> one feature row per second, together with all that identifies those features."""
 
     @property
-    def name(self) -> str:
-        """The name `cezsar.encoders.create` knows it by."""
-
+    def name(self) -> str: ...  # that `cezsar.encoders.create` knows it by
     @property
-    def dim(self) -> int:
-        """D, the width of a feature row."""
-
+    def dim(self) -> int: ...  # D, the width of a feature row
     @property
-    def sampling(self) -> Sampling:
-        """The frames it wants: rate, size, channel order."""
-
+    def sampling(self) -> Sampling: ...  # the frames it wants
     @property
-    def fingerprint(self) -> str:
-        """SHA-256 (hex) of preprocessing and weights: equal fingerprints mean interchangeable features."""
-
+    def fingerprint(self) -> str: ...  # SHA-256 (hex) of preprocessing and weights; equal: interchangeable features
     @property
-    def domain(self) -> str:
-        """One line on what it was trained on, and so what it may be trusted for."""
-
+    def domain(self) -> str: ...  # one line on what it was trained on, and so what it may be trusted for
     @property
-    def in_decoder(self) -> bool:
-        """True if it is light and picklable and should run inside the decoder's worker process."""
-
+    def in_decoder(self) -> bool: ...  # whether it is light and picklable and should run in the decoder process
     @property
-    def object_head(self) -> ObjectHead | None:
-        """Objects from its features, or None if it has none of its own."""
+    def object_head(self) -> ObjectHead | None: ...  # objects from its features; None if it has none of its own
 
     def encode(self, frames: Iterable[Frame]) -> np.ndarray:
         """Frames in time order -> (T, D) float32; row i stands for second [i, i + 1) of the clip."""
-
-
-@runtime_checkable
-class LooksAround(Protocol):
-    """A frame encoder whose rows also depend on some seconds before and after their own."""
-
-    @property
-    def around_s(self) -> int:
-        """How many, on each side."""

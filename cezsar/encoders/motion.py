@@ -1,17 +1,14 @@
 """The `motion` encoder: frames -> gradients, colour and optical flow, one row a second, with nothing to download.
 
-What happens to a second of video:
 1. The camera's own motion is fitted to dense optical flow (robustly: most of the picture does not act) and removed.
 2. With the frames lined up, also those of the second before and after, their median is the scene without the actor,
-   and what differs from it is the actor.
-3. A square window frames the actor, as large as what moves, so that what is in it does not depend on where they stand.
-4. The scene gives gradients and colours of a few bands. The window gives gradients, colours and flow, of the actor
+   and what differs from it is the actor. A square window frames the actor, as large as what moves.
+3. The scene gives gradients and colours of a few bands. The window gives gradients, colours and flow, of the actor
    alone, cell by cell (what the body does) and as pairs that may be anywhere in it (what the prop is). All of the
    window is folded: facing left and facing right are the same.
 
 Histograms are normalised by the picture and then square-rooted, which evens out what is frequent and what is rare.
-Needs numpy and OpenCV alone. Shape letters: F frames of one second, H and W pixels, R rows and C columns of cells,
-B bins, T seconds, D features.
+Shape letters: F frames of one second, H and W pixels, R rows and C columns of cells, B bins, T seconds, D features.
 """
 
 from __future__ import annotations
@@ -22,7 +19,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cache, cached_property
 from itertools import chain, groupby
-from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -31,15 +27,12 @@ from cezsar.encoders.base import ObjectHead
 from cezsar.errors import InputError
 from cezsar.video import Frame, Sampling
 
-FORMAT = "cezsar motion 2"
-"""Raised whenever the same frames no longer give the same rows."""
-
+FORMAT = "cezsar motion 2"  # raised whenever the same frames no longer give the same rows
+# The parts of a row that show what the actor and the prop look like, hardly what they do.
 APPEARANCE = ("gradient pairs", "coloured gradients", "colours", "neighbouring colours")
-"""The parts of a row that show what the actor and the prop look like, hardly what they do."""
 
-Grid = tuple[int, int]
-Window = tuple[float, float, float]
-"""Left, top and side of a square, in pixels."""
+Grid = tuple[int, int]  # rows and columns of cells
+Window = tuple[float, float, float]  # left, top and side of a square, in pixels
 
 
 @dataclass(frozen=True)
@@ -55,8 +48,7 @@ class Second:
 
     def of(self, shot: int) -> Second:
         """The frames of one shot alone."""
-        mine = self.shot_F == shot
-        return self if mine.all() else Second(**{name: value[mine] for name, value in vars(self).items()})
+        return Second(**{name: value[self.shot_F == shot] for name, value in vars(self).items()})
 
 
 @dataclass(frozen=True)
@@ -71,8 +63,8 @@ class MotionEncoder:
     small_side: int = 80  # of the frames that flow and scene are computed on
     window: int = 96  # side of the actor's window after scaling
     look_step: int = 2  # gradients and colours of the actor are taken from every how-many-th frame
-    flow_window: int = 36  # the same for its flow
-    scene_grid: Grid = (4, 1)  # rows and columns of cells; columns say little when the camera moves
+    flow_window: int = 36  # the same as `window` for its flow
+    scene_grid: Grid = (4, 1)  # columns say little when the camera moves
     shape_grid: Grid = (6, 6)
     flow_grid: Grid = (6, 6)
     rhythm_grid: Grid = (4, 4)
@@ -81,7 +73,6 @@ class MotionEncoder:
     colour_radii: tuple[int, ...] = (3,)
     name: str = field(default="motion", init=False)
     in_decoder: bool = field(default=True, init=False)
-    around_s: ClassVar[int] = 2  # a row sees the second before, whose flow starts from the one before that
     object_head: ObjectHead | None = field(default=None, init=False)
 
     @property
@@ -94,7 +85,6 @@ class MotionEncoder:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the format and every parameter."""
         return hashlib.sha256(json.dumps([FORMAT, asdict(self)], sort_keys=True).encode()).hexdigest()
 
     @cached_property
@@ -106,7 +96,6 @@ class MotionEncoder:
 
     @property
     def dim(self) -> int:
-        """D, the width of a row."""
         return sum(self.blocks.values())
 
     def columns(self, *names: str) -> np.ndarray:
@@ -118,10 +107,7 @@ class MotionEncoder:
     def encode(self, frames: Iterable[Frame]) -> np.ndarray:
         """(T, D) float32, one row for each second from the clip's start to its last frame; values lie in about [0, 10].
 
-        A second without frames repeats the row before it. Frames may have any size, even change it.
-
-        Raises:
-            InputError: there is no frame at all, or they are not in time order.
+        A second without frames repeats the row before it. Frames, in time order, may have any size, even change it.
         """
         threads = cv2.getNumThreads()
         cv2.setNumThreads(1)  # the flow depends on the number of threads, and frames this small gain nothing from more
@@ -146,11 +132,8 @@ class MotionEncoder:
         measure = FlowMeter()
         size: tuple[int, int] | None = None
         last: np.ndarray | None = None
-        shot, previous = 0, -1
+        shot = 0
         for number, group in groupby(frames, key=lambda frame: int(frame.time_s + 1e-6)):
-            if number <= previous:
-                raise InputError(f"frames must come in time order; second {number} came after second {previous}")
-            previous = number
             images, small, flows, first = [], [], [], []
             for frame in group:
                 size = size or _size(frame.image, self.max_side)
@@ -177,26 +160,24 @@ class MotionEncoder:
         step = 1 if len(small) <= self.fps else 2  # every other frame shows as well what stays
         scene_HW3, actor_FHW = split_actor(small, camera, first, first + len(now.shot_F), step)
         window = actor_window(actor_FHW)
-        parts = self._scene(scene_HW3) | self._body(now, window) | self._looks(now, actor_FHW, window)
-        return {name: part.astype(np.float32).ravel() for name, part in parts.items()}
-
-    def _scene(self, scene_HW3: np.ndarray) -> dict[str, np.ndarray]:
-        """Where it happens."""
         edges = gradients(cv2.cvtColor(scene_HW3, cv2.COLOR_RGB2GRAY)[None])
-        return {
+        scene = {
             "scene gradients": gradient_cells(*edges, self.scene_grid),
             "scene colours": colour_cells(colour_index(scene_HW3)[None], None, self.scene_grid),
         }
+        parts = scene | self._body(now, window) | self._looks(now, actor_FHW, window)
+        return {name: part.astype(np.float32).ravel() for name, part in parts.items()}
 
     def _body(self, now: Second, window: Window) -> dict[str, np.ndarray]:
         """What moves where in the window, and how fast: in window sides per second."""
         follows = ~now.first_F if not now.first_F.all() else now.first_F
         flow = cut(now.flow_FHW2[follows], window, self.flow_window, cv2.BORDER_CONSTANT) * (self.fps / window[2])
         camera = np.abs(now.camera_F4[follows]).mean(0) * (self.fps / window[2])
+        rows, columns = self.rhythm_grid
         rhythm = rhythm_cells(flow, self.rhythm_grid, self.fps)
         return {
             "flow": folded(flow_cells(flow, self.flow_grid), cell_mirror(*self.flow_grid, DIRECTION_MIRROR)),
-            "rhythm": folded(rhythm, rhythm_mirror(*self.rhythm_grid)),
+            "rhythm": folded(rhythm, cell_mirror(RHYTHMS * rows, columns, (0, 1))),
             "camera": np.sqrt(camera),
         }
 
@@ -204,15 +185,14 @@ class MotionEncoder:
         """What the actor and the prop look like, whatever is behind them."""
         scale = now.images_FHW3.shape[2] / actor_FHW.shape[2]
         large = (window[0] * scale, window[1] * scale, window[2] * scale)
-        some = slice(None, None, self.look_step)
-        images = cut(now.images_FHW3[some], large, self.window, cv2.BORDER_REPLICATE)
-        actor = cut(actor_FHW[some], window, self.window, cv2.BORDER_CONSTANT)
+        images = cut(now.images_FHW3[:: self.look_step], large, self.window, cv2.BORDER_REPLICATE)
+        actor = cut(actor_FHW[:: self.look_step], window, self.window, cv2.BORDER_CONSTANT)
         grey = cv2.cvtColor(images.reshape(-1, self.window, 3), cv2.COLOR_RGB2GRAY).reshape(actor.shape)
         size, bins = gradients(grey)
         size *= actor
         colours, same = colour_index(images), tuple(range(COLOURS))
-        shape, presence = gradient_cells(size, bins, self.shape_grid), mean_cells(actor, self.shape_grid)
-        shares = colour_cells(colours, actor, self.colour_grid)
+        shape, shares = gradient_cells(size, bins, self.shape_grid), colour_cells(colours, actor, self.colour_grid)
+        presence = cv2.resize(actor.mean(0), self.shape_grid[::-1], interpolation=cv2.INTER_AREA)
         neighbours = [colour_neighbours(colours, actor, radius) for radius in self.colour_radii]
         return {
             "gradients": folded(shape, cell_mirror(*self.shape_grid, ORIENTATION_MIRROR)),
@@ -251,8 +231,7 @@ _INWARD = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 class FlowMeter:
     """Dense optical flow between two small pictures, by dense inverse search (Kroeger et al., ECCV 2016).
 
-    OpenCV's fastest preset at full resolution, with fewer and wider steps. Single-threaded use gives the same values
-    everywhere; more threads give others.
+    OpenCV's fastest preset at full resolution, with fewer and wider steps. The values are those of one thread.
     """
 
     def __init__(self) -> None:
@@ -279,11 +258,10 @@ def new_shot(before_HW3: np.ndarray, after_HW3: np.ndarray) -> bool:
 
 
 def camera_motion(flow_FHW2: np.ndarray, picture_HW3: np.ndarray) -> np.ndarray:
-    """What the camera does: (F, 4) shift right and down, zoom and roll, all in pixels a frame (the last two at the
-    middle of the side edges).
+    """(F, 4) shift right and down, zoom and roll, all in pixels a frame (the last two at the middle of the side edges).
 
     Least squares on coarse samples, reweighted until what moves on its own counts little (Cauchy weights). Textured
-    places count for more, since the flow of flat ones is a guess; `picture_HW3` is one of the pictures.
+    places of `picture_HW3`, one of the pictures, count for more, since the flow of flat ones is a guess.
     """
     count, height, width = flow_FHW2.shape[:3]
     size = (max(width // 4, 4), max(height // 4, 4))
@@ -324,20 +302,21 @@ def _camera_design(height: int, width: int) -> np.ndarray:
 def split_actor(
     small_FHW3: np.ndarray, camera_F4: np.ndarray, first: int, last: int, step: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The scene, and how surely each pixel of the frames `first` to `last` (exclusive) is actor.
+    """The scene (H, W, 3) uint8, and how surely each pixel of the frames [first, last) is actor, (F, H, W) in [0, 1].
 
-    Every `step`-th of the F frames is lined up with the middle one of those by the camera's motion (`camera_F4[k]`
-    leads to frame k); their median is the scene, and the actor is what differs from it. Returns (H, W, 3) uint8 and
-    (last - first, H, W) float32 in [0, 1].
+    Every `step`-th frame is lined up with the middle one of those by the camera's motion (`camera_F4[k]` leads to
+    frame k); their median is the scene, and the actor is what differs from it.
     """
     height, width = small_FHW3.shape[1:3]
     path = np.cumsum(camera_F4[:, :3], axis=0)
     path -= path[(first + last) // 2]
-    to_frame = [_scaling(x, y, 1 + zoom / (width / 2), height, width) for x, y, zoom in path]
 
     def warped(picture: np.ndarray, frame: int, flags: int) -> np.ndarray:
-        size, edge = (width, height), cv2.BORDER_REPLICATE
-        return cv2.warpAffine(picture, to_frame[frame], size, flags=flags, borderMode=edge)
+        x, y, zoom = path[frame]
+        scale = 1 + zoom / (width / 2)  # about the picture's middle
+        middle_x, middle_y = x + (1 - scale) * (width - 1) / 2, y + (1 - scale) * (height - 1) / 2
+        matrix = np.array([[scale, 0, middle_x], [0, scale, middle_y]])
+        return cv2.warpAffine(picture, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
     scene = _median(np.stack([warped(small_FHW3[k], k, _INWARD) for k in range(0, len(small_FHW3), step)]))
     actor = np.empty((last - first, height, width), np.float32)
@@ -346,14 +325,6 @@ def split_actor(
         red, green, blue = cv2.split(cv2.absdiff(seen, small_FHW3[index]))
         actor[index - first] = cv2.max(cv2.max(red, green), blue)
     return scene, np.clip((actor - NOISE) / (SURE - NOISE), 0, 1)
-
-
-def _scaling(x: float, y: float, scale: float, height: int, width: int) -> np.ndarray:
-    """The affine map that scales about the picture's middle and then shifts by (x, y)."""
-    return np.array([
-        [scale, 0, x + (1 - scale) * (width - 1) / 2],
-        [0, scale, y + (1 - scale) * (height - 1) / 2],
-    ])  # fmt: skip
 
 
 def _median(pictures: np.ndarray) -> np.ndarray:
@@ -367,26 +338,24 @@ def _median(pictures: np.ndarray) -> np.ndarray:
 
 
 def actor_window(actor_FHW: np.ndarray) -> Window:
-    """The square that the actor acts in.
+    """The square that the actor acts in, from the shares of the actor's mass to each side and above and below.
 
-    From the shares of the actor's mass to each side and above and below, so that a few stray pixels do not matter. The
-    less there is to see of an actor, the more the window is that of somebody in the middle of the picture.
+    The less there is to see of an actor, the more the window is that of somebody in the middle of the picture.
     """
     seen = actor_FHW.mean(0)
     height, width = seen.shape
     x, y = np.meshgrid((np.arange(width) + 0.5) / width - 0.5, (np.arange(height) + 0.5) / height - 0.55)
     expected = np.exp(-((x / 0.14) ** 2 + (y / 0.25) ** 2) / 2)
     mass = seen * np.exp(-((x / 0.35) ** 2)) + EXPECTED_ACTOR * expected
-    left, middle, right = _quantiles(mass.sum(0), (0.1, 0.5, 0.9))
-    top, bottom = _quantiles(mass.sum(1), (0.04, 0.96))
+
+    def quantiles(axis: int, *shares: float) -> np.ndarray:  # the first pixel reaches from 0 to 1
+        total = np.concatenate([[0.0], np.cumsum(mass.sum(axis))])
+        return np.interp(np.array(shares) * total[-1], total, np.arange(len(total)))
+
+    left, middle, right = quantiles(0, 0.1, 0.5, 0.9)
+    top, bottom = quantiles(1, 0.04, 0.96)
     side = float(np.clip(1.25 * max(bottom - top, right - left), 0.3 * height, 1.2 * height))
     return float(middle - side / 2), float((top + bottom - side) / 2), side
-
-
-def _quantiles(mass: np.ndarray, shares: tuple[float, ...]) -> np.ndarray:
-    """Where along a line these shares of its mass lie; the first pixel reaches from 0 to 1."""
-    total = np.concatenate([[0.0], np.cumsum(mass)])
-    return np.interp(np.array(shares) * total[-1], total, np.arange(len(total)))
 
 
 def cut(pictures: np.ndarray, window: Window, side: int, outside: int) -> np.ndarray:
@@ -415,22 +384,15 @@ _PAINT = np.array([k // 2 for k in range(2 * _HUES)] + [_HUES, _HUES + 1, _HUES 
 def cell_sums(bins_FHW: np.ndarray, weights_FHW: np.ndarray | None, grid: Grid, count: int) -> np.ndarray:
     """(R, C, B) sums of the weights (None: ones) of the pixels in each bin in each cell of a grid."""
     height, width = bins_FHW.shape[1:]
-    flat = (_cells(height, width, *grid) * count + bins_FHW).ravel()
-    weights = None if weights_FHW is None else weights_FHW.ravel()
-    return np.bincount(flat, weights, grid[0] * grid[1] * count).reshape(*grid, count)
-
-
-@cache
-def _cells(height: int, width: int, rows: int, columns: int) -> np.ndarray:
-    """(H, W) which cell each pixel is in."""
-    return (np.arange(height) * rows // height)[:, None] * columns + np.arange(width) * columns // width
+    (rows, columns), weights = grid, None if weights_FHW is None else weights_FHW.ravel()
+    cells_HW = (np.arange(height) * rows // height)[:, None] * columns + np.arange(width) * columns // width
+    return np.bincount((cells_HW * count + bins_FHW).ravel(), weights, rows * columns * count).reshape(*grid, count)
 
 
 def folded(values: np.ndarray, mirror: np.ndarray, odd: bool = True) -> np.ndarray:
-    """Numbers that a mirrored picture leaves as they are.
+    """Numbers that a mirrored picture leaves as they are; `mirror` says which value each one becomes in it.
 
-    `mirror` says which value each one becomes in the mirror image. Gives the mean of each pair, and unless `odd` is
-    False how far the two are apart: together as many numbers as there were.
+    Gives the mean of each pair, and unless `odd` is False how far the two are apart: as many numbers as there were.
     """
     values = values.ravel()
     other, index = values[mirror], np.arange(len(mirror))
@@ -461,8 +423,7 @@ def gradients(grey_FHW: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def gradient_cells(size_FHW: np.ndarray, bins_FHW: np.ndarray, grid: Grid) -> np.ndarray:
     """(R, C, 8) histograms of oriented gradients; the whole picture's strength is brought to one per cell."""
-    sums = cell_sums(bins_FHW, size_FHW, grid, ORIENTATIONS)
-    cells = grid[0] * grid[1]
+    sums, cells = cell_sums(bins_FHW, size_FHW, grid, ORIENTATIONS), grid[0] * grid[1]
     return np.sqrt(sums / (sums.sum() / cells + FLAT * size_FHW.size / cells))
 
 
@@ -475,9 +436,8 @@ def gradient_pairs(size_FHW: np.ndarray, bins_FHW: np.ndarray, radius: int) -> n
     turned = np.array(ORIENTATION_MIRROR)
     pair = np.arange(ORIENTATIONS**2).reshape(ORIENTATIONS, ORIENTATIONS)
     swapped = pair[np.ix_(turned, turned)]
-    across = pair_sums(bins_FHW, size_FHW, (radius, 0), ORIENTATIONS)
-    down = pair_sums(bins_FHW, size_FHW, (0, radius), ORIENTATIONS)
-    diagonals = [pair_sums(bins_FHW, size_FHW, (side * radius, radius), ORIENTATIONS) for side in (1, -1)]
+    offsets = ((radius, 0), (0, radius), (radius, radius), (-radius, radius))
+    across, down, *diagonals = (pair_sums(bins_FHW, size_FHW, offset, ORIENTATIONS) for offset in offsets)
     parts = [
         folded(across, swapped.T.ravel(), odd=False),  # the left one of a pair is the right one in the mirror
         folded(down, swapped.ravel(), odd=False),
@@ -509,8 +469,7 @@ def _colour_table() -> np.ndarray:
     levels = (np.arange(32) * 8 + 4).astype(np.uint8)
     rgb = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), -1).reshape(1, -1, 3)
     hue, saturation, value = cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV)[0].astype(np.int32).T
-    vivid = (hue * _HUES // 180) * 2 + (value > 140)
-    grey = 2 * _HUES + value // 64
+    vivid, grey = (hue * _HUES // 180) * 2 + (value > 140), 2 * _HUES + value // 64
     return np.where(saturation * value < 50 * 140, grey, vivid).astype(np.uint8)  # dark colours are hardly colours
 
 
@@ -550,19 +509,6 @@ def rhythm_cells(flow_FHW2: np.ndarray, grid: Grid, fps: float) -> np.ndarray:
 
     The root of the modulus of the Fourier sum over the second: when a swing begins does not matter.
     """
-    size = (grid[1], grid[0])
-    series = np.stack([cv2.resize(flow, size, interpolation=cv2.INTER_AREA) for flow in flow_FHW2])
+    series = np.stack([cv2.resize(flow, grid[::-1], interpolation=cv2.INTER_AREA) for flow in flow_FHW2])
     turns = np.exp(-2j * np.pi / fps * np.outer(np.arange(RHYTHMS), np.arange(len(series))))
     return np.sqrt(np.abs(np.tensordot(turns, series, 1)) / len(series))
-
-
-@cache
-def rhythm_mirror(rows: int, columns: int) -> np.ndarray:
-    """The mirror of flattened `rhythm_cells`."""
-    index = np.arange(RHYTHMS * rows * columns * 2).reshape(RHYTHMS, rows, columns, 2)
-    return index[:, :, ::-1].ravel()
-
-
-def mean_cells(weights_FHW: np.ndarray, grid: Grid) -> np.ndarray:
-    """(R, C) mean weight in each cell."""
-    return cv2.resize(weights_FHW.mean(0), (grid[1], grid[0]), interpolation=cv2.INTER_AREA)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+from scipy.special import softmax
 
 from cezsar.arrays import unit_rows
 from cezsar.atomic import replacing
@@ -26,19 +27,14 @@ RULES = {
     "names": "the direction of the sum of the objects' names by probability, which is averaged over seconds",
 }
 
-Recognised = list[tuple[str, str, float]]
-"""Objects of a clip, most probable first: name, definition, probability."""
+Recognised = list[tuple[str, str, float]]  # objects of a clip, most probable first: name, definition, probability
 
 
 class LinearHead:
-    """A linear classifier on frame features: logits = features @ weight.T + bias.
+    """A linear classifier on frame features: logits = features @ weight_KD.T + bias_K.
 
-    Args:
-        names, definitions: of the K objects.
-        weight: (K, D).
-        bias: (K,); zeros by default.
-        unit_norm: bring each feature row to length one first, as image-text models compare. For those, `weight` holds
-            scale * text vector of length one, so that a logit is scale * cosine similarity.
+    With `unit_norm` each feature row is brought to length one first, as image-text models compare: `weight` then holds
+    scale * text vector of length one, so that a logit is scale * cosine similarity.
     """
 
     def __init__(
@@ -49,25 +45,14 @@ class LinearHead:
         bias: np.ndarray | None = None,
         unit_norm: bool = False,
     ) -> None:
-        self.names = list(names)
-        self.definitions = list(definitions)
+        self.names, self.definitions, self.unit_norm = list(names), list(definitions), unit_norm
         self.weight = np.ascontiguousarray(weight, np.float32)
         self.bias = np.zeros(len(self.names), np.float32) if bias is None else np.ascontiguousarray(bias, np.float32)
-        self.unit_norm = unit_norm
-        objects = len(self.names)
-        if self.weight.ndim != 2 or {len(self.definitions), len(self.weight), *self.bias.shape} != {objects}:
-            raise InputError(
-                f"an object head needs one definition, weight row and bias for each of its {objects} names; these are "
-                f"{len(self.definitions)} definitions, weight {self.weight.shape}, bias {self.bias.shape}"
-            )
 
     @functools.cached_property
     def fingerprint(self) -> str:
         words = json.dumps([HEAD_FORMAT, self.names, self.definitions, self.unit_norm, self.weight.shape])
-        digest = hashlib.sha256(words.encode())
-        digest.update(self.weight.data)
-        digest.update(self.bias.data)
-        return digest.hexdigest()
+        return hashlib.sha256(words.encode() + self.weight.tobytes() + self.bias.tobytes()).hexdigest()
 
     def logits(self, features_TD: np.ndarray) -> np.ndarray:
         """(T, D) -> (T, K) float32. Raises `InputError` for another width, or what is not finite."""
@@ -78,22 +63,15 @@ class LinearHead:
         if not np.isfinite(features_TD).all():
             row = int(np.flatnonzero(~np.isfinite(features_TD).all(1))[0])
             raise InputError(f"features of second {row} are not finite (NaN or infinity): extract them again")
-        if self.unit_norm:
-            features_TD = unit_rows(features_TD)
-        return features_TD @ self.weight.T + self.bias
+        return (unit_rows(features_TD) if self.unit_norm else features_TD) @ self.weight.T + self.bias
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file; names and definitions are in its metadata."""
         from safetensors.numpy import save_file
 
-        metadata = {
-            "format": HEAD_FORMAT,
-            "names": json.dumps(self.names, ensure_ascii=False),
-            "definitions": json.dumps(self.definitions, ensure_ascii=False),
-            "unit_norm": json.dumps(self.unit_norm),
-        }
+        words = {key: json.dumps(getattr(self, key), ensure_ascii=False) for key in _IN_METADATA}
         with replacing(path) as temporary:
-            save_file({"weight": self.weight, "bias": self.bias}, temporary, metadata)
+            save_file({"weight": self.weight, "bias": self.bias}, temporary, {"format": HEAD_FORMAT, **words})
 
     @classmethod
     def load(cls, path: str | Path) -> LinearHead:
@@ -104,36 +82,30 @@ class LinearHead:
             with safe_open(path, "np") as file:
                 metadata = file.metadata() or {}
                 if metadata.get("format") != HEAD_FORMAT:
-                    raise FormatError(f"{path} is a safetensors file, but not an object head")
-                words = {key: json.loads(metadata[key]) for key in ("names", "definitions", "unit_norm")}
-                return cls(weight=file.get_tensor("weight"), bias=file.get_tensor("bias"), **words)
-        except (SafetensorError, OSError, KeyError, ValueError, InputError) as error:
-            if isinstance(error, FormatError):
-                raise
+                    raise ValueError(f"it is a safetensors file, but its format is not {HEAD_FORMAT!r}")
+                words = {key: json.loads(metadata[key]) for key in _IN_METADATA}
+                head = cls(weight=file.get_tensor("weight"), bias=file.get_tensor("bias"), **words)
+        except (SafetensorError, OSError, KeyError, ValueError) as error:
             raise FormatError(f"{path} cannot be read as an object head: {error}") from error
+        rows = {len(head.names), len(head.definitions), len(head.weight), *head.bias.shape}
+        if head.weight.ndim != 2 or len(rows) > 1:
+            raise FormatError(f"{path} cannot be read as an object head: names, definitions and weights do not agree")
+        return head
+
+
+_IN_METADATA = ("names", "definitions", "unit_norm")
 
 
 def top_objects(logits_TK: np.ndarray, k: int = 3, rule: str = "sentence") -> tuple[np.ndarray, np.ndarray]:
-    """The k most probable objects of a clip: softmax of the mean over time of its (T, K) logits.
+    """Indices (k,) int64 and probabilities (k,) float32 of a clip's most probable objects, ties in vocabulary order.
 
-    By the rule "names" it is the mean over time of the softmax, so that what one second shows clearly is not lost.
-
-    Returns:
-        Indices (k,) int64 and probabilities (k,) float32, the most probable first, ties in the order of the vocabulary;
-        fewer when there are fewer than k objects.
-
-    Raises:
-        InputError: there is no second, or a logit is not finite.
+    The probability is the softmax of the mean over time of the logits; by the rule "names" it is the mean over time of
+    the softmax, so that what one second shows clearly is not lost.
     """
     logits_TK = np.asarray(logits_TK, np.float64)
-    if logits_TK.ndim != 2 or 0 in logits_TK.shape or k < 1 or not np.isfinite(logits_TK).all():
-        raise InputError(
-            f"{k} objects need finite (T, K) logits of at least one second and one object; these are {logits_TK.shape}"
-        )
     if rule != "names":
         logits_TK = logits_TK.mean(0, keepdims=True)
-    odds_TK = np.exp(logits_TK - logits_TK.max(1, keepdims=True))
-    probability_K = (odds_TK / odds_TK.sum(1, keepdims=True)).mean(0)
+    probability_K = softmax(logits_TK, axis=1).mean(0)
     indices = np.argsort(-probability_K, kind="stable")[:k]
     return indices, probability_K[indices].astype(np.float32)
 
@@ -163,9 +135,8 @@ def object_phrases(head: ObjectHead, indices: Iterable[int], min_words: int = 5,
     """
     phrases: dict[str, None] = {}
     for index in indices:
-        name, definition = head.names[index].split(), head.definitions[index]
-        piece: list[str] = []
-        for part in definition.split(";"):
+        name, piece = head.names[index].split(), list[str]()
+        for part in head.definitions[index].split(";"):
             piece += part.split()
             if len(name) + len(piece) >= min_words and piece:
                 phrases[" ".join((name + piece)[:max_words])] = None
@@ -183,9 +154,7 @@ def imagenet_vocabulary(subset: str = "imagenet-1k") -> tuple[list[str], list[st
     from timm.data import ImageNetInfo
 
     info = ImageNetInfo(subset)
-    labels = info.label_names()
-    lemmas = [info.label_name_to_description(label) for label in labels]
-    detailed = [info.label_name_to_description(label, detailed=True) for label in labels]
-    names = [lemma.split(",")[0].strip() for lemma in lemmas]
+    lemmas = [info.label_name_to_description(label) for label in info.label_names()]
+    detailed = [info.label_name_to_description(label, detailed=True) for label in info.label_names()]
     definitions = [both[len(lemma) + 1 :].strip() for lemma, both in zip(lemmas, detailed, strict=True)]
-    return names, definitions
+    return [lemma.split(",")[0].strip() for lemma in lemmas], definitions

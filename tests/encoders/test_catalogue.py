@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cezsar import encoders
-from cezsar.encoders import weight_files
+from cezsar.encoders import fetching, weight_files
 from cezsar.errors import MissingWeightsError
 
 
@@ -112,19 +112,19 @@ def test_the_hub_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # nothing listens there
-    assert not weight_files.hub_reachable()
+    assert not fetching.hub_reachable()
     server = http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)  # answers 501 to all
     monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
     thread = threading.Thread(target=server.handle_request)
     thread.start()
-    assert weight_files.hub_reachable()
+    assert fetching.hub_reachable()
     thread.join()
     server.server_close()
 
 
 @pytest.mark.parametrize("name", ["bit", "clip:clip-ViT-B-32"])
 def test_a_download_that_fails_says_why(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(weight_files, "hub_reachable", lambda: True)
+    monkeypatch.setattr(fetching, "hub_reachable", lambda: True)
     with pytest.raises(MissingWeightsError, match=rf"could not be fetched: .*cezsar fetch {name}\."):
         encoders.create(name)
 

@@ -51,13 +51,6 @@ def test_features_that_are_not_finite_are_refused_by_their_second():
     np.testing.assert_allclose(head().logits(np.ones((1, 6), np.float16)), head().logits(np.ones((1, 6))), atol=1e-2)
 
 
-def test_names_weights_and_biases_must_agree():
-    with pytest.raises(InputError, match="4 names"):
-        LinearHead(NAMES, DEFINITIONS[:3], np.zeros((4, 6)))
-    with pytest.raises(InputError, match="4 names"):
-        LinearHead(NAMES, DEFINITIONS, np.zeros((3, 6)))
-
-
 @pytest.mark.parametrize("unit_norm", [False, True])
 def test_a_head_comes_back_from_its_file(tmp_path, unit_norm):
     saved = LinearHead(["Käse", "b"], ["Größe", ""], np.eye(2, 3), unit_norm=unit_norm)
@@ -100,11 +93,6 @@ def test_by_the_rule_names_probabilities_are_averaged_over_seconds():
 def test_top_objects_at_the_edges():
     indices, probabilities = top_objects(np.array([[1000.0, -1000.0]]), 3)
     assert indices.tolist() == [0, 1] and probabilities.tolist() == [1.0, 0.0]
-    for wrong in (np.zeros((0, 4)), np.zeros(4), np.full((1, 4), np.inf), np.full((1, 4), np.nan)):
-        with pytest.raises(InputError):
-            top_objects(wrong)
-    with pytest.raises(InputError):
-        top_objects(np.zeros((1, 4)), 0)
 
 
 def test_the_object_sentence_says_names_and_definitions():

