@@ -74,6 +74,7 @@ def datasets(
 def _show_known(known: Known, workspace: Path | None, missing: Path | None) -> None:
     from cezsar.atomic import write_text
     from cezsar.data import datasets
+    from cezsar.data.layout import look
     from cezsar.errors import CezsarError, InputError
     from cezsar.zeroshot.protocols import NAMED
 
@@ -81,7 +82,7 @@ def _show_known(known: Known, workspace: Path | None, missing: Path | None) -> N
     expected = f"{known.clips:,} clips, {known.classes:,} classes" if known.classes else f"{known.clips:,} videos"
     print(f"{known.name}  {known.title}: {expected} expected")
     try:
-        found = datasets.find(known, workspace)
+        found = look(known, place) if place.exists() else None
         if found is None:
             print(f"  absent    it would be in {place}: {known.layout}")
     except CezsarError as error:

@@ -27,32 +27,21 @@ from cezsar.data.labels import load_index, load_split
 from cezsar.encoders.base import BY_NAME
 from cezsar.errors import FormatError, InputError, MismatchError
 
-ENCODER, WIDTH = "bit-released", 4096
-
 
 def import_features(
     folder: str | Path,
     store: str | Path,
     *,
-    encoder: str = ENCODER,
-    width: int = WIDTH,
+    encoder: str = "bit-released",
+    width: int = 4096,
     index: str | Path | None = None,
     on_progress: Callable[[int, int, int], object] = lambda stored, files, failed: None,
 ) -> ExtractionReport:
-    """Put a folder of `.npy` files, and of folders of them, into a feature store, new or not.
+    """Put the `.npy` files in and below a folder into a feature store, new or not. A file that cannot be used is
+    reported and never stops the others; videos that the store has already are passed over. Nothing is unpickled.
 
-    A file that cannot be used is reported and never stops the others; videos that the store has already are passed
-    over. Their encoder can be checked by name and width only. Nothing is unpickled.
-
-    Args:
-        encoder: name of the frame encoder that made them.
-        width: of a row; other files are refused.
-        index: data set index `{class name: [video ids]}`, for the labels of the videos.
-        on_progress: called with (videos in the store, files, failures) after each file.
-
-    Raises:
-        InputError: no such folder, no `.npy` file in it, or two of one name.
-        MismatchError: the store has features of another encoder, or a video under another label.
+    `index` `{class name: [video ids]}` gives the labels. The encoder can be checked by name and `width` of a row only.
+    Raises `MismatchError` where the store has features of another encoder, or a video under another label.
     """
     files = _arrays(Path(folder))
     labels = {id: name for name, ids in load_index(index).items() for id in ids} if index is not None else {}
@@ -62,14 +51,12 @@ def import_features(
         there = [id for id in files if id in writer]
         for id in there:
             if index is not None and writer.labels[id] != labels.get(id, ""):
-                raise MismatchError(
-                    f"video {id!r} is in {store} as {writer.labels[id]!r}, the index says {labels.get(id, '')!r}; "
-                    "choose another folder, or that index"
-                )
+                told = f"is in {store} as {writer.labels[id]!r}, the index says {labels.get(id, '')!r}"
+                raise MismatchError(f"video {id!r} {told}; choose another folder, or that index")
         for number, (id, file) in enumerate(files.items(), start=1):
             if id not in writer:
                 try:
-                    writer.add(id, _read_array(file, width), labels.get(id, ""))
+                    writer.add(id, _read_array(file), labels.get(id, ""))
                 except InputError as error:
                     failed.append(Failure(id, printable(str(file)), printable(str(error))))
             on_progress(number - len(failed), len(files), len(failed))
@@ -87,26 +74,20 @@ def import_descriptions(folder: str | Path, out: str | Path) -> dict[str, list[s
 
 def import_splits(source: str | Path, out: str | Path) -> dict[str, dict[str, list[str]]]:
     """Write a split file, or every `.json` of a folder of them, into the folder `out`, each under its own name; nothing
-    if one of them is none. A class that is named twice in one part is kept once, one in both parts stays in both.
-
-    Returns:
-        name of the split -> {"training": class names, "testing": class names}.
-    """
-    source, out = Path(source), Path(out)
+    if one of them is none. Returns name -> {"training": class names, "testing": class names}."""
+    source = Path(source)
     files = sorted(file for file in source.iterdir() if _is(file, ".json")) if source.is_dir() else [source]
     if not files:
         raise InputError(f"{printable(str(source))} holds no .json file; give a split, or a folder of them")
     splits = {printable(file.stem): load_split(file) for file in files}
     for name, split in splits.items():
-        write_json(out / f"{name}.json", {"training": split.get("training", []), "testing": split["testing"]})
+        write_json(Path(out) / f"{name}.json", {"training": split.get("training", []), "testing": split["testing"]})
     return splits
 
 
 def import_captions(files: Sequence[str | Path], out: str | Path) -> dict[str, list[str]]:
     """Write the captions of several captioning models as one file that `load_captions` reads; returns what it holds.
-
-    Of each video the captions stand file after file, with the timestamps that they have; empty ones are left out.
-    """
+    Of each video they stand file after file, with the timestamps that they have; empty ones are left out."""
     captions = load_captions(files)
     merged: dict[str, list[dict[str, Any]]] = {id: [] for id in captions}
     for file in files:
@@ -133,14 +114,12 @@ def _is(file: Path, suffix: str) -> bool:
     return file.suffix.lower() == suffix and not file.name.startswith(".") and file.is_file()
 
 
-def _read_array(file: Path, width: int) -> np.ndarray:
-    """The (T, width) array of a `.npy` file. A declared size that the file has not is refused before it is made."""
+def _read_array(file: Path) -> np.ndarray:
+    """The array of a `.npy` file. A declared size that the file has not is refused before it is made."""
     try:
         array = np.lib.format.open_memmap(file, mode="r")
     except (ValueError, OSError, EOFError, OverflowError, SyntaxError, TypeError) as error:
         raise FormatError(f"it is no usable .npy file ({str(error).splitlines()[0][:200]}); fetch it again") from error
     if array.dtype.kind != "f":
         raise FormatError(f"it holds {array.dtype}, not floating-point numbers; give features")
-    if array.ndim != 2 or array.shape[1] != width or not len(array):
-        raise FormatError(f"it has shape {array.shape}, and features have (T, {width}); give the right width, or files")
     return np.array(array)

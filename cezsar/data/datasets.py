@@ -20,20 +20,19 @@ import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from cezsar import workspace
 from cezsar.atomic import write_json
 from cezsar.data.descriptions import load_descriptions
-from cezsar.data.documents import parse_json, read_json_object, read_text
+from cezsar.data.documents import read_json_object
 from cezsar.data.labels import canonical, load_index, spoken
 from cezsar.data.layout import KNOWN, Found, Known, caption_files, look
 from cezsar.data.manifest import Clip, read_source
 from cezsar.errors import FormatError, InputError
 from cezsar.workspace import ASSETS
 
-DEMO = {"demo": "test", "demo:train": "seen/segments.json"}
-"""Name -> place in the workspace's folder of the demo."""
-_NAME = re.compile(r"[\w][\w .+@-]{0,59}")
+DEMO = {"demo": "test", "demo:train": "seen/segments.json"}  # name -> place in the workspace's folder of the demo
 
 
 @dataclass(frozen=True)
@@ -44,43 +43,34 @@ class Dataset:
     labels: dict[str, str]  # clip id -> class name
     descriptions: dict[str, list[str]]  # class name -> sentences; the name itself where there are none
     paths: dict[str, Path] = field(default_factory=dict)  # clip id -> video file; empty for an index
-    missing: tuple[str, ...] = ()  # ids of clips (of the part) that should be there and are not, as far as is known
-    warnings: tuple[str, ...] = ()  # wrong counts and the like of the whole, in words
+    missing: list[str] = field(default_factory=list)  # ids of clips (of the part) that should be there and are not
+    warnings: list[str] = field(default_factory=list)  # wrong counts and the like of the whole, in words
     parts: dict[str, list[str]] = field(default_factory=dict)  # official part -> clip ids, of a whole data set
     segments: dict[str, tuple[str, int, int]] = field(default_factory=dict)  # clip id -> video id, first second, end
 
 
-@dataclass(frozen=True)
-class Videos:
+class Videos(NamedTuple):
     """The video files of a data set, with the ids and labels under which an evaluation, or mining, looks for them."""
 
     clips: list[Clip]
-    missing: tuple[str, ...]  # ids of clips that should be there and have no video, as far as is known
+    missing: list[str]  # ids of clips that should be there and have no video, as far as is known
 
 
 def open_dataset(name_or_folder: str | Path, home: str | Path | None = None) -> Dataset:
-    """A data set by name or path, see the table above; `home` is the workspace, `$CEZSAR_HOME` by default.
-
-    Raises:
-        InputError: nothing there, clips without labels, or an official part that is none.
-        FormatError: a list, an index or class descriptions that are not in their format.
-    """
+    """A data set by name or path, see the table above; `home` is the workspace. Raises `InputError` where nothing is
+    there, clips have no labels, or an official part is none; `FormatError` where a file is not in its format."""
     name = str(name_or_folder)
-    known, part, source = _meant(name, home)
+    known, part, place = _meant(name, home)
     if known is None:
-        data = _labelled(name, source)
-        given = _beside(source) or {label: [spoken(label)] for label in sorted(set(data.labels.values()))}
-        return Dataset(name, data.labels, given, data.paths, segments=data.segments)
+        return _own(name, place)
     if not known.classes:
-        raise InputError(
-            f"{known.title} has sentences and no classes to test; train on it: `cezsar mine {known.name} ...`"
-        )
-    place, found = place_of(known, home), _found(known, part, home)
+        advice = f"train on it: `cezsar mine {known.name} ...`"
+        raise InputError(f"{known.title} has sentences and no classes to test; {advice}")
+    found = _look(known, part, place)
     labels = {id: found.labels[id] for id in found.parts[part] if id in found.labels} if part else found.labels
     if not labels:
-        raise InputError(
-            f"no clip of {name} is in {place}, or none with a class of {known.title}; see `cezsar datasets`"
-        )
+        none = f"no clip of {name} is in {place}, or none with a class of {known.title}"
+        raise InputError(f"{none}; see `cezsar datasets`")
     paths = {id: path for id, path in found.paths.items() if id in labels}
     shipped = shipped_descriptions(known.name)
     by_class = _beside(place) or (load_descriptions(shipped) if shipped else {})
@@ -92,35 +82,27 @@ def open_dataset(name_or_folder: str | Path, home: str | Path | None = None) -> 
 
 def class_names(name_or_folder: str | Path, home: str | Path | None = None) -> list[str]:
     """The classes of a data set as `open_dataset` takes it, whatever its descriptions are; all classes of a published
-    one, of which no clip need be here. Raises as that.
-    """
-    name = str(name_or_folder)
-    known, _, source = _meant(name, home)
+    one, of which no clip need be here. Raises as that."""
+    known, _, place = _meant(str(name_or_folder), home)
     if known is None:
-        return sorted(set(_labelled(name, source).labels.values()))
+        return sorted(set(_labelled(str(name_or_folder), place).labels.values()))
     if not known.classes:
         raise InputError(f"{known.title} has sentences and no classes; name another data set")
     return known.class_names()
 
 
 def is_name(text: str, home: str | Path | None = None) -> bool:
-    """Whether a text names a data set, or a part as "name:part", and no path.
-
-    A name goes before a file or folder of that name; with a separator in it ("./ucf101", "UCF-101/") it is a path.
-    """
-    if Path(text).name != text:
-        return False
-    return text in DEMO or find_known(text.partition(":")[0]) is not None or text in registered(home)
+    """Whether a text names a data set, or a part as "name:part", and no path. A name goes before a file or folder of
+    that name; with a separator in it ("./ucf101", "UCF-101/") it is a path."""
+    named = text in DEMO or find_known(text.partition(":")[0]) is not None or text in registered(home)
+    return named and Path(text).name == text
 
 
 def file_name(dataset: str, home: str | Path | None = None) -> str:
-    """A data set, as `open_dataset` takes it, in the name of a file: no two data sets share one.
-
-    A name stands for itself; a path keeps its last part, and a mark of the whole path.
-    """
-    if is_name(dataset, home):
-        shown = whole = dataset
-    else:
+    """A data set in the name of a file, no two in one: a name stands for itself; a path keeps its last part, and a mark
+    of the whole path."""
+    shown = whole = dataset
+    if not is_name(dataset, home):
         path = Path(dataset).expanduser().resolve()
         shown, whole = path.stem if path.is_file() else path.name, str(path)
     safe = re.sub(r"[^\w. -]", "_", shown).strip(". ") or "data"
@@ -128,46 +110,39 @@ def file_name(dataset: str, home: str | Path | None = None) -> str:
 
 
 def videos_of(name: str, home: str | Path | None = None) -> Videos:
-    """The videos of a data set as `open_dataset` takes it, to extract features from; besides, of `activitynet-captions`
-    and its parts (`train`, `val_1`, `val_2`) those that have captions, or all where there are no captions. Raises as
-    that, and `InputError` where there is no video.
-    """
-    stem, _, part = name.partition(":")
-    known = find_known(stem)
+    """The videos of a data set as `open_dataset` takes it, to extract features from; of `activitynet-captions` and its
+    parts (`train`, `val_1`, `val_2`) those that have captions, or all where there are no captions. Raises as that."""
+    known, part, place = _meant(name, home)
     if known and not known.classes:
-        found = _found(known, part, home)
+        found = _look(known, part, place)
         parts = [found.parts[part]] if part else found.parts.values()
         wanted = {id for ids in parts for id in ids} or set(found.paths)
         clips = [Clip(path, id) for id, path in found.paths.items() if id in wanted]
         missing = found.missing_of[part] if part else found.missing
     else:
         data = open_dataset(name, home)
-        clips = [Clip(path, id, data.labels[id]) for id, path in data.paths.items()]
-        missing = data.missing
+        clips, missing = [Clip(path, id, data.labels[id]) for id, path in data.paths.items()], data.missing
     if not clips:
-        place = place_of(known, home) if known else registered(home).get(name, name)
         raise InputError(f"{name}: {place} has lists of its clips and no video of them; put the videos there")
     return Videos(clips, missing)
 
 
 def captions_of(name: str, home: str | Path | None = None) -> Path:
-    """The captions of a data set to train on: `activitynet-captions` (its train.json), `activitynet-captions:val_1`.
-
-    Raises:
-        InputError: a data set without captions, nothing there, or no such part.
-    """
+    """The captions of a data set to train on: `activitynet-captions` (its train.json), `activitynet-captions:val_1`."""
     stem, _, part = name.partition(":")
-    known = find_known(stem)
+    known, part = find_known(stem), part or "train"
     if known is None or known.classes:
         raise InputError(f"{name} has classes and no sentences to mine; give activitynet-captions or a JSON file")
-    place, part = _existing(known, home), part or "train"
+    place = place_of(known, home)
     files = caption_files(place)
     if part not in files:
-        raise InputError(f"{known.title} has no {part}.json in {place}; there are {', '.join(files) or 'no captions'}")
+        there = (
+            f"there are {', '.join(files)}"
+            if files
+            else f"name its place with `cezsar datasets --add {known.name}=...`"
+        )
+        raise InputError(f"{known.title} has no {part}.json in {place}; {there}")
     return files[part]
-
-
-# Descriptions that come along ----------------------------------------------------------------------------------------
 
 
 def shipped_descriptions(name: str) -> Path | None:
@@ -179,11 +154,7 @@ def shipped_descriptions(name: str) -> Path | None:
 
 def find_descriptions(text: str) -> Path:
     """Where the class descriptions are that somebody names: `ucf101` and the like, which come along, or a path. A file
-    or folder here that is called like a shipped set is meant by `./ucf101`.
-
-    Raises:
-        InputError: it is neither.
-    """
+    or folder here that is called like a shipped set is meant by `./ucf101`."""
     path = shipped_descriptions(text) or Path(text)
     if not path.exists():
         shipped = ", ".join(name for name in KNOWN if shipped_descriptions(name))
@@ -205,19 +176,13 @@ def find_known(name: str) -> Known | None:
 
 
 def place_of(known: Known, home: str | Path | None = None) -> Path:
-    """Where a published data set is looked for.
-
-    The place named for it, else `data/<name>` in the workspace if that is there, else a folder of that name, in any
-    spelling, where the program was started; else `data/<name>` again, which need not exist.
-    """
-    named = {canonical(name): place for name, place in registered(home).items()}
-    if canonical(known.name) in named:
-        return Path(named[canonical(known.name)])
+    """Where a published data set is looked for: the place named for it, else `data/<name>` in the workspace if that is
+    there, else a folder of that name here, in any spelling; else `data/<name>` again, which need not exist."""
+    key = canonical(known.name)
+    named = [Path(place) for name, place in registered(home).items() if canonical(name) == key]
     own = workspace.folder("data", home) / known.name
-    if own.exists():
-        return own
-    here = (path for path in sorted(Path().iterdir()) if canonical(path.name) == canonical(known.name))
-    return next((path for path in here if path.is_dir()), own)
+    here = [path for path in sorted(Path().iterdir()) if canonical(path.name) == key and path.is_dir()]
+    return [*named, *([own] if own.exists() else here), own][0]
 
 
 def places(home: str | Path | None = None) -> dict[str, str]:
@@ -229,23 +194,13 @@ def places(home: str | Path | None = None) -> dict[str, str]:
     return named | {name: place for name, place in own.items() if canonical(name) not in taken}
 
 
-def find(known: Known, home: str | Path | None = None) -> Found | None:
-    """What there is of a published data set; None if nothing is at its place. Raises as `look`."""
-    place = place_of(known, home)
-    return look(known, place) if place.exists() else None
-
-
 def list_path(home: str | Path | None = None) -> Path:
-    """Where the names are kept that people gave: `data/datasets.json` in the workspace. It need not exist yet."""
+    """Where the names are kept that people gave. It need not exist yet."""
     return workspace.folder("data", home) / "datasets.json"
 
 
 def registered(home: str | Path | None = None) -> dict[str, str]:
-    """Name -> folder, CSV or index, in the order in which people named them.
-
-    Raises:
-        FormatError: the list is damaged; the message names it.
-    """
+    """Name -> folder, CSV or index, in the order in which people named them."""
     path = list_path(home)
     named = read_json_object(path) if path.is_file() else {}
     for name, place in named.items():
@@ -255,19 +210,15 @@ def registered(home: str | Path | None = None) -> dict[str, str]:
 
 
 def register(name: str, place: str | Path, home: str | Path | None = None) -> None:
-    """Give a data set a name under which the command line and the app find it.
-
-    Raises:
-        InputError: no such name is possible, it is taken, or nothing at that place can be read.
-        FormatError: what is there, or the list of names, is not in its format.
-    """
+    """Give a data set a name under which the command line and the app find it. Raises `InputError` where no such name
+    is possible, it is taken, or nothing at that place can be read."""
     name, place, named = checked_name(name), Path(place).expanduser().absolute(), registered(home)
     if not place.exists():
         raise InputError(f"data set {name}: there is no {place}; give a folder of class folders, a CSV, or an index")
     if known := find_known(name):
+        name = known.name
         if known.classes and not look(known, place).labels:
             raise InputError(f"no clip in {place} has a class of {known.title}; choose another name for what is there")
-        name = known.name
     else:
         _labelled(name, place)
     if name in named or name in DEMO:
@@ -278,85 +229,78 @@ def register(name: str, place: str | Path, home: str | Path | None = None) -> No
 def forget(name: str, home: str | Path | None = None) -> bool:
     """Take a name off the list; its files stay. Returns whether it was there."""
     named = registered(home)
-    if there := name in named:
-        write_json(list_path(home), {other: place for other, place in named.items() if other != name})
+    there = named.pop(name, None) is not None
+    if there:
+        write_json(list_path(home), named)
     return there
 
 
 def checked_name(name: str) -> str:
     """A name that can be a file's, without the spaces around it. Raises `InputError` with what is possible."""
-    if not _NAME.fullmatch(name.strip()):
-        raise InputError(f"{name.strip()[:40]!r} cannot be a name here; use letters, digits, spaces, and . + @ - _")
-    return name.strip()
+    name = name.strip()
+    if not re.fullmatch(r"\w[\w .+@-]{0,59}", name):
+        raise InputError(f"{name[:40]!r} cannot be a name here; use letters, digits, spaces, and . + @ - _")
+    return name
 
 
 def _meant(name: str, home: str | Path | None) -> tuple[Known | None, str, Path]:
-    """What a name or path means: a published data set and a part of it, else None and the place of anyone's own."""
+    """What a name or path means: a published data set or None for anyone's own, a part of it, its place."""
     stem, _, part = name.partition(":")
     if known := find_known(stem):
-        return known, part, Path()
-    source = Path(name)
+        return known, part, place_of(known, home)
+    place = Path(name)
     if name in DEMO:
-        source = workspace.folder("demo", home) / DEMO[name]
-    elif source.name == name:
-        source = Path(registered(home).get(name, name))
-    at = {Path(place).absolute(): find_known(other) for other, place in places(home).items()}
-    known = at.get(source.absolute())
-    if known is None and not source.exists():
+        place = workspace.folder("demo", home) / DEMO[name]
+    elif place.name == name:
+        place = Path(registered(home).get(name, name))
+    at = {Path(other).absolute(): find_known(each) for each, other in places(home).items()}
+    known = at.get(place.absolute())
+    if known is None and not place.exists():
         known_names = ", ".join(["demo", *KNOWN])
         advice = f"give {known_names}, a name from `cezsar datasets`, a folder of class folders, or a CSV"
         advice = "make it with `cezsar demo`" if name in DEMO else advice
-        raise InputError(f"data set {name}: there is no {source}; {advice}")
-    return known, "", source
+        raise InputError(f"data set {name}: there is no {place}; {advice}")
+    return known, "", place
+
+
+def _own(name: str, source: Path) -> Dataset:
+    """Anyone's own, with descriptions that lie beside it, or the names of its classes."""
+    data = _labelled(name, source)
+    data.descriptions.update(_beside(source) or {label: [spoken(label)] for label in sorted(set(data.labels.values()))})
+    return data
 
 
 def _labelled(name: str, source: Path) -> Dataset:
-    """Anyone's own, without descriptions: class folders, a CSV, an index or labelled segments."""
+    """Class folders, a CSV, an index or labelled segments, without descriptions."""
     data = Dataset(name, {}, {})
+    content = read_json_object(source) if source.suffix.lower() == ".json" else {}
+    rows = next((rows for rows in content.values() if rows), None)
     if source.suffix.lower() != ".json":
         for clip in read_source(source):
             data.labels[clip.id], data.paths[clip.id] = clip.label, clip.path.resolve()
-    elif not _add_segments(source, data):
+    elif isinstance(rows, list) and isinstance(rows[0], list):
+        for video, listed in content.items():
+            for number, segment in enumerate(listed):
+                try:
+                    start_s, end_s, label = segment
+                    first = math.ceil(start_s)
+                    data.segments[f"{video}/{number}"] = video, first, max(first + 1, math.floor(end_s))
+                except (TypeError, ValueError) as error:
+                    raise FormatError(f"{source}, {video}: a segment is [start_s, end_s, class name]") from error
+                data.labels[f"{video}/{number}"] = str(label)
+    else:
         data.labels.update({clip: label for label, clips in load_index(source).items() for clip in clips})
     if unlabelled := [clip for clip, label in data.labels.items() if not label]:
+        advice = "put the clips of each class in a folder of its name, or give a CSV with a label column"
         raise InputError(
-            f"data set {name}: {len(unlabelled)} clips have no label, the first is {unlabelled[0]}; put the clips of "
-            "each class in a folder of its name, or give a CSV with a label column"
+            f"data set {name}: {len(unlabelled)} clips have no label, the first is {unlabelled[0]}; {advice}"
         )
     return data
 
 
-def _add_segments(source: Path, data: Dataset) -> bool:
-    """Fill in a file of labelled segments; returns whether it is one."""
-    content = parse_json(read_text(source), str(source))
-    rows = next((rows for rows in content.values() if rows), None) if isinstance(content, dict) else None
-    if not isinstance(rows, list) or not isinstance(rows[0], list):
-        return False
-    for video, listed in content.items():
-        for number, segment in enumerate(listed):
-            try:
-                start_s, end_s, label = segment
-                first = math.ceil(start_s)
-                data.segments[f"{video}/{number}"] = str(video), first, max(first + 1, math.floor(end_s))
-            except (TypeError, ValueError) as error:
-                raise FormatError(f"{source}, {video}: a segment is [start_s, end_s, class name]") from error
-            data.labels[f"{video}/{number}"] = str(label)
-    return True
-
-
-def _existing(known: Known, home: str | Path | None) -> Path:
-    place = place_of(known, home)
-    if not place.exists():
-        raise InputError(
-            f"{known.title} is not here: put it in {place}, or name its place with `cezsar datasets --add "
-            f"{known.name}=FOLDER`; it should have {known.layout}"
-        )
-    return place
-
-
-def _found(known: Known, part: str, home: str | Path | None) -> Found:
-    """What there is of a published data set that must be there, with that part."""
-    found = look(known, _existing(known, home).resolve())  # resolved once, not file by file: there may be 306,245
+def _look(known: Known, part: str, place: Path) -> Found:
+    """What there is of a published data set that must have that part."""
+    found = look(known, place.resolve())  # resolved once, not file by file: there may be 306,245
     if part and part not in found.parts:
         there = f"there are {', '.join(sorted(found.parts))}" if found.parts else f"add {known.lists}"
         raise InputError(f"{known.title} has no part {part!r} here; {there}")

@@ -29,11 +29,7 @@ _JSON_OBJECT = re.compile(r'\s*\{\s*["}]')
 
 def load_descriptions(path: str | Path) -> dict[str, list[str]]:
     """Class name -> its descriptions, at least one each, in the order of the file (of a folder: sorted by name).
-
-    Raises:
-        InputError: nothing there, or nothing of these forms.
-        FormatError: a class without a description or in two spellings, a file that is not text; the message names it.
-    """
+    `FormatError` names the class without a description or in two spellings, or the file that is not text."""
     path = Path(path)
     if path.is_dir():
         descriptions: dict[str, list[str]] = {}
@@ -57,12 +53,7 @@ def load_descriptions(path: str | Path) -> dict[str, list[str]]:
 
 def parse_classes(text: str) -> tuple[Labels, dict[str, list[str]]]:
     """Classes as people type or paste them: names in any form that `parse_labels` reads, or a JSON object
-    `{name: sentence or [sentences]}`; the second value holds the sentences, and is empty where only names are given.
-
-    Raises:
-        InputError: no class, or names that cannot be told apart.
-        FormatError: JSON that is not valid, a class without a sentence or in two spellings.
-    """
+    `{name: sentence or [sentences]}`, whose sentences are the second value, which is empty for names alone."""
     if not _JSON_OBJECT.match(text):
         return parse_labels(text), {}
     content = parse_json(text, "the labels")
@@ -71,41 +62,31 @@ def parse_classes(text: str) -> tuple[Labels, dict[str, list[str]]]:
 
 
 def save_descriptions(path: str | Path, descriptions: Mapping[str, Sequence[str]]) -> None:
-    """Write descriptions as the JSON form that `load_descriptions` reads.
-
-    Raises:
-        FormatError: a class without a description, or in two spellings.
-    """
-    atomic.write_json(path, _checked(Path(path), descriptions))
+    """Write descriptions as the JSON form that `load_descriptions` reads. Raises as that."""
+    atomic.write_json(path, _checked(path, descriptions))
 
 
 def class_files(folder: Path) -> list[tuple[str, Path]]:
-    """The .txt files of a folder of descriptions, sorted, each with the class it is named after.
-
-    Raises:
-        InputError: there is none.
-    """
+    """The .txt files of a folder of descriptions, sorted, each with the class it is named after; at least one."""
     files = sorted(file for file in folder.iterdir() if file.suffix.lower() == ".txt" and not file.name.startswith("."))
     if not files:
         raise InputError(f"{folder} holds no .txt file; a folder of descriptions has one for each class")
     return [(" ".join(printable(file.stem).replace("_", " ").split()), file) for file in files]
 
 
-def _of_object(source: Path | str, content: Mapping[str, Any]) -> dict[str, list[str]]:
+def _of_object(source: str | Path, content: Mapping[str, Any]) -> dict[str, list[str]]:
     if (names := numbered(content)) is not None:
         return _checked(source, {name: [spoken(name)] for name in names})
     descriptions = {}
     for name, given in content.items():
-        sentences = [given] if isinstance(given, str) else given
+        descriptions[name] = sentences = [given] if isinstance(given, str) else given
         if not isinstance(sentences, list) or not all(isinstance(sentence, str) for sentence in sentences):
-            raise FormatError(
-                f"{source}: class {name!r} should have a sentence or a list of sentences, not {given!r:.60}; {FORMS}"
-            )
-        descriptions[name] = sentences
+            what = f"should have a sentence or a list of sentences, not {given!r:.60}"
+            raise FormatError(f"{source}: class {name!r} {what}; {FORMS}")
     return _checked(source, descriptions)
 
 
-def _checked(source: Path | str, descriptions: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+def _checked(source: str | Path, descriptions: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     spellings: dict[str, str] = {}
     checked: dict[str, list[str]] = {}
     for name, given in descriptions.items():

@@ -13,12 +13,7 @@ from cezsar.errors import FormatError, InputError
 
 
 def read_text(path: str | Path) -> str:
-    """A UTF-8 file's text, without a byte order mark.
-
-    Raises:
-        InputError: there is no such file, or it cannot be opened.
-        FormatError: it is not UTF-8; the message names the line.
-    """
+    """A UTF-8 file's text, without a byte order mark."""
     raw = _bytes(path)
     try:
         return raw.decode("utf-8-sig")
@@ -29,8 +24,7 @@ def read_text(path: str | Path) -> str:
 
 def decoded(raw: bytes) -> tuple[str, str]:
     """Text, and the encoding it was read in: UTF-8, UTF-16 by its mark, else cp1252, as published descriptions come
-    from several editors. ("", "") for what is no text. Bytes that mean nothing in an encoding become U+FFFD.
-    """
+    from several editors. ("", "") for what is no text. Bytes that mean nothing in an encoding become U+FFFD."""
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return raw.decode("utf-16", errors="replace"), "UTF-16"
     if b"\0" in raw:
@@ -42,12 +36,7 @@ def decoded(raw: bytes) -> tuple[str, str]:
 
 
 def decoded_file(path: str | Path) -> str:
-    """The text of a list or a description that comes from any editor, see `decoded`.
-
-    Raises:
-        InputError: there is no such file, or it cannot be opened.
-        FormatError: it is no text.
-    """
+    """The text of a list or a description that comes from any editor, see `decoded`."""
     text, encoding = decoded(_bytes(path))
     if not encoding:
         raise FormatError(f"{printable(str(path))} is not a text file; class names or sentences belong there, as text")
@@ -55,12 +44,7 @@ def decoded_file(path: str | Path) -> str:
 
 
 def read_json_object(path: str | Path) -> dict[str, Any]:
-    """A JSON file that holds one object.
-
-    Raises:
-        InputError: there is no such file.
-        FormatError: it is not UTF-8, not JSON (see `parse_json`), or not an object.
-    """
+    """A JSON file that holds one object."""
     value = parse_json(read_text(path), str(path))
     if not isinstance(value, dict):
         raise FormatError(f"{path} holds a JSON {type(value).__name__}; an object {{...}} is expected")
@@ -68,11 +52,7 @@ def read_json_object(path: str | Path) -> dict[str, Any]:
 
 
 def parse_json(text: str, source: str, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
-    """JSON text; `source` is what messages call it; `pairs` makes objects, by default dictionaries.
-
-    Raises:
-        FormatError: it is not JSON, or gives a key twice, one of which would be lost; the message names the line.
-    """
+    """JSON text, called `source` in messages; `pairs` makes objects, by default dictionaries without repeated keys."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         read = dict(pairs)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
@@ -30,12 +30,9 @@ from cezsar.encoders.objects import top_objects
 from cezsar.errors import CezsarError, InputError, MismatchError
 from cezsar.video import Decoder, Frame, Limits
 
-_Encoded = tuple[np.ndarray, str]
-"""(T, d) float32 features of a clip, and what of it could not be read, in words; "" for nothing."""
-AHEAD_BYTES = 64 << 20
-"""Frames a worker may hold while another clip is being encoded."""
-WAITING = 16
-"""Clips that may be finished, for each worker, before the one whose turn it is."""
+_Encoded = tuple[np.ndarray, str]  # (T, d) float32 features of a clip, and what of it could not be read, in words
+AHEAD_BYTES = 64 << 20  # frames a worker may hold while another clip is being encoded
+WAITING = 16  # clips that may be finished, for each worker, before the one whose turn it is
 
 
 class Failure(NamedTuple):
@@ -48,17 +45,13 @@ class Failure(NamedTuple):
 
 @dataclass(frozen=True)
 class ExtractionReport:
-    """`done` clips were stored now, `skipped` were there already, `failed` could not be used.
+    """How many clips were stored, and which could not be."""
 
-    Of those stored now, the files of `partly` are cut off or damaged, and their features are those of what can be read;
-    `changed` of `done` and `failed` had features of another film of that name, which were dropped.
-    """
-
-    done: int
-    skipped: int
+    done: int  # stored now
+    skipped: int  # were there already
     failed: list[Failure]
-    partly: list[Failure] = field(default_factory=list)
-    changed: int = 0
+    partly: list[Failure] = field(default_factory=list)  # stored now, of a file that is cut off or damaged
+    changed: int = 0  # of `done` and `failed`: had features of another film of that name, which were dropped
 
 
 def extract(
@@ -76,21 +69,12 @@ def extract(
 ) -> ExtractionReport:
     """Store the features of every clip that the store does not have yet, or has of another film.
 
-    A clip that cannot be decoded, or whose features cannot be stored, is reported and never stops the others. The
-    failures of the latest call are in `failed.json` beside the shards; each call tries them again. A clip that can be
-    read in part is stored, and stays listed there as well.
-
-    Args:
-        workers: decoder processes. Light encoders run inside them; others take turns, while the decoders go ahead.
-        objects_k: how many of the most probable objects to keep for each clip, 0 for none.
-        object_head: recognises them from the features; default the encoder's own, if it has one.
-        shard_videos, flush_s: a shard is written after so many videos or seconds; a kill costs at most one shard.
-        on_progress: called with (clips in the store, clips, failures) after each clip.
-
-    Raises:
-        InputError: another process writes into the folder.
-        MismatchError: the store was made with another encoder, or has a clip under another label.
-        CezsarError: the disk is full, or no decoder can be started. What is in shards is kept.
+    A clip that cannot be decoded or stored is reported and never stops the others; the failures of the latest call, and
+    clips that could be read in part, are in `failed.json` beside the shards. `workers` are decoder processes: light
+    encoders run inside them, others take turns. Of each clip the `objects_k` most probable objects are kept, told by
+    `object_head`, by default the encoder's own. A shard is written after `shard_videos` or `flush_s` seconds: a kill
+    costs at most one. Raises `InputError` where another process writes into the folder, `MismatchError` where it was
+    made with another encoder or has a clip under another label, `CezsarError` where the disk is full.
     """
     head = (object_head or encoder.object_head) if objects_k else None
     vocabulary = None if head is None else ObjectVocabulary(head.names, head.definitions, head.fingerprint)
@@ -100,10 +84,8 @@ def extract(
         for clip in clips:
             stored = writer.labels.get(clip.id, clip.label)
             if clip.label and canonical(stored) != canonical(clip.label):
-                raise MismatchError(
-                    f"{writer.folder} has clip {clip.id!r} as {stored!r}, the source says {clip.label!r}: "
-                    "extract into another folder, or correct the label"
-                )
+                told = f"{writer.folder} has clip {clip.id!r} as {stored!r}, the source says {clip.label!r}"
+                raise MismatchError(f"{told}: extract into another folder, or correct the label")
         changed = writer.replaced({clip.id: clip.path for clip in clips})
         writer.drop(changed)
         waiting = [clip for clip in clips if clip.id not in writer]
@@ -138,20 +120,14 @@ def extract(
 
 def provenance(encoder: FrameEncoder) -> dict[str, Any]:
     """What a store keeps about the encoder of its features."""
-    return {
-        "encoder": encoder.name,
-        "fingerprint": encoder.fingerprint,
-        "dim": encoder.dim,
-        "fps": encoder.sampling.fps,
-        "domain": encoder.domain,
-    }
+    made = {"encoder": encoder.name, "fingerprint": encoder.fingerprint, "dim": encoder.dim}
+    return made | {"fps": encoder.sampling.fps, "domain": encoder.domain}
 
 
 def _keep(writer: StoreWriter, clip: Clip, result: Future[_Encoded], head: ObjectHead | None, objects_k: int) -> str:
     """Hand one finished clip to the store; why that is not possible, "" if it is."""
     try:
-        features, _ = result.result()
-        objects = None
+        features, objects = result.result()[0], None
         if head is not None:  # of the features as the store keeps them, so that they can be computed again from it
             with np.errstate(over="ignore"):
                 kept = np.asarray(features).astype(np.float16).astype(np.float32)
@@ -201,18 +177,13 @@ def _features(clip: Clip, encoder: FrameEncoder, decoder: Decoder, turn: threadi
         features_TD = decoder.run(clip.path, encoder.sampling, encoder.encode)
     else:
         frames = decoder.frames(clip.path, encoder.sampling)
-        ahead = _ahead(frames)
+        ahead: list[Frame] = []
+        size = 0
+        for frame in frames:
+            ahead.append(frame)
+            size += frame.image.nbytes
+            if size >= AHEAD_BYTES:
+                break
         with turn:
             features_TD = encoder.encode(chain(ahead, frames))
     return features_TD, decoder.reading.words if decoder.reading else ""
-
-
-def _ahead(frames: Iterator[Frame]) -> list[Frame]:
-    taken: list[Frame] = []
-    size = 0
-    for frame in frames:
-        taken.append(frame)
-        size += frame.image.nbytes
-        if size >= AHEAD_BYTES:
-            break
-    return taken

@@ -21,14 +21,13 @@ import hashlib
 import json
 import re
 import threading
-from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from itertools import zip_longest
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -38,16 +37,13 @@ from cezsar import atomic
 from cezsar.data.documents import is_unicode, printable
 from cezsar.errors import CezsarError, FormatError, InputError, MismatchError
 
-FORMAT, FORMAT_VERSION = "cezsar features", 1
-FLOAT16 = np.dtype("<f2")
+FORMAT, FORMAT_VERSION = b"cezsar features", 1
 SHARD_NAME = re.compile(r"shard-(\d{5,})\.h5")
+PER_VIDEO = ("ids", "labels", "paths", "files", "digests", "object_indices", "object_probabilities")
 MAX_OPEN = 64  # shards a store keeps open for reading
 IDENTITY = ("encoder", "fingerprint", "dim", "object_head_fingerprint")
 """Provenance that must agree for two videos to belong in one store."""
 UNREADABLE = (KeyError, IndexError, TypeError, ValueError, AttributeError, OSError, RuntimeError)  # of a damaged shard
-
-FileStamp = tuple[int, int]
-"""Size in bytes and time of change in ns of a video file; (0, 0) where not known."""
 
 
 @dataclass(frozen=True)
@@ -59,56 +55,39 @@ class ObjectVocabulary:
     fingerprint: str
 
 
-@dataclass(frozen=True)
-class Video:
-    """A video to be written: (T, d) float16 features, (k,) int32 object indices and float32 probabilities."""
-
-    id: str
-    label: str
-    path: str
-    file: FileStamp
-    features: np.ndarray
-    objects: tuple[np.ndarray, np.ndarray] | None
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Where the rows of one shard lie in its file, and what belongs to its videos."""
+class Shard(NamedTuple):
+    """What a shard says of its n videos, arrays as above; their features stay in the file."""
 
     path: Path
     provenance: str
+    offsets: np.ndarray
     ids: list[str]
     labels: list[str]
     paths: list[str]
     files: np.ndarray
-    offsets: np.ndarray
     digests: np.ndarray
+    object_indices: np.ndarray
+    object_probabilities: np.ndarray
 
 
 class FeatureStore:
     """The videos of a store folder, as they were when it was opened. Safe to read from many threads.
 
-    Attributes: `ids` in the order in which they were stored; `labels` and `paths` of the video files by id, "" when
-    unknown; `provenance`: encoder, fingerprint, dim, fps, domain and whatever else the writer stated.
-
-    Raises:
-        InputError: no such folder.
-        FormatError: no shards, or one that is damaged, foreign or newer than this version; the message names it.
-        MismatchError: shards of different encoders.
+    Raises `InputError` where there is no such folder, `FormatError` for no shards, or one that is damaged, foreign or
+    newer than this version, `MismatchError` for shards of different encoders.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self._shards = _read_shards(self.folder)
-        if not self._shards:
+        shards = _read_shards(self.folder)
+        if not shards:
             raise FormatError(f"{self.folder} holds no feature shards (shard-*.h5): make it with `cezsar extract`")
-        self.provenance: dict[str, Any] = json.loads(self._shards[0].provenance)
-        self.ids: list[str] = [id for shard in self._shards for id in shard.ids]
-        self.labels = {id: label for s in self._shards for id, label in zip(s.ids, s.labels, strict=True)}
-        self.paths = {id: path for s in self._shards for id, path in zip(s.ids, s.paths, strict=True)}
-        self._where = {id: (shard, row) for shard in self._shards for row, id in enumerate(shard.ids)}
-        self._open: OrderedDict[Path, h5py.Dataset] = OrderedDict()
-        self._objects: dict[Path, tuple[np.ndarray, np.ndarray]] = {}
+        self.provenance: dict[str, Any] = json.loads(shards[0].provenance)  # encoder, fingerprint, dim, fps, domain ...
+        self.ids: list[str] = [id for shard in shards for id in shard.ids]  # in the order in which they were stored
+        self.labels = {id: label for shard in shards for id, label in zip(shard.ids, shard.labels, strict=True)}
+        self.paths = {id: path for shard in shards for id, path in zip(shard.ids, shard.paths, strict=True)}
+        self._where = {id: (shard, row) for shard in shards for row, id in enumerate(shard.ids)}
+        self._open = lru_cache(MAX_OPEN)(_open)
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -137,25 +116,21 @@ class FeatureStore:
     def rows(self, id: str, start: int, stop: int) -> np.ndarray:
         """Rows start:stop of a video, (stop - start, d) float32; `stop` beyond the end means the end, as in a slice."""
         shard, row = self._find(id)
-        first, end = int(shard.offsets[row]), int(shard.offsets[row + 1])
+        first, end = shard.offsets[row : row + 2].tolist()
         if not 0 <= start < min(stop, end - first):
             raise InputError(f"video {id!r} in {self.folder} has {end - first} rows; {start}:{stop} are none of them")
-        with self._lock:
-            try:
-                features: np.ndarray = self._features(shard)[first + start : min(first + stop, end)]
-            except UNREADABLE as error:
-                raise _damaged(shard.path, error) from error
+        with self._lock, _readable(shard.path):
+            features: np.ndarray = self._open(shard.path, int(shard.offsets[-1]))[
+                first + start : min(first + stop, end)
+            ]
         return features.astype(np.float32)
 
     def objects(self, id: str) -> tuple[np.ndarray, np.ndarray] | None:
         """The most probable objects of a video: indices (k,) int64 and probabilities (k,) float32, or None."""
         shard, row = self._find(id)
-        with self._lock:
-            if shard.path not in self._objects:
-                self._objects[shard.path] = _read_objects(shard.path)
-            indices, probabilities = (array[row] for array in self._objects[shard.path])
-        kept = indices >= 0
-        return (indices[kept].astype(np.int64), probabilities[kept]) if kept.any() else None
+        kept = shard.object_indices[row] >= 0
+        indices, probabilities = shard.object_indices[row][kept], shard.object_probabilities[row][kept]
+        return (indices.astype(np.int64), probabilities) if kept.any() else None
 
     @cached_property
     def vocabulary(self) -> ObjectVocabulary | None:
@@ -164,28 +139,23 @@ class FeatureStore:
         if wanted is None:
             return None
         path = self.folder / "objects.json"
-        advice = "copy it from the original store, or extract again into a new folder"
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            found = ObjectVocabulary(content["names"], content["definitions"], content["fingerprint"])
+            if content["fingerprint"] != wanted:
+                raise ValueError(f"it belongs to object head {content['fingerprint']}, not {wanted}")
+            return ObjectVocabulary(content["names"], content["definitions"], wanted)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise FormatError(
-                f"{path}, the names of the store's objects, cannot be read ({error}); {advice}"
+                f"{path}, the names of the store's objects, cannot be used ({error}); copy it from the original store, "
+                "or extract again into a new folder"
             ) from error
-        if found.fingerprint != wanted:
-            raise FormatError(f"{path} belongs to object head {found.fingerprint}, not {wanted}; {advice}")
-        return found
 
     @cached_property
     def fingerprint(self) -> str:
-        """Content hash, 64 hex digits: SHA-256 over the encoder's fingerprint and, by sorted id, the digests.
-
-        It depends on ids, labels, features and objects, and neither on how these lie in shards, nor on the order in
-        which they came, nor on the video files.
-        """
+        """Content hash, 64 hex digits: SHA-256 over the encoder's fingerprint and, by sorted id, the digests. It
+        depends on ids, labels, features and objects; not on shards, the order of videos, or the video files."""
         digest = hashlib.sha256(str(self.provenance["fingerprint"]).encode("utf-8"))
-        for id in sorted(self.ids):
-            shard, row = self._where[id]
+        for shard, row in (self._where[id] for id in sorted(self.ids)):
             digest.update(shard.digests[row].tobytes())
         return digest.hexdigest()
 
@@ -194,18 +164,6 @@ class FeatureStore:
             raise InputError(f"{self.folder} holds no video {id!r} ({len(self):,} others)")
         return self._where[id]
 
-    def _features(self, shard: Shard) -> h5py.Dataset:
-        """The features of a shard, its file opened unless it is one of the last `MAX_OPEN`."""
-        dataset = self._open.pop(shard.path, None)
-        if dataset is None:
-            dataset = h5py.File(shard.path, "r")["features"]
-            if len(dataset) != shard.offsets[-1]:
-                raise FormatError(f"{shard.path} has changed since the store was opened; open the store again")
-            if len(self._open) >= MAX_OPEN:
-                self._open.popitem(last=False)[1].file.close()
-        self._open[shard.path] = dataset
-        return dataset
-
 
 class StoreWriter:
     """Adds videos to a store folder, new or not; the only writer there as long as it is open.
@@ -213,18 +171,9 @@ class StoreWriter:
     Videos are gathered in memory and become readable a shard at a time: when it is full, at `flush()` and at `close()`.
     As a context manager it closes at the end of the block; after an exception it drops what is not yet in a shard.
 
-    Args:
-        provenance: `encoder` (name), `fingerprint` and `dim` are required; `fps`, `domain` and other JSON are kept. A
-            folder that has shards keeps its first provenance: only `IDENTITY` must agree.
-        vocabulary: what the object indices given to `add` count; needed to store objects.
-
-    Attributes:
-        labels: id -> label of every video in the folder, those still in memory included.
-
-    Raises:
-        InputError: another writer is at work here, or the provenance is incomplete.
-        MismatchError: the folder was made with another encoder or object head.
-        FormatError: a shard in the folder is damaged.
+    `provenance` needs `encoder` (name), `fingerprint` and `dim`; `fps`, `domain` and other JSON are kept. A folder that
+    has shards keeps its first: only `IDENTITY` must agree, or it raises `MismatchError`. `vocabulary` is what the
+    object indices given to `add` count. Raises `InputError` where another writer is at work.
     """
 
     def __init__(
@@ -236,22 +185,18 @@ class StoreWriter:
         shard_videos: int = 256,
         shard_bytes: int = 128 << 20,
     ) -> None:
-        self.folder = Path(folder)
+        self.folder, self.provenance = Path(folder), dict(provenance)
         self.shard_videos, self.shard_bytes = shard_videos, shard_bytes
-        self.provenance = dict(provenance)
-        if missing := [key for key in IDENTITY[:3] if not provenance.get(key)]:
-            raise InputError(f"a feature store's provenance needs {', '.join(missing)}")
         if vocabulary is not None:
             self.provenance["object_head_fingerprint"] = vocabulary.fingerprint
-        self._pending: list[Video] = []
+        self._pending: list[dict[str, Any]] = []  # columns of `PER_VIDEO` and "features"
         self._lock = FileLock(self.folder / ".writer-lock", blocking=False, thread_local=False)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
         except Timeout as error:
-            raise InputError(
-                f"{self.folder} is being written by another process: wait until it ends, or choose another folder"
-            ) from error
+            advice = "wait until it ends, or choose another folder"
+            raise InputError(f"{self.folder} is being written by another process: {advice}") from error
         except OSError as error:
             raise InputError(f"{self.folder} cannot be written ({error.strerror}); choose another folder") from error
         try:
@@ -278,9 +223,7 @@ class StoreWriter:
     def __enter__(self) -> StoreWriter:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         if kind is not None:
             self._pending.clear()
         self.close()
@@ -292,7 +235,7 @@ class StoreWriter:
         for shard in self._shards:
             for id, path, (size, time_ns) in zip(shard.ids, shard.paths, shard.files.tolist(), strict=True):
                 if size and id in clips:
-                    now_size, now_ns = file_stamp(clips[id])
+                    now_size, now_ns = _file_stamp(clips[id])
                     same_place = path == printable(str(clips[id]))
                     if now_size and (now_size != size or (same_place and now_ns != time_ns)):
                         found.append(id)
@@ -300,15 +243,18 @@ class StoreWriter:
 
     def drop(self, ids: Collection[str]) -> None:
         """Remove videos from the shards of the folder, which are written anew without them."""
-        gone = set(ids)
         for shard in self._shards:
-            if not gone.isdisjoint(shard.ids):
-                if kept := [video for video in _read_videos(shard) if video.id not in gone]:
-                    self._write(shard.path, kept)
-                else:
-                    shard.path.unlink()
+            kept = ~np.isin(shard.ids, list(ids))
+            if not kept.any():
+                shard.path.unlink()
+            elif not kept.all():
+                lengths = np.diff(shard.offsets)
+                with _readable(shard.path), h5py.File(shard.path, "r") as file:
+                    arrays = {name: file[name][:][kept] for name in PER_VIDEO if name in file}
+                    features = file["features"][:][np.repeat(kept, lengths)]
+                self._write(shard.path, features, lengths[kept], arrays)
         self._shards = _read_shards(self.folder)
-        self.labels = {id: label for id, label in self.labels.items() if id not in gone}
+        self.labels = {id: label for id, label in self.labels.items() if id not in ids}
 
     def add(
         self,
@@ -321,33 +267,55 @@ class StoreWriter:
         """Add one video: (T, d) features, T >= 1, kept as float16; the path of its file, whose size and time are kept;
         objects as indices (k,) into the vocabulary and probabilities (k,), most probable first.
 
-        Raises:
-            InputError: empty or repeated id, wrong shape, or a value that is NaN, infinite or beyond float16.
+        Raises `InputError` for an empty or repeated id, a wrong shape, or a value that is NaN or beyond float16.
         """
         for what, text in (("id", id), ("label", label)):
-            if "\0" in text or not is_unicode(text):
-                raise InputError(f"video {id!r}: its {what} {text!r} is not valid Unicode text; rename it")
-        if not id:
-            raise InputError("a video without an id cannot be stored; give it one")
+            if "\0" in text or not is_unicode(text) or not (text or what == "label"):
+                raise InputError(f"video {id!r}: its {what} {text!r} is empty or not valid Unicode text; rename it")
         if id in self.labels:
             raise InputError(f"video {id!r} is already in {self.folder}; ids must be unique")
-        if objects is not None:
-            if "object_head_fingerprint" not in self.provenance:
-                raise InputError(f"video {id!r} has objects, but the store was opened without an object vocabulary")
-            objects = (np.asarray(objects[0], dtype="<i4"), np.asarray(objects[1], dtype="<f4"))
-        kept = _as_float16(id, features, int(self.provenance["dim"]))
+        features, dim = np.asarray(features), int(self.provenance["dim"])
+        if features.ndim != 2 or features.shape[1] != dim or len(features) == 0:
+            raise InputError(f"video {id!r}: features of shape {features.shape} instead of (T, {dim}) with T >= 1")
+        with np.errstate(over="ignore"):
+            features = np.ascontiguousarray(features, dtype="<f2")
+        if not (usable := np.isfinite(features).all(axis=1)).all():
+            told = "has a feature that is NaN, infinite or beyond float16 (65,504); leave it out, or scale it down"
+            raise InputError(f"video {id!r}: its second {int(usable.argmin())} {told}")
+        indices, probabilities = objects or ((), ())
+        indices, probabilities = np.asarray(indices, dtype="<i4"), np.asarray(probabilities, dtype="<f4")
         self.labels[id] = label
-        self._pending.append(Video(id, label, printable(str(path)), file_stamp(path), kept, objects))
-        waiting_bytes = sum(video.features.nbytes for video in self._pending)
+        digest = video_digest(id, label, features, indices, probabilities)
+        row = [
+            id.encode(),
+            label.encode(),
+            printable(str(path)).encode(),
+            _file_stamp(path),
+            digest,
+            indices,
+            probabilities,
+        ]
+        self._pending.append(dict(zip((*PER_VIDEO, "features"), [*row, features], strict=True)))
+        waiting_bytes = sum(video["features"].nbytes for video in self._pending)
         if len(self._pending) >= self.shard_videos or waiting_bytes >= self.shard_bytes:
             self.flush()
 
     def flush(self) -> None:
         """Write the videos gathered so far as one shard, if there are any. Raises `CezsarError` if the disk refuses."""
-        if self._pending:
-            self._write(self.folder / f"shard-{self._next:05d}.h5", self._pending)
-            self._next += 1
-            self._pending.clear()
+        if not self._pending:
+            return
+        columns = {name: [video[name] for video in self._pending] for name in self._pending[0]}
+        features = columns.pop("features")
+        arrays = {name: np.array(columns[name]) for name in ("ids", "labels", "paths")}
+        arrays["files"] = np.array(columns["files"], dtype="<i8")
+        arrays["digests"] = np.frombuffer(b"".join(columns["digests"]), np.uint8).reshape(-1, 32)
+        for name, dtype, none in (("object_indices", "<i4", -1), ("object_probabilities", "<f4", 0)):
+            by_rank = list(zip_longest(*columns[name], fillvalue=none))
+            arrays[name] = np.array(by_rank, dtype).reshape(-1, len(features)).T
+        path = self.folder / f"shard-{self._next:05d}.h5"
+        self._write(path, np.concatenate(features), np.array([len(rows) for rows in features]), arrays)
+        self._next += 1
+        self._pending.clear()
 
     def close(self) -> None:
         """Flush and let others write."""
@@ -356,18 +324,36 @@ class StoreWriter:
         finally:
             self._lock.release()
 
-    def _write(self, path: Path, videos: Sequence[Video]) -> None:
+    def _write(self, path: Path, features: np.ndarray, lengths: np.ndarray, arrays: Mapping[str, np.ndarray]) -> None:
+        """Write a shard. The same videos and provenance give the same bytes."""
         try:
-            with atomic.replacing(path) as temporary:
-                _write_shard(temporary, json.dumps(self.provenance), videos)
+            # Metadata with checksums (HDF5 1.10) and text of fixed length, which needs no unprotected heap: otherwise a
+            # flipped bit can send the library into an endless loop.
+            with atomic.replacing(path) as temporary, h5py.File(temporary, "w", libver=("v110", "v110")) as file:
+                file.attrs["format"] = np.bytes_(FORMAT)
+                file.attrs["format_version"] = FORMAT_VERSION
+                file.attrs["provenance"] = np.bytes_(json.dumps(self.provenance))
+                file["features"] = features
+                file["offsets"] = np.cumsum([0, *lengths], dtype="<i8")
+                for name, array in arrays.items():
+                    file[name] = array
         except (OSError, RuntimeError) as error:  # h5py raises RuntimeError when closing a file fails
-            raise CezsarError(
-                f"{path} cannot be written ({error}): make room and start again; complete shards are kept"
-            ) from error
+            advice = "make room and start again; complete shards are kept"
+            raise CezsarError(f"{path} cannot be written ({error}): {advice}") from error
 
 
-def file_stamp(path: str | Path) -> FileStamp:
-    """Size and time of change of a file; (0, 0) where there is none."""
+def video_digest(
+    id: str, label: str, features: np.ndarray, object_indices: np.ndarray, object_probabilities: np.ndarray
+) -> bytes:
+    """SHA-256 of what a store keeps of one video: id, label, (T, d) float16 features, objects as int32 and float32."""
+    digest = hashlib.sha256(json.dumps([id, label, list(features.shape)]).encode("ascii"))
+    for array in (features, object_indices, object_probabilities):
+        digest.update(array.tobytes())
+    return digest.digest()
+
+
+def _file_stamp(path: str | Path) -> tuple[int, int]:
+    """Size in bytes and time of change in ns of a file; (0, 0) where there is none."""
     try:
         found = Path(path).stat()
     except (OSError, ValueError):
@@ -384,94 +370,14 @@ def _same_identity(where: Path, stored: Mapping[str, Any], wanted: Mapping[str, 
             )
 
 
-def _as_float16(id: str, features: np.ndarray, dim: int) -> np.ndarray:
-    features = np.asarray(features)
-    if features.ndim != 2 or features.shape[1] != dim or len(features) == 0:
-        raise InputError(f"video {id!r}: features of shape {features.shape} instead of (T, {dim}) with T >= 1")
-    if not np.isfinite(features).all():
-        row = int(np.argmin(np.isfinite(features).all(axis=1)))
-        raise InputError(f"video {id!r}: its features have NaN or infinite values, first in second {row}")
-    with np.errstate(over="ignore"):
-        kept = np.ascontiguousarray(features, dtype=FLOAT16)
-    if not np.isfinite(kept).all():
-        raise InputError(
-            f"video {id!r}: a feature of size {np.abs(features).max():.4g} is beyond float16 (65,504); scale it down"
-        )
-    return kept
-
-
-# Shards --------------------------------------------------------------------------------------------------------------
-
-
-def video_digest(
-    id: str, label: str, features: np.ndarray, objects: tuple[np.ndarray, np.ndarray] | None = None
-) -> bytes:
-    """SHA-256 of what a store keeps of one video: id, label, (T, d) float16 features, object indices, probabilities."""
-    digest = hashlib.sha256(json.dumps([id, label, list(features.shape)]).encode("ascii"))
-    digest.update(np.ascontiguousarray(features, dtype=FLOAT16).tobytes())
-    if objects is not None:
-        digest.update(objects[0].astype("<i4").tobytes())
-        digest.update(objects[1].astype("<f4").tobytes())
-    return digest.digest()
-
-
-def _write_shard(path: Path, provenance: str, videos: Sequence[Video]) -> None:
-    """Write at least one video as a shard. The same videos and provenance give the same bytes."""
-    k = max((len(video.objects[0]) for video in videos if video.objects is not None), default=0)
-    indices = np.full((len(videos), k), -1, dtype="<i4")
-    probabilities = np.zeros((len(videos), k), dtype="<f4")
-    for row, video in enumerate(videos):
-        if video.objects is not None:
-            indices[row, : len(video.objects[0])], probabilities[row, : len(video.objects[1])] = video.objects
-    digests = b"".join(video_digest(v.id, v.label, v.features, v.objects) for v in videos)
-    # Metadata with checksums (HDF5 1.10) and text of fixed length, which needs no unprotected heap: otherwise a flipped
-    # bit can send the library into an endless loop.
-    with h5py.File(path, "w", libver=("v110", "v110")) as file:
-        file.attrs["format"] = np.bytes_(FORMAT)
-        file.attrs["format_version"] = FORMAT_VERSION
-        file.attrs["provenance"] = np.bytes_(provenance)
-        file["features"] = np.concatenate([video.features for video in videos])
-        file["offsets"] = np.cumsum([0, *(len(video.features) for video in videos)], dtype="<i8")
-        for name in ("id", "label", "path"):
-            texts = [getattr(video, name).encode("utf-8") for video in videos]
-            file[name + "s"] = np.array(texts, dtype=f"S{max(1, *map(len, texts))}")
-        file["files"] = np.array([video.file for video in videos], dtype="<i8")
-        file["digests"] = np.frombuffer(digests, dtype=np.uint8).reshape(len(videos), 32)
-        file["object_indices"], file["object_probabilities"] = indices, probabilities
-
-
-def read_shard(path: Path) -> Shard:
-    """The index of a shard; its rows stay on disk. Raises as `_reading`."""
-    with _reading(path) as file:
-        provenance = file.attrs["provenance"].decode("ascii")
-        _, _, dim = (json.loads(provenance)[key] for key in ("encoder", "fingerprint", "dim"))
-        ids, labels, paths = (
-            [text.decode("utf-8") for text in file[name][:].tolist()] for name in ("ids", "labels", "paths")
-        )
-        data, offsets, digests, n = file["features"], file["offsets"][:], file["digests"][:], len(ids)
-        files = file["files"][:] if "files" in file else np.zeros((n, 2), np.int64)  # stores of earlier versions
-        objects, probabilities = file["object_indices"], file["object_probabilities"]
-        whole = (
-            (data.dtype, data.shape, offsets[0]) == (FLOAT16, (offsets[-1], dim), 0)
-            and bool((np.diff(offsets) > 0).all())
-            and {len(offsets) - 1, len(labels), len(paths), len(files), len(digests), len(objects)} == {n}
-            and (files.shape[1:], digests.shape[1:]) == ((2,), (32,))
-            and objects.shape == probabilities.shape
-        )
-        if not whole:
-            raise ValueError("its parts do not fit together")
-    return Shard(path, provenance, ids, labels, paths, files, offsets, digests)
-
-
 def _read_shards(folder: Path) -> list[Shard]:
-    """Every shard's index, in order; provenance and uniqueness of ids checked over all of them."""
+    """Every shard, in order; provenance and uniqueness of ids checked over all of them."""
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; a feature store is one, made by `cezsar extract`")
-    shards = [read_shard(path) for path in sorted(folder.iterdir()) if SHARD_NAME.fullmatch(path.name)]
+    shards = [_read_shard(path) for path in sorted(folder.iterdir()) if SHARD_NAME.fullmatch(path.name)]
     seen: dict[str, Path] = {}
     for shard in shards:
-        if shard.provenance != shards[0].provenance:
-            _same_identity(shard.path, json.loads(shard.provenance), json.loads(shards[0].provenance))
+        _same_identity(shard.path, json.loads(shard.provenance), json.loads(shards[0].provenance))
         for id in shard.ids:
             if id in seen:
                 raise FormatError(f"{shard.path}: video {id!r} is already in {seen[id].name}; remove one of the shards")
@@ -479,41 +385,46 @@ def _read_shards(folder: Path) -> list[Shard]:
     return shards
 
 
-def _read_objects(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Object indices (n, k) int32 and probabilities (n, k) float32 of a shard's n videos; -1 where there is none."""
-    with _reading(path) as file:
-        return file["object_indices"][:], file["object_probabilities"][:]
+def _read_shard(path: Path) -> Shard:
+    """Raises `FormatError` where the file is foreign, newer or damaged."""
+    with _readable(path), h5py.File(path, "r") as file:
+        version = int(file.attrs.get("format_version", 0))
+        if file.attrs.get("format") != FORMAT or version < 1:
+            raise FormatError(f"{path} is an HDF5 file, but not a feature shard of this package; move it elsewhere")
+        if version > FORMAT_VERSION:
+            raise FormatError(f"{path} has format version {version}, not {FORMAT_VERSION}: update cezsar to read it")
+        provenance = file.attrs["provenance"].decode("ascii")
+        _, _, dim = (json.loads(provenance)[key] for key in IDENTITY[:3])
+        features, offsets = file["features"], file["offsets"][:]
+        n = len(offsets) - 1
+        arrays: dict[str, Any] = {name: file[name][:] for name in PER_VIDEO if name in file}
+        arrays = {"files": np.zeros((n, 2), int)} | arrays  # stores of earlier versions have none
+        for name in ("ids", "labels", "paths"):
+            arrays[name] = [text.decode("utf-8") for text in arrays[name].tolist()]
+        whole = (
+            (features.dtype, features.shape, offsets[0]) == (np.float16, (offsets[-1], dim), 0)
+            and (np.diff(offsets) > 0).all()
+            and {len(array) for array in arrays.values()} == {n}
+            and (arrays["files"].shape[1:], arrays["digests"].shape[1:]) == ((2,), (32,))
+            and arrays["object_indices"].shape == arrays["object_probabilities"].shape
+        )
+        if not whole:
+            raise ValueError("its parts do not fit together")
+    return Shard(path, provenance, offsets, **arrays)
 
 
-def _read_videos(shard: Shard) -> Iterator[Video]:
-    """Everything a shard holds, as it was given to `_write_shard`."""
-    indices, probabilities = _read_objects(shard.path)
-    with _reading(shard.path) as file:
-        features = file["features"][:]
-    for row, id in enumerate(shard.ids):
-        kept = indices[row] >= 0
-        objects = (indices[row][kept], probabilities[row][kept]) if kept.any() else None
-        size, time_ns = shard.files[row].tolist()
-        rows = features[shard.offsets[row] : shard.offsets[row + 1]]
-        yield Video(id, shard.labels[row], shard.paths[row], (size, time_ns), rows, objects)
+def _open(path: Path, rows: int) -> h5py.Dataset:
+    """The features of a shard; its file stays open as long as they are kept."""
+    features = h5py.File(path, "r")["features"]
+    if len(features) != rows:
+        raise FormatError(f"{path} has changed since the store was opened; open the store again")
+    return features
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[h5py.File]:
-    """A shard, opened for reading. Raises `FormatError` where it is foreign, newer, or cannot be read as asked."""
+def _readable(path: Path) -> Iterator[None]:
     try:
-        with h5py.File(path, "r") as file:
-            version = int(file.attrs.get("format_version", 0))
-            if file.attrs.get("format") != FORMAT.encode("ascii") or version < 1:
-                raise FormatError(f"{path} is an HDF5 file, but not a feature shard of this package; move it elsewhere")
-            if version > FORMAT_VERSION:
-                raise FormatError(
-                    f"{path} has format version {version}, not {FORMAT_VERSION}: update cezsar to read it"
-                )
-            yield file
+        yield
     except UNREADABLE as error:
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: Path, error: Exception) -> FormatError:
-    return FormatError(f"{path} is damaged ({error}). Delete it and extract again: only its videos are done anew")
+        told = "Delete it and extract again: only its videos are done anew"
+        raise FormatError(f"{path} is damaged ({error}). {told}") from error

@@ -10,7 +10,6 @@ import re
 import threading
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,11 +18,8 @@ from cezsar.atomic import write_json
 from cezsar.data.documents import decoded_file, is_unicode, parse_json, read_json_object
 from cezsar.errors import FormatError, InputError
 
-MAX_LABEL_CHARACTERS = 1000
-"""A description of a class is a sentence or two; anything longer is a list without its separators."""
-MAX_NAME_CHARACTERS = 60
-"""Of the name of a group."""
-
+MAX_LABEL_CHARACTERS = 1000  # a description is a sentence or two; anything longer is a list without its separators
+MAX_NAME_CHARACTERS = 60  # of the name of a group
 NAME_COLUMNS = ("name", "label", "class")
 _NUMBER_FIRST = re.compile(r"(?P<number>\d+)[\s:,.)]+(?P<name>.*\S)")
 _NUMBER_LAST = re.compile(r"(?P<name>\S.*?)[\s:,]+(?P<number>\d+)")
@@ -33,10 +29,10 @@ _WORD_STARTS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|_+")
 
 
 def canonical(name: str) -> str:
-    """The key under which spellings of one class meet: lower case, without spaces and underscores.
+    """The key under which spellings of one class meet: "HandStandPushups", "Handstand Pushups", "handstand_pushups".
 
-    "HandStandPushups", "Handstand Pushups" and "handstand_pushups" are one. So that "hurling (sport)" meets
-    "hurling_sport", hyphens, brackets, commas, full stops and apostrophes are dropped too, unless nothing is left then.
+    Hyphens, brackets, commas, full stops and apostrophes are dropped too, so that "hurling (sport)" meets
+    "hurling_sport", unless nothing is left then.
     """
     folded = unicodedata.normalize("NFC", name).casefold().strip()
     return _IGNORED.sub("", folded) or folded
@@ -56,11 +52,7 @@ def distinct(names: Iterable[str]) -> list[str]:
 
 
 def resolve(names: Iterable[str], known: Sequence[str]) -> list[str]:
-    """For each name the one of `known` that it spells.
-
-    Raises:
-        InputError: some name is none of them; the message offers the nearest.
-    """
+    """For each name the one of `known` that it spells, or an `InputError` that offers the nearest."""
     by_key = {canonical(name): name for name in known}
     resolved = []
     for name in names:
@@ -71,9 +63,6 @@ def resolve(names: Iterable[str], known: Sequence[str]) -> list[str]:
             raise InputError(f"{name!r} is none of the {len(known):,} classes; {hint}")
         resolved.append(by_key[key])
     return resolved
-
-
-# Lists ---------------------------------------------------------------------------------------------------------------
 
 
 class Labels(NamedTuple):
@@ -87,13 +76,8 @@ def parse_labels(text: str) -> Labels:
     """Labels typed as "a, b, c" or one to a line, a table with a column of names, or a JSON list; a label with a comma
     goes between double quotes.
 
-    Spaces around a label and runs of spaces within it do not count; control characters are taken for spaces; empty
-    entries are passed over. Labels that differ only in spelling (see `canonical`) are one: the first is kept.
-
-    Raises:
-        InputError: no label at all, one longer than `MAX_LABEL_CHARACTERS`, text that is not valid Unicode, or a quote
-            that is never closed.
-        FormatError: a JSON list that is not valid, or holds something else than text.
+    Control characters are taken for spaces; runs of spaces and empty entries do not count. Of labels that differ only
+    in spelling the first is kept. Raises `InputError` where nothing, or nothing usable, is left.
     """
     if not is_unicode(text):
         raise InputError("the labels hold bytes that are not UTF-8; type them again, or set the terminal to UTF-8")
@@ -108,37 +92,26 @@ def parse_labels(text: str) -> Labels:
     entries = []
     for line in cleaned.splitlines():
         try:
-            for row in csv.reader([line], skipinitialspace=True, strict=True):
-                entries += row
+            entries += next(csv.reader([line], skipinitialspace=True, strict=True), [])
         except csv.Error as error:
-            raise InputError(
-                f"the labels {line.strip()[:60]!r} cannot be told apart ({error}): check the quotes, and "
-                'put a label with a comma in double quotes: "reach, grasp"'
-            ) from error
-    return _labels(entries, numbers=False)
+            advice = 'check the quotes, and put a label with a comma in double quotes: "reach, grasp"'
+            raise InputError(f"the labels {line.strip()[:60]!r} cannot be told apart ({error}): {advice}") from error
+    return _labels(without_numbers(entries))
 
 
 def read_label_list(path: str | Path) -> list[str]:
-    """Class names from a text file, one to a line, as the label maps of UCF-101, HMDB-51 and Kinetics have them.
-
-    UTF-8, UTF-16 or cp1252. Numbers before or after all names are left out, see `without_numbers`; a `.csv` has its
-    names in the column "name", "label" or "class".
-
-    Raises:
-        InputError: there is no such file.
-        FormatError: it is no text, is empty, has a class twice, or is a CSV without such a column.
-    """
+    """Class names from a text file, one to a line, in UTF-8, UTF-16 or cp1252; numbers before or after all names are
+    left out (`without_numbers`); a `.csv` has its names in one of `NAME_COLUMNS`. `FormatError` where it has none, or a
+    class twice."""
     text = decoded_file(path)
     lines = text.splitlines()
     if Path(path).suffix.lower() == ".csv":
         if (column := _name_column(text)) is None:
-            raise FormatError(
-                f"{path}: its first line should name a column {', '.join(NAME_COLUMNS[:-1])} or {NAME_COLUMNS[-1]}, "
-                f"it names {', '.join(lines[:1]) or 'none'}"
-            )
+            told = f"a column {', '.join(NAME_COLUMNS[:-1])} or {NAME_COLUMNS[-1]}, it names {', '.join(lines[:1])}"
+            raise FormatError(f"{path}: its first line should name {told or 'none'}")
         lines = column
     try:
-        labels = _labels(lines, numbers=False)
+        labels = _labels(without_numbers(lines))
     except InputError as error:
         raise FormatError(f"{path}: {error}") from error
     if labels.repeated:
@@ -146,18 +119,19 @@ def read_label_list(path: str | Path) -> list[str]:
     return labels.names
 
 
-def without_numbers(names: Sequence[str]) -> list[str]:
+def without_numbers(entries: Iterable[str]) -> list[str]:
     """Names without the class numbers that label maps have: "1 ApplyEyeMakeup", "Archery 2".
 
     Numbers are left out where every name has one at the same end, they count up by one from 0 or 1, and the names
     without them differ. So a list with "10 pin bowling" in it stays as it is, and so do "step 1, step 2".
     """
+    names = [name for entry in entries if (name := " ".join(entry.split()))]
     for pattern in (_NUMBER_FIRST, _NUMBER_LAST):
         found = [match for name in names if (match := pattern.fullmatch(name))]
         bare = [match["name"] for match in found]
         if len(bare) == len(names) == len(distinct(bare)) and _counts_up([int(match["number"]) for match in found]):
             return bare
-    return list(names)
+    return names
 
 
 def numbered(content: Mapping[str, Any]) -> list[str] | None:
@@ -178,7 +152,7 @@ def is_invisible(character: str) -> bool:
 
 def _counts_up(numbers: Sequence[int]) -> bool:
     """Whether these are 0, 1, 2, ... or 1, 2, 3, ..., as numbers of classes are."""
-    return bool(numbers) and numbers[0] in (0, 1) and all(b == a + 1 for a, b in pairwise(numbers))
+    return bool(numbers) and numbers[0] in (0, 1) and list(numbers) == list(range(numbers[0], numbers[-1] + 1))
 
 
 def _name_column(text: str) -> list[str] | None:
@@ -189,38 +163,25 @@ def _name_column(text: str) -> list[str] | None:
     return None if chosen is None else [row[chosen] or "" for row in rows]
 
 
-def _labels(entries: Iterable[str], numbers: bool = True) -> Labels:
-    """Entries as labels, spaces put right; class numbers are left out unless `numbers` may stay."""
-    names = [name for entry in entries if (name := " ".join(entry.split()))]
-    names = names if numbers else without_numbers(names)
-    if not names:
-        raise InputError('no label is given; write at least one, such as "juggling, playing chess"')
+def _labels(entries: Iterable[str]) -> Labels:
+    """Entries as labels, spaces put right, each class once."""
     first: dict[str, str] = {}
     repeated: dict[str, None] = {}
-    for name in names:
+    for name in (name for entry in entries if (name := " ".join(entry.split()))):
         if len(name) > MAX_LABEL_CHARACTERS:
-            raise InputError(
-                f"the label {name[:40]!r}... has {len(name):,} characters, at most {MAX_LABEL_CHARACTERS:,} are "
-                "possible; put commas between labels"
-            )
-        if (spelt := first.setdefault(canonical(name), name)) is not name:
-            repeated[spelt] = None
+            most = f"at most {MAX_LABEL_CHARACTERS:,} are possible; put commas between labels"
+            raise InputError(f"the label {name[:40]!r}... has {len(name):,} characters, {most}")
+        if (key := canonical(name)) in first:
+            repeated[first[key]] = None
+        first.setdefault(key, name)
+    if not first:
+        raise InputError('no label is given; write at least one, such as "juggling, playing chess"')
     return Labels(list(first.values()), list(repeated))
 
 
-# Splits and indexes --------------------------------------------------------------------------------------------------
-
-
 def load_split(path: str | Path) -> dict[str, list[str]]:
-    """A split file `{"training": [class names], "testing": [class names]}`; other parts are read the same way.
-
-    A class named twice in one part, maybe in two spellings, is kept once. A class in two parts stays in both, as in the
-    published hard-15 file: see `shared_classes`.
-
-    Raises:
-        InputError: there is no such file.
-        FormatError: it is not JSON of that form, or has no class to test; the message says where.
-    """
+    """A split file `{"training": [class names], "testing": [class names]}`; other parts are read the same way. Of two
+    spellings in one part the first is kept; a class in two parts stays in both, as in the published hard-15 file."""
     split = _read_lists(path, "class names")
     if not split.get("testing"):
         raise FormatError(f'{path} names no class to test; a split has {{"training": [...], "testing": [...]}}')
@@ -234,12 +195,7 @@ def shared_classes(split: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def load_index(path: str | Path) -> dict[str, list[str]]:
-    """A data set index `{class name: [video ids]}`.
-
-    Raises:
-        InputError: there is no such file.
-        FormatError: it is not JSON of that form, is empty, or gives a class or a video id twice.
-    """
+    """A data set index `{class name: [video ids]}`; `FormatError` where it is empty, or has a class or id twice."""
     index = _read_lists(path, "video ids")
     if not index:
         raise FormatError(f"{path} is empty; an index has {{class name: [video ids]}}")
@@ -276,56 +232,39 @@ def groups_path(home: str | Path | None = None) -> Path:
 
 def load_groups(path: str | Path) -> Groups:
     """Groups of a JSON file `{name: [class names]}`, in order; none where there is no file. Raises `FormatError`."""
-    if not Path(path).exists():
-        return {}
+    lists = _read_lists(path, "class names") if Path(path).exists() else {}
     try:
-        return checked_groups(_read_lists(path, "class names"))
+        return _usable(lists.items())
     except InputError as error:
-        raise FormatError(str(error) if str(path) in str(error) else f"{path}: {error}") from error
-
-
-def save_groups(path: str | Path, groups: Mapping[str, Sequence[str]]) -> None:
-    """Write all groups, whole or not at all. Raises as `checked_groups`."""
-    write_json(path, checked_groups(groups))
+        raise FormatError(f"{path}: {error}") from error
 
 
 def keep_group(path: str | Path, name: str, classes: Sequence[str], *, instead_of: str | None = None) -> None:
-    """Add a group, or put it in the place of the group `instead_of`, whose name it may change.
-
-    Raises:
-        InputError: the group cannot be used, another one has its name, or `instead_of` has gone.
-    """
+    """Add a group, or put it in the place of the group `instead_of`, whose name it may change. Raises `InputError`
+    where the group cannot be used, another one has its name, or `instead_of` has gone."""
     with _writing:
         groups = load_groups(path)
         if instead_of is not None and instead_of not in groups:
             raise InputError(f"there is no group {instead_of!r} any more; keep it as a new one")
-        entries = [(name, list(classes)) if old == instead_of else (old, groups[old]) for old in groups]
-        entries += [(name, list(classes))] if instead_of is None else []
-        if [canonical(other) for other, _ in entries].count(canonical(name)) > 1:
-            raise InputError(f"there is a group {name!r} already; choose another name")
-        save_groups(path, dict(entries))
+        entries = [(name, classes) if old == instead_of else (old, groups[old]) for old in groups]
+        write_json(path, _usable(entries if instead_of is not None else [*entries, (name, classes)]))
 
 
 def remove_group(path: str | Path, name: str) -> None:
-    """Take one group out; nothing happens if it has gone. Raises `FormatError` where the file is damaged."""
+    """Take one group out; nothing happens if it has gone."""
     with _writing:
         groups = load_groups(path)
         if groups.pop(name, None) is not None:
-            save_groups(path, groups)
+            write_json(path, groups)
 
 
-def checked_groups(groups: Mapping[str, Sequence[str]]) -> Groups:
-    """The groups with spaces around names taken away.
-
-    Raises:
-        InputError: a name that is empty, too long, not valid Unicode or given twice in whatever spelling, or a group of
-            fewer than two different classes.
-    """
+def _usable(groups: Iterable[tuple[str, Sequence[str]]]) -> Groups:
+    """The groups with spaces around names taken away. Raises `InputError`."""
     found: Groups = {}
-    for name, classes in groups.items():
+    for name, classes in groups:
         title = _short_name(name, MAX_NAME_CHARACTERS)
-        if canonical(title) in {canonical(other) for other in found}:
-            raise InputError(f"two groups are named {title!r}; give one of them another name")
+        if canonical(title) in map(canonical, found):
+            raise InputError(f"there is a group {title!r} already; choose another name")
         found[title] = distinct(_short_name(entry, MAX_LABEL_CHARACTERS) for entry in classes)
         if len(found[title]) < 2:
             raise InputError(f"group {title!r} has fewer than two classes; choose at least two")
@@ -334,8 +273,7 @@ def checked_groups(groups: Mapping[str, Sequence[str]]) -> Groups:
 
 def _short_name(text: str, most: int) -> str:
     name = " ".join(text.split())
-    if not name or not is_unicode(name):
-        raise InputError("a name of a group or class is empty or no text; write one")
-    if len(name) > most:
-        raise InputError(f"the name {name[:40]!r}... has {len(name):,} characters; at most {most:,} are possible")
+    if not 0 < len(name) <= most or not is_unicode(name):
+        told = f"has {len(name):,} characters" if len(name) > most else "is empty or no text"
+        raise InputError(f"the name {name[:40]!r} of a group or class {told}; write up to {most:,} characters")
     return name

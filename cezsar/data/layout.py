@@ -1,41 +1,44 @@
 """The published data sets as they lie on a disk: what each should hold, what a folder holds of it, and what is missing.
 
-A reader of each data set knows its folders, file names and lists and makes `Contents` of them; `look` gives the classes
-their usual names and compares with what should be there.
+A reader of each data set knows its folders, file names and lists; `look` gives the classes their usual names and
+compares with what should be there.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cezsar.data import manifest
 from cezsar.data.annotations import load_annotations
 from cezsar.data.documents import printable, read_json_object, read_text
 from cezsar.data.labels import canonical, load_index, parse_labels
-from cezsar.data.manifest import Clip, clips_in
 from cezsar.errors import FormatError, InputError
 from cezsar.workspace import ASSETS
 
-NAMED = 20
-"""How many ids a warning names before it only counts."""
+NAMED = 20  # ids that a warning names before it only counts
 
 
 @dataclass
-class Contents:
-    """What was read from a folder, in the spelling found there."""
+class Found:
+    """What a place holds of a published data set. Where there is no video at all, its lists stand for the clips.
+
+    Readers fill in the first six, in the spelling found there; `look` puts them right and adds the others.
+    """
 
     paths: dict[str, Path] = field(default_factory=dict)  # clip id -> video file
-    labels: dict[str, str] = field(default_factory=dict)  # of videos, else of an index; "" where nothing tells it
-    listed: dict[str, str] = field(default_factory=dict)  # of every clip that should be there, as far as lists tell
+    labels: dict[str, str] = field(default_factory=dict)  # clip id -> class; empty for a data set without classes
+    listed: dict[str, str] = field(default_factory=dict)  # the same of every clip that should be there, as lists tell
     parts: dict[str, list[str]] = field(default_factory=dict)  # official part ("test1", "val", ...) -> clip ids
     sources: list[str] = field(default_factory=list)  # what was read, in words
-    warnings: list[str] = field(default_factory=list)  # what is wrong with the files read
+    warnings: list[str] = field(default_factory=list)  # wrong counts and what else is wrong, with ids or names
+    missing: list[str] = field(default_factory=list)  # ids of clips that should be there and are not, sorted
+    missing_of: dict[str, list[str]] = field(default_factory=dict)  # official part -> ids of its missing clips
 
 
 @dataclass(frozen=True)
@@ -48,59 +51,41 @@ class Known:
     classes: int  # how many there are; 0 where clips have sentences instead
     layout: str  # what its folder has, in words
     lists: str  # those that name every clip, in words: what to add where it cannot be told what is missing
-    read: Callable[[Path], Contents]
+    read: Callable[[Path], Found]
 
     def class_names(self) -> list[str]:
         """Its class names, as tables have them; none where clips have no classes."""
         return parse_labels(read_text(ASSETS / "labels" / f"{self.name}.json")).names if self.classes else []
 
 
-@dataclass(frozen=True)
-class Found:
-    """What a place holds of a published data set. Where there is no video at all, its lists stand for the clips."""
-
-    known: Known
-    place: Path
-    labels: dict[str, str]  # clip id -> class as `Known.class_names` spells it; empty for a data set without classes
-    paths: dict[str, Path]  # clip id -> video file
-    missing: tuple[str, ...]  # ids of clips that should be there and are not, sorted
-    parts: dict[str, list[str]]  # official part -> ids, of those in `labels`
-    sources: tuple[str, ...]  # what was read, in words
-    warnings: tuple[str, ...]  # wrong counts and what else is wrong, with ids or names
-    missing_of: dict[str, tuple[str, ...]]  # official part -> ids of its clips that are missing
-
-
 def look(known: Known, place: str | Path) -> Found:
-    """Read a place and compare it with what should be there. A wrong count is a warning, never an error.
-
-    Raises:
-        InputError: there is nothing of the data set at that place.
-        FormatError: a list there is not in its format.
-    """
+    """Read a place and compare it with what should be there. A wrong count is a warning, never an error; `InputError`
+    where there is nothing of the data set, `FormatError` where a list is not in its format."""
     place = Path(place).expanduser()
     if not place.exists():
-        raise InputError(f"{known.title}: there is no {printable(str(place))}; it should have {known.layout}")
-    contents = known.read(place)
-    there = contents.labels or contents.listed
+        how = f"put it in {printable(str(place))}, or name its place with `cezsar datasets --add {known.name}=FOLDER`"
+        raise InputError(f"{known.title} is not here: {how}; it should have {known.layout}")
+    found = known.read(place)
+    there = found.labels or found.listed
     if not there:
         raise InputError(f"{known.title}: {printable(str(place))} has none of its videos or lists; give {known.layout}")
     spelt = {canonical(name): name for name in known.class_names()}
-    labels = {id: spelt[key] for id, label in there.items() if (key := canonical(label)) in spelt}
-    paths = {id: path for id, path in contents.paths.items() if id in labels or not known.classes}
-    have = {id.casefold(): id for id in (labels if known.classes else there)}  # spelling of ids varies, too
-    missing = sorted(id for id in contents.listed if id.casefold() not in have)
-    parts = {part: [have[key] for id in ids if (key := id.casefold()) in have] for part, ids in contents.parts.items()}
-    gone = {part: tuple(id for id in ids if id.casefold() not in have) for part, ids in contents.parts.items()}
-    warnings = list(contents.warnings)
+    found.labels = {id: spelt[key] for id, label in there.items() if (key := canonical(label)) in spelt}
+    found.paths = {id: path for id, path in found.paths.items() if id in found.labels or not known.classes}
+    have = {id.casefold(): id for id in (found.labels if known.classes else there)}  # spelling of ids varies, too
+    found.missing = sorted(id for id in found.listed if id.casefold() not in have)
+    for part, ids in found.parts.items():
+        found.missing_of[part] = [id for id in ids if id.casefold() not in have]
+        found.parts[part] = [have[key] for id in ids if (key := id.casefold()) in have]
     strange = Counter(label for label in there.values() if canonical(label) not in spelt) if known.classes else {}
     if strange:
         names = enumerated(f"{repr(label) if label else 'nothing'} ({count:,})" for label, count in strange.items())
-        warnings.append(f"clips left out, as no class of {known.title} is named so: {names}")
-    warnings += _miscounts(known, contents, have, missing)
-    present = set(labels.values())
+        found.warnings.append(f"clips left out, as no class of {known.title} is named so: {names}")
+    found.warnings += _miscounts(known, found, have)
+    present = set(found.labels.values())
     if absent := [name for name in spelt.values() if name not in present]:
-        warnings.append(f"{len(absent):,} of {known.classes:,} classes have no clip: {enumerated(absent)}")
-    return Found(known, place, labels, paths, tuple(missing), parts, tuple(contents.sources), tuple(warnings), gone)
+        found.warnings.append(f"{len(absent):,} of {known.classes:,} classes have no clip: {enumerated(absent)}")
+    return found
 
 
 def enumerated(names: Iterable[str]) -> str:
@@ -109,31 +94,26 @@ def enumerated(names: Iterable[str]) -> str:
     return ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
 
 
-def _miscounts(known: Known, contents: Contents, have: Mapping[str, str], missing: list[str]) -> Iterator[str]:
-    what, listed = "videos" if contents.paths else "clips in the lists", len(contents.listed)
-    if missing:
-        several = f"; `cezsar datasets {known.name} --missing FILE` writes them all" if len(missing) > NAMED else ""
-        yield f"{len(missing):,} of {listed:,} clips are missing: {enumerated(missing)}{several}"
+def _miscounts(known: Known, found: Found, have: Mapping[str, str]) -> Iterator[str]:
+    what, listed = "videos" if found.paths else "clips in the lists", len(found.listed)
+    if found.missing:
+        several = (
+            f"; `cezsar datasets {known.name} --missing FILE` writes them all" if len(found.missing) > NAMED else ""
+        )
+        yield f"{len(found.missing):,} of {listed:,} clips are missing: {enumerated(found.missing)}{several}"
     if not listed and len(have) != known.clips:
         yield f"{len(have):,} {what}, {known.clips:,} expected; which ones differ can be told with {known.lists}"
     if listed and listed != known.clips:
         yield f"the lists here name {listed:,} clips, {known.clips:,} expected; check {known.lists}"
-    keys = {id.casefold() for id in contents.listed}
+    keys = {id.casefold() for id in found.listed}
     if listed and (more := sorted(id for key, id in have.items() if key not in keys)):
         yield f"{len(more):,} {what} are in no list of {known.title}: {enumerated(more)}"
 
 
-def files_in(place: Path, *suffixes: str) -> list[Path]:
-    """Files with one of the suffixes in and below a folder, sorted; a file is its own only one."""
-    if place.is_file():
-        return [place] if place.suffix.lower() in suffixes else []
-    found = [
-        Path(parent, name)
-        for parent, _, names in os.walk(place)
-        for name in names
-        if not name.startswith(".") and name.lower().endswith(suffixes)
-    ]
-    return sorted(found)
+def _files(place: Path, suffix: str) -> list[Path]:
+    """Files with a suffix in and below a folder, sorted; a file is its own only one."""
+    files = [place] if place.is_file() else manifest.files_in(place)
+    return [path for path in files if path.suffix.lower() == suffix]
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
@@ -143,55 +123,50 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
             yield f"{path}, line {number}: {line[:60]!r}", line.strip()
 
 
-def _videos_or_index(place: Path) -> tuple[Contents, str]:
+def _videos_or_index(place: Path) -> Found:
     """The videos below a folder, else the clips of an index `{class: [ids]}` there, a file named like
-    `ucf101_dataset.json` or given itself; and which of them, in words."""
-    clips: list[Clip] = clips_in(place) if place.is_dir() else []
-    if clips:
+    `ucf101_dataset.json` or given itself."""
+    if place.is_dir() and (clips := manifest.clips_in(place)):
         labels = {clip.id: clip.label for clip in clips}
-        return Contents({clip.id: clip.path for clip in clips}, labels), f"{len(clips):,} videos"
-    files = [
-        path for path in files_in(place, ".json") if path == place or "dataset" in path.stem or "index" in path.stem
-    ]
-    labels = {id: label for path in files[:1] for label, ids in load_index(path).items() for id in ids}
-    return Contents({}, labels), f"an index of {len(labels):,} clips, no video" if labels else "no video"
+        return Found({clip.id: clip.path for clip in clips}, labels, sources=[f"{len(clips):,} videos"])
+    indexes = (path for path in _files(place, ".json") if path == place or re.search("dataset|index", path.stem))
+    index = next(map(load_index, indexes), {})
+    labels = {id: label for label, ids in index.items() for id in ids}
+    return Found({}, labels, sources=[f"an index of {len(labels):,} clips, no video" if labels else "no video"])
 
 
-# UCF-101 -------------------------------------------------------------------------------------------------------------
-
-UCF101_TESTED = {1: range(1, 8), 2: range(8, 15), 3: range(15, 22)}
-"""Official split -> the groups of the 25 of each class that are tested."""
-_UCF101_LIST = re.compile(r"(train|test)list0([123])", re.I)
-
-
-def _ucf101(place: Path) -> Contents:
+def _ucf101(place: Path) -> Found:
     """`UCF-101/<class>/<id>.avi` and `ucfTrainTestlist/*.txt`, or an index.
 
     A clip's id is its file name, `v_<class>_g<group>_c<clip>`: clips of one group are cut from the same footage. Every
     id is known beforehand, so a clip that is missing can be named without any list.
     """
-    contents, what = _videos_or_index(place)
-    contents.listed = ucf101_clips()
-    lists = {
-        match[1].lower() + match[2]: _ucf101_list(path)
-        for path in files_in(place, ".txt")
-        if (match := _UCF101_LIST.fullmatch(path.stem))
-    }
-    contents.labels = contents.labels or {id: label for part in lists.values() for id, label in part.items()}
-    if not contents.labels:
-        return Contents()
-    contents.parts = ucf101_parts(contents.listed)
+    found = _videos_or_index(place)
+    lists: dict[str, dict[str, str]] = {}
+    for path in _files(place, ".txt"):
+        if match := re.fullmatch(r"(train|test)list0([123])", path.stem, re.I):
+            ids = lists[match[1].lower() + match[2]] = {}
+            for where, line in _lines(path):  # Class/v_Class_g01_c01.avi, in training lists with the class's number
+                label, _, name = line.partition("/")
+                if not (canonical(label) and name.strip()):
+                    raise FormatError(f"{where} should be Class/clip.avi; correct it")
+                ids[Path(name.split()[0]).stem] = label.strip()
+    found.labels = found.labels or {id: label for ids in lists.values() for id, label in ids.items()}
+    if not found.labels:
+        return Found()
+    found.listed = ucf101_clips()
+    found.parts = ucf101_parts(found.listed)
     for part, ids in lists.items():
-        if {id.casefold() for id in ids} != {id.casefold() for id in contents.parts[part]}:
-            contents.warnings.append(f"list {part} names {len(ids):,} clips, {len(contents.parts[part]):,} expected")
-        contents.parts[part] = list(ids)
-    contents.sources = [what, *([f"official lists {', '.join(sorted(lists))}"] if lists else [])]
-    return contents
+        if {id.casefold() for id in ids} != {id.casefold() for id in found.parts[part]}:
+            found.warnings.append(f"list {part} names {len(ids):,} clips, {len(found.parts[part]):,} expected")
+        found.parts[part] = list(ids)
+    found.sources += [f"official lists {', '.join(sorted(lists))}"] if lists else []
+    return found
 
 
 def ucf101_clips() -> dict[str, str]:
     """Clip id -> class of all that were published, with the class as it is spelt in ids."""
-    counts: dict[str, str] = read_json_object(ASSETS / "splits" / "ucf101-clips.json")["clips"]
+    counts: dict[str, list[int]] = read_json_object(ASSETS / "splits" / "ucf101-clips.json")["clips"]
     return {
         f"v_{label}_g{group:02}_c{clip:02}": label
         for label, groups in counts.items()
@@ -201,84 +176,60 @@ def ucf101_clips() -> dict[str, str]:
 
 
 def ucf101_parts(ids: Iterable[str]) -> dict[str, list[str]]:
-    """The three official splits: "train1", "test1", ... -> clip ids, by the groups in the ids."""
+    """The three official splits, "train1", "test1", ... -> clip ids: tested are groups 1-7, 8-14, 15-21 of the 25."""
     group = {id: int(id[-6:-4]) for id in ids}
     parts = {}
-    for split, tested in UCF101_TESTED.items():
+    for split, tested in enumerate((range(1, 8), range(8, 15), range(15, 22)), start=1):
         parts[f"train{split}"] = [id for id in group if group[id] not in tested]
         parts[f"test{split}"] = [id for id in group if group[id] in tested]
     return parts
 
 
-def _ucf101_list(path: Path) -> dict[str, str]:
-    """`Class/v_Class_g01_c01.avi`, in training lists with the number of the class behind it."""
-    found = {}
-    for where, line in _lines(path):
-        label, _, name = line.partition("/")
-        if not (canonical(label) and name.strip()):
-            raise FormatError(f"{where} should be Class/clip.avi; correct it")
-        found[Path(name.split()[0]).stem] = label.strip()
-    return found
-
-
-# HMDB-51 -------------------------------------------------------------------------------------------------------------
-
-_HMDB51_LIST = re.compile(r"(.+)_test_split([123])", re.I)
-_HMDB51_PART = {"1": "train", "2": "test"}
-
-
-def _hmdb51(place: Path) -> Contents:
+def _hmdb51(place: Path) -> Found:
     """`<class>/<id>.avi` and `testTrainMulti_7030_splits/<class>_test_split1.txt`, or an index.
 
     Names of clips begin with all sorts of characters (`#122_...`, `(2)_...`); an id is the name without `.avi`. Each
     class has three official lists: 70 clips to train on (1), 30 to test on (2), the rest used for neither (0).
     """
-    contents, what = _videos_or_index(place)
-    lists = [(path, match) for path in files_in(place, ".txt") if (match := _HMDB51_LIST.fullmatch(path.stem))]
-    for path, match in lists:
-        for where, line in _lines(path):
-            name, _, mark = line.rpartition(" ")
-            if mark not in ("0", "1", "2") or not name.strip():
-                raise FormatError(f"{where} should be a clip and 0, 1 or 2; correct it")
-            id = name.strip().removesuffix(".avi")
-            contents.listed.setdefault(id, match[1])
-            if mark in _HMDB51_PART:
-                contents.parts.setdefault(_HMDB51_PART[mark] + match[2], []).append(id)
-    contents.sources = [what, *([f"{len(lists)} official lists, of {3 * 51}"] if lists else [])]
-    return contents
+    found, lists = _videos_or_index(place), 0
+    for path in _files(place, ".txt"):
+        if match := re.fullmatch(r"(.+)_test_split([123])", path.stem, re.I):
+            lists += 1
+            for where, line in _lines(path):
+                name, _, mark = line.rpartition(" ")
+                if mark not in ("0", "1", "2") or not name.strip():
+                    raise FormatError(f"{where} should be a clip and 0, 1 or 2; correct it")
+                id = name.strip().removesuffix(".avi")
+                found.listed.setdefault(id, match[1])
+                if mark != "0":
+                    found.parts.setdefault(("train" if mark == "1" else "test") + match[2], []).append(id)
+    found.sources += [f"{lists} official lists, of {3 * 51}"] if lists else []
+    return found
 
 
-# Kinetics-400 --------------------------------------------------------------------------------------------------------
-
-_KINETICS_PARTS = {"train": "train", "val": "val", "validate": "val", "validation": "val", "test": "test"}
-
-
-def _kinetics400(place: Path) -> Contents:
+def _kinetics400(place: Path) -> Found:
     """`{train,val,test}/<class>/<id>.mp4` or videos in one folder, and the annotation CSVs. These alone will do, and so
     will an index. Many videos have gone from YouTube, so every lab holds another part; the CSVs name all of them.
 
     A clip's id is its file name, `<youtube id>_<start>_<end>` with six digits each for the seconds; where a video is
     named by the YouTube id alone, the listed clip takes that name.
     """
-    contents, what = _videos_or_index(place)
+    found = _videos_or_index(place)
     part_of: dict[str, str] = {}
-    used = []
-    for path in files_in(place, ".csv"):
+    for path in _files(place, ".csv"):
         rows = dict(_kinetics_rows(path))
-        contents.listed |= {id: label for id, (label, _) in rows.items()}
+        found.listed |= {id: label for id, (label, _) in rows.items()}
         part_of |= {id: part for id, (_, part) in rows.items() if part}
-        used += [f"{path.name} with {len(rows):,} clips"] if rows else []
-    by_youtube_id = {id[:-14]: id for id in contents.listed}
-    for name in contents.paths:
-        if name not in contents.listed and (id := by_youtube_id.get(name)):
-            contents.listed[name] = contents.listed.pop(id)
-            if id in part_of:
-                part_of[name] = part_of.pop(id)
-    contents.labels = {id: contents.listed.get(id, label) for id, label in contents.labels.items()}
+        found.sources += [f"{path.name} with {len(rows):,} clips"] if rows else []
+    by_youtube_id = {id[:-14]: id for id in found.listed}
+    for name in found.paths:
+        if name not in found.listed and (id := by_youtube_id.get(name)):
+            found.listed[name] = found.listed.pop(id)
+            part_of |= {name: part_of.pop(id)} if id in part_of else {}
+    found.labels = {id: found.listed.get(id, label) for id, label in found.labels.items()}
     for id, part in part_of.items():
-        contents.parts.setdefault(part, []).append(id)
-    contents.sources = [what, *used]
-    return contents
+        found.parts.setdefault(part, []).append(id)
+    return found
 
 
 def _kinetics_rows(path: Path) -> Iterator[tuple[str, tuple[str, str]]]:
@@ -290,93 +241,67 @@ def _kinetics_rows(path: Path) -> Iterator[tuple[str, tuple[str, str]]]:
         try:
             start_s, end_s = (round(float(row[column])) for column in ("time_start", "time_end"))
         except (TypeError, ValueError, OverflowError) as error:
-            raise FormatError(
-                f"{path}, line {reader.line_num}: times should be numbers of seconds; correct it"
-            ) from error
-        split = (row.get("split") or path.stem).strip().lower()
-        part = next((part for word, part in _KINETICS_PARTS.items() if word == split or split.endswith(f"_{word}")), "")
-        yield f"{(row['youtube_id'] or '').strip()}_{start_s:06}_{end_s:06}", ((row["label"] or "").strip(), part)
+            where = f"{path}, line {reader.line_num}"
+            raise FormatError(f"{where}: times should be numbers of seconds; correct it") from error
+        split = re.search(
+            r"(?:^|_)(train|val|test)(?:idate|idation)?$", (row.get("split") or path.stem).strip().lower()
+        )
+        id = f"{(row['youtube_id'] or '').strip()}_{start_s:06}_{end_s:06}"
+        yield id, ((row["label"] or "").strip(), split[1] if split else "")
 
 
-# ActivityNet Captions ------------------------------------------------------------------------------------------------
-
-ACTIVITYNET_VIDEOS = {"train": 10_009, "val_1": 4_917, "val_2": 4_885}
-"""File -> videos in it."""
-ACTIVITYNET_SENTENCES = {"val_1": 17_505}
-_ACTIVITYNET_NAME = re.compile(r"(?:.*[_-])?(train|val_1|val_2)", re.I)
-
-
-def _activitynet(place: Path) -> Contents:
+def _activitynet(place: Path) -> Found:
     """Untrimmed videos `v_<id>.mp4` with timestamped sentences in `train.json`, `val_1.json` and `val_2.json` (two
     people's, for the same videos), maybe with more before these names. Captions alone will do."""
-    contents = Contents()
+    found = Found()
+    expected = {"train": (10_009, None), "val_1": (4_917, 17_505), "val_2": (4_885, None)}  # videos, sentences
     for part, path in caption_files(place).items():
         read = load_annotations(path)
-        sentences = len(read.segments) + read.dropped
-        contents.sources.append(f"{path.name} with {len(read.durations):,} videos, {sentences:,} sentences")
-        contents.listed |= dict.fromkeys(read.durations, "")
-        contents.parts[part] = list(read.durations)
-        for count, expected, what in (
-            (len(read.durations), ACTIVITYNET_VIDEOS[part], "videos"),
-            (sentences, ACTIVITYNET_SENTENCES.get(part, sentences), "sentences"),
-        ):
-            if count != expected:
-                contents.warnings.append(f"{path.name} has {count:,} {what}, {expected:,} expected")
-        contents.warnings += [f"{path.name}: {repair}" for repair in read.repairs]
-    videos = clips_in(place) if place.is_dir() else []
-    prefixed = {id[2:]: id for id in contents.listed if id.startswith("v_")}  # many downloads name videos without it
-    listed = {clip.id: clip.id if clip.id in contents.listed else prefixed.get(clip.id, clip.id) for clip in videos}
-    contents.paths = {listed[clip.id]: clip.path for clip in videos}
-    contents.labels = dict.fromkeys(contents.paths, "")
-    contents.sources.insert(0, f"{len(videos):,} videos" if videos else "no video")
-    return contents
+        counts = len(read.durations), len(read.segments) + read.dropped
+        found.sources.append(f"{path.name} with {counts[0]:,} videos, {counts[1]:,} sentences")
+        found.listed |= dict.fromkeys(read.durations, "")
+        found.parts[part] = list(read.durations)
+        for count, right, what in zip(counts, expected[part], ("videos", "sentences"), strict=True):
+            if right and count != right:
+                found.warnings.append(f"{path.name} has {count:,} {what}, {right:,} expected")
+        found.warnings += [f"{path.name}: {repair}" for repair in read.repairs]
+    prefixed = {id[2:]: id for id in found.listed if id.startswith("v_")}  # many downloads name videos without it
+    for clip in manifest.clips_in(place) if place.is_dir() else []:
+        found.paths[clip.id if clip.id in found.listed else prefixed.get(clip.id, clip.id)] = clip.path
+    found.labels = dict.fromkeys(found.paths, "")
+    found.sources.insert(0, f"{len(found.paths):,} videos" if found.paths else "no video")
+    return found
 
 
 def caption_files(place: Path) -> dict[str, Path]:
     """Part ("train", "val_1", "val_2") of ActivityNet Captions -> its JSON file, in or below a folder."""
-    named = {path: _ACTIVITYNET_NAME.fullmatch(path.stem) for path in files_in(place, ".json")}
+    named = {path: re.fullmatch(r"(?:.*[_-])?(train|val_1|val_2)", path.stem, re.I) for path in _files(place, ".json")}
     return {match[1].lower(): path for path, match in named.items() if match}
 
 
 KNOWN: dict[str, Known] = {
     known.name: known
     for known in (
-        Known(
-            name="ucf101",  # Soomro, Zamir, Shah, CRCV-TR-12-01, 2012
-            title="UCF-101",
-            clips=13_320,
-            classes=101,
-            layout="UCF-101/<class>/v_<class>_g01_c01.avi and ucfTrainTestlist/, or an index ucf101_dataset.json",
-            lists="an index ucf101_dataset.json",
-            read=_ucf101,
+        Known(  # Soomro, Zamir, Shah, CRCV-TR-12-01, 2012
+            "ucf101", "UCF-101", 13_320, 101,
+            "UCF-101/<class>/v_<class>_g01_c01.avi and ucfTrainTestlist/, or an index ucf101_dataset.json",
+            "an index ucf101_dataset.json", _ucf101,
         ),
-        Known(
-            name="hmdb51",  # Kuehne et al., ICCV 2011
-            title="HMDB-51",
-            clips=6_766,
-            classes=51,
-            layout="<class>/<clip>.avi and testTrainMulti_7030_splits/, or an index hmdb51_dataset.json",
-            lists="testTrainMulti_7030_splits/<class>_test_split1.txt",
-            read=_hmdb51,
+        Known(  # Kuehne et al., ICCV 2011
+            "hmdb51", "HMDB-51", 6_766, 51,
+            "<class>/<clip>.avi and testTrainMulti_7030_splits/, or an index hmdb51_dataset.json",
+            "testTrainMulti_7030_splits/<class>_test_split1.txt", _hmdb51,
         ),
-        Known(
-            name="kinetics400",  # Kay et al., 2017: 10 s each of videos on YouTube
-            title="Kinetics-400",
-            clips=306_245,
-            classes=400,
-            layout="{train,val,test}/<class>/<youtube id>_000010_000020.mp4 and the annotation CSVs, or the CSVs alone",
-            lists="the annotation CSVs (label,youtube_id,time_start,time_end,split)",
-            read=_kinetics400,
+        Known(  # Kay et al., 2017: 10 s each of videos on YouTube
+            "kinetics400", "Kinetics-400", 306_245, 400,
+            "{train,val,test}/<class>/<youtube id>_000010_000020.mp4 and the annotation CSVs, or the CSVs alone",
+            "the annotation CSVs (label,youtube_id,time_start,time_end,split)", _kinetics400,
         ),
-        Known(
-            name="activitynet-captions",  # Krishna et al., ICCV 2017: to train on
-            title="ActivityNet Captions",
-            clips=14_926,
-            classes=0,
-            layout="train.json, val_1.json, val_2.json and videos v_<id>.mp4, or the JSON files alone",
-            lists="train.json and val_1.json",
-            read=_activitynet,
+        Known(  # Krishna et al., ICCV 2017: to train on
+            "activitynet-captions", "ActivityNet Captions", 14_926, 0,
+            "train.json, val_1.json, val_2.json and videos v_<id>.mp4, or the JSON files alone",
+            "train.json and val_1.json", _activitynet,
         ),
     )
-}
+}  # fmt: skip
 """The published data sets whose layout is known, by name."""

@@ -6,9 +6,7 @@
 | CSV with the columns path, id, label | `id`, or the file name without its suffix | `label`, or "" |
 | one video file | file name without its suffix | "" |
 
-Files whose suffix is not in `VIDEO_SUFFIXES` and names that begin with a dot are passed over in folders, the former
-counted by `passed_over`; a CSV may name any file. Names are kept in Unicode form NFC; bytes of a file name that are not
-UTF-8 appear as \\xNN in ids and labels.
+Names are kept in Unicode form NFC; bytes of a file name that are not UTF-8 appear as \\xNN in ids and labels.
 """  # noqa: E501 (a table)
 
 from __future__ import annotations
@@ -24,16 +22,14 @@ from pathlib import Path
 from cezsar.data.documents import printable, read_text
 from cezsar.errors import FormatError, InputError
 
-VIDEO_SUFFIXES = frozenset(
-    [
-        ".mp4", ".m4v", ".mov", ".qt", ".avi", ".divx", ".mkv", ".webm", ".mpg", ".mpeg", ".mpe", ".m1v",
-        ".m2v", ".m2p", ".vob", ".mod", ".ts", ".mts", ".m2ts", ".m2t", ".tod", ".trp", ".wmv", ".asf",
-        ".flv", ".f4v", ".3gp", ".3gpp", ".3g2", ".mj2", ".ogv", ".ogm", ".mxf", ".dv", ".dif", ".gif",
-        ".mjpeg", ".mjpg", ".y4m", ".h264", ".264", ".avc", ".h265", ".265", ".hevc", ".ivf", ".obu",
-    ]
-)  # fmt: skip
-SHOWN = 5
-"""How many names a message lists before it only counts."""
+VIDEO_SUFFIXES = frozenset([
+    ".mp4", ".m4v", ".mov", ".qt", ".avi", ".divx", ".mkv", ".webm", ".mpg", ".mpeg", ".mpe", ".m1v", ".m2v",
+    ".m2p", ".vob", ".mod", ".ts", ".mts", ".m2ts", ".m2t", ".tod", ".trp", ".wmv", ".asf", ".flv", ".f4v", ".3gp",
+    ".3gpp", ".3g2", ".mj2", ".ogv", ".ogm", ".mxf", ".dv", ".dif", ".gif", ".mjpeg", ".mjpg", ".y4m", ".h264",
+    ".264", ".avc", ".h265", ".265", ".hevc", ".ivf", ".obu",
+])  # fmt: skip
+"""Other files in folders are passed over; a CSV may name any file."""
+SHOWN = 5  # names that a message lists before it only counts
 
 
 @dataclass(frozen=True)
@@ -46,37 +42,30 @@ class Clip:
 
 
 def read_source(source: str | Path) -> list[Clip]:
-    """The clips of a folder, a CSV or a single video, in an order that depends on names alone.
-
-    Raises:
-        InputError: nothing there, no video in it, files that the CSV names are missing, or an id given twice.
-        FormatError: the CSV is not UTF-8, lacks the column `path`, or has a faulty line; the message names the line.
+    """The clips of a folder, a CSV or a single video, in an order that depends on names alone. Raises `InputError`
+    where there is no video, files that the CSV names are missing, or an id comes twice; `FormatError` names the line.
     """
     path = Path(source).expanduser()
+    shown = printable(str(path))
     if path.is_dir():
         if clips := clips_in(path):
             return clips
-        others = passed_over(path)
-        raise InputError(
-            f"{printable(str(path))} holds no video file (.mp4, .avi, .webm, .mkv ...); check the path"
-            + (others and f"; {others}")
-        )
+        others = "; ".join(["", passed_over(path)]).rstrip("; ")
+        raise InputError(f"{shown} holds no video file (.mp4, .avi, .webm, .mkv ...); check the path{others}")
     if not path.exists():
-        raise InputError(f"{printable(str(path))} does not exist; give a folder of videos or a CSV (path,id,label)")
+        raise InputError(f"{shown} does not exist; give a folder of videos or a CSV (path,id,label)")
     if path.suffix.lower() in VIDEO_SUFFIXES:
         return [Clip(path, _name(path.stem))]
     if path.suffix.lower() in (".csv", ".tsv", ".txt"):
         return _read_csv(path)
-    raise InputError(f"{printable(str(path))} is neither a folder, nor a CSV (path,id,label), nor a video file")
+    raise InputError(f"{shown} is neither a folder, nor a CSV (path,id,label), nor a video file")
 
 
 def clips_in(folder: Path) -> list[Clip]:
     """The clips in and below a folder; none is no error."""
-    files = [file for file in _files(folder) if file.suffix.lower() in VIDEO_SUFFIXES]
+    files = [file for file in files_in(folder) if file.suffix.lower() in VIDEO_SUFFIXES]
     inside = [file.relative_to(folder) for file in files]
-    names = [
-        (_name(path.stem), _name(path.with_suffix("").as_posix()), _name(path.as_posix())) for path in inside
-    ]  # from the shortest
+    names = [(_name(path.stem), _name(str(path.with_suffix(""))), _name(str(path))) for path in inside]
     taken = [Counter(column) for column in zip(*names, strict=True)]
     ids = [next((id for id, uses in zip(each, taken, strict=True) if uses[id] == 1), each[-1]) for each in names]
     return [Clip(file, id, _name(path.parent.name)) for file, id, path in zip(files, ids, inside, strict=True)]
@@ -84,32 +73,30 @@ def clips_in(folder: Path) -> list[Clip]:
 
 def passed_over(folder: Path) -> str:
     """How many files in and below a folder `read_source` takes for no video, in words; "" when there are none."""
-    others = [file.suffix.lower() for file in _files(folder) if file.suffix.lower() not in VIDEO_SUFFIXES]
-    if not others:
-        return ""
-    endings = Counter(suffix or "no ending" for suffix in others)
+    suffixes = Counter(file.suffix.lower() or "no ending" for file in files_in(folder))
+    endings = Counter({suffix: count for suffix, count in suffixes.items() if suffix not in VIDEO_SUFFIXES})
     kinds = ", ".join(f"{printable(ending)} {count:,}" for ending, count in endings.most_common(SHOWN))
-    more = ", ..." if len(endings) > SHOWN else ""
-    return f"{printable(str(folder))}: {len(others):,} files passed over, no video by their names ({kinds}{more})"
+    kinds += ", ..." if len(endings) > SHOWN else ""
+    what = f"{endings.total():,} files passed over, no video by their names ({kinds})"
+    return f"{printable(str(folder))}: {what}" if endings else ""
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Files in and below `folder` but hidden ones, sorted; links to folders are followed, each folder once."""
+    found: list[Path] = []
+    seen: set[str] = set()
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if (real := os.path.realpath(parent)) in seen:
+            folders.clear()
+        else:
+            found += (Path(parent, name) for name in files if not name.startswith("."))
+        seen.add(real)
+    return sorted(found, key=lambda path: path.relative_to(folder).parts)
 
 
 def _name(text: str) -> str:
     return unicodedata.normalize("NFC", printable(text)).strip()
-
-
-def _files(folder: Path) -> list[Path]:
-    """Files in and below `folder`, sorted; links to folders are followed, each folder once."""
-    found: list[Path] = []
-    seen: set[str] = set()
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(parent)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += (Path(parent, name) for name in files if not name.startswith("."))
-    return sorted(found, key=lambda path: path.relative_to(folder).parts)
 
 
 def _read_csv(path: Path) -> list[Clip]:
@@ -121,27 +108,22 @@ def _read_csv(path: Path) -> list[Clip]:
     lines: dict[str, int] = {}
     try:
         columns = [name.strip().lower() for name in next(reader, [])]
-        if columns.count("path") != 1 or columns.count("id") > 1 or columns.count("label") > 1:
-            raise FormatError(
-                f"{path}, line 1: the columns are {columns}; a manifest's first line names them: path,id,label "
-                "(id and label may be left out)"
-            )
+        if "path" not in columns or any(columns.count(name) > 1 for name in ("path", "id", "label")):
+            advice = "a manifest's first line names them: path,id,label (id and label may be left out)"
+            raise FormatError(f"{path}, line 1: the columns are {columns}; {advice}")
         for row in (row for row in reader if any(value.strip() for value in row)):
             where = f"{path}, line {reader.line_num}"
             if len(row) != len(columns):
-                raise FormatError(
-                    f"{where}: {len(row)} values for the {len(columns)} columns {columns}; "
-                    "put quotes around a value that has a comma in it"
-                )
+                advice = "put quotes around a value that has a comma in it"
+                raise FormatError(f"{where}: {len(row)} values for the {len(columns)} columns {columns}; {advice}")
             values = {name: value.strip() for name, value in zip(columns, row, strict=True)}
             if not values["path"] or "\0" in "".join(row):
                 raise FormatError(f"{where}: the path is empty, or a zero byte; fill it in or remove the line")
             file = path.parent / Path(values["path"]).expanduser()
             id = _name(values.get("id") or file.stem)
             if id in lines:
-                raise InputError(
-                    f"{path}: id {id!r} is on line {lines[id]} and again on line {reader.line_num}; keep one"
-                )
+                again = f"id {id!r} is on line {lines[id]} and again on line {reader.line_num}"
+                raise InputError(f"{path}: {again}; keep one")
             clips[id], lines[id] = Clip(file, id, _name(values.get("label", ""))), reader.line_num
     except csv.Error as error:
         raise FormatError(f"{path}, line {reader.line_num}: not valid CSV ({error}); check the quotes there") from error
@@ -149,8 +131,6 @@ def _read_csv(path: Path) -> list[Clip]:
         raise InputError(f"{path} names no clip; write one line for each below the header")
     if missing := [str(clip.path) for clip in clips.values() if not clip.path.is_file()]:
         names = ", ".join(missing[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
-        raise InputError(
-            f"{path}: {len(missing):,} of {len(clips):,} files are missing: {names}; correct these lines or remove "
-            "them (a relative path counts from the manifest's folder)"
-        )
+        advice = "correct these lines or remove them (a relative path counts from the manifest's folder)"
+        raise InputError(f"{path}: {len(missing):,} of {len(clips):,} files are missing: {names}; {advice}")
     return list(clips.values())

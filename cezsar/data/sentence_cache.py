@@ -5,8 +5,7 @@ folder/<encoder fingerprint>.sqlite         vectors (key, vector): SHA-256 of th
 shipped/<encoder fingerprint>/<name>.npz    keys (n, 32) uint8; vectors (n, d) float16 or float32: come along, only read
 ```
 
-Several processes may use the table at once. Everything in it can be made again, so a damaged one is removed with a
-warning and its sentences are encoded anew.
+Several processes may use the table at once. A damaged one is removed with a warning, and its sentences encoded anew.
 """
 
 from __future__ import annotations
@@ -28,16 +27,14 @@ from cezsar.data.documents import is_unicode
 from cezsar.errors import InputError
 from cezsar.workspace import ASSETS
 
-BLOCK_SENTENCES = 4096
-"""Vectors are kept after so many sentences: a killed run loses no more."""
+BLOCK_SENTENCES = 4096  # vectors are kept after so many sentences: a killed run loses no more
 SHIPPED = (ASSETS / "sentences", ASSETS / "demo" / "cache" / "sentences")
 _TABLE = "CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL)"
-_ASKED = 500  # keys in one query
 _WAIT_S = 60.0  # for another process that writes
 
 
 class Encoder(Protocol):
-    """What the cache needs of a sentence encoder."""
+    """What the cache needs of a sentence encoder: d_s is the width of a vector."""
 
     @property
     def name(self) -> str: ...
@@ -49,48 +46,21 @@ class Encoder(Protocol):
 
 
 class SentenceCache:
-    """Answers like its encoder, and remembers. Safe to use from many threads; the encoder is asked by one at a time.
-
-    Args:
-        encoder: a sentence encoder.
-        folder: where to keep vectors, usually `workspace.folder("cache") / "sentences"`; None keeps nothing.
-        shipped: folders of vectors that are only read.
-    """
+    """Answers like its encoder, and remembers in `folder` (None: not). Safe to use from many threads; the encoder is
+    asked by one at a time. `shipped` are folders of vectors that are only read."""
 
     def __init__(self, encoder: Encoder, folder: str | Path | None, shipped: Sequence[Path] = ()) -> None:
         self.encoder = encoder
+        self.name, self.dim, self.fingerprint = encoder.name, encoder.dim, encoder.fingerprint
         self.path = None if folder is None else Path(folder) / f"{encoder.fingerprint}.sqlite"
-        places = [
-            *shipped,
-            *([] if folder is None else [Path(folder)]),
-        ]  # earlier versions kept such files of their own
+        places = [*shipped, *([Path(folder)] if folder else [])]  # earlier versions kept such files of their own
         self._files = [file for place in places for file in sorted((place / encoder.fingerprint).glob("[!.]*.npz"))]
         self._shipped: dict[bytes, np.ndarray] | None = None
         self._lock = threading.Lock()
 
-    @property
-    def name(self) -> str:
-        """The encoder's name."""
-        return self.encoder.name
-
-    @property
-    def dim(self) -> int:
-        """d_s, the width of a vector."""
-        return self.encoder.dim
-
-    @property
-    def fingerprint(self) -> str:
-        """The encoder's fingerprint."""
-        return self.encoder.fingerprint
-
     def encode(self, sentences: Sequence[str]) -> np.ndarray:
-        """Vectors of N sentences in the order given, (N, d_s) float32; each different sentence is encoded once.
-
-        Raises:
-            InputError: a sentence is not text, or the encoder answers with a wrong shape, NaN or infinity.
-        """
-        if isinstance(sentences, str):
-            raise InputError("a list of sentences is needed, not one string; put it in a list")
+        """Vectors of N sentences in the order given, (N, d_s) float32; each different sentence is encoded once. Raises
+        `InputError` where a sentence is not text, or the encoder answers with a wrong shape, NaN or infinity."""
         keys = [_key(sentence) for sentence in sentences]
         text = dict(zip(keys, sentences, strict=True))
         with self._lock:
@@ -98,21 +68,15 @@ class SentenceCache:
             missing = [key for key in text if key not in found]
             for start in range(0, len(missing), BLOCK_SENTENCES):
                 block = missing[start : start + BLOCK_SENTENCES]
-                made = dict(zip(block, self._encoded([text[key] for key in block]), strict=True))
-                found |= made
-                self._keep(made)
+                made = np.asarray(self.encoder.encode([text[key] for key in block]), dtype=np.float32)
+                if made.shape != (len(block), self.dim) or not np.isfinite(made).all():
+                    what = f"{made.shape} values or NaN for {len(block)} sentences, not ({len(block)}, {self.dim})"
+                    raise InputError(f"the sentence encoder {self.name} gave {what} finite ones; use another encoder")
+                found |= dict(zip(block, made, strict=True))
+                self._keep({key: found[key] for key in block})
         return np.stack([found[key] for key in keys]) if keys else np.zeros((0, self.dim), np.float32)
 
-    def _encoded(self, sentences: list[str]) -> np.ndarray:
-        made = np.asarray(self.encoder.encode(sentences), dtype=np.float32)
-        if made.shape != (len(sentences), self.dim) or not np.isfinite(made).all():
-            raise InputError(
-                f"the sentence encoder {self.name} gave {made.shape} values or NaN for {len(sentences)} sentences, "
-                f"not ({len(sentences)}, {self.dim}) finite ones; use another encoder"
-            )
-        return made
-
-    def _kept(self, keys: list[bytes]) -> dict[bytes, np.ndarray]:
+    def _kept(self, keys: Sequence[bytes]) -> dict[bytes, np.ndarray]:
         """Vectors of those sentences that came along or are in the table."""
         if self._shipped is None:
             self._shipped = {key: vector for file in self._files for key, vector in self._read(file).items()}
@@ -123,12 +87,11 @@ class SentenceCache:
         try:
             with closing(sqlite3.connect(self.path, timeout=_WAIT_S)) as table:
                 table.execute(_TABLE)  # another process may be about to
-                for start in range(0, len(rest), _ASKED):
-                    asked = rest[start : start + _ASKED]
-                    marks = ",".join("?" * len(asked))
-                    rows = table.execute(f"SELECT key, vector FROM vectors WHERE key IN ({marks})", asked).fetchall()
-                    vectors = ((key, np.frombuffer(raw, "<f4")) for key, raw in rows if len(raw) == 4 * self.dim)
-                    found |= {key: vector for key, vector in vectors if np.isfinite(vector).all()}
+                for key in rest:
+                    row = table.execute("SELECT vector FROM vectors WHERE key = ?", [key]).fetchone()
+                    vector = np.frombuffer(row[0] if row else b"", "<f4")
+                    if vector.shape == (self.dim,) and np.isfinite(vector).all():
+                        found[key] = vector
         except sqlite3.Error as error:
             self._complain(error)
         return found
@@ -159,13 +122,12 @@ class SentenceCache:
         try:
             with np.load(file, allow_pickle=False) as content:
                 keys, vectors = content["keys"], content["vectors"].astype(np.float32)
-            if keys.shape == (len(vectors), 32) and vectors.shape[1:] == (self.dim,) and np.isfinite(vectors).all():
-                return {key.tobytes(): vector for key, vector in zip(keys, vectors, strict=True)}
-            problem = "its content has a wrong shape"
+            if keys.shape != (len(vectors), 32) or vectors.shape[1:] != (self.dim,) or not np.isfinite(vectors).all():
+                raise ValueError("its content has a wrong shape")
+            return {key.tobytes(): vector for key, vector in zip(keys, vectors, strict=True)}
         except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
-            problem = str(error)
-        warnings.warn(f"{file} is damaged ({problem}); its sentences are encoded again", stacklevel=4)
-        return {}
+            warnings.warn(f"{file} is damaged ({error}); its sentences are encoded again", stacklevel=4)
+            return {}
 
 
 def ship(encoder: Encoder, sentences: Sequence[str], folder: str | Path, *, half: bool = True) -> Path:
@@ -179,11 +141,7 @@ def ship(encoder: Encoder, sentences: Sequence[str], folder: str | Path, *, half
 
 
 def open_encoder(name: str = "minilm", device: str | None = None, home: str | Path | None = None) -> SentenceCache:
-    """A sentence encoder by name or folder, with its cache in the workspace.
-
-    Raises:
-        MissingWeightsError: its weights are not here and cannot be fetched.
-    """
+    """A sentence encoder by name or folder, with its cache in the workspace. Raises `MissingWeightsError`."""
     from cezsar.encoders.sentences import load_sentence_encoder
 
     return SentenceCache(load_sentence_encoder(name, device), workspace.folder("cache", home) / "sentences", SHIPPED)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cezsar.data.annotations import Segment, load_annotations, load_captions
+from cezsar.data.annotations import CLIPPED, EMPTY, OUTSIDE, SWAPPED, WIDENED, Segment, load_annotations, load_captions
 
 
 def annotate(tmp_path: Path, *segments: tuple[float, float, str], duration: float = 10.0) -> Any:
@@ -26,24 +26,24 @@ def test_plain_file(tmp_path: Path) -> None:
         Segment("w", 0.0, 3.0, "ok"),
     ]
     assert read.durations == {"v": 10.0, "w": 3.0}
-    assert (read.swapped, read.clipped, read.widened, read.dropped) == (0, 0, 0, 0)
+    assert read.repairs == [] and read.dropped == 0
 
 
 @pytest.mark.parametrize(
     ("start_s", "end_s", "kept", "counted"),
     [
-        (6, 2, (2, 6), "swapped"),
-        (-3, 2, (0, 2), "clipped"),
-        (8, 12, (8, 10), "clipped"),
-        (-1, 11, (0, 10), "clipped"),
+        (6, 2, (2, 6), SWAPPED),
+        (-3, 2, (0, 2), CLIPPED),
+        (8, 12, (8, 10), CLIPPED),
+        (-1, 11, (0, 10), CLIPPED),
         (8, 10.0005, (8, 10), None),  # rounding
-        (5, 5, (4.5, 5.5), "widened"),
-        (0, 0, (0, 1), "widened"),
-        (10, 10, (9, 10), "widened"),
-        (11, 12, None, "dropped_outside"),
-        (10, 12, None, "dropped_outside"),
-        (-2, -1, None, "dropped_outside"),
-        (11, 11, None, "dropped_outside"),
+        (5, 5, (4.5, 5.5), WIDENED),
+        (0, 0, (0, 1), WIDENED),
+        (10, 10, (9, 10), WIDENED),
+        (11, 12, None, OUTSIDE),
+        (10, 12, None, OUTSIDE),
+        (-2, -1, None, OUTSIDE),
+        (11, 11, None, OUTSIDE),
     ],
 )
 def test_odd_times(
@@ -51,13 +51,12 @@ def test_odd_times(
 ) -> None:
     read = annotate(tmp_path, (start_s, end_s, "s"))
     assert [(s.start_s, s.end_s) for s in read.segments if s.video_id == "v"] == ([kept] if kept else [])
-    for name in ("swapped", "clipped", "widened", "dropped_outside", "dropped_empty"):
-        assert getattr(read, name) == (name == counted), name
+    assert +read.changes == ({counted: 1} if counted else {})
 
 
 def test_swapped_and_beyond_counts_as_both(tmp_path: Path) -> None:
     read = annotate(tmp_path, (12, 2, "s"), (1, 2, "  "), (3, 4, ""))
-    assert (read.swapped, read.clipped, read.dropped_empty, read.dropped) == (1, 1, 2, 2)
+    assert +read.changes == {SWAPPED: 1, CLIPPED: 1, EMPTY: 2} and read.dropped == 2
     assert [(s.start_s, s.end_s) for s in read.segments] == [(2, 10), (0, 3)]
 
 

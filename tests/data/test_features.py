@@ -97,8 +97,6 @@ def test_objects_and_their_names(tmp_path: Path) -> None:
     assert store.vocabulary == VOCABULARY
     assert FeatureStore(tmp_path).fingerprint != write(tmp_path / "plain", videos(1)).fingerprint
     assert write(tmp_path / "none", videos(1)).vocabulary is None
-    with StoreWriter(tmp_path / "none", PROVENANCE) as writer, pytest.raises(InputError, match="without an object voc"):
-        writer.add("x", np.ones((1, 5)), objects=objects)
 
 
 def test_fingerprint_is_of_content_and_not_of_layout(tmp_path: Path) -> None:
@@ -152,13 +150,13 @@ def test_an_exception_leaves_complete_shards_only(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("id", "features", "said"),
     [
-        ("clip", np.array([[1, 2, np.nan, 4, 5]]), "'clip'.*NaN.*second 0"),
-        ("clip", np.array([[0.0] * 5, [1, 2, np.inf, 4, 5]]), "'clip'.*infinite.*second 1"),
-        ("clip", np.array([[1, 2, 70000, 4, 5]]), "'clip'.*7e\\+04.*float16"),
+        ("clip", np.array([[1, 2, np.nan, 4, 5]]), "'clip'.*second 0.*NaN"),
+        ("clip", np.array([[0.0] * 5, [1, 2, np.inf, 4, 5]]), "'clip'.*second 1.*infinite"),
+        ("clip", np.array([[1, 2, 70000, 4, 5]]), "'clip'.*second 0.*float16"),
         ("clip", np.ones((2, 4)), "'clip'.*\\(2, 4\\) instead of \\(T, 5\\)"),
         ("clip", np.ones(5), "'clip'.*shape"),
         ("clip", np.ones((0, 5)), "'clip'.*T >= 1"),
-        ("", np.ones((1, 5)), "without an id"),
+        ("", np.ones((1, 5)), "its id '' is empty"),
         ("zero\0byte", np.ones((1, 5)), "not valid Unicode"),
         (os.fsdecode(b"caf\xe9"), np.ones((1, 5)), "not valid Unicode"),
     ],
@@ -183,12 +181,6 @@ def test_another_encoder_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(MismatchError, match="object_head"):
         StoreWriter(tmp_path, PROVENANCE, vocabulary=VOCABULARY)
     StoreWriter(tmp_path, PROVENANCE).close()  # a refused writer holds no lock
-
-
-def test_incomplete_provenance(tmp_path: Path) -> None:
-    for missing in ("encoder", "fingerprint", "dim"):
-        with pytest.raises(InputError, match=missing):
-            StoreWriter(tmp_path, {key: value for key, value in PROVENANCE.items() if key != missing})
 
 
 def foreign(path: Path) -> None:

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from cezsar.data.labels import groups_path, keep_group, load_groups, remove_group, save_groups
+from cezsar.data.labels import groups_path, keep_group, load_groups, remove_group
 from cezsar.errors import FormatError, InputError
 
 
@@ -35,25 +35,27 @@ def test_groups_are_kept_in_order_changed_in_their_place_and_removed(path, tmp_p
 
 
 @pytest.mark.parametrize(
-    "groups, said",
+    "name, classes, said",
     [
-        ({"": ["x", "y"]}, "empty"),
-        ({"a": ["x"]}, "fewer than two"),
-        ({"a": ["Horse Riding", "horse_riding"]}, "fewer than two"),
-        ({"a": ["x", " "]}, "empty"),
-        ({"a": ["x", "y"], "A ": ["x", "z"]}, "two groups"),
-        ({"n" * 61: ["x", "y"]}, "61 characters"),
-        ({"a\ud800": ["x", "y"]}, "no text"),
+        ("", ["x", "y"], "empty"),
+        ("a", ["x"], "fewer than two"),
+        ("a", ["Horse Riding", "horse_riding"], "fewer than two"),
+        ("a", ["x", " "], "empty"),
+        ("Good ", ["x", "z"], "already"),
+        ("n" * 61, ["x", "y"], "61 characters"),
+        ("a\ud800", ["x", "y"], "no text"),
     ],
 )
-def test_what_cannot_be_used_is_refused_and_changes_nothing(path, groups, said):
-    save_groups(path, {"good": ["x", "y"]})
+def test_what_cannot_be_used_is_refused_and_changes_nothing(path, name, classes, said):
+    keep_group(path, "good", ["x", "y"])
     with pytest.raises(InputError, match=said):
-        save_groups(path, groups)
+        keep_group(path, name, classes)
     assert load_groups(path) == {"good": ["x", "y"]}
 
 
-@pytest.mark.parametrize("text", ["[]", "{", '{"a": "x"}', '{"a": ["x", 1]}', '{"a": ["x"]}'])
+@pytest.mark.parametrize(
+    "text", ["[]", "{", '{"a": "x"}', '{"a": ["x", 1]}', '{"a": ["x"]}', '{"a": ["x", "y"], "A": ["x", "z"]}']
+)
 def test_a_damaged_file_is_named_and_left_alone(path, text):
     path.parent.mkdir()
     path.write_text(text)

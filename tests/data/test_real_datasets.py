@@ -12,7 +12,6 @@ import pytest
 from cezsar.data.datasets import (
     KNOWN,
     class_names,
-    find,
     find_known,
     forget,
     list_path,
@@ -73,13 +72,12 @@ def test_a_whole_tree_of_ucf101(home: Path) -> None:
     tested = [f"{ucf_folder(label)}/{id}.avi" for id, label in ucf101_clips().items() if int(id[-6:-4]) <= 7]
     (lists / "testlist01.txt").write_text("\r\n".join(tested) + "\r\n")
     data = open_dataset("UCF-101")
-    assert len(data.labels) == 13_320 and data.warnings == () and data.missing == ()
+    assert len(data.labels) == 13_320 and data.warnings == [] and data.missing == []
     assert data.labels["v_HandStandPushups_g01_c01"] == "handstand pushups"
     assert data.labels["v_ThrowDiscus_g01_c01"] == "throw discus"
     assert data.paths["v_YoYo_g01_c01"].parts[-2:] == ("YoYo", "v_YoYo_g01_c01.avi")
     assert set(data.descriptions) == set(data.labels.values()) == set(UCF.class_names())
-    found = find(UCF)
-    assert found is not None
+    found = look(UCF, place_of(UCF))
     sizes = {part: len(ids) for part, ids in found.parts.items()}
     official = {"train1": 9537, "test1": 3783, "train2": 9586, "test2": 3734, "train3": 9624, "test3": 3696}
     assert sizes == official
@@ -113,8 +111,8 @@ def test_an_index_alone_will_do(home: Path) -> None:
     (home / "data/ucf101").mkdir(parents=True)
     (home / "data/ucf101/ucf101_dataset.json").write_text(json.dumps(index))
     data = open_dataset("ucf101")
-    assert len(data.labels) == 13_319 and data.paths == {} and data.missing == (dropped,)
-    assert data.warnings == (f"1 of 13,320 clips are missing: {dropped}",)
+    assert len(data.labels) == 13_319 and data.paths == {} and data.missing == [dropped]
+    assert data.warnings == [f"1 of 13,320 clips are missing: {dropped}"]
     assert len(open_dataset("ucf101:test2").labels) == 3_734
     assert open_dataset(home / "data/ucf101").labels == data.labels  # the place stands for the name
 
@@ -157,16 +155,16 @@ def test_a_tree_of_hmdb51(home: Path) -> None:
     data = open_dataset("hmdb51")
     assert len(data.labels) == len(data.paths) == 153 and set(Counter(data.labels.values()).values()) == {3}
     assert [data.labels[id] for id in ODD] == ["brush hair"] * 3
-    assert data.warnings == (
-        "the lists here name 153 clips, 6,766 expected; check testTrainMulti_7030_splits/<class>_test_split1.txt",
-    )
-    found = find(HMDB)
-    assert found is not None and {part: len(ids) for part, ids in found.parts.items()} == dict.fromkeys(
+    assert data.warnings == [
+        "the lists here name 153 clips, 6,766 expected; check testTrainMulti_7030_splits/<class>_test_split1.txt"
+    ]
+    found = look(HMDB, place_of(HMDB))
+    assert {part: len(ids) for part, ids in found.parts.items()} == dict.fromkeys(
         ["train1", "test1", "train2", "test2", "train3", "test3"], 51
     )
     assert ODD[1] in open_dataset("hmdb51:test1").labels and ODD[0] in open_dataset("hmdb51:test2").labels
     (home / "data/hmdb51/wave/wave_clip_1.avi").unlink()
-    assert open_dataset("hmdb51").missing == ("wave_clip_1",)
+    assert open_dataset("hmdb51").missing == ["wave_clip_1"]
     assert "1 of 153 clips are missing: wave_clip_1" in open_dataset("hmdb51").warnings
 
 
@@ -174,7 +172,7 @@ def test_hmdb51_without_lists_or_without_videos(home: Path, tmp_path: Path) -> N
     hmdb_tree(tmp_path / "full")
     (tmp_path / "full/testTrainMulti_7030_splits").rename(home.parent / "lists")
     without = look(HMDB, tmp_path / "full")
-    assert len(without.labels) == 153 and without.missing == ()
+    assert len(without.labels) == 153 and without.missing == []
     assert "153 videos, 6,766 expected; which ones differ can be told with testTrainMulti" in without.warnings[0]
     only = look(HMDB, home.parent / "lists")
     assert only.labels == without.labels and only.paths == {}
@@ -209,7 +207,7 @@ def test_kinetics400_in_class_folders(home: Path) -> None:
     touch(folder, f"train/abseiling/{IDS[0]}.mp4", f"test/massaging_person_s_head/{IDS[2]}.mp4")
     data = open_dataset("kinetics400")
     assert data.labels == {IDS[0]: "abseiling", IDS[2]: "massaging person's head"}
-    assert data.missing == (IDS[1], IDS[3])
+    assert data.missing == [IDS[1], IDS[3]]
     assert data.warnings[0] == f"2 of 4 clips are missing: {IDS[1]}, {IDS[3]}"
     assert "the lists here name 4 clips, 306,245 expected" in data.warnings[1]
     assert open_dataset("kinetics400:train").labels == {IDS[0]: "abseiling"}
@@ -223,7 +221,7 @@ def test_kinetics400_in_one_folder_by_youtube_ids(home: Path) -> None:
     touch(folder, f"{IDS[0]}.mp4", "aBcDeFgHiJk.webm", "notInAnyCsv.mp4")
     data = open_dataset("kinetics400")
     assert data.labels == {IDS[0]: "abseiling", "aBcDeFgHiJk": "petting animal (not cat)"}
-    assert data.missing == (IDS[1], IDS[2])
+    assert data.missing == [IDS[1], IDS[2]]
     assert data.warnings[0].endswith("named so: nothing (1)")
     assert set(open_dataset("kinetics400:train").labels) == {IDS[0], "aBcDeFgHiJk"}
 
@@ -232,7 +230,7 @@ def test_kinetics400_by_its_lists_alone(home: Path) -> None:
     kinetics_lists(home / "data/kinetics400")
     data = open_dataset("kinetics400")
     assert data.labels == {id: row[0] for id, row in zip(IDS, ROWS, strict=True)}
-    assert data.missing == () and data.paths == {} and len(data.descriptions) == 400
+    assert data.missing == [] and data.paths == {} and len(data.descriptions) == 400
     only = look(KINETICS, home / "data/kinetics400/train.csv")
     assert list(only.labels) == [IDS[0], IDS[3]]
     (home / "data/kinetics400/train.csv").write_text("label,youtube_id,time_start,time_end\nx,y,soon,late\n")
@@ -249,17 +247,17 @@ def test_activitynet_captions(home: Path) -> None:
     entry = {"duration": 10.0, "timestamps": [[0, 5]], "sentences": ["A person waves."]}
     (folder / "train.json").write_text(json.dumps({"v_a": entry, "v_b": entry}))
     (folder / "activitynet_val_1.json").write_text(json.dumps({"v_c": entry}))
-    found = find(ACTIVITYNET)
-    assert found is not None and found.missing == () and found.parts == {"val_1": ["v_c"], "train": ["v_a", "v_b"]}
+    found = look(ACTIVITYNET, place_of(ACTIVITYNET))
+    assert found.missing == [] and found.parts == {"val_1": ["v_c"], "train": ["v_a", "v_b"]}
     assert "train.json has 2 videos, 10,009 expected" in found.warnings
     assert "activitynet_val_1.json has 1 sentences, 17,505 expected" in found.warnings
     touch(folder, "videos/v_a.mp4", "videos/v_x.mkv")
     found = look(ACTIVITYNET, folder)
-    assert found.missing == ("v_b", "v_c") and set(found.paths) == {"v_a", "v_x"}
+    assert found.missing == ["v_b", "v_c"] and set(found.paths) == {"v_a", "v_x"}
     assert "2 of 3 clips are missing: v_b, v_c" in found.warnings
     touch(folder, "videos/b.mp4")  # many downloads leave the "v_" out
     found = look(ACTIVITYNET, folder)
-    assert found.missing == ("v_c",) and found.paths["v_b"].name == "b.mp4"
+    assert found.missing == ["v_c"] and found.paths["v_b"].name == "b.mp4"
     with pytest.raises(InputError, match="no classes to test"):
         open_dataset("activitynet-captions")
 
@@ -269,7 +267,6 @@ def test_activitynet_captions(home: Path) -> None:
 
 def test_nothing_there_says_where_and_what_to_put(home: Path) -> None:
     for known in (UCF, HMDB, KINETICS):
-        assert find(known) is None
         with pytest.raises(InputError) as refused:
             open_dataset(known.name)
         assert str(home / "data" / known.name) in str(refused.value) and "--add" in str(refused.value)
@@ -293,7 +290,7 @@ def test_places_are_named_and_forgotten(home: Path, tmp_path: Path) -> None:
         with pytest.raises(InputError):
             register(name, tmp_path / place)
     assert forget("kinetics400") and not forget("kinetics400")
-    assert list(registered()) == ["my clips"] and find(KINETICS) is None
+    assert list(registered()) == ["my clips"]
     list_path().write_text('{"x": 3}')
     with pytest.raises(FormatError, match="'x' should have the path"):
         registered()

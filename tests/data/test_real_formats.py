@@ -56,4 +56,4 @@ def test_index_of_ucf101(tmp_path: Path) -> None:
     assert {id: canonical(label) for id, label in ucf101_clips().items()} == published
     register("ucf101", FOLDER / "splits/ucf101_dataset.json", tmp_path)
     data = open_dataset("ucf101", tmp_path)
-    assert {id: canonical(label) for id, label in data.labels.items()} == published and data.warnings == ()
+    assert {id: canonical(label) for id, label in data.labels.items()} == published and data.warnings == []
