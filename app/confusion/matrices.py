@@ -130,8 +130,7 @@ def matrix(side: Side, classes: Sequence[str], restricted: bool) -> Matrix:
 
 def similarity(item: Scored) -> DoubleArray:
     """(C, C) cosine similarity of the classes' prototypes."""
-    found = scored.embeddings(item)
-    return confusion.prototype_similarity(found.prototypes, found.prototype_class, len(found.class_names))
+    return confusion.prototype_similarity(scored.embeddings(item))
 
 
 def in_order(side: Side, classes: Sequence[str], restricted: bool, order: str) -> list[str]:

@@ -13,7 +13,7 @@ from app import cache, state
 from app.evaluate.rows import Row, choose, choose_row, downloads, key_of, metric, names, table, unbroken
 from app.parts import scored
 from app.parts.words import plain
-from cezsar.analysis.comparison import Comparison, Interval, Tally
+from cezsar.analysis.comparison import Comparison, Tally
 from cezsar.report import figures
 from cezsar.report.figures import PLOT, percent, points, signed
 from cezsar.zeroshot.evaluation import Correctness, correctness_by_run
@@ -49,11 +49,6 @@ def compared(a: tuple[str, Correctness], b: tuple[str, Correctness], *marks: Has
     )  # fmt: skip
 
 
-def interval(found: Comparison) -> tuple[Interval, str]:
-    """The interval to be told, and what it is over: videos and splits, or videos where there is one run."""
-    return (found.over_both, "videos and splits") if found.over_both else (found.over_videos, "videos")
-
-
 def show(rows: Sequence[Row], protocol: Protocol) -> None:
     """A row against another, clip for clip; every other row against the same one beside it."""
     if len(rows) < 2:
@@ -73,7 +68,7 @@ def show(rows: Sequence[Row], protocol: Protocol) -> None:
     with answering:
         headline(one)
         whiskers = [
-            figures.Whisker(each.a, each.difference, interval(each)[0], index == row, rows[index].control)
+            figures.Whisker(each.a, each.difference, each.interval[0], index == row, rows[index].control)
             for index, each in zip([index for index in range(len(rows)) if index != against], found, strict=True)
         ]
         told = "; ".join(
@@ -109,7 +104,7 @@ def choose_other(rows: Sequence[Row], row: int) -> int:
 
 def headline(one: Comparison) -> None:
     """The difference, its interval, and who wins how often."""
-    ends, over = interval(one)
+    ends, over = one.interval
     size = f"{100 * abs(one.difference):.1f}"
     lead = f"{size} points {'above' if one.difference > 0 else 'below'}" if float(size) else "level with"
     st.markdown(f"**{plain(one.a)}** is **{lead}** **{plain(one.b)}**.")
@@ -127,7 +122,8 @@ def headline(one: Comparison) -> None:
         else:
             clips = one.runs[0].videos
             metric(
-                "Clips won", f"{clips.wins:,} of {one.runs[0].clips:,}", f"{clips.losses:,} lost, p {_p(clips)}",
+                "Clips won", f"{clips.wins:,} of {one.runs[0].clips:,}",
+                f"{clips.losses:,} lost, p {clips.how_probable()}",
                 "Clips that only the one gets right; lost: that only the other does. p of McNemar's exact test.",
             )  # fmt: skip
         metric(
@@ -150,22 +146,17 @@ def _lost(tally: Tally) -> str:
     return f"{tally.losses:,} lost, {tally.ties:,} level"
 
 
-def _p(tally: Tally) -> str:
-    return f"= {tally.p:.3f}" if tally.p >= 0.001 else "< 0.001"
-
-
 def by_class(one: Comparison) -> None:
     """The classes with the largest differences."""
     tally = one.by_class
     st.markdown(f"**Class by class** :gray[· {tally.wins:,} won, {tally.losses:,} lost, {tally.ties:,} level]")
     shown = figures.largest(one.classes)
-    if not shown:
+    if shown.empty:
         st.caption("No class differs.")
         return
-    st.plotly_chart(
-        figures.differences(shown), key="class-differences", config=PLOT,
-        alt="Difference of each class in points: " + ", ".join(f"{c.name} {signed(c.difference)}" for c in shown),
-    )  # fmt: skip
+    told = ", ".join(f"{row['name']} {signed(row['difference'])}" for row in shown.to_dict("records"))
+    alt = f"Difference of each class in points: {told}"
+    st.plotly_chart(figures.differences(shown), key="class-differences", config=PLOT, alt=alt)
     apart = tally.wins + tally.losses
     more = f"The {len(shown):,} largest differences of {apart:,}; all are in the files. " if len(shown) < apart else ""
     st.caption(f"{more}Right: {plain(one.a)} is right more often. Left: {plain(one.b)} is.")
@@ -189,8 +180,8 @@ def sureness(one: Comparison) -> None:
     else:
         tests.append(("clips", one.runs[0].videos, "McNemar's exact test"))
     signs = [
-        {"Of": name, "Won": f"{tally.wins:,}", "Lost": f"{tally.losses:,}", "p": unbroken(_p(tally).lstrip("= ")),
-         "Exact sign test": what}
+        {"Of": name, "Won": f"{tally.wins:,}", "Lost": f"{tally.losses:,}",
+         "p": unbroken(tally.how_probable().lstrip("= ")), "Exact sign test": what}
         for name, tally, what in tests
     ]  # fmt: skip
     table(there, "95 % intervals of the difference")
@@ -222,14 +213,11 @@ def pairs_csv(found: Sequence[Comparison]) -> str:
 
 def classes_csv(found: Sequence[Comparison]) -> str:
     """A line for each class of each pair, as fractions."""
-    return csv_of(
-        [
-            {"a": one.a, "b": one.b, "class": c.name, "clips": c.clips, "runs": c.runs, "accuracy_a": c.a,
-             "accuracy_b": c.b, "difference": c.difference, "wins": c.wins, "losses": c.losses}
-            for one in found
-            for c in one.classes
-        ]
-    )  # fmt: skip
+    titles = {"name": "class", "a": "accuracy_a", "b": "accuracy_b"}
+    rows: list[Any] = []
+    for one in found:
+        rows += [{"a": one.a, "b": one.b, **row} for row in one.classes.rename(columns=titles).to_dict("records")]
+    return csv_of(rows)
 
 
 def to_json(found: Sequence[Comparison]) -> str:
@@ -285,7 +273,7 @@ def corrections(rows: Sequence[Row], protocol: Protocol) -> None:
         for title, (one, top1, difference) in zip(titles, found, strict=True):
             told = ""
             if difference:
-                ends, name = interval(difference)
+                ends, name = difference.interval
                 over = f", over {name}"
                 told = f"{points(difference.difference)} [{points(ends.low)}, {points(ends.high)}]"
             row = {"Correction": plain(title), "Top-1 (%)": unbroken(top1.percent()), "To none (points)": told}

@@ -94,7 +94,7 @@ def none_of_these(rows: Sequence[Row], protocol: Protocol) -> None:
         st.markdown("**Unknown clips that really came in**")
         strips = []
         for title, one in titled.items():
-            shares = [run.by_unknown.false_accept for run in one.runs]
+            shares = [run.at["false accept"]["false_accept"] for run in one.runs]
             strips.append(Strip(title, shares, one.figure("false_accept", "false accept").percent()))
         came = "; ".join(f"{strip.title} {strip.figure} %" for strip in strips)
         st.plotly_chart(

@@ -1,11 +1,9 @@
 """Calibration: what a score is worth as a probability, how far that can be trusted, and the threshold of a run.
 
 Cosine similarities order classes, they are no probabilities. `softmax(score / T)` makes them so, with one temperature T
-that is fitted by likelihood on labelled clips that were held out (Guo et al., On Calibration of Modern Neural Networks,
-ICML 2017). T changes no prediction. In zero-shot recognition those clips are of SEEN classes, ranked among seen
-classes; for unseen ones T is carried over, and only a reliability diagram of unseen clips tells how well that goes.
-
-A clip whose scores are all exactly 0 is undecided: every class gets 1 / C, and the clip is not correct.
+of highest likelihood on held-out labelled clips (Guo et al., On Calibration of Modern Neural Networks, ICML 2017). T
+changes no prediction. In zero-shot recognition those clips are of SEEN classes, ranked among seen ones, and T is
+carried over. A clip whose scores are all exactly 0 is undecided: every class gets 1 / C, and the clip is not correct.
 """
 
 from __future__ import annotations
@@ -14,93 +12,51 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 from sklearn.metrics import roc_auc_score
 
-from cezsar.arrays import BoolArray, DoubleArray, IntArray
+from cezsar.arrays import BoolArray, DoubleArray, FloatArray, IntArray
 from cezsar.atomic import write_json
 from cezsar.data.labels import canonical, resolve
 from cezsar.errors import InputError
 from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.fusion import Weights, row_blocks, similarities
 from cezsar.zeroshot.protocols import Protocol
-from cezsar.zeroshot.rejection import (
-    CALIBRATION,
-    LEAST,
-    RATE,
-    REJECTOR,
-    Rejector,
-    confidence,
-    probabilities,
-)
+from cezsar.zeroshot.rejection import CALIBRATION, LEAST, RATE, REJECTOR, Rejector, confidence, probabilities
 from cezsar.zeroshot.results import Figure, figure_of
 from cezsar.zeroshot.scores import Scores, Several
-
-Stop = Literal["inside", "lowest", "highest", "flat"]
 
 VERSION = 1
 LOWEST, HIGHEST = 1e-3, 1e2
 """Bounds of T for cosine similarities: at the lowest a margin of 0.01 counts e^10 to 1, at the highest all classes are
-equal within 2 %. Where classes are separated without error the likelihood rises for ever as T falls, and where the
-scores say nothing it rises as T grows; the search stops here."""
-
+equal within 2 %. Where classes are separated without error the likelihood rises for ever as T falls."""
 BINS = 15  # as Guo et al.
-_TOLERANCE = 1e-11  # of log T
 
 
-class Candidates(NamedTuple):
-    """Clips against the classes they may be taken for.
-
-    Attributes:
-        scores_NC: cosine similarities of Eq. 8; where scores do not stem from embeddings, the fused scores.
-        truth_N: true class as a column of `scores_NC`; -1 where it is none of them.
-        classes: names of the columns.
-    """
-
-    scores_NC: npt.NDArray[np.float32]
-    truth_N: IntArray
-    classes: list[str]
-
-    def labelled(self) -> tuple[npt.NDArray[np.float32], IntArray]:
-        """Scores and true columns of the clips that are of one of the classes."""
-        rows = self.truth_N >= 0
-        return self.scores_NC[rows], self.truth_N[rows]
-
-
-def candidates(scores: Scores, weights: Weights | None = None, classes: Sequence[str] | None = None) -> Candidates:
-    """The fused scores of all clips for some classes: what the functions here and in `open_set` take.
-
-    Args:
-        weights: α, β, γ; the paper's by default.
-        classes: names in any spelling; all by default. Columns keep the order of `Scores.class_names`.
-
-    Raises:
-        InputError: an unknown class, or weights that leave no modality.
-    """
-    weights = weights or Weights()
-    scores_NC = similarities(scores, weights)
-    if classes is None:
-        return Candidates(scores_NC, scores.label_index, scores.class_names)
-    wanted = set(resolve(classes, scores.class_names))
-    chosen = np.array([index for index, name in enumerate(scores.class_names) if name in wanted], np.int64)
+def labelled_scores(
+    scores: Scores, weights: Weights | None = None, classes: Sequence[str] | None = None
+) -> tuple[FloatArray, IntArray]:
+    """(N, K) cosine similarities (Eq. 8) of the clips that are of one of some classes, for these classes in the order
+    of the scores, and (N,) their true columns; all classes by default. Without embeddings they are fused scores."""
+    chosen = np.unique(scores.indices(classes))
     place_C = np.full(len(scores.class_names) + 1, -1)  # the last entry stands for labels that are no class
     place_C[chosen] = np.arange(len(chosen))
-    return Candidates(scores_NC[:, chosen], place_C[scores.label_index], [scores.class_names[c] for c in chosen])
+    truth_N = place_C[scores.label_index]
+    return similarities(scores, weights or Weights(), np.flatnonzero(truth_N >= 0))[:, chosen], truth_N[truth_N >= 0]
 
 
 def nll(scores_NC: npt.ArrayLike, truth_N: npt.ArrayLike, temperature: float = 1.0) -> float:
     """Negative log likelihood of the true classes under softmax(score / T): nats, mean over clips, lower is better."""
-    scores, truth = np.asarray(scores_NC), np.asarray(truth_N, np.int64)
-    total = 0.0
+    scores, truth, total = np.asarray(scores_NC), np.asarray(truth_N, np.int64), 0.0
     for rows in row_blocks(np.arange(len(scores)), scores.shape[1]):
         logits_nC = scores[rows].astype(np.float64) / temperature
-        own_n = np.take_along_axis(logits_nC, truth[rows][:, None], axis=1)[:, 0]
-        total += float((logsumexp(logits_nC, axis=1) - own_n).sum())
+        total += float((logsumexp(logits_nC, axis=1) - logits_nC[np.arange(len(logits_nC)), truth[rows]]).sum())
     return max(total / len(truth), 0.0)
 
 
@@ -110,49 +66,31 @@ def correct(scores_NC: npt.ArrayLike, truth_N: npt.ArrayLike) -> BoolArray:
     return (scores.argmax(axis=1) == np.asarray(truth_N)) & scores.any(axis=1)
 
 
-# Reliability --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class Reliability:
-    """A reliability diagram (DeGroot and Fienberg 1983; Guo et al. 2017) with bins of equal width: (low, high]."""
-
-    clips_B: IntArray  # how many
-    confidence_B: DoubleArray  # their mean; NaN without clips
-    accuracy_B: DoubleArray  # share of them that is right; NaN without clips
-
-    @property
-    def ece(self) -> float:
-        """Expected calibration error: mean distance of the two over bins, by clips (Guo et al., Eq. 3); 0 to 1.
-
-        Lower is better. It depends on the bins, and is above 0 for few clips even where all is well calibrated.
-        """
-        filled = self.clips_B > 0
-        gaps_b = np.abs(self.accuracy_B[filled] - self.confidence_B[filled])
-        return float(self.clips_B[filled] @ gaps_b / self.clips_B.sum())
-
-
-def reliability(confidence_N: npt.ArrayLike, correct_N: npt.ArrayLike, bins: int = BINS) -> Reliability:
-    """Clips by confidence, the probability of the predicted class, and whether the prediction is right."""
-    values_N = np.asarray(confidence_N, np.float64)
-    place_N = np.maximum(np.searchsorted(np.linspace(0, 1, bins + 1), values_N, side="left") - 1, 0)
-    clips_B = np.bincount(place_N, minlength=bins)
-    per_B = np.where(clips_B > 0, clips_B, np.nan)
-    confidence_B, accuracy_B = (np.bincount(place_N, each, bins) / per_B for each in (values_N, np.asarray(correct_N)))
-    return Reliability(clips_B, confidence_B, accuracy_B)
-
-
 def best_probability(scores_NC: npt.ArrayLike, temperature: float = 1.0) -> DoubleArray:
     """(N,) softmax(score / T) of the predicted class."""
     return np.minimum(probabilities(scores_NC, temperature).max(axis=1), 1.0)
 
 
-def reliability_at(scores_NC: npt.ArrayLike, truth_N: npt.ArrayLike, temperature: float = 1.0) -> Reliability:
+def reliability(confidence_N: npt.ArrayLike, correct_N: npt.ArrayLike, bins: int = BINS) -> pd.DataFrame:
+    """A reliability diagram (DeGroot and Fienberg 1983): a row for each bin (low, high] of equal width that has clips,
+    by the probability of their predicted class: their number, their mean confidence, and the share that is right."""
+    place_N = np.maximum(np.searchsorted(np.linspace(0, 1, bins + 1), confidence_N, side="left") - 1, 0)
+    clips = pd.DataFrame({"clips": 1, "confidence": confidence_N, "accuracy": correct_N})
+    return clips.groupby(place_N).agg({"clips": "sum", "confidence": "mean", "accuracy": "mean"})
+
+
+def reliability_at(scores_NC: npt.ArrayLike, truth_N: npt.ArrayLike, temperature: float = 1.0) -> pd.DataFrame:
     """`reliability` of softmax(score / T) with labelled clips."""
     return reliability(best_probability(scores_NC, temperature), correct(scores_NC, truth_N))
 
 
-# The temperature ----------------------------------------------------------------------------------------------------
+def calibration_error(diagram: pd.DataFrame) -> float:
+    """Expected calibration error (ECE): mean distance of confidence and accuracy over bins, by clips (Guo et al., Eq.
+    3); 0 to 1, lower is better. It depends on the bins, and is above 0 for few clips even where all is calibrated."""
+    return float(np.average((diagram["accuracy"] - diagram["confidence"]).abs(), weights=diagram["clips"]))
+
+
+# The temperature and the threshold of a run -------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -160,7 +98,7 @@ class Calibration:
     """A fitted temperature T, and what it did on the clips it was fitted on; "before" is T = 1."""
 
     temperature: float
-    stopped: Stop  # beyond which bound the likelihood would go; "flat" where it is the same for every T, so that T = 1
+    stopped: str  # "inside"; "lowest", "highest": likelier beyond that bound; "flat": T = 1, since all are as likely
     clips: int
     classes: int  # among which they were ranked
     nll_before: float  # negative log likelihood in nats, mean over clips
@@ -169,46 +107,29 @@ class Calibration:
     ece_after: float
     about: str = ""  # which clips and classes these were, in words
 
-    def save(self, path: str | Path) -> None:
-        """Write it as JSON, whole or not at all."""
-        write_json(path, {"cezsar": "calibration", "version": VERSION} | asdict(self))
-
 
 def fit(scores_NC: npt.ArrayLike, truth_N: npt.ArrayLike, about: str = "") -> Calibration:
-    """The temperature of highest likelihood: its negative log is convex in 1 / T, so there is one.
+    """The temperature of highest likelihood for held-out clips: its negative log is convex in 1 / T, so there is one.
 
-    Args:
-        scores_NC: cosine similarities of held-out labelled clips, for the classes to choose from.
-        truth_N: the true column of each clip. Clips of other classes have no likelihood: leave them out.
-        about: which clips and classes these are, for those who read the file.
-
-    Raises:
-        InputError: there are no clips.
+    Raises `InputError` without clips.
     """
     scores, truth = np.asarray(scores_NC, np.float64), np.asarray(truth_N, np.int64)
     if not len(truth):
         raise InputError("there are no labelled clips; give some whose class is among the candidates")
-    temperature, stopped = _search(scores, truth)
-    likelihoods = nll(scores, truth), nll(scores, truth, temperature)
-    errors = reliability_at(scores, truth).ece, reliability_at(scores, truth, temperature).ece
-    return Calibration(temperature, stopped, len(scores), scores.shape[1], *likelihoods, *errors, about)
-
-
-def _search(scores_NC: DoubleArray, truth_N: IntArray) -> tuple[float, Stop]:
-    if (scores_NC == scores_NC[:, :1]).all():
-        return 1.0, "flat"
-
-    def loss(log_t: float) -> float:
-        return nll(scores_NC, truth_N, math.exp(log_t))
-
-    bounds = math.log(LOWEST), math.log(HIGHEST)
-    found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": _TOLERANCE})
-    if loss(bounds[0]) <= found.fun:
-        return LOWEST, "lowest"
-    return (HIGHEST, "highest") if loss(bounds[1]) <= found.fun else (math.exp(found.x), "inside")
-
-
-# A run's temperature and threshold ----------------------------------------------------------------------------------
+    t, stopped = 1.0, "flat"
+    if (scores != scores[:, :1]).any():
+        log_bounds = math.log(LOWEST), math.log(HIGHEST)
+        found = minimize_scalar(
+            lambda log_t: nll(scores, truth, math.exp(log_t)), bounds=log_bounds, method="bounded",
+            options={"xatol": 1e-11},
+        )  # fmt: skip
+        t, stopped = math.exp(found.x), "inside"
+        for bound, name in ((HIGHEST, "highest"), (LOWEST, "lowest")):
+            if nll(scores, truth, bound) <= found.fun:
+                t, stopped = bound, name
+    before, after = (calibration_error(reliability_at(scores, truth, each)) for each in (1.0, t))
+    shape, nlls = scores.shape, (nll(scores, truth), nll(scores, truth, t))
+    return Calibration(t, stopped, shape[0], shape[1], *nlls, before, after, about)
 
 
 @dataclass(frozen=True)
@@ -225,136 +146,98 @@ class Calibrated:
     def keep(self, run_folder: str | Path) -> list[Path]:
         """Write both into the folder of their run, each whole or not at all; returns the two paths."""
         paths = [Path(run_folder) / CALIBRATION, Path(run_folder) / REJECTOR]
-        self.calibration.save(paths[0])
+        write_json(paths[0], {"cezsar": "calibration", "version": VERSION} | asdict(self.calibration))
         self.rejector.save(Path(run_folder))  # the one that is used, so it comes last
         return paths
 
 
 def calibrate(
-    known: Candidates,
-    unknown_UC: npt.ArrayLike | None = None,
-    *,
-    rate: float = RATE,
-    kind: str = "cosine",
-    about: str = "",
-    about_unknown: str = "",
-) -> Calibrated:
+    known: tuple[FloatArray, IntArray], unknown_UC: npt.ArrayLike | None = None, *, rate: float = RATE,
+    kind: str = "cosine", about: str = "", about_unknown: str = "",
+) -> Calibrated:  # fmt: skip
     """Fit T on known clips, and choose the threshold: by the false-accept rate of unknown clips where there are some,
     else by the false-reject rate of the known ones, which promises nothing about unknown ones.
 
-    The clips may be of seen classes or of any labelled data set but the one that figures are reported on.
-
-    Args:
-        known: clips against the classes they may be of; clips of no class are left out.
-        unknown_UC: scores of clips of none of these C classes, such as `unknown_scores` gives.
-        rate: of false accepts or false rejects, at most; from 0 to below 1.
-        kind: of confidence, one of `rejection.KINDS`.
-        about: which clips and classes the known ones are, in words; `about_unknown` likewise.
-
-    Raises:
-        InputError: no labelled or no unknown clips, another kind, or a rate outside [0, 1).
+    Clips, as `labelled_scores` and `unknown_scores` give them, may be of seen classes or of any data set but the one
+    that figures are reported on. Raises `InputError` without clips of either kind, or for a `rate` outside [0, 1).
     """
-    scores_KC, truth_K = known.labelled()
-    calibration = fit(scores_KC, truth_K, about)
-    t, accuracy = calibration.temperature, float(correct(scores_KC, truth_K).mean())
+    calibration = fit(*known, about)
+    t, accuracy = calibration.temperature, float(correct(*known).mean())
     if unknown_UC is None:
-        rejector = Rejector.choose(scores_KC, "false reject", rate, kind, t, about)
+        rejector = Rejector.choose(known[0], "false reject", rate, kind, t, about)
     else:
         rejector = Rejector.choose(unknown_UC, "false accept", rate, kind, t, about_unknown)
-    found = Calibrated(calibration, rejector, accuracy, int(np.count_nonzero(~rejector.accepts(scores_KC))))
+    found = Calibrated(calibration, rejector, accuracy, int(np.count_nonzero(~rejector.accepts(known[0]))))
     if unknown_UC is None:
         return found
-    values = [np.maximum(confidence(scores, kind, t), LEAST) for scores in (scores_KC, unknown_UC)]
+    values = [np.maximum(confidence(scores, kind, t), LEAST) for scores in (known[0], unknown_UC)]
     auroc = float(roc_auc_score(np.repeat([1, 0], [len(part) for part in values]), np.concatenate(values)))
     return replace(found, unknown_accepted=int(np.count_nonzero(rejector.accepts(unknown_UC))), auroc=auroc)
 
 
 def unknown_scores(
     unknown: Embeddings, known: Embeddings, weights: Weights, several: Several = "nearest"
-) -> tuple[npt.NDArray[np.float32], list[str]]:
-    """Clips of other classes against the known classes, which are those of `known`, of the same run.
+) -> tuple[FloatArray, list[str]]:
+    """(U, C) scores of clips of other classes against those of `known`, of the same run, and the ids of the U clips.
 
-    Returns:
-        (U, C) scores as `candidates` gives them, and the ids of the U clips: those of no known class, in any spelling.
-
-    Raises:
-        InputError: every clip is of a known class, or the two do not have the same modalities.
+    Raises `InputError` where every clip is of a known class, or the two do not have the same modalities.
     """
     classes = {canonical(name) for name in known.class_names}
     rows = [row for row, label in enumerate(unknown.labels) if canonical(label) not in classes]
     if not rows:
-        raise InputError(
-            f"all {len(unknown.ids):,} unknown clips are of one of the {len(classes):,} known classes; give clips of "
-            "other classes"
-        )
+        of = f"all {len(unknown.ids):,} unknown clips are of one of the {len(classes):,} known classes"
+        raise InputError(f"{of}; give clips of other classes")
     if set(unknown.modalities) != set(known.modalities):
         has, wanted = (" and ".join(each.modalities) or "nothing" for each in (unknown, known))
-        raise InputError(
-            f"unknown clips have {has}, known ones {wanted}; their scores cannot be compared: give stores that both "
-            "hold objects, or both hold none"
-        )
-    clips = replace(
-        known,
-        ids=[unknown.ids[row] for row in rows],
-        labels=[""] * len(rows),
-        modalities={name: matrix_NE[rows] for name, matrix_NE in unknown.modalities.items()},
-    )
-    return candidates(Scores.from_embeddings(clips, several), weights).scores_NC, clips.ids
+        what = f"unknown clips have {has}, known ones {wanted}; their scores cannot be compared"
+        raise InputError(f"{what}: give stores that both hold objects, or both hold none")
+    ids, modalities = [unknown.ids[row] for row in rows], {m: of_NE[rows] for m, of_NE in unknown.modalities.items()}
+    clips = replace(known, ids=ids, labels=[""] * len(rows), modalities=modalities)
+    return similarities(Scores.from_embeddings(clips, several), weights), ids
 
 
 # T on other classes -------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, eq=False)
-class Promise:
-    """Confidence and accuracy at one temperature or another: of all runs' clips together, and of each run."""
+class Promise(NamedTuple):
+    """Confidence and accuracy at one temperature or another."""
 
-    diagram: Reliability
-    ece: Figure
-    confidence: Figure  # mean probability of the answers
-
-    @classmethod
-    def of(cls, confident: list[DoubleArray], right: list[BoolArray]) -> Promise:
-        diagram = reliability(np.concatenate(confident), np.concatenate(right))
-        errors = [reliability(*run).ece for run in zip(confident, right, strict=True)]
-        return cls(diagram, figure_of(errors), figure_of([float(run.mean()) for run in confident]))
+    diagram: pd.DataFrame  # `reliability` of all runs' clips together
+    ece: Figure  # of each run
+    confidence: Figure  # mean probability of the answers of each run
 
 
-@dataclass(frozen=True, eq=False)
-class Transferred:
+class Transferred(NamedTuple):
     """Before (T = 1) and after (T fitted on the classes that a run leaves out)."""
 
     before: Promise
     after: Promise
     fits: list[Calibration]  # of each run
+    temperature: Figure  # T of each run
     accuracy: Figure  # top-1 of each run, which no T changes
-
-    @property
-    def temperature(self) -> Figure:
-        """T of each run: mean and deviation."""
-        return figure_of([one.temperature for one in self.fits])
 
 
 def transferred(scores: Scores, weights: Weights, protocol: Protocol) -> Transferred:
     """In each run T is fitted on clips of the classes that the run leaves out, ranked among these, and told on its own.
 
-    Raises:
-        InputError: a run leaves fewer than two classes with clips out.
+    Raises `InputError` where a run leaves fewer than two classes with clips out.
     """
     filled = {scores.class_names[index] for index in np.unique(scores.label_index) if index >= 0}
-    fits: list[Calibration] = []
-    right: list[BoolArray] = []
-    confident: tuple[list[DoubleArray], list[DoubleArray]] = ([], [])
+    fits, owns = [], []
     for split in protocol.splits:
         others = sorted(filled - set(resolve(split, scores.class_names)))
         if len(others) < 2:
-            raise InputError(
-                "T is fitted on classes that a split leaves out, and this protocol leaves none; take Half or Random"
-            )
-        fits.append(fit(*candidates(scores, weights, others).labelled()))
-        own = candidates(scores, weights, split).labelled()
-        right.append(correct(*own))
-        for parts, t in zip(confident, (1.0, fits[-1].temperature), strict=True):
-            parts.append(best_probability(own[0], t))
-    before, after = (Promise.of(parts, right) for parts in confident)
-    return Transferred(before, after, fits, figure_of([float(run.mean()) for run in right]))
+            what = "T is fitted on classes that a split leaves out, and this protocol leaves none"
+            raise InputError(f"{what}; take Half or Random")
+        fits.append(fit(*labelled_scores(scores, weights, others)))
+        owns.append(labelled_scores(scores, weights, split))
+    right, fitted = [correct(*own) for own in owns], [one.temperature for one in fits]
+
+    def promise(temperatures: Sequence[float]) -> Promise:
+        confident = [best_probability(own[0], t) for own, t in zip(owns, temperatures, strict=True)]
+        ece = figure_of([calibration_error(reliability(*run)) for run in zip(confident, right, strict=True)])
+        diagram = reliability(np.concatenate(confident), np.concatenate(right))
+        return Promise(diagram, ece, figure_of([float(run.mean()) for run in confident]))
+
+    accuracy = figure_of([float(run.mean()) for run in right])
+    return Transferred(promise([1.0] * len(fits)), promise(fitted), fits, figure_of(fitted), accuracy)

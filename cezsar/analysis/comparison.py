@@ -1,11 +1,9 @@
 """Comparison: is one method better than another on the same clips and splits, by how much, and where.
 
-Both methods are asked about the same clips, so what counts is their difference, clip for clip: it varies much less than
-either accuracy does. Differences are a - b, above 0 where a is better. How sure one is, sign tests say by counting wins
-and losses, and intervals by the percentile bootstrap (Efron, Ann. Statist. 7, 1979). Two things are left to chance:
-which videos the test set holds, and which classes a run draws. The bootstrap draws as many again, with replacement, and
-takes the middle 95 % of what comes out: videos, the same ones in all runs; runs; or both at once, which is mildly
-conservative (Owen, Ann. Appl. Stat. 1, 2007).
+Differences are a - b, paired clip for clip: they vary much less than either accuracy does. How sure one is, exact sign
+tests say, and the percentile bootstrap (Efron, Ann. Statist. 7, 1979), which draws again, with replacement, what was
+left to chance: the videos of the test set (the same ones in all runs), the classes of the runs, or both at once, which
+is mildly conservative (Owen, Ann. Appl. Stat. 1, 2007).
 """
 
 from __future__ import annotations
@@ -13,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from cezsar.arrays import BoolArray, DoubleArray, IntArray
 from cezsar.data.labels import canonical
@@ -27,17 +26,17 @@ from cezsar.zeroshot.methods import Prepared
 from cezsar.zeroshot.protocols import Protocol
 from cezsar.zeroshot.published import Published, beside
 from cezsar.zeroshot.results import KS, METRICS, Result, percent
-from cezsar.zeroshot.tables import Line, aligned
 
 ByteArray = npt.NDArray[np.int8]
 Named = tuple[str, Correctness]
 
 VERSION = 1
-LEVEL = 0.95
-"""Of the intervals."""
+LEVEL = 0.95  # of the intervals
 RESAMPLES = 2_000
 ROUNDING = 1e-12  # means of fractions that differ by less are equal
 ENTRIES_AT_ONCE = 1 << 22  # counts that are held at once: 16 MB of float32
+CLASS_COLUMNS = ["name", "clips", "runs", "a", "b", "difference", "wins", "losses"]
+"""Runs that test the class, top-1 accuracies (means over these), clips that only a or only b gets right, over runs."""
 LARGE = 20  # clips: how often a group of so many is drawn is drawn as a number, which is faster than clip by clip
 
 
@@ -51,48 +50,37 @@ class Interval:
 
 @dataclass(frozen=True)
 class Tally:
-    """How often a was better, b was, and neither; p of the exact two-sided sign test.
-
-    p: how probable wins and losses at least as uneven are if either is as likely. Ties are left out; with nothing else
-    it is 1. Nothing is corrected for several tests.
-    """
+    """How often a was better, b was, and neither."""
 
     wins: int
     losses: int
     ties: int
-    p: float
+    p: float  # of the exact two-sided sign test, without the ties; nothing is corrected for several tests
+
+    @classmethod
+    def of(cls, differences: npt.ArrayLike) -> Tally:
+        from scipy.special import bdtr  # binomial distribution function
+
+        wins, losses, ties = (int(np.count_nonzero(np.sign(differences) == sign)) for sign in (1, -1, 0))
+        return cls(wins, losses, ties, min(1.0, 2 * float(bdtr(min(wins, losses), wins + losses, 0.5))))
+
+    def how_probable(self) -> str:
+        """p in words: "= 0.012", or "< 0.001"."""
+        return f"= {self.p:.3f}" if self.p >= 0.001 else "< 0.001"
 
 
 @dataclass(frozen=True)
 class RunDifference:
-    """One run: clips tested, top-1 accuracies of a and b, and a - b.
+    """One run. The sign test over its videos is McNemar's exact test (Psychometrika 12, 1947)."""
 
-    The sign test over its videos is McNemar's exact test (Psychometrika 12, 1947; for classifiers Dietterich, Neural
-    Computation 10, 1998).
-    """
-
-    clips: int
-    a: float
+    clips: int  # tested
+    a: float  # top-1 accuracies
     b: float
     difference: float
     videos: Tally  # clips that only a gets right, that only b does, and the others
 
 
-@dataclass(frozen=True)
-class ClassDifference:
-    """One class: its label, its clips, the runs that test it, top-1 accuracies (means over these) and a - b."""
-
-    name: str
-    clips: int
-    runs: int
-    a: float
-    b: float
-    difference: float
-    wins: int  # clips that only a gets right, summed over runs
-    losses: int  # that only b does
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Comparison:
     """Two methods on the same clips and runs; what is over several runs is None with one.
 
@@ -117,157 +105,101 @@ class Comparison:
     splits: Tally | None  # runs in which a is better, b is, and neither
     by_class: Tally  # classes for which a is better on the mean over runs, b is, and neither
     runs: list[RunDifference]
-    classes: list[ClassDifference]  # each that was tested, highest difference first; of equal ones by name
+    classes: pd.DataFrame  # `CLASS_COLUMNS` of each that was tested, highest difference first; of equal ones by name
+
+    @property
+    def interval(self) -> tuple[Interval, str]:
+        """The interval over all that was resampled, and what that is."""
+        return (self.over_both, "videos and splits") if self.over_both else (self.over_videos, "videos")
 
     def summary(self) -> str:
         """One line for people, in percentage points; the interval is that of a - b, over all that was resampled."""
         size = percent(abs(self.difference))
         lead = f"{size} points {'above' if self.difference > 0 else 'below'}" if float(size) else "level with"
-        interval, source = (self.over_both, "videos and splits") if self.over_both else (self.over_videos, "videos")
+        interval, source = self.interval
         ends = f"{100 * interval.low:z.1f}, {100 * interval.high:z.1f}".replace("-", "\N{MINUS SIGN}")
         text = f"{self.a} is {lead} {self.b} [{ends} over {source}]"
         text += f": {percent(self.accuracy_a)} % against {percent(self.accuracy_b)} %"
         if splits := self.splits:
             return f"{text}, better in {splits.wins:,} of {len(self.runs):,} runs and worse in {splits.losses:,}"
         one = self.runs[0].videos
-        p = f"p = {one.p:.3f}" if one.p >= 0.001 else "p < 0.001"
-        return f"{text}, right about {one.wins:,} that {self.b} misses, wrong about {one.losses:,} that it finds ({p})"
+        text += f", right about {one.wins:,} that {self.b} misses, wrong about {one.losses:,} that it finds"
+        return f"{text} (p {one.how_probable()})"
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as JSON has it."""
-        return {"cezsar": "comparison", "version": VERSION, "level": LEVEL} | asdict(self)
+        about = {"cezsar": "comparison", "version": VERSION, "level": LEVEL}
+        return about | asdict(self) | {"classes": self.classes.to_dict("records")}
 
 
 def compare(a: Named, b: Named, rng: np.random.Generator, resamples: int = RESAMPLES) -> Comparison:
     """Compare two methods, each a name and its per-sample correctness; clips are matched by id.
 
-    Args:
-        rng: draws the bootstrap.
-        resamples: of the bootstrap, at least 1.
-
-    Raises:
-        InputError: different protocols or runs, a clip with two labels, a run without clips that both have, or one name
-            for both.
+    Raises `InputError` for different protocols or runs, a clip with two labels, a run without clips that both have, or
+    one name for both.
     """
-    if a[0] == b[0]:
-        raise InputError(f"both methods are called {a[0]!r}; give them different names")
-    names, class_N, a_NR, b_NR, dropped = _paired(a, b)
-    counts_RC4 = np.stack(
-        [
-            np.bincount((4 * class_N + 2 * a_N + b_N)[a_N != NOT_TESTED], minlength=4 * len(names))
-            for a_N, b_N in zip(a_NR.T, b_NR.T, strict=True)
-        ]
-    ).reshape(-1, len(names), 4)  # clips that neither gets right, only b does, only a does, both do
-    runs = [_run(*row) for row in counts_RC4.sum(axis=1).tolist()]
-    classes = _classes(counts_RC4, names, np.bincount(class_N))
-    difference_R = np.array([run.difference for run in runs])
+    name_N, a_NR, b_NR, only_a, only_b = _paired(a, b)
+    rows, runs_of = np.nonzero(a_NR != NOT_TESTED)
+    a_T, b_T = (right_NR[rows, runs_of].astype(np.int64) for right_NR in (a_NR, b_NR))
+    tested = pd.DataFrame({"run": runs_of, "name": name_N[rows], "a": a_T, "b": b_T, "difference": a_T - b_T})
+    tested, runs = tested.assign(wins=a_T > b_T, losses=a_T < b_T), []
+    for _, one in tested.groupby("run"):
+        a_mean, b_mean, difference = one[["a", "b", "difference"]].mean().tolist()
+        runs.append(RunDifference(len(one), a_mean, b_mean, difference, Tally.of(one["difference"])))
+    in_run = tested.groupby(["name", "run"])[["a", "b", "difference"]].mean().groupby("name")
+    classes = in_run.mean().assign(clips=pd.Series(name_N).value_counts(), runs=in_run.size())
+    classes = classes.join(tested.groupby("name")[["wins", "losses"]].sum()).reset_index()[CLASS_COLUMNS]
+    classes.loc[classes["difference"].abs() < ROUNDING, "difference"] = 0.0
+    classes = classes.sort_values(["difference", "name"], ascending=[False, True], ignore_index=True)
+    accuracy_a, accuracy_b, difference = np.mean([(run.a, run.b, run.difference) for run in runs], axis=0).tolist()
+    over_videos, over_splits, over_both = intervals(a_NR - b_NR, a_NR != NOT_TESTED, rng, resamples)
+    splits = Tally.of([run.difference for run in runs]) if len(runs) > 1 else None
     return Comparison(
-        a=a[0],
-        b=b[0],
-        protocol=a[1].protocol,
-        seed=a[1].seed,
-        clips=len(class_N),
-        only_a=dropped[0],
-        only_b=dropped[1],
-        accuracy_a=float(np.mean([run.a for run in runs])),
-        accuracy_b=float(np.mean([run.b for run in runs])),
-        difference=float(difference_R.mean()),
-        **intervals(a_NR - b_NR, a_NR != NOT_TESTED, rng, resamples)._asdict(),
-        resamples=resamples,
-        splits=_tally(difference_R) if len(runs) > 1 else None,
-        by_class=_tally(np.array([one.difference for one in classes])),
-        runs=runs,
-        classes=classes,
-    )
+        a[0], b[0], a[1].protocol, a[1].seed, len(name_N), only_a, only_b, accuracy_a, accuracy_b, difference,
+        over_videos, over_splits, over_both, resamples, splits, Tally.of(classes["difference"]), runs, classes,
+    )  # fmt: skip
 
 
-def _paired(a: Named, b: Named) -> tuple[list[str], IntArray, ByteArray, ByteArray, list[int]]:
-    """The clips that both have and some run tests: labels, each clip's index into these, what is right, clips left."""
+def _paired(a: Named, b: Named) -> tuple[npt.NDArray[np.object_], ByteArray, ByteArray, int, int]:
+    """The clips that both have and some run tests: their classes' names, what is right; and how many one alone has."""
     (name_a, of_a), (name_b, of_b) = a, b
+    if name_a == name_b:
+        raise InputError(f"both methods are called {name_a!r}; give them different names")
     about = [(one.protocol, one.seed, one.right_NR.shape[1]) for one in (of_a, of_b)]
     if about[0] != about[1]:
         told = [f"protocol {protocol!r} (seed {seed}, runs: {runs:,})" for protocol, seed, runs in about]
         raise InputError(f"{name_a!r} was tested in {told[0]}, {name_b!r} in {told[1]}; evaluate both in the same runs")
-    tested_a, tested_b = ((one.right_NR != NOT_TESTED).any(axis=1) for one in (of_a, of_b))
-    row_in_b = {clip: row for row, clip in enumerate(of_b.ids)}
-    found = np.array([row_in_b.get(clip, -1) for clip in of_a.ids], np.int64)
-    rows_a = np.flatnonzero((found >= 0) & (tested_a | tested_b[found]))
-    rows_b = found[rows_a]
-    a_NR, b_NR = of_a.right_NR[rows_a], of_b.right_NR[rows_b]
     key = {label: canonical(label) for label in {*of_a.labels, *of_b.labels}}
-    labels = [of_a.labels[row] for row in rows_a]
-    keys = [[key[one.labels[row]] for row in rows] for one, rows in ((of_a, rows_a), (of_b, rows_b))]
-    unlike_N = ((a_NR == NOT_TESTED) != (b_NR == NOT_TESTED)).any(axis=1) | (np.array(keys[0]) != np.array(keys[1]))
+    frames = []
+    for one in (of_a, of_b):
+        tested_N = (one.right_NR != NOT_TESTED).any(axis=1)
+        columns = {"id": one.ids, "row": range(len(one.ids)), "tested": tested_N, "label": one.labels}
+        frames.append(pd.DataFrame(columns | {"key": [key[label] for label in one.labels]}))
+    shared = frames[0].merge(frames[1], on="id", suffixes=("_a", "_b"))
+    shared = shared[shared["tested_a"] | shared["tested_b"]]
+    a_NR, b_NR = of_a.right_NR[shared["row_a"]], of_b.right_NR[shared["row_b"]]
+    unlike_N = ((a_NR == NOT_TESTED) != (b_NR == NOT_TESTED)).any(axis=1) | (shared["key_a"] != shared["key_b"])
     if unlike_N.any():
-        raise InputError(
-            f"clip {of_a.ids[rows_a[unlike_N.argmax()]]!r} has another label for {name_a!r} than for {name_b!r}, or is "
-            "tested in other runs; evaluate both with the same classes and labels"
-        )
-    empty = np.flatnonzero((a_NR == NOT_TESTED).all(axis=0))
-    if empty.size:
-        raise InputError(
-            f"{name_a!r} and {name_b!r} share no clip in run {empty[0] + 1}; evaluate both on the same clips"
-        )
-    names = {key[label]: label for label in sorted(set(labels), reverse=True)}
-    place = {name: index for index, name in enumerate(names)}
-    class_N = np.array([place[name] for name in keys[0]], np.int64)
-    dropped = [int(np.count_nonzero(tested)) - len(labels) for tested in (tested_a, tested_b)]
-    return list(names.values()), class_N, a_NR, b_NR, dropped
-
-
-def _run(neither: int, only_b: int, only_a: int, both: int) -> RunDifference:
-    clips = neither + only_b + only_a + both
-    videos = _sign_test(only_a, only_b, neither + both)
-    return RunDifference(clips, (only_a + both) / clips, (only_b + both) / clips, (only_a - only_b) / clips, videos)
-
-
-def _classes(counts_RC4: IntArray, names: Sequence[str], clips_C: IntArray) -> list[ClassDifference]:
-    clips_RC = counts_RC4.sum(axis=2)
-    runs_C = np.count_nonzero(clips_RC, axis=0)
-    _, only_b_RC, only_a_RC, both_RC = np.moveaxis(counts_RC4, 2, 0)
-    a_C, b_C, difference_C = (
-        (right_RC / np.maximum(clips_RC, 1)).sum(axis=0) / runs_C
-        for right_RC in (only_a_RC + both_RC, only_b_RC + both_RC, only_a_RC - only_b_RC)
-    )
-    difference_C[np.abs(difference_C) < ROUNDING] = 0
-    columns = [clips_C, runs_C, a_C, b_C, difference_C, only_a_RC.sum(axis=0), only_b_RC.sum(axis=0)]
-    rows = zip(names, *(column.tolist() for column in columns), strict=True)
-    return sorted((ClassDifference(*row) for row in rows), key=lambda one: (-one.difference, one.name))
-
-
-def _tally(difference: DoubleArray) -> Tally:
-    wins, losses = int(np.count_nonzero(difference > 0)), int(np.count_nonzero(difference < 0))
-    return _sign_test(wins, losses, len(difference) - wins - losses)
-
-
-def _sign_test(wins: int, losses: int, ties: int) -> Tally:
-    from scipy.special import bdtr  # binomial distribution function
-
-    return Tally(wins, losses, ties, min(1.0, 2 * float(bdtr(min(wins, losses), wins + losses, 0.5))))
+        what = f"clip {shared['id'][unlike_N].iloc[0]!r} has another label for {name_a!r} than for {name_b!r}"
+        raise InputError(f"{what}, or is tested in other runs; evaluate both with the same classes and labels")
+    if (empty := np.flatnonzero((a_NR == NOT_TESTED).all(axis=0))).size:
+        run = empty[0] + 1
+        raise InputError(f"{name_a!r} and {name_b!r} share no clip in run {run}; evaluate both on the same clips")
+    only_a, only_b = (int(frame["tested"].sum()) - len(shared) for frame in frames)
+    return shared["label_a"].groupby(shared["key_a"]).transform("min").to_numpy(), a_NR, b_NR, only_a, only_b
 
 
 # Bootstrap -----------------------------------------------------------------------------------------------------------
 
 
-class Intervals(NamedTuple):
-    """Over videos, over runs, and over both; the latter two are None with one run."""
-
-    over_videos: Interval
-    over_splits: Interval | None
-    over_both: Interval | None
-
-
 def intervals(
     difference_NR: ByteArray, tested_NR: BoolArray, rng: np.random.Generator, resamples: int = RESAMPLES
-) -> Intervals:
-    """Intervals of the mean over runs of a difference between two accuracies.
+) -> tuple[Interval, Interval | None, Interval | None]:
+    """Intervals of the mean over runs of a difference between two accuracies, over videos, over runs, and over both;
+    the latter two are None with one run.
 
-    In a resample, a run's difference is the weighted sum of its clips' differences over the weighted number of clips. A
-    run that is left without clips is left out of the mean; a resample without any run, of the interval.
-
-    Args:
-        difference_NR: 1 where only the first is right about a clip in a run, -1 where only the second is, else 0.
-        tested_NR: whether a run tests the clip; every run tests one at least.
+    `difference_NR` is 1 where only the first is right about a clip in a run, -1 where only the second is, else 0. In a
+    resample a run that is left without clips is left out of the mean, and one without any run out of the interval.
     """
     n_runs = tested_NR.shape[1]
     once_BR = np.ones((resamples, n_runs), np.int64)
@@ -275,10 +207,10 @@ def intervals(
     of_other_videos_BR = _over_videos(difference_NR, tested_NR, rng, resamples)
     over_videos = _interval(of_other_videos_BR, once_BR)
     if n_runs == 1:
-        return Intervals(over_videos, None, None)
+        return over_videos, None, None
     observed_R = difference_NR.sum(axis=0, where=tested_NR, dtype=np.int64) / tested_NR.sum(axis=0)
     over_splits = _interval(np.broadcast_to(observed_R, runs_BR.shape), runs_BR)
-    return Intervals(over_videos, over_splits, _interval(of_other_videos_BR, runs_BR))
+    return over_videos, over_splits, _interval(of_other_videos_BR, runs_BR)
 
 
 def _over_videos(
@@ -306,10 +238,8 @@ def _over_videos(
 
 def _drawn(group_N: IntArray, resamples: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
     """(b, G) how often each group is met when as many clips as there are are drawn with replacement."""
-    n = len(group_N)
-    sizes_G = np.bincount(group_N)
-    large = np.flatnonzero(sizes_G >= LARGE)
-    others = group_N[sizes_G[group_N] < LARGE]
+    n, sizes_G = len(group_N), np.bincount(group_N)
+    large, others = np.flatnonzero(sizes_G >= LARGE), group_N[sizes_G[group_N] < LARGE]
     shares = sizes_G[large] / n
     times = rng.multinomial(n, np.append(shares, len(others) / n) if others.size else shares, size=resamples)
     drawn_bG = np.zeros((resamples, len(sizes_G)), np.float32)
@@ -323,11 +253,9 @@ def _drawn(group_N: IntArray, resamples: int, rng: np.random.Generator) -> npt.N
 def _interval(difference_BR: DoubleArray, times_BR: IntArray) -> Interval:
     """Of the means over runs, each run counted so many times."""
     times_BR = np.where(np.isnan(difference_BR), 0, times_BR)
-    total_B = times_BR.sum(axis=1)
-    sums_B = (np.nan_to_num(difference_BR) * times_BR).sum(axis=1)
+    total_B, sums_B = times_BR.sum(axis=1), (np.nan_to_num(difference_BR) * times_BR).sum(axis=1)
     means = sums_B[total_B > 0] / total_B[total_B > 0]
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]).tolist()
-    return Interval(low, high)
+    return Interval(*np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]).tolist())
 
 
 # Methods in one table ------------------------------------------------------------------------------------------------
@@ -341,62 +269,46 @@ class MethodTable:
     comparisons: list[Comparison]  # of every other method (a) with the first (b), in the order of `results`
     published: list[Published]  # figures of others for as many classes
 
-    def lines(self) -> list[list[Line]]:
-        """Blocks of lines for papers: one's own, chance, published ones."""
-        own = [tables.line(result.method, result) for result in self.results]
-        return [own, [tables.chance_line(self.results[0])], list(map(tables.published_line, self.published))]
-
     def text(self) -> str:
         """The table for a terminal, in percent and percentage points."""
-        first, (_, (chance,), others) = self.results[0], self.lines()
-        several = len(first.runs) > 1
+        several, chance = len(self.results[0].runs) > 1, tables.chance_line(self.results[0])
         last = ["to the first", "95 %", "runs won" if several else "p"]
         rows = [["", "", *(f"top-{k}" for k in KS), "per class", *last]]
         for result, found in zip(self.results, [None, *self.comparisons], strict=True):
             figures = [result.figure(name).percent() for name in METRICS]
-            rows.append([result.method, result.modality, *figures, *_difference(found)])
+            rows.append([result.method, result.modality, *figures, *(_difference(found) if found else [""] * 3)])
         rows.append(["chance", "", *(chance.figures[name].percent() for name in METRICS), "", "", ""])
-        over = "videos and runs" if several else "videos; p of McNemar's exact test"
-        text = [tables.title(self.results), *aligned(rows)]
+        text = [tables.title(self.results), *tables.aligned(rows)]
         if self.comparisons:
+            over = "videos and runs" if several else "videos; p of McNemar's exact test"
             text.append(f"to the first: points of top-1, paired clip by clip; 95 % bootstrap interval over {over}")
-        if others:
-            text += ["", "published, top-1"]
-            text += aligned([[line.method, line.modality, line.figures["top1"].percent()] for line in others])
+        if self.published:
+            lines = list(map(tables.published_line, self.published))
+            cells = [[line.method, line.modality, line.figures["top1"].percent()] for line in lines]
+            text += ["", "published, top-1", *tables.aligned(cells)]
         if not all(row.strict for row in self.published):
             text.append("* not zero-shot in the strict sense")
         return "\n".join(text)
 
     def save(self, path: str | Path) -> list[Path]:
         """Write JSON, and beside it CSV (a line a run), Markdown and LaTeX; `results.load_all` reads the first."""
+        own = [tables.line(result.method, result) for result in self.results]
+        blocks = [own, [tables.chance_line(self.results[0])], list(map(tables.published_line, self.published))]
         more = {
             "comparisons": [found.to_dict() for found in self.comparisons],
             "published": [asdict(row) | {"accuracy": row.accuracy._asdict()} for row in self.published],
         }
         sentences = "".join(f"- {found.summary()}\n" for found in self.comparisons)
-        markdown = tables.markdown(self.lines()) + (f"\n{sentences}" if sentences else "")
-        latex = tables.latex(self.lines(), tables.title(self.results))
+        markdown = tables.markdown(blocks) + (f"\n{sentences}" if sentences else "")
+        latex = tables.latex(blocks, tables.title(self.results))
         return tables.save_all(self.results, path, more, {".md": markdown, ".tex": latex})
 
 
 def method_table(
-    methods: Sequence[Prepared],
-    protocol: Protocol,
-    dataset: str,
-    rng: np.random.Generator,
-    *,
-    resamples: int = RESAMPLES,
+    methods: Sequence[Prepared], protocol: Protocol, dataset: str, rng: np.random.Generator, resamples: int = RESAMPLES
 ) -> MethodTable:
-    """Evaluate methods on the same splits and compare each with the first.
-
-    Args:
-        methods: with different names, title and modality together.
-        dataset: its name; published figures are looked up by it.
-        rng: draws the bootstrap.
-
-    Raises:
-        InputError: two methods of one name, or what `evaluate` and `compare` refuse.
-    """
+    """Evaluate methods of different names on the same splits, compare each with the first, and look up published
+    figures by the name of the data set."""
     results = [method.evaluate(protocol) for method in methods]
     named = [(result.name, method.correctness(protocol)) for result, method in zip(results, methods, strict=True)]
     comparisons = [compare(other, named[0], rng, resamples) for other in named[1:]]
@@ -404,12 +316,12 @@ def method_table(
     return MethodTable(results, comparisons, beside(dataset, n_classes, protocol.splits))
 
 
-def _difference(found: Comparison | None) -> list[str]:
+def _difference(found: Comparison) -> list[str]:
     """Cells: points to the first, its interval, and runs won of several, or p of the sign test over videos."""
-    if found is None:
-        return ["", "", ""]
-    interval = found.over_both or found.over_videos
-    ends = f"{100 * interval.low:+.1f} to {100 * interval.high:+.1f}"
-    p = found.runs[0].videos.p
-    spread = f"{found.splits.wins:,} of {len(found.runs):,}" if found.splits else "< 0.001" if p < 0.001 else f"{p:.3f}"
-    return [f"{100 * found.difference:+.1f}", ends, spread]
+    ends = f"{100 * found.interval[0].low:+.1f} to {100 * found.interval[0].high:+.1f}"
+    p = found.runs[0].videos.how_probable().removeprefix("= ")
+    return [
+        f"{100 * found.difference:+.1f}",
+        ends,
+        f"{found.splits.wins:,} of {len(found.runs):,}" if found.splits else p,
+    ]

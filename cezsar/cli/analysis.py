@@ -72,7 +72,7 @@ def calibrate(
     Both are kept in the run's folder, where `cezsar classify`, `cezsar.load` and the app find them. They are for the
     run's own weights. Clips and labels to come are others than these, so what they say is a warning, no guarantee.
     """
-    from cezsar.analysis.calibration import calibrate, candidates, unknown_scores
+    from cezsar.analysis.calibration import calibrate, labelled_scores, unknown_scores
     from cezsar.atomic import refuse_unwritable
     from cezsar.errors import InputError
     from cezsar.training.runs import Run
@@ -101,8 +101,8 @@ def calibrate(
         if left := len(other.embedded.embeddings.ids) - len(ids):
             print(f"{left:,} clips of {unknown_dataset} are of a class of {dataset} and are left out")
         about_unknown = f"{Path(unknown_dataset).name}, against the classes of {Path(dataset).name}"
-    found = candidates(known.scores, known.weights)
-    about = f"{Path(dataset).name}, among {len(found.classes):,} classes"  # runs travel, so no path of this machine
+    found, n_classes = labelled_scores(known.scores, known.weights), len(known.scores.class_names)
+    about = f"{Path(dataset).name}, among {n_classes:,} classes"  # runs travel, so no path of this machine
     result = calibrate(found, unknown_UC, rate=rate, kind=kind, about=about, about_unknown=about_unknown)
     _show_calibrated(result)
     print("kept: " + ", ".join(map(str, result.keep(opened.folder))))

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from cezsar import workspace, world
-from cezsar.analysis.calibration import Calibrated, calibrate, candidates
+from cezsar.analysis.calibration import Calibrated, calibrate, labelled_scores
 from cezsar.config import MiningConfig, TrainingConfig, UseConfig
 from cezsar.data.annotations import load_annotations
 from cezsar.data.descriptions import load_descriptions, save_descriptions
@@ -289,7 +289,7 @@ def calibrate_run(run: Run, triplets: Triplets, data: Data, sentences: Encoder) 
     modalities = {"VE": np.asarray(space.clips(features)), "O": rows_of(space, said)}
     scores = Scores.from_embeddings(Embeddings(ids, labels, names, modalities, prototypes, owner, space.name))
     about = f"segments of {len(held_out):,} validation videos, among {len(actions):,} seen actions"
-    return calibrate(candidates(scores, Weights(**run.config.fusion)), about=about)
+    return calibrate(labelled_scores(scores, Weights(**run.config.fusion)), about=about)
 
 
 def scores_of(

@@ -15,12 +15,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 
 if TYPE_CHECKING:
     from cezsar.analysis.baselines import Standing
-    from cezsar.analysis.calibration import Reliability
-    from cezsar.analysis.comparison import ClassDifference, Interval
+    from cezsar.analysis.comparison import Interval
     from cezsar.arrays import DoubleArray
     from cezsar.zeroshot.fusion import Weights
     from cezsar.zeroshot.generalised import Stacking
@@ -349,24 +349,25 @@ def classes(accuracies: Sequence[tuple[str, float, int, int]], mean: float) -> g
     return figure
 
 
-def largest(classes: Sequence[ClassDifference]) -> list[ClassDifference]:
-    """Those with the largest differences either way, highest first; classes without any are left out."""
-    apart = sorted((one for one in classes if one.difference), key=lambda one: (-abs(one.difference), one.name))
-    kept = {one.name for one in apart[:MOST_DIFFERENCES]}
-    return [one for one in classes if one.name in kept]
+def largest(classes: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `Comparison.classes` with the largest differences either way, in their order; those without any go."""
+    sizes = classes["difference"].abs().to_numpy()
+    order = np.lexsort((classes["name"], -sizes))[:MOST_DIFFERENCES]
+    return classes.iloc[np.sort(order[sizes[order] > 0])]
 
 
-def differences(classes: Sequence[ClassDifference]) -> go.Figure:
-    """A bar for each class, to the right where a is better and to the left where b is."""
-    values = [100 * one.difference for one in classes]
+def differences(classes: pd.DataFrame) -> go.Figure:
+    """A bar for each row of `Comparison.classes`, to the right where a is better and to the left where b is."""
+    values = (100 * classes["difference"]).tolist()
     hovers = [
-        f"{shown(one.name)}: {percent(one.a)} against {percent(one.b)}, {one.clips:,} clips, splits: {one.runs:,}"
-        for one in classes
+        f"{shown(row['name'])}: {percent(row['a'])} against {percent(row['b'])}, {row['clips']:,} clips, splits: "
+        f"{row['runs']:,}"
+        for row in classes.to_dict("records")
     ]
     colours = [GAIN if value > 0 else LOSS for value in values]
-    part = {"x": values, "marker": {"color": colours}, "text": [signed(one.difference) for one in classes],
+    part = {"x": values, "marker": {"color": colours}, "text": [signed(value / 100) for value in values],
             "textposition": "outside", "cliponaxis": False, "hovertext": hovers}  # fmt: skip
-    figure = bars([one.name for one in classes], [part], "difference (points)", longest=30)
+    figure = bars(classes["name"].tolist(), [part], "difference (points)", longest=30)
     lowest, highest = min(0.0, *values), max(0.0, *values)
     room = 0.28 * (highest - lowest)
     figure.update_xaxes(range=[lowest - room * (lowest < 0), highest + room * (highest > 0)], zeroline=True)
@@ -535,15 +536,14 @@ def oscr(curves: Mapping[str, DoubleArray], asked: float | None = None) -> go.Fi
     return figure
 
 
-def reliability(diagrams: Mapping[str, Reliability]) -> go.Figure:
+def reliability(diagrams: Mapping[str, pd.DataFrame]) -> go.Figure:
     """Accuracy against confidence, a point for each bin with clips, larger with more; dotted: as promised."""
     figure = go.Figure()
     line = {"color": GREY, "dash": "dot", "width": 1.5}
     figure.add_scatter(x=[0, 100], y=[0, 100], mode="lines", hoverinfo="skip", showlegend=False, line=line)
     for index, (title, diagram) in enumerate(diagrams.items()):
-        filled = diagram.clips_B > 0
-        share_b = diagram.clips_B[filled] / diagram.clips_B.sum()
-        columns = share_b, diagram.confidence_B[filled], diagram.accuracy_B[filled]
+        share_b = (diagram["clips"] / diagram["clips"].sum()).to_numpy()
+        columns = share_b, diagram["confidence"].to_numpy(), diagram["accuracy"].to_numpy()
         figure.add_scatter(
             x=100 * columns[1], y=100 * columns[2], mode="lines+markers", name=shown(title),
             line={"color": COLOURS[index], "width": 1.5},

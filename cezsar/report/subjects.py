@@ -138,7 +138,7 @@ def comparison(study: Study) -> Section | None:
     found = [compare(first, (name, fused.only(name).correctness(study.protocol)), rng) for name in names]
     rows, drawn = [], []
     for one in found:
-        interval = one.over_both or one.over_videos
+        interval = one.interval[0]
         won = f"{one.splits.wins} of {len(one.runs)}" if one.splits else ""
         ends = f"{points(interval.low)} to {points(interval.high)}"
         by_class = f"{one.by_class.wins} / {one.by_class.ties} / {one.by_class.losses}"
@@ -327,8 +327,7 @@ def hard_groups(study: Study) -> Section | None:
     groups = confusion.matching_groups(study.groups, names)
     proposed = not groups
     if proposed:
-        vectors = study.ready.embedded.embeddings
-        similar = confusion.prototype_similarity(vectors.prototypes, vectors.prototype_class, len(names))
+        similar = confusion.prototype_similarity(study.ready.embedded.embeddings)
         groups = confusion.propose_groups(similar, study.confusion, names)
     named = {name for members in groups.values() for name in members}
     if len(named) < 2 or len(named) >= len(names):

@@ -69,13 +69,14 @@ def reliability(study: Study) -> Section | None:
     except InputError:
         return None
     fitted, before, after = found.fits[0], found.before.diagram, found.after.diagram
+    ece = found.before.ece.mean, found.after.ece.mean
     says = (
         "The confidence of a label is the softmax of cosine similarities over T. At T = 1 its calibration error "
-        f"is {percent(before.ece)}. With T = {number(fitted.temperature, 4)}, fitted on {len(half):,} classes, it is "
-        f"{percent(after.ece)} on the clips of the {len(others):,} other classes."
+        f"is {percent(ece[0])}. With T = {number(fitted.temperature, 4)}, fitted on {len(half):,} classes, it is "
+        f"{percent(ece[1])} on the clips of the {len(others):,} other classes."
     )
     numbers: dict[str, Any] = {
-        "temperature": fitted.temperature, "stopped": fitted.stopped, "ece_before": before.ece, "ece_after": after.ece,
+        "temperature": fitted.temperature, "stopped": fitted.stopped, "ece_before": ece[0], "ece_after": ece[1],
         "fitted_on": half, "told_on": others,
     }  # fmt: skip
     drawn = figures.reliability({"T = 1": before, f"T = {fitted.temperature:.3g}": after})

@@ -10,15 +10,7 @@ import pytest
 from scipy.stats import binomtest, norm
 
 from cezsar.analysis import comparison
-from cezsar.analysis.comparison import (
-    ClassDifference,
-    Interval,
-    RunDifference,
-    Tally,
-    compare,
-    intervals,
-    method_table,
-)
+from cezsar.analysis.comparison import Interval, RunDifference, Tally, compare, intervals, method_table
 from cezsar.errors import InputError
 from cezsar.zeroshot.evaluation import Correctness, correctness, evaluate
 from cezsar.zeroshot.fusion import Weights
@@ -36,21 +28,12 @@ def make(right_NR, labels, ids=None, protocol="p", seed=0):
     return Correctness(ids, labels, protocol, seed, np.asarray(right_NR, np.int8))
 
 
-def random_pair(seed, n=60, runs=4, classes=5, better=0.1):
-    """Two methods in runs of some classes each; clips of a class are tested in the same runs."""
-    draw = rng(seed)
-    class_N = draw.integers(classes, size=n)
-    class_N[:classes] = np.arange(classes)
-    members_CR = draw.random((classes, runs)) < 0.6
-    members_CR[0] = True
-    tested_NR = members_CR[class_N]
-    labels = [f"c{index}" if row.any() else "" for index, row in zip(class_N, tested_NR, strict=True)]
-    hard_N = draw.random((n, 1))
-    a, b = (np.where(tested_NR, draw.random((n, runs)) + 0.3 < hard_N + gain, -1) for gain in (better + 0.3, 0.3))
-    return make(np.where(tested_NR, a, -1), labels), make(np.where(tested_NR, b, -1), labels)
+def alike(a, b, resamples=10, names="AB"):
+    """Two methods on clips of one class, each clip right or wrong in each run."""
+    return compare((names[0], make(a, ["x"] * len(a))), (names[1], make(b, ["x"] * len(b))), rng(), resamples)
 
 
-# By hand -------------------------------------------------------------------------------------------------------------
+# By hand
 
 
 @pytest.fixture
@@ -72,33 +55,26 @@ def test_a_case_by_hand(by_hand):
         RunDifference(4, 0.5, 0.5, 0.0, Tally(1, 1, 2, 1.0)),
     ]
     assert (found.accuracy_a, found.accuracy_b, found.difference) == (0.625, 0.375, 0.25)
-    assert found.splits == Tally(1, 0, 1, 1.0)
-    assert found.classes == [
-        ClassDifference("x", 2, 2, 0.75, 0.25, 0.5, 2, 0),  # 2 of 2 and 1 of 2; 1 of 2 and 0 of 2
-        ClassDifference("y", 2, 1, 0.5, 0.0, 0.5, 1, 0),
-        ClassDifference("z", 2, 1, 0.5, 1.0, -0.5, 0, 1),
+    assert found.splits == Tally(1, 0, 1, 1.0) and found.by_class == Tally(2, 1, 0, 1.0)
+    assert found.classes.to_numpy().tolist() == [
+        ["x", 2, 2, 0.75, 0.25, 0.5, 2, 0],  # 2 of 2 and 1 of 2; 1 of 2 and 0 of 2
+        ["y", 2, 1, 0.5, 0.0, 0.5, 1, 0],
+        ["z", 2, 1, 0.5, 1.0, -0.5, 0, 1],
     ]
-    assert found.by_class == Tally(2, 1, 0, 1.0)
     assert (found.only_a, found.only_b, found.resamples) == (0, 0, 100)
+    value = json.loads(json.dumps(found.to_dict()))
+    assert (value["cezsar"], value["version"], value["level"]) == ("comparison", 1, 0.95)
+    assert (value["difference"], value["accuracy_a"], value["resamples"]) == (0.25, 0.625, 100)
+    assert value["over_videos"] == {"low": found.over_videos.low, "high": found.over_videos.high}
+    assert value["runs"][0]["videos"] == {"wins": 2, "losses": 0, "ties": 2, "p": 0.5}
+    assert list(value["classes"][0].items())[:3] == [("name", "x"), ("clips", 2), ("runs", 2)]
 
 
 def test_splits_are_resampled_as_two_runs_are():
     """With two runs half of the resamples hold both, and a quarter each one twice."""
-    a = make([[1, 0]] * 4, ["x"] * 4)
-    b = make([[0, 0]] * 4, ["x"] * 4)
-    found = compare(("A", a), ("B", b), rng())
-    assert found.difference == 0.5
-    assert found.over_videos == Interval(0.5, 0.5)  # all videos are alike
+    found = alike([[1, 0]] * 4, [[0, 0]] * 4, 2_000)
+    assert found.difference == 0.5 and found.over_videos == Interval(0.5, 0.5)  # all videos are alike
     assert found.over_splits == found.over_both == Interval(0.0, 1.0)
-
-
-def test_equal_methods_are_level(by_hand):
-    a, _ = by_hand
-    found = compare(("A", a), ("again", a), rng())
-    assert found.over_videos == found.over_splits == found.over_both == Interval(0.0, 0.0)
-    assert found.splits == Tally(0, 0, 2, 1.0)
-    assert found.by_class == Tally(0, 0, 3, 1.0)
-    assert found.summary().startswith("A is level with again [0.0, 0.0 over videos and splits]: 62.5 % against 62.5 %")
 
 
 def test_clips_that_one_lacks_are_dropped_and_counted(by_hand):
@@ -109,93 +85,84 @@ def test_clips_that_one_lacks_are_dropped_and_counted(by_hand):
     others = make([[0, 0], *b.right_NR], ["x", *b.labels], ["another", *b.ids])
     found = compare(("A", more), ("B", others), rng())
     assert (found.only_a, found.only_b, found.clips) == (2, 1, 6)  # the clip that no run tests is not missed
-    assert (found.runs, found.classes) == (whole.runs, whole.classes)
+    assert found.runs == whole.runs and found.classes.equals(whole.classes)
 
 
 def test_classes_are_matched_in_any_spelling():
     a = make([[1], [1], [0]], ["High Jump", "high_jump", "Dive"])
     b = make([[1], [0], [0]], ["HighJump", "high jump", "dive"])
-    found = compare(("A", a), ("B", b), rng())
-    assert [(one.name, one.clips, one.difference) for one in found.classes] == [("High Jump", 2, 0.5), ("Dive", 1, 0.0)]
+    found = compare(("A", a), ("B", b), rng()).classes[["name", "clips", "difference"]]
+    assert found.to_numpy().tolist() == [["High Jump", 2, 0.5], ["Dive", 1, 0.0]]
 
 
 def test_a_class_that_rounding_alone_tells_apart_is_a_tie():
     """Clips of one class need not be the same in all runs: 1/3 - 1/5 - 2/15 is 0."""
-    clips_of_run = [3, 5, 15]
-    ahead = [1, -1, -2]
-    rows, n = [], sum(clips_of_run)
+    clips_of_run, ahead, rows = [3, 5, 15], [1, -1, -2], []
     for run, (clips, lead) in enumerate(zip(clips_of_run, ahead, strict=True)):
         for clip in range(clips):
             row = [[-1] * 3, [-1] * 3]
             row[0][run], row[1][run] = int(clip < lead), int(clip < -lead)
             rows.append(row)
-    a, b = (make(np.array(rows)[:, side], ["x"] * n) for side in (0, 1))
     assert sum(Fraction(lead, clips) for lead, clips in zip(ahead, clips_of_run, strict=True)) == 0
-    assert compare(("A", a), ("B", b), rng()).by_class == Tally(0, 0, 1, 1.0)
+    assert alike(*np.array(rows).transpose(1, 0, 2)).by_class == Tally(0, 0, 1, 1.0)
 
 
-# In words and as JSON ------------------------------------------------------------------------------------------------
-
-
-def test_a_line_for_people():
-    one_run = make([[1]] * 7 + [[0]] * 3, ["x"] * 10), make([[1]] * 4 + [[0]] * 5 + [[1]], ["x"] * 10)
-    found = compare(("VE + O", one_run[0]), ("VE", one_run[1]), rng(), 500)
+def test_a_line_for_people(by_hand):
+    found = alike([[1]] * 7 + [[0]] * 3, [[1]] * 4 + [[0]] * 5 + [[1]], 500, ("VE + O", "VE"))
     low, high = (f"{100 * end:.1f}".replace("-", "−") for end in (found.over_videos.low, found.over_videos.high))
     assert found.summary() == (
         f"VE + O is 20.0 points above VE [{low}, {high} over videos]: 70.0 % against 50.0 %, "
         "right about 3 that VE misses, wrong about 1 that it finds (p = 0.625)"
     )
     assert (found.over_splits, found.over_both, found.splits) == (None, None, None)  # one run
-    several = make([[1, 0]] * 4, ["x"] * 4), make([[0, 0]] * 4, ["x"] * 4)
-    assert compare(("B", several[1]), ("A", several[0]), rng()).summary() == (
+    assert alike([[0, 0]] * 4, [[1, 0]] * 4, 2_000, "BA").summary() == (
         "B is 50.0 points below A [−100.0, 0.0 over videos and splits]: 0.0 % against 50.0 %, "
         "better in 0 of 2 runs and worse in 1"
     )
-    sure = make([[1]] * 40, ["x"] * 40), make([[0]] * 40, ["x"] * 40)
-    assert compare(("A", sure[0]), ("B", sure[1]), rng(), 10).summary().endswith("(p < 0.001)")
+    assert alike([[1]] * 40, [[0]] * 40).summary().endswith("(p < 0.001)")
+    level = compare(("A", by_hand[0]), ("again", by_hand[0]), rng())
+    assert level.over_videos == level.over_splits == level.over_both == Interval(0.0, 0.0)
+    assert (level.splits, level.by_class) == (Tally(0, 0, 2, 1.0), Tally(0, 0, 3, 1.0))
+    assert level.summary().startswith("A is level with again [0.0, 0.0 over videos and splits]: 62.5 % against 62.5 %")
 
 
-def test_json_holds_fractions(by_hand):
-    found = compare(("A", by_hand[0]), ("B", by_hand[1]), rng(), 50)
-    value = json.loads(json.dumps(found.to_dict()))
-    assert (value["cezsar"], value["version"], value["level"]) == ("comparison", 1, 0.95)
-    assert (value["difference"], value["accuracy_a"], value["resamples"]) == (0.25, 0.625, 50)
-    assert value["over_videos"] == {"low": found.over_videos.low, "high": found.over_videos.high}
-    assert value["runs"][0]["videos"] == {"wins": 2, "losses": 0, "ties": 2, "p": 0.5}
-    assert [one["name"] for one in value["classes"]] == ["x", "y", "z"]
-
-
-# Against plain loops and SciPy ---------------------------------------------------------------------------------------
+# Against plain loops and SciPy
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_counts_are_those_of_plain_loops(seed):
-    a, b = random_pair(seed)
+    """In runs of some classes each; clips of a class are tested in the same runs."""
+    draw, runs = rng(seed), 4
+    class_N = np.append(np.arange(5), draw.integers(5, size=55))
+    members_CR = draw.random((5, runs)) < 0.6
+    members_CR[0] = True
+    tested_NR, hard_N = members_CR[class_N], draw.random((60, 1))
+    labels = [f"c{index}" if row.any() else "" for index, row in zip(class_N, tested_NR, strict=True)]
+    a, b = (make(np.where(tested_NR, draw.random((60, runs)) < hard_N + more, -1), labels) for more in (0.1, 0.0))
     found = compare(("A", a), ("B", b), rng(), 10)
     by_class = {}
     for run, one in enumerate(found.runs):
-        outcomes = Counter()
-        classes = {}
-        for row, label in enumerate(a.labels):
+        outcomes, classes = Counter(), {}
+        for row, label in enumerate(labels):
             right_a, right_b = int(a.right_NR[row, run]), int(b.right_NR[row, run])
             if right_a >= 0:
                 outcomes[right_a, right_b] += 1
                 classes.setdefault(label, []).append((right_a, right_b))
         n, wins, losses = outcomes.total(), outcomes[1, 0], outcomes[0, 1]
-        assert (one.clips, one.videos.wins, one.videos.losses, one.videos.ties) == (n, wins, losses, n - wins - losses)
-        assert (one.a, one.b) == ((wins + outcomes[1, 1]) / n, (losses + outcomes[1, 1]) / n)
-        assert one.difference == pytest.approx(one.a - one.b)
-        assert one.videos.p == pytest.approx(binomtest(wins, wins + losses).pvalue if wins + losses else 1)
+        p = binomtest(wins, wins + losses).pvalue if wins + losses else 1
+        assert one.videos == Tally(wins, losses, n - wins - losses, pytest.approx(p))
+        expected = (wins + outcomes[1, 1]) / n, (losses + outcomes[1, 1]) / n, (wins - losses) / n
+        assert one.clips == n and (one.a, one.b, one.difference) == pytest.approx(expected)
         for label, pairs in classes.items():
             by_class.setdefault(label, []).append(np.mean(pairs, axis=0))
     assert found.accuracy_a == pytest.approx(np.mean([one.a for one in found.runs]))
     assert found.difference == pytest.approx(found.accuracy_a - found.accuracy_b)
-    assert {one.name for one in found.classes} == set(by_class)
-    for one in found.classes:
+    assert set(found.classes["name"]) == set(by_class)
+    for one in found.classes.itertuples():
         assert (one.a, one.b) == pytest.approx(tuple(np.mean(by_class[one.name], axis=0)))
         assert one.difference == pytest.approx(one.a - one.b)
-        assert (one.runs, one.clips) == (len(by_class[one.name]), a.labels.count(one.name))
-    differences = [one.difference for one in found.classes]
+        assert (one.runs, one.clips) == (len(by_class[one.name]), labels.count(one.name))
+    differences = found.classes["difference"].tolist()
     assert differences == sorted(differences, reverse=True)
     assert found.by_class.wins == sum(difference > 1e-9 for difference in differences)
 
@@ -204,11 +171,8 @@ def test_counts_are_those_of_plain_loops(seed):
     ("wins", "losses"), [(0, 0), (0, 1), (5, 5), (5, 6), (2, 11), (40, 70), (6_300, 6_000), (9, 900)]
 )
 def test_the_sign_test_is_scipys(wins, losses):
-    outcomes = [(1, 0)] * wins + [(0, 1)] * losses + [(1, 1), (0, 0)]
-    a, b = (make(np.array(outcomes)[:, side : side + 1], ["x"] * len(outcomes)) for side in (0, 1))
-    videos = compare(("A", a), ("B", b), rng(), 5).runs[0].videos
     expected = binomtest(wins, wins + losses).pvalue if wins + losses else 1.0
-    assert videos == Tally(wins, losses, 2, pytest.approx(expected, rel=1e-9))
+    assert Tally.of([0.5] * wins + [-2] * losses + [0, 0]) == Tally(wins, losses, 2, pytest.approx(expected, rel=1e-9))
 
 
 def loop_intervals(difference_NR, tested_NR, draw, resamples):
@@ -250,7 +214,7 @@ def test_a_run_left_without_clips_is_left_out(monkeypatch):
     monkeypatch.setattr(comparison, "LARGE", 1_000)
     difference_NR, tested_NR = np.array([[1, 0], [0, 0]], np.int8), np.eye(2, dtype=bool)
     found = intervals(difference_NR, tested_NR, rng(), 400)
-    assert found.over_videos == Interval(0.0, 1.0)
+    assert found[0] == Interval(0.0, 1.0)
     for one, ends in zip(found, loop_intervals(difference_NR, tested_NR, rng(), 400), strict=True):
         assert (one.low, one.high) == pytest.approx(tuple(ends))
 
@@ -273,13 +237,10 @@ def test_intervals_over_videos_are_those_of_normal_theory():
     """One run: the difference is a mean, with standard error s / sqrt(n)."""
     draw = rng(2)
     answers = draw.choice([-1, 0, 1], p=[0.1, 0.7, 0.2], size=(2_000, 1)).astype(np.int8)
-    found = intervals(answers, np.ones((2_000, 1), bool), draw, 4_000).over_videos
+    found = intervals(answers, np.ones((2_000, 1), bool), draw, 4_000)[0]
     error = answers.std() / np.sqrt(len(answers))
     expected = answers.mean() + norm.ppf([0.025, 0.975]) * error
     assert (found.low, found.high) == pytest.approx(tuple(expected), abs=0.1 * error)
-
-
-# What is refused ----------------------------------------------------------------------------------------------------
 
 
 X = ["x"] * 2
@@ -307,7 +268,7 @@ def test_one_name_for_two_is_refused(by_hand):
         compare(("A", by_hand[0]), ("A", by_hand[1]), rng())
 
 
-# Methods in one table ------------------------------------------------------------------------------------------------
+# Methods in one table
 
 
 class Weighted:
@@ -337,11 +298,9 @@ def test_a_table_has_every_method_its_difference_to_the_first_and_what_is_publis
     found = method_table(methods, protocol, "ucf101", rng(3), resamples=100)
     mine, objects = found.results
     assert found.results == [method.evaluate(protocol) for method in methods]
-    first, other = (
-        (result.name, method.correctness(protocol)) for result, method in zip(found.results, methods, strict=True)
-    )
+    hits = [method.correctness(protocol) for method in methods]
     (difference,) = found.comparisons
-    assert difference == compare(other, first, rng(3), 100)
+    assert difference.to_dict() == compare((objects.name, hits[1]), (mine.name, hits[0]), rng(3), 100).to_dict()
     assert difference.difference == pytest.approx(objects.figure().mean - mine.figure().mean)
     lines = found.text().splitlines()
     assert lines[0].startswith("protocol 50-of-101 x 6, 50 classes, 150 clips, 6 runs, seed 0 (%")

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import open_page
 from streamlit.typing import PlotlyState
@@ -19,8 +20,8 @@ from app.evaluate import asking, differences, scoring, splits, unknown
 from app.evaluate import rows as made
 from app.parts import models, scored
 from cezsar import jobs
-from cezsar.analysis.calibration import fit, reliability_at
-from cezsar.analysis.comparison import ClassDifference, Interval, compare
+from cezsar.analysis.calibration import calibration_error, fit, reliability_at
+from cezsar.analysis.comparison import CLASS_COLUMNS, Interval, compare
 from cezsar.analysis.open_set import SHARES_S, simulate
 from cezsar.data.datasets import file_name
 from cezsar.data.features import StoreWriter
@@ -281,7 +282,7 @@ def test_the_fusion_against_ve_is_what_the_engine_says(empty_workspace, demo, de
     assert tests["classes"]["p"] == f"{found.by_class.p:.3f}"
     assert tests["splits"]["p"] == "< 0.001" and found.splits.p < 0.001
     bars = chart(page, 1)["data"][0]
-    assert bars["text"] == [points(one.difference) for one in found.classes if one.difference]
+    assert bars["text"] == [points(difference) for difference in found.classes["difference"] if difference]
     shown(page.selectbox(key=state.ROW).set_value("demo: VE").run())
     assert "demo: VE" not in page.selectbox(key=state.AGAINST).options  # not with itself
     assert page.selectbox(key=state.AGAINST).value == "demo: O"
@@ -353,8 +354,8 @@ def test_files_hold_every_pair_every_class_and_every_run(demo, halves):
         assert float(row["over_both_low"]) == one.over_both.low
         assert (int(row["runs_won"]), float(row["classes_p"])) == (one.splits.wins, one.by_class.p)
     classes = list(csv.DictReader(io.StringIO(differences.classes_csv(found))))
-    assert [row["class"] for row in classes] == [one.name for pair in found for one in pair.classes]
-    assert float(classes[0]["difference"]) == found[0].classes[0].difference
+    assert [row["class"] for row in classes] == [name for pair in found for name in pair.classes["name"]]
+    assert float(classes[0]["difference"]) == found[0].classes["difference"][0]
     everything = json.loads(differences.to_json(found))["comparisons"]
     assert everything == [json.loads(json.dumps(one.to_dict())) for one in found]
 
@@ -373,13 +374,12 @@ def test_a_single_row_has_nothing_to_be_compared_with(empty_workspace, monkeypat
 
 def test_the_class_chart_keeps_the_largest_differences_in_order():
     size = figures.MOST_DIFFERENCES + 10
-    classes = [
-        ClassDifference(str(n), 5, 1, 0.5, 0.5, (size / 2 - n) / size, 0, 0) for n in range(size + 1)
-    ]  # from +0.5 to -0.5; one is 0
+    rows = [(str(n), 5, 1, 0.5, 0.5, (size / 2 - n) / size, 0, 0) for n in range(size + 1)]
+    classes = pd.DataFrame(rows, columns=CLASS_COLUMNS)  # differences from +0.5 to -0.5; one is 0
     kept = figures.largest(classes)
-    assert [one.name for one in kept] == [one.name for one in classes if abs(one.difference) > 5 / size]
+    assert kept["name"].tolist() == classes["name"][classes["difference"].abs() > 5 / size].tolist()
     assert len(kept) == figures.MOST_DIFFERENCES
-    assert figures.largest([ClassDifference("a", 5, 1, 0.5, 0.5, 0.0, 0, 0)]) == []
+    assert figures.largest(classes[classes["difference"] == 0]).empty
 
 
 def test_charts_hold_all_intervals_zero_and_the_rate_that_was_asked_for():
@@ -419,7 +419,9 @@ def test_another_rate_row_and_confidence(empty_workspace, demo_scores, halves, m
     page = shown(open_page("evaluate", look="None of these", row="demo: VE", **{state.LET_IN: "20"}))
     found = simulate(demo_scores, halves, VE, "cosine", rate=0.2)
     strips = chart(page, 1)["data"]
-    assert numbers(strips[1]["x"]) == pytest.approx([100 * run.by_unknown.false_accept for run in found.runs])
+    assert numbers(strips[1]["x"]) == pytest.approx(
+        [100 * run.at["false accept"]["false_accept"] for run in found.runs]
+    )
     energy = simulate(demo_scores, halves, VE, "energy", rate=0.2)
     shown(page.selectbox(key=state.CONFIDENCE).set_value("energy").run())
     came = energy.figure("false_accept", "false accept").percent()
@@ -505,8 +507,8 @@ def test_reliability_is_told_on_classes_that_t_was_not_fitted_on(empty_workspace
             rows = [row for row, label in enumerate(demo_scores.label_index) if label in group]
             parts.append((matrix[np.ix_(rows, group)], [group.index(demo_scores.label_index[row]) for row in rows]))
         temperatures.append(fit(*parts[1]).temperature)
-        before.append(reliability_at(*parts[0]).ece)
-        after.append(reliability_at(*parts[0], temperatures[-1]).ece)
+        before.append(calibration_error(reliability_at(*parts[0])))
+        after.append(calibration_error(reliability_at(*parts[0], temperatures[-1])))
         right.append(np.mean(parts[0][0].argmax(axis=1) == parts[0][1]))
     told = metrics(page)
     for title, values in (("ECE at T = 1", before), ("ECE at T fitted", after)):

@@ -12,7 +12,7 @@ from scipy.optimize import minimize_scalar
 
 import cezsar as package
 from cezsar import world
-from cezsar.analysis.calibration import candidates, reliability_at
+from cezsar.analysis.calibration import calibration_error, labelled_scores, reliability_at
 from cezsar.cli import main
 from cezsar.data.features import FeatureStore
 from cezsar.data.labels import spoken
@@ -189,8 +189,9 @@ def test_the_shipped_threshold_warns_of_most_unknown_clips_and_few_known_ones():
     """Half of the unseen classes as labels, 50 times: the figures of docs/demo.md."""
     shipped = Scored.open(SHIPPED / "scores/demo@demo")
     rejector = Rejector.of_run(SHIPPED / "runs/demo")
-    scores_NC, truth_N, names = candidates(shipped.scores(), shipped.weights)
-    assert reliability_at(scores_NC, truth_N, rejector.temperature).ece == pytest.approx(0.043, abs=0.001)
+    scores_NC, truth_N = labelled_scores(shipped.scores(), shipped.weights)
+    names, diagram = shipped.scores().class_names, reliability_at(scores_NC, truth_N, rejector.temperature)
+    assert calibration_error(diagram) == pytest.approx(0.043, abs=0.001)
     rejected = []
     for split in random_classes(names, 10, 50, 0).splits:
         labels = [names.index(name) for name in split]
