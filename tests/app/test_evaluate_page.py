@@ -517,8 +517,8 @@ def test_reliability_is_told_on_classes_that_t_was_not_fitted_on(empty_workspace
     assert f"right {100 * np.mean(right):.1f} % of the time" in text(page)
     assert np.mean(after) < 0.2 < np.mean(before)
     diagram = unknown.trust(demo, VE, few).after.diagram
-    assert numbers(chart(page, 0)["data"][2]["x"]) == pytest.approx(100 * diagram.confidence_B[diagram.clips_B > 0])
-    assert diagram.clips_B.sum() == 4 * 200
+    assert numbers(chart(page, 0)["data"][2]["x"]) == pytest.approx(100 * diagram["confidence"])
+    assert diagram["clips"].sum() == 4 * 200
 
 
 def test_a_list_that_leaves_one_class_out_cannot_be_fitted(demo, demo_scores):
