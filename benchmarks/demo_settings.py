@@ -17,10 +17,11 @@ import torch
 
 from cezsar import workspace, world
 from cezsar.data.sentence_cache import open_encoder
-from cezsar.demo.run import PAPER, Recipe, Stages, make_data, mine_world, scores_of, train_run
+from cezsar.demo.run import PAPER, Recipe, Stages, keep_scores, make_data, mine_world, train_run
 from cezsar.zeroshot.evaluation import evaluate
 from cezsar.zeroshot.fusion import Weights, predict
 from cezsar.zeroshot.protocols import all_classes
+from cezsar.zeroshot.scored import folder_for
 
 ALPHAS = np.round(np.arange(0, 1.01, 0.05), 2)
 DEMO = Recipe()
@@ -48,14 +49,14 @@ def main() -> None:
     curves: dict[str, list[np.ndarray]] = {}
     for seed in arguments.seeds:
         name = f"held-out-{seed}"
-        data = make_data(arguments.folder, seed, DEMO, name, world.HELD_OUT, 2, Stages(None))
+        data = make_data(arguments.folder, seed, DEMO, Stages(), name, world.HELD_OUT)
         for label in arguments.recipes:
             recipe = RECIPES[label]
             sentences = open_encoder("minilm", home=arguments.folder)
             triplets = mine_world(data, sentences, recipe, seed)
             folder = workspace.folder("runs", arguments.folder) / f"{name} {label}"
-            run = train_run(folder, triplets, data.train, recipe, seed, "cpu", lambda *_: None)
-            scores = scores_of(run, sentences, data.test, data.world)
+            run = train_run(folder, triplets, data.train, recipe, seed, lambda *_: None)
+            scores = keep_scores(folder_for(run, "demo"), run, sentences, data.test, data.world).scores()
             plan = all_classes(scores.class_names)
             top1 = [evaluate(scores, plan, Weights(a, round(1 - a, 2))).figure("top1").mean for a in ALPHAS]
             shares = np.bincount(predict(scores, Weights(1, 0)) + 1, minlength=len(scores.class_names) + 1)

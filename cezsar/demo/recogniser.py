@@ -1,7 +1,6 @@
 """The recogniser of the drawn world's props: a linear head on stored `motion` features, as others are.
 
-It looks only at the parts of a row that show what things look like: how a prop is moved must not give it away, since
-unseen actions move known props in new ways.
+It looks only at the parts of a row that show what things look like: unseen actions move known props in new ways.
 """
 
 from __future__ import annotations
@@ -17,16 +16,8 @@ DROPOUT = 0.2  # of features: no single one may decide
 
 
 def fit_props(features_RD: np.ndarray, props_R: np.ndarray, seed: int) -> LinearHead:
-    """Multinomial logistic regression with dropout, by AdamW; seconds of work for ten thousand rows.
-
-    Args:
-        features_RD: rows of `motion` features, one a second.
-        props_R: index into `OBJECTS` of what each row shows.
-        seed: of order and dropout.
-
-    Returns:
-        A head that takes whole feature rows. Standardisation is part of its weights.
-    """
+    """Multinomial logistic regression with dropout, by AdamW: from whole rows of `motion` features, one a second, to an
+    index into `OBJECTS`. Standardisation is part of the weights; `seed` is of order and dropout."""
     import torch
 
     encoder = MotionEncoder()

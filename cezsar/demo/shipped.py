@@ -3,9 +3,8 @@
 ```
 runs/demo/, runs/demo-colour/                  as `cezsar train` leaves them; the control without its weights
 scores/demo@demo/, scores/demo-colour@demo/    as `cezsar evaluate --keep` leaves them
-cache/projections/                             maps of demo@demo, as `cezsar project` leaves them
+cache/projections/, cache/sentences/           maps of demo@demo; vectors of the sentences its clips and classes need
 captions.safetensors                           sentences of the first training videos and their vectors
-cache/sentences/                               vectors of the sentences that the demo's own clips and classes need
 ```
 Weights and vectors are rounded to float16, and everything else is computed from the rounded ones, so what is shipped
 agrees with itself; only T and the threshold are those before rounding, which moves them by less than 1e-5. Video files
@@ -43,14 +42,8 @@ RUN_FILES = ("config.json", "history.jsonl", "record.json", "domain.safetensors"
 
 
 def ship(report: Report, folder: str | Path, home: str | Path | None = None) -> int:
-    """Pack what `run_demo` made into `folder`, in place of what was there.
-
-    Returns:
-        The size of all files, in bytes.
-
-    Raises:
-        InputError: the folder holds something else.
-    """
+    """Pack what `run_demo` made into `folder`, in place of what was packed there; returns the bytes of it. Raises
+    `InputError` where the folder holds something else."""
     folder = Path(folder)
     if folder.exists() and {path.name for path in folder.iterdir()} - {"runs", "scores", "cache", CAPTIONS}:
         raise InputError(f"{folder} holds other files; give an empty folder, or one that was written before")
@@ -65,47 +58,41 @@ def ship(report: Report, folder: str | Path, home: str | Path | None = None) -> 
 
 
 def _fill(folder: Path, report: Report, home: str | Path | None) -> None:
-    sentences = open_encoder("minilm", home=home)
-    stores = workspace.folder("features", home)
+    sentences, demo = open_encoder("minilm", home=home), workspace.folder("demo", home)
     # The place oracle needs plans only, so the video files may be gone by now.
-    demo = workspace.folder("demo", home)
     built = world.World(demo, *world.WorldSettings.read(demo).plans())
     kept = []
-    for run, part in ((report.run, ""), (report.run.with_name(report.run.name + "-colour"), "-colour")):
-        target = folder / "runs" / run.name
+    for part in ("", "-colour"):
+        source = report.run.with_name(report.run.name + part)
+        target, scores = folder / "runs" / source.name, folder / "scores" / f"{source.name}@demo"
         target.mkdir(parents=True)
         for name in RUN_FILES:
-            if (run / name).is_file():
-                shutil.copyfile(run / name, target / name)
+            if (source / name).is_file():
+                shutil.copyfile(source / name, target / name)
+        arrays = load_file(source / "model.safetensors")
+        halves = {
+            key: array.astype(np.float16) if array.dtype == np.float32 else array for key, array in arrays.items()
+        }
         with replacing(target / "model.safetensors") as path:
-            save_file({key: rounded(array) for key, array in load_file(run / "model.safetensors").items()}, path)
-        store, scores = FeatureStore(stores / f"demo-test{part}"), folder / "scores" / f"{run.name}@demo"
-        kept.append(keep_scores(scores, Run.open(target), sentences, store, built, half=True))
+            save_file(halves, path)
+        store = FeatureStore(workspace.folder("features", home) / f"demo-test{part}")
+        kept.append(keep_scores(scores, Run.open(target), sentences, store, built, shipped=True))
     whole, colour = kept
     settings = maps.MapSettings()
     maps.keep(whole, settings, folder / "cache" / "projections" / settings.file_name(whole.fingerprint))
     place = place_scores(built, whole.scores())
     results = evaluate_all(whole.scores(), colour.scores(), place, whole.weights)
-    save_results(results, folder / "runs" / report.run.name)
+    run = Run.open(folder / "runs" / report.run.name)
+    save_results(results, run.folder)
     # The control is there to be compared with: its weights and its clouds are not worth their megabytes.
     (folder / "runs" / colour.about["run"] / "model.safetensors").unlink()
     (colour.folder / "clouds.safetensors").unlink()
     _keep_captions(folder / CAPTIONS, demo / "train.json", sentences)
-    keep_sentences(folder, sentences.encoder)
-
-
-def keep_sentences(folder: Path, encoder: Encoder) -> None:
-    """Vectors of the class descriptions and of every O(v) there can be: with them, MiniLM need not be loaded."""
-    run = Run.open(folder / "runs" / "demo")
+    # With the class descriptions and every O(v) there can be, MiniLM need not be loaded.
     described = [text for texts in load_descriptions(run.folder / "prototypes.json").values() for text in texts]
     head = LinearHead.load(run.folder / "objects.safetensors")
     spoken = [object_sentence(head, chosen) for chosen in permutations(range(len(head.names)), run.config.objects)]
-    ship_sentences(encoder, described + spoken, folder / "cache" / "sentences", half=False)
-
-
-def rounded(array: np.ndarray) -> np.ndarray:
-    """float32 as float16; anything else as it is."""
-    return array.astype(np.float16) if array.dtype == np.float32 else array
+    ship_sentences(sentences.encoder, described + spoken, folder / "cache" / "sentences", half=False)
 
 
 def _keep_captions(path: Path, annotations: Path, sentences: Encoder) -> None:
@@ -113,9 +100,7 @@ def _keep_captions(path: Path, annotations: Path, sentences: Encoder) -> None:
     videos = list(dict.fromkeys(segment.video_id for segment in segments))[:VIDEOS]
     chosen = [segment for segment in segments if segment.video_id in set(videos)]
     texts = [segment.sentence for segment in chosen]
-    arrays: dict[str, np.ndarray] = {
-        "vectors": sentences.encode(texts).astype(np.float16),
-        "groups": np.array([videos.index(segment.video_id) for segment in chosen], np.int32),
-    }
+    groups = np.array([videos.index(segment.video_id) for segment in chosen], np.int32)
+    arrays: dict[str, np.ndarray] = {"vectors": sentences.encode(texts).astype(np.float16), "groups": groups}
     described = {"sentences": texts, "videos": videos, "encoder": sentences.name, "fingerprint": sentences.fingerprint}
     write_arrays(path, "captions", arrays, described)

@@ -26,7 +26,6 @@ from cezsar.jobs.reading import BROKEN, GRACE_S, Job, Step, locked, look, read
 
 KILL_AFTER_S = GRACE_S + 1  # by who cancelled, if the runner has not done so
 _ROOT = Path(__file__).resolve().parents[2]
-_ID = re.compile(r"[a-z0-9][a-z0-9-]*")
 
 
 def possible() -> bool:
@@ -46,15 +45,8 @@ def start(
 ) -> Job:
     """Start a job, or queue it: as many run side by side as `$CEZSAR_SLOTS` says, by default one for two processors.
 
-    Args:
-        kind: lower-case letters, digits and hyphens, such as "train".
-        about: anything JSON can hold.
-        at_once: light work that never waits and holds up nobody: a download, a projection.
-        only_one: if a job of this kind is alive, return it and start nothing.
-        home: the workspace.
-
-    Raises:
-        CezsarError: this system cannot run jobs.
+    `kind` is of lower-case letters, digits and hyphens; `about` is anything JSON can hold. Light work that never waits
+    and holds up nobody starts `at_once`. With `only_one`, a living job of this kind is returned and nothing started.
     """
     if not possible():
         raise CezsarError("jobs need a POSIX system; run the same `cezsar` command in a terminal")
@@ -62,30 +54,28 @@ def start(
     with _alone(root):
         if only_one and (alive := [job for job in jobs(kind, home) if job.alive]):
             return alive[0]
-        now = time.time()
-        about, plan = about or {}, [asdict(step) for step in steps]
-        record = {"kind": kind, "title": title, "about": about, "steps": plan, "at_once": at_once, "only_one": only_one}
-        record |= {"cwd": str(Path.cwd()), "created_s": now, "queued_s": now}
-        folder = root / f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+        now, folder = time.time(), root / f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
         folder.mkdir()
+        record = {
+            "kind": kind, "title": title, "about": about or {}, "steps": [asdict(step) for step in steps],
+            "at_once": at_once, "only_one": only_one, "cwd": str(Path.cwd()), "created_s": now, "queued_s": now,
+        }  # fmt: skip
         _launch(folder, record, [])
         return look(folder)
 
 
 def jobs(kind: str | None = None, home: str | Path | None = None) -> list[Job]:
     """All jobs, or those of a kind, the newest first. Folders that hold no readable job are skipped."""
-    root, found = _root(home), []
-    for folder in root.iterdir() if root.is_dir() else ():
-        if kind is None or folder.name.startswith(f"{kind}-"):
-            with contextlib.suppress(*BROKEN):
-                found.append(look(folder))
-    wanted = [job for job in found if kind in (None, job.kind)]
-    return sorted(wanted, key=lambda job: (job.created_s, job.id), reverse=True)
+    found = []
+    for folder in _root(home).glob(f"{kind or '*'}-*"):
+        with contextlib.suppress(*BROKEN):
+            found.append(look(folder))
+    return sorted((j for j in found if kind in (None, j.kind)), key=lambda job: (job.created_s, job.id), reverse=True)
 
 
 def find(id: str, home: str | Path | None = None) -> Job | None:
     """The job of that id; None if there is none, or its folder cannot be read."""
-    if not _ID.fullmatch(id):
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", id):
         return None  # it may come from an address bar
     try:
         return look(_root(home) / id)
@@ -138,27 +128,21 @@ def forget(id: str, home: str | Path | None = None) -> None:
 
 def _launch(folder: Path, record: dict[str, Any], codes: list[int]) -> None:
     """Write what the runner needs and start it with the lock in its hand; `codes` of the steps that need no running."""
-    own = {
+    environment = os.environ | {
         "CEZSAR_HOME": str(folder.parents[1]),
         "CEZSAR_PROGRESS_EVERY_S": "1",
-        "PYTHONPATH": os.pathsep.join(part for part in (str(_ROOT), os.environ.get("PYTHONPATH", "")) if part),
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH")))),
         "PYTHONUNBUFFERED": "1",
     }
-    with _taken(folder) as lock:
+    with _taken(folder) as lock, (folder / "log.txt").open("ab") as log:
         write_json(folder / "job.json", record)
         write_json(folder / "status.json", {"state": "waiting", "codes": codes})
         (folder / "cancel").unlink(missing_ok=True)
-        with (folder / "log.txt").open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "cezsar.jobs.runner", str(folder), str(lock.fileno())],
-                cwd=record["cwd"],
-                env=os.environ | own,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                pass_fds=[lock.fileno()],
-            )
+        process = subprocess.Popen(
+            [sys.executable, "-m", "cezsar.jobs.runner", str(folder), str(lock.fileno())], cwd=record["cwd"],
+            env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+            pass_fds=[lock.fileno()],
+        )  # fmt: skip
         lock.write(str(process.pid))
     threading.Thread(target=process.wait, daemon=True).start()  # so that it leaves no zombie
 
@@ -173,9 +157,8 @@ def _alone(root: Path) -> FileLock:
 def _taken(folder: Path) -> Iterator[IO[str]]:
     """The lock of an ended job, or of one that is just ending: that one is waited for, and killed if it takes long.
 
-    Yields:
-        The open lock file, emptied; what is written to it is the id of the process group that gets the lock. The lock
-        is a plain `flock`, which processes inherit.
+    Yields the open lock file, emptied, to take the id of the process group that gets the lock: a plain `flock`, which
+    processes inherit.
     """
     import fcntl
 

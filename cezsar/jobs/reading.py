@@ -10,28 +10,24 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 ENDED = ("done", "failed", "cancelled", "interrupted")
 BROKEN = (OSError, ValueError, KeyError, TypeError, IndexError)  # what reading a folder that holds no job can raise
 GRACE_S = 5.0  # between SIGTERM and SIGKILL
 LEAST_SHARE = 0.03  # of the whole, done in this attempt, before the time left is estimated
-
 _PROGRESS = re.compile(r"^(?P<stage>.{1,80}?): (?P<done>[\d,]+) of (?P<total>[\d,]+)(?:,|$)")
 _TAIL_BYTES, _TAIL_LINES = 65536, 30
 
 
 @dataclass(frozen=True)
 class Step:
-    """One `cezsar` command of a job.
-
-    `stages` are expected seconds of the stages that its progress lines name ("stage: done of total"), in order; shares
-    of the bar, nothing more.
-    """
+    """One `cezsar` command of a job."""
 
     title: str  # as shown, such as "mining"
     arguments: list[str]  # without "cezsar"
-    stages: dict[str, float] = field(default_factory=dict)
+    stages: dict[str, float] = field(default_factory=dict)  # expected seconds of those that progress lines name
     accepts: tuple[int, ...] = (0,)  # statuses that count as done: (0, 1) for `extract`, 1 where it lists broken clips
 
 
@@ -46,9 +42,7 @@ class Job:
     steps: list[Step]
     folder: Path
     created_s: float
-    state: (
-        str  # "waiting" for its turn, "running", "done", "failed", "cancelled", or "interrupted": it died unannounced
-    )
+    state: str  # "waiting" for its turn, "running", or one of `ENDED`; "interrupted": it died unannounced
     step: int  # index of the step it is at, or stopped at
     stage: str  # as the last progress line names it; "" if none did
     share: float  # of the whole, in [0, 1]
@@ -67,30 +61,23 @@ def read(path: Path) -> dict[str, Any]:
     return content
 
 
-def steps_of(record: dict[str, Any]) -> list[Step]:
-    """The steps in a `job.json`."""
-    return [Step(**step | {"accepts": tuple(step["accepts"])}) for step in record["steps"]]
-
-
 def locked(folder: Path) -> bool:
     """Whether a process of the job lives: all of them inherit its locked descriptor, and the operating system drops the
     lock when the last one dies. It is tried as a shared lock, so that two who look do not mislead each other."""
     import fcntl  # POSIX only, as jobs are
 
-    try:
-        with (folder / "lock").open("r", encoding="ascii") as lock:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), (folder / "lock").open(encoding="ascii") as lock:
+        try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except BlockingIOError:
-        return True
+        except BlockingIOError:
+            return True
     return False
 
 
 def look(folder: Path) -> Job:
     """A job as it stands. Raises one of `BROKEN` if the folder holds none."""
     record = read(folder / "job.json")
-    steps = steps_of(record)
+    steps = [Step(**step | {"accepts": tuple(step["accepts"])}) for step in record["steps"]]
     living = locked(folder)  # before the status: the last status is written before the lock is dropped
     status: dict[str, Any] = {"state": "waiting", "codes": []}
     with contextlib.suppress(FileNotFoundError):
@@ -98,25 +85,19 @@ def look(folder: Path) -> Job:
     state = status["state"]
     if state not in ENDED:
         state = "cancelled" if (folder / "cancel").exists() else state if living else "interrupted"
-    start, raw = end_of_log(folder)
-    stage, share = position(steps, status, lines_since(status, start, raw))
-    elapsed_s, left_s = times(folder, state, status, share)
+    start, raw = 0, b""
+    with contextlib.suppress(FileNotFoundError), (folder / "log.txt").open("rb") as file:
+        start = file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+        raw = file.read(_TAIL_BYTES)
+    lines = raw[max(0, status.get("log_from", 0) - start) :].decode("utf-8", "replace").split("\n")
+    stage, share = position(steps, status, lines)
+    # Bars of other libraries rewrite their line: what stands after the last return is what one would see.
+    shown = [line.rstrip(b"\r").rpartition(b"\r")[2] for line in raw.strip(b"\n").split(b"\n")[-_TAIL_LINES:]]
+    step, log = min(status.get("step", len(status["codes"])), len(steps) - 1), b"\n".join(shown)
     return Job(
-        id=folder.name,
-        kind=record["kind"],
-        title=record["title"],
-        about=record["about"],
-        steps=steps,
-        folder=folder,
-        created_s=float(record["created_s"]),
-        state=state,
-        step=min(status.get("step", len(status["codes"])), len(steps) - 1),
-        stage=stage,
-        share=share,
-        elapsed_s=elapsed_s,
-        left_s=left_s,
-        log=_shown(raw),
-    )
+        folder.name, record["kind"], record["title"], record["about"], steps, folder, float(record["created_s"]), state,
+        step, stage, share, *times(folder, state, status, share), log.decode("utf-8", "replace"),
+    )  # fmt: skip
 
 
 def times(folder: Path, state: str, status: dict[str, Any], share: float) -> tuple[float, float | None]:
@@ -131,43 +112,15 @@ def times(folder: Path, state: str, status: dict[str, Any], share: float) -> tup
     return max(0.0, now - status["started_s"]), left_s
 
 
-def end_of_log(folder: Path) -> tuple[int, bytes]:
-    """Where the last bytes of the log begin, and these bytes."""
-    try:
-        with (folder / "log.txt").open("rb") as file:
-            start = max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES)
-            file.seek(start)
-            return start, file.read(_TAIL_BYTES)
-    except FileNotFoundError:
-        return 0, b""
-
-
-def lines_since(status: dict[str, Any], start: int, raw: bytes) -> list[str]:
-    """The lines that the present step wrote."""
-    return raw[max(0, status.get("log_from", 0) - start) :].decode("utf-8", "replace").split("\n")
-
-
-def _shown(raw: bytes) -> str:
-    lines = raw.strip(b"\n").rsplit(b"\n", _TAIL_LINES)[-_TAIL_LINES:]
-    # Bars of other libraries rewrite their line: what stands after the last return is what one would see.
-    return "\n".join(line.rstrip(b"\r").rpartition(b"\r")[2].decode("utf-8", "replace") for line in lines)
-
-
 def position(steps: Sequence[Step], status: dict[str, Any], lines: Sequence[str]) -> tuple[str, float]:
-    """The stage that the last progress line is about, and the share of the whole work that is done. A step that
-    expects no seconds counts as much as the mean of the others."""
-    told = [sum(step.stages.values()) for step in steps if step.stages]
-    mean = sum(told) / len(told) if told else 1.0
-    weights = [sum(step.stages.values()) if step.stages else mean for step in steps]
-    whole, done = sum(weights) or 1.0, len(status["codes"])
-    if status.get("step", -1) != done or done == len(steps):  # not yet at a step, between two, or after the last
-        return "", sum(weights[:done]) / whole
-    stage, within = _within(steps[done].stages, lines)
-    return stage, (sum(weights[:done]) + within * weights[done]) / whole
-
-
-def _within(stages: dict[str, float], lines: Sequence[str]) -> tuple[str, float]:
-    """The stage that a step is at, and the share of the step that is done."""
+    """The stage that the last progress line of the present step is about, and the share of the whole work that is done.
+    A step that expects no seconds counts as much as the mean of the others."""
+    told = [sum(step.stages.values()) for step in steps]
+    weights = [seconds or fmean(filter(None, told) if any(told) else [1.0]) for seconds in told]
+    before, whole, at = sum(weights[: len(status["codes"])]), sum(weights) or 1.0, len(status["codes"])
+    if status.get("step", -1) != at or at == len(steps):  # not yet at a step, between two, or after the last
+        return "", before / whole
+    stages = steps[at].stages
     stage, share = next(iter(stages), ""), 0.0
     for line in reversed(lines):
         match = _PROGRESS.match(line)
@@ -175,10 +128,10 @@ def _within(stages: dict[str, float], lines: Sequence[str]) -> tuple[str, float]
             done, total = (int(match[name].replace(",", "") or 0) for name in ("done", "total"))
             stage, share = match["stage"], min(1.0, done / max(1, total))
             break
-    if not stages:
-        return stage, share
-    names = list(stages)
-    if share >= 1 and stage != names[-1]:
-        stage, share = names[names.index(stage) + 1], 0.0
-    before = sum(stages[name] for name in names[: names.index(stage)])
-    return stage, (before + share * stages[stage]) / (sum(stages.values()) or 1.0)
+    if stages:
+        names = list(stages)
+        if share >= 1 and stage != names[-1]:
+            stage, share = names[names.index(stage) + 1], 0.0
+        earlier = sum(stages[name] for name in names[: names.index(stage)])
+        share = (earlier + share * stages[stage]) / (told[at] or 1.0)
+    return stage, (before + share * weights[at]) / whole

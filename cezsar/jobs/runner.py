@@ -11,25 +11,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from cezsar.atomic import write_json
-from cezsar.jobs.reading import GRACE_S, end_of_log, lines_since, locked, position, read, steps_of
+from cezsar.jobs.reading import GRACE_S, locked, look, read
 
 POLL_S = 0.2
 LEAP = 0.05  # of the whole within a second: work that was found done, no measure of speed
 
 
 class Runner:
-    """Runs the job in `folder`; `lock` is the inherited descriptor that its commands inherit in turn."""
+    """Runs the job in `folder`; its commands inherit the descriptor `lock` in turn."""
 
     def __init__(self, folder: Path, lock: int) -> None:
-        self.folder, self.lock = folder, lock
-        self.record = read(folder / "job.json")
-        self.steps = steps_of(self.record)
-        self.status = read(folder / "status.json")
+        self.folder, self.lock, self.steps = folder, lock, look(folder).steps
+        self.record, self.status = read(folder / "job.json"), read(folder / "status.json")
         self.seen = 0.0  # the share when last looked at
         self.ending = False
         signal.signal(signal.SIGTERM, self._end)
@@ -62,7 +58,12 @@ class Runner:
                 watched_s = time.monotonic()
                 self._watch()
         if self._stopped():
-            self._end_step(process)
+            os.killpg(0, signal.SIGTERM)  # this process only takes note of it
+            try:
+                process.wait(GRACE_S)
+            except subprocess.TimeoutExpired:
+                self._note(state=self._stop_word(), ended_s=time.time())
+                os.killpg(0, signal.SIGKILL)
             return None
         if process.returncode < 0:
             name = signal.Signals(-process.returncode).name
@@ -70,28 +71,27 @@ class Runner:
             sys.stderr.write(f"cezsar: {self.steps[index].title} was ended by {name}{why}\n")
         return process.returncode
 
-    def _end_step(self, process: subprocess.Popen[bytes]) -> None:
-        os.killpg(0, signal.SIGTERM)  # this process only takes note of it
-        try:
-            process.wait(GRACE_S)
-        except subprocess.TimeoutExpired:
-            self._note(state=self._stop_word(), ended_s=time.time())
-            os.killpg(0, signal.SIGKILL)
-
     def _watch(self) -> None:
         """Note from when and what share on the speed of this attempt is measured."""
-        stage, share = position(self.steps, self.status, lines_since(self.status, *end_of_log(self.folder)))
-        if stage and ("from_s" not in self.status or share - self.seen > LEAP):
-            self._note(from_s=time.time(), from_share=share)
-        self.seen = share
+        job = look(self.folder)
+        if job.stage and ("from_s" not in self.status or job.share - self.seen > LEAP):
+            self._note(from_s=time.time(), from_share=job.share)
+        self.seen = job.share
 
     def _has_turn(self) -> bool:
+        """Whether fewer living jobs queued earlier than may run side by side, and none that excludes this one."""
         if self.record["at_once"]:
             return True
-        own = (self.record["queued_s"], self.folder.name)
-        earlier = [record for place, record in _living(self.folder.parent, self.folder) if place < own]
-        same = self.record["only_one"] and any(record["kind"] == self.record["kind"] for record in earlier)
-        return not same and sum(not record["at_once"] for record in earlier) < _slots()
+        own, earlier = (self.record["queued_s"], self.folder.name), []
+        for folder in self.folder.parent.iterdir():
+            if folder != self.folder and locked(folder):
+                with contextlib.suppress(OSError, ValueError, KeyError):
+                    other = read(folder / "job.json")
+                    earlier += [other] * ((other["queued_s"], folder.name) < own)
+        same = self.record["only_one"] and any(other["kind"] == self.record["kind"] for other in earlier)
+        wanted = os.environ.get("CEZSAR_SLOTS", "")
+        slots = int(wanted) if wanted.isdecimal() and int(wanted) else max(1, (os.cpu_count() or 1) // 2)
+        return not same and sum(not other["at_once"] for other in earlier) < slots
 
     def _stopped(self) -> bool:
         return self.ending or (self.folder / "cancel").exists()
@@ -105,21 +105,6 @@ class Runner:
     def _note(self, **changes: object) -> None:
         self.status |= changes
         write_json(self.folder / "status.json", self.status)
-
-
-def _slots() -> int:
-    """How many jobs run side by side."""
-    wanted = os.environ.get("CEZSAR_SLOTS", "")
-    return int(wanted) if wanted.isdecimal() and int(wanted) else max(1, (os.cpu_count() or 1) // 2)
-
-
-def _living(root: Path, but: Path) -> Iterator[tuple[tuple[float, str], dict[str, Any]]]:
-    """Place in the queue and record of every other job some process of which lives."""
-    for folder in root.iterdir():
-        if folder != but and locked(folder):
-            with contextlib.suppress(OSError, ValueError, KeyError):
-                record = read(folder / "job.json")
-                yield (record["queued_s"], folder.name), record
 
 
 if __name__ == "__main__":
