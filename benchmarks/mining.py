@@ -57,7 +57,7 @@ def uniformity(vectors, groups, rng, anchors: int = 200, repeats: int = 300) -> 
         distances = 1 - unit @ unit[anchor]
         candidates = np.flatnonzero((distances > SAME) & (distances < TAU) & (groups != groups[anchor]))
         same = np.full((repeats, 1), anchor)
-        drawn = mine(same, groups[same[:, 0]], vectors, index, groups, rng, SETTINGS).indices_APn.ravel()
+        drawn = mine(same, groups[same[:, 0]], vectors, groups, rng, SETTINGS)[0].ravel()
         # Few draws a candidate: pool the candidates into 30 groups of equal size, chosen by position.
         bins = np.searchsorted(candidates, drawn) * 30 // len(candidates)
         sizes = np.bincount(np.arange(len(candidates)) * 30 // len(candidates), minlength=30)
@@ -80,13 +80,13 @@ def main() -> None:
     print(f"{len(vectors):,} sentences of {len(videos):,} videos, tau = {TAU}, {NEGATIVES} negatives each")
 
     rng = np.random.default_rng(0)
-    mine(index[:100, None], groups[:100], vectors, index, groups, rng, SETTINGS)
+    mine(index[:100, None], groups[:100], vectors, groups, rng, SETTINGS)
     part = rng.choice(index, arguments.loop_anchors, replace=False)
     scale = len(vectors) / len(part)
     seconds: dict[str, list[float]] = {"mine": [], "loop, numpy": [], "loop, scipy": []}
     for _ in range(3):  # in turn, so that a slow spell of the machine meets all
         started = time.perf_counter()
-        mined = mine(index[:, None], groups, vectors, index, groups, rng, SETTINGS)
+        mined, too_few = mine(index[:, None], groups, vectors, groups, rng, SETTINGS)
         seconds["mine"].append(time.perf_counter() - started)
         seconds["loop, numpy"].append(plain_loop(vectors, groups, part, rng, distance_by_hand) * scale)
         seconds["loop, scipy"].append(plain_loop(vectors, groups, part[::5], rng, cosine) * scale * 5)
@@ -94,13 +94,13 @@ def main() -> None:
         ratio = np.median(np.array(values) / np.array(seconds["mine"]))
         print(f"  {name:12} {np.median(values):7.2f} s   {ratio:6.1f} x")
 
-    drawn = mined.indices_APn[:, 0]
+    drawn = mined[:, 0]
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     distances = 1 - np.einsum("nd,nkd->nk", unit.astype(np.float64), unit[drawn].astype(np.float64))
     print(f"  every distance in (0, {TAU}): {bool(((distances > 0) & (distances < TAU)).all() and (drawn >= 0).all())}")
     own = np.mean(groups[drawn] == groups[:, None])
     print(f"  distances from {distances.min():.4f} to {distances.max():.4f}; of the own video: {own:.0%}")
-    print(f"  sentences with too few candidates: {len(mined.too_few)}")
+    print(f"  sentences with too few candidates: {len(too_few)}")
     below, p_value = uniformity(vectors, groups, rng)
     print(
         f"  chi-square p-values below 0.01: {below:.1%} of 200 sentences (expected 1 %); all uniform: p = {p_value:.2f}"

@@ -23,26 +23,18 @@ FUSION = {"alpha": 0.8, "beta": 0.2, "gamma": 0.0}  # the paper's
 
 @dataclass(frozen=True)
 class Setting:
-    """A hyperparameter as people see it.
-
-    Attributes:
-        default: the paper's value, unless `silent`.
-        low, high, step: bounds of a number where it is chosen.
-        choices: of a word.
-        silent: the paper gives no value; the default is that of the released code, or of this software.
-        option: it can be chosen; else it follows from the data, or is fixed.
-    """
+    """A hyperparameter as people see it."""
 
     name: str
-    default: Any
+    default: Any  # the paper's value, unless `silent`
     label: str
     help: str = ""
-    low: float = 0
+    low: float = 0  # bounds of a number where it is chosen, and its steps there
     high: float = 1_000_000
     step: float = 1
-    choices: tuple[str, ...] = ()
-    silent: bool = False
-    option: bool = True
+    choices: tuple[str, ...] = ()  # of a word
+    silent: bool = False  # the paper gives no value; the default is that of the released code, or of this software
+    option: bool = True  # it can be chosen; else it follows from the data, or is fixed
 
     @property
     def flag(self) -> str:
@@ -69,45 +61,41 @@ def arguments(kind: type, values: Mapping[str, Any]) -> list[str]:
     return found
 
 
-_KINDS: dict[str, Any] = {
+_KINDS: dict[str, Any] = {  # of fields, as JSON has them
     "int": int, "float": (int, float), "str": str, "bool": bool, "tuple[float, float]": (list, tuple),
     "dict[str, Any]": dict, "dict[str, float]": dict,
 }  # fmt: skip
-"""Of fields, as JSON has them."""
 
 
 def from_dict(kind: type[T], values: Any) -> T:
-    """Rebuild a configuration from JSON.
-
-    Raises:
-        FormatError: it is no table, has unknown or missing keys, or a value of another kind or out of all bounds.
-        InputError: a value that makes no sense.
-    """
+    """A configuration from JSON. Raises `FormatError` for what is no table of its keys and kinds of values."""
     if not isinstance(values, Mapping):
         raise FormatError(f"{kind.__name__} is no table")
-    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
-    kinds = {field.name: _KINDS.get(str(field.type)) for field in fields}
-    if unknown := sorted(set(values) - set(kinds)):
-        raise FormatError(f"{kind.__name__} has unknown keys {unknown}; known are {sorted(kinds)}")
+    fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    if unknown := sorted(set(values) - set(fields)):
+        raise FormatError(f"{kind.__name__} has unknown keys {unknown}; known are {sorted(fields)}")
     for name, value in values.items():
-        wanted = kinds[name]
+        wanted = _KINDS.get(str(fields[name].type))
         fits = wanted is None or (isinstance(value, wanted) and isinstance(value, bool) == (wanted is bool))
         if not fits or (isinstance(value, int | float) and not abs(value) < 1e300):
             raise FormatError(f"{name} cannot be {str(value)[:60]!r}")
-    optional = {field.name for field in fields if (field.default, field.default_factory) != (REQUIRED, REQUIRED)}
-    if missing := sorted(set(kinds) - optional - set(values)):
+    needed = [name for name, each in fields.items() if (each.default, each.default_factory) == (REQUIRED, REQUIRED)]
+    if missing := sorted(set(needed) - set(values)):
         raise FormatError(f"{kind.__name__} lacks {', '.join(missing)}")
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
-def _check(config: Any) -> None:
-    """Choices, and bounds of whole numbers."""
+def _check(config: Any, **rules: tuple[bool, str]) -> None:
+    """Choices, bounds of whole numbers, and for other fields whether they hold what they must be."""
     for name, setting in settings(type(config)).items():
         value = getattr(config, name)
         if setting.choices and value not in (RECIPES if name == "recipe" else setting.choices):
             raise InputError(f"{name} {value!r} is unknown; choose one of {', '.join(setting.choices)}")
         if type(value) is int and not setting.low <= value <= setting.high:
             raise InputError(f"{name} is {value}; it must be at least {setting.low:g} and at most {setting.high:,}")
+    for name, (holds, must) in rules.items():
+        if not holds:
+            raise InputError(f"{name} is {getattr(config, name)}; it must be {must}")
 
 
 def numbers(what: str, text: str, kind: Callable[[str], Number]) -> list[Number]:
@@ -118,27 +106,22 @@ def numbers(what: str, text: str, kind: Callable[[str], Number]) -> list[Number]
         raise InputError(f"{what} {text!r} is no list of numbers; write it as 0.7,0.8 or 0,1") from error
 
 
+# fmt: off
 @dataclass(frozen=True)
 class MiningConfig:
     """How triplets are made of annotated videos (Section 3.4)."""
 
-    tau: float = _setting(
-        0.8, "τ, hardest distance",
+    tau: float = _setting(0.8, "τ, hardest distance",
         "A sentence is a hard negative if its cosine distance to the positive is above 0 and below τ, in (0, 2]. "
-        "Larger: more and easier negatives.", 0.05, 2.0, 0.05,
-    )  # fmt: skip
+        "Larger: more and easier negatives.", 0.05, 2.0, 0.05)
     negatives: int = _setting(10, "Hard negatives", "Drawn for each positive, from other videos.", 1, 1000)
     sub_clips: int = _setting(3, "Sub-clips", "Random stretches of at most 10 s cut from each segment.", 1, 100)
-    object_positives: int = _setting(
-        2, "Object sentences",
-        "Sentences about recognised objects that join the human one as positives, the most similar to it.", 0, 20,
-    )  # fmt: skip
+    object_positives: int = _setting(2, "Object sentences",
+        "Sentences about recognised objects that join the human one as positives, the most similar to it.", 0, 20)
     seed: int = _setting(0, "Seed of pairs", "Of sub-clips and negatives.", 0, 2**31, silent=True)
 
     def __post_init__(self) -> None:
-        _check(self)
-        if not 0 < self.tau <= 2:
-            raise InputError(f"tau is {self.tau}; a cosine distance bound lies in (0, 2]")
+        _check(self, tau=(0 < self.tau <= 2, "above 0 and at most 2, as a bound on cosine distances"))
 
 
 @dataclass(frozen=True)
@@ -151,26 +134,24 @@ class ModelConfig:
     d_emb: int = _setting(128, "Width of the joint space", "d_emb (Eq. 5 and 6).", 1, 8192, 16)
     layers: int = _setting(1, "Layers", "Of the Transformer encoder.", 1, 100)
     heads: int = _setting(2, "Attention heads", "Eq. 2 and 3; the width is a multiple of their number.", 1, 64)
-    ffn: int = _setting(
-        2048, "Feed-forward width", "Inner width of the feed-forward net (Eq. 4).", 1, 65536, 64, silent=True
-    )
+    ffn: int = _setting(2048, "Feed-forward width", "Inner width of the feed-forward net (Eq. 4).", 1, 65536, 64,
+        silent=True)
     dropout: float = _setting(0.1, "Dropout", "In the Transformer encoder.", 0.0, 0.95, 0.05, silent=True)
-    max_seconds: int = _setting(
-        15, "Longest stack, s", low=1, high=3600, option=False
-    )  # the released recipe pads to 16
-    recipe: str = _setting(
-        "paper", "Order of operations",
-        "paper: as the paper's equations say; released: as the authors' code computes.", choices=("paper", "released"),
-    )  # fmt: skip
+    max_seconds: int = _setting(15, "Longest stack, s", low=1, high=3600, option=False)
+    recipe: str = _setting("paper", "Order of operations",
+        "paper: as the paper's equations say; released: as the authors' code computes.", choices=("paper", "released"))
 
     def __post_init__(self) -> None:
-        _check(self)
+        even = self.recipe not in ("paper", "cross-modal") or self.d_model % 2 == 0
+        _check(self, dropout=(0 <= self.dropout < 1, "at least 0 and below 1"),
+            d_model=(even, "even: sine/cosine positions need it"))
         if self.d_model % self.heads:
             raise InputError(f"d_model {self.d_model} is not a multiple of heads {self.heads}")
-        if self.recipe in ("paper", "cross-modal") and self.d_model % 2:
-            raise InputError(f"d_model {self.d_model} is odd; sine/cosine positions need an even width")
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"dropout {self.dropout} is outside [0, 1)")
+
+    @property
+    def longest_s(self) -> int:
+        """Seconds that it takes of a clip; the released recipe pads all clips to 16."""
+        return 16 if self.recipe == "released" else self.max_seconds
 
 
 @dataclass(frozen=True)
@@ -178,45 +159,30 @@ class TrainingConfig:
     """How a model is trained (Eq. 7 and Section 4)."""
 
     epochs: int = _setting(25, "Epochs", "At most this many passes over the training sub-clips.", 1, 10_000)
-    patience: int = _setting(
-        10, "Patience", "Epochs without a better validation loss before training stops.", 1, 10_000
-    )
-    batch: int = _setting(
-        128, "Batch", "Sub-clips a step; triplets a step where one triplet is taken at a time.", 1, 65536
-    )
-    lr: float = _setting(
-        1e-4, "Learning rate", "Of AdamW; the paper's is for 3 million triplets; a small set needs about 1e-3.",
-        1e-7, 1.0, 1e-4,
-    )  # fmt: skip
+    patience: int = _setting(10, "Patience", "Epochs without a better validation loss before training stops.",
+        1, 10_000)
+    batch: int = _setting(128, "Batch", "Sub-clips a step; triplets a step where one triplet is taken at a time.",
+        1, 65536)
+    lr: float = _setting(1e-4, "Learning rate",
+        "Of AdamW; the paper's is for 3 million triplets; a small set needs about 1e-3.", 1e-7, 1.0, 1e-4)
     betas: tuple[float, float] = _setting((0.9, 0.99), "AdamW betas", option=False)
     weight_decay: float = _setting(1e-5, "Weight decay", "Of AdamW.", 0.0, 1.0, 1e-5)
-    margin: float = _setting(
-        1.0, "Margin ε", "Eq. 7: a negative should be farther than the positive by this much.", 0.01, 100.0, 0.1,
-        silent=True,
-    )  # fmt: skip
-    validation: float = _setting(
-        0.1, "Validation share", "Share of the videos kept for the validation loss.", 0.01, 0.9, 0.05, silent=True
-    )
-    order: str = _setting(
-        "sub-clip", "Order", "sub-clip: each embedded once for all its triplets (fast); triplet: one at a time.",
-        choices=("sub-clip", "triplet"), silent=True,
-    )  # fmt: skip
-    standardise: bool = _setting(
-        False, "Standardise features",
-        "By the training videos' mean and deviation: for motion features, whose parts differ in scale.",
-    )  # fmt: skip
-    precision: str = _setting(
-        "auto", "Precision", "auto: bf16 where the device has it.", choices=("auto", "fp32", "bf16"), silent=True
-    )
+    margin: float = _setting(1.0, "Margin ε", "Eq. 7: a negative should be farther than the positive by this much.",
+        0.01, 100.0, 0.1, silent=True)
+    validation: float = _setting(0.1, "Validation share", "Share of the videos kept for the validation loss.",
+        0.01, 0.9, 0.05, silent=True)
+    order: str = _setting("sub-clip", "Order",
+        "sub-clip: each embedded once for all its triplets (fast); triplet: one at a time.",
+        choices=("sub-clip", "triplet"), silent=True)
+    standardise: bool = _setting(False, "Standardise features",
+        "By the training videos' mean and deviation: for motion features, whose parts differ in scale.")
+    precision: str = _setting("auto", "Precision", "auto: bf16 where the device has it.",
+        choices=("auto", "fp32", "bf16"), silent=True)
     seed: int = _setting(0, "Seed of training", "Of first weights, order and dropout.", 0, 2**31, silent=True)
 
     def __post_init__(self) -> None:
-        _check(self)
-        for name in ("lr", "margin"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be above 0")
-        if not 0 < self.validation < 1:
-            raise InputError(f"validation is {self.validation}; it is a share of the videos, between 0 and 1")
+        _check(self, lr=(self.lr > 0, "above 0"), margin=(self.margin > 0, "above 0"),
+            validation=(0 < self.validation < 1, "a share of the videos, between 0 and 1"))
 
 
 @dataclass(frozen=True)
@@ -224,14 +190,11 @@ class UseConfig:
     """What a run ranks by, unless something else is asked for."""
 
     objects: int = _setting(3, "Objects in O", "How many recognised objects the sentence O(v) names.", 1, 1000)
-    alpha: float = _setting(
-        0.8, "α, weight of VE", "Eq. 9: how much the visual embedding counts; the objects get 1 - α.", 0.0, 1.0, 0.05
-    )
+    alpha: float = _setting(0.8, "α, weight of VE",
+        "Eq. 9: how much the visual embedding counts; the objects get 1 - α.", 0.0, 1.0, 0.05)
 
     def __post_init__(self) -> None:
-        _check(self)
-        if not 0 <= self.alpha <= 1:
-            raise InputError(f"alpha is {self.alpha}; it lies between 0 and 1")
+        _check(self, alpha=(0 <= self.alpha <= 1, "between 0 and 1"))
 
     @property
     def fusion(self) -> dict[str, float]:
@@ -239,14 +202,5 @@ class UseConfig:
         return {"alpha": self.alpha, "beta": round(1 - self.alpha, 6), "gamma": 0.0}
 
 
+# fmt: on
 GROUPS = {"Pairs and negatives": MiningConfig, "Model": ModelConfig, "Optimisation": TrainingConfig, "Use": UseConfig}
-
-
-def table() -> str:
-    """The table of `docs/method.md`: every option, its default, and what it is."""
-    lines = ["| option | default | | |", "|---|---|---|---|"]
-    for setting in (each for kind in GROUPS.values() for each in settings(kind).values() if each.option):
-        default = "no" if setting.default is False else f"{setting.default}"
-        source = "not in the paper" if setting.silent else "the paper's"
-        lines.append(f"| `{setting.flag}` | {default}, {source} | {setting.label} | {setting.help} |")
-    return "\n".join(lines)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from cezsar.config import ModelConfig, from_dict, table
+from cezsar.config import GROUPS, ModelConfig, from_dict, settings
 from cezsar.errors import FormatError, InputError
 from cezsar.model import CEZSAR, sinusoidal_positions, stack
 
@@ -22,7 +22,7 @@ def make(recipe="paper", **changes):
 
 def clips(lengths, dim=7, seed=1):
     generator = torch.Generator().manual_seed(seed)
-    return [torch.randn(length, dim, generator=generator) for length in lengths]
+    return [torch.randn(length, dim, generator=generator).numpy() for length in lengths]
 
 
 def embed(model, features):
@@ -75,7 +75,7 @@ def visual_embedding_by_hand(model, features):
     """Eq. 1-5 for one clip."""
     visual, width = model.visual, model.config.d_model
     sequence = []
-    for t, frame in enumerate(features.numpy().astype(float)):
+    for t, frame in enumerate(features.astype(float)):
         reduced = np.maximum(linear(visual.reduce, frame), 0)  # Eq. 1
         for i in range(0, width, 2):
             reduced[i] += math.sin(t / 10_000 ** (i / width))
@@ -90,7 +90,7 @@ def released_by_hand(model, features):
     """The released code's inference for one clip: 16 seconds, zeros counted, each second alone in attention."""
     visual, outputs = model.visual, []
     for t in range(16):
-        frame = features[t].numpy().astype(float) if t < len(features) else np.zeros(features.shape[1])
+        frame = features[t].astype(float) if t < len(features) else np.zeros(features.shape[1])
         reduced = [linear(visual.reduce, np.maximum(frame, 0))]
         for layer in visual.encoder.layers:
             reduced = encoder_layer_by_hand(layer, reduced, model.config.heads)
@@ -110,7 +110,7 @@ def test_paper_recipe_is_equations_1_to_5(layers):
 def test_kernel_recipe_is_the_direction_of_a_mean_and_a_kernel_pca():
     model = make("kernel")
     features = clips([3, 1, 5])
-    expected = [linear(model.visual.project, clip.numpy().mean(0)) for clip in features]
+    expected = [linear(model.visual.project, clip.mean(0)) for clip in features]
     expected = [vector / np.linalg.norm(vector) for vector in expected]
     np.testing.assert_allclose(embed(model, features), expected, atol=1e-5)
     sentence, center = np.random.default_rng(0).normal(size=(2, 5)).astype("f4")
@@ -180,10 +180,10 @@ def test_a_clip_does_not_see_its_batch(training):
 def test_the_order_of_real_seconds_matters():
     model = make()
     (features,) = clips([8])
-    forward, backward = embed(model, [features]), embed(model, [features.flip(0)])
+    forward, backward = embed(model, [features]), embed(model, [features[::-1].copy()])
     assert np.abs(forward - backward).max() > 1e-3
     # One changed second reaches every other second's encoding, so attention runs over time.
-    changed = features.clone()
+    changed = features.copy()
     changed[6] += 1.0
     seen = []
     handle = model.visual.encoder.register_forward_hook(lambda _m, _i, output: seen.append(output.detach()))
@@ -202,18 +202,18 @@ def test_positions_are_the_published_formula():
 
 def test_standardisation_happens_before_equation_1():
     plain, standardised = make(), make()
-    mean, std = torch.arange(7.0), torch.full((7,), 3.0)
-    standardised.feature_mean.copy_(mean)
-    standardised.feature_std.copy_(std)
+    mean, std = np.arange(7, dtype=np.float32), 3.0
+    standardised.feature_mean.copy_(torch.from_numpy(mean))
+    standardised.feature_std.fill_(std)
     (features,) = clips([6])
-    np.testing.assert_allclose(embed(standardised, [features * 3 + mean]), embed(plain, [features]), atol=1e-5)
+    np.testing.assert_allclose(embed(standardised, [features * std + mean]), embed(plain, [features]), atol=1e-5)
 
 
 def test_long_clips_keep_their_middle():
     (features,) = clips([21])
     stacked, lengths = stack([features, features[:2]], 15)
     assert lengths.tolist() == [15, 2]
-    assert torch.equal(stacked[0], features[3:18])
+    np.testing.assert_array_equal(stacked[0], features[3:18])
     assert not stacked[1, 2:].any()
 
 
@@ -221,10 +221,6 @@ def test_what_cannot_be_embedded_is_refused():
     model = make()
     with pytest.raises(InputError, match="6 dimensions, the model was made for 7"):
         model.visual_embedding(torch.zeros(1, 2, 6), torch.tensor([2]))
-    with pytest.raises(InputError, match="16 seconds, the model takes 15"):
-        model.visual_embedding(torch.zeros(1, 16, 7), torch.tensor([16]))
-    with pytest.raises(InputError, match="no seconds"):
-        model.visual_embedding(torch.zeros(1, 2, 7), torch.tensor([0]))
 
 
 @pytest.mark.parametrize(
@@ -233,8 +229,8 @@ def test_what_cannot_be_embedded_is_refused():
         ({"recipe": "papr"}, "recipe 'papr'"),
         ({"heads": 3}, "not a multiple"),
         ({"d_emb": 0}, "at least 1"),
-        ({"dropout": 1.0}, "outside"),
-        ({"d_model": 9, "heads": 3}, "odd"),
+        ({"dropout": 1.0}, "below 1"),
+        ({"d_model": 9, "heads": 3}, "even"),
     ],
 )
 def test_impossible_shapes_are_refused(changes, message):
@@ -251,4 +247,9 @@ def test_configuration_refuses_misspelt_and_missing_keys():
 
 
 def test_the_documentation_has_the_table_of_hyperparameters():
-    assert table() in (ROOT / "docs/method.md").read_text(encoding="utf-8")
+    lines = ["| option | default | | |", "|---|---|---|---|"]
+    for setting in (each for kind in GROUPS.values() for each in settings(kind).values() if each.option):
+        default = "no" if setting.default is False else f"{setting.default}"
+        source = "not in the paper" if setting.silent else "the paper's"
+        lines.append(f"| `{setting.flag}` | {default}, {source} | {setting.label} | {setting.help} |")
+    assert "\n".join(lines) in (ROOT / "docs/method.md").read_text(encoding="utf-8")

@@ -235,7 +235,7 @@ def transfer(
     if found.dropped:
         print("seen classes that an unseen one equals, left out: " + ", ".join(pair.seen for pair in found.dropped))
     for name, choice in found.settings.items():
-        how, chosen = choice.best.setting, f"chosen at {choice.best.mean:.1%} on held-out seen classes"
+        how, chosen = choice.best, f"chosen at {choice.top1:.1%} on held-out seen classes"
         print(f"{name}: K = {how.k}, T = {how.temperature:g}, λ = {how.lam:g}, {chosen}")
     visual, ready = Weights.only("VE"), []
     for name, scores in found.scores.items():

@@ -19,14 +19,13 @@ import tempfile
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 from torch import Tensor
 
 from cezsar.atomic import replacing, write_json
@@ -44,20 +43,11 @@ MB = 1_000_000
 MOST_BYTES = 2000 * MB  # of all files together, unpacked
 MOST_FILES = 1000
 MOST_RATIO, RATIO_FROM = 100, 64 * MB  # unpacked to packed; small archives of text may pack better
-FILES = {
-    "config.json": MB,
-    "model.safetensors": MOST_BYTES,
-    "history.jsonl": 50 * MB,
-    "record.json": 10 * MB,
-    "domain.safetensors": MOST_BYTES,
-    "objects.safetensors": MOST_BYTES,
-    "prototypes.json": 20 * MB,
-    "seen.safetensors": MOST_BYTES,
-    "calibration.json": MB,
-    "rejector.json": MB,
-}
-"""Files of a run that travel, and the most bytes each may have."""
-
+FILES = {  # of a run that travel, and the most bytes each may have
+    "config.json": MB, "model.safetensors": MOST_BYTES, "history.jsonl": 50 * MB, "record.json": 10 * MB,
+    "domain.safetensors": MOST_BYTES, "objects.safetensors": MOST_BYTES, "prototypes.json": 20 * MB,
+    "seen.safetensors": MOST_BYTES, "calibration.json": MB, "rejector.json": MB,
+}  # fmt: skip
 _RESULT = re.compile(r"results/(?![. ])[^/\x00-\x1f<>:\"|?*]{1,120}\.(json|csv|md)")
 _RESULT_BYTES = 50 * MB
 _NAME = re.compile(r"\w(?:[\w .+@-]{0,78}[\w+@-])?")
@@ -69,12 +59,7 @@ _LEFT_BY_SYSTEMS = ("__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini")
 
 
 def pack(run_folder: str | Path, path: str | Path) -> Path:
-    """Write a trained run as a `.zip` that `unpack` reads, whole or not at all.
-
-    Raises:
-        FormatError: the folder holds no run.
-        InputError: its training has not ended, or `path` does not end in `.zip`.
-    """
+    """Write a trained run as a `.zip` that `unpack` reads. Raises `CezsarError`: no run, not trained, no `.zip`."""
     run, path = Run.open(run_folder), Path(path)
     if path.suffix.lower() != ".zip":
         raise InputError(f"{path} would hold a zip archive; give it the suffix .zip")
@@ -90,15 +75,10 @@ def pack(run_folder: str | Path, path: str | Path) -> Path:
 
 
 def unpack(path: str | Path, runs_folder: str | Path, name: str | None = None) -> Run:
-    """Check an archive of a run and put the run among the others, whole or not at all.
+    """Check a file that `pack` wrote, or a run's folder zipped by hand, and put the run among the others, or nothing.
 
-    Args:
-        path: a file that `pack` wrote, or a run's folder zipped by hand.
-        name: of the run; by default its own, or the next free one like it: "mine-2".
-
-    Raises:
-        InputError: there is no such file, it is a pickle, `name` is taken or cannot name a folder.
-        FormatError: it is no archive of a run, holds anything else, is too large, or is damaged.
+    The run's `name` is by default its own, or the next free one like it: "mine-2". Raises `InputError`: no such file, a
+    pickle, a name that is taken or none; `FormatError`: no archive of a run, anything else in it, too large, damaged.
     """
     path = Path(path)
     _refuse_pickles(path)
@@ -123,25 +103,15 @@ def adopt(
     """A new run from a bare safetensors file, with the configuration of a run whose tensors have the same shapes.
 
     Object head and class descriptions come along from that run, since they belong to its encoder; what describes its
-    training does not.
-
-    Args:
-        name: of the new run; the next free one like that of the file by default.
-        domain: one line on what the weights were trained on.
-
-    Raises:
-        InputError: no such file, a pickle, or a name that is taken.
-        FormatError: it is no safetensors file, or holds values that are not finite.
-        MismatchError: a tensor is missing, unknown, or has another shape; the message names the first.
+    training does not. Raises as `unpack` does, and `MismatchError` where a tensor is missing, unknown, or of another
+    shape; the message names the first.
     """
     weights = Path(weights)
     _refuse_pickles(weights)
     with _staging(Path(runs_folder), weights) as folder:
         _check_shapes(weights, like.config.model)
         run = Run.create(folder, dataclasses.replace(like.config, triplets="", domain=domain))
-        model = CEZSAR(like.config.model)
-        model.load_state_dict(load_file(weights))
-        run.save_model(model)
+        shutil.copyfile(weights, folder / "model.safetensors")
         run.load_model()
         for file in ("objects.safetensors", "prototypes.json"):
             if (like.folder / file).is_file():
@@ -175,46 +145,38 @@ def _members(archive: zipfile.ZipFile, path: Path) -> tuple[str, dict[str, zipfi
     Only names that a run's files can have are taken, so that nothing can lie outside its folder.
     """
 
-    def refuse(condition: bool, complaint: str) -> None:
+    def refuse(condition: object, complaint: str) -> None:
         if condition:
             raise FormatError(f"{printable(path.name)} {complaint}")
 
-    infos = [
-        info
-        for info in archive.infolist()
-        if not info.is_dir()
-        and not any(part in _LEFT_BY_SYSTEMS or part.startswith("._") for part in info.filename.split("/"))
-    ]
-    for info in infos:
-        if info.filename.endswith(PICKLES):
-            raise _pickle(f"{path.name}: {info.filename}")
-    total, packed = sum(info.file_size for info in infos), path.stat().st_size
-    configs = [place for info in infos if (place := PurePosixPath(info.filename)).name == "config.json"]
+    def is_left(info: zipfile.ZipInfo) -> bool:
+        return any(part in _LEFT_BY_SYSTEMS or part.startswith("._") for part in info.filename.split("/"))
+
+    infos = [info for info in archive.infolist() if not info.is_dir() and not is_left(info)]
+    if pickles := [info.filename for info in infos if info.filename.endswith(PICKLES)]:
+        raise _pickle(f"{path.name}: {pickles[0]}")
     refuse(len(infos) > MOST_FILES, f"holds {len(infos):,} files; an archive of a run has at most {MOST_FILES:,}")
-    refuse(
-        len(configs) != 1 or len(configs[0].parts) > 2 or configs[0].parts[0] == "..",
-        f"is not the folder of one run ({len(configs) or 'no'} config.json); zip the folder of one",
-    )
+    configs = [place for info in infos if (place := PurePosixPath(info.filename)).name == "config.json"]
+    several = len(configs) != 1 or len(configs[0].parts) > 2 or configs[0].parts[0] == ".."
+    refuse(several, f"is not the folder of one run ({len(configs) or 'no'} config.json); zip the folder of one")
     own = configs[0].parts[0] if len(configs[0].parts) == 2 else ""
+    prefix = f"{own}/" if own else ""
     members: dict[str, zipfile.ZipInfo] = {}
     for info in infos:
-        given, prefix = info.orig_filename, f"{own}/" if own else ""
+        given, shown = info.orig_filename, repr(printable(info.orig_filename))
         name = given.removeprefix(prefix) if given.startswith(prefix) else ""
         limit = FILES.get(name) or (_RESULT_BYTES if _RESULT.fullmatch(name) else 0)
         linked = stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG)
         odd = info.flag_bits & 1 or info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-        refuse(linked, f"holds {printable(given)!r}, a link or a device; zip the file itself")
-        refuse(bool(odd), "is encrypted or compressed in an unusual way; make a plain zip archive")
-        refuse(
-            not limit, f"holds {printable(given)!r}, which no archive of a run has; remove it, or pack the run again"
-        )
+        refuse(linked, f"holds {shown}, a link or a device; zip the file itself")
+        refuse(odd, "is encrypted or compressed in an unusual way; make a plain zip archive")
+        refuse(not limit, f"holds {shown}, which no archive of a run has; remove it, or pack the run again")
         refuse(name in members, f"holds {name} twice; pack the run again")
         refuse(info.file_size > limit, f"holds {name} of {info.file_size:,} bytes; it may have {limit:,}")
         members[name] = info
-    refuse(
-        total > MOST_BYTES or total > max(RATIO_FROM, MOST_RATIO * packed),
-        f"has {packed:,} bytes and would unpack to {total:,}; no run does that",
-    )
+    total, packed = sum(info.file_size for info in infos), path.stat().st_size
+    bomb = total > MOST_BYTES or total > max(RATIO_FROM, MOST_RATIO * packed)
+    refuse(bomb, f"has {packed:,} bytes and would unpack to {total:,}; no run does that")
     refuse("model.safetensors" not in members, "has no model.safetensors; pack a run whose training has ended")
     return own, members
 
@@ -236,7 +198,7 @@ def _staging(runs: Path, source: Path) -> Iterator[Path]:
 
 
 def _place(folder: Path, runs: Path, name: str | None, own: str) -> Run:
-    """Move a finished run to its place."""
+    """Move a finished run to its place: `name`, or the next free one like `own`."""
     if name is not None and not _NAME.fullmatch(name):
         raise InputError(f"{name!r} cannot name a run; use letters, digits, spaces and . + - _ @, at most 80")
     base = name or re.sub(r"[^\w .+@-]|^\W+|[ .]+$", "", own)[:70].rstrip(" .") or "run"
@@ -252,10 +214,8 @@ def _place(folder: Path, runs: Path, name: str | None, own: str) -> Run:
         target = runs / f"{base}-{number}"
 
 
-# A run from a stranger: each of its files opened as its users will ----------------------------------------------------
-
-
 def _check_run(folder: Path) -> None:
+    """A run from a stranger: each of its files is opened as its users will."""
     run = Run.open(folder)
     width = run.config.model.feature_dim
     _check_shapes(folder / "model.safetensors", run.config.model)
@@ -287,18 +247,22 @@ def _check_run(folder: Path) -> None:
 
 def _check_shapes(weights: Path, config: ModelConfig) -> None:
     """Compare the tensors of a safetensors file with those of a configuration, without reading or making either."""
-    with torch.device("meta"):
-        wanted = {name: tuple(value.shape) for name, value in model_for(config).state_dict().items()}
     try:
         with safe_open(weights, "pt") as file:
             found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise FormatError(f"{weights} is no safetensors file, or a damaged one ({error}); fetch it again") from error
+    _compare(found, config, str(weights))
+
+
+def _compare(found: Mapping[str, tuple[int, ...]], config: ModelConfig, source: str) -> None:
+    with torch.device("meta"):
+        wanted = {name: tuple(value.shape) for name, value in model_for(config).state_dict().items()}
     for name in [*wanted, *sorted(found)]:
         if found.get(name) != wanted.get(name):
             raise MismatchError(
-                f"{weights}: tensor {name} is {found.get(name, 'missing')}, where the configuration asks for "
-                f"{wanted.get(name, 'none')}; give the configuration that these weights were trained with"
+                f"{source}: tensor {name} is {found.get(name, 'missing')}, where the configuration asks for "
+                f"{wanted.get(name, 'none')}; weights and configuration must be of one training"
             )
 
 
@@ -314,7 +278,7 @@ class _Part:
     """A stand-in for a class that a checkpoint names: it has the attributes of the object, and does nothing."""
 
 
-_STAND_INS = {
+_STAND_INS = {  # every class and function that the authors' module may name
     name: type(name.rpartition(".")[2], (_Part,), {})
     for name in (
         *(f"{module}.{name}" for module in ("model", "__main__")
@@ -327,44 +291,31 @@ _STAND_INS = {
         "torch.nn.functional.relu",
     )
 }  # fmt: skip
-"""Every class and function that the authors' module may name."""
-
-_GRANTED: dict[str, dict[str, Any]] = {
+_GRANTED: dict[str, dict[str, Any]] = {  # what the released recipe takes for granted of a layer that says it
     "TransformerEncoderLayer": {"norm_first": False, "activation_relu_or_gelu": 1},
     "MultiheadAttention": {"batch_first": False, "bias_k": None, "bias_v": None, "add_zero_attn": False},
     "LayerNorm": {"eps": 1e-5},
 }
-"""What the released recipe takes for granted of a layer, where the layer says anything of it."""
-
 _ENCODER = "visual_embedding.transf_encoder"
-_PLACES = {
-    "visual.reduce": "visual_embedding.visual_dim_reducing",
-    "visual.encoder": _ENCODER,
-    "visual.project": "visual_embedding.video_joint_embedding",
-    "sentence": "sentence_embedding.sentence_joint_embedding",
-    "norm_visual": "norm_vid",
-    "norm_sentence": "norm_sent",
+_PLACES = {  # the authors' names of layers, and this package's
+    "visual_embedding.visual_dim_reducing": "visual.reduce",
+    _ENCODER: "visual.encoder",
+    "visual_embedding.video_joint_embedding": "visual.project",
+    "sentence_embedding.sentence_joint_embedding": "sentence",
+    "norm_vid": "norm_visual",
+    "norm_sent": "norm_sentence",
 }
-"""This package's names of the authors' layers."""
 
 
 def import_checkpoint(
     file: str | Path, out: str | Path, *, features: str = FEATURES, sentences: str = SENTENCES, domain: str = DOMAIN
 ) -> Run:
-    """Make a run of the authors' checkpoint, a whole `JointEmbeddingModel` that `torch.save` wrote.
+    """Make a run in `out` of the authors' checkpoint, a whole `JointEmbeddingModel` that `torch.save` wrote.
 
     Only weights and settings are taken from it; what it computes is the `released` recipe of `cezsar.model`. A module
     made with settings that this recipe cannot express is refused: predictions that differ from the authors' would be
     worse than none. The two encoders it was trained with are recorded by name and width: the file says nothing of them.
-
-    Args:
-        out: folder of the run to be made.
-        features, sentences: the encoders.
-        domain: one line on what it was trained on.
-
-    Raises:
-        InputError: no such file, or `out` is there already.
-        FormatError: it is no such checkpoint, or holds what the released recipe cannot express; the message names it.
+    Raises `InputError`: no such file, or `out` is there already; `FormatError`: no such checkpoint; it names what.
     """
     file, out = Path(file), Path(out)
     if out.exists() or out.is_symlink():
@@ -390,6 +341,7 @@ def import_checkpoint(
     with _staging(out.parent, file) as folder:
         run = Run.create(folder, config)
         run.save_model(model)
+        run.load_model()  # refuses weights that are not finite
         write_json(folder / "record.json", record)
         folder.rename(out)
     return Run.open(out)
@@ -404,8 +356,7 @@ def _read_module(file: Path) -> _Part:
             if sum(info.file_size for info in archive.infolist()) > file.stat().st_size:
                 raise ValueError("it is compressed, which torch.save does not do")
         allowed: list[Any] = [(stand_in, name) for name, stand_in in _STAND_INS.items()]
-        with warnings.catch_warnings(), torch.serialization.safe_globals(allowed):
-            warnings.simplefilter("ignore")  # about other protocols of pickles
+        with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals(allowed):
             module = torch.load(file, map_location="cpu", weights_only=True)
         if not isinstance(module, _Part):
             raise ValueError(f"it holds a {type(module).__name__}, not a module")
@@ -424,23 +375,16 @@ def _model(module: _Part) -> CEZSAR:
     found: dict[str, Tensor] = {}
     _gather(module, "", layers, found)
     config = _shape(layers, found)
-    with torch.device("meta"):
-        wanted = {name: tuple(value.shape) for name, value in CEZSAR(config).state_dict().items()}
-    tensors = {"feature_mean": torch.zeros(wanted.pop("feature_mean")), "feature_std": torch.ones(config.feature_dim)}
-    del wanted["feature_std"]
-    for name, shape in wanted.items():
-        theirs = next(place + name.removeprefix(own) for own, place in _PLACES.items() if name.startswith(f"{own}."))
-        value = found.pop(theirs, torch.empty(0))
-        if tuple(value.shape) != shape:
-            raise FormatError(f"its weights {theirs} are {tuple(value.shape)}, where others ask for {shape}")
-        tensors[name] = value.detach().float().clone()
-        if not bool(torch.isfinite(tensors[name]).all()):
-            raise FormatError(f"its weights {theirs} hold values that are not finite; fetch the file again")
-    if found:
-        raise FormatError(f"it has weights {printable(min(found))[:100]}, which the authors' model has not")
+    tensors = {"feature_mean": torch.zeros(config.feature_dim), "feature_std": torch.ones(config.feature_dim)}
+    for name, value in found.items():
+        place = next((place for place in _PLACES if name.startswith(f"{place}.")), None)
+        if place is None:
+            raise FormatError(f"it has weights {printable(name)[:100]}, which the authors' model has not")
+        tensors[name.replace(place, _PLACES[place], 1)] = value.detach().float()
+    _compare({name: tuple(value.shape) for name, value in tensors.items()}, config, "its weights")
     model = CEZSAR(config)
     model.load_state_dict(tensors)
-    return model.eval()
+    return model
 
 
 def _gather(part: _Part, place: str, layers: dict[str, _Part], weights: dict[str, Tensor]) -> None:
@@ -471,15 +415,13 @@ def _gather(part: _Part, place: str, layers: dict[str, _Part], weights: dict[str
 
 def _shape(layers: dict[str, _Part], found: dict[str, Tensor]) -> ModelConfig:
     """The shape of the model, from the shapes of its weights and the settings of its layers."""
-
-    def matrix(name: str) -> tuple[int, ...]:
-        if name not in found or found[name].dim() != 2:
-            raise FormatError(f"it has no weights {name} with two sides")
-        return tuple(found[name].shape)
-
-    d_model, feature_dim = matrix("visual_embedding.visual_dim_reducing.weight")
-    d_emb, sentence_dim = matrix("sentence_embedding.sentence_joint_embedding.weight")
-    ffn, _ = matrix(f"{_ENCODER}.layers.0.linear1.weight")
+    sides = []
+    for name in (*(place for place in _PLACES if "_joint" in place or "_dim" in place), f"{_ENCODER}.layers.0.linear1"):
+        weight = found.get(f"{name}.weight")
+        if weight is None or weight.dim() != 2:
+            raise FormatError(f"it has no weights {name}.weight with two sides")
+        sides.append(tuple(weight.shape))
+    (d_model, feature_dim), (d_emb, _), (_, sentence_dim), (ffn, _) = sides
     depth = sum(re.fullmatch(rf"{_ENCODER}\.layers\.[0-9]+", place) is not None for place in layers)
     heads = {vars(part).get("num_heads") for place, part in layers.items() if place.endswith(".self_attn")}
     if len(heads) != 1 or type(count := heads.pop()) is not int:

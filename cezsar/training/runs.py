@@ -29,9 +29,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
 
 from cezsar import workspace
+from cezsar.arrays import FloatArray, IntArray
 from cezsar.atomic import replacing, write_json
 from cezsar.config import FUSION, ModelConfig, TrainingConfig, from_dict
 from cezsar.data.documents import read_json_object, read_text
@@ -42,8 +44,7 @@ from cezsar.model import CEZSAR, CrossModal, model_for
 from cezsar.workspace import ASSETS
 
 FORMAT = 1
-SHIPPED = (ASSETS, ASSETS / "demo" / "runs")
-"""Folders of the runs that come along: `photographs` and the demo's."""
+SHIPPED = (ASSETS, ASSETS / "demo" / "runs")  # folders of the runs that come along: `photographs` and the demo's
 
 
 @dataclass(frozen=True)
@@ -60,25 +61,12 @@ class RunConfig:
     object_rule: str = "sentence"  # how O is made of them, one of `encoders.objects.RULES`
     fusion: dict[str, float] = field(default_factory=lambda: dict(FUSION))
 
-    def __post_init__(self) -> None:
-        if self.object_rule not in RULES:
-            raise InputError(f"object rule {self.object_rule!r} is unknown; choose one of {', '.join(RULES)}")
-        if self.objects < 1:
-            raise InputError("objects must be at least 1")
-        weights = [weight for weight in self.fusion.values() if is_number(weight) and weight >= 0]
-        if set(self.fusion) != set(FUSION) or len(weights) < len(FUSION) or max(weights) == 0:
-            raise InputError("fusion needs alpha, beta and gamma, not negative and not all zero")
-
     def to_dict(self) -> dict[str, Any]:
         return {"format": FORMAT, **dataclasses.asdict(self)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> RunConfig:
-        """Rebuild from JSON.
-
-        Raises:
-            InputError: another format version, unknown or missing keys, or impossible values.
-        """
+        """Rebuild from JSON. Raises `InputError`: another format, unknown or missing keys, impossible values."""
         if values.get("format") != FORMAT:
             raise FormatError(f"it is not a run configuration of format {FORMAT}")
         parts = {"model": ModelConfig, "training": TrainingConfig}
@@ -87,6 +75,11 @@ class RunConfig:
         for encoder in (config.feature_encoder, config.sentence_encoder):
             if not all(isinstance(encoder.get(key), str) for key in ("name", "fingerprint")):
                 raise FormatError("its encoders need a name and a fingerprint each")
+        if config.object_rule not in RULES or config.objects < 1:
+            raise InputError(f"objects must be at least 1, and their rule one of {', '.join(RULES)}")
+        weights = [weight for weight in config.fusion.values() if is_number(weight) and weight >= 0]
+        if set(config.fusion) != set(FUSION) or len(weights) < len(FUSION) or max(weights) == 0:
+            raise InputError("fusion needs alpha, beta and gamma, not negative and not all zero")
         return config
 
 
@@ -96,29 +89,19 @@ class OodDistance:
 
     The mean feature of a clip is standardised; its distance is the squared residual that the principal directions of
     the training sub-clips leave, in units of `typical`.
-
-    Attributes:
-        columns_D: the columns of a feature row that count, those that show the scene where an encoder has such.
-        directions_KD: orthonormal principal directions of standardised mean features.
-        typical: squared residual that 99 % of training sub-clips stay under.
     """
 
-    columns_D: npt.NDArray[np.int64]
-    mean_D: npt.NDArray[np.float32]
-    std_D: npt.NDArray[np.float32]
-    directions_KD: npt.NDArray[np.float32]
-    typical: float
+    columns_D: IntArray  # the columns of a feature row that count: those that show the scene, where an encoder has such
+    mean_D: FloatArray
+    std_D: FloatArray
+    directions_KD: FloatArray  # orthonormal principal directions of standardised mean features
+    typical: float  # squared residual that 99 % of training sub-clips stay under
 
     DIRECTIONS = 30
     CLIPS = 2000  # enough to know the directions by; more only cost time
 
     @classmethod
-    def fit(
-        cls,
-        clips_MD: npt.NDArray[np.float32],
-        rng: np.random.Generator,
-        columns_D: npt.NDArray[np.int64] | None = None,
-    ) -> OodDistance:
+    def fit(cls, clips_MD: FloatArray, rng: np.random.Generator, columns_D: IntArray | None = None) -> OodDistance:
         """From the mean features of training sub-clips, (M, all columns); `columns_D` says which count."""
         if len(clips_MD) > cls.CLIPS:
             clips_MD = clips_MD[rng.choice(len(clips_MD), cls.CLIPS, replace=False)]
@@ -131,30 +114,25 @@ class OodDistance:
         residuals_M = [unscaled.distance(clip_D[None]) for clip_D in clips_MD]
         return dataclasses.replace(unscaled, typical=max(float(np.quantile(residuals_M, 0.99)), 1e-6))
 
-    def distance(self, features_TD: npt.NDArray[np.float32]) -> float:
+    def distance(self, features_TD: FloatArray) -> float:
         """Distance of a clip of (T, D) features: 99 % of training sub-clips are below 1."""
         standardised_D = (features_TD.mean(0)[self.columns_D] - self.mean_D) / self.std_D
         explained_K = self.directions_KD @ standardised_D
         return float((standardised_D @ standardised_D - explained_K @ explained_K) / self.typical)
 
     def save(self, path: Path) -> None:
-        tensors = {"columns": self.columns_D, "mean": self.mean_D, "std": self.std_D, "directions": self.directions_KD}
+        arrays: dict[str, npt.NDArray[Any]] = {"columns": self.columns_D, "mean": self.mean_D, "std": self.std_D}
+        arrays["directions"] = self.directions_KD
         with replacing(path) as temporary:
-            save_file(
-                {name: torch.from_numpy(array) for name, array in tensors.items()},
-                temporary,
-                metadata={"typical": repr(self.typical)},
-            )
+            save_arrays(arrays, temporary, {"typical": repr(self.typical)})
 
     @classmethod
     def load(cls, path: Path) -> OodDistance:
         """Raises `FormatError` for a file that `save` did not write."""
         try:
             with safe_open(path, framework="numpy") as file:
-                columns_D, mean_D, std_D, directions_KD = (
-                    file.get_tensor(name) for name in ("columns", "mean", "std", "directions")
-                )
-                return cls(columns_D, mean_D, std_D, directions_KD, float((file.metadata() or {})["typical"]))
+                columns, mean, std, directions = map(file.get_tensor, ("columns", "mean", "std", "directions"))
+                return cls(columns, mean, std, directions, float((file.metadata() or {})["typical"]))
         except (SafetensorError, OSError, KeyError, ValueError) as error:
             raise FormatError(f"{path} cannot be read ({error}); train the run again") from error
 
@@ -168,11 +146,7 @@ class Run:
 
     @classmethod
     def open(cls, folder: str | Path) -> Run:
-        """Read a run's configuration; the weights are read by `load_model`. A name will do, see `find_run`.
-
-        Raises:
-            FormatError: the folder holds no run, or one that cannot be read.
-        """
+        """Read a run's configuration; a name will do, see `find_run`. Raises `FormatError`: no run, or a damaged."""
         folder = find_run(folder) or Path(folder)
         path = folder / "config.json"
         if not path.is_file():
@@ -184,11 +158,9 @@ class Run:
 
     @classmethod
     def create(cls, folder: str | Path, config: RunConfig, resume: bool = False) -> Run:
-        """Make the folder and write its configuration. A run in it is refused, or opened if training is to go on.
+        """Make the folder and write its configuration; with `resume`, open the run in it, if it has the same.
 
-        Raises:
-            InputError: there is one, and `resume` is false.
-            MismatchError: the one to go on with has other settings.
+        Raises `InputError` where there is a run that is not to go on, `MismatchError` where it has other settings.
         """
         folder = Path(folder)
         if not (folder / "config.json").exists():
@@ -197,8 +169,8 @@ class Run:
         if not resume:
             raise InputError(f"{folder} already holds a run; resume it, or choose another folder")
         run = cls.open(folder)
-        if run.config != config:
-            differing = [key for key, value in config.to_dict().items() if run.config.to_dict()[key] != value]
+        there = run.config.to_dict()
+        if differing := [key for key, value in config.to_dict().items() if there[key] != value]:
             raise MismatchError(
                 f"run {folder} was started with other settings ({', '.join(differing)}); resume with the same ones, "
                 "or train into another folder"
@@ -220,17 +192,12 @@ class Run:
         return (self.folder / "model.safetensors").is_file() and not (self.folder / "state.pt").exists()
 
     def save_model(self, model: CEZSAR | CrossModal) -> None:
-        """Write the weights, whole or not at all."""
         tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
         with replacing(self.folder / "model.safetensors") as temporary:
             save_file(tensors, temporary)
 
     def load_model(self, device: str | torch.device = "cpu") -> CEZSAR | CrossModal:
-        """The model in evaluation mode.
-
-        Raises:
-            FormatError: no weights, a damaged file, or weights of other shapes than the configuration's.
-        """
+        """The model in evaluation mode. Raises `FormatError`: no weights, damaged, or of other shapes than config's."""
         path = self.folder / "model.safetensors"
         if not path.is_file():
             raise FormatError(f"{self.folder} has no model.safetensors yet; finish its training with --resume")
@@ -240,25 +207,32 @@ class Run:
         except (SafetensorError, RuntimeError, OSError) as error:
             reason = str(error).splitlines()[0]
             raise FormatError(f"{path} cannot be used with this run's config.json: {reason}") from error
-        bad = next((key for key, value in model.state_dict().items() if not torch.isfinite(value).all()), None)
-        if bad:
-            raise FormatError(f"{path} holds values in {bad} that are not finite; it is damaged, or training diverged")
+        if bad := [key for key, value in model.state_dict().items() if not torch.isfinite(value).all()]:
+            raise FormatError(
+                f"{path} holds values in {bad[0]} that are not finite; it is damaged, or training diverged"
+            )
         return model.to(device).eval()
 
     def check_feature_encoder(self, name: str, fingerprint: str) -> None:
-        """Refuse features of another encoder than the one this run was trained with.
-
-        Where one of the two fingerprints is `BY_NAME`, the names decide; the model itself checks the width.
-        """
-        _check_encoder("features", self, self.config.feature_encoder, name, fingerprint)
+        """Refuse features of another encoder than the one this run was trained with; the model checks their width."""
+        self._check_encoder("features", self.config.feature_encoder, name, fingerprint)
 
     def check_sentence_encoder(self, name: str, fingerprint: str, dim: int | None = None) -> None:
         """Refuse sentence vectors of another encoder, or of another width, than this run was trained with."""
-        _check_encoder("sentence vectors", self, self.config.sentence_encoder, name, fingerprint)
+        self._check_encoder("sentence vectors", self.config.sentence_encoder, name, fingerprint)
         if dim is not None and dim != self.config.model.sentence_dim:
             raise MismatchError(
                 f"the sentence vectors of encoder {name} have {dim} dimensions, but run {self.folder} was trained with "
                 f"{self.config.model.sentence_dim}; use the encoder it was trained with"
+            )
+
+    def _check_encoder(self, what: str, wanted: dict[str, Any], name: str, fingerprint: str) -> None:
+        """Where one of the two fingerprints is `BY_NAME`, the names decide."""
+        named = BY_NAME in (fingerprint, wanted["fingerprint"])
+        if name != wanted["name"] if named else fingerprint != wanted["fingerprint"]:
+            raise MismatchError(
+                f"the {what} come from encoder {name} ({fingerprint[:16]}), but run {self.folder} was trained with "
+                f"{wanted['name']} ({wanted['fingerprint'][:16]}); use that encoder, or a run made with this one"
             )
 
     def ood_distance(self) -> OodDistance | None:
@@ -272,36 +246,27 @@ class Run:
         return read_json_object(path) if path.is_file() else {}
 
     def history(self) -> list[dict[str, Any]]:
-        """`read_history` of its folder."""
         return read_history(self.folder)
 
 
 def find_run(name: str | Path) -> Path | None:
     """The folder of a run, by folder or name: in the workspace, or one that comes along; None if there is none."""
-    for folder in (Path(name), workspace.folder("runs") / name, *(place / name for place in SHIPPED)):
-        if (folder / "config.json").is_file():
-            return folder
-    return None
+    places = (Path(name), workspace.folder("runs") / name, *(place / name for place in SHIPPED))
+    return next((folder for folder in places if (folder / "config.json").is_file()), None)
 
 
-def read_history(folder: str | Path) -> list[dict[str, Any]]:
-    """Every line of a run's `history.jsonl`; a line cut short by a kill is left out.
-
-    Raises:
-        FormatError: a line that training did not write.
-    """
-    path = Path(folder) / "history.jsonl"
-    if not path.is_file():
-        return []
+def read_history(folder: Path) -> list[dict[str, Any]]:
+    """Every line of a run's `history.jsonl`, but one that a kill cut short. Raises `FormatError` for any other."""
+    path = folder / "history.jsonl"
     lines = []
-    for number, text in enumerate(read_text(path).split("\n")[:-1], start=1):
+    for number, text in enumerate(read_text(path).split("\n")[:-1] if path.is_file() else [], start=1):
         try:
             line = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise FormatError(f"{path}, line {number}: not JSON ({error}); remove the line") from error
-        known = isinstance(line, dict) and line.get("kind") in ("steps", "epoch")
-        # A loss that is no number is written as NaN.
-        if not known or not all(isinstance(line[key], float) or is_number(line[key]) for key in line if key != "kind"):
+            told = [value for key, value in line.items() if key != "kind"]  # a loss that is no number is NaN
+            fits = line["kind"] in ("steps", "epoch") and all(isinstance(v, float) or is_number(v) for v in told)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            fits = False
+        if not fits:
             raise FormatError(f"{path}, line {number}: it is no line of a training history; remove it")
         lines.append(line)
     return lines
@@ -310,12 +275,3 @@ def read_history(folder: str | Path) -> list[dict[str, Any]]:
 def is_number(value: Any) -> bool:
     """Whether a value from JSON is a number, a truth among them, that every figure can show."""
     return abs(value) < 2**63 if isinstance(value, int) else isinstance(value, float) and math.isfinite(value)
-
-
-def _check_encoder(what: str, run: Run, wanted: dict[str, Any], name: str, fingerprint: str) -> None:
-    named = BY_NAME in (fingerprint, wanted["fingerprint"])
-    if name != wanted["name"] if named else fingerprint != wanted["fingerprint"]:
-        raise MismatchError(
-            f"the {what} come from encoder {name} ({fingerprint[:16]}), but run {run.folder} was trained with "
-            f"{wanted['name']} ({wanted['fingerprint'][:16]}); use that encoder, or a run made with this one"
-        )

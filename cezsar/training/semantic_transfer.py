@@ -35,7 +35,6 @@ from cezsar.data.labels import canonical
 from cezsar.errors import FormatError, InputError
 
 What = TypeVar("What")
-
 OVERLAP = 0.05  # cosine distance of two class names up to which they are one class
 WEIGHTS = tuple(round(0.1 * step, 1) for step in range(11))  # of a blend, and λ, that are tried
 
@@ -48,17 +47,13 @@ class Transfer(NamedTuple):
     lam: float
 
 
-@dataclass(frozen=True)
-class Grid:
-    """What `choose` tries. A K above the number of seen classes takes all of them."""
-
-    k: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64)
-    temperature: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1.0)
-    lam: tuple[float, ...] = WEIGHTS
-
-    def all(self) -> list[Transfer]:
-        """λ slowest and T fastest."""
-        return [Transfer(k, temperature, lam) for lam, k, temperature in product(self.lam, self.k, self.temperature)]
+def transfers(
+    k: Sequence[int] = (1, 2, 4, 8, 16, 32, 64),
+    temperature: Sequence[float] = (0.01, 0.03, 0.1, 0.3, 1.0),
+    lam: Sequence[float] = WEIGHTS,
+) -> list[Transfer]:
+    """What `choose` tries, λ slowest and T fastest. A K above the number of seen classes takes all of them."""
+    return [Transfer(*each) for each in ((k, t, lam) for lam, k, t in product(lam, k, temperature))]
 
 
 def visual_prototypes(clips_NE: npt.NDArray[np.floating], class_N: IntArray, n_classes: int) -> DoubleArray:
@@ -85,19 +80,12 @@ def transfer_weights(related_US: DoubleArray, k: int, temperature: float) -> Dou
 
 @dataclass(frozen=True, eq=False)
 class Sides:
-    """Seen and unseen classes in one space.
+    """Seen and unseen classes in one space."""
 
-    Attributes:
-        prototypes_SE: P_s.
-        related_US: r_us.
-        clips_NE: unit f_v of the clips to name.
-        texts_UE: unit f_t(u); zeros in a space without a text side, where λ changes nothing, as long as it is not 0.
-    """
-
-    prototypes_SE: DoubleArray
-    related_US: DoubleArray
-    clips_NE: DoubleArray
-    texts_UE: DoubleArray
+    prototypes_SE: DoubleArray  # P_s
+    related_US: DoubleArray  # r_us
+    clips_NE: DoubleArray  # unit f_v of the clips to name
+    texts_UE: DoubleArray  # unit f_t(u); zeros in a space without text, where λ changes nothing, as long as it is not 0
 
     @cached_property
     def by_text(self) -> DoubleArray:
@@ -117,63 +105,38 @@ class Sides:
 # Choosing on held-out seen classes -----------------------------------------------------------------------------------
 
 
-class Tried(NamedTuple, Generic[What]):
-    """What was tried, and the top-1 accuracy it reached in each trial."""
-
-    setting: What
-    top1: list[float]
-
-    @property
-    def mean(self) -> float:
-        return float(np.mean(self.top1))
-
-
 class Choice(NamedTuple, Generic[What]):
-    """All that was tried, and the best of it: highest mean top-1, of equal ones the first."""
+    """The setting of highest mean top-1, of equal ones the first; and top-1 of each that was tried, trial by trial."""
 
-    best: Tried[What]
-    table: list[Tried[What]]
+    best: What
+    top1: float
+    tried: dict[What, list[float]]
 
 
-def split_classes(
-    n_classes: int, rng: np.random.Generator, trials: int, share: float = 0.5
-) -> list[tuple[IntArray, IntArray]]:
-    """For each trial the classes that stay seen, and a random `share` that is held out (two at least); ascending.
-
-    Raises:
-        InputError: fewer than four seen classes: one of two is no choice.
-    """
+def split_classes(n_classes: int, rng: np.random.Generator, trials: int) -> list[tuple[IntArray, IntArray]]:
+    """For each trial the classes that stay seen, and a random half that is held out; ascending."""
     if n_classes < 4:
         raise InputError(f"there are labelled clips of {n_classes} seen classes; choosing needs four at least")
-    count = min(max(2, round(share * n_classes)), n_classes - 2)
-    orders = [rng.permutation(n_classes) for _ in range(trials)]
+    orders, count = [rng.permutation(n_classes) for _ in range(trials)], round(0.5 * n_classes)
     return [(np.sort(order[count:]), np.sort(order[:count])) for order in orders]
 
 
-def choose(trials: Sequence[tuple[Sides, IntArray]], grid: Grid | None = None) -> Choice[Transfer]:
-    """K, T and λ by grid, on trials whose "unseen" classes are held-out seen ones.
-
-    Args:
-        trials: each with the class index of its clips.
-    """
-    settings = (grid or Grid()).all()
-    found: dict[Transfer, list[float]] = {setting: [] for setting in settings}
+def choose(trials: Sequence[tuple[Sides, IntArray]], grid: Sequence[Transfer] | None = None) -> Choice[Transfer]:
+    """K, T and λ by trials whose "unseen" classes are held-out seen ones, each with the class index of its clips."""
+    tried: dict[Transfer, list[float]] = {setting: [] for setting in grid or transfers()}
     for sides, class_N in trials:
         composed: dict[tuple[int, float], DoubleArray] = {}
-        for setting in settings:
+        for setting, reached in tried.items():
             key = min(setting.k, len(sides.prototypes_SE)), setting.temperature
             if key not in composed:
                 composed[key] = sides.by_prototype(*key)
-            matrix_NU = setting.lam * composed[key] + (1 - setting.lam) * sides.by_text
-            found[setting].append(top1(matrix_NU, class_N))
-    return _choice([Tried(setting, reached) for setting, reached in found.items()])
+            reached.append(top1(setting.lam * composed[key] + (1 - setting.lam) * sides.by_text, class_N))
+    return _choice(tried)
 
 
 def choose_blend(trials: Sequence[tuple[DoubleArray, DoubleArray, IntArray]]) -> Choice[float]:
     """The weight of the first of two (N, U) matrices of scores in their blend; each trial has the clips' classes."""
-    return _choice(
-        [Tried(weight, [top1(weight * a + (1 - weight) * b, n) for a, b, n in trials]) for weight in WEIGHTS]
-    )
+    return _choice({weight: [top1(weight * a + (1 - weight) * b, n) for a, b, n in trials] for weight in WEIGHTS})
 
 
 def top1(matrix_NC: DoubleArray, class_N: IntArray) -> float:
@@ -181,9 +144,10 @@ def top1(matrix_NC: DoubleArray, class_N: IntArray) -> float:
     return float(((matrix_NC.argmax(axis=1) == class_N) & matrix_NC.any(axis=1)).mean())
 
 
-def _choice(table: list[Tried[What]]) -> Choice[What]:
-    means = np.array([tried.mean for tried in table])
-    return Choice(table[int(np.flatnonzero(means >= means.max() - 1e-12)[0])], table)
+def _choice(tried: dict[What, list[float]]) -> Choice[What]:
+    means = np.array([np.mean(reached) for reached in tried.values()])
+    best = int(np.flatnonzero(means >= means.max() - 1e-12)[0])
+    return Choice(list(tried)[best], float(means[best]), tried)
 
 
 class Overlap(NamedTuple):
@@ -195,10 +159,9 @@ class Overlap(NamedTuple):
 
 
 def overlaps(seen: Mapping[str, FloatArray], unseen: Mapping[str, FloatArray]) -> list[Overlap]:
-    """Seen classes whose name says the same as an unseen class's, which is told: they must not serve as seen.
+    """Seen classes whose name says the same as an unseen class's: they must not serve as seen.
 
-    Args:
-        seen, unseen: class name -> sentence vector of the NAME, not of a description.
+    Both are class name -> sentence vector of the NAME, not of a description.
     """
     distance_SU = 1 - relatedness(np.stack(list(seen.values())), np.stack(list(unseen.values())))
     nearest_S, names = distance_SU.argmin(axis=1), list(unseen)

@@ -10,13 +10,14 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from cezsar.arrays import FloatArray
 from cezsar.atomic import replacing
 from cezsar.config import MiningConfig
 from cezsar.data.annotations import Annotations, Segment
@@ -27,35 +28,23 @@ from cezsar.encoders.objects import object_phrases, top_objects
 from cezsar.errors import FormatError, InputError
 from cezsar.training import mining
 
-FORMAT = 1
+FORMAT = "cezsar-triplets-1"
 SENTENCES_AT_ONCE = 4096  # encoded between two reports of progress
-IntArray = npt.NDArray[np.int32]
-FloatArray = npt.NDArray[np.float32]
+IndexArray = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
 class Triplets:
-    """M sub-clips with P positives each and n negatives a positive, over N sentences.
+    """M sub-clips with P positives each and n negatives a positive, over N sentences."""
 
-    Attributes:
-        video_ids: videos that have sub-clips.
-        video_M: index into `video_ids`.
-        rows_M2: first and past-the-last second of the sub-clip, rows of the feature store.
-        sentences: N texts.
-        vectors_NS: their frozen sentence vectors.
-        positives_MP: sentence indices, column 0 the human sentence; -1 where an object sentence is absent.
-        negatives_MPn: sentence indices; -1 where there were too few candidates.
-        record: how the file was made: settings, encoders with fingerprints, counts.
-    """
-
-    video_ids: list[str]
-    video_M: IntArray
-    rows_M2: IntArray
+    video_ids: list[str]  # videos that have sub-clips
+    video_M: IndexArray  # index into `video_ids`
+    rows_M2: IndexArray  # first and past-the-last second of the sub-clip, rows of the feature store
     sentences: list[str]
-    vectors_NS: FloatArray
-    positives_MP: IntArray
-    negatives_MPn: IntArray
-    record: dict[str, Any]
+    vectors_NS: FloatArray  # their frozen sentence vectors
+    positives_MP: IndexArray  # sentence indices, column 0 the human sentence; -1 where an object sentence is absent
+    negatives_MPn: IndexArray  # sentence indices; -1 where there were too few candidates
+    record: dict[str, Any]  # how the file was made: settings, encoders with fingerprints, counts
 
     def __len__(self) -> int:
         """Number of (sub-clip, positive, negative) triplets."""
@@ -75,16 +64,12 @@ class Triplets:
 
         encoded = [sentence.encode() for sentence in self.sentences]
         tensors: dict[str, npt.NDArray[Any]] = {
-            "video": self.video_M,
-            "rows": self.rows_M2,
+            "video": self.video_M, "rows": self.rows_M2, "vectors": self.vectors_NS,
+            "positives": self.positives_MP, "negatives": self.negatives_MPn,
             "text": np.frombuffer(b"".join(encoded), np.uint8),
             "text_end": np.cumsum([len(text) for text in encoded], dtype=np.int64),
-            "vectors": self.vectors_NS,
-            "positives": self.positives_MP,
-            "negatives": self.negatives_MPn,
-        }
-        header = {"format": f"cezsar-triplets-{FORMAT}", "record": json.dumps(self.record)}
-        header["video_ids"] = json.dumps(self.video_ids)
+        }  # fmt: skip
+        header = {"format": FORMAT, "record": json.dumps(self.record), "video_ids": json.dumps(self.video_ids)}
         with replacing(path) as temporary:
             save_file(tensors, temporary, metadata=header)
 
@@ -96,15 +81,13 @@ class Triplets:
         try:
             with safe_open(path, framework="numpy") as file:
                 header = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-            if header["format"] != f"cezsar-triplets-{FORMAT}":
+                names = ("text", "text_end", "video", "rows", "vectors", "positives", "negatives")
+                raw, ends, video_M, rows_M2, vectors_NS, positives_MP, negatives_MPn = map(file.get_tensor, names)
+            if header["format"] != FORMAT:
                 raise ValueError("another version")
-            text, ends = tensors["text"].tobytes(), tensors["text_end"].tolist()
+            text = raw.tobytes()
             sentences = [text[start:end].decode() for start, end in zip([0, *ends[:-1]], ends, strict=True)]
             videos, record = json.loads(header["video_ids"]), json.loads(header["record"])
-            video_M, rows_M2, vectors_NS, positives_MP, negatives_MPn = (
-                tensors[name] for name in ("video", "rows", "vectors", "positives", "negatives")
-            )
         except (SafetensorError, OSError, KeyError, ValueError) as error:
             raise FormatError(f"{path} is not a triplets file ({error}); make one with `cezsar mine`") from error
         if not (
@@ -120,10 +103,9 @@ class Triplets:
 def sub_clip_rows(
     start_s: float, end_s: float, seconds: int, rng: np.random.Generator, max_s: int = 10
 ) -> tuple[int, int]:
-    """One random sub-clip of at most `max_s` seconds of a segment, as rows [first, stop) of the video's features.
+    """One random sub-clip of a segment that begins within its video, as rows [first, stop) of the video's features.
 
-    The start is uniform over the whole seconds at which a sub-clip of full length fits; every sub-clip has at least one
-    row. The segment begins within the video.
+    It has 1 to `max_s` rows; its start is uniform over the whole seconds at which one of full length fits.
     """
     first = int(start_s)
     stop = min(max(int(np.ceil(end_s)), first + 1), seconds)
@@ -145,77 +127,64 @@ def build(
 ) -> Triplets:
     """Cut sub-clips, find their positives, and mine hard negatives among the human sentences of other videos.
 
-    Args:
-        encoder: of sentences; give it a cache.
-        rng: draws sub-clips and negatives; `settings.seed` is not looked at.
-        settings: the paper's by default.
-        head: names objects from stored features; without one there are no object positives.
-        record: further entries for the file's record.
-        on_progress: called with (done, total), in sentences encoded plus sub-clips mined; sentences about objects,
-            whose number shows only on the way, count together as much as the sub-clips they are about.
-
-    Raises:
-        InputError: no annotated video is in the store, or no sub-clip has a hard negative.
+    `rng` draws, and not `settings.seed`; `head` names objects from stored features, without it there are no object
+    positives; `record` has further entries for the file's. `on_progress` takes (done, total) in sentences encoded plus
+    sub-clips mined; sentences about objects count together as much as the sub-clips they are about. Raises `InputError`
+    where no annotated video is in the store, or no sub-clip has a hard negative.
     """
     settings = settings or MiningConfig()
-    object_positives = settings.object_positives if head is not None else 0
     segments, missing, beyond = _with_features(annotations, store)
     video_ids = sorted({segment.video_id for segment in segments})
     number = {video_id: index for index, video_id in enumerate(video_ids)}
-    lengths = [store.length(video_id) for video_id in video_ids]
-    sentences = [segment.sentence for segment in segments]
     segment_groups = np.array([number[segment.video_id] for segment in segments])
-    video_M = np.repeat(segment_groups, settings.sub_clips)
-    rows_M2 = np.array(
-        [
-            sub_clip_rows(segment.start_s, segment.end_s, lengths[number[segment.video_id]], rng)
-            for segment in segments
-            for _ in range(settings.sub_clips)
-        ]
-    )
+    repeated = [segment for segment in segments for _ in range(settings.sub_clips)]
+    lengths = {video_id: store.length(video_id) for video_id in video_ids}
+    rows_M2 = np.array([sub_clip_rows(s.start_s, s.end_s, lengths[s.video_id], rng) for s in repeated])
+    sentences, video_M = [segment.sentence for segment in segments], np.repeat(segment_groups, settings.sub_clips)
+    object_positives = settings.object_positives if head is not None else 0
     parts = len(sentences), len(video_M) if object_positives else 0, len(video_M)
-    progress = [partial(_report, on_progress, parts, part) for part in range(len(parts))]
-    vectors_NS = _encoded(encoder, sentences, progress[0])
+
+    def report(part: int, done: int, total: int) -> None:
+        on_progress(sum(parts[:part]) + parts[part] * done // max(1, total), sum(parts))
+
+    def encoded(texts: list[str], part: int) -> FloatArray:
+        vectors_NS = np.empty((len(texts), encoder.dim), np.float32)
+        report(part, 0, len(texts))
+        for first in range(0, len(texts), SENTENCES_AT_ONCE):
+            block = texts[first : first + SENTENCES_AT_ONCE]
+            vectors_NS[first : first + len(block)] = encoder.encode(block)
+            report(part, first + len(block), len(texts))
+        return vectors_NS
+
+    vectors_NS = encoded(sentences, 0)
     positives_MP = np.repeat(np.arange(len(segments)), settings.sub_clips)[:, None]
     if head is not None and object_positives:
-        phrases = _phrases_of_sub_clips(segments, settings.sub_clips, rows_M2, store, head)
+        phrases = _phrases_of_sub_clips(repeated, rows_M2, store, head)
         texts = sorted({phrase for options in phrases for phrase in options})
-        object_vectors = _encoded(encoder, texts, progress[1])
+        object_vectors = encoded(texts, 1)
         chosen_MP = _most_similar(phrases, texts, object_vectors, vectors_NS[positives_MP[:, 0]], object_positives)
         positives_MP = np.hstack([positives_MP, np.where(chosen_MP >= 0, chosen_MP + len(sentences), -1)])
         sentences, vectors_NS = sentences + texts, np.vstack([vectors_NS, object_vectors])
-    pool = np.arange(len(segments))
-    found = mining.mine(positives_MP, video_M, vectors_NS, pool, segment_groups, rng, settings, progress[2])
-    if not (found.indices_APn >= 0).any():
+    negatives_MPn, too_few = mining.mine(
+        positives_MP, video_M, vectors_NS, segment_groups, rng, settings, lambda done, total: report(2, done, total)
+    )
+    if not (negatives_MPn >= 0).any():
         raise InputError(
             f"no sub-clip has a hard negative under tau = {settings.tau}; raise tau, or annotate more videos"
         )
     full_record = dict(record or {}) | {
         "feature_encoder": {key: store.provenance[key] for key in ("encoder", "fingerprint", "dim")},
         "sentence_encoder": {"name": encoder.name, "fingerprint": encoder.fingerprint, "dim": encoder.dim},
-        "store": store.fingerprint,
-        "tau": settings.tau,
-        "negatives": settings.negatives,
-        "sub_clips": settings.sub_clips,
-        "object_positives": object_positives,
-        "videos": len(video_ids),
-        "videos_without_features": missing,
-        "segments_beyond_the_film": beyond,
-        "segments": len(segments),
-        "triplets": int((found.indices_APn >= 0).sum()),
-        "sub_clips_with_too_few_candidates": len(found.too_few),
-        "fewest_candidates": int(found.candidates.min()) if len(found.candidates) else None,
-    }
+        "store": store.fingerprint, "tau": settings.tau, "negatives": settings.negatives,
+        "sub_clips": settings.sub_clips, "object_positives": object_positives, "videos": len(video_ids),
+        "videos_without_features": missing, "segments_beyond_the_film": beyond, "segments": len(segments),
+        "triplets": int((negatives_MPn >= 0).sum()), "sub_clips_with_too_few_candidates": len(too_few),
+        "fewest_candidates": min(too_few.values(), default=None),
+    }  # fmt: skip
     return Triplets(
-        video_ids,
-        video_M.astype(np.int32),
-        rows_M2.astype(np.int32),
-        sentences,
-        vectors_NS.astype(np.float32),
-        positives_MP.astype(np.int32),
-        found.indices_APn.astype(np.int32),
-        full_record,
-    )
+        video_ids, video_M.astype(np.int32), rows_M2.astype(np.int32), sentences, vectors_NS,
+        positives_MP.astype(np.int32), negatives_MPn.astype(np.int32), full_record,
+    )  # fmt: skip
 
 
 def _with_features(annotations: Annotations, store: FeatureStore) -> tuple[list[Segment], int, int]:
@@ -236,22 +205,6 @@ def _with_features(annotations: Annotations, store: FeatureStore) -> tuple[list[
     return within, len(missing), len(segments) - len(within)
 
 
-def _encoded(encoder: Encoder, sentences: list[str], on_progress: mining.Progress) -> FloatArray:
-    """(N, d_s) sentence vectors, in blocks of the size that the cache keeps."""
-    blocks = [np.empty((0, encoder.dim), np.float32)]
-    on_progress(0, len(sentences))
-    for first in range(0, len(sentences), SENTENCES_AT_ONCE):
-        block = sentences[first : first + SENTENCES_AT_ONCE]
-        blocks.append(encoder.encode(block))
-        on_progress(first + len(block), len(sentences))
-    return np.vstack(blocks)
-
-
-def _report(on_progress: mining.Progress, parts: Sequence[int], part: int, done: int, total: int) -> None:
-    """Progress within one of several parts of known size, as progress of all."""
-    on_progress(sum(parts[:part]) + parts[part] * done // max(1, total), sum(parts))
-
-
 def head_of_store(store: FeatureStore, weights: str | Path | None = None) -> ObjectHead | None:
     """The object head of the encoder that made a store; None if it names no objects. Loads that encoder."""
     from cezsar import encoders
@@ -260,17 +213,14 @@ def head_of_store(store: FeatureStore, weights: str | Path | None = None) -> Obj
 
 
 def _phrases_of_sub_clips(
-    segments: Sequence[Segment], sub_clips: int, rows_M2: npt.NDArray[np.int64], store: FeatureStore, head: ObjectHead
+    segment_M: Sequence[Segment], rows_M2: npt.NDArray[np.int64], store: FeatureStore, head: ObjectHead
 ) -> list[list[str]]:
     """Sentences of 5 to 20 words about the top objects of each sub-clip."""
-    phrases = []
-    video_id, logits_TK = None, np.empty((0, 0), np.float32)
-    for index, (first, stop) in enumerate(rows_M2.tolist()):
-        if segments[index // sub_clips].video_id != video_id:
-            video_id = segments[index // sub_clips].video_id
-            logits_TK = head.logits(store.features(video_id))
-        objects, _ = top_objects(logits_TK[first:stop])
-        phrases.append(object_phrases(head, objects))
+    phrases, video_id, logits_TK = [], None, np.empty((0, 0), np.float32)
+    for segment, (first, stop) in zip(segment_M, rows_M2.tolist(), strict=True):
+        if segment.video_id != video_id:
+            video_id, logits_TK = segment.video_id, head.logits(store.features(segment.video_id))
+        phrases.append(object_phrases(head, top_objects(logits_TK[first:stop])[0]))
     return phrases
 
 
@@ -279,11 +229,10 @@ def _most_similar(
 ) -> npt.NDArray[np.int64]:
     """(M, count) indices into `texts` of each sub-clip's phrases nearest to its human sentence by cosine."""
     position = {text: index for index, text in enumerate(texts)}
-    unit_texts, unit_anchors = mining.unit(vectors) if texts else vectors, mining.unit(anchors_MS)
+    unit_texts, unit_anchors = mining.unit(vectors), mining.unit(anchors_MS)
     chosen = np.full((len(phrases), count), -1, np.int64)
     for row, options in enumerate(phrases):
         indices = np.array([position[phrase] for phrase in dict.fromkeys(options)], np.int64)
-        if len(indices):
-            best = indices[np.argsort(-(unit_texts[indices] @ unit_anchors[row]), kind="stable")[:count]]
-            chosen[row, : len(best)] = best
+        best = indices[np.argsort(-(unit_texts[indices] @ unit_anchors[row]), kind="stable")[:count]]
+        chosen[row, : len(best)] = best
     return chosen

@@ -74,7 +74,7 @@ class JointSpace(Space):
 
     def __init__(self, model: CEZSAR, encoder: Encoder) -> None:
         self.model, self._encoder = model, encoder
-        self.limit_s = model.padded_seconds or model.config.max_seconds
+        self.limit_s = model.config.longest_s
 
     @torch.inference_mode()
     def sentences(self, sentences: Sequence[str]) -> FloatArray:

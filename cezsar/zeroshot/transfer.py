@@ -6,7 +6,7 @@ f_v may be mean features, the VE of a run, or the cross-modal model (`cezsar.tra
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,15 +14,14 @@ import numpy as np
 import torch
 
 from cezsar.arrays import DoubleArray, FloatArray, IntArray
-from cezsar.config import ModelConfig, TrainingConfig, from_dict
 from cezsar.data.labels import spoken
 from cezsar.data.sentence_cache import Encoder
 from cezsar.errors import InputError
-from cezsar.training.cross_modal import MODEL, TRAINING, Clips, Rows, sides_in, sides_of, train_model
+from cezsar.training.cross_modal import Clips, configs, sides_in, sides_of, train_model
+from cezsar.training.loop import Rows
 from cezsar.training.runs import Run
 from cezsar.training.semantic_transfer import (
     Choice,
-    Grid,
     Overlap,
     Sides,
     Transfer,
@@ -30,6 +29,7 @@ from cezsar.training.semantic_transfer import (
     choose_blend,
     overlaps,
     split_classes,
+    transfers,
 )  # fmt: skip
 from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.scores import Scores
@@ -51,15 +51,15 @@ class TransferScores:
     def to_dict(self) -> dict[str, Any]:
         """What was chosen and everything that was tried, as JSON has it."""
         tables = {
-            name: [tried.setting._asdict() | {"top1": tried.top1} for tried in choice.table]
+            name: [setting._asdict() | {"top1": top1} for setting, top1 in choice.tried.items()]
             for name, choice in self.settings.items()
         }
-        weights = self.blend.table if self.blend else []
+        weights = self.blend.tried if self.blend else {}
         return {
-            "best": {name: choice.best.setting._asdict() for name, choice in self.settings.items()},
-            "blend": self.blend.best.setting if self.blend else None,
+            "best": {name: choice.best._asdict() for name, choice in self.settings.items()},
+            "blend": self.blend.best if self.blend else None,
             "settings": tables,
-            "weights": [{"weight": tried.setting, "top1": tried.top1} for tried in weights],
+            "weights": [{"weight": weight, "top1": top1} for weight, top1 in weights.items()],
             "dropped": [overlap._asdict() for overlap in self.dropped],
         }
 
@@ -73,7 +73,7 @@ def transferred(
     seed: int = 0,
     with_head: bool = False,
     trials: int = 3,
-    grid: Grid | None = None,
+    grid: Sequence[Transfer] | None = None,
     model: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
     device: str | None = None,
@@ -93,10 +93,10 @@ def transferred(
         for clips in (seen, unseen)
     ]
     dropped = overlaps(*spoken_names)
-    seen = seen.of([name for name in seen.names if name not in {overlap.seen for overlap in dropped}])
-    widths = {"feature_dim": seen.features.store.dim, "sentence_dim": sentences.dim}
-    config = from_dict(ModelConfig, MODEL | widths | dict(model or {}) | {"recipe": MODEL["recipe"]})
-    how, generator = from_dict(TrainingConfig, TRAINING | dict(training or {})), torch.Generator().manual_seed(seed)
+    out = {overlap.seen for overlap in dropped}
+    seen = seen.of([c for c, name in enumerate(seen.names) if name not in out])
+    config, how = configs(seen.features.store, sentences, model, training)
+    generator = torch.Generator().manual_seed(seed)
 
     def spaces(known: Clips, other: Clips) -> dict[str, Sides]:
         means_ND = _means(known.features)
@@ -118,23 +118,23 @@ def transferred(
     halves = split_classes(len(seen.names), np.random.default_rng(seed), trials)
     for trial, (kept, held) in enumerate(halves):
         on_progress(trial, trials + 1, "choosing on seen classes")
-        known, other = (seen.of([seen.names[c] for c in part]) for part in (kept, held))
+        known, other = seen.of(kept), seen.of(held)
         made.append((spaces(known, other), other.class_index))
     on_progress(trials, trials + 1, "scoring unseen classes")
-    grid = grid or Grid()
-    alone = Grid(grid.k, grid.temperature, (1.0,))  # mean features have no text side
+    grid = grid or transfers()
+    alone = list(dict.fromkeys(setting._replace(lam=1.0) for setting in grid))  # mean features have no text side
     settings = {
         name: choose([(trial[name], class_N) for trial, class_N in made], alone if name == MEAN else grid)
         for name in made[0][0]
     }
     final = spaces(seen, unseen)
     matrices = {"CEZSAR": final[JOINT].by_text} | ({CROSS: final[CROSS].by_text} if with_head else {})
-    matrices |= {f"transfer, {name}": final[name].matrix(choice.best.setting) for name, choice in settings.items()}
+    matrices |= {f"transfer, {name}": final[name].matrix(choice.best) for name, choice in settings.items()}
     blend = None
     if with_head:
-        best = settings[CROSS].best.setting
+        best = settings[CROSS].best
         blend = choose_blend([(trial[JOINT].by_text, trial[CROSS].matrix(best), n) for trial, n in made])
-        weight = blend.best.setting
+        weight = blend.best
         matrices["blend"] = weight * matrices["CEZSAR"] + (1 - weight) * matrices[f"transfer, {CROSS}"]
     on_progress(trials + 1, trials + 1, "")
     scores = {name: _scores(unseen, matrix_NU) for name, matrix_NU in matrices.items()}

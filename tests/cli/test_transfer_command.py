@@ -16,7 +16,7 @@ from cezsar.model import clip_embeddings
 from cezsar.training.cross_modal import Clips, clips_of, label_embeddings, label_tokens, train
 from cezsar.training.importing import pack, unpack
 from cezsar.training.runs import Run
-from cezsar.training.semantic_transfer import Grid, Seen, relatedness, transfer_weights
+from cezsar.training.semantic_transfer import Seen, relatedness, transfer_weights, transfers
 from cezsar.zeroshot.classifier import Classifier
 from cezsar.zeroshot.fusion import cosine
 from cezsar.zeroshot.methods import Sources, possible, prepare
@@ -25,7 +25,7 @@ from cezsar.zeroshot.scored import Scored
 from cezsar.zeroshot.transfer import transferred
 
 TINY = {"d_model": 16, "d_emb": 8, "ffn": 16, "heads": 2}
-GRID = Grid(k=(1, 4), temperature=(0.1,), lam=(0.0, 0.5, 1.0))
+GRID = transfers(k=(1, 4), temperature=(0.1,), lam=(0.0, 0.5, 1.0))
 
 
 def ran(*arguments):
@@ -65,7 +65,7 @@ def test_labelled_clips_are_the_segments_of_training_videos(workspace):
         assert clips.labels[row] == action
         # Whole seconds within the segment: nothing of its neighbours.
         np.testing.assert_array_equal(clips.features[row], store.features(video)[int(np.ceil(start)) : int(end)])
-    some = clips.of(clips.names[3:6])
+    some = clips.of(range(3, 6))
     assert (
         some.names == clips.names[3:6] and set(some.labels) == set(some.names) and len(some.features) == len(some.ids)
     )
@@ -162,7 +162,7 @@ def test_the_same_seed_gives_the_same_run_and_another_setting_is_refused(run, wo
     assert trained(tmp_path / "a", resume=True).trained
     with pytest.raises(MismatchError, match="other settings"):
         trained(tmp_path / "a", resume=True, domain="something else")
-    few = clips.of(clips.names[:7])
+    few = clips.of(range(7))
     with pytest.raises(InputError, match="of 7 classes; the cross-modal method needs eight"):
         train(few, encoder, tmp_path / "c")
 

@@ -24,7 +24,7 @@ from cezsar.encoders.objects import LinearHead
 from cezsar.errors import FormatError, InputError, MismatchError
 from cezsar.model import CEZSAR
 from cezsar.training import loop
-from cezsar.training.loop import DivergedError, Samples, loss_sum, split_by_video, triplet_loss
+from cezsar.training.loop import DivergedError, Rows, batch_of, loss_sum, split_by_video, triplet_loss
 from cezsar.training.runs import OodDistance, Run, RunConfig
 
 MODEL = {"d_model": 16, "d_emb": 8, "ffn": 16}
@@ -52,6 +52,11 @@ def whole(made_up, triplets, tmp_path_factory):
 def equal(one, other):
     one, other = (run.load_model().state_dict() for run in (one, other))
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def sub_clips(store, triplets):
+    rows = zip(triplets.video_M, triplets.rows_M2.tolist(), strict=True)
+    return Rows(store, [(triplets.video_ids[video], *place) for video, place in rows])
 
 
 class StopError(Exception):
@@ -83,22 +88,21 @@ def test_a_step_scores_every_triplet_once_and_no_other(made_up, triplets):
     holes = dataclasses.replace(triplets, negatives_MPn=negatives)
     torch.manual_seed(0)
     model = CEZSAR(ModelConfig(12, 16, **MODEL)).eval()
-    samples = Samples(holes, store, model, torch.device("cpu"))
-    clips = np.arange(8)
+    features, clips = sub_clips(store, triplets), np.arange(8)
     with torch.inference_mode():
-        total, count, _ = loss_sum(model, samples.batch(clips), 1.0)
-        by_hand, number = 0.0, 0
+        total, count, _ = loss_sum(model, batch_of(holes, features, clips, 15), 1.0)
+        by_hand, number, vectors = 0.0, 0, torch.from_numpy(triplets.vectors_NS)
         for clip in clips.tolist():
-            features = samples.features(clip)[None]
-            v = model.visual_embedding(features, torch.tensor([features.shape[1]]))[0]
-            p = model.sentence_embedding(samples.vectors_NS[holes.positives_MP[clip, 0]])
+            rows = torch.from_numpy(features[clip])[None]
+            v = model.visual_embedding(rows, torch.tensor([rows.shape[1]]))[0]
+            p = model.sentence_embedding(vectors[holes.positives_MP[clip, 0]])
             for negative in negatives[clip, 0].tolist():
                 if negative >= 0:
-                    n = model.sentence_embedding(samples.vectors_NS[negative])
+                    n = model.sentence_embedding(vectors[negative])
                     by_hand += max(float((v - p).norm() - (v - n).norm()) + 1.0, 0.0)
                     number += 1
         members = np.array([(c, 0, r) for c in clips for r in range(4) if negatives[c, 0, r] >= 0])
-        one_by_one, count_too, _ = loss_sum(model, samples.batch(members), 1.0)
+        one_by_one, count_too, _ = loss_sum(model, batch_of(holes, features, members, 15), 1.0)
     assert int(count) == int(count_too) == number == 8 * 4 - 7
     assert float(total) == pytest.approx(by_hand, rel=1e-5)
     assert float(one_by_one) == pytest.approx(by_hand, rel=1e-5)
@@ -123,10 +127,10 @@ def test_training_learns_and_the_run_keeps_all(made_up, triplets, train):
     assert run.trained and equal(run, Run.open(run.folder))
     # standardisation by training sub-clips, all their seconds alike
     model = run.load_model()
-    samples = Samples(triplets, made_up[1], model, torch.device("cpu"))
-    rows = torch.cat([samples.features(int(clip)) for clip in split_by_video(triplets, 0.1, 0)[0]])
+    clips = sub_clips(made_up[1], triplets)
+    rows = np.concatenate([clips[clip] for clip in split_by_video(triplets, 0.1, 0)[0]])
     np.testing.assert_allclose(model.feature_mean, rows.mean(0), atol=1e-4)
-    np.testing.assert_allclose(model.feature_std, rows.std(0, correction=0), rtol=1e-3)
+    np.testing.assert_allclose(model.feature_std, rows.std(0), rtol=1e-3)
 
 
 def test_same_seed_same_weights_and_global_randomness_is_left_alone(train):

@@ -35,9 +35,8 @@ def candidates(vectors, groups, positives, group, tau):
 
 def run(vectors, groups, positives, tau, n=10, seed=0):
     positives = np.asarray(positives)
-    pool = np.arange(N)
     anchors = positives[:, 0]
-    return mine(positives, groups[anchors], vectors, pool, groups, np.random.default_rng(seed), MiningConfig(tau, n))
+    return mine(positives, groups[anchors], vectors, groups, np.random.default_rng(seed), MiningConfig(tau, n))
 
 
 @pytest.mark.parametrize("tau", [0.3, 0.6, 0.8, 1.0, 1.4])
@@ -48,14 +47,13 @@ def test_negatives_lie_in_the_band_of_every_positive(world, tau, several):
     positives = np.arange(N)[:, None]
     if several:
         positives = np.hstack([positives, rng.integers(N, size=(N, 1)), np.where(rng.random((N, 1)) < 0.5, -1, 11)])
-    result = run(vectors, groups, positives, tau, n=5)
-    too_few = dict(zip(result.too_few.tolist(), result.candidates.tolist(), strict=True))
+    negatives, too_few = run(vectors, groups, positives, tau, n=5)
     for anchor in range(N):
         allowed = candidates(vectors, groups, positives[anchor], groups[anchor], tau)
         assert (len(allowed) < 5) == (anchor in too_few)
         assert too_few.get(anchor, len(allowed)) == len(allowed)
         for column, positive in enumerate(positives[anchor]):
-            drawn = [n for n in result.indices_APn[anchor, column].tolist() if n >= 0]
+            drawn = [n for n in negatives[anchor, column].tolist() if n >= 0]
             assert len(drawn) == (min(5, len(allowed)) if positive >= 0 else 0)
             assert len(set(drawn)) == len(drawn)
             assert set(drawn) <= set(allowed)
@@ -67,8 +65,7 @@ def test_draws_are_uniform_over_the_candidates(world, tau):
     repeats, n = 4000, 2
     allowed = candidates(vectors, groups, [0], groups[0], tau)
     positives = np.zeros((repeats, 1), np.int64)
-    result = run(vectors, groups, positives, tau, n=n, seed=3)
-    drawn = result.indices_APn[:, 0]
+    drawn = run(vectors, groups, positives, tau, n=n, seed=3)[0][:, 0]
     assert len(allowed) > n + 1
     counts = [int((drawn == candidate).sum()) for candidate in allowed]
     assert sum(counts) == repeats * n
@@ -82,23 +79,22 @@ def test_draws_are_uniform_over_the_candidates(world, tau):
 
 def test_positives_of_one_sub_clip_draw_for_themselves(world):
     vectors, groups = world
-    result = run(vectors, groups, [[0, 0]] * 300, 1.0, n=3)
-    first, second = np.sort(result.indices_APn[:, 0]), np.sort(result.indices_APn[:, 1])
+    negatives, _ = run(vectors, groups, [[0, 0]] * 300, 1.0, n=3)
+    first, second = np.sort(negatives[:, 0]), np.sort(negatives[:, 1])
     assert (first != second).any(1).mean() > 0.9
 
 
 def test_identical_sentences_are_never_negatives(world):
     vectors, groups = world
-    result = run(vectors, groups, [[3]] * 200, 2.0, n=5)
-    assert 7 not in result.indices_APn
+    assert 7 not in run(vectors, groups, [[3]] * 200, 2.0, n=5)[0]
 
 
 def test_same_seed_same_negatives(world):
     vectors, groups = world
     positives = np.arange(N)[:, None]
-    one, two, other = (run(vectors, groups, positives, 0.8, seed=seed) for seed in (4, 4, 5))
-    assert np.array_equal(one.indices_APn, two.indices_APn)
-    assert not np.array_equal(one.indices_APn, other.indices_APn)
+    one, two, other = (run(vectors, groups, positives, 0.8, seed=seed)[0] for seed in (4, 4, 5))
+    assert np.array_equal(one, two)
+    assert not np.array_equal(one, other)
 
 
 @pytest.mark.parametrize("tau", [0.3, 1.4])  # few candidates, many candidates
@@ -106,26 +102,24 @@ def test_progress_ends_with_every_positive_and_changes_nothing(world, tau, monke
     vectors, groups = world
     monkeypatch.setattr(mining, "PAIRS_AT_ONCE", 500)  # many blocks
     positives, seen = np.stack([np.arange(N), np.arange(N)[::-1]], 1), []
-    arguments = (positives, groups, vectors, np.arange(N), groups)
-    silent = mine(*arguments, np.random.default_rng(0), MiningConfig(tau, 3))
-    told = mine(*arguments, np.random.default_rng(0), MiningConfig(tau, 3), lambda *told: seen.append(told))
-    np.testing.assert_array_equal(silent.indices_APn, told.indices_APn)
+    arguments = (positives, groups, vectors, groups)
+    silent, _ = mine(*arguments, np.random.default_rng(0), MiningConfig(tau, 3))
+    told, _ = mine(*arguments, np.random.default_rng(0), MiningConfig(tau, 3), lambda *told: seen.append(told))
+    np.testing.assert_array_equal(silent, told)
     done = [each for each, _ in seen]
     assert len(seen) > 5 and done == sorted(done) and {total for _, total in seen} == {2 * N} and done[-1] == 2 * N
 
 
 def test_no_candidates_end_at_once_and_are_counted():
     vectors = np.eye(4, dtype=np.float32)  # all distances are 1
-    result = run_plain(vectors, tau=0.9)
-    assert (result.indices_APn == -1).all()
-    assert result.too_few.tolist() == [0, 1, 2, 3]
-    assert result.candidates.tolist() == [0, 0, 0, 0]
-    assert len(run_plain(vectors, tau=1.1, n=3).too_few) == 0
+    negatives, too_few = run_plain(vectors, tau=0.9)
+    assert (negatives == -1).all() and too_few == dict.fromkeys(range(4), 0)
+    assert run_plain(vectors, tau=1.1, n=3)[1] == {}
 
 
 def run_plain(vectors, tau, n=2):
     index = np.arange(len(vectors))
-    return mine(index[:, None], index, vectors, index, index, np.random.default_rng(0), MiningConfig(tau, n))
+    return mine(index[:, None], index, vectors, index, np.random.default_rng(0), MiningConfig(tau, n))
 
 
 def test_impossible_requests_are_refused():

@@ -53,8 +53,6 @@ def test_the_ridge_map_is_where_the_loss_is_least() -> None:
     least = loss(solved)
     for _ in range(50):
         assert loss(solved + 0.01 * rng.normal(size=solved.shape)) > least
-    with pytest.raises(InputError, match="above 0"):
-        ridge_map(rows, targets, 0.0)
 
 
 def test_the_run_embeds_by_its_closed_form(tmp_path: Path) -> None:
@@ -102,6 +100,8 @@ def kernel_pca_by_library(names: np.ndarray, components: int) -> Callable[[np.nd
 def test_what_has_no_rows_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no classifier whose rows"):
         run_of_rows(tmp_path / "run", Frames(unit_norm=True), Sentences())  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="above 0"):
+        run_of_rows(tmp_path / "run", Frames(), Sentences(), ridge=0.0)  # type: ignore[arg-type]
     run_of_rows(tmp_path / "run", Frames(), Sentences())  # type: ignore[arg-type]
     with pytest.raises(InputError, match="already holds a run"):
         run_of_rows(tmp_path / "run", Frames(), Sentences())  # type: ignore[arg-type]
