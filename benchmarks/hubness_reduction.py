@@ -15,11 +15,10 @@ import time
 import numpy as np
 from scipy.stats import skew
 
-from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.fusion import Weights, cosine
 from cezsar.zeroshot.hubness_reduction import REDUCTIONS, evaluate_reduced, reduced
 from cezsar.zeroshot.protocols import all_classes, random_classes
-from cezsar.zeroshot.scores import Scores
+from cezsar.zeroshot.scores import Embeddings, Scores
 
 TARGET_S = 10.0
 CLIPS, CLASSES, WIDTH, RUNS = 13_320, 101, 128, 50

@@ -35,9 +35,8 @@ from cezsar.training.rows import OBJECTS, run_of_rows
 from cezsar.training.runs import Run
 from cezsar.training.triplets import build
 from cezsar.zeroshot.embed import object_rows
-from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.fusion import Weights, fuse
-from cezsar.zeroshot.scores import Scores
+from cezsar.zeroshot.scores import Embeddings, Scores
 from cezsar.zeroshot.spaces import SentenceSpace, Space, prototypes_of, space_of
 
 Ranks = npt.NDArray[np.int64]

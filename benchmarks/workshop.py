@@ -16,8 +16,8 @@ import time
 
 import numpy as np
 
-from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.fusion import Weights
+from cezsar.zeroshot.scores import Embeddings
 from cezsar.zeroshot.workshop import Trial, Workshop
 
 CLIPS, CLASSES, TARGET_S = 13_320, 101, 0.100

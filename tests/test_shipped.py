@@ -15,9 +15,8 @@ from cezsar.training.runs import Run
 from cezsar.video import Decoder
 from cezsar.zeroshot.results import load_all
 from cezsar.zeroshot.scored import Scored
-from cezsar.zeroshot.scores import Scores
+from cezsar.zeroshot.scores import Scores, read_arrays
 from cezsar.zeroshot.spaces import space_of
-from cezsar.zeroshot.storage import read_arrays
 
 SHIPPED = Path(__file__).resolve().parents[1] / "assets" / "demo"
 

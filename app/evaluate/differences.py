@@ -16,7 +16,7 @@ from app.parts.words import plain
 from cezsar.analysis.comparison import Comparison, Tally
 from cezsar.report import figures
 from cezsar.report.figures import PLOT, percent, points, signed
-from cezsar.zeroshot.evaluation import Correctness, correctness_by_run
+from cezsar.zeroshot.evaluation import Correctness, correctness
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.hubness_reduction import BASELINE, FUSED, MEAN_SENTENCE, REDUCTIONS, Reduction, reduced
 from cezsar.zeroshot.protocols import Protocol
@@ -243,7 +243,7 @@ def reached(item: Scored, weights: Weights, protocol: Protocol) -> list[Reached]
 
         def make(one: Reduction = one) -> Correctness:
             source = scored.embeddings(item) if one.needs_vectors else scored.scores(item)
-            return correctness_by_run(reduced(source, one, weights), protocol, FUSED)
+            return correctness(reduced(source, one, weights), protocol, FUSED)
 
         marks = (item.fingerprint, weights, one.name, key_of(protocol))
         right = cache.once(make, "reduced", *marks, words="Correcting the scores of every split")

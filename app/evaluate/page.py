@@ -18,6 +18,7 @@ from cezsar.errors import CezsarError
 from cezsar.zeroshot import published, tables
 from cezsar.zeroshot.protocols import HARD_15, Protocol
 from cezsar.zeroshot.published import HARD, Published
+from cezsar.zeroshot.results import METRICS
 from cezsar.zeroshot.scored import Scored
 
 LOOKS = {
@@ -110,7 +111,7 @@ def figures(items: Sequence[Scored], rows: Sequence[Row], controls: Sequence[Row
         [*(tables.line(row.name, row.result) for row in controls), tables.chance_line(rows[0].result)],
         [tables.published_line(row) for row in others],
     ]
-    results_table(lines)
+    results_table(rows, lines)
     if controls:
         st.caption(
             "In grey what is not recognition of actions: the place oracle is told where a clip takes place and knows "
@@ -136,20 +137,20 @@ def figures(items: Sequence[Scored], rows: Sequence[Row], controls: Sequence[Row
     )
 
 
-def results_table(lines: Sequence[Sequence[tables.Line]]) -> None:
+def results_table(rows: Sequence[Row], lines: Sequence[Sequence[tables.Line]]) -> None:
     """The field's table; the best of one's own figures in bold, all others in grey."""
-    metrics = tables.columns(lines)
-    best = {metric: max(line.figures[metric].mean for line in lines[0]) for metric in metrics}
+    means = {title: [row.result.figure(metric).mean for row in rows] for metric, title in METRICS.items()}
     cells = []
     for number, block in enumerate(lines):
-        for line in block:
-            row = {"Run": plain(line.method), "Modality": plain(line.modality)}
-            for metric, head in metrics.items():
-                figure = line.figures.get(metric)
-                text = "" if figure is None else unbroken(figure.percent())
-                bold = number == 0 and len(block) > 1 and figure is not None and figure.mean == best[metric]
-                row[head] = f"**{text}**" if bold else text
-            row |= {"Classes": line.classes, "Clips": line.clips.replace(" to ", "–")}
+        for place, line in enumerate(block):
+            row = {"Run": plain(line["Method"]), "Modality": plain(line["Modality"])}
+            for head in tables.columns(lines)[2:]:
+                text = line.get(head, "")
+                if head in METRICS.values():
+                    text = unbroken(text)
+                    bold = number == 0 and len(block) > 1 and means[head][place] == max(means[head])
+                    text = f"**{text}**" if bold else text
+                row[head] = text.replace(" to ", "–")
             cells.append(row if number == 0 else {head: f":gray[{text}]" * bool(text) for head, text in row.items()})
     table(cells, "Accuracies of each run and modality, chance and published figures")
 

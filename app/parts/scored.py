@@ -8,9 +8,8 @@ from app import cache
 from app.parts import clips
 from app.parts.models import SHIPPED
 from cezsar import workspace, world
-from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.scored import Scored, found
-from cezsar.zeroshot.scores import Scores
+from cezsar.zeroshot.scores import Embeddings, Scores
 
 
 def scored_sets() -> dict[str, Scored]:

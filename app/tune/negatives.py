@@ -23,7 +23,7 @@ from cezsar.arrays import DoubleArray, FloatArray, IntArray
 from cezsar.data.annotations import load_annotations
 from cezsar.errors import CezsarError, FormatError
 from cezsar.report.figures import COLOURS, GREY, PLOT, layout, percent
-from cezsar.zeroshot.storage import read_arrays
+from cezsar.zeroshot.scores import read_arrays
 
 SHIPPED = "shipped"
 TAUS = np.arange(1, 201) / 100  # every position of the slider

@@ -277,14 +277,14 @@ class MethodTable:
         for result, found in zip(self.results, [None, *self.comparisons], strict=True):
             figures = [result.figure(name).percent() for name in METRICS]
             rows.append([result.method, result.modality, *figures, *(_difference(found) if found else [""] * 3)])
-        rows.append(["chance", "", *(chance.figures[name].percent() for name in METRICS), "", "", ""])
+        rows.append(["chance", "", *(chance[title] for title in METRICS.values()), "", "", ""])
         text = [tables.title(self.results), *tables.aligned(rows)]
         if self.comparisons:
             over = "videos and runs" if several else "videos; p of McNemar's exact test"
             text.append(f"to the first: points of top-1, paired clip by clip; 95 % bootstrap interval over {over}")
         if self.published:
             lines = list(map(tables.published_line, self.published))
-            cells = [[line.method, line.modality, line.figures["top1"].percent()] for line in lines]
+            cells = [[line["Method"], line["Modality"], line[METRICS["top1"]]] for line in lines]
             text += ["", "published, top-1", *tables.aligned(cells)]
         if not all(row.strict for row in self.published):
             text.append("* not zero-shot in the strict sense")

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from cezsar.arrays import BoolArray, DoubleArray, IntArray, unit_rows
 from cezsar.data.labels import canonical, resolve, spoken
 from cezsar.data.prototype_checks import differing_words
-from cezsar.zeroshot.embeddings import Embeddings
+from cezsar.zeroshot.scores import Embeddings
 
 PAPER_GROUPS: dict[str, list[str]] = {
     "horses": ["horse riding", "horse race"],

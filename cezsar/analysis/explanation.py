@@ -17,9 +17,8 @@ import numpy as np
 from cezsar.arrays import FloatArray
 from cezsar.data.labels import resolve
 from cezsar.errors import InputError
-from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.fusion import UNDECIDED, Weights, active, decide, fuse_rows, lengths, predict
-from cezsar.zeroshot.scores import Scores
+from cezsar.zeroshot.scores import Embeddings, Scores
 
 if TYPE_CHECKING:
     from cezsar.zeroshot.classifier import Classifier, Descriptions, EmbeddedClip

@@ -22,7 +22,7 @@ from cezsar.analysis.gap import directions
 from cezsar.arrays import FloatArray, IntArray
 from cezsar.errors import FormatError, InputError
 from cezsar.zeroshot.scored import Scored
-from cezsar.zeroshot.storage import Array, read_arrays, write_arrays
+from cezsar.zeroshot.scores import Array, read_arrays, write_arrays
 
 KEPT_WHOLE = 1024  # dimensions up to which vectors stay as they are: sentence vectors and joint embeddings all do
 REDUCED = 50  # principal components that stand for wider vectors, such as raw frame features: usual before t-SNE

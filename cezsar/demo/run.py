@@ -20,6 +20,7 @@ from cezsar import workspace, world
 from cezsar.analysis.calibration import Calibrated, calibrate, labelled_scores
 from cezsar.config import MiningConfig, TrainingConfig, UseConfig
 from cezsar.data.annotations import load_annotations
+from cezsar.data.datasets import Dataset
 from cezsar.data.descriptions import load_descriptions, save_descriptions
 from cezsar.data.extraction import extract
 from cezsar.data.features import FeatureStore, StoreWriter
@@ -32,14 +33,13 @@ from cezsar.training.loop import split_by_video, train
 from cezsar.training.runs import Run
 from cezsar.training.triplets import Triplets, build
 from cezsar.zeroshot import scored
-from cezsar.zeroshot.embed import Embedded, embed
-from cezsar.zeroshot.embeddings import Embeddings
+from cezsar.zeroshot.embed import embed_dataset
 from cezsar.zeroshot.evaluation import evaluate
 from cezsar.zeroshot.fusion import Weights, fuse
 from cezsar.zeroshot.methods import METHODS, Prepared
 from cezsar.zeroshot.protocols import all_classes, random_classes
 from cezsar.zeroshot.results import Result
-from cezsar.zeroshot.scores import Scores
+from cezsar.zeroshot.scores import Embeddings, Scores
 from cezsar.zeroshot.spaces import prototypes_of, rows_of, space_of
 from cezsar.zeroshot.tables import save_all
 
@@ -240,12 +240,12 @@ def keep_scores(
 ) -> scored.Scored:
     """The test clips scored by a run against the descriptions of their classes, in `folder`. What is shipped is rounded
     to float16, made on the CPU, and names no video files."""
-    ids, labels = [plan.id for plan in built.test], [plan.label for plan in built.test]
     descriptions = load_descriptions(built.folder / "descriptions.json")
+    data = Dataset("demo", {plan.id: plan.label for plan in built.test}, descriptions)
     space = space_of(run, sentences, "cpu" if shipped else None)
-    embeddings, said = embed(space, store, ids, labels, descriptions, objects=run.config.objects)
-    weights, values = Weights(**run.config.fusion), Scores.from_embeddings(embeddings)
-    ready = Prepared(METHODS["cezsar"], run.name, Embedded(embeddings, [], said), values, weights, run, store)
+    embedded = embed_dataset(space, store, data, descriptions, run=run, every_class=True)
+    weights, values = Weights(**run.config.fusion), Scores.from_embeddings(embedded.embeddings)
+    ready = Prepared(METHODS["cezsar"], run.name, embedded, values, weights, run, store)
     paths = None if shipped else {plan.id: built.path(plan).resolve() for plan in built.test}
     return scored.keep(folder, ready, sentences, descriptions, dataset="demo", paths=paths, half=shipped)
 

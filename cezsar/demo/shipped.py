@@ -33,7 +33,7 @@ from cezsar.demo.run import Report, evaluate_all, keep_scores, place_scores, sav
 from cezsar.encoders.objects import LinearHead, object_sentence
 from cezsar.errors import InputError
 from cezsar.training.runs import Run
-from cezsar.zeroshot.storage import write_arrays
+from cezsar.zeroshot.scores import write_arrays
 
 CAPTIONS = "captions.safetensors"
 VIDEOS = 80  # whose captions are shipped

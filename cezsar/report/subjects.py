@@ -58,7 +58,7 @@ def accuracy(study: Study) -> Section:
     parts: list[Part] = [Table(head, rows, "± is the sample standard deviation over random splits.")]
     if beside:
         lines = [tables.published_line(row) for row in beside]
-        cells = [[line.method, line.modality, line.classes, line.figures["top1"].percent()] for line in lines]
+        cells = [[line["Method"], line["Modality"], line["Classes"], line[METRICS["top1"]]] for line in lines]
         parts.append(Table(["published", "", "classes", "top-1 in %"], cells, "* not zero-shot in the strict sense"))
     last, worst = whole[-1], list(whole[-1].per_class().items())
     says = (

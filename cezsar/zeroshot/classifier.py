@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 
@@ -21,10 +21,9 @@ from cezsar.errors import InputError
 from cezsar.training.runs import OodDistance, Run
 from cezsar.video import Decoder
 from cezsar.zeroshot.embed import MOST_OBJECTS, OBJECTS, object_head, object_rows
-from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.fusion import Weights, cosine, parts, rank
 from cezsar.zeroshot.rejection import RejectionLimits, Rejector, goes_with
-from cezsar.zeroshot.scores import Scores
+from cezsar.zeroshot.scores import Embeddings, Scores
 from cezsar.zeroshot.spaces import (
     ImageTextSpace,
     SentenceSpace,
@@ -32,7 +31,6 @@ from cezsar.zeroshot.spaces import (
     TextEncoder,
     prototypes_of,
     rows_of,
-    sampled_names,
     space_of,
 )
 
@@ -42,6 +40,7 @@ Prototypes = tuple[list[str], FloatArray, IntArray]
 WINDOW_S = 3  # a second is scored with its neighbours: one alone shows too little movement
 BLOCK = 120  # seconds whose windows are embedded at once
 STANDING = "kinetics400"  # whose classes are ranked where neither a person nor the run names any
+SAMPLED = 1000  # names of a vocabulary that tell its mean vector
 SHOWN_OBJECTS = 5  # at most; by the rule "names" fifty of them count
 
 
@@ -62,55 +61,30 @@ class EmbeddedClip:
 
 @dataclass(frozen=True)
 class Ranking:
-    """The answer for one clip.
-
-    Attributes:
-        path: the clip.
-        model: the run or encoder that answered.
-        labels: (name, cosine similarity in [-1, 1]), best first, as many as asked for.
-        margin: similarity of the first label minus that of the second; 0 with one label.
-        contributions: modality -> its part of each label's similarity, in the order of `labels`; they sum to it.
-        per_second: (T, len(labels)) cosine similarity of the window around each second, by VE and O as they are
-            weighed; None where neither counts.
-        objects: the most probable objects, as (name, definition, probability).
-        reasons: the limits that speak against the ranking, in words (see `rejection.RejectionLimits`).
-        warning: the same in one sentence, and what may be done, or "".
-        probabilities: of each label, in the order of `labels`, among all labels that were ranked; None like the next.
-        none_of_these: whether the run's rejector finds that the clip shows none of all the labels, which is a warning
-            and no guarantee; None where it has none, or other weights or a caption count than it was chosen with.
-        judgement: what `none_of_these` rests on, in words, or "".
-        notes: what else should be said: of a long clip, how it was taken; of a damaged one, what could not be read.
-    """
+    """The answer for one clip."""
 
     path: str
-    model: str
-    labels: list[tuple[str, float]]
-    margin: float
-    contributions: dict[str, list[float]]
-    per_second: FloatArray | None
-    objects: list[tuple[str, str, float]]
-    reasons: tuple[str, ...] = ()
-    warning: str = ""
+    model: str  # the run or encoder that answered
+    labels: list[tuple[str, float]]  # (name, cosine similarity in [-1, 1]), best first, as many as asked for
+    margin: float  # similarity of the first label minus that of the second; 0 with one label
+    contributions: dict[str, list[float]]  # modality -> its part of each label's similarity; they sum to it
+    per_second: FloatArray | None  # (T, len(labels)) of the window around each second, by VE and O; None without these
+    objects: list[tuple[str, str, float]]  # the most probable ones: (name, definition, probability)
+    reasons: tuple[str, ...] = ()  # limits that speak against the ranking, in words (see `rejection.RejectionLimits`)
+    warning: str = ""  # the same in one sentence, and what may be done, or ""
+    # What the run's rejector says: of each of `labels` its probability among all labels that were ranked, whether the
+    # clip shows none of all these, which is a warning and no guarantee, and what that rests on. None and "" where the
+    # run has none, or other weights or a caption count than it was chosen with.
     probabilities: list[float] | None = None
     none_of_these: bool | None = None
     judgement: str = ""
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # of a long clip, how it was taken; of a damaged one, what could not be read
 
 
 class Classifier:
     """A frame encoder, a space, and the labels it ranks unless told others.
 
     Use `cezsar.load(run)` or `Classifier.of_encoder(name)`. Not thread-safe: one per thread.
-
-    Attributes:
-        name: of the run, or of the encoder where there is none.
-        trust: one line on what it was trained on and may be trusted for.
-        weights: α, β, γ of Eq. 9.
-        descriptions: class name -> sentences, the default labels; Kinetics-400's are ranked where there are none.
-        limits: beyond which a ranking should not be trusted.
-        rejector: says "none of these" of rankings with `weights`; None if the run brings none (see `cezsar calibrate`).
-        object_rule: how O is made of objects, one of `cezsar.encoders.objects.RULES`; the paper's is "sentence".
-        middle: rank a clip that is longer than the model takes by its middle, the paper's rule; by all of it if False.
     """
 
     def __init__(
@@ -118,58 +92,51 @@ class Classifier:
         encoder: FrameEncoder,
         space: Space,
         *,
-        name: str,
-        trust: str,
-        weights: Weights,
+        name: str,  # of the run, or of the encoder where there is none
+        trust: str,  # one line on what it was trained on and may be trusted for
+        weights: Weights,  # α, β, γ of Eq. 9
         head: ObjectHead | None = None,
-        descriptions: Descriptions | None = None,
+        descriptions: Descriptions | None = None,  # the default labels; Kinetics-400's are ranked where there are none
         objects: int = OBJECTS,
-        object_rule: str = "sentence",
+        object_rule: str = "sentence",  # how O is made of objects, one of `cezsar.encoders.objects.RULES`
         ood: OodDistance | None = None,
-        rejector: Rejector | None = None,
+        rejector: Rejector | None = None,  # says "none of these" of rankings with `weights` (see `cezsar calibrate`)
     ) -> None:
-        self.encoder, self.space, self.head = encoder, space, head
-        self.name, self.trust, self.weights = name, trust, weights
-        self.descriptions = dict(descriptions or {})
-        self.ood, self.limits, self.rejector = ood, RejectionLimits(), rejector
-        self.objects, self.object_rule, self.middle = objects, object_rule, False
+        self.encoder, self.space, self.head, self.ood = encoder, space, head, ood
+        self.name, self.trust, self.weights, self.rejector = name, trust, weights, rejector
+        self.descriptions, self.limits = dict(descriptions or {}), RejectionLimits()
+        self.objects, self.object_rule = objects, object_rule
+        self.middle = False  # rank a clip that is longer than the model takes by its middle, the paper's rule
         self._decoder = Decoder()
-        self._prototypes: dict[tuple[tuple[str, tuple[str, ...]], ...], Prototypes] = {}
+        self._prototypes: dict[str, Prototypes] = {}
 
     # Where classifiers come from ---------------------------------------------------------------------------------
 
     @classmethod
     def of_run(cls, folder: str | Path, *, weights: str | Path | None = None, device: str | None = None) -> Classifier:
-        """The full method, from a trained run.
+        """The full method, from a trained run; `weights` of the frame encoder, where they are not in their usual place.
 
-        Args:
-            folder: a run.
-            weights: file or folder of the frame encoder's weights, where they are not in their usual place.
-
-        Raises:
-            FormatError: no run there, or a damaged one, or its rejector is damaged.
-            MismatchError: an encoder here differs from the one the run was trained with.
-            MissingWeightsError: the frame encoder's weights are not here.
+        Raises `FormatError` where there is no run, or a damaged one, `MismatchError` where an encoder here differs from
+        the one the run was trained with, `MissingWeightsError` where the frame encoder's weights are not here.
         """
         run = Run.open(folder)
-        encoder = encoders.create(run.config.feature_encoder["name"], weights=weights, device=device)
+        config = run.config
+        encoder = encoders.create(config.feature_encoder["name"], weights=weights, device=device)
         run.check_feature_encoder(encoder.name, encoder.fingerprint)
-        space = space_of(run, open_encoder(run.config.sentence_encoder["name"], device), device)
-        prototypes, kernel = run.folder / "prototypes.json", run.config.model.recipe == "kernel"
+        space = space_of(run, open_encoder(config.sentence_encoder["name"], device), device)
+        kernel = config.model.recipe == "kernel"
+        trust = (
+            f"{run.name} was trained on {config.domain}, with {encoder.name} features ({encoder.domain}); trust it "
+            + ("where objects and places give the action away" if kernel else "for clips like those")
+        )
+        prototypes = run.folder / "prototypes.json"
         return cls(
-            encoder,
-            space,
-            name=run.name,
-            trust=f"{run.name} was trained on {run.config.domain}, with {encoder.name} features ({encoder.domain}); "
-            "trust it " + ("where objects and places give the action away" if kernel else "for clips like those"),
-            weights=Weights(**run.config.fusion),
+            encoder, space, name=run.name, trust=trust, weights=Weights(**config.fusion),
             head=object_head(run, encoder),
             descriptions=load_descriptions(prototypes) if prototypes.is_file() else None,
-            objects=run.config.objects,
-            object_rule=run.config.object_rule,
-            ood=run.ood_distance(),
+            objects=config.objects, object_rule=config.object_rule, ood=run.ood_distance(),
             rejector=Rejector.of_run(run.folder),
-        )
+        )  # fmt: skip
 
     @classmethod
     def of_encoder(
@@ -182,43 +149,31 @@ class Classifier:
     ) -> Classifier:
         """Without any training: a model of pictures and words (`video:`, `open_clip:`, `clip:`), or recognised objects.
 
-        Args:
-            prompts: what a model of pictures and words has a bare label put into, each with {}; its own by default.
-
-        Raises:
-            MissingWeightsError: its weights are not here and cannot be fetched.
-            InputError: the encoder neither reads text nor names objects.
+        A model of pictures and words has a bare label put into `prompts`, each with {}; its own by default. Raises
+        `MissingWeightsError`, or `InputError` where the encoder neither reads text nor names objects.
         """
         encoder = encoders.create(name, weights=weights, device=device)
+        head = encoder.object_head
         if isinstance(encoder, TextEncoder):
-            joined = encoder.visual_dim < encoder.dim  # objects come from a classifier of their own, and so count
-            return cls(
-                encoder,
-                ImageTextSpace(encoder, prompts),
-                name=name,
-                trust=f"{encoder.name} is a frozen model of pictures and words ({encoder.domain}); {encoder.trust}",
-                weights=Weights(alpha=0.8, beta=0.2) if joined else Weights(alpha=1.0, beta=0.0),
-                head=encoder.object_head,
-                objects=MOST_OBJECTS["names"] if joined else OBJECTS,
-                object_rule="names" if joined else "sentence",
-            )
-        if encoder.object_head is None:
+            by_name = encoder.visual_dim < encoder.dim  # objects come from a classifier of their own, and so count
+            trust = f"{encoder.name} is a frozen model of pictures and words ({encoder.domain}); {encoder.trust}"
+            space: Space = ImageTextSpace(encoder, prompts)
+            fusion = Weights(alpha=0.8, beta=0.2) if by_name else Weights.only("VE")
+        elif head is None:
             raise InputError(
                 f"encoder {name} neither reads text nor names objects, so it cannot rank labels without a run; "
                 "give --run, or use a clip: or bit encoder"
             )
-        sentences = open_encoder("minilm", device)
-        return cls(
-            encoder,
-            SentenceSpace(sentences, sentences.encode(sampled_names(encoder.object_head.names)).mean(0)),
-            name=name,
-            trust=f"objects recognised by {encoder.name} ({encoder.domain}) against your labels, without training; "
-            "trust it where objects give the action away",
-            weights=Weights(alpha=0.0, beta=1.0, gamma=0.0),
-            head=encoder.object_head,
-            objects=MOST_OBJECTS["names"],
-            object_rule="names",
-        )
+        else:
+            by_name, sentences = True, open_encoder("minilm", device)
+            trust = (
+                f"objects recognised by {encoder.name} ({encoder.domain}) against your labels, without training; "
+                "trust it where objects give the action away"
+            )
+            some = list(head.names[:: -(-len(head.names) // SAMPLED)])
+            space, fusion = SentenceSpace(sentences, sentences.encode(some).mean(0)), Weights.only("O")
+        count, rule = (MOST_OBJECTS["names"], "names") if by_name else (OBJECTS, "sentence")
+        return cls(encoder, space, name=name, trust=trust, weights=fusion, head=head, objects=count, object_rule=rule)
 
     # What they do ------------------------------------------------------------------------------------------------
 
@@ -230,18 +185,11 @@ class Classifier:
         top: int = 5,
         weights: Weights | None = None,
     ) -> Ranking:
-        """Decode, encode and rank one clip.
+        """Decode, encode and rank one clip; the `top` labels are returned.
 
-        Args:
-            path: a video file.
-            labels: names, or name -> descriptive sentences; by default the classifier's own, else Kinetics-400's. A
-                name that the classifier has a description of is ranked by that description, another by its own words.
-            top: how many labels to return.
-            weights: α, β, γ; the classifier's own by default.
-
-        Raises:
-            VideoError: the file cannot be decoded.
-            InputError: no labels.
+        Labels are names, or name -> descriptive sentences; by default the classifier's own, else Kinetics-400's. A name
+        that the classifier has a description of is ranked by that description, another by its own words. Raises
+        `VideoError` where the file cannot be decoded, `InputError` for no labels.
         """
         return self.rank(self.read(path), labels, top=top, weights=weights)
 
@@ -249,7 +197,7 @@ class Classifier:
         """Decode and embed a clip: the slow part, needed once however often it is ranked."""
         features_TD = self.features(path)
         found = self._decoder.reading
-        return self.embed(str(path), features_TD, reading="" if found is None else found.words)
+        return self.embed(str(path), features_TD, "" if found is None else found.words)
 
     def features(self, path: str | Path, decoder: Decoder | None = None) -> FloatArray:
         """(T, D) features of a clip, one row per second; `decoder` for callers that have one of their own."""
@@ -259,30 +207,17 @@ class Classifier:
         return self.encoder.encode(decoder.frames(path, self.encoder.sampling))
 
     def embed(self, path: str, features_TD: FloatArray, reading: str = "") -> EmbeddedClip:
-        """A clip from features that are already there, (T, D) of this classifier's encoder.
-
-        Args:
-            reading: what of the file could not be read, in words.
-        """
-        objects = self._recognised([features_TD])
-        visual_NE, windows = self.visual([features_TD])
-        return EmbeddedClip(
-            path,
-            features_TD,
-            objects[0] if objects else [],
-            None if visual_NE is None else visual_NE[0],
-            object_rows(self.space, objects, self.object_rule, self.objects)[0] if objects else None,
-            self.seconds(features_TD),
-            self.distance(features_TD),
-            windows[0],
-            reading,
-        )
+        """A clip from (T, D) features of this classifier's encoder; `reading`: what of the file could not be read."""
+        rows, objects, windows = self._rows([features_TD])
+        visual_E, objects_E = (rows[name][0] if name in rows else None for name in ("VE", "O"))
+        seconds, distance = self.seconds(features_TD), self.distance(features_TD)
+        return EmbeddedClip(path, features_TD, objects[0], visual_E, objects_E, seconds, distance, windows[0], reading)
 
     def seconds(self, features_TD: FloatArray, window_s: int = WINDOW_S) -> dict[str, FloatArray]:
         """ "VE", "O" -> (T, E) embeddings of the window around each second; at the clip's ends it is shorter."""
         before, after = window_s // 2, (window_s + 1) // 2
         windows = [features_TD[max(0, t - before) : t + after] for t in range(len(features_TD))]
-        blocks = [self._rows(windows[first : first + BLOCK]) for first in range(0, len(windows), BLOCK)]
+        blocks = [self._rows(windows[first : first + BLOCK])[0] for first in range(0, len(windows), BLOCK)]
         return {modality: np.concatenate([block[modality] for block in blocks]) for modality in blocks[0]}
 
     def distance(self, features_TD: FloatArray) -> float | None:
@@ -296,48 +231,37 @@ class Classifier:
         *,
         top: int = 5,
         weights: Weights | None = None,
-        caption: str = "",
-        limits: RejectionLimits | None = None,
+        caption: str = "",  # C(v), a sentence about the clip; counts by γ
+        limits: RejectionLimits | None = None,  # the classifier's own by default
     ) -> Ranking:
-        """Rank labels for a clip that was read before: a few inner products, whatever the labels.
-
-        Args:
-            caption: C(v), a sentence about the clip; counts by γ.
-            limits: beyond which the ranking is none; the classifier's own by default.
-        """
+        """Rank labels for a clip that was read before: a few inner products, whatever the labels."""
         names, *_ = found = self.prototypes(labels)
         weights, limits = weights or self.weights, limits or self.limits
-        captions_E = rows_of(self.space, [caption.strip()])[0] if caption.strip() else None
-        rows = {"VE": clip.visual_E, "O": clip.objects_E, "C": captions_E}
+        rows = {"VE": clip.visual_E, "O": clip.objects_E}
+        if caption.strip():
+            rows["C"] = rows_of(self.space, [caption.strip()])[0]
         scores = self._scores([clip.path], {name: row[None] for name, row in rows.items() if row is not None}, found)
         cosine_1C = cosine(scores, weights)
         ranked = rank(cosine_1C, names, top)[0]
         shown = np.array([names.index(name) for name, _ in ranked.labels])
-        unlike = limits.unlike(self.name, clip.distance)
-        weak = limits.weak(*ranked.labels[0], ranked.margin if len(names) > 1 else None)
-        reasons = (unlike, *weak) if unlike else tuple(weak)
-        judged = None
-        if self.rejector is not None and goes_with(weights, self.weights, scores.modalities):
-            judged = self.rejector.judge(cosine_1C[0])
-        long = f"all {len(clip.features_TD)} s count, as {clip.windows} windows of at most {self.space.limit_s} s"
         per_second_TC = None
         if any(weights.of(name) > 0 for name in clip.seconds):
             per_second_TC = self.similarities(clip.seconds, labels, weights)[1][:, shown]
+        unlike = limits.unlike(self.name, clip.distance)
+        weak = limits.weak(*ranked.labels[0], ranked.margin if len(names) > 1 else None)
+        reasons = (unlike, *weak) if unlike else tuple(weak)
+        chances, none_of_these, judgement = None, None, ""
+        if self.rejector is not None and goes_with(weights, self.weights, scores.modalities):
+            chances_C, none_of_these, judgement = self.rejector.judge(cosine_1C[0])
+            chances = chances_C[shown].tolist()
+        long = f"all {len(clip.features_TD)} s count, as {clip.windows} windows of at most {self.space.limit_s} s"
         return Ranking(
-            clip.path,
-            self.name,
-            ranked.labels,
-            ranked.margin,
+            clip.path, self.name, ranked.labels, ranked.margin,
             {modality: part_NC[0, shown].tolist() for modality, part_NC in parts(scores, weights).items()},
-            per_second_TC,
-            clip.objects[:SHOWN_OBJECTS],
-            reasons,
-            warning_of(reasons, unlike),
-            None if judged is None else judged.probabilities_C[shown].tolist(),
-            None if judged is None else judged.none_of_these,
-            "" if judged is None else judged.words,
+            per_second_TC, clip.objects[:SHOWN_OBJECTS], reasons, warning_of(reasons, unlike),
+            chances, none_of_these, judgement,
             tuple(note for note in (long if clip.windows > 1 else "", clip.reading) if note),
-        )
+        )  # fmt: skip
 
     def similarities(
         self,
@@ -345,11 +269,7 @@ class Classifier:
         labels: Sequence[str] | Descriptions | None = None,
         weights: Weights | None = None,
     ) -> tuple[list[str], FloatArray]:
-        """Label names, and (T, C) cosine similarities of the windows around each second, in [-1, 1].
-
-        Raises:
-            InputError: no labels, or weights that leave nothing.
-        """
+        """Label names, and (T, C) cosine similarities of the windows around each second, in [-1, 1]."""
         found = self.prototypes(labels)
         ids = [str(second) for second in range(len(next(iter(seconds.values()))))]
         return found[0], cosine(self._scores(ids, seconds, found), weights or self.weights)
@@ -357,7 +277,7 @@ class Classifier:
     def prototypes(self, labels: Sequence[str] | Descriptions | None = None) -> Prototypes:
         """What `rank` compares clips with: names, (P, E) prototypes, and (P,) the name's index of each."""
         descriptions = self.described(labels)
-        key = tuple((name, tuple(sentences)) for name, sentences in descriptions.items())
+        key = json.dumps({name: list(sentences) for name, sentences in descriptions.items()})
         if key not in self._prototypes:
             self._prototypes = {key: prototypes_of(self.space, descriptions)}  # the last label set only
         return self._prototypes[key]
@@ -376,11 +296,7 @@ class Classifier:
         return clip.objects[: self.objects]
 
     def use_objects(self, rule: str) -> None:
-        """Make O of the objects by another of `cezsar.encoders.objects.RULES`, with as many objects as it is made for.
-
-        Raises:
-            InputError: there is no such rule.
-        """
+        """Make O of the objects by another of `cezsar.encoders.objects.RULES`, of as many objects as it is made for."""
         if rule not in RULES:
             raise InputError(f"object rule {rule!r} is unknown; choose one of {', '.join(RULES)}")
         if rule != self.object_rule:
@@ -394,49 +310,40 @@ class Classifier:
     def __enter__(self) -> Classifier:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     # How -----------------------------------------------------------------------------------------------------------
 
     def _scores(self, ids: list[str], rows: Mapping[str, FloatArray], prototypes: Prototypes) -> Scores:
         names, rows_PE, owner = prototypes
-        embedded = Embeddings(ids, [""] * len(ids), names, dict(rows), rows_PE, owner, self.space.name)
-        return Scores.from_embeddings(embedded)
+        return Scores.from_embeddings(Embeddings(ids, [""] * len(ids), names, dict(rows), rows_PE, owner))
 
-    def _rows(self, clips: Sequence[FloatArray]) -> dict[str, FloatArray]:
-        """Embeddings of many clips, or windows of one, of (T_i, D) features: modality -> (N, E)."""
-        visual_NE, _ = self.visual(clips)
-        objects = self._recognised(clips)
-        objects_NE = object_rows(self.space, objects, self.object_rule, self.objects) if objects else None
-        found = {"VE": visual_NE, "O": objects_NE}
-        return {modality: rows_NE for modality, rows_NE in found.items() if rows_NE is not None}
+    def _rows(self, clips: Sequence[FloatArray]) -> tuple[dict[str, FloatArray], list[Recognised], list[int]]:
+        """Of N clips, or windows of one, of (T_i, D) features: modality -> (N, E), objects, windows that VE is of."""
+        rows: dict[str, FloatArray] = {}
+        visual_NE, windows = self.visual(clips)
+        if visual_NE is not None:
+            rows["VE"] = visual_NE
+        if self.head is None:
+            return rows, [[] for _ in clips], windows
+        logits_TK = self.head.logits(np.concatenate(clips))  # of all at once: many small products are slow
+        most, ends = max(OBJECTS, self.objects), np.cumsum([len(clip_TD) for clip_TD in clips])[:-1]
+        tops = [top_objects(clip_TK, most, self.object_rule) for clip_TK in np.split(logits_TK, ends)]
+        objects = [in_words(self.head, *top) for top in tops]
+        return rows | {"O": object_rows(self.space, objects, self.object_rule, self.objects)}, objects, windows
 
     def visual(self, clips: Sequence[FloatArray]) -> tuple[FloatArray | None, list[int]]:
         """(N, E) VE, and of how many equal windows each is the mean: one, unless it is longer than the model takes."""
         limit_s = None if self.middle else self.space.limit_s
-        windows = [
-            [clip_TD] if limit_s is None else np.array_split(clip_TD, -(-len(clip_TD) // limit_s)) for clip_TD in clips
-        ]
-        counts = [len(parts) for parts in windows]
-        embedded = self.space.clips([part for parts in windows for part in parts])
+        counts = [1 if limit_s is None else -(-len(clip_TD) // limit_s) for clip_TD in clips]
+        windows = [part for clip_TD, n in zip(clips, counts, strict=True) for part in np.array_split(clip_TD, n)]
+        embedded = self.space.clips(windows)
         if embedded is None or max(counts, default=1) == 1:
             return embedded, counts
-        lengths = np.array([len(part) for parts in windows for part in parts], np.float32)
-        first = np.cumsum([0, *counts[:-1]])
+        lengths, first = np.array([len(part) for part in windows], np.float32), np.cumsum([0, *counts[:-1]])
         summed = np.add.reduceat(embedded * lengths[:, None], first)
         return (summed / np.add.reduceat(lengths, first)[:, None]).astype(np.float32), counts
-
-    def _recognised(self, clips: Sequence[FloatArray]) -> list[Recognised]:
-        """Objects of each clip, more than count in O where few do; nothing where none are recognised."""
-        if self.head is None:
-            return []
-        logits_TK = self.head.logits(np.concatenate(clips))  # of all at once: many small products are slow
-        most, ends = max(OBJECTS, self.objects), np.cumsum([len(clip_TD) for clip_TD in clips])[:-1]
-        clips_TK = np.split(logits_TK, ends)
-        return [in_words(self.head, *top_objects(clip_TK, most, self.object_rule)) for clip_TK in clips_TK]
 
 
 def warning_of(reasons: Sequence[str], unlike: str) -> str:

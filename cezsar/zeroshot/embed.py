@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from cezsar import encoders
-from cezsar.arrays import DoubleArray, FloatArray, IntArray, unit_rows
+from cezsar.arrays import FloatArray, unit_rows
 from cezsar.data.datasets import Dataset
 from cezsar.data.features import FeatureStore
 from cezsar.data.labels import canonical, resolve
@@ -18,11 +18,12 @@ from cezsar.encoders.base import FrameEncoder, ObjectHead
 from cezsar.encoders.objects import LinearHead, Recognised, in_words, recognise
 from cezsar.errors import InputError, MismatchError
 from cezsar.training.runs import Run
-from cezsar.zeroshot.embeddings import Embeddings
+from cezsar.zeroshot.scores import Embeddings
 from cezsar.zeroshot.spaces import SentenceSpace, Space, TransferSpace, prototypes_of, rows_of, space_of
 
 Progress = Callable[[int, int], object]
 Captions = Mapping[str, Sequence[str]]
+"""Clip id -> machine captions, one or several."""
 
 BLOCK = 256  # clips whose features are in memory together
 OBJECTS = 3  # in O(v) where there is no run to say so; Section 3.5, after [9]
@@ -32,18 +33,17 @@ NAMED = 5  # ids a note lists before it only counts
 
 @dataclass(frozen=True)
 class Embedded:
-    """Embeddings of a data set, what should be said about them, and O(v) of each clip, "" where there is none."""
+    """Embeddings of a data set."""
 
     embeddings: Embeddings
-    notes: list[str]
-    object_sentences: list[str]
+    notes: list[str]  # what should be said about them
+    object_sentences: list[str]  # O(v) of each clip, "" where there is none
 
 
-def space_for(run: Run | None, sentences: str = "minilm", home: str | Path | None = None) -> Space:
+def space_for(run: Run | None, sentences: str = "minilm") -> Space:
     """The joint space of a run, or without one a sentence encoder's own space."""
-    if run is None:
-        return SentenceSpace(open_encoder(sentences, home=home))
-    return space_of(run, open_encoder(run.config.sentence_encoder["name"], home=home))
+    encoder = open_encoder(run.config.sentence_encoder["name"] if run else sentences)
+    return space_of(run, encoder) if run else SentenceSpace(encoder)
 
 
 def object_head(run: Run, encoder: FrameEncoder | None = None) -> ObjectHead | None:
@@ -67,26 +67,30 @@ def embed_dataset(
     captions: Captions | None = None,
     averaged: bool = False,
     object_rule: str | None = None,
-    every_class: bool = False,
+    every_class: bool = False,  # those without clips, too
     progress: Progress | None = None,
 ) -> Embedded:
-    """Embed the clips of a labelled data set, and its classes; other arguments are those of `embed`.
+    """Embed the clips of a labelled data set, in the modalities that can be had, and the classes it has clips of.
 
-    Args:
-        store: features of the clips. None where captions alone are to speak for them; then all clips of the data set
-            are embedded, and those without a caption are undecided.
-        descriptions: class name -> sentences; every class of the data set must be among them, in any spelling.
-        run: whose features these must be. It names objects as it does of a film: by its own head if it brings one,
-            else by its frame encoder's, whose objects a store holds.
-        every_class: classes without clips are there to choose from, too.
-
-    Raises:
-        MismatchError: the store was made with another encoder than the run.
-        InputError: no clip of the data set is in the store or has a caption, or a class has no description.
+    Without a store captions alone speak for all clips; C(v) is all of a clip as one sentence, after [12], or `averaged`
+    the mean of their embeddings. Objects are named as in a film: by the head of the run, else of its frame encoder,
+    whose objects a store holds. Raises `MismatchError` where the store is of another encoder than the run, `InputError`
+    where no clip is in it or has a caption, or a class has no description.
     """
     if run is not None and store is not None:
         run.check_feature_encoder(store.provenance["encoder"], store.provenance["fingerprint"])
-    ids, notes = _clips(store, dataset)
+    ids, notes = list(dataset.labels), []
+    if store is not None:
+        if dataset.segments:
+            raise InputError(f"the clips of {dataset.name} are parts of videos, to train on; evaluate on whole clips")
+        ids, missing = ([clip for clip in dataset.labels if (clip in store) is there] for there in (True, False))
+        if not ids:
+            raise InputError(
+                f"none of the {len(missing):,} clips of {dataset.name} is in {store.folder}; extract them into it, or "
+                "check that the ids agree"
+            )
+        if missing:
+            notes = [f"{len(missing):,} of {len(dataset.labels):,} clips are not in the store: {_some(missing)}"]
     classes = sorted(set(dataset.labels.values()))
     spelt = dict(zip(classes, resolve(classes, list(descriptions)), strict=True))
     present = set(spelt.values())
@@ -94,92 +98,61 @@ def embed_dataset(
     trained = {canonical(name) for name in space.seen.names} if isinstance(space, TransferSpace) else set()
     if shown := sorted(name for name in present if canonical(name) in trained):
         notes.append(f"{len(shown):,} of {len(present):,} classes were shown in training, as labels: {_some(shown)}")
-    if captions is not None:
-        notes += _uncaptioned(ids, captions, store is None, dataset)
-    own = run is not None and object_rule in (None, run.config.object_rule)
-    rule = run.config.object_rule if run is not None and own else object_rule or "sentence"
-    objects = run.config.objects if run is not None and own else MOST_OBJECTS.get(rule, OBJECTS)
+    if captions is not None and (bare := [clip for clip in ids if not captions.get(clip)]):
+        if len(bare) == len(ids):
+            raise InputError(
+                f"none of the {len(ids):,} clips of {dataset.name} has a caption, the first is {ids[0]!r}, the first "
+                f"with one {next(iter(captions), '')!r}; check that the ids agree"
+            )
+        then = "they are undecided, which counts as wrong" if store is None else "the other modalities decide for them"
+        notes.append(f"{len(bare):,} of {len(ids):,} clips have no caption, {then}: {_some(bare)}")
+    if run is not None and object_rule in (None, run.config.object_rule):
+        rule, objects = run.config.object_rule, run.config.objects
+    else:
+        rule = object_rule or "sentence"
+        objects = MOST_OBJECTS.get(rule, OBJECTS)
     head = None if run is None or store is None or _holds(store, run, rule, objects, ids[0]) else object_head(run)
-    embeddings, sentences = embed(
-        space, store, ids, [spelt[dataset.labels[clip]] for clip in ids], wanted, head=head, objects=objects,
-        object_rule=rule, captions=captions, averaged=averaged, progress=progress,
-    )  # fmt: skip
-    return Embedded(embeddings, notes, sentences)
-
-
-def embed(
-    space: Space,
-    store: FeatureStore | None,
-    ids: Sequence[str],
-    labels: Sequence[str],
-    descriptions: Mapping[str, Sequence[str]],
-    *,
-    head: ObjectHead | None = None,
-    objects: int = OBJECTS,
-    object_rule: str = "sentence",
-    captions: Captions | None = None,
-    averaged: bool = False,
-    progress: Progress | None = None,
-) -> tuple[Embeddings, list[str]]:
-    """Embed stored clips, and the classes they may belong to.
-
-    Args:
-        store: of the clips; None for captions alone.
-        labels: their class names, "" where unknown.
-        head: names objects from the stored features; without one, the objects that the store holds are used.
-        objects: how many count in O.
-        object_rule: how O is made of them, see `object_rows`.
-        captions: video id -> machine captions, one or several. C(v) is all of them as one sentence, after [12]; clips
-            without one keep a zero row.
-        averaged: C is the mean of the embeddings of the captions instead.
-        progress: called with the clips embedded so far and all of them.
-
-    Returns:
-        `Embeddings` with the modalities that could be had, of VE, O and C; and O(v) of each clip, "" without one.
-    """
-    names, prototypes, owner = prototypes_of(space, descriptions)
-    modalities: dict[str, FloatArray] = {}
     found: list[Recognised] = []
     visual: list[FloatArray] = []
     for first in range(0, len(ids) if store else 0, BLOCK):
         assert store is not None
-        features = [store.features(video_id) for video_id in ids[first : first + BLOCK]]
-        if (part := space.clips(features)) is not None:
-            visual.append(part)
-        for video_id, features_TD in zip(ids[first : first + BLOCK], features, strict=True):
+        block = ids[first : first + BLOCK]
+        features = [store.features(clip) for clip in block]
+        if (rows_NE := space.clips(features)) is not None:
+            visual.append(rows_NE)
+        for clip, features_TD in zip(block, features, strict=True):
             if head is not None:
-                found.append(recognise(head, features_TD, objects, object_rule))
-            elif (stored := store.objects(video_id)) is None or store.vocabulary is None:
-                found.append([])
-            else:
+                found.append(recognise(head, features_TD, objects, rule))
+            elif (stored := store.objects(clip)) is not None and store.vocabulary is not None:
                 found.append(in_words(store.vocabulary, stored[0][:objects], stored[1][:objects]))
+            else:
+                found.append([])
         if progress:
-            progress(min(first + BLOCK, len(ids)), len(ids))
-    if visual:
-        modalities["VE"] = np.concatenate(visual)
-    said = objects if object_rule == "sentence" else OBJECTS
+            progress(first + len(block), len(ids))
+    said = objects if rule == "sentence" else OBJECTS
     sentences = [sentence_of(named[:said]) for named in found] or [""] * len(ids)
+    modalities = {"VE": np.concatenate(visual)} if visual else {}
     if any(sentences):
-        modalities["O"] = object_rows(space, found, object_rule)
+        modalities["O"] = object_rows(space, found, rule)
     if captions is not None:
-        modalities["C"] = caption_rows(space, [captions.get(video_id, ()) for video_id in ids], averaged)
+        modalities["C"] = caption_rows(space, [captions.get(clip, ()) for clip in ids], averaged)
     if not modalities:
         raise MismatchError(
             f"{store.folder if store else 'no store'} holds no objects, there are no captions, and without a run the "
             "frames mean nothing to labels; give a run, captions, or features of an encoder that names objects"
         )
-    return Embeddings(list(ids), list(labels), names, modalities, prototypes, owner, space.name), sentences
+    labels = [spelt[dataset.labels[clip]] for clip in ids]
+    names, prototypes, owner = prototypes_of(space, wanted)
+    embeddings = Embeddings(ids, labels, names, modalities, prototypes, owner, space.name)
+    return Embedded(embeddings, notes, sentences)
 
 
 def caption_rows(space: Space, captions: Sequence[Sequence[str]], averaged: bool = False) -> FloatArray:
     """(N, E) embeddings C of N clips from their captions, as one sentence or as their mean; zeros without any."""
     if not averaged:
         return rows_of(space, [" ".join(found) for found in captions])
-    flat = rows_of(space, [sentence for found in captions for sentence in found])
-    counts_N1 = np.array([[len(found)] for found in captions])
-    rows = np.zeros((len(captions), flat.shape[1]), np.float32)
-    np.add.at(rows, np.repeat(np.arange(len(captions)), counts_N1[:, 0]), flat)
-    return (rows / np.maximum(counts_N1, 1)).astype(np.float32)
+    shares = [[(sentence, 1 / len(found)) for sentence in found] for found in captions]
+    return _sums(shares, lambda texts: rows_of(space, texts))
 
 
 def sentence_of(objects: Recognised) -> str:
@@ -190,40 +163,40 @@ def sentence_of(objects: Recognised) -> str:
 def object_rows(
     space: Space, clips: Sequence[Recognised], rule: str = "sentence", most: int | None = None
 ) -> FloatArray:
-    """(N, E) embeddings O of N clips from their objects, by one of `RULES`; zeros for a clip without any.
+    """(N, E) embeddings O of N clips from their `most` best objects, by one of `RULES`; zeros for a clip without any.
 
     "sentence": SE of the sentence of all. Else the sum of each object's own embedding, of length 1 and times its
     probability, by its name and definition or, brought to length 1, by its name.
     """
-    clips = [objects[:most] for objects in clips]
     if rule == "sentence":
-        return rows_of(space, [sentence_of(objects) for objects in clips])
-    texts, weights_M, owner_2M = _terms(clips, rule)
-    embedded = unit_rows(rows_of(space, texts))
-    rows = np.zeros((len(clips), embedded.shape[1]))
-    np.add.at(rows, owner_2M[0], weights_M[:, None] * embedded[owner_2M[1]])
-    summed = rows.astype(np.float32)
+        return rows_of(space, [sentence_of(objects[:most]) for objects in clips])
+    parts = [[(_text(name, definition, rule), p) for name, definition, p in objects[:most]] for objects in clips]
+    summed = _sums(parts, lambda texts: unit_rows(rows_of(space, texts)))
     return unit_rows(summed) if rule == "names" else summed
 
 
 def object_terms(space: Space, objects: Recognised, rule: str) -> FloatArray:
     """(K, E) the terms whose sum `object_rows` gives for one clip, by any rule but "sentence"."""
-    texts, weights_M, owner_2M = _terms([objects], rule)
-    terms = weights_M[:, None] * unit_rows(rows_of(space, texts))[owner_2M[1]]
+    units = unit_rows(rows_of(space, [_text(name, definition, rule) for name, definition, _ in objects]))
+    terms = np.array([p for _, _, p in objects])[:, None] * units
     length = float(np.linalg.norm(terms.sum(0))) if rule == "names" else 1.0
     return (terms / (length or 1.0)).astype(np.float32)
 
 
-def _terms(clips: Sequence[Recognised], rule: str) -> tuple[list[str], DoubleArray, IntArray]:
-    """Distinct texts; of each object of each clip its probability, and (2, M) its clip and its text."""
+def _text(name: str, definition: str, rule: str) -> str:
+    return name if rule == "names" else f"{name} {definition}".strip()
+
+
+def _sums(clips: Sequence[Sequence[tuple[str, float]]], embedded: Callable[[list[str]], FloatArray]) -> FloatArray:
+    """(N, E) of each clip's texts and their weights, the weighted sum of their embeddings."""
     place: dict[str, int] = {}
-    pairs = [
-        (p, row, place.setdefault(name if rule == "names" else f"{name} {definition}".strip(), len(place)))
-        for row, objects in enumerate(clips)
-        for name, definition, p in objects
+    cells = [
+        (weight, row, place.setdefault(text, len(place))) for row, texts in enumerate(clips) for text, weight in texts
     ]
-    owner_2M = np.array([(row, text) for _, row, text in pairs], np.int64).reshape(-1, 2).T
-    return list(place), np.array([p for p, _, _ in pairs]), owner_2M
+    weights, rows, columns = zip(*cells, strict=True)
+    weights_NM = csr_array((weights, (rows, columns)), shape=(len(clips), len(place)))
+    summed: FloatArray = (weights_NM @ embedded(list(place))).astype(np.float32)
+    return summed
 
 
 def _holds(store: FeatureStore, run: Run, rule: str, objects: int, clip: str) -> bool:
@@ -233,34 +206,6 @@ def _holds(store: FeatureStore, run: Run, rule: str, objects: int, clip: str) ->
         return False
     path = run.folder / "objects.safetensors"
     return not path.is_file() or LinearHead.load(path).fingerprint == vocabulary.fingerprint
-
-
-def _clips(store: FeatureStore | None, dataset: Dataset) -> tuple[list[str], list[str]]:
-    """Clips of the data set that can be embedded, and what is to be said of the others."""
-    if store is None:
-        return list(dataset.labels), []
-    if dataset.segments:
-        raise InputError(f"the clips of {dataset.name} are parts of videos, to train on; evaluate on whole clips")
-    ids, missing = ([clip for clip in dataset.labels if (clip in store) is there] for there in (True, False))
-    if not ids:
-        raise InputError(
-            f"none of the {len(dataset.labels):,} clips of {dataset.name} is in {store.folder}; extract them into it, "
-            "or check that the ids agree"
-        )
-    notes = [f"{len(missing):,} of {len(dataset.labels):,} clips are not in the store: {_some(missing)}"]
-    return ids, notes if missing else []
-
-
-def _uncaptioned(ids: Sequence[str], captions: Captions, alone: bool, dataset: Dataset) -> list[str]:
-    """What is to be said of clips without a caption."""
-    bare = [clip for clip in ids if not captions.get(clip)]
-    if len(bare) == len(ids):
-        raise InputError(
-            f"none of the {len(ids):,} clips of {dataset.name} has a caption, the first is {ids[0]!r}, the first with "
-            f"one {next(iter(captions), '')!r}; check that the ids agree"
-        )
-    then = "they are undecided, which counts as wrong" if alone else "the other modalities decide for them"
-    return [f"{len(bare):,} of {len(ids):,} clips have no caption, {then}: {_some(bare)}"] if bare else []
 
 
 def _some(ids: Sequence[str]) -> str:

@@ -27,21 +27,40 @@ from cezsar.zeroshot.scores import Scores
 OFFICIAL = "official test splits"
 RIGHT, WRONG, NOT_TESTED = 1, 0, -1
 
+ScoresOf = Callable[[list[str]], Scores]
+"""The scores of a run, where they depend on its classes; of the same clips for all."""
+Parts = Mapping[str, Collection[str]]
+"""Part of a data set, such as an official test split -> clip ids."""
 
-def evaluate(scores: Scores, protocol: Protocol, weights: Weights | None = None) -> Result:
+
+def evaluate(scores: Scores | ScoresOf, protocol: Protocol | Parts, weights: Weights | None = None) -> Result:
     """Top-1, top-5 and mean per-class accuracy of fused scores (Eq. 8-9) in every run of a protocol.
 
-    Args:
-        protocol: its class names may be in any spelling.
-        weights: α, β, γ; the paper's by default.
-
-    Raises:
-        InputError: a class of the protocol is unknown, no clip of a run has a label among its classes, or the weights
-            leave no modality.
+    Of parts, each is a run with all classes to choose from. Raises `InputError` where a class is unknown, no clip of a
+    run has a label among its classes, or the weights, by default the paper's, leave no modality.
     """
     weights = weights or Weights()
+    if not isinstance(protocol, Protocol):
+        if not protocol or not isinstance(scores, Scores):
+            raise InputError(
+                "there are no official parts to evaluate on; give the whole of a data set that has test splits"
+            )
+        everything = Protocol(OFFICIAL, [scores.class_names])
+        return _joined([_evaluate(scores.of(ids), everything, weights) for ids in protocol.values()])
+    if isinstance(scores, Scores):
+        return _evaluate(scores, protocol, weights)
+    singles = [replace(protocol, splits=[names]) for names in protocol.splits]
+    return _joined([_evaluate(scores(one.splits[0]), one, weights) for one in singles])
+
+
+def _joined(parts: Sequence[Result]) -> Result:
+    confusion = parts[0].confusion if len(parts) == 1 else None
+    return replace(parts[0], runs=[part.runs[0] for part in parts], confusion=confusion)
+
+
+def _evaluate(scores: Scores, protocol: Protocol, weights: Weights) -> Result:
     splits, clips_C = _splits(scores, protocol)
-    hits_KCR = np.zeros((len(KS), len(scores.class_names), len(splits)), np.int64)
+    hits_KCR = np.zeros((len(KS), len(clips_C), len(splits)), np.int64)
     undecided_R = np.zeros(len(splits), np.int64)
     for _, true_n, rank_nR in ranks(scores, weights, splits):
         undecided_R += (rank_nR == 0).sum(axis=0)
@@ -52,73 +71,29 @@ def evaluate(scores: Scores, protocol: Protocol, weights: Weights | None = None)
             hits_KCR[row, present] += np.add.reduceat(hit_nR, starts, axis=0, dtype=np.int64)
     runs = [
         SplitResult(
-            classes=[scores.class_names[c] for c in split],
-            clips=clips_C[split].tolist(),
-            hits={k: hits_KCR[row, split, run].tolist() for row, k in enumerate(KS)},
-            undecided=int(undecided_R[run]),
-            left_out=len(scores.ids) - int(clips_C[split].sum()),
+            [scores.class_names[c] for c in split], clips_C[split].tolist(),
+            {k: hits_KCR[row, split, run].tolist() for row, k in enumerate(KS)},
+            int(undecided_R[run]), len(scores.ids) - int(clips_C[split].sum()),
         )
         for run, split in enumerate(splits)
-    ]
+    ]  # fmt: skip
     confusion = confusion_matrix(scores, weights, runs[0].classes).tolist() if len(runs) == 1 else None
     return Result(protocol.name, protocol.seed, " + ".join(active(scores, weights)), weights, runs, confusion)
 
 
-def evaluate_by_run(
-    scores_of: Callable[[list[str]], Scores],
-    protocol: Protocol,
-    weights: Weights | None = None,
-) -> Result:
-    """`evaluate`, where the scores of a run depend on its classes: `scores_of` makes them, of the same clips."""
-    return _joined([evaluate(scores_of(one.splits[0]), one, weights) for one in protocol.singles()])
-
-
-def evaluate_parts(
-    scores: Scores,
-    parts: Mapping[str, Collection[str]],
-    weights: Weights | None = None,
-) -> Result:
-    """All classes to choose from, and a run for each part (name -> clip ids), such as the official test splits.
-
-    Raises:
-        InputError: as `evaluate` does, or there is no part.
-    """
-    if not parts:
-        raise InputError(
-            "there are no official parts to evaluate on; give the whole of a data set that has test splits"
-        )
-    everything = Protocol(OFFICIAL, [list(scores.class_names)])
-    return _joined([evaluate(scores.of(ids), everything, weights) for ids in parts.values()])
-
-
-def _joined(parts: Sequence[Result]) -> Result:
-    return replace(
-        parts[0], runs=[part.runs[0] for part in parts], confusion=parts[0].confusion if len(parts) == 1 else None
-    )
-
-
-def evaluate_each(
-    scores: Scores, protocol: Protocol | Mapping[str, Collection[str]], weights: Weights | None = None
-) -> list[Result]:
-    """`evaluate`, or for parts `evaluate_parts`: every modality alone, then the fusion if several have weight."""
+def evaluate_each(scores: Scores, protocol: Protocol | Parts, weights: Weights | None = None) -> list[Result]:
+    """`evaluate` every modality alone, then the fusion if several have weight."""
     weights = weights or Weights()
     rows = [Weights.only(name) for name in scores.modalities]
     rows += [weights] if len(active(scores, weights)) > 1 else []
-    if isinstance(protocol, Protocol):
-        return [evaluate(scores, protocol, row) for row in rows]
-    return [evaluate_parts(scores, protocol, row) for row in rows]
+    return [evaluate(scores, protocol, row) for row in rows]
 
 
 def confusion_matrix(scores: Scores, weights: Weights, classes: Sequence[str] | None = None) -> IntArray:
-    """(K, K) counts of clips: rows are true classes, columns predicted ones, both in the order of `classes`.
+    """(K, K) counts of clips: rows are true classes, columns predicted ones, in the order of `classes`, by default all.
 
-    Clips of other classes and undecided clips are in no cell, so a row's sum is the class's clips less its undecided.
-
-    Args:
-        classes: class names in any spelling, no class twice; all by default. Predictions are among these only.
-
-    Raises:
-        InputError: an unknown class, or weights that leave no modality.
+    Predictions are among these only. Clips of other classes and undecided clips are in no cell, so a row's sum is the
+    class's clips less its undecided.
     """
     chosen = scores.indices(classes)
     place_C = np.full(len(scores.class_names) + 1, -1)  # the last entry stands for labels of no class: index -1
@@ -134,17 +109,13 @@ def confusion_matrix(scores: Scores, weights: Weights, classes: Sequence[str] | 
 
 @dataclass(frozen=True, eq=False)
 class Correctness:
-    """Which of N clips each of the R runs of a protocol gets right: what two methods are compared by.
+    """Which of N clips each of the R runs of a protocol gets right: what two methods are compared by."""
 
-    `right_NR` is 1 where the true class is the best one, 0 where it is not, or nothing speaks for any class, and -1
-    where the clip is not tested in this run, since its class is not among the run's. Every run tests some clip.
-    """
-
-    ids: list[str]  # clip names, all different
+    ids: list[str]
     labels: list[str]  # as the scores spell the class; "" where it is unknown or none of the classes
     protocol: str  # its name
     seed: int | None  # of its random choice of classes; None where nothing was random
-    right_NR: npt.NDArray[np.int8]
+    right_NR: npt.NDArray[np.int8]  # `RIGHT`, `WRONG`, which undecided clips are, too, or `NOT_TESTED`
 
     def accuracy(self) -> npt.NDArray[np.float64]:
         """(R,) top-1 accuracy of each run, over the clips that it tests: `SplitResult.top1` of `evaluate`."""
@@ -152,41 +123,37 @@ class Correctness:
         return right_R / tested_R
 
 
-def correctness(scores: Scores, protocol: Protocol, weights: Weights | None = None) -> Correctness:
+def correctness(scores: Scores | ScoresOf, protocol: Protocol, weights: Weights | None = None) -> Correctness:
     """Per-sample correctness of fused scores in every run. Arguments and errors are those of `evaluate`."""
+    if not isinstance(scores, Scores):
+        singles = [replace(protocol, splits=[names]) for names in protocol.splits]
+        parts = [correctness(scores(one.splits[0]), one, weights) for one in singles]
+        labels = [max(known) for known in zip(*(part.labels for part in parts), strict=True)]  # "" where not tested
+        return replace(parts[0], labels=labels, right_NR=np.hstack([part.right_NR for part in parts]))
     splits, _ = _splits(scores, protocol)
     right_NR = np.full((len(scores.ids), len(splits)), NOT_TESTED, np.int8)
     for rows, _, rank_nR in ranks(scores, weights or Weights(), splits):
         right_NR[rows] = np.where(rank_nR < 0, NOT_TESTED, rank_nR == 1)
     names = [*scores.class_names, ""]  # the last one is for index -1
     labels = [names[index] for index in scores.label_index]
-    return Correctness(list(scores.ids), labels, protocol.name, protocol.seed, right_NR)
+    return Correctness(scores.ids, labels, protocol.name, protocol.seed, right_NR)
 
 
-def correctness_by_run(
-    scores_of: Callable[[list[str]], Scores], protocol: Protocol, weights: Weights | None = None
-) -> Correctness:
-    """`correctness`, where the scores of a run depend on its classes: `scores_of` makes them, of the same clips."""
-    parts = [correctness(scores_of(one.splits[0]), one, weights) for one in protocol.singles()]
-    labels = [next(filter(None, known), "") for known in zip(*(part.labels for part in parts), strict=True)]
-    return replace(parts[0], labels=labels, right_NR=np.hstack([part.right_NR for part in parts]))
-
-
-def _splits(scores: Scores, protocol: Protocol) -> tuple[list[list[int]], IntArray]:
+def _splits(scores: Scores, protocol: Protocol) -> tuple[list[IntArray], IntArray]:
     """The classes of each run as indices, some of them with clips, and (C,) how many clips each class has."""
-    splits = [scores.indices(names).tolist() for names in protocol.splits]
+    splits = [scores.indices(names) for names in protocol.splits]
     clips_C = np.bincount(scores.label_index[scores.label_index >= 0], minlength=len(scores.class_names))
     for run, split in enumerate(splits, start=1):
         if not clips_C[split].any():
             raise InputError(
-                f"run {run} of protocol {protocol.name!r}: no clip is labelled with one of its "
-                f"{len(split):,} classes; check the labels of the clips"
+                f"run {run} of protocol {protocol.name!r}: no clip is labelled with one of its {len(split):,} classes; "
+                "check the labels of the clips"
             )
     return splits, clips_C
 
 
 def ranks(
-    scores: Scores, weights: Weights, splits: Sequence[Sequence[int]]
+    scores: Scores, weights: Weights, splits: Sequence[IntArray]
 ) -> Iterator[tuple[IntArray | slice, IntArray, npt.NDArray[np.int32]]]:
     """Labelled clips, block by block: which rows, their classes, and (n, R) the rank of these among a run's classes.
 
@@ -201,7 +168,6 @@ def ranks(
         fused_nC = fuse_rows(scores, weights, rows)
         rank_nR = (before_true(fused_nC, true_n).astype(np.float32) @ members_CR).astype(np.int32) + 1
         blank = np.flatnonzero(fused_nC[np.arange(len(true_n)), true_n] == 0)
-        if blank.size:
-            rank_nR[blank] *= (fused_nC[blank] != 0).astype(np.float32) @ members_CR > 0
+        rank_nR[blank] *= (fused_nC[blank] != 0).astype(np.float32) @ members_CR > 0
         rank_nR[members_CR[true_n] == 0] = -1
         yield rows, true_n, rank_nR

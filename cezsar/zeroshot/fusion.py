@@ -16,8 +16,7 @@ import numpy as np
 
 from cezsar.arrays import BoolArray, DoubleArray, FloatArray, IntArray
 from cezsar.errors import InputError
-from cezsar.zeroshot.embeddings import MODALITIES
-from cezsar.zeroshot.scores import Scores
+from cezsar.zeroshot.scores import MODALITIES, Scores
 
 ENTRIES_AT_ONCE = 1 << 19  # of a block of rows: 2 MB of float32, so that it stays in the processor's cache
 UNDECIDED = -1  # instead of a class index: all scores of the clip are exactly 0, so nothing speaks for any class

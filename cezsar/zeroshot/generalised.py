@@ -45,23 +45,19 @@ class BestFactor(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Stacking:
-    """Accuracies for every factor, as exact step functions of it.
-
-    `ausuc` is the area under the seen-unseen accuracy curve (Chao et al., Section 4.2), 0 to 1. Clips that flip at the
-    same factor count half, as ties do in an area under an ROC curve.
-    """
+    """Accuracies for every factor, as exact step functions of it."""
 
     factor_B: DoubleArray  # ascending: from each on, one of the two is another
     seen_between: DoubleArray  # (B + 1,) A_S below the first factor, between two, and from the last on; never rising
     unseen_between: DoubleArray  # (B + 1,) A_U likewise; never falling
+    # Area under the seen-unseen accuracy curve (Chao et al., Section 4.2), 0 to 1. Clips that flip at the same factor
+    # count half, as ties do in an area under an ROC curve.
     ausuc: float
 
     def at(self, factor: float) -> Accuracies:
         """Accuracies at a factor; 0 is plain stacking of all classes."""
         piece = np.searchsorted(self.factor_B, factor, side="right")
-        return Accuracies(
-            *(float(values[piece]) for values in (self.seen_between, self.unseen_between, self._harmonic))
-        )
+        return Accuracies(*(float(rates[piece]) for rates in (self.seen_between, self.unseen_between, self._harmonic)))
 
     @property
     def _harmonic(self) -> DoubleArray:
@@ -84,13 +80,8 @@ class Stacking:
 def stacking(scores: Scores, seen: Sequence[str], weights: Weights | None = None) -> Stacking:
     """Accuracies on seen and on unseen classes for every factor, of cosine similarities where embeddings are known.
 
-    Args:
-        seen: names of the seen classes, in any spelling; all others are unseen.
-        weights: α, β, γ; the paper's by default.
-
-    Raises:
-        InputError: no seen or no unseen class, no clip of one of the two, an unknown class, or weights that leave no
-            modality.
+    All classes but `seen` are unseen; the weights are the paper's by default. Raises `InputError` where there is no
+    class or no clip of one of the two.
     """
     from sklearn.metrics import roc_auc_score
 

@@ -14,12 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from cezsar.arrays import DoubleArray, IntArray, unit_rows
-from cezsar.zeroshot.embeddings import Embeddings
-from cezsar.zeroshot.evaluation import evaluate_by_run
+from cezsar.zeroshot.evaluation import evaluate
 from cezsar.zeroshot.fusion import Weights, active, cosine, fuse
 from cezsar.zeroshot.protocols import Protocol
 from cezsar.zeroshot.results import Result
-from cezsar.zeroshot.scores import Scores, Several
+from cezsar.zeroshot.scores import Embeddings, Scores, Several
 
 NEIGHBOURS = 10  # k of CSLS, and
 TEMPERATURE = 1 / 30  # T of the inverted softmax, as the code of Conneau et al. has them
@@ -159,4 +158,4 @@ def _centred_cosine(videos_nE: DoubleArray, source: Embeddings, chosen: IntArray
 
 def evaluate_reduced(source: Scores | Embeddings, protocol: Protocol, reduction: Reduction, weights: Weights) -> Result:
     """`evaluation.evaluate` with a reduction, made anew for the classes and clips of every run."""
-    return evaluate_by_run(reduced(source, reduction, weights), protocol, FUSED)
+    return evaluate(reduced(source, reduction, weights), protocol, FUSED)

@@ -17,9 +17,10 @@ those given.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,47 +30,27 @@ from cezsar import encoders
 from cezsar.data.annotations import load_captions
 from cezsar.data.datasets import Dataset, named_descriptions, open_dataset
 from cezsar.data.features import FeatureStore
-from cezsar.data.labels import resolve
 from cezsar.errors import InputError, MismatchError
 from cezsar.training.runs import Run
 from cezsar.zeroshot.embed import Captions, Embedded, Progress, embed_dataset, space_for
-from cezsar.zeroshot.evaluation import (
-    Correctness,
-    correctness,
-    correctness_by_run,
-    evaluate,
-    evaluate_by_run,
-    evaluate_each,
-    evaluate_parts,
-)
+from cezsar.zeroshot.evaluation import Correctness, Parts, correctness, evaluate, evaluate_each
 from cezsar.zeroshot.fusion import Weights, active
 from cezsar.zeroshot.protocols import Protocol
 from cezsar.zeroshot.results import Result
 from cezsar.zeroshot.scores import Scores, Several
 from cezsar.zeroshot.spaces import ImageTextSpace, Space, TextEncoder
 
-Parts = Mapping[str, Collection[str]]
-
 
 @dataclass(frozen=True)
 class Method:
-    """A way to name clips.
+    """A way to name clips."""
 
-    Attributes:
-        name: as options take it.
-        title: as tables have it.
-        needs: what it cannot do without, in words.
-        weights: α, β, γ; None where a run says: the method is one that is trained.
-        shares: class scores of each modality are brought to sum 1, over the classes of a run, before they are blended.
-        object_rule: how O is made of objects; None for that of the run, or the paper's.
-    """
-
-    name: str
-    title: str
-    needs: str
-    weights: Weights | None = None
-    shares: bool = False
-    object_rule: str | None = None
+    name: str  # as options take it
+    title: str  # as tables have it
+    needs: str  # what it cannot do without, in words
+    weights: Weights | None = None  # α, β, γ; None where a run says: the method is one that is trained
+    shares: bool = False  # class scores of a modality are brought to sum 1, over the classes of a run, before blending
+    object_rule: str | None = None  # how O is made of objects; None for that of the run, or the paper's
 
     def form(self, scores: Scores) -> Scores:
         """Scores as the method compares them, among all classes."""
@@ -77,59 +58,42 @@ class Method:
 
     def evaluate(self, scores: Scores, protocol: Protocol | Parts, weights: Weights) -> Result:
         """Accuracies over the runs of a protocol, or over parts of the clips; errors are those of `evaluate`."""
-        if not isinstance(protocol, Protocol):
-            return evaluate_parts(scores, protocol, weights)
-        if self.shares:
-            return evaluate_by_run(lambda names: shares(scores, names), protocol, weights)
-        return evaluate(scores, protocol, weights)
+        by_run = self.shares and isinstance(protocol, Protocol)
+        return evaluate(partial(shares, scores) if by_run else scores, protocol, weights)
 
     def correctness(self, scores: Scores, protocol: Protocol, weights: Weights) -> Correctness:
         """Which clips each run gets right, to be compared with another method's."""
-        if self.shares:
-            return correctness_by_run(lambda names: shares(scores, names), protocol, weights)
-        return correctness(scores, protocol, weights)
+        return correctness(partial(shares, scores) if self.shares else scores, protocol, weights)
 
 
-METHODS: dict[str, Method] = {
+BLENDED = Weights(alpha=0.0, beta=0.6, gamma=0.4)
+METHODS = {
     method.name: method
     for method in (
         Method("cezsar", "CEZSAR", "a store and a run, or captions"),
         Method("cross-modal", "Cross-modal, after Lin et al.", "a store and a run that was trained by this method"),
-        Method("objects", "Objects, after [9]", "a store with objects", Weights.only("O"), object_rule="definitions"),
-        Method(
-            "objects+captions",
-            "Objects + captions, after [9]",
-            "a store with objects, and captions",
-            Weights(alpha=0.0, beta=0.6, gamma=0.4),
-            shares=True,
-            object_rule="definitions",
-        ),
+        Method("objects", "Objects, after [9]", "a store with objects", Weights.only("O"), False, "definitions"),
+        Method("objects+captions", "Objects + captions, after [9]", "a store with objects, and captions", BLENDED, True,
+               "definitions"),
         Method("captions", "Captions, after [12]", "captions", Weights.only("C")),
         Method("image-text", "Frozen image-text model", "a store of an encoder that reads text", Weights.only("VE")),
     )
-}
+}  # fmt: skip
 """[9] and [12] are the numbers in the paper's list of references."""
 
 
 @dataclass(frozen=True)
 class Sources:
-    """What methods are given.
-
-    Attributes:
-        stores: of the data set's clips, each of another encoder. A method takes the first that it can use.
-        averaged: captions of a clip are averaged, not joined (`embed.caption_rows`).
-        sentences: sentence encoder where no run says.
-        encoder_weights: file or folder of a frame encoder's weights, where they are not in their usual place.
-    """
+    """What methods are given."""
 
     dataset: Dataset
     descriptions: Mapping[str, Sequence[str]]
-    stores: Sequence[FeatureStore] = field(default_factory=tuple)
+    stores: Sequence[FeatureStore] = ()  # of its clips, each of another encoder; a method takes the first it can use
     captions: Captions | None = None
-    averaged: bool = False
-    sentences: str = "minilm"
+    averaged: bool = False  # captions of a clip are averaged, not joined (`embed.caption_rows`)
+    sentences: str = "minilm"  # sentence encoder where no run says
     several: Several = "nearest"
-    encoder_weights: Path | None = None
+    encoder_weights: Path | None = None  # of a frame encoder, where they are not in their usual place
 
     @classmethod
     def opened(
@@ -144,7 +108,7 @@ class Sources:
         """From names and files, as a command line has them; `prototypes` are the data set's own by default."""
         data, spoken = open_dataset(dataset), load_captions(captions) if captions else None
         described = named_descriptions(prototypes) if prototypes else data.descriptions
-        return cls(data, described, [FeatureStore(folder) for folder in stores], spoken, **options)
+        return cls(data, described, [FeatureStore(folder) for folder in stores], spoken, **options)  # fmt: skip
 
     def sentence_encoder(self, run: Run | None) -> str:
         """Name of the encoder of class descriptions."""
@@ -182,7 +146,6 @@ class Prepared:
         return [self.evaluate(protocol)]
 
     def correctness(self, protocol: Protocol) -> Correctness:
-        """`Method.correctness`."""
         return self.method.correctness(self.scores, protocol, self.weights)
 
 
@@ -196,9 +159,8 @@ def possible(sources: Sources, runs: Sequence[Run] = ()) -> list[str]:
 def prepare(name: str | None, sources: Sources, run: Run | None = None, progress: Progress | None = None) -> Prepared:
     """Embed a data set as a method does, by default the run's own, or `cezsar` without a run.
 
-    Raises:
-        InputError: no such method, a run of another one, or what it needs is not there.
-        MismatchError: no store was made with the run's encoder.
+    Raises `InputError` for no such method, a run of another one, or where what it needs is not there, `MismatchError`
+    where no store was made with the run's encoder.
     """
     name = name or (run.method if run else "cezsar")
     if name not in METHODS:
@@ -211,9 +173,10 @@ def prepare(name: str | None, sources: Sources, run: Run | None = None, progress
     if given is None or (name == "cross-modal" and run is None):
         raise InputError(f"method {name} needs {method.needs}")
     store, captions = given
+    space = _image_text_space(sources, store) if name == "image-text" else space_for(run, sources.sentences)
     embedded = embed_dataset(
-        _space(method, sources, store, run), store, sources.dataset, sources.descriptions, run=run, captions=captions,
-        averaged=sources.averaged, object_rule=method.object_rule, progress=progress,
+        space, store, sources.dataset, sources.descriptions, run=run, captions=captions, averaged=sources.averaged,
+        object_rule=method.object_rule, progress=progress,
     )  # fmt: skip
     scores = method.form(Scores.from_embeddings(embedded.embeddings, sources.several))
     weights = method.weights or (Weights(**run.config.fusion) if run else Weights(0.0, 1.0, 1.0))
@@ -229,8 +192,7 @@ def shares(scores: Scores, classes: Sequence[str]) -> Scores:
     A negative similarity counts as 0; a clip without a positive one keeps zeros. [9] does not say what it does there.
     Shares of shares are those of the scores. Lengths are such that `fusion.cosine` is the share, for weights of sum 1.
     """
-    index = {name: position for position, name in enumerate(scores.class_names)}
-    chosen = sorted(index[name] for name in resolve(classes, scores.class_names))  # their order decides ties
+    chosen = np.sort(scores.indices(classes))  # their order decides ties
     columns = {}
     for modality, matrix_NC in scores.matrices.items():
         positive_NK = np.maximum(matrix_NC[:, chosen], 0).astype(np.float64)
@@ -244,22 +206,20 @@ def shares(scores: Scores, classes: Sequence[str]) -> Scores:
 
 def _given(method: Method, sources: Sources, run: Run | None) -> tuple[FeatureStore | None, Captions | None] | None:
     """The store and the captions that a method uses; None where what it needs is not there."""
-    captions = sources.captions
+    weights, captions = method.weights, sources.captions
     if method.name == "image-text":
-        store = next((store for store in sources.stores if _reads_text(store)), None)
-        return (store, None) if store else None
-    if method.weights is None:
+        reading = [store for store in sources.stores if _reads_text(store)]
+        return (reading[0], None) if reading else None
+    if weights is None:
         store = _of_run(sources, run) if run else next(iter(sources.stores), None)
         return (store, captions) if store or captions is not None else None
-    store = next((store for store in sources.stores if store.vocabulary is not None), None)
-    if (method.weights.beta and store is None) or (method.weights.gamma and captions is None):
+    named = [store for store in sources.stores if store.vocabulary is not None]
+    if (weights.beta and not named) or (weights.gamma and captions is None):
         return None
-    return store if method.weights.beta else None, captions if method.weights.gamma else None
+    return named[0] if weights.beta else None, captions if weights.gamma else None
 
 
-def _space(method: Method, sources: Sources, store: FeatureStore | None, run: Run | None) -> Space:
-    if method.name != "image-text":
-        return space_for(run, sources.sentences)
+def _image_text_space(sources: Sources, store: FeatureStore | None) -> Space:
     assert store is not None
     encoder = encoders.create(store.provenance["encoder"], weights=sources.encoder_weights)
     if encoder.fingerprint != store.provenance["fingerprint"] or not isinstance(encoder, TextEncoder):
@@ -272,13 +232,12 @@ def _space(method: Method, sources: Sources, store: FeatureStore | None, run: Ru
 
 def _of_run(sources: Sources, run: Run) -> FeatureStore | None:
     """The store with features of the run's encoder; None if there is no store at all."""
-    made = [(store.provenance["encoder"], store.provenance["fingerprint"]) for store in sources.stores]
-    for store, (name, fingerprint) in zip(sources.stores, made, strict=True):
+    for store in sources.stores:
         with suppress(MismatchError):
-            run.check_feature_encoder(name, fingerprint)
+            run.check_feature_encoder(store.provenance["encoder"], store.provenance["fingerprint"])
             return store
-    for name, fingerprint in made:
-        run.check_feature_encoder(name, fingerprint)  # says what does not fit
+    for store in sources.stores:
+        run.check_feature_encoder(store.provenance["encoder"], store.provenance["fingerprint"])  # says what is wrong
     return None
 
 

@@ -7,8 +7,8 @@ lists are kept with every result, so that another lab can run the same splits.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +21,7 @@ from cezsar.errors import FormatError, InputError
 from cezsar.zeroshot.results import load_all
 
 MAX_RUNS = 10_000
-RUNS = 50
-"""Of a protocol with random classes, in the tables of the field."""
+RUNS = 50  # of a protocol with random classes, in the tables of the field
 
 # Classes that look alike, in six groups (CEZSAR, Section 5). The published file lists six of them as seen, too; a model
 # that trains on the others of UCF-101 must leave these out.
@@ -62,11 +61,7 @@ _NAMED = re.compile(r"(?P<name>[a-z]+\d+-\S+?)(?:\s*[x×]\s*(?P<runs>\d{1,9}))?"
 
 @dataclass(frozen=True)
 class Protocol:
-    """Classes to choose from, for each run.
-
-    Raises:
-        InputError: no run, a run without classes, or one with a class twice, in whatever spelling.
-    """
+    """Classes to choose from, for each run."""
 
     name: str  # as it stands in tables
     splits: list[list[str]]  # class names of each run, in the order in which results list them
@@ -77,17 +72,12 @@ class Protocol:
             raise InputError(f"protocol {self.name!r} has no runs, or one with no classes; name at least one")
         for run, names in enumerate(self.splits, start=1):
             keys = [canonical(name) for name in names]
-            if len(set(keys)) < len(keys):
-                twice = next(name for index, name in enumerate(names) if keys[index] in keys[:index])
-                raise InputError(f"run {run} of protocol {self.name!r} has class {twice!r} twice; keep one")
+            if twice := [name for index, name in enumerate(names) if keys.index(keys[index]) < index]:
+                raise InputError(f"run {run} of protocol {self.name!r} has class {twice[0]!r} twice; keep one")
 
     @property
     def runs(self) -> int:
         return len(self.splits)
-
-    def singles(self) -> Iterator[Protocol]:
-        """Each run as a protocol of its own."""
-        return (Protocol(self.name, [split], self.seed) for split in self.splits)
 
 
 def all_classes(class_names: Sequence[str]) -> Protocol:
@@ -96,13 +86,10 @@ def all_classes(class_names: Sequence[str]) -> Protocol:
 
 
 def random_classes(class_names: Sequence[str], k: int, runs: int = RUNS, seed: int = 0) -> Protocol:
-    """`runs` runs, each with k classes drawn at random without replacement.
+    """`runs` runs, each with k classes drawn at random without replacement, in the order of `class_names`.
 
     The draw depends on the set of classes, the seed and k, not on the order of `class_names`; run i is the same however
-    many runs follow. Each run lists its classes in the order of `class_names`.
-
-    Raises:
-        InputError: k outside 1...N, or `runs` outside 1...`MAX_RUNS`.
+    many runs follow. Raises `InputError` for k outside 1...N, or `runs` outside 1...`MAX_RUNS`.
     """
     n = len(class_names)
     if not 1 <= k <= n:
@@ -118,30 +105,17 @@ def random_classes(class_names: Sequence[str], k: int, runs: int = RUNS, seed: i
 
 
 def named(name: str, classes: Sequence[str], class_names: Sequence[str]) -> Protocol:
-    """One run with the classes that are listed, in any spelling, in the order of the list.
-
-    Raises:
-        InputError: a class that is none of `class_names` (the message offers the nearest), or one listed twice.
-    """
+    """One run with the classes that are listed, in any spelling; `InputError`, with the nearest, for an unknown one."""
     return Protocol(name, [resolve(classes, class_names)])
 
 
 def parse(text: str, class_names: Sequence[str], *, runs: int = RUNS, seed: int = 0) -> Protocol:
-    """The protocol that a command line or a form names.
+    """The protocol that a command line or a form names, for the N classes there are.
 
-    Args:
-        text: "all"; "half" (N/2 random classes, rounded down); "K-of-N", "random-K" or "K", each also as
-            "K-of-N x RUNS"; a protocol of the field by name, such as "ucf101-0/50" or "ucf101-truze-v2" (`NAMED`); or a
-            file: a JSON list of class names, a split `{"testing": [...]}`, a saved result (its classes again, run by
-            run), or a text file with one class to a line.
-        class_names: the N classes there are.
-        runs: of a random protocol whose name does not say.
-        seed: of a random protocol.
-
-    Raises:
-        InputError: no such protocol or file, unknown classes, K above N, or an N that is not the number of classes, a
-            named protocol's included.
-        FormatError: a file that is none of these.
+    "all"; "half" (N/2 random classes, rounded down); "K-of-N", "random-K" or "K", each also as "K-of-N x RUNS"; one of
+    the field by name, such as "ucf101-0/50" (`NAMED`); or a file: a JSON list of class names, a split `{"testing":
+    [...]}`, a saved result (its classes again, run by run), or a text file with one class to a line. `runs` counts
+    where the name does not say. Raises `InputError` or `FormatError` for what is none of these, or of other classes.
     """
     words, n = text.strip(), len(class_names)
     if words.lower() == "all":
@@ -151,8 +125,7 @@ def parse(text: str, class_names: Sequence[str], *, runs: int = RUNS, seed: int 
             raise InputError(f"protocol {words!r} is for {match['n']} classes, and there are {n:,}")
         if match["k"] is None and n < 2:
             raise InputError("half of one class is none; use protocol all")
-        k = n // 2 if match["k"] is None else int(match["k"])
-        return random_classes(class_names, k, int(match["runs"] or runs), seed)
+        return random_classes(class_names, int(match["k"] or n // 2), int(match["runs"] or runs), seed)
     if (match := _NAMED.fullmatch(words)) and match["name"].lower() in NAMED:
         return _of_the_field(match["name"].lower(), class_names, int(match["runs"] or runs), seed)
     if Path(words).suffix.lower() in (".json", ".txt", ".csv"):
@@ -164,12 +137,10 @@ def parse(text: str, class_names: Sequence[str], *, runs: int = RUNS, seed: int 
 
 
 def _of_the_field(name: str, class_names: Sequence[str], runs: int, seed: int) -> Protocol:
-    tested = NAMED[name]
+    tested, known = NAMED[name], KNOWN[name.partition("-")[0]]
     if not isinstance(tested, int):
         return named(name, tested, class_names)
-    known = KNOWN[name.partition("-")[0]]
-    there = {canonical(each) for each in class_names}
-    wanted = known.class_names()
+    there, wanted = {canonical(each) for each in class_names}, known.class_names()
     absent = [each for each in wanted if canonical(each) not in there]
     if absent or len(there) != len(wanted):
         without = f", without {enumerated(absent)}" if absent else ""
@@ -180,25 +151,24 @@ def _of_the_field(name: str, class_names: Sequence[str], runs: int, seed: int) -
     if tested == len(wanted):
         return Protocol(name, [list(class_names)])
     drawn = random_classes(class_names, tested, runs, seed)
-    return Protocol(name if runs == RUNS else f"{name} x {runs}", drawn.splits, seed)
+    return replace(drawn, name=name if runs == RUNS else f"{name} x {runs}")
 
 
 def _from_file(path: Path, class_names: Sequence[str]) -> Protocol:
     if path.suffix.lower() != ".json":
         return named(path.stem, read_label_list(path), class_names)
     value = parse_json(read_text(path), str(path))
-    if isinstance(value, list) and all(isinstance(name, str) for name in value):
-        return named(path.stem, value, class_names)
-    if isinstance(value, dict) and (names := numbered(value)):
-        return named(path.stem, names, class_names)
-    if isinstance(value, dict) and "testing" in value:
-        return named(path.stem, load_split(path)["testing"], class_names)
-    if not isinstance(value, dict) or "results" not in value:
+    names = value if isinstance(value, list) and all(isinstance(name, str) for name in value) else []
+    if isinstance(value, dict):
+        names = numbered(value) or (load_split(path)["testing"] if "testing" in value else [])
+        if not names and "results" in value:
+            saved = [
+                Protocol(result.protocol, [resolve(run.classes, class_names) for run in result.runs], result.seed)
+                for result in load_all(path)
+            ]
+            if any(protocol != saved[0] for protocol in saved):
+                raise FormatError(f"{path} holds results of several protocols; give a file with those of one")
+            return saved[0]
+    if not names:
         raise FormatError(f'{path} names no classes; give a list of them, {{"testing": [...]}}, or a saved result')
-    protocols = [
-        Protocol(result.protocol, [resolve(run.classes, class_names) for run in result.runs], result.seed)
-        for result in load_all(path)
-    ]
-    if any(protocol != protocols[0] for protocol in protocols):
-        raise FormatError(f"{path} holds results of several protocols; give a file with those of one")
-    return protocols[0]
+    return named(path.stem, names, class_names)

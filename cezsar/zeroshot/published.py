@@ -37,10 +37,8 @@ class Published:
 
 
 def identify(dataset: str) -> str:
-    """The key of a data set in any spelling, or within the name of a file or folder; "" if nothing is published here.
-
-    "UCF-101", "ucf101_dataset.json" and "/videos/UCF101/" are one.
-    """
+    """The key of a data set in any spelling, or within the name of a file or folder ("UCF-101", "/videos/UCF101/"); ""
+    if nothing is published here."""
     squeezed = canonical(dataset).replace("-", "").replace("/", "").replace("k400", "kinetics400")
     return next((key for key in TITLES if key in squeezed), "")
 
@@ -48,13 +46,9 @@ def identify(dataset: str) -> str:
 def beside(dataset: str, n_classes: int, splits: Sequence[Sequence[str]]) -> list[Published]:
     """Published figures that may stand beside one's own, in the order of the papers' tables.
 
-    One run (given classes) stands beside one, several random ones beside several; how many need not be the same. The
-    figures for the hard-15 stand beside these very classes only.
-
-    Args:
-        dataset: in any spelling that `identify` knows.
-        n_classes: of the data set that one has; none stand beside a part of it.
-        splits: the classes of each run of one's protocol; none stand beside runs of several sizes.
+    None stand beside a part of a data set (`n_classes`), or runs of several sizes. One run (given classes) stands
+    beside one, several random ones beside several; how many need not be the same. The figures for the hard-15 stand
+    beside these very classes only.
     """
     key, sizes = identify(dataset), {len(names) for names in splits}
     if TOTAL.get(key) != n_classes or len(sizes) > 1:
@@ -109,48 +103,38 @@ _FROZEN = (
     "Not fine-tuned, but trained on 400 million images and texts from the web, in which any action may occur, "
     f"{_NOT_STRICT}"
 )
-_LATER: list[tuple[_Work, tuple[float, ...]]] = [
-    (("CLIP B/16, frozen", "Radford et al., ICML 2021", 2021), (73.8, 0.6)),
-    (("X-CLIP", "Ni et al., ECCV 2022", 2022), (72.0,)),
-    (("ViFi-CLIP", "Rasheed et al., CVPR 2023", 2023), (76.8,)),
-    (("Open-VCLIP B/16", "Weng et al., ICML 2023", 2023), (83.4, 1.2)),
-    (("FROSTER B/16", "Huang et al., ICLR 2024", 2024), (84.8, 1.1)),
-    (("TC-CLIP + LLM", "Kim et al., ECCV 2024", 2024), (85.4, 0.8)),
-]
-"""On all classes of UCF-101, over its official test splits."""
-
-
-def _row(
-    work: _Work,
-    modality: str,
-    about: tuple[str, int, str, bool],
-    cell: tuple[float, ...],
-    training: str,
-    note: str = "",
-) -> Published:
-    """`about`: data set, number of classes, protocol, whether they were drawn at random."""
-    method, source, year = work
-    figure = Figure(*(round(number / 100, 6) for number in cell))
-    strict = not note.endswith(_NOT_STRICT)
-    return Published(method, modality, source, year, *about, figure, training, strict, note)
+_OFFICIAL = ("ucf101", 101, "all classes, over the 3 official test splits", False)
+_WEB = "web images and texts"
+_OTHERS: list[tuple[_Work, str, tuple[str, int, str, bool], tuple[float, ...], str, str]] = [
+    (MULTI, "C", ("ucf101", 15, HARD, False), (47.4,), "none", ""),
+    (OURS, "VE + O", ("ucf101", 15, HARD, False), (63.3,), "none", ""),
+    (OURS, "VE + O", ("ucf101", 15, "15 random classes", True), (70.4, 6.3), "none", "30 runs."),
+    (("CLIP B/16, frozen", "Radford et al., ICML 2021", 2021), "", _OFFICIAL, (73.8, 0.6), _WEB, _FROZEN),
+    (("X-CLIP", "Ni et al., ECCV 2022", 2022), "", _OFFICIAL, (72.0,), KINETICS, _TUNED),
+    (("ViFi-CLIP", "Rasheed et al., CVPR 2023", 2023), "", _OFFICIAL, (76.8,), KINETICS, _TUNED),
+    (("Open-VCLIP B/16", "Weng et al., ICML 2023", 2023), "", _OFFICIAL, (83.4, 1.2), KINETICS, _TUNED),
+    (("FROSTER B/16", "Huang et al., ICLR 2024", 2024), "", _OFFICIAL, (84.8, 1.1), KINETICS, _TUNED),
+    (("TC-CLIP + LLM", "Kim et al., ECCV 2024", 2024), "", _OFFICIAL, (85.4, 0.8), KINETICS, _TUNED),
+    (("BIKE L/14", "Wu et al., CVPR 2023", 2023), "", ("ucf101", 50, "50 random classes, 10 splits", True), (86.6, 3.4),
+     KINETICS, _TUNED),
+]  # fmt: skip
+"""Section 5, and later work: work, modality, what was tested (data set, number of classes, protocol, whether these were
+drawn at random), percent and deviation, training, note."""
 
 
 def _rows() -> Iterator[Published]:
+    tables = []
     for dataset, table in _TABLES.items():
         for work, modality, training, cells in table:
             for classes, cell in cells.items():
                 random = classes < TOTAL[dataset]
-                about = (dataset, classes, f"{classes} random classes" if random else "all classes", random)
+                tested = (dataset, classes, f"{classes} random classes" if random else "all classes", random)
                 note = "Published without a deviation." if random and len(cell) == 1 else ""
-                yield _row(work, modality, about, cell, training, note)
-    yield _row(MULTI, "C", ("ucf101", 15, HARD, False), (47.4,), "none")
-    yield _row(OURS, "VE + O", ("ucf101", 15, HARD, False), (63.3,), "none")
-    yield _row(OURS, "VE + O", ("ucf101", 15, "15 random classes", True), (70.4, 6.3), "none", "30 runs.")
-    for work, cell in _LATER:
-        how = ("web images and texts", _FROZEN) if "frozen" in work[0] else (KINETICS, _TUNED)
-        yield _row(work, "", ("ucf101", 101, "all classes, over the 3 official test splits", False), cell, *how)
-    bike = ("BIKE L/14", "Wu et al., CVPR 2023", 2023)
-    yield _row(bike, "", ("ucf101", 50, "50 random classes, 10 splits", True), (86.6, 3.4), KINETICS, _TUNED)
+                tables.append((work, modality, tested, cell, training, note))
+    for (method, source, year), modality, tested, cell, training, note in [*tables, *_OTHERS]:
+        figure = Figure(*(round(number / 100, 6) for number in cell))
+        strict = not note.endswith(_NOT_STRICT)
+        yield Published(method, modality, source, year, *tested, figure, training, strict, note)
 
 
 ROWS = tuple(_rows())

@@ -12,14 +12,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from cezsar.data.documents import read_json_object
 from cezsar.errors import FormatError, InputError
 from cezsar.zeroshot.fusion import Weights
 
 VERSION = 1
 STD_DDOF = 1
-KS = (1, 5)
-"""Top-k accuracies that are counted."""
+KS = (1, 5)  # top-k accuracies that are counted
 METRICS = {"top1": "Top-1 (%)", "top5": "Top-5 (%)", "mean_per_class": "Mean per class (%)"}
 """Names of figures, in the order of tables, with their titles."""
 
@@ -36,7 +37,6 @@ class Figure(NamedTuple):
     std: float | None = None
 
     def percent(self) -> str:
-        """ "49.8" or "59.1 ± 2.7"."""
         return percent(*self)
 
 
@@ -47,42 +47,22 @@ def figure_of(values: Sequence[float]) -> Figure:
 
 @dataclass(frozen=True)
 class SplitResult:
-    """One split of classes: what was counted.
+    """One split of classes: what was counted."""
 
-    Raises:
-        InputError: counts that contradict each other.
-    """
-
-    classes: list[str]  # class names of the split
+    classes: list[str]
     clips: list[int]  # test clips of each class
     hits: dict[int, list[int]]  # k (1 and 5) -> clips of each class whose true class is among their k best
     undecided: int = 0  # clips whose scores for these classes are all 0; they are no hit for any k
     left_out: int = 0  # clips that were not tested, since their label is unknown or none of `classes`
 
-    def __post_init__(self) -> None:
-        rows = [*(self.hits.get(k, []) for k in KS), self.clips]
-        sound = (
-            all(type(n) is int and n >= 0 for row in [*rows, [self.undecided, self.left_out]] for n in row)
-            and all(len(row) == len(self.classes) == len(set(self.classes)) for row in rows)
-            and all(top1 <= top5 <= clips for top1, top5, clips in zip(*rows, strict=True))
-            and 0 < self.n_clips >= sum(rows[1]) + self.undecided
-        )
-        if not sound:
-            raise InputError("the classes, clips and hits of a run contradict each other")
-
     @property
     def n_clips(self) -> int:
-        """Clips tested."""
         return sum(self.clips)
 
     @property
     def empty_classes(self) -> list[str]:
         """Classes to choose from that no clip belongs to; the per-class mean is over the others."""
         return [name for name, clips in zip(self.classes, self.clips, strict=True) if not clips]
-
-    def accuracy(self, k: int = 1) -> float:
-        """Top-k accuracy over clips."""
-        return sum(self.hits[k]) / self.n_clips
 
     def per_class(self) -> dict[str, float]:
         """Top-1 accuracy of every class that has clips."""
@@ -91,11 +71,11 @@ class SplitResult:
 
     @property
     def top1(self) -> float:
-        return self.accuracy(1)
+        return sum(self.hits[1]) / self.n_clips
 
     @property
     def top5(self) -> float:
-        return self.accuracy(5)
+        return sum(self.hits[5]) / self.n_clips
 
     @property
     def mean_per_class(self) -> float:
@@ -114,35 +94,16 @@ class SplitResult:
 
 @dataclass(frozen=True)
 class Result:
-    """The accuracies of one way to score, over the runs of a protocol.
-
-    `confusion` has counts, (K, K), rows true and columns predicted classes, in the order of the only run's classes; a
-    row lacks the class's undecided clips.
-
-    Raises:
-        InputError: parts that contradict each other.
-    """
+    """The accuracies of one way to score, over the runs of a protocol."""
 
     protocol: str  # its name
     seed: int | None  # of its random choice of classes; None where nothing was random
     modality: str  # what was scored: "VE", "O", "VE + O", ...
     weights: Weights  # α, β, γ
-    runs: list[SplitResult]  # one a split
-    confusion: list[list[int]] | None = None  # None with several runs
+    runs: list[SplitResult]
+    # Counts, (K, K): rows true, columns predicted classes of the only run, without undecided clips; None with several.
+    confusion: list[list[int]] | None = None
     method: str = ""  # what scored, where that is not plain: see `cezsar.zeroshot.methods`
-
-    def __post_init__(self) -> None:
-        if not self.runs:
-            raise InputError("a result has at least one run")
-        matrix, run = self.confusion, self.runs[0]
-        if matrix is not None and not (
-            len(self.runs) == 1
-            and len(matrix) == len(run.classes)
-            and all(len(row) == len(matrix) for row in matrix)
-            and [row[i] for i, row in enumerate(matrix)] == run.hits[1]
-            and all(sum(row) <= clips for row, clips in zip(matrix, run.clips, strict=True))
-        ):
-            raise InputError("a confusion matrix is square, of a single run, and agrees with its clips and hits")
 
     @property
     def name(self) -> str:
@@ -169,56 +130,63 @@ class Result:
     def to_dict(self) -> dict[str, Any]:
         """Everything, as JSON has it. Fractions stand beside the counts for those who read the file."""
         return {
-            "cezsar": "result",
-            "version": VERSION,
-            "method": self.method,
-            "protocol": self.protocol,
-            "seed": self.seed,
-            "modality": self.modality,
-            "weights": asdict(self.weights),
-            "std_ddof": STD_DDOF,
+            "cezsar": "result", "version": VERSION, "method": self.method, "protocol": self.protocol,
+            "seed": self.seed, "modality": self.modality, "weights": asdict(self.weights), "std_ddof": STD_DDOF,
             "chance": {f"top{k}": self.chance(k) for k in KS},
             "summary": {name: self.figure(name)._asdict() for name in METRICS},
-            "runs": [asdict(run) | run.figures() for run in self.runs],
-            "confusion": self.confusion,
-        }
+            "runs": [asdict(run) | run.figures() for run in self.runs], "confusion": self.confusion,
+        }  # fmt: skip
 
     @classmethod
     def from_dict(cls, value: Any) -> Result:
-        """What `to_dict` made. Figures are made of the counts again.
-
-        Raises:
-            FormatError: it is no result, or its parts contradict each other, as after an edit by hand.
-        """
+        """What `to_dict` made. Raises `FormatError` where it is none, or its counts contradict each other."""
         try:
             if (value.get("cezsar"), value.get("version")) != ("result", VERSION):
                 raise FormatError(f"this is no result of version {VERSION}; evaluate again")
-            about = value["protocol"], value["seed"], value["modality"]
-            if not isinstance(about[0], str) or not isinstance(about[1], int | None) or not isinstance(about[2], str):
+            protocol, seed, modality = value["protocol"], value["seed"], value["modality"]
+            if not isinstance(protocol, str) or not isinstance(seed, int | None) or not isinstance(modality, str):
                 raise FormatError("the result's protocol, seed or modality has the wrong type; evaluate again")
             runs = [
                 SplitResult(
-                    run["classes"],
-                    run["clips"],
-                    {int(k): row for k, row in run["hits"].items()},
-                    run["undecided"],
+                    run["classes"], run["clips"], {k: run["hits"][str(k)] for k in KS}, run["undecided"],
                     run["left_out"],
                 )
                 for run in value["runs"]
-            ]
-            return cls(*about, Weights(**value["weights"]), runs, value["confusion"], str(value.get("method", "")))
+            ]  # fmt: skip
+            if not runs or not all(map(_sound, runs)):
+                raise InputError("it has no run, or classes, clips and hits of a run that contradict each other")
+            weights, confusion = Weights(**value["weights"]), value["confusion"]
+            if confusion is not None and (len(runs) > 1 or not _agrees(np.array(confusion), runs[0])):
+                raise InputError("its confusion matrix is not square, of a single run, or of the same clips and hits")
+            return cls(protocol, seed, modality, weights, runs, confusion, str(value.get("method", "")))
+        except FormatError:
+            raise
         except (InputError, KeyError, TypeError, ValueError, AttributeError) as error:
-            told = error if isinstance(error, FormatError) else f"the result is damaged ({error}); evaluate again"
-            raise FormatError(str(told)) from error
+            raise FormatError(f"the result is damaged ({error}); evaluate again") from error
+
+
+def _sound(run: SplitResult) -> bool:
+    """Whether counts, which may have been changed by hand, are possible."""
+    counts_KC = np.array([[0] * len(run.classes), *(run.hits[k] for k in KS), run.clips])
+    numbers = np.array([run.undecided, run.left_out])
+    return (
+        counts_KC.dtype.kind == numbers.dtype.kind == "i"
+        and counts_KC.shape == (len(KS) + 2, len(set(run.classes)))
+        and bool((np.diff(counts_KC, axis=0) >= 0).all() and (numbers >= 0).all())
+        and 0 < run.n_clips >= sum(run.hits[KS[-1]]) + run.undecided
+    )
+
+
+def _agrees(confusion_KK: np.ndarray, run: SplitResult) -> bool:
+    return (
+        confusion_KK.shape == (len(run.classes), len(run.classes))
+        and np.diag(confusion_KK).tolist() == run.hits[1]
+        and bool((confusion_KK.sum(axis=1) <= run.clips).all())
+    )
 
 
 def load_all(path: str | Path) -> list[Result]:
-    """The results that `save_all` wrote.
-
-    Raises:
-        InputError: there is no such file.
-        FormatError: it holds no results, or was damaged.
-    """
+    """The results that `tables.save_all` wrote. Raises `FormatError` where it holds none, or was damaged."""
     value = read_json_object(path)
     if value.get("cezsar") != "results" or not isinstance(value.get("results"), list) or not value["results"]:
         raise FormatError(f"{path} holds no results; give the JSON file that `cezsar evaluate --out` wrote")

@@ -37,12 +37,10 @@ from cezsar.data.sentence_cache import Encoder
 from cezsar.errors import FormatError, InputError
 from cezsar.training.runs import Run
 from cezsar.zeroshot.embed import Embedded, space_for
-from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.methods import METHODS, Method, Prepared
-from cezsar.zeroshot.scores import Scores, Several
+from cezsar.zeroshot.scores import Embeddings, Scores, Several, read_arrays, write_arrays
 from cezsar.zeroshot.spaces import SentenceSpace, Space, prototypes_of, rows_of
-from cezsar.zeroshot.storage import read_arrays, write_arrays
 
 Described = Mapping[str, Sequence[str]]
 """Class name -> sentences."""
@@ -63,10 +61,10 @@ class Cloud(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Scored:
-    """A folder that `keep` wrote. Its parts are read when asked for; `about` is what `keep` writes into about.json."""
+    """A folder that `keep` wrote. Its parts are read when asked for."""
 
     folder: Path
-    about: dict[str, Any]
+    about: dict[str, Any]  # what `keep` writes into about.json
 
     @classmethod
     def open(cls, folder: str | Path) -> Scored:
@@ -108,6 +106,12 @@ class Scored:
         """The α, β and γ it was kept with."""
         return Weights(**self.about["fusion"])
 
+    @property
+    def several(self) -> Several:
+        """What classes with several sentences were compared by."""
+        said: Several = self.about.get("several", "nearest")
+        return said
+
     def embeddings(self) -> Embeddings:
         return Embeddings.load(self.folder / "embeddings.safetensors")
 
@@ -119,43 +123,37 @@ class Scored:
         path = self.folder / "descriptions.json"
         return load_descriptions(path) if path.is_file() else {}
 
+    def paths(self) -> dict[str, str]:
+        """Clip id -> video file; empty where there are no files."""
+        path = self.folder / "paths.json"
+        return read_json_object(path) if path.is_file() else {}
+
     def prepared(self) -> Prepared:
         """The method with its scores, as it was when they were kept; neither run nor store is looked for."""
         embedded = Embedded(self.embeddings(), list(self.about["notes"]), [])
         return Prepared(self.method, self.title, embedded, self.scores(), self.weights)
 
-    @property
-    def several(self) -> Several:
-        """What classes with several sentences were compared by."""
-        said: Several = self.about.get("several", "nearest")
-        return said
-
-    def run(self, home: str | Path | None = None, folder: str | Path | None = None) -> Run | None:
+    def run(self, folder: str | Path | None = None) -> Run | None:
         """The very run that scored it: in `folder`, else beside it or in the workspace; None where it is not here."""
-        name, wanted = self.about["run"], self.about["run_fingerprint"]
-        places = [self.folder.resolve().parents[1] / "runs" / name, workspace.folder("runs", home) / name]
-        for place in [Path(folder)] if folder is not None else places if name else []:
+        name = self.about["run"]
+        places = [self.folder.resolve().parents[1] / "runs" / name, workspace.folder("runs") / name] if name else []
+        for place in places if folder is None else [Path(folder)]:
             weights = place / "model.safetensors"
-            if weights.is_file() and _digest(weights) == wanted:
+            if weights.is_file() and _digest(weights) == self.about["run_fingerprint"]:
                 return Run.open(place)
         return None
 
-    def space(
-        self, home: str | Path | None = None, run: str | Path | None = None, sentences: str | None = None
-    ) -> Space:
+    def space(self, run: str | Path | None = None, sentences: str | None = None) -> Space:
         """Where other sentences join its prototypes.
 
-        Args:
-            run: folder of its run, where it is in no workspace.
-            sentences: sentence encoder of an older set that does not say it.
-
-        Raises:
-            InputError: its run has no weights here, its encoder is not known, or nothing embeds sentences in its space.
+        `run` is the folder of its run, where it is in no workspace, `sentences` the sentence encoder of an older set
+        that does not say it. Raises `InputError` where its run has no weights here, its encoder is not known, or
+        nothing embeds sentences in its space.
         """
         space, encoder = self.about["space"], sentences or self.about.get("sentence_encoder", {}).get("name")
         if space not in ("joint", "sentence"):
             raise InputError(f"{self.name} was scored in the {space} space, where sentences cannot be tried")
-        found = self.run(home, run) if space == "joint" else None
+        found = self.run(run) if space == "joint" else None
         if space == "joint" and found is None:
             raise InputError(
                 f"new sentences of {self.name} need the weights of run {self.about['run']!r} that scored it, and "
@@ -165,7 +163,7 @@ class Scored:
             raise InputError(
                 f"which sentence encoder {self.name} was scored with is not known; name it, or score the set again"
             )
-        return space_for(found, encoder, home)
+        return space_for(found, encoder)
 
     @property
     def has_clouds(self) -> bool:
@@ -174,18 +172,14 @@ class Scored:
     def clouds(self) -> tuple[IntArray, dict[str, Cloud]]:
         """Indices of the sampled clips, ascending, and "raw", "sentence" and "joint" as far as there are such."""
         arrays, described = read_arrays(self.folder / "clouds.safetensors", "clouds")
+        points = {name: array.astype(np.float32) for name, array in arrays.items() if name != "rows"}
         try:
+            spaces = described["spaces"]
             return arrays["rows"], {
-                name: Cloud(*(arrays[f"{name}.{part}"].astype(np.float32) for part in ("videos", "prototypes")))
-                for name in described["spaces"]
+                name: Cloud(points[f"{name}.videos"], points[f"{name}.prototypes"]) for name in spaces
             }
         except (KeyError, TypeError) as error:
             raise FormatError(f"{self.folder}: its clouds are damaged ({error}); make them again") from error
-
-    def paths(self) -> dict[str, str]:
-        """Clip id -> video file; empty where there are no files."""
-        path = self.folder / "paths.json"
-        return read_json_object(path) if path.is_file() else {}
 
 
 def reworded(embeddings: Embeddings, space: Space, known: Described, described: Described) -> Embeddings:
@@ -198,18 +192,13 @@ def reworded(embeddings: Embeddings, space: Space, known: Described, described: 
     new = {name: texts for name, texts in new.items() if texts != list(known.get(name, ()))}
     if not new:
         return embeddings
-    names = [*embeddings.class_names, *(name for name in new if canonical(name) not in spelt)]
-    place = {name: index for index, name in enumerate(names)}
-    kept_P = ~np.isin(embeddings.prototype_class, [place[name] for name in new])
+    names = list(dict.fromkeys([*embeddings.class_names, *new]))
+    place_K = np.array([names.index(name) for name in new])
+    kept_P = ~np.isin(embeddings.prototype_class, place_K)
     _, vectors_PE, owner_P = prototypes_of(space, new)
-    return replace(
-        embeddings,
-        class_names=names,
-        prototypes=np.concatenate([embeddings.prototypes[kept_P], vectors_PE]),
-        prototype_class=np.concatenate(
-            [embeddings.prototype_class[kept_P], np.array([place[name] for name in new])[owner_P]]
-        ),
-    )
+    prototypes_PE = np.concatenate([embeddings.prototypes[kept_P], vectors_PE])
+    class_P = np.concatenate([embeddings.prototype_class[kept_P], place_K[owner_P]])
+    return replace(embeddings, class_names=names, prototypes=prototypes_PE, prototype_class=class_P)
 
 
 def folder_for(run: Run | None, dataset: str, home: str | Path | None = None, *, method: str = "no run") -> Path:
@@ -238,14 +227,12 @@ def keep(
     several: Several = "nearest",
     half: bool = False,
 ) -> Scored:
-    """Write a data set as a method has scored it; `about.json` comes last, so that a folder with it is whole.
+    """Write a data set as a method has scored it, with the encoder of the sentence space and the classes' sentences.
 
-    Args:
-        sentences: the encoder of the sentence space.
-        descriptions: class name -> sentences, as they were embedded.
-        half: keep embeddings as float16, and CEZSAR's scores of these. Scores are so where there are more than `LARGE`.
+    `half` keeps embeddings as float16, and CEZSAR's scores of these; scores are so where there are more than `LARGE`.
+    `about.json` comes last, so that a folder with it is whole.
     """
-    folder, embeddings, scores = Path(folder), ready.embedded.embeddings, ready.scores
+    folder, run, embeddings, scores = Path(folder), ready.run, ready.embedded.embeddings, ready.scores
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "about.json").unlink(missing_ok=True)
     embeddings.save(folder / "embeddings.safetensors", half=half)
@@ -255,14 +242,13 @@ def keep(
     scores.save(folder / "scores.safetensors", half=len(scores.ids) * len(scores.class_names) > LARGE)
     save_descriptions(folder / "descriptions.json", {name: descriptions[name] for name in embeddings.class_names})
     rows, clouds = clouds_of(ready.embedded, ready.store, sentences, descriptions)
-    points = {f"{name}.videos": cloud.videos_NE for name, cloud in clouds.items()}
-    points |= {f"{name}.prototypes": cloud.prototypes_PE for name, cloud in clouds.items()}
-    halves: dict[str, Any] = {name: array.astype(np.float16) for name, array in points.items()}
-    write_arrays(folder / "clouds.safetensors", "clouds", halves | {"rows": rows}, {"spaces": list(clouds)})
+    arrays: dict[str, Any] = {"rows": rows}
+    for name, cloud in clouds.items():
+        arrays[f"{name}.videos"], arrays[f"{name}.prototypes"] = (points.astype(np.float16) for points in cloud)
+    write_arrays(folder / "clouds.safetensors", "clouds", arrays, {"spaces": list(clouds)})
     if paths:
         inside = set(embeddings.ids)
         write_json(folder / "paths.json", {clip: str(path) for clip, path in paths.items() if clip in inside})
-    run = ready.run
     about = {
         "cezsar": "scored", "version": VERSION, "method": ready.method.name, "run": run.name if run else "",
         "run_fingerprint": _digest(run.folder / "model.safetensors") if run else "",
@@ -286,6 +272,7 @@ def clouds_of(
     rows = np.arange(len(embeddings.ids))
     if len(rows) > MOST:
         rows = np.sort(np.random.default_rng(0).choice(rows, MOST, replace=False))
+    first = next(iter(embeddings.modalities.values()))[rows]  # VE, where there is one
     clouds: dict[str, Cloud] = {}
     if store:
         clouds["raw"] = _compressed(np.stack([store.features(embeddings.ids[row]).mean(0) for row in rows]))
@@ -294,10 +281,9 @@ def clouds_of(
         described = [sentence for name in embeddings.class_names for sentence in descriptions[name]]
         clouds["sentence"] = Cloud(rows_of(SentenceSpace(sentences), said), sentences.encode(described))
     elif embeddings.space == "sentence":
-        clouds["sentence"] = Cloud(next(iter(embeddings.modalities.values()))[rows], embeddings.prototypes)
+        clouds["sentence"] = Cloud(first, embeddings.prototypes)
     if embeddings.space != "sentence":
-        clips_NE = embeddings.modalities.get("VE", next(iter(embeddings.modalities.values())))
-        clouds["joint"] = Cloud(clips_NE[rows], embeddings.prototypes)
+        clouds["joint"] = Cloud(first, embeddings.prototypes)
     return rows, clouds
 
 

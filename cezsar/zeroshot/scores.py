@@ -1,80 +1,161 @@
-"""Scores: the second waypoint. Every clip against every class, once for each modality; all else is arithmetic on them.
+"""The two waypoints: embeddings, after which no video or model is needed, and scores, after which all is arithmetic.
 
 With unit prototypes p, the score of a fused embedding is a weighted sum (Eq. 8-9 of Estevam et al., ICPR 2026):
 `(α VE + β SE(O) + γ SE(C)) · p = α VE·p + β SE(O)·p + γ SE(C)·p`. Dividing by `||VidE||`, which is the same for all
-classes, makes it the cosine similarity and changes no prediction. So the products VE·p, SE(O)·p and SE(C)·p are
-computed once, of raw clip embeddings and unit prototypes, and any weights and any split of classes are read off them.
+classes, makes it the cosine similarity and changes no prediction. So these products are computed once, of raw clip
+embeddings and unit prototypes, and any weights and any split of classes are read off them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
+import json
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from itertools import combinations_with_replacement
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
 from cezsar.arrays import DoubleArray, FloatArray, IntArray, unit_rows
+from cezsar.atomic import replacing
 from cezsar.data.labels import canonical, resolve
 from cezsar.errors import FormatError, InputError
-from cezsar.zeroshot import embeddings as checks
-from cezsar.zeroshot.embeddings import Embeddings
-from cezsar.zeroshot.storage import read_arrays, write_arrays
 
+Array = npt.NDArray[Any]
+MODALITIES = ("VE", "O", "C")
+"""Visual embedding VE(v), objects SE(O(v)) and captions SE(C(v)): the terms of Eq. 9, in this order."""
+PREFIX = "modality."  # of the matrices' names in files
+VERSION = "1"  # of files
 Several = Literal["nearest", "mean"]
-DESCRIBED = ("ids", "labels", "class_names", "dead_classes")  # what a file of scores holds besides arrays
+"""What a class with several sentences is compared by: the one nearest to VidE, or the direction of the mean of their
+UNIT vectors, so that no sentence counts more because its raw vector is longer. Zero prototypes count in neither, unless
+their class has no others."""
 
 
 @dataclass(frozen=True, eq=False)
-class Scores:
+class Waypoint:
+    """N clips and C classes, and matrices about them; what one file holds.
+
+    Raises `InputError` for parts that do not fit together, NaN or infinite numbers: it names the clip or the class.
+    """
+
+    ids: list[str]  # clip names, all different
+    labels: list[str]  # true class of each clip, in any spelling of a class name; "" where it is unknown
+    class_names: list[str]  # no two spell the same class (`cezsar.data.labels.canonical`)
+
+    kind: ClassVar[str]  # of file
+    by_modality: ClassVar[str]  # name of the field of matrices
+
+    def set_checked(self, matrices: Mapping[str, Array], width: int, what: str, **others: Any) -> None:
+        """Set the matrices as (N, width) float32, in the order of `MODALITIES`, and other fields."""
+        if len(self.ids) != len(self.labels):
+            raise InputError(f"{len(self.ids):,} clips have {len(self.labels):,} labels; give each one, '' if unknown")
+        for what_name, names in (("clip id", self.ids), ("class", [canonical(name) for name in self.class_names])):
+            if len(set(names)) < len(names):
+                raise InputError(f"{what_name} {Counter(names).most_common(1)[0][0]!r} is given twice; keep one")
+        checked = {name: np.asarray(matrices[name], np.float32) for name in MODALITIES if name in matrices}
+        if not self.class_names or not checked or len(checked) < len(matrices):
+            raise InputError(
+                f"there are {len(self.class_names)} classes and the modalities {list(matrices)}; give at least one of "
+                f"each, the latter of {', '.join(MODALITIES)}"
+            )
+        for name, matrix in checked.items():
+            if matrix.shape != (len(self.ids), width):
+                raise InputError(f"{name} has shape {matrix.shape}; ({len(self.ids)}, {width}) is expected")
+            refuse_non_finite(matrix, self.ids, f"the {name} {what} of clip")
+        for name, value in ({self.by_modality: checked} | others).items():
+            object.__setattr__(self, name, value)
+
+    def save(self, path: str | Path, *, half: bool = False) -> None:
+        """Write everything to one safetensors file; `half` keeps float16: half the size, and three digits.
+
+        Raises `InputError` where a number is too large for float16.
+        """
+        parts = {each.name: getattr(self, each.name) for each in fields(self)}
+        parts |= {PREFIX + name: matrix for name, matrix in parts.pop(self.by_modality).items()}
+        arrays = {name: part for name, part in parts.items() if isinstance(part, np.ndarray)}
+        described = {name: part for name, part in parts.items() if isinstance(part, str | list)}
+        for name, array in arrays.items():
+            if half and array.dtype == np.float32:
+                if np.abs(array).max(initial=0) > np.finfo(np.float16).max:
+                    raise InputError("some numbers are too large for float16; save them as float32")
+                arrays[name] = array.astype(np.float16)
+        write_arrays(path, self.kind, arrays, described)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """What `save` wrote, as float32. Raises `FormatError` where it is damaged or holds something else."""
+        arrays, described = read_arrays(path, cls.kind)
+        matrices = {name.removeprefix(PREFIX): array for name, array in arrays.items() if name.startswith(PREFIX)}
+        parts: dict[str, Any] = {name: array for name, array in arrays.items() if not name.startswith(PREFIX)}
+        try:
+            return cls(**parts | described | {cls.by_modality: matrices})
+        except (InputError, TypeError) as error:
+            raise FormatError(f"{path} is damaged: {error}; make it again") from error
+
+
+@dataclass(frozen=True, eq=False)
+class Embeddings(Waypoint):
+    """N clips, C classes and P class descriptions (prototype sentences) in one space of E dimensions."""
+
+    modalities: dict[str, FloatArray]  # "VE", "O", "C" -> (N, E), raw, NOT normalised; zeros where a clip has none
+    prototypes: FloatArray  # (P, E), raw
+    prototype_class: IntArray  # (P,) index into `class_names`; every class has at least one, in any order
+    space: str = "joint"  # where the vectors live: "joint", "sentence", "image-text"
+
+    kind = "embeddings"
+    by_modality = "modalities"
+
+    def __post_init__(self) -> None:
+        prototypes, owner = np.asarray(self.prototypes, np.float32), np.asarray(self.prototype_class, np.int64)
+        if prototypes.ndim != 2 or owner.shape != prototypes.shape[:1]:
+            raise InputError(f"prototypes {prototypes.shape} do not go with class indices {owner.shape}")
+        if set(owner.tolist()) != set(range(len(self.class_names))):
+            raise InputError(f"not each of the {len(self.class_names):,} classes has a prototype, or one has no class")
+        refuse_non_finite(prototypes, [self.class_names[index] for index in owner], "the prototype of class")
+        self.set_checked(
+            self.modalities, prototypes.shape[1], "embedding", prototypes=prototypes, prototype_class=owner
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Scores(Waypoint):
     """N clips against C classes, in M modalities.
 
     With one column a class (one sentence a class, or `several="mean"`) P is C, and a fused score is the weighted sum of
     `matrices`. With several columns a class, the nearest sentence can only be told after fusion: `fusion.fuse` and
     `fusion.cosine` do that exactly, from `columns`.
-
-    Attributes:
-        ids: clip names, all different.
-        labels: true class of each clip, in any spelling; "" where it is unknown.
-        class_names: no two spell the same class.
-        columns: modality -> (N, P) float32: inner products of the raw modality and unit prototypes.
-        gram: (N, M, M) float64 inner products between a clip's modalities, in the order of `columns`; from it comes
-            ||VidE|| for any weights. None where scores do not stem from embeddings; then there is no cosine.
-        column_class: (P,) index into `class_names` of each column, ascending; one column a class by default.
-        dead_classes: classes whose prototypes are all zero, as ReLU can make them; they score 0 everywhere.
-
-    Raises:
-        InputError: parts that do not fit together, or NaN; the message names the clip and the modality.
     """
 
-    ids: list[str]
-    labels: list[str]
-    class_names: list[str]
-    columns: dict[str, FloatArray]
+    columns: dict[str, FloatArray]  # modality -> (N, P): inner products of the raw modality and unit prototypes
+    # (N, M, M) inner products between a clip's modalities, in the order of `columns`; from it comes ||VidE|| for any
+    # weights. None where scores do not stem from embeddings; then there is no cosine.
     gram: DoubleArray | None = None
-    column_class: IntArray | None = None
-    dead_classes: list[str] = field(default_factory=list)
+    column_class: IntArray | None = None  # (P,) index into `class_names` of each column, ascending; one each by default
+    dead_classes: list[str] = field(default_factory=list)  # all their prototypes are zero, as ReLU can make them
+
+    kind = "scores"
+    by_modality = "columns"
 
     def __post_init__(self) -> None:
-        checks.check_names(self.ids, self.labels, self.class_names)
-        n_classes = len(self.class_names)
-        owner = np.arange(n_classes) if self.column_class is None else np.asarray(self.column_class, np.int64)
-        if owner.ndim != 1 or not np.array_equal(np.unique(owner), np.arange(n_classes)) or (np.diff(owner) < 0).any():
-            raise InputError(f"columns should be in the order of their classes, and each of the {n_classes:,} have one")
-        columns = checks.check_modalities(self.columns, len(self.ids), len(owner))
-        for modality, matrix_NP in columns.items():
-            checks.refuse_non_finite(matrix_NP, self.ids, f"the {modality} score of clip")
-        if self.gram is not None:
-            gram = np.asarray(self.gram, np.float64)
-            if gram.shape != (len(self.ids), len(columns), len(columns)):
-                raise InputError(f"gram has shape {gram.shape}, which does not go with {', '.join(columns)}")
-            checks.refuse_non_finite(gram, self.ids, "the length of clip")
-            object.__setattr__(self, "gram", gram)
-        object.__setattr__(self, "columns", columns)
-        object.__setattr__(self, "column_class", owner)
+        every = np.arange(len(self.class_names))
+        owner = every if self.column_class is None else np.asarray(self.column_class, np.int64)
+        if not np.array_equal(np.unique(owner), every) or (np.diff(owner) < 0).any():
+            raise InputError(
+                f"columns should be in the order of their classes, and each of the {len(every):,} have one"
+            )
+        gram = None if self.gram is None else np.asarray(self.gram, np.float64)
+        self.set_checked(self.columns, len(owner), "score", gram=gram, column_class=owner)
+        if gram is not None:
+            if gram.shape != (len(self.ids), len(self.columns), len(self.columns)):
+                raise InputError(f"gram has shape {gram.shape}, which does not go with {', '.join(self.columns)}")
+            refuse_non_finite(gram, self.ids, "the length of clip")
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -123,19 +204,7 @@ class Scores:
     def from_embeddings(
         cls, embeddings: Embeddings, several: Several = "nearest", gram: DoubleArray | None = None
     ) -> Scores:
-        """All inner products of clips and unit prototypes.
-
-        Args:
-            several: what a class with several sentences is compared by. "nearest": the one nearest to VidE.
-                "mean": the direction of the mean of their UNIT vectors, so that no sentence counts more because its
-                raw vector is longer. Zero prototypes count in neither, unless their class has no others.
-            gram: where it is known.
-
-        Raises:
-            InputError: another value of `several`, or products too large for float32.
-        """
-        if several not in ("nearest", "mean"):
-            raise InputError(f"several is {several!r}; choose nearest or mean")
+        """All inner products of clips and unit prototypes; `gram` where it is known."""
         names = embeddings.class_names
         unit_PE, owner, dead = unit_columns(embeddings.prototypes, embeddings.prototype_class, len(names), several)
         with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused by name
@@ -143,45 +212,13 @@ class Scores:
         gram = _gram(list(embeddings.modalities.values())) if gram is None else gram
         return cls(embeddings.ids, embeddings.labels, names, columns, gram, owner, [names[index] for index in dead])
 
-    def save(self, path: str | Path, *, half: bool = False) -> None:
-        """Write everything to one safetensors file; `half` keeps float16: three digits, so that near ties may turn.
-
-        Raises:
-            InputError: a score is too large for float16.
-        """
-        assert self.column_class is not None
-        arrays = checks.to_save({f"modality.{name}": matrix_NP for name, matrix_NP in self.columns.items()}, half)
-        arrays["column_class"] = self.column_class
-        if self.gram is not None:
-            arrays["gram"] = self.gram
-        write_arrays(path, "scores", arrays, {name: getattr(self, name) for name in DESCRIBED})
-
-    @classmethod
-    def load(cls, path: str | Path) -> Scores:
-        """What `save` wrote, as float32.
-
-        Raises:
-            InputError: there is no such file.
-            FormatError: it is damaged, or holds something else.
-        """
-        arrays, described = read_arrays(path, "scores")
-        try:
-            ids, labels, names, dead = (described[name] for name in DESCRIBED)
-            columns = checks.by_modality(arrays)
-            return cls(ids, labels, names, columns, arrays.get("gram"), arrays["column_class"], dead)
-        except (InputError, KeyError, TypeError) as error:
-            raise FormatError(f"{path} is damaged: {error}; make it again") from error
-
 
 def unit_columns(
     prototypes_PE: FloatArray, owner: IntArray, n_classes: int, several: Several
 ) -> tuple[FloatArray, IntArray, IntArray]:
     """(P, E) unit prototypes in the order of classes, the class of each, and the classes that have only zeros.
 
-    Args:
-        prototypes_PE: raw; every one of the `n_classes` has at least one.
-        owner: (P,) the class of each.
-        several: as in `Scores.from_embeddings`.
+    `prototypes_PE` are raw, every one of the `n_classes` has at least one; `owner`, (P,), is the class of each.
     """
     unit_PE = unit_rows(prototypes_PE.astype(np.float64))
     if several == "mean":
@@ -203,3 +240,46 @@ def _gram(modalities: list[FloatArray]) -> DoubleArray:
     for a, b in combinations_with_replacement(range(len(modalities)), 2):
         gram[:, a, b] = gram[:, b, a] = np.einsum("ne,ne->n", modalities[a], modalities[b], dtype=np.float64)
     return gram
+
+
+def refuse_non_finite(matrix: Array, row_names: Sequence[str], what: str) -> None:
+    """Raise an `InputError` that names the first row with NaN or an infinite number in it."""
+    with np.errstate(invalid="ignore"):
+        finite_N = np.isfinite(matrix.sum(axis=tuple(range(1, matrix.ndim)), dtype=np.float64))
+    if not finite_N.all():
+        raise InputError(
+            f"{what} {row_names[int(finite_N.argmin())]!r} is not finite (NaN, or too large for float32); make its "
+            "features again, or leave it out"
+        )
+
+
+# Files ----------------------------------------------------------------------------------------------------------------
+
+
+def write_arrays(path: str | Path, kind: str, arrays: Mapping[str, Array], description: Mapping[str, Any]) -> None:
+    """Write named arrays and a description to one safetensors file of a kind ("embeddings", ...), whole or not at all.
+
+    The description is JSON in one more array: headers are bounded, and the names of 242,658 clips are longer.
+    """
+    text = np.frombuffer(json.dumps(description, allow_nan=False).encode("ascii"), np.uint8)
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    with replacing(path) as temporary:
+        save_file({**contiguous, "description": text}, temporary, {"cezsar": kind, "version": VERSION})
+
+
+def read_arrays(path: str | Path, kind: str) -> tuple[dict[str, Array], dict[str, Any]]:
+    """What `write_arrays` wrote. Raises `FormatError` where it is damaged or of another kind."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            found = file.metadata() or {}
+            if (found.get("cezsar"), found.get("version")) != (kind, VERSION):
+                said = f"{found.get('cezsar', 'something else')}, version {found.get('version', 'unknown')}"
+                raise FormatError(f"{path} should hold {kind}, version {VERSION}, and holds {said}; make it again")
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (the file is no mapping)
+        return arrays, dict(json.loads(arrays.pop("description").tobytes()))
+    except FormatError:
+        raise
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}; check the path") from error
+    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise FormatError(f"{path} is damaged or no safetensors file ({error}); make it again") from error

@@ -1,7 +1,6 @@
-"""Where clips and class descriptions meet: the joint space of a run, or a sentence encoder's own space.
+"""Where clips and class descriptions meet: the joint space of a run, or that of a sentence or an image-text encoder.
 
-All turn sentences into (N, E) embeddings; only some have a place for what the frames look like. From a space and a
-feature store come `Embeddings` (`cezsar.zeroshot.embed`), on which everything after stands.
+All turn sentences into (N, E) embeddings; only some have a place for what the frames look like.
 """
 
 from __future__ import annotations
@@ -28,26 +27,22 @@ class TextEncoder(Protocol):
     """An image-text model's side for sentences."""
 
     @property
-    def prompts(self) -> Sequence[str]:
-        """What it wants a bare label to be put into, at {}."""
+    def prompts(self) -> Sequence[str]: ...  # what it wants a bare label to be put into, at {}
 
     @property
-    def trust(self) -> str:
-        """One line on what it sees, and so may be trusted for."""
+    def trust(self) -> str: ...  # one line on what it sees, and so may be trusted for
 
     @property
-    def visual_dim(self) -> int:
-        """How many columns of a feature row, from the first, are in the space of its sentences."""
+    def visual_dim(self) -> int: ...  # how many columns of a feature row, from the first, are in its sentences' space
 
     def text_vectors(self, sentences: Sequence[str]) -> FloatArray: ...
 
 
 class Space:
-    """A place for clips and sentences. `name` is "joint", "sentence" or "image-text"."""
+    """A place for clips and sentences."""
 
-    name = ""
-    limit_s: int | None = None
-    """The most seconds that it takes of a clip, whose middle it keeps; None if it takes all."""
+    name = ""  # "joint", "sentence" or "image-text"
+    limit_s: int | None = None  # the most seconds that it takes of a clip, whose middle it keeps; None if it takes all
 
     def sentences(self, sentences: Sequence[str]) -> FloatArray:
         """(N, E) embeddings of N sentences."""
@@ -63,12 +58,7 @@ class Space:
 
 
 class JointSpace(Space):
-    """SE and VE of a trained run (Eq. 1-6).
-
-    Args:
-        model: in evaluation mode.
-        encoder: the run's sentence encoder.
-    """
+    """SE and VE of a trained run (Eq. 1-6); the model is in evaluation mode."""
 
     name = "joint"
 
@@ -117,12 +107,7 @@ class TransferSpace(Space):
 
 
 def space_of(run: Run, encoder: Encoder, device: str | None = None) -> Space:
-    """The joint space of a run; `encoder` is the one of its sentences.
-
-    Raises:
-        MismatchError: another encoder.
-        FormatError: its weights, or what it keeps of seen classes, cannot be used.
-    """
+    """The joint space of a run. Raises `MismatchError` where `encoder` is not the one of its sentences."""
     run.check_sentence_encoder(encoder.name, encoder.fingerprint, encoder.dim)
     model = run.load_model(pick_device(device))
     if isinstance(model, CrossModal):
@@ -133,9 +118,8 @@ def space_of(run: Run, encoder: Encoder, device: str | None = None) -> Space:
 class SentenceSpace(Space):
     """A sentence encoder's own space, without any training: objects and captions only, after [9] and [12].
 
-    Args:
-        origin_S: subtracted from every vector. The mean vector of the objects' names takes out what all of them share,
-            so that cosines tell by what differs; zero by default.
+    `origin_S` is subtracted from every vector: the mean vector of the objects' names takes out what all of them share,
+    so that cosines tell by what differs.
     """
 
     name = "sentence"
@@ -151,11 +135,7 @@ class SentenceSpace(Space):
 class ImageTextSpace(Space):
     """The space of a frozen image-text model: a clip is the mean of its frames' unit embeddings.
 
-    Args:
-        prompts: sentences with {} for a bare label, such as "a video of a person {}."; the encoder's own by default.
-
-    Raises:
-        InputError: there is no prompt, or one without {}.
+    A bare label is put into `prompts`, such as "a video of a person {}."; by default the encoder's own.
     """
 
     name = "image-text"
@@ -172,10 +152,7 @@ class ImageTextSpace(Space):
         return self._encoder.text_vectors(sentences)
 
     def labels(self, names: Sequence[str], sentences: Sequence[str]) -> FloatArray:
-        """(N, E) unit embeddings; of a bare label, their mean over the prompts that it is put into.
-
-        A sentence that only repeats the class's name is a bare label.
-        """
+        """(N, E) unit embeddings; of a sentence that only repeats the class's name, their mean over the prompts."""
         texts = [
             [prompt.replace("{}", sentence) for prompt in self.prompts] if sentence == spoken(name) else [sentence]
             for name, sentence in zip(names, sentences, strict=True)
@@ -190,30 +167,21 @@ class ImageTextSpace(Space):
 
 
 def prototypes_of(space: Space, descriptions: Mapping[str, Sequence[str]]) -> tuple[list[str], FloatArray, IntArray]:
-    """Class names, (P, E) prototype embeddings, and (P,) the class index of each.
-
-    Args:
-        descriptions: class name -> one or several descriptive sentences.
-    """
-    if not descriptions:
+    """Class names, (P, E) prototypes and (P,) the class of each, from class name -> descriptive sentences."""
+    pairs = [(index, name, text) for index, name in enumerate(descriptions) for text in descriptions[name]]
+    if not pairs:
         raise InputError("there are no classes to choose from; give labels or class descriptions")
-    names = list(descriptions)
-    pairs = [(index, sentence) for index, name in enumerate(names) for sentence in descriptions[name]]
-    prototypes = space.labels([names[index] for index, _ in pairs], [sentence for _, sentence in pairs])
-    return names, prototypes, np.array([index for index, _ in pairs], np.int64)
-
-
-def sampled_names(names: Sequence[str], most: int = 1000) -> list[str]:
-    """At most so many of a vocabulary's names, evenly spaced: enough to tell their mean vector."""
-    return list(names[:: -(-len(names) // most)])
+    owner, names, sentences = zip(*pairs, strict=True)
+    return list(descriptions), space.labels(names, sentences), np.array(owner, np.int64)
 
 
 def rows_of(space: Space, sentences: Sequence[str]) -> FloatArray:
     """(N, E) embeddings; an empty sentence, meaning "none", gives a row of zeros."""
-    unique = sorted({sentence for sentence in sentences if sentence})
-    if not unique:
+    unique = sorted(set(sentences))  # "" comes first
+    if not any(unique):
         raise InputError("no clip has a sentence for this modality; leave the modality out")
-    embedded = space.sentences(unique)
-    position = {sentence: index for index, sentence in enumerate([*unique, ""])}
-    with_zeros = np.vstack([embedded, np.zeros_like(embedded[:1])])
-    return with_zeros[[position[sentence] for sentence in sentences]].astype(np.float32, copy=False)
+    embedded = space.sentences([sentence for sentence in unique if sentence])
+    if not unique[0]:
+        embedded = np.vstack([np.zeros_like(embedded[:1]), embedded])
+    place = {sentence: index for index, sentence in enumerate(unique)}
+    return embedded[[place[sentence] for sentence in sentences]].astype(np.float32, copy=False)

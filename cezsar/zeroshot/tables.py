@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cezsar.atomic import write_text
 from cezsar.data.documents import printable
 from cezsar.zeroshot.published import Published
-from cezsar.zeroshot.results import KS, METRICS, VERSION, Figure, Result, percent
+from cezsar.zeroshot.results import KS, METRICS, VERSION, Result, percent
 
 if TYPE_CHECKING:
     from cezsar.zeroshot.classifier import Ranking
@@ -23,21 +23,15 @@ if TYPE_CHECKING:
 def save_all(
     results: Sequence[Result], path: str | Path, more: dict[str, Any] | None = None, texts: dict[str, str] | None = None
 ) -> list[Path]:
-    """Write results as JSON, and beside it CSV (a line for each run) and a Markdown table; each whole or not at all.
+    """Write results as JSON, which `load_all` and `protocols.parse` read, and beside it CSV and Markdown.
 
-    Args:
-        more: what else the JSON holds.
-        texts: suffix -> content of files beside it, in place of the Markdown table.
-
-    Returns:
-        The paths. `load_all` reads the first, and `protocols.parse` takes the classes of every run from it.
+    `more` joins the JSON; `texts`, suffix -> content of files beside it, stands in for the Markdown table.
     """
     if texts is None:
         rows = [[one.name, one.protocol, *(one.figure(name).percent() for name in METRICS)] for one in results]
         texts = {".md": markdown_table(["Modality", "Protocol", *METRICS.values()], rows)}
-    content = {"": to_json(results, more), ".csv": to_csv(results)} | texts
-    paths = [Path(path).with_suffix(suffix) if suffix else Path(path) for suffix in content]
-    for file, text in zip(paths, content.values(), strict=True):
+    paths = [Path(path), *(Path(path).with_suffix(suffix) for suffix in (".csv", *texts))]
+    for file, text in zip(paths, [to_json(results, more), to_csv(results), *texts.values()], strict=True):
         write_text(file, text)
     return paths
 
@@ -50,15 +44,12 @@ def to_json(results: Sequence[Result], more: dict[str, Any] | None = None) -> st
 
 def to_csv(results: Sequence[Result]) -> str:
     """A line a run: what was scored, figures as fractions, the number of clips, and the classes of the run."""
-    rows: list[dict[str, Any]] = []
-    for one in results:
-        about = {"method": one.method, "protocol": one.protocol, "seed": one.seed, "modality": one.modality}
-        for number, run in enumerate(one.runs, start=1):
-            counts = {"clips": run.n_clips, "undecided": run.undecided, "left_out": run.left_out}
-            figures = run.figures() | {"chance": run.chance()}
-            names = {"classes": "; ".join(run.classes)}
-            rows.append(about | asdict(one.weights) | {"run": number} | figures | counts | names)
-    return csv_of(rows)
+    return csv_of([
+        {"method": one.method, "protocol": one.protocol, "seed": one.seed, "modality": one.modality}
+        | asdict(one.weights) | {"run": number} | run.figures() | {"chance": run.chance(), "clips": run.n_clips}
+        | {"undecided": run.undecided, "left_out": run.left_out, "classes": "; ".join(run.classes)}
+        for one in results for number, run in enumerate(one.runs, start=1)
+    ])  # fmt: skip
 
 
 def csv_of(rows: Sequence[dict[str, Any]]) -> str:
@@ -76,42 +67,38 @@ def table(results: Sequence[Result]) -> str:
     blocks: dict[tuple[str, int | None], list[Result]] = {}
     for result in results:
         blocks.setdefault((result.protocol, result.seed), []).append(result)
-    return "\n\n".join(_block(rows) for rows in blocks.values())
-
-
-def _block(results: Sequence[Result]) -> str:
-    first = results[0]
-    rows = [["", *(f"top-{k}" for k in KS), "per class", "α", "β", "γ"]]
-    for result in results:
-        figures = [result.figure(name).percent() for name in METRICS]
-        rows.append([result.name, *figures, *(f"{weight:g}" for weight in asdict(result.weights).values())])
-    rows.append(["chance", *(percent(first.chance(k)) for k in [*KS, 1]), "", "", ""])
-    lines = [title(results), *aligned(rows)]
-    if undecided := sum(run.undecided for result in results for run in result.runs):
-        lines.append(f"{undecided:,} answers undecided (no evidence for any class), counted as wrong")
-    if empty := sorted({name for run in first.runs for name in run.empty_classes}):
-        shown = ", ".join(empty[:5]) + (", ..." if len(empty) > 5 else "")
-        lines.append(f"{len(empty):,} classes without clips, not in the per-class mean: {shown}")
-    return "\n".join(lines)
+    lines = []
+    for rows in blocks.values():
+        first = rows[0]
+        cells = [["", *(f"top-{k}" for k in KS), "per class", "α", "β", "γ"]]
+        for one in rows:
+            weights = [f"{weight:g}" for weight in asdict(one.weights).values()]
+            cells.append([one.name, *(one.figure(name).percent() for name in METRICS), *weights])
+        cells.append(["chance", *(percent(first.chance(k)) for k in [*KS, 1]), "", "", ""])
+        lines += [title(rows), *aligned(cells)]
+        if undecided := sum(run.undecided for one in rows for run in one.runs):
+            lines.append(f"{undecided:,} answers undecided (no evidence for any class), counted as wrong")
+        if empty := sorted({name for run in first.runs for name in run.empty_classes}):
+            shown = ", ".join(empty[:5]) + (", ..." if len(empty) > 5 else "")
+            lines.append(f"{len(empty):,} classes without clips, not in the per-class mean: {shown}")
+        lines.append("")
+    return "\n".join(lines[:-1])
 
 
 def title(results: Sequence[Result]) -> str:
     """What the figures of results of one protocol are: classes, clips, runs, seed, unit."""
-    first, (classes, clips) = results[0], _sizes(results[0])
-    parts = [f"protocol {first.protocol}", f"{classes} classes", f"{clips} clips"]
-    if len(first.runs) > 1:
-        parts.append(f"{len(first.runs):,} runs")
-    if first.seed is not None:
-        parts.append(f"seed {first.seed}")
-    unit = "%" if len(first.runs) == 1 else "%, mean ± sample standard deviation over runs"
-    return f"{', '.join(parts)} ({unit})"
+    first, several = results[0], len(results[0].runs) > 1
+    classes, clips = _sizes(first)
+    runs = f", {len(first.runs):,} runs" if several else ""
+    seed = "" if first.seed is None else f", seed {first.seed}"
+    unit = "%, mean ± sample standard deviation over runs" if several else "%"
+    return f"protocol {first.protocol}, {classes} classes, {clips} clips{runs}{seed} ({unit})"
 
 
-def _sizes(result: Result) -> tuple[str, str]:
+def _sizes(result: Result) -> list[str]:
     """Classes and clips of a run: "10", or "96 to 104" where runs differ."""
-    ends = [(min(n), max(n)) for n in ([len(run.classes) for run in result.runs], [run.n_clips for run in result.runs])]
-    classes, clips = (f"{low:,}" if low == high else f"{low:,} to {high:,}" for low, high in ends)
-    return classes, clips
+    counts = [len(run.classes) for run in result.runs], [run.n_clips for run in result.runs]
+    return [" to ".join(f"{n:,}" for n in sorted({min(several), max(several)})) for several in counts]
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -126,89 +113,62 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 # For papers ----------------------------------------------------------------------------------------------------------
 
-
-@dataclass(frozen=True)
-class Line:
-    """One line of a table for papers: a result, chance level, or what others have published."""
-
-    method: str
-    modality: str = ""
-    figures: dict[str, Figure] = field(default_factory=dict)  # those of `METRICS` that are known
-    classes: str = ""  # of a split: "10", or "96 to 104" where splits differ
-    clips: str = ""
+Line = dict[str, str]
+"""One line of a table for papers: a result, chance level, or what others have published; column -> cell, as known."""
+COLUMNS = ("Method", "Modality", *METRICS.values(), "Classes", "Clips")
 
 
 def line(name: str, result: Result) -> Line:
-    """A result as a line."""
-    figures = {metric: result.figure(metric) for metric in METRICS}
-    return Line(name, result.modality, figures, *_sizes(result))
+    figures = [result.figure(metric).percent() for metric in METRICS]
+    return dict(zip(COLUMNS, [name, result.modality, *figures, *_sizes(result)], strict=True))
 
 
 def chance_line(result: Result) -> Line:
     """The line below results of the same protocol: what guessing gives."""
-    figures = {f"top{k}": Figure(result.chance(k)) for k in KS} | {"mean_per_class": Figure(result.chance())}
-    return Line("chance", "", figures, _sizes(result)[0])
+    chances = [percent(result.chance(k)) for k in (*KS, 1)]
+    return dict(zip(COLUMNS, ["chance", "", *chances, _sizes(result)[0], ""], strict=True))
 
 
 def published_line(row: Published) -> Line:
-    """What others have published as a line. The star says that it is not zero-shot in the strict sense."""
+    """What others have published. The star says that it is not zero-shot in the strict sense."""
     training = f"{row.training} classes" if row.training.isdecimal() else row.training
     trained = "" if training == "none" else f"; trained on {training}"
     method = f"{row.method}{'' if row.strict else '*'} ({row.source}{trained})"
-    return Line(method, row.modality, {"top1": row.accuracy}, f"{row.classes:,}")
+    return {"Method": method, "Modality": row.modality, METRICS["top1"]: row.accuracy.percent(),
+            "Classes": f"{row.classes:,}", "Clips": ""}  # fmt: skip
 
 
-def columns(blocks: Sequence[Sequence[Line]]) -> dict[str, str]:
-    """The metrics that some line has, with their titles."""
-    known = {metric for lines in blocks for one in lines for metric in one.figures}
-    return {metric: title for metric, title in METRICS.items() if metric in known}
-
-
-def _cells(blocks: Sequence[Sequence[Line]], missing: str) -> tuple[list[str], list[list[list[str]]]]:
-    """The head of a table, and the rows of each block."""
-    metrics = columns(blocks)
-    rows = [
-        [
-            [one.method, one.modality]
-            + [one.figures[metric].percent() if metric in one.figures else missing for metric in metrics]
-            + [one.classes, one.clips]
-            for one in lines
-        ]
-        for lines in blocks
-    ]
-    return ["Method", "Modality", *metrics.values(), "Classes", "Clips"], rows
+def columns(blocks: Sequence[Sequence[Line]]) -> list[str]:
+    """Those of `COLUMNS` that some line has."""
+    return [column for column in COLUMNS if any(column in one for lines in blocks for one in lines)]
 
 
 def markdown(blocks: Sequence[Sequence[Line]]) -> str:
     """Blocks of lines (one's own, chance, published ones) as a Markdown table, in percent."""
-    head, rows = _cells(blocks, "")
-    return markdown_table(head, [row for lines in rows for row in lines])
+    head = columns(blocks)
+    return markdown_table(head, [[one.get(column, "") for column in head] for lines in blocks for one in lines])
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0, 1)) -> str:
     """A Markdown table; columns `left` to the left, the others to the right."""
     rule = [" --- " if column in left else " ---: " for column in range(len(head))]
     clean = [[" ".join(cell.split()).replace("\\", "\\\\").replace("|", "\\|") for cell in row] for row in rows]
-    texts = [f"| {' | '.join(row)} |" for row in [head, *clean]]
-    return "\n".join([texts[0], f"|{'|'.join(rule)}|", *texts[1:]]) + "\n"
+    first, *others = [f"| {' | '.join(row)} |\n" for row in [head, *clean]]
+    return "".join([first, f"|{'|'.join(rule)}|\n", *others])
 
 
 def latex(blocks: Sequence[Sequence[Line]], caption: str = "", label: str = "") -> str:
-    """Blocks of lines as a LaTeX table for the booktabs package, in percent, with a rule between blocks.
-
-    Args:
-        caption: plain text; what LaTeX would take for markup is escaped.
-        label: for references.
-    """
-    head, rows = _cells(blocks, "–")
-    texts = [[" & ".join(map(_latex, row)) + r" \\" for row in lines] for lines in [[head], *rows]]
-    return "\n".join([
-        "% \\usepackage{booktabs}", "\\begin{table}", "\\centering", f"\\caption{{{_latex(caption)}}}",
-        *([f"\\label{{{label}}}"] if label else []),
-        f"\\begin{{tabular}}{{ll{'r' * (len(head) - 2)}}}", "\\toprule",
-        "\n\\midrule\n".join("\n".join(lines) for lines in texts if lines),
-        "\\bottomrule", "\\end{tabular}", "\\end{table}\n",
-    ])  # fmt: skip
+    """Blocks of lines as a LaTeX table for the booktabs package, in percent, with a rule between blocks."""
+    head = columns(blocks)
+    rows = [[head], *([[one.get(column, "–") for column in head] for one in lines] for lines in blocks if lines)]
+    texts = ["".join(" & ".join(map(_latex, row)) + " \\\\\n" for row in lines) for lines in rows]
+    return (
+        f"% \\usepackage{{booktabs}}\n\\begin{{table}}\n\\centering\n\\caption{{{_latex(caption)}}}\n"
+        + (f"\\label{{{label}}}\n" if label else "")
+        + f"\\begin{{tabular}}{{ll{'r' * (len(head) - 2)}}}\n\\toprule\n"
+        + "\\midrule\n".join(texts)
+        + "\\bottomrule\n\\end{tabular}\n\\end{table}\n"
+    )
 
 
 _LATEX = str.maketrans(
@@ -230,34 +190,24 @@ DIGITS = 6
 
 def rankings_json(rankings: Sequence[Ranking]) -> str:
     """A list with an object for each clip."""
-    return json.dumps([_record(ranking) for ranking in rankings], indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(list(map(_record, rankings)), indent=2, ensure_ascii=False) + "\n"
 
 
 def _record(ranking: Ranking) -> dict[str, Any]:
     odds = ranking.probabilities
-    labels = [
-        {
-            "label": name,
-            "similarity": round(similarity, DIGITS),
-            "parts": {modality: round(part[index], DIGITS) for modality, part in ranking.contributions.items()},
-            "probability": None if odds is None else round(odds[index], DIGITS),
-        }
-        for index, (name, similarity) in enumerate(ranking.labels)
-    ]
-    objects = [
-        {"name": name, "definition": definition, "probability": round(probability, DIGITS)}
-        for name, definition, probability in ranking.objects
-    ]
     return {
-        "clip": printable(ranking.path),
-        "model": ranking.model,
-        "labels": labels,
+        "clip": printable(ranking.path), "model": ranking.model,
+        "labels": [
+            {"label": name, "similarity": round(similarity, DIGITS),
+             "parts": {modality: round(part[at], DIGITS) for modality, part in ranking.contributions.items()},
+             "probability": None if odds is None else round(odds[at], DIGITS)}
+            for at, (name, similarity) in enumerate(ranking.labels)
+        ],
         "margin": round(ranking.margin, DIGITS),
-        "objects": objects,
-        "warning": ranking.warning,
-        "none_of_these": ranking.none_of_these,
-        "judgement": ranking.judgement,
-    }
+        "objects": [{"name": name, "definition": definition, "probability": round(probability, DIGITS)}
+                    for name, definition, probability in ranking.objects],
+        "warning": ranking.warning, "none_of_these": ranking.none_of_these, "judgement": ranking.judgement,
+    }  # fmt: skip
 
 
 def rankings_csv(rankings: Sequence[Ranking]) -> str:
@@ -265,26 +215,15 @@ def rankings_csv(rankings: Sequence[Ranking]) -> str:
 
     `probability`, `none_of_these` (yes or no) and `judgement` are empty where the run has no rejector.
     """
+    import pandas as pd
+
     modalities = dict.fromkeys(name for ranking in rankings for name in ranking.contributions)
     rows = [
-        {
-            "clip": record["clip"],
-            "rank": rank,
-            "label": label["label"],
-            "similarity": _number(label["similarity"]),
-            **{name: _number(label["parts"].get(name)) for name in modalities},
-            "margin": _number(record["margin"]),
-            "model": record["model"],
-            "warning": record["warning"],
-            "probability": _number(label["probability"]),
-            "none_of_these": {True: "yes", False: "no", None: ""}[record["none_of_these"]],
-            "judgement": record["judgement"],
-        }
-        for record in map(_record, rankings)
-        for rank, label in enumerate(record["labels"], start=1)
-    ]
-    return csv_of(rows)
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.{DIGITS}f}"
+        {"clip": record["clip"], "rank": rank, "label": label["label"], "similarity": label["similarity"],
+         **{name: label["parts"].get(name) for name in modalities}, "margin": record["margin"],
+         "model": record["model"], "warning": record["warning"], "probability": label["probability"],
+         "none_of_these": {True: "yes", False: "no", None: ""}[record["none_of_these"]],
+         "judgement": record["judgement"]}
+        for record in map(_record, rankings) for rank, label in enumerate(record["labels"], start=1)
+    ]  # fmt: skip
+    return str(pd.DataFrame(rows).to_csv(index=False, lineterminator="\n", float_format=f"%.{DIGITS}f"))

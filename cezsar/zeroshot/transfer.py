@@ -31,8 +31,7 @@ from cezsar.training.semantic_transfer import (
     split_classes,
     transfers,
 )  # fmt: skip
-from cezsar.zeroshot.embeddings import Embeddings
-from cezsar.zeroshot.scores import Scores
+from cezsar.zeroshot.scores import Embeddings, Scores
 from cezsar.zeroshot.spaces import JointSpace, space_of
 
 MEAN, JOINT, CROSS = "mean features", "VE", "cross-modal head"  # what f_v may be

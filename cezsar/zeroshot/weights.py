@@ -17,11 +17,10 @@ import numpy as np
 
 from cezsar.arrays import BoolArray, DoubleArray, IntArray
 from cezsar.errors import InputError
-from cezsar.zeroshot.embeddings import MODALITIES
 from cezsar.zeroshot.evaluation import ranks
 from cezsar.zeroshot.fusion import Weights, active, predict, row_blocks
 from cezsar.zeroshot.protocols import random_classes
-from cezsar.zeroshot.scores import Scores
+from cezsar.zeroshot.scores import MODALITIES, Scores
 
 TOP = 5  # hits are told for this k, beside 1
 RUNS = 20  # random halves of the classes

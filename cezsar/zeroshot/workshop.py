@@ -18,9 +18,8 @@ import numpy.typing as npt
 from cezsar.arrays import FloatArray, IntArray
 from cezsar.data.labels import canonical, resolve
 from cezsar.errors import InputError
-from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.fusion import Weights, active, cosine
-from cezsar.zeroshot.scores import Scores, Several
+from cezsar.zeroshot.scores import Embeddings, Scores, Several
 from cezsar.zeroshot.weights import Outcome, flips, outcome
 
 

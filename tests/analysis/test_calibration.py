@@ -24,10 +24,9 @@ from cezsar.analysis.calibration import (
     unknown_scores,
 )
 from cezsar.errors import InputError
-from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.fusion import Weights, cosine, predict
 from cezsar.zeroshot.protocols import Protocol
-from cezsar.zeroshot.scores import Scores
+from cezsar.zeroshot.scores import Embeddings, Scores
 
 VE = Weights.only("VE")
 

@@ -24,7 +24,7 @@ from cezsar.analysis.confusion import (
     similarity_order,
 )
 from cezsar.errors import InputError
-from cezsar.zeroshot.embeddings import Embeddings
+from cezsar.zeroshot.scores import Embeddings
 
 MATRIX = [[6, 3, 1, 0], [2, 2, 0, 0], [0, 3, 0, 0], [0, 0, 0, 0]]
 CLASSES = ["run", "walk", "jog", "sit"]

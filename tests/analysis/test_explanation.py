@@ -9,9 +9,8 @@ from cezsar.encoders.objects import LinearHead
 from cezsar.errors import InputError
 from cezsar.zeroshot.classifier import Classifier
 from cezsar.zeroshot.embed import object_terms
-from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.fusion import Weights, cosine, parts, rank
-from cezsar.zeroshot.scores import Scores
+from cezsar.zeroshot.scores import Embeddings, Scores
 
 NAMES = ["walking", "running", "waving", "drumming"]
 WEIGHTS = Weights(0.5, 0.3, 0.2)

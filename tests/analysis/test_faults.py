@@ -5,11 +5,10 @@ import pytest
 
 from cezsar.analysis.faults import faults as faults_of
 from cezsar.analysis.gap import UnitSpace
-from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.evaluation import evaluate
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.protocols import all_classes
-from cezsar.zeroshot.scores import Scores
+from cezsar.zeroshot.scores import Embeddings, Scores
 
 SIDES = ["right", "rescued", "text_errors", "video_errors"]
 

@@ -13,11 +13,10 @@ from cezsar.analysis import gap
 from cezsar.analysis.gap import FIGURES, UnitSpace, directions
 from cezsar.errors import InputError
 from cezsar.zeroshot import fusion
-from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.evaluation import evaluate
 from cezsar.zeroshot.fusion import Weights, predict
 from cezsar.zeroshot.protocols import all_classes
-from cezsar.zeroshot.scores import Scores
+from cezsar.zeroshot.scores import Embeddings, Scores
 
 
 def space(videos, labels, prototypes=None, owner=None, classes=2):

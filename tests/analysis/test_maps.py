@@ -15,7 +15,7 @@ from cezsar.analysis.gap import directions
 from cezsar.analysis.maps import MapSettings, place, project, sample_rows
 from cezsar.errors import FormatError, InputError
 from cezsar.zeroshot.scored import Scored
-from cezsar.zeroshot.storage import read_arrays, write_arrays
+from cezsar.zeroshot.scores import read_arrays, write_arrays
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "assets" / "demo" / "scores"

@@ -23,8 +23,7 @@ from cezsar.zeroshot.evaluation import evaluate
 from cezsar.zeroshot.fusion import Weights, cosine, predict
 from cezsar.zeroshot.protocols import all_classes, named, random_classes
 from cezsar.zeroshot.scored import Scored
-from cezsar.zeroshot.scores import Scores
-from cezsar.zeroshot.storage import read_arrays
+from cezsar.zeroshot.scores import Scores, read_arrays
 from cezsar.zeroshot.weights import choose_on_half, fusion_curve, gamma_curve, simplex_map
 
 OWN, VE = Weights(0.8, 0.2), Weights(1, 0)

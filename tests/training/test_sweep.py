@@ -50,7 +50,7 @@ def material(made_up, sentence_encoder, tmp_path_factory):
 @pytest.fixture(autouse=True)
 def made_up_encoder(monkeypatch, sentence_encoder):
     """The run's sentence encoder, asked for by name when clips are embedded."""
-    monkeypatch.setattr("cezsar.zeroshot.embed.open_encoder", lambda name, home=None: sentence_encoder)
+    monkeypatch.setattr("cezsar.zeroshot.embed.open_encoder", lambda name: sentence_encoder)
 
 
 SETTINGS = SweepConfig(
@@ -69,7 +69,7 @@ def swept(material, tmp_path_factory):
     """A sweep over three τ, the smallest too small, and two seeds: (its folder, what came back)."""
     folder = tmp_path_factory.mktemp("sweep")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cezsar.zeroshot.embed.open_encoder", lambda name, home=None: material.sentences)
+        patch.setattr("cezsar.zeroshot.embed.open_encoder", lambda name: material.sentences)
         return folder, sweep(material, SETTINGS, [0.5, 0.02, 0.9], [0, 1], folder)
 
 

@@ -9,11 +9,8 @@ from cezsar.errors import InputError
 from cezsar.zeroshot.evaluation import (
     confusion_matrix,
     correctness,
-    correctness_by_run,
     evaluate,
-    evaluate_by_run,
     evaluate_each,
-    evaluate_parts,
 )
 from cezsar.zeroshot.fusion import Weights, fuse, predict
 from cezsar.zeroshot.protocols import Protocol, all_classes, random_classes
@@ -218,8 +215,8 @@ def test_scores_that_differ_by_run_are_those_of_each_run():
         columns = {name: matrix[:, chosen] * (1 + chosen[0]) for name, matrix in scores.columns.items()}
         return Scores(scores.ids, scores.labels, names, columns)
 
-    found, plain = correctness_by_run(scores_of, protocol), correctness(scores, protocol)
-    assert found.accuracy().tolist() == [run.top1 for run in evaluate_by_run(scores_of, protocol).runs]
+    found, plain = correctness(scores_of, protocol), correctness(scores, protocol)
+    assert found.accuracy().tolist() == [run.top1 for run in evaluate(scores_of, protocol).runs]
     np.testing.assert_array_equal(found.right_NR, plain.right_NR)  # a run's scores times a constant: the same
     tested = (plain.right_NR >= 0).any(axis=1)
     assert np.array(found.labels)[tested].tolist() == np.array(plain.labels)[tested].tolist()
@@ -239,4 +236,4 @@ def test_official_parts_are_runs_of_all_classes():
     assert [run.top1 for run in result.runs] == pytest.approx(expected)
     assert result.figure().std == pytest.approx(np.std(expected, ddof=1)) and result.protocol == "official test splits"
     with pytest.raises(InputError, match="no official parts"):
-        evaluate_parts(scores, {})
+        evaluate(scores, {})

@@ -8,8 +8,7 @@ import pytest
 from scipy.stats import skew
 
 from cezsar.errors import InputError
-from cezsar.zeroshot.embeddings import Embeddings
-from cezsar.zeroshot.evaluation import correctness_by_run, evaluate
+from cezsar.zeroshot.evaluation import correctness, evaluate
 from cezsar.zeroshot.fusion import Weights, cosine
 from cezsar.zeroshot.hubness_reduction import (
     BASELINE,
@@ -26,7 +25,7 @@ from cezsar.zeroshot.hubness_reduction import (
     reduced,
 )
 from cezsar.zeroshot.protocols import Protocol, all_classes, random_classes
-from cezsar.zeroshot.scores import Scores
+from cezsar.zeroshot.scores import Embeddings, Scores
 
 TRANSDUCTIVE = [CENTRING, CSLS, INVERTED_SOFTMAX]
 ONLY_VE, BOTH = Weights.only("VE"), Weights(0.7, 0.3)
@@ -162,7 +161,7 @@ def test_hits_are_those_of_the_formula_on_the_clips_and_classes_of_the_run(reduc
     rows = np.flatnonzero(np.isin(scores.label_index, chosen) & plain.any(axis=1))
     formula = {"csls": csls, "inverted-softmax": inverted_softmax}[reduction.name]
     right = chosen[formula(plain[rows]).argmax(axis=1)] == scores.label_index[rows]
-    kept = correctness_by_run(reduced(source, reduction, BOTH), Protocol("one", [split]), FUSED)
+    kept = correctness(reduced(source, reduction, BOTH), Protocol("one", [split]), FUSED)
     assert (kept.right_NR[rows, 0] == right).all() and 0 < right.sum() < len(right)
     assert (kept.right_NR[np.setdiff1d(np.arange(len(source.ids)), rows), 0] < 1).all()
     from_scores = evaluate_reduced(scores, Protocol("one", [split]), reduction, BOTH)

@@ -14,7 +14,7 @@ from cezsar.data.sentence_cache import open_encoder
 from cezsar.errors import InputError, MismatchError
 from cezsar.training.runs import Run
 from cezsar.zeroshot.classifier import Classifier
-from cezsar.zeroshot.embed import caption_rows, embed, embed_dataset
+from cezsar.zeroshot.embed import caption_rows, embed_dataset
 from cezsar.zeroshot.fusion import Weights, fuse
 from cezsar.zeroshot.methods import METHODS, Sources, possible, prepare, shares
 from cezsar.zeroshot.protocols import Protocol, parse
@@ -45,7 +45,7 @@ CAPTIONS = {"a1": ["a", "ab"], "a2": ["bbbb", "a"], "b1": ["b"], "c1": ["ca", "c
 
 @pytest.fixture
 def letters(monkeypatch):
-    monkeypatch.setattr("cezsar.zeroshot.embed.open_encoder", lambda name, home=None: Letters())
+    monkeypatch.setattr("cezsar.zeroshot.embed.open_encoder", lambda name: Letters())
 
 
 @pytest.fixture
@@ -292,4 +292,4 @@ def test_an_unknown_method_is_refused():
 
 def test_embedding_nothing_is_refused():
     with pytest.raises(MismatchError, match="no store holds no objects"):
-        embed(SentenceSpace(Letters()), None, ["x"], [""], {"a": ["a"]})
+        embed_dataset(SentenceSpace(Letters()), None, DATA, DATA.descriptions)

@@ -13,10 +13,9 @@ from cezsar.data.sentence_cache import open_encoder
 from cezsar.errors import FormatError, InputError
 from cezsar.training.runs import Run
 from cezsar.zeroshot import scored
-from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.methods import Sources, prepare
 from cezsar.zeroshot.scored import Scored, reworded
-from cezsar.zeroshot.scores import Scores
+from cezsar.zeroshot.scores import Embeddings, Scores
 from cezsar.zeroshot.spaces import Space
 
 SHIPPED = Path(__file__).resolve().parents[2] / "assets" / "demo"

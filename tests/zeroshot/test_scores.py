@@ -8,9 +8,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from cezsar.errors import FormatError, InputError
-from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.fusion import UNDECIDED, Weights, cosine, fuse, lengths, parts, predict, rank, similarities
-from cezsar.zeroshot.scores import Scores
+from cezsar.zeroshot.scores import Embeddings, Scores
 
 
 def embeddings(seed=0, n=40, classes=7, dim=16, sentences=1, modalities=("VE", "O", "C"), relu=True):
@@ -181,13 +180,12 @@ def test_what_is_not_finite_is_refused_by_clip_and_modality():
     [
         ({"ids": ["a", "a"]}, "'a' is given twice"),
         ({"ids": ["a"]}, "1 clips have 2 labels"),
-        ({"labels": ["", None]}, "list of strings"),
-        ({"class_names": []}, "no classes"),
-        ({"class_names": ["Jump ing", "jumping"]}, "'Jump ing' and 'jumping' spell the same class"),
-        ({"class_names": ["x", "y", "z"]}, "'z' has no prototype"),
-        ({"class_names": ["x"]}, "outside the 1"),
-        ({"modalities": {}}, "no modality"),
-        ({"modalities": {"flow": np.zeros((2, 3))}}, "'flow' is unknown"),
+        ({"class_names": []}, "not each of the 0 classes"),
+        ({"class_names": ["Jump ing", "jumping"]}, "class 'jumping' is given twice"),
+        ({"class_names": ["x", "y", "z"]}, "not each of the 3 classes has a prototype"),
+        ({"class_names": ["x"]}, "not each of the 1 classes"),
+        ({"modalities": {}}, r"the modalities \[\]"),
+        ({"modalities": {"VE": np.zeros((2, 3)), "flow": np.zeros((2, 3))}}, "of VE, O, C"),
         ({"modalities": {"O": np.zeros((2, 4))}}, r"O has shape \(2, 4\)"),
         ({"prototype_class": np.array([0])}, "do not go with"),
         ({"prototypes": np.zeros(2)}, "do not go with"),

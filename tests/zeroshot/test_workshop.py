@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from cezsar.errors import InputError
-from cezsar.zeroshot.embeddings import Embeddings
 from cezsar.zeroshot.evaluation import evaluate
 from cezsar.zeroshot.fusion import UNDECIDED, Weights, active, cosine, predict
 from cezsar.zeroshot.protocols import Protocol
-from cezsar.zeroshot.scores import Scores
+from cezsar.zeroshot.scores import Embeddings, Scores
 from cezsar.zeroshot.weights import gains
 from cezsar.zeroshot.workshop import Flow, Move, Workshop
 
