@@ -1,15 +1,11 @@
 """Accuracy against τ (Estevam et al., ICPR 2026, Section 5): a run for each bound on hard negatives, all else the same.
 
-The paper tells top-1 of VE + O on UCF-101: 47.8 % for τ = 0.7, 50.9 % for 0.8, 48.3 % for 0.9. For every τ and seed,
-`sweep` mines, trains and evaluates on the same videos, with the same settings and on the same splits of classes:
+For every τ and seed, `sweep` mines, trains and evaluates on the same videos, settings and splits of classes:
 
-```
-folder/tau-sweep.json   what all points share, and every point once it is done; a .csv and a .md beside it
-folder/tau-0.8-seed-0/  the run of a point, with its results
-```
+    folder/tau-sweep.json   what all points share, and every point once it is done; a .csv and a .md beside it
+    folder/tau-0.8-seed-0/  the run of a point, with its results
 
-A sweep that was stopped goes on where it was, and further τ or seeds join those that are there. Accuracies are
-fractions inside and in JSON and CSV, percent in tables.
+A sweep that was stopped goes on where it was, and further τ or seeds join those that are there.
 """
 
 from __future__ import annotations
@@ -17,12 +13,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from statistics import fmean, stdev, variance
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cezsar.atomic import write_text
@@ -43,122 +39,72 @@ if TYPE_CHECKING:
 FILE = "tau-sweep.json"
 VERSION = 1
 ANCHORS = 3_000  # sentences whose candidates are counted, drawn at random where there are more
-PAPER = {0.7: 0.478, 0.8: 0.509, 0.9: 0.483}
-"""Top-1 of VE + O on UCF-101, 101 classes, for each τ: Section 5 of Estevam et al., ICPR 2026."""
-Progress = Callable[[str, int, int, str], None]
-"""Takes the stage, how much of it is done, how much there is, and a note."""
+PAPER = {0.7: 0.478, 0.8: 0.509, 0.9: 0.483}  # τ -> top-1 of VE + O on UCF-101, 101 classes (Section 5)
+Progress = Callable[[str, int, int, str], None]  # takes the stage, how much of it is done, how much there is, a note
 
 
 # What was found ------------------------------------------------------------------------------------------------------
 
 
 class Accuracy(NamedTuple):
-    """Top-1 over the seeds and splits of one τ, a fraction.
-
-    Attributes:
-        mean: over all splits of all seeds.
-        splits: standard deviation over splits (ddof = 1), pooled over seeds; None with one split.
-        seeds: standard deviation over seeds of their means over splits; None with one seed.
-    """
+    """Top-1 over the seeds and splits of one τ, a fraction, with sample standard deviations (ddof = 1)."""
 
     mean: float
-    splits: float | None
-    seeds: float | None
+    splits: float | None  # deviation over splits, pooled over seeds; None with one split
+    seeds: float | None  # deviation over seeds of their means over splits; None with one seed
 
     def percent(self) -> str:
         """Such as "50.9 ± 2.1", ± over splits, with "(seeds ± 0.8)" behind it where there are several."""
         return percent(self.mean, self.splits) + ("" if self.seeds is None else f" (seeds ± {percent(self.seeds)})")
 
 
+def _accuracy(seeds: list[list[float]]) -> Accuracy:
+    """Accuracies in each split, seed by seed, in three numbers."""
+    means = [fmean(splits) for splits in seeds]
+    pooled = math.sqrt(fmean(map(variance, seeds))) if len(seeds[0]) > 1 else None
+    return Accuracy(fmean(means), pooled, stdev(means) if len(means) > 1 else None)
+
+
 @dataclass(frozen=True)
 class Point:
-    """One run: a τ and a seed.
-
-    Attributes:
-        short: share of the sentences that have fewer candidates than a positive gets negatives, a fraction.
-        triplets: mined.
-        seconds: mining, training and evaluation.
-        top1: modality -> accuracy in each split, fractions.
-        failed: why there is no run, in words; "" where there is one.
-    """
+    """One run: a τ and a seed."""
 
     tau: float
     seed: int
-    short: float
-    triplets: int = 0
-    seconds: float = 0.0
-    top1: dict[str, list[float]] = field(default_factory=dict)
-    failed: str = ""
+    short: float  # share of the sentences that have fewer candidates than a positive gets negatives
+    triplets: int = 0  # mined
+    seconds: float = 0.0  # mining, training and evaluation
+    top1: dict[str, list[float]] = field(default_factory=dict)  # modality -> accuracy in each split, fractions
+    failed: str = ""  # why there is no run, in words
 
     def __post_init__(self) -> None:
-        accuracies = [value for values in self.top1.values() for value in values]
-        if not (
-            0 < self.tau <= 2
-            and all(0 <= value <= 1 for value in (self.short, *accuracies))
-            and type(self.seed) is type(self.triplets) is int
-            and math.isfinite(self.seconds)
-            and all(self.top1.values())
-            and len({len(values) for values in self.top1.values()}) == (not self.failed)
-        ):
+        shares = [self.short, *(value for values in self.top1.values() for value in values)]
+        counts = {len(values) for values in self.top1.values()}
+        sound = 0 < self.tau <= 2 and all(0 <= share <= 1 for share in shares) and math.isfinite(self.seconds)
+        whole = type(self.seed) is type(self.triplets) is int
+        if not (sound and whole and 0 not in counts and len(counts) == (not self.failed)):
             raise InputError(f"the point τ = {self.tau}, seed {self.seed} has numbers that make no sense")
 
 
-@dataclass(frozen=True)
-class SweepRow:
-    """All seeds of one τ. Numbers are means over the seeds; those of failed ones are not among them.
-
-    Attributes:
-        accuracies: modality -> top-1; empty where every seed failed.
-        done, seeds: runs there are, and points.
-        note: what failed; "" where nothing did.
-    """
+class SweepRow(NamedTuple):
+    """All seeds of one τ. Numbers are means over the seeds; those of failed ones are not among them."""
 
     tau: float
-    accuracies: dict[str, Accuracy]
+    accuracies: dict[str, Accuracy]  # modality -> top-1; empty where every seed failed
     short: float
     triplets: float
     seconds: float
-    done: int
+    done: int  # runs there are
     seeds: int
-    note: str
-
-    @classmethod
-    def of(cls, points: list[Point]) -> SweepRow:
-        done = [point for point in points if not point.failed]
-        names = dict.fromkeys(name for point in done for name in point.top1)
-        failed = "; ".join(dict.fromkeys(point.failed for point in points if point.failed))
-        return cls(
-            points[0].tau,
-            {name: _accuracy([point.top1[name] for point in done if name in point.top1]) for name in names},
-            statistics.fmean(point.short for point in points),
-            statistics.fmean(point.triplets for point in done or points),
-            statistics.fmean(point.seconds for point in done or points),
-            len(done),
-            len(points),
-            f"{len(points) - len(done)} of {len(points)} seeds: {failed}" if failed and done else failed,
-        )
-
-
-def _accuracy(seeds: list[list[float]]) -> Accuracy:
-    """Accuracies in each split, seed by seed, in three numbers."""
-    means = [statistics.fmean(splits) for splits in seeds]
-    pooled = None
-    if len(seeds[0]) > 1:
-        pooled = math.sqrt(statistics.fmean(statistics.variance(splits) for splits in seeds))
-    return Accuracy(statistics.fmean(means), pooled, statistics.stdev(means) if len(means) > 1 else None)
+    note: str  # what failed
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """Runs that differ in τ and seed only.
+    """Runs that differ in τ and seed only."""
 
-    Attributes:
-        about: what they share: "dataset", "protocol", "negatives", and all that must agree for points to be compared.
-        points: ascending by τ, then seed.
-    """
-
-    about: dict[str, Any]
-    points: list[Point] = field(default_factory=list)
+    about: dict[str, Any]  # "dataset", "protocol", "negatives", and all that must agree for points to be compared
+    points: list[Point] = field(default_factory=list)  # ascending by τ, then seed
 
     def has(self, tau: float, seed: int) -> bool:
         """Whether the point is done, or was found to be impossible."""
@@ -166,8 +112,8 @@ class Sweep:
 
     def joined(self, point: Point) -> Sweep:
         """The same with one more point, in its place; it replaces the one that was there."""
-        others = [old for old in self.points if (old.tau, old.seed) != (point.tau, point.seed)]
-        return replace(self, points=sorted([*others, point], key=lambda each: (each.tau, each.seed)))
+        points = {(each.tau, each.seed): each for each in [*self.points, point]}
+        return replace(self, points=[points[key] for key in sorted(points)])
 
     @property
     def modalities(self) -> list[str]:
@@ -177,16 +123,27 @@ class Sweep:
 
     def rows(self) -> list[SweepRow]:
         """One for each τ, ascending."""
-        taus = dict.fromkeys(point.tau for point in self.points)
-        return [SweepRow.of([point for point in self.points if point.tau == tau]) for tau in taus]
+        rows = []
+        for tau in dict.fromkeys(point.tau for point in self.points):
+            points = [point for point in self.points if point.tau == tau]
+            done = [point for point in points if not point.failed]
+            names = dict.fromkeys(name for point in done for name in point.top1)
+            accuracies = {name: _accuracy([each.top1[name] for each in done if name in each.top1]) for name in names}
+            note = "; ".join(dict.fromkeys(point.failed for point in points if point.failed))
+            if note and done:
+                note = f"{len(points) - len(done)} of {len(points)} seeds: {note}"
+            short, counted = fmean(point.short for point in points), done or points
+            triplets, seconds = fmean(each.triplets for each in counted), fmean(each.seconds for each in counted)
+            rows.append(SweepRow(tau, accuracies, short, triplets, seconds, len(done), len(points), note))
+        return rows
 
     def title(self) -> str:
         """What was trained and tested, one line."""
-        known = {name: self.about.get(name) for name in ("dataset", "protocol", "negatives")}
+        dataset, protocol, negatives = (self.about.get(name) for name in ("dataset", "protocol", "negatives"))
         seeds = len({point.seed for point in self.points})
         return (
-            f"top-1 (%) against τ: {known['dataset']}, protocol {known['protocol']}, {known['negatives']} negatives a "
-            f"positive, {seeds} seed{'' if seeds == 1 else 's'}; ± over splits"
+            f"top-1 (%) against τ: {dataset}, protocol {protocol}, {negatives} negatives a positive, {seeds} "
+            f"seed{'' if seeds == 1 else 's'}; ± over splits"
         )
 
     def cells(self) -> list[list[str]]:
@@ -205,32 +162,24 @@ class Sweep:
         notes = [f"τ = {row[0]}: {row[-1]}" for row in cells[1:] if row[-1]]
         return "\n".join([self.title(), *aligned([row[:-1] for row in cells]), *notes])
 
-    def markdown(self) -> str:
-        """The table in Markdown."""
-        head, *rows = self.cells()
-        return markdown_table(head, rows, left=(0, len(head) - 1))
-
-    def to_csv(self) -> str:
-        """A line a point: accuracies as fractions, means over its splits, empty where it failed."""
-        names = dict.fromkeys(name for point in self.points for name in point.top1)
-        return csv_of(
-            [
-                {"tau": point.tau, "seed": point.seed}
-                | {f"top1 {name}": statistics.fmean(point.top1[name]) if name in point.top1 else "" for name in names}
-                | {"short": point.short, "triplets": point.triplets, "seconds": point.seconds, "failed": point.failed}
-                for point in self.points
-            ]
-        )
-
     def save(self, folder: str | Path) -> list[Path]:
-        """Write `FILE` into a folder, and a CSV and a Markdown table beside it; each whole or not at all."""
+        """Write `FILE` into a folder, and beside it the table in Markdown, and as CSV a line a point: accuracies as
+        fractions, means over its splits, empty where it failed."""
         path = Path(folder) / FILE
         value = {"cezsar": "tau sweep", "version": VERSION, "about": self.about}
         value["points"] = [asdict(point) for point in self.points]
+        names = dict.fromkeys(name for point in self.points for name in point.top1)
+        rows = [
+            {"tau": point.tau, "seed": point.seed}
+            | {f"top1 {name}": fmean(point.top1[name]) if name in point.top1 else "" for name in names}
+            | {"short": point.short, "triplets": point.triplets, "seconds": point.seconds, "failed": point.failed}
+            for point in self.points
+        ]
+        head, *cells = self.cells()
         texts = {
             path: json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
-            path.with_suffix(".csv"): self.to_csv(),
-            path.with_suffix(".md"): self.markdown(),
+            path.with_suffix(".csv"): csv_of(rows),
+            path.with_suffix(".md"): markdown_table(head, cells, left=(0, len(head) - 1)),
         }
         for each, text in texts.items():
             write_text(each, text)
@@ -238,12 +187,7 @@ class Sweep:
 
     @classmethod
     def load(cls, folder: str | Path) -> Sweep:
-        """What `save` wrote.
-
-        Raises:
-            InputError: the folder holds no sweep.
-            FormatError: it is damaged, or of another version.
-        """
+        """What `save` wrote. Raises `InputError` without a file, `FormatError` for a damaged one or another version."""
         path = Path(folder) / FILE
         value = read_json_object(path)
         if (value.get("cezsar"), value.get("version")) != ("tau sweep", VERSION):
@@ -262,48 +206,30 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Material:
-    """What every run of a sweep learns from and is tested on.
+    """What every run of a sweep learns from and is tested on."""
 
-    Attributes:
-        annotations: timestamped captions of the training videos.
-        store: features of these.
-        sentences: encoder of sentences; give it a cache.
-        sources: the test set: its clips, features and class descriptions.
-        names: names objects for object positives; None for none.
-        head: an object recogniser that each run keeps.
-        name: of the annotations, for records.
-    """
-
-    annotations: Annotations
-    store: FeatureStore
-    sentences: Encoder
-    sources: Sources
-    names: ObjectHead | None = None
-    head: LinearHead | None = None
-    name: str = "annotations"
+    annotations: Annotations  # timestamped captions of the training videos
+    store: FeatureStore  # features of these
+    sentences: Encoder  # give it a cache
+    sources: Sources  # the test set: its clips, features and class descriptions
+    names: ObjectHead | None = None  # names objects for object positives; None for none
+    head: LinearHead | None = None  # an object recogniser that each run keeps
+    name: str = "annotations"  # of the annotations, for records
 
 
 @dataclass(frozen=True)
 class SweepConfig:
-    """What every run of a sweep does. Defaults are the paper's.
+    """What every run of a sweep does. Defaults are the paper's."""
 
-    Attributes:
-        mining: its τ and seed are those of the points.
-        model, training: fields of `ModelConfig` and `TrainingConfig` that differ from the paper's; no seed.
-        domain: one line on what the training videos show.
-        protocol, splits, splits_seed: as in `zeroshot.protocols.parse`.
-        most_short: a τ is left out where a larger share of the sentences has fewer candidates than negatives are drawn.
-    """
-
-    mining: MiningConfig = field(default_factory=MiningConfig)
-    model: dict[str, Any] = field(default_factory=dict)
-    training: dict[str, Any] = field(default_factory=dict)
+    mining: MiningConfig = field(default_factory=MiningConfig)  # its τ and seed are those of the points
+    model: dict[str, Any] = field(default_factory=dict)  # fields of `ModelConfig` that differ from the paper's,
+    training: dict[str, Any] = field(default_factory=dict)  # and of `TrainingConfig`; no seed
     use: UseConfig = field(default_factory=UseConfig)
-    domain: str = "unnamed videos"
-    protocol: str = "all"
+    domain: str = "unnamed videos"  # one line on what the training videos show
+    protocol: str = "all"  # this and the next two as in `zeroshot.protocols.parse`
     splits: int = 50
     splits_seed: int = 0
-    most_short: float = 0.5
+    most_short: float = 0.5  # a τ is left out where a larger share of the sentences is short of candidates
 
     def to_dict(self) -> dict[str, Any]:
         mining = {key: value for key, value in asdict(self.mining).items() if key not in ("tau", "seed")}
@@ -321,18 +247,11 @@ def sweep(
     device: str | None = None,
     on_progress: Progress = lambda stage, done, total, note: None,
 ) -> Sweep:
-    """Train and test a run for each τ and seed, as far as `folder` does not hold it already.
+    """Train and test a run for each τ and seed, as far as `folder` does not hold it already; returns all its points.
 
     A τ that leaves too many sentences without enough candidates, under which mining or training finds nothing to work
-    with, or whose loss diverges, is a point that says so.
-
-    Returns:
-        All points that `folder` holds, those of earlier calls among them.
-
-    Raises:
-        InputError: no τ or no seed, one given twice or out of range, settings that no model has, an unknown protocol,
-            or no annotated video in the store.
-        MismatchError: `folder` holds a sweep of other material or settings.
+    with, or whose loss diverges, is a point that says so. Raises `InputError` for τ, seeds, settings or a protocol that
+    cannot be, and `MismatchError` where `folder` holds a sweep of other material or settings.
     """
     from cezsar.zeroshot.protocols import parse
 
@@ -341,20 +260,21 @@ def sweep(
     from_dict(TrainingConfig, config.training)
     parse(config.protocol, sorted(set(material.sources.dataset.labels.values())))  # rather now than after training
     shared = about(material, config)
-    there = Sweep(shared)
-    if (folder / FILE).is_file():
-        there = Sweep.load(folder)
-        if other := [name for name in {**shared, **there.about} if shared.get(name) != there.about.get(name)]:
-            raise MismatchError(
-                f"{folder} holds a sweep that differs in {', '.join(other)}; its points could not be compared with new "
-                "ones: give the same, or another folder"
-            )
+    there = Sweep.load(folder) if (folder / FILE).is_file() else Sweep(shared)
+    if other := [name for name in {**shared, **there.about} if shared.get(name) != there.about.get(name)]:
+        raise MismatchError(
+            f"{folder} holds a sweep that differs in {', '.join(other)}; its points could not be compared with new "
+            "ones: give the same, or another folder"
+        )
     short = dict(zip(taus, shares_short(material, taus, config.mining.negatives), strict=True))
     wanted = [(tau, seed) for tau in taus for seed in seeds if not there.has(tau, seed)]
     for number, (tau, seed) in enumerate(wanted, start=1):
         name = f"τ = {tau:g}, seed {seed} ({number} of {len(wanted)})"
+
+        def report(stage: str, done: int, total: int, note: str = "", name: str = name) -> None:
+            on_progress(f"{name}, {stage}", done, total, note)
+
         blank = Point(tau, seed, short[tau], failed="not trained")
-        report = partial(_report, on_progress, name)
         there = there.joined(_point(material, config, blank, folder / f"tau-{tau:g}-seed-{seed}", device, report))
         there.save(folder)
     there.save(folder)
@@ -395,11 +315,8 @@ def _digest(value: Any) -> str:
 
 
 def shares_short(material: Material, taus: Sequence[float], negatives: int) -> list[float]:
-    """For each τ the share of the training sentences with fewer than `negatives` candidates, in one pass.
-
-    As `analysis.tau.candidates` counts them: every human sentence is an anchor with itself as its only positive. Object
-    positives leave sub-clips fewer.
-    """
+    """For each τ the share of the training sentences with fewer than `negatives` candidates, as
+    `analysis.tau.candidates` counts them: every human sentence is an anchor with itself as its only positive."""
     import numpy as np
 
     from cezsar.analysis.tau import candidates
@@ -426,36 +343,29 @@ def _point(
     from cezsar.zeroshot.tables import save_all
 
     mining = replace(config.mining, tau=blank.tau, seed=blank.seed)
+    epochs = config.training.get("epochs", TrainingConfig.epochs)
     if blank.short > config.most_short:
         share, most = f"{100 * blank.short:.1f} %", f"{100 * config.most_short:g} %"
         few = f"too few: {share} of the sentences have fewer than {mining.negatives} candidates, {most} are allowed"
         return replace(blank, failed=few)
+
+    def trained(line: dict[str, Any]) -> None:
+        if line["kind"] == "epoch":
+            note = f"loss {line['train_loss']:.4f}, validation {line['validation_loss']:.4f}"
+            report("training", line["epoch"], epochs, note)
+
     started, point = time.perf_counter(), blank
     try:
         triplets = build(
-            material.annotations,
-            material.store,
-            material.sentences,
-            np.random.default_rng(blank.seed),
-            mining,
-            head=material.names,
-            record={"annotations": material.name, "seed": blank.seed},
+            material.annotations, material.store, material.sentences, np.random.default_rng(blank.seed), mining,
+            head=material.names, record={"annotations": material.name, "seed": blank.seed},
             on_progress=partial(report, "mining"),
-        )
+        )  # fmt: skip
         point = replace(blank, triplets=len(triplets), seconds=time.perf_counter() - started)
         run = train(
-            triplets,
-            material.store,
-            folder,
-            model=config.model,
-            training=config.training | {"seed": blank.seed},
-            use=config.use,
-            domain=config.domain,
-            head=material.head,
-            resume=True,
-            device=device,
-            on_progress=partial(_epochs, report, config.training.get("epochs", TrainingConfig.epochs)),
-        )
+            triplets, material.store, folder, model=config.model, training=config.training | {"seed": blank.seed},
+            use=config.use, domain=config.domain, head=material.head, resume=True, device=device, on_progress=trained,
+        )  # fmt: skip
     except MismatchError:
         raise  # a run of something else stands there
     except (InputError, DivergedError) as error:
@@ -468,14 +378,3 @@ def _point(
     top1 = {result.modality: [split.top1 for split in result.runs] for result in results}
     seconds = point.seconds + run.record()["seconds"] + time.perf_counter() - started
     return replace(point, top1=top1, seconds=round(seconds, 1), failed="")
-
-
-def _report(on_progress: Progress, name: str, stage: str, done: int, total: int, note: str = "") -> None:
-    on_progress(f"{name}, {stage}", done, total, note)
-
-
-def _epochs(report: Callable[..., None], epochs: int, line: dict[str, Any]) -> None:
-    """A line of a training history as progress."""
-    if line["kind"] == "epoch":
-        note = f"loss {line['train_loss']:.4f}, validation {line['validation_loss']:.4f}"
-        report("training", line["epoch"], epochs, note)
