@@ -1,10 +1,7 @@
 """Captions of videos: people's, with times, to train on; machines', the third modality C(v).
 
-| file | form |
-|---|---|
-| annotations (ActivityNet Captions, Krishna et al., ICCV 2017) | `{video id: {"duration": s, "timestamps": [[start_s, end_s], ...], "sentences": [str, ...]}}` |
-| captions (its submission form), one file for each captioning model | `{"results": {video id: [{"sentence": str, "timestamp": [start_s, end_s]}, ...]}}` |
-"""  # noqa: E501 (a table)
+People's are in the form of ActivityNet Captions (Krishna et al., ICCV 2017), machines' in that of its submissions.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +55,8 @@ class Annotations:
 
 
 def load_annotations(path: str | Path) -> Annotations:
-    """Read a file of ActivityNet Captions; sentences lose the spaces around them. `FormatError` names the video."""
+    """Read `{video id: {"duration": s, "timestamps": [[start_s, end_s], ...], "sentences": [str, ...]}}`; sentences
+    lose the spaces around them. `FormatError` names the video."""
     annotations = Annotations()
     for id, entry in read_json_object(path).items():
         try:
@@ -122,7 +120,8 @@ def load_captions(paths: str | Path | Sequence[str | Path]) -> dict[str, list[st
 
 
 def caption_entries(path: str | Path) -> dict[str, list[dict[str, Any]]]:
-    """Video id -> the entries of one file that have a sentence. `FormatError` names the video."""
+    """The entries that have a sentence, of a file `{"results": {video id: [{"sentence": str, "timestamp": [start_s,
+    end_s]}, ...]}}`. `FormatError` names the video."""
     results = read_json_object(path).get("results")
     if not isinstance(results, dict):
         raise FormatError(f'{path} is no caption file: it should have {{"results": {{video id: [...]}}}}')

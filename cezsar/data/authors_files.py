@@ -1,12 +1,4 @@
-"""The authors' released files in this package's forms; `cezsar import-release` calls these.
-
-| released | here |
-|---|---|
-| features: one `.npy` a video, float32 (T, 4096), the file's name is the video's id | feature store |
-| class descriptions: one `.txt` a class, in several encodings | JSON `{class name: [sentences]}` |
-| splits `{"training": [names], "testing": [names]}` | the same, each class once, as UTF-8 |
-| captions: one file a captioning model, in ActivityNet Captions submission form | one file with all of them |
-"""
+"""The authors' released files in this package's forms; `cezsar import-release` calls these."""
 
 from __future__ import annotations
 

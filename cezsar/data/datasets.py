@@ -1,24 +1,15 @@
-"""Data sets to evaluate on: which clips there are, their labels, and descriptions of their classes.
+"""Data sets to evaluate on, by name or path: which clips there are, their labels, and descriptions of their classes.
 
-| name | what it is | where |
-|---|---|---|
-| `demo` | the stick-figure world's test set | the workspace, made by `cezsar demo` |
-| `demo:train` | the segments of its training videos, labelled with the action that was drawn | the same |
-| `ucf101`, `hmdb51`, `kinetics400`, `activitynet-captions` | the published ones, in their own layout | the place that was named for it (`registered`), else `data/<name>` in the workspace, else a folder of that name here |
-| `ucf101:test1`, `kinetics400:val`, ... | an official part of one | the same |
-| any other name | what somebody named | the place that was named for it |
-| a path | a folder of class folders, a CSV manifest with labels, an index `{class name: [clip ids]}`, or labelled segments of videos `{video id: [[start_s, end_s, class name]]}`; the place of a published data set is read as that | there |
-
-Class descriptions are read from `descriptions.json` beside the clips if it is there; else the software's own are taken
-for published data sets; else a class is described by its name.
-"""  # noqa: E501 (a table)
+Descriptions are read from `descriptions.json` beside the clips if it is there; else the software's own are taken for
+published data sets; else a class is described by its name.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,12 +48,19 @@ class Videos(NamedTuple):
 
 
 def open_dataset(name_or_folder: str | Path, home: str | Path | None = None) -> Dataset:
-    """A data set by name or path, see the table above; `home` is the workspace. Raises `InputError` where nothing is
-    there, clips have no labels, or an official part is none; `FormatError` where a file is not in its format."""
+    """A data set by name or path; `home` is the workspace.
+
+    A name: `demo`, `demo:train` (segments of the videos that it trains on); a published one, `ucf101`, or an official
+    part, `ucf101:test1`; what somebody named (`register`). A path: a folder of class folders, a CSV manifest with
+    labels, an index `{class name: [clip ids]}`, or segments `{video id: [[start_s, end_s, class name]]}`. Raises
+    `InputError` where nothing is there, or clips have no labels; `FormatError` where a file is not in its format.
+    """
     name = str(name_or_folder)
     known, part, place = _meant(name, home)
     if known is None:
-        return _own(name, place)
+        data = _labelled(name, place)
+        given = _beside(place) or {label: [spoken(label)] for label in sorted(set(data.labels.values()))}
+        return replace(data, descriptions=given)
     if not known.classes:
         advice = f"train on it: `cezsar mine {known.name} ...`"
         raise InputError(f"{known.title} has sentences and no classes to test; {advice}")
@@ -194,14 +192,9 @@ def places(home: str | Path | None = None) -> dict[str, str]:
     return named | {name: place for name, place in own.items() if canonical(name) not in taken}
 
 
-def list_path(home: str | Path | None = None) -> Path:
-    """Where the names are kept that people gave. It need not exist yet."""
-    return workspace.folder("data", home) / "datasets.json"
-
-
 def registered(home: str | Path | None = None) -> dict[str, str]:
     """Name -> folder, CSV or index, in the order in which people named them."""
-    path = list_path(home)
+    path = workspace.folder("data", home) / "datasets.json"
     named = read_json_object(path) if path.is_file() else {}
     for name, place in named.items():
         if not isinstance(place, str) or not place.strip():
@@ -223,7 +216,7 @@ def register(name: str, place: str | Path, home: str | Path | None = None) -> No
         _labelled(name, place)
     if name in named or name in DEMO:
         raise InputError(f"there is a data set {name!r} already; choose another name")
-    write_json(list_path(home), named | {name: str(place)})
+    write_json(workspace.folder("data", home) / "datasets.json", named | {name: str(place)})
 
 
 def forget(name: str, home: str | Path | None = None) -> bool:
@@ -231,7 +224,7 @@ def forget(name: str, home: str | Path | None = None) -> bool:
     named = registered(home)
     there = named.pop(name, None) is not None
     if there:
-        write_json(list_path(home), named)
+        write_json(workspace.folder("data", home) / "datasets.json", named)
     return there
 
 
@@ -261,13 +254,6 @@ def _meant(name: str, home: str | Path | None) -> tuple[Known | None, str, Path]
         advice = "make it with `cezsar demo`" if name in DEMO else advice
         raise InputError(f"data set {name}: there is no {place}; {advice}")
     return known, "", place
-
-
-def _own(name: str, source: Path) -> Dataset:
-    """Anyone's own, with descriptions that lie beside it, or the names of its classes."""
-    data = _labelled(name, source)
-    data.descriptions.update(_beside(source) or {label: [spoken(label)] for label in sorted(set(data.labels.values()))})
-    return data
 
 
 def _labelled(name: str, source: Path) -> Dataset:

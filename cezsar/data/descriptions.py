@@ -1,12 +1,4 @@
-"""Sentences that describe classes: what prototypes are made of.
-
-| source | form |
-|---|---|
-| JSON | `{class name: sentence}` or `{class name: [sentences]}`; or names alone: a list, `{"0": name}`, `{name: 0}` |
-| folder | one `.txt` for each class, named after it; each line with text is a sentence; UTF-8, UTF-16, cp1252 |
-| `.txt` file | one class name to a line, with or without its number: the name itself, as words, is the description |
-| `.csv` file | class names in the column "name", "label" or "class" |
-"""
+"""Sentences that describe classes, of which prototypes are made."""
 
 from __future__ import annotations
 
@@ -29,7 +21,12 @@ _JSON_OBJECT = re.compile(r'\s*\{\s*["}]')
 
 def load_descriptions(path: str | Path) -> dict[str, list[str]]:
     """Class name -> its descriptions, at least one each, in the order of the file (of a folder: sorted by name).
-    `FormatError` names the class without a description or in two spellings, or the file that is not text."""
+
+    JSON `{class: sentence or [sentences]}`; a folder with one `.txt` for each class, named after it, each line a
+    sentence. Names alone are their own descriptions, as words: a JSON list, `{"0": name}`, `{name: 0}`, a `.txt` with
+    one to a line, a `.csv` with a column of them. `FormatError` names a class without a description or in two
+    spellings, or a file that is not text.
+    """
     path = Path(path)
     if path.is_dir():
         descriptions: dict[str, list[str]] = {}

@@ -1,18 +1,7 @@
 """Feature stores: the features of many videos in a folder of HDF5 shards. The only module that knows HDF5.
 
-```
-store/objects.json     names and definitions of the objects that the shards count, with their head's fingerprint
-store/shard-00000.h5   some hundred videos; nothing per video but rows of arrays, so that 242,658 open in seconds:
-    features       (sum T, d) float16, all videos of the shard one after the other
-    offsets        (n + 1,) int64; video i owns rows offsets[i]:offsets[i + 1], one row per second
-    ids, labels, paths   (n,) UTF-8 bytes; a label or a path may be empty
-    files          (n, 2) int64, size in bytes and time of change in ns of each video file; 0 where not known
-    digests        (n, 32) uint8, see `video_digest`
-    object_indices (n, k) int32, object_probabilities (n, k) float32; -1 and 0 where there are none
-    attributes     format, format_version, provenance (JSON in ASCII)
-```
-
-A shard is written under a temporary name and renamed when complete: a killed writer costs the videos of one shard.
+Nothing per video but rows of arrays, so that 242,658 videos open in seconds. A shard is written under a temporary name
+and renamed when complete: a killed writer costs the videos of one shard.
 """
 
 from __future__ import annotations
@@ -40,6 +29,7 @@ from cezsar.errors import CezsarError, FormatError, InputError, MismatchError
 FORMAT, FORMAT_VERSION = b"cezsar features", 1
 SHARD_NAME = re.compile(r"shard-(\d{5,})\.h5")
 PER_VIDEO = ("ids", "labels", "paths", "files", "digests", "object_indices", "object_probabilities")
+SHARD_BYTES = 128 << 20  # of features, after which a shard ends
 MAX_OPEN = 64  # shards a store keeps open for reading
 IDENTITY = ("encoder", "fingerprint", "dim", "object_head_fingerprint")
 """Provenance that must agree for two videos to belong in one store."""
@@ -56,18 +46,18 @@ class ObjectVocabulary:
 
 
 class Shard(NamedTuple):
-    """What a shard says of its n videos, arrays as above; their features stay in the file."""
+    """What a shard says of its n videos, by the names of its arrays; `features` (sum T, d) float16 stay in the file."""
 
     path: Path
-    provenance: str
-    offsets: np.ndarray
-    ids: list[str]
+    provenance: str  # JSON in ASCII, an attribute beside `format` and `format_version`
+    offsets: np.ndarray  # (n + 1,) int64: video i owns rows offsets[i]:offsets[i + 1], one a second
+    ids: list[str]  # in the file (n,) UTF-8 bytes of fixed length, as labels and paths, which may be empty
     labels: list[str]
     paths: list[str]
-    files: np.ndarray
-    digests: np.ndarray
-    object_indices: np.ndarray
-    object_probabilities: np.ndarray
+    files: np.ndarray  # (n, 2) int64: size in bytes and time of change in ns of each video file; 0 where not known
+    digests: np.ndarray  # (n, 32) uint8, SHA-256 of id, label, shape, features and objects
+    object_indices: np.ndarray  # (n, k) int32 into objects.json beside the shards; -1 where there is none
+    object_probabilities: np.ndarray  # (n, k) float32
 
 
 class FeatureStore:
@@ -166,14 +156,12 @@ class FeatureStore:
 
 
 class StoreWriter:
-    """Adds videos to a store folder, new or not; the only writer there as long as it is open.
+    """Adds videos to a store folder, new or not; the only writer there as long as it is open (else `InputError`).
 
-    Videos are gathered in memory and become readable a shard at a time: when it is full, at `flush()` and at `close()`.
+    They are gathered in memory and become readable a shard at a time: when it is full, at `flush()` and at `close()`.
     As a context manager it closes at the end of the block; after an exception it drops what is not yet in a shard.
-
-    `provenance` needs `encoder` (name), `fingerprint` and `dim`; `fps`, `domain` and other JSON are kept. A folder that
-    has shards keeps its first: only `IDENTITY` must agree, or it raises `MismatchError`. `vocabulary` is what the
-    object indices given to `add` count. Raises `InputError` where another writer is at work.
+    `provenance` needs `encoder` (name), `fingerprint` and `dim`, and `IDENTITY` must agree with that of the folder, or
+    it raises `MismatchError`; `vocabulary` is what object indices count.
     """
 
     def __init__(
@@ -183,10 +171,8 @@ class StoreWriter:
         *,
         vocabulary: ObjectVocabulary | None = None,
         shard_videos: int = 256,
-        shard_bytes: int = 128 << 20,
     ) -> None:
-        self.folder, self.provenance = Path(folder), dict(provenance)
-        self.shard_videos, self.shard_bytes = shard_videos, shard_bytes
+        self.folder, self.provenance, self.shard_videos = Path(folder), dict(provenance), shard_videos
         if vocabulary is not None:
             self.provenance["object_head_fingerprint"] = vocabulary.fingerprint
         self._pending: list[dict[str, Any]] = []  # columns of `PER_VIDEO` and "features"
@@ -285,19 +271,12 @@ class StoreWriter:
         indices, probabilities = objects or ((), ())
         indices, probabilities = np.asarray(indices, dtype="<i4"), np.asarray(probabilities, dtype="<f4")
         self.labels[id] = label
-        digest = video_digest(id, label, features, indices, probabilities)
-        row = [
-            id.encode(),
-            label.encode(),
-            printable(str(path)).encode(),
-            _file_stamp(path),
-            digest,
-            indices,
-            probabilities,
-        ]
-        self._pending.append(dict(zip((*PER_VIDEO, "features"), [*row, features], strict=True)))
+        digest = hashlib.sha256(json.dumps([id, label, list(features.shape)]).encode("ascii"))
+        digest.update(features.tobytes() + indices.tobytes() + probabilities.tobytes())
+        row = [id.encode(), label.encode(), printable(str(path)).encode(), _file_stamp(path), digest.digest()]
+        self._pending.append(dict(zip((*PER_VIDEO, "features"), [*row, indices, probabilities, features], strict=True)))
         waiting_bytes = sum(video["features"].nbytes for video in self._pending)
-        if len(self._pending) >= self.shard_videos or waiting_bytes >= self.shard_bytes:
+        if len(self._pending) >= self.shard_videos or waiting_bytes >= SHARD_BYTES:
             self.flush()
 
     def flush(self) -> None:
@@ -340,16 +319,6 @@ class StoreWriter:
         except (OSError, RuntimeError) as error:  # h5py raises RuntimeError when closing a file fails
             advice = "make room and start again; complete shards are kept"
             raise CezsarError(f"{path} cannot be written ({error}): {advice}") from error
-
-
-def video_digest(
-    id: str, label: str, features: np.ndarray, object_indices: np.ndarray, object_probabilities: np.ndarray
-) -> bytes:
-    """SHA-256 of what a store keeps of one video: id, label, (T, d) float16 features, objects as int32 and float32."""
-    digest = hashlib.sha256(json.dumps([id, label, list(features.shape)]).encode("ascii"))
-    for array in (features, object_indices, object_probabilities):
-        digest.update(array.tobytes())
-    return digest.digest()
 
 
 def _file_stamp(path: str | Path) -> tuple[int, int]:

@@ -217,37 +217,32 @@ def _kinetics400(place: Path) -> Found:
     found = _videos_or_index(place)
     part_of: dict[str, str] = {}
     for path in _files(place, ".csv"):
-        rows = dict(_kinetics_rows(path))
-        found.listed |= {id: label for id, (label, _) in rows.items()}
-        part_of |= {id: part for id, (_, part) in rows.items() if part}
-        found.sources += [f"{path.name} with {len(rows):,} clips"] if rows else []
+        reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
+        if not {"label", "youtube_id", "time_start", "time_end"} <= set(reader.fieldnames or []):
+            continue  # no annotation, or a list without labels
+        labels: dict[str, str] = {}
+        for row in reader:
+            try:
+                start_s, end_s = (round(float(row[column])) for column in ("time_start", "time_end"))
+            except (TypeError, ValueError, OverflowError) as error:
+                where = f"{path}, line {reader.line_num}"
+                raise FormatError(f"{where}: times should be numbers of seconds; correct it") from error
+            id = f"{(row['youtube_id'] or '').strip()}_{start_s:06}_{end_s:06}"
+            labels[id] = (row["label"] or "").strip()
+            split = (row.get("split") or path.stem).strip().lower()
+            if match := re.search(r"(?:^|_)(train|val|test)(?:idate|idation)?$", split):
+                part_of[id] = match[1]
+        found.listed |= labels
+        found.sources += [f"{path.name} with {len(labels):,} clips"] if labels else []
     by_youtube_id = {id[:-14]: id for id in found.listed}
     for name in found.paths:
-        if name not in found.listed and (id := by_youtube_id.get(name)):
-            found.listed[name] = found.listed.pop(id)
-            part_of |= {name: part_of.pop(id)} if id in part_of else {}
+        if name not in found.listed and (listed := by_youtube_id.get(name)):
+            found.listed[name] = found.listed.pop(listed)
+            part_of |= {name: part_of.pop(listed)} if listed in part_of else {}
     found.labels = {id: found.listed.get(id, label) for id, label in found.labels.items()}
     for id, part in part_of.items():
         found.parts.setdefault(part, []).append(id)
     return found
-
-
-def _kinetics_rows(path: Path) -> Iterator[tuple[str, tuple[str, str]]]:
-    """(id, (label, part)) of each line; nothing for a CSV that is no annotation, or a list without labels."""
-    reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
-    if not {"label", "youtube_id", "time_start", "time_end"} <= set(reader.fieldnames or []):
-        return
-    for row in reader:
-        try:
-            start_s, end_s = (round(float(row[column])) for column in ("time_start", "time_end"))
-        except (TypeError, ValueError, OverflowError) as error:
-            where = f"{path}, line {reader.line_num}"
-            raise FormatError(f"{where}: times should be numbers of seconds; correct it") from error
-        split = re.search(
-            r"(?:^|_)(train|val|test)(?:idate|idation)?$", (row.get("split") or path.stem).strip().lower()
-        )
-        id = f"{(row['youtube_id'] or '').strip()}_{start_s:06}_{end_s:06}"
-        yield id, ((row["label"] or "").strip(), split[1] if split else "")
 
 
 def _activitynet(place: Path) -> Found:

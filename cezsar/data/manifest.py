@@ -1,13 +1,8 @@
 """Which clips there are: a folder of videos, a folder of class folders, or a CSV manifest.
 
-| source | id | label |
-|---|---|---|
-| folder of videos, or of class folders at any depth | file name without its suffix; where two clips share it, the path from the source; where they share that, too, with its suffix | name of the folder that holds the clip; "" at the top |
-| CSV with the columns path, id, label | `id`, or the file name without its suffix | `label`, or "" |
-| one video file | file name without its suffix | "" |
-
-Names are kept in Unicode form NFC; bytes of a file name that are not UTF-8 appear as \\xNN in ids and labels.
-"""  # noqa: E501 (a table)
+An id is the file name without its suffix, or what the CSV says; where two clips share it, their paths from the folder;
+where they share that, too, with their suffixes. Names are kept in Unicode form NFC; other bytes appear as \\xNN.
+"""
 
 from __future__ import annotations
 
@@ -103,21 +98,23 @@ def _read_csv(path: Path) -> list[Clip]:
     text = read_text(path)
     header = text.splitlines()[0] if text.strip() else ""
     delimiter = max(",;\t", key=header.count)  # spreadsheets of many countries write semicolons
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     clips: dict[str, Clip] = {}
     lines: dict[str, int] = {}
     try:
-        columns = [name.strip().lower() for name in next(reader, [])]
+        reader.fieldnames = columns = [name.strip().lower() for name in reader.fieldnames or []]
         if "path" not in columns or any(columns.count(name) > 1 for name in ("path", "id", "label")):
             advice = "a manifest's first line names them: path,id,label (id and label may be left out)"
             raise FormatError(f"{path}, line 1: the columns are {columns}; {advice}")
-        for row in (row for row in reader if any(value.strip() for value in row)):
+        for row in reader:
             where = f"{path}, line {reader.line_num}"
-            if len(row) != len(columns):
+            if None in row or None in row.values():
                 advice = "put quotes around a value that has a comma in it"
-                raise FormatError(f"{where}: {len(row)} values for the {len(columns)} columns {columns}; {advice}")
-            values = {name: value.strip() for name, value in zip(columns, row, strict=True)}
-            if not values["path"] or "\0" in "".join(row):
+                raise FormatError(f"{where}: more or less values than the {len(columns)} columns {columns}; {advice}")
+            values = {name: value.strip() for name, value in row.items()}
+            if not any(values.values()):
+                continue
+            if not values["path"] or "\0" in "".join(values.values()):
                 raise FormatError(f"{where}: the path is empty, or a zero byte; fill it in or remove the line")
             file = path.parent / Path(values["path"]).expanduser()
             id = _name(values.get("id") or file.stem)
@@ -126,7 +123,9 @@ def _read_csv(path: Path) -> list[Clip]:
                 raise InputError(f"{path}: {again}; keep one")
             clips[id], lines[id] = Clip(file, id, _name(values.get("label", ""))), reader.line_num
     except csv.Error as error:
-        raise FormatError(f"{path}, line {reader.line_num}: not valid CSV ({error}); check the quotes there") from error
+        raise FormatError(
+            f"{path}, line {reader.reader.line_num}: not valid CSV ({error}); check the quotes there"
+        ) from error
     if not clips:
         raise InputError(f"{path} names no clip; write one line for each below the header")
     if missing := [str(clip.path) for clip in clips.values() if not clip.path.is_file()]:

@@ -10,6 +10,7 @@ import difflib
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -21,7 +22,7 @@ from cezsar.arrays import unit_rows
 from cezsar.data import datasets
 from cezsar.data.descriptions import class_files
 from cezsar.data.documents import decoded, is_unicode, parse_json, printable
-from cezsar.data.labels import MAX_LABEL_CHARACTERS, canonical, is_invisible, spoken
+from cezsar.data.labels import MAX_LABEL_CHARACTERS, canonical, distinct, is_invisible, spoken
 from cezsar.data.sentence_cache import Encoder
 from cezsar.errors import FormatError, InputError
 
@@ -93,8 +94,10 @@ class CheckReport:
     nearest: Pair | None = None  # the two classes that are most similar, reported or not
     findings: list[Finding] = field(default_factory=list)  # in the order of `FAULTS`; near pairs the most similar first
 
-    def find(self, kind: str, classes: Iterable[str], place: str, what: str, advice: str = "") -> None:
-        self.findings.append(Finding(kind, tuple(classes), printable(place), what, advice or FAULTS[kind]))
+    def find(
+        self, kind: str, classes: Sequence[str], place: str, what: str, advice: str = "", pair: Pair | None = None
+    ) -> None:
+        self.findings.append(Finding(kind, tuple(classes), printable(place), what, advice or FAULTS[kind], pair))
 
 
 class Described(NamedTuple):
@@ -119,43 +122,33 @@ def check(
 ) -> CheckReport:
     """Everything that is wrong with the class descriptions `source` (as `find_descriptions` takes it), compared with
     the classes of `dataset` (of a shipped set by default its own), and with each other by `encoder` (None: not).
-
-    `on_progress` gets (sentences encoded, sentences). Raises `InputError` where nothing of that name is there, and
-    `FormatError` where nothing can be read: no text, JSON that is not valid or no object, no class.
-    """
+    `on_progress` gets (sentences encoded, sentences). Raises `InputError` where nothing is there or can be read."""
     if dataset is None and datasets.shipped_descriptions(str(source)):
         dataset = str(source)
     report = CheckReport(str(source), str(dataset or ""), encoder=encoder.name if encoder else "", near=near)
     expected = datasets.class_names(dataset) if dataset else []
     path = datasets.find_descriptions(str(source))
     described = _read(path, report)
-    by_class: dict[str, list[Described]] = {}
-    for each in described:
-        if each.sentences:
-            by_class.setdefault(canonical(each.name), []).append(each)
-    report.classes, report.expected = len(by_class), len(expected)
-    report.sentences = sum(len(each.sentences) for each in described)
-    for several in by_class.values():
-        if len(several) > 1:
-            names = list(dict.fromkeys(each.name for each in several))
-            times = "twice" if len(several) == 2 else f"{len(several)} times"
-            what = f"{names[0]!r} is there {times}" if len(names) == 1 else f"{_quoted(names)} spell one class"
-            report.find("class described twice", names, _places(several), what)
-    _find_repeated(described, report)
     if path.suffix.lower() == ".txt" and path.is_file():
         what = f"a list of {len(described):,} names: each class is described by its name alone"
         names = [each.name for each in described]
         report.find("name as description", names, "", what, "write a sentence for each")
+        described = [Described(name, place, [spoken(name)]) for name, place, _ in described]
     else:
         _find_poor(described, report)
+    _find_repeated(described, report)
     if dataset:
         _compare_classes(described, expected, report)
+    by_class: dict[str, list[str]] = {}
+    first: dict[str, str] = {}
+    for name, _, sentences in described:
+        if sentences:
+            by_class.setdefault(first.setdefault(canonical(name), name), []).extend(sentences)
+    report.classes, report.expected = len(by_class), len(expected)
+    report.sentences = sum(map(len, by_class.values()))
     if encoder is not None:
         _find_too_long(described, encoder, report)
-        classes = {
-            several[0].name: [text for each in several for text in each.sentences] for several in by_class.values()
-        }
-        _find_alike(classes, encoder, report, on_progress)
+        _find_alike(by_class, encoder, report, on_progress)
     order = list(FAULTS)
     report.findings.sort(key=lambda finding: order.index(finding.kind))
     return report
@@ -172,25 +165,18 @@ def differing_words(one: str, other: str) -> tuple[tuple[str, ...], tuple[str, .
     return tuple(word for word in first if word not in second), tuple(word for word in second if word not in first)
 
 
-# Reading to the end --------------------------------------------------------------------------------------------------
-
-
 def _read(path: Path, report: CheckReport) -> list[Described]:
     """Every class of a source, and what is wrong with its form noted."""
     described = []
-    names_only = path.suffix.lower() == ".txt" and path.is_file()
     for name, place, given in _given(path, report):
         own = _storable(name)
+        if not own or len(own) > MAX_LABEL_CHARACTERS:
+            what = f"a class name of {len(own):,} characters, {own[:40]!r}, with {_start(given)}"
+            report.find("not a sentence" if own else "no description", [], place, what)
+            continue
         sentences = given if isinstance(given, list) and not isinstance(given, _Object) else []
-        if not own:
-            report.find("no description", [], place, f"a description has no class name: {_start(given)}")
-            continue
-        if names_only and len(own) > MAX_LABEL_CHARACTERS:
-            what, advice = f"a name of {len(own):,} characters, {own[:40]!r}...", "put each class on a line of its own"
-            report.find("not a sentence", [], place, what, advice)
-            continue
         if sentences is not given:
-            what = "it is no text file" if place and given is None else f"{own!r} has {_start(given)}"
+            what = "it is no text file" if given is None and path.is_dir() else f"{own!r} has {_start(given)}"
             report.find("not a sentence", [own], place, what)
         for number, sentence in enumerate(sentences, start=1):
             where = f"sentence {number} of the {len(sentences)} of {own!r}"
@@ -203,7 +189,7 @@ def _read(path: Path, report: CheckReport) -> list[Described]:
             report.find("no description", [own], place, f"{own!r} has no description")
         for text in dict.fromkeys([name, *texts]):
             _find_damage(text, own, place, report)
-        described.append(Described(own, place, [spoken(own)] if names_only else [_storable(text) for text in texts]))
+        described.append(Described(own, place, [_storable(text) for text in texts]))
     if not described and not report.findings:
         raise FormatError(f"{printable(str(path))} describes no class; it should have {{class name: sentence}}")
     return described
@@ -211,23 +197,23 @@ def _read(path: Path, report: CheckReport) -> list[Described]:
 
 def _given(path: Path, report: CheckReport) -> Iterator[tuple[str, str, Any]]:
     """(class name, place, whatever is given for it) in a folder of `.txt`, a `.txt` list of names, or JSON."""
+    suffix = path.suffix.lower()
     if path.is_dir():
         for name, file in class_files(path):
             text = _text(file, [name], report) if file.is_file() else None
             yield name, file.name, None if text is None else [line for line in text.split("\n") if line.strip()]
-        return
-    if path.suffix.lower() not in (".json", ".txt"):
+    elif suffix not in (".json", ".txt"):
         raise InputError(f"{path}: give a .json file, a folder of .txt files, or a .txt list of classes")
-    if (text := _text(path, [], report)) is None:
+    elif (text := _text(path, [], report)) is None:
         raise FormatError(f"{printable(str(path))} is not a text file; give class descriptions as JSON or text")
-    if path.suffix.lower() == ".txt":
+    elif suffix == ".txt":
         lines = enumerate(text.split("\n"), start=1)
         yield from ((line, f"{path.name}, line {number}", [line]) for number, line in lines if line.strip())
-        return
-    content = parse_json(text, str(path), _Object)
-    if not isinstance(content, _Object):
-        raise FormatError(f"{path} holds a JSON {type(content).__name__}; an object {{...}} is expected")
-    yield from ((name, "", [given] if isinstance(given, str) else given) for name, given in content)
+    else:
+        content = parse_json(text, str(path), _Object)
+        if not isinstance(content, _Object):
+            raise FormatError(f"{path} holds a JSON {type(content).__name__}; an object {{...}} is expected")
+        yield from ((name, "", [given] if isinstance(given, str) else given) for name, given in content)
 
 
 def _text(file: Path, classes: Sequence[str], report: CheckReport) -> str | None:
@@ -246,8 +232,13 @@ def _text(file: Path, classes: Sequence[str], report: CheckReport) -> str | None
 
 def _find_damage(text: str, name: str, place: str, report: CheckReport) -> None:
     """Signs that a text was read in a wrong encoding, and characters that nobody types."""
-    if signs := ", ".join(f"{sign!r} for {right!r}" for sign, right in _misread(text)):
-        what = f"{name!r} has {signs}: UTF-8 that was read in another encoding"
+    signs = []
+    for run in dict.fromkeys(re.findall(r"[^\x00-\x7f]{2,}", text)):
+        with suppress(UnicodeError):
+            if _MEANT.fullmatch(meant := run.encode("cp1252").decode("utf-8")):
+                signs.append(f"{run!r} for {meant!r}")
+    if signs:
+        what = f"{name!r} has {', '.join(signs)}: UTF-8 that was read in another encoding"
         report.find("damaged text", [name], place, what)
     if "\ufffd" in text or not is_unicode(text):
         report.find("damaged text", [name], place, f"{name!r} has a character that was lost: {_start(text)}")
@@ -256,24 +247,13 @@ def _find_damage(text: str, name: str, place: str, report: CheckReport) -> None:
         report.find("control characters", [name], place, f"{name!r} has {codes}: {_start(text)}")
 
 
-def _misread(text: str) -> Iterator[tuple[str, str]]:
-    """UTF-8 that was read as cp1252, with what was meant: letters, punctuation, symbols, emoji, no rarer script."""
-    for run in dict.fromkeys(re.findall(r"[^\x00-\x7f]{2,}", text)):
-        try:
-            meant = run.encode("cp1252").decode("utf-8")
-        except UnicodeError:
-            continue
-        if _MEANT.fullmatch(meant):
-            yield run, meant
-
-
-# What is looked for --------------------------------------------------------------------------------------------------
-
-
 def _find_repeated(described: Sequence[Described], report: CheckReport) -> None:
-    """The same sentence for several classes, or several times for one; case and punctuation do not count."""
+    """A class that comes twice, and a sentence, of several classes or of one; case and punctuation do not count."""
+    entries: dict[str, list[Described]] = {}
     users: dict[tuple[str, ...], list[tuple[Described, str]]] = {}
     for each in described:
+        if each.sentences:
+            entries.setdefault(canonical(each.name), []).append(each)
         keys = [tuple(words(sentence)) or (sentence,) for sentence in each.sentences]
         for number, (key, sentence) in enumerate(zip(keys, each.sentences, strict=True)):
             if key not in keys[:number]:
@@ -281,12 +261,17 @@ def _find_repeated(described: Sequence[Described], report: CheckReport) -> None:
             else:
                 what = f"{each.name!r} has a sentence twice: {_start(sentence)}"
                 report.find("same sentence twice in a class", [each.name], each.place, what)
-    for several in users.values():
-        classes = {canonical(each.name): each.name for each, _ in reversed(several)}
-        if len(classes) > 1:
-            names, places = list(classes.values())[::-1], _places([each for each, _ in several])
-            what = f"{_quoted(names)} have the same sentence: {_start(several[0][1])}"
-            report.find("same sentence for several classes", names, places, what)
+    for several in entries.values():
+        names = list(dict.fromkeys(each.name for each in several))
+        if len(several) > 1:
+            times = "twice" if len(several) == 2 else f"{len(several)} times"
+            what = f"{names[0]!r} is there {times}" if len(names) == 1 else f"{_quoted(names)} spell one class"
+            report.find("class described twice", names, _places(several), what)
+    for used in users.values():
+        names = distinct(each.name for each, _ in used)
+        if len(names) > 1:
+            what = f"{_quoted(names)} have the same sentence: {_start(used[0][1])}"
+            report.find("same sentence for several classes", names, _places(each for each, _ in used), what)
 
 
 def _find_poor(described: Sequence[Described], report: CheckReport) -> None:
@@ -318,20 +303,19 @@ def _compare_classes(described: Sequence[Described], expected: Sequence[str], re
 
 def _find_too_long(described: Sequence[Described], encoder: Encoder, report: CheckReport) -> None:
     inner: Any = getattr(encoder, "encoder", encoder)  # of a cache
-    if limit := getattr(inner, "max_tokens", None):
-        for name, place, sentences in described:
-            for sentence, count in zip(sentences, inner.count_tokens(sentences), strict=True):
-                if count > limit:
-                    what = f"{name!r} has a sentence of {count:,} tokens, and {encoder.name} reads {limit:,}"
-                    what += f": {_start(sentence)}"
-                    report.find("description longer than the encoder reads", [name], place, what)
+    limit = getattr(inner, "max_tokens", None)
+    for name, place, sentences in described if limit else ():
+        for sentence, count in zip(sentences, inner.count_tokens(sentences), strict=True):
+            if count > limit:
+                what = f"{name!r} has a sentence of {count:,} tokens, and {encoder.name} reads {limit:,}"
+                report.find("description longer than the encoder reads", [name], place, f"{what}: {_start(sentence)}")
 
 
 def _find_alike(
-    classes: dict[str, list[str]], encoder: Encoder, report: CheckReport, on_progress: Callable[[int, int], object]
+    by_class: dict[str, list[str]], encoder: Encoder, report: CheckReport, on_progress: Callable[[int, int], object]
 ) -> None:
     """The most similar pair of classes, and all pairs above `near`, but those that share a sentence: told already."""
-    names, texts = list(classes), list(classes.values())
+    names, texts = list(by_class), list(by_class.values())
     flat = [text for each in texts for text in each]
     rows_NE = np.empty((len(flat), encoder.dim), np.float32)
     for start in range(0, len(flat), BLOCK):
@@ -339,32 +323,29 @@ def _find_alike(
         on_progress(min(start + BLOCK, len(flat)), len(flat))
     if len(names) < 2:
         return
-    rows_NE = unit_rows(rows_NE)  # zeros stay, and are similar to nothing
     starts = np.cumsum([0, *map(len, texts)])
+    rows_NE = unit_rows(rows_NE)  # zeros stay, and are similar to nothing
     own = [rows_NE[start:end] for start, end in pairwise(starts)]
     highest_CC = np.stack([np.maximum.reduceat((rows @ rows_NE.T).max(axis=0), starts[:-1]) for rows in own])
     one_P, other_P = np.triu_indices(len(names), 1)
     similarity_P = highest_CC[one_P, other_P].clip(-1, 1)
     for p in np.argsort(-similarity_P, kind="stable"):
-        one, other, similarity = one_P[p], other_P[p], float(similarity_P[p])
+        a, b, similarity = one_P[p], other_P[p], float(similarity_P[p])
         if report.nearest and similarity <= report.near:
             break
-        block = own[one] @ own[other].T
-        i, j = np.unravel_index(block.argmax(), block.shape)
-        a, b, said = names[one], names[other], (texts[one][i], texts[other][j])
-        pair = Pair((a, b), said, similarity, differing_words(*said))
+        i, j = np.unravel_index((own[a] @ own[b].T).argmax(), (len(own[a]), len(own[b])))
+        only = differing_words(texts[a][i], texts[b][j])
+        pair = Pair((names[a], names[b]), (texts[a][i], texts[b][j]), similarity, only)
         report.nearest = report.nearest or pair
-        if similarity > report.near and words(said[0]) != words(said[1]):
-            only_a, only_b = (", ".join(only) or "nothing" for only in pair.only)
-            what = f"{a!r} and {b!r} have a similarity of {similarity:.2f}"
-            what += f"; only {a!r} says {only_a}; only {b!r} says {only_b}"
-            kind = "near-identical descriptions"
-            report.findings.append(Finding(kind, pair.classes, "", what, FAULTS[kind], pair))
+        if similarity > report.near and words(texts[a][i]) != words(texts[b][j]):
+            what = f"{_quoted(pair.classes)} have a similarity of {similarity:.2f}"
+            for name, said in zip(pair.classes, only, strict=True):
+                what += f"; only {name!r} says {', '.join(said) or 'nothing'}"
+            report.find("near-identical descriptions", pair.classes, "", what, pair=pair)
 
 
 def _quoted(names: Sequence[str]) -> str:
-    *most, last = map(repr, names)
-    return f"{', '.join(most)} and {last}"
+    return ", ".join(map(repr, names[:-1])) + f" and {names[-1]!r}"
 
 
 def _places(several: Iterable[Described]) -> str:

@@ -1,10 +1,5 @@
 """Sentence vectors kept on disk, so that each sentence is encoded once on a machine.
 
-```
-folder/<encoder fingerprint>.sqlite         vectors (key, vector): SHA-256 of the sentence's UTF-8, d float32
-shipped/<encoder fingerprint>/<name>.npz    keys (n, 32) uint8; vectors (n, d) float16 or float32: come along, only read
-```
-
 Several processes may use the table at once. A damaged one is removed with a warning, and its sentences encoded anew.
 """
 
@@ -47,7 +42,11 @@ class Encoder(Protocol):
 
 class SentenceCache:
     """Answers like its encoder, and remembers in `folder` (None: not). Safe to use from many threads; the encoder is
-    asked by one at a time. `shipped` are folders of vectors that are only read."""
+    asked by one at a time.
+
+    `<fingerprint>.sqlite` has (SHA-256 of the sentence's UTF-8, d_s float32); folders of `shipped` vectors are only
+    read: `<fingerprint>/<name>.npz` with keys (n, 32) uint8 and vectors (n, d_s) float16 or float32.
+    """
 
     def __init__(self, encoder: Encoder, folder: str | Path | None, shipped: Sequence[Path] = ()) -> None:
         self.encoder = encoder

@@ -29,10 +29,8 @@ def videos(count: int, seed: int = 0, most_rows: int = 7) -> dict[str, np.ndarra
     return {f"v{i:03d}": rng.normal(size=(rng.integers(1, most_rows + 1), 5)).astype(np.float32) for i in range(count)}
 
 
-def write(
-    folder: Path, content: dict[str, np.ndarray], shard_videos: int = 256, shard_bytes: int = 1 << 20
-) -> FeatureStore:
-    with StoreWriter(folder, PROVENANCE, shard_videos=shard_videos, shard_bytes=shard_bytes) as writer:
+def write(folder: Path, content: dict[str, np.ndarray], shard_videos: int = 256) -> FeatureStore:
+    with StoreWriter(folder, PROVENANCE, shard_videos=shard_videos) as writer:
         for id, features in content.items():
             writer.add(id, features, label=f"class {len(features)}", path=f"/clips/{id}.mp4")
     return FeatureStore(folder)
@@ -127,8 +125,9 @@ def test_appending_knows_what_is_there(tmp_path: Path) -> None:
     assert store.fingerprint == write(tmp_path / "once", content).fingerprint
 
 
-def test_shards_end_by_bytes_and_at_a_flush(tmp_path: Path) -> None:
-    write(tmp_path / "bytes", {f"v{i}": np.ones((10, 5)) for i in range(6)}, shard_bytes=200)
+def test_shards_end_by_bytes_and_at_a_flush(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(features_module, "SHARD_BYTES", 200)
+    write(tmp_path / "bytes", {f"v{i}": np.ones((10, 5)) for i in range(6)})
     assert len(list((tmp_path / "bytes").glob("shard-*.h5"))) == 3
     with StoreWriter(tmp_path / "flush", PROVENANCE) as writer:
         writer.flush()

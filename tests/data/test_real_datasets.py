@@ -14,7 +14,6 @@ from cezsar.data.datasets import (
     class_names,
     find_known,
     forget,
-    list_path,
     open_dataset,
     place_of,
     places,
@@ -291,12 +290,12 @@ def test_places_are_named_and_forgotten(home: Path, tmp_path: Path) -> None:
             register(name, tmp_path / place)
     assert forget("kinetics400") and not forget("kinetics400")
     assert list(registered()) == ["my clips"]
-    list_path().write_text('{"x": 3}')
+    (home / "data/datasets.json").write_text('{"x": 3}')
     with pytest.raises(FormatError, match="'x' should have the path"):
         registered()
     with pytest.raises(FormatError):
         register("y", tmp_path / "mine")
-    assert list_path().read_text() == '{"x": 3}'
+    assert (home / "data/datasets.json").read_text() == '{"x": 3}'
 
 
 def test_a_folder_here_is_the_last_resort(home: Path) -> None:
