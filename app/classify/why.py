@@ -137,7 +137,7 @@ def parts_figure(found: Explanation, colours: tuple[str, str]) -> go.Figure:
         row += 1
     row += GAP_PX / ROW_PX if found.objects else 0
     for part in found.objects:
-        bar(part.change, f"Object: {short(part.name, 30)}", _left_out(part, found), part.how != "exact")
+        bar(part.change, f"Object: {short(part.name, 30)}", _left_out(part, found), part.without is not None)
         row += 1
     layout(figure, round(ROW_PX * row) + 48, f"change of the lead ({found.unit})", bargap=0, showlegend=False)
     figure.update_layout(margin={"l": 4, "r": 4, "t": 2, "b": 44})
@@ -183,7 +183,7 @@ def _look(changes: Sequence[float], colours: tuple[str, str], left_out: bool) ->
 
 def _left_out(part: Part, found: Explanation) -> str:
     what = f"second {part.name}" if part.kind == "second" else shown(part.name)
-    if part.how == "exact":
+    if part.without is None:
         return f"{what}: {signed(part.change)}, exactly"
     then = f"then {short(part.without)} is best" if part.without else "then nothing is left to decide by"
     if part.without == found.winner:

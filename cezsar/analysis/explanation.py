@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
 from cezsar.arrays import FloatArray
-from cezsar.data.labels import resolve
 from cezsar.errors import InputError
-from cezsar.zeroshot.fusion import UNDECIDED, Weights, active, decide, fuse_rows, lengths, predict
+from cezsar.zeroshot.fusion import UNDECIDED, Weights, active, fuse, lengths, predict, similarities
 from cezsar.zeroshot.scores import Embeddings, Scores
 
 if TYPE_CHECKING:
@@ -27,77 +26,54 @@ LARGEST = 6  # objects that are listed by themselves, where many are summed
 FLOATS_AT_ONCE = 1 << 24  # of features that are embedded in one call
 
 
-@dataclass(frozen=True)
-class Part:
-    """What one modality, object or second does to the margin.
-
-    Attributes:
-        kind: what it is.
-        name: "VE", "O" or "C"; the object's name; the second's number, counted from 0.
-        change: above 0 it speaks for the winner, below 0 for the runner-up. In units of the margin.
-        how: "exact": its term of a sum; "leave-one-out": the margin less the margin without it.
-        without: the best label when it is left out, "" if nothing is left to decide by; None where it is not left out.
-    """
+class Part(NamedTuple):
+    """What one modality, object or second does to the margin."""
 
     kind: Literal["modality", "object", "second"]
-    name: str
-    change: float
-    how: Literal["exact", "leave-one-out"]
-    without: str | None = None
+    name: str  # "VE", "O" or "C"; the object's name; the second's number, counted from 0
+    change: float  # above 0 it speaks for the winner; its term of the sum, or the margin less that without it
+    without: str | None = None  # the best label when it is left out, "" if nothing is left; None: a term of the sum
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """The margin of one label over another, taken apart.
+    """The margin of one label over another, taken apart."""
 
-    Attributes:
-        id: the clip.
-        winner: the best label, or the one that was asked about.
-        runner_up: the best of the others, or the one that it was to be compared with.
-        margin: score of `winner` less that of `runner_up`; below 0 where labels were given in that order.
-        unit: "cosine", in [-2, 2]; "inner product" for scores without lengths, which have no cosine.
-        modalities: those with weight; they sum to `margin`.
-        objects: by themselves in the order given; if exact they sum to the part of O. Empty where they are not known.
-        seconds: in the order of time. Empty where they are not known.
-    """
-
-    id: str
+    id: str  # the clip
     winner: str
     runner_up: str
-    margin: float
-    unit: Literal["cosine", "inner product"]
-    modalities: list[Part]
-    objects: list[Part] = field(default_factory=list)
+    margin: float  # score of `winner` less that of `runner_up`; below 0 where labels were given in that order
+    unit: Literal["cosine", "inner product"]  # of scores without lengths, which have no cosine
+    modalities: list[Part]  # those with weight; they sum to `margin`
+    objects: list[Part] = field(default_factory=list)  # in the order given, or as terms of O's part the largest first
     seconds: list[Part] = field(default_factory=list)
 
 
 def explain_scores(
-    scores: Scores,
-    weights: Weights,
-    row: int,
-    *,
-    classes: Sequence[str] | None = None,
-    winner: str | None = None,
-    runner_up: str | None = None,
+    scores: Scores, weights: Weights, row: int, *, winner: str | None = None, runner_up: str | None = None
 ) -> Explanation:
-    """The margin by modality, exactly, from scores alone. With several sentences a class, its nearest one counts.
+    """The margin of the best label, or `winner`, over the best other one, or `runner_up`, by modality, exactly.
 
-    Args:
-        row: of the clip.
-        classes: to choose from, in any spelling; all by default.
-        winner: the label to ask about instead of the best one.
-        runner_up: the label to compare with instead of the best of the others, such as the true one.
-
-    Raises:
-        InputError: an unknown class, nothing to compare with, weights that leave no modality, or a clip whose scores
-            are all 0, unless both labels are given.
+    With several sentences a class, its nearest one counts. Raises `InputError` for an unknown class, nothing to compare
+    with, weights that leave no modality, or a clip whose scores are all 0, unless both labels are given.
     """
-    names = resolve(scores.class_names if classes is None else classes, scores.class_names)
-    pair = _labels(scores, weights, row, names, winner, runner_up)
-    parts = [Part("modality", name, term, "exact") for name, term in _terms(scores, weights, row, pair).items()]
-    margin = float(sum(part.change for part in parts))
+    given = [None if name is None else int(scores.indices([name])[0]) for name in (winner, runner_up)]
+    if len(scores.class_names) < 2 or (winner is not None and given[0] == given[1]):
+        raise InputError("a margin is between two labels; give at least two that differ")
+    fused_C = fuse(scores, weights, np.array([row]))[0]
+    if None in given and not fused_C.any():
+        raise InputError(f"all scores of clip {scores.ids[row]!r} are 0, so no label wins; there is nothing to explain")
+    order = np.argsort(-fused_C, kind="stable").tolist()  # of equal scores the class of lowest index wins
+    first = next(c for c in order if c != given[1]) if given[0] is None else given[0]
+    second = next(c for c in order if c != first) if given[1] is None else given[1]
+    columns, length = _nearest(scores, weights, row, (first, second))
+    parts = [
+        Part("modality", name, weight * _lead(scores.columns[name][row], columns) / length)
+        for name, weight in active(scores, weights).items()
+    ]
     unit: Literal["cosine", "inner product"] = "inner product" if scores.gram is None else "cosine"
-    return Explanation(scores.ids[row], scores.class_names[pair[0]], scores.class_names[pair[1]], margin, unit, parts)
+    margin = sum(part.change for part in parts)
+    return Explanation(scores.ids[row], scores.class_names[first], scores.class_names[second], margin, unit, parts)
 
 
 def explain(
@@ -114,147 +90,73 @@ def explain(
 
     The clip is embedded once for each second. A clip of one second has no VE without it, a sentence of one object no O:
     then the other modalities decide. Objects and seconds of a modality without weight change nothing and are not
-    listed.
-
-    Args:
-        clip: as `classifier.read` or `classifier.embed` made it.
-        labels, weights, caption: as for `classifier.rank`.
-        winner, runner_up: as in `explain_scores`.
-
-    Raises:
-        InputError: as `explain_scores`.
+    listed. Labels, weights and caption are as for `classifier.rank`, the rest and the errors as for `explain_scores`.
     """
+    from cezsar.zeroshot.embed import object_rows, object_terms
     from cezsar.zeroshot.spaces import rows_of
 
     weights = weights or classifier.weights
-    visual_nE, objects_nE = _visual(classifier, clip, weights.alpha == 0), _objects(classifier, clip, weights.beta == 0)
-    n_seconds = 0 if visual_nE is None else len(visual_nE) - 1
-    n_objects = 0 if objects_nE is None else len(objects_nE) - 1
+    named = [] if clip.objects_E is None else classifier.named(clip)
+    shorter_TE = _without_each_second(classifier, clip) if weights.alpha else []
+    n_seconds, n_objects = len(shorter_TE), len(named) if weights.beta else 0
     # The clip, then the clip without each second, then without each object; or O as each object's own term.
     modalities = {}
-    if visual_nE is not None:
-        modalities["VE"] = visual_nE[[*range(n_seconds + 1), *[0] * n_objects]]
-    if objects_nE is not None:
-        modalities["O"] = objects_nE[[*[0] * (n_seconds + 1), *range(1, n_objects + 1)]]
+    if clip.visual_E is not None:
+        modalities["VE"] = np.vstack([clip.visual_E, *shorter_TE, *[clip.visual_E] * n_objects])
+    if named and classifier.object_rule == "sentence":
+        fewer = [named[:k] + named[k + 1 :] for k in range(n_objects)]
+        modalities["O"] = object_rows(classifier.space, [named] * (1 + n_seconds) + fewer)
+    elif named:
+        terms_KE = object_terms(classifier.space, named, classifier.object_rule)
+        modalities["O"] = np.vstack([*[terms_KE.sum(axis=0)] * (1 + n_seconds), *terms_KE[:n_objects]])
     if caption.strip():
-        modalities["C"] = np.repeat(rows_of(classifier.space, [caption.strip()]), 1 + n_seconds + n_objects, axis=0)
-    named = [f" without second {t}" for t in range(n_seconds)] + [f" without object {k}" for k in range(n_objects)]
-    ids = [clip.path + what for what in ["", *named]]
+        modalities["C"] = rows_of(classifier.space, [caption.strip()] * (1 + n_seconds + n_objects))
     names, prototypes_PE, owner_P = classifier.prototypes(labels)
+    ids = [f"{clip.path}, change {number}" if number else clip.path for number in range(1 + n_seconds + n_objects)]
     scores = Scores.from_embeddings(Embeddings(ids, [""] * len(ids), names, modalities, prototypes_PE, owner_P))
     whole = explain_scores(scores, weights, 0, winner=winner, runner_up=runner_up)
     pair = (scores.class_names.index(whole.winner), scores.class_names.index(whole.runner_up))
-    best_n = predict(scores, weights)
+    cosine_nC, best_n = similarities(scores, weights), predict(scores, weights)
 
     def left_out(kind: Literal["object", "second"], name: str, row: int) -> Part:
-        change = whole.margin - sum(_terms(scores, weights, row, pair).values())
-        label = "" if best_n[row] == UNDECIDED else scores.class_names[best_n[row]]
-        return Part(kind, name, float(change), "leave-one-out", label)
+        without = "" if best_n[row] == UNDECIDED else scores.class_names[best_n[row]]
+        return Part(kind, name, whole.margin - _lead(cosine_nC[row], pair), without)
 
-    found = [(name, 1 + n_seconds + k) for k, (name, *_) in enumerate(classifier.named(clip)[:n_objects])]
+    seconds = [left_out("second", str(t), 1 + t) for t in range(n_seconds)]
+    found = [(name, 1 + n_seconds + k) for k, (name, *_) in enumerate(named[:n_objects])]
     if classifier.object_rule == "sentence":
-        objects = [left_out("object", name, row) for name, row in found]
-    else:
-        columns = _columns(scores, weights, 0, pair)
-        terms = [_terms(scores, weights, row, pair, columns, of=0)["O"] for _, row in found]
-        objects = [Part("object", name, term, "exact") for (name, _), term in zip(found, terms, strict=True)]
-        if len(objects) > LARGEST:
-            objects.sort(key=lambda part: -abs(part.change))
-            rest = sum(part.change for part in objects[LARGEST:])
-            objects[LARGEST:] = [Part("object", f"{len(objects) - LARGEST} others", rest, "exact")]
-    return replace(whole, objects=objects, seconds=[left_out("second", str(t), 1 + t) for t in range(n_seconds)])
+        return replace(whole, objects=[left_out("object", name, row) for name, row in found], seconds=seconds)
+    columns, length = _nearest(scores, weights, 0, pair)
+    terms = [(name, weights.beta * _lead(scores.columns["O"][row], columns) / length) for name, row in found]
+    if len(terms) > LARGEST:
+        terms.sort(key=lambda term: -abs(term[1]))
+        terms[LARGEST:] = [(f"{len(terms) - LARGEST} others", sum(change for _, change in terms[LARGEST:]))]
+    return replace(whole, objects=[Part("object", name, change) for name, change in terms], seconds=seconds)
 
 
-# What is compared -----------------------------------------------------------------------------------------------------
+def _nearest(scores: Scores, weights: Weights, row: int, pair: tuple[int, int]) -> tuple[list[int], float]:
+    """The column of each of two classes, that of its sentence nearest to VidE, and the length of VidE to divide by."""
+    fused_P = sum(
+        weight * scores.columns[name][row].astype(np.float64) for name, weight in active(scores, weights).items()
+    )
+    places = [np.flatnonzero(scores.column_class == index) for index in pair]
+    length = 1.0 if scores.gram is None else float(lengths(scores, weights, np.array([row]))[0])
+    return [int(columns[fused_P[columns].argmax()]) for columns in places], length or np.inf
 
 
-def _labels(
-    scores: Scores, weights: Weights, row: int, names: list[str], winner: str | None, runner_up: str | None
-) -> tuple[int, int]:
-    """Indices of the two labels to compare, those that were not named by the rule of `fusion.predict`."""
-    index = {name: position for position, name in enumerate(scores.class_names)}
-    given = [None if name is None else index[resolve([name], names)[0]] for name in (winner, runner_up)]
-    if len(names) < 2 or (given[0] is not None and given[0] == given[1]):
-        raise InputError("a margin is between two labels; give at least two that differ")
-    first, second = given
-    fused_1C = fuse_rows(scores, weights, slice(row, row + 1))
-    if first is None:
-        first = _best(fused_1C, [index[name] for name in names if index[name] != second])
-    if second is None:
-        second = _best(fused_1C, [index[name] for name in names if index[name] != first])
-    if None in given and not fused_1C[0, [index[name] for name in names]].any():
-        raise InputError(f"all scores of clip {scores.ids[row]!r} are 0, so no label wins; there is nothing to explain")
-    return first, second
+def _lead(scores_P: FloatArray, columns: Sequence[int]) -> float:
+    return float(scores_P[columns[0]]) - float(scores_P[columns[1]])
 
 
-def _best(fused_1C: FloatArray, candidates: list[int]) -> int:
-    best = int(decide(fused_1C, np.unique(candidates))[0])
-    return min(candidates) if best == UNDECIDED else best
-
-
-def _columns(scores: Scores, weights: Weights, row: int, pair: tuple[int, int]) -> tuple[int, int]:
-    """The column of each of two classes: that of the sentence nearest to VidE."""
-    found = []
-    for index in pair:
-        columns = np.flatnonzero(scores.column_class == index)
-        total = sum(
-            weight * scores.columns[name][row, columns].astype(np.float64)
-            for name, weight in active(scores, weights).items()
-        )
-        found.append(int(columns[np.argmax(total)]))
-    return found[0], found[1]
-
-
-def _terms(
-    scores: Scores,
-    weights: Weights,
-    row: int,
-    pair: tuple[int, int],
-    columns: tuple[int, int] | None = None,
-    of: int | None = None,
-) -> dict[str, float]:
-    """Modality -> its weighted score for the first class less that for the second, over the length of VidE.
-
-    Args:
-        columns: of the two classes; by default those of the sentences nearest to the row's VidE.
-        of: the row whose length counts, by default this one.
-    """
-    first, second = columns or _columns(scores, weights, row, pair)
-    length = 1.0 if scores.gram is None else float(lengths(scores, weights)[row if of is None else of])
-    return {
-        name: weight * (float(matrix[row, first]) - float(matrix[row, second])) / length if length else 0.0
-        for name, weight in active(scores, weights).items()
-        for matrix in [scores.columns[name]]
-    }
-
-
-def _visual(classifier: Classifier, clip: EmbeddedClip, alone: bool) -> FloatArray | None:
-    """(1 + T, E) VE of the clip and of it without each second; of the clip alone if asked for. None without VE."""
-    if clip.visual_E is None:
-        return None
-    features_TD = clip.features_TD
-    shorter = [] if alone else [np.delete(features_TD, t, axis=0) for t in range(len(features_TD))]
-    rows = [clip.visual_E[None]]
-    if shorter and not len(shorter[0]):
-        return np.concatenate([*rows, np.zeros_like(rows[0])])
+def _without_each_second(classifier: Classifier, clip: EmbeddedClip) -> list[FloatArray]:
+    """VE of the clip without each of its seconds; zeros without its only one; nothing where there is no VE."""
+    features_TD, found = clip.features_TD, list[FloatArray]()
+    if clip.visual_E is None or len(features_TD) < 2:
+        return [] if clip.visual_E is None else [np.zeros_like(clip.visual_E)]
     at_once = max(1, FLOATS_AT_ONCE // features_TD.size)
-    for first in range(0, len(shorter), at_once):
-        found, _ = classifier.visual(shorter[first : first + at_once])
-        assert found is not None
-        rows.append(found)
-    return np.concatenate(rows).astype(np.float32)
-
-
-def _objects(classifier: Classifier, clip: EmbeddedClip, alone: bool) -> FloatArray | None:
-    """(1 + K, E): O, then of each object its term or, of a sentence, O without it; O alone if asked. None without O."""
-    from cezsar.zeroshot.embed import object_rows, object_terms
-
-    named = classifier.named(clip)
-    if clip.objects_E is None or not named:
-        return None
-    if classifier.object_rule == "sentence":
-        shorter = [[one for index, one in enumerate(named) if index != k] for k in range(len(named))]
-        return object_rows(classifier.space, [named] if alone else [named, *shorter])
-    terms_KE = object_terms(classifier.space, named, classifier.object_rule)
-    whole_1E = terms_KE.astype(np.float64).sum(axis=0, keepdims=True)
-    return np.concatenate([whole_1E, terms_KE[: 0 if alone else None]]).astype(np.float32)
+    for first in range(0, len(features_TD), at_once):
+        seconds = range(first, min(first + at_once, len(features_TD)))
+        rows, _ = classifier.visual([np.delete(features_TD, t, axis=0) for t in seconds])
+        assert rows is not None
+        found += list(rows)
+    return found

@@ -295,7 +295,7 @@ def _explain(classifier: Classifier, clip: EmbeddedClip, wanted: Wanted, weights
     found = explain(classifier, clip, wanted, weights=weights)
     print(f"  {found.winner} leads {found.runner_up} by {found.margin:.3f}")
     for kind, parts in (("modality", found.modalities), ("object", found.objects), ("second", found.seconds)):
-        how = "" if not parts or parts[0].how == "exact" else ", each left out in turn"
+        how = "" if not parts or parts[0].without is None else ", each left out in turn"
         if parts:
             print(f"    by {kind}{how}: " + ", ".join(f"{part.name} {part.change:+.3f}" for part in parts))
 

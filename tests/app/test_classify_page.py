@@ -582,7 +582,7 @@ def test_why_this_label_and_not_another(empty_workspace, monkeypatch):
     assert lead == pytest.approx(sum(shown[: len(expected.modalities)]), abs=1e-6)  # exact: they add up
     assert lead == pytest.approx(expected.margin, abs=1e-5)
     hatched = [bool(bar["marker"]["pattern"].get("shape")) for bar in parts]
-    assert hatched == [False] * 3 + [part.how != "exact" for part in expected.objects]
+    assert hatched == [False] * 3 + [part.without is not None for part in expected.objects]
     seconds = figure_of(page, "Change of the lead by each second")
     assert array(seconds[0]["y"]) == pytest.approx([part.change for part in expected.seconds], abs=1e-5)
     assert len(expected.seconds) == 5
