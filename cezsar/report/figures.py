@@ -2,6 +2,7 @@
 
 Okabe and Ito's colours, distinguishable without red or green vision, and a mark of its own for each, so that colour is
 never the only difference. No palette stays distinguishable past eight: what is not chosen is grey. Axes do not zoom.
+Fractions come in, percent are shown.
 """
 
 from __future__ import annotations
@@ -10,9 +11,8 @@ import base64
 import html
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -36,18 +36,16 @@ CHOSEN = "#E69F00"
 CLEAR = "rgba(0,0,0,0)"
 FONT = {"family": "Source Sans, sans-serif", "size": 13}  # of figures that are shown without the page's theme
 HOVER = "%{hovertext}<extra></extra>"
+DOTTED = {"dash": "dot", "color": GREY, "width": 1.5}
 
 PLOT = {"displayModeBar": False, "scrollZoom": False}
 """`config` of a figure that is only looked at."""
-CLICKED = {"displayModeBar": False, "scrollZoom": False, "doubleClick": False}
+CLICKED = {**PLOT, "doubleClick": False}
 """`config` of a figure whose points are clicked."""
 
 MOST_STEPS = 2_000  # of a curve that are drawn one by one
 MOST_CELLS = 60  # classes in a figure of a split's classes
 MOST_DIFFERENCES = 16  # classes in a figure of differences
-SIDES = {"text": ("fault of the text", COLOURS[1], ""), "video": ("fault of the video", COLOURS[0], "/")}
-"""Side -> its name, its colour, and its pattern."""
-DASHES = ("solid", "dash", "dot", "dashdot")
 
 
 # Words ----------------------------------------------------------------------------------------------------------------
@@ -62,8 +60,7 @@ def percent(fraction: float | None, std: float | None = None) -> str:
     """75.5 %, 75.5 ± 2.1 %, or a dash."""
     if fraction is None or math.isnan(fraction):
         return "–"
-    spread = "" if std is None else f" ± {100 * std:.1f}"
-    return f"{100 * fraction:.1f}{spread} %".replace("-", "\N{MINUS SIGN}")
+    return number(100 * fraction, 1) + ("" if std is None else f" ± {100 * std:.1f}") + " %"
 
 
 def points(fraction: float) -> str:
@@ -92,25 +89,20 @@ def short(name: str, most: int = 44) -> str:
 def layout(figure: go.Figure, height: float, x: str = "", y: str = "", fixed: bool = True, **more: Any) -> go.Figure:
     """Axis titles with their units, a clear background, little margin. The page's theme gives text its colour."""
     figure.update_layout(
-        height=height,
-        margin={"l": 8, "r": 8, "t": 12, "b": 8},
-        paper_bgcolor=CLEAR,
-        plot_bgcolor=CLEAR,
+        height=height, margin={"l": 8, "r": 8, "t": 12, "b": 8}, paper_bgcolor=CLEAR, plot_bgcolor=CLEAR,
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
-    )
-    figure.update_layout(**more)
+    )  # fmt: skip
     figure.update_xaxes(title={"text": x, "standoff": 8}, automargin=True, fixedrange=fixed)
     figure.update_yaxes(title={"text": y, "standoff": 8}, automargin=True, fixedrange=fixed)
-    return figure
+    return figure.update_layout(**more)
 
 
 def own_colours(figure: go.Figure, dark: bool) -> go.Figure:
     """For figures shown with `theme=None`, since the page's theme would replace their colour scale."""
     text, line = ("#ECE9E4", "#363D47") if dark else ("#1F2328", "#E0DBD2")
+    lines = {"linecolor": line, "gridcolor": line, "zerolinecolor": line}
     figure.update_layout(font=FONT | {"color": text}, paper_bgcolor=CLEAR, plot_bgcolor=CLEAR)
-    figure.update_xaxes(linecolor=line, gridcolor=line, zerolinecolor=line)
-    figure.update_yaxes(linecolor=line, gridcolor=line, zerolinecolor=line)
-    return figure
+    return figure.update_xaxes(**lines).update_yaxes(**lines)
 
 
 def heat(dark: bool) -> list[list[object]]:
@@ -121,10 +113,9 @@ def heat(dark: bool) -> list[list[object]]:
 
 def heads(figure: go.Figure, y: float, left: str, right: str, size: int = 14) -> None:
     """What stands above a row, at the figure's edges: its name and its number, as plotly reads them."""
-    for x, anchor, text in ((0, "left", left), (1, "right", right)):
-        figure.add_annotation(
-            x=x, xref="paper", xanchor=anchor, y=y, yref="y", text=text, showarrow=False, font={"size": size}
-        )
+    common = {"xref": "paper", "y": y, "yref": "y", "showarrow": False, "font": {"size": size}}
+    figure.add_annotation(x=0, xanchor="left", text=left, **common)
+    figure.add_annotation(x=1, xanchor="right", text=right, **common)
 
 
 def bars(names: Sequence[str], parts: Sequence[Mapping[str, Any]], x: str, row_px: int = 25, longest: int = 34,
@@ -160,63 +151,48 @@ def film_strip(figure: go.Figure, frames: Sequence[tuple[float, bytes]], low: fl
 
 
 def ranking(
-    labels: Sequence[tuple[str, float]],
-    colours: Sequence[str],
-    titles: Sequence[str],
+    labels: Sequence[tuple[str, float]], colours: Sequence[str], titles: Sequence[str],
     parts: Mapping[str, tuple[Sequence[float], float]] | None = None,
-) -> go.Figure:
-    """A bar for each label, with its title and similarity above it.
+) -> go.Figure:  # fmt: skip
+    """A bar for each label, (name, cosine similarity) best first, with its title, as plotly reads it, above.
 
-    Args:
-        labels: (name, cosine similarity), best first.
-        colours, titles: of each label; titles as plotly reads them.
-        parts: name -> what it adds to each similarity, and its opacity; bars are parted by these.
+    `parts`, name -> what it adds to each similarity, and its opacity, part the bars.
     """
-    figure = go.Figure()
-    rows = np.arange(len(labels))
+    figure, rows = go.Figure(), np.arange(len(labels))
     for part, (values, opacity) in (parts or {"": ([value for _, value in labels], 1.0)}).items():
+        hovers = [
+            f"{shown(name)}<br>{part}: {value:+.3f} of {total:.3f}" if part else f"{shown(name)}: {number(total)}"
+            for (name, total), value in zip(labels, values, strict=True)
+        ]
         figure.add_bar(
-            x=np.asarray(values, float), y=-rows - 0.16, orientation="h", width=0.24, name=part,
+            x=np.asarray(values, float), y=-rows - 0.16, orientation="h", width=0.24, name=part, hovertext=hovers,
             marker={"color": list(colours), "opacity": opacity, "line": {"width": 0}}, hovertemplate=HOVER,
-            hovertext=[
-                f"{shown(name)}<br>{part}: {value:+.3f} of {total:.3f}" if part else f"{shown(name)}: {number(total)}"
-                for (name, total), value in zip(labels, values, strict=True)
-            ],
         )  # fmt: skip
     for row, ((_, similarity), title) in enumerate(zip(labels, titles, strict=True)):
         heads(figure, -row + 0.2, title, number(similarity))
-    layout(figure, 47 * len(labels) + 50, "similarity (cosine; 1 = same direction)", showlegend=False)
-    figure.update_layout(barmode="relative", margin={"l": 4, "r": 4, "t": 4, "b": 42})
-    figure.update_xaxes(zeroline=True, showgrid=False, nticks=5)
-    figure.update_yaxes(visible=False, range=[-len(labels) + 0.55, 0.5])
-    return figure
+    return layout(
+        figure, 47 * len(labels) + 50, "similarity (cosine; 1 = same direction)", showlegend=False, barmode="relative",
+        margin={"l": 4, "r": 4, "t": 4, "b": 42}, xaxis={"zeroline": True, "showgrid": False, "nticks": 5},
+        yaxis={"visible": False, "range": [-len(labels) + 0.55, 0.5]},
+    )  # fmt: skip
 
 
 # Accuracies and differences -------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Strip:
-    """One row's fractions, such as its accuracies.
-
-    Attributes:
-        shares: one for each split.
-        figure: mean and deviation as the table has them, such as "87.1 ± 4.2".
-        control: drawn in grey.
-    """
+class Strip(NamedTuple):
+    """One row's fractions, such as its accuracies."""
 
     title: str
-    shares: Sequence[float]
-    figure: str
-    control: bool = False
+    shares: Sequence[float]  # one for each split
+    figure: str  # mean and deviation as the table has them, such as "87.1 ± 4.2"
+    control: bool = False  # drawn in grey
 
 
 def splits(rows: Sequence[Strip], line: float, x: str, chosen: tuple[int, int] | None = None) -> go.Figure:
     """A point for each split of each row, with the quartiles behind them; `customdata` is (row, split from 0).
 
-    Args:
-        line: fraction that is dotted, such as chance.
-        chosen: row and split that is ringed.
+    The fraction `line`, such as chance, is dotted; the `chosen` row and split is ringed.
     """
     figure = go.Figure()
     jitter = np.random.default_rng(0).uniform(-0.16, 0.16, max(len(row.shares) for row in rows))
@@ -231,17 +207,17 @@ def splits(rows: Sequence[Strip], line: float, x: str, chosen: tuple[int, int] |
             hovertext=[f"{shown(row.title)}<br>split {n}: {percent(share)}" for n, share in enumerate(row.shares, 1)],
         )  # fmt: skip
         if chosen and chosen[0] == index:
-            ring = {"symbol": "circle-open", "size": 17, "color": CHOSEN, "line": {"width": 3}}
-            at = chosen[1]
+            ring, at = {"symbol": "circle-open", "size": 17, "color": CHOSEN, "line": {"width": 3}}, chosen[1]
             figure.add_scatter(x=[values[at]], y=[here[at]], mode="markers", marker=ring, hoverinfo="skip")
         _upright(figure, 100 * line, -index)
         heads(figure, -index + 0.43, short(row.title), f"{row.figure} %")
     lowest = 100 * min(line, *(min(row.shares) for row in rows))
     highest = 100 * max(line, *(max(row.shares) for row in rows))
-    layout(figure, 64 * len(rows) + 62, x, showlegend=False, dragmode=False, hovermode="closest")
-    figure.update_xaxes(range=[max(-2, lowest - 4), min(102, highest + 4)], zeroline=False)
-    figure.update_yaxes(visible=False, range=[-len(rows) + 0.62, 0.62])
-    return figure
+    return layout(
+        figure, 64 * len(rows) + 62, x, showlegend=False, dragmode=False, hovermode="closest",
+        xaxis={"range": [max(-2, lowest - 4), min(102, highest + 4)], "zeroline": False},
+        yaxis={"visible": False, "range": [-len(rows) + 0.62, 0.62]},
+    )  # fmt: skip
 
 
 def _box(figure: go.Figure, values: DoubleArray, y: float, colour: str) -> None:
@@ -253,19 +229,21 @@ def _box(figure: go.Figure, values: DoubleArray, y: float, colour: str) -> None:
 
 def _upright(figure: go.Figure, x: float, y: float) -> None:
     """A dotted line behind one row."""
-    line = {"dash": "dot", "color": GREY, "width": 1.5}
-    figure.add_shape(type="line", x0=x, x1=x, y0=y - 0.3, y1=y + 0.22, layer="below", line=line)
+    figure.add_shape(type="line", x0=x, x1=x, y0=y - 0.3, y1=y + 0.22, layer="below", line=DOTTED)
 
 
 def standing(standings: Mapping[str, Standing]) -> go.Figure:
     """A row for each side (title -> where its named set stands): points for random sets, a star for the named one."""
     figure = go.Figure()
     for row, (title, standing) in enumerate(standings.items()):
-        values = 100 * np.array(standing.values)
+        values, common = 100 * np.array(standing.values), {"mode": "markers", "showlegend": row == 0}
         _box(figure, values, row, GREY)
-        common: dict[str, Any] = {"mode": "markers", "showlegend": row == 0}
+        # Points of nearly the same value are parted: 0, above, below, further above, ...
+        bins = np.round(40 * (values - values.min()) / (np.ptp(values) or 1.0))
+        nth = np.array([int((bins[:place] == one).sum()) + 1 for place, one in enumerate(bins)])
+        heights = row + np.clip(0.075 * (nth // 2) * np.where(nth % 2, 1, -1), -0.42, 0.42)
         figure.add_scatter(
-            x=values.tolist(), y=row + _parted(values), name="random sets", legendgroup="random", **common,
+            x=values.tolist(), y=heights, name="random sets", legendgroup="random", **common,
             marker={"color": COLOURS[5], "size": 8, "opacity": 0.85, "line": {"width": 0.5, "color": COLOURS[0]}},
             hovertemplate=f"{title}random set: %{{x:.1f}} %<extra></extra>",
         )  # fmt: skip
@@ -275,37 +253,22 @@ def standing(standings: Mapping[str, Standing]) -> go.Figure:
             hovertemplate=f"{title}these classes: %{{x:.1f}} %<extra></extra>",
         )  # fmt: skip
     titles = [title.strip(": ") for title in standings]
-    layout(figure, 120 * len(standings) + 90, x="top-1 accuracy (%), each set among its own classes")
-    figure.update_xaxes(nticks=7, zeroline=False)
-    figure.update_yaxes(
-        tickvals=list(range(len(titles))), ticktext=titles, range=[len(titles) - 0.5, -0.5], showgrid=False,
-        zeroline=False, showticklabels=any(titles),
+    rows = {"tickvals": list(range(len(titles))), "ticktext": titles, "range": [len(titles) - 0.5, -0.5]}
+    return layout(
+        figure, 120 * len(standings) + 90, x="top-1 accuracy (%), each set among its own classes",
+        xaxis={"nticks": 7, "zeroline": False},
+        yaxis=rows | {"showgrid": False, "zeroline": False, "showticklabels": any(titles)},
     )  # fmt: skip
-    return figure
 
 
-def _parted(values: DoubleArray) -> DoubleArray:
-    """Heights that part points of nearly the same value: 0, above, below, further above, ..."""
-    bins = np.round(40 * (values - values.min()) / (np.ptp(values) or 1.0))
-    nth = np.array([int((bins[:place] == one).sum()) + 1 for place, one in enumerate(bins)])
-    return np.clip(0.075 * (nth // 2) * np.where(nth % 2, 1, -1), -0.42, 0.42)
-
-
-@dataclass(frozen=True)
-class Whisker:
-    """One difference.
-
-    Attributes:
-        difference: fraction, above 0 where `title` is better.
-        chosen: looked at below.
-        control: drawn in grey.
-    """
+class Whisker(NamedTuple):
+    """One difference."""
 
     title: str
-    difference: float
+    difference: float  # a fraction, above 0 where `title` is better
     interval: Interval
-    chosen: bool = False
-    control: bool = False
+    chosen: bool = False  # looked at below
+    control: bool = False  # drawn in grey
 
 
 def forest(whiskers: Sequence[Whisker], against: str) -> go.Figure:
@@ -328,13 +291,11 @@ def forest(whiskers: Sequence[Whisker], against: str) -> go.Figure:
     ends = [100 * end for one in whiskers for end in (one.interval.low, one.interval.high)]
     lowest, highest = min(0.0, *ends), max(0.0, *ends)
     room = max(0.06 * (highest - lowest), 0.5)
-    layout(
+    return layout(
         figure, 54 * len(whiskers) + 62, f"points of top-1 above or below {short(against, 30)}", showlegend=False,
-        dragmode=False, hovermode="closest",
+        dragmode=False, hovermode="closest", xaxis={"range": [lowest - room, highest + room], "zeroline": False},
+        yaxis={"visible": False, "range": [-len(whiskers) + 0.5, 0.75]},
     )  # fmt: skip
-    figure.update_xaxes(range=[lowest - room, highest + room], zeroline=False)
-    figure.update_yaxes(visible=False, range=[-len(whiskers) + 0.5, 0.75])
-    return figure
 
 
 def classes(accuracies: Sequence[tuple[str, float, int, int]], mean: float) -> go.Figure:
@@ -344,9 +305,8 @@ def classes(accuracies: Sequence[tuple[str, float, int, int]], mean: float) -> g
     part = {"x": values, "marker": {"color": COLOURS[0]}, "text": [f"{value:.0f}" for value in values],
             "textposition": "outside", "cliponaxis": False, "hovertext": hovers}  # fmt: skip
     figure = bars([name for name, *_ in accuracies], [part], "right (%)", 25 if len(accuracies) <= 21 else 17)
-    figure.add_vline(x=100 * mean, line={"dash": "dot", "color": GREY, "width": 1.5}, layer="below")
-    figure.update_xaxes(range=[0, 112], tickvals=[0, 25, 50, 75, 100], zeroline=False)
-    return figure
+    figure.add_vline(x=100 * mean, line=DOTTED, layer="below")
+    return figure.update_xaxes(range=[0, 112], tickvals=[0, 25, 50, 75, 100], zeroline=False)
 
 
 def largest(classes: pd.DataFrame) -> pd.DataFrame:
@@ -370,23 +330,23 @@ def differences(classes: pd.DataFrame) -> go.Figure:
     figure = bars(classes["name"].tolist(), [part], "difference (points)", longest=30)
     lowest, highest = min(0.0, *values), max(0.0, *values)
     room = 0.28 * (highest - lowest)
-    figure.update_xaxes(range=[lowest - room * (lowest < 0), highest + room * (highest > 0)], zeroline=True)
-    return figure
+    return figure.update_xaxes(range=[lowest - room * (lowest < 0), highest + room * (highest > 0)], zeroline=True)
 
 
 def faults(names: Sequence[str], text: Sequence[float], video: Sequence[float], chosen: str = "") -> go.Figure:
     """Missed clips by whose fault they are, shares from 0 to 1; the n-th point of either trace is the n-th class."""
     parts = []
-    for side, shares in (("text", text), ("video", video)):
-        title, colour, shape = SIDES[side]
+    for title, colour, shape, shares in (
+        ("fault of the text", COLOURS[1], "", text), ("fault of the video", COLOURS[0], "/", video)
+    ):  # fmt: skip
         pattern = {"shape": shape, "size": 6, "solidity": 0.2, "fillmode": "overlay", "fgcolor": "rgba(255,255,255,.7)"}
         hovers = [f"{shown(name)}<br>{title}: {percent(share)}" for name, share in zip(names, shares, strict=True)]
         x = [100 * share for share in shares]
         parts.append({"x": x, "name": title, "marker": {"color": colour, "pattern": pattern}, "hovertext": hovers})
-    figure = bars(names, parts, "missed clips (%)", bold=chosen, barmode="stack", bargap=0.3, dragmode="pan")
-    figure.update_xaxes(range=[0, 103])
-    figure.update_layout(legend={"traceorder": "normal"}, margin={"t": 36})
-    return figure
+    return bars(
+        names, parts, "missed clips (%)", bold=chosen, barmode="stack", bargap=0.3, dragmode="pan",
+        xaxis={"range": [0, 103]}, legend={"traceorder": "normal"}, margin={"t": 36},
+    )  # fmt: skip
 
 
 def votes(votes: Mapping[str, int], usual: float) -> go.Figure:
@@ -404,29 +364,22 @@ def votes(votes: Mapping[str, int], usual: float) -> go.Figure:
 
 @lru_cache(maxsize=8)
 def alpha_curve(curve: Curve, pair: tuple[str, str], gamma: float = 0.0) -> go.Figure:
-    """Accuracy for every α, with the best stretch shaded. It stays as it is; `mark` puts weights on a copy.
-
-    Args:
-        gamma: share of a third modality on this line; α is then the first one's share of what that leaves.
-    """
-    best = curve.best()
-    alpha = curve.breakpoints
+    """Accuracy for every α, the best stretch shaded; where a third modality has the share `gamma`, α is the first one's
+    share of the rest. The figure is kept and stays as it is; `mark` puts weights on a copy."""
+    best, alpha = curve.best(), curve.breakpoints
     accuracy = curve.at(np.append((alpha[1:] + alpha[:-1]) / 2, 1))
     if len(alpha) > MOST_STEPS:
         alpha = np.linspace(0, 1, MOST_STEPS // 2 + 1)
         accuracy = curve.at(alpha)
-    shade = {"fillcolor": "rgba(0, 158, 115, 0.22)", "line": {"width": 1, "color": GAIN}, "layer": "below"}
-    figure = go.Figure()
-    figure.add_vrect(x0=best.low, x1=best.high, **shade)
+    figure, edge = go.Figure(), {"width": 1, "color": GAIN}
+    figure.add_vrect(x0=best.low, x1=best.high, fillcolor="rgba(0, 158, 115, 0.22)", line=edge, layer="below")
     figure.add_scatter(
         x=alpha.astype(np.float32), y=(100 * accuracy).astype(np.float32), mode="lines", name="top-1",
         line={"shape": "hv", "color": COLOURS[0], "width": 2}, showlegend=False,
         hovertemplate="α = %{x:.3f}: %{y:.1f} %<extra></extra>",
     )  # fmt: skip
     name = f"α / (α + β): {pair[0]} against {pair[1]}" if gamma else f"α: share of {pair[0]} (the rest is {pair[1]})"
-    layout(figure, 330, name, "top-1 accuracy in %")
-    figure.update_xaxes(range=[-0.02, 1.02], zeroline=False)
-    return figure
+    return layout(figure, 330, name, "top-1 accuracy in %", xaxis={"range": [-0.02, 1.02], "zeroline": False})
 
 
 def mark(figure: go.Figure, marks: Mapping[str, tuple[float, float]]) -> go.Figure:
@@ -445,14 +398,9 @@ def mark(figure: go.Figure, marks: Mapping[str, tuple[float, float]]) -> go.Figu
 
 
 def simplex(found: SimplexMap, marks: Mapping[str, tuple[Weights, float]], *, dark: bool = False) -> go.Figure:
-    """A triangle with VE, O and C at its corners: colours for accuracy, points to click, and weights that are marked.
-
-    A click selects a point whose customdata is [α, β, γ].
-
-    Args:
-        marks: "best", "the run's own", "reference" or "present" -> weights and accuracy, a fraction; those that lie on
-            each other are all seen if they come in this order.
-    """
+    """A triangle with VE, O and C at its corners: colours for accuracy, points to click whose customdata is [α, β, γ],
+    and weights that are marked: "best", "the run's own", "reference" or "present" -> weights and accuracy. Marks that
+    lie on each other are all seen if they come in this order."""
     x = np.linspace(0, 1, 401)
     z_GX = np.full((len(found.gammas), len(x)), np.nan)
     for row, (gamma, curve) in enumerate(zip(found.gammas[:-1].tolist(), found.curves, strict=False)):
@@ -468,55 +416,54 @@ def simplex(found: SimplexMap, marks: Mapping[str, tuple[Weights, float]], *, da
             "y": 0.97, "yanchor": "top", "len": 0.42, "thickness": 10, "outlinewidth": 0, "nticks": 4,
         },
     )  # fmt: skip
+
+    def words(at: Sequence[float]) -> str:
+        return ", ".join(f"{name} = {weight:.2f}" for name, weight in zip("αβγ", at, strict=True))
+
     weights_K3, accuracy_K = found.grid()
     rounded = np.round(weights_K3, 6).tolist()
-    hovers = [
-        f"α = {alpha:.2f}, β = {beta:.2f}, γ = {gamma:.2f}: {percent(accuracy)}"
-        for (alpha, beta, gamma), accuracy in zip(rounded, accuracy_K.tolist(), strict=True)
-    ]
+    hovers = [f"{words(at)}: {percent(accuracy)}" for at, accuracy in zip(rounded, accuracy_K.tolist(), strict=True)]
     clickable(figure, weights_K3[:, 0] + weights_K3[:, 2] / 2, weights_K3[:, 2], rounded, hovers)
     edge, whole = "white" if dark else "black", {"marker": {"opacity": 1}}
     looks = {
-        "best": {"symbol": "star", "size": 17, "color": GAIN, "line": {"width": 1, "color": "white"}},
-        "the run's own": {"symbol": "circle-open", "size": 20, "color": edge, "line": {"width": 3, "color": edge}},
-        "reference": {"symbol": "diamond", "size": 12, "color": GREY, "line": {"width": 2, "color": "white"}},
-        "present": {"symbol": "circle", "size": 14, "color": COLOURS[1], "line": {"width": 2, "color": "white"}},
+        "best": ("star", 17, GAIN, {"width": 1, "color": "white"}),
+        "the run's own": ("circle-open", 20, edge, {"width": 3, "color": edge}),
+        "reference": ("diamond", 12, GREY, {"width": 2, "color": "white"}),
+        "present": ("circle", 14, COLOURS[1], {"width": 2, "color": "white"}),
     }
     for name, (weights, accuracy) in marks.items():
         total = weights.alpha + weights.beta + weights.gamma
-        alpha, beta, gamma = (value / total for value in (weights.alpha, weights.beta, weights.gamma))
-        hover = f"{name}: α = {alpha:.2f}, β = {beta:.2f}, γ = {gamma:.2f}, {percent(accuracy)}<extra></extra>"
+        at = [value / total for value in (weights.alpha, weights.beta, weights.gamma)]
+        alpha, _, gamma = at
         figure.add_scatter(
-            x=[alpha + gamma / 2], y=[gamma], mode="markers", name=name, marker=looks[name], selected=whole,
-            unselected=whole, customdata=[[alpha, beta, gamma]], hovertemplate=hover,
+            x=[alpha + gamma / 2], y=[gamma], mode="markers", name=name, selected=whole, unselected=whole,
+            marker=dict(zip(("symbol", "size", "color", "line"), looks[name], strict=True)), customdata=[at],
+            hovertemplate=f"{name}: {words(at)}, {percent(accuracy)}<extra></extra>",
         )  # fmt: skip
         if name == "present":
             line = {"color": edge, "width": 1, "dash": "dot"}
             figure.add_shape(type="line", x0=gamma / 2, x1=1 - gamma / 2, y0=gamma, y1=gamma, line=line)
-    own_colours(layout(figure, 390, dragmode=False, clickmode="event+select"), dark)
-    figure.update_layout(legend={"entrywidth": 0.5, "entrywidthmode": "fraction", "y": 1.0, "font": {"size": 12}})
     plain = {"showgrid": False, "zeroline": False, "ticks": "", "showline": False, "constrain": "domain"}
-    figure.update_xaxes(range=[-0.04, 1.04], showticklabels=False, **plain)
-    figure.update_yaxes(
-        range=[-0.13, 1.12], tickvals=[0, 0.25, 0.5, 0.75, 1], ticktext=["γ = 0", "0.25", "0.5", "0.75", "γ = 1"],
-        scaleanchor="x", scaleratio=float(np.sqrt(3) / 2), **plain,
+    ticks = {"tickvals": [0, 0.25, 0.5, 0.75, 1], "ticktext": ["γ = 0", "0.25", "0.5", "0.75", "γ = 1"]}
+    layout(
+        figure, 390, dragmode=False, clickmode="event+select",
+        legend={"entrywidth": 0.5, "entrywidthmode": "fraction", "y": 1.0, "font": {"size": 12}},
+        xaxis=plain | {"range": [-0.04, 1.04], "showticklabels": False},
+        yaxis=plain | ticks | {"range": [-0.13, 1.12], "scaleanchor": "x", "scaleratio": math.sqrt(3) / 2},
     )  # fmt: skip
-    for text, x_of, y_of in (("O alone, β = 1", 0.0, -0.05), ("VE alone, α = 1", 1.0, -0.05), ("C alone", 0.5, 1.12)):
-        anchor = {0.0: "left", 1.0: "right"}.get(x_of, "center")
+    corners = {"left": (0.0, -0.05, "O alone, β = 1"), "right": (1.0, -0.05, "VE alone, α = 1"),
+               "center": (0.5, 1.12, "C alone")}  # fmt: skip
+    for anchor, (x_of, y_of, text) in corners.items():
         figure.add_annotation(x=x_of, y=y_of, text=text, showarrow=False, xanchor=anchor, yanchor="top")
-    return figure
+    return own_colours(figure, dark)
 
 
 # What is not known ----------------------------------------------------------------------------------------------------
 
 
 def oscr(curves: Mapping[str, DoubleArray], asked: float | None = None) -> go.Figure:
-    """Known clips accepted and right against unknown clips accepted (Dhamija et al., NeurIPS 2018), kind by kind.
-
-    Args:
-        curves: title -> `Simulation.curve`.
-        asked: share of unknown clips that was asked for, dotted.
-    """
+    """Known clips accepted and right against unknown clips accepted (Dhamija et al., NeurIPS 2018): title ->
+    `Simulation.curve`. The share of unknown clips that was asked for is dotted."""
     from cezsar.analysis.open_set import SHARES_S
 
     figure = go.Figure()
@@ -528,44 +475,42 @@ def oscr(curves: Mapping[str, DoubleArray], asked: float | None = None) -> go.Fi
             "<extra></extra>",
         )  # fmt: skip
     if asked is not None:
-        figure.add_vline(x=100 * asked, line={"color": GREY, "width": 1.5, "dash": "dot"}, layer="below")
-    layout(figure, 340, "unknown clips let in (%)", "known clips let in and right (%)", hovermode="closest")
-    figure.update_layout(margin={"t": 48})
-    figure.update_xaxes(range=[-1, 103], tickvals=list(range(0, 101, 20)), zeroline=False)
-    figure.update_yaxes(range=[0, min(105.0, 100 * max(curve[-1] for curve in curves.values()) + 8)], zeroline=False)
-    return figure
+        figure.add_vline(x=100 * asked, line=DOTTED, layer="below")
+    top = min(105.0, 100 * max(curve[-1] for curve in curves.values()) + 8)
+    return layout(
+        figure, 340, "unknown clips let in (%)", "known clips let in and right (%)", hovermode="closest",
+        margin={"t": 48}, xaxis={"range": [-1, 103], "tickvals": list(range(0, 101, 20)), "zeroline": False},
+        yaxis={"range": [0, top], "zeroline": False},
+    )  # fmt: skip
 
 
 def reliability(diagrams: Mapping[str, pd.DataFrame]) -> go.Figure:
     """Accuracy against confidence, a point for each bin with clips, larger with more; dotted: as promised."""
     figure = go.Figure()
-    line = {"color": GREY, "dash": "dot", "width": 1.5}
-    figure.add_scatter(x=[0, 100], y=[0, 100], mode="lines", hoverinfo="skip", showlegend=False, line=line)
+    figure.add_scatter(x=[0, 100], y=[0, 100], mode="lines", hoverinfo="skip", showlegend=False, line=DOTTED)
     for index, (title, diagram) in enumerate(diagrams.items()):
-        share_b = (diagram["clips"] / diagram["clips"].sum()).to_numpy()
-        columns = share_b, diagram["confidence"].to_numpy(), diagram["accuracy"].to_numpy()
+        confidence, accuracy = diagram["confidence"].to_numpy(), diagram["accuracy"].to_numpy()
+        share = (diagram["clips"] / diagram["clips"].sum()).to_numpy()
+        hovers = [
+            f"{shown(title)}<br>{percent(part)} of answers: promised {percent(promised)}, right {percent(right)}"
+            for part, promised, right in zip(share, confidence, accuracy, strict=True)
+        ]
         figure.add_scatter(
-            x=100 * columns[1], y=100 * columns[2], mode="lines+markers", name=shown(title),
-            line={"color": COLOURS[index], "width": 1.5},
-            marker={"symbol": MARKS[index], "size": 8 + 22 * np.sqrt(share_b), "opacity": 0.8, "sizemode": "diameter"},
-            hovertext=[
-                f"{shown(title)}<br>{percent(share)} of answers: promised {percent(confidence)}, right {percent(right)}"
-                for share, confidence, right in zip(*columns, strict=True)
-            ],
-            hovertemplate=HOVER,
+            x=100 * confidence, y=100 * accuracy, mode="lines+markers", name=shown(title),
+            line={"color": COLOURS[index], "width": 1.5}, hovertext=hovers, hovertemplate=HOVER,
+            marker={"symbol": MARKS[index], "size": 8 + 22 * np.sqrt(share), "opacity": 0.8, "sizemode": "diameter"},
         )  # fmt: skip
-    layout(figure, 380, "probability of the answer (%)", "answers that are right (%)", hovermode="closest")
-    figure.update_layout(margin={"t": 48})
-    figure.update_xaxes(range=[-2, 103], zeroline=False)
-    figure.update_yaxes(range=[-2, 106], zeroline=False)
-    return figure
+    return layout(
+        figure, 380, "probability of the answer (%)", "answers that are right (%)", hovermode="closest",
+        margin={"t": 48}, xaxis={"range": [-2, 103], "zeroline": False}, yaxis={"range": [-2, 106], "zeroline": False},
+    )  # fmt: skip
 
 
-def stacking(found: Stacking, penalty: float) -> go.Figure:
-    """Accuracy on unseen classes against that on seen ones, for every penalty."""
+def stacking(found: Stacking, factor: float) -> go.Figure:
+    """Accuracy on unseen classes against that on seen ones, for every factor of calibrated stacking."""
     seen_B, unseen_B = 100 * found.seen_between, 100 * found.unseen_between
     figure = go.Figure(go.Scatter(x=seen_B, y=unseen_B, mode="lines", line={"color": COLOURS[0]}, showlegend=False))
-    for place, (name, one) in enumerate((("no penalty", found.at(0.0)), ("best", found.at(penalty))), start=1):
+    for place, (name, one) in enumerate((("no correction", found.at(0.0)), ("best", found.at(factor))), start=1):
         look = {"size": 12, "color": COLOURS[place], "symbol": ("circle", "square", "star")[place]}
         figure.add_scatter(x=[100 * one.seen], y=[100 * one.unseen], mode="markers", marker=look, name=name)
     return layout(figure, 340, "seen classes (%)", "unseen classes (%)", margin={"t": 36})
