@@ -57,14 +57,14 @@ class Curves:
 
 def read(folder: Path) -> Curves:
     """How the training of the run in a folder went; empty if it has not begun. Raises `FormatError`: damaged."""
-    from cezsar.training.runs import read_history
+    from cezsar.training.runs import Run
 
     try:
         stat = (folder / "history.jsonl").stat()
     except OSError:
         return Curves()
     key = str(folder.absolute()), stat.st_size, stat.st_mtime_ns
-    return cache.once(lambda: Curves(read_history(folder)), "training history", *key)
+    return cache.once(lambda: Curves(Run.open(folder).history()), "training history", *key)
 
 
 # Figures -------------------------------------------------------------------------------------------------------------

@@ -1,8 +1,7 @@
 """Runs that come from elsewhere: archives of runs, bare weights, and the authors' checkpoint. Nothing in them is run.
 
-An archive is a `.zip` with one folder, named after the run, of the files that `cezsar.training.runs` lists, without
-`state.pt`: tables are JSON, weights are safetensors, pickles are refused. The authors' checkpoint is a pickled module:
-`torch.load(weights_only=True)` reads it, and every class that it may name is an inert stand-in.
+An archive is a `.zip` of a run's folder without `state.pt` (`docs/formats.md`); pickles are refused. The authors'
+checkpoint is one: `torch.load(weights_only=True)` reads it, every class that it may name being an inert stand-in.
 """
 
 from __future__ import annotations
@@ -19,7 +18,8 @@ import tempfile
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -120,18 +120,15 @@ def adopt(
         return _place(folder, Path(runs_folder), name, weights.stem)
 
 
-def _refuse_pickles(path: Path) -> None:
-    if path.suffix.lower() in PICKLES:
-        raise _pickle(path.name)
+def _refuse_pickles(path: Path, names: Sequence[str] = ()) -> None:
+    for name in (path.name, *names):
+        if name.lower().endswith(PICKLES):
+            raise InputError(
+                f"{printable(name)} is a pickle, which can run any program when opened, so it is not opened; "
+                "give a .zip of a run, or the weights as .safetensors"
+            )
     if not path.is_file():
         raise InputError(f"there is no file {printable(str(path))}; check the path")
-
-
-def _pickle(name: str) -> InputError:
-    return InputError(
-        f"{printable(name)} is a pickle, which can run any program when opened, so it is not opened; "
-        "give a .zip of a run, or the weights as .safetensors"
-    )
 
 
 def _origin(file: Path) -> dict[str, str]:
@@ -153,8 +150,7 @@ def _members(archive: zipfile.ZipFile, path: Path) -> tuple[str, dict[str, zipfi
         return any(part in _LEFT_BY_SYSTEMS or part.startswith("._") for part in info.filename.split("/"))
 
     infos = [info for info in archive.infolist() if not info.is_dir() and not is_left(info)]
-    if pickles := [info.filename for info in infos if info.filename.endswith(PICKLES)]:
-        raise _pickle(f"{path.name}: {pickles[0]}")
+    _refuse_pickles(path, [info.filename for info in infos])
     refuse(len(infos) > MOST_FILES, f"holds {len(infos):,} files; an archive of a run has at most {MOST_FILES:,}")
     configs = [place for info in infos if (place := PurePosixPath(info.filename)).name == "config.json"]
     several = len(configs) != 1 or len(configs[0].parts) > 2 or configs[0].parts[0] == ".."
@@ -202,16 +198,13 @@ def _place(folder: Path, runs: Path, name: str | None, own: str) -> Run:
     if name is not None and not _NAME.fullmatch(name):
         raise InputError(f"{name!r} cannot name a run; use letters, digits, spaces and . + - _ @, at most 80")
     base = name or re.sub(r"[^\w .+@-]|^\W+|[ .]+$", "", own)[:70].rstrip(" .") or "run"
-    number, target = 1, runs / base
-    while True:
-        with contextlib.suppress(FileExistsError, NotADirectoryError):
-            if target.exists():
-                raise FileExistsError
-            return Run.open(folder.rename(target))
+    for target in (runs / (f"{base}-{number}" if number > 1 else base) for number in count(1)):
+        with contextlib.suppress(FileExistsError, NotADirectoryError):  # made just now by somebody else
+            if not target.exists():
+                return Run.open(folder.rename(target))
         if name is not None:
-            raise InputError(f"there is a run {name!r} already; choose another name, or remove that run first")
-        number += 1
-        target = runs / f"{base}-{number}"
+            break
+    raise InputError(f"there is a run {name!r} already; choose another name, or remove that run first")
 
 
 def _check_run(folder: Path) -> None:
@@ -235,14 +228,12 @@ def _check_run(folder: Path) -> None:
         Seen.load(folder / "seen.safetensors")
     if (folder / "prototypes.json").exists():
         load_descriptions(folder / "prototypes.json")
-    for name in ("calibration.json", "rejector.json"):  # their numbers are checked where they are used
-        if (folder / name).exists():
-            read_json_object(folder / name)
+    for path in sorted(folder.rglob("*")):  # numbers of other tables are checked where they are used
+        if path.suffix in (".json", ".csv", ".md"):
+            (read_json_object if path.suffix == ".json" else read_text)(path)
     if not all(is_number(run.record().get(key, 0)) for key in ("seconds", "epochs", "best_epoch", "validation_loss")):
         raise FormatError("record.json has words where numbers belong; remove it")
     run.history()
-    for path in sorted((folder / "results").glob("*")):
-        (read_json_object if path.suffix == ".json" else read_text)(path)
 
 
 def _check_shapes(weights: Path, config: ModelConfig) -> None:
@@ -326,20 +317,15 @@ def import_checkpoint(
     except (InputError, TypeError, ValueError) as error:
         raise FormatError(f"{printable(file.name)} cannot be imported: {error}") from error
     shape = model.config
-    config = RunConfig(
-        shape,
-        TRAINING,
-        {"name": features, "fingerprint": BY_NAME, "dim": shape.feature_dim},
-        {"name": sentences, "fingerprint": BY_NAME, "dim": shape.sentence_dim},
-        domain=domain,
-    )
+    seen_by = {"name": features, "fingerprint": BY_NAME, "dim": shape.feature_dim}
+    read_by = {"name": sentences, "fingerprint": BY_NAME, "dim": shape.sentence_dim}
     record = {
         "weights": _origin(file),
         "encoders": "by name and width; the file says nothing of them",
         "training": "as in the released code; the file says nothing of it",
     }
     with _staging(out.parent, file) as folder:
-        run = Run.create(folder, config)
+        run = Run.create(folder, RunConfig(shape, TRAINING, seen_by, read_by, domain=domain))
         run.save_model(model)
         run.load_model()  # refuses weights that are not finite
         write_json(folder / "record.json", record)
@@ -424,10 +410,10 @@ def _shape(layers: dict[str, _Part], found: dict[str, Tensor]) -> ModelConfig:
     (d_model, feature_dim), (d_emb, _), (_, sentence_dim), (ffn, _) = sides
     depth = sum(re.fullmatch(rf"{_ENCODER}\.layers\.[0-9]+", place) is not None for place in layers)
     heads = {vars(part).get("num_heads") for place, part in layers.items() if place.endswith(".self_attn")}
-    if len(heads) != 1 or type(count := heads.pop()) is not int:
+    if len(heads) != 1 or type(n_heads := heads.pop()) is not int:
         raise FormatError("its layers do not have one number of heads, as those of the released recipe have")
     dropout = vars(layers.get(f"{_ENCODER}.layers.0.dropout", _Part())).get("p", 0.1)
     return ModelConfig(
-        feature_dim, sentence_dim, d_model, d_emb, depth, count, ffn, dropout if isinstance(dropout, float) else 0.1,
+        feature_dim, sentence_dim, d_model, d_emb, depth, n_heads, ffn, dropout if isinstance(dropout, float) else 0.1,
         max_seconds=16, recipe="released",
     )  # fmt: skip

@@ -67,7 +67,7 @@ def train(
     triplets, store, `head` or a resumed run do not belong together, `InputError` where the folder holds a run that is
     not to go on or there are too few videos, `DivergedError` where the loss is no longer a number.
     """
-    wanted, found = triplets.record["feature_encoder"], store.provenance
+    wanted, sentences, found = triplets.record["feature_encoder"], triplets.record["sentence_encoder"], store.provenance
     if wanted["fingerprint"] != found["fingerprint"]:
         raise MismatchError(
             f"the triplets were mined for features of {wanted['encoder']} ({wanted['fingerprint'][:16]}), the store "
@@ -78,7 +78,7 @@ def train(
             f"the object recogniser takes features of {head.weight.shape[1]} columns, the store's have {store.dim}; "
             "give one that was made for the store's encoder"
         )
-    sentences, use = triplets.record["sentence_encoder"], use or UseConfig()
+    use = use or UseConfig()
     widths = {"feature_dim": store.dim, "sentence_dim": triplets.vectors_NS.shape[1]}
     config = RunConfig(
         from_dict(ModelConfig, widths | dict(model or {})),

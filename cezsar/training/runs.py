@@ -1,19 +1,6 @@
 """A run on disk: everything a trained model needs to be used, trusted, resumed and compared.
 
-```
-config.json         shapes, hyperparameters, the two encoders with fingerprints, domain, fusion weights
-model.safetensors   the weights of the best epoch
-history.jsonl       one line per block of steps and per epoch
-record.json         versions, seeds, data fingerprints, timings, the last figures
-domain.safetensors  what the training features looked like, to tell a clip that looks like nothing seen
-objects.safetensors the object head, where the run brings its own
-prototypes.json     the class descriptions it ranks by default
-seen.safetensors    of a cross-modal run: seen classes, their visual prototypes, and the settings of transfer
-calibration.json    how the temperature of its probabilities was fitted, where `cezsar calibrate` was run
-rejector.json       that temperature, and from which score on a clip is taken for one of the labels
-state.pt            what resuming needs; removed when training is done
-results/            evaluations
-```
+Its files are listed in `docs/formats.md`; `state.pt`, which resuming needs, is there until training is done.
 """
 
 from __future__ import annotations
@@ -67,11 +54,12 @@ class RunConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> RunConfig:
         """Rebuild from JSON. Raises `InputError`: another format, unknown or missing keys, impossible values."""
-        if values.get("format") != FORMAT:
+        own = dict(values)
+        if own.pop("format", None) != FORMAT:
             raise FormatError(f"it is not a run configuration of format {FORMAT}")
-        parts = {"model": ModelConfig, "training": TrainingConfig}
-        own = {key: value for key, value in values.items() if key != "format"}
-        config = from_dict(cls, own | {name: from_dict(kind, values.get(name)) for name, kind in parts.items()})
+        for name, kind in (("model", ModelConfig), ("training", TrainingConfig)):
+            own[name] = from_dict(kind, own.get(name))
+        config = from_dict(cls, own)
         for encoder in (config.feature_encoder, config.sentence_encoder):
             if not all(isinstance(encoder.get(key), str) for key in ("name", "fingerprint")):
                 raise FormatError("its encoders need a name and a fingerprint each")
@@ -246,30 +234,26 @@ class Run:
         return read_json_object(path) if path.is_file() else {}
 
     def history(self) -> list[dict[str, Any]]:
-        return read_history(self.folder)
+        """Every line of `history.jsonl`, but one that a kill cut short. Raises `FormatError` for any other."""
+        path = self.folder / "history.jsonl"
+        lines = []
+        for number, text in enumerate(read_text(path).split("\n")[:-1] if path.is_file() else [], start=1):
+            try:
+                line = json.loads(text)
+                told = [value for key, value in line.items() if key != "kind"]  # a loss that is no number is NaN
+                fits = line["kind"] in ("steps", "epoch") and all(isinstance(v, float) or is_number(v) for v in told)
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+                fits = False
+            if not fits:
+                raise FormatError(f"{path}, line {number}: it is no line of a training history; remove it")
+            lines.append(line)
+        return lines
 
 
 def find_run(name: str | Path) -> Path | None:
     """The folder of a run, by folder or name: in the workspace, or one that comes along; None if there is none."""
     places = (Path(name), workspace.folder("runs") / name, *(place / name for place in SHIPPED))
     return next((folder for folder in places if (folder / "config.json").is_file()), None)
-
-
-def read_history(folder: Path) -> list[dict[str, Any]]:
-    """Every line of a run's `history.jsonl`, but one that a kill cut short. Raises `FormatError` for any other."""
-    path = folder / "history.jsonl"
-    lines = []
-    for number, text in enumerate(read_text(path).split("\n")[:-1] if path.is_file() else [], start=1):
-        try:
-            line = json.loads(text)
-            told = [value for key, value in line.items() if key != "kind"]  # a loss that is no number is NaN
-            fits = line["kind"] in ("steps", "epoch") and all(isinstance(v, float) or is_number(v) for v in told)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            fits = False
-        if not fits:
-            raise FormatError(f"{path}, line {number}: it is no line of a training history; remove it")
-        lines.append(line)
-    return lines
 
 
 def is_number(value: Any) -> bool:
