@@ -169,7 +169,7 @@ WRONG = [
     (domain(columns=(0, 12)), "does not describe features"),
     (domain(columns=(0, 1, 2)), "does not describe features"),
     (domain(std=(0.0, 0.0)), "does not describe features"),
-    ({"objects.safetensors": tensors({"weight": np.zeros((2, 12))})}, "not an object head"),
+    ({"objects.safetensors": tensors({"weight": np.zeros((2, 12))})}, "cezsar object head 1"),
     (head(value=np.nan), "does not name objects"),
     (head(width=11), "does not name objects"),
     (head(names=(3,)), "does not name objects"),
