@@ -8,11 +8,9 @@ with a file `cezsar.video_file`; this module holds what both sides share and the
 from __future__ import annotations
 
 import contextlib
-import io
 import math
 import os
 import pickle
-import struct
 import subprocess
 import sys
 import tempfile
@@ -22,7 +20,6 @@ import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, Self, cast
 
 import numpy as np
@@ -30,9 +27,7 @@ import numpy as np
 from cezsar.errors import CezsarError, InputError, VideoError
 
 START_S = 60.0  # a worker needs about 0.2 s to start; a cold disk may need much longer
-PIPE_BYTES = (
-    1 << 20
-)  # a frame of 640 x 480 fits, so that the worker need not wait until it is taken; Linux gives no more
+PIPE_BYTES = 1 << 20  # a frame of 640 x 480 fits, so that the worker need not wait until it is taken
 EARNED_S = 10.0  # seconds of decoding that each second of video earns; a slow laptop needs 3 for 4K at 60 a second
 
 
@@ -58,12 +53,11 @@ class Sampling:
     bgr: bool = False  # channel order of the frames: blue, green, red as OpenCV has it, or else red, green, blue
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.fps) and self.fps > 0):
-            raise InputError(f"Sampling.fps must be a positive number of frames per second, not {self.fps}")
-        if self.max_side is not None and self.max_side < 1:
-            raise InputError(f"Sampling.max_side must be at least 1 pixel, not {self.max_side}")
-        if self.max_s is not None and not self.max_s > 0:
-            raise InputError(f"Sampling.max_s must be a positive number of seconds, not {self.max_s}")
+        some = self.max_side is None or self.max_side >= 1
+        if not (math.isfinite(self.fps) and self.fps > 0 and some and (self.max_s is None or self.max_s > 0)):
+            raise InputError(
+                f"frames cannot be taken so: fps and max_s must be above 0, max_side 1 or more, not {self}"
+            )
 
 
 @dataclass(frozen=True)
@@ -115,10 +109,10 @@ class Limits:
 class Decoder:
     """Reads clips through one worker process, started when first used and replaced after a crash or a hang.
 
-    Not thread-safe: use one Decoder per thread (each has its own worker). Close it, or use it as a context manager;
-    the worker also ends by itself when the Decoder is garbage-collected or the program dies.
+    Not thread-safe: use one Decoder per thread. Close it, or use it as a context manager; the worker also ends by
+    itself when the Decoder is garbage-collected or the program dies.
 
-    Every method raises VideoError, naming the clip, for what cannot be decoded: a missing path, a folder, an empty
+    Every method raises `VideoError`, naming the clip, for what cannot be decoded: a missing path, a folder, an empty
     file, text, sound without pictures, a damaged file of which no frame can be read, a broken bound, a crashed codec.
     A file that is cut off or damaged gives the frames that can be read; `reading` then says how many are missing. An
     image is a clip of one frame.
@@ -130,12 +124,14 @@ class Decoder:
     def __init__(self, limits: Limits = Limits()) -> None:
         self.limits = limits
         self.reading: Reading | None = None  # of the latest clip, after the last of its `frames` and after `run`
-        self._worker: _Worker | None = None
-        self._stream: _Stream | None = None  # the iterator that the worker is in the middle of, if any
+        self._worker: subprocess.Popen[bytes] | None = None
+        self._stream: dict[str, bool] | None = None  # that the worker is in the middle of, if any: whether it has ended
+        self._clip, self._left_s, self._at_s = "", START_S, 0.0  # of the present request; seconds of time and of video
 
     def probe(self, path: str | os.PathLike[str]) -> VideoInfo:
         """What the file says about itself. The first frame is decoded, so an answer means that there is one."""
-        return self._ask("probe", path, Sampling(), b"")
+        self._ask("probe", path, Sampling())
+        return self._answer()[1]
 
     def frames(self, path: str | os.PathLike[str], sampling: Sampling) -> Iterator[Frame]:
         """Stream the sampled frames: at least one, in order, never more than two of them in memory at once.
@@ -145,9 +141,41 @@ class Decoder:
         max(1, ceil(D * fps)) frames. The iterator may be abandoned at any point; asking the Decoder for anything
         else ends it. The time bound counts the waiting for the worker, not what the caller does between frames.
         """
-        self._begin("frames", path, sampling, b"")
-        self._stream = _Stream(self, _printable(path))
-        return self._stream
+        self._ask("frames", path, sampling)
+        self._stream = stream = {"ended": False}
+        return self._streamed(stream, self._clip)
+
+    def _streamed(self, stream: dict[str, bool], clip: str) -> Iterator[Frame]:
+        while not stream["ended"]:
+            if self._stream is not stream:
+                raise VideoError(f"{clip}: its frames ended early, because the decoder was asked for something else")
+            frame = self._next(b"+")
+            if frame is not None:
+                try:
+                    yield frame
+                except GeneratorExit:
+                    if self._stream is stream:
+                        self._give_up()
+                    raise
+
+    def _next(self, token: bytes) -> Frame | None:
+        """The next frame of the stream; None when all have come. After that, as after an error, the worker is free."""
+        stream, self._stream = self._stream, None
+        kind, value = self._answer(token)
+        if kind == "frame":
+            self._stream = stream
+            return value
+        assert stream is not None
+        self.reading, stream["ended"] = value, True
+        return None
+
+    def _give_up(self) -> None:
+        """Free the worker of its stream. One frame is under way: take it, call it off."""
+        if self._stream is not None:
+            with contextlib.suppress(CezsarError):  # it was given up anyway, and a worker that broke has been ended
+                if self._next(b"-") is not None:
+                    self._answer()
+            self._stream = None
 
     def run(
         self, path: str | os.PathLike[str], sampling: Sampling, work: Callable[[Iterator[Frame]], np.ndarray]
@@ -155,294 +183,164 @@ class Decoder:
         """`work(frames)` computed inside the worker, so that no frame crosses a process border.
 
         `work` must be picklable by name (a function of an importable module, or an instance of a class of one). What it
-        raises comes back: a CezsarError as itself, anything else as a VideoError that names type and message.
+        raises comes back: a `CezsarError` as itself, anything else as a `VideoError` that names type and message.
         """
         try:
             pickled = pickle.dumps(work)
         except (pickle.PicklingError, AttributeError, TypeError) as error:
-            raise InputError(
-                f"{work!r} cannot be sent to the decoder, give a module-level function: {error}"
-            ) from error
-        value, self.reading = self._ask("run", path, sampling, pickled)
+            unsent = f"{work!r} cannot be sent to the decoder, give a module-level function: {error}"
+            raise InputError(unsent) from error
+        self._ask("run", path, sampling, pickled)
+        value, self.reading = self._answer()[1]
         return value
 
     def close(self) -> None:
         """End the worker. The Decoder can still be used: the next clip starts another."""
         self._stream = None
         if self._worker is not None:
-            self._worker.stop()
+            self._stop()
             self._worker = None
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.close()
 
-    def _ask(self, verb: str, path: str | os.PathLike[str], sampling: Sampling, work: bytes) -> Any:
-        self._begin(verb, path, sampling, work)
-        allowed = _Allowance(self.limits.time_s)
-        while True:
-            kind, value = self._reply(_printable(path), allowed.left_s)
-            if kind != "at":
-                return value
-            assert self._worker is not None
-            allowed.spend(self._worker.waited_s, at_s=value)
-
-    def _begin(self, verb: str, path: str | os.PathLike[str], sampling: Sampling, work: bytes) -> None:
+    def _ask(self, verb: str, path: str | os.PathLike[str], sampling: Sampling, work: bytes = b"") -> None:
         """Send a request to a worker that is alive and idle."""
-        if self._stream is not None:
-            self._stream.give_up()
+        self._give_up()
         self.reading = None
-        # Absolute, so that a later chdir does not matter.
-        request = (verb, os.path.abspath(os.fsdecode(path)), _printable(path), sampling, work)  # noqa: PTH100
-        if self._worker is None or not self._worker.alive():  # it may have been killed between two clips
-            self.close()
-            self._worker = _Worker(self.limits)
+        # The path as it may be printed anywhere, whatever bytes are in it; absolute, so that a chdir does not matter.
+        clip, absolute = os.fsencode(path).decode(errors="backslashreplace"), os.path.abspath(os.fsdecode(path))  # noqa: PTH100
         try:
-            self._worker.send(request)
+            if self._worker is None or self._worker.poll() is not None:  # it may have been killed between two clips
+                self.close()
+                self._start()
+            self._clip, self._left_s, self._at_s = clip, self.limits.time_s, 0.0
+            write_message(self._pipes[0], (verb, absolute, clip, sampling, work))
         except OSError:
             self.close()
-            raise VideoError(f"{_printable(path)}: the decoder process went away; try again") from None
+            raise VideoError(f"{clip}: the decoder process went away; try again") from None
         except BaseException:
             self.close()
             raise
 
-    def _reply(self, clip: str, time_s: float, token: bytes = b"") -> tuple[str, Any]:
-        """The worker's next message for `clip`; whatever leaves the worker in doubt ends it."""
-        assert self._worker is not None
-        try:
-            kind, value = self._worker.receive(time_s, token)
-        except TimeoutError:
-            self.close()
-            raise VideoError(
-                f"{clip}: decoding took longer than the time bound of {self.limits.time_s:g} s and {EARNED_S:g} s for "
-                "each second of video (Limits.time_s); the clip is damaged, or needs a larger bound"
-            ) from None
-        except EOFError as error:
-            self.close()
-            raise VideoError(
-                f"{clip}: the decoder crashed on it ({error}); convert the clip to another codec, or leave it out"
-            ) from None
-        except BaseException:  # Ctrl-C: an answer that nobody waits for is on its way
-            self.close()
-            raise
-        if kind == "memory":
-            self.close()  # what is left of its heap is not worth keeping
-            raise VideoError(
-                f"{clip}: decoding needs more than the memory bound of {self.limits.memory_bytes / 2**20:.0f} MiB "
-                "(Limits.memory_bytes)"
-            )
-        if kind == "error":
-            raise value
-        return kind, value
+    def _start(self) -> None:
+        """Start `python -m cezsar.video_worker`, spoken to by pickles over its stdin and stdout.
 
-
-class _Allowance:
-    """How many seconds decoding may still take; never more than the bound, so that a hang late in a film ends, too."""
-
-    def __init__(self, bound_s: float) -> None:
-        self.left_s = self._bound_s = bound_s
-        self._at_s = 0.0
-
-    def spend(self, waited_s: float, at_s: float) -> None:
-        """`waited_s` went by until the video had come to `at_s`."""
-        earned_s = EARNED_S * (at_s - self._at_s)
-        self._at_s = at_s
-        self.left_s = max(min(self.left_s - waited_s + earned_s, self._bound_s), 1e-3)
-
-
-class _Stream(Iterator[Frame]):
-    """The frames of one clip, as the worker sends them: one token from us allows one frame."""
-
-    def __init__(self, decoder: Decoder, clip: str) -> None:
-        self._decoder, self._clip = decoder, clip
-        self._allowed = _Allowance(decoder.limits.time_s)
-        self._ended = False
-
-    def __next__(self) -> Frame:
-        decoder = self._decoder
-        if self._ended:
-            raise StopIteration
-        if decoder._stream is not self:
-            self._ended = True
-            raise VideoError(f"{self._clip}: its frames ended early, because the decoder was asked for something else")
-        self._ended = True  # unless a frame comes
-        frame = self._receive()
-        if frame is None:
-            raise StopIteration
-        self._ended = False
-        return frame
-
-    def _receive(self, token: bytes = b"+") -> Frame | None:
-        """The next frame; None when all have come. After that, as after any error, the worker is no longer ours."""
-        decoder, worker = self._decoder, self._decoder._worker
-        assert worker is not None
-        decoder._stream = None
-        kind, value = decoder._reply(self._clip, self._allowed.left_s, token)
-        if kind != "frame":
-            decoder.reading = value
-            return None
-        self._allowed.spend(worker.waited_s, at_s=value.time_s)
-        decoder._stream = self
-        return value
-
-    def give_up(self) -> None:
-        """Let the worker go; `next` then says that frames are missing. One frame is under way: take it, call it off."""
-        decoder = self._decoder
-        if decoder._stream is not self:
-            return
-        with contextlib.suppress(CezsarError):  # it was given up anyway, and a worker that broke has been ended
-            if self._receive(b"-") is None:
-                self._ended = True  # none is missing
-            else:
-                decoder._reply(self._clip, self._allowed.left_s)
-        decoder._stream = None
-
-    def close(self) -> None:
-        """Give up the rest of the clip, if there is any; `next` then says that there is none, as with a generator."""
-        self.give_up()
-        self._ended = True
-
-
-class _Worker:
-    """The process `python -m cezsar.video_worker`, spoken to by length-prefixed pickles over its stdin and stdout.
-
-    A plain subprocess rather than multiprocessing: it works the same from a thread, a notebook and Streamlit, and never
-    imports the caller's main module.
-    """
-
-    def __init__(self, limits: Limits) -> None:
-        self.waited_s = 0.0  # how long the last `receive` took
+        A plain subprocess rather than multiprocessing: it works the same from a thread, a notebook and Streamlit, and
+        never imports the caller's main module.
+        """
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the worker)
         # -P: a numpy.py in the user's folder must not be imported. The parent's own path lets `work` be found.
         python_path = [str(Path(__file__).resolve().parent.parent), *map(os.path.abspath, sys.path)]
-        environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join(python_path),
-            "OPENBLAS_NUM_THREADS": "1",
-            "OMP_NUM_THREADS": "1",
-        }
-        command = [sys.executable, "-P", "-m", "cezsar.video_worker", str(limits.time_s), str(limits.memory_bytes)]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._log, env=environment
-        )
-        self.stop = weakref.finalize(self, _stop, self._process, self._log)
-        _widen(self._process.stdout)
+        own = {"PYTHONPATH": os.pathsep.join(python_path), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        bounds, pipe = [str(self.limits.time_s), str(self.limits.memory_bytes)], subprocess.PIPE
+        command = [sys.executable, "-P", "-m", "cezsar.video_worker", *bounds]
+        self._worker = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=self._log, env=os.environ | own)
+        assert self._worker.stdin is not None and self._worker.stdout is not None
+        self._pipes = self._worker.stdin, self._worker.stdout
+        self._stop = weakref.finalize(self, _stop, self._worker, *self._pipes, self._log)
+        with contextlib.suppress(ImportError, AttributeError, OSError):  # Linux alone has it; else it is slower
+            import fcntl
+
+            fcntl.fcntl(self._pipes[1], fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        self._left_s = START_S
+        kind, why = self._read()
+        if kind != "ready":
+            raise CezsarError(f"the decoder process did not start ({why}): {' '.join(command)}")
+
+    def _answer(self, token: bytes = b"") -> tuple[str, Any]:
+        """The worker's next message but those on how far it is; whatever leaves the worker in doubt ends it."""
         try:
-            self.receive(START_S)
-        except (EOFError, TimeoutError) as error:
-            message = f"the decoder process did not start ({error}): {' '.join(command)}"
-            self.stop()
-            raise CezsarError(message) from None
-        except BaseException:
-            self.stop()
+            while (message := self._read(token))[0] == "at":
+                pass
+        except BaseException:  # Ctrl-C: an answer that nobody waits for is on its way
+            self.close()
             raise
+        kind, value = message
+        if kind == "error":
+            raise value
+        if kind in ("done", "frame", "end"):
+            return message
+        self.close()  # also after "memory": what is left of its heap is not worth keeping
+        allowed, mebibytes = f"{self.limits.time_s:g} s and {EARNED_S:g} s", self.limits.memory_bytes / 2**20
+        why = {
+            "late": f"decoding took longer than the time bound of {allowed} for each second of video (Limits.time_s); "
+            "the clip is damaged, or needs a larger bound",
+            "memory": f"decoding needs more than the memory bound of {mebibytes:.0f} MiB (Limits.memory_bytes)",
+            "crash": f"the decoder crashed on it ({value}); convert the clip to another codec, or leave it out",
+        }
+        raise VideoError(f"{self._clip}: {why[kind]}")
 
-    def alive(self) -> bool:
-        return self._process.poll() is None
-
-    def send(self, request: tuple[Any, ...]) -> None:
-        assert self._process.stdin is not None
-        write_message(self._process.stdin, request)
-
-    def receive(self, time_s: float, token: bytes = b"") -> tuple[str, Any]:
-        """The next message. TimeoutError after `time_s`, EOFError (saying how) when the process ends; both kill it.
+    def _read(self, token: bytes = b"") -> tuple[str, Any]:
+        """The next message; or "late" and "crash", with the reason, where time is up or the process has ended.
 
         A frame is answered at once with `token`: "+", and the worker may send the next one, or "-", none.
         """
-        assert self._process.stdout is not None
-        expired = threading.Event()
+        worker, expired, begun_s = cast(subprocess.Popen[bytes], self._worker), threading.Event(), time.monotonic()
 
         def expire() -> None:
             expired.set()
-            self._process.kill()
+            worker.kill()
 
-        timer = _Clock(time_s, expire)
+        timer = threading.Timer(self._left_s, expire)
+        timer.daemon = True
+        timer.start()
+        message = None
         try:
-            message = read_message(self._process.stdout)
-            if message[0] == "frame":
-                self._answer(token)
-        except EOFError:
-            message = None
+            with contextlib.suppress(EOFError):
+                message = read_message(self._pipes[1])
+                if message[0] == "frame":
+                    try:
+                        self._pipes[0].write(token)
+                        self._pipes[0].flush()
+                    except OSError:
+                        worker.kill()  # so that the next read says how it ended
         finally:
-            self.waited_s = timer.stop()
+            timer.cancel()
+            timer.join()  # from here on it has either expired or never will
         if expired.is_set():
-            raise TimeoutError(f"no answer in {time_s:g} s")
+            return "late", f"no answer in {self._left_s:g} s"
         if message is None:
-            raise EOFError(self._ending())
+            status = worker.wait()
+            self._log.seek(0)
+            said = self._log.read()[-2000:].decode(errors="replace").strip().rpartition("\n")[2]
+            how = f"signal {-status}" if status < 0 else f"exit status {status}"
+            return "crash", f"{how}: {said}" if said else how
+        if message[0] in ("at", "frame"):
+            at_s = message[1] if message[0] == "at" else message[1].time_s
+            self._left_s = left_s(self._left_s, time.monotonic() - begun_s, at_s - self._at_s, self.limits.time_s)
+            self._at_s = at_s
         return message
 
-    def _answer(self, token: bytes) -> None:
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(token)
-            self._process.stdin.flush()
-        except OSError:
-            self._process.kill()  # so that the next read says how it ended
 
-    def _ending(self) -> str:
-        status = self._process.wait()
-        self._log.seek(0)
-        said = self._log.read()[-2000:].decode(errors="replace").strip().rpartition("\n")[2]
-        how = f"signal {-status}" if status < 0 else f"exit status {status}"
-        return f"{how}: {said}" if said else how
+def left_s(left_s: float, waited_s: float, came_s: float, bound_s: float) -> float:
+    """How long decoding may still take after `came_s` more of the video came in `waited_s`.
+
+    Never more than the bound, so that a hang late in a film ends, too.
+    """
+    return max(min(left_s - waited_s + EARNED_S * came_s, bound_s), 1e-3)
 
 
-class _Clock:
-    """Calls `expire` unless stopped within `time_s`; `stop` returns the seconds that went by."""
-
-    def __init__(self, time_s: float, expire: Callable[[], None]) -> None:
-        self._begun_s = time.monotonic()
-        self._timer = threading.Timer(time_s, expire)
-        self._timer.daemon = True
-        self._timer.start()
-
-    def stop(self) -> float:
-        self._timer.cancel()
-        self._timer.join()  # from here on it has either expired or never will
-        return time.monotonic() - self._begun_s
-
-
-def _widen(pipe: IO[bytes] | None) -> None:
-    with contextlib.suppress(ImportError, AttributeError, OSError):  # Linux alone has it, and may refuse; then slower
-        import fcntl
-
-        fcntl.fcntl(cast(IO[bytes], pipe), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-
-
-def _stop(process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
+def _stop(process: subprocess.Popen[bytes], *files: IO[bytes]) -> None:
     process.kill()  # it holds nothing worth saving
-    for pipe in (process.stdin, process.stdout):
-        assert pipe is not None
+    for file in files:
         with contextlib.suppress(OSError):  # bytes that a dead process did not take
-            pipe.close()
+            file.close()
     process.wait()
-    log.close()
-
-
-def _printable(path: str | os.PathLike[str]) -> str:
-    """The path as it may be printed anywhere, whatever bytes are in it."""
-    return os.fsencode(path).decode("utf-8", errors="backslashreplace")
 
 
 def write_message(file: IO[bytes], value: Any) -> None:
-    """A pickle, then the arrays' pixels as they are, their number and lengths first: only ever to our own worker."""
-    buffers: list[pickle.PickleBuffer] = []
-    parts = [memoryview(pickle.dumps(value, 5, buffer_callback=buffers.append)), *(one.raw() for one in buffers)]
-    file.write(struct.pack(f"<{1 + len(parts)}Q", len(parts), *map(len, parts)))
-    file.writelines(parts)
+    """A pickle, and nothing of one that fails: only ever to our own worker, and back."""
+    file.write(pickle.dumps(value, 5))
     file.flush()
 
 
 def read_message(file: IO[bytes]) -> Any:
     """What `write_message` wrote. EOFError if the other side has gone, in whichever place."""
-    (count,) = struct.unpack("<Q", _read(file, 8))
-    body, *buffers = [_read(file, length) for length in struct.unpack(f"<{count}Q", _read(file, 8 * count))]
-    return pickle.loads(body, buffers=buffers)
-
-
-def _read(file: IO[bytes], length: int) -> memoryview:
-    read = np.empty(length, np.uint8).data  # a bytearray would be filled with zeros first
-    if cast(io.BufferedReader, file).readinto(read) < length:
-        raise EOFError
-    return read
+    try:
+        return pickle.load(file)
+    except pickle.UnpicklingError as error:
+        raise EOFError from error

@@ -1,4 +1,4 @@
-"""A video file as it is: its pictures, one after the other, with their times, and what of it cannot be read.
+"""A video file as it is: its pictures, upright and in their right colours, with their times, and what cannot be read.
 
 Read with FFmpeg, in the decoder process alone (`cezsar.video_worker`). A file may come from anywhere, and be wrong
 in any way; what is defined for each is told by `cezsar.video.Decoder`.
@@ -14,20 +14,21 @@ import os
 import re
 import shlex
 import stat
+import struct
 from collections.abc import Iterable, Iterator
+from fractions import Fraction
 from typing import IO, Any
 
 import av
 import numpy as np
-from av.container import InputContainer
 from av.packet import Packet
+from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from cezsar.errors import VideoError
 from cezsar.video import Reading, Sampling, VideoInfo
-from cezsar.video_pixels import Pixels, turn_of
 
 # Only what cameras, editors and data sets write: each further reader of FFmpeg is one more that a file may attack.
 CONTAINERS = (
@@ -35,15 +36,13 @@ CONTAINERS = (
     "h264", "hevc", "m4v", "mpegvideo", "mjpeg", "obu", "yuv4mpegpipe",
     "gif", "apng", "png_pipe", "jpeg_pipe", "bmp_pipe", "tiff_pipe", "webp_pipe",
 )  # fmt: skip
-DECODERS = frozenset(
-    [
-        "h264", "hevc", "libdav1d", "vp8", "vp9", "mpeg4", "mpeg1video", "mpeg2video", "h263", "flv",
-        "msmpeg4v1", "msmpeg4v2", "msmpeg4", "wmv1", "wmv2", "wmv3", "vc1", "theora", "vp6", "vp6a", "vp6f",
-        "svq1", "svq3", "cinepak", "msvideo1", "msrle", "qtrle", "mjpeg", "dvvideo", "prores", "dnxhd", "cfhd",
-        "ffv1", "huffyuv", "ffvhuff", "utvideo", "rawvideo", "v210",
-        "png", "apng", "gif", "bmp", "tiff", "webp", "jpeg2000",
-    ]
-)  # fmt: skip
+DECODERS = frozenset((
+    "h264", "hevc", "libdav1d", "vp8", "vp9", "mpeg4", "mpeg1video", "mpeg2video", "h263", "flv",
+    "msmpeg4v1", "msmpeg4v2", "msmpeg4", "wmv1", "wmv2", "wmv3", "vc1", "theora", "vp6", "vp6a", "vp6f",
+    "svq1", "svq3", "cinepak", "msvideo1", "msrle", "qtrle", "mjpeg", "dvvideo", "prores", "dnxhd", "cfhd",
+    "ffv1", "huffyuv", "ffvhuff", "utvideo", "rawvideo", "v210",
+    "png", "apng", "gif", "bmp", "tiff", "webp", "jpeg2000",
+))  # fmt: skip
 OPENING = {
     "format_whitelist": ",".join(CONTAINERS),
     "codec_whitelist": ",".join(sorted(DECODERS)),  # those that FFmpeg tries while it looks at the file, too
@@ -58,6 +57,7 @@ READ_ERRORS = 16  # in a row, after which the rest of a file is given up
 KEPT_BYTES = 32 << 20  # of coded pictures since a key frame, to read the last ones again
 _GEN_PTS: Any = av.container.Flags.gen_pts.value
 _NO_TIMESTAMPS: Any = av.format.Flags.no_timestamps.value
+_TEXT = bytes([*b"\t\n\r\f\x1b", *range(32, 127), *range(128, 256)])
 
 
 class VideoFile:
@@ -75,13 +75,15 @@ class VideoFile:
         with contextlib.ExitStack() as opened:
             file = opened.enter_context(_nameless(path))
             try:
-                self._container = opened.enter_context(_opened(file))
+                self._container = opened.enter_context(
+                    av.open(file, "r", container_options=OPENING, metadata_errors="replace")
+                )
             except MemoryError:
                 raise
             except (av.FFmpegError, ValueError, OSError) as error:
                 raise self._unopened(path) from error
             self._track = self._video_track(path)
-            self._close = opened.pop_all().close
+            self.close = opened.pop_all().close
         # Without this FFmpeg would invent timestamps for AVI, wrong ones where pictures are not in the order of coding.
         self._container.flags &= ~_GEN_PTS
         for other in self._container.streams:
@@ -90,7 +92,7 @@ class VideoFile:
         self._codec = self._track.codec_context
         self._codec.thread_type, self._codec.thread_count = av.codec.context.ThreadType.AUTO, DECODING_THREADS
         self._stamps = _Timestamps(float(self._track.time_base or 0))
-        self._pixels = Pixels()
+        self._scaler: tuple[Any, av.filter.Graph] | None = None  # for pictures of one kind, and that kind
         self.fps = _within(self._track.guessed_rate, most=1e4)
         self.told_s, self._told_of_track = self._told()
         in_avi = self._container.format.name == "avi"  # it counts in steps of time, pictures or not
@@ -99,7 +101,7 @@ class VideoFile:
             self.frame_count = self.told_s * self.fps
         self.index = -1
         self.pts_s = self._last_s = 0.0
-        self._gap_s = self._longest_s = 1 / (self.fps or ANY_FPS)
+        self._gap_s = self._longest_s = self._step_s = 1 / (self.fps or ANY_FPS)
         self._lost = self._failed = self._damaged = 0  # pictures; `_failed` are those since the last that came
         self._ended = False
 
@@ -113,9 +115,12 @@ class VideoFile:
         track = best if best in tracks else max(tracks, key=lambda track: track.disposition & Disposition.default)
         codec = track.codec_context
         if codec is None or codec.name not in DECODERS:
-            kind = f"{codec.codec.long_name} ({codec.name})" if codec else _codec_of(path)
+            if codec:
+                kind = f"{codec.codec.long_name} ({codec.name})"
+            else:
+                kind = _aloud(path, av.logging.WARNING, r"\(Video: (\w+ \([^)]*\))") or "an unknown codec"
             raise VideoError(
-                f"{self.name}: its pictures are coded as {kind}, which is not opened here; {_convert(self.name)}"
+                f"{self.name}: its pictures are coded as {kind}, which is not opened here; {self._convert}"
             )
         return track
 
@@ -156,8 +161,10 @@ class VideoFile:
         if self._failed > failed:  # on the last packet, and with it went the pictures that were still waiting
             self._failed = failed
             self._codec.flush_buffers()
-            again = self._again([*before, *recent[:-1]])
-            yield from self._seen(frame for frame in again if self._stamps.is_later(frame))
+            for packet_again in (*before, *recent[:-1], None):
+                with contextlib.suppress(av.FFmpegError):  # counted before
+                    again = self._codec.decode(packet_again)
+                    yield from self._seen(frame for frame in again if self._stamps.is_later(frame))
             self._failed += 1
         self._ended = True
 
@@ -188,11 +195,6 @@ class VideoFile:
             self._failed += 1
             return []
 
-    def _again(self, packets: Iterable[Packet]) -> Iterator[VideoFrame]:
-        for packet in [*packets, None]:
-            with contextlib.suppress(av.FFmpegError):  # counted before
-                yield from self._codec.decode(packet)
-
     def _seen(self, frames: Iterable[VideoFrame]) -> Iterator[VideoFrame]:
         """Note time and damage of each frame, and hand it on."""
         for frame in frames:
@@ -203,7 +205,7 @@ class VideoFile:
             if before_s < at_s < math.inf and (at_s - before_s <= LEAP_S or at_s <= self.told_s):
                 self.pts_s = at_s
             elif self.index > 0:
-                self.pts_s += 1 / (self.fps or ANY_FPS)
+                self.pts_s += self._step_s
             if self.index > 0:
                 self._gap_s = self.pts_s - before_s
                 self._longest_s = max(self._longest_s, self._gap_s)
@@ -219,36 +221,58 @@ class VideoFile:
         return self.pts_s + self._gap_s
 
     def reading(self) -> Reading:
-        read_s = self.end_s()
-        late_s = self._stamps.late_s(self._track.start_time)
-        short_s = self.told_s - read_s - late_s if self._ended and self._told_of_track else 0
+        read_s, lost = self.end_s(), self._failed
+        short_s = 0.0
+        if self._ended and self._told_of_track:
+            first, start = self._stamps.first, self._track.start_time  # no picture before the first can be decoded
+            late_s = 0 if start is None or first is None else max(first - start, 0) * self._stamps.unit_s
+            short_s = self.told_s - read_s - late_s
         if short_s <= max(SHORT_S, 2 * self._longest_s):
-            return Reading(self.index + 1, self._lost + self._failed, self._damaged, read_s, read_s)
-        missing = max(round(short_s * (self.fps or ANY_FPS)), self._failed)
-        return Reading(self.index + 1, self._lost + missing, self._damaged, read_s, read_s + short_s)
+            short_s = 0.0
+        else:
+            lost = max(round(short_s / self._step_s), lost)
+        return Reading(self.index + 1, self._lost + lost, self._damaged, read_s, read_s + short_s)
 
     def image(self, frame: VideoFrame, sampling: Sampling) -> np.ndarray:
         """The frame, upright, as (H, W, 3) uint8 in the order and size that `sampling` asks for."""
         try:
-            return self._pixels.of(frame, sampling)
+            image = self._scaled(frame, "bgr24" if sampling.bgr else "rgb24")
         except MemoryError:
             raise
         except av.FFmpegError as error:
             self._refuse_out_of_memory()
-            raise VideoError(
-                f"{self.name}: a frame of it was decoded whose pixels cannot be converted; the clip is damaged"
-            ) from error
+            damaged = "a frame of it was decoded whose pixels cannot be converted; the clip is damaged"
+            raise VideoError(f"{self.name}: {damaged}") from error
+        a, b, c, d = _matrix(frame)
+        if abs(b) > abs(a) and abs(c) > abs(d):  # quarter turns; a matrix between two of them is taken for none
+            image, a, d = image.transpose(1, 0, 2), c, b
+        image = np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
+        height, width = image.shape[:2]
+        if sampling.max_side is not None and max(height, width) > sampling.max_side:
+            scale = sampling.max_side / max(height, width)
+            size, cv2 = (max(1, round(width * scale)), max(1, round(height * scale))), opencv()
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        return image
+
+    def _scaled(self, frame: VideoFrame, pixels: str) -> np.ndarray:
+        """By the scaler that the program `ffmpeg` puts in, so with its colours, interlaced or not."""
+        kind = (frame.width, frame.height, frame.format.name, frame.colorspace, frame.color_range, pixels)
+        if self._scaler is None or kind != self._scaler[0]:  # it may change in mid-file
+            graph, one = av.filter.Graph(), Fraction(1)
+            graph.threads = 1
+            source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=one)
+            nodes = graph.add("scale", "flags=bicubic"), graph.add("format", pixels), graph.add("buffersink")
+            graph.link_nodes(source, *nodes).configure()
+            self._scaler = kind, graph
+        self._scaler[1].vpush(frame)
+        return self._scaler[1].vpull().to_ndarray()
 
     def info(self, frame: VideoFrame) -> VideoInfo:
-        turned, rotation = turn_of(frame)
-        return VideoInfo(
-            frame.height if turned else frame.width,
-            frame.width if turned else frame.height,
-            self.fps,
-            round(self.frame_count) if self.frame_count else None,
-            self.told_s if self.told_s < math.inf else None,
-            rotation,
-        )
+        a, b, c, d = _matrix(frame)
+        turned, rotation = abs(b) > abs(a) and abs(c) > abs(d), round(math.degrees(math.atan2(b, a))) % 360
+        width, height = (frame.height, frame.width) if turned else (frame.width, frame.height)
+        count, told_s = round(self.frame_count) if self.frame_count else None, self.told_s
+        return VideoInfo(width, height, self.fps, count, told_s if told_s < math.inf else None, rotation)
 
     def _refuse_out_of_memory(self) -> None:
         """Decoders rarely say that memory was short. It was, if four frames more do not fit either."""
@@ -259,14 +283,23 @@ class VideoFile:
             except OSError:
                 raise MemoryError from None
 
+    @property
+    def _convert(self) -> str:
+        return f"convert it, as with: ffmpeg -i {shlex.quote(self.name)} -c:v libx264 converted.mp4"
+
     def _unopened(self, path: str) -> VideoError:
         said = _said(r"(.+)")
         if _said("(moov atom not found)"):
             why = "the file is cut off or was never finished, and its index is missing (moov atom not found)"
-        elif (kind := _container_of(path)) and kind not in CONTAINERS:
-            why = f"it has sound only, or is of a kind ({kind}) that is not opened here; {_convert(self.name)}"
-        else:
-            why = "it is damaged, has sound only, or is of a kind that FFmpeg does not know" + (said and f" ({said})")
+        else:  # what FFmpeg takes the file for, where it is sure
+            pattern = r"Format (\S+) probed with size=\d+ and score=(?:2[6-9]|[3-9]\d|100)"
+            kind = _aloud(path, av.logging.DEBUG, pattern, format_whitelist="none")
+            if kind and kind not in CONTAINERS:
+                why = f"it has sound only, or is of a kind ({kind}) that is not opened here; {self._convert}"
+            else:
+                why = "it is damaged, has sound only, or is of a kind that FFmpeg does not know" + (
+                    said and f" ({said})"
+                )
         return VideoError(f"{self.name}: not a video that can be read; {why}")
 
     def unreadable(self) -> VideoError:
@@ -275,9 +308,6 @@ class VideoFile:
         said = _said(r"(.+)")
         why = "it has no frame that can be read" + (said and f" ({said})")
         return VideoError(f"{self.name}: not a video that can be read; {why}")
-
-    def close(self) -> None:
-        self._close()
 
 
 class _Timestamps:
@@ -290,7 +320,7 @@ class _Timestamps:
 
     def __init__(self, unit_s: float) -> None:
         self.unit_s = unit_s
-        self._first: int | None = None
+        self.first: int | None = None
         self._latest: int | None = None
         self._last_pts = self._last_dts = -math.inf
         self._faulty_pts = self._faulty_dts = 0
@@ -298,26 +328,41 @@ class _Timestamps:
     def read(self, frame: VideoFrame) -> float:
         """Seconds; NaN without a timestamp."""
         pts, dts = frame.pts, frame.dts
-        if dts is not None:
-            self._faulty_dts += dts <= self._last_dts
-        if pts is not None:
-            self._faulty_pts += pts <= self._last_pts
+        self._faulty_dts += dts is not None and dts <= self._last_dts
+        self._faulty_pts += pts is not None and pts <= self._last_pts
         self._last_dts = next((stamp for stamp in (dts, pts) if stamp is not None), self._last_dts)
         self._last_pts = next((stamp for stamp in (pts, dts) if stamp is not None), self._last_pts)
         shown = pts if pts is not None and (self._faulty_pts <= self._faulty_dts or dts is None) else dts
         self._latest = shown
-        if self._first is None:
-            self._first = shown
-        return math.nan if shown is None or self._first is None else (shown - self._first) * self.unit_s
-
-    def late_s(self, start: int | None) -> float:
-        """How long after `start`, the file's first timestamp, the first picture came: none before it can be decoded."""
-        return 0 if start is None or self._first is None else max(self._first - start, 0) * self.unit_s
+        if self.first is None:
+            self.first = shown
+        return math.nan if shown is None or self.first is None else (shown - self.first) * self.unit_s
 
     def is_later(self, frame: VideoFrame) -> bool:
         """Whether `frame` comes after the one that was read last; no, if timestamps do not tell."""
         shown = frame.dts if frame.pts is None else frame.pts
         return shown is not None and self._latest is not None and shown > self._latest
+
+
+def opencv() -> Any:
+    """OpenCV on one thread, imported when pixels are computed with: a fifth of what the process needs for itself."""
+    import cv2
+
+    cv2.setNumThreads(1)
+    return cv2
+
+
+def _matrix(frame: VideoFrame) -> tuple[float, float, float, float]:
+    """(a, b, c, d) of the file's display matrix, which takes the point (x, y) to (a x + c y, b x + d y)."""
+    try:
+        side_data: Any = frame.side_data
+    except ValueError:  # PyAV does not know a kind that the file has, such as EXIF; the angle it gives all the same
+        angle = math.radians(-frame.rotation)
+        return (math.cos(angle), math.sin(angle), -math.sin(angle), math.cos(angle))
+    if SideDataType.DISPLAYMATRIX not in side_data:
+        return (1, 0, 0, 1)
+    a, b, _, c, d = struct.unpack("=5i", bytes(side_data[SideDataType.DISPLAYMATRIX])[:20])
+    return (a, b, c, d)
 
 
 def _nameless(path: str) -> IO[bytes]:
@@ -327,33 +372,14 @@ def _nameless(path: str) -> IO[bytes]:
     return file
 
 
-def _opened(file: IO[bytes], options: dict[str, str] = OPENING) -> InputContainer:
-    return av.open(file, "r", container_options=options, metadata_errors="replace")
-
-
-def _container_of(path: str) -> str:
-    """What FFmpeg takes the file for; "" when it is not sure."""
-    pattern = r"Format (\S+) probed with size=\d+ and score=(?:2[6-9]|[3-9]\d|100)"
-    return _aloud(path, OPENING | {"format_whitelist": "none"}, av.logging.DEBUG, pattern)
-
-
-def _codec_of(path: str) -> str:
-    """What FFmpeg calls a video codec for which it has no decoder."""
-    return _aloud(path, OPENING, av.logging.WARNING, r"\(Video: (\w+ \([^)]*\))") or "an unknown codec"
-
-
-def _aloud(path: str, options: dict[str, str], level: int, pattern: str) -> str:
+def _aloud(path: str, level: int, pattern: str, **options: str) -> str:
     """Open the file once more, to find `pattern` in what FFmpeg says to itself meanwhile."""
     _forget_log()
     av.logging.set_libav_level(level)
     with _nameless(path) as file, contextlib.suppress(av.FFmpegError, ValueError, OSError):
-        _opened(file, options).close()
+        av.open(file, "r", container_options=OPENING | options, metadata_errors="replace").close()
     av.logging.set_libav_level(av.logging.ERROR)
     return _said(pattern)
-
-
-def _convert(name: str) -> str:
-    return f"convert it, as with: ffmpeg -i {shlex.quote(name)} -c:v libx264 converted.mp4"
 
 
 def _within(value: Any, most: float) -> float | None:
@@ -382,9 +408,6 @@ def _refuse_what_is_no_video(path: str, name: str) -> None:
         raise VideoError(f"{name}: this is a text file, not a video")
 
 
-_TEXT = bytes([*b"\t\n\r\f\x1b", *range(32, 127), *range(128, 256)])
-
-
 def log_to_stderr() -> None:
     """Let FFmpeg complain on stderr, which is a file of its own in the decoder process, and is read here.
 
@@ -404,7 +427,5 @@ def _said(pattern: str) -> str:
     os.lseek(2, 0, os.SEEK_SET)
     lines = os.read(2, 1 << 16).decode(errors="replace").strip().splitlines()
     os.lseek(2, 0, os.SEEK_END)
-    for line in reversed(lines):
-        if match := re.search(pattern, re.sub(r"^\[[^\]]*\] *", "", line)):
-            return match[1]
-    return ""
+    found = (re.search(pattern, re.sub(r"^\[[^\]]*\] *", "", line)) for line in reversed(lines))
+    return next((match[1] for match in found if match), "")

@@ -13,23 +13,15 @@ import os
 import pickle
 import signal
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from typing import IO, Any
 
 import numpy as np
 from av.video.frame import VideoFrame
 
 from cezsar.errors import CezsarError, InputError, VideoError
-from cezsar.video import Frame, Reading, Sampling, VideoInfo, read_message, write_message
-from cezsar.video_file import SAME_S, VideoFile, log_to_stderr
-from cezsar.video_pixels import opencv
-
-
-def probe(path: str, name: str) -> VideoInfo:
-    with contextlib.closing(VideoFile(path, name)) as clip:
-        for frame in clip.pictures():
-            return clip.info(frame)
-        raise clip.unreadable()
+from cezsar.video import Frame, Reading, Sampling, read_message, write_message
+from cezsar.video_file import SAME_S, VideoFile, log_to_stderr, opencv
 
 
 def frames(clip: VideoFile, sampling: Sampling) -> Generator[Frame, None, None]:
@@ -65,43 +57,35 @@ class Service:
 
     def serve(self) -> None:
         write_message(self.answers, ("ready", None))
-        while True:
-            try:
-                request = read_message(self.requests)
-            except EOFError:
-                return
-            answer = self._answer(*request)
-            try:
-                write_message(self.answers, answer)
-            except (pickle.PicklingError, AttributeError, TypeError, MemoryError) as error:  # nothing was written yet
-                write_message(self.answers, self._failure(error, request[2]))
+        with contextlib.suppress(EOFError):
+            while True:
+                verb, path, name, sampling, work = read_message(self.requests)
+                try:
+                    self._alarm(self.alarm_s)
+                    with contextlib.closing(VideoFile(path, name)) as clip:
+                        answer = self._answer(verb, clip, sampling, work)
+                    self._alarm(0)
+                    write_message(self.answers, answer)
+                except BrokenPipeError:
+                    raise
+                except Exception as error:  # also of pickling the answer: nothing of it was written
+                    self._alarm(0)
+                    write_message(self.answers, _failure(error, name))
 
-    def _answer(self, verb: str, path: str, name: str, sampling: Sampling, work: bytes) -> tuple[str, Any]:
+    def _answer(self, verb: str, clip: VideoFile, sampling: Sampling, work: bytes) -> tuple[str, Any]:
+        if verb == "probe":
+            first = next(clip.pictures(), None)
+            if first is None:
+                raise clip.unreadable()
+            return ("done", clip.info(first))
+        if verb == "frames":
+            return ("end", self._stream(clip, sampling))
+        opencv()
         try:
-            if verb == "frames":
-                return ("end", self._stream(path, name, sampling))
-            with self._alarm():
-                if verb == "probe":
-                    return ("done", probe(path, name))
-                opencv()
-                function = _load(work)
-                with contextlib.closing(VideoFile(path, name)) as clip:
-                    value = function(self._reported(frames(clip, sampling)))
-                    return ("done", (value, clip.reading()))
-        except BrokenPipeError:
-            raise
-        except Exception as error:
-            return self._failure(error, name)
-
-    def _failure(self, error: Exception, name: str) -> tuple[str, Any]:
-        cv2 = sys.modules.get("cv2")  # its errors come only where it was imported
-        if isinstance(error, MemoryError) or (
-            cv2 and isinstance(error, cv2.error) and (error.code == cv2.Error.StsNoMem or "bad_alloc" in str(error))
-        ):
-            return ("memory", None)
-        if isinstance(error, CezsarError) and _survives_pickling(error):
-            return ("error", error)
-        return ("error", VideoError(f"{name}: {type(error).__name__}: {error}"))
+            function = pickle.loads(work)
+        except (AttributeError, ImportError) as error:  # such as a function of a notebook or of a program's main file
+            raise InputError(f"the decoder process cannot import the work to do; put it in a module: {error}") from None
+        return ("done", (function(self._reported(frames(clip, sampling))), clip.reading()))
 
     def _reported(self, sampled: Iterator[Frame]) -> Iterator[Frame]:
         """The same frames, while the parent hears once a second of video how far they have come."""
@@ -110,51 +94,42 @@ class Service:
             if frame.time_s >= said_s + 1:
                 said_s = frame.time_s
                 write_message(self.answers, ("at", said_s))
-                self._set_alarm(self.alarm_s)
+                self._alarm(self.alarm_s)
             yield frame
 
-    def _stream(self, path: str, name: str, sampling: Sampling) -> Reading | None:
+    def _stream(self, clip: VideoFile, sampling: Sampling) -> Reading | None:
         """Send frames, decoding the next while one is on its way: it goes when the parent has answered that one."""
-        with contextlib.closing(VideoFile(path, name)) as clip:
-            sampled = frames(clip, sampling)
-            with self._alarm():
+        sampled = frames(clip, sampling)
+        frame = next(sampled, None)
+        while frame is not None:
+            self._alarm(0)
+            write_message(self.answers, ("frame", frame))
+            self._alarm(self.alarm_s)
+            try:
                 frame = next(sampled, None)
-            while frame is not None:
-                write_message(self.answers, ("frame", frame))
-                try:
-                    with self._alarm():
-                        frame = next(sampled, None)
-                finally:
-                    token = self.requests.read(1)  # whatever happened: no answer may be left for the next request
-                if token != b"+":
-                    return None
-            return clip.reading()
+            finally:
+                self._alarm(0)
+                token = self.requests.read(1)  # whatever happened: no answer may be left for the next request
+            if token != b"+":
+                return None
+        return clip.reading()
 
-    @contextlib.contextmanager
-    def _alarm(self) -> Iterator[None]:
-        self._set_alarm(self.alarm_s)
-        try:
-            yield
-        finally:
-            self._set_alarm(0)
-
-    def _set_alarm(self, seconds: int) -> None:
+    def _alarm(self, seconds: int) -> None:
         if hasattr(signal, "alarm"):
             signal.alarm(seconds)
 
 
-def _load(work: bytes) -> Callable[[Iterator[Frame]], Any]:
-    try:
-        return pickle.loads(work)
-    except (AttributeError, ImportError) as error:  # such as a function of a notebook or of a program's main file
-        raise InputError(f"the decoder process cannot import the work to do; put it in a module: {error}") from None
-
-
-def _survives_pickling(error: Exception) -> bool:
-    try:
-        return type(pickle.loads(pickle.dumps(error))) is type(error)
-    except Exception:  # an error class may fail at this in any way, and is then told by name
-        return False
+def _failure(error: Exception, name: str) -> tuple[str, Any]:
+    cv2 = sys.modules.get("cv2")  # its errors come only where it was imported
+    if isinstance(error, MemoryError) or (
+        cv2 and isinstance(error, cv2.error) and (error.code == cv2.Error.StsNoMem or "bad_alloc" in str(error))
+    ):
+        return ("memory", None)
+    if isinstance(error, CezsarError):
+        with contextlib.suppress(Exception):  # an error class may fail at this in any way, and is then told by name
+            if type(pickle.loads(pickle.dumps(error))) is type(error):
+                return ("error", error)
+    return ("error", VideoError(f"{name}: {type(error).__name__}: {error}"))
 
 
 def _bound_memory(memory_bytes: int) -> None:
@@ -172,8 +147,7 @@ def main() -> None:
     """Take stdin and stdout for the messages, so that nothing printed in this process can end up among them."""
     answers, requests = os.fdopen(os.dup(1), "wb"), os.fdopen(os.dup(0), "rb")
     os.dup2(2, 1)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     log_to_stderr()
     _bound_memory(int(sys.argv[2]))

@@ -389,12 +389,12 @@ def test_frames_may_be_abandoned(numbers: Path, taken: int) -> None:
         for _ in range(taken):
             next(stream)
         assert own._worker is not None
-        pid = own._worker._process.pid
+        pid = own._worker.pid
         assert own.probe(numbers).frame_count == 40
         with pytest.raises(VideoError, match="ended early"):
             next(stream)
         assert list(stream) == []
-        assert own._worker._process.pid == pid, "abandoning must not cost a worker"
+        assert own._worker.pid == pid, "abandoning must not cost a worker"
 
 
 def test_two_streams_do_not_mix(numbers: Path) -> None:
@@ -431,7 +431,7 @@ def test_worker_memory_is_flat(tmp_path: Path) -> None:
         assert len(kib) == 3000  # 110 MB of pictures
         assert kib[-1] - kib[400] < 8_000
         assert own._worker is not None
-        pid, seen = own._worker._process.pid, []
+        pid, seen = own._worker.pid, []
         for frame in own.frames(path, Sampling(fps=5)):
             if frame.time_s % 10 == 0:
                 seen.append(resident_kib(pid))
@@ -488,8 +488,8 @@ def test_a_crash_between_clips_costs_none(numbers: Path) -> None:
     with Decoder() as own:
         own.probe(numbers)
         assert own._worker is not None
-        own._worker._process.kill()
-        own._worker._process.wait()
+        own._worker.kill()
+        own._worker.wait()
         assert own.probe(numbers).frame_count == 40
 
 
@@ -498,7 +498,7 @@ def test_a_crash_while_streaming(numbers: Path) -> None:
         stream = own.frames(numbers, Sampling(fps=8))
         next(stream)
         assert own._worker is not None
-        own._worker._process.kill()
+        own._worker.kill()
         with pytest.raises(VideoError, match=r"numbers\.mp4: the decoder crashed"):
             list(stream)
         assert list(stream) == []
@@ -521,7 +521,7 @@ def test_time_bound_while_streaming(numbers: Path) -> None:
         stream = own.frames(numbers, Sampling(fps=8))
         next(stream)
         assert own._worker is not None
-        os.kill(own._worker._process.pid, signal.SIGSTOP)  # a hanging codec
+        os.kill(own._worker.pid, signal.SIGSTOP)  # a hanging codec
         with pytest.raises(VideoError, match="time bound"):
             list(stream)
         assert len(list(own.frames(numbers, Sampling()))) == 5
@@ -575,7 +575,7 @@ def test_from_another_folder_without_installation(tmp_path: Path, numbers: Path)
 @pytest.mark.parametrize("state", ["d.probe(p)", "next(d.frames(p, Sampling(fps=8)))"])
 def test_worker_ends_with_its_parent(tmp_path: Path, numbers: Path, state: str) -> None:
     text = f"from cezsar.video import *\nd = Decoder(); p = sys.argv[1]; {state}\n"
-    end = "print(d._worker._process.pid, flush=True); os.kill(os.getpid(), 9)"
+    end = "print(d._worker.pid, flush=True); os.kill(os.getpid(), 9)"
     result = program(text + end, tmp_path, numbers)
     assert gone(int(result.stdout))
 
@@ -585,7 +585,7 @@ def test_worker_ends_with_the_decoder(numbers: Path) -> None:
     own = Decoder()
     own.probe(numbers)
     assert own._worker is not None
-    pid = own._worker._process.pid
+    pid = own._worker.pid
     del own
     assert gone(pid)
 

@@ -226,15 +226,15 @@ def test_a_long_hold_is_believed(decoder: Decoder, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fps", [0.0, -1.0, float("nan"), float("inf")])
 def test_impossible_rates_are_refused(fps: float) -> None:
-    with pytest.raises(InputError, match=r"Sampling\.fps"):
+    with pytest.raises(InputError, match="fps and max_s must be above 0"):
         Sampling(fps=fps)
 
 
 def test_impossible_bounds_are_refused() -> None:
-    with pytest.raises(InputError, match=r"Sampling\.max_side"):
+    with pytest.raises(InputError, match="max_side 1 or more"):
         Sampling(max_side=0)
     for max_s in (0.0, -1.0, float("nan")):
-        with pytest.raises(InputError, match=r"Sampling\.max_s"):
+        with pytest.raises(InputError, match="fps and max_s must be above 0"):
             Sampling(max_s=max_s)
     for time_s in (0.0, float("nan"), float("inf")):
         with pytest.raises(InputError, match=r"Limits\.time_s"):

@@ -13,7 +13,7 @@ import pytest
 from test_video import read_numbers, write_numbered
 
 from cezsar.errors import VideoError
-from cezsar.video import EARNED_S, Decoder, Frame, Limits, Reading, Sampling, _Allowance
+from cezsar.video import EARNED_S, Decoder, Frame, Limits, Reading, Sampling, left_s
 
 FPS, COUNT = 28, 224
 
@@ -174,15 +174,10 @@ def stuck_in_the_end(frames: Iterator[Frame]) -> np.ndarray:
 
 
 def test_video_that_comes_out_earns_time() -> None:
-    allowed = _Allowance(20)
-    allowed.spend(waited_s=15, at_s=0)
-    assert allowed.left_s == 5
-    allowed.spend(waited_s=1, at_s=0.5)
-    assert allowed.left_s == 4 + EARNED_S / 2
-    allowed.spend(waited_s=1, at_s=1000)
-    assert allowed.left_s == 20  # so that what hangs then ends as soon as at the start
-    allowed.spend(waited_s=100, at_s=1001)
-    assert allowed.left_s > 0
+    assert left_s(20, waited_s=15, came_s=0, bound_s=20) == 5
+    assert left_s(5, waited_s=1, came_s=0.5, bound_s=20) == 4 + EARNED_S / 2
+    assert left_s(5, waited_s=1, came_s=1000, bound_s=20) == 20  # so that what hangs then ends as soon as at the start
+    assert left_s(20, waited_s=100, came_s=1, bound_s=20) > 0
 
 
 def test_a_long_clip_is_no_hang(tmp_path: Path) -> None:
