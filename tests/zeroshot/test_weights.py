@@ -1,4 +1,4 @@
-"""Weights against `fusion.predict` and `evaluation.evaluate` at very many of them, ties and blank clips included."""
+"""What weights give, against evaluation and prediction; curves against predicting at many weights; cases by hand."""
 
 import numpy as np
 import pytest
@@ -17,39 +17,45 @@ from cezsar.zeroshot.weights import (
     of_pair,
     outcome,
     simplex_map,
-)
+)  # fmt: skip
 
 MODALITIES = ("VE", "O", "C")
 
 
 def matrix(kind, rng, shape):
     """Scores that are hard in different ways."""
-    if kind == "float":
-        return rng.normal(size=shape)
-    if kind == "coarse":  # every kind of tie
-        return rng.integers(-2, 3, shape)
+    if kind in ("coarse", "whole"):  # every kind of tie
+        return rng.integers(-2, 4, shape).astype(float)
     if kind == "near":  # a few float32 steps apart, so that rounding makes equal what is not
         return np.float32(0.3) + rng.integers(0, 12, shape) * np.float32(2**-25)
     if kind == "constant":
         return rng.integers(-1, 2, (shape[0], 1)) * np.ones(shape)
-    values = rng.integers(0, 4, shape)  # "blank": clips without a modality, dead classes
-    values[rng.random(shape[0]) < 0.4] = 0
-    values[:, rng.random(shape[1]) < 0.3] = 0
-    return values
+    if kind == "blank":  # clips without a modality, dead classes
+        values = rng.integers(0, 4, shape)
+        values[rng.random(shape[0]) < 0.4] = 0
+        values[:, rng.random(shape[1]) < 0.3] = 0
+        return values
+    return rng.normal(size=shape)
 
 
 def make(kind="float", modalities=2, clips=200, classes=7, sentences=1, seed=0):
+    """Scores of one kind; of "informed" and "whole" each modality knows something, and all clips have a label."""
     rng = np.random.default_rng(seed)
-    owner = np.repeat(np.arange(classes), sentences)
-    names = [f"class {c}" for c in range(classes)]
+    owner, names = np.repeat(np.arange(classes), sentences), [f"class {c}" for c in range(classes)]
     columns = {name: matrix(kind, rng, (clips, len(owner))) for name in MODALITIES[:modalities]}
+    truth = rng.integers(classes, size=clips)
+    labels = [names[c] for c in truth]
     if kind == "parallel":  # leads that never change
         columns["VE"] = rng.integers(-3, 4, (clips, len(owner)))
         columns["O"] = columns["VE"] + rng.integers(-1, 2, (clips, 1))
     if kind == "blank" and modalities > 1:
         columns["O"][::7] = -columns["VE"][::7]  # cancel out at equal weights
-    labels = [names[c] for c in rng.integers(classes, size=clips)]
-    labels[:2] = ["", "no such class"]
+    if kind in ("informed", "whole"):
+        for values in columns.values():
+            values[np.arange(clips), truth * sentences] += 1
+            values[rng.random(clips) < 0.1] = 0  # clips without the modality
+    else:
+        labels[:2] = ["", "no such class"]
     return Scores([f"clip {n}" for n in range(clips)], labels, names, columns, column_class=owner)
 
 
@@ -61,12 +67,11 @@ def accuracy(scores, weights, names=None):
 
 # What some weights give ----------------------------------------------------------------------------------------------
 
-SETTINGS = [(1, 0, 0), (0.5, 0.5, 0), (1, 1, 1), (0.8, 0.2, 0), (0, 0, 1), (0, 1, 0), (1e-4, 3, 0.5), (0.3, 0.1, 0.7)]
+SETTINGS = [(1, 0, 0), (0.8, 0.2, 0), (0, 1, 0), (1e-4, 3, 0.5), (0.3, 0.1, 0.7)]
 
 
 @pytest.mark.parametrize("names", [None, ["class 4", "CLASS 1", "class 6", "class 0", "class 3", "class 2"]])
-@pytest.mark.parametrize("sentences", [1, 3])
-@pytest.mark.parametrize("modalities", [1, 2, 3])
+@pytest.mark.parametrize(("modalities", "sentences"), [(1, 1), (2, 3), (3, 1)])
 @pytest.mark.parametrize("kind", ["float", "coarse", "near", "blank"])
 def test_every_figure_is_that_of_the_evaluation(kind, modalities, sentences, names):
     scores = make(kind, modalities, sentences=sentences)
@@ -82,18 +87,12 @@ def test_every_figure_is_that_of_the_evaluation(kind, modalities, sentences, nam
         assert np.array_equal(found.right_N, (expected == found.truth_N) & (expected != UNDECIDED))
 
 
-def test_many_clips_are_cut_into_blocks():
-    scores = make(clips=3_000, classes=90)
-    found, run = outcome(scores, Weights()), evaluate(scores, all_classes(scores.class_names), Weights()).runs[0]
-    assert (found.top1, found.top5, found.per_class) == (run.top1, run.top5, run.per_class())
-
-
 def test_flips_and_gains():
-    scores = make(clips=500, classes=12)
+    scores = make(clips=3_000, classes=90)  # cut into blocks
     before, after = outcome(scores, Weights(1, 0)), outcome(scores, Weights(0.3, 0.7))
     old, new, truth = before.predicted_N, after.predicted_N, scores.label_index
     expected = ([], [], [])
-    for n in range(500):
+    for n in range(3_000):
         if truth[n] >= 0 and old[n] != new[n]:
             expected[0 if new[n] == truth[n] else 1 if old[n] == truth[n] else 2].append(n)
     turned = flips(before, after)
@@ -101,10 +100,9 @@ def test_flips_and_gains():
     rows = gains(before, after)
     assert {row.name for row in rows} == {scores.class_names[truth[n]] for n in expected[0] + expected[1]}
     assert [abs(row.net) for row in rows] == sorted((abs(row.net) for row in rows), reverse=True)
-    for row in rows:
-        c = scores.class_names.index(row.name)
-        assert (row.gained, row.lost) == tuple(int((truth[r] == c).sum()) for r in (turned.gained, turned.lost))
-        assert row.net == row.gained - row.lost
+    for name, gained, lost, net in rows:
+        c = scores.class_names.index(name)
+        assert [gained, lost] == [(truth[r] == c).sum() for r in (turned.gained, turned.lost)] and net == gained - lost
 
 
 def test_what_cannot_be_answered_is_refused():
@@ -133,27 +131,21 @@ def cancels(scores, alpha, classes):
     return 0 < alpha < 1 and bool((blank(alpha) & ~(blank(0) & blank(1))).any())
 
 
-@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("sentences", [1, 2])
 @pytest.mark.parametrize("kind", ["float", "coarse", "parallel", "constant", "blank"])
-def test_the_curve_is_what_predict_gives(kind, sentences, seed):
-    scores = make(kind, sentences=sentences, seed=seed)
+def test_the_curve_is_what_predict_gives(kind, sentences):
+    scores = make(kind, sentences=sentences)
     for names in (None, ["class 4", "class 1", "class 6"]):
         curve = fusion_curve(scores, classes=names)
-        middles = (curve.breakpoints[1:] + curve.breakpoints[:-1]) / 2
-        wide = np.diff(curve.breakpoints) > 1e-5  # float32 cannot tell nearer ones apart
-        tried = [*middles[wide], *np.arange(33) / 32]  # ties among dyadic ones are exact
-        tried = [float(alpha) for alpha in tried if not cancels(scores, alpha, scores.indices(names))]
+        ends = curve.breakpoints
+        middles = ((ends[1:] + ends[:-1]) / 2)[np.diff(ends) > 1e-5]  # float32 cannot tell nearer ones apart
+        tried = [float(alpha) for alpha in (*middles, *np.arange(33) / 32)]  # ties among dyadic ones are exact
+        tried = [alpha for alpha in tried if not cancels(scores, alpha, scores.indices(names))]
         assert len(tried) > 15
         for alpha in tried:
             assert curve.at(alpha) == accuracy(scores, of_pair(("VE", "O"), alpha), names), alpha
-
-
-def test_breakpoints_are_where_something_changes():
-    curve = fusion_curve(make("coarse"))
-    found = curve.breakpoints
-    assert found[0] == 0 and found[-1] == 1 and (np.diff(found) > 1e-6).all()
-    assert (np.diff(curve.accuracy_S) != 0).all() and len(curve.start_S) > len(found)  # ties at single points
+        assert ends[0] == 0 and ends[-1] == 1 and (np.diff(ends) > 0).all() and (np.diff(curve.accuracy_S) != 0).all()
+        assert len(curve.start_S) > len(ends) or kind != "coarse"  # ties at single points
 
 
 def test_a_curve_by_hand():
@@ -181,7 +173,7 @@ def test_best_is_the_widest_of_the_highest():
     low, high, top = curve.best()
     alphas = np.linspace(0, 1, 4001)
     values = curve.at(alphas)
-    assert values.max() <= top and curve.at((low + high) / 2) == top
+    assert values.max() <= top and curve.at(np.array([low, (low + high) / 2, high])).tolist() == [top] * 3
     runs = np.split(alphas[values == top], np.flatnonzero(np.diff(np.flatnonzero(values == top)) > 1) + 1)
     assert high - low >= max(run[-1] - run[0] for run in runs) - 1e-9
 
@@ -189,44 +181,24 @@ def test_best_is_the_widest_of_the_highest():
 # Three weights -------------------------------------------------------------------------------------------------------
 
 
-def informed(clips=150, classes=6, sentences=1, seed=0, whole=False, modalities=3):
-    """Scores in which each modality knows something. Whole numbers tie often and round never."""
-    rng = np.random.default_rng(seed)
-    labels, names = rng.integers(classes, size=clips), [f"class {c}" for c in range(classes)]
-    columns = {}
-    for name in MODALITIES[:modalities]:
-        shape = (clips, classes * sentences)
-        columns[name] = rng.integers(-2, 4, shape) if whole else rng.normal(size=shape)
-        columns[name][np.arange(clips), labels * sentences] += 1
-        columns[name][rng.random(clips) < 0.1] = 0  # clips without the modality
-    owner = np.repeat(np.arange(classes), sentences)
-    return Scores([f"clip {n}" for n in range(clips)], [names[c] for c in labels], names, columns, column_class=owner)
-
-
-def between(start, end, t):
-    parts = zip((start.alpha, start.beta, start.gamma), (end.alpha, end.beta, end.gamma), strict=True)
-    return Weights(*((1 - t) * a + t * b for a, b in parts))
-
-
-@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("kind", ["informed", "whole"])
 @pytest.mark.parametrize("sentences", [1, 2])
 @pytest.mark.parametrize(
-    ("start", "end"),
-    [(Weights(0, 0.5, 0.5), Weights(1, 0, 0)), (Weights(0.25, 0.25, 0.5), Weights(0.5, 0.5, 0)),
-     (Weights(0, 0, 1), Weights(0.75, 0.25, 0))],
-)  # fmt: skip
-def test_a_line_is_what_predict_gives(start, end, sentences, whole):
-    scores = informed(sentences=sentences, whole=whole, seed=2)
-    curve = line_curve(scores, start, end)
+    "line", [((0, 0.5, 0.5), (1, 0, 0)), ((0.25, 0.25, 0.5), (0.5, 0.5, 0)), ((0, 0, 1), (0.75, 0.25, 0))]
+)
+def test_a_line_is_what_predict_gives(line, sentences, kind):
+    scores = make(kind, 3, 150, 6, sentences, seed=2)
+    curve = line_curve(scores, *(Weights(*end) for end in line))
     middles = ((curve.breakpoints[1:] + curve.breakpoints[:-1]) / 2)[np.diff(curve.breakpoints) > 1e-5]
     assert len(middles) > 10
     # Whole scores tie all along a line, and weights of 1/64 leave nothing to round; others are asked between steps.
-    for t in np.arange(65) / 64 if whole else [0.0, *middles, 1.0]:
-        assert curve.at(t) == pytest.approx(accuracy(scores, between(start, end, t))), t
+    for t in np.arange(65) / 64 if kind == "whole" else [0.0, *middles, 1.0]:
+        between = Weights(*((1 - t) * a + t * b for a, b in zip(*line, strict=True)))
+        assert curve.at(t) == pytest.approx(accuracy(scores, between)), t
 
 
 def test_the_map_is_evaluate_on_its_grid_and_nothing_on_a_line_is_higher_than_its_peak():
-    scores = informed(seed=1)
+    scores = make("informed", 3, 150, 6, seed=1)
     found = simplex_map(scores, steps=8)
     points, accuracies = found.grid()
     assert len({tuple(point) for point in points.round(9).tolist()}) == 45 and np.allclose(points.sum(axis=1), 1)
@@ -236,9 +208,11 @@ def test_the_map_is_evaluate_on_its_grid_and_nothing_on_a_line_is_higher_than_it
     assert accuracy(scores, peak.weights) == pytest.approx(peak.accuracy)
     assert peak.low <= peak.weights.alpha <= peak.high
     for gamma in found.gammas.tolist():
-        for t in np.linspace(0, 1, 101).tolist():
+        for t in np.linspace(0, 1, 41).tolist():
             weights = Weights(t * (1 - gamma), (1 - t) * (1 - gamma), gamma)
             assert accuracy(scores, weights) <= peak.accuracy + 1e-12
+    with pytest.raises(InputError, match="leave nothing"):
+        simplex_map(make())
 
 
 def test_a_map_by_hand():
@@ -252,15 +226,9 @@ def test_a_map_by_hand():
     assert [each.breakpoints.tolist() for each in found.curves[:-1]] == [[0, 0.5, 1], [0, 0.5, 1]]
     assert found.curves[-1].at(0) == 1  # a tie, and a stands first
     assert found.best().accuracy == 1 and (found.best().low, found.best().high) == (0.5, 1)
-
-
-def test_captions_alone_may_be_best():
-    truth = np.eye(6, dtype=np.float32)
-    names = [f"class {c}" for c in range(6)]
+    truth, names = np.eye(6, dtype=np.float32), [f"class {c}" for c in range(6)]  # captions alone may be best
     scores = Scores(names, names, names, {"VE": -truth, "O": -truth, "C": truth})
     assert simplex_map(scores, steps=1).best() == (Weights.only("C"), 0.0, 0.0, 1.0)
-    with pytest.raises(InputError, match="leave nothing"):
-        simplex_map(informed(modalities=2))
 
 
 # Chosen on one half --------------------------------------------------------------------------------------------------
@@ -268,7 +236,7 @@ def test_captions_alone_may_be_best():
 
 @pytest.mark.parametrize("modalities", [("VE", "C"), MODALITIES])
 def test_weights_are_chosen_on_one_half_and_told_on_the_other(modalities):
-    scores = informed(clips=300, classes=9, seed=4)
+    scores = make("informed", 3, 300, 9, seed=4)
     given = Weights(0.5, 0, 0.5)
     found = choose_on_half(scores, modalities, fixed={"given": given}, steps=4, runs=4, seed=3)
     halves = random_classes(scores.class_names, 4, 4, 3).splits
@@ -285,18 +253,14 @@ def test_weights_are_chosen_on_one_half_and_told_on_the_other(modalities):
         assert found.accuracies[run] == pytest.approx(accuracy(scores, weights, others))
         assert found.fixed["given"][run] == pytest.approx(accuracy(scores, given, others))
         assert found.best[run] >= found.accuracies[run]
+    with pytest.raises(InputError, match="four or more"):
+        choose_on_half(make(classes=3))
 
 
 def test_a_choice_by_hand():
     """VE names every clip right where α > 1/2, whichever classes there are: 3/4 is chosen, and right on the others."""
-    truth = np.eye(6, dtype=np.float32)
-    names = [f"class {index}" for index in range(6)]
+    truth, names = np.eye(6, dtype=np.float32), [f"class {index}" for index in range(6)]
     scores = Scores([f"clip {n}" for n in range(6)], names, names, {"VE": truth, "O": np.roll(truth, 1, axis=1)})
-    found = choose_on_half(scores, fixed={"O": Weights.only("O")}, runs=4)
+    found = choose_on_half(scores, runs=4)
     assert found.accuracies == [1] * 4 and found.best == [1] * 4
     assert all(0.5 <= weights.alpha <= 0.75 for weights in found.weights)  # no rival in a half: any α will do
-
-
-def test_three_classes_are_too_few_to_choose_on_half():
-    with pytest.raises(InputError, match="four or more"):
-        choose_on_half(informed(classes=3))

@@ -45,13 +45,10 @@ def make(kind="float", clips=160, classes=9, sentences=2, seed=0, modalities=("V
 def rebuilt(embeddings, name, sentences, append):
     """Embeddings with other prototypes of a class, one after the other."""
     names = list(dict.fromkeys([*embeddings.class_names, name]))
-    pairs = [
-        (names[owner], prototype)
-        for owner, prototype in zip(embeddings.prototype_class, embeddings.prototypes, strict=True)
-        if append or names[owner] != name
-    ] + [(name, sentence) for sentence in sentences]
-    owners = np.array([names.index(owner) for owner, _ in pairs])
-    prototypes = np.stack([prototype for _, prototype in pairs])
+    old = zip(embeddings.prototype_class.tolist(), embeddings.prototypes, strict=True)
+    pairs = [(owner, row) for owner, row in old if append or names[owner] != name]
+    pairs += [(names.index(name), row) for row in sentences]
+    owners, prototypes = np.array([owner for owner, _ in pairs]), np.stack([row for _, row in pairs])
     return replace(embeddings, class_names=names, prototypes=prototypes, prototype_class=owners)
 
 
@@ -70,28 +67,25 @@ def assert_equal_to_rebuilding(trial, embeddings, weights, several, classes):
 def assert_moves_by_loops(trial):
     """Every list of clips and every count, told again clip by clip."""
     names, c = [*trial.scores.class_names, ""], trial.index  # the last is that of undecided clips, -1
-    gained, lost, drawn, left, turned, came, went = [], [], [], [], {}, {}, {}
-    pairs = zip(trial.before.predicted_N.tolist(), trial.after.predicted_N.tolist(), strict=True)
-    for row, (b, a) in enumerate(pairs):
-        true, tested_before = int(trial.after.truth_N[row]), int(trial.before.truth_N[row]) >= 0
+    rows, turned, flows = {kind: [] for kind in ("gained", "lost", "drawn", "left")}, {}, {"drawn": {}, "left": {}}
+    told = [part for one in (trial.before, trial.after) for part in (one.truth_N, one.predicted_N)]
+    for row, (old_true, b, true, a) in enumerate(np.stack(told, axis=1).tolist()):
         if true < 0:
             continue
-        was_right, is_right = tested_before and b == true, a == true
-        for turned_so, rows, place in ((is_right and not was_right, gained, 0), (was_right and not is_right, lost, 1)):
-            if turned_so:
-                rows.append(row)
-                turned.setdefault(names[true], [0, 0])[place] += 1
-        for rows, flows, there, other in ((drawn, came, a, b), (left, went, b, a)):
-            if there == c and other != c:
-                rows.append(row)
-                counts = flows.get(names[other], [0, 0, 0])
-                flows[names[other]] = [counts[0] + 1, counts[1] + is_right, counts[2] + was_right]
-    told = [rows.tolist() for rows in (trial.gained, trial.lost, trial.drawn, trial.left)]
-    assert told == [gained, lost, drawn, left]
+        was_right, is_right = old_true >= 0 and b == true, a == true
+        if was_right != is_right:
+            rows["gained" if is_right else "lost"].append(row)
+            turned.setdefault(names[true], [0, 0])[was_right] += 1
+        for kind, there, other in (("drawn", a, b), ("left", b, a)):
+            if there == c != other:
+                rows[kind].append(row)
+                counts = flows[kind].get(names[other], [0, 0, 0])
+                flows[kind][names[other]] = [counts[0] + 1, counts[1] + is_right, counts[2] + was_right]
+    assert {kind: getattr(trial, kind).tolist() for kind in rows} == rows
     assert {gain.name: [gain.gained, gain.lost] for gain in gains(trial.before, trial.after)} == turned
-    for flows, expected in ((trial.drawn_from, came), (trial.left_to, went)):
-        assert {name: counts for name, *counts in flows} == expected
-        assert [flow.clips for flow in flows] == sorted((flow.clips for flow in flows), reverse=True)
+    for told, expected in ((trial.drawn_from, flows["drawn"]), (trial.left_to, flows["left"])):
+        assert {name: counts for name, *counts in told} == expected
+        assert [flow.clips for flow in told] == sorted((flow.clips for flow in told), reverse=True)
 
 
 @pytest.mark.parametrize("several", ["nearest", "mean"])
