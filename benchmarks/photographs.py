@@ -34,10 +34,9 @@ from cezsar.training.loop import train
 from cezsar.training.rows import OBJECTS, run_of_rows
 from cezsar.training.runs import Run
 from cezsar.training.triplets import build
-from cezsar.zeroshot.embed import object_rows
 from cezsar.zeroshot.fusion import Weights, fuse
 from cezsar.zeroshot.scores import Embeddings, Scores
-from cezsar.zeroshot.spaces import SentenceSpace, Space, prototypes_of, space_of
+from cezsar.zeroshot.spaces import SentenceSpace, Space, object_rows, prototypes_of, space_of
 
 Ranks = npt.NDArray[np.int64]
 SETTINGS = [(sharpness, ridge, alpha) for sharpness in (5, 8) for ridge in (1, 3) for alpha in (0.3, 0.5)]

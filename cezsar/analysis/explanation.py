@@ -20,7 +20,7 @@ from cezsar.zeroshot.fusion import UNDECIDED, Weights, active, fuse, lengths, pr
 from cezsar.zeroshot.scores import Embeddings, Scores
 
 if TYPE_CHECKING:
-    from cezsar.zeroshot.classifier import Classifier, Descriptions, EmbeddedClip
+    from cezsar.zeroshot.classifier import Classifier, EmbeddedClip, Labels
 
 LARGEST = 6  # objects that are listed by themselves, where many are summed
 FLOATS_AT_ONCE = 1 << 24  # of features that are embedded in one call
@@ -79,7 +79,7 @@ def explain_scores(
 def explain(
     classifier: Classifier,
     clip: EmbeddedClip,
-    labels: Sequence[str] | Descriptions | None = None,
+    labels: Labels = None,
     *,
     weights: Weights | None = None,
     caption: str = "",
@@ -92,8 +92,7 @@ def explain(
     then the other modalities decide. Objects and seconds of a modality without weight change nothing and are not
     listed. Labels, weights and caption are as for `classifier.rank`, the rest and the errors as for `explain_scores`.
     """
-    from cezsar.zeroshot.embed import object_rows, object_terms
-    from cezsar.zeroshot.spaces import rows_of
+    from cezsar.zeroshot.spaces import object_rows, object_terms, rows_of
 
     weights = weights or classifier.weights
     named = [] if clip.objects_E is None else classifier.named(clip)

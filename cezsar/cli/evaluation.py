@@ -215,10 +215,10 @@ def transfer(
     from cezsar.data.sentence_cache import open_encoder
     from cezsar.training.cross_modal import clips_of
     from cezsar.training.runs import Run
-    from cezsar.zeroshot.embed import Embedded
     from cezsar.zeroshot.fusion import Weights
     from cezsar.zeroshot.methods import Method, Prepared
     from cezsar.zeroshot.protocols import parse
+    from cezsar.zeroshot.spaces import Embedded
     from cezsar.zeroshot.transfer import transferred
 
     opened = Run.open(run)

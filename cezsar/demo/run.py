@@ -33,14 +33,13 @@ from cezsar.training.loop import split_by_video, train
 from cezsar.training.runs import Run
 from cezsar.training.triplets import Triplets, build
 from cezsar.zeroshot import scored
-from cezsar.zeroshot.embed import embed_dataset
 from cezsar.zeroshot.evaluation import evaluate
 from cezsar.zeroshot.fusion import Weights, fuse
 from cezsar.zeroshot.methods import METHODS, Prepared
 from cezsar.zeroshot.protocols import all_classes, random_classes
 from cezsar.zeroshot.results import Result
 from cezsar.zeroshot.scores import Embeddings, Scores
-from cezsar.zeroshot.spaces import prototypes_of, rows_of, space_of
+from cezsar.zeroshot.spaces import embed_dataset, prototypes_of, rows_of, space_of
 from cezsar.zeroshot.tables import save_all
 
 DOMAIN = "the stick-figure world (drawn clips of people with props)"

@@ -15,13 +15,13 @@ from cezsar.data.datasets import Dataset
 from cezsar.data.features import FeatureStore
 from cezsar.data.labels import canonical, resolve
 from cezsar.errors import InputError, MismatchError
-from cezsar.zeroshot.embed import embed_dataset, space_for
 from cezsar.zeroshot.evaluation import confusion_matrix
 from cezsar.zeroshot.fusion import active
 from cezsar.zeroshot.methods import Prepared, Sources
 from cezsar.zeroshot.protocols import Protocol
 from cezsar.zeroshot.scored import Cloud
 from cezsar.zeroshot.scores import Embeddings, Scores
+from cezsar.zeroshot.spaces import embed_dataset, space_for
 
 WINDOW_S = 10  # of a training video, where no model says
 

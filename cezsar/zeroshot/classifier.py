@@ -20,21 +20,15 @@ from cezsar.encoders.objects import RULES, Recognised, in_words, top_objects
 from cezsar.errors import InputError
 from cezsar.training.runs import OodDistance, Run
 from cezsar.video import Decoder
-from cezsar.zeroshot.embed import MOST_OBJECTS, OBJECTS, object_head, object_rows
+from cezsar.zeroshot import spaces
 from cezsar.zeroshot.fusion import Weights, cosine, parts, rank
 from cezsar.zeroshot.rejection import RejectionLimits, Rejector, goes_with
 from cezsar.zeroshot.scores import Embeddings, Scores
-from cezsar.zeroshot.spaces import (
-    ImageTextSpace,
-    SentenceSpace,
-    Space,
-    TextEncoder,
-    prototypes_of,
-    rows_of,
-    space_of,
-)
+from cezsar.zeroshot.spaces import OBJECTS, Descriptions, Space, rows_of
 
-Descriptions = Mapping[str, Sequence[str]]
+Labels = Sequence[str] | Descriptions | None
+"""Names, or name -> descriptive sentences; by default the classifier's own, else Kinetics-400's. A name that the
+classifier has a description of is ranked by that description, another by its own words."""
 Prototypes = tuple[list[str], FloatArray, IntArray]
 
 WINDOW_S = 3  # a second is scored with its neighbours: one alone shows too little movement
@@ -123,7 +117,7 @@ class Classifier:
         config = run.config
         encoder = encoders.create(config.feature_encoder["name"], weights=weights, device=device)
         run.check_feature_encoder(encoder.name, encoder.fingerprint)
-        space = space_of(run, open_encoder(config.sentence_encoder["name"], device), device)
+        space = spaces.space_of(run, open_encoder(config.sentence_encoder["name"], device), device)
         kernel = config.model.recipe == "kernel"
         trust = (
             f"{run.name} was trained on {config.domain}, with {encoder.name} features ({encoder.domain}); trust it "
@@ -132,7 +126,7 @@ class Classifier:
         prototypes = run.folder / "prototypes.json"
         return cls(
             encoder, space, name=run.name, trust=trust, weights=Weights(**config.fusion),
-            head=object_head(run, encoder),
+            head=spaces.object_head(run, encoder),
             descriptions=load_descriptions(prototypes) if prototypes.is_file() else None,
             objects=config.objects, object_rule=config.object_rule, ood=run.ood_distance(),
             rejector=Rejector.of_run(run.folder),
@@ -140,13 +134,9 @@ class Classifier:
 
     @classmethod
     def of_encoder(
-        cls,
-        name: str,
-        *,
-        weights: str | Path | None = None,
-        device: str | None = None,
+        cls, name: str, *, weights: str | Path | None = None, device: str | None = None,
         prompts: Sequence[str] | None = None,
-    ) -> Classifier:
+    ) -> Classifier:  # fmt: skip
         """Without any training: a model of pictures and words (`video:`, `open_clip:`, `clip:`), or recognised objects.
 
         A model of pictures and words has a bare label put into `prompts`, each with {}; its own by default. Raises
@@ -154,10 +144,10 @@ class Classifier:
         """
         encoder = encoders.create(name, weights=weights, device=device)
         head = encoder.object_head
-        if isinstance(encoder, TextEncoder):
+        if isinstance(encoder, spaces.TextEncoder):
             by_name = encoder.visual_dim < encoder.dim  # objects come from a classifier of their own, and so count
             trust = f"{encoder.name} is a frozen model of pictures and words ({encoder.domain}); {encoder.trust}"
-            space: Space = ImageTextSpace(encoder, prompts)
+            space: Space = spaces.ImageTextSpace(encoder, prompts)
             fusion = Weights(alpha=0.8, beta=0.2) if by_name else Weights.only("VE")
         elif head is None:
             raise InputError(
@@ -171,25 +161,18 @@ class Classifier:
                 "trust it where objects give the action away"
             )
             some = list(head.names[:: -(-len(head.names) // SAMPLED)])
-            space, fusion = SentenceSpace(sentences, sentences.encode(some).mean(0)), Weights.only("O")
-        count, rule = (MOST_OBJECTS["names"], "names") if by_name else (OBJECTS, "sentence")
+            space, fusion = spaces.SentenceSpace(sentences, sentences.encode(some).mean(0)), Weights.only("O")
+        count, rule = (spaces.MOST_OBJECTS["names"], "names") if by_name else (OBJECTS, "sentence")
         return cls(encoder, space, name=name, trust=trust, weights=fusion, head=head, objects=count, object_rule=rule)
 
     # What they do ------------------------------------------------------------------------------------------------
 
     def classify(
-        self,
-        path: str | Path,
-        labels: Sequence[str] | Descriptions | None = None,
-        *,
-        top: int = 5,
-        weights: Weights | None = None,
+        self, path: str | Path, labels: Labels = None, *, top: int = 5, weights: Weights | None = None
     ) -> Ranking:
         """Decode, encode and rank one clip; the `top` labels are returned.
 
-        Labels are names, or name -> descriptive sentences; by default the classifier's own, else Kinetics-400's. A name
-        that the classifier has a description of is ranked by that description, another by its own words. Raises
-        `VideoError` where the file cannot be decoded, `InputError` for no labels.
+        Raises `VideoError` where the file cannot be decoded, `InputError` for no labels.
         """
         return self.rank(self.read(path), labels, top=top, weights=weights)
 
@@ -225,16 +208,13 @@ class Classifier:
         return None if self.ood is None else self.ood.distance(features_TD)
 
     def rank(
-        self,
-        clip: EmbeddedClip,
-        labels: Sequence[str] | Descriptions | None = None,
-        *,
-        top: int = 5,
-        weights: Weights | None = None,
-        caption: str = "",  # C(v), a sentence about the clip; counts by γ
-        limits: RejectionLimits | None = None,  # the classifier's own by default
-    ) -> Ranking:
-        """Rank labels for a clip that was read before: a few inner products, whatever the labels."""
+        self, clip: EmbeddedClip, labels: Labels = None, *, top: int = 5, weights: Weights | None = None,
+        caption: str = "", limits: RejectionLimits | None = None,
+    ) -> Ranking:  # fmt: skip
+        """Rank labels for a clip that was read before: a few inner products, whatever the labels.
+
+        `caption` is C(v), a sentence about the clip, which counts by γ.
+        """
         names, *_ = found = self.prototypes(labels)
         weights, limits = weights or self.weights, limits or self.limits
         rows = {"VE": clip.visual_E, "O": clip.objects_E}
@@ -264,25 +244,22 @@ class Classifier:
         )  # fmt: skip
 
     def similarities(
-        self,
-        seconds: Mapping[str, FloatArray],
-        labels: Sequence[str] | Descriptions | None = None,
-        weights: Weights | None = None,
+        self, seconds: Mapping[str, FloatArray], labels: Labels = None, weights: Weights | None = None
     ) -> tuple[list[str], FloatArray]:
         """Label names, and (T, C) cosine similarities of the windows around each second, in [-1, 1]."""
         found = self.prototypes(labels)
         ids = [str(second) for second in range(len(next(iter(seconds.values()))))]
         return found[0], cosine(self._scores(ids, seconds, found), weights or self.weights)
 
-    def prototypes(self, labels: Sequence[str] | Descriptions | None = None) -> Prototypes:
+    def prototypes(self, labels: Labels = None) -> Prototypes:
         """What `rank` compares clips with: names, (P, E) prototypes, and (P,) the name's index of each."""
         descriptions = self.described(labels)
         key = json.dumps({name: list(sentences) for name, sentences in descriptions.items()})
         if key not in self._prototypes:
-            self._prototypes = {key: prototypes_of(self.space, descriptions)}  # the last label set only
+            self._prototypes = {key: spaces.prototypes_of(self.space, descriptions)}  # the last label set only
         return self._prototypes[key]
 
-    def described(self, labels: Sequence[str] | Descriptions | None) -> Descriptions:
+    def described(self, labels: Labels) -> Descriptions:
         """Name -> sentences of the labels that are asked for, as `classify` takes them."""
         if labels is None:
             return self.descriptions or named_descriptions(STANDING)
@@ -300,7 +277,7 @@ class Classifier:
         if rule not in RULES:
             raise InputError(f"object rule {rule!r} is unknown; choose one of {', '.join(RULES)}")
         if rule != self.object_rule:
-            self.object_rule, self.objects = rule, MOST_OBJECTS.get(rule, OBJECTS)
+            self.object_rule, self.objects = rule, spaces.MOST_OBJECTS.get(rule, OBJECTS)
             self.rejector = None  # it was chosen with the other rule
 
     def close(self) -> None:
@@ -331,7 +308,7 @@ class Classifier:
         most, ends = max(OBJECTS, self.objects), np.cumsum([len(clip_TD) for clip_TD in clips])[:-1]
         tops = [top_objects(clip_TK, most, self.object_rule) for clip_TK in np.split(logits_TK, ends)]
         objects = [in_words(self.head, *top) for top in tops]
-        return rows | {"O": object_rows(self.space, objects, self.object_rule, self.objects)}, objects, windows
+        return rows | {"O": spaces.object_rows(self.space, objects, self.object_rule, self.objects)}, objects, windows
 
     def visual(self, clips: Sequence[FloatArray]) -> tuple[FloatArray | None, list[int]]:
         """(N, E) VE, and of how many equal windows each is the mean: one, unless it is longer than the model takes."""

@@ -1,12 +1,8 @@
 """Evaluation: the field's accuracies over the runs of a protocol, and which clips each run gets right.
 
-A clip is tested in a run when its true class is among the run's classes. It is a top-k hit when fewer than k of them
-score above its true class; of equal scores the class of lowest index in `Scores.class_names` stands first. A clip
-whose scores for the run's classes are all exactly 0 is undecided, and no hit whatever k is.
-
-One pass over the scores serves all runs. Whether a class stands before the true one does not depend on the split; a
-split only says which of these classes count. So with B (clips x classes, 1 where the class stands before the true one)
-and M (classes x runs, 1 where the class is in the run), B M is the rank of every clip's true class in every run.
+A clip is tested in a run when its true class is among the run's. It is a top-k hit when fewer than k of these score
+above its true class; of equal scores the class of lowest index in `Scores.class_names` stands first. A clip whose
+scores for the run's classes are all exactly 0 is undecided, and no hit whatever k is.
 """
 
 from __future__ import annotations
@@ -40,20 +36,18 @@ def evaluate(scores: Scores | ScoresOf, protocol: Protocol | Parts, weights: Wei
     run has a label among its classes, or the weights, by default the paper's, leave no modality.
     """
     weights = weights or Weights()
-    if not isinstance(protocol, Protocol):
-        if not protocol or not isinstance(scores, Scores):
-            raise InputError(
-                "there are no official parts to evaluate on; give the whole of a data set that has test splits"
-            )
-        everything = Protocol(OFFICIAL, [scores.class_names])
-        return _joined([_evaluate(scores.of(ids), everything, weights) for ids in protocol.values()])
-    if isinstance(scores, Scores):
+    if isinstance(scores, Scores) and isinstance(protocol, Protocol):
         return _evaluate(scores, protocol, weights)
-    singles = [replace(protocol, splits=[names]) for names in protocol.splits]
-    return _joined([_evaluate(scores(one.splits[0]), one, weights) for one in singles])
-
-
-def _joined(parts: Sequence[Result]) -> Result:
+    if isinstance(protocol, Protocol):
+        assert not isinstance(scores, Scores)
+        parts = [_evaluate(scores(names), replace(protocol, splits=[names]), weights) for names in protocol.splits]
+    elif protocol and isinstance(scores, Scores):
+        everything = Protocol(OFFICIAL, [scores.class_names])
+        parts = [_evaluate(scores.of(ids), everything, weights) for ids in protocol.values()]
+    else:
+        raise InputError(
+            "there are no official parts to evaluate on; give the whole of a data set that has test splits"
+        )
     confusion = parts[0].confusion if len(parts) == 1 else None
     return replace(parts[0], runs=[part.runs[0] for part in parts], confusion=confusion)
 
@@ -126,8 +120,7 @@ class Correctness:
 def correctness(scores: Scores | ScoresOf, protocol: Protocol, weights: Weights | None = None) -> Correctness:
     """Per-sample correctness of fused scores in every run. Arguments and errors are those of `evaluate`."""
     if not isinstance(scores, Scores):
-        singles = [replace(protocol, splits=[names]) for names in protocol.splits]
-        parts = [correctness(scores(one.splits[0]), one, weights) for one in singles]
+        parts = [correctness(scores(names), replace(protocol, splits=[names]), weights) for names in protocol.splits]
         labels = [max(known) for known in zip(*(part.labels for part in parts), strict=True)]  # "" where not tested
         return replace(parts[0], labels=labels, right_NR=np.hstack([part.right_NR for part in parts]))
     splits, _ = _splits(scores, protocol)
@@ -157,7 +150,8 @@ def ranks(
 ) -> Iterator[tuple[IntArray | slice, IntArray, npt.NDArray[np.int32]]]:
     """Labelled clips, block by block: which rows, their classes, and (n, R) the rank of these among a run's classes.
 
-    A rank is from 1; 0 for an undecided clip, -1 for one that the run does not test.
+    A rank is from 1; 0 for an undecided clip, -1 for one that the run does not test. Whether a class stands before the
+    true one does not depend on the run, which only says which of these classes count: one product serves all runs.
     """
     n_classes = len(scores.class_names)
     members_CR = np.zeros((n_classes, len(splits)), np.float32)

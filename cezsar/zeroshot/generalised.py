@@ -1,12 +1,8 @@
 """Generalised zero-shot learning: clips of seen and unseen classes, and all classes to choose from.
 
 Models lean towards the classes they were trained on. Calibrated stacking takes a factor off the scores of seen classes
-before the best class is taken (Chao et al., An Empirical Study and Analysis of Generalized Zero-Shot Learning, ECCV
-2016, Eq. 4; their γ, which in Eq. 9 is the weight of captions).
-
-A clip goes from its best seen class to its best unseen one where the factor is the difference of their scores, and
-never otherwise. All those differences, sorted, are where an accuracy can change; nothing is sampled. Exactly there the
-two classes tie, and as everywhere the lower class index wins. A clip whose scores are all exactly 0 is no hit.
+(Chao et al., ECCV 2016, Eq. 4; their γ, which in Eq. 9 is the weight of captions). A clip goes from its best seen class
+to its best unseen one where the factor is the difference of their scores: there accuracies change, nothing is sampled.
 """
 
 from __future__ import annotations
@@ -99,7 +95,7 @@ def stacking(scores: Scores, seen: Sequence[str], weights: Weights | None = None
     hit_N = (truth_N == np.where(of_seen_N, *best_2N)) & fused_NC.any(axis=1)
     n_classes = [len(np.unique(truth_N[side])) for side in (of_seen_N, ~of_seen_N)]
     share_N = 1 / np.bincount(truth_N)[truth_N] / np.where(of_seen_N, *n_classes)
-    # At its own difference a clip still counts as seen if its best seen class has the lower index.
+    # Exactly at the difference the two tie, and the lower index wins.
     flip_N = seen_N - unseen_N
     from_N = np.where(best_2N[0] < best_2N[1], np.nextafter(flip_N, np.inf), flip_N)
     factor_B = np.unique(from_N[hit_N])

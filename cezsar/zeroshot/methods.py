@@ -9,10 +9,9 @@
 | `captions` | all its captions as one sentence | the sentence space | [12] |
 | `image-text` | the mean of its frames' unit embeddings | the space of a frozen image-text model | Radford et al., CLIP, ICML 2021 |
 
-Without a run, `cezsar` is Eq. 9 with α = 0 in the sentence space: O(v) and C(v) as sentences, nothing trained. [9] is
-Estevam et al., Global Semantic Descriptors, IEEE SPL 29 (2022), [12] Estevam et al., Tell me what you see, MTAP 83
-(2024). The relatives are "after" their papers, not reproductions: recognisers, captioning models and sentences are
-those given.
+Without a run, `cezsar` is Eq. 9 with α = 0 in the sentence space. [9] is Estevam et al., Global Semantic Descriptors,
+IEEE SPL 29 (2022), [12] Estevam et al., Tell me what you see, MTAP 83 (2024). The relatives are "after" their papers, not
+reproductions: recognisers, captioning models and sentences are those given.
 """  # noqa: E501 (a table)
 
 from __future__ import annotations
@@ -32,13 +31,13 @@ from cezsar.data.datasets import Dataset, named_descriptions, open_dataset
 from cezsar.data.features import FeatureStore
 from cezsar.errors import InputError, MismatchError
 from cezsar.training.runs import Run
-from cezsar.zeroshot.embed import Captions, Embedded, Progress, embed_dataset, space_for
+from cezsar.zeroshot import spaces
 from cezsar.zeroshot.evaluation import Correctness, Parts, correctness, evaluate, evaluate_each
 from cezsar.zeroshot.fusion import Weights, active
 from cezsar.zeroshot.protocols import Protocol
 from cezsar.zeroshot.results import Result
 from cezsar.zeroshot.scores import Scores, Several
-from cezsar.zeroshot.spaces import ImageTextSpace, Space, TextEncoder
+from cezsar.zeroshot.spaces import Captions, Embedded, Progress, Space
 
 
 @dataclass(frozen=True)
@@ -173,8 +172,8 @@ def prepare(name: str | None, sources: Sources, run: Run | None = None, progress
     if given is None or (name == "cross-modal" and run is None):
         raise InputError(f"method {name} needs {method.needs}")
     store, captions = given
-    space = _image_text_space(sources, store) if name == "image-text" else space_for(run, sources.sentences)
-    embedded = embed_dataset(
+    space = _image_text_space(sources, store) if name == "image-text" else spaces.space_for(run, sources.sentences)
+    embedded = spaces.embed_dataset(
         space, store, sources.dataset, sources.descriptions, run=run, captions=captions, averaged=sources.averaged,
         object_rule=method.object_rule, progress=progress,
     )  # fmt: skip
@@ -222,12 +221,12 @@ def _given(method: Method, sources: Sources, run: Run | None) -> tuple[FeatureSt
 def _image_text_space(sources: Sources, store: FeatureStore | None) -> Space:
     assert store is not None
     encoder = encoders.create(store.provenance["encoder"], weights=sources.encoder_weights)
-    if encoder.fingerprint != store.provenance["fingerprint"] or not isinstance(encoder, TextEncoder):
+    if encoder.fingerprint != store.provenance["fingerprint"] or not isinstance(encoder, spaces.TextEncoder):
         raise MismatchError(
             f"{store.folder} was made with another {encoder.name} (fingerprint {store.provenance['fingerprint'][:12]}) "
             f"than the one here ({encoder.fingerprint[:12]}); extract the features again, or give its weights"
         )
-    return ImageTextSpace(encoder)
+    return spaces.ImageTextSpace(encoder)
 
 
 def _of_run(sources: Sources, run: Run) -> FeatureStore | None:

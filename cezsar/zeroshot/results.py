@@ -87,8 +87,7 @@ class SplitResult:
         """Top-k accuracy of guessing among the classes, each as likely."""
         return min(k, len(self.classes)) / len(self.classes)
 
-    def figures(self) -> dict[str, float]:
-        """`METRICS` as fractions."""
+    def figures(self) -> dict[str, float]:  # `METRICS` as fractions
         return {name: getattr(self, name) for name in METRICS}
 
 
@@ -153,11 +152,9 @@ class Result:
                 )
                 for run in value["runs"]
             ]  # fmt: skip
-            if not runs or not all(map(_sound, runs)):
-                raise InputError("it has no run, or classes, clips and hits of a run that contradict each other")
             weights, confusion = Weights(**value["weights"]), value["confusion"]
-            if confusion is not None and (len(runs) > 1 or not _agrees(np.array(confusion), runs[0])):
-                raise InputError("its confusion matrix is not square, of a single run, or of the same clips and hits")
+            if not runs or not all(_sound(run, confusion) for run in runs) or (confusion and len(runs) > 1):
+                raise InputError("it has no run, or classes, clips, hits and confusion that contradict each other")
             return cls(protocol, seed, modality, weights, runs, confusion, str(value.get("method", "")))
         except FormatError:
             raise
@@ -165,24 +162,22 @@ class Result:
             raise FormatError(f"the result is damaged ({error}); evaluate again") from error
 
 
-def _sound(run: SplitResult) -> bool:
+def _sound(run: SplitResult, confusion: Any) -> bool:
     """Whether counts, which may have been changed by hand, are possible."""
     counts_KC = np.array([[0] * len(run.classes), *(run.hits[k] for k in KS), run.clips])
-    numbers = np.array([run.undecided, run.left_out])
-    return (
-        counts_KC.dtype.kind == numbers.dtype.kind == "i"
+    rest = np.array([run.undecided, run.left_out])
+    sound = (
+        counts_KC.dtype.kind == rest.dtype.kind == "i"
         and counts_KC.shape == (len(KS) + 2, len(set(run.classes)))
-        and bool((np.diff(counts_KC, axis=0) >= 0).all() and (numbers >= 0).all())
+        and (np.diff(counts_KC, axis=0) >= 0).all()
+        and (rest >= 0).all()
         and 0 < run.n_clips >= sum(run.hits[KS[-1]]) + run.undecided
     )
-
-
-def _agrees(confusion_KK: np.ndarray, run: SplitResult) -> bool:
-    return (
-        confusion_KK.shape == (len(run.classes), len(run.classes))
-        and np.diag(confusion_KK).tolist() == run.hits[1]
-        and bool((confusion_KK.sum(axis=1) <= run.clips).all())
-    )
+    if not sound or confusion is None:
+        return bool(sound)
+    cells_KK = np.array(confusion)
+    fits = cells_KK.shape == (len(run.classes), len(run.classes)) and np.diag(cells_KK).tolist() == run.hits[1]
+    return fits and bool((cells_KK.sum(axis=1) <= run.clips).all())
 
 
 def load_all(path: str | Path) -> list[Result]:

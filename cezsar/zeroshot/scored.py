@@ -16,9 +16,9 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,14 +36,11 @@ from cezsar.data.labels import canonical
 from cezsar.data.sentence_cache import Encoder
 from cezsar.errors import FormatError, InputError
 from cezsar.training.runs import Run
-from cezsar.zeroshot.embed import Embedded, space_for
+from cezsar.zeroshot import spaces
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.methods import METHODS, Method, Prepared
 from cezsar.zeroshot.scores import Embeddings, Scores, Several, read_arrays, write_arrays
-from cezsar.zeroshot.spaces import SentenceSpace, Space, prototypes_of, rows_of
-
-Described = Mapping[str, Sequence[str]]
-"""Class name -> sentences."""
+from cezsar.zeroshot.spaces import Descriptions, Embedded, Space
 
 VERSION = 1
 MOST = 20_000  # clips in the clouds; pictures show fewer
@@ -59,58 +56,34 @@ class Cloud(NamedTuple):
     prototypes_PE: FloatArray
 
 
-@dataclass(frozen=True, eq=False)
 class Scored:
     """A folder that `keep` wrote. Its parts are read when asked for."""
 
-    folder: Path
-    about: dict[str, Any]  # what `keep` writes into about.json
+    def __init__(self, folder: str | Path, about: dict[str, Any]) -> None:
+        self.folder, self.about = Path(folder), about
+        self.name = self.folder.name
+        self.method: Method = METHODS.get(about.get("method", ""), METHODS["cezsar"])
+        self.by = about["run"] or ("no run" if self.method.weights is None else self.method.title)  # run, else method
+        self.title = f"{self.method.title} ({self.by})" if about["run"] else self.by  # as tables have it
+        self.weights = Weights(**about["fusion"])  # α, β and γ that it was kept with
+        self.several: Several = about.get("several", "nearest")
 
     @classmethod
     def open(cls, folder: str | Path) -> Scored:
         """Read what the folder is about; `FormatError` for one that holds nothing that `keep` wrote."""
         path = Path(folder) / "about.json"
-        if not path.is_file():
-            raise FormatError(f"{folder} holds no scored data set; make it with `cezsar evaluate --keep`")
-        about = read_json_object(path)
+        about = read_json_object(path) if path.is_file() else {}
         if (about.get("cezsar"), about.get("version")) != ("scored", VERSION):
-            raise FormatError(f"{folder} is no scored data set of version {VERSION}; make it again")
-        return cls(Path(folder), about)
-
-    @property
-    def name(self) -> str:
-        return self.folder.name
+            raise FormatError(
+                f"{folder} holds no scored data set of version {VERSION}; make it with `cezsar evaluate --keep`"
+            )
+        return cls(folder, about)
 
     @property
     def fingerprint(self) -> str:
         """Another for other content, for keys of caches. Each file is read once a process."""
         digests = [_digest(path) for name in CONTENT if (path := self.folder / name).is_file()]
         return hashlib.sha256(json.dumps([self.about, digests], sort_keys=True).encode()).hexdigest()
-
-    @property
-    def method(self) -> Method:
-        return METHODS.get(self.about.get("method", ""), METHODS["cezsar"])
-
-    @property
-    def by(self) -> str:
-        """The run that scored it, else the method."""
-        return str(self.about["run"]) or ("no run" if self.method.weights is None else self.method.title)
-
-    @property
-    def title(self) -> str:
-        """Method and run, as tables have them."""
-        return f"{self.method.title} ({self.by})" if self.about["run"] else self.by
-
-    @property
-    def weights(self) -> Weights:
-        """The α, β and γ it was kept with."""
-        return Weights(**self.about["fusion"])
-
-    @property
-    def several(self) -> Several:
-        """What classes with several sentences were compared by."""
-        said: Several = self.about.get("several", "nearest")
-        return said
 
     def embeddings(self) -> Embeddings:
         return Embeddings.load(self.folder / "embeddings.safetensors")
@@ -163,7 +136,7 @@ class Scored:
             raise InputError(
                 f"which sentence encoder {self.name} was scored with is not known; name it, or score the set again"
             )
-        return space_for(found, encoder)
+        return spaces.space_for(found, encoder)
 
     @property
     def has_clouds(self) -> bool:
@@ -182,7 +155,7 @@ class Scored:
             raise FormatError(f"{self.folder}: its clouds are damaged ({error}); make them again") from error
 
 
-def reworded(embeddings: Embeddings, space: Space, known: Described, described: Described) -> Embeddings:
+def reworded(embeddings: Embeddings, space: Space, known: Descriptions, described: Descriptions) -> Embeddings:
     """The embeddings with the sentences of `described` for those of `known`; new classes come last.
 
     Classes whose sentences stay keep their prototypes. Names of `described` may be in any spelling.
@@ -195,7 +168,7 @@ def reworded(embeddings: Embeddings, space: Space, known: Described, described: 
     names = list(dict.fromkeys([*embeddings.class_names, *new]))
     place_K = np.array([names.index(name) for name in new])
     kept_P = ~np.isin(embeddings.prototype_class, place_K)
-    _, vectors_PE, owner_P = prototypes_of(space, new)
+    _, vectors_PE, owner_P = spaces.prototypes_of(space, new)
     prototypes_PE = np.concatenate([embeddings.prototypes[kept_P], vectors_PE])
     class_P = np.concatenate([embeddings.prototype_class[kept_P], place_K[owner_P]])
     return replace(embeddings, class_names=names, prototypes=prototypes_PE, prototype_class=class_P)
@@ -217,16 +190,9 @@ def found(folder: str | Path) -> list[Scored]:
 
 
 def keep(
-    folder: str | Path,
-    ready: Prepared,
-    sentences: Encoder,
-    descriptions: Described,
-    *,
-    dataset: str,
-    paths: Mapping[str, Path] | None = None,
-    several: Several = "nearest",
-    half: bool = False,
-) -> Scored:
+    folder: str | Path, ready: Prepared, sentences: Encoder, descriptions: Descriptions, *, dataset: str,
+    paths: Mapping[str, Path] | None = None, several: Several = "nearest", half: bool = False,
+) -> Scored:  # fmt: skip
     """Write a data set as a method has scored it, with the encoder of the sentence space and the classes' sentences.
 
     `half` keeps embeddings as float16, and CEZSAR's scores of these; scores are so where there are more than `LARGE`.
@@ -264,7 +230,7 @@ def keep(
 
 
 def clouds_of(
-    embedded: Embedded, store: FeatureStore | None, sentences: Encoder, descriptions: Described
+    embedded: Embedded, store: FeatureStore | None, sentences: Encoder, descriptions: Descriptions
 ) -> tuple[IntArray, dict[str, Cloud]]:
     """Up to `MOST` clips, by index, as points of the spaces on the way: "raw", their mean features on the strongest
     directions; "sentence", what objects, else captions, say; "joint", VE, or the space of an image-text model."""
@@ -279,7 +245,7 @@ def clouds_of(
     said = [embedded.object_sentences[row] for row in rows]
     if any(said):
         described = [sentence for name in embeddings.class_names for sentence in descriptions[name]]
-        clouds["sentence"] = Cloud(rows_of(SentenceSpace(sentences), said), sentences.encode(described))
+        clouds["sentence"] = Cloud(spaces.rows_of(spaces.SentenceSpace(sentences), said), sentences.encode(described))
     elif embeddings.space == "sentence":
         clouds["sentence"] = Cloud(first, embeddings.prototypes)
     if embeddings.space != "sentence":
@@ -299,11 +265,10 @@ def _compressed(rows_ND: FloatArray) -> Cloud:
 
 
 def _digest(path: Path) -> str:
-    status = path.stat()
-    return _digest_of(str(path.resolve()), status.st_mtime_ns, status.st_size)
+    return _digest_of(path.resolve(), path.stat().st_mtime_ns, path.stat().st_size)
 
 
 @cache
-def _digest_of(path: str, changed_ns: int, size: int) -> str:
-    with Path(path).open("rb") as file:
+def _digest_of(path: Path, changed_ns: int, size: int) -> str:
+    with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -26,7 +26,7 @@ from cezsar.data.documents import printable
 from cezsar.data.labels import canonical
 from cezsar.errors import InputError
 from cezsar.video import Decoder, Frame, VideoInfo
-from cezsar.zeroshot.classifier import STANDING, WINDOW_S, Classifier, Descriptions, EmbeddedClip, warning_of
+from cezsar.zeroshot.classifier import STANDING, WINDOW_S, Classifier, EmbeddedClip, Labels, warning_of
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.rejection import NOT_ALONE, Rejector, confidence, goes_with, probabilities
 
@@ -105,7 +105,7 @@ def _told(frames: Iterable[Frame], info: VideoInfo, progress: Callable[[int, int
 def spans(
     classifier: Classifier,
     film: Film,
-    labels: Sequence[str] | Descriptions | None = None,
+    labels: Labels = None,
     *,
     none: bool = True,
     weights: Weights | None = None,
@@ -134,7 +134,7 @@ def find(
     classifier: Classifier,
     film: Film,
     label: str,
-    among: Sequence[str] | Descriptions | None = None,
+    among: Labels = None,
     *,
     weights: Weights | None = None,
 ) -> list[Span]:

@@ -8,9 +8,9 @@ from cezsar.analysis.explanation import Part, explain, explain_scores
 from cezsar.encoders.objects import LinearHead
 from cezsar.errors import InputError
 from cezsar.zeroshot.classifier import Classifier
-from cezsar.zeroshot.embed import object_terms
 from cezsar.zeroshot.fusion import Weights, cosine, parts
 from cezsar.zeroshot.scores import Embeddings, Scores
+from cezsar.zeroshot.spaces import object_terms
 
 NAMES = ["walking", "running", "waving", "drumming"]
 WEIGHTS = Weights(0.5, 0.3, 0.2)

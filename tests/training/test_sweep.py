@@ -34,7 +34,7 @@ SETTINGS = SweepConfig(
 def made_up_encoder(sentence_encoder):
     """The run's sentence encoder, asked for by name when clips are embedded."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cezsar.zeroshot.embed.open_encoder", lambda name: sentence_encoder)
+        patch.setattr("cezsar.zeroshot.spaces.open_encoder", lambda name: sentence_encoder)
         yield
 
 

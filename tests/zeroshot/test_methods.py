@@ -14,14 +14,13 @@ from cezsar.data.sentence_cache import open_encoder
 from cezsar.errors import InputError, MismatchError
 from cezsar.training.runs import Run
 from cezsar.zeroshot.classifier import Classifier
-from cezsar.zeroshot.embed import caption_rows, embed_dataset
 from cezsar.zeroshot.fusion import Weights, fuse
 from cezsar.zeroshot.methods import METHODS, Sources, possible, prepare, shares
 from cezsar.zeroshot.protocols import Protocol, parse
 from cezsar.zeroshot.results import load_all
 from cezsar.zeroshot.scored import found
 from cezsar.zeroshot.scores import Scores
-from cezsar.zeroshot.spaces import SentenceSpace, space_of
+from cezsar.zeroshot.spaces import SentenceSpace, caption_rows, embed_dataset, space_of
 from cezsar.zeroshot.workshop import Workshop
 
 
@@ -45,7 +44,7 @@ CAPTIONS = {"a1": ["a", "ab"], "a2": ["bbbb", "a"], "b1": ["b"], "c1": ["ca", "c
 
 @pytest.fixture
 def letters(monkeypatch):
-    monkeypatch.setattr("cezsar.zeroshot.embed.open_encoder", lambda name: Letters())
+    monkeypatch.setattr("cezsar.zeroshot.spaces.open_encoder", lambda name: Letters())
 
 
 @pytest.fixture

@@ -117,7 +117,7 @@ def test_a_result_comes_back_as_it_was(result, single):
         (lambda v: v["runs"][0].update(undecided=9), "contradict"),
         (lambda v: v["runs"][0].update(undecided=-1), "contradict"),
         (lambda v: v["runs"].append(3), "damaged"),
-        (lambda v: v.update(confusion=[[1, 0], [0, 6]]), "single run"),
+        (lambda v: v.update(confusion=[[1, 0], [0, 6]]), "confusion"),
     ],
 )
 def test_results_that_were_changed_are_refused(result, edit, message):
