@@ -46,22 +46,23 @@ class Pictures:
 
 def untrained(name: str, precision: str) -> FrameEncoder:
     kind, _, model = name.partition(":")
+    computed = {"precision": precision, "device": "cpu"}
     if kind == "video" and "xclip" in model:
         config = XCLIPConfig(vision_config={"patch_size": 16, "num_frames": 32})
-        encoder: Any = VideoTextEncoder(name, XCLIPModel(config), Pictures(VideoMAEImageProcessor()), precision, "cpu")
+        encoder: Any = VideoTextEncoder(name, XCLIPModel(config), Pictures(VideoMAEImageProcessor()), **computed)
         encoder.dim = 512
         return encoder
     if kind == "video":
         processor = LlavaOnevisionVideoProcessor(size={"height": 288, "width": 288}, do_normalize=False)
         built = VideoPrismClipModel(VideoPrismConfig())
-        encoder = VideoTextEncoder(name, built, Pictures(processor), precision, "cpu")
+        encoder = VideoTextEncoder(name, built, Pictures(processor), **computed)
         encoder.dim = 768
         return encoder
     architecture = {"clip-ViT-B-32": "ViT-B-32"}.get(model, model)  # the same network
     record = open_clip_record(architecture)
     frames = {key: record[key] for key in ("mean", "std", "interpolation", "resize_mode")}
     built = open_clip.create_model(architecture, force_preprocess_cfg=frames)
-    encoder = OpenClipEncoder(name, built, open_clip.SimpleTokenizer(), precision, "cpu")
+    encoder = OpenClipEncoder(name, built, open_clip.SimpleTokenizer(), **computed)
     encoder.dim = open_clip.get_model_config(architecture)["embed_dim"]
     return encoder
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from cezsar.encoders import weight_files
 from cezsar.errors import InputError
 from cezsar.video import Frame
-
-if TYPE_CHECKING:
-    import torch
 
 PRECISIONS = ("auto", "fp32", "bf16")
 BATCH = 32  # pictures computed at once
@@ -62,26 +61,32 @@ class ImageEncoder:
     dim: int
     _transform: Any
 
-    def __init__(self, name: str, model: Any, precision: str, device: str | None) -> None:
-        self.name = name
-        self.device = pick_device(device)
+    def __init__(self, name: str, model: Any, precision: str = "auto", device: str | None = None) -> None:
+        self.name, self.device = name, pick_device(device)
         self.precision = pick_precision(precision, self.device)
         self.model = model.eval().to(self.device)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        return weight_files.fingerprint(self._description(), self.model.state_dict())
+
+    def _description(self) -> dict[str, Any]:
+        """What features depend on besides the weights."""
+        raise NotImplementedError
 
     def encode(self, frames: Iterable[Frame]) -> np.ndarray:
         """Frames -> (T, dim) float32; none give (0, dim). Holds a batch of frames, at most `HELD_BYTES` of them."""
         parts = [np.zeros((0, self.dim), np.float32)]
         for images in _batches(frames, BATCH_ON_CPU if self.device.startswith("cpu") else BATCH):
             with inference(self.device, self.precision):
-                rows = self._forward(images)
-            parts.append(rows.float().cpu().numpy().reshape(len(images), self.dim))
+                parts.append(self._forward(images).float().cpu().numpy().reshape(-1, self.dim))
         return np.concatenate(parts)
 
-    def _forward(self, images: list[np.ndarray]) -> torch.Tensor:
+    def _forward(self, images: list[np.ndarray]) -> Any:
         """The network on a batch of (H, W, 3) uint8 pictures: (N, D)."""
         raise NotImplementedError
 
-    def _pictures(self, images: list[np.ndarray]) -> torch.Tensor:
+    def _pictures(self, images: list[np.ndarray]) -> Any:
         """A batch through the model's own preprocessing."""
         import torch
         from PIL import Image

@@ -63,7 +63,6 @@ class ImageTextEncoder(compute.ImageEncoder):
     trust = "it sees single frames, so trust it for what a photograph can show, less for movement"
     prompts: Sequence[str] = PROMPTS  # what a bare label is put into; their unit vectors are averaged
     sampling = Sampling(fps=1.0)
-    fingerprint: str
 
     @functools.cached_property
     def dim(self) -> int:  # type: ignore[override]  # known once a sentence has been computed
@@ -82,7 +81,7 @@ class ImageTextEncoder(compute.ImageEncoder):
         with compute.inference(self.device, self.precision):
             return np.concatenate([self._texts(batch).float().cpu().numpy() for batch in batches])
 
-    def _texts(self, sentences: list[str]) -> torch.Tensor:
+    def _texts(self, sentences: list[str]) -> Any:
         """The text tower on at most `BATCH` sentences: (N, D)."""
         raise NotImplementedError
 
@@ -112,8 +111,7 @@ def _frame_settings(processor: Any) -> dict[str, Any]:
     """What a transformers image or video processor does to a frame, for a fingerprint."""
     settings = processor.to_dict()
     chosen = {key: settings[key] for key in IMAGE_SETTINGS if key in settings}
-    plain: dict[str, Any] = json.loads(json.dumps(chosen, default=dict))
-    return plain
+    return dict(json.loads(json.dumps(chosen, default=dict)))
 
 
 def plain_words(sentence: str, punctuation: str) -> str:
@@ -132,13 +130,11 @@ class ClipEncoder(ImageTextEncoder):
     place.
     """
 
-    def __init__(
-        self, name: str, model: SentenceTransformer, precision: str = "auto", device: str | None = None
-    ) -> None:
+    def __init__(self, name: str, model: SentenceTransformer, **computed: Any) -> None:
         if not (model.supports("image") and model.supports("text")):
             takes = ", ".join(map(str, model.modalities))
             raise InputError(f"{name} is no model of images and text: it takes {takes}")
-        super().__init__(name, model, precision, device)
+        super().__init__(name, model, **computed)
         tower: Any = model[0]
         config = tower.model.config
         self._siglip = config.model_type in ("siglip", "siglip2")
@@ -147,22 +143,20 @@ class ClipEncoder(ImageTextEncoder):
             tower.processing_kwargs["text"] = {"padding": "max_length", "max_length": length, "truncation": True}
 
     @functools.cached_property
-    def fingerprint(self) -> str:  # type: ignore[override]
+    def fingerprint(self) -> str:
         frames = _frame_settings(self.model.processor.image_processor)
         return weight_files.transformer_fingerprint(self.model, kind="clip", frames=frames)
 
-    def _forward(self, images: list[np.ndarray]) -> torch.Tensor:
+    def _forward(self, images: list[np.ndarray]) -> Any:
         from PIL import Image
 
         return self._encode([Image.fromarray(image) for image in images])
 
-    def _texts(self, sentences: list[str]) -> torch.Tensor:
+    def _texts(self, sentences: list[str]) -> Any:
         return self._encode([plain_words(sentence, "") for sentence in sentences] if self._siglip else sentences)
 
-    def _encode(self, inputs: list) -> torch.Tensor:
-        settings: Any = {"batch_size": BATCH, "show_progress_bar": False, "convert_to_tensor": True}
-        vectors: torch.Tensor = self.model.encode(inputs, **settings)
-        return vectors
+    def _encode(self, inputs: list) -> Any:
+        return self.model.encode(inputs, batch_size=BATCH, show_progress_bar=False, convert_to_tensor=True)
 
 
 def load_clip(name: str, weights: str | Path | None, device: str | None) -> SentenceTransformer:
@@ -182,14 +176,12 @@ class OpenClipEncoder(ImageTextEncoder):
     Preprocessing, tokenizer and length of sentences are those that open_clip gives the model.
     """
 
-    def __init__(
-        self, name: str, model: Any, tokenizer: Any, precision: str = "auto", device: str | None = None
-    ) -> None:
+    def __init__(self, name: str, model: Any, tokenizer: Any, **computed: Any) -> None:
         import torch
         from open_clip.transform import PreprocessCfg, image_transform_v2
         from open_clip.transformer import Transformer
 
-        super().__init__(name, model, precision, device)
+        super().__init__(name, model, **computed)
         for tower in self.model.modules():
             if type(tower) is Transformer and isinstance(tower.resblocks[0].attn, torch.nn.MultiheadAttention):
                 for part in (tower, *(block.attn for block in tower.resblocks)):
@@ -198,24 +190,16 @@ class OpenClipEncoder(ImageTextEncoder):
         self._frames = PreprocessCfg(**model.visual.preprocess_cfg)
         self._transform = image_transform_v2(self._frames, is_train=False)
 
-    @functools.cached_property
-    def fingerprint(self) -> str:  # type: ignore[override]
-        activations = {type(module).__name__ for module in self.model.modules()}
-        description = {
-            "kind": "open_clip",
-            "frames": asdict(self._frames),
-            "length": self._tokenizer.context_length,
-            "quick_gelu": "QuickGELU" in activations,  # the same weights can be run with the wrong one
-        }
-        return weight_files.fingerprint(description, self.model.state_dict())
+    def _description(self) -> dict[str, Any]:
+        quick = any(type(module).__name__ == "QuickGELU" for module in self.model.modules())  # the weights do not tell
+        frames, length = asdict(self._frames), self._tokenizer.context_length
+        return {"kind": "open_clip", "frames": frames, "length": length, "quick_gelu": quick}
 
-    def _forward(self, images: list[np.ndarray]) -> torch.Tensor:
-        features: torch.Tensor = self.model.encode_image(self._pictures(images))
-        return features
+    def _forward(self, images: list[np.ndarray]) -> Any:
+        return self.model.encode_image(self._pictures(images))
 
-    def _texts(self, sentences: list[str]) -> torch.Tensor:
-        vectors: torch.Tensor = self.model.encode_text(self._tokenizer(sentences).to(self.device))
-        return vectors
+    def _texts(self, sentences: list[str]) -> Any:
+        return self.model.encode_text(self._tokenizer(sentences).to(self.device))
 
 
 def load_open_clip(name: str, model: str, weights: str | Path | None = None) -> tuple[torch.nn.Module, Any]:
@@ -268,10 +252,8 @@ class VideoTextEncoder(ImageTextEncoder):
     trust = "it sees ten seconds at once, so trust it for movement, too, but not for the second in which it happens"
     sampling = Sampling(fps=FPS)
 
-    def __init__(
-        self, name: str, model: Any, processor: Any, precision: str = "auto", device: str | None = None
-    ) -> None:
-        super().__init__(name, model, precision, device)
+    def __init__(self, name: str, model: Any, processor: Any, **computed: Any) -> None:
+        super().__init__(name, model, **computed)
         self._kind: str = model.config.model_type
         self._processor = processor
         self.frames = int(model.config.vision_config.num_frames)  # N, the pictures of a window
@@ -280,15 +262,10 @@ class VideoTextEncoder(ImageTextEncoder):
         samples = hasattr(processor.video_processor, "do_sample_frames")
         self._as_given = {"do_sample_frames": False} if samples else {}  # the pictures are chosen here
 
-    @functools.cached_property
-    def fingerprint(self) -> str:  # type: ignore[override]
-        description = {
-            "kind": self._kind,
-            "window": [WINDOW_S, FPS, self.frames],
-            "frames": _frame_settings(self._processor.video_processor),
-            "vocabulary": self._processor.tokenizer.get_vocab(),
-        }
-        return weight_files.fingerprint(description, self.model.state_dict())
+    def _description(self) -> dict[str, Any]:
+        frames, vocabulary = _frame_settings(self._processor.video_processor), self._processor.tokenizer.get_vocab()
+        window = [WINDOW_S, FPS, self.frames]
+        return {"kind": self._kind, "window": window, "frames": frames, "vocabulary": vocabulary}
 
     def encode(self, frames: Iterable[Frame]) -> np.ndarray:
         rows: list[np.ndarray] = []
@@ -312,16 +289,14 @@ class VideoTextEncoder(ImageTextEncoder):
         chosen = [window[place * len(window) // self.frames] for place in range(self.frames)]
         with compute.inference(self.device, self.precision):
             found = self.model.get_video_features(torch.stack(chosen)[None].to(self.device))
-        vector: np.ndarray = found.pooler_output.flatten().float().cpu().numpy()
-        return vector
+        return np.asarray(found.pooler_output.flatten().float().cpu())
 
-    def _texts(self, sentences: list[str]) -> torch.Tensor:
+    def _texts(self, sentences: list[str]) -> Any:
         if self._kind == "videoprism":  # is trained on plain words that end in a full stop
             sentences = [plain_words(sentence, " ") + "." for sentence in sentences]
         settings: Any = {"padding": "max_length", "max_length": self._length, "truncation": True}
         tokens = self._processor(text=sentences, return_tensors="pt", **settings)
-        vectors: torch.Tensor = self.model.get_text_features(**tokens.to(self.device)).pooler_output
-        return vectors
+        return self.model.get_text_features(**tokens.to(self.device)).pooler_output
 
 
 def load_video_text(name: str, weights: str | Path | None = None) -> tuple[torch.nn.Module, Any]:

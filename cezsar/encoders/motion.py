@@ -129,24 +129,24 @@ class MotionEncoder:
 
     def _seconds(self, frames: Iterable[Frame]) -> Iterator[tuple[int, Second]]:
         """The seconds that have frames, with their numbers."""
-        measure = FlowMeter()
         size: tuple[int, int] | None = None
         last: np.ndarray | None = None
         shot = 0
         for number, group in groupby(frames, key=lambda frame: int(frame.time_s + 1e-6)):
-            images, small, flows, first = [], [], [], []
+            seen = []
             for frame in group:
                 size = size or _size(frame.image, self.max_side)
-                images.append(_resized(frame.image, size))
-                small.append(_resized(images[-1], _size(images[-1], self.small_side)))
-                first.append(last is None or new_shot(last, small[-1]))
-                flows.append(measure(small[-1] if last is None or first[-1] else last, small[-1]))
-                last = small[-1]
-            shots = shot + np.cumsum(first)
-            shot = int(shots[-1])
-            camera_F4 = camera_motion(np.stack(flows), small[-1])
-            rest = np.stack(flows) - camera_flow(camera_F4, *small[-1].shape[:2])
-            yield number, Second(np.stack(images), np.stack(small), rest, camera_F4, shots, np.array(first))
+                image = _resized(frame.image, size)
+                small = _resized(image, _size(image, self.small_side))
+                first = last is None or new_shot(last, small)
+                seen.append((image, small, optical_flow(None if first else last, small), first))
+                last = small
+            image_FHW3, small_FHW3, flow_FHW2, first_F = map(np.stack, zip(*seen, strict=True))
+            shot_F = shot + np.cumsum(first_F)
+            shot = int(shot_F[-1])
+            camera_F4 = camera_motion(flow_FHW2, small_FHW3[-1])
+            flow_FHW2 = flow_FHW2 - camera_flow(camera_F4, *small_FHW3.shape[1:3])
+            yield number, Second(image_FHW3, small_FHW3, flow_FHW2, camera_F4, shot_F, first_F)
 
     def _parts(self, before: Second | None, now: Second, after: Second | None) -> dict[str, np.ndarray]:
         """The parts of a row, by name: of the shot that most of the second shows."""
@@ -228,24 +228,19 @@ EXPECTED_ACTOR = 0.06  # how much a person in the middle of the picture is expec
 _INWARD = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
 
-class FlowMeter:
-    """Dense optical flow between two small pictures, by dense inverse search (Kroeger et al., ECCV 2016).
+def optical_flow(before_HW3: np.ndarray | None, after_HW3: np.ndarray) -> np.ndarray:
+    """(H, W, 2) float32 pixels right and down; zeros after nothing. Dense inverse search (Kroeger et al., ECCV 2016).
 
     OpenCV's fastest preset at full resolution, with fewer and wider steps. The values are those of one thread.
     """
-
-    def __init__(self) -> None:
-        self._method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
-        self._method.setFinestScale(0)
-        self._method.setPatchStride(6)
-        self._method.setGradientDescentIterations(8)
-
-    def __call__(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
-        """Two (H, W, 3) uint8 RGB pictures -> (H, W, 2) float32 pixels right and down; nothing for a picture itself."""
-        if before is after:
-            return np.zeros((*after.shape[:2], 2), np.float32)
-        grey_before, grey_after = (cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (before, after))
-        return self._method.calc(grey_before, grey_after, None)  # type: ignore[call-overload]  # None: no first guess
+    if before_HW3 is None:
+        return np.zeros((*after_HW3.shape[:2], 2), np.float32)
+    method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+    method.setFinestScale(0)
+    method.setPatchStride(6)
+    method.setGradientDescentIterations(8)
+    before, after = (cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY) for picture in (before_HW3, after_HW3))
+    return method.calc(before, after, None)  # type: ignore[call-overload]  # None: no first guess
 
 
 def new_shot(before_HW3: np.ndarray, after_HW3: np.ndarray) -> bool:

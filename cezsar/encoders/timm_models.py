@@ -46,42 +46,27 @@ class TimmEncoder(compute.ImageEncoder):
     """
 
     def __init__(
-        self,
-        name: str,
-        model: Any,
-        preprocessing: Mapping[str, Any] | None = None,
-        bgr: bool = False,
-        precision: str = "auto",
-        device: str | None = None,
+        self, name: str, model: Any, preprocessing: Mapping[str, Any] | None = None, bgr: bool = False, **computed: Any
     ) -> None:
         import torch
         from timm.data import create_transform, resolve_model_data_config
 
-        super().__init__(name, model.to(memory_format=torch.channels_last), precision, device)
+        super().__init__(name, model.to(memory_format=torch.channels_last), **computed)
         self.sampling = Sampling(fps=1.0, bgr=bgr)
         self.preprocessing = dict(preprocessing or resolve_model_data_config(model))
         self.dim = int(getattr(model, "head_hidden_size", None) or model.num_features)
         self._transform = create_transform(**self.preprocessing, is_training=False)
 
-    @functools.cached_property
-    def fingerprint(self) -> str:
+    def _description(self) -> dict[str, Any]:
         architecture = self.model.pretrained_cfg.get("architecture", "")
-        frames = {key: self.preprocessing[key] for key in sorted(BIT_FRAMES)}
-        description = {"kind": "timm", "architecture": architecture, "frames": frames, "bgr": self.sampling.bgr}
-        return weight_files.fingerprint(description, self.model.state_dict())
+        frames = {key: self.preprocessing[key] for key in BIT_FRAMES}
+        return {"kind": "timm", "architecture": architecture, "frames": frames, "bgr": self.sampling.bgr}
 
-    def _forward(self, images: list[np.ndarray]) -> torch.Tensor:
-        return self._pooled(self._feature_maps(images))
-
-    def _feature_maps(self, images: list[np.ndarray]) -> torch.Tensor:
+    def _forward(self, images: list[np.ndarray], pre_logits: bool = True) -> Any:
         import torch
 
-        maps: torch.Tensor = self.model.forward_features(self._pictures(images).to(memory_format=torch.channels_last))
-        return maps
-
-    def _pooled(self, maps: torch.Tensor) -> torch.Tensor:
-        features: torch.Tensor = self.model.forward_head(maps, pre_logits=True)
-        return features.flatten(1)
+        maps = self.model.forward_features(self._pictures(images).to(memory_format=torch.channels_last))
+        return self.model.forward_head(maps, pre_logits=pre_logits).flatten(1)
 
     @property
     def domain(self) -> str:
@@ -119,9 +104,8 @@ class TimmEncoder(compute.ImageEncoder):
         height, width = self.preprocessing["input_size"][1:]
         frame = np.indices((height, width)).sum(0)[..., None].repeat(3, -1).astype(np.uint8)
         with compute.inference(self.device, "fp32"):
-            maps = self._feature_maps([frame])
-            ours = head.logits(self._pooled(maps).cpu().numpy())
-            theirs = self.model.forward_head(maps).cpu().numpy()
+            ours = head.logits(self._forward([frame]).cpu().numpy())
+            theirs = self._forward([frame], pre_logits=False).cpu().numpy()
         return head if np.allclose(ours, theirs, rtol=1e-2, atol=1e-2 * float(np.abs(theirs).max())) else None
 
 

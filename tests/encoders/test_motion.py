@@ -168,11 +168,11 @@ def moved(picture, x, y, scale=1.0):
 
 
 def test_camera_motion_is_found_in_spite_of_somebody_moving():
-    backdrop, measure = scenery(), motion.FlowMeter()
+    backdrop = scenery()
     before, after = moved(backdrop, 0, 0), moved(backdrop, 2.0, -1.0, 1.02)
     before[20:40, 30:45] = noise(20, 15, 3)
     after[24:44, 24:39] = before[20:40, 30:45]
-    camera_F4 = motion.camera_motion(measure(before, after)[None], after)
+    camera_F4 = motion.camera_motion(motion.optical_flow(before, after)[None], after)
     np.testing.assert_allclose(camera_F4[0], [2.0, -1.0, 0.8, 0.0], atol=0.25)
     flow = motion.camera_flow(np.array([[2.0, -1.0, 0.8, 0.4]]), 60, 80)
     x, y = (70 - 39.5) / 40, (10 - 29.5) / 40
