@@ -1,16 +1,12 @@
 """Extraction with stand-in decoders and encoders: order, failures, resuming, killing."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal
 import subprocess
 import sys
-import textwrap
 import threading
 import time
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import cv2
@@ -22,7 +18,7 @@ from cezsar.data.extraction import ExtractionReport, extract
 from cezsar.data.features import FeatureStore, StoreWriter
 from cezsar.data.manifest import Clip
 from cezsar.encoders.objects import LinearHead
-from cezsar.errors import CezsarError, InputError, MismatchError, MissingWeightsError, VideoError
+from cezsar.errors import InputError, MismatchError, MissingWeightsError, VideoError
 from cezsar.video import Frame, Limits, Sampling
 
 
@@ -30,30 +26,28 @@ class Encoder:
     """Mean and deviation of each frame, in the parent process."""
 
     name, dim, sampling, fingerprint, domain = "toy", 2, Sampling(), "e" * 64, "numbers"
-    in_decoder = False
-    object_head: LinearHead | None = None
+    in_decoder, object_head = False, None
 
-    def encode(self, frames: Iterable[Frame]) -> np.ndarray:
+    def encode(self, frames):
         return np.array([[frame.image.mean(), frame.image.std()] for frame in frames], dtype=np.float32)
 
 
 class StandInDecoder:
     """Frames made from the number in the file's name; odd names fail in various ways."""
 
-    open = 0
-    reading = None
+    open, reading, pause_s = 0, None, 0.002
 
-    def __init__(self, limits: Limits) -> None:
-        self.owner: int | None = None
+    def __init__(self, limits):
+        self.owner = None
 
-    def __enter__(self) -> StandInDecoder:
+    def __enter__(self):
         StandInDecoder.open += 1
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def __exit__(self, *error):
         StandInDecoder.open -= 1
 
-    def frames(self, path: Path, sampling: Sampling) -> Iterator[Frame]:
+    def frames(self, path, sampling):
         assert self.owner is None, "a decoder was used by two threads at once"
         self.owner = threading.get_ident()
         try:
@@ -62,7 +56,7 @@ class StandInDecoder:
             if "fatal" in path.name:
                 raise MissingWeightsError("no weights")
             number = int(path.stem)
-            time.sleep(0.002 * (number % 3))  # so that clips finish out of order
+            time.sleep(self.pause_s * (number % 3))  # so that clips finish out of order
             for second in range(1 + number % 4):
                 image = np.full((2, 2, 3), number, np.uint8)
                 image[0] = second
@@ -70,25 +64,25 @@ class StandInDecoder:
         finally:
             self.owner = None
 
-    def run(self, path: Path, sampling: Sampling, work: object) -> np.ndarray:
-        return work(self.frames(path, sampling))  # type: ignore[operator]  # as given to the real one
+    def run(self, path, sampling, work):
+        return work(self.frames(path, sampling))
 
 
 @pytest.fixture
-def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def stand_in(monkeypatch):
     monkeypatch.setattr(extraction, "Decoder", StandInDecoder)
     yield
     assert StandInDecoder.open == 0, "a decoder was left open"
 
 
-def clips(*names: str) -> list[Clip]:
+def clips(*names):
     return [Clip(Path(f"/clips/{name}.mp4"), f"id {name}", "even" if name.isdigit() else "") for name in names]
 
 
 NUMBERS = [f"{i:03d}" for i in range(40)]
 
 
-def expected(number: int) -> np.ndarray:
+def expected(number):
     rows = []
     for second in range(1 + number % 4):
         values = [second] * 6 + [number] * 6
@@ -98,15 +92,13 @@ def expected(number: int) -> np.ndarray:
 
 
 @pytest.mark.usefixtures("stand_in")
-def test_stores_every_clip_in_the_order_given_whatever_the_workers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_stores_every_clip_in_the_order_given_whatever_the_workers(tmp_path, monkeypatch):
     given, prints = clips(*reversed(NUMBERS)), set()
-    for number, (workers, in_decoder, shard_videos, flush_s) in enumerate(
-        [(1, False, 7, 60.0), (3, False, 5, 60.0), (1, True, 256, 0.0), (3, True, 7, 60.0)]
-    ):
+    for workers, in_decoder, shard_videos, flush_s in [
+        (1, False, 7, 60.0), (3, False, 5, 60.0), (1, True, 256, 0.0), (3, True, 7, 60.0),
+    ]:  # fmt: skip
         monkeypatch.setattr(Encoder, "in_decoder", in_decoder)
-        folder = tmp_path / str(number)
+        folder = tmp_path / f"{workers}{in_decoder}"
         report = extract(given, Encoder(), folder, workers=workers, shard_videos=shard_videos, flush_s=flush_s)
         store = FeatureStore(folder)
         assert report == ExtractionReport(40, 0, []) and store.ids == [clip.id for clip in given]
@@ -119,21 +111,17 @@ def test_stores_every_clip_in_the_order_given_whatever_the_workers(
 
 
 @pytest.mark.usefixtures("stand_in")
-def test_broken_clips_are_reported_and_tried_again(tmp_path: Path) -> None:
+def test_broken_clips_are_reported_and_tried_again(tmp_path):
     given = [*clips("001", "broken", "002"), Clip(Path("/clips/x.mp4"), "not a number"), *clips("003")]
-    seen: list[tuple[int, int, int]] = []
+    seen = []
     report = extract(given, Encoder(), tmp_path, workers=2, on_progress=lambda *counts: seen.append(counts))
     assert (report.done, report.skipped) == (3, 0)
-    assert [(failure.id, failure.path) for failure in report.failed] == [
-        ("id broken", "/clips/broken.mp4"),
-        ("not a number", "/clips/x.mp4"),
-    ]
-    assert "it is damaged" in report.failed[0].reason and report.failed[1].reason.startswith("ValueError: invalid lit")
+    (one, path, damaged), (other, _, odd) = report.failed
+    assert (one, path, other) == ("id broken", "/clips/broken.mp4", "not a number")
+    assert "it is damaged" in damaged and odd.startswith("ValueError: invalid lit")
     assert seen == [(1, 5, 0), (1, 5, 1), (2, 5, 1), (2, 5, 2), (3, 5, 2)]
-    assert [entry["id"] for entry in json.loads((tmp_path / "failed.json").read_text())["failed"]] == [
-        "id broken",
-        "not a number",
-    ]
+    listed = json.loads((tmp_path / "failed.json").read_text())["failed"]
+    assert [entry["id"] for entry in listed] == [one, other]
     seen.clear()
     given[1] = Clip(Path("/clips/009.mp4"), "id broken")
     report = extract(given, Encoder(), tmp_path, on_progress=lambda *counts: seen.append(counts))
@@ -142,34 +130,26 @@ def test_broken_clips_are_reported_and_tried_again(tmp_path: Path) -> None:
     assert FeatureStore(tmp_path).ids == ["id 001", "id 002", "id 003", "id broken"]
 
 
-class Bad(Encoder):
-    """An encoder that gives unusable features for clips with an odd number."""
-
-    def __init__(self, features: np.ndarray, head: LinearHead | None = None) -> None:
-        self.features, self.object_head = features, head
-
-    def encode(self, frames: Iterable[Frame]) -> np.ndarray:
-        number = int(np.mean([frame.image[-1].mean() for frame in frames]))
-        return self.features if number % 2 else np.ones((1, 2), np.float32)
-
-
 HEAD = LinearHead(["ball", "rope", "hat"], ["round", "long", "worn"], np.array([[1, 0], [0, 1], [1, 1]]))
 
 
 @pytest.mark.usefixtures("stand_in")
 @pytest.mark.parametrize("head", [None, HEAD])
-@pytest.mark.parametrize(
-    "features", [np.full((1, 2), np.nan), np.full((1, 2), 1e9), np.ones((1, 3)), np.ones((0, 2)), np.ones(2)]
-)
-def test_unusable_features_are_failures_of_their_clip(
-    tmp_path: Path, features: np.ndarray, head: LinearHead | None
-) -> None:
-    report = extract(clips("001", "002", "003"), Bad(features, head), tmp_path)
-    assert report.done == 1 and [failure.id for failure in report.failed] == ["id 001", "id 003"]
+def test_unusable_features_are_failures_of_their_clip(tmp_path, head):
+    class Bad(Encoder):
+        object_head = head
+
+        def encode(self, frames):
+            number = int(np.mean([frame.image[-1].mean() for frame in frames]))
+            return features if number % 2 else np.ones((1, 2), np.float32)
+
+    for features in (np.full((1, 2), np.nan), np.full((1, 2), 1e9), np.ones((1, 3)), np.ones((0, 2)), np.ones(2)):
+        report = extract(clips("001", "002", "003"), Bad(), tmp_path / str(features))
+        assert report.done == 1 and [failure.id for failure in report.failed] == ["id 001", "id 003"]
 
 
 @pytest.mark.usefixtures("stand_in")
-def test_objects_can_be_computed_again_from_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_objects_can_be_computed_again_from_the_store(tmp_path, monkeypatch):
     monkeypatch.setattr(Encoder, "object_head", HEAD)
     extract(clips("001", "002"), Encoder(), tmp_path / "a", objects_k=2)
     store = FeatureStore(tmp_path / "a")
@@ -178,7 +158,7 @@ def test_objects_can_be_computed_again_from_the_store(tmp_path: Path, monkeypatc
     for id in store.ids:
         logits = HEAD.logits(store.features(id)).mean(axis=0).astype(float)
         probabilities = np.exp(logits) / np.exp(logits).sum()
-        indices, kept = store.objects(id)  # type: ignore[misc]  # it has objects
+        indices, kept = store.objects(id)
         assert indices.tolist() == np.argsort(-probabilities)[:2].tolist()
         np.testing.assert_allclose(kept, np.sort(probabilities)[::-1][:2], rtol=1e-5)
     extract(clips("001"), Encoder(), tmp_path / "b", objects_k=0)
@@ -186,7 +166,7 @@ def test_objects_can_be_computed_again_from_the_store(tmp_path: Path, monkeypatc
 
 
 @pytest.mark.usefixtures("stand_in")
-def test_what_is_refused(tmp_path: Path) -> None:
+def test_what_is_refused(tmp_path):
     report = extract(clips("001", "001"), Encoder(), tmp_path)
     assert report.done == 1 and "ids must be unique" in report.failed[0].reason
     with pytest.raises(MismatchError, match=r"'id 001' as 'even', the source says 'odd'"):
@@ -201,11 +181,11 @@ def test_what_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("stand_in")
-def test_what_concerns_all_clips_stops_and_ctrl_c_keeps_what_is_done(tmp_path: Path) -> None:
+def test_what_concerns_all_clips_stops_and_ctrl_c_keeps_what_is_done(tmp_path):
     with pytest.raises(MissingWeightsError):
         extract(clips("001", "fatal", "002"), Encoder(), tmp_path / "a")
 
-    def interrupt(done: int, total: int, failed: int) -> None:
+    def interrupt(done, total, failed):
         if done == 5:
             raise KeyboardInterrupt
 
@@ -214,11 +194,11 @@ def test_what_concerns_all_clips_stops_and_ctrl_c_keeps_what_is_done(tmp_path: P
     assert FeatureStore(tmp_path / "b").ids == [f"id {name}" for name in NUMBERS[:5]]
 
 
-def test_decoders_go_ahead_while_one_clip_is_encoded() -> None:
+def test_decoders_go_ahead_while_one_clip_is_encoded(tmp_path, monkeypatch):
     decoded = threading.Event()
 
     class Decoder(StandInDecoder):
-        def frames(self, path: Path, sampling: Sampling) -> Iterator[Frame]:
+        def frames(self, path, sampling):
             yield from super().frames(path, sampling)
             if path.stem == "002":
                 decoded.set()
@@ -226,7 +206,7 @@ def test_decoders_go_ahead_while_one_clip_is_encoded() -> None:
     class Waiting(Encoder):
         busy = 0
 
-        def encode(self, frames: Iterable[Frame]) -> np.ndarray:
+        def encode(self, frames):
             Waiting.busy += 1
             assert Waiting.busy == 1, "two clips were encoded at once"
             assert decoded.wait(10), "the second clip was not decoded while the first was encoded"
@@ -234,96 +214,47 @@ def test_decoders_go_ahead_while_one_clip_is_encoded() -> None:
             Waiting.busy -= 1
             return made
 
-    turn = threading.Lock()
-    results: list[np.ndarray] = []
-
-    def work(name: str) -> None:
-        results.append(extraction._features(clips(name)[0], Waiting(), Decoder(Limits()), turn)[0])  # type: ignore[arg-type]
-
-    threads = [threading.Thread(target=work, args=(name,)) for name in ("001", "002")]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(map(len, results)) == [2, 3]
+    monkeypatch.setattr(extraction, "Decoder", Decoder)
+    assert extract(clips("001", "002"), Waiting(), tmp_path, workers=2).failed == []
 
 
-SLOW = textwrap.dedent(
-    """
-    import sys, time
-    from pathlib import Path
-    import numpy as np
-    from cezsar.data import extraction
-    from cezsar.data.manifest import Clip
-    from cezsar.video import Frame, Sampling
-
-    class Decoder:
-        reading = None
-        def __init__(self, limits): pass
-        def __enter__(self): return self
-        def __exit__(self, *error): pass
-        def frames(self, path, sampling):
-            number = int(path.stem)
-            if number % 10 == 7:
-                from cezsar.errors import VideoError
-                raise VideoError("damaged")
-            time.sleep(float(sys.argv[2]) * (0.5 + number % 3))
-            for second in range(1 + number % 5):
-                yield Frame(second, np.full((1, 1, 3), number * 5 + second))
-
-    class Encoder:
-        name, dim, sampling, fingerprint, domain = "slow", 64, Sampling(), "s" * 64, ""
-        in_decoder, object_head = False, None
-        def encode(self, frames):
-            return np.stack([np.random.default_rng(int(f.image[0, 0, 0])).normal(size=64) for f in frames])
-
-    extraction.Decoder = Decoder
-    clips = [Clip(Path(f"/clips/{i}.mp4"), f"c{i}") for i in range(60)]
-    print("begun", flush=True)
-    extraction.extract(clips, Encoder(), sys.argv[1], workers=2, shard_videos=4)
-    """
-)
+def slow(folder, pause_s):
+    """What the processes of the next test do: 60 clips, of which every tenth is damaged."""
+    StandInDecoder.pause_s, extraction.Decoder = pause_s, StandInDecoder
+    names = [f"broken{i}" if i % 10 == 7 else f"{i:03d}" for i in range(60)]
+    extract(clips(*names), Encoder(), folder, workers=2, shard_videos=4)
 
 
-def start(folder: Path, pause_s: float) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", SLOW, str(folder), str(pause_s)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None and process.stdout.readline() == "begun\n"
+def start(folder, pause_s):
+    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_extraction as test"
+    command = [sys.executable, "-c", f"{code}; print('begun', flush=True); test.slow({str(folder)!r}, {pause_s})"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "begun\n"
     return process
 
 
-def test_kill_9_at_random_moments_then_resume(tmp_path: Path) -> None:
-    kills = 3
-    whole = start(tmp_path / "whole", 0)
-    assert whole.wait(60) == 0, whole.communicate()[1]
-    rng = np.random.default_rng(kills)
-    for _ in range(kills):
-        process = start(tmp_path / "killed", 0.02 * kills)  # slow enough that every kill finds it at work
+def test_kill_9_at_random_moments_then_resume(tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    rng = np.random.default_rng(3)
+    for _ in range(3):
+        process = start(killed, 0.06)  # slow enough that every kill finds it at work
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(rng.uniform(0.02, 0.3))
         process.send_signal(signal.SIGKILL)
         process.communicate()
-    if (tmp_path / "killed/shard-00000.h5").exists():
-        FeatureStore(tmp_path / "killed")  # what is there is whole, at any moment
-    resumed = start(tmp_path / "killed", 0)
-    assert resumed.wait(60) == 0, resumed.communicate()[1]
-    one, other = FeatureStore(tmp_path / "whole"), FeatureStore(tmp_path / "killed")
-    assert one.ids == other.ids and len(one) == 54 and one.fingerprint == other.fingerprint
-    for id in one.ids:
-        assert one.features(id).tobytes() == other.features(id).tobytes()
-    assert not list((tmp_path / "killed").glob(".tmp-shard*"))
+    if (killed / "shard-00000.h5").exists():
+        FeatureStore(killed)  # what is there is whole, at any moment
     contents = []
-    for folder in (tmp_path / "whole", tmp_path / "killed"):
+    for folder in (whole, killed):
+        process = start(folder, 0)
+        assert process.wait(60) == 0, process.communicate()[1]
         assert len(json.loads((folder / "failed.json").read_text())["failed"]) == 6
         contents.append({path.name: path.read_bytes() for path in folder.glob("shard-*.h5")})
-    assert contents[0] == contents[1]
+    assert contents[0] == contents[1] and len(FeatureStore(whole)) == 54
+    assert not list(killed.glob(".tmp-shard*"))
 
 
-def write_film(path: Path, colour: tuple[int, int, int], frames: int = 12) -> Path:
+def write_film(path, colour, frames=12):
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 5, (32, 32))
     for _ in range(frames):
         writer.write(np.full((32, 32, 3), colour[::-1], np.uint8))
@@ -334,35 +265,31 @@ def write_film(path: Path, colour: tuple[int, int, int], frames: int = 12) -> Pa
 class Colour(Encoder):
     dim = 3
 
-    def __init__(self, in_decoder: bool) -> None:
+    def __init__(self, in_decoder=False):
         self.in_decoder = in_decoder
 
-    def encode(self, frames: Iterable[Frame]) -> np.ndarray:
+    def encode(self, frames):
         return np.array([[frame.image[..., c].mean() for c in range(3)] for frame in frames], dtype=np.float32)
 
 
 @pytest.mark.parametrize("in_decoder", [False, True])
-def test_real_files_through_the_real_decoder(tmp_path: Path, in_decoder: bool) -> None:
-    folder = tmp_path / "clips"
-    folder.mkdir()
-    write_film(folder / "red.avi", (200, 0, 0))
-    (folder / "text.mp4").write_text("this is no video\n")
-    (folder / "empty.mp4").write_bytes(b"")
-    odd = Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.avi"))
-    odd.write_bytes((folder / "red.avi").read_bytes())
-    given = [Clip(path, path.stem) for path in (folder / "red.avi", folder / "text.mp4", folder / "empty.mp4")]
-    given += [Clip(odd, "cafe"), Clip(folder / "none.mp4", "none")]
+def test_real_files_through_the_real_decoder(tmp_path, in_decoder):
+    red = write_film(tmp_path / "red.avi", (200, 0, 0))
+    (tmp_path / "text.mp4").write_text("this is no video\n")
+    (tmp_path / "empty.mp4").touch()
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.avi"))
+    odd.write_bytes(red.read_bytes())
+    given = [Clip(tmp_path / name, name) for name in ("red.avi", "text.mp4", "empty.mp4", "none.mp4")]
+    given.append(Clip(odd, "cafe"))
     report = extract(given, Colour(in_decoder), tmp_path / "store", workers=2, limits=Limits(time_s=30))
-    assert (report.done, [failure.id for failure in report.failed]) == (2, ["text", "empty", "none"])
+    assert (report.done, [failure.id for failure in report.failed]) == (2, ["text.mp4", "empty.mp4", "none.mp4"])
     store = FeatureStore(tmp_path / "store")
-    for id in ("red", "cafe"):
-        assert store.features(id).shape == (3, 3)
+    assert store.ids == ["red.avi", "cafe"]
+    for id in store:
         np.testing.assert_allclose(store.features(id), [[200, 0, 0]] * 3, atol=3)
-    with pytest.raises(CezsarError):
-        store.features("text")
 
 
-def test_what_can_be_read_of_a_damaged_clip_is_stored_and_listed(tmp_path: Path) -> None:
+def test_what_can_be_read_of_a_damaged_clip_is_stored_and_listed(tmp_path):
     path = write_film(tmp_path / "cut.avi", (200, 0, 0), frames=50)
     (tmp_path / "whole.avi").write_bytes(path.read_bytes())
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
@@ -376,15 +303,15 @@ def test_what_can_be_read_of_a_damaged_clip_is_stored_and_listed(tmp_path: Path)
     assert listed == {"failed": [], "read in part": [report.partly[0]._asdict()]}
 
 
-def test_a_film_replaced_under_the_same_name_is_read_anew(tmp_path: Path) -> None:
+def test_a_film_replaced_under_the_same_name_is_read_anew(tmp_path):
     given = [Clip(write_film(tmp_path / f"{id}.avi", (200, 0, 0)), id, "jump") for id in ("a", "b", "c")]
-    assert extract(given, Colour(False), tmp_path / "store", shard_videos=2).done == 3
+    assert extract(given, Colour(), tmp_path / "store", shard_videos=2).done == 3
     write_film(tmp_path / "b.avi", (0, 0, 200), frames=6)
     (tmp_path / "c.avi").write_text("no film any more")
-    report = extract(given, Colour(False), tmp_path / "store")
+    report = extract(given, Colour(), tmp_path / "store")
     assert (report.done, report.skipped, len(report.failed), report.changed) == (1, 1, 1, 2)
     store = FeatureStore(tmp_path / "store")
     assert sorted(store.ids) == ["a", "b"]
     np.testing.assert_allclose(store.features("b"), [[0, 0, 200]] * 2, atol=3)
     np.testing.assert_allclose(store.features("a"), [[200, 0, 0]] * 3, atol=3)
-    assert extract(given[:2], Colour(False), tmp_path / "store") == ExtractionReport(0, 2, [])
+    assert extract(given[:2], Colour(), tmp_path / "store") == ExtractionReport(0, 2, [])

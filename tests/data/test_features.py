@@ -1,16 +1,12 @@
 """The feature store against plain dictionaries of arrays, and what it refuses."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -22,21 +18,22 @@ from cezsar.errors import CezsarError, FormatError, InputError, MismatchError
 
 PROVENANCE = {"encoder": "toy", "fingerprint": "f" * 64, "dim": 5, "fps": 1.0, "domain": "nothing real"}
 VOCABULARY = ObjectVocabulary(["ball", "rope", "hat"], ["round toy", "long thing", ""], "head" * 16)
+ONE = np.ones((1, 5))
 
 
-def videos(count: int, seed: int = 0, most_rows: int = 7) -> dict[str, np.ndarray]:
+def videos(count, seed=0):
     rng = np.random.default_rng(seed)
-    return {f"v{i:03d}": rng.normal(size=(rng.integers(1, most_rows + 1), 5)).astype(np.float32) for i in range(count)}
+    return {f"v{i:03d}": rng.normal(size=(rng.integers(1, 8), 5)).astype(np.float32) for i in range(count)}
 
 
-def write(folder: Path, content: dict[str, np.ndarray], shard_videos: int = 256) -> FeatureStore:
+def write(folder, content, shard_videos=256):
     with StoreWriter(folder, PROVENANCE, shard_videos=shard_videos) as writer:
         for id, features in content.items():
             writer.add(id, features, label=f"class {len(features)}", path=f"/clips/{id}.mp4")
     return FeatureStore(folder)
 
 
-def test_gives_back_what_was_stored_rounded_to_float16(tmp_path: Path) -> None:
+def test_gives_back_what_was_stored_rounded_to_float16(tmp_path):
     content = videos(10)
     store = write(tmp_path / "s", content, shard_videos=4)
     assert [path.name for path in sorted((tmp_path / "s").glob("*.h5"))] == [f"shard-0000{i}.h5" for i in range(3)]
@@ -50,28 +47,23 @@ def test_gives_back_what_was_stored_rounded_to_float16(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read, features.astype(np.float16).astype(np.float32))
         for start in range(len(features)):
             np.testing.assert_array_equal(store.rows(id, start, start + 2), read[start : start + 2])
-
-
-def test_layout_is_plain_hdf5(tmp_path: Path) -> None:
-    content = videos(3)
-    write(tmp_path, content)
-    with h5py.File(tmp_path / "shard-00000.h5") as file:
+    with h5py.File(tmp_path / "s/shard-00000.h5") as file:  # plain HDF5
+        rows = list(content.values())[:4]
         assert file["features"].dtype == np.float16 and file["offsets"].dtype == np.int64
-        np.testing.assert_array_equal(file["features"][:], np.concatenate(list(content.values())).astype(np.float16))
-        lengths = [len(features) for features in content.values()]
-        assert file["offsets"][:].tolist() == [0, lengths[0], lengths[0] + lengths[1], sum(lengths)]
-        assert [id.decode() for id in file["ids"][:]] == list(content)
+        np.testing.assert_array_equal(file["features"][:], np.concatenate(rows).astype(np.float16))
+        assert file["offsets"][:].tolist() == [sum(map(len, rows[:i])) for i in range(5)]
+        assert [id.decode() for id in file["ids"][:]] == list(content)[:4]
         assert json.loads(file.attrs["provenance"])["encoder"] == "toy"
 
 
-def test_names_of_any_script_and_labels_with_quotes(tmp_path: Path) -> None:
+def test_names_of_any_script_and_labels_with_quotes(tmp_path):
     with StoreWriter(tmp_path, PROVENANCE) as writer:
-        writer.add("прыжок/跳_01", np.ones((1, 5)), label='say "hé, là"', path=os.fsdecode(b"/caf\xe9.mp4"))
+        writer.add("прыжок/跳_01", ONE, label='say "hé, là"', path=os.fsdecode(b"/caf\xe9.mp4"))
     store = FeatureStore(tmp_path)
     assert store.labels == {"прыжок/跳_01": 'say "hé, là"'} and store.paths == {"прыжок/跳_01": "/caf\\xe9.mp4"}
 
 
-def test_rows_out_of_range_and_unknown_ids(tmp_path: Path) -> None:
+def test_rows_out_of_range_and_unknown_ids(tmp_path):
     store = write(tmp_path, {"a": np.ones((3, 5))})
     assert store.rows("a", 1, 99).shape == (2, 5)
     for start, stop in ((3, 4), (-1, 2), (2, 2), (2, 1)):
@@ -81,35 +73,44 @@ def test_rows_out_of_range_and_unknown_ids(tmp_path: Path) -> None:
         store.features("b")
 
 
-def test_objects_and_their_names(tmp_path: Path) -> None:
-    objects = (np.array([2, 0]), np.array([0.7, 0.2]))
+def test_objects_and_their_names(tmp_path):
     with StoreWriter(tmp_path, PROVENANCE, vocabulary=VOCABULARY) as writer:
-        writer.add("with", np.ones((1, 5)), objects=objects)
-        writer.add("without", np.ones((2, 5)))
-        writer.add("one", np.ones((2, 5)), objects=(np.array([1]), np.array([0.9])))
+        writer.add("with", ONE, objects=(np.array([2, 0]), np.array([0.7, 0.2])))
+        writer.add("without", ONE)
+        writer.add("one", ONE, objects=(np.array([1]), np.array([0.9])))
     store = FeatureStore(tmp_path)
-    indices, probabilities = store.objects("with")  # type: ignore[misc]  # it has objects
+    indices, probabilities = store.objects("with")
     assert indices.tolist() == [2, 0] and probabilities.tolist() == np.array([0.7, 0.2], np.float32).tolist()
-    assert store.objects("without") is None
-    assert store.objects("one")[0].tolist() == [1]  # type: ignore[index]  # it has objects
-    assert store.vocabulary == VOCABULARY
-    assert FeatureStore(tmp_path).fingerprint != write(tmp_path / "plain", videos(1)).fingerprint
-    assert write(tmp_path / "none", videos(1)).vocabulary is None
+    assert store.objects("without") is None and store.objects("one")[0].tolist() == [1]
+    assert store.vocabulary == VOCABULARY and write(tmp_path / "none", videos(1)).vocabulary is None
+    names = tmp_path / "objects.json"
+    content = names.read_text()
+    for bad in (content.replace("head", "tail"), "{", "[]", None):
+        names.unlink() if bad is None else names.write_text(bad)
+        with pytest.raises(FormatError, match=r"objects\.json.*(copy it|extract again)"):
+            _ = FeatureStore(tmp_path).vocabulary
 
 
-def test_fingerprint_is_of_content_and_not_of_layout(tmp_path: Path) -> None:
+def test_fingerprint_is_of_content_and_not_of_layout(tmp_path):
     content = videos(9)
     fingerprint = write(tmp_path / "a", content, shard_videos=4).fingerprint
-    backwards = dict(reversed(content.items()))
-    assert write(tmp_path / "b", backwards, shard_videos=2).fingerprint == fingerprint
-    changed = content | {"v004": content["v004"] + 0.5}
-    assert write(tmp_path / "c", changed).fingerprint != fingerprint
-    renamed = {("w" if id == "v004" else id): features for id, features in content.items()}
-    assert write(tmp_path / "d", renamed).fingerprint != fingerprint
-    assert write(tmp_path / "e", dict(list(content.items())[:-1])).fingerprint != fingerprint
+    assert write(tmp_path / "b", dict(reversed(content.items())), shard_videos=2).fingerprint == fingerprint
+    for number, other in enumerate([
+        content | {"v004": content["v004"] + 0.5},
+        {("w" if id == "v004" else id): features for id, features in content.items()},
+        dict(list(content.items())[:-1]),
+    ]):  # fmt: skip
+        assert write(tmp_path / str(number), other).fingerprint != fingerprint
+    kept = np.array([[1, 2, 3, 4, 5]], dtype="<f2")
+    one = hashlib.sha256(
+        b'["a", "l", [1, 5]]' + kept.tobytes() + np.array([2], "<i4").tobytes() + b"\0\0\0\x3f"
+    ).digest()
+    with StoreWriter(tmp_path / "one", PROVENANCE, vocabulary=VOCABULARY) as writer:
+        writer.add("a", kept, label="l", objects=(np.array([2]), np.array([0.5])))
+    assert FeatureStore(tmp_path / "one").fingerprint == hashlib.sha256(b"f" * 64 + one).hexdigest()
 
 
-def test_appending_knows_what_is_there(tmp_path: Path) -> None:
+def test_appending_knows_what_is_there(tmp_path):
     content = videos(6)
     write(tmp_path, dict(list(content.items())[:4]), shard_videos=3)
     (tmp_path / ".tmp-shard-00002-killed.h5").write_bytes(b"half a shard")
@@ -125,50 +126,45 @@ def test_appending_knows_what_is_there(tmp_path: Path) -> None:
     assert store.fingerprint == write(tmp_path / "once", content).fingerprint
 
 
-def test_shards_end_by_bytes_and_at_a_flush(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(features_module, "SHARD_BYTES", 200)
-    write(tmp_path / "bytes", {f"v{i}": np.ones((10, 5)) for i in range(6)})
-    assert len(list((tmp_path / "bytes").glob("shard-*.h5"))) == 3
+def test_where_shards_end(tmp_path, monkeypatch):
+    """By bytes and at a flush; an exception leaves complete ones only."""
     with StoreWriter(tmp_path / "flush", PROVENANCE) as writer:
         writer.flush()
-        writer.add("a", np.ones((1, 5)))
+        writer.add("a", ONE)
         writer.flush()
-        writer.add("b", np.ones((1, 5)))
+        writer.add("b", ONE)
         assert FeatureStore(tmp_path / "flush").ids == ["a"]
     assert FeatureStore(tmp_path / "flush").ids == ["a", "b"]
-
-
-def test_an_exception_leaves_complete_shards_only(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), StoreWriter(tmp_path, PROVENANCE, shard_videos=2) as writer:
+    with pytest.raises(RuntimeError), StoreWriter(tmp_path / "stopped", PROVENANCE, shard_videos=2) as writer:
         for id, features in videos(3).items():
             writer.add(id, features)
         raise RuntimeError
-    assert FeatureStore(tmp_path).ids == ["v000", "v001"]
+    assert FeatureStore(tmp_path / "stopped").ids == ["v000", "v001"]
+    monkeypatch.setattr(features_module, "SHARD_BYTES", 200)
+    write(tmp_path / "bytes", {f"v{i}": np.ones((10, 5)) for i in range(6)})
+    assert len(list((tmp_path / "bytes").glob("shard-*.h5"))) == 3
 
 
-@pytest.mark.parametrize(
-    ("id", "features", "said"),
-    [
-        ("clip", np.array([[1, 2, np.nan, 4, 5]]), "'clip'.*second 0.*NaN"),
-        ("clip", np.array([[0.0] * 5, [1, 2, np.inf, 4, 5]]), "'clip'.*second 1.*infinite"),
-        ("clip", np.array([[1, 2, 70000, 4, 5]]), "'clip'.*second 0.*float16"),
-        ("clip", np.ones((2, 4)), "'clip'.*\\(2, 4\\) instead of \\(T, 5\\)"),
-        ("clip", np.ones(5), "'clip'.*shape"),
-        ("clip", np.ones((0, 5)), "'clip'.*T >= 1"),
-        ("", np.ones((1, 5)), "its id '' is empty"),
-        ("zero\0byte", np.ones((1, 5)), "not valid Unicode"),
-        (os.fsdecode(b"caf\xe9"), np.ones((1, 5)), "not valid Unicode"),
-    ],
-)
-def test_refused_videos_leave_the_store_usable(tmp_path: Path, id: str, features: np.ndarray, said: str) -> None:
+def test_refused_videos_leave_the_store_usable(tmp_path):
     with StoreWriter(tmp_path, PROVENANCE) as writer:
-        with pytest.raises(InputError, match=said):
-            writer.add(id, features)
+        for id, features, said in [
+            ("clip", np.array([[1, 2, np.nan, 4, 5]]), "'clip'.*second 0.*NaN"),
+            ("clip", np.array([[0.0] * 5, [1, 2, np.inf, 4, 5]]), "second 1.*infinite"),
+            ("clip", np.array([[1, 2, 70000, 4, 5]]), "second 0.*float16"),
+            ("clip", np.ones((2, 4)), "'clip'.*\\(2, 4\\) instead of \\(T, 5\\)"),
+            ("clip", np.ones(5), "'clip'.*shape"),
+            ("clip", np.ones((0, 5)), "'clip'.*T >= 1"),
+            ("", ONE, "its id '' is empty"),
+            ("zero\0byte", ONE, "not valid Unicode"),
+            (os.fsdecode(b"caf\xe9"), ONE, "not valid Unicode"),
+        ]:
+            with pytest.raises(InputError, match=said):
+                writer.add(id, features)
         writer.add("clip", np.full((1, 5), 65504.0))
     assert FeatureStore(tmp_path).features("clip").tolist() == [[65504.0] * 5]
 
 
-def test_another_encoder_is_refused_by_name(tmp_path: Path) -> None:
+def test_another_encoder_is_refused_by_name(tmp_path):
     write(tmp_path, videos(1))
     for change, said in (
         ({"encoder": "other", "fingerprint": "0" * 64}, "encoder toy.*not other"),
@@ -182,13 +178,13 @@ def test_another_encoder_is_refused_by_name(tmp_path: Path) -> None:
     StoreWriter(tmp_path, PROVENANCE).close()  # a refused writer holds no lock
 
 
-def foreign(path: Path) -> None:
+def foreign(path):
     with h5py.File(path, "w") as file:
         file["data"] = np.ones(3)
 
 
-def edit(name: str, value: object) -> Callable[[Path], None]:
-    def change(path: Path) -> None:
+def edit(name, value):
+    def change(path):
         with h5py.File(path, "r+") as file:
             if name in file:
                 del file[name]
@@ -200,8 +196,7 @@ def edit(name: str, value: object) -> Callable[[Path], None]:
     return change
 
 
-OTHER = json.dumps(PROVENANCE | {"fingerprint": "0" * 64})
-DAMAGE: dict[str, Callable[[Path], object]] = {
+DAMAGE = {
     "text": lambda path: path.write_text("id,label\n"),
     "truncated": lambda path: path.write_bytes(path.read_bytes()[:-300]),
     "foreign": foreign,
@@ -213,30 +208,27 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "ids not UTF-8": edit("ids", np.array([b"a", b"\xff", b"c"])),
     "wide features": edit("features", np.ones((3, 6), np.float16)),
     "provenance not JSON": edit("provenance", np.bytes_("{")),
-    "another encoder": edit("provenance", np.bytes_(OTHER)),
+    "another encoder": edit("provenance", np.bytes_(json.dumps(PROVENANCE | {"fingerprint": "0" * 64}))),
     "repeated id": edit("ids", np.array([b"a", b"b", b"a"])),
 }
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
-def test_damaged_shards_are_named_with_the_way_out(tmp_path: Path, kind: str) -> None:
-    write(tmp_path, {"first": np.ones((1, 5))})
-    with StoreWriter(tmp_path, PROVENANCE) as writer:
-        for id in "abc":
-            writer.add(id, np.ones((1, 5)))
+def test_damaged_shards_are_named_with_the_way_out(tmp_path, kind):
+    write(tmp_path, {"first": ONE})
+    write(tmp_path, dict.fromkeys("abc", ONE))
     DAMAGE[kind](tmp_path / "shard-00001.h5")
     for use in (FeatureStore, lambda folder: StoreWriter(folder, PROVENANCE)):
         with pytest.raises((FormatError, MismatchError), match=r"shard-00001.*(Delete|move|update|remove|another)"):
             use(tmp_path)
 
 
-def test_flipped_bytes_end_in_an_error_of_ours_or_in_none(tmp_path: Path) -> None:
+def test_flipped_bytes_end_in_an_error_of_ours_or_in_none(tmp_path):
     write(tmp_path, videos(12))
     path = tmp_path / "shard-00000.h5"
     good = path.read_bytes()
-    rng = np.random.default_rng(0)
-    found = 0
-    for position in rng.integers(len(good), size=300):
+    rng, found = np.random.default_rng(0), 0
+    for position in rng.integers(len(good), size=150):
         bad = bytearray(good)
         bad[position] ^= rng.integers(1, 256)
         path.write_bytes(bad)
@@ -246,22 +238,21 @@ def test_flipped_bytes_end_in_an_error_of_ours_or_in_none(tmp_path: Path) -> Non
                 store.features(id)
         except CezsarError:
             found += 1
-    assert found > 50
+    assert found > 25
 
 
-def test_a_shard_that_is_lost_or_changed_after_opening(tmp_path: Path) -> None:
+def test_a_shard_that_is_lost_or_changed_after_opening(tmp_path):
     store = write(tmp_path, videos(3))
     write(tmp_path / "other", videos(9))
     path = tmp_path / "shard-00000.h5"
-    for change in (
-        lambda: shutil.copy(tmp_path / "other/shard-00000.h5", path), lambda: path.write_bytes(b""), path.unlink
-    ):  # fmt: skip
+    other = tmp_path / "other/shard-00000.h5"
+    for change in (lambda: shutil.copy(other, path), lambda: path.write_bytes(b""), path.unlink):
         change()
         with pytest.raises(FormatError, match=r"is damaged|has changed"):
             store.features("v001")
 
 
-def test_films_that_changed_are_known_and_dropped(tmp_path: Path) -> None:
+def test_films_that_changed_are_known_and_dropped(tmp_path):
     """The size of the film, and at the same place its time, say whether features are still its own."""
     films = {id: tmp_path / f"{id}.mp4" for id in ("same", "touched", "longer", "moved", "gone")}
     for path in films.values():
@@ -270,15 +261,18 @@ def test_films_that_changed_are_known_and_dropped(tmp_path: Path) -> None:
         for number, (id, path) in enumerate(films.items()):
             objects = (np.array([number % 3]), np.array([0.5])) if number else None
             writer.add(id, np.full((2, 5), number), label=id, path=path, objects=objects)
-        writer.add("unknown", np.ones((1, 5)))
+        writer.add("unknown", ONE)
     os.utime(films["touched"], (1, 1))
     films["longer"].write_bytes(b"longer film")
     films["moved"] = films["moved"].rename(tmp_path / "elsewhere.mp4")
     os.utime(films["moved"], (1, 1))
     films["gone"].unlink()
+
+    def told(store, id):
+        return store.features(id).tolist(), store.labels[id], store.paths[id], repr(store.objects(id))
+
     before = FeatureStore(tmp_path / "s")
-    told = {id: (before.features(id).tolist(), before.labels[id], before.paths[id]) for id in before}
-    named = {id: repr(before.objects(id)) for id in before}
+    before = {id: told(before, id) for id in before}
     with StoreWriter(tmp_path / "s", PROVENANCE, vocabulary=VOCABULARY) as writer:
         assert writer.replaced(films | {"unknown": films["same"], "new": films["same"]}) == ["touched", "longer"]
         writer.drop(["touched", "longer"])
@@ -287,9 +281,7 @@ def test_films_that_changed_are_known_and_dropped(tmp_path: Path) -> None:
         assert writer.replaced(films) == []
     store = FeatureStore(tmp_path / "s")
     assert store.ids == ["same", "moved", "gone", "unknown", "longer"]
-    for id in ("same", "moved", "gone", "unknown"):
-        assert told[id] == (store.features(id).tolist(), store.labels[id], store.paths[id])
-        assert named[id] == repr(store.objects(id))
+    assert all(told(store, id) == before[id] for id in ("same", "moved", "gone", "unknown"))
     with StoreWriter(tmp_path / "s", PROVENANCE, vocabulary=VOCABULARY) as writer:
         assert writer.replaced(films) == []
         writer.drop(store.ids)
@@ -297,7 +289,7 @@ def test_films_that_changed_are_known_and_dropped(tmp_path: Path) -> None:
         FeatureStore(tmp_path / "s")
 
 
-def test_stores_of_earlier_versions_are_read(tmp_path: Path) -> None:
+def test_stores_of_earlier_versions_are_read(tmp_path):
     content = videos(3)
     fingerprint = write(tmp_path, content).fingerprint
     with h5py.File(tmp_path / "shard-00000.h5", "r+") as file:
@@ -306,9 +298,11 @@ def test_stores_of_earlier_versions_are_read(tmp_path: Path) -> None:
     assert store.fingerprint == fingerprint and store.features("v001").shape == content["v001"].shape
     with StoreWriter(tmp_path, PROVENANCE) as writer:
         assert writer.replaced({"v001": tmp_path / "shard-00000.h5"}) == []
+        writer.drop(["v000"])
+    assert FeatureStore(tmp_path).ids == ["v001", "v002"]
 
 
-def test_folders_that_are_no_stores(tmp_path: Path) -> None:
+def test_folders_that_are_no_stores(tmp_path):
     with pytest.raises(InputError, match="is not a folder"):
         FeatureStore(tmp_path / "nowhere")
     with pytest.raises(FormatError, match="no feature shards"):
@@ -318,39 +312,24 @@ def test_folders_that_are_no_stores(tmp_path: Path) -> None:
         StoreWriter(tmp_path / "file", PROVENANCE)
 
 
-def test_object_names_lost_or_of_another_head(tmp_path: Path) -> None:
-    with StoreWriter(tmp_path, PROVENANCE, vocabulary=VOCABULARY) as writer:
-        writer.add("a", np.ones((1, 5)), objects=(np.array([1]), np.array([1.0])))
-    names = tmp_path / "objects.json"
-    content = names.read_text()
-    for bad in (content.replace("head", "tail"), "{", "[]", None):
-        if bad is None:
-            names.unlink()
-        else:
-            names.write_text(bad)
-        with pytest.raises(FormatError, match=r"objects\.json.*(copy it|extract again)"):
-            _ = FeatureStore(tmp_path).vocabulary
-
-
-def test_one_writer_at_a_time(tmp_path: Path) -> None:
-    with StoreWriter(tmp_path, PROVENANCE), pytest.raises(InputError, match="by another process"):
-        StoreWriter(tmp_path, PROVENANCE)
+def test_one_writer_at_a_time(tmp_path):
     code = (
         f"import sys, time; from cezsar.data.features import StoreWriter; "
         f"w = StoreWriter({str(tmp_path)!r}, {PROVENANCE!r}); print('held', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as holder:
-        assert holder.stdout is not None and holder.stdout.readline() == b"held\n"
+        assert holder.stdout.readline() == b"held\n"
         with pytest.raises(InputError, match="by another process"):
             StoreWriter(tmp_path, PROVENANCE)
         holder.kill()
-    StoreWriter(tmp_path, PROVENANCE).close()  # the lock of a dead writer does not count
+    with StoreWriter(tmp_path, PROVENANCE), pytest.raises(InputError, match="by another process"):
+        StoreWriter(tmp_path, PROVENANCE)  # the lock of a dead writer does not count, that of a living one does
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the limit on file size is POSIX")
-def test_a_full_disk_keeps_complete_shards(tmp_path: Path) -> None:
+def test_a_full_disk_keeps_complete_shards(tmp_path):
     code = f"""
-import resource, signal
+import os, resource, signal
 import numpy as np
 from cezsar.data.features import StoreWriter
 from cezsar.errors import CezsarError, InputError
@@ -365,34 +344,21 @@ with StoreWriter({str(tmp_path)!r}, {PROVENANCE!r}) as writer:
     except CezsarError as error:
         assert not isinstance(error, InputError) and "cannot be written" in str(error), error
         print("refused", flush=True)
-        import os; os._exit(0)
+        os._exit(0)
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert run.stdout == "refused\n", run.stderr
     assert FeatureStore(tmp_path).ids == ["a"]
 
 
-def test_reading_from_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_from_threads(tmp_path, monkeypatch):
     monkeypatch.setattr(features_module, "MAX_OPEN", 3)
     content = videos(60)
-    with StoreWriter(tmp_path, PROVENANCE, vocabulary=VOCABULARY, shard_videos=7) as writer:
-        for id, features in content.items():
-            writer.add(id, features, objects=(np.array([len(features) % 3]), np.array([1.0])))
-    store = FeatureStore(tmp_path)
+    store = write(tmp_path, content, shard_videos=7)
 
-    def read(seed: int) -> None:
+    def read(seed):
         for id in np.random.default_rng(seed).permutation(store.ids):
-            objects = store.objects(id)
-            assert objects is not None and objects[0][0] == len(content[id]) % 3
             np.testing.assert_array_equal(store.features(id), content[id].astype(np.float16))
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(read, range(8)))
-
-
-def test_fingerprint_by_hand(tmp_path: Path) -> None:
-    kept = np.array([[1, 2, 3, 4, 5]], dtype="<f2")
-    one = hashlib.sha256(b'["a", "l", [1, 5]]' + kept.tobytes()).digest()
-    with StoreWriter(tmp_path, PROVENANCE) as writer:
-        writer.add("a", kept, label="l")
-    assert FeatureStore(tmp_path).fingerprint == hashlib.sha256(b"f" * 64 + one).hexdigest()

@@ -1,14 +1,16 @@
-"""Published data sets in their genuine layouts, made of empty files: what is found, counted, and missing."""
-
-from __future__ import annotations
+"""Published data sets in their genuine layouts, made of empty files: what is found, counted, and missing. The published
+files themselves, too, where they are at hand: set CEZSAR_REAL_FORMATS to the folder that holds them."""
 
 import csv
 import json
+import os
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from cezsar.data import labels
+from cezsar.data.annotations import load_annotations
 from cezsar.data.datasets import (
     KNOWN,
     class_names,
@@ -19,16 +21,17 @@ from cezsar.data.datasets import (
     places,
     register,
     registered,
-)
+)  # fmt: skip
 from cezsar.data.labels import canonical, resolve
 from cezsar.data.layout import look, ucf101_clips
 from cezsar.errors import FormatError, InputError
 
 UCF, HMDB, KINETICS, ACTIVITYNET = KNOWN.values()
+CLIPS = ucf101_clips()
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path, monkeypatch):
     """An empty workspace, and an empty folder to be in."""
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
@@ -36,60 +39,51 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "ws"
 
 
-def touch(folder: Path, *names: str) -> None:
+def touch(folder, *names):
     for parent in {Path(name).parent for name in names}:
         (folder / parent).mkdir(parents=True, exist_ok=True)
     for name in names:
         (folder / name).touch()
 
 
-# UCF-101 -------------------------------------------------------------------------------------------------------------
+def sizes(parts):
+    return {part: len(ids) for part, ids in parts.items()}
 
 
-def ucf_folder(label: str) -> str:
-    return label.replace("HandStand", "Handstand") if label == "HandStandPushups" else label  # as in the archive
+def ucf_path(id):
+    return f"{CLIPS[id].replace('HandStand', 'Handstand')}/{id}.avi"  # folders as in the archive
 
 
-def ucf_tree(folder: Path, without: set[str] = frozenset()) -> None:
-    clips = [(id, label) for id, label in ucf101_clips().items() if id not in without]
-    touch(folder, *(f"UCF-101/{ucf_folder(label)}/{id}.avi" for id, label in clips))
-
-
-def test_every_clip_of_ucf101_is_known() -> None:
-    clips = ucf101_clips()
-    assert len(clips) == 13_320 and len(set(clips.values())) == 101
-    assert {"v_ApplyEyeMakeup_g01_c01", "v_YoYo_g25_c05", "v_HandStandPushups_g01_c01"} <= clips.keys()
-    per_class = Counter(clips.values())
+def test_a_whole_tree_of_ucf101(home):
+    assert len(CLIPS) == 13_320 and len(set(CLIPS.values())) == 101
+    assert {"v_ApplyEyeMakeup_g01_c01", "v_YoYo_g25_c05", "v_HandStandPushups_g01_c01"} <= CLIPS.keys()
+    per_class = Counter(CLIPS.values())
     assert (min(per_class.values()), max(per_class.values())) == (100, 167)  # Soomro et al., Figure 4
     assert per_class["TennisSwing"] == 166 and per_class["PlayingGuitar"] == 160
-
-
-def test_a_whole_tree_of_ucf101(home: Path) -> None:
-    ucf_tree(home / "data/ucf101")
-    lists = home / "data/ucf101/ucfTrainTestlist"
-    touch(lists, "classInd.txt")
-    tested = [f"{ucf_folder(label)}/{id}.avi" for id, label in ucf101_clips().items() if int(id[-6:-4]) <= 7]
-    (lists / "testlist01.txt").write_text("\r\n".join(tested) + "\r\n")
+    place = home / "data/ucf101"
+    touch(place / "UCF-101", *map(ucf_path, CLIPS))
+    touch(place / "ucfTrainTestlist", "classInd.txt")
+    tested = "".join(ucf_path(id) + "\r\n" for id in CLIPS if int(id[-6:-4]) <= 7)
+    (place / "ucfTrainTestlist/testlist01.txt").write_text(tested)
     data = open_dataset("UCF-101")
     assert len(data.labels) == 13_320 and data.warnings == [] and data.missing == []
     assert data.labels["v_HandStandPushups_g01_c01"] == "handstand pushups"
     assert data.labels["v_ThrowDiscus_g01_c01"] == "throw discus"
     assert data.paths["v_YoYo_g01_c01"].parts[-2:] == ("YoYo", "v_YoYo_g01_c01.avi")
     assert set(data.descriptions) == set(data.labels.values()) == set(UCF.class_names())
-    found = look(UCF, place_of(UCF))
-    sizes = {part: len(ids) for part, ids in found.parts.items()}
     official = {"train1": 9537, "test1": 3783, "train2": 9586, "test2": 3734, "train3": 9624, "test3": 3696}
-    assert sizes == official
+    assert sizes(data.parts) == official
     part = open_dataset("ucf101:test1")
     assert len(part.labels) == len(part.paths) == 3_783 and len(set(part.labels.values())) == 101
     with pytest.raises(InputError, match="no part 'test4' here; there are test1, test2, test3, train1"):
         open_dataset("ucf101:test4")
 
 
-def test_a_wrong_count_names_what_is_missing(home: Path) -> None:
-    gone = {"v_Archery_g07_c03", *(id for id, label in ucf101_clips().items() if label == "YoYo")}
-    ucf_tree(home / "data/ucf101", without=gone)
-    touch(home / "data/ucf101/UCF-101", "Archery/v_Archery_g26_c01.avi", "Swimming/v_Swimming_g01_c01.avi")
+def test_a_wrong_count_names_what_is_missing(home):
+    gone = {"v_Archery_g07_c03", *(id for id, label in CLIPS.items() if label == "YoYo")}
+    place = home / "data/ucf101/UCF-101"
+    touch(place, *(ucf_path(id) for id in CLIPS.keys() - gone))
+    touch(place, "Archery/v_Archery_g26_c01.avi", "Swimming/v_Swimming_g01_c01.avi")
     data = open_dataset("ucf101")
     assert set(data.missing) == gone and len(gone) == 129
     assert len(data.labels) == 13_320 - 129 + 1 and "v_Swimming_g01_c01" not in data.labels
@@ -98,89 +92,67 @@ def test_a_wrong_count_names_what_is_missing(home: Path) -> None:
     assert missing.startswith("129 of 13,320 clips are missing: v_Archery_g07_c03, v_YoYo_g01_c01, ")
     assert missing.endswith("`cezsar datasets ucf101 --missing FILE` writes them all")
     assert "1 videos are in no list of UCF-101: v_Archery_g26_c01" in more
-    assert absent == "1 of 101 classes have no clip: yo yo"
-    assert len(data.descriptions) == 101
+    assert absent == "1 of 101 classes have no clip: yo yo" and len(data.descriptions) == 101
 
 
-def test_an_index_alone_will_do(home: Path) -> None:
-    index: dict[str, list[str]] = {}
-    for id, label in ucf101_clips().items():
+def test_an_index_or_official_lists_alone_will_do(home):
+    index = {}
+    for id, label in CLIPS.items():
         index.setdefault(f"{label} ".replace("Push", "_push").strip(), []).append(id)
-    dropped = index["Archery"].pop()
-    (home / "data/ucf101").mkdir(parents=True)
-    (home / "data/ucf101/ucf101_dataset.json").write_text(json.dumps(index))
+    dropped, place = index["Archery"].pop(), home / "data/ucf101"
+    place.mkdir(parents=True)
+    (place / "ucf101_dataset.json").write_text(json.dumps(index))
     data = open_dataset("ucf101")
     assert len(data.labels) == 13_319 and data.paths == {} and data.missing == [dropped]
     assert data.warnings == [f"1 of 13,320 clips are missing: {dropped}"]
     assert len(open_dataset("ucf101:test2").labels) == 3_734
-    assert open_dataset(home / "data/ucf101").labels == data.labels  # the place stands for the name
-
-
-def test_official_lists_alone_and_a_damaged_one(home: Path) -> None:
-    lists = home / "data/ucf101"
-    lists.mkdir(parents=True)
-    (lists / "trainlist01.txt").write_text("YoYo/v_YoYo_g08_c01.avi 101\nYoYo/v_YoYo_g08_c02.avi 101\n")
-    (lists / "testlist01.txt").write_text("YoYo/v_YoYo_g01_c01.avi\n")
+    assert open_dataset(place).labels == data.labels  # the place stands for the name
+    (place / "ucf101_dataset.json").unlink()
+    (place / "trainlist01.txt").write_text("YoYo/v_YoYo_g08_c01.avi 101\nYoYo/v_YoYo_g08_c02.avi 101\n")
+    (place / "testlist01.txt").write_text("YoYo/v_YoYo_g01_c01.avi\n")
     data = open_dataset("ucf101")
     assert data.labels == dict.fromkeys(["v_YoYo_g01_c01", "v_YoYo_g08_c01", "v_YoYo_g08_c02"], "yo yo")
     assert "list test1 names 1 clips, 3,783 expected" in data.warnings
     assert list(open_dataset("ucf101:test1").labels) == ["v_YoYo_g01_c01"]
-    (lists / "testlist01.txt").write_text("YoYo/v_YoYo_g01_c01.avi\nno slash\n")
+    (place / "testlist01.txt").write_text("YoYo/v_YoYo_g01_c01.avi\nno slash\n")
     with pytest.raises(FormatError, match=r"testlist01\.txt, line 2"):
         open_dataset("ucf101")
 
 
-# HMDB-51 -------------------------------------------------------------------------------------------------------------
-
 ODD = ["#122_Cleaning_Up_brush_hair_u_nm_np1_ba_goo_0", "(2)_brush_hair_f_nm_np1_fr_med_1", "a_b!_[x]_&_brush_hair_2"]
 
 
-def hmdb_tree(folder: Path) -> None:
+def test_a_tree_of_hmdb51(home):
     """Three clips of every class, one each for training, testing, and neither."""
-    lists = folder / "testTrainMulti_7030_splits"
+    place = home / "data/hmdb51"
+    lists = place / "testTrainMulti_7030_splits"
     lists.mkdir(parents=True)
-    for name in HMDB.class_names():
-        label = name.replace(" ", "_")
+    for label in (name.replace(" ", "_") for name in HMDB.class_names()):
         clips = ODD if label == "brush_hair" else [f"{label}_clip_{number}" for number in range(3)]
-        touch(folder, *(f"{label}/{clip}.avi" for clip in clips))
+        touch(place, *(f"{label}/{clip}.avi" for clip in clips))
         for split in range(3):
-            marks = [(1 + split) % 3, (2 + split) % 3, split]
-            lines = [f"{clip}.avi {mark} " for clip, mark in zip(clips, marks, strict=True)]
-            (lists / f"{label}_test_split{split + 1}.txt").write_text("\n".join(lines) + "\n")
-
-
-def test_a_tree_of_hmdb51(home: Path) -> None:
-    hmdb_tree(home / "data/hmdb51")
+            lines = [f"{clip}.avi {(mark + split) % 3} \n" for clip, mark in zip(clips, (1, 2, 0), strict=True)]
+            (lists / f"{label}_test_split{split + 1}.txt").write_text("".join(lines))
     data = open_dataset("hmdb51")
     assert len(data.labels) == len(data.paths) == 153 and set(Counter(data.labels.values()).values()) == {3}
     assert [data.labels[id] for id in ODD] == ["brush hair"] * 3
-    assert data.warnings == [
-        "the lists here name 153 clips, 6,766 expected; check testTrainMulti_7030_splits/<class>_test_split1.txt"
-    ]
-    found = look(HMDB, place_of(HMDB))
-    assert {part: len(ids) for part, ids in found.parts.items()} == dict.fromkeys(
-        ["train1", "test1", "train2", "test2", "train3", "test3"], 51
-    )
+    (warning,) = data.warnings
+    assert warning.startswith("the lists here name 153 clips, 6,766 expected; check testTrainMulti_7030_splits/")
+    assert sizes(data.parts) == dict.fromkeys(["train1", "test1", "train2", "test2", "train3", "test3"], 51)
     assert ODD[1] in open_dataset("hmdb51:test1").labels and ODD[0] in open_dataset("hmdb51:test2").labels
-    (home / "data/hmdb51/wave/wave_clip_1.avi").unlink()
+    (place / "wave/wave_clip_1.avi").unlink()
     assert open_dataset("hmdb51").missing == ["wave_clip_1"]
     assert "1 of 153 clips are missing: wave_clip_1" in open_dataset("hmdb51").warnings
 
-
-def test_hmdb51_without_lists_or_without_videos(home: Path, tmp_path: Path) -> None:
-    hmdb_tree(tmp_path / "full")
-    (tmp_path / "full/testTrainMulti_7030_splits").rename(home.parent / "lists")
-    without = look(HMDB, tmp_path / "full")
-    assert len(without.labels) == 153 and without.missing == []
-    assert "153 videos, 6,766 expected; which ones differ can be told with testTrainMulti" in without.warnings[0]
-    only = look(HMDB, home.parent / "lists")
-    assert only.labels == without.labels and only.paths == {}
-    (home.parent / "lists/wave_test_split1.txt").write_text("wave_clip_0.avi 7\n")
+    lists.rename(home / "lists")
+    without, only = look(HMDB, place), look(HMDB, home / "lists")
+    assert len(without.labels) == 152 and without.missing == []
+    assert "152 videos, 6,766 expected; which ones differ can be told with testTrainMulti" in without.warnings[0]
+    assert only.labels == without.labels | {"wave_clip_1": "wave"} and only.paths == {}
+    (home / "lists/wave_test_split1.txt").write_text("wave_clip_0.avi 7\n")
     with pytest.raises(FormatError, match="line 1"):
-        look(HMDB, home.parent / "lists")
+        look(HMDB, home / "lists")
 
-
-# Kinetics-400 --------------------------------------------------------------------------------------------------------
 
 ROWS = [
     ("abseiling", "-3B32lodo2M", 59, 69, "train"),
@@ -191,19 +163,24 @@ ROWS = [
 IDS = [f"{video}_{start:06}_{end:06}" for _, video, start, end, _ in ROWS]
 
 
-def kinetics_lists(folder: Path) -> None:
+def kinetics_lists(folder):
     folder.mkdir(parents=True, exist_ok=True)
     for part in ("train", "validate", "test"):
         with (folder / f"{part}.csv").open("w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(["label", "youtube_id", "time_start", "time_end", "split"])
-            writer.writerows(row for row in ROWS if row[-1] == part)
+            rows = [row for row in ROWS if row[-1] == part]
+            csv.writer(file).writerows([("label", "youtube_id", "time_start", "time_end", "split"), *rows])
+    return folder
 
 
-def test_kinetics400_in_class_folders(home: Path) -> None:
-    folder = home / "data/kinetics400"
-    kinetics_lists(folder / "annotations")
-    touch(folder, f"train/abseiling/{IDS[0]}.mp4", f"test/massaging_person_s_head/{IDS[2]}.mp4")
+def test_kinetics400(home):
+    place = home / "data/kinetics400"
+    kinetics_lists(place / "annotations")
+    data = open_dataset("kinetics400")  # by its lists alone
+    assert data.labels == {id: row[0] for id, row in zip(IDS, ROWS, strict=True)}
+    assert data.missing == [] and data.paths == {} and len(data.descriptions) == 400
+    assert list(look(KINETICS, place / "annotations/train.csv").labels) == [IDS[0], IDS[3]]
+
+    touch(place, f"train/abseiling/{IDS[0]}.mp4", f"test/massaging_person_s_head/{IDS[2]}.mp4")
     data = open_dataset("kinetics400")
     assert data.labels == {IDS[0]: "abseiling", IDS[2]: "massaging person's head"}
     assert data.missing == [IDS[1], IDS[3]]
@@ -213,34 +190,18 @@ def test_kinetics400_in_class_folders(home: Path) -> None:
     with pytest.raises(InputError, match="no clip of kinetics400:val"):
         open_dataset("kinetics400:val")
 
-
-def test_kinetics400_in_one_folder_by_youtube_ids(home: Path) -> None:
-    folder = home / "data/kinetics400"
-    kinetics_lists(folder)
-    touch(folder, f"{IDS[0]}.mp4", "aBcDeFgHiJk.webm", "notInAnyCsv.mp4")
-    data = open_dataset("kinetics400")
-    assert data.labels == {IDS[0]: "abseiling", "aBcDeFgHiJk": "petting animal (not cat)"}
-    assert data.missing == [IDS[1], IDS[2]]
-    assert data.warnings[0].endswith("named so: nothing (1)")
-    assert set(open_dataset("kinetics400:train").labels) == {IDS[0], "aBcDeFgHiJk"}
-
-
-def test_kinetics400_by_its_lists_alone(home: Path) -> None:
-    kinetics_lists(home / "data/kinetics400")
-    data = open_dataset("kinetics400")
-    assert data.labels == {id: row[0] for id, row in zip(IDS, ROWS, strict=True)}
-    assert data.missing == [] and data.paths == {} and len(data.descriptions) == 400
-    only = look(KINETICS, home / "data/kinetics400/train.csv")
-    assert list(only.labels) == [IDS[0], IDS[3]]
-    (home / "data/kinetics400/train.csv").write_text("label,youtube_id,time_start,time_end\nx,y,soon,late\n")
+    flat = kinetics_lists(home / "flat")  # all in one folder, some by YouTube's ids
+    touch(flat, f"{IDS[0]}.mp4", "aBcDeFgHiJk.webm", "notInAnyCsv.mp4")
+    found = look(KINETICS, flat)
+    assert found.labels == {IDS[0]: "abseiling", "aBcDeFgHiJk": "petting animal (not cat)"}
+    assert found.missing == [IDS[1], IDS[2]] and found.warnings[0].endswith("named so: nothing (1)")
+    assert set(found.parts["train"]) == {IDS[0], "aBcDeFgHiJk"}
+    (flat / "train.csv").write_text("label,youtube_id,time_start,time_end\nx,y,soon,late\n")
     with pytest.raises(FormatError, match="line 2"):
-        open_dataset("kinetics400")
+        look(KINETICS, flat)
 
 
-# ActivityNet Captions ------------------------------------------------------------------------------------------------
-
-
-def test_activitynet_captions(home: Path) -> None:
+def test_activitynet_captions(home):
     folder = home / "data/activitynet-captions"
     folder.mkdir(parents=True)
     entry = {"duration": 10.0, "timestamps": [[0, 5]], "sentences": ["A person waves."]}
@@ -261,10 +222,7 @@ def test_activitynet_captions(home: Path) -> None:
         open_dataset("activitynet-captions")
 
 
-# Where they are found ------------------------------------------------------------------------------------------------
-
-
-def test_nothing_there_says_where_and_what_to_put(home: Path) -> None:
+def test_nothing_there_says_where_and_what_to_put(home):
     for known in (UCF, HMDB, KINETICS):
         with pytest.raises(InputError) as refused:
             open_dataset(known.name)
@@ -276,7 +234,7 @@ def test_nothing_there_says_where_and_what_to_put(home: Path) -> None:
         open_dataset("ufc101")
 
 
-def test_places_are_named_and_forgotten(home: Path, tmp_path: Path) -> None:
+def test_places_are_named_and_forgotten(home, tmp_path):
     kinetics_lists(tmp_path / "k400")
     touch(tmp_path, "mine/jump/1.mp4", "mine/walk/2.mp4")
     register("Kinetics-400", tmp_path / "k400")
@@ -298,38 +256,29 @@ def test_places_are_named_and_forgotten(home: Path, tmp_path: Path) -> None:
     assert (home / "data/datasets.json").read_text() == '{"x": 3}'
 
 
-def test_a_folder_here_is_the_last_resort(home: Path) -> None:
+def test_a_folder_here_is_the_last_resort(home):
     kinetics_lists(Path("Kinetics_400"))
     assert place_of(KINETICS) == Path("Kinetics_400") and len(open_dataset("kinetics400").labels) == 4
-    kinetics_lists(home / "data/kinetics400")
-    assert place_of(KINETICS) == home / "data/kinetics400"
-    assert places() == {"kinetics400": str(home / "data/kinetics400")}
-
-
-def test_own_descriptions_stand_before_the_shipped_ones(home: Path) -> None:
-    kinetics_lists(home / "data/kinetics400")
-    (home / "data/kinetics400/descriptions.json").write_text('{"Abseiling": ["Down a rope.", "On a cliff."]}')
-    described = open_dataset("kinetics400").descriptions
+    own = kinetics_lists(home / "data/kinetics400")
+    assert place_of(KINETICS) == own and places() == {"kinetics400": str(own)}
+    (own / "descriptions.json").write_text('{"Abseiling": ["Down a rope.", "On a cliff."]}')
+    described = open_dataset("kinetics400").descriptions  # they stand before the shipped ones
     assert described["abseiling"] == ["Down a rope.", "On a cliff."] and described["air drumming"] == ["air drumming"]
 
 
-@pytest.mark.parametrize("name", ["UCF101", "ucf-101", "UCF_101", "Ucf 101"])
-def test_names_in_many_spellings(name: str) -> None:
-    assert find_known(name) is UCF and find_known(f"my {name}") is None
-
-
-def test_labels_in_the_spellings_found_in_the_wild() -> None:
+def test_names_and_labels_in_the_spellings_found_in_the_wild():
+    for name in ("UCF101", "ucf-101", "UCF_101", "Ucf 101"):
+        assert find_known(name) is UCF and find_known(f"my {name}") is None
     wild = ["HandStandPushups", "Handstand Pushups", "handstand_pushups", "HandstandPushups", "handstand push-ups"]
     assert resolve(wild, UCF.class_names()) == ["handstand pushups"] * 5
-    assert resolve(["ThrowDiscus", "Billiards", "YoYo", "TaiChi"], UCF.class_names()) == [
-        "throw discus", "billiards", "yo yo", "tai chi",
-    ]  # fmt: skip
+    spelt = {"ThrowDiscus": "throw discus", "Billiards": "billiards", "YoYo": "yo yo", "TaiChi": "tai chi"}
+    assert resolve(spelt, UCF.class_names()) == list(spelt.values())
     odd = ["massaging person_s head", "petting_animal_(not_cat)", "Passing American football (not in game)"]
     assert [canonical(name) for name in resolve(odd, KINETICS.class_names())] == [canonical(name) for name in odd]
     assert [len(known.class_names()) for known in KNOWN.values()] == [101, 51, 400, 0]
 
 
-def test_class_names(home: Path, tmp_path: Path) -> None:
+def test_class_names(home, tmp_path):
     (tmp_path / "i.json").write_text(json.dumps({"b": ["1"], "a": ["2", "3"]}))
     (tmp_path / "u.json").write_text(json.dumps({"YoYo": ["v_YoYo_g25_c01"]}))
     register("mine", tmp_path / "i.json")
@@ -339,3 +288,38 @@ def test_class_names(home: Path, tmp_path: Path) -> None:
     for name, said in (("activitynet-captions", "no classes"), ("nobody's", "there is no")):
         with pytest.raises(InputError, match=said):
             class_names(name)
+
+
+@pytest.mark.heavy
+@pytest.mark.skipif("CEZSAR_REAL_FORMATS" not in os.environ, reason="CEZSAR_REAL_FORMATS names no folder")
+def test_the_published_files(tmp_path):
+    folder = Path(os.environ["CEZSAR_REAL_FORMATS"])
+    read = load_annotations(folder / "captions/activitynet_val_1.json")
+    assert (len(read.segments), len(read.durations), len({s.video_id for s in read.segments})) == (17_505, 4_917, 4_917)
+    assert read.repairs == ["5 segments reach outside their video and were cut to it"]
+    counted = "the lists here name 4,917 clips, 14,926 expected; check train.json and val_1.json"
+    assert counted in look(ACTIVITYNET, folder / "captions").warnings
+    known = {}
+    for file, classes in {
+        "ucf101_label_map": 101, "hmdb51_label_map": 51, "kinetics_label_map_k400": 400, "kinetics_label_map_k600": 600,
+    }.items():  # fmt: skip
+        known[file] = labels.read_label_list(folder / f"labels/{file}.txt")
+        assert len(known[file]) == len({canonical(each) for each in known[file]}) == classes
+    for file, names, *counts in [
+        ("ucf101_truezsl_splits", "ucf101_label_map", 67, 34, 0),
+        ("ucf101_truezsl2.0_splits", "ucf101_label_map", 70, 31, 0),
+        ("ucf101_hard_cases_splits", "ucf101_label_map", 92, 15, 6),
+        ("ucf101_semantic_gap_cases_splits", "ucf101_label_map", 97, 4, 0),
+        ("hmdb51_truezsl_splits", "hmdb51_label_map", 29, 22, 0),
+        ("kinetics400_splits", "kinetics_label_map_k400", 0, 400, 0),
+    ]:
+        split = labels.load_split(folder / f"splits/{file}.json")
+        assert [len(split["training"]), len(split["testing"]), len(labels.shared_classes(split))] == counts
+        assert all(len(set(resolve(part, known[names]))) == len(part) for part in split.values())
+    index = labels.load_index(folder / "splits/ucf101_dataset.json")
+    published = {id: canonical(label) for label, ids in index.items() for id in ids}
+    assert (len(index), len(published)) == (101, 13_320)
+    assert {id: canonical(label) for id, label in CLIPS.items()} == published
+    register("ucf101", folder / "splits/ucf101_dataset.json", tmp_path)
+    data = open_dataset("ucf101", tmp_path)
+    assert {id: canonical(label) for id, label in data.labels.items()} == published and data.warnings == []
