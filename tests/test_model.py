@@ -9,7 +9,7 @@ import torch
 
 from cezsar.config import GROUPS, ModelConfig, from_dict, settings
 from cezsar.errors import FormatError, InputError
-from cezsar.model import CEZSAR, sinusoidal_positions, stack
+from cezsar.model import CEZSAR, stack
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = {"feature_dim": 7, "sentence_dim": 5, "d_model": 8, "d_emb": 4, "heads": 2, "ffn": 6}
@@ -20,9 +20,8 @@ def make(recipe="paper", **changes):
     return CEZSAR(ModelConfig(**SMALL | {"recipe": recipe} | changes)).eval()
 
 
-def clips(lengths, dim=7, seed=1):
-    generator = torch.Generator().manual_seed(seed)
-    return [torch.randn(length, dim, generator=generator).numpy() for length in lengths]
+def clips(lengths, dim=7):
+    return [np.random.default_rng(length).normal(size=(length, dim)).astype(np.float32) for length in lengths]
 
 
 def embed(model, features):
@@ -100,22 +99,24 @@ def released_by_hand(model, features):
 
 @pytest.mark.parametrize("layers", [1, 2])
 def test_paper_recipe_is_equations_1_to_5(layers):
-    model = make(layers=layers)
-    features = clips([1, 2, 9, 15])
+    model, features = make(layers=layers), clips([1, 2, 9, 15])
     expected = [visual_embedding_by_hand(model, clip) for clip in features]
     np.testing.assert_allclose(embed(model, features), expected, atol=1e-5)
     assert np.abs(expected).max() > 0.1
 
 
+def test_released_recipe_is_the_released_inference():
+    model, features = make("released"), clips([1, 5, 15])
+    np.testing.assert_allclose(embed(model, features), [released_by_hand(model, clip) for clip in features], atol=1e-5)
+
+
 def test_kernel_recipe_is_the_direction_of_a_mean_and_a_kernel_pca():
-    model = make("kernel")
-    features = clips([3, 1, 5])
+    model, features = make("kernel"), clips([3, 1, 5])
     expected = [linear(model.visual.project, clip.mean(0)) for clip in features]
     expected = [vector / np.linalg.norm(vector) for vector in expected]
     np.testing.assert_allclose(embed(model, features), expected, atol=1e-5)
     sentence, center = np.random.default_rng(0).normal(size=(2, 5)).astype("f4")
-    with torch.no_grad():
-        model.sentence.center.copy_(torch.from_numpy(center))
+    model.sentence.center.copy_(torch.from_numpy(center))
     unit = sentence / np.linalg.norm(sentence) - center
     unit /= np.linalg.norm(unit)
     expected = linear(model.sentence.components, np.exp(linear(model.sentence.landmarks, unit)))
@@ -123,13 +124,6 @@ def test_kernel_recipe_is_the_direction_of_a_mean_and_a_kernel_pca():
         with torch.inference_mode():
             embedded = mode.sentence_embedding(torch.from_numpy(sentence)).numpy()
         np.testing.assert_allclose(embedded, expected / np.linalg.norm(expected), atol=1e-5)
-
-
-def test_released_recipe_is_the_released_inference():
-    model = make("released")
-    features = clips([1, 5, 15])
-    expected = [released_by_hand(model, clip) for clip in features]
-    np.testing.assert_allclose(embed(model, features), expected, atol=1e-5)
 
 
 def test_sentence_branch_is_equation_6():
@@ -141,8 +135,7 @@ def test_sentence_branch_is_equation_6():
 
 
 def test_released_training_attends_over_the_batch_and_normalises():
-    model = make("released", dropout=0.0).train()
-    features = clips([4, 4])
+    model, features = make("released", dropout=0.0).train(), clips([4, 5])
     both = model.visual_embedding(*stack(features, 15)).detach().numpy()
     alone = model.visual_embedding(*stack(features[:1], 15)).detach().numpy()
     assert np.abs(both[0] - alone[0]).max() > 1e-3
@@ -151,62 +144,44 @@ def test_released_training_attends_over_the_batch_and_normalises():
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_padded_seconds_change_nothing(training):
-    model = make(dropout=0.0).train(training)
-    features_BTD, lengths_B = stack(clips([3, 8, 5]), 15)
+@torch.no_grad()
+def test_a_clip_sees_neither_padding_nor_its_batch(training):
+    model, features = make(dropout=0.0).train(training), clips([3, 8, 5, 6, 1])
+    features_BTD, lengths_B = stack(features, 15)
+    expected = model.visual_embedding(features_BTD, lengths_B)
     garbage_BTD = features_BTD.clone()
     for clip, length in zip(garbage_BTD, lengths_B, strict=True):
         clip[length:] = 1e4 * torch.randn(clip[length:].shape, generator=torch.Generator().manual_seed(9))
     longer_BTD = torch.nn.functional.pad(garbage_BTD, (0, 0, 0, 5), value=-77.0)
-    with torch.no_grad():
-        expected = model.visual_embedding(features_BTD, lengths_B)
-        np.testing.assert_allclose(model.visual_embedding(garbage_BTD, lengths_B), expected, atol=1e-6)
-        np.testing.assert_allclose(model.visual_embedding(longer_BTD, lengths_B), expected, atol=1e-6)
-
-
-@pytest.mark.parametrize("training", [False, True])
-def test_a_clip_does_not_see_its_batch(training):
-    model = make(dropout=0.0).train(training)
-    features = clips([3, 8, 5, 8, 1])
+    for padded_BTD in (garbage_BTD, longer_BTD):
+        np.testing.assert_allclose(model.visual_embedding(padded_BTD, lengths_B), expected, atol=1e-6)
     order = [4, 2, 0, 3, 1]
-    with torch.no_grad():
-        together = model.visual_embedding(*stack(features, 15)).numpy()
-        permuted = model.visual_embedding(*stack([features[i] for i in order], 15)).numpy()
-        alone = np.concatenate([model.visual_embedding(*stack([clip], 15)).numpy() for clip in features])
-    np.testing.assert_allclose(permuted, together[order], atol=1e-6)
-    np.testing.assert_allclose(alone, together, atol=1e-6)
+    permuted = model.visual_embedding(*stack([features[i] for i in order], 15))
+    alone = np.concatenate([model.visual_embedding(*stack([clip], 15)) for clip in features])
+    np.testing.assert_allclose(permuted, expected[order], atol=1e-6)
+    np.testing.assert_allclose(alone, expected, atol=1e-6)
 
 
 def test_the_order_of_real_seconds_matters():
-    model = make()
-    (features,) = clips([8])
-    forward, backward = embed(model, [features]), embed(model, [features[::-1].copy()])
-    assert np.abs(forward - backward).max() > 1e-3
+    model, (features,) = make(), clips([8])
+    assert np.abs(embed(model, [features]) - embed(model, [features[::-1].copy()])).max() > 1e-3
     # One changed second reaches every other second's encoding, so attention runs over time.
-    changed = features.copy()
+    changed, seen = features.copy(), []
     changed[6] += 1.0
-    seen = []
     handle = model.visual.encoder.register_forward_hook(lambda _m, _i, output: seen.append(output.detach()))
     embed(model, [features]), embed(model, [changed])
     handle.remove()
     assert (seen[0] - seen[1])[0].abs().amax(1).min() > 1e-5
 
 
-def test_positions_are_the_published_formula():
-    positions = sinusoidal_positions(15, 8)
-    for t in (0, 1, 14):
-        for i in range(4):
-            assert positions[t, 2 * i] == pytest.approx(math.sin(t / 10_000 ** (2 * i / 8)), abs=1e-6)
-            assert positions[t, 2 * i + 1] == pytest.approx(math.cos(t / 10_000 ** (2 * i / 8)), abs=1e-6)
-
-
 def test_standardisation_happens_before_equation_1():
-    plain, standardised = make(), make()
-    mean, std = np.arange(7, dtype=np.float32), 3.0
+    plain, standardised, (features,) = make(), make(), clips([6])
+    mean = np.arange(7, dtype=np.float32)
     standardised.feature_mean.copy_(torch.from_numpy(mean))
-    standardised.feature_std.fill_(std)
-    (features,) = clips([6])
-    np.testing.assert_allclose(embed(standardised, [features * std + mean]), embed(plain, [features]), atol=1e-5)
+    standardised.feature_std.fill_(3.0)
+    np.testing.assert_allclose(embed(standardised, [features * 3 + mean]), embed(plain, [features]), atol=1e-5)
+    with pytest.raises(InputError, match="6 dimensions, the model was made for 7"):
+        plain.visual_embedding(torch.zeros(1, 2, 6), torch.tensor([2]))
 
 
 def test_long_clips_keep_their_middle():
@@ -217,12 +192,6 @@ def test_long_clips_keep_their_middle():
     assert not stacked[1, 2:].any()
 
 
-def test_what_cannot_be_embedded_is_refused():
-    model = make()
-    with pytest.raises(InputError, match="6 dimensions, the model was made for 7"):
-        model.visual_embedding(torch.zeros(1, 2, 6), torch.tensor([2]))
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -231,19 +200,14 @@ def test_what_cannot_be_embedded_is_refused():
         ({"d_emb": 0}, "at least 1"),
         ({"dropout": 1.0}, "below 1"),
         ({"d_model": 9, "heads": 3}, "even"),
+        ({"d_modle": 4}, r"unknown keys \['d_modle'\]"),
     ],
 )
 def test_impossible_shapes_are_refused(changes, message):
     with pytest.raises(InputError, match=message):
-        ModelConfig(**SMALL | changes)
-
-
-def test_configuration_refuses_misspelt_and_missing_keys():
-    with pytest.raises(FormatError, match=r"unknown keys \['d_modle'\]"):
-        from_dict(ModelConfig, SMALL | {"d_modle": 4})
+        from_dict(ModelConfig, SMALL | changes)
     with pytest.raises(FormatError, match="lacks sentence_dim"):
         from_dict(ModelConfig, {"feature_dim": 4})
-    assert from_dict(ModelConfig, SMALL) == ModelConfig(**SMALL)
 
 
 def test_the_documentation_has_the_table_of_hyperparameters():

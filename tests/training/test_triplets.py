@@ -1,5 +1,7 @@
 """Sub-clips, positives and the triplets file."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy.spatial.distance import cosine
@@ -30,6 +32,23 @@ def test_sub_clips_lie_in_their_segment(start_s, end_s, seconds, allowed):
     assert drawn == {(start, start + length) for start in starts}  # every start comes, and no other
 
 
+@pytest.fixture
+def make(made_up, sentence_encoder):
+    def make(settings=None, annotations=made_up[0], **options):
+        return build(annotations, made_up[1], sentence_encoder, np.random.default_rng(0), settings, **options)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def head(made_up):
+    verbs = ("kick", "throw", "wave", "jump", "push", "lift")
+    words = [
+        f"an object that people use when they {verb}; a rare and costly piece for those who {verb}" for verb in verbs
+    ]
+    return LinearHead([f"thing{k}" for k in range(6)], words, np.random.default_rng(3).normal(size=(6, made_up[1].dim)))
+
+
 def test_each_segment_gives_three_sub_clips_with_its_sentence(made_up, triplets):
     annotations, store = made_up
     assert len(triplets.video_M) == 3 * len(annotations.segments)
@@ -47,42 +66,31 @@ def test_each_segment_gives_three_sub_clips_with_its_sentence(made_up, triplets)
     assert triplets.record["store"] == store.fingerprint
 
 
-def test_segments_beyond_the_film_are_left_out_and_counted(made_up, sentence_encoder):
-    annotations, store = made_up
+def test_segments_beyond_the_film_are_left_out_and_counted(made_up, make):
     beyond = [Segment("v00", 30.0, 55.0, "nobody is there to jump"), Segment("v01", 29.4, 40.0, "at the end a kick")]
-    longer = Annotations([*beyond, *annotations.segments], annotations.durations)
-    triplets = build(longer, store, sentence_encoder, np.random.default_rng(0), MiningConfig(negatives=4, sub_clips=1))
+    longer = Annotations([*beyond, *made_up[0].segments], made_up[0].durations)
+    triplets = make(MiningConfig(negatives=4, sub_clips=1), longer)
     assert triplets.record["segments_beyond_the_film"] == 1
     assert beyond[0].sentence not in triplets.sentences
     assert triplets.sentences[triplets.positives_MP[0, 0]] == beyond[1].sentence
     assert triplets.rows_M2[0].tolist() == [29, 30]
     with pytest.raises(InputError, match="after the end of their films"):
-        build(Annotations(beyond[:1], {}), store, sentence_encoder, np.random.default_rng(0))
+        make(annotations=Annotations(beyond[:1], {}))
+    with pytest.raises(InputError, match="none of the 1 annotated videos is in the store"):
+        make(annotations=Annotations([Segment("elsewhere", 0, 5, "a kick")], {"elsewhere": 5}))
 
 
-def test_object_sentences_join_the_human_one_and_bound_the_negatives(made_up, sentence_encoder):
+def test_object_sentences_join_the_human_one_and_bound_the_negatives(made_up, make, head, sentence_encoder):
     annotations, store = made_up
-    rng = np.random.default_rng(3)
-    verbs = ("kick", "throw", "wave", "jump", "push", "lift")
-    head = LinearHead(
-        [f"thing{k}" for k in range(6)],
-        [f"an object that people use when they {verb}; a rare and costly piece for those who {verb}" for verb in verbs],
-        rng.normal(size=(6, store.dim)),
-    )
-    triplets = build(
-        annotations, store, sentence_encoder, np.random.default_rng(0), MiningConfig(negatives=4), head=head
-    )
+    triplets = make(MiningConfig(negatives=4), head=head)
     assert triplets.positives_MP.shape[1] == 3
     unit = triplets.vectors_NS / np.linalg.norm(triplets.vectors_NS, axis=1, keepdims=True)
     for row in range(0, len(triplets.video_M), 7):
         human, *objects = triplets.positives_MP[row].tolist()
-        first, stop = triplets.rows_M2[row].tolist()
-        features = store.rows(triplets.video_ids[triplets.video_M[row]], first, stop)
+        features = store.rows(triplets.video_ids[triplets.video_M[row]], *triplets.rows_M2[row].tolist())
         phrases = set(object_phrases(head, top_objects(head.logits(features))[0]))
-        similarity = {p: float(sentence_encoder.encode([p])[0] @ unit[human]) for p in phrases}
-        norms = {p: np.linalg.norm(sentence_encoder.encode([p])[0]) for p in phrases}
-        expected = sorted(phrases, key=lambda p: -similarity[p] / norms[p])[:2]
-        assert [triplets.sentences[index] for index in objects] == expected
+        distance = {phrase: cosine(sentence_encoder.encode([phrase])[0], unit[human]) for phrase in phrases}
+        assert [triplets.sentences[index] for index in objects] == sorted(phrases, key=distance.get)[:2]
         for negative in triplets.negatives_MPn[row].ravel():
             if negative >= 0:
                 assert negative < len(annotations.segments)  # negatives are human sentences
@@ -90,67 +98,39 @@ def test_object_sentences_join_the_human_one_and_bound_the_negatives(made_up, se
 
 
 @pytest.mark.parametrize("with_objects", [False, True])
-def test_progress_counts_sentences_and_sub_clips(made_up, sentence_encoder, with_objects, monkeypatch):
-    annotations, store = made_up
+def test_progress_counts_sentences_and_sub_clips(made_up, make, head, with_objects, monkeypatch):
     monkeypatch.setattr(module, "SENTENCES_AT_ONCE", 10)
-    words = [f"a thing with which people {verb}" for verb in ("kick", "throw")]
-    head = LinearHead(["x", "y"], words, np.eye(2, store.dim)) if with_objects else None
-    seen = []
-    triplets = build(
-        annotations, store, sentence_encoder, np.random.default_rng(0), head=head,
-        on_progress=lambda done, total: seen.append((done, total)),
-    )  # fmt: skip
-    silent = build(annotations, store, sentence_encoder, np.random.default_rng(0), head=head)
-    assert triplets.fingerprint == silent.fingerprint
+    seen, options = [], {"head": head} if with_objects else {}
+    triplets = make(on_progress=lambda *told: seen.append(told), **options)
+    assert triplets.fingerprint == make(**options).fingerprint
     done = [each for each, _ in seen]
-    sentences, sub_clips = len(annotations.segments), len(triplets.video_M)
+    sentences, sub_clips = len(made_up[0].segments), len(triplets.video_M)
     assert {total for _, total in seen} == {sentences + (2 if with_objects else 1) * sub_clips}
     assert done == sorted(done) and (done[0], done[-1]) == (0, seen[0][1])
     assert {10, 20, sentences} <= set(done)
 
 
-def test_triplets_come_back_from_disk_as_they_were(triplets, tmp_path):
-    triplets.save(tmp_path / "t.safetensors")
-    read = Triplets.load(tmp_path / "t.safetensors")
-    for name in ("video_M", "rows_M2", "vectors_NS", "positives_MP", "negatives_MPn"):
-        np.testing.assert_array_equal(getattr(read, name), getattr(triplets, name))
-    assert (read.sentences, read.video_ids, read.record) == (triplets.sentences, triplets.video_ids, triplets.record)
-
-
-def test_what_is_no_triplets_file_is_refused(triplets, tmp_path):
+def test_triplets_come_back_from_disk_as_they_were_and_others_are_refused(triplets, tmp_path):
     path = tmp_path / "t.safetensors"
     with pytest.raises(FormatError, match="cezsar mine"):
         Triplets.load(path)
-    path.write_bytes(b"not at all")
-    with pytest.raises(FormatError, match=r"t\.safetensors is not a triplets file"):
-        Triplets.load(path)
     triplets.save(path)
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(FormatError, match="not a triplets file"):
-        Triplets.load(path)
-
-
-def test_a_triplets_file_that_contradicts_itself_is_refused(triplets, tmp_path):
-    import dataclasses
-
+    read = Triplets.load(path)
+    assert read.fingerprint == triplets.fingerprint
+    assert (read.sentences, read.video_ids, read.record) == (triplets.sentences, triplets.video_ids, triplets.record)
+    for damaged in (b"not at all", path.read_bytes()[:-100]):
+        path.write_bytes(damaged)
+        with pytest.raises(FormatError, match=r"t\.safetensors is not a triplets file"):
+            Triplets.load(path)
     beyond = triplets.positives_MP.copy()
     beyond[0, 0] = len(triplets.sentences)
-    dataclasses.replace(triplets, positives_MP=beyond).save(tmp_path / "t.safetensors")
+    dataclasses.replace(triplets, positives_MP=beyond).save(path)
     with pytest.raises(FormatError, match="contradicts itself"):
-        Triplets.load(tmp_path / "t.safetensors")
+        Triplets.load(path)
 
 
-def test_annotations_and_store_must_share_videos(made_up, sentence_encoder):
-    _, store = made_up
-    others = Annotations(segments=[Segment("elsewhere", 0, 5, "a kick")], durations={"elsewhere": 5})
-    with pytest.raises(InputError, match="none of the 1 annotated videos is in the store"):
-        build(others, store, sentence_encoder, np.random.default_rng(0))
-
-
-def test_too_few_candidates_are_counted_and_none_at_all_is_refused(made_up, sentence_encoder):
-    annotations, store = made_up
-    few = build(annotations, store, sentence_encoder, np.random.default_rng(0), MiningConfig(0.2, 40))
-    assert few.record["sub_clips_with_too_few_candidates"] > 0
-    assert few.record["fewest_candidates"] < 40
+def test_too_few_candidates_are_counted_and_none_at_all_is_refused(make):
+    few = make(MiningConfig(0.2, 40))
+    assert few.record["sub_clips_with_too_few_candidates"] > 0 and few.record["fewest_candidates"] < 40
     with pytest.raises(InputError, match="raise tau"):
-        build(annotations, store, sentence_encoder, np.random.default_rng(0), MiningConfig(1e-5))
+        make(MiningConfig(1e-5))
