@@ -17,8 +17,7 @@ from app.parts.player import film_of
 from app.parts.words import plain
 from app.semantic_gap.explorer import pick
 from app.semantic_gap.numbers import SPACES, clouds, unit_space
-from cezsar.analysis.faults import TOLERATED, faults, nearest_centroid
-from cezsar.analysis.gap import UnitSpace
+from cezsar.analysis.gap import TOLERATED, UnitSpace, faults, nearest_centroid
 from cezsar.analysis.maps import Map
 from cezsar.arrays import IntArray
 from cezsar.report import figures

@@ -49,9 +49,8 @@ def clouds(item: Scored) -> tuple[IntArray, dict[str, Cloud]]:
 def unit_space(item: Scored, space: str) -> UnitSpace:
     """All clips of `clouds` and the prototypes of all classes, in one space."""
     (row_N, points), scores = clouds(item), scored.scores(item)
-    videos_NE, prototypes_PE = points[space]
-    owner_P, n_classes = scored.embeddings(item).prototype_class, len(scores.class_names)
-    return UnitSpace(videos_NE, scores.label_index[row_N], prototypes_PE, owner_P, n_classes)
+    owner_P = scored.embeddings(item).prototype_class
+    return UnitSpace(points[space], scores.label_index[row_N], owner_P, len(scores.class_names))
 
 
 def gaps(item: Scored) -> dict[str, tuple[Gap, pd.DataFrame]]:

@@ -72,13 +72,7 @@ class Baseline:
 
 
 def random_baseline(
-    scores: Scores,
-    groups: Mapping[str, Sequence[str]],
-    weights: Weights,
-    *,
-    runs: int = RUNS,
-    seed: int = 0,
-    outside: bool = False,
+    scores: Scores, groups: Mapping[str, Sequence[str]], weights: Weights, *, seed: int = 0, outside: bool = False
 ) -> Baseline:
     """Evaluate the classes of some groups, and random sets of as many classes, each among its own classes only.
 
@@ -97,6 +91,6 @@ def random_baseline(
             f"name fewer{or_else}"
         )
     named = evaluate(scores, Protocol("named", [names]), weights)
-    random = evaluate(scores, random_classes(pool, len(names), runs, seed), weights)
+    random = evaluate(scores, random_classes(pool, len(names), RUNS, seed), weights)
     figures = group_confusion(confusion_matrix(scores, weights, names), names, known)
     return Baseline(names, known, pool, named, random, figures)

@@ -43,7 +43,7 @@ class Explanation:
     winner: str
     runner_up: str
     margin: float  # score of `winner` less that of `runner_up`; below 0 where labels were given in that order
-    unit: Literal["cosine", "inner product"]  # of scores without lengths, which have no cosine
+    unit: str  # "cosine", or "inner product" for scores without lengths, which have no cosine
     modalities: list[Part]  # those with weight; they sum to `margin`
     objects: list[Part] = field(default_factory=list)  # in the order given, or as terms of O's part the largest first
     seconds: list[Part] = field(default_factory=list)
@@ -71,7 +71,7 @@ def explain_scores(
         Part("modality", name, weight * _lead(scores.columns[name][row], columns) / length)
         for name, weight in active(scores, weights).items()
     ]
-    unit: Literal["cosine", "inner product"] = "inner product" if scores.gram is None else "cosine"
+    unit = "inner product" if scores.gram is None else "cosine"
     margin = sum(part.change for part in parts)
     return Explanation(scores.ids[row], scores.class_names[first], scores.class_names[second], margin, unit, parts)
 

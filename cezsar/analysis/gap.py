@@ -1,4 +1,4 @@
-"""The semantic gap in numbers: how clips and class descriptions lie to each other, space by space.
+"""The semantic gap in numbers: how clips and class descriptions lie to each other, and which side is at fault.
 
 Only directions count, because predictions are cosine similarities (Eq. 8 of Estevam et al., ICPR 2026). A zero vector,
 as ReLU can make one, has none: its similarity to everything is 0.
@@ -18,11 +18,16 @@ from cezsar.zeroshot.fusion import before_true, decide, row_blocks
 if TYPE_CHECKING:
     import pandas as pd
 
+    from cezsar.zeroshot.scored import Cloud
+
 Gap = dict[str, float | None]
 """Numbers of one space by name, those of `FIGURES` and some counts; None where one is not defined."""
 
 DECIMALS = 6  # of similarities that are compared with each other; float32 has no more
 MOST_CLIPS = 5_000  # more are sampled where the work grows with their square: silhouette, purity, uniformity
+TOLERATED = 0.1  # a class with a smaller error is nobody's fault
+BLAMED = 2 / 3  # a side that makes at least this share of a class's errors is alone at fault
+HUB_DEVIATIONS = 2.0  # a hub draws more clips of other classes than the mean prototype by so many deviations
 
 
 class Definition(NamedTuple):
@@ -114,23 +119,12 @@ def directions(rows_NE: npt.ArrayLike, what: str) -> FloatArray:
 
 
 class UnitSpace:
-    """N clips and the P prototypes of C classes in one space, as unit vectors, and what is nearest to what.
+    """N clips and the P prototypes of C classes in one space, as unit vectors, and what is nearest to what."""
 
-    `label_index_N` is -1 for clips of unknown class; `prototypes_PE` has no rows where a space has no sentences.
-    """
-
-    def __init__(
-        self,
-        videos_NE: npt.ArrayLike,
-        label_index_N: npt.ArrayLike,
-        prototypes_PE: npt.ArrayLike,
-        prototype_class_P: npt.ArrayLike,
-        n_classes: int,
-    ) -> None:
-        self.videos_NE = directions(videos_NE, "clips")
-        self.labels_N = np.asarray(label_index_N, np.int64)
-        units_PE = directions(prototypes_PE, "prototypes")
-        owner_P = np.asarray(prototype_class_P, np.int64)[: len(units_PE)]
+    def __init__(self, cloud: Cloud, labels_N: IntArray, prototype_class_P: IntArray, n_classes: int) -> None:
+        self.labels_N = labels_N  # -1 for clips of unknown class
+        self.videos_NE, units_PE = directions(cloud.videos_NE, "clips"), directions(cloud.prototypes_PE, "prototypes")
+        owner_P = prototype_class_P[: len(units_PE)]  # there may be no prototypes
         # As in Scores: a zero prototype would win over negative cosines, so it stays only if its class has no other.
         alive_P = units_PE.any(axis=1)
         kept = np.flatnonzero(alive_P | ~np.isin(owner_P, owner_P[alive_P]))
@@ -209,6 +203,64 @@ def per_class(space: UnitSpace) -> pd.DataFrame:
     }
     found = pd.DataFrame(columns).replace(np.inf, np.nan)
     return found.assign(lead=found.nearest_other_distance - found.own_distance)
+
+
+def faults(space: UnitSpace) -> pd.DataFrame:
+    """`per_class`, and for each class whose fault it is that clips are missed: its clips', or its description's.
+
+    Every clip is classified twice: by the nearest prototype, as ever, and by `nearest_centroid`, which knows classes
+    from their clips alone and so shows what the visual side would allow if descriptions were perfect. A class's clips
+    are "right", "rescued" (by the prototype alone), "text_errors" (right by the centroid alone) or "video_errors"; the
+    shares are "text_fault", "video_fault" and "error", exactly their sum; "verdict" says who is at fault: "text",
+    "video", "both" or "none". All are NaN ("" the verdict) without a prototype, or with fewer than two clips.
+    Of its prototype: "drawn", the clips of other classes that are nearest to it; "hub", whether these are far more than
+    other prototypes draw; "orphan", whether no clip at all is nearest to it.
+    """
+    found, n_classes = per_class(space), len(space.sizes_C)
+    text_N, video_N = space.nearest_N == space.labels_N, nearest_centroid(space) == space.labels_N
+    described_C = np.isin(np.arange(n_classes), space.described_K)
+    judged_C = described_C & (space.sizes_C > 1)
+
+    def count(classes_N: IntArray) -> IntArray:
+        return np.bincount(classes_N[classes_N >= 0], minlength=n_classes)
+
+    counts_C4, labelled = np.zeros((n_classes, 4)), space.labels_N >= 0
+    np.add.at(counts_C4, (space.labels_N[labelled], (2 * ~text_N + ~video_N)[labelled]), 1)
+    found[["right", "rescued", "text_errors", "video_errors"]] = np.where(judged_C[:, None], counts_C4, np.nan)
+    errors = found.text_errors + found.video_errors
+    found["text_fault"], found["video_fault"] = found.text_errors / found.clips, found.video_errors / found.clips
+    found["error"] = errors / found.clips
+    found["verdict"] = "both"
+    found.loc[found.video_errors >= BLAMED * errors, "verdict"] = "video"
+    found.loc[found.text_errors >= BLAMED * errors, "verdict"] = "text"
+    found.loc[errors < TOLERATED * found.clips, "verdict"] = "none"
+    found.loc[~judged_C, "verdict"] = ""
+    found["drawn"] = count(space.nearest_N[labelled & ~text_N])
+    usual = found.drawn[described_C]
+    found["hub"] = found.drawn > usual.mean() + HUB_DEVIATIONS * usual.std(ddof=0)
+    found["orphan"] = described_C & (count(space.nearest_N) == 0)
+    return found
+
+
+def nearest_centroid(space: UnitSpace) -> IntArray:
+    """(N,) class of each labelled clip's nearest centroid, its own class's without the clip; -1 for other clips.
+
+    With S the sum of n unit vectors, the centroid without x lies in the direction of S - x, and x·(S - x) = x·S - x·x.
+    A class whose only clip is x has no other centroid: it cannot win. Of equal similarities the lowest index wins.
+    """
+    nearest_N = np.full(len(space.videos_NE), -1)
+    labelled = np.flatnonzero((space.labels_N >= 0) & space.videos_NE.any(axis=1))
+    for rows in row_blocks(labelled, len(space.sizes_C)):
+        units_nE, own_n = space.videos_NE[rows].astype(np.float64), space.labels_N[rows]
+        similarity_nC = units_nE @ space.centroids_CE.T
+        similarity_nC[:, space.sizes_C == 0] = -np.inf
+        others_nE = space.sums_CE[own_n] - units_nE
+        lengths_n = np.linalg.norm(others_nE, axis=1)
+        own_similarity_n = np.einsum("ne,ne->n", units_nE, others_nE) / np.where(lengths_n > 1e-9, lengths_n, np.inf)
+        similarity_nC[np.arange(len(own_n)), own_n] = np.where(space.sizes_C[own_n] > 1, own_similarity_n, -np.inf)
+        best_n = similarity_nC.argmax(axis=1)
+        nearest_N[rows] = np.where(np.isfinite(similarity_nC.max(axis=1)), best_n, -1)
+    return nearest_N
 
 
 def _among_clips(space: UnitSpace, k: int, rng: np.random.Generator) -> Gap:

@@ -63,17 +63,10 @@ def measure(
     given_K1 = (np.arange(len(kernel_KK)) < len(train)).astype(np.float64)[:, None]
     drawn_KB = rng.permuted(np.repeat(given_K1, permutations, axis=1), axis=0)
     values = mmd_squared(kernel_KK, np.hstack([given_K1, drawn_KB]))  # the given division is one of those at random
-    accuracy = domain_accuracy(train, test, rng)
-    return {
-        "train_clips": len(train),
-        "test_clips": len(test),
-        "bandwidth": bandwidth,
-        "permutations": permutations,
-        "mmd_squared": float(values[0]),
-        "p_value": float((values >= values[0] - 1e-12).mean()),
-        "domain_accuracy": accuracy,
-        "a_distance": max(0.0, 2 * (1 - 2 * (1 - accuracy))),
-    }
+    p_value, accuracy = float((values >= values[0] - 1e-12).mean()), domain_accuracy(train, test, rng)
+    about = {"train_clips": len(train), "test_clips": len(test), "bandwidth": bandwidth, "permutations": permutations}
+    found = {"mmd_squared": float(values[0]), "p_value": p_value, "domain_accuracy": accuracy}
+    return about | found | {"a_distance": max(0.0, 2 * (1 - 2 * (1 - accuracy)))}
 
 
 def mmd_squared(kernel_KK: DoubleArray, in_train_KB: DoubleArray) -> DoubleArray:

@@ -14,7 +14,6 @@ import pandas as pd
 from cezsar.analysis import confusion, gap, shift
 from cezsar.analysis.baselines import random_baseline
 from cezsar.analysis.comparison import compare
-from cezsar.analysis.faults import faults
 from cezsar.atomic import write_text
 from cezsar.errors import InputError
 from cezsar.report import figures, page
@@ -162,7 +161,7 @@ def semantic_gap(study: Study) -> Section | None:
     labels = scores.label_index[study.rows]
     owner, n = study.ready.embedded.embeddings.prototype_class, len(scores.class_names)
     gaps = {
-        name: gap.measure(gap.UnitSpace(cloud.videos_NE, labels, cloud.prototypes_PE, owner, n), seed=study.seed)
+        name: gap.measure(gap.UnitSpace(cloud, labels, owner, n), seed=study.seed)
         for name, cloud in study.clouds.items()
     }
     spaces = list(study.clouds)
@@ -192,9 +191,7 @@ def whose_fault(study: Study) -> Section | None:
         return None
     scores, vectors = study.ready.scores, study.ready.embedded.embeddings
     labels = scores.label_index[study.rows]
-    found = faults(
-        gap.UnitSpace(cloud.videos_NE, labels, cloud.prototypes_PE, vectors.prototype_class, len(scores.class_names))
-    )
+    found = gap.faults(gap.UnitSpace(cloud, labels, vectors.prototype_class, len(scores.class_names)))
     found.index = pd.Index(scores.class_names)
     judged = found[found.verdict != ""].sort_values("error", ascending=False, kind="stable")
     if judged.empty:

@@ -1,4 +1,4 @@
-"""Numbers of the gap against plain loops, SciPy, scikit-learn and cases worked out by hand."""
+"""Numbers of the gap and whose fault it is, against plain loops, SciPy, scikit-learn, planted causes and by hand."""
 
 from types import SimpleNamespace
 
@@ -7,7 +7,6 @@ import pytest
 from scipy.spatial.distance import pdist
 from scipy.stats import skew
 from sklearn.metrics import silhouette_score
-from sklearn.neighbors import NearestNeighbors
 
 from cezsar.analysis import gap
 from cezsar.analysis.gap import FIGURES, UnitSpace, directions
@@ -16,20 +15,24 @@ from cezsar.zeroshot import fusion
 from cezsar.zeroshot.evaluation import evaluate
 from cezsar.zeroshot.fusion import Weights, predict
 from cezsar.zeroshot.protocols import all_classes
+from cezsar.zeroshot.scored import Cloud
 from cezsar.zeroshot.scores import Embeddings, Scores
+
+SIDES = ["right", "rescued", "text_errors", "video_errors"]
 
 
 def space(videos, labels, prototypes=None, owner=None, classes=2):
-    prototypes = np.zeros((0, np.shape(videos)[1])) if prototypes is None else prototypes
-    return UnitSpace(videos, labels, prototypes, np.arange(len(prototypes)) if owner is None else owner, classes)
+    prototypes = np.zeros((0, np.shape(videos)[1])) if prototypes is None else np.asarray(prototypes)
+    owner = np.arange(len(prototypes)) if owner is None else np.asarray(owner)
+    return UnitSpace(Cloud(np.asarray(videos), prototypes), np.asarray(labels, int), owner, classes)
 
 
 def measure(*parts, k=10, seed=0):
     return SimpleNamespace(**gap.measure(space(*parts), k, seed))
 
 
-def per_class(*parts):
-    return list(gap.per_class(space(*parts)).itertuples())
+def faults(*parts):
+    return gap.faults(space(*parts))
 
 
 def world(seed=0, n=90, classes=6, sentences=2, width=9):
@@ -48,44 +51,6 @@ def units(rows):
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def test_a_case_by_hand():
-    videos = [[2, 0], [3, 4], [0, 5], [4, 3]]
-    found = measure(videos, [0, 0, 1, 1], [[7, 0], [0, 0.1]], k=1)
-    # unit vectors (1, 0) (.6, .8) (0, 1) (.8, .6); their mean (.6, .6); of the prototypes (.5, .5)
-    assert found.modality_gap == pytest.approx(np.hypot(0.1, 0.1))
-    # nearest prototypes 0, 1, 1, 0 ; nearest clips: 3 (.8), 3 (.96), 1 (.8), 1 (.96)
-    assert (found.nearest_prototype, found.purity) == (0.5, 0.0)
-    assert found.purity_by_chance == pytest.approx(1 / 3)
-    # centroids (.8, .4) and (.4, .8): each on its own
-    assert found.own_prototype == 1.0
-    assert (found.hubness_1, found.biggest_hub, found.biggest_hub_share) == (0.0, 0, 0.5)
-    assert (found.clips, found.prototypes, found.k, found.k_prototypes) == (4, 2, 1, 1)
-    first, _ = per_class(videos, [0, 0, 1, 1], [[7, 0], [0, 0.1]])
-    centroid = np.array([2, 1]) / np.sqrt(5)
-    assert first.own_distance == pytest.approx(1 - centroid[0])
-    assert (first.nearest_other, first.nearest_other_distance) == (1, pytest.approx(1 - centroid[1]))
-    assert first.spread == pytest.approx(1 - (centroid[0] + centroid @ [0.6, 0.8]) / 2)
-    assert first.lead == pytest.approx(centroid[0] - centroid[1])
-
-
-def test_alignment_and_ranks_by_hand():
-    # unit clips (1, 0) (.6, .8) (0, 1) of classes 0, 0, 1; prototypes (1, 0) and (0, 1)
-    found = measure([[2, 0], [3, 4], [0, 5]], [0, 0, 1], [[7, 0], [0, 0.1]])
-    assert found.alignment == pytest.approx((0 + (0.16 + 0.64) + 0) / 3, abs=1e-6)
-    # squared distances of clips: .8, 2, .36 + .04
-    assert found.uniformity_clips == pytest.approx(np.log(np.mean(np.exp([-1.6, -4, -0.8]))), abs=1e-6)
-    assert found.uniformity_prototypes == pytest.approx(-4, abs=1e-6)
-    # the second clip is nearer to the other prototype
-    assert (found.rank_mean, found.rank_median) == (pytest.approx(4 / 3), 1.0)
-    assert found.mean_reciprocal_rank == pytest.approx((1 + 0.5 + 1) / 3)
-    assert (found.rank_1, found.rank_5) == (pytest.approx(2 / 3), 1.0)
-    # centroids (.8, .4) / |.| and (0, 1)
-    first = np.array([2, 1]) / np.sqrt(5)
-    assert found.prototype_to_own == pytest.approx((1 - first[0] + 0) / 2)
-    assert found.prototype_to_other == pytest.approx((1 + 1 - first[1]) / 2)
-    assert found.prototype_on_own == 1.0
-
-
 @pytest.mark.parametrize("seed", range(2))
 def test_figures_are_those_of_plain_loops(seed, monkeypatch):
     monkeypatch.setattr(fusion, "ENTRIES_AT_ONCE", 700)  # several blocks of rows
@@ -93,10 +58,11 @@ def test_figures_are_those_of_plain_loops(seed, monkeypatch):
     found = measure(videos, labels, prototypes, owner, classes, k=5)
     clips, proto = units(videos), units(prototypes)
     known = [row for row in range(len(videos)) if labels[row] >= 0]
+    of_class = [np.flatnonzero(owner == c) for c in range(classes)]
 
     means = np.mean(clips, axis=0), np.mean(proto, axis=0)
     assert found.modality_gap == pytest.approx(np.linalg.norm(means[0] - means[1]), abs=1e-6)
-
+    assert found.silhouette == pytest.approx(silhouette_score(videos[known], labels[known], metric="cosine"), abs=1e-5)
     shares = []
     for row in known:
         others = sorted((r for r in known if r != row), key=lambda r: -(clips[r] @ clips[row]))
@@ -115,27 +81,13 @@ def test_figures_are_those_of_plain_loops(seed, monkeypatch):
     assert found.biggest_hub == votes.index(max(votes))
     assert found.biggest_hub_share == pytest.approx(max(votes) / len(videos))
 
-    right = []
-    for one in per_class(videos, labels, prototypes, owner, classes):
-        members = [clips[row] for row in known if labels[row] == one.Index]
-        centroid = units([np.mean(members, axis=0)])[0]
-        distance = [min(1 - centroid @ proto[p] for p in np.flatnonzero(owner == c)) for c in range(classes)]
-        right.append(np.argmin(distance) == one.Index)
-        others = {c: d for c, d in enumerate(distance) if c != one.Index}
-        assert (one.clips, one.nearest_other) == (len(members), min(others, key=others.get))
-        assert one.own_distance == pytest.approx(distance[one.Index], abs=1e-6)
-        assert one.nearest_other_distance == pytest.approx(min(others.values()), abs=1e-6)
-        assert one.spread == pytest.approx(np.mean([1 - centroid @ member for member in members]), abs=1e-6)
-    assert found.own_prototype == pytest.approx(np.mean(right))
-
-    distances = [min(np.sum((clips[i] - proto[p]) ** 2) for p in np.flatnonzero(owner == labels[i])) for i in known]
+    distances = [min(np.sum((clips[i] - proto[p]) ** 2) for p in of_class[labels[i]]) for i in known]
     assert found.alignment == pytest.approx(np.mean(distances), abs=1e-5)
     for value, rows in ((found.uniformity_clips, clips), (found.uniformity_prototypes, proto)):
         assert value == pytest.approx(np.log(np.exp(-2 * pdist(rows, "sqeuclidean")).mean()), abs=1e-5)
-
     places = []
     for i in known:
-        best = [max(clips[i] @ proto[p] for p in np.flatnonzero(owner == c)) for c in range(classes)]
+        best = [max(clips[i] @ proto[p] for p in of_class[c]) for c in range(classes)]
         places.append(1 + sum(score > best[labels[i]] for score in best))
     assert (found.rank_mean, found.rank_median) == (pytest.approx(np.mean(places)), np.median(places))
     assert found.mean_reciprocal_rank == pytest.approx(np.mean([1 / place for place in places]))
@@ -149,19 +101,47 @@ def test_figures_are_those_of_plain_loops(seed, monkeypatch):
     assert found.prototype_to_other == pytest.approx(np.mean(other), abs=1e-6)
     assert found.prototype_on_own == pytest.approx(np.mean(np.array(own) < other))
 
+    counts, drawn, right = np.zeros((classes, 4)), [0] * classes, []
+    for i in known:
+        members = [[clips[j] for j in known if labels[j] == c and j != i] for c in range(classes)]
+        by_video = np.argmax([clips[i] @ centroid for centroid in units([np.mean(each, axis=0) for each in members])])
+        counts[labels[i], 2 * (nearest[i] != labels[i]) + (by_video != labels[i])] += 1
+        drawn[nearest[i]] += nearest[i] != labels[i]
+    table = faults(videos, labels, prototypes, owner, classes)
+    assert table[SIDES].values.tolist() == counts.tolist() and table.drawn.tolist() == drawn
+    assert table.orphan.tolist() == [count == 0 for count in votes]
+    assert table.hub.tolist() == [count > np.mean(drawn) + 2 * np.std(drawn) for count in drawn]
+    for c, one in table.iterrows():
+        distance = [min(1 - centroids[c] @ proto[p] for p in of_class[d]) for d in range(classes)]
+        right.append(np.argmin(distance) == c)
+        others = {d: value for d, value in enumerate(distance) if d != c}
+        assert (one.clips, one.nearest_other) == (sum(labels == c), min(others, key=others.get))
+        lead = min(others.values()) - distance[c]
+        expected = (distance[c], min(others.values()), lead, 1 - (clips[labels == c] @ centroids[c]).mean())
+        assert (one.own_distance, one.nearest_other_distance, one.lead, one.spread) == pytest.approx(expected, abs=1e-6)
+    assert found.own_prototype == pytest.approx(np.mean(right))
 
-def test_silhouette_and_purity_are_those_of_scikit_learn():
-    videos, labels, *_ = world(5)
-    known = labels >= 0
-    found = measure(videos, labels, None, None, 6)
-    assert found.silhouette == pytest.approx(silhouette_score(videos[known], labels[known], metric="cosine"), abs=1e-5)
-    index = NearestNeighbors(n_neighbors=11, metric="cosine").fit(videos[known])
-    nearest = index.kneighbors(videos[known], return_distance=False)[:, 1:]
-    assert found.purity == pytest.approx((labels[known][nearest] == labels[known][:, None]).mean())
+
+def test_a_case_by_hand():
+    parts = [[2, 0], [3, 4], [0, 5], [4, 3]], [0, 0, 1, 1], [[7, 0], [0, 0.1]]
+    found = measure(*parts, k=1)
+    # unit vectors (1, 0) (.6, .8) (0, 1) (.8, .6); their mean (.6, .6); of the prototypes (.5, .5)
+    assert found.modality_gap == pytest.approx(np.hypot(0.1, 0.1))
+    # nearest prototypes 0, 1, 1, 0 ; nearest clips: 3 (.8), 3 (.96), 1 (.8), 1 (.96)
+    assert (found.nearest_prototype, found.purity, found.purity_by_chance) == (0.5, 0.0, pytest.approx(1 / 3))
+    # centroids (.8, .4) and (.4, .8): each on its own
+    assert (found.own_prototype, found.prototype_on_own) == (1.0, 1.0)
+    assert (found.hubness_1, found.biggest_hub, found.biggest_hub_share) == (0.0, 0, 0.5)
+    assert (found.clips, found.prototypes, found.k, found.k_prototypes) == (4, 2, 1, 1)
+    assert (found.rank_mean, found.mean_reciprocal_rank, found.rank_5) == (1.5, 0.75, 1.0)
+    assert found.alignment == pytest.approx((0 + 0.8 + 0 + 0.8) / 4, abs=1e-6)
+    assert found.uniformity_prototypes == pytest.approx(-4, abs=1e-6)
+    first, centroid = gap.per_class(space(*parts)).iloc[0], np.array([2, 1]) / np.sqrt(5)
+    assert (first.own_distance, first.lead) == pytest.approx((1 - centroid[0], centroid[0] - centroid[1]))
 
 
 @pytest.mark.parametrize("sentences", [1, 3])
-def test_clips_on_their_own_prototype_are_the_top1_of_the_evaluation(sentences):
+def test_errors_are_those_of_the_evaluation(sentences):
     videos, labels, prototypes, owner, classes = world(6, sentences=sentences)
     videos[3], prototypes[owner == 2] = 0, 0  # an undecided clip and a dead class
     names = [f"class {c}" for c in range(classes)]
@@ -174,13 +154,14 @@ def test_clips_on_their_own_prototype_are_the_top1_of_the_evaluation(sentences):
     assert found.rank_5 == pytest.approx(run.top5)
     votes = np.bincount(np.delete(predict(scores, Weights.only("VE")), 3), minlength=classes)
     assert (found.biggest_hub, found.biggest_hub_share) == (votes.argmax(), votes.max() / votes.sum())
+    table = faults(videos, labels, prototypes, owner, classes)
+    assert table.error.tolist() == pytest.approx([1 - accuracy for accuracy in run.per_class().values()])
+    assert table.error.tolist() == pytest.approx((table.text_fault + table.video_fault).tolist())
 
 
 def test_vectors_without_direction_are_left_out():
     videos, labels, prototypes, owner, classes = world(6, sentences=1)
     more = np.vstack([videos * np.float32(1e25), np.zeros((1, videos.shape[1]))])  # length changes nothing
-    dead = prototypes.copy()
-    dead[owner == 2] = 0
     whole = measure(videos, labels, prototypes, owner, classes)
     found = measure(more, [*labels, 0], prototypes, owner, classes)
     assert found.alignment == pytest.approx(whole.alignment)
@@ -189,6 +170,7 @@ def test_vectors_without_direction_are_left_out():
     n = (labels >= 0).sum()
     assert found.rank_mean == pytest.approx((whole.rank_mean * n + classes + 1) / (n + 1))
     assert found.mean_reciprocal_rank == pytest.approx(whole.mean_reciprocal_rank * n / (n + 1))
+    dead = np.where((owner == 2)[:, None], 0, prototypes)
     others = videos[labels != 2], labels[labels != 2]
     without = measure(*others, dead, owner, classes)
     assert without.alignment == pytest.approx(measure(*others, prototypes, owner, classes).alignment)
@@ -204,21 +186,17 @@ def test_vectors_without_direction_are_left_out():
 def test_what_is_not_defined_is_none():
     videos, labels, prototypes, owner, classes = world(8)
     without = measure(videos, labels, None, owner, classes)
-    assert without.prototypes == without.k_prototypes == 0
-    for name in ("modality_gap", "own_prototype", "nearest_prototype", "hubness_1", "hubness_k", "biggest_hub",
-                 "alignment", "rank_mean", "prototype_to_own", "uniformity_prototypes"):  # fmt: skip
-        assert getattr(without, name) is None
-    assert without.silhouette is not None and without.purity is not None
+    of_clips = {"silhouette", "purity", "purity_by_chance", "uniformity_clips"}
+    assert {name for name in FIGURES if getattr(without, name) is not None} == of_clips
+    assert (without.prototypes, without.k_prototypes, without.biggest_hub) == (0, 0, None)
     unlabelled = measure(videos, np.full(len(videos), -1), prototypes, owner, classes)
-    for name in ("silhouette", "purity", "purity_by_chance", "own_prototype", "nearest_prototype", "alignment",
-                 "rank_1", "prototype_on_own"):  # fmt: skip
-        assert getattr(unlabelled, name) is None
-    assert unlabelled.modality_gap is not None and unlabelled.hubness_1 is not None
+    assert {name for name in FIGURES if getattr(unlabelled, name) is not None} == {
+        "modality_gap", "hubness_1", "hubness_k", "biggest_hub_share", "uniformity_clips", "uniformity_prototypes"
+    }  # fmt: skip
     one_class = measure(videos, np.zeros(len(videos), int), prototypes[:1], [0], 1)
     assert (one_class.silhouette, one_class.purity, one_class.own_prototype) == (None, 1.0, None)
     assert (one_class.nearest_prototype, one_class.hubness_1, one_class.k_prototypes) == (1.0, 0.0, 1)
     assert (one_class.prototype_to_other, one_class.prototype_on_own) == (None, None)
-    assert one_class.prototype_to_own is not None
     assert measure(videos[:3], [0, 1, 2], None, None, 3).silhouette is None  # every clip is a class of its own
     assert measure(videos[:1], [0], None, None, 3).purity is None
     nothing = measure(np.zeros((0, 4)), [], None, None, 3)
@@ -230,17 +208,6 @@ def test_a_zero_sentence_counts_only_where_its_class_has_no_other():
     assert measure(clip, [0], sentences, [0, 1, 0]).nearest_prototype == 0.0  # the zero is not taken for class 0's
     assert measure(clip, [0], sentences[1:], [1, 0]).nearest_prototype == 1.0
     assert measure(clip, [0], sentences, [0, 1, 0]).prototypes == 2
-
-
-def test_a_class_without_prototype_or_clips_is_passed_over():
-    parts = np.eye(3), [0, 0, 1], [[1, 0, 0], [0, 1, 0]], [0, 2], 4
-    zero, undescribed, empty, _ = per_class(*parts)
-    assert zero.own_distance == pytest.approx(1 - 1 / np.sqrt(2))
-    assert np.isnan([undescribed.own_distance, undescribed.lead]).all()
-    assert (undescribed.nearest_other, undescribed.spread) == (0, 0)
-    assert (empty.clips, empty.nearest_other) == (0, -1)
-    assert np.isnan([empty.spread, empty.own_distance, empty.nearest_other_distance, empty.lead]).all()
-    assert measure(*parts).own_prototype == 1.0
 
 
 def test_many_clips_are_sampled_with_the_generator(monkeypatch):
@@ -264,8 +231,7 @@ def test_directions():
 
 def test_clips_that_tie_share_the_places_among_the_nearest():
     """The first clip's two nearest: its twin of another class, then one of three equal ones, two of them of its own."""
-    vectors = np.array([[1, 0], [1, 0], [0, 1], [0, 1], [0, 1]], np.float32)
-    labels = np.array([0, 1, 0, 0, 1])
+    vectors, labels = np.array([[1, 0], [1, 0], [0, 1], [0, 1], [0, 1]]), np.array([0, 1, 0, 0, 1])
     by_hand = [(0 + 2 / 3) / 2, (0 + 1 / 3) / 2, 1 / 2, 1 / 2, 0]
     for order in (np.arange(5), np.random.default_rng(0).permutation(5)):
         assert measure(vectors[order], labels[order], k=2).purity == pytest.approx(np.mean(by_hand))
@@ -276,3 +242,60 @@ def test_better_or_worse():
     assert (silhouette.improved(0.1, 0.2), silhouette.improved(0.2, 0.1)) == (True, False)
     assert (alignment.improved(0.1, 0.2), alignment.improved(0.2, 0.1)) == (False, True)
     assert chance.improved(0.1, 0.2) is silhouette.improved(0.1, 0.1) is silhouette.improved(None, 0.1) is None
+
+
+# Whose fault ----------------------------------------------------------------------------------------------------------
+
+
+def test_planted_causes_are_found():
+    """Clips of class 1 lie among others; the prototype of 2 is where no clip is, that of 4 leans to the clips of 2."""
+    rng, axes = np.random.default_rng(0), np.eye(6)
+    labels = np.repeat(np.arange(5), 30)
+    videos = axes[labels] + 0.05 * rng.normal(size=(150, 6))
+    videos[labels == 1] = axes[rng.choice([0, 2, 3, 4], size=30)] + 0.05 * rng.normal(size=(30, 6))
+    prototypes = axes[[0, 1, 5, 3, 4]]
+    prototypes[4] += axes[2]
+    found = faults(videos, labels, prototypes, None, 5)
+    assert found.verdict.tolist() == ["none", "video", "text", "none", "none"]
+    assert (found.text_fault[2], found.video_fault[2]) == (1.0, 0.0)
+    assert found.orphan[2] and not found.orphan[3]
+    assert found.drawn[4] >= 30 and found.own_distance.idxmax() == 1
+    assert found.lead[2] < 0 < found.lead[0]
+
+
+def test_a_prototype_that_draws_the_clips_of_all_others_is_a_hub():
+    prototypes = np.eye(10) - 0.9
+    prototypes[0] = 1
+    found = faults(np.eye(10).repeat(2, axis=0), np.arange(20) // 2, prototypes, None, 10)
+    assert found.drawn.tolist() == [18] + [0] * 9
+    assert found.hub.tolist() == [True] + [False] * 9
+    assert found.orphan.tolist() == [False] + [True] * 9
+    assert found.verdict.tolist() == ["none"] + ["text"] * 9
+
+
+@pytest.mark.parametrize(
+    ("text", "video", "verdict"),
+    [(0, 0, "none"), (1, 0, "none"), (2, 0, "text"), (0, 2, "video"), (1, 1, "both"), (8, 4, "text"), (4, 8, "video"),
+     (7, 4, "both")],
+)  # fmt: skip
+def test_verdicts(text, video, verdict):
+    """Of twenty clips of class 0 some lie on class 1, and some off its prototype, where class 1's second one is."""
+    clips = [[1, 0, 0]] * (20 - text - video) + [[0.6, 0, 0.8]] * text + [[0, 1, 0]] * (video + 40)
+    one = faults(clips, [0] * 20 + [1] * 40, [[1, 0, 0], [0, 1, 0], [0.6, 0, 0.8]], [0, 1, 1]).iloc[0]
+    assert (one.text_errors, one.video_errors, one.verdict) == (text, video, verdict)
+
+
+def test_what_cannot_be_judged():
+    videos = [[1, 0, 0], [0, 1, 0], [0, 0.9, 0.1], [0, 0, 0], [1, 1, 1]]
+    found = faults(videos, [0, 1, 1, 1, 3], np.eye(3), None, 4)  # class 0 has one clip, 2 none, 3 no prototype
+    assert found.loc[1, SIDES].tolist() == [2, 0, 0, 1]  # the clip without direction is right by neither
+    assert found.error.isna().tolist() == [True, False, True, True] and found.right.isna()[0]
+    assert found.verdict.tolist() == ["", "video", "", ""] and found.orphan.tolist() == [False, False, True, False]
+    assert found.own_distance.isna().tolist() == found.lead.isna().tolist() == [False, False, True, True]
+    assert found.nearest_other.tolist() == [1, 2, -1, 0] and found.spread.isna().tolist() == [False, False, True, False]
+    bare = faults(videos, [0, 1, 1, 1, 3], None, None, 4)
+    assert bare.error.isna().all() and bare.own_distance.isna().all() and not (bare.hub | bare.orphan).any()
+    # the first clip is at -0.5 to the other of its class and at -1 to class 1; class 2 has none, and must not be at 0
+    videos = [[1, 0], [-0.5, 0.75**0.5], [-1, 0], [-1, 0]]
+    found = faults(videos, [0, 0, 1, 1], [[1, 0], [-1, 0], [0, -1]], None, 3)
+    assert found.loc[0, SIDES].tolist() == [1, 0, 0, 1]

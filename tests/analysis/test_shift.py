@@ -19,30 +19,19 @@ def measure(train, test, permutations, seed=0):
     return SimpleNamespace(**shift.measure(*sides, np.random.default_rng(seed), permutations))
 
 
-def draw(seed, n, m, width=5, offset=0.0):
+def draw(seed, n, m, offset=0.0):
     rng = np.random.default_rng(seed)
-    return rng.normal(size=(n, width)), rng.normal(size=(m, width)) + offset
+    return rng.normal(size=(n, 5)), rng.normal(size=(m, 5)) + offset
 
 
 def loop_mmd(train, test, sigma):
     """Eq. 3 of Gretton et al., pair by pair."""
 
-    def kernel(a, b):
-        return np.exp(-np.sum((a - b) ** 2) / (2 * sigma**2))
+    def mean(pairs):
+        return np.mean([np.exp(-np.sum((a - b) ** 2) / (2 * sigma**2)) for a, b in pairs])
 
-    n, m = len(train), len(test)
-    within_train = sum(kernel(train[i], train[j]) for i in range(n) for j in range(n) if i != j) / (n * (n - 1))
-    within_test = sum(kernel(test[i], test[j]) for i in range(m) for j in range(m) if i != j) / (m * (m - 1))
-    return within_train + within_test - 2 * sum(kernel(a, b) for a in train for b in test) / (n * m)
-
-
-def test_a_case_by_hand():
-    # points 0, 1 and 2, 3: distances 1, 1, 2, 3, 1, 2, the median 1.5
-    found = measure([[0], [1]], [[2], [3]], 50)
-    assert found.bandwidth == 1.5
-    k = {d: np.exp(-(d**2) / 4.5) for d in (1, 2, 3)}
-    assert found.mmd_squared == pytest.approx(k[1] + k[1] - 2 * (2 * k[2] + k[3] + k[1]) / 4)
-    assert (found.train_clips, found.test_clips, found.permutations) == (2, 2, 50)
+    across = mean((a, b) for a in train for b in test)
+    return mean(combinations(train, 2)) + mean(combinations(test, 2)) - 2 * across
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -55,8 +44,7 @@ def test_mmd_is_that_of_the_plain_loop(seed):
     assert found.mmd_squared == pytest.approx(loop_mmd(train, test, sigma))
     kernel = rbf_kernel(pooled, gamma=1 / (2 * sigma**2)) - np.eye(28)
     divisions = np.random.default_rng(seed).permuted(np.repeat(np.arange(28) < 11, 4).reshape(28, 4), axis=0)
-    values = mmd_squared(kernel, divisions.astype(float))
-    for column, value in zip(divisions.T, values, strict=True):
+    for column, value in zip(divisions.T, mmd_squared(kernel, divisions.astype(float)), strict=True):
         assert value == pytest.approx(loop_mmd(pooled[column], pooled[~column], sigma))
 
 
@@ -84,13 +72,10 @@ def test_without_a_shift_p_values_are_even_and_the_classifier_guesses():
 def test_a_shift_is_seen(monkeypatch):
     monkeypatch.setattr(shift, "MOST_CLIPS", 100)
     small, large = (measure(*draw(0, 150, 60, offset=by), 199) for by in (0.3, 3.0))
-    assert (large.train_clips, large.test_clips) == (100, 60)
+    assert (large.train_clips, large.test_clips, large.permutations, large.p_value) == (100, 60, 199, 1 / 200)
     assert 0 < small.mmd_squared < large.mmd_squared
-    assert large.p_value == 1 / 200
-    assert 0.5 < small.domain_accuracy < large.domain_accuracy
-    assert large.domain_accuracy > 0.98
-    for found in (small, large):
-        assert found.a_distance == pytest.approx(2 * (1 - 2 * (1 - found.domain_accuracy)))
+    assert 0.5 < small.domain_accuracy < 0.98 < large.domain_accuracy
+    assert large.a_distance == pytest.approx(2 * (1 - 2 * (1 - large.domain_accuracy)))
 
 
 def test_the_domain_classifier_is_that_of_scikit_learn():
@@ -105,16 +90,12 @@ def test_the_domain_classifier_is_that_of_scikit_learn():
         said[asked] = model.predict((rows[asked] - mean) / deviation)
     expected = ((said & from_test).sum() / 15 + (~said & ~from_test).sum() / 90) / 2
     assert shift.domain_accuracy(train, test, np.random.default_rng(7)) == pytest.approx(expected, abs=0.02)
-    assert expected > 0.6
 
 
-def test_equal_clips_have_no_shift():
+def test_degenerate_sets_have_an_answer():
     found = measure(np.ones((6, 3)), np.ones((4, 3)), 20)
     assert (found.mmd_squared, found.p_value, found.bandwidth) == (pytest.approx(0), 1.0, 1.0)
     assert (found.domain_accuracy, found.a_distance) == (0.5, 0.0)
     assert measure([[0]] * 9, [[0], [2]], 20).bandwidth == 2.0  # most pairs at distance 0: the median of the others
-
-
-def test_a_single_clip_is_no_set():
     with pytest.raises(InputError, match="there are 1 training and 5 test clips"):
         measure(*draw(4, 1, 5), 5)

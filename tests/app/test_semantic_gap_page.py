@@ -18,8 +18,7 @@ from app.semantic_gap import classes
 from app.semantic_gap.explorer import View
 from cezsar import jobs
 from cezsar.analysis import maps, shift
-from cezsar.analysis.faults import faults
-from cezsar.analysis.gap import FIGURES, UnitSpace, directions, measure
+from cezsar.analysis.gap import FIGURES, UnitSpace, directions, faults, measure
 from cezsar.cli import app as command_line
 from cezsar.data.features import FeatureStore, StoreWriter
 from cezsar.data.labels import groups_path, keep_group
@@ -28,7 +27,7 @@ from cezsar.report.study import domains_of
 from cezsar.training.runs import Run
 from cezsar.world import HARD_GROUPS
 from cezsar.zeroshot.fusion import cosine, predict
-from cezsar.zeroshot.scored import Scored
+from cezsar.zeroshot.scored import Cloud, Scored
 
 SHIPPED = models.SHIPPED
 FIRST = [*HARD_GROUPS["guitar"], *HARD_GROUPS["box"]]
@@ -90,7 +89,7 @@ def fine(page):
 def space_of(item, space):
     """The space as the engine takes it."""
     (rows, clouds), owner = item.clouds(), item.embeddings().prototype_class
-    return UnitSpace(clouds[space].videos_NE, item.scores().label_index[rows], clouds[space].prototypes_PE, owner, 21)
+    return UnitSpace(clouds[space], item.scores().label_index[rows], owner, 21)
 
 
 def test_a_first_visit_finds_maps_with_a_ring_and_a_ranking(visit, item, drawn):
@@ -274,7 +273,7 @@ def test_a_bar_and_a_row_are_ways_to_choose_a_class(monkeypatch):
 
 def test_classes_that_cannot_be_judged_say_why():
     clips = np.eye(3, dtype=np.float32)
-    blame = classes.Blame("joint", "abc", UnitSpace(clips, [0, 0, 1], clips[:2], [0, 1], 3))
+    blame = classes.Blame("joint", "abc", UnitSpace(Cloud(clips, clips[:2]), np.array([0, 0, 1]), np.arange(2), 3))
     said = {one.Index: classes.advice(blame, one)[0] for one in blame.classes}
     assert "no labelled clips" in said[2] and "cannot be judged" in said[1]
     one = blame.classes[0]

@@ -51,10 +51,8 @@ def test_numbers_are_those_of_the_engine(study, workspace):
     for row, own in zip(report["accuracy"]["all"], (Weights(1, 0), Weights(0, 1), weights), strict=True):
         assert row["summary"]["top1"]["mean"] == evaluate(scores, everything, own).figure().mean
     assert report["fusion"]["best"] == fusion_curve(scores).best()._asdict()
-    joint = study.clouds["joint"]
     owner = study.ready.embedded.embeddings.prototype_class
-    space = UnitSpace(joint.videos_NE, scores.label_index, joint.prototypes_PE, owner, 21)
-    assert report["gap"]["joint"] == measure(space)
+    assert report["gap"]["joint"] == measure(UnitSpace(study.clouds["joint"], scores.label_index, owner, 21))
     assert report["gap"]["raw"]["modality_gap"] is None
     csls = evaluate_reduced(study.ready.embedded.embeddings, study.protocol, CSLS, weights).figure()
     assert report["hubs"]["corrections"]["csls"]["top1"] == csls._asdict()
