@@ -5,26 +5,24 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
 
 
-@dataclass(frozen=True)
-class Table:
-    """Rows of text: column titles, cells of which the first names its row, and definitions and sources below."""
+class Table(NamedTuple):
+    """Rows of text."""
 
-    head: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    notes: str = ""
+    head: Sequence[str]  # column titles
+    rows: Sequence[Sequence[str]]  # cells; the first names its row
+    notes: str = ""  # definitions and sources
 
 
-@dataclass(frozen=True)
-class Plot:
-    """A figure of Plotly, and what it shows, for those who cannot see it, and as its caption."""
+class Plot(NamedTuple):
+    """A figure of Plotly."""
 
     plot: go.Figure
-    says: str
+    says: str  # what it shows, for those who cannot see it, and as its caption
 
 
 Part = Table | Plot
@@ -32,22 +30,14 @@ Part = Table | Plot
 
 @dataclass(frozen=True)
 class Section:
-    """A subject.
+    """A subject."""
 
-    Attributes:
-        key: in the JSON.
-        says: what was found, in sentences.
-        parts: tables and figures, in their order.
-        numbers: as JSON has them.
-        warning: what not to conclude.
-    """
-
-    key: str
+    key: str  # in the JSON
     title: str
-    says: str
+    says: str  # what was found, in sentences
     parts: Sequence[Part] = ()
-    numbers: dict[str, Any] = field(default_factory=dict)
-    warning: str = ""
+    numbers: Mapping[str, Any] = field(default_factory=dict)  # as JSON has them
+    warning: str = ""  # what not to conclude
 
 
 STYLE = """
@@ -67,7 +57,8 @@ nav ol { columns: 2; font-size: .95rem; } dl { display: grid; grid-template-colu
 dt { color: #57606a; } dd { margin: 0; }
 @media print { nav { display: none; } h2 { break-after: avoid; } figure, table { break-inside: avoid; } }
 """
-LINE = "#E3E5E8"
+LINES = {"gridcolor": "#E3E5E8", "zerolinecolor": "#E3E5E8", "fixedrange": False}
+FONT = {"family": "system-ui, sans-serif", "size": 13, "color": "#1F2328"}
 CONFIG = {"displaylogo": False, "responsive": True, "modeBarButtonsToRemove": ["select2d", "lasso2d"]}
 
 
@@ -75,57 +66,49 @@ def html_of(about: Mapping[str, Any], sections: Sequence[Section]) -> str:
     """The page. All text is escaped; Plotly's script is in it once, if there is a figure."""
     from plotly.offline import get_plotlyjs
 
-    title = f"{about['method']} on {about['dataset']}"
+    title = html.escape(f"{about['method']} on {about['dataset']}")
     drawn = any(isinstance(part, Plot) for section in sections for part in section.parts)
-    contents = "".join(f'<li><a href="#{section.key}">{_text(section.title)}</a></li>' for section in sections)
-    facts = "".join(f"<dt>{_text(str(key))}</dt><dd>{_text(str(value))}</dd>" for key, value in about.items())
+    contents = "".join(f'<li><a href="#{section.key}">{html.escape(section.title)}</a></li>' for section in sections)
+    facts = "".join(f"<dt>{html.escape(key)}</dt><dd>{html.escape(str(value))}</dd>" for key, value in about.items())
     script = f"<script>{get_plotlyjs()}</script>" if drawn else ""
     return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{_text(title)}</title>'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style>{script}</head>'
-        f"<body><h1>{_text(title)}</h1><dl>{facts}</dl><nav><ol>{contents}</ol></nav>"
-        f"{''.join(_section(section) for section in sections)}</body></html>\n"
+        f"<body><h1>{title}</h1><dl>{facts}</dl><nav><ol>{contents}</ol></nav>"
+        f"{''.join(map(_section, sections))}</body></html>\n"
     )
 
 
 def _section(section: Section) -> str:
-    warning = f'<p class="warning">{_text(section.warning)}</p>' if section.warning else ""
     parts = "".join(
         _table(part) if isinstance(part, Table) else _figure(part, f"{section.key}-{place}")
         for place, part in enumerate(section.parts)
     )
-    says = "".join(f"<p>{_text(paragraph)}</p>" for paragraph in section.says.split("\n\n"))
-    return f'<section id="{section.key}"><h2>{_text(section.title)}</h2>{says}{warning}{parts}</section>'
+    says = "".join(f"<p>{html.escape(paragraph)}</p>" for paragraph in section.says.split("\n\n"))
+    says += f'<p class="warning">{html.escape(section.warning)}</p>' if section.warning else ""
+    return f'<section id="{section.key}"><h2>{html.escape(section.title)}</h2>{says}{parts}</section>'
 
 
 def _table(table: Table) -> str:
-    kinds = ["" if _is_numeric(column) else ' class="words"' for column in zip(*table.rows, strict=True)]
-    kinds = kinds or [""] * len(table.head)
-    head = "".join(f"<th{kind}>{_text(cell)}</th>" for kind, cell in zip(kinds, table.head, strict=True))
-    rows = "".join(
-        f"<tr>{''.join(f'<td{kind}>{_text(cell)}</td>' for kind, cell in zip(kinds, row, strict=True))}</tr>"
-        for row in table.rows
-    )
-    lines = [f'<p class="notes">{_text(line)}</p>' for line in table.notes.split("\n") if line]
+    """Columns of numbers, whose cells begin with a digit, a sign or a dash, stand to the right."""
+    columns = list(zip(table.head, *table.rows, strict=True))
+    numeric = [all(not cell or cell[0] in "0123456789+–\N{MINUS SIGN}<" for cell in column[1:]) for column in columns]
+
+    def row(cells: Sequence[str], tag: str) -> str:
+        kinds = ["" if right else ' class="words"' for right in numeric]
+        return "".join(f"<{tag}{kind}>{html.escape(cell)}</{tag}>" for kind, cell in zip(kinds, cells, strict=True))
+
+    rows = "".join(f"<tr>{row(cells, 'td')}</tr>" for cells in table.rows)
+    lines = [f'<p class="notes">{html.escape(line)}</p>' for line in table.notes.split("\n") if line]
     notes = "".join(lines)
     if len(lines) > 1:
         notes = f"<details><summary>What these numbers mean</summary>{notes}</details>"
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>{notes}'
-
-
-def _is_numeric(column: Sequence[str]) -> bool:
-    """Whether cells are numbers, and so stand to the right: they begin with a digit, a sign or a dash."""
-    return all(not cell or cell[0] in "0123456789+–\N{MINUS SIGN}<" for cell in column)
+    head = f"<thead><tr>{row(table.head, 'th')}</tr></thead>"
+    return f'<div class="scroll"><table>{head}<tbody>{rows}</tbody></table></div>{notes}'
 
 
 def _figure(figure: Plot, key: str) -> str:
-    plot = go.Figure(figure.plot)
-    plot.update_layout(font={"family": "system-ui, sans-serif", "size": 13, "color": "#1F2328"}, plot_bgcolor="#FFFFFF")
-    plot.update_xaxes(fixedrange=False, gridcolor=LINE, zerolinecolor=LINE)
-    plot.update_yaxes(fixedrange=False, gridcolor=LINE, zerolinecolor=LINE)
-    drawn = plot.to_html(full_html=False, include_plotlyjs=False, div_id=key, config=CONFIG)
-    return f'<figure aria-label="{_text(figure.says)}">{drawn}<figcaption>{_text(figure.says)}</figcaption></figure>'
-
-
-def _text(text: str) -> str:
-    return html.escape(text, quote=True)
+    plot = go.Figure(figure.plot).update_layout(font=FONT, plot_bgcolor="#FFFFFF")
+    plot.update_xaxes(**LINES).update_yaxes(**LINES)
+    drawn, says = plot.to_html(full_html=False, include_plotlyjs=False, div_id=key, config=CONFIG), figure.says
+    return f'<figure aria-label="{html.escape(says)}">{drawn}<figcaption>{html.escape(says)}</figcaption></figure>'

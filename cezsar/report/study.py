@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from cezsar.analysis.gap import UnitSpace
 from cezsar.analysis.shift import MOST_CLIPS
 from cezsar.arrays import FloatArray, IntArray
 from cezsar.data.datasets import Dataset
@@ -20,7 +21,7 @@ from cezsar.zeroshot.fusion import active
 from cezsar.zeroshot.methods import Prepared, Sources
 from cezsar.zeroshot.protocols import Protocol
 from cezsar.zeroshot.scored import Cloud
-from cezsar.zeroshot.scores import Embeddings, Scores
+from cezsar.zeroshot.scores import Scores
 from cezsar.zeroshot.spaces import embed_dataset, space_for
 
 WINDOW_S = 10  # of a training video, where no model says
@@ -28,33 +29,19 @@ WINDOW_S = 10  # of a training video, where no model says
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """A method on a data set, with what the subjects ask for.
-
-    Attributes:
-        ready: the method, its embeddings and scores.
-        dataset: its name.
-        descriptions: class name -> sentences.
-        protocol: random splits, for means and spreads.
-        groups: hard groups of classes, for the control; proposed where there are none.
-        rows: indices of the clips in `clouds`.
-        clouds: "raw", "sentence", "joint" -> clips and prototypes there.
-        together: scores of these clips and of clips of seen classes, with all classes to choose from.
-        seen: names of the seen classes there.
-        domains: space -> vectors of training clips and of test clips there, for the domain shift.
-        seed: of everything that is drawn.
-    """
+    """A method on a data set, with what the subjects ask for."""
 
     ready: Prepared
-    dataset: str
+    dataset: str  # its name
     descriptions: Mapping[str, Sequence[str]]
-    protocol: Protocol
-    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    rows: IntArray = field(default_factory=lambda: np.empty(0, np.int64))
-    clouds: Mapping[str, Cloud] = field(default_factory=dict)
-    together: Scores | None = None
-    seen: Sequence[str] = ()
-    domains: Mapping[str, tuple[FloatArray, FloatArray]] = field(default_factory=dict)
-    seed: int = 0
+    protocol: Protocol  # random splits, for means and spreads
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)  # hard ones; proposed where there are none
+    rows: IntArray = field(default_factory=lambda: np.empty(0, np.int64))  # the clips in `clouds`
+    clouds: Mapping[str, Cloud] = field(default_factory=dict)  # "raw", "sentence", "joint" -> points there
+    together: Scores | None = None  # of clips of these and of seen classes, with all classes to choose from
+    seen: Sequence[str] = ()  # the seen classes there
+    domains: Mapping[str, tuple[FloatArray, FloatArray]] = field(default_factory=dict)  # as `domains_of` makes them
+    seed: int = 0  # of everything that is drawn
 
     @property
     def pair(self) -> tuple[str, str] | None:
@@ -66,6 +53,17 @@ class Study:
     def confusion(self) -> IntArray:
         """(C, C) counts, with all classes to choose from."""
         return confusion_matrix(self.ready.scores, self.ready.weights)
+
+    @cached_property
+    def filled(self) -> list[str]:
+        """The classes that have clips."""
+        present = np.unique(self.ready.scores.label_index)
+        return [self.ready.scores.class_names[index] for index in present if index >= 0]
+
+    def space(self, name: str) -> UnitSpace:
+        """One of `clouds`, with the labels of its clips."""
+        scores, owner = self.ready.scores, self.ready.embedded.embeddings.prototype_class
+        return UnitSpace(self.clouds[name], scores.label_index[self.rows], owner, len(scores.class_names))
 
     def rng(self) -> np.random.Generator:
         """Anew for each subject, so that none depends on those before it."""
@@ -87,62 +85,40 @@ class Study:
 
 
 def seen_and_unseen(ready: Prepared, unseen: Sources, seen: Dataset, store: FeatureStore) -> tuple[Scores, list[str]]:
-    """Clips of seen and of unseen classes scored against all classes, and the names of the seen ones.
+    """Labelled clips of classes that training showed (`seen`, in `store`) and those of `unseen`, which `ready` was made
+    of, scored against all classes; and the names of the seen ones.
 
-    Args:
-        unseen: what `ready` was made of.
-        seen: labelled clips of classes that training showed, none of them a training clip.
-        store: of these clips.
-
-    Raises:
-        InputError: a class is on both sides, or there is no run.
-        MismatchError: the store is not of the run's encoder.
+    Raises `InputError` where a class is on both sides or there is no run, `MismatchError` for another encoder's store.
     """
     if ready.run is None or ready.store is None:
         raise InputError("seen and unseen classes can be told apart where there is a run and a store; give both")
-    keys = {canonical(name) for name in ready.scores.class_names}
-    names = sorted(set(seen.labels.values()))
+    names, own = sorted(set(seen.labels.values())), ready.scores.class_names
+    keys = {canonical(name) for name in own}
     if shared := [name for name in names if canonical(name) in keys]:
         raise InputError(f"{shared[0]!r} is a class of both {seen.name} and the test set; name it on one side only")
-    spelt = dict(
-        zip(ready.scores.class_names, resolve(ready.scores.class_names, list(unseen.descriptions)), strict=True)
-    )
-    described = {name: unseen.descriptions[spelt[name]] for name in ready.scores.class_names} | {
-        name: sentences
-        for name, sentences in seen.descriptions.items()
-        if canonical(name) in {canonical(label) for label in names}
-    }
-    space, run = space_for(ready.run), ready.run
-    parts = [
-        embed_dataset(space, store_of, data, described, run=run, every_class=True).embeddings
+    spelt = zip(own, resolve(own, list(unseen.descriptions)), strict=True)
+    asked = {canonical(name) for name in names}
+    described = {name: unseen.descriptions[given] for name, given in spelt}
+    described |= {name: sentences for name, sentences in seen.descriptions.items() if canonical(name) in asked}
+    space = space_for(ready.run)
+    first, second = (
+        embed_dataset(space, store_of, data, described, run=ready.run, every_class=True).embeddings
         for data, store_of in ((unseen.dataset, ready.store), (seen, store))
-    ]
-    shared_modalities = [name for name in parts[0].modalities if name in parts[1].modalities]
-    joined = Embeddings(
-        [f"{side}:{id}" for side, part in zip(("unseen", "seen"), parts, strict=True) for id in part.ids],
-        [label for part in parts for label in part.labels],
-        parts[0].class_names,
-        {name: np.concatenate([part.modalities[name] for part in parts]) for name in shared_modalities},
-        parts[0].prototypes,
-        parts[0].prototype_class,
     )
+    ids = [*(f"unseen:{clip}" for clip in first.ids), *(f"seen:{clip}" for clip in second.ids)]
+    shared_modalities = [name for name in first.modalities if name in second.modalities]
+    rows = {name: np.concatenate([first.modalities[name], second.modalities[name]]) for name in shared_modalities}
+    joined = replace(first, ids=ids, labels=[*first.labels, *second.labels], modalities=rows)
     return Scores.from_embeddings(joined, unseen.several), resolve(names, joined.class_names)
 
 
 def domains_of(
     train: FeatureStore, ready: Prepared, rng: np.random.Generator
 ) -> dict[str, tuple[FloatArray, FloatArray]]:
-    """Training and test clips as vectors, one a video: mean features, and VE where there is a run.
+    """At most `shift.MOST_CLIPS` training and test videos as vectors: "raw", mean features, and where there is a run
+    "joint", VE. A random window of a training video, as long as the model takes, stands for it: test clips are short.
 
-    Of a training video a random window as long as the model takes stands for it, since test clips are short.
-
-    Args:
-        train: of the encoder that the test clips' store has.
-        rng: draws videos where there are more than `shift.MOST_CLIPS`, and windows.
-
-    Raises:
-        MismatchError: the stores have features of different encoders.
-        InputError: there is no store of test clips.
+    Raises `MismatchError` for features of different encoders, `InputError` without a store of test clips.
     """
     if ready.store is None:
         raise InputError("a domain shift needs features of the test clips; give their store")
@@ -151,23 +127,20 @@ def domains_of(
         raise MismatchError(f"{train.folder} has features of {made}, the test clips of {wanted}; extract both with one")
     seconds = ready.run.config.model.max_seconds if ready.run else WINDOW_S
 
-    def window(features_TD: FloatArray) -> FloatArray:
-        first = int(rng.integers(max(1, len(features_TD) - seconds + 1)))
-        return features_TD[first : first + seconds]
-
     def some(ids: Sequence[str]) -> list[str]:
         return [ids[i] for i in np.sort(rng.permutation(len(ids))[:MOST_CLIPS])]
 
-    clips = [window(train.features(video)) for video in some(train.ids)]
+    clips = []
+    for video in some(train.ids):
+        features_TD = train.features(video)
+        first = int(rng.integers(max(1, len(features_TD) - seconds + 1)))
+        clips.append(features_TD[first : first + seconds])
     tests = [ready.store.features(clip) for clip in some(ready.scores.ids)]
-    found = {"raw": (_means(clips), _means(tests))}
+    means = [np.stack([clip_TD.mean(axis=0) for clip_TD in side]) for side in (clips, tests)]
+    found = {"raw": (means[0], means[1])}
     if ready.run:
         space = space_for(ready.run)
         training_NE, test_NE = space.clips(clips), space.clips(tests)
         if training_NE is not None and test_NE is not None:
             found["joint"] = training_NE, test_NE
     return found
-
-
-def _means(clips: Sequence[FloatArray]) -> FloatArray:
-    return np.stack([clip_TD.mean(axis=0) for clip_TD in clips])

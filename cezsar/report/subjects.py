@@ -3,68 +3,63 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from cezsar.analysis import confusion, gap, shift
 from cezsar.analysis.baselines import random_baseline
+from cezsar.analysis.calibration import calibration_error, transferred
 from cezsar.analysis.comparison import compare
+from cezsar.analysis.open_set import simulate
 from cezsar.atomic import write_text
 from cezsar.errors import InputError
 from cezsar.report import figures, page
 from cezsar.report.figures import number, percent, points
 from cezsar.report.page import Part, Plot, Section, Table
 from cezsar.report.study import Study
-from cezsar.report.unknown import generalised, open_set, reliability
 from cezsar.zeroshot import published, tables
 from cezsar.zeroshot.evaluation import evaluate, evaluate_each
 from cezsar.zeroshot.fusion import UNDECIDED, active, predict
+from cezsar.zeroshot.generalised import stacking
 from cezsar.zeroshot.hubness_reduction import MEAN_SENTENCE, REDUCTIONS, evaluate_reduced
-from cezsar.zeroshot.protocols import all_classes
+from cezsar.zeroshot.protocols import Protocol, all_classes, random_classes
+from cezsar.zeroshot.rejection import KINDS
 from cezsar.zeroshot.results import KS, METRICS, figure_of
 from cezsar.zeroshot.weights import choose_on_half, fusion_curve, of_pair, share, simplex_map
 
 MOST_CLASSES = 20  # rows of a table or a figure of classes
+LISTED = 15  # rows of a list of pairs
+UNKNOWN_RUNS, FEWEST = 20, 8  # FEWEST: classes with clips, below which halves of halves mean nothing
 SPACES = {"raw": "raw features", "sentence": "sentence space", "joint": "joint space"}
-LISTED = 15  # rows of a list of classes or pairs
 
 
 def accuracy(study: Study) -> Section:
     """Accuracies among all classes and over random splits, for each modality and fused."""
-    scores, weights = study.ready.scores, study.ready.weights
-    whole = evaluate_each(scores, all_classes(scores.class_names), weights)
-    split = evaluate_each(scores, study.protocol, weights)
-    head = ["", *(f"top-{k}, all {len(scores.class_names)}" for k in KS), "per class",
-            *(f"top-{k}, {study.protocol.name}" for k in KS)]  # fmt: skip
-    rows = [
-        [one.modality, *(percent(*one.figure(name)) for name in METRICS),
-         *(percent(*other.figure(f"top{k}")) for k in KS)]
-        for one, other in zip(whole, split, strict=True)
-    ]  # fmt: skip
-    rows.append(
-        ["chance", *(percent(whole[0].chance(k)) for k in [*KS, 1]), *(percent(split[0].chance(k)) for k in KS)]
-    )
-    beside = [
-        row
-        for protocol in (all_classes(scores.class_names), study.protocol)
-        for row in published.beside(study.dataset, len(scores.class_names), protocol.splits)
-    ]
+    names = study.ready.scores.class_names
+    protocols, n = (all_classes(names), study.protocol), len(names)
+    whole, split = (evaluate_each(study.ready.scores, protocol, study.ready.weights) for protocol in protocols)
+    head = ["", *(f"top-{k}, all {n}" for k in KS), "per class", *(f"top-{k}, {study.protocol.name}" for k in KS)]
+    rows = []
+    for one, other in zip(whole, split, strict=True):
+        told = [one.figure(name) for name in METRICS] + [other.figure(f"top{k}") for k in KS]
+        rows.append([one.modality, *(percent(*figure) for figure in told)])
+    chances = [whole[0].chance(k) for k in (*KS, 1)] + [split[0].chance(k) for k in KS]
+    rows.append(["chance", *map(percent, chances)])
     parts: list[Part] = [Table(head, rows, "± is the sample standard deviation over random splits.")]
-    if beside:
-        lines = [tables.published_line(row) for row in beside]
+    others = [row for each in protocols for row in published.beside(study.dataset, n, each.splits)]
+    if lines := [tables.published_line(row) for row in others]:
         cells = [[line["Method"], line["Modality"], line["Classes"], line[METRICS["top1"]]] for line in lines]
         parts.append(Table(["published", "", "classes", "top-1 in %"], cells, "* not zero-shot in the strict sense"))
-    last, worst = whole[-1], list(whole[-1].per_class().items())
+    last = whole[-1]
+    hardest = ", ".join(f"{name} ({percent(figure.mean)})" for name, figure in list(last.per_class().items())[:3])
     says = (
-        f"{last.modality} names {percent(last.figure().mean)} of {last.runs[0].n_clips:,} clips among all "
-        f"{len(last.runs[0].classes):,} classes; chance is {percent(last.chance())}. Hardest: "
-        + ", ".join(f"{name} ({percent(figure.mean)})" for name, figure in worst[:3])
-        + "."
+        f"{last.modality} names {percent(last.figure().mean)} of {last.runs[0].n_clips:,} clips among all {n:,} "
+        f"classes; chance is {percent(last.chance())}. Hardest: {hardest}."
     )
     numbers = {"all": [one.to_dict() for one in whole], "splits": [one.to_dict() for one in split]}
     return Section("accuracy", "Accuracy", says, parts, numbers)
@@ -72,53 +67,37 @@ def accuracy(study: Study) -> Section:
 
 def fusion(study: Study) -> Section | None:
     """Accuracy for every α, and what choosing α is worth."""
-    if study.pair is None:
+    scores, pair = study.ready.scores, study.pair
+    if pair is None:
         return None
-    scores, pair, own = study.ready.scores, study.pair, study.ready.weights
-    found = fusion_curve(scores, pair)
-    best = found.best()
-    used = share(own, pair)
+    found, used = fusion_curve(scores, pair), share(study.ready.weights, pair)
+    best, at_used, n = found.best(), float(found.at(used)), len(found.breakpoints)
     middle = (best.low + best.high) / 2
-    marks = {
-        f"in use, α = {used:.2f}": (used, float(found.at(used))),
-        f"best, α = {middle:.3f}": (middle, best.accuracy),
-    }
-    parts: list[Part] = [
-        Plot(
-            figures.mark(figures.alpha_curve(found, pair), marks),
-            "Top-1 accuracy for every α: an exact step function, nothing sampled.",
-        )
-    ]
-    numbers: dict[str, Any] = {
-        "pair": pair, "used": used, "best": best._asdict(), "breakpoints": len(found.breakpoints),
-        "at_used": float(found.at(used)),
-    }  # fmt: skip
+    marks = {f"in use, α = {used:.2f}": (used, at_used), f"best, α = {middle:.3f}": (middle, best.accuracy)}
+    drawn = figures.mark(figures.alpha_curve(found, pair), marks)
+    parts: list[Part] = [Plot(drawn, "Top-1 accuracy for every α: an exact step function, nothing sampled.")]
+    numbers: dict[str, Any] = {"pair": pair, "used": used, "best": best._asdict(), "breakpoints": n, "at_used": at_used}
     says = (
-        f"The curve has {len(found.breakpoints):,} breakpoints. Its highest accuracy is {percent(best.accuracy)}, for "
-        f"α from {best.low:.4f} to {best.high:.4f}; in use is α = {used:.2f} with {percent(float(found.at(used)))}."
+        f"The curve has {n:,} breakpoints. Its highest accuracy is {percent(best.accuracy)}, for α from "
+        f"{best.low:.4f} to {best.high:.4f}; in use is α = {used:.2f} with {percent(at_used)}."
     )
-    if len(set(scores.label_index[scores.label_index >= 0].tolist())) >= 4:
+    if len(study.filled) >= 4:
         chosen = choose_on_half(scores, pair, fixed={"in use": of_pair(pair, used)}, seed=study.seed)
         alphas = [weights.of(pair[0]) for weights in chosen.weights]
-        alpha, told, fixed = figure_of(alphas), figure_of(chosen.accuracies), np.mean(chosen.fixed["in use"])
-        numbers["chosen_on_half"] = {
-            "pair": pair, "alphas": alphas, "accuracies": chosen.accuracies, "fixed": chosen.fixed, "best": chosen.best
-        }  # fmt: skip
+        of_halves = {"accuracies": chosen.accuracies, "fixed": chosen.fixed, "best": chosen.best}
+        numbers["chosen_on_half"] = {"pair": pair, "alphas": alphas, **of_halves}
+        alpha, fixed, peak = map(figure_of, (alphas, chosen.fixed["in use"], chosen.best))
         says += (
-            f"\n\nChosen on a random half of the classes (α = {alpha.mean:.2f} ± {alpha.std or 0:.2f}) "
-            f"and told on the other half it gives {percent(*told)}, the α in use {percent(float(fixed))} on the same "
-            f"halves, and the best α on those very classes {percent(float(np.mean(chosen.best)))}."
+            f"\n\nChosen on a random half of the classes (α = {alpha.mean:.2f} ± {alpha.std or 0:.2f}) and told on the "
+            f"other half it gives {percent(*figure_of(chosen.accuracies))}, the α in use {percent(fixed.mean)} on the "
+            f"same halves, and the best α on those very classes {percent(peak.mean)}."
         )
     if len(scores.modalities) == 3:
-        simplex = simplex_map(scores)
-        peak = simplex.best()
-        numbers["simplex"] = {"weights": asdict(peak.weights), "accuracy": peak.accuracy}
-        parts.append(
-            Plot(
-                figures.simplex(simplex, {"best": (peak.weights, peak.accuracy)}),
-                f"Top-1 over α, β and γ; highest on these lines: {percent(peak.accuracy)}.",
-            )
-        )
+        triangle = simplex_map(scores)
+        top = triangle.best()
+        numbers["simplex"] = {"weights": asdict(top.weights), "accuracy": top.accuracy}
+        caption = f"Top-1 over α, β and γ; highest on these lines: {percent(top.accuracy)}."
+        parts.append(Plot(figures.simplex(triangle, {"best": (top.weights, top.accuracy)}), caption))
     warning = (
         "The best α has seen the labels of the test clips: its accuracy is no zero-shot figure. Choose α on held-out "
         "seen classes, or on half of the classes and report the other half."
@@ -128,236 +107,272 @@ def fusion(study: Study) -> Section | None:
 
 def comparison(study: Study) -> Section | None:
     """Is the fusion better than its parts, clip for clip."""
-    fused = study.ready
+    fused, rng = study.ready, study.rng()
     names = list(active(fused.scores, fused.weights))
     if len(names) < 2:
         return None
-    rng = study.rng()
-    first = (fused.modality, fused.correctness(study.protocol))
+    first, rows, drawn = (fused.modality, fused.correctness(study.protocol)), [], []
     found = [compare(first, (name, fused.only(name).correctness(study.protocol)), rng) for name in names]
-    rows, drawn = [], []
     for one in found:
-        interval = one.interval[0]
+        (interval, _), tally = one.interval, one.by_class
         won = f"{one.splits.wins} of {len(one.runs)}" if one.splits else ""
-        ends = f"{points(interval.low)} to {points(interval.high)}"
-        by_class = f"{one.by_class.wins} / {one.by_class.ties} / {one.by_class.losses}"
-        rows.append([f"{one.a} against {one.b}", points(one.difference), ends, won, by_class])
+        ends, by_class = f"{points(interval.low)} to {points(interval.high)}", (tally.wins, tally.ties, tally.losses)
+        cells = [points(one.difference), ends, won, " / ".join(map(str, by_class))]
+        rows.append([f"{one.a} against {one.b}", *cells])
         drawn.append(figures.Whisker(f"{one.a} − {one.b}", one.difference, interval))
     head = ["", "points of top-1", "95 % bootstrap", "splits won", "classes won / tied / lost"]
     notes = "Paired by clip on the same splits; the bootstrap draws videos and splits anew (2,000 times)."
-    parts: list[Part] = [
-        Table(head, rows, notes),
-        Plot(figures.forest(drawn, "one part"), "Differences and intervals."),
+    plot = Plot(figures.forest(drawn, "one part"), "Differences and intervals.")
+    says, pairs = " ".join(f"{one.summary()}." for one in found), [one.to_dict() for one in found]
+    return Section("comparison", "Fusion against its parts", says, [Table(head, rows, notes), plot], {"pairs": pairs})
+
+
+def _measured(known: Mapping[str, gap.Definition], found: Mapping[str, Mapping[str, Any]], last: str) -> Table:
+    """A row for each known figure, a column for each space, and what `last` says of the figure."""
+    rows = [
+        [one.title, *(number(told[name], 3) for told in found.values()), getattr(one, last).replace("neither", "")]
+        for name, one in known.items()
     ]
-    says = " ".join(f"{one.summary()}." for one in found)
-    return Section("comparison", "Fusion against its parts", says, parts, {"pairs": [one.to_dict() for one in found]})
+    ranges = {name: "" if last == "range" else f"; {one.range}" for name, one in known.items()}
+    notes = [f"{one.title}: {one.definition}{ranges[name]}. {one.source}." for name, one in known.items()]
+    return Table(["", *(SPACES[name] for name in found), last], rows, "\n".join(notes))
 
 
 def semantic_gap(study: Study) -> Section | None:
     """How far clips and descriptions are apart in each space."""
     if not study.clouds:
         return None
-    scores = study.ready.scores
-    labels = scores.label_index[study.rows]
-    owner, n = study.ready.embedded.embeddings.prototype_class, len(scores.class_names)
-    gaps = {
-        name: gap.measure(gap.UnitSpace(cloud, labels, owner, n), seed=study.seed)
-        for name, cloud in study.clouds.items()
-    }
-    spaces = list(study.clouds)
-    rows = [
-        [one.title, *(number(gaps[space][name], 3) for space in spaces), one.better.replace("neither", "")]
-        for name, one in gap.FIGURES.items()
-    ]
-    notes = "\n".join(f"{one.title}: {one.definition}; {one.range}. {one.source}." for one in gap.FIGURES.values())
+    gaps = {name: gap.measure(study.space(name), seed=study.seed) for name in study.clouds}
     says = (
-        f"{len(study.rows):,} clips in {len(spaces)} spaces. Raw features have no place for sentences; the sentence "
+        f"{len(study.rows):,} clips in {len(gaps)} spaces. Raw features have no place for sentences; the sentence "
         "space shows what objects (or captions) say of a clip; the joint space is where labels are chosen."
     )
-    if {"sentence", "joint"} <= set(spaces) and gaps["joint"]["purity"] is not None:
-        before, after = (gaps[space]["nearest_prototype"] for space in ("sentence", "joint"))
-        says += (
-            f" Clips on their own prototype: {percent(before)} in the sentence space, {percent(after)} in the joint."
-        )
-    table = Table(["", *(SPACES[name] for name in spaces), "better"], rows, notes)
-    return Section("gap", "Semantic gap", says, [table], gaps)
+    if {"sentence", "joint"} <= set(gaps) and gaps["joint"]["purity"] is not None:
+        before, after = (percent(gaps[space]["nearest_prototype"]) for space in ("sentence", "joint"))
+        says += f" Clips on their own prototype: {before} in the sentence space, {after} in the joint."
+    return Section("gap", "Semantic gap", says, [_measured(gap.FIGURES, gaps, "better")], gaps)
 
 
 def whose_fault(study: Study) -> Section | None:
     """For each class: the clips' fault, or the description's."""
     space = "joint" if "joint" in study.clouds else "sentence"
-    cloud = study.clouds.get(space)
-    if cloud is None or not len(cloud.prototypes_PE):
+    if space not in study.clouds or not len(study.clouds[space].prototypes_PE):
         return None
-    scores, vectors = study.ready.scores, study.ready.embedded.embeddings
-    labels = scores.label_index[study.rows]
-    found = gap.faults(gap.UnitSpace(cloud, labels, vectors.prototype_class, len(scores.class_names)))
-    found.index = pd.Index(scores.class_names)
+    found = gap.faults(study.space(space)).set_axis(study.ready.scores.class_names)
     judged = found[found.verdict != ""].sort_values("error", ascending=False, kind="stable")
     if judged.empty:
         return None
+    kept = judged.rename(columns={"own_distance": "gap"})
+    kept = kept[["clips", "gap", "lead", "text_fault", "video_fault", "verdict", "hub", "orphan"]].astype(object)
+    numbers = {str(name): one for name, one in kept.where(kept.notna(), None).to_dict("index").items()}
+    rows, first = [], dict(list(numbers.items())[:MOST_CLASSES])
+    for name, one in first.items():
+        cells = number(one["gap"], 3), number(one["lead"], 3), percent(one["text_fault"]), percent(one["video_fault"])
+        kind = "hub" if one["hub"] else "orphan" if one["orphan"] else ""
+        rows.append([name, f"{one['clips']:,}", *cells, one["verdict"], kind])
     counts = judged.verdict.value_counts().reindex(["text", "video", "both", "none"], fill_value=0)
-    shown: list[Any] = list(judged.head(MOST_CLASSES).itertuples())
-    rows = [
-        [one.Index, f"{one.clips:,}", number(one.own_distance, 3), number(one.lead, 3), percent(one.text_fault),
-         percent(one.video_fault), one.verdict, "hub" if one.hub else "orphan" if one.orphan else ""]
-        for one in shown
-    ]  # fmt: skip
     says = (
         f"Widest gap: {found.own_distance.idxmax()}, {number(found.own_distance.max(), 3)} from the centroid of its "
         f"clips to its prototype. Of {len(judged):,} classes, {counts['text']:,} are missed through their description, "
         f"{counts['video']:,} through their clips, {counts['both']:,} through both, {counts['none']:,} hardly at all."
     )
-    notes = (
-        "Fault of the text: clips that the centroids of classes get right and the prototypes wrong; fault of the "
-        "video: clips that both get wrong. They sum to the class's error. By VE alone, among all classes."
-        if space == "joint"
-        else "In the sentence space."
-    )
-    drawn = figures.faults(
-        [one.Index for one in shown], [one.text_fault for one in shown], [one.video_fault for one in shown]
-    )
-    head = ["class", "clips", "gap", "lead", "text", "video", "verdict", ""]
-    parts: list[Part] = [Table(head, rows, notes), Plot(drawn, "Errors of each class, by whose fault they are.")]
-    kept = judged.rename(columns={"own_distance": "gap"})
-    kept = kept[["clips", "gap", "lead", "text_fault", "video_fault", "verdict", "hub", "orphan"]].astype(object)
-    numbers = {str(name): one for name, one in kept.where(kept.notna(), None).to_dict("index").items()}
-    return Section("faults", "Whose fault: clips or descriptions", says, parts, numbers)
+    notes = "In the sentence space."
+    if space == "joint":
+        notes = (
+            "Fault of the text: clips that the centroids of classes get right and the prototypes wrong; fault of the "
+            "video: clips that both get wrong. They sum to the class's error. By VE alone, among all classes."
+        )
+    text, video = ([one[f"{side}_fault"] for one in first.values()] for side in ("text", "video"))
+    table = Table(["class", "clips", "gap", "lead", "text", "video", "verdict", ""], rows, notes)
+    plot = Plot(figures.faults(list(first), text, video), "Errors of each class, by whose fault they are.")
+    return Section("faults", "Whose fault: clips or descriptions", says, [table, plot], numbers)
 
 
 def hubs(study: Study) -> Section:
     """Which prototypes attract clips of all classes, and what corrections against that are worth."""
     from scipy.stats import skew
 
-    scores, weights = study.ready.scores, study.ready.weights
-    names = scores.class_names
+    scores, weights, names = study.ready.scores, study.ready.weights, study.ready.scores.class_names
     predicted = predict(scores, weights)
     votes = np.bincount(predicted[predicted != UNDECIDED], minlength=len(names))
-    clips = np.bincount(scores.label_index[scores.label_index >= 0], minlength=len(names))
-    order = np.argsort(-votes, kind="stable")[:MOST_CLASSES]
-    skewness = float(skew(votes)) if np.ptp(votes) else 0.0
-    drawn = figures.votes({names[c]: int(votes[c]) for c in order}, float(clips[clips > 0].mean()))
-    rows: list[list[str]] = []
-    numbers: dict[str, dict[str, Any]] = {}
+    order, skewness = np.argsort(-votes, kind="stable")[:MOST_CLASSES], float(skew(votes)) if np.ptp(votes) else 0.0
+    usual = np.count_nonzero(scores.label_index >= 0) / len(study.filled)
+    drawn, rows, numbers, plain = figures.votes({names[c]: int(votes[c]) for c in order}, usual), [], {}, None
     for reduction in REDUCTIONS.values():
         if reduction is MEAN_SENTENCE:
             continue
-        result = evaluate_reduced(study.ready.embedded.embeddings, study.protocol, reduction, weights)
-        plain = numbers["none"]["top1"]["mean"] if numbers else result.figure().mean
-        gain = points(result.figure().mean - plain) if numbers else ""
-        rows.append([reduction.title, percent(*result.figure()), gain, reduction.assumes])
-        numbers[reduction.name] = {"top1": result.figure()._asdict(), "assumes": reduction.assumes}
+        top1 = evaluate_reduced(study.ready.embedded.embeddings, study.protocol, reduction, weights).figure()
+        gain, plain = ("", top1.mean) if plain is None else (points(top1.mean - plain), plain)
+        rows.append([reduction.title, percent(*top1), gain, reduction.assumes])
+        numbers[reduction.name] = {"top1": top1._asdict(), "assumes": reduction.assumes}
     says = (
-        f"The number of clips that a class is named for has skewness {number(skewness, 2)} (0 when no class stands "
-        f"out, above 1 when a few attract most). Most named: {names[order[0]]}, for {votes[order[0]]:,} of "
+        f"The number of clips that a class is named for has skewness {number(skewness)} (0 when no class stands out, "
+        f"above 1 when a few attract most). Most named: {names[order[0]]}, for {votes[order[0]]:,} of "
         f"{len(predicted):,} clips."
     )
     warning = (
         "Transductive corrections look at all test clips at once: their figures do not compare with those of methods "
         "that see one clip at a time."
     )
-    parts: list[Part] = [
-        Plot(drawn, "Clips that each class is named for, most named classes first."),
-        Table(["correction", f"top-1, {study.protocol.name}", "gain", "assumes"], rows),
-    ]
-    return Section("hubs", "Hubs and corrections", says, parts, {"skewness": skewness, "corrections": numbers}, warning)
+    table = Table(["correction", f"top-1, {study.protocol.name}", "gain", "assumes"], rows)
+    plot = Plot(drawn, "Clips that each class is named for, most named classes first.")
+    told = {"skewness": skewness, "corrections": numbers}
+    return Section("hubs", "Hubs and corrections", says, [plot, table], told, warning)
 
 
 def shift_of_domain(study: Study) -> Section | None:
     """How different test clips are from training clips."""
-    found: dict[str, Any] = {}
+    found = {}
     for name, (training, test) in study.domains.items():
         units = gap.directions(training, "training clips"), gap.directions(test, "test clips")
         found[name] = shift.measure(*units, study.rng())
     if not found:
         return None
-    rows = [
-        [figure.title, *(number(one[name], 3) for one in found.values()), figure.range]
-        for name, figure in shift.FIGURES.items()
-    ]
-    last = list(found.values())[-1]
+    told = ", ".join(f"{percent(one['domain_accuracy'])} in the {SPACES[name]}" for name, one in found.items())
+    *_, last = found.values()
     says = (
         f"Training and test clips, directions only, {last['train_clips']:,} against {last['test_clips']:,}. A "
-        "classifier tells from which set a clip is with a balanced accuracy of "
-        + ", ".join(f"{percent(one['domain_accuracy'])} in {_the(name)}" for name, one in found.items())
-        + "; 50 % would be no shift."
+        f"classifier tells from which set a clip is with a balanced accuracy of {told}; 50 % would be no shift."
     )
-    notes = "\n".join(f"{figure.title}: {figure.definition}. {figure.source}." for figure in shift.FIGURES.values())
-    table = Table(["", *(SPACES[name] for name in found), "range"], rows, notes)
-    return Section("shift", "Domain shift", says, [table], found)
-
-
-def _the(space: str) -> str:
-    return f"the {SPACES[space]}"
+    return Section("shift", "Domain shift", says, [_measured(shift.FIGURES, found, "range")], found)
 
 
 def confusions(study: Study) -> Section | None:
     """Which classes are taken for which, and which words would tell them apart."""
-    scores, names = study.ready.scores, study.ready.scores.class_names
+    names = study.ready.scores.class_names
     if len(names) < 2:
         return None
-    found = confusion.pairs(study.confusion, names)[:LISTED]
+    found, says = confusion.pairs(study.confusion, names)[:LISTED], "No clip is taken for another class."
     rows = [[one.true, one.predicted, f"{one.count:,}", percent(one.share), f"{one.reverse:,}"] for one in found]
     parts: list[Part] = [Table(["class", "taken for", "clips", "share", "reverse"], rows)]
+    if found:
+        says = f"Most clips are lost from {found[0].true} to {found[0].predicted}: {rows[0][2]}, {rows[0][3]} of it."
     alike = confusion.confusable(study.ready.embedded.embeddings, study.confusion, names, study.descriptions, LISTED)
-    if alike:
-        cells = [
-            [f"{one.first} | {one.second}", number(one.similarity, 2), percent(one.share),
-             f"{', '.join(one.first_words)} | {', '.join(one.second_words)}"]
-            for one in alike
-        ]  # fmt: skip
+    cells = []
+    for pair in alike:
+        words = f"{', '.join(pair.first_words)} | {', '.join(pair.second_words)}"
+        cells.append([f"{pair.first} | {pair.second}", number(pair.similarity), percent(pair.share), words])
+    if cells:
         notes = "Pairs whose prototypes are alike and that take each other's clips, with the words that differ."
         parts.append(Table(["pair", "similarity", "confused", "words of one | of the other"], cells, notes))
-    worst = found[0] if found else None
-    says = (
-        f"Most clips are lost from {worst.true} to {worst.predicted}: {worst.count:,}, {percent(worst.share)} of it."
-        if worst
-        else "No clip is taken for another class."
-    )
-    numbers = {"pairs": [asdict(one) for one in found], "lookalikes": [asdict(one) for one in alike]}
-    return Section("confusion", "Confusion", says, parts, numbers) if len(scores.ids) else None
+    numbers = {"pairs": [asdict(one) for one in found], "lookalikes": [asdict(pair) for pair in alike]}
+    return Section("confusion", "Confusion", says, parts, numbers)
 
 
 def hard_groups(study: Study) -> Section | None:
     """Named classes beside random sets of their size, as the paper's Section 5 does it."""
-    scores, weights, names = study.ready.scores, study.ready.weights, study.ready.scores.class_names
+    names = study.ready.scores.class_names
     groups = confusion.matching_groups(study.groups, names)
-    proposed = not groups
-    if proposed:
+    kind, warning = "given", ""
+    if not groups:
         similar = confusion.prototype_similarity(study.ready.embedded.embeddings)
         groups = confusion.propose_groups(similar, study.confusion, names)
-    named = {name for members in groups.values() for name in members}
-    if len(named) < 2 or len(named) >= len(names):
+        kind = "proposed from prototypes and confusion"
+        warning = "Groups proposed from this very confusion are hard by construction."
+    if not 2 <= len({name for members in groups.values() for name in members}) < len(names):
         return None
-    found = random_baseline(scores, groups, weights, seed=study.seed)
-    standing = found.standing()
-    kind = "proposed from prototypes and confusion" if proposed else "given"
-    rows = [
-        [one.group or one.kind, f"{len(one.classes):,}", f"{one.clips:,}", percent(one.accuracy),
-         percent(one.within), percent(one.between)]
-        for one in found.figures
-    ]  # fmt: skip
+    found = random_baseline(study.ready.scores, groups, study.ready.weights, seed=study.seed)
+    standing, rows = found.standing(), []
+    for one in found.figures:
+        shares = percent(one.accuracy), percent(one.within), percent(one.between)
+        rows.append([one.group or one.kind, f"{len(one.classes):,}", f"{one.clips:,}", *shares])
+    z = "" if standing.z is None else f" (z = {number(standing.z)})"
     says = (
         f"{len(found.classes):,} classes in {len(groups):,} hard groups ({kind}) reach {percent(standing.named)}; "
-        f"{len(standing.values):,} random sets of as many classes reach {percent(*standing.random)}"
-        + (f" (z = {number(standing.z, 2)})." if standing.z is not None else ".")
+        f"{len(standing.values):,} random sets of as many classes reach {percent(*standing.random)}{z}."
     )
-    warning = "Groups proposed from this very confusion are hard by construction." if proposed else ""
-    parts: list[Part] = [
-        Table(["group", "classes", "clips", "accuracy", "errors within", "errors between"], rows),
-        Plot(figures.standing({"": standing}), "Accuracy of random sets of classes, and of the hard groups."),
-    ]
-    return Section("groups", "Hard groups", says, parts, {"proposed": proposed, **found.to_dict()}, warning)
+    table = Table(["group", "classes", "clips", "accuracy", "errors within", "errors between"], rows)
+    plot = Plot(figures.standing({"": standing}), "Accuracy of random sets of classes, and of the hard groups.")
+    numbers = {"proposed": bool(warning), **found.to_dict()}
+    return Section("groups", "Hard groups", says, [table, plot], numbers, warning)
+
+
+def open_set(study: Study) -> Section | None:
+    """Half of the classes are known, the others stand for actions that none of the labels names."""
+    scores, weights, names = study.ready.scores, study.ready.weights, study.filled
+    if len(names) < FEWEST:
+        return None
+    protocol = random_classes(names, len(names) // 2, UNKNOWN_RUNS, study.seed)
+    rows, numbers, curves = [], {}, {}
+    for name, kind in KINDS.items():
+        found = simulate(scores, protocol, weights, name, rng=study.rng())
+        told = {metric: found.figure(metric) for metric in ("auroc", "oscr", "fpr95")}
+        told["false_accept_at_5"] = found.figure("false_accept", "false accept")
+        rows.append([kind.title, *(percent(*one) for one in told.values())])
+        numbers[name] = {metric: one._asdict() for metric, one in told.items()}
+        curves[kind.title] = found.curve()
+    best = max(numbers, key=lambda name: numbers[name]["auroc"]["mean"])
+    says = (
+        f"In each of {UNKNOWN_RUNS} runs {len(protocol.splits[0]):,} of {len(names):,} classes are known, and clips of "
+        f"others are unknown actions. Told apart best by {KINDS[best].title}: a known clip has more of it than an "
+        f"unknown one with probability {percent(numbers[best]['auroc']['mean'])}. Without unknown clips the accuracy "
+        f"is {percent(*evaluate(scores, protocol, weights).figure())}."
+    )
+    warning = (
+        "The last column is the false-accept rate on classes that had no part in choosing the threshold, where 5 % was "
+        "asked for: with few classes to choose on, the rate asked for is not the rate one gets."
+    )
+    notes = "AUROC: 50 % by guessing. OSCR: Dhamija et al., NeurIPS 2018; at most the accuracy without unknown clips."
+    table = Table(["known by", "AUROC", "OSCR", "FPR at 95 % TPR", "false accepts, 5 % asked"], rows, notes)
+    plot = Plot(figures.oscr(curves), "OSCR curves, mean over runs: up and left is better.")
+    return Section("open_set", "None of these: open set", says, [table, plot], numbers, warning)
+
+
+def reliability(study: Study) -> Section | None:
+    """Confidence at T = 1, and at a T fitted on the other half of the classes."""
+    names = study.filled
+    if len(names) < FEWEST:
+        return None
+    half = random_classes(names, len(names) // 2, 1, study.seed).splits[0]
+    others = [name for name in names if name not in half]
+    found = transferred(study.ready.scores, study.ready.weights, Protocol("the other half", [others]))
+    t, diagrams = found.fits[0].temperature, (found.before.diagram, found.after.diagram)
+    before, after = map(calibration_error, diagrams)
+    says = (
+        "The confidence of a label is the softmax of cosine similarities over T. At T = 1 its calibration error "
+        f"is {percent(before)}. With T = {number(t, 4)}, fitted on {len(half):,} classes, it is {percent(after)} on "
+        f"the clips of the {len(others):,} other classes."
+    )
+    numbers = {"temperature": t, "stopped": found.fits[0].stopped, "ece_before": before, "ece_after": after}
+    numbers |= {"fitted_on": half, "told_on": others}
+    notes = "Guo et al., On Calibration of Modern Neural Networks, ICML 2017; 15 bins of equal width."
+    drawn = figures.reliability({"T = 1": diagrams[0], f"T = {t:.3g}": diagrams[1]})
+    plot = Plot(drawn, f"Confidence against accuracy, bin by bin. {notes}")
+    return Section("reliability", "Reliability", says, [plot], numbers)
+
+
+def generalised(study: Study) -> Section | None:
+    """Clips of seen and unseen classes, with all of them to choose from."""
+    if study.together is None:
+        return None
+    found = stacking(study.together, study.seen, study.ready.weights)
+    plain, best, rows = found.at(0.0), found.best(), []
+    for name, factor, one in (("no correction", 0.0, plain), ("best", best.factor, best.accuracies)):
+        rows.append([name, number(factor, 3), *map(percent, one)])
+    says = (
+        f"{len(study.seen):,} seen and {len(study.together.class_names) - len(study.seen):,} unseen classes together. "
+        f"Without a correction {percent(plain.seen)} of seen clips and {percent(plain.unseen)} of unseen ones are "
+        f"named right (means per class), harmonic mean {percent(plain.harmonic)}. Calibrated stacking takes a factor "
+        f"off the scores of seen classes; the area under the curve of all factors is {percent(found.ausuc)}."
+    )
+    warning = "The best factor has seen the labels of these clips; choose it on held-out classes for a fair figure."
+    notes = "Chao et al., An Empirical Study and Analysis of Generalized Zero-Shot Learning, ECCV 2016."
+    caption = "Accuracy on unseen against seen classes for every factor of calibrated stacking, an exact curve."
+    table = Table(["", "factor", "seen", "unseen", "harmonic mean"], rows, notes)
+    ends = {name: end if math.isfinite(end) else None for name, end in (("low", best.low), ("high", best.high))}
+    numbers = {"seen_classes": study.seen, "ausuc": found.ausuc, "no_penalty": plain._asdict()}
+    numbers["best"] = {**ends, "penalty": best.factor, **best.accuracies._asdict()}
+    plot = Plot(figures.stacking(found, best.factor), caption)
+    return Section("generalised", "Seen and unseen together", says, [table, plot], numbers, warning)
 
 
 def classes(study: Study) -> Section:
     """Every class's accuracy."""
-    scores = study.ready.scores
-    found = evaluate(scores, all_classes(scores.class_names), study.ready.weights)
-    per_class, clips = found.per_class(), dict(zip(found.runs[0].classes, found.runs[0].clips, strict=True))
-    rows = [[name, f"{clips[name]:,}", percent(figure.mean)] for name, figure in per_class.items()]
+    found = evaluate(study.ready.scores, all_classes(study.ready.scores.class_names), study.ready.weights)
+    clips = dict(zip(found.runs[0].classes, found.runs[0].clips, strict=True))
+    numbers = {name: {"clips": clips[name], "top1": figure.mean} for name, figure in found.per_class().items()}
+    rows = [[name, f"{one['clips']:,}", percent(one["top1"])] for name, one in numbers.items()]
     says = "Top-1 accuracy of each class among all classes, the worst first."
-    numbers = {name: {"clips": clips[name], "top1": figure.mean} for name, figure in per_class.items()}
     return Section("classes", "Classes", says, [Table(["class", "clips", "top-1"], rows)], numbers)
 
 
@@ -367,34 +382,22 @@ SUBJECTS: tuple[Callable[[Study], Section | None], ...] = (
 )  # fmt: skip
 """In the order of the report."""
 
-VERSION = 1  # of the JSON
 
+class Analysis(NamedTuple):
+    """What was found."""
 
-@dataclass(frozen=True)
-class Analysis:
-    """What was found.
-
-    Attributes:
-        about: "method", "dataset", "clips", "classes", "weights", "seed" and the like.
-        sections: in the order of the page.
-    """
-
-    about: dict[str, Any]
-    sections: list[Section]
+    about: dict[str, Any]  # "method", "dataset", "clips", "classes", "weights" and the like
+    sections: list[Section]  # in the order of the page
 
     def to_dict(self) -> dict[str, Any]:
         """All numbers, as JSON has them: fractions, not percent."""
         numbers = {section.key: section.numbers for section in self.sections}
-        return {"cezsar": "report", "version": VERSION, "about": self.about, **numbers}
+        return {"cezsar": "report", "version": 1, "about": self.about, **numbers}
 
     def save(self, path: str | Path) -> tuple[Path, Path]:
         """Write one self-contained HTML file and a JSON file beside it, each whole or not at all.
 
-        Args:
-            path: with or without the suffix .html.
-
-        Raises:
-            InputError: the path has another suffix that a report cannot have.
+        Raises `InputError` where the path has another suffix that a report cannot have.
         """
         path = Path(path)
         if path.suffix.lower() in (".json", ".csv", ".md", ".pdf"):
@@ -407,19 +410,14 @@ class Analysis:
 
 
 def analyse(study: Study, on_progress: Callable[[int, int, str], object] | None = None) -> Analysis:
-    """Everything that can be told of a method on a data set.
+    """Everything that can be told of a method on a data set; subjects that do not apply are left out.
 
-    Subjects that do not apply, such as a fusion curve with one modality, are left out.
-
-    Args:
-        on_progress: called with (subjects done, all of them, the one that is next).
+    `on_progress` is called with subjects done, all of them, and the one that is next.
     """
     sections = []
-    for done, subject in enumerate(SUBJECTS):
+    for done, subject in enumerate((*SUBJECTS, None)):
         if on_progress:
-            on_progress(done, len(SUBJECTS), subject.__name__.replace("_", " "))
-        if section := subject(study):
+            on_progress(done, len(SUBJECTS), subject.__name__.replace("_", " ") if subject else "")
+        if subject and (section := subject(study)):
             sections.append(section)
-    if on_progress:
-        on_progress(len(SUBJECTS), len(SUBJECTS), "")
     return Analysis(study.about(), sections)
