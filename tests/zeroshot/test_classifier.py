@@ -25,15 +25,30 @@ from cezsar.zeroshot.tables import rankings_csv, rankings_json
 LABELS = ["kicking a drum", "waving a broom", "dragging a box", "something of my own"]
 
 
-@pytest.fixture
-def classifier(workspace):
-    with Classifier.of_run(workspace / "runs/demo") as opened:
-        yield opened
+@pytest.fixture(scope="module")
+def opened(small_demo):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CEZSAR_HOME", str(small_demo[0]))
+        with Classifier.of_run(small_demo[0] / "runs/demo") as classifier:
+            yield classifier
 
 
 @pytest.fixture
-def clip(workspace):
-    return next(iter(sorted((workspace / "demo/test/kicking a drum").iterdir())))
+def classifier(opened, workspace, monkeypatch):
+    """Every test finds it as it was opened."""
+    for name in ("limits", "rejector", "middle"):
+        monkeypatch.setattr(opened, name, getattr(opened, name))
+    return opened
+
+
+@pytest.fixture(scope="module")
+def clip(small_demo):
+    return min((small_demo[0] / "demo/test/kicking a drum").iterdir())
+
+
+@pytest.fixture(scope="module")
+def read(opened, clip):
+    return opened.read(clip)
 
 
 def cosine(a, b):
@@ -43,59 +58,55 @@ def cosine(a, b):
 def test_ranking_is_equations_1_to_9_one_by_one(workspace, classifier, clip):
     run = Run.open(workspace / "runs/demo")
     model, sbert = run.load_model(), load_sentence_encoder("minilm")
-    store = FeatureStore(workspace / "features/demo-test")
-    features = store.features(clip.stem)
+    features = FeatureStore(workspace / "features/demo-test").features(clip.stem)
     head = LinearHead.load(run.folder / "objects.safetensors")
-    said = object_sentence(head, top_objects(head.logits(features), run.config.objects)[0])
-    with torch.inference_mode():
-        ve = model.visual_embedding(torch.from_numpy(features)[None], torch.tensor([len(features)]))[0].numpy()
-        se = model.sentence_embedding(torch.from_numpy(sbert.encode([said])))[0].numpy()
-        sentences = [classifier.descriptions[name][0] for name in LABELS[:3]] + [LABELS[3]]
-        prototypes = model.sentence_embedding(torch.from_numpy(sbert.encode(sentences))).numpy()
-    weights = Weights(0.7, 0.3)
-    expected = {name: cosine(0.7 * ve + 0.3 * se, z) for name, z in zip(LABELS, prototypes, strict=True)}
-    ranking = classifier.classify(clip, LABELS, weights=weights, top=4)
+    sentences = [classifier.descriptions[name][0] for name in LABELS[:3]] + [LABELS[3]]
+
+    def se(texts):
+        with torch.inference_mode():
+            return model.sentence_embedding(torch.from_numpy(sbert.encode(texts))).numpy()
+
+    def vide(features):
+        said = object_sentence(head, top_objects(head.logits(features), run.config.objects)[0])
+        with torch.inference_mode():
+            ve = model.visual_embedding(torch.from_numpy(features)[None], torch.tensor([len(features)]))[0].numpy()
+        return 0.7 * ve + 0.3 * se([said])[0]
+
+    prototypes = se(sentences)
+    expected = {name: cosine(vide(features), z) for name, z in zip(LABELS, prototypes, strict=True)}
+    ranking = classifier.classify(clip, LABELS, weights=Weights(0.7, 0.3), top=4)
     assert [name for name, _ in ranking.labels] == sorted(expected, key=expected.__getitem__, reverse=True)
     for name, similarity in ranking.labels:
         assert similarity == pytest.approx(expected[name], abs=2e-3)  # the store keeps float16
     assert ranking.margin == pytest.approx(ranking.labels[0][1] - ranking.labels[1][1], abs=1e-6)
-    assert ranking.per_second.shape == (len(features), 4)
-    middle = features[1:4]
-    said = object_sentence(head, top_objects(head.logits(middle), run.config.objects)[0])
-    with torch.inference_mode():
-        ve = model.visual_embedding(torch.from_numpy(middle)[None], torch.tensor([3]))[0].numpy()
-        se = model.sentence_embedding(torch.from_numpy(sbert.encode([said])))[0].numpy()
     best = LABELS.index(ranking.labels[0][0])
-    assert ranking.per_second[2, 0] == pytest.approx(cosine(0.7 * ve + 0.3 * se, prototypes[best]), abs=2e-3)
+    assert ranking.per_second.shape == (len(features), 4)
+    assert ranking.per_second[2, 0] == pytest.approx(cosine(vide(features[1:4]), prototypes[best]), abs=2e-3)
 
 
-def test_new_labels_and_weights_need_no_second_look(classifier, clip, monkeypatch):
-    read = classifier.read(clip)
-    monkeypatch.setattr(Decoder, "run", lambda *_: pytest.fail("decoded again"))
-    monkeypatch.setattr(Decoder, "frames", lambda *_: pytest.fail("decoded again"))
+def test_labels_of_every_kind_need_no_second_look(classifier, read, monkeypatch):
+    for method in ("run", "frames"):
+        monkeypatch.setattr(Decoder, method, lambda *_: pytest.fail("decoded again"))
     first = classifier.rank(read, LABELS)
     assert classifier.rank(read, ["a", "b"], weights=Weights(0.5, 0.5)).labels != first.labels
     assert classifier.rank(read, LABELS).labels == first.labels
-
-
-def test_labels_of_every_kind(classifier, clip):
-    read = classifier.read(clip)
     assert len(classifier.rank(read, top=99).labels) == 21
     assert classifier.rank(read, ["only one"]).margin == 0
-    spelt = classifier.rank(read, ["KickingADrum", "waving_a_broom"])
-    known = classifier.rank(read, ["kicking a drum", "waving a broom"])
-    assert [s for _, s in spelt.labels] == pytest.approx([s for _, s in known.labels])
+    spelt, known = (
+        classifier.rank(read, names).labels
+        for names in (["KickingADrum", "waving_a_broom"], ["kicking a drum", "waving a broom"])
+    )
+    assert [similarity for _, similarity in spelt] == pytest.approx([similarity for _, similarity in known])
     several = classifier.rank(read, {"x": ["A person kicks a drum.", "A person sleeps."], "y": ["A person sleeps."]})
     assert len(several.labels) == 2
-    assert len(classifier.rank(read, [f"label {i}" for i in range(5000)], top=3).labels) == 3
+    assert len(classifier.rank(read, [f"label {i}" for i in range(500)], top=3).labels) == 3
     with pytest.raises(InputError, match="no classes"):
         classifier.rank(read, [])
     with pytest.raises(InputError, match="at least 1"):
         classifier.rank(read, LABELS, top=0)
 
 
-def test_a_clip_beyond_a_limit_is_warned_of_with_the_next_step(classifier, clip):
-    read = classifier.read(clip)
+def test_a_clip_beyond_a_limit_is_warned_of_with_the_next_step(classifier, read):
     ranking = classifier.rank(read, LABELS, limits=RejectionLimits(1e9))  # ten videos are too few to know what is usual
     assert ranking.warning == "" and ranking.reasons == ()
     weak = classifier.rank(read, LABELS, limits=RejectionLimits(1e9, similarity=1.1))
@@ -128,11 +139,6 @@ def test_an_image_text_model_ranks_without_a_run(clip_folder, clip, monkeypatch)
         expected[name] = cosine(mean, np.mean([vector / np.linalg.norm(vector) for vector in told], axis=0))
     assert {name: pytest.approx(value, abs=1e-3) for name, value in ranking.labels} == expected
     assert "frozen" in frozen.trust and ranking.warning == ""
-
-
-def test_an_encoder_that_cannot_rank_is_refused():
-    with pytest.raises(InputError, match="neither reads text nor names objects"):
-        Classifier.of_encoder("motion")
 
 
 def test_who_answers_when_nobody_said(workspace, clip, clip_folder, tmp_path, monkeypatch):
@@ -192,8 +198,7 @@ def test_objects_count_by_the_rule_of_the_run(clip):
 
 
 def test_long_clips_count_in_whole_by_windows(classifier):
-    rng = np.random.default_rng(1)
-    features = rng.normal(size=(40, classifier.encoder.dim)).astype(np.float32)
+    features = np.random.default_rng(1).normal(size=(40, classifier.encoder.dim)).astype(np.float32)
     clip = classifier.embed("long", features)
     windows = [features[:14], features[14:27], features[27:]]  # at most 15 s each, of nearly equal length
     parts = classifier.space.clips(windows)
@@ -201,56 +206,36 @@ def test_long_clips_count_in_whole_by_windows(classifier):
     np.testing.assert_allclose(clip.visual_E, expected, rtol=1e-5)
     assert classifier.rank(clip, LABELS).notes == ("all 40 s count, as 3 windows of at most 15 s",)
     classifier.middle = True
-    try:
-        middle = classifier.embed("long", features)
-    finally:
-        classifier.middle = False
+    middle = classifier.embed("long", features)
     np.testing.assert_allclose(middle.visual_E, classifier.space.clips([features[12:27]])[0], rtol=1e-5)
     assert middle.windows == 1 and classifier.rank(middle, LABELS).notes == ()
 
 
-def test_a_run_of_another_encoder_is_refused(workspace, tmp_path):
+def test_what_cannot_rank_is_refused(workspace, tmp_path, classifier):
+    with pytest.raises(InputError, match="neither reads text nor names objects"):
+        Classifier.of_encoder("motion")
     shutil.copytree(workspace / "runs/demo", tmp_path / "run")
     path = tmp_path / "run/config.json"
     fingerprint = Run.open(tmp_path / "run").config.feature_encoder["fingerprint"]
     path.write_text(path.read_text().replace(fingerprint, "0" * 64))
     with pytest.raises(MismatchError, match=r"motion.*0000"):
         Classifier.of_run(tmp_path / "run")
-
-
-def test_features_that_are_not_finite_are_refused(classifier):
-    features = np.full((3, classifier.encoder.dim), np.nan, np.float32)
     with pytest.raises(InputError, match="not finite"):
-        classifier.embed("nan", features)
+        classifier.embed("nan", np.full((3, classifier.encoder.dim), np.nan, np.float32))
 
 
-def test_exports_agree(classifier, clip):
-    ranking = classifier.classify(clip, LABELS, top=2)
-    assert rankings_csv([ranking]).splitlines()[0] == (
-        "clip,rank,label,similarity,VE,O,margin,model,warning,probability,none_of_these,judgement"
-    )
-    assert len(rankings_csv([ranking]).splitlines()) == 3
-    assert f'"label": "{ranking.labels[0][0]}"' in rankings_json([ranking])
-    assert rankings_json([]) == "[]\n"
-
-
-def test_a_caption_counts_by_gamma(workspace, classifier, clip):
-    read = classifier.read(clip)
+def test_a_caption_counts_by_gamma(classifier, read):
     caption = "someone kicks a drum"
-    run = Run.open(workspace / "runs/demo")
-    with torch.inference_mode():
-        se = run.load_model().sentence_embedding(torch.from_numpy(load_sentence_encoder("minilm").encode([caption])))
-    said = se[0].numpy()
+    said, *prototypes = classifier.space.sentences(
+        [caption, *(classifier.descriptions[name][0] for name in LABELS[:3])]
+    )
     fused = 0.5 * read.visual_E + 0.2 * read.objects_E + 0.3 * said
     ranking = classifier.rank(read, LABELS[:3], weights=Weights(0.5, 0.2, 0.3), caption=f" {caption} ")
-    prototypes = classifier.space.sentences([classifier.descriptions[name][0] for name in LABELS[:3]])
-    expected = {name: cosine(fused, z) for name, z in zip(LABELS, prototypes, strict=False)}
     for index, (name, similarity) in enumerate(ranking.labels):
-        assert similarity == pytest.approx(expected[name], abs=1e-5)
-        assert ranking.contributions["C"][index] == pytest.approx(
-            0.3 * said @ prototypes[LABELS.index(name)]
-            / np.linalg.norm(fused) / np.linalg.norm(prototypes[LABELS.index(name)]), abs=1e-5
-        )  # fmt: skip
+        prototype = prototypes[LABELS.index(name)]
+        assert similarity == pytest.approx(cosine(fused, prototype), abs=1e-5)
+        part = 0.3 * said @ prototype / np.linalg.norm(fused) / np.linalg.norm(prototype)
+        assert ranking.contributions["C"][index] == pytest.approx(part, abs=1e-5)
     assert "C" not in classifier.rank(read, LABELS, weights=Weights(0.5, 0.2, 0.3)).contributions
 
 
@@ -258,40 +243,36 @@ def rejecting(threshold, kind="cosine", temperature=0.1):
     return Rejector(kind, threshold, temperature, "false reject", 0.05, 210, "clips of another day")
 
 
-def test_the_whole_row_of_labels_is_judged_not_the_best_few(classifier, clip):
-    read = classifier.read(clip)
+def test_the_whole_row_of_labels_is_judged_not_the_best_few(classifier, read):
     classifier.rejector = None
     every = classifier.rank(read, LABELS, top=4)
     scores = np.array([score for _, score in every.labels])
     probabilities = np.exp(scores / 0.1) / np.exp(scores / 0.1).sum()
     for kind, value in (("cosine", scores[0]), ("probability", probabilities[0]), ("margin", scores[0] - scores[1])):
-        for offset, expected in ((-1e-4, False), (1e-4, True)):
+        for offset, expected, top in ((-1e-4, False, 1), (1e-4, True, 4)):
             classifier.rejector = rejecting(value + offset, kind)
-            for top in (1, 4):
-                ranking = classifier.rank(read, LABELS, top=top)
-                assert ranking.none_of_these is expected
-                assert ranking.probabilities == pytest.approx(list(probabilities[:top]), abs=1e-5)
-                assert f"{value:.3f}" in ranking.judgement and "no guarantee" in ranking.judgement
-                assert "5.0% of 210 known clips were rejected (clips of another day)" in ranking.judgement
-                assert ranking.labels == every.labels[:top]
-                assert ranking.warning == every.warning  # unlike training: another matter
+            ranking = classifier.rank(read, LABELS, top=top)
+            assert ranking.none_of_these is expected
+            assert ranking.probabilities == pytest.approx(list(probabilities[:top]), abs=1e-5)
+            assert f"{value:.3f}" in ranking.judgement and "no guarantee" in ranking.judgement
+            assert "5.0% of 210 known clips were rejected (clips of another day)" in ranking.judgement
+            assert ranking.labels == every.labels[:top]
+            assert ranking.warning == every.warning  # unlike training: another matter
 
 
-def test_without_a_rejector_nothing_is_said(workspace, clip, tmp_path):
-    shutil.copytree(workspace / "runs/demo", tmp_path / "run")
-    (tmp_path / "run/rejector.json").unlink()
-    with Classifier.of_run(tmp_path / "run") as bare:
-        ranking = bare.classify(clip, LABELS)
-    assert (ranking.none_of_these, ranking.probabilities, ranking.judgement) == (None, None, "")
-    assert '"none_of_these": null' in rankings_json([ranking])
-    assert rankings_csv([ranking]).splitlines()[1].endswith(",,,")
-
-
-def test_other_weights_and_captions_are_not_judged(classifier, clip):
-    read = classifier.read(clip)
+def test_without_a_rejector_or_with_other_weights_nothing_is_said_and_exports_agree(classifier, read):
     classifier.rejector = rejecting(0.5)
-    assert classifier.rank(read, LABELS, weights=Weights(4, 1)).none_of_these is not None  # 0.8 and 0.2, longer
-    for weights, caption in ((Weights(0.5, 0.5), ""), (Weights(0.8, 0.2, 0.1), "someone kicks")):
-        ranking = classifier.rank(read, LABELS, weights=weights, caption=caption)
+    for weights in (Weights(4, 1), Weights(0.8, 0.2, 0.1)):  # 0.8 and 0.2, longer; without a caption
+        assert classifier.rank(read, LABELS, weights=weights).none_of_these is not None
+    unsaid = [
+        classifier.rank(read, LABELS, weights=Weights(0.5, 0.5)),
+        classifier.rank(read, LABELS, weights=Weights(0.8, 0.2, 0.1), caption="someone kicks"),
+    ]
+    classifier.rejector = None
+    for ranking in (*unsaid, classifier.rank(read, LABELS, top=2)):
         assert (ranking.none_of_these, ranking.probabilities, ranking.judgement) == (None, None, "")
-    assert classifier.rank(read, LABELS, weights=Weights(0.8, 0.2, 0.1)).none_of_these is not None  # no caption
+    head, first, _ = rankings_csv([ranking]).splitlines()
+    assert head == "clip,rank,label,similarity,VE,O,margin,model,warning,probability,none_of_these,judgement"
+    assert f",1,{ranking.labels[0][0]},{ranking.labels[0][1]:.6f}," in first and first.endswith(",,,")
+    assert f'"label": "{ranking.labels[0][0]}"' in rankings_json([ranking])
+    assert '"none_of_these": null' in rankings_json([ranking]) and rankings_json([]) == "[]\n"

@@ -39,7 +39,7 @@ def plain(scores, truth, seen, factor):
     return [np.mean([np.mean(found) for true, found in hits.items() if seen[true] == side]) for side in (True, False)]
 
 
-def make(kind, seed, clips=60, classes=7):
+def make(kind, seed, clips=40, classes=7):
     rng = np.random.default_rng(seed)
     seen = np.zeros(classes, bool)
     seen[rng.permutation(classes)[:4]] = True
@@ -69,7 +69,7 @@ def test_by_hand():
 
 
 @pytest.mark.parametrize("kind", ["float", "coarse"])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_every_critical_point_every_piece_and_the_area(kind, seed):
     scores, truth, seen = make(kind, seed)
     curve, wide = stacked(scores, truth, seen), scores.astype(np.float64)
@@ -95,19 +95,11 @@ def test_every_critical_point_every_piece_and_the_area(kind, seed):
     assert curve.ausuc == pytest.approx(sum(pairs))
 
 
-def test_curves_are_monotone_and_reach_the_top():
-    rng = np.random.default_rng(3)
-    truth = np.repeat(np.arange(6), [1, 3, 7, 11, 13, 30])
-    curve = stacked(np.eye(6)[truth] + 0.01 * rng.normal(size=(65, 6)), truth, np.arange(6) < 3)
-    assert (np.diff(curve.seen_between) <= 0).all() and (np.diff(curve.unseen_between) >= 0).all()
-    assert curve.at(0) == curve.best().accuracies == pytest.approx((1, 1, 1)) and curve.ausuc == pytest.approx(1)
-
-
 def test_without_a_factor_it_is_plain_prediction():
     scores, truth, seen = make("coarse", 5)
     predicted, curve = fusion.predict(scored(scores, truth), VE), stacked(scores, truth, seen)
     for side, accuracy in ((seen, curve.at(0).seen), (~seen, curve.at(0).unseen)):
-        rows = [n for n in range(60) if truth[n] >= 0 and side[truth[n]]]
+        rows = [n for n in range(40) if truth[n] >= 0 and side[truth[n]]]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of predictions of classes that no clip here is of
             assert accuracy == pytest.approx(balanced_accuracy_score(truth[rows], predicted[rows]))
@@ -145,13 +137,9 @@ def test_undecided_clips_are_no_hits_and_one_side_may_have_none():
 
 @pytest.mark.parametrize(
     ("truth", "seen", "said"),
-    [
-        ([0, 1], [True, True], "every class is a seen one"),
-        ([0, 1], [False, False], "every class is an unseen one"),
-        ([0, 0], [True, False], "every clip is a seen one"),
-        ([1, -1], [True, False], "every clip is an unseen one"),
-    ],
-)
+    [([0, 1], [True, True], "every class is a seen one"), ([0, 1], [False, False], "every class is an unseen one"),
+     ([0, 0], [True, False], "every clip is a seen one"), ([1, -1], [True, False], "every clip is an unseen one")],
+)  # fmt: skip
 def test_what_cannot_be_stacked(truth, seen, said):
     with pytest.raises(InputError, match=said):
         stacked([[1.0, 0], [0, 1]], truth, seen)

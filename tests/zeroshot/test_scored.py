@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.metrics.pairwise import cosine_similarity
 
 from cezsar.data.datasets import file_name, open_dataset
 from cezsar.data.features import FeatureStore
@@ -31,25 +32,27 @@ def made(small_demo):
         return prepare("cezsar", Sources(data, data.descriptions, [store]), run), data, open_encoder("minilm")
 
 
+@pytest.fixture(scope="module")
+def item(made, tmp_path_factory):
+    return kept(made, tmp_path_factory.mktemp("kept") / "one")
+
+
 def kept(made, folder, **options):
     ready, data, encoder = made
-    return scored.keep(
-        folder, ready, encoder, data.descriptions, **({"dataset": "demo", "paths": data.paths} | options)
-    )
+    options = {"dataset": "demo", "paths": data.paths} | options
+    return scored.keep(folder, ready, encoder, data.descriptions, **options)
 
 
-def test_what_is_kept_is_what_was_scored(made, tmp_path, workspace):
-    assert [item.name for item in scored.found(workspace / "scores")] == ["demo-colour@demo", "demo@demo"]
-    item, ready = kept(made, tmp_path / "one"), made[0]
-    again = Scored.open(tmp_path / "one")
+def test_what_is_kept_is_what_was_scored(made, item, tmp_path, workspace):
+    assert [each.name for each in scored.found(workspace / "scores")] == ["demo-colour@demo", "demo@demo"]
+    again, (ready, data, _) = Scored.open(item.folder), made
     assert again.about == item.about and again.fingerprint == item.fingerprint
-    for name, matrix in ready.scores.columns.items():
-        np.testing.assert_array_equal(again.scores().columns[name], matrix)
+    np.testing.assert_equal(again.scores().columns, ready.scores.columns)
     np.testing.assert_array_equal(again.embeddings().prototypes, ready.embedded.embeddings.prototypes)
     assert (again.about["clips"], again.about["classes"], again.about["modalities"]) == (21, 21, ["VE", "O"])
     assert again.weights.alpha == ready.run.config.fusion["alpha"]
-    assert again.descriptions() == {name: made[1].descriptions[name] for name in ready.scores.class_names}
-    assert item.paths() == {name: str(path) for name, path in made[1].paths.items()}
+    assert again.descriptions() == {name: data.descriptions[name] for name in ready.scores.class_names}
+    assert item.paths() == {name: str(path) for name, path in data.paths.items()}
     assert kept(made, tmp_path / "two", paths=None).paths() == {}
     assert again.prepared().title == ready.title == "CEZSAR (demo)"
 
@@ -65,14 +68,13 @@ def test_the_sentences_are_those_it_was_scored_with(made, tmp_path):
     assert item.several == "mean" and item.by == "demo"
 
 
-def test_the_fingerprint_is_of_the_content(made, tmp_path):
-    item = kept(made, tmp_path / "one")
-    before = item.fingerprint
+def test_the_fingerprint_is_of_the_content(item, tmp_path):
+    for name in ("moved", "changed"):
+        shutil.copytree(item.folder, tmp_path / name)
     scores = item.scores()
     scores.columns["VE"][3, 1] += 1
-    scores.save(item.folder / "scores.safetensors")
-    assert Scored.open(item.folder).fingerprint != before  # about.json is what it was
-    shutil.copytree(kept(made, item.folder).folder, tmp_path / "moved")
+    scores.save(tmp_path / "changed" / "scores.safetensors")
+    assert Scored.open(tmp_path / "changed").fingerprint != item.fingerprint  # about.json is what it was
     assert Scored.open(tmp_path / "moved").fingerprint == item.fingerprint
 
 
@@ -91,51 +93,37 @@ def test_data_sets_of_one_stem_do_not_collide(made, tmp_path, monkeypatch):
     assert scored.folder_for(None, "..", tmp_path).parent == tmp_path / "scores"
 
 
-def test_clouds_are_the_three_spaces(made, tmp_path):
+def test_clouds_are_the_three_spaces(made, item):
     ready, data, encoder = made
-    rows, clouds = kept(made, tmp_path / "one").clouds()
-    ids = ready.scores.ids
+    (rows, clouds), ids = item.clouds(), ready.scores.ids
     np.testing.assert_array_equal(rows, np.arange(len(ids)))
-    assert list(clouds) == ["raw", "sentence", "joint"]
+    assert list(clouds) == ["raw", "sentence", "joint"] and len(clouds["raw"].prototypes_PE) == 0
     means = np.stack([ready.store.features(name).mean(0) for name in ids])
-    np.testing.assert_allclose(cosines(clouds["raw"].videos_NE), cosines(means), atol=2e-3)
-    assert len(clouds["raw"].prototypes_PE) == 0
-    np.testing.assert_allclose(clouds["sentence"].videos_NE, encoder.encode(ready.embedded.object_sentences), atol=1e-3)
     described = encoder.encode([data.descriptions[name][0] for name in ready.scores.class_names])
+    np.testing.assert_allclose(cosine_similarity(clouds["raw"].videos_NE), cosine_similarity(means), atol=2e-3)
+    np.testing.assert_allclose(clouds["sentence"].videos_NE, encoder.encode(ready.embedded.object_sentences), atol=1e-3)
     np.testing.assert_allclose(clouds["sentence"].prototypes_PE, described, atol=1e-3)
     visual = ready.embedded.embeddings.modalities["VE"]
     np.testing.assert_allclose(clouds["joint"].videos_NE, visual, rtol=2e-3, atol=1e-3)
 
 
-def cosines(rows):
-    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    return unit @ unit.T
-
-
-def test_half_precision_agrees_with_itself(made, tmp_path):
-    item = kept(made, tmp_path / "one", half=True)
-    expected = Scores.from_embeddings(item.embeddings())
-    for name, matrix in expected.columns.items():
-        np.testing.assert_array_equal(item.scores().columns[name], matrix)
-
-
-def test_a_large_set_is_sampled(made, tmp_path, monkeypatch):
+def test_half_precision_agrees_with_itself_and_a_large_set_is_sampled(made, tmp_path, monkeypatch):
     monkeypatch.setattr(scored, "MOST", 5)
-    rows, clouds = kept(made, tmp_path / "one").clouds()
+    item = kept(made, tmp_path / "one", half=True)
+    np.testing.assert_equal(item.scores().columns, Scores.from_embeddings(item.embeddings()).columns)
+    rows, clouds = item.clouds()
     assert len(rows) == 5 and (np.diff(rows) > 0).all()
     assert {len(cloud.videos_NE) for cloud in clouds.values()} == {5}
 
 
-def test_an_interrupted_or_foreign_folder_is_refused(made, tmp_path):
-    item = kept(made, tmp_path / "one")
-    about = json.loads((item.folder / "about.json").read_text())
-    (item.folder / "about.json").unlink()  # it is written last
-    with pytest.raises(FormatError, match="holds no scored data set"):
-        Scored.open(item.folder)
-    (item.folder / "about.json").write_text(json.dumps(about | {"version": 99}))
-    with pytest.raises(FormatError, match="of version"):
-        Scored.open(item.folder)
-    assert scored.found(tmp_path) == []
+def test_an_interrupted_or_foreign_folder_is_refused(item, tmp_path):
+    shutil.copytree(item.folder, tmp_path / "one")
+    about = tmp_path / "one" / "about.json"
+    for content in (json.dumps(item.about | {"version": 99}), None):
+        about.write_text(content) if content else about.unlink()  # it is written last
+        with pytest.raises(FormatError, match="holds no scored data set of version"):
+            Scored.open(tmp_path / "one")
+        assert scored.found(tmp_path) == []
 
 
 # Other sentences -----------------------------------------------------------------------------------------------------
@@ -171,15 +159,12 @@ def home(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_sentences_join_the_space_of_the_run_that_scored_them(home):
+def test_sentences_join_the_space_of_the_run_that_scored_them_and_one_without_its_weights_is_named(home):
     item = Scored.open(SHIPPED / "scores" / "demo@demo")
     embeddings, known = item.embeddings(), item.descriptions()
     assert known == json.loads((SHIPPED / "runs" / "demo" / "prototypes.json").read_text())
     found = item.space().sentences(known[embeddings.class_names[3]])
     np.testing.assert_allclose(found, embeddings.prototypes[3:4], rtol=0.02, atol=0.01)
-
-
-def test_a_run_without_its_weights_is_named(home):
     item = Scored.open(SHIPPED / "scores" / "demo-colour@demo")
     with pytest.raises(InputError, match="weights of run 'demo-colour' that scored it, and the workspace has them not"):
         item.space()

@@ -89,26 +89,17 @@ def test_files_of_an_evaluation(tmp_path, result):
         load_all(tmp_path / "bad.json")
 
 
-def test_a_result_comes_back_as_it_was(result, single):
-    for one in (result, single):
-        assert Result.from_dict(json.loads(json.dumps(one.to_dict() | {"extra": 1}))) == one
-
-
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
         (lambda v: v.update(version=99), "version 1"),
-        (lambda v: v.pop("cezsar"), "version 1"),
         (lambda v: v.pop("runs"), "damaged"),
         (lambda v: v.update(runs=[]), "no run"),
-        (lambda v: v.update(runs={}), "no run"),
-        (lambda v: v.update(protocol=3), "wrong type"),
         (lambda v: v.update(seed="7"), "wrong type"),
         (lambda v: v["weights"].update(alpha=-1), "not all zero"),
         (lambda v: v["weights"].update(delta=1), "damaged"),
         (lambda v: v["runs"][0]["hits"].update({"1": [5, 6]}), "contradict"),
         (lambda v: v["runs"][0]["hits"].update({"5": [0, 6]}), "contradict"),
-        (lambda v: v["runs"][0]["hits"].pop("1"), "damaged"),
         (lambda v: v["runs"][0]["hits"].pop("5"), "damaged"),
         (lambda v: v["runs"][0].update(clips=[4]), "damaged"),
         (lambda v: v["runs"][0].update(clips=[4, 6.5]), "contradict"),
@@ -117,22 +108,18 @@ def test_a_result_comes_back_as_it_was(result, single):
         (lambda v: v["runs"][0].update(undecided=9), "contradict"),
         (lambda v: v["runs"][0].update(undecided=-1), "contradict"),
         (lambda v: v["runs"].append(3), "damaged"),
-        (lambda v: v.update(confusion=[[1, 0], [0, 6]]), "confusion"),
+        (lambda v: v["runs"].append(v["runs"][0]), "confusion"),
+        *((lambda v, cells=cells: v.update(confusion=cells), "damaged")
+          for cells in ([[1, 3], [0, 5]], [[1, 4], [0, 6]], [[1], [0, 6]], [[1, 0]], [], [[1, 0, 0], [0, 6, 0]])),
     ],
-)
-def test_results_that_were_changed_are_refused(result, edit, message):
-    value = json.loads(json.dumps(result.to_dict()))
+)  # fmt: skip
+def test_a_result_comes_back_as_it_was_and_one_that_was_changed_is_refused(result, single, edit, message):
+    for one in (result, single):
+        assert Result.from_dict(json.loads(json.dumps(one.to_dict() | {"extra": 1}))) == one
+    value = json.loads(json.dumps(single.to_dict()))
     edit(value)
     with pytest.raises(FormatError, match=message):
         Result.from_dict(value)
-
-
-@pytest.mark.parametrize(
-    "confusion", [[[1, 3], [0, 5]], [[1, 4], [0, 6]], [[1], [0, 6]], [[1, 0]], [], [[1, 0, 0], [0, 6, 0]]]
-)
-def test_confusion_has_to_agree_with_the_counts(single, confusion):
-    with pytest.raises(FormatError, match="damaged"):
-        Result.from_dict(json.loads(json.dumps(single.to_dict() | {"confusion": confusion})))
 
 
 @pytest.fixture
@@ -153,24 +140,26 @@ def test_markdown(blocks):
     ]
 
 
+LATEX = r"""% \usepackage{booktabs}
+\begin{table}
+\centering
+\caption{UCF\_101, 50\% of \{all\} \textasciitilde{} $\alpha$}
+\label{tab:mine}
+\begin{tabular}{llrrrrr}
+\toprule
+Method & Modality & Top-1 (\%) & Top-5 (\%) & Mean per class (\%) & Classes & Clips \\
+\midrule
+a\_b \& 5\% & VE + O & 60.0 $\pm$ 14.1 & 93.8 $\pm$ 8.8 & 56.2 $\pm$ 8.8 & 2 & 10 to 16 \\
+x\textbar{}y & VE & 60.0 $\pm$ 14.1 & 93.8 $\pm$ 8.8 & 56.2 $\pm$ 8.8 & 2 & 10 to 16 \\
+\midrule
+chance &  & 50.0 & 100.0 & 50.0 & 2 &  \\
+\midrule
+Others [9] & O + C & 40.9 & -- & -- & 101 &  \\
+\bottomrule
+\end{tabular}
+\end{table}
+"""
+
+
 def test_latex(blocks):
-    assert tables.latex(blocks, "UCF_101, 50% of {all} ~ α", "tab:mine").splitlines() == [
-        r"% \usepackage{booktabs}",
-        r"\begin{table}",
-        r"\centering",
-        r"\caption{UCF\_101, 50\% of \{all\} \textasciitilde{} $\alpha$}",
-        r"\label{tab:mine}",
-        r"\begin{tabular}{llrrrrr}",
-        r"\toprule",
-        r"Method & Modality & Top-1 (\%) & Top-5 (\%) & Mean per class (\%) & Classes & Clips \\",
-        r"\midrule",
-        r"a\_b \& 5\% & VE + O & 60.0 $\pm$ 14.1 & 93.8 $\pm$ 8.8 & 56.2 $\pm$ 8.8 & 2 & 10 to 16 \\",
-        r"x\textbar{}y & VE & 60.0 $\pm$ 14.1 & 93.8 $\pm$ 8.8 & 56.2 $\pm$ 8.8 & 2 & 10 to 16 \\",
-        r"\midrule",
-        r"chance &  & 50.0 & 100.0 & 50.0 & 2 &  \\",
-        r"\midrule",
-        r"Others [9] & O + C & 40.9 & -- & -- & 101 &  \\",
-        r"\bottomrule",
-        r"\end{tabular}",
-        r"\end{table}",
-    ]
+    assert tables.latex(blocks, "UCF_101, 50% of {all} ~ α", "tab:mine") == LATEX
