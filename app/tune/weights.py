@@ -22,7 +22,7 @@ from cezsar.zeroshot.protocols import random_classes
 from cezsar.zeroshot.results import figure_of
 from cezsar.zeroshot.scored import Scored
 from cezsar.zeroshot.scores import MODALITIES
-from cezsar.zeroshot.weights import Curve, Flips, Gain, Outcome, Peak, SimplexMap
+from cezsar.zeroshot.weights import Curve, Flips, Gain, Outcome, SimplexMap
 
 LETTERS = dict(zip(MODALITIES, "αβγ", strict=True))
 KEYS = dict(zip(MODALITIES, (state.ALPHA, state.BETA, state.GAMMA), strict=True))
@@ -196,7 +196,7 @@ def presets(item: Scored, modalities: Sequence[str], curve: Curve | None, over: 
         low, high = highest.low, highest.high
         middle = round((low + high) / 2, 2)  # the roundest number that a slider of hundredths can show
         alpha = middle if low < middle < high else (low + high) / 2
-        gamma = round(highest.weights.gamma, 6) if isinstance(highest, Peak) else 0.0
+        gamma = round(highest.gamma, 6)
         values = dict(zip(modalities, (alpha, max(0.0, round(1 - gamma - alpha, 6)), gamma), strict=False))
         best = Weights(*(values.get(name, 0.0) for name in MODALITIES))
         why = f"{percent(highest.accuracy)} at {said(best, modalities)}. Chosen on the test data: too good to be told."
@@ -365,10 +365,10 @@ def flipped_clip(item: Scored, row: int, now: Outcome, before: Outcome, classes:
         player.film_of(item, scores.ids[row], truth, caption=f"True class: **{plain(truth)}**")
     for column, title, given in ((one, "Under the reference", before.weights), (other, "Now", now.weights)):
         similar_1K = fusion.similarities(scores, given, np.array([row]))[:, places]
-        (ranked,) = fusion.rank(similar_1K, [scores.class_names[place] for place in places])
+        labels, _ = fusion.rank(similar_1K[0], [scores.class_names[place] for place in places])
         lines = [
             f"{place}. {f':green[**{plain(name)}**]' if name == truth else plain(name)} {number(similarity)}"
-            for place, (name, similarity) in enumerate(ranked.labels, start=1)
+            for place, (name, similarity) in enumerate(labels, start=1)
         ]
         column.markdown(f"**{title}**", help="The best labels with their similarities; the true class is green.")
         column.markdown("\n".join(lines))

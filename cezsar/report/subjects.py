@@ -76,7 +76,8 @@ def fusion(study: Study) -> Section | None:
     marks = {f"in use, α = {used:.2f}": (used, at_used), f"best, α = {middle:.3f}": (middle, best.accuracy)}
     drawn = figures.mark(figures.alpha_curve(found, pair), marks)
     parts: list[Part] = [Plot(drawn, "Top-1 accuracy for every α: an exact step function, nothing sampled.")]
-    numbers: dict[str, Any] = {"pair": pair, "used": used, "best": best._asdict(), "breakpoints": n, "at_used": at_used}
+    widest = {"low": best.low, "high": best.high, "accuracy": best.accuracy}
+    numbers: dict[str, Any] = {"pair": pair, "used": used, "best": widest, "breakpoints": n, "at_used": at_used}
     says = (
         f"The curve has {n:,} breakpoints. Its highest accuracy is {percent(best.accuracy)}, for α from "
         f"{best.low:.4f} to {best.high:.4f}; in use is α = {used:.2f} with {percent(at_used)}."

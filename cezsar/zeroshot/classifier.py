@@ -221,22 +221,22 @@ class Classifier:
         if caption.strip():
             rows["C"] = rows_of(self.space, [caption.strip()])[0]
         scores = self._scores([clip.path], {name: row[None] for name, row in rows.items() if row is not None}, found)
-        cosine_1C = cosine(scores, weights)
-        ranked = rank(cosine_1C, names, top)[0]
-        shown = np.array([names.index(name) for name, _ in ranked.labels])
+        cosine_C = cosine(scores, weights)[0]
+        best, margin = rank(cosine_C, names, top)
+        shown = np.array([names.index(name) for name, _ in best])
         per_second_TC = None
         if any(weights.of(name) > 0 for name in clip.seconds):
             per_second_TC = self.similarities(clip.seconds, labels, weights)[1][:, shown]
         unlike = limits.unlike(self.name, clip.distance)
-        weak = limits.weak(*ranked.labels[0], ranked.margin if len(names) > 1 else None)
+        weak = limits.weak(*best[0], margin if len(names) > 1 else None)
         reasons = (unlike, *weak) if unlike else tuple(weak)
         chances, none_of_these, judgement = None, None, ""
         if self.rejector is not None and goes_with(weights, self.weights, scores.modalities):
-            chances_C, none_of_these, judgement = self.rejector.judge(cosine_1C[0])
+            chances_C, none_of_these, judgement = self.rejector.judge(cosine_C)
             chances = chances_C[shown].tolist()
         long = f"all {len(clip.features_TD)} s count, as {clip.windows} windows of at most {self.space.limit_s} s"
         return Ranking(
-            clip.path, self.name, ranked.labels, ranked.margin,
+            clip.path, self.name, best, margin,
             {modality: part_NC[0, shown].tolist() for modality, part_NC in parts(scores, weights).items()},
             per_second_TC, clip.objects[:SHOWN_OBJECTS], reasons, warning_of(reasons, unlike),
             chances, none_of_these, judgement,

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import numpy as np
 
@@ -50,13 +49,6 @@ class Weights:
     def changed(self, **given: float | None) -> Weights:
         """The same with those of α, β, γ that are given."""
         return replace(self, **{name: value for name, value in given.items() if value is not None})
-
-
-class Ranked(NamedTuple):
-    """Best labels of one clip: (name, cosine similarity) best first, and how far the first is above the second."""
-
-    labels: list[tuple[str, float]]
-    margin: float
 
 
 def active(scores: Scores, weights: Weights) -> dict[str, float]:
@@ -166,17 +158,14 @@ def before_true(fused_nC: FloatArray, true_n: IntArray) -> BoolArray:
     return before_nC
 
 
-def rank(cosine_NC: FloatArray, class_names: Sequence[str], top: int = 5) -> list[Ranked]:
-    """The `top` best labels of each clip, all of them if there are fewer; the margin of a single label is 0. Raises
-    `InputError` for `top` below 1."""
+def rank(cosine_C: FloatArray, class_names: Sequence[str], top: int = 5) -> tuple[list[tuple[str, float]], float]:
+    """The `top` best labels of a clip as (name, cosine similarity), best first, and the margin of the first over the
+    second, 0 for a single label. Raises `InputError` for `top` below 1."""
     if top < 1:
         raise InputError(f"the {top} best labels were asked for; ask for at least 1")
-    ranked = []
-    for row_C in cosine_NC:
-        order = np.argsort(-row_C, kind="stable")[: max(top, 2)]
-        best = [(class_names[index], float(row_C[index])) for index in order]
-        ranked.append(Ranked(best[:top], best[0][1] - best[1][1] if len(best) > 1 else 0.0))
-    return ranked
+    order = np.argsort(-cosine_C, kind="stable")
+    best = [(class_names[index], float(cosine_C[index])) for index in order[: max(top, 2)]]
+    return best[:top], best[0][1] - best[1][1] if len(best) > 1 else 0.0
 
 
 def _divided(scores_NC: FloatArray, lengths_N: DoubleArray) -> FloatArray:

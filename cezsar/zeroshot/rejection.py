@@ -146,14 +146,6 @@ def _is_number(value: object) -> bool:
 # What a run brings --------------------------------------------------------------------------------------------------
 
 
-class Rejection(NamedTuple):
-    """What a rejector says about one clip."""
-
-    probabilities_C: DoubleArray  # softmax(score / T) over all labels, given that the clip shows one of them
-    none_of_these: bool | None  # None where a single label leaves nothing to compare
-    words: str  # what that rests on, and how the threshold was chosen; "" for None
-
-
 @dataclass(frozen=True)
 class Rejector:
     """Says "none of these" with the scores of one run and one choice of α, β and γ."""
@@ -190,18 +182,20 @@ class Rejector:
     @property
     def title(self) -> str:
         """What is held against the threshold."""
-        return ("negative " if KINDS[self.kind].negated else "") + KINDS[self.kind].title
+        return f"{'negative ' if KINDS[self.kind].negated else ''}{KINDS[self.kind].title}"
 
     def accepts(self, scores_NC: npt.ArrayLike) -> BoolArray:
         """(N,) whether each clip is taken for one of the C classes; False says none of these."""
         return confidence(scores_NC, self.kind, self.temperature) >= self.threshold
 
-    def judge(self, scores_C: npt.ArrayLike) -> Rejection:
-        """One clip, from its cosine similarities to ALL its labels."""
+    def judge(self, scores_C: npt.ArrayLike) -> tuple[DoubleArray, bool | None, str]:
+        """What is said of one clip, from its cosine similarities to ALL its labels: softmax(score / T) over these,
+        whether it shows none of them, and in words what that rests on; None and "" where a single label leaves nothing
+        to compare."""
         row_1C = np.asarray(scores_C, np.float64)[None]
         chances_C = probabilities(row_1C, self.temperature)[0]
         if row_1C.shape[1] == 1 and self.kind in NOT_ALONE:
-            return Rejection(chances_C, None, "")
+            return chances_C, None, ""
         value = float(confidence(row_1C, self.kind, self.temperature)[0])
         accepted = value >= self.threshold
         found = f"{self.title} {value:.3f}, {'at least' if accepted else 'below'} {self.threshold:.3f}"
@@ -211,7 +205,7 @@ class Rejector:
             f"{found if math.isfinite(value) else 'all scores are 0'}; chosen so that at most {self.rate:.1%} of "
             f"{self.clips:,} {done}{about}; those were other clips and labels, so this is a warning, no guarantee"
         )
-        return Rejection(chances_C, not accepted, words)
+        return chances_C, not accepted, words
 
     def save(self, folder: Path) -> None:
         """Write it into a run's folder, whole or not at all."""

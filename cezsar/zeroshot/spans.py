@@ -135,8 +135,6 @@ def find(
     film: Film,
     label: str,
     among: Labels = None,
-    *,
-    weights: Weights | None = None,
 ) -> list[Span]:
     """Where one action is seen, best first, held in each second against a bar: the similarity that 95 % of others stay
     below (their best, where they are fewer than 20), by default the descriptions of Kinetics-400.
@@ -150,7 +148,7 @@ def find(
     others = {name: sentences for name, sentences in described.items() if name not in same}
     if not others:
         raise InputError(f"{label!r} can only be found among other labels; give some, or none for a standing set")
-    _, cosine_TC = classifier.similarities(film.seconds, {label: own} | others, weights)
+    _, cosine_TC = classifier.similarities(film.seconds, {label: own} | others)
     bar_T = np.quantile(cosine_TC[:, 1:], BAR, axis=1, method="higher")
     above_T = (cosine_TC[:, 0] - bar_T) / spread(cosine_TC)
     seen_T = steady(np.stack([np.zeros_like(above_T), above_T], axis=1), CHANGE)

@@ -17,20 +17,11 @@ from cezsar.arrays import DoubleArray, FloatArray, IntArray
 from cezsar.data.labels import spoken
 from cezsar.data.sentence_cache import Encoder
 from cezsar.errors import InputError
+from cezsar.training import semantic_transfer as semantic
 from cezsar.training.cross_modal import Clips, configs, sides_in, sides_of, train_model
 from cezsar.training.loop import Rows
 from cezsar.training.runs import Run
-from cezsar.training.semantic_transfer import (
-    Choice,
-    Overlap,
-    Sides,
-    Transfer,
-    choose,
-    choose_blend,
-    overlaps,
-    split_classes,
-    transfers,
-)  # fmt: skip
+from cezsar.training.semantic_transfer import Choice, Overlap, Sides, Transfer
 from cezsar.zeroshot.scores import Embeddings, Scores
 from cezsar.zeroshot.spaces import JointSpace, space_of
 
@@ -91,7 +82,7 @@ def transferred(
         dict(zip(clips.names, sentences.encode([spoken(name) for name in clips.names]), strict=True))
         for clips in (seen, unseen)
     ]
-    dropped = overlaps(*spoken_names)
+    dropped = semantic.overlaps(*spoken_names)
     out = {overlap.seen for overlap in dropped}
     seen = seen.of([c for c, name in enumerate(seen.names) if name not in out])
     config, how = configs(seen.features.store, sentences, model, training)
@@ -114,16 +105,16 @@ def transferred(
         return found
 
     made: list[tuple[dict[str, Sides], IntArray]] = []
-    halves = split_classes(len(seen.names), np.random.default_rng(seed), trials)
+    halves = semantic.split_classes(len(seen.names), np.random.default_rng(seed), trials)
     for trial, (kept, held) in enumerate(halves):
         on_progress(trial, trials + 1, "choosing on seen classes")
         known, other = seen.of(kept), seen.of(held)
         made.append((spaces(known, other), other.class_index))
     on_progress(trials, trials + 1, "scoring unseen classes")
-    grid = grid or transfers()
+    grid = grid or semantic.transfers()
     alone = list(dict.fromkeys(setting._replace(lam=1.0) for setting in grid))  # mean features have no text side
     settings = {
-        name: choose([(trial[name], class_N) for trial, class_N in made], alone if name == MEAN else grid)
+        name: semantic.choose([(trial[name], class_N) for trial, class_N in made], alone if name == MEAN else grid)
         for name in made[0][0]
     }
     final = spaces(seen, unseen)
@@ -132,7 +123,7 @@ def transferred(
     blend = None
     if with_head:
         best = settings[CROSS].best
-        blend = choose_blend([(trial[JOINT].by_text, trial[CROSS].matrix(best), n) for trial, n in made])
+        blend = semantic.choose_blend([(trial[JOINT].by_text, trial[CROSS].matrix(best), n) for trial, n in made])
         weight = blend.best
         matrices["blend"] = weight * matrices["CEZSAR"] + (1 - weight) * matrices[f"transfer, {CROSS}"]
     on_progress(trials + 1, trials + 1, "")

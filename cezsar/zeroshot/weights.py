@@ -107,11 +107,18 @@ def gains(before: Outcome, after: Outcome) -> list[Gain]:
 
 
 class Best(NamedTuple):
-    """Where a curve is highest: the widest stretch of α, its ends included, and the accuracy there, a fraction."""
+    """Where accuracy, a fraction, is highest: the widest stretch of α, its ends included, with γ on a map."""
 
     low: float
     high: float
     accuracy: float
+    gamma: float = 0.0
+
+    @property
+    def weights(self) -> Weights:
+        """The middle of the stretch, of a curve over VE and O or a map."""
+        alpha = (self.low + self.high) / 2
+        return Weights(alpha, max(0.0, 1 - self.gamma - alpha), self.gamma)
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,15 +213,6 @@ def _where_best(
 # Three weights -------------------------------------------------------------------------------------------------------
 
 
-class Peak(NamedTuple):
-    """The best weights: the middle of the widest stretch of the best line, from α = `low` to `high` with the same γ."""
-
-    weights: Weights
-    low: float
-    high: float
-    accuracy: float
-
-
 @dataclass(frozen=True, eq=False)
 class SimplexMap:
     """Top-1 accuracy over (α, β, γ) of sum 1, exact on lines of constant γ; between them more may be reached."""
@@ -233,13 +231,13 @@ class SimplexMap:
             accuracies.append(curve.at(share))
         return np.concatenate(points), np.concatenate(accuracies)
 
-    def best(self) -> Peak:
+    def best(self) -> Best:
         """The highest accuracy on any line; of equal ones the widest stretch of α, then the smallest γ."""
-        stretches = [(curve.best(), 1 - gamma) for curve, gamma in zip(self.curves, self.gammas.tolist(), strict=True)]
-        best, left = max(stretches, key=lambda found: (found[0].accuracy, found[1] * (found[0].high - found[0].low)))
-        low, high = best.low * left, best.high * left
-        middle = (low + high) / 2
-        return Peak(Weights(middle, max(0.0, left - middle), 1 - left), low, high, best.accuracy)
+        found = []
+        for gamma, curve in zip(self.gammas.tolist(), self.curves, strict=True):
+            low, high, accuracy, _ = curve.best()
+            found.append(Best(low * (1 - gamma), high * (1 - gamma), accuracy, gamma))
+        return max(found, key=lambda best: (best.accuracy, best.high - best.low))
 
 
 def simplex_map(scores: Scores, steps: int = 20, classes: Sequence[str] | None = None) -> SimplexMap:
@@ -297,7 +295,7 @@ def _searched(
     if len(modalities) == 2:
         pair = (modalities[0], modalities[1])
         curve = fusion_curve(scores, pair, classes)
-        low, high, accuracy = curve.best()
+        low, high, accuracy, _ = curve.best()
         return of_pair(pair, (low + high) / 2), accuracy, lambda weights: float(curve.at(share(weights, pair)))
     peak = simplex_map(scores, steps, classes).best()
     return peak.weights, peak.accuracy, lambda given: float(line_curve(scores, given, given, classes).at(0))

@@ -96,8 +96,9 @@ def test_a_rejector_keeps_its_rate(kind):
     assert np.count_nonzero(of_unknown.accepts(scores)) == 20 == np.count_nonzero(~of_known.accepts(scores))
     assert (of_unknown.chosen_by, of_unknown.clips, of_unknown.rate, of_unknown.temperature) == (ACCEPT, 200, 0.1, 0.05)
     for row, accepted in zip(scores, of_known.accepts(scores), strict=True):
-        assert of_known.judge(row).none_of_these is not bool(accepted)
-        np.testing.assert_allclose(of_known.judge(row).probabilities_C, softmax(row / 0.05))
+        chances_C, none_of_these, _ = of_known.judge(row)
+        assert none_of_these is not bool(accepted)
+        np.testing.assert_allclose(chances_C, softmax(row / 0.05))
         assert accepted == (confidence(row[None], kind, 0.05)[0] >= of_known.threshold)
 
 
@@ -106,21 +107,19 @@ def rejecting(threshold, kind="cosine"):
 
 
 def test_a_judgement_in_words():
-    found = rejecting(0.4).judge([0.5])
-    assert found.none_of_these is False
-    assert found.words == (
+    _, none_of_these, words = rejecting(0.4).judge([0.5])
+    assert none_of_these is False
+    assert words == (
         "maximum cosine 0.500, at least 0.400; chosen so that at most 5.0% of 210 known clips were rejected (clips of "
         "another day); those were other clips and labels, so this is a warning, no guarantee"
     )
     for kind in ("probability", "margin"):  # a single label leaves nothing to compare
-        found = rejecting(0.1, kind).judge([0.5])
-        assert found.none_of_these is None and found.words == "" and found.probabilities_C == pytest.approx([1.0])
-    found = rejecting(-1.0).judge([0.0, 0.0])
-    assert found.none_of_these is True and found.words.startswith("all scores are 0;")
-    assert found.probabilities_C == pytest.approx([0.5, 0.5])
+        assert rejecting(0.1, kind).judge([0.5]) == (pytest.approx([1.0]), None, "")
+    chances_C, none_of_these, words = rejecting(-1.0).judge([0.0, 0.0])
+    assert none_of_these is True and words.startswith("all scores are 0;") and chances_C == pytest.approx([0.5, 0.5])
     energy = -0.1 * math.log(math.exp(5) + math.exp(1))
-    found = rejecting(0.2, "energy").judge([0.5, 0.1])
-    assert found.none_of_these is False and f"negative energy {-energy:.3f}, at least 0.200" in found.words
+    _, none_of_these, words = rejecting(0.2, "energy").judge([0.5, 0.1])
+    assert none_of_these is False and f"negative energy {-energy:.3f}, at least 0.200" in words
 
 
 def test_weights_of_another_direction_and_captions_are_not_judged():

@@ -196,13 +196,12 @@ def test_predictions_among_some_classes_and_ties():
 
 
 def test_rank_orders_labels_best_first():
-    ranked = rank(np.array([[0.1, 0.9, 0.9, -1], [0.4, 0.2, 0.3, 0.1]], np.float32), list("wxyz"), top=3)
-    assert [[name for name, _ in entry.labels] for entry in ranked] == [["x", "y", "w"], ["w", "y", "x"]]
-    assert [entry.margin for entry in ranked] == pytest.approx([0.0, 0.1])
-    assert rank(np.array([[0.5]], np.float32), ["only"])[0] == ([("only", 0.5)], 0.0)
-    assert rank(np.array([[0.5, 0.25]], np.float32), ["x", "y"], top=1)[0] == ([("x", 0.5)], 0.25)
+    best, margin = rank(np.array([0.1, 0.9, 0.9, -1], np.float32), list("wxyz"), top=3)
+    assert [name for name, _ in best] == ["x", "y", "w"] and margin == 0
+    assert rank(np.array([0.5], np.float32), ["only"]) == ([("only", 0.5)], 0.0)
+    assert rank(np.array([0.5, 0.25], np.float32), ["x", "y"], top=1) == ([("x", 0.5)], 0.25)
     with pytest.raises(InputError, match="at least 1"):
-        rank(np.zeros((1, 2), np.float32), ["x", "y"], top=0)
+        rank(np.zeros(2, np.float32), ["x", "y"], top=0)
 
 
 # On disk -------------------------------------------------------------------------------------------------------------

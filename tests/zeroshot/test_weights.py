@@ -155,7 +155,7 @@ def test_a_curve_by_hand():
     curve = fusion_curve(scores)
     assert curve.breakpoints == pytest.approx([0, 1 / 3, 0.6, 1])
     assert curve.at(np.array([0, 0.3, 1 / 3, 0.34, 0.6, 0.61, 1])).tolist() == [0.5, 0.5, 0.5, 1, 1, 0.5, 0.5]
-    assert curve.best() == pytest.approx((1 / 3, 0.6, 1.0))
+    assert curve.best() == pytest.approx((1 / 3, 0.6, 1, 0))
     swapped = fusion_curve(scores, ("O", "VE"))
     assert np.allclose(swapped.breakpoints, 1 - curve.breakpoints[::-1]) and swapped.at(0.5) == 1
 
@@ -170,7 +170,7 @@ def test_a_clip_without_a_modality_is_no_hit_where_that_alone_counts():
 
 def test_best_is_the_widest_of_the_highest():
     curve = fusion_curve(make("coarse", clips=60, seed=5))
-    low, high, top = curve.best()
+    low, high, top, _ = curve.best()
     alphas = np.linspace(0, 1, 4001)
     values = curve.at(alphas)
     assert values.max() <= top and curve.at(np.array([low, (low + high) / 2, high])).tolist() == [top] * 3
@@ -228,7 +228,8 @@ def test_a_map_by_hand():
     assert found.best().accuracy == 1 and (found.best().low, found.best().high) == (0.5, 1)
     truth, names = np.eye(6, dtype=np.float32), [f"class {c}" for c in range(6)]  # captions alone may be best
     scores = Scores(names, names, names, {"VE": -truth, "O": -truth, "C": truth})
-    assert simplex_map(scores, steps=1).best() == (Weights.only("C"), 0.0, 0.0, 1.0)
+    best = simplex_map(scores, steps=1).best()
+    assert best == (0, 0, 1, 1) and best.weights == Weights.only("C")
 
 
 # Chosen on one half --------------------------------------------------------------------------------------------------
