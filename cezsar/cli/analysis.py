@@ -2,52 +2,25 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from typer import Argument, Option, Typer
+from typer import Argument, Option
 
+from cezsar.cli import options
 from cezsar.cli.console import Progress, output, save
-from cezsar.cli.options import (
-    AsInEvaluate,
-    Captions,
-    CaptionsAs,
-    Prototypes,
-    ScoredName,
-    Several,
-    SeveralSentences,
-    Splits,
-    Together,
-    examples,
-    open_scored,
-    opened_sources,
-    prepared,
-)  # fmt: skip
 
 if TYPE_CHECKING:
     from cezsar.analysis.calibration import Calibrated
     from cezsar.zeroshot.methods import Prepared
-    from cezsar.zeroshot.scored import Scored
 
-verbs = Typer()
-
-
-class ScoreKind(StrEnum):
-    """How much speaks for a clip being of one of the labels."""
-
-    cosine = "cosine"
-    probability = "probability"
-    margin = "margin"
-    energy = "energy"
+verbs = options.Verbs()
 
 
-@verbs.command(
-    epilog=examples(
-        "cezsar calibrate runs/cezsar --store features/kinetics400-bit --dataset kinetics400",
-        "cezsar calibrate runs/cezsar --store features/hmdb51-bit --dataset hmdb51 --unknown-dataset ucf101\n"
-        "--unknown-store features/ucf101-bit --rate 0.1",
-    )
+@verbs.verb(
+    "cezsar calibrate runs/cezsar --store features/kinetics400-bit --dataset kinetics400",
+    "cezsar calibrate runs/cezsar --store features/hmdb51-bit --dataset hmdb51 --unknown-dataset ucf101\n"
+    "--unknown-store features/ucf101-bit --rate 0.1",
 )
 def calibrate(
     run: Annotated[Path, Argument(help="A trained run; what is chosen is kept in its folder.")],
@@ -62,9 +35,9 @@ def calibrate(
     unknown_store: Annotated[
         Path | None, Option(help="Feature store of the unknown clips; the same one by default.")] = None,
     rate: Annotated[float, Option(help="Share of clips that may be told wrongly, from 0 to below 1.")] = 0.05,
-    kind: Annotated[ScoreKind, Option(
+    kind: Annotated[Literal["cosine", "probability", "margin", "energy"], Option(
         help="What is held against the threshold: the best cosine, the best probability, the margin over the "
-        "second label, or the energy. Cosine moves least with the number of labels.")] = ScoreKind.cosine,
+        "second label, or the energy. Cosine moves least with the number of labels.")] = "cosine",
     prototypes: Annotated[str | None, Option(help="Class descriptions of DATASET, as in `evaluate`.")] = None,
 ) -> None:  # fmt: skip
     """Fit the temperature that turns a run's similarities into probabilities, and choose when to say "none of these".
@@ -88,7 +61,7 @@ def calibrate(
     def embedded(name: str, folder: Path, described: str | None) -> Prepared:
         """A data set's scores with the run's own weights, as `cezsar evaluate` has them."""
         sources = Sources.opened(name, described, stores=[folder])
-        ready = prepared(f"embedding clips of {name}", None, sources, opened)
+        ready = options.prepared(f"embedding clips of {name}", None, sources, opened)
         for line in (*sources.dataset.warnings, *ready.embedded.notes):
             print(f"{name}: {line}")
         return ready
@@ -132,20 +105,18 @@ def _show_calibrated(result: Calibrated) -> None:
     print("these figures are of the clips it was chosen on; for other clips and labels it is a warning, no guarantee")
 
 
-@verbs.command(
-    epilog=examples(
-        "cezsar analyse demo@demo --out report.html",
-        "cezsar analyse workspace/runs/demo --store workspace/features/demo-test --dataset demo --out report.html",
-        "cezsar analyse runs/cezsar --store features/ucf101-bit --dataset ucf101 --train-store "
-        "features/activitynet-bit\n--captions captions.json --out reports/ucf101.html",
-    )
+@verbs.verb(
+    "cezsar analyse demo@demo --out report.html",
+    "cezsar analyse workspace/runs/demo --store workspace/features/demo-test --dataset demo --out report.html",
+    "cezsar analyse runs/cezsar --store features/ucf101-bit --dataset ucf101 --train-store "
+    "features/activitynet-bit\n--captions captions.json --out reports/ucf101.html",
 )
 def analyse(
     method_of: Annotated[Path | None, Argument(
         help="A trained run; or what `cezsar evaluate --keep` wrote, which needs no --store. Without either: the "
         "sentence encoder's space.", metavar="[RUN]")] = None,
     store: Annotated[Path | None, Option(help="Feature store of the data set's clips.")] = None,
-    dataset: AsInEvaluate = "demo",
+    dataset: options.AsInEvaluate = "demo",
     out: Annotated[Path, Option(
         help="HTML file to write; its numbers go beside it as .json.", callback=output(".html", ".json"),
     )] = Path("report.html"),
@@ -154,15 +125,15 @@ def analyse(
         help="Labelled clips of classes that training showed, for generalised zero-shot.")] = None,
     seen_store: Annotated[Path | None, Option(help="Feature store of these clips.")] = None,
     method: Annotated[str | None, Option(help="As in `cezsar evaluate`.")] = None,
-    captions: Captions = None,
-    captions_as: CaptionsAs = Together.joined,
-    prototypes: Prototypes = None,
+    captions: options.Captions = None,
+    captions_as: options.CaptionsAs = "joined",
+    prototypes: options.Prototypes = None,
     groups: Annotated[Path | None, Option(
         help="Hard groups, JSON {name: [classes]}; known ones of the data set by default.")] = None,
     sentences: Annotated[str, Option(help="Sentence encoder, where there is no run.")] = "minilm",
-    several: SeveralSentences = Several.nearest,
+    several: options.SeveralSentences = "nearest",
     protocol: Annotated[str, Option(help="Random splits for means and spreads.")] = "half",
-    runs: Splits = 50,
+    runs: options.Splits = 50,
     seed: Annotated[int, Option(help="Of everything that is drawn.")] = 0,
 ) -> None:  # fmt: skip
     """One self-contained HTML report, with figures: accuracy, fusion, semantic gap, confusion, open set, and more."""
@@ -179,11 +150,12 @@ def analyse(
     from cezsar.training.runs import Run
     from cezsar.world.actions import HARD_GROUPS
     from cezsar.zeroshot.protocols import parse
-    from cezsar.zeroshot.scored import clouds_of
+    from cezsar.zeroshot.scored import Scored, clouds_of
 
     if bool(seen_dataset) != bool(seen_store):
         raise InputError("--seen-dataset and --seen-store go together; give both")
-    kept = _kept(method_of)
+    folder = options.scored_folder(method_of) if method_of else None
+    kept = Scored.open(folder) if folder else None
     if kept and (store or train_store or seen_dataset or captions):
         raise InputError(f"{method_of} holds scores already; stores and captions go with a run")
     if kept:
@@ -191,13 +163,13 @@ def analyse(
         ready, descriptions = kept.prepared(), kept.descriptions()
         own: dict[str, Any] = dict(zip(("rows", "clouds"), kept.clouds(), strict=True)) if kept.has_clouds else {}
     else:
-        stores = [store] if store else []
-        sources = opened_sources(
-            dataset, prototypes, captions, captions_as, several, stores=stores, sentences=sentences
-        )
+        sources = options.opened_sources(
+            dataset, prototypes, captions_as, stores=[store] if store else [], captions=captions or [],
+            sentences=sentences, several=several,
+        )  # fmt: skip
         name = sources.dataset.name
         descriptions = {label: list(given) for label, given in sources.descriptions.items()}
-        ready = prepared("embedding clips", method, sources, Run.open(method_of) if method_of else None)
+        ready = options.prepared("embedding clips", method, sources, Run.open(method_of) if method_of else None)
         for line in ready.embedded.notes:
             print(line)
         words = open_encoder(sources.sentence_encoder(ready.run))
@@ -216,24 +188,14 @@ def analyse(
     print("wrote {} and {}".format(*save({out: report.save})[0]))
 
 
-def _kept(given: Path | None) -> Scored | None:
-    """The scored data set of that folder, or of that name in the workspace; None if it is no such thing."""
-    from cezsar import workspace
-
-    folders = (given, workspace.folder("scores") / given) if given else ()
-    return open_scored(given) if given and any((folder / "about.json").is_file() for folder in folders) else None
-
-
-@verbs.command(
-    epilog=examples(
-        "cezsar project demo@demo",
-        "cezsar project workspace/scores/cezsar@ucf101 --perplexity 50 --seed 1 --sample 5000",
-        'cezsar project cezsar@ucf101 --classes "horse riding, horse race, pommel horse, balance beam" '
-        "--out figure1.safetensors",
-    )
+@verbs.verb(
+    "cezsar project demo@demo",
+    "cezsar project workspace/scores/cezsar@ucf101 --perplexity 50 --seed 1 --sample 5000",
+    'cezsar project cezsar@ucf101 --classes "horse riding, horse race, pommel horse, balance beam" '
+    "--out figure1.safetensors",
 )
 def project(
-    scored: ScoredName,
+    scored: options.ScoredName,
     perplexity: Annotated[float, Option(help="About how many neighbours a point looks at, above 0.")] = 30.0,
     seed: Annotated[int, Option(help="Of the choice of clips and of t-SNE.")] = 0,
     sample: Annotated[int, Option(min=1, help="Clips at the most, as evenly over classes as can be.")] = 3000,
@@ -247,7 +209,7 @@ def project(
     from cezsar.atomic import refuse_unwritable
     from cezsar.data.labels import parse_labels, resolve
 
-    item = open_scored(scored)
+    item = options.open_scored(scored)
     names = resolve(parse_labels(classes).names, item.scores().class_names) if classes else []
     settings = maps.MapSettings(perplexity, seed, sample, tuple(names))
     target = out or maps.folder() / settings.file_name(item.fingerprint)

@@ -7,41 +7,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from typer import Argument, Option, Typer
+from typer import Argument, Option
 
+from cezsar.cli import options
 from cezsar.cli.console import Progress, output, save_and_tell
-from cezsar.cli.options import (
-    AsInEvaluate,
-    Captions,
-    CaptionsAs,
-    ComparisonOut,
-    Prototypes,
-    Several,
-    SeveralSentences,
-    Splits,
-    Together,
-    examples,
-    opened_sources,
-    prepared,
-)  # fmt: skip
 
 if TYPE_CHECKING:
     from cezsar.training.cross_modal import Clips
     from cezsar.training.runs import Run
     from cezsar.zeroshot.methods import Prepared, Sources
 
-verbs = Typer()
+verbs = options.Verbs()
 
 
-@verbs.command(
-    epilog=examples(
-        "cezsar evaluate --dataset demo --store workspace/features/demo-test --run workspace/runs/demo --protocol all",
-        "cezsar evaluate --dataset ucf101 --store features/ucf101-bit --run runs/cezsar --protocol ucf101-0/50 "
-        "--seed 0",
-        "cezsar evaluate --dataset ucf101 --captions blip.json --captions git.json --protocol ucf101-0/50",
-        "cezsar evaluate --dataset ucf101 --store features/ucf101-bit --method objects --protocol ucf101-0/101 "
-        "--out r.json",
-    )
+@verbs.verb(
+    "cezsar evaluate --dataset demo --store workspace/features/demo-test --run workspace/runs/demo --protocol all",
+    "cezsar evaluate --dataset ucf101 --store features/ucf101-bit --run runs/cezsar --protocol ucf101-0/50 --seed 0",
+    "cezsar evaluate --dataset ucf101 --captions blip.json --captions git.json --protocol ucf101-0/50",
+    "cezsar evaluate --dataset ucf101 --store features/ucf101-bit --method objects --protocol ucf101-0/101 "
+    "--out r.json",
 )
 def evaluate(
     dataset: Annotated[str, Option(
@@ -58,8 +42,8 @@ def evaluate(
     method: Annotated[str | None, Option(
         help="cezsar, cross-modal, or one without training: objects, objects+captions, captions, image-text. The "
         "run's own by default, cezsar without a run.")] = None,
-    captions: Captions = None,
-    captions_as: CaptionsAs = Together.joined,
+    captions: options.Captions = None,
+    captions_as: options.CaptionsAs = "joined",
     prototypes: Annotated[str | None, Option(
         help="Class descriptions: JSON {class: sentence or list}, a folder of .txt, or ucf101, hmdb51, kinetics400 "
         "for those that come along.")] = None,
@@ -67,8 +51,8 @@ def evaluate(
     alpha: Annotated[float | None, Option(help="Weight of VE; the run's by default, 0 without one.")] = None,
     beta: Annotated[float | None, Option(help="Weight of the objects O.")] = None,
     gamma: Annotated[float | None, Option(help="Weight of the captions C.")] = None,
-    several: SeveralSentences = Several.nearest,
-    runs: Splits = 50,
+    several: options.SeveralSentences = "nearest",
+    runs: options.Splits = 50,
     seed: Annotated[int, Option(help="Of the random splits.")] = 0,
     weights_file: Annotated[Path | None, Option(help="Weights of the frame encoder, for its objects.")] = None,
     out: Annotated[Path | None, Option(
@@ -81,63 +65,58 @@ def evaluate(
     from cezsar.atomic import refuse_unwritable
     from cezsar.data.sentence_cache import open_encoder
     from cezsar.training.runs import Run
-    from cezsar.zeroshot import scored
-    from cezsar.zeroshot.protocols import parse
-    from cezsar.zeroshot.tables import save_all, table
+    from cezsar.zeroshot import protocols, scored, tables
 
-    sources = opened_sources(
-        dataset, prototypes, captions, captions_as, several,
-        stores=[store] if store else [], sentences=sentences, encoder_weights=weights_file,
+    sources = options.opened_sources(
+        dataset, prototypes, captions_as, stores=[store] if store else [], captions=captions or [], sentences=sentences,
+        several=several, encoder_weights=weights_file,
     )  # fmt: skip
     data, opened = sources.dataset, Run.open(run) if run else None
     if keep:
         refuse_unwritable(scored.folder_for(opened, dataset, method=method or "cezsar"), folder=True)
-    ready = prepared("embedding clips", method, sources, opened)
+    ready = options.prepared("embedding clips", method, sources, opened)
     for line in ready.embedded.notes:
         print(line)
     ready = replace(ready, weights=ready.weights.changed(alpha=alpha, beta=beta, gamma=gamma))
     if keep:
         place = scored.folder_for(ready.run, dataset, method=method or "cezsar")
         words = open_encoder(sources.sentence_encoder(ready.run))
-        about: dict[str, Any] = {"dataset": data.name, "paths": data.paths, "several": several.value}
+        about: dict[str, Any] = {"dataset": data.name, "paths": data.paths, "several": several}
         scored.keep(place, ready, words, sources.descriptions, **about)
         print(f"kept in {place}")
     if protocol == "official":
         results = ready.table({name: ids for name, ids in data.parts.items() if name.startswith("test")})
     else:
-        results = ready.table(parse(protocol, ready.scores.class_names, runs=runs, seed=seed))
-    print(table(results))
+        results = ready.table(protocols.parse(protocol, ready.scores.class_names, runs=runs, seed=seed))
+    print(tables.table(results))
     if out:
-        save_and_tell(out, lambda path: save_all(results, path))
+        save_and_tell(out, lambda path: tables.save_all(results, path))
 
 
-@verbs.command(
-    epilog=examples(
-        "cezsar compare --dataset demo --store workspace/features/demo-test --run workspace/runs/demo --protocol half",
-        "cezsar compare --dataset ucf101 --store features/ucf101-bit --run runs/tau-0.8 --run runs/tau-0.7 "
-        "--method cezsar",
-        "cezsar compare --dataset ucf101 --protocol ucf101-0/50 --store features/ucf101-bit "
-        "--store features/ucf101-clip\n--run runs/cezsar --captions blip.json --captions git.json --out compare.json",
-    )
+@verbs.verb(
+    "cezsar compare --dataset demo --store workspace/features/demo-test --run workspace/runs/demo --protocol half",
+    "cezsar compare --dataset ucf101 --store features/ucf101-bit --run runs/tau-0.8 --run runs/tau-0.7 --method cezsar",
+    "cezsar compare --dataset ucf101 --protocol ucf101-0/50 --store features/ucf101-bit "
+    "--store features/ucf101-clip\n--run runs/cezsar --captions blip.json --captions git.json --out compare.json",
 )
 def compare(
-    dataset: AsInEvaluate,
-    protocol: AsInEvaluate = "all",
+    dataset: options.AsInEvaluate,
+    protocol: options.AsInEvaluate = "all",
     store: Annotated[list[Path] | None, Option(
         help="Feature stores of its clips, of several encoders if need be; each method takes its own.")] = None,
     run: Annotated[list[Path] | None, Option(help="Trained runs.")] = None,
-    captions: Captions = None,
-    captions_as: CaptionsAs = Together.joined,
+    captions: options.Captions = None,
+    captions_as: options.CaptionsAs = "joined",
     method: Annotated[list[str] | None, Option(
         help="cezsar, cross-modal, objects, objects+captions, captions, image-text; the others are compared with "
         "the first. All that can be had by default.")] = None,
-    prototypes: Prototypes = None,
+    prototypes: options.Prototypes = None,
     sentences: Annotated[str, Option(help="Sentence encoder of methods without a run.")] = "minilm",
-    several: SeveralSentences = Several.nearest,
-    runs: Splits = 50,
+    several: options.SeveralSentences = "nearest",
+    runs: options.Splits = 50,
     seed: Annotated[int, Option(help="Of the random splits, and of the bootstrap.")] = 0,
     resamples: Annotated[int, Option(min=1, help="Of the bootstrap.")] = 2000,
-    out: ComparisonOut = None,
+    out: options.ComparisonOut = None,
 ) -> None:  # fmt: skip
     """Methods side by side: accuracies, paired differences to the first with their 95 % interval, published figures."""
     import numpy as np
@@ -146,9 +125,10 @@ def compare(
     from cezsar.training.runs import Run
     from cezsar.zeroshot.protocols import parse
 
-    sources = opened_sources(
-        dataset, prototypes, captions, captions_as, several, stores=store or [], sentences=sentences
-    )
+    sources = options.opened_sources(
+        dataset, prototypes, captions_as, stores=store or [], captions=captions or [], sentences=sentences,
+        several=several,
+    )  # fmt: skip
     ready = list(_every_method(sources, [Run.open(folder) for folder in run or []], method))
     for note in dict.fromkeys(line for each in ready for line in each.embedded.notes):
         print(note)
@@ -171,7 +151,7 @@ def _every_method(sources: Sources, runs: Sequence[Run], methods: Sequence[str] 
     for name in names:
         used: Sequence[Run | None] = [run for run in runs if run.method == name] or [None]
         for run in used:
-            ready = prepared(f"embedding clips for {name}", name, sources, run)
+            ready = options.prepared(f"embedding clips for {name}", name, sources, run)
             if run and repeated:
                 ready = replace(ready, title=f"{ready.method.title} ({run.folder})")
             yield ready
@@ -179,13 +159,11 @@ def _every_method(sources: Sources, runs: Sequence[Run], methods: Sequence[str] 
                 yield ready.only("VE")
 
 
-@verbs.command(
-    epilog=examples(
-        "cezsar transfer runs/cezsar --seen-dataset kinetics400 --seen-store features/kinetics400-bit "
-        "--dataset ucf101\n--store features/ucf101-bit --protocol ucf101-0/50",
-        "cezsar transfer runs/mine --seen-dataset seen/ --seen-store features/seen --dataset test/ "
-        "--store features/test --head",
-    )
+@verbs.verb(
+    "cezsar transfer runs/cezsar --seen-dataset kinetics400 --seen-store features/kinetics400-bit "
+    "--dataset ucf101\n--store features/ucf101-bit --protocol ucf101-0/50",
+    "cezsar transfer runs/mine --seen-dataset seen/ --seen-store features/seen --dataset test/ "
+    "--store features/test --head",
 )
 def transfer(
     run: Annotated[Path, Argument(help="A trained run; its VE is one of the spaces.")],
@@ -193,14 +171,14 @@ def transfer(
     seen_store: Annotated[Path, Option(help="Feature store of these clips, of the run's encoder.")],
     dataset: Annotated[str, Option(help="Clips of unseen classes to name, as in `cezsar evaluate`.")],
     store: Annotated[Path, Option(help="Feature store of these.")],
-    protocol: AsInEvaluate = "all",
+    protocol: options.AsInEvaluate = "all",
     head: Annotated[bool, Option(help="Train cross-modal heads on the seen clips, too: minutes or more.")] = False,
     trials: Annotated[int, Option(min=1, help="Halves of the seen classes that settings are chosen on.")] = 3,
     prototypes: Annotated[str | None, Option(help="Descriptions of the unseen classes.")] = None,
     seen_prototypes: Annotated[str | None, Option(help="Descriptions of the seen classes.")] = None,
-    runs: Splits = 50,
+    runs: options.Splits = 50,
     seed: Annotated[int, Option(help="Of halves, heads, splits and the bootstrap.")] = 0,
-    out: ComparisonOut = None,
+    out: options.ComparisonOut = None,
 ) -> None:  # fmt: skip
     """Name unseen classes by visual prototypes made of related seen ones; after Lin et al. (CVPR 2022).
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Collection
-from enum import StrEnum
 from inspect import Parameter, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from typer import Argument, Context, Option
+from typer import Argument, Context, Option, Typer
 
 from cezsar.cli.console import Progress, output
 from cezsar.config import settings as settings_of
@@ -20,34 +19,24 @@ if TYPE_CHECKING:
     from cezsar.zeroshot.methods import Prepared, Sources
     from cezsar.zeroshot.scored import Scored
 
+Verb = TypeVar("Verb", bound=Callable[..., None])
 Given = dict[type, dict[str, Any]]
-"""Class of settings -> the values that were given, and those that differ from its defaults."""
-
-
-class Several(StrEnum):
-    """What a class with several sentences is compared by."""
-
-    nearest = "nearest"
-    mean = "mean"
-
-
-class Together(StrEnum):
-    """What several captions of a clip become."""
-
-    joined = "joined"
-    averaged = "averaged"
+"""Class of settings -> the values that were given."""
 
 
 AsInEvaluate = Annotated[str, Option(help="As in `cezsar evaluate`.")]
 Captions = Annotated[list[Path] | None, Option(help="Caption files, one for each captioning model.")]
-CaptionsAs = Annotated[Together, Option(help="Several captions a clip: one sentence, or the mean of their embeddings.")]
+CaptionsAs = Annotated[
+    Literal["joined", "averaged"],
+    Option(help="Several captions a clip: one sentence, or the mean of their embeddings."),
+]
 Device = Annotated[str | None, Option(help="cpu, cuda, ...; the best one by default.")]
 Domain = Annotated[str, Option(help="One line on what the training videos show.")]
 Prototypes = Annotated[str | None, Option(help="Class descriptions, as in `cezsar evaluate`.")]
 ScoredName = Annotated[
     str, Argument(help="What `cezsar evaluate --keep` wrote: a folder, or its name in the workspace.")
 ]
-SeveralSentences = Annotated[Several, Option(help="Several sentences a class: compare with which.")]
+SeveralSentences = Annotated[Literal["nearest", "mean"], Option(help="Several sentences a class: compare with which.")]
 Splits = Annotated[int, Option(min=1, help="Random splits.")]
 EncoderWeights = Annotated[Path | None, Option(help="File or folder of the frame encoder's weights.")]
 Workspace = Annotated[Path | None, Option(help="Default: $CEZSAR_HOME, else ./workspace.")]
@@ -63,6 +52,14 @@ ComparisonOut = Annotated[
 def examples(*commands: str) -> str:
     """What stands below the help of a verb."""
     return "\n\n".join(["[bold]Examples[/bold]", *commands])
+
+
+class Verbs(Typer):
+    """Verbs of the command line."""
+
+    def verb(self, *commands: str, name: str | None = None, **more: Any) -> Callable[[Verb], Verb]:
+        """Make a verb of a function; `commands` are its examples."""
+        return self.command(name, epilog=examples(*commands), **more)
 
 
 def with_settings(*kinds: type, without: Collection[str] = ()) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -83,12 +80,11 @@ def with_settings(*kinds: type, without: Collection[str] = ()) -> Callable[[Call
 
         @functools.wraps(verb)
         def command(context: Any, **values: Any) -> None:
-            given = Given((kind, {}) for kind in chosen)
-            for kind, group in chosen.items():
-                for each in group:
-                    value = values.pop(each.name)
-                    if value != each.default or context.get_parameter_source(each.name).name == "COMMANDLINE":
-                        given[kind][each.name] = value
+            given: Given = {kind: {} for kind in chosen}
+            for kind, name in ((kind, setting.name) for kind, group in chosen.items() for setting in group):
+                value = values.pop(name)
+                if context.get_parameter_source(name).name == "COMMANDLINE":
+                    given[kind][name] = value
             verb(**values, settings=given)
 
         command.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
@@ -98,13 +94,18 @@ def with_settings(*kinds: type, without: Collection[str] = ()) -> Callable[[Call
     return decorate
 
 
-def open_scored(name: str | Path) -> Scored:
-    """The scored data set in that folder, or of that name in the workspace."""
+def scored_folder(name: str | Path) -> Path | None:
+    """The folder of the scored data set in that folder, or of that name in the workspace."""
     from cezsar import workspace
+
+    return next((f for f in (Path(name), workspace.folder("scores") / name) if (f / "about.json").is_file()), None)
+
+
+def open_scored(name: str) -> Scored:
+    """The scored data set in that folder, or of that name in the workspace."""
     from cezsar.zeroshot.scored import Scored
 
-    folder, named = Path(name), workspace.folder("scores") / name
-    return Scored.open(folder if (folder / "about.json").is_file() or not named.is_dir() else named)
+    return Scored.open(scored_folder(name) or name)
 
 
 def annotated(name: str) -> tuple[str, Annotations]:
@@ -116,17 +117,11 @@ def annotated(name: str) -> tuple[str, Annotations]:
     return file.name, load_annotations(file)
 
 
-def opened_sources(
-    dataset: str, prototypes: str | None, captions: list[Path] | None, captions_as: Together, several: Several,
-    **options: Any,
-) -> Sources:  # fmt: skip
+def opened_sources(dataset: str, prototypes: str | None, captions_as: str, **options: Any) -> Sources:
     """`Sources.opened` of what a command line gives; the data set's warnings are printed."""
     from cezsar.zeroshot.methods import Sources
 
-    averaged = captions_as is Together.averaged
-    sources = Sources.opened(
-        dataset, prototypes, captions=captions or [], averaged=averaged, several=several.value, **options
-    )
+    sources = Sources.opened(dataset, prototypes, averaged=captions_as == "averaged", **options)
     for warning in sources.dataset.warnings:
         print(f"{sources.dataset.name}: {warning}")
     return sources

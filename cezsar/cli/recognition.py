@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from typer import Argument, Exit, Option, Typer
+from typer import Argument, Exit, Option
 
 from cezsar.cli.console import Progress, duration, output, save
-from cezsar.cli.options import EncoderWeights, examples
+from cezsar.cli.options import EncoderWeights, Verbs
 
 if TYPE_CHECKING:
     from cezsar.zeroshot.classifier import Classifier, EmbeddedClip, Ranking
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
     Wanted = Sequence[str] | dict[str, list[str]] | None  # labels, or classes with descriptions; None: the model's own
 
-verbs = Typer()
+verbs = Verbs()
 SHOWN = 20  # hits that are printed; files hold all
 
 
-@verbs.command(epilog=examples("cezsar demo", "cezsar demo --workspace /data/cezsar --seed 7"))
+@verbs.verb("cezsar demo", "cezsar demo --workspace /data/cezsar --seed 7")
 def demo(
     workspace: Annotated[
         Path | None, Option(help="Default: $CEZSAR_HOME, else ./workspace.", callback=output(folder=True))] = None,
@@ -62,12 +62,10 @@ def demo(
         print(f"packed into {ship}: {pack(report, ship, workspace) / 1e6:.1f} MB")
 
 
-@verbs.command(
-    epilog=examples(
-        'cezsar classify clip.mp4 --labels "playing guitar, mopping floor, arm wrestling"',
-        "cezsar classify clips/*.mp4 --run workspace/runs/demo --csv answers.csv",
-        "cezsar classify clip.mp4 --encoder clip:clip-ViT-B-32 --prototypes ucf101 --top 3 --json",
-    )
+@verbs.verb(
+    'cezsar classify clip.mp4 --labels "playing guitar, mopping floor, arm wrestling"',
+    "cezsar classify clips/*.mp4 --run workspace/runs/demo --csv answers.csv",
+    "cezsar classify clip.mp4 --encoder clip:clip-ViT-B-32 --prototypes ucf101 --top 3 --json",
 )
 def classify(
     clips: Annotated[list[Path], Argument(help="Video files, or folders of them.", metavar="CLIP...")],
@@ -152,13 +150,11 @@ def classify(
         raise Exit(1)
 
 
-@verbs.command(
-    epilog=examples(
-        'cezsar spans film.mp4 --labels "playing guitar, mopping floor, arm wrestling"',
-        "cezsar spans films/ --prototypes kinetics400 --json submission.json --csv spans.csv",
-        "cezsar spans films/ --find juggling",
-        'cezsar spans film.mp4 --labels "serve, rally, break" --vtt film.vtt --label-studio tasks.json',
-    )
+@verbs.verb(
+    'cezsar spans film.mp4 --labels "playing guitar, mopping floor, arm wrestling"',
+    "cezsar spans films/ --prototypes kinetics400 --json submission.json --csv spans.csv",
+    "cezsar spans films/ --find juggling",
+    'cezsar spans film.mp4 --labels "serve, rally, break" --vtt film.vtt --label-studio tasks.json',
 )
 def spans(
     films: Annotated[list[Path], Argument(help="Video files of any length, or folders of them.", metavar="FILM...")],

@@ -5,22 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from typer import Argument, Exit, Option, Typer
+from typer import Argument, Exit, Option
 
 from cezsar.cli.console import Progress, output, save, save_and_tell
-from cezsar.cli.options import Device, Domain, Given, Prototypes, annotated, examples, with_settings
+from cezsar.cli.options import Device, Domain, Given, Prototypes, Verbs, annotated, with_settings
 from cezsar.config import MiningConfig, ModelConfig, TrainingConfig, UseConfig, numbers
 
-verbs = Typer()
+verbs = Verbs()
 NAMED = 5  # pairs of near-duplicates that are shown
 SHARES = (0.05, 0.5, 0.95)
 
 
-@verbs.command(
-    epilog=examples(
-        "cezsar tau workspace/demo/train.json",
-        "cezsar tau activitynet-captions:val_1 --sentences distilroberta --taus 0.6,0.7,0.8,0.9 --json tau.json",
-    )
+@verbs.verb(
+    "cezsar tau workspace/demo/train.json",
+    "cezsar tau activitynet-captions:val_1 --sentences distilroberta --taus 0.6,0.7,0.8,0.9 --json tau.json",
 )
 def tau(
     annotations: Annotated[
@@ -77,16 +75,14 @@ def tau(
         print(f"wrote {json_out}")
 
 
-@verbs.command(
-    epilog=examples(
-        "cezsar tau-sweep activitynet-captions --store features/activitynet-bit --sentences distilroberta "
-        "--dataset ucf101\n--test-store features/ucf101-bit --protocol ucf101-0/101 --taus 0.6,0.7,0.8,0.9 "
-        "--out workspace/scores/tau",
-        "cezsar tau-sweep workspace/demo/train.json --store workspace/features/demo-train --dataset demo\n"
-        "--test-store workspace/features/demo-test --taus 0.4,0.8 --seeds 0,1 --negatives 20 --sub-clips 1 "
-        "--objects 1\n--object-positives 0 --lr 1e-3 --batch 64 --epochs 3 --d-model 256 --ffn 512 --standardise "
-        "--out workspace/scores/tau",
-    )
+@verbs.verb(
+    "cezsar tau-sweep activitynet-captions --store features/activitynet-bit --sentences distilroberta "
+    "--dataset ucf101\n--test-store features/ucf101-bit --protocol ucf101-0/101 --taus 0.6,0.7,0.8,0.9 "
+    "--out workspace/scores/tau",
+    "cezsar tau-sweep workspace/demo/train.json --store workspace/features/demo-train --dataset demo\n"
+    "--test-store workspace/features/demo-test --taus 0.4,0.8 --seeds 0,1 --negatives 20 --sub-clips 1 "
+    "--objects 1\n--object-positives 0 --lr 1e-3 --batch 64 --epochs 3 --d-model 256 --ffn 512 --standardise "
+    "--out workspace/scores/tau",
 )
 @with_settings(MiningConfig, ModelConfig, TrainingConfig, UseConfig, without=("tau", "seed"))
 def tau_sweep(

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from typer import Argument, Exit, Option, Typer
+from typer import Argument, Exit, Option
 
 from cezsar.cli.console import Progress, duration, output, save
-from cezsar.cli.options import Device, Domain, EncoderWeights, Given, annotated, examples, with_settings
+from cezsar.cli.options import Device, Domain, EncoderWeights, Given, Verbs, annotated, with_settings
 from cezsar.config import MiningConfig, ModelConfig, TrainingConfig, UseConfig
 
 if TYPE_CHECKING:
     from cezsar.data.manifest import Clip
 
-verbs = Typer()
+verbs = Verbs()
 
 
-@verbs.command(
-    epilog=examples(
-        "cezsar extract videos/ --encoder motion --out features/mine --workers 2",
-        "cezsar extract ucf101 --encoder bit --out features/ucf101-bit --precision bf16",
-        "cezsar extract kinetics400:val --encoder bit --out features/kinetics400-bit --workers 2",
-        "cezsar extract clips.csv --encoder timm:resnet50.a1_in1k --weights model.safetensors --out features/r50",
-    )
+@verbs.verb(
+    "cezsar extract videos/ --encoder motion --out features/mine --workers 2",
+    "cezsar extract ucf101 --encoder bit --out features/ucf101-bit --precision bf16",
+    "cezsar extract kinetics400:val --encoder bit --out features/kinetics400-bit --workers 2",
+    "cezsar extract clips.csv --encoder timm:resnet50.a1_in1k --weights model.safetensors --out features/r50",
 )
 def extract(
     source: Annotated[str, Argument(
@@ -81,13 +78,11 @@ def _clips(source: str) -> list[Clip]:
     return videos.clips
 
 
-@verbs.command(
-    epilog=examples(
-        "cezsar mine activitynet-captions --store features/activitynet-bit --sentences distilroberta "
-        "--out triplets.safetensors",
-        "cezsar mine captions.json --store features/mine --sentences minilm --tau 0.7 --negatives 10 --seed 1 "
-        "--out t.safetensors",
-    )
+@verbs.verb(
+    "cezsar mine activitynet-captions --store features/activitynet-bit --sentences distilroberta "
+    "--out triplets.safetensors",
+    "cezsar mine captions.json --store features/mine --sentences minilm --tau 0.7 --negatives 10 --seed 1 "
+    "--out t.safetensors",
 )
 @with_settings(MiningConfig)
 def mine(
@@ -142,23 +137,14 @@ def mine(
         print(f"  {lacking} (the fewest: {told['fewest_candidates']}); they get what there is, a larger tau gives more")
 
 
-class Trained(StrEnum):
-    """Methods that have something to train."""
-
-    cezsar = "cezsar"
-    cross_modal = "cross-modal"
-
-
-@verbs.command(
-    epilog=examples(
-        "cezsar train triplets.safetensors --store features/activitynet-bit --out runs/cezsar",
-        "cezsar train t.safetensors --store features/mine --out runs/mine --lr 1e-3 --d-model 256 --standardise",
-        "cezsar train t.safetensors --store features/mine --out runs/mine --head props.safetensors "
-        "--prototypes classes.json",
-        "cezsar train triplets.safetensors --store features/activitynet-bit --out runs/cezsar --resume",
-        "cezsar train demo:train --method cross-modal --store workspace/features/demo-train "
-        "--out workspace/runs/cross-modal",
-    )
+@verbs.verb(
+    "cezsar train triplets.safetensors --store features/activitynet-bit --out runs/cezsar",
+    "cezsar train t.safetensors --store features/mine --out runs/mine --lr 1e-3 --d-model 256 --standardise",
+    "cezsar train t.safetensors --store features/mine --out runs/mine --head props.safetensors "
+    "--prototypes classes.json",
+    "cezsar train triplets.safetensors --store features/activitynet-bit --out runs/cezsar --resume",
+    "cezsar train demo:train --method cross-modal --store workspace/features/demo-train "
+    "--out workspace/runs/cross-modal",
 )
 @with_settings(ModelConfig, TrainingConfig, UseConfig)
 def train(
@@ -168,10 +154,10 @@ def train(
     store: Annotated[Path, Option(help="The feature store of the videos.")],
     out: Annotated[Path, Option(help="The run folder to write.", callback=output(folder=True))],
     settings: Given,
-    method: Annotated[Trained, Option(
+    method: Annotated[Literal["cezsar", "cross-modal"], Option(
         help="cezsar, or cross-modal: a Transformer over frames and label tokens with semantic transfer, after Lin "
         "et al. Its defaults are 30 epochs, patience 6, batch 64, lr 1e-3, weight decay 0.01, width 256, 4 heads.",
-    )] = Trained.cezsar,
+    )] = "cezsar",
     sentences: Annotated[str, Option(help="Sentence encoder of the cross-modal method.")] = "minilm",
     seen_prototypes: Annotated[
         str | None, Option(help="Descriptions of the labelled classes; the data set's own by default.")] = None,
@@ -197,7 +183,7 @@ def train(
     }  # fmt: skip
     epochs = settings[TrainingConfig].get("epochs", 0)
     with Progress("training") as progress:
-        if method is Trained.cross_modal:
+        if method == "cross-modal":
             if head:
                 raise InputError("--head goes with CEZSAR: the cross-modal method uses no objects")
             data = open_dataset(source)
@@ -237,11 +223,9 @@ def _show_epochs(progress: Progress, epochs: int, line: dict[str, Any]) -> None:
         progress(before * steps + line["step"], epochs * steps, note)
 
 
-@verbs.command(
-    epilog=examples(
-        "cezsar photographs --out runs/photographs",
-        "cezsar photographs --encoder bit --out runs/bit-photographs --store features/ordinary-clips",
-    )
+@verbs.verb(
+    "cezsar photographs --out runs/photographs",
+    "cezsar photographs --encoder bit --out runs/bit-photographs --store features/ordinary-clips",
 )
 def photographs(
     out: Annotated[Path, Option(help="Folder of the run.", callback=output(folder=True))],

@@ -10,28 +10,26 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from typer import Argument, Option, Typer
+from typer import Argument, Option
 
 from cezsar.cli.console import Progress, output, save
-from cezsar.cli.options import Workspace, examples
+from cezsar.cli.options import Verbs, Workspace
 from cezsar.workspace import BESIDE
 
 if TYPE_CHECKING:
     from cezsar.data.layout import Known
 
-verbs = Typer()
+verbs = Verbs()
 PACKAGES = (
     "torch", "timm", "transformers", "sentence-transformers", "open-clip-torch", "av", "opencv-python", "h5py",
     "streamlit",
 )  # fmt: skip
 
 
-@verbs.command(
-    epilog=examples(
-        "cezsar datasets",
-        'cezsar datasets --add ucf101=/data/UCF101 --add "my clips=/data/clips.csv"',
-        "cezsar datasets kinetics400 --missing missing.txt",
-    )
+@verbs.verb(
+    "cezsar datasets",
+    'cezsar datasets --add ucf101=/data/UCF101 --add "my clips=/data/clips.csv"',
+    "cezsar datasets kinetics400 --missing missing.txt",
 )
 def datasets(
     names: Annotated[list[str] | None, Argument(help="Only these; all by default.")] = None,
@@ -108,13 +106,11 @@ def _show_known(known: Known, workspace: Path | None, missing: Path | None) -> N
         print(f"  wrote     {missing}: {len(found.missing):,} ids")
 
 
-@verbs.command(
-    epilog=examples(
-        "cezsar fetch open_clip:PE-Core-B-16",
-        "cezsar fetch clip:clip-ViT-B-32",
-        "cezsar fetch bit",
-        "cezsar fetch distilroberta --workspace /data/cezsar",
-    )
+@verbs.verb(
+    "cezsar fetch open_clip:PE-Core-B-16",
+    "cezsar fetch clip:clip-ViT-B-32",
+    "cezsar fetch bit",
+    "cezsar fetch distilroberta --workspace /data/cezsar",
 )
 def fetch(
     encoder: Annotated[str, Argument(
@@ -139,7 +135,7 @@ def fetch(
     print(f"{encoder} is here already: {there}" if there else f"{encoder} is ready: {folder}")
 
 
-@verbs.command(epilog=examples("cezsar info", "cezsar info --workspace /data/cezsar"))
+@verbs.verb("cezsar info", "cezsar info --workspace /data/cezsar")
 def info(workspace: Workspace = None) -> None:
     """Versions, device, encoders (present or not, and where they are looked for), and what the workspace holds."""
     import cezsar
@@ -190,11 +186,9 @@ def _run(path: Path) -> str:
     return f"{run.config.model.recipe} recipe on {run.config.feature_encoder['name']}, {run.config.domain}; {state}"
 
 
-@verbs.command(
-    epilog=examples(
-        "cezsar app",
-        "cezsar app --workspace /data/cezsar --server.port 8502 --server.address 0.0.0.0",
-    ),
+@verbs.verb(
+    "cezsar app",
+    "cezsar app --workspace /data/cezsar --server.port 8502 --server.address 0.0.0.0",
     context_settings={"ignore_unknown_options": True},
 )
 def app(
