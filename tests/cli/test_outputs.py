@@ -11,54 +11,34 @@ import pytest
 import typer
 
 from cezsar import atomic
-from cezsar.cli import app, console, main
+from cezsar.cli import app, console
 from cezsar.errors import InputError
 
-PLACES = {
-    "{out}/taken": "is a folder",  # where a file is wanted
-    "{out}/file/r": "cannot be written",  # below a file
-    "/proc/nowhere/r": "cannot be written",  # which takes no file, not even from root
-}
 FILES = [
-    "classify clip.webm --csv",
-    "spans film.mp4 --csv",
-    "spans film.mp4 --json",
-    "spans film.mp4 --label-studio",
-    "evaluate --dataset demo --out",
-    "compare --dataset demo --out",
-    "analyse --out",
-    "mine captions.json --store s --out",
-    "project demo@demo --out",
-    "datasets ucf101 --missing",
-    "tau captions.json --json",
-    "transfer run --seen-dataset a --seen-store b --dataset c --store d --out",
-    "prototypes check ucf101 --json",
-    "import-release descriptions texts/ --out",
+    "classify clip.webm --csv", "spans film.mp4 --csv", "spans film.mp4 --json", "spans film.mp4 --label-studio",
+    "evaluate --dataset demo --out", "compare --dataset demo --out", "analyse --out",
+    "mine captions.json --store s --out", "project demo@demo --out", "datasets ucf101 --missing",
+    "tau captions.json --json", "transfer run --seen-dataset a --seen-store b --dataset c --store d --out",
+    "prototypes check ucf101 --json", "import-release descriptions texts/ --out",
     "import-release captions captions.json --out",
-]
+]  # fmt: skip
 FOLDERS = [
-    "extract clips/ --encoder motion --out",
-    "train triplets --store s --out",
-    "photographs --out",
-    "tau-sweep captions.json --store s --dataset demo --test-store t --out",
-    "demo --ship",
-    "import-release features features/ --out",
-    "import-release checkpoint bestmodel.pt --out",
+    "extract clips/ --encoder motion --out", "train triplets --store s --out", "photographs --out",
+    "tau-sweep captions.json --store s --dataset demo --test-store t --out", "demo --ship",
+    "import-release features features/ --out", "import-release checkpoint bestmodel.pt --out",
     "import-release splits splits.json --out",
-]
+]  # fmt: skip
 
 
 @pytest.fixture
-def told(tmp_path, capsys):
+def told(tmp_path, cezsar):
     """Run a command that must end with status 2; returns its one line of error."""
     (tmp_path / "taken").mkdir()
     (tmp_path / "file").write_text("a file")
 
     def run(*arguments):
-        with pytest.raises(SystemExit) as ended:
-            main([argument.format(out=tmp_path) for argument in arguments])
-        error = capsys.readouterr().err
-        assert ended.value.code == 2, error
+        status, _, error = cezsar(*(argument.format(out=tmp_path) for argument in arguments))
+        assert status == 2, error
         (line,) = error.strip().splitlines()
         assert line.startswith("cezsar: ")
         return line
@@ -66,17 +46,13 @@ def told(tmp_path, capsys):
     return run
 
 
-@pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("command", FILES)
-def test_a_file_that_cannot_be_written_is_told_before_the_work(told, command, place):
+@pytest.mark.parametrize("command", FILES + FOLDERS)
+def test_an_output_that_cannot_be_written_is_told_before_the_work(told, command):
     """The other arguments name nothing that exists, so the first thing that is told is the output."""
-    assert PLACES[place] in told(*command.split(), place)
-
-
-@pytest.mark.parametrize("place", list(PLACES)[1:])
-@pytest.mark.parametrize("command", FOLDERS)
-def test_a_folder_that_cannot_be_written_is_told_before_the_work(told, command, place):
-    assert "cannot be written" in told(*command.split(), place)
+    if command in FILES:
+        assert "is a folder" in told(*command.split(), "{out}/taken")
+    for place in ("{out}/file/r", "/proc/nowhere/r"):  # below a file; where not even root can write
+        assert "cannot be written" in told(*command.split(), place)
 
 
 def test_files_beside_an_output_are_checked_too(told, tmp_path):
@@ -89,39 +65,28 @@ def test_files_beside_an_output_are_checked_too(told, tmp_path):
 
 def test_every_output_is_checked():
     """Options called like an output have the check; a new one cannot be forgotten."""
-    commands = [each for group in app.registered_groups for each in group.typer_instance.registered_commands]
-    unchecked = []
-    for command in commands:
+    outputs, unchecked = {"out", "csv_out", "json_out", "missing", "ship", "label_studio"}, []
+    for command in (each for group in app.registered_groups for each in group.typer_instance.registered_commands):
         for parameter in typer.main.get_params_from_function(command.callback).values():
             option = parameter.default
-            names = (
-                {parameter.name, *(option.param_decls or ())} if isinstance(option, typer.models.OptionInfo) else set()
-            )
-            if names & {"out", "csv_out", "json_out", "missing", "ship", "label_studio"} and option.callback is None:
-                unchecked.append((command.callback.__module__, parameter.name))
+            if isinstance(option, typer.models.OptionInfo) and option.callback is None:
+                unchecked += [command.callback.__name__] * bool(outputs & {parameter.name, *(option.param_decls or ())})
     assert not unchecked
 
 
-def full(monkeypatch, *folders):
-    """Disks on which these folders are have no room left."""
+def test_a_disk_that_is_full_after_the_work_costs_nothing(tmp_path, workspace, cezsar, monkeypatch):
     make = tempfile.mkstemp
 
     def mkstemp(*arguments, dir=None, **options):
-        if Path(dir) in folders:
+        if Path(dir) == tmp_path:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(dir))
         return make(*arguments, dir=dir, **options)
 
     monkeypatch.setattr(tempfile, "mkstemp", mkstemp)
-
-
-def test_a_disk_that_is_full_after_the_work_costs_nothing(tmp_path, workspace, capsys, monkeypatch):
-    full(monkeypatch, tmp_path)
     store, out = workspace / "features/demo-test", tmp_path / "r.json"
-    with pytest.raises(SystemExit) as ended:
-        main(["evaluate", "--dataset", "demo", "--store", str(store), "--out", str(out)])
-    printed = capsys.readouterr()
-    assert ended.value.code == 2 and "chance" in printed.out
-    line = printed.err.strip().splitlines()[-1]
+    status, printed, error = cezsar("evaluate", "--dataset", "demo", "--store", store, "--out", out)
+    assert status == 2 and "chance" in printed
+    line = error.strip().splitlines()[-1]
     assert line.startswith(f"cezsar: {out} cannot be written: No space left on device; it is in ")
     saved = Path(line.rpartition(" ")[2])
     assert all(saved.with_suffix(suffix).stat().st_size for suffix in (".json", ".csv", ".md"))
