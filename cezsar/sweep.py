@@ -25,7 +25,7 @@ from cezsar.atomic import write_text
 from cezsar.config import MiningConfig, TrainingConfig, UseConfig, from_dict
 from cezsar.data.documents import read_json_object
 from cezsar.errors import FormatError, InputError, MismatchError
-from cezsar.zeroshot.results import percent
+from cezsar.zeroshot.evaluation import percent
 from cezsar.zeroshot.tables import aligned, csv_of, markdown_table
 
 if TYPE_CHECKING:

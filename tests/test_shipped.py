@@ -13,7 +13,7 @@ from cezsar.encoders import load_sentence_encoder
 from cezsar.encoders.motion import MotionEncoder
 from cezsar.training.runs import Run
 from cezsar.video import Decoder
-from cezsar.zeroshot.results import load_all
+from cezsar.zeroshot.evaluation import load_all
 from cezsar.zeroshot.scored import Scored
 from cezsar.zeroshot.scores import Scores, read_arrays
 from cezsar.zeroshot.spaces import space_of

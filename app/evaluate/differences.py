@@ -16,11 +16,10 @@ from app.parts.words import plain
 from cezsar.analysis.comparison import Comparison, Tally
 from cezsar.report import figures
 from cezsar.report.figures import PLOT, percent, points, signed
-from cezsar.zeroshot.evaluation import Correctness, correctness
+from cezsar.zeroshot.evaluation import Correctness, Figure, correctness, figure_of
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.hubness_reduction import BASELINE, FUSED, MEAN_SENTENCE, REDUCTIONS, Reduction, reduced
 from cezsar.zeroshot.protocols import Protocol
-from cezsar.zeroshot.results import Figure, figure_of
 from cezsar.zeroshot.scored import Scored
 from cezsar.zeroshot.tables import csv_of
 

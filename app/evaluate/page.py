@@ -16,9 +16,9 @@ from app.parts import choosers
 from app.parts.words import plain, sentence
 from cezsar.errors import CezsarError
 from cezsar.zeroshot import published, tables
+from cezsar.zeroshot.evaluation import METRICS
 from cezsar.zeroshot.protocols import HARD_15, Protocol
 from cezsar.zeroshot.published import HARD, Published
-from cezsar.zeroshot.results import METRICS
 from cezsar.zeroshot.scored import Scored
 
 LOOKS = {

@@ -16,10 +16,9 @@ from app import cache, state
 from app.parts import scored
 from cezsar import world
 from cezsar.data.labels import canonical
-from cezsar.zeroshot.evaluation import Correctness, correctness, evaluate
+from cezsar.zeroshot.evaluation import Correctness, Result, correctness, evaluate
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.protocols import Protocol
-from cezsar.zeroshot.results import Result
 from cezsar.zeroshot.scored import Scored
 from cezsar.zeroshot.scores import Scores
 

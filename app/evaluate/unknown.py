@@ -15,10 +15,10 @@ from cezsar.analysis.calibration import Transferred, transferred
 from cezsar.analysis.open_set import Simulation, simulate
 from cezsar.report import figures
 from cezsar.report.figures import PLOT, Strip, percent
+from cezsar.zeroshot.evaluation import Figure
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.protocols import Protocol
 from cezsar.zeroshot.rejection import KINDS, RATE
-from cezsar.zeroshot.results import Figure
 from cezsar.zeroshot.scored import Scored
 
 FEW = 30  # classes to choose a threshold on; with fewer, the rate that comes is far from the one that was asked for

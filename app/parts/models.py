@@ -134,7 +134,7 @@ def _describe_run(folder: Path, fingerprint: str) -> Model | None:
 
 def _tested(run: Path) -> str:
     """What the demo measured on its test clips, with the weights that the run has."""
-    from cezsar.zeroshot.results import load_all
+    from cezsar.zeroshot.evaluation import load_all
 
     path = run / "results" / "demo all.json"
     for result in load_all(path) if path.is_file() else []:

@@ -14,7 +14,7 @@ from app.train import curves, runs, starting
 from app.train.runs import Told
 from cezsar.errors import CezsarError
 from cezsar.report.figures import PLOT
-from cezsar.zeroshot.results import Result
+from cezsar.zeroshot.evaluation import Result
 
 STATES = {"no weights": "trained; weights not here", "training": "being trained"}  # others say it themselves
 PROBLEM, LOADED, UPLOADS = "problem of a run", "name of the run just loaded", "runs uploaded"

@@ -19,7 +19,7 @@ from cezsar.errors import CezsarError, InputError
 
 if TYPE_CHECKING:
     from cezsar.training.runs import RunConfig
-    from cezsar.zeroshot.results import Result
+    from cezsar.zeroshot.evaluation import Result
 
 KIND = "train"  # of training jobs
 
@@ -82,7 +82,7 @@ def _stamp(folder: Path) -> tuple[object, ...]:
 
 def _told(path: Path) -> Told:
     from cezsar.training.runs import Run
-    from cezsar.zeroshot.results import load_all
+    from cezsar.zeroshot.evaluation import load_all
 
     path = path.absolute()
     shipped = models.SHIPPED in path.parents

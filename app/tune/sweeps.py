@@ -22,7 +22,7 @@ from cezsar.errors import CezsarError, InputError
 from cezsar.report.figures import COLOURS, GREY, MARKS, PLOT, layout
 from cezsar.sweep import FILE, PAPER, Sweep, refuse_points
 from cezsar.training.runs import Run
-from cezsar.zeroshot.results import load_all
+from cezsar.zeroshot.evaluation import load_all
 
 KIND = "tau"
 MOST_TAUS = 12

@@ -17,9 +17,9 @@ from cezsar.report import figures
 from cezsar.report.figures import GAIN, LOSS, PLOT, number, percent, points
 from cezsar.world import HARD_GROUPS
 from cezsar.zeroshot import fusion, weights
+from cezsar.zeroshot.evaluation import figure_of
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.protocols import random_classes
-from cezsar.zeroshot.results import figure_of
 from cezsar.zeroshot.scored import Scored
 from cezsar.zeroshot.scores import MODALITIES
 from cezsar.zeroshot.weights import Curve, Flips, Gain, Outcome, SimplexMap

@@ -16,10 +16,9 @@ import numpy as np
 from cezsar.analysis.confusion import GroupFigures, group_confusion
 from cezsar.data.labels import resolve
 from cezsar.errors import InputError
-from cezsar.zeroshot.evaluation import confusion_matrix, evaluate
+from cezsar.zeroshot.evaluation import METRICS, STD_DDOF, Figure, Result, confusion_matrix, evaluate
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.protocols import Protocol, random_classes
-from cezsar.zeroshot.results import METRICS, STD_DDOF, Figure, Result
 from cezsar.zeroshot.scores import Scores
 
 RUNS = 30  # random sets of the paper's baseline

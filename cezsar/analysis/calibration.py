@@ -25,10 +25,10 @@ from cezsar.arrays import BoolArray, DoubleArray, FloatArray, IntArray
 from cezsar.atomic import write_json
 from cezsar.data.labels import canonical, resolve
 from cezsar.errors import InputError
+from cezsar.zeroshot.evaluation import Figure, figure_of
 from cezsar.zeroshot.fusion import Weights, row_blocks, similarities
 from cezsar.zeroshot.protocols import Protocol
 from cezsar.zeroshot.rejection import CALIBRATION, LEAST, RATE, REJECTOR, Rejector, confidence, probabilities
-from cezsar.zeroshot.results import Figure, figure_of
 from cezsar.zeroshot.scores import Embeddings, Scores, Several
 
 VERSION = 1

@@ -21,11 +21,10 @@ from cezsar.arrays import BoolArray, DoubleArray, IntArray
 from cezsar.data.labels import canonical
 from cezsar.errors import InputError
 from cezsar.zeroshot import tables
-from cezsar.zeroshot.evaluation import NOT_TESTED, Correctness
+from cezsar.zeroshot.evaluation import KS, METRICS, NOT_TESTED, Correctness, Result, percent
 from cezsar.zeroshot.methods import Prepared
 from cezsar.zeroshot.protocols import Protocol
 from cezsar.zeroshot.published import Published, beside
-from cezsar.zeroshot.results import KS, METRICS, Result, percent
 
 ByteArray = npt.NDArray[np.int8]
 Named = tuple[str, Correctness]
@@ -291,7 +290,7 @@ class MethodTable:
         return "\n".join(text)
 
     def save(self, path: str | Path) -> list[Path]:
-        """Write JSON, and beside it CSV (a line a run), Markdown and LaTeX; `results.load_all` reads the first."""
+        """Write JSON, and beside it CSV (a line a run), Markdown and LaTeX; `evaluation.load_all` reads the first."""
         own = [tables.line(result.method, result) for result in self.results]
         blocks = [own, [tables.chance_line(self.results[0])], list(map(tables.published_line, self.published))]
         more = {

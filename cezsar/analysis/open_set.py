@@ -16,10 +16,10 @@ from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 from cezsar.analysis.calibration import correct, fit, labelled_scores
 from cezsar.arrays import DoubleArray, FloatArray
 from cezsar.errors import InputError
+from cezsar.zeroshot.evaluation import Figure, figure_of
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.protocols import Protocol
 from cezsar.zeroshot.rejection import KINDS, LEAST, RATE, ChosenBy, confidence, threshold
-from cezsar.zeroshot.results import Figure, figure_of
 from cezsar.zeroshot.scores import Scores
 
 SHARES_S = np.linspace(0, 1, 201)

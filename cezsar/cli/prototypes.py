@@ -132,8 +132,8 @@ def _told(scored: str, trial: Trial, was: list[str], texts: list[str]) -> dict[s
 
 
 def _show(told: dict[str, Any], trial: Trial, texts: list[str]) -> None:
+    from cezsar.zeroshot.evaluation import percent
     from cezsar.zeroshot.fusion import active
-    from cezsar.zeroshot.results import percent
 
     names = " + ".join(f"{trial.after.weights.of(name):g} {name}" for name in active(trial.scores, trial.after.weights))
     clips, classes = told["after"]["clips"], len(trial.scores.class_names)

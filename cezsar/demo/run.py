@@ -33,11 +33,10 @@ from cezsar.training.loop import split_by_video, train
 from cezsar.training.runs import Run
 from cezsar.training.triplets import Triplets, build
 from cezsar.zeroshot import scored
-from cezsar.zeroshot.evaluation import evaluate
+from cezsar.zeroshot.evaluation import Result, evaluate
 from cezsar.zeroshot.fusion import Weights, fuse
 from cezsar.zeroshot.methods import METHODS, Prepared
 from cezsar.zeroshot.protocols import all_classes, random_classes
-from cezsar.zeroshot.results import Result
 from cezsar.zeroshot.scores import Embeddings, Scores
 from cezsar.zeroshot.spaces import embed_dataset, prototypes_of, rows_of, space_of
 from cezsar.zeroshot.tables import save_all

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from cezsar.analysis.baselines import Standing
     from cezsar.analysis.comparison import Interval
     from cezsar.arrays import DoubleArray
+    from cezsar.zeroshot.evaluation import Stacking
     from cezsar.zeroshot.fusion import Weights
-    from cezsar.zeroshot.generalised import Stacking
     from cezsar.zeroshot.weights import Curve, SimplexMap
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#7B68A6")

@@ -23,13 +23,11 @@ from cezsar.report.figures import number, percent, points
 from cezsar.report.page import Part, Plot, Section, Table
 from cezsar.report.study import Study
 from cezsar.zeroshot import published, tables
-from cezsar.zeroshot.evaluation import evaluate, evaluate_each
+from cezsar.zeroshot.evaluation import KS, METRICS, evaluate, evaluate_each, figure_of, stacking
 from cezsar.zeroshot.fusion import UNDECIDED, active, predict
-from cezsar.zeroshot.generalised import stacking
 from cezsar.zeroshot.hubness_reduction import MEAN_SENTENCE, REDUCTIONS, evaluate_reduced
 from cezsar.zeroshot.protocols import Protocol, all_classes, random_classes
 from cezsar.zeroshot.rejection import KINDS
-from cezsar.zeroshot.results import KS, METRICS, figure_of
 from cezsar.zeroshot.weights import choose_on_half, fusion_curve, of_pair, share, simplex_map
 
 MOST_CLASSES = 20  # rows of a table or a figure of classes

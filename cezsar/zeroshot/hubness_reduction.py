@@ -14,10 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cezsar.arrays import DoubleArray, IntArray, unit_rows
-from cezsar.zeroshot.evaluation import evaluate
+from cezsar.zeroshot.evaluation import Result, evaluate
 from cezsar.zeroshot.fusion import Weights, active, cosine, fuse
 from cezsar.zeroshot.protocols import Protocol
-from cezsar.zeroshot.results import Result
 from cezsar.zeroshot.scores import Embeddings, Scores, Several
 
 NEIGHBOURS = 10  # k of CSLS, and

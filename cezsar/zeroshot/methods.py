@@ -32,10 +32,9 @@ from cezsar.data.features import FeatureStore
 from cezsar.errors import InputError, MismatchError
 from cezsar.training.runs import Run
 from cezsar.zeroshot import spaces
-from cezsar.zeroshot.evaluation import Correctness, Parts, correctness, evaluate, evaluate_each
+from cezsar.zeroshot.evaluation import Correctness, Parts, Result, correctness, evaluate, evaluate_each
 from cezsar.zeroshot.fusion import Weights, active
 from cezsar.zeroshot.protocols import Protocol
-from cezsar.zeroshot.results import Result
 from cezsar.zeroshot.scores import Scores, Several
 from cezsar.zeroshot.spaces import Captions, Embedded, Progress, Space
 

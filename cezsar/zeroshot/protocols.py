@@ -18,7 +18,6 @@ from cezsar.data.documents import parse_json, read_text
 from cezsar.data.labels import canonical, load_split, numbered, read_label_list, resolve
 from cezsar.data.layout import enumerated
 from cezsar.errors import FormatError, InputError
-from cezsar.zeroshot.results import load_all
 
 MAX_RUNS = 10_000
 RUNS = 50  # of a protocol with random classes, in the tables of the field
@@ -161,14 +160,17 @@ def _from_file(path: Path, class_names: Sequence[str]) -> Protocol:
     names = value if isinstance(value, list) and all(isinstance(name, str) for name in value) else []
     if isinstance(value, dict):
         names = numbered(value) or (load_split(path)["testing"] if "testing" in value else [])
-        if not names and "results" in value:
-            saved = [
-                Protocol(result.protocol, [resolve(run.classes, class_names) for run in result.runs], result.seed)
-                for result in load_all(path)
-            ]
-            if any(protocol != saved[0] for protocol in saved):
-                raise FormatError(f"{path} holds results of several protocols; give a file with those of one")
-            return saved[0]
-    if not names:
-        raise FormatError(f'{path} names no classes; give a list of them, {{"testing": [...]}}, or a saved result')
-    return named(path.stem, names, class_names)
+    if names:
+        return named(path.stem, names, class_names)
+    try:
+        saved = [
+            Protocol(one["protocol"], [resolve(run["classes"], class_names) for run in one["runs"]], one["seed"])
+            for one in value["results"]
+        ]
+    except (KeyError, TypeError) as error:
+        raise FormatError(
+            f'{path} names no classes; give a list of them, {{"testing": [...]}}, or a saved result'
+        ) from error
+    if not saved or any(protocol != saved[0] for protocol in saved):
+        raise FormatError(f"{path} holds no result, or results of several protocols; give a file with those of one")
+    return saved[0]

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from cezsar.data.labels import canonical
+from cezsar.zeroshot.evaluation import Figure
 from cezsar.zeroshot.protocols import HARD_15
-from cezsar.zeroshot.results import Figure
 
 TITLES = {"ucf101": "UCF-101", "kinetics400": "Kinetics-400"}
 TOTAL = {"ucf101": 101, "kinetics400": 400}

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from cezsar.atomic import write_text
 from cezsar.data.documents import printable
+from cezsar.zeroshot.evaluation import KS, METRICS, VERSION, Result, percent
 from cezsar.zeroshot.published import Published
-from cezsar.zeroshot.results import KS, METRICS, VERSION, Result, percent
 
 if TYPE_CHECKING:
     from cezsar.zeroshot.classifier import Ranking

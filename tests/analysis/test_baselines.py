@@ -10,9 +10,9 @@ from scipy.stats import percentileofscore
 from cezsar.analysis import baselines
 from cezsar.analysis.baselines import random_baseline
 from cezsar.errors import InputError
+from cezsar.zeroshot.evaluation import Result
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.protocols import random_classes
-from cezsar.zeroshot.results import Result
 from cezsar.zeroshot.scores import Scores
 
 WEIGHTS = Weights(0.6, 0.4)

@@ -12,10 +12,9 @@ from scipy.stats import binomtest, norm
 from cezsar.analysis import comparison
 from cezsar.analysis.comparison import Interval, RunDifference, Tally, compare, intervals, method_table
 from cezsar.errors import InputError
-from cezsar.zeroshot.evaluation import Correctness, correctness, evaluate
+from cezsar.zeroshot.evaluation import Correctness, correctness, evaluate, load_all
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.protocols import all_classes, parse, random_classes
-from cezsar.zeroshot.results import load_all
 from cezsar.zeroshot.scores import Scores
 
 

@@ -19,9 +19,8 @@ from cezsar.data.labels import groups_path, keep_group, load_groups
 from cezsar.report import figures
 from cezsar.report.figures import percent
 from cezsar.world import HARD_GROUPS
-from cezsar.zeroshot.evaluation import confusion_matrix
+from cezsar.zeroshot.evaluation import confusion_matrix, figure_of
 from cezsar.zeroshot.fusion import Weights, cosine, predict
-from cezsar.zeroshot.results import figure_of
 from cezsar.zeroshot.scores import Embeddings, Scores
 
 DEMO = "demo@demo"

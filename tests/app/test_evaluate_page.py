@@ -29,12 +29,11 @@ from cezsar.data.labels import groups_path, keep_group
 from cezsar.errors import FormatError, InputError, MismatchError
 from cezsar.report import figures
 from cezsar.zeroshot import tables
-from cezsar.zeroshot.evaluation import confusion_matrix, correctness, evaluate
+from cezsar.zeroshot.evaluation import confusion_matrix, correctness, evaluate, load_all
 from cezsar.zeroshot.fusion import Weights, cosine
 from cezsar.zeroshot.hubness_reduction import REDUCTIONS, evaluate_reduced
 from cezsar.zeroshot.protocols import all_classes, named, random_classes
 from cezsar.zeroshot.rejection import KINDS
-from cezsar.zeroshot.results import load_all
 from cezsar.zeroshot.scored import Scored
 
 SHIPPED = models.SHIPPED

@@ -21,7 +21,7 @@ from cezsar.cli import app as command_line
 from cezsar.data import datasets
 from cezsar.data.features import StoreWriter
 from cezsar.errors import CezsarError, InputError
-from cezsar.zeroshot.results import load_all
+from cezsar.zeroshot.evaluation import load_all
 
 REAL = str(jobs.__path__[0]).removesuffix("/jobs")
 DEMO = models.SHIPPED / "runs" / "demo"

@@ -17,7 +17,7 @@ from cezsar.data.features import FeatureStore
 from cezsar.encoders.objects import LinearHead
 from cezsar.training.runs import Run
 from cezsar.training.triplets import Triplets
-from cezsar.zeroshot.results import load_all
+from cezsar.zeroshot.evaluation import load_all
 
 VERBS = {
     "demo", "classify", "spans", "extract", "mine", "train", "photographs", "evaluate", "compare", "transfer",

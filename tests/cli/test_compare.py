@@ -10,7 +10,7 @@ from cezsar.cli import main
 from cezsar.data.annotations import load_captions
 from cezsar.data.datasets import KNOWN, open_dataset
 from cezsar.data.sentence_cache import open_encoder
-from cezsar.zeroshot.results import load_all
+from cezsar.zeroshot.evaluation import load_all
 from cezsar.zeroshot.scored import Scored
 
 

@@ -15,7 +15,7 @@ from cezsar.data.features import FeatureStore, StoreWriter
 from cezsar.data.layout import caption_files, ucf101_clips, ucf101_parts
 from cezsar.errors import FormatError, InputError
 from cezsar.training.triplets import Triplets
-from cezsar.zeroshot.results import load_all
+from cezsar.zeroshot.evaluation import load_all
 
 OFFICIAL = {"v_Archery_g01_c01": "Archery", "v_Archery_g10_c02": "Archery", "v_HandStandPushups_g01_c01": "Handstand"}
 

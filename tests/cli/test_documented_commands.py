@@ -30,8 +30,8 @@ from cezsar.data.labels import canonical
 from cezsar.data.layout import ucf101_clips
 from cezsar.training.runs import Run
 from cezsar.training.triplets import Triplets
+from cezsar.zeroshot.evaluation import Result, load_all
 from cezsar.zeroshot.protocols import FIGURE_1, HARD_15, NAMED, TRUZE_UCF_V2
-from cezsar.zeroshot.results import Result, load_all
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = ("reproduce", "own-data", "authors-files")

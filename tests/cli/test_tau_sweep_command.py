@@ -8,7 +8,7 @@ from cezsar.cli import main
 from cezsar.encoders.objects import LinearHead
 from cezsar.sweep import Sweep
 from cezsar.training.runs import Run
-from cezsar.zeroshot.results import load_all
+from cezsar.zeroshot.evaluation import load_all
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ from cezsar.training.importing import pack, unpack
 from cezsar.training.runs import Run
 from cezsar.training.semantic_transfer import Seen, relatedness, transfer_weights, transfers
 from cezsar.zeroshot.classifier import Classifier
+from cezsar.zeroshot.evaluation import load_all
 from cezsar.zeroshot.fusion import cosine
 from cezsar.zeroshot.methods import Sources, possible, prepare
-from cezsar.zeroshot.results import load_all
 from cezsar.zeroshot.scored import Scored
 from cezsar.zeroshot.transfer import transferred
 

@@ -6,10 +6,9 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, top_k_accur
 from sklearn.metrics import confusion_matrix as sklearn_confusion
 
 from cezsar.errors import InputError
-from cezsar.zeroshot.evaluation import confusion_matrix, correctness, evaluate, evaluate_each
+from cezsar.zeroshot.evaluation import SplitResult, confusion_matrix, correctness, evaluate, evaluate_each
 from cezsar.zeroshot.fusion import Weights, fuse
 from cezsar.zeroshot.protocols import Protocol, all_classes, random_classes
-from cezsar.zeroshot.results import SplitResult
 from cezsar.zeroshot.scores import Scores
 
 

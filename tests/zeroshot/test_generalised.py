@@ -8,8 +8,8 @@ from sklearn.metrics import balanced_accuracy_score
 
 from cezsar.errors import InputError
 from cezsar.zeroshot import fusion
+from cezsar.zeroshot.evaluation import stacking
 from cezsar.zeroshot.fusion import Weights
-from cezsar.zeroshot.generalised import stacking
 from cezsar.zeroshot.scores import Scores
 
 VE = Weights.only("VE")

@@ -14,10 +14,10 @@ from cezsar.data.sentence_cache import open_encoder
 from cezsar.errors import InputError, MismatchError
 from cezsar.training.runs import Run
 from cezsar.zeroshot.classifier import Classifier
+from cezsar.zeroshot.evaluation import load_all
 from cezsar.zeroshot.fusion import Weights, fuse
 from cezsar.zeroshot.methods import METHODS, Sources, possible, prepare, shares
 from cezsar.zeroshot.protocols import Protocol, parse
-from cezsar.zeroshot.results import load_all
 from cezsar.zeroshot.scored import found
 from cezsar.zeroshot.scores import Scores
 from cezsar.zeroshot.spaces import SentenceSpace, caption_rows, embed_dataset, space_of

@@ -8,9 +8,9 @@ import pytest
 
 from cezsar.errors import FormatError
 from cezsar.zeroshot import tables
+from cezsar.zeroshot.evaluation import Result, SplitResult, load_all, percent
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.protocols import parse
-from cezsar.zeroshot.results import Result, SplitResult, load_all, percent
 from cezsar.zeroshot.tables import save_all, table
 
 
