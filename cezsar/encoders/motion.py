@@ -48,7 +48,8 @@ class Second:
 
     def of(self, shot: int) -> Second:
         """The frames of one shot alone."""
-        return Second(**{name: value[self.shot_F == shot] for name, value in vars(self).items()})
+        mine = self.shot_F == shot
+        return self if mine.all() else Second(**{name: value[mine] for name, value in vars(self).items()})
 
 
 @dataclass(frozen=True)
