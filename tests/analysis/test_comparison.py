@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from dataclasses import replace
-from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,31 +22,25 @@ def rng(seed=0):
     return np.random.default_rng(seed)
 
 
-def make(right_NR, labels, ids=None, protocol="p", seed=0):
-    ids = ids or [f"v{row}" for row in range(len(right_NR))]
+def make(right_NR, labels=None, ids=None, protocol="p", seed=0):
+    labels, ids = labels or ["x"] * len(right_NR), ids or [f"v{row}" for row in range(len(right_NR))]
     return Correctness(ids, labels, protocol, seed, np.asarray(right_NR, np.int8))
 
 
-def alike(a, b, resamples=10, names="AB"):
-    """Two methods on clips of one class, each clip right or wrong in each run."""
-    return compare((names[0], make(a, ["x"] * len(a))), (names[1], make(b, ["x"] * len(b))), rng(), resamples)
+def compared(a, b, resamples=10, names="AB"):
+    """Two methods on the same clips, of one class where only what is right is given."""
+    a, b = (one if isinstance(one, Correctness) else make(one) for one in (a, b))
+    return compare((names[0], a), (names[1], b), rng(), resamples)
 
 
-# By hand
+# x is tested in both runs, y in the first, z in the second.
+LABELS = ["x", "x", "y", "y", "z", "z"]
+A = make([[1, 1], [1, 0], [1, -1], [0, -1], [-1, 1], [-1, 0]], LABELS)
+B = make([[1, 0], [0, 0], [0, -1], [0, -1], [-1, 1], [-1, 1]], LABELS)
 
 
-@pytest.fixture
-def by_hand():
-    """x is tested in both runs, y in the first, z in the second."""
-    labels = ["x", "x", "y", "y", "z", "z"]
-    a = make([[1, 1], [1, 0], [1, -1], [0, -1], [-1, 1], [-1, 0]], labels)
-    b = make([[1, 0], [0, 0], [0, -1], [0, -1], [-1, 1], [-1, 1]], labels)
-    return a, b
-
-
-def test_a_case_by_hand(by_hand):
-    a, b = by_hand
-    found = compare(("A", a), ("B", b), rng(), 100)
+def test_a_case_by_hand():
+    found = compared(A, B, 100)
     assert (found.a, found.b, found.protocol, found.seed, found.clips) == ("A", "B", "p", 0, 6)
     # Run 1: a 3 of 4, b 1 of 4, alone right 2 and 0. Run 2: a 2 of 4, b 2 of 4, alone right 1 and 1.
     assert found.runs == [
@@ -60,7 +54,6 @@ def test_a_case_by_hand(by_hand):
         ["y", 2, 1, 0.5, 0.0, 0.5, 1, 0],
         ["z", 2, 1, 0.5, 1.0, -0.5, 0, 1],
     ]
-    assert (found.only_a, found.only_b, found.resamples) == (0, 0, 100)
     value = json.loads(json.dumps(found.to_dict()))
     assert (value["cezsar"], value["version"], value["level"]) == ("comparison", 1, 0.95)
     assert (value["difference"], value["accuracy_a"], value["resamples"]) == (0.25, 0.625, 100)
@@ -71,87 +64,79 @@ def test_a_case_by_hand(by_hand):
 
 def test_splits_are_resampled_as_two_runs_are():
     """With two runs half of the resamples hold both, and a quarter each one twice."""
-    found = alike([[1, 0]] * 4, [[0, 0]] * 4, 2_000)
+    found = compared([[1, 0]] * 4, [[0, 0]] * 4, 2_000)
     assert found.difference == 0.5 and found.over_videos == Interval(0.5, 0.5)  # all videos are alike
     assert found.over_splits == found.over_both == Interval(0.0, 1.0)
 
 
-def test_clips_that_one_lacks_are_dropped_and_counted(by_hand):
-    a, b = by_hand
-    whole = compare(("A", a), ("B", b), rng())
-    more = make([*a.right_NR[::-1], [0, 0], [1, 1], [-1, -1]], [*a.labels[::-1], "x", "x", ""],
-                [*a.ids[::-1], "extra", "more", "not tested"])  # fmt: skip
-    others = make([[0, 0], *b.right_NR], ["x", *b.labels], ["another", *b.ids])
-    found = compare(("A", more), ("B", others), rng())
+def test_clips_that_one_lacks_are_dropped_and_counted():
+    whole = compared(A, B)
+    more = make([*A.right_NR[::-1], [0, 0], [1, 1], [-1, -1]], [*LABELS[::-1], "x", "x", ""],
+                [*A.ids[::-1], "extra", "more", "not tested"])  # fmt: skip
+    found = compared(more, make([[0, 0], *B.right_NR], ["x", *LABELS], ["another", *B.ids]))
     assert (found.only_a, found.only_b, found.clips) == (2, 1, 6)  # the clip that no run tests is not missed
     assert found.runs == whole.runs and found.classes.equals(whole.classes)
 
 
 def test_classes_are_matched_in_any_spelling():
-    a = make([[1], [1], [0]], ["High Jump", "high_jump", "Dive"])
-    b = make([[1], [0], [0]], ["HighJump", "high jump", "dive"])
-    found = compare(("A", a), ("B", b), rng()).classes[["name", "clips", "difference"]]
+    a, b = (
+        make([[1], [1], [0]], ["High Jump", "high_jump", "Dive"]),
+        make([[1], [0], [0]], ["HighJump", "high jump", "dive"]),
+    )
+    found = compared(a, b).classes[["name", "clips", "difference"]]
     assert found.to_numpy().tolist() == [["High Jump", 2, 0.5], ["Dive", 1, 0.0]]
 
 
 def test_a_class_that_rounding_alone_tells_apart_is_a_tie():
     """Clips of one class need not be the same in all runs: 1/3 - 1/5 - 2/15 is 0."""
-    clips_of_run, ahead, rows = [3, 5, 15], [1, -1, -2], []
-    for run, (clips, lead) in enumerate(zip(clips_of_run, ahead, strict=True)):
-        for clip in range(clips):
-            row = [[-1] * 3, [-1] * 3]
-            row[0][run], row[1][run] = int(clip < lead), int(clip < -lead)
-            rows.append(row)
-    assert sum(Fraction(lead, clips) for lead, clips in zip(ahead, clips_of_run, strict=True)) == 0
-    assert alike(*np.array(rows).transpose(1, 0, 2)).by_class == Tally(0, 0, 1, 1.0)
+    a_NR, b_NR = np.full((2, 23, 3), -1)
+    for run, (rows, ahead) in enumerate(((range(3), 1), (range(3, 8), -1), (range(8, 23), -2))):
+        a_NR[rows, run] = np.arange(len(rows)) < ahead
+        b_NR[rows, run] = np.arange(len(rows)) < -ahead
+    assert compared(a_NR, b_NR).by_class == Tally(0, 0, 1, 1.0)
 
 
-def test_a_line_for_people(by_hand):
-    found = alike([[1]] * 7 + [[0]] * 3, [[1]] * 4 + [[0]] * 5 + [[1]], 500, ("VE + O", "VE"))
+def test_a_line_for_people():
+    found = compared([[1]] * 7 + [[0]] * 3, [[1]] * 4 + [[0]] * 5 + [[1]], 500, ("VE + O", "VE"))
     low, high = (f"{100 * end:.1f}".replace("-", "−") for end in (found.over_videos.low, found.over_videos.high))
     assert found.summary() == (
         f"VE + O is 20.0 points above VE [{low}, {high} over videos]: 70.0 % against 50.0 %, "
         "right about 3 that VE misses, wrong about 1 that it finds (p = 0.625)"
     )
     assert (found.over_splits, found.over_both, found.splits) == (None, None, None)  # one run
-    assert alike([[0, 0]] * 4, [[1, 0]] * 4, 2_000, "BA").summary() == (
+    assert compared([[0, 0]] * 4, [[1, 0]] * 4, 2_000, "BA").summary() == (
         "B is 50.0 points below A [−100.0, 0.0 over videos and splits]: 0.0 % against 50.0 %, "
         "better in 0 of 2 runs and worse in 1"
     )
-    assert alike([[1]] * 40, [[0]] * 40).summary().endswith("(p < 0.001)")
-    level = compare(("A", by_hand[0]), ("again", by_hand[0]), rng())
+    assert compared([[1]] * 40, [[0]] * 40).summary().endswith("(p < 0.001)")
+    level = compared(A, A)
     assert level.over_videos == level.over_splits == level.over_both == Interval(0.0, 0.0)
     assert (level.splits, level.by_class) == (Tally(0, 0, 2, 1.0), Tally(0, 0, 3, 1.0))
-    assert level.summary().startswith("A is level with again [0.0, 0.0 over videos and splits]: 62.5 % against 62.5 %")
+    assert level.summary().startswith("A is level with B [0.0, 0.0 over videos and splits]: 62.5 % against 62.5 %")
 
 
-# Against plain loops and SciPy
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_counts_are_those_of_plain_loops(seed):
+def test_counts_are_those_of_plain_loops():
     """In runs of some classes each; clips of a class are tested in the same runs."""
-    draw, runs = rng(seed), 4
+    draw, runs = rng(1), 4
     class_N = np.append(np.arange(5), draw.integers(5, size=55))
     members_CR = draw.random((5, runs)) < 0.6
     members_CR[0] = True
-    tested_NR, hard_N = members_CR[class_N], draw.random((60, 1))
+    tested_NR, hard_N1 = members_CR[class_N], draw.random((60, 1))
     labels = [f"c{index}" if row.any() else "" for index, row in zip(class_N, tested_NR, strict=True)]
-    a, b = (make(np.where(tested_NR, draw.random((60, runs)) < hard_N + more, -1), labels) for more in (0.1, 0.0))
-    found = compare(("A", a), ("B", b), rng(), 10)
-    by_class = {}
+    a, b = (make(np.where(tested_NR, draw.random((60, runs)) < hard_N1 + more, -1), labels) for more in (0.1, 0))
+    found, by_class = compared(a, b), {}
     for run, one in enumerate(found.runs):
         outcomes, classes = Counter(), {}
         for row, label in enumerate(labels):
-            right_a, right_b = int(a.right_NR[row, run]), int(b.right_NR[row, run])
-            if right_a >= 0:
-                outcomes[right_a, right_b] += 1
-                classes.setdefault(label, []).append((right_a, right_b))
+            right = int(a.right_NR[row, run]), int(b.right_NR[row, run])
+            if right[0] >= 0:
+                outcomes[right] += 1
+                classes.setdefault(label, []).append(right)
         n, wins, losses = outcomes.total(), outcomes[1, 0], outcomes[0, 1]
-        p = binomtest(wins, wins + losses).pvalue if wins + losses else 1
-        assert one.videos == Tally(wins, losses, n - wins - losses, pytest.approx(p))
+        p = binomtest(wins, wins + losses).pvalue
+        assert one.clips == n and one.videos == Tally(wins, losses, n - wins - losses, pytest.approx(p))
         expected = (wins + outcomes[1, 1]) / n, (losses + outcomes[1, 1]) / n, (wins - losses) / n
-        assert one.clips == n and (one.a, one.b, one.difference) == pytest.approx(expected)
+        assert (one.a, one.b, one.difference) == pytest.approx(expected)
         for label, pairs in classes.items():
             by_class.setdefault(label, []).append(np.mean(pairs, axis=0))
     assert found.accuracy_a == pytest.approx(np.mean([one.a for one in found.runs]))
@@ -161,14 +146,10 @@ def test_counts_are_those_of_plain_loops(seed):
         assert (one.a, one.b) == pytest.approx(tuple(np.mean(by_class[one.name], axis=0)))
         assert one.difference == pytest.approx(one.a - one.b)
         assert (one.runs, one.clips) == (len(by_class[one.name]), labels.count(one.name))
-    differences = found.classes["difference"].tolist()
-    assert differences == sorted(differences, reverse=True)
-    assert found.by_class.wins == sum(difference > 1e-9 for difference in differences)
+    assert found.classes["difference"].is_monotonic_decreasing
 
 
-@pytest.mark.parametrize(
-    ("wins", "losses"), [(0, 0), (0, 1), (5, 5), (5, 6), (2, 11), (40, 70), (6_300, 6_000), (9, 900)]
-)
+@pytest.mark.parametrize(("wins", "losses"), [(0, 0), (0, 1), (5, 5), (2, 11), (6_300, 6_000), (9, 900)])
 def test_the_sign_test_is_scipys(wins, losses):
     expected = binomtest(wins, wins + losses).pvalue if wins + losses else 1.0
     assert Tally.of([0.5] * wins + [-2] * losses + [0, 0]) == Tally(wins, losses, 2, pytest.approx(expected, rel=1e-9))
@@ -193,13 +174,17 @@ def loop_intervals(difference_NR, tested_NR, draw, resamples):
     return [np.quantile(kept, [0.025, 0.975]) for kept in (videos, splits, both)]
 
 
-@pytest.mark.parametrize(("n", "runs"), [(50, 1), (50, 5), (6, 3), (1, 1)])
+@pytest.mark.parametrize(("n", "runs"), [(50, 1), (50, 5), (6, 3), (2, 2), (1, 1)])
 def test_the_bootstrap_is_that_of_plain_loops(n, runs, monkeypatch):
     monkeypatch.setattr(comparison, "LARGE", 1_000)  # every clip is drawn by itself
     monkeypatch.setattr(comparison, "ENTRIES_AT_ONCE", 100)  # in several blocks
     draw = rng(n)
     tested_NR = draw.random((n, runs)) < 0.6
     tested_NR[0] = True
+    if n == 2:
+        tested_NR = np.eye(
+            2, dtype=bool
+        )  # a quarter of the resamples leaves one run without clips, a quarter the other
     difference_NR = (draw.integers(-1, 3, size=(n, runs)).clip(-1, 1) * tested_NR).astype(np.int8)
     found = intervals(difference_NR, tested_NR, rng(1), 300)
     # Clips are drawn by their place among all clips, whatever their group.
@@ -208,27 +193,14 @@ def test_the_bootstrap_is_that_of_plain_loops(n, runs, monkeypatch):
         assert (one.low, one.high) == pytest.approx(tuple(ends), abs=1e-12)
 
 
-def test_a_run_left_without_clips_is_left_out(monkeypatch):
-    """Two clips, each in a run of its own: a quarter of the resamples lacks the first, a quarter the second."""
-    monkeypatch.setattr(comparison, "LARGE", 1_000)
-    difference_NR, tested_NR = np.array([[1, 0], [0, 0]], np.int8), np.eye(2, dtype=bool)
-    found = intervals(difference_NR, tested_NR, rng(), 400)
-    assert found[0] == Interval(0.0, 1.0)
-    for one, ends in zip(found, loop_intervals(difference_NR, tested_NR, rng(), 400), strict=True):
-        assert (one.low, one.high) == pytest.approx(tuple(ends))
-
-
-@pytest.mark.parametrize("large", [1, 3, 20, 10**9])
+@pytest.mark.parametrize("large", [3, 10**9])
 def test_groups_are_drawn_as_their_clips_would_be(large, monkeypatch):
     """Means and covariances of multinomial counts, however many groups are drawn as numbers."""
     monkeypatch.setattr(comparison, "LARGE", large)
     sizes = np.array([1, 40, 2, 5, 25, 1])
-    group_N = rng(0).permutation(np.repeat(np.arange(6), sizes))
-    drawn_BG = comparison._drawn(group_N, 20_000, rng(1))
-    assert (drawn_BG.sum(axis=1) == sizes.sum()).all()
-    shares = sizes / sizes.sum()
+    drawn_BG = comparison._drawn(rng(0).permutation(np.repeat(np.arange(6), sizes)), 20_000, rng(1))
     np.testing.assert_allclose(drawn_BG.mean(axis=0), sizes, rtol=0.03)
-    expected = sizes.sum() * (np.diag(shares) - np.outer(shares, shares))
+    expected = np.diag(sizes) - np.outer(sizes, sizes) / sizes.sum()
     np.testing.assert_allclose(np.cov(drawn_BG.T), expected, atol=0.45)
 
 
@@ -242,65 +214,46 @@ def test_intervals_over_videos_are_those_of_normal_theory():
     assert (found.low, found.high) == pytest.approx(tuple(expected), abs=0.1 * error)
 
 
-X = ["x"] * 2
-
-
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        (make([[1, 1], [0, 0]], X, protocol="q"), "'A' was tested in protocol 'p' .*'B' in protocol 'q'"),
-        (make([[1, 1], [0, 0]], X, seed=7), r"protocol 'p' \(seed 0, runs: 2\), 'B' in protocol 'p' \(seed 7"),
-        (make([[1], [0]], X), "runs: 1"),
-        (make([[1, 1], [0, -1]], X), "clip 'v1' has another label for 'A' than for 'B', or is tested in other runs"),
+        (make([[1, 1], [0, 0]], protocol="q"), "'A' was tested in protocol 'p' .*'B' in protocol 'q'"),
+        (make([[1, 1], [0, 0]], seed=7), r"protocol 'p' \(seed 0, runs: 2\), 'B' in protocol 'p' \(seed 7"),
+        (make([[1], [0]]), "runs: 1"),
+        (make([[1, 1], [0, -1]]), "clip 'v1' has another label for 'A' than for 'B', or is tested in other runs"),
         (make([[1, 1], [-1, -1]], ["x", ""]), "clip 'v1' has another label"),
         (make([[1, 1], [0, 0]], ["x", "y"]), "clip 'v1' has another label"),
-        (make([[1, 1], [0, 0]], X, ids=["k", "l"]), "'A' and 'B' share no clip in run 1"),
+        (make([[1, 1], [0, 0]], ids=["k", "l"]), "'A' and 'B' share no clip in run 1"),
     ],
 )
 def test_hits_that_are_not_about_the_same_are_refused(other, message):
     with pytest.raises(InputError, match=message):
-        compare(("A", make([[1, 0], [0, 1]], X)), ("B", other), rng())
+        compared([[1, 0], [0, 1]], other)
 
 
-def test_one_name_for_two_is_refused(by_hand):
+def test_one_name_for_two_is_refused():
     with pytest.raises(InputError, match="both methods are called 'A'"):
-        compare(("A", by_hand[0]), ("A", by_hand[1]), rng())
+        compared(A, A, names="AA")
 
 
-# Methods in one table
-
-
-class Weighted:
-    """A method that is some weights of the same scores."""
-
-    def __init__(self, scores, title, weights):
-        self.scores, self.title, self.weights = scores, title, weights
-
-    def evaluate(self, protocol):
-        return replace(evaluate(self.scores, protocol, self.weights), method=self.title)
-
-    def correctness(self, protocol):
-        return correctness(self.scores, protocol, self.weights)
-
-
-@pytest.fixture
-def methods():
-    draw, names = rng(0), [f"class {c}" for c in range(101)]
-    truth = np.repeat(np.arange(101), 3)
+def test_a_table_has_every_method_its_difference_to_the_first_and_what_is_published(tmp_path):
+    draw, names, truth = rng(0), [f"class {c}" for c in range(101)], np.repeat(np.arange(101), 3)
     matrices = {name: draw.normal(size=(303, 101)) + gain * np.eye(101)[truth] for name, gain in (("VE", 3), ("O", 1))}
     scores = Scores([f"clip {n}" for n in range(303)], [names[c] for c in truth], names, matrices)
-    return [Weighted(scores, "mine", Weights()), Weighted(scores, "objects", Weights.only("O"))]
-
-
-def test_a_table_has_every_method_its_difference_to_the_first_and_what_is_published(methods, tmp_path):
-    protocol = random_classes(methods[0].scores.class_names, 50, 6)
+    protocol = random_classes(names, 50, 6)
+    methods = [
+        SimpleNamespace(
+            scores=scores,
+            evaluate=lambda protocol, title=title, own=own: replace(evaluate(scores, protocol, own), method=title),
+            correctness=lambda protocol, own=own: correctness(scores, protocol, own),
+        )
+        for title, own in (("mine", Weights()), ("objects", Weights.only("O")))
+    ]
     found = method_table(methods, protocol, "ucf101", rng(3), resamples=100)
-    mine, objects = found.results
+    (mine, objects), (difference,) = found.results, found.comparisons
     assert found.results == [method.evaluate(protocol) for method in methods]
     hits = [method.correctness(protocol) for method in methods]
-    (difference,) = found.comparisons
     assert difference.to_dict() == compare((objects.name, hits[1]), (mine.name, hits[0]), rng(3), 100).to_dict()
-    assert difference.difference == pytest.approx(objects.figure().mean - mine.figure().mean)
     lines = found.text().splitlines()
     assert lines[0].startswith("protocol 50-of-101 x 6, 50 classes, 150 clips, 6 runs, seed 0 (%")
     assert lines[1].split() == ["top-1", "top-5", "per", "class", "to", "the", "first", "95", "%", "runs", "won"]
@@ -309,13 +262,11 @@ def test_a_table_has_every_method_its_difference_to_the_first_and_what_is_publis
     assert lines[4].split() == ["chance", "2.0", "10.0", "2.0"]
     assert "published, top-1" in lines and lines[-1] == "* not zero-shot in the strict sense"
     assert any(line.startswith("CEZSAR (Estevam et al., ICPR 2026)") and "59.4 ± 3.6" in line for line in lines)
-    single = method_table(methods, all_classes(methods[0].scores.class_names), "mine", rng()).text()
+    single = method_table(methods, all_classes(names), "mine", rng()).text()
     assert "McNemar" in single and "runs won" not in single and "published" not in single
-
     paths = found.save(tmp_path / "out" / "compare.json")
     assert [path.name for path in paths] == ["compare.json", "compare.csv", "compare.md", "compare.tex"]
-    assert load_all(paths[0]) == found.results
-    assert parse(str(paths[0]), methods[0].scores.class_names).splits == protocol.splits
+    assert load_all(paths[0]) == found.results and parse(str(paths[0]), names).splits == protocol.splits
     assert json.loads(paths[0].read_text())["comparisons"][0]["difference"] == difference.difference
     assert len(paths[1].read_text().splitlines()) == 1 + 2 * 6
     assert f"\n- {difference.summary()}\n" in paths[2].read_text() and paths[3].read_text().count("\\\\") >= 6

@@ -64,30 +64,23 @@ def test_numbers_are_those_of_the_engine(study, workspace):
         assert pair["count"] == counts[true, predicted] > 0
     assert set(report["shift"]) == {"raw", "joint"} and 0 <= report["shift"]["joint"]["domain_accuracy"] <= 1
     assert len(report["groups"]["standings"][0]["values"]) == 30
-    assert report["classes"] == {
-        name: {"clips": 1, "top1": figure.mean}
-        for name, figure in evaluate(scores, everything, weights).per_class().items()
-    }
-    pair = report["comparison"]["pairs"][0]
-    assert pair["difference"] == pytest.approx(
-        evaluate(scores, study.protocol, weights).figure().mean
-        - evaluate(scores, study.protocol, Weights(1, 0)).figure().mean
-    )
+    per_class = evaluate(scores, everything, weights).per_class()
+    assert report["classes"] == {name: {"clips": 1, "top1": figure.mean} for name, figure in per_class.items()}
+    fused, alone = (evaluate(scores, study.protocol, own).figure().mean for own in (weights, Weights(1, 0)))
+    assert report["comparison"]["pairs"][0]["difference"] == pytest.approx(fused - alone)
 
 
 def test_subjects_that_do_not_apply_are_left_out(study):
     ready = study.ready.only("VE")
-    columns = {"VE": ready.scores.columns["VE"]}
-    alone = replace(ready, scores=replace(ready.scores, columns=columns, gram=None))
-    keys = [section.key for section in analyse(replace(study, ready=alone, clouds={})).sections]
-    assert not {"fusion", "comparison", "gap", "faults", "shift", "generalised"} & set(keys)
-    assert {"accuracy", "hubs", "confusion", "open_set", "classes"} <= set(keys)
+    alone = replace(ready, scores=replace(ready.scores, columns={"VE": ready.scores.columns["VE"]}, gram=None))
+    keys = {section.key for section in analyse(replace(study, ready=alone, clouds={})).sections}
+    assert not {"fusion", "comparison", "gap", "faults", "shift", "generalised"} & keys
+    assert {"accuracy", "hubs", "confusion", "open_set", "classes"} <= keys
 
 
 def test_three_modalities_have_a_map(study, sources):
     captions = {clip: [f"a person is {label}"] for clip, label in sources.dataset.labels.items()}
-    run = study.ready.run
-    ready = prepare("cezsar", replace(sources, captions=captions), run)
+    ready = prepare("cezsar", replace(sources, captions=captions), study.ready.run)
     report = analyse(replace(study, ready=ready)).to_dict()
     assert set(report["fusion"]["simplex"]["weights"]) == {"alpha", "beta", "gamma"}
     assert report["fusion"]["simplex"]["accuracy"] >= report["fusion"]["best"]["accuracy"]
@@ -105,23 +98,18 @@ def test_the_page_is_one_file_and_its_text_is_escaped(study, tmp_path):
     assert all(f'<section id="{section.key}">' in text for section in report.sections)
     with pytest.raises(InputError, match="would hold HTML"):
         report.save(tmp_path / "report.json")
-
-
-def test_names_cannot_break_the_page():
     evil = "<script>alert(1)</script>"
     section = Section("x", evil, evil, [Table([evil], [[evil]], f"{evil}\n{evil}")], warning=evil)
     text = page.html_of({"method": evil, "dataset": evil}, [section])
     assert "<script" not in text and text.count("&lt;script&gt;") >= 9
 
 
-def test_seen_and_unseen_classes_together(study, sources, workspace, tmp_path):
-    labels = sources.dataset.labels
+def test_seen_and_unseen_classes_together(study, sources):
+    labels, store = sources.dataset.labels, study.ready.store
     five = sorted(set(labels.values()))[:5]
-    store = study.ready.store
-    unseen = replace(sources.dataset, labels={clip: label for clip, label in labels.items() if label not in five})
-    seen = replace(
-        sources.dataset, name="seen", labels={clip: label for clip, label in labels.items() if label in five}
-    )
+    of_five = {clip: label for clip, label in labels.items() if label in five}
+    others = {clip: label for clip, label in labels.items() if label not in five}
+    unseen, seen = (replace(sources.dataset, name=f"{len(given)}", labels=given) for given in (others, of_five))
     given = replace(sources, dataset=unseen)
     ready = prepare("cezsar", given, study.ready.run)
     scores, names = seen_and_unseen(ready, given, seen, store)
@@ -139,13 +127,17 @@ def test_seen_and_unseen_classes_together(study, sources, workspace, tmp_path):
         seen_and_unseen(study.ready, sources, seen, store)
 
 
-def test_the_command_writes_the_report(workspace, tmp_path, capsys):
-    out = tmp_path / "report.html"
-    given = ["--store", workspace / "features" / "demo-test", "--dataset", "demo", "--runs", 4, "--out", out]
-    train = ["--train-store", workspace / "features" / "demo-train"]
+def analysed(*arguments):
     with pytest.raises(SystemExit) as ended:
-        main(["analyse", str(workspace / "runs" / "demo"), *map(str, [*given, *train])])
-    assert ended.value.code == 0, capsys.readouterr().err
+        main(["analyse", *map(str, arguments)])
+    return ended.value.code
+
+
+def test_the_command_writes_the_report(workspace, tmp_path, capsys):
+    out, features = tmp_path / "report.html", workspace / "features"
+    given = ["--store", features / "demo-test", "--dataset", "demo", "--runs", 4, "--out", out]
+    code = analysed(workspace / "runs" / "demo", *given, "--train-store", features / "demo-train")
+    assert code == 0, capsys.readouterr().err
     report = json.loads(out.with_suffix(".json").read_text())
     assert report["about"]["method"] == "CEZSAR (demo)" and report["about"]["clips"] == 21
     assert "shift" in report and out.read_text().startswith("<!doctype html>")
@@ -154,15 +146,12 @@ def test_the_command_writes_the_report(workspace, tmp_path, capsys):
 
 def test_what_was_kept_is_reported_without_a_store(workspace, tmp_path, capsys):
     out = tmp_path / "kept.html"
-    with pytest.raises(SystemExit) as ended:
-        main(["analyse", "demo@demo", "--runs", "4", "--out", str(out)])
-    assert ended.value.code == 0, capsys.readouterr().err
+    assert analysed("demo@demo", "--runs", 4, "--out", out) == 0, capsys.readouterr().err
     report = json.loads(out.with_suffix(".json").read_text())
     scores = Scored.open(workspace / "scores" / "demo@demo").scores()
     expected = evaluate(scores, all_classes(scores.class_names)).figure().mean
     assert report["accuracy"]["all"][-1]["summary"]["top1"]["mean"] == expected
     assert {"gap", "open_set"} <= set(report) and "shift" not in report
     assert any(pair["first_words"] for pair in report["confusion"]["lookalikes"])  # the run's descriptions are read
-    with pytest.raises(SystemExit) as ended:
-        main(["analyse", "demo@demo", "--store", str(workspace / "features" / "demo-test"), "--out", str(out)])
-    assert ended.value.code == 2 and "holds scores already" in capsys.readouterr().err
+    assert analysed("demo@demo", "--store", workspace / "features" / "demo-test", "--out", out) == 2
+    assert "holds scores already" in capsys.readouterr().err
