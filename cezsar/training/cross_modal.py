@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cezsar.arrays import FloatArray, IntArray, unit_rows
-from cezsar.atomic import write_json
+from cezsar.atomic import write_json, write_text
 from cezsar.config import ModelConfig, TrainingConfig, from_dict
 from cezsar.data.datasets import Dataset
 from cezsar.data.descriptions import save_descriptions
@@ -187,7 +187,7 @@ def train_model(
     order = present[torch.randperm(len(present), generator=generator).numpy()]
     count = min(max(2, round(training.validation * len(present))), len(present) - 2)
     held, kept = np.sort(order[:count]), np.sort(order[count:])
-    watched, clips = (np.flatnonzero(np.isin(class_N, classes)) for classes in (held, kept))
+    clips = np.flatnonzero(np.isin(class_N, kept))
     with torch.random.fork_rng():
         torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
         objective = _Objective(config, len(kept))
@@ -210,10 +210,7 @@ def train_model(
                 optimiser.zero_grad(set_to_none=True)
                 loss.backward()
                 optimiser.step()
-            true_N = np.searchsorted(held, class_N[watched])
-            figures = _held_out(
-                model.eval(), [features[n] for n in watched.tolist()], [tokens[c] for c in held.tolist()], true_N
-            )
+            figures = _held_out(model.eval(), features, class_N, tokens, held)
             bad += 1
             if figures["held_out_top1"] > best:
                 best, bad = figures["held_out_top1"], 0
@@ -228,12 +225,16 @@ def train_model(
 
 
 def _held_out(
-    model: CrossModal, clips: list[FloatArray], tokens: list[FloatArray], true_N: IntArray
+    model: CrossModal, features: Sequence[FloatArray], class_N: IntArray, tokens: Sequence[FloatArray], held: IntArray
 ) -> dict[str, float]:
     """How clips of held-out classes are named among these by cos(f_v, f_t); and two signs of collapse."""
-    videos_NE = clip_embeddings(model, clips)
+    rows = np.flatnonzero(np.isin(class_N, held))
+    videos_NE, true_N = (
+        clip_embeddings(model, [features[n] for n in rows.tolist()]),
+        np.searchsorted(held, class_N[rows]),
+    )
     unit_NE = unit_rows(videos_NE)
-    cosine_NC = unit_NE @ unit_rows(label_embeddings(model, tokens)).T
+    cosine_NC = unit_NE @ unit_rows(label_embeddings(model, [tokens[c] for c in held.tolist()])).T
     return {
         "validation_loss": float(F.cross_entropy(SCALE * torch.from_numpy(cosine_NC), torch.from_numpy(true_N))),
         "held_out_top1": float((cosine_NC.argmax(axis=1) == true_N).mean()),
@@ -274,10 +275,8 @@ def train(
         *configs(store, sentences, model, training),
         {"name": store.provenance["encoder"], "fingerprint": store.provenance["fingerprint"]},
         {"name": sentences.name, "fingerprint": sentences.fingerprint},
-        hashlib.sha256(content.encode()).hexdigest(),
-        domain,
-        fusion={"alpha": 1.0, "beta": 0.0, "gamma": 0.0},
-    )
+        hashlib.sha256(content.encode()).hexdigest(), domain, fusion={"alpha": 1.0, "beta": 0.0, "gamma": 0.0},
+    )  # fmt: skip
     run = Run.create(folder, config, resume=resume)
     if run.trained:
         return run
@@ -286,9 +285,8 @@ def train(
 
     def note(trial: int, line: dict[str, Any]) -> None:
         if not trial:
-            with (run.folder / "history.jsonl").open("a" if lines else "w", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
             lines.append(line)
+            write_text(run.folder / "history.jsonl", "".join(json.dumps(each) + "\n" for each in lines))
         if on_progress:
             on_progress(line | ({"trial": trial} if trial else {}))
 
@@ -303,8 +301,7 @@ def train(
     for trial, (kept, held) in enumerate(halves, start=1):
         known, other = seen.of(kept), seen.of(held)
         made.append((sides_in(trained(known, trial), known, other, sentences), other.class_index))
-    choice = choose(made, grid)
-    final = trained(seen, 0)
+    choice, final = choose(made, grid), trained(seen, 0)
     places_SE = visual_prototypes(clip_embeddings(final, seen.features), seen.class_index, len(seen.names))
     kept_classes = Seen(seen.names, seen.vectors(sentences), places_SE.astype(np.float32), choice.best)
     kept_classes.save(run.folder / "seen.safetensors")

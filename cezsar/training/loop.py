@@ -12,9 +12,9 @@ import math
 import platform
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
 from pathlib import Path
 from pickle import UnpicklingError
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ from cezsar.encoders.compute import pick_device
 from cezsar.encoders.objects import LinearHead
 from cezsar.errors import CezsarError, FormatError, InputError, MismatchError
 from cezsar.model import CEZSAR, CrossModal, stack
-from cezsar.training.runs import OodDistance, Run, RunConfig
+from cezsar.training.runs import OodDistance, Run, RunConfig, refuse_other_encoder
 from cezsar.training.triplets import Triplets
 
 STEPS_PER_LINE = 20  # a line of history, and a chance to show progress
@@ -67,29 +67,20 @@ def train(
     triplets, store, `head` or a resumed run do not belong together, `InputError` where the folder holds a run that is
     not to go on or there are too few videos, `DivergedError` where the loss is no longer a number.
     """
-    wanted, sentences, found = triplets.record["feature_encoder"], triplets.record["sentence_encoder"], store.provenance
-    if wanted["fingerprint"] != found["fingerprint"]:
-        raise MismatchError(
-            f"the triplets were mined for features of {wanted['encoder']} ({wanted['fingerprint'][:16]}), the store "
-            f"holds features of {found['encoder']} ({found['fingerprint'][:16]}); mine again with this store"
-        )
+    features, sentences = triplets.record["feature_encoder"], triplets.record["sentence_encoder"]
+    wanted, found = {"name": features["encoder"], "fingerprint": features["fingerprint"]}, store.provenance
+    refuse_other_encoder("features", wanted, found["encoder"], found["fingerprint"], "the triplets were mined")
     if head is not None and head.weight.shape[1] != store.dim:
         raise MismatchError(
             f"the object recogniser takes features of {head.weight.shape[1]} columns, the store's have {store.dim}; "
             "give one that was made for the store's encoder"
         )
-    use = use or UseConfig()
-    widths = {"feature_dim": store.dim, "sentence_dim": triplets.vectors_NS.shape[1]}
+    use, widths = use or UseConfig(), {"feature_dim": store.dim, "sentence_dim": triplets.vectors_NS.shape[1]}
     config = RunConfig(
-        from_dict(ModelConfig, widths | dict(model or {})),
-        from_dict(TrainingConfig, training or {}),
-        {"name": wanted["encoder"], "fingerprint": wanted["fingerprint"]},
-        {"name": sentences["name"], "fingerprint": sentences["fingerprint"]},
-        triplets.fingerprint,
-        domain,
-        use.objects,
-        fusion=use.fusion,
-    )
+        from_dict(ModelConfig, widths | dict(model or {})), from_dict(TrainingConfig, training or {}), wanted,
+        {"name": sentences["name"], "fingerprint": sentences["fingerprint"]}, triplets.fingerprint, domain,
+        use.objects, fusion=use.fusion,
+    )  # fmt: skip
     run = Run.create(folder, config, resume=resume)
     if not run.trained:
         Trainer(run, triplets, store, pick_device(device)).fit(on_progress)
@@ -148,13 +139,12 @@ def triplet_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: flo
     return torch.relu(to_positive - to_negative + margin)
 
 
-Batch = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
-"""(B, T, D) clips and (B,) their lengths; (B, P, S) positives, (B, P, n, S) negatives, and (B, P, n) which exist."""
+def batch_of(triplets: Triplets, clips: Rows, members: IntArray, longest_s: int) -> list[Tensor]:
+    """(B, T, D) clips and (B,) their lengths; (B, P, S) positives, (B, P, n, S) negatives, and (B, P, n) which exist.
 
-
-def batch_of(triplets: Triplets, clips: Rows, members: IntArray, longest_s: int) -> Batch:
-    """A batch of sub-clips (B,), each with all its triplets; or of single triplets (B, 3): sub-clip, column of the
-    positive, column of the negative."""
+    `members` are sub-clips (B,), each with all its triplets, or single triplets (B, 3): sub-clip, column of the
+    positive, column of the negative.
+    """
     if members.ndim == 1:
         chosen = members
         positives_BP, negatives_BPn = triplets.positives_MP[chosen], triplets.negatives_MPn[chosen]
@@ -165,11 +155,11 @@ def batch_of(triplets: Triplets, clips: Rows, members: IntArray, longest_s: int)
     features_BTD, lengths_B = stack([clips[clip] for clip in chosen.tolist()], longest_s)
     vectors = (torch.from_numpy(triplets.vectors_NS[index.clip(0)]) for index in (positives_BP, negatives_BPn))
     valid_BPn = torch.from_numpy((negatives_BPn >= 0) & (positives_BP >= 0)[..., None])
-    return features_BTD, lengths_B, *vectors, valid_BPn  # type: ignore[return-value]
+    return [features_BTD, lengths_B, *vectors, valid_BPn]
 
 
-def loss_sum(model: CEZSAR, batch: Batch, margin: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Sum of Eq. 7 over a batch's triplets, their number, and VE (B, E)."""
+def loss_sum(model: CEZSAR, batch: Sequence[Tensor], margin: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Sum of Eq. 7 over the triplets of a batch as `batch_of` makes it, their number, and VE (B, E)."""
     features_BTD, lengths_B, positives_BPS, negatives_BPnS, valid_BPn = batch
     visual_BE = model.visual_embedding(features_BTD, lengths_B)
     positives_BPE, negatives_BPnE = model.sentence_embedding(positives_BPS), model.sentence_embedding(negatives_BPnS)
@@ -194,28 +184,15 @@ def split_by_video(triplets: Triplets, share: float, seed: int) -> tuple[IntArra
 # The loop ------------------------------------------------------------------------------------------------------------
 
 
-@dataclass
-class State:
-    """Where training is; with the weights and the optimiser's state, what resuming needs."""
-
-    epoch: int = 0
-    step_in_epoch: int = 0
-    epoch_loss: float = 0.0  # sum over the triplets of this epoch so far, and their number
-    epoch_triplets: int = 0
-    bad_epochs: int = 0  # since the best one
-    best_loss: float = math.inf
-    best_epoch: int = 0
-    best_state: dict[str, Tensor] = field(default_factory=dict)
-    history: list[dict[str, Any]] = field(default_factory=list)
-    seconds: float = 0.0  # of training, until the state was saved
-
-
 class Trainer:
     """One training run: made by `train`, which is what callers use. Begins where the run's saved state is."""
 
     def __init__(self, run: Run, triplets: Triplets, store: FeatureStore, device: str) -> None:
-        self.run, self.triplets, self.device = run, triplets, torch.device(device)
-        self.config, self.state = run.config.training, State()
+        self.run, self.triplets, self.device, self.config = run, triplets, torch.device(device), run.config.training
+        self.state = SimpleNamespace(  # with the weights and the optimiser's state, what resuming needs
+            epoch=0, step_in_epoch=0, epoch_loss=0.0, epoch_triplets=0,  # sums over this epoch so far
+            bad_epochs=0, best_loss=math.inf, best_epoch=0, best_state={}, history=[], seconds=0.0,
+        )  # fmt: skip
         with torch.random.fork_rng():
             torch.manual_seed(self.config.seed)
             self.model = CEZSAR(run.config.model)
@@ -225,10 +202,8 @@ class Trainer:
         ood_of(self.clips, self.train_clips, run.config).save(run.folder / "domain.safetensors")
         if self.config.standardise:
             standardise(self.model, (self.clips[clip] for clip in self.train_clips.tolist()))
-        self.optimiser = torch.optim.AdamW(
-            self.model.to(self.device).parameters(), self.config.lr, self.config.betas,
-            weight_decay=self.config.weight_decay,
-        )  # fmt: skip
+        parameters, how = self.model.to(self.device).parameters(), self.config
+        self.optimiser = torch.optim.AdamW(parameters, how.lr, how.betas, weight_decay=how.weight_decay)
         self._resume()
         self.started = time.perf_counter() - self.state.seconds
 
@@ -245,18 +220,18 @@ class Trainer:
     def loss(self, members: IntArray) -> tuple[Tensor, Tensor, Tensor]:
         """`loss_sum` of these on the device."""
         batch = batch_of(self.triplets, self.clips, members, self.model.config.longest_s)
-        return loss_sum(self.model, tuple(part.to(self.device) for part in batch), self.config.margin)  # type: ignore[arg-type]
+        return loss_sum(self.model, [part.to(self.device) for part in batch], self.config.margin)
 
     def step(self, members: IntArray) -> None:
         """One optimiser step."""
-        state = self.state
+        state, precision = self.state, self.config.precision
         mixed = np.random.SeedSequence([self.config.seed, state.epoch, state.step_in_epoch]).generate_state(
             1, np.uint64
         )
         torch.manual_seed(int(mixed[0] >> np.uint64(1)))  # dropout
         self.model.train()
-        half = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
-        half = self.config.precision == "bf16" or (self.config.precision == "auto" and half)
+        able = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
+        half = precision == "bf16" or (precision == "auto" and able)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
             total, count, _ = self.loss(members)
         self.optimiser.zero_grad(set_to_none=True)
@@ -277,13 +252,23 @@ class Trainer:
         parts = [self.loss(clips[first : first + 256]) for first in range(0, len(clips), 256)]
         total, count = sum(float(part[0]) for part in parts), sum(int(part[1]) for part in parts)
         visual_NE = torch.cat([part[2] for part in parts])
-        spread = 1.0 - float(torch.nn.functional.normalize(visual_NE, dim=1).mean(0).norm())
-        dead = float((visual_NE == 0).all(0).float().mean())
-        return {"validation_loss": total / max(count, 1), "dead_units": dead, "spread": spread}
+        return {
+            "validation_loss": total / max(count, 1),
+            "dead_units": float((visual_NE == 0).all(0).float().mean()),
+            "spread": 1.0 - float(torch.nn.functional.normalize(visual_NE, dim=1).mean(0).norm()),
+        }
 
     def fit(self, on_progress: Progress | None) -> None:
         """Train to the end: the last epoch, or `patience` epochs without a better validation loss."""
         state, steps_done, begun = self.state, 0, time.perf_counter()
+
+        def note(line: dict[str, Any]) -> None:
+            state.history.append(line)
+            with (self.run.folder / "history.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+            if on_progress:
+                on_progress(line)
+
         with torch.random.fork_rng():
             while state.epoch < self.config.epochs and state.bad_epochs < self.config.patience:
                 batches = self.batches()
@@ -295,36 +280,22 @@ class Trainer:
                         now, count = time.perf_counter(), state.epoch_triplets - triplets
                         steps_left = len(batches) * (self.config.epochs - state.epoch) - step
                         line = {"kind": "steps", "epoch": state.epoch + 1, "step": step, "steps": len(batches)}
-                        line["loss"] = (state.epoch_loss - loss) / max(count, 1)
                         line |= {
+                            "loss": (state.epoch_loss - loss) / max(count, 1),
                             "triplets_per_s": count / (now - since),
-                            "eta_s": steps_left * (now - begun) / steps_done,
                         }
-                        self._note(line, on_progress)
+                        note(line | {"eta_s": steps_left * (now - begun) / steps_done})
                         loss, triplets, since = state.epoch_loss, state.epoch_triplets, time.perf_counter()
                     if step % STEPS_PER_STATE == 0:
                         self._save_state()
-                self._end_epoch(on_progress)
+                figures, train_loss = self.validate(), state.epoch_loss / max(state.epoch_triplets, 1)
+                state.epoch, state.bad_epochs = state.epoch + 1, state.bad_epochs + 1
+                state.step_in_epoch, state.epoch_loss, state.epoch_triplets = 0, 0.0, 0
+                if better := figures["validation_loss"] < state.best_loss:
+                    state.best_loss, state.best_epoch, state.bad_epochs = figures["validation_loss"], state.epoch, 0
+                    state.best_state = {name: value.cpu().clone() for name, value in self.model.state_dict().items()}
+                note({"kind": "epoch", "epoch": state.epoch, "train_loss": train_loss, **figures, "best": better})
                 self._save_state()
-        self._finish()
-
-    def _end_epoch(self, on_progress: Progress | None) -> None:
-        state, figures = self.state, self.validate()
-        line = {
-            "kind": "epoch",
-            "epoch": state.epoch + 1,
-            "train_loss": state.epoch_loss / max(state.epoch_triplets, 1),
-        }
-        better = figures["validation_loss"] < state.best_loss
-        state.bad_epochs += 1
-        if better:
-            state.best_loss, state.best_epoch, state.bad_epochs = figures["validation_loss"], state.epoch + 1, 0
-            state.best_state = {name: value.cpu().clone() for name, value in self.model.state_dict().items()}
-        self._note(line | figures | {"best": better}, on_progress)
-        state.epoch, state.step_in_epoch, state.epoch_loss, state.epoch_triplets = state.epoch + 1, 0, 0.0, 0
-
-    def _finish(self) -> None:
-        state = self.state
         if not state.best_state:
             raise DivergedError(f"the validation loss is no number after any of {state.epoch} epochs; lower --lr")
         self.model.load_state_dict(state.best_state)
@@ -338,13 +309,6 @@ class Trainer:
         }  # fmt: skip
         write_json(self.run.folder / "record.json", record)
         (self.run.folder / "state.pt").unlink(missing_ok=True)
-
-    def _note(self, line: dict[str, Any], on_progress: Progress | None) -> None:
-        self.state.history.append(line)
-        with (self.run.folder / "history.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-        if on_progress:
-            on_progress(line)
 
     def _save_state(self) -> None:
         self.state.seconds = time.perf_counter() - self.started
@@ -360,9 +324,8 @@ class Trainer:
                 kept = torch.load(path, map_location="cpu", weights_only=True)
                 self.model.load_state_dict(kept["model"])
                 self.optimiser.load_state_dict(kept["optimiser"])
-                self.state = State(**{each.name: kept[each.name] for each in fields(State)})
+                self.state = SimpleNamespace(**{name: kept[name] for name in vars(self.state)})
             except (OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError, UnpicklingError) as error:
                 reason = str(error).splitlines()[:1]
                 raise FormatError(f"{path} cannot be read {reason}; delete it to start this run afresh") from error
-        lines = "".join(json.dumps(line) + "\n" for line in self.state.history)
-        write_text(self.run.folder / "history.jsonl", lines)
+        write_text(self.run.folder / "history.jsonl", "".join(json.dumps(line) + "\n" for line in self.state.history))

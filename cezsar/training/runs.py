@@ -203,24 +203,16 @@ class Run:
 
     def check_feature_encoder(self, name: str, fingerprint: str) -> None:
         """Refuse features of another encoder than the one this run was trained with; the model checks their width."""
-        self._check_encoder("features", self.config.feature_encoder, name, fingerprint)
+        whose = f"run {self.folder} was trained"
+        refuse_other_encoder("features", self.config.feature_encoder, name, fingerprint, whose)
 
     def check_sentence_encoder(self, name: str, fingerprint: str, dim: int | None = None) -> None:
         """Refuse sentence vectors of another encoder, or of another width, than this run was trained with."""
-        self._check_encoder("sentence vectors", self.config.sentence_encoder, name, fingerprint)
-        if dim is not None and dim != self.config.model.sentence_dim:
+        wanted, whose = self.config.model.sentence_dim, f"run {self.folder} was trained"
+        refuse_other_encoder("sentence vectors", self.config.sentence_encoder, name, fingerprint, whose)
+        if dim not in (None, wanted):
             raise MismatchError(
-                f"the sentence vectors of encoder {name} have {dim} dimensions, but run {self.folder} was trained with "
-                f"{self.config.model.sentence_dim}; use the encoder it was trained with"
-            )
-
-    def _check_encoder(self, what: str, wanted: dict[str, Any], name: str, fingerprint: str) -> None:
-        """Where one of the two fingerprints is `BY_NAME`, the names decide."""
-        named = BY_NAME in (fingerprint, wanted["fingerprint"])
-        if name != wanted["name"] if named else fingerprint != wanted["fingerprint"]:
-            raise MismatchError(
-                f"the {what} come from encoder {name} ({fingerprint[:16]}), but run {self.folder} was trained with "
-                f"{wanted['name']} ({wanted['fingerprint'][:16]}); use that encoder, or a run made with this one"
+                f"the sentence vectors of encoder {name} have {dim} dimensions, but {whose} with {wanted}"
             )
 
     def ood_distance(self) -> OodDistance | None:
@@ -254,6 +246,16 @@ def find_run(name: str | Path) -> Path | None:
     """The folder of a run, by folder or name: in the workspace, or one that comes along; None if there is none."""
     places = (Path(name), workspace.folder("runs") / name, *(place / name for place in SHIPPED))
     return next((folder for folder in places if (folder / "config.json").is_file()), None)
+
+
+def refuse_other_encoder(what: str, wanted: dict[str, Any], name: str, fingerprint: str, whose: str) -> None:
+    """`MismatchError` for another fingerprint, or where one of the two is `BY_NAME`, another name."""
+    named = BY_NAME in (fingerprint, wanted["fingerprint"])
+    if name != wanted["name"] if named else fingerprint != wanted["fingerprint"]:
+        raise MismatchError(
+            f"the {what} come from encoder {name} ({fingerprint[:16]}), but {whose} with {wanted['name']} "
+            f"({wanted['fingerprint'][:16]}); use that encoder, or do that again with this one"
+        )
 
 
 def is_number(value: Any) -> bool:

@@ -169,9 +169,8 @@ def build(
         positives_MP, video_M, vectors_NS, segment_groups, rng, settings, lambda done, total: report(2, done, total)
     )
     if not (negatives_MPn >= 0).any():
-        raise InputError(
-            f"no sub-clip has a hard negative under tau = {settings.tau}; raise tau, or annotate more videos"
-        )
+        advice = "raise tau, or annotate more videos"
+        raise InputError(f"no sub-clip has a hard negative under tau = {settings.tau}; {advice}")
     full_record = dict(record or {}) | {
         "feature_encoder": {key: store.provenance[key] for key in ("encoder", "fingerprint", "dim")},
         "sentence_encoder": {"name": encoder.name, "fingerprint": encoder.fingerprint, "dim": encoder.dim},
@@ -193,15 +192,12 @@ def _with_features(annotations: Annotations, store: FeatureStore) -> tuple[list[
     segments = [segment for segment in annotations.segments if segment.video_id in store]
     missing = {segment.video_id for segment in annotations.segments} - {segment.video_id for segment in segments}
     if not segments:
-        raise InputError(
-            f"none of the {len(missing)} annotated videos is in the store; extract their features first, "
-            "with file names equal to the video ids of the annotations"
-        )
+        advice = "extract their features first, with file names equal to the video ids of the annotations"
+        raise InputError(f"none of the {len(missing)} annotated videos is in the store; {advice}")
     within = [segment for segment in segments if segment.start_s < store.length(segment.video_id)]
     if not within:
-        raise InputError(
-            f"all {len(segments):,} segments begin after the end of their films; are these the annotated films?"
-        )
+        told = f"all {len(segments):,} segments begin after the end of their films"
+        raise InputError(f"{told}; are these the annotated films?")
     return within, len(missing), len(segments) - len(within)
 
 
