@@ -1,4 +1,4 @@
-"""Numbers of the gap and whose fault it is, against plain loops, SciPy, scikit-learn, planted causes and by hand."""
+"""Numbers of the gap and whose fault it is, against plain loops, SciPy and scikit-learn."""
 
 from types import SimpleNamespace
 
@@ -56,6 +56,7 @@ def test_figures_are_those_of_plain_loops(seed, monkeypatch):
     monkeypatch.setattr(fusion, "ENTRIES_AT_ONCE", 700)  # several blocks of rows
     videos, labels, prototypes, owner, classes = world(seed)
     found = measure(videos, labels, prototypes, owner, classes, k=5)
+    assert (found.clips, found.prototypes, found.k, found.k_prototypes) == (90, 12, 5, 5)
     clips, proto = units(videos), units(prototypes)
     known = [row for row in range(len(videos)) if labels[row] >= 0]
     of_class = [np.flatnonzero(owner == c) for c in range(classes)]
@@ -122,24 +123,6 @@ def test_figures_are_those_of_plain_loops(seed, monkeypatch):
     assert found.own_prototype == pytest.approx(np.mean(right))
 
 
-def test_a_case_by_hand():
-    parts = [[2, 0], [3, 4], [0, 5], [4, 3]], [0, 0, 1, 1], [[7, 0], [0, 0.1]]
-    found = measure(*parts, k=1)
-    # unit vectors (1, 0) (.6, .8) (0, 1) (.8, .6); their mean (.6, .6); of the prototypes (.5, .5)
-    assert found.modality_gap == pytest.approx(np.hypot(0.1, 0.1))
-    # nearest prototypes 0, 1, 1, 0 ; nearest clips: 3 (.8), 3 (.96), 1 (.8), 1 (.96)
-    assert (found.nearest_prototype, found.purity, found.purity_by_chance) == (0.5, 0.0, pytest.approx(1 / 3))
-    # centroids (.8, .4) and (.4, .8): each on its own
-    assert (found.own_prototype, found.prototype_on_own) == (1.0, 1.0)
-    assert (found.hubness_1, found.biggest_hub, found.biggest_hub_share) == (0.0, 0, 0.5)
-    assert (found.clips, found.prototypes, found.k, found.k_prototypes) == (4, 2, 1, 1)
-    assert (found.rank_mean, found.mean_reciprocal_rank, found.rank_5) == (1.5, 0.75, 1.0)
-    assert found.alignment == pytest.approx((0 + 0.8 + 0 + 0.8) / 4, abs=1e-6)
-    assert found.uniformity_prototypes == pytest.approx(-4, abs=1e-6)
-    first, centroid = gap.per_class(space(*parts)).iloc[0], np.array([2, 1]) / np.sqrt(5)
-    assert (first.own_distance, first.lead) == pytest.approx((1 - centroid[0], centroid[0] - centroid[1]))
-
-
 @pytest.mark.parametrize("sentences", [1, 3])
 def test_errors_are_those_of_the_evaluation(sentences):
     videos, labels, prototypes, owner, classes = world(6, sentences=sentences)
@@ -181,6 +164,11 @@ def test_vectors_without_direction_are_left_out():
     nobody = measure(np.zeros((6, 3)), [0, 0, 1, 1, 2, 2], np.eye(3), None, 3, k=2)
     assert (nobody.nearest_prototype, nobody.purity, nobody.biggest_hub) == (0.0, 0.0, None)
     assert (nobody.biggest_hub_share, nobody.hubness_1) == (None, 0.0)
+    # a zero sentence is not taken for its class where that has another one
+    clip, sentences = [[-1, 0]], [[1, 0], [0.5, 0.1], [0, 0]]
+    found = measure(clip, [0], sentences, [0, 1, 0])
+    assert (found.nearest_prototype, found.prototypes) == (0.0, 2)
+    assert measure(clip, [0], sentences[1:], [1, 0]).nearest_prototype == 1.0
 
 
 def test_what_is_not_defined_is_none():
@@ -201,13 +189,6 @@ def test_what_is_not_defined_is_none():
     assert measure(videos[:1], [0], None, None, 3).purity is None
     nothing = measure(np.zeros((0, 4)), [], None, None, 3)
     assert nothing.clips == 0 and all(getattr(nothing, name) is None for name in FIGURES)
-
-
-def test_a_zero_sentence_counts_only_where_its_class_has_no_other():
-    clip, sentences = [[-1, 0]], [[1, 0], [0.5, 0.1], [0, 0]]
-    assert measure(clip, [0], sentences, [0, 1, 0]).nearest_prototype == 0.0  # the zero is not taken for class 0's
-    assert measure(clip, [0], sentences[1:], [1, 0]).nearest_prototype == 1.0
-    assert measure(clip, [0], sentences, [0, 1, 0]).prototypes == 2
 
 
 def test_many_clips_are_sampled_with_the_generator(monkeypatch):
@@ -245,22 +226,6 @@ def test_better_or_worse():
 
 
 # Whose fault ----------------------------------------------------------------------------------------------------------
-
-
-def test_planted_causes_are_found():
-    """Clips of class 1 lie among others; the prototype of 2 is where no clip is, that of 4 leans to the clips of 2."""
-    rng, axes = np.random.default_rng(0), np.eye(6)
-    labels = np.repeat(np.arange(5), 30)
-    videos = axes[labels] + 0.05 * rng.normal(size=(150, 6))
-    videos[labels == 1] = axes[rng.choice([0, 2, 3, 4], size=30)] + 0.05 * rng.normal(size=(30, 6))
-    prototypes = axes[[0, 1, 5, 3, 4]]
-    prototypes[4] += axes[2]
-    found = faults(videos, labels, prototypes, None, 5)
-    assert found.verdict.tolist() == ["none", "video", "text", "none", "none"]
-    assert (found.text_fault[2], found.video_fault[2]) == (1.0, 0.0)
-    assert found.orphan[2] and not found.orphan[3]
-    assert found.drawn[4] >= 30 and found.own_distance.idxmax() == 1
-    assert found.lead[2] < 0 < found.lead[0]
 
 
 def test_a_prototype_that_draws_the_clips_of_all_others_is_a_hub():
