@@ -16,8 +16,9 @@ from cezsar.data.documents import printable
 from cezsar.data.extraction import ExtractionReport, Failure
 from cezsar.data.features import StoreWriter
 from cezsar.data.labels import load_index, load_split
+from cezsar.data.manifest import files_in
 from cezsar.encoders.base import BY_NAME
-from cezsar.errors import FormatError, InputError, MismatchError
+from cezsar.errors import InputError, MismatchError
 
 
 def import_features(
@@ -35,7 +36,13 @@ def import_features(
     `index` `{class name: [video ids]}` gives the labels. The encoder can be checked by name and `width` of a row only.
     Raises `MismatchError` where the store has features of another encoder, or a video under another label.
     """
-    files = _arrays(Path(folder))
+    arrays = [file for file in files_in(Path(folder)) if file.suffix.lower() == ".npy"]
+    if not arrays:
+        raise InputError(f"{printable(str(folder))} is no folder with .npy files; give the one with one for each video")
+    files = {file.stem: file for file in sorted(arrays, key=lambda file: file.stem)}
+    if len(files) < len(arrays):
+        id, count = Counter(file.stem for file in arrays).most_common(1)[0]
+        raise InputError(f"{printable(str(folder))} holds {count} files {printable(id)}.npy; ids must be unique")
     labels = {id: name for name, ids in load_index(index).items() for id in ids} if index is not None else {}
     provenance = {"encoder": encoder, "fingerprint": BY_NAME, "dim": width, "fps": 1.0, "origin": "imported .npy files"}
     failed: list[Failure] = []
@@ -48,9 +55,13 @@ def import_features(
         for number, (id, file) in enumerate(files.items(), start=1):
             if id not in writer:
                 try:
-                    writer.add(id, _read_array(file), labels.get(id, ""))
-                except InputError as error:
-                    failed.append(Failure(id, printable(str(file)), printable(str(error))))
+                    array = np.lib.format.open_memmap(file, mode="r")  # refuses a declared size that the file has not
+                    if array.dtype.kind != "f":
+                        raise ValueError(f"it holds {array.dtype}, not floating-point numbers")
+                    writer.add(id, array, labels.get(id, ""))
+                except (InputError, ValueError, OSError, EOFError, OverflowError, SyntaxError, TypeError) as error:
+                    why = str(error) if isinstance(error, InputError) else f"it is no usable .npy file ({error!s:.200})"
+                    failed.append(Failure(id, printable(str(file)), printable(" ".join(why.split()))))
             on_progress(number - len(failed), len(files), len(failed))
     return ExtractionReport(len(files) - len(there) - len(failed), len(there), failed)
 
@@ -68,7 +79,7 @@ def import_splits(source: str | Path, out: str | Path) -> dict[str, dict[str, li
     """Write a split file, or every `.json` of a folder of them, into the folder `out`, each under its own name; nothing
     if one of them is none. Returns name -> {"training": class names, "testing": class names}."""
     source = Path(source)
-    files = sorted(file for file in source.iterdir() if _is(file, ".json")) if source.is_dir() else [source]
+    files = sorted(source.glob("[!.]*.json")) if source.is_dir() else [source]
     if not files:
         raise InputError(f"{printable(str(source))} holds no .json file; give a split, or a folder of them")
     splits = {printable(file.stem): load_split(file) for file in files}
@@ -87,31 +98,3 @@ def import_captions(files: Sequence[str | Path], out: str | Path) -> dict[str, l
             merged[id] += entries
     write_json(out, {"version": "VERSION 1.0", "results": merged})
     return captions
-
-
-def _arrays(folder: Path) -> dict[str, Path]:
-    """Video id -> its file, sorted by id."""
-    if not folder.is_dir():
-        raise InputError(f"{printable(str(folder))} is no folder; give the one with a .npy file for each video")
-    files = [file for file in folder.rglob("*") if _is(file, ".npy")]
-    if not files:
-        raise InputError(f"{printable(str(folder))} holds no .npy file; give the folder with one for each video")
-    id, count = Counter(file.stem for file in files).most_common(1)[0]
-    if count > 1:
-        raise InputError(f"{printable(str(folder))} holds {count} files {printable(id)}.npy; ids must be unique")
-    return {file.stem: file for file in sorted(files, key=lambda file: file.stem)}
-
-
-def _is(file: Path, suffix: str) -> bool:
-    return file.suffix.lower() == suffix and not file.name.startswith(".") and file.is_file()
-
-
-def _read_array(file: Path) -> np.ndarray:
-    """The array of a `.npy` file. A declared size that the file has not is refused before it is made."""
-    try:
-        array = np.lib.format.open_memmap(file, mode="r")
-    except (ValueError, OSError, EOFError, OverflowError, SyntaxError, TypeError) as error:
-        raise FormatError(f"it is no usable .npy file ({str(error).splitlines()[0][:200]}); fetch it again") from error
-    if array.dtype.kind != "f":
-        raise FormatError(f"it holds {array.dtype}, not floating-point numbers; give features")
-    return np.array(array)

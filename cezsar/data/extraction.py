@@ -147,10 +147,21 @@ def _encoded(
     turn = threading.Lock()
     free: SimpleQueue[Decoder] = SimpleQueue()
 
-    def features(clip: Clip) -> _Encoded:
+    def encoded(clip: Clip) -> _Encoded:
         decoder = free.get()
         try:
-            return _features(clip, encoder, decoder, turn)
+            if encoder.in_decoder:
+                features_TD = decoder.run(clip.path, encoder.sampling, encoder.encode)
+            else:  # it takes one clip at a time, the decoders go ahead
+                frames = decoder.frames(clip.path, encoder.sampling)
+                ahead: list[Frame] = []
+                for frame in frames:
+                    ahead.append(frame)
+                    if len(ahead) * frame.image.nbytes >= AHEAD_BYTES:
+                        break
+                with turn:
+                    features_TD = encoder.encode(chain(ahead, frames))
+            return features_TD, decoder.reading.words if decoder.reading else ""
         finally:
             free.put(decoder)
 
@@ -164,26 +175,8 @@ def _encoded(
         coming = iter(clips)
         while True:
             for clip in islice(coming, WAITING * workers - len(under_way)):
-                under_way.append((clip, pool.submit(features, clip)))
+                under_way.append((clip, pool.submit(encoded, clip)))
             if not under_way:
                 return
             under_way[0][1].exception()  # waits
             yield under_way.popleft()
-
-
-def _features(clip: Clip, encoder: FrameEncoder, decoder: Decoder, turn: threading.Lock) -> _Encoded:
-    """The features of one clip. An encoder outside the decoder takes one clip at a time, the decoders go ahead."""
-    if encoder.in_decoder:
-        features_TD = decoder.run(clip.path, encoder.sampling, encoder.encode)
-    else:
-        frames = decoder.frames(clip.path, encoder.sampling)
-        ahead: list[Frame] = []
-        size = 0
-        for frame in frames:
-            ahead.append(frame)
-            size += frame.image.nbytes
-            if size >= AHEAD_BYTES:
-                break
-        with turn:
-            features_TD = encoder.encode(chain(ahead, frames))
-    return features_TD, decoder.reading.words if decoder.reading else ""

@@ -129,14 +129,13 @@ def check(
     expected = datasets.class_names(dataset) if dataset else []
     path = datasets.find_descriptions(str(source))
     described = _read(path, report)
-    if path.suffix.lower() == ".txt" and path.is_file():
-        what = f"a list of {len(described):,} names: each class is described by its name alone"
-        names = [each.name for each in described]
-        report.find("name as description", names, "", what, "write a sentence for each")
+    if names_only := path.suffix.lower() == ".txt" and path.is_file():
         described = [Described(name, place, [spoken(name)]) for name, place, _ in described]
-    else:
-        _find_poor(described, report)
-    _find_repeated(described, report)
+    _find_in_sentences(described, encoder, report)
+    if names_only:  # told once
+        report.findings = [finding for finding in report.findings if finding.kind != "name as description"]
+        what = f"a list of {len(described):,} names: each class is described by its name alone"
+        report.find("name as description", [each.name for each in described], "", what, "write a sentence for each")
     if dataset:
         _compare_classes(described, expected, report)
     by_class: dict[str, list[str]] = {}
@@ -147,7 +146,6 @@ def check(
     report.classes, report.expected = len(by_class), len(expected)
     report.sentences = sum(map(len, by_class.values()))
     if encoder is not None:
-        _find_too_long(described, encoder, report)
         _find_alike(by_class, encoder, report, on_progress)
     order = list(FAULTS)
     report.findings.sort(key=lambda finding: order.index(finding.kind))
@@ -247,42 +245,45 @@ def _find_damage(text: str, name: str, place: str, report: CheckReport) -> None:
         report.find("control characters", [name], place, f"{name!r} has {codes}: {_start(text)}")
 
 
-def _find_repeated(described: Sequence[Described], report: CheckReport) -> None:
-    """A class that comes twice, and a sentence, of several classes or of one; case and punctuation do not count."""
+def _find_in_sentences(described: Sequence[Described], encoder: Encoder | None, report: CheckReport) -> None:
+    """Classes and sentences that come twice, case and punctuation not counted; sentences that say hardly more than the
+    name, and those that the encoder cuts off."""
+    inner: Any = getattr(encoder, "encoder", encoder)  # of a cache
+    limit = getattr(inner, "max_tokens", None)
     entries: dict[str, list[Described]] = {}
     users: dict[tuple[str, ...], list[tuple[Described, str]]] = {}
     for each in described:
-        if each.sentences:
-            entries.setdefault(canonical(each.name), []).append(each)
-        keys = [tuple(words(sentence)) or (sentence,) for sentence in each.sentences]
-        for number, (key, sentence) in enumerate(zip(keys, each.sentences, strict=True)):
-            if key not in keys[:number]:
-                users.setdefault(key, []).append((each, sentence))
+        name, place, sentences = each
+        if sentences:
+            entries.setdefault(canonical(name), []).append(each)
+        lengths = inner.count_tokens(sentences) if limit else [0] * len(sentences)
+        said: set[tuple[str, ...]] = set()
+        for sentence, tokens in zip(sentences, lengths, strict=True):
+            key = tuple(words(sentence)) or (sentence,)
+            if key in said:
+                what = f"{name!r} has a sentence twice: {_start(sentence)}"
+                report.find("same sentence twice in a class", [name], place, what)
             else:
-                what = f"{each.name!r} has a sentence twice: {_start(sentence)}"
-                report.find("same sentence twice in a class", [each.name], each.place, what)
+                users.setdefault(key, []).append((each, sentence))
+            said.add(key)
+            if limit and tokens > limit:
+                what = f"{name!r} has a sentence of {tokens:,} tokens, and {report.encoder} reads {limit:,}"
+                report.find("description longer than the encoder reads", [name], place, f"{what}: {_start(sentence)}")
+            if canonical(sentence) == canonical(name) or words(sentence) == words(spoken(name)):
+                report.find("name as description", [name], place, f"{name!r} is described by its own name alone")
+            elif (count := len(words(sentence))) < FEWEST_WORDS:
+                what = f"{name!r} is described in {count} words: {_start(sentence)}"
+                report.find("short description", [name], place, what)
     for several in entries.values():
-        names = list(dict.fromkeys(each.name for each in several))
         if len(several) > 1:
-            times = "twice" if len(several) == 2 else f"{len(several)} times"
-            what = f"{names[0]!r} is there {times}" if len(names) == 1 else f"{_quoted(names)} spell one class"
+            names = list(dict.fromkeys(each.name for each in several))
+            what = f"one class is described {len(several)} times, as {_quoted(names)}"
             report.find("class described twice", names, _places(several), what)
     for used in users.values():
         names = distinct(each.name for each, _ in used)
         if len(names) > 1:
             what = f"{_quoted(names)} have the same sentence: {_start(used[0][1])}"
             report.find("same sentence for several classes", names, _places(each for each, _ in used), what)
-
-
-def _find_poor(described: Sequence[Described], report: CheckReport) -> None:
-    """Sentences that say hardly more than the name."""
-    for name, place, sentences in described:
-        for sentence in sentences:
-            if canonical(sentence) == canonical(name) or words(sentence) == words(spoken(name)):
-                report.find("name as description", [name], place, f"{name!r} is described by its own name alone")
-            elif (count := len(words(sentence))) < FEWEST_WORDS:
-                what = f"{name!r} is described in {count} words: {_start(sentence)}"
-                report.find("short description", [name], place, what)
 
 
 def _compare_classes(described: Sequence[Described], expected: Sequence[str], report: CheckReport) -> None:
@@ -299,16 +300,6 @@ def _compare_classes(described: Sequence[Described], expected: Sequence[str], re
         near = difflib.get_close_matches(key, unknown, n=1)
         advice = f"write a sentence for it, or is it {unknown[near[0]].name!r}?" if near else ""
         report.find("missing class", [name], "", f"{name!r} of {report.dataset} has no description", advice)
-
-
-def _find_too_long(described: Sequence[Described], encoder: Encoder, report: CheckReport) -> None:
-    inner: Any = getattr(encoder, "encoder", encoder)  # of a cache
-    limit = getattr(inner, "max_tokens", None)
-    for name, place, sentences in described if limit else ():
-        for sentence, count in zip(sentences, inner.count_tokens(sentences), strict=True):
-            if count > limit:
-                what = f"{name!r} has a sentence of {count:,} tokens, and {encoder.name} reads {limit:,}"
-                report.find("description longer than the encoder reads", [name], place, f"{what}: {_start(sentence)}")
 
 
 def _find_alike(
@@ -345,7 +336,7 @@ def _find_alike(
 
 
 def _quoted(names: Sequence[str]) -> str:
-    return ", ".join(map(repr, names[:-1])) + f" and {names[-1]!r}"
+    return " and ".join(map(repr, names))
 
 
 def _places(several: Iterable[Described]) -> str:

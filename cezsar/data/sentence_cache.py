@@ -10,8 +10,9 @@ import sqlite3
 import threading
 import warnings
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
+from operator import methodcaller
 from pathlib import Path
 from typing import Protocol
 
@@ -24,7 +25,6 @@ from cezsar.workspace import ASSETS
 
 BLOCK_SENTENCES = 4096  # vectors are kept after so many sentences: a killed run loses no more
 SHIPPED = (ASSETS / "sentences", ASSETS / "demo" / "cache" / "sentences")
-_TABLE = "CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL)"
 _WAIT_S = 60.0  # for another process that writes
 
 
@@ -72,7 +72,10 @@ class SentenceCache:
                     what = f"{made.shape} values or NaN for {len(block)} sentences, not ({len(block)}, {self.dim})"
                     raise InputError(f"the sentence encoder {self.name} gave {what} finite ones; use another encoder")
                 found |= dict(zip(block, made, strict=True))
-                self._keep({key: found[key] for key in block})
+                if self.path is not None:
+                    rows = [(key, found[key].astype("<f4").tobytes()) for key in block]
+                    insert = "INSERT OR REPLACE INTO vectors VALUES (?, ?)"
+                    self._with_table(self.path, methodcaller("executemany", insert, rows))
         return np.stack([found[key] for key in keys]) if keys else np.zeros((0, self.dim), np.float32)
 
     def _kept(self, keys: Sequence[bytes]) -> dict[bytes, np.ndarray]:
@@ -83,38 +86,31 @@ class SentenceCache:
         rest = [key for key in keys if key not in found]
         if self.path is None or not self.path.is_file() or not rest:
             return found
-        try:
-            with closing(sqlite3.connect(self.path, timeout=_WAIT_S)) as table:
-                table.execute(_TABLE)  # another process may be about to
-                for key in rest:
-                    row = table.execute("SELECT vector FROM vectors WHERE key = ?", [key]).fetchone()
-                    vector = np.frombuffer(row[0] if row else b"", "<f4")
-                    if vector.shape == (self.dim,) and np.isfinite(vector).all():
-                        found[key] = vector
-        except sqlite3.Error as error:
-            self._complain(error)
+
+        def look_up(table: sqlite3.Connection) -> None:
+            for key in rest:
+                row = table.execute("SELECT vector FROM vectors WHERE key = ?", [key]).fetchone()
+                vector = np.frombuffer(row[0] if row else b"", "<f4")
+                if vector.shape == (self.dim,) and np.isfinite(vector).all():
+                    found[key] = vector
+
+        self._with_table(self.path, look_up)
         return found
 
-    def _keep(self, vectors: Mapping[bytes, np.ndarray]) -> None:
-        if self.path is None:
-            return
-        rows = [(key, vector.astype("<f4").tobytes()) for key, vector in vectors.items()]
+    def _with_table(self, path: Path, work: Callable[[sqlite3.Connection], object]) -> None:
+        """Do something with the table, made where there is none. Where it cannot be used there is a warning; a damaged
+        one is removed, others may be used by somebody else."""
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with closing(sqlite3.connect(self.path, timeout=_WAIT_S)) as table, table:
-                table.execute(_TABLE)
-                table.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?)", rows)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with closing(sqlite3.connect(path, timeout=_WAIT_S)) as table, table:
+                table.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL)")
+                work(table)
         except (OSError, sqlite3.Error) as error:
-            self._complain(error)
-
-    def _complain(self, error: Exception) -> None:
-        """Warn of a table that cannot be used; a damaged one is removed, others may be used by somebody else."""
-        assert self.path is not None
-        if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
-            self.path.unlink(missing_ok=True)
-            warnings.warn(f"{self.path} is damaged ({error}); its sentences are encoded again", stacklevel=4)
-        else:
-            warnings.warn(f"{self.path} cannot be used ({error}); its sentences are not kept", stacklevel=4)
+            if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+                path.unlink(missing_ok=True)
+                warnings.warn(f"{path} is damaged ({error}); its sentences are encoded again", stacklevel=4)
+            else:
+                warnings.warn(f"{path} cannot be used ({error}); its sentences are not kept", stacklevel=4)
 
     def _read(self, file: Path) -> dict[bytes, np.ndarray]:
         """The vectors of a file that came along."""
