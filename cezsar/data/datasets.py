@@ -134,11 +134,7 @@ def captions_of(name: str, home: str | Path | None = None) -> Path:
     place = place_of(known, home)
     files = caption_files(place)
     if part not in files:
-        there = (
-            f"there are {', '.join(files)}"
-            if files
-            else f"name its place with `cezsar datasets --add {known.name}=...`"
-        )
+        there = f"there are {', '.join(files)}" if files else "name its place with `cezsar datasets --add`"
         raise InputError(f"{known.title} has no {part}.json in {place}; {there}")
     return files[part]
 
@@ -278,9 +274,8 @@ def _labelled(name: str, source: Path) -> Dataset:
         data.labels.update({clip: label for label, clips in load_index(source).items() for clip in clips})
     if unlabelled := [clip for clip, label in data.labels.items() if not label]:
         advice = "put the clips of each class in a folder of its name, or give a CSV with a label column"
-        raise InputError(
-            f"data set {name}: {len(unlabelled)} clips have no label, the first is {unlabelled[0]}; {advice}"
-        )
+        told = f"{len(unlabelled)} clips have no label, the first is {unlabelled[0]}"
+        raise InputError(f"data set {name}: {told}; {advice}")
     return data
 
 

@@ -109,11 +109,10 @@ class FeatureStore:
         first, end = shard.offsets[row : row + 2].tolist()
         if not 0 <= start < min(stop, end - first):
             raise InputError(f"video {id!r} in {self.folder} has {end - first} rows; {start}:{stop} are none of them")
+        last = min(first + stop, end)
         with self._lock, _readable(shard.path):
-            features: np.ndarray = self._open(shard.path, int(shard.offsets[-1]))[
-                first + start : min(first + stop, end)
-            ]
-        return features.astype(np.float32)
+            features_TD: np.ndarray = self._open(shard.path, int(shard.offsets[-1]))[first + start : last]
+        return features_TD.astype(np.float32)
 
     def objects(self, id: str) -> tuple[np.ndarray, np.ndarray] | None:
         """The most probable objects of a video: indices (k,) int64 and probabilities (k,) float32, or None."""
@@ -135,10 +134,8 @@ class FeatureStore:
                 raise ValueError(f"it belongs to object head {content['fingerprint']}, not {wanted}")
             return ObjectVocabulary(content["names"], content["definitions"], wanted)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise FormatError(
-                f"{path}, the names of the store's objects, cannot be used ({error}); copy it from the original store, "
-                "or extract again into a new folder"
-            ) from error
+            told = "copy it from the original store, or extract again into a new folder"
+            raise FormatError(f"{path}, the names of objects, cannot be used ({error}); {told}") from error
 
     @cached_property
     def fingerprint(self) -> str:
@@ -165,13 +162,9 @@ class StoreWriter:
     """
 
     def __init__(
-        self,
-        folder: str | Path,
-        provenance: Mapping[str, Any],
-        *,
-        vocabulary: ObjectVocabulary | None = None,
+        self, folder: str | Path, provenance: Mapping[str, Any], *, vocabulary: ObjectVocabulary | None = None,
         shard_videos: int = 256,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.folder, self.provenance, self.shard_videos = Path(folder), dict(provenance), shard_videos
         if vocabulary is not None:
             self.provenance["object_head_fingerprint"] = vocabulary.fingerprint
@@ -243,13 +236,9 @@ class StoreWriter:
         self.labels = {id: label for id, label in self.labels.items() if id not in ids}
 
     def add(
-        self,
-        id: str,
-        features: np.ndarray,
-        label: str = "",
-        path: str | Path = "",
+        self, id: str, features: np.ndarray, label: str = "", path: str | Path = "",
         objects: tuple[np.ndarray, np.ndarray] | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Add one video: (T, d) features, T >= 1, kept as float16; the path of its file, whose size and time are kept;
         objects as indices (k,) into the vocabulary and probabilities (k,), most probable first.
 
@@ -333,10 +322,9 @@ def _file_stamp(path: str | Path) -> tuple[int, int]:
 def _same_identity(where: Path, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     for key in IDENTITY:
         if stored.get(key) != wanted.get(key):
-            raise MismatchError(
-                f"{where} was made with encoder {stored['encoder']} ({key} {str(stored.get(key))[:16]}), "
-                f"not {wanted['encoder']} ({key} {str(wanted.get(key))[:16]}): choose another folder, or that encoder"
-            )
+            was, now = (f"{each['encoder']} ({key} {str(each.get(key))[:16]})" for each in (stored, wanted))
+            told = f"{where} was made with encoder {was}, not {now}"
+            raise MismatchError(f"{told}: choose another folder, or that encoder")
 
 
 def _read_shards(folder: Path) -> list[Shard]:

@@ -97,10 +97,11 @@ def enumerated(names: Iterable[str]) -> str:
 def _miscounts(known: Known, found: Found, have: Mapping[str, str]) -> Iterator[str]:
     what, listed = "videos" if found.paths else "clips in the lists", len(found.listed)
     if found.missing:
-        several = (
+        names = enumerated(found.missing)
+        names += (
             f"; `cezsar datasets {known.name} --missing FILE` writes them all" if len(found.missing) > NAMED else ""
         )
-        yield f"{len(found.missing):,} of {listed:,} clips are missing: {enumerated(found.missing)}{several}"
+        yield f"{len(found.missing):,} of {listed:,} clips are missing: {names}"
     if not listed and len(have) != known.clips:
         yield f"{len(have):,} {what}, {known.clips:,} expected; which ones differ can be told with {known.lists}"
     if listed and listed != known.clips:

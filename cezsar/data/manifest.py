@@ -123,9 +123,8 @@ def _read_csv(path: Path) -> list[Clip]:
                 raise InputError(f"{path}: {again}; keep one")
             clips[id], lines[id] = Clip(file, id, _name(values.get("label", ""))), reader.line_num
     except csv.Error as error:
-        raise FormatError(
-            f"{path}, line {reader.reader.line_num}: not valid CSV ({error}); check the quotes there"
-        ) from error
+        where = f"{path}, line {reader.reader.line_num}"
+        raise FormatError(f"{where}: not valid CSV ({error}); check the quotes there") from error
     if not clips:
         raise InputError(f"{path} names no clip; write one line for each below the header")
     if missing := [str(clip.path) for clip in clips.values() if not clip.path.is_file()]:
