@@ -1,5 +1,7 @@
 """What weights give, against evaluation and prediction; curves against predicting at many weights; cases by hand."""
 
+from itertools import groupby
+
 import numpy as np
 import pytest
 
@@ -8,16 +10,7 @@ from cezsar.zeroshot.evaluation import evaluate
 from cezsar.zeroshot.fusion import UNDECIDED, Weights, predict
 from cezsar.zeroshot.protocols import all_classes, named, random_classes
 from cezsar.zeroshot.scores import Scores
-from cezsar.zeroshot.weights import (
-    choose_on_half,
-    flips,
-    fusion_curve,
-    gains,
-    line_curve,
-    of_pair,
-    outcome,
-    simplex_map,
-)  # fmt: skip
+from cezsar.zeroshot.weights import choose_on_half, flips, fusion_curve, gains, line_curve, outcome, simplex_map
 
 MODALITIES = ("VE", "O", "C")
 
@@ -120,32 +113,45 @@ def test_what_cannot_be_answered_is_refused():
 # Along a line --------------------------------------------------------------------------------------------------------
 
 
-def cancels(scores, alpha, classes):
-    """Whether the modalities of some clip cancel out at a point inside, which a curve takes for a tie."""
+def cancels(scores, between, classes):
+    """Whether the modalities of some clip cancel out at a point inside a line, which a curve takes for a tie."""
 
-    def blank(alpha):
-        sums = alpha * scores.columns["VE"] + (1 - alpha) * scores.columns["O"]
+    def blank(t):
+        sums = sum(scores.columns[name] * between(t).of(name) for name in scores.modalities)
         starts = np.searchsorted(scores.column_class, np.arange(len(scores.class_names)))
         return ~np.maximum.reduceat(sums, starts, axis=1)[:, classes].any(axis=1)
 
-    return 0 < alpha < 1 and bool((blank(alpha) & ~(blank(0) & blank(1))).any())
+    return lambda t: 0 < t < 1 and bool((blank(t) & ~(blank(0) & blank(1))).any())
+
+
+LINES = [("float", (0, 1, 0), (1, 0, 0)), ("coarse", (0, 1, 0), (1, 0, 0)), ("parallel", (0, 1, 0), (1, 0, 0)),
+         ("constant", (0, 1, 0), (1, 0, 0)), ("blank", (0, 1, 0), (1, 0, 0)), ("informed", (0, 0.5, 0.5), (1, 0, 0)),
+         ("whole", (0, 0, 1), (0.75, 0.25, 0))]  # fmt: skip
 
 
 @pytest.mark.parametrize("sentences", [1, 2])
-@pytest.mark.parametrize("kind", ["float", "coarse", "parallel", "constant", "blank"])
-def test_the_curve_is_what_predict_gives(kind, sentences):
-    scores = make(kind, sentences=sentences)
+@pytest.mark.parametrize(("kind", "start", "end"), LINES)
+def test_a_curve_is_what_predict_gives(kind, start, end, sentences):
+    scores = make(kind, 3 if kind in ("informed", "whole") else 2, sentences=sentences)
+
+    def between(t):
+        return Weights(*((1 - t) * a + t * b for a, b in zip(start, end, strict=True)))
+
     for names in (None, ["class 4", "class 1", "class 6"]):
-        curve = fusion_curve(scores, classes=names)
-        ends = curve.breakpoints
+        curve = line_curve(scores, between(0), between(1), names)
+        ends, skipped = curve.breakpoints, cancels(scores, between, scores.indices(names))
         middles = ((ends[1:] + ends[:-1]) / 2)[np.diff(ends) > 1e-5]  # float32 cannot tell nearer ones apart
-        tried = [float(alpha) for alpha in (*middles, *np.arange(33) / 32)]  # ties among dyadic ones are exact
-        tried = [alpha for alpha in tried if not cancels(scores, alpha, scores.indices(names))]
+        exact = np.arange(0 if kind == "informed" else 65) / 64  # ties among dyadic ones are exact
+        tried = [float(t) for t in (*exact, *([] if kind == "whole" else middles)) if not skipped(float(t))]
         assert len(tried) > 15
-        for alpha in tried:
-            assert curve.at(alpha) == accuracy(scores, of_pair(("VE", "O"), alpha), names), alpha
+        for t in tried:
+            assert curve.at(t) == pytest.approx(accuracy(scores, between(t), names)), t
         assert ends[0] == 0 and ends[-1] == 1 and (np.diff(ends) > 0).all() and (np.diff(curve.accuracy_S) != 0).all()
         assert len(curve.start_S) > len(ends) or kind != "coarse"  # ties at single points
+        low, high, top, _ = curve.best()
+        assert curve.at(np.array([low, (low + high) / 2, high])).tolist() == [top] * 3 == [curve.accuracy_S.max()] * 3
+        longest = [len(list(same)) for right, same in groupby(curve.at(np.linspace(0, 1, 2001)) == top) if right]
+        assert high - low >= (max(longest, default=1) - 1) / 2000 - 1e-9
 
 
 def test_a_curve_by_hand():
@@ -168,33 +174,7 @@ def test_a_clip_without_a_modality_is_no_hit_where_that_alone_counts():
     assert curve.at(np.array([0, 1e-9, 1 - 1e-9, 1])).tolist() == [1 / 3, 2 / 3, 2 / 3, 1 / 3]
 
 
-def test_best_is_the_widest_of_the_highest():
-    curve = fusion_curve(make("coarse", clips=60, seed=5))
-    low, high, top, _ = curve.best()
-    alphas = np.linspace(0, 1, 4001)
-    values = curve.at(alphas)
-    assert values.max() <= top and curve.at(np.array([low, (low + high) / 2, high])).tolist() == [top] * 3
-    runs = np.split(alphas[values == top], np.flatnonzero(np.diff(np.flatnonzero(values == top)) > 1) + 1)
-    assert high - low >= max(run[-1] - run[0] for run in runs) - 1e-9
-
-
 # Three weights -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", ["informed", "whole"])
-@pytest.mark.parametrize("sentences", [1, 2])
-@pytest.mark.parametrize(
-    "line", [((0, 0.5, 0.5), (1, 0, 0)), ((0.25, 0.25, 0.5), (0.5, 0.5, 0)), ((0, 0, 1), (0.75, 0.25, 0))]
-)
-def test_a_line_is_what_predict_gives(line, sentences, kind):
-    scores = make(kind, 3, 150, 6, sentences, seed=2)
-    curve = line_curve(scores, *(Weights(*end) for end in line))
-    middles = ((curve.breakpoints[1:] + curve.breakpoints[:-1]) / 2)[np.diff(curve.breakpoints) > 1e-5]
-    assert len(middles) > 10
-    # Whole scores tie all along a line, and weights of 1/64 leave nothing to round; others are asked between steps.
-    for t in np.arange(65) / 64 if kind == "whole" else [0.0, *middles, 1.0]:
-        between = Weights(*((1 - t) * a + t * b for a, b in zip(*line, strict=True)))
-        assert curve.at(t) == pytest.approx(accuracy(scores, between)), t
 
 
 def test_the_map_is_evaluate_on_its_grid_and_nothing_on_a_line_is_higher_than_its_peak():
@@ -256,12 +236,3 @@ def test_weights_are_chosen_on_one_half_and_told_on_the_other(modalities):
         assert found.best[run] >= found.accuracies[run]
     with pytest.raises(InputError, match="four or more"):
         choose_on_half(make(classes=3))
-
-
-def test_a_choice_by_hand():
-    """VE names every clip right where α > 1/2, whichever classes there are: 3/4 is chosen, and right on the others."""
-    truth, names = np.eye(6, dtype=np.float32), [f"class {index}" for index in range(6)]
-    scores = Scores([f"clip {n}" for n in range(6)], names, names, {"VE": truth, "O": np.roll(truth, 1, axis=1)})
-    found = choose_on_half(scores, runs=4)
-    assert found.accuracies == [1] * 4 and found.best == [1] * 4
-    assert all(0.5 <= weights.alpha <= 0.75 for weights in found.weights)  # no rival in a half: any α will do

@@ -1,5 +1,6 @@
 """The workshop against embedding, scoring, predicting and evaluating everything again; and a case counted by hand."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -88,39 +89,31 @@ def assert_moves_by_loops(trial):
         assert [flow.clips for flow in told] == sorted((flow.clips for flow in told), reverse=True)
 
 
-@pytest.mark.parametrize("several", ["nearest", "mean"])
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("append", [False, True])
-def test_a_trial_is_what_rebuilding_gives(kind, append, several):
+@pytest.mark.parametrize(
+    ("mode", "several"),
+    [("replaced", "nearest"), ("appended", "nearest"), ("replaced", "mean"), ("added", "nearest")],
+)
+def test_a_trial_is_what_rebuilding_gives(kind, mode, several):
     embeddings, rng = make(kind), np.random.default_rng(1)
-    for weights in WEIGHTS:
-        for classes in (None, [f"class {c}" for c in (7, 2, 5, 0)]):
-            workshop = Workshop(embeddings, weights, several, classes)
-            before = workshop.before.predicted_N.copy()
-            for name, count in (("class 0", 1), ("class 5", 3)):
-                sentences = vectors(kind, rng, count)
-                trial = workshop.try_sentences(name.upper(), sentences, append=append)
-                assert trial.kind == ("appended" if append else "replaced") and trial.class_name == name
-                after = rebuilt(embeddings, name, sentences, append)
-                assert_equal_to_rebuilding(trial, after, weights, several, workshop.classes)
-                assert_moves_by_loops(trial)
+    for weights, classes in itertools.product(WEIGHTS, (None, [f"class {c}" for c in (7, 2, 5, 0)])):
+        workshop = Workshop(embeddings, weights, several, classes)
+        before, new = workshop.before.predicted_N.copy(), mode == "added"
+        for name, count in (("swimming", 2),) if new else (("class 0", 1), ("class 5", 3)):
+            sentences = vectors(kind, rng, count)
+            spelt = name if new else name.upper()
+            trial = workshop.try_sentences(spelt, sentences, append=mode == "appended", new=new)
+            assert trial.kind == mode and trial.class_name == name
+            after, told = rebuilt(embeddings, name, sentences, mode == "appended"), [*workshop.classes, name]
+            assert_equal_to_rebuilding(trial, after, weights, several, told if new else workshop.classes)
+            assert_moves_by_loops(trial)
+            if new:  # clips of that name are tested from now on
+                assert (trial.index, trial.old_cosine, trial.old_accuracy) == (9, None, None)
+                assert trial.after.n_clips == trial.before.n_clips + 20
+            else:
                 old = cosine(Scores.from_embeddings(embeddings, several), weights)[:, trial.index]
                 np.testing.assert_array_equal(trial.old_cosine, old)
-            assert np.array_equal(workshop.before.predicted_N, before)  # trials change nothing
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_new_class_joins(kind):
-    embeddings, rng = make(kind), np.random.default_rng(2)
-    for classes in (None, ["class 1", "class 4"]):
-        workshop = Workshop(embeddings, Weights(1, 1, 1), classes=classes)
-        sentences = vectors(kind, rng, 2)
-        trial = workshop.try_sentences("swimming", sentences, new=True)
-        assert (trial.kind, trial.index, trial.old_cosine, trial.old_accuracy) == ("added", 9, None, None)
-        after = rebuilt(embeddings, "swimming", sentences, append=True)
-        assert_equal_to_rebuilding(trial, after, Weights(1, 1, 1), "nearest", [*workshop.classes, "swimming"])
-        assert trial.after.n_clips == trial.before.n_clips + 20  # clips of that name are tested from now on
-        assert_moves_by_loops(trial)
+        assert np.array_equal(workshop.before.predicted_N, before)  # trials change nothing
     unheard = workshop.try_sentences("nothing of the kind", vectors(kind, rng, 1), new=True)
     assert unheard.accuracy is None and unheard.after.n_clips == unheard.before.n_clips
 
@@ -152,35 +145,25 @@ def test_moves_by_hand():
     assert away.after.predicted_N.tolist() == [1, 1, 1, 1, 2, UNDECIDED]
     assert away.left_to == [Flow("running", 1, 0, 1)]
     assert away.moves(away.left) == [Move(0, "a", "walking", "walking", "running")]
-
-
-def test_a_tie_goes_to_the_first_class_and_zero_sentences_leave_a_class_dead():
-    workshop = Workshop(by_hand(), Weights.only("VE"))
+    # A tie goes to the first class, zero sentences leave a class dead, and beside another one they count nothing.
     zeros = np.zeros((2, 2))
     for name, sentences, expected in (("walking", [[0, 7]], [0, 0, 0, 0, 2]), ("jogging", [[0, 7]], [0, 1, 1, 1, 1]),
                                       ("jogging", zeros, [0, 1, 1, 1, 1])):  # fmt: skip
         trial = workshop.try_sentences(name, sentences)
         assert trial.after.predicted_N.tolist() == [*expected, UNDECIDED] and trial.dead == (sentences is zeros)
-    beside = workshop.try_sentences("jogging", zeros, append=True)  # zeros beside another sentence count nothing
+    beside = workshop.try_sentences("jogging", zeros, append=True)
     assert not beside.dead and np.array_equal(beside.before.predicted_N, beside.after.predicted_N)
 
 
 def test_what_cannot_be_tried_is_refused():
-    workshop = Workshop(make(), classes=["class 1", "class 2"])
-    one = np.ones((1, 12))
-    for name, sentences, message in [
-        ("class 3", one, "none of the 2 classes"),
-        ("class 1", np.ones((1, 11)), "in the space of the clips"),
-        ("class 1", np.ones((0, 12)), "encode at least one"),
-        ("class 1", one * np.nan, "prototype of class 'class 1' is not finite"),
+    workshop, one = Workshop(make(), classes=["class 1", "class 2"]), np.ones((1, 12))
+    for name, sentences, new, message in [
+        ("class 3", one, False, "none of the 2 classes"),
+        ("class 1", np.ones((1, 11)), False, "in the space of the clips"),
+        ("class 1", np.ones((0, 12)), False, "encode at least one"),
+        ("class 1", one * np.nan, False, "prototype of class 'class 1' is not finite"),
+        ("Class3", one, True, "there already"),
+        (" ", one, True, "no name"),
     ]:
         with pytest.raises(InputError, match=message):
-            workshop.try_sentences(name, sentences)
-    with pytest.raises(InputError, match="there already"):
-        workshop.try_sentences("Class3", one, new=True)
-    with pytest.raises(InputError, match="no name"):
-        workshop.try_sentences(" ", one, new=True)
-    with pytest.raises(InputError, match="no clip is labelled"):
-        Workshop(replace(make(), labels=[""] * 160))
-    with pytest.raises(InputError, match="leave nothing"):
-        Workshop(make(modalities=("VE",)), Weights.only("C"))
+            workshop.try_sentences(name, sentences, new=new)
