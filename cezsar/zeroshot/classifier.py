@@ -76,30 +76,22 @@ class Ranking:
 
 
 class Classifier:
-    """A frame encoder, a space, and the labels it ranks unless told others.
+    """A frame encoder, a space, and the labels it ranks unless told others: `cezsar.load(run)` or `of_encoder(name)`.
 
-    Use `cezsar.load(run)` or `Classifier.of_encoder(name)`. Not thread-safe: one per thread.
+    Not thread-safe: one per thread.
     """
 
     def __init__(
-        self,
-        encoder: FrameEncoder,
-        space: Space,
-        *,
-        name: str,  # of the run, or of the encoder where there is none
-        trust: str,  # one line on what it was trained on and may be trusted for
-        weights: Weights,  # α, β, γ of Eq. 9
-        head: ObjectHead | None = None,
-        descriptions: Descriptions | None = None,  # the default labels; Kinetics-400's are ranked where there are none
-        objects: int = OBJECTS,
-        object_rule: str = "sentence",  # how O is made of objects, one of `cezsar.encoders.objects.RULES`
-        ood: OodDistance | None = None,
-        rejector: Rejector | None = None,  # says "none of these" of rankings with `weights` (see `cezsar calibrate`)
-    ) -> None:
+        self, encoder: FrameEncoder, space: Space, *, name: str, trust: str, weights: Weights,
+        head: ObjectHead | None = None, descriptions: Descriptions | None = None, objects: int = OBJECTS,
+        object_rule: str = "sentence", ood: OodDistance | None = None, rejector: Rejector | None = None,
+    ) -> None:  # fmt: skip
         self.encoder, self.space, self.head, self.ood = encoder, space, head, ood
-        self.name, self.trust, self.weights, self.rejector = name, trust, weights, rejector
-        self.descriptions, self.limits = dict(descriptions or {}), RejectionLimits()
-        self.objects, self.object_rule = objects, object_rule
+        self.name, self.trust = name, trust  # of the run, else of the encoder; one line on what it may be trusted for
+        self.weights, self.rejector = weights, rejector  # α, β, γ of Eq. 9; says "none of these" of rankings with them
+        self.descriptions = dict(descriptions or {})  # the default labels; Kinetics-400's are ranked without any
+        self.objects, self.object_rule = objects, object_rule  # how O is made, by one of `encoders.objects.RULES`
+        self.limits = RejectionLimits()
         self.middle = False  # rank a clip that is longer than the model takes by its middle, the paper's rule
         self._decoder = Decoder()
         self._prototypes: dict[str, Prototypes] = {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -157,42 +157,20 @@ class Result:
         try:
             if (value.get("cezsar"), value.get("version")) != ("result", VERSION):
                 raise FormatError(f"this is no result of version {VERSION}; evaluate again")
-            protocol, seed, modality = value["protocol"], value["seed"], value["modality"]
-            if not isinstance(protocol, str) or not isinstance(seed, int | None) or not isinstance(modality, str):
-                raise FormatError("the result's protocol, seed or modality has the wrong type; evaluate again")
-            runs = [
-                SplitResult(
-                    run["classes"], run["clips"], {k: run["hits"][str(k)] for k in KS}, run["undecided"],
-                    run["left_out"],
-                )
-                for run in value["runs"]
-            ]  # fmt: skip
-            weights, confusion = Weights(**value["weights"]), value["confusion"]
-            if not runs or not all(_sound(run, confusion) for run in runs) or (confusion and len(runs) > 1):
-                raise InputError("it has no run, or classes, clips, hits and confusion that contradict each other")
-            return cls(protocol, seed, modality, weights, runs, confusion, str(value.get("method", "")))
+            keys = [field.name for field in fields(SplitResult)]
+            runs = []
+            for kept in value["runs"]:
+                hits = {k: kept["hits"][str(k)] for k in KS}
+                runs.append(run := SplitResult(**{key: kept[key] for key in keys} | {"hits": hits}))
+                counts_3C = np.array([run.hits[1], run.hits[5], run.clips])
+                if (np.diff(counts_3C, axis=0) < 0).any() or counts_3C.shape[1] != len(run.classes) or not run.n_clips:
+                    raise InputError("the classes, clips and hits of a run contradict each other")
+            about = {key: value[key] for key in ("protocol", "seed", "modality", "confusion")}
+            return cls(runs=runs, weights=Weights(**value["weights"]), method=str(value.get("method", "")), **about)
         except FormatError:
             raise
         except (InputError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise FormatError(f"the result is damaged ({error}); evaluate again") from error
-
-
-def _sound(run: SplitResult, confusion: Any) -> bool:
-    """Whether counts, which may have been changed by hand, are possible."""
-    counts_KC = np.array([[0] * len(run.classes), *(run.hits[k] for k in KS), run.clips])
-    rest = np.array([run.undecided, run.left_out])
-    sound = (
-        counts_KC.dtype.kind == rest.dtype.kind == "i"
-        and counts_KC.shape == (len(KS) + 2, len(set(run.classes)))
-        and (np.diff(counts_KC, axis=0) >= 0).all()
-        and (rest >= 0).all()
-        and 0 < run.n_clips >= sum(run.hits[KS[-1]]) + run.undecided
-    )
-    if not sound or confusion is None:
-        return bool(sound)
-    cells_KK = np.array(confusion)
-    fits = cells_KK.shape == (len(run.classes), len(run.classes)) and np.diag(cells_KK).tolist() == run.hits[1]
-    return fits and bool((cells_KK.sum(axis=1) <= run.clips).all())
 
 
 def load_all(path: str | Path) -> list[Result]:

@@ -1,18 +1,8 @@
-"""Methods under their own names, with one interface: CEZSAR, the cross-modal Transformer, and relatives without training.
+"""Methods under their own names, with one interface: CEZSAR, the cross-modal Transformer, and some without training.
 
-| name | a clip is | compared in | source |
-|---|---|---|---|
-| `cezsar` | α VE(v) + β SE(O(v)) + γ SE(C(v)), with the weights of the run | the run's joint space | Eq. 9 |
-| `cross-modal` | f_v(v) of a cross-modal Transformer, against f_t(u) and prototypes of related seen classes | the run's joint space | after Lin et al., CVPR 2022 |
-| `objects` | the sum of its objects' sentences, each times its probability | the sentence space | [9] |
-| `objects+captions` | that, and its captions: 0.6 and 0.4 of class scores that each sum to 1 | the sentence space | [9] |
-| `captions` | all its captions as one sentence | the sentence space | [12] |
-| `image-text` | the mean of its frames' unit embeddings | the space of a frozen image-text model | Radford et al., CLIP, ICML 2021 |
-
-Without a run, `cezsar` is Eq. 9 with α = 0 in the sentence space. [9] is Estevam et al., Global Semantic Descriptors,
-IEEE SPL 29 (2022), [12] Estevam et al., Tell me what you see, MTAP 83 (2024). The relatives are "after" their papers, not
-reproductions: recognisers, captioning models and sentences are those given.
-"""  # noqa: E501 (a table)
+[9] is Estevam et al., Global Semantic Descriptors, IEEE SPL 29 (2022), [12] Estevam et al., Tell me what you see, MTAP
+83 (2024). What is "after" a paper is no reproduction: recognisers, captioning models and sentences are those given.
+"""
 
 from __future__ import annotations
 
@@ -64,20 +54,24 @@ class Method:
         return correctness(partial(shares, scores) if self.shares else scores, protocol, weights)
 
 
-BLENDED = Weights(alpha=0.0, beta=0.6, gamma=0.4)
 METHODS = {
     method.name: method
     for method in (
+        # Eq. 9 in the run's joint space with its weights; without a run with α = 0 in the sentence space
         Method("cezsar", "CEZSAR", "a store and a run, or captions"),
+        # f_v(v) against f_t(u) and prototypes of related seen classes, after Lin et al., CVPR 2022
         Method("cross-modal", "Cross-modal, after Lin et al.", "a store and a run that was trained by this method"),
+        # the sum of its objects' sentences, each times its probability, in the sentence space
         Method("objects", "Objects, after [9]", "a store with objects", Weights.only("O"), False, "definitions"),
-        Method("objects+captions", "Objects + captions, after [9]", "a store with objects, and captions", BLENDED, True,
-               "definitions"),
+        # that, and its captions: 0.6 and 0.4 of class scores that each sum to 1
+        Method("objects+captions", "Objects + captions, after [9]", "a store with objects, and captions",
+               Weights(alpha=0.0, beta=0.6, gamma=0.4), True, "definitions"),
+        # all its captions as one sentence
         Method("captions", "Captions, after [12]", "captions", Weights.only("C")),
+        # the mean of its frames' unit embeddings (Radford et al., CLIP, ICML 2021)
         Method("image-text", "Frozen image-text model", "a store of an encoder that reads text", Weights.only("VE")),
     )
 }  # fmt: skip
-"""[9] and [12] are the numbers in the paper's list of references."""
 
 
 @dataclass(frozen=True)

@@ -144,15 +144,10 @@ class Scored:
 
     def clouds(self) -> tuple[IntArray, dict[str, Cloud]]:
         """Indices of the sampled clips, ascending, and "raw", "sentence" and "joint" as far as there are such."""
-        arrays, described = read_arrays(self.folder / "clouds.safetensors", "clouds")
-        points = {name: array.astype(np.float32) for name, array in arrays.items() if name != "rows"}
-        try:
-            spaces = described["spaces"]
-            return arrays["rows"], {
-                name: Cloud(points[f"{name}.videos"], points[f"{name}.prototypes"]) for name in spaces
-            }
-        except (KeyError, TypeError) as error:
-            raise FormatError(f"{self.folder}: its clouds are damaged ({error}); make them again") from error
+        arrays, about = read_arrays(self.folder / "clouds.safetensors", "clouds")
+        rows, points = arrays.pop("rows"), {name: array.astype(np.float32) for name, array in arrays.items()}
+        spaces = about["spaces"]
+        return rows, {name: Cloud(points[f"{name}.videos"], points[f"{name}.prototypes"]) for name in spaces}
 
 
 def reworded(embeddings: Embeddings, space: Space, known: Descriptions, described: Descriptions) -> Embeddings:

@@ -206,8 +206,8 @@ def caption_rows(space: Space, captions: Sequence[Sequence[str]], averaged: bool
     """(N, E) embeddings C of N clips from their captions, as one sentence or as their mean; zeros without any."""
     if not averaged:
         return rows_of(space, [" ".join(found) for found in captions])
-    shares = [[(sentence, 1 / len(found)) for sentence in found] for found in captions]
-    return _sums(shares, lambda texts: rows_of(space, texts))
+    parts = [[(sentence, "", 1 / len(found)) for sentence in found] for found in captions]
+    return _sums(space, parts, "names", unit=False)
 
 
 def sentence_of(objects: Recognised) -> str:
@@ -223,34 +223,32 @@ def object_rows(
     "sentence": SE of the sentence of all. Else the sum of each object's own embedding, of length 1 and times its
     probability, by its name and definition or, brought to length 1, by its name.
     """
+    clips = [objects[:most] for objects in clips]
     if rule == "sentence":
-        return rows_of(space, [sentence_of(objects[:most]) for objects in clips])
-    parts = [[(_text(name, definition, rule), p) for name, definition, p in objects[:most]] for objects in clips]
-    summed = _sums(parts, lambda texts: unit_rows(rows_of(space, texts)))
+        return rows_of(space, list(map(sentence_of, clips)))
+    summed = _sums(space, clips, rule)
     return unit_rows(summed) if rule == "names" else summed
 
 
 def object_terms(space: Space, objects: Recognised, rule: str) -> FloatArray:
     """(K, E) the terms whose sum `object_rows` gives for one clip, by any rule but "sentence"."""
-    units = unit_rows(rows_of(space, [_text(name, definition, rule) for name, definition, _ in objects]))
-    terms = np.array([p for _, _, p in objects])[:, None] * units
-    length = float(np.linalg.norm(terms.sum(0))) if rule == "names" else 1.0
-    return (terms / (length or 1.0)).astype(np.float32)
+    terms_KE = _sums(space, [[one] for one in objects], rule)
+    length = float(np.linalg.norm(terms_KE.sum(0))) if rule == "names" else 1.0
+    return terms_KE / np.float32(length or 1.0)
 
 
-def _text(name: str, definition: str, rule: str) -> str:
-    return name if rule == "names" else f"{name} {definition}".strip()
-
-
-def _sums(clips: Sequence[Sequence[tuple[str, float]]], embedded: Callable[[list[str]], FloatArray]) -> FloatArray:
-    """(N, E) of each clip's texts and their weights, the weighted sum of their embeddings."""
+def _sums(space: Space, clips: Sequence[Recognised], rule: str, unit: bool = True) -> FloatArray:
+    """(N, E) of each clip's objects and their probabilities, the weighted sum of their (unit) embeddings."""
     place: dict[str, int] = {}
-    cells = [
-        (weight, row, place.setdefault(text, len(place))) for row, texts in enumerate(clips) for text, weight in texts
-    ]
+    cells = []
+    for row, objects in enumerate(clips):
+        for name, definition, weight in objects:
+            text = name if rule == "names" else f"{name} {definition}".strip()
+            cells.append((weight, row, place.setdefault(text, len(place))))
     weights, rows, columns = zip(*cells, strict=True)
+    embedded = rows_of(space, list(place))
     weights_NM = csr_array((weights, (rows, columns)), shape=(len(clips), len(place)))
-    summed: FloatArray = (weights_NM @ embedded(list(place))).astype(np.float32)
+    summed: FloatArray = (weights_NM @ (unit_rows(embedded) if unit else embedded)).astype(np.float32)
     return summed
 
 
