@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
 from cezsar.atomic import replacing, write_json
 from cezsar.config import ModelConfig, TrainingConfig
@@ -265,8 +265,8 @@ TRAINING = TrainingConfig(epochs=200, patience=20, validation=0.3, order="triple
 """Of the released training code; a checkpoint does not say what it was trained with."""
 
 
-class _Part:
-    """A stand-in for a class that a checkpoint names: it has the attributes of the object, and does nothing."""
+class _Part(nn.Module):
+    """A stand-in for a class that a checkpoint names: it has the attributes of the object, and computes nothing."""
 
 
 _STAND_INS = {  # every class and function that the authors' module may name
@@ -314,7 +314,7 @@ def import_checkpoint(
     module = _read_module(file)
     try:
         model = _model(module)
-    except (InputError, TypeError, ValueError) as error:
+    except (InputError, TypeError, ValueError, AttributeError, RuntimeError) as error:  # RecursionError, too
         raise FormatError(f"{printable(file.name)} cannot be imported: {error}") from error
     shape = model.config
     seen_by = {"name": features, "fingerprint": BY_NAME, "dim": shape.feature_dim}
@@ -357,49 +357,34 @@ def _read_module(file: Path) -> _Part:
 
 def _model(module: _Part) -> CEZSAR:
     """The released recipe's model with the weights of the authors' module."""
-    layers: dict[str, _Part] = {}
-    found: dict[str, Tensor] = {}
-    _gather(module, "", layers, found)
-    config = _shape(layers, found)
+    parts: dict[str, nn.Module] = dict(module.named_modules())
+    for place, part in parts.items():
+        for name, granted in _GRANTED.get(type(part).__name__, {}).items():
+            if (value := vars(part).get(name, granted)) is not granted and value != granted:
+                raise FormatError(
+                    f"{place} was made with {name} = {str(value)[:60]}; the released recipe has {granted}"
+                )
+        if hooks := [name for name, value in vars(part).items() if "hook" in name and value]:
+            raise FormatError(f"{place} has {hooks[0][:60]}, functions that would change what it computes")
+    found = module.state_dict()
+    config = _shape(parts, found)
     tensors = {"feature_mean": torch.zeros(config.feature_dim), "feature_std": torch.ones(config.feature_dim)}
     for name, value in found.items():
-        place = next((place for place in _PLACES if name.startswith(f"{place}.")), None)
-        if place is None:
+        own = next((place for place in _PLACES if name.startswith(f"{place}.")), None)
+        if own is None:
             raise FormatError(f"it has weights {printable(name)[:100]}, which the authors' model has not")
-        tensors[name.replace(place, _PLACES[place], 1)] = value.detach().float()
+        # As many numbers as there are, so that strides of 0 cannot make terabytes of four bytes.
+        plain = value.layout == torch.strided and value.device.type == "cpu" and value.is_floating_point()
+        if not plain or value.nbytes > value.untyped_storage().nbytes():
+            raise FormatError(f"its weights {name[:100]} are no floating-point numbers")
+        tensors[name.replace(own, _PLACES[own], 1)] = value.float()
     _compare({name: tuple(value.shape) for name, value in tensors.items()}, config, "its weights")
     model = CEZSAR(config)
     model.load_state_dict(tensors)
     return model
 
 
-def _gather(part: _Part, place: str, layers: dict[str, _Part], weights: dict[str, Tensor]) -> None:
-    """Every part and every parameter or buffer by its place, such as `visual_embedding.transf_encoder`."""
-    kind, state = type(part).__name__, vars(part)
-    for name, granted in _GRANTED.get(kind, {}).items():
-        if (value := state.get(name, granted)) is not granted and value != granted:
-            raise FormatError(f"{place} was made with {name} = {str(value)[:60]}; the released recipe has {granted}")
-    if hooks := [name for name, value in state.items() if "hook" in str(name) and value]:
-        raise FormatError(f"{place} has {hooks[0][:60]}, functions that would change what it computes")
-    if place.count(".") > 8 or place in layers:
-        raise FormatError(f"its part {place[:100]} is too deep")
-    layers[place] = part
-    tables = [state.get(name) or {} for name in ("_parameters", "_buffers", "_modules")]
-    for name, value in (item for table in tables for item in dict(table).items()):
-        full = f"{place}.{name}" if place else str(name)
-        if isinstance(value, _Part):
-            _gather(value, full, layers, weights)
-        elif isinstance(value, Tensor):
-            # As many numbers as there are, so that strides of 0 cannot make terabytes of four bytes.
-            plain = value.layout == torch.strided and value.device.type == "cpu" and value.is_floating_point()
-            if not plain or value.nbytes > value.untyped_storage().nbytes():
-                raise FormatError(f"its weights {full[:100]} are no floating-point numbers")
-            weights[full] = value
-        elif value is not None:
-            raise FormatError(f"its part {full[:100]} is neither a layer nor weights")
-
-
-def _shape(layers: dict[str, _Part], found: dict[str, Tensor]) -> ModelConfig:
+def _shape(parts: dict[str, nn.Module], found: dict[str, Tensor]) -> ModelConfig:
     """The shape of the model, from the shapes of its weights and the settings of its layers."""
     sides = []
     for name in (*(place for place in _PLACES if "_joint" in place or "_dim" in place), f"{_ENCODER}.layers.0.linear1"):
@@ -408,11 +393,11 @@ def _shape(layers: dict[str, _Part], found: dict[str, Tensor]) -> ModelConfig:
             raise FormatError(f"it has no weights {name}.weight with two sides")
         sides.append(tuple(weight.shape))
     (d_model, feature_dim), (d_emb, _), (_, sentence_dim), (ffn, _) = sides
-    depth = sum(re.fullmatch(rf"{_ENCODER}\.layers\.[0-9]+", place) is not None for place in layers)
-    heads = {vars(part).get("num_heads") for place, part in layers.items() if place.endswith(".self_attn")}
+    depth = sum(re.fullmatch(rf"{_ENCODER}\.layers\.[0-9]+", place) is not None for place in parts)
+    heads = {vars(part).get("num_heads") for place, part in parts.items() if place.endswith(".self_attn")}
     if len(heads) != 1 or type(n_heads := heads.pop()) is not int:
         raise FormatError("its layers do not have one number of heads, as those of the released recipe have")
-    dropout = vars(layers.get(f"{_ENCODER}.layers.0.dropout", _Part())).get("p", 0.1)
+    dropout = vars(parts.get(f"{_ENCODER}.layers.0.dropout", _Part())).get("p", 0.1)
     return ModelConfig(
         feature_dim, sentence_dim, d_model, d_emb, depth, n_heads, ffn, dropout if isinstance(dropout, float) else 0.1,
         max_seconds=16, recipe="released",
