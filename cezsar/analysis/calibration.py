@@ -21,7 +21,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 from sklearn.metrics import roc_auc_score
 
-from cezsar.arrays import BoolArray, DoubleArray, FloatArray, IntArray
+from cezsar.arrays import BoolArray, FloatArray, IntArray
 from cezsar.atomic import write_json
 from cezsar.data.labels import canonical, resolve
 from cezsar.errors import InputError
@@ -32,9 +32,7 @@ from cezsar.zeroshot.rejection import CALIBRATION, LEAST, RATE, REJECTOR, Reject
 from cezsar.zeroshot.scores import Embeddings, Scores, Several
 
 VERSION = 1
-LOWEST, HIGHEST = 1e-3, 1e2
-"""Bounds of T for cosine similarities: at the lowest a margin of 0.01 counts e^10 to 1, at the highest all classes are
-equal within 2 %. Where classes are separated without error the likelihood rises for ever as T falls."""
+LOWEST, HIGHEST = 1e-3, 1e2  # of T: a margin of 0.01 in cosine counts e^10 to 1, or all classes are equal within 2 %
 BINS = 15  # as Guo et al.
 
 
@@ -65,31 +63,23 @@ def correct(scores_NC: npt.ArrayLike, truth_N: npt.ArrayLike) -> BoolArray:
     return (scores.argmax(axis=1) == np.asarray(truth_N)) & scores.any(axis=1)
 
 
-def best_probability(scores_NC: npt.ArrayLike, temperature: float = 1.0) -> DoubleArray:
-    """(N,) softmax(score / T) of the predicted class."""
-    return np.minimum(probabilities(scores_NC, temperature).max(axis=1), 1.0)
-
-
 def reliability(confidence_N: npt.ArrayLike, correct_N: npt.ArrayLike, bins: int = BINS) -> pd.DataFrame:
     """A reliability diagram (DeGroot and Fienberg 1983): a row for each bin (low, high] of equal width that has clips,
     by the probability of their predicted class: their number, their mean confidence, and the share that is right."""
-    place_N = np.maximum(np.searchsorted(np.linspace(0, 1, bins + 1), confidence_N, side="left") - 1, 0)
+    place_N = np.clip(np.searchsorted(np.linspace(0, 1, bins + 1), confidence_N, side="left") - 1, 0, bins - 1)
     clips = pd.DataFrame({"clips": 1, "confidence": confidence_N, "accuracy": correct_N})
     return clips.groupby(place_N).agg({"clips": "sum", "confidence": "mean", "accuracy": "mean"})
 
 
 def reliability_at(scores_NC: npt.ArrayLike, truth_N: npt.ArrayLike, temperature: float = 1.0) -> pd.DataFrame:
     """`reliability` of softmax(score / T) with labelled clips."""
-    return reliability(best_probability(scores_NC, temperature), correct(scores_NC, truth_N))
+    return reliability(probabilities(scores_NC, temperature).max(axis=1), correct(scores_NC, truth_N))
 
 
 def calibration_error(diagram: pd.DataFrame) -> float:
     """Expected calibration error (ECE): mean distance of confidence and accuracy over bins, by clips (Guo et al., Eq.
     3); 0 to 1, lower is better. It depends on the bins, and is above 0 for few clips even where all is calibrated."""
     return float(np.average((diagram["accuracy"] - diagram["confidence"]).abs(), weights=diagram["clips"]))
-
-
-# The temperature and the threshold of a run -------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -195,9 +185,6 @@ def unknown_scores(
     return similarities(Scores.from_embeddings(clips, several), weights), ids
 
 
-# T on other classes -------------------------------------------------------------------------------------------------
-
-
 class Promise(NamedTuple):
     """Confidence and accuracy at one temperature or another."""
 
@@ -233,7 +220,7 @@ def transferred(scores: Scores, weights: Weights, protocol: Protocol) -> Transfe
     right, fitted = [correct(*own) for own in owns], [one.temperature for one in fits]
 
     def promise(temperatures: Sequence[float]) -> Promise:
-        confident = [best_probability(own[0], t) for own, t in zip(owns, temperatures, strict=True)]
+        confident = [probabilities(own[0], t).max(axis=1) for own, t in zip(owns, temperatures, strict=True)]
         ece = figure_of([calibration_error(reliability(*run)) for run in zip(confident, right, strict=True)])
         diagram = reliability(np.concatenate(confident), np.concatenate(right))
         return Promise(diagram, ece, figure_of([float(run.mean()) for run in confident]))

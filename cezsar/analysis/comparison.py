@@ -188,9 +188,6 @@ def _paired(a: Named, b: Named) -> tuple[npt.NDArray[np.object_], ByteArray, Byt
     return shared["label_a"].groupby(shared["key_a"]).transform("min").to_numpy(), a_NR, b_NR, only_a, only_b
 
 
-# Bootstrap -----------------------------------------------------------------------------------------------------------
-
-
 def intervals(
     difference_NR: ByteArray, tested_NR: BoolArray, rng: np.random.Generator, resamples: int = RESAMPLES
 ) -> tuple[Interval, Interval | None, Interval | None]:
@@ -202,14 +199,13 @@ def intervals(
     """
     n_runs = tested_NR.shape[1]
     once_BR = np.ones((resamples, n_runs), np.int64)
-    runs_BR = rng.multinomial(n_runs, np.full(n_runs, 1 / n_runs), size=resamples) if n_runs > 1 else once_BR
-    of_other_videos_BR = _over_videos(difference_NR, tested_NR, rng, resamples)
-    over_videos = _interval(of_other_videos_BR, once_BR)
     if n_runs == 1:
-        return over_videos, None, None
+        return _interval(_over_videos(difference_NR, tested_NR, rng, resamples), once_BR), None, None
+    runs_BR = rng.multinomial(n_runs, np.full(n_runs, 1 / n_runs), size=resamples)
+    videos_BR = _over_videos(difference_NR, tested_NR, rng, resamples)
     observed_R = difference_NR.sum(axis=0, where=tested_NR, dtype=np.int64) / tested_NR.sum(axis=0)
     over_splits = _interval(np.broadcast_to(observed_R, runs_BR.shape), runs_BR)
-    return over_videos, over_splits, _interval(of_other_videos_BR, runs_BR)
+    return _interval(videos_BR, once_BR), over_splits, _interval(videos_BR, runs_BR)
 
 
 def _over_videos(
@@ -257,9 +253,6 @@ def _interval(difference_BR: DoubleArray, times_BR: IntArray) -> Interval:
     return Interval(*np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]).tolist())
 
 
-# Methods in one table ------------------------------------------------------------------------------------------------
-
-
 @dataclass(frozen=True)
 class MethodTable:
     """Methods on one data set and protocol."""
@@ -275,7 +268,13 @@ class MethodTable:
         rows = [["", "", *(f"top-{k}" for k in KS), "per class", *last]]
         for result, found in zip(self.results, [None, *self.comparisons], strict=True):
             figures = [result.figure(name).percent() for name in METRICS]
-            rows.append([result.method, result.modality, *figures, *(_difference(found) if found else [""] * 3)])
+            difference = ["", "", ""]
+            if found:
+                won = found.runs[0].videos.how_probable().removeprefix("= ")
+                won = f"{found.splits.wins:,} of {len(found.runs):,}" if found.splits else won
+                ends = f"{100 * found.interval[0].low:+.1f} to {100 * found.interval[0].high:+.1f}"
+                difference = [f"{100 * found.difference:+.1f}", ends, won]
+            rows.append([result.method, result.modality, *figures, *difference])
         rows.append(["chance", "", *(chance[title] for title in METRICS.values()), "", "", ""])
         text = [tables.title(self.results), *tables.aligned(rows)]
         if self.comparisons:
@@ -313,14 +312,3 @@ def method_table(
     comparisons = [compare(other, named[0], rng, resamples) for other in named[1:]]
     n_classes = max(len(method.scores.class_names) for method in methods)
     return MethodTable(results, comparisons, beside(dataset, n_classes, protocol.splits))
-
-
-def _difference(found: Comparison) -> list[str]:
-    """Cells: points to the first, its interval, and runs won of several, or p of the sign test over videos."""
-    ends = f"{100 * found.interval[0].low:+.1f} to {100 * found.interval[0].high:+.1f}"
-    p = found.runs[0].videos.how_probable().removeprefix("= ")
-    return [
-        f"{100 * found.difference:+.1f}",
-        ends,
-        f"{found.splits.wins:,} of {len(found.runs):,}" if found.splits else p,
-    ]

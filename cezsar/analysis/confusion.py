@@ -35,16 +35,11 @@ FIGURE_1 = ["horse riding", "horse race", "pommel horse", "balance beam"]
 QUICK_TO_ORDER = 400  # classes up to which the leaves of the clustering are put in the optimal order, too
 LARGEST_GROUP, MOST_GROUPS = 6, 12  # classes of a proposed group, proposed groups
 
-NO_NAME = {
-    "a", "an", "and", "at", "by", "for", "from", "in", "into", "of", "off", "on", "or", "out", "over", "the", "to",
-    "up", "with", "without",
-}  # fmt: skip
-"""Words that do not make a name when classes share them."""
-NO_DIFFERENCE = NO_NAME | {
-    "are", "as", "be", "he", "her", "his", "is", "it", "its", "onto", "she", "that", "their", "them", "then", "they",
-    "this", "which", "while", "who",
-}  # fmt: skip
-"""Words of sentences that tell no two actions apart."""
+# Words that do not make a name when classes share them; and words of sentences that tell no two actions apart.
+NO_NAME = {"a", "an", "and", "at", "by", "for", "from", "in", "into", "of", "off", "on", "or", "out", "over", "the",
+           "to", "up", "with", "without"}  # fmt: skip
+NO_DIFFERENCE = NO_NAME | {"are", "as", "be", "he", "her", "his", "is", "it", "its", "onto", "she", "that", "their",
+                           "them", "then", "they", "this", "which", "while", "who"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -102,9 +97,6 @@ def pairs(confusion_KK: IntArray, classes: Sequence[str]) -> list[ConfusedPair]:
     return sorted(found, key=lambda pair: (-pair.count, -pair.share))
 
 
-# Look-alikes ------------------------------------------------------------------------------------------------------
-
-
 def similarity_order(similarity_KK: DoubleArray) -> IntArray:
     """(K,) an order of the classes in which look-alikes are neighbours: the leaves of an average-linkage clustering,
     turned so that neighbours are as similar as can be (Bar-Joseph et al., Bioinformatics 17, 2001)."""
@@ -136,12 +128,9 @@ def prototype_similarity(embeddings: Embeddings) -> DoubleArray:
 
 
 def confusable(
-    embeddings: Embeddings,
-    confusion_KK: IntArray,
-    classes: Sequence[str],
-    descriptions: Mapping[str, Sequence[str]] | None = None,
-    k: int = 10,
-) -> list[Lookalikes]:
+    embeddings: Embeddings, confusion_KK: IntArray, classes: Sequence[str],
+    descriptions: Mapping[str, Sequence[str]] | None = None, k: int = 10,
+) -> list[Lookalikes]:  # fmt: skip
     """At most `k` pairs of classes whose prototypes are alike and that take each other's clips, most confused first.
 
     Alike is: more similar than the mean of all pairs; other confusions do not stem from the sentences. Names may be in
@@ -165,9 +154,6 @@ def confusable(
         figures = float(similarity_KK[pair]), float(shares_KK[pair]), int(confusion_KK[i][j]), int(confusion_KK[j][i])
         lookalikes.append(Lookalikes(names[i], names[j], *figures, *telling))
     return lookalikes
-
-
-# Hard groups ------------------------------------------------------------------------------------------------------
 
 
 def propose_groups(

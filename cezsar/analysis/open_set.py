@@ -98,14 +98,9 @@ class Simulation:
 
 
 def simulate(
-    scores: Scores,
-    protocol: Protocol,
-    weights: Weights | None = None,
-    kind: str = "cosine",
-    *,
-    rate: float = RATE,
+    scores: Scores, protocol: Protocol, weights: Weights | None = None, kind: str = "cosine", *, rate: float = RATE,
     rng: np.random.Generator | None = None,
-) -> Simulation:
+) -> Simulation:  # fmt: skip
     """Pretend that a run's classes are all there are to choose from, and clips of the others show none of them.
 
     In each run the classes of the protocol are known. Half of the others, drawn at random and rounded down, are set

@@ -48,9 +48,6 @@ MOST_CELLS = 60  # classes in a figure of a split's classes
 MOST_DIFFERENCES = 16  # classes in a figure of differences
 
 
-# Words ----------------------------------------------------------------------------------------------------------------
-
-
 def number(value: float | None, digits: int = 2) -> str:
     """With a minus sign and not a hyphen; a dash for None and NaN."""
     return "–" if value is None or math.isnan(value) else f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
@@ -81,9 +78,6 @@ def shown(name: str) -> str:
 def short(name: str, most: int = 44) -> str:
     """At most `most` characters, as plotly shows it."""
     return shown(name if len(name) <= most else name[: most - 1] + "…")
-
-
-# What figures are made of ---------------------------------------------------------------------------------------------
 
 
 def layout(figure: go.Figure, height: float, x: str = "", y: str = "", fixed: bool = True, **more: Any) -> go.Figure:
@@ -175,9 +169,6 @@ def ranking(
         margin={"l": 4, "r": 4, "t": 4, "b": 42}, xaxis={"zeroline": True, "showgrid": False, "nticks": 5},
         yaxis={"visible": False, "range": [-len(labels) + 0.55, 0.5]},
     )  # fmt: skip
-
-
-# Accuracies and differences -------------------------------------------------------------------------------------------
 
 
 class Strip(NamedTuple):
@@ -359,9 +350,6 @@ def votes(votes: Mapping[str, int], usual: float) -> go.Figure:
     return figure
 
 
-# Weights --------------------------------------------------------------------------------------------------------------
-
-
 @lru_cache(maxsize=8)
 def alpha_curve(curve: Curve, pair: tuple[str, str], gamma: float = 0.0) -> go.Figure:
     """Accuracy for every α, the best stretch shaded; where a third modality has the share `gamma`, α is the first one's
@@ -456,9 +444,6 @@ def simplex(found: SimplexMap, marks: Mapping[str, tuple[Weights, float]], *, da
     for anchor, (x_of, y_of, text) in corners.items():
         figure.add_annotation(x=x_of, y=y_of, text=text, showarrow=False, xanchor=anchor, yanchor="top")
     return own_colours(figure, dark)
-
-
-# What is not known ----------------------------------------------------------------------------------------------------
 
 
 def oscr(curves: Mapping[str, DoubleArray], asked: float | None = None) -> go.Figure:
