@@ -10,13 +10,13 @@ from cezsar.world.actions import (
     DESCRIPTIONS,
     HARD_GROUPS,
     HELD_OUT,
+    OBJECTS,
     PLACES,
     Action,
     seen_actions,
     unseen_actions,
 )
 from cezsar.world.plans import FPS, SEED, SegmentPlan, VideoPlan, annotations, plan_clips, plan_of, plan_training
-from cezsar.world.props import OBJECTS
 from cezsar.world.videos import HEIGHT_PX, WIDTH_PX, World, WorldSettings, build, render, video_path, write_video
 
 __all__ = [

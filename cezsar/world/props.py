@@ -1,4 +1,4 @@
-"""The props: names and definitions (the object vocabulary), shapes, characteristic colours, and where hands take hold.
+"""The props: shapes, characteristic colours, and where hands take hold.
 
 Lengths are body heights; each prop has its own frame, +y up along the prop when it stands upright.
 """
@@ -18,27 +18,6 @@ def shade(colour: Colour, factor: float) -> Colour:
     red, green, blue = (min(255, max(0, round(part * factor))) for part in colour)
     return red, green, blue
 
-
-OBJECTS: dict[str, str] = {
-    "ball": "round object that is thrown, kicked or bounced in games",
-    "hammer": "hand tool with a heavy head on a handle, used to deliver blows",
-    "broom": "cleaning implement with stiff bristles on a long handle, used for sweeping",
-    "umbrella": "folding canopy on a stick, carried for protection against rain or sun",
-    "guitar": "stringed musical instrument with a waisted wooden body, played by strumming or plucking",
-    "bucket": "open round vessel with a handle, used to carry water or sand",
-    "box": "rigid rectangular container of cardboard, used to store or ship goods",
-    "flag": "piece of coloured cloth on a pole, used as an emblem or a signal",
-    "drum": "percussion instrument with a skin stretched over a hollow cylinder, played by beating",
-    "hoop": "light plastic ring that is whirled around the body or rolled along",
-    "bottle": "glass or plastic vessel with a narrow neck, used to hold drinks",
-    "book": "written work of printed pages bound together in a cover",
-    "chair": "seat for one person with a back and four legs",
-    "rope": "strong thick cord of twisted strands, used for tying, pulling and climbing",
-    "barbell": "metal bar with heavy discs at both ends, used in weightlifting",
-    "racket": "sports implement with a strung oval frame on a handle, used to strike a ball",
-    "shovel": "hand tool with a broad blade on a long handle, used for digging and lifting loose material",
-    "paddle": "short oar with a broad blade, used to row a small boat",
-}
 
 # Anchors (grip, centre, base) as x y. Colours by name, with RGB where the name alone says another tone.
 _TABLE = """
@@ -247,7 +226,6 @@ class Prop:
     """
 
     name: str
-    definition: str
     shapes: tuple[Shape, ...]
     hues: dict[str, Colour]
     grip: Point
@@ -283,7 +261,7 @@ def _prop(line: str) -> Prop:
         hues[word] = (int(rgb[0]), int(rgb[1]), int(rgb[2])) if rgb else _HUES[word]
     at = {where: tuple(map(float, xy.split())) for where, xy in (("grip", grip), ("centre", centre), ("base", base))}
     size = {"reach": float(reach), "height": float(height), "tilt": float(tilt)}
-    return Prop(name, OBJECTS[name], tuple(_SHAPES[name]), hues, **at, **size)  # type: ignore[arg-type]
+    return Prop(name, tuple(_SHAPES[name]), hues, **at, **size)  # type: ignore[arg-type]
 
 
 PROPS: dict[str, Prop] = {prop.name: prop for prop in map(_prop, _TABLE.strip().splitlines()[1:])}

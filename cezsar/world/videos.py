@@ -33,12 +33,12 @@ import cezsar
 from cezsar.atomic import replacing, write_json
 from cezsar.errors import CezsarError, InputError, MismatchError, VideoError
 from cezsar.world import plans
-from cezsar.world.actions import BY_NAME, DESCRIPTIONS, HARD_GROUPS, Action, unseen_actions
+from cezsar.world.actions import BY_NAME, DESCRIPTIONS, HARD_GROUPS, OBJECTS, Action, unseen_actions
 from cezsar.world.motions import Manner, perform
 from cezsar.world.people import Layer, Posture, draw_person, figure_layers, shadow_path, standing
 from cezsar.world.places import GROUND, HEIGHT, backdrop
 from cezsar.world.plans import FPS, VideoPlan, person_of, plan_clips, plan_training, prop_look_of
-from cezsar.world.props import OBJECTS, PROPS
+from cezsar.world.props import PROPS
 
 WIDTH_PX, HEIGHT_PX = 160, 120
 VIEW_W, VIEW_H = 192, 144

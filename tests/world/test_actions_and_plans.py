@@ -83,7 +83,7 @@ def test_every_action_is_described():
 def test_props_are_well_formed():
     assert list(PROPS) == list(OBJECTS)
     for name, prop in PROPS.items():
-        assert prop.name == name and len(prop.definition.split()) >= 5
+        assert prop.name == name and len(OBJECTS[name].split()) >= 5
         for shape in prop.shapes:
             assert shape.points.ndim == 2 and shape.points.shape[1] == 2
             assert shape.paint in {"main", "dark", "light", *FIXED_PAINTS}
