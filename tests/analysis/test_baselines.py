@@ -1,4 +1,4 @@
-"""Named classes beside random sets: by plain loops, by scipy, and a case counted by hand."""
+"""Named classes beside random sets: by plain loops and by scipy."""
 
 import json
 import statistics
@@ -9,8 +9,9 @@ from scipy.stats import percentileofscore
 
 from cezsar.analysis import baselines
 from cezsar.analysis.baselines import random_baseline
+from cezsar.analysis.confusion import group_confusion
 from cezsar.errors import InputError
-from cezsar.zeroshot.evaluation import Result
+from cezsar.zeroshot.evaluation import Result, confusion_matrix
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.protocols import random_classes
 from cezsar.zeroshot.scores import Scores
@@ -56,9 +57,9 @@ def test_the_baseline_by_loops(scores):
     mean, std = statistics.fmean(values), statistics.stdev(values)
     assert (*standing.random, standing.z) == pytest.approx((mean, std, (named - mean) / std))
     assert standing.percentile == pytest.approx(percentileofscore(values, named, kind="mean") / 100)
-    balanced = found.standing("mean_per_class")
-    assert balanced.named == found.named.runs[0].mean_per_class
-    assert balanced.values == [run.mean_per_class for run in found.random.runs]
+    assert found.standing("mean_per_class").values == [run.mean_per_class for run in found.random.runs]
+    counts = confusion_matrix(scores, WEIGHTS, found.classes)
+    assert found.figures == group_confusion(counts, found.classes, HARD)
 
 
 def test_sets_outside_the_named_ones(scores):
@@ -76,21 +77,12 @@ def test_sets_outside_the_named_ones(scores):
     assert [figure["group"] for figure in value["figures"]] == ["a", "b", None]
 
 
-def test_within_and_between_groups_by_hand(monkeypatch):
-    """Three classes of two clips. In group "legs" a clip of walking is taken for running, one of running for waving."""
-    monkeypatch.setattr(baselines, "RUNS", 4)
-    labels, VE = ["walking", "walking", "running", "running", "waving", "waving"], Weights.only("VE")
-    rows = [[3, 1, 0], [1, 3, 0], [1, 3, 0], [0, 1, 3], [0, 0, 3], [0, 1, 3]]
-    scores = Scores(list("abcdef"), labels, ["walking", "running", "waving"], {"VE": np.array(rows, float)})
-    found = random_baseline(scores, {"legs": ["walking", "running"], "arms": ["waving"]}, VE)
-    shares = [(one.clips, one.accuracy, one.within, one.between) for one in found.figures]
-    assert shares == [(4, 0.5, 0.25, 0.25), (2, 1.0, 0.0, 0.0), (6, 4 / 6, 1 / 6, 1 / 6)]
-    # All three of three can be drawn in one way only, so random sets do not vary.
-    standing = found.standing()
-    assert standing.values == [standing.named] * 4 and standing.percentile == 0.5
-    assert standing.z is None and standing.random == (pytest.approx(4 / 6), 0)
+def test_sets_that_do_not_vary(scores, monkeypatch):
+    everything = {"all": [name for name in scores.class_names if name != "class 7"]}
+    standing = random_baseline(scores, everything, WEIGHTS).standing()
+    assert standing.values == [standing.named] * 30 and (standing.percentile, standing.z) == (0.5, None)
     monkeypatch.setattr(baselines, "RUNS", 1)
-    alone = random_baseline(scores, {"legs": ["walking", "running"]}, VE).standing()
+    alone = random_baseline(scores, HARD, WEIGHTS).standing()
     assert alone.z is None and alone.random.std is None
 
 

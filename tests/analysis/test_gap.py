@@ -218,13 +218,6 @@ def test_clips_that_tie_share_the_places_among_the_nearest():
         assert measure(vectors[order], labels[order], k=2).purity == pytest.approx(np.mean(by_hand))
 
 
-def test_better_or_worse():
-    silhouette, alignment, chance = (FIGURES[name] for name in ("silhouette", "alignment", "purity_by_chance"))
-    assert (silhouette.improved(0.1, 0.2), silhouette.improved(0.2, 0.1)) == (True, False)
-    assert (alignment.improved(0.1, 0.2), alignment.improved(0.2, 0.1)) == (False, True)
-    assert chance.improved(0.1, 0.2) is silhouette.improved(0.1, 0.1) is silhouette.improved(None, 0.1) is None
-
-
 # Whose fault ----------------------------------------------------------------------------------------------------------
 
 

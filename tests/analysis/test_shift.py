@@ -1,13 +1,11 @@
-"""Domain shift against plain loops, scikit-learn called directly, and sets with and without a shift."""
+"""Domain shift against plain loops, all divisions of a few clips, and sets with and without a shift."""
 
 from itertools import combinations
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics.pairwise import rbf_kernel
-from sklearn.model_selection import StratifiedKFold
 
 from cezsar.analysis import shift
 from cezsar.analysis.shift import mmd_squared
@@ -61,7 +59,7 @@ def test_the_p_value_is_that_of_all_divisions():
 
 
 def test_without_a_shift_p_values_are_even_and_the_classifier_guesses():
-    found = [measure(*draw(seed, 40, 40), 99, seed) for seed in range(30)]
+    found = [measure(*draw(seed, 55, 25), 99, seed) for seed in range(30)]
     p_values, accuracies, values = np.array([[o.p_value, o.domain_accuracy, o.mmd_squared] for o in found]).T
     assert all((one.a_distance == 0) == (one.domain_accuracy <= 0.5) for one in found)
     assert 0.3 < p_values.mean() < 0.7 and (p_values <= 0.05).mean() < 0.2
@@ -76,20 +74,6 @@ def test_a_shift_is_seen(monkeypatch):
     assert 0 < small.mmd_squared < large.mmd_squared
     assert 0.5 < small.domain_accuracy < 0.98 < large.domain_accuracy
     assert large.a_distance == pytest.approx(2 * (1 - 2 * (1 - large.domain_accuracy)))
-
-
-def test_the_domain_classifier_is_that_of_scikit_learn():
-    train, test = draw(5, 90, 15, offset=0.6)
-    rows, from_test = np.vstack([train, test]), np.arange(105) >= 90
-    seed = int(np.random.default_rng(7).integers(2**31))
-    said = np.empty(105, bool)
-    for fitted, asked in StratifiedKFold(5, shuffle=True, random_state=seed).split(rows, from_test):
-        mean, deviation = rows[fitted].mean(axis=0), rows[fitted].std(axis=0)
-        weight = np.where(from_test[fitted], 1 / from_test[fitted].mean(), 1 / (~from_test[fitted]).mean()) / 2
-        model = LogisticRegression(max_iter=1000).fit((rows[fitted] - mean) / deviation, from_test[fitted], weight)
-        said[asked] = model.predict((rows[asked] - mean) / deviation)
-    expected = ((said & from_test).sum() / 15 + (~said & ~from_test).sum() / 90) / 2
-    assert shift.domain_accuracy(train, test, np.random.default_rng(7)) == pytest.approx(expected, abs=0.02)
 
 
 def test_degenerate_sets_have_an_answer():
