@@ -56,15 +56,12 @@ def test_gives_back_what_was_stored_rounded_to_float16(tmp_path):
         assert json.loads(file.attrs["provenance"])["encoder"] == "toy"
 
 
-def test_names_of_any_script_and_labels_with_quotes(tmp_path):
+def test_odd_names_rows_out_of_range_and_unknown_ids(tmp_path):
     with StoreWriter(tmp_path, PROVENANCE) as writer:
         writer.add("прыжок/跳_01", ONE, label='say "hé, là"', path=os.fsdecode(b"/caf\xe9.mp4"))
+        writer.add("a", np.ones((3, 5)))
     store = FeatureStore(tmp_path)
-    assert store.labels == {"прыжок/跳_01": 'say "hé, là"'} and store.paths == {"прыжок/跳_01": "/caf\\xe9.mp4"}
-
-
-def test_rows_out_of_range_and_unknown_ids(tmp_path):
-    store = write(tmp_path, {"a": np.ones((3, 5))})
+    assert (store.labels["прыжок/跳_01"], store.paths["прыжок/跳_01"]) == ('say "hé, là"', "/caf\\xe9.mp4")
     assert store.rows("a", 1, 99).shape == (2, 5)
     for start, stop in ((3, 4), (-1, 2), (2, 2), (2, 1)):
         with pytest.raises(InputError, match="has 3 rows"):
@@ -102,9 +99,7 @@ def test_fingerprint_is_of_content_and_not_of_layout(tmp_path):
     ]):  # fmt: skip
         assert write(tmp_path / str(number), other).fingerprint != fingerprint
     kept = np.array([[1, 2, 3, 4, 5]], dtype="<f2")
-    one = hashlib.sha256(
-        b'["a", "l", [1, 5]]' + kept.tobytes() + np.array([2], "<i4").tobytes() + b"\0\0\0\x3f"
-    ).digest()
+    one = hashlib.sha256(b'["a", "l", [1, 5]]' + kept.tobytes() + b"\2\0\0\0" + b"\0\0\0\x3f").digest()
     with StoreWriter(tmp_path / "one", PROVENANCE, vocabulary=VOCABULARY) as writer:
         writer.add("a", kept, label="l", objects=(np.array([2]), np.array([0.5])))
     assert FeatureStore(tmp_path / "one").fingerprint == hashlib.sha256(b"f" * 64 + one).hexdigest()
@@ -178,11 +173,6 @@ def test_another_encoder_is_refused_by_name(tmp_path):
     StoreWriter(tmp_path, PROVENANCE).close()  # a refused writer holds no lock
 
 
-def foreign(path):
-    with h5py.File(path, "w") as file:
-        file["data"] = np.ones(3)
-
-
 def edit(name, value):
     def change(path):
         with h5py.File(path, "r+") as file:
@@ -199,9 +189,8 @@ def edit(name, value):
 DAMAGE = {
     "text": lambda path: path.write_text("id,label\n"),
     "truncated": lambda path: path.write_bytes(path.read_bytes()[:-300]),
-    "foreign": foreign,
+    "foreign": edit("format", "other"),
     "newer": edit("format_version", 2),
-    "version as text": edit("format_version", "new"),
     "no offsets": edit("offsets", None),
     "offsets backwards": edit("offsets", np.array([0, 2, 1, 3])),
     "ids missing": edit("ids", np.array([b"a"])),
@@ -313,10 +302,8 @@ def test_folders_that_are_no_stores(tmp_path):
 
 
 def test_one_writer_at_a_time(tmp_path):
-    code = (
-        f"import sys, time; from cezsar.data.features import StoreWriter; "
-        f"w = StoreWriter({str(tmp_path)!r}, {PROVENANCE!r}); print('held', flush=True); time.sleep(60)"
-    )
+    code = "import time; from cezsar.data.features import StoreWriter; "
+    code += f"w = StoreWriter({str(tmp_path)!r}, {PROVENANCE!r}); print('held', flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as holder:
         assert holder.stdout.readline() == b"held\n"
         with pytest.raises(InputError, match="by another process"):

@@ -9,19 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from cezsar.data import labels
+from cezsar.data import datasets, labels
 from cezsar.data.annotations import load_annotations
-from cezsar.data.datasets import (
-    KNOWN,
-    class_names,
-    find_known,
-    forget,
-    open_dataset,
-    place_of,
-    places,
-    register,
-    registered,
-)  # fmt: skip
+from cezsar.data.datasets import KNOWN, class_names, find_known, forget, open_dataset, place_of, places, register
 from cezsar.data.labels import canonical, resolve
 from cezsar.data.layout import look, ucf101_clips
 from cezsar.errors import FormatError, InputError
@@ -239,7 +229,9 @@ def test_places_are_named_and_forgotten(home, tmp_path):
     touch(tmp_path, "mine/jump/1.mp4", "mine/walk/2.mp4")
     register("Kinetics-400", tmp_path / "k400")
     register(" my clips ", tmp_path / "mine")
-    assert registered() == {"kinetics400": str(tmp_path / "k400"), "my clips": str(tmp_path / "mine")} == places()
+    assert (
+        datasets.registered() == {"kinetics400": str(tmp_path / "k400"), "my clips": str(tmp_path / "mine")} == places()
+    )
     assert set(open_dataset("kinetics400").labels) == set(IDS)
     assert open_dataset(tmp_path / "k400").labels == open_dataset("kinetics400").labels
     assert open_dataset("my clips").labels == {"1": "jump", "2": "walk"}
@@ -247,10 +239,10 @@ def test_places_are_named_and_forgotten(home, tmp_path):
         with pytest.raises(InputError):
             register(name, tmp_path / place)
     assert forget("kinetics400") and not forget("kinetics400")
-    assert list(registered()) == ["my clips"]
+    assert list(datasets.registered()) == ["my clips"]
     (home / "data/datasets.json").write_text('{"x": 3}')
     with pytest.raises(FormatError, match="'x' should have the path"):
-        registered()
+        datasets.registered()
     with pytest.raises(FormatError):
         register("y", tmp_path / "mine")
     assert (home / "data/datasets.json").read_text() == '{"x": 3}'
