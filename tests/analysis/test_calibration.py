@@ -9,20 +9,8 @@ from scipy.optimize import minimize_scalar
 from scipy.special import softmax
 from sklearn.metrics import log_loss
 
-from cezsar.analysis.calibration import (
-    HIGHEST,
-    LOWEST,
-    calibrate,
-    calibration_error,
-    correct,
-    fit,
-    labelled_scores,
-    nll,
-    reliability,
-    reliability_at,
-    transferred,
-    unknown_scores,
-)
+from cezsar.analysis import calibration as engine
+from cezsar.analysis.calibration import fit, nll, reliability
 from cezsar.errors import InputError
 from cezsar.zeroshot.fusion import Weights, cosine, predict
 from cezsar.zeroshot.protocols import Protocol
@@ -48,17 +36,14 @@ def make_scores(gram=True, clips=12, names=("run", "walk", "sit")):
 
 
 def error_at(scores, truth, temperature=1.0):
-    return calibration_error(reliability_at(scores, truth, temperature))
+    return engine.calibration_error(engine.reliability_at(scores, truth, temperature))
 
 
-@pytest.mark.parametrize("temperature", [0.02, 0.1, 1.0, 7.0])
-def test_likelihood_is_that_of_scikit_learn(temperature):
+def test_likelihood_is_that_of_scikit_learn_and_by_hand():
     scores, truth = sample(0.1)
-    p = softmax(scores / temperature, axis=1)
-    assert nll(scores, truth, temperature) == pytest.approx(log_loss(truth, p, labels=range(6)))
-
-
-def test_likelihood_by_hand():
+    for t in (0.02, 0.1, 1.0, 7.0):
+        p = softmax(scores / t, axis=1)
+        assert nll(scores, truth, t) == pytest.approx(log_loss(truth, p, labels=range(6)))
     assert nll([[math.log(3), 0, 0], [1, 1, 1]], [0, 2]) == pytest.approx((math.log(5 / 3) + math.log(3)) / 2)
     assert nll([[9.0]], [0]) == 0 and nll([[800.0, 0]], [0]) == 0 and nll([[800.0, 0]], [1]) == 800
 
@@ -67,17 +52,17 @@ def test_correct_clips_are_those_of_predict():
     scores = [[1, 1, 0], [0, 0, 0], [0, 0, 2], [-1, 0, -1], [2, 2, 2]]
     whole = Scores(list("abcde"), [""] * 5, ["x", "y", "z"], {"VE": np.array(scores, float)})
     for true in range(3):
-        np.testing.assert_array_equal(correct(scores, [true] * 5), predict(whole, VE) == true)
+        np.testing.assert_array_equal(engine.correct(scores, [true] * 5), predict(whole, VE) == true)
 
 
 def test_bins_by_hand():
     found = reliability([0, 0.25, 0.26, 0.5, 0.9, 1], [1, 0, 1, 1, 1, 0], bins=4)
     assert found.index.tolist() == [0, 1, 3] and found["clips"].tolist() == [2, 2, 2]
     np.testing.assert_allclose(found[["confidence", "accuracy"]], [[0.125, 0.5], [0.38, 1], [0.95, 0.5]])
-    assert calibration_error(found) == pytest.approx((2 * 0.375 + 2 * 0.62 + 2 * 0.45) / 6)
+    assert engine.calibration_error(found) == pytest.approx((2 * 0.375 + 2 * 0.62 + 2 * 0.45) / 6)
 
 
-@pytest.mark.parametrize("bins", [1, 7, 15, 100])
+@pytest.mark.parametrize("bins", [1, 15, 100])
 def test_calibration_errors_by_plain_loops(bins):
     rng = np.random.default_rng(bins)
     confidence = np.round(rng.random(150), 2)
@@ -87,18 +72,15 @@ def test_calibration_errors_by_plain_loops(bins):
         members.setdefault(place, []).append((own, hit))
     gaps = {b: abs(np.mean([c for c, _ in rows]) - np.mean([r for _, r in rows])) for b, rows in members.items()}
     found = reliability(confidence, right, bins)
-    assert calibration_error(found) == pytest.approx(sum(len(members[b]) * gaps[b] for b in members) / 150)
+    assert engine.calibration_error(found) == pytest.approx(sum(len(members[b]) * gaps[b] for b in members) / 150)
     assert found["clips"].to_dict() == {b: len(rows) for b, rows in members.items()}
 
 
-# The temperature
-
-
-@pytest.mark.parametrize("temperature", [0.01, 0.05, 0.3, 2.0])
+@pytest.mark.parametrize("temperature", [0.01, 0.05, 0.3])
 def test_the_temperature_is_that_of_the_slope(temperature):
     """Where the mean score under the model is the mean true score: by bisection, to more digits than a search gives."""
     scores, truth = sample(temperature)
-    found, low, high = fit(scores, truth), 1 / HIGHEST, 1 / LOWEST
+    found, low, high = fit(scores, truth), 1 / engine.HIGHEST, 1 / engine.LOWEST
     for _ in range(200):
         u = math.sqrt(low * high)
         expected = (softmax(u * scores, axis=1) * scores).sum(axis=1).mean()
@@ -109,16 +91,11 @@ def test_the_temperature_is_that_of_the_slope(temperature):
     def cost(log_t):
         return log_loss(truth, softmax(scores / math.exp(log_t), axis=1), labels=range(6))
 
-    general = minimize_scalar(cost, bounds=(math.log(LOWEST), math.log(HIGHEST)), method="bounded")
+    general = minimize_scalar(cost, bounds=(math.log(engine.LOWEST), math.log(engine.HIGHEST)), method="bounded")
     assert (found.nll_before, found.nll_after) == pytest.approx((cost(0), cost(math.log(found.temperature))))
     assert found.nll_after <= min(general.fun + 1e-12, found.nll_before)
-
-
-def test_the_temperature_that_labels_were_drawn_at_is_found():
-    scores, truth = sample(0.07, clips=5_000)
-    found = fit(scores, truth)
-    assert found.temperature == pytest.approx(0.07, rel=0.05) and found.ece_after < 0.03 < found.ece_before
-    assert found.ece_after == error_at(scores, truth, found.temperature)
+    assert found.temperature == pytest.approx(temperature, rel=0.2)  # at which the labels were drawn
+    assert (found.ece_before, found.ece_after) == (error_at(scores, truth), error_at(scores, truth, found.temperature))
 
 
 def test_in_closed_form_and_at_the_bounds():
@@ -126,8 +103,8 @@ def test_in_closed_form_and_at_the_bounds():
     found = fit([[1.0, 0], [1, 0], [0, 1], [0, 1]], [0, 0, 1, 0])
     assert found.temperature == pytest.approx(1 / math.log(3), rel=1e-6)
     apart, turned = fit(np.eye(4), range(4)), fit(-np.eye(4), range(4))
-    assert (apart.temperature, apart.stopped, apart.nll_after) == (LOWEST, "lowest", 0)
-    assert (turned.temperature, turned.stopped) == (HIGHEST, "highest")
+    assert (apart.temperature, apart.stopped, apart.nll_after) == (engine.LOWEST, "lowest", 0)
+    assert (turned.temperature, turned.stopped) == (engine.HIGHEST, "highest")
     assert turned.nll_after == pytest.approx(math.log(4), abs=0.01) and turned.nll_after < turned.nll_before
     for scores, truth in (([[0.3, 0.3], [0.1, 0.1]], [0, 1]), ([[0.3], [0.2]], [0, 0]), ([[0.0, 0.0]], [1])):
         nothing = fit(scores, truth)
@@ -147,34 +124,31 @@ def test_the_order_of_clips_and_a_shift_of_a_row_do_not_matter():
 def test_t_is_fitted_on_the_classes_that_a_split_leaves_out():
     scores = make_scores(clips=200, names=("run", "walk", "sit", "fall", "jump"))
     splits = [["run", "walk"], ["sit", "jump", "fall"]]
-    found = transferred(scores, VE, Protocol("two", splits))
+    found = engine.transferred(scores, VE, Protocol("two", splits))
     for split, fitted in zip(splits, found.fits, strict=True):
         others = [name for name in scores.class_names if name not in split]
-        assert fitted == fit(*labelled_scores(scores, VE, others))
-    own = [labelled_scores(scores, VE, split) for split in splits]
+        assert fitted == fit(*engine.labelled_scores(scores, VE, others))
+    own = [engine.labelled_scores(scores, VE, split) for split in splits]
     expected = [error_at(*one, t.temperature) for one, t in zip(own, found.fits, strict=True)]
     assert found.after.ece == pytest.approx((np.mean(expected), np.std(expected, ddof=1)))
     assert found.before.ece.mean == pytest.approx(np.mean([error_at(*one) for one in own]))
-    assert found.accuracy.mean == pytest.approx(np.mean([correct(*one).mean() for one in own]))
+    assert found.accuracy.mean == pytest.approx(np.mean([engine.correct(*one).mean() for one in own]))
     assert found.temperature.mean == pytest.approx(np.mean([one.temperature for one in found.fits]))
     assert found.after.diagram["clips"].sum() == sum(len(truth) for _, truth in own)
     with pytest.raises(InputError, match="leaves none"):
-        transferred(scores, VE, Protocol("most", [scores.class_names[1:]]))
-
-
-# `Scores`, and both kept for a run
+        engine.transferred(scores, VE, Protocol("most", [scores.class_names[1:]]))
 
 
 def test_labelled_scores_are_cosines_of_some_classes():
     scores = make_scores()
     rows = [row for row, label in enumerate(scores.labels) if label in ("run", "sit")]
-    found, truth = labelled_scores(scores, VE, ["Sit", "RUN"])
+    found, truth = engine.labelled_scores(scores, VE, ["Sit", "RUN"])
     np.testing.assert_array_equal(found, cosine(scores, VE)[rows][:, [0, 2]])
     np.testing.assert_array_equal(truth, [["run", "sit"].index(scores.labels[row]) for row in rows])
     with pytest.raises(InputError):
-        labelled_scores(scores, VE, ["fly"])
+        engine.labelled_scores(scores, VE, ["fly"])
     fused = make_scores(gram=False)  # without lengths; the first clip has no label
-    np.testing.assert_allclose(labelled_scores(fused, Weights(0.5, 0))[0], 0.5 * fused.columns["VE"][1:])
+    np.testing.assert_allclose(engine.labelled_scores(fused, Weights(0.5, 0))[0], 0.5 * fused.columns["VE"][1:])
 
 
 def test_unknown_clips_are_held_against_the_known_classes():
@@ -183,7 +157,7 @@ def test_unknown_clips_are_held_against_the_known_classes():
     first = {name: rows[:1] for name, rows in modalities.items()}
     known = Embeddings(["a"], ["x"], ["x", "y"], first, np.eye(4)[:3], [0, 1, 1])
     unknown = Embeddings(["b", "c", "d"], ["z", "X", ""], ["z", "X"], modalities, np.eye(4)[:2], [0, 1])
-    scores, ids = unknown_scores(unknown, known, Weights(0.5, 0.5))
+    scores, ids = engine.unknown_scores(unknown, known, Weights(0.5, 0.5))
     assert ids == ["b", "d"]
     for row, place in zip(scores, (0, 2), strict=True):
         unit = modalities["VE"][place] + modalities["O"][place]
@@ -191,15 +165,15 @@ def test_unknown_clips_are_held_against_the_known_classes():
         np.testing.assert_allclose(row, [unit[0], max(unit[1], unit[2])], atol=1e-6)
     bare = Embeddings(["b"], ["z"], ["z"], {"VE": modalities["VE"][:1]}, np.eye(4)[:1], [0])
     with pytest.raises(InputError, match="cannot be compared"):
-        unknown_scores(bare, known, Weights())
+        engine.unknown_scores(bare, known, Weights())
 
 
 def test_both_are_chosen_and_kept(tmp_path):
     scores = np.array([[0.9, 0.1], [0.2, 0.7]], np.float32), np.array([0, 0])
-    found = calibrate(scores, rate=0.5, about="2 clips of 2 seen classes")
+    found = engine.calibrate(scores, rate=0.5, about="2 clips of 2 seen classes")
     assert (found.calibration.clips, found.accuracy, found.known_rejected) == (2, 0.5, 1)
     assert found.rejector.threshold == pytest.approx(0.9) and found.auroc is found.unknown_accepted is None
     kept = json.loads(found.keep(tmp_path)[0].read_text())
     assert kept == {"cezsar": "calibration", "version": 1} | found.calibration.__dict__
-    found = calibrate(scores, np.array([[0.99, 0.98]]), rate=0.0)
+    found = engine.calibrate(scores, np.array([[0.99, 0.98]]), rate=0.0)
     assert found.known_rejected == 2 and found.unknown_accepted == 0 and found.auroc == 0.0

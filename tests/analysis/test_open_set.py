@@ -81,9 +81,6 @@ def test_a_decision_by_hand():
     assert found == {"threshold": 0.6, "false_accept": 2 / 3, "false_reject": 0.25, "right": 0.5}
 
 
-# The experiment
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_run_by_plain_loops(kind, scores):
     protocol = Protocol("mine", [["class 6", "CLASS 1", "class 3", "class 4"]])
