@@ -29,9 +29,6 @@ def ranked(cosines):
     return sorted(range(len(cosines)), key=lambda c: -cosines[c])
 
 
-# From scores ---------------------------------------------------------------------------------------------------------
-
-
 def test_modalities_sum_to_the_margin():
     rng, owner = np.random.default_rng(0), np.array([2, 0, 1, 3, 0, 2])
     vectors, prototypes = {name: rng.normal(size=(20, E)) for name in ("VE", "O", "C")}, rng.normal(size=(6, E))
@@ -77,8 +74,6 @@ def test_scores_without_lengths_have_inner_products():
         explain_scores(scores, WEIGHTS, 0, winner="walking", runner_up="Walking")
 
 
-# From a clip ---------------------------------------------------------------------------------------------------------
-
 LABELS = {"beating a drum": ["to beat a drum", "a drum is hit"], "skipping": ["over a rope"], "waving": ["a flag"]}
 CAPTION = "somebody with a rope"
 
@@ -109,11 +104,9 @@ def word_vector(word):
 
 def a_classifier(seconds=4, rule="sentence", objects=2):
     rng = np.random.default_rng(0)
-    named = [("drum", "to beat"), ("rope", ""), ("flag", "to wave"), ("box", "of wood")]
-    named += [(f"thing {n}", "") for n in range(6)]
-    head = LinearHead(*map(list, zip(*named, strict=True)), rng.normal(size=(len(named), E + 2)))
-    more = {"head": head, "objects": objects, "object_rule": rule}
-    classifier = Classifier(None, WordSpace(), name="toy", trust="", weights=WEIGHTS, **more)
+    names, definitions = ["drum", "rope", *(f"thing {n}" for n in range(8))], ["to beat", *[""] * 9]
+    more = {"head": LinearHead(names, definitions, rng.normal(size=(10, E + 2))), "objects": objects}
+    classifier = Classifier(None, WordSpace(), name="", trust="", weights=WEIGHTS, object_rule=rule, **more)
     clip = classifier.embed("a.mp4", rng.normal(size=(seconds, E + 2)).astype(np.float32))
     classifier.space.calls.clear()
     return classifier, clip
@@ -178,8 +171,8 @@ def test_objects_that_are_summed_are_exact(rule):
 def test_what_has_no_weight_is_not_listed_and_not_embedded():
     classifier, clip = a_classifier()
     found = explain(classifier, clip, LABELS, caption=CAPTION, weights=Weights.only("C"))
-    assert classifier.space.calls == [] and [part.name for part in found.modalities] == ["C"]
-    assert found.objects == found.seconds == []
+    assert classifier.space.calls == found.objects == found.seconds == []
+    assert [part.name for part in found.modalities] == ["C"]
     lone = explain(*a_classifier(1), LABELS, weights=Weights.only("VE"))  # without its only second nothing decides
     assert lone.seconds == [Part("second", "0", lone.margin, "")] and lone.objects == []
     only_objects = explain(classifier, clip, LABELS, weights=Weights.only("O"))

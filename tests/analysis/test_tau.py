@@ -67,14 +67,13 @@ def test_candidates_by_hand(sentences, pairs):
     assert np.array_equal(fewer_TA, counts_TA[:, some])
 
 
-@pytest.mark.parametrize("tau", [0.1, 0.2, 0.8])
-def test_mining_agrees(sentences, tau):
+def test_mining_agrees(sentences):
     vectors, groups = sentences
-    index = np.arange(N)
-    _, too_few = mining.mine(index[:, None], groups, vectors, groups, np.random.default_rng(0), MiningConfig(tau))
-    _, (counts,) = candidates(vectors, groups, [tau])
-    assert too_few == {anchor: count for anchor, count in enumerate(counts.tolist()) if count < 10}
-    assert tau > 0.5 or too_few
+    for tau in (0.1, 0.2, 0.8):
+        own, rng = np.arange(N)[:, None], np.random.default_rng(0)
+        _, too_few = mining.mine(own, groups, vectors, groups, rng, MiningConfig(tau))
+        _, (counts,) = candidates(vectors, groups, [tau])
+        assert too_few == {anchor: count for anchor, count in enumerate(counts.tolist()) if count < 10}
 
 
 def test_neighbours_and_near_duplicates_are_the_nearest(sentences, pairs):
