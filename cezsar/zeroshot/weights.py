@@ -9,7 +9,7 @@ at a point inside counts as a tie at that point.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -278,27 +278,24 @@ def choose_on_half(
         raise InputError("weights can be chosen on half of the classes where there are four or more with clips")
     found = ChosenOnHalf([], [], {name: [] for name in fixed or {}}, [])
     for half in random_classes(names, len(names) // 2, runs, seed).splits:
-        chosen, _, _ = _searched(scores, modalities, half, steps)
-        _, best, top1 = _searched(scores, modalities, [name for name in names if name not in half], steps)
+        others = [name for name in names if name not in half]
+        chosen, _ = _searched(scores, modalities, half, steps)
         found.weights.append(chosen)
-        found.accuracies.append(top1(chosen))
-        found.best.append(best)
+        found.accuracies.append(outcome(scores, chosen, others).top1)
+        found.best.append(_searched(scores, modalities, others, steps)[1])
         for name, weights in (fixed or {}).items():
-            found.fixed[name].append(top1(weights))
+            found.fixed[name].append(outcome(scores, weights, others).top1)
     return found
 
 
-def _searched(
-    scores: Scores, modalities: Sequence[str], classes: Sequence[str], steps: int
-) -> tuple[Weights, float, Callable[[Weights], float]]:
-    """The best weights for some classes, top-1 accuracy with these, and a function that tells it for any weights."""
+def _searched(scores: Scores, modalities: Sequence[str], classes: Sequence[str], steps: int) -> tuple[Weights, float]:
+    """The best weights for some classes, and top-1 accuracy with these."""
     if len(modalities) == 2:
         pair = (modalities[0], modalities[1])
-        curve = fusion_curve(scores, pair, classes)
-        low, high, accuracy, _ = curve.best()
-        return of_pair(pair, (low + high) / 2), accuracy, lambda weights: float(curve.at(share(weights, pair)))
-    peak = simplex_map(scores, steps, classes).best()
-    return peak.weights, peak.accuracy, lambda given: float(line_curve(scores, given, given, classes).at(0))
+        best = fusion_curve(scores, pair, classes).best()
+        return of_pair(pair, (best.low + best.high) / 2), best.accuracy
+    best = simplex_map(scores, steps, classes).best()
+    return best.weights, best.accuracy
 
 
 def share(weights: Weights, pair: tuple[str, str]) -> float:
