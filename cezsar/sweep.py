@@ -237,16 +237,9 @@ class SweepConfig:
         return mining | own | {"objects": self.use.objects, "fusion": self.use.fusion}
 
 
-def sweep(
-    material: Material,
-    config: SweepConfig,
-    taus: Sequence[float],
-    seeds: Sequence[int],
-    folder: str | Path,
-    *,
-    device: str | None = None,
-    on_progress: Progress = lambda stage, done, total, note: None,
-) -> Sweep:
+def sweep(material: Material, config: SweepConfig, taus: Sequence[float], seeds: Sequence[int], folder: str | Path, *,
+          device: str | None = None,
+          on_progress: Progress = lambda stage, done, total, note: None) -> Sweep:  # fmt: skip
     """Train and test a run for each τ and seed, as far as `folder` does not hold it already; returns all its points.
 
     A τ that leaves too many sentences without enough candidates, under which mining or training finds nothing to work
@@ -291,27 +284,27 @@ def refuse_points(taus: Sequence[float], seeds: Sequence[int]) -> None:
 
 def about(material: Material, config: SweepConfig) -> dict[str, Any]:
     """All that points must share to be compared, as JSON has it: settings, and fingerprints of the material."""
+
+    def digest(value: Any) -> str:
+        return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
     sources = material.sources
     captions = sources.captions and {clip: list(texts) for clip, texts in sources.captions.items()}
     shared = {
         "annotations": material.name,
-        "segments": _digest([asdict(segment) for segment in material.annotations.segments]),
+        "segments": digest([asdict(segment) for segment in material.annotations.segments]),
         "store": material.store.fingerprint,
         "sentences": {"name": material.sentences.name, "fingerprint": material.sentences.fingerprint},
         "dataset": sources.dataset.name,
-        "labels": _digest(sources.dataset.labels),
+        "labels": digest(sources.dataset.labels),
         "test stores": [store.fingerprint for store in sources.stores],
-        "descriptions": _digest({name: list(texts) for name, texts in sources.descriptions.items()}),
-        "captions": _digest([captions, sources.averaged]) if captions else None,
+        "descriptions": digest({name: list(texts) for name, texts in sources.descriptions.items()}),
+        "captions": digest([captions, sources.averaged]) if captions else None,
         "several": sources.several,
-        "recogniser": None if material.head is None else _digest(material.head.weight.tolist()),
+        "recogniser": None if material.head is None else digest(material.head.weight.tolist()),
     }
     round_trip: dict[str, Any] = json.loads(json.dumps(shared | config.to_dict()))
     return round_trip
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def shares_short(material: Material, taus: Sequence[float], negatives: int) -> list[float]:

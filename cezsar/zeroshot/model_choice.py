@@ -91,14 +91,8 @@ class Chooser(ExitStack):
     or those of `for_film`. `weights` are the frame encoder's; `prompts` are for bare labels (`Classifier.of_encoder`).
     """
 
-    def __init__(
-        self,
-        *,
-        run: str | Path | None = None,
-        encoder: str | None = None,
-        weights: str | Path | None = None,
-        prompts: Sequence[str] | None = None,
-    ) -> None:
+    def __init__(self, *, run: str | Path | None = None, encoder: str | None = None,
+                 weights: str | Path | None = None, prompts: Sequence[str] | None = None) -> None:  # fmt: skip
         super().__init__()
         if run is not None and encoder is not None:
             raise InputError("give a run or an encoder, not both: a run brings its own encoder")

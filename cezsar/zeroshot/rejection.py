@@ -166,15 +166,8 @@ class Rejector:
             raise InputError(f"no clip can be rejected by {asdict(self)}")
 
     @classmethod
-    def choose(
-        cls,
-        scores_NC: npt.ArrayLike,
-        chosen_by: ChosenBy,
-        rate: float = RATE,
-        kind: str = "cosine",
-        temperature: float = 1.0,
-        about: str = "",
-    ) -> Self:
+    def choose(cls, scores_NC: npt.ArrayLike, chosen_by: ChosenBy, rate: float = RATE, kind: str = "cosine",
+               temperature: float = 1.0, about: str = "") -> Self:  # fmt: skip
         """With the `threshold` that keeps `rate` on these clips: unknown ones against the C classes, or known ones."""
         values_N = confidence(scores_NC, kind, temperature)
         return cls(kind, threshold(values_N, chosen_by, rate), temperature, chosen_by, rate, len(values_N), about)

@@ -70,13 +70,8 @@ class Span:
     probability: float | None = None  # mean, among the labels; None where the run was not calibrated, and without label
 
 
-def read(
-    classifier: Classifier,
-    path: str | Path,
-    *,
-    window_s: int = WINDOW_S,
-    progress: Callable[[int, int], object] = lambda done_s, total_s: None,
-) -> Film:
+def read(classifier: Classifier, path: str | Path, *, window_s: int = WINDOW_S,
+         progress: Callable[[int, int], object] = lambda done_s, total_s: None) -> Film:  # fmt: skip
     """Decode and embed a film, frame by frame: the slow part, needed once. So many seconds are looked at together,
     around each second; at the film's ends fewer. Raises `VideoError`, and `InputError` for `window_s` below 1."""
     if window_s < 1:
@@ -102,14 +97,8 @@ def _told(frames: Iterable[Frame], info: VideoInfo, progress: Callable[[int, int
             progress(done, max(done, total))
 
 
-def spans(
-    classifier: Classifier,
-    film: Film,
-    labels: Labels = None,
-    *,
-    none: bool = True,
-    weights: Weights | None = None,
-) -> list[Span]:
+def spans(classifier: Classifier, film: Film, labels: Labels = None, *, none: bool = True,
+          weights: Weights | None = None) -> list[Span]:  # fmt: skip
     """What happens in a film, from its first second to its last, neighbours always of different labels (as in
     `Classifier.classify`). "None of these" may be an answer where the classifier's rejector goes with the weights."""
     names, cosine_TC = classifier.similarities(film.seconds, labels, weights)
@@ -130,12 +119,7 @@ def spans(
     return found
 
 
-def find(
-    classifier: Classifier,
-    film: Film,
-    label: str,
-    among: Labels = None,
-) -> list[Span]:
+def find(classifier: Classifier, film: Film, label: str, among: Labels = None) -> list[Span]:
     """Where one action is seen, best first, held in each second against a bar: the similarity that 95 % of others stay
     below (their best, where they are fewer than 20), by default the descriptions of Kinetics-400.
 

@@ -54,21 +54,11 @@ class TransferScores:
         }
 
 
-def transferred(
-    run: Run,
-    sentences: Encoder,
-    seen: Clips,
-    unseen: Clips,
-    *,
-    seed: int = 0,
-    with_head: bool = False,
-    trials: int = 3,
-    grid: Sequence[Transfer] | None = None,
-    model: Mapping[str, Any] | None = None,
-    training: Mapping[str, Any] | None = None,
-    device: str | None = None,
-    on_progress: Callable[[int, int, str], object] = lambda done, total, step: None,
-) -> TransferScores:
+def transferred(run: Run, sentences: Encoder, seen: Clips, unseen: Clips, *, seed: int = 0, with_head: bool = False,
+                trials: int = 3, grid: Sequence[Transfer] | None = None, model: Mapping[str, Any] | None = None,
+                training: Mapping[str, Any] | None = None, device: str | None = None,
+                on_progress: Callable[[int, int, str], object] = lambda done, total, step: None,
+                ) -> TransferScores:  # fmt: skip
     """Choose K, T and λ on halves of the seen classes, and score the unseen clips by every method.
 
     The run's VE stays as it is in all trials: it never had these labels, though its captions may have told of the

@@ -259,15 +259,9 @@ class ChosenOnHalf:
     best: list[float]  # the highest that any weights reach there, each chosen on the very classes it is told on
 
 
-def choose_on_half(
-    scores: Scores,
-    modalities: Sequence[str] = ("VE", "O"),
-    *,
-    fixed: Mapping[str, Weights] | None = None,
-    steps: int = 10,
-    runs: int = RUNS,
-    seed: int = 0,
-) -> ChosenOnHalf:
+def choose_on_half(scores: Scores, modalities: Sequence[str] = ("VE", "O"), *,
+                   fixed: Mapping[str, Weights] | None = None, steps: int = 10, runs: int = RUNS,
+                   seed: int = 0) -> ChosenOnHalf:  # fmt: skip
     """Choose weights on random halves of the classes: unlike those best on the test classes, they flatter no figure.
 
     The share of two `modalities` is chosen, or of all three, on a map with so many `steps`; `fixed` names weights to

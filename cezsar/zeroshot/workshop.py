@@ -98,14 +98,9 @@ class Trial:
 class Workshop:
     """Answers what other sentences would give. Built once; trials change nothing, so threads may share it."""
 
-    def __init__(
-        self,
-        embeddings: Embeddings,
-        weights: Weights | None = None,
-        several: Several = "nearest",
-        classes: Sequence[str] | None = None,
-        form: Callable[[Scores], Scores] = lambda scores: scores,
-    ) -> None:
+    def __init__(self, embeddings: Embeddings, weights: Weights | None = None, several: Several = "nearest",
+                 classes: Sequence[str] | None = None,
+                 form: Callable[[Scores], Scores] = lambda scores: scores) -> None:  # fmt: skip
         """From embeddings of the clips and of the sentences so far; the paper's weights and all classes to choose from
         by default. `form` is what a method makes of scores before it compares them (`methods.Method.form`). Raises
         `InputError` for an unknown class, no clip of the classes, and weights that leave no modality."""
