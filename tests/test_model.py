@@ -29,72 +29,52 @@ def embed(model, features):
         return model.visual_embedding(*stack(features, model.config.max_seconds)).numpy()
 
 
-def linear(layer, vector):
-    weight, bias = layer.weight.detach().numpy().astype(float), layer.bias.detach().numpy().astype(float)
-    return np.array(
-        [sum(w * x for w, x in zip(row, vector, strict=True)) + b for row, b in zip(weight, bias, strict=True)]
-    )
+def array(tensor):
+    return tensor.detach().numpy().astype(float)
 
 
-def layer_norm(layer, vector):
-    mean = sum(vector) / len(vector)
-    variance = sum((x - mean) ** 2 for x in vector) / len(vector)
-    scaled = (vector - mean) / math.sqrt(variance + layer.eps)
-    return scaled * layer.weight.detach().numpy() + layer.bias.detach().numpy()
+def linear(layer, rows):
+    return rows @ array(layer.weight).T + array(layer.bias)
 
 
-def encoder_layer_by_hand(layer, sequence, heads):
-    """Eq. 2-4 for one clip: attention over `sequence`, then the feed-forward net, each with its residual and norm."""
-    width = len(sequence[0])
-    size = width // heads
-    weight = layer.self_attn.in_proj_weight.detach().numpy().astype(float)
-    bias = layer.self_attn.in_proj_bias.detach().numpy().astype(float)
-    projected = [weight @ x + bias for x in sequence]
-    query = [p[:width] for p in projected]
-    key = [p[width : 2 * width] for p in projected]
-    value = [p[2 * width :] for p in projected]
-    output = []
-    for t in range(len(sequence)):
-        joined = []
-        for head in range(heads):
-            cut = slice(head * size, (head + 1) * size)
-            scores = [float(query[t][cut] @ key[s][cut]) / math.sqrt(size) for s in range(len(sequence))]
-            top = max(scores)
-            exponentials = [math.exp(score - top) for score in scores]
-            total = sum(exponentials)
-            joined.append(sum(e / total * value[s][cut] for s, e in enumerate(exponentials)))
-        attended = linear(layer.self_attn.out_proj, np.concatenate(joined))
-        middle = layer_norm(layer.norm1, sequence[t] + attended)
-        fed = linear(layer.linear2, np.maximum(linear(layer.linear1, middle), 0))
-        output.append(layer_norm(layer.norm2, middle + fed))
-    return output
+def layer_norm(layer, rows):
+    scaled = (rows - rows.mean(-1, keepdims=True)) / np.sqrt(rows.var(-1, keepdims=True) + layer.eps)
+    return scaled * array(layer.weight) + array(layer.bias)
 
 
-def visual_embedding_by_hand(model, features):
+def encoder_layer_by_hand(layer, rows_TM, heads):
+    """Eq. 2-4 for one clip: attention over its rows, then the feed-forward net, each with its residual and norm."""
+    attention, size = layer.self_attn, rows_TM.shape[1] // heads
+    query, key, value = np.split(rows_TM @ array(attention.in_proj_weight).T + array(attention.in_proj_bias), 3, axis=1)
+    joined = np.empty_like(rows_TM)
+    for cut in (slice(head * size, (head + 1) * size) for head in range(heads)):
+        weights = np.exp(query[:, cut] @ key[:, cut].T / math.sqrt(size))
+        joined[:, cut] = weights / weights.sum(1, keepdims=True) @ value[:, cut]
+    middle = layer_norm(layer.norm1, rows_TM + linear(attention.out_proj, joined))
+    return layer_norm(layer.norm2, middle + linear(layer.linear2, np.maximum(linear(layer.linear1, middle), 0)))
+
+
+def visual_embedding_by_hand(model, features_TD):
     """Eq. 1-5 for one clip."""
-    visual, width = model.visual, model.config.d_model
-    sequence = []
-    for t, frame in enumerate(features.astype(float)):
-        reduced = np.maximum(linear(visual.reduce, frame), 0)  # Eq. 1
-        for i in range(0, width, 2):
-            reduced[i] += math.sin(t / 10_000 ** (i / width))
-            reduced[i + 1] += math.cos(t / 10_000 ** (i / width))
-        sequence.append(reduced)
-    for layer in visual.encoder.layers:
-        sequence = encoder_layer_by_hand(layer, sequence, model.config.heads)
-    return np.maximum(linear(visual.project, sum(sequence) / len(sequence)), 0)  # Eq. 5
+    rows = np.maximum(linear(model.visual.reduce, features_TD), 0)  # Eq. 1
+    for t, row in enumerate(rows):
+        for i in range(0, len(row), 2):
+            row[i] += math.sin(t / 10_000 ** (i / len(row)))
+            row[i + 1] += math.cos(t / 10_000 ** (i / len(row)))
+    for layer in model.visual.encoder.layers:
+        rows = encoder_layer_by_hand(layer, rows, model.config.heads)
+    return np.maximum(linear(model.visual.project, rows.mean(0)), 0)  # Eq. 5
 
 
-def released_by_hand(model, features):
+def released_by_hand(model, features_TD):
     """The released code's inference for one clip: 16 seconds, zeros counted, each second alone in attention."""
-    visual, outputs = model.visual, []
-    for t in range(16):
-        frame = features[t].astype(float) if t < len(features) else np.zeros(features.shape[1])
-        reduced = [linear(visual.reduce, np.maximum(frame, 0))]
-        for layer in visual.encoder.layers:
-            reduced = encoder_layer_by_hand(layer, reduced, model.config.heads)
-        outputs.append(linear(visual.project, np.maximum(reduced[0], 0)))
-    return sum(outputs) / 16
+    outputs = []
+    for frame in np.vstack([features_TD, np.zeros((16 - len(features_TD), features_TD.shape[1]))]):
+        row = linear(model.visual.reduce, np.maximum(frame, 0))[None]
+        for layer in model.visual.encoder.layers:
+            row = encoder_layer_by_hand(layer, row, model.config.heads)
+        outputs.append(linear(model.visual.project, np.maximum(row[0], 0)))
+    return np.mean(outputs, axis=0)
 
 
 @pytest.mark.parametrize("layers", [1, 2])

@@ -124,9 +124,6 @@ def _stacked(model: CrossModal, rows: Sequence[FloatArray], longest: int) -> tup
     return batch.to(model.feature_mean.device), lengths.to(model.feature_mean.device)
 
 
-# The model -----------------------------------------------------------------------------------------------------------
-
-
 class _Objective(nn.Module):
     """The model with the parts that only training needs, and the sum of its losses on a batch:
 
@@ -241,9 +238,6 @@ def _held_out(
         "dead_units": float((videos_NE == 0).all(axis=0).mean()),
         "spread": 1 - float(np.linalg.norm(unit_NE.mean(axis=0))),
     }
-
-
-# The run -------------------------------------------------------------------------------------------------------------
 
 
 def train(

@@ -91,9 +91,6 @@ def train(
     return run
 
 
-# Clips and what is learned from their features alone ------------------------------------------------------------------
-
-
 class Rows(Sequence[FloatArray]):
     """(T, D) features of clips, read from a store when asked for; a clip's place is a video, its first and last row."""
 
@@ -127,9 +124,6 @@ def ood_of(clips: Sequence[FloatArray], members: IntArray, config: RunConfig) ->
     means_MD = np.stack([clips[clip].mean(0, dtype=np.float64) for clip in members.tolist()]).astype(np.float32)
     columns_D = scene_columns(config.feature_encoder["name"])
     return OodDistance.fit(means_MD, np.random.default_rng([config.training.seed, 3]), columns_D)
-
-
-# Batches and their loss ----------------------------------------------------------------------------------------------
 
 
 def triplet_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float) -> Tensor:
@@ -179,9 +173,6 @@ def split_by_video(triplets: Triplets, share: float, seed: int) -> tuple[IntArra
     held = np.random.default_rng([seed, 1]).choice(videos, count, replace=False)
     in_validation_M = np.isin(triplets.video_M, held)
     return np.flatnonzero(usable_M & ~in_validation_M), np.flatnonzero(usable_M & in_validation_M)
-
-
-# The loop ------------------------------------------------------------------------------------------------------------
 
 
 class Trainer:

@@ -254,7 +254,7 @@ def refuse_other_encoder(what: str, wanted: dict[str, Any], name: str, fingerpri
     if name != wanted["name"] if named else fingerprint != wanted["fingerprint"]:
         raise MismatchError(
             f"the {what} come from encoder {name} ({fingerprint[:16]}), but {whose} with {wanted['name']} "
-            f"({wanted['fingerprint'][:16]}); use that encoder, or do that again with this one"
+            f"({wanted['fingerprint'][:16]}); give {what} of that encoder"
         )
 
 

@@ -102,9 +102,6 @@ class Sides:
         return how.lam * self.by_prototype(how.k, how.temperature) + (1 - how.lam) * self.by_text
 
 
-# Choosing on held-out seen classes -----------------------------------------------------------------------------------
-
-
 class Choice(NamedTuple, Generic[What]):
     """The setting of highest mean top-1, of equal ones the first; and top-1 of each that was tried, trial by trial."""
 
@@ -168,9 +165,6 @@ def overlaps(seen: Mapping[str, FloatArray], unseen: Mapping[str, FloatArray]) -
     pairs = zip(seen, nearest_S.tolist(), distance_SU.min(axis=1).tolist(), strict=True)
     # A name's distance to itself is 0 up to rounding; the bound is meant with the same grain.
     return [Overlap(name, names[u], max(d, 0.0)) for name, u, d in pairs if d <= OVERLAP + 1e-6]
-
-
-# In a run ------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
