@@ -186,7 +186,6 @@ def test_what_is_not_defined_is_none():
     assert (one_class.nearest_prototype, one_class.hubness_1, one_class.k_prototypes) == (1.0, 0.0, 1)
     assert (one_class.prototype_to_other, one_class.prototype_on_own) == (None, None)
     assert measure(videos[:3], [0, 1, 2], None, None, 3).silhouette is None  # every clip is a class of its own
-    assert measure(videos[:1], [0], None, None, 3).purity is None
     nothing = measure(np.zeros((0, 4)), [], None, None, 3)
     assert nothing.clips == 0 and all(getattr(nothing, name) is None for name in FIGURES)
 

@@ -226,10 +226,8 @@ def test_a_class_is_judged_as_the_engine_does_with_advice_and_clips(empty_worksp
     one = next(one for one in found if one.verdict == "both")
     page = opened(**{state.FAULT_CLASS: names[one.Index]})
     assert f"**{one.text_errors + one.video_errors:.0f} of {one.clips}** clips are missed" in texts(page)
-    assert (
-        f"**{one.text_errors:.0f}** by fault of the text, **{one.video_errors:.0f}** by fault of the video."
-        in texts(page)
-    )
+    by = f"**{one.text_errors:.0f}** by fault of the text, **{one.video_errors:.0f}** by fault of the video."
+    assert by in texts(page)
     assert "**Rewrite its description.**" in texts(page) and "**Other features or more training.**" in texts(page)
     link = next(link.proto for link in page.page_link if "workshop" in link.value)
     wanted = {state.SECTION: state.SECTIONS["workshop"], state.ON: item.name, state.REWRITE: names[one.Index]}
