@@ -41,20 +41,15 @@ class Dataset:
 
 
 class Videos(NamedTuple):
-    """The video files of a data set, with the ids and labels under which an evaluation, or mining, looks for them."""
-
-    clips: list[Clip]
+    clips: list[Clip]  # with the ids and labels under which an evaluation, or mining, looks for them
     missing: list[str]  # ids of clips that should be there and have no video, as far as is known
 
 
 def open_dataset(name_or_folder: str | Path, home: str | Path | None = None) -> Dataset:
-    """A data set by name or path; `home` is the workspace.
-
-    A name: `demo`, `demo:train` (segments of the videos that it trains on); a published one, `ucf101`, or an official
-    part, `ucf101:test1`; what somebody named (`register`). A path: a folder of class folders, a CSV manifest with
-    labels, an index `{class name: [clip ids]}`, or segments `{video id: [[start_s, end_s, class name]]}`. Raises
-    `InputError` where nothing is there, or clips have no labels; `FormatError` where a file is not in its format.
-    """
+    """A data set by name: `demo`, `demo:train` (segments of the videos that it trains on), `ucf101`, an official part,
+    `ucf101:test1`, what somebody named (`register`); or by path: a folder of class folders, a CSV manifest with labels,
+    an index `{class name: [clip ids]}`, or segments `{video id: [[start_s, end_s, class name]]}`. Raises `InputError`
+    where nothing is there, or clips have no labels; `FormatError` where a file is not in its format."""
     name = str(name_or_folder)
     known, part, place = _meant(name, home)
     if known is None:
@@ -159,9 +154,6 @@ def find_descriptions(text: str) -> Path:
 def named_descriptions(text: str) -> dict[str, list[str]]:
     """Class name -> its descriptions, of what `find_descriptions` finds. Raises as that and `load_descriptions`."""
     return load_descriptions(find_descriptions(text))
-
-
-# Where data sets are -------------------------------------------------------------------------------------------------
 
 
 def find_known(name: str) -> Known | None:

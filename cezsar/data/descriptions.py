@@ -20,13 +20,10 @@ _JSON_OBJECT = re.compile(r'\s*\{\s*["}]')
 
 
 def load_descriptions(path: str | Path) -> dict[str, list[str]]:
-    """Class name -> its descriptions, at least one each, in the order of the file (of a folder: sorted by name).
-
-    JSON `{class: sentence or [sentences]}`; a folder with one `.txt` for each class, named after it, each line a
-    sentence. Names alone are their own descriptions, as words: a JSON list, `{"0": name}`, `{name: 0}`, a `.txt` with
-    one to a line, a `.csv` with a column of them. `FormatError` names a class without a description or in two
-    spellings, or a file that is not text.
-    """
+    """Class name -> its descriptions, of JSON `{class: sentence or [sentences]}` or a folder with one `.txt` for each
+    class, each line a sentence. Names alone are their own descriptions, as words: a JSON list, `{"0": name}`,
+    `{name: 0}`, a `.txt` with one to a line, a `.csv` with a column of them. `FormatError` names a class without a
+    description or in two spellings, or a file that is not text."""
     path = Path(path)
     if path.is_dir():
         descriptions: dict[str, list[str]] = {}

@@ -27,7 +27,6 @@ from cezsar.data.documents import is_unicode, printable
 from cezsar.errors import CezsarError, FormatError, InputError, MismatchError
 
 FORMAT, FORMAT_VERSION = b"cezsar features", 1
-SHARD_NAME = re.compile(r"shard-(\d{5,})\.h5")
 PER_VIDEO = ("ids", "labels", "paths", "files", "digests", "object_indices", "object_probabilities")
 SHARD_BYTES = 128 << 20  # of features, after which a shard ends
 MAX_OPEN = 64  # shards a store keeps open for reading
@@ -61,11 +60,8 @@ class Shard(NamedTuple):
 
 
 class FeatureStore:
-    """The videos of a store folder, as they were when it was opened. Safe to read from many threads.
-
-    Raises `InputError` where there is no such folder, `FormatError` for no shards, or one that is damaged, foreign or
-    newer than this version, `MismatchError` for shards of different encoders.
-    """
+    """The videos of a store folder, as they were when it was opened. Safe to read from many threads. `FormatError` for
+    no shards, or one that is damaged, foreign or newer than this version, `MismatchError` for different encoders."""
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
@@ -155,10 +151,9 @@ class FeatureStore:
 class StoreWriter:
     """Adds videos to a store folder, new or not; the only writer there as long as it is open (else `InputError`).
 
-    They are gathered in memory and become readable a shard at a time: when it is full, at `flush()` and at `close()`.
-    As a context manager it closes at the end of the block; after an exception it drops what is not yet in a shard.
-    `provenance` needs `encoder` (name), `fingerprint` and `dim`, and `IDENTITY` must agree with that of the folder, or
-    it raises `MismatchError`; `vocabulary` is what object indices count.
+    They become readable a shard at a time: when it is full, at `flush()` and at `close()`; after an exception in the
+    block of a `with` those not yet in a shard are dropped. `provenance` needs `encoder`, `fingerprint` and `dim`; where
+    `IDENTITY` is another than the folder's it raises `MismatchError`. `vocabulary` is what object indices count.
     """
 
     def __init__(
@@ -331,7 +326,7 @@ def _read_shards(folder: Path) -> list[Shard]:
     """Every shard, in order; provenance and uniqueness of ids checked over all of them."""
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; a feature store is one, made by `cezsar extract`")
-    shards = [_read_shard(path) for path in sorted(folder.iterdir()) if SHARD_NAME.fullmatch(path.name)]
+    shards = [_read_shard(path) for path in sorted(folder.iterdir()) if re.fullmatch(r"shard-\d{5,}\.h5", path.name)]
     seen: dict[str, Path] = {}
     for shard in shards:
         _same_identity(shard.path, json.loads(shard.provenance), json.loads(shards[0].provenance))

@@ -21,19 +21,16 @@ from cezsar.errors import FormatError, InputError
 MAX_LABEL_CHARACTERS = 1000  # a description is a sentence or two; anything longer is a list without its separators
 MAX_NAME_CHARACTERS = 60  # of the name of a group
 NAME_COLUMNS = ("name", "label", "class")
-_NUMBER_FIRST = re.compile(r"(?P<number>\d+)[\s:,.)]+(?P<name>.*\S)")
-_NUMBER_LAST = re.compile(r"(?P<name>\S.*?)[\s:,]+(?P<number>\d+)")
+_NUMBER_FIRST = re.compile(r"(?P<number>\d{1,9})[\s:,.)]+(?P<name>.*\S)")
+_NUMBER_LAST = re.compile(r"(?P<name>\S.*?)[\s:,]+(?P<number>\d{1,9})")
 _JSON_LIST = re.compile(r'\s*\[\s*["\]]')  # "[sport] hurling" is a label, not JSON
 _IGNORED = re.compile(r"[\s_\-()\[\],.'’]+")
 _WORD_STARTS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|_+")
 
 
 def canonical(name: str) -> str:
-    """The key under which spellings of one class meet: "HandStandPushups", "Handstand Pushups", "handstand_pushups".
-
-    Hyphens, brackets, commas, full stops and apostrophes are dropped too, so that "hurling (sport)" meets
-    "hurling_sport", unless nothing is left then.
-    """
+    """The key under which spellings of one class meet: "HandStandPushups" and "handstand pushups", "hurling (sport)"
+    and "hurling_sport". What is dropped stays where nothing else is left."""
     folded = unicodedata.normalize("NFC", name).casefold().strip()
     return _IGNORED.sub("", folded) or folded
 
@@ -66,19 +63,13 @@ def resolve(names: Iterable[str], known: Sequence[str]) -> list[str]:
 
 
 class Labels(NamedTuple):
-    """Distinct labels in the order given, and those that were given again and are kept once."""
-
-    names: list[str]
-    repeated: list[str]
+    names: list[str]  # distinct, in the order given
+    repeated: list[str]  # those that were given again and are kept once
 
 
 def parse_labels(text: str) -> Labels:
     """Labels typed as "a, b, c" or one to a line, a table with a column of names, or a JSON list; a label with a comma
-    goes between double quotes.
-
-    Control characters are taken for spaces; runs of spaces and empty entries do not count. Of labels that differ only
-    in spelling the first is kept. Raises `InputError` where nothing, or nothing usable, is left.
-    """
+    goes between double quotes. Of spellings of one the first is kept. Raises `InputError` where none can be used."""
     if not is_unicode(text):
         raise InputError("the labels hold bytes that are not UTF-8; type them again, or set the terminal to UTF-8")
     if _JSON_LIST.match(text):
@@ -104,12 +95,11 @@ def read_label_list(path: str | Path) -> list[str]:
     left out (`without_numbers`); a `.csv` has its names in one of `NAME_COLUMNS`. `FormatError` where it has none, or a
     class twice."""
     text = decoded_file(path)
-    lines = text.splitlines()
-    if Path(path).suffix.lower() == ".csv":
-        if (column := _name_column(text)) is None:
-            told = f"a column {', '.join(NAME_COLUMNS[:-1])} or {NAME_COLUMNS[-1]}, it names {', '.join(lines[:1])}"
-            raise FormatError(f"{path}: its first line should name {told or 'none'}")
-        lines = column
+    is_table = Path(path).suffix.lower() == ".csv"
+    lines = _name_column(text) if is_table else text.splitlines()
+    if lines is None:
+        told = f"it names {text.partition(chr(10))[0].strip() or 'none'}"
+        raise FormatError(f"{path}: its first line should name a column name, label or class, {told}")
     try:
         labels = _labels(without_numbers(lines))
     except InputError as error:
@@ -120,11 +110,8 @@ def read_label_list(path: str | Path) -> list[str]:
 
 
 def without_numbers(entries: Iterable[str]) -> list[str]:
-    """Names without the class numbers that label maps have: "1 ApplyEyeMakeup", "Archery 2".
-
-    Numbers are left out where every name has one at the same end, they count up by one from 0 or 1, and the names
-    without them differ. So a list with "10 pin bowling" in it stays as it is, and so do "step 1, step 2".
-    """
+    """Names without the class numbers of label maps ("1 ApplyEyeMakeup", "Archery 2"): where every name has one at the
+    same end, they count up from 0 or 1, and the names without them differ, unlike "step 1, step 2"."""
     names = [name for entry in entries if (name := " ".join(entry.split()))]
     for pattern in (_NUMBER_FIRST, _NUMBER_LAST):
         found = [match for name in names if (match := pattern.fullmatch(name))]
@@ -152,7 +139,9 @@ def is_invisible(character: str) -> bool:
 
 def _counts_up(numbers: Sequence[int]) -> bool:
     """Whether these are 0, 1, 2, ... or 1, 2, 3, ..., as numbers of classes are."""
-    return bool(numbers) and numbers[0] in (0, 1) and list(numbers) == list(range(numbers[0], numbers[-1] + 1))
+    return (
+        bool(numbers) and numbers[0] in (0, 1) and list(numbers) == list(range(numbers[0], numbers[0] + len(numbers)))
+    )
 
 
 def _name_column(text: str) -> list[str] | None:
@@ -219,9 +208,7 @@ def _read_lists(path: str | Path, what: str) -> dict[str, list[str]]:
     return {key: [value.strip() for value in values] for key, values in lists.items()}
 
 
-# Hard groups: named sets of classes that are easily taken for each other --------------------------------------------
-
-Groups = dict[str, list[str]]
+Groups = dict[str, list[str]]  # hard groups: named sets of classes that are easily taken for each other
 _writing = threading.Lock()  # two sessions of one app may change the file at the same moment
 
 

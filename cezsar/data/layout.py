@@ -26,10 +26,8 @@ NAMED = 20  # ids that a warning names before it only counts
 
 @dataclass
 class Found:
-    """What a place holds of a published data set. Where there is no video at all, its lists stand for the clips.
-
-    Readers fill in the first six, in the spelling found there; `look` puts them right and adds the others.
-    """
+    """What a place holds of a published data set; where there is no video, its lists stand for the clips. Readers fill in
+    the first six, in the spelling found there; `look` puts them right and adds the others."""
 
     paths: dict[str, Path] = field(default_factory=dict)  # clip id -> video file
     labels: dict[str, str] = field(default_factory=dict)  # clip id -> class; empty for a data set without classes
@@ -137,11 +135,8 @@ def _videos_or_index(place: Path) -> Found:
 
 
 def _ucf101(place: Path) -> Found:
-    """`UCF-101/<class>/<id>.avi` and `ucfTrainTestlist/*.txt`, or an index.
-
-    A clip's id is its file name, `v_<class>_g<group>_c<clip>`: clips of one group are cut from the same footage. Every
-    id is known beforehand, so a clip that is missing can be named without any list.
-    """
+    """`UCF-101/<class>/<id>.avi` and `ucfTrainTestlist/*.txt`, or an index. Every id, `v_<class>_g<group>_c<clip>`, is
+    known beforehand, so a clip that is missing can be named without any list."""
     found = _videos_or_index(place)
     lists: dict[str, dict[str, str]] = {}
     for path in _files(place, ".txt"):
@@ -187,11 +182,8 @@ def ucf101_parts(ids: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _hmdb51(place: Path) -> Found:
-    """`<class>/<id>.avi` and `testTrainMulti_7030_splits/<class>_test_split1.txt`, or an index.
-
-    Names of clips begin with all sorts of characters (`#122_...`, `(2)_...`); an id is the name without `.avi`. Each
-    class has three official lists: 70 clips to train on (1), 30 to test on (2), the rest used for neither (0).
-    """
+    """`<class>/<id>.avi` and `testTrainMulti_7030_splits/<class>_test_split1.txt`, or an index. Each class has three
+    official lists: 70 clips to train on (1), 30 to test on (2), the rest used for neither (0)."""
     found, lists = _videos_or_index(place), 0
     for path in _files(place, ".txt"):
         if match := re.fullmatch(r"(.+)_test_split([123])", path.stem, re.I):
@@ -209,12 +201,9 @@ def _hmdb51(place: Path) -> Found:
 
 
 def _kinetics400(place: Path) -> Found:
-    """`{train,val,test}/<class>/<id>.mp4` or videos in one folder, and the annotation CSVs. These alone will do, and so
-    will an index. Many videos have gone from YouTube, so every lab holds another part; the CSVs name all of them.
-
-    A clip's id is its file name, `<youtube id>_<start>_<end>` with six digits each for the seconds; where a video is
-    named by the YouTube id alone, the listed clip takes that name.
-    """
+    """`{train,val,test}/<class>/<id>.mp4` or videos in one folder, and the annotation CSVs, which name those that have
+    gone from YouTube, too; these or an index alone will do. An id is `<youtube id>_<start>_<end>` with six digits each
+    for the seconds; where a video is named by the YouTube id alone, the listed clip takes that name."""
     found = _videos_or_index(place)
     part_of: dict[str, str] = {}
     for path in _files(place, ".csv"):
