@@ -167,8 +167,10 @@ def place_of(known: Known, home: str | Path | None = None) -> Path:
     key = canonical(known.name)
     named = [Path(place) for name, place in registered(home).items() if canonical(name) == key]
     own = workspace.folder("data", home) / known.name
-    here = [path for path in sorted(Path().iterdir()) if canonical(path.name) == key and path.is_dir()]
-    return [*named, *([own] if own.exists() else here), own][0]
+    if named or own.exists():
+        return [*named, own][0]
+    here = sorted(path for path in Path().iterdir() if canonical(path.name) == key)
+    return next((path for path in here if path.is_dir()), own)
 
 
 def places(home: str | Path | None = None) -> dict[str, str]:

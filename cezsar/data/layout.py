@@ -26,8 +26,8 @@ NAMED = 20  # ids that a warning names before it only counts
 
 @dataclass
 class Found:
-    """What a place holds of a published data set; where there is no video, its lists stand for the clips. Readers fill in
-    the first six, in the spelling found there; `look` puts them right and adds the others."""
+    """What a place holds of a published data set; where there is no video, its lists stand for the clips. Readers fill
+    in the first six, in the spelling found there; `look` puts them right and adds the others."""
 
     paths: dict[str, Path] = field(default_factory=dict)  # clip id -> video file
     labels: dict[str, str] = field(default_factory=dict)  # clip id -> class; empty for a data set without classes
