@@ -96,8 +96,6 @@ class Classifier:
         self._decoder = Decoder()
         self._prototypes: dict[str, Prototypes] = {}
 
-    # Where classifiers come from ---------------------------------------------------------------------------------
-
     @classmethod
     def of_run(cls, folder: str | Path, *, weights: str | Path | None = None, device: str | None = None) -> Classifier:
         """The full method, from a trained run; `weights` of the frame encoder, where they are not in their usual place.
@@ -156,8 +154,6 @@ class Classifier:
             space, fusion = spaces.SentenceSpace(sentences, sentences.encode(some).mean(0)), Weights.only("O")
         count, rule = (spaces.MOST_OBJECTS["names"], "names") if by_name else (OBJECTS, "sentence")
         return cls(encoder, space, name=name, trust=trust, weights=fusion, head=head, objects=count, object_rule=rule)
-
-    # What they do ------------------------------------------------------------------------------------------------
 
     def classify(
         self, path: str | Path, labels: Labels = None, *, top: int = 5, weights: Weights | None = None
@@ -281,8 +277,6 @@ class Classifier:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    # How -----------------------------------------------------------------------------------------------------------
 
     def _scores(self, ids: list[str], rows: Mapping[str, FloatArray], prototypes: Prototypes) -> Scores:
         names, rows_PE, owner = prototypes

@@ -1,14 +1,4 @@
-"""A data set scored by a method, kept on disk: what tables, pictures and comparisons are read from.
-
-```
-about.json               which method, run, data set and store; notes; when
-embeddings.safetensors   the first waypoint, in the run's space
-scores.safetensors       the second waypoint
-descriptions.json        the sentences that its prototypes were made of
-clouds.safetensors       up to `MOST` clips as points of the raw, the sentence and the joint space
-paths.json               clip id -> video file, where there are files
-```
-"""
+"""A data set scored by a method, kept on disk for tables, pictures and comparisons: see docs/formats.md."""
 
 from __future__ import annotations
 
@@ -236,7 +226,14 @@ def clouds_of(
     first = next(iter(embeddings.modalities.values()))[rows]  # VE, where there is one
     clouds: dict[str, Cloud] = {}
     if store:
-        clouds["raw"] = _compressed(np.stack([store.features(embeddings.ids[row]).mean(0) for row in rows]))
+        means_ND = np.stack([store.features(embeddings.ids[row]).mean(0) for row in rows])
+        if min(means_ND.shape) > RAW_DIMS:
+            from sklearn.utils.extmath import randomized_svd
+
+            left, strengths, _ = randomized_svd(means_ND.astype(np.float32), RAW_DIMS, random_state=0)
+            means_ND = left * strengths
+        means_ND /= float(np.abs(means_ND).max(initial=0.0)) or 1.0  # float16 holds them, angles stay
+        clouds["raw"] = Cloud(means_ND, np.empty((0, means_ND.shape[1]), np.float32))
     said = [embedded.object_sentences[row] for row in rows]
     if any(said):
         described = [sentence for name in embeddings.class_names for sentence in descriptions[name]]
@@ -246,17 +243,6 @@ def clouds_of(
     if embeddings.space != "sentence":
         clouds["joint"] = Cloud(first, embeddings.prototypes)
     return rows, clouds
-
-
-def _compressed(rows_ND: FloatArray) -> Cloud:
-    """Clips on their `RAW_DIMS` strongest directions, which keeps angles, scaled to fit float16; and no prototypes."""
-    if min(rows_ND.shape) > RAW_DIMS:
-        from sklearn.utils.extmath import randomized_svd
-
-        left, strengths, _ = randomized_svd(rows_ND.astype(np.float32), RAW_DIMS, random_state=0)
-        rows_ND = left * strengths
-    largest = float(np.abs(rows_ND).max(initial=0.0))
-    return Cloud(rows_ND / (largest or 1.0), np.empty((0, rows_ND.shape[1]), np.float32))
 
 
 def _digest(path: Path) -> str:

@@ -1,13 +1,9 @@
 """Calibrated stacking by hand, and by plain loops at every critical factor and between any two."""
 
-import warnings
-
 import numpy as np
 import pytest
-from sklearn.metrics import balanced_accuracy_score
 
 from cezsar.errors import InputError
-from cezsar.zeroshot import fusion
 from cezsar.zeroshot.evaluation import stacking
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.scores import Scores
@@ -95,16 +91,6 @@ def test_every_critical_point_every_piece_and_the_area(kind, seed):
     assert curve.ausuc == pytest.approx(sum(pairs))
 
 
-def test_without_a_factor_it_is_plain_prediction():
-    scores, truth, seen = make("coarse", 5)
-    predicted, curve = fusion.predict(scored(scores, truth), VE), stacked(scores, truth, seen)
-    for side, accuracy in ((seen, curve.at(0).seen), (~seen, curve.at(0).unseen)):
-        rows = [n for n in range(40) if truth[n] >= 0 and side[truth[n]]]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of predictions of classes that no clip here is of
-            assert accuracy == pytest.approx(balanced_accuracy_score(truth[rows], predicted[rows]))
-
-
 def test_of_embeddings_it_is_the_cosine():
     rows = np.array([[2.0, 0], [0, 4]])
     gram = np.array([[[4.0]], [[16.0]]])
@@ -114,15 +100,11 @@ def test_of_embeddings_it_is_the_cosine():
     assert curve.best().factor == pytest.approx(-0.2) and curve.best().accuracies.harmonic == 1
 
 
-def test_ties_go_to_the_lower_index():
+def test_ties_go_to_the_lower_index_and_a_single_point_may_be_the_best():
     matrix, truth = [[1.0, 1.0], [1.0, 1.0]], [0, 1]
     seen_first, seen_last = stacked(matrix, truth, [True, False]), stacked(matrix, truth, [False, True])
-    assert seen_first.at(0) == (1, 0, 0) and seen_first.at(0.1) == (0, 1, 0)
-    assert seen_last.at(0) == (0, 1, 0) and seen_last.at(-0.1) == (1, 0, 0)
-    assert seen_first.ausuc == 0.5 == seen_last.ausuc
-
-
-def test_a_single_point_may_be_the_best():
+    assert seen_first.at(0) == (1, 0, 0) and seen_first.at(0.1) == (0, 1, 0) and seen_first.ausuc == 0.5
+    assert seen_last.at(0) == (0, 1, 0) and seen_last.at(-0.1) == (1, 0, 0) and seen_last.ausuc == 0.5
     # At 1 the first clip, whose seen class has the lower index, is still a hit; the second already, as its has not.
     curve = stacked([[2.0, 1, -9, -9], [-9, -9, 1, 2.0]], [0, 2], [True, False, False, True])
     assert curve.best()[:3] == pytest.approx((1, 1, 1)) and curve.best().factor == 1 and curve.at(1) == (1, 1, 1)

@@ -10,7 +10,6 @@ from cezsar import encoders
 from cezsar.cli import main
 from cezsar.data.datasets import Dataset, open_dataset
 from cezsar.data.features import FeatureStore, ObjectVocabulary, StoreWriter
-from cezsar.data.sentence_cache import open_encoder
 from cezsar.errors import InputError, MismatchError
 from cezsar.training.runs import Run
 from cezsar.zeroshot.classifier import Classifier
@@ -20,7 +19,7 @@ from cezsar.zeroshot.methods import METHODS, Sources, possible, prepare, shares
 from cezsar.zeroshot.protocols import Protocol, parse
 from cezsar.zeroshot.scored import found
 from cezsar.zeroshot.scores import Scores
-from cezsar.zeroshot.spaces import SentenceSpace, caption_rows, embed_dataset, space_of
+from cezsar.zeroshot.spaces import SentenceSpace, caption_rows, embed_dataset, space_for
 from cezsar.zeroshot.workshop import Workshop
 
 
@@ -95,20 +94,25 @@ def test_captions_alone_need_no_store(letters, averaged):
 def test_clips_without_a_caption_fall_back_to_the_other_modalities(letters, store):
     embedded = embed_dataset(SentenceSpace(Letters()), store, DATA, DATA.descriptions, captions=CAPTIONS)
     assert "the other modalities decide" in embedded.notes[0]
-    scores = Scores.from_embeddings(embedded.embeddings)
-    row = scores.ids.index("b2")
+    scores, row = Scores.from_embeddings(embedded.embeddings), list(DATA.labels).index("b2")
     both, objects = fuse(scores, Weights(0, 0.5, 0.5))[row], fuse(scores, Weights(0, 0.5, 0))[row]
     np.testing.assert_array_equal(both, objects)
     assert objects.any()
 
 
-def test_captions_in_the_joint_space_go_through_se(workspace):
-    run, data = Run.open(workspace / "runs" / "demo"), open_dataset("demo")
+@pytest.fixture
+def demo(workspace):
+    """The run, the data set and its store."""
+    store = FeatureStore(workspace / "features" / "demo-test")
+    return Run.open(workspace / "runs" / "demo"), open_dataset("demo"), store
+
+
+def test_captions_in_the_joint_space_go_through_se(demo):
+    run, data, _ = demo
     captions = {clip: [f"a person is {label}"] for clip, label in data.labels.items()}
     ready = prepare("cezsar", Sources(data, data.descriptions, captions=captions), run)
     assert ready.scores.modalities == ("C",) and ready.embedded.embeddings.space == "joint"
-    space = space_of(run, open_encoder("minilm"))
-    expected = space.sentences([captions[clip][0] for clip in ready.scores.ids])
+    expected = space_for(run).sentences([captions[clip][0] for clip in ready.scores.ids])
     np.testing.assert_allclose(ready.embedded.embeddings.modalities["C"], expected, atol=1e-6)
 
 
@@ -137,11 +141,9 @@ def right_by_loops(name, store, clip, classes):
         "cezsar": [float(described[label] @ (named + spoken)) for label in classes],
         "objects": objects,
         "captions": captions,
-        "objects+captions": [
-            0.6 * o / (sum(objects) or 1) + 0.4 * c / (sum(captions) or 1)
-            for o, c in zip(objects, captions, strict=True)
-        ],
-    }[name]
+        "objects+captions": [0.6 * o / (sum(objects) or 1) + 0.4 * c / (sum(captions) or 1)
+                             for o, c in zip(objects, captions, strict=True)],
+    }[name]  # fmt: skip
     return any(scores) and classes[int(np.argmax(scores))] == DATA.labels[clip]
 
 
@@ -157,37 +159,28 @@ def test_every_method_by_every_protocol_is_that_of_plain_loops_and_what_is_kept_
     (tmp_path / "classes.json").write_text(json.dumps(["cc", "bb"]))
     results = {clip: [{"sentence": text, "timestamp": [0, 1]} for text in texts] for clip, texts in CAPTIONS.items()}
     (tmp_path / "captions.json").write_text(json.dumps({"results": results}))
+    options = {"--dataset": "letters", "--store": str(store.folder), "--captions": "captions.json", "--method": name,
+               "--protocol": protocol, "--runs": "3", "--out": "r.json"}  # fmt: skip
     with pytest.raises(SystemExit) as ended:
-        main(
-            [
-                "evaluate", "--dataset", "letters", "--store", str(store.folder), "--captions", "captions.json",
-                "--method", name, "--protocol", protocol, "--runs", "3", "--keep", "--out", "r.json",
-            ]
-        )  # fmt: skip
+        main(["evaluate", "--keep", *(word for pair in options.items() for word in pair)])
     assert ended.value.code == 0
     printed = load_all(tmp_path / "r.json")[-1]
-    everything = sorted(DATA.descriptions)
-    parts = {key: DATA.parts[key] for key in ("test1", "test2")}
-    runs = (
-        [(everything, clips) for clips in parts.values()]
-        if protocol == "official"
-        else [(sorted(run.classes), list(DATA.labels)) for run in printed.runs]
-    )
-    expected = [
+    splits = Protocol(printed.protocol, [run.classes for run in printed.runs], printed.seed)
+    runs, asked = [(sorted(run.classes), list(DATA.labels)) for run in printed.runs], splits
+    if protocol == "official":
+        asked = {key: DATA.parts[key] for key in ("test1", "test2")}
+        runs = [(sorted(DATA.descriptions), clips) for clips in asked.values()]
+    assert [sum(run.hits[1]) for run in printed.runs] == [
         sum(right_by_loops(name, store, clip, classes) for clip in clips if DATA.labels[clip] in classes)
         for classes, clips in runs
     ]
-    assert [sum(run.hits[1]) for run in printed.runs] == expected
     (item,) = found(tmp_path / "scores")
-    splits = Protocol(printed.protocol, [run.classes for run in printed.runs], printed.seed)
+    assert item.method.evaluate(item.scores(), asked, item.weights).runs == printed.runs
     if protocol != "official":
         right = item.method.correctness(item.scores(), splits, item.weights)
         np.testing.assert_allclose(right.accuracy(), [run.top1 for run in printed.runs])
     shop = Workshop(item.embeddings(), item.weights, item.several, form=item.method.form)
     assert protocol != "all" or shop.before.top1 == printed.runs[0].top1
-    assert item.method.evaluate(item.scores(), parts if protocol == "official" else splits, item.weights).runs == (
-        printed.runs
-    )
 
 
 def test_shares_sum_to_one_and_negative_scores_count_as_none():
@@ -201,18 +194,16 @@ def test_shares_sum_to_one_and_negative_scores_count_as_none():
 # CEZSAR and the frozen image-text model ------------------------------------------------------------------------------
 
 
-def test_a_run_takes_the_store_of_its_own_encoder(workspace, store):
-    run, data = Run.open(workspace / "runs" / "demo"), open_dataset("demo")
-    own = FeatureStore(workspace / "features" / "demo-test")
+def test_a_run_takes_the_store_of_its_own_encoder(demo, store):
+    run, data, own = demo
     assert prepare("cezsar", Sources(data, data.descriptions, [store, own]), run).store is own
     with pytest.raises(MismatchError, match="timm:some"):
         prepare("cezsar", Sources(data, data.descriptions, [store]), run)
 
 
-def test_objects_are_named_by_one_rule_for_films_and_stores(workspace, tmp_path):
+def test_objects_are_named_by_one_rule_for_films_and_stores(demo, tmp_path):
     """By the run's own head, whatever objects a store holds."""
-    run, data = Run.open(workspace / "runs" / "demo"), open_dataset("demo")
-    own = FeatureStore(workspace / "features" / "demo-test")
+    run, data, own = demo
     made = {key: own.provenance[key] for key in ("encoder", "fingerprint", "dim", "fps")}
     others = ObjectVocabulary(["apple", "ball"], ["a fruit", "a toy"], "2" * 64)
     with StoreWriter(tmp_path / "foreign", made, vocabulary=others) as writer:
@@ -254,9 +245,8 @@ def test_the_frozen_model_compares_mean_frames_with_descriptions(clip_folder, tm
 # What is possible ----------------------------------------------------------------------------------------------------
 
 
-def test_what_is_there_decides_what_is_possible(store, workspace):
-    run = Run.open(workspace / "runs" / "demo")
-    everything = Sources(DATA, DATA.descriptions, [store], CAPTIONS)
+def test_what_is_there_decides_what_is_possible(store, demo):
+    run, everything = demo[0], Sources(DATA, DATA.descriptions, [store], CAPTIONS)
     assert possible(everything) == ["objects", "objects+captions", "captions"]
     assert possible(everything, [run])[0] == "cezsar"
     assert possible(replace(everything, captions=None)) == ["objects"]
