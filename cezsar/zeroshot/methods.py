@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -198,14 +197,18 @@ def shares(scores: Scores, classes: Sequence[str]) -> Scores:
 
 def _given(method: Method, sources: Sources, run: Run | None) -> tuple[FeatureStore | None, Captions | None] | None:
     """The store and the captions that a method uses; None where what it needs is not there."""
-    weights, captions = method.weights, sources.captions
+    weights, stores, captions = method.weights, sources.stores, sources.captions
     if method.name == "image-text":
-        reading = [store for store in sources.stores if _reads_text(store)]
-        return (reading[0], None) if reading else None
+        kinds = [str(store.provenance["encoder"]).partition(":") for store in stores]
+        reads = [kind in encoders.IMAGE_TEXT and bool(model) for kind, _, model in kinds]
+        return (stores[reads.index(True)], None) if any(reads) else None
     if weights is None:
-        store = _of_run(sources, run) if run else next(iter(sources.stores), None)
-        return (store, captions) if store or captions is not None else None
-    named = [store for store in sources.stores if store.vocabulary is not None]
+        made_by = run.config.feature_encoder["fingerprint"] if run else None
+        own = [
+            store for store in stores if store.provenance["fingerprint"] == made_by
+        ] or stores  # of the run's encoder
+        return (own[0] if own else None, captions) if own or captions is not None else None
+    named = [store for store in stores if store.vocabulary is not None]
     if (weights.beta and not named) or (weights.gamma and captions is None):
         return None
     return named[0] if weights.beta else None, captions if weights.gamma else None
@@ -220,19 +223,3 @@ def _image_text_space(sources: Sources, store: FeatureStore | None) -> Space:
             f"than the one here ({encoder.fingerprint[:12]}); extract the features again, or give its weights"
         )
     return spaces.ImageTextSpace(encoder)
-
-
-def _of_run(sources: Sources, run: Run) -> FeatureStore | None:
-    """The store with features of the run's encoder; None if there is no store at all."""
-    for store in sources.stores:
-        with suppress(MismatchError):
-            run.check_feature_encoder(store.provenance["encoder"], store.provenance["fingerprint"])
-            return store
-    for store in sources.stores:
-        run.check_feature_encoder(store.provenance["encoder"], store.provenance["fingerprint"])  # says what is wrong
-    return None
-
-
-def _reads_text(store: FeatureStore) -> bool:
-    kind, _, model = str(store.provenance["encoder"]).partition(":")
-    return kind in encoders.IMAGE_TEXT and bool(model)
