@@ -6,25 +6,12 @@ import shutil
 import numpy as np
 import pytest
 
-from cezsar.cli import main
 from cezsar.data.annotations import load_captions
 from cezsar.data.datasets import KNOWN, open_dataset
+from cezsar.data.layout import ucf101_clips
 from cezsar.data.sentence_cache import open_encoder
 from cezsar.zeroshot.evaluation import load_all
 from cezsar.zeroshot.scored import Scored
-
-
-@pytest.fixture
-def cezsar(capsys):
-    """Runs a command; (exit status, printed, error)."""
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        printed = capsys.readouterr()
-        return ended.value.code, printed.out, printed.err
-
-    return run
 
 
 @pytest.fixture
@@ -33,20 +20,17 @@ def captions(workspace, tmp_path):
     labels = dict(list(open_dataset("demo").labels.items())[1:])
     files = []
     for model in ("one", "two"):
-        entries = {
-            clip: [{"sentence": f"model {model} sees {label}", "timestamp": [0, 2]}] for clip, label in labels.items()
-        }
+        spoken = {c: [{"sentence": f"model {model} sees {label}", "timestamp": [0, 2]}] for c, label in labels.items()}
         files.append(tmp_path / f"{model}.json")
-        files[-1].write_text(json.dumps({"results": entries}))
+        files[-1].write_text(json.dumps({"results": spoken}))
     return files
 
 
 def test_everything_that_can_be_had_is_compared(cezsar, workspace, captions, tmp_path):
-    given = ["--store", workspace / "features" / "demo-test", "--run", workspace / "runs" / "demo"]
-    spoken = [part for file in captions for part in ("--captions", file)]
+    given = ["--dataset", "demo", "--store", workspace / "features" / "demo-test", "--run", workspace / "runs" / "demo"]
+    given += [part for file in captions for part in ("--captions", file)]
     out = tmp_path / "compare.json"
-    wanted = ["compare", "--dataset", "demo", *given, *spoken, "--protocol", "8-of-21 x 4", "--out", out]
-    code, text, _ = cezsar(*wanted, "--resamples", 50)
+    code, text, _ = cezsar("compare", *given, "--protocol", "8-of-21 x 4", "--out", out, "--resamples", 50)
     assert code == 0, text
     results = load_all(out)
     assert [(result.method, result.modality) for result in results] == [
@@ -69,11 +53,7 @@ def test_two_runs_of_one_name_are_told_apart(cezsar, workspace, tmp_path):
     runs = ["--run", workspace / "runs" / "demo", "--run", tmp_path / "other" / "demo", "--method", "cezsar"]
     store = ["--store", workspace / "features" / "demo-test"]
     code, text, _ = cezsar("compare", "--dataset", "demo", *store, *runs, "--resamples", 20)
-    assert code == 0 and str(tmp_path / "other" / "demo") in text
-    assert "+0.0 to +0.0" in text  # the same run twice
-
-
-def test_nothing_to_compare_is_said(cezsar, workspace):
+    assert code == 0 and str(tmp_path / "other" / "demo") in text and "+0.0 to +0.0" in text  # the same run twice
     code, _, error = cezsar("compare", "--dataset", "demo")
     assert code == 2 and "there is nothing to compare" in error
 
@@ -81,30 +61,29 @@ def test_nothing_to_compare_is_said(cezsar, workspace):
 @pytest.mark.parametrize("how", ["joined", "averaged"])
 def test_captions_are_evaluated_without_a_store(cezsar, workspace, captions, tmp_path, how):
     out = tmp_path / "result.json"
-    spoken = [part for file in captions for part in ("--captions", file)]
-    code, text, _ = cezsar("evaluate", "--dataset", "demo", *spoken, "--captions-as", how, "--out", out)
+    files = [part for file in captions for part in ("--captions", file)]
+    code, text, _ = cezsar("evaluate", "--dataset", "demo", *files, "--captions-as", how, "--out", out)
     assert code == 0, text
     (result,) = load_all(out)
-    assert result.modality == "C" and result.runs[0].undecided == 1
-    data, encoder = open_dataset("demo"), open_encoder("minilm")
-    prototypes = encoder.encode([data.descriptions[name][0] for name in result.runs[0].classes])
-    spoken_by = load_captions(captions)
+    (run,) = result.runs
+    assert result.modality == "C" and run.undecided == 1
+    data, encoder, spoken = open_dataset("demo"), open_encoder("minilm"), load_captions(captions)
+    prototypes = encoder.encode([data.descriptions[name][0] for name in run.classes])
     right = 0
-    for clip, label in data.labels.items():
-        if clip in spoken_by:
-            told = [" ".join(spoken_by[clip])] if how == "joined" else spoken_by[clip]
-            scores = prototypes @ encoder.encode(told).mean(0)
-            right += result.runs[0].classes[int(scores.argmax())] == label
-    assert sum(result.runs[0].hits[1]) == right
+    for clip, texts in spoken.items():
+        told = [" ".join(texts)] if how == "joined" else texts
+        best = int((prototypes @ encoder.encode(told).mean(0)).argmax())
+        right += run.classes[best] == data.labels[clip]
+    assert sum(run.hits[1]) == right
 
 
-def test_captions_alone_go_through_a_run(cezsar, workspace, captions):
+def test_captions_alone_go_through_a_run(cezsar, workspace, captions, tmp_path):
     data = open_dataset("demo")
     index = {label: [clip for clip, own in data.labels.items() if own == label] for label in data.labels.values()}
-    (captions[0].parent / "spoken.json").write_text(json.dumps(index))
-    (captions[0].parent / "descriptions.json").write_text(json.dumps(data.descriptions))
+    (tmp_path / "spoken.json").write_text(json.dumps(index))
+    (tmp_path / "descriptions.json").write_text(json.dumps(data.descriptions))
     given = ["--captions", captions[0], "--run", workspace / "runs" / "demo", "--keep"]
-    code, text, _ = cezsar("evaluate", "--dataset", captions[0].parent / "spoken.json", *given)
+    code, text, _ = cezsar("evaluate", "--dataset", tmp_path / "spoken.json", *given)
     assert code == 0 and "\nC " in text and "kept in" in text
     kept = Scored.open(next((workspace / "scores").glob("demo@spoken-*")))
     assert kept.scores().modalities == ("C",) and (kept.weights.alpha, kept.weights.gamma) == (0, 1)
@@ -112,14 +91,11 @@ def test_captions_alone_go_through_a_run(cezsar, workspace, captions):
 
 
 def test_a_relative_is_evaluated_under_its_name(cezsar, workspace):
-    store = ["--store", workspace / "features" / "demo-test"]
-    code, text, _ = cezsar("evaluate", "--dataset", "demo", *store, "--method", "objects")
+    given = ["evaluate", "--dataset", "demo", "--store", workspace / "features" / "demo-test", "--method"]
+    code, text, _ = cezsar(*given, "objects")
     assert code == 0 and "Objects, after [9]: O" in text
-    code, _, error = cezsar("evaluate", "--dataset", "demo", *store, "--method", "captions")
+    code, _, error = cezsar(*given, "captions")
     assert code == 2 and "method captions needs captions" in error
-
-
-# The three protocols of UCF-101 with captions only, at their real size -----------------------------------------------
 
 
 class Hashed:
@@ -133,12 +109,11 @@ class Hashed:
         return np.stack([np.random.default_rng(abs(hash(text)) % 2**32).normal(size=384) for text in sentences])
 
 
-def test_captions_of_all_of_ucf101_against_its_descriptions(cezsar, tmp_path, monkeypatch):
-    """13,320 captions x 101 descriptions embed no sentence twice: their vectors are in the cache on the disk."""
-    from cezsar.data.layout import ucf101_clips
+def test_captions_of_all_of_ucf101_against_its_descriptions(cezsar, home, tmp_path, monkeypatch):
+    """The three protocols at their real size: 13,320 captions x 101 descriptions embed no sentence twice, since their
+    vectors are in the cache on the disk."""
     from cezsar.encoders import sentences
 
-    monkeypatch.setenv("CEZSAR_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(sentences, "load_sentence_encoder", lambda name, device=None: Hashed())
     index: dict[str, list[str]] = {}
     for clip, label in ucf101_clips().items():
@@ -149,20 +124,15 @@ def test_captions_of_all_of_ucf101_against_its_descriptions(cezsar, tmp_path, mo
     assert cezsar("datasets", "ucf101", "--add", f"ucf101={tmp_path / 'ucf101_dataset.json'}")[0] == 0
 
     def protocol(name):
-        out = tmp_path / "result.json"
         given = ["--captions", tmp_path / "captions.json", "--method", "captions", "--protocol", name]
-        code, text, error = cezsar("evaluate", "--dataset", "ucf101", *given, "--out", out)
+        code, text, error = cezsar("evaluate", "--dataset", "ucf101", *given, "--out", "result.json")
         assert code == 0, text + error
-        return load_all(out)[0]
+        return load_all("result.json")[0]
 
-    protocol("ucf101-0/101")  # fills the cache
-    monkeypatch.setattr(Hashed, "asleep", True)
-    for name, classes, runs in (("ucf101-0/101", 101, 1), ("ucf101-0/50", 50, 50), ("ucf101-0/20", 20, 50)):
+    sizes = {"ucf101-0/101": (101, 1), "ucf101-0/50": (50, 50), "ucf101-0/20": (20, 50), "official": (101, 3)}
+    for name, (classes, runs) in sizes.items():  # the first one fills the cache
         result = protocol(name)
         assert len(result.runs) == runs and all(len(run.classes) == classes for run in result.runs)
-    given = ["--captions", tmp_path / "captions.json", "--protocol", "official", "--out", tmp_path / "official.json"]
-    assert cezsar("evaluate", "--dataset", "ucf101", *given)[0] == 0
-    official = load_all(tmp_path / "official.json")[0]
-    assert [run.n_clips for run in official.runs] == [3783, 3734, 3696] and len(official.runs[0].classes) == 101
-    assert sum(load_all(tmp_path / "result.json")[0].runs[0].clips) < 13_320 == sum(map(len, index.values()))
-    assert len(KNOWN["ucf101"].class_names()) == 101
+        monkeypatch.setattr(Hashed, "asleep", True)
+    assert [run.n_clips for run in result.runs] == [3783, 3734, 3696]
+    assert len(KNOWN["ucf101"].class_names()) == 101 and sum(map(len, index.values())) == 13_320

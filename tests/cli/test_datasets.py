@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 import pytest
 
-from cezsar.cli import main
 from cezsar.data.datasets import KNOWN, captions_of, is_name, open_dataset, register, videos_of
 from cezsar.data.features import FeatureStore, StoreWriter
 from cezsar.data.layout import caption_files, ucf101_clips, ucf101_parts
@@ -27,19 +26,6 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setenv("CEZSAR_HOME", str(tmp_path / "ws"))
     return tmp_path / "ws"
-
-
-@pytest.fixture
-def cezsar(home, capsys):
-    """Run a command; returns (exit status, standard output, standard error)."""
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return run
 
 
 def touch(*files: Path) -> None:

@@ -8,26 +8,12 @@ import shutil
 import av
 import pytest
 
-from cezsar.cli import main
 from cezsar.cli.recognition import clock
 from cezsar.world import HEIGHT_PX, WIDTH_PX
 from cezsar.zeroshot import spans as library
 from cezsar.zeroshot.classifier import Classifier
 
 LABELS = ["kicking a drum", "waving a broom", "dragging a box"]
-
-
-@pytest.fixture
-def cezsar(capsys):
-    """Runs `cezsar spans`; (exit status, printed, error)."""
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as ended:
-            main(["spans", *(str(argument) for argument in arguments)])
-        printed = capsys.readouterr()
-        return ended.value.code, printed.out, printed.err
-
-    return run
 
 
 @pytest.fixture(scope="module")

@@ -4,24 +4,10 @@ import json
 
 import pytest
 
-from cezsar.cli import main
 from cezsar.encoders.objects import LinearHead
 from cezsar.sweep import Sweep
 from cezsar.training.runs import Run
 from cezsar.zeroshot.evaluation import load_all
-
-
-@pytest.fixture
-def cezsar(capsys):
-    """Runs a command; (exit status, printed, error)."""
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        printed = capsys.readouterr()
-        return ended.value.code, printed.out, printed.err
-
-    return run
 
 
 def wanted(workspace, out, *more):
