@@ -19,13 +19,9 @@ from cezsar.zeroshot.evaluation import load_all
 OFFICIAL = {"v_Archery_g01_c01": "Archery", "v_Archery_g10_c02": "Archery", "v_HandStandPushups_g01_c01": "Handstand"}
 
 
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty workspace, and an empty folder to be in."""
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.setenv("CEZSAR_HOME", str(tmp_path / "ws"))
-    return tmp_path / "ws"
+@pytest.fixture(autouse=True)
+def _here(home):
+    """Every test is in an empty folder, with an empty workspace."""
 
 
 def touch(*files: Path) -> None:
@@ -66,22 +62,14 @@ def activitynet(home: Path) -> Path:
     return place
 
 
-# Which videos --------------------------------------------------------------------------------------------------------
-
-
-def test_clips_have_the_ids_and_labels_of_an_evaluation(home):
+def test_clips_and_parts_have_the_ids_and_labels_of_an_evaluation(home):
     ucf(home)
     videos, data = videos_of("UCF-101"), open_dataset("ucf101")
     assert {clip.id: clip.label for clip in videos.clips} == data.labels
     assert data.labels["v_HandStandPushups_g01_c01"] == "handstand pushups" and len(data.labels) == 3
     assert all(clip.path.is_file() and clip.path.stem == clip.id for clip in videos.clips)
     assert set(videos.missing) == ucf101_clips().keys() - OFFICIAL.keys() and len(videos.missing) == 13_317
-
-
-def test_a_part_and_what_is_missing_of_it(home):
-    ucf(home)
-    videos = videos_of("ucf101:test1")
-    part = set(ucf101_parts(ucf101_clips())["test1"])
+    part, videos = set(ucf101_parts(ucf101_clips())["test1"]), videos_of("ucf101:test1")
     assert {clip.id for clip in videos.clips} == OFFICIAL.keys() & part == OFFICIAL.keys() - {"v_Archery_g10_c02"}
     assert set(videos.missing) == part - OFFICIAL.keys() == set(open_dataset("ucf101:test1").missing)
     with pytest.raises(InputError, match="no part 'test9' here; there are test1"):
@@ -89,30 +77,28 @@ def test_a_part_and_what_is_missing_of_it(home):
 
 
 def test_videos_with_captions_and_no_others(home):
-    place = activitynet(home)
-    videos = videos_of("activitynet-captions")
-    assert [clip.id for clip in videos.clips] == ["v_0", "v_1", "v_2", "v_3", "v_8"] and videos.missing == ["v_gone"]
-    assert [clip.id for clip in videos_of("activitynet-captions:val_1").clips] == ["v_8"]
-    assert videos_of("activitynet-captions:val_1").missing == []
-    assert videos_of("ActivityNet Captions:train").missing == ["v_gone"]
-    with pytest.raises(InputError, match="no part 'val_2' here; there are train, val_1"):
-        videos_of("activitynet-captions:val_2")
-    for file in caption_files(place).values():
-        file.unlink()
-    assert len(videos_of("activitynet-captions").clips) == 6  # no list, no choice
-
-
-def test_which_captions(home, tmp_path):
-    with pytest.raises(InputError, match=r"ActivityNet Captions has no train\.json in .*--add"):
+    with pytest.raises(InputError, match=r"ActivityNet Captions has no train\.json in .*--add activitynet-captions"):
         captions_of("activitynet-captions")
     place = activitynet(home)
+    videos = videos_of("activitynet-captions")
+    assert [clip.id for clip in videos.clips] == ["v_0", "v_1", "v_2", "v_3", "v_8"] and list(videos.missing) == ["v_gone"]
+    assert [clip.id for clip in videos_of("activitynet-captions:val_1").clips] == ["v_8"]
+    assert not videos_of("activitynet-captions:val_1").missing
+    assert list(videos_of("ActivityNet Captions:train").missing) == ["v_gone"]
     assert captions_of("activitynet-captions") == place / "train.json"
     assert captions_of("activitynet_captions:val_1") == place / "activitynet_val_1.json"
-    with pytest.raises(InputError, match=r"no val_2\.json in .*; there are .*train"):
-        captions_of("activitynet-captions:val_2")
+    for find, said in (
+        (videos_of, "no part 'val_2' here; there are train, val_1"),
+        (captions_of, r"no val_2\.json in "),
+    ):
+        with pytest.raises(InputError, match=said):
+            find("activitynet-captions:val_2")
     for name in ("ucf101", "my clips"):
         with pytest.raises(InputError, match=f"{name} has classes and no sentences to mine"):
             captions_of(name)
+    for file in caption_files(place).values():
+        file.unlink()
+    assert len(videos_of("activitynet-captions").clips) == 6  # no list, no choice
 
 
 def test_what_is_a_name_and_what_a_path(home, tmp_path):
@@ -131,21 +117,17 @@ def test_ones_own_by_name_and_a_list_without_videos(home, tmp_path):
     (tmp_path / "index.json").write_text(json.dumps({"jump": ["1"], "walk": ["2"]}))
     register("my clips", tmp_path / "mine")
     register("my index", tmp_path / "index.json")
-    clips = videos_of("my clips").clips
-    assert [(clip.id, clip.label, clip.path) for clip in clips] == [
-        ("1", "jump", tmp_path / "mine/jump/1.mp4"), ("2", "walk", tmp_path / "mine/walk/2.mp4"),
-    ]  # fmt: skip
-    with pytest.raises(InputError, match=r"my index: .*index\.json has lists of its clips and no video"):
-        videos_of("my index")
+    clips = [(clip.id, clip.label, clip.path) for clip in videos_of("my clips").clips]
+    assert clips == [("1", "jump", tmp_path / "mine/jump/1.mp4"), ("2", "walk", tmp_path / "mine/walk/2.mp4")]
     (home / "data/ucf101").mkdir(parents=True)
     (home / "data/ucf101/ucf101_dataset.json").write_text(json.dumps({"Archery": ["v_Archery_g01_c01"]}))
-    with pytest.raises(InputError, match=r"ucf101: .*data/ucf101 has lists of its clips and no video"):
-        videos_of("ucf101")
-    with pytest.raises(InputError, match="HMDB-51 is not here"):
-        videos_of("hmdb51")
-
-
-# The commands --------------------------------------------------------------------------------------------------------
+    for name, said in (
+        ("my index", r"my index: .*index\.json has lists of its clips and no video"),
+        ("ucf101", r"ucf101: .*data/ucf101 has lists of its clips and no video"),
+        ("hmdb51", "HMDB-51 is not here"),
+    ):
+        with pytest.raises(InputError, match=said):
+            videos_of(name)
 
 
 def test_extract_by_name_and_by_path_give_one_store(cezsar, home):
@@ -179,24 +161,17 @@ def test_mine_by_name_and_by_path_give_the_same(cezsar, home):
     assert status == 2 and "no sentences to mine" in err
 
 
-def test_a_folder_says_what_was_passed_over_and_what_was_read_in_part(cezsar, tmp_path):
-    clips = tmp_path / "clips"
+def test_a_folder_says_what_was_passed_over_and_what_was_read_in_part(cezsar):
+    clips = Path("clips")
     write_film(clips / "whole.avi", 200)
-    write_film(clips / "cut.avi", 200)
     data = (clips / "whole.avi").read_bytes()
     (clips / "cut.avi").write_bytes(data[: data.index(b"idx1") * 3 // 4])
     touch(clips / "notes.txt", clips / "notes.srt")
-    status, out, _ = cezsar("extract", clips, "--encoder", "motion", "--out", tmp_path / "store")
-    lines = out.strip().splitlines()
-    assert status == 0
-    assert lines[0] == f"{clips}: 2 files passed over, no video by their names (.srt 1, .txt 1)"
-    assert lines[-2].startswith(f"  {clips / 'cut.avi'}: it is cut off: ")
-    assert (
-        lines[-1] == f"{tmp_path / 'store'}: 2 clips extracted (1 of them read in part), 0 were there already, 0 failed"
-    )
-
-
-# `cezsar datasets` ------------------------------------------------------------------------------------------------
+    status, out, _ = cezsar("extract", clips, "--encoder", "motion", "--out", "store")
+    first, *_, cut, last = out.strip().splitlines()
+    assert status == 0 and first == "clips: 2 files passed over, no video by their names (.srt 1, .txt 1)"
+    assert cut.startswith("  clips/cut.avi: it is cut off: ")
+    assert last == "store: 2 clips extracted (1 of them read in part), 0 were there already, 0 failed"
 
 
 @pytest.fixture
@@ -211,33 +186,28 @@ def index(tmp_path: Path) -> Path:
     return path
 
 
-def test_nothing_is_here_yet(cezsar, tmp_path):
+def test_found_expected_and_missing(cezsar, index, home):
     status, out, _ = cezsar("datasets")
     assert status == 0 and out.count("  absent") == 5
     for known in KNOWN.values():
-        assert f"{known.title}: {known.clips:,} " in out and str(tmp_path / "ws/data" / known.name) in out
+        assert f"{known.title}: {known.clips:,} " in out and str(home / "data" / known.name) in out
     assert "ucf101-0/50 ucf101-0/20 ucf101-hard15" in out and "hmdb51-truze" in out
-
-
-def test_found_expected_and_missing(cezsar, index, tmp_path):
-    status, out, _ = cezsar("datasets", "--add", f"UCF-101={index}", "ucf101", "--missing", tmp_path / "missing.txt")
+    status, out, _ = cezsar("datasets", "--add", f"UCF-101={index}", "ucf101", "--missing", "missing.txt")
     assert status == 0 and "HMDB" not in out
     assert "13,320 clips, 101 classes expected" in out and "13,319 clips of 101 classes" in out
     assert "1 of 13,320 clips are missing: v_YoYo_g25_c01" in out and "test1 3,783" in out
-    assert (tmp_path / "missing.txt").read_text() == "v_YoYo_g25_c01\n"
-    assert json.loads((tmp_path / "ws/data/datasets.json").read_text()) == {"ucf101": str(index)}
-    assert "13,319" in cezsar("datasets")[1]
+    assert Path("missing.txt").read_text() == "v_YoYo_g25_c01\n"
+    assert json.loads((home / "data/datasets.json").read_text()) == {"ucf101": str(index)}
     assert cezsar("datasets", "--forget", "ucf101")[0] == 0
     assert "absent" in cezsar("datasets", "ucf101")[1]
 
 
-def test_ones_own_and_a_broken_one(cezsar, tmp_path):
-    (tmp_path / "mine/jump").mkdir(parents=True)
-    (tmp_path / "mine/jump/1.mp4").touch()
+def test_ones_own_and_a_broken_one(cezsar, home, tmp_path):
+    touch(tmp_path / "mine/jump/1.mp4")
     assert "1 clips of 1 classes" in cezsar("datasets", "--add", f"my clips={tmp_path / 'mine'}")[1]
     (tmp_path / "mine/jump/1.mp4").unlink()
-    (tmp_path / "ws/data/hmdb51").mkdir()
-    (tmp_path / "ws/data/hmdb51/wave_test_split1.txt").write_text("nonsense\n")
+    touch(home / "data/hmdb51/wave_test_split1.txt")
+    (home / "data/hmdb51/wave_test_split1.txt").write_text("nonsense\n")
     status, out, _ = cezsar("datasets")
     assert status == 0 and out.count("  unusable") == 2 and "line 1: 'nonsense'" in out and "holds no video" in out
     assert "unusable" in cezsar("datasets", "nobody's")[1]
@@ -246,43 +216,45 @@ def test_ones_own_and_a_broken_one(cezsar, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--add", "ucf101"], "should be NAME=PLACE"),
-        (["--add", "ucf101=/no/such/place"], "there is no /no/such/place"),
-        (["--forget", "x"], "no data set is named 'x'"),
-        (["--missing", "m.txt"], "--missing is for one published data set"),
-        (["ucf101", "--missing", "m.txt"], "not here, so what is missing cannot be told"),
+        ("--add ucf101", "should be NAME=PLACE"),
+        ("--add ucf101=/no/such/place", "there is no /no/such/place"),
+        ("--forget x", "no data set is named 'x'"),
+        ("--missing m.txt", "--missing is for one published data set"),
+        ("ucf101 --missing m.txt", "not here, so what is missing cannot be told"),
     ],
 )
 def test_mistakes(cezsar, arguments, message):
-    status, _, err = cezsar("datasets", *arguments)
+    status, _, err = cezsar("datasets", *arguments.split())
     assert status == 2 and message in err and "Traceback" not in err and not Path("m.txt").exists()
 
 
-def test_evaluation_by_name(cezsar, index, tmp_path):
+def test_evaluation_by_name(cezsar, index):
     """One clip of every class, its caption the class's name or, for every fourth, that of a class that is another."""
     tested = {label: id for id, label in ucf101_clips().items() if id.endswith("_g03_c01")}
     names = KNOWN["ucf101"].class_names()
-    with StoreWriter(tmp_path / "store", {"encoder": "motion", "fingerprint": "any", "dim": 4}) as store:
+    with StoreWriter("store", {"encoder": "motion", "fingerprint": "any", "dim": 4}) as store:
         for id in tested.values():
             store.add(id, np.ones((1, 4), np.float32))
     by_key = {name.replace(" ", ""): name for name in names}
     said = {id: by_key[label.lower()] for label, id in tested.items()}
-    (tmp_path / "names.json").write_text(json.dumps({name: name for name in names}))
+    Path("names.json").write_text(json.dumps({name: name for name in names}))
     wrong = [id for number, id in enumerate(tested.values()) if number % 4 == 0]
     said |= {id: said[other] for id, other in zip(wrong, wrong[1:] + wrong[:1], strict=True)}
     captions = {id: [{"sentence": name, "timestamp": [0, 1]}] for id, name in said.items()}
-    (tmp_path / "captions.json").write_text(json.dumps({"results": captions}))
-    assert cezsar("datasets", "--add", f"ucf101={index}")[0] == 0
-    evaluating = ["evaluate", "--dataset", "ucf101", "--store", tmp_path / "store", "--captions"]
-    evaluating += [tmp_path / "captions.json", "--out", tmp_path / "r.json"]
-    spoken = ["--prototypes", tmp_path / "names.json"]
-    status, out, _ = cezsar(*evaluating, *spoken, "--protocol", "ucf101-0/101")
-    assert status == 0 and "1 of 13,320 clips are missing: v_YoYo_g25_c01" in out
-    (result,) = load_all(tmp_path / "r.json")
+    Path("captions.json").write_text(json.dumps({"results": captions}))
+    assert cezsar("datasets", "ucf101", "--add", f"ucf101={index}")[0] == 0
+
+    def evaluated(*more):
+        given = ["--dataset", "ucf101", "--store", "store", "--captions", "captions.json", "--out", "r.json"]
+        status, out, _ = cezsar("evaluate", *given, *more)
+        (result,) = load_all("r.json")
+        assert status == 0 and "1 of 13,320 clips are missing: v_YoYo_g25_c01" in out
+        return result, out
+
+    result, out = evaluated("--prototypes", "names.json", "--protocol", "ucf101-0/101")
     assert result.figure("top1").mean == pytest.approx(1 - len(wrong) / 101)
-    status, out, _ = cezsar(*evaluating, *spoken, "--protocol", "ucf101-0/20", "--seed", 3)
-    (result,) = load_all(tmp_path / "r.json")
-    assert status == 0 and "protocol ucf101-0/20, 20 classes" in out and result.seed == 3
+    result, out = evaluated("--prototypes", "names.json", "--protocol", "ucf101-0/20", "--seed", 3)
+    assert "protocol ucf101-0/20, 20 classes" in out and result.seed == 3
     assert [len(set(run.classes)) for run in result.runs] == [20] * 50
-    status, out, _ = cezsar(*evaluating, "--protocol", "ucf101-hard15")  # with the sentences that come along
-    assert status == 0 and "15 classes, 15 clips" in out and load_all(tmp_path / "r.json")[0].figure("top1").mean > 0.5
+    result, out = evaluated("--protocol", "ucf101-hard15")  # with the sentences that come along
+    assert "15 classes, 15 clips" in out and result.figure("top1").mean > 0.5
