@@ -328,5 +328,3 @@ def test_the_real_command_line_runs_as_a_job(tmp_path):
     job = jobs.start("info", "What is here", [Step("help", ["--help"])], home=tmp_path)
     job = wait(lambda: (now := jobs.find(job.id, tmp_path)) and not now.alive and now, 60)
     assert job.state == "done" and "Start with: cezsar demo" in job.log  # the end of the help text
-
-

@@ -81,7 +81,8 @@ def test_videos_with_captions_and_no_others(home):
         captions_of("activitynet-captions")
     place = activitynet(home)
     videos = videos_of("activitynet-captions")
-    assert [clip.id for clip in videos.clips] == ["v_0", "v_1", "v_2", "v_3", "v_8"] and list(videos.missing) == ["v_gone"]
+    assert [clip.id for clip in videos.clips] == ["v_0", "v_1", "v_2", "v_3", "v_8"]
+    assert list(videos.missing) == ["v_gone"]
     assert [clip.id for clip in videos_of("activitynet-captions:val_1").clips] == ["v_8"]
     assert not videos_of("activitynet-captions:val_1").missing
     assert list(videos_of("ActivityNet Captions:train").missing) == ["v_gone"]

@@ -6,25 +6,14 @@ import numpy as np
 import pytest
 
 from cezsar.analysis import maps
-from cezsar.cli import main
 from cezsar.zeroshot.scored import Scored
 
 SHIPPED = Path(__file__).resolve().parents[2] / "assets" / "demo" / "scores" / "demo@demo"
 
 
-@pytest.fixture
-def cezsar(capsys, tmp_path, monkeypatch):
-    """Run a command in an empty workspace; returns (exit status, standard output, standard error)."""
-    monkeypatch.setenv("CEZSAR_HOME", str(tmp_path))
-    monkeypatch.setenv("CEZSAR_PROGRESS_EVERY_S", "0")
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return run
+@pytest.fixture(autouse=True)
+def _here(home):
+    """Every test is in an empty folder, with an empty workspace."""
 
 
 def test_a_map_of_chosen_classes(cezsar, tmp_path):
@@ -40,12 +29,12 @@ def test_a_map_of_chosen_classes(cezsar, tmp_path):
         np.testing.assert_array_equal(found.projections[space].videos_N2, projection.videos_N2)
 
 
-def test_the_workspace_keeps_it_where_the_app_looks(cezsar, tmp_path):
-    (tmp_path / "scores").mkdir()
-    (tmp_path / "scores" / "mine@demo").symlink_to(SHIPPED)
+def test_the_workspace_keeps_it_where_the_app_looks(cezsar, home):
+    (home / "scores").mkdir(parents=True)
+    (home / "scores" / "mine@demo").symlink_to(SHIPPED)
     assert cezsar("project", "mine@demo", "--sample", 21, "--perplexity", 5)[0] == 0
     name = maps.MapSettings(5, 0, 21).file_name(Scored.open(SHIPPED).fingerprint)
-    assert [path.name for path in (tmp_path / "cache" / "projections").iterdir()] == [name]
+    assert [path.name for path in (home / "cache" / "projections").iterdir()] == [name]
 
 
 def test_mistakes_are_explained(cezsar):

@@ -19,13 +19,11 @@ LABELS = ["kicking a drum", "waving a broom", "dragging a box"]
 @pytest.fixture(scope="module")
 def film(small_demo, tmp_path_factory):
     """Two clips of the demo, one after the other."""
-    home, _ = small_demo
     path = tmp_path_factory.mktemp("films") / "holiday.mkv"
     with av.open(str(path), "w") as out:
         stream = out.add_stream("mpeg4", rate=8, width=WIDTH_PX, height=HEIGHT_PX, pix_fmt="yuv420p")
         for label in LABELS[:2]:
-            clip = next(iter(sorted((home / "demo/test" / label).iterdir())))
-            with av.open(str(clip)) as container:
+            with av.open(str(min((small_demo[0] / "demo/test" / label).iterdir()))) as container:
                 for frame in container.decode(video=0):
                     picture = av.VideoFrame.from_ndarray(frame.to_ndarray(format="rgb24"), format="rgb24")
                     out.mux(stream.encode(picture))
@@ -34,25 +32,27 @@ def film(small_demo, tmp_path_factory):
 
 
 @pytest.fixture
-def given(workspace):
-    return ["--run", workspace / "runs/demo", "--labels", ", ".join(LABELS)]
+def spans(workspace, cezsar):
+    """Run `cezsar spans` with the demo's run."""
+    return lambda *arguments: cezsar("spans", *arguments, "--run", workspace / "runs/demo")
 
 
-def test_spans_are_the_librarys_in_every_form(cezsar, workspace, film, given, tmp_path):
+GIVEN = ["--labels", ", ".join(LABELS)]
+
+
+def test_spans_are_the_librarys_in_every_form(spans, workspace, film, tmp_path):
     with Classifier.of_run(workspace / "runs/demo") as classifier:
         expected = library.spans(classifier, library.read(classifier, film, window_s=3), LABELS)
     outs = {name: tmp_path / "out" / f"spans.{name}" for name in ("csv", "json", "vtt")}
     written = [part for name, out in outs.items() for part in (f"--{name}", out)]
     studio = tmp_path / "tasks.json"
-    status, out, _ = cezsar(film, *given, "--window", 3, *written, "--label-studio", studio)
+    status, out, _ = spans(film, *GIVEN, "--window", 3, *written, "--label-studio", studio)
     assert status == 0
     lines = out.splitlines()
     assert lines[1] == str(film) and lines[2] == "  demo answers"
     timed = [line for line in lines if re.match(r" +\d:\d\d", line)]
-    assert [tuple(line.split()[:2]) for line in timed] == [
-        (clock(span.start_s), clock(span.end_s)) for span in expected
-    ]
     for line, span in zip(timed, expected, strict=True):
+        assert line.split()[:2] == [clock(span.start_s), clock(span.end_s)]
         assert line.endswith(span.label or "none of these")
     seen = [span for span in expected if span.label]
     rows = list(csv.DictReader(outs["csv"].open()))
@@ -63,69 +63,51 @@ def test_spans_are_the_librarys_in_every_form(cezsar, workspace, film, given, tm
     assert [entry["label"] for entry in results["holiday"]] == [span.label for span in seen]
     assert outs["vtt"].read_text().count("-->") == len(seen)
     (task,) = json.loads(studio.read_text())
-    assert task["data"] == {"video": str(film), "fps": 8.0}
-    assert len(task["predictions"][0]["result"]) == len(seen)
-
-
-def test_a_label_for_every_second(cezsar, film, given):
-    status, out, _ = cezsar(film, *given, "--no-none")
+    assert task["data"] == {"video": str(film), "fps": 8.0} and len(task["predictions"][0]["result"]) == len(seen)
+    status, out, _ = spans(film, *GIVEN, "--no-none")
     assert status == 0 and "none of these" not in out
 
 
-def test_several_films_one_of_them_unreadable(cezsar, film, given, tmp_path):
-    folder = tmp_path / "films"
+def test_several_films_some_of_them_unreadable(spans, film, tmp_path):
+    folder, broken = tmp_path / "films", tmp_path / "films" / "broken.mp4"
     (folder / "more").mkdir(parents=True)
-    shutil.copy(film, folder / "a.mkv")
     shutil.copy(film, folder / "more" / "b.mkv")
-    (folder / "broken.mp4").write_text("no film")
-    status, out, err = cezsar(folder, film, *given, "--vtt", tmp_path / "vtt", "--json", tmp_path / "a.json")
+    broken.write_text("no film")
+    status, out, err = spans(folder, film, *GIVEN, "--vtt", tmp_path / "vtt", "--json", tmp_path / "a.json")
     assert status == 1 and "broken.mp4" in err and "Traceback" not in err
-    assert out.index("a.mkv") < out.index("b.mkv") < out.index("holiday.mkv")
-    assert sorted(path.name for path in (tmp_path / "vtt").iterdir()) == ["a.vtt", "b.vtt", "holiday.vtt"]
-    assert list(json.loads((tmp_path / "a.json").read_text())["results"]) == ["a", "b", "holiday"]
+    assert out.index("b.mkv") < out.index("holiday.mkv")
+    assert sorted(path.name for path in (tmp_path / "vtt").iterdir()) == ["b.vtt", "holiday.vtt"]
+    assert list(json.loads((tmp_path / "a.json").read_text())["results"]) == ["b", "holiday"]
+    status, _, err = spans(broken, *GIVEN, "--csv", tmp_path / "a.csv")  # the only one
+    assert status == 2 and "broken.mp4" in err and not (tmp_path / "a.csv").exists()
 
 
-def test_one_label_over_films(cezsar, workspace, film, tmp_path):
+def test_one_label_over_films(spans, film, tmp_path):
     other = tmp_path / "other.mkv"
     shutil.copy(film, other)
-    run = ["--run", workspace / "runs/demo"]
-    status, out, _ = cezsar(film, other, *run, "--find", "kicking a drum", "--csv", tmp_path / "hits.csv")
+    status, out, _ = spans(film, other, "--find", "kicking a drum", "--csv", tmp_path / "hits.csv")
     rows = list(csv.DictReader((tmp_path / "hits.csv").open()))
-    lines = out.splitlines()
-    assert status == 0 and lines[0].startswith(f"kicking a drum: {len(rows)} place")
-    assert len(lines) == 1 + len(rows) and {row["label"] for row in rows} <= {"kicking a drum"}
-    scores = [float(line.split()[0]) for line in lines[1:]]
+    first, *lines = out.splitlines()
+    assert status == 0 and first.startswith(f"kicking a drum: {len(rows)} place")
+    assert len(lines) == len(rows) and {row["label"] for row in rows} <= {"kicking a drum"}
+    scores = [float(line.split()[0]) for line in lines]
     assert scores == sorted(scores, reverse=True)
-    among = ["--labels", ", ".join(LABELS)]
-    status, out, _ = cezsar(film, *run, "--find", "dragging a box", *among)
+    status, out, _ = spans(film, "--find", "dragging a box", *GIVEN)
     assert status == 0 and "in 1 film" in out
 
 
-def test_what_cannot_be_written_is_said_before_any_work(cezsar, film, given, tmp_path, monkeypatch):
+def test_mistakes_are_told_before_any_work(spans, film, tmp_path, monkeypatch):
     monkeypatch.setattr(library, "read", lambda *_, **__: pytest.fail("worked already"))
-    status, _, err = cezsar(film, *given, "--csv", tmp_path)
-    assert status == 2 and "is a folder" in err and err.count("\n") == 1
     (tmp_path / "file").write_text("")
-    status, _, err = cezsar(film, *given, "--json", tmp_path / "file" / "a.json")
-    assert status == 2 and "cannot be written" in err and err.count("\n") == 1
-
-
-def test_one_label_is_for_find(cezsar, film):
-    status, _, err = cezsar(film, "--labels", "kicking a drum")
-    assert status == 2 and "--find 'kicking a drum'" in err
-
-
-def test_one_film_that_cannot_be_read(cezsar, given, tmp_path):
-    (tmp_path / "broken.mp4").write_text("no film")
-    out = tmp_path / "a.csv"
-    status, _, err = cezsar(tmp_path / "broken.mp4", *given, "--csv", out)
-    assert status == 2 and "broken.mp4" in err and not out.exists()
+    for arguments, said in (
+        ([*GIVEN, "--csv", tmp_path], "is a folder"),
+        ([*GIVEN, "--vtt", tmp_path / "file" / "a.vtt"], "cannot be written"),
+        (["--labels", "kicking a drum"], "--find 'kicking a drum'"),
+    ):
+        status, _, err = spans(film, *arguments)
+        assert status == 2 and said in err and err.count("\n") == 1
 
 
 def test_times_are_hours_minutes_seconds():
-    assert [clock(time_s) for time_s in (0, 59.96, 61.25, 7325.5)] == [
-        "0:00:00.0",
-        "0:01:00.0",
-        "0:01:01.2",
-        "2:02:05.5",
-    ]
+    expected = ["0:00:00.0", "0:01:00.0", "0:01:01.2", "2:02:05.5"]
+    assert [clock(time_s) for time_s in (0, 59.96, 61.25, 7325.5)] == expected
