@@ -15,8 +15,9 @@ import time
 import numpy as np
 from scipy.stats import skew
 
+from cezsar.zeroshot.evaluation import evaluate
 from cezsar.zeroshot.fusion import Weights, cosine
-from cezsar.zeroshot.hubness_reduction import REDUCTIONS, evaluate_reduced, reduced
+from cezsar.zeroshot.hubness_reduction import FUSED, REDUCTIONS, reduced
 from cezsar.zeroshot.protocols import all_classes, random_classes
 from cezsar.zeroshot.scores import Embeddings, Scores
 
@@ -51,9 +52,9 @@ def main() -> int:
     everything = all_classes(embeddings.class_names)
     for name, reduction in REDUCTIONS.items():
         started = time.perf_counter()
-        over_splits = evaluate_reduced(embeddings, splits, reduction, WEIGHTS).figure()
+        over_splits = evaluate(reduced(embeddings, reduction, WEIGHTS), splits, FUSED).figure()
         seconds = time.perf_counter() - started
-        of_all = evaluate_reduced(embeddings, everything, reduction, WEIGHTS).figure()
+        of_all = evaluate(reduced(embeddings, reduction, WEIGHTS), everything, FUSED).figure()
         if reduction.transductive:
             scores_NC = reduced(embeddings, reduction, WEIGHTS)(embeddings.class_names).columns["VE"]
         else:

@@ -25,7 +25,7 @@ from cezsar.report.study import Study
 from cezsar.zeroshot import published, tables
 from cezsar.zeroshot.evaluation import KS, METRICS, evaluate, evaluate_each, figure_of, stacking
 from cezsar.zeroshot.fusion import UNDECIDED, active, predict
-from cezsar.zeroshot.hubness_reduction import MEAN_SENTENCE, REDUCTIONS, evaluate_reduced
+from cezsar.zeroshot.hubness_reduction import FUSED, MEAN_SENTENCE, REDUCTIONS, reduced
 from cezsar.zeroshot.protocols import Protocol, all_classes, random_classes
 from cezsar.zeroshot.rejection import KINDS
 from cezsar.zeroshot.weights import choose_on_half, fusion_curve, of_pair, share, simplex_map
@@ -200,7 +200,7 @@ def hubs(study: Study) -> Section:
     for reduction in REDUCTIONS.values():
         if reduction is MEAN_SENTENCE:
             continue
-        top1 = evaluate_reduced(study.ready.embedded.embeddings, study.protocol, reduction, weights).figure()
+        top1 = evaluate(reduced(study.ready.embedded.embeddings, reduction, weights), study.protocol, FUSED).figure()
         gain, plain = ("", top1.mean) if plain is None else (points(top1.mean - plain), plain)
         rows.append([reduction.title, percent(*top1), gain, reduction.assumes])
         numbers[reduction.name] = {"top1": top1._asdict(), "assumes": reduction.assumes}

@@ -14,9 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cezsar.arrays import DoubleArray, IntArray, unit_rows
-from cezsar.zeroshot.evaluation import Result, evaluate
 from cezsar.zeroshot.fusion import Weights, active, cosine, fuse
-from cezsar.zeroshot.protocols import Protocol
 from cezsar.zeroshot.scores import Embeddings, Scores, Several
 
 NEIGHBOURS = 10  # k of CSLS, and
@@ -111,7 +109,8 @@ REDUCTIONS = {one.name: one for one in (BASELINE, MEAN_SENTENCE, CENTRING, CSLS,
 
 
 def reduced(source: Scores | Embeddings, reduction: Reduction, weights: Weights) -> Callable[[Sequence[str]], Scores]:
-    """A reduction as a function: classes of a run, in any spelling -> fused scores, in the place of VE (`FUSED`).
+    """A reduction as a function, which `evaluation.evaluate` takes with the weights `FUSED`: classes of a run, in any
+    spelling -> fused scores, in the place of VE.
 
     All clips have scores: zeros where the run does not test them, and where nothing spoke for them before. A class that
     nothing spoke for stays behind all others: a reduction must not make something of nothing. Classes keep the order of
@@ -153,8 +152,3 @@ def _centred_cosine(videos_nE: DoubleArray, source: Embeddings, chosen: IntArray
     units_PE[alive_P] = centred(units_PE[alive_P])
     first_K = np.searchsorted(source.prototype_class[own], chosen)
     return np.asarray(np.maximum.reduceat(centred(videos_nE) @ units_PE.T, first_K, axis=1))
-
-
-def evaluate_reduced(source: Scores | Embeddings, protocol: Protocol, reduction: Reduction, weights: Weights) -> Result:
-    """`evaluation.evaluate` with a reduction, made anew for the classes and clips of every run."""
-    return evaluate(reduced(source, reduction, weights), protocol, FUSED)

@@ -31,7 +31,7 @@ from cezsar.report import figures
 from cezsar.zeroshot import tables
 from cezsar.zeroshot.evaluation import confusion_matrix, correctness, evaluate, load_all
 from cezsar.zeroshot.fusion import Weights, cosine
-from cezsar.zeroshot.hubness_reduction import REDUCTIONS, evaluate_reduced
+from cezsar.zeroshot.hubness_reduction import REDUCTIONS, reduced
 from cezsar.zeroshot.protocols import all_classes, named, random_classes
 from cezsar.zeroshot.rejection import KINDS
 from cezsar.zeroshot.scored import Scored
@@ -468,7 +468,7 @@ def test_corrections_are_the_engines_with_what_they_assume(empty_workspace, demo
     assert rows["none"]["Sees"] == "one clip" and rows["none"]["To none (points)"] == ""
     for title, name in zip(list(rows)[1:], ("centring", "csls", "inverted-softmax"), strict=True):
         source = demo.embeddings() if name == "centring" else demo_scores
-        expected = evaluate_reduced(source, halves, REDUCTIONS[name], demo.weights)
+        expected = evaluate(reduced(source, REDUCTIONS[name], demo.weights), halves, VE)
         assert rows[title]["Top-1 (%)"] == expected.figure().percent()
         assert rows[title]["Sees"] == "all test clips"
         assert REDUCTIONS[name].assumes in text(page)
@@ -481,7 +481,7 @@ def test_corrections_are_the_engines_with_what_they_assume(empty_workspace, demo
 def test_corrections_of_another_row_and_of_one_split(empty_workspace, demo_scores):
     page = shown(open_page("evaluate", look="Corrections", row="demo: VE", protocol="All"))
     rows = {row["Correction"]: row for row in table(page, "Sees")}
-    expected = evaluate_reduced(demo_scores, all_classes(demo_scores.class_names), REDUCTIONS["csls"], VE)
+    expected = evaluate(reduced(demo_scores, REDUCTIONS["csls"], VE), all_classes(demo_scores.class_names), VE)
     assert rows["CSLS (k = 10)"]["Top-1 (%)"] == expected.figure().percent()
     assert "over videos." in text(page)
 

@@ -22,7 +22,7 @@ from cezsar.training.runs import Run
 from cezsar.world.actions import HARD_GROUPS
 from cezsar.zeroshot.evaluation import confusion_matrix, evaluate
 from cezsar.zeroshot.fusion import Weights, predict
-from cezsar.zeroshot.hubness_reduction import CSLS, evaluate_reduced
+from cezsar.zeroshot.hubness_reduction import CSLS, FUSED, reduced
 from cezsar.zeroshot.methods import Sources, prepare
 from cezsar.zeroshot.protocols import all_classes, random_classes
 from cezsar.zeroshot.scored import Scored, clouds_of
@@ -54,7 +54,7 @@ def test_numbers_are_those_of_the_engine(study, workspace):
     owner = study.ready.embedded.embeddings.prototype_class
     assert report["gap"]["joint"] == measure(UnitSpace(study.clouds["joint"], scores.label_index, owner, 21))
     assert report["gap"]["raw"]["modality_gap"] is None
-    csls = evaluate_reduced(study.ready.embedded.embeddings, study.protocol, CSLS, weights).figure()
+    csls = evaluate(reduced(study.ready.embedded.embeddings, CSLS, weights), study.protocol, FUSED).figure()
     assert report["hubs"]["corrections"]["csls"]["top1"] == csls._asdict()
     votes = np.bincount(predict(scores, weights), minlength=21)
     assert report["hubs"]["skewness"] == skew(votes)
