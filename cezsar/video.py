@@ -26,6 +26,7 @@ import numpy as np
 
 from cezsar.errors import CezsarError, InputError, VideoError
 
+Name = str | os.PathLike[str]
 START_S = 60.0  # a worker needs about 0.2 s to start; a cold disk may need much longer
 PIPE_BYTES = 1 << 20  # a frame of 640 x 480 fits, so that the worker need not wait until it is taken
 EARNED_S = 10.0  # seconds of decoding that each second of video earns; a slow laptop needs 3 for 4K at 60 a second
@@ -109,16 +110,13 @@ class Limits:
 class Decoder:
     """Reads clips through one worker process, started when first used and replaced after a crash or a hang.
 
-    Not thread-safe: use one Decoder per thread. Close it, or use it as a context manager; the worker also ends by
-    itself when the Decoder is garbage-collected or the program dies.
+    Use one Decoder per thread. Close it, or use it as a context manager; the worker also ends with the Decoder.
 
     Every method raises `VideoError`, naming the clip, for what cannot be decoded: a missing path, a folder, an empty
     file, text, sound without pictures, a damaged file of which no frame can be read, a broken bound, a crashed codec.
     A file that is cut off or damaged gives the frames that can be read; `reading` then says how many are missing. An
-    image is a clip of one frame.
-
-    The time bound ends what hangs, not what is long: each second of video that comes out earns `EARNED_S` seconds, up
-    to the bound again, so a film of any length may be read.
+    image is a clip of one frame. The time bound ends what hangs, not what is long: each second of video that comes out
+    earns `EARNED_S` seconds, up to the bound again.
     """
 
     def __init__(self, limits: Limits = Limits()) -> None:
@@ -128,12 +126,12 @@ class Decoder:
         self._stream: dict[str, bool] | None = None  # that the worker is in the middle of, if any: whether it has ended
         self._clip, self._left_s, self._at_s = "", START_S, 0.0  # of the present request; seconds of time and of video
 
-    def probe(self, path: str | os.PathLike[str]) -> VideoInfo:
+    def probe(self, path: Name) -> VideoInfo:
         """What the file says about itself. The first frame is decoded, so an answer means that there is one."""
         self._ask("probe", path, Sampling())
         return self._answer()[1]
 
-    def frames(self, path: str | os.PathLike[str], sampling: Sampling) -> Iterator[Frame]:
+    def frames(self, path: Name, sampling: Sampling) -> Iterator[Frame]:
         """Stream the sampled frames: at least one, in order, never more than two of them in memory at once.
 
         Time begins with the first picture of the default video track. At t_k the frame shown is the last one with a
@@ -177,9 +175,7 @@ class Decoder:
                     self._answer()
             self._stream = None
 
-    def run(
-        self, path: str | os.PathLike[str], sampling: Sampling, work: Callable[[Iterator[Frame]], np.ndarray]
-    ) -> np.ndarray:
+    def run(self, path: Name, sampling: Sampling, work: Callable[[Iterator[Frame]], np.ndarray]) -> np.ndarray:
         """`work(frames)` computed inside the worker, so that no frame crosses a process border.
 
         `work` must be picklable by name (a function of an importable module, or an instance of a class of one). What it
@@ -207,7 +203,7 @@ class Decoder:
     def __exit__(self, *raised: object) -> None:
         self.close()
 
-    def _ask(self, verb: str, path: str | os.PathLike[str], sampling: Sampling, work: bytes = b"") -> None:
+    def _ask(self, verb: str, path: Name, sampling: Sampling, work: bytes = b"") -> None:
         """Send a request to a worker that is alive and idle."""
         self._give_up()
         self.reading = None
@@ -227,11 +223,7 @@ class Decoder:
             raise
 
     def _start(self) -> None:
-        """Start `python -m cezsar.video_worker`, spoken to by pickles over its stdin and stdout.
-
-        A plain subprocess rather than multiprocessing: it works the same from a thread, a notebook and Streamlit, and
-        never imports the caller's main module.
-        """
+        """Start `python -m cezsar.video_worker`; multiprocessing would import the caller's main module."""
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the worker)
         # -P: a numpy.py in the user's folder must not be imported. The parent's own path lets `work` be found.
         python_path = [str(Path(__file__).resolve().parent.parent), *map(os.path.abspath, sys.path)]
@@ -317,10 +309,7 @@ class Decoder:
 
 
 def left_s(left_s: float, waited_s: float, came_s: float, bound_s: float) -> float:
-    """How long decoding may still take after `came_s` more of the video came in `waited_s`.
-
-    Never more than the bound, so that a hang late in a film ends, too.
-    """
+    """How long decoding may still take after `came_s` more of the video: at most the bound, so that late hangs end."""
     return max(min(left_s - waited_s + EARNED_S * came_s, bound_s), 1e-3)
 
 

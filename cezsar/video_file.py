@@ -91,7 +91,11 @@ class VideoFile:
                 other.discard = av.stream.Discard.all
         self._codec = self._track.codec_context
         self._codec.thread_type, self._codec.thread_count = av.codec.context.ThreadType.AUTO, DECODING_THREADS
-        self._stamps = _Timestamps(float(self._track.time_base or 0))
+        self._unit_s = float(self._track.time_base or 0)
+        self._first: int | None = None  # timestamps that are believed
+        self._latest: int | None = None
+        self._last_pts = self._last_dts = -math.inf
+        self._faulty_pts = self._faulty_dts = 0  # how often one did not grow
         self._scaler: tuple[Any, av.filter.Graph] | None = None  # for pictures of one kind, and that kind
         self.fps = _within(self._track.guessed_rate, most=1e4)
         self.told_s, self._told_of_track = self._told()
@@ -129,8 +133,7 @@ class VideoFile:
         track, container = self._track, self._container
         if container.format.flags & _NO_TIMESTAMPS:
             return math.inf, False  # FFmpeg would guess it from the bit rate
-        told_s, of_track = (container.duration or 0) / av.time_base, len(container.streams) == 1
-        unit_s = float(track.time_base or 0)
+        told_s, of_track, unit_s = (container.duration or 0) / av.time_base, len(container.streams) == 1, self._unit_s
         tag = re.fullmatch(r"(\d+):(\d\d):(\d\d\.\d+)", track.metadata.get("DURATION", ""))
         if container.format.name == "avi" and track.frames:  # FFmpeg shortens the duration of a file that is cut off
             told_s, of_track = track.frames * unit_s, True
@@ -163,8 +166,7 @@ class VideoFile:
             self._codec.flush_buffers()
             for packet_again in (*before, *recent[:-1], None):
                 with contextlib.suppress(av.FFmpegError):  # counted before
-                    again = self._codec.decode(packet_again)
-                    yield from self._seen(frame for frame in again if self._stamps.is_later(frame))
+                    yield from self._seen(filter(self._is_later, self._codec.decode(packet_again)))
             self._failed += 1
         self._ended = True
 
@@ -201,7 +203,7 @@ class VideoFile:
             self.index += 1
             self._lost, self._failed = self._lost + self._failed, 0
             self._damaged += frame.is_corrupt
-            at_s, before_s = self._stamps.read(frame), self.pts_s
+            at_s, before_s = self._shown_s(frame), self.pts_s
             if before_s < at_s < math.inf and (at_s - before_s <= LEAP_S or at_s <= self.told_s):
                 self.pts_s = at_s
             elif self.index > 0:
@@ -209,8 +211,29 @@ class VideoFile:
             if self.index > 0:
                 self._gap_s = self.pts_s - before_s
                 self._longest_s = max(self._longest_s, self._gap_s)
-            self._last_s = frame.duration * self._stamps.unit_s
+            self._last_s = frame.duration * self._unit_s
             yield frame
+
+    def _shown_s(self, frame: VideoFrame) -> float:
+        """When a frame appears by the file's own account, counted from the first; NaN without a timestamp.
+
+        A file may tell for each packet when its picture is shown (pts), when it is decoded (dts), or both. AVI tells
+        the latter alone; then pictures come out in even steps of it. Where both are there, the one that grows more
+        steadily is believed, as FFmpeg's `guess_correct_pts` does.
+        """
+        pts, dts = frame.pts, frame.dts
+        self._faulty_dts += dts is not None and dts <= self._last_dts
+        self._faulty_pts += pts is not None and pts <= self._last_pts
+        self._last_dts = next((stamp for stamp in (dts, pts) if stamp is not None), self._last_dts)
+        self._last_pts = next((stamp for stamp in (pts, dts) if stamp is not None), self._last_pts)
+        shown = pts if pts is not None and (self._faulty_pts <= self._faulty_dts or dts is None) else dts
+        self._latest, self._first = shown, shown if self._first is None else self._first
+        return math.nan if shown is None or self._first is None else (shown - self._first) * self._unit_s
+
+    def _is_later(self, frame: VideoFrame) -> bool:
+        """Whether `frame` comes after the one that was seen last; no, if timestamps do not tell."""
+        shown = frame.dts if frame.pts is None else frame.pts
+        return shown is not None and self._latest is not None and shown > self._latest
 
     def end_s(self) -> float:
         """When the last frame goes: where the file says, if that can be, else after as long as the frame before it."""
@@ -224,8 +247,8 @@ class VideoFile:
         read_s, lost = self.end_s(), self._failed
         short_s = 0.0
         if self._ended and self._told_of_track:
-            first, start = self._stamps.first, self._track.start_time  # no picture before the first can be decoded
-            late_s = 0 if start is None or first is None else max(first - start, 0) * self._stamps.unit_s
+            start, first = self._track.start_time, self._first  # no picture before the first can be decoded
+            late_s = 0 if start is None or first is None else max(first - start, 0) * self._unit_s
             short_s = self.told_s - read_s - late_s
         if short_s <= max(SHORT_S, 2 * self._longest_s):
             short_s = 0.0
@@ -308,40 +331,6 @@ class VideoFile:
         said = _said(r"(.+)")
         why = "it has no frame that can be read" + (said and f" ({said})")
         return VideoError(f"{self.name}: not a video that can be read; {why}")
-
-
-class _Timestamps:
-    """When frames appear, counted from the first, by the file's own account.
-
-    A file may tell for each packet when its picture is shown (pts), when it is decoded (dts), or both. AVI tells the
-    latter alone; then pictures come out in even steps of it. Where both are there, the one that grows more steadily is
-    believed, as FFmpeg's `guess_correct_pts` does.
-    """
-
-    def __init__(self, unit_s: float) -> None:
-        self.unit_s = unit_s
-        self.first: int | None = None
-        self._latest: int | None = None
-        self._last_pts = self._last_dts = -math.inf
-        self._faulty_pts = self._faulty_dts = 0
-
-    def read(self, frame: VideoFrame) -> float:
-        """Seconds; NaN without a timestamp."""
-        pts, dts = frame.pts, frame.dts
-        self._faulty_dts += dts is not None and dts <= self._last_dts
-        self._faulty_pts += pts is not None and pts <= self._last_pts
-        self._last_dts = next((stamp for stamp in (dts, pts) if stamp is not None), self._last_dts)
-        self._last_pts = next((stamp for stamp in (pts, dts) if stamp is not None), self._last_pts)
-        shown = pts if pts is not None and (self._faulty_pts <= self._faulty_dts or dts is None) else dts
-        self._latest = shown
-        if self.first is None:
-            self.first = shown
-        return math.nan if shown is None or self.first is None else (shown - self.first) * self.unit_s
-
-    def is_later(self, frame: VideoFrame) -> bool:
-        """Whether `frame` comes after the one that was read last; no, if timestamps do not tell."""
-        shown = frame.dts if frame.pts is None else frame.pts
-        return shown is not None and self._latest is not None and shown > self._latest
 
 
 def opencv() -> Any:

@@ -1,8 +1,4 @@
-"""Frames -> features, sentences -> vectors, features -> objects.
-
-`create` makes a frame encoder from its name, `load_sentence_encoder` a sentence encoder. Models are loaded when asked
-for, not when this is imported.
-"""
+"""Frames -> features, sentences -> vectors, features -> objects. Models are loaded when asked for, not with this."""
 
 from __future__ import annotations
 
@@ -37,10 +33,7 @@ __all__ = [
 
 
 def scene_columns(name: str) -> np.ndarray | None:
-    """Columns of an encoder's rows that show the scene more than the action; None where all columns show both.
-
-    A clip from elsewhere than the training videos is told by its scene.
-    """
+    """Columns of an encoder's rows that show the scene more than the action; None where all columns show both."""
     if name != EMBEDDED:
         return None
     from cezsar.encoders.motion import MotionEncoder
@@ -51,14 +44,12 @@ def scene_columns(name: str) -> np.ndarray | None:
 def create(
     name: str, weights: str | Path | None = None, precision: str = "auto", device: str | None = None
 ) -> FrameEncoder:
-    """A frame encoder, loaded: `efficientnet`, `motion`, `bit`, `bit-released`, or of a kind with its model:
-    `timm:<model>`, `clip:<model>`, `open_clip:<model>`, `video:<model>`, where a model may be a folder. With "+" and a
-    classifier's name after it, a model of pictures and words gets that classifier's objects, as in
-    `clip:clip-ViT-B-32+efficientnet`.
+    """A frame encoder, loaded: `efficientnet`, `motion`, `bit`, `bit-released`, or of a kind with its model, also a
+    folder: `timm:<model>`, `clip:<model>`, `open_clip:<model>`, `video:<model>`. With "+" and a classifier's name a
+    model of pictures and words gets that classifier's objects, as in `clip:clip-ViT-B-32+efficientnet`.
 
-    `weights` is a file or folder to take the weights from instead of looking for them. `precision` is auto (bf16 where
-    the device multiplies matrices in it, else fp32), fp32 or bf16. Raises `InputError` where the name is none of these,
-    `MissingWeightsError` where its weights are not here and cannot be fetched, `FormatError` where they are damaged.
+    `weights` is a file or folder, where they are not to be looked for; `precision` is auto (see `pick_precision`), fp32
+    or bf16. Raises `InputError` for other names, `MissingWeightsError` without weights, `FormatError` for damaged ones.
     """
     if name in (EMBEDDED, EFFICIENTNET) and weights is not None:
         others = "" if name == EMBEDDED else "; for others say timm:tf_efficientnet_lite2"
@@ -78,15 +69,15 @@ def create(
     if name in ("bit", "bit-released"):
         loaded = timm_models.load_model(name, timm_models.BIT, weights)
         return timm_models.TimmEncoder(name, loaded, timm_models.BIT_FRAMES, name == "bit-released", **computed)
-    if kind == "timm" and model:
+    if not model or kind not in ("timm", *IMAGE_TEXT):
+        known = (
+            "efficientnet, motion, bit, bit-released, timm:<model>, clip:<model>, open_clip:<model> or video:<model>"
+        )
+        raise InputError(f"there is no encoder {name!r}: {known}")
+    if kind == "timm":
         return timm_models.TimmEncoder(name, timm_models.load_model(name, model, weights), **computed)
-    if kind == "clip" and model:
+    if kind == "clip":
         return image_text.ClipEncoder(name, image_text.load_clip(name, weights, device), **computed)
-    if kind == "open_clip" and model:
+    if kind == "open_clip":
         return image_text.OpenClipEncoder(name, *image_text.load_open_clip(name, model, weights), **computed)
-    if kind == "video" and model:
-        return image_text.VideoTextEncoder(name, *image_text.load_video_text(name, weights), **computed)
-    raise InputError(
-        f"there is no encoder {name!r}: efficientnet, motion, bit, bit-released, timm:<model>, clip:<model>, "
-        "open_clip:<model> or video:<model>"
-    )
+    return image_text.VideoTextEncoder(name, *image_text.load_video_text(name, weights), **computed)

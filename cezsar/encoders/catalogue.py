@@ -1,7 +1,4 @@
-"""What there is to choose from: every named encoder, what it has been trained on, and where its weights lie.
-
-Nothing here loads a model or asks a network.
-"""
+"""What there is to choose from: every named encoder, and where its weights lie. No model, no network."""
 
 from __future__ import annotations
 
@@ -28,7 +25,7 @@ _IN_MODELS = ("modules.json", "config.json", "open_clip_config.json", "model.saf
 
 @dataclass(frozen=True)
 class Card:
-    """One encoder in words."""
+    """One encoder in words, and where it is."""
 
     name: str
     kind: str  # "frames" or "sentences"
@@ -148,8 +145,7 @@ def _timm_repository(model: str) -> str:
         return f"timm/{model}"
     from timm.models import get_pretrained_cfg  # seconds, so only for a name without its tag
 
-    cfg = get_pretrained_cfg(model)
-    return cfg.hf_hub_id or "" if cfg else ""
+    return getattr(get_pretrained_cfg(model), "hf_hub_id", None) or ""
 
 
 def _open_clip_repository(model: str) -> str:
@@ -158,20 +154,15 @@ def _open_clip_repository(model: str) -> str:
 
 def open_clip_record(model: str) -> dict[str, Any]:
     """open_clip's record of the weights that `<model>` means: its tag's, or the first listed; {} if there are none."""
-    # It takes seconds to import, so it is asked only about a name without a card.
-    from open_clip import get_pretrained_cfg, list_pretrained_tags_by_model
+    from open_clip import get_pretrained_cfg, list_pretrained_tags_by_model  # seconds, so not for a name with a card
 
     architecture, _, tag = model.partition(":")
     tag = tag or next(iter(list_pretrained_tags_by_model(architecture)), "")
-    record: dict[str, Any] = get_pretrained_cfg(architecture, tag)
-    return record
+    return dict(get_pretrained_cfg(architecture, tag))
 
 
 def located(name: str) -> Path | None:
-    """Where an encoder's weights lie on this machine; None if nowhere, or if it needs none. Never a network.
-
-    Looked at, in this order: the folder its name gives, `$CEZSAR_HOME/models`, the hub's cache.
-    """
+    """Where an encoder's weights lie: a folder its name gives, `$CEZSAR_HOME/models`, the hub's cache; else None."""
     model = name.partition(":")[2] or name
     if name not in CARDS and Path(model).is_dir():
         return Path(model)
@@ -210,12 +201,8 @@ def joined(name: str) -> list[str]:
 
 
 def for_real_video() -> str | None:
-    """The best encoder for real video that can be used here without a trained run; None if there is none.
-
-    Video-text models come before image-text models, and those before `bit`.
-    """
-    ranking = [name for name in CARDS if name.partition(":")[0] in IMAGE_TEXT]
-    return next((name for name in (*ranking, "bit") if present(name)), None)
+    """The best encoder for real video that can be used here without a trained run; None if there is none."""
+    return next((name for name in CARDS if name.partition(":")[0] in (*IMAGE_TEXT, "bit") and present(name)), None)
 
 
 def available() -> list[Card]:

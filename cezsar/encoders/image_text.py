@@ -55,8 +55,7 @@ BLOCK = 32  # frames that a joined encoder holds at once
 class ImageTextEncoder(compute.ImageEncoder):
     """A model whose pictures and sentences have vectors in one space, so that it ranks any labels at once.
 
-    Its objects are its own text tower on ImageNet-1k's names: logits are the model's scale times the cosine similarity
-    of frame and "a photo of a <name>.". `head_for` does the same with any other vocabulary.
+    Its objects are ImageNet-1k's names: the model's scale times the cosine similarity of frame and "a photo of a ...".
     """
 
     domain = CLIP_DOMAIN
@@ -123,11 +122,10 @@ def plain_words(sentence: str, punctuation: str) -> str:
 
 
 class ClipEncoder(ImageTextEncoder):
-    """An image-text SentenceTransformer as a frame encoder (one row a second) and as a text encoder.
+    """An image-text SentenceTransformer, a row a second.
 
     SigLIP models get their text as they are trained on it (Zhai et al. 2023), which sentence-transformers leaves to the
-    caller: in lower case, without punctuation, and padded to the full length, for they read their answer off the last
-    place.
+    caller: in lower case, without punctuation, and padded, for they read their answer off the last place.
     """
 
     def __init__(self, name: str, model: SentenceTransformer, **computed: Any) -> None:
@@ -171,10 +169,7 @@ def load_clip(name: str, weights: str | Path | None, device: str | None) -> Sent
 
 
 class OpenClipEncoder(ImageTextEncoder):
-    """An open_clip model as a frame encoder (one row a second) and as a text encoder: `encode_image`, `encode_text`.
-
-    Preprocessing, tokenizer and length of sentences are those that open_clip gives the model.
-    """
+    """An open_clip model, a row a second, with the preprocessing and the tokenizer that open_clip gives it."""
 
     def __init__(self, name: str, model: Any, tokenizer: Any, **computed: Any) -> None:
         import torch
@@ -205,10 +200,9 @@ class OpenClipEncoder(ImageTextEncoder):
 def load_open_clip(name: str, model: str, weights: str | Path | None = None) -> tuple[torch.nn.Module, Any]:
     """The model with its trained weights, and its tokenizer. Nothing is unpickled but tensors.
 
-    `model` is one of open_clip's names, with a tag where it has several trained weights
-    (`ViT-B-32:laion2b_s34b_b79k`), a repository of the hub (`laion/CLIP-ViT-B-32-laion2B-s34B-b79K`), or a folder in
-    the hub's form: open_clip_config.json and weights. Such a folder, or a file of tensors for a model that open_clip
-    knows, is at `weights`, or where `fetch` has it.
+    `model` is one of open_clip's names, with a tag where it has several trained weights (`ViT-B-32:laion2b_s34b_b79k`),
+    a repository of the hub, or a folder in the hub's form: open_clip_config.json and weights. Such a folder, or a file
+    of tensors for a model that open_clip knows, is at `weights`, or where `fetch` has it.
     """
     import open_clip
 
@@ -237,15 +231,14 @@ def load_open_clip(name: str, model: str, weights: str | Path | None = None) -> 
 
 
 class VideoTextEncoder(ImageTextEncoder):
-    """A transformers model with `get_video_features` and `get_text_features` as frame encoder and text encoder.
+    """A transformers model with `get_video_features` and `get_text_features`.
 
     These models are trained on N pictures spread evenly over a clip of some ten seconds, and give one vector for it. So
-    a film is seen in windows of ten seconds: each second's row is the vector of the window that it lies in. A clip of
-    at most ten seconds is one window, whatever it lasts, and its rows are all the same: what the library gives for it.
+    each second's row is the vector of the window of ten seconds that it lies in; a shorter clip is one window.
 
     X-CLIP can also bend its sentences towards each clip that they are compared with. Prototypes that change from clip
-    to clip are no space (distances between classes, or to a neighbour, would not exist): its sentences stay as
-    `get_text_features` has them, which is the published model without "video-specific prompting" (Ni et al. 2022, 3.3).
+    to clip are no space: its sentences stay as `get_text_features` has them, which is the published model without
+    "video-specific prompting" (Ni et al. 2022, 3.3).
     """
 
     domain = VIDEO_DOMAIN

@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cache, cached_property
 from itertools import chain, groupby
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -54,10 +55,7 @@ class Second:
 
 @dataclass(frozen=True)
 class MotionEncoder:
-    """Hand-made features of short, small video; the module's docstring says what they describe.
-
-    Every parameter is a field, and the fingerprint is made of all of them. Lengths are in pixels.
-    """
+    """Every parameter is a field, and the fingerprint is made of all of them. Lengths are in pixels."""
 
     fps: float = 8.0
     max_side: int = 160  # of the frames that the window is cut from
@@ -75,10 +73,7 @@ class MotionEncoder:
     name: str = field(default="motion", init=False)
     in_decoder: bool = field(default=True, init=False)
     object_head: ObjectHead | None = field(default=None, init=False)
-
-    @property
-    def domain(self) -> str:
-        return "nothing: gradients, colour and optical flow, computed"
+    domain: ClassVar[str] = "nothing: gradients, colour and optical flow, computed"
 
     @property
     def sampling(self) -> Sampling:
@@ -195,11 +190,14 @@ class MotionEncoder:
         shape, shares = gradient_cells(size, bins, self.shape_grid), colour_cells(colours, actor, self.colour_grid)
         presence = cv2.resize(actor.mean(0), self.shape_grid[::-1], interpolation=cv2.INTER_AREA)
         neighbours = [colour_neighbours(colours, actor, radius) for radius in self.colour_radii]
+        joint = (colours.astype(np.int32) * ORIENTATIONS + bins).ravel()  # orientations on each colour, anywhere
+        coloured = np.bincount(joint, size.ravel(), COLOURS * ORIENTATIONS)
+        coloured = folded(coloured, cell_mirror(COLOURS, 1, ORIENTATION_MIRROR), odd=False)
         return {
             "gradients": folded(shape, cell_mirror(*self.shape_grid, ORIENTATION_MIRROR)),
             "presence": folded(presence, cell_mirror(*self.shape_grid, (0,))),
             "gradient pairs": np.concatenate([gradient_pairs(size, bins, radius) for radius in self.gradient_radii]),
-            "coloured gradients": coloured_gradients(colours, size, bins),
+            "coloured gradients": np.sqrt(coloured / (size.sum() + FLAT * size.size)),
             "colours": folded(shares, cell_mirror(*self.colour_grid, same), odd=False),
             "neighbouring colours": np.concatenate(neighbours),
         }
@@ -230,10 +228,7 @@ _INWARD = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
 
 def optical_flow(before_HW3: np.ndarray | None, after_HW3: np.ndarray) -> np.ndarray:
-    """(H, W, 2) float32 pixels right and down; zeros after nothing. Dense inverse search (Kroeger et al., ECCV 2016).
-
-    OpenCV's fastest preset at full resolution, with fewer and wider steps. The values are those of one thread.
-    """
+    """(H, W, 2) float32 pixels right and down, zeros after None. Dense inverse search (Kroeger et al., ECCV 2016)."""
     if before_HW3 is None:
         return np.zeros((*after_HW3.shape[:2], 2), np.float32)
     method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
@@ -324,8 +319,7 @@ def split_actor(
 
 
 def _median(pictures: np.ndarray) -> np.ndarray:
-    """The (upper) median along the first axis, which gets sorted: odd-even exchanges of whole pictures of uint8 are
-    several times faster than sorting each pixel."""
+    """The upper median along the first axis: exchanges of whole pictures are faster than sorting each pixel."""
     count = len(pictures)
     for turn in range(count):
         low, high = pictures[turn % 2 : count - 1 : 2], pictures[turn % 2 + 1 : count : 2]
@@ -334,10 +328,7 @@ def _median(pictures: np.ndarray) -> np.ndarray:
 
 
 def actor_window(actor_FHW: np.ndarray) -> Window:
-    """The square that the actor acts in, from the shares of the actor's mass to each side and above and below.
-
-    The less there is to see of an actor, the more the window is that of somebody in the middle of the picture.
-    """
+    """The square that the actor acts in; the less there is to see of one, the more that of somebody in the middle."""
     seen = actor_FHW.mean(0)
     height, width = seen.shape
     x, y = np.meshgrid((np.arange(width) + 0.5) / width - 0.5, (np.arange(height) + 0.5) / height - 0.55)
@@ -386,10 +377,7 @@ def cell_sums(bins_FHW: np.ndarray, weights_FHW: np.ndarray | None, grid: Grid, 
 
 
 def folded(values: np.ndarray, mirror: np.ndarray, odd: bool = True) -> np.ndarray:
-    """Numbers that a mirrored picture leaves as they are; `mirror` says which value each one becomes in it.
-
-    Gives the mean of each pair, and unless `odd` is False how far the two are apart: as many numbers as there were.
-    """
+    """The mean of each pair that a mirrored picture exchanges, and with `odd` how far the two are apart."""
     values = values.ravel()
     other, index = values[mirror], np.arange(len(mirror))
     even = (values + other)[index <= mirror] / 2
@@ -406,8 +394,7 @@ def cell_mirror(rows: int, columns: int, bins: tuple[int, ...]) -> np.ndarray:
 def gradients(grey_FHW: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Strength in [0, 1] and orientation bin of the Sobel gradient of each pixel, (F, H, W) each.
 
-    Bin k holds gradients at [k, k + 1) / 8 of half a turn, from right (0) over down. The first and the last row of a
-    picture have none.
+    Bin k holds gradients at [k, k + 1) / 8 of half a turn, from right (0) over down.
     """
     tall = grey_FHW.reshape(-1, grey_FHW.shape[2])  # one call for all frames; their seams are the rows left out
     size, angle = cv2.cartToPolar(cv2.Sobel(tall, cv2.CV_32F, 1, 0), cv2.Sobel(tall, cv2.CV_32F, 0, 1))
@@ -426,8 +413,7 @@ def gradient_cells(size_FHW: np.ndarray, bins_FHW: np.ndarray, grid: Grid) -> np
 def gradient_pairs(size_FHW: np.ndarray, bins_FHW: np.ndarray, radius: int) -> np.ndarray:
     """How often gradients of two orientations are `radius` pixels apart, anywhere: 132 numbers, folded.
 
-    Gradient local auto-correlations of first order (Kobayashi and Otsu, ECCV 2008), weighted by the weaker of the
-    two gradients: outlines described by their turns, wherever they are in the picture.
+    Gradient local auto-correlations of first order (Kobayashi and Otsu, ECCV 2008), by the weaker gradient's strength.
     """
     turned = np.array(ORIENTATION_MIRROR)
     pair = np.arange(ORIENTATIONS**2).reshape(ORIENTATIONS, ORIENTATIONS)
@@ -483,14 +469,6 @@ def colour_neighbours(colours_FHW: np.ndarray, weights_FHW: np.ndarray, radius: 
     return np.sqrt(pairs / (weights_FHW.sum() + 0.02 * weights_FHW.size))
 
 
-def coloured_gradients(colours_FHW: np.ndarray, size_FHW: np.ndarray, bins_FHW: np.ndarray) -> np.ndarray:
-    """(24 * 4,) how strong gradients of each orientation are on each colour, anywhere, folded."""
-    joint = colours_FHW.astype(np.int32) * ORIENTATIONS + bins_FHW
-    sums = np.bincount(joint.ravel(), size_FHW.ravel(), COLOURS * ORIENTATIONS)
-    even = folded(sums, cell_mirror(COLOURS, 1, ORIENTATION_MIRROR), odd=False)
-    return np.sqrt(even / (size_FHW.sum() + FLAT * size_FHW.size))
-
-
 def flow_cells(flow_FHW2: np.ndarray, grid: Grid) -> np.ndarray:
     """(R, C, 8) histograms of the direction of flow: root of the mean speed in each direction."""
     shape = flow_FHW2.shape[:3]
@@ -501,10 +479,7 @@ def flow_cells(flow_FHW2: np.ndarray, grid: Grid) -> np.ndarray:
 
 
 def rhythm_cells(flow_FHW2: np.ndarray, grid: Grid, fps: float) -> np.ndarray:
-    """(4, R, C, 2) how strongly a cell's mean flow swings 0, 1, 2 and 3 times a second, right-left and down-up.
-
-    The root of the modulus of the Fourier sum over the second: when a swing begins does not matter.
-    """
+    """(4, R, C, 2) how strongly a cell's mean flow swings 0 to 3 times a second, right-left and down-up (Fourier)."""
     series = np.stack([cv2.resize(flow, grid[::-1], interpolation=cv2.INTER_AREA) for flow in flow_FHW2])
     turns = np.exp(-2j * np.pi / fps * np.outer(np.arange(RHYTHMS), np.arange(len(series))))
     return np.sqrt(np.abs(np.tensordot(turns, series, 1)) / len(series))

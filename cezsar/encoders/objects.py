@@ -1,7 +1,4 @@
-"""Objects: frame features -> what is in the clip, in words. O(v) of the method.
-
-It needs the stored features and a linear head, never the video. `RULES` says how O is made of the objects.
-"""
+"""Objects: stored frame features -> what is in the clip, in words. O(v) of the method, made as `RULES` says."""
 
 from __future__ import annotations
 
@@ -33,8 +30,7 @@ Recognised = list[tuple[str, str, float]]  # objects of a clip, most probable fi
 class LinearHead:
     """A linear classifier on frame features: logits = features @ weight_KD.T + bias_K.
 
-    With `unit_norm` each feature row is brought to length one first, as image-text models compare: `weight` then holds
-    scale * text vector of length one, so that a logit is scale * cosine similarity.
+    With `unit_norm` each feature row is brought to length one first, so that a logit is a scaled cosine similarity.
     """
 
     def __init__(
@@ -127,11 +123,10 @@ def object_sentence(vocabulary: Vocabulary, indices: Iterable[int]) -> str:
 
 
 def object_phrases(head: ObjectHead, indices: Iterable[int], min_words: int = 5, max_words: int = 20) -> list[str]:
-    """Sentences of `min_words` to `max_words` words cut from names and definitions: positives for training.
+    """Sentences of `min_words` to `max_words` words cut from names and definitions: positives for training, each once.
 
     A definition is cut at its semicolons, and every piece begins with the object's name. Pieces too short are joined
-    with the next one, what is too long ends after `max_words`; an object without enough words gives none. In the order
-    of the objects, each sentence once.
+    with the next one, what is too long ends after `max_words`; an object without enough words gives none.
     """
     phrases: dict[str, None] = {}
     for index in indices:
@@ -145,11 +140,9 @@ def object_phrases(head: ObjectHead, indices: Iterable[int], min_words: int = 5,
 
 
 def imagenet_vocabulary(subset: str = "imagenet-1k") -> tuple[list[str], list[str]]:
-    """Names and definitions of an ImageNet class list, in the order of a classifier's outputs.
+    """Names and definitions of an ImageNet class list, `subset` as timm names it, in the order of classifiers' outputs.
 
-    `subset` as timm names it (imagenet-1k, -12k, -21k-goog, -21k-miil, -22k, -22k-ms). A class's name is the first
-    lemma of its WordNet synset, its definition that synset's own: not every meaning of the word. Names may occur
-    twice ("crane": the bird, the machine); definitions tell them apart.
+    A class's name is the first lemma of its WordNet synset. Names may occur twice ("crane": the bird, the machine).
     """
     from timm.data import ImageNetInfo
 

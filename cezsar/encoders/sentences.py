@@ -31,10 +31,7 @@ BATCH = 64
 
 
 class SentenceEncoder:
-    """A sentence encoder. Vectors are the model's own: nothing is normalised here (MiniLM ends in a unit norm).
-
-    The fingerprint, SHA-256 (hex) of weights, vocabulary and pooling, is the same wherever the model was loaded from.
-    """
+    """A sentence encoder. Vectors are the model's own: nothing is normalised here (MiniLM ends in a unit norm)."""
 
     def __init__(
         self, name: str, load: Callable[[], SentenceTransformer], known: tuple[int, str] | None = None

@@ -39,10 +39,9 @@ EFFICIENTNET_SHA256 = "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192e
 
 
 class TimmEncoder(compute.ImageEncoder):
-    """A timm classifier as a frame encoder, one row a second: `forward_head(forward_features(x), pre_logits=True)`.
+    """A timm classifier without its last layer, a row a second; `preprocessing` is a timm data configuration.
 
-    `preprocessing` is a timm data configuration, the model's own by default. The precision is not part of the
-    fingerprint: bf16 features differ from fp32 ones by rounding, and a run trained on one may be asked about the other.
+    The precision is not part of the fingerprint: a run trained on bf16 features may be asked about fp32 ones.
     """
 
     def __init__(
@@ -81,11 +80,7 @@ class TimmEncoder(compute.ImageEncoder):
 
     @functools.cached_property
     def object_head(self) -> ObjectHead | None:
-        """The model's classifier as a head on stored features.
-
-        None if its classes have no names (neither an ImageNet list nor labels of its own), or if it is not linear in
-        the features, which is tried on one frame.
-        """
+        """The model's classifier on stored features; None if its classes have no names or it is not linear in them."""
         import torch
 
         own, classifier = self.model.pretrained_cfg, self.model.get_classifier()
@@ -158,10 +153,7 @@ def _from_path(name: str, model: str, path: Path) -> torch.nn.Module:
 
 
 def load_efficientnet() -> torch.nn.Module:
-    """EfficientNet-Lite2 with its ImageNet-1k weights, as timm's `tf_efficientnet_lite2`.
-
-    The package names its tensors in another way than timm, and has them in the same order.
-    """
+    """EfficientNet-Lite2: the package names its tensors in another way than timm, and has them in the same order."""
     import timm
     import torch
 

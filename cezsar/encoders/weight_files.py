@@ -1,4 +1,4 @@
-"""Files of weights: which one a folder has, what identifies them, and how a library is made to load them."""
+"""Files of weights: which one a folder has, what identifies them, how a library is made to load them."""
 
 from __future__ import annotations
 
