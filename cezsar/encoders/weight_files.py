@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import functools
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,31 +26,6 @@ def weights_file(folder: Path) -> Path | None:
         return None
     files = (file for suffix in SUFFIXES for file in folder.rglob(f"*{suffix}") if file.is_file())
     return min(files, key=lambda file: (file.stem != "model", SUFFIXES.index(file.suffix), str(file)), default=None)
-
-
-def packaged(package: str, inside: str) -> Path | None:
-    """What an installed package carries at a path; None if it is not there. The package is not imported."""
-    spec = find_spec(package)
-    folders = (spec.submodule_search_locations if spec else None) or ()
-    return next((path for path in (Path(folder) / inside for folder in folders) if path.exists()), None)
-
-
-def refuse_altered(file: Path, published: str, what: str, package: str) -> None:
-    """Raise `FormatError` unless a packaged file has its published SHA-256."""
-    stat = file.stat()
-    found = _sha256(file, stat.st_size, stat.st_mtime_ns)
-    if found != published:
-        raise FormatError(
-            f"{file} is not the published {what} (sha256 {found[:16]}…, expected {published[:16]}…): "
-            f"pip install --force-reinstall {package}"
-        )
-
-
-@functools.lru_cache(maxsize=8)
-def _sha256(file: Path, size: int, mtime_ns: int) -> str:
-    """SHA-256 (hex) of a file; size and time are there so that a changed file is read again."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def refuse_not_finite(name: str, place: Path, model: torch.nn.Module) -> None:

@@ -22,9 +22,8 @@ from transformers.models.siglip.tokenization_siglip import SiglipTokenizer
 from cezsar import encoders
 from cezsar.encoders import create, image_text, present
 from cezsar.encoders.base import FrameEncoder
-from cezsar.encoders.catalogue import open_clip_record
+from cezsar.encoders.catalogue import carried, open_clip_record
 from cezsar.encoders.image_text import PROMPTS, ClipEncoder, JoinedEncoder, plain_words
-from cezsar.encoders.sentences import minilm_folder
 from cezsar.errors import FormatError, InputError
 from cezsar.video import Frame, Sampling
 from cezsar.zeroshot.spaces import ImageTextSpace
@@ -86,7 +85,7 @@ def test_a_clips_fingerprint_follows_content_and_not_the_folder(encoder, clip_fo
 
 def test_what_is_no_image_text_model_is_refused(clip_folder, tmp_path):
     with pytest.raises(InputError, match="no model of images and text"):
-        create(f"clip:{minilm_folder()}", device="cpu")
+        create(f"clip:{carried('minilm')}", device="cpu")
     with pytest.raises(InputError, match="folder"):
         create("clip:clip-ViT-B-32", weights=clip_folder / "model.safetensors")
     (tmp_path / "empty").mkdir()

