@@ -119,6 +119,7 @@ class View:
     def __init__(self, item: Scored, drawn: maps.Map, chosen: list[str]) -> None:
         scores, self.row_N = scored.scores(item), clouds(item)[0][drawn.rows_N]
         predicted_N = cache.once(lambda: fusion.predict(scores, item.weights), "predicted", item.fingerprint)
+        self.means = {one.means for one in drawn.projections.values()}
         names = [*scores.class_names, ""]
         self.item, self.drawn, self.chosen, self.ids = item, drawn, chosen, [scores.ids[row] for row in self.row_N]
         self.labels, self.predicted = (
@@ -132,7 +133,7 @@ class View:
 
     def stars(self, space: str) -> list[str]:
         """Class of each star."""
-        return [scored.scores(self.item).class_names[index] for index in self.drawn.star_class[space]]
+        return [scored.scores(self.item).class_names[index] for index in self.drawn.projections[space].star_class_P]
 
     def selected(self, space: str, points: Sequence[Mapping[str, int]]) -> tuple[list[str], bool]:
         """Ids of the clips that are selected in a map, and True; else those of the classes whose stars are."""
@@ -146,7 +147,7 @@ class View:
     def frame(self, space: str) -> tuple[FloatArray, float]:
         """(2,) middle of the smallest square around all points, and half its side, a little more."""
         one = self.drawn.projections[space]
-        points = np.concatenate([one.videos_N2, one.prototypes_P2])
+        points = np.concatenate([one.videos_N2, one.stars_P2])
         low, high = points.min(0), points.max(0)
         return (low + high) / 2, MARGIN * float((high - low).max()) / 2 or 1.0
 
@@ -158,7 +159,7 @@ def map_figure(view: View, space: str, marked: Sequence[int], pin: Pin | None, l
         marked: positions in the map of clips to stand out; all stand out if empty.
         lasso: a drag selects what it goes around; else a click selects.
     """
-    one, means, stars = view.drawn.projections[space], space in view.drawn.means, view.stars(space)
+    one, stars = view.drawn.projections[space], view.stars(space)
     clips, wanted = view.order(view.labels), set(marked)
     common: dict[str, Any] = {"mode": "markers", "hovertemplate": "%{text}<extra></extra>"}
     xy = one.videos_N2[[n for n, _ in clips]]
@@ -177,15 +178,15 @@ def map_figure(view: View, space: str, marked: Sequence[int], pin: Pin | None, l
         )
     )  # fmt: skip
     seats = view.order(stars)
-    xy, colours = one.prototypes_P2.reshape(-1, 2)[[n for n, _ in seats]], [(*COLOURS, GREY)[seat] for _, seat in seats]
+    xy, colours = one.stars_P2.reshape(-1, 2)[[n for n, _ in seats]], [(*COLOURS, GREY)[seat] for _, seat in seats]
     edge = "#14171C" if dark else "#FDFCFA"  # the page's background
     figure.add_scatter(
         x=xy[:, 0], y=xy[:, 1], unselected={"marker": {"opacity": 0.8}},
-        text=[f"<b>{shown(stars[n])}</b><br>{'mean clip' if means else 'prototype'}" for n, _ in seats],
+        text=[f"<b>{shown(stars[n])}</b><br>{'mean clip' if one.means else 'prototype'}" for n, _ in seats],
         marker={
-            "color": edge if means else colours, "symbol": "star", "size": [18 - 9 * (s < 0) for _, s in seats],
+            "color": edge if one.means else colours, "symbol": "star", "size": [18 - 9 * (s < 0) for _, s in seats],
             "opacity": [0.6 if seat < 0 else 1 for _, seat in seats],
-            "line": {"width": 2, "color": colours} if means else {"width": 1, "color": edge},
+            "line": {"width": 2, "color": colours} if one.means else {"width": 1, "color": edge},
         }, **common,
     )  # fmt: skip
     if pin:
@@ -233,7 +234,7 @@ def explore(item: Scored, drawn: maps.Map, chosen: list[str], lasso: bool) -> No
     st.caption(
         f"{len(view.ids):,} clips. Select some on any map, and they stand out on all; the ringed one is played. t-SNE "
         "axes have no unit: neighbours are alike, but distances between clusters and their sizes mean nothing."
-        f"{' Raw features have no sentences: the hollow star is a mean clip.' if drawn.means else ''}"
+        f"{' Raw features have no sentences: the hollow star is a mean clip.' if True in view.means else ''}"
     )
     if pinned:
         name, run = plain(str(pinned["name"])), plain(str(pinned.get("run") or "another model"))
@@ -265,9 +266,9 @@ def _places(view: View, pinned: Mapping[str, Any]) -> dict[str, Pin]:
 
 def _legend(view: View) -> None:
     entries = [(COLOURS[n], GLYPHS[n], name) for n, name in enumerate(view.chosen)]
-    if not view.drawn.means >= set(view.drawn.projections):
+    if False in view.means:
         entries.append(("inherit", "★", "prototype: a class's description"))
-    if view.drawn.means:
+    if True in view.means:
         entries.append(("inherit", "☆", "mean clip of a class"))
     entries.append((GREY, "●", "other classes" if view.chosen else "clips"))
     items = [f'<span><b style="color:{colour}">{mark}</b>{html.escape(name)}</span>' for colour, mark, name in entries]

@@ -57,16 +57,16 @@ class Projection(NamedTuple):
     """Positions in the plane of one space; the axes have no meaning."""
 
     videos_N2: FloatArray
-    prototypes_P2: FloatArray  # mean clips of classes, where the space has no sentences
+    stars_P2: FloatArray  # of prototypes
+    star_class_P: IntArray
+    means: bool  # stars are mean clips of classes, since the space has no sentences
 
 
 class Map(NamedTuple):
-    """One projection a space: "raw", "sentence" and "joint", as far as there are such."""
+    """The same clips in every space."""
 
-    rows_N: IntArray  # the clips shown, counted in `Scored.clouds`; the same in all spaces
-    projections: dict[str, Projection]
-    star_class: dict[str, IntArray]  # space -> (P,) class of each row of `prototypes_P2`
-    means: frozenset[str]  # the spaces whose stars are mean clips
+    rows_N: IntArray  # counted in `Scored.clouds`
+    projections: dict[str, Projection]  # "raw", "sentence" and "joint", as far as there are such
 
 
 def folder(home: str | Path | None = None) -> Path:
@@ -90,24 +90,23 @@ def draw(item: Scored, settings: MapSettings, on_progress: Callable[[int, int, s
     if not available.size:
         raise InputError(f"there is no clip of {', '.join(settings.classes[:3])}; choose other classes")
     rows_N = available[sample_rows(labels_N[available], settings.sample, np.random.default_rng(settings.seed))]
-    projections, star_class, means = {}, {}, set()
+    projections = {}
     for done, (space, cloud) in enumerate(clouds.items()):
         if on_progress:
             on_progress(done, len(clouds), space)
         units_NE = directions(cloud.videos_NE[rows_N], f"clips of space {space!r}")
-        if len(cloud.prototypes_PE):
-            wanted_P = np.isin(owner_P, classes)
-            stars_PE, star_class[space] = cloud.prototypes_PE[wanted_P], owner_P[wanted_P]
-        else:
-            means.add(space)
-            star_class[space] = np.intersect1d(classes, labels_N[rows_N])
-            found = [units_NE[labels_N[rows_N] == index].mean(axis=0) for index in star_class[space]]
+        if means := not len(cloud.prototypes_PE):
+            star_class_P = np.intersect1d(classes, labels_N[rows_N])
+            found = [units_NE[labels_N[rows_N] == index].mean(axis=0) for index in star_class_P]
             stars_PE = np.reshape(found, (len(found), units_NE.shape[1]))
+        else:
+            star_class_P = owner_P[np.isin(owner_P, classes)]
+            stars_PE = cloud.prototypes_PE[np.isin(owner_P, classes)]
         points_M2 = project(np.vstack([units_NE, directions(stars_PE, "stars")]), settings.perplexity, settings.seed)
-        projections[space] = Projection(points_M2[: len(rows_N)], points_M2[len(rows_N) :])
+        projections[space] = Projection(points_M2[: len(rows_N)], points_M2[len(rows_N) :], star_class_P, means)
     if on_progress:
         on_progress(len(clouds), len(clouds), "")
-    return Map(rows_N, projections, star_class, frozenset(means))
+    return Map(rows_N, projections)
 
 
 def sample_rows(label_index_N: IntArray, most: int, rng: np.random.Generator) -> IntArray:
@@ -169,13 +168,13 @@ def keep(
 ) -> Path:
     """Draw a map and write it to `path`, which is returned."""
     drawn = draw(item, settings, on_progress)
-    star_class = {space: owner_P.tolist() for space, owner_P in drawn.star_class.items()}
-    about = {"scored": item.fingerprint, "settings": asdict(settings), "star_class": star_class}
-    arrays: dict[str, Array] = {}
-    for n, one in enumerate(drawn.projections.values()):
-        arrays |= {f"{n}.videos": one.videos_N2, f"{n}.prototypes": one.prototypes_P2, f"{n}.rows": drawn.rows_N}
-    spaces = [{"space": space} for space in drawn.projections]
-    write_arrays(path, "projections", arrays, {"about": about | {"means": sorted(drawn.means)}, "projections": spaces})
+    spaces, arrays = drawn.projections, dict[str, Array]()
+    for n, one in enumerate(spaces.values()):
+        arrays |= {f"{n}.videos": one.videos_N2, f"{n}.prototypes": one.stars_P2, f"{n}.rows": drawn.rows_N}
+    about = {"scored": item.fingerprint, "settings": asdict(settings)}
+    about["star_class"] = {space: one.star_class_P.tolist() for space, one in spaces.items()}
+    about["means"] = sorted(space for space, one in spaces.items() if one.means)
+    write_arrays(path, "projections", arrays, {"about": about, "projections": [{"space": space} for space in spaces]})
     return Path(path)
 
 
@@ -185,14 +184,12 @@ def read(path: str | Path) -> Map:
     try:
         about, spaces = described["about"], [one["space"] for one in described["projections"]]
         rows_N = arrays["0.rows"].astype(np.int64)
-        star_class = {space: np.array(about["star_class"][space], np.int64) for space in spaces}
-        projections = {
-            space: Projection(
-                arrays[f"{n}.videos"].astype(np.float32).reshape(len(rows_N), 2),
-                arrays[f"{n}.prototypes"].astype(np.float32).reshape(len(star_class[space]), 2),
-            )
-            for n, space in enumerate(spaces)
-        }
-        return Map(rows_N, projections, star_class, frozenset(about["means"]))
+        projections = {}
+        for n, space in enumerate(spaces):
+            star_class_P = np.array(about["star_class"][space], np.int64)
+            videos_N2 = arrays[f"{n}.videos"].astype(np.float32).reshape(len(rows_N), 2)
+            stars_P2 = arrays[f"{n}.prototypes"].astype(np.float32).reshape(len(star_class_P), 2)
+            projections[space] = Projection(videos_N2, stars_P2, star_class_P, space in about["means"])
+        return Map(rows_N, projections)
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{path} is damaged ({error}); make it again") from error

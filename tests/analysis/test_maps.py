@@ -50,15 +50,15 @@ def test_a_map_shows_clips_and_stars_and_comes_back_from_its_file(item, given, t
     rows = inside[sample_rows(labels[inside], 24, np.random.default_rng(3))]
     np.testing.assert_array_equal(found.rows_N, rows)
     assert [(labels[rows] == index).sum() for index in chosen] == [8, 8, 8]
-    assert found.means == {"raw"} and list(found.projections) == list(clouds)
+    assert {space: one.means for space, one in found.projections.items()} == {space: space == "raw" for space in clouds}
     raw = directions(clouds["raw"].videos_NE, "clips")
     means = [np.mean([raw[row] for row in rows if labels[row] == index], axis=0) for index in chosen]
     for (units, *more), (space, cloud) in zip(given, clouds.items(), strict=True):
         stars = means if space == "raw" else cloud.prototypes_PE[chosen]
         expected = np.concatenate([cloud.videos_NE[rows], stars])
         np.testing.assert_allclose(units, expected / np.linalg.norm(expected, axis=1, keepdims=True), atol=1e-6)
-        assert more == [5, 3] and found.star_class[space].tolist() == chosen
-        np.testing.assert_array_equal(np.concatenate(found.projections[space]), units[:, :2])
+        assert more == [5, 3] and found.projections[space].star_class_P.tolist() == chosen
+        np.testing.assert_array_equal(np.concatenate(found.projections[space][:2]), units[:, :2])
 
 
 def test_every_setting_has_a_file_of_its_own_and_must_make_sense(item):
