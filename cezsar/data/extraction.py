@@ -78,8 +78,7 @@ def extract(
     """
     head = (object_head or encoder.object_head) if objects_k else None
     vocabulary = None if head is None else ObjectVocabulary(head.names, head.definitions, head.fingerprint)
-    failed: list[Failure] = []
-    partly: list[Failure] = []
+    failed, partly = list[Failure](), list[Failure]()
     with StoreWriter(store_folder, provenance(encoder), vocabulary=vocabulary, shard_videos=shard_videos) as writer:
         for clip in clips:
             stored = writer.labels.get(clip.id, clip.label)

@@ -12,7 +12,7 @@ import re
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from itertools import zip_longest
 from pathlib import Path
@@ -125,11 +125,11 @@ class FeatureStore:
             return None
         path = self.folder / "objects.json"
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            if content["fingerprint"] != wanted:
-                raise ValueError(f"it belongs to object head {content['fingerprint']}, not {wanted}")
-            return ObjectVocabulary(content["names"], content["definitions"], wanted)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            found = ObjectVocabulary(**json.loads(path.read_text(encoding="utf-8")))
+            if found.fingerprint != wanted:
+                raise ValueError(f"it belongs to object head {found.fingerprint}, not {wanted}")
+            return found
+        except (OSError, ValueError, TypeError) as error:
             told = "copy it from the original store, or extract again into a new folder"
             raise FormatError(f"{path}, the names of objects, cannot be used ({error}); {told}") from error
 
@@ -168,11 +168,9 @@ class StoreWriter:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
-        except Timeout as error:
-            advice = "wait until it ends, or choose another folder"
-            raise InputError(f"{self.folder} is being written by another process: {advice}") from error
         except OSError as error:
-            raise InputError(f"{self.folder} cannot be written ({error.strerror}); choose another folder") from error
+            why = "another process is at it; wait until it ends" if isinstance(error, Timeout) else error.strerror
+            raise InputError(f"{self.folder} cannot be written: {why}, or choose another folder") from error
         try:
             self._shards = _read_shards(self.folder)
             if self._shards:
@@ -185,8 +183,7 @@ class StoreWriter:
                 leftover.unlink()
             objects = self.folder / "objects.json"
             if vocabulary is not None and not (self._shards and objects.exists()):
-                lists = {"names": list(vocabulary.names), "definitions": list(vocabulary.definitions)}
-                atomic.write_json(objects, {"fingerprint": vocabulary.fingerprint, **lists})
+                atomic.write_json(objects, asdict(vocabulary))
         except BaseException:
             self._lock.release()
             raise

@@ -306,10 +306,10 @@ def test_one_writer_at_a_time(tmp_path):
     code += f"w = StoreWriter({str(tmp_path)!r}, {PROVENANCE!r}); print('held', flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as holder:
         assert holder.stdout.readline() == b"held\n"
-        with pytest.raises(InputError, match="by another process"):
+        with pytest.raises(InputError, match="another process is at it"):
             StoreWriter(tmp_path, PROVENANCE)
         holder.kill()
-    with StoreWriter(tmp_path, PROVENANCE), pytest.raises(InputError, match="by another process"):
+    with StoreWriter(tmp_path, PROVENANCE), pytest.raises(InputError, match="another process is at it"):
         StoreWriter(tmp_path, PROVENANCE)  # the lock of a dead writer does not count, that of a living one does
 
 
