@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -103,25 +104,13 @@ def slowly(frames):
     return read_numbers(frame for frame in frames if time.sleep(0.3) is None)
 
 
-def sleep_long(frames):
-    read_numbers(frames)
-    time.sleep(60)
+def instead(function, *arguments):
+    """With `functools.partial`: call that function, whatever the frames are, which come last."""
+    return function(*arguments[:-1])
 
 
-def abort(frames):
-    os.abort()
-
-
-def segfault(frames):
-    os.kill(os.getpid(), signal.SIGSEGV)
-
-
-def leave(frames):
-    os._exit(3)
-
-
-def allocate(frames):
-    return np.concatenate([np.ones(1 << 24) for _ in range(64)])  # 8 GiB
+def fail(error, frames):
+    raise error
 
 
 def allocate_in_opencv(frames):
@@ -134,10 +123,6 @@ def print_everywhere(frames):
     return read_numbers(frames)
 
 
-def read_stdin(frames):
-    return np.array([len(os.read(0, 10))])
-
-
 class TwoPartError(CezsarError):
     """Pickles, but cannot be rebuilt from its message alone."""
 
@@ -145,16 +130,8 @@ class TwoPartError(CezsarError):
         super().__init__(f"{what} at {where}")
 
 
-def raise_input_error(frames):
-    raise InputError("the label list is empty")
-
-
 def raise_two_parts(frames):
     raise TwoPartError("a hole", "the ice")
-
-
-def raise_value_error(frames):
-    raise ValueError("seven is right out")
 
 
 def return_unpicklable(frames):
@@ -380,7 +357,7 @@ def test_run_computes_in_the_worker(decoder, numbers):
     np.testing.assert_array_equal(decoder.run(numbers, Sampling(fps=8), read_numbers), np.arange(40))
     assert decoder.run(numbers, Sampling(), first_only).shape == (32, 96, 3)
     assert len(decoder.run(numbers, Sampling(), print_everywhere)) == 5  # and the messages are not corrupted
-    assert decoder.run(numbers, Sampling(), read_stdin)[0] == 0
+    assert decoder.run(numbers, Sampling(), partial(instead, os.read, 0, 10)) == b""
     loaded = set(decoder.run(numbers, Sampling(), loaded_modules).tolist())
     assert {"cv2", "numpy", "1 thread"} <= loaded
     # this very module is loaded there too, and pytest with it
@@ -389,8 +366,8 @@ def test_run_computes_in_the_worker(decoder, numbers):
 
 def test_errors_of_the_work_come_back(decoder, numbers):
     for work, kind, said in (
-        (raise_input_error, InputError, "the label list is empty"),
-        (raise_value_error, VideoError, r"numbers\.mp4: ValueError: seven is right out"),
+        (partial(fail, InputError("the label list is empty")), InputError, "the label list is empty"),
+        (partial(fail, ValueError("seven is right out")), VideoError, r"numbers\.mp4: ValueError: seven is right out"),
         (raise_two_parts, VideoError, r"numbers\.mp4: TwoPartError: a hole at the ice"),
         (return_unpicklable, VideoError, r"numbers\.mp4: .*pickle"),
         (lambda frames: np.zeros(1), InputError, "module-level function"),
@@ -402,9 +379,9 @@ def test_errors_of_the_work_come_back(decoder, numbers):
 
 
 def test_a_crash_costs_one_clip(decoder, numbers):
-    for work, how in ((abort, "signal 6"), (segfault, "signal 11"), (leave, "exit status 3")):
+    for how, *what in (("signal 6", os.abort), ("signal 11", signal.raise_signal, 11), ("exit status 3", os._exit, 3)):
         with pytest.raises(VideoError, match=rf"numbers\.mp4: the decoder crashed on it \({how}"):
-            decoder.run(numbers, Sampling(), work)
+            decoder.run(numbers, Sampling(), partial(instead, *what))
         assert len(decoder.run(numbers, Sampling(), read_numbers)) == 5
     stream = decoder.frames(numbers, Sampling(fps=8))
     next(stream)
@@ -425,7 +402,7 @@ def test_the_time_bound_ends_what_hangs_and_not_what_is_long(numbers):
             time.sleep(0.3)  # the caller's time is not counted
         begun_s = time.monotonic()
         with pytest.raises(VideoError, match=r"numbers\.mp4: .*time bound of 1 s and 10 s for each second of video"):
-            own.run(numbers, Sampling(), sleep_long)
+            own.run(numbers, Sampling(), partial(instead, time.sleep, 60))
         assert time.monotonic() - begun_s < 10
         stream = own.frames(numbers, Sampling(fps=8))
         next(stream)
@@ -441,7 +418,7 @@ def test_the_time_bound_ends_what_hangs_and_not_what_is_long(numbers):
 
 
 @LINUX
-@pytest.mark.parametrize("work", [allocate, allocate_in_opencv])
+@pytest.mark.parametrize("work", [partial(instead, np.ones, 1 << 30), allocate_in_opencv], ids=["numpy", "opencv"])
 def test_memory_bound(numbers, work):
     with Decoder(Limits(memory_bytes=512 << 20)) as own:
         with pytest.raises(VideoError, match=r"numbers\.mp4: .* memory bound of 512 MiB"):

