@@ -140,14 +140,15 @@ def compare(a: Named, b: Named, rng: np.random.Generator, resamples: int = RESAM
     name_N, a_NR, b_NR, only_a, only_b = _paired(a, b)
     rows, runs_of = np.nonzero(a_NR != NOT_TESTED)
     a_T, b_T = (right_NR[rows, runs_of].astype(np.int64) for right_NR in (a_NR, b_NR))
-    tested = pd.DataFrame({"run": runs_of, "name": name_N[rows], "a": a_T, "b": b_T, "difference": a_T - b_T})
+    class_N, names = pd.factorize(name_N, sort=True)
+    tested = pd.DataFrame({"run": runs_of, "class": class_N[rows], "a": a_T, "b": b_T, "difference": a_T - b_T})
     tested, runs = tested.assign(wins=a_T > b_T, losses=a_T < b_T), []
     for _, one in tested.groupby("run"):
         a_mean, b_mean, difference = one[["a", "b", "difference"]].mean().tolist()
         runs.append(RunDifference(len(one), a_mean, b_mean, difference, Tally.of(one["difference"])))
-    in_run = tested.groupby(["name", "run"])[["a", "b", "difference"]].mean().groupby("name")
-    classes = in_run.mean().assign(clips=pd.Series(name_N).value_counts(), runs=in_run.size())
-    classes = classes.join(tested.groupby("name")[["wins", "losses"]].sum()).reset_index()[CLASS_COLUMNS]
+    in_run = tested.groupby(["class", "run"])[["a", "b", "difference"]].mean().groupby("class")
+    classes = in_run.mean().join(tested.groupby("class")[["wins", "losses"]].sum())
+    classes = classes.assign(name=names, clips=np.bincount(class_N), runs=in_run.size())[CLASS_COLUMNS]
     classes.loc[classes["difference"].abs() < ROUNDING, "difference"] = 0.0
     classes = classes.sort_values(["difference", "name"], ascending=[False, True], ignore_index=True)
     accuracy_a, accuracy_b, difference = np.mean([(run.a, run.b, run.difference) for run in runs], axis=0).tolist()
