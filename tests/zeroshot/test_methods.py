@@ -19,7 +19,7 @@ from cezsar.zeroshot.methods import METHODS, Sources, possible, prepare, shares
 from cezsar.zeroshot.protocols import Protocol, parse
 from cezsar.zeroshot.scored import found
 from cezsar.zeroshot.scores import Scores
-from cezsar.zeroshot.spaces import SentenceSpace, caption_rows, embed_dataset, space_for
+from cezsar.zeroshot.spaces import ImageTextSpace, SentenceSpace, caption_rows, embed_dataset, prototypes_of, space_for
 from cezsar.zeroshot.workshop import Workshop
 
 
@@ -262,3 +262,35 @@ def test_what_is_lacking_or_unknown_is_named():
         prepare("magic", Sources(DATA, DATA.descriptions))
     with pytest.raises(MismatchError, match="no store holds no objects"):
         embed_dataset(SentenceSpace(Letters()), None, DATA, DATA.descriptions)
+
+
+# Prompts -------------------------------------------------------------------------------------------------------------
+
+VECTORS = {
+    "a video of surfing": [3, 4], "surfing, seen": [0, 2],  # of length 1: (0.6, 0.8) and (0, 1)
+    "a video of yo yo": [5, 0], "yo yo, seen": [0, 7], "surfing": [-1, 0], "A person rides a wave.": [0, -3],
+}  # fmt: skip
+
+
+class Words:
+    """A text tower that knows six sentences."""
+
+    prompts, trust, visual_dim = ("a video of {}", "{}, seen"), "", 2
+
+    def text_vectors(self, sentences):
+        return np.array([VECTORS[sentence] for sentence in sentences], np.float32)
+
+
+def test_a_bare_label_is_the_mean_of_its_prompts_unit_vectors():
+    described = {"Surfing": ["surfing", "A person rides a wave."], "YoYo": ["yo yo"], "wave": ["surfing"]}
+    names, rows, owner = prototypes_of(ImageTextSpace(Words()), described)
+    assert (names, owner.tolist()) == (["Surfing", "YoYo", "wave"], [0, 0, 1, 2])
+    np.testing.assert_allclose(rows, [[0.3, 0.9], [0, -1], [0.5, 0.5], [-1, 0]], atol=1e-6)  # another's is a sentence
+    own = ImageTextSpace(Words(), prompts=["{}"])
+    np.testing.assert_allclose(prototypes_of(own, {"surfing": ["surfing"]})[1], [[-1, 0]])
+
+
+@pytest.mark.parametrize("prompts", [[], ["a video of {}", "a video"]])
+def test_prompts_without_a_place_for_the_label_are_refused(prompts):
+    with pytest.raises(InputError, match=r"needs? \{\}"):
+        ImageTextSpace(Words(), prompts)

@@ -62,22 +62,17 @@ def test_a_draw_depends_on_the_classes_and_the_seed_alone():
     shuffled = random_classes(CLASSES[::-1], 3, 50, 9)
     assert [set(names) for names in shuffled.splits] == [set(names) for names in long.splits]
     assert random_classes(CLASSES, 3, 50, 10).splits != long.splits
-
-
-def test_draws_are_uniform_over_subsets():
-    counts = Counter(tuple(names) for names in random_classes(CLASSES[:5], 2, 2_000, 1).splits)
-    assert len(counts) == 10
-    assert chisquare(list(counts.values())).pvalue > 0.001
+    counts = Counter(tuple(names) for names in random_classes(CLASSES[:5], 2, 2_000, 1).splits)  # uniform over subsets
+    assert len(counts) == 10 and chisquare(list(counts.values())).pvalue > 0.001
 
 
 def test_a_list_of_classes_in_a_file(tmp_path):
     spellings, names = ["YoYo", "Basketball_Dunk", "handstand"], ["Yo Yo", "BasketballDunk", "hand_stand"]
-    (tmp_path / "hard.json").write_text(json.dumps(spellings))
-    (tmp_path / "split.json").write_text(json.dumps({"training": ["fencing"], "testing": spellings}))
-    (tmp_path / "list.txt").write_text("\n".join(spellings))
-    assert parse(str(tmp_path / "hard.json"), CLASSES) == Protocol("hard", [names])
-    assert parse(str(tmp_path / "split.json"), CLASSES) == named("split", spellings, CLASSES)
-    assert parse(str(tmp_path / "list.txt"), CLASSES).splits == [names]
+    files = {"hard.json": json.dumps(spellings), "list.txt": "\n".join(spellings)}
+    files["split.json"] = json.dumps({"training": ["fencing"], "testing": spellings})
+    for name, content in files.items():
+        (tmp_path / name).write_text(content)
+        assert parse(str(tmp_path / name), CLASSES) == Protocol(name.split(".")[0], [names])
 
 
 def test_an_unknown_class_is_refused_with_the_nearest():
@@ -103,11 +98,9 @@ def test_files_that_are_no_protocol_are_refused(tmp_path, content):
 
 
 def test_a_saved_result_gives_the_same_splits_again(tmp_path):
-    protocol = random_classes(CLASSES, 3, 6, 2)
-    rng = np.random.default_rng(0)
-    scores = Scores(
-        [str(i) for i in range(70)], CLASSES * 10, CLASSES, {m: rng.normal(size=(70, 7)) for m in ("VE", "O")}
-    )
+    protocol, rng = random_classes(CLASSES, 3, 6, 2), np.random.default_rng(0)
+    columns = {name: rng.normal(size=(70, 7)) for name in ("VE", "O")}
+    scores = Scores([str(i) for i in range(70)], CLASSES * 10, CLASSES, columns)
     save_all(evaluate_each(scores, protocol), tmp_path / "result.json")
     assert parse(str(tmp_path / "result.json"), CLASSES) == protocol
     again = parse(str(tmp_path / "result.json"), [name.upper() for name in CLASSES[::-1]])
@@ -123,33 +116,24 @@ UCF, HMDB, KINETICS = (KNOWN[name].class_names() for name in ("ucf101", "hmdb51"
 OF = {"ucf101": UCF, "hmdb51": HMDB, "kinetics400": KINETICS}
 REAL = Path(os.environ.get("CEZSAR_REAL_FORMATS", "not-set"))
 
-TABLE = [
-    ("ucf101-0/101", 101, 1), ("ucf101-0/50", 50, 50), ("ucf101-0/20", 20, 50), ("ucf101-hard15", 15, 1),
-    ("ucf101-fig1", 4, 1), ("ucf101-truze-v1", 34, 1), ("ucf101-truze-v2", 31, 1), ("hmdb51-0/51", 51, 1),
-    ("hmdb51-truze", 22, 1), ("kinetics400-0/400", 400, 1), ("kinetics400-0/100", 100, 50),
-    ("kinetics400-0/25", 25, 50),
-]  # fmt: skip
+TABLE = {
+    "ucf101-0/101": (101, 1), "ucf101-0/50": (50, 50), "ucf101-0/20": (20, 50), "ucf101-hard15": (15, 1),
+    "ucf101-fig1": (4, 1), "ucf101-truze-v1": (34, 1), "ucf101-truze-v2": (31, 1), "hmdb51-0/51": (51, 1),
+    "hmdb51-truze": (22, 1), "kinetics400-0/400": (400, 1), "kinetics400-0/100": (100, 50),
+    "kinetics400-0/25": (25, 50),
+}  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "k", "runs"), TABLE)
-def test_the_table(name, k, runs):
-    assert list(NAMED) == [name for name, _, _ in TABLE]
-    class_names = OF[name.split("-")[0]]
-    protocol = parse(f" {name.upper()} ", class_names, seed=7)
-    assert (protocol.name, protocol.runs, protocol.seed) == (name, runs, 7 if runs > 1 else None)
-    for names in protocol.splits:
-        assert len({canonical(each) for each in names}) == len(names) == k
-        assert set(names) <= set(class_names)
-    if runs > 1:
-        assert protocol.splits == random_classes(class_names, k, 50, 7).splits
-        assert len({tuple(names) for names in protocol.splits}) == 50
-
-
-def test_the_hard_classes_are_those_of_the_paper():
-    words = (
-        "horse horse pommel beam gymnastics basketball basketball boxing boxing makeup lipstick teeth hair hair head"
-    )
-    assert all(word in name for word, name in zip(words.split(), HARD_15, strict=True)) and len(set(HARD_15)) == 15
+def test_the_table():
+    assert list(NAMED) == list(TABLE)
+    for name, (k, runs) in TABLE.items():
+        class_names = OF[name.split("-")[0]]
+        protocol = parse(f" {name.upper()} ", class_names, seed=7)
+        assert (protocol.name, protocol.runs, protocol.seed) == (name, runs, 7 if runs > 1 else None)
+        assert all(len(set(names)) == len(names) == k and set(names) <= set(class_names) for names in protocol.splits)
+        assert runs == 1 or protocol.splits == random_classes(class_names, k, 50, 7).splits
+    words = "horse horse pommel beam gymnastics basketball basketball boxing boxing makeup lips teeth hair hair head"
+    assert all(word in name for word, name in zip(words.split(), HARD_15, strict=True))
 
 
 @pytest.mark.parametrize(("text", "runs"), [("ucf101-0/50 x 3", 3), ("UCF101-0/50x3", 3), ("ucf101-0/50", 10)])
@@ -166,20 +150,21 @@ def test_classes_in_another_spelling_and_order_are_drawn_alike():
     assert parse("ucf101-fig1", other).splits == [["HorseRiding", "HorseRace", "PommelHorse", "BalanceBeam"]]
 
 
-def test_classes_of_something_else_are_refused():
-    with pytest.raises(
-        InputError, match=r"the 101 classes of UCF-101, and there are 100 classes here, without archery"
-    ):
-        parse("ucf101-0/50", [name for name in UCF if name != "archery"])
-    with pytest.raises(InputError, match="400 classes of Kinetics-400, and there are 401 classes here; use K-of-401"):
-        parse("kinetics400-0/400", [*KINETICS, "something else"])
-    with pytest.raises(InputError, match="'chew' is none of the 101 classes"):
-        parse("hmdb51-truze", UCF)
-    for text in ("ucf101-0/51", "ucf101-", "ucf101-truze", "ucf101-0/50 x", "imagenet1-0/5"):
-        with pytest.raises(InputError, match=r"is unknown; give .* ucf101-0/101, .*kinetics400-0/25"):
-            parse(text, UCF)
-    with pytest.raises(InputError, match="0 runs"):
-        parse("ucf101-0/50 x 0", UCF)
+UNKNOWN = r"is unknown; give .* ucf101-0/101, .*kinetics400-0/25"
+
+
+@pytest.mark.parametrize(
+    ("text", "class_names", "message"),
+    [
+        ("ucf101-0/50", [name for name in UCF if name != "archery"], "UCF-101, .* 100 classes here, without archery"),
+        ("kinetics400-0/400", [*KINETICS, "something else"], "Kinetics-400, and there are 401 .*; use K-of-401"),
+        ("hmdb51-truze", UCF, "'chew' is none of the 101 classes"), ("ucf101-0/50 x 0", UCF, "0 runs"),
+        ("ucf101-0/51", UCF, UNKNOWN), ("ucf101-", UCF, UNKNOWN), ("ucf101-0/50 x", UCF, UNKNOWN),
+    ],
+)  # fmt: skip
+def test_classes_of_something_else_are_refused(text, class_names, message):
+    with pytest.raises(InputError, match=message):
+        parse(text, class_names)
 
 
 @pytest.mark.heavy
