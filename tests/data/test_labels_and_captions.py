@@ -15,13 +15,13 @@ from cezsar.zeroshot.protocols import parse as parse_protocol
 
 
 def test_spellings_of_one_class():
-    spellings = (
+    spellings = [
         "HandStandPushups",
         "Handstand Pushups",
         "handstand_pushups",
         "handstand-pushups",
-        " handStand  pushups",
-    )
+        " handStand pushups",
+    ]
     assert set(map(canonical, spellings)) == {"handstandpushups"}
     assert canonical("hurling (sport)") == canonical("hurling_sport")
     assert len({canonical(name) for name in ("climb", "climb stairs", "sit", "sit up", "...", "--", "跳绳", "跳")}) == 8
