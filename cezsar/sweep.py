@@ -106,10 +106,6 @@ class Sweep:
     about: dict[str, Any]  # "dataset", "protocol", "negatives", and all that must agree for points to be compared
     points: list[Point] = field(default_factory=list)  # ascending by τ, then seed
 
-    def has(self, tau: float, seed: int) -> bool:
-        """Whether the point is done, or was found to be impossible."""
-        return any((point.tau, point.seed) == (tau, seed) for point in self.points)
-
     def joined(self, point: Point) -> Sweep:
         """The same with one more point, in its place; it replaces the one that was there."""
         points = {(each.tau, each.seed): each for each in [*self.points, point]}
@@ -231,11 +227,6 @@ class SweepConfig:
     splits_seed: int = 0
     most_short: float = 0.5  # a τ is left out where a larger share of the sentences is short of candidates
 
-    def to_dict(self) -> dict[str, Any]:
-        mining = {key: value for key, value in asdict(self.mining).items() if key not in ("tau", "seed")}
-        own = {key: value for key, value in asdict(self).items() if key not in ("mining", "use")}
-        return mining | own | {"objects": self.use.objects, "fusion": self.use.fusion}
-
 
 def sweep(material: Material, config: SweepConfig, taus: Sequence[float], seeds: Sequence[int], folder: str | Path, *,
           device: str | None = None,
@@ -260,7 +251,8 @@ def sweep(material: Material, config: SweepConfig, taus: Sequence[float], seeds:
             "ones: give the same, or another folder"
         )
     short = dict(zip(taus, shares_short(material, taus, config.mining.negatives), strict=True))
-    wanted = [(tau, seed) for tau in taus for seed in seeds if not there.has(tau, seed)]
+    done = {(point.tau, point.seed) for point in there.points}  # or found to be impossible
+    wanted = [(tau, seed) for tau in taus for seed in seeds if (tau, seed) not in done]
     for number, (tau, seed) in enumerate(wanted, start=1):
         name = f"τ = {tau:g}, seed {seed} ({number} of {len(wanted)})"
 
@@ -290,7 +282,7 @@ def about(material: Material, config: SweepConfig) -> dict[str, Any]:
 
     sources = material.sources
     captions = sources.captions and {clip: list(texts) for clip, texts in sources.captions.items()}
-    shared = {
+    shared: dict[str, Any] = {
         "annotations": material.name,
         "segments": digest([asdict(segment) for segment in material.annotations.segments]),
         "store": material.store.fingerprint,
@@ -303,7 +295,10 @@ def about(material: Material, config: SweepConfig) -> dict[str, Any]:
         "several": sources.several,
         "recogniser": None if material.head is None else digest(material.head.weight.tolist()),
     }
-    round_trip: dict[str, Any] = json.loads(json.dumps(shared | config.to_dict()))
+    mining = {key: value for key, value in asdict(config.mining).items() if key not in ("tau", "seed")}
+    own = {key: value for key, value in asdict(config).items() if key not in ("mining", "use")}
+    shared |= mining | own | {"objects": config.use.objects, "fusion": config.use.fusion}
+    round_trip: dict[str, Any] = json.loads(json.dumps(shared))
     return round_trip
 
 
