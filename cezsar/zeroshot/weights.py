@@ -17,8 +17,7 @@ import numpy as np
 
 from cezsar.arrays import BoolArray, DoubleArray, IntArray
 from cezsar.errors import InputError
-from cezsar.zeroshot.evaluation import ranks
-from cezsar.zeroshot.fusion import Weights, active, predict, row_blocks
+from cezsar.zeroshot.fusion import UNDECIDED, Weights, active, before_true, decide, fuse_rows, row_blocks
 from cezsar.zeroshot.protocols import random_classes
 from cezsar.zeroshot.scores import MODALITIES, Scores
 
@@ -52,15 +51,17 @@ def outcome(scores: Scores, weights: Weights, classes: Sequence[str] | None = No
     """What some weights give among some classes, all by default: as `evaluation.evaluate` and `fusion.predict` do.
     Raises `InputError` for an unknown class, no clip of the classes, or weights that leave no modality."""
     among = np.unique(scores.indices(classes))
-    truth_N = _tested(scores, among)
-    rank_N = np.zeros(len(truth_N), np.int32)
-    for rows, _, rank_n1 in ranks(scores, weights, [among.tolist()]):
-        rank_N[rows] = rank_n1[:, 0]
-    right_N = rank_N == 1
+    truth_N, columns = _tested(scores, among), slice(None) if classes is None else among
+    predicted_N, before_N = np.empty(len(truth_N), np.int64), np.empty(len(truth_N), np.int32)
+    for rows in row_blocks(np.arange(len(truth_N)), 4 * len(scores.class_names)):
+        fused_nC = fuse_rows(scores, weights, rows)
+        predicted_N[rows] = decide(fused_nC, among)
+        before_N[rows] = before_true(fused_nC, truth_N[rows])[:, columns].sum(axis=1, dtype=np.int32)
+    counted_N = (truth_N >= 0) & (predicted_N != UNDECIDED)
+    right_N = counted_N & (before_N == 0)
     clips, hits = (Counter(truth_N[mask_N].tolist()) for mask_N in (truth_N >= 0, right_N))
     per_class = {scores.class_names[c]: hits[c] / clips[c] for c in sorted(clips)}
-    top1, top5 = (int(((rank_N > 0) & (rank_N <= k)).sum()) / clips.total() for k in (1, TOP))
-    predicted_N = predict(scores, weights, among)
+    top1, top5 = (int((counted_N & (before_N < k)).sum()) / clips.total() for k in (1, TOP))
     return Outcome(weights, scores.class_names, truth_N, predicted_N, right_N, clips.total(), top1, top5, per_class)
 
 
