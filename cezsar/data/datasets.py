@@ -129,8 +129,8 @@ def captions_of(name: str, home: str | Path | None = None) -> Path:
     place = place_of(known, home)
     files = caption_files(place)
     if part not in files:
-        there = f"there are {', '.join(files)}" if files else "name its place with `cezsar datasets --add`"
-        raise InputError(f"{known.title} has no {part}.json in {place}; {there}")
+        there = ", ".join(files) or f"nothing; name its place with `cezsar datasets --add {known.name}=FOLDER`"
+        raise InputError(f"{known.title} has no {part}.json in {place}; there is {there}")
     return files[part]
 
 
