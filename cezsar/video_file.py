@@ -81,7 +81,7 @@ class VideoFile:
             except MemoryError:
                 raise
             except (av.FFmpegError, ValueError, OSError) as error:
-                raise self._unopened(path) from error
+                raise self._unreadable(self._why_unopened(path)) from error
             self._track = self._video_track(path)
             self.close = opened.pop_all().close
         # Without this FFmpeg would invent timestamps for AVI, wrong ones where pictures are not in the order of coding.
@@ -103,26 +103,22 @@ class VideoFile:
         self.frame_count = None if in_avi else _within(self._track.frames, most=1e9)
         if self.frame_count is None and self.fps and self.told_s < math.inf:
             self.frame_count = self.told_s * self.fps
-        self.index = -1
-        self.pts_s = self._last_s = 0.0
+        self.index, self.pts_s, self._last_s, self._ended = -1, 0.0, 0.0, False
         self._gap_s = self._longest_s = self._step_s = 1 / (self.fps or ANY_FPS)
         self._lost = self._failed = self._damaged = 0  # pictures; `_failed` are those since the last that came
-        self._ended = False
 
     def _video_track(self, path: str) -> VideoStream:
         """The default one, or else FFmpeg's choice; never a cover picture."""
         streams = self._container.streams
         tracks = [track for track in streams.video if not track.disposition & Disposition.attached_pic]
         if not tracks:
-            raise VideoError(f"{self.name}: not a video that can be read; it has sound only, or no video track")
+            raise self._unreadable("it has sound only, or no video track")
         best = streams.best("video")
         track = best if best in tracks else max(tracks, key=lambda track: track.disposition & Disposition.default)
         codec = track.codec_context
         if codec is None or codec.name not in DECODERS:
-            if codec:
-                kind = f"{codec.codec.long_name} ({codec.name})"
-            else:
-                kind = _aloud(path, av.logging.WARNING, r"\(Video: (\w+ \([^)]*\))") or "an unknown codec"
+            unknown = codec is None and _aloud(path, av.logging.WARNING, r"\(Video: (\w+ \([^)]*\))")
+            kind = f"{codec.codec.long_name} ({codec.name})" if codec else unknown or "an unknown codec"
             raise VideoError(
                 f"{self.name}: its pictures are coded as {kind}, which is not opened here; {self._convert}"
             )
@@ -310,26 +306,23 @@ class VideoFile:
     def _convert(self) -> str:
         return f"convert it, as with: ffmpeg -i {shlex.quote(self.name)} -c:v libx264 converted.mp4"
 
-    def _unopened(self, path: str) -> VideoError:
-        said = _said(r"(.+)")
+    def _why_unopened(self, path: str) -> str:
         if _said("(moov atom not found)"):
-            why = "the file is cut off or was never finished, and its index is missing (moov atom not found)"
-        else:  # what FFmpeg takes the file for, where it is sure
-            pattern = r"Format (\S+) probed with size=\d+ and score=(?:2[6-9]|[3-9]\d|100)"
-            kind = _aloud(path, av.logging.DEBUG, pattern, format_whitelist="none")
-            if kind and kind not in CONTAINERS:
-                why = f"it has sound only, or is of a kind ({kind}) that is not opened here; {self._convert}"
-            else:
-                why = "it is damaged, has sound only, or is of a kind that FFmpeg does not know" + (
-                    said and f" ({said})"
-                )
-        return VideoError(f"{self.name}: not a video that can be read; {why}")
+            return "the file is cut off or was never finished, and its index is missing (moov atom not found)"
+        said = _said(r"(.+)")
+        pattern = r"Format (\S+) probed with size=\d+ and score=(?:2[6-9]|[3-9]\d|100)"  # where FFmpeg is sure
+        kind = _aloud(path, av.logging.DEBUG, pattern, format_whitelist="none")
+        if kind and kind not in CONTAINERS:
+            return f"it has sound only, or is of a kind ({kind}) that is not opened here; {self._convert}"
+        return "it is damaged, has sound only, or is of a kind that FFmpeg does not know" + (said and f" ({said})")
 
     def unreadable(self) -> VideoError:
         """Why there is no frame, as far as FFmpeg said."""
         self._refuse_out_of_memory()
         said = _said(r"(.+)")
-        why = "it has no frame that can be read" + (said and f" ({said})")
+        return self._unreadable("it has no frame that can be read" + (said and f" ({said})"))
+
+    def _unreadable(self, why: str) -> VideoError:
         return VideoError(f"{self.name}: not a video that can be read; {why}")
 
 

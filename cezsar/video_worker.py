@@ -1,7 +1,6 @@
 """The decoder process: `python -m cezsar.video_worker TIME_S MEMORY_BYTES`, started by `cezsar.video.Decoder` alone.
 
-It reads requests from stdin and answers on stdout, one clip at a time, until stdin ends. What it does with a file is in
-`cezsar.video_file`.
+It reads requests from stdin and answers on stdout, one clip at a time, until stdin ends.
 """
 
 from __future__ import annotations
@@ -74,10 +73,9 @@ class Service:
 
     def _answer(self, verb: str, clip: VideoFile, sampling: Sampling, work: bytes) -> tuple[str, Any]:
         if verb == "probe":
-            first = next(clip.pictures(), None)
-            if first is None:
-                raise clip.unreadable()
-            return ("done", clip.info(first))
+            for picture in clip.pictures():
+                return ("done", clip.info(picture))
+            raise clip.unreadable()
         if verb == "frames":
             return ("end", self._stream(clip, sampling))
         opencv()
