@@ -104,9 +104,8 @@ class Chooser(ExitStack):
         self._decoder = self.enter_context(Decoder())
         self.why = ""  # of the latest film, who answered and for what reason, in one line
 
-    def read(
-        self, path: str | Path, *, objects: str | None = None, middle: bool = False
-    ) -> tuple[Classifier, EmbeddedClip]:
+    def read(self, path: str | Path, *, objects: str | None = None,
+             middle: bool = False) -> tuple[Classifier, EmbeddedClip]:  # fmt: skip
         """Decode and embed a clip, or the middle of a long one, by the classifier that answers for it. O is made by one
         of `cezsar.encoders.objects.RULES`, the model's own by default."""
         classifier = self.classifier(path)

@@ -190,9 +190,8 @@ def _fused(scores: Scores, weights: Mapping[str, float], rows: IntArray | slice,
     return np.asarray(sum(parts[1:], start=parts[0]))
 
 
-def _where_best(
-    x_nP: DoubleArray, y_nP: DoubleArray, column: int, x_blank_n: BoolArray, y_blank_n: BoolArray
-) -> DoubleArray:
+def _where_best(x_nP: DoubleArray, y_nP: DoubleArray, column: int, x_blank_n: BoolArray, y_blank_n: BoolArray
+                ) -> DoubleArray:  # fmt: skip
     """(2, hits) the first α of each clip for which a column has the best of the scores `α x + (1 - α) y`, and the first
     for which it has not again. A tie is won against a later column and lost against an earlier one."""
     lead_nP = y_nP[:, column, None] - y_nP
@@ -226,9 +225,7 @@ class SimplexMap:
         points, accuracies = [], []
         for left, gamma, curve in zip(range(len(self.gammas))[::-1], self.gammas, self.curves, strict=True):
             share = np.arange(left + 1) / max(1, left)
-            points.append(
-                np.stack([share * (1 - gamma), (1 - share) * (1 - gamma), np.full_like(share, gamma)], axis=1)
-            )
+            points.append(np.column_stack([share * (1 - gamma), (1 - share) * (1 - gamma), gamma + 0 * share]))
             accuracies.append(curve.at(share))
         return np.concatenate(points), np.concatenate(accuracies)
 

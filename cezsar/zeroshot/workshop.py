@@ -109,9 +109,8 @@ class Workshop:
         self.classes = [embeddings.class_names[index] for index in self.scores.indices(classes)]
         self.before = outcome(self.scores, self.weights, self.classes)
 
-    def try_sentences(
-        self, class_name: str, vectors_PE: npt.ArrayLike, *, append: bool = False, new: bool = False
-    ) -> Trial:
+    def try_sentences(self, class_name: str, vectors_PE: npt.ArrayLike, *, append: bool = False,
+                      new: bool = False) -> Trial:  # fmt: skip
         """Raw embeddings, in the space of the clips, of other sentences for one of `classes`: instead of what it has,
         or appended to it, or for a new class, which clips may then be taken for; clips of its name are tested.
 
