@@ -66,5 +66,9 @@ def test_the_documented_command_makes_it_again(run: Run, tmp_path: Path) -> None
     again = run_of_rows(tmp_path / "photographs", encoders.create("efficientnet"), open_encoder("minilm"))
     assert again.config == run.config
     shipped, made = (load_file(folder / "model.safetensors") for folder in (run.folder, again.folder))
+    # The sign of a component is arbitrary, and not the same with every library of linear algebra.
+    parts = "sentence.components.weight", "sentence.components.bias", "visual.project.weight"
+    signs = np.sign((shipped[parts[0]].astype(np.float32) * made[parts[0]]).sum(1))
     for name, values in made.items():
-        np.testing.assert_allclose(shipped[name].astype(np.float32), values, rtol=1e-3, atol=1e-4)
+        values = (values.T * signs).T if name in parts else values
+        np.testing.assert_allclose(shipped[name].astype(np.float32), values, rtol=2e-3, atol=1e-3, err_msg=name)
