@@ -108,6 +108,10 @@ def adopt(
     """
     weights = Path(weights)
     _refuse_pickles(weights)
+    if like.method == "cross-modal":  # its seen classes have their places in its own space
+        raise InputError(
+            f"run {like.name} is cross-modal: bare weights cannot use its seen classes; give a .zip of a run"
+        )
     with _staging(Path(runs_folder), weights) as folder:
         _check_shapes(weights, like.config.model)
         run = Run.create(folder, dataclasses.replace(like.config, triplets="", domain=domain))
