@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -51,15 +52,24 @@ class Trial:
     class_name: str
     index: int  # of the class among `scores.class_names`
     dead: bool  # all its prototypes are zero vectors, as ReLU can make them: it scores 0 everywhere
+    old_scores: Scores
     scores: Scores  # after it, by the modalities that have weight
     before: Outcome
     after: Outcome
-    cosine: FloatArray  # (N,) cosine similarity of the clips and the class (Eq. 8), in [-1, 1]
-    old_cosine: FloatArray | None  # before; None for a new class
     gained: IntArray  # clips of any class that were wrong, or not tested, and are right now
     lost: IntArray  # clips of any class that were right and are wrong now
     drawn: IntArray  # clips that are taken for the class now and were not before, rightly or not
     left: IntArray  # clips that were taken for the class and are not any more, rightly or not
+
+    @cached_property
+    def cosine(self) -> FloatArray:
+        """(N,) cosine similarity of the clips and the class (Eq. 8), in [-1, 1]."""
+        return cosine(self.scores, self.after.weights)[:, self.index].copy()
+
+    @cached_property
+    def old_cosine(self) -> FloatArray | None:
+        """The same before; None for a new class."""
+        return None if self.kind == "added" else cosine(self.old_scores, self.before.weights)[:, self.index].copy()
 
     @property
     def accuracy(self) -> float | None:
@@ -146,8 +156,7 @@ class Workshop:
         moved_N = (before.predicted_N != after.predicted_N) & (after.truth_N >= 0)
         gained, lost, _ = flips(before, after)
         return Trial(
-            "added" if new else "appended" if append else "replaced", name, index, name in scores.dead_classes, scores,
-            before, after, cosine(scores, self.weights)[:, index].copy(),
-            None if new else cosine(self.scores, self.weights)[:, index].copy(), gained, lost,
+            "added" if new else "appended" if append else "replaced", name, index, name in scores.dead_classes,
+            self.scores, scores, before, after, gained, lost,
             *(np.flatnonzero(moved_N & (one.predicted_N == index)) for one in (after, before)),
         )  # fmt: skip
