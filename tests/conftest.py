@@ -1,5 +1,6 @@
 """What all tests share: one thread, no network, and a small stick-figure world with everything made from it."""
 
+import functools
 import json
 import os
 
@@ -9,6 +10,20 @@ import pytest
 import torch
 
 torch.set_num_threads(1)  # several would only wait for each other where tests run side by side
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_minilm():
+    """MiniLM is loaded once, however often it is asked for."""
+    from cezsar.encoders import weight_files
+
+    load = weight_files.load_transformer
+    once = functools.cache(load)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            weight_files, "load_transformer", lambda name, *more: (once if name == "minilm" else load)(name, *more)
+        )
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -29,13 +30,18 @@ for verbs in (recognition, training, evaluation, analysis, tau, workspace, proto
     app.add_typer(verbs.verbs)
 
 
+@functools.cache
+def _command() -> Callable[..., object]:
+    return typer.main.get_command(app)
+
+
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run one verb.
 
     Exit status: 0 done, 1 done with failures that were reported, 2 a mistake in what was asked, 3 a fault in here.
     """
     try:
-        app(args=arguments, prog_name="cezsar")
+        _command()(args=arguments, prog_name="cezsar")
     except SystemExit as ended:
         given = list(sys.argv[1:] if arguments is None else arguments)
         if ended.code == 2 and "--" not in given and (odd := [each for each in given if _is_file_like_an_option(each)]):

@@ -216,7 +216,7 @@ def test_a_process_tells_its_status_and_a_reader_that_leaves_is_no_error(monkeyp
     command = f"{sys.executable} -m cezsar --help | head -1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True)
     assert done.returncode == 0 and "Traceback" not in done.stderr
-    monkeypatch.setattr(cli, "app", lambda **_: [][0])  # `extract` may end with 1 and count as done; a crash must not
+    monkeypatch.setattr(cli, "_command", lambda: [][0])  # `extract` may end with 1 and count as done; a crash must not
     status, _, err = cezsar("extract")
     assert status == 3 and "IndexError" in err
 
