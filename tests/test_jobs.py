@@ -42,7 +42,7 @@ elif verb == "stubborn":
 elif verb == "grow":
     for done in range(101):
         say(f"growing: {done} of 100")
-        time.sleep(0.04)
+        time.sleep(0.02)
 elif verb == "where":
     say(os.environ["CEZSAR_HOME"])
     say(os.getcwd())
@@ -63,10 +63,9 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setenv("CEZSAR_HOME", "home")
     monkeypatch.setenv("CEZSAR_SLOTS", "1")
     yield tmp_path
-    for job in jobs.jobs():
-        jobs.cancel(job.id)
-    for job in jobs.jobs():
-        jobs.forget(job.id)
+    for end in (jobs.cancel, jobs.forget):
+        for job in jobs.jobs():
+            end(job.id)
     assert jobs.jobs() == []
 
 
@@ -88,7 +87,7 @@ def step(*arguments, **more):
 
 def living(job):
     """Processes whose working record names this job's folder, by the system's own list."""
-    listing = subprocess.run(["ps", "-eo", "sid,args"], capture_output=True, text=True, check=True).stdout
+    listing = subprocess.run(["ps", "-eo", "sid,pid,args"], capture_output=True, text=True, check=True).stdout
     runner = (job.folder / "lock").read_text()
     return [line for line in listing.splitlines() if line.split()[0] == runner and "defunct" not in line]
 
@@ -104,10 +103,7 @@ def test_steps_run_in_order_and_the_job_is_found_again(place):
     again = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert again.strip() == str(done)
     assert jobs.resume(job.id) == done
-
-
-def test_a_command_gets_an_absolute_home_the_folder_and_no_input(place):
-    lines = ended(jobs.start("where", "Where", [step("where")])).log.splitlines()
+    lines = ended(jobs.start("where", "Where", [step("where")])).log.splitlines()  # what a command gets
     assert lines == [str(place / "home"), str(place), "1", "''"]
 
 
@@ -115,28 +111,22 @@ def test_the_first_failing_step_ends_the_job_unless_its_status_is_accepted(place
     job = ended(jobs.start("train", "A run", [step("say", "one"), step("fail", "2"), step("say", "never")]))
     assert (job.state, job.step) == ("failed", 1) and job.share == pytest.approx(1 / 3)
     assert "the disk is full" in job.log and "never" not in job.log
-    job = ended(jobs.start("extract", "Features", [step("fail", "1", accepts=(0, 1)), step("say", "after")]))
-    assert job.state == "done" and "after" in job.log
+    steps = [step("fail", "1", accepts=(0, 1)), step("say", "one"), step("fail-once", "flag"), step("say", "three")]
+    job = ended(jobs.start("extract", "Features", steps))
+    assert (job.state, job.step) == ("failed", 2)
+    resumed = jobs.resume(job.id)  # it begins at the step that failed
+    assert resumed.id == job.id and resumed.created_s == job.created_s
+    job = ended(job)
+    assert job.state == "done" and job.log.split("\n")[-2:] == ["one", "three"]
 
 
 def test_a_killed_command_is_explained(place):
     job = jobs.start("train", "A run", [step("until", "never")])
     wait(Path("never.begun").exists)
     (line,) = [line for line in living(job) if line.endswith("until never")]
-    listing = subprocess.run(["ps", "-eo", "pid,args"], capture_output=True, text=True, check=True).stdout
-    (pid,) = [int(row.split()[0]) for row in listing.splitlines() if row.endswith(line.split(None, 1)[1])]
-    os.kill(pid, signal.SIGKILL)
+    os.kill(int(line.split()[1]), signal.SIGKILL)
     job = ended(job)
     assert job.state == "failed" and "SIGKILL" in job.log and "out of memory" in job.log
-
-
-def test_resuming_begins_at_the_step_that_failed(place):
-    job = ended(jobs.start("train", "A run", [step("say", "one"), step("fail-once", "flag"), step("say", "three")]))
-    assert job.state == "failed" and job.step == 1
-    resumed = jobs.resume(job.id)
-    assert resumed.id == job.id and resumed.created_s == job.created_s
-    job = ended(job)
-    assert job.state == "done" and job.log.split() == ["one", "three"]
 
 
 def test_cancelling_does_not_wait_and_leaves_no_process(place):
@@ -144,9 +134,7 @@ def test_cancelling_does_not_wait_and_leaves_no_process(place):
     wait(Path("never.begun").exists)
     assert len(living(job)) == 2
     assert jobs.find(job.id).state == "running"
-    started = time.monotonic()
     jobs.cancel(job.id)
-    assert time.monotonic() - started < 1
     assert jobs.find(job.id).state == "cancelled"
     wait(lambda: not living(job), 3)
     jobs.cancel(job.id)  # once more is no harm
@@ -178,23 +166,22 @@ def test_a_stubborn_command_without_runner_is_killed_by_who_cancels_and_never_by
     wait(lambda: not living(job), 4)
 
 
-def test_a_job_that_died_with_no_word_is_interrupted(place):
+def test_a_job_that_dies_is_interrupted_and_goes_on(place):
     job = jobs.start("train", "A run", [step("say", "growing: 40 of 100"), step("until", "go")])
-    wait(Path("go.begun").exists)
-    os.killpg(int((job.folder / "lock").read_text()), signal.SIGKILL)
-    job = ended(job)
-    assert (job.state, job.step, job.share) == ("interrupted", 1, 0.5)
-    Path("go").touch()
-    jobs.resume(job.id)
+    for number in (
+        signal.SIGKILL,
+        signal.SIGTERM,
+    ):  # the latter: a system that goes down
+        wait(Path("go.begun").exists)
+        os.killpg(int((job.folder / "lock").read_text()), number)
+        job = ended(job)
+        assert (job.state, job.step, job.share) == ("interrupted", 1, 0.5)
+        Path("go.begun").unlink()
+        if number == signal.SIGTERM:
+            Path("go").touch()
+        jobs.resume(job.id)
     job = ended(job)
     assert job.state == "done" and job.log.count("growing") == 1
-
-
-def test_a_signal_from_the_system_interrupts_and_is_not_a_cancellation(place):
-    job = jobs.start("train", "A run", [step("until", "go")])
-    wait(Path("go.begun").exists)
-    os.killpg(int((job.folder / "lock").read_text()), signal.SIGTERM)
-    assert ended(job).state == "interrupted"
 
 
 def test_jobs_take_turns_and_light_ones_do_not_wait(place):
@@ -242,7 +229,7 @@ def test_time_left_by_hand(monkeypatch, tmp_path):
 def test_a_job_tells_how_far_it_is(place):
     job = jobs.start("train", "A run", [step("grow")])
     halfway = wait(lambda: (now := jobs.find(job.id)).share >= 0.5 and now)
-    assert halfway.stage == "growing" and halfway.elapsed_s >= 0.04 * 50
+    assert halfway.stage == "growing" and halfway.elapsed_s >= 0.02 * 50
     assert jobs.resume(job.id).id == job.id  # alive: left alone
 
 
@@ -274,13 +261,8 @@ def test_share_by_hand(steps, status, log, expected):
 
 def test_the_log_is_shown_as_one_would_see_it(place):
     bars = "\r".join(f"{percent} %" for percent in range(101))
-    job = ended(
-        jobs.start(
-            "say",
-            "S",
-            [step("say", *map(str, range(50)), bars, "é\udce9".encode("utf-8", "surrogateescape").decode("latin-1"))],
-        )
-    )
+    odd = "é\udce9".encode("utf-8", "surrogateescape").decode("latin-1")
+    job = ended(jobs.start("say", "S", [step("say", *map(str, range(50)), bars, odd)]))
     lines = job.log.splitlines()
     assert len(lines) == 30 and lines[0] == "22" and lines[-2] == "100 %"
     (job.folder / "log.txt").write_bytes(b"\xff\xfe" * 100_000 + b"\nlast\n")

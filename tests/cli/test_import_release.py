@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from cezsar.cli import import_release, main
+from cezsar.cli import import_release
 from cezsar.data.features import FeatureStore
 from cezsar.training.runs import Run
 
@@ -43,36 +43,28 @@ def save_checkpoint(path):
 
 
 @pytest.fixture
-def cezsar(capsys, tmp_path, monkeypatch):
-    """Run a command in an empty workspace; returns (exit status, standard output, standard error)."""
-    monkeypatch.setenv("CEZSAR_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("CEZSAR_PROGRESS_EVERY_S", "0")
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as ended:
-            main(["import-release", *(str(argument) for argument in arguments)])
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return run
+def release(cezsar, home, tmp_path, monkeypatch):
+    """Run `cezsar import-release` in an empty folder with an empty workspace."""
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: cezsar("import-release", *arguments)
 
 
-def test_every_verb_explains_itself(cezsar):
+def test_every_verb_explains_itself(release):
     assert [command.callback.__name__ for command in import_release.verbs.registered_commands] == VERBS
-    assert all(f"{verb} " in cezsar("--help")[1] for verb in VERBS)
+    assert all(f"{verb} " in release("--help")[1] for verb in VERBS)
     for verb in VERBS:
-        status, out, _ = cezsar(verb, "-h")
+        status, out, _ = release(verb, "-h")
         assert status == 0 and f"Example: cezsar import-release {verb}" in out
 
 
-def test_from_the_released_files_to_a_table(cezsar, tmp_path, capsys):
+def test_from_the_released_files_to_a_table(release, cezsar, tmp_path):
     """checkpoint, features, descriptions, splits and captions, then `cezsar evaluate` with all of them."""
     save_checkpoint(tmp_path / "bestmodel.pt")
     checkpoint = ["checkpoint", tmp_path / "bestmodel.pt", "--out", tmp_path / "run", "--sentences", "minilm"]
-    status, out, _ = cezsar(*checkpoint)
+    status, out, _ = release(*checkpoint)
     assert status == 0 and "released recipe, 6 -> 8 -> 4, 1 layer, 2 heads" in out and "recorded by name" in out
     assert Run.open(tmp_path / "run").config.model.recipe == "released"
-    status, _, err = cezsar(*checkpoint)
+    status, _, err = release(*checkpoint)
     assert status == 2 and "there already" in err
 
     rng, classes = np.random.default_rng(0), ("Apply Lipstick", "Biking", "Tai Chi")
@@ -89,38 +81,28 @@ def test_from_the_released_files_to_a_table(cezsar, tmp_path, capsys):
     (tmp_path / "captions.json").write_text(json.dumps({"results": results}))
 
     features = ["features", tmp_path / "npy", "--out", tmp_path / "store", "--width", 6]
-    status, out, err = cezsar(*features, "--index", tmp_path / "index.json")
+    status, out, err = release(*features, "--index", tmp_path / "index.json")
     assert status == 0 and "15 videos imported, 0 were there already, 0 failed" in out and "15 of 15" in err
     assert FeatureStore(tmp_path / "store").labels["v_Tai_0"] == "taichi"
-    status, out, _ = cezsar("descriptions", tmp_path / "texts", "--out", tmp_path / "d.json")
+    status, out, _ = release("descriptions", tmp_path / "texts", "--out", tmp_path / "d.json")
     assert status == 0 and "3 classes, 3 sentences" in out
-    status, out, _ = cezsar("splits", tmp_path / "splits", "--out", tmp_path / "out")
+    status, out, _ = release("splits", tmp_path / "splits", "--out", tmp_path / "out")
     assert status == 0 and "1 training, 2 testing" in out and "in both, so not unseen: biking" in out
-    status, out, _ = cezsar("captions", tmp_path / "captions.json", "--out", tmp_path / "c.json")
+    status, out, _ = release("captions", tmp_path / "captions.json", "--out", tmp_path / "c.json")
     assert status == 0 and "15 captions of 15 videos, from 1 files" in out
 
-    with pytest.raises(SystemExit) as ended:
-        main(
-            [
-                "evaluate",
-                *("--dataset", str(tmp_path / "index.json")),
-                *("--store", str(tmp_path / "store")),
-                *("--run", str(tmp_path / "run")),
-                *("--prototypes", str(tmp_path / "d.json")),
-                *("--protocol", str(tmp_path / "out/two.json")),
-                *("--captions", str(tmp_path / "c.json")),
-            ]
-        )
-    out = capsys.readouterr().out
-    assert not ended.value.code and "VE" in out and "C " in out and "two" in out
+    given = {"dataset": "index.json", "store": "store", "run": "run", "prototypes": "d.json", "captions": "c.json"}
+    given |= {"protocol": "out/two.json"}
+    status, out, _ = cezsar("evaluate", *(part for name, file in given.items() for part in (f"--{name}", file)))
+    assert status == 0 and "VE" in out and "C " in out and "two" in out
 
 
-def test_broken_files_end_with_status_1_and_are_listed(cezsar, tmp_path):
+def test_broken_files_end_with_status_1_and_are_listed(release, tmp_path):
     (tmp_path / "npy").mkdir()
     np.save(tmp_path / "npy/good.npy", np.ones((2, 6), np.float32))
     for number in range(12):
         (tmp_path / f"npy/bad{number:02}.npy").write_text("no array")
-    status, out, _ = cezsar("features", tmp_path / "npy", "--out", tmp_path / "store", "--width", 6)
+    status, out, _ = release("features", tmp_path / "npy", "--out", tmp_path / "store", "--width", 6)
     assert status == 1 and "1 videos imported" in out and "bad00.npy: it is no usable" in out and "and 2 more" in out
 
 
@@ -135,9 +117,8 @@ def test_broken_files_end_with_status_1_and_are_listed(cezsar, tmp_path):
         (["captions", "notes.txt", "--out", "c.json"], "not valid JSON"),
     ],
 )
-def test_a_mistake_ends_with_status_2_and_one_line(cezsar, tmp_path, monkeypatch, arguments, message):
-    monkeypatch.chdir(tmp_path)
+def test_a_mistake_ends_with_status_2_and_one_line(release, tmp_path, arguments, message):
     (tmp_path / "notes.txt").write_text("what is this")
-    status, _, err = cezsar(*arguments)
+    status, _, err = release(*arguments)
     lines = [line for line in err.splitlines() if line.startswith("cezsar: ")]
     assert status == 2 and len(lines) == 1 and message in lines[0] and "Traceback" not in err
