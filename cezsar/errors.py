@@ -1,8 +1,4 @@
-"""The error tree. Everything this package raises on purpose is a `CezsarError`.
-
-A message says what was wrong, where, and what to do next. The command line prints it on one line and ends with
-status 2; the app shows it as it stands.
-"""
+"""The error tree. A message says what was wrong, where, and what to do next; the command line prints it on one line."""
 
 
 class CezsarError(Exception):

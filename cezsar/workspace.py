@@ -25,5 +25,4 @@ def home(workspace: str | Path | None = None) -> Path:
 
 def folder(name: str, workspace: str | Path | None = None) -> Path:
     """One of `FOLDERS` inside the workspace. It need not exist yet."""
-    assert name in FOLDERS, name
     return home(workspace) / name
