@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import streamlit as st
@@ -27,8 +27,7 @@ DRAWN = "run:demo"  # key of the run that knows the drawn world
 FAILED = "clips that failed"  # in the session, until `try_again`: to fail anew at each click may take minutes
 
 
-@dataclass(frozen=True)
-class Question:
+class Question(NamedTuple):
     """What is asked about every clip."""
 
     key: str  # of a model, or AUTOMATIC
@@ -38,8 +37,7 @@ class Question:
     limits: RejectionLimits  # beyond which the answer is "none of these"
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """What a model says about a clip."""
 
     clip: ClipFile
@@ -47,11 +45,11 @@ class Answer:
     ranking: Ranking  # all labels, best first
     seconds: int
     trust: str  # what the model may be trusted for
-    why: str = ""  # this model answers, in half a sentence
-    weights: Weights = field(default_factory=Weights)  # that counted
-    caption: str = ""  # the sentence about the clip that counted by γ
-    labels: Sequence[str] | Mapping[str, Sequence[str]] = ()  # that were ranked, with the sentences that described them
-    calibrated: bool = False  # it gives probabilities, with its own weights and no caption
+    why: str  # this model answers, in half a sentence
+    weights: Weights  # that counted
+    caption: str  # the sentence about the clip that counted by γ
+    labels: Sequence[str] | Mapping[str, Sequence[str]]  # that were ranked, with the sentences that described them
+    calibrated: bool  # it gives probabilities, with its own weights and no caption
 
 
 class Hit(NamedTuple):
@@ -150,20 +148,19 @@ def first_choice(key: str, clips: Sequence[ClipFile], there: dict[str, Model]) -
 def answer(clip: ClipFile, there: dict[str, Model], asked: Question, caption: str = "") -> Answer:
     """Rank labels for a clip; `caption` is C(v), a sentence about it. Raises `CezsarError` with words for the user."""
     model, why = choose(asked.key, clip, there)
-    content = read(model, clip)
-    loaded = engine(model)
-    with loaded.lock:
-        weights = loaded.classifier.weights
+    content, labels = read(model, clip), asked.labels
+    with (loaded := engine(model)).lock:
+        classifier = loaded.classifier
+        weights = classifier.weights
         if asked.beta is not None and model.beta is not None:
             weights = replace(weights, alpha=1 - asked.beta, beta=asked.beta)
         weights = replace(weights, gamma=asked.gamma if caption.strip() else weights.gamma)
-        labels = asked.labels
         if not isinstance(labels, Mapping) and not model.reads_words:
-            labels = described(labels, loaded.classifier.descriptions)
-        ranking = loaded.classifier.rank(
-            content, labels, top=max(1, len(labels)), weights=weights, caption=caption, limits=asked.limits
+            labels = described(labels, classifier.descriptions)
+        ranking = classifier.rank(
+            content, labels, top=len(labels), weights=weights, caption=caption, limits=asked.limits
         )
-        trust, calibrated = loaded.classifier.trust, loaded.classifier.rejector is not None
+        trust, calibrated = classifier.trust, classifier.rejector is not None
     return Answer(clip, model, ranking, len(content.features_TD), trust, why, weights, caption, labels, calibrated)
 
 
@@ -192,8 +189,7 @@ def pin(given: Answer) -> dict[str, Any]:
     from cezsar.data.sentence_cache import open_encoder
     from cezsar.training.runs import Run
 
-    content = read(given.model, given.clip)
-    sentence = None
+    content, sentence = read(given.model, given.clip), None
     if given.model.folder is not None and content.objects:
         config = Run.open(given.model.folder).config
         said = ". ".join(f"{name} {definition}".strip() for name, definition, _ in content.objects[: config.objects])

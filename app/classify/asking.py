@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import streamlit as st
 
 from app import state
 from app.classify.answers import Question, first_choice
-from app.parts import clips
+from app.parts import clips, show
 from app.parts import labels as label_sets
+from app.parts.choosers import one_of
 from app.parts.models import AUTOMATIC, Model
-from app.parts.words import plain, sentence
+from app.parts.words import plain
 from cezsar import encoders
 from cezsar.data.descriptions import parse_classes
 from cezsar.errors import CezsarError
@@ -26,10 +28,15 @@ TASKS = {state.RANK: "Rank labels", state.FIND_ONE: "Find one action"}
 
 def drop_zone(large: bool) -> list[clips.ClipFile]:
     """Files of one's own."""
+
+    def chosen() -> None:
+        if st.session_state[state.UPLOADED]:
+            st.session_state[state.SOURCE] = state.UPLOADS
+
     with st.container(key="drop-large" if large else "drop"):
         uploads = st.file_uploader(
             "Drop films of your own here" if large else "Your own films", accept_multiple_files=True,
-            key=state.UPLOADED, on_change=state.choose_uploads,
+            key=state.UPLOADED, on_change=chosen,
             help="Films of any length and kind that FFmpeg reads. They stay on the machine that runs this app.",
         )  # fmt: skip
     return [clips.uploaded(upload.file_id, upload.name, upload.getvalue()) for upload in uploads]
@@ -37,19 +44,8 @@ def drop_zone(large: bool) -> list[clips.ClipFile]:
 
 def source() -> str:
     """Where clips come from, before anything is drawn: as chosen, else as the address says."""
-    said = st.query_params.get(state.SOURCE)
-    named = next((key for key, title in SOURCES.items() if title == said), state.UPLOADS)
-    return st.session_state.get(state.SOURCE) or named
-
-
-def one_of(label: str, titles: Mapping[str, str], key: str) -> str:
-    """One of two, the first by default."""
-    first = next(iter(titles))
-    picked = st.segmented_control(
-        label, list(titles), default=first, format_func=titles.__getitem__, required=True, key=key,
-        bind="query-params", width="stretch", label_visibility="collapsed",
-    )  # fmt: skip
-    return picked or first
+    titles = {title: key for key, title in SOURCES.items()}
+    return st.session_state.get(state.SOURCE) or titles.get(st.query_params.get(state.SOURCE, ""), state.UPLOADS)
 
 
 def action() -> str:
@@ -63,27 +59,28 @@ def action() -> str:
 
 def choose_model(there: Mapping[str, Model], beside: bool = False) -> str:
     """The key of the model that answers; of a second one `beside` it, "" for none."""
-    titles = ({"": "None"} if beside else {AUTOMATIC: "Automatic"}) | {key: one.title for key, one in there.items()}
-    told = (
-        "A second model ranks the same labels for the clip in full, side by side with the first." if beside
-        else "Automatic takes the best model for real video on this machine; films that look like the demo's drawn "
-        "world go to the demo's run."
-    )  # fmt: skip
-    label, key = ("Beside it", state.BESIDE_MODEL) if beside else ("Model", state.MODEL)
-    return st.selectbox(label, list(titles), format_func=titles.__getitem__, key=key, bind="query-params", help=told)
+    titles = {key: one.title for key, one in there.items()}
+    if beside:
+        told = "A second model ranks the same labels for the clip in full, side by side with the first."
+        return one_of("Beside it", {"": "None"} | titles, state.BESIDE_MODEL, help=told)
+    told = "Automatic takes the best model for real video here; films that look drawn go to the demo's run."
+    return one_of("Model", {AUTOMATIC: "Automatic"} | titles, state.MODEL, help=told)
+
+
+def _choose_sample(sample: str) -> None:
+    st.session_state.update({state.SOURCE: state.SAMPLES, state.SAMPLE: sample})
 
 
 def sample_cards(samples: Mapping[str, clips.ClipFile], picked: str = "") -> None:
     """A few samples as pictures to click."""
     firsts = list({clip.label: name for name, clip in reversed(list(samples.items()))}.values())[::-1]
-    shown = [firsts[index * len(firsts) // CARDS] for index in range(CARDS)] if len(firsts) > CARDS else firsts
+    count = min(CARDS, len(firsts))
     with st.container(key="cards"):
-        for name in shown:
+        for name in [firsts[index * len(firsts) // count] for index in range(count)]:
             label = samples[name].label
             with st.container(key=f"card-{'chosen' if name == picked else 'other'}-{name}"):
-                poster = clips.poster(samples[name])
-                st.image(poster, width="stretch", alt=f"A stick figure {label}")
-                st.button(label, key=f"pick-{name}", type="tertiary", on_click=state.choose_sample, args=(name,))
+                st.image(clips.poster(samples[name]), width="stretch", alt=f"A stick figure {label}")
+                st.button(label, f"pick-{name}", type="tertiary", on_click=_choose_sample, args=(name,))
 
 
 def sample_picker(samples: Mapping[str, clips.ClipFile]) -> clips.ClipFile:
@@ -91,13 +88,8 @@ def sample_picker(samples: Mapping[str, clips.ClipFile]) -> clips.ClipFile:
     titles = {name: clip.label for name, clip in samples.items()}
     if len(set(titles.values())) < len(samples):
         titles = {name: f"{title} {name.rpartition('-')[2]}" for name, title in titles.items()}
-    if st.session_state.get(state.SAMPLE) not in [None, *samples]:
-        del st.session_state[state.SAMPLE]  # of a world that has gone
-    cards = st.container()
-    picked: str = st.selectbox(
-        f"or any of the {len(samples):,} samples", list(samples), format_func=titles.__getitem__, key=state.SAMPLE,
-        bind="query-params", help="Clips of actions that the model never saw in training.",
-    )  # fmt: skip
+    cards, told = st.container(), "Clips of actions that the model never saw in training."
+    picked = one_of(f"or any of the {len(samples):,} samples", titles, state.SAMPLE, help=told)
     with cards:
         sample_cards(samples, picked)
     return samples[picked]
@@ -105,8 +97,7 @@ def sample_picker(samples: Mapping[str, clips.ClipFile]) -> clips.ClipFile:
 
 def ask(chosen: Sequence[clips.ClipFile], there: dict[str, Model]) -> tuple[Question | None, Question | None]:
     """What is asked about every clip, and of a second model, if any; None, and a word on why, if labels are wrong."""
-    area = st.container()
-    left, right = st.columns(2)
+    area, (left, right) = st.container(), st.columns(2)
     with left:
         key = choose_model(there)
     with right:
@@ -117,7 +108,7 @@ def ask(chosen: Sequence[clips.ClipFile], there: dict[str, Model]) -> tuple[Ques
         try:
             parsed, descriptions = parse_classes(typed)
         except CezsarError as error:
-            st.error(sentence(error), icon=":material/error:")
+            show.error(error)
             return None, None
         if parsed.repeated:
             st.caption(f"Labels given twice count once: {plain(', '.join(parsed.repeated))}.")
@@ -148,7 +139,7 @@ def _label_box(default: Sequence[str]) -> str:
     state.publish_labels(texts)
 
     def ready_made(title: str, text: str, shown: str) -> None:
-        st.button(plain(title), on_click=state.set_labels, args=(text,), help=plain(shown), width="stretch")
+        st.button(plain(title), help=plain(shown), on_click=state.put, args=(state.LABELS, text), width="stretch")
 
     with st.popover("Ready-made sets", icon=":material/list:", type="tertiary"):
         if default:
@@ -169,58 +160,52 @@ def _how_described(names: Sequence[str], model: Model) -> None:
         st.caption(f"{plain(model.title)} reads each label in prompts of its own, such as: a video of a person ….")
         return
     count = label_sets.count_described(names, model.labels)
-    every = count == len(names)
+    others = f"{count} of {len(names)} labels have a description to be ranked by; of the others the name counts."
     st.caption(
-        "All labels have a description to be ranked by." if every
-        else f"{count} of {len(names)} labels have a description to be ranked by; of the others the name counts.",
+        "All labels have a description to be ranked by." if count == len(names) else others,
         help="Descriptions come from the model itself, UCF-101, HMDB-51 or Kinetics-400, in any spelling; of several "
         "data sets, from the one that knows most of the labels. Write JSON to say it in your own words.",
-    )  # fmt: skip
-
-
-def _slider(label: str, most: float, value: float, step: float, key: str, told: str | None = None) -> float:
-    chosen: float = st.slider(label, 0.0, most, value, step, key=key, bind="query-params", help=told)
-    return chosen
+    )
 
 
 def _weights(own: float | None) -> tuple[float | None, float]:
     """β of Eq. 9 (α is 1 - β: only their ratio matters) and γ; `own` is the model's β, None if it weighs no objects."""
-    beta = None
+    slider, beta = partial(st.slider, bind="query-params"), None
     if own is not None:
         state.begin(state.OBJECTS, own)
-        beta = _slider(
-            "Weight of recognised objects", 1.0, own, 0.05, state.OBJECTS,
-            "β of Eq. 9, with α = 1 - β. At 0 only what the clip looks like counts (VE, the visual embedding), at 1 "
-            f"only the objects recognised in it (O). This model's own value is {own:.2g}.",
+        beta = slider(
+            "Weight of recognised objects", 0.0, 1.0, own, 0.05, key=state.OBJECTS,
+            help="β of Eq. 9, with α = 1 - β. At 0 only what the clip looks like counts (VE, the visual embedding), at "
+            f"1 only the objects recognised in it (O). This model's own value is {own:.2g}.",
         )  # fmt: skip
     with st.popover("Weights α, β, γ", icon=":material/balance:", type="tertiary"):
-        gamma = _slider(
-            "γ, weight of a caption", 1.0, CAPTION_WEIGHT, 0.05, state.CAPTION_WEIGHT,
-            "C of Eq. 9: a sentence that you type below a clip, and that counts for it. The paper gives no value.",
+        gamma = slider(
+            "γ, weight of a caption", 0.0, 1.0, CAPTION_WEIGHT, 0.05, key=state.CAPTION_WEIGHT,
+            help="C of Eq. 9: a sentence that you type below a clip, and that counts for it. The paper gives no value.",
         )  # fmt: skip
         st.latex(r"\mathrm{VidE} = \alpha\,\mathrm{VE} + \beta\,\mathrm{SE(O)} + \gamma\,\mathrm{SE(C)}")
-        if beta is None:
-            st.caption("This model has its own α and β: it looks at pictures or at objects, not at both.")
-        else:
+        said = "This model has its own α and β: it looks at pictures or at objects, not at both."
+        if beta is not None:
             said = f"α = {1 - beta:.2f}, β = {beta:.2f} (the slider above), γ = {gamma:.2f} where there is a caption"
-            st.caption(said)
+        st.caption(said)
     return beta, gamma
 
 
 def _limits() -> RejectionLimits:
     """When to answer "none of these": limits that can be moved."""
+    slider = partial(st.slider, bind="query-params")
     with st.popover("When to answer none of these", icon=":material/do_not_disturb_on:", type="tertiary"):
         st.caption(
             "The first limit is measured: 99 % of the clips that the run was trained on lie below 1. The others are "
             "off, at 0: what is enough differs between models and label sets. A run that `cezsar calibrate` was used "
             "on also says, under the best label, when none seems right; these limits do not change that."
         )
-        unlike = _slider(
-            "Distance from training, times the usual", 10.0, OOD_LIMIT, 0.5, state.UNLIKE,
-            "A clip this far from all that the run was trained on gets no answer. Encoders know no such distance.",
+        unlike = slider(
+            "Distance from training, times the usual", 0.0, 10.0, OOD_LIMIT, 0.5, key=state.UNLIKE,
+            help="A clip this far from all that the run was trained on gets no answer. Encoders know no such distance.",
         )  # fmt: skip
-        least = _slider("Least similarity of the best label", 1.0, 0.0, 0.01, state.LEAST)
-        lead = _slider("Least lead over the second label", 0.5, 0.0, 0.01, state.LEAD)
+        least = slider("Least similarity of the best label", 0.0, 1.0, 0.0, 0.01, key=state.LEAST)
+        lead = slider("Least lead over the second label", 0.0, 0.5, 0.0, 0.01, key=state.LEAD)
     return RejectionLimits(unlike, least, lead)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import streamlit as st
 
@@ -10,12 +11,14 @@ from app import state
 from app.classify import answers, asking, ranking, spans
 from app.classify.answers import Answer, Question
 from app.classify.why import why
-from app.parts import clips, models
+from app.parts import clips, models, show
 from app.parts import labels as label_sets
+from app.parts.choosers import segments
 from app.parts.player import film, second_asked
 from app.parts.preparation import prepare_demo
-from app.parts.words import plain, sentence
-from cezsar.errors import CezsarError
+from app.parts.words import plain
+
+T = TypeVar("T")
 
 
 def page() -> None:
@@ -29,11 +32,12 @@ def page() -> None:
     models.load_ahead(first.key, first.fingerprint, first, label_sets.for_films(first))
     begun = bool(st.session_state.get(state.UPLOADED)) or asking.source() == state.SAMPLES
     left, right = st.columns([4, 9] if begun else [6, 5], gap="large")
+    one_of_two = {"width": "stretch", "label_visibility": "collapsed"}
     with left:
         chosen = asking.drop_zone(large=not begun)
-        if begun and asking.one_of("What is shown", asking.SOURCES, state.SOURCE) == state.SAMPLES:
+        if begun and segments("What is shown", asking.SOURCES, state.SOURCE, **one_of_two) == state.SAMPLES:
             chosen = [asking.sample_picker(clips.samples())]
-        task = asking.one_of("Task", asking.TASKS, state.TASK)
+        task = segments("Task", asking.TASKS, state.TASK, **one_of_two)
         if task == state.FIND_ONE:
             action, key = asking.action(), asking.choose_model(there)
         else:
@@ -43,63 +47,49 @@ def page() -> None:
         if not begun:
             st.markdown("No film at hand? **A drawn sample** of the demo's world:")
             asking.sample_cards(clips.samples())
+        elif task == state.FIND_ONE and not action:
+            st.info("Say what to look for, and the places where it is seen appear here.", icon=":material/search:")
         elif task == state.FIND_ONE:
-            find(chosen, there, action, key)
+            hits = [hit for found in each(chosen, lambda clip: answers.find(action, clip, key, there)) for hit in found]
+            spans.hits(action, sorted(hits, key=lambda hit: -hit.span.score), len(chosen))
         elif asked:
-            show(chosen, there, asked, beside)
+            answer(chosen, there, asked, beside)
 
 
-def each(chosen: Sequence[clips.ClipFile], read: Callable[[clips.ClipFile], None]) -> None:
-    """Do something with each clip; one that cannot be used is named, and the others go on."""
-    waiting, failed = st.empty(), False
+def each(chosen: Sequence[clips.ClipFile], read: Callable[[clips.ClipFile], T]) -> list[T]:
+    """What `read` gives for each clip; one that cannot be used is named, and the others go on."""
+    waiting, found = st.empty(), []
     for number, clip in enumerate(chosen):
         waiting.progress(number / len(chosen), text=f"Reading {plain(clip.name)}")
-        try:
-            read(clip)
-        except CezsarError as error:
-            st.error(sentence(error), icon=":material/error:")
-            failed = True
+        with show.explained():
+            found.append(read(clip))
     waiting.empty()
-    if failed:
+    if len(found) < len(chosen):
         st.button("Try again", icon=":material/refresh:", key="try-again", on_click=answers.try_again)
+    return found
 
 
-def find(chosen: Sequence[clips.ClipFile], there: dict[str, models.Model], action: str, key: str) -> None:
-    """Where one action is seen in all films."""
-    if not action:
-        st.info("Say what to look for, and the places where it is seen appear here.", icon=":material/search:")
-        return
-    found: list[answers.Hit] = []
-    each(chosen, lambda clip: found.extend(answers.find(action, clip, key, there)))
-    spans.hits(action, sorted(found, key=lambda hit: -hit.span.score), len(chosen))
-
-
-def show(
-    chosen: Sequence[clips.ClipFile], there: dict[str, models.Model], asked: Question, beside: Question | None
-) -> None:
+def answer(chosen: Sequence[clips.ClipFile], there: dict[str, models.Model], asked: Question,
+           beside: Question | None) -> None:  # fmt: skip
     """Answers for all clips: an overview if there are several, and one of them in full."""
 
     def answered(clip: clips.ClipFile, asked: Question) -> Answer:
         caption = str(st.session_state.get(state.CAPTION + clip.digest[:16], ""))
         return answers.answer(clip, there, asked, caption)
 
-    given: list[Answer] = []
-    each(chosen, lambda clip: given.append(answered(clip, asked)))
+    given, number = each(chosen, lambda clip: answered(clip, asked)), 0
     if not given:
         return
-    number = 0
     if len(given) > 1:
         ranking.overview(given)
         names = [f"{index + 1}. {one.clip.name}" for index, one in enumerate(given)]
         number = st.selectbox("Clip in full", range(len(given)), format_func=names.__getitem__, key=state.CLIP)
-    try:
+    with show.explained():
         other = None
         if beside is not None:
             with st.spinner(f"Asking {plain(there[beside.key].title)}, too"):
                 other = answered(given[number].clip, beside)
         in_full(given[number], number, given, other)
-    except CezsarError as error:
-        st.error(sentence(error), icon=":material/error:")
     ranking.downloads(given)
 
 
@@ -118,12 +108,12 @@ def in_full(given: Answer, number: int, others: Sequence[Answer], beside: Answer
             placeholder="a man in a red coat strikes something round",
             help="C of Eq. 9: a sentence that says what is seen; it joins the ranking with the weight γ.",
         )  # fmt: skip
-    with ranks:
-        if beside is None:
+    if beside is None:
+        with ranks:
             ranking.ranking(given, f"ranking-{number}")
-        else:
+    else:
+        with ranks:
             ranking.objects(given, in_a_row=False)
-    if beside is not None:
         left, right = st.columns(2, gap="medium", border=True)
         with left:
             ranking.ranking(given, f"ranking-{number}")

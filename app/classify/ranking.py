@@ -12,18 +12,17 @@ import streamlit as st
 
 from app import state
 from app.classify.answers import Answer, pin
-from app.parts import clips, scored
-from app.parts.words import plain, sentence
+from app.parts import clips, scored, show
+from app.parts.words import plain
 from cezsar.arrays import FloatArray
 from cezsar.errors import CezsarError
 from cezsar.report import figures
 from cezsar.report.figures import COLOURS, GLYPHS, GREY, MARKS, film_strip, layout, short, shown
 
-MOST_LABELS = 6
+MOST_LABELS, MOST_FRAMES = 6, 10
 MODALITIES = {"VE": "what the clip looks like", "O": "recognised objects", "C": "caption"}
 SHADES = {"VE": ("full colour", 1.0), "O": ("pale", 0.45), "C": ("palest", 0.2)}  # in words, and as opacity
 LINES_PX, TICKS_PX, STRIP_PX, WIDE_PX = 190, 30, 104, 800  # of a timeline; how wide it is on a large screen
-MOST_FRAMES = 10
 
 
 def ranking(given: Answer, key: str) -> None:
@@ -35,10 +34,9 @@ def ranking(given: Answer, key: str) -> None:
         for note in given.ranking.notes:  # how a long clip was taken, what of a damaged file could not be read
             st.caption(f":material/info: {plain(note[0].upper() + note[1:])}.")
         _headline(given)
-    st.plotly_chart(
-        ranking_figure(top, parts, muted=bool(given.ranking.reasons)), key=key, config=figures.PLOT,
-        alt=f"Best labels by {given.model.title}: " + ", ".join(f"{name} {similarity:.2f}" for name, similarity in top),
-    )  # fmt: skip
+    said = ", ".join(f"{name} {similarity:.2f}" for name, similarity in top)
+    bars = ranking_figure(top, parts, muted=bool(given.ranking.reasons))
+    show.figure(bars, key, f"Best labels by {given.model.title}: {said}")
     if len(parts) > 1:
         st.caption(
             ", ".join(f"{SHADES[name][0]}: {MODALITIES[name]}" for name in parts).capitalize() + ".",
@@ -48,7 +46,7 @@ def ranking(given: Answer, key: str) -> None:
 
 
 def _headline(given: Answer) -> None:
-    found = given.ranking
+    found, label = given.ranking, given.clip.label
     best, similarity = found.labels[0]
     st.caption("Best match")
     st.subheader("None of these" if found.reasons else plain(best), anchor=False)
@@ -64,18 +62,19 @@ def _headline(given: Answer) -> None:
     )
     if not found.reasons:
         _verdict(given)
-    if given.clip.label:
-        names = [name for name, _ in found.labels]
-        words = f":gray[The sample shows *{given.clip.label}*, which is not among the labels.]"
-        if given.clip.label in names:
-            place = names.index(given.clip.label) + 1
-            words = f":orange[:material/close: The sample shows *{given.clip.label}*, ranked {place}.]"
-        st.markdown(":green[:material/check: That is what the sample shows.]" if given.clip.label == best else words)
+    names = [name for name, _ in found.labels]
+    if label == best:
+        st.markdown(":green[:material/check: That is what the sample shows.]")
+    elif label in names:
+        place = names.index(label) + 1
+        st.markdown(f":orange[:material/close: The sample shows *{label}*, ranked {place}.]")
+    elif label:
+        st.markdown(f":gray[The sample shows *{label}*, which is not among the labels.]")
 
 
 def _verdict(given: Answer) -> None:
     """One line on whether any of the labels seems right, where the run was calibrated."""
-    found = given.ranking
+    found, words = given.ranking, ""
     if found.probabilities is None:
         if given.calibrated:
             told = "`cezsar calibrate` chose temperature and threshold with α, β and γ of the run."
@@ -83,21 +82,19 @@ def _verdict(given: Answer) -> None:
         return
     rests_on, _, how = found.judgement.partition("; ")
     told = "Probabilities are softmax(similarity / T) over the labels in the box, given that one of them is right."
-    about = f"{plain(rests_on)}; {plain(how)}. {told}" if how else told
     chance = f"{found.probabilities[0]:.0%}"
     if found.none_of_these:
         words = f":orange[:material/help: **None of these labels seems right**; if one, this ({chance}).]"
     elif len(found.probabilities) > 1:
         words = f":gray[:material/task_alt: One of the labels seems right, most likely this one ({chance}).]"
-    else:
-        words = ":gray[:material/task_alt: The label seems right.]" if found.none_of_these is False else ""
+    elif found.none_of_these is False:
+        words = ":gray[:material/task_alt: The label seems right.]"
     if words:
-        st.markdown(words, help=about)
+        st.markdown(words, help=f"{plain(rests_on)}; {plain(how)}. {told}" if how else told)
 
 
 def objects(given: Answer, in_a_row: bool = True) -> None:
-    found = given.ranking.objects
-    if not found:
+    if not (found := given.ranking.objects):
         return
     st.markdown("**Recognised objects**", help="The most probable objects in the clip; O is made of such objects.")
     places = st.columns(len(found), gap="medium") if in_a_row else [st.container() for _ in found]
@@ -107,25 +104,19 @@ def objects(given: Answer, in_a_row: bool = True) -> None:
 
 def over_time(given: Answer, names: Sequence[str], number: int) -> None:
     per_second = given.ranking.per_second
-    st.markdown(
-        "**Second by second**",
-        help="A frame of each second, and how well that second, with its neighbours, fits each label by VE and O.",
-    )
-    frames = clips.strip(given.clip)
+    told = "A frame of each second, and how well that second, with its neighbours, fits each label by VE and O."
+    st.markdown("**Second by second**", help=told)
     rows = None if per_second is None else per_second[:, : len(names)]
-    st.plotly_chart(
-        timeline_figure(frames, names, rows, given.seconds), key=f"timeline-{number}", config=figures.PLOT,
-        alt=f"Frames of the clip, and over its {given.seconds} seconds the similarity of {', '.join(names)}",
-    )  # fmt: skip
+    figure = timeline_figure(clips.strip(given.clip), names, rows, given.seconds)
+    alt = f"Frames of the clip, and over its {given.seconds} seconds the similarity of {', '.join(names)}"
+    show.figure(figure, f"timeline-{number}", alt)
     if per_second is not None:
         legend(list(zip(COLOURS, GLYPHS, names, strict=False)))
 
 
 def legend(entries: Sequence[tuple[str, str, str]], style: str = "", more: str = "") -> None:
     """(colour, glyph, words) of each mark of a figure, and what is said after them."""
-    items = [
-        f'<span><b style="color:{colour}">{glyph}</b>{html.escape(name)}</span>' for colour, glyph, name in entries
-    ]
+    items = [f'<span><b style="color:{colour}">{glyph}</b>{html.escape(to)}</span>' for colour, glyph, to in entries]
     items += [f"<span>{more}</span>"] if more else []
     st.html(f'<div class="cezsar-legend" style="{style}">{"".join(items)}</div>')
 
@@ -138,24 +129,21 @@ def numbers(given: Answer) -> None:
             | {MODALITIES[part]: values[index] for part, values in given.ranking.contributions.items()}
             for index, (name, similarity) in enumerate(given.ranking.labels)
         ]
-        shown_as = {name: st.column_config.NumberColumn(format="%.3f") for name in ("similarity", *MODALITIES.values())}
         alt = "Similarity of every label, and what each modality contributes to it"
-        st.dataframe(rows, hide_index=True, column_config=shown_as, alt=alt)
+        show.table(rows, alt, dict.fromkeys(("similarity", *MODALITIES.values()), "%.3f"))
 
 
 def on_map(given: Answer, number: int) -> None:
     """A way to the page Semantic gap, with this clip on its maps."""
     sets = [name for name, item in scored.scored_sets().items() if item.about["run"] == given.model.title]
+    told = "Where this clip lies among the clips and class descriptions that this run was tested with."
     if given.model.folder is None or not sets:
         return
-    if st.button(
-        "Show on the semantic-gap map", key=f"map-{number}", icon=":material/scatter_plot:",
-        help="Where this clip lies among the clips and class descriptions that this run was tested with.",
-    ):  # fmt: skip
+    if st.button("Show on the semantic-gap map", f"map-{number}", told, icon=":material/scatter_plot:"):
         try:
             st.session_state[state.PINNED] = pin(given)
         except CezsarError as error:
-            st.error(sentence(error), icon=":material/error:")
+            show.error(error)
             return
         if st.session_state.get(state.ON) not in sets:
             st.session_state[state.ON] = sets[0]
@@ -174,22 +162,17 @@ def overview(answers: Sequence[Answer]) -> None:
             "clip": given.clip.name, "best match": best, "similarity": similarity, "lead": given.ranking.margin,
             "note": note, "model": given.model.title,
         })  # fmt: skip
-    number = st.column_config.NumberColumn(format="%.2f")
-    columns = {"similarity": number, "lead": number}
-    st.dataframe(rows, hide_index=True, column_config=columns, alt="Best match of each clip")
+    show.table(rows, "Best match of each clip", {"similarity": "%.2f", "lead": "%.2f"})
 
 
 def downloads(answers: Sequence[Answer]) -> None:
     """The full rankings as CSV and JSON, made when asked for."""
     from cezsar.zeroshot.tables import rankings_csv, rankings_json
 
-    rankings = [given.ranking for given in answers]
+    rankings, told = [given.ranking for given in answers], "All labels of all clips, with the parts of each similarity."
     with st.container(horizontal=True):
-        for kind, text, mime in (("CSV", rankings_csv, "text/csv"), ("JSON", rankings_json, "application/json")):
-            st.download_button(
-                kind, partial(text, rankings), f"ranking.{kind.lower()}", mime, icon=":material/download:",
-                on_click="ignore", help="All labels of all clips shown, with the parts of each similarity.",
-            )  # fmt: skip
+        show.download("CSV", partial(rankings_csv, rankings), "ranking.csv", told)
+        show.download("JSON", partial(rankings_json, rankings), "ranking.json", told)
 
 
 def ranking_figure(
@@ -197,14 +180,12 @@ def ranking_figure(
 ) -> go.Figure:
     """A bar for each label, parted by modality; grey ones, `muted`, for an answer that is none."""
     colours = [GREY] * len(labels) if muted else list(COLOURS[: len(labels)])
-    titles = [
-        f'<span style="color:{colour}">{glyph}</span>  '
-        + (f"<b>{short(name)}</b>" if glyph == GLYPHS[0] and not muted else short(name))
-        for (name, _), colour, glyph in zip(labels, colours, GLYPHS, strict=False)
-    ]
-    return figures.ranking(
-        labels, colours, titles, {MODALITIES[m]: (part, SHADES[m][1]) for m, part in contributions.items()}
-    )
+    titles: list[str] = []
+    for (name, _), colour, glyph in zip(labels, colours, GLYPHS, strict=False):
+        title = short(name) if titles or muted else f"<b>{short(name)}</b>"
+        titles.append(f'<span style="color:{colour}">{glyph}</span>  {title}')
+    parts = {MODALITIES[name]: (part, SHADES[name][1]) for name, part in contributions.items()}
+    return figures.ranking(labels, colours, titles, parts)
 
 
 def timeline_figure(
@@ -232,11 +213,10 @@ def timeline_figure(
         range=[0, max(seconds, 1)], side="top", ticksuffix=" s", hoverformat=".1f", showgrid=False, zeroline=False,
         **seconds_ticks(seconds),
     )  # fmt: skip
-    figure.update_yaxes(
+    return figure.update_yaxes(
         domain=[0, max(1e-3, strip_at - TICKS_PX / inner_px)], title={"text": "similarity", "standoff": 14},
         tickformat=".2f", nticks=5, visible=per_second is not None, automargin=False,
     )  # fmt: skip
-    return figure
 
 
 def seconds_ticks(seconds: int) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -14,9 +15,10 @@ from app import state
 from app.classify import answers
 from app.classify.answers import Answer, Hit
 from app.classify.ranking import legend
+from app.parts import show
 from app.parts.player import film
 from app.parts.words import plain
-from cezsar.report.figures import CLICKED, COLOURS, GLYPHS, GREY, HOVER, layout, number, shown
+from cezsar.report.figures import COLOURS, GLYPHS, GREY, HOVER, layout, number, shown
 
 if TYPE_CHECKING:
     from cezsar.zeroshot.spans import Span, Timeline
@@ -49,11 +51,8 @@ def time_line(given: Answer, timeline: Timeline, others: Sequence[Answer], ranke
         "Pale stretches show none of the labels, where the model can tell.",
     )
     said = [f"{clock(span.start_s)} to {clock(span.end_s)}: {label}" for span, label in timeline.labelled]
-    st.plotly_chart(
-        spans_figure(timeline.spans, looks), key=state.SPAN + given.clip.digest[:16], on_select="rerun",
-        selection_mode="points", config=CLICKED,
-        alt="Time line. " + ("; ".join(said) or "None of the labels is seen"),
-    )  # fmt: skip
+    alt = "Time line. " + ("; ".join(said) or "None of the labels is seen")
+    show.figure(spans_figure(timeline.spans, looks), state.SPAN + given.clip.digest[:16], alt, clicked=True)
     if looks:
         more = f"and {len(looks) - NAMED} more" if len(looks) > NAMED else ""
         legend([(*look, label) for label, look in list(looks.items())[:NAMED]], "padding-left:6px", more)
@@ -64,22 +63,18 @@ def exports(key: str, made: Callable[[], Sequence[Timeline]], one: Timeline | No
     """Files of spans, made when asked for: of all films by `made`, and subtitles of the film shown, `one`."""
     from cezsar.zeroshot import spans as formats
 
-    kinds: list[tuple[str, str, str, Callable[[], str], str]] = [
-        ("CSV", "spans.csv", "text/csv", lambda: formats.to_csv(made()), "A row for each span."),
-        ("ActivityNet", "spans.json", "application/json", lambda: formats.to_activitynet(made()),
+    kinds: list[tuple[str, str, Callable[[], str], str]] = [
+        ("CSV", "spans.csv", lambda: formats.to_csv(made()), "A row for each span."),
+        ("ActivityNet", "spans.json", lambda: formats.to_activitynet(made()),
          "JSON in ActivityNet's submission form for temporal localisation."),
-        ("Label Studio", "label-studio.json", "application/json", lambda: formats.to_label_studio(made()),
+        ("Label Studio", "label-studio.json", lambda: formats.to_label_studio(made()),
          "Pre-annotations, to be imported as tasks of a TimelineLabels project."),
     ]  # fmt: skip
     if one is not None:
-        webvtt = ("WebVTT", "spans.vtt", "text/vtt", partial(formats.to_webvtt, one), "Subtitles of the film shown.")
-        kinds.insert(2, webvtt)
+        kinds.insert(2, ("WebVTT", "spans.vtt", partial(formats.to_webvtt, one), "Subtitles of the film shown."))
     with st.container(horizontal=True):
-        for title, file, mime, content, told in kinds:
-            st.download_button(
-                title, content, file, mime, key=f"{key}-{title}", icon=":material/download:", type="tertiary",
-                on_click="ignore", help=told,
-            )  # fmt: skip
+        for title, file, content, told in kinds:
+            show.download(title, content, file, told, key=f"{key}-{title}", type="tertiary")
 
 
 def hits(action: str, found: Sequence[Hit], films: int) -> None:
@@ -89,8 +84,7 @@ def hits(action: str, found: Sequence[Hit], films: int) -> None:
         said = f"{plain(action)} is not seen in {where}: nowhere does it stand out among Kinetics\\-400's actions."
         st.info(said, icon=":material/search_off:")
         return
-    places = f"{len(found):,} place{'s' if len(found) != 1 else ''}"
-    st.subheader(f"{plain(action)}: {places} in {where}", anchor=False)
+    st.subheader(f"{plain(action)}: {len(found):,} place{'s' * (len(found) != 1)} in {where}", anchor=False)
     screen, table = st.columns([5, 6], gap="medium")
     with table:
         st.markdown(
@@ -102,10 +96,9 @@ def hits(action: str, found: Sequence[Hit], films: int) -> None:
              "model": model.title}
             for clip, model, span in found
         ]  # fmt: skip
-        picked = st.dataframe(
-            rows, hide_index=True, key=state.HIT, on_select="rerun", selection_mode="single-row",
-            column_config={"score": st.column_config.NumberColumn(format="%.2f")},
-            alt=f"Places where {action} is seen, best first",
+        picked = show.table(
+            rows, f"Places where {action} is seen, best first", {"score": "%.2f"}, key=state.HIT, on_select="rerun",
+            selection_mode="single-row",
         )  # fmt: skip
         exports("hits", partial(timelines, found))
     chosen = next((row for row in picked["selection"]["rows"] if row < len(found)), None)
@@ -122,23 +115,22 @@ def timelines(found: Sequence[Hit]) -> list[Timeline]:
     """Hits as files hold them: film by film, in the order of each film's best hit, by time."""
     from cezsar.zeroshot.spans import Timeline
 
-    films: dict[str, list[Hit]] = {}
+    films: dict[str, list[Hit]] = defaultdict(list)
     for hit in found:
-        films.setdefault(hit.clip.digest, []).append(hit)
+        films[hit.clip.digest].append(hit)
     made = []
-    for those in films.values():
-        clip, model, _ = those[0]
-        by_time = sorted((hit.span for hit in those), key=lambda span: span.start_s)
+    for (clip, model, _), *_ in films.values():
+        by_time = sorted((hit.span for hit in films[clip.digest]), key=lambda span: span.start_s)
         made.append(Timeline(clip.name, model.title, answers.film(model, clip).fps, by_time))
     return made
 
 
 def marks(spans: Sequence[Span], ranked: Sequence[str]) -> dict[str, tuple[str, str]]:
     """Label -> colour and glyph, the longest seen first: as in the ranking for labels shown there; grey past eight."""
-    lasts: dict[str, float] = {}
+    lasts: dict[str, float] = defaultdict(float)
     for span in spans:
         if span.label is not None:
-            lasts[span.label] = lasts.get(span.label, 0.0) + span.end_s - span.start_s
+            lasts[span.label] += span.end_s - span.start_s
     given = dict(zip(ranked, range(len(COLOURS)), strict=False))
     free = iter([index for index in range(len(COLOURS)) if index not in given.values()])
     found = {}
@@ -164,11 +156,7 @@ def spans_figure(spans: Sequence[Span], looks: Mapping[str, tuple[str, str]]) ->
             selected={"marker": {"opacity": 1}, "textfont": {"color": text}},
             unselected={"marker": {"opacity": 0.75}, "textfont": {"color": text}},
             customdata=[int(span.start_s) for span in seen], hovertemplate=HOVER,
-            hovertext=[
-                f"{shown(span.label or 'none of these')}<br>{clock(span.start_s)} to {clock(span.end_s)}"
-                + ("" if span.label is None else f"<br>similarity {span.score:.2f}")
-                for span in seen
-            ],
+            hovertext=[_hover(span) for span in seen],
         )  # fmt: skip
     ticks = list(range(0, int(end_s) + 1, next((step for step in TICKS_S if end_s / step <= 8), 7200)))
     layout(
@@ -177,8 +165,12 @@ def spans_figure(spans: Sequence[Span], looks: Mapping[str, tuple[str, str]]) ->
     )  # fmt: skip
     names = [clock(tick) for tick in ticks]
     figure.update_xaxes(range=[0, end_s], tickvals=ticks, ticktext=names, showgrid=False, zeroline=False, title=None)
-    figure.update_yaxes(visible=False, range=[-0.5, 0.5])
-    return figure
+    return figure.update_yaxes(visible=False, range=[-0.5, 0.5])
+
+
+def _hover(span: Span) -> str:
+    words = f"{shown(span.label or 'none of these')}<br>{clock(span.start_s)} to {clock(span.end_s)}"
+    return words if span.label is None else f"{words}<br>similarity {span.score:.2f}"
 
 
 def clock(time_s: float) -> str:

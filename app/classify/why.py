@@ -12,12 +12,13 @@ import streamlit as st
 from app import cache, state
 from app.classify.answers import Answer, read
 from app.classify.ranking import MODALITIES, MOST_LABELS, legend, seconds_ticks
-from app.parts import clips
+from app.parts import clips, show
+from app.parts.choosers import one_of
 from app.parts.models import engine
-from app.parts.words import plain, sentence
+from app.parts.words import plain
 from cezsar.analysis.explanation import Explanation, Part
 from cezsar.errors import CezsarError
-from cezsar.report.figures import CLICKED, COLOURS, GLYPHS, GREY, HOVER, PLOT, film_strip, heads, layout, short, shown
+from cezsar.report.figures import COLOURS, GLYPHS, GREY, HOVER, film_strip, heads, layout, short, shown
 
 ROW_PX, GAP_PX = 42, 14  # of the parts of a lead
 FRAMES_PX, BARS_PX = 62, 120  # of its seconds
@@ -33,17 +34,12 @@ def why(given: Answer) -> None:
         return
     left, right = opened.columns([5, 6], gap="medium")  # as above, so that the seconds are under the film they seek in
     with left:
-        if st.session_state.get(state.RIVAL, "") not in ["", *names[1:]]:
-            del st.session_state[state.RIVAL]  # of other labels
-        picked = st.selectbox(
-            f"Why {plain(names[0])}, and not", ["", *names[1:]], key=state.RIVAL, bind="query-params",
-            format_func=lambda name: name or f"{names[1]} (the second)",
-        )  # fmt: skip
-        rival = picked or names[1]
+        rivals = {"": f"{names[1]} (the second)"} | {name: name for name in names[1:]}
+        rival = one_of(f"Why {plain(names[0])}, and not", rivals, state.RIVAL) or names[1]
         try:
             found = _explained(given, rival)
         except CezsarError as error:
-            st.error(sentence(error), icon=":material/error:")
+            show.error(error)
             return
         place = min(names.index(rival), MOST_LABELS - 1)  # colours and glyphs are those of the ranking above
         colours = (GREY if given.ranking.reasons else COLOURS[0], COLOURS[place])
@@ -59,8 +55,7 @@ def why(given: Answer) -> None:
         )
         parts = [f"{MODALITIES[part.name]} {signed(part.change)}" for part in found.modalities]
         parts += [f"object {part.name} {signed(part.change)}" for part in found.objects]
-        alt = "Parts of the lead: " + ", ".join(parts)
-        st.plotly_chart(parts_figure(found, colours), key="why-parts", config=PLOT, alt=alt)
+        show.figure(parts_figure(found, colours), "why-parts", "Parts of the lead: " + ", ".join(parts))
 
 
 def _explained(given: Answer, rival: str) -> Explanation:
@@ -70,8 +65,8 @@ def _explained(given: Answer, rival: str) -> Explanation:
     def explained() -> Explanation:
         from cezsar.analysis.explanation import explain
 
-        content, loaded = read(given.model, given.clip), engine(given.model)
-        with loaded.lock:
+        content = read(given.model, given.clip)
+        with (loaded := engine(given.model)).lock:
             return explain(
                 loaded.classifier, content, given.labels, weights=given.weights, caption=given.caption, winner=best,
                 runner_up=rival,
@@ -108,11 +103,8 @@ def _seconds(given: Answer, found: Explanation, colours: tuple[str, str]) -> Non
         "changes do not add up to the lead: seconds that look alike stand in for each other.",
     )
     told = ", ".join(f"second {part.name} {signed(part.change)}" for part in found.seconds)
-    st.plotly_chart(
-        seconds_figure(found, clips.strip(given.clip), colours), on_select="rerun",
-        selection_mode="points", key=state.SECOND + given.clip.digest[:16], config=CLICKED,
-        alt=f"Change of the lead by each second: {told}",
-    )  # fmt: skip
+    figure, key = seconds_figure(found, clips.strip(given.clip), colours), state.SECOND + given.clip.digest[:16]
+    show.figure(figure, key, f"Change of the lead by each second: {told}", clicked=True)
 
 
 def parts_figure(found: Explanation, colours: tuple[str, str]) -> go.Figure:
@@ -142,8 +134,7 @@ def parts_figure(found: Explanation, colours: tuple[str, str]) -> go.Figure:
     layout(figure, round(ROW_PX * row) + 48, f"change of the lead ({found.unit})", bargap=0, showlegend=False)
     figure.update_layout(margin={"l": 4, "r": 4, "t": 2, "b": 44})
     figure.update_xaxes(showgrid=False, zeroline=True, nticks=5)
-    figure.update_yaxes(visible=False, range=[-row + 0.5, 0.6])
-    return figure
+    return figure.update_yaxes(visible=False, range=[-row + 0.5, 0.6])
 
 
 def seconds_figure(found: Explanation, frames: Sequence[tuple[float, bytes]], colours: tuple[str, str]) -> go.Figure:
@@ -171,8 +162,7 @@ def seconds_figure(found: Explanation, frames: Sequence[tuple[float, bytes]], co
     )  # fmt: skip
     seconds = max(len(changes), 1)
     figure.update_xaxes(range=[0, seconds], zeroline=False, showgrid=False, **seconds_ticks(seconds))
-    figure.update_yaxes(domain=[0, BARS_PX / inner_px], zeroline=True, range=[-reach, reach], nticks=4)
-    return figure
+    return figure.update_yaxes(domain=[0, BARS_PX / inner_px], zeroline=True, range=[-reach, reach], nticks=4)
 
 
 def _look(changes: Sequence[float], colours: tuple[str, str], left_out: bool) -> dict[str, Any]:

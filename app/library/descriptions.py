@@ -15,8 +15,9 @@ import streamlit as st
 
 from app import state
 from app.library import holdings
-from app.parts import labels, models
-from app.parts.words import plain, sentence
+from app.parts import labels, models, show
+from app.parts.choosers import one_of
+from app.parts.words import plain
 from cezsar import world
 from cezsar.data.datasets import KNOWN, checked_name, registered
 from cezsar.data.descriptions import load_descriptions, save_descriptions
@@ -38,9 +39,6 @@ _CHOSEN = "descriptions to show next"  # a widget's own key cannot be set once i
 _CHECKED = "descriptions checked"  # (what was checked, its report) of this session
 
 
-# Descriptions --------------------------------------------------------------------------------------------------------
-
-
 def sources() -> dict[str, Path | None]:
     """Name -> JSON file of everything that describes classes; None for the stick-figure world and label sets."""
     found: dict[str, Path | None] = {"stick-figure world": None}
@@ -54,22 +52,17 @@ def sources() -> dict[str, Path | None]:
 
 def read(source: str) -> Described:
     """Class -> sentences of one of `sources()`. Raises `CezsarError` if they cannot be read."""
-    place = sources()[source]
-    if place is not None:
+    if (place := sources()[source]) is not None:
         return load_descriptions(place)
-    known = next((known for known in labels.label_sets().values() if known.title == source), None)
-    if known is not None:
-        return {name: [spoken(name)] for name in known.names}
+    for known in labels.label_sets().values():
+        if known.title == source:
+            return {name: [spoken(name)] for name in known.names}
     return {name: [sentence] for name, sentence in world.DESCRIPTIONS.items()}
 
 
 def save(name: str, described: Mapping[str, Sequence[str]], replace: bool = False) -> Path:
-    """Keep descriptions in the workspace.
-
-    Raises:
-        InputError: no such name is possible, or it is taken and `replace` is not given.
-        FormatError: a class without a sentence, or in two spellings.
-    """
+    """Keep descriptions in the workspace. Raises `InputError`: no such name is possible, or it is taken and `replace`
+    is not given; `FormatError`: a class without a sentence, or in two spellings."""
     path = labels.own_folder() / f"{checked_name(name)}.json"
     if path.exists() and not replace:
         raise InputError(f"there are descriptions {name.strip()!r} already; choose another name, or edit those")
@@ -99,12 +92,7 @@ def rows_of(described: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
 
 def imported(files: Sequence[tuple[str, bytes]]) -> Described:
     """Descriptions from uploads: one JSON, one list of classes (.txt, .csv), several .txt named after classes, a .zip
-    of such files.
-
-    Raises:
-        InputError: files of other kinds, or an archive that is too large.
-        FormatError: what is in them cannot be used; the message names the file.
-    """
+    of such files. Raises `InputError` or `FormatError`, which name the file: of another kind, too large, unusable."""
     if len(files) == 1 and files[0][0].lower().endswith(".zip"):
         files = _unpacked(*files[0])
     names = [Path(name.replace("\\", "/")).name for name, _ in files]
@@ -129,17 +117,17 @@ def imported(files: Sequence[tuple[str, bytes]]) -> Described:
 def _unpacked(name: str, content: bytes) -> list[tuple[str, bytes]]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            members = [info for info in archive.infolist() if not info.is_dir() and not _hidden(info.filename)]
+            members = [
+                info for info in archive.infolist()
+                if not info.is_dir() and not Path(info.filename).name.startswith((".", "__"))
+                and not info.filename.startswith("__MACOSX")
+            ]  # fmt: skip
             if len(members) > MOST_FILES or sum(info.file_size for info in members) > MOST_BYTES:
                 most = f"{MOST_FILES:,} files or {MOST_BYTES // 10**6} MB"
                 raise InputError(f"{name} holds more than {most}; no set does")
             return [(info.filename, archive.read(info)) for info in members]
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:
         raise FormatError(f"{name} cannot be unpacked ({error}); pack it again") from error
-
-
-def _hidden(name: str) -> bool:
-    return Path(name).name.startswith((".", "__")) or name.startswith("__MACOSX")
 
 
 # On the page ---------------------------------------------------------------------------------------------------------
@@ -151,16 +139,11 @@ def section() -> None:
         "A class is recognised by its prototype, the embedding of a sentence that describes it (Eq. 6, 8): what is "
         "done, with which objects, where. With several sentences the nearest one counts."
     )
-    names = list(sources())
-    if st.session_state.get(state.DESCRIBED) not in names:
-        st.session_state.pop(state.DESCRIBED, None)
-    source = st.selectbox("Descriptions", names, key=state.DESCRIBED, bind="query-params") or names[0]
-    try:
+    source = one_of("Descriptions", list(sources()), state.DESCRIBED)
+    with show.explained():
         _edit(source, read(source))
         _import()
         check(source)
-    except CezsarError as error:
-        st.error(sentence(error), icon=":material/error:")
 
 
 def _edit(source: str, described: Described) -> None:
@@ -171,7 +154,7 @@ def _edit(source: str, described: Described) -> None:
     if wanted := words.strip().casefold():
         hits = [row for row in rows if wanted in row["class"].casefold() or wanted in row["sentence"].casefold()]
         st.caption(f"{len(hits):,} of {len(rows):,} sentences hold {plain(words.strip())}.")
-        st.dataframe(hits, hide_index=True, column_config=COLUMNS, alt="Classes and sentences that were found")
+        show.table(hits, "Classes and sentences that were found", column_config=COLUMNS)
     else:
         how = "Edit them here." if own else "These are read-only: edit a copy, and save it under a name of your own."
         st.caption(f"{len(described):,} classes, {len(rows):,} sentences. {how}")
@@ -184,14 +167,9 @@ def _edit(source: str, described: Described) -> None:
                 _keep(name, of_rows(edited), replace=bool(own) and name.strip() == own)
     with st.container(horizontal=True):
         text = json.dumps(described, indent=2, ensure_ascii=False) + "\n"
-        st.download_button(
-            "Export JSON", text, f"{own or 'descriptions'}.json", "application/json", icon=":material/download:",
-            on_click="ignore",
-        )  # fmt: skip
-        if st.button(
-            "Use on the page Classify", icon=":material/movie:", key="use", help="They become the labels there."
-        ):
-            state.set_labels(labels.written_with(described))
+        show.download("Export JSON", text, f"{own or 'descriptions'}.json")
+        if st.button("Use on the page Classify", "use", "They become the labels there.", icon=":material/movie:"):
+            state.put(state.LABELS, labels.written_with(described))
             st.switch_page("../pages/classify.py", query_params={})
 
 
@@ -224,18 +202,12 @@ def _import() -> None:
 def check(source: str) -> None:
     """A button that checks the set shown above, and what was found."""
     st.subheader("What is wrong with them?", anchor=False)
-    sets = {"": "no data set"} | {name: known.title for name, known in KNOWN.items() if known.classes}
-    sets = {item.name: item.name for item in holdings.data_sets() if not item.error and item.classes} | sets
-    sets = {"": sets[""]} | sets
-    if st.session_state.get(state.CHECKED_FOR) not in sets:
-        st.session_state.pop(state.CHECKED_FOR, None)
+    sets = {"": "no data set"} | {item.name: item.name for item in holdings.data_sets() if item.classes}
+    sets |= {name: known.title for name, known in KNOWN.items() if known.classes}
     usual = next((name for name, title in labels.TITLES.items() if title == source), "")
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        dataset = st.selectbox(
-            "They should describe the classes of", list(sets), key=state.CHECKED_FOR, bind="query-params",
-            index=list(sets).index(usual), format_func=sets.__getitem__,
-            help="Missing and unknown classes are found by it.", width=320,
-        ) or ""  # fmt: skip
+        told = "Missing and unknown classes are found by it."
+        dataset = one_of("They should describe the classes of", sets, state.CHECKED_FOR, usual, help=told, width=320)
         asked = st.button("Check", icon=":material/fact_check:", key="check")
     wanted = (source, dataset, hashlib.sha256(json.dumps(read(source)).encode()).hexdigest())
     if asked:
@@ -251,19 +223,18 @@ def check(source: str) -> None:
 
 
 def _checked(source: str, dataset: str) -> CheckReport:
-    bar = st.progress(0.0, "Comparing sentences; the encoder is loaded once, in some seconds")
+    bar, place = st.progress(0.0, "Comparing sentences; the encoder is loaded once"), registered().get(dataset, dataset)
 
     def tell(done: int, total: int) -> None:
         bar.progress(done / max(1, total), f"Comparing sentences: {done:,} of {total:,}")
 
-    place = registered().get(dataset, dataset) or None
     with tempfile.TemporaryDirectory(prefix="cezsar-") as folder:
         path = sources()[source]
         if path is None:
             path = Path(folder) / "descriptions.json"
             path.write_text(json.dumps(read(source)), encoding="utf-8")
         try:
-            return find(path, place, encoder=open_encoder("minilm"), on_progress=tell)
+            return find(path, place or None, encoder=open_encoder("minilm"), on_progress=tell)
         finally:
             bar.empty()
 
@@ -283,13 +254,10 @@ def _show(report: CheckReport) -> None:
         found = list(group)
         with st.expander(f"{str(kind).capitalize()} ({len(found):,})", expanded=len(found) <= FEW):
             lines = [
-                f"- {plain(each.place) + ': ' if each.place else ''}{plain(each.what)}. :gray[{_advice(each.advice)}]"
+                f"- {plain(each.place) + ': ' if each.place else ''}{plain(each.what)}. :gray["
+                f"{plain(each.advice[:1].upper() + each.advice[1:])}{'' if each.advice.endswith('?') else '.'}]"
                 for each in found[:MOST]
             ]
             st.markdown("\n".join(lines))
             if len(found) > MOST:
                 st.caption(f"And {len(found) - MOST:,} more; `cezsar prototypes check` lists all.")
-
-
-def _advice(text: str) -> str:
-    return plain(text[:1].upper() + text[1:]) + ("" if text.endswith("?") else ".")

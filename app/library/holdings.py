@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import time
 import uuid
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from app import cache
 from app.parts import models, scored
@@ -28,15 +27,14 @@ MEANING = {
 }
 
 
-@dataclass(frozen=True)
-class DataSet:
-    """A labelled data set: `source` is what `cezsar evaluate --dataset` takes, `stores` those with all of its clips."""
+class DataSet(NamedTuple):
+    """A labelled data set."""
 
     name: str
-    source: str
+    source: str  # what `cezsar evaluate --dataset` takes
     clips: int = 0
     classes: int = 0
-    stores: tuple[str, ...] = ()
+    stores: tuple[str, ...] = ()  # those with all of its clips
     error: str = ""
 
 
@@ -47,51 +45,41 @@ def data_sets() -> list[DataSet]:
 
 
 def _data_set(name: str, source: str) -> DataSet:
-    home = str(workspace.home().absolute())
+    home, minute = str(workspace.home().absolute()), int(time.time() // 60)  # clips and stores come and go
 
     def read() -> DataSet:
         labels = datasets.open_dataset(source, home).labels
         holding = tuple(store.name for store in stores() if store.ids >= labels.keys())
         return DataSet(name, source, len(labels), len(set(labels.values())), holding)
 
-    minute = int(time.time() // 60)  # clips and stores come and go
     try:
         return cache.once(read, "data set", name, source, home, minute, words="Reading the data sets")
     except CezsarError as error:
         return DataSet(name, source, error=str(error))
 
 
-def take_off(name: str) -> None:
-    """For callbacks: forget a data set; its files stay."""
-    datasets.forget(name)
-
-
 def shipped_demo() -> DataSet | None:
     """The demo as it came with the software, scored but without videos; None where the workspace has its own."""
     if (workspace.folder("demo") / "test").is_dir():
         return None
-    shipped = (item for item in scored.scored_sets().values() if models.SHIPPED in item.folder.parents)
-    about = next((item.about for item in shipped if item.about["dataset"] == "demo"), None)
+    shipped = [item.about for item in scored.scored_sets().values() if models.SHIPPED in item.folder.parents]
+    about = next((about for about in shipped if about["dataset"] == "demo"), None)
     return None if about is None else DataSet("demo", "", about["clips"], about["classes"])
 
 
-@dataclass(frozen=True)
-class Store:
-    """A feature store as its shards tell it; `seconds` are rows, one each second; `objects` names in its vocabulary.
-
-    `fingerprint` is of its content, `encoder_fingerprint` of the model that its features come from.
-    """
+class Store(NamedTuple):
+    """A feature store as its shards tell it."""
 
     name: str
     folder: Path
     videos: int = 0
-    seconds: int = 0
+    seconds: int = 0  # rows, one each second
     encoder: str = ""
     dim: int = 0
-    objects: int = 0
+    objects: int = 0  # names in its vocabulary
     ids: frozenset[str] = frozenset()
-    fingerprint: str = ""
-    encoder_fingerprint: str = ""
+    fingerprint: str = ""  # of its content
+    encoder_fingerprint: str = ""  # of the model that its features come from
     error: str = ""
 
 
@@ -112,16 +100,11 @@ def _store(folder: Path) -> Store:
             frozenset(store.ids), store.fingerprint, str(made["fingerprint"]),
         )  # fmt: skip
 
+    files = [(entry.name, entry.stat().st_size, entry.stat().st_mtime_ns) for entry in os.scandir(folder)]
     try:
-        return cache.once(read, "store", str(folder.absolute()), stamp(folder), words="Reading feature stores")
+        return cache.once(read, "store", str(folder.absolute()), *sorted(files), words="Reading feature stores")
     except CezsarError as error:
         return Store(folder.name, folder, error=str(error))
-
-
-def stamp(folder: Path) -> str:
-    """Changes when a file directly in the folder does."""
-    stats = [(entry.name, entry.stat().st_size, entry.stat().st_mtime_ns) for entry in os.scandir(folder)]
-    return hashlib.sha256(repr(sorted(stats)).encode()).hexdigest()
 
 
 def extract(source: str, encoder: str, name: str, workers: int) -> jobs.Job:
@@ -138,9 +121,8 @@ def extract(source: str, encoder: str, name: str, workers: int) -> jobs.Job:
 # What lies on the disk -----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Item:
-    """Something that can be removed: `kind` and `name` as shown, `loses` what goes with it."""
+class Item(NamedTuple):
+    """Something that can be removed, and what is lost with it."""
 
     kind: str
     name: str
@@ -166,8 +148,7 @@ def size(path: Path) -> int:
 
 def sizes() -> dict[str, int]:
     """Bytes of each folder of the workspace that is there, the largest first."""
-    there = [name for name in workspace.FOLDERS if workspace.folder(name).is_dir()]
-    found = {name: size(workspace.folder(name)) for name in there}
+    found = {name: size(place) for name in workspace.FOLDERS if (place := workspace.folder(name)).is_dir()}
     return dict(sorted(found.items(), key=lambda pair: -pair[1]))
 
 
@@ -194,11 +175,8 @@ def _folders(name: str) -> list[Path]:
 
 
 def remove(path: Path) -> None:
-    """Remove something inside the workspace, at once from sight and then from the disk.
-
-    Raises:
-        InputError: it is not inside a folder of the workspace, has gone, or is in use by a job.
-    """
+    """Remove something inside the workspace, at once from sight and then from the disk. Raises `InputError`: it is not
+    inside a folder of the workspace, has gone, or is in use by a job."""
     root, place = workspace.home().resolve(), path.absolute()
     real = place.parent.resolve() / place.name  # a link is removed, never what it points to
     inside = real.is_relative_to(root) and real != root and real.relative_to(root).parts[0] in workspace.FOLDERS

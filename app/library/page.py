@@ -3,64 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 import streamlit as st
 
 from app import state
-from app.library import descriptions, fetching, holdings, workshop
-from app.parts import models, scored
+from app.library import descriptions, holdings, workshop
+from app.parts import models, scored, show
+from app.parts.choosers import segments
 from app.parts.jobs import follow
 from app.parts.preparation import prepare_demo
-from app.parts.words import plain, sentence, size
+from app.parts.words import plain, size
 from app.train.runs import runs
 from app.train.starting import captions
 from cezsar import encoders, jobs, workspace
 from cezsar.data import datasets
 from cezsar.errors import CezsarError
-from cezsar.report.figures import COLOURS, PLOT, layout
+from cezsar.report.figures import COLOURS, layout
 
 PRESENT, ABSENT = ":green-badge[:material/check: present]", ":gray-badge[:material/cloud_download: not here]"
+SHIPPED, OWN = "came with the software", "the workspace"
 
 
 def page() -> None:
     st.title("Library", anchor=False)
     st.markdown("Data sets, features, runs, encoders and class descriptions: what is here, and how to get more.")
     descriptions.choose_saved()
-    section = st.segmented_control(
-        "Section", list(state.SECTIONS), default="data", format_func=state.SECTIONS.__getitem__, required=True,
-        key=state.SECTION, bind="query-params", label_visibility="collapsed",
-    )  # fmt: skip
+    section = segments("Section", state.SECTIONS, state.SECTION, label_visibility="collapsed")
     shown = {
-        "data": data_sets,
-        "stores": feature_stores,
-        "trained": trained,
-        "encoders": all_encoders,
-        "words": descriptions.section,
-        "workshop": workshop.section,
-        "disk": disk,
-    }
-    try:
-        shown[section or "data"]()
-    except CezsarError as error:
-        st.error(sentence(error), icon=":material/error:")
+        "data": data_sets, "stores": feature_stores, "trained": trained, "encoders": all_encoders,
+        "words": descriptions.section, "workshop": workshop.section, "disk": disk,
+    }  # fmt: skip
+    with show.explained():
+        shown[section]()
 
 
-def _table(rows: Sequence[dict[str, object]], alt: str, none: str) -> None:
+def _table(rows: Sequence[dict[str, Any]], alt: str, none: str) -> None:
     if rows:
-        st.dataframe(list(rows), hide_index=True, alt=alt)
+        show.table(rows, alt)
     else:
-        st.info(none, icon=":material/info:")
+        show.info(none)
 
 
 def _attempt(action: Callable[[], object]) -> None:
     """Do something that can fail for a reason worth showing, then draw the page anew."""
-    try:
+    with show.explained():
         action()
-    except CezsarError as error:
-        st.error(sentence(error), icon=":material/error:")
-        return
-    st.rerun()
+        st.rerun()
+
+
+# Data sets and features ----------------------------------------------------------------------------------------------
 
 
 def data_sets() -> None:
@@ -70,43 +63,36 @@ def data_sets() -> None:
         'label, or an index {"class": ["clip id", ...]} as JSON. Their files stay where they are.'
     )
     shipped = holdings.shipped_demo()
-    found = [] if shipped is None else [(shipped, "came with the software; its clips are drawn when looked at")]
-    found += [(item, "the workspace" if item.source == "demo" else item.source) for item in holdings.data_sets()]
-    rows: list[dict[str, object]] = [
-        {
-            "name": item.name,
-            "clips": item.clips,
-            "classes": item.classes,
-            "feature stores with all clips": ", ".join(item.stores) or "none yet",
-            "place": place,
-            "note": item.error,
-        }
+    found = [] if shipped is None else [(shipped, f"{SHIPPED}; its clips are drawn when looked at")]
+    found += [(item, OWN if item.source == "demo" else item.source) for item in holdings.data_sets()]
+    rows = [
+        {"name": item.name, "clips": item.clips, "classes": item.classes,
+         "feature stores with all clips": ", ".join(item.stores) or "none yet", "place": place, "note": item.error}
         for item, place in found
-    ]
-    alt = "Data sets with their clips, classes and feature stores"
-    _table(rows, alt, "No data set has been named yet: add one below.")
+    ]  # fmt: skip
+    none = "No data set has been named yet: add one below."
+    _table(rows, "Data sets with their clips, classes and feature stores", none)
     left, right = st.columns(2, gap="large")
     with left, st.form("register", clear_on_submit=False):
         st.markdown("**Add a data set**")
         name = st.text_input("Name", key="register-name", placeholder="ucf101", max_chars=60)
-        source = st.text_input(
-            "Folder, CSV or index file on the machine of this app", key="register-source", placeholder="/data/UCF-101"
-        )
+        what = "Folder, CSV or index file on the machine of this app"
+        source = st.text_input(what, key="register-source", placeholder="/data/UCF-101")
         if st.form_submit_button("Add", icon=":material/add:"):
             _attempt(lambda: datasets.register(name, source.strip()))
     with right:
         if own := list(datasets.registered()):
             with st.container(border=True):
                 st.markdown("**Take a data set off the list**")
-                name = st.selectbox("Data set", own, key="unregister-name")
-                st.button(
-                    "Take off", icon=":material/close:", on_click=holdings.take_off, args=(name,),
-                    help="Its files stay.", key="unregister",
-                )  # fmt: skip
+                chosen = st.selectbox("Data set", own, key="unregister-name")
+
+                def take_off() -> None:
+                    datasets.forget(chosen)
+
+                st.button("Take off", "unregister", "Its files stay.", icon=":material/close:", on_click=take_off)
         with st.container(border=True):
             st.markdown("**Annotation files**", help="Captions with timestamps, in the form of ActivityNet Captions.")
-            files = captions()
-            for item in files.values():
+            for item in (files := captions()).values():
                 st.markdown(f"{plain(item.name)} :gray[{item.sentences:,} sentences of {len(item.ids):,} videos]")
             if not files:
                 st.caption("None yet: the page Train takes them as uploads, and the demo brings its own.")
@@ -126,19 +112,12 @@ def feature_stores() -> None:
         "Frames are encoded once, one row for each second of video; training and evaluation read the rows and never "
         "the video. A store belongs to one encoder."
     )
-    rows: list[dict[str, object]] = [
-        {
-            "name": store.name,
-            "videos": store.videos,
-            "seconds": store.seconds,
-            "encoder": store.encoder,
-            "width of a row": store.dim,
-            "objects": f"of {store.objects:,}" if store.objects else "none",
-            "size": size(holdings.size(store.folder)),
-            "note": store.error,
-        }
+    rows = [
+        {"name": store.name, "videos": store.videos, "seconds": store.seconds, "encoder": store.encoder,
+         "width of a row": store.dim, "objects": f"of {store.objects:,}" if store.objects else "none",
+         "size": size(holdings.size(store.folder)), "note": store.error}
         for store in holdings.stores()
-    ]
+    ]  # fmt: skip
     _table(rows, "Feature stores with videos, seconds, encoder and size", "No features have been extracted yet.")
     there = [status.name for status in encoders.available() if status.kind == "frames" and status.present]
     known = [item.source for item in holdings.data_sets() if not item.error]
@@ -163,34 +142,28 @@ def feature_stores() -> None:
 def trained() -> None:
     """Runs and scored data sets, those that came with the software among them."""
     st.markdown("**Runs**", help="Trained models. They are made on the page Train.")
-    rows: list[dict[str, object]] = [
-        {
-            "name": told.name,
-            "state": told.state,
-            "trained on": told.config.domain if told.config else "",
-            "features": told.config.feature_encoder["name"] if told.config else "",
-            "sentences": told.config.sentence_encoder["name"] if told.config else "",
-            "size": size(holdings.size(told.folder)),
-            "place": "came with the software" if told.shipped else "the workspace",
-        }
-        for told in runs().values()
-    ]
+    rows: list[dict[str, Any]] = []
+    for told in runs().values():
+        row = dict.fromkeys(("trained on", "features", "sentences"), "")
+        if own := told.config:
+            row = {"trained on": own.domain, "features": own.feature_encoder["name"],
+                   "sentences": own.sentence_encoder["name"]}  # fmt: skip
+        place = SHIPPED if told.shipped else OWN
+        weighs = size(holdings.size(told.folder))
+        rows.append({"name": told.name, "state": told.state, **row, "size": weighs, "place": place})
     _table(rows, "Runs with what they were trained on", "There is no run yet.")
     st.markdown("**Scored data sets**", help="A run's scores of a data set. They are made on the page Evaluate.")
     rows = [
-        {
-            "name": name,
-            "run": item.about["run"] or "none",
-            "data set": item.about["dataset"],
-            "clips": item.about["clips"],
-            "classes": item.about["classes"],
-            "modalities": ", ".join(item.about["modalities"]),
-            "size": size(holdings.size(item.folder)),
-            "place": "came with the software" if models.SHIPPED in item.folder.parents else "the workspace",
-        }
+        {"name": name, "run": item.about["run"] or "none", "data set": item.about["dataset"],
+         "clips": item.about["clips"], "classes": item.about["classes"],
+         "modalities": ", ".join(item.about["modalities"]), "size": size(holdings.size(item.folder)),
+         "place": SHIPPED if models.SHIPPED in item.folder.parents else OWN}
         for name, item in scored.scored_sets().items()
-    ]
+    ]  # fmt: skip
     _table(rows, "Scored data sets with their clips and classes", "Nothing has been scored yet.")
+
+
+# Encoders ------------------------------------------------------------------------------------------------------------
 
 
 def all_encoders() -> None:
@@ -219,9 +192,9 @@ def all_encoders() -> None:
             if (place := encoders.located(name)) is not None or encoders.present(name):
                 st.caption(f"{plain(name)} is here: {plain(str(place or 'embedded'))}")
             else:
-                fetching.offer(name, "fetch-other")
+                fetch_button(name, "fetch-other")
         except (CezsarError, RuntimeError) as error:
-            st.error(sentence(error), icon=":material/error:")
+            show.error(error)
 
 
 def _encoder(status: encoders.Card) -> None:
@@ -232,7 +205,36 @@ def _encoder(status: encoders.Card) -> None:
         facts = f". {status.facts}" if status.facts else ""
         st.caption(f"{status.size}{plain(facts)}. {'Is' if status.present else 'Would be'} in {plain(status.where)}")
         if not status.present:
-            fetching.offer(status.name, f"fetch-{status.name}")
+            fetch_button(status.name, f"fetch-{status.name}")
+
+
+def fetch_button(name: str, key: str) -> None:
+    """A button that fetches an encoder which is not here, or how far the latest fetching of its weights is."""
+    card = encoders.card(name)
+    words = f"{name.rpartition(':')[2]} ({card.size})"
+
+    def latest() -> jobs.Job | None:
+        tried = [(job, str(job.about.get("encoder", ""))) for job in jobs.jobs("fetch")]
+        return next((job for job, of in tried if of and encoders.card(of).repository == card.repository), None)
+
+    def start() -> None:
+        if (job := latest()) is None or not job.alive:  # in another browser
+            step = jobs.Step("fetching", ["fetch", name])
+            jobs.start("fetch", f"Fetching {words}", [step], about={"encoder": name}, at_once=True)
+
+    if (job := latest()) is not None and job.state != "done":  # done and absent: removed since
+        follow([job], key)
+    elif jobs.possible():
+        st.button(
+            f"Fetch {words}", f"{key}-start", icon=":material/download:", on_click=start,
+            help=f"Downloads {card.repository} into models/ of the workspace, once. It can be stopped and goes on "
+            "where it was; without a network it says where to put the files by hand.",
+        )  # fmt: skip
+    else:
+        st.code(f"cezsar fetch {name}", language="bash")
+
+
+# Disk ----------------------------------------------------------------------------------------------------------------
 
 
 def disk() -> None:
@@ -240,10 +242,17 @@ def disk() -> None:
     sizes = holdings.sizes()
     st.markdown(f"The workspace is {plain(str(workspace.home().resolve()))}, {size(sum(sizes.values()))} in all.")
     if not sizes:
-        st.info("It is empty: nothing to remove.", icon=":material/info:")
+        show.info("It is empty: nothing to remove.")
         return
-    alt = "Size of each folder: " + ", ".join(f"{name} {size(value)}" for name, value in sizes.items())
-    st.plotly_chart(_bars(sizes), key="disk", config=PLOT, alt=alt)
+    megabytes = [value / 1e6 for value in sizes.values()]
+    bars = go.Figure(go.Bar(
+        x=megabytes, y=list(sizes), orientation="h", marker={"color": COLOURS[0]}, cliponaxis=False,
+        text=[f"{value:,.1f} MB" for value in megabytes], textposition="outside",
+        hovertemplate="%{y}: %{x:,.1f} MB<extra></extra>",
+    ))  # fmt: skip
+    layout(bars, 34 * len(sizes) + 60, x="size (MB)").update_yaxes(autorange="reversed")
+    bars.update_xaxes(range=[0, 1.2 * max(megabytes) or 1.0])
+    show.figure(bars, "disk", "Size of each folder: " + ", ".join(f"{name} {size(n)}" for name, n in sizes.items()))
     st.caption(". ".join(f"**{name}**: {holdings.MEANING[name]}" for name in sizes) + ".")
     items = {f"{item.kind} {item.name}": item for item in holdings.removable()}
     if not items:
@@ -254,21 +263,6 @@ def disk() -> None:
     )  # fmt: skip
     if st.button("Remove …", icon=":material/delete:", disabled=chosen is None, key="remove") and chosen is not None:
         confirm(items[chosen])
-
-
-def _bars(sizes: dict[str, int]) -> go.Figure:
-    megabytes = [bytes_ / 1e6 for bytes_ in sizes.values()]
-    figure = go.Figure(
-        go.Bar(
-            x=megabytes, y=list(sizes), orientation="h", marker={"color": COLOURS[0]}, cliponaxis=False,
-            text=[f"{value:,.1f} MB" for value in megabytes], textposition="outside",
-            hovertemplate="%{y}: %{x:,.1f} MB<extra></extra>",
-        )
-    )  # fmt: skip
-    layout(figure, 34 * len(sizes) + 60, x="size (MB)")
-    figure.update_xaxes(range=[0, 1.2 * max(megabytes) or 1.0], fixedrange=True)
-    figure.update_yaxes(autorange="reversed", fixedrange=True)
-    return figure
 
 
 @st.dialog("Remove for good?")

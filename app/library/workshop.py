@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
@@ -14,14 +15,15 @@ from plotly.subplots import make_subplots
 
 from app import cache, state
 from app.library.descriptions import save
-from app.parts import choosers, labels, player, scored
-from app.parts.words import plain, sentence
+from app.parts import choosers, labels, player, scored, show
+from app.parts.choosers import one_of
+from app.parts.words import plain
 from cezsar import workspace
 from cezsar.analysis.confusion import Lookalikes, confusable
 from cezsar.data.descriptions import load_descriptions
 from cezsar.data.labels import canonical
 from cezsar.errors import CezsarError
-from cezsar.report.figures import COLOURS, GAIN, GREY, LOSS, PLOT, bars, layout, number, percent, shown
+from cezsar.report.figures import COLOURS, GAIN, GREY, LOSS, bars, layout, number, percent, shown
 from cezsar.zeroshot.evaluation import confusion_matrix
 from cezsar.zeroshot.fusion import active
 from cezsar.zeroshot.scored import Scored, reworded
@@ -38,8 +40,7 @@ _SAID = "workshop said"
 _MOST_TYPED = 5000  # characters
 
 
-@dataclass(frozen=True, eq=False)
-class Bench:
+class Bench(NamedTuple):
     """A scored data set, ready for trials."""
 
     key: str  # another for other content
@@ -47,10 +48,6 @@ class Bench:
     space: Space  # where sentences join its prototypes
     sentences: Mapping[str, list[str]]  # class -> those that a trial starts from; none where they are not known
     shop: Workshop
-
-
-def own_sets() -> dict[str, labels.LabelSet]:
-    return {known.title: known for known in labels.label_sets().values() if known.folder_file is not None}
 
 
 def open_bench(item: Scored, base: Path | None) -> Bench:
@@ -78,15 +75,10 @@ def tried(here: Bench, name: str, texts: Sequence[str], *, new: bool = False, ap
         owner_P = shop.embeddings.prototype_class
         vectors_PE = shop.embeddings.prototypes[owner_P == shop.embeddings.class_names.index(name)]
     else:
-        vectors_PE = cache.once(
-            lambda: prototypes_of(here.space, {name: texts})[1], "sentences", *key,
-            words="Encoding the sentences; the encoder is loaded once, in some seconds",
-        )  # fmt: skip
-
-    return cache.large(
-        lambda: shop.try_sentences(name, vectors_PE, append=append, new=new),
-        "trial", *key, new, append,
-    )  # fmt: skip
+        words = "Encoding the sentences; the encoder is loaded once, in some seconds"
+        vectors_PE = cache.once(lambda: prototypes_of(here.space, {name: texts})[1], "sentences", *key, words=words)
+    make = partial(shop.try_sentences, name, vectors_PE, append=append, new=new)
+    return cache.large(make, "trial", *key, new, append)
 
 
 # The section ---------------------------------------------------------------------------------------------------------
@@ -104,32 +96,32 @@ def section() -> None:
     if item is None:
         return
     names = {canonical(name) for name in scored.embeddings(item).class_names}
-    own = {title: each.folder_file for title, each in own_sets().items() if names & set(map(canonical, each.names))}
+    own = {title: each.folder_file for title, each in _own_sets().items() if names & set(map(canonical, each.names))}
     starts = {state.AS_SCORED: None, **own}
     with second:
-        start = _choice(
-            "Start from the sentences", list(starts), state.WORDED, state.AS_SCORED,
-            "Those it was scored with, or a set of your own that is kept under Class descriptions: then every class "
-            "described there has the sentences of that set.",
+        start = one_of(
+            "Start from the sentences", list(starts), state.WORDED, persist_state="session",
+            help="Those it was scored with, or a set of your own that is kept under Class descriptions: then every "
+            "class described there has the sentences of that set.",
         )  # fmt: skip
     here, base = open_bench(item, starts[start]), "" if start == state.AS_SCORED else start
     if said := st.session_state.pop(_SAID, None):  # what came of keeping
         if isinstance(said, CezsarError):
-            st.error(sentence(said), icon=":material/error:")
+            show.error(said)
         else:
             st.toast(said, icon=":material/check:")
     shop, classes = here.shop, here.shop.embeddings.class_names
-    found = cache.once(
-        lambda: confusable(
-            shop.embeddings, confusion_matrix(shop.scores, shop.weights, classes), classes, here.sentences, PAIRS
-        ),
-        "look-alikes", here.key, words="Looking for classes that are described alike",
-    )  # fmt: skip
+
+    def alike() -> list[Lookalikes]:
+        counts = confusion_matrix(shop.scores, shop.weights, classes)
+        return confusable(shop.embeddings, counts, classes, here.sentences, PAIRS)
+
+    found = cache.once(alike, "look-alikes", here.key, words="Looking for classes that are described alike")
     _suggest(found)
     editor, result = st.columns([1, 1], gap="large")
     with editor:
         worst = next((pair.second if pair.reverse > pair.taken else pair.first for pair in found), shop.classes[0])
-        name = _choice("Class", [*shop.classes, state.NEW_CLASS], state.REWRITE, worst)
+        name = one_of("Class", [*shop.classes, state.NEW_CLASS], state.REWRITE, worst, persist_state="session")
         if new := name == state.NEW_CLASS:
             name = st.text_input(
                 "Its name", key=state.NEW_NAME, bind="query-params", placeholder="juggling", max_chars=60,
@@ -149,7 +141,7 @@ def section() -> None:
         try:
             trial = tried(here, name, [] if same else texts, new=new, append=append and not same)
         except CezsarError as error:
-            st.error(sentence(error), icon=":material/error:")
+            show.error(error)
             return
         _figures(here, trial, bool(base), same)
     _moved(trial)
@@ -160,13 +152,8 @@ def section() -> None:
         _keep_form(here, name, texts, base)
 
 
-def _choice(label: str, names: list[str], key: str, default: str, help: str | None = None) -> str:
-    if st.session_state.get(key) not in names:
-        st.session_state.pop(key, None)
-    picked = st.selectbox(
-        label, names, names.index(default), key=key, help=help, bind="query-params", persist_state="session"
-    )
-    return picked or default
+def _own_sets() -> dict[str, labels.LabelSet]:
+    return {known.title: known for known in labels.label_sets().values() if known.folder_file is not None}
 
 
 def _suggest(found: list[Lookalikes]) -> None:
@@ -215,9 +202,8 @@ def _sentences(shown: str, known: list[str]) -> list[str]:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button("Try", icon=":material/play_arrow:", type="primary", help="So does Ctrl and Enter in the text.")
         if known and texts != known:
-            st.button(
-                "Back to its sentences", icon=":material/undo:", type="tertiary", on_click=state.put, args=(_TEXT, own)
-            )
+            back = partial(state.put, _TEXT, own)
+            st.button("Back to its sentences", icon=":material/undo:", type="tertiary", on_click=back)
     state.put_address(state.WORDING, [text] if texts != known else [], [])
     return texts
 
@@ -235,13 +221,13 @@ def _figures(here: Bench, trial: Trial, own_start: bool, same: bool) -> None:
         ):
             change = 0.0 if now is None or was is None else round(100 * (now - was), 1)
             delta, value = f"{change:+.1f} points" if change else "no change", "–" if now is None else percent(now)
-            _metric(title, value, delta, bool(change), f"Top-1 accuracy {of}.", judged=True)
+            _metric(title, value, delta, f"Top-1 accuracy {of}.", "normal")
         clips = f"of {after.n_clips:,}"
-        _metric("Clips gained", f"{len(trial.gained):,}", clips, False, "Wrong before, right now; of any class.")
-        _metric("Clips lost", f"{len(trial.lost):,}", clips, False, "Right before, wrong now; of any class.")
+        _metric("Clips gained", f"{len(trial.gained):,}", clips, "Wrong before, right now; of any class.")
+        _metric("Clips lost", f"{len(trial.lost):,}", clips, "Right before, wrong now; of any class.")
         old, taken = (int(((one.predicted_N == trial.index) & (one.truth_N >= 0)).sum()) for one in (before, after))
         words = "Clips whose nearest prototype is the class's, rightly or not."
-        _metric("Taken for it", f"{taken:,}", f"{taken - old:+,}" if taken != old else "no change", taken != old, words)
+        _metric("Taken for it", f"{taken:,}", f"{taken - old:+,}" if taken != old else "no change", words)
     weights, item = after.weights, here.item
     words = f"Predicted from {' + '.join(f'{weights.of(name):g} {name}' for name in active(trial.scores, weights))}."
     # Other pages read scores that may be kept as float16: a clip in a thousand may be decided otherwise by these.
@@ -255,11 +241,11 @@ def _figures(here: Bench, trial: Trial, own_start: bool, same: bool) -> None:
         st.warning("These sentences embed to zeros in this space: no clip can be near them.", icon=":material/warning:")
 
 
-def _metric(title: str, value: str, delta: str, moved: bool, help: str, judged: bool = False) -> None:
-    st.metric(
-        title, value, delta, delta_color="normal" if moved and judged else "off",
-        delta_arrow="auto" if moved else "off", help=help, border=True,
-    )  # fmt: skip
+def _metric(title: str, value: str, delta: str, told: str, colour: Literal["normal", "off"] = "off") -> None:
+    if delta[0] in "+-":
+        st.metric(title, value, delta, delta_color=colour, help=told, border=True)
+    else:
+        st.metric(title, value, delta, delta_color="off", delta_arrow="off", help=told, border=True)
 
 
 def _moved(trial: Trial) -> None:
@@ -268,10 +254,8 @@ def _moved(trial: Trial) -> None:
     with left:
         if trial.drawn_from or trial.left_to:
             st.markdown("**Where clips come from, and go to**", help="Clips taken for another class than before.")
-            st.plotly_chart(
-                flows_figure(trial.drawn_from, trial.left_to), key="workshop-flows", config=PLOT,
-                alt=f"{len(trial.drawn):,} clips drawn to the class, {len(trial.left):,} that left it, by other class",
-            )  # fmt: skip
+            words = f"{len(trial.drawn):,} clips drawn to the class, {len(trial.left):,} that left it, by other class"
+            show.figure(flows_figure(trial.drawn_from, trial.left_to), "workshop-flows", words)
         else:
             _confused(trial)
     with right:
@@ -281,7 +265,7 @@ def _moved(trial: Trial) -> None:
             "the class's own clips from all others. Dotted lines are means.",
         )
         figure, words = nearness(trial)
-        st.plotly_chart(figure, key="workshop-nearness", config=PLOT, alt=words)
+        show.figure(figure, "workshop-nearness", words)
         st.caption(words)
 
 
@@ -365,20 +349,16 @@ def _clips(item: Scored, trial: Trial) -> None:
     rows = {kind: found for kind in KINDS if len(found := getattr(trial, kind))}
     if not rows:
         return
-    first = next(iter(rows))
-    if st.session_state.get(state.TURNED) not in rows:
-        st.session_state.pop(state.TURNED, None)
-    kind = st.segmented_control(
-        "Clips", list(rows), required=True, default=first, key=state.TURNED, bind="query-params",
-        format_func=lambda kind: f"{KINDS[kind]} ({len(rows[kind]):,})",
-        help="Gained: wrong before, right now; lost: the reverse. Drawn to it, left it: taken for it now, or before.",
-    ) or first  # fmt: skip
+    kind = choosers.segments(
+        "Clips", {kind: f"{KINDS[kind]} ({len(found):,})" for kind, found in rows.items()}, state.TURNED,
+        "Gained: wrong before, right now; lost: the reverse. Drawn to it, left it: taken for it now, or before.",
+    )  # fmt: skip
     moves = {move.id: move for move in trial.moves(rows[kind])}
     pictures, screen = st.columns([1, 1], gap="large")
     with pictures:
         grid = st.container(key="cards")
         label = f"Clip, of {len(moves):,}" if len(moves) > 1 else "The only clip"
-        move = moves[_choice(label, list(moves), state.TURNED_CLIP, next(iter(moves)))]
+        move = moves[one_of(label, list(moves), state.TURNED_CLIP, persist_state="session")]
     cards = []
     for each in moves.values():
         words = f"to {each.after or 'undecided'}" if kind in ("lost", "left") else f"from {each.before or 'undecided'}"
@@ -393,20 +373,21 @@ def _clips(item: Scored, trial: Trial) -> None:
 
 def _keep_form(here: Bench, name: str, texts: list[str], base: str) -> None:
     """A form that writes the sentences into a set of one's own, and goes on from there."""
-    key, own = f"keep-in-{base}", own_sets()
+    key, own = f"keep-in-{base}", _own_sets()
 
     def keep() -> None:
         title = str(st.session_state.get(key) or "").strip()
-        known = own[title].descriptions if title in own else here.sentences
-        spelt = next((other for other in known if canonical(other) == canonical(name)), name)
-        described = {**known, spelt: texts}
+        file = own[title].folder_file if title in own else None
         try:
+            known = load_descriptions(file) if file else here.sentences
+            spelt = next((other for other in known if canonical(other) == canonical(name)), name)
+            described = {**known, spelt: texts}
             save(title, {other: given for other, given in described.items() if given}, replace=title in own)
         except CezsarError as error:
             st.session_state[_SAID] = error
             return
-        st.session_state[state.WORDED], st.session_state[state.REWRITE] = title, name
-        st.session_state[_SAID] = f"Kept in {plain(title)}, a set of your own. Trials start from it now."
+        said = f"Kept in {plain(title)}, a set of your own. Trials start from it now."
+        st.session_state.update({state.WORDED: title, state.REWRITE: name, _SAID: said})
 
     there = f" There are: {', '.join(own)}." if own else ""
     with st.container(border=True):

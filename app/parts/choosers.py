@@ -8,11 +8,10 @@ from typing import Any
 import streamlit as st
 
 from app import state
-from app.parts import scored
-from app.parts.words import plain, sentence
+from app.parts import scored, show
+from app.parts.words import plain
 from cezsar.analysis.confusion import matching_groups
 from cezsar.data.labels import Groups, groups_path, load_groups
-from cezsar.errors import CezsarError
 from cezsar.zeroshot.scored import Scored
 
 
@@ -20,39 +19,23 @@ def scored_set(label: str = "Run and data set", key: str = state.ON) -> Scored |
     """The scored data set that a page is about; None, and a word about it, if there is none to choose from."""
     sets = scored.scored_sets()
     if not sets:
-        st.info("Nothing has been scored yet: evaluate a run on a data set first.", icon=":material/info:")
+        show.info("Nothing has been scored yet: evaluate a run on a data set first.")
         return None
+    first = next(iter(sets))
     state.take_address(key, sets, most=1)
     name = st.selectbox(
-        label,
-        list(sets),
-        format_func=lambda name: scored.title(sets[name]),
-        key=key,
+        label, list(sets), format_func=lambda name: scored.title(sets[name]), key=key,
         help="A trained run and the data set it was scored on. Further ones are made on the page Evaluate.",
-    )
-    name = name or next(iter(sets))
-    state.put_address(key, [name], [next(iter(sets))])
-    item = sets[name]
-    for note in item.about["notes"]:
+    ) or first  # fmt: skip
+    state.put_address(key, [name], [first])
+    for note in sets[name].about["notes"]:
         st.caption(f":material/info: {plain(note)}")
-    return item
+    return sets[name]
 
 
-def classes(
-    label: str,
-    names: Sequence[str],
-    groups: Mapping[str, Sequence[str]],
-    *,
-    default: Sequence[str] = (),
-    most: int | None = None,
-    key: str = state.CLASSES,
-) -> list[str]:
-    """Some classes of a data set, one by one or by group; in the order of `names`.
-
-    Args:
-        groups: ready-made choices by name, such as hard groups.
-        most: how many at the most.
-    """
+def classes(label: str, names: Sequence[str], groups: Mapping[str, Sequence[str]], *, default: Sequence[str] = (),
+            most: int | None = None, key: str = state.CLASSES) -> list[str]:  # fmt: skip
+    """At most `most` classes of a data set, one by one or by ready-made group; in the order of `names`."""
     known = set(names)
     state.take_address(key, known, most)
     usual = [name for name in default if name in known]
@@ -62,33 +45,20 @@ def classes(
             for name, members in groups.items():
                 inside = [member for member in members if member in known][:most]
                 st.button(
-                    f"{name} ({len(inside)})",
-                    key=f"{key}-group-{name}",
-                    help=", ".join(inside),
-                    on_click=state.put,
-                    args=(key, inside),
-                    width="stretch",
-                )
-    with area:
-        chosen = st.multiselect(
-            label,
-            list(names),
-            default=None if key in st.session_state else usual,
-            max_selections=most,
-            key=key,
-        )
+                    f"{name} ({len(inside)})", f"{key}-group-{name}", ", ".join(inside), on_click=state.put,
+                    args=(key, inside), width="stretch",
+                )  # fmt: skip
+    start = None if key in st.session_state else usual
+    chosen = area.multiselect(label, list(names), default=start, max_selections=most, key=key)
     state.put_address(key, list(chosen), usual)
-    picked = set(chosen)
-    return [name for name in names if name in picked]
+    return [name for name in names if name in set(chosen)]
 
 
 def own_groups() -> Groups:
     """Hard groups kept in the workspace; a damaged file is a word on the screen, and no groups."""
-    try:
+    with show.explained():
         return load_groups(groups_path())
-    except CezsarError as error:
-        st.error(sentence(error), icon=":material/error:")
-        return {}
+    return {}
 
 
 def own_among(names: Sequence[str]) -> dict[str, list[str]]:
@@ -102,17 +72,19 @@ def segments(label: str, titles: Mapping[str, str], key: str, help: str | None =
     _forget_unless(key, titles)
     picked = st.segmented_control(
         label, list(titles), default=default, required=True, format_func=titles.__getitem__, key=key, help=help,
-        bind="query-params", persist_state="session", **more,
+        **state.KEPT, **more,
     )  # fmt: skip
     return picked or default
 
 
-def one_of(label: str, options: Sequence[str], key: str, usual: str = "", **more: Any) -> str:
-    """One of some names in a list, kept in the address; `usual`, or the first, by default."""
-    usual = usual or options[0]
-    _forget_unless(key, options)
-    index = options.index(usual)
-    picked: str | None = st.selectbox(label, options, index=index, key=key, bind="query-params", **more)
+def one_of(label: str, options: Sequence[str] | Mapping[str, str], key: str, usual: str = "", **more: Any) -> str:
+    """One of some names, or of the titles of some keys, kept in the address; `usual`, or the first, by default."""
+    names = list(options)
+    usual = usual or names[0]
+    _forget_unless(key, names)
+    if isinstance(options, Mapping):
+        more["format_func"] = options.__getitem__
+    picked: str | None = st.selectbox(label, names, names.index(usual), key=key, bind="query-params", **more)
     return picked or usual
 
 

@@ -7,10 +7,9 @@ import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,35 +20,35 @@ from cezsar.errors import VideoError
 
 FRAME_SIDE_PX = 240  # longer side of a frame in the film strip
 FILM_PX = 400  # width of a drawn clip as shown; the world's own 160 is for the encoder
-HEAD_BYTES = 1 << 20
-BROWSER_SUFFIXES = frozenset([".mp4", ".m4v", ".mov", ".webm", ".ogv"])
+HEAD_BYTES = 1 << 20  # read at either end of a file
 
 
-@dataclass(frozen=True)
-class ClipFile:
-    """A clip, by content.
+class ClipFile(NamedTuple):
+    """A clip, by content."""
 
-    Attributes:
-        name: as shown.
-        digest: of the content.
-        source: a path, the content of an upload, or the plan of a drawn clip.
-        label: its class, where that is known.
-    """
-
-    name: str
-    digest: str
-    source: Path | bytes | world.VideoPlan
-    label: str = ""
+    name: str  # as shown
+    digest: str  # of the content
+    source: Path | bytes | world.VideoPlan  # a file, an upload, or one to be drawn
+    label: str = ""  # its class, where that is known
 
     @property
     def playable(self) -> bool:
         """Whether browsers are likely to play it: by its suffix, and no MPEG-4 Part 2 inside an MP4."""
         if isinstance(self.source, world.VideoPlan):
             return True
-        if Path(self.name).suffix.lower() not in BROWSER_SUFFIXES:
+        if Path(self.name).suffix.lower() not in (".mp4", ".m4v", ".mov", ".webm", ".ogv"):
             return False
-        tables = _ends(self.source)  # where an MP4 names its codec
-        return b"mp4v" not in tables or b"avc1" in tables
+        if isinstance(self.source, bytes):
+            ends = self.source[:HEAD_BYTES] + self.source[-HEAD_BYTES:]  # where an MP4 names its codec
+        else:
+            try:
+                with self.source.open("rb") as file:
+                    ends = file.read(HEAD_BYTES)
+                    file.seek(max(0, self.source.stat().st_size - HEAD_BYTES))
+                    ends += file.read()
+            except OSError:
+                return False  # it has gone
+        return b"mp4v" not in ends or b"avc1" in ends
 
 
 def uploaded(file_id: str, name: str, content: bytes) -> ClipFile:
@@ -75,18 +74,18 @@ def drawn(plan: world.VideoPlan) -> ClipFile:
 
 def samples() -> dict[str, ClipFile]:
     """The demo's test clips by id, class by class."""
-    plans = partial(world.plan_clips, world.SEED, world.unseen_actions(), 20)
-    return cache.once(lambda: {plan.id: drawn(plan) for plan in plans()}, "samples")
+
+    def planned() -> dict[str, ClipFile]:
+        return {plan.id: drawn(plan) for plan in world.plan_clips(world.SEED, world.unseen_actions(), 20)}
+
+    return cache.once(planned, "samples")
 
 
 @contextmanager
 def on_disk(clip: ClipFile) -> Iterator[Path]:
     """A path to decode. An upload gets a name of ours: a user's may be too long, or no file name at all."""
-    if isinstance(clip.source, Path):
-        yield clip.source
-        return
-    if isinstance(clip.source, world.VideoPlan):
-        yield _rendered(clip.source, world.WIDTH_PX)
+    if not isinstance(clip.source, bytes):
+        yield clip.source if isinstance(clip.source, Path) else _rendered(clip.source, world.WIDTH_PX)
         return
     suffix = Path(clip.name).suffix
     with tempfile.TemporaryDirectory(prefix="cezsar-") as folder:
@@ -117,17 +116,17 @@ def _rendered(plan: world.VideoPlan, width_px: int) -> Path:
 
 def strip(clip: ClipFile) -> list[tuple[float, bytes]]:
     """(time in seconds, JPEG file) of one frame a second."""
-    return cache.once(lambda: _strip(clip), "strip", clip.digest)
 
+    def read() -> list[tuple[float, bytes]]:
+        if isinstance(clip.source, world.VideoPlan):
+            frames = islice(world.render(clip.source, width=FRAME_SIDE_PX), 0, None, world.FPS)
+            return [(float(second), _jpeg(frame)) for second, frame in enumerate(frames)]
+        from cezsar.video import Decoder, Sampling
 
-def _strip(clip: ClipFile) -> list[tuple[float, bytes]]:
-    if isinstance(clip.source, world.VideoPlan):
-        frames = islice(world.render(clip.source, width=FRAME_SIDE_PX), 0, None, world.FPS)
-        return [(float(second), _jpeg(frame)) for second, frame in enumerate(frames)]
-    from cezsar.video import Decoder, Sampling
+        with Decoder() as decoder, on_disk(clip) as path:
+            return [(one.time_s, _jpeg(one.image)) for one in decoder.frames(path, Sampling(max_side=FRAME_SIDE_PX))]
 
-    with Decoder() as decoder, on_disk(clip) as path:
-        return [(one.time_s, _jpeg(one.image)) for one in decoder.frames(path, Sampling(max_side=FRAME_SIDE_PX))]
+    return cache.once(read, "strip", clip.digest)
 
 
 def poster(clip: ClipFile, width_px: int = FRAME_SIDE_PX) -> bytes:
@@ -150,15 +149,3 @@ def _jpeg(image: npt.NDArray[np.uint8]) -> bytes:
     import cv2
 
     return cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 87])[1].tobytes()
-
-
-def _ends(source: Path | bytes) -> bytes:
-    if isinstance(source, bytes):
-        return source[:HEAD_BYTES] + source[-HEAD_BYTES:]
-    try:
-        with source.open("rb") as file:
-            head = file.read(HEAD_BYTES)
-            file.seek(max(0, source.stat().st_size - HEAD_BYTES))
-            return head + file.read()
-    except OSError:
-        return b"mp4v"  # it has gone: not playable

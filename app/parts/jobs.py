@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from app.parts import show
 from app.parts.words import duration, plain
 from cezsar import jobs
 
@@ -21,13 +22,11 @@ POLL_S = 1.0
 
 
 def follow(shown: Sequence[jobs.Job], key: str) -> None:
-    """A card for each job, fresh every second as long as one of them lives; the page runs again when one ends.
+    """A card for each job, fresh every second while one of them lives; the page runs again when one ends.
 
-    Args:
-        key: of this list, different from that of any other on the page.
+    `key` is of this list, different from that of any other on the page.
     """
     alive = frozenset(job.id for job in shown if job.alive)
-    every = POLL_S if alive else None
 
     def cards() -> None:
         now = [job for job in (jobs.find(job.id) for job in shown) if job is not None]
@@ -36,7 +35,7 @@ def follow(shown: Sequence[jobs.Job], key: str) -> None:
         for job in now:
             card(job, f"{key}-{job.id}")
 
-    st.fragment(cards, run_every=every)()
+    st.fragment(cards, run_every=POLL_S if alive else None)()
 
 
 def card(job: jobs.Job, key: str) -> None:
@@ -50,33 +49,33 @@ def card(job: jobs.Job, key: str) -> None:
             text = f"{job.share:.0%} · {step}{plain(stage)} · {duration(job.elapsed_s)} so far{left}"
             st.progress(min(1.0, job.share), text="In the queue" if job.state == "waiting" else text)
         elif job.state == "failed":
-            st.error(plain(_last_words(job)), icon=":material/error:")
+            lines = [line for line in job.log.splitlines() if line.strip()]
+            show.error(plain(lines[-1].strip().removeprefix("cezsar: ") if lines else "It ended without a word."))
         else:
             st.caption(f"after {duration(job.elapsed_s)}")
         with st.container(horizontal=True):
             if job.alive:
                 st.button(
-                    "Cancel", icon=":material/stop:", key=f"{key}-cancel", on_click=jobs.cancel, args=(job.id,),
-                    help="What is finished stays; it can be resumed.",
+                    "Cancel", f"{key}-cancel", "What is finished stays; it can be resumed.", icon=":material/stop:",
+                    on_click=jobs.cancel, args=(job.id,),
                 )  # fmt: skip
-            else:
-                if job.state != "done":
-                    st.button(
-                        "Resume", icon=":material/play_arrow:", key=f"{key}-resume", on_click=_resume,
-                        args=(job.id,), help="Goes on where it stopped.",
-                    )  # fmt: skip
+            elif job.state != "done":
                 st.button(
-                    "Remove from the list", icon=":material/close:", key=f"{key}-forget", on_click=jobs.forget,
-                    args=(job.id,), type="tertiary", help="Only this entry; what it made stays.",
+                    "Resume", f"{key}-resume", "Goes on where it stopped.", icon=":material/play_arrow:",
+                    on_click=_resume, args=(job.id,),
                 )  # fmt: skip
+            if not job.alive:
+                forget_button(job, f"{key}-forget", "Only this entry; what it made stays.")
         with st.expander("Log"):
             st.code(job.log or "nothing yet", language=None, wrap_lines=True)
 
 
+def forget_button(job: jobs.Job, key: str, about: str) -> None:
+    st.button(
+        "Remove from the list", key, about, icon=":material/close:", type="tertiary", on_click=jobs.forget,
+        args=(job.id,),
+    )  # fmt: skip
+
+
 def _resume(job_id: str) -> None:
     jobs.resume(job_id)
-
-
-def _last_words(job: jobs.Job) -> str:
-    lines = [line for line in job.log.strip().splitlines() if line.strip()]
-    return lines[-1].removeprefix("cezsar: ") if lines else "It ended without a word."

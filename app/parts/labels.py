@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from app import cache
 from app.parts.models import ROOT, Model
@@ -16,29 +16,17 @@ from cezsar.data.descriptions import load_descriptions
 from cezsar.data.labels import canonical, spoken
 from cezsar.errors import CezsarError
 
-SETS = ROOT / "assets" / "labels"
 TITLES = {"ucf101": "UCF-101", "hmdb51": "HMDB-51", "kinetics400": "Kinetics-400"}
-FOR_FILMS = "kinetics400"
-"""What films are ranked by while nobody has typed, where the model has no labels of its own."""
+FOR_FILMS = "kinetics400"  # what films are ranked by while nobody has typed, where the model has no labels of its own
 
 
-@dataclass(frozen=True)
-class LabelSet:
-    """Classes under one name.
+class LabelSet(NamedTuple):
+    """Classes under one name."""
 
-    Attributes:
-        key: short, for addresses.
-        text: as it stands in the label box.
-        descriptions: class -> sentences; empty where the names are all there is.
-        folder_file: where it is kept, if it is somebody's own and can be changed.
-    """
-
-    key: str
     title: str
     names: tuple[str, ...]
-    text: str
-    descriptions: dict[str, list[str]] = field(default_factory=dict, hash=False)
-    folder_file: Path | None = None
+    text: str  # as it stands in the label box
+    folder_file: Path | None = None  # where it is kept, if it is somebody's own and can be changed
 
 
 def written(names: Sequence[str]) -> str:
@@ -48,21 +36,15 @@ def written(names: Sequence[str]) -> str:
 
 def written_with(descriptions: Mapping[str, Sequence[str]]) -> str:
     """Labels with their sentences, as `parse_classes` reads them: a class to a line."""
-    lines = [f"{json.dumps(name, ensure_ascii=False)}: {_sentences(given)}" for name, given in descriptions.items()]
+    text = partial(json.dumps, ensure_ascii=False)
+    lines = [f"{text(name)}: {text(said[0] if len(said) == 1 else list(said))}" for name, said in descriptions.items()]
     return "{\n" + ",\n".join(lines) + "\n}"
 
 
-def _sentences(given: Sequence[str]) -> str:
-    return json.dumps(given[0] if len(given) == 1 else list(given), ensure_ascii=False)
-
-
 def described(names: Sequence[str], own: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
-    """Name -> sentences: the model's own, else those of a well-known data set, else the name in words.
+    """Name -> sentences: the model's `own`, else those of a well-known data set, else the name in words.
 
     Spelling does not count. Of several data sets that describe a name, the one that knows most of the names speaks.
-
-    Args:
-        own: descriptions that the model brings.
     """
     found: dict[str, Sequence[str]] = {}
     for known in (_by_spelling(own), *_speaking(names)):
@@ -98,27 +80,21 @@ def own_folder() -> Path:
 
 
 def label_sets() -> dict[str, LabelSet]:
-    """Well-known data sets, then the workspace's own descriptions by name; files that cannot be read are left out."""
+    """By key for addresses: well-known data sets, then the workspace's own descriptions, as far as they can be read."""
     found = {key: cache.once(partial(_well_known, key), "labels", key) for key in TITLES}
     for path in sorted(own_folder().glob("[!.]*.json")):
         try:
-            found[path.stem] = own_set(path)
+            found[path.stem] = cache.once(partial(_own, path), "own labels", str(path), path.stat().st_mtime_ns)
         except CezsarError:
             continue
     return found
 
 
-def own_set(path: Path) -> LabelSet:
-    """Class descriptions in a JSON file. Raises `CezsarError` if it cannot be read."""
-    modified = path.stat().st_mtime_ns if path.is_file() else 0
-    return cache.once(lambda: _own(path), "own labels", str(path), modified)
-
-
 def _own(path: Path) -> LabelSet:
     descriptions = load_descriptions(path)
-    return LabelSet(path.stem, path.stem, tuple(descriptions), written_with(descriptions), descriptions, path)
+    return LabelSet(path.stem, tuple(descriptions), written_with(descriptions), path)
 
 
 def _well_known(key: str) -> LabelSet:
-    names = json.loads((SETS / f"{key}.json").read_text(encoding="utf-8"))
-    return LabelSet(key, TITLES[key], tuple(names), written(names))
+    names = json.loads((ROOT / "assets" / "labels" / f"{key}.json").read_text(encoding="utf-8"))
+    return LabelSet(TITLES[key], tuple(names), written(names))

@@ -6,9 +6,8 @@ import hashlib
 import logging
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import add_script_run_ctx
@@ -23,32 +22,20 @@ if TYPE_CHECKING:  # torch comes with it, seconds that the empty page need not w
     from cezsar.zeroshot.model_choice import Candidate
 
 ROOT = Path(__file__).resolve().parents[2]
-SHIPPED = ROOT / "assets" / "demo"
-"""A small workspace that comes with the software: the demo's run and its scores, made by `cezsar demo --ship`."""
+SHIPPED = ROOT / "assets" / "demo"  # a small workspace: the demo's run and its scores, made by `cezsar demo --ship`
+AUTOMATIC = "auto"  # key of no model: for each clip the one that `cezsar.zeroshot.model_choice` names
 
 
-@dataclass(frozen=True)
-class Model:
-    """Something that ranks labels: a trained run, or an encoder that needs none.
+class Model(NamedTuple):
+    """Something that ranks labels: a trained run, or an encoder that needs none."""
 
-    Attributes:
-        key: "run:<name>" or the encoder's name.
-        folder: of the run; None for an encoder.
-        fingerprint: changes when the files of the run do.
-        labels: the names it ranks unless told others; empty if it has none of its own.
-        beta: the run's own weight of recognised objects, in [0, 1]; None if there are none to weigh.
-        tested: how well it did on clips of actions it never saw, one sentence; "" if that is not known.
-        domain: what the run was trained on, a few words.
-    """
-
-    key: str
+    key: str  # "run:<name>" or the encoder's name
     title: str
-    folder: Path | None = None
-    fingerprint: str = ""
-    labels: tuple[str, ...] = ()
-    beta: float | None = None
-    tested: str = ""
-    domain: str = ""
+    folder: Path | None = None  # of the run
+    fingerprint: str = ""  # changes when the files of the run do
+    labels: tuple[str, ...] = ()  # that it ranks unless told others
+    beta: float | None = None  # the run's own weight of recognised objects, in [0, 1]; None if there are none to weigh
+    tested: str = ""  # how well it did on clips of actions it never saw, one sentence
 
     @property
     def reads_words(self) -> bool:
@@ -56,16 +43,13 @@ class Model:
         return self.folder is None and self.key.partition(":")[0] in encoders.IMAGE_TEXT
 
 
-AUTOMATIC = "auto"
-"""Key of no model: for each clip the one that `cezsar.zeroshot.model_choice` names."""
-
-
 def models() -> dict[str, Model]:
     """What can rank labels on this machine now, by key: models for real video, the best first, then all others."""
     from cezsar.zeroshot.model_choice import for_films
 
     found = [_run_model(one.run) if one.run else _encoder_model(one.name) for one in for_films()]
-    found += [_run_model(folder) or _shipped_instead(folder) for folder in run_folders()]
+    # A shipped run stands in for one of its name that is still in training, or damaged
+    found += [_run_model(folder) or _run_model(SHIPPED / "runs" / folder.name) for folder in run_folders()]
     ranking = [name for name in encoders.CARDS if name == "bit" or name.partition(":")[0] in encoders.IMAGE_TEXT]
     found += [_encoder_model(name) for name in ranking if encoders.present(name)]
     return {model.key: model for model in found if model is not None}
@@ -89,22 +73,15 @@ def run_folders() -> list[Path]:
     return sorted(found.values(), key=lambda folder: (folder.name != "demo", folder.name))
 
 
-def _shipped_instead(folder: Path) -> Model | None:
-    """The shipped run of that name, for one in the workspace that is still in training, or damaged."""
-    return _run_model(SHIPPED / "runs" / folder.name)
-
-
 def _run_model(folder: Path) -> Model | None:
     names = ("config.json", "model.safetensors", "objects.safetensors", "prototypes.json", "rejector.json")
     files = [folder / name for name in names]
     if not files[1].is_file() or (folder / "state.pt").exists():
         return None  # its training has not ended
     stamps = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.is_file()]
+    place, fingerprint = folder.resolve(), hashlib.sha256(repr(stamps).encode()).hexdigest()
     try:
-        fingerprint = hashlib.sha256(repr(stamps).encode()).hexdigest()
-        return cache.once(
-            lambda: _describe_run(folder.resolve(), fingerprint), "run", str(folder.resolve()), fingerprint
-        )
+        return cache.once(lambda: _describe_run(place, fingerprint), "run", str(place), fingerprint)
     except CezsarError:
         return None  # a damaged run is no choice here; `cezsar classify --run` says what is wrong with it
 
@@ -113,31 +90,22 @@ def _describe_run(folder: Path, fingerprint: str) -> Model | None:
     from cezsar.training.runs import Run
 
     run = Run.open(folder)
-    own = run.folder / "prototypes.json"
-    labels = tuple(load_descriptions(own)) if own.is_file() else ()
-    if not encoders.present(run.config.feature_encoder["name"]):
+    encoder, weights = run.config.feature_encoder["name"], run.config.fusion
+    if not encoders.present(encoder):
         return None
-    weighs_objects = (run.folder / "objects.safetensors").is_file() or run.config.feature_encoder["name"] != "motion"
-    weights = run.config.fusion
-    beta = weights["beta"] / (weights["alpha"] + weights["beta"] or 1)
-    return Model(
-        f"run:{run.name}",
-        run.name,
-        run.folder,
-        fingerprint,
-        labels,
-        beta if weighs_objects else None,
-        _tested(run.folder),
-        run.config.domain,
-    )
+    own, tested = folder / "prototypes.json", folder / "results" / "demo all.json"
+    labels = tuple(load_descriptions(own)) if own.is_file() else ()
+    weighs_objects = (folder / "objects.safetensors").is_file() or encoder != "motion"
+    beta = weights["beta"] / (weights["alpha"] + weights["beta"] or 1) if weighs_objects else None
+    told = _tested(tested) if tested.is_file() else ""
+    return Model(f"run:{run.name}", run.name, folder, fingerprint, labels, beta, told)
 
 
-def _tested(run: Path) -> str:
+def _tested(path: Path) -> str:
     """What the demo measured on its test clips, with the weights that the run has."""
     from cezsar.zeroshot.evaluation import load_all
 
-    path = run / "results" / "demo all.json"
-    for result in load_all(path) if path.is_file() else []:
+    for result in load_all(path):
         if result.modality == "VE + O":
             clips, classes = sum(part.n_clips for part in result.runs), len(result.runs[0].classes)
             return (
@@ -147,12 +115,11 @@ def _tested(run: Path) -> str:
     return ""
 
 
-@dataclass
 class Engine:
     """A loaded classifier, and the right to use it: classifiers are not made for several threads at once."""
 
-    classifier: Classifier
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(self, classifier: Classifier) -> None:
+        self.classifier, self.lock = classifier, threading.Lock()
 
     def close(self) -> None:
         with self.lock:
@@ -167,11 +134,8 @@ def _engine(key: str, fingerprint: str, _model: Model) -> Engine:
 
 
 def engine(model: Model) -> Engine:
-    """The model, loaded once for all sessions.
-
-    Raises:
-        CezsarError: it cannot be used: weights missing, files damaged, made with another encoder.
-    """
+    """The model, loaded once for all sessions. Raises `CezsarError`: weights missing, files damaged, another encoder's
+    features."""
     return _engine(model.key, model.fingerprint, model)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import streamlit as st
 
@@ -13,38 +13,24 @@ from app.parts.words import plain, sentence
 from cezsar.errors import CezsarError
 from cezsar.zeroshot.scored import Scored
 
+MOST = 12  # clips in a grid
 
-def film(
-    clip: clips.ClipFile,
-    caption: str | None = None,
-    start_s: int = 0,
-    alt: str = "",
-    play: bool = False,
-    subtitles: str | None = None,
-) -> None:
-    """The clip, looping without sound unless it is somebody's own.
 
-    Args:
-        caption: Markdown below it; the clip's name by default, nothing if "".
-        start_s: second to play from.
-        play: at once, also if it is somebody's own: they asked for a second of it.
-        subtitles: WebVTT.
-        alt: in words what is shown, where one page plays a clip twice: Streamlit tells players apart by it.
+def film(clip: clips.ClipFile, caption: str | None = None, start_s: int = 0, alt: str = "", play: bool = False,
+         subtitles: str | None = None) -> None:  # fmt: skip
+    """The clip from a second on, looping without sound unless it is somebody's own.
+
+    `caption` is Markdown below it, by default the clip's name; `alt` says in words what is shown, where one page plays
+    a clip twice: Streamlit tells players apart by it; `play` at once, also if it is somebody's own, who asked for a
+    second of it; `subtitles` are WebVTT.
     """
-    name = alt or f"The clip {clip.name}"
     if clip.playable:
         shown, kind = clips.film(clip)
         own = isinstance(clip.source, bytes)
         st.video(
-            shown,
-            format=kind,
-            start_time=start_s,
-            subtitles=None if subtitles is None else {"Actions": subtitles},
-            loop=True,
-            muted=not own,
-            autoplay=play or not own,
-            alt=name,
-        )
+            shown, kind, start_s, subtitles=None if subtitles is None else {"Actions": subtitles}, loop=True,
+            muted=not own, autoplay=play or not own, alt=alt or f"The clip {clip.name}",
+        )  # fmt: skip
     else:
         frames = clips.strip(clip)
         shown_s = min(start_s, len(frames) - 1)
@@ -55,17 +41,12 @@ def film(
 
 
 def second_asked(clip: clips.ClipFile, seconds: int, *charts: str) -> int | None:
-    """The second of a clip that was clicked last, in the figures of these keys; None if none was.
-
-    Args:
-        seconds: length of the clip.
-    """
+    """The second of a clip, `seconds` long, that was clicked last in the figures of these keys; None if none was."""
     played = f"played {clip.digest[:16]}"
     for key in charts:
         selected = st.session_state.get(key)
-        points = selected["selection"]["points"] if selected else []
-        found = [point.get("customdata") for point in points]
-        found = [second[0] if isinstance(second, list) else second for second in found]
+        points = [point.get("customdata") for point in (selected["selection"]["points"] if selected else [])]
+        found = [point[0] if isinstance(point, list) else point for point in points]
         now = next((second for second in found if isinstance(second, int) and 0 <= second < seconds), None)
         if now != st.session_state.get(f"{key} before"):
             st.session_state[f"{key} before"] = now
@@ -87,11 +68,7 @@ def film_of(item: Scored, clip_id: str, label: str = "", caption: str | None = N
         st.caption(sentence(error))
 
 
-MOST = 12
-
-
-@dataclass(frozen=True)
-class Poster:
+class Poster(NamedTuple):
     """A clip in the grid: what is said under its picture, and instead of it to those who do not see it."""
 
     id: str
@@ -103,16 +80,11 @@ class Poster:
 def cards(
     grid: st.delta_generator.DeltaGenerator, item: Scored, found: Sequence[Poster], chosen: str, key: str
 ) -> None:
-    """The first `MOST` clips; a click puts the clip's id under `key`.
-
-    Args:
-        grid: a container with the key "cards" or "selected".
-        chosen: id of the clip that is framed.
-    """
-    found = found[:MOST]
+    """The first `MOST` clips, the `chosen` id framed, in a container with the key "cards" or "selected"; a click puts
+    the clip's id under `key`."""
     with st.spinner("Reading clips", show_time=False):
-        pictures = [_poster(item, card) for card in found]
-    for index, (card, picture) in enumerate(zip(found, pictures, strict=True)):
+        pictures = [_poster(item, card) for card in found[:MOST]]
+    for index, (card, picture) in enumerate(zip(found, pictures, strict=False)):
         with grid.container(key=f"card-{'chosen' if card.id == chosen else 'other'}-{key}-{index}"):
             if picture:
                 st.image(picture, width="stretch", alt=card.alt)

@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app.parts import clips, words
+from app.parts import clips, show, words
 from cezsar import jobs, workspace
 from cezsar.jobs import Job, Step
 
 PREVIEW = ("dancing with a flag", "kicking a drum", "swinging a guitar overhead", "balancing a box on the head")
 
-STAGES: dict[str, float] = {
-    "drawing videos": 24,
-    "features of training videos": 50,
-    "object recogniser": 2,
-    "features of test clips": 9,
-    "hard negatives": 6,
-    "training": 8,
-    "training on colour alone": 6,
-    "evaluation": 1,
+STAGES: dict[str, float] = {  # of `cezsar demo`, in order: seconds on two cores, which are shares of the bar
+    "drawing videos": 24, "features of training videos": 50, "object recogniser": 2, "features of test clips": 9,
+    "hard negatives": 6, "training": 8, "training on colour alone": 6, "evaluation": 1,
     "when none of the labels fits": 1,
-}
-"""Stages of `cezsar demo` in order, and how many seconds each takes on two cores: shares of the bar, nothing more."""
-
+}  # fmt: skip
 DONE, NOW, LATER = (
     ":green[:material/check_circle:] {}", ":blue[:material/play_circle:] **{}**",
     ":gray[:material/radio_button_unchecked:] {}",
@@ -63,7 +55,7 @@ def prepare_demo(title: str = "The stick-figure world, from scratch") -> None:
         _pictures()
         failed = job if job is not None and job.state != "done" else None  # done, and removed since
         if failed:
-            st.error("The last attempt ended early. Trying again goes on from where it was.", icon=":material/error:")
+            show.error("The last attempt ended early. Trying again goes on from where it was.")
             with st.expander("What it said last", expanded=True):
                 st.code(failed.log or "nothing", language=None, wrap_lines=True)
         if jobs.possible():

@@ -14,10 +14,8 @@ from cezsar.zeroshot.scores import Embeddings, Scores
 
 def scored_sets() -> dict[str, Scored]:
     """Every scored data set by name, the demo's first. One in the workspace hides the shipped one of the same name."""
-    sets = {item.name: item for item in found(SHIPPED / "scores")}
-    sets |= {item.name: item for item in found(workspace.folder("scores"))}
-    ordered = sorted(sets, key=lambda name: (sets[name].about["dataset"] != "demo", len(name), name))
-    return {name: sets[name] for name in ordered}
+    sets = {item.name: item for place in (SHIPPED / "scores", workspace.folder("scores")) for item in found(place)}
+    return dict(sorted(sets.items(), key=lambda pair: (pair[1].about["dataset"] != "demo", len(pair[0]), pair[0])))
 
 
 def scores(item: Scored) -> Scores:
@@ -40,7 +38,6 @@ def clip(item: Scored, clip_id: str, label: str = "") -> clips.ClipFile | None:
 
 def title(item: Scored) -> str:
     """Run and data set in a few words."""
-    run, dataset = item.by, item.about["dataset"]
-    if dataset == "demo":
-        dataset = "the stick-figure world"
-    return f"{run} on {Path(dataset).name if '/' in dataset else dataset}"
+    dataset = item.about["dataset"]
+    name = "the stick-figure world" if dataset == "demo" else Path(dataset).name if "/" in dataset else dataset
+    return f"{item.by} on {name}"

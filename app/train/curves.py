@@ -13,9 +13,10 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import cache
+from app.parts import show
 from app.parts.words import duration
 from cezsar import jobs
-from cezsar.report.figures import COLOURS, MARKS, PLOT, layout, number, percent, shown
+from cezsar.report.figures import COLOURS, MARKS, layout, number, percent, shown
 
 MOST_POINTS = 2000  # in one figure; more are averaged in groups of neighbours
 MOST_RUNS = len(COLOURS)
@@ -30,7 +31,6 @@ SPREAD = (
     "1 minus the length of the mean direction of validation clips: 0 if all clips point the same way, which is a "
     "collapse, near 1 if they point everywhere."
 )
-
 
 EPOCH = ["epoch", "train_loss", "validation_loss", "dead_units", "spread"]
 BLOCK = ["epoch", "step", "steps", "loss", "triplets_per_s", "eta_s"]
@@ -104,8 +104,7 @@ def loss_figure(curves: Mapping[str, Curves], height: int = 380) -> go.Figure:
             figure.add_annotation(x=best.epoch, y=low, text=f"best {low:.3f}", showarrow=True, ay=-34, ax=0)
     hovermode = "x unified" if alone else "closest"
     layout(figure, height, "epoch", "triplet loss (Eq. 7)", fixed=False, hovermode=hovermode)
-    figure.update_yaxes(rangemode="tozero")
-    return figure
+    return figure.update_yaxes(rangemode="tozero")
 
 
 def _line(figure: go.Figure, name: str, xy: tuple[list[float], list[float]], colour: str, *, dash: str = "solid",
@@ -127,8 +126,7 @@ def draw(curves: Curves, key: str, in_a_row: bool = False) -> None:
     with left:
         st.markdown("**Loss**", help=f"{LOSS} {VALIDATION}")
         alt = f"Triplet loss over {len(epochs)} epochs, in training and validation"
-        figure = loss_figure({"run": curves}, 250 if in_a_row else 380)
-        st.plotly_chart(figure, key=f"{key}-loss", config=PLOT, alt=alt)
+        show.figure(loss_figure({"run": curves}, 250 if in_a_row else 380), f"{key}-loss", alt)
     with signs:
         st.markdown("**Signs of a collapse**", help=f"{DEAD}\n\nSpread: {SPREAD}")
         if len(epochs):
@@ -138,7 +136,7 @@ def draw(curves: Curves, key: str, in_a_row: bool = False) -> None:
             layout(figure, 250, "epoch", "share, spread (0 to 1)", fixed=False, hovermode="x unified")
             figure.update_yaxes(range=[0, 1.02])
             alt = f"Dead units {percent(last.dead_units)} and spread {number(last.spread)} after the last epoch"
-            st.plotly_chart(figure, key=f"{key}-signs", config=PLOT, alt=alt)
+            show.figure(figure, f"{key}-signs", alt)
         else:
             st.caption("Measured at the end of each epoch.")
     with speed:
@@ -149,7 +147,7 @@ def draw(curves: Curves, key: str, in_a_row: bool = False) -> None:
             layout(figure, 250, "epoch", "triplets/s", fixed=False, showlegend=False)
             figure.update_yaxes(rangemode="tozero", tickformat="~s")
             alt = f"Speed over epochs, last {blocks.triplets_per_s.iloc[-1]:,.0f} triplets per second"
-            st.plotly_chart(figure, key=f"{key}-speed", config=PLOT, alt=alt)
+            show.figure(figure, f"{key}-speed", alt)
 
 
 def progress(curves: Curves, job: jobs.Job) -> None:
@@ -165,9 +163,7 @@ def progress(curves: Curves, job: jobs.Job) -> None:
         row += [("Dead units", percent(dead), DEAD), ("Spread", number(spread), SPREAD)]
     if job.alive and job.state == "running":
         row.append(("Left, at most", duration(block.eta_s), "If no epoch is saved by early stopping."))
-    with st.container(horizontal=True, gap="medium"):
-        for label, value, help in row:
-            st.metric(label, value, width="content", help=help or None)
+    show.metrics(row)
     if len(epochs) and (dead > MOST_DEAD or spread < LEAST_SPREAD):
         st.warning(
             "This may be a collapse: most dimensions are dead, or all clips point the same way. If it does not pass "

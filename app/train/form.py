@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Collection
 from typing import Any
 
 import streamlit as st
 
 from app import state
 from app.library.holdings import Store
+from app.parts import show
 from app.parts.words import plain, sentence
 from app.train import runs, starting
 from app.train.starting import Captions, Plan
@@ -18,7 +20,6 @@ from cezsar.errors import CezsarError
 
 NOTHING = "none"
 PROBLEM = "problem of a new run"
-KEPT: dict[str, Any] = {"bind": "query-params", "persist_state": "session"}
 
 
 def new_run() -> None:
@@ -43,15 +44,11 @@ def new_run() -> None:
     heads, descriptions = starting.heads(store.dim), starting.descriptions()
     left, right = st.columns(2, gap="large")
     with left:
-        head = _choose(
-            "Object recogniser", [NOTHING, *heads], "head",
-            "For O of Eq. 9: a linear head on the same features, copied from a run. BiT brings its own.",
-        )  # fmt: skip
+        told = "For O of Eq. 9: a linear head on the same features, copied from a run. BiT brings its own."
+        head = _choose("Object recogniser", [NOTHING, *heads], "head", told)
     with right:
-        classes = _choose(
-            "Classes to rank by default", [NOTHING, *descriptions], "classes",
-            "Class descriptions kept in the run, so that it ranks them without being told labels.",
-        )  # fmt: skip
+        told = "Class descriptions kept in the run, so that it ranks them without being told labels."
+        classes = _choose("Classes to rank by default", [NOTHING, *descriptions], "classes", told)
     extra = {"head": heads.get(head or ""), "descriptions": descriptions.get(classes or "")}
     tested = _choose_evaluation(store)
     _offer(starting.plan(name, captioned, store, sentences, values, **extra, domain=domain, tested=tested), "")
@@ -70,13 +67,13 @@ def new_cross_modal_run() -> None:
         sets |= starting.labelled_sets()
         with left:
             chosen = _choose(
-                "Labelled clips", list(sets), "cross-clips",
+                "Labelled clips", sets, "cross-clips",
                 "Data sets whose clips have class names: those of the page Library, published ones, and segments of "
                 "the demo's training videos. Eight classes at least.",
             )  # fmt: skip
         ids = starting.labelled_ids(sets[chosen], of_videos=True) if chosen else frozenset()
     except CezsarError as error:
-        st.error(sentence(error), icon=":material/error:")
+        show.error(error)
         return
     with middle:
         store = _choose_store("Feature store", "cross-store", ids, "videos") if chosen else None
@@ -108,32 +105,29 @@ def _captions() -> Captions | None:
         )
         given = st.file_uploader("Annotation file", type=["json"], key="captions-upload")
     if given is not None and st.session_state.get("captions taken") != given.file_id:
-        try:
+        with show.explained():
             st.session_state[f"{state.NEW}captions"] = starting.add_captions(given.name, given.getvalue())
             st.session_state["captions taken"] = given.file_id
-        except CezsarError as error:
-            st.error(sentence(error), icon=":material/error:")
     if not (found := starting.captions()):
         return None
     with area:
-        name = _choose(
-            "Captioned videos", list(found), "captions",
-            "Annotation files in the workspace's folder `data`, and the demo's. A sentence for each timestamped "
-            "segment of an untrimmed video.",
-        )  # fmt: skip
-        if name is None:
+        told = (
+            "Annotation files of the folder `data`, and the demo's: a sentence for each timestamped segment of a video."
+        )
+        if (name := _choose("Captioned videos", found, "captions", told)) is None:
             return None
-        told = [f"{len(found[name].ids):,} videos, {found[name].sentences:,} sentences", *found[name].repairs]
-        st.caption("; ".join(told))
-    return found[name]
+        chosen = found[name]
+        words = [f"{len(chosen.ids):,} videos, {chosen.sentences:,} sentences", *chosen.repairs]
+        st.caption("; ".join(words))
+    return chosen
 
 
-def _choose(label: str, options: list[str], key: str, help: str) -> str | None:
-    """A select box whose choice is kept, unless it has gone."""
+def _choose(label: str, options: Collection[str], key: str, help: str) -> str | None:
+    """A select box whose choice is kept, unless it has gone; None where there is nothing to choose."""
     key = state.NEW + key
-    if st.session_state.get(key, NOTHING) not in options:
+    if st.session_state.get(key) not in options:
         st.session_state.pop(key, None)
-    chosen: str | None = st.selectbox(label, options, key=key, help=help, **KEPT)
+    chosen: str | None = st.selectbox(label, list(options), key=key, help=help, **state.KEPT)
     return chosen
 
 
@@ -142,8 +136,7 @@ def _choose_store(label: str, key: str, wanted: frozenset[str], what: str, like:
     if like is not None:
         found = {name: item for name, item in found.items() if (item.encoder, item.dim) == (like.encoder, like.dim)}
     about = "Frame features that `cezsar extract` made, one row a second. Those with the most of these videos first."
-    name = _choose(label, list(found), key, about)
-    if name is None:
+    if (name := _choose(label, found, key, about)) is None:
         st.caption("There is none yet: `cezsar extract` makes one in the workspace's folder `features`.")
         return None
     item = found[name]
@@ -153,7 +146,7 @@ def _choose_store(label: str, key: str, wanted: frozenset[str], what: str, like:
 
 
 def _choose_evaluation(store: Store) -> tuple[str, Store] | None:
-    try:
+    with show.explained():
         sets = starting.labelled_sets()
         if not sets or not st.checkbox(
             "Evaluate when training ends", True, key=f"{state.NEW}test", persist_state="session",
@@ -163,25 +156,15 @@ def _choose_evaluation(store: Store) -> tuple[str, Store] | None:
             return None
         left, right = st.columns(2, gap="large")
         with left:
-            chosen = _choose(
-                "Data set", list(sets), "test-set",
-                "The demo's test clips, the data sets named on the page Library, and published ones in the "
-                "workspace's folder `data`.",
-            )  # fmt: skip
-        dataset = sets[chosen or next(iter(sets))]
+            told = "The demo's test clips, and data sets named on the page Library or lying in the folder `data`."
+            dataset = sets[_choose("Data set", sets, "test-set", told) or next(iter(sets))]
         ids = starting.labelled_ids(dataset)
-    except CezsarError as error:
-        st.error(sentence(error), icon=":material/error:")
-        return None
-    with right:
-        item = _choose_store("Feature store of its clips", "test-store", ids, "labelled clips", like=store)
-    if item is None or not ids & item.ids:
+        with right:
+            item = _choose_store("Feature store of its clips", "test-store", ids, "labelled clips", like=store)
+        if item is not None and ids & item.ids:
+            return dataset, item
         st.caption(f"No store of encoder {plain(store.encoder)} holds these clips, so the run will not be evaluated.")
-        return None
-    return dataset, item
-
-
-# Settings ------------------------------------------------------------------------------------------------------------
+    return None
 
 
 def _settings(captioned: Captions) -> dict[str, Any]:
@@ -214,7 +197,7 @@ def _settings(captioned: Captions) -> dict[str, Any]:
 
 def _field(id: str, setting: Setting, source: str) -> Any:
     """The widget of one setting, and what it says."""
-    more = {"key": state.NEW + id, "help": f"{setting.help} {source} Option `{setting.flag}`.", **KEPT}
+    more = {"key": state.NEW + id, "help": f"{setting.help} {source} Option `{setting.flag}`.", **state.KEPT}
     value: Any
     if isinstance(setting.default, bool):
         value = st.selectbox(setting.label, [False, True], format_func=runs.shown, **more)
@@ -238,19 +221,19 @@ def _put_demo(values: dict[str, Any]) -> None:
     _put(values | {"domain": DOMAIN, "head": "demo", "classes": starting.DRAWN})
 
 
-# The run -------------------------------------------------------------------------------------------------------------
-
-
 def _name_and_domain(keys: str, stem: str, domain: str) -> tuple[str, str]:
     st.markdown("**The run**")
     left, right = st.columns(2, gap="large")
     key, free = state.NEW + keys, starting.free_name(stem)
-    more: dict[str, Any] = {"persist_state": "session"}
-    own = left.text_input("Name of the run", None, key=f"{key}name", max_chars=80, placeholder=free, **more)
-    shows = right.text_input(
-        "What the videos show", None, key=f"{key}domain", max_chars=200, placeholder=domain,
-        help="One line, kept in the run: what its answers may be trusted for.", **more,
-    )  # fmt: skip
+    with left:
+        own = st.text_input(
+            "Name of the run", None, key=f"{key}name", max_chars=80, placeholder=free, persist_state="session"
+        )
+    with right:
+        shows = st.text_input(
+            "What the videos show", None, key=f"{key}domain", max_chars=200, placeholder=domain,
+            help="One line, kept in the run: what its answers may be trusted for.", persist_state="session",
+        )  # fmt: skip
     return (own or "").strip() or free, shows or ""
 
 
@@ -259,23 +242,21 @@ def _offer(made: Plan, keys: str) -> None:
     problems = made.problems()
     for problem in problems:
         st.warning(sentence(CezsarError(problem[0].upper() + problem[1:])), icon=":material/warning:")
-    if message := st.session_state.pop(PROBLEM, None):
-        st.error(message, icon=":material/error:")
+    if problem := st.session_state.pop(PROBLEM, None):
+        show.error(problem)
+
+    def start() -> None:
+        try:
+            starting.start(made)
+            st.session_state[f"{state.NEW}{keys}name"] = None
+        except CezsarError as error:
+            st.session_state[PROBLEM] = error
+
     if jobs.possible():
         st.button(
-            "Start training", type="primary", icon=":material/play_arrow:", disabled=bool(problems), on_click=_start,
-            args=(made, f"{state.NEW}{keys}name"),
+            "Start training", type="primary", icon=":material/play_arrow:", disabled=bool(problems), on_click=start,
             help="It goes on if you close the page or restart the app, and can be cancelled and resumed.",
         )  # fmt: skip
     with st.expander("The same in a terminal", icon=":material/terminal:"):
         commands = [shlex.join(["cezsar", *step.arguments]) for step in made.steps]
         st.code("\n\n".join(commands), language="bash", wrap_lines=True)
-
-
-def _start(made: Plan, name_key: str) -> None:
-    try:
-        starting.start(made)
-    except CezsarError as error:
-        st.session_state[PROBLEM] = sentence(error)
-    else:
-        st.session_state[name_key] = None

@@ -5,7 +5,9 @@ from __future__ import annotations
 import streamlit as st
 
 from app import state
-from app.parts.jobs import POLL_S, follow
+from app.parts import show
+from app.parts.choosers import segments
+from app.parts.jobs import POLL_S, follow, forget_button
 from app.parts.preparation import prepare_demo
 from app.parts.words import duration, plain, sentence
 from app.train import curves, form, listing, runs, starting
@@ -22,10 +24,7 @@ def page() -> None:
         "different settings give."
     )
     working()
-    part = st.segmented_control(
-        "Part", list(PARTS), default=state.RUNS, format_func=PARTS.__getitem__, required=True, key=state.PART,
-        bind="query-params", label_visibility="collapsed",
-    )  # fmt: skip
+    part = segments("Part", PARTS, state.PART, label_visibility="collapsed")
     if part == state.NEW_RUN:
         new_run()
     elif part == state.LOAD:
@@ -38,22 +37,18 @@ def page() -> None:
         elif chosen:
             listing.compared(chosen)
     else:
-        st.info("There is no run yet: train one under New run, or load one.", icon=":material/info:")
+        show.info("There is no run yet: train one under New run, or load one.")
 
 
 def new_run() -> None:
-    method = st.segmented_control(
-        "Method", ["CEZSAR", "cross-modal"], default="CEZSAR", required=True, key=state.METHOD, bind="query-params",
-        help="CEZSAR learns from captions; the cross-modal Transformer, after Lin et al., from labelled clips.",
-    )  # fmt: skip
-    if method == "cross-modal":
+    about = "CEZSAR learns from captions; the cross-modal Transformer, after Lin et al., from labelled clips."
+    if segments("Method", {"CEZSAR": "CEZSAR", "cross-modal": "cross-modal"}, state.METHOD, about) == "cross-modal":
         form.new_cross_modal_run()
         return
     if not starting.captions():
-        st.info(
+        show.info(
             "Training needs videos with timestamped captions, and their frame features. There are none in the "
-            "workspace yet: prepare the demo, or bring your own.",
-            icon=":material/info:",
+            "workspace yet: prepare the demo, or bring your own."
         )
         prepare_demo("Captioned videos in three minutes")
         st.markdown("**Your own videos**: extract their features in a terminal, then upload their captions here.")
@@ -75,11 +70,8 @@ def working() -> None:
                 took = f"done after {duration(job.elapsed_s)}"
                 st.markdown(f":green[:material/check_circle:] **{plain(job.title)}** {took}", width="content")
                 look = f"Look at {plain(name)}"
-                st.button(look, icon=":material/show_chart:", on_click=listing.look_at, args=([name],))
-                st.button(
-                    "Remove from the list", icon=":material/close:", type="tertiary", on_click=jobs.forget,
-                    args=(job.id,), help="Only this entry; the run stays.",
-                )  # fmt: skip
+                st.button(look, icon=":material/show_chart:", on_click=listing.look_at, args=(name,))
+                forget_button(job, f"forget-{job.id}", "Only this entry; the run stays.")
         else:
             follow([job], f"job-{job.id}")
             st.fragment(_live, run_every=POLL_S if job.alive else None)(job.id)

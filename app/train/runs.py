@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import re
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app import cache
 from app.parts import models
@@ -24,8 +23,7 @@ if TYPE_CHECKING:
 KIND = "train"  # of training jobs
 
 
-@dataclass(frozen=True)
-class Told:
+class Told(NamedTuple):
     """A run as its files tell it."""
 
     name: str
@@ -33,8 +31,8 @@ class Told:
     shipped: bool  # with the software
     state: str  # "trained", "no weights" (trained, they are elsewhere), "training", "interrupted" or "damaged"
     config: RunConfig | None = None  # None if it is damaged
-    record: dict[str, Any] = field(default_factory=dict)  # of `record.json`; empty before training has ended
-    results: list[tuple[str, Result]] = field(default_factory=list)  # (data set, result)
+    record: dict[str, Any] = {}  # of `record.json`; empty before training has ended
+    results: list[tuple[str, Result]] = []  # (data set, result)
     error: str = ""  # why it is damaged, or which of its results cannot be read
 
     def number(self, *path: str) -> float | None:
@@ -56,9 +54,14 @@ def runs() -> dict[str, Told]:
     alive = {job.about.get("run") for job in training() if job.alive}
     found = {}
     for folder in models.run_folders():
-        told = cache.once(partial(_told, folder), "run", str(folder.absolute()), _stamp(folder))
+        paths = [folder / name for name in ("config.json", "model.safetensors", "record.json")]
+        paths += sorted((folder / "results").glob("*.json"))
+        stamps = [(path.name, path.stat().st_mtime_ns) for path in paths if path.is_file()]
+        # The state changes all the time while training; that it is there is all that counts.
+        key = "run", str(folder.absolute()), (folder / "state.pt").is_file(), *stamps
+        told = cache.once(partial(_told, folder), *key)
         busy = told.state == "interrupted" and told.name in alive
-        found[told.name] = dataclasses.replace(told, state="training") if busy else told
+        found[told.name] = told._replace(state="training") if busy else told
     return found
 
 
@@ -69,15 +72,8 @@ def training() -> list[jobs.Job]:
 
 def names_taken() -> set[str]:
     """Names, in lower case, that a new run cannot have: of runs, and of runs that a job will make."""
-    living = (str(job.about.get("run", "")) for job in training() if job.state != "done")
+    living = [str(job.about.get("run", "")) for job in training() if job.state != "done"]
     return {name.casefold() for name in [*(folder.name for folder in models.run_folders()), *living]}
-
-
-def _stamp(folder: Path) -> tuple[object, ...]:
-    names = ("config.json", "model.safetensors", "record.json")
-    paths = [*(folder / name for name in names), *sorted((folder / "results").glob("*.json"))]
-    # The state changes all the time while training; that it is there is all that counts.
-    return (folder / "state.pt").is_file(), *((p.name, p.stat().st_mtime_ns) for p in paths if p.is_file())
 
 
 def _told(path: Path) -> Told:
@@ -108,13 +104,10 @@ _SETTINGS = {kind: config.settings(kind) for kind in (MiningConfig, ModelConfig,
 _LABELS = {name: setting.label for own in _SETTINGS.values() for name, setting in own.items()}  # training's seed
 
 
-def settings(told: Told) -> dict[str, str]:
+def settings(own: RunConfig, record: dict[str, Any]) -> dict[str, str]:
     """Every setting of a run by its name in words; those of mining where the record tells them."""
-    if told.config is None:
-        return {}
-    own = told.config
-    values: dict[str, Any] = dataclasses.asdict(own.model) | dataclasses.asdict(own.training)
-    if isinstance(mined := told.record.get("triplets"), dict):
+    values: dict[str, Any] = asdict(own.model) | asdict(own.training)
+    if isinstance(mined := record.get("triplets"), dict):
         values |= {name: mined[name] for name in ("tau", "negatives", "sub_clips", "object_positives") if name in mined}
     return {_LABELS[name]: shown(value) for name, value in values.items()} | {
         "Objects named in O": shown(own.objects),
@@ -130,10 +123,10 @@ def paper() -> dict[str, str]:
     from cezsar.training.runs import RunConfig
 
     own = RunConfig(ModelConfig(4096, 768), TrainingConfig(), {"name": "bit"}, {"name": "distilroberta"})
-    told = Told("", Path(), True, "trained", own, {"triplets": dataclasses.asdict(MiningConfig())})
-    chosen = (_SETTINGS[kind] for kind in (ModelConfig, TrainingConfig))
-    silent = {each.label for own in chosen for name, each in own.items() if each.silent and name != "margin"}
-    return {name: value for name, value in settings(told).items() if name not in {*silent, FINGERPRINT}}
+    chosen = [setting for kind in (ModelConfig, TrainingConfig) for setting in _SETTINGS[kind].items()]
+    silent = {FINGERPRINT, *(setting.label for name, setting in chosen if setting.silent and name != "margin")}
+    found = settings(own, {"triplets": asdict(MiningConfig())})
+    return {name: value for name, value in found.items() if name not in silent}
 
 
 def shown(value: object) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from app import cache
 from app.library import holdings
@@ -26,25 +26,24 @@ DRAWN = "stick-figure world"
 # What there is to train on -------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Captions:
-    """An annotation file: video ids, how many sentences they have, and what had to be done to it, in words."""
+class Captions(NamedTuple):
+    """An annotation file."""
 
     name: str
     path: Path
-    ids: frozenset[str]
+    ids: frozenset[str]  # of videos
     sentences: int
-    repairs: tuple[str, ...] = ()
+    repairs: tuple[str, ...] = ()  # what had to be done to it, in words
 
 
 def captions() -> dict[str, Captions]:
     """Annotation files of the workspace by name, the demo's first; files of other kinds are passed over."""
-    paths = [workspace.folder("demo") / "train.json", *sorted(workspace.folder("data").glob("*.json"))]
     found = []
-    for path in (path.absolute() for path in paths if path.is_file()):
-        stat = path.stat()
-        key = "annotation file", str(path), stat.st_size, stat.st_mtime_ns
-        found.append(cache.once(partial(_captions, path), *key, words="Reading captions"))
+    for path in [workspace.folder("demo") / "train.json", *sorted(workspace.folder("data").glob("*.json"))]:
+        if path.is_file():
+            path, stat = path.absolute(), path.stat()
+            key = "annotation file", str(path), stat.st_size, stat.st_mtime_ns
+            found.append(cache.once(partial(_captions, path), *key, words="Reading captions"))
     return {item.name: item for item in found if item is not None}
 
 
@@ -81,7 +80,7 @@ def add_captions(name: str, content: bytes) -> str:
 
 def stores(wanted: frozenset[str]) -> dict[str, Store]:
     """Feature stores of the workspace by name, those that hold the most of the wanted videos first."""
-    sound = (store for store in holdings.stores() if not store.error)
+    sound = [store for store in holdings.stores() if not store.error]
     return {store.name: store for store in sorted(sound, key=lambda store: (-len(store.ids & wanted), store.name))}
 
 
@@ -124,14 +123,13 @@ def labelled_ids(dataset: str, of_videos: bool = False) -> frozenset[str]:
     """Ids of the clips of a labelled data set, or of the videos that they are parts of. Raises `CezsarError`."""
     from cezsar.data.datasets import open_dataset
 
-    home = str(workspace.home().absolute())
+    home, minute = str(workspace.home().absolute()), int(time.time() // 60)  # clips come and go
 
     def read() -> tuple[frozenset[str], frozenset[str]]:
         data = open_dataset(dataset, home)
         clips = frozenset(data.labels)
         return clips, frozenset(video for video, _, _ in data.segments.values()) or clips
 
-    minute = int(time.time() // 60)  # clips come and go
     return cache.once(read, "ids of a data set", dataset, home, minute, words="Reading the data set")[of_videos]
 
 
@@ -164,9 +162,10 @@ def demo_settings() -> dict[str, Any]:
     from cezsar.demo.run import Recipe
 
     recipe = Recipe()
-    mining = {_id(MiningConfig, name): getattr(recipe.mining, name) for name in settings(MiningConfig)}
-    use = {"objects": recipe.use.objects, "alpha": recipe.use.alpha}
-    return PAPER | mining | use | dict(recipe.model) | dict(recipe.training)
+    mining = {_id(MiningConfig, name): value for name, value in asdict(recipe.mining).items()}
+    return (
+        PAPER | mining | {"objects": recipe.use.objects, "alpha": recipe.use.alpha, **recipe.model, **recipe.training}
+    )
 
 
 def cross_modal_settings() -> dict[type, dict[str, Setting]]:
@@ -186,13 +185,12 @@ def cross_modal_settings() -> dict[type, dict[str, Setting]]:
 # The job -------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Plan:
-    """A run to be made by these commands; `faults` of its data and settings stand in the way, in words."""
+class Plan(NamedTuple):
+    """A run to be made by these commands."""
 
     name: str
     steps: list[jobs.Step]
-    faults: list[str]
+    faults: list[str]  # of its data and settings, in words
 
     def problems(self) -> list[str]:
         """What stands in the way of starting now, in words."""
@@ -210,12 +208,11 @@ def plan(
     tested: tuple[str, Store] | None = None,
 ) -> Plan:  # fmt: skip
     """A run of CEZSAR. `values` are settings by id; `tested` is (data set, store) to be evaluated on at the end."""
-    triplets, folder = str(_triplets(name)), _folder(name)
-    mine = ["mine", str(captioned.path), "--store", str(store.folder.absolute()), "--out", triplets]
-    mine += ["--sentences", sentences, *arguments(MiningConfig, _fields(MiningConfig, values))]
-    if head and values["object_positives"]:
-        mine += ["--head", str(head)]
-    train = ["train", triplets, "--store", str(store.folder.absolute()), "--out", str(folder), "--resume"]
+    triplets, folder, place = str(_triplets(name)), _folder(name), str(store.folder.absolute())
+    mine = ["mine", str(captioned.path), "--store", place, "--out", triplets, "--sentences", sentences]
+    mine += arguments(MiningConfig, _fields(MiningConfig, values))
+    mine += ["--head", str(head)] if head and values["object_positives"] else []
+    train = ["train", triplets, "--store", place, "--out", str(folder), "--resume"]
     for kind in (ModelConfig, TrainingConfig, UseConfig):
         train += arguments(kind, _fields(kind, values))
     train += ["--device", values["device"]] if values["device"] != "auto" else []
@@ -223,39 +220,31 @@ def plan(
     train += ["--head", str(head)] if head else []
     train += ["--prototypes", str(descriptions)] if descriptions else []
     # A guess at the number of triplets, for the shares of the progress bar
-    share = len(captioned.ids & store.ids) / max(1, len(captioned.ids))
-    expected = share * captioned.sentences * values["sub_clips"] * (1 + values["object_positives"])
-    expected *= values["negatives"]
+    here = captioned.ids & store.ids
+    pairs = len(here) / max(1, len(captioned.ids)) * captioned.sentences * values["sub_clips"]
+    expected = pairs * (1 + values["object_positives"]) * values["negatives"]
     steps = [
         jobs.Step("mining hard negatives", mine, {"mining": 5 + expected / 10_000}),
         jobs.Step("training", train, {"training": 5 + expected * values["epochs"] / 30_000}),
         *_evaluation(folder, tested),
     ]
-    return Plan(name, steps, _faults(captioned, store, values, head))
-
-
-def _faults(captioned: Captions, store: Store, values: Mapping[str, Any], head: Path | None) -> list[str]:
-    from cezsar.encoders.compute import pick_device
-
-    found = []
-    if not captioned.ids & store.ids:
-        found.append(
-            f"feature store {store.name} holds none of the {len(captioned.ids):,} captioned videos; extract their "
-            "features first, with file names equal to the video ids of the captions"
-        )
+    faults = [] if here else [
+        f"feature store {store.name} holds none of the {len(captioned.ids):,} captioned videos; extract their features "
+        "first, with file names equal to the video ids of the captions"
+    ]  # fmt: skip
     if values["object_positives"] and not head and not encoders.present(store.encoder):
-        found.append(
-            f"object sentences need an object recogniser or the encoder {store.encoder}, which is not on this machine; "
-            "set them to 0"
-        )
+        need = f"an object recogniser or the encoder {store.encoder}, which is not on this machine"
+        faults.append(f"object sentences need {need}; set them to 0")
     try:
+        from cezsar.encoders.compute import pick_device
+
         pick_device(values["device"])
         ModelConfig(store.dim, 384, **_fields(ModelConfig, values))
         for kind in (MiningConfig, TrainingConfig, UseConfig):
             kind(**_fields(kind, values))
     except CezsarError as error:
-        found.append(str(error))
-    return found
+        faults.append(str(error))
+    return Plan(name, steps, faults)
 
 
 def cross_modal_plan(
@@ -267,7 +256,7 @@ def cross_modal_plan(
     given = ["train", dataset, "--method", "cross-modal", "--store", str(store.folder.absolute())]
     given += ["--out", str(folder), "--resume", "--sentences", sentences, "--domain", domain.strip() or dataset]
     for kind, usual in cross_modal_settings().items():
-        for id, value in values[kind].items() if kind in values else ():
+        for id, value in values.get(kind, {}).items():
             given += [usual[id].flag, f"{value}"] if value != usual[id].default else []
     lacking = f"feature store {store.name} holds none of the labelled clips; extract their features first"
     steps = [jobs.Step("training", given, {"training": 60}), *_evaluation(folder, tested)]
