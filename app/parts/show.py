@@ -39,8 +39,8 @@ def figure(drawn: go.Figure, key: str, alt: str, clicked: bool = False) -> None:
     st.plotly_chart(drawn, key=key, alt=alt, config=CLICKED if clicked else PLOT, **more)
 
 
-def table(rows: Sequence[Mapping[str, Any]], alt: str, formats: Mapping[str, str] | None = None, **more: Any) -> Any:
-    """Rows, with the `formats` of columns of numbers; `column_config` and what else `st.dataframe` takes."""
+def table(rows: Any, alt: str, formats: Mapping[str, str] | None = None, **more: Any) -> Any:
+    """Rows or a DataFrame, with the `formats` of columns of numbers; `column_config` and what else `st.dataframe` takes."""
     columns = {name: st.column_config.NumberColumn(format=form) for name, form in (formats or {}).items()}
     return st.dataframe(rows, hide_index=True, alt=alt, column_config=columns | more.pop("column_config", {}), **more)
 

@@ -111,9 +111,7 @@ def _captions() -> Captions | None:
     if not (found := starting.captions()):
         return None
     with area:
-        told = (
-            "Annotation files of the folder `data`, and the demo's: a sentence for each timestamped segment of a video."
-        )
+        told = "Annotation files of the folder `data`, and the demo's: a sentence for each timestamped segment."
         if (name := _choose("Captioned videos", found, "captions", told)) is None:
             return None
         chosen = found[name]

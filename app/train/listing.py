@@ -44,10 +44,7 @@ def table(there: Mapping[str, Told]) -> None:
         "of": text("of", help="Data set, protocol, modality of top-1."),
         "validation loss": number(format="%.3f", help="Of the best epoch; for the same triplets."),
     }
-    alt, formats = (
-        f"{len(rows)} runs with their state, accuracy and training",
-        {"epochs": "%d", "triplets": "localized"},
-    )
+    alt, formats = f"{len(rows)} runs with their state and accuracy", {"epochs": "%d", "triplets": "localized"}
     show.table(rows, alt, formats, placeholder="", column_config=columns)
 
 
@@ -101,8 +98,8 @@ def in_full(told: Told) -> None:
         values = [(label, told.number(*path), form, about) for label, path, form, about in numbers]
         seconds = told.number("seconds")
         took = "not known" if seconds is None else duration(seconds)
-        rows = [(label, "not known" if v is None else form.format(v), about) for label, v, form, about in values]
-        show.metrics([*rows, ("Took", took, "")])
+        told_as = [(label, "not known" if v is None else form.format(v), about) for label, v, form, about in values]
+        show.metrics([*told_as, ("Took", took, "")])
     with show.explained():
         history = curves.read(told.folder)
         if history.done:
@@ -115,15 +112,12 @@ def in_full(told: Told) -> None:
     left, right = st.columns(2, gap="large")
     with left, st.expander("Settings, and the paper's"):
         paper, own = runs.paper(), runs.settings(told.config, told.record)
-        table = pd.DataFrame({"setting": own.keys(), "this run": own.values()})
-        table["paper"] = [paper.get(name, "not given") for name in own]
-        table["same"] = (table.paper == "not given") | (table.paper == table["this run"])
-        apart = int((~table.same).sum())
-        st.caption(
-            f"The first {apart} differ from the paper's." if apart else "None differs from what the paper gives."
-        )
-        alt = f"{len(table)} settings of this run and the paper's values"
-        show.table(table.sort_values("same", kind="stable").drop(columns="same"), alt)
+        beside = {name: (value, paper.get(name, "not given")) for name, value in own.items()}
+        apart = {name: pair for name, pair in beside.items() if pair[1] not in ("not given", pair[0])}
+        words = f"The first {len(apart)} differ from the paper's."
+        st.caption(words if apart else "None differs from what the paper gives.")
+        rows = [{"setting": name, "this run": one, "paper": two} for name, (one, two) in (apart | beside).items()]
+        show.table(rows, f"{len(rows)} settings of this run and the paper's values")
     with right, st.expander("Record of its training"):
         st.json(told.record, expanded=2) if told.record else st.caption("Written when training ends.")
 
@@ -158,10 +152,10 @@ def compared(chosen: Sequence[Told]) -> None:
     st.caption(f"Solid: validation. Dashed: training. {comparable}")
     st.markdown("**Settings in which they differ**")
     fine = [told for told in chosen if told.name in configs]
-    table = pd.DataFrame({told.name: runs.settings(configs[told.name], told.record) for told in fine}).fillna("")
-    table = table[table.nunique(axis=1) > 1].rename_axis("setting").reset_index()
-    if len(table):
-        show.table(table, f"{len(table)} settings in which the runs differ")
+    values = pd.DataFrame({told.name: runs.settings(configs[told.name], told.record) for told in fine}).fillna("")
+    differing = values[values.nunique(axis=1) > 1].rename_axis("setting").reset_index()
+    if len(differing):
+        show.table(differing, f"{len(differing)} settings in which the runs differ")
     else:
         st.caption("None: they have the same settings and triplets.")
     st.markdown("**Results side by side**")

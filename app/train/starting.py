@@ -163,9 +163,8 @@ def demo_settings() -> dict[str, Any]:
 
     recipe = Recipe()
     mining = {_id(MiningConfig, name): value for name, value in asdict(recipe.mining).items()}
-    return (
-        PAPER | mining | {"objects": recipe.use.objects, "alpha": recipe.use.alpha, **recipe.model, **recipe.training}
-    )
+    use = {"objects": recipe.use.objects, "alpha": recipe.use.alpha}
+    return PAPER | mining | use | dict(recipe.model) | dict(recipe.training)
 
 
 def cross_modal_settings() -> dict[type, dict[str, Setting]]:
@@ -240,8 +239,8 @@ def plan(
 
         pick_device(values["device"])
         ModelConfig(store.dim, 384, **_fields(ModelConfig, values))
-        for kind in (MiningConfig, TrainingConfig, UseConfig):
-            kind(**_fields(kind, values))
+        for checked in (MiningConfig, TrainingConfig, UseConfig):
+            checked(**_fields(checked, values))
     except CezsarError as error:
         faults.append(str(error))
     return Plan(name, steps, faults)
