@@ -40,7 +40,7 @@ def figure(drawn: go.Figure, key: str, alt: str, clicked: bool = False) -> None:
 
 
 def table(rows: Any, alt: str, formats: Mapping[str, str] | None = None, **more: Any) -> Any:
-    """Rows or a DataFrame, with the `formats` of columns of numbers; `column_config` and what else `st.dataframe` takes."""
+    """Rows or a DataFrame, with `formats` of columns of numbers; `more` is what else `st.dataframe` takes."""
     columns = {name: st.column_config.NumberColumn(format=form) for name, form in (formats or {}).items()}
     return st.dataframe(rows, hide_index=True, alt=alt, column_config=columns | more.pop("column_config", {}), **more)
 
