@@ -53,16 +53,16 @@ class Accuracy(NamedTuple):
     splits: float | None  # deviation over splits, pooled over seeds; None with one split
     seeds: float | None  # deviation over seeds of their means over splits; None with one seed
 
+    @classmethod
+    def of(cls, seeds: list[list[float]]) -> Accuracy:
+        """From accuracies in each split, seed by seed."""
+        means = [fmean(splits) for splits in seeds]
+        pooled = math.sqrt(fmean(map(variance, seeds))) if len(seeds[0]) > 1 else None
+        return cls(fmean(means), pooled, stdev(means) if len(means) > 1 else None)
+
     def percent(self) -> str:
         """Such as "50.9 ± 2.1", ± over splits, with "(seeds ± 0.8)" behind it where there are several."""
         return percent(self.mean, self.splits) + ("" if self.seeds is None else f" (seeds ± {percent(self.seeds)})")
-
-
-def _accuracy(seeds: list[list[float]]) -> Accuracy:
-    """Accuracies in each split, seed by seed, in three numbers."""
-    means = [fmean(splits) for splits in seeds]
-    pooled = math.sqrt(fmean(map(variance, seeds))) if len(seeds[0]) > 1 else None
-    return Accuracy(fmean(means), pooled, stdev(means) if len(means) > 1 else None)
 
 
 @dataclass(frozen=True)
@@ -76,14 +76,6 @@ class Point:
     seconds: float = 0.0  # mining, training and evaluation
     top1: dict[str, list[float]] = field(default_factory=dict)  # modality -> accuracy in each split, fractions
     failed: str = ""  # why there is no run, in words
-
-    def __post_init__(self) -> None:
-        shares = [self.short, *(value for values in self.top1.values() for value in values)]
-        counts = {len(values) for values in self.top1.values()}
-        sound = 0 < self.tau <= 2 and all(0 <= share <= 1 for share in shares) and math.isfinite(self.seconds)
-        whole = type(self.seed) is type(self.triplets) is int
-        if not (sound and whole and 0 not in counts and len(counts) == (not self.failed)):
-            raise InputError(f"the point τ = {self.tau}, seed {self.seed} has numbers that make no sense")
 
 
 class SweepRow(NamedTuple):
@@ -106,16 +98,13 @@ class Sweep:
     about: dict[str, Any]  # "dataset", "protocol", "negatives", and all that must agree for points to be compared
     points: list[Point] = field(default_factory=list)  # ascending by τ, then seed
 
-    def joined(self, point: Point) -> Sweep:
-        """The same with one more point, in its place; it replaces the one that was there."""
-        points = {(each.tau, each.seed): each for each in [*self.points, point]}
-        return replace(self, points=[points[key] for key in sorted(points)])
-
     @property
     def modalities(self) -> list[str]:
         """Those with VE, which is what training changes most: "VE", then fused ones."""
-        found = dict.fromkeys(name for point in self.points for name in point.top1)
-        return [name for name in found if "VE" in name.split(" + ")]
+        return [name for name in self._all_modalities() if "VE" in name.split(" + ")]
+
+    def _all_modalities(self) -> list[str]:
+        return list(dict.fromkeys(name for point in self.points for name in point.top1))
 
     def rows(self) -> list[SweepRow]:
         """One for each τ, ascending."""
@@ -123,8 +112,8 @@ class Sweep:
         for tau in dict.fromkeys(point.tau for point in self.points):
             points = [point for point in self.points if point.tau == tau]
             done = [point for point in points if not point.failed]
-            names = dict.fromkeys(name for point in done for name in point.top1)
-            accuracies = {name: _accuracy([each.top1[name] for each in done if name in each.top1]) for name in names}
+            top1 = {name: [each.top1[name] for each in done if name in each.top1] for name in self._all_modalities()}
+            accuracies = {name: Accuracy.of(seeds) for name, seeds in top1.items() if seeds}
             note = "; ".join(dict.fromkeys(point.failed for point in points if point.failed))
             if note and done:
                 note = f"{len(points) - len(done)} of {len(points)} seeds: {note}"
@@ -144,10 +133,9 @@ class Sweep:
 
     def cells(self) -> list[list[str]]:
         """Header and rows of the table, in percent; the last column says what failed."""
-        names = self.modalities
-        table = [["τ", *names, "short of candidates", "triplets", "seconds", ""]]
+        table = [["τ", *self.modalities, "short of candidates", "triplets", "seconds", ""]]
         for row in self.rows():
-            figures = [row.accuracies[name].percent() if name in row.accuracies else "–" for name in names]
+            figures = [row.accuracies[name].percent() if name in row.accuracies else "–" for name in self.modalities]
             counts = [f"{row.triplets:,.0f}", f"{row.seconds:,.0f}"] if row.done else ["–", "–"]
             table.append([f"{row.tau:g}", *figures, f"{100 * row.short:.1f} %", *counts, row.note])
         return table
@@ -162,12 +150,10 @@ class Sweep:
         """Write `FILE` into a folder, and beside it the table in Markdown, and as CSV a line a point: accuracies as
         fractions, means over its splits, empty where it failed."""
         path = Path(folder) / FILE
-        value = {"cezsar": "tau sweep", "version": VERSION, "about": self.about}
-        value["points"] = [asdict(point) for point in self.points]
-        names = dict.fromkeys(name for point in self.points for name in point.top1)
+        value = {"cezsar": "tau sweep", "version": VERSION} | asdict(self)
         rows = [
             {"tau": point.tau, "seed": point.seed}
-            | {f"top1 {name}": fmean(point.top1[name]) if name in point.top1 else "" for name in names}
+            | {f"top1 {name}": fmean(point.top1[name]) if name in point.top1 else "" for name in self._all_modalities()}
             | {"short": point.short, "triplets": point.triplets, "seconds": point.seconds, "failed": point.failed}
             for point in self.points
         ]
@@ -189,10 +175,9 @@ class Sweep:
         if (value.get("cezsar"), value.get("version")) != ("tau sweep", VERSION):
             raise FormatError(f"{path} is no τ sweep of version {VERSION}; make it again with `cezsar tau-sweep`")
         try:
-            sweep = cls(dict(value["about"]))
-            for entry in value["points"]:
-                sweep = sweep.joined(Point(**entry))
-        except (InputError, KeyError, TypeError, ValueError, AttributeError) as error:
+            sweep = cls(dict(value["about"]), [Point(**entry) for entry in value["points"]])
+            sweep.cells()  # what makes no table is damaged
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise FormatError(f"{path} is damaged ({error}); remove it, and sweep again") from error
         return sweep
 
@@ -202,7 +187,7 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Material:
-    """What every run of a sweep learns from and is tested on."""
+    """What every run of a sweep learns from, is tested on and does; settings are the paper's by default."""
 
     annotations: Annotations  # timestamped captions of the training videos
     store: FeatureStore  # features of these
@@ -211,12 +196,6 @@ class Material:
     names: ObjectHead | None = None  # names objects for object positives; None for none
     head: LinearHead | None = None  # an object recogniser that each run keeps
     name: str = "annotations"  # of the annotations, for records
-
-
-@dataclass(frozen=True)
-class SweepConfig:
-    """What every run of a sweep does. Defaults are the paper's."""
-
     mining: MiningConfig = field(default_factory=MiningConfig)  # its τ and seed are those of the points
     model: dict[str, Any] = field(default_factory=dict)  # fields of `ModelConfig` that differ from the paper's,
     training: dict[str, Any] = field(default_factory=dict)  # and of `TrainingConfig`; no seed
@@ -228,7 +207,7 @@ class SweepConfig:
     most_short: float = 0.5  # a τ is left out where a larger share of the sentences is short of candidates
 
 
-def sweep(material: Material, config: SweepConfig, taus: Sequence[float], seeds: Sequence[int], folder: str | Path, *,
+def sweep(material: Material, taus: Sequence[float], seeds: Sequence[int], folder: str | Path, *,
           device: str | None = None,
           on_progress: Progress = lambda stage, done, total, note: None) -> Sweep:  # fmt: skip
     """Train and test a run for each τ and seed, as far as `folder` does not hold it already; returns all its points.
@@ -241,18 +220,18 @@ def sweep(material: Material, config: SweepConfig, taus: Sequence[float], seeds:
 
     folder, taus, seeds = Path(folder), sorted(taus), sorted(seeds)
     refuse_points(taus, seeds)
-    from_dict(TrainingConfig, config.training)
-    parse(config.protocol, sorted(set(material.sources.dataset.labels.values())))  # rather now than after training
-    shared = about(material, config)
+    from_dict(TrainingConfig, material.training)
+    parse(material.protocol, sorted(set(material.sources.dataset.labels.values())))  # rather now than after training
+    shared = about(material)
     there = Sweep.load(folder) if (folder / FILE).is_file() else Sweep(shared)
     if other := [name for name in {**shared, **there.about} if shared.get(name) != there.about.get(name)]:
         raise MismatchError(
             f"{folder} holds a sweep that differs in {', '.join(other)}; its points could not be compared with new "
             "ones: give the same, or another folder"
         )
-    short = dict(zip(taus, shares_short(material, taus, config.mining.negatives), strict=True))
-    done = {(point.tau, point.seed) for point in there.points}  # or found to be impossible
-    wanted = [(tau, seed) for tau in taus for seed in seeds if (tau, seed) not in done]
+    short = dict(zip(taus, shares_short(material, taus), strict=True))
+    points = {(point.tau, point.seed): point for point in there.points}  # done, or found to be impossible
+    wanted = [(tau, seed) for tau in taus for seed in seeds if (tau, seed) not in points]
     for number, (tau, seed) in enumerate(wanted, start=1):
         name = f"τ = {tau:g}, seed {seed} ({number} of {len(wanted)})"
 
@@ -260,7 +239,8 @@ def sweep(material: Material, config: SweepConfig, taus: Sequence[float], seeds:
             on_progress(f"{name}, {stage}", done, total, note)
 
         blank = Point(tau, seed, short[tau], failed="not trained")
-        there = there.joined(_point(material, config, blank, folder / f"tau-{tau:g}-seed-{seed}", device, report))
+        points[tau, seed] = _point(material, blank, folder / f"tau-{tau:g}-seed-{seed}", device, report)
+        there = Sweep(shared, [points[key] for key in sorted(points)])
         there.save(folder)
     there.save(folder)
     return there
@@ -274,13 +254,13 @@ def refuse_points(taus: Sequence[float], seeds: Sequence[int]) -> None:
         raise InputError("a τ or a seed is given twice (of a τ six digits count); give each once")
 
 
-def about(material: Material, config: SweepConfig) -> dict[str, Any]:
+def about(material: Material) -> dict[str, Any]:
     """All that points must share to be compared, as JSON has it: settings, and fingerprints of the material."""
 
     def digest(value: Any) -> str:
         return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
-    sources = material.sources
+    sources, head = material.sources, material.head
     captions = sources.captions and {clip: list(texts) for clip, texts in sources.captions.items()}
     shared: dict[str, Any] = {
         "annotations": material.name,
@@ -293,17 +273,18 @@ def about(material: Material, config: SweepConfig) -> dict[str, Any]:
         "descriptions": digest({name: list(texts) for name, texts in sources.descriptions.items()}),
         "captions": digest([captions, sources.averaged]) if captions else None,
         "several": sources.several,
-        "recogniser": None if material.head is None else digest(material.head.weight.tolist()),
+        "recogniser": None if head is None else digest(head.weight.tolist()),
     }
-    mining = {key: value for key, value in asdict(config.mining).items() if key not in ("tau", "seed")}
-    own = {key: value for key, value in asdict(config).items() if key not in ("mining", "use")}
-    shared |= mining | own | {"objects": config.use.objects, "fusion": config.use.fusion}
+    shared |= {key: value for key, value in asdict(material.mining).items() if key not in ("tau", "seed")}
+    own = ("model", "training", "domain", "protocol", "splits", "splits_seed", "most_short")
+    shared |= {key: getattr(material, key) for key in own}
+    shared |= {"objects": material.use.objects, "fusion": material.use.fusion}
     round_trip: dict[str, Any] = json.loads(json.dumps(shared))
     return round_trip
 
 
-def shares_short(material: Material, taus: Sequence[float], negatives: int) -> list[float]:
-    """For each τ the share of the training sentences with fewer than `negatives` candidates, as
+def shares_short(material: Material, taus: Sequence[float]) -> list[float]:
+    """For each τ the share of the training sentences with fewer candidates than a positive gets negatives, as
     `analysis.tau.candidates` counts them: every human sentence is an anchor with itself as its only positive."""
     import numpy as np
 
@@ -315,12 +296,10 @@ def shares_short(material: Material, taus: Sequence[float], negatives: int) -> l
     vectors_NS = material.sentences.encode([segment.sentence for segment in segments])
     groups_N = np.array([segment.video_id for segment in segments])
     _, counts_TA = candidates(vectors_NS, groups_N, taus, ANCHORS, np.random.default_rng(0))
-    return (counts_TA < negatives).mean(axis=1).tolist()
+    return (counts_TA < material.mining.negatives).mean(axis=1).tolist()
 
 
-def _point(
-    material: Material, config: SweepConfig, blank: Point, folder: Path, device: str | None, report: Callable[..., None]
-) -> Point:
+def _point(material: Material, blank: Point, folder: Path, device: str | None, report: Callable[..., None]) -> Point:
     """Mine, train and test one run; where that cannot be done, a point with the reason."""
     import numpy as np
 
@@ -330,17 +309,16 @@ def _point(
     from cezsar.zeroshot.protocols import parse
     from cezsar.zeroshot.tables import save_all
 
-    mining = replace(config.mining, tau=blank.tau, seed=blank.seed)
-    epochs = config.training.get("epochs", TrainingConfig.epochs)
-    if blank.short > config.most_short:
-        share, most = f"{100 * blank.short:.1f} %", f"{100 * config.most_short:g} %"
+    mining = replace(material.mining, tau=blank.tau, seed=blank.seed)
+    if blank.short > material.most_short:
+        share, most = f"{100 * blank.short:.1f} %", f"{100 * material.most_short:g} %"
         few = f"too few: {share} of the sentences have fewer than {mining.negatives} candidates, {most} are allowed"
         return replace(blank, failed=few)
 
     def trained(line: dict[str, Any]) -> None:
         if line["kind"] == "epoch":
             note = f"loss {line['train_loss']:.4f}, validation {line['validation_loss']:.4f}"
-            report("training", line["epoch"], epochs, note)
+            report("training", line["epoch"], material.training.get("epochs", TrainingConfig.epochs), note)
 
     started, point = time.perf_counter(), blank
     try:
@@ -351,8 +329,9 @@ def _point(
         )  # fmt: skip
         point = replace(blank, triplets=len(triplets), seconds=time.perf_counter() - started)
         run = train(
-            triplets, material.store, folder, model=config.model, training=config.training | {"seed": blank.seed},
-            use=config.use, domain=config.domain, head=material.head, resume=True, device=device, on_progress=trained,
+            triplets, material.store, folder, model=material.model, training=material.training | {"seed": blank.seed},
+            use=material.use, domain=material.domain, head=material.head, resume=True, device=device,
+            on_progress=trained,
         )  # fmt: skip
     except MismatchError:
         raise  # a run of something else stands there
@@ -360,7 +339,7 @@ def _point(
         return replace(point, failed=str(error))
     started = time.perf_counter()
     ready = prepare("cezsar", material.sources, run, partial(report, "evaluation"))
-    protocol = parse(config.protocol, ready.scores.class_names, runs=config.splits, seed=config.splits_seed)
+    protocol = parse(material.protocol, ready.scores.class_names, runs=material.splits, seed=material.splits_seed)
     results = ready.table(protocol)
     save_all(results, run.folder / "results" / "tau-sweep.json")
     top1 = {result.modality: [split.top1 for split in result.runs] for result in results}

@@ -212,11 +212,11 @@ def _sentences(shown: str, known: list[str]) -> list[str]:
 
 
 def _figures(here: Bench, trial: Trial, own_start: bool, same: bool) -> None:
-    before, after = trial.before, trial.after
+    before, after, name = trial.before, trial.after, trial.class_name
     with st.container(key="metrics-workshop"):
         for title, now, was, of in (
             ("All classes", after.top1, before.top1, f"of {after.n_clips:,} clips"),
-            ("This class", trial.accuracy, trial.old_accuracy, "of the class's own clips"),
+            ("This class", after.per_class.get(name), before.per_class.get(name), "of the class's own clips"),
             ("Mean per class", after.mean_per_class, before.mean_per_class, "by class, and their mean"),
         ):
             change = 0.0 if now is None or was is None else round(100 * (now - was), 1)
@@ -237,7 +237,7 @@ def _figures(here: Bench, trial: Trial, own_start: bool, same: bool) -> None:
     if own_start or rounded:
         words += f" As it was scored, all classes have {as_scored}{rounded}."
     st.caption(words + (" These are the sentences it has: change them." if same else ""))
-    if trial.dead:
+    if name in trial.scores.dead_classes:
         st.warning("These sentences embed to zeros in this space: no clip can be near them.", icon=":material/warning:")
 
 
@@ -299,9 +299,9 @@ def flows_figure(drawn_from: Sequence[Flow], left_to: Sequence[Flow]) -> go.Figu
 
 def nearness(trial: Trial) -> tuple[go.Figure, str]:
     """How near the clips are to the class, its own and all others, now and (if not the same) before; means in words."""
-    cosines, own_N = {"now": trial.cosine}, trial.after.truth_N == trial.index
-    if trial.old_cosine is not None and not np.array_equal(trial.old_cosine, trial.cosine):
-        cosines = {"before": trial.old_cosine, **cosines}
+    cosines, own_N = trial.cosines, trial.after.truth_N == trial.index
+    if "before" in cosines and np.array_equal(cosines["before"], cosines["now"]):
+        cosines = {"now": cosines["now"]}
     everything = np.concatenate([*cosines.values()])
     low, high = float(everything.min()), float(everything.max())
     edges = np.linspace(low, high if high > low else low + 1, BINS + 1)

@@ -111,8 +111,8 @@ def _told(scored: str, trial: Trial, was: list[str], texts: list[str]) -> dict[s
     """Everything about a trial, as JSON has it; fractions."""
     before, after = ({
         "clips": found.n_clips, "top1": found.top1, "top5": found.top5, "mean_per_class": found.mean_per_class,
-        "of_class": own,
-    } for found, own in ((trial.before, trial.old_accuracy), (trial.after, trial.accuracy)))  # fmt: skip
+        "of_class": found.per_class.get(trial.class_name),
+    } for found in (trial.before, trial.after))  # fmt: skip
     return {
         "cezsar": "trial",
         "scored": scored,
@@ -127,7 +127,7 @@ def _told(scored: str, trial: Trial, was: list[str], texts: list[str]) -> dict[s
         "lost": [move._asdict() for move in trial.moves(trial.lost)],
         "drawn_from": [flow._asdict() for flow in trial.drawn_from],
         "left_to": [flow._asdict() for flow in trial.left_to],
-        "dead": trial.dead,
+        "dead": trial.class_name in trial.scores.dead_classes,
     }
 
 
@@ -160,5 +160,5 @@ def _show(told: dict[str, Any], trial: Trial, texts: list[str]) -> None:
         for flow in flows:
             name = repr(flow.name) if flow.name else undecided
             print(f"  {flow.clips:4,} {word} {name}: {flow.right:,} right now, {flow.wrong:,} right before")
-    if trial.dead:
+    if told["dead"]:
         print("the sentences embed to nothing but zeros in this space: no clip can be taken for the class")

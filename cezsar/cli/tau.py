@@ -117,7 +117,7 @@ def tau_sweep(
     from cezsar.data.features import FeatureStore
     from cezsar.data.sentence_cache import open_encoder
     from cezsar.encoders.objects import LinearHead
-    from cezsar.sweep import Material, SweepConfig, sweep
+    from cezsar.sweep import Material, sweep
     from cezsar.training.triplets import head_of_store
     from cezsar.zeroshot.methods import Sources
 
@@ -128,12 +128,13 @@ def tau_sweep(
     sources = Sources.opened(dataset, prototypes, stores=[test_store])
     for line in captions.repairs:
         print(f"  {line}")
-    material = Material(captions, features, open_encoder(sentences), sources, names, own, file)
-    model, training, use = settings[ModelConfig], settings[TrainingConfig], UseConfig(**settings[UseConfig])
-    config = SweepConfig(mining, model, training, use, domain, protocol, splits, splits_seed, most_short)
+    material = Material(
+        captions, features, open_encoder(sentences), sources, names, own, file, mining, settings[ModelConfig],
+        settings[TrainingConfig], UseConfig(**settings[UseConfig]), domain, protocol, splits, splits_seed, most_short,
+    )  # fmt: skip
     bounds, starts = numbers("--taus", taus, float), numbers("--seeds", seeds, int)
     with Progress() as progress:
-        found = sweep(material, config, bounds, starts, out, device=device, on_progress=progress.stage)
+        found = sweep(material, bounds, starts, out, device=device, on_progress=progress.stage)
     print(found.text())
     save_and_tell(out, found.save)
     if not any(row.done for row in found.rows()):

@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -148,15 +148,7 @@ def reworded(embeddings: Embeddings, space: Space, known: Descriptions, describe
     spelt = {canonical(name): name for name in embeddings.class_names}
     new = {spelt.get(canonical(name), name): list(texts) for name, texts in described.items()}
     new = {name: texts for name, texts in new.items() if texts != list(known.get(name, ()))}
-    if not new:
-        return embeddings
-    names = list(dict.fromkeys([*embeddings.class_names, *new]))
-    place_K = np.array([names.index(name) for name in new])
-    kept_P = ~np.isin(embeddings.prototype_class, place_K)
-    _, vectors_PE, owner_P = spaces.prototypes_of(space, new)
-    prototypes_PE = np.concatenate([embeddings.prototypes[kept_P], vectors_PE])
-    class_P = np.concatenate([embeddings.prototype_class[kept_P], place_K[owner_P]])
-    return replace(embeddings, class_names=names, prototypes=prototypes_PE, prototype_class=class_P)
+    return embeddings.reworded(*spaces.prototypes_of(space, new)) if new else embeddings
 
 
 def folder_for(run: Run | None, dataset: str, home: str | Path | None = None, *, method: str = "no run") -> Path:

@@ -123,6 +123,16 @@ class Embeddings(Waypoint):
             self.modalities, prototypes.shape[1], "embedding", prototypes=prototypes, prototype_class=owner
         )
 
+    def reworded(self, names: Sequence[str], vectors_KE: FloatArray, owner_K: IntArray, append: bool = False) -> Self:
+        """The same with other prototypes of some classes, of which `owner_K` are indices, or with further ones; new
+        classes come last."""
+        class_names = list(dict.fromkeys([*self.class_names, *names]))
+        place = np.array([class_names.index(name) for name in names])
+        kept_P = ~np.isin(self.prototype_class, place) | append
+        prototypes = np.concatenate([self.prototypes[kept_P], vectors_KE])
+        prototype_class = np.concatenate([self.prototype_class[kept_P], place[owner_K]])
+        return replace(self, class_names=class_names, prototypes=prototypes, prototype_class=prototype_class)
+
 
 @dataclass(frozen=True, eq=False)
 class Scores(Waypoint):

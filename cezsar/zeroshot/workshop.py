@@ -45,41 +45,27 @@ class Flow(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """What other sentences of one class give; rows of clips ascend. A new class tests the clips of its name, so that
-    there may be more clips than before."""
+    """What other sentences of one class give. A new class tests the clips of its name, too."""
 
     kind: Literal["replaced", "appended", "added"]  # the class got other sentences, further ones, or is new
     class_name: str
     index: int  # of the class among `scores.class_names`
-    dead: bool  # all its prototypes are zero vectors, as ReLU can make them: it scores 0 everywhere
     old_scores: Scores
     scores: Scores  # after it, by the modalities that have weight
     before: Outcome
     after: Outcome
-    gained: IntArray  # clips of any class that were wrong, or not tested, and are right now
-    lost: IntArray  # clips of any class that were right and are wrong now
-    drawn: IntArray  # clips that are taken for the class now and were not before, rightly or not
-    left: IntArray  # clips that were taken for the class and are not any more, rightly or not
+    # Clips, as ascending row numbers: of any class, wrong or not tested before and right now; right and wrong now;
+    # taken for the class now and not before, rightly or not; taken for it before and not now
+    gained: IntArray
+    lost: IntArray
+    drawn: IntArray
+    left: IntArray
 
     @cached_property
-    def cosine(self) -> FloatArray:
-        """(N,) cosine similarity of the clips and the class (Eq. 8), in [-1, 1]."""
-        return cosine(self.scores, self.after.weights)[:, self.index].copy()
-
-    @cached_property
-    def old_cosine(self) -> FloatArray | None:
-        """The same before; None for a new class."""
-        return None if self.kind == "added" else cosine(self.old_scores, self.before.weights)[:, self.index].copy()
-
-    @property
-    def accuracy(self) -> float | None:
-        """Top-1 accuracy of the class's own clips; None if it has none."""
-        return self.after.per_class.get(self.class_name)
-
-    @property
-    def old_accuracy(self) -> float | None:
-        """The same before; None for a new class, too."""
-        return self.before.per_class.get(self.class_name)
+    def cosines(self) -> dict[str, FloatArray]:
+        """ "before", unless the class is new, and "now" -> (N,) cosine similarity of clips and class (Eq. 8)."""
+        scores = {"now": self.scores} if self.kind == "added" else {"before": self.old_scores, "now": self.scores}
+        return {when: cosine(each, self.after.weights)[:, self.index].copy() for when, each in scores.items()}
 
     def moves(self, rows: IntArray) -> list[Move]:
         """Clips by name, with the class they come from and the one they go to: of `gained`, `lost`, ..."""
@@ -111,9 +97,8 @@ class Workshop:
     def __init__(self, embeddings: Embeddings, weights: Weights | None = None, several: Several = "nearest",
                  classes: Sequence[str] | None = None,
                  form: Callable[[Scores], Scores] = lambda scores: scores) -> None:  # fmt: skip
-        """From embeddings of the clips and of the sentences so far; the paper's weights and all classes to choose from
-        by default. `form` is what a method makes of scores before it compares them (`methods.Method.form`). Raises
-        `InputError` for an unknown class, no clip of the classes, and weights that leave no modality."""
+        """The paper's weights and all classes to choose from by default. `form` is what a method makes of scores before
+        it compares them (`methods.Method.form`). Errors are those of `weights.outcome`."""
         self.embeddings, self.several, self.weights = embeddings, several, weights or Weights()
         self._form, self.scores = form, form(Scores.from_embeddings(embeddings, several))
         self.classes = [embeddings.class_names[index] for index in self.scores.indices(classes)]
@@ -137,26 +122,19 @@ class Workshop:
         if new and canonical(class_name) in map(canonical, old.class_names):
             raise InputError(f"{class_name!r} spells a class that is there already; try other sentences for it instead")
         name = class_name if new else resolve([class_name], self.classes)[0]
-        names, classes = ([*known, name] if new else known for known in (old.class_names, self.classes))
-        index = names.index(name)
-        kept_P = (old.prototype_class != index) | append
         counted = list(active(self.scores, self.weights))
-        changed = replace(
-            old,
-            class_names=names,
-            modalities={modality: old.modalities[modality] for modality in counted},
-            prototypes=np.concatenate([old.prototypes[kept_P], vectors]),
-            prototype_class=np.concatenate([old.prototype_class[kept_P], np.full(len(vectors), index)]),
-        )
+        changed = replace(old, modalities={modality: old.modalities[modality] for modality in counted})
+        changed = changed.reworded([name], vectors, np.zeros(len(vectors), np.int64), append)
+        index = changed.class_names.index(name)
         assert self.scores.gram is not None
         places = [self.scores.modalities.index(modality) for modality in counted]
         gram = self.scores.gram[:, places][:, :, places]  # no sentence changes the lengths of clips
         scores = self._form(Scores.from_embeddings(changed, self.several, gram))
-        before, after = self.before, outcome(scores, self.weights, classes)
-        moved_N = (before.predicted_N != after.predicted_N) & (after.truth_N >= 0)
+        before, after = self.before, outcome(scores, self.weights, [*self.classes, name] if new else self.classes)
         gained, lost, _ = flips(before, after)
+        moved_N = (before.predicted_N != after.predicted_N) & (after.truth_N >= 0)
+        drawn, left = (np.flatnonzero(moved_N & (one.predicted_N == index)) for one in (after, before))
         return Trial(
-            "added" if new else "appended" if append else "replaced", name, index, name in scores.dead_classes,
-            self.scores, scores, before, after, gained, lost,
-            *(np.flatnonzero(moved_N & (one.predicted_N == index)) for one in (after, before)),
+            "added" if new else "appended" if append else "replaced", name, index, self.scores, scores, before, after,
+            gained, lost, drawn, left,
         )  # fmt: skip

@@ -223,10 +223,12 @@ def test_bars_of_flows_add_up():
 
 def test_histograms_are_shares_of_their_clips():
     before, truth = np.linspace(-1, 1, 50, dtype=np.float32), np.arange(50) // 10
-    trial = SimpleNamespace(old_cosine=before, cosine=before[::-1], index=0, after=SimpleNamespace(truth_N=truth))
+    trial = SimpleNamespace(
+        cosines={"before": before, "now": before[::-1]}, index=0, after=SimpleNamespace(truth_N=truth)
+    )
     figure, words = workshop.nearness(trial)
     assert len(figure.data) == 4
     assert all(sum(trace.y) == pytest.approx(100) for trace in figure.data)
     assert f"before: its own clips {number(before[:10].mean())}, all others" in words and "now: its own" in words
-    trial = SimpleNamespace(old_cosine=None, cosine=np.zeros(50), index=7, after=SimpleNamespace(truth_N=truth))
+    trial = SimpleNamespace(cosines={"now": np.zeros(50)}, index=7, after=SimpleNamespace(truth_N=truth))
     assert len(workshop.nearness(trial)[0].data) == 1

@@ -56,13 +56,13 @@ def rebuilt(embeddings, name, sentences, append):
 def assert_equal_to_rebuilding(trial, embeddings, weights, several, classes):
     scores = Scores.from_embeddings(embeddings, several)
     assert list(trial.scores.columns) == list(active(scores, weights))
-    assert trial.scores.dead_classes == scores.dead_classes and trial.dead == (trial.class_name in scores.dead_classes)
+    assert trial.scores.dead_classes == scores.dead_classes
     assert np.array_equal(trial.after.predicted_N, predict(scores, weights, scores.indices(classes)))
-    np.testing.assert_allclose(trial.cosine, cosine(scores, weights)[:, trial.index], atol=1e-6)
+    np.testing.assert_allclose(trial.cosines["now"], cosine(scores, weights)[:, trial.index], atol=1e-6)
     run = evaluate(scores, Protocol("split", [list(classes)]), weights).runs[0]
     after = trial.after
     assert (after.top1, after.top5, after.n_clips) == (run.top1, run.top5, run.n_clips)
-    assert after.per_class == run.per_class() and trial.accuracy == run.per_class().get(trial.class_name)
+    assert after.per_class == run.per_class()
 
 
 def assert_moves_by_loops(trial):
@@ -108,14 +108,14 @@ def test_a_trial_is_what_rebuilding_gives(kind, mode, several):
             assert_equal_to_rebuilding(trial, after, weights, several, told if new else workshop.classes)
             assert_moves_by_loops(trial)
             if new:  # clips of that name are tested from now on
-                assert (trial.index, trial.old_cosine, trial.old_accuracy) == (9, None, None)
+                assert trial.index == 9 and "before" not in trial.cosines
                 assert trial.after.n_clips == trial.before.n_clips + 20
             else:
                 old = cosine(Scores.from_embeddings(embeddings, several), weights)[:, trial.index]
-                np.testing.assert_array_equal(trial.old_cosine, old)
+                np.testing.assert_array_equal(trial.cosines["before"], old)
         assert np.array_equal(workshop.before.predicted_N, before)  # trials change nothing
     unheard = workshop.try_sentences("nothing of the kind", vectors(kind, rng, 1), new=True)
-    assert unheard.accuracy is None and unheard.after.n_clips == unheard.before.n_clips
+    assert unheard.class_name not in unheard.after.per_class and unheard.after.n_clips == unheard.before.n_clips
 
 
 def by_hand():
@@ -134,12 +134,12 @@ def test_moves_by_hand():
     # Walking on the diagonal takes b rightly and c wrongly; a stays, d (1, 3) is nearer to running by 3 > 4 / 1.41.
     trial = workshop.try_sentences("walking", [[5, 5]])
     assert trial.after.predicted_N.tolist() == [0, 0, 0, 1, 2, UNDECIDED]
-    assert trial.after.top1 == 4 / 6 and (trial.old_accuracy, trial.accuracy) == (0.5, 1.0)
+    assert (trial.before.per_class["walking"], trial.after.per_class["walking"], trial.after.top1) == (0.5, 1.0, 4 / 6)
     assert trial.moves(trial.gained) == [Move(1, "b", "walking", "running", "walking")]
     assert trial.moves(trial.lost) == [Move(2, "c", "running", "running", "walking")]
     assert trial.drawn_from == [Flow("running", 2, 1, 1)] and trial.left_to == []
     expected = np.array([4 / 10**0.5, 3 / 5**0.5, 5 / 13**0.5, 4 / 10**0.5, -1, 0]) / 2**0.5
-    np.testing.assert_allclose(trial.cosine, expected, atol=1e-6)
+    np.testing.assert_allclose(trial.cosines["now"], expected, atol=1e-6)
     # Out of the way, walking loses its clips; a (3, 1) goes to running.
     away = workshop.try_sentences("walking", [[0, -1]])
     assert away.after.predicted_N.tolist() == [1, 1, 1, 1, 2, UNDECIDED]
@@ -150,9 +150,11 @@ def test_moves_by_hand():
     for name, sentences, expected in (("walking", [[0, 7]], [0, 0, 0, 0, 2]), ("jogging", [[0, 7]], [0, 1, 1, 1, 1]),
                                       ("jogging", zeros, [0, 1, 1, 1, 1])):  # fmt: skip
         trial = workshop.try_sentences(name, sentences)
-        assert trial.after.predicted_N.tolist() == [*expected, UNDECIDED] and trial.dead == (sentences is zeros)
+        assert trial.after.predicted_N.tolist() == [*expected, UNDECIDED] and bool(trial.scores.dead_classes) == (
+            sentences is zeros
+        )
     beside = workshop.try_sentences("jogging", zeros, append=True)
-    assert not beside.dead and np.array_equal(beside.before.predicted_N, beside.after.predicted_N)
+    assert not beside.scores.dead_classes and np.array_equal(beside.before.predicted_N, beside.after.predicted_N)
 
 
 def test_what_cannot_be_tried_is_refused():
