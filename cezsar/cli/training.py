@@ -70,12 +70,12 @@ def _clips(source: str) -> list[Clip]:
         if folder.is_dir() and (others := passed_over(folder)):
             print(others)
         return clips
-    videos = videos_of(source)
-    if videos.missing:
+    clips, missing = videos_of(source)
+    if missing:
         known = find_known(source.partition(":")[0])
         names = f"; `cezsar datasets {known.name} --missing FILE` writes their ids" if known else ""
-        print(f"{source}: {len(videos.clips):,} clips have a video, {len(videos.missing):,} have none{names}")
-    return videos.clips
+        print(f"{source}: {len(clips):,} clips have a video, {len(missing):,} have none{names}")
+    return clips
 
 
 @verbs.verb(

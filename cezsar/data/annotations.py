@@ -17,11 +17,13 @@ from cezsar.errors import FormatError, InputError
 ROUNDING_S = 1e-3  # times this far outside the video (published: 95.04 of 95.03999999999999) are clipped, not counted
 MAX_S = 1e9  # times are smaller; anything else is a mistake
 WIDENED_S = 1.0  # length given to a segment that starts and ends at one time: the second of video around it
-SWAPPED = "segments start after they end: both times were exchanged"
-CLIPPED = "segments reach outside their video and were cut to it"
-WIDENED = "segments have no length and were widened"
-OUTSIDE = "segments lie outside their video and were left out"
-EMPTY = "segments have no sentence and were left out"
+CHANGES = SWAPPED, CLIPPED, WIDENED, OUTSIDE, EMPTY = (
+    "segments start after they end: both times were exchanged",
+    "segments reach outside their video and were cut to it",
+    "segments have no length and were widened",
+    "segments lie outside their video and were left out",
+    "segments have no sentence and were left out",
+)
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,7 @@ class Annotations:
     @property
     def repairs(self) -> list[str]:
         """What had to be done to the file, in words."""
-        kinds = SWAPPED, CLIPPED, WIDENED, OUTSIDE, EMPTY
-        return [f"{self.changes[kind]:,} {kind}" for kind in kinds if self.changes[kind]]
+        return [f"{self.changes[kind]:,} {kind}" for kind in CHANGES if self.changes[kind]]
 
 
 def load_annotations(path: str | Path) -> Annotations:

@@ -11,14 +11,13 @@ import math
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
 
 from cezsar import workspace
 from cezsar.atomic import write_json
 from cezsar.data.descriptions import load_descriptions
 from cezsar.data.documents import read_json_object
 from cezsar.data.labels import canonical, load_index, spoken
-from cezsar.data.layout import KNOWN, Found, Known, caption_files, look
+from cezsar.data.layout import KNOWN, Known, caption_files, look
 from cezsar.data.manifest import Clip, read_source
 from cezsar.errors import FormatError, InputError
 from cezsar.workspace import ASSETS
@@ -40,11 +39,6 @@ class Dataset:
     segments: dict[str, tuple[str, int, int]] = field(default_factory=dict)  # clip id -> video id, first second, end
 
 
-class Videos(NamedTuple):
-    clips: list[Clip]  # with the ids and labels under which an evaluation, or mining, looks for them
-    missing: list[str]  # ids of clips that should be there and have no video, as far as is known
-
-
 def open_dataset(name_or_folder: str | Path, home: str | Path | None = None) -> Dataset:
     """A data set by name: `demo`, `demo:train` (segments of the videos that it trains on), `ucf101`, an official part,
     `ucf101:test1`, what somebody named (`register`); or by path: a folder of class folders, a CSV manifest with labels,
@@ -59,18 +53,16 @@ def open_dataset(name_or_folder: str | Path, home: str | Path | None = None) -> 
     if not known.classes:
         advice = f"train on it: `cezsar mine {known.name} ...`"
         raise InputError(f"{known.title} has sentences and no classes to test; {advice}")
-    found = _look(known, part, place)
-    labels = {id: found.labels[id] for id in found.parts[part] if id in found.labels} if part else found.labels
-    if not labels:
+    found = look(known, place, part)
+    if not found.labels:
         none = f"no clip of {name} is in {place}, or none with a class of {known.title}"
         raise InputError(f"{none}; see `cezsar datasets`")
-    paths = {id: path for id, path in found.paths.items() if id in labels}
     shipped = shipped_descriptions(known.name)
     by_class = _beside(place) or (load_descriptions(shipped) if shipped else {})
     by_key = {canonical(each): sentences for each, sentences in by_class.items()}
     given = {each: by_key.get(canonical(each)) or [spoken(each)] for each in known.class_names()}
-    missing = found.missing_of[part] if part else found.missing
-    return Dataset(name, labels, given, paths, missing, found.warnings, {} if part else found.parts)
+    parts = {} if part else found.parts
+    return Dataset(name, found.labels, given, found.paths, found.missing, found.warnings, parts)
 
 
 def class_names(name_or_folder: str | Path, home: str | Path | None = None) -> list[str]:
@@ -102,22 +94,21 @@ def file_name(dataset: str, home: str | Path | None = None) -> str:
     return safe if safe == whole else f"{safe}-{hashlib.sha256(whole.encode()).hexdigest()[:6]}"
 
 
-def videos_of(name: str, home: str | Path | None = None) -> Videos:
-    """The videos of a data set as `open_dataset` takes it, to extract features from; of `activitynet-captions` and its
-    parts (`train`, `val_1`, `val_2`) those that have captions, or all where there are no captions. Raises as that."""
+def videos_of(name: str, home: str | Path | None = None) -> tuple[list[Clip], list[str]]:
+    """The videos of a data set as `open_dataset` takes it, to extract features from, and the ids of clips that should
+    be there and have no video; of `activitynet-captions` and its parts (`train`, `val_1`, `val_2`) those that have
+    captions, or all where there are no captions. Raises as that."""
     known, part, place = _meant(name, home)
     if known and not known.classes:
-        found = _look(known, part, place)
-        parts = [found.parts[part]] if part else found.parts.values()
-        wanted = {id for ids in parts for id in ids} or set(found.paths)
-        clips = [Clip(path, id) for id, path in found.paths.items() if id in wanted]
-        missing = found.missing_of[part] if part else found.missing
+        found = look(known, place, part)
+        clips = [Clip(path, id) for id, path in found.paths.items() if not found.listed or id in found.listed]
+        missing = found.missing
     else:
         data = open_dataset(name, home)
         clips, missing = [Clip(path, id, data.labels[id]) for id, path in data.paths.items()], data.missing
     if not clips:
         raise InputError(f"{name}: {place} has lists of its clips and no video of them; put the videos there")
-    return Videos(clips, missing)
+    return clips, missing
 
 
 def captions_of(name: str, home: str | Path | None = None) -> Path:
@@ -271,15 +262,6 @@ def _labelled(name: str, source: Path) -> Dataset:
         told = f"{len(unlabelled)} clips have no label, the first is {unlabelled[0]}"
         raise InputError(f"data set {name}: {told}; {advice}")
     return data
-
-
-def _look(known: Known, part: str, place: Path) -> Found:
-    """What there is of a published data set that must have that part."""
-    found = look(known, place.resolve())  # resolved once, not file by file: there may be 306,245
-    if part and part not in found.parts:
-        there = f"there are {', '.join(sorted(found.parts))}" if found.parts else f"add {known.lists}"
-        raise InputError(f"{known.title} has no part {part!r} here; {there}")
-    return found
 
 
 def _beside(source: Path) -> dict[str, list[str]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import codecs
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def read_json_object(path: str | Path) -> dict[str, Any]:
     return value
 
 
-def parse_json(text: str, source: str, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
+def parse_json(text: str, source: str, pairs: Callable[[Any], Any] | None = None) -> Any:
     """JSON text, called `source` in messages; `pairs` makes objects, by default dictionaries without repeated keys."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -81,6 +82,12 @@ def is_unicode(text: str) -> bool:
 def printable(text: str) -> str:
     """`text` with bytes that were not UTF-8 (lone surrogates) written as \\xNN, so that it can be stored and shown."""
     return text if is_unicode(text) else text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def enumerated(names: Iterable[str], most: int) -> str:
+    """The first names, and dots if there are more than `most`."""
+    first = list(islice(names, most + 1))
+    return ", ".join(first[:most]) + (", ..." if len(first) > most else "")
 
 
 def _bytes(path: str | Path) -> bytes:

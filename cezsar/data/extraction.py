@@ -85,8 +85,7 @@ def extract(
             if clip.label and canonical(stored) != canonical(clip.label):
                 told = f"{writer.folder} has clip {clip.id!r} as {stored!r}, the source says {clip.label!r}"
                 raise MismatchError(f"{told}: extract into another folder, or correct the label")
-        changed = writer.replaced({clip.id: clip.path for clip in clips})
-        writer.drop(changed)
+        changed = writer.drop_replaced({clip.id: clip.path for clip in clips})
         waiting = [clip for clip in clips if clip.id not in writer]
         failures = writer.folder / "failed.json"
         listed = read_json_object(failures).get("read in part", []) if failures.exists() else []

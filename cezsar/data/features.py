@@ -10,11 +10,10 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,7 +31,7 @@ SHARD_BYTES = 128 << 20  # of features, after which a shard ends
 MAX_OPEN = 64  # shards a store keeps open for reading
 IDENTITY = ("encoder", "fingerprint", "dim", "object_head_fingerprint")
 """Provenance that must agree for two videos to belong in one store."""
-UNREADABLE = (KeyError, IndexError, TypeError, ValueError, AttributeError, OSError, RuntimeError)  # of a damaged shard
+UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, OSError, RuntimeError)  # of a damaged shard
 
 
 @dataclass(frozen=True)
@@ -69,10 +68,11 @@ class FeatureStore:
         if not shards:
             raise FormatError(f"{self.folder} holds no feature shards (shard-*.h5): make it with `cezsar extract`")
         self.provenance: dict[str, Any] = json.loads(shards[0].provenance)  # encoder, fingerprint, dim, fps, domain ...
-        self.ids: list[str] = [id for shard in shards for id in shard.ids]  # in the order in which they were stored
-        self.labels = {id: label for shard in shards for id, label in zip(shard.ids, shard.labels, strict=True)}
-        self.paths = {id: path for shard in shards for id, path in zip(shard.ids, shard.paths, strict=True)}
+        self.dim = int(self.provenance["dim"])  # d, the width of a feature row
         self._where = {id: (shard, row) for shard in shards for row, id in enumerate(shard.ids)}
+        self.ids = list(self._where)  # in the order in which they were stored
+        self.labels = {id: shard.labels[row] for id, (shard, row) in self._where.items()}
+        self.paths = {id: shard.paths[row] for id, (shard, row) in self._where.items()}
         self._open = lru_cache(MAX_OPEN)(_open)
         self._lock = threading.Lock()
 
@@ -84,11 +84,6 @@ class FeatureStore:
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.ids)
-
-    @property
-    def dim(self) -> int:
-        """d, the width of a feature row."""
-        return int(self.provenance["dim"])
 
     def length(self, id: str) -> int:
         """T, the number of rows (seconds) of a video."""
@@ -163,7 +158,7 @@ class StoreWriter:
         self.folder, self.provenance, self.shard_videos = Path(folder), dict(provenance), shard_videos
         if vocabulary is not None:
             self.provenance["object_head_fingerprint"] = vocabulary.fingerprint
-        self._pending: list[dict[str, Any]] = []  # columns of `PER_VIDEO` and "features"
+        self._pending: list[tuple[Any, ...]] = []  # values of `PER_VIDEO`, and features
         self._lock = FileLock(self.folder / ".writer-lock", blocking=False, thread_local=False)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -199,33 +194,27 @@ class StoreWriter:
             self._pending.clear()
         self.close()
 
-    def replaced(self, clips: Mapping[str, Path]) -> list[str]:
-        """The ids whose features in the folder come from another film than the one that is there now: of another size,
-        or at the same path with another time. Where a store does not know the film it is taken for the same."""
-        found = []
+    def drop_replaced(self, clips: Mapping[str, Path]) -> list[str]:
+        """Remove the videos whose film is another one now: of another size, or at the same path with another time;
+        their ids. A film that the store does not know is taken for the same."""
+        dropped: list[str] = []
         for shard in self._shards:
-            for id, path, (size, time_ns) in zip(shard.ids, shard.paths, shard.files.tolist(), strict=True):
-                if size and id in clips:
-                    now_size, now_ns = _file_stamp(clips[id])
-                    same_place = path == printable(str(clips[id]))
-                    if now_size and (now_size != size or (same_place and now_ns != time_ns)):
-                        found.append(id)
-        return found
-
-    def drop(self, ids: Collection[str]) -> None:
-        """Remove videos from the shards of the folder, which are written anew without them."""
-        for shard in self._shards:
-            kept = ~np.isin(shard.ids, list(ids))
-            if not kept.any():
-                shard.path.unlink()
-            elif not kept.all():
-                lengths = np.diff(shard.offsets)
-                with _readable(shard.path), h5py.File(shard.path, "r") as file:
-                    arrays = {name: file[name][:][kept] for name in PER_VIDEO if name in file}
-                    features = file["features"][:][np.repeat(kept, lengths)]
+            films = zip(shard.ids, shard.paths, shard.files.tolist(), strict=True)
+            kept = np.array([id not in clips or _same_film(clips[id], path, *stamp) for id, path, stamp in films])
+            if kept.all():
+                continue
+            dropped += np.array(shard.ids)[~kept].tolist()
+            lengths = np.diff(shard.offsets)
+            with _readable(shard.path), h5py.File(shard.path, "r") as file:
+                arrays = {name: file[name][:][kept] for name in PER_VIDEO if name in file}
+                features = file["features"][:][np.repeat(kept, lengths)]
+            if kept.any():
                 self._write(shard.path, features, lengths[kept], arrays)
+            else:
+                shard.path.unlink()
         self._shards = _read_shards(self.folder)
-        self.labels = {id: label for id, label in self.labels.items() if id not in ids}
+        self.labels = {id: label for id, label in self.labels.items() if id not in dropped}
+        return dropped
 
     def add(
         self, id: str, features: np.ndarray, label: str = "", path: str | Path = "",
@@ -254,9 +243,9 @@ class StoreWriter:
         self.labels[id] = label
         digest = hashlib.sha256(json.dumps([id, label, list(features.shape)]).encode("ascii"))
         digest.update(features.tobytes() + indices.tobytes() + probabilities.tobytes())
-        row = [id.encode(), label.encode(), printable(str(path)).encode(), _file_stamp(path), digest.digest()]
-        self._pending.append(dict(zip((*PER_VIDEO, "features"), [*row, indices, probabilities, features], strict=True)))
-        waiting_bytes = sum(video["features"].nbytes for video in self._pending)
+        text = id.encode(), label.encode(), printable(str(path)).encode()
+        self._pending.append((*text, _file_stamp(path), digest.digest(), indices, probabilities, features))
+        waiting_bytes = sum(video[-1].nbytes for video in self._pending)
         if len(self._pending) >= self.shard_videos or waiting_bytes >= SHARD_BYTES:
             self.flush()
 
@@ -264,16 +253,15 @@ class StoreWriter:
         """Write the videos gathered so far as one shard, if there are any. Raises `CezsarError` if the disk refuses."""
         if not self._pending:
             return
-        columns = {name: [video[name] for video in self._pending] for name in self._pending[0]}
-        features = columns.pop("features")
-        arrays = {name: np.array(columns[name]) for name in ("ids", "labels", "paths")}
-        arrays["files"] = np.array(columns["files"], dtype="<i8")
-        arrays["digests"] = np.frombuffer(b"".join(columns["digests"]), np.uint8).reshape(-1, 32)
-        for name, dtype, none in (("object_indices", "<i4", -1), ("object_probabilities", "<f4", 0)):
-            by_rank = list(zip_longest(*columns[name], fillvalue=none))
-            arrays[name] = np.array(by_rank, dtype).reshape(-1, len(features)).T
+        *text, files, digests, indices, probabilities, features = zip(*self._pending, strict=True)
+        columns = [np.array(column) for column in text]
+        columns += [np.array(files, "<i8"), np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)]
+        most = max(map(len, indices))
+        for ragged, filling in ((indices, -1), (probabilities, 0)):
+            columns.append(np.stack([np.pad(row, (0, most - len(row)), constant_values=filling) for row in ragged]))
         path = self.folder / f"shard-{self._next:05d}.h5"
-        self._write(path, np.concatenate(features), np.array([len(rows) for rows in features]), arrays)
+        lengths = np.array([len(rows) for rows in features])
+        self._write(path, np.concatenate(features), lengths, dict(zip(PER_VIDEO, columns, strict=True)))
         self._next += 1
         self._pending.clear()
 
@@ -309,6 +297,13 @@ def _file_stamp(path: str | Path) -> tuple[int, int]:
     except (OSError, ValueError):
         return 0, 0
     return (found.st_size, found.st_mtime_ns) if str(path) else (0, 0)
+
+
+def _same_film(film: Path, path: str, size: int, time_ns: int) -> bool:
+    """Whether features of the film that was at `path` are of this one; where nothing tells, they are."""
+    now_size, now_ns = _file_stamp(film)
+    moved = path != printable(str(film))
+    return not (size and now_size) or (now_size == size and (moved or now_ns == time_ns))
 
 
 def _same_identity(where: Path, stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

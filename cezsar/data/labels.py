@@ -9,6 +9,7 @@ import io
 import re
 import threading
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -64,7 +65,7 @@ def resolve(names: Iterable[str], known: Sequence[str]) -> list[str]:
 
 class Labels(NamedTuple):
     names: list[str]  # distinct, in the order given
-    repeated: list[str]  # those that were given again and are kept once
+    repeated: list[str]  # those of them that were given again and are kept once
 
 
 def parse_labels(text: str) -> Labels:
@@ -124,12 +125,12 @@ def without_numbers(entries: Iterable[str]) -> list[str]:
 def numbered(content: Mapping[str, Any]) -> list[str] | None:
     """The names of a class index, `{"0": name}` or `{name: 0}`, in the order of the numbers; None if it is none."""
     if all(key.isdecimal() and isinstance(name, str) for key, name in content.items()):
-        keys = sorted(content, key=int)
-        return [content[key] for key in keys] if _counts_up([int(key) for key in keys]) else None
-    if all(type(number) is int for number in content.values()):
-        names = sorted(content, key=content.__getitem__)
-        return names if _counts_up([content[name] for name in names]) else None
-    return None
+        pairs = sorted((int(key), name) for key, name in content.items())
+    elif all(type(number) is int for number in content.values()):
+        pairs = sorted((number, name) for name, number in content.items())
+    else:
+        return None
+    return [name for _, name in pairs] if _counts_up([number for number, _ in pairs]) else None
 
 
 def is_invisible(character: str) -> bool:
@@ -139,9 +140,8 @@ def is_invisible(character: str) -> bool:
 
 def _counts_up(numbers: Sequence[int]) -> bool:
     """Whether these are 0, 1, 2, ... or 1, 2, 3, ..., as numbers of classes are."""
-    return (
-        bool(numbers) and numbers[0] in (0, 1) and list(numbers) == list(range(numbers[0], numbers[0] + len(numbers)))
-    )
+    first = numbers[0] if numbers else -1
+    return first in (0, 1) and list(numbers) == list(range(first, first + len(numbers)))
 
 
 def _name_column(text: str) -> list[str] | None:
@@ -154,18 +154,16 @@ def _name_column(text: str) -> list[str] | None:
 
 def _labels(entries: Iterable[str]) -> Labels:
     """Entries as labels, spaces put right, each class once."""
-    first: dict[str, str] = {}
-    repeated: dict[str, None] = {}
-    for name in (name for entry in entries if (name := " ".join(entry.split()))):
+    names = [name for entry in entries if (name := " ".join(entry.split()))]
+    for name in names:
         if len(name) > MAX_LABEL_CHARACTERS:
             most = f"at most {MAX_LABEL_CHARACTERS:,} are possible; put commas between labels"
             raise InputError(f"the label {name[:40]!r}... has {len(name):,} characters, {most}")
-        if (key := canonical(name)) in first:
-            repeated[first[key]] = None
-        first.setdefault(key, name)
-    if not first:
+    if not names:
         raise InputError('no label is given; write at least one, such as "juggling, playing chess"')
-    return Labels(list(first.values()), list(repeated))
+    counts = Counter(map(canonical, names))
+    first = distinct(names)
+    return Labels(first, [name for name in first if counts[canonical(name)] > 1])
 
 
 def load_split(path: str | Path) -> dict[str, list[str]]:
@@ -233,7 +231,7 @@ def keep_group(path: str | Path, name: str, classes: Sequence[str], *, instead_o
         groups = load_groups(path)
         if instead_of is not None and instead_of not in groups:
             raise InputError(f"there is no group {instead_of!r} any more; keep it as a new one")
-        entries = [(name, classes) if old == instead_of else (old, groups[old]) for old in groups]
+        entries = [(name, classes) if old == instead_of else (old, members) for old, members in groups.items()]
         write_json(path, _usable(entries if instead_of is not None else [*entries, (name, classes)]))
 
 
@@ -246,21 +244,16 @@ def remove_group(path: str | Path, name: str) -> None:
 
 
 def _usable(groups: Iterable[tuple[str, Sequence[str]]]) -> Groups:
-    """The groups with spaces around names taken away. Raises `InputError`."""
+    """The groups with spaces put right. Raises `InputError`."""
     found: Groups = {}
     for name, classes in groups:
-        title = _short_name(name, MAX_NAME_CHARACTERS)
+        title, *members = (" ".join(text.split()) for text in (name, *classes))
+        if len(title) > MAX_NAME_CHARACTERS or not all(text and is_unicode(text) for text in (title, *members)):
+            most = f"the name is longer than {MAX_NAME_CHARACTERS} characters, or a name in it is empty or no text"
+            raise InputError(f"the group {title[:40]!r} cannot be used: {most}; correct it")
         if canonical(title) in map(canonical, found):
             raise InputError(f"there is a group {title!r} already; choose another name")
-        found[title] = distinct(_short_name(entry, MAX_LABEL_CHARACTERS) for entry in classes)
+        found[title] = distinct(members)
         if len(found[title]) < 2:
             raise InputError(f"group {title!r} has fewer than two classes; choose at least two")
     return found
-
-
-def _short_name(text: str, most: int) -> str:
-    name = " ".join(text.split())
-    if not 0 < len(name) <= most or not is_unicode(name):
-        told = f"has {len(name):,} characters" if len(name) > most else "is empty or no text"
-        raise InputError(f"the name {name[:40]!r} of a group or class {told}; write up to {most:,} characters")
-    return name

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from cezsar.data import manifest
 from cezsar.data.annotations import load_annotations
-from cezsar.data.documents import printable, read_json_object, read_text
+from cezsar.data.documents import enumerated, printable, read_json_object, read_text
 from cezsar.data.labels import canonical, load_index, parse_labels
 from cezsar.errors import FormatError, InputError
 from cezsar.workspace import ASSETS
@@ -27,7 +27,7 @@ NAMED = 20  # ids that a warning names before it only counts
 @dataclass
 class Found:
     """What a place holds of a published data set; where there is no video, its lists stand for the clips. Readers fill
-    in the first six, in the spelling found there; `look` puts them right and adds the others."""
+    in the first six, in the spelling found there; `look` puts them right."""
 
     paths: dict[str, Path] = field(default_factory=dict)  # clip id -> video file
     labels: dict[str, str] = field(default_factory=dict)  # clip id -> class; empty for a data set without classes
@@ -35,8 +35,7 @@ class Found:
     parts: dict[str, list[str]] = field(default_factory=dict)  # official part ("test1", "val", ...) -> clip ids
     sources: list[str] = field(default_factory=list)  # what was read, in words
     warnings: list[str] = field(default_factory=list)  # wrong counts and what else is wrong, with ids or names
-    missing: list[str] = field(default_factory=list)  # ids of clips that should be there and are not, sorted
-    missing_of: dict[str, list[str]] = field(default_factory=dict)  # official part -> ids of its missing clips
+    missing: list[str] = field(default_factory=list)  # ids of clips that should be there and are not
 
 
 @dataclass(frozen=True)
@@ -56,10 +55,11 @@ class Known:
         return parse_labels(read_text(ASSETS / "labels" / f"{self.name}.json")).names if self.classes else []
 
 
-def look(known: Known, place: str | Path) -> Found:
-    """Read a place and compare it with what should be there. A wrong count is a warning, never an error; `InputError`
-    where there is nothing of the data set, `FormatError` where a list is not in its format."""
-    place = Path(place).expanduser()
+def look(known: Known, place: str | Path, part: str = "") -> Found:
+    """Read a place and compare it with what should be there; paths, labels and missing clips are of the official part,
+    if one is named. A wrong count is a warning; `InputError` where there is nothing of the data set or no such part,
+    `FormatError` where a list is not in its format."""
+    place = Path(place).expanduser().resolve()  # once, not file by file: there may be 306,245
     if not place.exists():
         how = f"put it in {printable(str(place))}, or name its place with `cezsar datasets --add {known.name}=FOLDER`"
         raise InputError(f"{known.title} is not here: {how}; it should have {known.layout}")
@@ -67,38 +67,37 @@ def look(known: Known, place: str | Path) -> Found:
     there = found.labels or found.listed
     if not there:
         raise InputError(f"{known.title}: {printable(str(place))} has none of its videos or lists; give {known.layout}")
+    if part and part not in found.parts:
+        listed = f"there are {', '.join(sorted(found.parts))}" if found.parts else f"add {known.lists}"
+        raise InputError(f"{known.title} has no part {part!r} here; {listed}")
     spelt = {canonical(name): name for name in known.class_names()}
     found.labels = {id: spelt[key] for id, label in there.items() if (key := canonical(label)) in spelt}
-    found.paths = {id: path for id, path in found.paths.items() if id in found.labels or not known.classes}
     have = {id.casefold(): id for id in (found.labels if known.classes else there)}  # spelling of ids varies, too
     found.missing = sorted(id for id in found.listed if id.casefold() not in have)
-    for part, ids in found.parts.items():
-        found.missing_of[part] = [id for id in ids if id.casefold() not in have]
-        found.parts[part] = [have[key] for id in ids if (key := id.casefold()) in have]
-    strange = Counter(label for label in there.values() if canonical(label) not in spelt) if known.classes else {}
-    if strange:
-        names = enumerated(f"{repr(label) if label else 'nothing'} ({count:,})" for label, count in strange.items())
-        found.warnings.append(f"clips left out, as no class of {known.title} is named so: {names}")
-    found.warnings += _miscounts(known, found, have)
-    present = set(found.labels.values())
-    if absent := [name for name in spelt.values() if name not in present]:
-        found.warnings.append(f"{len(absent):,} of {known.classes:,} classes have no clip: {enumerated(absent)}")
+    found.warnings += _warnings(known, found, there, have, spelt)
+    if part:
+        found.missing = [id for id in found.parts[part] if id.casefold() not in have]
+    for name, ids in found.parts.items():
+        found.parts[name] = [have[key] for id in ids if (key := id.casefold()) in have]
+    wanted = set(found.parts[part]) if part else set(found.labels if known.classes else found.paths)
+    found.labels = {id: label for id, label in found.labels.items() if id in wanted}
+    found.paths = {id: path for id, path in found.paths.items() if id in wanted}
     return found
 
 
-def enumerated(names: Iterable[str]) -> str:
-    """The first `NAMED` names, and dots if there are more."""
-    names = list(names)
-    return ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
-
-
-def _miscounts(known: Known, found: Found, have: Mapping[str, str]) -> Iterator[str]:
+def _warnings(
+    known: Known, found: Found, there: Mapping[str, str], have: Mapping[str, str], spelt: Mapping[str, str]
+) -> Iterator[str]:
+    strange = Counter(label for label in there.values() if spelt and canonical(label) not in spelt)
+    if strange:
+        shown = (f"{repr(label) if label else 'nothing'} ({count:,})" for label, count in strange.items())
+        names = enumerated(shown, NAMED)
+        yield f"clips left out, as no class of {known.title} is named so: {names}"
     what, listed = "videos" if found.paths else "clips in the lists", len(found.listed)
     if found.missing:
-        names = enumerated(found.missing)
-        names += (
-            f"; `cezsar datasets {known.name} --missing FILE` writes them all" if len(found.missing) > NAMED else ""
-        )
+        names = enumerated(found.missing, NAMED)
+        if len(found.missing) > NAMED:
+            names += f"; `cezsar datasets {known.name} --missing FILE` writes them all"
         yield f"{len(found.missing):,} of {listed:,} clips are missing: {names}"
     if not listed and len(have) != known.clips:
         yield f"{len(have):,} {what}, {known.clips:,} expected; which ones differ can be told with {known.lists}"
@@ -106,13 +105,17 @@ def _miscounts(known: Known, found: Found, have: Mapping[str, str]) -> Iterator[
         yield f"the lists here name {listed:,} clips, {known.clips:,} expected; check {known.lists}"
     keys = {id.casefold() for id in found.listed}
     if listed and (more := sorted(id for key, id in have.items() if key not in keys)):
-        yield f"{len(more):,} {what} are in no list of {known.title}: {enumerated(more)}"
+        yield f"{len(more):,} {what} are in no list of {known.title}: {enumerated(more, NAMED)}"
+    present = set(found.labels.values())
+    if absent := [name for name in spelt.values() if name not in present]:
+        yield f"{len(absent):,} of {known.classes:,} classes have no clip: {enumerated(absent, NAMED)}"
 
 
-def _files(place: Path, suffix: str) -> list[Path]:
-    """Files with a suffix in and below a folder, sorted; a file is its own only one."""
-    files = [place] if place.is_file() else manifest.files_in(place)
-    return [path for path in files if path.suffix.lower() == suffix]
+def _files(place: Path, suffix: str, pattern: str = ".*") -> Iterator[tuple[Path, re.Match[str]]]:
+    """Files in and below a folder, sorted (a file is its own only one), whose suffix and whole stem are these."""
+    for path in [place] if place.is_file() else manifest.files_in(place):
+        if path.suffix.lower() == suffix and (match := re.fullmatch(pattern, path.stem, re.I)):
+            yield path, match
 
 
 def _lines(path: Path) -> Iterator[tuple[str, str]]:
@@ -128,7 +131,7 @@ def _videos_or_index(place: Path) -> Found:
     if place.is_dir() and (clips := manifest.clips_in(place)):
         labels = {clip.id: clip.label for clip in clips}
         return Found({clip.id: clip.path for clip in clips}, labels, sources=[f"{len(clips):,} videos"])
-    indexes = (path for path in _files(place, ".json") if path == place or re.search("dataset|index", path.stem))
+    indexes = (path for path, _ in _files(place, ".json") if path == place or re.search("dataset|index", path.stem))
     index = next(map(load_index, indexes), {})
     labels = {id: label for label, ids in index.items() for id in ids}
     return Found({}, labels, sources=[f"an index of {len(labels):,} clips, no video" if labels else "no video"])
@@ -139,14 +142,13 @@ def _ucf101(place: Path) -> Found:
     known beforehand, so a clip that is missing can be named without any list."""
     found = _videos_or_index(place)
     lists: dict[str, dict[str, str]] = {}
-    for path in _files(place, ".txt"):
-        if match := re.fullmatch(r"(train|test)list0([123])", path.stem, re.I):
-            ids = lists[match[1].lower() + match[2]] = {}
-            for where, line in _lines(path):  # Class/v_Class_g01_c01.avi, in training lists with the class's number
-                label, _, name = line.partition("/")
-                if not (canonical(label) and name.strip()):
-                    raise FormatError(f"{where} should be Class/clip.avi; correct it")
-                ids[Path(name.split()[0]).stem] = label.strip()
+    for path, match in _files(place, ".txt", "(train|test)list0([123])"):
+        ids = lists[match[1].lower() + match[2]] = {}
+        for where, line in _lines(path):  # Class/v_Class_g01_c01.avi, in training lists with the class's number
+            label, _, name = line.partition("/")
+            if not (canonical(label) and name.strip()):
+                raise FormatError(f"{where} should be Class/clip.avi; correct it")
+            ids[Path(name.split()[0]).stem] = label.strip()
     found.labels = found.labels or {id: label for ids in lists.values() for id, label in ids.items()}
     if not found.labels:
         return Found()
@@ -185,17 +187,16 @@ def _hmdb51(place: Path) -> Found:
     """`<class>/<id>.avi` and `testTrainMulti_7030_splits/<class>_test_split1.txt`, or an index. Each class has three
     official lists: 70 clips to train on (1), 30 to test on (2), the rest used for neither (0)."""
     found, lists = _videos_or_index(place), 0
-    for path in _files(place, ".txt"):
-        if match := re.fullmatch(r"(.+)_test_split([123])", path.stem, re.I):
-            lists += 1
-            for where, line in _lines(path):
-                name, _, mark = line.rpartition(" ")
-                if mark not in ("0", "1", "2") or not name.strip():
-                    raise FormatError(f"{where} should be a clip and 0, 1 or 2; correct it")
-                id = name.strip().removesuffix(".avi")
-                found.listed.setdefault(id, match[1])
-                if mark != "0":
-                    found.parts.setdefault(("train" if mark == "1" else "test") + match[2], []).append(id)
+    for path, match in _files(place, ".txt", "(.+)_test_split([123])"):
+        lists += 1
+        for where, line in _lines(path):
+            name, _, mark = line.rpartition(" ")
+            if mark not in ("0", "1", "2") or not name.strip():
+                raise FormatError(f"{where} should be a clip and 0, 1 or 2; correct it")
+            id = name.strip().removesuffix(".avi")
+            found.listed.setdefault(id, match[1])
+            if mark != "0":
+                found.parts.setdefault(("train" if mark == "1" else "test") + match[2], []).append(id)
     found.sources += [f"{lists} official lists, of {3 * 51}"] if lists else []
     return found
 
@@ -206,11 +207,10 @@ def _kinetics400(place: Path) -> Found:
     for the seconds; where a video is named by the YouTube id alone, the listed clip takes that name."""
     found = _videos_or_index(place)
     part_of: dict[str, str] = {}
-    for path in _files(place, ".csv"):
-        reader = csv.DictReader(io.StringIO(read_text(path), newline=""))
+    for path, _ in _files(place, ".csv"):
+        reader, before = csv.DictReader(io.StringIO(read_text(path), newline="")), len(found.listed)
         if not {"label", "youtube_id", "time_start", "time_end"} <= set(reader.fieldnames or []):
             continue  # no annotation, or a list without labels
-        labels: dict[str, str] = {}
         for row in reader:
             try:
                 start_s, end_s = (round(float(row[column])) for column in ("time_start", "time_end"))
@@ -218,12 +218,11 @@ def _kinetics400(place: Path) -> Found:
                 where = f"{path}, line {reader.line_num}"
                 raise FormatError(f"{where}: times should be numbers of seconds; correct it") from error
             id = f"{(row['youtube_id'] or '').strip()}_{start_s:06}_{end_s:06}"
-            labels[id] = (row["label"] or "").strip()
+            found.listed[id] = (row["label"] or "").strip()
             split = (row.get("split") or path.stem).strip().lower()
             if match := re.search(r"(?:^|_)(train|val|test)(?:idate|idation)?$", split):
                 part_of[id] = match[1]
-        found.listed |= labels
-        found.sources += [f"{path.name} with {len(labels):,} clips"] if labels else []
+        found.sources.append(f"{path.name} with {len(found.listed) - before:,} clips")
     by_youtube_id = {id[:-14]: id for id in found.listed}
     for name in found.paths:
         if name not in found.listed and (listed := by_youtube_id.get(name)):
@@ -260,8 +259,7 @@ def _activitynet(place: Path) -> Found:
 
 def caption_files(place: Path) -> dict[str, Path]:
     """Part ("train", "val_1", "val_2") of ActivityNet Captions -> its JSON file, in or below a folder."""
-    named = {path: re.fullmatch(r"(?:.*[_-])?(train|val_1|val_2)", path.stem, re.I) for path in _files(place, ".json")}
-    return {match[1].lower(): path for path, match in named.items() if match}
+    return {match[1].lower(): path for path, match in _files(place, ".json", "(?:.*[_-])?(train|val_1|val_2)")}
 
 
 KNOWN: dict[str, Known] = {

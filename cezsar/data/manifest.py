@@ -14,7 +14,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from cezsar.data.documents import printable, read_text
+from cezsar.data.documents import enumerated, printable, read_text
 from cezsar.errors import FormatError, InputError
 
 VIDEO_SUFFIXES = frozenset([
@@ -69,11 +69,10 @@ def clips_in(folder: Path) -> list[Clip]:
 def passed_over(folder: Path) -> str:
     """How many files in and below a folder `read_source` takes for no video, in words; "" when there are none."""
     suffixes = Counter(file.suffix.lower() or "no ending" for file in files_in(folder))
-    endings = Counter({suffix: count for suffix, count in suffixes.items() if suffix not in VIDEO_SUFFIXES})
-    kinds = ", ".join(f"{printable(ending)} {count:,}" for ending, count in endings.most_common(SHOWN))
-    kinds += ", ..." if len(endings) > SHOWN else ""
-    what = f"{endings.total():,} files passed over, no video by their names ({kinds})"
-    return f"{printable(str(folder))}: {what}" if endings else ""
+    others = Counter({suffix: count for suffix, count in suffixes.items() if suffix not in VIDEO_SUFFIXES})
+    kinds = enumerated((f"{printable(suffix)} {count:,}" for suffix, count in others.most_common()), SHOWN)
+    told = f"{others.total():,} files passed over, no video by their names ({kinds})"
+    return f"{printable(str(folder))}: {told}" if others else ""
 
 
 def files_in(folder: Path) -> list[Path]:
@@ -128,7 +127,7 @@ def _read_csv(path: Path) -> list[Clip]:
     if not clips:
         raise InputError(f"{path} names no clip; write one line for each below the header")
     if missing := [str(clip.path) for clip in clips.values() if not clip.path.is_file()]:
-        names = ", ".join(missing[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
+        what = f"{len(missing):,} of {len(clips):,} files are missing: {enumerated(missing, SHOWN)}"
         advice = "correct these lines or remove them (a relative path counts from the manifest's folder)"
-        raise InputError(f"{path}: {len(missing):,} of {len(clips):,} files are missing: {names}; {advice}")
+        raise InputError(f"{path}: {what}; {advice}")
     return list(clips.values())

@@ -108,18 +108,10 @@ class Described(NamedTuple):
     sentences: list[str]  # spaces put right, empty ones left out
 
 
-class _Object(list[tuple[str, Any]]):
-    """The members of a JSON object, those of one name included."""
-
-
 def check(
-    source: str | Path,
-    dataset: str | Path | None = None,
-    *,
-    encoder: Encoder | None = None,
-    near: float = NEAR,
+    source: str | Path, dataset: str | Path | None = None, *, encoder: Encoder | None = None, near: float = NEAR,
     on_progress: Callable[[int, int], object] = lambda done, total: None,
-) -> CheckReport:
+) -> CheckReport:  # fmt: skip
     """Everything that is wrong with the class descriptions `source` (as `find_descriptions` takes it), compared with
     the classes of `dataset` (of a shipped set by default its own), and with each other by `encoder` (None: not).
     `on_progress` gets (sentences encoded, sentences). Raises `InputError` where nothing is there or can be read."""
@@ -138,17 +130,16 @@ def check(
         report.find("name as description", [each.name for each in described], "", what, "write a sentence for each")
     if dataset:
         _compare_classes(described, expected, report)
+    spelt = {canonical(name): name for name, _, given in reversed(described) if given}  # the first
     by_class: dict[str, list[str]] = {}
-    first: dict[str, str] = {}
     for name, _, sentences in described:
         if sentences:
-            by_class.setdefault(first.setdefault(canonical(name), name), []).extend(sentences)
-    report.classes, report.expected = len(by_class), len(expected)
-    report.sentences = sum(map(len, by_class.values()))
+            by_class.setdefault(spelt[canonical(name)], []).extend(sentences)
+    report.classes, report.sentences = len(by_class), sum(map(len, by_class.values()))
+    report.expected = len(expected)
     if encoder is not None:
         _find_alike(by_class, encoder, report, on_progress)
-    order = list(FAULTS)
-    report.findings.sort(key=lambda finding: order.index(finding.kind))
+    report.findings.sort(key=lambda finding: list(FAULTS).index(finding.kind))
     return report
 
 
@@ -172,7 +163,7 @@ def _read(path: Path, report: CheckReport) -> list[Described]:
             what = f"a class name of {len(own):,} characters, {own[:40]!r}, with {_start(given)}"
             report.find("not a sentence" if own else "no description", [], place, what)
             continue
-        sentences = given if isinstance(given, list) and not isinstance(given, _Object) else []
+        sentences = given if isinstance(given, list) else []
         if sentences is not given:
             what = "it is no text file" if given is None and path.is_dir() else f"{own!r} has {_start(given)}"
             report.find("not a sentence", [own], place, what)
@@ -194,7 +185,8 @@ def _read(path: Path, report: CheckReport) -> list[Described]:
 
 
 def _given(path: Path, report: CheckReport) -> Iterator[tuple[str, str, Any]]:
-    """(class name, place, whatever is given for it) in a folder of `.txt`, a `.txt` list of names, or JSON."""
+    """(class name, place, whatever is given for it) in a folder of `.txt`, a `.txt` list of names, or JSON, whose
+    objects are tuples of (name, value): a name may come twice."""
     suffix = path.suffix.lower()
     if path.is_dir():
         for name, file in class_files(path):
@@ -208,8 +200,8 @@ def _given(path: Path, report: CheckReport) -> Iterator[tuple[str, str, Any]]:
         lines = enumerate(text.split("\n"), start=1)
         yield from ((line, f"{path.name}, line {number}", [line]) for number, line in lines if line.strip())
     else:
-        content = parse_json(text, str(path), _Object)
-        if not isinstance(content, _Object):
+        content = parse_json(text, str(path), pairs=tuple)
+        if not isinstance(content, tuple):
             raise FormatError(f"{path} holds a JSON {type(content).__name__}; an object {{...}} is expected")
         yield from ((name, "", [given] if isinstance(given, str) else given) for name, given in content)
 
@@ -277,12 +269,12 @@ def _find_in_sentences(described: Sequence[Described], encoder: Encoder | None, 
     for several in entries.values():
         if len(several) > 1:
             names = list(dict.fromkeys(each.name for each in several))
-            what = f"one class is described {len(several)} times, as {_quoted(names)}"
+            what = f"one class is described {len(several)} times, as {' and '.join(map(repr, names))}"
             report.find("class described twice", names, _places(several), what)
     for used in users.values():
         names = distinct(each.name for each, _ in used)
         if len(names) > 1:
-            what = f"{_quoted(names)} have the same sentence: {_start(used[0][1])}"
+            what = f"{' and '.join(map(repr, names))} have the same sentence: {_start(used[0][1])}"
             report.find("same sentence for several classes", names, _places(each for each, _ in used), what)
 
 
@@ -329,14 +321,10 @@ def _find_alike(
         pair = Pair((names[a], names[b]), (texts[a][i], texts[b][j]), similarity, only)
         report.nearest = report.nearest or pair
         if similarity > report.near and words(texts[a][i]) != words(texts[b][j]):
-            what = f"{_quoted(pair.classes)} have a similarity of {similarity:.2f}"
+            what = f"{' and '.join(map(repr, pair.classes))} have a similarity of {similarity:.2f}"
             for name, said in zip(pair.classes, only, strict=True):
                 what += f"; only {name!r} says {', '.join(said) or 'nothing'}"
             report.find("near-identical descriptions", pair.classes, "", what, pair=pair)
-
-
-def _quoted(names: Sequence[str]) -> str:
-    return " and ".join(map(repr, names))
 
 
 def _places(several: Iterable[Described]) -> str:
@@ -344,7 +332,7 @@ def _places(several: Iterable[Described]) -> str:
 
 
 def _start(value: object) -> str:
-    shown = repr(dict(value) if isinstance(value, _Object) else value)
+    shown = repr(dict(value) if isinstance(value, tuple) else value)
     return shown if len(shown) <= 60 else shown[:57] + "..."
 
 

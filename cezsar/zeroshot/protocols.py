@@ -14,9 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from cezsar.data.datasets import KNOWN
-from cezsar.data.documents import parse_json, read_text
+from cezsar.data.documents import enumerated, parse_json, read_text
 from cezsar.data.labels import canonical, load_split, numbered, read_label_list, resolve
-from cezsar.data.layout import enumerated
 from cezsar.errors import FormatError, InputError
 
 MAX_RUNS = 10_000
@@ -142,7 +141,7 @@ def _of_the_field(name: str, class_names: Sequence[str], runs: int, seed: int) -
     there, wanted = {canonical(each) for each in class_names}, known.class_names()
     absent = [each for each in wanted if canonical(each) not in there]
     if absent or len(there) != len(wanted):
-        without = f", without {enumerated(absent)}" if absent else ""
+        without = f", without {enumerated(absent, 20)}" if absent else ""
         raise InputError(
             f"protocol {name!r} is about the {len(wanted)} classes of {known.title}, and there are {len(there):,} "
             f"classes here{without}; use K-of-{len(there)}, or a list of classes in a file"

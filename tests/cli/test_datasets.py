@@ -64,14 +64,14 @@ def activitynet(home: Path) -> Path:
 
 def test_clips_and_parts_have_the_ids_and_labels_of_an_evaluation(home):
     ucf(home)
-    videos, data = videos_of("UCF-101"), open_dataset("ucf101")
-    assert {clip.id: clip.label for clip in videos.clips} == data.labels
+    (clips, missing), data = videos_of("UCF-101"), open_dataset("ucf101")
+    assert {clip.id: clip.label for clip in clips} == data.labels
     assert data.labels["v_HandStandPushups_g01_c01"] == "handstand pushups" and len(data.labels) == 3
-    assert all(clip.path.is_file() and clip.path.stem == clip.id for clip in videos.clips)
-    assert set(videos.missing) == ucf101_clips().keys() - OFFICIAL.keys() and len(videos.missing) == 13_317
-    part, videos = set(ucf101_parts(ucf101_clips())["test1"]), videos_of("ucf101:test1")
-    assert {clip.id for clip in videos.clips} == OFFICIAL.keys() & part == OFFICIAL.keys() - {"v_Archery_g10_c02"}
-    assert set(videos.missing) == part - OFFICIAL.keys() == set(open_dataset("ucf101:test1").missing)
+    assert all(clip.path.is_file() and clip.path.stem == clip.id for clip in clips)
+    assert set(missing) == ucf101_clips().keys() - OFFICIAL.keys() and len(missing) == 13_317
+    part, (clips, missing) = set(ucf101_parts(ucf101_clips())["test1"]), videos_of("ucf101:test1")
+    assert {clip.id for clip in clips} == OFFICIAL.keys() & part == OFFICIAL.keys() - {"v_Archery_g10_c02"}
+    assert set(missing) == part - OFFICIAL.keys() == set(open_dataset("ucf101:test1").missing)
     with pytest.raises(InputError, match="no part 'test9' here; there are test1"):
         videos_of("ucf101:test9")
 
@@ -80,12 +80,11 @@ def test_videos_with_captions_and_no_others(home):
     with pytest.raises(InputError, match=r"ActivityNet Captions has no train\.json in .*--add activitynet-captions"):
         captions_of("activitynet-captions")
     place = activitynet(home)
-    videos = videos_of("activitynet-captions")
-    assert [clip.id for clip in videos.clips] == ["v_0", "v_1", "v_2", "v_3", "v_8"]
-    assert list(videos.missing) == ["v_gone"]
-    assert [clip.id for clip in videos_of("activitynet-captions:val_1").clips] == ["v_8"]
-    assert not videos_of("activitynet-captions:val_1").missing
-    assert list(videos_of("ActivityNet Captions:train").missing) == ["v_gone"]
+    clips, missing = videos_of("activitynet-captions")
+    assert [clip.id for clip in clips] == ["v_0", "v_1", "v_2", "v_3", "v_8"] and missing == ["v_gone"]
+    clips, missing = videos_of("activitynet-captions:val_1")
+    assert [clip.id for clip in clips] == ["v_8"] and not missing
+    assert videos_of("ActivityNet Captions:train")[1] == ["v_gone"]
     assert captions_of("activitynet-captions") == place / "train.json"
     assert captions_of("activitynet_captions:val_1") == place / "activitynet_val_1.json"
     for find, said in (
@@ -99,7 +98,7 @@ def test_videos_with_captions_and_no_others(home):
             captions_of(name)
     for file in caption_files(place).values():
         file.unlink()
-    assert len(videos_of("activitynet-captions").clips) == 6  # no list, no choice
+    assert len(videos_of("activitynet-captions")[0]) == 6  # no list, no choice
 
 
 def test_what_is_a_name_and_what_a_path(home, tmp_path):
@@ -118,7 +117,7 @@ def test_ones_own_by_name_and_a_list_without_videos(home, tmp_path):
     (tmp_path / "index.json").write_text(json.dumps({"jump": ["1"], "walk": ["2"]}))
     register("my clips", tmp_path / "mine")
     register("my index", tmp_path / "index.json")
-    clips = [(clip.id, clip.label, clip.path) for clip in videos_of("my clips").clips]
+    clips = [(clip.id, clip.label, clip.path) for clip in videos_of("my clips")[0]]
     assert clips == [("1", "jump", tmp_path / "mine/jump/1.mp4"), ("2", "walk", tmp_path / "mine/walk/2.mp4")]
     (home / "data/ucf101").mkdir(parents=True)
     (home / "data/ucf101/ucf101_dataset.json").write_text(json.dumps({"Archery": ["v_Archery_g01_c01"]}))

@@ -263,19 +263,18 @@ def test_films_that_changed_are_known_and_dropped(tmp_path):
     before = FeatureStore(tmp_path / "s")
     before = {id: told(before, id) for id in before}
     with StoreWriter(tmp_path / "s", PROVENANCE, vocabulary=VOCABULARY) as writer:
-        assert writer.replaced(films | {"unknown": films["same"], "new": films["same"]}) == ["touched", "longer"]
-        writer.drop(["touched", "longer"])
-        assert "longer" not in writer
+        given = films | {"unknown": films["same"], "new": films["same"]}
+        assert writer.drop_replaced(given) == ["touched", "longer"] and "longer" not in writer
         writer.add("longer", np.zeros((1, 5)), path=films["longer"])
-        assert writer.replaced(films) == []
+        assert writer.drop_replaced(films) == []
     store = FeatureStore(tmp_path / "s")
     assert store.ids == ["same", "moved", "gone", "unknown", "longer"]
     assert all(told(store, id) == before[id] for id in ("same", "moved", "gone", "unknown"))
+    for id in ("same", "longer", "moved"):
+        films[id].write_bytes(b"of another size")
     with StoreWriter(tmp_path / "s", PROVENANCE, vocabulary=VOCABULARY) as writer:
-        assert writer.replaced(films) == []
-        writer.drop(store.ids)
-    with pytest.raises(FormatError, match="no feature shards"):
-        FeatureStore(tmp_path / "s")
+        assert writer.drop_replaced(films) == ["same", "moved", "longer"]
+    assert FeatureStore(tmp_path / "s").ids == ["gone", "unknown"]
 
 
 def test_stores_of_earlier_versions_are_read(tmp_path):
@@ -286,9 +285,7 @@ def test_stores_of_earlier_versions_are_read(tmp_path):
     store = FeatureStore(tmp_path)
     assert store.fingerprint == fingerprint and store.features("v001").shape == content["v001"].shape
     with StoreWriter(tmp_path, PROVENANCE) as writer:
-        assert writer.replaced({"v001": tmp_path / "shard-00000.h5"}) == []
-        writer.drop(["v000"])
-    assert FeatureStore(tmp_path).ids == ["v001", "v002"]
+        assert writer.drop_replaced({"v001": tmp_path / "shard-00000.h5"}) == []
 
 
 def test_folders_that_are_no_stores(tmp_path):

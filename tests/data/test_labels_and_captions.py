@@ -169,12 +169,12 @@ def test_groups_are_kept_in_order_changed_in_their_place_and_removed(path, tmp_p
 def test_groups_that_cannot_be_used_change_nothing(path):
     keep_group(path, "good", ["x", "y"])
     for name, classes, said in [
-        ("", ["x", "y"], "empty"),
+        ("", ["x", "y"], "empty or no text"),
         ("a", ["x"], "fewer than two"),
         ("a", ["Horse Riding", "horse_riding"], "fewer than two"),
         ("a", ["x", " "], "empty"),
         ("Good ", ["x", "z"], "already"),
-        ("n" * 61, ["x", "y"], "61 characters"),
+        ("n" * 61, ["x", "y"], "longer than 60 characters"),
         ("a\ud800", ["x", "y"], "no text"),
     ]:
         with pytest.raises(InputError, match=said):
