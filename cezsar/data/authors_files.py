@@ -22,14 +22,10 @@ from cezsar.errors import InputError, MismatchError
 
 
 def import_features(
-    folder: str | Path,
-    store: str | Path,
-    *,
-    encoder: str = "bit-released",
-    width: int = 4096,
+    folder: str | Path, store: str | Path, *, encoder: str = "bit-released", width: int = 4096,
     index: str | Path | None = None,
     on_progress: Callable[[int, int, int], object] = lambda stored, files, failed: None,
-) -> ExtractionReport:
+) -> ExtractionReport:  # fmt: skip
     """Put the `.npy` files in and below a folder into a feature store, new or not. A file that cannot be used is
     reported and never stops the others; videos that the store has already are passed over. Nothing is unpickled.
 

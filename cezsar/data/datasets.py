@@ -114,15 +114,15 @@ def videos_of(name: str, home: str | Path | None = None) -> tuple[list[Clip], li
 def captions_of(name: str, home: str | Path | None = None) -> Path:
     """The captions of a data set to train on: `activitynet-captions` (its train.json), `activitynet-captions:val_1`."""
     stem, _, part = name.partition(":")
-    known, part = find_known(stem), part or "train"
+    known = find_known(stem)
     if known is None or known.classes:
         raise InputError(f"{name} has classes and no sentences to mine; give activitynet-captions or a JSON file")
     place = place_of(known, home)
     files = caption_files(place)
-    if part not in files:
+    if (part or "train") not in files:
         there = ", ".join(files) or f"nothing; name its place with `cezsar datasets --add {known.name}=FOLDER`"
-        raise InputError(f"{known.title} has no {part}.json in {place}; there is {there}")
-    return files[part]
+        raise InputError(f"{known.title} has no {part or 'train'}.json in {place}; there is {there}")
+    return files[part or "train"]
 
 
 def shipped_descriptions(name: str) -> Path | None:
@@ -155,20 +155,19 @@ def find_known(name: str) -> Known | None:
 def place_of(known: Known, home: str | Path | None = None) -> Path:
     """Where a published data set is looked for: the place named for it, else `data/<name>` in the workspace if that is
     there, else a folder of that name here, in any spelling; else `data/<name>` again, which need not exist."""
-    key = canonical(known.name)
-    named = [Path(place) for name, place in registered(home).items() if canonical(name) == key]
     own = workspace.folder("data", home) / known.name
+    named = [Path(place) for name, place in registered(home).items() if find_known(name) is known]
     if named or own.exists():
         return [*named, own][0]
-    here = sorted(path for path in Path().iterdir() if canonical(path.name) == key)
-    return next((path for path in here if path.is_dir()), own)
+    here = sorted(path for path in Path().iterdir() if find_known(path.name) is known and path.is_dir())
+    return [*here, own][0]
 
 
 def places(home: str | Path | None = None) -> dict[str, str]:
     """Data sets with classes that have a place of their own: those that people named, then published ones."""
     named = registered(home)
     taken = {canonical(name) for name in named}
-    kept = {known.name: workspace.folder("data", home) / known.name for known in KNOWN.values() if known.classes}
+    kept = {name: workspace.folder("data", home) / name for name, known in KNOWN.items() if known.classes}
     own = {name: str(place.absolute()) for name, place in kept.items() if place.is_dir()}
     return named | {name: place for name, place in own.items() if canonical(name) not in taken}
 
@@ -203,10 +202,11 @@ def register(name: str, place: str | Path, home: str | Path | None = None) -> No
 def forget(name: str, home: str | Path | None = None) -> bool:
     """Take a name off the list; its files stay. Returns whether it was there."""
     named = registered(home)
-    there = named.pop(name, None) is not None
-    if there:
-        write_json(workspace.folder("data", home) / "datasets.json", named)
-    return there
+    if name not in named:
+        return False
+    del named[name]
+    write_json(workspace.folder("data", home) / "datasets.json", named)
+    return True
 
 
 def checked_name(name: str) -> str:
@@ -227,14 +227,12 @@ def _meant(name: str, home: str | Path | None) -> tuple[Known | None, str, Path]
         place = workspace.folder("demo", home) / DEMO[name]
     elif place.name == name:
         place = Path(registered(home).get(name, name))
-    at = {Path(other).absolute(): find_known(each) for each, other in places(home).items()}
-    known = at.get(place.absolute())
-    if known is None and not place.exists():
-        known_names = ", ".join(["demo", *KNOWN])
-        advice = f"give {known_names}, a name from `cezsar datasets`, a folder of class folders, or a CSV"
+    if not place.exists():
+        advice = f"give demo, {', '.join(KNOWN)}, a name from `cezsar datasets`, a folder of class folders, or a CSV"
         advice = "make it with `cezsar demo`" if name in DEMO else advice
         raise InputError(f"data set {name}: there is no {place}; {advice}")
-    return known, "", place
+    at = {Path(other).absolute(): find_known(each) for each, other in places(home).items()}
+    return at.get(place.absolute()), "", place
 
 
 def _labelled(name: str, source: Path) -> Dataset:
@@ -266,5 +264,5 @@ def _labelled(name: str, source: Path) -> Dataset:
 
 def _beside(source: Path) -> dict[str, list[str]]:
     """Descriptions that lie in a folder or beside a file or folder; none if there are none."""
-    beside = [source / "descriptions.json", source.parent / "descriptions.json"]
+    beside = (folder / "descriptions.json" for folder in (source, source.parent))
     return next((load_descriptions(path) for path in beside if path.is_file()), {})

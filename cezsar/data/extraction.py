@@ -55,26 +55,17 @@ class ExtractionReport:
 
 
 def extract(
-    clips: Sequence[Clip],
-    encoder: FrameEncoder,
-    store_folder: str | Path,
-    *,
-    workers: int = 1,
-    objects_k: int = 10,
-    object_head: ObjectHead | None = None,
-    limits: Limits | None = None,
-    shard_videos: int = 256,
-    flush_s: float = 60.0,
+    clips: Sequence[Clip], encoder: FrameEncoder, store_folder: str | Path, *, workers: int = 1, objects_k: int = 10,
+    object_head: ObjectHead | None = None, limits: Limits | None = None, shard_videos: int = 256, flush_s: float = 60.0,
     on_progress: Callable[[int, int, int], object] = lambda stored, clips, failed: None,
-) -> ExtractionReport:
+) -> ExtractionReport:  # fmt: skip
     """Store the features of every clip that the store does not have yet, or has of another film.
 
-    A clip that cannot be decoded or stored is reported and never stops the others; the failures of the latest call, and
-    clips that could be read in part, are in `failed.json` beside the shards. `workers` are decoder processes: light
-    encoders run inside them, others take turns. Of each clip the `objects_k` most probable objects are kept, told by
-    `object_head`, by default the encoder's own. A shard is written after `shard_videos` or `flush_s` seconds: a kill
-    costs at most one. Raises `InputError` where another process writes into the folder, `MismatchError` where it was
-    made with another encoder or has a clip under another label, `CezsarError` where the disk is full.
+    A clip that cannot be decoded or stored is reported and never stops the others; failures and clips read in part are
+    in `failed.json` beside the shards. `workers` are decoder processes: light encoders run inside them, others take
+    turns. Of each clip the `objects_k` most probable objects are kept, told by `object_head`, by default the encoder's.
+    A shard is written after `shard_videos` or `flush_s` seconds: a kill costs at most one. `InputError` where another
+    process writes there, `MismatchError` for another encoder or label, `CezsarError` where the disk is full.
     """
     head = (object_head or encoder.object_head) if objects_k else None
     vocabulary = None if head is None else ObjectVocabulary(head.names, head.definitions, head.fingerprint)

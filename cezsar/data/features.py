@@ -146,9 +146,8 @@ class FeatureStore:
 class StoreWriter:
     """Adds videos to a store folder, new or not; the only writer there as long as it is open (else `InputError`).
 
-    They become readable a shard at a time: when it is full, at `flush()` and at `close()`; after an exception in the
-    block of a `with` those not yet in a shard are dropped. `provenance` needs `encoder`, `fingerprint` and `dim`; where
-    `IDENTITY` is another than the folder's it raises `MismatchError`. `vocabulary` is what object indices count.
+    They become readable a shard at a time: when it is full, at `flush()` and at `close()`; where a `with` block fails,
+    those not yet in a shard are dropped. Raises `MismatchError` where `IDENTITY` is another than the folder's.
     """
 
     def __init__(
@@ -220,11 +219,9 @@ class StoreWriter:
         self, id: str, features: np.ndarray, label: str = "", path: str | Path = "",
         objects: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> None:  # fmt: skip
-        """Add one video: (T, d) features, T >= 1, kept as float16; the path of its file, whose size and time are kept;
-        objects as indices (k,) into the vocabulary and probabilities (k,), most probable first.
-
-        Raises `InputError` for an empty or repeated id, a wrong shape, or a value that is NaN or beyond float16.
-        """
+        """Add one video: (T, d) features, T >= 1, kept as float16; its file, whose size and time are kept; objects as
+        indices (k,) into the vocabulary and probabilities (k,), most probable first. `InputError` for an empty or
+        repeated id, a wrong shape, or a value that is NaN or beyond float16."""
         for what, text in (("id", id), ("label", label)):
             if "\0" in text or not is_unicode(text) or not (text or what == "label"):
                 raise InputError(f"video {id!r}: its {what} {text!r} is empty or not valid Unicode text; rename it")
@@ -243,8 +240,8 @@ class StoreWriter:
         self.labels[id] = label
         digest = hashlib.sha256(json.dumps([id, label, list(features.shape)]).encode("ascii"))
         digest.update(features.tobytes() + indices.tobytes() + probabilities.tobytes())
-        text = id.encode(), label.encode(), printable(str(path)).encode()
-        self._pending.append((*text, _file_stamp(path), digest.digest(), indices, probabilities, features))
+        words = id.encode(), label.encode(), printable(str(path)).encode()
+        self._pending.append((*words, _file_stamp(path), digest.digest(), indices, probabilities, features))
         waiting_bytes = sum(video[-1].nbytes for video in self._pending)
         if len(self._pending) >= self.shard_videos or waiting_bytes >= SHARD_BYTES:
             self.flush()
@@ -253,8 +250,8 @@ class StoreWriter:
         """Write the videos gathered so far as one shard, if there are any. Raises `CezsarError` if the disk refuses."""
         if not self._pending:
             return
-        *text, files, digests, indices, probabilities, features = zip(*self._pending, strict=True)
-        columns = [np.array(column) for column in text]
+        *words, files, digests, indices, probabilities, features = zip(*self._pending, strict=True)
+        columns = [np.array(column) for column in words]
         columns += [np.array(files, "<i8"), np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)]
         most = max(map(len, indices))
         for ragged, filling in ((indices, -1), (probabilities, 0)):
