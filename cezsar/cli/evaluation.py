@@ -193,6 +193,7 @@ def transfer(
     from cezsar.data.sentence_cache import open_encoder
     from cezsar.training.cross_modal import clips_of
     from cezsar.training.runs import Run
+    from cezsar.training.semantic_transfer import best_of
     from cezsar.zeroshot.fusion import Weights
     from cezsar.zeroshot.methods import Method, Prepared
     from cezsar.zeroshot.protocols import parse
@@ -212,8 +213,9 @@ def transfer(
         found = transferred(opened, words, seen, unseen, seed=seed, with_head=head, trials=trials, on_progress=progress)
     if found.dropped:
         print("seen classes that an unseen one equals, left out: " + ", ".join(pair.seen for pair in found.dropped))
-    for name, choice in found.settings.items():
-        how, chosen = choice.best, f"chosen at {choice.top1:.1%} on held-out seen classes"
+    for name, tried in found.settings.items():
+        how = best_of(tried)
+        chosen = f"chosen at {np.mean(tried[how]):.1%} on held-out seen classes"
         print(f"{name}: K = {how.k}, T = {how.temperature:g}, λ = {how.lam:g}, {chosen}")
     visual, ready = Weights.only("VE"), []
     for name, scores in found.scores.items():

@@ -1,16 +1,15 @@
 """Training of the cross-modal Transformer (`cezsar.model.CrossModal`) on labelled clips of seen classes.
 
-After Lin et al. (CVPR 2022), and no reproduction of it. From the paper's abstract are a Transformer that encodes video
-and label text jointly, visual embeddings that are discriminative and semantically consistent, and semantic transfer at
-inference (`training.semantic_transfer`). The losses as they stand here, the label tokens, the widths and the early
-stopping are ours, and frame features are frozen where the paper learns end to end.
+After Lin et al. (CVPR 2022), and no reproduction of it: of its abstract are a joint Transformer over video and label
+text, discriminative and semantically consistent visual embeddings, and semantic transfer at inference. Losses, label
+tokens, widths and early stopping are ours, and frame features are frozen where the paper learns end to end.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import platform
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +23,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cezsar.arrays import FloatArray, IntArray, unit_rows
-from cezsar.atomic import write_json, write_text
 from cezsar.config import ModelConfig, TrainingConfig, from_dict
 from cezsar.data.datasets import Dataset
 from cezsar.data.descriptions import save_descriptions
@@ -34,17 +32,10 @@ from cezsar.data.sentence_cache import Encoder
 from cezsar.encoders.compute import pick_device
 from cezsar.errors import InputError
 from cezsar.model import MAX_TOKENS, CrossModal, clip_embeddings, stack
-from cezsar.training.loop import DivergedError, Progress, Rows, ood_of, standardise
+from cezsar.training import semantic_transfer as semantic
+from cezsar.training.loop import DivergedError, Progress, Rows, ood_of, signs_of_collapse, standardise
 from cezsar.training.runs import Run, RunConfig
-from cezsar.training.semantic_transfer import (
-    Seen,
-    Sides,
-    Transfer,
-    choose,
-    relatedness,
-    split_classes,
-    visual_prototypes,
-)  # fmt: skip
+from cezsar.training.semantic_transfer import Seen, Sides, Transfer
 
 # Where the defaults depart from CEZSAR's; `validation` is a share of the CLASSES, `standardise` always on.
 MODEL = {"d_model": 256, "heads": 4, "ffn": 512, "recipe": "cross-modal"}
@@ -93,8 +84,8 @@ class Clips:
 
 def clips_of(dataset: Dataset, store: FeatureStore, descriptions: Mapping[str, Sequence[str]]) -> Clips:
     """The labelled clips of a data set that a store holds; of several sentences a class the first describes it."""
-    whole = {clip: (clip, 0, None) for clip in dataset.labels}
-    places = {clip: place for clip, place in (whole | dataset.segments).items() if place[0] in store}
+    all_places = ((clip, dataset.segments.get(clip, (clip, 0, sys.maxsize))) for clip in dataset.labels)
+    places = {clip: place for clip, place in all_places if place[0] in store}
     if not places:
         raise InputError(f"none of the {len(dataset.labels):,} clips of {dataset.name} is in {store.folder}")
     classes = sorted({dataset.labels[clip] for clip in places})
@@ -115,8 +106,7 @@ def label_tokens(encoder: Encoder, names: Sequence[str], sentences: Sequence[str
 @torch.inference_mode()
 def label_embeddings(model: CrossModal, tokens: Sequence[FloatArray]) -> FloatArray:
     """(C, E) f_t of (L_c, S) label tokens."""
-    embedded: FloatArray = model.label_embedding(*_stacked(model, tokens, MAX_TOKENS)).float().cpu().numpy()
-    return embedded
+    return np.asarray(model.label_embedding(*_stacked(model, tokens, MAX_TOKENS)).float().cpu())
 
 
 def _stacked(model: CrossModal, rows: Sequence[FloatArray], longest: int) -> tuple[Tensor, Tensor]:
@@ -171,7 +161,7 @@ def train_model(
     generator: torch.Generator,
     *,
     device: str | None = None,
-    on_progress: Progress | None = None,
+    on_progress: Progress = lambda line: None,
 ) -> CrossModal:
     """A model trained on N clips of (T_i, D) features and seen class `class_N`, with (L_c, S) `label_tokens` a class.
 
@@ -212,9 +202,8 @@ def train_model(
             if figures["held_out_top1"] > best:
                 best, bad = figures["held_out_top1"], 0
                 best_state = {name: value.clone() for name, value in model.state_dict().items()}
-            if on_progress:
-                line = {"kind": "epoch", "epoch": epoch, "train_loss": float(np.mean(losses))}
-                on_progress(line | figures | {"best": not bad})
+            line = {"kind": "epoch", "epoch": epoch, "train_loss": float(np.mean(losses))}
+            on_progress(line | figures | {"best": not bad})
             if bad >= training.patience:
                 break
         model.load_state_dict(best_state)
@@ -224,19 +213,15 @@ def train_model(
 def _held_out(
     model: CrossModal, features: Sequence[FloatArray], class_N: IntArray, tokens: Sequence[FloatArray], held: IntArray
 ) -> dict[str, float]:
-    """How clips of held-out classes are named among these by cos(f_v, f_t); and two signs of collapse."""
+    """How clips of held-out classes are named among these by cos(f_v, f_t); and `signs_of_collapse`."""
     rows = np.flatnonzero(np.isin(class_N, held))
-    videos_NE, true_N = (
-        clip_embeddings(model, [features[n] for n in rows.tolist()]),
-        np.searchsorted(held, class_N[rows]),
-    )
-    unit_NE = unit_rows(videos_NE)
-    cosine_NC = unit_NE @ unit_rows(label_embeddings(model, [tokens[c] for c in held.tolist()])).T
+    true_N = np.searchsorted(held, class_N[rows])
+    videos_NE = clip_embeddings(model, [features[n] for n in rows.tolist()])
+    cosine_NC = unit_rows(videos_NE) @ unit_rows(label_embeddings(model, [tokens[c] for c in held.tolist()])).T
     return {
         "validation_loss": float(F.cross_entropy(SCALE * torch.from_numpy(cosine_NC), torch.from_numpy(true_N))),
         "held_out_top1": float((cosine_NC.argmax(axis=1) == true_N).mean()),
-        "dead_units": float((videos_NE == 0).all(axis=0).mean()),
-        "spread": 1 - float(np.linalg.norm(unit_NE.mean(axis=0))),
+        **signs_of_collapse(torch.from_numpy(videos_NE)),
     }
 
 
@@ -253,7 +238,7 @@ def train(
     descriptions: Mapping[str, Sequence[str]] | None = None,
     resume: bool = False,
     device: str | None = None,
-    on_progress: Progress | None = None,
+    on_progress: Progress = lambda line: None,
 ) -> Run:
     """Train a model on labelled clips, choose K, T and λ of semantic transfer, and return its run.
 
@@ -275,14 +260,12 @@ def train(
     if run.trained:
         return run
     generator = torch.Generator().manual_seed(config.training.seed)
-    lines: list[dict[str, Any]] = []
+    (run.folder / "history.jsonl").unlink(missing_ok=True)
 
     def note(trial: int, line: dict[str, Any]) -> None:
         if not trial:
-            lines.append(line)
-            write_text(run.folder / "history.jsonl", "".join(json.dumps(each) + "\n" for each in lines))
-        if on_progress:
-            on_progress(line | ({"trial": trial} if trial else {}))
+            run.log(line)
+        on_progress(line | ({"trial": trial} if trial else {}))
 
     def trained(clips: Clips, trial: int) -> CrossModal:
         return train_model(
@@ -291,27 +274,27 @@ def train(
         )  # fmt: skip
 
     made = []
-    halves = split_classes(len(seen.names), np.random.default_rng(config.training.seed), trials)
+    halves = semantic.split_classes(len(seen.names), np.random.default_rng(config.training.seed), trials)
     for trial, (kept, held) in enumerate(halves, start=1):
         known, other = seen.of(kept), seen.of(held)
         made.append((sides_in(trained(known, trial), known, other, sentences), other.class_index))
-    choice, final = choose(made, grid), trained(seen, 0)
-    places_SE = visual_prototypes(clip_embeddings(final, seen.features), seen.class_index, len(seen.names))
-    kept_classes = Seen(seen.names, seen.vectors(sentences), places_SE.astype(np.float32), choice.best)
+    tried, final = semantic.try_all(made, grid or semantic.GRID), trained(seen, 0)
+    how = semantic.best_of(tried)
+    places_SE = semantic.visual_prototypes(clip_embeddings(final, seen.features), seen.class_index, len(seen.names))
+    kept_classes = Seen(seen.names, seen.vectors(sentences), places_SE.astype(np.float32), how)
     kept_classes.save(run.folder / "seen.safetensors")
     ood_of(seen.features, np.arange(len(seen.ids)), config).save(run.folder / "domain.safetensors")
     if descriptions is not None:
         save_descriptions(run.folder / "prototypes.json", descriptions)
+    lines = run.history()
     best = max(lines, key=lambda line: line["held_out_top1"])
     record = {
-        "seconds": round(time.perf_counter() - started, 1), "epochs": len(lines), "best_epoch": best["epoch"],
-        "validation_loss": best["validation_loss"], "held_out_top1": best["held_out_top1"],
-        "transfer": choice.best._asdict() | {"top1": choice.top1, "trials": trials},
-        "device": str(final.feature_mean.device), "torch": torch.__version__, "python": platform.python_version(),
+        "epochs": len(lines), "best_epoch": best["epoch"], "validation_loss": best["validation_loss"],
+        "held_out_top1": best["held_out_top1"],
+        "transfer": how._asdict() | {"top1": float(np.mean(tried[how])), "trials": trials},
         "train_clips": len(seen.ids), "train_classes": len(seen.names), "triplets": {"store": store.fingerprint},
     }  # fmt: skip
-    write_json(run.folder / "record.json", record)
-    run.save_model(final)  # last: with it the run is whole
+    run.finish(final, started, record)
     return run
 
 
@@ -329,8 +312,8 @@ def sides_of(
 ) -> Sides:
     """Transfer from seen clips to others, by what embeds clips and by f_t; r_us is of sentence vectors."""
     return Sides(
-        visual_prototypes(clips(known.features), known.class_index, len(known.names)),
-        relatedness(other.vectors(sentences), known.vectors(sentences)),
+        semantic.visual_prototypes(clips(known.features), known.class_index, len(known.names)),
+        semantic.relatedness(other.vectors(sentences), known.vectors(sentences)),
         unit_rows(clips(other.features).astype(np.float64)),
         unit_rows(texts_UE.astype(np.float64)),
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import platform
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -22,7 +21,7 @@ import torch
 from torch import Tensor
 
 from cezsar.arrays import FloatArray, IntArray
-from cezsar.atomic import replacing, write_json, write_text
+from cezsar.atomic import replacing, write_text
 from cezsar.config import ModelConfig, TrainingConfig, UseConfig, from_dict
 from cezsar.data.descriptions import save_descriptions
 from cezsar.data.features import FeatureStore
@@ -36,7 +35,6 @@ from cezsar.training.triplets import Triplets
 
 STEPS_PER_LINE = 20  # a line of history, and a chance to show progress
 STEPS_PER_STATE = 200  # a saved state within a long epoch
-OOD_CLIPS = 20_000  # at most that the out-of-distribution distance is fitted on; their means are held
 Progress = Callable[[dict[str, Any]], object]
 """Takes each line of history as it is written."""
 
@@ -92,17 +90,16 @@ def train(
 
 
 class Rows(Sequence[FloatArray]):
-    """(T, D) features of clips, read from a store when asked for; a clip's place is a video, its first and last row."""
+    """(T, D) features of clips, read from a store when asked for; a clip's place is a video, its first row and stop."""
 
-    def __init__(self, store: FeatureStore, places: Sequence[tuple[str, int, int | None]]) -> None:
+    def __init__(self, store: FeatureStore, places: Sequence[tuple[str, int, int]]) -> None:
         self.store, self.places = store, places
 
     def __len__(self) -> int:
         return len(self.places)
 
     def __getitem__(self, row: Any) -> Any:
-        video, first, stop = self.places[row]
-        return self.store.features(video) if stop is None else self.store.rows(video, first, stop)
+        return self.store.rows(*self.places[row])
 
 
 def standardise(model: CEZSAR | CrossModal, clips: Iterable[FloatArray]) -> None:
@@ -118,23 +115,17 @@ def standardise(model: CEZSAR | CrossModal, clips: Iterable[FloatArray]) -> None
 
 def ood_of(clips: Sequence[FloatArray], members: IntArray, config: RunConfig) -> OodDistance:
     """The out-of-distribution distance from those members of the clips that are trained on."""
-    if len(members) > OOD_CLIPS:
-        drawn = np.random.default_rng([config.training.seed, 4]).choice(members, OOD_CLIPS, replace=False)
-        members = np.sort(drawn)
+    rng = np.random.default_rng([config.training.seed, 3])
+    if len(members) > OodDistance.CLIPS:
+        members = members[rng.choice(len(members), OodDistance.CLIPS, replace=False)]
     means_MD = np.stack([clips[clip].mean(0, dtype=np.float64) for clip in members.tolist()]).astype(np.float32)
-    columns_D = scene_columns(config.feature_encoder["name"])
-    return OodDistance.fit(means_MD, np.random.default_rng([config.training.seed, 3]), columns_D)
+    return OodDistance.fit(means_MD, rng, scene_columns(config.feature_encoder["name"]))
 
 
-def triplet_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float) -> Tensor:
-    """Eq. 7, `max(||v - p|| - ||v - n|| + ε, 0)`, Euclidean: (..., E) each, broadcast; (...) losses, not reduced."""
-    to_positive = torch.linalg.vector_norm(anchor - positive, dim=-1)
-    to_negative = torch.linalg.vector_norm(anchor - negative, dim=-1)
-    return torch.relu(to_positive - to_negative + margin)
-
-
-def batch_of(triplets: Triplets, clips: Rows, members: IntArray, longest_s: int) -> list[Tensor]:
-    """(B, T, D) clips and (B,) their lengths; (B, P, S) positives, (B, P, n, S) negatives, and (B, P, n) which exist.
+def loss_sum(
+    model: CEZSAR, triplets: Triplets, clips: Rows, members: IntArray, margin: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Sum of Eq. 7, `max(||v - p|| - ||v - n|| + ε, 0)`, Euclidean, over triplets; their number; and VE (B, E).
 
     `members` are sub-clips (B,), each with all its triplets, or single triplets (B, 3): sub-clip, column of the
     positive, column of the negative.
@@ -146,21 +137,26 @@ def batch_of(triplets: Triplets, clips: Rows, members: IntArray, longest_s: int)
         chosen, column, rank = members.T
         positives_BP = triplets.positives_MP[chosen, column][:, None]
         negatives_BPn = triplets.negatives_MPn[chosen, column, rank][:, None, None]
-    features_BTD, lengths_B = stack([clips[clip] for clip in chosen.tolist()], longest_s)
-    vectors = (torch.from_numpy(triplets.vectors_NS[index.clip(0)]) for index in (positives_BP, negatives_BPn))
-    valid_BPn = torch.from_numpy((negatives_BPn >= 0) & (positives_BP >= 0)[..., None])
-    return [features_BTD, lengths_B, *vectors, valid_BPn]
-
-
-def loss_sum(model: CEZSAR, batch: Sequence[Tensor], margin: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Sum of Eq. 7 over the triplets of a batch as `batch_of` makes it, their number, and VE (B, E)."""
-    features_BTD, lengths_B, positives_BPS, negatives_BPnS, valid_BPn = batch
-    visual_BE = model.visual_embedding(features_BTD, lengths_B)
-    positives_BPE, negatives_BPnE = model.sentence_embedding(positives_BPS), model.sentence_embedding(negatives_BPnS)
-    # Distances in float32: under mixed precision the embeddings come as bf16.
-    anchor = visual_BE.float()[:, None, None]
-    losses_BPn = triplet_loss(anchor, positives_BPE.float()[:, :, None], negatives_BPnE.float(), margin)
+    device = model.feature_mean.device
+    features_BTD, lengths_B = stack([clips[clip] for clip in chosen.tolist()], model.config.longest_s)
+    visual_BE = model.visual_embedding(features_BTD.to(device), lengths_B.to(device))
+    positives_BPE, negatives_BPnE = (
+        model.sentence_embedding(torch.from_numpy(triplets.vectors_NS[index.clip(0)]).to(device)).float()
+        for index in (positives_BP, negatives_BPn)
+    )
+    anchor = visual_BE.float()[:, None, None]  # distances in float32: under mixed precision embeddings come as bf16
+    to_positive_BP1 = torch.linalg.vector_norm(anchor - positives_BPE[:, :, None], dim=-1)
+    to_negative_BPn = torch.linalg.vector_norm(anchor - negatives_BPnE, dim=-1)
+    losses_BPn = torch.relu(to_positive_BP1 - to_negative_BPn + margin)
+    valid_BPn = torch.from_numpy((negatives_BPn >= 0) & (positives_BP >= 0)[..., None]).to(device)
     return torch.where(valid_BPn, losses_BPn, 0.0).sum(), valid_BPn.sum(), visual_BE
+
+
+def signs_of_collapse(visual_NE: Tensor) -> dict[str, float]:
+    """The share of joint dimensions that are always 0, and how far unit embeddings lie apart: 0 if all are one."""
+    unit_NE = torch.nn.functional.normalize(visual_NE, dim=1)
+    dead = float((visual_NE == 0).all(0).float().mean())
+    return {"dead_units": dead, "spread": 1.0 - float(unit_NE.mean(0).norm())}
 
 
 def split_by_video(triplets: Triplets, share: float, seed: int) -> tuple[IntArray, IntArray]:
@@ -208,23 +204,16 @@ class Trainer:
         members = members[rng.permutation(len(members))]
         return [members[first : first + self.config.batch] for first in range(0, len(members), self.config.batch)]
 
-    def loss(self, members: IntArray) -> tuple[Tensor, Tensor, Tensor]:
-        """`loss_sum` of these on the device."""
-        batch = batch_of(self.triplets, self.clips, members, self.model.config.longest_s)
-        return loss_sum(self.model, [part.to(self.device) for part in batch], self.config.margin)
-
     def step(self, members: IntArray) -> None:
         """One optimiser step."""
         state, precision = self.state, self.config.precision
-        mixed = np.random.SeedSequence([self.config.seed, state.epoch, state.step_in_epoch]).generate_state(
-            1, np.uint64
-        )
-        torch.manual_seed(int(mixed[0] >> np.uint64(1)))  # dropout
+        mixed = np.random.SeedSequence([self.config.seed, state.epoch, state.step_in_epoch])
+        torch.manual_seed(int(mixed.generate_state(1, np.uint64)[0] >> np.uint64(1)))  # dropout
         self.model.train()
         able = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
         half = precision == "bf16" or (precision == "auto" and able)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
-            total, count, _ = self.loss(members)
+            total, count, _ = loss_sum(self.model, self.triplets, self.clips, members, self.config.margin)
         self.optimiser.zero_grad(set_to_none=True)
         (total / count.clamp(min=1)).backward()
         self.optimiser.step()
@@ -237,17 +226,12 @@ class Trainer:
 
     @torch.inference_mode()
     def validate(self) -> dict[str, float]:
-        """Mean validation loss, and two signs of collapse: dead joint dimensions and the spread of VE."""
+        """Mean validation loss, and `signs_of_collapse`."""
         self.model.eval()
-        clips = self.validation_clips
-        parts = [self.loss(clips[first : first + 256]) for first in range(0, len(clips), 256)]
+        blocks = (self.validation_clips[first : first + 256] for first in range(0, len(self.validation_clips), 256))
+        parts = [loss_sum(self.model, self.triplets, self.clips, block, self.config.margin) for block in blocks]
         total, count = sum(float(part[0]) for part in parts), sum(int(part[1]) for part in parts)
-        visual_NE = torch.cat([part[2] for part in parts])
-        return {
-            "validation_loss": total / max(count, 1),
-            "dead_units": float((visual_NE == 0).all(0).float().mean()),
-            "spread": 1.0 - float(torch.nn.functional.normalize(visual_NE, dim=1).mean(0).norm()),
-        }
+        return {"validation_loss": total / max(count, 1)} | signs_of_collapse(torch.cat([part[2] for part in parts]))
 
     def fit(self, on_progress: Progress | None) -> None:
         """Train to the end: the last epoch, or `patience` epochs without a better validation loss."""
@@ -255,8 +239,7 @@ class Trainer:
 
         def note(line: dict[str, Any]) -> None:
             state.history.append(line)
-            with (self.run.folder / "history.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
+            self.run.log(line)
             if on_progress:
                 on_progress(line)
 
@@ -270,12 +253,11 @@ class Trainer:
                     if step % STEPS_PER_LINE == 0 or step == len(batches):
                         now, count = time.perf_counter(), state.epoch_triplets - triplets
                         steps_left = len(batches) * (self.config.epochs - state.epoch) - step
-                        line = {"kind": "steps", "epoch": state.epoch + 1, "step": step, "steps": len(batches)}
-                        line |= {
-                            "loss": (state.epoch_loss - loss) / max(count, 1),
-                            "triplets_per_s": count / (now - since),
-                        }
-                        note(line | {"eta_s": steps_left * (now - begun) / steps_done})
+                        note({
+                            "kind": "steps", "epoch": state.epoch + 1, "step": step, "steps": len(batches),
+                            "loss": (state.epoch_loss - loss) / max(count, 1), "triplets_per_s": count / (now - since),
+                            "eta_s": steps_left * (now - begun) / steps_done,
+                        })  # fmt: skip
                         loss, triplets, since = state.epoch_loss, state.epoch_triplets, time.perf_counter()
                     if step % STEPS_PER_STATE == 0:
                         self._save_state()
@@ -290,16 +272,12 @@ class Trainer:
         if not state.best_state:
             raise DivergedError(f"the validation loss is no number after any of {state.epoch} epochs; lower --lr")
         self.model.load_state_dict(state.best_state)
-        self.run.save_model(self.model)
         record = {
-            "seconds": round(time.perf_counter() - self.started, 1), "epochs": state.epoch,
-            "best_epoch": state.best_epoch, "validation_loss": state.best_loss, "device": str(self.device),
-            "torch": torch.__version__, "python": platform.python_version(),
+            "epochs": state.epoch, "best_epoch": state.best_epoch, "validation_loss": state.best_loss,
             "train_sub_clips": len(self.train_clips), "validation_sub_clips": len(self.validation_clips),
             "triplets": self.triplets.record,
         }  # fmt: skip
-        write_json(self.run.folder / "record.json", record)
-        (self.run.folder / "state.pt").unlink(missing_ok=True)
+        self.run.finish(self.model, self.started, record)
 
     def _save_state(self) -> None:
         self.state.seconds = time.perf_counter() - self.started

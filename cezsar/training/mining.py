@@ -45,7 +45,22 @@ def mine(
     anchor with fewer candidates than n how many it has. Raises `InputError` for zero or non-finite vectors.
     """
     n = settings.negatives
-    band = _Band(positives_AP, groups_A, vectors_NS, pool_groups, settings.tau)
+    unit_NS = torch.from_numpy(unit(vectors_NS))
+    pool_NS = unit_NS[: len(pool_groups)]
+    # An absent positive repeats the first one, which asks nothing more of a candidate.
+    asked_AP = np.where(positives_AP < 0, positives_AP[:, :1], positives_AP)
+
+    def band(anchors_R: IntArray, drawn_RK: IntArray | None = None) -> BoolArray:
+        """(R, K): is the k-th sentence drawn for row r a candidate of its anchor? (R, pool) of all, without a draw."""
+        groups = pool_groups[None] if drawn_RK is None else pool_groups[drawn_RK]
+        inside: BoolArray = groups != groups_A[anchors_R][:, None]
+        for positive_A in asked_AP.T:
+            rows_RS = unit_NS[positive_A[anchors_R]]
+            cosine = rows_RS @ pool_NS.T if drawn_RK is None else _sampled_products(rows_RS, pool_NS, drawn_RK)
+            distance = (1.0 - cosine).numpy()
+            inside &= (distance > SAME) & (distance < settings.tau)
+        return inside
+
     anchors_R, columns_R = np.nonzero(positives_AP >= 0)  # one row a positive: each draws for itself
     drawn_Rn = np.full((len(anchors_R), n), -1, np.int64)
     short = np.arange(len(anchors_R))
@@ -78,30 +93,6 @@ def mine(
 
 def _blocks(rows: IntArray, size: int) -> list[IntArray]:
     return [rows[first : first + max(1, size)] for first in range(0, len(rows), max(1, size))]
-
-
-class _Band:
-    """Says which pool sentences are candidates of which anchors."""
-
-    def __init__(
-        self, positives_AP: IntArray, groups_A: IntArray, vectors_NS: FloatArray, pool_groups: IntArray, tau: float
-    ) -> None:
-        # An absent positive repeats the first one, which asks nothing more of a candidate.
-        self.positives_AP = np.where(positives_AP < 0, positives_AP[:, :1], positives_AP)
-        self.unit_NS = torch.from_numpy(unit(vectors_NS))
-        self.groups_A, self.pool_groups, self.tau = groups_A, pool_groups, tau
-
-    def __call__(self, anchors_R: IntArray, drawn_RK: IntArray | None = None) -> BoolArray:
-        """(R, K): is the k-th sentence drawn for row r a candidate of its anchor? (R, pool) of all, without a draw."""
-        groups = self.pool_groups[None] if drawn_RK is None else self.pool_groups[drawn_RK]
-        inside: BoolArray = groups != self.groups_A[anchors_R][:, None]
-        pool_NS = self.unit_NS[: len(self.pool_groups)]
-        for positive_A in self.positives_AP.T:
-            rows_RS = self.unit_NS[positive_A[anchors_R]]
-            cosine = rows_RS @ pool_NS.T if drawn_RK is None else _sampled_products(rows_RS, pool_NS, drawn_RK)
-            distance = (1.0 - cosine).numpy()
-            inside &= (distance > SAME) & (distance < self.tau)
-        return inside
 
 
 def _sampled_products(rows_RS: Tensor, pool_NS: Tensor, drawn_RK: IntArray) -> Tensor:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
+import platform
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from cezsar import workspace
 from cezsar.arrays import FloatArray, IntArray
@@ -65,8 +68,8 @@ class RunConfig:
                 raise FormatError("its encoders need a name and a fingerprint each")
         if config.object_rule not in RULES or config.objects < 1:
             raise InputError(f"objects must be at least 1, and their rule one of {', '.join(RULES)}")
-        weights = [weight for weight in config.fusion.values() if is_number(weight) and weight >= 0]
-        if set(config.fusion) != set(FUSION) or len(weights) < len(FUSION) or max(weights) == 0:
+        weights = config.fusion.values()
+        if set(config.fusion) != set(FUSION) or not all(is_number(w) and w >= 0 for w in weights) or not any(weights):
             raise InputError("fusion needs alpha, beta and gamma, not negative and not all zero")
         return config
 
@@ -87,6 +90,7 @@ class OodDistance:
 
     DIRECTIONS = 30
     CLIPS = 2000  # enough to know the directions by; more only cost time
+    ARRAYS = ("columns", "mean", "std", "directions")  # as the file calls the fields
 
     @classmethod
     def fit(cls, clips_MD: FloatArray, rng: np.random.Generator, columns_D: IntArray | None = None) -> OodDistance:
@@ -109,17 +113,16 @@ class OodDistance:
         return float((standardised_D @ standardised_D - explained_K @ explained_K) / self.typical)
 
     def save(self, path: Path) -> None:
-        arrays: dict[str, npt.NDArray[Any]] = {"columns": self.columns_D, "mean": self.mean_D, "std": self.std_D}
-        arrays["directions"] = self.directions_KD
+        arrays: list[npt.NDArray[Any]] = [self.columns_D, self.mean_D, self.std_D, self.directions_KD]
         with replacing(path) as temporary:
-            save_arrays(arrays, temporary, {"typical": repr(self.typical)})
+            save_arrays(dict(zip(self.ARRAYS, arrays, strict=True)), temporary, {"typical": repr(self.typical)})
 
     @classmethod
     def load(cls, path: Path) -> OodDistance:
         """Raises `FormatError` for a file that `save` did not write."""
         try:
             with safe_open(path, framework="numpy") as file:
-                columns, mean, std, directions = map(file.get_tensor, ("columns", "mean", "std", "directions"))
+                columns, mean, std, directions = map(file.get_tensor, cls.ARRAYS)
                 return cls(columns, mean, std, directions, float((file.metadata() or {})["typical"]))
         except (SafetensorError, OSError, KeyError, ValueError) as error:
             raise FormatError(f"{path} cannot be read ({error}); train the run again") from error
@@ -184,21 +187,33 @@ class Run:
         with replacing(self.folder / "model.safetensors") as temporary:
             save_file(tensors, temporary)
 
+    def log(self, line: dict[str, Any]) -> None:
+        """Add a line to `history.jsonl`."""
+        with (self.folder / "history.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def finish(self, model: CEZSAR | CrossModal, started: float, record: dict[str, Any]) -> None:
+        """Write the weights and what training took; with these the run is whole. `started`: `time.perf_counter`."""
+        about = {"seconds": round(time.perf_counter() - started, 1), "device": str(model.feature_mean.device)}
+        about |= {"torch": torch.__version__, "python": platform.python_version()}
+        write_json(self.folder / "record.json", about | record)
+        self.save_model(model)
+        (self.folder / "state.pt").unlink(missing_ok=True)
+
     def load_model(self, device: str | torch.device = "cpu") -> CEZSAR | CrossModal:
         """The model in evaluation mode. Raises `FormatError`: no weights, damaged, or of other shapes than config's."""
         path = self.folder / "model.safetensors"
         if not path.is_file():
             raise FormatError(f"{self.folder} has no model.safetensors yet; finish its training with --resume")
-        model = model_for(self.config.model)
         try:
-            model.load_state_dict(load_file(path))
-        except (SafetensorError, RuntimeError, OSError) as error:
-            reason = str(error).splitlines()[0]
-            raise FormatError(f"{path} cannot be used with this run's config.json: {reason}") from error
-        if bad := [key for key, value in model.state_dict().items() if not torch.isfinite(value).all()]:
-            raise FormatError(
-                f"{path} holds values in {bad[0]} that are not finite; it is damaged, or training diverged"
-            )
+            tensors = load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise FormatError(f"{path} is no safetensors file, or a damaged one ({error}); fetch it again") from error
+        refuse_other_shapes(tensors, self.config.model, str(path))
+        if bad := next((name for name, value in tensors.items() if not torch.isfinite(value).all()), ""):
+            raise FormatError(f"{path} holds values in {bad} that are not finite; it is damaged, or training diverged")
+        model = model_for(self.config.model)
+        model.load_state_dict(tensors)
         return model.to(device).eval()
 
     def check_feature_encoder(self, name: str, fingerprint: str) -> None:
@@ -228,17 +243,16 @@ class Run:
     def history(self) -> list[dict[str, Any]]:
         """Every line of `history.jsonl`, but one that a kill cut short. Raises `FormatError` for any other."""
         path = self.folder / "history.jsonl"
-        lines = []
+        lines: list[dict[str, Any]] = []
         for number, text in enumerate(read_text(path).split("\n")[:-1] if path.is_file() else [], start=1):
             try:
-                line = json.loads(text)
-                told = [value for key, value in line.items() if key != "kind"]  # a loss that is no number is NaN
-                fits = line["kind"] in ("steps", "epoch") and all(isinstance(v, float) or is_number(v) for v in told)
+                lines.append(json.loads(text))
+                told = [each for key, each in lines[-1].items() if key != "kind" and not isinstance(each, float)]
+                fits = lines[-1]["kind"] in ("steps", "epoch") and all(map(is_number, told))  # a loss may be NaN
             except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 fits = False
             if not fits:
                 raise FormatError(f"{path}, line {number}: it is no line of a training history; remove it")
-            lines.append(line)
         return lines
 
 
@@ -258,6 +272,19 @@ def refuse_other_encoder(what: str, wanted: dict[str, Any], name: str, fingerpri
         )
 
 
+def refuse_other_shapes(tensors: Mapping[str, Tensor], config: ModelConfig, source: str) -> None:
+    """`MismatchError` that names the first tensor which is not as a configuration has it; no model is made for it."""
+    with torch.device("meta"):
+        wanted = {name: tuple(value.shape) for name, value in model_for(config).state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in tensors.items()}
+    for name in wanted | found:
+        if found.get(name) != wanted.get(name):
+            raise MismatchError(
+                f"{source}: tensor {name} is {found.get(name, 'missing')}, where the configuration asks for "
+                f"{wanted.get(name, 'none')}; weights and configuration must be of one training"
+            )
+
+
 def is_number(value: Any) -> bool:
     """Whether a value from JSON is a number, a truth among them, that every figure can show."""
-    return abs(value) < 2**63 if isinstance(value, int) else isinstance(value, float) and math.isfinite(value)
+    return isinstance(value, int | float) and abs(value) < 2**63

@@ -10,8 +10,7 @@ related to the seen classes as text says how to mix their visual prototypes into
     score of u for a clip v = λ cos(f_v(v), P_u) + (1 - λ) cos(f_v(v), f_t(u))
 
 K, T and λ are chosen on seen classes that are held out as if they were unseen. That unseen prototypes are composed of
-seen ones by relatedness is the paper's idea, as its abstract tells it; the details above are not in it, so this is no
-reproduction.
+seen ones by relatedness is the paper's idea, as its abstract tells it; the details are not in it.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import product
 from pathlib import Path
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -47,13 +46,10 @@ class Transfer(NamedTuple):
     lam: float
 
 
-def transfers(
-    k: Sequence[int] = (1, 2, 4, 8, 16, 32, 64),
-    temperature: Sequence[float] = (0.01, 0.03, 0.1, 0.3, 1.0),
-    lam: Sequence[float] = WEIGHTS,
-) -> list[Transfer]:
-    """What `choose` tries, λ slowest and T fastest. A K above the number of seen classes takes all of them."""
-    return [Transfer(*each) for each in ((k, t, lam) for lam, k, t in product(lam, k, temperature))]
+GRID = [  # K, T and λ that are tried, λ slowest; a K above the number of seen classes takes all of them
+    Transfer(k, temperature, lam)
+    for lam, k, temperature in product(WEIGHTS, (1, 2, 4, 8, 16, 32, 64), (0.01, 0.03, 0.1, 0.3, 1.0))
+]
 
 
 def visual_prototypes(clips_NE: npt.NDArray[np.floating], class_N: IntArray, n_classes: int) -> DoubleArray:
@@ -102,14 +98,6 @@ class Sides:
         return how.lam * self.by_prototype(how.k, how.temperature) + (1 - how.lam) * self.by_text
 
 
-class Choice(NamedTuple, Generic[What]):
-    """The setting of highest mean top-1, of equal ones the first; and top-1 of each that was tried, trial by trial."""
-
-    best: What
-    top1: float
-    tried: dict[What, list[float]]
-
-
 def split_classes(n_classes: int, rng: np.random.Generator, trials: int) -> list[tuple[IntArray, IntArray]]:
     """For each trial the classes that stay seen, and a random half that is held out; ascending."""
     if n_classes < 4:
@@ -118,22 +106,15 @@ def split_classes(n_classes: int, rng: np.random.Generator, trials: int) -> list
     return [(np.sort(order[count:]), np.sort(order[:count])) for order in orders]
 
 
-def choose(trials: Sequence[tuple[Sides, IntArray]], grid: Sequence[Transfer] | None = None) -> Choice[Transfer]:
-    """K, T and λ by trials whose "unseen" classes are held-out seen ones, each with the class index of its clips."""
-    tried: dict[Transfer, list[float]] = {setting: [] for setting in grid or transfers()}
+def try_all(trials: Sequence[tuple[Sides, IntArray]], grid: Sequence[Transfer]) -> dict[Transfer, list[float]]:
+    """`top1` of every setting in trials whose "unseen" classes are held-out seen ones, each with its clips' classes."""
+    tried: dict[Transfer, list[float]] = {how: [] for how in grid}
     for sides, class_N in trials:
-        composed: dict[tuple[int, float], DoubleArray] = {}
-        for setting, reached in tried.items():
-            key = min(setting.k, len(sides.prototypes_SE)), setting.temperature
-            if key not in composed:
-                composed[key] = sides.by_prototype(*key)
-            reached.append(top1(setting.lam * composed[key] + (1 - setting.lam) * sides.by_text, class_N))
-    return _choice(tried)
-
-
-def choose_blend(trials: Sequence[tuple[DoubleArray, DoubleArray, IntArray]]) -> Choice[float]:
-    """The weight of the first of two (N, U) matrices of scores in their blend; each trial has the clips' classes."""
-    return _choice({weight: [top1(weight * a + (1 - weight) * b, n) for a, b, n in trials] for weight in WEIGHTS})
+        by_prototype = cache(sides.by_prototype)
+        for how, reached in tried.items():
+            by_prototype_NU = by_prototype(min(how.k, len(sides.prototypes_SE)), how.temperature)
+            reached.append(top1(how.lam * by_prototype_NU + (1 - how.lam) * sides.by_text, class_N))
+    return tried
 
 
 def top1(matrix_NC: DoubleArray, class_N: IntArray) -> float:
@@ -141,10 +122,10 @@ def top1(matrix_NC: DoubleArray, class_N: IntArray) -> float:
     return float(((matrix_NC.argmax(axis=1) == class_N) & matrix_NC.any(axis=1)).mean())
 
 
-def _choice(tried: dict[What, list[float]]) -> Choice[What]:
+def best_of(tried: Mapping[What, Sequence[float]]) -> What:
+    """The setting of highest mean over trials, of equal ones the first."""
     means = np.array([np.mean(reached) for reached in tried.values()])
-    best = int(np.flatnonzero(means >= means.max() - 1e-12)[0])
-    return Choice(list(tried)[best], float(means[best]), tried)
+    return list(tried)[int(np.argmax(means >= means.max() - 1e-12))]
 
 
 class Overlap(NamedTuple):

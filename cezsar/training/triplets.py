@@ -129,45 +129,34 @@ def build(
 
     `rng` draws, and not `settings.seed`; `head` names objects from stored features, without it there are no object
     positives; `record` has further entries for the file's. `on_progress` takes (done, total) in sentences encoded plus
-    sub-clips mined; sentences about objects count together as much as the sub-clips they are about. Raises `InputError`
-    where no annotated video is in the store, or no sub-clip has a hard negative.
+    sub-clips mined. Raises `InputError` where no annotated video is in the store, or no sub-clip has a hard negative.
     """
     settings = settings or MiningConfig()
     segments, missing, beyond = _with_features(annotations, store)
-    video_ids = sorted({segment.video_id for segment in segments})
-    number = {video_id: index for index, video_id in enumerate(video_ids)}
-    segment_groups = np.array([number[segment.video_id] for segment in segments])
+    videos, segment_groups = np.unique([segment.video_id for segment in segments], return_inverse=True)
     repeated = [segment for segment in segments for _ in range(settings.sub_clips)]
-    lengths = {video_id: store.length(video_id) for video_id in video_ids}
+    lengths = {video_id: store.length(video_id) for video_id in videos.tolist()}
     rows_M2 = np.array([sub_clip_rows(s.start_s, s.end_s, lengths[s.video_id], rng) for s in repeated])
-    sentences, video_M = [segment.sentence for segment in segments], np.repeat(segment_groups, settings.sub_clips)
+    video_M = np.repeat(segment_groups, settings.sub_clips)
     object_positives = settings.object_positives if head is not None else 0
-    parts = len(sentences), len(video_M) if object_positives else 0, len(video_M)
-
-    def report(part: int, done: int, total: int) -> None:
-        on_progress(sum(parts[:part]) + parts[part] * done // max(1, total), sum(parts))
-
-    def encoded(texts: list[str], part: int) -> FloatArray:
-        vectors_NS = np.empty((len(texts), encoder.dim), np.float32)
-        report(part, 0, len(texts))
-        for first in range(0, len(texts), SENTENCES_AT_ONCE):
-            block = texts[first : first + SENTENCES_AT_ONCE]
-            vectors_NS[first : first + len(block)] = encoder.encode(block)
-            report(part, first + len(block), len(texts))
-        return vectors_NS
-
-    vectors_NS = encoded(sentences, 0)
-    positives_MP = np.repeat(np.arange(len(segments)), settings.sub_clips)[:, None]
-    if head is not None and object_positives:
-        phrases = _phrases_of_sub_clips(repeated, rows_M2, store, head)
-        texts = sorted({phrase for options in phrases for phrase in options})
-        object_vectors = encoded(texts, 1)
-        chosen_MP = _most_similar(phrases, texts, object_vectors, vectors_NS[positives_MP[:, 0]], object_positives)
-        positives_MP = np.hstack([positives_MP, np.where(chosen_MP >= 0, chosen_MP + len(sentences), -1)])
-        sentences, vectors_NS = sentences + texts, np.vstack([vectors_NS, object_vectors])
+    phrases = _phrases_of_sub_clips(repeated, rows_M2, store, head) if head is not None and object_positives else []
+    human = [segment.sentence for segment in segments]
+    texts = sorted({phrase for options in phrases for phrase in options})
+    total, vectors = len(human) + len(texts) + len(video_M), list[FloatArray]()
+    on_progress(0, total)
+    for part in (human, texts):
+        for first in range(0, len(part), SENTENCES_AT_ONCE):
+            vectors.append(encoder.encode(part[first : first + SENTENCES_AT_ONCE]))
+            on_progress(sum(map(len, vectors)), total)
+    vectors_NS = np.concatenate(vectors)
+    positives_MP = np.repeat(np.arange(len(human)), settings.sub_clips)[:, None]
+    if phrases:
+        chosen_MP = _most_similar(phrases, texts, vectors_NS[len(human) :], vectors_NS[positives_MP[:, 0]], settings)
+        positives_MP = np.hstack([positives_MP, np.where(chosen_MP >= 0, chosen_MP + len(human), -1)])
     negatives_MPn, too_few = mining.mine(
-        positives_MP, video_M, vectors_NS, segment_groups, rng, settings, lambda done, total: report(2, done, total)
-    )
+        positives_MP, video_M, vectors_NS, segment_groups, rng, settings,
+        lambda done, positives: on_progress(len(vectors_NS) + len(video_M) * done // positives, total),
+    )  # fmt: skip
     if not (negatives_MPn >= 0).any():
         advice = "raise tau, or annotate more videos"
         raise InputError(f"no sub-clip has a hard negative under tau = {settings.tau}; {advice}")
@@ -175,13 +164,13 @@ def build(
         "feature_encoder": {key: store.provenance[key] for key in ("encoder", "fingerprint", "dim")},
         "sentence_encoder": {"name": encoder.name, "fingerprint": encoder.fingerprint, "dim": encoder.dim},
         "store": store.fingerprint, "tau": settings.tau, "negatives": settings.negatives,
-        "sub_clips": settings.sub_clips, "object_positives": object_positives, "videos": len(video_ids),
+        "sub_clips": settings.sub_clips, "object_positives": object_positives, "videos": len(videos),
         "videos_without_features": missing, "segments_beyond_the_film": beyond, "segments": len(segments),
         "triplets": int((negatives_MPn >= 0).sum()), "sub_clips_with_too_few_candidates": len(too_few),
         "fewest_candidates": min(too_few.values(), default=None),
     }  # fmt: skip
     return Triplets(
-        video_ids, video_M.astype(np.int32), rows_M2.astype(np.int32), sentences, vectors_NS,
+        videos.tolist(), video_M.astype(np.int32), rows_M2.astype(np.int32), human + texts, vectors_NS,
         positives_MP.astype(np.int32), negatives_MPn.astype(np.int32), full_record,
     )  # fmt: skip
 
@@ -221,14 +210,14 @@ def _phrases_of_sub_clips(
 
 
 def _most_similar(
-    phrases: list[list[str]], texts: list[str], vectors: FloatArray, anchors_MS: FloatArray, count: int
+    phrases: list[list[str]], texts: list[str], vectors: FloatArray, anchors_MS: FloatArray, settings: MiningConfig
 ) -> npt.NDArray[np.int64]:
-    """(M, count) indices into `texts` of each sub-clip's phrases nearest to its human sentence by cosine."""
+    """(M, object positives) indices into `texts` of each sub-clip's phrases nearest to its human sentence by cosine."""
     position = {text: index for index, text in enumerate(texts)}
     unit_texts, unit_anchors = mining.unit(vectors), mining.unit(anchors_MS)
-    chosen = np.full((len(phrases), count), -1, np.int64)
+    chosen = np.full((len(phrases), settings.object_positives), -1, np.int64)
     for row, options in enumerate(phrases):
         indices = np.array([position[phrase] for phrase in dict.fromkeys(options)], np.int64)
-        best = indices[np.argsort(-(unit_texts[indices] @ unit_anchors[row]), kind="stable")[:count]]
-        chosen[row, : len(best)] = best
+        order = np.argsort(-(unit_texts[indices] @ unit_anchors[row]), kind="stable")[: settings.object_positives]
+        chosen[row, : len(order)] = indices[order]
     return chosen

@@ -21,7 +21,7 @@ from cezsar.training import semantic_transfer as semantic
 from cezsar.training.cross_modal import Clips, configs, sides_in, sides_of, train_model
 from cezsar.training.loop import Rows
 from cezsar.training.runs import Run
-from cezsar.training.semantic_transfer import Choice, Overlap, Sides, Transfer
+from cezsar.training.semantic_transfer import Overlap, Sides, Transfer, best_of, top1
 from cezsar.zeroshot.scores import Embeddings, Scores
 from cezsar.zeroshot.spaces import JointSpace, space_of
 
@@ -33,23 +33,22 @@ class TransferScores:
     """What was found."""
 
     scores: dict[str, Scores]  # method -> scores of the unseen clips; CEZSAR's VE first
-    settings: dict[str, Choice[Transfer]]  # f_v -> K, T, λ, and how well they did on held-out seen classes
-    blend: Choice[float] | None  # the weight of CEZSAR's VE in the blend with the cross-modal model's transfer
+    settings: dict[str, dict[Transfer, list[float]]]  # f_v -> K, T, λ -> top-1 in each trial on held-out seen classes
+    blend: dict[float, list[float]]  # weight of CEZSAR's VE in the blend with the cross-modal model's transfer -> same
     dropped: list[Overlap]  # seen classes that say the same as an unseen one, and did not serve
     unseen: Embeddings  # the run's VE of the unseen clips, and SE of their classes' sentences
 
     def to_dict(self) -> dict[str, Any]:
         """What was chosen and everything that was tried, as JSON has it."""
         tables = {
-            name: [setting._asdict() | {"top1": top1} for setting, top1 in choice.tried.items()]
-            for name, choice in self.settings.items()
+            name: [setting._asdict() | {"top1": reached} for setting, reached in tried.items()]
+            for name, tried in self.settings.items()
         }
-        weights = self.blend.tried if self.blend else {}
         return {
-            "best": {name: choice.best._asdict() for name, choice in self.settings.items()},
-            "blend": self.blend.best if self.blend else None,
+            "best": {name: best_of(tried)._asdict() for name, tried in self.settings.items()},
+            "blend": best_of(self.blend) if self.blend else None,
             "settings": tables,
-            "weights": [{"weight": weight, "top1": top1} for weight, top1 in weights.items()],
+            "weights": [{"weight": weight, "top1": reached} for weight, reached in self.blend.items()],
             "dropped": [overlap._asdict() for overlap in self.dropped],
         }
 
@@ -101,20 +100,21 @@ def transferred(run: Run, sentences: Encoder, seen: Clips, unseen: Clips, *, see
         known, other = seen.of(kept), seen.of(held)
         made.append((spaces(known, other), other.class_index))
     on_progress(trials, trials + 1, "scoring unseen classes")
-    grid = grid or semantic.transfers()
+    grid = grid or semantic.GRID
     alone = list(dict.fromkeys(setting._replace(lam=1.0) for setting in grid))  # mean features have no text side
     settings = {
-        name: semantic.choose([(trial[name], class_N) for trial, class_N in made], alone if name == MEAN else grid)
+        name: semantic.try_all([(trial[name], class_N) for trial, class_N in made], alone if name == MEAN else grid)
         for name in made[0][0]
     }
     final = spaces(seen, unseen)
     matrices = {"CEZSAR": final[JOINT].by_text} | ({CROSS: final[CROSS].by_text} if with_head else {})
-    matrices |= {f"transfer, {name}": final[name].matrix(choice.best) for name, choice in settings.items()}
-    blend = None
+    matrices |= {f"transfer, {name}": final[name].matrix(best_of(tried)) for name, tried in settings.items()}
+    blend: dict[float, list[float]] = {}
     if with_head:
-        best = settings[CROSS].best
-        blend = semantic.choose_blend([(trial[JOINT].by_text, trial[CROSS].matrix(best), n) for trial, n in made])
-        weight = blend.best
+        best = best_of(settings[CROSS])
+        pairs = [(trial[JOINT].by_text, trial[CROSS].matrix(best), class_N) for trial, class_N in made]
+        blend = {weight: [top1(weight * a + (1 - weight) * b, n) for a, b, n in pairs] for weight in semantic.WEIGHTS}
+        weight = best_of(blend)
         matrices["blend"] = weight * matrices["CEZSAR"] + (1 - weight) * matrices[f"transfer, {CROSS}"]
     on_progress(trials + 1, trials + 1, "")
     scores = {name: _scores(unseen, matrix_NU) for name, matrix_NU in matrices.items()}

@@ -13,7 +13,7 @@ from cezsar.data.datasets import open_dataset
 from cezsar.data.features import FeatureStore
 from cezsar.data.sentence_cache import open_encoder
 from cezsar.training.cross_modal import TRAINING, clips_of, train
-from cezsar.training.semantic_transfer import transfers
+from cezsar.training.semantic_transfer import Transfer
 from cezsar.zeroshot import scored as kept
 from cezsar.zeroshot.methods import Sources, prepare
 from cezsar.zeroshot.protocols import all_classes
@@ -33,7 +33,7 @@ def run(workspace):
     """A run, and its scores of the demo."""
     data, test = open_dataset("demo:train"), open_dataset("demo")
     store = FeatureStore(workspace / "features" / "demo-train")
-    encoder, grid = open_encoder("minilm"), transfers((1, 4), (0.1,), (0.0, 0.5))
+    encoder, grid = open_encoder("minilm"), [Transfer(k, 0.1, lam) for lam in (0.0, 0.5) for k in (1, 4)]
     folder, clips = workspace / "runs" / "cross", clips_of(data, store, data.descriptions)
     made = train(
         clips, encoder, folder, model=TINY, training={"epochs": 2}, trials=1, grid=grid, descriptions=test.descriptions,

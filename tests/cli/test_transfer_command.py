@@ -16,7 +16,7 @@ from cezsar.model import clip_embeddings
 from cezsar.training.cross_modal import Clips, clips_of, label_embeddings, label_tokens, train
 from cezsar.training.importing import pack, unpack
 from cezsar.training.runs import Run
-from cezsar.training.semantic_transfer import Seen, relatedness, transfer_weights, transfers
+from cezsar.training.semantic_transfer import Seen, Transfer, relatedness, transfer_weights
 from cezsar.zeroshot.classifier import Classifier
 from cezsar.zeroshot.evaluation import load_all
 from cezsar.zeroshot.fusion import cosine
@@ -25,7 +25,7 @@ from cezsar.zeroshot.scored import Scored
 from cezsar.zeroshot.transfer import transferred
 
 TINY = {"d_model": 16, "d_emb": 8, "ffn": 16, "heads": 2}
-GRID = transfers(k=(1, 4), temperature=(0.1,), lam=(0.0, 0.5, 1.0))
+GRID = [Transfer(k, 0.1, lam) for lam in (0.0, 0.5, 1.0) for k in (1, 4)]
 
 
 def ran(*arguments):

@@ -40,7 +40,7 @@ def made_up_classes():
 
 def trained(made_up_classes, seed=0, lines=None, **changes):
     settings = TRAINING | {"epochs": 12, "batch": 32, "lr": 1e-2, "validation": 0.25, "patience": 12} | changes
-    generator, note = torch.Generator().manual_seed(seed), None if lines is None else lines.append
+    generator, note = torch.Generator().manual_seed(seed), [].append if lines is None else lines.append
     return train_model(*made_up_classes, CONFIG, TrainingConfig(**settings), generator, device="cpu", on_progress=note)
 
 

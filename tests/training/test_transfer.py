@@ -10,22 +10,20 @@ from safetensors.numpy import save_file
 from cezsar.arrays import unit_rows
 from cezsar.errors import FormatError, InputError
 from cezsar.training.semantic_transfer import (
-    WEIGHTS,
     Seen,
     Sides,
     Transfer,
-    choose,
-    choose_blend,
+    best_of,
     overlaps,
     relatedness,
     split_classes,
     top1,
     transfer_weights,
-    transfers,
+    try_all,
     visual_prototypes,
 )
 
-SMALL = transfers(k=(1, 3, 50), temperature=(0.05, 0.5), lam=(0.0, 0.5, 1.0))
+SMALL = [Transfer(k, t, lam) for lam in (0.0, 0.5, 1.0) for k in (1, 3, 50) for t in (0.05, 0.5)]
 
 
 def made(seed=0, seen=6, unseen=4, dim=5, clips=30):
@@ -120,16 +118,12 @@ def test_halves_are_disjoint_cover_all_classes_and_follow_the_generator():
 
 def test_choose_finds_what_trying_every_setting_finds():
     trials = [(made(seed)[0], np.random.default_rng(seed).integers(4, size=30)) for seed in range(3)]
-    choice = choose(trials, SMALL)
+    tried = try_all(trials, SMALL)
     expected = {how: [top1(sides.matrix(how), class_N) for sides, class_N in trials] for how in SMALL}
-    assert choice.tried == expected and list(expected) == list(choice.tried) and len(SMALL) == 18
+    assert tried == expected and list(tried) == SMALL
     means = np.round(np.mean(list(expected.values()), axis=1), 12)
-    assert choice.top1 == pytest.approx(max(means)) and choice.best == SMALL[int(np.argmax(means))]
-    # In one space the blend with text is a smaller λ.
-    how = Transfer(3, 0.1, 1.0)
-    blend = choose_blend([(sides.by_text, sides.matrix(how), class_N) for sides, class_N in trials])
-    assert list(blend.tried) == list(WEIGHTS)
-    assert blend.tried[0.5] == [top1(sides.matrix(how._replace(lam=0.5)), class_N) for sides, class_N in trials]
+    assert best_of(tried) == SMALL[int(np.argmax(means))]
+    assert best_of({"worse": [0.3, 0.5], "first": [0.1 + 0.2, 0.6], "as good": [0.6, 0.3]}) == "first"
 
 
 def test_overlapping_names_are_dropped_and_named():
