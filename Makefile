@@ -12,11 +12,11 @@ demo: .venv/.installed
 	$(BIN)/cezsar demo
 
 test: .venv/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-# The app in headless Chromium: a quarter of an hour; needs `apt-get install chromium`.
+# The app in headless Chromium: some minutes; needs `apt-get install chromium`.
 test-browser: .venv/.installed-dev
-	$(BIN)/python -m pytest -m browser tests/browser
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m browser tests/browser
 
 test-heavy: .venv/.installed-dev
 	$(BIN)/python -m pytest -m heavy

@@ -16,6 +16,12 @@ LOOKS = {
 }
 
 
+def fits_a_phone(page):
+    page.set_viewport_size(PHONE)
+    settle(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
 def test_a_table_can_be_looked_at_more_closely(fresh, open_at):
     page = open_at(fresh, "evaluate")
     for choice, title in LOOKS.items():
@@ -25,6 +31,7 @@ def test_a_table_can_be_looked_at_more_closely(fresh, open_at):
         assert not page.get_by_test_id("stAlertContentError").count()
     page.get_by_test_id("stButtonGroup").get_by_text("Differences", exact=True).click()
     expect(page.get_by_text(re.compile(r"is \d+\.\d points (above|below)")).first).to_be_visible(timeout=30_000)
+    fits_a_phone(page)
 
 
 def test_another_sentence_for_a_class_is_tried_at_once(fresh, open_at):
@@ -39,6 +46,7 @@ def test_another_sentence_for_a_class_is_tried_at_once(fresh, open_at):
     settle(page)
     before, after = "35.0 %", page.get_by_test_id("stMetric").filter(has_text="This class")
     expect(after.get_by_test_id("stMetricValue")).not_to_have_text(before)
+    fits_a_phone(page)
     address = page.url.removeprefix(fresh.url + "/")
     again = open_at(fresh, address)
     expect(again.get_by_role("textbox", name="Its sentences, one to a line")).to_have_value(
@@ -69,20 +77,6 @@ def test_why_a_label_won_is_told_on_demand(fresh, open_at):
     charts = page.locator(".js-plotly-plot").count()
     page.get_by_text("Why this label?").click()
     expect(page.locator(".js-plotly-plot").nth(charts)).to_be_visible(timeout=60_000)
-    settle(page)
+    fits_a_phone(page)
     again = open_at(fresh, "?from=Samples&why=true")
     expect(again.locator(".js-plotly-plot").nth(charts)).to_be_visible(timeout=60_000)
-
-
-@pytest.mark.parametrize(
-    "address",
-    [
-        "evaluate?look=Differences",
-        "evaluate?look=None+of+these",
-        "library?section=Prototype+workshop",
-        "?from=Samples&why=true",
-    ],
-)
-def test_nothing_of_it_scrolls_sideways_on_a_phone(fresh, open_at, address):
-    page = open_at(fresh, address, size=PHONE)
-    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
