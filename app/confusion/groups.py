@@ -12,7 +12,7 @@ import streamlit as st
 
 from app import cache, state
 from app.confusion.matrices import NUMBER, Side, Views, similarity
-from app.parts import scored
+from app.parts import scored, show
 from app.parts.choosers import one_of, segments
 from app.parts.words import plain, sentence
 from cezsar.analysis.baselines import RUNS, Baseline, Standing, random_baseline
@@ -20,7 +20,7 @@ from cezsar.analysis.confusion import PAPER_GROUPS, matching_groups, propose_gro
 from cezsar.data.labels import Groups, groups_path, keep_group, remove_group
 from cezsar.errors import CezsarError
 from cezsar.report import figures
-from cezsar.report.figures import PLOT, percent
+from cezsar.report.figures import percent
 from cezsar.world import HARD_GROUPS
 from cezsar.zeroshot.evaluation import confusion_matrix
 
@@ -88,26 +88,22 @@ def headline(views: Views, groups: Grouped) -> None:
 def of_groups(views: Views, found: Mapping[str, Grouped], own: Groups, names: Sequence[str]) -> Grouped:
     """Errors within and between the hard groups that are chosen here, and whether these are harder than random ones."""
     st.subheader("Hard groups", anchor=False)
-    titles = {source: source[0].upper() + source[1:] for source in [*found, OWN]}
-    source = segments("Groups", titles, state.GROUPS_OF)
+    source = segments("Groups", {name: name[0].upper() + name[1:] for name in [*found, OWN]}, state.GROUPS_OF)
     groups, (a, *_) = found.get(source, {}), views.values()
     st.caption(ABOUT[source])
-    sides = [view.figures(groups) for view in views.values()]
+    sides, rows = [view.figures(groups) for view in views.values()], []
     if not any(row.kind == "group" for row in sides[0]):
         st.caption("None of these groups has two of the classes shown.")
-    rows = []
     for row, *others in zip(*sides, strict=True):
-        entry: dict[str, object] = {
-            "group": {"group": row.group, "rest": "in no group", "total": "all"}[row.kind],
-            "classes": ", ".join(row.classes) if row.kind == "group" else f"{len(row.classes):,} classes",
-            "clips": row.clips,
-        }
+        title = {"group": row.group, "rest": "in no group", "total": "all"}[row.kind]
+        members = ", ".join(row.classes) if row.kind == "group" else f"{len(row.classes):,} classes"
+        entry: dict[str, object] = {"group": title, "classes": members, "clips": row.clips}
         entry |= {name: 100 * getattr(row, name) if row.clips else None for name in SHARES}
         for other, name in product(others, ("within", "between")):
             both = row.clips and other.clips
             entry[f"{name} b"] = 100 * (getattr(other, name) - getattr(row, name)) if both else None
         rows.append(entry)
-    st.dataframe(rows, hide_index=True, column_config=COLUMNS, alt="Errors within and between hard groups")
+    show.table(rows, "Errors within and between hard groups", column_config=COLUMNS)
     if among := matching_groups(groups, names):
         _beside_random(views, among)
     if source == PROPOSED:
@@ -156,8 +152,8 @@ def _beside_random(views: Views, groups: Grouped) -> None:
     figure, words = st.columns([3, 2], gap="large", vertical_alignment="center")
     standings = {letter: one.standing() for letter, one in found.items()}
     said = {letter: letter + in_words(one, n) for letter, one in standings.items()}
-    alt = " ".join(said.values()).replace("**", "")
-    figure.plotly_chart(figures.standing(standings), key="control", config=PLOT, alt=alt)
+    with figure:
+        show.figure(figures.standing(standings), "control", " ".join(said.values()).replace("**", ""))
     for letter, one in found.items():
         words.markdown(said[letter])
         with words.container(horizontal=True, gap="medium"):
@@ -165,8 +161,8 @@ def _beside_random(views: Views, groups: Grouped) -> None:
                 title, help = SHARES[name]
                 help += " Here these classes are all there is to choose from."
                 st.metric(plain(letter) + title, percent(getattr(one.figures[-1], name)), help=help, width="content")
-    pool_words = f"the {pool:,} other" if outside else f"all {pool:,}"
-    drawn = f"Random sets are drawn from {pool_words} classes with clips, the same for every run (seed 0)"
+    drawn = f"Random sets are drawn from {f'the {pool:,} other' if outside else f'all {pool:,}'} classes with clips, "
+    drawn += "the same for every run (seed 0)"
     if not outside:
         drawn += f"; on average {n * n / pool:.1f} of their {n:,} classes are named ones"
         drawn += ", so they differ little from these" * (n > 0.6 * pool)
@@ -174,27 +170,24 @@ def _beside_random(views: Views, groups: Grouped) -> None:
 
 
 def _beside(side: Side, groups: Grouped, outside: bool) -> Baseline:
-    return cache.once(
-        lambda: random_baseline(scored.scores(side.item), groups, side.weights, outside=outside), "baseline", side.key,
-        tuple((name, tuple(members)) for name, members in groups.items()), outside,
-        words="Evaluating random sets of classes",
-    )  # fmt: skip
+    make = partial(random_baseline, scored.scores(side.item), groups, side.weights, outside=outside)
+    key = tuple((name, tuple(members)) for name, members in groups.items())
+    return cache.once(make, "baseline", side.key, key, outside, words="Evaluating random sets of classes")
 
 
 def in_words(standing: Standing, n: int) -> str:
     """Where n named classes stand."""
-    (mean, std), values = standing.random, standing.values
-    spread = "" if std is None else f" ± {100 * std:.1f}"
+    (mean, std), values, total = standing.random, standing.values, len(standing.values)
     same, easier = (sum(test(value, standing.named) for value in values) for test in (eq, gt))
-    way, most = max(("Harder", easier), ("Easier", len(values) - easier - same), key=lambda pair: pair[1])
-    rank = f"{way} than {most:,} of the {len(values):,}" + (f", as hard as {same:,}" if same else "")
-    rank = f"As hard as all {same:,}" if same == len(values) else rank
+    way, most = max(("Harder", easier), ("Easier", total - easier - same), key=lambda pair: pair[1])
+    rank = f"{way} than {most:,} of the {total:,}" + (f", as hard as {same:,}" if same else "")
+    rank = f"As hard as all {same:,}" if same == total else rank
     if standing.z is not None:
         z = f"z = {standing.z:+.2f}".replace("-", "\N{MINUS SIGN}")
-        way = "below" if standing.z < 0 else "above"
-        rank += f"; {abs(standing.z):.1f} standard deviations {way} their mean ({z})"
+        rank += f"; {abs(standing.z):.1f} standard deviations {'below' if standing.z < 0 else 'above'} their mean ({z})"
+    spread = "" if std is None else f" ± {100 * std:.1f}"
     named = f"These {n:,} classes: **{percent(standing.named)}**"
-    return f"{named}. {len(values):,} random sets of {n:,}: **{100 * mean:.1f}{spread} %**. {rank}."
+    return f"{named}. {total:,} random sets of {n:,}: **{100 * mean:.1f}{spread} %**. {rank}."
 
 
 # One's own groups ----------------------------------------------------------------------------------------------------
@@ -208,7 +201,7 @@ def _keep_proposed(groups: Grouped, own: Groups) -> None:
         for name, members in groups.items():
             kept = sorted(members) in [sorted(other) for other in own.values()]
             icon = ":material/check:" if kept else ":material/add:"
-            if st.button(name, key=f"keep-{name}", icon=icon, disabled=kept, help=", ".join(members)):
+            if st.button(name, f"keep-{name}", ", ".join(members), icon=icon, disabled=kept):
                 _change(partial(keep_group, groups_path(), free_name(name, own), members))
 
 
@@ -242,7 +235,7 @@ def _change(change: Callable[[], object]) -> None:
     """Do it and draw the page anew, or say what is wrong."""
     try:
         change()
-    except (CezsarError, OSError) as error:
-        st.error(sentence(error), icon=":material/error:")
-        return
-    st.rerun()
+    except (CezsarError, OSError) as problem:
+        show.error(problem)
+    else:
+        st.rerun()

@@ -6,14 +6,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
 from app import cache, state
-from app.parts import scored
+from app.parts import scored, show
 from app.parts.words import plain
 from cezsar.analysis import confusion
 from cezsar.arrays import DoubleArray, IntArray
@@ -45,8 +45,7 @@ PAIRS = {
 }
 
 
-@dataclass(frozen=True)
-class Side:
+class Side(NamedTuple):
     """What one matrix is predicted from: a scored data set, and the weights of its modalities."""
 
     item: Scored
@@ -110,16 +109,12 @@ def matrix(side: Side, classes: Sequence[str], restricted: bool) -> Matrix:
 
     Predictions are among these only if `restricted`; else among all of the data set, with a last column for the others.
     """
-    values = scored.scores(side.item)
+    values, columns = scored.scores(side.item), list(classes)
     spelt = dict(zip(resolve(classes, values.class_names), classes, strict=True))
     candidates = [spelt.get(name, name) for name in values.class_names if name in spelt or not restricted]
-    every_CC = cache.once(
-        lambda: confusion_matrix(values, side.weights, candidates), "confusion", side.key, tuple(candidates),
-        words="Counting confusions",
-    )  # fmt: skip
-    place = {name: index for index, name in enumerate(candidates)}
-    rows, columns = [place[name] for name in classes], list(classes)
-    counts_CC = np.zeros_like(every_CC)
+    make = partial(confusion_matrix, values, side.weights, candidates)
+    every_CC = cache.once(make, "confusion", side.key, tuple(candidates), words="Counting confusions")
+    rows, counts_CC = [candidates.index(name) for name in classes], np.zeros_like(every_CC)
     counts_CC[rows] = every_CC[rows]
     counts_KL, sums_K = every_CC[np.ix_(rows, rows)], every_CC[rows].sum(axis=1)
     if not restricted:
@@ -152,12 +147,10 @@ def in_order(side: Side, classes: Sequence[str], restricted: bool, order: str) -
 
 def draw(views: Sequence[Matrix], key: str, title: str, chosen: tuple[str, str], as_counts: bool) -> None:
     """A matrix, or the difference of two: cells to be clicked, of more than `MOST_CELLS` classes an overview."""
-    first = views[0]
-    n_rows, n_columns = len(first.classes), len(first.columns)
+    first, n_rows, n_columns = views[0], len(views[0].classes), len(views[0].columns)
     st.markdown(f"**{plain(title)}**", help=SIGNED if len(views) == 2 else READING)
     if n_rows <= MOST_CELLS:
-        draw_part(views, key, chosen, as_counts)
-        return
+        return draw_part(views, key, chosen, as_counts)
     st.caption("Drag a box to see its cells in full. Colour is a share of the true class; the right ones are left out.")
     figure = overview_figure([view.counts_KL for view in views], first.classes, first.columns, window(first, chosen))
     key = f"{key}-overview"
@@ -165,6 +158,7 @@ def draw(views: Sequence[Matrix], key: str, title: str, chosen: tuple[str, str],
         figure, theme=None, key=key, config=DRAGGED, on_select=partial(dragged, key, n_rows, n_columns),
         selection_mode="box", alt=f"Overview of {n_rows:,} classes. {_most_confused(first)}",
     )  # fmt: skip
+    return None
 
 
 def draw_part(views: Sequence[Matrix], key: str, chosen: tuple[str, str], as_counts: bool) -> None:
@@ -198,15 +192,6 @@ def clicked(key: str, rows: Sequence[str], columns: Sequence[str]) -> None:
         st.session_state[state.TRUE], st.session_state[state.TAKEN] = rows[row], columns[column]
 
 
-def begin_zoom() -> None:
-    """Take the part of a large matrix from the address, and keep the address in step with it."""
-    text = st.session_state.setdefault(state.ZOOM, st.query_params.get(state.ZOOM, ""))
-    if not text:
-        st.query_params.pop(state.ZOOM, None)
-    elif st.query_params.get(state.ZOOM) != text:
-        st.query_params[state.ZOOM] = text
-
-
 def window(view: Matrix, chosen: tuple[str, str]) -> Part:
     """The part in full: all of a small matrix; of a large one as dragged, else around the chosen cell."""
     rows, columns = len(view.classes), len(view.columns)
@@ -232,51 +217,43 @@ def dragged(key: str, n_rows: int, n_columns: int) -> None:
         st.session_state[state.ZOOM] = ",".join(spans)
 
 
-# Confused pairs ------------------------------------------------------------------------------------------------------
-
-
-def most_confused(view: Matrix, chosen: tuple[str, str]) -> None:
-    """The confused pairs, most clips first."""
-    rows = [asdict(pair) | {"share": 100 * pair.share} for pair in view.pairs()]
-    title, none = "Most confused pairs", "No clip is taken for another of these classes."
-    help = "Each row says for how many clips of one class another was predicted. Choose a row to see these clips."
-    _table(rows, chosen, "pairs", title, help, none, min(460, 36 * len(rows) + 38))
-
-
-def changed(a: Matrix, b: Matrix, chosen: tuple[str, str]) -> None:
-    """The ten pairs that the second matrix confuses the most less, and those it confuses the most more."""
-    names, size = a.classes, len(a.classes)
-    a_KK, b_KK = (100 * view.shares()[:, :size] for view in (a, b))
+def confused_pairs(views: Sequence[Matrix], chosen: tuple[str, str]) -> None:
+    """The confused pairs, most clips first; of two matrices those confused less and more in the second, ten each."""
+    a, size = views[0], len(views[0].classes)
+    if len(views) == 1:
+        rows = [asdict(pair) | {"share": 100 * pair.share} for pair in a.pairs()]
+        help = "Each row says for how many clips of one class another was predicted. Choose a row to see these clips."
+        return _table(rows, chosen, "pairs", "Most confused pairs", help, min(460, 36 * len(rows) + 38))
+    a_KK, b_KK = (100 * view.shares()[:, :size] for view in views)
     change_KK = b_KK - a_KK
     np.fill_diagonal(change_KK, 0)
     areas = st.columns(2, gap="medium") if size > MOST_CELLS else (st.container(), st.container())
     for area, sign in zip(areas, (1, -1), strict=True):
         order = np.argsort(sign * change_KK, axis=None, kind="stable")[:10]
         at = [(t, p) for t, p in (divmod(int(place), size) for place in order) if sign * change_KK[t, p] < 0]
-        rows = [
-            {"true": names[t], "predicted": names[p], "a": a_KK[t, p], "b": b_KK[t, p], "change": change_KK[t, p]}
-            for t, p in at
-        ]
+        cells = [(a_KK[cell], b_KK[cell], change_KK[cell]) for cell in at]
+        names = [(a.classes[t], a.classes[p]) for t, p in at]
+        rows = [dict(zip(("true", "predicted", "a", "b", "change"), name + cell, strict=True))
+                for name, cell in zip(names, cells, strict=True)]  # fmt: skip
         key, title = ("improved", "Less confused in B") if sign > 0 else ("worsened", "More confused in B")
         with area:
             _table(rows, chosen, key, title, "Choose a row to see the clips. Shares are of the true class's clips.")
+    return None
 
 
-def _table(
-    rows: Sequence[dict[str, Any]], chosen: tuple[str, str], key: str, title: str, help: str, none: str = "No pair.",
-    height: Any = "auto",
-) -> None:  # fmt: skip
+def _table(rows: Sequence[dict[str, Any]], chosen: tuple[str, str], key: str, title: str, help: str,
+           height: Any = "auto") -> None:  # fmt: skip
     """Rows that are cells of the matrix; the one looked at is marked."""
     st.markdown(f"**{title}**", help=help)
     if not rows:
-        st.caption(none)
+        st.caption("No such pair of these classes.")
         return
     cells = [(row["true"], row["predicted"]) for row in rows]
     at = [cells.index(chosen)] if chosen in cells else []
     st.session_state[key] = {"selection": {"rows": at, "columns": [], "cells": []}}
-    st.dataframe(
-        list(rows), hide_index=True, column_config=PAIRS, height=height, key=key,
-        on_select=partial(picked, key, cells), selection_mode="single-row", alt=title,
+    show.table(
+        rows, title, column_config=PAIRS, height=height, key=key, on_select=partial(picked, key, cells),
+        selection_mode="single-row",
     )  # fmt: skip
 
 
@@ -294,39 +271,33 @@ def cells_figure(
     counts: Sequence[IntArray], rows: Sequence[str], columns: Sequence[str], part: Part | None = None,
     as_counts: bool = False, chosen: tuple[str, str] | None = None,
 ) -> go.Figure:  # fmt: skip
-    """Numbers in the cells of a (K, L) matrix, or of the second less the first of two.
+    """Numbers in the cells of a (K, L) matrix, counts or shares of the true class, or of the second less the first of
+    two; `part` is what is drawn of it, all by default, and the `chosen` true and predicted class are framed.
 
     A click selects a point whose customdata is row * columns + column, of those drawn.
-
-    Args:
-        part: what is drawn of it; all by default.
-        as_counts: numbers and colours are counts, else shares of the true class.
-        chosen: true and predicted class of the cell that is framed.
     """
     dark, signed = st.context.theme.type == "dark", len(counts) == 2
     top, bottom, left, right = part or (0, len(rows) - 1, 0, len(columns) - 1)
     at, rows, columns = np.s_[top : bottom + 1, left : right + 1], rows[top : bottom + 1], columns[left : right + 1]
     shares = [confusion.row_normalised(one)[at] for one in counts]
     values = shares[1] - shares[0] if signed else counts[0][at].astype(float) if as_counts else shares[0]
+    scale = 1 if as_counts and not signed else 100
     texts, hovers = np.full(values.shape, "", object), []
-    for r, true in enumerate(rows):
-        for c, predicted in enumerate(columns):
-            lines = [f"true: {shown(true)}", f"predicted: {shown(predicted)}"]
-            for letter, one, share in zip("AB" if signed else " ", counts, shares, strict=True):
-                n, total = one[top + r, left + c], one[top + r].sum()
-                words = f" ({percent(share[r, c])})" if total else ""
-                lines.append(f"{letter} {n:,} of {total:,} clips{words}".strip())
-            value = values[r, c] if as_counts and not signed else 100 * values[r, c]
-            if signed:
-                lines.append(f"B − A: {points(values[r, c])} points")
-                texts[r, c] = f"{value:+.0f}".replace("-", "−") if round(value) else ""
-            elif value:
-                texts[r, c] = f"{value:.0f}"
-            hovers.append("<br>".join(lines))
+    for (r, c), value in np.ndenumerate(values):
+        lines = [f"true: {shown(rows[r])}", f"predicted: {shown(columns[c])}"]
+        for letter, one, share in zip("AB" if signed else " ", counts, shares, strict=True):
+            n, total = one[top + r, left + c], one[top + r].sum()
+            words = f" ({percent(float(share[r, c]))})" if total else ""
+            lines.append(f"{letter} {n:,} of {total:,} clips{words}".strip())
+        if signed:
+            lines.append(f"B − A: {points(value)} points")
+            texts[r, c] = f"{100 * value:+.0f}".replace("-", "−") if round(100 * value) else ""
+        elif value:
+            texts[r, c] = f"{scale * value:.0f}"
+        hovers.append("<br>".join(lines))
     right_KL = np.array(rows, object)[:, None] == np.array(columns, object)[None, :]
     largest = float(np.abs(values if signed else values[~right_KL]).max(initial=0)) or 1.0
-    x, y = _categories(columns), _categories(rows)
-    figure = go.Figure()
+    x, y, figure = _categories(columns), _categories(rows), go.Figure()
     common = {"x": x, "y": y, "showscale": False, "hoverinfo": "skip", "texttemplate": "%{text}", "xgap": 1, "ygap": 1}
     if signed:
         figure.add_heatmap(**common, z=values, text=texts, colorscale=_diverging(dark), zmin=-largest, zmax=largest)
@@ -345,8 +316,7 @@ def cells_figure(
     style.own_colours(figure, dark).update_layout(clickmode="event+select", plot_bgcolor=background)
     look = {"type": "category", "tickfont": {"size": 12}, "showgrid": False, "ticks": ""}
     figure.update_xaxes(look, tickangle=-90, range=[-0.5, len(columns) - 0.5])
-    figure.update_yaxes(look, range=[len(rows) - 0.5, -0.5])
-    return figure
+    return figure.update_yaxes(look, range=[len(rows) - 0.5, -0.5])
 
 
 def counts_figure(counts_KK: IntArray, names: Sequence[str]) -> go.Figure:
@@ -378,11 +348,9 @@ def _frame(figure: go.Figure, part: Part) -> None:
 def overview_figure(
     counts: Sequence[IntArray], rows: Sequence[str], columns: Sequence[str], part: Part | None = None
 ) -> go.Figure:
-    """A large matrix without numbers, or the second less the first of two. A box dragged over it gives positions.
-
-    Colour follows the square root of a share, so that single clips are still seen; 8-bit numbers keep it quick. `part`
-    is framed.
-    """
+    """A large matrix without numbers, or the second less the first of two, with a `part` framed. A box dragged over it
+    gives positions. Colour follows the square root of a share, so that single clips are still seen; 8-bit numbers keep
+    it quick."""
     dark, signed = st.context.theme.type == "dark", len(counts) == 2
     first, *second = (confusion.row_normalised(one) for one in counts)
     change_KL = second[0] - first if signed else first
@@ -396,18 +364,16 @@ def overview_figure(
         at = [(-place, f"−{text}") for place, text in reversed(at)] + [(0, "0"), *((p, f"+{text}") for p, text in at)]
     places, texts = zip(*at, strict=True)
     bar = {"tickvals": places, "ticktext": texts, "thickness": 10, "len": 0.7, "outlinewidth": 0, "x": 1.01, "xpad": 4}
-    figure = go.Figure()
+    figure, last = go.Figure(), len(rows) - 0.5
     figure.add_heatmap(
         z=(full * roots / top).round().astype(kind), x=[shown(name) for name in columns],
         y=[shown(name) for name in rows], colorscale=_diverging(dark) if signed else style.heat(dark), colorbar=bar,
         zmin=-full if signed else 0, zmax=full, hovertemplate="true: %{y}<br>predicted: %{x}<extra></extra>",
     )  # fmt: skip
-    last = len(rows) - 0.5
     figure.add_shape(type="line", x0=-0.5, x1=last, y0=-0.5, y1=last, line={"color": style.GREY, "width": 1})
     if part:
         _frame(figure, part)
     titles = f"predicted: {len(columns):,} classes", f"true: {len(rows):,} classes"
     style.layout(figure, 560, *titles, dragmode="select", selectdirection="any")
-    style.own_colours(figure, dark).update_xaxes(showticklabels=False, showgrid=False, ticks="")
-    figure.update_yaxes(showticklabels=False, showgrid=False, ticks="", autorange="reversed")
-    return figure
+    bare = {"showticklabels": False, "showgrid": False, "ticks": ""}
+    return style.own_colours(figure, dark).update_xaxes(**bare).update_yaxes(**bare, autorange="reversed")

@@ -11,11 +11,9 @@ import streamlit as st
 from app import state
 from app.confusion import clips, groups, matrices
 from app.confusion.matrices import MOST_CELLS, ORDERS, Matrix, Side, Views
-from app.parts import choosers, scored
+from app.parts import choosers, scored, show
 from app.parts.choosers import one_of, segments
-from app.parts.words import sentence
 from cezsar.data.labels import canonical
-from cezsar.errors import CezsarError
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.scored import Scored
 
@@ -26,11 +24,9 @@ MODALITIES = {"VE": "VE, what the clip looks like", "O": "O, recognised objects"
 def page() -> None:
     st.title("Confusion", anchor=False)
     st.markdown("Which classes are taken for which, the clips behind every number, and what look-alikes cost.")
-    try:
+    with show.explained():
         if sides := choose_sides():
             about(sides)
-    except CezsarError as error:
-        st.error(sentence(error), icon=":material/error:")
 
 
 def about(sides: dict[str, Side]) -> None:
@@ -71,24 +67,25 @@ def about(sides: dict[str, Side]) -> None:
     with numbers:
         groups.headline(views, counted)
     with drawn:
-        show(views, chosen, cells == "counts")
+        draw(views, chosen, cells == "counts")
     with files, st.container(horizontal=True, gap="small"):
         for letter, view in views.items():
-            st.download_button(
-                f"{letter}Matrix CSV", partial(_csv, view), f"confusion-{letter[:1].lower()}matrix.csv", "text/csv",
-                icon=":material/download:", on_click="ignore", type="tertiary",
-                help="Counts of clips, classes in the order shown. Tables have their own download.",
-            )  # fmt: skip
+            told = "Counts of clips, classes in the order shown. Tables have their own download."
+            name = f"confusion-{letter[:1].lower()}matrix.csv"
+            show.download(f"{letter}Matrix CSV", partial(as_csv, view), name, told, type="tertiary")
     with behind:  # comes last, since clips may have to be read
-        clips.show(views, chosen)
+        clips.of_cell(views, chosen)
 
 
-def show(views: Views, chosen: tuple[str, str], as_counts: bool) -> None:
+def draw(views: Views, chosen: tuple[str, str], as_counts: bool) -> None:
     """The matrix, or two and their difference, beside the pairs."""
-    matrices.begin_zoom()
+    # The part of a large matrix comes from the address, which is kept in step with it.
+    if part := st.session_state.setdefault(state.ZOOM, st.query_params.get(state.ZOOM, "")):
+        st.query_params[state.ZOOM] = part
+    else:
+        st.query_params.pop(state.ZOOM, None)
     every = list(views.values())
-    large = len(every[0].classes) > MOST_CELLS
-    key, title = "matrix", every[0].side.title
+    large, key, title = len(every[0].classes) > MOST_CELLS, "matrix", every[0].side.title
     if len(every) == 2:
         for column, letter, one in zip(st.columns(2, gap="medium"), views, (key, "second"), strict=True):
             with column:
@@ -97,17 +94,16 @@ def show(views: Views, chosen: tuple[str, str], as_counts: bool) -> None:
     left, right = st.columns(2 if large else [6, 5], gap="medium")
     with left:
         matrices.draw(every, key, title, chosen, as_counts)
-    if large:
-        with right:
+    with right:
+        if large:
             matrices.draw_part(every, key, chosen, as_counts)
-    with st.container() if large else right:
-        if len(every) == 1:
-            matrices.most_confused(every[0], chosen)
         else:
-            matrices.changed(every[0], every[1], chosen)
+            matrices.confused_pairs(every, chosen)
+    if large:
+        matrices.confused_pairs(every, chosen)
 
 
-def _csv(view: Matrix) -> str:
+def as_csv(view: Matrix) -> str:
     table = pd.DataFrame(view.counts_KL, view.classes, view.columns)
     return str(table.to_csv(index_label="true \\ predicted", lineterminator="\n"))
 
@@ -117,25 +113,22 @@ def _csv(view: Matrix) -> str:
 
 def choose_sides() -> dict[str, Side]:
     """The scored data set and weights of the matrix, and those of a second one beside it; none if nothing is scored."""
-    first = st.columns([5, 5, 4], gap="medium", vertical_alignment="bottom")
-    with first[0]:
+    choosing, weighing, comparing = st.columns([5, 5, 4], gap="medium", vertical_alignment="bottom")
+    with choosing:
         item = choosers.scored_set()
     if item is None:
         return {}
-    with first[1]:
+    with weighing:
         a = Side(item, choose_weights(item, state.SPEAKS, state.SPEAKS_BETA))
-    beside = first[2].toggle(
-        "Compare with a second matrix", key=state.BESIDE, bind="query-params",
-        help="Another run, or the same run predicting from another modality. What changes is shown as B − A.",
-    )  # fmt: skip
-    if not beside:
+    help = "Another run, or the same run predicting from another modality. What changes is shown as B − A."
+    if not comparing.toggle("Compare with a second matrix", key=state.BESIDE, bind="query-params", help=help):
         return {"": a}
     if state.WITH not in st.session_state and state.WITH not in st.query_params:
         st.session_state[state.WITH] = item.name  # the same data set, predicted from something else
-    second = st.columns([5, 5, 4], gap="medium")
-    with second[0]:
+    choosing, weighing, _ = st.columns([5, 5, 4], gap="medium")
+    with choosing:
         other = choosers.scored_set("Second run and data set (B)", state.WITH) or item
-    with second[1]:
+    with weighing:
         weights = choose_weights(other, state.WITH_SPEAKS, state.WITH_BETA, last=other.name == item.name)
     return {"A: ": a, "B: ": Side(other, weights)}
 
@@ -143,25 +136,25 @@ def choose_sides() -> dict[str, Side]:
 def choose_weights(item: Scored, key: str, key_beta: str, last: bool = False) -> Weights:
     """Which modalities speak, and how loud. By default the fusion, or what looks alone say if `last`."""
     modalities, w = scored.scores(item).modalities, item.weights
-    there, titles = {name: Weights.only(name) for name in modalities}, MODALITIES | {OWN_WEIGHTS: "weights of my own"}
+    there, titles = {name: Weights.only(name) for name in modalities}, {name: MODALITIES[name] for name in modalities}
     if sum(w.of(name) > 0 for name in modalities) > 1:
-        there = {FUSED: w} | there
         spoken = [f"{sign} = {value:g}" for sign, value in zip("αβγ", (w.alpha, w.beta, w.gamma), strict=True) if value]
-        titles[FUSED] = f"the run's fusion, {', '.join(spoken)}"
-    names = list(there) + ([OWN_WEIGHTS] if {"VE", "O"} <= set(there) else [])
+        there, titles = {FUSED: w} | there, {FUSED: f"the run's fusion, {', '.join(spoken)}"} | titles
+    names = list(titles)
+    if {"VE", "O"} <= set(there):
+        titles[OWN_WEIGHTS] = "weights of my own"
     picked = one_of(
-        "Predicted from", names, key, names[min(1, len(names) - 1) if last else 0], format_func=titles.__getitem__,
-        persist_state="session",
+        "Predicted from", titles, key, names[min(1, len(names) - 1) if last else 0], persist_state="session",
         help="Which embeddings of a clip are compared with the prototypes: one modality, or their weighted sum "
         "α VE + β O + γ C (Eq. 9). The nearest prototype by cosine is the prediction (Eq. 8).",
     )  # fmt: skip
-    if picked == OWN_WEIGHTS:
-        beta = st.slider(
-            "Weight of objects β, with α = 1 − β", 0.0, 1.0, 0.5, 0.05, key=key_beta, bind="query-params",
-            help="At 0 only what the clip looks like counts, at 1 only the objects recognised in it.",
-        )  # fmt: skip
-        return Weights(1 - beta, beta)
-    return there[picked]
+    if picked != OWN_WEIGHTS:
+        return there[picked]
+    beta = st.slider(
+        "Weight of objects β, with α = 1 − β", 0.0, 1.0, 0.5, 0.05, key=key_beta, bind="query-params",
+        help="At 0 only what the clip looks like counts, at 1 only the objects recognised in it.",
+    )  # fmt: skip
+    return Weights(1 - beta, beta)
 
 
 def choose_classes(names: Sequence[str], sources: Mapping[str, groups.Grouped]) -> tuple[list[str], bool]:
@@ -170,19 +163,20 @@ def choose_classes(names: Sequence[str], sources: Mapping[str, groups.Grouped]) 
     found = {f"{name} ({source})": members for source, given in sources.items() for name, members in given.items()}
     which, picking, among = st.columns([3, 5, 4], gap="medium", vertical_alignment="top")
     with which:
-        titles = {state.ALL: every, state.BY_GROUP: "Hard groups", state.CHOSEN: "Chosen"}
-        kind = segments("Classes", titles, state.WHICH)
+        kind = segments(
+            "Classes", {state.ALL: every, state.BY_GROUP: "Hard groups", state.CHOSEN: "Chosen"}, state.WHICH
+        )
     if kind == state.ALL:
         return list(names), True
     with picking:
         if kind == state.CHOSEN:
             chosen = choosers.classes("Chosen classes", names, found, default=list(names)[:6])
         else:
-            if state.HARD in st.session_state:
+            kept = state.HARD in st.session_state
+            if kept:
                 st.session_state[state.HARD] = [name for name in st.session_state[state.HARD] if name in found]
             picked = st.multiselect(
-                "Hard groups", list(found), key=state.HARD, bind="query-params", persist_state="session",
-                default=None if state.HARD in st.session_state else list(found)[:3],
+                "Hard groups", list(found), None if kept else list(found)[:3], key=state.HARD, **state.KEPT,
                 help="Groups of classes that look alike. They are listed, and edited, at the end of this page.",
             )  # fmt: skip
             members = dict.fromkeys(member for name in picked for member in found[name])

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import streamlit as st
 
 from app import state
 from app.evaluate.rows import FUSED, companions
-from app.parts import choosers, scored
-from app.parts.words import plain, sentence
+from app.parts import choosers, scored, show
+from app.parts.words import plain
+from app.state import KEPT
 from cezsar.data.labels import parse_labels
 from cezsar.errors import CezsarError, InputError
 from cezsar.world import HARD_GROUPS
@@ -25,7 +25,6 @@ SYMBOLS = {"VE": "α", "O": "β", "C": "γ"}
 ALL, HALF, DRAWN, LISTED = "all", "half", "random", "list"
 KINDS = {ALL: "All", HALF: "Half", DRAWN: "Random", LISTED: "List"}
 PICKED, TYPED, IN_FILE = "picked", "typed", "file"
-KEPT: dict[str, Any] = {"bind": "query-params", "persist_state": "session"}
 
 
 def others(item: Scored) -> list[Scored]:
@@ -37,7 +36,7 @@ def others(item: Scored) -> list[Scored]:
     chosen = st.multiselect(
         "Compare with", list(there), format_func=lambda name: there[name].by, key=state.COMPARED,
         placeholder="other runs on the same clips", **KEPT,
-        help="Every run is tested on the same splits, so that the figures can be compared split by split.",
+        help="Every run is tested on the same splits, so that figures can be compared split by split.",
     )  # fmt: skip
     return [there[name] for name in chosen]
 
@@ -48,38 +47,30 @@ def protocol(item: Scored) -> Protocol | None:
     kind = st.segmented_control(
         "Protocol", list(KINDS), default=HALF if len(names) > 1 else ALL, format_func=KINDS.__getitem__, required=True,
         key=state.PROTOCOL, width="stretch", **KEPT,
-        help="Which classes a clip may be taken for. **All**: every class of the data set, once. **Half**: half of "
-        "them, drawn at random, many times. **Random**: as many as you say. **List**: the classes of a list, such as "
-        "hard-15 or TruZe. Only clips of these classes are tested.",
+        help="Which classes a clip may be taken for; only clips of these are tested. **All**: every class, once. "
+        "**Half**: half of them, drawn at random, many times. **Random**: as many as you say. **List**: those of a "
+        "list, such as hard-15 or TruZe.",
     )  # fmt: skip
-    try:
+    with show.explained():
         if kind == ALL:
             return all_classes(names)
         return _listed(names) if kind == LISTED else _random(names, kind == HALF)
-    except CezsarError as error:
-        st.error(sentence(error), icon=":material/error:")
-        return None
+    return None
 
 
 def _random(names: Sequence[str], half: bool) -> Protocol:
-    columns = st.columns(2 if half else 3)
-    drawn = len(names) // 2
+    columns, n = st.columns(2 if half else 3), len(names)
     if not half:
-        st.session_state[state.DRAW] = max(1, min(len(names), st.session_state.get(state.DRAW, round(len(names) / 5))))
-        drawn = columns[0].number_input(
-            "Classes", 1, len(names), key=state.DRAW, help=f"How many of the {len(names):,} each split has.", **KEPT
-        )
-    splits = columns[-2].number_input(
-        "Splits", 1, MAX_RUNS, 50, key=state.SPLITS, **KEPT,
-        help="How many times classes are drawn. The papers draw 50 times.",
-    )  # fmt: skip
-    seed = columns[-1].number_input(
-        "Seed", 0, 2**31 - 1, 0, key=state.SEED, **KEPT,
-        help="The same seed draws the same classes, here and with `cezsar evaluate --seed`.",
-    )  # fmt: skip
+        st.session_state[state.DRAW] = max(1, min(n, st.session_state.get(state.DRAW, round(n / 5))))
+        help = f"How many of the {n:,} each split has."
+        drawn = columns[0].number_input("Classes", 1, n, key=state.DRAW, help=help, **KEPT)
+    help = "How many times classes are drawn. The papers draw 50 times."
+    runs = columns[-2].number_input("Splits", 1, MAX_RUNS, 50, key=state.SPLITS, help=help, **KEPT)
+    help = "The same seed draws the same classes, here and with `cezsar evaluate --seed`."
+    seed = columns[-1].number_input("Seed", 0, 2**31 - 1, 0, key=state.SEED, help=help, **KEPT)
     if half:
-        return parse("half", names, runs=int(splits), seed=int(seed))
-    return random_classes(names, int(drawn), int(splits), int(seed))
+        return parse("half", names, runs=int(runs), seed=int(seed))
+    return random_classes(names, int(drawn), int(runs), int(seed))
 
 
 def _listed(names: Sequence[str]) -> Protocol | None:
@@ -96,31 +87,29 @@ def _listed(names: Sequence[str]) -> Protocol | None:
         )  # fmt: skip
         if typed and typed.strip():
             return named("list", parse_labels(typed).names, names)
-    else:
-        upload = st.file_uploader(
-            "Class list, split or result", type=["json", "txt"], key="list-file",
-            help='A text file with one class to a line, a JSON list, a split {"testing": [...]}, or '
-            "the JSON of an evaluation, whose splits are then run again.",
-        )  # fmt: skip
-        if upload is not None:
-            return from_upload(upload.name, upload.getvalue(), names)
+    elif upload := st.file_uploader(
+        "Class list, split or result", type=["json", "txt"], key="list-file",
+        help='A text file with one class to a line, a JSON list, a split {"testing": [...]}, or the JSON of an '
+        "evaluation, whose splits are then run again.",
+    ):  # fmt: skip
+        return from_upload(upload.name, upload.getvalue(), names)
     st.caption("Give at least one class, and the table appears.")
     return None
 
 
 def from_upload(name: str, content: bytes, class_names: Sequence[str]) -> Protocol:
     """A protocol from a file, as `protocols.parse` reads it; errors name the file as the user does."""
-    suffix = Path(name).suffix.lower()
+    given, suffix = Path(name), Path(name).suffix.lower()
     if suffix not in (".json", ".txt"):
-        raise InputError(f"{Path(name).name} is neither .json nor .txt; give a class list in one of these")
+        raise InputError(f"{given.name} is neither .json nor .txt; give a class list in one of these")
     with tempfile.TemporaryDirectory(prefix="cezsar-") as folder:
         path = Path(folder) / f"list{suffix}"  # a name of ours: a user's may be no file name
         path.write_bytes(content)
         try:
             found = parse(str(path), class_names)
         except CezsarError as error:
-            raise type(error)(str(error).replace(str(path), Path(name).name)) from error
-    return replace(found, name=Path(name).stem) if found.name == "list" else found
+            raise type(error)(str(error).replace(str(path), given.name)) from error
+    return replace(found, name=given.stem) if found.name == "list" else found
 
 
 def modalities(items: Sequence[Scored]) -> tuple[list[str], Weights | None]:
@@ -135,15 +124,11 @@ def modalities(items: Sequence[Scored]) -> tuple[list[str], Weights | None]:
     )  # fmt: skip
     if FUSED not in wanted:
         return list(wanted), None
-    own = st.toggle(
-        "Each run's own weights", True, key=state.OWN_WEIGHTS, **KEPT,
-        help="α, β and γ of Eq. 9 as they stand in the run; otherwise the ones you give, for all runs.",
-    )  # fmt: skip
-    if own:
+    help = "α, β and γ of Eq. 9 as they stand in the run; otherwise the ones you give, for all runs."
+    if st.toggle("Each run's own weights", True, key=state.OWN_WEIGHTS, help=help, **KEPT):
         for item in items:
-            there = [name for name in SYMBOLS if name in item.about["modalities"]]
-            said = ", ".join(f"{SYMBOLS[name]} = {item.weights.of(name):g}" for name in there)
-            st.caption(f"{plain(item.by)}: {said}")
+            said = (f"{SYMBOLS[name]} = {item.weights.of(name):g}" for name in has if name in item.about["modalities"])
+            st.caption(f"{plain(item.by)}: {', '.join(said)}")
         return list(wanted), None
     given = {}
     for column, name in zip(st.columns(len(has)), has, strict=True):
@@ -154,7 +139,7 @@ def modalities(items: Sequence[Scored]) -> tuple[list[str], Weights | None]:
     return list(wanted), Weights(*(given.get(name, 0.0) for name in SYMBOLS))
 
 
-def _only(key: str, options: Sequence[str] | dict[str, Scored]) -> None:
+def _only(key: str, options: Collection[str]) -> None:
     """Forget what was chosen for another data set."""
     chosen = st.session_state.get(key) or []
     if not set(chosen) <= set(options):

@@ -11,11 +11,11 @@ import streamlit as st
 
 from app import cache, state
 from app.evaluate.rows import Row, choose, choose_row, downloads, key_of, metric, names, table, unbroken
-from app.parts import scored
+from app.parts import scored, show
 from app.parts.words import plain
 from cezsar.analysis.comparison import Comparison, Tally
 from cezsar.report import figures
-from cezsar.report.figures import PLOT, percent, points, signed
+from cezsar.report.figures import percent, points, signed
 from cezsar.zeroshot.evaluation import Correctness, Figure, correctness, figure_of
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.hubness_reduction import BASELINE, FUSED, MEAN_SENTENCE, REDUCTIONS, Reduction, reduced
@@ -26,11 +26,11 @@ from cezsar.zeroshot.tables import csv_of
 Reached = tuple[Reduction, Figure, Comparison | None]  # a reduction, its top-1, the difference to none (None for none)
 
 
-def differences(rows: Sequence[Row], against: int, protocol: Protocol) -> list[Comparison]:
+def all_against(rows: Sequence[Row], against: int, protocol: Protocol) -> list[Comparison]:
     """Every other row (a) with the row `against` (b), in their order."""
     named = list(zip(names(rows), (row.hits(protocol) for row in rows), strict=True))
     return [
-        compared(named[index], named[against], *row.marks, *rows[against].marks, key_of(protocol))
+        compared(named[index], named[against], row.marks(protocol), rows[against].marks(protocol))
         for index, row in enumerate(rows)
         if index != against
     ]
@@ -48,11 +48,10 @@ def compared(a: tuple[str, Correctness], b: tuple[str, Correctness], *marks: Has
     )  # fmt: skip
 
 
-def show(rows: Sequence[Row], protocol: Protocol) -> None:
+def differences(rows: Sequence[Row], protocol: Protocol) -> None:
     """A row against another, clip for clip; every other row against the same one beside it."""
     if len(rows) < 2:
-        st.info("There is one row only. Choose more **Rows**, or a run to **Compare with**.", icon=":material/info:")
-        return
+        return show.info("There is one row only. Choose more **Rows**, or a run to **Compare with**.")
     st.subheader("Is it better, and how sure is that?", anchor=False)
     asking, answering = st.columns([4, 9], gap="large")
     with asking:
@@ -62,21 +61,17 @@ def show(rows: Sequence[Row], protocol: Protocol) -> None:
             "Paired: both are asked about the same clips in the same splits, and what counts is who is right about "
             "which. Points are percentage points of top-1."
         )
-    found = differences(rows, against, protocol)
-    one = found[row - (row > against)]
+    found = all_against(rows, against, protocol)
+    one, others = found[row - (row > against)], [index for index in range(len(rows)) if index != against]
     with answering:
         headline(one)
         whiskers = [
             figures.Whisker(each.a, each.difference, each.interval[0], index == row, rows[index].control)
-            for index, each in zip([index for index in range(len(rows)) if index != against], found, strict=True)
+            for index, each in zip(others, found, strict=True)
         ]
-        told = "; ".join(
-            f"{w.title} {signed(w.difference)}, {signed(w.interval.low)} to {signed(w.interval.high)}" for w in whiskers
-        )
-        st.plotly_chart(
-            figures.forest(whiskers, one.b), key="forest-chart", config=PLOT,
-            alt=f"Differences to {one.b} in points with their 95 % intervals. {told}",
-        )  # fmt: skip
+        told = "; ".join(f"{w.title} {signed(w.difference)}, {_ends(w.interval)}" for w in whiskers)
+        alt = f"Differences to {one.b} in points with their 95 % intervals. {told}"
+        show.figure(figures.forest(whiskers, one.b), "forest-chart", alt)
     left, right = st.columns([5, 6], gap="medium")
     with left:
         by_class(one)
@@ -88,74 +83,65 @@ def show(rows: Sequence[Row], protocol: Protocol) -> None:
             ("Classes", partial(classes_csv, found), "-by-class.csv", "A line for each class of each row."),
             ("JSON", partial(to_json, found), ".json", "Everything, with each split and each class."),
         )
+    return None
 
 
 def choose_other(rows: Sequence[Row], row: int) -> int:
     """What the chosen row is compared with: at first another run's fusion, or the first row there is."""
-    titles = names(rows)
+    titles, item = names(rows), rows[row].item
     options = [title for index, title in enumerate(titles) if index != row]
-    elsewhere = [
-        title for title, each in zip(titles, rows, strict=True) if not each.control and each.item is not rows[row].item
-    ]
+    elsewhere = [name for name, it in zip(titles, rows, strict=True) if not it.control and it.item is not item]
     first = (elsewhere or options[:1])[-1]
     return titles.index(choose("Against", options, first, state.AGAINST, "The row that all others are compared with."))
 
 
-def headline(one: Comparison) -> None:
-    """The difference, its interval, and who wins how often."""
-    ends, over = one.interval
-    size = f"{100 * abs(one.difference):.1f}"
-    lead = f"{size} points {'above' if one.difference > 0 else 'below'}" if float(size) else "level with"
-    st.markdown(f"**{plain(one.a)}** is **{lead}** **{plain(one.b)}**.")
-    with st.container(key="metrics-difference"):
-        metric(
-            "Difference (points)", signed(one.difference), f"95 %: {signed(ends.low)} to {signed(ends.high)}",
-            f"Top-1 of the one less that of the other, mean over splits. Below, its 95 % interval over {over}.",
-        )  # fmt: skip
-        metric(
-            "Top-1", percent(one.accuracy_a), f"against {percent(one.accuracy_b)}",
-            f"Mean over splits, over the {one.clips:,} clips that both were asked about.",
-        )  # fmt: skip
-        if one.splits:
-            metric("Splits won", f"{one.splits.wins:,} of {len(one.runs):,}", _lost(one.splits), "Top-1 of a split.")
-        else:
-            clips = one.runs[0].videos
-            metric(
-                "Clips won", f"{clips.wins:,} of {one.runs[0].clips:,}",
-                f"{clips.losses:,} lost, p {clips.how_probable()}",
-                "Clips that only the one gets right; lost: that only the other does. p of McNemar's exact test.",
-            )  # fmt: skip
-        metric(
-            "Classes won", f"{one.by_class.wins:,} of {len(one.classes):,}", _lost(one.by_class),
-            "Classes for which it is right more often, mean over the splits that tested the class.",
-        )  # fmt: skip
-    st.caption(
-        f"The interval over {over} holds 0: with others, it may be the other way round."
-        if ends.low <= 0 <= ends.high
-        else f"The interval over {over} does not hold 0: chance in the choice of {over} hardly explains it."
-    )
-    if one.only_a or one.only_b:
-        st.caption(
-            f"Clips that only one of them has count nowhere: {one.only_a:,} of {plain(one.a)}, {one.only_b:,} of "
-            f"{plain(one.b)}."
-        )
+def _ends(interval: Any) -> str:
+    return f"{signed(interval.low)} to {signed(interval.high)}"
 
 
 def _lost(tally: Tally) -> str:
     return f"{tally.losses:,} lost, {tally.ties:,} level"
 
 
+def headline(one: Comparison) -> None:
+    """The difference, its interval, and who wins how often."""
+    (ends, over), size = one.interval, f"{100 * abs(one.difference):.1f}"
+    lead = f"{size} points {'above' if one.difference > 0 else 'below'}" if float(size) else "level with"
+    st.markdown(f"**{plain(one.a)}** is **{lead}** **{plain(one.b)}**.")
+    with st.container(key="metrics-difference"):
+        help = f"Top-1 of the one less that of the other, mean over splits; below, its 95 % interval over {over}."
+        metric("Difference (points)", signed(one.difference), f"95 %: {_ends(ends)}", help=help)
+        help = f"Mean over splits, over the {one.clips:,} clips that both were asked about."
+        metric("Top-1", percent(one.accuracy_a), f"against {percent(one.accuracy_b)}", help=help)
+        if one.splits:
+            won = f"{one.splits.wins:,} of {len(one.runs):,}"
+            metric("Splits won", won, _lost(one.splits), help="Top-1 of a split.")
+        else:
+            clips, of = one.runs[0].videos, one.runs[0].clips
+            help = "Clips that only the one gets right; lost: that only the other does. p of McNemar's exact test."
+            lost = f"{clips.losses:,} lost, p {clips.how_probable()}"
+            metric("Clips won", f"{clips.wins:,} of {of:,}", lost, help=help)
+        help = "Classes for which it is right more often, mean over the splits that tested the class."
+        metric("Classes won", f"{one.by_class.wins:,} of {len(one.classes):,}", _lost(one.by_class), help=help)
+    st.caption(
+        f"The interval over {over} holds 0: with others, it may be the other way round."
+        if ends.low <= 0 <= ends.high
+        else f"The interval over {over} does not hold 0: chance in the choice of {over} hardly explains it."
+    )
+    if one.only_a or one.only_b:
+        only = f"{one.only_a:,} of {plain(one.a)}, {one.only_b:,} of {plain(one.b)}"
+        st.caption(f"Clips that only one of them has count nowhere: {only}.")
+
+
 def by_class(one: Comparison) -> None:
     """The classes with the largest differences."""
-    tally = one.by_class
-    st.markdown(f"**Class by class** :gray[· {tally.wins:,} won, {tally.losses:,} lost, {tally.ties:,} level]")
-    shown = figures.largest(one.classes)
+    tally, shown = one.by_class, figures.largest(one.classes)
+    st.markdown(f"**Class by class** :gray[· {tally.wins:,} won, {_lost(tally)}]")
     if shown.empty:
         st.caption("No class differs.")
         return
     told = ", ".join(f"{row['name']} {signed(row['difference'])}" for row in shown.to_dict("records"))
-    alt = f"Difference of each class in points: {told}"
-    st.plotly_chart(figures.differences(shown), key="class-differences", config=PLOT, alt=alt)
+    show.figure(figures.differences(shown), "class-differences", f"Difference of each class in points: {told}")
     apart = tally.wins + tally.losses
     more = f"The {len(shown):,} largest differences of {apart:,}; all are in the files. " if len(shown) < apart else ""
     st.caption(f"{more}Right: {plain(one.a)} is right more often. Left: {plain(one.b)} is.")
@@ -183,8 +169,8 @@ def sureness(one: Comparison) -> None:
          "p": unbroken(tally.how_probable().lstrip("= ")), "Exact sign test": what}
         for name, tally, what in tests
     ]  # fmt: skip
-    table(there, "95 % intervals of the difference")
-    table(signs, "Sign tests of wins and losses")
+    table(there, alt="95 % intervals of the difference")
+    table(signs, alt="Sign tests of wins and losses")
     st.caption(
         f"Percentile bootstrap, {one.resamples:,} resamples. p: how probable wins and losses at least as uneven are if "
         "either is as likely; nothing is corrected for looking at several rows."
@@ -198,9 +184,9 @@ def pairs_csv(found: Sequence[Comparison]) -> str:
     """A line for each pair, as fractions."""
     rows = []
     for one in found:
-        row: dict[str, Any] = {name: getattr(one, name) for name in ("a", "b", "protocol", "seed")}
-        row["runs"] = len(one.runs)
-        row |= {name: getattr(one, name) for name in ("clips", "accuracy_a", "accuracy_b", "difference")}
+        row: dict[str, Any] = {"a": one.a, "b": one.b, "protocol": one.protocol, "seed": one.seed}
+        row |= {"runs": len(one.runs), "clips": one.clips, "accuracy_a": one.accuracy_a}
+        row |= {"accuracy_b": one.accuracy_b, "difference": one.difference}
         for name in ("over_videos", "over_splits", "over_both"):
             row |= {f"{name}_{end}": getattr(getattr(one, name), end, None) for end in ("low", "high")}
         for name, tally in (("runs", one.splits), ("classes", one.by_class)):
@@ -237,7 +223,7 @@ def applicable(item: Scored) -> list[Reduction]:
 def reached(item: Scored, weights: Weights, protocol: Protocol) -> list[Reached]:
     """Every applicable reduction on every run of the protocol, each with its paired difference to none."""
     found: list[Reached] = []
-    uncorrected: Correctness | None = None
+    plainly: Correctness | None = None
     for one in applicable(item):
 
         def make(one: Reduction = one) -> Correctness:
@@ -246,8 +232,8 @@ def reached(item: Scored, weights: Weights, protocol: Protocol) -> list[Reached]
 
         marks = (item.fingerprint, weights, one.name, key_of(protocol))
         right = cache.once(make, "reduced", *marks, words="Correcting the scores of every split")
-        difference = compared((one.title, right), (BASELINE.title, uncorrected), *marks) if uncorrected else None
-        uncorrected = uncorrected or right
+        difference = compared((one.title, right), (BASELINE.title, plainly), *marks) if plainly else None
+        plainly = plainly or right
         found.append((one, figure_of(right.accuracy().tolist()), difference))
     return found
 
@@ -277,7 +263,7 @@ def corrections(rows: Sequence[Row], protocol: Protocol) -> None:
                 told = f"{points(difference.difference)} [{points(ends.low)}, {points(ends.high)}]"
             row = {"Correction": plain(title), "Top-1 (%)": unbroken(top1.percent()), "To none (points)": told}
             cells.append(row | {"Sees": "all test clips" if one.transductive else "one clip"})
-        table(cells, "Accuracy with each correction, and how much it sees")
+        table(cells, alt="Accuracy with each correction, and how much it sees")
         st.caption(
             f"In brackets: the 95 % interval of the paired difference{over}. All test clips: of a split, unlabelled."
         )

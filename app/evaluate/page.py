@@ -10,11 +10,13 @@ from pathlib import Path
 import streamlit as st
 
 from app import state
-from app.evaluate import asking, differences, scoring, splits, unknown
+from app.evaluate import asking, scoring
+from app.evaluate.differences import corrections, differences
 from app.evaluate.rows import Row, controls, downloads, rows_of, same_clips, table, unbroken
-from app.parts import choosers
-from app.parts.words import plain, sentence
-from cezsar.errors import CezsarError
+from app.evaluate.splits import splits
+from app.evaluate.unknown import none_of_these, reliability
+from app.parts import choosers, show
+from app.parts.words import plain
 from cezsar.zeroshot import published, tables
 from cezsar.zeroshot.evaluation import METRICS
 from cezsar.zeroshot.protocols import HARD_15, Protocol
@@ -31,10 +33,8 @@ def page() -> None:
     st.title("Evaluate", anchor=False)
     st.markdown("How often a run names actions right that it was never trained on, and which ones it takes for others.")
     scoring.take_finished()
-    try:
+    with show.explained():
         evaluation()
-    except CezsarError as error:
-        st.error(sentence(error), icon=":material/error:")
     st.divider()
     with st.expander("What the paper reports", icon=":material/article:"):
         paper()
@@ -56,16 +56,11 @@ def evaluation() -> None:
     if protocol is None:
         return
     with right:
-        waiting = st.empty()
-        cells = sum(each.about["clips"] * each.about["classes"] for each in items) * (1 + protocol.runs / 100)
-        progress = (lambda share, text: waiting.progress(share, text=plain(text))) if cells > 2e6 else None
-        rows = rows_of(items, protocol, wanted, weights, progress)
-        waiting.empty()
+        rows = rows_of(items, protocol, wanted, weights)
         if not rows:
-            st.info("Choose at least one modality that the run has.", icon=":material/info:")
-            return
+            return show.info("Choose at least one modality that the run has.")
         compared_with = controls(item, protocol, items)
-        figures(items, rows, compared_with, protocol)
+        results(items, rows, compared_with, protocol)
     look = choosers.segments(
         "Look closer", LOOKS, state.LOOK,
         "**Splits and classes**: where the figures come from. **Differences**: is one row better, and how sure is "
@@ -73,36 +68,29 @@ def evaluation() -> None:
         "the same embeddings. **Reliability**: what scores are worth as probabilities.",
     )  # fmt: skip
     if look == "splits":
-        splits.show([*rows, *compared_with])
+        splits([*rows, *compared_with])
     else:
         closer(look, rows, compared_with, protocol)
+    return None
 
 
 @st.fragment
 def closer(look: str, rows: Sequence[Row], controls: Sequence[Row], protocol: Protocol) -> None:
     """A part computed when it is asked for; its own widgets run this and nothing else."""
-    try:
+    with show.explained():
         if look == "difference":
-            differences.show([*rows, *controls], protocol)
-        elif look == "open":
-            unknown.none_of_these(rows, protocol)
-        elif look == "corrected":
-            differences.corrections(rows, protocol)
+            differences([*rows, *controls], protocol)
         else:
-            unknown.reliability(rows, protocol)
-    except CezsarError as error:
-        st.error(sentence(error), icon=":material/error:")
+            {"open": none_of_these, "corrected": corrections, "trusted": reliability}[look](rows, protocol)
 
 
-def figures(items: Sequence[Scored], rows: Sequence[Row], controls: Sequence[Row], protocol: Protocol) -> None:
+def results(items: Sequence[Scored], rows: Sequence[Row], controls: Sequence[Row], protocol: Protocol) -> None:
     """The table, what to know about it, and the exports."""
-    about = items[0].about
-    dataset = about["dataset"]
+    dataset, n_classes = (items[0].about[key] for key in ("dataset", "classes"))
     name = published.TITLES.get(published.identify(dataset), Path(dataset).name or dataset)
     name = "The stick-figure world" if dataset == "demo" else name
-    others = published.beside(dataset, about["classes"], protocol.splits)
-    caption = tables.title([row.result for row in rows])
-    st.markdown(f"**{plain(name)}**, {plain(caption)}")
+    others = published.beside(dataset, n_classes, protocol.splits)
+    st.markdown(f"**{plain(name)}**, {plain(tables.title([row.result for row in rows]))}")
     if not same_clips(items):
         words = "These runs were scored on different clips: do not compare their figures."
         st.warning(words, icon=":material/warning:")
@@ -111,7 +99,17 @@ def figures(items: Sequence[Scored], rows: Sequence[Row], controls: Sequence[Row
         [*(tables.line(row.name, row.result) for row in controls), tables.chance_line(rows[0].result)],
         [tables.published_line(row) for row in others],
     ]
-    results_table(rows, lines)
+    # The best of one's own figures is bold, all others are grey.
+    means, cells = {title: [row.result.figure(m).mean for row in rows] for m, title in METRICS.items()}, []
+    for number, block in enumerate(lines):
+        for place, line in enumerate(block):
+            row = {"Run": plain(line["Method"]), "Modality": plain(line["Modality"])}
+            for head in tables.columns(lines)[2:]:
+                text = unbroken(line.get(head, "")) if head in means else line.get(head, "").replace(" to ", "–")
+                best = head in means and number == 0 and len(block) > 1 and means[head][place] == max(means[head])
+                row[head] = f"**{text}**" if best else text
+            cells.append(row if number == 0 else {head: f":gray[{text}]" * bool(text) for head, text in row.items()})
+    table(cells, alt="Accuracies of each run and modality, chance and published figures")
     if controls:
         st.caption(
             "In grey what is not recognition of actions: the place oracle is told where a clip takes place and knows "
@@ -121,41 +119,16 @@ def figures(items: Sequence[Scored], rows: Sequence[Row], controls: Sequence[Row
         st.caption("Below chance: figures published for this data set and as many classes.")
         if notes := sorted({row.note for row in others if not row.strict}):
             st.caption("\\* " + " ".join(map(plain, notes)))
-    results = [replace(row.result, method=row.name) for row in (*rows, *controls)]
-    caption = f"{name}, {tables.title([row.result for row in (*rows, *controls)])}"
+    kept = [replace(row.result, method=row.name) for row in (*rows, *controls)]
+    latex = partial(tables.latex, lines, f"{name}, {tables.title(kept)}", "tab:zsar")
+    json = partial(tables.to_json, kept)
     downloads(
         "evaluation",
-        ("CSV", partial(tables.to_csv, results), ".csv", "A line for each split of each row, as fractions."),
-        (
-            "JSON",
-            partial(tables.to_json, results),
-            ".json",
-            "Everything. Given back under List, its splits run again.",
-        ),
+        ("CSV", partial(tables.to_csv, kept), ".csv", "A line for each split of each row, as fractions."),
+        ("JSON", json, ".json", "Everything. Given back under List, its splits run again."),
         ("Markdown", partial(tables.markdown, lines), ".md", "The table, in percent."),
-        ("LaTeX", partial(tables.latex, lines, caption, "tab:zsar"), ".tex", "The table for booktabs, in percent."),
+        ("LaTeX", latex, ".tex", "The table for booktabs, in percent."),
     )
-
-
-def results_table(rows: Sequence[Row], lines: Sequence[Sequence[tables.Line]]) -> None:
-    """The field's table; the best of one's own figures in bold, all others in grey."""
-    means = {title: [row.result.figure(metric).mean for row in rows] for metric, title in METRICS.items()}
-    cells = []
-    for number, block in enumerate(lines):
-        for place, line in enumerate(block):
-            row = {"Run": plain(line["Method"]), "Modality": plain(line["Modality"])}
-            for head in tables.columns(lines)[2:]:
-                text = line.get(head, "")
-                if head in METRICS.values():
-                    text = unbroken(text)
-                    bold = number == 0 and len(block) > 1 and means[head][place] == max(means[head])
-                    text = f"**{text}**" if bold else text
-                row[head] = text.replace(" to ", "–")
-            cells.append(row if number == 0 else {head: f":gray[{text}]" * bool(text) for head, text in row.items()})
-    table(cells, "Accuracies of each run and modality, chance and published figures")
-
-
-# What the paper reports ----------------------------------------------------------------------------------------------
 
 
 def paper() -> None:
@@ -179,7 +152,7 @@ def paper() -> None:
     }  # fmt: skip
     for tab, (cells, words) in zip(st.tabs(list(parts)), parts.values(), strict=True):
         with tab:
-            table(cells, "Published accuracies")
+            table(cells, alt="Published accuracies")
             st.caption(words)
 
 

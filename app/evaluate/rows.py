@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,8 @@ from pathlib import Path
 import streamlit as st
 
 from app import cache, state
-from app.parts import scored
+from app.parts import scored, show
+from app.parts.words import plain
 from cezsar import world
 from cezsar.data.labels import canonical
 from cezsar.zeroshot.evaluation import Correctness, Result, correctness, evaluate
@@ -22,26 +23,19 @@ from cezsar.zeroshot.protocols import Protocol
 from cezsar.zeroshot.scored import Scored
 from cezsar.zeroshot.scores import Scores
 
-FUSED = "fused"
-VE = Weights.only("VE")
+FUSED, VE = "fused", Weights.only("VE")
+LARGE = 2e6  # clips x classes, with many splits fewer, from which progress is shown
 
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """One line of the table, and all that can be asked about it.
+    """One line of the table, and all that can be asked about it."""
 
-    Attributes:
-        name: of the run, or of the control.
-        item: its scores; for the place oracle, the set whose clips it is about.
-        control: it is there to be compared with.
-        oracle: what the place oracle knows; None for all other rows.
-    """
-
-    name: str
+    name: str  # of the run, or of the control
     result: Result
-    item: Scored
-    control: bool = False
-    oracle: Scores | None = None
+    item: Scored  # its scores; for the place oracle, the set whose clips it is about
+    control: bool = False  # it is there to be compared with
+    oracle: Scores | None = None  # what the place oracle knows; None for all other rows
 
     @property
     def title(self) -> str:
@@ -52,22 +46,18 @@ class Row:
         """Fraction right in each split."""
         return [run.top1 for run in self.result.runs]
 
-    @property
-    def marks(self) -> tuple[str, bool, Weights]:
+    def marks(self, protocol: Protocol) -> tuple[Hashable, ...]:
         """What its predictions depend on, for keys of the cache."""
-        return self.item.fingerprint, self.oracle is not None, self.result.weights
+        return self.item.fingerprint, self.oracle is not None, self.result.weights, key_of(protocol)
 
     def hits(self, protocol: Protocol) -> Correctness:
         """Which clips it gets right in every run."""
-        weights = self.result.weights
-
-        def make() -> Correctness:
-            if self.oracle is not None:
-                return correctness(self.oracle, protocol, weights)
-            return self.item.method.correctness(scored.scores(self.item), protocol, weights)
-
-        words = "Looking up who is right about which clip"
-        return cache.once(make, "hits", *self.marks, key_of(protocol), words=words)
+        weights, of = self.result.weights, self.item.method.correctness
+        if self.oracle is not None:
+            make = partial(correctness, self.oracle, protocol, weights)
+        else:
+            make = partial(of, scored.scores(self.item), protocol, weights)
+        return cache.once(make, "hits", *self.marks(protocol), words="Looking up who is right about which clip")
 
 
 def key_of(protocol: Protocol) -> str:
@@ -77,66 +67,50 @@ def key_of(protocol: Protocol) -> str:
 
 def companions(item: Scored) -> dict[str, Scored]:
     """Other scored sets of the same data set, by name."""
-    same = ("dataset", "classes")
-    return {
-        name: other
-        for name, other in scored.scored_sets().items()
-        if name != item.name and all(other.about[key] == item.about[key] for key in same)
-    }
+    wanted = [item.about[key] for key in ("dataset", "classes")]
+    others = {name: other for name, other in scored.scored_sets().items() if name != item.name}
+    return {name: it for name, it in others.items() if [it.about["dataset"], it.about["classes"]] == wanted}
 
 
 def rows_of(
-    items: Sequence[Scored],
-    protocol: Protocol,
-    wanted: Sequence[str],
-    weights: Weights | None = None,
-    progress: Callable[[float, str], object] | None = None,
+    items: Sequence[Scored], protocol: Protocol, wanted: Sequence[str], weights: Weights | None = None
 ) -> list[Row]:
-    """Results of every set in the wanted modalities, then fused.
-
-    Args:
-        wanted: of "VE", "O", "C" and `FUSED`; what a set does not have is passed over.
-        weights: of the fusion; None leaves each run its own.
-        progress: called with the share that is done and what comes next.
-    """
+    """Results of every set in the modalities that are wanted and there, then fused if `FUSED` is; `weights` are of the
+    fusion, each run's own by default."""
     todo = []
     for item in items:
-        has = item.about["modalities"]
+        has, fusion = item.about["modalities"], weights or item.weights
         todo += [(item, Weights.only(name)) for name in has if name in wanted]
-        fusion = weights or item.weights
         if FUSED in wanted and sum(fusion.of(name) > 0 for name in has) > 1:
             todo.append((item, fusion))
-    rows = []
-    for number, (item, row_weights) in enumerate(todo):
-        if progress:
-            progress(number / len(todo), f"Evaluating {item.by}")
-        rows.append(Row(item.by, result(item, protocol, row_weights), item))
+    work = sum(item.about["clips"] * item.about["classes"] for item in items) * (1 + protocol.runs / 100)
+    waiting, rows = st.empty(), []
+    for number, (item, given) in enumerate(todo):
+        if work > LARGE:
+            waiting.progress(number / len(todo), f"Evaluating {plain(item.by)}")
+        rows.append(Row(item.by, result(item, protocol, given), item))
+    waiting.empty()
     return rows
 
 
 def result(item: Scored, protocol: Protocol, weights: Weights) -> Result:
-    return cache.once(
-        lambda: item.method.evaluate(scored.scores(item), protocol, weights),
-        "evaluated", item.fingerprint, key_of(protocol), weights,
-    )  # fmt: skip
+    make = partial(item.method.evaluate, scored.scores(item), protocol, weights)
+    return cache.once(make, "evaluated", item.fingerprint, key_of(protocol), weights)
 
 
 def controls(item: Scored, protocol: Protocol, chosen: Sequence[Scored]) -> list[Row]:
-    """For the stick-figure world: what knowing the place alone would reach, and a run on colour alone.
-
-    Args:
-        chosen: sets that have rows anyway.
-    """
+    """For the stick-figure world: what knowing the place alone would reach, and a run on colour alone; but no set that
+    is `chosen` and has rows anyway."""
     rows = []
-    oracle = cache.once(lambda: _place(item), "place oracle", item.fingerprint)
+    oracle = cache.once(partial(_place, item), "place oracle", item.fingerprint)
     if oracle is not None:
         reached = replace(evaluate(oracle, protocol, VE), modality="")
         rows.append(Row("place oracle", reached, item, control=True, oracle=oracle))
+    there = {each.name for each in chosen}
     for other in companions(item).values():
-        if other.about["run"] == f"{item.about['run']}-colour" and other.name not in {each.name for each in chosen}:
+        if other.about["run"] == f"{item.about['run']}-colour" and other.name not in there:
             reached = replace(result(other, protocol, VE), modality="")
-            rows.append(Row("colour only", reached, other, control=True))
-            break
+            return [*rows, Row("colour only", reached, other, control=True)]
     return rows
 
 
@@ -163,6 +137,9 @@ def same_clips(items: Sequence[Scored]) -> bool:
 
 # Shared by the parts of the page -------------------------------------------------------------------------------------
 
+table = partial(st.table, border="horizontal", hide_index=True)
+metric = partial(st.metric, delta_color="off", delta_arrow="off", border=True)
+
 
 def names(rows: Sequence[Row]) -> list[str]:
     """The rows' titles, with the scored set behind those that would be read twice."""
@@ -174,8 +151,7 @@ def choose_row(rows: Sequence[Row]) -> int:
     """Which row a part of the page is about; the last of the first set's own by default."""
     titles = [row.title for row in rows]
     first = [row.title for row in rows if row.item is rows[0].item and not row.control][-1]
-    help = "The row of the table that what follows is about."
-    return titles.index(choose("Row", titles, first, state.ROW, help))
+    return titles.index(choose("Row", titles, first, state.ROW, "The row of the table that what follows is about."))
 
 
 def choose(label: str, options: Sequence[str], first: str, key: str, help: str) -> str:
@@ -190,21 +166,8 @@ def unbroken(text: str) -> str:
     return text.replace(" ", "\N{NO-BREAK SPACE}")
 
 
-def table(cells: Sequence[Mapping[str, str]], alt: str) -> None:
-    """A table of Markdown, a dict a line."""
-    columns = {head: [row[head] for row in cells] for head in cells[0]}
-    st.table(columns, border="horizontal", hide_index=True, alt=alt)
-
-
-def metric(title: str, value: str, below: str | None, help: str) -> None:
-    st.metric(title, value, below, delta_color="off", delta_arrow="off", help=help, border=True)
-
-
 def downloads(name: str, *files: tuple[str, Callable[[], str], str, str]) -> None:
     """Buttons in a line: title, what makes the text when asked for, end of the file's name, help."""
     with st.container(horizontal=True):
-        for title, make, end, help in files:
-            st.download_button(
-                title, make, name + end, key=f"export-{name}{end}", icon=":material/download:", on_click="ignore",
-                help=help,
-            )  # fmt: skip
+        for title, make, end, told in files:
+            show.download(title, make, name + end, told, key=f"export-{name}{end}")

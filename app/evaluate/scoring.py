@@ -7,18 +7,17 @@ from pathlib import Path
 import streamlit as st
 
 from app import state
-from app.parts import scored
+from app.parts import scored, show
 from app.parts.jobs import follow
 from app.parts.models import SHIPPED, run_folders
-from app.parts.words import plain, sentence
+from app.parts.words import plain
 from cezsar import jobs, workspace
-from cezsar.errors import CezsarError, InputError
+from cezsar.errors import InputError
 from cezsar.zeroshot.scored import folder_for
 
 STAGES = {"embedding clips": 8.0, "scoring": 2.0}  # of `cezsar evaluate`, with their shares of its time
 FOLLOWED = "evaluations-followed"  # ids of jobs that were alive when this session last looked
-ELSEWHERE = "another folder"
-DEMO = "demo"
+ELSEWHERE, DEMO = "another folder", "demo"
 
 
 def take_finished() -> None:
@@ -52,10 +51,8 @@ def another() -> None:
     )
     runs, named = trained_runs(), {DEMO: DEMO}
     stores = sorted({str(shard.parent) for shard in workspace.folder("features").glob("*/shard-*.h5")})
-    try:
+    with show.explained():
         named |= places()
-    except CezsarError as error:
-        st.error(sentence(error), icon=":material/error:")
     with st.form("another", border=False, enter_to_submit=False):
         left, right = st.columns(2, gap="large")
         run = left.selectbox(
@@ -80,9 +77,8 @@ def another() -> None:
             "Feature store of its clips", [*stores, ELSEWHERE], format_func=lambda folder: Path(folder).name,
             help="What `cezsar extract` wrote, with the encoder that the run was trained with.",
         )  # fmt: skip
-        elsewhere = right.text_input(
-            "or the folder of another store", placeholder="/path/to/features", help="Counts when it is filled in."
-        )
+        help = "Counts when it is filled in."
+        elsewhere = right.text_input("or the folder of another store", placeholder="/path/to/features", help=help)
         captions = right.text_area(
             "Caption files, one to a line (optional)", height=98, placeholder="/path/to/captions.json",
             help="Their sentences become the modality C.",
@@ -90,10 +86,8 @@ def another() -> None:
         asked = st.form_submit_button("Evaluate", type="primary", icon=":material/play_arrow:")
     if asked:
         chosen = elsewhere.strip() or (store if store != ELSEWHERE else "")
-        try:
+        with show.explained():
             start(run or "", chosen, path.strip() or named[dataset], captions, descriptions)
-        except CezsarError as error:
-            st.error(sentence(error), icon=":material/error:")
 
 
 def trained_runs() -> dict[str, str]:
@@ -105,14 +99,9 @@ def trained_runs() -> dict[str, str]:
 def start(run_folder: str, store_folder: str, named: str, captions: str = "", descriptions: str = "") -> jobs.Job:
     """Check what is asked for, and start it as a job; it ends with a new scored set of name `about["scored"]`.
 
-    Args:
-        run_folder: "" for no run: the sentence encoder's own space.
-        named: "demo", a folder of class folders, a CSV manifest or an index.
-        captions: caption files, one to a line.
-        descriptions: JSON {class: sentences} or a folder of .txt; "" for the data set's own.
-
-    Raises:
-        CezsarError: something is missing or does not fit together.
+    `run_folder` is "" for no run, the sentence encoder's own space; `named` is "demo", a folder of class folders, a CSV
+    manifest or an index; `captions` are files, one to a line; `descriptions` are JSON {class: sentences} or a folder of
+    .txt, "" for the data set's own. Raises `CezsarError` where something is missing or does not fit together.
     """
     from cezsar.data.datasets import file_name, open_dataset
     from cezsar.data.features import FeatureStore
@@ -139,8 +128,7 @@ def start(run_folder: str, store_folder: str, named: str, captions: str = "", de
         words += ["--captions", str(_existing(line, "caption file"))]
     if descriptions.strip():
         words += ["--prototypes", str(_existing(descriptions, "class descriptions"))]
-    title = f"{run.name if run else 'No run'} on {Path(dataset).name}"
-    about = {"scored": folder_for(run, dataset).name}
+    title, about = f"{run.name if run else 'No run'} on {Path(dataset).name}", {"scored": folder_for(run, dataset).name}
     return jobs.start("evaluate", title, [jobs.Step("evaluating", words, STAGES)], about=about)
 
 

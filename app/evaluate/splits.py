@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -11,7 +12,7 @@ import streamlit as st
 from app import cache, state
 from app.confusion.matrices import counts_figure
 from app.evaluate.rows import Row, choose_row
-from app.parts import scored
+from app.parts import scored, show
 from app.parts.words import plain
 from cezsar.report import figures
 from cezsar.report.figures import PLOT, percent
@@ -21,21 +22,27 @@ CHART = "splits-chart"
 SEEN = "splits-chart-seen"  # the click that was answered last
 
 
-def show(rows: Sequence[Row]) -> None:
+def splits(rows: Sequence[Row]) -> None:
     several = len(rows[0].result.runs) > 1
     take_click(rows)
     st.subheader("Split by split" if several else "Class by class", anchor=False)
+    left, right = st.columns([4, 9], gap="large")
+    with left:
+        row = choose_row(rows)
+        one, split = rows[row], choose_split(rows[row]) if several else 0
     if several:
-        left, right = st.columns([4, 9], gap="large")
-        with left:
-            row = choose_row(rows)
-            split = choose_split(rows[row])
         with right:
-            every_split(rows, row, split)
-    else:
-        with st.container(width=400):
-            row, split = choose_row(rows), 0
-    in_full(rows[row], split)
+            low, high, middle = min(one.top1), max(one.top1), statistics.median(one.top1)
+            st.caption(
+                f"{len(one.top1):,} random choices of classes, the same for every row. {plain(one.title)}: from "
+                f"{percent(low)} to {percent(high)}, median {percent(middle)}. Click a point to see its classes below."
+            )
+            strips = [figures.Strip(it.title, it.top1, it.result.figure().percent(), it.control) for it in rows]
+            title = "top-1 accuracy of a split (%); dotted: chance"
+            ranges = "; ".join(f"{it.title} {percent(min(it.top1))} to {percent(max(it.top1))}" for it in rows)
+            figure = figures.splits(strips, one.result.chance(), title, (row, split))
+            show.figure(figure, CHART, f"Top-1 accuracy of each random split. {ranges}", clicked=True)
+    in_full(one, split)
     st.subheader("Every class, over all splits" if several else "Every class", anchor=False)
     per_class(rows, row)
 
@@ -47,67 +54,47 @@ def take_click(rows: Sequence[Row]) -> None:
     spot = [int(value) for value in points[0]["customdata"]] if points else []
     if spot != st.session_state.get(SEEN, []):
         st.session_state[SEEN] = spot
-        if spot and spot[0] < len(rows) and spot[1] < len(rows[spot[0]].result.runs):
-            st.session_state[state.ROW] = rows[spot[0]].title
-            st.session_state[state.SPLIT] = spot[1] + 1
+        if spot and spot[0] < len(rows) and spot[1] < len(rows[spot[0]].top1):
+            st.session_state[state.ROW], st.session_state[state.SPLIT] = rows[spot[0]].title, spot[1] + 1
 
 
 def choose_split(row: Row) -> int:
     """Which split is looked at, from 0; the worst one at first."""
     order = sorted(range(len(row.top1)), key=row.top1.__getitem__)
-    current = st.session_state.get(state.SPLIT)
+    current, usual = st.session_state.get(state.SPLIT), order[0] + 1
     if current is not None:
         st.session_state[state.SPLIT] = max(1, min(len(order), int(current)))
     number = st.number_input(
-        "Split", 1, len(order), None if current is not None else order[0] + 1, key=state.SPLIT, bind="query-params",
-        help="Or click a point above.",
+        "Split", 1, len(order), None if current is not None else usual, key=state.SPLIT, bind="query-params",
+        help="Or click a point in the figure.",
     )  # fmt: skip
     with st.container(horizontal=True, gap="small"):
         for name, at in {"Worst": order[0], "Median": order[len(order) // 2], "Best": order[-1]}.items():
-            st.button(name, key=f"split-{name}", on_click=state.put, args=(state.SPLIT, at + 1), width="content")
-    return int(number or order[0] + 1) - 1
-
-
-def every_split(rows: Sequence[Row], row: int, split: int) -> None:
-    """Every split of every row as a point."""
-    one = rows[row]
-    low, high, middle = min(one.top1), max(one.top1), statistics.median(one.top1)
-    st.caption(
-        f"{len(one.top1):,} random choices of classes, the same for every row. {plain(one.title)}: from {percent(low)} "
-        f"to {percent(high)}, median {percent(middle)}. Click a point to see its classes below."
-    )
-    strips = [figures.Strip(each.title, each.top1, each.result.figure().percent(), each.control) for each in rows]
-    ranges = "; ".join(f"{each.title} {percent(min(each.top1))} to {percent(max(each.top1))}" for each in rows)
-    st.plotly_chart(
-        figures.splits(strips, one.result.chance(), "top-1 accuracy of a split (%); dotted: chance", (row, split)),
-        key=CHART, on_select="rerun", selection_mode="points", config=figures.CLICKED,
-        alt=f"Top-1 accuracy of each random split. {ranges}",
-    )  # fmt: skip
+            st.button(name, f"split-{name}", on_click=state.put, args=(state.SPLIT, at + 1))
+    return int(number or usual) - 1
 
 
 def in_full(row: Row, split: int) -> None:
     """A split's classes, their accuracies with the worst first, and its confusion matrix."""
     run = row.result.runs[split]
-    accuracies = run.per_class()
-    counts = {name: (hits, clips) for name, hits, clips in zip(run.classes, run.hits[1], run.clips, strict=True)}
+    accuracies, clips = run.per_class(), dict(zip(run.classes, zip(run.hits[1], run.clips, strict=True), strict=True))
     order = sorted(accuracies, key=lambda name: (accuracies[name], name))
-    said = f"top-1 **{percent(run.top1)}** · mean per class **{percent(run.mean_per_class)}**"
-    if 5 in run.hits:
-        said += f" · top-5 **{percent(run.top5)}**"
-    st.markdown(f"{said} · {run.n_clips:,} clips of {len(run.classes):,} classes · chance {percent(run.chance())}")
+    top5 = f" · top-5 **{percent(run.top5)}**" if 5 in run.hits else ""
+    st.markdown(
+        f"top-1 **{percent(run.top1)}** · mean per class **{percent(run.mean_per_class)}**{top5} · {run.n_clips:,} "
+        f"clips of {len(run.classes):,} classes · chance {percent(run.chance())}"
+    )
     if run.empty_classes:
         st.caption(f"{len(run.empty_classes):,} classes have no clips: {plain(', '.join(run.empty_classes[:5]))}.")
     bars, matrix = st.columns([5, 6], gap="medium")
     with bars:
         st.markdown("**How often right, the worst first** :gray[· dotted: the mean]")
-        shown = order[: figures.MOST_CELLS]
-        st.plotly_chart(
-            figures.classes([(name, accuracies[name], *counts[name]) for name in shown], run.mean_per_class),
-            key="classes-chart", config=PLOT,
-            alt="Accuracy of each class: " + ", ".join(f"{name} {accuracies[name]:.0%}" for name in shown),
-        )  # fmt: skip
-        if len(shown) < len(order):
-            st.caption(f"The {len(shown)} worst of {len(order):,}; all of them are in the table below.")
+        first = order[: figures.MOST_CELLS]
+        drawn = figures.classes([(name, accuracies[name], *clips[name]) for name in first], run.mean_per_class)
+        said = ", ".join(f"{name} {accuracies[name]:.0%}" for name in first)
+        show.figure(drawn, "classes-chart", f"Accuracy of each class: {said}")
+        if len(first) < len(order):
+            st.caption(f"The {len(first)} worst of {len(order):,}; all of them are in the table below.")
     with matrix:
         st.markdown("**What they were taken for** :gray[· clips]")
         if row.oracle is not None:
@@ -121,42 +108,40 @@ def confusion(row: Row, classes: Sequence[str]) -> None:
     if len(classes) > figures.MOST_CELLS:
         st.caption(f"{len(classes):,} classes are too many to be read here; the page Confusion shows them all.")
     else:
-        counts = cache.once(
-            lambda: confusion_matrix(scored.scores(item), weights, classes),
-            "confusion", item.fingerprint, weights, *classes,
-        )  # fmt: skip
-        st.plotly_chart(
-            counts_figure(counts, classes), key="confusion-chart", theme=None, config=PLOT,
-            alt="Confusion matrix of the split: true classes by predicted ones",
-        )  # fmt: skip
-    everything = len(classes) == item.about["classes"]
+        make = partial(confusion_matrix, scored.scores(item), weights, classes)
+        counts = cache.once(make, "confusion", item.fingerprint, weights, *classes)
+        alt = "Confusion matrix of the split: true classes by predicted ones"
+        st.plotly_chart(counts_figure(counts, classes), theme=None, key="confusion-chart", config=PLOT, alt=alt)
+    query: dict[str, Any] = {state.ON: item.name}
+    if len(classes) < item.about["classes"]:
+        query |= {state.WHICH: "Chosen", state.CLASSES: classes}
     st.page_link(
         "../pages/confusion.py", label="Play the confused clips on the page Confusion", icon=":material/grid_on:",
-        query_params={state.ON: item.name} | ({} if everything else {state.WHICH: "Chosen", state.CLASSES: classes}),
+        query_params=query,
     )  # fmt: skip
 
 
 def per_class(rows: Sequence[Row], chosen: int) -> None:
     """Every class over all splits that tested it, the worst first; other rows beside the chosen one."""
-    row = rows[chosen]
-    own = row.result.per_class()
-    clips = {name: n for run in row.result.runs for name, n in zip(run.classes, run.clips, strict=True)}
+    row, number = rows[chosen], st.column_config.NumberColumn
+    own, runs = row.result.per_class(), row.result.runs
+    clips = {name: n for run in runs for name, n in zip(run.classes, run.clips, strict=True)}
     columns: dict[str, list[object]] = {"class": list(own), "right": [100 * figure.mean for figure in own.values()]}
-    if len(row.result.runs) > 1:
+    if len(runs) > 1:
         columns["deviation"] = [None if figure.std is None else 100 * figure.std for figure in own.values()]
-        columns["splits"] = [sum(name in run.per_class() for run in row.result.runs) for name in own]
+        tested = [set(run.per_class()) for run in runs]
+        columns["splits"] = [sum(name in names for names in tested) for name in own]
     columns["clips"] = [clips[name] for name in own]
-    number = st.column_config.NumberColumn
-    shares = st.column_config.ProgressColumn
     config: dict[str, Any] = {
-        "right": shares(f"{row.title} (%)", format="%.1f", min_value=0, max_value=100, help="Top-1, mean over splits."),
+        "right": st.column_config.ProgressColumn(
+            f"{row.title} (%)", format="%.1f", min_value=0, max_value=100, help="Top-1, mean over splits."
+        ),
         "deviation": number("±", format="%.1f", help="Sample standard deviation over the splits that tested it."),
         "splits": number(help="In how many splits it was among the classes to choose from."),
         "clips": number(help="Clips of this class."),
     }
-    for index, other in enumerate(rows):
-        if index != chosen and len(columns) < 10:
-            theirs, head = other.result.per_class(), f"{other.title} (%)"
-            columns[head] = [100 * theirs[name].mean if name in theirs else None for name in own]
-            config[head] = number(format="%.1f")
+    for other in [other for index, other in enumerate(rows) if index != chosen][: 10 - len(columns)]:
+        theirs, head = other.result.per_class(), f"{other.title} (%)"
+        columns[head] = [100 * theirs[name].mean if name in theirs else None for name in own]
+        config[head] = number(format="%.1f")
     st.dataframe(columns, hide_index=True, column_config=config, alt="Accuracy of each class, the worst first")

@@ -9,19 +9,22 @@ import streamlit as st
 from app import state
 from app.cache import once
 from app.evaluate.rows import Row, choose_row, key_of, metric, table, unbroken
-from app.parts import scored
+from app.parts import scored, show
 from app.parts.choosers import one_of
 from cezsar.analysis.calibration import Transferred, transferred
 from cezsar.analysis.open_set import Simulation, simulate
 from cezsar.report import figures
-from cezsar.report.figures import PLOT, Strip, percent
-from cezsar.zeroshot.evaluation import Figure
+from cezsar.report.figures import Strip, percent
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.protocols import Protocol
-from cezsar.zeroshot.rejection import KINDS, RATE
+from cezsar.zeroshot.rejection import KINDS, RATE, ChosenBy
 from cezsar.zeroshot.scored import Scored
 
 FEW = 30  # classes to choose a threshold on; with fewer, the rate that comes is far from the one that was asked for
+MEASURES: tuple[tuple[str, str, ChosenBy | None], ...] = (
+    ("AUROC", "auroc", None), ("OSCR", "oscr", None), ("FPR95", "fpr95", None),
+    ("Let in", "false_accept", "false accept"), ("Kept, right", "right", "false accept"),
+)  # fmt: skip
 
 
 def simulated(item: Scored, weights: Weights, protocol: Protocol, kind: str, rate: float = RATE) -> Simulation:
@@ -44,18 +47,10 @@ def trust(item: Scored, weights: Weights, protocol: Protocol) -> Transferred:
 
 def _leaves(item: Scored, protocol: Protocol, least: int, why: str) -> bool:
     """Whether every split leaves so many classes out; says so if not."""
-    if max(map(len, protocol.splits)) <= item.about["classes"] - least:
-        return True
-    words = f"{why}, and this protocol leaves too few out. Take **Half**, or **Random** with fewer classes."
-    st.info(words, icon=":material/info:")
-    return False
-
-
-def _figure(figure: Figure) -> str:
-    return unbroken(f"{figure.percent()} %")
-
-
-# None of these ------------------------------------------------------------------------------------------------------
+    enough: bool = max(map(len, protocol.splits)) <= item.about["classes"] - least
+    if not enough:
+        show.info(f"{why}, and this protocol leaves too few out. Take **Half**, or **Random** with fewer classes.")
+    return enough
 
 
 def none_of_these(rows: Sequence[Row], protocol: Protocol) -> None:
@@ -70,13 +65,14 @@ def none_of_these(rows: Sequence[Row], protocol: Protocol) -> None:
             "lets in of OTHER unknown classes is shown beside.",
         ) / 100  # fmt: skip
         kind = one_of(
-            "Confidence", list(KINDS), state.CONFIDENCE, format_func=lambda name: KINDS[name].title,
+            "Confidence", {name: each.title for name, each in KINDS.items()}, state.CONFIDENCE,
             help="A clip gets one number; it is let in, and named, where that is at least a threshold.",
         )  # fmt: skip
         st.caption(f"{KINDS[kind].title.capitalize()}: {KINDS[kind].definition}. {KINDS[kind].source}.")
     with answering:
-        words = "Some classes must be unknown, to choose a threshold on and to try it on"
-        if not _leaves(row.item, protocol, 4, words):
+        if not _leaves(
+            row.item, protocol, 4, "Some classes must be unknown, to choose a threshold on and to try it on"
+        ):
             return
         found = {name: simulated(row.item, row.result.weights, protocol, name, rate) for name in KINDS}
         _said(found[kind])
@@ -86,10 +82,8 @@ def none_of_these(rows: Sequence[Row], protocol: Protocol) -> None:
     with left:
         st.markdown("**What is kept, and what is let in** :gray[· dotted: asked for]")
         areas = ", ".join(f"{title} {percent(one.figure('oscr').mean)}" for title, one in titled.items())
-        st.plotly_chart(
-            figures.oscr({title: one.curve() for title, one in titled.items()}, rate), key="oscr-chart", config=PLOT,
-            alt=f"OSCR curves, mean over splits. Areas: {areas}",
-        )  # fmt: skip
+        curves = figures.oscr({title: one.curve() for title, one in titled.items()}, rate)
+        show.figure(curves, "oscr-chart", f"OSCR curves, mean over splits. Areas: {areas}")
     with right:
         st.markdown("**Unknown clips that really came in**")
         strips = []
@@ -97,48 +91,40 @@ def none_of_these(rows: Sequence[Row], protocol: Protocol) -> None:
             shares = [run.at["false accept"]["false_accept"] for run in one.runs]
             strips.append(Strip(title, shares, one.figure("false_accept", "false accept").percent()))
         came = "; ".join(f"{strip.title} {strip.figure} %" for strip in strips)
-        st.plotly_chart(
-            figures.splits(strips, rate, "unknown clips let in, of a split (%); dotted: asked for"), key="got-chart",
-            config=PLOT,
-            alt=f"Unknown clips let in, split by split, where {percent(rate)} was asked for. {came}",
-        )  # fmt: skip
+        drawn = figures.splits(strips, rate, "unknown clips let in, of a split (%); dotted: asked for")
+        asked = f"Unknown clips let in, split by split, where {percent(rate)} was asked for"
+        show.figure(drawn, "got-chart", f"{asked}. {came}")
 
 
 def _said(found: Simulation) -> None:
     """What it means, in plain sentences; with a warning where few classes are there to choose on."""
     counts = [[len(run.aside) for run in found.runs], [len(run.unknown) for run in found.runs]]
-    aside, unknown = (
-        f"{part[0]:,}" if len(set(part)) == 1 else f"{min(part):,} to {max(part):,}" for part in counts
-    )  # fmt: skip
-    let_in, kept = found.figure("false_accept", "false accept"), found.figure("right", "false accept")
+    aside, unknown = (" to ".join(f"{n:,}" for n in sorted({min(part), max(part)})) for part in counts)
+    let_in, kept = (unbroken(f"{found.figure(name, by).percent()} %") for _, name, by in MEASURES[3:])
     auroc, accuracy = (unbroken(percent(found.figure(name).mean)) for name in ("auroc", "accuracy"))
     rate = unbroken(f"{100 * found.rate:.0f} %")
     st.markdown(
         f"A clip of a known class looks more known than an unknown one **{auroc}** of the time (50 % is guessing). "
-        f"With a threshold that let in at most {rate} of the clips of {aside} classes, **{_figure(let_in)}** of the "
-        f"clips of {unknown} other unknown classes came in, and **{_figure(kept)}** of the known clips were let in and "
-        f"named right; without a threshold {accuracy} are."
+        f"With a threshold that let in at most {rate} of the clips of {aside} classes, **{let_in}** of the clips of "
+        f"{unknown} other unknown classes came in, and **{kept}** of the known clips were let in and named right; "
+        f"without a threshold {accuracy} are."
     )
     if max(counts[0]) < FEW:
         words = (
             f"The rate you ask for is not the rate you get. Each threshold was chosen on clips of {aside} classes, and "
-            f"other classes differ: {rate} was asked for, {_figure(let_in)} came in. Rely on many classes only."
+            f"other classes differ: {rate} was asked for, {let_in} came in. Rely on many classes only."
         )
         st.warning(words, icon=":material/warning:")
 
 
 def _table(found: dict[str, Simulation], kind: str) -> None:
     """The four kinds of confidence, the chosen one in bold; and what can be had without unknown clips."""
-    rate = unbroken(f"{100 * found[kind].rate:.0f} %")
-    cells = []
+    rate, cells = unbroken(f"{100 * found[kind].rate:.0f} %"), []
     for name, one in found.items():
         row = {"Confidence": KINDS[name].title}
-        for head, measure in (("AUROC", "auroc"), ("OSCR", "oscr"), ("FPR95", "fpr95")):
-            row[head] = unbroken(one.figure(measure).percent())
-        for head, measure in (("Let in", "false_accept"), ("Kept, right", "right")):
-            row[head] = unbroken(one.figure(measure, "false accept").percent())
+        row |= {head: unbroken(one.figure(measure, by).percent()) for head, measure, by in MEASURES}
         cells.append({head: f"**{text}**" for head, text in row.items()} if name == kind else row)
-    table(cells, "How well each kind of confidence tells known clips from unknown ones")
+    table(cells, alt="How well each kind of confidence tells known clips from unknown ones")
     st.caption(
         "In percent, mean ± deviation over splits. **AUROC** ↑: known above unknown, 50 is guessing. **OSCR** ↑: known "
         "and right above unknown. **FPR95** ↓: unknown clips let in where 95 % of the known ones are. **Let in** ↓ and "
@@ -147,15 +133,14 @@ def _table(found: dict[str, Simulation], kind: str) -> None:
         "the threshold, and the temperature of probability and energy, are chosen on their clips. The rest is unknown, "
         "and what all figures are about.",
     )
-    by_known, turned = (found[kind].figure(name, "false reject") for name in ("false_accept", "false_reject"))
+    by_known, turned = (
+        unbroken(f"{found[kind].figure(name, 'false reject').percent()} %") for name in ("false_accept", "false_reject")
+    )
     st.caption(
         f"Without unknown clips to choose on, a threshold for {rate} of known clips turned away, chosen among the "
-        f"classes set aside by {KINDS[kind].title}, turns away {_figure(turned)} of other known clips and lets "
-        f"{_figure(by_known)} of the unknown ones in."
+        f"classes set aside by {KINDS[kind].title}, turns away {turned} of other known clips and lets {by_known} of "
+        "the unknown ones in."
     )
-
-
-# Reliability --------------------------------------------------------------------------------------------------------
 
 
 def reliability(rows: Sequence[Row], protocol: Protocol) -> None:
@@ -186,13 +171,12 @@ def reliability(rows: Sequence[Row], protocol: Protocol) -> None:
                 ("ECE at T fitted", after.ece, "With T from the classes that the split leaves out."),
             ):
                 spread = None if ece.std is None else f"± {100 * ece.std:.1f} over splits"
-                metric(title, percent(ece.mean), spread, f"{words} Lower is better.")
+                metric(title, percent(ece.mean), spread, help=f"{words} Lower is better.")
             spread = None if t.std is None else f"± {t.std:.3f} over splits"
-            metric("T fitted", f"{t.mean:.3f}", spread, "Mean and deviation over splits.")
-        st.plotly_chart(
+            metric("T fitted", f"{t.mean:.3f}", spread, help="Mean and deviation over splits.")
+        eces = f"{percent(before.ece.mean)} at T = 1, {percent(after.ece.mean)} at the fitted T"
+        show.figure(
             figures.reliability({"T = 1": before.diagram, "T fitted on other classes": after.diagram}),
-            key="reliability-chart", config=PLOT,
-            alt=f"Accuracy against probability. Expected calibration error {percent(before.ece.mean)} at T = 1, "
-            f"{percent(after.ece.mean)} at the fitted T",
+            "reliability-chart", f"Accuracy against probability. Expected calibration error {eces}",
         )  # fmt: skip
         st.caption("Dotted: as promised. Above it, scores promise too little; below, too much. Larger: more clips.")

@@ -54,7 +54,7 @@ def metrics(rows: Sequence[tuple[str, str, str]]) -> None:
 
 def download(label: str, content: str | Callable[[], str | bytes], file: str, told: str = "", **more: Any) -> None:
     """A file, made when asked for where `content` is a function."""
-    kind = KINDS[file.rpartition(".")[2]]
+    kind = KINDS.get(file.rpartition(".")[2])
     st.download_button(
         label, content, file, kind, icon=":material/download:", on_click="ignore", help=told or None, **more
     )

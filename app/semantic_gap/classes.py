@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
 from app import cache, state
-from app.parts import player, scored
-from app.parts.player import film_of
+from app.parts import player, scored, show
 from app.parts.words import plain
 from app.semantic_gap.explorer import pick
 from app.semantic_gap.numbers import SPACES, clouds, unit_space
 from cezsar.analysis.gap import TOLERATED, UnitSpace, faults, nearest_centroid
 from cezsar.analysis.maps import Map
-from cezsar.arrays import IntArray
 from cezsar.report import figures
 from cezsar.report.figures import PLOT, number, percent
 from cezsar.zeroshot.scored import Scored
@@ -27,8 +24,9 @@ from cezsar.zeroshot.scored import Scored
 MOST_BARS = 20
 MOST_PICTURES = 9  # beside the player, as tall as it is
 TABLE, CHART = "faults-table", "faults-chart"
+SIDES = {"text": "Fault of the text", "video": "Fault of the video", "right": "Right"}
 SHARE, DISTANCE = "%.1f %%", "%.2f"
-COLUMNS = {
+COLUMNS = {  # column of the table -> its head, the form of its numbers, and its help
     "clips": ("clips", "%d", None),
     "missed": ("missed ↓", SHARE, "Share of its clips whose nearest prototype is another class's."),
     "text": ("text ↓", SHARE, "Fault of the text: prototypes are wrong, centroids right. Share of its clips."),
@@ -42,33 +40,22 @@ COLUMNS = {
     "lead": ("lead ↑", "%+.2f", "How much nearer the own prototype is; below 0 most clips go wrong."),
     "spread": ("spread ↓", DISTANCE, "Mean distance of the class's clips from their centroid."),
 }  # fmt: skip
-"""Column of the table -> its head, the form of its numbers, and its help."""
 
 
-class Blame:
-    """Faults in one space ("joint" or "sentence"); of each clip its class, its nearest prototype's and centroid's."""
+class Blame(NamedTuple):
+    """Classes by error, of equal ones by gap, those that cannot be judged last, with what `faults` has of them; and of
+    each clip its class, its nearest prototype's and centroid's, and the key of `SIDES`."""
 
-    def __init__(self, space: str, names: Sequence[str], one: UnitSpace) -> None:
-        self.space, self.names = space, names
-        self.label_N, self.prototype_N, self.centroid_N = one.labels_N, one.nearest_N, nearest_centroid(one)
-        # by error, of equal ones by gap; those that cannot be judged come last
-        self.faults = faults(one).sort_values(["error", "own_distance"], ascending=False, kind="stable")
-        self.classes: list[Any] = list(self.faults.itertuples())
+    classes: list[Any]
+    clips: pd.DataFrame  # "own", "prototype", "centroid", "side"
 
-    def clips(self, index: int) -> dict[str, list[int]]:
-        """Side -> positions of a class's clips; sides without any are left out."""
-        own_N, text_N, video_N = self.label_N == index, self.prototype_N == index, self.centroid_N == index
-        sides = {"text": own_N & ~text_N & video_N, "video": own_N & ~text_N & ~video_N, "right": own_N & text_N}
-        return {side: np.flatnonzero(clips_N).tolist() for side, clips_N in sides.items() if clips_N.any()}
 
-    def mistaken(self, index: int, nearest_N: IntArray) -> tuple[str, int] | None:
-        """The other class that most of a class's clips are nearest to, and how many."""
-        found = Counter(nearest_N[(self.label_N == index) & (nearest_N != index) & (nearest_N >= 0)].tolist())
-        return next(((self.names[other], count) for other, count in found.most_common(1)), None)
-
-    def nearest(self, clip: int) -> list[str]:
-        """Names of its nearest prototype and centroid."""
-        return [[*self.names, "nothing"][near_N[clip]] for near_N in (self.prototype_N, self.centroid_N)]
+def blame(space: UnitSpace) -> Blame:
+    ordered = faults(space).sort_values(["error", "own_distance"], ascending=False, kind="stable")
+    nearest = {"own": space.labels_N, "prototype": space.nearest_N, "centroid": nearest_centroid(space)}
+    clips = pd.DataFrame(nearest)
+    side = np.select([clips.own == clips.prototype, clips.own == clips.centroid], ["right", "text"], "video")
+    return Blame(list(ordered.itertuples()), clips.assign(side=side))
 
 
 @st.fragment
@@ -85,21 +72,19 @@ def classes(item: Scored, drawn: Map | None) -> None:
                 "Space", spaces, default=space, format_func=lambda name: SPACES[name][0], required=True,
                 key=state.GAP_SPACE, bind="query-params", label_visibility="collapsed",
             )  # fmt: skip
-    names = scored.scores(item).class_names
-    key = ("faults", item.fingerprint, space)
-    blame = cache.once(lambda: Blame(space, names, unit_space(item, space)), *key, words="Looking whose fault it is")
-    listed = {names[one.Index]: one for one in blame.classes}
-    st.caption(_summary(blame))
+    names, key = scored.scores(item).class_names, ("faults", item.fingerprint, space)
+    found = cache.once(lambda: blame(unit_space(item, space)), *key, words="Looking whose fault it is")
+    listed = {names[one.Index]: one for one in found.classes}
+    _summary(listed, space)
     bars, words = st.columns([6, 5], gap="large")
     with words:  # first, so that the figure knows the class that is chosen
         if st.session_state.get(state.FAULT_CLASS) not in listed:
             st.session_state.pop(state.FAULT_CLASS, None)
-        name = st.selectbox(
-            "Class", list(listed), key=state.FAULT_CLASS, bind="query-params", persist_state="session",
-            help="Or click a bar, or a row of the table. The class with the largest error comes first.",
-        )  # fmt: skip
+        help = "Or click a bar, or a row of the table. The class with the largest error comes first."
+        name = st.selectbox("Class", list(listed), key=state.FAULT_CLASS, help=help, **state.KEPT)
         one = listed[name]
-        for line in advice(blame, one):
+        clips = found.clips[found.clips.own == one.Index]
+        for line in advice(one, clips, names, space):
             st.markdown(line)
         if one.verdict in ("text", "both") or one.hub or one.orphan:
             st.page_link(
@@ -110,52 +95,54 @@ def classes(item: Scored, drawn: Map | None) -> None:
             st.page_link("../pages/train.py", label="Train another run", icon=":material/model_training:")
     with bars:
         _chart(listed, name)
-    _clips(item, blame, one, drawn)
+    if len(clips):
+        _clips(item, clips, name, drawn)
     _table(listed, names, name)
 
 
-def _summary(blame: Blame) -> str:
-    verdicts, gaps = [one.verdict for one in blame.classes if one.verdict], blame.faults.own_distance.sort_index()
+def _summary(listed: Mapping[str, Any], space: str) -> None:
     said = (
         "Each clip is classified twice: by the nearest prototype and, without descriptions, by the nearest centroid of "
         "a class's other clips. Wrong by the prototypes alone is the text's fault; wrong by both, the video's."
     )
-    if verdicts:
+    if verdicts := [one.verdict for one in listed.values() if one.verdict]:
         said += (
             f" Of {len(verdicts):,} classes, {verdicts.count('text'):,} are missed through their description, "
             f"{verdicts.count('video'):,} through their clips, {verdicts.count('both'):,} through both, and "
             f"{verdicts.count('none'):,} hardly at all (under {100 * TOLERATED:.0f} %)."
         )
-    if gaps.notna().any():
-        said += f" Widest gap: *{plain(blame.names[int(gaps.argmax())])}*, {number(gaps.max())}."
-    return said + " By the visual embedding alone, without fusion." * (blame.space == "joint")
+    if gaps := {name: one.own_distance for name, one in listed.items() if one.own_distance == one.own_distance}:
+        widest = max(gaps, key=gaps.__getitem__)
+        said += f" Widest gap: *{plain(widest)}*, {number(gaps[widest])}."
+    st.caption(said + " By the visual embedding alone, without fusion." * (space == "joint"))
 
 
-def advice(blame: Blame, one: Any) -> list[str]:
+def advice(one: Any, clips: pd.DataFrame, names: Sequence[str], space: str) -> list[str]:
     """How many clips of a class are missed, whose fault it is, and what to do, sentence by sentence."""
-    text, video, clips = one.text_errors, one.video_errors, one.clips
-    if not clips:
+    text, video = one.text_errors, one.video_errors
+    taken, alike = (  # the other classes that most clips are nearest to, by prototype and by centroid
+        near[(near != one.Index) & (near >= 0)].mode().tolist()[:1] for near in (clips.prototype, clips.centroid)
+    )
+    if not one.clips:
         said = ["It has no labelled clips here, so nothing can be said of it."]
     elif not one.verdict:
         said = ["It cannot be judged: that takes a description and at least two clips."]
     elif not text + video:
-        said = [f":green[:material/check:] None of its **{clips:,}** clips is missed."]
+        said = [f":green[:material/check:] None of its **{one.clips:,}** clips is missed."]
     else:
-        taken = blame.mistaken(one.Index, blame.prototype_N)
-        often = f", most often for *{plain(taken[0])}* ({taken[1]:,})" if taken else ""
+        often = "".join(f", most often for *{plain(names[c])}* ({(clips.prototype == c).sum():,})" for c in taken)
         by = f"**{text:,.0f}** by fault of the text, **{video:,.0f}** by fault of the video"
-        said = [f"**{text + video:,.0f} of {clips:,}** clips are missed{often}: {by}."]
+        said = [f"**{text + video:,.0f} of {one.clips:,}** clips are missed{often}: {by}."]
     if one.verdict in ("text", "both"):
         said += [
             "**Rewrite its description.** Clips missed by its fault lie among their class, its prototype elsewhere."
         ]
     if one.verdict in ("video", "both"):
-        alike = blame.mistaken(one.Index, blame.centroid_N)
-        others = f"*{plain(alike[0])}*" if alike else "other classes"
+        others = "".join(f"*{plain(names[c])}*" for c in alike) or "other classes"
         said += [
             f"**Other features or more training.** Some of its clips lie among clips of {others}, where no description "
             "can reach them: try a stronger frame encoder, or train on captions that tell the two apart."
-            if blame.space == "joint" else
+            if space == "joint" else
             "**Better sentences about its clips.** The objects named in them do not tell them from clips of "
             f"{others}: try another object vocabulary, or captions (γ of Eq. 9)."
         ]  # fmt: skip
@@ -172,11 +159,10 @@ def advice(blame: Blame, one: Any) -> list[str]:
 def _chart(listed: Mapping[str, Any], chosen: str) -> None:
     missed = [name for name, one in listed.items() if one.error > 0]
     if not any(one.verdict for one in listed.values()):
-        st.info("No class has a description and two labelled clips, so none can be judged.", icon=":material/info:")
-        return
+        return show.info("No class has a description and two labelled clips, so none can be judged.")
     if not missed:
         st.success("No clip is missed in this space.", icon=":material/check:")
-        return
+        return None
     shown = missed[:MOST_BARS]
     text, video = ([getattr(listed[name], side) for name in shown] for side in ("text_fault", "video_fault"))
     said = "; ".join(f"{name} {percent(a)} and {percent(b)}" for name, a, b in zip(shown, text, video, strict=True))
@@ -186,20 +172,19 @@ def _chart(listed: Mapping[str, Any], chosen: str) -> None:
     )  # fmt: skip
     if more := len(missed) - len(shown):
         st.caption(f"The {MOST_BARS} classes with the largest errors; {more:,} more are in the table.")
+    return None
 
 
 def _table(listed: Mapping[str, Any], names: Sequence[str], chosen: str) -> None:
     rows = [
         (
-            name, one.clips, one.error, one.text_fault, one.video_fault,
+            name, one.clips, 100 * one.error, 100 * one.text_fault, 100 * one.video_fault,
             {"": "–", "none": "nobody"}.get(one.verdict, one.verdict),
             "hub" if one.hub else "orphan" if one.orphan else "", one.own_distance,
             "" if one.nearest_other < 0 else names[one.nearest_other], one.nearest_other_distance, one.lead, one.spread,
         )
         for name, one in listed.items()
     ]  # fmt: skip
-    frame = pd.DataFrame(rows, columns=["class", *COLUMNS])
-    frame[["missed", "text", "video"]] = 100 * frame[["missed", "text", "video"]].astype(float)
     text, figure = st.column_config.TextColumn, st.column_config.NumberColumn
     columns = {"class": text("class", pinned=True, width=210)} | {
         key: figure(head, format=form, help=said, width="small") if form else text(head, help=said)
@@ -207,8 +192,8 @@ def _table(listed: Mapping[str, Any], names: Sequence[str], chosen: str) -> None
     }
     st.session_state[TABLE] = {"selection": {"rows": [list(listed).index(chosen)], "columns": [], "cells": []}}
     st.dataframe(
-        frame, hide_index=True, height=min(38 + 35 * len(rows), 430), column_config=columns, key=TABLE,
-        on_select=partial(look_at, list(listed), TABLE), selection_mode="single-row",
+        pd.DataFrame(rows, columns=["class", *COLUMNS]), hide_index=True, height=min(38 + 35 * len(rows), 430),
+        column_config=columns, key=TABLE, on_select=partial(look_at, list(listed), TABLE), selection_mode="single-row",
         alt="Each class's errors by whose fault they are, and its distances to descriptions",
     )  # fmt: skip
     st.caption("Choose a row to look at its class, or a column's head to sort. Distances are cosine distances, 0 to 2.")
@@ -223,37 +208,36 @@ def look_at(listed: Sequence[str], key: str) -> None:
         st.session_state.pop(state.FAULT_SIDE, None)
 
 
-def _clips(item: Scored, blame: Blame, one: Any, drawn: Map | None) -> None:
+def _clips(item: Scored, clips: pd.DataFrame, name: str, drawn: Map | None) -> None:
     """The clips of a class by whose fault they are, as pictures; one of them is played."""
-    found, name, ids, row_N = blame.clips(one.Index), blame.names[one.Index], scored.scores(item).ids, clouds(item)[0]
-    if not found:
-        return
+    scores, row_N = scored.scores(item), clouds(item)[0]
+    names, counts = [*scores.class_names, "nothing"], clips.side.value_counts()
+    found = [side for side in SIDES if side in counts]
     if st.session_state.get(state.FAULT_SIDE) not in found:
         st.session_state.pop(state.FAULT_SIDE, None)
-    most = max(found, key=lambda side: (side != "right", len(found[side])))
     side = st.segmented_control(
-        f"Clips of {plain(name)}", list(found), default=most, required=True, key=state.FAULT_SIDE, bind="query-params",
-        format_func={"text": "Fault of the text", "video": "Fault of the video", "right": "Right"}.__getitem__,
+        f"Clips of {plain(name)}", found, default=max(found, key=lambda side: (side != "right", counts[side])),
+        required=True, key=state.FAULT_SIDE, bind="query-params", format_func=SIDES.__getitem__,
     )  # fmt: skip
-    here = {ids[row_N[clip]]: clip for clip in found[side]}
+    rows: list[Any] = list(clips[clips.side == side].itertuples())
+    here = {scores.ids[row_N[clip.Index]]: clip for clip in rows}
     if st.session_state.get(state.FAULT_CLIP) not in here:
         st.session_state[state.FAULT_CLIP] = next(iter(here))
-    chosen = st.session_state[state.FAULT_CLIP]
+    chosen, cards = st.session_state[state.FAULT_CLIP], []
     grid, screen = st.columns([6, 5], gap="large")
     with grid:
-        cards = []
         for clip_id, clip in list(here.items())[:MOST_PICTURES]:
-            taken, _ = blame.nearest(clip)
+            taken = names[clip.prototype]
             words = ":green[:material/check:]" if taken == name else f":orange[:material/arrow_forward:] {plain(taken)}"
             cards.append(player.Poster(clip_id, name, words, f"A frame of {clip_id}: {name}, nearest to {taken}"))
         player.cards(st.container(key="cards"), item, cards, chosen, state.FAULT_CLIP)
         if len(here) > len(cards):
             st.caption(f"The first {len(cards)} of {len(here):,}.")
     with screen:
-        prototype, centroid = map(plain, blame.nearest(here[chosen]))
+        prototype, centroid = (plain(names[near]) for near in (here[chosen].prototype, here[chosen].centroid))
         caption = f"Nearest prototype: *{prototype}*. Nearest centroid: *{centroid}*."
-        film_of(item, chosen, name, caption=caption, alt=f"The clip {chosen} of the class")
-        on_map = [ids[row] for row in row_N[drawn.rows_N]] if drawn else []
+        player.film_of(item, chosen, name, caption=caption, alt=f"The clip {chosen} of the class")
+        on_map = [scores.ids[row] for row in row_N[drawn.rows_N]] if drawn else []
         if (these := [clip_id for clip_id in on_map if clip_id in here]) and st.button(
             "Show these on the maps", icon=":material/scatter_plot:", key="faults-to-maps", on_click=pick,
             args=(these, chosen), help="They stand out on the maps above, and this clip is ringed.",

@@ -15,15 +15,14 @@ import streamlit as st
 
 from app import cache, state
 from app.parts import jobs as job_widgets
-from app.parts import models, player, scored
-from app.parts.player import film_of
-from app.parts.words import plain, sentence
+from app.parts import models, player, scored, show
+from app.parts.words import plain
 from app.semantic_gap.numbers import SPACES, clouds
 from cezsar import jobs
 from cezsar.analysis import maps
 from cezsar.arrays import FloatArray
-from cezsar.errors import FormatError, InputError
-from cezsar.report.figures import CLEAR, CLICKED, COLOURS, GREY, PLOT, layout, number, ranking, short, shown
+from cezsar.errors import InputError
+from cezsar.report.figures import CLEAR, CLICKED, COLOURS, GREY, layout, number, ranking, short, shown
 from cezsar.zeroshot import fusion
 from cezsar.zeroshot.scored import MOST, Scored
 
@@ -43,23 +42,20 @@ Pin = tuple[str, float, float]
 
 def settings(item: Scored, chosen: Sequence[str]) -> maps.MapSettings:
     """How maps are drawn: perplexity, seed, number of clips, and which classes are fitted."""
-    kept: dict[str, Any] = {"bind": "query-params", "persist_state": "session"}
+    asked = (
+        ("Perplexity", (2, 500, 30, 5), state.PERPLEXITY, "About how many neighbours each point looks at, at most a "
+         "third of the points. Small: many small clusters. Large: the broad layout."),
+        ("Seed", (0, 2**32 - 1, 0, 1), state.MAP_SEED, "Of the choice of clips and of t-SNE. What one seed shows and "
+         "another does not is not in the data."),
+        ("Clips at most", (20, MOST, 3000, 500), state.MAP_CLIPS, "More are sampled, evenly over classes."),
+    )  # fmt: skip
     with st.container(horizontal=True, vertical_alignment="bottom"):
         perplexity, seed, sample = (
-            st.number_input(label, *bounds, key=key, width=130, help=words, **kept)
-            for label, bounds, key, words in (
-                ("Perplexity", (2, 500, 30, 5), state.PERPLEXITY, "About how many neighbours each point looks at, at "
-                 "most a third of the points. Small: many small clusters. Large: the broad layout."),
-                ("Seed", (0, 2**32 - 1, 0, 1), state.MAP_SEED, "Of the choice of clips and of t-SNE. What one seed "
-                 "shows and another does not is not in the data."),
-                ("Clips at most", (20, MOST, 3000, 500), state.MAP_CLIPS, "More than these are sampled, as evenly over "
-                 "classes as can be."),
-            )
-        )  # fmt: skip
-        only = st.toggle(
-            "Fit the chosen classes only", key=state.FITTED, disabled=not chosen, help="Refits t-SNE on their clips, "
-            "as the paper's Figure 1 does. Otherwise all classes are fitted, and those not chosen are grey.", **kept,
-        )  # fmt: skip
+            st.number_input(label, *bounds, key=key, width=130, help=words, **state.KEPT)
+            for label, bounds, key, words in asked
+        )
+        help = "Refits t-SNE on their clips, as the paper's Figure 1 does; otherwise those not chosen are grey."
+        only = st.toggle("Fit the chosen classes only", key=state.FITTED, disabled=not chosen, help=help, **state.KEPT)
     there = len(clouds(item)[0])
     sample = max(there, 3000) if sample >= there else sample  # one map, whatever number lets all clips in
     return maps.MapSettings(float(perplexity), int(seed), int(sample), tuple(chosen) if only else ())
@@ -70,12 +66,10 @@ def find(item: Scored, wanted: maps.MapSettings) -> maps.Map | None:
     places = (maps.folder(), models.SHIPPED / "cache" / "projections")
     there = (folder / wanted.file_name(item.fingerprint) for folder in places)
     path = next((path for path in there if path.is_file()), None)
-    try:
+    with show.explained():
         key = path and (str(path), path.stat().st_size, path.stat().st_mtime_ns)
         return cache.once(partial(maps.read, path), "map", *key) if path and key else None
-    except FormatError as error:
-        st.error(sentence(error), icon=":material/error:")
-        return None
+    return None
 
 
 def missing(item: Scored, wanted: maps.MapSettings) -> None:
@@ -96,7 +90,7 @@ def missing(item: Scored, wanted: maps.MapSettings) -> None:
 
     job = latest()
     if not jobs.possible():
-        st.info("This map has not been drawn yet. On this system it is drawn in a terminal:", icon=":material/info:")
+        show.info("This map has not been drawn yet. On this system it is drawn in a terminal:")
         st.code(f"cezsar {shlex.join(command)}", language="bash")
     elif job is not None and job.state != "done":
         st.markdown("The map is being drawn." if job.alive else "The map has not been drawn to the end.")
@@ -153,12 +147,8 @@ class View:
 
 
 def map_figure(view: View, space: str, marked: Sequence[int], pin: Pin | None, lasso: bool, dark: bool) -> go.Figure:
-    """One space: trace 0 holds the clips, trace 1 the stars, trace 2 a pinned clip.
-
-    Args:
-        marked: positions in the map of clips to stand out; all stand out if empty.
-        lasso: a drag selects what it goes around; else a click selects.
-    """
+    """One space: trace 0 holds the clips, trace 1 the stars, trace 2 a pinned clip. Those at positions `marked` stand
+    out, all if empty. With `lasso` a drag selects what it goes around; else a click selects."""
     one, stars = view.drawn.projections[space], view.stars(space)
     clips, wanted = view.order(view.labels), set(marked)
     common: dict[str, Any] = {"mode": "markers", "hovertemplate": "%{text}<extra></extra>"}
@@ -202,8 +192,7 @@ def map_figure(view: View, space: str, marked: Sequence[int], pin: Pin | None, l
         dragmode="lasso" if lasso else "pan",  # Streamlit lets clicks select only where a drag does not
     )  # fmt: skip
     figure.update_xaxes(range=[x0, x1], visible=False, zeroline=False)
-    figure.update_yaxes(range=[y0, y1], visible=False, zeroline=False, scaleanchor="x")
-    return figure
+    return figure.update_yaxes(range=[y0, y1], visible=False, zeroline=False, scaleanchor="x")
 
 
 # The maps side by side --------------------------------------------------------------------------------------------
@@ -266,10 +255,8 @@ def _places(view: View, pinned: Mapping[str, Any]) -> dict[str, Pin]:
 
 def _legend(view: View) -> None:
     entries = [(COLOURS[n], GLYPHS[n], name) for n, name in enumerate(view.chosen)]
-    if False in view.means:
-        entries.append(("inherit", "★", "prototype: a class's description"))
-    if True in view.means:
-        entries.append(("inherit", "☆", "mean clip of a class"))
+    stars = {False: ("★", "prototype: a class's description"), True: ("☆", "mean clip of a class")}
+    entries += [("inherit", *said) for means, said in stars.items() if means in view.means]
     entries.append((GREY, "●", "other classes" if view.chosen else "clips"))
     items = [f'<span><b style="color:{colour}">{mark}</b>{html.escape(name)}</span>' for colour, mark, name in entries]
     st.html(f'<div class="cezsar-legend" style="padding-left: 0">{"".join(items)}</div>')
@@ -310,51 +297,48 @@ def pick(clips: Sequence[str], played: str = "", touched: str | None = None) -> 
 
 def _pictures(view: View, selected: list[int]) -> None:
     """The selected clips as pictures."""
-    right = sum(view.labels[clip] == view.predicted[clip] for clip in selected)
-    first = f"; these are the first {player.MOST}" if len(selected) > player.MOST else ""
+    found = [(view.ids[n], view.labels[n], view.labels[n] == view.predicted[n]) for n in selected]
+    first = f"; these are the first {player.MOST}" if len(found) > player.MOST else ""
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{len(selected):,} clips selected**, {right:,} of them predicted right{first}.", width="content")
+        right = sum(right for *_, right in found)
+        st.markdown(f"**{len(found):,} clips selected**, {right:,} of them predicted right{first}.", width="content")
         st.button("Clear", icon=":material/close:", type="tertiary", key="map-clear", on_click=pick, args=((),))
     cards = []
-    for clip_id, label, predicted in ((view.ids[n], view.labels[n], view.predicted[n]) for n in selected):
-        words = ":orange[:material/close:] " * (label != predicted) + plain(label or clip_id)
+    for clip_id, label, right in found:
+        words = ":orange[:material/close:] " * (not right) + plain(label or clip_id)
         cards.append(player.Poster(clip_id, label, words, f"A frame of {clip_id}"))
-    grid = st.container(key="selected")
-    player.cards(grid, view.item, cards, st.session_state[state.MAP_CLIP], state.MAP_CLIP)
+    player.cards(st.container(key="selected"), view.item, cards, st.session_state[state.MAP_CLIP], state.MAP_CLIP)
 
 
 def _clip(view: View) -> None:
     """One clip played beside its ranking (Eq. 8 and 9, the run's own weights)."""
     screen, ranks = st.columns([5, 6], gap="large", vertical_alignment="top")
     with screen:
-        clip_id = st.selectbox(
-            "Clip", view.ids, key=state.MAP_CLIP, bind="query-params", persist_state="session",
-            help="The ringed clip. Type a part of its name to find another one.",
-        )  # fmt: skip
+        help = "The ringed clip. Type a part of its name to find another one."
+        clip_id = st.selectbox("Clip", view.ids, key=state.MAP_CLIP, help=help, **state.KEPT)
         clip = view.ids.index(clip_id)
         true, predicted = view.labels[clip], view.predicted[clip]
-        film_of(view.item, clip_id, true, caption="")
+        player.film_of(view.item, clip_id, true, caption="")
     scores, weights = scored.scores(view.item), view.item.weights
-    similarity_C = fusion.similarities(scores, weights, view.row_N[[clip]])[0]
-    best = [(scores.class_names[c], float(similarity_C[c])) for c in np.argsort(-similarity_C, kind="stable")]
-    top = best[:TOP] + [pair for pair in best[TOP:] if pair[0] == true]
+    similar_C, n = fusion.similarities(scores, weights, view.row_N[[clip]])[0], len(scores.class_names)
+    best, _ = fusion.rank(similar_C, scores.class_names, n)
+    place = [name for name, _ in best].index(true) if true else 0
+    top = best[:TOP] + (best[place : place + 1] if place >= TOP else [])
     with ranks:
         st.caption("Predicted")
         st.subheader(plain(predicted or "nothing"), anchor=False)
-        rank = [name for name, _ in best].index(true) + 1 if true else 0
         st.markdown(
             ":gray[Its true class is not known.]" if not true
             else ":green[:material/check: That is its true class.]" if true == predicted
-            else f":orange[:material/close: Its true class is *{plain(true)}*, ranked {rank}.]"
+            else f":orange[:material/close: Its true class is *{plain(true)}*, ranked {place + 1}.]"
         )  # fmt: skip
         colours = dict(zip(view.chosen, COLOURS, strict=False))
         titles = [f"<b>{short(name)}</b>  ✓ true" if name == true else short(name) for name, _ in top]
-        bars = ranking(top, [colours.get(name, GREY) for name, _ in top], titles)
-        values = [value for _, value in top]
+        bars, values = ranking(top, [colours.get(name, GREY) for name, _ in top], titles), [value for _, value in top]
         bars.update_xaxes(range=[min(0.0, *values), max(1.0, *values)])
         said = ", ".join(f"{name} {number(value)}" for name, value in top)
-        st.plotly_chart(bars, key="map-ranking", config=PLOT, alt=f"Best labels: {said}")
+        show.figure(bars, "map-ranking", f"Best labels: {said}")
         st.caption(
-            f"The {min(TOP, len(best))} best of {len(best)} classes, by the run's own weights: "
+            f"The {min(TOP, n)} best of {n} classes, by the run's own weights: "
             f"α = {weights.alpha:g}, β = {weights.beta:g}, γ = {weights.gamma:g} (Eq. 8 and 9)."
         )

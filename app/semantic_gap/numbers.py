@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +13,8 @@ import streamlit as st
 
 from app import cache, state
 from app.library import holdings
-from app.parts import scored
+from app.parts import scored, show
+from app.parts.choosers import one_of
 from app.parts.words import plain
 from cezsar.analysis import gap, shift
 from cezsar.analysis.confusion import FIGURE_1, PAPER_GROUPS, matching_groups
@@ -156,7 +158,7 @@ def domain_shift(item: Scored) -> None:
             "How different these clips are from training clips, the domain shift, can be measured here once features "
             "of training videos by the same frame encoder are in the workspace (`cezsar extract`)."
         )
-        return
+        return None
     st.subheader("Domain shift", anchor=False)
     st.caption(
         "How different the clips that were scored are from training clips. A model meets both as vectors: if the two "
@@ -164,37 +166,27 @@ def domain_shift(item: Scored) -> None:
     )
     if test is None:
         encoder = plain(next(iter(training.values())).encoder)
-        st.info(
+        return show.info(
             f"Features of training videos are here, but not those of these {item.about['clips']:,} clips. Extract them "
-            f"with the same frame encoder, {encoder}, on the page Library, and score the data set again.",
-            icon=":material/info:",
-        )  # fmt: skip
-        return
+            f"with the same frame encoder, {encoder}, on the page Library, and score the data set again."
+        )
     own = str((run.record().get("triplets") or {}).get("store", "")) if run else ""
     names = sorted(training, key=lambda name: (training[name].fingerprint != own, name))
-    if st.session_state.get(state.SHIFT_FROM) not in names:
-        st.session_state.pop(state.SHIFT_FROM, None)
-
-    def titled(name: str) -> str:
-        mark = " (the run was trained on it)" if training[name].fingerprint == own else ""
-        return f"{name}: {training[name].videos:,} videos{mark}"
-
-    name = names[0] if len(names) == 1 else st.selectbox(
-        "Features of training videos", names, format_func=titled, key=state.SHIFT_FROM, bind="query-params", width=480,
-        help="Feature stores of the same frame encoder in this workspace.",
-    )  # fmt: skip
+    marks = {name: " (the run was trained on it)" * (training[name].fingerprint == own) for name in names}
+    titles = {name: f"{name}: {training[name].videos:,} videos{mark}" for name, mark in marks.items()}
+    help = "Feature stores of the same frame encoder in this workspace."
+    name = names[0]
+    if len(names) > 1:
+        name = one_of("Features of training videos", titles, state.SHIFT_FROM, help=help, width=480)
     asked, sides = (item.fingerprint, test.fingerprint, training[name].fingerprint), (test, training[name])
     before = st.session_state.get("shifts", set())
     if asked not in before:
-        st.button(
-            "Measure the domain shift", icon=":material/compare_arrows:", key="measure-shift", on_click=state.put,
-            args=("shifts", before | {asked}),
-        )  # fmt: skip
-        return
-    found = cache.once(lambda: _shifts(item, *sides), "shift", *asked, words="Comparing training clips with these")
-    accuracy = [
-        f"**{percent(one['domain_accuracy'])}** in the {SPACES[space][0].lower()}" for space, one in found.items()
-    ]
+        put, icon = partial(state.put, "shifts", before | {asked}), ":material/compare_arrows:"
+        st.button("Measure the domain shift", icon=icon, key="measure-shift", on_click=put)
+        return None
+    found = cache.once(partial(_shifts, item, *sides), "shift", *asked, words="Comparing training clips with these")
+    told = {SPACES[space][0].lower(): percent(one["domain_accuracy"]) for space, one in found.items()}
+    accuracy = [f"**{share}** in the {space}" for space, share in told.items()]
     *_, last = found.values()
     st.markdown(
         f"A classifier that sees a clip's vector alone tells clips of *{plain(name)}* from those that were scored with "
@@ -211,6 +203,7 @@ def domain_shift(item: Scored) -> None:
             for field, figure in shift.FIGURES.items():
                 value, digits = one[field], {"mmd_squared": 4, "p_value": 3}.get(field, 2)
                 _figure(figure, f"**{percent(value) if field == 'domain_accuracy' else number(value, digits)}**")
+    return None
 
 
 def _shifts(item: Scored, test: holdings.Store, training: holdings.Store) -> dict[str, dict[str, float]]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import streamlit as st
 
 from app import state
-from app.parts import choosers, scored
-from app.parts.words import plain, sentence
+from app.parts import choosers, scored, show
+from app.parts.words import plain
 from app.semantic_gap import explorer
 from app.semantic_gap.classes import classes
 from app.semantic_gap.numbers import domain_shift, groups, numbers
-from cezsar.errors import CezsarError
 from cezsar.report.figures import COLOURS
 from cezsar.zeroshot.scored import Scored
 
@@ -24,12 +23,11 @@ def page() -> None:
     with about:
         item = choosers.scored_set()
     if item is None:
-        return
+        return None
     if not item.has_clouds:
         words = f"{plain(scored.title(item))} was kept without its points, to save space: choose another run above."
-        st.info(words, icon=":material/info:")
-        return
-    try:
+        return show.info(words)
+    with show.explained():
         with colouring:
             chosen = coloured(item)
             by = st.segmented_control(
@@ -46,8 +44,7 @@ def page() -> None:
         numbers(item)
         classes(item, drawn)
         domain_shift(item)
-    except CezsarError as error:
-        st.error(sentence(error), icon=":material/error:")
+    return None
 
 
 def coloured(item: Scored) -> list[str]:

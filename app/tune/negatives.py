@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
 from app import cache, state
-from app.parts import models
+from app.parts import models, show
 from app.parts.choosers import one_of
-from app.parts.words import sentence
 from app.train.starting import captions, sentence_encoders
 from cezsar import workspace
 from cezsar.analysis import tau as laboratory
-from cezsar.arrays import DoubleArray, FloatArray, IntArray
+from cezsar.arrays import FloatArray, IntArray
 from cezsar.data.annotations import load_annotations
-from cezsar.errors import CezsarError, FormatError
-from cezsar.report.figures import COLOURS, GREY, PLOT, layout, percent
+from cezsar.errors import FormatError
+from cezsar.report.figures import COLOURS, GREY, layout, percent
 from cezsar.zeroshot.scores import read_arrays
 
 SHIPPED = "shipped"
@@ -31,19 +29,16 @@ MOST_ANCHORS = 3_000  # sentences whose candidates are counted, drawn at random 
 MOST_FOR_DUPLICATES = 20_000  # sentences all pairs of which are looked at without being asked
 CLOSE, MOST_CLOSE = 0.3, 200  # cosine distance of the pairs that are listed, and how many at the most
 SAME_MEANING = 0.05  # cosine distance under which two sentences say nearly the same
-MOST_LISTED = 2_000  # sentences that one list offers
-NEAREST = 12  # sentences shown beside an example
+MOST_LISTED, NEAREST = 2_000, 12  # sentences that one list offers, and that are shown beside an example
 BLOCK = 256  # sentences encoded between two reports of progress
 MOST_BARS = 200  # of the histogram
 BLUE, ORANGE = COLOURS[:2]
 BAND = "rgba(0, 114, 178, 0.16)"
 
 
-@dataclass(frozen=True, eq=False)
-class Sentences:
+class Sentences(NamedTuple):
     """Sentences, the number of each one's video, their vectors by an encoder, and what their distances allow."""
 
-    key: tuple[object, ...]
     texts: list[str]
     groups_N: IntArray
     vectors_NS: FloatArray
@@ -60,55 +55,44 @@ def negatives() -> None:
         "for each positive. The paper's τ is 0.8; with VE + O on UCF-101 it reports 47.8 % at 0.7, 50.9 % at 0.8 and "
         "48.3 % at 0.9. At 0.6 and below it found too few.",
     )
-    if found := choose_sentences():
-        bounds(found)
-        duplicates(found)
-
-
-def choose_sentences() -> Sentences | None:
-    """The sentences of a source, encoded if that was never done; None, and a word on it, if there is no source.
-
-    Sources are the shipped captions, the demo's annotations, and annotation files in the workspace's data folder."""
+    # Sources are the shipped captions, the demo's annotations, and annotation files in the workspace's data folder.
     shipped = models.SHIPPED / "captions.safetensors"
-    offered = {SHIPPED: ("Captions of the demo, some of them (comes with the software)", shipped)}
-    offered = offered if shipped.is_file() else {}
+    titles, paths = {SHIPPED: "Captions of the demo, some of them (comes with the software)"}, {SHIPPED: shipped}
+    offered = titles if shipped.is_file() else {}
     for path in (item.path for item in captions().values()):
         demo = path.parent == workspace.folder("demo").absolute()
-        key, title = ("demo", "Captions of the demo's training videos, all") if demo else (path.name, path.name)
-        offered[key] = (title, path)
+        key = "demo" if demo else path.name
+        offered[key], paths[key] = "Captions of the demo's training videos, all" if demo else path.name, path
     if not offered:
         words = "There are no captions here yet: put a file in ActivityNet Captions form into the workspace's folder "
-        st.info(words + "data, or prepare the demo below.", icon=":material/info:")
-        return None
+        return show.info(words + "data, or prepare the demo below.")
     choosing, encoding = st.columns([3, 1])
     with choosing:
-        source = one_of(
-            "Captions", list(offered), state.SENTENCES_OF, format_func=lambda key: offered[key][0],
-            help="Annotation files in ActivityNet Captions form are found in the workspace's folder data.",
-        )  # fmt: skip
-    path, encoder = offered[source][1], ""
+        help = "Annotation files in ActivityNet Captions form are found in the workspace's folder data."
+        source = one_of("Captions", offered, state.SENTENCES_OF, help=help)
+    path, encoder = paths[source], ""
     if source != SHIPPED:
         with encoding:
-            encoder = one_of(
-                "Sentence encoder", sentence_encoders(), state.SENTENCE_ENCODER,
-                help="Distances, and so the right τ, depend on it. The paper's is distilroberta.",
-            )  # fmt: skip
-    waiting, stat = st.empty(), path.stat()
-    named = ("sentences", str(path.absolute()), stat.st_size, stat.st_mtime_ns, encoder)
-    found = cache.large(lambda: measured(named, path, encoder, waiting), *named)
+            help = "Distances, and so the right τ, depend on it. The paper's is distilroberta."
+            encoder = one_of("Sentence encoder", sentence_encoders(), state.SENTENCE_ENCODER, help=help)
+    stat = path.stat()
+    asked = ("sentences", str(path.absolute()), stat.st_size, stat.st_mtime_ns, encoder)
+    found = cache.large(partial(measured, path, encoder, waiting := st.empty()), *asked)
     waiting.empty()
     anchors, total = found.counts_TA.shape[1], len(found.texts)
     drawn = "" if anchors == total else f"; candidates are counted for {anchors:,} of them, drawn at random"
     videos = len(np.unique(found.groups_N))
     st.caption(f"{total:,} sentences of {videos:,} videos, encoded by {found.encoder}{drawn}.")
-    return found
+    bounds(found)
+    with st.expander("Sentences that are false negatives at any τ", icon=":material/content_copy:"):
+        duplicates(found, asked)
+    return None
 
 
-def measured(key: tuple[object, ...], path: Path, encoder: str, waiting: Any) -> Sentences:
+def measured(path: Path, encoder: str, waiting: Any) -> Sentences:
     """Everything about the sentences of a file; `encoder` is "" for the shipped ones, which come with vectors.
 
-    Raises:
-        CezsarError: the file cannot be read, the encoder is not here, or all sentences are of one video.
+    Raises `CezsarError` where the file cannot be read, the encoder is not here, or all sentences are of one video.
     """
     if not encoder:
         arrays, told = read_arrays(path, "captions")
@@ -133,30 +117,24 @@ def measured(key: tuple[object, ...], path: Path, encoder: str, waiting: Any) ->
     rng = np.random.default_rng(0)
     spread = laboratory.distances(vectors_NS, groups_N, rng)
     _, counts_TA = laboratory.candidates(vectors_NS, groups_N, TAUS.tolist(), MOST_ANCHORS, rng)
-    return Sentences(key, texts, groups_N, vectors_NS, encoder, spread, counts_TA)
+    return Sentences(texts, groups_N, vectors_NS, encoder, spread, counts_TA)
 
 
 @st.fragment
 def bounds(found: Sentences) -> None:
     """What depends on τ."""
-    try:
-        first, second, third = st.columns([3, 3, 1], gap="large")
-        tau = first.slider(
-            "τ", 0.01, 2.0, 0.8, 0.01, key=state.TAU, bind="query-params",
-            help="Upper bound on the cosine distance of a hard negative, in (0, 2].",
-        )  # fmt: skip
-        before = second.slider(
-            "compared with τ =", 0.01, 2.0, 0.7, 0.01, key=state.TAU_BEFORE, bind="query-params",
-            help="For the sentences that enter or leave between the two.",
-        )  # fmt: skip
-        wanted = third.number_input(
-            "Wanted", 1, 1_000, 10, key=state.NEGATIVES, bind="query-params",
-            help="n: hard negatives for each positive; the paper's is 10.",
-        )  # fmt: skip
+    first, second, third = st.columns([3, 3, 1], gap="large")
+    help = "Upper bound on the cosine distance of a hard negative, in (0, 2]."
+    tau = first.slider("τ", 0.01, 2.0, 0.8, 0.01, key=state.TAU, bind="query-params", help=help)
+    help = "For the sentences that enter or leave between the two."
+    before = second.slider(
+        "compared with τ =", 0.01, 2.0, 0.7, 0.01, key=state.TAU_BEFORE, bind="query-params", help=help
+    )
+    help = "n: hard negatives for each positive; the paper's is 10."
+    wanted = third.number_input("Wanted", 1, 1_000, 10, key=state.NEGATIVES, bind="query-params", help=help)
+    with show.explained():
         numbers(found.distances, found.counts_TA, tau, int(wanted))
         example(found, tau, before)
-    except CezsarError as error:
-        st.error(sentence(error), icon=":material/error:")
 
 
 def numbers(found: laboratory.Distances, counts_TA: IntArray, tau: float, wanted: int) -> None:
@@ -177,20 +155,25 @@ def numbers(found: laboratory.Distances, counts_TA: IntArray, tau: float, wanted
     with st.container(key="metrics-tau"):
         for title, value, meaning in cards:
             st.metric(title, value, help=meaning, border=True)
+    line = {"mode": "lines", "line": {"color": BLUE, "width": 2}}
+    said = "τ = %{x:.2f}: %{y:.1f} %<extra></extra>"
+    too_few = go.Figure(go.Scatter(x=TAUS, y=100 * few_T / len(counts), hovertemplate=said, **line))
+    too_few.update_yaxes(range=[-2, 102])
     charts = (
-        ("Distances of caption pairs", distance_figure(found, tau),
+        ("Distances of caption pairs", distances(found, tau),
          f"Histogram of cosine distances; {below} of the pairs lie under {tau:.2f}"),
-        ("Candidates per sentence", candidates_figure(counts_TA, tau, wanted),
+        ("Candidates per sentence", candidates(counts_TA, tau, wanted, line),
          f"Candidates per sentence against τ; at {tau:.2f} the median is {median}"),
-        ("Sentences with too few", too_few_figure(few_T / len(counts), tau, wanted),
+        ("Sentences with too few", _against(too_few, tau, f"sentences with fewer than {wanted}, in %"),
          f"Share of sentences with fewer than {wanted} candidates against τ; at {tau:.2f} it is {few}"),
     )  # fmt: skip
     for column, (title, figure, alt) in zip(st.columns(3, gap="medium"), charts, strict=True):
-        column.markdown(f"**{title}**")
-        column.plotly_chart(figure, key=f"tau-{title}", config=PLOT, alt=alt)
+        with column:
+            st.markdown(f"**{title}**")
+            show.figure(figure, f"tau-{title}", alt)
 
 
-def distance_figure(found: laboratory.Distances, tau: float) -> go.Figure:
+def distances(found: laboratory.Distances, tau: float) -> go.Figure:
     """How cosine distances of sentence pairs are spread, with those of hard negatives shaded."""
     last = int(np.flatnonzero(found.counts).max(initial=0)) + 1
     per_bar = max(1, -(-last // MOST_BARS))
@@ -205,40 +188,29 @@ def distance_figure(found: laboratory.Distances, tau: float) -> go.Figure:
         hovertemplate="distance about %{x:.2f}: %{y:.2f} % of pairs<extra></extra>",
     )  # fmt: skip
     title = f"pairs in % (bars {width:g} wide)"
-    return _against_tau(figure, tau, title, "cosine distance of two captions", float(found.edges[last]))
+    return _against(figure, tau, title, "cosine distance of two captions", float(found.edges[last]))
 
 
-def candidates_figure(counts_TA: IntArray, tau: float, wanted: int) -> go.Figure:
+def candidates(counts_TA: IntArray, tau: float, wanted: int, line: dict[str, Any]) -> go.Figure:
     """Candidates of a sentence for every τ: the median, and between which numbers 80 % of the sentences lie."""
     quantiles = np.quantile(counts_TA, (0.1, 0.5, 0.9), axis=1).T
     low, median, high = np.maximum(quantiles, 0.5).T  # what stands for none on a logarithmic axis
     edge: dict[str, Any] = {"x": TAUS, "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
-    figure = go.Figure()
-    figure.add_scatter(y=low, showlegend=False, **edge)
+    figure = go.Figure(go.Scatter(y=low, showlegend=False, **edge))
     figure.add_scatter(y=high, name="80 % of the sentences", fill="tonexty", fillcolor=BAND, **edge)
     figure.add_scatter(
-        x=TAUS, y=median, customdata=quantiles, mode="lines", line={"color": BLUE, "width": 2}, name="median",
+        x=TAUS, y=median, customdata=quantiles, name="median", **line,
         hovertemplate="τ = %{x:.2f}: %{customdata[1]:,.0f} candidates, 80 % of the sentences have "
         "%{customdata[0]:,.0f} to %{customdata[2]:,.0f}<extra></extra>",
     )  # fmt: skip
     figure.add_hline(y=wanted, line={"color": GREY, "dash": "dash"})
     figure.update_yaxes(type="log", dtick=1)
-    return _against_tau(figure, tau, f"candidates of a sentence (dashed: {wanted})")
+    return _against(figure, tau, f"candidates of a sentence (dashed: {wanted})")
 
 
-def too_few_figure(share_T: DoubleArray, tau: float, wanted: int) -> go.Figure:
-    """Share of the sentences that have fewer candidates than wanted, for every τ."""
-    look = {"line": {"color": BLUE, "width": 2}, "hovertemplate": "τ = %{x:.2f}: %{y:.1f} %<extra></extra>"}
-    figure = go.Figure(go.Scatter(x=TAUS, y=100 * share_T, mode="lines", **look))
-    figure.update_yaxes(range=[-2, 102])
-    return _against_tau(figure, tau, f"sentences with fewer than {wanted}, in %")
-
-
-def _against_tau(figure: go.Figure, tau: float, y: str, x: str = "τ", last: float = 0.0) -> go.Figure:
+def _against(figure: go.Figure, tau: float, y: str, x: str = "τ", last: float = 0.0) -> go.Figure:
     figure.add_vline(x=tau, line={"color": ORANGE, "width": 2})
-    layout(figure, 300, x, y, bargap=0)
-    figure.update_xaxes(range=[0, max(1.1, last, tau) + 0.02])
-    return figure
+    return layout(figure, 300, x, y, bargap=0).update_xaxes(range=[0, max(1.1, last, tau) + 0.02])
 
 
 def example(found: Sentences, tau: float, before: float) -> None:
@@ -247,25 +219,21 @@ def example(found: Sentences, tau: float, before: float) -> None:
     anchor, (low, high) = choose_anchor(found.texts), sorted((tau, before))
     near = laboratory.neighbours(found.vectors_NS, found.groups_N, anchor, high)
     within = [pair for pair in near if np.float32(pair[1]) < np.float32(low)]
-    moved = near[len(within) :]
-    verb = "Enter" if tau >= before else "Leave"
-    titles = (
-        f"Candidates at both τ: {len(within):,}",
-        f"{verb} as τ goes from {before:.2f} to {tau:.2f}: {len(moved):,}",
-    )
-    for column, title, rows in zip(st.columns(2, gap="medium"), titles, (within, moved), strict=True):
-        column.markdown(f"**{title}**")
-        if not rows:
-            column.caption(
-                "None." if low < high else "Move one of the two τ: the sentences between them are listed here."
-            )
-            continue
-        listed = rows[:NEAREST]
+    moved, verb = near[len(within) :], "Enter" if tau >= before else "Leave"
+    parts = {
+        f"Candidates at both τ: {len(within):,}": within,
+        f"{verb} as τ goes from {before:.2f} to {tau:.2f}: {len(moved):,}": moved,
+    }
+    none = "None." if low < high else "Move one of the two τ: the sentences between them are listed here."
+    for column, (title, rows) in zip(st.columns(2, gap="medium"), parts.items(), strict=True):
         with column:
-            distance_table(
-                [(distance, found.texts[row]) for row, distance in listed], ("Sentence",),
-                "Sentences with their cosine distance to the example", height=38 + 35 * len(listed),
-            )  # fmt: skip
+            st.markdown(f"**{title}**")
+            listed = [{"Distance": distance, "Sentence": found.texts[row]} for row, distance in rows[:NEAREST]]
+            if listed:
+                alt = "Sentences with their cosine distance to the example"
+                show.table(listed, alt, {"Distance": "%.3f"}, height=38 + 35 * len(listed))
+            else:
+                st.caption(none)
     st.caption(
         f"The nearest {NEAREST} of each. Sentences of the same video are never negatives.",
         help="A negative that describes what the anchor's video shows as well is a false one: it pushes the model away "
@@ -288,38 +256,31 @@ def choose_anchor(texts: Sequence[str]) -> int:
             "Example sentence", options, format_func=lambda row: f"{row + 1}. {texts[row]}", key=state.ANCHOR,
             help="Type to search.",
         )  # fmt: skip
+    drawn = int(np.random.default_rng().integers(len(texts)))
     drawing.button(
         "Another", icon=":material/casino:", width="stretch", help="A sentence drawn at random.", on_click=state.put,
-        args=(state.ANCHOR, int(np.random.default_rng().integers(len(texts)))),
+        args=(state.ANCHOR, drawn),
     )  # fmt: skip
     return int(anchor or 0)
 
 
-def distance_table(rows: Sequence[tuple[object, ...]], columns: tuple[str, ...], alt: str, **more: Any) -> None:
-    """Rows of a cosine distance and sentences."""
-    titled = [dict(zip(("Distance", *columns), row, strict=True)) for row in rows]
-    column = st.column_config.NumberColumn(format="%.3f", width="small")
-    st.dataframe(titled, hide_index=True, column_config={"Distance": column}, alt=alt, **more)
-
-
-def duplicates(found: Sentences) -> None:
+def duplicates(found: Sentences, key: tuple[Any, ...]) -> None:
     """Different sentences that say nearly the same: negatives that are wrong at any τ."""
-    with st.expander("Sentences that are false negatives at any τ", icon=":material/content_copy:"):
-        st.markdown(
-            "Captions of different videos that say nearly the same are candidates whatever τ is, though either may "
-            "describe both videos. The same sentence word for word (distance 0) is none."
-        )
-        few = len(found.texts) <= MOST_FOR_DUPLICATES
-        if not few and not st.button("Look for them", help="Compares all pairs; some seconds."):
-            return
-        look = partial(laboratory.near_duplicates, found.vectors_NS, found.groups_N, CLOSE, MOST_CLOSE)
-        pairs = cache.once(look, "duplicates", *found.key, words="Comparing all pairs of sentences")
-        if not pairs:
-            st.caption(f"No two captions are nearer than {CLOSE:g}.")
-            return
-        near = sum(distance < SAME_MEANING for _, _, distance in pairs)
-        more = " or more" if near == MOST_CLOSE else ""
-        st.markdown(f"**{near:,}{more}** are nearer than {SAME_MEANING:g}. The nearest pairs there are:")
-        listed = [(distance, found.texts[one], found.texts[other]) for one, other, distance in pairs]
-        alt = "The nearest pairs of sentences of different videos, with their cosine distances"
-        distance_table(listed, ("One sentence", "The other"), alt)
+    st.markdown(
+        "Captions of different videos that say nearly the same are candidates whatever τ is, though either may "
+        "describe both videos. The same sentence word for word (distance 0) is none."
+    )
+    help = "Compares all pairs; some seconds."
+    if len(found.texts) > MOST_FOR_DUPLICATES and not st.button("Look for them", help=help):
+        return
+    look = partial(laboratory.near_duplicates, found.vectors_NS, found.groups_N, CLOSE, MOST_CLOSE)
+    pairs = cache.once(look, "duplicates", *key, words="Comparing all pairs of sentences")
+    if not pairs:
+        st.caption(f"No two captions are nearer than {CLOSE:g}.")
+        return
+    near = sum(distance < SAME_MEANING for _, _, distance in pairs)
+    more = " or more" if near == MOST_CLOSE else ""
+    st.markdown(f"**{near:,}{more}** are nearer than {SAME_MEANING:g}. The nearest pairs there are:")
+    listed = [{"Distance": apart, "One sentence": found.texts[i], "The other": found.texts[j]} for i, j, apart in pairs]
+    alt = "The nearest pairs of sentences of different videos, with their cosine distances"
+    show.table(listed, alt, {"Distance": "%.3f"})

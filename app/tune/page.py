@@ -5,11 +5,10 @@ from __future__ import annotations
 import streamlit as st
 
 from app import state
-from app.parts.words import sentence
+from app.parts import show
 from app.tune.negatives import negatives
 from app.tune.sweeps import sweeps
 from app.tune.weights import fusion_weights
-from cezsar.errors import CezsarError
 
 PARTS = {state.TUNE_WEIGHTS: "Fusion weights", state.TUNE_TAU: "Hard negatives (τ)"}
 
@@ -20,11 +19,9 @@ def page() -> None:
         "What is tuned", list(PARTS), default=state.TUNE_WEIGHTS, required=True, format_func=PARTS.__getitem__,
         key=state.TUNED, bind="query-params", label_visibility="collapsed",
     )  # fmt: skip
-    try:
+    with show.explained():
         if part == state.TUNE_TAU:
             negatives()
             sweeps()
         else:
             fusion_weights()
-    except CezsarError as error:
-        st.error(sentence(error), icon=":material/error:")

@@ -11,15 +11,15 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import state
-from app.parts import models, preparation
+from app.parts import models, preparation, show
 from app.parts.choosers import one_of
 from app.parts.jobs import follow
-from app.parts.words import plain, sentence
+from app.parts.words import plain
 from cezsar import jobs, workspace
 from cezsar.config import MiningConfig, ModelConfig, TrainingConfig, UseConfig, arguments, numbers
 from cezsar.demo.run import DOMAIN, Recipe
 from cezsar.errors import CezsarError, InputError
-from cezsar.report.figures import COLOURS, GREY, MARKS, PLOT, layout
+from cezsar.report.figures import COLOURS, GREY, MARKS, layout
 from cezsar.sweep import FILE, PAPER, Sweep, refuse_points
 from cezsar.training.runs import Run
 from cezsar.zeroshot.evaluation import load_all
@@ -32,36 +32,33 @@ LOOKS = (("square", COLOURS[1]), ("circle", COLOURS[0]), *zip(MARKS[2:], COLOURS
 
 def sweeps() -> None:
     st.subheader("One run for each τ", anchor=False)
-    lost = lacking()
+    lost, there = lacking(), swept()
     charting, starting = st.columns([3, 2], gap="large")
     with starting:
         if lost:
-            words = "Runs are trained on the demo's videos, which are not in this workspace yet; it is prepared below."
-            st.info(words, icon=":material/info:")
+            show.info("Runs are trained on the demo's videos, which are not in this workspace yet; prepare it below.")
         else:
             form()
         if unfinished := [job for job in jobs.jobs(KIND) if job.state != "done"]:
             follow(unfinished, "sweep-jobs")
     with charting:
-        there = swept()
-        names, sweep = list(there), None
-        if names:
-            sweep = there[one_of("Sweep", names, state.SWEPT, width=420) if len(names) > 1 else names[0]]
-        else:
+        names = list(there)
+        name = one_of("Sweep", names, state.SWEPT, width=420) if len(names) > 1 else "".join(names)
+        if not names:
             st.caption(
                 "`cezsar tau-sweep` trains a run for each τ, and for several seeds, on any captioned videos and tests "
                 "them on any data set. What it writes into a folder of the workspace's `scores` is shown here."
             )
-        chart(sweep)
+        chart(sweep := there.get(name))
     if sweep:
         head, *rows = sweep.cells()
         columns = [head[0], *(f"{name}, %" for name in sweep.modalities), *head[-4:-1]]
         short = f"Sentences with fewer than {sweep.about.get('negatives')} candidates at this τ."
-        st.dataframe(
-            [dict(zip(columns, row, strict=False)) for row in rows], hide_index=True,
+        show.table(
+            [dict(zip(columns, row, strict=False)) for row in rows],
+            "For every τ: top-1 accuracies, sentences short of candidates, triplets and seconds",
             column_config={"short of candidates": st.column_config.TextColumn(help=short)},
-            alt="For every τ: top-1 accuracies, sentences short of candidates, triplets and seconds",
-        )  # fmt: skip
+        )
         for row in rows:
             if row[-1]:
                 st.caption(f"τ = {row[0]}: {plain(row[-1])}.")
@@ -103,20 +100,15 @@ def form() -> None:
             "about a minute on two cores."
         )
     if pressed:
-        try:
+        with show.explained():
             st.session_state[state.SWEPT] = start(text, epochs, negatives, seed)
-        except CezsarError as error:
-            st.error(sentence(error), icon=":material/error:")
-        else:
             st.rerun()
 
 
 def start(text: str, epochs: int, negatives: int, seed: int) -> str:
     """Start `cezsar tau-sweep` on the demo, with its recipe, for a list of τ with commas. Returns the sweep's name.
 
-    Raises:
-        InputError: no list of numbers in (0, 2], one given twice, too many, or the demo has not been built.
-        CezsarError: this system cannot run jobs.
+    Raises `InputError` for no list of numbers in (0, 2], one given twice, too many, or where the demo is not built.
     """
     taus = numbers("τ", text, float)
     refuse_points(taus, [seed])
@@ -159,37 +151,35 @@ def swept() -> dict[str, Sweep]:
     return found
 
 
-def demo_point() -> tuple[float, dict[str, float]] | None:
-    """τ of the demo's own run, and top-1 of each modality: a point that every sweep can be compared with."""
-    folder = next((folder for folder in models.run_folders() if folder.name == "demo"), None)
-    if folder is None:
-        return None
+def demo_point() -> tuple[float, dict[str, float]]:
+    """τ of the demo's own run, and top-1 of each modality, none where it is not here: every sweep can be compared."""
     try:
+        folder = next(folder for folder in models.run_folders() if folder.name == "demo")
         tau = Run.open(folder).record()["triplets"]["tau"]
         results = load_all(folder / "results" / "demo all.json")
-    except (CezsarError, KeyError, TypeError):
-        return None  # a run without such a record is no point of this curve
+    except (StopIteration, CezsarError, KeyError, TypeError):
+        return 0.0, {}  # a run without such a record is no point of this curve
     return float(tau), {result.modality: result.figure("top1").mean for result in results}
 
 
 def chart(sweep: Sweep | None) -> None:
     """Accuracy against τ: a sweep with its deviations, the paper's curve in grey, the demo's own run as open marks."""
-    rows, own = sweep.rows() if sweep else [], demo_point()
+    rows, (tau, own) = sweep.rows() if sweep else [], demo_point()
     spread = "splits" if any(each.splits is not None for row in rows for each in row.accuracies.values()) else "seeds"
     figure, told = go.Figure(), []
     _line(figure, "paper: VE + O, UCF-101", sorted(PAPER.items()), GREY, "diamond", "dot")
     for modality, (symbol, colour) in zip(sweep.modalities if sweep else ["VE", "VE + O"], LOOKS, strict=False):
         if done := [(row.tau, row.accuracies[modality]) for row in rows if modality in row.accuracies]:
-            _line(figure, modality, [(tau, accuracy.mean) for tau, accuracy in done], colour, symbol)
+            _line(figure, modality, [(at, accuracy.mean) for at, accuracy in done], colour, symbol)
             said = [accuracy.percent() for _, accuracy in done]
             bars = [100 * (getattr(accuracy, spread) or 0) for _, accuracy in done]
             figure.data[-1].update(
                 error_y={"array": bars, "thickness": 1.5, "width": 4}, hovertext=said,
                 hovertemplate=f"{modality}, τ = %{{x:g}}: %{{hovertext}}<extra></extra>",
             )  # fmt: skip
-            told += [f"{modality} {tau:g}: {text} %" for (tau, _), text in zip(done, said, strict=True)]
-        if own and modality in own[1]:
-            _line(figure, f"the demo's run: {modality}", [(own[0], own[1][modality])], colour, f"{symbol}-open")
+            told += [f"{modality} {at:g}: {text} %" for (at, _), text in zip(done, said, strict=True)]
+        if modality in own:
+            _line(figure, f"the demo's run: {modality}", [(tau, own[modality])], colour, f"{symbol}-open")
     layout(figure, 380, "τ, upper bound on the cosine distance of a hard negative", "top-1 accuracy in %")
     for row in rows:
         if not row.done:
@@ -197,11 +187,8 @@ def chart(sweep: Sweep | None) -> None:
             figure.add_annotation(x=row.tau, y=0.02, yref="paper", text="no run", showarrow=False, xanchor="left")
     figure.update_xaxes(zeroline=False)
     none = "no run has finished yet; the paper's 47.8 % at 0.7, 50.9 % at 0.8 and 48.3 % at 0.9"
-    alt = f"Top-1 accuracy against τ: {'; '.join(told) or none}"
-    st.plotly_chart(figure, key="sweep-chart", config=PLOT, alt=alt)
-    about = (
-        "The paper's accuracies are of UCF-101 with its 101 classes, so only the shape of its curve can be compared."
-    )
+    show.figure(figure, "sweep-chart", f"Top-1 accuracy against τ: {'; '.join(told) or none}")
+    about = "The paper's accuracies are of UCF-101 with its 101 classes, so only the shape of its curve compares."
     if sweep:
         about = (
             f"{plain(sweep.title())}. Bars are one standard deviation over {spread} to either side; a difference "

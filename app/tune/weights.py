@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 
 import numpy as np
@@ -10,11 +11,11 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import cache, state
-from app.parts import choosers, player, scored
-from app.parts.words import plain, sentence
+from app.parts import choosers, player, scored, show
+from app.parts.words import plain
 from cezsar.errors import CezsarError
 from cezsar.report import figures
-from cezsar.report.figures import GAIN, LOSS, PLOT, number, percent, points
+from cezsar.report.figures import GAIN, LOSS, number, percent, points
 from cezsar.world import HARD_GROUPS
 from cezsar.zeroshot import fusion, weights
 from cezsar.zeroshot.evaluation import figure_of
@@ -33,6 +34,7 @@ QUICK_MAP = 3_000_000  # clips x classes up to which a map over three weights ta
 STEPS = 20  # lines of constant γ in a map
 HONEST_RUNS, HONEST_MAPS, HONEST_STEPS = 20, 10, 10  # halves for α, halves for three weights, and lines of their maps
 MOST_ROWS, MOST_BARS = 1_000, 20  # clips in the table, classes in the figure
+FLIPS = {"any": "All", "gained": "Gained", "lost": "Lost", "changed": "Wrong otherwise"}
 
 
 def fusion_weights() -> None:
@@ -45,13 +47,13 @@ def fusion_weights() -> None:
         item = choosers.scored_set()
     if item is None:
         return
+    scores = scored.scores(item)
     with splitting:
-        classes = told_apart(scored.scores(item).class_names)
-    if classes is None:
-        return
-    weigh(item, classes)
-    if len(scored.scores(item).modalities) > 1:
-        honest_choice(item)
+        classes = told_apart(scores.class_names)
+    if classes is not None:
+        weigh(item, classes)
+        if len(scores.modalities) > 1:
+            honest_choice(item)
 
 
 def told_apart(names: Sequence[str]) -> tuple[str, ...] | None:
@@ -61,80 +63,79 @@ def told_apart(names: Sequence[str]) -> tuple[str, ...] | None:
         "Classes to choose from", titles if len(names) > 1 else {state.TUNE_ALL: "All"}, state.TOLD_APART,
         "A split: only clips of these classes count, and each is taken for one of these classes.",
     )  # fmt: skip
-    if which == state.TUNE_HALF:
-        seed = st.number_input(
-            "Seed of the half", 0, 9_999, 0, key=state.TUNE_HALF_SEED, bind="query-params",
-            help="The same half as the first run of protocol half with this seed.",
-        )  # fmt: skip
-        return tuple(random_classes(names, len(names) // 2, 1, int(seed)).splits[0])
     if which == state.TUNE_ALL:
         return ()
+    if which == state.TUNE_HALF:
+        help = "The same half as the first run of protocol half with this seed."
+        seed = st.number_input(
+            "Seed of the half", 0, 9_999, 0, key=state.TUNE_HALF_SEED, bind="query-params", help=help
+        )
+        return tuple(random_classes(names, len(names) // 2, 1, int(seed)).splits[0])
     groups = {f"Look-alikes: {name}": list(group) for name, group in HARD_GROUPS.items() if set(group) <= set(names)}
     default = next(iter(groups.values()), list(names[:5]))
     groups |= choosers.own_among(names)
     chosen = choosers.classes("Classes", names, groups, default=default, key=state.TUNE_CLASSES)
     if not chosen:
-        st.info("Choose at least one class.", icon=":material/info:")
+        show.info("Choose at least one class.")
     return tuple(chosen) or None
 
 
 @st.fragment
 def weigh(item: Scored, classes: tuple[str, ...]) -> None:
     """What depends on the weights; a move of a slider runs this and nothing else."""
+    with show.explained():
+        _weigh(item, classes)
+
+
+def _weigh(item: Scored, classes: tuple[str, ...]) -> None:
     scores, key = scored.scores(item), (item.fingerprint, classes)
-    modalities = scores.modalities
-    curve: Curve | None = None
-    over: SimplexMap | None = None
-    try:
-        setting, seeing = st.columns([2, 3], gap="large")
-        with setting:
-            present = sliders(item, modalities)
-            if len(modalities) == 2:
-                make = partial(weights.fusion_curve, scores, (modalities[0], modalities[1]), classes or None)
-                curve = cache.once(make, "curve", *key, words="Computing accuracy for every α")
-            elif len(modalities) == 3 and (quick(item, QUICK_MAP) or st.toggle(
-                "Map of all weights", key=state.WITH_MAP, bind="query-params",
-                help=f"Accuracy along {STEPS} lines of constant γ. On this many clips it takes a while, once.",
-            )):  # fmt: skip
-                draw = partial(weights.simplex_map, scores, STEPS, classes or None)
-                over = cache.once(draw, "map of weights", *key, words="Computing accuracy for all weights")
-            if len(modalities) > 1:
-                presets(item, modalities, curve, over)
-            basis, name = reference(item, present, modalities)
-        now, before = (outcome(item, classes, given) for given in (present, basis))
-        turned = weights.flips(before, now)
-        with seeing:
-            numbers(now, before, turned)
-            if len(modalities) == 1:
-                return
-            st.caption(f"Compared with {name}.")
-            if curve:
-                alpha_chart(item, curve, (modalities[0], modalities[1]), now, before)
-            if over:
-                mapped, drawn = st.columns(2, gap="medium")
-                with mapped:
-                    simplex(item, classes, over, now, before)
-                with drawn:
-                    along_gamma(item, classes, over, now, before)
-        if not any(len(rows) for rows in turned):
-            st.info("Both weights give every clip the same answer.", icon=":material/info:")
+    modalities, curve, over = scores.modalities, None, None
+    setting, seeing = st.columns([2, 3], gap="large")
+    with setting:
+        present = sliders(item, modalities)
+        if len(modalities) == 2:
+            make = partial(weights.fusion_curve, scores, (modalities[0], modalities[1]), classes or None)
+            curve = cache.once(make, "curve", *key, words="Computing accuracy for every α")
+        elif len(modalities) == 3 and (quick(item, QUICK_MAP) or st.toggle(
+            "Map of all weights", key=state.WITH_MAP, bind="query-params",
+            help=f"Accuracy along {STEPS} lines of constant γ. On this many clips it takes a while, once.",
+        )):  # fmt: skip
+            draw = partial(weights.simplex_map, scores, STEPS, classes or None)
+            over = cache.once(draw, "map of weights", *key, words="Computing accuracy for all weights")
+        if len(modalities) > 1:
+            presets(item, modalities, over or curve)
+        basis, name = reference(item, present, modalities)
+    now, before = (outcome(item, classes, given) for given in (present, basis))
+    turned = weights.flips(before, now)
+    with seeing:
+        numbers(now, before, turned)
+        if len(modalities) == 1:
             return
-        left, right = st.columns([2, 3], gap="large")
-        with left:
-            st.subheader("Classes that gain and lose", anchor=False)
-            if gains := weights.gains(before, now):
-                alt = "; ".join(f"{gain.name} {gain.net:+d}" for gain in gains[:MOST_BARS] if gain.net)
-                figure = gains_figure(gains, now.n_clips)
-                st.plotly_chart(figure, key="gains", config=PLOT, alt=f"Clips gained and lost: {alt}")
-            else:
-                st.caption("No clip becomes right or wrong.")
-        with right:
-            st.subheader("Clips that flip", anchor=False)
-            row = flips_table(scores.ids, now, before, turned)
-        if row is not None:
-            flipped_clip(item, row, now, before, classes)
-    except CezsarError as error:
-        st.error(sentence(error), icon=":material/error:")
+        st.caption(f"Compared with {name}.")
+        if curve:
+            alpha_chart(item, curve, (modalities[0], modalities[1]), now, before)
+        if over:
+            mapped, drawn = st.columns(2, gap="medium")
+            with mapped:
+                simplex(item, classes, over, now, before)
+            with drawn:
+                along_gamma(item, classes, over, now, before)
+    if not any(map(len, turned)):
+        show.info("Both weights give every clip the same answer.")
+        return
+    left, right = st.columns([2, 3], gap="large")
+    with left:
+        st.subheader("Classes that gain and lose", anchor=False)
+        if gains := weights.gains(before, now):
+            said = "; ".join(f"{gain.name} {gain.net:+d}" for gain in gains[:MOST_BARS] if gain.net)
+            show.figure(gains_figure(gains, now.n_clips), "gains", f"Clips gained and lost: {said}")
+        else:
+            st.caption("No clip becomes right or wrong.")
+    with right:
+        st.subheader("Clips that flip", anchor=False)
+        row = flips_table(scores.ids, now, before, turned)
+    if row is not None:
+        flipped_clip(item, row, now, before, classes)
 
 
 def quick(item: Scored, most: int) -> bool:
@@ -154,15 +155,12 @@ def outcome(item: Scored, classes: tuple[str, ...], given: Weights) -> Outcome:
 
 def sliders(item: Scored, modalities: Sequence[str]) -> Weights:
     """The present weights: one slider for two modalities, unless they are set apart."""
-    own, first, two = item.weights, modalities[0], len(modalities) == 2
-    if len(modalities) == 1:
-        words = f"These clips have {first} only ({MEANS[first]}), so there is nothing to weigh."
-        st.info(words, icon=":material/info:")
+    own, first, second, two = item.weights, modalities[0], modalities[-1], len(modalities) == 2
+    if first == second:
+        show.info(f"These clips have {first} only ({MEANS[first]}), so there is nothing to weigh.")
         return Weights.only(first)
     coupled = two and not st.session_state.get(state.FREE, False)
-    starts = {name: own.of(name) for name in modalities}
-    if coupled:
-        starts = {first: weights.share(own, (first, modalities[1]))}
+    starts = {first: weights.share(own, (first, second))} if coupled else {name: own.of(name) for name in modalities}
     values = {
         name: st.slider(
             f"{LETTERS[name]}: weight of {name}, {MEANS[name]}", 0.0, 1.0, round(min(1.0, start), 2), 0.01,
@@ -173,7 +171,6 @@ def sliders(item: Scored, modalities: Sequence[str]) -> Weights:
         for name, start in starts.items()
     }  # fmt: skip
     if two:
-        second = modalities[1]
         letter = LETTERS[second]
         if coupled:
             values[second] = round(1 - values[first], 6)
@@ -186,24 +183,23 @@ def sliders(item: Scored, modalities: Sequence[str]) -> Weights:
     return Weights(*(values.get(name, 0.0) for name in MODALITIES))
 
 
-def presets(item: Scored, modalities: Sequence[str], curve: Curve | None, over: SimplexMap | None) -> None:
+def presets(item: Scored, modalities: Sequence[str], over: Curve | SimplexMap | None) -> None:
     """Buttons that set the sliders, to the best of the curve or map among others."""
     offered = {f"{name} only": (Weights.only(name), f"Only {MEANS[name]} counts.") for name in modalities}
     offered["The run's own"] = (item.weights, f"{said(item.weights, modalities)}, as the run was told.")
     if {"VE", "O"} <= set(modalities):
         offered["The paper's"] = (PAPER, "α = 0.8 and β = 0.2, Section 3.5 of the paper.")
-    if highest := over.best() if over else curve.best() if curve else None:
-        low, high = highest.low, highest.high
+    if over:
+        low, high, accuracy, gamma = over.best()
         middle = round((low + high) / 2, 2)  # the roundest number that a slider of hundredths can show
-        alpha = middle if low < middle < high else (low + high) / 2
-        gamma = round(highest.gamma, 6)
+        alpha, gamma = middle if low < middle < high else (low + high) / 2, round(gamma, 6)
         values = dict(zip(modalities, (alpha, max(0.0, round(1 - gamma - alpha, 6)), gamma), strict=False))
         best = Weights(*(values.get(name, 0.0) for name in MODALITIES))
-        why = f"{percent(highest.accuracy)} at {said(best, modalities)}. Chosen on the test data: too good to be told."
+        why = f"{percent(accuracy)} at {said(best, modalities)}. Chosen on the test data: too good to be told."
         offered["Best on this data"] = (best, why)
     with st.container(horizontal=True, gap="small"):
         for title, (given, why) in offered.items():
-            st.button(title, key=f"preset-{title}", help=why, on_click=set_weights, args=(given, tuple(modalities)))
+            st.button(title, f"preset-{title}", why, on_click=set_weights, args=(given, tuple(modalities)))
 
 
 def set_weights(given: Weights, modalities: Sequence[str]) -> None:
@@ -229,28 +225,24 @@ def same(one: Weights, other: Weights, modalities: Sequence[str]) -> bool:
 
 def reference(item: Scored, present: Weights, modalities: Sequence[str]) -> tuple[Weights, str]:
     """What the present weights are compared with, and its name: kept ones, else the run's own, else the first alone."""
-    text = str(st.session_state.setdefault(state.REFERENCE, st.query_params.get(state.REFERENCE, "")))
-    try:
-        kept = Weights(*(float(word) for word in text.split())) if text else None
-    except (CezsarError, ValueError, TypeError):  # of an address
-        kept = None
-    if kept and not any(kept.of(name) for name in modalities):
-        kept = None
+    text, kept = str(st.session_state.setdefault(state.REFERENCE, st.query_params.get(state.REFERENCE, ""))), None
+    with suppress(CezsarError, ValueError, TypeError):  # of an address
+        kept = Weights(*map(float, text.split())) if text else None
+        kept = kept if kept and any(map(kept.of, modalities)) else None
     now = " ".join(f"{present.of(name):g}" for name in MODALITIES)
     with st.container(horizontal=True, gap="small"):
-        st.button(
-            "Set as reference", icon=":material/flag:", on_click=state.put, args=(state.REFERENCE, now),
-            help="Compare with the present weights from now on.",
-        )  # fmt: skip
+        help = "Compare with the present weights from now on."
+        put = partial(state.put, state.REFERENCE)
+        st.button("Set as reference", icon=":material/flag:", help=help, on_click=put, args=(now,))
         if kept:
-            st.button("Back to the run's own", type="tertiary", on_click=state.put, args=(state.REFERENCE, ""))
+            st.button("Back to the run's own", type="tertiary", on_click=put, args=("",))
     if kept:
         if st.query_params.get(state.REFERENCE) != text:
             st.query_params[state.REFERENCE] = text
         return kept, f"the reference ({said(kept, modalities)})"
     st.query_params.pop(state.REFERENCE, None)
     alone = Weights.only(modalities[0])
-    own = item.weights if any(item.weights.of(name) for name in modalities) else alone
+    own = item.weights if any(map(item.weights.of, modalities)) else alone
     if same(own, present, modalities) and len(modalities) > 1:
         return alone, f"{modalities[0]} alone, since these are the run's own weights"
     return own, f"the run's own weights ({said(own, modalities)})"
@@ -266,35 +258,32 @@ def numbers(now: Outcome, before: Outcome, turned: Flips) -> None:
         ("Top-5", now.top5, before.top5, "Clips whose true class is among the five best."),
         ("Mean per class", now.mean_per_class, before.mean_per_class, "Mean over classes of their top-1 accuracy."),
     )
+    metric = partial(st.metric, border=True)
+    grey = partial(metric, delta_color="off", delta_arrow="off")
     with st.container(key="metrics-weights"):
         for title, value, old, meaning in rows:
-            change = round(100 * (value - old), 1) + 0.0
-            st.metric(
-                title, percent(value), f"{change:+.1f} points" if change else "no change", help=meaning, border=True,
-                delta_color="normal" if change else "off", delta_arrow="auto" if change else "off",
-            )  # fmt: skip
-        st.metric(
-            "Flips", f"{sum(len(rows) for rows in turned):,}", f"of {now.n_clips:,} clips", border=True,
-            delta_color="off", delta_arrow="off",
-            help="Clips that become right, become wrong, or go from one wrong class to another.",
-        )  # fmt: skip
+            if change := round(100 * (value - old), 1):
+                metric(title, percent(value), f"{change:+.1f} points", help=meaning)
+            else:
+                grey(title, percent(value), "no change", help=meaning)
+        help = "Clips that become right, become wrong, or go from one wrong class to another."
+        grey("Flips", f"{sum(map(len, turned)):,}", f"of {now.n_clips:,} clips", help=help)
 
 
 def alpha_chart(item: Scored, curve: Curve, pair: tuple[str, str], now: Outcome, before: Outcome,
                 gamma: float = 0.0) -> None:  # fmt: skip
     """Accuracy against α with the reference and the present weights on it; `gamma` is the share of a third modality."""
-    best, marks = curve.best(), {}
-    for name, given in (("the run's own", item.weights), ("reference", before.weights), ("present", now.weights)):
+    best, marks, top1 = curve.best(), {}, {"reference": before.top1, "present": now.top1}
+    for name, given in {"the run's own": item.weights, "reference": before.weights, "present": now.weights}.items():
         if "C" in pair or abs(gamma_share(given) - gamma) < 1e-6:
             alpha = weights.share(given, pair)
-            top1 = {"reference": before.top1, "present": now.top1}.get(name, float(curve.at(alpha)))
-            marks[name] = (alpha, top1)
+            marks[name] = (alpha, top1.get(name, float(curve.at(alpha))))
     letter, on = ("α / (α + β)", f", with γ = {gamma:.2f}") if gamma else (LETTERS[pair[0]], "")
     stretch = f"from {best.low:.3f} to {best.high:.3f}"
-    st.plotly_chart(
-        figures.mark(figures.alpha_curve(curve, pair, gamma), marks), key="alpha-curve", config=PLOT,
-        alt=f"Top-1 accuracy for every {letter} from 0 to 1{on}; highest, {percent(best.accuracy)}, {stretch}; at "
-        f"present {percent(now.top1)}",
+    show.figure(
+        figures.mark(figures.alpha_curve(curve, pair, gamma), marks), "alpha-curve",
+        f"Top-1 accuracy for every {letter} from 0 to 1{on}; highest, {percent(best.accuracy)}, {stretch}; at present "
+        f"{percent(now.top1)}",
     )  # fmt: skip
     st.caption(
         f"Exact, not sampled: it steps where a clip turns. Shaded: the best stretch, {percent(best.accuracy)} for "
@@ -322,19 +311,17 @@ def gains_figure(gains: Sequence[Gain], clips: int) -> go.Figure:
     lost = {"x": [-one.lost for one in rows], "name": "lost", "marker": {"color": LOSS}, **look}
     figure = figures.bars([one.name for one in rows], [gained, lost], "clips", 24, 32, barmode="relative")
     largest = max(max(gain.gained, gain.lost) for gain in rows) + 0.5
-    figure.update_xaxes(zeroline=True, nticks=7, tickformat="d", range=[-largest, largest])
-    return figure
+    return figure.update_xaxes(zeroline=True, nticks=7, tickformat="d", range=[-largest, largest])
 
 
 def flips_table(ids: Sequence[str], now: Outcome, before: Outcome, turned: Flips) -> int | None:
     """Clips that turned; the row of the chosen one, the first unless somebody picked another."""
-    titles = {"any": "All", "gained": "Gained", "lost": "Lost", "changed": "Wrong otherwise"}
     which = choosers.segments(
-        "Which of them", titles, state.FLIPPED, "Gained: wrong under the reference, right now. Lost: the other way "
+        "Which of them", FLIPS, state.FLIPPED, "Gained: wrong under the reference, right now. Lost: the other way "
         "round. Wrong otherwise: from one wrong class to another.",
     )  # fmt: skip
     kinds = turned._asdict().items()
-    rows = [(int(row), titles[kind].lower()) for kind, found in kinds if which in ("any", kind) for row in found]
+    rows = [(int(row), FLIPS[kind].lower()) for kind, found in kinds if which in ("any", kind) for row in found]
     if not rows:
         st.caption("None of this kind.")
         return None
@@ -344,13 +331,12 @@ def flips_table(ids: Sequence[str], now: Outcome, before: Outcome, turned: Flips
          "Now": names[now.predicted_N[row]], "Clip": ids[row]}
         for row, kind in listed
     ]  # fmt: skip
-    event = st.dataframe(
-        table, hide_index=True, height=min(420, 38 + 35 * len(listed)), on_select="rerun", key=f"flips-{which}",
-        selection_mode="single-row", column_config={"What": st.column_config.TextColumn(width="small")},
-        alt="Clips whose answer differs between the reference and the present weights",
+    event = show.table(
+        table, "Clips whose answer differs between the reference and the present weights", key=f"flips-{which}",
+        height=min(420, 38 + 35 * len(listed)), on_select="rerun", selection_mode="single-row",
     )  # fmt: skip
     note = f", the first {MOST_ROWS:,} of {len(rows):,} are listed" if len(rows) > MOST_ROWS else ""
-    counts = ", ".join(f"{len(found):,} {titles[kind].lower()}" for kind, found in kinds)
+    counts = ", ".join(f"{len(found):,} {FLIPS[kind].lower()}" for kind, found in kinds)
     st.caption(f"{counts}{note}. Choose a row to see its clip.")
     picked = event["selection"]["rows"]
     return listed[picked[0] if picked and picked[0] < len(listed) else 0][0]
@@ -360,18 +346,17 @@ def flipped_clip(item: Scored, row: int, now: Outcome, before: Outcome, classes:
     """One clip, and its best labels under both weights: with cosine similarities, or fused scores without."""
     scores, truth = scored.scores(item), now.class_names[now.truth_N[row]]
     places = np.sort(scores.indices(classes or None))
-    screen, one, other = st.columns([4, 3, 3], gap="large", vertical_alignment="center")
+    screen, *columns = st.columns([4, 3, 3], gap="large", vertical_alignment="center")
     with screen:
         player.film_of(item, scores.ids[row], truth, caption=f"True class: **{plain(truth)}**")
-    for column, title, given in ((one, "Under the reference", before.weights), (other, "Now", now.weights)):
-        similar_1K = fusion.similarities(scores, given, np.array([row]))[:, places]
-        labels, _ = fusion.rank(similar_1K[0], [scores.class_names[place] for place in places])
-        lines = [
+    for column, title, given in zip(columns, ("Under the reference", "Now"), (before, now), strict=True):
+        similar_C = fusion.similarities(scores, given.weights, np.array([row]))[0, places]
+        labels, _ = fusion.rank(similar_C, [scores.class_names[place] for place in places])
+        column.markdown(f"**{title}**", help="The best labels with their similarities; the true class is green.")
+        column.markdown("\n".join(
             f"{place}. {f':green[**{plain(name)}**]' if name == truth else plain(name)} {number(similarity)}"
             for place, (name, similarity) in enumerate(labels, start=1)
-        ]
-        column.markdown(f"**{title}**", help="The best labels with their similarities; the true class is green.")
-        column.markdown("\n".join(lines))
+        ))  # fmt: skip
 
 
 # Three weights -------------------------------------------------------------------------------------------------------
@@ -404,7 +389,7 @@ def simplex(item: Scored, classes: tuple[str, ...], found: SimplexMap, now: Outc
 def clicked(key: str) -> None:
     """Callback of the map: the weights that were clicked are the present ones."""
     if chosen := st.session_state[key].selection.points:
-        set_weights(Weights(*(float(value) for value in chosen[0]["customdata"])), MODALITIES)
+        set_weights(Weights(*map(float, chosen[0]["customdata"])), MODALITIES)
 
 
 def along_gamma(item: Scored, classes: tuple[str, ...], found: SimplexMap, now: Outcome, before: Outcome) -> None:
@@ -412,11 +397,8 @@ def along_gamma(item: Scored, classes: tuple[str, ...], found: SimplexMap, now: 
     gamma = gamma_share(now.weights)
     if not quick(item, QUICK_MAP):
         gamma = float(found.gammas[np.abs(found.gammas - gamma).argmin()])
-    st.markdown(
-        f"**Along γ = {gamma:.2f} of a sum of 1**",
-        help="The dotted line on the map: α and β share what γ leaves. Only the ratios of weights matter, so they are "
-        "brought to a sum of 1 here.",
-    )
+    help = "The dotted line on the map: α and β share what γ leaves. Only the ratios of weights matter: their sum is 1."
+    st.markdown(f"**Along γ = {gamma:.2f} of a sum of 1**", help=help)
     if gamma >= 1:
         st.caption("Captions alone count, so there is no α to move. Lower γ, and the line through it is drawn here.")
         return
@@ -439,9 +421,8 @@ def honest_choice(item: Scored) -> None:
         "one random half of the classes, with accuracy told on the other half."
     )
     runs, most = (HONEST_RUNS, QUICK_PAIR) if two else (HONEST_MAPS, QUICK_MAP)
-    if not quick(item, most) and not st.button(
-        f"Compute for {runs} random halves", help="On this many clips it takes a while."
-    ):
+    help = "On this many clips it takes a while."
+    if not quick(item, most) and not st.button(f"Compute for {runs} random halves", help=help):
         return
     fixed = {f"The run's own, {said(item.weights, modalities)}": item.weights}
     fixed |= {f"{name} only": Weights.only(name) for name in modalities}
@@ -453,18 +434,14 @@ def honest_choice(item: Scored) -> None:
     rows = {f"Chosen on the other half, {told}": found.accuracies} | found.fixed
     rows["Best on the very classes it is told on (too good)"] = found.best
     reached = {name: figure_of(values) for name, values in rows.items()}
-    chosen = next(iter(reached.values()))
-    columns = ("Weights", "Top-1 in %, mean", "± std", "Chosen weights are better by, points")
-    table = []
-    for name, one in reached.items():
-        ahead = round(100 * (chosen.mean - one.mean), 1) + 0.0  # no -0.0
-        table.append(dict(zip(columns, (name, 100 * one.mean, 100 * (one.std or 0), ahead), strict=True)))
-    formats = zip(columns[1:], ("%.1f", "%.1f", "%+.1f"), strict=True)
-    st.dataframe(
-        table, hide_index=True,
-        column_config={name: st.column_config.NumberColumn(format=text) for name, text in formats},
-        alt="Top-1 accuracy on one half of the classes for weights chosen on the other half, and for others",
-    )  # fmt: skip
+    chosen, ahead = next(iter(reached.values())).mean, "Chosen weights are better by, points"
+    table = [
+        {"Weights": name, "Top-1 in %, mean": 100 * mean, "± std": 100 * (std or 0),
+         ahead: round(100 * (chosen - mean), 1) + 0.0}  # no -0.0
+        for name, (mean, std) in reached.items()
+    ]  # fmt: skip
+    alt = "Top-1 accuracy on one half of the classes for weights chosen on the other half, and for others"
+    show.table(table, alt, {"Top-1 in %, mean": "%.1f", "± std": "%.1f", ahead: "%+.1f"})
     lines = "" if two else f"; weights are chosen on {HONEST_STEPS} lines of constant γ"
     st.caption(
         f"{len(found.weights)} random halves (seed 0), the same for every row{lines}; ± is the standard deviation over "

@@ -11,7 +11,7 @@ from streamlit.typing import DataframeState, PlotlyState
 
 from app import state
 from app.confusion import clips, groups, matrices
-from app.confusion.page import _csv
+from app.confusion.page import as_csv
 from app.parts import scored
 from cezsar.analysis import confusion as engine
 from cezsar.analysis.baselines import Standing, random_baseline
@@ -215,12 +215,9 @@ def test_shots_are_those_of_the_cell_with_the_cosines_of_the_engine(empty_worksp
         rows = view.rows_of(true, taken)
         seen += len(rows)
         assert len(rows) == count
-        for index, shot in zip(rows, clips.shots(view, rows), strict=True):
-            assert (shot.true, shot.predicted) == (true, taken) and taken == scores.class_names[predicted[index]]
-            assert shot.to_true == pytest.approx(expected[index, scores.class_names.index(true)], abs=1e-6)
-            best = sorted(chosen, key=lambda c, index=index: (-expected[index, c], c))[: clips.TOP]
-            assert [name for name, _ in shot.top] == [scores.class_names[c] for c in best]
-            assert [value for _, value in shot.top] == pytest.approx(expected[index, best], abs=1e-6)
+        assert [scores.class_names[c] for c in predicted[rows]] == [taken] * count
+        places = [scores.class_names.index(name) for name in view.candidates]
+        np.testing.assert_allclose(clips.similar(view, rows), expected[np.ix_(rows, places)], atol=1e-6)
     assert seen + view.undecided == 20 * len(classes)
 
 
@@ -230,7 +227,7 @@ def test_orders_and_the_file(empty_workspace, demo):
     assert sorted(alike) == sorted(names) and alike != names
     worst = matrices.matrix(demo, matrices.in_order(demo, names, True, "worst"), True)
     assert (np.diff(np.diagonal(worst.shares())) >= 0).all()
-    table = pd.read_csv(io.StringIO(_csv(matrices.matrix(demo, alike, True))), index_col=0)
+    table = pd.read_csv(io.StringIO(as_csv(matrices.matrix(demo, alike, True))), index_col=0)
     assert list(table.columns) == list(table.index) == alike
     np.testing.assert_array_equal(table, confusion_matrix(demo.item.scores(), demo.weights, alike))
 

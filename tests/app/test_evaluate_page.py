@@ -123,7 +123,7 @@ def paired(protocol, *both):
 
 
 def test_a_first_visit_shows_random_halves_of_the_shipped_demo(empty_workspace, demo, demo_scores, halves, monkeypatch):
-    later = ((differences, "differences"), (differences, "reached"), (unknown, "simulated"), (unknown, "trust"))
+    later = ((differences, "all_against"), (differences, "reached"), (unknown, "simulated"), (unknown, "trust"))
     for module, function in later:
         monkeypatch.setattr(module, function, lambda *given: pytest.fail("computed before it is asked for"))
     page = shown(open_page("evaluate"))
@@ -302,7 +302,7 @@ def test_every_row_has_its_interval_on_the_chart(empty_workspace, demo, demo_sco
 def test_the_place_oracle_is_compared_by_the_clips_it_gets_right(demo, demo_scores, halves):
     rows = made.rows_of([demo], halves, ["VE"]) + made.controls(demo, halves, [demo])
     assert [row.title for row in rows] == ["demo: VE", "place oracle", "colour only"]
-    found = differences.differences(rows, 0, halves)
+    found = differences.all_against(rows, 0, halves)
     for one, row in zip(found, rows[1:], strict=True):
         assert (one.a, one.b) == (row.title, "demo: VE")
         assert one.accuracy_a == pytest.approx(row.result.figure().mean)
@@ -345,7 +345,7 @@ def test_a_row_that_is_gone_is_replaced_in_the_browser_too(empty_workspace):
 
 def test_files_hold_every_pair_every_class_and_every_run(demo, halves):
     rows = made.rows_of([demo], halves, ["VE", "O", made.FUSED])
-    found = differences.differences(rows, 0, halves)
+    found = differences.all_against(rows, 0, halves)
     pairs = list(csv.DictReader(io.StringIO(differences.pairs_csv(found))))
     assert [(row["a"], row["b"]) for row in pairs] == [("demo: O", "demo: VE"), ("demo: VE + O", "demo: VE")]
     for row, one in zip(pairs, found, strict=True):

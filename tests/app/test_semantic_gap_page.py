@@ -271,12 +271,12 @@ def test_a_bar_and_a_row_are_ways_to_choose_a_class(monkeypatch):
 
 def test_classes_that_cannot_be_judged_say_why():
     clips = np.eye(3, dtype=np.float32)
-    blame = classes.Blame("joint", "abc", UnitSpace(Cloud(clips, clips[:2]), np.array([0, 0, 1]), np.arange(2), 3))
-    said = {one.Index: classes.advice(blame, one)[0] for one in blame.classes}
+    found = classes.blame(UnitSpace(Cloud(clips, clips[:2]), np.array([0, 0, 1]), np.arange(2), 3))
+    own = {index: found.clips[found.clips.own == index] for index in range(3)}
+    said = {one.Index: classes.advice(one, own[one.Index], "abc", "joint")[0] for one in found.classes}
     assert "no labelled clips" in said[2] and "cannot be judged" in said[1]
-    one = blame.classes[0]
-    counts = {side: len(found) for side, found in blame.clips(0).items()}
-    assert one.Index == 0 and blame.clips(2) == {}
+    one, counts = found.classes[0], own[0].side.value_counts()
+    assert one.Index == 0 and own[2].empty
     assert (counts.get("text", 0), counts.get("video", 0)) == (one.text_errors, one.video_errors)
 
 
