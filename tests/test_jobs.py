@@ -14,8 +14,7 @@ import pytest
 import cezsar
 from cezsar import jobs
 from cezsar.errors import InputError
-from cezsar.jobs import Step
-from cezsar.jobs.reading import position, times
+from cezsar.jobs import Step, position, times
 
 REAL = Path(cezsar.__file__).parent
 COMMANDS = """
@@ -56,7 +55,7 @@ def place(tmp_path, monkeypatch):
     """An empty workspace, a folder to work in, and the script as the command line found there."""
     fake = tmp_path / "cezsar"
     fake.mkdir()
-    quick = "import cezsar.jobs.reading; cezsar.jobs.reading.GRACE_S = 0.5"  # in the runner
+    quick = "import cezsar.jobs; cezsar.jobs.GRACE_S = 0.5"  # in the runner
     (fake / "__init__.py").write_text(f"__path__.append({str(REAL)!r})\n{quick}\n")
     (fake / "__main__.py").write_text(COMMANDS)
     monkeypatch.chdir(tmp_path)
@@ -153,7 +152,7 @@ def test_a_stubborn_command_is_killed_by_the_runner(place, monkeypatch):
 
 
 def test_a_stubborn_command_without_runner_is_killed_by_who_cancels_and_never_by_who_looks(place, monkeypatch):
-    monkeypatch.setattr("cezsar.jobs.control.KILL_AFTER_S", 2.0)
+    monkeypatch.setattr("cezsar.jobs.KILL_AFTER_S", 2.0)
     job = jobs.start("train", "A run", [step("stubborn", "begun")])
     wait(Path("begun").exists)
     os.kill(int((job.folder / "lock").read_text()), signal.SIGKILL)
@@ -218,7 +217,7 @@ def test_two_browsers_press_one_button(place):
 
 def test_time_left_by_hand(monkeypatch, tmp_path):
     """Measured on the share gained since the work of an earlier attempt was found done."""
-    monkeypatch.setattr("cezsar.jobs.reading.time.time", lambda: 140.0)
+    monkeypatch.setattr("cezsar.jobs.time.time", lambda: 140.0)
     status = {"started_s": 100.0, "from_s": 110.0, "from_share": 0.2}
     assert times(tmp_path, "running", status, 0.5) == (40.0, pytest.approx(30 * 0.5 / 0.3))
     assert times(tmp_path, "running", status, 0.21) == (40.0, None)  # too early to tell

@@ -1,20 +1,27 @@
-"""Why a method is right or wrong: `cezsar calibrate`, `cezsar analyse` and `cezsar project`."""
+"""Why a method is right or wrong (`calibrate`, `analyse`, `project`), and the bound τ on hard negatives."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from typer import Argument, Option
+from typer import Argument, Exit, Option
 
+from cezsar.atomic import refuse_unwritable, write_json
 from cezsar.cli import options
-from cezsar.cli.console import Progress, output, save
+from cezsar.cli.console import Progress, save, save_and_tell
+from cezsar.config import MiningConfig, ModelConfig, TrainingConfig, UseConfig, numbers
+from cezsar.data.datasets import open_dataset
+from cezsar.data.labels import load_groups, parse_labels, resolve
+from cezsar.errors import InputError
 
 if TYPE_CHECKING:
     from cezsar.analysis.calibration import Calibrated
     from cezsar.zeroshot.methods import Prepared
 
 verbs = options.Verbs()
+NEAREST = 5  # pairs of near-duplicates that are shown
+SHARES = (0.05, 0.5, 0.95)
 
 
 @verbs.verb(
@@ -46,8 +53,6 @@ def calibrate(
     run's own weights. Clips and labels to come are others than these, so what they say is a warning, no guarantee.
     """
     from cezsar.analysis.calibration import calibrate, labelled_scores, unknown_scores
-    from cezsar.atomic import refuse_unwritable
-    from cezsar.errors import InputError
     from cezsar.training.runs import Run
     from cezsar.zeroshot.methods import Sources
     from cezsar.zeroshot.rejection import allowed
@@ -117,8 +122,8 @@ def analyse(
         "sentence encoder's space.", metavar="[RUN]")] = None,
     store: Annotated[Path | None, Option(help="Feature store of the data set's clips.")] = None,
     dataset: options.AsInEvaluate = "demo",
-    out: Annotated[Path, Option(
-        help="HTML file to write; its numbers go beside it as .json.", callback=output(".html", ".json"),
+    out: Annotated[Path, options.output(
+        "HTML file to write; its numbers go beside it as .json.", suffix=".html", beside=[".json"]
     )] = Path("report.html"),
     train_store: Annotated[Path | None, Option(help="Store of the training videos, for the domain shift.")] = None,
     seen_dataset: Annotated[str | None, Option(
@@ -140,11 +145,8 @@ def analyse(
     import numpy as np
 
     from cezsar.analysis.confusion import PAPER_GROUPS
-    from cezsar.data.datasets import open_dataset
     from cezsar.data.features import FeatureStore
-    from cezsar.data.labels import load_groups
     from cezsar.data.sentence_cache import open_encoder
-    from cezsar.errors import InputError
     from cezsar.report.study import Study, domains_of, seen_and_unseen
     from cezsar.report.subjects import analyse
     from cezsar.training.runs import Run
@@ -163,10 +165,7 @@ def analyse(
         ready, descriptions = kept.prepared(), kept.descriptions()
         own: dict[str, Any] = dict(zip(("rows", "clouds"), kept.clouds(), strict=True)) if kept.has_clouds else {}
     else:
-        sources = options.opened_sources(
-            dataset, prototypes, captions_as, stores=[store] if store else [], captions=captions or [],
-            sentences=sentences, several=several,
-        )  # fmt: skip
+        sources = options.opened_sources(dataset, [store], captions, captions_as, prototypes, sentences, several)
         name = sources.dataset.name
         descriptions = {label: list(given) for label, given in sources.descriptions.items()}
         ready = options.prepared("embedding clips", method, sources, Run.open(method_of) if method_of else None)
@@ -201,13 +200,10 @@ def project(
     sample: Annotated[int, Option(min=1, help="Clips at the most, as evenly over classes as can be.")] = 3000,
     classes: Annotated[
         str | None, Option(help='Fit these alone, separated by commas; a name with a comma in "".')] = None,
-    out: Annotated[Path | None, Option(
-        help="Default: in the workspace, where the app looks for it.", callback=output())] = None,
+    out: Annotated[Path | None, options.output("Default: in the workspace, where the app looks for it.")] = None,
 ) -> None:  # fmt: skip
     """Lay clips and class prototypes out in the plane: t-SNE of raw features, sentence space and joint space."""
     from cezsar.analysis import maps
-    from cezsar.atomic import refuse_unwritable
-    from cezsar.data.labels import parse_labels, resolve
 
     item = options.open_scored(scored)
     names = resolve(parse_labels(classes).names, item.scores().class_names) if classes else []
@@ -215,5 +211,125 @@ def project(
     target = out or maps.folder() / settings.file_name(item.fingerprint)
     refuse_unwritable(target)
     with Progress("t-SNE") as progress:
-        (path,) = save({target: lambda path: maps.keep(item, settings, path, progress)})
-    print(f"wrote {path}")
+        save_and_tell(target, lambda path: maps.keep(item, settings, path, progress))
+
+
+@verbs.verb(
+    "cezsar tau workspace/demo/train.json",
+    "cezsar tau activitynet-captions:val_1 --sentences distilroberta --taus 0.6,0.7,0.8,0.9 --json tau.json",
+)
+def tau(
+    annotations: Annotated[
+        str, Argument(help="Timestamped captions in ActivityNet Captions form, or activitynet-captions.")],
+    sentences: Annotated[str, Option(help="Sentence encoder.")] = "minilm",
+    taus: Annotated[str, Option(
+        help="Bounds on the cosine distance, in (0, 2], separated by commas.")] = "0.5,0.6,0.7,0.8,0.9,1.0",
+    negatives: Annotated[int, Option(min=1, help="Hard negatives that each sentence should have.")] = 10,
+    anchors: Annotated[int, Option(min=1, help="Sentences that are compared with all, at most.")] = 3000,
+    near: Annotated[float, Option(help="Cosine distance up to which two sentences say nearly the same.")] = 0.05,
+    seed: Annotated[int, Option(help="Of the sentences and pairs that are drawn.")] = 0,
+    json_out: Annotated[Path | None, options.output("Where to write everything as JSON.", "--json")] = None,
+) -> None:  # fmt: skip
+    """Pairs of sentences below each τ, candidates for hard negatives, sentences with too few, and near-duplicates."""
+    import numpy as np
+
+    from cezsar.analysis import tau as laboratory
+    from cezsar.data.sentence_cache import open_encoder
+    from cezsar.zeroshot.tables import aligned
+
+    bounds = sorted(set(numbers("--taus", taus, float)))
+    _, captions = options.annotated(annotations)
+    videos, groups = np.unique([segment.video_id for segment in captions.segments], return_inverse=True)
+    texts = [segment.sentence for segment in captions.segments]
+    vectors = open_encoder(sentences).encode(texts)
+    rng = np.random.default_rng(seed)
+    spread = laboratory.distances(vectors, groups, rng)
+    _, counts_TA = laboratory.candidates(vectors, groups, bounds, anchors, rng)
+    alike = laboratory.near_duplicates(vectors, groups, near)
+    sampled = "" if spread.exact else f", {spread.n_pairs:,} pairs drawn: shares ± {spread.error:.2%} (95 %)"
+    print(f"{len(texts):,} sentences of {len(videos):,} videos, {sentences}{sampled}")
+    for line in captions.repairs:
+        print(f"  {line}")
+    rows = []
+    shown = [["τ", "pairs below", *(f"{share:.0%} have up to" for share in SHARES), f"fewer than {negatives}"]]
+    for bound, counts in zip(bounds, counts_TA, strict=True):
+        below, short, quantiles = spread.below(bound), float((counts < negatives).mean()), np.quantile(counts, SHARES)
+        rows.append({"tau": bound, "pairs_below": below, "too_few": short, "candidates": quantiles.tolist()})
+        shown.append([f"{bound:g}", f"{below:.2%}", *(f"{quantile:,.0f}" for quantile in quantiles), f"{short:.2%}"])
+    print("\n".join(aligned(shown)))
+    count = f"{len(alike):,} pairs{' or more' if len(alike) >= 200 else ''}"
+    print(f"different sentences nearer than {near:g}, false negatives at any τ above: {count}")
+    for one, other, apart in alike[:NEAREST]:
+        print(f"  {apart:.3f}  {texts[one]} | {texts[other]}")
+    if json_out:
+        everything = {
+            "sentences": len(texts), "videos": len(videos), "encoder": sentences, "negatives": negatives,
+            "exact": spread.exact, "error": spread.error, "same": spread.same, "shares": SHARES, "taus": rows,
+            "near_duplicates": [{"distance": d, "sentences": [texts[one], texts[other]]} for one, other, d in alike],
+        }  # fmt: skip
+        save_and_tell(json_out, lambda path: write_json(path, everything))
+
+
+@verbs.verb(
+    "cezsar tau-sweep activitynet-captions --store features/activitynet-bit --sentences distilroberta "
+    "--dataset ucf101\n--test-store features/ucf101-bit --protocol ucf101-0/101 --taus 0.6,0.7,0.8,0.9 "
+    "--out workspace/scores/tau",
+    "cezsar tau-sweep workspace/demo/train.json --store workspace/features/demo-train --dataset demo\n"
+    "--test-store workspace/features/demo-test --taus 0.4,0.8 --seeds 0,1 --negatives 20 --sub-clips 1 "
+    "--objects 1\n--object-positives 0 --lr 1e-3 --batch 64 --epochs 3 --d-model 256 --ffn 512 --standardise "
+    "--out workspace/scores/tau",
+)
+@options.with_settings(MiningConfig, ModelConfig, TrainingConfig, UseConfig, without=("tau", "seed"))
+def tau_sweep(
+    annotations: Annotated[str, Argument(help="Timestamped captions, as in `cezsar mine`.")],
+    store: Annotated[Path, Option(help="Feature store of the annotated videos.")],
+    dataset: Annotated[str, Option(help="What is tested on, as in `cezsar evaluate`.")],
+    test_store: Annotated[Path, Option(help="Feature store of its clips.")],
+    out: Annotated[Path, options.output(
+        "Folder for runs and tables; the page Tune shows those in the workspace's scores.", folder=True)],
+    taus: Annotated[str, Option(help="Bounds on the cosine distance, in (0, 2].")] = "0.6,0.7,0.8,0.9",
+    seeds: Annotated[str, Option(help="Of sub-clips, negatives, weights and order: a run for each.")] = "0",
+    protocol: options.AsInEvaluate = "all",
+    splits: Annotated[int, Option(min=1, help="Random splits of the protocol.")] = 50,
+    splits_seed: Annotated[int, Option(help="Of these, the same for every run.")] = 0,
+    sentences: Annotated[str, Option(help="Sentence encoder, as in `cezsar mine`.")] = "minilm",
+    most_short: Annotated[float, Option(
+        min=0, max=1, help="Leave a τ out where more of the sentences lack candidates: a share.")] = 0.5,
+    *,
+    settings: options.Given,
+    head: Annotated[
+        Path | None, Option(help="An object recogniser (.safetensors), to mine with and to keep in each run.")] = None,
+    prototypes: options.Prototypes = None,
+    encoder_weights: Annotated[Path | None, Option(help="Weights of the store's encoder.")] = None,
+    domain: options.Domain = "unnamed videos",
+    device: options.Device = None,
+) -> None:  # fmt: skip
+    """Train one run for each τ and seed on the same videos and splits, and table accuracy against τ (Section 5).
+
+    Options of training that are not given are the paper's. The same command goes on where a sweep was stopped.
+    """
+    from cezsar.data.features import FeatureStore
+    from cezsar.data.sentence_cache import open_encoder
+    from cezsar.encoders.objects import LinearHead
+    from cezsar.sweep import Material, sweep
+    from cezsar.training.triplets import head_of_store
+    from cezsar.zeroshot.methods import Sources
+
+    file, captions = options.annotated(annotations)
+    features, mining = FeatureStore(store), MiningConfig(**settings[MiningConfig])
+    own = LinearHead.load(head) if head else None
+    names = own or (head_of_store(features, encoder_weights) if mining.object_positives else None)
+    sources = Sources.opened(dataset, prototypes, stores=[test_store])
+    for line in captions.repairs:
+        print(f"  {line}")
+    material = Material(
+        captions, features, open_encoder(sentences), sources, names, own, file, mining, settings[ModelConfig],
+        settings[TrainingConfig], UseConfig(**settings[UseConfig]), domain, protocol, splits, splits_seed, most_short,
+    )  # fmt: skip
+    bounds, starts = numbers("--taus", taus, float), numbers("--seeds", seeds, int)
+    with Progress() as progress:
+        found = sweep(material, bounds, starts, out, device=device, on_progress=progress.stage)
+    print(found.text())
+    save_and_tell(out, found.save)
+    if not any(row.done for row in found.rows()):
+        raise Exit(1)

@@ -1,4 +1,4 @@
-"""What verbs share: progress that suits a terminal or a pipe, durations, and outputs that are checked and saved."""
+"""What verbs tell and write: progress that suits a terminal or a pipe, durations, and outputs that are never lost."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Self, TypeVar
 
-from cezsar.atomic import refuse_unwritable
 from cezsar.errors import InputError
 
 T = TypeVar("T")
-KINDS = {".json", ".csv", ".md", ".tex", ".html", ".pdf"}
 UNWRITABLE = {  # errors of the system that speak of a place rather than of this program
     errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EFBIG,
     errno.ENOSPC, errno.EDQUOT,
@@ -43,13 +42,12 @@ class Progress:
 
     def restart(self) -> None:
         """Count time anew, for the next of several stages."""
-        self._started, self._shown = time.perf_counter(), float("-inf")  # the first line comes at once
-        self._first: int | None = None
+        self._shown, self._first = float("-inf"), -1  # the first line comes at once
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
         """Show that `done` of `total` is done; `note` is added as it stands."""
         now = time.perf_counter()
-        if self._first is None:
+        if self._first < 0:
             self._started, self._first = now, done  # what an earlier attempt had done says nothing of the speed
         if done < total and now - self._shown < (0.1 if self._terminal else self._every_s):
             return
@@ -92,23 +90,6 @@ class Progress:
         self.end_line()
 
 
-def output(suffix: str = "", *beside: str, folder: bool = False) -> Callable[[Path | None], Path | None]:
-    """A callback for an option that names an output: what would stop it from being written is said before the work.
-    `suffix` is that of the file, "" for any; `beside` are those of files that are written beside it."""
-
-    def check(path: Path | None) -> Path | None:
-        if path is None:
-            return None
-        if suffix and path.suffix.lower() in KINDS - {suffix}:
-            told = f"{', '.join(beside)} {'is' if len(beside) == 1 else 'are'} written beside it"
-            raise InputError(f"{path} would hold {suffix[1:].upper()}; give it the suffix {suffix}, {told}")
-        for each in (path, *(path.with_suffix(other) for other in beside)):
-            refuse_unwritable(each, folder)
-        return path
-
-    return check
-
-
 def save(outputs: Mapping[Path, Callable[[Path], T]]) -> list[T]:
     """Write each output with its function; returns what these return. What cannot be written there after all is written
     elsewhere, and an `InputError` says where."""
@@ -124,18 +105,17 @@ def save(outputs: Mapping[Path, Callable[[Path], T]]) -> list[T]:
     return made
 
 
-def save_and_tell(path: Path, write: Callable[[Path], list[Path]]) -> None:
-    """Write files with `write` and print which."""
-    print("wrote " + ", ".join(map(str, *save({path: write}))))
+def save_and_tell(path: Path, write: Callable[[Path], object]) -> None:
+    """Write `path` with a function and print so, or the files that it returns a list of."""
+    (made,) = save({path: write})
+    print("wrote " + ", ".join(map(str, made if isinstance(made, list) else [path])))
 
 
 def _rescued(path: Path, write: Callable[[Path], object]) -> str:
     """Write beside `path`, or in the system's folder for temporary files; where it is now."""
     for folder in (lambda: path.parent, lambda: Path(tempfile.mkdtemp(prefix="cezsar-"))):
-        try:
+        with suppress(OSError):
             other = folder() / f"{path.stem}-saved{path.suffix}"
             write(other)
-        except OSError:
-            continue
-        return f"it is in {other}"
+            return f"it is in {other}"
     return "there was no room for it anywhere"

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
 
+from cezsar.atomic import refuse_unwritable, write_json
 from cezsar.cli import options
-from cezsar.cli.console import Progress, output, save_and_tell
+from cezsar.cli.console import Progress, save_and_tell
+from cezsar.data.datasets import named_descriptions, open_dataset
+from cezsar.errors import InputError
 
 if TYPE_CHECKING:
     from cezsar.training.cross_modal import Clips
@@ -55,22 +58,20 @@ def evaluate(
     runs: options.Splits = 50,
     seed: Annotated[int, Option(help="Of the random splits.")] = 0,
     weights_file: Annotated[Path | None, Option(help="Weights of the frame encoder, for its objects.")] = None,
-    out: Annotated[Path | None, Option(
-        help="Where to write the result as JSON; a .csv and a .md go beside it.",
-        callback=output(".json", ".csv", ".md"))] = None,
+    out: Annotated[Path | None, options.output(
+        "Where to write the result as JSON; a .csv and a .md go beside it.", suffix=".json",
+        beside=(".csv", ".md"))] = None,
     keep: Annotated[bool, Option(
         help="Keep embeddings and scores in the workspace, for the app and later questions.")] = False,
 ) -> None:  # fmt: skip
     """Top-1, top-5 and mean per-class accuracy, for each modality and fused, over the splits of a protocol."""
-    from cezsar.atomic import refuse_unwritable
     from cezsar.data.sentence_cache import open_encoder
     from cezsar.training.runs import Run
     from cezsar.zeroshot import protocols, scored, tables
 
     sources = options.opened_sources(
-        dataset, prototypes, captions_as, stores=[store] if store else [], captions=captions or [], sentences=sentences,
-        several=several, encoder_weights=weights_file,
-    )  # fmt: skip
+        dataset, [store], captions, captions_as, prototypes, sentences, several, weights_file
+    )
     data, opened = sources.dataset, Run.open(run) if run else None
     if keep:
         refuse_unwritable(scored.folder_for(opened, dataset, method=method or "cezsar"), folder=True)
@@ -81,8 +82,7 @@ def evaluate(
     if keep:
         place = scored.folder_for(ready.run, dataset, method=method or "cezsar")
         words = open_encoder(sources.sentence_encoder(ready.run))
-        about: dict[str, Any] = {"dataset": data.name, "paths": data.paths, "several": several}
-        scored.keep(place, ready, words, sources.descriptions, **about)
+        scored.keep(place, ready, words, sources.descriptions, dataset=data.name, paths=data.paths, several=several)
         print(f"kept in {place}")
     if protocol == "official":
         results = ready.table({name: ids for name, ids in data.parts.items() if name.startswith("test")})
@@ -125,10 +125,7 @@ def compare(
     from cezsar.training.runs import Run
     from cezsar.zeroshot.protocols import parse
 
-    sources = options.opened_sources(
-        dataset, prototypes, captions_as, stores=store or [], captions=captions or [], sentences=sentences,
-        several=several,
-    )  # fmt: skip
+    sources = options.opened_sources(dataset, store or [], captions, captions_as, prototypes, sentences, several)
     ready = list(_every_method(sources, [Run.open(folder) for folder in run or []], method))
     for note in dict.fromkeys(line for each in ready for line in each.embedded.notes):
         print(note)
@@ -141,7 +138,6 @@ def compare(
 
 def _every_method(sources: Sources, runs: Sequence[Run], methods: Sequence[str] | None) -> Iterator[Prepared]:
     """Every method, once for each run of its own; CEZSAR with VE alone beside its fusion, as the field's tables do."""
-    from cezsar.errors import InputError
     from cezsar.zeroshot.methods import possible
 
     names = list(dict.fromkeys(methods or possible(sources, runs)))
@@ -187,8 +183,6 @@ def transfer(
     import numpy as np
 
     from cezsar.analysis.comparison import method_table
-    from cezsar.atomic import write_json
-    from cezsar.data.datasets import named_descriptions, open_dataset
     from cezsar.data.features import FeatureStore
     from cezsar.data.sentence_cache import open_encoder
     from cezsar.training.cross_modal import clips_of
@@ -217,12 +211,12 @@ def transfer(
         how = best_of(tried)
         chosen = f"chosen at {np.mean(tried[how]):.1%} on held-out seen classes"
         print(f"{name}: K = {how.k}, T = {how.temperature:g}, λ = {how.lam:g}, {chosen}")
-    visual, ready = Weights.only("VE"), []
+    visual, embedded, ready = Weights.only("VE"), Embedded(found.unseen, [], []), []
     for name, scores in found.scores.items():
         method = Method(name, name, "labelled clips of seen classes", visual)
         title = f"CEZSAR ({opened.name})" if name == "CEZSAR" else name
-        ready.append(Prepared(method, title, Embedded(found.unseen, [], []), scores, visual))
-    splits = parse(protocol, ready[0].scores.class_names, runs=runs, seed=seed)
+        ready.append(Prepared(method, title, embedded, scores, visual))
+    splits = parse(protocol, found.unseen.class_names, runs=runs, seed=seed)
     table = method_table(ready, splits, dataset, np.random.default_rng(seed))
     print(table.text())
 

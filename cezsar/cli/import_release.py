@@ -7,8 +7,9 @@ from typing import Annotated
 
 from typer import Argument, Exit, Option, Typer
 
-from cezsar.cli.console import Progress, output, save
-from cezsar.cli.options import examples
+from cezsar.cli.console import Progress, save
+from cezsar.cli.options import StoreOut, examples, output
+from cezsar.data.labels import shared_classes
 
 verbs = Typer(
     name="import-release",
@@ -28,7 +29,7 @@ NAMED = 10  # failures that are listed before they are only counted
 )
 def features(
     folder: Annotated[Path, Argument(help="A folder of .npy files, one a video, named after it.")],
-    out: Annotated[Path, Option(help="The feature store to make or go on with.", callback=output(folder=True))],
+    out: StoreOut,
     index: Annotated[Path | None, Option(help="Data set index (JSON, class name -> clip ids), for labels.")] = None,
     encoder: Annotated[str, Option(help="Name of the frame encoder that made them.")] = "bit-released",
     width: Annotated[int, Option(min=1, help="Of a row of features.")] = 4096,
@@ -37,9 +38,7 @@ def features(
     from cezsar.data.authors_files import import_features
 
     with Progress("importing features") as progress:
-        report = import_features(
-            folder, out, encoder=encoder, width=width, index=index, on_progress=progress.failing
-        )  # fmt: skip
+        report = import_features(folder, out, encoder=encoder, width=width, index=index, on_progress=progress.failing)
     print(f"{out}: {report.done} videos imported, {report.skipped} were there already, {len(report.failed)} failed")
     for failure in report.failed[:NAMED]:
         print(f"  {failure.path}: {failure.reason}")
@@ -52,7 +51,7 @@ def features(
 @verbs.command(epilog="Example: cezsar import-release checkpoint bestmodel.pt --out runs/released")
 def checkpoint(
     file: Annotated[Path, Argument(help="What the authors saved: a whole JointEmbeddingModel.")],
-    out: Annotated[Path, Option(help="Folder of the run to be made.", callback=output(folder=True))],
+    out: Annotated[Path, output("Folder of the run to be made.", folder=True)],
     encoder: Annotated[str, Option(help="Frame encoder it was trained with.")] = "bit-released",
     sentences: Annotated[str, Option(help="Sentence encoder it was trained with.")] = "distilroberta",
     domain: Annotated[str | None, Option(help="What its training videos show, one line.")] = None,
@@ -62,18 +61,16 @@ def checkpoint(
 
     run = import_checkpoint(file, out, features=encoder, sentences=sentences, domain=domain or DOMAIN)
     model = run.config.model
-    layers = "1 layer" if model.layers == 1 else f"{model.layers} layers"
-    print(
-        f"{out}: released recipe, {model.feature_dim} -> {model.d_model} -> {model.d_emb}, {layers}, "
-        f"{model.heads} heads; sentence vectors of {model.sentence_dim} dimensions"
-    )
+    widths = f"{model.feature_dim} -> {model.d_model} -> {model.d_emb}"
+    shape = f"{widths}, {model.layers} layer{'s' * (model.layers > 1)}, {model.heads} heads"
+    print(f"{out}: released recipe, {shape}; sentence vectors of {model.sentence_dim} dimensions")
     print(f"its encoders, {encoder} and {sentences}, are recorded by name: the file has no fingerprints of them")
 
 
 @verbs.command(epilog="Example: cezsar import-release descriptions ucf_101_texts_gemini/ --out ucf101.json")
 def descriptions(
     folder: Annotated[Path, Argument(help="A folder of .txt files, one a class, in any encoding.")],
-    out: Annotated[Path, Option(help="JSON file to write, for --prototypes.", callback=output())],
+    out: Annotated[Path, output("JSON file to write, for --prototypes.")],
 ) -> None:
     """Turn a folder of class descriptions into one JSON file."""
     from cezsar.data.authors_files import import_descriptions
@@ -87,12 +84,10 @@ def descriptions(
 )
 def splits(
     source: Annotated[Path, Argument(help="A split file, or a folder that holds nothing else with .json.")],
-    out: Annotated[Path, Option(
-        help="Folder to write into; each file is one for --protocol.", callback=output(folder=True))],
-) -> None:  # fmt: skip
+    out: Annotated[Path, output("Folder to write into; each file is one for --protocol.", folder=True)],
+) -> None:
     """Check and copy split files. Classes that are in both parts are named."""
     from cezsar.data.authors_files import import_splits
-    from cezsar.data.labels import shared_classes
 
     for name, split in import_splits(source, out).items():
         print(f"{out / name}.json: {len(split.get('training', []))} training, {len(split['testing'])} testing classes")
@@ -103,7 +98,7 @@ def splits(
 @verbs.command(epilog="Example: cezsar import-release captions observers/*.json --out ucf101-captions.json")
 def captions(
     files: Annotated[list[Path], Argument(help="Caption files, one for each captioning model.", metavar="FILE...")],
-    out: Annotated[Path, Option(help="JSON file to write, for --captions.", callback=output())],
+    out: Annotated[Path, output("JSON file to write, for --captions.")],
 ) -> None:
     """Join the captions of several models into one file."""
     from cezsar.data.authors_files import import_captions

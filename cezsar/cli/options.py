@@ -10,43 +10,57 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from typer import Argument, Context, Option, Typer
 
-from cezsar.cli.console import Progress, output
+from cezsar import workspace
+from cezsar.atomic import refuse_unwritable
+from cezsar.cli.console import Progress
 from cezsar.config import settings as settings_of
+from cezsar.data.annotations import Annotations, load_annotations
+from cezsar.data.datasets import captions_of, is_name
+from cezsar.errors import InputError
 
 if TYPE_CHECKING:
-    from cezsar.data.annotations import Annotations
     from cezsar.training.runs import Run
     from cezsar.zeroshot.methods import Prepared, Sources
     from cezsar.zeroshot.scored import Scored
 
 Verb = TypeVar("Verb", bound=Callable[..., None])
-Given = dict[type, dict[str, Any]]
-"""Class of settings -> the values that were given."""
+Given = dict[type, dict[str, Any]]  # class of settings -> the values that were given
+KINDS = {".json", ".csv", ".md", ".tex", ".html", ".pdf"}
+
+
+def output(help: str, *names: str, suffix: str = "", beside: Collection[str] = (), folder: bool = False) -> Any:
+    """An option that names an output: what would stop it from being written is said before the work. `suffix` is that
+    of the file, "" for any; `beside` are those of files that are written beside it."""
+
+    def check(path: Path | None) -> Path | None:
+        if path and suffix and path.suffix.lower() in KINDS - {suffix}:
+            told = f"{', '.join(beside)} {'is' if len(beside) == 1 else 'are'} written beside it"
+            raise InputError(f"{path} would hold {suffix[1:].upper()}; give it the suffix {suffix}, {told}")
+        for each in (path, *(path.with_suffix(other) for other in beside)) if path else ():
+            refuse_unwritable(each, folder)
+        return path
+
+    return Option(*names, help=help, callback=check)
 
 
 AsInEvaluate = Annotated[str, Option(help="As in `cezsar evaluate`.")]
 Captions = Annotated[list[Path] | None, Option(help="Caption files, one for each captioning model.")]
-CaptionsAs = Annotated[
-    Literal["joined", "averaged"],
-    Option(help="Several captions a clip: one sentence, or the mean of their embeddings."),
-]
+CaptionsAs = Annotated[Literal["joined", "averaged"], Option(
+    help="Several captions a clip: one sentence, or the mean of their embeddings.")]  # fmt: skip
+ComparisonOut = Annotated[Path | None, output(
+    "Where to write everything as JSON; .csv, .md and .tex go beside it.", suffix=".json",
+    beside=(".csv", ".md", ".tex"))]  # fmt: skip
 Device = Annotated[str | None, Option(help="cpu, cuda, ...; the best one by default.")]
 Domain = Annotated[str, Option(help="One line on what the training videos show.")]
-Prototypes = Annotated[str | None, Option(help="Class descriptions, as in `cezsar evaluate`.")]
-ScoredName = Annotated[
-    str, Argument(help="What `cezsar evaluate --keep` wrote: a folder, or its name in the workspace.")
-]
-SeveralSentences = Annotated[Literal["nearest", "mean"], Option(help="Several sentences a class: compare with which.")]
-Splits = Annotated[int, Option(min=1, help="Random splits.")]
 EncoderWeights = Annotated[Path | None, Option(help="File or folder of the frame encoder's weights.")]
+Prototypes = Annotated[str | None, Option(help="Class descriptions, as in `cezsar evaluate`.")]
+ScoredName = Annotated[str, Argument(
+    help="What `cezsar evaluate --keep` wrote: a folder, or its name in the workspace.")]  # fmt: skip
+SeveralSentences = Annotated[Literal["nearest", "mean"], Option(help="Several sentences a class: compare with which.")]
+StoreOut = Annotated[Path, output("The feature store to make or go on with.", folder=True)]
+Splits = Annotated[int, Option(min=1, help="Random splits.")]
 Workspace = Annotated[Path | None, Option(help="Default: $CEZSAR_HOME, else ./workspace.")]
-ComparisonOut = Annotated[
-    Path | None,
-    Option(
-        help="Where to write everything as JSON; .csv, .md and .tex go beside it.",
-        callback=output(".json", ".csv", ".md", ".tex"),
-    ),
-]
+WorkspaceOut = Annotated[Path | None, output("Default: $CEZSAR_HOME, else ./workspace.", folder=True)]
 
 
 def examples(*commands: str) -> str:
@@ -57,14 +71,17 @@ def examples(*commands: str) -> str:
 class Verbs(Typer):
     """Verbs of the command line."""
 
-    def verb(self, *commands: str, name: str | None = None, **more: Any) -> Callable[[Verb], Verb]:
+    def verb(self, *commands: str, **more: Any) -> Callable[[Verb], Verb]:
         """Make a verb of a function; `commands` are its examples."""
-        return self.command(name, epilog=examples(*commands), **more)
+        return self.command(epilog=examples(*commands), **more)
 
 
 def with_settings(*kinds: type, without: Collection[str] = ()) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Turn the parameter `settings` of a verb into an option for each setting of `kinds`; the verb gets a `Given`."""
-    chosen = {kind: [s for s in settings_of(kind).values() if s.option and s.name not in without] for kind in kinds}
+    chosen = {
+        setting.name: (kind, setting)
+        for kind in kinds for setting in settings_of(kind).values() if setting.option and setting.name not in without
+    }  # fmt: skip
 
     def decorate(verb: Callable[..., None]) -> Callable[..., None]:
         own, parameters = signature(verb, eval_str=True), []
@@ -72,16 +89,15 @@ def with_settings(*kinds: type, without: Collection[str] = ()) -> Callable[[Call
             if parameter.name != "settings":
                 parameters.append(parameter)
                 continue
-            for setting in (each for group in chosen.values() for each in group):
+            for name, (_, setting) in chosen.items():
                 annotation: Any = Annotated[type(setting.default), Option(help=f"{setting.label}. {setting.help}")]
-                made = parameter.replace(name=setting.name, default=setting.default, annotation=annotation)
-                parameters.append(made)
+                parameters.append(parameter.replace(name=name, default=setting.default, annotation=annotation))
         parameters.append(Parameter("context", Parameter.KEYWORD_ONLY, annotation=Context))
 
         @functools.wraps(verb)
         def command(context: Any, **values: Any) -> None:
-            given: Given = {kind: {} for kind in chosen}
-            for kind, name in ((kind, setting.name) for kind, group in chosen.items() for setting in group):
+            given: Given = {kind: {} for kind in kinds}
+            for name, (kind, _) in chosen.items():
                 value = values.pop(name)
                 if context.get_parameter_source(name).name == "COMMANDLINE":
                     given[kind][name] = value
@@ -96,8 +112,6 @@ def with_settings(*kinds: type, without: Collection[str] = ()) -> Callable[[Call
 
 def scored_folder(name: str | Path) -> Path | None:
     """The folder of the scored data set in that folder, or of that name in the workspace."""
-    from cezsar import workspace
-
     return next((f for f in (Path(name), workspace.folder("scores") / name) if (f / "about.json").is_file()), None)
 
 
@@ -110,18 +124,21 @@ def open_scored(name: str) -> Scored:
 
 def annotated(name: str) -> tuple[str, Annotations]:
     """Timestamped captions of a file or a data set, and the file's name."""
-    from cezsar.data.annotations import load_annotations
-    from cezsar.data.datasets import captions_of, is_name
-
     file = captions_of(name) if is_name(name) else Path(name)
     return file.name, load_annotations(file)
 
 
-def opened_sources(dataset: str, prototypes: str | None, captions_as: str, **options: Any) -> Sources:
+def opened_sources(
+    dataset: str, stores: Collection[Path | None], captions: list[Path] | None, captions_as: str,
+    prototypes: str | None, sentences: str, several: str, encoder_weights: Path | None = None,
+) -> Sources:  # fmt: skip
     """`Sources.opened` of what a command line gives; the data set's warnings are printed."""
     from cezsar.zeroshot.methods import Sources
 
-    sources = Sources.opened(dataset, prototypes, averaged=captions_as == "averaged", **options)
+    sources = Sources.opened(
+        dataset, prototypes, stores=[store for store in stores if store], captions=captions or [],
+        averaged=captions_as == "averaged", sentences=sentences, several=several, encoder_weights=encoder_weights,
+    )  # fmt: skip
     for warning in sources.dataset.warnings:
         print(f"{sources.dataset.name}: {warning}")
     return sources

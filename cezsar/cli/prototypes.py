@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from typer import Argument, Exit, Option, Typer
 
-from cezsar.cli.console import Progress, output, save
-from cezsar.cli.options import ScoredName, examples, open_scored
+from cezsar.atomic import write_json
+from cezsar.cli.console import Progress, save_and_tell
+from cezsar.cli.options import ScoredName, examples, open_scored, output
+from cezsar.errors import InputError
 
 if TYPE_CHECKING:
+    from cezsar.zeroshot.scored import Scored
     from cezsar.zeroshot.workshop import Trial
 
 EXAMPLES = examples(
@@ -45,11 +48,10 @@ def check(
         min=-1, max=1, help="Cosine similarity above which two classes are reported. Under MiniLM descriptions of "
         "different actions that come along stay below 0.82, and most of one action, written independently, are above "
         "0.85.")] = 0.85,
-    json_out: Annotated[Path | None, Option("--json", help="Write the findings as JSON.", callback=output())] = None,
+    json_out: Annotated[Path | None, output("Write the findings as JSON.", "--json")] = None,
 ) -> None:  # fmt: skip
     """Find what is wrong with class descriptions: duplicates, missing and unknown classes, near-identical pairs, broken
     encodings, poor sentences. Exit status 1 when something was found."""
-    from cezsar.atomic import write_json
     from cezsar.data.prototype_checks import check as find
     from cezsar.data.sentence_cache import open_encoder
 
@@ -66,8 +68,7 @@ def check(
             print(f"  {finding}")
     print(f"\n{len(report.findings):,} findings" if report.findings else "nothing wrong was found")
     if json_out:
-        save({json_out: lambda path: write_json(path, asdict(report))})
-        print(f"wrote {json_out}")
+        save_and_tell(json_out, lambda path: write_json(path, asdict(report)))
     if report.findings:
         raise Exit(1)
 
@@ -86,7 +87,6 @@ def try_sentences(
     as_json: Annotated[bool, Option("--json", help="Print JSON.")] = False,
 ) -> None:  # fmt: skip
     """What other sentences for a class would change: accuracies, and the clips it takes and loses."""
-    from cezsar.errors import InputError
     from cezsar.zeroshot.spaces import prototypes_of
     from cezsar.zeroshot.workshop import Workshop
 
@@ -99,36 +99,27 @@ def try_sentences(
         raise InputError("a class is described by at least one sentence, and none of them is empty; write one")
     _, vectors, _ = prototypes_of(space, {class_name: texts})
     trial = shop.try_sentences(class_name, vectors, append=append, new=new)
-    was = item.descriptions().get(trial.class_name, [])
-    told = _told(item.name, trial, was, texts)
+    told = _told(item, trial, texts)
     if as_json:
         print(json.dumps(told, indent=2, ensure_ascii=False))
     else:
         _show(told, trial, texts)
 
 
-def _told(scored: str, trial: Trial, was: list[str], texts: list[str]) -> dict[str, Any]:
+def _told(item: Scored, trial: Trial, texts: list[str]) -> dict[str, Any]:
     """Everything about a trial, as JSON has it; fractions."""
-    before, after = ({
-        "clips": found.n_clips, "top1": found.top1, "top5": found.top5, "mean_per_class": found.mean_per_class,
-        "of_class": found.per_class.get(trial.class_name),
-    } for found in (trial.before, trial.after))  # fmt: skip
-    return {
-        "cezsar": "trial",
-        "scored": scored,
-        "class": trial.class_name,
-        "kind": trial.kind,
-        "weights": asdict(trial.after.weights),
-        "sentences_before": list(was),
+    was = list(item.descriptions().get(trial.class_name, []))
+    told: dict[str, Any] = {
+        "cezsar": "trial", "scored": item.name, "class": trial.class_name, "kind": trial.kind,
+        "weights": asdict(trial.after.weights), "sentences_before": was,
         "sentences": [*(was if trial.kind == "appended" else ()), *texts],
-        "before": before,
-        "after": after,
-        "gained": [move._asdict() for move in trial.moves(trial.gained)],
-        "lost": [move._asdict() for move in trial.moves(trial.lost)],
-        "drawn_from": [flow._asdict() for flow in trial.drawn_from],
-        "left_to": [flow._asdict() for flow in trial.left_to],
-        "dead": trial.class_name in trial.scores.dead_classes,
-    }
+    }  # fmt: skip
+    for when, found in (("before", trial.before), ("after", trial.after)):
+        figures = {name: getattr(found, name) for name in ("top1", "top5", "mean_per_class")}
+        told[when] = {"clips": found.n_clips, **figures, "of_class": found.per_class.get(trial.class_name)}
+    told |= {name: [move._asdict() for move in trial.moves(getattr(trial, name))] for name in ("gained", "lost")}
+    told |= {name: [flow._asdict() for flow in getattr(trial, name)] for name in ("drawn_from", "left_to")}
+    return told | {"dead": trial.class_name in trial.scores.dead_classes}
 
 
 def _show(told: dict[str, Any], trial: Trial, texts: list[str]) -> None:

@@ -10,13 +10,19 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Exit, Option
 
-from cezsar.cli.console import Progress, duration, output, save
-from cezsar.cli.options import EncoderWeights, Verbs
+from cezsar.atomic import refuse_unwritable, write_text
+from cezsar.cli.console import Progress, duration, save
+from cezsar.cli.options import EncoderWeights, Verbs, WorkspaceOut, output
+from cezsar.data.datasets import named_descriptions
+from cezsar.data.documents import printable
+from cezsar.data.labels import parse_labels
+from cezsar.data.manifest import passed_over, read_source
+from cezsar.errors import InputError
 
 if TYPE_CHECKING:
     from cezsar.zeroshot.classifier import Classifier, EmbeddedClip, Ranking
     from cezsar.zeroshot.fusion import Weights
-    from cezsar.zeroshot.spans import Film, Timeline
+    from cezsar.zeroshot.spans import Timeline
 
     Wanted = Sequence[str] | dict[str, list[str]] | None  # labels, or classes with descriptions; None: the model's own
 
@@ -26,22 +32,19 @@ SHOWN = 20  # hits that are printed; files hold all
 
 @verbs.verb("cezsar demo", "cezsar demo --workspace /data/cezsar --seed 7")
 def demo(
-    workspace: Annotated[
-        Path | None, Option(help="Default: $CEZSAR_HOME, else ./workspace.", callback=output(folder=True))] = None,
+    workspace: WorkspaceOut = None,
     seed: Annotated[int | None, Option(help="Of the world, mining and training.")] = None,
     workers: Annotated[int, Option(min=1, help="Processes that draw and decode videos.")] = 2,
     recipe: Annotated[str, Option(help="demo, or paper: the paper's own training settings.")] = "demo",
     ship: Annotated[
-        Path | None,
-        Option(help="Then pack run, scores and captions into this folder (a few MB).", callback=output(folder=True)),
+        Path | None, output("Then pack run, scores and captions into this folder (a few MB).", folder=True)
     ] = None,
-) -> None:  # fmt: skip
+) -> None:
     """Draw the stick-figure world, train on it, and name actions that training never showed. About three minutes."""
     import torch
 
     from cezsar.demo.run import PAPER, Recipe, run_demo
     from cezsar.demo.shipped import ship as pack
-    from cezsar.errors import InputError
     from cezsar.world import SEED
     from cezsar.zeroshot.tables import table
 
@@ -89,8 +92,7 @@ def classify(
     middle: Annotated[
         bool, Option("--middle", help="Of a long clip, take the middle alone: the paper's rule.")] = False,
     weights: EncoderWeights = None,
-    csv_out: Annotated[
-        Path | None, Option("--csv", help="Write a table, a row for each clip and label.", callback=output())] = None,
+    csv_out: Annotated[Path | None, output("Write a table, a row for each clip and label.", "--csv")] = None,
     why: Annotated[
         bool, Option("--why", help="Say what put the best label before the next: modality, object, second.")] = False,
     as_json: Annotated[bool, Option("--json", help="Print JSON instead of text.")] = False,
@@ -102,8 +104,6 @@ def classify(
     encoder, the best model for real video on this machine answers, and a film that looks like the demo's drawn world
     goes to the demo's run.
     """
-    from cezsar.atomic import write_text
-    from cezsar.errors import InputError
     from cezsar.zeroshot.model_choice import Chooser, named
     from cezsar.zeroshot.tables import rankings_csv, rankings_json
 
@@ -170,21 +170,16 @@ def spans(
     none: Annotated[
         bool, Option("--none/--no-none", help='Allow "none of these", where the run was calibrated for it.')] = True,
     weights: EncoderWeights = None,
-    csv_out: Annotated[
-        Path | None, Option("--csv", help="Write a table, a row for each span.", callback=output())] = None,
-    json_out: Annotated[
-        Path | None, Option("--json", help="Write ActivityNet's submission form.", callback=output())] = None,
+    csv_out: Annotated[Path | None, output("Write a table, a row for each span.", "--csv")] = None,
+    json_out: Annotated[Path | None, output("Write ActivityNet's submission form.", "--json")] = None,
     vtt_out: Annotated[
         Path | None, Option("--vtt", help="Write subtitles (WebVTT); for several films, a folder of them.")] = None,
-    label_studio: Annotated[
-        Path | None, Option(help="Write pre-annotations for Label Studio.", callback=output())] = None,
+    label_studio: Annotated[Path | None, output("Write pre-annotations for Label Studio.")] = None,
 ) -> None:  # fmt: skip
     """When it happens: films of any length to spans (start, end, label).
 
     Each second is looked at with its neighbours, and a label lasts until another one is clearly better.
     """
-    from cezsar.atomic import refuse_unwritable, write_text
-    from cezsar.errors import InputError
     from cezsar.zeroshot import spans as library
     from cezsar.zeroshot.model_choice import Chooser
 
@@ -193,7 +188,7 @@ def spans(
         (alone,) = wanted
         raise InputError(f"one label has nothing to be compared with: say --find {alone!r}, or give more labels")
     subtitles: dict[str, Path] = {}  # of each film: the file named, or for several films files in the folder named
-    if vtt_out is not None:
+    if vtt_out:
         names = [str(path) for path in paths]
         files = [vtt_out] if len(paths) == 1 else [vtt_out / f"{id}.vtt" for id in library.ids(names)]
         subtitles = dict(zip(names, files, strict=True))
@@ -214,10 +209,11 @@ def spans(
                 _pass_over(error, paths)
                 continue
             timelines.append(library.Timeline(str(path), classifier.name, film.fps, found))
+            notes = [note for note in (film.reading, film.warning) if note]
             if find is None:
-                _show_timeline(timelines[-1], film, chooser.why)
+                _show_timeline(timelines[-1], [chooser.why or f"{classifier.name} answers", *notes])
             else:
-                for note in _notes(film):
+                for note in notes:
                     print(f"cezsar: {path}: {note}", file=sys.stderr)
     if find is not None:
         _show_hits(find, timelines)
@@ -231,10 +227,6 @@ def spans(
 
 def _wanted(labels: str | None, prototypes: str | None) -> Wanted:
     """What --labels or --prototypes ask for; None leaves it to the classifier."""
-    from cezsar.data.datasets import named_descriptions
-    from cezsar.data.labels import parse_labels
-    from cezsar.errors import InputError
-
     if labels is not None and prototypes is not None:
         raise InputError("give --labels or --prototypes, not both")
     if labels is None:
@@ -247,8 +239,6 @@ def _wanted(labels: str | None, prototypes: str | None) -> Wanted:
 
 def _videos(given: Sequence[Path]) -> Iterator[Path]:
     """The files that are named, and those in the folders that are named; says how many files there are no videos."""
-    from cezsar.data.manifest import passed_over, read_source
-
     for path in given:
         if path.is_dir():
             yield from (clip.path for clip in read_source(path))
@@ -266,12 +256,9 @@ def _pass_over(error: Exception, paths: Sequence[Path]) -> None:
 
 
 def _show_ranking(ranking: Ranking, why: str) -> None:
-    from cezsar.data.documents import printable
-
-    print(f"\n{printable(ranking.path)}")
     doubt = f"none of these labels seems right ({ranking.judgement})" if ranking.none_of_these else ""
-    for note in filter(None, (why, *ranking.notes, ranking.warning, doubt)):
-        print(f"  {note}")
+    notes = filter(None, (why, *ranking.notes, ranking.warning, doubt))
+    print("\n" + "\n  ".join([printable(ranking.path), *notes]))
     for index, (name, similarity) in enumerate(ranking.labels):
         likely = "" if ranking.probabilities is None else f"  {ranking.probabilities[index]:6.1%}"
         print(f"  {similarity:6.3f}{likely}  {name}")
@@ -296,13 +283,9 @@ def _explain(classifier: Classifier, clip: EmbeddedClip, wanted: Wanted, weights
             print(f"    by {kind}{how}: " + ", ".join(f"{part.name} {part.change:+.3f}" for part in parts))
 
 
-def _show_timeline(timeline: Timeline, film: Film, why: str) -> None:
+def _show_timeline(timeline: Timeline, notes: list[str]) -> None:
     """A line for each span, after what should be said of the film."""
-    from cezsar.data.documents import printable
-
-    print(f"\n{printable(timeline.path)}")
-    for note in (why or f"{timeline.model} answers", *_notes(film)):
-        print(f"  {note}")
+    print("\n" + "\n  ".join([printable(timeline.path), *notes]))
     for span in timeline.spans:
         times = f"  {clock(span.start_s):>9}  {clock(span.end_s):>9}"
         if span.label is None:
@@ -312,15 +295,8 @@ def _show_timeline(timeline: Timeline, film: Film, why: str) -> None:
             print(f"{times}  {span.score:6.3f}  {likely}  {span.label}")
 
 
-def _notes(film: Film) -> list[str]:
-    """What could not be read, and why not to trust the model."""
-    return [note for note in (film.reading, film.warning) if note]
-
-
 def _show_hits(label: str, timelines: Sequence[Timeline]) -> None:
     """The places where one label is seen, over all films, best first."""
-    from cezsar.data.documents import printable
-
     hits = [(span, timeline.path) for timeline in timelines for span in timeline.spans]
     hits.sort(key=lambda hit: -hit[0].score)
     where = f"{len(timelines):,} film{'s' if len(timelines) != 1 else ''}"

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from typer import Argument, Exit, Option
 
-from cezsar.cli.console import Progress, duration, output, save
-from cezsar.cli.options import Device, Domain, EncoderWeights, Given, Verbs, annotated, with_settings
+from cezsar.cli import options
+from cezsar.cli.console import Progress, duration, save
 from cezsar.config import MiningConfig, ModelConfig, TrainingConfig, UseConfig
+from cezsar.data.datasets import find_known, is_name, named_descriptions, open_dataset, videos_of
+from cezsar.data.manifest import Clip, passed_over, read_source
+from cezsar.errors import InputError, MismatchError
 
-if TYPE_CHECKING:
-    from cezsar.data.manifest import Clip
-
-verbs = Verbs()
+verbs = options.Verbs()
 
 
 @verbs.verb(
@@ -31,7 +31,7 @@ def extract(
         "`cezsar datasets --add`. A name goes before a folder of that name: give the folder as ./ucf101.")],
     encoder: Annotated[
         str, Option(help="efficientnet, bit, motion, or timm:, clip:, open_clip:, video: with a model or folder.")],
-    out: Annotated[Path, Option(help="The feature store to make or go on with.", callback=output(folder=True))],
+    out: options.StoreOut,
     workers: Annotated[int, Option(min=1, help="Decoder processes.")] = 1,
     precision: Annotated[str, Option(help="auto, fp32 or bf16.")] = "auto",
     weights: Annotated[Path | None, Option(help="File or folder of weights, where no hub can be reached.")] = None,
@@ -50,23 +50,19 @@ def extract(
         report = extract(clips, frames, out, workers=workers, limits=limits, on_progress=progress.failing)
     for clip in (*report.partly, *report.failed):
         print(f"  {clip.path}: {clip.reason}")
-    partly = f" ({len(report.partly)} of them read in part)" if report.partly else ""
-    failed = len(report.failed)
     if report.changed:
         print(f"  {report.changed} clips have changed since their features were made, and were read anew")
-    print(f"{out}: {report.done} clips extracted{partly}, {report.skipped} were there already, {failed} failed")
-    if failed:
+    partly = f" ({len(report.partly)} of them read in part)" if report.partly else ""
+    there = f"{report.skipped} were there already, {len(report.failed)} failed"
+    print(f"{out}: {report.done} clips extracted{partly}, {there}")
+    if report.failed:
         raise Exit(1)
 
 
 def _clips(source: str) -> list[Clip]:
     """The clips of a path or a data set; says how many files are passed over, how many clips of a data set missing."""
-    from cezsar.data.datasets import find_known, is_name, videos_of
-    from cezsar.data.manifest import passed_over, read_source
-
     if not is_name(source):
-        clips = read_source(source)
-        folder = Path(source).expanduser()
+        clips, folder = read_source(source), Path(source).expanduser()
         if folder.is_dir() and (others := passed_over(folder)):
             print(others)
         return clips
@@ -84,17 +80,17 @@ def _clips(source: str) -> list[Clip]:
     "cezsar mine captions.json --store features/mine --sentences minilm --tau 0.7 --negatives 10 --seed 1 "
     "--out t.safetensors",
 )
-@with_settings(MiningConfig)
+@options.with_settings(MiningConfig)
 def mine(
     annotations: Annotated[str, Argument(
         help="Timestamped captions in ActivityNet Captions form (JSON), or activitynet-captions: the train.json of "
         "that data set; activitynet-captions:val_1 for another part.")],
     store: Annotated[Path, Option(help="Feature store of the annotated videos.")],
-    out: Annotated[Path, Option(help="The triplets file to write.", callback=output())],
+    out: Annotated[Path, options.output("The triplets file to write.")],
     sentences: Annotated[str, Option(
         help="Sentence encoder: minilm, distilroberta, any sentence-transformers name or folder.")] = "minilm",
     *,
-    settings: Given,
+    settings: options.Given,
     head: Annotated[
         Path | None, Option(help="An object recogniser (.safetensors) to use in place of the encoder's own.")] = None,
     encoder_weights: Annotated[
@@ -105,25 +101,21 @@ def mine(
 
     from cezsar.data.features import FeatureStore
     from cezsar.data.sentence_cache import open_encoder
-    from cezsar.encoders.base import ObjectHead
     from cezsar.encoders.objects import LinearHead
     from cezsar.training.triplets import build, head_of_store
 
-    file, captions = annotated(annotations)
+    file, captions = options.annotated(annotations)
     features, mining = FeatureStore(store), MiningConfig(**settings[MiningConfig])
-    names: ObjectHead | None = LinearHead.load(head) if head else None
-    if names is None and mining.object_positives:
-        names = head_of_store(features, encoder_weights)
+    own = LinearHead.load(head) if head else None
+    names = own or (head_of_store(features, encoder_weights) if mining.object_positives else None)
     rng, words = np.random.default_rng(mining.seed), open_encoder(sentences)
     record = {"annotations": file, "seed": mining.seed}
     with Progress("mining") as progress:
         triplets = build(captions, features, words, rng, mining, head=names, record=record, on_progress=progress)
     save({out: triplets.save})
-    told = triplets.record
-    print(
-        f"{out}: {told['triplets']:,} triplets from {told['segments']:,} segments of {told['videos']:,} videos, "
-        f"tau = {mining.tau}"
-    )
+    told, few = triplets.record, triplets.record["sub_clips_with_too_few_candidates"]
+    of = f"{told['segments']:,} segments of {told['videos']:,} videos"
+    print(f"{out}: {told['triplets']:,} triplets from {of}, tau = {mining.tau}")
     if mining.object_positives and names is None:
         print("  human sentences only: this store's encoder names no objects")
     if told["videos_without_features"]:
@@ -132,7 +124,7 @@ def mine(
         print(f"  {line}")
     if told["segments_beyond_the_film"]:
         print(f"  {told['segments_beyond_the_film']:,} segments begin after the end of their film and were left out")
-    if few := told["sub_clips_with_too_few_candidates"]:
+    if few:
         lacking = f"{few:,} sub-clips have fewer than {mining.negatives} candidates"
         print(f"  {lacking} (the fewest: {told['fewest_candidates']}); they get what there is, a larger tau gives more")
 
@@ -146,14 +138,14 @@ def mine(
     "cezsar train demo:train --method cross-modal --store workspace/features/demo-train "
     "--out workspace/runs/cross-modal",
 )
-@with_settings(ModelConfig, TrainingConfig, UseConfig)
+@options.with_settings(ModelConfig, TrainingConfig, UseConfig)
 def train(
     source: Annotated[str, Argument(
         help="A file written by `cezsar mine`; for the cross-modal method a labelled data set, as in `cezsar "
         "evaluate`, or demo:train.", metavar="TRIPLETS")],
     store: Annotated[Path, Option(help="The feature store of the videos.")],
-    out: Annotated[Path, Option(help="The run folder to write.", callback=output(folder=True))],
-    settings: Given,
+    out: Annotated[Path, options.output("The run folder to write.", folder=True)],
+    settings: options.Given,
     method: Annotated[Literal["cezsar", "cross-modal"], Option(
         help="cezsar, or cross-modal: a Transformer over frames and label tokens with semantic transfer, after Lin "
         "et al. Its defaults are 30 epochs, patience 6, batch 64, lr 1e-3, weight decay 0.01, width 256, 4 heads.",
@@ -164,20 +156,18 @@ def train(
     head: Annotated[Path | None, Option(help="An object recogniser (.safetensors) to keep in the run.")] = None,
     prototypes: Annotated[str | None, Option(
         help="Class descriptions to rank by default, kept there too: a file, or ucf101, ...")] = None,
-    domain: Domain = "unnamed videos",
-    device: Device = None,
+    domain: options.Domain = "unnamed videos",
+    device: options.Device = None,
     resume: Annotated[bool, Option(help="Go on with the run in --out, to the same result.")] = False,
 ) -> None:  # fmt: skip
     """Train the joint space with the triplet loss. Stopped runs go on with --resume and end with the same weights."""
-    from cezsar.data.datasets import named_descriptions, open_dataset
     from cezsar.data.features import FeatureStore
     from cezsar.data.sentence_cache import open_encoder
     from cezsar.encoders.objects import LinearHead
-    from cezsar.errors import InputError
     from cezsar.training import cross_modal, loop
     from cezsar.training.triplets import Triplets
 
-    options: dict[str, Any] = {
+    chosen: dict[str, Any] = {
         "model": settings[ModelConfig], "training": settings[TrainingConfig], "domain": domain, "resume": resume,
         "device": device, "descriptions": named_descriptions(prototypes) if prototypes else None,
     }  # fmt: skip
@@ -190,16 +180,13 @@ def train(
             described = named_descriptions(seen_prototypes) if seen_prototypes else data.descriptions
             clips = cross_modal.clips_of(data, FeatureStore(store), described)
             show = partial(_show_trials, progress, epochs or cross_modal.TRAINING["epochs"], cross_modal.TRIALS)
-            run = cross_modal.train(clips, open_encoder(sentences), out, on_progress=show, **options)
+            run = cross_modal.train(clips, open_encoder(sentences), out, on_progress=show, **chosen)
         else:
-            options |= {"use": UseConfig(**settings[UseConfig]), "head": LinearHead.load(head) if head else None}
+            chosen |= {"use": UseConfig(**settings[UseConfig]), "head": LinearHead.load(head) if head else None}
             show = partial(_show_epochs, progress, epochs or TrainingConfig.epochs)
-            run = loop.train(Triplets.load(source), FeatureStore(store), out, on_progress=show, **options)
-    record = run.record()
-    print(
-        f"{run.folder}: best epoch {record['best_epoch']} of {record['epochs']}, validation loss "
-        f"{record['validation_loss']:.4f}, {duration(record['seconds'])}"
-    )
+            run = loop.train(Triplets.load(source), FeatureStore(store), out, on_progress=show, **chosen)
+    best = "best epoch {best_epoch} of {epochs}, validation loss {validation_loss:.4f}".format(**run.record())
+    print(f"{run.folder}: {best}, {duration(run.record()['seconds'])}")
 
 
 def _show_trials(progress: Progress, epochs: Any, trials: int, line: dict[str, Any]) -> None:
@@ -212,10 +199,8 @@ def _show_trials(progress: Progress, epochs: Any, trials: int, line: dict[str, A
 def _show_epochs(progress: Progress, epochs: int, line: dict[str, Any]) -> None:
     """One line of a training history; progress is over all epochs."""
     if line["kind"] == "epoch":
-        progress.line(
-            f"epoch {line['epoch']}: loss {line['train_loss']:.4f}, validation {line['validation_loss']:.4f}"
-            f"{' (best)' if line['best'] else ''}, dead units {line['dead_units']:.0%}"
-        )
+        loss = "epoch {epoch}: loss {train_loss:.4f}, validation {validation_loss:.4f}".format(**line)
+        progress.line(f"{loss}{' (best)' if line['best'] else ''}, dead units {line['dead_units']:.0%}")
         progress.end_line()
     else:
         before, steps = line["epoch"] - 1, line["steps"]
@@ -228,17 +213,16 @@ def _show_epochs(progress: Progress, epochs: int, line: dict[str, Any]) -> None:
     "cezsar photographs --encoder bit --out runs/bit-photographs --store features/ordinary-clips",
 )
 def photographs(
-    out: Annotated[Path, Option(help="Folder of the run.", callback=output(folder=True))],
+    out: Annotated[Path, options.output("Folder of the run.", folder=True)],
     encoder: Annotated[
         str, Option(help="A frame encoder with a classifier: efficientnet, bit, timm:<model>.")] = "efficientnet",
     sentences: Annotated[str, Option(help="Sentence encoder.")] = "minilm",
     ridge: Annotated[float, Option(help="Weight of the squared norm in the ridge regression.")] = 1.0,
     store: Annotated[Path | None, Option(
         help="Features of ordinary clips, ten at least: with them the run tells clips unlike all it knows.")] = None,
-    weights: EncoderWeights = None,
-    ship: Annotated[Path | None, Option(
-        help="Write vectors of the objects' names and of Kinetics-400's descriptions there.",
-        callback=output(folder=True))] = None,
+    weights: options.EncoderWeights = None,
+    ship: Annotated[Path | None, options.output(
+        "Write vectors of the objects' names and of Kinetics-400's descriptions there.", folder=True)] = None,
 ) -> None:  # fmt: skip
     """Make a run that ranks any labels for real video, from the rows of a classifier and their definitions.
 
@@ -247,9 +231,7 @@ def photographs(
     """
     from cezsar import encoders
     from cezsar.data import sentence_cache
-    from cezsar.data.datasets import named_descriptions
     from cezsar.data.features import FeatureStore
-    from cezsar.errors import MismatchError
     from cezsar.training.rows import run_of_rows
 
     frames = encoders.create(encoder, weights=weights, precision="fp32")

@@ -8,16 +8,18 @@ import sys
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from typer import Argument, Option
 
-from cezsar.cli.console import Progress, output, save
-from cezsar.cli.options import Verbs, Workspace
-from cezsar.workspace import BESIDE
-
-if TYPE_CHECKING:
-    from cezsar.data.layout import Known
+import cezsar
+from cezsar.atomic import write_text
+from cezsar.cli.console import Progress, save
+from cezsar.cli.options import Verbs, Workspace, WorkspaceOut, output
+from cezsar.data import datasets as known_sets
+from cezsar.data.layout import Known, look
+from cezsar.errors import CezsarError, InputError
+from cezsar.workspace import BESIDE, home
 
 verbs = Verbs()
 PACKAGES = (
@@ -36,47 +38,40 @@ def datasets(
     add: Annotated[
         list[str] | None, Option(help="NAME=PLACE: where a data set is. A published one, or your own.")] = None,
     forget: Annotated[list[str] | None, Option(help="Take a name off the list; its files stay.")] = None,
-    missing: Annotated[Path | None, Option(
-        help="Write the ids of all missing clips of the one data set there, one to a line.", callback=output())] = None,
+    missing: Annotated[
+        Path | None, output("Write the ids of all missing clips of the one data set there, one to a line.")] = None,
     workspace: Workspace = None,
 ) -> None:  # fmt: skip
     """Data sets that can be named in --dataset: what is found, what is expected, what is missing, and the protocols."""
-    from cezsar.data import datasets
-    from cezsar.errors import CezsarError, InputError
-
     for pair in add or []:
         name, equals, place = pair.partition("=")
         if not equals or not place.strip():
             raise InputError(f"{pair!r} should be NAME=PLACE, such as ucf101=/data/UCF101")
-        datasets.register(name, place.strip(), workspace)
+        known_sets.register(name, place.strip(), workspace)
     for name in forget or []:
-        if not datasets.forget(name, workspace):
-            named = ", ".join(datasets.registered(workspace))
+        if not known_sets.forget(name, workspace):
+            named = ", ".join(known_sets.registered(workspace))
             raise InputError(f"no data set is named {name!r}; there are {named or 'none'}")
-    own = {name: place for name, place in datasets.registered(workspace).items() if not datasets.find_known(name)}
-    chosen = list(dict.fromkeys(names or [*datasets.KNOWN, "demo", *own]))
-    if missing and (len(chosen) != 1 or not datasets.find_known(chosen[0])):
-        raise InputError(f"--missing is for one published data set; name one of {', '.join(datasets.KNOWN)}")
+    own = {name: at for name, at in known_sets.registered(workspace).items() if not known_sets.find_known(name)}
+    chosen = list(dict.fromkeys(names or [*known_sets.KNOWN, "demo", *own]))
+    if missing and (len(chosen) != 1 or not known_sets.find_known(chosen[0])):
+        raise InputError(f"--missing is for one published data set; name one of {', '.join(known_sets.KNOWN)}")
     for name in chosen:
-        if known := datasets.find_known(name):
+        if known := known_sets.find_known(name):
             _show_known(known, workspace, missing)
             continue
         print(f"{name}  {'the stick-figure world' if name == 'demo' else own.get(name, 'unknown')}")
         try:
-            labels = datasets.open_dataset(name, workspace).labels
+            labels = known_sets.open_dataset(name, workspace).labels
             print(f"  found     {len(labels):,} clips of {len(set(labels.values())):,} classes")
         except CezsarError as error:
             print(f"  {'absent   ' if name == 'demo' else 'unusable '} {error}")
 
 
 def _show_known(known: Known, workspace: Path | None, missing: Path | None) -> None:
-    from cezsar.atomic import write_text
-    from cezsar.data import datasets
-    from cezsar.data.layout import look
-    from cezsar.errors import CezsarError, InputError
     from cezsar.zeroshot.protocols import NAMED
 
-    place, found = datasets.place_of(known, workspace), None
+    place, found = known_sets.place_of(known, workspace), None
     expected = f"{known.clips:,} clips, {known.classes:,} classes" if known.classes else f"{known.clips:,} videos"
     print(f"{known.name}  {known.title}: {expected} expected")
     try:
@@ -115,8 +110,7 @@ def _show_known(known: Known, workspace: Path | None, missing: Path | None) -> N
 def fetch(
     encoder: Annotated[str, Argument(
         help="video:<model>, open_clip:<model>, clip:<model>, timm:<model>, bit, distilroberta, or a hub name.")],
-    workspace: Annotated[
-        Path | None, Option(help="Default: $CEZSAR_HOME, else ./workspace.", callback=output(folder=True))] = None,
+    workspace: WorkspaceOut = None,
 ) -> None:  # fmt: skip
     """Fetch an encoder's weights into models/ of the workspace. Goes on where it was stopped."""
     if workspace is not None:
@@ -138,12 +132,9 @@ def fetch(
 @verbs.verb("cezsar info", "cezsar info --workspace /data/cezsar")
 def info(workspace: Workspace = None) -> None:
     """Versions, device, encoders (present or not, and where they are looked for), and what the workspace holds."""
-    import cezsar
     from cezsar.encoders import available
     from cezsar.encoders.compute import pick_device
     from cezsar.encoders.image_text import PROMPTS
-    from cezsar.errors import CezsarError
-    from cezsar.workspace import home
 
     print(f"cezsar {cezsar.__version__}, Python {platform.python_version()}, device {pick_device()}")
     print("  " + ", ".join(f"{package} {version(package)}" for package in PACKAGES))
@@ -152,18 +143,17 @@ def info(workspace: Workspace = None) -> None:
         print(f"  {'present' if status.present else 'absent ':7}  {status.name}: {status.domain}")
         print(f"           {'in' if status.present else 'would be in'} {status.where}")
         print(f"           {status.size}{f': {status.needs}' if status.needs else ''}")
-        if facts := status.facts:
-            print(f"           {facts}")
+        if status.facts:
+            print(f"           {status.facts}")
     print("\nA label without a description is put into: " + " | ".join(PROMPTS))
     folder = home(workspace)
     print(f"\nWorkspace {folder.resolve()}{'' if folder.is_dir() else ' (not made yet; `cezsar demo` makes it)'}")
     for place, kind, tell in (("features", "store", _store), ("runs", "run", _run)):
         for path in sorted(path for path in (folder / place).glob("*") if path.is_dir()):
             try:
-                told = tell(path)
+                print(f"  {kind:5}  {path.name}: {tell(path)}")
             except CezsarError as error:
-                told = str(error)
-            print(f"  {kind:5}  {path.name}: {told}")
+                print(f"  {kind:5}  {path.name}: {error}")
     if folder.is_dir():
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         print(f"  {size / 2**20:,.0f} MiB in all")

@@ -5,16 +5,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from cezsar.atomic import write_json
-from cezsar.jobs.reading import GRACE_S, locked, look, read
+from cezsar.jobs import GRACE_S, locked, look, read
 
 POLL_S = 0.2
 LEAP = 0.05  # of the whole within a second: work that was found done, no measure of speed
@@ -27,7 +27,7 @@ class Runner:
         self.folder, self.lock, self.steps = folder, lock, look(folder).steps
         self.record, self.status = read(folder / "job.json"), read(folder / "status.json")
         self.seen = 0.0  # the share when last looked at
-        self.ending = False
+        self.told = False  # to end, by the system or by who cancelled
         signal.signal(signal.SIGTERM, self._end)
 
     def run(self) -> None:
@@ -37,26 +37,27 @@ class Runner:
                 return self._note(state=self._stop_word())
             time.sleep(POLL_S)
         self._note(state="running", started_s=time.time())
+        state = "done"
         for index in range(len(self.status["codes"]), len(self.steps)):
             code = None if self._stopped() else self._run_step(index)
-            if code is None:
-                return self._note(state=self._stop_word(), ended_s=time.time())
             if code not in self.steps[index].accepts:
-                return self._note(state="failed", code=code, ended_s=time.time())
+                state = self._stop_word() if code is None else "failed"
+                break
             self._note(codes=[*self.status["codes"], code])
-        self._note(state="done", ended_s=time.time())
+        self._note(state=state, ended_s=time.time())
 
     def _run_step(self, index: int) -> int | None:
         """Exit status of a step; None if the job was told to stop meanwhile."""
         self._note(step=index, log_from=(self.folder / "log.txt").stat().st_size)
-        command = [sys.executable, "-m", "cezsar", *self.steps[index].arguments]
-        process = subprocess.Popen(command, pass_fds=[self.lock])
-        watched_s = 0.0
+        process = subprocess.Popen([sys.executable, "-m", "cezsar", *self.steps[index].arguments], pass_fds=[self.lock])
+        looked_s = 0.0
         while process.poll() is None and not self._stopped():
             time.sleep(POLL_S)
-            if time.monotonic() - watched_s >= 1:
-                watched_s = time.monotonic()
-                self._watch()
+            if time.monotonic() - looked_s >= 1:
+                looked_s, job = time.monotonic(), look(self.folder)
+                if job.stage and ("from_s" not in self.status or job.share - self.seen > LEAP):
+                    self._note(from_s=time.time(), from_share=job.share)  # from here speed is measured
+                self.seen = job.share
         if self._stopped():
             os.killpg(0, signal.SIGTERM)  # this process only takes note of it
             try:
@@ -71,13 +72,6 @@ class Runner:
             sys.stderr.write(f"cezsar: {self.steps[index].title} was ended by {name}{why}\n")
         return process.returncode
 
-    def _watch(self) -> None:
-        """Note from when and what share on the speed of this attempt is measured."""
-        job = look(self.folder)
-        if job.stage and ("from_s" not in self.status or job.share - self.seen > LEAP):
-            self._note(from_s=time.time(), from_share=job.share)
-        self.seen = job.share
-
     def _has_turn(self) -> bool:
         """Whether fewer living jobs queued earlier than may run side by side, and none that excludes this one."""
         if self.record["at_once"]:
@@ -85,7 +79,7 @@ class Runner:
         own, earlier = (self.record["queued_s"], self.folder.name), []
         for folder in self.folder.parent.iterdir():
             if folder != self.folder and locked(folder):
-                with contextlib.suppress(OSError, ValueError, KeyError):
+                with suppress(OSError, ValueError, KeyError):
                     other = read(folder / "job.json")
                     earlier += [other] * ((other["queued_s"], folder.name) < own)
         same = self.record["only_one"] and any(other["kind"] == self.record["kind"] for other in earlier)
@@ -94,13 +88,13 @@ class Runner:
         return not same and sum(not other["at_once"] for other in earlier) < slots
 
     def _stopped(self) -> bool:
-        return self.ending or (self.folder / "cancel").exists()
+        return self.told or (self.folder / "cancel").exists()
 
     def _stop_word(self) -> str:
         return "cancelled" if (self.folder / "cancel").exists() else "interrupted"  # the latter: a system going down
 
     def _end(self, *_: object) -> None:
-        self.ending = True
+        self.told = True
 
     def _note(self, **changes: object) -> None:
         self.status |= changes
