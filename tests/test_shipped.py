@@ -11,6 +11,7 @@ from cezsar.demo.run import evaluate_all, place_scores
 from cezsar.demo.shipped import CAPTIONS
 from cezsar.encoders import load_sentence_encoder
 from cezsar.encoders.motion import MotionEncoder
+from cezsar.encoders.objects import LinearHead, object_sentence
 from cezsar.training.runs import Run
 from cezsar.video import Decoder
 from cezsar.zeroshot.evaluation import load_all
@@ -19,6 +20,9 @@ from cezsar.zeroshot.scores import Scores, read_arrays
 from cezsar.zeroshot.spaces import space_of
 
 SHIPPED = Path(__file__).resolve().parents[1] / "assets" / "demo"
+UNSEEN = world.unseen_actions()
+PLANS = world.plan_clips(world.SEED, UNSEEN, 20)
+DESCRIBED = [world.DESCRIPTIONS[action.name] for action in UNSEEN]
 
 
 @pytest.fixture(scope="module")
@@ -36,29 +40,22 @@ def sentences():
     return SentenceCache(load_sentence_encoder("minilm"), None)
 
 
-def plans():
-    return world.plan_clips(world.SEED, world.unseen_actions(), 20)
-
-
-def test_it_is_small():
+def test_it_is_small_of_these_encoders_and_of_the_worlds_clips(shipped, run, sentences):
     assert sum(path.stat().st_size for path in SHIPPED.rglob("*") if path.is_file()) < 5e6
-
-
-def test_it_was_made_with_these_encoders(run, sentences):
     run.check_feature_encoder("motion", MotionEncoder().fingerprint)
     run.check_sentence_encoder("minilm", sentences.fingerprint)
-
-
-def test_its_clips_and_labels_are_the_worlds(shipped):
     embeddings = shipped.embeddings()
-    assert embeddings.ids == [plan.id for plan in plans()]
-    assert embeddings.labels == [plan.label for plan in plans()]
-    assert embeddings.class_names == [action.name for action in world.unseen_actions()]
+    assert embeddings.ids == [plan.id for plan in PLANS] and embeddings.labels == [plan.label for plan in PLANS]
+    assert embeddings.class_names == [action.name for action in UNSEEN]
+    for plan in PLANS[::37]:
+        assert world.plan_of(plan.id) == plan
+    for other in ("w7-train-0001", "w7-no_such_action-001", "clip", "w7-kicking_a_drum-1", "x" * 10_000):
+        assert world.plan_of(other) is None
 
 
 @pytest.mark.parametrize("clip", [0, 137, 419])
 def test_a_clip_drawn_again_has_its_embedding(shipped, run, sentences, tmp_path, clip):
-    plan, encoder = plans()[clip], MotionEncoder()
+    plan, encoder = PLANS[clip], MotionEncoder()
     path = tmp_path / world.video_path(Path(), plan).name
     world.write_video(plan, path)
     with Decoder() as decoder:
@@ -68,31 +65,22 @@ def test_a_clip_drawn_again_has_its_embedding(shipped, run, sentences, tmp_path,
     assert visual @ kept / (np.linalg.norm(visual) * np.linalg.norm(kept)) > 0.999
 
 
-def test_its_prototypes_are_those_of_the_descriptions(shipped, run, sentences):
-    described = [world.DESCRIPTIONS[action.name] for action in world.unseen_actions()]
-    expected = space_of(run, sentences, "cpu").sentences(described)
+def test_prototypes_scores_and_figures_follow_from_each_other(shipped, run, sentences):
+    expected = space_of(run, sentences, "cpu").sentences(DESCRIBED)
     np.testing.assert_allclose(shipped.embeddings().prototypes, expected, rtol=2e-3, atol=2e-3)
-
-
-def test_its_scores_follow_from_its_embeddings(shipped):
-    expected = Scores.from_embeddings(shipped.embeddings())
-    for name, matrix in expected.columns.items():
+    for name, matrix in Scores.from_embeddings(shipped.embeddings()).columns.items():
         np.testing.assert_allclose(shipped.scores().columns[name], matrix, rtol=1e-3, atol=1e-3)
-
-
-def test_its_figures_follow_from_its_scores(shipped):
     colour = Scored.open(SHIPPED / "scores" / "demo-colour@demo").scores()
-    built = world.World(Path(), [], plans())
-    expected = evaluate_all(shipped.scores(), colour, place_scores(built, shipped.scores()), shipped.weights)
+    place = place_scores(world.World(Path(), [], PLANS), shipped.scores())
+    figures = evaluate_all(shipped.scores(), colour, place, shipped.weights)
     found = [result for path in (SHIPPED / "runs" / "demo" / "results").glob("*.json") for result in load_all(path)]
-    assert len(found) == len(expected) == 10
-    for result in expected:
-        assert result in found
+    assert len(found) == len(figures) == 10 and all(result in found for result in figures)
     whole = {result.modality: result.figure("top1").mean for result in found if result.protocol == "all"}
     assert whole["VE + O"] > 0.6 > whole["place oracle"]
 
 
-def test_its_captions_are_the_worlds(sentences):
+def test_its_captions_and_sentences_are_the_worlds(shipped, sentences):
+    """Every O(v) that the shipped clips can have, and every class description, is in the shipped cache."""
     arrays, described = read_arrays(SHIPPED / CAPTIONS, "captions")
     videos = world.plan_training(world.SEED)[: len(described["videos"])]
     assert described["videos"] == [plan.id for plan in videos]
@@ -101,33 +89,16 @@ def test_its_captions_are_the_worlds(sentences):
     np.testing.assert_array_equal(arrays["groups"], [i for i, plan in enumerate(videos) for _ in plan.segments])
     np.testing.assert_allclose(arrays["vectors"][:8], sentences.encode(texts[:8]), atol=1e-3)
 
-
-def test_its_sentences_answer_for_its_clips_without_the_encoder(shipped, sentences, tmp_path):
-    """Every O(v) that the shipped clips can have, and every class description, is in the shipped cache."""
-    import shutil
-
-    from cezsar.encoders.objects import LinearHead, object_sentence
-
-    shutil.copytree(SHIPPED / "cache" / "sentences", tmp_path / "sentences")
-
     class Unneeded:
         name, dim, fingerprint = sentences.name, sentences.dim, sentences.fingerprint
 
         def encode(self, texts):
             raise AssertionError(f"the encoder was asked for {texts}")
 
-    cache = SentenceCache(Unneeded(), None, [tmp_path / "sentences"])
-    described = [world.DESCRIPTIONS[action.name] for action in world.unseen_actions()]
     head = LinearHead.load(SHIPPED / "runs" / "demo" / "objects.safetensors")
-    spoken = [object_sentence(head, [index]) for index in range(len(head.names))]
-    np.testing.assert_allclose(cache.encode(described + spoken), sentences.encode(described + spoken), atol=1e-5)
-
-
-def test_any_test_clip_can_be_planned_from_its_id():
-    for plan in plans()[::37]:
-        assert world.plan_of(plan.id) == plan
-    for other in ("w7-train-0001", "w7-no_such_action-001", "clip", "w7-kicking_a_drum-1", "x" * 10_000):
-        assert world.plan_of(other) is None
+    spoken = DESCRIBED + [object_sentence(head, [index]) for index in range(len(head.names))]
+    cache = SentenceCache(Unneeded(), None, [SHIPPED / "cache" / "sentences"])
+    np.testing.assert_allclose(cache.encode(spoken), sentences.encode(spoken), atol=1e-5)
 
 
 @pytest.mark.heavy

@@ -1,5 +1,6 @@
 """The package installed as a wheel: everything comes along, and nothing looks for the checkout."""
 
+import contextlib
 import os
 import shutil
 import socket
@@ -61,18 +62,14 @@ def test_an_installed_app_answers(installed):
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
     process = installed("-m", "cezsar", "app", "--server.port", port, "--server.fileWatcherType", "none")
-    try:
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                assert urllib.request.urlopen(f"http://localhost:{port}/_stcore/health", timeout=2).read() == b"ok"
-                break
-            except OSError:
-                assert process.poll() is None and time.monotonic() < deadline, process.communicate()
-                time.sleep(0.2)
-    finally:
-        process.terminate()
-        out, _ = process.communicate()
+    answer, deadline = b"", time.monotonic() + 60
+    while not answer and process.poll() is None and time.monotonic() < deadline:
+        with contextlib.suppress(OSError):
+            answer = urllib.request.urlopen(f"http://localhost:{port}/_stcore/health", timeout=2).read()
+        time.sleep(0.2)
+    process.terminate()
+    out, err = process.communicate()
+    assert answer == b"ok", err
     assert f"http://localhost:{port}" in out  # its own settings were read: without them it listens to every address
 
 

@@ -56,7 +56,7 @@ def test_gives_back_what_was_stored_rounded_to_float16(tmp_path):
         assert json.loads(file.attrs["provenance"])["encoder"] == "toy"
 
 
-def test_odd_names_rows_out_of_range_and_unknown_ids(tmp_path):
+def test_odd_names_and_what_is_not_there(tmp_path):
     with StoreWriter(tmp_path, PROVENANCE) as writer:
         writer.add("прыжок/跳_01", ONE, label='say "hé, là"', path=os.fsdecode(b"/caf\xe9.mp4"))
         writer.add("a", np.ones((3, 5)))
@@ -68,6 +68,12 @@ def test_odd_names_rows_out_of_range_and_unknown_ids(tmp_path):
             store.rows("a", start, stop)
     with pytest.raises(InputError, match="holds no video 'b'"):
         store.features("b")
+    (tmp_path / "empty").mkdir()
+    for folder, said in (("nowhere", "is not a folder"), ("empty", "no feature shards")):
+        with pytest.raises(InputError, match=said):
+            FeatureStore(tmp_path / folder)
+    with pytest.raises(InputError, match="choose another folder"):
+        StoreWriter(tmp_path / "shard-00000.h5", PROVENANCE)
 
 
 def test_objects_and_their_names(tmp_path):
@@ -286,16 +292,6 @@ def test_stores_of_earlier_versions_are_read(tmp_path):
     assert store.fingerprint == fingerprint and store.features("v001").shape == content["v001"].shape
     with StoreWriter(tmp_path, PROVENANCE) as writer:
         assert writer.drop_replaced({"v001": tmp_path / "shard-00000.h5"}) == []
-
-
-def test_folders_that_are_no_stores(tmp_path):
-    with pytest.raises(InputError, match="is not a folder"):
-        FeatureStore(tmp_path / "nowhere")
-    with pytest.raises(FormatError, match="no feature shards"):
-        FeatureStore(tmp_path)
-    (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="choose another folder"):
-        StoreWriter(tmp_path / "file", PROVENANCE)
 
 
 def test_one_writer_at_a_time(tmp_path):

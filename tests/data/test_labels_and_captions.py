@@ -1,4 +1,4 @@
-"""Spellings of class names, typed labels, descriptions, splits, hard groups, captions with and without times."""
+"""Spellings of class names, typed labels, descriptions, splits, hard groups, captions with times."""
 
 import json
 import os
@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from cezsar.data import annotations, labels
-from cezsar.data.annotations import CLIPPED, EMPTY, OUTSIDE, SWAPPED, WIDENED, Segment, load_annotations, load_captions
+from cezsar.data.annotations import CLIPPED, EMPTY, OUTSIDE, SWAPPED, WIDENED, Segment, load_annotations
 from cezsar.data.descriptions import load_descriptions, parse_classes, save_descriptions
 from cezsar.data.labels import canonical, keep_group, load_groups, parse_labels, read_label_list, remove_group, resolve
 from cezsar.errors import FormatError, InputError
@@ -31,6 +31,11 @@ def test_spellings_of_one_class():
         "playing DJSet": "playing dj set", "hurling (sport)": "hurling (sport)",
     }  # fmt: skip
     assert {name: labels.spoken(name) for name in said} == said
+    known = ["ApplyEyeMakeup", "YoYo", "Basketball"]
+    assert resolve(["yo_yo", "apply eye makeup"], known) == ["YoYo", "ApplyEyeMakeup"]
+    for name, said in (("basket bal", "did you mean 'Basketball'"), ("zzz", "known are ApplyEyeMakeup, YoYo")):
+        with pytest.raises(InputError, match=said):
+            resolve([name], known)
 
 
 @pytest.mark.parametrize(
@@ -77,15 +82,6 @@ def test_typed_labels(text, names, repeated):
 def test_labels_that_cannot_be_used(text, said):
     with pytest.raises(InputError, match=said):
         parse_classes(text)
-
-
-def test_resolving_names():
-    known = ["ApplyEyeMakeup", "YoYo", "Basketball"]
-    assert resolve(["yo_yo", "apply eye makeup"], known) == ["YoYo", "ApplyEyeMakeup"]
-    with pytest.raises(InputError, match="did you mean 'Basketball'"):
-        resolve(["basket bal"], known)
-    with pytest.raises(InputError, match="known are ApplyEyeMakeup, YoYo"):
-        resolve(["zzz"], known)
 
 
 def test_descriptions(tmp_path):
@@ -237,15 +233,3 @@ def test_odd_times(tmp_path, start_s, end_s, kept, counted):
     read = annotate(tmp_path, (start_s, end_s, "s"))
     assert [(s.start_s, s.end_s) for s in read.segments if s.video_id == "v"] == ([kept] if kept else [])
     assert +read.changes == ({counted: 1} if counted else {})
-
-
-def test_captions_of_several_models(tmp_path):
-    for name, videos in (
-        ("one", {"v": [" a man ", "", "runs"], "w": ["  "]}),
-        ("two", {"u": ["other"], "v": ["a man"]}),
-    ):
-        results = {id: [{"sentence": s, "timestamp": [0, 1]} for s in sentences] for id, sentences in videos.items()}
-        (tmp_path / name).write_text(json.dumps({"version": "1.0", "results": results}))
-    captions = load_captions([tmp_path / "one", tmp_path / "two"])
-    assert captions == {"v": ["a man", "runs", "a man"], "u": ["other"]}
-    assert load_captions(tmp_path / "one") == {"v": ["a man", "runs"]}

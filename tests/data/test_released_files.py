@@ -153,17 +153,21 @@ def test_captions_of_several_models(tmp_path):
 
     a, b, c = (tmp_path / f"{name}.json" for name in "abc")
     for file, results in {
-        a: {"v1": [entry("A man is seated"), entry(" ")], "v2": [entry("A girl jumps")]},
-        b: {"v2": [entry("A girl jumps onto a bar")], "v3": [entry("")], "v4": [entry("A dog")]},
+        a: {"v1": [entry(" A man is seated"), entry(" ")], "v2": [entry("A girl jumps")]},
+        b: {"v2": [entry("A girl on a bar"), entry("A girl jumps")], "v3": [entry("")], "v4": [entry("A dog")]},
     }.items():
         file.write_text(json.dumps({"version": "VERSION 1.0", "external_data": {}, "results": results}))
     found = import_captions([a, b], c)
-    assert found == {"v1": ["A man is seated"], "v2": ["A girl jumps", "A girl jumps onto a bar"], "v4": ["A dog"]}
+    assert found == {
+        "v1": ["A man is seated"],
+        "v2": ["A girl jumps", "A girl on a bar", "A girl jumps"],
+        "v4": ["A dog"],
+    }
     assert load_captions(c) == found == load_captions([a, b])
     written = json.loads(c.read_text())["results"]
-    assert written["v1"] == [entry("A man is seated")] and "v3" not in written
+    assert written["v1"] == [entry(" A man is seated")] and "v3" not in written
     b.write_text(json.dumps({"results": {"v1": ["no table"]}}))
-    for files, said in (([a, b], "'v1' should have a list"), ([], "no caption file")):
+    for files, said in (([a, b], "'v1' should have a list"), ([], "name at least one")):
         with pytest.raises(InputError, match=said):
             import_captions(files, tmp_path / "e.json")
     assert not (tmp_path / "e.json").exists()
