@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.optimize import minimize_scalar
-from scipy.special import logsumexp
+from scipy.special import log_softmax
 from sklearn.metrics import roc_auc_score
 
 from cezsar.arrays import BoolArray, FloatArray, IntArray
@@ -26,7 +26,7 @@ from cezsar.atomic import write_json
 from cezsar.data.labels import canonical, resolve
 from cezsar.errors import InputError
 from cezsar.zeroshot.evaluation import Figure, figure_of
-from cezsar.zeroshot.fusion import Weights, row_blocks, similarities
+from cezsar.zeroshot.fusion import Weights, similarities
 from cezsar.zeroshot.protocols import Protocol
 from cezsar.zeroshot.rejection import CALIBRATION, LEAST, RATE, REJECTOR, Rejector, confidence, probabilities
 from cezsar.zeroshot.scores import Embeddings, Scores, Several
@@ -50,11 +50,8 @@ def labelled_scores(
 
 def nll(scores_NC: npt.ArrayLike, truth_N: npt.ArrayLike, temperature: float = 1.0) -> float:
     """Negative log likelihood of the true classes under softmax(score / T): nats, mean over clips, lower is better."""
-    scores, truth, total = np.asarray(scores_NC), np.asarray(truth_N, np.int64), 0.0
-    for rows in row_blocks(np.arange(len(scores)), scores.shape[1]):
-        logits_nC = scores[rows].astype(np.float64) / temperature
-        total += float((logsumexp(logits_nC, axis=1) - logits_nC[np.arange(len(logits_nC)), truth[rows]]).sum())
-    return max(total / len(truth), 0.0)
+    chances_NC = log_softmax(np.asarray(scores_NC, np.float64) / temperature, axis=1)
+    return max(-float(chances_NC[np.arange(len(chances_NC)), np.asarray(truth_N)].mean()), 0.0)
 
 
 def correct(scores_NC: npt.ArrayLike, truth_N: npt.ArrayLike) -> BoolArray:
@@ -107,11 +104,12 @@ def fit(scores_NC: npt.ArrayLike, truth_N: npt.ArrayLike, about: str = "") -> Ca
         raise InputError("there are no labelled clips; give some whose class is among the candidates")
     t, stopped = 1.0, "flat"
     if (scores != scores[:, :1]).any():
-        log_bounds = math.log(LOWEST), math.log(HIGHEST)
-        found = minimize_scalar(
-            lambda log_t: nll(scores, truth, math.exp(log_t)), bounds=log_bounds, method="bounded",
-            options={"xatol": 1e-11},
-        )  # fmt: skip
+
+        def cost(log_t: float) -> float:
+            return nll(scores, truth, math.exp(log_t))
+
+        bounds = math.log(LOWEST), math.log(HIGHEST)
+        found = minimize_scalar(cost, bounds=bounds, method="bounded", options={"xatol": 1e-11})
         t, stopped = math.exp(found.x), "inside"
         for bound, name in ((HIGHEST, "highest"), (LOWEST, "lowest")):
             if nll(scores, truth, bound) <= found.fun:

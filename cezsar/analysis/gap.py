@@ -311,14 +311,12 @@ def _uniformity(units_NE: FloatArray, rng: np.random.Generator) -> float | None:
     """log E[exp(-2 ||x - y||²)] over all pairs of different rows; None with fewer than two. Zero rows are left out."""
     alive = np.flatnonzero(units_NE.any(axis=1))
     units = units_NE[alive[_sample(len(alive), rng)]]
-    n, total = len(units), 0.0
+    n = len(units)
     if n < 2:
         return None
-    for block in row_blocks(np.arange(n), n):
-        similarity_nn = np.clip(units[block] @ units.T, -1, 1).astype(np.float64)
-        similarity_nn[np.arange(len(similarity_nn)), np.arange(n)[block]] = -np.inf  # no row's pair with itself
-        total += float(np.exp(4 * similarity_nn - 4).sum())
-    return min(float(np.log(total / (n * (n - 1)))), 0.0)
+    kernel_nn = np.exp(4 * np.clip(units @ units.T, -1, 1).astype(np.float64) - 4)
+    np.fill_diagonal(kernel_nn, 0)  # no row's pair with itself
+    return min(float(np.log(kernel_nn.sum() / (n * (n - 1)))), 0.0)
 
 
 def _ranks(space: UnitSpace) -> Gap:

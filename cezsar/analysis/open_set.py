@@ -121,8 +121,7 @@ def simulate(
                 "measure, or no known ones; take a protocol such as half"
             )
         aside, unknown = (np.sort(part) for part in np.split(others, [len(others) // 2]))
-        groups = (known, aside, unknown)
-        of_known, of_aside, of_unknown = (np.flatnonzero(np.isin(truth_N, group)) for group in groups)
+        of_known, of_aside, of_unknown = (np.flatnonzero(np.isin(truth_N, each)) for each in (known, aside, unknown))
         seen, among_known = scores_NC[np.ix_(of_aside, aside)], scores_NC[np.ix_(of_known, known)]
         t = fit(seen, np.searchsorted(aside, truth_N[of_aside])).temperature if tempered else 1.0
         clips = (
@@ -130,11 +129,10 @@ def simulate(
             correct(among_known, np.searchsorted(known, truth_N[of_known])),
             confidence(scores_NC[np.ix_(of_unknown, known)], kind, t),
         )
-        ranked: dict[ChosenBy, FloatArray] = {
-            "false accept": scores_NC[np.ix_(of_aside, known)], "false reject": seen
-        }  # fmt: skip
-        at = {by: decided(*clips, threshold(confidence(each, kind, t), by, rate)) for by, each in ranked.items()}
+        other = scores_NC[np.ix_(of_aside, known)]
+        ranked: tuple[tuple[ChosenBy, FloatArray], ...] = ("false accept", other), ("false reject", seen)
+        at = {by: decided(*clips, threshold(confidence(each, kind, t), by, rate)) for by, each in ranked}
         figures, curve_S = measure(*clips)
-        named = [[names[c] for c in group] for group in groups]
-        runs.append(SimulatedRun(named[0], named[1], named[2], t, figures, curve_S.tolist(), at))
+        classes = [[names[c] for c in group] for group in (known, aside, unknown)]
+        runs.append(SimulatedRun(classes[0], classes[1], classes[2], t, figures, curve_S.tolist(), at))
     return Simulation(rate, runs)

@@ -144,7 +144,7 @@ def _members(archive: zipfile.ZipFile, path: Path) -> tuple[str, dict[str, zipfi
     infos = [each for each in archive.infolist() if not each.is_dir() and not _LEFT_BY_SYSTEMS.search(each.filename)]
     _refuse_pickles(path, [info.filename for info in infos])
     refuse(len(infos) > MOST_FILES, f"holds {len(infos):,} files; an archive of a run has at most {MOST_FILES:,}")
-    configs = [info.filename for info in infos if re.fullmatch(r"(?!\.\.)([^/]+/)?config\.json", info.filename)]
+    configs = [info.filename for info in infos if re.fullmatch(r"(?!\.\./)([^/]+/)?config\.json", info.filename)]
     several = f"is not the folder of one run ({len(configs) or 'no'} config.json); zip the folder of one"
     refuse(len(configs) != 1, several)
     prefix, members = configs[0].removesuffix("config.json"), dict[str, zipfile.ZipInfo]()

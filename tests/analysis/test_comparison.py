@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from scipy.stats import binomtest, norm
+from scipy.stats import binomtest
 
 from cezsar.analysis import comparison
 from cezsar.analysis.comparison import Interval, RunDifference, Tally, compare, intervals, method_table
@@ -204,16 +204,6 @@ def test_groups_are_drawn_as_their_clips_would_be(large, monkeypatch):
     np.testing.assert_allclose(np.cov(drawn_BG.T), expected, atol=0.45)
 
 
-def test_intervals_over_videos_are_those_of_normal_theory():
-    """One run: the difference is a mean, with standard error s / sqrt(n)."""
-    draw = rng(2)
-    answers = draw.choice([-1, 0, 1], p=[0.1, 0.7, 0.2], size=(2_000, 1)).astype(np.int8)
-    found = intervals(answers, np.ones((2_000, 1), bool), draw, 4_000)[0]
-    error = answers.std() / np.sqrt(len(answers))
-    expected = answers.mean() + norm.ppf([0.025, 0.975]) * error
-    assert (found.low, found.high) == pytest.approx(tuple(expected), abs=0.1 * error)
-
-
 @pytest.mark.parametrize(
     ("other", "message"),
     [
@@ -229,9 +219,6 @@ def test_intervals_over_videos_are_those_of_normal_theory():
 def test_hits_that_are_not_about_the_same_are_refused(other, message):
     with pytest.raises(InputError, match=message):
         compared([[1, 0], [0, 1]], other)
-
-
-def test_one_name_for_two_is_refused():
     with pytest.raises(InputError, match="both methods are called 'A'"):
         compared(A, A, names="AA")
 

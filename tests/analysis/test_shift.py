@@ -58,9 +58,9 @@ def test_the_p_value_is_that_of_all_divisions():
 
 
 def test_without_a_shift_p_values_are_even_and_the_classifier_guesses():
-    found = [measure(*draw(seed, 55, 25), 99, seed) for seed in range(30)]
+    found = [measure(*draw(seed, 55, 25), 99, seed) for seed in range(16)]
     p_values, accuracies, values = np.array([[o.p_value, o.domain_accuracy, o.mmd_squared] for o in found]).T
-    assert 0.3 < p_values.mean() < 0.7 and (p_values <= 0.05).mean() < 0.2
+    assert 0.3 < p_values.mean() < 0.7 and (p_values <= 0.05).mean() < 0.25
     assert values.mean() == pytest.approx(0, abs=0.005) and values.min() < 0
     assert accuracies.mean() == pytest.approx(0.5, abs=0.05) and accuracies.min() < 0.5
 

@@ -1,4 +1,4 @@
-"""The τ laboratory against plain loops over pairs, SciPy's cosine distance, and `training.mining`."""
+"""The τ laboratory against plain loops over pairs, and SciPy's cosine distance."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,7 @@ from scipy.spatial.distance import cosine
 
 from cezsar.analysis import tau as laboratory
 from cezsar.analysis.tau import distances, near_duplicates, neighbours
-from cezsar.config import MiningConfig
 from cezsar.errors import InputError
-from cezsar.training import mining
 
 N = 150
 TAUS = [0.8, 0.15, 0.4, 1.1, 2.0]
@@ -65,15 +63,6 @@ def test_candidates_by_hand(sentences, pairs):
     some, fewer_TA = candidates(*sentences, TAUS, 30)
     assert len(some) == 30 and (np.diff(some) > 0).all()
     assert np.array_equal(fewer_TA, counts_TA[:, some])
-
-
-def test_mining_agrees(sentences):
-    vectors, groups = sentences
-    for tau in (0.1, 0.2, 0.8):
-        own, rng = np.arange(N)[:, None], np.random.default_rng(0)
-        _, too_few = mining.mine(own, groups, vectors, groups, rng, MiningConfig(tau))
-        _, (counts,) = candidates(vectors, groups, [tau])
-        assert too_few == {anchor: count for anchor, count in enumerate(counts.tolist()) if count < 10}
 
 
 def test_neighbours_and_near_duplicates_are_the_nearest(sentences, pairs):

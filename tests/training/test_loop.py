@@ -128,8 +128,8 @@ def test_same_seed_same_weights_and_global_randomness_is_left_alone(train):
 def test_both_orders_reach_the_same_validation_loss(train):
     # Equal numbers of steps and of triplets a step: only which triplets share a step differs.
     losses = [
-        train(order, order=order, batch=batch, epochs=8, lr=4e-3).record()["validation_loss"]
-        for order, batch in (("sub-clip", 8), ("triplet", 32))
+        train(order, order=order, batch=batch, epochs=6, lr=1e-2).record()["validation_loss"]
+        for order, batch in (("sub-clip", 32), ("triplet", 128))
     ]
     assert losses[0] == pytest.approx(losses[1], rel=0.2)
 
@@ -152,12 +152,13 @@ def test_resumed_training_ends_with_the_same_weights(train, whole, epoch, kind):
 
 
 SERVER = """
-import json, os, sys
+import json, os, sys, torch
 from cezsar.data.features import FeatureStore
 from cezsar.training import loop
 from cezsar.training.triplets import Triplets
 loop.STEPS_PER_STATE = 9
 triplets, store, settings, folder = sys.argv[1:]
+torch.optim.AdamW([torch.zeros(1, requires_grad=True)]).step()  # imports what takes seconds, once
 for _ in sys.stdin:  # a training process for each line, which tells its id and what it is at
     child = os.fork()
     if not child:
@@ -168,9 +169,9 @@ for _ in sys.stdin:  # a training process for each line, which tells its id and 
 """
 
 
-@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.heavy)])
+@pytest.mark.parametrize("kills", [1, pytest.param(10, marks=pytest.mark.heavy)])
 def test_killed_training_resumes_to_the_same_weights(made_up, triplets, tmp_path, kills):
-    settings = {"model": MODEL, "training": QUICK | {"epochs": 8 * kills, "batch": 8, "patience": 8 * kills}}
+    settings = {"model": MODEL, "training": QUICK | {"epochs": 4 * kills, "batch": 8, "patience": 4 * kills}}
     triplets.save(tmp_path / "t.safetensors")
     arguments = tmp_path / "t.safetensors", made_up[1].folder, json.dumps(settings), tmp_path / "killed"
     whole, rng = loop.train(triplets, made_up[1], tmp_path / "whole", **settings), np.random.default_rng(kills)
