@@ -20,7 +20,7 @@ from cezsar.arrays import DoubleArray, IntArray
 from cezsar.data.documents import read_json_object
 from cezsar.data.labels import resolve
 from cezsar.errors import FormatError, InputError
-from cezsar.zeroshot.fusion import UNDECIDED, Weights, active, before_true, fuse_rows, predict, row_blocks, similarities
+from cezsar.zeroshot.fusion import UNDECIDED, Weights, active, before_true, fuse, predict, row_blocks, similarities
 from cezsar.zeroshot.protocols import Protocol
 from cezsar.zeroshot.scores import Scores
 
@@ -317,7 +317,7 @@ def ranks(
         members_CR[split, run] = 1
     for rows in row_blocks(np.flatnonzero(scores.label_index >= 0), n_classes):
         true_n = scores.label_index[rows]
-        fused_nC = fuse_rows(scores, weights, rows)
+        fused_nC = fuse(scores, weights, rows)
         rank_nR = (before_true(fused_nC, true_n).astype(np.float32) @ members_CR).astype(np.int32) + 1
         blank = np.flatnonzero(fused_nC[np.arange(len(true_n)), true_n] == 0)
         rank_nR[blank] *= (fused_nC[blank] != 0).astype(np.float32) @ members_CR > 0

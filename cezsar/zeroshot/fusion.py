@@ -63,19 +63,14 @@ def active(scores: Scores, weights: Weights) -> dict[str, float]:
     return found
 
 
-def fuse(scores: Scores, weights: Weights, rows: IntArray | None = None) -> FloatArray:
+def fuse(scores: Scores, weights: Weights, rows: IntArray | slice | None = None) -> FloatArray:
     """(n, C) inner products of VidE and unit prototypes, the nearest where a class has several sentences: the weighted
     sum of the modalities' scores. In every row the order of classes is that of `cosine`."""
-    if rows is not None:
-        return fuse_rows(scores, weights, rows)
-    fused_NC = np.empty((len(scores.ids), len(scores.class_names)), np.float32)
-    for block in row_blocks(np.arange(len(scores.ids)), fused_NC.shape[1]):
-        fused_NC[block] = fuse_rows(scores, weights, block)
-    return fused_NC
-
-
-def fuse_rows(scores: Scores, weights: Weights, rows: IntArray | slice) -> FloatArray:
-    """(n, C) fused scores of some rows, all at once."""
+    if rows is None:
+        fused_NC = np.empty((len(scores.ids), len(scores.class_names)), np.float32)
+        for block in row_blocks(np.arange(len(scores.ids)), fused_NC.shape[1]):
+            fused_NC[block] = fuse(scores, weights, block)
+        return fused_NC
     parts = (scores.columns[name][rows] * np.float32(weight) for name, weight in active(scores, weights).items())
     fused: FloatArray = next(parts)
     for part in parts:
@@ -134,7 +129,7 @@ def predict(scores: Scores, weights: Weights, classes: Sequence[int] | IntArray 
     chosen = np.arange(len(scores.class_names)) if classes is None else np.unique(np.asarray(classes, np.int64))
     predicted_N = np.empty(len(scores.ids), np.int64)
     for rows in row_blocks(np.arange(len(scores.ids)), len(scores.class_names)):
-        predicted_N[rows] = decide(fuse_rows(scores, weights, rows), chosen)
+        predicted_N[rows] = decide(fuse(scores, weights, rows), chosen)
     return predicted_N
 
 

@@ -21,7 +21,6 @@ NEIGHBOURS = 10  # k of CSLS, and
 TEMPERATURE = 1 / 30  # T of the inverted softmax, as the code of Conneau et al. has them
 FUSED: Weights = Weights.only("VE")  # of scores that are fused already
 
-NOTHING = "nothing"
 TRANSDUCTIVE = "transductive: sees all test clips of a run at once, without labels"
 
 
@@ -77,12 +76,11 @@ class Reduction:
 
 
 BASELINE = Reduction(
-    "none", "none", NOTHING, "Eq. 8-9 of Estevam et al., ICPR 2026",
-    "The class whose nearest sentence has the highest cosine similarity.",
-    transductive=False,
+    "none", "none", "nothing", "Eq. 8-9 of Estevam et al., ICPR 2026",
+    "The class whose nearest sentence has the highest cosine similarity.", transductive=False,
 )  # fmt: skip
 MEAN_SENTENCE = Reduction(
-    "mean-sentence", "mean of sentences", f"{NOTHING}; differs from none only where classes have several sentences",
+    "mean-sentence", "mean of sentences", "nothing; differs from none only where classes have several sentences",
     "prototypes as means: Snell et al., Prototypical Networks, NIPS 2017",
     "Compares a class by the mean of its sentences' unit vectors, not by the nearest sentence.",
     transductive=False, several="mean",

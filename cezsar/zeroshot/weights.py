@@ -17,7 +17,7 @@ import numpy as np
 
 from cezsar.arrays import BoolArray, DoubleArray, IntArray
 from cezsar.errors import InputError
-from cezsar.zeroshot.fusion import UNDECIDED, Weights, active, before_true, decide, fuse_rows, row_blocks
+from cezsar.zeroshot.fusion import UNDECIDED, Weights, active, before_true, decide, fuse, row_blocks
 from cezsar.zeroshot.protocols import random_classes
 from cezsar.zeroshot.scores import MODALITIES, Scores
 
@@ -54,7 +54,7 @@ def outcome(scores: Scores, weights: Weights, classes: Sequence[str] | None = No
     truth_N, columns = _tested(scores, among), slice(None) if classes is None else among
     predicted_N, before_N = np.empty(len(truth_N), np.int64), np.empty(len(truth_N), np.int32)
     for rows in row_blocks(np.arange(len(truth_N)), 4 * len(scores.class_names)):
-        fused_nC = fuse_rows(scores, weights, rows)
+        fused_nC = fuse(scores, weights, rows)
         predicted_N[rows] = decide(fused_nC, among)
         before_N[rows] = before_true(fused_nC, truth_N[rows])[:, columns].sum(axis=1, dtype=np.int32)
     counted_N = (truth_N >= 0) & (predicted_N != UNDECIDED)
