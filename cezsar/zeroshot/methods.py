@@ -87,19 +87,12 @@ class Sources:
     encoder_weights: Path | None = None  # of a frame encoder, where they are not in their usual place
 
     @classmethod
-    def opened(
-        cls,
-        dataset: str,
-        prototypes: str | None = None,
-        *,
-        stores: Sequence[Path] = (),
-        captions: Sequence[Path] = (),
-        **options: Any,
-    ) -> Sources:
+    def opened(cls, dataset: str, prototypes: str | None = None, *, stores: Sequence[Path] = (),
+               captions: Sequence[Path] = (), **options: Any) -> Sources:  # fmt: skip
         """From names and files, as a command line has them; `prototypes` are the data set's own by default."""
         data, spoken = open_dataset(dataset), load_captions(captions) if captions else None
         described = named_descriptions(prototypes) if prototypes else data.descriptions
-        return cls(data, described, [FeatureStore(folder) for folder in stores], spoken, **options)  # fmt: skip
+        return cls(data, described, [FeatureStore(folder) for folder in stores], spoken, **options)
 
     def sentence_encoder(self, run: Run | None) -> str:
         """Name of the encoder of class descriptions."""
@@ -204,10 +197,9 @@ def _given(method: Method, sources: Sources, run: Run | None) -> tuple[FeatureSt
         return (stores[reads.index(True)], None) if any(reads) else None
     if weights is None:
         made_by = run.config.feature_encoder["fingerprint"] if run else None
-        own = [
-            store for store in stores if store.provenance["fingerprint"] == made_by
-        ] or stores  # of the run's encoder
-        return (own[0] if own else None, captions) if own or captions is not None else None
+        of_run = [store for store in stores if store.provenance["fingerprint"] == made_by]
+        first = next(iter([*of_run, *stores]), None)
+        return (first, captions) if first is not None or captions is not None else None
     named = [store for store in stores if store.vocabulary is not None]
     if (weights.beta and not named) or (weights.gamma and captions is None):
         return None

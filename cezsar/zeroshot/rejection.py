@@ -133,14 +133,9 @@ def threshold(confidence_N: npt.ArrayLike, chosen_by: ChosenBy, rate: float = RA
 
 def allowed(rate: float, clips: int) -> int:
     """How many of so many clips a rate allows. Raises `InputError` for a rate outside [0, 1)."""
-    if not _is_number(rate) or not 0 <= rate < 1:
+    if not 0 <= rate < 1:
         raise InputError(f"a rate of {rate!r} was asked for; give a share from 0 to below 1, such as 0.05")
     return min(math.floor(rate * clips + 1e-9), clips - 1)  # 0.29 of 100 clips are 29, not 28
-
-
-def _is_number(value: object) -> bool:
-    """Whether `value` is a finite int or float; a bool is not."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= -LEAST
 
 
 # What a run brings --------------------------------------------------------------------------------------------------
@@ -161,8 +156,7 @@ class Rejector:
     def __post_init__(self) -> None:
         allowed(self.rate, self.clips)
         named = self.kind in KINDS and self.chosen_by in get_args(ChosenBy) and isinstance(self.about, str)
-        numbers = _is_number(self.threshold) and _is_number(self.temperature) and self.temperature > 0
-        if not (named and numbers and type(self.clips) is int and self.clips > 0):
+        if not (named and math.isfinite(self.threshold) and 0 < self.temperature < math.inf and self.clips > 0):
             raise InputError(f"no clip can be rejected by {asdict(self)}")
 
     @classmethod
@@ -215,7 +209,7 @@ class Rejector:
             if (value.pop("cezsar", None), value.pop("version", None)) != ("rejector", VERSION):
                 raise InputError(f"no rejector of version {VERSION}")
             return cls(**value)
-        except (InputError, TypeError) as error:
+        except (InputError, TypeError, OverflowError) as error:
             advice = "choose the threshold again with `cezsar calibrate`, or remove the file"
             raise FormatError(f"{path} is damaged ({error}); {advice}") from error
 

@@ -100,42 +100,16 @@ def test_figures_are_those_of_sklearn(n):
     np.testing.assert_array_equal(result.confusion, sklearn_confusion(true, predicted, labels=range(11)))
 
 
-def test_of_equal_scores_the_lowest_class_stands_first():
-    scores = make(np.ones((7, 7)), list(range(7)))
-    run = evaluate(scores, all_classes(scores.class_names)).runs[0]
-    assert run.hits == {1: [1, 0, 0, 0, 0, 0, 0], 5: [1, 1, 1, 1, 1, 0, 0]}
-    turned = evaluate(scores, Protocol("turned", [["c02", "c01"]])).runs[0]
-    assert (turned.classes, turned.hits[1]) == (["c02", "c01"], [0, 1])  # the index decides, not the place in the split
-
-
-def test_scores_that_are_all_zero_decide_nothing():
-    scores = make([[0, 0, 0], [0, 1, 2], [0, 0, 3], [-1, -1, 0]], [0, 1, 0, 2])
-    run = evaluate(scores, all_classes(scores.class_names)).runs[0]
-    assert (run.undecided, run.hits[1], run.hits[5]) == (1, [0, 0, 1], [1, 1, 1])
-    among_two = evaluate(scores, Protocol("two", [["c00", "c01"]]))
-    assert among_two.runs[0] == SplitResult(["c00", "c01"], [2, 1], {1: [0, 1], 5: [0, 1]}, 2, 1)
-    assert among_two.confusion == [[0, 0], [0, 1]]
-
-
-def test_one_class_and_one_clip():
-    result = evaluate(make([[0.3]], [0]), Protocol("one", [["C_00"]]))
-    assert result.runs[0].figures() == {"top1": 1, "top5": 1, "mean_per_class": 1}
-    assert result.chance() == 1 and result.figure().std is None
-
-
-def test_classes_without_clips_are_named_and_not_in_the_mean():
-    scores = make([[1, 0, 0], [1, 0, 0], [1, 2, 0], [0, 1, 0]], [0, 0, 1, 0])
-    run = evaluate(scores, all_classes(scores.class_names)).runs[0]
-    assert run.empty_classes == ["c02"] and run.per_class() == {"c00": 2 / 3, "c01": 1}
-    assert run.mean_per_class == pytest.approx((2 / 3 + 1) / 2)
-    assert run.chance() == pytest.approx(1 / 3)  # it can still be predicted
-
-
-def test_clips_of_other_classes_are_left_out_and_counted():
-    scores = Scores(list("abcd"), ["x", "", "unheard of", "y"], ["x", "y"], {"VE": np.eye(4, 2) + 1})
-    run = evaluate(scores, Protocol("x", [["x"]])).runs[0]
-    assert (run.n_clips, run.left_out) == (1, 3)
-    assert confusion_matrix(scores, Weights()).tolist() == [[1, 0], [1, 0]]
+def test_accuracies_by_hand():
+    """Of equal scores the lowest class stands first; scores that are all zero decide nothing."""
+    matrix, labels = [[0, 0, 0, 0], [0, 1, 2, 0], [0, 0, 3, 0], [2, 2, 0, 0], [2, 2, 0, 0]], [0, 1, 0, 0, 1]
+    run = evaluate(make(matrix, labels), all_classes(["c00", "c01", "c02", "c03"])).runs[0]
+    assert (run.undecided, run.left_out, run.hits) == (1, 0, {1: [1, 0, 0, 0], 5: [2, 2, 0, 0]})
+    assert run.per_class() == {"c00": 1 / 3, "c01": 0} and run.mean_per_class == pytest.approx(1 / 6)
+    assert run.empty_classes == ["c02", "c03"] and run.chance() == 1 / 4  # they can still be predicted
+    among = evaluate(make(matrix, [None, *labels[1:]]), Protocol("two", [["c01", "C_00"]]))
+    assert among.runs[0] == SplitResult(["c01", "c00"], [2, 2], {1: [1, 1], 5: [2, 1]}, 1, 1)  # in the split's order
+    assert among.confusion == [[1, 1], [0, 1]] and among.chance(5) == 1 and among.figure().std is None
 
 
 @pytest.mark.parametrize(
@@ -157,16 +131,6 @@ def test_each_modality_alone_then_fused():
     assert [result.modality for result in results] == ["VE", "O", "VE + O"]
     assert [result.weights for result in results] == [Weights.only("VE"), Weights.only("O"), Weights(0.6, 0.4)]
     assert [r.modality for r in evaluate_each(scores, all_classes(scores.class_names), Weights(1, 0))] == ["VE", "O"]
-
-
-def test_correctness_by_hand():
-    matrix = [[1, 0, 0], [0, 0, 0], [2, 2, 0], [2, 2, 0], [0, 0, 5], [0, 0, 5]]
-    labels = ["x", "x", "X", "y", "y", "elsewhere"]
-    scores = Scores(list("abcdef"), labels, ["x", "y", "z"], {"VE": np.array(matrix)})
-    found = correctness(scores, Protocol("two", [["x", "y", "z"], ["Y", "z"], ["x", "y"]]))
-    # right; undecided; of equal scores the first; so y misses; z scores more; no class. Among x and y, e is undecided.
-    assert found.right_NR.tolist() == [[1, -1, 1], [0, -1, 0], [1, -1, 1], [0, 1, 0], [0, 0, 0], [-1, -1, -1]]
-    assert found.labels == ["x", "x", "x", "y", "y", ""]
 
 
 def test_scores_that_differ_by_run_are_those_of_each_run():
@@ -209,14 +173,9 @@ HAND = np.array([[4.0, 0, 1], [2, 3, 2], [2, 0, 1], [0, 1, 2], [5, 0, 4]])
 TRUTH, SEEN = [0, 1, 2, 2, 1], [True, True, False]
 
 
-def scored(matrix, truth):
-    names = [f"c{column}" for column in range(len(matrix[0]))]
-    labels = [names[true] if true >= 0 else "" for true in truth]
-    return Scores([str(clip) for clip in range(len(matrix))], labels, names, {"VE": np.array(matrix, np.float32)})
-
-
 def stacked(matrix, truth, seen):
-    return stacking(scored(matrix, truth), [f"C{column}" for column in np.flatnonzero(seen)], VE)
+    scores = make(matrix, [None if true < 0 else true for true in truth])
+    return stacking(scores, [f"C{column:02}" for column in np.flatnonzero(seen)], VE)
 
 
 def plain(scores, truth, seen, factor):
@@ -241,7 +200,7 @@ def drawn(kind, seed, clips=40, classes=7):
     return scores, truth, seen
 
 
-def test_by_hand():
+def test_stacking_by_hand():
     curve = stacked(HAND, TRUTH, SEEN)
     np.testing.assert_allclose(curve.factor_B, [-1, 1, 3], atol=1e-12)
     np.testing.assert_allclose(curve.seen_between, [0.75, 0.75, 0.5, 0])
@@ -294,15 +253,11 @@ def test_of_embeddings_it_is_the_cosine():
     assert curve.best().factor == pytest.approx(-0.2) and curve.best().accuracies.harmonic == 1
 
 
-def test_ties_go_to_the_lower_index_and_a_single_point_may_be_the_best():
-    matrix, truth = [[1.0, 1.0], [1.0, 1.0]], [0, 1]
-    seen_first, seen_last = stacked(matrix, truth, [True, False]), stacked(matrix, truth, [False, True])
-    assert seen_first.at(0) == (1, 0, 0) and seen_first.at(0.1) == (0, 1, 0) and seen_first.ausuc == 0.5
-    assert seen_last.at(0) == (0, 1, 0) and seen_last.at(-0.1) == (1, 0, 0) and seen_last.ausuc == 0.5
+def test_a_single_point_may_be_the_best():
     # At 1 the first clip, whose seen class has the lower index, is still a hit; the second already, as its has not.
     curve = stacked([[2.0, 1, -9, -9], [-9, -9, 1, 2.0]], [0, 2], [True, False, False, True])
     assert curve.best()[:3] == pytest.approx((1, 1, 1)) and curve.best().factor == 1 and curve.at(1) == (1, 1, 1)
-    assert curve.at(0.9) == (1, 0, 0) and curve.at(1.1) == (0, 1, 0)
+    assert curve.at(0.9) == (1, 0, 0) and curve.at(1.1) == (0, 1, 0) and curve.ausuc == 0.5
 
 
 def test_undecided_clips_are_no_hits_and_one_side_may_have_none():

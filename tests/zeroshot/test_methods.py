@@ -67,15 +67,10 @@ def unit(row):
 
 
 def test_captions_are_joined_into_one_sentence_or_averaged():
-    space = SentenceSpace(Letters())
     captions = [["a b", "bc"], [], ["zz"]]
-    joined = caption_rows(space, captions)
-    np.testing.assert_array_equal(joined[0], Letters().encode(["a b bc"])[0])
-    averaged = caption_rows(space, captions, averaged=True)
-    np.testing.assert_array_equal(averaged[0], Letters().encode(["a b", "bc"]).mean(0))
-    for rows in (joined, averaged):
-        assert not rows[1].any()
-        np.testing.assert_array_equal(rows[2], Letters().encode(["zz"])[0])
+    for averaged, first in ((False, Letters().encode(["a b bc"])[0]), (True, Letters().encode(["a b", "bc"]).mean(0))):
+        rows = caption_rows(SentenceSpace(Letters()), captions, averaged)
+        np.testing.assert_array_equal(rows, [first, np.zeros(26), Letters().encode(["zz"])[0]])
 
 
 @pytest.mark.parametrize("averaged", [False, True])
@@ -262,6 +257,9 @@ def test_what_is_lacking_or_unknown_is_named():
         prepare("magic", Sources(DATA, DATA.descriptions))
     with pytest.raises(MismatchError, match="no store holds no objects"):
         embed_dataset(SentenceSpace(Letters()), None, DATA, DATA.descriptions)
+    for prompts in ([], ["a video of {}", "a video"]):
+        with pytest.raises(InputError, match=r"needs? \{\}"):
+            ImageTextSpace(Words(), prompts)
 
 
 # Prompts -------------------------------------------------------------------------------------------------------------
@@ -288,9 +286,3 @@ def test_a_bare_label_is_the_mean_of_its_prompts_unit_vectors():
     np.testing.assert_allclose(rows, [[0.3, 0.9], [0, -1], [0.5, 0.5], [-1, 0]], atol=1e-6)  # another's is a sentence
     own = ImageTextSpace(Words(), prompts=["{}"])
     np.testing.assert_allclose(prototypes_of(own, {"surfing": ["surfing"]})[1], [[-1, 0]])
-
-
-@pytest.mark.parametrize("prompts", [[], ["a video of {}", "a video"]])
-def test_prompts_without_a_place_for_the_label_are_refused(prompts):
-    with pytest.raises(InputError, match=r"needs? \{\}"):
-        ImageTextSpace(Words(), prompts)

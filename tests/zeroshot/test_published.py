@@ -37,15 +37,12 @@ def test_what_is_not_zero_shot_says_so_and_every_row_is_a_fraction_with_its_sour
         assert row.source and 2017 <= row.year <= 2026 and row.classes <= TOTAL[row.dataset]
 
 
-def test_data_sets_are_known_by_any_spelling():
+def test_figures_stand_beside_the_same_number_of_classes_drawn_in_the_same_way():
     spelt = {
         "UCF-101": "ucf101", "/videos/UCF101/": "ucf101", "ucf101_dataset.json": "ucf101", "demo": "",
         "kinetics_400": "kinetics400", "K400": "kinetics400", "kinetics-600": "", "": "",
     }  # fmt: skip
     assert {text: identify(text) for text in spelt} == spelt
-
-
-def test_figures_stand_beside_the_same_number_of_classes_drawn_in_the_same_way():
     names = [f"class {index}" for index in range(101)]
     whole, halves = beside("UCF-101", 101, [names]), beside("UCF-101", 101, [names[:50]] * 10)
     assert whole and all(not row.random and row.classes == 101 for row in whole)
@@ -54,10 +51,7 @@ def test_figures_stand_beside_the_same_number_of_classes_drawn_in_the_same_way()
     assert beside("UCF-101", 101, [names[:50], names[:20]]) == []
     assert beside("UCF-101", 100, [names[:50]] * 10) == []  # a class is missing
     assert beside("demo", 21, [names[:21]]) == []
-
-
-def test_the_hard_classes_are_compared_with_themselves_only():
-    hard = [name.upper().replace(" ", "_") for name in HARD_15]
+    hard = [name.upper().replace(" ", "_") for name in HARD_15]  # compared with themselves only
     assert [row.accuracy.percent() for row in beside("ucf101", 101, [hard])] == ["47.4", "63.3"]
     assert beside("ucf101", 101, [[*HARD_15[:-1], "archery"]]) == []
     assert [row.accuracy.percent() for row in beside("ucf101", 101, [list(HARD_15)] * 30)] == ["70.4 ± 6.3"]

@@ -66,15 +66,6 @@ def test_cosine_is_that_of_the_fused_vector(relu, sentences, several, weights):
     np.testing.assert_allclose(sum(by_modality.values()), got, atol=1e-6)
 
 
-def test_raw_embeddings_are_not_normalised_before_the_sum():
-    # VE is short and points to class 0, O is long and points to class 1: O decides despite its small weight.
-    rows = {"VE": np.array([[1, 0]]), "O": np.array([[0, 10]])}
-    scores = Scores.from_embeddings(Embeddings(["a"], [""], ["x", "y"], rows, np.diag([5, 0.1]), np.arange(2)))
-    np.testing.assert_allclose(scores.matrices["VE"], [[1, 0]])  # prototypes are unit, clips are raw
-    np.testing.assert_allclose(fuse(scores, Weights()), [[0.8, 2.0]])
-    np.testing.assert_allclose(cosine(scores, Weights()), np.array([[0.8, 2]]) / math.sqrt(4.64), rtol=1e-6)
-
-
 @pytest.mark.parametrize("sentences", [1, 3])
 def test_some_rows_are_those_of_all(sentences):
     scores, rows = Scores.from_embeddings(embeddings(4, sentences=sentences, relu=False)), np.array([7, 3, 3])
@@ -86,7 +77,11 @@ def test_some_rows_are_those_of_all(sentences):
         cosine(bare, Weights())
 
 
-def test_nearest_of_several_sentences_is_told_after_fusion():
+def test_raw_embeddings_are_fused_and_the_nearest_of_several_sentences_is_told_after_that():
+    # VE is short and points to class 0, O is long and points to class 1: O decides despite its small weight.
+    rows = {"VE": np.array([[1, 0]]), "O": np.array([[0, 10]])}
+    scores = Scores.from_embeddings(Embeddings(["a"], [""], ["x", "y"], rows, np.diag([5, 0.1]), np.arange(2)))
+    np.testing.assert_allclose(fuse(scores, Weights()), [[0.8, 2.0]])
     # Each modality prefers another sentence of class 0; together they prefer neither as much as class 1's only one.
     e = Embeddings(
         ["a"], [""], ["two", "one"], {"VE": np.array([[1.0, 0]]), "O": np.array([[0, 1.0]])},
@@ -125,12 +120,6 @@ def test_tiny_embeddings_keep_their_direction():
     tiny = replace(e, modalities={name: rows * np.float32(1e-30) for name, rows in e.modalities.items()})
     small, plain = (cosine(Scores.from_embeddings(one), Weights()) for one in (tiny, e))
     np.testing.assert_allclose(small, plain, atol=1e-5)
-
-
-def test_labels_meet_classes_in_any_spelling():
-    labels = ["HandStand_Pushups", "", "fencing", "juggling", "Fencing"]
-    scores = Scores(list("abcde"), labels, ["fencing", "hand stand pushups"], {"O": np.zeros((5, 2))})
-    assert scores.label_index.tolist() == [1, -1, 0, -1, 0]
 
 
 def test_what_is_not_finite_is_refused_by_clip_and_modality():
@@ -187,7 +176,10 @@ def test_weights():
         fuse(Scores(["a"], [""], ["x"], {"VE": np.ones((1, 1))}), Weights(0, 1, 1))
 
 
-def test_predictions_among_some_classes_and_ties():
+def test_predictions_among_some_classes_ties_and_labels_in_any_spelling():
+    labels = ["HandStand_Pushups", "", "fencing", "juggling", "Fencing"]
+    scores = Scores(list("abcde"), labels, ["fencing", "hand stand pushups"], {"O": np.zeros((5, 2))})
+    assert scores.label_index.tolist() == [1, -1, 0, -1, 0]
     columns = {"VE": np.array([[1, 3, 3, 2], [5, 0, 0, 0], [-1, -2, -2, 0]])}
     scores = Scores(list("abc"), [""] * 3, list("wxyz"), columns)
     assert predict(scores, Weights()).tolist() == [1, 0, 3]

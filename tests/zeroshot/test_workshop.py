@@ -28,18 +28,18 @@ def vectors(kind, rng, rows, width=12):
     return found
 
 
-def make(kind="float", clips=160, classes=9, sentences=2, seed=0, modalities=("VE", "O", "C")):
-    rng = np.random.default_rng(seed)
-    owner = rng.permutation(np.concatenate([np.arange(classes), rng.integers(classes, size=classes * (sentences - 1))]))
-    names = [f"class {c}" for c in range(classes)]
-    labels = [names[c].replace(" ", "") for c in rng.integers(classes, size=clips)]
+def make(kind="float"):
+    """160 clips and 9 classes with 18 sentences; clips without a label, of no class, and of one that is new."""
+    rng, names = np.random.default_rng(0), [f"class {c}" for c in range(9)]
+    owner = rng.permutation(np.concatenate([np.arange(9), rng.integers(9, size=9)]))
+    labels = [names[c].replace(" ", "") for c in rng.integers(9, size=160)]
     labels[3], labels[4], labels[5:25] = "", "no such class", ["Swimming"] * 20
-    rows = {name: vectors(kind, rng, clips) for name in modalities}
+    rows = {name: vectors(kind, rng, 160) for name in ("VE", "O", "C")}
     if kind == "blank":  # clips whose modalities cancel out at equal weights, and clips without any
         rows["C"][::7] = -rows["VE"][::7] - rows["O"][::7]
         for matrix in rows.values():
             matrix[::11] = 0
-    ids = [f"clip {n}" for n in range(clips)]
+    ids = [f"clip {n}" for n in range(160)]
     return Embeddings(ids, labels, names, rows, vectors(kind, rng, len(owner)), owner)
 
 
