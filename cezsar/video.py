@@ -123,8 +123,9 @@ class Decoder:
         self.limits = limits
         self.reading: Reading | None = None  # of the latest clip, after the last of its `frames` and after `run`
         self._worker: subprocess.Popen[bytes] | None = None
-        self._stream: dict[str, bool] | None = None  # that the worker is in the middle of, if any: whether it has ended
-        self._clip, self._left_s, self._at_s = "", START_S, 0.0  # of the present request; seconds of time and of video
+        self._busy = False  # whether the worker still has to answer
+        self._clip, self._request = "", 0  # the present request: its clip, and how many there have been
+        self._left_s, self._at_s = START_S, 0.0  # seconds of time that it may still take, and of video that came
 
     def probe(self, path: Name) -> VideoInfo:
         """What the file says about itself. The first frame is decoded, so an answer means that there is one."""
@@ -132,7 +133,7 @@ class Decoder:
         return self._answer()[1]
 
     def frames(self, path: Name, sampling: Sampling) -> Iterator[Frame]:
-        """Stream the sampled frames: at least one, in order, never more than two of them in memory at once.
+        """Stream the sampled frames: at least one, in order, decoded no further ahead than the pipe holds.
 
         Time begins with the first picture of the default video track. At t_k the frame shown is the last one with a
         timestamp <= t_k; these are the file's own, so a variable frame rate is honoured. A clip of D seconds gives
@@ -140,40 +141,16 @@ class Decoder:
         else ends it. The time bound counts the waiting for the worker, not what the caller does between frames.
         """
         self._ask("frames", path, sampling)
-        self._stream = stream = {"ended": False}
-        return self._streamed(stream, self._clip)
+        return self._streamed(self._clip, self._request)
 
-    def _streamed(self, stream: dict[str, bool], clip: str) -> Iterator[Frame]:
-        while not stream["ended"]:
-            if self._stream is not stream:
-                raise VideoError(f"{clip}: its frames ended early, because the decoder was asked for something else")
-            frame = self._next(b"+")
-            if frame is not None:
-                try:
-                    yield frame
-                except GeneratorExit:
-                    if self._stream is stream:
-                        self._give_up()
-                    raise
-
-    def _next(self, token: bytes) -> Frame | None:
-        """The next frame of the stream; None when all have come. After that, as after an error, the worker is free."""
-        stream, self._stream = self._stream, None
-        kind, value = self._answer(token)
-        if kind == "frame":
-            self._stream = stream
-            return value
-        assert stream is not None
-        self.reading, stream["ended"] = value, True
-        return None
-
-    def _give_up(self) -> None:
-        """Free the worker of its stream. One frame is under way: take it, call it off."""
-        if self._stream is not None:
-            with contextlib.suppress(CezsarError):  # it was given up anyway, and a worker that broke has been ended
-                if self._next(b"-") is not None:
-                    self._answer()
-            self._stream = None
+    def _streamed(self, clip: str, request: int) -> Iterator[Frame]:
+        while self._request == request:
+            kind, value = self._answer()
+            if kind == "done":
+                self.reading = value
+                return
+            yield value
+        raise VideoError(f"{clip}: its frames ended early, because the decoder was asked for something else")
 
     def run(self, path: Name, sampling: Sampling, work: Callable[[Iterator[Frame]], np.ndarray]) -> np.ndarray:
         """`work(frames)` computed inside the worker, so that no frame crosses a process border.
@@ -192,7 +169,8 @@ class Decoder:
 
     def close(self) -> None:
         """End the worker. The Decoder can still be used: the next clip starts another."""
-        self._stream = None
+        self._request += 1  # streams of the present one have ended
+        self._busy = False
         if self._worker is not None:
             self._stop()
             self._worker = None
@@ -204,23 +182,21 @@ class Decoder:
         self.close()
 
     def _ask(self, verb: str, path: Name, sampling: Sampling, work: bytes = b"") -> None:
-        """Send a request to a worker that is alive and idle."""
-        self._give_up()
-        self.reading = None
+        """Send a request to a worker that is alive and idle: one in the middle of something else is replaced."""
+        if self._busy or (self._worker is not None and self._worker.poll() is not None):
+            self.close()
+        self._busy, self.reading = True, None
         # The path as it may be printed anywhere, whatever bytes are in it; absolute, so that a chdir does not matter.
         clip, absolute = os.fsencode(path).decode(errors="backslashreplace"), os.path.abspath(os.fsdecode(path))  # noqa: PTH100
         try:
-            if self._worker is None or self._worker.poll() is not None:  # it may have been killed between two clips
-                self.close()
+            if self._worker is None:
                 self._start()
             self._clip, self._left_s, self._at_s = clip, self.limits.time_s, 0.0
+            self._request += 1
             write_message(self._pipes[0], (verb, absolute, clip, sampling, work))
         except OSError:
             self.close()
             raise VideoError(f"{clip}: the decoder process went away; try again") from None
-        except BaseException:
-            self.close()
-            raise
 
     def _start(self) -> None:
         """Start `python -m cezsar.video_worker`; multiprocessing would import the caller's main module."""
@@ -243,18 +219,15 @@ class Decoder:
         if kind != "ready":
             raise CezsarError(f"the decoder process did not start ({why}): {' '.join(command)}")
 
-    def _answer(self, token: bytes = b"") -> tuple[str, Any]:
-        """The worker's next message but those on how far it is; whatever leaves the worker in doubt ends it."""
-        try:
-            while (message := self._read(token))[0] == "at":
-                pass
-        except BaseException:  # Ctrl-C: an answer that nobody waits for is on its way
-            self.close()
-            raise
+    def _answer(self) -> tuple[str, Any]:
+        """A frame, or the last answer of the present request ("done"); what leaves the worker in doubt ends it."""
+        while (message := self._read())[0] == "at":
+            pass
         kind, value = message
+        self._busy = kind == "frame"
         if kind == "error":
             raise value
-        if kind in ("done", "frame", "end"):
+        if kind in ("frame", "done"):
             return message
         self.close()  # also after "memory": what is left of its heap is not worth keeping
         allowed, mebibytes = f"{self.limits.time_s:g} s and {EARNED_S:g} s", self.limits.memory_bytes / 2**20
@@ -266,11 +239,8 @@ class Decoder:
         }
         raise VideoError(f"{self._clip}: {why[kind]}")
 
-    def _read(self, token: bytes = b"") -> tuple[str, Any]:
-        """The next message; or "late" and "crash", with the reason, where time is up or the process has ended.
-
-        A frame is answered at once with `token`: "+", and the worker may send the next one, or "-", none.
-        """
+    def _read(self) -> tuple[str, Any]:
+        """The next message; or "late" and "crash", with the reason, where time is up or the process has ended."""
         worker, expired, begun_s = cast(subprocess.Popen[bytes], self._worker), threading.Event(), time.monotonic()
 
         def expire() -> None:
@@ -284,12 +254,6 @@ class Decoder:
         try:
             with contextlib.suppress(EOFError):
                 message = read_message(self._pipes[1])
-                if message[0] == "frame":
-                    try:
-                        self._pipes[0].write(token)
-                        self._pipes[0].flush()
-                    except OSError:
-                        worker.kill()  # so that the next read says how it ended
         finally:
             timer.cancel()
             timer.join()  # from here on it has either expired or never will

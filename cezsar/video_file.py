@@ -1,7 +1,6 @@
-"""A video file as it is: its pictures, upright and in their right colours, with their times, and what cannot be read.
+"""A video file by FFmpeg, in the decoder process alone: its pictures, upright and in their right colours, with times.
 
-Read with FFmpeg, in the decoder process alone (`cezsar.video_worker`). A file may come from anywhere, and be wrong
-in any way; what is defined for each is told by `cezsar.video.Decoder`.
+A file may come from anywhere, and be wrong in any way; what is defined for each is told by `cezsar.video.Decoder`.
 """
 
 from __future__ import annotations
@@ -75,12 +74,9 @@ class VideoFile:
         with contextlib.ExitStack() as opened:
             file = opened.enter_context(_nameless(path))
             try:
-                self._container = opened.enter_context(
-                    av.open(file, "r", container_options=OPENING, metadata_errors="replace")
-                )
-            except MemoryError:
-                raise
+                self._container = opened.enter_context(_opened(file))
             except (av.FFmpegError, ValueError, OSError) as error:
+                _pass_on_memory(error)
                 raise self._unreadable(self._why_unopened(path)) from error
             self._track = self._video_track(path)
             self.close = opened.pop_all().close
@@ -116,13 +112,11 @@ class VideoFile:
         best = streams.best("video")
         track = best if best in tracks else max(tracks, key=lambda track: track.disposition & Disposition.default)
         codec = track.codec_context
-        if codec is None or codec.name not in DECODERS:
-            unknown = codec is None and _aloud(path, av.logging.WARNING, r"\(Video: (\w+ \([^)]*\))")
-            kind = f"{codec.codec.long_name} ({codec.name})" if codec else unknown or "an unknown codec"
-            raise VideoError(
-                f"{self.name}: its pictures are coded as {kind}, which is not opened here; {self._convert}"
-            )
-        return track
+        if codec is not None and codec.name in DECODERS:
+            return track
+        unknown = codec is None and _aloud(path, av.logging.WARNING, r"\(Video: (\w+ \([^)]*\))")
+        kind = f"{codec.codec.long_name} ({codec.name})" if codec else unknown or "an unknown codec"
+        raise VideoError(f"{self.name}: its pictures are coded as {kind}, which is not opened here; {self._convert}")
 
     def _told(self) -> tuple[float, bool]:
         """The duration by the file's own account, infinite without one; and whether it is that of the video track."""
@@ -177,19 +171,19 @@ class VideoFile:
                 return
             except IndexError:  # PyAV's, behind the last packet of a file with tracks that began in the middle of it
                 return
-            except MemoryError:
-                raise
-            except (av.FFmpegError, OSError):  # what follows may be readable again; a wild offset is an OSError
+            except (
+                av.FFmpegError,
+                OSError,
+            ) as error:  # what follows may be readable again; a wild offset is an OSError
+                _pass_on_memory(error)
                 errors += 1
 
     def _decoded(self, packet: Packet | None) -> list[VideoFrame]:
         """What the decoder gives for `packet`; for None, what it still holds."""
         try:
             return self._codec.decode(packet)
-        except MemoryError:
-            raise
-        except av.FFmpegError:
-            self._refuse_out_of_memory()
+        except av.FFmpegError as error:
+            self._refuse_out_of_memory(error)
             self._failed += 1
             return []
 
@@ -256,10 +250,8 @@ class VideoFile:
         """The frame, upright, as (H, W, 3) uint8 in the order and size that `sampling` asks for."""
         try:
             image = self._scaled(frame, "bgr24" if sampling.bgr else "rgb24")
-        except MemoryError:
-            raise
         except av.FFmpegError as error:
-            self._refuse_out_of_memory()
+            self._refuse_out_of_memory(error)
             damaged = "a frame of it was decoded whose pixels cannot be converted; the clip is damaged"
             raise VideoError(f"{self.name}: {damaged}") from error
         a, b, c, d = _matrix(frame)
@@ -293,8 +285,9 @@ class VideoFile:
         count, told_s = round(self.frame_count) if self.frame_count else None, self.told_s
         return VideoInfo(width, height, self.fps, count, told_s if told_s < math.inf else None, rotation)
 
-    def _refuse_out_of_memory(self) -> None:
+    def _refuse_out_of_memory(self, error: Exception | None = None) -> None:
         """Decoders rarely say that memory was short. It was, if four frames more do not fit either."""
+        _pass_on_memory(error)
         if os.name == "posix":
             size = max(4 * self._codec.width * self._codec.height * 3, 1 << 20)
             try:
@@ -347,6 +340,15 @@ def _matrix(frame: VideoFrame) -> tuple[float, float, float, float]:
     return (a, b, c, d)
 
 
+def _pass_on_memory(error: Exception | None) -> None:
+    if isinstance(error, MemoryError):  # some of FFmpeg's errors are
+        raise error
+
+
+def _opened(file: IO[bytes], **options: str) -> Any:
+    return av.open(file, "r", container_options=OPENING | options, metadata_errors="replace")
+
+
 def _nameless(path: str) -> IO[bytes]:
     """The open file without its name, so that FFmpeg goes by content alone and takes 100%d.png for no pattern."""
     file = io.FileIO(path)
@@ -359,7 +361,7 @@ def _aloud(path: str, level: int, pattern: str, **options: str) -> str:
     _forget_log()
     av.logging.set_libav_level(level)
     with _nameless(path) as file, contextlib.suppress(av.FFmpegError, ValueError, OSError):
-        av.open(file, "r", container_options=OPENING | options, metadata_errors="replace").close()
+        _opened(file, **options).close()
     av.logging.set_libav_level(av.logging.ERROR)
     return _said(pattern)
 

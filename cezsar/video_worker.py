@@ -12,18 +12,18 @@ import os
 import pickle
 import signal
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from typing import IO, Any
 
 import numpy as np
 from av.video.frame import VideoFrame
 
 from cezsar.errors import CezsarError, InputError, VideoError
-from cezsar.video import Frame, Reading, Sampling, read_message, write_message
+from cezsar.video import Frame, Sampling, read_message, write_message
 from cezsar.video_file import SAME_S, VideoFile, log_to_stderr, opencv
 
 
-def frames(clip: VideoFile, sampling: Sampling) -> Generator[Frame, None, None]:
+def frames(clip: VideoFile, sampling: Sampling) -> Iterator[Frame]:
     """The frames shown at k / fps, as `Decoder.frames` defines them.
 
     Which frame is the last one before t_k is known only when the next one has come. So each is held, as it was decoded,
@@ -55,35 +55,41 @@ class Service:
         self.alarm_s = math.ceil(time_s) + 5  # the parent kills us before that, unless it has gone
 
     def serve(self) -> None:
-        write_message(self.answers, ("ready", None))
+        self._send("ready", None)
         with contextlib.suppress(EOFError):
             while True:
                 verb, path, name, sampling, work = read_message(self.requests)
                 try:
-                    self._alarm(self.alarm_s)
+                    _alarm(self.alarm_s)
                     with contextlib.closing(VideoFile(path, name)) as clip:
                         answer = self._answer(verb, clip, sampling, work)
-                    self._alarm(0)
-                    write_message(self.answers, answer)
+                    self._send("done", answer)
                 except BrokenPipeError:
                     raise
                 except Exception as error:  # also of pickling the answer: nothing of it was written
-                    self._alarm(0)
-                    write_message(self.answers, _failure(error, name))
+                    self._send(*_failure(error, name))
 
-    def _answer(self, verb: str, clip: VideoFile, sampling: Sampling, work: bytes) -> tuple[str, Any]:
+    def _send(self, kind: str, value: Any) -> None:
+        """A message to the parent, which takes it when it likes."""
+        _alarm(0)
+        write_message(self.answers, (kind, value))
+
+    def _answer(self, verb: str, clip: VideoFile, sampling: Sampling, work: bytes) -> Any:
         if verb == "probe":
             for picture in clip.pictures():
-                return ("done", clip.info(picture))
+                return clip.info(picture)
             raise clip.unreadable()
         if verb == "frames":
-            return ("end", self._stream(clip, sampling))
+            for frame in frames(clip, sampling):
+                self._send("frame", frame)
+                _alarm(self.alarm_s)
+            return clip.reading()
         opencv()
         try:
             function = pickle.loads(work)
         except (AttributeError, ImportError) as error:  # such as a function of a notebook or of a program's main file
             raise InputError(f"the decoder process cannot import the work to do; put it in a module: {error}") from None
-        return ("done", (function(self._reported(frames(clip, sampling))), clip.reading()))
+        return function(self._reported(frames(clip, sampling))), clip.reading()
 
     def _reported(self, sampled: Iterator[Frame]) -> Iterator[Frame]:
         """The same frames, while the parent hears once a second of video how far they have come."""
@@ -91,43 +97,26 @@ class Service:
         for frame in sampled:
             if frame.time_s >= said_s + 1:
                 said_s = frame.time_s
-                write_message(self.answers, ("at", said_s))
-                self._alarm(self.alarm_s)
+                self._send("at", said_s)
+                _alarm(self.alarm_s)
             yield frame
 
-    def _stream(self, clip: VideoFile, sampling: Sampling) -> Reading | None:
-        """Send frames, decoding the next while one is on its way: it goes when the parent has answered that one."""
-        sampled = frames(clip, sampling)
-        frame = next(sampled, None)
-        while frame is not None:
-            self._alarm(0)
-            write_message(self.answers, ("frame", frame))
-            self._alarm(self.alarm_s)
-            try:
-                frame = next(sampled, None)
-            finally:
-                self._alarm(0)
-                token = self.requests.read(1)  # whatever happened: no answer may be left for the next request
-            if token != b"+":
-                return None
-        return clip.reading()
 
-    def _alarm(self, seconds: int) -> None:
-        if hasattr(signal, "alarm"):
-            signal.alarm(seconds)
+def _alarm(seconds: int) -> None:
+    if hasattr(signal, "alarm"):
+        signal.alarm(seconds)
 
 
 def _failure(error: Exception, name: str) -> tuple[str, Any]:
     cv2 = sys.modules.get("cv2")  # its errors come only where it was imported
-    if isinstance(error, MemoryError) or (
-        cv2 and isinstance(error, cv2.error) and (error.code == cv2.Error.StsNoMem or "bad_alloc" in str(error))
-    ):
-        return ("memory", None)
+    short = cv2 and isinstance(error, cv2.error) and (error.code == cv2.Error.StsNoMem or "bad_alloc" in str(error))
+    if short or isinstance(error, MemoryError):
+        return "memory", None
     if isinstance(error, CezsarError):
         with contextlib.suppress(Exception):  # an error class may fail at this in any way, and is then told by name
             if type(pickle.loads(pickle.dumps(error))) is type(error):
-                return ("error", error)
-    return ("error", VideoError(f"{name}: {type(error).__name__}: {error}"))
+                return "error", error
+    return "error", VideoError(f"{name}: {type(error).__name__}: {error}")
 
 
 def _bound_memory(memory_bytes: int) -> None:

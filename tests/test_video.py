@@ -314,28 +314,19 @@ def test_shrinking_averages_areas(decoder, tmp_path):
 # Streaming
 
 
-def test_frames_may_be_abandoned_at_no_cost(numbers):
-    with Decoder() as own:
-        own.probe(numbers)
-        pid = own._worker.pid
-        for taken in (0, 1, 3):
-            stream = own.frames(numbers, Sampling(fps=8))
-            for _ in range(taken):
-                next(stream)
-            assert indices(own, numbers, 1) == [0, 8, 16, 24, 32]
-            with pytest.raises(VideoError, match="ended early"):
-                next(stream)
-            assert list(stream) == []
-        stream = own.frames(numbers, Sampling())
-        next(stream)
-        stream.close()
-        assert list(stream) == [] and own.probe(numbers).frame_count == 40
-        stream = own.frames(numbers, Sampling())
-        for _ in range(5):
+def test_frames_may_be_abandoned(decoder, numbers):
+    for taken in (0, 1, 3):
+        stream = decoder.frames(numbers, Sampling(fps=8))
+        for _ in range(taken):
             next(stream)
-        own.probe(numbers)
-        assert list(stream) == []  # it had ended
-        assert own._worker.pid == pid
+        assert indices(decoder, numbers, 1) == [0, 8, 16, 24, 32]
+        with pytest.raises(VideoError, match="ended early"):
+            next(stream)
+        assert list(stream) == []
+    stream = decoder.frames(numbers, Sampling())
+    next(stream)
+    stream.close()
+    assert list(stream) == [] and decoder.probe(numbers).frame_count == 40
 
 
 @LINUX
@@ -383,7 +374,7 @@ def test_a_crash_costs_one_clip(decoder, numbers):
         with pytest.raises(VideoError, match=rf"numbers\.mp4: the decoder crashed on it \({how}"):
             decoder.run(numbers, Sampling(), partial(instead, *what))
         assert len(decoder.run(numbers, Sampling(), read_numbers)) == 5
-    stream = decoder.frames(numbers, Sampling(fps=8))
+    stream = decoder.frames(numbers, Sampling(fps=200))  # more than the pipe holds
     next(stream)
     decoder._worker.kill()
     with pytest.raises(VideoError, match=r"numbers\.mp4: the decoder crashed"):
@@ -404,7 +395,7 @@ def test_the_time_bound_ends_what_hangs_and_not_what_is_long(numbers):
         with pytest.raises(VideoError, match=r"numbers\.mp4: .*time bound of 1 s and 10 s for each second of video"):
             own.run(numbers, Sampling(), partial(instead, time.sleep, 60))
         assert time.monotonic() - begun_s < 10
-        stream = own.frames(numbers, Sampling(fps=8))
+        stream = own.frames(numbers, Sampling(fps=200))
         next(stream)
         if hasattr(signal, "SIGSTOP"):
             os.kill(own._worker.pid, signal.SIGSTOP)  # a hanging codec

@@ -119,7 +119,7 @@ def feature_stores() -> None:
         for store in holdings.stores()
     ]  # fmt: skip
     _table(rows, "Feature stores with videos, seconds, encoder and size", "No features have been extracted yet.")
-    there = [status.name for status in encoders.available() if status.kind == "frames" and status.present]
+    there = [status.name for status in encoders.CARDS.values() if status.kind == "frames" and status.present]
     known = [item.source for item in holdings.data_sets() if not item.error]
     with st.form("extract"):
         st.markdown("**Extract features**")
@@ -175,7 +175,7 @@ def all_encoders() -> None:
     for kind, title in (("frames", "Frame encoders"), ("sentences", "Sentence encoders")):
         st.subheader(title, anchor=False)
         with st.container(key=f"encoders-{kind}"):
-            for status in encoders.available():
+            for status in encoders.CARDS.values():
                 if status.kind == kind:
                     _encoder(status)
     with st.container(border=True):

@@ -86,7 +86,7 @@ def stores(wanted: frozenset[str]) -> dict[str, Store]:
 
 def sentence_encoders() -> list[str]:
     """Those that can be used here, the embedded one first."""
-    return [status.name for status in encoders.available() if status.kind == "sentences" and status.present]
+    return [status.name for status in encoders.CARDS.values() if status.kind == "sentences" and status.present]
 
 
 def heads(dim: int) -> dict[str, Path]:

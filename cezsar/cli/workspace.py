@@ -116,7 +116,7 @@ def fetch(
     if workspace is not None:
         os.environ["CEZSAR_HOME"] = str(workspace)  # where encoders are looked for, too
     from cezsar.encoders import located
-    from cezsar.encoders.fetching import fetch
+    from cezsar.encoders.weight_files import fetch
 
     there = located(encoder)
     with Progress() as progress:
@@ -132,14 +132,14 @@ def fetch(
 @verbs.verb("cezsar info", "cezsar info --workspace /data/cezsar")
 def info(workspace: Workspace = None) -> None:
     """Versions, device, encoders (present or not, and where they are looked for), and what the workspace holds."""
-    from cezsar.encoders import available
+    from cezsar.encoders import CARDS
     from cezsar.encoders.compute import pick_device
     from cezsar.encoders.image_text import PROMPTS
 
     print(f"cezsar {cezsar.__version__}, Python {platform.python_version()}, device {pick_device()}")
     print("  " + ", ".join(f"{package} {version(package)}" for package in PACKAGES))
     print("\nEncoders")
-    for status in available():
+    for status in CARDS.values():
         print(f"  {'present' if status.present else 'absent ':7}  {status.name}: {status.domain}")
         print(f"           {'in' if status.present else 'would be in'} {status.where}")
         print(f"           {status.size}{f': {status.needs}' if status.needs else ''}")

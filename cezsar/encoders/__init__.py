@@ -16,7 +16,6 @@ from cezsar.encoders.catalogue import (
     FOR_REAL_VIDEO,
     IMAGE_TEXT,
     Card,
-    available,
     card,
     for_real_video,
     located,
@@ -27,7 +26,7 @@ from cezsar.errors import InputError
 
 __all__ = [
     "CARDS", "EFFICIENTNET", "EMBEDDED", "FOR_REAL_VIDEO", "IMAGE_TEXT", "Card", "FrameEncoder", "ObjectHead",
-    "SentenceEncoder", "available", "card", "create", "for_real_video", "load_sentence_encoder", "located", "present",
+    "SentenceEncoder", "card", "create", "for_real_video", "load_sentence_encoder", "located", "present",
     "scene_columns",
 ]  # fmt: skip
 
@@ -70,10 +69,8 @@ def create(
         loaded = timm_models.load_model(name, timm_models.BIT, weights)
         return timm_models.TimmEncoder(name, loaded, timm_models.BIT_FRAMES, name == "bit-released", **computed)
     if not model or kind not in ("timm", *IMAGE_TEXT):
-        known = (
-            "efficientnet, motion, bit, bit-released, timm:<model>, clip:<model>, open_clip:<model> or video:<model>"
-        )
-        raise InputError(f"there is no encoder {name!r}: {known}")
+        kinds = "timm:<model>, clip:<model>, open_clip:<model> or video:<model>"
+        raise InputError(f"there is no encoder {name!r}: efficientnet, motion, bit, bit-released, {kinds}")
     if kind == "timm":
         return timm_models.TimmEncoder(name, timm_models.load_model(name, model, weights), **computed)
     if kind == "clip":

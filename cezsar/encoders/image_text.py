@@ -31,7 +31,6 @@ from cezsar.arrays import unit_rows
 from cezsar.encoders import compute, weight_files
 from cezsar.encoders.base import FrameEncoder, ObjectHead
 from cezsar.encoders.catalogue import CLIP_DOMAIN, VIDEO_DOMAIN, open_clip_record
-from cezsar.encoders.fetching import fetch
 from cezsar.encoders.objects import LinearHead, imagenet_vocabulary
 from cezsar.errors import FormatError, InputError
 from cezsar.video import Frame, Sampling
@@ -56,7 +55,10 @@ class ImageTextEncoder(compute.ImageEncoder):
     """A model whose pictures and sentences have vectors in one space, so that it ranks any labels at once.
 
     Its objects are ImageNet-1k's names: the model's scale times the cosine similarity of frame and "a photo of a ...".
+    A kind of it also has `_texts`, the text tower on at most `BATCH` sentences.
     """
+
+    _texts: Any
 
     domain = CLIP_DOMAIN
     trust = "it sees single frames, so trust it for what a photograph can show, less for movement"
@@ -74,15 +76,11 @@ class ImageTextEncoder(compute.ImageEncoder):
 
     def text_vectors(self, sentences: Sequence[str]) -> np.ndarray:
         """N sentences -> (N, D) float32 in the space of the frames. What exceeds the model's length is cut."""
-        if not sentences:
-            return np.zeros((0, self.dim), np.float32)
-        batches = [list(sentences[first : first + BATCH]) for first in range(0, len(sentences), BATCH)]
+        vectors = [np.zeros((0, self.dim), np.float32)] if not sentences else []
         with compute.inference(self.device, self.precision):
-            return np.concatenate([self._texts(batch).float().cpu().numpy() for batch in batches])
-
-    def _texts(self, sentences: list[str]) -> Any:
-        """The text tower on at most `BATCH` sentences: (N, D)."""
-        raise NotImplementedError
+            for first in range(0, len(sentences), BATCH):
+                vectors.append(self._texts(list(sentences[first : first + BATCH])).float().cpu().numpy())
+        return np.concatenate(vectors)
 
     @functools.cached_property
     def object_head(self) -> ObjectHead | None:
@@ -106,6 +104,13 @@ class ImageTextEncoder(compute.ImageEncoder):
         return float(scales[0].exp()) if scales else DEFAULT_SCALE
 
 
+def _folder(name: str, weights: str | Path | None, library: str) -> Path:
+    """Where a model lies that only a whole folder can hold."""
+    if not (place := weight_files.weights_of(name, weights)).is_dir():
+        raise InputError(f"{name}: weights must be a folder that {library} saved, and {place} is none")
+    return place
+
+
 def _frame_settings(processor: Any) -> dict[str, Any]:
     """What a transformers image or video processor does to a frame, for a fingerprint."""
     settings = processor.to_dict()
@@ -124,8 +129,8 @@ def plain_words(sentence: str, punctuation: str) -> str:
 class ClipEncoder(ImageTextEncoder):
     """An image-text SentenceTransformer, a row a second.
 
-    SigLIP models get their text as they are trained on it (Zhai et al. 2023), which sentence-transformers leaves to the
-    caller: in lower case, without punctuation, and padded, for they read their answer off the last place.
+    SigLIP models get their text as they are trained on it (Zhai et al. 2023): in lower case, without punctuation, and
+    padded, for they read their answer off the last place.
     """
 
     def __init__(self, name: str, model: SentenceTransformer, **computed: Any) -> None:
@@ -159,9 +164,7 @@ class ClipEncoder(ImageTextEncoder):
 
 def load_clip(name: str, weights: str | Path | None, device: str | None) -> SentenceTransformer:
     """The model from the folder `weights`, or where `fetch` has it."""
-    if weights is not None and not Path(weights).is_dir():
-        raise InputError(f"{name}: weights must be a folder that sentence-transformers saved, and {weights} is none")
-    place = Path(weights) if weights is not None else fetch(name)
+    place = _folder(name, weights, "sentence-transformers")
     return weight_files.load_transformer(name, place, compute.pick_device(device))
 
 
@@ -210,12 +213,12 @@ def load_open_clip(name: str, model: str, weights: str | Path | None = None) -> 
     if "/" not in model and architecture not in open_clip.list_models():
         hint = weight_files.did_you_mean(architecture, open_clip.list_models())
         raise InputError(f"{name}: open_clip has no model {architecture!r}{hint}")
-    place = Path(weights) if weights is not None else fetch(name)
+    place = weight_files.weights_of(name, weights)
     source, settings = f"local-dir:{place}", dict[str, Any]()
     if not (place / OPEN_CLIP_CONFIG).is_file():
-        file, wanted = place if place.is_file() else weight_files.weights_file(place), f"folder with {OPEN_CLIP_CONFIG}"
-        if file is None:
-            raise InputError(f"{name}: {place} has no weights; wanted is a {wanted}, or a file of weights")
+        if (file := weight_files.weights_file(place)) is None:
+            wanted = f"a folder with {OPEN_CLIP_CONFIG}, or a file of weights"
+            raise InputError(f"{name}: {place} has no weights; wanted is {wanted}")
         source, known = architecture, open_clip_record(model)
         frames = {key: known.get(key) for key in ("mean", "std", "interpolation", "resize_mode")}
         settings = {"pretrained": str(file), "force_preprocess_cfg": frames}
@@ -223,7 +226,7 @@ def load_open_clip(name: str, model: str, weights: str | Path | None = None) -> 
     with weight_files.loading(name, place, "open_clip"):
         loaded = open_clip.create_model(source, require_pretrained=True, **settings)
         tokenizer = open_clip.get_tokenizer(source)
-    weight_files.refuse_not_finite(name, place, loaded)
+        weight_files.refuse_not_finite(name, place, loaded)
     return loaded, tokenizer
 
 
@@ -231,14 +234,11 @@ def load_open_clip(name: str, model: str, weights: str | Path | None = None) -> 
 
 
 class VideoTextEncoder(ImageTextEncoder):
-    """A transformers model with `get_video_features` and `get_text_features`.
+    """A transformers model of N pictures spread evenly over a clip of some ten seconds, which get one vector.
 
-    These models are trained on N pictures spread evenly over a clip of some ten seconds, and give one vector for it. So
-    each second's row is the vector of the window of ten seconds that it lies in; a shorter clip is one window.
-
-    X-CLIP can also bend its sentences towards each clip that they are compared with. Prototypes that change from clip
-    to clip are no space: its sentences stay as `get_text_features` has them, which is the published model without
-    "video-specific prompting" (Ni et al. 2022, 3.3).
+    So each second's row is the vector of the window of ten seconds that it lies in; a shorter clip is one window.
+    X-CLIP's sentences stay as `get_text_features` has them, the published model without "video-specific prompting" (Ni
+    et al. 2022, 3.3): prototypes that change from clip to clip are no space.
     """
 
     domain = VIDEO_DOMAIN
@@ -297,18 +297,16 @@ def load_video_text(name: str, weights: str | Path | None = None) -> tuple[torch
     import torch
     from transformers import AutoModel, AutoProcessor
 
-    place = Path(weights) if weights is not None else fetch(name)
-    if not place.is_dir():
-        raise InputError(f"{name}: weights must be a folder that transformers saved, and {place} is none")
+    place = _folder(name, weights, "transformers")
     with weight_files.loading(name, place, "transformers"):
         model, found = AutoModel.from_pretrained(place, dtype=torch.float32, output_loading_info=True)
         processor = AutoProcessor.from_pretrained(place)
-    if not (hasattr(model, "get_video_features") and hasattr(model, "get_text_features")):
-        raise InputError(f"{name} is no model of videos and text: {place} holds a {type(model).__name__}")
-    if found["missing_keys"]:
-        lacking = ", ".join(sorted(found["missing_keys"])[:3])
-        raise FormatError(f"{name}: the weights in {place} lack {lacking}; fetch them again")
-    weight_files.refuse_not_finite(name, place, model)
+        if not (hasattr(model, "get_video_features") and hasattr(model, "get_text_features")):
+            raise InputError(f"{name} is no model of videos and text: {place} holds a {type(model).__name__}")
+        if found["missing_keys"]:
+            lacking = ", ".join(sorted(found["missing_keys"])[:3])
+            raise FormatError(f"{name}: the weights in {place} lack {lacking}; fetch them again")
+        weight_files.refuse_not_finite(name, place, model)
     return model, processor
 
 
@@ -334,12 +332,9 @@ class JoinedEncoder:
         self.text_vectors = ranks.text_vectors
         self.domain = f"{ranks.domain}; objects from {names.domain}"
         self.visual_dim, self.dim = ranks.dim, ranks.dim + names.dim
-        weight = np.hstack([np.zeros((len(head.names), self.visual_dim), np.float32), head.weight])
+        weight = np.pad(head.weight, ((0, 0), (ranks.dim, 0)))
         self.object_head = LinearHead(head.names, head.definitions, weight, head.bias)
-
-    @functools.cached_property
-    def fingerprint(self) -> str:
-        return hashlib.sha256(f"joined {self._ranks.fingerprint} {self._names.fingerprint}".encode()).hexdigest()
+        self.fingerprint = hashlib.sha256(f"joined {ranks.fingerprint} {names.fingerprint}".encode()).hexdigest()
 
     def encode(self, frames: Iterable[Frame]) -> np.ndarray:
         waiting, parts = iter(frames), [np.zeros((0, self.dim), np.float32)]

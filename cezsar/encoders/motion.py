@@ -1,11 +1,10 @@
 """The `motion` encoder: frames -> gradients, colour and optical flow, one row a second, with nothing to download.
 
 1. The camera's own motion is fitted to dense optical flow (robustly: most of the picture does not act) and removed.
-2. With the frames lined up, also those of the second before and after, their median is the scene without the actor,
-   and what differs from it is the actor. A square window frames the actor, as large as what moves.
-3. The scene gives gradients and colours of a few bands. The window gives gradients, colours and flow, of the actor
-   alone, cell by cell (what the body does) and as pairs that may be anywhere in it (what the prop is). All of the
-   window is folded: facing left and facing right are the same.
+2. With the frames of up to three seconds lined up, their median is the scene without the actor, and what differs from
+   it is the actor. A square window frames the actor, as large as what moves.
+3. The scene gives gradients and colours of a few bands. The window gives those and flow, of the actor alone, cell by
+   cell (what the body does) and as pairs anywhere in it (what the prop is), folded: left and right are the same.
 
 Histograms are normalised by the picture and then square-rooted, which evens out what is frequent and what is rare.
 Shape letters: F frames of one second, H and W pixels, R rows and C columns of cells, B bins, T seconds, D features.
@@ -18,7 +17,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cache, cached_property
-from itertools import chain, groupby
+from itertools import chain, groupby, islice, tee
 from typing import ClassVar
 
 import cv2
@@ -40,6 +39,7 @@ Window = tuple[float, float, float]  # left, top and side of a square, in pixels
 class Second:
     """The frames of one second. Flow and camera lead to a frame from the one before; a shot's first frame has none."""
 
+    number: int
     images_FHW3: np.ndarray
     small_FHW3: np.ndarray
     flow_FHW2: np.ndarray  # of the small frames, without the camera's part
@@ -49,8 +49,8 @@ class Second:
 
     def of(self, shot: int) -> Second:
         """The frames of one shot alone."""
-        mine = self.shot_F == shot
-        return self if mine.all() else Second(**{name: value[mine] for name, value in vars(self).items()})
+        number, *arrays = vars(self).values()
+        return Second(number, *(array[self.shot_F == shot] for array in arrays))
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class MotionEncoder:
     def blocks(self) -> dict[str, int]:
         """Name and width of each part of a row, in order."""
         black, none = np.zeros((1, 32, 32, 3), np.uint8), np.zeros(1, int)
-        blank = Second(black, black, np.zeros((1, 32, 32, 2), np.float32), np.zeros((1, 4)), none, none == 0)
+        blank = Second(0, black, black, np.zeros((1, 32, 32, 2), np.float32), np.zeros((1, 4)), none, none == 0)
         return {name: part.size for name, part in self._parts(None, blank, None).items()}
 
     @property
@@ -96,9 +96,8 @@ class MotionEncoder:
 
     def columns(self, *names: str) -> np.ndarray:
         """Where the named parts are in a row, as indices."""
-        ends = np.cumsum(list(self.blocks.values()))
-        parts = dict(zip(self.blocks, np.split(np.arange(ends[-1]), ends[:-1]), strict=True))
-        return np.concatenate([parts[name] for name in names])
+        parts = np.split(np.arange(self.dim), np.cumsum(list(self.blocks.values()))[:-1])
+        return np.concatenate([dict(zip(self.blocks, parts, strict=True))[name] for name in names])
 
     def encode(self, frames: Iterable[Frame]) -> np.ndarray:
         """(T, D) float32, one row for each second from the clip's start to its last frame; values lie in about [0, 10].
@@ -108,23 +107,20 @@ class MotionEncoder:
         threads = cv2.getNumThreads()
         cv2.setNumThreads(1)  # the flow depends on the number of threads, and frames this small gain nothing from more
         rows: list[np.ndarray] = []
-        before: Second | None = None
         try:
-            numbered = self._seconds(frames)
-            number, now = next(numbered, (0, None))
-            for next_number, after in chain(numbered, [(0, None)]):
-                if now is None:
-                    raise InputError("a clip without frames has no features")
-                row = np.concatenate(list(self._parts(before, now, after).values()))
-                rows += [rows[-1] if rows else row] * (number - len(rows))
-                rows.append(row)
-                number, before, now = next_number, now, after
+            before, seconds, after = tee(self._seconds(frames), 3)
+            neighbours = zip(chain([None], before), seconds, chain(islice(after, 1, None), [None]), strict=False)
+            for last, now, following in neighbours:
+                row = np.concatenate(list(self._parts(last, now, following).values()))
+                rows += [rows[-1] if rows else row] * (now.number - len(rows)) + [row]
         finally:
             cv2.setNumThreads(threads)
+        if not rows:
+            raise InputError("a clip without frames has no features")
         return np.stack(rows)
 
-    def _seconds(self, frames: Iterable[Frame]) -> Iterator[tuple[int, Second]]:
-        """The seconds that have frames, with their numbers."""
+    def _seconds(self, frames: Iterable[Frame]) -> Iterator[Second]:
+        """The seconds that have frames."""
         size: tuple[int, int] | None = None
         last: np.ndarray | None = None
         shot = 0
@@ -142,17 +138,15 @@ class MotionEncoder:
             shot = int(shot_F[-1])
             camera_F4 = camera_motion(flow_FHW2, small_FHW3[-1])
             flow_FHW2 = flow_FHW2 - camera_flow(camera_F4, *small_FHW3.shape[1:3])
-            yield number, Second(image_FHW3, small_FHW3, flow_FHW2, camera_F4, shot_F, first_F)
+            yield Second(number, image_FHW3, small_FHW3, flow_FHW2, camera_F4, shot_F, first_F)
 
     def _parts(self, before: Second | None, now: Second, after: Second | None) -> dict[str, np.ndarray]:
         """The parts of a row, by name: of the shot that most of the second shows."""
-        shots, counts = np.unique(now.shot_F, return_counts=True)
-        shot = int(shots[counts.argmax()])
+        shot = int(np.bincount(now.shot_F).argmax())
         now = now.of(shot)
         near = [second.of(shot) for second in (before, now, after) if second is not None]
         first = len(near[0].shot_F) if before is not None else 0
-        small = np.concatenate([second.small_FHW3 for second in near])
-        camera = np.concatenate([second.camera_F4 for second in near])
+        small, camera = (np.concatenate([vars(one)[name] for one in near]) for name in ("small_FHW3", "camera_F4"))
         step = 1 if len(small) <= self.fps else 2  # every other frame shows as well what stays
         scene_HW3, actor_FHW = split_actor(small, camera, first, first + len(now.shot_F), step)
         window = actor_window(actor_FHW)
@@ -205,18 +199,16 @@ class MotionEncoder:
 
 def _size(image: np.ndarray, side: int) -> tuple[int, int]:
     """(width, height) with a longer side of `side` pixels and the other in proportion, but 24 at least."""
-    height, width = image.shape[:2]
-    scale = side / max(height, width)
-    return max(24, round(width * scale)), max(24, round(height * scale))
+    height, width = (max(24, round(length * (side / max(image.shape[:2])))) for length in image.shape[:2])
+    return width, height
 
 
 def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """The picture at (width, height)."""
-    height, width = image.shape[:2]
-    if (width, height) == size:
+    if image.shape[1::-1] == size:
         return image
-    method = cv2.INTER_AREA if size[0] * size[1] < width * height else cv2.INTER_LINEAR
-    return cv2.resize(image, size, interpolation=method)
+    smaller = size[0] * size[1] < image.shape[0] * image.shape[1]
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
 
 
 # Camera, scene and actor: everything works on the small frames of one shot. ------------------------------------------

@@ -17,7 +17,6 @@ from cezsar.encoders.base import ObjectHead, Vocabulary
 from cezsar.errors import FormatError, InputError
 
 HEAD_FORMAT = "cezsar object head 1"
-
 RULES = {
     "sentence": "one sentence of the most probable objects' names and definitions (Section 3.5 of the paper)",
     "definitions": "a sentence for each object, name and definition, summed by probability (after [9])",
@@ -34,16 +33,12 @@ class LinearHead:
     """
 
     def __init__(
-        self,
-        names: Sequence[str],
-        definitions: Sequence[str],
-        weight: np.ndarray,
-        bias: np.ndarray | None = None,
+        self, names: Sequence[str], definitions: Sequence[str], weight: np.ndarray, bias: np.ndarray | None = None,
         unit_norm: bool = False,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.names, self.definitions, self.unit_norm = list(names), list(definitions), unit_norm
         self.weight = np.ascontiguousarray(weight, np.float32)
-        self.bias = np.zeros(len(self.names), np.float32) if bias is None else np.ascontiguousarray(bias, np.float32)
+        self.bias = np.ascontiguousarray(np.zeros(len(self.names)) if bias is None else bias, np.float32)
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -65,9 +60,10 @@ class LinearHead:
         """Write a safetensors file; names and definitions are in its metadata."""
         from safetensors.numpy import save_file
 
-        words = {key: json.dumps(getattr(self, key), ensure_ascii=False) for key in _IN_METADATA}
+        words = {"names": self.names, "definitions": self.definitions, "unit_norm": self.unit_norm}
+        metadata = {key: json.dumps(value, ensure_ascii=False) for key, value in words.items()}
         with replacing(path) as temporary:
-            save_file({"weight": self.weight, "bias": self.bias}, temporary, {"format": HEAD_FORMAT, **words})
+            save_file({"weight": self.weight, "bias": self.bias}, temporary, {"format": HEAD_FORMAT, **metadata})
 
     @classmethod
     def load(cls, path: str | Path) -> LinearHead:
@@ -76,20 +72,16 @@ class LinearHead:
 
         try:
             with safe_open(path, "np") as file:
-                metadata = file.metadata() or {}
-                if metadata.get("format") != HEAD_FORMAT:
+                metadata = dict(file.metadata() or {})
+                if metadata.pop("format", "") != HEAD_FORMAT:
                     raise ValueError(f"it is a safetensors file, but its format is not {HEAD_FORMAT!r}")
-                words = {key: json.loads(metadata[key]) for key in _IN_METADATA}
+                words = {key: json.loads(metadata[key]) for key in ("names", "definitions", "unit_norm")}
                 head = cls(weight=file.get_tensor("weight"), bias=file.get_tensor("bias"), **words)
+            if head.weight.ndim != 2 or len({len(head.names), len(head.definitions), *head.bias.shape}) > 1:
+                raise ValueError("names, definitions and weights do not agree")
         except (SafetensorError, OSError, KeyError, ValueError) as error:
             raise FormatError(f"{path} cannot be read as an object head: {error}") from error
-        rows = {len(head.names), len(head.definitions), len(head.weight), *head.bias.shape}
-        if head.weight.ndim != 2 or len(rows) > 1:
-            raise FormatError(f"{path} cannot be read as an object head: names, definitions and weights do not agree")
         return head
-
-
-_IN_METADATA = ("names", "definitions", "unit_norm")
 
 
 def top_objects(logits_TK: np.ndarray, k: int = 3, rule: str = "sentence") -> tuple[np.ndarray, np.ndarray]:

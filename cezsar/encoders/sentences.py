@@ -1,8 +1,7 @@
 """Sentences -> vectors: the frozen sentence encoder SBERT(s) of the method (Eq. 6 builds on it).
 
-`minilm` is carried by a wheel that is installed with this package, and checked against its published SHA-256.
-`distilroberta` is the paper's own. Any other name is a sentence-transformers model on the hub, any path a folder that
-SentenceTransformer saved.
+`minilm` is carried by a wheel that is installed with this package. `distilroberta` is the paper's own. Any other name
+is a sentence-transformers model on the hub, any path a folder that SentenceTransformer saved.
 """
 
 from __future__ import annotations
@@ -15,8 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cezsar.encoders import catalogue, compute, weight_files
-from cezsar.encoders.fetching import fetch
-from cezsar.errors import FormatError, InputError
+from cezsar.errors import InputError
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -27,24 +25,23 @@ BATCH = 64
 
 
 class SentenceEncoder:
-    """A sentence encoder. Vectors are the model's own: nothing is normalised here (MiniLM ends in a unit norm)."""
+    """A sentence encoder, loaded at once, unless width and fingerprint are `known`: then when it is first needed.
+
+    Vectors are the model's own: nothing is normalised here (MiniLM ends in a unit norm).
+    """
 
     def __init__(
         self, name: str, load: Callable[[], SentenceTransformer], known: tuple[int, str] | None = None
     ) -> None:
-        """Load the model, unless its width and fingerprint are `known`: then it is loaded when first needed."""
-        self.name, self._load, self._known = name, load, known
-        self.dim = int(known[0] if known else self._model.get_embedding_dimension() or 0)
-        if not self.dim:
-            raise FormatError(f"the sentence encoder {name} does not say how wide its vectors are")
+        self.name, self._load = name, load
+        if known is None:
+            width = self._model.get_embedding_dimension() or len(self._model.encode("a"))
+            known = width, weight_files.transformer_fingerprint(self._model, kind="sentences")
+        self.dim, self.fingerprint = known
 
     @functools.cached_property
     def _model(self) -> SentenceTransformer:
         return self._load()
-
-    @functools.cached_property
-    def fingerprint(self) -> str:
-        return self._known[1] if self._known else weight_files.transformer_fingerprint(self._model, kind="sentences")
 
     @property
     def max_tokens(self) -> int | None:
@@ -61,12 +58,12 @@ class SentenceEncoder:
         """N sentences -> (N, d_s) float32, in the order given; each distinct one is computed once."""
         if isinstance(sentences, str) or not all(isinstance(sentence, str) for sentence in sentences):
             raise InputError(f"a list of sentences is expected, not {sentences!r:.80}")
-        place: dict[str, int] = {}
-        rows = [place.setdefault(sentence, len(place)) for sentence in sentences]
-        if not rows:
+        if not sentences:
             return np.zeros((0, self.dim), np.float32)
-        vectors = self._model.encode(list(place), batch_size=BATCH, show_progress_bar=False, convert_to_numpy=True)
-        return np.asarray(vectors, np.float32)[rows]
+        distinct = list(dict.fromkeys(sentences))
+        vectors = self._model.encode(distinct, batch_size=BATCH, show_progress_bar=False, convert_to_numpy=True)
+        row_of = {sentence: row for row, sentence in enumerate(distinct)}
+        return np.asarray(vectors, np.float32)[[row_of[sentence] for sentence in sentences]]
 
 
 def load_sentence_encoder(name_or_folder: str | Path = "minilm", device: str | None = None) -> SentenceEncoder:
@@ -75,6 +72,6 @@ def load_sentence_encoder(name_or_folder: str | Path = "minilm", device: str | N
     Raises `MissingWeightsError` where that cannot be, `FormatError` where what is there cannot be loaded.
     """
     name, device = str(name_or_folder), compute.pick_device(device)
-    folder = catalogue.carried(name) if name == "minilm" else fetch(name)
+    folder = catalogue.carried(name) if name == "minilm" else weight_files.fetch(name)
     known = MINILM_KNOWN if name == "minilm" else None
     return SentenceEncoder(name, lambda: weight_files.load_transformer(name, folder, device), known)

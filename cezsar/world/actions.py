@@ -1,14 +1,9 @@
-"""The actions: who does what, with which prop, where it usually happens, and how people say it.
+"""The actions: who does what, with which prop, where it usually happens, and how people say it (`assets/world.toml`).
 
-An action is a body motion, a prop or none, and a usual place. Unseen actions are new combinations: every unseen
-(motion, prop) pair is absent from training, while its motion, its prop and its place each occur there in several
-other combinations. Three unseen actions share each place and two or three each prop, so that neither objects nor
-scenery alone can name the action. `tests/world` proves these rules.
-
-Captions vary in wording and share the words for motions and props with the descriptions often enough that a sentence
-encoder can carry meaning from one to the other.
-
-The words are in `assets/world.toml`.
+Every unseen (motion, prop) pair is absent from training, while its motion, its prop and its place each occur there in
+several other combinations. Three unseen actions share each place and two or three each prop, so that neither objects
+nor scenery alone can name the action. Captions share words with the descriptions, so that a sentence encoder can carry
+meaning from one to the other.
 """
 
 from __future__ import annotations
@@ -38,8 +33,7 @@ class Action:
     prop: str | None
     place: str
     seen: bool
-    grounding: bool = False
-    """True for the plain "carrying / holding / putting down X" actions that teach what a prop is called."""
+    grounding: bool = False  # plain "carrying / holding / putting down X", which teach what a prop is called
 
 
 def _with_article(noun: str) -> str:
@@ -52,10 +46,9 @@ def _noun(motion: str, prop: str) -> str:
 
 
 def _action(motion: str, prop: str, place: str, seen: bool, grounding: bool = False) -> Action:
-    said = _MOTIONS[motion]
-    if prop == "none":
-        return Action(said["alone"][0], motion, None, place, seen, grounding)
-    return Action(said["said"][0].format(prop=_noun(motion, prop)), motion, prop, place, seen, grounding)
+    bare = prop == "none"
+    name = _MOTIONS[motion]["alone" if bare else "said"][0].format(prop="" if bare else _noun(motion, prop))
+    return Action(name, motion, None if bare else prop, place, seen, grounding)
 
 
 def _all_actions() -> list[Action]:
@@ -76,10 +69,10 @@ def _all_actions() -> list[Action]:
 
 ACTIONS: tuple[Action, ...] = tuple(_all_actions())
 BY_NAME: dict[str, Action] = {action.name: action for action in ACTIONS}
+# Seen actions to leave out of training and test on when settings are chosen: a zero-shot task of its own.
 HELD_OUT: tuple[str, ...] = tuple(_WORDS["held_out"])
-"""Seen actions to leave out of training and test on when settings are chosen: a zero-shot task of its own."""
+# Unseen actions that look alike: by prop, by motion, or by place.
 HARD_GROUPS: dict[str, tuple[str, ...]] = {name: tuple(group) for name, group in _WORDS["hard_groups"].items()}
-"""Unseen actions that look alike: by prop, by motion, or by place."""
 
 
 def seen_actions() -> tuple[Action, ...]:
@@ -112,15 +105,9 @@ DESCRIPTIONS: dict[str, str] = {action.name: _described(action) for action in AC
 
 def _someone(rng: np.random.Generator, person: Person) -> str:
     kind = person.kind if rng.random() < 0.8 else str(rng.choice(("person", "young person", "performer")))
-    article = _with_article(kind)
+    dressed = f" in {_with_article(person.shirt)} shirt", f" wearing {person.shirt}"
     style = int(rng.integers(5))
-    if style <= 1:
-        return article
-    if style == 2:
-        return f"{article} in {_with_article(person.shirt)} shirt"
-    if style == 3:
-        return f"{article} wearing {person.shirt}"
-    return f"the {kind}"
+    return f"the {kind}" if style == 4 else _with_article(kind) + ("", "", *dressed)[style]
 
 
 def _thing(rng: np.random.Generator, prop: str, look: PropLook, plural: bool) -> str:

@@ -15,15 +15,12 @@ _BULKY = {"box", "drum", "barbell", "chair", "ball", "hoop", "book", "bucket"}  
 
 @dataclass(frozen=True)
 class Manner:
-    """How somebody does a motion: `pace` multiplies speed, `phase` shifts it (cycles), `size` scales its reach.
+    """How somebody does a motion."""
 
-    `flavour`, in [0, 1), picks between equally good ways of doing it, such as which arm.
-    """
-
-    pace: float = 1.0
-    phase: float = 0.0
-    size: float = 1.0
-    flavour: float = 0.5
+    pace: float = 1.0  # multiplies speed
+    phase: float = 0.0  # shifts it, in cycles
+    size: float = 1.0  # scales its reach
+    flavour: float = 0.5  # in [0, 1): picks between equally good ways of doing it, such as which arm
 
 
 def perform(motion: str, t: np.ndarray, manner: Manner, prop: Prop | None) -> Posture:
@@ -35,9 +32,7 @@ def perform(motion: str, t: np.ndarray, manner: Manner, prop: Prop | None) -> Po
 
 def keyed(phase: np.ndarray, *keys: tuple[float, float]) -> np.ndarray:
     """Ease through (phase, value) keys, repeating after 1."""
-    first = keys[0]
-    times = np.array([key[0] for key in keys] + [first[0] + 1.0])
-    values = np.array([key[1] for key in keys] + [first[1]])
+    times, values = np.array([*keys, (keys[0][0] + 1.0, keys[0][1])]).T
     wrapped = np.where(phase < times[0], phase + 1.0, phase)
     index = np.clip(np.searchsorted(times, wrapped, side="right") - 1, 0, len(times) - 2)
     share = (wrapped - times[index]) / np.maximum(times[index + 1] - times[index], 1e-6)
@@ -160,14 +155,9 @@ class Performer(Posture):
             flying = (phase > 0.42) & (phase < 0.80)  # then the next one is in the hand
             reached = point(np.where(flying, fly_x, 9.0), np.where(flying, fly_y, 9.0))
             spin = -TAU * 1.2 * flown * self.manner.size
-            self.props = [
-                Track(reached, spin, "centre"),
-                Track(
-                    "front",
-                    keyed(phase, (0.0, 0.3), (0.28, 0.9), (0.43, -0.6), (0.9, 0.3)),
-                    stretch=np.where(flying, 0, 1.0),
-                ),
-            ]
+            turned = keyed(phase, (0.0, 0.3), (0.28, 0.9), (0.43, -0.6), (0.9, 0.3))
+            held = Track("front", turned, stretch=np.where(flying, 0, 1.0))
+            self.props = [Track(reached, spin, "centre"), held]
 
     def kicking(self, prop: Prop | None) -> None:
         phase = self.cycle(1.5)
@@ -175,9 +165,8 @@ class Performer(Posture):
         foot_y = keyed(phase, (0.0, 0.0), (0.22, 0.22), (0.33, 0.06), (0.42, 0.44), (0.62, 0.06), (0.72, 0.0))
         self.feet((foot_x, foot_y), (-0.04, 0.0))
         self.body(0, -0.015, lean=keyed(phase, (0.0, 0.05), (0.22, 0.20), (0.42, -0.30), (0.7, 0.03)))
-        self.front_hand = point(
-            keyed(phase, (0.0, 0.12), (0.22, 0.30), (0.42, -0.26), (0.7, 0.1)), 0.68 + 0.06 * np.sin(TAU * phase)
-        )
+        front_x = keyed(phase, (0.0, 0.12), (0.22, 0.30), (0.42, -0.26), (0.7, 0.1))
+        self.front_hand = point(front_x, 0.68 + 0.06 * np.sin(TAU * phase))
         self.back_hand = point(keyed(phase, (0.0, -0.12), (0.22, -0.28), (0.42, 0.26), (0.7, -0.1)), 0.70)
         if prop is not None:
             away = np.clip((phase - 0.36) / 0.30, 0, 1)
@@ -188,9 +177,8 @@ class Performer(Posture):
 
     def lifting_overhead(self, prop: Prop | None) -> None:
         phase = self.cycle(2.9)
-        height = keyed(
-            phase, (0.0, 0.20), (0.10, 0.20), (0.30, 0.72), (0.38, 0.72), (0.52, 1.13), (0.72, 1.13), (0.92, 0.30)
-        )
+        pulled, pushed = ((0.30, 0.72), (0.38, 0.72)), ((0.52, 1.13), (0.72, 1.13))
+        height = keyed(phase, (0.0, 0.20), (0.10, 0.20), *pulled, *pushed, (0.92, 0.30))
         squat = keyed(phase, (0.0, 1.0), (0.10, 1.0), (0.30, 0.1), (0.40, 0.25), (0.52, 0.0), (0.75, 0.0), (0.92, 0.9))
         forward = keyed(phase, (0.0, 0.20), (0.10, 0.20), (0.30, 0.17), (0.52, 0.03), (0.72, 0.03), (0.92, 0.2))
         self.feet((0.11, 0.0), (-0.11, 0.0))
@@ -201,10 +189,8 @@ class Performer(Posture):
     def juggling(self, prop: Prop | None) -> None:
         beat = self.t * self.manner.pace * 0.85 + self.manner.phase
         self.body(0, 0.008 * np.sin(TAU * 2 * beat), nod=-0.18 + 0.05 * np.sin(TAU * beat))
-        self.hands(
-            (0.24 + 0.05 * np.cos(TAU * beat), 0.66 + 0.07 * np.sin(TAU * beat)),
-            (-0.10 - 0.05 * np.cos(TAU * beat + 0.5), 0.66 - 0.07 * np.sin(TAU * beat)),
-        )
+        front = 0.24 + 0.05 * np.cos(TAU * beat), 0.66 + 0.07 * np.sin(TAU * beat)
+        self.hands(front, (-0.10 - 0.05 * np.cos(TAU * beat + 0.5), 0.66 - 0.07 * np.sin(TAU * beat)))
         if prop is not None:
             for ball in range(3):
                 u = (beat + ball / 3) % 1.0
@@ -241,8 +227,7 @@ class Performer(Posture):
         self.hands((0.24 + 0.03 * tug, 0.40), (0.22 + 0.03 * tug, 0.42))
         self.travel = self.distance(-0.30) + 0.03 * tug
         if prop is not None:
-            x = 0.26 + prop.width + 0.04 * tug
-            self.put(x, prop.standing + 0.03, 0.24 + 0.05 * tug)
+            self.put(0.26 + prop.width + 0.04 * tug, prop.standing + 0.03, 0.24 + 0.05 * tug)
             self.seat = "line"
 
     def drumming(self, prop: Prop | None) -> None:
@@ -264,10 +249,8 @@ class Performer(Posture):
         self.body(0, rise - 0.15 * crouch, lean=0.30 * crouch)
         self.feet((0.08 + 0.04 * tuck, rise + 0.05 * tuck), (-0.06 - 0.10 * tuck, rise + 0.09 * tuck))
         if prop is None:
-            self.hands(
-                (0.16 + 0.05 * tuck, 0.62 + rise + 0.40 * tuck - 0.15 * crouch),
-                (-0.12 - 0.08 * tuck, 0.62 + rise + 0.40 * tuck - 0.15 * crouch),
-            )
+            y = 0.62 + rise + 0.40 * tuck - 0.15 * crouch
+            self.hands((0.16 + 0.05 * tuck, y), (-0.12 - 0.08 * tuck, y))
         elif bulky(prop):
             self.hold(prop, 0.22, 0.66 + rise - 0.13 * crouch + 0.06 * tuck)
         else:
@@ -306,12 +289,10 @@ class Performer(Posture):
         sway, bob = self.wave(0.8), np.abs(self.wave(0.8, 0.25))
         self.body(0.13 * sway, -(0.02 + 0.04 * bob), lean=-0.26 * sway, nod=0.20 * self.wave(1.6))
         self.feet((0.15, 0.10 * np.maximum(-sway, 0)), (-0.15, 0.10 * np.maximum(sway, 0)))
-        self.hands(
-            (0.20 + 0.10 * sway, 0.82 + 0.20 * self.wave(0.8, 0.12)),
-            (-0.22 + 0.10 * sway, 0.82 - 0.24 * self.wave(0.8, 0.12)),
-        )
+        swing = self.wave(0.8, 0.12)
+        self.hands((0.20 + 0.10 * sway, 0.82 + 0.20 * swing), (-0.22 + 0.10 * sway, 0.82 - 0.24 * swing))
         if bulky(prop):
-            self.hold(prop, 0.18 + 0.16 * sway, 0.74 + 0.12 * self.wave(0.8, 0.12), 0.30 * sway)
+            self.hold(prop, 0.18 + 0.16 * sway, 0.74 + 0.12 * swing, 0.30 * sway)
         else:
             self.grip(prop, -0.15 - 0.45 * sway)
 
@@ -331,17 +312,14 @@ class Performer(Posture):
         self.body(-0.08, -(0.06 + 0.08 * low), lean=0.35 + 0.45 * low)
         self.feet((0.14, 0.0), (-0.16, 0.0))
         x, y = 0.26 + 0.05 * toss, 0.50 - 0.18 * low + 0.12 * toss
-        angle = 0.45 - 0.15 * low + 0.75 * toss
-        self.hold_shaft(x, y, angle, 0.10, 0.14)
+        self.hold_shaft(x, y, 0.45 - 0.15 * low + 0.75 * toss, 0.10, 0.14)
 
     def sweeping(self, prop: Prop | None) -> None:
         sway = self.wave(0.85)
         self.body(0, -0.03, lean=0.22 + 0.05 * sway)
         self.travel = self.distance(0.06)
         self.feet((0.10, 0.0), (-0.10, 0.0))
-        angle = 0.30 + 0.34 * sway
-        x, y = 0.20 - 0.02 * sway, 0.53
-        self.hold_shaft(x, y, angle, 0.08, 0.16)
+        self.hold_shaft(0.20 - 0.02 * sway, 0.53, 0.30 + 0.34 * sway, 0.08, 0.16)
 
     def hammering(self, prop: Prop | None) -> None:
         phase = self.cycle(0.85)
@@ -358,9 +336,8 @@ class Performer(Posture):
         self.hip = point(-0.08 + 0.03 * pull, 0.17 + 0.008 * np.sin(turn))
         self.lean = 0.34 * pull
         self.feet((0.30, 0.06), (0.27, 0.06))
-        x, y = 0.18 + 0.15 * pull, 0.42 + 0.05 * np.sin(turn)
         angle = 0.75 + 0.55 * pull - 0.25 * np.sin(turn)
-        self.hold_shaft(x, y, angle, 0.10, 0.14)
+        self.hold_shaft(0.18 + 0.15 * pull, 0.42 + 0.05 * np.sin(turn), angle, 0.10, 0.14)
         self.travel = self.distance(0.40) - 0.06 * pull
         self.seat = "canoe"
 
@@ -391,9 +368,8 @@ class Performer(Posture):
 
     def climbing(self, prop: Prop | None) -> None:
         phase = self.cycle(4.2)
-        rise = keyed(
-            phase, (0.0, 0.02), (0.15, 0.12), (0.30, 0.20), (0.45, 0.32), (0.60, 0.40), (0.72, 0.42), (0.95, 0.02)
-        )
+        up = (0.15, 0.12), (0.30, 0.20), (0.45, 0.32), (0.60, 0.40), (0.72, 0.42)
+        rise = keyed(phase, (0.0, 0.02), *up, (0.95, 0.02))
         pull = np.sin(TAU * 3 * phase)
         self.hip = self.at(-0.03, 0.42 + rise)
         self.lean = 0.06 + 0.05 * pull
@@ -402,8 +378,7 @@ class Performer(Posture):
         self.seat = "rope"
 
     def strumming(self, prop: Prop | None) -> None:
-        strum = self.wave(1.8)
-        sway = self.wave(0.45)
+        strum, sway = self.wave(1.8), self.wave(0.45)
         self.body(0.02 * sway, lean=0.05 * sway, nod=0.12 + 0.08 * self.wave(0.9))
         self.hands((0.36 + 0.01 * sway, 0.80 + 0.02 * sway), (0.04 + 0.01 * strum, 0.58 + 0.07 * strum))
         self.put(0.12 + 0.02 * sway, 0.64, -1.08 + 0.04 * sway)
@@ -468,9 +443,8 @@ class Performer(Posture):
 
     def putting_down(self, prop: Prop | None) -> None:
         phase = self.cycle(3.2)
-        low = keyed(
-            phase, (0.0, 0.0), (0.12, 0.0), (0.40, 1.0), (0.50, 1.0), (0.66, 0.0), (0.74, 0.0), (0.88, 1.0), (0.92, 1.0)
-        )
+        down, again = ((0.40, 1.0), (0.50, 1.0)), ((0.88, 1.0), (0.92, 1.0))
+        low = keyed(phase, (0.0, 0.0), (0.12, 0.0), *down, (0.66, 0.0), (0.74, 0.0), *again)
         held = (phase < 0.45) | (phase > 0.90)
         self.body(-0.08 * low, -(0.02 + 0.13 * low), lean=0.95 * low)
         half = 0.15 if prop is None else prop.standing

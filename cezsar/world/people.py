@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cezsar.world.props import FIXED_PAINTS, Colour, Point, Prop, PropLook, shade
+from cezsar.world.props import FIXED_PAINTS, Colour, Point, Prop, PropLook, circle, shade
 
 SHIRTS: dict[str, Colour] = {
     "red": (206, 58, 58), "blue": (58, 104, 196), "green": (70, 152, 88), "yellow": (236, 196, 70),
@@ -78,12 +78,9 @@ def point(x: Where, y: Where) -> np.ndarray:
 
 @dataclass
 class Track:
-    """One prop over time: which of its anchors is where, and how it is turned.
+    """One prop over time: which of its anchors is where, and how it is turned."""
 
-    `at` is "front" or "back" (in that hand), "head" (on top of it), or a (T, 2) path.
-    """
-
-    at: str | np.ndarray
+    at: str | np.ndarray  # "front" or "back" (in that hand), "head" (on top of it), or a (T, 2) path
     angle: Where = 0.0
     anchor: str = "grip"
     stretch: Where = 1.0
@@ -104,8 +101,7 @@ class Posture:
     turn: np.ndarray
     travel: np.ndarray
     props: list[Track] = field(default_factory=list)
-    seat: str = ""
-    """Something the motion brings along: "canoe", "rope", "sticks"."""
+    seat: str = ""  # something the motion brings along: "canoe", "rope", "sticks"
 
 
 def standing(t: np.ndarray) -> Posture:
@@ -127,7 +123,7 @@ def standing(t: np.ndarray) -> Posture:
 
 @dataclass
 class Skeleton:
-    """Joint positions, each (T, 2), in body heights around the person's own ground point; pairs are (front, back)."""
+    """Joints (T, 2) in body heights around the person's own ground point, and angles (T,); pairs are (front, back)."""
 
     hip: np.ndarray
     neck: np.ndarray
@@ -190,22 +186,11 @@ def solve(posture: Posture) -> Skeleton:
     return Skeleton(posture.hip, neck, head, shoulders, elbows, hands, hips, knees, feet, posture.lean, tilt)
 
 
-def _squeeze(points: np.ndarray, turn: np.ndarray) -> np.ndarray:
-    """Scale x by `turn` (T,), for points (T, 2): seen from another side."""
-    scaled = points.copy()
-    scaled[..., 0] *= turn
-    return scaled
-
-
-def _squeezed(skeleton: Skeleton, turn: np.ndarray) -> Skeleton:
-    """The skeleton as seen while the person turns."""
-    seen: dict[str, Any] = {}
-    for name, value in vars(skeleton).items():
-        if isinstance(value, tuple):
-            seen[name] = tuple(_squeeze(points, turn) for points in value)
-        else:
-            seen[name] = value * turn if value.ndim == 1 else _squeeze(value, turn)
-    return Skeleton(**seen)
+def _squeezed(value: Any, turn: np.ndarray) -> Any:
+    """Points (T, 2), pairs of them, or angles (T,), as seen while the person turns: x is scaled by `turn` (T,)."""
+    if isinstance(value, tuple):
+        return tuple(_squeezed(points, turn) for points in value)
+    return value * (turn if value.ndim == 1 else np.stack([turn, np.ones_like(turn)], axis=1))
 
 
 # Outlines ------------------------------------------------------------------------------------------------------------
@@ -226,11 +211,6 @@ def _capsule(start: np.ndarray, end: np.ndarray, first: float, second: float) ->
     return np.concatenate([cap(end, second, 1.0), cap(start, first, -1.0)], axis=1)
 
 
-def _circle(rx: float, ry: float, n: int, x: float = 0.0, y: float = 0.0) -> np.ndarray:
-    theta = np.linspace(0, 2 * np.pi, n, endpoint=False)
-    return np.stack([np.cos(theta) * rx + x, np.sin(theta) * ry + y], axis=1)
-
-
 def _rotate(local: np.ndarray, angle: np.ndarray) -> np.ndarray:
     """(n, 2) or (T, n, 2) points turned anticlockwise by each of the (T,) angles: (T, n, 2)."""
     cos, sin = np.cos(angle)[:, None], np.sin(angle)[:, None]
@@ -240,7 +220,7 @@ def _rotate(local: np.ndarray, angle: np.ndarray) -> np.ndarray:
 
 def _ellipse(centre: np.ndarray, along: float, across: float, angle: np.ndarray, n: int) -> np.ndarray:
     """(T, n, 2) outlines of an ellipse turned by `angle` (T,), clockwise from upright."""
-    return centre[:, None, :] + _rotate(_circle(across, along, n), -angle)
+    return centre[:, None, :] + _rotate(circle(across, along, n), -angle)
 
 
 @dataclass(frozen=True)
@@ -259,15 +239,14 @@ class Layer:
         return 0 if self.width == 0 else max(1, round(self.width * scale))
 
 
-Paint = Callable[..., Colour]
-"""A colour, and a factor, to the colour under the light of a shot."""
+Paint = Callable[..., Colour]  # a colour, and a factor, to the colour under the light of a shot
 
 
 def lit(light: np.ndarray) -> Paint:
     """Colours under `light`, gains of R, G, B."""
 
     def paint(colour: Colour, factor: float = 1.0) -> Colour:
-        red, green, blue = (int(min(255, max(0, c * gain * factor))) for c, gain in zip(colour, light, strict=True))
+        red, green, blue = np.clip(np.array(colour) * light * factor, 0, 255).astype(int).tolist()
         return red, green, blue
 
     return paint
@@ -334,10 +313,10 @@ def _head(body: Skeleton, person: Person, paint: Paint, turn: np.ndarray) -> lis
     long = person.kind in ("woman", "girl")
     mouth = np.array([[0.028, -0.042], [0.045, -0.047], [0.060, -0.040]])
     return [
-        *([Layer(on_head(_circle(0.080, 0.115, 16, -0.035, -0.055)), paint(person.hair, 0.85))] if long else []),
+        *([Layer(on_head(circle(0.080, 0.115, 16, -0.035, -0.055)), paint(person.hair, 0.85))] if long else []),
         Layer(_ellipse(body.head, HEAD, 0.080, body.nod, 18), paint(person.skin)),
         Layer(on_head(_HAIR), paint(person.hair), convex=False),
-        Layer(on_head(_circle(0.010, 0.013, 16, 0.042, 0.008)), paint((40, 34, 36)), show=seen),
+        Layer(on_head(circle(0.010, 0.013, 16, 0.042, 0.008)), paint((40, 34, 36)), show=seen),
         Layer(on_head(mouth), paint((150, 70, 66)), 0.012, closed=False, show=seen),
     ]
 
@@ -347,13 +326,12 @@ def _prop_layers(
 ) -> list[Layer]:
     """The outlines of one prop along its track."""
     if isinstance(track.at, np.ndarray):
-        place = _squeeze(track.at, turn)
+        place = _squeezed(track.at, turn)
     elif track.at == "head":
         place = body.head + (HEAD + 0.005) * point(np.sin(body.nod), np.cos(body.nod))
     else:
         place = body.hands[("front", "back").index(track.at)]
-    angle = np.broadcast_to(np.asarray(track.angle, dtype=np.float64), (len(turn),))
-    stretch = np.broadcast_to(np.asarray(track.stretch, dtype=np.float64), (len(turn),))
+    angle, stretch = (np.broadcast_to(part, turn.shape) for part in (track.angle, track.stretch))
     show = None if bool((stretch > 0.01).all()) else stretch > 0.01
     colours = FIXED_PAINTS | {"main": look.rgb, "dark": shade(look.rgb, 0.72), "light": shade(look.rgb, 1.28)}
     layers = []
@@ -386,7 +364,7 @@ def _belongings(posture: Posture, body: Skeleton, prop: Prop | None, paint: Pain
         ripples = np.linspace(-0.9, 0.9, 7)
         wave = 0.02 * np.sin(posture.travel[:, None] * 9 + ripples * 7)
         line = np.stack([np.broadcast_to(ripples, wave.shape), wave - 0.09], axis=-1)
-        lake = np.broadcast_to(_circle(1.25, 0.13, 30, 0.0, -0.03), (count, 30, 2))
+        lake = np.broadcast_to(circle(1.25, 0.13, 30, 0.0, -0.03), (count, 30, 2))
         return [Layer(lake, paint((70, 160, 205)))], [
             Layer(still(*_HULL), paint((196, 84, 50)), convex=False),
             Layer(still((-0.55, 0.13), (0.58, 0.13)), paint((240, 220, 180)), 0.02, False),
@@ -414,7 +392,7 @@ def figure_layers(
 ) -> list[Layer]:
     """Everything that moves in a shot, back to front."""
     paint, turn = lit(light), posture.turn
-    body = _squeezed(solve(posture), turn)
+    body = Skeleton(*(_squeezed(value, turn) for value in vars(solve(posture)).values()))
     behind, before = _belongings(posture, body, prop, paint)
     held: list[Layer] = []
     hidden: list[Layer] = []

@@ -1,8 +1,7 @@
 """The places: each paints a wide backdrop once per shot, and the camera moves over it.
 
-Backdrops are painted with flat shapes in units that the camera later sees about one pixel wide. A backdrop is `HEIGHT`
-units high. The floor begins at the row `HORIZON`; people stand about the row `GROUND`. Decoration differs by the random
-generator, the kind of place never does.
+Units are later seen about one pixel wide: a backdrop is `HEIGHT` units high, its floor begins at the row `HORIZON`, and
+people stand about the row `GROUND`. Decoration differs by the random generator, the kind of place never does.
 """
 
 from __future__ import annotations
@@ -29,9 +28,7 @@ class Canvas:
 
     def __init__(self, width: int, rng: np.random.Generator, scale: float = 1.0) -> None:
         self.pixels = np.zeros((round(HEIGHT * scale), round(width * scale), 3), dtype=np.uint8)
-        self.width = width
-        self.rng = rng
-        self.scale = scale
+        self.width, self.rng, self.scale = width, rng, scale
 
     def rows(self, top: int, bottom: int, first: Colour, last: Colour) -> None:
         """Fill the rows [top, bottom) with a vertical gradient."""

@@ -1,7 +1,4 @@
-"""What is drawn when: plans of training videos and of test clips, from a seed.
-
-A plan holds everything a video depends on, so that any video can be rendered again, alone, on demand.
-"""
+"""Plans of training videos and of test clips, from a seed: all that a video depends on, so that any can be rendered."""
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -15,16 +12,10 @@ from cezsar.world.actions import BY_NAME, PLACES, Action, caption, seen_actions
 from cezsar.world.people import Person, draw_person
 from cezsar.world.props import PropLook, draw_prop_look
 
-SEED = 7
-"""Of the world that is shown and reported; other seeds served to choose the demo's settings."""
-
+SEED = 7  # of the world that is shown and reported; other seeds served to choose the demo's settings
 FPS = 8
-SEGMENT_S = (3.75, 5.25)
-GAP_S = (0.25, 0.5)
-CLIP_S = (4.0, 5.0)
-USUAL_PLACE_SHARE = 0.5
-"""Share of training segments shown at the action's usual place; the others get a random one."""
-
+SEGMENT_S, GAP_S, CLIP_S = (3.75, 5.25), (0.25, 0.5), (4.0, 5.0)
+USUAL_PLACE_SHARE = 0.5  # of training segments: shown at the action's usual place; the others get a random one
 _CLIP_ID = re.compile(r"w(?P<seed>\d{1,18})-(?P<slug>[a-z_]+)-(?P<number>\d{3})", re.ASCII)
 
 
@@ -91,11 +82,10 @@ def plan_training(
     if unknown:
         raise InputError(f"cannot exclude {', '.join(unknown)}: not a seen action of the stick-figure world")
     if videos < 1 or segments_per_video < 1:
-        raise InputError(
-            f"a training set needs at least one video and one segment, not {videos} x {segments_per_video}"
-        )
+        given = f"{videos} x {segments_per_video}"
+        raise InputError(f"a training set needs at least one video and one segment, not {given}")
     rng = np.random.default_rng([seed, 10])
-    deck = _deck(rng, [action for action in actions if action.name not in set(exclude)])
+    deck = _deck(rng, [action for action in actions if action.name not in exclude])
     plans = []
     for number in range(videos):
         own = int(rng.integers(2**62))

@@ -48,11 +48,10 @@ _HUES: dict[str, Colour] = {
     "black": (44, 46, 54), "brown": (146, 88, 44),
 }  # fmt: skip
 
-FIXED_PAINTS: dict[str, Colour] = {
+FIXED_PAINTS: dict[str, Colour] = {  # besides "main", "dark" and "light", which are tones of the prop's own colour
     "wood": (164, 112, 62), "metal": (176, 182, 192), "black": (44, 46, 54), "white": (240, 240, 236),
     "grey": (150, 156, 164), "red": (214, 48, 49), "yellow": (246, 205, 62),
 }  # fmt: skip
-"""What shapes are painted with; "main", "dark" and "light" are tones of the prop's own colour."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +76,14 @@ def _line(paint: str, width: float, *points: Point) -> Shape:
     return Shape(np.array(points, dtype=np.float64), paint, width, closed=False)
 
 
-def _ellipse(paint: str, x: float, y: float, rx: float, ry: float, width: float = 0.0, n: int = 20) -> Shape:
+def circle(rx: float, ry: float, n: int, x: float = 0.0, y: float = 0.0) -> np.ndarray:
+    """(n, 2) points of an ellipse about (x, y)."""
     angle = np.linspace(0, 2 * np.pi, n, endpoint=False)
-    return Shape(np.stack([x + rx * np.cos(angle), y + ry * np.sin(angle)], axis=1), paint, width)
+    return np.stack([x + rx * np.cos(angle), y + ry * np.sin(angle)], axis=1)
+
+
+def _ellipse(paint: str, x: float, y: float, rx: float, ry: float, width: float = 0.0, n: int = 20) -> Shape:
+    return Shape(circle(rx, ry, n, x, y), paint, width)
 
 
 def _arc(x: float, y: float, rx: float, ry: float, start: float, stop: float, n: int = 13) -> list[Point]:
@@ -218,22 +222,17 @@ _SHAPES: dict[str, list[Shape]] = {
 
 @dataclass(frozen=True)
 class Prop:
-    """One prop. `hues` are the characteristic colours it is drawn in, by the words that captions use for them.
-
-    It is held by one of three anchors: `grip` (one hand), `centre` (two hands) or `base` (standing). `reach` is half of
-    the distance between two hands that hold it, at an angle of `tilt` radians anticlockwise; `height` is from base to
-    top, standing.
-    """
+    """One prop, held by one of three anchors."""
 
     name: str
     shapes: tuple[Shape, ...]
-    hues: dict[str, Colour]
-    grip: Point
-    centre: Point
-    base: Point
-    reach: float
-    height: float
-    tilt: float
+    hues: dict[str, Colour]  # that it is drawn in, by the words that captions use for them
+    grip: Point  # by one hand
+    centre: Point  # by two hands
+    base: Point  # where it stands
+    reach: float  # half of the distance between two hands that hold it
+    height: float  # from base to top, standing
+    tilt: float  # angle at which two hands hold it, in radians anticlockwise
 
     @property
     def standing(self) -> float:
@@ -254,14 +253,12 @@ class Prop:
 
 
 def _prop(line: str) -> Prop:
-    name, grip, centre, base, reach, height, tilt, colours = (cell.strip() for cell in line.split("|"))
+    name, *anchors, reach, height, tilt, colours = (cell.strip() for cell in line.split("|"))
     hues = {}
-    for colour in colours.split(", "):
-        word, *rgb = colour.split()
+    for word, *rgb in map(str.split, colours.split(", ")):
         hues[word] = (int(rgb[0]), int(rgb[1]), int(rgb[2])) if rgb else _HUES[word]
-    at = {where: tuple(map(float, xy.split())) for where, xy in (("grip", grip), ("centre", centre), ("base", base))}
-    size = {"reach": float(reach), "height": float(height), "tilt": float(tilt)}
-    return Prop(name, tuple(_SHAPES[name]), hues, **at, **size)  # type: ignore[arg-type]
+    grip, centre, base = ((float(x), float(y)) for x, y in map(str.split, anchors))
+    return Prop(name, tuple(_SHAPES[name]), hues, grip, centre, base, float(reach), float(height), float(tilt))
 
 
 PROPS: dict[str, Prop] = {prop.name: prop for prop in map(_prop, _TABLE.strip().splitlines()[1:])}

@@ -41,12 +41,10 @@ from cezsar.world.plans import FPS, VideoPlan, person_of, plan_clips, plan_train
 from cezsar.world.props import PROPS
 
 WIDTH_PX, HEIGHT_PX = 160, 120
-VIEW_W, VIEW_H = 192, 144
-"""What the camera sees at zoom 1, in backdrop units."""
+VIEW_W, VIEW_H = 192, 144  # what the camera sees at zoom 1, in backdrop units
+# How far the camera looks ahead of the person in these motions, in backdrop units; 5 in all others.
 AHEAD = {"throwing": 20.0, "kicking": 20.0, "pushing": 12.0, "dragging": 12.0}
-"""How far the camera looks ahead of the person in these motions, in backdrop units; 5 in all others."""
-BYSTANDERS = 0.2
-"""Share of shots in which somebody else stands about."""
+BYSTANDERS = 0.2  # share of shots in which somebody else stands about
 _SHIFT = 4
 _SAMPLING = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
@@ -131,9 +129,8 @@ def _shot(plan: VideoPlan, index: int, t: np.ndarray, unit: float) -> Iterator[n
     look = prop_look_of(plan.seed, index, segment.prop)
     prop = None if segment.prop is None or look is None else PROPS[segment.prop].scaled(look.size)
     length = segment.end_s - segment.start_s
-    manner = Manner(
-        float(rng.uniform(0.82, 1.22)), float(rng.random()), float(rng.uniform(0.85, 1.15)), float(rng.random())
-    )
+    drawn = rng.uniform(0.82, 1.22), rng.random(), rng.uniform(0.85, 1.15), rng.random()
+    manner = Manner(*map(float, drawn))
     posture = perform(segment.motion, np.clip(t, 0, length), manner, prop)
     _settle(posture, standing(t), np.minimum(t / 0.3 + 1, (length - t) / 0.3 + 1))
     facing = 1.0 if rng.random() < 0.5 else -1.0
@@ -193,8 +190,8 @@ def render(plan: VideoPlan, *, width: int = WIDTH_PX) -> Iterator[np.ndarray]:
 
 # Files ---------------------------------------------------------------------------------------------------------------
 
+# VP8, which browsers play, at about 3 ms a frame; MPEG-4 Part 2, twenty times faster to write.
 FOURCC = {".webm": "VP80", ".mp4": "mp4v"}
-"""VP8, which browsers play, at about 3 ms a frame; MPEG-4 Part 2, twenty times faster to write."""
 _TRACK_UID = re.compile(rb"([\x73\x63]\xc5\x88).{8}", re.DOTALL)
 
 
@@ -227,10 +224,6 @@ def write_video(plan: VideoPlan, path: str | Path, width_px: int = WIDTH_PX) -> 
     """Render `plan` into a `.webm` or `.mp4` file, whole or not at all; the same plan gives the same bytes.
 
     `width_px` other than the world's own is for people to look at: features are made from the usual size.
-
-    Raises:
-        InputError: another suffix.
-        VideoError: this OpenCV cannot write the codec.
     """
     path = Path(path)
     fourcc = FOURCC.get(path.suffix)
@@ -279,9 +272,8 @@ class WorldSettings:
 
     def plans(self) -> tuple[list[VideoPlan], list[VideoPlan]]:
         """Training videos and test clips."""
-        train = plan_training(
-            self.seed, videos=self.videos, segments_per_video=self.segments_per_video, exclude=self.train_exclude
-        )
+        size = {"videos": self.videos, "segments_per_video": self.segments_per_video}
+        train = plan_training(self.seed, **size, exclude=self.train_exclude)
         return train, plan_clips(self.seed, [BY_NAME[name] for name in self.test_actions], self.clips_per_class)
 
 
@@ -311,11 +303,7 @@ def build(
     on_progress: Callable[[int, int], None] | None = None,
 ) -> World:
     """Write a world into `folder`, or finish one that was begun there with the same settings; the unseen actions are
-    tested by default, and `on_progress` gets (files done, files in all).
-
-    Raises `InputError` for unknown actions, `MismatchError` where the folder holds a world of other settings,
-    `CezsarError` where a child process failed.
-    """
+    tested by default, and `on_progress` gets (files done, files in all)."""
     folder = Path(folder)
     names = [a if isinstance(a, str) else a.name for a in (unseen_actions() if test_actions is None else test_actions)]
     unknown = sorted(set(names) - set(BY_NAME))

@@ -316,6 +316,6 @@ def warning_of(reasons: Sequence[str], unlike: str) -> str:
     card = encoders.card(encoders.FOR_REAL_VIDEO)
     advice = (
         f"; do not trust the ranking. For real video the run photographs is there, and {card.name} ranks better "
-        f"({card.size} once, `{card.command}`)"
+        f"({card.size} once, `cezsar fetch {card.name}`)"
     )
     return "none of these: " + "; ".join(reasons) + (advice if unlike else "")

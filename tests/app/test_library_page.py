@@ -149,7 +149,7 @@ def test_extraction_is_a_job(empty_workspace, clips, started):
 
 def test_encoders_and_their_fetching(empty_workspace, started):
     page = shown("encoders")
-    absent = [status.name for status in encoders.available() if not status.present]
+    absent = [status.name for status in encoders.CARDS.values() if not status.present]
     fetches = [each.label for each in page.button if each.label.startswith("Fetch")]
     assert len(fetches) == len(absent) == sum(bool(card.repository) for card in encoders.CARDS.values())
     said = texts(page).replace("\\", "")

@@ -11,9 +11,10 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from huggingface_hub.hf_api import RepoSibling
 
 from cezsar import encoders
-from cezsar.encoders.fetching import RemoteFile, needed
+from cezsar.encoders.weight_files import needed
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 REPOSITORY = "sentence-transformers/tiny-clip"
@@ -211,10 +212,10 @@ def test_names_that_cannot_be_fetched(hub, fetch, tmp_path, name, said):
 
 def test_of_two_forms_of_a_model_the_one_asked_for_is_fetched():
     both = ["open_clip_config.json", "open_clip_model.safetensors", "open_clip_pytorch_model.bin", "model.safetensors"]
-    files = [RemoteFile(name, 1) for name in both]
-    assert [file.path for file in needed(files, open_clip=True)] == both[:2]
-    assert [file.path for file in needed(files)] == ["open_clip_config.json", "model.safetensors"]
-    assert [file.path for file in needed(files[:2])] == both[:2]
+    files = [RepoSibling(name) for name in both]
+    assert [file.rfilename for file in needed(files, open_clip=True)] == both[:2]
+    assert [file.rfilename for file in needed(files)] == ["open_clip_config.json", "model.safetensors"]
+    assert [file.rfilename for file in needed(files[:2])] == both[:2]
 
 
 def test_of_each_model_the_weights_are_fetched_once():
@@ -223,7 +224,7 @@ def test_of_each_model_the_weights_are_fetched_once():
         "0_CLIPModel/vocab.json", "0_CLIPModel/merges.txt", "onnx/model.safetensors", "tf_model.h5", "README.md",
         "0_CLIPModel/openvino/config.json",
     ]  # fmt: skip
-    kept = [file.path for file in needed([RemoteFile(name, 1) for name in names])]
+    kept = [file.rfilename for file in needed([RepoSibling(name) for name in names])]
     assert kept == [
         "modules.json", "0_CLIPModel/model.safetensors", "1_Dense/pytorch_model.bin", "0_CLIPModel/vocab.json",
         "0_CLIPModel/merges.txt",

@@ -74,6 +74,7 @@ def test_minilm_is_not_loaded_before_a_sentence_asks_for_it(monkeypatch):
 def test_a_minilm_that_is_altered_or_missing_and_a_path_that_is_nowhere_are_refused(monkeypatch):
     with pytest.raises(InputError, match="no folder here"):
         load_sentence_encoder("./no/such/folder")
+    catalogue.carried.cache_clear()
     module, place, sums = catalogue.PACKAGED["minilm"]
     monkeypatch.setitem(catalogue.PACKAGED, "minilm", (module, place, sums | {"tokenizer.json": "0" * 64}))
     with pytest.raises(FormatError, match="not the published"):

@@ -228,6 +228,7 @@ def test_efficientnets_features_and_logits_are_timms_own_and_name_what_is_there(
 
 def test_another_file_is_refused(monkeypatch, tmp_path):
     torch.save({}, tmp_path / "weights.pth")
+    catalogue.carried.cache_clear()
     monkeypatch.setattr(catalogue, "located", lambda name: tmp_path / "weights.pth")
     with pytest.raises(FormatError, match="not the published efficientnet"):
         create("efficientnet")
