@@ -20,20 +20,17 @@ def test_embedded_encoders_are_present_and_the_others_say_how_to_get_them(tmp_pa
         assert cards[name].needs == f"cezsar fetch {name}" and cards[name].where.startswith(str(tmp_path / "home"))
 
 
-def test_a_fetched_model_is_found_in_the_hub_cache(tmp_path, monkeypatch):
+def test_a_model_is_found_in_the_hub_cache_and_in_a_folder_of_its_own_name(tmp_path, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     model = tmp_path / "models--sentence-transformers--clip-ViT-B-32"
-    snapshot = model / "snapshots" / "abc"
-    (snapshot / "0_CLIPModel").mkdir(parents=True)
+    weights = model / "snapshots" / "abc" / "0_CLIPModel" / "pytorch_model.bin"
+    weights.parent.mkdir(parents=True)
     (model / "refs").mkdir()
     (model / "refs" / "main").write_text("abc")
-    (snapshot / "modules.json").write_text("[]")
     assert not encoders.present("clip:clip-ViT-B-32")  # the weights are still to come
-    (snapshot / "0_CLIPModel" / "pytorch_model.bin").write_bytes(b"")
-    assert encoders.present("clip:clip-ViT-B-32") and encoders.located("clip:clip-ViT-B-32") == snapshot
-
-
-def test_the_folder_of_the_models_may_bear_the_encoders_name(tmp_path):
+    weights.write_bytes(b"")
+    assert encoders.present("clip:clip-ViT-B-32")
+    assert encoders.located("clip:clip-ViT-B-32") == model / "snapshots" / "abc"
     (tmp_path / "home" / "models" / "bit").mkdir(parents=True)
     assert not encoders.present("bit")  # an empty folder is not weights
     (tmp_path / "home" / "models" / "bit" / "model.safetensors").write_bytes(b"")
@@ -59,6 +56,11 @@ def test_facts_are_told_as_far_as_they_are_known():
     for part in ("licence Apache-2.0", "65.6% top-1 on Kinetics-400, zero-shot (Bolya et al. 2025", "ms of a CPU core"):
         assert part in best.facts
     assert encoders.card("motion").facts == encoders.card("clip:org/model").facts == ""
+    for name in (
+        "clip:/no/such/folder", "clip:a b", "open_clip:none", "open_clip:/no/such", "video:none", "/no/such",
+        "timm:/no/such", "timm:none", "x/y/z",
+    ):  # fmt: skip
+        assert not encoders.present(name)
     for name in ("timm:resnet18.a1_in1k", "clip:org/model", "open_clip:org/model", "video:org/m", "all-mpnet-base-v2"):
         assert encoders.card(name).needs == f"cezsar fetch {name}"
 
@@ -68,14 +70,6 @@ def test_weights_files_are_chosen_in_order(tmp_path):
     for name in ("z.pth", "pytorch_model.bin", "a.safetensors", "model.safetensors"):
         (tmp_path / name).write_bytes(b"")
         assert catalogue.weights_file(tmp_path).name == ("z.pth" if name == "pytorch_model.bin" else name)
-
-
-def test_names_that_cannot_be_are_absent():
-    for name in (
-        "clip:/no/such/folder", "clip:a b", "open_clip:none", "open_clip:/no/such", "video:none", "/no/such",
-        "timm:/no/such", "timm:none", "x/y/z",
-    ):  # fmt: skip
-        assert not encoders.present(name)
 
 
 @pytest.mark.parametrize("name, size", [("bit", "1.3 GB"), ("clip:clip-ViT-B-32", "0.6 GB"),

@@ -8,7 +8,6 @@ import socket
 import numpy as np
 import open_clip
 import pytest
-import sentencepiece
 import torch
 import transformers as hf
 from huggingface_hub import constants
@@ -17,7 +16,6 @@ from open_clip.tokenizer import HFTokenizer
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
-from transformers.models.siglip.tokenization_siglip import SiglipTokenizer
 
 from cezsar import encoders
 from cezsar.encoders import create, image_text, present
@@ -83,66 +81,34 @@ def test_a_clips_fingerprint_follows_content_and_not_the_folder(encoder, clip_fo
     assert create("clip:tiny-clip", device="cpu").fingerprint != encoder.fingerprint
 
 
-def test_what_is_no_image_text_model_is_refused(clip_folder, tmp_path):
-    with pytest.raises(InputError, match="no model of images and text"):
-        create(f"clip:{carried('minilm')}", device="cpu")
-    with pytest.raises(InputError, match="folder"):
-        create("clip:clip-ViT-B-32", weights=clip_folder / "model.safetensors")
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(FormatError, match="empty"):
-        create(f"clip:{tmp_path / 'empty'}", device="cpu")
-
-
-@pytest.fixture(scope="module")
-def siglip_folders(tmp_path_factory):
-    """The first kind's tokenizer cleans text by itself, the second kind's does not."""
-    root = tmp_path_factory.mktemp("siglip")
-    text = ["a video of a person juggling balls, a photo of a cat, a dog runs fast and throws it"]
-    with (root / "spiece.model").open("wb") as file:
-        sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(text * 5), model_writer=file, model_type="char", vocab_size=40,
-            hard_vocab_limit=False, pad_id=0, eos_id=1, unk_id=2, bos_id=-1, minloglevel=2,
-        )  # fmt: skip
-    named = {"model_input_names": ["input_ids"]}  # as the hub's tokenizers say: padding is read, no mask hides it
-    tokenizers = {
-        "siglip": SiglipTokenizer(str(root / "spiece.model"), **named),
-        "siglip2": letters(LETTERS, **named),
-    }
-    for kind, tokenizer in tokenizers.items():
-        torch.manual_seed(4)
-        text = {**TOWER, "vocab_size": len(tokenizer), "projection_size": 16, "bos_token_id": None, "eos_token_id": 1}
-        vision = {**TOWER, "image_size": 32, "patch_size": 8}
-        hf.SiglipModel(hf.SiglipConfig(text_config=text, vision_config=vision)).save_pretrained(root / "parts")
-        images = hf.SiglipImageProcessor(size={"height": 32, "width": 32})
-        hf.SiglipProcessor(images, tokenizer).save_pretrained(root / "parts")
-        SentenceTransformer(str(root / "parts"), device="cpu").save(str(root / kind))
-        shutil.rmtree(root / "parts")
-    return {kind: root / kind for kind in tokenizers}
-
-
 def letters(known, **settings):
     known = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "▁", *known]
     vocabulary = {token: index for index, token in enumerate(known)}
     return hf.GemmaTokenizer(vocab=vocabulary, merges=[], padding_side="right", **settings)
 
 
-@pytest.mark.parametrize("kind", ["siglip", "siglip2"])
-def test_siglip_reads_plain_words_padded_to_its_length(kind, siglip_folders, frames):
+def test_siglip_reads_plain_words_padded_to_its_length(tmp_path, frames):
     """As transformers does when told padding="max_length"; sentence-transformers alone gives other vectors."""
-    folder = siglip_folders[kind]
-    made, model = create(f"clip:{folder}", device="cpu"), hf.SiglipModel.from_pretrained(folder).eval()
+    tokenizer = letters(LETTERS, model_input_names=["input_ids"])  # as on the hub: padding is read, no mask hides it
+    text = {**TOWER, "vocab_size": len(tokenizer), "projection_size": 16, "bos_token_id": None, "eos_token_id": 1}
+    config = hf.SiglipConfig(text_config=text, vision_config={**TOWER, "image_size": 32, "patch_size": 8})
+    torch.manual_seed(4)
+    hf.SiglipModel(config).save_pretrained(tmp_path / "parts")
+    images = hf.SiglipImageProcessor(size={"height": 32, "width": 32})
+    hf.SiglipProcessor(images, tokenizer).save_pretrained(tmp_path / "parts")
+    SentenceTransformer(str(tmp_path / "parts"), device="cpu").save(str(tmp_path / "whole"))
+    made, model = create(f"clip:{tmp_path / 'whole'}", device="cpu"), hf.SiglipModel.from_pretrained(tmp_path / "whole")
     plain = ["a person juggling balls", "it runs fast " * 30, "dog"]
-    padded = {"padding": "max_length", "max_length": 64, "truncation": True, "return_tensors": "pt"}
-    tokens = hf.AutoTokenizer.from_pretrained(folder)(plain, **padded)
-    pixels = hf.SiglipImageProcessor.from_pretrained(folder)([frame.image for frame in frames], return_tensors="pt")
+    tokens = tokenizer(plain, padding="max_length", max_length=64, truncation=True, return_tensors="pt")
     assert list(tokens) == ["input_ids"]
     with torch.inference_mode():
-        expected = model.get_text_features(**tokens).pooler_output.numpy()
-        images = model.get_image_features(**pixels).pooler_output.numpy()
+        expected = model.eval().get_text_features(**tokens).pooler_output.numpy()
+        pixels = images([frame.image for frame in frames], return_tensors="pt")
+        seen = model.get_image_features(**pixels).pooler_output.numpy()
     found = made.text_vectors(["A person, juggling  BALLS!", "It runs fast. " * 30, "Dog."])
     np.testing.assert_allclose(found, expected, atol=1e-5)
-    np.testing.assert_allclose(made.encode(frames), images, atol=1e-4)
-    alone = SentenceTransformer(str(folder), device="cpu").encode(plain[:1])
+    np.testing.assert_allclose(made.encode(frames), seen, atol=1e-4)
+    alone = SentenceTransformer(str(tmp_path / "whole"), device="cpu").encode(plain[:1])
     assert np.abs(alone - expected[:1]).max() > 0.01
 
 
@@ -220,14 +186,11 @@ def test_frames_and_sentences_are_open_clips_own(kind, open_clip_folders, frames
     np.testing.assert_allclose(encoder.text_vectors(TEXTS), texts, atol=1e-5)
     assert encoder.scale == pytest.approx(model.logit_scale.exp().item())
     assert encoder.encode([]).shape == encoder.text_vectors([]).shape == (0, encoder.dim)
-
-
-def test_siglip2_sentences_are_plain_and_as_long_as_the_model(open_clip_folders):
-    encoder = create(f"open_clip:{open_clip_folders['siglip2']}", device="cpu")
-    tokens = letters(FEW)(["a person juggling"], padding="max_length", max_length=20, return_tensors="pt").input_ids
-    with torch.inference_mode():
-        expected = encoder.model.encode_text(tokens).numpy()
-    np.testing.assert_allclose(encoder.text_vectors(["A person, Juggling!"]), expected, atol=1e-6)
+    if kind == "siglip2":
+        tokens = letters(FEW)(["a person juggling"], padding="max_length", max_length=20, return_tensors="pt").input_ids
+        with torch.inference_mode():
+            plain = encoder.model.encode_text(tokens).numpy()
+        np.testing.assert_allclose(encoder.text_vectors(["A person, Juggling!"]), plain, atol=1e-6)
 
 
 def test_a_file_of_weights_is_run_as_open_clip_knows_the_model(open_clip_folders, known, frames):
@@ -263,19 +226,6 @@ def test_repositories_are_those_that_open_clip_names():
         "none": "",
     }
     assert {model: encoders.card(f"open_clip:{model}").repository for model in repositories} == repositories
-
-
-def test_what_is_no_open_clip_model_is_refused(open_clip_folders, known, tmp_path, monkeypatch):
-    with pytest.raises(InputError, match=r"no model 'PE-Core-B16'; did you mean PE-Core-B-16"):
-        create("open_clip:PE-Core-B16")
-    with pytest.raises(InputError, match="no weights file or folder"):
-        create("open_clip:tiny", weights=tmp_path / "absent")
-    (tmp_path / "open_clip_model.safetensors").write_bytes(b"damaged")
-    with pytest.raises(FormatError, match="cannot be loaded by open_clip"):
-        create("open_clip:tiny", weights=tmp_path / "open_clip_model.safetensors")
-    shutil.copy(open_clip_folders["siglip2"] / "open_clip_config.json", tmp_path)
-    with pytest.raises(FormatError, match="cannot be loaded by open_clip"):
-        create(f"open_clip:{tmp_path}")
 
 
 def test_a_tokenizer_that_is_not_here_is_not_asked_of_the_hub(open_clip_folders, monkeypatch):
@@ -372,47 +322,58 @@ def test_a_long_film_is_seen_in_windows_of_ten_seconds(video_encoder, video_fold
     assert video_encoder.encode([]).shape == (0, 16)
 
 
-def test_x_clips_sentences_are_those_that_no_clip_has_bent(video_encoder, video_folders):
+def test_sentences_are_those_that_no_clip_has_bent_and_plain_where_the_model_is_trained_so(
+    video_encoder, video_folders
+):
     processor = hf.XCLIPProcessor.from_pretrained(video_folders["xclip"])
     tokens = processor(text=TEXTS, padding=True, truncation=True, return_tensors="pt")
-    with torch.inference_mode():
-        expected = video_encoder.model.get_text_features(**tokens).pooler_output.numpy()
-    np.testing.assert_allclose(video_encoder.text_vectors(TEXTS), expected, atol=1e-5)
-    assert video_encoder.prompts == ("{}",) and video_encoder.scale == pytest.approx(np.exp(2.6592), rel=1e-4)
-
-
-def test_videoprisms_sentences_are_plain_and_as_long_as_the_model(video_folders):
-    encoder = create(f"video:{video_folders['videoprism']}", device="cpu")
-    assert encoder.prompts == PROMPTS
+    prism = create(f"video:{video_folders['videoprism']}", device="cpu")
     tokenizer = hf.VideoPrismTokenizer.from_pretrained(str(video_folders["videoprism"]))
-    tokens = tokenizer(["a video of dogs."], padding="max_length", max_length=64, return_tensors="pt")
+    plain = tokenizer(["a video of dogs."], padding="max_length", max_length=64, return_tensors="pt")
     with torch.inference_mode():
-        expected = encoder.model.get_text_features(**tokens).pooler_output.numpy()
-    np.testing.assert_allclose(encoder.text_vectors(["A video of dogs"]), expected, atol=1e-5)
-    assert len(encoder.text_vectors(["word " * 90])) == 1
-    for given, plain in (("Hello, World!", "hello world"), ("Hello,World..", "hello world"), ("  A   b", "a b")):
-        assert plain_words(given, " ") == plain
-
-
-def test_video_models_fingerprint_follows_preprocessing(video_encoder, video_folders):
+        expected = [video_encoder.model.get_text_features(**tokens).pooler_output.numpy(),
+                    prism.model.get_text_features(**plain).pooler_output.numpy()]  # fmt: skip
+    np.testing.assert_allclose(video_encoder.text_vectors(TEXTS), expected[0], atol=1e-5)
+    np.testing.assert_allclose(prism.text_vectors(["A video of dogs"]), expected[1], atol=1e-5)
+    assert video_encoder.prompts == ("{}",) and video_encoder.scale == pytest.approx(np.exp(2.6592), rel=1e-4)
+    assert prism.prompts == PROMPTS and len(prism.text_vectors(["word " * 90])) == 1
+    for given, words in (("Hello, World!", "hello world"), ("Hello,World..", "hello world"), ("  A   b", "a b")):
+        assert plain_words(given, " ") == words
     same, other = (create(f"video:{video_folders[kind]}", device="cpu") for kind in ("xclip", "xclip-hub"))
     assert same.fingerprint == video_encoder.fingerprint != other.fingerprint  # the other's mean is 0.5
 
 
-def test_what_is_no_video_text_model_is_refused(video_folders, clip_folder, tmp_path):
-    with pytest.raises(InputError, match="must be a folder"):
-        create("video:microsoft/xclip-base-patch32", weights=video_folders["xclip"] / "model.safetensors")
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(FormatError, match="cannot be loaded by transformers"):
-        create(f"video:{tmp_path / 'empty'}")
-    shutil.copytree(video_folders["xclip"], tmp_path / "part")
-    tensors = load_file(tmp_path / "part" / "model.safetensors")
+# What is refused -----------------------------------------------------------------------------------------------------
+
+
+def test_what_is_no_model_of_pictures_and_words_is_refused(
+    open_clip_folders, video_folders, clip_folder, known, tmp_path
+):
+    empty, part, odd = (tmp_path / name for name in ("empty", "part", "odd"))
+    empty.mkdir()
+    odd.mkdir()
+    (odd / "open_clip_model.safetensors").write_bytes(b"damaged")
+    shutil.copy(open_clip_folders["siglip2"] / "open_clip_config.json", odd)
+    shutil.copytree(video_folders["xclip"], part)
+    tensors = load_file(part / "model.safetensors")
     del tensors["text_projection.weight"]
-    save_file(tensors, tmp_path / "part" / "model.safetensors", {"format": "pt"})
-    with pytest.raises(FormatError, match=r"lack text_projection\.weight"):
-        create(f"video:{tmp_path / 'part'}")
-    with pytest.raises(InputError, match=r"no model of videos and text: .* holds a CLIPModel"):
-        create(f"video:{clip_folder}")
+    save_file(tensors, part / "model.safetensors", {"format": "pt"})
+    for name, weights, kind, said in (
+        (f"clip:{carried('minilm')}", None, InputError, "no model of images and text"),
+        ("clip:clip-ViT-B-32", clip_folder / "model.safetensors", InputError, "must be a folder"),
+        (f"clip:{empty}", None, FormatError, "empty"),
+        ("open_clip:PE-Core-B16", None, InputError, "no model 'PE-Core-B16'; did you mean PE-Core-B-16"),
+        ("open_clip:tiny", tmp_path / "absent", InputError, "no weights file or folder"),
+        ("open_clip:tiny", empty, InputError, "has no weights"),
+        ("open_clip:tiny", odd / "open_clip_model.safetensors", FormatError, "cannot be loaded by open_clip"),
+        (f"open_clip:{odd}", None, FormatError, "cannot be loaded by open_clip"),
+        ("video:org/x", video_folders["xclip"] / "model.safetensors", InputError, "must be a folder"),
+        (f"video:{empty}", None, FormatError, "cannot be loaded by transformers"),
+        (f"video:{part}", None, FormatError, r"lack text_projection\.weight"),
+        (f"video:{clip_folder}", None, InputError, "no model of videos and text: .* holds a CLIPModel"),
+    ):
+        with pytest.raises(kind, match=said):
+            create(name, weights=weights, device="cpu")
 
 
 # Joined --------------------------------------------------------------------------------------------------------------

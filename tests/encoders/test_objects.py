@@ -34,28 +34,20 @@ def test_logits_are_the_sums_written_out(unit_norm):
         for k in range(4):
             expected = sum(features[t, d] / divide * ours.weight[k, d] for d in range(6)) + ours.bias[k]
             assert logits[t, k] == pytest.approx(expected, rel=1e-4, abs=1e-5)
-
-
-def test_features_that_do_not_fit_are_refused():
-    features = np.zeros((3, 6))
     features[1, 4] = np.nan
-    with pytest.raises(InputError, match="second 1"):
-        head().logits(features)
-    with pytest.raises(InputError, match=r"\(T, 6\)"):
-        head().logits(np.zeros((3, 5)))
+    for wrong, said in ((features, "second 1"), (np.zeros((3, 5)), r"\(T, 6\)")):
+        with pytest.raises(InputError, match=said):
+            ours.logits(wrong)
 
 
-@pytest.mark.parametrize("unit_norm", [False, True])
-def test_a_head_comes_back_from_its_file(tmp_path, unit_norm):
-    saved = LinearHead(["Käse", "b"], ["Größe", ""], np.eye(2, 3), unit_norm=unit_norm)
-    saved.save(tmp_path / "head.safetensors")
-    loaded = LinearHead.load(tmp_path / "head.safetensors")
-    assert (loaded.names, loaded.definitions, loaded.unit_norm) == (saved.names, saved.definitions, unit_norm)
-    np.testing.assert_array_equal(loaded.weight, saved.weight)
-    assert loaded.fingerprint == saved.fingerprint != head().fingerprint
-
-
-def test_what_is_no_head_is_refused(tmp_path):
+def test_a_head_comes_back_from_its_file_and_what_is_none_is_refused(tmp_path):
+    for unit_norm in (False, True):
+        saved = LinearHead(["Käse", "b"], ["Größe", ""], np.eye(2, 3), unit_norm=unit_norm)
+        saved.save(tmp_path / "head.safetensors")
+        loaded = LinearHead.load(tmp_path / "head.safetensors")
+        assert (loaded.names, loaded.definitions, loaded.unit_norm) == (saved.names, saved.definitions, unit_norm)
+        np.testing.assert_array_equal(loaded.weight, saved.weight)
+        assert loaded.fingerprint == saved.fingerprint != head().fingerprint
     (tmp_path / "text.safetensors").write_text("hello")
     save_file({"weight": np.eye(2)}, tmp_path / "other.safetensors")
     save_file({"weight": np.eye(2)}, tmp_path / "half.safetensors", {"format": "cezsar object head 1", "names": "[]"})
@@ -82,14 +74,9 @@ def test_top_objects_by_hand():
     assert indices.tolist() == [0, 1] and probabilities.tolist() == [1.0, 0.0]
 
 
-def test_the_object_sentence_says_names_and_definitions():
-    assert object_sentence(head(), [2, 3, 0]) == (
-        "crane large bird. crane. ball round object that is hit or thrown or kicked in games"
-    )
-    assert object_sentence(head(), []) == ""
-
-
-def test_phrases_are_cut_from_definitions():
+def test_sentences_and_phrases_are_made_of_names_and_definitions():
+    said = "crane large bird. crane. ball round object that is hit or thrown or kicked in games"
+    assert object_sentence(head(), [2, 3, 0]) == said and object_sentence(head(), []) == ""
     assert object_phrases(head(), [1, 0, 2, 3, 1]) == [
         # "horse" and its first piece have 4 words: joined with the next
         "horse solid-hoofed herbivorous quadruped domesticated since prehistoric times",

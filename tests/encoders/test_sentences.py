@@ -28,6 +28,9 @@ def test_minilm_gives_what_sentence_transformers_gives(minilm):
     np.testing.assert_array_equal(vectors[0], vectors[3])
     np.testing.assert_allclose(minilm.encode(TEXTS[::-1])[::-1], vectors, atol=1e-6)
     np.testing.assert_allclose(minilm.encode(TEXTS[2:3]), vectors[2:3], atol=1e-6)
+    for wrong in ("one string", [3], ["a", None], [b"bytes"]):
+        with pytest.raises(InputError, match="a list of sentences is expected"):
+            minilm.encode(wrong)
 
 
 def test_minilm_reads_as_many_tokens_as_it_says(minilm):
@@ -38,12 +41,6 @@ def test_minilm_reads_as_many_tokens_as_it_says(minilm):
     read = minilm.encode([short, full, over])
     np.testing.assert_allclose(read[1], read[2], atol=1e-6)
     assert np.abs(read[0] - read[1]).max() > 1e-5
-
-
-@pytest.mark.parametrize("wrong", ["one string", [3], ["a", None], [b"bytes"]])
-def test_what_is_not_a_list_of_text_is_refused(minilm, wrong):
-    with pytest.raises(InputError):
-        minilm.encode(wrong)
 
 
 def test_fingerprint_follows_the_weights_and_not_the_folder(minilm, tmp_path):
@@ -59,13 +56,10 @@ def test_fingerprint_follows_the_weights_and_not_the_folder(minilm, tmp_path):
         load_sentence_encoder(place)
 
 
-def test_what_is_known_of_minilm_is_what_its_model_says():
+def test_what_is_known_of_minilm_is_what_its_model_says_and_so_it_is_loaded_late(monkeypatch):
     model = weight_files.load_transformer("minilm", carried("minilm"), "cpu")
     computed = weight_files.transformer_fingerprint(model, kind="sentences")
     assert (model.get_embedding_dimension(), computed) == sentences.MINILM_KNOWN
-
-
-def test_minilm_is_not_loaded_before_a_sentence_asks_for_it(monkeypatch):
     monkeypatch.setattr(weight_files, "load_transformer", lambda name, *_: pytest.fail("it was loaded"))
     encoder = load_sentence_encoder("minilm")
     assert encoder.dim == 384 and len(encoder.fingerprint) == 64 and encoder.encode([]).shape == (0, 384)

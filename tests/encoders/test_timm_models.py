@@ -53,13 +53,6 @@ def directly(model, frames, **logits):
         return model.forward_head(maps, **logits).flatten(1).numpy()
 
 
-@pytest.fixture
-def resnet(tmp_path):
-    """A function that makes the encoder of a file of weights."""
-    file = saved(tmp_path, "test_resnet")[1]
-    return lambda **changes: create("timm:test_resnet", **{"weights": file, "device": "cpu"} | changes)
-
-
 def agrees(encoder, model, frames, objects, rtol=1e-4, atol=1e-3):
     """Features and objects are timm's own."""
     features, head = encoder.encode(iter(frames)), encoder.object_head
@@ -85,14 +78,11 @@ def test_features_and_objects_are_timms_own(name, tmp_path, frames):
     np.testing.assert_array_equal(create(f"timm:{name}", device="cpu").encode(frames), features)
 
 
-def test_the_1x1_convolution_of_bit_becomes_a_head_of_21843_objects(tmp_path, frames):
+def test_bits_frames_are_those_of_the_paper_and_its_convolution_is_a_head_of_21843_objects(tmp_path, frames):
     model = small_bit(tmp_path)
     encoder = create(f"timm:{tmp_path}", device="cpu")
     agrees(encoder, model, frames[:2], 21_843, rtol=1e-3)
     assert isinstance(model.get_classifier(), torch.nn.Conv2d) and encoder.domain == card("bit").domain
-
-
-def test_bit_frames_are_those_of_the_paper(frames):
     cfg = timm.models.get_pretrained_cfg(BIT)
     assert {key: getattr(cfg, key) for key in BIT_FRAMES} == dict(BIT_FRAMES)
     steps = transforms.Resize(256), transforms.CenterCrop(224), transforms.ToTensor()
@@ -124,8 +114,12 @@ def test_fingerprint_follows_content_and_not_the_file(tmp_path):
     assert create("timm:test_resnet", tmp_path / "other.safetensors", device="cpu").fingerprint != first
 
 
-def test_batches_do_not_change_features_and_hold_few_frames(resnet, frames, monkeypatch):
-    encoder, batches = resnet(), []
+def test_batches_do_not_change_features_and_hold_few_frames(tmp_path, frames, monkeypatch):
+    file = saved(tmp_path, "test_resnet")[1]
+    encoder, rounded = (create("timm:test_resnet", file, precision, "cpu") for precision in ("fp32", "bf16"))
+    exact, near, batches = encoder.encode(frames), rounded.encode(frames), []
+    assert near.dtype == np.float32 and not np.array_equal(near, exact)
+    assert np.linalg.norm(near - exact) < 0.02 * np.linalg.norm(exact)
     together, forward = encoder.encode(frames), encoder._forward
     monkeypatch.setattr(encoder, "_forward", lambda images: (batches.append(len(images)), forward(images))[1])
     monkeypatch.setattr(compute, "BATCH_ON_CPU", 2)
@@ -137,25 +131,18 @@ def test_batches_do_not_change_features_and_hold_few_frames(resnet, frames, monk
     assert np.isfinite(encoder.encode([Frame(0.0, np.zeros((1, 1, 3), np.uint8))])).all()
 
 
-def test_bf16_is_near_fp32(resnet, frames):
-    exact, near = (resnet(precision=precision).encode(frames) for precision in ("fp32", "bf16"))
-    assert near.dtype == np.float32 and not np.array_equal(near, exact)
-    assert np.linalg.norm(near - exact) < 0.02 * np.linalg.norm(exact)
-
-
 def test_classes_with_names_of_their_own_and_without(tmp_path):
     labels = {"label_names": ["a", "b", "c"], "label_descriptions": {"a": "first", "b": "second", "c": "third"}}
     for folder, count, named in (("named", 3, labels), ("bare", 7, {})):
         model = timm.create_model("test_resnet", num_classes=count).eval()
         timm.models.save_for_hf(model, str(tmp_path / folder), model_config=named, safe_serialization=True)
-    encoder = create(f"timm:{tmp_path / 'named'}", device="cpu")
+    encoder, bare = (create(f"timm:{tmp_path / name}", device="cpu") for name in ("named", "bare"))
     head = encoder.object_head
     assert (head.names, head.definitions) == (["a", "b", "c"], ["first", "second", "third"])
-    assert "ImageNet" not in encoder.domain
-    assert create(f"timm:{tmp_path / 'bare'}", device="cpu").object_head is None
+    assert "ImageNet" not in encoder.domain and bare.object_head is None
 
 
-def test_bad_weights_are_named_with_the_reason(tmp_path):
+def test_bad_weights_and_what_is_asked_for_in_vain_are_refused(tmp_path):
     _, file = saved(tmp_path, "test_vit")
     (tmp_path / "text.safetensors").write_text("not weights")
     (tmp_path / "empty.pth").write_bytes(b"")
@@ -172,9 +159,6 @@ def test_bad_weights_are_named_with_the_reason(tmp_path):
     small_bit(tmp_path / "bit")
     with pytest.raises(MismatchError, match="resnetv2_50x1_bit"):
         create("bit", weights=tmp_path / "bit")
-
-
-def test_what_is_asked_for_in_vain_is_refused(resnet):
     for name, said in (
         ("timm:resnet18x", "did you mean resnet18"), ("timm:resnet18.nonsense", "a1_in1k"),
         *((name, "no encoder") for name in ("", "bitt", "timm:", "clip:", "timm")),
@@ -186,7 +170,7 @@ def test_what_is_asked_for_in_vain_is_refused(resnet):
             create(name, weights="x")
     for changes in ({"precision": "fp16"}, {"device": "cuda:99"}, {"device": "toaster"}):
         with pytest.raises(InputError, match=r"is not one of|cannot be used"):
-            resnet(**changes)
+            create("timm:test_vit", weights=file, **changes)
 
 
 def test_weights_with_nan_are_named_with_their_tensor(tmp_path, clip_folder):
