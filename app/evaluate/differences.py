@@ -15,7 +15,7 @@ from app.parts import scored, show
 from app.parts.words import plain
 from cezsar.analysis.comparison import Comparison, Tally
 from cezsar.report import figures
-from cezsar.report.figures import percent, points, signed
+from cezsar.report.figures import percent, points
 from cezsar.zeroshot.evaluation import Correctness, Figure, correctness, figure_of
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.hubness_reduction import BASELINE, FUSED, MEAN_SENTENCE, REDUCTIONS, Reduction, reduced
@@ -69,7 +69,7 @@ def differences(rows: Sequence[Row], protocol: Protocol) -> None:
             figures.Whisker(each.a, each.difference, each.interval[0], index == row, rows[index].control)
             for index, each in zip(others, found, strict=True)
         ]
-        told = "; ".join(f"{w.title} {signed(w.difference)}, {_ends(w.interval)}" for w in whiskers)
+        told = "; ".join(f"{w.title} {points(w.difference)}, {_ends(w.interval)}" for w in whiskers)
         alt = f"Differences to {one.b} in points with their 95 % intervals. {told}"
         show.figure(figures.forest(whiskers, one.b), "forest-chart", alt)
     left, right = st.columns([5, 6], gap="medium")
@@ -96,7 +96,7 @@ def choose_other(rows: Sequence[Row], row: int) -> int:
 
 
 def _ends(interval: Any) -> str:
-    return f"{signed(interval.low)} to {signed(interval.high)}"
+    return f"{points(interval.low)} to {points(interval.high)}"
 
 
 def _lost(tally: Tally) -> str:
@@ -110,7 +110,7 @@ def headline(one: Comparison) -> None:
     st.markdown(f"**{plain(one.a)}** is **{lead}** **{plain(one.b)}**.")
     with st.container(key="metrics-difference"):
         help = f"Top-1 of the one less that of the other, mean over splits; below, its 95 % interval over {over}."
-        metric("Difference (points)", signed(one.difference), f"95 %: {_ends(ends)}", help=help)
+        metric("Difference (points)", points(one.difference), f"95 %: {_ends(ends)}", help=help)
         help = f"Mean over splits, over the {one.clips:,} clips that both were asked about."
         metric("Top-1", percent(one.accuracy_a), f"against {percent(one.accuracy_b)}", help=help)
         if one.splits:
@@ -140,7 +140,7 @@ def by_class(one: Comparison) -> None:
     if shown.empty:
         st.caption("No class differs.")
         return
-    told = ", ".join(f"{row['name']} {signed(row['difference'])}" for row in shown.to_dict("records"))
+    told = ", ".join(f"{row['name']} {points(row['difference'])}" for row in shown.to_dict("records"))
     show.figure(figures.differences(shown), "class-differences", f"Difference of each class in points: {told}")
     apart = tally.wins + tally.losses
     more = f"The {len(shown):,} largest differences of {apart:,}; all are in the files. " if len(shown) < apart else ""
@@ -151,7 +151,7 @@ def sureness(one: Comparison) -> None:
     """All intervals and all tests, each with what it answers."""
     st.markdown("**How sure** :gray[· 95 % intervals of the difference, in points]")
     there = [
-        {"Over": name, "From": signed(ends.low), "To": signed(ends.high), "What if there had been ...": what}
+        {"Over": name, "From": points(ends.low), "To": points(ends.high), "What if there had been ...": what}
         for name, ends, what in (
             ("videos and splits", one.over_both, "other videos and other splits; rather too wide than too narrow"),
             ("videos", one.over_videos, "other videos, these splits" if one.over_both else "other videos"),

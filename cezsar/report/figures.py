@@ -61,13 +61,8 @@ def percent(fraction: float | None, std: float | None = None) -> str:
 
 
 def points(fraction: float) -> str:
-    """A difference in percentage points with its sign: +2.1."""
-    return f"{100 * fraction:+.1f}".replace("-", "\N{MINUS SIGN}")
-
-
-def signed(fraction: float) -> str:
-    """`points`; no sign where it is 0.0."""
-    return points(fraction) if round(100 * fraction, 1) else "0.0"
+    """A difference in percentage points with its sign: +2.1; no sign where it is 0.0."""
+    return f"{100 * fraction:+.1f}".replace("-", "\N{MINUS SIGN}") if round(100 * fraction, 1) else "0.0"
 
 
 def shown(name: str) -> str:
@@ -200,15 +195,9 @@ def splits(rows: Sequence[Strip], line: float, x: str, chosen: tuple[int, int] |
         if chosen and chosen[0] == index:
             ring, at = {"symbol": "circle-open", "size": 17, "color": CHOSEN, "line": {"width": 3}}, chosen[1]
             figure.add_scatter(x=[values[at]], y=[here[at]], mode="markers", marker=ring, hoverinfo="skip")
-        _upright(figure, 100 * line, -index)
-        heads(figure, -index + 0.43, short(row.title), f"{row.figure} %")
-    lowest = 100 * min(line, *(min(row.shares) for row in rows))
-    highest = 100 * max(line, *(max(row.shares) for row in rows))
-    return layout(
-        figure, 64 * len(rows) + 62, x, showlegend=False, dragmode=False, hovermode="closest",
-        xaxis={"range": [max(-2, lowest - 4), min(102, highest + 4)], "zeroline": False},
-        yaxis={"visible": False, "range": [-len(rows) + 0.62, 0.62]},
-    )  # fmt: skip
+        _row(figure, index, short(row.title), f"{row.figure} %", 100 * line)
+    ends = [100 * share for row in rows for share in (line, *row.shares)]
+    return _rows(figure, len(rows), 64, x, max(-2, min(ends) - 4), min(102, max(ends) + 4))
 
 
 def _box(figure: go.Figure, values: DoubleArray, y: float, colour: str) -> None:
@@ -218,9 +207,17 @@ def _box(figure: go.Figure, values: DoubleArray, y: float, colour: str) -> None:
     )  # fmt: skip
 
 
-def _upright(figure: go.Figure, x: float, y: float) -> None:
-    """A dotted line behind one row."""
-    figure.add_shape(type="line", x0=x, x1=x, y0=y - 0.3, y1=y + 0.22, layer="below", line=DOTTED)
+def _row(figure: go.Figure, index: int, left: str, right: str, line: float) -> None:
+    """What stands above a row, and a dotted line behind it."""
+    heads(figure, -index + 0.43, left, right)
+    figure.add_shape(type="line", x0=line, x1=line, y0=-index - 0.3, y1=-index + 0.22, layer="below", line=DOTTED)
+
+
+def _rows(figure: go.Figure, rows: int, row_px: int, x: str, low: float, high: float) -> go.Figure:
+    return layout(
+        figure, row_px * rows + 62, x, showlegend=False, dragmode=False, hovermode="closest",
+        xaxis={"range": [low, high], "zeroline": False}, yaxis={"visible": False, "range": [-rows + 0.56, 0.7]},
+    )  # fmt: skip
 
 
 def standing(standings: Mapping[str, Standing]) -> go.Figure:
@@ -267,7 +264,7 @@ def forest(whiskers: Sequence[Whisker], against: str) -> go.Figure:
     figure = go.Figure()
     for index, one in enumerate(whiskers):
         low, middle, high = (100 * value for value in (one.interval.low, one.difference, one.interval.high))
-        said = f"{signed(one.difference)} [{signed(one.interval.low)}, {signed(one.interval.high)}]"
+        said = f"{points(one.difference)} [{points(one.interval.low)}, {points(one.interval.high)}]"
         colour = GREY if one.control else COLOURS[0]
         figure.add_scatter(
             x=[middle], y=[-index], mode="markers",
@@ -276,17 +273,12 @@ def forest(whiskers: Sequence[Whisker], against: str) -> go.Figure:
                      "arrayminus": [max(middle - low, 0)], "thickness": 3 if one.chosen else 2},
             hovertext=[f"{shown(one.title)} less {shown(against)}: {said}"], hovertemplate=HOVER,
         )  # fmt: skip
-        _upright(figure, 0, -index)
         left, right = (f"<b>{text}</b>" if one.chosen else text for text in (short(one.title), said))
-        heads(figure, -index + 0.43, left, right)
-    ends = [100 * end for one in whiskers for end in (one.interval.low, one.interval.high)]
-    lowest, highest = min(0.0, *ends), max(0.0, *ends)
-    room = max(0.06 * (highest - lowest), 0.5)
-    return layout(
-        figure, 54 * len(whiskers) + 62, f"points of top-1 above or below {short(against, 30)}", showlegend=False,
-        dragmode=False, hovermode="closest", xaxis={"range": [lowest - room, highest + room], "zeroline": False},
-        yaxis={"visible": False, "range": [-len(whiskers) + 0.5, 0.75]},
-    )  # fmt: skip
+        _row(figure, index, left, right, 0)
+    ends = [0.0, *(100 * end for one in whiskers for end in (one.interval.low, one.interval.high))]
+    room = max(0.06 * (max(ends) - min(ends)), 0.5)
+    x = f"points of top-1 above or below {short(against, 30)}"
+    return _rows(figure, len(whiskers), 54, x, min(ends) - room, max(ends) + room)
 
 
 def classes(accuracies: Sequence[tuple[str, float, int, int]], mean: float) -> go.Figure:
@@ -316,7 +308,7 @@ def differences(classes: pd.DataFrame) -> go.Figure:
         for row in classes.to_dict("records")
     ]
     colours = [GAIN if value > 0 else LOSS for value in values]
-    part = {"x": values, "marker": {"color": colours}, "text": [signed(value / 100) for value in values],
+    part = {"x": values, "marker": {"color": colours}, "text": [points(value / 100) for value in values],
             "textposition": "outside", "cliponaxis": False, "hovertext": hovers}  # fmt: skip
     figure = bars(classes["name"].tolist(), [part], "difference (points)", longest=30)
     lowest, highest = min(0.0, *values), max(0.0, *values)
@@ -327,9 +319,8 @@ def differences(classes: pd.DataFrame) -> go.Figure:
 def faults(names: Sequence[str], text: Sequence[float], video: Sequence[float], chosen: str = "") -> go.Figure:
     """Missed clips by whose fault they are, shares from 0 to 1; the n-th point of either trace is the n-th class."""
     parts = []
-    for title, colour, shape, shares in (
-        ("fault of the text", COLOURS[1], "", text), ("fault of the video", COLOURS[0], "/", video)
-    ):  # fmt: skip
+    sides = ("fault of the text", COLOURS[1], "", text), ("fault of the video", COLOURS[0], "/", video)
+    for title, colour, shape, shares in sides:
         pattern = {"shape": shape, "size": 6, "solidity": 0.2, "fillmode": "overlay", "fgcolor": "rgba(255,255,255,.7)"}
         hovers = [f"{shown(name)}<br>{title}: {percent(share)}" for name, share in zip(names, shares, strict=True)]
         x = [100 * share for share in shares]
@@ -374,12 +365,11 @@ def mark(figure: go.Figure, marks: Mapping[str, tuple[float, float]]) -> go.Figu
     """The curve with points on it: name -> (α, accuracy as a fraction); the first is open, the last stands out."""
     marked = go.Figure(figure)
     for place, (name, (alpha, accuracy)) in enumerate(marks.items(), start=1):
-        first, last = place == 1, place == len(marks)
-        look = {
-            "color": COLOURS[1] if last else GREY, "size": 15 if last else 20 if first else 12,
-            "symbol": "circle" if last else "circle-open" if first else "diamond",
-            "line": {"width": 2, "color": GREY if first else "white"},
-        }  # fmt: skip
+        look = {"symbol": "diamond", "size": 12, "color": GREY, "line": {"width": 2, "color": "white"}}
+        if place == 1:
+            look |= {"symbol": "circle-open", "size": 20, "line": {"width": 2, "color": GREY}}
+        if place == len(marks):
+            look |= {"symbol": "circle", "size": 15, "color": COLOURS[1]}
         hover = f"{name}: α = {alpha:.2f}, {percent(accuracy)}<extra></extra>"
         marked.add_scatter(x=[alpha], y=[100 * accuracy], mode="markers", name=name, marker=look, hovertemplate=hover)
     return marked

@@ -80,13 +80,11 @@ def html_of(about: Mapping[str, Any], sections: Sequence[Section]) -> str:
 
 
 def _section(section: Section) -> str:
-    parts = "".join(
-        _table(part) if isinstance(part, Table) else _figure(part, f"{section.key}-{place}")
-        for place, part in enumerate(section.parts)
-    )
     says = "".join(f"<p>{html.escape(paragraph)}</p>" for paragraph in section.says.split("\n\n"))
     says += f'<p class="warning">{html.escape(section.warning)}</p>' if section.warning else ""
-    return f'<section id="{section.key}"><h2>{html.escape(section.title)}</h2>{says}{parts}</section>'
+    for place, part in enumerate(section.parts):
+        says += _table(part) if isinstance(part, Table) else _figure(part, f"{section.key}-{place}")
+    return f'<section id="{section.key}"><h2>{html.escape(section.title)}</h2>{says}</section>'
 
 
 def _table(table: Table) -> str:

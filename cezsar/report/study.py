@@ -43,12 +43,6 @@ class Study:
     domains: Mapping[str, tuple[FloatArray, FloatArray]] = field(default_factory=dict)  # as `domains_of` makes them
     seed: int = 0  # of everything that is drawn
 
-    @property
-    def pair(self) -> tuple[str, str] | None:
-        """The two modalities of a fusion curve."""
-        names = self.ready.scores.modalities
-        return (names[0], names[1]) if len(names) > 1 else None
-
     @cached_property
     def confusion(self) -> IntArray:
         """(C, C) counts, with all classes to choose from."""
@@ -106,8 +100,8 @@ def seen_and_unseen(ready: Prepared, unseen: Sources, seen: Dataset, store: Feat
         for data, store_of in ((unseen.dataset, ready.store), (seen, store))
     )
     ids = [*(f"unseen:{clip}" for clip in first.ids), *(f"seen:{clip}" for clip in second.ids)]
-    shared_modalities = [name for name in first.modalities if name in second.modalities]
-    rows = {name: np.concatenate([first.modalities[name], second.modalities[name]]) for name in shared_modalities}
+    both = [name for name in first.modalities if name in second.modalities]
+    rows = {name: np.concatenate([first.modalities[name], second.modalities[name]]) for name in both}
     joined = replace(first, ids=ids, labels=[*first.labels, *second.labels], modalities=rows)
     return Scores.from_embeddings(joined, unseen.several), resolve(names, joined.class_names)
 
@@ -131,16 +125,14 @@ def domains_of(
         return [ids[i] for i in np.sort(rng.permutation(len(ids))[:MOST_CLIPS])]
 
     clips = []
-    for video in some(train.ids):
-        features_TD = train.features(video)
+    for features_TD in map(train.features, some(train.ids)):
         first = int(rng.integers(max(1, len(features_TD) - seconds + 1)))
         clips.append(features_TD[first : first + seconds])
     tests = [ready.store.features(clip) for clip in some(ready.scores.ids)]
     means = [np.stack([clip_TD.mean(axis=0) for clip_TD in side]) for side in (clips, tests)]
     found = {"raw": (means[0], means[1])}
     if ready.run:
-        space = space_for(ready.run)
-        training_NE, test_NE = space.clips(clips), space.clips(tests)
+        training_NE, test_NE = map(space_for(ready.run).clips, (clips, tests))
         if training_NE is not None and test_NE is not None:
             found["joint"] = training_NE, test_NE
     return found

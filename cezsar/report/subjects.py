@@ -65,9 +65,10 @@ def accuracy(study: Study) -> Section:
 
 def fusion(study: Study) -> Section | None:
     """Accuracy for every α, and what choosing α is worth."""
-    scores, pair = study.ready.scores, study.pair
-    if pair is None:
+    scores, names = study.ready.scores, tuple(study.ready.scores.modalities)
+    if len(names) < 2:
         return None
+    pair = names[0], names[1]
     found, used = fusion_curve(scores, pair), share(study.ready.weights, pair)
     best, at_used, n = found.best(), float(found.at(used)), len(found.breakpoints)
     middle = (best.low + best.high) / 2
@@ -139,9 +140,9 @@ def _measured(known: Mapping[str, gap.Definition], found: Mapping[str, Mapping[s
 
 def semantic_gap(study: Study) -> Section | None:
     """How far clips and descriptions are apart in each space."""
-    if not study.clouds:
-        return None
     gaps = {name: gap.measure(study.space(name), seed=study.seed) for name in study.clouds}
+    if not gaps:
+        return None
     says = (
         f"{len(study.rows):,} clips in {len(gaps)} spaces. Raw features have no place for sentences; the sentence "
         "space shows what objects (or captions) say of a clip; the joint space is where labels are chosen."
@@ -197,9 +198,7 @@ def hubs(study: Study) -> Section:
     order, skewness = np.argsort(-votes, kind="stable")[:MOST_CLASSES], float(skew(votes)) if np.ptp(votes) else 0.0
     usual = np.count_nonzero(scores.label_index >= 0) / len(study.filled)
     drawn, rows, numbers, plain = figures.votes({names[c]: int(votes[c]) for c in order}, usual), [], {}, None
-    for reduction in REDUCTIONS.values():
-        if reduction is MEAN_SENTENCE:
-            continue
+    for reduction in (each for each in REDUCTIONS.values() if each is not MEAN_SENTENCE):
         top1 = evaluate(reduced(study.ready.embedded.embeddings, reduction, weights), study.protocol, FUSED).figure()
         gain, plain = ("", top1.mean) if plain is None else (points(top1.mean - plain), plain)
         rows.append([reduction.title, percent(*top1), gain, reduction.assumes])
@@ -224,11 +223,10 @@ def shift_of_domain(study: Study) -> Section | None:
     found = {}
     for name, (training, test) in study.domains.items():
         units = gap.directions(training, "training clips"), gap.directions(test, "test clips")
-        found[name] = shift.measure(*units, study.rng())
+        found[name] = last = shift.measure(*units, study.rng())
     if not found:
         return None
     told = ", ".join(f"{percent(one['domain_accuracy'])} in the {SPACES[name]}" for name, one in found.items())
-    *_, last = found.values()
     says = (
         f"Training and test clips, directions only, {last['train_clips']:,} against {last['test_clips']:,}. A "
         f"classifier tells from which set a clip is with a balanced accuracy of {told}; 50 % would be no shift."
@@ -394,10 +392,8 @@ class Analysis(NamedTuple):
         return {"cezsar": "report", "version": 1, "about": self.about, **numbers}
 
     def save(self, path: str | Path) -> tuple[Path, Path]:
-        """Write one self-contained HTML file and a JSON file beside it, each whole or not at all.
-
-        Raises `InputError` where the path has another suffix that a report cannot have.
-        """
+        """Write one self-contained HTML file and a JSON file beside it, each whole or not at all. `InputError` for the
+        suffix of another format."""
         path = Path(path)
         if path.suffix.lower() in (".json", ".csv", ".md", ".pdf"):
             raise InputError(f"{path} would hold HTML; give it the suffix .html, a .json is written beside it")
@@ -408,15 +404,13 @@ class Analysis(NamedTuple):
         return html, numbers
 
 
-def analyse(study: Study, on_progress: Callable[[int, int, str], object] | None = None) -> Analysis:
-    """Everything that can be told of a method on a data set; subjects that do not apply are left out.
-
-    `on_progress` is called with subjects done, all of them, and the one that is next.
-    """
-    sections = []
-    for done, subject in enumerate((*SUBJECTS, None)):
-        if on_progress:
-            on_progress(done, len(SUBJECTS), subject.__name__.replace("_", " ") if subject else "")
-        if subject and (section := subject(study)):
-            sections.append(section)
-    return Analysis(study.about(), sections)
+def analyse(
+    study: Study, on_progress: Callable[[int, int, str], object] = lambda done, subjects, coming: None
+) -> Analysis:
+    """Everything that can be told of a method on a data set; subjects that do not apply are left out."""
+    found = []
+    for done, subject in enumerate(SUBJECTS):
+        on_progress(done, len(SUBJECTS), subject.__name__.replace("_", " "))
+        found.append(subject(study))
+    on_progress(len(SUBJECTS), len(SUBJECTS), "")
+    return Analysis(study.about(), [section for section in found if section])
