@@ -99,10 +99,8 @@ class Classifier:
     @classmethod
     def of_run(cls, folder: str | Path, *, weights: str | Path | None = None, device: str | None = None) -> Classifier:
         """The full method, from a trained run; `weights` of the frame encoder, where they are not in their usual place.
-
         Raises `FormatError` where there is no run, or a damaged one, `MismatchError` where an encoder here differs from
-        the one the run was trained with, `MissingWeightsError` where the frame encoder's weights are not here.
-        """
+        the run's, `MissingWeightsError` where the frame encoder's weights are not here."""
         run = Run.open(folder)
         config = run.config
         encoder = encoders.create(config.feature_encoder["name"], weights=weights, device=device)
@@ -127,11 +125,9 @@ class Classifier:
         cls, name: str, *, weights: str | Path | None = None, device: str | None = None,
         prompts: Sequence[str] | None = None,
     ) -> Classifier:  # fmt: skip
-        """Without any training: a model of pictures and words (`video:`, `open_clip:`, `clip:`), or recognised objects.
-
-        A model of pictures and words has a bare label put into `prompts`, each with {}; its own by default. Raises
-        `MissingWeightsError`, or `InputError` where the encoder neither reads text nor names objects.
-        """
+        """Without any training: a model of pictures and words (`video:`, `open_clip:`, `clip:`), which has a bare label
+        put into `prompts`, each with {}, or recognised objects. Raises `MissingWeightsError`, or `InputError` where the
+        encoder neither reads text nor names objects."""
         encoder = encoders.create(name, weights=weights, device=device)
         head = encoder.object_head
         if isinstance(encoder, spaces.TextEncoder):
@@ -155,13 +151,9 @@ class Classifier:
         count, rule = (spaces.MOST_OBJECTS["names"], "names") if by_name else (OBJECTS, "sentence")
         return cls(encoder, space, name=name, trust=trust, weights=fusion, head=head, objects=count, object_rule=rule)
 
-    def classify(
-        self, path: str | Path, labels: Labels = None, *, top: int = 5, weights: Weights | None = None
-    ) -> Ranking:
-        """Decode, encode and rank one clip; the `top` labels are returned.
-
-        Raises `VideoError` where the file cannot be decoded, `InputError` for no labels.
-        """
+    def classify(self, path: str | Path, labels: Labels = None, *, top: int = 5,
+                 weights: Weights | None = None) -> Ranking:  # fmt: skip
+        """Decode, encode and rank one clip. Raises `VideoError` for what cannot be decoded, `InputError` without labels."""
         return self.rank(self.read(path), labels, top=top, weights=weights)
 
     def read(self, path: str | Path) -> EmbeddedClip:
@@ -199,10 +191,7 @@ class Classifier:
         self, clip: EmbeddedClip, labels: Labels = None, *, top: int = 5, weights: Weights | None = None,
         caption: str = "", limits: RejectionLimits | None = None,
     ) -> Ranking:  # fmt: skip
-        """Rank labels for a clip that was read before: a few inner products, whatever the labels.
-
-        `caption` is C(v), a sentence about the clip, which counts by γ.
-        """
+        """Rank labels for a clip that was read before; `caption` is C(v), a sentence about it, which counts by γ."""
         names, *_ = found = self.prototypes(labels)
         weights, limits = weights or self.weights, limits or self.limits
         rows = {"VE": clip.visual_E, "O": clip.objects_E}

@@ -188,11 +188,8 @@ def load_all(path: str | Path) -> list[Result]:
 
 
 def evaluate(scores: Scores | ScoresOf, protocol: Protocol | Parts, weights: Weights | None = None) -> Result:
-    """Top-1, top-5 and mean per-class accuracy of fused scores (Eq. 8-9) in every run of a protocol.
-
-    Of parts, each is a run with all classes to choose from. Raises `InputError` where a class is unknown, no clip of a
-    run has a label among its classes, or the weights, by default the paper's, leave no modality.
-    """
+    """Accuracies of fused scores (Eq. 8-9) in every run of a protocol; of parts, each is a run with all classes. Raises
+    `InputError` where a class is unknown, a run has no clip of its classes, or the weights leave no modality."""
     weights = weights or Weights()
     if isinstance(scores, Scores) and isinstance(protocol, Protocol):
         return _evaluate(scores, protocol, weights)
@@ -242,11 +239,8 @@ def evaluate_each(scores: Scores, protocol: Protocol | Parts, weights: Weights |
 
 
 def confusion_matrix(scores: Scores, weights: Weights, classes: Sequence[str] | None = None) -> IntArray:
-    """(K, K) counts of clips: rows are true classes, columns predicted ones, in the order of `classes`, by default all.
-
-    Predictions are among these only. Clips of other classes and undecided clips are in no cell, so a row's sum is the
-    class's clips less its undecided.
-    """
+    """(K, K) counts of clips: rows are true classes, columns predicted ones among `classes`, by default all, in their
+    order. Clips of other classes and undecided clips are in no cell."""
     chosen = scores.indices(classes)
     place_C = np.full(len(scores.class_names) + 1, -1)  # the last entry stands for labels of no class: index -1
     place_C[chosen] = np.arange(len(chosen))
@@ -306,11 +300,9 @@ def _splits(scores: Scores, protocol: Protocol) -> tuple[list[IntArray], IntArra
 def ranks(
     scores: Scores, weights: Weights, splits: Sequence[IntArray]
 ) -> Iterator[tuple[IntArray | slice, IntArray, npt.NDArray[np.int32]]]:
-    """Labelled clips, block by block: which rows, their classes, and (n, R) the rank of these among a run's classes.
-
-    A rank is from 1; 0 for an undecided clip, -1 for one that the run does not test. Whether a class stands before the
-    true one does not depend on the run, which only says which of these classes count: one product serves all runs.
-    """
+    """Labelled clips, block by block: which rows, their classes, and (n, R) the rank of these, from 1, among a run's
+    classes; 0 for an undecided clip, -1 for one that the run does not test. One product serves all runs: whether a
+    class stands before the true one does not depend on the run."""
     n_classes = len(scores.class_names)
     members_CR = np.zeros((n_classes, len(splits)), np.float32)
     for run, split in enumerate(splits):
@@ -384,11 +376,8 @@ class Stacking:
 
 
 def stacking(scores: Scores, seen: Sequence[str], weights: Weights | None = None) -> Stacking:
-    """Accuracies on seen and on unseen classes for every factor, of cosine similarities where embeddings are known.
-
-    All classes but `seen` are unseen; the weights are the paper's by default. Raises `InputError` where there is no
-    class or no clip of one of the two.
-    """
+    """Accuracies on `seen` classes and on all others for every factor, of cosine similarities where embeddings are
+    known. Raises `InputError` where there is no class or no clip of one of the two."""
     from sklearn.metrics import roc_auc_score
 
     names, weights = set(resolve(seen, scores.class_names)), weights or Weights()

@@ -141,11 +141,8 @@ def possible(sources: Sources, runs: Sequence[Run] = ()) -> list[str]:
 
 
 def prepare(name: str | None, sources: Sources, run: Run | None = None, progress: Progress | None = None) -> Prepared:
-    """Embed a data set as a method does, by default the run's own, or `cezsar` without a run.
-
-    Raises `InputError` for no such method, a run of another one, or where what it needs is not there, `MismatchError`
-    where no store was made with the run's encoder.
-    """
+    """Embed a data set as a method does, by default the run's own, or `cezsar` without a run. Raises `InputError` for an
+    unknown method, a run of another, or what is lacking, `MismatchError` where no store is of the run's encoder."""
     name = name or (run.method if run else "cezsar")
     if name not in METHODS:
         raise InputError(f"method {name!r} is unknown; there are {', '.join(METHODS)}")
@@ -171,11 +168,9 @@ def prepare(name: str | None, sources: Sources, run: Run | None = None, progress
 
 
 def shares(scores: Scores, classes: Sequence[str]) -> Scores:
-    """Class scores as shares: in each modality a clip's scores for `classes` are brought to sum 1, after [9].
-
-    A negative similarity counts as 0; a clip without a positive one keeps zeros. [9] does not say what it does there.
-    Shares of shares are those of the scores. Lengths are such that `fusion.cosine` is the share, for weights of sum 1.
-    """
+    """Class scores as shares: in each modality a clip's scores for `classes` are brought to sum 1, after [9]; negative
+    ones count as 0, of which [9] says nothing. Shares of shares are those of the scores. Lengths are such that
+    `fusion.cosine` is the share, for weights of sum 1."""
     chosen = np.sort(scores.indices(classes))  # their order decides ties
     columns = {}
     for modality, matrix_NC in scores.matrices.items():

@@ -1,9 +1,8 @@
 """None of these: whether a clip shows any of the labels it is ranked against. One mechanism for all who ask.
 
 `RejectionLimits` are rules of thumb for any model. A `Rejector` is measured: `cezsar calibrate` chose its threshold and
-temperature T on labelled clips with the run's own α, β and γ. Those were other clips and labels, so what it says is a
-warning and no guarantee. "Known" clips are of the candidate classes, whether training saw those or not, "unknown" ones
-are not. Each gets a confidence (`KINDS`), higher for known, and is accepted where that is at least a threshold.
+temperature T with the run's own α, β and γ, on other clips and labels, so what it says is a warning and no guarantee.
+"Known" clips are of the candidate classes, "unknown" ones are not. Each gets a confidence (`KINDS`), higher for known.
 """
 
 from __future__ import annotations
@@ -119,9 +118,8 @@ def confidence(scores_NC: npt.ArrayLike, kind: str = "cosine", temperature: floa
 
 
 def threshold(confidence_N: npt.ArrayLike, chosen_by: ChosenBy, rate: float = RATE) -> float:
-    """The threshold that keeps a rate, from 0 to below 1, on these clips. By "false accept" they are unknown ones, and
-    it is the lowest at which at most `rate` of them are accepted; by "false reject" known ones, and the highest at
-    which at most `rate` are rejected, which promises nothing about unknown clips. Raises `InputError` without clips."""
+    """By "false accept" of unknown clips the lowest threshold at which at most `rate` of them are accepted; by "false
+    reject" of known ones the highest at which at most `rate` are rejected. Raises `InputError` without clips."""
     of_unknown = chosen_by == "false accept"
     values = np.sort(np.asarray(confidence_N, np.float64))
     if not len(values):
@@ -176,9 +174,8 @@ class Rejector:
         return confidence(scores_NC, self.kind, self.temperature) >= self.threshold
 
     def judge(self, scores_C: npt.ArrayLike) -> tuple[DoubleArray, bool | None, str]:
-        """What is said of one clip, from its cosine similarities to ALL its labels: softmax(score / T) over these,
-        whether it shows none of them, and in words what that rests on; None and "" where a single label leaves nothing
-        to compare."""
+        """Of one clip, from its cosine similarities to ALL its labels: softmax(score / T), whether it shows none of
+        them, and in words what that rests on; None and "" where a single label leaves nothing to compare."""
         row_1C = np.asarray(scores_C, np.float64)[None]
         chances_C = probabilities(row_1C, self.temperature)[0]
         if row_1C.shape[1] == 1 and self.kind in NOT_ALONE:
@@ -215,8 +212,8 @@ class Rejector:
 
 
 def goes_with(weights: Weights, own: Weights, counted: Collection[str]) -> bool:
-    """Whether a rejector that was chosen with the weights `own` can judge scores with `weights`, of a clip with these
-    modalities; with a caption it cannot, since the rejector met none."""
+    """Whether a rejector that was chosen with the weights `own`, and without captions, can judge scores with `weights`
+    of a clip with these modalities."""
     if "C" in counted and weights.gamma > 0:
         return False
     given, chosen = unit_rows(np.array([[each.alpha, each.beta] for each in (weights, own)], np.float64))

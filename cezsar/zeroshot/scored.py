@@ -107,12 +107,8 @@ class Scored:
         return None
 
     def space(self, run: str | Path | None = None, sentences: str | None = None) -> Space:
-        """Where other sentences join its prototypes.
-
-        `run` is the folder of its run, where it is in no workspace, `sentences` the sentence encoder of an older set
-        that does not say it. Raises `InputError` where its run has no weights here, its encoder is not known, or
-        nothing embeds sentences in its space.
-        """
+        """Where other sentences join its prototypes; `run` is the folder of its run, where it is in no workspace,
+        `sentences` the encoder of an older set that does not say it. Raises `InputError` where these are not known."""
         space, encoder = self.about["space"], sentences or self.about.get("sentence_encoder", {}).get("name")
         if space not in ("joint", "sentence"):
             raise InputError(f"{self.name} was scored in the {space} space, where sentences cannot be tried")
@@ -141,10 +137,8 @@ class Scored:
 
 
 def reworded(embeddings: Embeddings, space: Space, known: Descriptions, described: Descriptions) -> Embeddings:
-    """The embeddings with the sentences of `described` for those of `known`; new classes come last.
-
-    Classes whose sentences stay keep their prototypes. Names of `described` may be in any spelling.
-    """
+    """The embeddings with the sentences of `described` (names in any spelling) for those of `known`; new classes come
+    last. Classes whose sentences stay keep their prototypes."""
     spelt = {canonical(name): name for name in embeddings.class_names}
     new = {spelt.get(canonical(name), name): list(texts) for name, texts in described.items()}
     new = {name: texts for name, texts in new.items() if texts != list(known.get(name, ()))}
@@ -170,11 +164,8 @@ def keep(
     folder: str | Path, ready: Prepared, sentences: Encoder, descriptions: Descriptions, *, dataset: str,
     paths: Mapping[str, Path] | None = None, several: Several = "nearest", half: bool = False,
 ) -> Scored:  # fmt: skip
-    """Write a data set as a method has scored it, with the encoder of the sentence space and the classes' sentences.
-
-    `half` keeps embeddings as float16, and CEZSAR's scores of these; scores are so where there are more than `LARGE`.
-    `about.json` comes last, so that a folder with it is whole.
-    """
+    """Write a data set as a method has scored it; `about.json` comes last, so that a folder with it is whole. `half`
+    keeps embeddings as float16, and CEZSAR's scores of these; scores are so where there are more than `LARGE`."""
     folder, run, embeddings, scores = Path(folder), ready.run, ready.embedded.embeddings, ready.scores
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "about.json").unlink(missing_ok=True)

@@ -1,8 +1,7 @@
 """The two waypoints: embeddings, after which no video or model is needed, and scores, after which all is arithmetic.
 
-With unit prototypes p, the score of a fused embedding is a weighted sum (Eq. 8-9 of Estevam et al., ICPR 2026):
-`(α VE + β SE(O) + γ SE(C)) · p = α VE·p + β SE(O)·p + γ SE(C)·p`. Dividing by `||VidE||`, which is the same for all
-classes, makes it the cosine similarity and changes no prediction. So these products are computed once, of raw clip
+With unit prototypes p, `(α VE + β SE(O) + γ SE(C)) · p = α VE·p + β SE(O)·p + γ SE(C)·p`, and divided by `||VidE||`
+that is the cosine similarity (Eq. 8-9 of Estevam et al., ICPR 2026). So these products are computed once, of raw clip
 embeddings and unit prototypes, and any weights and any split of classes are read off them.
 """
 
@@ -40,10 +39,8 @@ their class has no others."""
 
 @dataclass(frozen=True, eq=False)
 class Waypoint:
-    """N clips and C classes, and matrices about them; what one file holds.
-
-    Raises `InputError` for parts that do not fit together, NaN or infinite numbers: it names the clip or the class.
-    """
+    """N clips and C classes, and matrices about them; what one file holds. Parts that do not fit together and numbers
+    that are not finite are refused (`InputError`) by clip or class."""
 
     ids: list[str]  # clip names, all different
     labels: list[str]  # true class of each clip, in any spelling of a class name; "" where it is unknown
@@ -73,10 +70,7 @@ class Waypoint:
             object.__setattr__(self, name, value)
 
     def save(self, path: str | Path, *, half: bool = False) -> None:
-        """Write everything to one safetensors file; `half` keeps float16: half the size, and three digits.
-
-        Raises `InputError` where a number is too large for float16.
-        """
+        """Write everything to one safetensors file; `half` keeps float16, three digits (`InputError` if too large)."""
         parts = {each.name: getattr(self, each.name) for each in fields(self)}
         parts |= {PREFIX + name: matrix for name, matrix in parts.pop(self.by_modality).items()}
         arrays = {name: part for name, part in parts.items() if isinstance(part, np.ndarray)}
@@ -136,12 +130,8 @@ class Embeddings(Waypoint):
 
 @dataclass(frozen=True, eq=False)
 class Scores(Waypoint):
-    """N clips against C classes, in M modalities.
-
-    With one column a class (one sentence a class, or `several="mean"`) P is C, and a fused score is the weighted sum of
-    `matrices`. With several columns a class, the nearest sentence can only be told after fusion: `fusion.fuse` and
-    `fusion.cosine` do that exactly, from `columns`.
-    """
+    """N clips against C classes, in M modalities. Where a class has several columns, the nearest sentence can only be
+    told after fusion (`fusion.fuse`, `fusion.cosine`)."""
 
     columns: dict[str, FloatArray]  # modality -> (N, P): inner products of the raw modality and unit prototypes
     # (N, M, M) inner products between a clip's modalities, in the order of `columns`; from it comes ||VidE|| for any
@@ -226,10 +216,7 @@ class Scores(Waypoint):
 def unit_columns(
     prototypes_PE: FloatArray, owner: IntArray, n_classes: int, several: Several
 ) -> tuple[FloatArray, IntArray, IntArray]:
-    """(P, E) unit prototypes in the order of classes, the class of each, and the classes that have only zeros.
-
-    `prototypes_PE` are raw, every one of the `n_classes` has at least one; `owner`, (P,), is the class of each.
-    """
+    """(P, E) unit prototypes in the order of classes, the class of each, and the classes that have only zeros."""
     unit_PE = unit_rows(prototypes_PE.astype(np.float64))
     if several == "mean":
         sums_CE = np.zeros((n_classes, unit_PE.shape[1]))

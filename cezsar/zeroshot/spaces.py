@@ -116,11 +116,8 @@ class TransferSpace(Space):
 
 
 class SentenceSpace(Space):
-    """A sentence encoder's own space, without any training: objects and captions only, after [9] and [12].
-
-    `origin_S` is subtracted from every vector: the mean vector of the objects' names takes out what all of them share,
-    so that cosines tell by what differs.
-    """
+    """A sentence encoder's own space, without any training: objects and captions only, after [9] and [12]. `origin_S`,
+    the mean vector of objects' names, is subtracted: it takes out what all of them share."""
 
     name = "sentence"
 
@@ -133,10 +130,8 @@ class SentenceSpace(Space):
 
 
 class ImageTextSpace(Space):
-    """The space of a frozen image-text model: a clip is the mean of its frames' unit embeddings.
-
-    A bare label is put into `prompts`, such as "a video of a person {}."; by default the encoder's own.
-    """
+    """The space of a frozen image-text model: a clip is the mean of its frames' unit embeddings. A bare label is put
+    into `prompts`, such as "a video of a person {}."; by default the encoder's own."""
 
     name = "image-text"
 
@@ -218,11 +213,9 @@ def sentence_of(objects: Recognised) -> str:
 def object_rows(
     space: Space, clips: Sequence[Recognised], rule: str = "sentence", most: int | None = None
 ) -> FloatArray:
-    """(N, E) embeddings O of N clips from their `most` best objects, by one of `RULES`; zeros for a clip without any.
-
-    "sentence": SE of the sentence of all. Else the sum of each object's own embedding, of length 1 and times its
-    probability, by its name and definition or, brought to length 1, by its name.
-    """
+    """(N, E) embeddings O of N clips from their `most` best objects; zeros for a clip without any. By "sentence" SE of
+    the sentence of all; else the sum of unit embeddings times probabilities, by name and definition or, brought to
+    length 1, by name."""
     clips = [objects[:most] for objects in clips]
     if rule == "sentence":
         return rows_of(space, list(map(sentence_of, clips)))
@@ -280,13 +273,12 @@ def embed_dataset(
     captions: Captions | None = None, averaged: bool = False, object_rule: str | None = None, every_class: bool = False,
     progress: Progress | None = None,
 ) -> Embedded:  # fmt: skip
-    """Embed the clips of a labelled data set, in the modalities that can be had, and the classes it has clips of,
-    or `every_class`.
+    """Embed the clips of a labelled data set, in the modalities that can be had, and the classes it has clips of, or
+    `every_class`. C(v) is all captions as one sentence, after [12], or `averaged` the mean of their embeddings.
 
-    Without a store captions alone speak for all clips; C(v) is all of a clip as one sentence, after [12], or `averaged`
-    the mean of their embeddings. Objects are named as in a film: by the head of the run, else of its frame encoder,
-    whose objects a store holds. Raises `MismatchError` where the store is of another encoder than the run, `InputError`
-    where no clip is in it or has a caption, or a class has no description.
+    Objects are named as in a film: by the head of the run, else of its frame encoder, whose objects a store holds.
+    Raises `MismatchError` where the store is of another encoder than the run, `InputError` where no clip is in it or
+    has a caption, or a class has no description.
     """
     if run is not None and store is not None:
         run.check_feature_encoder(store.provenance["encoder"], store.provenance["fingerprint"])

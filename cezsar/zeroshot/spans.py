@@ -121,11 +121,8 @@ def spans(classifier: Classifier, film: Film, labels: Labels = None, *, none: bo
 
 def find(classifier: Classifier, film: Film, label: str, among: Labels = None) -> list[Span]:
     """Where one action is seen, best first, held in each second against a bar: the similarity that 95 % of others stay
-    below (their best, where they are fewer than 20), by default the descriptions of Kinetics-400.
-
-    `score` is how far the label is above the bar, in standard deviations, to compare films by. Raises `InputError`
-    where there is no other label: one alone is known by nothing.
-    """
+    below (their best, where they are fewer than 20), by default the descriptions of Kinetics-400. `score` is how far
+    the label is above the bar, in standard deviations. Raises `InputError` where there is no other label."""
     described = named_descriptions(STANDING) if among is None else classifier.described(among)
     same = [name for name in described if canonical(name) == canonical(label)]
     own = described[same[0]] if same else classifier.described([label])[label]
@@ -145,13 +142,9 @@ def find(classifier: Classifier, film: Film, label: str, among: Labels = None) -
 
 
 def segment(cosine_TC: FloatArray, rejector: Rejector | None = None) -> IntArray:
-    """(T,) the label of each second, `NONE` for none of them, without flicker.
-
-    A second's evidence for a label is its similarity; for none of them, the similarity that the best label would need
-    for the rejector to accept it. The labels are those of the path with the greatest sum of evidence, less `CHANGE` for
-    each change of label: a short excursion does not pay for going there and back, and the change that remains falls on
-    the second from which on the evidence speaks for the next label.
-    """
+    """(T,) the label of each second, `NONE` for none of them: the path with the greatest sum of evidence, less `CHANGE`
+    for each change of label, so that a short excursion does not pay. A second's evidence for a label is its similarity;
+    for none of them, the similarity that the best label would need for the rejector to accept it."""
     scores_TS = cosine_TC.astype(np.float64)
     if rejector is not None and (cosine_TC.shape[1] > 1 or rejector.kind not in NOT_ALONE):
         scores_TS = np.column_stack([scores_TS, needed(cosine_TC, rejector)])

@@ -60,9 +60,9 @@ def transferred(run: Run, sentences: Encoder, seen: Clips, unseen: Clips, *, see
                 ) -> TransferScores:  # fmt: skip
     """Choose K, T and λ on halves of the seen classes, and score the unseen clips by every method.
 
-    The run's VE stays as it is in all trials: it never had these labels, though its captions may have told of the
-    actions. `with_head`, a cross-modal model (fields of `model` and `training`) is trained anew in each trial without
-    the half that is held out, then on all; that takes minutes. Raises `InputError` for a cross-modal run.
+    The run's VE stays as it is: it never had these labels. `with_head`, a cross-modal model (fields of `model` and
+    `training`) is trained anew in each trial without the half that is held out, then on all; that takes minutes.
+    Raises `InputError` for a cross-modal run.
     """
     joint = space_of(run, sentences, device)
     if not isinstance(joint, JointSpace):
