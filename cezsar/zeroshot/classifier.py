@@ -153,7 +153,7 @@ class Classifier:
 
     def classify(self, path: str | Path, labels: Labels = None, *, top: int = 5,
                  weights: Weights | None = None) -> Ranking:  # fmt: skip
-        """Decode, encode and rank one clip. Raises `VideoError` for what cannot be decoded, `InputError` without labels."""
+        """`rank` of a clip that is read first. Raises `VideoError` where it cannot, `InputError` without labels."""
         return self.rank(self.read(path), labels, top=top, weights=weights)
 
     def read(self, path: str | Path) -> EmbeddedClip:

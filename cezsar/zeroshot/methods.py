@@ -141,8 +141,8 @@ def possible(sources: Sources, runs: Sequence[Run] = ()) -> list[str]:
 
 
 def prepare(name: str | None, sources: Sources, run: Run | None = None, progress: Progress | None = None) -> Prepared:
-    """Embed a data set as a method does, by default the run's own, or `cezsar` without a run. Raises `InputError` for an
-    unknown method, a run of another, or what is lacking, `MismatchError` where no store is of the run's encoder."""
+    """Embed a data set as a method does, by default the run's own, or `cezsar` without a run. Raises `InputError` for
+    an unknown method, a run of another, or what is lacking, `MismatchError` where no store is of the run's encoder."""
     name = name or (run.method if run else "cezsar")
     if name not in METHODS:
         raise InputError(f"method {name!r} is unknown; there are {', '.join(METHODS)}")
