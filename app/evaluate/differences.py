@@ -56,7 +56,11 @@ def differences(rows: Sequence[Row], protocol: Protocol) -> None:
     asking, answering = st.columns([4, 9], gap="large")
     with asking:
         row = choose_row(rows)
-        against = choose_other(rows, row)
+        titles, item = names(rows), rows[row].item  # at first another run's fusion, or the first row there is
+        options = [title for index, title in enumerate(titles) if index != row]
+        elsewhere = [name for name, it in zip(titles, rows, strict=True) if not it.control and it.item is not item]
+        help = "The row that all others are compared with."
+        against = titles.index(choose("Against", options, (elsewhere or options[:1])[-1], state.AGAINST, help))
         st.caption(
             "Paired: both are asked about the same clips in the same splits, and what counts is who is right about "
             "which. Points are percentage points of top-1."
@@ -84,15 +88,6 @@ def differences(rows: Sequence[Row], protocol: Protocol) -> None:
             ("JSON", partial(to_json, found), ".json", "Everything, with each split and each class."),
         )
     return None
-
-
-def choose_other(rows: Sequence[Row], row: int) -> int:
-    """What the chosen row is compared with: at first another run's fusion, or the first row there is."""
-    titles, item = names(rows), rows[row].item
-    options = [title for index, title in enumerate(titles) if index != row]
-    elsewhere = [name for name, it in zip(titles, rows, strict=True) if not it.control and it.item is not item]
-    first = (elsewhere or options[:1])[-1]
-    return titles.index(choose("Against", options, first, state.AGAINST, "The row that all others are compared with."))
 
 
 def _ends(interval: Any) -> str:

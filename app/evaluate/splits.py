@@ -24,7 +24,14 @@ SEEN = "splits-chart-seen"  # the click that was answered last
 
 def splits(rows: Sequence[Row]) -> None:
     several = len(rows[0].result.runs) > 1
-    take_click(rows)
+    # A new click on a point chooses row and split, before their widgets are drawn.
+    clicked = st.session_state.get(CHART)
+    points = clicked["selection"]["points"] if clicked else []
+    spot = [int(value) for value in points[0]["customdata"]] if points else []
+    if spot != st.session_state.get(SEEN, []):
+        st.session_state[SEEN] = spot
+        if spot and spot[0] < len(rows) and spot[1] < len(rows[spot[0]].top1):
+            st.session_state[state.ROW], st.session_state[state.SPLIT] = rows[spot[0]].title, spot[1] + 1
     st.subheader("Split by split" if several else "Class by class", anchor=False)
     left, right = st.columns([4, 9], gap="large")
     with left:
@@ -45,17 +52,6 @@ def splits(rows: Sequence[Row]) -> None:
     in_full(one, split)
     st.subheader("Every class, over all splits" if several else "Every class", anchor=False)
     per_class(rows, row)
-
-
-def take_click(rows: Sequence[Row]) -> None:
-    """Turn a new click on a point into a choice of row and split, before their widgets are drawn."""
-    clicked = st.session_state.get(CHART)
-    points = clicked["selection"]["points"] if clicked else []
-    spot = [int(value) for value in points[0]["customdata"]] if points else []
-    if spot != st.session_state.get(SEEN, []):
-        st.session_state[SEEN] = spot
-        if spot and spot[0] < len(rows) and spot[1] < len(rows[spot[0]].top1):
-            st.session_state[state.ROW], st.session_state[state.SPLIT] = rows[spot[0]].title, spot[1] + 1
 
 
 def choose_split(row: Row) -> int:

@@ -114,10 +114,10 @@ class View:
         scores, self.row_N = scored.scores(item), clouds(item)[0][drawn.rows_N]
         predicted_N = cache.once(lambda: fusion.predict(scores, item.weights), "predicted", item.fingerprint)
         self.means = {one.means for one in drawn.projections.values()}
-        names = [*scores.class_names, ""]
+        self.names = [*scores.class_names, ""]
         self.item, self.drawn, self.chosen, self.ids = item, drawn, chosen, [scores.ids[row] for row in self.row_N]
         self.labels, self.predicted = (
-            [names[c] for c in class_N[self.row_N]] for class_N in (scores.label_index, predicted_N)
+            [self.names[c] for c in class_N[self.row_N]] for class_N in (scores.label_index, predicted_N)
         )
 
     def order(self, names: Sequence[str]) -> list[tuple[int, int]]:
@@ -127,7 +127,7 @@ class View:
 
     def stars(self, space: str) -> list[str]:
         """Class of each star."""
-        return [scored.scores(self.item).class_names[index] for index in self.drawn.projections[space].star_class_P]
+        return [self.names[index] for index in self.drawn.projections[space].star_class_P]
 
     def selected(self, space: str, points: Sequence[Mapping[str, int]]) -> tuple[list[str], bool]:
         """Ids of the clips that are selected in a map, and True; else those of the classes whose stars are."""

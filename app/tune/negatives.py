@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -121,20 +120,18 @@ def measured(path: Path, encoder: str, waiting: Any) -> Sentences:
 
 
 @st.fragment
+@show.explained()
 def bounds(found: Sentences) -> None:
     """What depends on τ."""
     first, second, third = st.columns([3, 3, 1], gap="large")
     help = "Upper bound on the cosine distance of a hard negative, in (0, 2]."
     tau = first.slider("τ", 0.01, 2.0, 0.8, 0.01, key=state.TAU, bind="query-params", help=help)
-    help = "For the sentences that enter or leave between the two."
-    before = second.slider(
-        "compared with τ =", 0.01, 2.0, 0.7, 0.01, key=state.TAU_BEFORE, bind="query-params", help=help
-    )
+    help, key = "For the sentences that enter or leave between the two.", state.TAU_BEFORE
+    before = second.slider("compared with τ =", 0.01, 2.0, 0.7, 0.01, key=key, bind="query-params", help=help)
     help = "n: hard negatives for each positive; the paper's is 10."
     wanted = third.number_input("Wanted", 1, 1_000, 10, key=state.NEGATIVES, bind="query-params", help=help)
-    with show.explained():
-        numbers(found.distances, found.counts_TA, tau, int(wanted))
-        example(found, tau, before)
+    numbers(found.distances, found.counts_TA, tau, int(wanted))
+    example(found, tau, before)
 
 
 def numbers(found: laboratory.Distances, counts_TA: IntArray, tau: float, wanted: int) -> None:
@@ -216,34 +213,7 @@ def _against(figure: go.Figure, tau: float, y: str, x: str = "τ", last: float =
 def example(found: Sentences, tau: float, before: float) -> None:
     """One sentence, and which others enter or leave its candidates between two τ."""
     st.subheader("One sentence and its negatives", anchor=False)
-    anchor, (low, high) = choose_anchor(found.texts), sorted((tau, before))
-    near = laboratory.neighbours(found.vectors_NS, found.groups_N, anchor, high)
-    within = [pair for pair in near if np.float32(pair[1]) < np.float32(low)]
-    moved, verb = near[len(within) :], "Enter" if tau >= before else "Leave"
-    parts = {
-        f"Candidates at both τ: {len(within):,}": within,
-        f"{verb} as τ goes from {before:.2f} to {tau:.2f}: {len(moved):,}": moved,
-    }
-    none = "None." if low < high else "Move one of the two τ: the sentences between them are listed here."
-    for column, (title, rows) in zip(st.columns(2, gap="medium"), parts.items(), strict=True):
-        with column:
-            st.markdown(f"**{title}**")
-            listed = [{"Distance": distance, "Sentence": found.texts[row]} for row, distance in rows[:NEAREST]]
-            if listed:
-                alt = "Sentences with their cosine distance to the example"
-                show.table(listed, alt, {"Distance": "%.3f"}, height=38 + 35 * len(listed))
-            else:
-                st.caption(none)
-    st.caption(
-        f"The nearest {NEAREST} of each. Sentences of the same video are never negatives.",
-        help="A negative that describes what the anchor's video shows as well is a false one: it pushes the model away "
-        "from a right answer. The nearer a sentence, the more likely that is.",
-    )
-
-
-def choose_anchor(texts: Sequence[str]) -> int:
-    """The number of the example sentence."""
-    options: Sequence[int] = range(len(texts))
+    texts, options = found.texts, list(range(len(found.texts)))
     if st.session_state.get(state.ANCHOR) not in options:  # of other sentences
         st.session_state.pop(state.ANCHOR, None)
     choosing, drawing = st.columns([6, 1], vertical_alignment="bottom")
@@ -256,12 +226,32 @@ def choose_anchor(texts: Sequence[str]) -> int:
             "Example sentence", options, format_func=lambda row: f"{row + 1}. {texts[row]}", key=state.ANCHOR,
             help="Type to search.",
         )  # fmt: skip
-    drawn = int(np.random.default_rng().integers(len(texts)))
-    drawing.button(
-        "Another", icon=":material/casino:", width="stretch", help="A sentence drawn at random.", on_click=state.put,
-        args=(state.ANCHOR, drawn),
-    )  # fmt: skip
-    return int(anchor or 0)
+    draw = partial(state.put, state.ANCHOR, int(np.random.default_rng().integers(len(texts))))
+    help = "A sentence drawn at random."
+    drawing.button("Another", icon=":material/casino:", width="stretch", help=help, on_click=draw)
+    low, high = sorted((tau, before))
+    near = laboratory.neighbours(found.vectors_NS, found.groups_N, int(anchor or 0), high)
+    within = [pair for pair in near if np.float32(pair[1]) < np.float32(low)]
+    moved, verb = near[len(within) :], "Enter" if tau >= before else "Leave"
+    parts = {
+        f"Candidates at both τ: {len(within):,}": within,
+        f"{verb} as τ goes from {before:.2f} to {tau:.2f}: {len(moved):,}": moved,
+    }
+    none = "None." if low < high else "Move one of the two τ: the sentences between them are listed here."
+    for column, (title, rows) in zip(st.columns(2, gap="medium"), parts.items(), strict=True):
+        with column:
+            st.markdown(f"**{title}**")
+            listed = [{"Distance": distance, "Sentence": texts[row]} for row, distance in rows[:NEAREST]]
+            if listed:
+                alt = "Sentences with their cosine distance to the example"
+                show.table(listed, alt, {"Distance": "%.3f"}, height=38 + 35 * len(listed))
+            else:
+                st.caption(none)
+    st.caption(
+        f"The nearest {NEAREST} of each. Sentences of the same video are never negatives.",
+        help="A negative that describes what the anchor's video shows as well is a false one: it pushes the model away "
+        "from a right answer. The nearer a sentence, the more likely that is.",
+    )
 
 
 def duplicates(found: Sentences, key: tuple[Any, ...]) -> None:

@@ -81,13 +81,9 @@ def told_apart(names: Sequence[str]) -> tuple[str, ...] | None:
 
 
 @st.fragment
+@show.explained()
 def weigh(item: Scored, classes: tuple[str, ...]) -> None:
     """What depends on the weights; a move of a slider runs this and nothing else."""
-    with show.explained():
-        _weigh(item, classes)
-
-
-def _weigh(item: Scored, classes: tuple[str, ...]) -> None:
     scores, key = scored.scores(item), (item.fingerprint, classes)
     modalities, curve, over = scores.modalities, None, None
     setting, seeing = st.columns([2, 3], gap="large")
@@ -134,8 +130,21 @@ def _weigh(item: Scored, classes: tuple[str, ...]) -> None:
     with right:
         st.subheader("Clips that flip", anchor=False)
         row = flips_table(scores.ids, now, before, turned)
-    if row is not None:
-        flipped_clip(item, row, now, before, classes)
+    if row is None:
+        return
+    # One clip, and its best labels under both weights: with cosine similarities, or fused scores without.
+    truth, places = now.class_names[now.truth_N[row]], np.sort(scores.indices(classes or None))
+    screen, *columns = st.columns([4, 3, 3], gap="large", vertical_alignment="center")
+    with screen:
+        player.film_of(item, scores.ids[row], truth, caption=f"True class: **{plain(truth)}**")
+    for column, title, given in zip(columns, ("Under the reference", "Now"), (before, now), strict=True):
+        similar_C = fusion.similarities(scores, given.weights, np.array([row]))[0, places]
+        labels, _ = fusion.rank(similar_C, [scores.class_names[place] for place in places])
+        column.markdown(f"**{title}**", help="The best labels with their similarities; the true class is green.")
+        column.markdown("\n".join(
+            f"{place}. {f':green[**{plain(name)}**]' if name == truth else plain(name)} {number(similarity)}"
+            for place, (name, similarity) in enumerate(labels, start=1)
+        ))  # fmt: skip
 
 
 def quick(item: Scored, most: int) -> bool:
@@ -340,23 +349,6 @@ def flips_table(ids: Sequence[str], now: Outcome, before: Outcome, turned: Flips
     st.caption(f"{counts}{note}. Choose a row to see its clip.")
     picked = event["selection"]["rows"]
     return listed[picked[0] if picked and picked[0] < len(listed) else 0][0]
-
-
-def flipped_clip(item: Scored, row: int, now: Outcome, before: Outcome, classes: tuple[str, ...]) -> None:
-    """One clip, and its best labels under both weights: with cosine similarities, or fused scores without."""
-    scores, truth = scored.scores(item), now.class_names[now.truth_N[row]]
-    places = np.sort(scores.indices(classes or None))
-    screen, *columns = st.columns([4, 3, 3], gap="large", vertical_alignment="center")
-    with screen:
-        player.film_of(item, scores.ids[row], truth, caption=f"True class: **{plain(truth)}**")
-    for column, title, given in zip(columns, ("Under the reference", "Now"), (before, now), strict=True):
-        similar_C = fusion.similarities(scores, given.weights, np.array([row]))[0, places]
-        labels, _ = fusion.rank(similar_C, [scores.class_names[place] for place in places])
-        column.markdown(f"**{title}**", help="The best labels with their similarities; the true class is green.")
-        column.markdown("\n".join(
-            f"{place}. {f':green[**{plain(name)}**]' if name == truth else plain(name)} {number(similarity)}"
-            for place, (name, similarity) in enumerate(labels, start=1)
-        ))  # fmt: skip
 
 
 # Three weights -------------------------------------------------------------------------------------------------------

@@ -1,5 +1,8 @@
 """A workspace with a tiny run: real encoders, random weights, three drawn clips."""
 
+import base64
+import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +34,40 @@ def open_page(name="classify", **query):
     if name != "classify":  # which is the one that opens by itself
         page.switch_page(f"../pages/{name}.py")
     return page.run()
+
+
+def fine(page):
+    """The page, if nothing on it went wrong."""
+    assert not page.exception and not page.error, (page.exception, [error.value for error in page.error])
+    return page
+
+
+def texts(page):
+    """All it says, without backslashes and colours."""
+    kinds = ("markdown", "subheader", "caption", "warning", "info")
+    said = " ".join(str(element.value) for kind in kinds for element in page.get(kind))
+    return re.sub(r":gray\[(.*?)\]", r"\1", said.replace("\\", "")).replace("\N{NO-BREAK SPACE}", " ")
+
+
+def metrics(page):
+    """Label -> (value, delta); where labels come again, the first."""
+    return {metric.label: (metric.value, metric.delta) for metric in reversed(page.metric)}
+
+
+def charts(page):
+    """The figures as they are sent to the browser."""
+    return [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
+
+
+def numbers(values):
+    """An array of a figure, however it travels."""
+    return np.frombuffer(base64.b64decode(values["bdata"]), values["dtype"]) if isinstance(values, dict) else values
+
+
+def press(page, label):
+    """The page after a click on the button."""
+    (found,) = [button for button in page.button if button.label == label]
+    return found.click().run()
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import open_page
+from conftest import charts, fine, metrics, open_page, press, texts
 from streamlit.typing import DataframeState, PlotlyState
 
 from app import state
@@ -32,24 +32,6 @@ def demo():
     return matrices.Side(item, item.weights)
 
 
-def texts(page):
-    return " ".join(str(element.value) for kind in ("markdown", "caption", "info") for element in page.get(kind))
-
-
-def fine(page):
-    assert not page.exception and not page.error, (page.exception, page.error)
-    return page
-
-
-def metrics(page):
-    """Of the headline; further down labels come again."""
-    return {metric.label: metric.value for metric in reversed(page.metric)}
-
-
-def press(page, label):
-    next(button for button in page.button if button.label == label).click().run()
-
-
 def test_a_first_visitor_finds_the_demo_and_goes_to_another_cell(empty_workspace, demo):
     page = fine(open_page("confusion"))
     scores = demo.item.scores()
@@ -57,7 +39,7 @@ def test_a_first_visitor_finds_the_demo_and_goes_to_another_cell(empty_workspace
     total = engine.group_confusion(counts, scores.class_names, HARD_GROUPS)[-1]
     shares = [percent(share) for share in (np.trace(counts) / counts.sum(), total.within, total.between)]
     titles = ["Clips", "Accuracy", "Within-group error", "Between-group error"]
-    assert metrics(page) == dict(zip(titles, ["420", *shares], strict=True))
+    assert [metrics(page)[title][0] for title in titles] == ["420", *shares]
     table, expected = page.dataframe[0].value, engine.pairs(counts, scores.class_names)
     assert [*zip(table["true"], table["count"], strict=True)] == [(pair.true, pair.count) for pair in expected]
     assert page.selectbox(key=state.TRUE).value == expected[0].true
@@ -81,11 +63,11 @@ def test_hard_groups_restrict_the_predictions_unless_asked(empty_workspace, demo
     page = fine(open_page("confusion", which="Hard groups", hard="bucket (the demo's)"))
     members, scores = HARD_GROUPS["bucket"], demo.item.scores()
     restricted = confusion_matrix(scores, demo.weights, members)
-    assert metrics(page)["Accuracy"] == percent(np.trace(restricted) / restricted.sum())
+    assert metrics(page)["Accuracy"][0] == percent(np.trace(restricted) / restricted.sum())
     page.segmented_control(key=state.AMONG).set_value("all").run()
     full = confusion_matrix(scores, demo.weights)
     place = [scores.class_names.index(name) for name in members]
-    assert metrics(fine(page))["Accuracy"] == percent(full[place, place].sum() / full[place].sum())
+    assert metrics(fine(page))["Accuracy"][0] == percent(full[place, place].sum() / full[place].sum())
     page.selectbox(key=state.TAKEN).set_value(matrices.OTHER).run()
     true = page.selectbox(key=state.TRUE).value
     row = full[scores.class_names.index(true)]
@@ -114,54 +96,39 @@ def test_two_modalities_side_by_side_then_two_runs(empty_workspace, demo):
     fine(page).selectbox(key=state.WITH).set_value("demo-colour@demo").run()
     other = confusion_matrix(scored.scored_sets()["demo-colour@demo"].scores(), Weights.only("VE"))
     change = np.trace(other) / other.sum() - np.trace(a) / a.sum()
-    delta = next(metric.delta for metric in fine(page).metric if metric.label == "Accuracy of A")
-    assert delta == f"{100 * change:+.1f} in B"
+    assert metrics(fine(page))["Accuracy of A"][1] == f"{100 * change:+.1f} in B"
 
 
-def test_nothing_scored_is_a_word_and_not_an_error(empty_workspace, monkeypatch, tmp_path):
-    monkeypatch.setattr(scored, "SHIPPED", tmp_path / "nothing")
-    page = fine(open_page("confusion"))
-    assert "Nothing has been scored yet" in texts(page) and not page.get("plotly_chart")
-
-
-def test_hostile_addresses_do_no_harm_in_a_workspace_without_scores(workspace):
+def test_hostile_addresses_do_no_harm_and_nothing_scored_is_a_word(workspace, monkeypatch, tmp_path):
     page = open_page("confusion", true="../../x", taken="<b>", zoom="9-1,x", which="none", speaks="?", shot="'")
-    assert metrics(fine(page))["Clips"] == "420"
+    assert metrics(fine(page))["Clips"][0] == "420"
+    monkeypatch.setattr(scored, "SHIPPED", tmp_path / "nothing")
+    assert "Nothing has been scored yet" in texts(fine(page.run())) and not page.get("plotly_chart")
 
 
 def test_a_proposed_group_is_kept_edited_and_deleted(empty_workspace, demo):
-    page = fine(open_page("confusion", groupsof="Proposed"))
+    page = fine(open_page("confusion", groupsof="Proposed", true="dragging a box", taken="kicking a drum"))
+    assert [page.selectbox(key=key).value for key in (state.TRUE, state.TAKEN)] == ["dragging a box", "kicking a drum"]
     own = {"Horse": ["a", "b"], "horse 2": ["a", "c"]}
     assert [groups.free_name(name, own) for name in ("horse", "cow")] == ["horse 3", "cow"]
     proposed = groups.sources(demo, {})[groups.PROPOSED]
     name = next(iter(proposed))
     assert list(page.dataframe[1].value["group"])[: len(proposed)] == list(proposed)
-    page.button(key=f"keep-{name}").click().run()
-    assert load_groups(groups_path()) == {name: proposed[name]}
-    assert page.button(key=f"keep-{name}").disabled
+    press(page, name)
+    assert load_groups(groups_path()) == {name: proposed[name]} and page.button(key=f"keep-{name}").disabled
     page.segmented_control(key=state.GROUPS_OF).set_value(groups.OWN).run()
     assert fine(page).dataframe[1].value["group"].iloc[0] == name
     page.selectbox(key="own-group").set_value(name).run()
-    page.text_input(key=f"own-{name}-1-name").set_value(" ")
-    press(page, "Save")
-    assert not page.exception and "empty" in page.error[0].value
-    assert load_groups(groups_path()) == {name: proposed[name]}
-    page.text_input(key=f"own-{name}-1-name").set_value("look-alikes")
-    press(page, "Save")
-    assert load_groups(groups_path()) == {"look-alikes": proposed[name]}
+    for typed, kept in ((" ", name), ("look-alikes", "look-alikes")):
+        page.text_input(key=f"own-{name}-1-name").set_value(typed)
+        press(page, "Save")
+        assert not page.exception and load_groups(groups_path()) == {kept: proposed[name]}
+        assert bool(page.error) == (typed == " ")
     page.selectbox(key="own-group").set_value("look-alikes").run()
     press(fine(page), "Yes, delete it")
     assert load_groups(groups_path()) == {}
-    fine(page)
-
-
-def test_a_damaged_file_of_groups_is_named_and_the_address_names_the_cell(empty_workspace):
-    keep_group(groups_path(), "a", ["x", "y"])
     groups_path().write_text("{")
-    page = open_page("confusion", true="dragging a box", taken="kicking a drum")
-    assert not page.exception and "hard" in page.error[0].value and metrics(page)["Clips"] == "420"
-    cell = [page.selectbox(key=key).value for key in (state.TRUE, state.TAKEN)]
-    assert cell == ["dragging a box", "kicking a drum"]
+    assert not page.run().exception and "hard" in page.error[0].value and metrics(page)["Clips"][0] == "420"
 
 
 def selection(**chosen):
@@ -254,7 +221,7 @@ def test_hard_groups_stand_among_random_sets_as_the_engine_has_it(empty_workspac
     standing = found.standing()
     assert groups.in_words(standing, 19) in texts(page)
     assert f"{19 * 19 / 21:.1f} of their 19 classes are named ones" in texts(page)
-    traces = json.loads(page.get("plotly_chart")[-1].proto.spec)["data"]
+    traces = charts(page)[-1]["data"]
     drawn = {trace["name"]: trace["x"] for trace in traces if trace.get("name")}
     assert sorted(drawn["random sets"]) == pytest.approx(sorted(100 * value for value in standing.values))
     assert drawn["these classes"] == [pytest.approx(100 * standing.named)]
@@ -301,10 +268,10 @@ def test_four_hundred_classes_are_an_overview_and_a_part(empty_workspace):
     about |= {"run": "large", "dataset": "random", "modalities": ["VE"], "clips": 4000, "classes": 400}
     (folder / "about.json").write_text(json.dumps(about))
     page = fine(open_page("confusion", on="large@random", zoom="10-39,0-4"))
-    assert metrics(page)["Clips"] == "4,000"
+    assert metrics(page)["Clips"][0] == "4,000"
     counts = confusion_matrix(scores, Weights.only("VE"))
     assert page.dataframe[0].value["count"].iloc[0] == engine.pairs(counts, names)[0].count
-    overview, part = (json.loads(chart.proto.spec) for chart in page.get("plotly_chart")[:2])
+    overview, part = charts(page)[:2]
     assert overview["data"][0]["z"]["dtype"] == "u1"
     assert len(page.get("plotly_chart")[0].proto.spec) < 400_000
     assert len(part["data"][-1]["customdata"]) == 30 * 5

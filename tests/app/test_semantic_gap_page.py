@@ -1,6 +1,5 @@
 """The page Semantic gap, through the app's entry file."""
 
-import base64
 import json
 import shutil
 from dataclasses import replace
@@ -9,7 +8,7 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
-from conftest import open_page
+from conftest import charts, fine, numbers, open_page, press, texts
 from typer.testing import CliRunner
 
 from app import state
@@ -58,32 +57,10 @@ def opened(**query):
     return fine(open_page("semantic_gap", **query))
 
 
-def texts(page):
-    kinds = ("markdown", "subheader", "caption", "info")
-    return " ".join(str(element.value) for kind in kinds for element in page.get(kind)).replace("\\", "")
-
-
-def charts(page):
-    return [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
-
-
 def figures(page):
     """space -> the map as sent to the browser."""
     found = (one for one in charts(page) if "scaleanchor" in one["layout"].get("yaxis", {}))
     return dict(zip(SPACES, found, strict=False))
-
-
-def values(array):
-    """Numbers of a figure, which plotly sends as text or as bytes."""
-    if isinstance(array, dict):
-        return np.frombuffer(base64.b64decode(array["bdata"]), array["dtype"])
-    return np.array(array)
-
-
-def fine(page):
-    assert not page.exception, page.exception
-    assert not page.error, [error.value for error in page.error]
-    return page
 
 
 def space_of(item, space):
@@ -99,9 +76,9 @@ def test_a_first_visit_finds_maps_with_a_ring_and_a_ranking(visit, item, drawn):
     rings = [html.proto.body for html in page.get("html") if 'class="cezsar-over"' in html.proto.body]
     for space, ring in zip(SPACES, rings, strict=True):
         (clips, stars), axes = shown[space]["data"], shown[space]["layout"]
-        np.testing.assert_allclose(values(clips["x"]), drawn.projections[space].videos_N2[order, 0])
+        np.testing.assert_allclose(numbers(clips["x"]), drawn.projections[space].videos_N2[order, 0])
         assert len(set(clips["marker"]["color"])) == 7 and "star" not in clips["marker"]["symbol"]
-        assert len(values(stars["x"])) == 21
+        assert len(numbers(stars["x"])) == 21
         (x0, x1), (y0, y1) = axes["xaxis"]["range"], axes["yaxis"]["range"]
         x, y = drawn.projections[space].videos_N2[drawn.rows_N.tolist().index(wrong)]
         assert x1 - x0 == pytest.approx(y1 - y0)
@@ -115,26 +92,14 @@ def test_a_first_visit_finds_maps_with_a_ring_and_a_ranking(visit, item, drawn):
     order = np.argsort(-best, kind="stable").tolist()
     assert page.selectbox(key=state.MAP_CLIP).value == scores.ids[wrong]
     assert scores.class_names[order[0]] in [element.value.replace("\\", "") for element in page.subheader]
-    np.testing.assert_allclose(values(charts(page)[3]["data"][0]["x"])[:5], best[order[:5]], atol=1e-6)
+    np.testing.assert_allclose(numbers(charts(page)[3]["data"][0]["x"])[:5], best[order[:5]], atol=1e-6)
     true = int(scores.label_index[wrong])
     assert f"Its true class is *{scores.class_names[true]}*, ranked {order.index(true) + 1}." in texts(page)
 
 
-def test_ones_own_groups_are_offered_beside_the_others(empty_workspace, item):
-    names = item.scores().class_names
-    keep_group(groups_path(), "mine", [names[1].replace(" ", "_"), names[5], "of another data set"])
-    page = opened()
-    offered = {button.label: button for button in page.button}
-    assert {"mine (2)", "guitar (3)", "widest gaps (6)"} <= offered.keys()
-    offered["mine (2)"].click().run()
-    assert set(fine(page).multiselect(key=state.CLASSES).value) == {names[1], names[5]}
-    groups_path().write_text("[")
-    page.run()
-    assert "hard_groups" in page.error[0].value.replace("\\", "") and len(figures(page)) == 3
-
-
 def test_what_is_selected_on_one_map_stands_out_on_all(empty_workspace, item, drawn):
     names = item.scores().class_names
+    keep_group(groups_path(), "mine", [names[1].replace(" ", "_"), names[5], "of another data set"])
     ids, labels = ([of[row] for row in drawn.rows_N] for of in (item.scores().ids, item.scores().labels))
     view = View(item, drawn, [name for name in names if name in FIRST])
     points = [{"curve_number": 0, "point_index": n} for n in (419, 418, 5)]
@@ -157,23 +122,24 @@ def test_what_is_selected_on_one_map_stands_out_on_all(empty_workspace, item, dr
     assert page.get("plotly_chart")[2].proto.spec == before  # or the browser would drop the selection
     page.button(key=f"pick-{state.MAP_CLIP}-2").click().run()
     assert fine(page).selectbox(key=state.MAP_CLIP).value == picked[2] and "**3 clips selected**" in texts(page)
-    page.button(key="map-clear").click().run()
-    assert "clips selected" not in texts(fine(page)) and "selectedpoints" not in figures(page)["raw"]["data"][0]
-
-
-def test_a_pinned_clip_is_shown_in_spaces_of_its_run_only(empty_workspace, item, drawn):
-    page, vector = opened(), item.embeddings().modalities["VE"][42]
-    page.session_state[state.PINNED] = {"name": "mine.mp4", "run": "demo", "joint": vector, "sentence": None}
-    fine(page.run())
-    x, y = maps.place(vector, item.clouds()[1]["joint"].videos_NE[drawn.rows_N], drawn.projections["joint"].videos_N2)
-    diamond = figures(page)["joint"]["data"][2]
-    assert (diamond["x"][0], diamond["y"][0]) == (pytest.approx(x), pytest.approx(y))
-    assert len(figures(page)["raw"]["data"]) == 2 and "approximate place" in texts(page)
-    page.session_state[state.PINNED] = {"name": "mine.mp4", "run": "other", "joint": vector, "sentence": None}
-    fine(page.run())
-    assert len(figures(page)["joint"]["data"]) == 2 and "other read it" in texts(page)
-    page.button(key="unpin").click().run()
-    assert "mine.mp4" not in texts(fine(page))
+    fine(press(page, "Clear"))
+    assert "clips selected" not in texts(page) and "selectedpoints" not in figures(page)["raw"]["data"][0]
+    # One's own groups are offered beside the others.
+    assert {"mine (2)", "guitar (3)", "widest gaps (6)"} <= {button.label for button in page.button}
+    assert set(fine(press(page, "mine (2)")).multiselect(key=state.CLASSES).value) == {names[1], names[5]}
+    # A clip pinned elsewhere is shown in spaces of its run only.
+    vector, (at, joint) = item.embeddings().modalities["VE"][42], (drawn.rows_N, drawn.projections["joint"].videos_N2)
+    x, y = maps.place(vector, item.clouds()[1]["joint"].videos_NE[at], joint)
+    for run, shapes in (("demo", 3), ("other", 2)):
+        page.session_state[state.PINNED] = {"name": "mine.mp4", "run": run, "joint": vector, "sentence": None}
+        fine(page.run())
+        assert [len(chart["data"]) for chart in figures(page).values()] == [2, 2, shapes]
+        if shapes == 3:
+            diamond = figures(page)["joint"]["data"][2]
+            assert (diamond["x"][0], diamond["y"][0]) == (pytest.approx(x), pytest.approx(y))
+            assert "approximate place" in texts(page)
+    assert "other read it" in texts(page)
+    assert "mine.mp4" not in texts(fine(press(page, "Take it off")))
 
 
 def test_a_map_that_nobody_drew_is_a_job(empty_workspace, monkeypatch):
@@ -224,27 +190,23 @@ def test_numbers_are_the_engines_with_their_change(visit, item):
 def test_a_class_is_judged_as_the_engine_does_with_advice_and_clips(empty_workspace, visit, item):
     names, found = item.scores().class_names, list(faults(space_of(item, "joint")).itertuples())
     one = next(one for one in found if one.verdict == "both")
-    page = opened(**{state.FAULT_CLASS: names[one.Index]})
-    assert f"**{one.text_errors + one.video_errors:.0f} of {one.clips}** clips are missed" in texts(page)
+    page = opened(**{state.FAULT_CLASS: names[one.Index], state.FAULT_SIDE: "text"})
     by = f"**{one.text_errors:.0f}** by fault of the text, **{one.video_errors:.0f}** by fault of the video."
+    assert f"**{one.text_errors + one.video_errors:.0f} of {one.clips}** clips are missed" in texts(page)
     assert by in texts(page)
     assert "**Rewrite its description.**" in texts(page) and "**Other features or more training.**" in texts(page)
     link = next(link.proto for link in page.page_link if "workshop" in link.value)
     wanted = {state.SECTION: state.SECTIONS["workshop"], state.ON: item.name, state.REWRITE: names[one.Index]}
     assert dict(parse_qsl(link.query_string)) == wanted
-    for side, count in (("text", one.text_errors), ("video", one.video_errors), ("right", one.right + one.rescued)):
-        page.segmented_control(key=state.FAULT_SIDE).set_value(side).run()
-        page.button(key="faults-to-maps").click().run()
-        assert f"**{count:.0f} clips selected**" in texts(fine(page))
+    page.button(key="faults-to-maps").click().run()
+    assert f"**{one.text_errors:.0f} clips selected**" in texts(fine(page))
     assert item.scores().labels[item.scores().ids.index(page.session_state[state.FAULT_CLIP])] == names[one.Index]
-    right = next(one for one in found if not one.error and not one.hub)
-    page.selectbox(key=state.FAULT_CLASS).set_value(names[right.Index]).run()
-    assert f"None of its **{right.clips}** clips is missed" in texts(fine(page)) and not page.page_link
-    assert page.segmented_control(key=state.FAULT_SIDE).value == "right"
 
-    page.segmented_control(key=state.GAP_SPACE).set_value("sentence").run()
-    assert page.selectbox(key=state.FAULT_CLASS).value == names[right.Index]  # a choice outlasts its space
-    for space, shown in (("joint", visit[0]), ("sentence", fine(page))):
+    right = next(one for one in found if not one.error and not one.hub)
+    page.segmented_control(key=state.GAP_SPACE).set_value("sentence")
+    page.selectbox(key=state.FAULT_CLASS).set_value(names[right.Index]).run()
+    assert fine(page).selectbox(key=state.FAULT_CLASS).value == names[right.Index]
+    for space, shown in (("joint", visit[0]), ("sentence", page)):
         table, found = shown.dataframe[0].value.set_index("class"), faults(space_of(item, space))
         for one in found.itertuples():
             row = table.loc[names[one.Index]]
@@ -254,8 +216,8 @@ def test_a_class_is_judged_as_the_engine_does_with_advice_and_clips(empty_worksp
             assert row["stands"] == ("hub" if one.hub else "orphan" if one.orphan else "")
         assert (np.diff(table["missed"]) <= 0).all() and len(table) == 21
         worst = sorted(found.error[found.error > 0], reverse=True)[:20]
-        text, video = (values(trace["x"]) for trace in charts(shown)[4]["data"])
-        np.testing.assert_allclose(text + video, 100 * np.array(worst))
+        text, video = (numbers(trace["x"]) for trace in charts(shown)[4]["data"])
+        np.testing.assert_allclose(np.add(text, video), 100 * np.array(worst))
         assert f"Widest gap: *{names[found.own_distance.idxmax()]}*, {found.own_distance.max():.2f}." in texts(shown)
     assert visit[0].selectbox(key=state.FAULT_CLASS).value == visit[0].dataframe[0].value["class"][0]
 
@@ -269,7 +231,7 @@ def test_a_bar_and_a_row_are_ways_to_choose_a_class(monkeypatch):
         assert kept == {key: {"selection": selection}, state.FAULT_CLASS: name}
 
 
-def test_classes_that_cannot_be_judged_say_why():
+def test_classes_without_errors_or_that_cannot_be_judged_say_so():
     clips = np.eye(3, dtype=np.float32)
     found = classes.blame(UnitSpace(Cloud(clips, clips[:2]), np.array([0, 0, 1]), np.arange(2), 3))
     own = {index: found.clips[found.clips.own == index] for index in range(3)}
@@ -278,6 +240,8 @@ def test_classes_that_cannot_be_judged_say_why():
     one, counts = found.classes[0], own[0].side.value_counts()
     assert one.Index == 0 and own[2].empty
     assert (counts.get("text", 0), counts.get("video", 0)) == (one.text_errors, one.video_errors)
+    found = classes.blame(UnitSpace(Cloud(clips[[0, 0, 1, 1]], clips[:2]), np.array([0, 0, 1, 1]), np.arange(2), 2))
+    assert "None of its **2** clips is missed" in classes.advice(found.classes[0], found.clips, "ab", "joint")[0]
 
 
 def store(folder, ids, fingerprint, seed, dim=1599):
@@ -327,8 +291,11 @@ def test_without_points_or_without_anything_it_says_so(empty_workspace, monkeypa
     assert "Nothing has been scored yet" in texts(fine(page.run()))
 
 
-def test_hostile_addresses_do_no_harm(empty_workspace):
+def test_hostile_addresses_and_damaged_groups_do_no_harm(empty_workspace):
+    keep_group(groups_path(), "mine", ["a", "b"])
+    groups_path().write_text("[")
     said = dict.fromkeys((state.CLASSES, state.FAULT_CLASS, state.FAULT_SIDE), "x")
     said |= {state.MAP_CLIP: "<script>", state.PERPLEXITY: "NaN", state.MAP_SEED: "-1"}
     page = open_page("semantic_gap", **said, **dict.fromkeys((state.ON, state.SHIFT_FROM), "../x"))
     assert not page.exception and len(figures(page)) == 3
+    assert "hard_groups" in page.error[0].value.replace("\\", "")
