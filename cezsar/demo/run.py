@@ -26,8 +26,7 @@ from cezsar.data.extraction import extract
 from cezsar.data.features import FeatureStore, StoreWriter
 from cezsar.data.manifest import Clip
 from cezsar.data.sentence_cache import Encoder, open_encoder
-from cezsar.demo.recogniser import fit_props
-from cezsar.encoders.motion import MotionEncoder
+from cezsar.encoders.motion import APPEARANCE, MotionEncoder
 from cezsar.encoders.objects import LinearHead, object_sentence, top_objects
 from cezsar.training.loop import split_by_video, train
 from cezsar.training.runs import Run
@@ -211,6 +210,34 @@ def fit_head(built: world.World, store: FeatureStore, seed: int) -> LinearHead:
     return fit_props(np.concatenate([rows for _, rows in shown]), props, seed)
 
 
+def fit_props(features_RD: np.ndarray, props_R: np.ndarray, seed: int) -> LinearHead:
+    """Multinomial logistic regression with dropout, by AdamW: from rows of `motion` features to an index into
+    `world.OBJECTS`. It looks only at what things look like: unseen actions move known props in new ways. `seed` is of
+    order and dropout."""
+    import torch
+
+    encoder, names = MotionEncoder(), world.OBJECTS
+    columns = encoder.columns(*APPEARANCE)
+    shown = np.asarray(features_RD, np.float32)[:, columns]
+    mean, std = shown.mean(0), shown.std(0)
+    std = np.where(std > 1e-4, std, 1).astype(np.float32)
+    rows, props = torch.from_numpy((shown - mean) / std), torch.from_numpy(np.asarray(props_R, np.int64))
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        linear = torch.nn.Linear(len(columns), len(names))
+        optimiser = torch.optim.AdamW(linear.parameters(), lr=1e-3, weight_decay=1e-2)
+        for _ in range(12):
+            for batch in torch.randperm(len(rows)).split(128):
+                logits = linear(torch.nn.functional.dropout(rows[batch], 0.2))  # no single feature may decide
+                loss = torch.nn.functional.cross_entropy(logits, props[batch])
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+    weight = np.zeros((len(names), encoder.dim), np.float32)
+    weight[:, columns] = scaled = linear.weight.detach().numpy() / std  # standardisation is part of the weights
+    return LinearHead(list(names), list(names.values()), weight, linear.bias.detach().numpy() - scaled @ mean)
+
+
 def calibrate_run(run: Run, triplets: Triplets, data: Data, sentences: Encoder) -> Calibrated:
     """T and the threshold for "none of these", from segments of videos that no training step saw.
 
@@ -254,16 +281,13 @@ def keep_scores(
 def colour_store(store: FeatureStore) -> FeatureStore:
     """A copy of a store that holds the colour part of its features and nothing else."""
     encoder, folder = MotionEncoder(), store.folder.with_name(store.folder.name + "-colour")
-    columns = encoder.columns(*COLOUR)
-    provenance = {key: value for key, value in store.provenance.items() if not key.startswith("object")} | {
-        "encoder": f"{encoder.name}, colour only",
-        "fingerprint": hashlib.sha256(f"colour of {encoder.fingerprint}".encode()).hexdigest(),
-        "dim": len(columns),
-    }
+    columns, mark = encoder.columns(*COLOUR), hashlib.sha256(f"colour of {encoder.fingerprint}".encode()).hexdigest()
+    provenance = {key: value for key, value in store.provenance.items() if not key.startswith("object")}
+    provenance |= {"encoder": f"{encoder.name}, colour only", "fingerprint": mark, "dim": len(columns)}
     with StoreWriter(folder, provenance) as writer:
-        for video_id in store.ids:
-            if video_id not in writer:
-                writer.add(video_id, store.features(video_id)[:, columns], store.labels[video_id])
+        for id in store:
+            if id not in writer:
+                writer.add(id, store.features(id)[:, columns], store.labels[id])
     return FeatureStore(folder)
 
 
@@ -280,18 +304,12 @@ def evaluate_all(scores: Scores, colour: Scores, place: Scores, weights: Weights
     """Rows of the demo's table: each modality, fused, and the controls, on all classes and on random halves."""
     names, visual = scores.class_names, Weights(1, 0, 0)
     protocols = [all_classes(names), random_classes(names, len(names) // 2, SPLITS, SPLIT_SEED)]
-    rows = [
-        (scores, visual, "VE"),
-        (scores, Weights(0, 1, 0), "O"),
-        (scores, weights, "VE + O"),
-        (place, visual, "place oracle"),
-        (colour, visual, "colour only"),
-    ]
+    single = [(scores, visual, "VE"), (scores, Weights(0, 1, 0), "O"), (scores, weights, "VE + O")]
+    rows = [*single, (place, visual, "place oracle"), (colour, visual, "colour only")]
     return [replace(evaluate(row, each, used), modality=name) for row, used, name in rows for each in protocols]
 
 
 def save_results(results: list[Result], run: Path) -> None:
     """The rows of each protocol in a file of its own, among the results of a run."""
     for protocol in sorted({result.protocol for result in results}):
-        rows = [result for result in results if result.protocol == protocol]
-        save_all(rows, run / "results" / f"demo {protocol}.json")
+        save_all([each for each in results if each.protocol == protocol], run / "results" / f"demo {protocol}.json")

@@ -70,9 +70,7 @@ def _fill(folder: Path, report: Report, home: str | Path | None) -> None:
             if (source / name).is_file():
                 shutil.copyfile(source / name, target / name)
         arrays = load_file(source / "model.safetensors")
-        halves = {
-            key: array.astype(np.float16) if array.dtype == np.float32 else array for key, array in arrays.items()
-        }
+        halves = {key: each.astype(np.float16) if each.dtype == np.float32 else each for key, each in arrays.items()}
         with replacing(target / "model.safetensors") as path:
             save_file(halves, path)
         store = FeatureStore(workspace.folder("features", home) / f"demo-test{part}")
