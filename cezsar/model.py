@@ -1,15 +1,13 @@
 """The CEZSAR model (Estevam et al., ICPR 2026, Eq. 1-6): clips and sentences in one joint space.
 
-Shape letters: B clips, T seconds, D feature, M d_model, S sentence vector, E joint embedding.
-
-Two recipes share the weights' shapes and differ in the order of operations, others are other models:
+B clips, T seconds, D feature, M d_model, S sentence vector, E joint embedding. Recipes:
 
 - `paper`: what the paper's equations say. Attention runs over time, padded seconds are masked everywhere.
-- `released`: what the authors' published code computes, needed for their checkpoint. Clips are padded with zero
-  seconds that count in the mean; ReLU stands before the linear layers; no positions. Attention there runs over the
-  batch, so at inference, one clip at a time, each second sees only itself; layer norms act in training only.
-- `kernel`: VE is the direction of the mean over seconds of a linear map of the features, SE that of a kernel PCA of the
-  sentence vector. It has a closed form (`cezsar.training.rows`), which serves where no videos are there to train on.
+- `released`: what the authors' published code computes, needed for their checkpoint, with weights of the same shapes.
+  Zero seconds that pad a clip count in the mean; ReLU stands before the linear layers; no positions; attention runs
+  over the batch, so at inference, one clip at a time, each second sees only itself; layer norms act in training only.
+- `kernel`: VE is the direction of a mean of linearly mapped features, SE that of a kernel PCA of the sentence vector:
+  a closed form (`cezsar.training.rows`) for where there are no videos to train on.
 - `cross-modal`: not the paper's, but `CrossModal`.
 """
 
@@ -96,9 +94,8 @@ class VisualEmbedding(nn.Module):
 class KernelSentence(nn.Module):
     """SE(s) of the kernel recipe: (..., S) -> (..., E), of length 1; a kernel PCA over M landmarks (Schölkopf 1998).
 
-    Of a sentence vector of length 1, u is the direction from `center`; with unit landmarks l_m the kernel is
-    exp(b (l_m · u - 1)), Gaussian on the sphere. `landmarks` has the weight b l_m and the bias -b, `components` the
-    projection and the centring.
+    u is the direction of a unit sentence vector from `center`, the kernel exp(b (l_m · u - 1)), Gaussian on the sphere;
+    `landmarks` has the weight b l_m and the bias -b, `components` the projection and the centring.
     """
 
     center: Tensor
@@ -148,7 +145,7 @@ class CEZSAR(_Standardising):
             self.norm_visual, self.norm_sentence = nn.LayerNorm(config.d_emb), nn.LayerNorm(config.d_emb)
 
     def visual_embedding(self, features_BTD: Tensor, lengths_B: Tensor) -> Tensor:
-        """(B, E) VE(v), Eq. 1-5, of B clips of 1 to T seconds each, padded at the end; at least 0 by the paper."""
+        """(B, E) VE(v), Eq. 1-5, of B clips of 1 to T seconds each, padded at the end."""
         released = self.config.recipe == "released"
         if released:  # always 16 seconds, zeros included
             features_BTD = F.pad(features_BTD, (0, 0, 0, self.config.longest_s - features_BTD.shape[1]))
@@ -164,11 +161,10 @@ class CEZSAR(_Standardising):
 
 
 class CrossModal(_Standardising):
-    """One Transformer over frame features and label tokens, after Lin et al. (CVPR 2022): "cross-modal".
+    """One Transformer over frame features and the L tokens of each of C labels, after Lin et al. (CVPR 2022).
 
-    Tokens of both kinds go through the same layers into one space, where f_v(v) and f_t(u) are compared by cosine.
-    Tokens of a video never attend to those of a label, else training could read the answer; so f_v(v) is the same with
-    and without a label. L tokens of a label, C labels.
+    f_v(v) and f_t(u) are compared by cosine. Tokens of a video never attend to those of a label, else training could
+    read the answer; so f_v(v) is the same with and without a label.
     """
 
     positions: Tensor
@@ -235,13 +231,9 @@ def clip_embeddings(model: CEZSAR | CrossModal, clips: Sequence[FloatArray], bat
 
 
 def stack(clips: Sequence[FloatArray], longest: int, *, middle: bool = True) -> tuple[Tensor, Tensor]:
-    """(B, T, D) features of (T_i, D) clips, zero where padded, and (B,) lengths.
-
-    Of a longer clip the middle is kept: actions are rarely at its very edges; with `middle` False its beginning, as the
-    authors' released code does.
-    """
-    kept = []
-    for clip_TD in clips:
-        first = max(0, (len(clip_TD) - longest) // 2) if middle else 0
-        kept.append(torch.from_numpy(np.asarray(clip_TD[first : first + longest], np.float32)))
+    """(B, T, D) features of (T_i, D) clips, zero where padded, and (B,) lengths. Of a longer clip the middle is kept,
+    since actions are rarely at its very edges, or its beginning, as the authors' released code does."""
+    firsts = [max(0, (len(clip_TD) - longest) // 2) if middle else 0 for clip_TD in clips]
+    cut = (clip_TD[first : first + longest] for clip_TD, first in zip(clips, firsts, strict=True))
+    kept = [torch.from_numpy(np.asarray(clip_TD, np.float32)) for clip_TD in cut]
     return nn.utils.rnn.pad_sequence(kept, batch_first=True), torch.tensor([len(clip_TD) for clip_TD in kept])

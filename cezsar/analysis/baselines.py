@@ -57,17 +57,12 @@ class Baseline:
         """Everything, as JSON has it: fractions, and under "random_sets" the classes and counts of every set."""
         standings = [self.standing(metric) for metric in METRICS]
         return {
-            "cezsar": "control",
-            "classes": self.classes,
-            "groups": self.groups,
-            "pool": self.pool,
-            "outside": not set(self.classes) & set(self.pool),
-            "std_ddof": STD_DDOF,
+            "cezsar": "control", "classes": self.classes, "groups": self.groups, "pool": self.pool,
+            "outside": not set(self.classes) & set(self.pool), "std_ddof": STD_DDOF,
             "standings": [one._asdict() | {"random": one.random._asdict()} for one in standings],
             "figures": [asdict(figure) for figure in self.figures],
-            "named_set": self.named.to_dict(),
-            "random_sets": self.random.to_dict(),
-        }
+            "named_set": self.named.to_dict(), "random_sets": self.random.to_dict(),
+        }  # fmt: skip
 
 
 def random_baseline(

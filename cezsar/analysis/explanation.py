@@ -77,15 +77,9 @@ def explain_scores(
 
 
 def explain(
-    classifier: Classifier,
-    clip: EmbeddedClip,
-    labels: Labels = None,
-    *,
-    weights: Weights | None = None,
-    caption: str = "",
-    winner: str | None = None,
-    runner_up: str | None = None,
-) -> Explanation:
+    classifier: Classifier, clip: EmbeddedClip, labels: Labels = None, *, weights: Weights | None = None,
+    caption: str = "", winner: str | None = None, runner_up: str | None = None,
+) -> Explanation:  # fmt: skip
     """Why `classifier.rank` puts one label before another: the margin by modality, by object and by second.
 
     The clip is embedded once for each second. A clip of one second has no VE without it, a sentence of one object no O:

@@ -195,12 +195,10 @@ def per_class(space: UnitSpace) -> pd.DataFrame:
     other_C = distance_CK.min(axis=1)
     spread_C = 1 - np.linalg.norm(space.sums_CE, axis=1) / np.maximum(space.sizes_C, 1)
     columns = {
-        "clips": space.sizes_C,
-        "spread": np.where(empty_C, np.nan, np.maximum(spread_C, 0)),
-        "own_distance": own_C,
+        "clips": space.sizes_C, "spread": np.where(empty_C, np.nan, np.maximum(spread_C, 0)), "own_distance": own_C,
         "nearest_other": np.where(np.isfinite(other_C), distance_CK.argmin(axis=1), -1),
         "nearest_other_distance": other_C,
-    }
+    }  # fmt: skip
     found = pd.DataFrame(columns).replace(np.inf, np.nan)
     return found.assign(lead=found.nearest_other_distance - found.own_distance)
 
@@ -334,13 +332,10 @@ def _ranks(space: UnitSpace) -> Gap:
     apart_n = np.clip(2 - 2 * cosine_nK[np.arange(len(rows)), true_n][alive_n], 0, 4)
     return {
         "alignment": float(apart_n.mean(dtype=np.float64)) if apart_n.size else None,
-        "rank_mean": float(rank_n.mean()),
-        "rank_median": float(np.median(rank_n)),
+        "rank_mean": float(rank_n.mean()), "rank_median": float(np.median(rank_n)),
         "mean_reciprocal_rank": float((decided_n / rank_n).mean()),
-        "nearest_prototype": first,
-        "rank_1": first,
-        "rank_5": float((decided_n & (rank_n <= 5)).mean()),
-    }
+        "nearest_prototype": first, "rank_1": first, "rank_5": float((decided_n & (rank_n <= 5)).mean()),
+    }  # fmt: skip
 
 
 def _among_centroids(space: UnitSpace) -> Gap:

@@ -27,6 +27,7 @@ from cezsar.zeroshot.scores import Array, read_arrays, write_arrays
 KEPT_WHOLE = 1024  # dimensions up to which vectors stay as they are: sentence vectors and joint embeddings all do
 REDUCED = 50  # principal components that stand for wider vectors, such as raw frame features: usual before t-SNE
 FEWEST_POINTS = 5  # below, t-SNE has no neighbourhoods to keep; principal components place the points
+Progress = Callable[[int, int, str], object]  # hears how many spaces are done, of how many, and the one that is next
 SMALL = 1e-6  # coordinates of unit vectors nearer than this are the same; also keeps weights finite
 
 
@@ -74,12 +75,8 @@ def folder(home: str | Path | None = None) -> Path:
     return workspace.folder("cache", home) / "projections"
 
 
-def draw(item: Scored, settings: MapSettings, on_progress: Callable[[int, int, str], object] | None = None) -> Map:
-    """Project every space of a scored data set, seconds to a minute.
-
-    `on_progress` hears (spaces done, all of them, the one that is next). Raises `InputError` for an unknown class,
-    classes without clips, or no clouds.
-    """
+def draw(item: Scored, settings: MapSettings, on_progress: Progress = lambda done, total, space: None) -> Map:
+    """Project every space of a scored data set. Raises `InputError`: an unknown class, one without clips, no clouds."""
     if not item.has_clouds:
         raise InputError(f"{item.folder} was kept without its clouds of points; score the data set again")
     cloud_rows, clouds = item.clouds()
@@ -92,8 +89,7 @@ def draw(item: Scored, settings: MapSettings, on_progress: Callable[[int, int, s
     rows_N = available[sample_rows(labels_N[available], settings.sample, np.random.default_rng(settings.seed))]
     projections = {}
     for done, (space, cloud) in enumerate(clouds.items()):
-        if on_progress:
-            on_progress(done, len(clouds), space)
+        on_progress(done, len(clouds), space)
         units_NE = directions(cloud.videos_NE[rows_N], f"clips of space {space!r}")
         if means := not len(cloud.prototypes_PE):
             star_class_P = np.intersect1d(classes, labels_N[rows_N])
@@ -104,8 +100,7 @@ def draw(item: Scored, settings: MapSettings, on_progress: Callable[[int, int, s
             stars_PE = cloud.prototypes_PE[np.isin(owner_P, classes)]
         points_M2 = project(np.vstack([units_NE, directions(stars_PE, "stars")]), settings.perplexity, settings.seed)
         projections[space] = Projection(points_M2[: len(rows_N)], points_M2[len(rows_N) :], star_class_P, means)
-    if on_progress:
-        on_progress(len(clouds), len(clouds), "")
+    on_progress(len(clouds), len(clouds), "")
     return Map(rows_N, projections)
 
 
@@ -164,7 +159,7 @@ def place(clip_E: npt.ArrayLike, videos_NE: npt.ArrayLike, positions_N2: npt.Arr
 
 
 def keep(
-    item: Scored, settings: MapSettings, path: str | Path, on_progress: Callable[[int, int, str], object] | None = None
+    item: Scored, settings: MapSettings, path: str | Path, on_progress: Progress = lambda done, total, space: None
 ) -> Path:
     """Draw a map and write it to `path`, which is returned."""
     drawn = draw(item, settings, on_progress)

@@ -60,13 +60,19 @@ def distances(vectors_NS: FloatArray, groups_N: Groups, rng: np.random.Generator
     if not groups_N.any():
         raise InputError("all sentences are of one video, so there are no pairs to compare; give those of several")
     exact = len(unit_NS) <= EXACT_UP_TO
-    edges, counts, same = np.linspace(0, 2, BINS + 1), np.zeros(BINS, np.int64), 0
-    for found in _all_pairs(unit_NS, groups_N) if exact else _sampled_pairs(unit_NS, groups_N, rng, sample):
-        kept = np.clip(found[found > SAME], 0, 2)
-        same += len(found) - len(kept)
-        counts += np.histogram(kept, edges.astype(np.float32))[0]  # as float32, as mining compares with τ
+    if exact:
+        anchors, n_pairs = np.arange(len(unit_NS)), (len(unit_NS) ** 2 - int((np.bincount(groups_N) ** 2).sum())) // 2
+        blocks = _blocks(unit_NS, groups_N, anchors)
+        parts: Iterator[FloatArray] = (
+            found_AN[np.triu(np.isfinite(found_AN), place + 1)] for place, found_AN in blocks
+        )
+    else:
+        n_pairs, parts = sample, _sampled_pairs(unit_NS, groups_N, rng, sample)
+    edges, counts = np.linspace(0, 2, BINS + 1), np.zeros(BINS, np.int64)
+    for found in parts:  # as float32, as mining compares with τ
+        counts += np.histogram(np.clip(found[found > SAME], 0, 2), edges.astype(np.float32))[0]
     error = 0.0 if exact else float(np.sqrt(np.log(2 / (1 - CONFIDENCE)) / (2 * sample)))
-    return Distances(edges, counts, same, exact, error)
+    return Distances(edges, counts, n_pairs - int(counts.sum()), exact, error)
 
 
 def candidates(
@@ -131,14 +137,6 @@ def _blocks(unit_NS: FloatArray, groups_N: IntArray, anchors: IntArray) -> Itera
         found_AN[found_AN <= np.float32(SAME)] = np.inf
         found_AN[groups_N[rows, None] == groups_N] = np.inf
         yield first, found_AN
-
-
-def _all_pairs(unit_NS: FloatArray, groups_N: IntArray) -> Iterator[FloatArray]:
-    """Distances of every pair of different groups, once each."""
-    size = max(1, DISTANCES_AT_ONCE // len(unit_NS))
-    for first in range(0, len(unit_NS), size):
-        other_AN = groups_N[first : first + size, None] != groups_N
-        yield (np.float32(1) - unit_NS[first : first + size] @ unit_NS.T)[np.triu(other_AN, first + 1)]
 
 
 def _sampled_pairs(

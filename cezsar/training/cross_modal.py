@@ -153,16 +153,10 @@ class _Objective(nn.Module):
 
 
 def train_model(
-    features: Sequence[FloatArray],
-    class_N: IntArray,
-    tokens: Sequence[FloatArray],
-    config: ModelConfig,
-    training: TrainingConfig,
-    generator: torch.Generator,
-    *,
-    device: str | None = None,
+    features: Sequence[FloatArray], class_N: IntArray, tokens: Sequence[FloatArray], config: ModelConfig,
+    training: TrainingConfig, generator: torch.Generator, *, device: str | None = None,
     on_progress: Progress = lambda line: None,
-) -> CrossModal:
+) -> CrossModal:  # fmt: skip
     """A model trained on N clips of (T_i, D) features and seen class `class_N`, with (L_c, S) `label_tokens` a class.
 
     A share of the classes is held out: after each epoch its clips are named among its labels, by cos(f_v, f_t), and the
@@ -226,20 +220,11 @@ def _held_out(
 
 
 def train(
-    seen: Clips,
-    sentences: Encoder,
-    folder: str | Path,
-    *,
-    model: Mapping[str, Any] | None = None,
-    training: Mapping[str, Any] | None = None,
-    trials: int = TRIALS,
-    grid: Sequence[Transfer] | None = None,
-    domain: str = "unnamed videos",
-    descriptions: Mapping[str, Sequence[str]] | None = None,
-    resume: bool = False,
-    device: str | None = None,
-    on_progress: Progress = lambda line: None,
-) -> Run:
+    seen: Clips, sentences: Encoder, folder: str | Path, *, model: Mapping[str, Any] | None = None,
+    training: Mapping[str, Any] | None = None, trials: int = TRIALS, grid: Sequence[Transfer] | None = None,
+    domain: str = "unnamed videos", descriptions: Mapping[str, Sequence[str]] | None = None, resume: bool = False,
+    device: str | None = None, on_progress: Progress = lambda line: None,
+) -> Run:  # fmt: skip
     """Train a model on labelled clips, choose K, T and λ of semantic transfer, and return its run.
 
     These are chosen among `grid` on halves of the seen classes, with a model for each that never saw the half it

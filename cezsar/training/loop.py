@@ -44,20 +44,11 @@ class DivergedError(CezsarError):
 
 
 def train(
-    triplets: Triplets,
-    store: FeatureStore,
-    folder: str | Path,
-    *,
-    model: Mapping[str, Any] | None = None,
-    training: Mapping[str, Any] | None = None,
-    use: UseConfig | None = None,
-    domain: str = "unnamed videos",
-    head: LinearHead | None = None,
-    descriptions: Mapping[str, Sequence[str]] | None = None,
-    resume: bool = False,
-    device: str | None = None,
-    on_progress: Progress | None = None,
-) -> Run:
+    triplets: Triplets, store: FeatureStore, folder: str | Path, *, model: Mapping[str, Any] | None = None,
+    training: Mapping[str, Any] | None = None, use: UseConfig | None = None, domain: str = "unnamed videos",
+    head: LinearHead | None = None, descriptions: Mapping[str, Sequence[str]] | None = None, resume: bool = False,
+    device: str | None = None, on_progress: Progress | None = None,
+) -> Run:  # fmt: skip
     """Train a model, or with `resume` finish training it to the same weights as without the break; its run.
 
     `model` and `training` are fields of `ModelConfig` and `TrainingConfig` that differ from the paper's, `head` and

@@ -2,9 +2,8 @@
 
 A sentence n is a candidate for a sub-clip when, for every positive p of that sub-clip,
 `0 < cosine_distance(SBERT(p), SBERT(n)) < tau`, and n describes another video. Each positive gets n negatives, drawn
-without replacement and exactly uniformly over the candidates, in one of two ways. Where candidates are common,
-sentences are drawn at random and the first distinct ones inside the band are kept: a uniform draw, conditioned on lying
-in a set, is uniform on that set. Where they are rare, every sentence is tested, which also counts the candidates.
+without replacement and exactly uniformly over the candidates. Where these are common, sentences are drawn at random and
+the first distinct ones inside the band are kept; where they are rare, every sentence is tested.
 """
 
 from __future__ import annotations
@@ -28,14 +27,9 @@ DRAWS = (4, 4, 8, 16)  # draws per wanted negative in each random round; few are
 
 
 def mine(
-    positives_AP: IntArray,
-    groups_A: IntArray,
-    vectors_NS: FloatArray,
-    pool_groups: IntArray,
-    rng: np.random.Generator,
-    settings: MiningConfig,
-    on_progress: Progress = lambda done, total: None,
-) -> tuple[IntArray, dict[int, int]]:
+    positives_AP: IntArray, groups_A: IntArray, vectors_NS: FloatArray, pool_groups: IntArray,
+    rng: np.random.Generator, settings: MiningConfig, on_progress: Progress = lambda done, total: None,
+) -> tuple[IntArray, dict[int, int]]:  # fmt: skip
     """Draw hard negatives for every positive of A anchors (sub-clips), which index `vectors_NS` as negatives do.
 
     -1 stands where an anchor has fewer than P positives, never in column 0. The first sentences, as many as

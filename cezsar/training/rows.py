@@ -1,14 +1,13 @@
 """A run for photographs and real video, made without any video: from the weights of a classifier.
 
-Each row of a classifier's last layer is the visual prototype of an object that has a name and a definition. So rows and
-definitions are pairs of the kind that Eq. 5 and 6 are trained on, and the map between them has a closed form:
+Each row of a classifier's last layer is the visual prototype of an object that has a name and a definition: pairs of
+the kind that Eq. 5 and 6 are trained on, and the map between them has a closed form, brought to length 1:
 
     SE(s) = kernel PCA of s             with the names' sentence vectors as landmarks
     VE(v) = M mean_t(f_t)               M, ridge regression of SE(name) and SE(definition) on the rows
 
-Both are brought to length 1. The kernel exp(b (cos - 1)) counts near meanings and lets far ones go, so that an object
-speaks for the labels close to it, and not a little for all. O is the sum of the recognised objects' names (rule
-"names"), in the same space. `benchmarks/photographs.py` holds this against the triplet loss on the same pairs.
+The kernel exp(b (cos - 1)) lets an object speak for the labels close to it, and not a little for all. O is the sum of
+the recognised objects' names. `benchmarks/photographs.py` holds this against the triplet loss on the same pairs.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,19 +40,13 @@ MAX_LANDMARKS = 1000  # names of a large vocabulary that are landmarks, evenly s
 
 @torch.no_grad()
 def run_of_rows(
-    folder: str | Path,
-    encoder: FrameEncoder,
-    sentences: Encoder,
-    *,
-    ridge: float = RIDGE,
-    sharpness: float = SHARPNESS,
-    clips: Sequence[FloatArray] = (),
-) -> Run:
+    folder: str | Path, encoder: FrameEncoder, sentences: Encoder, *, ridge: float = RIDGE,
+    sharpness: float = SHARPNESS, clips: Sequence[FloatArray] = (),
+) -> Run:  # fmt: skip
     """Make the run and write it; `ridge` is the weight of the squared norm of M, `sharpness` b of the kernel.
 
-    `clips`, (T_i, D) features of ordinary clips, ten at least, say what is familiar; without them the run does not tell
-    a clip that looks like nothing it knows. Raises `InputError` where the encoder has no object head that is linear in
-    its features, the ridge is not above 0, or the folder already holds a run.
+    `clips`, (T_i, D) features of ordinary clips, ten at least, say what is familiar. Raises `InputError` where the
+    encoder has no object head that is linear in its features, `ridge` is not above 0, or the folder holds a run.
     """
     head = encoder.object_head
     if not isinstance(head, LinearHead) or head.unit_norm:
@@ -63,16 +57,11 @@ def run_of_rows(
     defined = [f"{name} {definition}".strip() for name, definition in zip(head.names, head.definitions, strict=True)]
     spoken_KE = [branch(torch.from_numpy(sentences.encode(texts))).numpy() for texts in (head.names, defined)]
     landmarks, d_emb = branch.components.in_features, branch.components.out_features
-    config = RunConfig(
-        ModelConfig(encoder.dim, sentences.dim, landmarks, d_emb, heads=1, recipe="kernel"),
-        TrainingConfig(),
-        {"name": encoder.name, "fingerprint": encoder.fingerprint},
-        {"name": sentences.name, "fingerprint": sentences.fingerprint},
-        domain=f"photographs of {len(head.names):,} kinds of objects, and no video",
-        objects=OBJECTS,
-        object_rule="names",
-        fusion=FUSION,
-    )
+    shape = ModelConfig(encoder.dim, sentences.dim, landmarks, d_emb, heads=1, recipe="kernel")
+    frames, words = ({"name": each.name, "fingerprint": each.fingerprint} for each in (encoder, sentences))
+    domain = f"photographs of {len(head.names):,} kinds of objects, and no video"
+    how: dict[str, Any] = {"domain": domain, "objects": OBJECTS, "object_rule": "names", "fusion": FUSION}
+    config = RunConfig(shape, TrainingConfig(), frames, words, **how)
     run, model = Run.create(folder, config), CEZSAR(config.model)
     model.sentence = branch
     map_DE = ridge_map(head.weight, np.mean(spoken_KE, axis=0, dtype=np.float32), ridge)

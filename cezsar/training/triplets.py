@@ -115,16 +115,10 @@ def sub_clip_rows(
 
 
 def build(
-    annotations: Annotations,
-    store: FeatureStore,
-    encoder: Encoder,
-    rng: np.random.Generator,
-    settings: MiningConfig | None = None,
-    *,
-    head: ObjectHead | None = None,
-    record: dict[str, Any] | None = None,
+    annotations: Annotations, store: FeatureStore, encoder: Encoder, rng: np.random.Generator,
+    settings: MiningConfig | None = None, *, head: ObjectHead | None = None, record: dict[str, Any] | None = None,
     on_progress: mining.Progress = lambda done, total: None,
-) -> Triplets:
+) -> Triplets:  # fmt: skip
     """Cut sub-clips, find their positives, and mine hard negatives among the human sentences of other videos.
 
     `rng` draws, and not `settings.seed`; `head` names objects from stored features, without it there are no object

@@ -62,13 +62,6 @@ def test_a_case_by_hand():
     assert list(value["classes"][0].items())[:3] == [("name", "x"), ("clips", 2), ("runs", 2)]
 
 
-def test_splits_are_resampled_as_two_runs_are():
-    """With two runs half of the resamples hold both, and a quarter each one twice."""
-    found = compared([[1, 0]] * 4, [[0, 0]] * 4, 2_000)
-    assert found.difference == 0.5 and found.over_videos == Interval(0.5, 0.5)  # all videos are alike
-    assert found.over_splits == found.over_both == Interval(0.0, 1.0)
-
-
 def test_clips_that_one_lacks_are_dropped_and_counted():
     whole = compared(A, B)
     more = make([*A.right_NR[::-1], [0, 0], [1, 1], [-1, -1]], [*LABELS[::-1], "x", "x", ""],
