@@ -142,7 +142,7 @@ def test_cancelling_does_not_wait_and_leaves_no_process(place):
     assert ended(job).state == "done"
 
 
-def test_a_stubborn_command_is_killed_by_the_runner(place, monkeypatch):
+def test_a_stubborn_command_is_killed_by_the_runner(place):
     job = jobs.start("train", "A run", [step("stubborn", "begun")])
     wait(Path("begun").exists)
     jobs.cancel(job.id)
@@ -167,10 +167,7 @@ def test_a_stubborn_command_without_runner_is_killed_by_who_cancels_and_never_by
 
 def test_a_job_that_dies_is_interrupted_and_goes_on(place):
     job = jobs.start("train", "A run", [step("say", "growing: 40 of 100"), step("until", "go")])
-    for number in (
-        signal.SIGKILL,
-        signal.SIGTERM,
-    ):  # the latter: a system that goes down
+    for number in (signal.SIGKILL, signal.SIGTERM):  # the latter: a system that goes down
         wait(Path("go.begun").exists)
         os.killpg(int((job.folder / "lock").read_text()), number)
         job = ended(job)

@@ -14,6 +14,7 @@ import typer
 
 from cezsar.cli import analysis, evaluation, import_release, prototypes, recognition, training, workspace
 from cezsar.cli.console import UNWRITABLE
+from cezsar.data.manifest import VIDEO_SUFFIXES
 from cezsar.errors import CezsarError
 
 app = typer.Typer(
@@ -68,6 +69,4 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _is_file_like_an_option(argument: str) -> bool:
     """Whether it is a file whose name begins with a hyphen, as many ids of YouTube do."""
-    from cezsar.data.manifest import VIDEO_SUFFIXES
-
     return argument.startswith("-") and (Path(argument).suffix.lower() in VIDEO_SUFFIXES or Path(argument).exists())

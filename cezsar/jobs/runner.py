@@ -78,10 +78,10 @@ class Runner:
             return True
         own, earlier = (self.record["queued_s"], self.folder.name), []
         for folder in self.folder.parent.iterdir():
-            if folder != self.folder and locked(folder):
-                with suppress(OSError, ValueError, KeyError):
-                    other = read(folder / "job.json")
-                    earlier += [other] * ((other["queued_s"], folder.name) < own)
+            with suppress(OSError, ValueError, KeyError):
+                other = read(folder / "job.json")
+                if (other["queued_s"], folder.name) < own and locked(folder):
+                    earlier.append(other)
         same = self.record["only_one"] and any(other["kind"] == self.record["kind"] for other in earlier)
         wanted = os.environ.get("CEZSAR_SLOTS", "")
         slots = int(wanted) if wanted.isdecimal() and int(wanted) else max(1, (os.cpu_count() or 1) // 2)

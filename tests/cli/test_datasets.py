@@ -213,21 +213,6 @@ def test_ones_own_and_a_broken_one(cezsar, home, tmp_path):
     assert "unusable" in cezsar("datasets", "nobody's")[1]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ("--add ucf101", "should be NAME=PLACE"),
-        ("--add ucf101=/no/such/place", "there is no /no/such/place"),
-        ("--forget x", "no data set is named 'x'"),
-        ("--missing m.txt", "--missing is for one published data set"),
-        ("ucf101 --missing m.txt", "not here, so what is missing cannot be told"),
-    ],
-)
-def test_mistakes(cezsar, arguments, message):
-    status, _, err = cezsar("datasets", *arguments.split())
-    assert status == 2 and message in err and "Traceback" not in err and not Path("m.txt").exists()
-
-
 def test_evaluation_by_name(cezsar, index):
     """One clip of every class, its caption the class's name or, for every fourth, that of a class that is another."""
     tested = {label: id for id, label in ucf101_clips().items() if id.endswith("_g03_c01")}

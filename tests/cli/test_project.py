@@ -1,22 +1,15 @@
 """`cezsar project`: from a scored data set to a map on disk."""
 
-from pathlib import Path
-
 import numpy as np
-import pytest
 
 from cezsar.analysis import maps
+from cezsar.workspace import ASSETS
 from cezsar.zeroshot.scored import Scored
 
-SHIPPED = Path(__file__).resolve().parents[2] / "assets" / "demo" / "scores" / "demo@demo"
+SHIPPED = ASSETS / "demo/scores/demo@demo"
 
 
-@pytest.fixture(autouse=True)
-def _here(home):
-    """Every test is in an empty folder, with an empty workspace."""
-
-
-def test_a_map_of_chosen_classes(cezsar, tmp_path):
+def test_a_map_of_chosen_classes(cezsar, home, tmp_path):
     out = tmp_path / "figure.safetensors"
     typed = 'Kicking a box, "dragging a box"'
     status, said, err = cezsar("project", SHIPPED, "--classes", typed, "--perplexity", 6, "--seed", 2, "--out", out)
@@ -35,12 +28,3 @@ def test_the_workspace_keeps_it_where_the_app_looks(cezsar, home):
     assert cezsar("project", "mine@demo", "--sample", 21, "--perplexity", 5)[0] == 0
     name = maps.MapSettings(5, 0, 21).file_name(Scored.open(SHIPPED).fingerprint)
     assert [path.name for path in (home / "cache" / "projections").iterdir()] == [name]
-
-
-def test_mistakes_are_explained(cezsar):
-    status, _, err = cezsar("project", "nothing@nowhere")
-    assert status == 2 and "holds no scored data set" in err
-    status, _, err = cezsar("project", SHIPPED, "--classes", "kicking a bx")
-    assert status == 2 and "did you mean 'kicking a box'" in err
-    status, _, err = cezsar("project", SHIPPED, "--perplexity", 0)
-    assert status == 2 and "perplexity must be above 0" in err

@@ -43,10 +43,9 @@ GIVEN = ["--labels", ", ".join(LABELS)]
 def test_spans_are_the_librarys_in_every_form(spans, workspace, film, tmp_path):
     with Classifier.of_run(workspace / "runs/demo") as classifier:
         expected = library.spans(classifier, library.read(classifier, film, window_s=3), LABELS)
-    outs = {name: tmp_path / "out" / f"spans.{name}" for name in ("csv", "json", "vtt")}
+    outs = {name: tmp_path / "out" / f"spans.{name}" for name in ("csv", "json", "vtt", "label-studio")}
     written = [part for name, out in outs.items() for part in (f"--{name}", out)]
-    studio = tmp_path / "tasks.json"
-    status, out, _ = spans(film, *GIVEN, "--window", 3, *written, "--label-studio", studio)
+    status, out, _ = spans(film, *GIVEN, "--window", 3, *written)
     assert status == 0
     lines = out.splitlines()
     assert lines[1] == str(film) and lines[2] == "  demo answers"
@@ -62,7 +61,7 @@ def test_spans_are_the_librarys_in_every_form(spans, workspace, film, tmp_path):
     results = json.loads(outs["json"].read_text())["results"]
     assert [entry["label"] for entry in results["holiday"]] == [span.label for span in seen]
     assert outs["vtt"].read_text().count("-->") == len(seen)
-    (task,) = json.loads(studio.read_text())
+    (task,) = json.loads(outs["label-studio"].read_text())
     assert task["data"] == {"video": str(film), "fps": 8.0} and len(task["predictions"][0]["result"]) == len(seen)
     status, out, _ = spans(film, *GIVEN, "--no-none")
     assert status == 0 and "none of these" not in out
