@@ -120,8 +120,8 @@ def section() -> None:
     _suggest(found)
     editor, result = st.columns([1, 1], gap="large")
     with editor:
-        worst = next((pair.second if pair.reverse > pair.taken else pair.first for pair in found), shop.classes[0])
-        name = one_of("Class", [*shop.classes, state.NEW_CLASS], state.REWRITE, worst, persist_state="session")
+        worst = next((pair.second if pair.reverse > pair.taken else pair.first for pair in found), classes[0])
+        name = one_of("Class", [*classes, state.NEW_CLASS], state.REWRITE, worst, persist_state="session")
         if new := name == state.NEW_CLASS:
             name = st.text_input(
                 "Its name", key=state.NEW_NAME, bind="query-params", placeholder="juggling", max_chars=60,

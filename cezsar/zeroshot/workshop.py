@@ -8,7 +8,7 @@ the last bit of a column by its place among others.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal, NamedTuple
@@ -95,19 +95,17 @@ class Workshop:
     """Answers what other sentences would give. Built once; trials change nothing, so threads may share it."""
 
     def __init__(self, embeddings: Embeddings, weights: Weights | None = None, several: Several = "nearest",
-                 classes: Sequence[str] | None = None,
                  form: Callable[[Scores], Scores] = lambda scores: scores) -> None:  # fmt: skip
-        """The paper's weights and all classes to choose from by default. `form` is what a method makes of scores before
-        it compares them (`methods.Method.form`). Errors are those of `weights.outcome`."""
+        """The paper's weights by default. `form` is what a method makes of scores before it compares them
+        (`methods.Method.form`). Errors are those of `weights.outcome`."""
         self.embeddings, self.several, self.weights = embeddings, several, weights or Weights()
         self._form, self.scores = form, form(Scores.from_embeddings(embeddings, several))
-        self.classes = [embeddings.class_names[index] for index in self.scores.indices(classes)]
-        self.before = outcome(self.scores, self.weights, self.classes)
+        self.before = outcome(self.scores, self.weights)
 
     def try_sentences(self, class_name: str, vectors_PE: npt.ArrayLike, *, append: bool = False,
                       new: bool = False) -> Trial:  # fmt: skip
-        """Raw embeddings, in the space of the clips, of other sentences for one of `classes`: instead of what it has,
-        or appended to it, or for a new class, which clips may then be taken for; clips of its name are tested.
+        """Raw embeddings, in the space of the clips, of other sentences for a class: instead of what it has, or
+        appended to it, or for a new class, which clips may then be taken for; clips of its name are tested.
 
         Raises `InputError` for an unknown class, a new one that is there, vectors of another space, none, or NaN.
         """
@@ -121,7 +119,7 @@ class Workshop:
             raise InputError("the new class has no name; give it one")
         if new and canonical(class_name) in map(canonical, old.class_names):
             raise InputError(f"{class_name!r} spells a class that is there already; try other sentences for it instead")
-        name = class_name if new else resolve([class_name], self.classes)[0]
+        name = class_name if new else resolve([class_name], old.class_names)[0]
         counted = list(active(self.scores, self.weights))
         changed = replace(old, modalities={modality: old.modalities[modality] for modality in counted})
         changed = changed.reworded([name], vectors, np.zeros(len(vectors), np.int64), append)
@@ -130,7 +128,7 @@ class Workshop:
         places = [self.scores.modalities.index(modality) for modality in counted]
         gram = self.scores.gram[:, places][:, :, places]  # no sentence changes the lengths of clips
         scores = self._form(Scores.from_embeddings(changed, self.several, gram))
-        before, after = self.before, outcome(scores, self.weights, [*self.classes, name] if new else self.classes)
+        before, after = self.before, outcome(scores, self.weights)
         gained, lost, _ = flips(before, after)
         moved_N = (before.predicted_N != after.predicted_N) & (after.truth_N >= 0)
         drawn, left = (np.flatnonzero(moved_N & (one.predicted_N == index)) for one in (after, before))
