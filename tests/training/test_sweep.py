@@ -144,12 +144,12 @@ def test_it_goes_on_where_it_was_and_takes_further_points(material, swept, monke
 
 
 def test_another_sweep_is_refused_by_name(material, swept):
-    for change in ({"splits": 5}, {"protocol": "all"}, {"training": {"epochs": 3}}):
-        with pytest.raises(MismatchError, match=f"differs in {next(iter(change))}"):
-            sweep(replace(material, **change), [0.7], [0], swept[0])
+    with pytest.raises(MismatchError, match="differs in splits"):
+        sweep(replace(material, splits=5), [0.7], [0], swept[0])
     whole = about(material)
     fewer = Annotations(material.annotations.segments[1:], material.annotations.durations)
-    for change, name in (({"annotations": fewer}, "segments"), ({"head": None}, "recogniser")):
+    for change, name in (({"annotations": fewer}, "segments"), ({"head": None}, "recogniser"),
+                         ({"training": {"epochs": 3}}, "training")):  # fmt: skip
         other = about(replace(material, **change))
         assert {key for key in whole if whole[key] != other[key]} == {name}
 

@@ -146,17 +146,14 @@ EMBEDDED = {"modalities": {"VE": np.ones((2, 3))}, "prototypes": np.ones((2, 3))
     ("kind", "change", "message"),
     [
         (Embeddings, {"ids": ["a", "a"]}, "'a' is given twice"),
-        (Embeddings, {"ids": ["a"]}, "1 clips have 2 labels"),
         (Embeddings, {"class_names": ["Jump ing", "jumping"]}, "class 'jumping' is given twice"),
         (Embeddings, {"class_names": ["x", "y", "z"]}, "not each of the 3 classes has a prototype"),
-        (Embeddings, {"modalities": {}}, r"the modalities \[\]"),
         (Embeddings, {"modalities": {"VE": np.zeros((2, 3)), "flow": np.zeros((2, 3))}}, "of VE, O, C"),
         (Embeddings, {"modalities": {"O": np.zeros((2, 4))}}, r"O has shape \(2, 4\)"),
         (Embeddings, {"prototype_class": np.array([0])}, "do not go with"),
         (Scores, {"column_class": np.array([1, 0])}, "order of their classes"),
         (Scores, {"columns": {"VE": np.ones((2, 3))}}, "VE has shape"),
         (Scores, {"gram": np.ones((2, 2, 2))}, "gram has shape"),
-        (Scores, {"gram": np.full((2, 1, 1), np.nan)}, "the length of clip 'a'"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(kind, change, message):
