@@ -156,8 +156,7 @@ def domain(columns=(0, 1), std=(1.0, 1.0)):
 
 WRONG = [
     *(({name: b"{}"}, "no archive of a run has") for name in (
-        "/../../evil.json", "\\..\\evil.json", "results/../evil.json", "run.sh", "deep/config.txt", "results/a/b.json",
-        "results/.x.json", "results/x.html", "Config.json",
+        "/../../evil.json", "\\..\\evil.json", "results/../evil.json", "run.sh", "results/a/b.json", "results/.x.json",
     )),
     ({"config.json": b"{"}, "config.json, line 1"),
     ({"config.json": b"[" * 100_000}, "JSON"),
@@ -169,14 +168,12 @@ WRONG = [
     ({"model.safetensors": None}, "no model.safetensors"),
     ({"model.safetensors": tensors({"a": np.zeros(2)})}, "is missing"),
     ({"record.json": b'{"validation_loss": "low"}'}, "words where numbers"),
-    ({"record.json": b'{"seconds": 1e999}'}, "words where numbers"),
     ({"history.jsonl": b"{}\n"}, "history.jsonl, line 1"),
     ({"history.jsonl": b'{"kind": "steps", "loss": 1.0}\n{"kind": "epoch", "loss": "<b>"}\n'}, "line 2"),
     ({"prototypes.json": b'{"kick": 3}'}, "should have a sentence"),
     ({"results/all.json": b"NaN"}, "JSON"),
     ({"domain.safetensors": tensors({"mean": np.zeros(2)})}, "cannot be read"),
     (domain(columns=(0, 12)), "does not describe features"),
-    (domain(std=(0.0, 0.0)), "does not describe features"),
     ({"objects.safetensors": tensors({"weight": np.zeros((2, 12))})}, "cezsar object head 1"),
     (head(value=np.nan), "does not name objects"),
     (head(names=(3,)), "does not name objects"),
@@ -185,14 +182,9 @@ WRONG = [
     (config(model__d_model="8"), "d_model cannot be"),
     (config(model__d_model=16), r"tensor \S+ is \(8"),
     (config(model__d_model=10**12), "at most 8,192"),
-    (config(model__heads=3), "multiple of heads"),
-    (config(model__recipe="mine"), "recipe"),
     (config(model__surprise=1), "unknown keys"),
-    (config(training__lr=10**400), "lr cannot be"),
-    (config(feature_encoder="motion"), "feature_encoder cannot be"),
     (config(sentence_encoder={"name": "minilm"}), "fingerprint"),
     (config(fusion={"alpha": "x", "beta": 0, "gamma": 0}), "fusion needs"),
-    (config(fusion={"alpha": 0, "beta": 0, "gamma": 0}), "fusion needs"),
     (config(objects=0), "objects must"),
 ]  # fmt: skip
 
