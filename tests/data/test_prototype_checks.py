@@ -172,10 +172,7 @@ def test_missing_and_unknown_classes(tmp_path):
     assert report.expected == 101 and report.classes == 100
     with pytest.raises(InputError, match="no classes"):
         check(tmp_path / "d.json", "activitynet-captions")
-
-
-def test_anyones_own_data_set_even_where_its_descriptions_are_broken(tmp_path):
-    for clip in ("data/run/1.mp4", "data/swim/2.mp4"):
+    for clip in ("data/run/1.mp4", "data/swim/2.mp4"):  # anyone's own data set, though its descriptions are broken
         (tmp_path / clip).parent.mkdir(parents=True)
         (tmp_path / clip).touch()
     beside = write(tmp_path / "data/descriptions.json", {"run": GOOD["run"], "Run": GOOD["swim"]})
@@ -231,7 +228,7 @@ def test_near_pairs_are_those_of_plain_loops(tmp_path):
         assert pair.only == differing_words(*pair.sentences)
 
 
-def test_edges_of_similarity(tmp_path):
+def test_edges_of_similarity_and_of_length(tmp_path):
     """Spellings of one class are no pair, nor are two with the same words; zero vectors are similar to nothing."""
     one, other, alike = "A man walks on a rope.", "A woman walks on a wire.", "A man walks on a rope!"
     vectors = {one: (1, 0, 0), other: (0.6, 0.8, 0), alike: (1, 0, 0), "An empty one of five words.": (0, 0, 0)}
@@ -247,13 +244,10 @@ def test_edges_of_similarity(tmp_path):
     assert single.findings == [] and single.nearest is None and single.encoder == "table"
     nothing = check(write(path, {"c": ""}), encoder=encoder)
     assert found(nothing) == {"no description": [("c",)]} and nothing.nearest is None
-
-
-def test_sentences_longer_than_the_encoder_reads(tmp_path):
     long, fits = "word " * 12 + "more", "word " * 11 + "more"
     table = Table({long: (1, 0, 0), fits: (0, 1, 0)})
     for encoder in (table, SentenceCache(table, None)):
-        report = check(write(tmp_path / "d.json", {"a": fits, "b": long}), encoder=encoder)
+        report = check(write(path, {"a": fits, "b": long}), encoder=encoder)
         assert found(report) == {"description longer than the encoder reads": [("b",)]}
         assert "of 13 tokens, and table reads 12" in report.findings[0].what
 

@@ -229,9 +229,8 @@ def test_places_are_named_and_forgotten(home, tmp_path):
     touch(tmp_path, "mine/jump/1.mp4", "mine/walk/2.mp4")
     register("Kinetics-400", tmp_path / "k400")
     register(" my clips ", tmp_path / "mine")
-    assert (
-        datasets.registered() == {"kinetics400": str(tmp_path / "k400"), "my clips": str(tmp_path / "mine")} == places()
-    )
+    named = {"kinetics400": str(tmp_path / "k400"), "my clips": str(tmp_path / "mine")}
+    assert datasets.registered() == places() == named
     assert set(open_dataset("kinetics400").labels) == set(IDS)
     assert open_dataset(tmp_path / "k400").labels == open_dataset("kinetics400").labels
     assert open_dataset("my clips").labels == {"1": "jump", "2": "walk"}
@@ -239,6 +238,13 @@ def test_places_are_named_and_forgotten(home, tmp_path):
         with pytest.raises(InputError):
             register(name, tmp_path / place)
     assert forget("kinetics400") and not forget("kinetics400")
+    (tmp_path / "i.json").write_text(json.dumps({"YoYo": ["v_YoYo_g25_c01"]}))
+    register("ucf101", tmp_path / "i.json")
+    assert class_names(tmp_path / "mine") == class_names("my clips") == ["jump", "walk"]
+    assert class_names("ucf101:test1") == class_names(tmp_path / "i.json") == UCF.class_names() and forget("ucf101")
+    for name, said in (("activitynet-captions", "no classes"), ("nobody's", "there is no")):
+        with pytest.raises(InputError, match=said):
+            class_names(name)
     assert list(datasets.registered()) == ["my clips"]
     (home / "data/datasets.json").write_text('{"x": 3}')
     with pytest.raises(FormatError, match="'x' should have the path"):
@@ -267,18 +273,6 @@ def test_names_and_labels_in_the_spellings_found_in_the_wild():
     odd = ["massaging person_s head", "petting_animal_(not_cat)", "Passing American football (not in game)"]
     assert [canonical(name) for name in resolve(odd, KINETICS.class_names())] == [canonical(name) for name in odd]
     assert [len(known.class_names()) for known in KNOWN.values()] == [101, 51, 400, 0]
-
-
-def test_class_names(home, tmp_path):
-    (tmp_path / "i.json").write_text(json.dumps({"b": ["1"], "a": ["2", "3"]}))
-    (tmp_path / "u.json").write_text(json.dumps({"YoYo": ["v_YoYo_g25_c01"]}))
-    register("mine", tmp_path / "i.json")
-    register("ucf101", tmp_path / "u.json")
-    assert class_names(tmp_path / "i.json") == class_names("mine") == ["a", "b"]
-    assert class_names("ucf101:test1") == class_names(tmp_path / "u.json") == UCF.class_names()
-    for name, said in (("activitynet-captions", "no classes"), ("nobody's", "there is no")):
-        with pytest.raises(InputError, match=said):
-            class_names(name)
 
 
 @pytest.mark.heavy
