@@ -95,7 +95,7 @@ def _add(annotations: Annotations, id: str, start_s: float, end_s: float, senten
     start_s, end_s = sorted((start_s, end_s))
     moment = start_s == end_s
     beyond = start_s < -ROUNDING_S or end_s > duration_s + ROUNDING_S
-    start_s, end_s = min(max(start_s, 0.0), duration_s), min(max(end_s, 0.0), duration_s)
+    start_s, end_s = (min(max(time_s, 0.0), duration_s) for time_s in (start_s, end_s))
     if start_s == end_s and (beyond or not moment):
         changes[OUTSIDE] += 1
         return

@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, NamedTuple
@@ -161,11 +161,11 @@ def _encoded(
         # Left in reverse order: nothing new begins, the decoders end what is under way, then the threads are awaited.
         stack.callback(pool.shutdown, wait=False, cancel_futures=True)
         under_way: deque[tuple[Clip, Future[_Encoded]]] = deque()
-        coming = iter(clips)
-        while True:
-            for clip in islice(coming, WAITING * workers - len(under_way)):
-                under_way.append((clip, pool.submit(encoded, clip)))
-            if not under_way:
-                return
-            under_way[0][1].exception()  # waits
+        for clip in clips:
+            under_way.append((clip, pool.submit(encoded, clip)))
+            if len(under_way) == WAITING * workers:
+                under_way[0][1].exception()  # waits
+                yield under_way.popleft()
+        while under_way:
+            under_way[0][1].exception()
             yield under_way.popleft()

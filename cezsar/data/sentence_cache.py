@@ -106,11 +106,11 @@ class SentenceCache:
                 table.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL)")
                 work(table)
         except (OSError, sqlite3.Error) as error:
+            told = "cannot be used ({}); its sentences are not kept"
             if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
                 path.unlink(missing_ok=True)
-                warnings.warn(f"{path} is damaged ({error}); its sentences are encoded again", stacklevel=4)
-            else:
-                warnings.warn(f"{path} cannot be used ({error}); its sentences are not kept", stacklevel=4)
+                told = "is damaged ({}); its sentences are encoded again"
+            warnings.warn(f"{path} {told.format(error)}", stacklevel=4)
 
     def _read(self, file: Path) -> dict[bytes, np.ndarray]:
         """The vectors of a file that came along."""
