@@ -34,14 +34,12 @@ EARNED_S = 10.0  # seconds of decoding that each second of video earns; a slow l
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What a file says about itself, after rotation; None where it does not say, or says something impossible."""
+    """What a file says about itself; None where it does not say, or says something impossible."""
 
-    width: int  # pixels, as shown
+    width: int  # pixels, as shown: after rotation
     height: int
     fps: float | None  # mean frames per second
-    frame_count: int | None  # some containers only estimate it
     duration_s: float | None
-    rotation: int  # degrees clockwise that the metadata asks for; multiples of 90 are already done in every frame
 
 
 @dataclass(frozen=True)
@@ -56,9 +54,8 @@ class Sampling:
     def __post_init__(self) -> None:
         some = self.max_side is None or self.max_side >= 1
         if not (math.isfinite(self.fps) and self.fps > 0 and some and (self.max_s is None or self.max_s > 0)):
-            raise InputError(
-                f"frames cannot be taken so: fps and max_s must be above 0, max_side 1 or more, not {self}"
-            )
+            wanted = "fps and max_s must be above 0, max_side 1 or more"
+            raise InputError(f"frames cannot be taken so: {wanted}, not {self}")
 
 
 @dataclass(frozen=True)
@@ -83,14 +80,13 @@ class Reading:
     def words(self) -> str:
         """What is missing, in half a sentence; "" when nothing is."""
         some = f"{self.pictures:,} of {self.pictures + self.lost:,} pictures"
-        if self.told_s > self.read_s:
-            said = f"it is cut off: {self.read_s:.1f} of {self.told_s:.1f} s could be read, {some}"
-        elif self.lost:
-            said = f"{some} could be read"
-        else:
+        cut_off = self.told_s > self.read_s
+        if not (cut_off or self.lost):
             return f"{self.damaged:,} of {self.pictures:,} pictures are damaged" if self.damaged else ""
+        said = f"it is cut off: {self.read_s:.1f} of {self.told_s:.1f} s could be read, {some}"
         are = "is" if self.damaged == 1 else "are"
-        return said + (f"; {self.damaged:,} of them {are} damaged" if self.damaged else "")
+        damaged = f"; {self.damaged:,} of them {are} damaged" if self.damaged else ""
+        return (said if cut_off else f"{some} could be read") + damaged
 
 
 @dataclass(frozen=True)
@@ -101,10 +97,8 @@ class Limits:
     memory_bytes: int = 4 << 30  # the worker's whole data memory, about 70 MB of it for itself; kept where the OS can
 
     def __post_init__(self) -> None:
-        if not 0 < self.time_s <= threading.TIMEOUT_MAX:
-            raise InputError(f"Limits.time_s must be a positive, finite number of seconds, not {self.time_s}")
-        if self.memory_bytes <= 0:
-            raise InputError(f"Limits.memory_bytes must be positive, not {self.memory_bytes}")
+        if not (0 < self.time_s <= threading.TIMEOUT_MAX and self.memory_bytes > 0):
+            raise InputError(f"Limits.time_s and Limits.memory_bytes must be positive, and finite, not {self}")
 
 
 class Decoder:

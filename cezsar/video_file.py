@@ -96,9 +96,9 @@ class VideoFile:
         self.fps = _within(self._track.guessed_rate, most=1e4)
         self.told_s, self._told_of_track = self._told()
         in_avi = self._container.format.name == "avi"  # it counts in steps of time, pictures or not
-        self.frame_count = None if in_avi else _within(self._track.frames, most=1e9)
-        if self.frame_count is None and self.fps and self.told_s < math.inf:
-            self.frame_count = self.told_s * self.fps
+        self._count = None if in_avi else _within(self._track.frames, most=1e9)
+        if self._count is None and self.fps and self.told_s < math.inf:
+            self._count = self.told_s * self.fps
         self.index, self.pts_s, self._last_s, self._ended = -1, 0.0, 0.0, False
         self._gap_s = self._longest_s = self._step_s = 1 / (self.fps or ANY_FPS)
         self._lost = self._failed = self._damaged = 0  # pictures; `_failed` are those since the last that came
@@ -227,7 +227,7 @@ class VideoFile:
 
     def end_s(self) -> float:
         """When the last frame goes: where the file says, if that can be, else after as long as the frame before it."""
-        complete = self.frame_count is not None and self.index + 1 == round(self.frame_count)
+        complete = self._count is not None and self.index + 1 == round(self._count)
         latest_s = self.pts_s + max(self._longest_s, self._last_s) + SAME_S
         if self.pts_s < self.told_s < math.inf and (complete or self.told_s <= latest_s):
             return self.told_s
@@ -254,10 +254,9 @@ class VideoFile:
             self._refuse_out_of_memory(error)
             damaged = "a frame of it was decoded whose pixels cannot be converted; the clip is damaged"
             raise VideoError(f"{self.name}: {damaged}") from error
-        a, b, c, d = _matrix(frame)
-        if abs(b) > abs(a) and abs(c) > abs(d):  # quarter turns; a matrix between two of them is taken for none
-            image, a, d = image.transpose(1, 0, 2), c, b
-        image = np.ascontiguousarray(image[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1])
+        turned, left_right, up_down = _orientation(frame)
+        image = image.transpose(1, 0, 2) if turned else image
+        image = np.ascontiguousarray(image[:: -1 if up_down else 1, :: -1 if left_right else 1])
         height, width = image.shape[:2]
         if sampling.max_side is not None and max(height, width) > sampling.max_side:
             scale = sampling.max_side / max(height, width)
@@ -279,11 +278,8 @@ class VideoFile:
         return self._scaler[1].vpull().to_ndarray()
 
     def info(self, frame: VideoFrame) -> VideoInfo:
-        a, b, c, d = _matrix(frame)
-        turned, rotation = abs(b) > abs(a) and abs(c) > abs(d), round(math.degrees(math.atan2(b, a))) % 360
-        width, height = (frame.height, frame.width) if turned else (frame.width, frame.height)
-        count, told_s = round(self.frame_count) if self.frame_count else None, self.told_s
-        return VideoInfo(width, height, self.fps, count, told_s if told_s < math.inf else None, rotation)
+        width, height = (frame.height, frame.width) if _orientation(frame)[0] else (frame.width, frame.height)
+        return VideoInfo(width, height, self.fps, self.told_s if self.told_s < math.inf else None)
 
     def _refuse_out_of_memory(self, error: Exception | None = None) -> None:
         """Decoders rarely say that memory was short. It was, if four frames more do not fit either."""
@@ -327,17 +323,22 @@ def opencv() -> Any:
     return cv2
 
 
-def _matrix(frame: VideoFrame) -> tuple[float, float, float, float]:
-    """(a, b, c, d) of the file's display matrix, which takes the point (x, y) to (a x + c y, b x + d y)."""
+def _orientation(frame: VideoFrame) -> tuple[bool, bool, bool]:
+    """Whether the frame is shown transposed, and then mirrored left to right and up to down.
+
+    The file's display matrix takes the point (x, y) to (a x + c y, b x + d y); a turn between two quarters is none.
+    """
     try:
         side_data: Any = frame.side_data
     except ValueError:  # PyAV does not know a kind that the file has, such as EXIF; the angle it gives all the same
         angle = math.radians(-frame.rotation)
-        return (math.cos(angle), math.sin(angle), -math.sin(angle), math.cos(angle))
-    if SideDataType.DISPLAYMATRIX not in side_data:
-        return (1, 0, 0, 1)
-    a, b, _, c, d = struct.unpack("=5i", bytes(side_data[SideDataType.DISPLAYMATRIX])[:20])
-    return (a, b, c, d)
+        a, b, c, d = math.cos(angle), math.sin(angle), -math.sin(angle), math.cos(angle)
+    else:
+        if SideDataType.DISPLAYMATRIX not in side_data:
+            return False, False, False
+        a, b, _, c, d = struct.unpack("=5i", bytes(side_data[SideDataType.DISPLAYMATRIX])[:20])
+    turned = abs(b) > abs(a) and abs(c) > abs(d)
+    return (True, c < 0, b < 0) if turned else (False, a < 0, d < 0)
 
 
 def _pass_on_memory(error: Exception | None) -> None:
@@ -374,10 +375,9 @@ def _within(value: Any, most: float) -> float | None:
 def _refuse_what_is_no_video(path: str, name: str) -> None:
     try:
         status = os.stat(path)  # noqa: PTH116 (a name of any bytes)
-        if stat.S_ISDIR(status.st_mode):
-            raise VideoError(f"{name}: this is a folder, not a video file")
         if not stat.S_ISREG(status.st_mode):
-            raise VideoError(f"{name}: this is not a regular file")
+            what = "a folder, not a video file" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+            raise VideoError(f"{name}: this is {what}")
         if status.st_size == 0:
             raise VideoError(f"{name}: the file is empty (0 bytes)")
         with open(path, "rb") as file:  # noqa: PTH123

@@ -6,8 +6,8 @@ import signal
 import struct
 import subprocess
 import sys
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -211,8 +211,7 @@ def test_files_that_do_not_tell_their_times(decoder, tmp_path):
     at = data.index(b"\x44\x89\x88")  # Matroska's Duration: an id of two bytes, a length of one, a double
     data = data[:at] + b"\xec\x89" + bytes(9) + data[at + 11 :]  # becomes a Void of the same length
     path.write_bytes(data.replace(b"DURATION", b"PURATION"))  # the same once more, in the tags
-    info = decoder.probe(path)
-    assert (info.frame_count, info.duration_s) == (None, None)
+    assert decoder.probe(path).duration_s is None
     assert indices(decoder, path, 2) == list(range(0, 40, 4))
     path = tmp_path / "clip.mjpeg"  # bare JPEGs one after another: FFmpeg plays them at 25 frames per second
     path.write_bytes(b"".join(cv2.imencode(".jpg", numbered(i))[1].tobytes() for i in range(50)))
@@ -232,7 +231,7 @@ def test_codecs_and_short_clips(decoder, tmp_path, kind):
     path = write_numbered(tmp_path / f"clip.{container}", codec=codec)
     assert indices(decoder, path, 1) == [0, 8, 16, 24, 32]
     info = decoder.probe(path)
-    assert (info.width, info.height, info.fps, info.frame_count, info.duration_s) == (96, 32, 8.0, 40, 5.0)
+    assert (info.width, info.height, info.fps, info.duration_s) == (96, 32, 8.0, 5.0)
     for count in (1, 2, 3):
         path = write_numbered(tmp_path / f"clip{count}.{container}", count, 8.0, codec)
         assert [(frame.time_s, index_of(frame)) for frame in decoder.frames(path, Sampling())] == [(0.0, 0)]
@@ -243,7 +242,7 @@ def test_impossible_settings_are_refused():
         with pytest.raises(InputError, match="fps and max_s must be above 0, max_side 1 or more"):
             Sampling(**wrong)
     for wrong in ({"time_s": 0.0}, {"time_s": math.nan}, {"time_s": math.inf}, {"memory_bytes": 0}):
-        with pytest.raises(InputError, match=rf"Limits\.{next(iter(wrong))}"):
+        with pytest.raises(InputError, match=r"Limits\.time_s and Limits\.memory_bytes must be positive"):
             Limits(**wrong)
 
 
@@ -284,11 +283,10 @@ def test_channel_order_and_shrinking_by_the_mean_of_areas(decoder, tmp_path):
         assert first_image(decoder, path, max_side=most).shape == shape
 
 
-@pytest.mark.parametrize(("turn", "degrees"), [
-    ((0, 1, -1, 0), 90), ((-1, 0, 0, -1), 180), ((0, -1, 1, 0), 270),
-    ((-1, 0, 0, 1), None), ((1, 0, 0, -1), None), ((0, 1, 1, 0), None), ((0, -1, -1, 0), None),  # mirrored
+@pytest.mark.parametrize("turn", [  # a quarter, a half, three quarters; mirrored
+    (0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0), (-1, 0, 0, 1), (1, 0, 0, -1), (0, 1, 1, 0), (0, -1, -1, 0),
 ])  # fmt: skip
-def test_the_display_matrix_is_honoured(decoder, tmp_path, turn, degrees):
+def test_the_display_matrix_is_honoured(decoder, tmp_path, turn):
     """The MP4's track header takes the point (x, y) to (a x + c y, b x + d y)."""
     path = write_images(tmp_path / "clip.mp4", [quarters()] * 4)
     a, b, c, d = turn
@@ -302,7 +300,6 @@ def test_the_display_matrix_is_honoured(decoder, tmp_path, turn, degrees):
             expected[a * x + c * y, b * x + d * y] = quarters()[y, x, ::-1]
     left, top = min(x for x, _ in expected), min(y for _, y in expected)
     image, info = first_image(decoder, path), decoder.probe(path)
-    assert degrees is None or info.rotation == degrees
     assert image.shape[:2] == (info.height, info.width) == ((48, 32) if b else (32, 48))
     difference = [np.abs(image[y - top, x - left].astype(int) - colour).max() for (x, y), colour in expected.items()]
     assert np.median(difference) < 12  # lossy, and the borders between the quarters bleed
@@ -323,7 +320,7 @@ def test_frames_may_be_abandoned(decoder, numbers):
     stream = decoder.frames(numbers, Sampling())
     next(stream)
     stream.close()
-    assert list(stream) == [] and decoder.probe(numbers).frame_count == 40
+    assert list(stream) == [] and decoder.probe(numbers).duration_s == 5
 
 
 @LINUX
@@ -425,23 +422,22 @@ def program(text, cwd, *arguments):
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=60)
 
 
-def gone(pid, within_s=10):
-    until_s = time.monotonic() + within_s
-    while time.monotonic() < until_s:
-        try:
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
-                return True
-        except (FileNotFoundError, ProcessLookupError):
-            return True
+def gone(pid):
+    until_s = time.monotonic() + 10
+    state = "R"
+    while state and state != "Z" and time.monotonic() < until_s:
         time.sleep(0.05)
-    return False
+        state = subprocess.run(["ps", "-o", "state=", "-p", str(pid)], capture_output=True, text=True).stdout.strip()
+    return state in ("", "Z")
 
 
 def test_from_another_folder_without_installation(tmp_path, numbers):
-    result = program("print(Decoder().probe(sys.argv[1]).frame_count, 'cv2' in sys.modules)", tmp_path, numbers)
-    assert (result.stdout, result.stderr) == ("40 False\n", "")
-    text = "def work(frames): return next(frames).image\ntry: Decoder().run(sys.argv[1], Sampling(), work)\n"
-    assert "put it in a module" in program(text + "except InputError as error: print(error)", tmp_path, numbers).stdout
+    text = """print(Decoder().probe(sys.argv[1]).duration_s, 'cv2' in sys.modules)
+def work(frames): return next(frames).image
+try: Decoder().run(sys.argv[1], Sampling(), work)
+except InputError as error: print(error)"""
+    result = program(text, tmp_path, numbers)
+    assert result.stdout.startswith("5.0 False\n") and result.stderr == "" and "put it in a module" in result.stdout
 
 
 @LINUX
@@ -462,13 +458,9 @@ def test_worker_ends_with_its_parent_and_with_the_decoder_which_can_be_used_agai
 
 
 def test_a_decoder_per_thread(numbers):
-    def read():
+    def read(_):
         with Decoder() as own:
-            results.extend(own.run(numbers, Sampling(), read_numbers).tolist() for _ in range(10))
+            return [own.run(numbers, Sampling(), read_numbers).tolist() for _ in range(5)]
 
-    results, threads = [], [threading.Thread(target=read) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert results == [[0, 8, 16, 24, 32]] * 30
+    with ThreadPoolExecutor(3) as threads:
+        assert list(threads.map(read, range(3))) == [[[0, 8, 16, 24, 32]] * 5] * 3

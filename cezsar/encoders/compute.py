@@ -78,11 +78,13 @@ class ImageEncoder:
         return weight_files.fingerprint(self._description(), self.model.state_dict())
 
     def encode(self, frames: Iterable[Frame]) -> np.ndarray:
-        """Frames -> (T, dim) float32; none give (0, dim). Holds a batch of frames, at most `HELD_BYTES` of them."""
+        """Frames -> (T, dim) float32; none give (0, dim)."""
         parts = [np.zeros((0, self.dim), np.float32)]
-        for images in _batches(frames, BATCH_ON_CPU if self.device.startswith("cpu") else BATCH):
+        for batch in batches(frames, BATCH_ON_CPU if self.device.startswith("cpu") else BATCH):
             with inference(self.device, self.precision):
-                parts.append(self._forward(images).float().cpu().numpy().reshape(-1, self.dim))
+                parts.append(
+                    self._forward([frame.image for frame in batch]).float().cpu().numpy().reshape(-1, self.dim)
+                )
         return np.concatenate(parts)
 
     def _pictures(self, images: list[np.ndarray]) -> Any:
@@ -93,11 +95,12 @@ class ImageEncoder:
         return torch.stack([self._transform(Image.fromarray(image)) for image in images]).to(self.device)
 
 
-def _batches(frames: Iterable[Frame], size: int) -> Iterator[list[np.ndarray]]:
-    batch: list[np.ndarray] = []
+def batches(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:
+    """At most `size` frames and `HELD_BYTES` (or one frame) at once."""
+    batch: list[Frame] = []
     for frame in frames:
-        batch.append(frame.image)
-        if len(batch) == size or sum(image.nbytes for image in batch) >= HELD_BYTES:
+        batch.append(frame)
+        if len(batch) == size or sum(each.image.nbytes for each in batch) >= HELD_BYTES:
             yield batch
             batch = []
     if batch:

@@ -17,7 +17,6 @@ import hashlib
 import json
 import math
 import string
-from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from itertools import islice
@@ -48,7 +47,6 @@ PROMPTS = ("a video of a person {}.", "a photo of a person {}.", "a video of {}.
 OPEN_CLIP_CONFIG = "open_clip_config.json"
 WINDOW_S = 10  # the length of Kinetics' clips, on which video models are trained and measured
 FPS = 8  # pictures a second that a window is chosen from: a clip of 2 s still has 16 of them
-BLOCK = 32  # frames that a joined encoder holds at once
 
 
 class ImageTextEncoder(compute.ImageEncoder):
@@ -86,11 +84,9 @@ class ImageTextEncoder(compute.ImageEncoder):
     def object_head(self) -> ObjectHead | None:
         """Kept in the workspace's cache: a thousand sentences take a large text tower minutes on a CPU."""
         file = workspace.folder("cache") / "heads" / f"{self.fingerprint}.safetensors"
-        if file.is_file():
-            return LinearHead.load(file)
-        head = self.head_for(*imagenet_vocabulary("imagenet-1k"))
-        head.save(file)
-        return head
+        if not file.is_file():
+            self.head_for(*imagenet_vocabulary("imagenet-1k")).save(file)
+        return LinearHead.load(file)
 
     def head_for(self, names: Sequence[str], definitions: Sequence[str]) -> LinearHead:
         """An object head for any vocabulary: weight (K, D) = scale * text vector of length one, on unit-length rows."""
@@ -104,18 +100,10 @@ class ImageTextEncoder(compute.ImageEncoder):
         return float(scales[0].exp()) if scales else DEFAULT_SCALE
 
 
-def _folder(name: str, weights: str | Path | None, library: str) -> Path:
-    """Where a model lies that only a whole folder can hold."""
-    if not (place := weight_files.weights_of(name, weights)).is_dir():
-        raise InputError(f"{name}: weights must be a folder that {library} saved, and {place} is none")
-    return place
-
-
 def _frame_settings(processor: Any) -> dict[str, Any]:
     """What a transformers image or video processor does to a frame, for a fingerprint."""
-    settings = processor.to_dict()
-    chosen = {key: settings[key] for key in IMAGE_SETTINGS if key in settings}
-    return dict(json.loads(json.dumps(chosen, default=dict)))
+    settings = {key: value for key, value in processor.to_dict().items() if key in IMAGE_SETTINGS}
+    return dict(json.loads(json.dumps(settings, default=dict)))
 
 
 def plain_words(sentence: str, punctuation: str) -> str:
@@ -164,7 +152,7 @@ class ClipEncoder(ImageTextEncoder):
 
 def load_clip(name: str, weights: str | Path | None, device: str | None) -> SentenceTransformer:
     """The model from the folder `weights`, or where `fetch` has it."""
-    place = _folder(name, weights, "sentence-transformers")
+    place = weight_files.weights_of(name, weights, saved_by="sentence-transformers")
     return weight_files.load_transformer(name, place, compute.pick_device(device))
 
 
@@ -261,19 +249,15 @@ class VideoTextEncoder(ImageTextEncoder):
         return {"kind": self._kind, "window": window, "frames": frames, "vocabulary": vocabulary}
 
     def encode(self, frames: Iterable[Frame]) -> np.ndarray:
-        rows: list[np.ndarray] = []
-        window: deque[torch.Tensor] = deque(maxlen=WINDOW_S * FPS)
-        since = 0  # pictures since the last full window
-        for frame in frames:
-            (pixels,) = self._processor(videos=[frame.image], return_tensors="pt", **self._as_given).values()
-            window.append(pixels.reshape(pixels.shape[-3:]))
-            since += 1
-            if since == WINDOW_S * FPS:
-                rows += [self._vector(window)] * WINDOW_S
-                since = 0
-        if since:  # what is left is seen with what came before it, as the last ten seconds of the clip
-            rows += [self._vector(window)] * math.ceil(since / FPS)
+        waiting, window, rows = iter(frames), list[Any](), list[np.ndarray]()
+        while block := [self._pixels(frame.image) for frame in islice(waiting, WINDOW_S * FPS)]:
+            window = (window + block)[-WINDOW_S * FPS :]  # what is left at the end is seen with what came before it
+            rows += [self._vector(window)] * math.ceil(len(block) / FPS)
         return np.array(rows, np.float32).reshape(-1, self.dim)
+
+    def _pixels(self, image: np.ndarray) -> torch.Tensor:
+        (pixels,) = self._processor(videos=[image], return_tensors="pt", **self._as_given).values()
+        return pixels.reshape(pixels.shape[-3:])
 
     def _vector(self, window: Sequence[torch.Tensor]) -> np.ndarray:
         """(D,) of N pictures out of a window, spread as transformers' processors spread them over a clip."""
@@ -297,7 +281,7 @@ def load_video_text(name: str, weights: str | Path | None = None) -> tuple[torch
     import torch
     from transformers import AutoModel, AutoProcessor
 
-    place = _folder(name, weights, "transformers")
+    place = weight_files.weights_of(name, weights, saved_by="transformers")
     with weight_files.loading(name, place, "transformers"):
         model, found = AutoModel.from_pretrained(place, dtype=torch.float32, output_loading_info=True)
         processor = AutoProcessor.from_pretrained(place)
@@ -337,7 +321,7 @@ class JoinedEncoder:
         self.fingerprint = hashlib.sha256(f"joined {ranks.fingerprint} {names.fingerprint}".encode()).hexdigest()
 
     def encode(self, frames: Iterable[Frame]) -> np.ndarray:
-        waiting, parts = iter(frames), [np.zeros((0, self.dim), np.float32)]
-        while block := list(islice(waiting, BLOCK)):
-            parts.append(np.hstack([self._ranks.encode(block), self._names.encode(block)]))
+        parts = [np.zeros((0, self.dim), np.float32)]
+        for batch in compute.batches(frames, compute.BATCH):
+            parts.append(np.hstack([self._ranks.encode(batch), self._names.encode(batch)]))
         return np.concatenate(parts)

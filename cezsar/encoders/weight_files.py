@@ -66,11 +66,14 @@ def fetch(name: str, on_progress: Report = lambda what, done, total: None) -> Pa
     return target
 
 
-def weights_of(name: str, weights: str | Path | None) -> Path:
-    """The file or folder that a user gives as weights, or where `fetch` has them."""
-    if weights is not None and not Path(weights).exists():
-        raise InputError(f"{name}: there is no weights file or folder {weights}")
-    return fetch(name) if weights is None else Path(weights)
+def weights_of(name: str, weights: str | Path | None, saved_by: str = "") -> Path:
+    """The file or folder a user gives as weights, or where `fetch` has them; only a folder, where `saved_by` is set."""
+    place = fetch(name) if weights is None else Path(weights)
+    if not place.exists():
+        raise InputError(f"{name}: there is no weights file or folder {place}")
+    if saved_by and not place.is_dir():
+        raise InputError(f"{name}: weights must be a folder that {saved_by} saved, and {place} is none")
+    return place
 
 
 def missing(name: str, reason: str) -> MissingWeightsError:

@@ -23,8 +23,8 @@ def backdrop(place: str, width: int, rng: np.random.Generator, scale: float = 1.
     return scene.pixels
 
 
-class Canvas:
-    """A backdrop being painted, in units that are `scale` pixels wide; shapes are clipped to the picture."""
+class Scene:
+    """A backdrop being painted, in units that are `scale` pixels wide: brushes, then a method for each place."""
 
     def __init__(self, width: int, rng: np.random.Generator, scale: float = 1.0) -> None:
         self.pixels = np.zeros((round(HEIGHT * scale), round(width * scale), 3), dtype=np.uint8)
@@ -41,7 +41,6 @@ class Canvas:
         return np.round(np.asarray(points, dtype=np.float64) * (16 * self.scale)).astype(np.int32)
 
     def shape(self, colour: Colour, points: Sequence[tuple[float, float]] | np.ndarray) -> None:
-        """Fill a polygon."""
         cv2.fillPoly(self.pixels, [self._corners(points)], colour, cv2.LINE_AA, 4)
 
     def box(self, colour: Colour, x: float, y: float, w: float, h: float) -> None:
@@ -129,12 +128,9 @@ class Canvas:
         self.shape(colour, [(x0, top), (x1, top), (x2, bottom), (x3, bottom)])
 
     def pick(self, colours: Sequence[Colour]) -> Colour:
-        """One of several colours."""
         return colours[int(self.rng.integers(len(colours)))]
 
-
-class Scene(Canvas):
-    """A backdrop with one method for each place, named as in `actions.py`."""
+    # The places, named as in `actions.py` ----------------------------------------------------------------------------
 
     def stage(self) -> None:
         curtain = self.pick(((140, 24, 40), (110, 20, 70), (40, 34, 110), (150, 40, 24)))

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 
 from cezsar import encoders
-from cezsar.encoders import create, image_text, present
+from cezsar.encoders import compute, create, image_text, present
 from cezsar.encoders.base import FrameEncoder
 from cezsar.encoders.catalogue import carried, open_clip_record
 from cezsar.encoders.image_text import PROMPTS, ClipEncoder, JoinedEncoder, plain_words
@@ -35,6 +35,16 @@ def pictures(frames):
     return [Image.fromarray(frame.image) for frame in frames]
 
 
+def agrees(encoder, frames, images, texts):
+    """Rows and vectors of `TEXTS` are those that the library gives."""
+    features = encoder.encode(iter(frames))
+    assert isinstance(encoder, FrameEncoder)
+    assert features.shape == (len(images), encoder.dim) and features.dtype == np.float32
+    np.testing.assert_allclose(features, images, atol=1e-5)
+    np.testing.assert_allclose(encoder.text_vectors(TEXTS), texts, atol=1e-5)
+    assert encoder.encode([]).shape == encoder.text_vectors([]).shape == (0, encoder.dim)
+
+
 # clip: ---------------------------------------------------------------------------------------------------------------
 
 
@@ -43,20 +53,9 @@ def encoder(clip_folder):
     return create(f"clip:{clip_folder}", device="cpu")
 
 
-@pytest.fixture(scope="module")
-def directly(clip_folder):
-    return SentenceTransformer(str(clip_folder), device="cpu")
-
-
-def test_frames_and_sentences_are_sentence_transformers_own(encoder, directly, frames):
-    features = encoder.encode(iter(frames))
-    assert isinstance(encoder, FrameEncoder) and features.shape == (5, 16) and features.dtype == np.float32
-    np.testing.assert_allclose(features, directly.encode(pictures(frames)), atol=1e-5)
-    np.testing.assert_allclose(encoder.text_vectors(TEXTS), directly.encode(TEXTS), atol=1e-5)
-    assert encoder.text_vectors([]).shape == encoder.encode([]).shape == (0, 16)
-
-
-def test_objects_are_scaled_cosines_with_the_names(encoder, directly, frames, monkeypatch):
+def test_frames_sentences_and_objects_are_sentence_transformers_own(encoder, clip_folder, frames, monkeypatch):
+    directly = SentenceTransformer(str(clip_folder), device="cpu")
+    agrees(encoder, frames, directly.encode(pictures(frames)), directly.encode(TEXTS))
     logits = encoder.head_for(["cat", "dog"], ["a feline", "a canine"]).logits(encoder.encode(frames))
     scale = float(directly.state_dict()["0.model.logit_scale"].exp())
     for t, image in enumerate(directly.encode(pictures(frames))):
@@ -180,12 +179,8 @@ def test_frames_and_sentences_are_open_clips_own(kind, open_clip_folders, frames
     model, images = by_open_clip(frames, source)
     with torch.inference_mode():
         texts = model.encode_text(open_clip.get_tokenizer(source)(TEXTS)).numpy()
-    features = encoder.encode(iter(frames))
-    assert isinstance(encoder, FrameEncoder) and features.shape == (5, encoder.dim) and features.dtype == np.float32
-    np.testing.assert_allclose(features, images, atol=1e-5)
-    np.testing.assert_allclose(encoder.text_vectors(TEXTS), texts, atol=1e-5)
+    agrees(encoder, frames, images, texts)
     assert encoder.scale == pytest.approx(model.logit_scale.exp().item())
-    assert encoder.encode([]).shape == encoder.text_vectors([]).shape == (0, encoder.dim)
     if kind == "siglip2":
         tokens = letters(FEW)(["a person juggling"], padding="max_length", max_length=20, return_tensors="pt").input_ids
         with torch.inference_mode():
@@ -397,8 +392,8 @@ def efficientnet():
     return create("efficientnet", device="cpu")
 
 
-def test_rows_stand_side_by_side(efficientnet, frames, monkeypatch):
-    monkeypatch.setattr(image_text, "BLOCK", 2)
+def test_rows_stand_side_by_side_and_what_does_not_join_is_refused(efficientnet, frames, monkeypatch):
+    monkeypatch.setattr(compute, "BATCH", 2)
     both = JoinedEncoder("words+efficientnet", Words(), efficientnet)
     rows = both.encode(iter(frames))
     seen, named = Words().encode(frames), efficientnet.encode(frames)
@@ -407,9 +402,6 @@ def test_rows_stand_side_by_side(efficientnet, frames, monkeypatch):
     np.testing.assert_allclose(both.object_head.logits(rows), efficientnet.object_head.logits(named), atol=1e-3)
     expected = np.mean([row / np.linalg.norm(row) for row in seen], axis=0)
     np.testing.assert_allclose(ImageTextSpace(both).clips([rows])[0], expected, rtol=1e-5)
-
-
-def test_what_does_not_join_is_refused(efficientnet):
     for ranks, names in ((efficientnet, efficientnet), (Words(), Words())):
         with pytest.raises(InputError, match="the second a classifier"):
             JoinedEncoder("both", ranks, names)

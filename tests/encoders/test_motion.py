@@ -244,16 +244,12 @@ def test_pictures_with_nothing_in_them_and_wild_ones():
     np.testing.assert_allclose(rows.astype(np.float16), rows, rtol=1e-3, atol=1e-6)  # half precision holds them
 
 
-def test_one_frame_has_no_flow_and_a_still_clip_is_as_one_frame():
+def test_one_frame_has_no_flow_and_rows_do_not_depend_on_threads():
     one = ENCODER.encode([Frame(0.0, scenery())])
     assert not one[:, ENCODER.columns("flow", "rhythm", "camera")].any()
     np.testing.assert_allclose(ENCODER.encode(Frame(k / 8, scenery()) for k in range(8)), one, atol=1e-3)
-
-
-def test_same_frames_same_row_whatever_the_threads():
-    threads = cv2.getNumThreads()
+    threads, first = cv2.getNumThreads(), ENCODER.encode(clip(backdrop=scenery()))
     try:
-        first = ENCODER.encode(clip(backdrop=scenery()))
         cv2.setNumThreads(2)
         np.testing.assert_array_equal(ENCODER.encode(clip(backdrop=scenery())), first)
         assert cv2.getNumThreads() == 2
@@ -261,14 +257,14 @@ def test_same_frames_same_row_whatever_the_threads():
         cv2.setNumThreads(threads)
 
 
-def swinging(x, y, right, down, size):
-    """Rows of a square that swings about (x, y) once a second."""
-    swing = [math.sin(2 * math.pi * k / 8) for k in range(16)]
-    path = [(x + right * each, y + down * each) for each in swing]
-    return ENCODER.encode(clip(middle=lambda t: path[round(8 * t)], size=size))
-
-
 def test_rows_of_the_same_elsewhere_and_of_another_thing():
+    def swinging(x, y, right, down, size):
+        """Rows of a square that swings about (x, y) once a second."""
+        swing = [math.sin(2 * math.pi * k / 8) for k in range(16)]
+        return ENCODER.encode(
+            clip(middle=lambda t: (x + right * swing[round(8 * t)], y + down * swing[round(8 * t)]), size=size)
+        )
+
     columns = ENCODER.columns("flow", "rhythm")
     moves = ((64, 50, 12, 0), (96, 74, 12, 0), (64, 50, 0, 12))
     here, there, upright = (swinging(*move, size=26)[:, columns].ravel() for move in moves)

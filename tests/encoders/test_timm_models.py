@@ -91,14 +91,6 @@ def test_bits_frames_are_those_of_the_paper_and_its_convolution_is_a_head_of_218
     np.testing.assert_allclose(create_transform(**BIT_FRAMES, is_training=False)(image), paper(image), atol=1e-6)
 
 
-@pytest.mark.heavy
-def test_bit_itself_at_full_size(tmp_path, frames):
-    model, file = saved(tmp_path, BIT)
-    encoder = create("bit", weights=file, device="cpu")
-    assert encoder.dim == 4096 and create("bit-released", weights=file, device="cpu").sampling.bgr
-    agrees(encoder, model, frames[:2], 21_843, rtol=1e-3, atol=1e-2)
-
-
 def test_fingerprint_follows_content_and_not_the_file(tmp_path):
     _, file = saved(tmp_path, "test_resnet")
     tensors = load_file(file)
