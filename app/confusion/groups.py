@@ -96,8 +96,8 @@ def of_groups(views: Views, found: Mapping[str, Grouped], own: Groups, names: Se
         st.caption("None of these groups has two of the classes shown.")
     for row, *others in zip(*sides, strict=True):
         title = {"group": row.group, "rest": "in no group", "total": "all"}[row.kind]
-        members = ", ".join(row.classes) if row.kind == "group" else f"{len(row.classes):,} classes"
-        entry: dict[str, object] = {"group": title, "classes": members, "clips": row.clips}
+        shown = ", ".join(row.classes) if row.kind == "group" else f"{len(row.classes):,} classes"
+        entry: dict[str, object] = {"group": title, "classes": shown, "clips": row.clips}
         entry |= {name: 100 * getattr(row, name) if row.clips else None for name in SHARES}
         for other, name in product(others, ("within", "between")):
             both = row.clips and other.clips
@@ -106,8 +106,14 @@ def of_groups(views: Views, found: Mapping[str, Grouped], own: Groups, names: Se
     show.table(rows, "Errors within and between hard groups", column_config=COLUMNS)
     if among := matching_groups(groups, names):
         _beside_random(views, among)
-    if source == PROPOSED:
-        _keep_proposed(groups, own)
+    if source == PROPOSED and groups:
+        st.caption("Keep as my own:")
+        with st.container(horizontal=True, gap="small"):
+            for name, members in groups.items():
+                kept = sorted(members) in [sorted(other) for other in own.values()]
+                icon = ":material/check:" if kept else ":material/add:"
+                if st.button(name, f"keep-{name}", ", ".join(members), icon=icon, disabled=kept):
+                    _change(partial(keep_group, groups_path(), free_name(name, own), members))
     if source == OWN:
         _editor(own, names, a.classes if len(a.classes) < len(names) else [])
     return groups
@@ -191,18 +197,6 @@ def in_words(standing: Standing, n: int) -> str:
 
 
 # One's own groups ----------------------------------------------------------------------------------------------------
-
-
-def _keep_proposed(groups: Grouped, own: Groups) -> None:
-    """A button for each proposed group that keeps it as one's own."""
-    if groups:
-        st.caption("Keep as my own:")
-    with st.container(horizontal=True, gap="small"):
-        for name, members in groups.items():
-            kept = sorted(members) in [sorted(other) for other in own.values()]
-            icon = ":material/check:" if kept else ":material/add:"
-            if st.button(name, f"keep-{name}", ", ".join(members), icon=icon, disabled=kept):
-                _change(partial(keep_group, groups_path(), free_name(name, own), members))
 
 
 def free_name(name: str, own: Groups) -> str:

@@ -61,8 +61,8 @@ def none_of_these(rows: Sequence[Row], protocol: Protocol) -> None:
         row = rows[choose_row(rows)]
         rate = st.slider(
             "Unknown clips to let in, at most (%)", 1, 30, 5, key=state.LET_IN, bind="query-params",
-            help="A threshold on confidence lets in at most this share of the clips of some unknown classes. What it "
-            "lets in of OTHER unknown classes is shown beside.",
+            help="A threshold lets in at most this share of the clips of some unknown classes. What it lets in of OTHER "
+            "unknown classes is shown beside.",
         ) / 100  # fmt: skip
         kind = one_of(
             "Confidence", {name: each.title for name, each in KINDS.items()}, state.CONFIDENCE,
@@ -129,9 +129,8 @@ def _table(found: dict[str, Simulation], kind: str) -> None:
         "In percent, mean ± deviation over splits. **AUROC** ↑: known above unknown, 50 is guessing. **OSCR** ↑: known "
         "and right above unknown. **FPR95** ↓: unknown clips let in where 95 % of the known ones are. **Let in** ↓ and "
         f"**kept, right** ↑: at the threshold for {rate}, of other unknown clips and of known ones.",
-        help="Dhamija et al., NeurIPS 2018, for OSCR. A split's classes are known. Half of the others are set aside: "
-        "the threshold, and the temperature of probability and energy, are chosen on their clips. The rest is unknown, "
-        "and what all figures are about.",
+        help="OSCR: Dhamija et al., NeurIPS 2018. A split's classes are known. On half of the others the threshold and "
+        "the temperature of probability and energy are chosen. The rest is unknown, and what all figures are about.",
     )
     by_known, turned = (
         unbroken(f"{found[kind].figure(name, 'false reject').percent()} %") for name in ("false_accept", "false_reject")
@@ -152,9 +151,8 @@ def reliability(rows: Sequence[Row], protocol: Protocol) -> None:
         st.caption(
             "Cosine similarities order classes; softmax(score / T) makes probabilities of them. In each split T is "
             "fitted on clips of the classes that the split leaves out, ranked among these, and told on its own.",
-            help="Guo et al., On Calibration of Modern Neural Networks, ICML 2017. T changes no answer. The expected "
-            "calibration error (ECE) is the mean distance of probability and accuracy over 15 bins; few clips make it "
-            "too large.",
+            help="Guo et al., ICML 2017. T changes no answer. The expected calibration error (ECE) is the mean distance "
+            "of probability and accuracy over 15 bins; few clips make it too large.",
         )
     with answering:
         if not _leaves(row.item, protocol, 2, "T is fitted on classes that a split leaves out"):
@@ -166,12 +164,9 @@ def reliability(rows: Sequence[Row], protocol: Protocol) -> None:
             f"{percent(before.confidence.mean)}; with T fitted on other classes, **{percent(after.confidence.mean)}**."
         )
         with st.container(key="metrics-reliability"):
-            for title, ece, words in (
-                ("ECE at T = 1", before.ece, "The scores as they are."),
-                ("ECE at T fitted", after.ece, "With T from the classes that the split leaves out."),
-            ):
+            for title, ece in (("ECE at T = 1", before.ece), ("ECE at T fitted", after.ece)):
                 spread = None if ece.std is None else f"± {100 * ece.std:.1f} over splits"
-                metric(title, percent(ece.mean), spread, help=f"{words} Lower is better.")
+                metric(title, percent(ece.mean), spread, help="Expected calibration error; lower is better.")
             spread = None if t.std is None else f"± {t.std:.3f} over splits"
             metric("T fitted", f"{t.mean:.3f}", spread, help="Mean and deviation over splits.")
         eces = f"{percent(before.ece.mean)} at T = 1, {percent(after.ece.mean)} at the fitted T"

@@ -214,7 +214,12 @@ def explore(item: Scored, drawn: maps.Map, chosen: list[str], lasso: bool) -> No
     if played not in view.ids:
         first = selected or [clip for clip, label in enumerate(view.labels) if label in chosen] or [0]
         st.session_state[state.MAP_CLIP] = view.ids[first[0]]
-    _legend(view)
+    entries = [(COLOURS[n], GLYPHS[n], name) for n, name in enumerate(view.chosen)]
+    stars = {False: ("★", "prototype: a class's description"), True: ("☆", "mean clip of a class")}
+    entries += [("inherit", *said) for means, said in stars.items() if means in view.means]
+    entries.append((GREY, "●", "other classes" if view.chosen else "clips"))
+    items = [f'<span><b style="color:{colour}">{mark}</b>{html.escape(name)}</span>' for colour, mark, name in entries]
+    st.html(f'<div class="cezsar-legend" style="padding-left: 0">{"".join(items)}</div>')
     for column, space in zip(st.columns(len(drawn.projections), gap="small"), drawn.projections, strict=True):
         with column.container(border=True, gap="xxsmall", key=f"plane-{space}"):
             st.markdown(f"**{SPACES[space][0]}**", help=SPACES[space][1])
@@ -251,15 +256,6 @@ def _places(view: View, pinned: Mapping[str, Any]) -> dict[str, Pin]:
                 x, y = maps.place(vector, clouds(view.item)[1][space].videos_NE[view.drawn.rows_N], one.videos_N2)
                 found[space] = (str(pinned["name"]), float(x), float(y))
     return found
-
-
-def _legend(view: View) -> None:
-    entries = [(COLOURS[n], GLYPHS[n], name) for n, name in enumerate(view.chosen)]
-    stars = {False: ("★", "prototype: a class's description"), True: ("☆", "mean clip of a class")}
-    entries += [("inherit", *said) for means, said in stars.items() if means in view.means]
-    entries.append((GREY, "●", "other classes" if view.chosen else "clips"))
-    items = [f'<span><b style="color:{colour}">{mark}</b>{html.escape(name)}</span>' for colour, mark, name in entries]
-    st.html(f'<div class="cezsar-legend" style="padding-left: 0">{"".join(items)}</div>')
 
 
 def _plane(view: View, space: str, selected: list[int], pin: Pin | None, lasso: bool) -> None:

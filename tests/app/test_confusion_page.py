@@ -10,8 +10,8 @@ from conftest import charts, fine, metrics, open_page, press, texts
 from streamlit.typing import DataframeState, PlotlyState
 
 from app import state
-from app.confusion import clips, groups, matrices
-from app.confusion.page import as_csv
+from app.confusion import groups, matrices
+from app.confusion.page import as_csv, similar
 from app.parts import scored
 from cezsar.analysis import confusion as engine
 from cezsar.analysis.baselines import Standing, random_baseline
@@ -184,7 +184,7 @@ def test_shots_are_those_of_the_cell_with_the_cosines_of_the_engine(empty_worksp
         assert len(rows) == count
         assert [scores.class_names[c] for c in predicted[rows]] == [taken] * count
         places = [scores.class_names.index(name) for name in view.candidates]
-        np.testing.assert_allclose(clips.similar(view, rows), expected[np.ix_(rows, places)], atol=1e-6)
+        np.testing.assert_allclose(similar(view, rows), expected[np.ix_(rows, places)], atol=1e-6)
     assert seen + view.undecided == 20 * len(classes)
 
 
