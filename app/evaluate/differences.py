@@ -145,15 +145,13 @@ def by_class(one: Comparison) -> None:
 def sureness(one: Comparison) -> None:
     """All intervals and all tests, each with what it answers."""
     st.markdown("**How sure** :gray[· 95 % intervals of the difference, in points]")
-    there = [
-        {"Over": name, "From": points(ends.low), "To": points(ends.high), "What if there had been ...": what}
-        for name, ends, what in (
-            ("videos and splits", one.over_both, "other videos and other splits; rather too wide than too narrow"),
-            ("videos", one.over_videos, "other videos, these splits" if one.over_both else "other videos"),
-            ("splits", one.over_splits, "other splits, these videos; too narrow where there are few splits"),
-        )
-        if ends is not None
-    ]
+    over = (
+        ("videos and splits", one.over_both, "other videos and other splits; rather too wide than too narrow"),
+        ("videos", one.over_videos, "other videos, these splits" if one.over_both else "other videos"),
+        ("splits", one.over_splits, "other splits, these videos; too narrow where there are few splits"),
+    )
+    what = "What if there had been ..."
+    there = [{"Over": name, "From": points(e.low), "To": points(e.high), what: said} for name, e, said in over if e]
     tests = [("classes", one.by_class, "sign test over classes, with these clips")]
     if one.splits:
         tests.append(("splits", one.splits, "splits share clips: this describes these splits, and is no evidence"))
@@ -240,15 +238,16 @@ def corrections(rows: Sequence[Row], protocol: Protocol) -> None:
     with asking:
         asked = rows[choose_row(rows)]
         st.caption(
-            "Some class descriptions are hubs, nearest to clips of all classes; and clips and descriptions fill "
-            "different regions of the space. Corrections make up for that, at a price: each assumes something."
+            "Some class descriptions are hubs, nearest to clips of all classes; and clips and descriptions lie in "
+            "different regions. Corrections make up for that, but each assumes something."
         )
     found = reached(asked.item, asked.result.weights, protocol)
     titles = [f"{one.title} ({one.setting})" if one.setting else one.title for one, *_ in found]
     with answering:
-        words = "A transductive figure is no plain accuracy: it looks at all test clips of a split at once. "
-        words += "Do not set it beside methods that see one clip at a time."
-        st.warning(words, icon=":material/warning:")
+        words = (
+            "A transductive figure is no plain accuracy: it looks at all test clips of a split. Do not set it beside "
+        )
+        st.warning(words + "methods that see one clip at a time.", icon=":material/warning:")
         cells, over = [], ""
         for title, (one, top1, difference) in zip(titles, found, strict=True):
             told = ""
@@ -259,9 +258,7 @@ def corrections(rows: Sequence[Row], protocol: Protocol) -> None:
             row = {"Correction": plain(title), "Top-1 (%)": unbroken(top1.percent()), "To none (points)": told}
             cells.append(row | {"Sees": "all test clips" if one.transductive else "one clip"})
         table(cells, alt="Accuracy with each correction, and how much it sees")
-        st.caption(
-            f"In brackets: the 95 % interval of the paired difference{over}. All test clips: of a split, unlabelled."
-        )
+        st.caption(f"In brackets: 95 % intervals of the paired difference{over}. All test clips are unlabelled.")
         st.markdown("**What each of them assumes**")
         st.markdown("\n".join(f"- **{plain(one.title)}**: {plain(one.assumes)}" for one, *_ in found))
     with st.expander("What each of them does", icon=":material/functions:"):

@@ -61,8 +61,8 @@ def none_of_these(rows: Sequence[Row], protocol: Protocol) -> None:
         row = rows[choose_row(rows)]
         rate = st.slider(
             "Unknown clips to let in, at most (%)", 1, 30, 5, key=state.LET_IN, bind="query-params",
-            help="A threshold lets in at most this share of the clips of some unknown classes. What it lets in of OTHER "
-            "unknown classes is shown beside.",
+            help="A threshold lets in at most this share of the clips of some unknown classes; beside stands what it "
+            "lets in of OTHER unknown classes.",
         ) / 100  # fmt: skip
         kind = one_of(
             "Confidence", {name: each.title for name, each in KINDS.items()}, state.CONFIDENCE,
@@ -151,8 +151,8 @@ def reliability(rows: Sequence[Row], protocol: Protocol) -> None:
         st.caption(
             "Cosine similarities order classes; softmax(score / T) makes probabilities of them. In each split T is "
             "fitted on clips of the classes that the split leaves out, ranked among these, and told on its own.",
-            help="Guo et al., ICML 2017. T changes no answer. The expected calibration error (ECE) is the mean distance "
-            "of probability and accuracy over 15 bins; few clips make it too large.",
+            help="Guo et al., ICML 2017. T changes no answer. The expected calibration error (ECE) is the mean "
+            "distance of probability and accuracy over 15 bins; few clips make it too large.",
         )
     with answering:
         if not _leaves(row.item, protocol, 2, "T is fitted on classes that a split leaves out"):

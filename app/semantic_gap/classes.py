@@ -134,9 +134,7 @@ def advice(one: Any, clips: pd.DataFrame, names: Sequence[str], space: str) -> l
         by = f"**{text:,.0f}** by fault of the text, **{video:,.0f}** by fault of the video"
         said = [f"**{text + video:,.0f} of {one.clips:,}** clips are missed{often}: {by}."]
     if one.verdict in ("text", "both"):
-        said += [
-            "**Rewrite its description.** Clips missed by its fault lie among their class, its prototype elsewhere."
-        ]
+        said += ["**Rewrite its description.** Clips missed by its fault are among their class, its prototype is not."]
     if one.verdict in ("video", "both"):
         others = "".join(f"*{plain(names[c])}*" for c in alike) or "other classes"
         said += [

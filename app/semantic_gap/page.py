@@ -25,8 +25,7 @@ def page() -> None:
     if item is None:
         return None
     if not item.has_clouds:
-        words = f"{plain(scored.title(item))} was kept without its points, to save space: choose another run above."
-        return show.info(words)
+        return show.info(f"{plain(scored.title(item))} was kept without its points, to save space: choose another run.")
     with show.explained():
         with colouring:
             chosen = coloured(item)
