@@ -228,13 +228,11 @@ def test_files_that_do_not_tell_their_times(decoder, tmp_path):
 @pytest.mark.parametrize("kind", CODECS)
 def test_codecs_and_short_clips(decoder, tmp_path, kind):
     container, codec = kind.split(":")
-    path = write_numbered(tmp_path / f"clip.{container}", codec=codec)
-    assert indices(decoder, path, 1) == [0, 8, 16, 24, 32]
-    info = decoder.probe(path)
+    for count, expected in ((40, [0, 8, 16, 24, 32]), (1, [0]), (2, [0]), (3, [0])):
+        path = write_numbered(tmp_path / f"clip{count}.{container}", count, codec=codec)
+        assert indices(decoder, path, 1) == expected
+    info = decoder.probe(tmp_path / f"clip40.{container}")
     assert (info.width, info.height, info.fps, info.duration_s) == (96, 32, 8.0, 5.0)
-    for count in (1, 2, 3):
-        path = write_numbered(tmp_path / f"clip{count}.{container}", count, 8.0, codec)
-        assert [(frame.time_s, index_of(frame)) for frame in decoder.frames(path, Sampling())] == [(0.0, 0)]
 
 
 def test_impossible_settings_are_refused():

@@ -176,7 +176,7 @@ def test_second_k_is_the_picture_k_seconds_after_the_first_as_ffmpeg_shows_it(de
 # Tracks and times
 
 
-def test_the_default_track_is_read(decoder, tmp_path):
+def test_the_default_track_is_read_and_never_a_cover_picture(decoder, tmp_path):
     with av.open(str(tmp_path / "two.mp4"), "w") as container:
         red, right = (picture_track(container, "libx264", size) for size in ((320, 240), (176, 144)))
         sound = container.add_stream("aac", 8000)
@@ -186,22 +186,18 @@ def test_the_default_track_is_read(decoder, tmp_path):
         silence(container, sound, 60)  # 7.7 s, longer than the pictures
         for stream in (red, right, sound):
             container.mux(stream.encode())
-    assert near(list(decoder.frames(tmp_path / "two.mp4", Sampling())), GREYS)
-    assert decoder.reading.words == ""
-
-
-def test_a_cover_picture_is_no_video(decoder, tmp_path):
     for name in ("film.mp4", "song.m4a"):
         with av.open(str(tmp_path / name), "w", format="mp4") as container:
             cover = picture_track(container, "mjpeg", (600, 600), "yuvj420p", fps=1)
             cover.disposition = av.stream.Disposition.attached_pic
             film = picture_track(container, "libx264", (176, 144)) if name == "film.mp4" else None
-            container.mux(cover.encode(av.VideoFrame.from_ndarray(np.full((600, 600, 3), 255, np.uint8))))
+            show(container, cover, [np.full((600, 600, 3), 255, np.uint8)], fps=1)
             container.mux(cover.encode())
             if film is not None:
                 show(container, film, pictures(176, 144))
                 container.mux(film.encode())
-    assert near(list(decoder.frames(tmp_path / "film.mp4", Sampling())), GREYS)
+    for name in ("two.mp4", "film.mp4"):
+        assert near(list(decoder.frames(tmp_path / name, Sampling())), GREYS) and decoder.reading.words == ""
     with pytest.raises(VideoError, match="sound only"):
         decoder.probe(tmp_path / "song.m4a")
 

@@ -81,10 +81,8 @@ class Performer(Posture):
     def body(self, x: Where = 0.0, y: Where = 0.0, lean: Where | None = None, nod: Where | None = None) -> None:
         """Move the hip by (x, y); set how the body leans and the head nods."""
         self.hip += self.at(x, y)
-        if lean is not None:
-            self.lean = lean + np.zeros_like(self.t)
-        if nod is not None:
-            self.nod = nod + np.zeros_like(self.t)
+        self.lean = self.lean if lean is None else lean + np.zeros_like(self.t)
+        self.nod = self.nod if nod is None else nod + np.zeros_like(self.t)
 
     def put(self, x: Where, y: Where, angle: Where, anchor: str = "centre", behind: bool = False) -> None:
         """Place the prop with its anchor at (x, y)."""

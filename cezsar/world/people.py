@@ -174,14 +174,10 @@ def solve(posture: Posture) -> Skeleton:
     side = point(np.full_like(posture.lean, 0.035), 0.0)
     shoulders = (neck + side - 0.035 * up, neck - side - 0.035 * up)
     hips = (posture.hip + 0.6 * side, posture.hip - 0.6 * side)
-    arms = [
-        _bend(shoulder, hand, UPPER_ARM, FOREARM, _elbow_side(hand - shoulder))
-        for shoulder, hand in zip(shoulders, (posture.front_hand, posture.back_hand), strict=True)
-    ]
-    legs = [
-        _bend(hip, foot + np.array([0.0, ANKLE]), THIGH, SHIN, 1.0)
-        for hip, foot in zip(hips, (posture.front_foot, posture.back_foot), strict=True)
-    ]
+    targets, ankle = (posture.front_hand, posture.back_hand), np.array([0.0, ANKLE])
+    ankles = (posture.front_foot + ankle, posture.back_foot + ankle)
+    arms = [_bend(a, b, UPPER_ARM, FOREARM, _elbow_side(b - a)) for a, b in zip(shoulders, targets, strict=True)]
+    legs = [_bend(a, b, THIGH, SHIN, 1.0) for a, b in zip(hips, ankles, strict=True)]
     (elbows, hands), (knees, feet) = zip(*arms, strict=True), zip(*legs, strict=True)
     return Skeleton(posture.hip, neck, head, shoulders, elbows, hands, hips, knees, feet, posture.lean, tilt)
 
@@ -394,8 +390,7 @@ def figure_layers(
     paint, turn = lit(light), posture.turn
     body = Skeleton(*(_squeezed(value, turn) for value in vars(solve(posture)).values()))
     behind, before = _belongings(posture, body, prop, paint)
-    held: list[Layer] = []
-    hidden: list[Layer] = []
+    held, hidden = list[Layer](), list[Layer]()
     if prop is not None and look is not None:
         for track in posture.props:
             (hidden if track.behind else held).extend(_prop_layers(track, prop, look, body, turn, paint))
