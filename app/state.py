@@ -6,7 +6,7 @@ view. Labels may be thousands: they go into the address by hand, as long as they
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 
 import streamlit as st
@@ -98,8 +98,7 @@ SECTIONS = {
     "words": "Class descriptions", "workshop": "Prototype workshop", "disk": "Disk use",
 }  # fmt: skip
 
-_DEFAULT_LABELS = "default labels"  # the text that the box held before anyone typed
-_LONGEST_ADDRESS = 2000  # characters of labels; some browsers and servers refuse addresses much longer
+LONGEST_ADDRESS = 2000  # characters of labels; some browsers and servers refuse addresses much longer
 
 
 def put(key: str, value: object) -> None:
@@ -130,39 +129,9 @@ def take_address(key: str, known: Collection[str], most: int | None = None) -> N
 def put_address(key: str, value: list[str], default: list[str]) -> None:
     """After the widget is drawn: remember its value, and keep the address in step with it."""
     st.session_state[f"{key} remembered"] = value
-    said = [] if value == default or sum(map(len, value)) > _LONGEST_ADDRESS else value
+    said = [] if value == default or sum(map(len, value)) > LONGEST_ADDRESS else value
     if not said:
         st.query_params.pop(key, None)
     elif st.query_params.get_all(key) != said:
         st.query_params[key] = said
     st.session_state[f"{key} in address"] = said
-
-
-def begin_labels(default: str, sets: Mapping[str, str]) -> None:
-    """Put text into the label box before it is drawn: what the address says, else `default`. Other default labels, of
-    another model, replace the old ones unless somebody typed. `sets` has the text of each label set."""
-    if LABELS not in st.session_state:
-        said = st.query_params.get(LABELS, default)
-        st.session_state[LABELS] = sets.get(said[1:], said) if said.startswith("@") else said
-    elif st.session_state[LABELS] == st.session_state.get(_DEFAULT_LABELS):
-        st.session_state[LABELS] = default
-    st.session_state[_DEFAULT_LABELS] = default
-
-
-def publish_labels(sets: Mapping[str, str]) -> None:
-    """Keep the address in step with the label box."""
-    text = st.session_state[LABELS]
-    said = next((f"@{name}" for name, content in sets.items() if content == text), text)
-    if text == st.session_state[_DEFAULT_LABELS] or len(said) > _LONGEST_ADDRESS:
-        st.query_params.pop(LABELS, None)
-    elif st.query_params.get(LABELS) != said:
-        st.query_params[LABELS] = said
-
-
-def begin(key: str, default: float) -> None:
-    """Before a widget is drawn whose default goes with the model: another default replaces the old one, unless somebody
-    has moved it."""
-    before = st.session_state.get(f"{key} default")
-    if before not in (None, default) and st.session_state.get(key) == before:
-        st.session_state[key] = default
-    st.session_state[f"{key} default"] = default

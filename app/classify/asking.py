@@ -21,13 +21,13 @@ from cezsar.world import HARD_GROUPS
 from cezsar.zeroshot.rejection import OOD_LIMIT, RejectionLimits
 
 CARDS = 6
+DEFAULT_LABELS = "default labels"  # the text that the box held before anyone typed
 CAPTION_WEIGHT = 0.2  # γ to begin with: as much as the objects have in the paper
 SOURCES = {state.UPLOADS: "My clips", state.SAMPLES: "Samples"}
 TASKS = {state.RANK: "Rank labels", state.FIND_ONE: "Find one action"}
 
 
 def drop_zone(large: bool) -> list[clips.ClipFile]:
-    """Files of one's own."""
 
     def chosen() -> None:
         if st.session_state[state.UPLOADED]:
@@ -42,14 +42,7 @@ def drop_zone(large: bool) -> list[clips.ClipFile]:
     return [clips.uploaded(upload.file_id, upload.name, upload.getvalue()) for upload in uploads]
 
 
-def source() -> str:
-    """Where clips come from, before anything is drawn: as chosen, else as the address says."""
-    titles = {title: key for key, title in SOURCES.items()}
-    return st.session_state.get(state.SOURCE) or titles.get(st.query_params.get(state.SOURCE, ""), state.UPLOADS)
-
-
 def action() -> str:
-    """The one action that films are searched for."""
     typed = st.text_input(
         "Action to look for", key=state.ACTION, bind="query-params", max_chars=200, placeholder="juggling",
         help="Found where it stands out among Kinetics-400's actions; if it is one of them, its description counts.",
@@ -72,7 +65,6 @@ def _choose_sample(sample: str) -> None:
 
 
 def sample_cards(samples: Mapping[str, clips.ClipFile], picked: str = "") -> None:
-    """A few samples as pictures to click."""
     firsts = list({clip.label: name for name, clip in reversed(list(samples.items()))}.values())[::-1]
     count = min(CARDS, len(firsts))
     with st.container(key="cards"):
@@ -127,16 +119,26 @@ def _label_box(default: Sequence[str]) -> str:
     """The labels as typed; `default` are the model's own, and a well-known set takes their place if it has none."""
     sets = label_sets.label_sets()
     text = label_sets.written(default) if default else sets[label_sets.FOR_FILMS].text
-    texts = {name: known.text for name, known in sets.items()}
-    state.begin_labels(text, texts)
+    before, now = st.session_state.get(DEFAULT_LABELS), st.session_state.get(state.LABELS)
+    if now is None:
+        said = st.query_params.get(state.LABELS, text)
+        whole = sets.get(said[1:]) if said.startswith("@") else None
+        st.session_state[state.LABELS] = whole.text if whole else said
+    elif now == before:  # another model's default labels replace these, unless somebody typed
+        st.session_state[state.LABELS] = text
+    st.session_state[DEFAULT_LABELS] = text
     typed = st.text_area(
         "Labels to choose from", key=state.LABELS, height=150, persist_state="session",
         placeholder="kicking a ball, waving a flag, ...",
         help="Any names, with commas between them or one to a line; none of them has to have occurred in training. "
         "A label that holds a comma goes between double quotes. JSON works, too: a list of names, or "
         '{"name": "a sentence that describes it"}, where a list of sentences means that the nearest one counts.',
-    )  # fmt: skip
-    state.publish_labels(texts)
+    ) or ""  # fmt: skip
+    said = next((f"@{name}" for name, known in sets.items() if known.text == typed), typed)
+    if typed == text or len(said) > state.LONGEST_ADDRESS:
+        st.query_params.pop(state.LABELS, None)
+    elif st.query_params.get(state.LABELS) != said:
+        st.query_params[state.LABELS] = said
 
     def ready_made(title: str, text: str, shown: str) -> None:
         st.button(plain(title), help=plain(shown), on_click=state.put, args=(state.LABELS, text), width="stretch")
@@ -151,7 +153,7 @@ def _label_box(default: Sequence[str]) -> str:
             st.caption("Look-alikes: labels that share a prop, a place or a movement, and so are hard to tell apart.")
         for name, members in groups.items():
             ready_made(f"Look-alikes: {name} ({len(members)})", label_sets.written(members), ", ".join(members))
-    return typed or ""
+    return typed
 
 
 def _how_described(names: Sequence[str], model: Model) -> None:
@@ -161,22 +163,22 @@ def _how_described(names: Sequence[str], model: Model) -> None:
         return
     count = label_sets.count_described(names, model.labels)
     others = f"{count} of {len(names)} labels have a description to be ranked by; of the others the name counts."
-    st.caption(
-        "All labels have a description to be ranked by." if count == len(names) else others,
-        help="Descriptions come from the model itself, UCF-101, HMDB-51 or Kinetics-400, in any spelling; of several "
-        "data sets, from the one that knows most of the labels. Write JSON to say it in your own words.",
-    )
+    told = "From the model itself, UCF-101, HMDB-51 or Kinetics-400, in any spelling. Write JSON to use your own words."
+    st.caption("All labels have a description to be ranked by." if count == len(names) else others, help=told)
 
 
 def _weights(own: float | None) -> tuple[float | None, float]:
     """β of Eq. 9 (α is 1 - β: only their ratio matters) and γ; `own` is the model's β, None if it weighs no objects."""
     slider, beta = partial(st.slider, bind="query-params"), None
     if own is not None:
-        state.begin(state.OBJECTS, own)
+        before = st.session_state.get(f"{state.OBJECTS} default", own)
+        if before != own and st.session_state.get(state.OBJECTS) == before:  # another model's, that nobody has moved
+            st.session_state[state.OBJECTS] = own
+        st.session_state[f"{state.OBJECTS} default"] = own
         beta = slider(
             "Weight of recognised objects", 0.0, 1.0, own, 0.05, key=state.OBJECTS,
-            help="β of Eq. 9, with α = 1 - β. At 0 only what the clip looks like counts (VE, the visual embedding), at "
-            f"1 only the objects recognised in it (O). This model's own value is {own:.2g}.",
+            help="β of Eq. 9, with α = 1 - β. At 0 only what the clip looks like counts (VE), at 1 only the objects "
+            f"recognised in it (O). This model's own value is {own:.2g}.",
         )  # fmt: skip
     with st.popover("Weights α, β, γ", icon=":material/balance:", type="tertiary"):
         gamma = slider(
@@ -192,13 +194,11 @@ def _weights(own: float | None) -> tuple[float | None, float]:
 
 
 def _limits() -> RejectionLimits:
-    """When to answer "none of these": limits that can be moved."""
     slider = partial(st.slider, bind="query-params")
     with st.popover("When to answer none of these", icon=":material/do_not_disturb_on:", type="tertiary"):
         st.caption(
             "The first limit is measured: 99 % of the clips that the run was trained on lie below 1. The others are "
-            "off, at 0: what is enough differs between models and label sets. A run that `cezsar calibrate` was used "
-            "on also says, under the best label, when none seems right; these limits do not change that."
+            "off, at 0: what is enough differs between models. What `cezsar calibrate` says is not changed by them."
         )
         unlike = slider(
             "Distance from training, times the usual", 0.0, 10.0, OOD_LIMIT, 0.5, key=state.UNLIKE,

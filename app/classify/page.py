@@ -30,7 +30,9 @@ def page() -> None:
         return
     first = next(iter(there.values()))
     models.load_ahead(first.key, first.fingerprint, first, label_sets.for_films(first))
-    begun = bool(st.session_state.get(state.UPLOADED)) or asking.source() == state.SAMPLES
+    said = asking.SOURCES[state.SAMPLES] == st.query_params.get(state.SOURCE)  # before anything is drawn
+    source = st.session_state.get(state.SOURCE) or (state.SAMPLES if said else state.UPLOADS)
+    begun = bool(st.session_state.get(state.UPLOADED)) or source == state.SAMPLES
     left, right = st.columns([4, 9] if begun else [6, 5], gap="large")
     one_of_two = {"width": "stretch", "label_visibility": "collapsed"}
     with left:

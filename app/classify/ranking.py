@@ -38,11 +38,8 @@ def ranking(given: Answer, key: str) -> None:
     bars = ranking_figure(top, parts, muted=bool(given.ranking.reasons))
     show.figure(bars, key, f"Best labels by {given.model.title}: {said}")
     if len(parts) > 1:
-        st.caption(
-            ", ".join(f"{SHADES[name][0]}: {MODALITIES[name]}" for name in parts).capitalize() + ".",
-            help="The parts of each bar add up to its similarity: α VE, β O and γ C of Eq. 9, that is the visual "
-            "embedding, the recognised objects, and the caption.",
-        )
+        words = ", ".join(f"{SHADES[name][0]}: {MODALITIES[name]}" for name in parts).capitalize()
+        st.caption(f"{words}.", help="Parts of the similarity: α VE, β O and γ C of Eq. 9.")
 
 
 def _headline(given: Answer) -> None:
@@ -55,11 +52,8 @@ def _headline(given: Answer) -> None:
         told = 'The limits are under "When to answer none of these".'
         st.markdown(f"{said} Nearest is {plain(best)}, not to be trusted.", help=told)
     lead = f", {found.margin:.2f} ahead of {plain(found.labels[1][0])}" if len(found.labels) > 1 else ""
-    st.markdown(
-        f"similarity {figures.number(similarity)}{lead}",
-        help="Cosine similarity between clip and description: 1 is the same direction, 0 means nothing in common. "
-        "With a small lead the model hardly tells the two apart.",
-    )
+    told = "Cosine of clip and description: 1 is the same direction, 0 nothing in common. A small lead is unsure."
+    st.markdown(f"similarity {figures.number(similarity)}{lead}", help=told)
     if not found.reasons:
         _verdict(given)
     names = [name for name, _ in found.labels]
@@ -122,7 +116,6 @@ def legend(entries: Sequence[tuple[str, str, str]], style: str = "", more: str =
 
 
 def numbers(given: Answer) -> None:
-    """Every label with the parts of its similarity."""
     with st.expander(f"All {len(given.ranking.labels)} labels in numbers"):
         rows = [
             {"rank": index + 1, "label": name, "similarity": similarity}
@@ -151,7 +144,6 @@ def on_map(given: Answer, number: int) -> None:
 
 
 def overview(answers: Sequence[Answer]) -> None:
-    """Several clips as a table."""
     rows = []
     for given in answers:
         best, similarity = given.ranking.labels[0]
@@ -166,7 +158,6 @@ def overview(answers: Sequence[Answer]) -> None:
 
 
 def downloads(answers: Sequence[Answer]) -> None:
-    """The full rankings as CSV and JSON, made when asked for."""
     from cezsar.zeroshot.tables import rankings_csv, rankings_json
 
     rankings, told = [given.ranking for given in answers], "All labels of all clips, with the parts of each similarity."

@@ -47,8 +47,7 @@ def time_line(given: Answer, timeline: Timeline, others: Sequence[Answer], ranke
     looks = marks(timeline.spans, ranked)
     st.markdown(
         "**When it happens**" + (" :gray[· click to play from there]" if given.clip.playable else ""),
-        help="Each second is looked at with its neighbours, and a label lasts until another one is clearly better. "
-        "Pale stretches show none of the labels, where the model can tell.",
+        help="A label lasts until another one is clearly better. Pale stretches show none, where the model can tell.",
     )
     said = [f"{clock(span.start_s)} to {clock(span.end_s)}: {label}" for span, label in timeline.labelled]
     alt = "Time line. " + ("; ".join(said) or "None of the labels is seen")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -36,8 +37,10 @@ def why(given: Answer) -> None:
     with left:
         rivals = {"": f"{names[1]} (the second)"} | {name: name for name in names[1:]}
         rival = one_of(f"Why {plain(names[0])}, and not", rivals, state.RIVAL) or names[1]
+        asked = repr((given.labels, given.weights, given.caption, names[0], rival))
+        key = ("why", given.clip.digest, given.model.key, given.model.fingerprint, asked)
         try:
-            found = _explained(given, rival)
+            found = cache.once(partial(_explained, given, rival), *key, words="Leaving out each second in turn")
         except CezsarError as error:
             show.error(error)
             return
@@ -48,11 +51,8 @@ def why(given: Answer) -> None:
         _seconds(given, found, colours)
     with right:
         st.markdown(_in_words(found))
-        st.markdown(
-            "**What spoke for it** :gray[· solid: exact · hatched: left out in turn]",
-            help="Eq. 9 is a sum, so the lead is exactly the sum of its modalities (solid). The objects are one "
-            "sentence: each is left out of it, and the lead changes by that much (hatched), which adds up to nothing.",
-        )
+        told = "By Eq. 9 the lead is the sum of its modalities. Objects are one sentence; each is left out in turn."
+        st.markdown("**What spoke for it** :gray[· solid: exact · hatched: left out in turn]", help=told)
         parts = [f"{MODALITIES[part.name]} {signed(part.change)}" for part in found.modalities]
         parts += [f"object {part.name} {signed(part.change)}" for part in found.objects]
         show.figure(parts_figure(found, colours), "why-parts", "Parts of the lead: " + ", ".join(parts))
@@ -60,25 +60,17 @@ def why(given: Answer) -> None:
 
 def _explained(given: Answer, rival: str) -> Explanation:
     """The best label against another one of the labels. Raises `CezsarError`: the model cannot be used."""
-    best = given.ranking.labels[0][0]
+    from cezsar.analysis.explanation import explain
 
-    def explained() -> Explanation:
-        from cezsar.analysis.explanation import explain
-
-        content = read(given.model, given.clip)
-        with (loaded := engine(given.model)).lock:
-            return explain(
-                loaded.classifier, content, given.labels, weights=given.weights, caption=given.caption, winner=best,
-                runner_up=rival,
-            )  # fmt: skip
-
-    asked = repr((given.labels, given.weights, given.caption, best, rival))
-    key = ("why", given.clip.digest, given.model.key, given.model.fingerprint, asked)
-    return cache.once(explained, *key, words="Leaving out each second in turn")
+    content, best = read(given.model, given.clip), given.ranking.labels[0][0]
+    with (loaded := engine(given.model)).lock:
+        return explain(
+            loaded.classifier, content, given.labels, weights=given.weights, caption=given.caption, winner=best,
+            runner_up=rival,
+        )  # fmt: skip
 
 
 def _in_words(found: Explanation) -> str:
-    """The sum, and what would change the answer."""
     terms = ", ".join(f"{MODALITIES[part.name]} {signed(part.change)}" for part in found.modalities)
     words = f"The lead of {signed(found.margin)} is {terms}."
     turned = [part for part in (*found.objects, *found.seconds) if part.without not in (None, "", found.winner)]
@@ -99,8 +91,7 @@ def _seconds(given: Answer, found: Explanation, colours: tuple[str, str]) -> Non
         return
     st.markdown(
         "**Each second, left out**" + (" :gray[· click to play from it]" if given.clip.playable else ""),
-        help="The clip is embedded again without each of its seconds, and the change of the lead is shown. Such "
-        "changes do not add up to the lead: seconds that look alike stand in for each other.",
+        help="Embedded again without it. Such changes do not add up: alike seconds stand in for each other.",
     )
     told = ", ".join(f"second {part.name} {signed(part.change)}" for part in found.seconds)
     figure, key = seconds_figure(found, clips.strip(given.clip), colours), state.SECOND + given.clip.digest[:16]

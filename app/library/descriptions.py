@@ -130,15 +130,8 @@ def _unpacked(name: str, content: bytes) -> list[tuple[str, bytes]]:
         raise FormatError(f"{name} cannot be unpacked ({error}); pack it again") from error
 
 
-# On the page ---------------------------------------------------------------------------------------------------------
-
-
 def section() -> None:
-    """One set of descriptions at a time, and what is wrong with it."""
-    st.caption(
-        "A class is recognised by its prototype, the embedding of a sentence that describes it (Eq. 6, 8): what is "
-        "done, with which objects, where. With several sentences the nearest one counts."
-    )
+    st.caption("A class is recognised by its prototype, a sentence's embedding (Eq. 6, 8); of several by the nearest.")
     source = one_of("Descriptions", list(sources()), state.DESCRIBED)
     with show.explained():
         _edit(source, read(source))
@@ -147,7 +140,6 @@ def section() -> None:
 
 
 def _edit(source: str, described: Described) -> None:
-    """One's own are edited in place, others are saved under a name of one's own."""
     rows = rows_of(described)
     own = source.removeprefix("mine: ") if source.startswith("mine: ") else ""
     words = st.text_input("Find", key=state.FIND, bind="query-params", placeholder="a word of a name or a sentence")
@@ -188,19 +180,15 @@ def _import() -> None:
     with st.expander("Import"), st.form("import", clear_on_submit=True):
         files = st.file_uploader(
             "Files", accept_multiple_files=True, type=["json", "txt", "csv", "zip"], key="described-files",
-            help='A JSON file {"class": "sentence"} or {"class": ["sentences"]}, a .txt with a class to a line, or one '
-            ".txt for each class, named after it, each line a sentence; several at once, or in a .zip.",
+            help='A JSON file {"class": "sentence"} or {"class": ["sentences"]}, a list of classes, or a .txt of '
+            "sentences for each class, named after it; several at once, or in a .zip.",
         )  # fmt: skip
         name = st.text_input("Name", key="import-name", placeholder="my-classes", max_chars=60)
         if st.form_submit_button("Import", icon=":material/upload:"):
             _keep(name, imported([(file.name, file.getvalue()) for file in files]))
 
 
-# What is wrong with them ---------------------------------------------------------------------------------------------
-
-
 def check(source: str) -> None:
-    """A button that checks the set shown above, and what was found."""
     st.subheader("What is wrong with them?", anchor=False)
     sets = {"": "no data set"} | {item.name: item.name for item in holdings.data_sets() if item.classes}
     sets |= {name: known.title for name, known in KNOWN.items() if known.classes}
@@ -216,10 +204,8 @@ def check(source: str) -> None:
     if done == wanted and report is not None:
         _show(report)
     else:
-        st.caption(
-            "Duplicates, missing and unknown classes, broken encodings, poor sentences, and classes that are described "
-            "nearly alike: each with what to do. What is saved is checked."
-        )
+        found = "Duplicates, missing and unknown classes, broken encodings, poor sentences, classes described alike"
+        st.caption(f"{found}: each with what to do. What is saved is checked.")
 
 
 def _checked(source: str, dataset: str) -> CheckReport:

@@ -118,9 +118,6 @@ def extract(source: str, encoder: str, name: str, workers: int) -> jobs.Job:
     return jobs.start("extract", f"Features of {place.name} into {out.name}", [step], about={"store": out.name})
 
 
-# What lies on the disk -----------------------------------------------------------------------------------------------
-
-
 class Item(NamedTuple):
     """Something that can be removed, and what is lost with it."""
 

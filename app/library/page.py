@@ -53,11 +53,7 @@ def _attempt(action: Callable[[], object]) -> None:
         st.rerun()
 
 
-# Data sets and features ----------------------------------------------------------------------------------------------
-
-
 def data_sets() -> None:
-    """Labelled data sets, annotation files, and the demo built from scratch."""
     st.caption(
         "Clips with class names, to evaluate runs on: a folder of class folders, a CSV with the columns path, id and "
         'label, or an index {"class": ["clip id", ...]} as JSON. Their files stay where they are.'
@@ -98,20 +94,13 @@ def data_sets() -> None:
                 st.caption("None yet: the page Train takes them as uploads, and the demo brings its own.")
     st.subheader("The demo", anchor=False)
     if (workspace.folder("demo") / "test").is_dir() and not any(job.alive for job in jobs.jobs("demo")):
-        st.caption(
-            "The stick-figure world is in this workspace: videos, features, runs and scores. To build it anew, remove "
-            "what you want to be made again under Disk use first."
-        )
+        st.caption("It is in this workspace. To build it anew, first remove what should be made again under Disk use.")
     else:
         prepare_demo()
 
 
 def feature_stores() -> None:
-    """Stores of the workspace, and a form that makes one."""
-    st.caption(
-        "Frames are encoded once, one row for each second of video; training and evaluation read the rows and never "
-        "the video. A store belongs to one encoder."
-    )
+    st.caption("Frames are encoded once, one row a second; training and evaluation read the rows and never the video.")
     rows = [
         {"name": store.name, "videos": store.videos, "seconds": store.seconds, "encoder": store.encoder,
          "width of a row": store.dim, "objects": f"of {store.objects:,}" if store.objects else "none",
@@ -140,7 +129,6 @@ def feature_stores() -> None:
 
 
 def trained() -> None:
-    """Runs and scored data sets, those that came with the software among them."""
     st.markdown("**Runs**", help="Trained models. They are made on the page Train.")
     rows: list[dict[str, Any]] = []
     for told in runs().values():
@@ -163,28 +151,27 @@ def trained() -> None:
     _table(rows, "Scored data sets with their clips and classes", "Nothing has been scored yet.")
 
 
-# Encoders ------------------------------------------------------------------------------------------------------------
-
-
 def all_encoders() -> None:
-    """Every named encoder: here or not, where, how large; and any other of the hub."""
-    st.caption(
-        "Frame encoders turn frames into features, sentence encoders turn words into vectors. What is not here is "
-        "fetched from the Hugging Face hub once, into the workspace; without a network, put its folder there by hand."
-    )
+    st.caption("They turn frames into features, and words into vectors. What is not here is fetched from the hub once.")
     for kind, title in (("frames", "Frame encoders"), ("sentences", "Sentence encoders")):
         st.subheader(title, anchor=False)
         with st.container(key=f"encoders-{kind}"):
-            for status in encoders.CARDS.values():
-                if status.kind == kind:
-                    _encoder(status)
+            for status in (card for card in encoders.CARDS.values() if card.kind == kind):
+                verb = "" if status.gives.startswith("ranks") else "gives "
+                gives = f" It {verb}{status.gives}." if status.gives else ""
+                where = f"{'Is' if status.present else 'Would be'} in {status.where}"
+                with st.container(border=True, gap="small"):
+                    st.markdown(f"**{plain(status.name)}** {PRESENT if status.present else ABSENT}")
+                    st.markdown(plain(f"Trained on {status.domain}.{gives}"))
+                    st.caption(plain(". ".join([status.size, *filter(None, [status.facts]), where])))
+                    if not status.present:
+                        fetch_button(status.name, f"fetch-{status.name}")
     with st.container(border=True):
         st.markdown("**Another one of the hub**")
         name = st.text_input(
             "Encoder", key="other-encoder",
             placeholder="open_clip:ViT-L-16-SigLIP2-256, timm:resnet50.a1_in1k, all-mpnet-base-v2",
-            help="video:<model>, open_clip:<model> or clip:<model> for models of pictures and words, timm:<model> for "
-            "image classifiers, else a sentence encoder.",
+            help="video:, open_clip: or clip:<model> for pictures and words, timm:<model> for images, else sentences.",
         ).strip()  # fmt: skip
         if not name:
             return
@@ -195,17 +182,6 @@ def all_encoders() -> None:
                 fetch_button(name, "fetch-other")
         except (CezsarError, RuntimeError) as error:
             show.error(error)
-
-
-def _encoder(status: encoders.Card) -> None:
-    gives = (status.gives if status.gives.startswith("ranks") else f"gives {status.gives}") if status.gives else ""
-    with st.container(border=True, gap="small"):
-        st.markdown(f"**{plain(status.name)}** {PRESENT if status.present else ABSENT}")
-        st.markdown(f"Trained on {plain(status.domain)}." + (f" It {plain(gives)}." if gives else ""))
-        facts = f". {status.facts}" if status.facts else ""
-        st.caption(f"{status.size}{plain(facts)}. {'Is' if status.present else 'Would be'} in {plain(status.where)}")
-        if not status.present:
-            fetch_button(status.name, f"fetch-{status.name}")
 
 
 def fetch_button(name: str, key: str) -> None:
@@ -227,18 +203,13 @@ def fetch_button(name: str, key: str) -> None:
     elif jobs.possible():
         st.button(
             f"Fetch {words}", f"{key}-start", icon=":material/download:", on_click=start,
-            help=f"Downloads {card.repository} into models/ of the workspace, once. It can be stopped and goes on "
-            "where it was; without a network it says where to put the files by hand.",
+            help=f"Downloads {card.repository} once; can be stopped and resumed. Without a network it says what to do.",
         )  # fmt: skip
     else:
         st.code(f"cezsar fetch {name}", language="bash")
 
 
-# Disk ----------------------------------------------------------------------------------------------------------------
-
-
 def disk() -> None:
-    """A bar for each folder, and what can be removed."""
     sizes = holdings.sizes()
     st.markdown(f"The workspace is {plain(str(workspace.home().resolve()))}, {size(sum(sizes.values()))} in all.")
     if not sizes:
@@ -250,7 +221,7 @@ def disk() -> None:
         text=[f"{value:,.1f} MB" for value in megabytes], textposition="outside",
         hovertemplate="%{y}: %{x:,.1f} MB<extra></extra>",
     ))  # fmt: skip
-    layout(bars, 34 * len(sizes) + 60, x="size (MB)").update_yaxes(autorange="reversed")
+    layout(bars, 34 * len(sizes) + 90, x="size (MB)").update_yaxes(autorange="reversed")
     bars.update_xaxes(range=[0, 1.2 * max(megabytes) or 1.0])
     show.figure(bars, "disk", "Size of each folder: " + ", ".join(f"{name} {size(n)}" for name, n in sizes.items()))
     st.caption(". ".join(f"**{name}**: {holdings.MEANING[name]}" for name in sizes) + ".")

@@ -81,15 +81,8 @@ def tried(here: Bench, name: str, texts: Sequence[str], *, new: bool = False, ap
     return cache.large(make, "trial", *key, new, append)
 
 
-# The section ---------------------------------------------------------------------------------------------------------
-
-
 def section() -> None:
-    """Choose a scored data set and a class, change its sentences, see what that does."""
-    st.caption(
-        "A class is recognised by its prototype, the embedding of a sentence (Eq. 6); a clip goes to the class whose "
-        "prototype is nearest (Eq. 8). Change the sentences of one class, and see which clips it wins and loses."
-    )
+    st.caption("A clip goes to the class with the nearest prototype (Eq. 6, 8): see what other sentences win or lose.")
     first, second = st.columns(2, gap="medium")
     with first:
         item = choosers.scored_set()
@@ -101,8 +94,7 @@ def section() -> None:
     with second:
         start = one_of(
             "Start from the sentences", list(starts), state.WORDED, persist_state="session",
-            help="Those it was scored with, or a set of your own that is kept under Class descriptions: then every "
-            "class described there has the sentences of that set.",
+            help="Those it was scored with, or for all classes described there a set of your own.",
         )  # fmt: skip
     here, base = open_bench(item, starts[start]), "" if start == state.AS_SCORED else start
     if said := st.session_state.pop(_SAID, None):  # what came of keeping
@@ -157,15 +149,11 @@ def _own_sets() -> dict[str, labels.LabelSet]:
 
 
 def _suggest(found: list[Lookalikes]) -> None:
-    """Pairs worth rewriting, each class a click away."""
     with st.expander("Pairs worth rewriting", icon=":material/lightbulb:"):
         if not found:
             st.caption("No two classes are both confused and described alike.")
             return
-        st.caption(
-            "Classes that take each other's clips and whose prototypes are more similar than most, the most confused "
-            "first. Words that only one of the two has are what can tell them apart. Choose one to rewrite it."
-        )
+        st.caption("Confused, and described alike. Words that only one of the two has can tell them apart.")
         for row, pair in enumerate(found):
             differing = ""
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -195,8 +183,7 @@ def _sentences(shown: str, known: list[str]) -> list[str]:
     text = st.text_area(
         "Its sentences, one to a line", key=_TEXT, height=190, max_chars=_MOST_TYPED,
         placeholder="What is done, with which objects, where.",
-        help="Several sentences make several prototypes, and the nearest one counts. What a camera sees helps: the "
-        "movement, the objects, the place; and above all what no other class of the set shows.",
+        help="Of several the nearest one counts. Say what a camera sees, and above all what no other class shows.",
     )  # fmt: skip
     texts = [line.strip() for line in text.splitlines() if line.strip()]
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -206,9 +193,6 @@ def _sentences(shown: str, known: list[str]) -> list[str]:
             st.button("Back to its sentences", icon=":material/undo:", type="tertiary", on_click=back)
     state.put_address(state.WORDING, [text] if texts != known else [], [])
     return texts
-
-
-# Figures of a trial --------------------------------------------------------------------------------------------------
 
 
 def _figures(here: Bench, trial: Trial, own_start: bool, same: bool) -> None:
@@ -249,7 +233,6 @@ def _metric(title: str, value: str, delta: str, told: str, colour: Literal["norm
 
 
 def _moved(trial: Trial) -> None:
-    """Where clips come from and go to, and how near they are."""
     left, right = st.columns(2, gap="large")
     with left:
         if trial.drawn_from or trial.left_to:
@@ -259,11 +242,8 @@ def _moved(trial: Trial) -> None:
         else:
             _confused(trial)
     with right:
-        st.markdown(
-            "**How near the clips are to it**",
-            help="Cosine similarity of each clip and the class's nearest prototype (Eq. 8). A good description parts "
-            "the class's own clips from all others. Dotted lines are means.",
-        )
+        told = "Cosine of each clip and the class's nearest prototype (Eq. 8): its own clips should be nearer."
+        st.markdown("**How near the clips are to it**", help=f"{told} Dotted lines are means.")
         figure, words = nearness(trial)
         show.figure(figure, "workshop-nearness", words)
         st.caption(words)
@@ -327,11 +307,8 @@ def nearness(trial: Trial) -> tuple[go.Figure, str]:
 
 def _confused(trial: Trial) -> None:
     """What the class is confused with now: what its sentences should tell it from."""
-    st.markdown(
-        "**What it is confused with**",
-        help="By these sentences no clip comes to the class or leaves it. What they should tell it from: the classes "
-        "that its clips are taken for, and those whose clips are taken for it.",
-    )
+    told = "By these sentences no clip comes to the class or leaves it. These are the classes to tell it from."
+    st.markdown("**What it is confused with**", help=told)
     now = trial.after
     for words, here_N, there_N in (
         ("Its own clips are taken for", now.truth_N, now.predicted_N),
@@ -345,7 +322,6 @@ def _confused(trial: Trial) -> None:
 
 
 def _clips(item: Scored, trial: Trial) -> None:
-    """Pictures of the clips that moved; one of them is played."""
     rows = {kind: found for kind in KINDS if len(found := getattr(trial, kind))}
     if not rows:
         return
@@ -395,8 +371,7 @@ def _keep_form(here: Bench, name: str, texts: list[str], base: str) -> None:
         with st.container(horizontal=True, vertical_alignment="bottom"):
             st.text_input(
                 "Name of a set of my own", value=base, key=key, placeholder="rewritten", max_chars=60,
-                help="In a set that is there already this class gets these sentences; a new set gets the sentences of "
-                "the other classes, too, as far as they are known. It is found under Class descriptions, and "
-                f"`cezsar evaluate --prototypes` takes its file.{there}",
+                help="A set that is there gets these sentences, a new one those of the other classes, too. "
+                f"It is found under Class descriptions; `cezsar evaluate --prototypes` takes its file.{there}",
             )  # fmt: skip
             st.button("Keep", icon=":material/save:", key="keep-wording", on_click=keep)

@@ -139,12 +139,6 @@ def poster(clip: ClipFile, width_px: int = FRAME_SIDE_PX) -> bytes:
     return cache.once(lambda: _jpeg(next(islice(drawing, middle, None))), "poster", clip.digest, width_px)
 
 
-def preview(names: tuple[str, ...], width_px: int) -> list[bytes]:
-    """JPEG files of the stick-figure world, one of each named action: what the demo will draw."""
-    plans = world.plan_clips(world.SEED, [world.BY_NAME[name] for name in names], 1)
-    return [poster(drawn(plan), width_px) for plan in plans]
-
-
 def _jpeg(image: npt.NDArray[np.uint8]) -> bytes:
     import cv2
 

@@ -39,7 +39,6 @@ def follow(shown: Sequence[jobs.Job], key: str) -> None:
 
 
 def card(job: jobs.Job, key: str) -> None:
-    """One job as it stands."""
     with st.container(border=True, gap="small", key=key):
         st.markdown(f"**{plain(job.title)}** {STATES[job.state]}")
         if job.alive:

@@ -47,21 +47,17 @@ def models() -> dict[str, Model]:
     """What can rank labels on this machine now, by key: models for real video, the best first, then all others."""
     from cezsar.zeroshot.model_choice import for_films
 
-    found = [_run_model(one.run) if one.run else _encoder_model(one.name) for one in for_films()]
+    found = [_run_model(one.run) if one.run else Model(one.name, one.name.rpartition(":")[2]) for one in for_films()]
     # A shipped run stands in for one of its name that is still in training, or damaged
     found += [_run_model(folder) or _run_model(SHIPPED / "runs" / folder.name) for folder in run_folders()]
     ranking = [name for name in encoders.CARDS if name == "bit" or name.partition(":")[0] in encoders.IMAGE_TEXT]
-    found += [_encoder_model(name) for name in ranking if encoders.present(name)]
+    found += [Model(name, name.rpartition(":")[2]) for name in ranking if encoders.present(name)]
     return {model.key: model for model in found if model is not None}
 
 
 def key_of(candidate: Candidate) -> str:
     """The key of a model that the library names."""
     return f"run:{candidate.name}" if candidate.run else candidate.name
-
-
-def _encoder_model(name: str) -> Model:
-    return Model(name, name.rpartition(":")[2])
 
 
 def run_folders() -> list[Path]:
@@ -88,6 +84,7 @@ def _run_model(folder: Path) -> Model | None:
 
 def _describe_run(folder: Path, fingerprint: str) -> Model | None:
     from cezsar.training.runs import Run
+    from cezsar.zeroshot.evaluation import load_all
 
     run = Run.open(folder)
     encoder, weights = run.config.feature_encoder["name"], run.config.fusion
@@ -97,22 +94,15 @@ def _describe_run(folder: Path, fingerprint: str) -> Model | None:
     labels = tuple(load_descriptions(own)) if own.is_file() else ()
     weighs_objects = (folder / "objects.safetensors").is_file() or encoder != "motion"
     beta = weights["beta"] / (weights["alpha"] + weights["beta"] or 1) if weighs_objects else None
-    told = _tested(tested) if tested.is_file() else ""
-    return Model(f"run:{run.name}", run.name, folder, fingerprint, labels, beta, told)
-
-
-def _tested(path: Path) -> str:
-    """What the demo measured on its test clips, with the weights that the run has."""
-    from cezsar.zeroshot.evaluation import load_all
-
-    for result in load_all(path):
-        if result.modality == "VE + O":
+    model = Model(f"run:{run.name}", run.name, folder, fingerprint, labels, beta)
+    for result in load_all(tested) if tested.is_file() else []:
+        if result.modality == "VE + O":  # with the weights that the run has
             clips, classes = sum(part.n_clips for part in result.runs), len(result.runs[0].classes)
-            return (
-                f"Of {clips:,} test clips of {classes} actions that it never saw it names "
+            return model._replace(
+                tested=f"Of {clips:,} test clips of {classes} actions that it never saw it names "
                 f"{result.figure('top1').mean:.0%} right; guessing would give {result.chance():.0%}."
             )
-    return ""
+    return model
 
 
 class Engine:

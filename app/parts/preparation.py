@@ -5,20 +5,17 @@ from __future__ import annotations
 import streamlit as st
 
 from app.parts import clips, show, words
-from cezsar import jobs, workspace
+from cezsar import jobs, workspace, world
 from cezsar.jobs import Job, Step
 
 PREVIEW = ("dancing with a flag", "kicking a drum", "swinging a guitar overhead", "balancing a box on the head")
-
 STAGES: dict[str, float] = {  # of `cezsar demo`, in order: seconds on two cores, which are shares of the bar
     "drawing videos": 24, "features of training videos": 50, "object recogniser": 2, "features of test clips": 9,
     "hard negatives": 6, "training": 8, "training on colour alone": 6, "evaluation": 1,
     "when none of the labels fits": 1,
 }  # fmt: skip
-DONE, NOW, LATER = (
-    ":green[:material/check_circle:] {}", ":blue[:material/play_circle:] **{}**",
-    ":gray[:material/radio_button_unchecked:] {}",
-)  # fmt: skip
+DONE, NOW = ":green[:material/check_circle:] {}", ":blue[:material/play_circle:] **{}**"
+LATER = ":gray[:material/radio_button_unchecked:] {}"
 
 
 def current() -> Job | None:
@@ -49,8 +46,7 @@ def prepare_demo(title: str = "The stick-figure world, from scratch") -> None:
         st.subheader(title)
         st.markdown(
             "The demo draws a small world of stick-figure people, trains a model on some of their actions and tests it "
-            "on others that it never saw. It takes about three minutes on two cores, downloads nothing, and can be "
-            "stopped and resumed."
+            "on others that it never saw: three minutes on two cores, no downloads. It can be stopped and resumed."
         )
         _pictures()
         failed = job if job is not None and job.state != "done" else None  # done, and removed since
@@ -89,5 +85,5 @@ def _progress() -> None:
 
 def _pictures() -> None:
     with st.container(key="pictures"):
-        for picture, name in zip(clips.preview(PREVIEW, 480), PREVIEW, strict=True):
-            st.image(picture, width="stretch", alt=f"A stick figure {name}")
+        for plan in world.plan_clips(world.SEED, [world.BY_NAME[name] for name in PREVIEW], 1):
+            st.image(clips.poster(clips.drawn(plan), 480), width="stretch", alt=f"A stick figure {plan.label}")

@@ -23,14 +23,8 @@ MOST_RUNS = len(COLOURS)
 MOST_DEAD, LEAST_SPREAD = 0.6, 0.02
 LOSS = "Mean of Eq. 7 over triplets: how much nearer the negative sentence is than the positive one, plus the margin."
 VALIDATION = "The same on videos kept out of training. The weights of the epoch where it is lowest are kept."
-DEAD = (
-    "Dimensions of the joint space that are 0 for every validation clip (Eq. 5 ends with a ReLU). 20 to 30 % is usual; "
-    "far more means that the run is collapsing, even while the loss falls."
-)
-SPREAD = (
-    "1 minus the length of the mean direction of validation clips: 0 if all clips point the same way, which is a "
-    "collapse, near 1 if they point everywhere."
-)
+DEAD = "Dimensions that are 0 for every validation clip (Eq. 5). 20 to 30 % is usual; far more means a collapse."
+SPREAD = "1 minus the length of the mean direction of validation clips: 0, if all point the same way, is a collapse."
 
 EPOCH = ["epoch", "train_loss", "validation_loss", "dead_units", "spread"]
 BLOCK = ["epoch", "step", "steps", "loss", "triplets_per_s", "eta_s"]
@@ -65,9 +59,6 @@ def read(folder: Path) -> Curves:
         return Curves()
     key = str(folder.absolute()), stat.st_size, stat.st_mtime_ns
     return cache.once(lambda: Curves(Run.open(folder).history()), "training history", *key)
-
-
-# Figures -------------------------------------------------------------------------------------------------------------
 
 
 def thin(x: pd.Series[float], y: pd.Series[float], most: int = MOST_POINTS) -> tuple[list[float], list[float]]:

@@ -23,7 +23,6 @@ PROBLEM = "problem of a new run"
 
 
 def new_run() -> None:
-    """Of CEZSAR: from captioned videos."""
     left, middle, right = st.columns(3, gap="large")
     with left:
         captioned = _captions()
@@ -32,11 +31,8 @@ def new_run() -> None:
     with middle:
         store = _choose_store("Feature store", "store", captioned.ids, "captioned videos")
     with right:
-        sentences = _choose(
-            "Sentence encoder", starting.sentence_encoders(), "sentences",
-            "Turns captions and class descriptions into vectors (SBERT of Eq. 6). Those on this machine are listed; "
-            "`cezsar info` says how to get others. The paper's is distilroberta.",
-        )  # fmt: skip
+        told = "SBERT of Eq. 6: sentences to vectors. The paper's is distilroberta; `cezsar info` tells of others."
+        sentences = _choose("Sentence encoder", starting.sentence_encoders(), "sentences", told)
     if store is None or sentences is None:
         return
     values = _settings(captioned)
@@ -55,7 +51,6 @@ def new_run() -> None:
 
 
 def new_cross_modal_run() -> None:
-    """Of the cross-modal method: from labelled clips of seen classes."""
     st.caption(
         "After Lin et al. (CVPR 2022), no reproduction: clips and labels of seen classes go through one Transformer; "
         "an unseen class is composed of the seen ones that it is related to. It needs labelled clips, and no captions."
@@ -66,11 +61,8 @@ def new_cross_modal_run() -> None:
         sets = {f"{starting.DRAWN}, training segments": "demo:train"} if drawn else {}
         sets |= starting.labelled_sets()
         with left:
-            chosen = _choose(
-                "Labelled clips", sets, "cross-clips",
-                "Data sets whose clips have class names: those of the page Library, published ones, and segments of "
-                "the demo's training videos. Eight classes at least.",
-            )  # fmt: skip
+            told = "Data sets whose clips have class names, and segments of the demo's videos. Eight classes at least."
+            chosen = _choose("Labelled clips", sets, "cross-clips", told)
         ids = starting.labelled_ids(sets[chosen], of_videos=True) if chosen else frozenset()
     except CezsarError as error:
         show.error(error)
@@ -99,10 +91,8 @@ def new_cross_modal_run() -> None:
 def _captions() -> Captions | None:
     area = st.container()
     with st.popover("Upload captions", icon=":material/upload:", type="tertiary"):
-        st.caption(
-            'JSON in ActivityNet Captions form: `{video id: {"duration": s, "timestamps": [[start, end], ...], '
-            '"sentences": [...]}}`'
-        )
+        form = '{video id: {"duration": s, "timestamps": [[start, end], ...], "sentences": [...]}}'
+        st.caption(f"JSON in ActivityNet Captions form: `{form}`")
         given = st.file_uploader("Annotation file", type=["json"], key="captions-upload")
     if given is not None and st.session_state.get("captions taken") != given.file_id:
         with show.explained():
@@ -148,8 +138,7 @@ def _choose_evaluation(store: Store) -> tuple[str, Store] | None:
         sets = starting.labelled_sets()
         if not sets or not st.checkbox(
             "Evaluate when training ends", True, key=f"{state.NEW}test", persist_state="session",
-            help="Top-1, top-5 and mean per-class accuracy over all classes; embeddings and scores are kept for the "
-            "other pages.",
+            help="Accuracy over all classes; embeddings and scores are kept for the other pages.",
         ):  # fmt: skip
             return None
         left, right = st.columns(2, gap="large")
@@ -166,7 +155,6 @@ def _choose_evaluation(store: Store) -> tuple[str, Store] | None:
 
 
 def _settings(captioned: Captions) -> dict[str, Any]:
-    """Every hyperparameter, in groups; and two presets."""
     values: dict[str, Any] = {}
     st.markdown("**Settings**")
     presets = st.container(horizontal=True, vertical_alignment="center")
@@ -181,11 +169,8 @@ def _settings(captioned: Captions) -> dict[str, Any]:
                 st.caption(f":{colour}[{'default' if setting.silent else 'paper'}: {default}]")
     with presets:
         st.button("The paper's settings", key="preset-paper", on_click=_put, args=(starting.PAPER,))
-        st.button(
-            "The demo's settings", key="preset-demo", on_click=_put_demo, args=(starting.demo_settings(),),
-            help="For the stick-figure world: chosen on held-out actions, since the paper's learning rate and width "
-            "are for 3 million triplets.",
-        )  # fmt: skip
+        told = "For the stick-figure world, chosen on held-out actions: the paper's are for 3 million triplets."
+        st.button("The demo's settings", "preset-demo", told, on_click=_put_demo, args=(starting.demo_settings(),))
         changed = [starting.SETTINGS[id].label for id, value in values.items() if value != starting.PAPER[id]]
         drawn = captioned.path.parent == workspace.folder("demo").absolute()
         alike = "All as in the paper" + ("; for the stick-figure world the demo's are better" if drawn else "")
@@ -194,7 +179,6 @@ def _settings(captioned: Captions) -> dict[str, Any]:
 
 
 def _field(id: str, setting: Setting, source: str) -> Any:
-    """The widget of one setting, and what it says."""
     more = {"key": state.NEW + id, "help": f"{setting.help} {source} Option `{setting.flag}`.", **state.KEPT}
     value: Any
     if isinstance(setting.default, bool):
@@ -236,7 +220,6 @@ def _name_and_domain(keys: str, stem: str, domain: str) -> tuple[str, str]:
 
 
 def _offer(made: Plan, keys: str) -> None:
-    """The button, what stands in its way, and the same in a terminal."""
     problems = made.problems()
     for problem in problems:
         st.warning(sentence(CezsarError(problem[0].upper() + problem[1:])), icon=":material/warning:")

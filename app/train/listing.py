@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,6 @@ METRICS = {"top1": "top-1", "top5": "top-5", "mean_per_class": "mean per class"}
 
 
 def table(there: Mapping[str, Told]) -> None:
-    """A row for each run."""
     rows = []
     for told in there.values():
         best, own = told.best, told.config
@@ -49,7 +48,6 @@ def table(there: Mapping[str, Told]) -> None:
 
 
 def choose(there: Mapping[str, Told]) -> list[Told]:
-    """One run to be shown in full, or several to be compared."""
     names, key = list(there), state.CHOSEN_RUNS
     if key in st.session_state:
         st.session_state[key] = [name for name in st.session_state[key] if name in there]
@@ -64,11 +62,7 @@ def look_at(name: str) -> None:
     st.session_state.update({state.CHOSEN_RUNS: [name], state.PART: state.RUNS})
 
 
-# One in full ---------------------------------------------------------------------------------------------------------
-
-
 def in_full(told: Told) -> None:
-    """Its curves, results, settings and record; and what can be done with it."""
     st.subheader(plain(told.name), anchor=False)
     if told.error:
         show.error(CezsarError(told.error))
@@ -88,18 +82,16 @@ def in_full(told: Told) -> None:
     elif told.state == "interrupted":
         st.caption("Started elsewhere: `cezsar train` with its arguments and `--resume` goes on with it.")
     if told.record:
-        numbers = [
-            ("Best validation loss", ("validation_loss",), "{:.3f}", curves.VALIDATION),
-            ("Best epoch", ("best_epoch",), "{:.0f}", "Its weights are the run's."),
-            ("Epochs", ("epochs",), "{:.0f}", "Trained, before the end or early stopping."),
-            ("Triplets", ("triplets", "triplets"), "{:,.0f}", "Sub-clip, positive sentence, hard negative sentence."),
-            ("Training sub-clips", ("train_sub_clips",), "{:,.0f}", "Others are for validation, split by video."),
+        numbers: list[tuple[str, Sequence[str], Callable[[float], str], str]] = [
+            ("Best validation loss", ["validation_loss"], "{:.3f}".format, curves.VALIDATION),
+            ("Best epoch", ["best_epoch"], "{:.0f}".format, "Its weights are the run's."),
+            ("Epochs", ["epochs"], "{:.0f}".format, "Trained, before the end or early stopping."),
+            ("Triplets", ["triplets"] * 2, "{:,.0f}".format, "Sub-clip, positive sentence, hard negative sentence."),
+            ("Training sub-clips", ["train_sub_clips"], "{:,.0f}".format, "Others are for validation, split by video."),
+            ("Took", ["seconds"], duration, ""),
         ]
         values = [(label, told.number(*path), form, about) for label, path, form, about in numbers]
-        seconds = told.number("seconds")
-        took = "not known" if seconds is None else duration(seconds)
-        told_as = [(label, "not known" if v is None else form.format(v), about) for label, v, form, about in values]
-        show.metrics([*told_as, ("Took", took, "")])
+        show.metrics([(label, "not known" if v is None else form(v), about) for label, v, form, about in values])
     with show.explained():
         history = curves.read(told.folder)
         if history.done:
@@ -129,11 +121,7 @@ def _resume(name: str) -> None:
         st.session_state[PROBLEM] = error
 
 
-# Several compared ----------------------------------------------------------------------------------------------------
-
-
 def compared(chosen: Sequence[Told]) -> None:
-    """Curves together, settings that differ, results side by side."""
     configs, histories = {}, {}
     for told in chosen:
         if told.config is None:
@@ -186,22 +174,14 @@ def _results(chosen: Sequence[Told]) -> None:
     st.caption("Percent; ± is the sample standard deviation over the random splits of a protocol that has several.")
 
 
-# Runs that people load -----------------------------------------------------------------------------------------------
-
-
 def load(there: Mapping[str, Told]) -> None:
-    """An upload, checked and put among the runs."""
-    st.markdown(
-        "A run archive (`.zip`, from **Download the run**), or bare weights (`.safetensors`). Runs in the "
-        "workspace's folder `runs` need no loading: they are in the list already."
-    )
+    st.markdown("A run archive (`.zip`, from **Download the run**), or bare weights (`.safetensors`).")
     if name := st.session_state.pop(LOADED, None):
         st.success(f"{plain(name)} is among the runs now.", icon=":material/check_circle:")
         st.button("Look at it", icon=":material/show_chart:", on_click=look_at, args=(name,))
     given = st.file_uploader(
         "Run archive or weights", key=f"run-upload-{st.session_state.get(UPLOADS, 0)}",
-        help="Tables in it are read as JSON, weights as safetensors, and all is checked. Pickles (.pt, .pth, .pkl, "
-        ".ckpt, .bin) are refused: opening one can run any program that is in it.",
+        help="Pickles (.pt, .pth, .pkl, .ckpt, .bin) are refused: opening one can run any program that is in it.",
     )  # fmt: skip
     if given is None:
         return

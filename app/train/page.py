@@ -19,10 +19,7 @@ PARTS = {state.RUNS: "Runs", state.NEW_RUN: "New run", state.LOAD: "Load a run"}
 
 def page() -> None:
     st.title("Train", anchor=False)
-    st.markdown(
-        "Learn the joint space of clips and sentences from captioned videos with hard negatives, and compare what "
-        "different settings give."
-    )
+    st.markdown("Learn the joint space of clips and sentences from captioned videos, and compare what settings give.")
     working()
     part = segments("Part", PARTS, state.PART, label_visibility="collapsed")
     if part == state.NEW_RUN:
@@ -46,10 +43,7 @@ def new_run() -> None:
         form.new_cross_modal_run()
         return
     if not starting.captions():
-        show.info(
-            "Training needs videos with timestamped captions, and their frame features. There are none in the "
-            "workspace yet: prepare the demo, or bring your own."
-        )
+        show.info("Training needs captioned videos, and their features: prepare the demo, or bring your own.")
         prepare_demo("Captioned videos in three minutes")
         st.markdown("**Your own videos**: extract their features in a terminal, then upload their captions here.")
         command = "cezsar extract videos/ --encoder motion --out workspace/features/mine"
@@ -58,7 +52,6 @@ def new_run() -> None:
 
 
 def working() -> None:
-    """Training jobs: the living ones and the last one with their curves, earlier ones out of the way."""
     if starting.captions():  # until then the demo's own progress is shown where it is started
         follow([job for job in jobs.jobs("demo") if job.alive], "demo")
     found = runs.training()

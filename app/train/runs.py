@@ -66,7 +66,6 @@ def runs() -> dict[str, Told]:
 
 
 def training() -> list[jobs.Job]:
-    """Training jobs, the newest first."""
     return jobs.jobs(KIND)
 
 
@@ -96,8 +95,6 @@ def _told(path: Path) -> Told:
     state = "trained" if run.trained else "no weights" if record else "interrupted"
     return Told(path.name, path, shipped, state, run.config, record, results, " ".join(errors))
 
-
-# Settings ------------------------------------------------------------------------------------------------------------
 
 FINGERPRINT = "Triplets (fingerprint)"
 _SETTINGS = {kind: config.settings(kind) for kind in (MiningConfig, ModelConfig, TrainingConfig)}
@@ -136,9 +133,6 @@ def shown(value: object) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     return ", ".join(map(shown, value)) if isinstance(value, tuple | list) else str(value)
-
-
-# From and to elsewhere -----------------------------------------------------------------------------------------------
 
 
 def packed(told: Told) -> bytes:

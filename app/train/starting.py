@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -22,8 +22,6 @@ from cezsar.config import MiningConfig, ModelConfig, Setting, TrainingConfig, Us
 from cezsar.errors import CezsarError, InputError
 
 DRAWN = "stick-figure world"
-
-# What there is to train on -------------------------------------------------------------------------------------------
 
 
 class Captions(NamedTuple):
@@ -133,9 +131,6 @@ def labelled_ids(dataset: str, of_videos: bool = False) -> frozenset[str]:
     return cache.once(read, "ids of a data set", dataset, home, minute, words="Reading the data set")[of_videos]
 
 
-# Hyperparameters of `cezsar mine` and `cezsar train` ------------------------------------------------------------------
-
-
 def _id(kind: type, name: str) -> str:
     """Differs from that of every other setting: mining and training have a seed each."""
     return "pairs-seed" if (kind, name) == (MiningConfig, "seed") else name
@@ -153,7 +148,6 @@ PAPER: dict[str, Any] = {id: setting.default for id, setting in SETTINGS.items()
 
 
 def _fields(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a class of `cezsar.config` among values by id."""
     return {name: values[_id(kind, name)] for name in settings(kind) if _id(kind, name) in values}
 
 
@@ -181,24 +175,22 @@ def cross_modal_settings() -> dict[type, dict[str, Setting]]:
     }
 
 
-# The job -------------------------------------------------------------------------------------------------------------
-
-
 class Plan(NamedTuple):
     """A run to be made by these commands."""
 
     name: str
     steps: list[jobs.Step]
+    epochs: int
     faults: list[str]  # of its data and settings, in words
 
     def problems(self) -> list[str]:
         """What stands in the way of starting now, in words."""
-        found = []
+        found = self.faults
         if not re.fullmatch(r"\w(?:[\w .+@-]{0,78}[\w+@-])?", self.name):
-            found = [f"{self.name!r} cannot name a run; use letters, digits, spaces and . + - _ @, at most 80"]
+            found = [f"{self.name!r} cannot name a run; use letters, digits, spaces and . + - _ @, at most 80", *found]
         elif self.name.casefold() in runs.names_taken():
-            found = [f"there is a run {self.name!r} already; choose another name"]
-        return found + self.faults
+            found = [f"there is a run {self.name!r} already; choose another name", *found]
+        return found
 
 
 def plan(
@@ -207,7 +199,8 @@ def plan(
     tested: tuple[str, Store] | None = None,
 ) -> Plan:  # fmt: skip
     """A run of CEZSAR. `values` are settings by id; `tested` is (data set, store) to be evaluated on at the end."""
-    triplets, folder, place = str(_triplets(name)), _folder(name), str(store.folder.absolute())
+    triplets, place = str(_triplets(name)), str(store.folder.absolute())
+    folder = workspace.folder("runs").absolute() / name
     mine = ["mine", str(captioned.path), "--store", place, "--out", triplets, "--sentences", sentences]
     mine += arguments(MiningConfig, _fields(MiningConfig, values))
     mine += ["--head", str(head)] if head and values["object_positives"] else []
@@ -243,7 +236,7 @@ def plan(
             checked(**_fields(checked, values))
     except CezsarError as error:
         faults.append(str(error))
-    return Plan(name, steps, faults)
+    return Plan(name, steps, values["epochs"], faults)
 
 
 def cross_modal_plan(
@@ -251,15 +244,17 @@ def cross_modal_plan(
     values: Mapping[type, Mapping[str, Any]], *, domain: str = "", tested: tuple[str, Store] | None = None,
 ) -> Plan:  # fmt: skip
     """A cross-modal run, trained on the labelled clips of a data set; `ids` are of its videos."""
-    folder = _folder(name)
+    folder, epochs = workspace.folder("runs").absolute() / name, 0
     given = ["train", dataset, "--method", "cross-modal", "--store", str(store.folder.absolute())]
     given += ["--out", str(folder), "--resume", "--sentences", sentences, "--domain", domain.strip() or dataset]
     for kind, usual in cross_modal_settings().items():
-        for id, value in values.get(kind, {}).items():
+        chosen = {id: values.get(kind, {}).get(id, setting.default) for id, setting in usual.items()}
+        epochs = chosen.get("epochs", epochs)
+        for id, value in chosen.items():
             given += [usual[id].flag, f"{value}"] if value != usual[id].default else []
     lacking = f"feature store {store.name} holds none of the labelled clips; extract their features first"
     steps = [jobs.Step("training", given, {"training": 60}), *_evaluation(folder, tested)]
-    return Plan(name, steps, [] if ids & store.ids else [lacking])
+    return Plan(name, steps, epochs, [] if ids & store.ids else [lacking])
 
 
 def _evaluation(folder: Path, tested: tuple[str, Store] | None) -> list[jobs.Step]:
@@ -277,19 +272,10 @@ def start(made: Plan) -> jobs.Job:
     """Start a training job; what is needed to start it anew stays beside its triplets. Raises `CezsarError`."""
     if problems := made.problems():
         raise InputError("; ".join(problems))
-    return _start(made.name, made.steps)
-
-
-def _start(name: str, steps: Sequence[jobs.Step]) -> jobs.Job:
-    words = next((step.arguments for step in steps if step.arguments[0] == "train"), [])
-    epochs = PAPER["epochs"]
-    if "--epochs" in words:
-        epochs = int(words[words.index("--epochs") + 1])
-    elif "--method" in words:
-        epochs = cross_modal_settings()[TrainingConfig]["epochs"].default
-    job = jobs.start(runs.KIND, f"Training {name}", steps, about={"run": name, "epochs": epochs})
-    lines = [{"title": step.title, "arguments": step.arguments, "stages": step.stages} for step in steps]
-    write_json(_memo(name), {"run": name, "steps": lines})
+    about = {"run": made.name, "epochs": made.epochs}
+    job = jobs.start(runs.KIND, f"Training {made.name}", made.steps, about=about)
+    lines = [{"title": step.title, "arguments": step.arguments, "stages": step.stages} for step in made.steps]
+    write_json(_memo(made.name), about | {"steps": lines})
     return job
 
 
@@ -302,13 +288,15 @@ def resume(name: str) -> jobs.Job:
     if not resumable(name):
         raise InputError(f"run {name!r} was not started from here; go on with `cezsar train ... --resume`")
     try:
-        return _start(name, [jobs.Step(**step) for step in read_json_object(_memo(name))["steps"]])
+        memo = read_json_object(_memo(name))
+        about = {key: value for key, value in memo.items() if key != "steps"}
+        steps = [jobs.Step(**step) for step in memo["steps"]]
+        return jobs.start(runs.KIND, f"Training {name}", steps, about=about)
     except (KeyError, TypeError) as error:
         raise InputError(f"{_memo(name)} cannot be read; start a new run") from error
 
 
 def resumable(name: str) -> bool:
-    """Whether `resume` knows what to do."""
     return _job(name) is not None or _memo(name).is_file()
 
 
@@ -316,16 +304,12 @@ def _job(name: str) -> jobs.Job | None:
     return next((job for job in runs.training() if job.about.get("run") == name), None)
 
 
-def _folder(name: str) -> Path:
-    return (workspace.folder("runs") / name).absolute()
-
-
 def _triplets(name: str) -> Path:
     return (workspace.folder("cache") / "triplets" / f"{name}.safetensors").absolute()
 
 
 def _memo(name: str) -> Path:
-    return _triplets(name).with_name(f"{name}.json")
+    return _triplets(name).with_suffix(".json")
 
 
 def free_name(stem: str = "run") -> str:

@@ -1,8 +1,9 @@
-"""A workspace with a tiny run: real encoders, random weights, three drawn clips."""
+"""A workspace with a tiny run: real encoders, random weights, three drawn clips; and pages opened without a browser."""
 
 import base64
 import json
 import re
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ import torch
 from streamlit import config
 from streamlit.testing.v1 import AppTest
 
+import cezsar
+from cezsar import jobs
 from cezsar.config import ModelConfig, TrainingConfig
 from cezsar.data.descriptions import save_descriptions
 from cezsar.encoders import load_sentence_encoder
@@ -44,7 +47,7 @@ def fine(page):
 
 def texts(page):
     """All it says, without backslashes and colours."""
-    kinds = ("markdown", "subheader", "caption", "warning", "info")
+    kinds = ("markdown", "subheader", "caption", "warning", "info", "error", "success")
     said = " ".join(str(element.value) for kind in kinds for element in page.get(kind))
     return re.sub(r":gray\[(.*?)\]", r"\1", said.replace("\\", "")).replace("\N{NO-BREAK SPACE}", " ")
 
@@ -70,6 +73,17 @@ def press(page, label):
     return found.click().run()
 
 
+def button(page, label):
+    return next(each for each in page.button if each.label == label)
+
+
+def wait_until(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)
+
+
 @pytest.fixture(scope="session")
 def clips(tmp_path_factory):
     """Sample clips as the demo lays them out, and where."""
@@ -91,16 +105,11 @@ def tiny_workspace(tmp_path_factory, clips):
     encoder, sentences = MotionEncoder(), load_sentence_encoder("minilm")
     with Decoder() as decoder:
         features = np.array([decoder.run(path, encoder.sampling, encoder.encode).mean(0) for path in paths])
-    config = RunConfig(
-        ModelConfig(encoder.dim, sentences.dim, d_model=16, d_emb=8, ffn=16),
-        TrainingConfig(),
-        {"name": encoder.name, "fingerprint": encoder.fingerprint},
-        {"name": sentences.name, "fingerprint": sentences.fingerprint},
-        domain="three drawn clips",
-    )
-    run = Run.create(home / "runs" / "demo", config)
+    names = [{"name": one.name, "fingerprint": one.fingerprint} for one in (encoder, sentences)]
+    model = ModelConfig(encoder.dim, sentences.dim, d_model=16, d_emb=8, ffn=16)
+    run = Run.create(home / "runs" / "demo", RunConfig(model, TrainingConfig(), *names, domain="three drawn clips"))
     torch.manual_seed(0)
-    run.save_model(CEZSAR(config.model))
+    run.save_model(CEZSAR(model))
     around = np.concatenate([0.9 * features, features, 1.1 * features])
     OodDistance.fit(around, np.random.default_rng(0)).save(run.folder / "domain.safetensors")
     save_descriptions(run.folder / "prototypes.json", {action.name: [DESCRIPTIONS[action.name]] for action in ACTIONS})
@@ -121,3 +130,23 @@ def workspace(tiny_workspace, monkeypatch):
 def empty_workspace(tmp_path, monkeypatch):
     monkeypatch.setenv("CEZSAR_HOME", str(tmp_path))
     return tmp_path
+
+
+@pytest.fixture
+def nothing_shipped(tmp_path, monkeypatch):
+    """No run and no scores come along."""
+    for module in ("models", "scored"):
+        monkeypatch.setattr(f"app.parts.{module}.SHIPPED", tmp_path / "not shipped")
+
+
+@pytest.fixture
+def fake_command(empty_workspace, monkeypatch):
+    """Puts a script in place of `cezsar`, which jobs run; what is left running is stopped."""
+    fake = empty_workspace / "elsewhere" / "cezsar"
+    fake.mkdir(parents=True)
+    (fake / "__init__.py").write_text(f"__path__.append({cezsar.__path__[0]!r})")
+    monkeypatch.chdir(fake.parent)
+    yield (fake / "__main__.py").write_text
+    for job in jobs.jobs():
+        if job.alive:
+            jobs.cancel(job.id)

@@ -4,7 +4,7 @@ import shlex
 import shutil
 
 import pytest
-from conftest import open_page
+from conftest import button, fine, open_page
 
 from app.evaluate import rows, scoring
 from app.parts import models, scored
@@ -47,13 +47,8 @@ def run(workspace):
         shutil.rmtree(path)
 
 
-def shown(page):
-    assert not page.exception, page.exception
-    return page
-
-
 def test_the_form_makes_the_command_and_starts_it(workspace, monkeypatch):
-    page = shown(open_page("train", part="New run", method="cross-modal"))
+    page = fine(open_page("train", part="New run", method="cross-modal"))
     (command,) = [block.value for block in page.code if "cross-modal" in block.value]
     words = shlex.split(command.split("\n")[0])
     assert words[:5] == ["cezsar", "train", "demo:train", "--method", "cross-modal"]
@@ -64,7 +59,7 @@ def test_the_form_makes_the_command_and_starts_it(workspace, monkeypatch):
     page.text_input(key="new-cross-name").set_value("mine").run()
     asked = []
     monkeypatch.setattr("cezsar.jobs.start", lambda kind, title, steps, about: asked.append(about))
-    shown(next(each for each in page.button if each.label == "Start training").click().run())
+    fine(button(page, "Start training").click().run())
     assert asked == [{"run": "mine", "epochs": TRAINING["epochs"]}]
     assert not page.text_input(key="new-cross-name").value
     store = next(iter(starting.stores(frozenset()).values()))
@@ -75,11 +70,11 @@ def test_the_form_makes_the_command_and_starts_it(workspace, monkeypatch):
 
 def test_the_run_is_listed_evaluated_and_can_answer(run):
     assert str(run.folder) in scoring.trained_runs() and runs.runs()["cross"].state == "trained"
-    page = shown(open_page("train", part="Runs", runs="cross"))
+    page = fine(open_page("train", part="Runs", runs="cross"))
     assert any("drawn segments" in str(each.value) for each in page.markdown)
     item = scored.scored_sets()["cross@demo"]
     protocol = all_classes(scored.scores(item).class_names)
     (row,) = rows.rows_of([item], protocol, ["VE"])
     assert row.title == "cross: VE" and row.result.runs[0].n_clips == 21
     assert models.models()["run:cross"].labels
-    shown(open_page("evaluate"))
+    fine(open_page("evaluate"))

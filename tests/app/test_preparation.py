@@ -1,14 +1,12 @@
 """The demo as a job: started, followed, stopped, found again."""
 
-import time
-
 import pytest
+from conftest import wait_until
 from streamlit.testing.v1 import AppTest
 
 from app.parts import preparation
 from cezsar import jobs
 
-REAL = str(jobs.__path__[0]).removesuffix("/jobs")
 COMMAND = """
 import sys, time
 assert sys.argv[1:3] == ["demo", "--workspace"]
@@ -21,14 +19,8 @@ sys.exit("cezsar: the disk is full")
 
 
 @pytest.fixture
-def command(empty_workspace, monkeypatch):
-    """A script in place of `cezsar`; anything left running is stopped."""
-    fake = empty_workspace / "elsewhere" / "cezsar"
-    fake.mkdir(parents=True)
-    (fake / "__init__.py").write_text(f"__path__.append({REAL!r})")
-    monkeypatch.chdir(fake.parent)
-    yield lambda endless: (fake / "__main__.py").write_text(COMMAND.replace("ENDLESS", str(endless)))
-    preparation.stop()
+def command(fake_command):
+    return lambda endless: fake_command(COMMAND.replace("ENDLESS", str(endless)))
 
 
 def page():
@@ -44,20 +36,17 @@ def page():
     return shown
 
 
-def wait_until(condition, seconds=20):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.02)
+def offered():
+    return [button.label for button in page().button]
 
 
 def test_a_job_is_followed_then_stopped(command):
     assert preparation.current() is None
-    offered = page()
-    assert [button.label for button in offered.button] == ["Prepare the demo"]
-    assert offered.subheader[0].value == "The stick-figure world, from scratch"  # true with a shipped run, too
+    first = page()
+    assert [button.label for button in first.button] == ["Prepare the demo"]
+    assert first.subheader[0].value == "The stick-figure world, from scratch"  # true with a shipped run, too
     command(endless=True)
-    page().button[0].click().run()
+    first.button[0].click().run()
     wait_until(lambda: "60 of 120" in preparation.current().log)
     job = preparation.current()
     assert job.alive and job.stage == "drawing videos"
@@ -70,7 +59,7 @@ def test_a_job_is_followed_then_stopped(command):
     assert any("**Drawing videos**" in text.value for text in shown.markdown)
     shown.button[0].click().run()
     wait_until(lambda: not preparation.current().alive)
-    assert [button.label for button in page().button] == ["Try again"]
+    assert offered() == ["Try again"]
 
 
 def test_it_waits_for_its_turn(command, monkeypatch):
@@ -79,30 +68,25 @@ def test_it_waits_for_its_turn(command, monkeypatch):
     other = jobs.start("train", "A run", [jobs.Step("demo", ["demo", "--workspace"])])
     wait_until(lambda: jobs.find(other.id).state == "running")
     preparation.start()
-    assert preparation.current().state == "waiting"
-    assert [button.label for button in page().button] == ["Stop"]
+    assert preparation.current().state == "waiting" and offered() == ["Stop"]
     jobs.cancel(other.id)
     wait_until(lambda: preparation.current().state == "running")
 
 
-def test_a_failure_shows_the_end_of_the_log(command):
+def test_a_failure_shows_the_end_of_the_log_and_what_a_killed_start_left_is_no_job(command, empty_workspace):
+    folder = empty_workspace / "jobs" / "demo-1"
+    folder.mkdir(parents=True)
+    for name in ("lock", "log.txt"):
+        (folder / name).touch()
+    assert preparation.current() is None
     command(endless=False)
     preparation.start()
     wait_until(lambda: not preparation.current().alive)
     shown = page()
-    assert shown.error
-    assert "the disk is full" in shown.code[0].value
+    assert shown.error and "the disk is full" in shown.code[0].value
     command(endless=True)
     preparation.start()
     assert preparation.current().alive and len(jobs.jobs("demo")) == 2
-
-
-def test_what_a_killed_start_left_is_no_job(empty_workspace):
-    folder = empty_workspace / "jobs" / "demo-1"
-    folder.mkdir(parents=True)
-    (folder / "lock").touch()
-    (folder / "log.txt").touch()
-    assert preparation.current() is None
 
 
 def test_stages_are_those_of_the_demo(small_demo):

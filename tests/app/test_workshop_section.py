@@ -1,6 +1,5 @@
 """The prototype workshop: its figures are the engine's, sentences are kept in sets of one's own, nothing else is."""
 
-import json
 import shutil
 from dataclasses import replace
 from functools import cache
@@ -8,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import open_page
+from conftest import button, charts, metrics, open_page, texts
 
 from app import state
 from app.library import workshop
@@ -36,19 +35,6 @@ def shown(**query):
     page = open_page("library", section=state.SECTIONS["workshop"], **query)
     assert not page.exception, page.exception
     return page
-
-
-def texts(page):
-    kinds = ("markdown", "caption", "info")
-    return " ".join(str(element.value) for kind in kinds for element in page.get(kind))
-
-
-def metrics(page):
-    return {metric.label: (metric.value, metric.delta) for metric in page.metric}
-
-
-def button(page, label):
-    return next(each for each in page.button if each.label == label)
 
 
 def all_classes(page):
@@ -119,8 +105,7 @@ def test_figures_of_other_sentences_are_those_of_scoring_again(empty_workspace):
     assert (figures["Clips gained"][0], figures["Clips lost"][0]) == (str(gained.sum()), str(lost.sum()))
     taken = int((now == index).sum())
     assert figures["Taken for it"] == (str(taken), f"{taken - int((was == index).sum()):+d}")
-    specs = [json.loads(chart.proto.spec) for chart in page.get("plotly_chart")]
-    bars = [trace for trace in specs[0]["data"] if trace["name"] == "right now"]
+    bars = [trace for trace in charts(page)[0]["data"] if trace["name"] == "right now"]
     moved = [row for row in np.flatnonzero(was != now) if index in (was[row], now[row])]
     assert sum(abs(x) for trace in bars for x in trace["x"]) == sum(now[row] == truth[row] for row in moved)
     page.segmented_control(key=state.TURNED).set_value("lost").run()
