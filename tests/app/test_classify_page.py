@@ -54,7 +54,7 @@ def greys(path, levels, seconds_each=1):
             noise = np.random.default_rng(level).integers(0, 40, (240, 320, 3))
             picture = np.clip(noise + level, 0, 255).astype(np.uint8)
             for _ in range(10 * seconds_each):
-                container.mux(stream.encode(av.VideoFrame.from_ndnumbers(picture, format="rgb24")))
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
 
 
