@@ -126,9 +126,8 @@ def _beside_random(views: Views, groups: Grouped) -> None:
     """The named classes among random sets: a figure, and what it says."""
     st.markdown(
         "**Harder than random classes?**",
-        help="Fewer classes are easier to choose from, so the accuracy among a few look-alikes says little beside that "
-        f"among all. Beside {RUNS} random sets of as many classes it does: the paper's fifteen hard classes of UCF-101 "
-        "give 63.3 %, random fifteen 70.4 ± 6.3 % (Section 5).",
+        help=f"Fewer classes are easier to choose from, so look-alikes are set beside {RUNS} random sets of as many "
+        "classes: the paper's fifteen hard classes of UCF-101 give 63.3 %, random fifteen 70.4 ± 6.3 % (Section 5).",
     )
     values = [scored.scores(view.side.item) for view in views.values()]
     first = values[0]

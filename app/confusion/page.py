@@ -88,10 +88,11 @@ def about(sides: dict[str, Side]) -> None:
 def draw(views: Views, chosen: tuple[str, str], as_counts: bool) -> None:
     """The matrix, or two and their difference, beside the pairs."""
     # The part of a large matrix comes from the address, which is kept in step with it.
-    if part := st.session_state.setdefault(state.ZOOM, st.query_params.get(state.ZOOM, "")):
-        st.query_params[state.ZOOM] = part
-    else:
+    part = st.session_state.setdefault(state.ZOOM, st.query_params.get(state.ZOOM, ""))
+    if not part:
         st.query_params.pop(state.ZOOM, None)
+    elif st.query_params.get(state.ZOOM) != part:
+        st.query_params[state.ZOOM] = part
     every = list(views.values())
     large, key, title = len(every[0].classes) > MOST_CELLS, "matrix", every[0].side.title
     if len(every) == 2:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -125,8 +126,8 @@ def per_class(rows: Sequence[Row], chosen: int) -> None:
     columns: dict[str, list[object]] = {"class": list(own), "right": [100 * figure.mean for figure in own.values()]}
     if len(runs) > 1:
         columns["deviation"] = [None if figure.std is None else 100 * figure.std for figure in own.values()]
-        tested = [set(run.per_class()) for run in runs]
-        columns["splits"] = [sum(name in names for names in tested) for name in own]
+        often = Counter(name for run in runs for name in run.per_class())
+        columns["splits"] = [often[name] for name in own]
     columns["clips"] = [clips[name] for name in own]
     config: dict[str, Any] = {
         "right": st.column_config.ProgressColumn(

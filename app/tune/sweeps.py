@@ -36,7 +36,7 @@ def sweeps() -> None:
     charting, starting = st.columns([3, 2], gap="large")
     with starting:
         if lost:
-            show.info("Runs are trained on the demo's videos, which are not in this workspace yet; prepare it below.")
+            show.info("Runs are trained on the demo's videos, which are not in this workspace yet: prepare them below.")
         else:
             form()
         if unfinished := [job for job in jobs.jobs(KIND) if job.state != "done"]:

@@ -409,8 +409,7 @@ def honest_choice(item: Scored) -> None:
     st.subheader(f"What choosing {'α' if two else 'α, β and γ'} is worth", anchor=False)
     st.markdown(
         "Weights that are best on the test clips have seen their labels: their accuracy is no zero-shot figure. Fair "
-        "are weights chosen on classes that are not reported on: held-out classes of the training data, or, as here, "
-        "one random half of the classes, with accuracy told on the other half."
+        "ones are chosen on classes that are not reported on: here on a random half of the classes, told on the other."
     )
     runs, most = (HONEST_RUNS, QUICK_PAIR) if two else (HONEST_MAPS, QUICK_MAP)
     help = "On this many clips it takes a while."
