@@ -46,19 +46,19 @@ def another() -> None:
     from cezsar.data.datasets import places
 
     st.caption(
-        "A run is applied to every clip of a labelled data set whose features have been extracted, in seconds to some "
-        "minutes. The result is listed at the top of this page, and on Semantic gap, Confusion and Tune."
+        "A run, or a method without training, is applied to every clip of a labelled data set whose features have been "
+        "extracted, in seconds to some minutes. The result is listed here, and on Semantic gap, Confusion and Tune."
     )
-    runs, named = trained_runs(), {DEMO: DEMO}
+    runs, named = ways(), {DEMO: DEMO}
     stores = sorted({str(shard.parent) for shard in workspace.folder("features").glob("*/shard-*.h5")})
     with show.explained():
         named |= places()
     with st.form("another", border=False, enter_to_submit=False):
         left, right = st.columns(2, gap="large")
-        run = left.selectbox(
-            "Trained run", [*runs, ""],
-            format_func=lambda folder: runs.get(folder, "none: objects and captions in the sentence encoder's space"),
-            help="Without a run, clips are compared with labels by their objects and captions alone.",
+        by = left.selectbox(
+            "Trained run or method", list(runs), format_func=runs.__getitem__,
+            help="Methods without training compare clips with labels by their objects, their captions, or a model of "
+            "pictures and words.",
         )  # fmt: skip
         dataset = left.selectbox(
             "Data set", list(named), format_func=lambda name: "the stick-figure world" if name == DEMO else name,
@@ -75,7 +75,7 @@ def another() -> None:
         )  # fmt: skip
         store = right.selectbox(
             "Feature store of its clips", [*stores, ELSEWHERE], format_func=lambda folder: Path(folder).name,
-            help="What `cezsar extract` wrote, with the encoder that the run was trained with.",
+            help="What `cezsar extract` wrote, with the run's encoder. Captions alone need none.",
         )  # fmt: skip
         help = "Counts when it is filled in."
         elsewhere = right.text_input("or the folder of another store", placeholder="/path/to/features", help=help)
@@ -87,48 +87,57 @@ def another() -> None:
     if asked:
         chosen = elsewhere.strip() or (store if store != ELSEWHERE else "")
         with show.explained():
-            start(run or "", chosen, path.strip() or named[dataset], captions, descriptions)
+            start(by, chosen, path.strip() or named[dataset], captions, descriptions)
 
 
-def trained_runs() -> dict[str, str]:
-    """Folder -> name of every run that has weights."""
+def ways() -> dict[str, str]:
+    """Folder -> name of every run that has weights, then method -> title of those that do without a run."""
+    from cezsar.zeroshot.methods import METHODS
+
     whole = [folder for folder in run_folders() if (folder / "model.safetensors").is_file()]
-    return {str(folder): folder.name for folder in whole if not (folder / "state.pt").exists()}
+    found = {str(folder): folder.name for folder in whole if not (folder / "state.pt").exists()}
+    found["cezsar"] = "No run: objects and captions in the sentence encoder's space"
+    return found | {name: f"{method.title}: no run" for name, method in METHODS.items() if method.weights is not None}
 
 
-def start(run_folder: str, store_folder: str, named: str, captions: str = "", descriptions: str = "") -> jobs.Job:
+def start(by: str, store_folder: str, named: str, captions: str = "", descriptions: str = "") -> jobs.Job:
     """Check what is asked for, and start it as a job; it ends with a new scored set of name `about["scored"]`.
 
-    `run_folder` is "" for no run, the sentence encoder's own space; `named` is "demo", a folder of class folders, a CSV
-    manifest or an index; `captions` are files, one to a line; `descriptions` are JSON {class: sentences} or a folder of
-    .txt, "" for the data set's own. Raises `CezsarError` where something is missing or does not fit together.
+    `by` is a run's folder or a method that does without; `named` is "demo", a folder of class folders, a CSV manifest
+    or an index; `captions` are files, one to a line; `descriptions` are JSON {class: sentences} or a folder of .txt, ""
+    for the data set's own. Raises `CezsarError` where something is missing or does not fit together.
     """
     from cezsar.data.datasets import file_name, open_dataset
     from cezsar.data.features import FeatureStore
     from cezsar.training.runs import Run
+    from cezsar.zeroshot.methods import METHODS
 
-    named = named.strip()
-    if not store_folder.strip() or not named:
+    named, spoken = named.strip(), [line.strip() for line in captions.splitlines() if line.strip()]
+    run = None if by in METHODS else Run.open(by)
+    if not named or not (store_folder.strip() or (run is None and spoken)):
         raise InputError("a data set and a feature store of its clips are needed; give both")
-    store = FeatureStore(_existing(store_folder, "feature store"))
-    run = Run.open(run_folder) if run_folder else None
-    if run is not None:
-        run.check_feature_encoder(store.provenance["encoder"], store.provenance["fingerprint"])
     dataset = named if named == DEMO else str(_existing(named, "data set"))
-    clips = open_dataset(dataset).labels
-    if not any(clip in store for clip in clips):
-        raise InputError(f"none of the {len(clips):,} clips of {named} is in {store.folder}; extract them first")
-    words = ["evaluate", "--dataset", dataset, "--store", str(store.folder.resolve()), "--protocol", "all", "--keep"]
-    if run is not None:
+    words = ["evaluate", "--dataset", dataset, "--protocol", "all", "--keep"]
+    if store_folder.strip():
+        store, clips = FeatureStore(_existing(store_folder, "feature store")), open_dataset(dataset).labels
+        if run is not None:
+            run.check_feature_encoder(store.provenance["encoder"], store.provenance["fingerprint"])
+        if not any(clip in store for clip in clips):
+            raise InputError(f"none of the {len(clips):,} clips of {named} is in {store.folder}; extract them first")
+        words += ["--store", str(store.folder.resolve())]
+    if run is None:
+        words += ["--method", by]
+    else:
         folder = run.folder.resolve()
         words += ["--run", str(folder)]
         if not folder.is_relative_to(SHIPPED.resolve()):  # what is shipped stays as it is
             words += ["--out", str(folder / "results" / f"{file_name(dataset)}.json")]
-    for line in filter(None, map(str.strip, captions.splitlines())):
+    for line in spoken:
         words += ["--captions", str(_existing(line, "caption file"))]
     if descriptions.strip():
         words += ["--prototypes", str(_existing(descriptions, "class descriptions"))]
-    title, about = f"{run.name if run else 'No run'} on {Path(dataset).name}", {"scored": folder_for(run, dataset).name}
+    title = f"{run.name if run else METHODS[by].title} on {Path(dataset).name}"
+    about = {"scored": folder_for(run, dataset, method=by).name}
     return jobs.start("evaluate", title, [jobs.Step("evaluating", words, STAGES)], about=about)
 
 

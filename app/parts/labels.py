@@ -14,9 +14,10 @@ from cezsar import workspace
 from cezsar.data.datasets import named_descriptions
 from cezsar.data.descriptions import load_descriptions
 from cezsar.data.labels import canonical, spoken
+from cezsar.data.layout import KNOWN
 from cezsar.errors import CezsarError
 
-TITLES = {"ucf101": "UCF-101", "hmdb51": "HMDB-51", "kinetics400": "Kinetics-400"}
+TITLES = {name: known.title for name, known in KNOWN.items() if known.classes}
 FOR_FILMS = "kinetics400"  # what films are ranked by while nobody has typed, where the model has no labels of its own
 
 

@@ -145,7 +145,7 @@ def reworded(embeddings: Embeddings, space: Space, known: Descriptions, describe
     return embeddings.reworded(*spaces.prototypes_of(space, new)) if new else embeddings
 
 
-def folder_for(run: Run | None, dataset: str, home: str | Path | None = None, *, method: str = "no run") -> Path:
+def folder_for(run: Run | None, dataset: str, home: str | Path | None = None, *, method: str = "cezsar") -> Path:
     """Where a run's scores of a data set, or without a run a method's, are kept in the workspace."""
     named = re.sub(r"[^\w. -]", "_", run.name if run else method)
     return workspace.folder("scores", home) / f"{named}@{datasets.file_name(dataset, home)}"

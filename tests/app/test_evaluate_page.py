@@ -422,7 +422,7 @@ def test_the_form_starts_a_job(workspace, store, started, clips, monkeypatch):
 
 def test_what_cannot_be_evaluated_is_refused_and_nothing_shipped_written_to(workspace, store, started, clips, tmp_path):
     folder = str(clips[1][0].parents[1])
-    right = {"run_folder": str(workspace / "runs" / "demo"), "store_folder": str(store), "named": folder}
+    right = {"by": str(workspace / "runs" / "demo"), "store_folder": str(store), "named": folder}
     with StoreWriter(tmp_path / "other", {"encoder": "bit", "fingerprint": "0" * 64, "dim": 4}) as writer:
         writer.add("a", np.ones((2, 4), np.float32), "x")
     for change, error, said in (
@@ -436,8 +436,14 @@ def test_what_cannot_be_evaluated_is_refused_and_nothing_shipped_written_to(work
         with pytest.raises(error, match=said):
             scoring.start(**right | change)
     assert not started
-    scoring.start(**right | {"run_folder": str(SHIPPED / "runs" / "demo")})
+    scoring.start(**right | {"by": str(SHIPPED / "runs" / "demo")})
     assert "--out" not in started[0][0][2][0].arguments
+    (tmp_path / "said.json").write_text("{}")
+    scoring.start("captions", "", folder, str(tmp_path / "said.json"))  # a method that needs no run, nor a store
+    (_, title, (step,)), more = started[1]
+    assert step.arguments[-4:] == ["--method", "captions", "--captions", str(tmp_path / "said.json")]
+    assert title.startswith("Captions, after [12] on ")
+    assert more["about"]["scored"] == f"captions@{file_name(folder)}" and "--store" not in step.arguments
 
 
 def test_the_new_scored_set_is_chosen_when_its_job_ends(empty_workspace, monkeypatch):
