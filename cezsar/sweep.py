@@ -78,19 +78,6 @@ class Point:
     failed: str = ""  # why there is no run, in words
 
 
-class SweepRow(NamedTuple):
-    """All seeds of one τ. Numbers are means over the seeds; those of failed ones are not among them."""
-
-    tau: float
-    accuracies: dict[str, Accuracy]  # modality -> top-1; empty where every seed failed
-    short: float
-    triplets: float
-    seconds: float
-    done: int  # runs there are
-    seeds: int
-    note: str  # what failed
-
-
 @dataclass(frozen=True)
 class Sweep:
     """Runs that differ in τ and seed only."""
@@ -106,21 +93,14 @@ class Sweep:
     def _all_modalities(self) -> list[str]:
         return list(dict.fromkeys(name for point in self.points for name in point.top1))
 
-    def rows(self) -> list[SweepRow]:
-        """One for each τ, ascending."""
-        rows = []
+    def accuracies(self) -> dict[float, dict[str, Accuracy]]:
+        """τ, ascending -> modality -> top-1; empty where every seed failed."""
+        found: dict[float, dict[str, Accuracy]] = {}
         for tau in dict.fromkeys(point.tau for point in self.points):
-            points = [point for point in self.points if point.tau == tau]
-            done = [point for point in points if not point.failed]
-            top1 = {name: [each.top1[name] for each in done if name in each.top1] for name in self._all_modalities()}
-            accuracies = {name: Accuracy.of(seeds) for name, seeds in top1.items() if seeds}
-            note = "; ".join(dict.fromkeys(point.failed for point in points if point.failed))
-            if note and done:
-                note = f"{len(points) - len(done)} of {len(points)} seeds: {note}"
-            short, counted = fmean(point.short for point in points), done or points
-            triplets, seconds = fmean(each.triplets for each in counted), fmean(each.seconds for each in counted)
-            rows.append(SweepRow(tau, accuracies, short, triplets, seconds, len(done), len(points), note))
-        return rows
+            tried = [point.top1 for point in self.points if point.tau == tau]
+            top1 = {name: [each[name] for each in tried if name in each] for name in self._all_modalities()}
+            found[tau] = {name: Accuracy.of(seeds) for name, seeds in top1.items() if seeds}
+        return found
 
     def title(self) -> str:
         """What was trained and tested, one line."""
@@ -132,12 +112,19 @@ class Sweep:
         )
 
     def cells(self) -> list[list[str]]:
-        """Header and rows of the table, in percent; the last column says what failed."""
+        """Header and rows of the table, in percent and means over seeds; the last column says what failed."""
         table = [["τ", *self.modalities, "short of candidates", "triplets", "seconds", ""]]
-        for row in self.rows():
-            figures = [row.accuracies[name].percent() if name in row.accuracies else "–" for name in self.modalities]
-            counts = [f"{row.triplets:,.0f}", f"{row.seconds:,.0f}"] if row.done else ["–", "–"]
-            table.append([f"{row.tau:g}", *figures, f"{100 * row.short:.1f} %", *counts, row.note])
+        for tau, accuracies in self.accuracies().items():
+            points = [point for point in self.points if point.tau == tau]
+            done = [point for point in points if not point.failed]
+            note = "; ".join(dict.fromkeys(point.failed for point in points if point.failed))
+            if note and done:
+                note = f"{len(points) - len(done)} of {len(points)} seeds: {note}"
+            figures = [accuracies[name].percent() if name in accuracies else "–" for name in self.modalities]
+            counts = [f"{fmean(getattr(each, key) for each in done):,.0f}" if done else "–"
+                      for key in ("triplets", "seconds")]  # fmt: skip
+            short = fmean(point.short for point in points)
+            table.append([f"{tau:g}", *figures, f"{100 * short:.1f} %", *counts, note])
         return table
 
     def text(self) -> str:

@@ -164,12 +164,12 @@ def demo_point() -> tuple[float, dict[str, float]]:
 
 def chart(sweep: Sweep | None) -> None:
     """Accuracy against τ: a sweep with its deviations, the paper's curve in grey, the demo's own run as open marks."""
-    rows, (tau, own) = sweep.rows() if sweep else [], demo_point()
-    spread = "splits" if any(each.splits is not None for row in rows for each in row.accuracies.values()) else "seeds"
+    rows, (own_tau, own) = sweep.accuracies() if sweep else {}, demo_point()
+    spread = "splits" if any(each.splits is not None for found in rows.values() for each in found.values()) else "seeds"
     figure, told = go.Figure(), []
     _line(figure, "paper: VE + O, UCF-101", sorted(PAPER.items()), GREY, "diamond", "dot")
     for modality, (symbol, colour) in zip(sweep.modalities if sweep else ["VE", "VE + O"], LOOKS, strict=False):
-        if done := [(row.tau, row.accuracies[modality]) for row in rows if modality in row.accuracies]:
+        if done := [(tau, found[modality]) for tau, found in rows.items() if modality in found]:
             _line(figure, modality, [(at, accuracy.mean) for at, accuracy in done], colour, symbol)
             said = [accuracy.percent() for _, accuracy in done]
             bars = [100 * (getattr(accuracy, spread) or 0) for _, accuracy in done]
@@ -179,12 +179,12 @@ def chart(sweep: Sweep | None) -> None:
             )  # fmt: skip
             told += [f"{modality} {at:g}: {text} %" for (at, _), text in zip(done, said, strict=True)]
         if modality in own:
-            _line(figure, f"the demo's run: {modality}", [(tau, own[modality])], colour, f"{symbol}-open")
+            _line(figure, f"the demo's run: {modality}", [(own_tau, own[modality])], colour, f"{symbol}-open")
     layout(figure, 380, "τ, upper bound on the cosine distance of a hard negative", "top-1 accuracy in %")
-    for row in rows:
-        if not row.done:
-            figure.add_vline(x=row.tau, line={"color": GREY, "width": 1, "dash": "dot"})
-            figure.add_annotation(x=row.tau, y=0.02, yref="paper", text="no run", showarrow=False, xanchor="left")
+    for tau, found in rows.items():
+        if not found:
+            figure.add_vline(x=tau, line={"color": GREY, "width": 1, "dash": "dot"})
+            figure.add_annotation(x=tau, y=0.02, yref="paper", text="no run", showarrow=False, xanchor="left")
     figure.update_xaxes(zeroline=False)
     none = "no run has finished yet; the paper's 47.8 % at 0.7, 50.9 % at 0.8 and 48.3 % at 0.9"
     show.figure(figure, "sweep-chart", f"Top-1 accuracy against τ: {'; '.join(told) or none}")

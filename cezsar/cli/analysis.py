@@ -331,5 +331,5 @@ def tau_sweep(
         found = sweep(material, bounds, starts, out, device=device, on_progress=progress.stage)
     print(found.text())
     save_and_tell(out, found.save)
-    if not any(row.done for row in found.rows()):
+    if not any(found.accuracies().values()):
         raise Exit(1)

@@ -27,7 +27,6 @@ class Published:
     method: str  # as tables name it
     modality: str  # "VE", "O", "O + C", "VE + O"; "" where that is not the question
     source: str  # authors and venue
-    year: int
     dataset: str  # a key of `TITLES`
     classes: int  # tested at a time
     protocol: str  # in words
@@ -73,7 +72,7 @@ def _published(row: dict[str, str]) -> Published:
     note = said or ("Published without a deviation." if random and std is None else "")
     note = f"{_NOT_STRICT[said]}, so not zero-shot in the strict sense." if said in _NOT_STRICT else note
     return Published(
-        row["method"], row["modality"], row["source"], int(row["year"]), row["dataset"], int(row["classes"]),
+        row["method"], row["modality"], row["source"], row["dataset"], int(row["classes"]),
         row["protocol"], random, Figure(mean or 0.0, std), row["training"], said not in _NOT_STRICT, note,
     )  # fmt: skip
 
