@@ -16,7 +16,6 @@ from cezsar.data.labels import load_groups, parse_labels, resolve
 from cezsar.errors import InputError
 
 if TYPE_CHECKING:
-    from cezsar.analysis.calibration import Calibrated
     from cezsar.zeroshot.methods import Prepared
 
 verbs = options.Verbs()
@@ -82,17 +81,10 @@ def calibrate(
     found, n_classes = labelled_scores(known.scores, known.weights), len(known.scores.class_names)
     about = f"{Path(dataset).name}, among {n_classes:,} classes"  # runs travel, so no path of this machine
     result = calibrate(found, unknown_UC, rate=rate, kind=kind, about=about, about_unknown=about_unknown)
-    _show_calibrated(result)
-    print("kept: " + ", ".join(map(str, result.keep(opened.folder))))
-
-
-def _show_calibrated(result: Calibrated) -> None:
     fitted, rejector = result.calibration, result.rejector
     print(f"{fitted.clips:,} known clips of {fitted.about}; {result.accuracy:.1%} of them are named right")
-    print(
-        f"temperature T = {fitted.temperature:.4g}; expected calibration error {fitted.ece_before:.1%} before (T = 1), "
-        f"{fitted.ece_after:.1%} after, on these clips"
-    )
+    errors = f"{fitted.ece_before:.1%} before (T = 1), {fitted.ece_after:.1%} after, on these clips"
+    print(f"temperature T = {fitted.temperature:.4g}; expected calibration error {errors}")
     if fitted.stopped != "inside":
         why = "the same for every T" if fitted.stopped == "flat" else f"best beyond the {fitted.stopped} T searched"
         print(f"careful: the likelihood is {why}, so probabilities mean little; give more clips")
@@ -101,13 +93,14 @@ def _show_calibrated(result: Calibrated) -> None:
     asked = f"at most {rejector.rate:.1%} were asked for"
     if result.auroc is None:
         print(f"{bound}; {rejected}, {asked} (false rejects)")
-        print("chosen from known clips alone: nothing is known about clips of other classes; to choose by those, give "
-              "--unknown-dataset")  # fmt: skip
+        alone = "chosen from known clips alone: nothing is known about clips of other classes"
+        print(f"{alone}; to choose by those, give --unknown-dataset")
     else:
         accepted = f"{result.unknown_accepted:,} of {rejector.clips:,} unknown clips are accepted"
         print(f"{bound}; {accepted}, {asked} (false accepts)")
         print(f"{rejected} at that threshold; AUROC of known against unknown clips {result.auroc:.1%}")
     print("these figures are of the clips it was chosen on; for other clips and labels it is a warning, no guarantee")
+    print("kept: " + ", ".join(map(str, result.keep(opened.folder))))
 
 
 @verbs.verb(

@@ -190,10 +190,11 @@ def train(
 
 
 def _show_trials(progress: Progress, epochs: Any, trials: int, line: dict[str, Any]) -> None:
-    done = (line["trial"] - 1 if "trial" in line else trials) * epochs + line["epoch"]
-    part = f"trial {line['trial']}" if "trial" in line else "all classes"
+    """One line of a training history of trials and, without a trial, of all classes; progress is over all epochs."""
+    trial = line.get("trial", trials + 1)
+    part = f"trial {trial}" if trial <= trials else "all classes"
     note = f"{part}, epoch {line['epoch']}, held-out {line['held_out_top1']:.1%}"
-    progress(done, (trials + 1) * epochs, note)
+    progress((trial - 1) * epochs + line["epoch"], (trials + 1) * epochs, note)
 
 
 def _show_epochs(progress: Progress, epochs: int, line: dict[str, Any]) -> None:

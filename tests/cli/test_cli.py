@@ -14,6 +14,7 @@ import pytest
 import typer
 
 from cezsar import cli
+from cezsar.data.datasets import KNOWN
 from cezsar.data.features import FeatureStore
 from cezsar.encoders.objects import LinearHead
 from cezsar.training.runs import Run
@@ -98,6 +99,8 @@ def test_classify_ranks_for_people_and_machines(cezsar, workspace, clips, tmp_pa
     similarities = [label["similarity"] for label in records[0]["labels"]]
     assert similarities == sorted(similarities, reverse=True)
     assert records[0]["margin"] == pytest.approx(similarities[0] - similarities[1], abs=2e-6)
+    (answer,) = json.loads(cezsar("classify", clips[0], "--top", 51, "--json", "--prototypes", "HMDB-51")[1])
+    assert {label["label"] for label in answer["labels"]} == set(KNOWN["hmdb51"].class_names())
     (tmp_path / "p.json").write_text(json.dumps({"kick": ["A person kicks."], "wave": "A person waves a broom."}))
     few = tmp_path / "few"
     few.mkdir()
@@ -172,6 +175,7 @@ MISTAKES = {
     "classify missing.mp4": "missing.mp4",
     "classify {clip} --labels ,,": "label",
     "classify {clip} --labels a --prototypes p.json": "not both",
+    "classify {clip} --prototypes hmdb52": "hmdb52 is no file or folder",
     "classify {clip} --labels " + "x" * 5000: "1,000",
     "classify {clip} --run {run} --encoder bit": "not both",
     "classify {clip} --encoder bit --labels a": "1.3 GB",

@@ -66,9 +66,8 @@ def test_labelled_clips_are_the_segments_of_training_videos(workspace):
         # Whole seconds within the segment: nothing of its neighbours.
         np.testing.assert_array_equal(clips.features[row], store.features(video)[int(np.ceil(start)) : int(end)])
     some = clips.of(range(3, 6))
-    assert (
-        some.names == clips.names[3:6] and set(some.labels) == set(some.names) and len(some.features) == len(some.ids)
-    )
+    assert some.names == clips.names[3:6] and set(some.labels) == set(some.names)
+    assert len(some.features) == len(some.ids)
     assert not set(clips.names) & set(open_dataset("demo").descriptions)
     with pytest.raises(InputError, match="none of the 1 clips of x is in"):
         clips_of(Dataset("x", {"nothing": "a"}, {"a": ["a"]}), store, {"a": ["a"]})
@@ -218,12 +217,8 @@ def test_models_join_on_demand_and_cezsar_is_the_run(workspace, sides):
     np.testing.assert_allclose(found.scores["CEZSAR"].columns["VE"], by_text, atol=1e-6)
     assert embeddings.ids == unseen.ids and all(len(scores.ids) == 9 for scores in found.scores.values())
     # Choosing reads no unseen clip: with others all is chosen as before.
-    blank = Clips(
-        unseen.ids,
-        unseen.labels,
-        type(unseen.features)(unseen.features.store, unseen.features.places[::-1]),
-        unseen.sentences,
-    )
+    swapped = type(unseen.features)(unseen.features.store, unseen.features.places[::-1])
+    blank = Clips(unseen.ids, unseen.labels, swapped, unseen.sentences)
     other = transferred(run, sentences, seen, blank, with_head=True, **options)
     assert other.to_dict() == found.to_dict()
 
