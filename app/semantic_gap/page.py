@@ -48,11 +48,9 @@ def page() -> None:
 
 def coloured(item: Scored) -> list[str]:
     """The classes with a colour: until somebody chooses, those of the first two groups, as far as they fit."""
-    own, most = choosers.own_groups(), len(COLOURS)  # no palette stays distinguishable past eight
+    own, most, first = choosers.own_groups(), len(COLOURS), dict[str, None]()  # past eight no palette is told apart
     ready = groups(item, own)
-    first: list[str] = []
     for members in [members for name, members in ready.items() if name not in own][:2]:
-        more = [name for name in members if name not in first]
-        first += more if len(first) + len(members) <= most else []
+        first |= dict.fromkeys(members) if len(first) + len(members) <= most else {}
     names = scored.scores(item).class_names
-    return choosers.classes("Coloured classes, at most eight", names, ready, default=first, most=most)
+    return choosers.classes("Coloured classes, at most eight", names, ready, default=list(first), most=most)
