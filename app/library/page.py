@@ -152,7 +152,7 @@ def trained() -> None:
 
 
 def all_encoders() -> None:
-    st.caption("They turn frames into features, and words into vectors. What is not here is fetched from the hub once.")
+    st.caption("Encoders turn frames into features, and words into vectors. What is not here is fetched once.")
     for kind, title in (("frames", "Frame encoders"), ("sentences", "Sentence encoders")):
         st.subheader(title, anchor=False)
         with st.container(key=f"encoders-{kind}"):
