@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from cezsar.atomic import write_json
-from cezsar.jobs import GRACE_S, locked, look, read
+from cezsar.jobs import BROKEN, GRACE_S, locked, look, read
 
 POLL_S = 0.2
 LEAP = 0.05  # of the whole within a second: work that was found done, no measure of speed
@@ -78,9 +78,9 @@ class Runner:
             return True
         own, earlier = (self.record["queued_s"], self.folder.name), []
         for folder in self.folder.parent.iterdir():
-            with suppress(OSError, ValueError, KeyError):
-                other = read(folder / "job.json")
-                if (other["queued_s"], folder.name) < own and locked(folder):
+            with suppress(*BROKEN):
+                other = read(folder / "job.json") if locked(folder) else None
+                if other and (other["queued_s"], folder.name) < own:
                     earlier.append(other)
         same = self.record["only_one"] and any(other["kind"] == self.record["kind"] for other in earlier)
         wanted = os.environ.get("CEZSAR_SLOTS", "")
