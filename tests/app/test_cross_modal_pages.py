@@ -69,7 +69,7 @@ def test_the_form_makes_the_command_and_starts_it(workspace, monkeypatch):
 
 
 def test_the_run_is_listed_evaluated_and_can_answer(run):
-    assert str(run.folder) in scoring.trained_runs() and runs.runs()["cross"].state == "trained"
+    assert str(run.folder) in scoring.ways() and runs.runs()["cross"].state == "trained"
     page = fine(open_page("train", part="Runs", runs="cross"))
     assert any("drawn segments" in str(each.value) for each in page.markdown)
     item = scored.scored_sets()["cross@demo"]
