@@ -11,9 +11,9 @@ from typing import Any
 import streamlit as st
 
 from app import cache, state
-from app.confusion.matrices import counts_figure
 from app.evaluate.rows import Row, choose_row
 from app.parts import scored, show
+from app.parts.matrices import counts_figure
 from app.parts.words import plain
 from cezsar.report import figures
 from cezsar.report.figures import PLOT, percent

@@ -14,8 +14,7 @@ from pathlib import Path
 import streamlit as st
 
 from app import state
-from app.library import holdings
-from app.parts import labels, models, show
+from app.parts import holdings, labels, models, show
 from app.parts.choosers import one_of
 from app.parts.words import plain
 from cezsar import world

@@ -9,14 +9,14 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import state
-from app.library import descriptions, holdings, workshop
-from app.parts import models, scored, show
+from app.library import descriptions, workshop
+from app.parts import holdings, models, scored, show
 from app.parts.choosers import segments
+from app.parts.holdings import captions
 from app.parts.jobs import follow
 from app.parts.preparation import prepare_demo
+from app.parts.runs import runs
 from app.parts.words import plain, size
-from app.train.runs import runs
-from app.train.starting import captions
 from cezsar import encoders, jobs, workspace
 from cezsar.data import datasets
 from cezsar.errors import CezsarError

@@ -12,8 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from app import cache, state
-from app.library import holdings
-from app.parts import scored, show
+from app.parts import holdings, scored, show
 from app.parts.choosers import one_of
 from app.parts.words import plain
 from cezsar.analysis import gap, shift

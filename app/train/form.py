@@ -9,10 +9,10 @@ from typing import Any
 import streamlit as st
 
 from app import state
-from app.library.holdings import Store
-from app.parts import show
+from app.parts import holdings, runs, show
+from app.parts.holdings import Store
 from app.parts.words import plain, sentence
-from app.train import runs, starting
+from app.train import starting
 from app.train.starting import Captions, Plan
 from cezsar import jobs, workspace
 from cezsar.config import Setting
@@ -32,7 +32,7 @@ def new_run() -> None:
         store = _choose_store("Feature store", "store", captioned.ids, "captioned videos")
     with right:
         told = "SBERT of Eq. 6: sentences to vectors. The paper's is distilroberta; `cezsar info` tells of others."
-        sentences = _choose("Sentence encoder", starting.sentence_encoders(), "sentences", told)
+        sentences = _choose("Sentence encoder", holdings.sentence_encoders(), "sentences", told)
     if store is None or sentences is None:
         return
     values = _settings(captioned)
@@ -58,7 +58,7 @@ def new_cross_modal_run() -> None:
     left, middle, right = st.columns(3, gap="large")
     try:
         drawn = (workspace.folder("demo") / "seen" / "segments.json").is_file()
-        sets = {f"{starting.DRAWN}, training segments": "demo:train"} if drawn else {}
+        sets = {f"{holdings.DRAWN}, training segments": "demo:train"} if drawn else {}
         sets |= starting.labelled_sets()
         with left:
             told = "Data sets whose clips have class names, and segments of the demo's videos. Eight classes at least."
@@ -71,7 +71,7 @@ def new_cross_modal_run() -> None:
         store = _choose_store("Feature store", "cross-store", ids, "videos") if chosen else None
     with right:
         about = "Turns descriptions and words into vectors."
-        sentences = _choose("Sentence encoder", starting.sentence_encoders(), "cross-sentences", about)
+        sentences = _choose("Sentence encoder", holdings.sentence_encoders(), "cross-sentences", about)
     if chosen is None or store is None or sentences is None:
         return
     st.markdown("**Settings**")
@@ -98,7 +98,7 @@ def _captions() -> Captions | None:
         with show.explained():
             st.session_state[f"{state.NEW}captions"] = starting.add_captions(given.name, given.getvalue())
             st.session_state["captions taken"] = given.file_id
-    if not (found := starting.captions()):
+    if not (found := holdings.captions()):
         return None
     with area:
         told = "Annotation files of the folder `data`, and the demo's: a sentence for each timestamped segment."
@@ -200,7 +200,7 @@ def _put_demo(values: dict[str, Any]) -> None:
     """The values are found before the click: a button pressed while a callback takes its time would undo it."""
     from cezsar.demo.run import DOMAIN
 
-    _put(values | {"domain": DOMAIN, "head": "demo", "classes": starting.DRAWN})
+    _put(values | {"domain": DOMAIN, "head": "demo", "classes": holdings.DRAWN})
 
 
 def _name_and_domain(keys: str, stem: str, domain: str) -> tuple[str, str]:

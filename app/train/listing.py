@@ -11,11 +11,11 @@ import pandas as pd
 import streamlit as st
 
 from app import state
-from app.parts import show
+from app.parts import runs, show
 from app.parts.choosers import segments
+from app.parts.runs import Told
 from app.parts.words import duration, plain, sentence
-from app.train import curves, runs, starting
-from app.train.runs import Told
+from app.train import curves, starting
 from cezsar.errors import CezsarError
 
 STATES = {"no weights": "trained; weights not here", "training": "being trained"}  # others say it themselves

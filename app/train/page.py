@@ -5,12 +5,12 @@ from __future__ import annotations
 import streamlit as st
 
 from app import state
-from app.parts import show
+from app.parts import holdings, runs, show
 from app.parts.choosers import segments
 from app.parts.jobs import POLL_S, follow, forget_button
 from app.parts.preparation import prepare_demo
 from app.parts.words import duration, plain, sentence
-from app.train import curves, form, listing, runs, starting
+from app.train import curves, form, listing
 from cezsar import jobs, workspace
 from cezsar.errors import CezsarError
 
@@ -42,7 +42,7 @@ def new_run() -> None:
     if segments("Method", {"CEZSAR": "CEZSAR", "cross-modal": "cross-modal"}, state.METHOD, about) == "cross-modal":
         form.new_cross_modal_run()
         return
-    if not starting.captions():
+    if not holdings.captions():
         show.info("Training needs captioned videos, and their features: prepare the demo, or bring your own.")
         prepare_demo("Captioned videos in three minutes")
         st.markdown("**Your own videos**: extract their features in a terminal, then upload their captions here.")
@@ -52,7 +52,7 @@ def new_run() -> None:
 
 
 def working() -> None:
-    if starting.captions():  # until then the demo's own progress is shown where it is started
+    if holdings.captions():  # until then the demo's own progress is shown where it is started
         follow([job for job in jobs.jobs("demo") if job.alive], "demo")
     found = runs.training()
     shown = [job for job in found if job.alive] or found[:1]

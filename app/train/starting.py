@@ -6,55 +6,17 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from app import cache
-from app.library import holdings
-from app.library.holdings import Store
-from app.parts import models
-from app.train import runs
+from app.parts import holdings, models, runs
+from app.parts.holdings import DRAWN, Captions, Store
 from cezsar import encoders, jobs, workspace
 from cezsar.atomic import replacing, write_json
 from cezsar.config import GROUPS as KINDS
 from cezsar.config import MiningConfig, ModelConfig, Setting, TrainingConfig, UseConfig, arguments, settings
 from cezsar.errors import CezsarError, InputError
-
-DRAWN = "stick-figure world"
-
-
-class Captions(NamedTuple):
-    """An annotation file."""
-
-    name: str
-    path: Path
-    ids: frozenset[str]  # of videos
-    sentences: int
-    repairs: tuple[str, ...] = ()  # what had to be done to it, in words
-
-
-def captions() -> dict[str, Captions]:
-    """Annotation files of the workspace by name, the demo's first; files of other kinds are passed over."""
-    found = []
-    for path in [workspace.folder("demo") / "train.json", *sorted(workspace.folder("data").glob("*.json"))]:
-        if path.is_file():
-            path, stat = path.absolute(), path.stat()
-            key = "annotation file", str(path), stat.st_size, stat.st_mtime_ns
-            found.append(cache.once(partial(_captions, path), *key, words="Reading captions"))
-    return {item.name: item for item in found if item is not None}
-
-
-def _captions(path: Path) -> Captions | None:
-    from cezsar.data.annotations import load_annotations
-
-    try:
-        read = load_annotations(path)
-    except CezsarError:
-        return None  # class descriptions, an index, ...: `data/` is for all of them
-    name = DRAWN if path.parent.name == "demo" else path.stem
-    ids = frozenset(segment.video_id for segment in read.segments)
-    return Captions(name, path, ids, len(read.segments), tuple(read.repairs))
 
 
 def add_captions(name: str, content: bytes) -> str:
@@ -80,11 +42,6 @@ def stores(wanted: frozenset[str]) -> dict[str, Store]:
     """Feature stores of the workspace by name, those that hold the most of the wanted videos first."""
     sound = [store for store in holdings.stores() if not store.error]
     return {store.name: store for store in sorted(sound, key=lambda store: (-len(store.ids & wanted), store.name))}
-
-
-def sentence_encoders() -> list[str]:
-    """Those that can be used here, the embedded one first."""
-    return [status.name for status in encoders.CARDS.values() if status.kind == "sentences" and status.present]
 
 
 def heads(dim: int) -> dict[str, Path]:

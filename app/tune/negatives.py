@@ -13,7 +13,7 @@ import streamlit as st
 from app import cache, state
 from app.parts import models, show
 from app.parts.choosers import one_of
-from app.train.starting import captions, sentence_encoders
+from app.parts.holdings import captions, sentence_encoders
 from cezsar import workspace
 from cezsar.analysis import tau as laboratory
 from cezsar.arrays import FloatArray, IntArray

@@ -185,9 +185,12 @@ def registered(home: str | Path | None = None) -> dict[str, str]:
 def register(name: str, place: str | Path, home: str | Path | None = None) -> None:
     """Give a data set a name under which the command line and the app find it. Raises `InputError` where no such name
     is possible, it is taken, or nothing at that place can be read."""
-    name, place, named = checked_name(name), Path(place).expanduser().absolute(), registered(home)
-    if not place.exists():
-        raise InputError(f"data set {name}: there is no {place}; give a folder of class folders, a CSV, or an index")
+    said, name, named = str(place).strip(), checked_name(name), registered(home)
+    place = Path(said).expanduser().absolute()
+    if not said or not place.exists():
+        raise InputError(
+            f"data set {name}: there is no {said or 'place'}; give a folder of class folders, a CSV, or an index"
+        )
     if known := find_known(name):
         name = known.name
         if known.classes and not look(known, place).labels:

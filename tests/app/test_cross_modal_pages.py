@@ -7,8 +7,8 @@ import pytest
 from conftest import button, fine, open_page
 
 from app.evaluate import rows, scoring
-from app.parts import models, scored
-from app.train import runs, starting
+from app.parts import models, runs, scored
+from app.train import starting
 from cezsar.data.datasets import open_dataset
 from cezsar.data.features import FeatureStore
 from cezsar.data.sentence_cache import open_encoder

@@ -10,8 +10,8 @@ import typer
 from conftest import button, charts, fine, numbers, open_page, texts, wait_until
 
 from app import state
-from app.parts import models
-from app.train import curves, runs, starting
+from app.parts import holdings, models, runs
+from app.train import curves, starting
 from app.train.starting import GROUPS, PAPER, SETTINGS, demo_settings
 from cezsar import jobs
 from cezsar.cli import app as command_line
@@ -163,7 +163,7 @@ def test_data_is_offered_with_the_best_store_first_and_named_sets_for_the_evalua
 
 
 def test_every_option_of_both_commands_is_a_setting_and_arrives(captioned):
-    found = starting.captions()["mine"]
+    found = holdings.captions()["mine"]
     store = starting.stores(found.ids)["right"]
     other = {
         id: setting.choices[-1] if setting.choices else not own if isinstance(own := setting.default, bool)
@@ -267,7 +267,7 @@ def test_a_run_is_started_followed_cancelled_and_resumed_when_its_job_has_gone(c
     assert len(live["validation"]) == 2 and len(live["each block of steps"]) == 4
     assert table(page).loc["mine", "state"] == "being trained"
     assert starting.free_name("mine") == "mine-1" and "mine" in runs.names_taken()
-    found = starting.captions()["mine"]
+    found = holdings.captions()["mine"]
     with pytest.raises(InputError, match="already"):
         starting.start(starting.plan("mine", found, starting.stores(found.ids)["right"], "minilm"))
     button(page, "Cancel").click().run()

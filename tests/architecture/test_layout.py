@@ -61,6 +61,18 @@ def test_a_room_imports_only_rooms_above_it():
     assert not offenders
 
 
+def test_a_page_needs_no_other_pages_folder():
+    folders = {path.parent.name for path in (ROOT / "app").glob("*/page.py")}
+    assert len(folders) == 7
+    offenders = []
+    for path in (ROOT / "app").rglob("*.py"):
+        own = path.relative_to(ROOT / "app").parts[0]
+        for module, line in imports(path):
+            if module.startswith("app.") and module.split(".")[1] in folders - {own}:
+                offenders.append(f"{path.relative_to(ROOT)}:{line} imports {module}")
+    assert not offenders
+
+
 def test_special_libraries_stay_in_their_places():
     offenders = []
     for path in FILES:

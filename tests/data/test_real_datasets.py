@@ -237,6 +237,8 @@ def test_places_are_named_and_forgotten(home, tmp_path):
     for name, place in [("my clips", "mine"), ("demo", "mine"), ("../x", "mine"), ("x", "no"), ("ucf101", "mine")]:
         with pytest.raises(InputError):
             register(name, tmp_path / place)
+    with pytest.raises(InputError, match="there is no place"):
+        register("x", "")  # which is not the current folder
     assert forget("kinetics400") and not forget("kinetics400")
     (tmp_path / "i.json").write_text(json.dumps({"YoYo": ["v_YoYo_g25_c01"]}))
     register("ucf101", tmp_path / "i.json")

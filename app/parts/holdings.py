@@ -6,12 +6,13 @@ import os
 import shutil
 import time
 import uuid
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from app import cache
 from app.parts import models, scored
-from cezsar import jobs, workspace
+from cezsar import encoders, jobs, workspace
 from cezsar.data import datasets
 from cezsar.errors import CezsarError, InputError
 
@@ -116,6 +117,49 @@ def extract(source: str, encoder: str, name: str, workers: int) -> jobs.Job:
     command = ["extract", str(place.absolute()), "--encoder", encoder, "--out", str(out), "--workers", str(workers)]
     step = jobs.Step("extracting", command, accepts=(0, 1))
     return jobs.start("extract", f"Features of {place.name} into {out.name}", [step], about={"store": out.name})
+
+
+# What there is to train on -------------------------------------------------------------------------------------------
+
+DRAWN = "stick-figure world"
+
+
+class Captions(NamedTuple):
+    """An annotation file."""
+
+    name: str
+    path: Path
+    ids: frozenset[str]  # of videos
+    sentences: int
+    repairs: tuple[str, ...] = ()  # what had to be done to it, in words
+
+
+def captions() -> dict[str, Captions]:
+    """Annotation files of the workspace by name, the demo's first; files of other kinds are passed over."""
+    found = []
+    for path in [workspace.folder("demo") / "train.json", *sorted(workspace.folder("data").glob("*.json"))]:
+        if path.is_file():
+            path, stat = path.absolute(), path.stat()
+            key = "annotation file", str(path), stat.st_size, stat.st_mtime_ns
+            found.append(cache.once(partial(_captions, path), *key, words="Reading captions"))
+    return {item.name: item for item in found if item is not None}
+
+
+def _captions(path: Path) -> Captions | None:
+    from cezsar.data.annotations import load_annotations
+
+    try:
+        read = load_annotations(path)
+    except CezsarError:
+        return None  # class descriptions, an index, ...: `data/` is for all of them
+    name = DRAWN if path.parent.name == "demo" else path.stem
+    ids = frozenset(segment.video_id for segment in read.segments)
+    return Captions(name, path, ids, len(read.segments), tuple(read.repairs))
+
+
+def sentence_encoders() -> list[str]:
+    """Those that can be used here, the embedded one first."""
+    return [status.name for status in encoders.CARDS.values() if status.kind == "sentences" and status.present]
 
 
 class Item(NamedTuple):
