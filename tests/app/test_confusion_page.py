@@ -12,6 +12,7 @@ from streamlit.typing import DataframeState, PlotlyState
 from app import state
 from app.confusion import groups, matrices
 from app.confusion.page import as_csv, similar
+from app.parts import matrices as drawing
 from app.parts import scored
 from cezsar.analysis import confusion as engine
 from cezsar.analysis.baselines import Standing, random_baseline
@@ -154,7 +155,7 @@ def test_clicks_choose_the_cell_and_a_box_a_part_of_at_most_thirty(monkeypatch):
 def test_cells_of_a_part_keep_their_places_and_say_their_counts():
     names = ["a", "b", "<c>"]
     a, b = np.array([[4, 0, 0], [1, 2, 1], [0, 0, 0]]), np.array([[4, 0, 0], [0, 1, 3], [0, 5, 5]])
-    figure = matrices.cells_figure([a], names, names, (1, 2, 0, 2), True, ("b", "<c>"))
+    figure = drawing.cells_figure([a], names, names, (1, 2, 0, 2), True, ("b", "<c>"))
     squares = figure.data[-1]
     assert list(squares.customdata) == list(range(6)) and list(squares.y) == ["b"] * 3 + ["&lt;c&gt;"] * 3
     assert squares.hovertext[2] == "true: b<br>predicted: &lt;c&gt;<br>1 of 4 clips (25.0 %)"
@@ -163,11 +164,11 @@ def test_cells_of_a_part_keep_their_places_and_say_their_counts():
     assert wrong == [["1", "", "1"], ["", "", ""]] and right == [["", "2", ""], ["", "", ""]]
     frame = figure.layout.shapes[0].to_plotly_json()
     assert [frame[name] for name in ("x0", "x1", "y0", "y1")] == [1.5, 2.5, -0.5, 0.5]
-    change = matrices.cells_figure([a, b], names, names)
+    change = drawing.cells_figure([a, b], names, names)
     assert change.data[0].text.tolist() == [["", "", ""], ["−25", "−25", "+50"], ["", "+50", "+50"]]
     said = "<br>A 1 of 4 clips (25.0 %)<br>B 3 of 4 clips (75.0 %)<br>B − A: +50.0 points"
     assert change.data[1].hovertext[5].endswith(said)
-    assert len(set(matrices._categories(["x" * 40 + "1", "x" * 40 + "2"]))) == 2
+    assert len(set(drawing._categories(["x" * 40 + "1", "x" * 40 + "2"]))) == 2
 
 
 def test_shots_are_those_of_the_cell_with_the_cosines_of_the_engine(empty_workspace, demo):

@@ -9,8 +9,8 @@ import pytest
 from conftest import ACTIONS, button, open_page, texts
 
 from app import state
-from app.library import descriptions, holdings
-from app.parts import labels, models
+from app.library import descriptions
+from app.parts import holdings, labels, models
 from cezsar import encoders, jobs, world
 from cezsar.atomic import write_json
 from cezsar.data import datasets
