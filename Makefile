@@ -12,7 +12,7 @@ demo: .venv/.installed
 	$(BIN)/cezsar demo
 
 test: .venv/.installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 # The app in headless Chromium: some minutes; needs `apt-get install chromium`.
 test-browser: .venv/.installed-dev
