@@ -16,7 +16,7 @@ test: .venv/.installed-dev
 
 # The app in headless Chromium: some minutes; needs `apt-get install chromium`.
 test-browser: .venv/.installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m browser tests/browser
+	$(BIN)/python -m pytest -m browser tests/browser
 
 test-heavy: .venv/.installed-dev
 	$(BIN)/python -m pytest -m heavy
