@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -47,15 +48,15 @@ class TextEncoder(Protocol):
     def text_vectors(self, sentences: Sequence[str]) -> FloatArray: ...
 
 
-class Space:
+class Space(ABC):
     """A place for clips and sentences."""
 
     name = ""  # "joint", "sentence" or "image-text"
     limit_s: int | None = None  # the most seconds that it takes of a clip, whose middle it keeps; None if it takes all
 
+    @abstractmethod
     def sentences(self, sentences: Sequence[str]) -> FloatArray:
         """(N, E) embeddings of N sentences."""
-        raise NotImplementedError
 
     def labels(self, names: Sequence[str], sentences: Sequence[str]) -> FloatArray:
         """(N, E) prototypes of classes by name and a sentence each."""
