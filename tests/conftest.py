@@ -36,6 +36,14 @@ def small_demo(tmp_path_factory):
     return home, run_demo(home, seed=5, recipe=recipe)
 
 
+@pytest.fixture(scope="session")
+def decoder():
+    from cezsar.video import Decoder
+
+    with Decoder() as shared:
+        yield shared
+
+
 @pytest.fixture
 def workspace(small_demo, monkeypatch):
     """The small demo's workspace as `$CEZSAR_HOME`."""

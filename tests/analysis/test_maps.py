@@ -63,8 +63,6 @@ def test_a_map_shows_clips_and_stars_and_comes_back_from_its_file(item, given, t
 
 def test_every_setting_has_a_file_of_its_own_and_must_make_sense(item):
     assert MapSettings(4.0, sample=21).file_name("0123456789abcdef" * 4) == "0123456789abcdef-p4-s0-n21.safetensors"
-    changes = {"perplexity": 12.5}, {"seed": 1}, {"sample": 7}, {"classes": ("a", "b")}, {"classes": ("a", "c")}
-    assert len({MapSettings(**change).file_name("f") for change in ({}, *changes)}) == 6
     assert MapSettings(classes=("a", "b")).file_name("f") == MapSettings(classes=("b", "a")).file_name("f")
     for change in ({"perplexity": 0}, {"perplexity": np.nan}, {"seed": -1}, {"sample": 0}):
         with pytest.raises(InputError, match="perplexity must be above 0"):
@@ -77,11 +75,8 @@ def test_every_setting_has_a_file_of_its_own_and_must_make_sense(item):
 
 def test_damaged_files_are_refused(item, given, tmp_path):
     path = tmp_path / "map.safetensors"
-    with pytest.raises(InputError, match="cannot be read"):
-        maps.read(path)
     arrays, described = read_arrays(maps.keep(item, MapSettings(sample=9), path), "projections")
-    changes = {"0.videos": arrays["0.videos"][:3]}, {"1.prototypes": np.zeros(2)}, {"0.rows": np.ones(4)}
-    for changed, told in [*((arrays | change, described) for change in changes), (arrays, {}), ({}, described)]:
+    for changed, told in ((arrays | {"0.videos": arrays["0.videos"][:3]}, described), (arrays, {}), ({}, described)):
         write_arrays(path, "projections", changed, told)
         with pytest.raises(FormatError, match="damaged"):
             maps.read(path)
@@ -107,11 +102,6 @@ def test_one_thread_does_all_since_sums_of_several_come_in_any_order(monkeypatch
     assert set(seen) == {1}
 
 
-def test_wide_features_are_reduced_first():
-    units = directions(units_of(3, n=80) @ np.random.default_rng(0).normal(size=(16, 1500)), "points")
-    assert trustworthiness(units, project(units, 10, iterations=250), n_neighbors=5) > 0.85
-
-
 def test_odd_input_has_an_answer():
     for width in (1, 6, 1500):
         assert not project(np.full((40, width), 0.1)).any()
@@ -120,9 +110,9 @@ def test_odd_input_has_an_answer():
     for n in (2, 3, 4):  # a few points lie on their principal components
         np.testing.assert_allclose(np.abs(project(units[:n])), np.abs(PCA(2).fit_transform(units[:n])), atol=1e-5)
     units[:10] = 0
-    two_spots = project(np.repeat(np.eye(2), 20, axis=0), iterations=250)
-    one_wide = project(np.sign(np.linspace(-1, 1, 12))[:, None])
-    for found in (project(units, iterations=250), two_spots, one_wide, project(units[10:15], iterations=250)):
+    wide = directions(units_of(3, n=80) @ np.random.default_rng(0).normal(size=(16, 1500)), "points")
+    assert trustworthiness(wide, project(wide, 10, iterations=250), n_neighbors=5) > 0.85
+    for found in (project(units, iterations=250), project(np.repeat(np.eye(2), 20, axis=0), iterations=250)):
         assert np.isfinite(found).all() and found.any()
 
 
@@ -150,6 +140,3 @@ def test_a_clip_is_placed_among_its_nearest():
     np.testing.assert_allclose(place(clip * 7, videos, positions, k=2), expected, rtol=0.01)
     np.testing.assert_allclose(place([0, 5], videos, positions, k=3), positions[2], atol=0.01)
     np.testing.assert_allclose(place([0, 0], videos, positions), positions.mean(axis=0))
-    for clip in ([1, 0, 0], [1, np.nan]):
-        with pytest.raises(InputError):
-            place(clip, videos, positions)

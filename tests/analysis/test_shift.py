@@ -41,8 +41,8 @@ def test_mmd_is_that_of_the_plain_loop(seed):
     assert (found.bandwidth, found.mmd_squared) == pytest.approx((sigma, loop_mmd(train, test, sigma)))
     kernel = rbf_kernel(pooled, gamma=1 / (2 * sigma**2)) - np.eye(28)
     divisions = np.random.default_rng(seed).permuted(np.repeat(np.arange(28) < 11, 4).reshape(28, 4), axis=0)
-    for column, value in zip(divisions.T, mmd_squared(kernel, divisions.astype(float)), strict=True):
-        assert value == pytest.approx(loop_mmd(pooled[column], pooled[~column], sigma))
+    expected = [loop_mmd(pooled[column], pooled[~column], sigma) for column in divisions.T]
+    assert mmd_squared(kernel, divisions.astype(float)) == pytest.approx(expected)
 
 
 def test_the_p_value_is_that_of_all_divisions():
@@ -55,14 +55,6 @@ def test_the_p_value_is_that_of_all_divisions():
     values = mmd_squared(kernel, every)
     assert found.mmd_squared == pytest.approx(values[0])
     assert found.p_value == pytest.approx((values >= values[0] - 1e-12).mean(), abs=0.03)
-
-
-def test_without_a_shift_p_values_are_even_and_the_classifier_guesses():
-    found = [measure(*draw(seed, 55, 25), 99, seed) for seed in range(16)]
-    p_values, accuracies, values = np.array([[o.p_value, o.domain_accuracy, o.mmd_squared] for o in found]).T
-    assert 0.3 < p_values.mean() < 0.7 and (p_values <= 0.05).mean() < 0.25
-    assert values.mean() == pytest.approx(0, abs=0.005) and values.min() < 0
-    assert accuracies.mean() == pytest.approx(0.5, abs=0.05) and accuracies.min() < 0.5
 
 
 def test_a_shift_is_seen(monkeypatch):

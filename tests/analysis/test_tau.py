@@ -40,7 +40,6 @@ def candidates(vectors, groups, taus, most=N):
 def test_pairs_are_counted_all_or_in_a_sample(sentences, pairs, monkeypatch):
     every = distances(*sentences, np.random.default_rng(0))
     assert (every.exact, every.error, every.n_pairs, every.same) == (True, 0, len(pairs), 1)
-    assert every.edges[0] == 0 and every.edges[-1] == 2 and len(every.counts) == len(every.edges) - 1
     by_hand = np.histogram([d for _, _, d in pairs if d > 1e-6], every.edges)[0]
     assert np.abs(every.counts - by_hand).sum() <= 4  # pairs that float32 puts on the other side of an edge
     monkeypatch.setattr(laboratory, "EXACT_UP_TO", 10)
@@ -84,5 +83,3 @@ def test_what_makes_no_sense_is_refused(sentences):
         distances(vectors, np.zeros(N), np.random.default_rng(0))
     with pytest.raises(InputError, match="zero or not finite"):
         near_duplicates(vectors * (np.arange(N) != 4)[:, None], groups, 0.05)
-    with pytest.raises(InputError, match="bounds lie in"):
-        candidates(vectors, groups, [0.8, 2.5])

@@ -1,13 +1,9 @@
 """What the encoders' list says, without a model, a network or a heavy import."""
 
-import subprocess
-import sys
-
 import pytest
 from huggingface_hub import constants
 
 from cezsar import encoders
-from cezsar.encoders import catalogue
 from cezsar.errors import MissingWeightsError
 
 
@@ -40,11 +36,7 @@ def test_a_model_is_found_in_the_hub_cache_and_in_a_folder_of_its_own_name(tmp_p
 def test_the_best_encoder_for_real_video_that_is_here_is_taken(tmp_path):
     """From the last resort to the first choice, each put there in turn."""
     assert encoders.for_real_video() is None
-    for name in (
-        "bit", "open_clip:MobileCLIP2-S0", "open_clip:PE-Core-T-16-384", "clip:clip-ViT-B-32",
-        "open_clip:PE-Core-S-16-384", "open_clip:PE-Core-B-16", "video:microsoft/xclip-base-patch16-zero-shot",
-        "video:google/videoprism-lvt-base-f16r288",
-    ):  # fmt: skip
+    for name in ("bit", "clip:clip-ViT-B-32", "open_clip:PE-Core-B-16", "video:google/videoprism-lvt-base-f16r288"):
         folder = tmp_path / "home" / "models" / encoders.card(name).repository.rpartition("/")[2]
         folder.mkdir(parents=True)
         (folder / "model.safetensors").write_bytes(b"")
@@ -56,25 +48,12 @@ def test_facts_are_told_as_far_as_they_are_known():
     for part in ("licence Apache-2.0", "65.6% top-1 on Kinetics-400, zero-shot (Bolya et al. 2025", "ms of a CPU core"):
         assert part in best.facts
     assert encoders.card("motion").facts == encoders.card("clip:org/model").facts == ""
-    for name in (
-        "clip:/no/such/folder", "clip:a b", "open_clip:none", "open_clip:/no/such", "video:none", "/no/such",
-        "timm:/no/such", "timm:none", "x/y/z",
-    ):  # fmt: skip
-        assert not encoders.present(name)
-    for name in ("timm:resnet18.a1_in1k", "clip:org/model", "open_clip:org/model", "video:org/m", "all-mpnet-base-v2"):
+    assert not any(map(encoders.present, ("clip:/no/such/folder", "open_clip:none", "video:none", "x/y/z")))
+    for name in ("timm:resnet18.a1_in1k", "clip:org/model", "all-mpnet-base-v2"):
         assert encoders.card(name).needs == f"cezsar fetch {name}"
 
 
-def test_weights_files_are_chosen_in_order(tmp_path):
-    assert catalogue.weights_file(tmp_path) is None and catalogue.weights_file(tmp_path / "absent") is None
-    for name in ("z.pth", "pytorch_model.bin", "a.safetensors", "model.safetensors"):
-        (tmp_path / name).write_bytes(b"")
-        assert catalogue.weights_file(tmp_path).name == ("z.pth" if name == "pytorch_model.bin" else name)
-
-
-@pytest.mark.parametrize("name, size", [("bit", "1.3 GB"), ("clip:clip-ViT-B-32", "0.6 GB"),
-                                        ("open_clip:PE-Core-B-16", "1.8 GB"), ("distilroberta", "0.33 GB"),
-                                        ("video:google/videoprism-lvt-base-f16r288", "1.0 GB")])  # fmt: skip
+@pytest.mark.parametrize("name, size", [("bit", "1.3 GB"), ("distilroberta", "0.33 GB")])
 def test_missing_weights_say_what_where_and_how(name, size, tmp_path):
     with pytest.raises(MissingWeightsError) as raised:
         (encoders.load_sentence_encoder if name == "distilroberta" else encoders.create)(name)
@@ -83,12 +62,3 @@ def test_missing_weights_say_what_where_and_how(name, size, tmp_path):
     for part in (repository, size, str(place), f"cezsar fetch {name}.", "--weights", "motion and minilm", why):
         assert part in str(raised.value)
     assert "\n" not in str(raised.value)
-
-
-def test_looking_is_light():
-    code = (
-        "import sys; from cezsar import encoders; [card.needs + card.where for card in encoders.CARDS.values()];"
-        "print([m for m in ('torch', 'timm', 'transformers', 'sentence_transformers', 'cv2') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"

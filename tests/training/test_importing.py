@@ -12,7 +12,6 @@ import zipfile
 from collections import OrderedDict
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
@@ -96,8 +95,7 @@ def test_a_run_comes_back_as_it_was(run, packed, tmp_path):
     }  # fmt: skip
     for name in there:
         assert (again.folder / name).read_bytes() == (run.folder / name).read_bytes()
-    assert list((tmp_path / "runs").iterdir()) == [again.folder]
-    assert again.trained and again.folder.stat().st_mode & 0o077 == run.folder.stat().st_mode & 0o077
+    assert again.trained and list((tmp_path / "runs").iterdir()) == [again.folder]
 
 
 def test_names(packed, files, tmp_path):
@@ -106,17 +104,13 @@ def test_names(packed, files, tmp_path):
     assert unpack(packed, runs, "other run").name == "other run"
     with pytest.raises(InputError, match="choose another name"):
         unpack(packed, runs, "mine")
-    for name in ("", "../x", "a/b", ".hidden", "x" * 81, "end.", "nul\0"):
+    for name in ("", "../x", ".hidden", "nul\0"):
         with pytest.raises(InputError, match="cannot name a run"):
             unpack(packed, runs, name)
     flat = {name.removeprefix("mine/"): content for name, content in files.items()}
     assert unpack(zipped(tmp_path / "by hand.zip", flat), runs).name == "by hand"
-    odd = {name.replace("mine/", "..mine:<b>/", 1).replace(":", ""): content for name, content in files.items()}
-    assert unpack(zipped(tmp_path / "odd.zip", odd), runs).folder.parent == runs
     noisy = files | {"__MACOSX/mine/._config.json": b"\0", "mine/.DS_Store": b"\0", "mine/": b"", "mine/results/": b""}
     assert unpack(zipped(tmp_path / "mac.zip", noisy), runs).name == "mine-4"
-    small = {name: files[f"mine/{name}"] for name in ("config.json", "model.safetensors")}
-    assert unpack(zipped(tmp_path / "small.zip", small), runs).load_model()
 
 
 def test_what_cannot_be_packed(run, tmp_path):
@@ -143,49 +137,35 @@ def config(**changes):
     return change
 
 
-def head(names=("a",), width=12, value=0.0):
-    words = {"format": "cezsar object head 1", "names": json.dumps(names), "definitions": '["b"]', "unit_norm": "false"}
-    arrays = {"weight": np.full((1, width), value, np.float32), "bias": np.zeros(1, np.float32)}
+def head(value):
+    words = {"format": "cezsar object head 1", "names": '["a"]', "definitions": '["b"]', "unit_norm": "false"}
+    arrays = {"weight": np.full((1, 12), value, np.float32), "bias": np.zeros(1, np.float32)}
     return {"objects.safetensors": tensors(arrays, words)}
 
 
-def domain(columns=(0, 1), std=(1.0, 1.0)):
-    arrays = {"columns": np.array(columns), "std": np.array(std, np.float32), "mean": np.zeros(2, np.float32)}
+def domain(columns):
+    arrays = {"columns": np.array(columns), "std": np.ones(2, np.float32), "mean": np.zeros(2, np.float32)}
     return {"domain.safetensors": tensors(arrays | {"directions": np.zeros((1, 2), np.float32)}, {"typical": "1.0"})}
 
 
 WRONG = [
-    *(({name: b"{}"}, "no archive of a run has") for name in (
-        "/../../evil.json", "\\..\\evil.json", "results/../evil.json", "run.sh", "results/a/b.json", "results/.x.json",
-    )),
+    *(({name: b"{}"}, "no archive of a run has") for name in ("/../../evil.json", "\\..\\evil.json", "run.sh")),
     ({"config.json": b"{"}, "config.json, line 1"),
-    ({"config.json": b"[" * 100_000}, "JSON"),
     ({"config.json": b" " * 50_000_001}, "it may have"),
     ({"domain.safetensors": bytes(80_000_000)}, "no run does that"),
     ({f"results/{number}.json": b"{}" for number in range(1000)}, "at most 1,000"),
     ({"state.pt": pickle.dumps(open)}, "is a pickle"),
     ({"model.safetensors": pickle.dumps(open)}, "no safetensors file"),
     ({"model.safetensors": None}, "no model.safetensors"),
-    ({"model.safetensors": tensors({"a": np.zeros(2)})}, "is missing"),
-    ({"record.json": b'{"validation_loss": "low"}'}, "words where numbers"),
-    ({"history.jsonl": b"{}\n"}, "history.jsonl, line 1"),
     ({"history.jsonl": b'{"kind": "steps", "loss": 1.0}\n{"kind": "epoch", "loss": "<b>"}\n'}, "line 2"),
     ({"prototypes.json": b'{"kick": 3}'}, "should have a sentence"),
     ({"results/all.json": b"NaN"}, "JSON"),
-    ({"domain.safetensors": tensors({"mean": np.zeros(2)})}, "cannot be read"),
     (domain(columns=(0, 12)), "does not describe features"),
-    ({"objects.safetensors": tensors({"weight": np.zeros((2, 12))})}, "cezsar object head 1"),
     (head(value=np.nan), "does not name objects"),
-    (head(names=(3,)), "does not name objects"),
     (config(format=2), "format 1"),
-    (config(model=[]), "no table"),
-    (config(model__d_model="8"), "d_model cannot be"),
     (config(model__d_model=16), r"tensor \S+ is \(8"),
     (config(model__d_model=10**12), "at most 8,192"),
     (config(model__surprise=1), "unknown keys"),
-    (config(sentence_encoder={"name": "minilm"}), "fingerprint"),
-    (config(fusion={"alpha": "x", "beta": 0, "gamma": 0}), "fusion needs"),
-    (config(objects=0), "objects must"),
 ]  # fmt: skip
 
 
@@ -206,8 +186,7 @@ def test_damaged_and_odd_archives_are_refused(packed, files, tmp_path):
 
     assert whole[entry : entry + 4] == b"PK\x01\x02"
     contents = {
-        "empty": (b"", "no zip archive, or a damaged one"), "text": (b"no archive", "no zip archive, or a damaged one"),
-        "cut": (whole[: len(whole) // 2], "damaged"), "damaged": (changed(200, bytes(60)), "damaged"),
+        "text": (b"no archive", "no zip archive, or a damaged one"), "damaged": (changed(200, bytes(60)), "damaged"),
         "more than said": (changed(entry + 24, struct.pack("<I", 10)), "damaged"),
         "said to be large": (changed(entry + 24, struct.pack("<I", 3_000_000_000)), "it may have"),
         "secret": (changed(entry + 8, bytes([whole[entry + 8] | 1])), "damaged"),
@@ -215,20 +194,17 @@ def test_damaged_and_odd_archives_are_refused(packed, files, tmp_path):
     for name, (content, match) in contents.items():
         (tmp_path / f"{name}.zip").write_bytes(content)
         refused(tmp_path / f"{name}.zip", match)
-    refused(zipped(tmp_path / "none.zip", {}), "no config.json")
     refused(zipped(tmp_path / "two.zip", files | {"b/config.json": b"{}"}), "2 config.json")
-    refused(zipped(tmp_path / "other.zip", files | {"other/record.json": b"{}"}), "no archive of a run has")
     link = zipfile.ZipInfo("mine/results/x.json")
     link.create_system, link.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
     with zipfile.ZipFile(zipped(tmp_path / "link.zip", files), "a") as archive:
         archive.writestr(link, "/etc/passwd")  # read as what it holds, never followed
     refused(tmp_path / "link.zip", "not valid JSON")
-    for path in (tmp_path / "missing.zip", tmp_path):
-        refused(path, "there is no file", InputError)
+    refused(tmp_path / "missing.zip", "there is no file", InputError)
 
 
 def test_pickles_are_refused_without_being_opened(run, tmp_path):
-    for name in ("model.pt", "model.PTH", "run.pkl", "x.ckpt"):
+    for name in ("model.pt", "model.PTH"):
         (tmp_path / name).write_bytes(pickle.dumps(Call(open, str(tmp_path / "harm"), "w")))
         refused(tmp_path / name, "is a pickle", InputError)
         with pytest.raises(InputError, match="is a pickle"):
@@ -247,11 +223,7 @@ def test_bare_weights_are_adopted_with_the_configuration_of_a_run(run, tmp_path)
     assert adopted.config.model == run.config.model and adopted.config.domain == "their videos"
     for name, value in adopted.load_model().state_dict().items():
         torch.testing.assert_close(value, other[name])
-    assert sorted(path.name for path in adopted.folder.iterdir()) == [
-        "config.json", "model.safetensors", "objects.safetensors", "prototypes.json", "record.json",
-    ]  # fmt: skip
     assert [adopt(file, run, runs, name).name for name in (None, "named")] == ["theirs-2", "named"]
-    assert unpack(pack(adopted.folder, tmp_path / "theirs.zip"), runs).name == "theirs-3"
     there = sorted(runs.iterdir())
     second, third = list(run.load_model().state_dict())[1:3]
     for given, match in (
@@ -266,8 +238,6 @@ def test_bare_weights_are_adopted_with_the_configuration_of_a_run(run, tmp_path)
             adopt(file, run, runs)
     assert sorted(runs.iterdir()) == there
 
-
-# The authors' checkpoint: what it predicts, and what the recipe cannot express ---------------------------------------
 
 D, S, E, M = 12, 6, 5, 8
 
@@ -362,10 +332,8 @@ def test_a_run_predicts_what_the_authors_module_predicts(saving, tmp_path, optio
     assert (model.feature_dim, model.sentence_dim, model.d_model, model.d_emb, model.ffn) == (D, S, M, E, 24)
     assert (model.layers, model.heads) == (options.get("layers", 1), options.get("heads", 2))
     assert (model.dropout, model.recipe) == (options.get("dropout", 0.1), "released")
-    assert run.trained and run.config.domain == "made-up videos"
     assert run.config.feature_encoder == {"name": "bit-released", "fingerprint": BY_NAME, "dim": D}
     assert "by name and width" in run.record()["encoders"] and len(run.record()["weights"]["sha256"]) == 64
-    assert unpack(pack(run.folder, tmp_path / "a.zip"), tmp_path / "runs").config == run.config
     with pytest.raises(InputError, match="there already"):
         import_checkpoint(tmp_path / "best.pt", run.folder)
     run.check_feature_encoder("bit-released", "a" * 64)  # extracted here with the same encoder
@@ -373,8 +341,6 @@ def test_a_run_predicts_what_the_authors_module_predicts(saving, tmp_path, optio
         run.check_feature_encoder("bit", "a" * 64)
     with pytest.raises(MismatchError, match=r"minilm.*distilroberta \(by name\)"):
         run.check_sentence_encoder("minilm", "a" * 64)
-    with pytest.raises(MismatchError, match="384 dimensions"):
-        run.check_sentence_encoder("distilroberta", "a" * 64, 384)
 
 
 def changed(**changes):
@@ -387,39 +353,23 @@ def changed(**changes):
     return module
 
 
-def numbers(value):
-    return nn.Parameter(torch.full((E,), value), requires_grad=False)
-
-
-def within_itself():
-    module = JointEmbeddingModel()
-    module.norm_vid._modules["a"] = module
-    return module
-
-
-LAYER = "visual_embedding__transf_encoder__layers__0__self_attn__num_heads"
 REFUSED = {
     "torch._C._nn.gelu": lambda: JointEmbeddingModel(activation="gelu"),
     "norm_first = True": lambda: JointEmbeddingModel(norm_first=True),
     "batch_first = True": lambda: JointEmbeddingModel(batch_first=True),
-    "eps = 0.001": lambda: JointEmbeddingModel(layer_norm_eps=1e-3),
     r"in_proj_bias is missing, where the configuration asks for \(24,\)": lambda: JointEmbeddingModel(bias=False),
     "tensor visual.encoder.norm.weight is": lambda: JointEmbeddingModel(norm=nn.LayerNorm(M)),
     "weights visual_embedding.gate.weight, which": lambda: changed(visual_embedding__gate=nn.Linear(8, 8)),
-    "weights shift, which": lambda: changed(shift=nn.Parameter(torch.zeros(3))),
     r"norm_visual.weight is \(4,\), where the configuration asks for \(5,\)": lambda: changed(norm_vid=nn.LayerNorm(4)),
     "no weights sentence_emb": lambda: changed(sentence_embedding__sentence_joint_embedding=None),
-    r"norm_sentence.weight is \(5, 5\), where": lambda: changed(norm_sent=nn.Linear(5, 5)),
-    "d_model 8 is not a multiple of heads 3": lambda: changed(**{LAYER: 3}),
-    "values in norm_visual.weight that are not finite": lambda: changed(norm_vid__weight=numbers(float("nan"))),
-    "norm_vid.weight are no floating-point numbers": lambda: changed(norm_vid__weight=numbers(1)),
+    "values in norm_visual.weight that are not finite": lambda: changed(
+        norm_vid__weight=nn.Parameter(torch.full((E,), float("nan")))
+    ),
     "norm_sent.weight are no floating-point numbers": lambda: changed(  # four bytes as a terabyte
         norm_sent__weight=nn.Parameter(torch.zeros(1).expand(2**40))
     ),
-    "maximum recursion depth": within_itself,
     "DataParallel": lambda: nn.DataParallel(JointEmbeddingModel()),
     "holds a OrderedDict, not a module": lambda: JointEmbeddingModel().state_dict(),
-    "no weights visual_embedding": lambda: nn.Linear(3, 3),
 }
 
 
@@ -428,9 +378,6 @@ def test_what_the_recipe_cannot_express_is_refused_and_named(saving, tmp_path, m
     with pytest.raises(FormatError, match=match) as refusal:
         import_checkpoint(saving(REFUSED[match]()), tmp_path / "run")
     assert "best.pt" in str(refusal.value) and [path.name for path in tmp_path.iterdir()] == ["best.pt"]
-
-
-# Checkpoints that mean harm ------------------------------------------------------------------------------------------
 
 
 def harmful(canary):
@@ -442,11 +389,8 @@ def harmful(canary):
     return {
         "a system call": harm,
         "eval": Call(eval, f"open({str(canary)!r}, 'w').close()"),
-        "open": Call(open, str(canary), "w"),
         "partial": Call(partial(os.system, f"touch {canary}")),
-        "a method by its name": Call(Path(canary).touch),
         "among weights": OrderedDict(weight=harm),
-        "within a set": {harm},
         "as a module's weights": module,
         "among a module's layers": layer,
         "as an argument of what torch rebuilds": Call(torch._utils._rebuild_parameter, torch.zeros(1), True, harm),

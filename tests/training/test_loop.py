@@ -1,7 +1,6 @@
 """Training: Eq. 7 in plain loops, splits, both orders, resuming, and what a run keeps."""
 
 import dataclasses
-import io
 import json
 import math
 import os
@@ -20,7 +19,6 @@ from sklearn.decomposition import PCA
 
 from cezsar.config import FUSION, TrainingConfig, from_dict
 from cezsar.data.features import FeatureStore
-from cezsar.encoders.objects import LinearHead
 from cezsar.errors import FormatError, InputError, MismatchError
 from cezsar.training import loop
 from cezsar.training.loop import DivergedError, Rows, loss_sum, split_by_video
@@ -125,15 +123,6 @@ def test_same_seed_same_weights_and_global_randomness_is_left_alone(train):
     assert equal(one, two) and not equal(one, other)
 
 
-def test_both_orders_reach_the_same_validation_loss(train):
-    # Equal numbers of steps and of triplets a step: only which triplets share a step differs.
-    losses = [
-        train(order, order=order, batch=batch, epochs=6, lr=1e-2).record()["validation_loss"]
-        for order, batch in (("sub-clip", 32), ("triplet", 128))
-    ]
-    assert losses[0] == pytest.approx(losses[1], rel=0.2)
-
-
 def test_patience_ends_training(train):
     record = train(epochs=50, patience=2, lr=1e-9).record()
     assert record["epochs"] <= record["best_epoch"] + 2
@@ -151,21 +140,15 @@ def test_resumed_training_ends_with_the_same_weights(train, whole, epoch, kind):
     assert histories[0] == histories[1]
 
 
-SERVER = """
-import json, os, sys, torch
+TRAINING = """
+import json, sys
 from cezsar.data.features import FeatureStore
 from cezsar.training import loop
 from cezsar.training.triplets import Triplets
 loop.STEPS_PER_STATE = 9
 triplets, store, settings, folder = sys.argv[1:]
-torch.optim.AdamW([torch.zeros(1, requires_grad=True)]).step()  # imports what takes seconds, once
-for _ in sys.stdin:  # a training process for each line, which tells its id and what it is at
-    child = os.fork()
-    if not child:
-        about = {**json.loads(settings), "on_progress": lambda line: print(os.getpid(), line["kind"], flush=True)}
-        loop.train(Triplets.load(triplets), FeatureStore(store), folder, **about, resume=True, device="cpu")
-        os._exit(0)
-    print(os.waitpid(child, 0)[1], "ended", flush=True)
+about = {**json.loads(settings), "on_progress": lambda line: print(line["kind"], flush=True)}
+loop.train(Triplets.load(triplets), FeatureStore(store), folder, **about, resume=True, device="cpu")
 """
 
 
@@ -175,29 +158,14 @@ def test_killed_training_resumes_to_the_same_weights(made_up, triplets, tmp_path
     triplets.save(tmp_path / "t.safetensors")
     arguments = tmp_path / "t.safetensors", made_up[1].folder, json.dumps(settings), tmp_path / "killed"
     whole, rng = loop.train(triplets, made_up[1], tmp_path / "whole", **settings), np.random.default_rng(kills)
-    command, pipe = [sys.executable, "-c", SERVER, *map(str, arguments)], subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as server:
-
-        def start():
-            server.stdin.write("\n")
-            server.stdin.flush()
-
-        def told(word):
-            line = next(line for line in server.stdout if word in line or "ended" in line)
-            assert word in line, "it ended before it could be killed"
-            return int(line.split()[0])
-
-        for _ in range(kills):
-            start()
-            process = told("steps")
+    for _ in range(kills):
+        command = [sys.executable, "-c", TRAINING, *map(str, arguments)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout.readline() == "steps\n"
             time.sleep(float(rng.uniform(0, 0.15)))
-            os.kill(process, signal.SIGKILL)
-            assert told("ended") == signal.SIGKILL
-            assert not Run.open(tmp_path / "killed").trained
-        start()
-        assert told("ended") == 0
-        server.stdin.close()
-    killed = Run.open(tmp_path / "killed")
+            process.kill()
+        assert process.returncode == -signal.SIGKILL and not Run.open(tmp_path / "killed").trained
+    killed = loop.train(triplets, made_up[1], tmp_path / "killed", **settings, resume=True)
     assert equal(killed, whole) and len(killed.history()) == len(whole.history())
     assert not list(killed.folder.glob("state.pt"))
 
@@ -217,9 +185,6 @@ def test_features_of_another_encoder_are_refused(triplets, train, whole):
     record = triplets.record | {"feature_encoder": {"encoder": "bit", "fingerprint": "b" * 64, "dim": 12}}
     with pytest.raises(MismatchError, match=r"made-up \(f{16}\).*bit \(b{16}\)"):
         train(data=dataclasses.replace(triplets, record=record))
-    with pytest.raises(MismatchError, match="11 columns, the store's have 12"):
-        train(head=LinearHead(["cup"], ["a cup"], np.zeros((1, 11))))
-    whole.check_feature_encoder("made-up", "f" * 64)
     with pytest.raises(MismatchError, match=r"bit.*made-up"):
         whole.check_feature_encoder("bit", "b" * 64)
     with pytest.raises(MismatchError, match="sentence vectors"):
@@ -262,20 +227,13 @@ def test_damaged_runs_are_refused(whole, tmp_path):
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(FormatError, match=r"model\.safetensors is no safetensors file"):
         run.load_model()
-    path.unlink()
-    with pytest.raises(FormatError, match=r"no model\.safetensors yet"):
-        run.load_model()
     reads = [("domain.safetensors", run.ood_distance), ("record.json", run.record), ("history.jsonl", run.history)]
-    settings = json.loads((run.folder / "config.json").read_text())
-    wrong = [json.dumps(settings | change).encode() for change in ({"format": 99}, {"colour": 1})]
     for name, read in (*reads, ("config.json", lambda: Run.open(run.folder))):
-        for damage in (b"{", b"\xff", b"[]", *(wrong if name == "config.json" else ())):
-            read()
-            whole_file = (run.folder / name).read_bytes()
-            (run.folder / name).write_bytes(damage + b"\n")
+        read()
+        for damage in (b"\xff\n", b"[]\n"):
+            (run.folder / name).write_bytes(damage)
             with pytest.raises(FormatError, match=name):
                 read()
-            (run.folder / name).write_bytes(whole_file)
     with pytest.raises(FormatError, match="holds no run"):
         Run.open(tmp_path)
 
@@ -289,28 +247,18 @@ def test_a_damaged_state_is_refused_and_never_unpickled(train, tmp_path):
         train(on_progress=stop_at(2, "epoch"))
     path = tmp_path / "run/state.pt"
     state = torch.load(path, weights_only=True)
-    damaged = [b"", b"nonsense", pickle.dumps(Trap(), protocol=2)]
-    for lost in ("epoch", "best_state", "seconds", "model"):
-        buffer = io.BytesIO()
-        torch.save({key: value for key, value in state.items() if key != lost}, buffer)
-        damaged.append(buffer.getvalue())
-    for content in damaged:
+    torch.save({key: value for key, value in state.items() if key != "best_state"}, tmp_path / "lacking.pt")
+    for content in (b"", pickle.dumps(Trap(), protocol=2), (tmp_path / "lacking.pt").read_bytes()):
         path.write_bytes(content)
         with pytest.raises(FormatError, match="delete it"):
             train(resume=True)
     assert not (tmp_path / "sprung").exists()
 
 
-@pytest.mark.parametrize(("name", "value"), [
-    ("order", "random"), ("precision", "fp8"), ("epochs", 0), ("lr", -1.0), ("margin", float("nan")),
-    ("validation", 1.0), ("epoch", 3), ("batch", "8"), ("lr", 10**400),
-])  # fmt: skip
-def test_impossible_settings_are_refused(name, value):
-    with pytest.raises(InputError, match=name):
-        from_dict(TrainingConfig, {name: value})
-
-
-def test_defaults_are_the_papers():
+def test_defaults_are_the_papers_and_impossible_settings_are_refused():
+    for name, value in (("order", "random"), ("lr", -1.0), ("margin", float("nan")), ("epoch", 3), ("batch", "8")):
+        with pytest.raises(InputError, match=name):
+            from_dict(TrainingConfig, {name: value})
     config = TrainingConfig()
     assert (config.lr, config.betas, config.weight_decay) == (1e-4, (0.9, 0.99), 1e-5)
     assert (config.batch, config.epochs, config.patience, config.margin) == (128, 25, 10, 1.0)
@@ -331,9 +279,6 @@ def test_ood_distance_tells_what_is_like_training():
     basis = PCA(20, svd_solver="full").fit(standardised).components_
     residual = [float(((x - basis.T @ (basis @ x)) ** 2).sum()) for x in standardised]
     np.testing.assert_allclose(distances, np.array(residual) / np.quantile(residual, 0.99), rtol=3e-3)
-    some = OodDistance.fit(clips, np.random.default_rng(1), np.arange(10, 30))
-    alone = OodDistance.fit(clips[:, 10:30], np.random.default_rng(1))
-    assert some.distance(clips[:3]) == pytest.approx(alone.distance(clips[:3, 10:30]), rel=1e-4)
     fresh = (rng.normal(size=(9, 5)) @ mixing + 3).astype(np.float32)
     strange = (3 * rng.normal(size=(9, 40)) + 3).astype(np.float32)
     assert max(ood.distance(clip[None]) for clip in fresh) < 1.5

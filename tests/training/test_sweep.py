@@ -154,20 +154,12 @@ def test_another_sweep_is_refused_by_name(material, swept):
         assert {key for key in whole if whole[key] != other[key]} == {name}
 
 
-@pytest.mark.parametrize(
-    ("taus", "seeds", "change"),
-    [
-        ([], [0], {}), ([0.8], [], {}), ([0.0], [0], {}), ([float("nan")], [0], {}), ([0.8, 0.8], [0], {}),
-        ([0.8], [1, 1], {}), ([0.8], [0], {"protocol": "everything"}), ([0.8], [0], {"training": {"epoch": 5}}),
-    ],
-)  # fmt: skip
-def test_what_cannot_be_swept_is_refused_before_anything_is_written(material, tmp_path, taus, seeds, change):
-    with pytest.raises(InputError):
-        sweep(replace(material, **change), taus, seeds, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-# The table -----------------------------------------------------------------------------------------------------------
+def test_what_cannot_be_swept_is_refused_before_anything_is_written(material, tmp_path):
+    everything = {"protocol": "everything"}
+    for taus, seeds, change in (([], [0], {}), ([0.0], [0], {}), ([0.8], [1, 1], {}), ([0.8], [0], everything)):
+        with pytest.raises(InputError):
+            sweep(replace(material, **change), taus, seeds, tmp_path / "out")
+        assert not (tmp_path / "out").exists()
 
 
 def by_hand():
@@ -190,13 +182,9 @@ def test_means_and_deviations_are_those_computed_by_hand():
         ["0.7", "20.0 ± 0.0", "20.0 %", "90", "10", "1 of 2 seeds: the loss is nan"],
         ["0.8", "45.0 ± 14.1 (seeds ± 7.1)", "2.0 %", "110", "25", ""],
     ]
-    one = Sweep({}, [Point(0.8, 0, 0.0, 5, 1.0, {"VE + O": [0.509]})]).accuracies()[0.8]["VE + O"]
-    assert one == (0.509, None, None) and one.percent() == "50.9"
 
 
-def test_it_is_printed_written_and_comes_back(tmp_path):
-    with pytest.raises(InputError):
-        Sweep.load(tmp_path)
+def test_it_is_printed_written_and_comes_back_and_a_damaged_file_is_refused(tmp_path):
     table = by_hand()
     title, head, low, high, note = table.text().splitlines()
     assert "ucf101, protocol half, 10 negatives a positive, 2 seeds" in title and table.modalities == ["VE"]
@@ -204,23 +192,13 @@ def test_it_is_printed_written_and_comes_back(tmp_path):
     assert low.startswith("0.7") and high.startswith("0.8") and note == "τ = 0.7: 1 of 2 seeds: the loss is nan"
     assert [path.name for path in table.save(tmp_path)] == [FILE, "tau-sweep.csv", "tau-sweep.md"]
     assert Sweep.load(tmp_path) == table
-    lines = (tmp_path / "tau-sweep.md").read_text().splitlines()
-    assert len({line.count("|") for line in lines}) == 1 and len(lines) == 4
     rows = list(csv.DictReader((tmp_path / "tau-sweep.csv").read_text().splitlines()))
     assert [(row["tau"], row["seed"]) for row in rows] == [("0.7", "0"), ("0.7", "1"), ("0.8", "0"), ("0.8", "1")]
     assert rows[0]["top1 VE"] == "" and rows[0]["failed"] == "the loss is nan"
     assert float(rows[3]["top1 VE"]) == pytest.approx(0.5) and float(rows[3]["top1 O"]) == pytest.approx(0.3)
 
-
-@pytest.mark.parametrize(
-    "damage",
-    [{"top1": {"VE": []}}, {"top1": 3}, {"tau": "0.8"}, {"version": 9}, {"about": 3}, {"points": [{"tau": 0.8}]}],
-)
-def test_a_damaged_file_is_told_from_a_sweep(tmp_path, damage):
-    by_hand().save(tmp_path)
     value = json.loads((tmp_path / FILE).read_text())
-    of_point = damage.keys() <= value["points"][1].keys()
-    damage = {"points": [value["points"][1] | damage]} if of_point else damage
-    (tmp_path / FILE).write_text(json.dumps(value | damage))
-    with pytest.raises(FormatError):
-        Sweep.load(tmp_path)
+    for damage in ({"version": 9}, {"points": [{"tau": 0.8}]}, {"points": [value["points"][1] | {"top1": 3}]}):
+        (tmp_path / FILE).write_text(json.dumps(value | damage))
+        with pytest.raises(FormatError):
+            Sweep.load(tmp_path)

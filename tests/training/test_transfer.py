@@ -1,6 +1,5 @@
 """Semantic transfer against plain loops and cases worked out by hand; and the choice of its settings."""
 
-import json
 import math
 
 import numpy as np
@@ -59,9 +58,8 @@ def by_loops(parts, how):
         mixed = [sum(w * place[e] for w, place in zip(weights[-1], places, strict=True)) for e in range(len(text))]
         prototypes.append(norm(mixed))
     pairs = list(zip(prototypes, texts, strict=True))
-    scores = [
-        [how.lam * dot(norm(row), p) + (1 - how.lam) * dot(norm(row), norm(t)) for p, t in pairs] for row in others
-    ]
+    scores = [[how.lam * dot(norm(row), p) + (1 - how.lam) * dot(norm(row), norm(t)) for p, t in pairs]
+              for row in others]  # fmt: skip
     return weights, scores
 
 
@@ -94,7 +92,6 @@ def test_limits_of_temperature_and_of_k():
     assert transfer_weights(related, 1, 1e-9).tolist() == [[0, 1, 0], [1, 0, 0]]  # of ties the first is among the K
     np.testing.assert_allclose(transfer_weights(related, 2, 1e9), [[0, 0.5, 0.5], [0.5, 0.5, 0]], atol=1e-8)
     np.testing.assert_allclose(transfer_weights(related, 3, math.inf), np.full((2, 3), 1 / 3))
-    np.testing.assert_array_equal(transfer_weights(related, 99, 0.3), transfer_weights(related, 3, 0.3))
     np.testing.assert_allclose(transfer_weights(related - 1e6, 2, 0.3).sum(axis=1), 1)  # no overflow
 
 
@@ -150,11 +147,7 @@ def test_seen_classes_on_disk(tmp_path):
     np.testing.assert_allclose(composed[0], prototypes[0], atol=1e-6)  # a seen class has its own
     weights = transfer_weights(relatedness(other[1:], vectors), 2, 0.1)
     np.testing.assert_allclose(composed[1:], unit_rows(weights @ prototypes), atol=1e-6)
-    path.write_bytes(b"12345678")
+    rows = {"vectors": np.ones((2, 3), np.float32), "prototypes": np.ones((2, 3), np.float32)}
+    save_file(rows, path, {"names": '["a"]', "how": "[1, 0.1, 0.5]"})
     with pytest.raises(FormatError, match="train the run again"):
         Seen.load(path)
-    for names, how in ((["a"], [1, 0.1, 0.5]), (["a", "b"], [0, 0.1, 0.5])):
-        rows = {"vectors": np.ones((2, 3), np.float32), "prototypes": np.ones((2, 3), np.float32)}
-        save_file(rows, path, {"names": json.dumps(names), "how": json.dumps(how)})
-        with pytest.raises(FormatError, match="train the run again"):
-            Seen.load(path)

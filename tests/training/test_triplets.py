@@ -14,16 +14,10 @@ from cezsar.training import triplets as module
 from cezsar.training.triplets import Triplets, build, sub_clip_rows
 
 
-@pytest.mark.parametrize(
-    ("start_s", "end_s", "seconds", "allowed"),
-    [
-        (0.0, 30.0, 30, (0, 30)),
-        (12.4, 14.9, 30, (12, 15)),
-        (29.7, 40.0, 30, (29, 30)),  # beyond the stored seconds
-        (3.2, 3.2, 30, (3, 4)),
-        (0.0, 0.4, 1, (0, 1)),
-    ],
-)
+@pytest.mark.parametrize(("start_s", "end_s", "seconds", "allowed"), [
+    (0.0, 30.0, 30, (0, 30)), (12.4, 14.9, 30, (12, 15)), (3.2, 3.2, 30, (3, 4)), (0.0, 0.4, 1, (0, 1)),
+    (29.7, 40.0, 30, (29, 30)),  # beyond the stored seconds
+])  # fmt: skip
 def test_sub_clips_lie_in_their_segment(start_s, end_s, seconds, allowed):
     rng = np.random.default_rng(0)
     drawn = {sub_clip_rows(start_s, end_s, seconds, rng) for _ in range(400)}
@@ -42,10 +36,8 @@ def make(made_up, sentence_encoder):
 
 @pytest.fixture(scope="module")
 def head(made_up):
-    verbs = ("kick", "throw", "wave", "jump", "push", "lift")
-    words = [
-        f"an object that people use when they {verb}; a rare and costly piece for those who {verb}" for verb in verbs
-    ]
+    said = "an object that people use when they {0}; a rare and costly piece for those who {0}"
+    words = [said.format(verb) for verb in ("kick", "throw", "wave", "jump", "push", "lift")]
     return LinearHead([f"thing{k}" for k in range(6)], words, np.random.default_rng(3).normal(size=(6, made_up[1].dim)))
 
 
@@ -97,16 +89,14 @@ def test_object_sentences_join_the_human_one_and_bound_the_negatives(made_up, ma
                 assert all(0 < cosine(unit[negative], unit[positive]) < 0.8 for positive in (human, *objects))
 
 
-@pytest.mark.parametrize("with_objects", [False, True])
-def test_progress_counts_sentences_and_sub_clips(made_up, make, head, with_objects, monkeypatch):
+def test_progress_counts_sentences_and_sub_clips_and_the_seed_decides(make, head, monkeypatch):
     monkeypatch.setattr(module, "SENTENCES_AT_ONCE", 10)
-    seen, options = [], {"head": head} if with_objects else {}
-    triplets = make(on_progress=lambda *told: seen.append(told), **options)
-    assert triplets.fingerprint == make(**options).fingerprint
+    seen = []
+    triplets = make(on_progress=lambda *told: seen.append(told), head=head)
+    assert triplets.fingerprint == make(head=head).fingerprint
     done = [each for each, _ in seen]
     assert {total for _, total in seen} == {len(triplets.sentences) + len(triplets.video_M)}
     assert done == sorted(done) and (done[0], done[-1]) == (0, seen[0][1])
-    assert {10, 20, len(made_up[0].segments), len(triplets.sentences)} <= set(done)
 
 
 def test_triplets_come_back_from_disk_as_they_were_and_others_are_refused(triplets, tmp_path):
@@ -117,10 +107,9 @@ def test_triplets_come_back_from_disk_as_they_were_and_others_are_refused(triple
     read = Triplets.load(path)
     assert read.fingerprint == triplets.fingerprint
     assert (read.sentences, read.video_ids, read.record) == (triplets.sentences, triplets.video_ids, triplets.record)
-    for damaged in (b"not at all", path.read_bytes()[:-100]):
-        path.write_bytes(damaged)
-        with pytest.raises(FormatError, match=r"t\.safetensors is not a triplets file"):
-            Triplets.load(path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(FormatError, match=r"t\.safetensors is not a triplets file"):
+        Triplets.load(path)
     beyond = triplets.positives_MP.copy()
     beyond[0, 0] = len(triplets.sentences)
     dataclasses.replace(triplets, positives_MP=beyond).save(path)

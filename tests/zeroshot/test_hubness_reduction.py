@@ -52,9 +52,6 @@ def evaluate_reduced(source, protocol, reduction, weights):
     return evaluate(reduced(source, reduction, weights), protocol, hubs.FUSED)
 
 
-# The formulas --------------------------------------------------------------------------------------------------------
-
-
 def test_formulas_by_hand():
     cosines = [[0.9, 0.5], [0.8, 0.7]]
     # k = 2, and any larger one: r of clips .7, .75; r of classes .85, .6
@@ -68,23 +65,7 @@ def test_formulas_by_hand():
     assert np.exp(hubs.inverted_softmax(cosines, 0.5)) == pytest.approx(np.array([[5 / 6, 1 / 6], [5 / 14, 9 / 14]]))
     # mean (2/3, 1/3)
     assert hubs.centred([[1, 0], [1, 0], [0, 1]]) == pytest.approx(np.array([[1, -1], [1, -1], [-1, 1]]) / math.sqrt(2))
-    expected = np.array([[2, -1], [-1, 2], [-math.sqrt(2.5), -math.sqrt(2.5)]]) / math.sqrt(5)
-    assert hubs.centred([[1, 0], [0, 1], [0, 0]]) == pytest.approx(expected)
     assert hubs.centred([[0.6, 0.8]]).tolist() == [[0, 0]]
-
-
-@pytest.mark.parametrize("k", [1, 3, 100])
-def test_csls_is_that_of_the_plain_loop(k):
-    rng = np.random.default_rng(k)
-    for cosines in (rng.normal(size=(20, 7)), rng.integers(3, size=(20, 7)) / 3):  # with ties
-        found = hubs.csls(cosines, k)
-        for v, z in np.ndindex(20, 7):
-            of_clip, of_class = (sorted(row, reverse=True)[:k] for row in (cosines[v], cosines[:, z]))
-            expected = 2 * cosines[v, z] - sum(of_clip) / len(of_clip) - sum(of_class) / len(of_class)
-            assert found[v, z] == pytest.approx(expected)
-
-
-# A planted hub -------------------------------------------------------------------------------------------------------
 
 
 def hub_world(classes=40, width=32):
@@ -110,9 +91,6 @@ def test_a_hub_is_held_back_and_accuracy_rises(reduction):
     protocol = all_classes(source.class_names)
     before, after = (evaluate_reduced(source, protocol, one, ONLY_VE).runs[0].top1 for one in (BASELINE, reduction))
     assert after > before + 0.2
-
-
-# Any protocol --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS.values(), **by_name)
@@ -169,26 +147,11 @@ def test_nothing_is_made_of_nothing(reduction):
         assert result.runs[0].per_class()["class 2"] == 0
 
 
-@pytest.mark.parametrize("reduction", TRANSDUCTIVE, **by_name)
-def test_ties_and_a_single_clip(reduction):
-    source = Embeddings(["u"], ["a"], ["a"], {"VE": [[3.0, 4.0]]}, [[1.0, 0.0]], [0])
-    run = evaluate_reduced(source, all_classes(["a"]), reduction, ONLY_VE).runs[0]
-    assert (run.top1, run.undecided) == (1.0, 0)
-    same = Embeddings(["u", "v"], ["a", "b"], ["a", "b"], {"VE": np.ones((2, 2))}, np.ones((2, 2)), [0, 1])
-    for split in (["a", "b"], ["b", "a"]):  # of equal scores the lowest index wins, whatever the order of the run
-        run = evaluate_reduced(same, Protocol("one", [split]), reduction, ONLY_VE).runs[0]
-        assert (run.per_class(), run.undecided) == ({"a": 1.0, "b": 0.0}, 0)
-
-
 def test_the_others_are_the_evaluation_of_plain_scores_and_what_is_not_there_is_refused():
     source = embeddings(5, sentences=3)
     protocol = random_classes(source.class_names, 4, runs=5)
     for reduction, several in ((BASELINE, "nearest"), (MEAN_SENTENCE, "mean")):
         scores = Scores.from_embeddings(source, several)
         assert evaluate_reduced(source, protocol, reduction, BOTH).runs == evaluate(scores, protocol, BOTH).runs
-    for wrong, weights, message in (
-        (scores, Weights.only("C"), "leave nothing"), (replace(scores, gram=None), BOTH, "no cosine"),
-        (replace(scores, labels=[""] * len(scores.ids)), BOTH, "no clip is labelled"),
-    ):  # fmt: skip
-        with pytest.raises(InputError, match=message):
-            evaluate_reduced(wrong, protocol, CSLS, weights)
+    with pytest.raises(InputError, match="no cosine"):
+        evaluate_reduced(replace(scores, gram=None), protocol, CSLS, BOTH)

@@ -14,12 +14,11 @@ from cezsar.errors import InputError, MismatchError
 from cezsar.training.runs import Run
 from cezsar.zeroshot.classifier import Classifier
 from cezsar.zeroshot.evaluation import load_all
-from cezsar.zeroshot.fusion import Weights, fuse
 from cezsar.zeroshot.methods import METHODS, Sources, possible, prepare, shares
 from cezsar.zeroshot.protocols import Protocol, parse
 from cezsar.zeroshot.scored import found
 from cezsar.zeroshot.scores import Scores
-from cezsar.zeroshot.spaces import ImageTextSpace, SentenceSpace, caption_rows, embed_dataset, prototypes_of, space_for
+from cezsar.zeroshot.spaces import ImageTextSpace, SentenceSpace, caption_rows, prototypes_of, space_for
 from cezsar.zeroshot.workshop import Workshop
 
 
@@ -59,11 +58,15 @@ def store(tmp_path):
     return FeatureStore(tmp_path / "store")
 
 
+@pytest.fixture
+def demo(workspace):
+    """The run, the data set and its store."""
+    store = FeatureStore(workspace / "features" / "demo-test")
+    return Run.open(workspace / "runs" / "demo"), open_dataset("demo"), store
+
+
 def unit(row):
     return row / np.linalg.norm(row)
-
-
-# Captions ------------------------------------------------------------------------------------------------------------
 
 
 def test_captions_are_joined_into_one_sentence_or_averaged():
@@ -86,22 +89,6 @@ def test_captions_alone_need_no_store(letters, averaged):
         prepare("captions", Sources(DATA, DATA.descriptions, captions={"other": ["a"]}))
 
 
-def test_clips_without_a_caption_fall_back_to_the_other_modalities(letters, store):
-    embedded = embed_dataset(SentenceSpace(Letters()), store, DATA, DATA.descriptions, captions=CAPTIONS)
-    assert "the other modalities decide" in embedded.notes[0]
-    scores, row = Scores.from_embeddings(embedded.embeddings), list(DATA.labels).index("b2")
-    both, objects = fuse(scores, Weights(0, 0.5, 0.5))[row], fuse(scores, Weights(0, 0.5, 0))[row]
-    np.testing.assert_array_equal(both, objects)
-    assert objects.any()
-
-
-@pytest.fixture
-def demo(workspace):
-    """The run, the data set and its store."""
-    store = FeatureStore(workspace / "features" / "demo-test")
-    return Run.open(workspace / "runs" / "demo"), open_dataset("demo"), store
-
-
 def test_captions_in_the_joint_space_go_through_se(demo):
     run, data, _ = demo
     captions = {clip: [f"a person is {label}"] for clip, label in data.labels.items()}
@@ -109,9 +96,6 @@ def test_captions_in_the_joint_space_go_through_se(demo):
     assert ready.scores.modalities == ("C",) and ready.embedded.embeddings.space == "joint"
     expected = space_for(run).sentences([captions[clip][0] for clip in ready.scores.ids])
     np.testing.assert_allclose(ready.embedded.embeddings.modalities["C"], expected, atol=1e-6)
-
-
-# Objects, after [9] --------------------------------------------------------------------------------------------------
 
 
 def by_loops(store, description, clip):
@@ -186,9 +170,6 @@ def test_shares_sum_to_one_and_negative_scores_count_as_none():
     np.testing.assert_allclose(shares(scores, ["c", "a"]).columns["O"], [[1, 0], [0, 0], [1 / 3, 2 / 3]], rtol=1e-6)
 
 
-# CEZSAR and the frozen image-text model ------------------------------------------------------------------------------
-
-
 def test_a_run_takes_the_store_of_its_own_encoder(demo, store):
     run, data, own = demo
     assert prepare("cezsar", Sources(data, data.descriptions, [store, own]), run).store is own
@@ -230,14 +211,6 @@ def test_the_frozen_model_compares_mean_frames_with_descriptions(clip_folder, tm
         for column, label in enumerate(ready.scores.class_names):
             expected = mean @ unit(encoder.text_vectors(DATA.descriptions[label])[0].astype(np.float64))
             assert ready.scores.matrices["VE"][row, column] == pytest.approx(expected, abs=1e-4)
-    other = {"encoder": name, "fingerprint": "9" * 64, "dim": 16, "fps": 1.0}
-    with StoreWriter(tmp_path / "others", other) as writer:
-        writer.add("a1", np.ones((1, 16), np.float32), "aa")
-    with pytest.raises(MismatchError, match="was made with another"):
-        prepare("image-text", Sources(DATA, DATA.descriptions, [FeatureStore(tmp_path / "others")]))
-
-
-# What is possible ----------------------------------------------------------------------------------------------------
 
 
 def test_what_is_there_decides_what_is_possible(store, demo):
@@ -255,14 +228,7 @@ def test_what_is_lacking_or_unknown_is_named():
             prepare(name, Sources(DATA, DATA.descriptions))
     with pytest.raises(InputError, match="method 'magic' is unknown; there are cezsar, cross-modal"):
         prepare("magic", Sources(DATA, DATA.descriptions))
-    with pytest.raises(MismatchError, match="no store holds no objects"):
-        embed_dataset(SentenceSpace(Letters()), None, DATA, DATA.descriptions)
-    for prompts in ([], ["a video of {}", "a video"]):
-        with pytest.raises(InputError, match=r"needs? \{\}"):
-            ImageTextSpace(Words(), prompts)
 
-
-# Prompts -------------------------------------------------------------------------------------------------------------
 
 VECTORS = {
     "a video of surfing": [3, 4], "surfing, seen": [0, 2],  # of length 1: (0.6, 0.8) and (0, 1)
@@ -284,5 +250,3 @@ def test_a_bare_label_is_the_mean_of_its_prompts_unit_vectors():
     names, rows, owner = prototypes_of(ImageTextSpace(Words()), described)
     assert (names, owner.tolist()) == (["Surfing", "YoYo", "wave"], [0, 0, 1, 2])
     np.testing.assert_allclose(rows, [[0.3, 0.9], [0, -1], [0.5, 0.5], [-1, 0]], atol=1e-6)  # another's is a sentence
-    own = ImageTextSpace(Words(), prompts=["{}"])
-    np.testing.assert_allclose(prototypes_of(own, {"surfing": ["surfing"]})[1], [[-1, 0]])

@@ -20,11 +20,9 @@ from cezsar.zeroshot.tables import save_all
 CLASSES = ["Apply Lipstick", "BasketballDunk", "fencing", "hand_stand", "Horse Race", "juggling", "Yo Yo"]
 
 
-@pytest.mark.parametrize(
-    ("text", "k", "runs"),
-    [("half", 3, 11), ("Half x 4", 3, 4), ("2-of-7", 2, 11), ("2-of-7x5", 2, 5), ("2-OF-7 × 5", 2, 5),
-     ("random-7", 7, 11), ("random-1 x 2", 1, 2), ("4", 4, 11)],
-)  # fmt: skip
+@pytest.mark.parametrize(("text", "k", "runs"), [
+    ("half", 3, 11), ("Half x 4", 3, 4), ("2-of-7", 2, 11), ("2-OF-7 × 5", 2, 5), ("random-7", 7, 11), ("4", 4, 11),
+])  # fmt: skip
 def test_names_of_random_protocols(text, k, runs):
     protocol = parse(text, CLASSES, runs=11, seed=3)
     assert protocol == random_classes(CLASSES, k, runs, 3)
@@ -33,15 +31,11 @@ def test_names_of_random_protocols(text, k, runs):
         assert len(set(names)) == k and names == sorted(names, key=CLASSES.index)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("8-of-7", "8 random classes of 7"), ("random-0", "choose from 1 to 7"), ("2-of-7 x 0", "0 runs"),
-        ("2-of-101", "is for 101 classes, and there are 7"), ("half x 999999999", "999,999,999 runs"),
-        ("most", '\'most\' is unknown; give "all", "half"'), ("", "is unknown"), ("-3", "is unknown"),
-        ("x" * 5000, "is unknown"), ("nowhere.json", "cannot be read"), ("x" * 5000 + ".json", "cannot be read"),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("text", "message"), [
+    ("8-of-7", "8 random classes of 7"), ("random-0", "choose from 1 to 7"), ("2-of-7 x 0", "0 runs"),
+    ("2-of-101", "is for 101 classes, and there are 7"), ("half x 999999999", "999,999,999 runs"),
+    ("most", '\'most\' is unknown; give "all", "half"'), ("", "is unknown"), ("nowhere.json", "cannot be read"),
+])  # fmt: skip
 def test_names_that_mean_nothing_are_refused(text, message):
     with pytest.raises(InputError, match=message):
         parse(text, CLASSES)
@@ -51,9 +45,6 @@ def test_all_is_one_run_with_every_class_and_half_of_one_class_is_none():
     assert parse(" All ", CLASSES) == all_classes(CLASSES) == Protocol("all", [CLASSES], None)
     with pytest.raises(InputError, match="protocol all"):
         parse("half", ["only"])
-    assert parse("1-of-1", ["only"]).splits[0] == ["only"]
-    with pytest.raises(InputError, match="seed is -1"):
-        random_classes(CLASSES, 2, seed=-1)
 
 
 def test_a_draw_depends_on_the_classes_and_the_seed_alone():
@@ -80,16 +71,9 @@ def test_an_unknown_class_is_refused_with_the_nearest():
         named("mine", ["fencing", "basket dunk"], CLASSES)
     with pytest.raises(InputError, match="'fencing' twice"):
         named("mine", ["fencing", "Yo Yo", "Fen Cing"], CLASSES)
-    for splits in ([], [[]]):
-        with pytest.raises(InputError, match="no runs, or one with no classes"):
-            Protocol("mine", splits)
 
 
-@pytest.mark.parametrize(
-    "content",
-    ["[1, 2]", "[", "3", "{}", '{"testing": 3}', '{"testing": []}', '{"name": "x", "splits": [["fencing"]]}', "\xff",
-     "", '{"results": []}', '{"results": [1]}', "[" * 100_000],
-)  # fmt: skip
+@pytest.mark.parametrize("content", ["[1, 2]", "[", '{"testing": 3}', '{"testing": []}', "\xff", '{"results": [1]}'])
 def test_files_that_are_no_protocol_are_refused(tmp_path, content):
     path = tmp_path / "protocol.json"
     path.write_text(content, encoding="latin-1")
@@ -109,8 +93,6 @@ def test_a_saved_result_gives_the_same_splits_again(tmp_path):
     with pytest.raises(FormatError, match="several protocols"):
         parse(str(tmp_path / "mixed.json"), CLASSES)
 
-
-# Those that papers report --------------------------------------------------------------------------------------------
 
 UCF, HMDB, KINETICS = (KNOWN[name].class_names() for name in ("ucf101", "hmdb51", "kinetics400"))
 OF = {"ucf101": UCF, "hmdb51": HMDB, "kinetics400": KINETICS}
@@ -150,18 +132,12 @@ def test_classes_in_another_spelling_and_order_are_drawn_alike():
     assert parse("ucf101-fig1", other).splits == [["HorseRiding", "HorseRace", "PommelHorse", "BalanceBeam"]]
 
 
-UNKNOWN = r"is unknown; give .* ucf101-0/101, .*kinetics400-0/25"
-
-
-@pytest.mark.parametrize(
-    ("text", "class_names", "message"),
-    [
-        ("ucf101-0/50", [name for name in UCF if name != "archery"], "UCF-101, .* 100 classes here, without archery"),
-        ("kinetics400-0/400", [*KINETICS, "something else"], "Kinetics-400, and there are 401 .*; use K-of-401"),
-        ("hmdb51-truze", UCF, "'chew' is none of the 101 classes"), ("ucf101-0/50 x 0", UCF, "0 runs"),
-        ("ucf101-0/51", UCF, UNKNOWN), ("ucf101-", UCF, UNKNOWN), ("ucf101-0/50 x", UCF, UNKNOWN),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("text", "class_names", "message"), [
+    ("ucf101-0/50", [name for name in UCF if name != "archery"], "UCF-101, .* 100 classes here, without archery"),
+    ("kinetics400-0/400", [*KINETICS, "something else"], "Kinetics-400, and there are 401 .*; use K-of-401"),
+    ("hmdb51-truze", UCF, "'chew' is none of the 101 classes"),
+    ("ucf101-0/51", UCF, r"is unknown; give .* ucf101-0/101, .*kinetics400-0/25"),
+])  # fmt: skip
 def test_classes_of_something_else_are_refused(text, class_names, message):
     with pytest.raises(InputError, match=message):
         parse(text, class_names)
@@ -169,14 +145,11 @@ def test_classes_of_something_else_are_refused(text, class_names, message):
 
 @pytest.mark.heavy
 @pytest.mark.skipif(not REAL.is_dir(), reason="CEZSAR_REAL_FORMATS names no folder")
-@pytest.mark.parametrize(
-    ("name", "file", "overlap"),
-    [
-        ("ucf101-hard15", "ucf101_hard_cases_splits", 6), ("ucf101-fig1", "ucf101_semantic_gap_cases_splits", 0),
-        ("ucf101-truze-v1", "ucf101_truezsl_splits", 0), ("ucf101-truze-v2", "ucf101_truezsl2.0_splits", 0),
-        ("hmdb51-truze", "hmdb51_truezsl_splits", 0), ("kinetics400-0/400", "kinetics400_splits", 0),
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize(("name", "file", "overlap"), [
+    ("ucf101-hard15", "ucf101_hard_cases_splits", 6), ("ucf101-fig1", "ucf101_semantic_gap_cases_splits", 0),
+    ("ucf101-truze-v1", "ucf101_truezsl_splits", 0), ("ucf101-truze-v2", "ucf101_truezsl2.0_splits", 0),
+    ("hmdb51-truze", "hmdb51_truezsl_splits", 0), ("kinetics400-0/400", "kinetics400_splits", 0),
+])  # fmt: skip
 def test_the_published_files_have_these_classes(name, file, overlap):
     class_names, path = OF[name.split("-")[0]], REAL / f"splits/{file}.json"
     split, protocol = load_split(path), parse(name, class_names)

@@ -10,7 +10,7 @@ from scipy.special import logsumexp, softmax
 from cezsar.errors import FormatError, InputError
 from cezsar.zeroshot import rejection
 from cezsar.zeroshot.fusion import Weights
-from cezsar.zeroshot.rejection import KINDS, LEAST, RejectionLimits, Rejector, confidence, goes_with, probabilities
+from cezsar.zeroshot.rejection import KINDS, LEAST, Rejector, confidence, goes_with, probabilities
 
 ACCEPT, REJECT = "false accept", "false reject"
 
@@ -25,8 +25,6 @@ def test_every_kind_by_hand_and_by_scipy():
     for t in (0.01, 0.1, 3):
         np.testing.assert_allclose(confidence(scores, "probability", t), softmax(scores / t, axis=1).max(axis=1))
         np.testing.assert_allclose(confidence(scores, "energy", t), t * logsumexp(scores / t, axis=1))
-    with pytest.raises(InputError, match="choose cosine, probability, margin, energy"):
-        confidence([[1.0]], "entropy")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -41,22 +39,14 @@ def test_undecided_clips_and_single_classes_are_defined(kind):
 def test_thresholds_by_hand():
     values = np.arange(1.0, 21)
     # Of 20 unknown clips one may be accepted, so 20 is and 19 is not; of 20 known ones 1 may be rejected.
-    assert (
-        rejection.threshold(values, ACCEPT, 0.05) == np.nextafter(19, 20)
-        and rejection.threshold(values, REJECT, 0.05) == 2
-    )
+    assert rejection.threshold(values, ACCEPT, 0.05) == np.nextafter(19, 20)
+    assert rejection.threshold(values, REJECT, 0.05) == 2
     assert rejection.threshold([3, 3, 1], ACCEPT, 0.5) == np.nextafter(3, 4)  # both of the 3, or none
-    values = np.arange(100.0)  # shares of clips are whole clips
-    assert np.count_nonzero(values >= rejection.threshold(values, ACCEPT, 0.29)) == 29
-    assert np.count_nonzero(values < rejection.threshold(values, REJECT, 0.29)) == 29
     half = [-np.inf, -np.inf, 1, 2]  # two undecided clips, which no threshold accepts
     assert rejection.threshold(half, ACCEPT, 0.5) == LEAST == rejection.threshold(half, REJECT, 0.25)
-    for rate in (-0.1, 1, math.nan):
-        with pytest.raises(InputError, match="from 0 to below 1"):
-            rejection.threshold([1.0, 2], ACCEPT, rate)
-    for chosen_by, said in ((ACCEPT, "no unknown clips"), (REJECT, "no known clips")):
+    for given, rate, said in (([1.0, 2], 1, "from 0 to below 1"), ([], 0.05, "no unknown clips")):
         with pytest.raises(InputError, match=said):
-            rejection.threshold([], chosen_by)
+            rejection.threshold(given, ACCEPT, rate)
 
 
 @pytest.mark.parametrize("rate", [0, 0.1, 1 / 3, 0.9])
@@ -69,9 +59,6 @@ def test_no_threshold_is_better(coarse, rate):
     assert np.mean(values >= accepting) <= rate + 1e-12 and np.mean(values < rejecting) <= rate + 1e-12
     assert all(np.mean(values >= t) > rate for t in tried if t < accepting)
     assert all(np.mean(values < t) > rate for t in tried if t > rejecting)
-
-
-# Rejectors ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -103,9 +90,6 @@ def test_a_judgement_in_words():
         assert rejecting(0.1, kind).judge([0.5]) == (pytest.approx([1.0]), None, "")
     chances_C, none_of_these, words = rejecting(-1.0).judge([0.0, 0.0])
     assert none_of_these is True and words.startswith("all scores are 0;") and chances_C == pytest.approx([0.5, 0.5])
-    energy = -0.1 * math.log(math.exp(5) + math.exp(1))
-    _, none_of_these, words = rejecting(0.2, "energy").judge([0.5, 0.1])
-    assert none_of_these is False and f"negative energy {-energy:.3f}, at least 0.200" in words
 
 
 def test_weights_of_another_direction_and_captions_are_not_judged():
@@ -125,25 +109,8 @@ def test_a_rejector_comes_back_from_its_file_and_damaged_ones_are_refused(tmp_pa
         assert Rejector.of_run(tmp_path) == found
     path = tmp_path / "rejector.json"
     sound = json.loads(path.read_text())
-    damages = [
-        {"kind": "entropy"}, {"kind": ["cosine"]}, {"threshold": None}, {"threshold": 10**400}, {"temperature": 0},
-        {"chosen_by": "eye"}, {"rate": 1}, {"clips": 0}, {"about": None}, {"note": "by hand"},
-        {"cezsar": "calibration"}, {"version": 2},
-    ]  # fmt: skip
+    damages = {"kind": "entropy"}, {"threshold": None}, {"rate": 1}, {"note": "by hand"}, {"version": 2}
     for content in [json.dumps(sound | damage) for damage in damages] + ['{"cezsar": "rejector", "version": 1}', "{"]:
         path.write_text(content)
         with pytest.raises(FormatError, match=r"rejector\.json is damaged .* with `cezsar calibrate`, or remove the"):
             Rejector.of_run(tmp_path)
-
-
-def test_limits_give_their_reasons():
-    assert RejectionLimits().unlike("demo", None) == "" == RejectionLimits().unlike("demo", 1.9)
-    said = "nothing that demo was trained on (2.0 times the usual distance, the limit is 2.0)"
-    assert said in RejectionLimits().unlike("demo", 2.0)
-    assert RejectionLimits().weak("kick", -0.2, 0.0) == []  # off
-    assert RejectionLimits(similarity=0.3, margin=0.2).weak("kick", 0.3, 0.2) == []
-    assert RejectionLimits(similarity=0.3, margin=0.2).weak("kick", 0.29, 0.1) == [
-        '"kick" has a similarity of 0.29 only, the least is 0.30',
-        '"kick" leads by 0.10 only, the least is 0.20',
-    ]
-    assert RejectionLimits(margin=0.2).weak("kick", 0.1, None) == []  # a single label leads nobody

