@@ -3,9 +3,12 @@
 import functools
 import json
 import os
+import shutil
+from dataclasses import replace
 
 os.environ.update(HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
 
+import numpy as np
 import pytest
 import torch
 
@@ -49,6 +52,65 @@ def workspace(small_demo, monkeypatch):
     """The small demo's workspace as `$CEZSAR_HOME`."""
     monkeypatch.setenv("CEZSAR_HOME", str(small_demo[0]))
     return small_demo[0]
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """An empty workspace, and an empty folder to be in; progress is told at every step."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("CEZSAR_HOME", str(tmp_path / "ws"))
+    monkeypatch.setenv("CEZSAR_PROGRESS_EVERY_S", "0")
+    return tmp_path / "ws"
+
+
+@pytest.fixture(scope="module")
+def cross_run(small_demo):
+    """A cross-modal run in the small demo's workspace, trained by the command."""
+    from cezsar.cli import main
+    from cezsar.training.runs import Run
+
+    home, folder = small_demo[0], small_demo[0] / "runs" / "cross"
+    given = ["train", "demo:train", "--method", "cross-modal", "--store", home / "features" / "demo-train"]
+    given += ["--out", folder, "--prototypes", home / "demo" / "descriptions.json", "--domain", "drawn clips"]
+    small = ["--epochs", 2, "--d-model", 16, "--ffn", 16, "--heads", 2, "--d-emb", 8]
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as ended:
+        patch.setenv("CEZSAR_HOME", str(home))
+        main([str(argument) for argument in given + small])
+    assert not ended.value.code
+    yield Run.open(folder)
+    for path in (folder, home / "scores" / "cross@demo"):  # others share the workspace
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def scored_again():
+    """The shipped demo scored anew, without a workshop, with sentences that replace those of their class or join them:
+    {class: sentences} -> scores, figures over all classes, and predicted classes."""
+    from cezsar.encoders.sentences import load_sentence_encoder
+    from cezsar.training.runs import Run
+    from cezsar.workspace import ASSETS
+    from cezsar.zeroshot.evaluation import evaluate
+    from cezsar.zeroshot.fusion import predict
+    from cezsar.zeroshot.protocols import all_classes
+    from cezsar.zeroshot.scored import Scored
+    from cezsar.zeroshot.scores import Scores
+    from cezsar.zeroshot.spaces import JointSpace
+
+    item = Scored.open(ASSETS / "demo/scores/demo@demo")
+    space = JointSpace(Run.open(ASSETS / "demo/runs/demo").load_model(), load_sentence_encoder())
+    old = item.embeddings()
+
+    def again(described, append=False):
+        names = [*old.class_names, *(name for name in described if name not in old.class_names)]
+        stays = np.array([append or names[owner] not in described for owner in old.prototype_class])
+        made = [(space.sentences(texts), names.index(name)) for name, texts in described.items()]
+        prototypes = np.concatenate([old.prototypes[stays], *(rows for rows, _ in made)])
+        owner_P = np.concatenate([old.prototype_class[stays], *(np.full(len(rows), owner) for rows, owner in made)])
+        scores = Scores.from_embeddings(replace(old, class_names=names, prototypes=prototypes, prototype_class=owner_P))
+        return scores, evaluate(scores, all_classes(names), item.weights).runs[0], predict(scores, item.weights)
+
+    return again
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ import json
 import re
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from streamlit import config
 from streamlit.testing.v1 import AppTest
 
 import cezsar
+from app.parts import models
 from cezsar import jobs
 from cezsar.config import ModelConfig, TrainingConfig
 from cezsar.data.descriptions import save_descriptions
@@ -23,6 +25,7 @@ from cezsar.model import CEZSAR
 from cezsar.training.runs import OodDistance, Run, RunConfig
 from cezsar.video import Decoder
 from cezsar.world import DESCRIPTIONS, OBJECTS, plan_clips, unseen_actions, video_path, write_video
+from cezsar.zeroshot.scored import Scored
 
 ENTRY = Path(__file__).resolve().parents[2] / "app" / "main.py"
 config._main_script_path = str(ENTRY)  # so that app/.streamlit/config.toml is read, as it is by `cezsar app`
@@ -67,14 +70,13 @@ def numbers(values):
     return np.frombuffer(base64.b64decode(values["bdata"]), values["dtype"]) if isinstance(values, dict) else values
 
 
-def press(page, label):
-    """The page after a click on the button."""
-    (found,) = [button for button in page.button if button.label == label]
-    return found.click().run()
-
-
 def button(page, label):
     return next(each for each in page.button if each.label == label)
+
+
+def press(page, label):
+    """The page after a click on the button."""
+    return button(page, label).click().run()
 
 
 def wait_until(condition, seconds=20):
@@ -82,6 +84,29 @@ def wait_until(condition, seconds=20):
     while not condition():
         assert time.monotonic() < end, "it did not happen"
         time.sleep(0.02)
+
+
+@pytest.fixture(scope="session")
+def demo():
+    """The shipped demo's scored set."""
+    return Scored.open(models.SHIPPED / "scores" / "demo@demo")
+
+
+@pytest.fixture(scope="session")
+def scores(demo):
+    return demo.scores()
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Jobs that would have been started."""
+    asked = []
+
+    def start(kind, title, steps, *, about=None, **more):
+        asked.append(SimpleNamespace(kind=kind, title=title, steps=steps, about=about))
+
+    monkeypatch.setattr(jobs, "start", start)
+    return asked
 
 
 @pytest.fixture(scope="session")

