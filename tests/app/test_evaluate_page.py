@@ -225,7 +225,7 @@ def test_with_one_split_there_is_mcnemar_and_an_interval_over_videos(empty_works
         assert "too few" in page.info[0].value and "Half" in page.info[0].value
 
 
-def test_two_runs_are_compared_first_and_one_row_with_none(empty_workspace, demo, scores, few, monkeypatch):
+def test_two_runs_are_compared_first(empty_workspace, demo, scores, few):
     colour = Scored.open(SHIPPED / "scores" / "demo-colour@demo").scores()
     page = fine(open_page("evaluate", look="Differences", compared=["demo-colour"], **FEW))
     expect(page, ("demo-colour", "VE"), evaluate(colour, few, VE))
@@ -234,9 +234,6 @@ def test_two_runs_are_compared_first_and_one_row_with_none(empty_workspace, demo
     found = paired(few, ("demo: VE + O", scores, demo.weights), ("demo-colour: VE", colour, VE))
     assert metrics(page)["Difference (points)"][0] == points(found.difference)
     assert "does not hold 0" in texts(page) and found.over_both.low > 0
-    monkeypatch.setattr("app.evaluate.page.controls", lambda *given: [])
-    page = fine(open_page("evaluate", look="Differences", rows=["VE"], **FEW))
-    assert "one row only" in page.info[0].value
 
 
 def test_files_hold_every_pair_and_every_class(demo, few):

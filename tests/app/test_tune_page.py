@@ -259,7 +259,6 @@ def test_a_file_of_annotations_is_encoded_once(empty_workspace, monkeypatch):
         videos[f"v{video}"] = {"duration": 9.0, "timestamps": [[0, 4], [5, 9]], "sentences": said}
     (empty_workspace / "data").mkdir()
     (empty_workspace / "data" / "mine.json").write_text(json.dumps(videos))
-    (empty_workspace / "data" / "other.json").write_text(json.dumps({"classes": ["a"]}))
     page = open_page("tune", **TAU_PART, captions="mine.json")
     assert page.selectbox(key=state.SENTENCES_OF).options[1:] == ["mine.json"]
     assert "12 sentences of 6 videos, encoded by minilm" in texts(page)

@@ -50,8 +50,8 @@ def open_at(chromium):
     """Open an address of a server in a browser session of its own; what went wrong in the browser fails the test."""
     opened = []
 
-    def open_page(server: Server, address: str = "", **options) -> Page:
-        page = visit(chromium, server, address, **options)
+    def open_page(server: Server, address: str = "") -> Page:
+        page = visit(chromium, server, address)
         opened.append(page)
         return page
 

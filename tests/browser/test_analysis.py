@@ -54,23 +54,6 @@ def test_another_sentence_for_a_class_is_tried_at_once(fresh, open_at):
     )
 
 
-def test_a_fault_of_the_text_leads_to_the_workshop(fresh, open_at):
-    page = open_at(fresh, "semantic_gap")
-    expect(page.get_by_role("heading", name="Class by class: whose fault?")).to_be_visible(timeout=60_000)
-    link = page.get_by_text("Rewrite its description in the workshop")
-    link.scroll_into_view_if_needed()
-    link.click()
-    expect(page.get_by_role("textbox", name="Its sentences, one to a line")).to_be_visible(timeout=60_000)
-    settle(page)
-    assert "library" in page.url
-
-
-def test_hard_groups_stand_beside_random_classes(fresh, open_at):
-    page = open_at(fresh, "confusion")
-    expect(page.get_by_text("Harder than random classes?")).to_be_visible(timeout=60_000)
-    expect(page.get_by_role("figure", name=re.compile("30 random sets of 19")).first).to_be_visible(timeout=60_000)
-
-
 def test_why_a_label_won_is_told_on_demand(fresh, open_at):
     page = open_at(fresh, "?from=Samples")
     expect(page.get_by_text("Why this label?")).to_be_visible(timeout=60_000)

@@ -63,8 +63,8 @@ class Server:
         return next(float(line.split()[1]) for line in text.splitlines() if line.startswith("VmRSS")) / 1000
 
 
-def visit(chromium, server: Server, address: str = "", *, size=WIDE, theme="light") -> Page:
-    page = chromium.new_context(viewport=size, color_scheme=theme).new_page()
+def visit(chromium, server: Server, address: str = "") -> Page:
+    page = chromium.new_context(viewport=WIDE).new_page()
     page.complaints = []
     page.on("pageerror", lambda error: page.complaints.append(str(error)))
     page.goto(f"{server.url}/{address}")

@@ -1,6 +1,5 @@
 """`cezsar calibrate`: what it chooses against loops and a library, and that `cezsar.load` and `classify` use it."""
 
-import csv
 import json
 import math
 import shutil
@@ -14,8 +13,6 @@ from cezsar import world
 from cezsar.analysis.calibration import calibration_error, labelled_scores, reliability_at
 from cezsar.data.features import FeatureStore
 from cezsar.data.labels import spoken
-from cezsar.training.importing import pack, unpack
-from cezsar.training.runs import Run
 from cezsar.workspace import ASSETS
 from cezsar.zeroshot.protocols import random_classes
 from cezsar.zeroshot.rejection import Rejector
@@ -78,11 +75,7 @@ def test_from_known_clips_alone_and_from_unknown_ones(cezsar, given):
     assert (rejector.chosen_by, rejector.clips, rejector.kind, rejector.rate) == ("false reject", 12, "cosine", 0.25)
     assert calibration["temperature"] == rejector.temperature == pytest.approx(fitted(rows, truth), rel=0.05)
     assert (calibration["clips"], calibration["classes"], calibration["stopped"]) == (12, 12, "inside")
-    for said in (
-        "3 of 12 known clips are rejected", "12 known clips of known.json, among 12 classes", "--unknown-dataset",
-        "nothing is known about clips of other classes", "warning, no guarantee",
-    ):  # fmt: skip
-        assert said in out
+    assert "3 of 12 known clips are rejected" in out and "nothing is known about clips of other classes" in out
 
     status, out, err = cezsar(*calibrate, "--unknown-dataset", unknown)
     assert status == 0, err
@@ -108,19 +101,13 @@ def test_what_was_chosen_is_used(cezsar, given, tmp_path, workspace):
         status, out, _ = cezsar(*classify)
         assert status == 0 and ("none of these labels seems right (maximum cosine" in out) == (threshold > 1)
         assert out.partition("objects:")[0].count("%  ") == 4
-    assert "of 12 known clips were rejected (known.json, among 12 classes)" in out and "warning, no guarantee" in out
-    assert "looks like nothing" not in sure.about  # another matter, told apart
+    assert "of 12 known clips were rejected (known.json, among 12 classes)" in out
     (record,) = json.loads(cezsar(*classify, "--json")[1])
     assert record["none_of_these"] is True
     scores = np.array([label["similarity"] for label in record["labels"]])
     expected = np.exp((scores - scores.max()) / sure.temperature)
     probabilities = [label["probability"] for label in record["labels"]]
     assert probabilities == pytest.approx(list(expected / expected.sum()), abs=1e-3)
-    cezsar(*classify, "--csv", tmp_path / "a.csv")
-    with (tmp_path / "a.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert {row["none_of_these"] for row in rows} == {"yes"}
-    assert [float(row["probability"]) for row in rows] == probabilities
     (record,) = json.loads(cezsar(*classify, "--alpha", 0.1, "--json")[1])
     assert record["none_of_these"] is None  # chosen with other weights
     (run / "rejector.json").write_text('{"cezsar": "rejector", "version": 1, "kind": "cosine"}')
@@ -139,17 +126,6 @@ def test_mistakes_are_told_and_change_nothing(cezsar, given, workspace):
         status, _, err = cezsar("calibrate", run, "--store", store, "--dataset", known, option, value)
         assert status == 2 and said in err
         assert not (run / "rejector.json").exists() and not (run / "calibration.json").exists()
-
-
-def test_the_demo_brings_its_own_and_it_travels(small_demo, tmp_path):
-    """From segments of validation videos among all seen actions, none of which is an unseen one."""
-    run = Run.open(small_demo[0] / "runs/demo")
-    rejector, calibration = kept(run.folder)
-    assert rejector.clips == calibration["clips"] == run.record()["validation_sub_clips"] == 7
-    assert calibration["classes"] <= len(world.seen_actions())
-    assert "1 validation videos" in rejector.about and rejector.temperature == calibration["temperature"]
-    moved = unpack(pack(run.folder, tmp_path / "demo.zip"), tmp_path / "runs")
-    assert kept(moved.folder) == (rejector, calibration)
 
 
 def test_the_shipped_threshold_warns_of_most_unknown_clips_and_few_known_ones():

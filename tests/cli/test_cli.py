@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,20 +15,12 @@ import pytest
 import typer
 
 from cezsar import cli
-from cezsar.data.datasets import KNOWN
 from cezsar.data.features import FeatureStore
 from cezsar.encoders.objects import LinearHead
 from cezsar.training.runs import Run
 from cezsar.training.triplets import Triplets
 from cezsar.workspace import ASSETS
 from cezsar.zeroshot.evaluation import load_all
-
-VERBS = {
-    "demo", "classify", "spans", "extract", "mine", "train", "photographs", "evaluate", "compare", "transfer",
-    "calibrate", "analyse", "project", "tau", "tau-sweep", "datasets", "fetch", "info", "app", "prototypes",
-    "import-release",
-}  # fmt: skip
-SMALL = ["--d-model", 16, "--ffn", 16]
 
 
 @pytest.fixture
@@ -36,8 +29,9 @@ def clips(workspace):
 
 
 def test_every_verb_explains_itself_with_examples(cezsar):
-    assert set(typer.main.get_command(cli.app).commands) == VERBS
-    for verb in VERBS:
+    verbs = typer.main.get_command(cli.app).commands
+    assert len(verbs) == 21
+    for verb in verbs:
         status, out, _ = cezsar(verb, "--help")
         assert status == 0 and "Examples" in out and f"cezsar {verb}" in out
     for verb in ("features", "checkpoint", "descriptions", "splits", "captions"):
@@ -47,36 +41,49 @@ def test_every_verb_explains_itself_with_examples(cezsar):
 
 
 def test_from_videos_to_a_table(cezsar, workspace, tmp_path, monkeypatch):
-    """extract -> mine -> train -> evaluate, as a user would type them."""
+    """extract -> mine -> train -> evaluate, as a user would type them; the run keeps what it is used with."""
     monkeypatch.chdir(tmp_path)
-    world = workspace / "demo"
+    world, head = workspace / "demo", workspace / "runs/demo/objects.safetensors"
     for done, there in ((10, 0), (0, 10)):
         status, out, err = cezsar("extract", world / "train", "--encoder", "motion", "--out", "train")
         assert status == 0 and f"{done} clips extracted, {there} were there already" in out
         assert "\r" not in err  # plain lines in a pipe
     assert FeatureStore("train").fingerprint == FeatureStore(workspace / "features/demo-train").fingerprint
 
-    mining = [world / "train.json", "--store", "train", "--sentences", "minilm", "--out", "t", "--seed", 2]
-    status, out, err = cezsar("mine", *mining, "--negatives", 5, "--sub-clips", 1)
-    assert "mining: 0 of 140" in err and "mining: 140 of 140" in err  # 70 sentences, 70 sub-clips
-    assert status == 0 and "triplets from 70 segments of 10 videos" in out and "human sentences only" in out
-    assert Triplets.load("t").negatives_MPn.shape[1:] == (1, 5)
+    mining = [world / "train.json", "--store", "train", "--out", "t", "--negatives", 5, "--sub-clips", 1, "--seed", 2]
+    status, out, err = cezsar("mine", *mining, "--head", head, "--object-positives", 1)
+    assert status == 0 and "triplets from 70 segments of 10 videos" in out and "mining: " in err
+    assert Triplets.load("t").record["object_positives"] == 1 and Triplets.load("t").negatives_MPn.shape[2] == 5
 
-    training = ["train", "t", "--store", "train", "--out", "run", *SMALL]
-    status, out, err = cezsar(*training, "--epochs", 2, "--lr", "1e-3", "--domain", "drawn people")
-    assert status == 0 and "best epoch" in out and "validation" in err
-    config = Run.open("run").config
-    assert (config.training.epochs, config.model.d_model, config.domain) == (2, 16, "drawn people")
-    for more, said in (([], "already holds a run"), (["--resume", "--epochs", 3], "other settings")):
+    described = {"kick": ["A person kicks."], "wave": ["A person waves a broom."]}
+    Path("p.json").write_text(json.dumps(described))
+    LinearHead(["cup"], ["a thing to drink from"], np.zeros((1, 3))).save("narrow.safetensors")
+    training = ["train", "t", "--store", "train", "--out", "run", "--d-model", 16, "--ffn", 16, "--epochs", 1]
+    for option, value, said in (
+        ("--head", workspace / "runs/demo/model.safetensors", "object head"),
+        ("--prototypes", "none.json", "none.json"), ("--head", "narrow.safetensors", "3 columns"),
+    ):  # fmt: skip
+        status, _, err = cezsar(*training, option, value)
+        assert status == 2 and said in err and not Path("run").exists()
+    training += ["--objects", 1, "--alpha", 0.7, "--head", head, "--prototypes", "p.json", "--domain", "drawn people"]
+    status, out, err = cezsar(*training)
+    assert status == 0 and "best epoch" in out and "epoch 1 of 1" in err
+    config, kept = Run.open("run").config, LinearHead.load("run/objects.safetensors")
+    assert (config.training.epochs, config.model.d_model, config.domain) == (1, 16, "drawn people")
+    assert config.objects == 1 and config.fusion == {"alpha": 0.7, "beta": 0.3, "gamma": 0.0}
+    assert kept.fingerprint == LinearHead.load(head).fingerprint
+    assert json.loads(Path("run/prototypes.json").read_text()) == described
+    for more, said in (([], "already holds a run"), (["--resume", "--lr", "1e-3"], "other settings")):
         status, _, err = cezsar(*training, *more)
         assert status == 2 and said in err
+    assert cezsar(*training, "--resume")[0] == 0
 
     given = ["--dataset", world / "test", "--store", workspace / "features/demo-test", "--run", "run"]
     status, out, _ = cezsar("evaluate", *given, "--protocol", "10-of-21", "--runs", 7, "--out", "r.json")
     assert status == 0 and "VE" in out and "chance" in out
-    result = load_all(tmp_path / "r.json")[0]
+    result = load_all("r.json")[0]
     assert len(result.runs) == 7 and all(len(set(each.classes)) == 10 for each in result.runs)
-    assert (tmp_path / "r.csv").is_file() and (tmp_path / "r.md").read_text().count("|") > 4
+    assert Path("r.csv").is_file() and Path("r.md").read_text().count("|") > 4
 
 
 def test_demo_table_and_evaluate_agree(cezsar, workspace, small_demo, tmp_path):
@@ -99,8 +106,6 @@ def test_classify_ranks_for_people_and_machines(cezsar, workspace, clips, tmp_pa
     similarities = [label["similarity"] for label in records[0]["labels"]]
     assert similarities == sorted(similarities, reverse=True)
     assert records[0]["margin"] == pytest.approx(similarities[0] - similarities[1], abs=2e-6)
-    (answer,) = json.loads(cezsar("classify", clips[0], "--top", 51, "--json", "--prototypes", "HMDB-51")[1])
-    assert {label["label"] for label in answer["labels"]} == set(KNOWN["hmdb51"].class_names())
     (tmp_path / "p.json").write_text(json.dumps({"kick": ["A person kicks."], "wave": "A person waves a broom."}))
     few = tmp_path / "few"
     few.mkdir()
@@ -139,16 +144,6 @@ def test_one_broken_clip_costs_one_clip(cezsar, workspace, clips, tmp_path):
     assert FeatureStore(tmp_path / "store").ids == ["good"]
 
 
-def test_broken_released_features_end_with_status_1_and_are_listed(cezsar, home, tmp_path):
-    (tmp_path / "npy").mkdir()
-    np.save(tmp_path / "npy/good.npy", np.ones((2, 6), np.float32))
-    for number in range(12):
-        (tmp_path / f"npy/bad{number:02}.npy").write_text("no array")
-    status, out, err = cezsar("import-release", "features", tmp_path / "npy", "--out", tmp_path / "s", "--width", 6)
-    assert status == 1 and "1 videos imported, 0 were there already, 12 failed" in out
-    assert "bad00.npy: it is no usable" in out and "and 2 more" in out and "0 of 13, 12 failed" in err
-
-
 def test_info_names_what_is_here(cezsar, workspace):
     (workspace / "runs/broken").mkdir(exist_ok=True)
     status, out, _ = cezsar("info")
@@ -161,49 +156,32 @@ MISTAKES = {
     "extract {videos} --encoder vgg --out s": "no encoder 'vgg'",
     "extract {videos} --encoder motion --out s --weights w": "has no weights",
     "extract {videos} --encoder motion --out {colour}": "colour only",
-    "extract {empty} --encoder motion --out s": "no video",
     "mine none.json --store {store} --out t": "none.json",
     "mine {annotations} --store {store} --out t --tau 3": "tau is 3",
-    "mine {annotations} --store {empty} --out t": "no feature shards",
     "train none --store {store} --out r": "none",
     "evaluate --dataset demo --store {colour} --run {run}": "was trained with",
     "evaluate --dataset demo --store {test} --run {run} --protocol seven": "seven",
-    "evaluate --dataset demo --store {test} --run {run} --protocol 50-of-21": "50",
-    "evaluate --dataset ucf --store {test}": "data set ucf",
-    "evaluate --dataset {videos} --store {store}": "no label",
     "classify {clip} --run {empty}": "holds no run",
-    "classify missing.mp4": "missing.mp4",
     "classify {clip} --labels ,,": "label",
     "classify {clip} --labels a --prototypes p.json": "not both",
     "classify {clip} --prototypes hmdb52": "hmdb52 is no file or folder",
-    "classify {clip} --labels " + "x" * 5000: "1,000",
-    "classify {clip} --run {run} --encoder bit": "not both",
     "classify {clip} --encoder bit --labels a": "1.3 GB",
     "classify {clip} --alpha 0 --beta 0": "not all zero",
+    "spans {clip} --labels 'kicking a drum'": "--find 'kicking a drum'",
+    "evaluate --dataset demo --store {test} --method captions": "method captions needs captions",
     "classify {clip} --lables a": "--lables",
     "demo --recipe mine": "recipe 'mine'",
     "demo --seed 6": "other settings",
     "datasets --add ucf101": "should be NAME=PLACE",
-    "datasets --add ucf101=/no/such/place": "there is no /no/such/place",
     "datasets --forget x": "no data set is named 'x'",
-    "datasets --missing m.txt": "--missing is for one published data set",
     "datasets ucf101 --missing m.txt": "not here, so what is missing cannot be told",
-    "prototypes check ucf-110": "ucf-110 is no file or folder, and none of the shipped descriptions (ucf101, ",
-    "prototypes check bad.json": "bad.json, line 1, column 2",
-    "prototypes check ucf101 --dataset nobody": "data set nobody: there is no",
     "prototypes check ucf101 --dataset activitynet-captions": "no classes",
-    "prototypes check ucf101 --near 2": "--near",
     "prototypes check ucf101 --sentences no/such/folder/x": "no/such/folder/x",
     "project nothing@nowhere": "holds no scored data set",
     "project {scored} --classes 'kicking a bx'": "did you mean 'kicking a box'",
-    "project {scored} --perplexity 0": "perplexity must be above 0",
     "import-release features none --out s": "none is no folder",
-    "import-release checkpoint none.pt --out r": "no file none.pt",
     "import-release checkpoint bad.json --out r": "bad.json is no module that torch.save wrote",
-    "import-release descriptions none --out d.json": "none is no folder",
-    "import-release splits none.json --out s": "none.json cannot be read",
     "import-release captions bad.json --out c.json": "not valid JSON",
-    "tau {annotations} --taus low,high": "no list of numbers",
 }
 
 
@@ -260,35 +238,3 @@ def test_a_process_tells_its_status_and_a_reader_that_leaves_is_no_error(monkeyp
     monkeypatch.setattr(cli, "_command", lambda: [][0])  # `extract` may end with 1 and count as done; a crash must not
     status, _, err = cezsar("extract")
     assert status == 3 and "IndexError" in err
-
-
-def test_train_keeps_what_the_run_is_used_with(cezsar, workspace, tmp_path, monkeypatch):
-    """--objects, --alpha, --head and --prototypes end up in the run; what does not fit is refused before training."""
-    monkeypatch.chdir(tmp_path)
-    store, head = workspace / "features/demo-train", workspace / "runs/demo/objects.safetensors"
-    mining = [workspace / "demo/train.json", "--store", store, "--out", "t", "--negatives", 2, "--seed", 1]
-    status, out, _ = cezsar("mine", *mining, "--sub-clips", 1, "--head", head, "--object-positives", 1)
-    assert status == 0 and "human sentences only" not in out
-    assert Triplets.load("t").record["object_positives"] == 1
-
-    described = {"kick": ["A person kicks."], "wave": ["A person waves a broom."]}
-    (tmp_path / "p.json").write_text(json.dumps(described))
-    LinearHead(["cup"], ["a thing to drink from"], np.zeros((1, 3))).save(tmp_path / "narrow.safetensors")
-    training = ["train", "t", "--store", store, "--out", "run", *SMALL, "--epochs", 1]
-    for option, value, said in (
-        ("--head", workspace / "runs/demo/model.safetensors", "object head"),
-        ("--prototypes", "none.json", "none.json"),
-        ("--head", "narrow.safetensors", "3 columns"),
-    ):
-        status, _, err = cezsar(*training, option, value)
-        assert status == 2 and said in err
-    assert not (tmp_path / "run").exists()
-
-    keeping = ["--objects", 1, "--alpha", 0.7, "--head", head, "--prototypes", "p.json"]
-    status, _, err = cezsar(*training, *keeping)
-    assert status == 0 and "training: " in err and "epoch 1 of 1" in err
-    run = Run.open("run")
-    assert run.config.objects == 1 and run.config.fusion == {"alpha": 0.7, "beta": 0.3, "gamma": 0.0}
-    assert LinearHead.load(run.folder / "objects.safetensors").fingerprint == LinearHead.load(head).fingerprint
-    assert json.loads((run.folder / "prototypes.json").read_text()) == described
-    assert cezsar(*training, *keeping, "--resume")[0] == 0

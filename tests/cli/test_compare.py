@@ -3,12 +3,10 @@
 import json
 import shutil
 
-import numpy as np
 import pytest
 
 from cezsar.data.annotations import load_captions
 from cezsar.data.datasets import open_dataset
-from cezsar.data.layout import ucf101_clips
 from cezsar.data.sentence_cache import open_encoder
 from cezsar.zeroshot.evaluation import load_all
 from cezsar.zeroshot.scored import Scored
@@ -85,47 +83,3 @@ def test_captions_alone_go_through_a_run(cezsar, workspace, captions, tmp_path):
     kept = Scored.open(next((workspace / "scores").glob("demo@spoken-*")))
     assert kept.scores().modalities == ("C",) and (kept.weights.alpha, kept.weights.gamma) == (0, 1)
     shutil.rmtree(kept.folder)  # other tests share the workspace
-
-
-def test_a_relative_is_evaluated_under_its_name(cezsar, workspace):
-    given = ["evaluate", "--dataset", "demo", "--store", workspace / "features" / "demo-test", "--method"]
-    code, text, _ = cezsar(*given, "objects")
-    assert code == 0 and "Objects, after [9]: O" in text
-    code, _, error = cezsar(*given, "captions")
-    assert code == 2 and "method captions needs captions" in error
-
-
-class Hashed:
-    """A sentence encoder of 384 dimensions that may be asked for new sentences, or not."""
-
-    name, dim, fingerprint = "hashed", 384, "ab" * 32
-    asleep = False
-
-    def encode(self, sentences):
-        assert not self.asleep, "a sentence was encoded again"
-        return np.stack([np.random.default_rng(abs(hash(text)) % 2**32).normal(size=384) for text in sentences])
-
-
-def test_captions_of_all_of_ucf101_against_its_descriptions(cezsar, home, tmp_path, monkeypatch):
-    """At its real size, 13,320 captions x 101 descriptions: no sentence is embedded twice, since vectors are cached."""
-    from cezsar.encoders import sentences
-
-    monkeypatch.setattr(sentences, "load_sentence_encoder", lambda name, device=None: Hashed())
-    index: dict[str, list[str]] = {}
-    for clip, label in ucf101_clips().items():
-        index.setdefault(label, []).append(clip)
-    (tmp_path / "ucf101_dataset.json").write_text(json.dumps(index))
-    entries = {clip: [{"sentence": f"{clip} shows it", "timestamp": [0, 1]}] for clip in ucf101_clips()}
-    (tmp_path / "captions.json").write_text(json.dumps({"results": entries}))
-    assert cezsar("datasets", "ucf101", "--add", f"ucf101={tmp_path / 'ucf101_dataset.json'}")[0] == 0
-
-    def protocol(name):
-        given = ["--captions", tmp_path / "captions.json", "--method", "captions", "--protocol", name]
-        code, text, error = cezsar("evaluate", "--dataset", "ucf101", *given, "--out", "result.json")
-        assert code == 0, text + error
-        return load_all("result.json")[0]
-
-    for name, clips in {"ucf101-0/101": [13_320], "official": [3783, 3734, 3696]}.items():
-        result = protocol(name)
-        assert [run.n_clips for run in result.runs] == clips and {len(run.classes) for run in result.runs} == {101}
-        monkeypatch.setattr(Hashed, "asleep", True)  # the first one has filled the cache

@@ -10,11 +10,9 @@ import numpy as np
 import pytest
 
 from cezsar.data.datasets import KNOWN, captions_of, is_name, open_dataset, register, videos_of
-from cezsar.data.features import FeatureStore, StoreWriter
+from cezsar.data.features import FeatureStore
 from cezsar.data.layout import caption_files, ucf101_clips, ucf101_parts
-from cezsar.errors import FormatError, InputError
-from cezsar.training.triplets import Triplets
-from cezsar.zeroshot.evaluation import load_all
+from cezsar.errors import InputError
 
 OFFICIAL = {"v_Archery_g01_c01": "Archery", "v_Archery_g10_c02": "Archery", "v_HandStandPushups_g01_c01": "Handstand"}
 
@@ -65,15 +63,12 @@ def activitynet(home: Path) -> Path:
 def test_clips_and_parts_have_the_ids_and_labels_of_an_evaluation(home):
     ucf(home)
     (clips, missing), data = videos_of("UCF-101"), open_dataset("ucf101")
-    assert {clip.id: clip.label for clip in clips} == data.labels
-    assert data.labels["v_HandStandPushups_g01_c01"] == "handstand pushups" and len(data.labels) == 3
+    assert {clip.id: clip.label for clip in clips} == data.labels and len(clips) == 3
     assert all(clip.path.is_file() and clip.path.stem == clip.id for clip in clips)
-    assert set(missing) == ucf101_clips().keys() - OFFICIAL.keys() and len(missing) == 13_317
+    assert set(missing) == ucf101_clips().keys() - OFFICIAL.keys()
     part, (clips, missing) = set(ucf101_parts(ucf101_clips())["test1"]), videos_of("ucf101:test1")
     assert {clip.id for clip in clips} == OFFICIAL.keys() & part == OFFICIAL.keys() - {"v_Archery_g10_c02"}
     assert set(missing) == part - OFFICIAL.keys() == set(open_dataset("ucf101:test1").missing)
-    with pytest.raises(InputError, match="no part 'test9' here; there are test1"):
-        videos_of("ucf101:test9")
 
 
 def test_videos_with_captions_and_no_others(home):
@@ -84,18 +79,10 @@ def test_videos_with_captions_and_no_others(home):
     assert [clip.id for clip in clips] == ["v_0", "v_1", "v_2", "v_3", "v_8"] and missing == ["v_gone"]
     clips, missing = videos_of("activitynet-captions:val_1")
     assert [clip.id for clip in clips] == ["v_8"] and not missing
-    assert videos_of("ActivityNet Captions:train")[1] == ["v_gone"]
     assert captions_of("activitynet-captions") == place / "train.json"
     assert captions_of("activitynet_captions:val_1") == place / "activitynet_val_1.json"
-    for find, said in (
-        (videos_of, "no part 'val_2' here; there are train, val_1"),
-        (captions_of, r"no val_2\.json in "),
-    ):
-        with pytest.raises(InputError, match=said):
-            find("activitynet-captions:val_2")
-    for name in ("ucf101", "my clips"):
-        with pytest.raises(InputError, match=f"{name} has classes and no sentences to mine"):
-            captions_of(name)
+    with pytest.raises(InputError, match="no part 'val_2' here; there are train, val_1"):
+        videos_of("activitynet-captions:val_2")
     for file in caption_files(place).values():
         file.unlink()
     assert len(videos_of("activitynet-captions")[0]) == 6  # no list, no choice
@@ -107,25 +94,16 @@ def test_what_is_a_name_and_what_a_path(home, tmp_path):
     names = ["ucf101", "UCF-101", "ucf101:test1", "kinetics400:val", "activitynet-captions", "demo", "my clips"]
     paths = ["./ucf101", "ucf101/", "/data/ucf101", "clips", "clips.csv", "my clips.csv", "..", ".", "", "data/x.json"]
     assert [name for name in names + paths if is_name(name)] == names
-    (home / "data/datasets.json").write_text("[]")
-    with pytest.raises(FormatError):
-        is_name("clips")
 
 
 def test_ones_own_by_name_and_a_list_without_videos(home, tmp_path):
     touch(tmp_path / "mine/jump/1.mp4", tmp_path / "mine/walk/2.mp4")
-    (tmp_path / "index.json").write_text(json.dumps({"jump": ["1"], "walk": ["2"]}))
     register("my clips", tmp_path / "mine")
-    register("my index", tmp_path / "index.json")
     clips = [(clip.id, clip.label, clip.path) for clip in videos_of("my clips")[0]]
     assert clips == [("1", "jump", tmp_path / "mine/jump/1.mp4"), ("2", "walk", tmp_path / "mine/walk/2.mp4")]
     (home / "data/ucf101").mkdir(parents=True)
     (home / "data/ucf101/ucf101_dataset.json").write_text(json.dumps({"Archery": ["v_Archery_g01_c01"]}))
-    for name, said in (
-        ("my index", r"my index: .*index\.json has lists of its clips and no video"),
-        ("ucf101", r"ucf101: .*data/ucf101 has lists of its clips and no video"),
-        ("hmdb51", "HMDB-51 is not here"),
-    ):
+    for name, said in (("ucf101", "has lists of its clips and no video"), ("hmdb51", "HMDB-51 is not here")):
         with pytest.raises(InputError, match=said):
             videos_of(name)
 
@@ -147,20 +125,6 @@ def test_extract_by_name_and_by_path_give_one_store(cezsar, home):
     assert status == 2 and "--add hmdb51=FOLDER" in err
 
 
-def test_mine_by_name_and_by_path_give_the_same(cezsar, home):
-    place = activitynet(home)
-    assert cezsar("extract", "activitynet-captions", "--encoder", "motion", "--out", "store")[0] == 0
-    mining = ["--store", "store", "--negatives", 2, "--sub-clips", 1, "--out"]
-    status, out, _ = cezsar("mine", "activitynet-captions", *mining, "named")
-    assert status == 0 and "1 annotated videos are not in the store" in out
-    assert cezsar("mine", place / "train.json", *mining, "given")[0] == 0
-    named, given = Triplets.load("named"), Triplets.load("given")
-    assert named.fingerprint == given.fingerprint and named.record == given.record
-    assert named.record["annotations"] == "train.json" and named.record["videos"] == 4
-    status, _, err = cezsar("mine", "ucf101", *mining, "none")
-    assert status == 2 and "no sentences to mine" in err
-
-
 def test_a_folder_says_what_was_passed_over_and_what_was_read_in_part(cezsar):
     clips = Path("clips")
     write_film(clips / "whole.avi", 200)
@@ -172,6 +136,8 @@ def test_a_folder_says_what_was_passed_over_and_what_was_read_in_part(cezsar):
     assert status == 0 and first == "clips: 2 files passed over, no video by their names (.srt 1, .txt 1)"
     assert cut.startswith("  clips/cut.avi: it is cut off: ")
     assert last == "store: 2 clips extracted (1 of them read in part), 0 were there already, 0 failed"
+    listed = json.loads(Path("store/failed.json").read_text())
+    assert listed["failed"] == [] and [each["id"] for each in listed["read in part"]] == ["cut"]
 
 
 @pytest.fixture
@@ -211,35 +177,3 @@ def test_ones_own_and_a_broken_one(cezsar, home, tmp_path):
     status, out, _ = cezsar("datasets")
     assert status == 0 and out.count("  unusable") == 2 and "line 1: 'nonsense'" in out and "holds no video" in out
     assert "unusable" in cezsar("datasets", "nobody's")[1]
-
-
-def test_evaluation_by_name(cezsar, index):
-    """One clip of every class, its caption the class's name or, for every fourth, that of a class that is another."""
-    tested = {label: id for id, label in ucf101_clips().items() if id.endswith("_g03_c01")}
-    names = KNOWN["ucf101"].class_names()
-    with StoreWriter("store", {"encoder": "motion", "fingerprint": "any", "dim": 4}) as store:
-        for id in tested.values():
-            store.add(id, np.ones((1, 4), np.float32))
-    by_key = {name.replace(" ", ""): name for name in names}
-    said = {id: by_key[label.lower()] for label, id in tested.items()}
-    Path("names.json").write_text(json.dumps({name: name for name in names}))
-    wrong = [id for number, id in enumerate(tested.values()) if number % 4 == 0]
-    said |= {id: said[other] for id, other in zip(wrong, wrong[1:] + wrong[:1], strict=True)}
-    captions = {id: [{"sentence": name, "timestamp": [0, 1]}] for id, name in said.items()}
-    Path("captions.json").write_text(json.dumps({"results": captions}))
-    assert cezsar("datasets", "ucf101", "--add", f"ucf101={index}")[0] == 0
-
-    def evaluated(*more):
-        given = ["--dataset", "ucf101", "--store", "store", "--captions", "captions.json", "--out", "r.json"]
-        status, out, _ = cezsar("evaluate", *given, *more)
-        (result,) = load_all("r.json")
-        assert status == 0 and "1 of 13,320 clips are missing: v_YoYo_g25_c01" in out
-        return result, out
-
-    result, out = evaluated("--prototypes", "names.json", "--protocol", "ucf101-0/101")
-    assert result.figure("top1").mean == pytest.approx(1 - len(wrong) / 101)
-    result, out = evaluated("--prototypes", "names.json", "--protocol", "ucf101-0/20", "--seed", 3)
-    assert "protocol ucf101-0/20, 20 classes" in out and result.seed == 3
-    assert [len(set(run.classes)) for run in result.runs] == [20] * 50
-    result, out = evaluated("--protocol", "ucf101-hard15")  # with the sentences that come along
-    assert "15 classes, 15 clips" in out and result.figure("top1").mean > 0.5

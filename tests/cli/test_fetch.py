@@ -21,8 +21,7 @@ REPOSITORY = "sentence-transformers/tiny-clip"
 
 
 class Hub(BaseHTTPRequestHandler):
-    """One repository, as the hub serves it: a listing, and files in ranges. The `stuck` one stops once, half-way, and
-    the `cut` one breaks off once, there."""
+    """One repository, as the hub serves it: a listing, and files in ranges. The `stuck` one stops once, half-way."""
 
     def log_message(self, *_):
         pass
@@ -52,12 +51,11 @@ class Hub(BaseHTTPRequestHandler):
             start = int(wanted.removeprefix("bytes=").split("-")[0])
             headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
             return self.send(content[start:], headers, body, 206)
-        half = body and name in (served.stuck, served.cut)
+        half = body and name == served.stuck
         self.send(content, headers, body, most=len(content) // 2 if half else None)
-        if half and name == served.stuck:
-            served.freed.wait(30)
         if half:
-            served.stuck = served.cut = ""
+            served.freed.wait(30)
+            served.stuck = ""
         return None
 
     def send(self, content, headers, body, status=200, most=None):
@@ -73,32 +71,16 @@ class Hub(BaseHTTPRequestHandler):
 def hub(clip_folder):
     files = {str(path.relative_to(clip_folder)): path.read_bytes() for path in clip_folder.rglob("*") if path.is_file()}
     model = next(name for name in files if name.endswith("model.safetensors"))
-    extra = [
-        model.replace("model.safetensors", "pytorch_model.bin"),
-        "onnx/model.onnx",
-        "picture.png",
-        ".gitattributes",
-    ]
+    extra = [model.replace("model.safetensors", "pytorch_model.bin"), "onnx/model.onnx", "picture.png"]
     with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
         server.files = files | dict.fromkeys(extra, b"not needed")
         server.sums = {name: hashlib.sha256(content).hexdigest() for name, content in server.files.items()}
         server.asked, server.model, server.needed, server.freed = [], model, set(files), threading.Event()
-        server.stuck = server.cut = ""
+        server.stuck = ""
         threading.Thread(target=server.serve_forever, daemon=True).start()
         server.url = f"http://127.0.0.1:{server.server_port}"
         yield server
         server.shutdown()
-
-
-BIG = "1_Dense/model.safetensors"
-
-
-@pytest.fixture
-def big(hub):
-    """The hub with one large file more."""
-    hub.files[BIG] = bytes(24_000_000)
-    hub.sums[BIG] = hashlib.sha256(hub.files[BIG]).hexdigest()
-    return hub
 
 
 @pytest.fixture
@@ -134,13 +116,15 @@ def test_an_encoder_is_fetched_and_can_be_used(hub, fetch, tmp_path, monkeypatch
     assert "here already" in fetch("clip:tiny-clip", hub.url)[1] and len(hub.asked) == asked
 
 
-def test_what_was_killed_goes_on_in_the_middle_of_the_file(big, fetch, tmp_path):
+def test_what_was_killed_goes_on_in_the_middle_of_the_file(hub, fetch, tmp_path):
     def kept():
-        parts = (tmp_path / "models").glob(f".fetching-tiny-clip-*/**/{BIG}.part")
+        parts = (tmp_path / "models").glob(f".fetching-tiny-clip-*/**/{big}.part")
         return max((path.stat().st_size for path in parts), default=0)
 
-    big.stuck = BIG
-    first = threading.Thread(target=fetch, args=("clip:tiny-clip", big.url))
+    hub.stuck = big = "1_Dense/model.safetensors"
+    hub.files[big] = bytes(24_000_000)
+    hub.sums[big] = hashlib.sha256(hub.files[big]).hexdigest()
+    first = threading.Thread(target=fetch, args=("clip:tiny-clip", hub.url))
     first.start()
     end = time.monotonic() + 30
     while not kept() and time.monotonic() < end:
@@ -149,18 +133,10 @@ def test_what_was_killed_goes_on_in_the_middle_of_the_file(big, fetch, tmp_path)
     fetch.running[0].kill()
     first.join()
     size = kept()
-    big.freed.set()
-    status, _, err = fetch("clip:tiny-clip", big.url)
-    assert status == 0 and (BIG, f"bytes={size}-") in big.asked, err
-    assert (tmp_path / "models" / "tiny-clip" / BIG).read_bytes() == big.files[BIG]
-
-
-def test_what_breaks_off_goes_on_at_once(big, fetch, tmp_path):
-    big.cut = BIG
-    status, _, err = fetch("clip:tiny-clip", big.url)
-    first, second = [wanted for name, wanted in big.asked if name == BIG]
-    assert status == 0 and first == "" and 0 < int(second.removeprefix("bytes=").rstrip("-")) <= 12_000_000, err
-    assert (tmp_path / "models" / "tiny-clip" / BIG).read_bytes() == big.files[BIG]
+    hub.freed.set()
+    status, _, err = fetch("clip:tiny-clip", hub.url)
+    assert status == 0 and (big, f"bytes={size}-") in hub.asked, err
+    assert (tmp_path / "models" / "tiny-clip" / big).read_bytes() == hub.files[big]
 
 
 def test_altered_content_is_refused_and_nothing_appears(hub, fetch, tmp_path):

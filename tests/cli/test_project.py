@@ -20,11 +20,3 @@ def test_a_map_of_chosen_classes(cezsar, home, tmp_path):
     expected, found = maps.draw(item, settings), maps.read(out)
     for space, projection in expected.projections.items():
         np.testing.assert_array_equal(found.projections[space].videos_N2, projection.videos_N2)
-
-
-def test_the_workspace_keeps_it_where_the_app_looks(cezsar, home):
-    (home / "scores").mkdir(parents=True)
-    (home / "scores" / "mine@demo").symlink_to(SHIPPED)
-    assert cezsar("project", "mine@demo", "--sample", 21, "--perplexity", 5)[0] == 0
-    name = maps.MapSettings(5, 0, 21).file_name(Scored.open(SHIPPED).fingerprint)
-    assert [path.name for path in (home / "cache" / "projections").iterdir()] == [name]

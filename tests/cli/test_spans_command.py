@@ -93,20 +93,3 @@ def test_one_label_over_films(spans, film, tmp_path):
     assert scores == sorted(scores, reverse=True)
     status, out, _ = spans(film, "--find", "dragging a box", *GIVEN)
     assert status == 0 and "in 1 film" in out
-
-
-def test_mistakes_are_told_before_any_work(spans, film, tmp_path, monkeypatch):
-    monkeypatch.setattr(library, "read", lambda *_, **__: pytest.fail("worked already"))
-    (tmp_path / "file").write_text("")
-    for arguments, said in (
-        ([*GIVEN, "--csv", tmp_path], "is a folder"),
-        ([*GIVEN, "--vtt", tmp_path / "file" / "a.vtt"], "cannot be written"),
-        (["--labels", "kicking a drum"], "--find 'kicking a drum'"),
-    ):
-        status, _, err = spans(film, *arguments)
-        assert status == 2 and said in err and err.count("\n") == 1
-
-
-def test_times_are_hours_minutes_seconds():
-    expected = ["0:00:00.0", "0:01:00.0", "0:01:01.2", "2:02:05.5"]
-    assert [clock(time_s) for time_s in (0, 59.96, 61.25, 7325.5)] == expected

@@ -39,16 +39,6 @@ def test_counts_are_those_of_all_pairs(cezsar, workspace, tmp_path):
     assert re.search(rf"at any τ above: {len(near)} pairs", printed)
 
 
-def test_repaired_annotations_are_told(cezsar, tmp_path):
-    times = [[0, 4], [3.5, 1], [2, 2], [3.9, 60], [10, 20], [0, 1]]
-    sentences = ["A man runs.", "He stops.", "He sits.", "A dog.", "x", ""]
-    entry = {"duration": 4.0, "timestamps": times, "sentences": sentences}
-    (tmp_path / "captions.json").write_text(json.dumps({"v_1": entry, "v_2": entry}))
-    out = cezsar("tau", tmp_path / "captions.json")[1]
-    told = [line for line in out.splitlines() if line.startswith("  2 segments")]
-    assert told == [f"  {line}" for line in load_annotations(tmp_path / "captions.json").repairs] and len(told) == 5
-
-
 def wanted(workspace, out, *more):
     world, stores = workspace / "demo", workspace / "features"
     return [

@@ -263,20 +263,6 @@ def test_real_files_through_the_real_decoder(tmp_path, in_decoder):
         np.testing.assert_allclose(store.features(id), [[200, 0, 0]] * 3, atol=3)
 
 
-def test_what_can_be_read_of_a_damaged_clip_is_stored_and_listed(tmp_path):
-    path = write_film(tmp_path / "cut.avi", (200, 0, 0), frames=50)
-    (tmp_path / "whole.avi").write_bytes(path.read_bytes())
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    given = [Clip(path, "cut"), Clip(tmp_path / "whole.avi", "whole")]
-    report = extract(given, Encoder(), tmp_path / "store")
-    assert (report.done, report.failed, [clip.id for clip in report.partly]) == (2, [], ["cut"])
-    assert report.partly[0].reason.startswith("it is cut off: ")
-    assert len(FeatureStore(tmp_path / "store").features("cut")) < 10
-    assert extract(given, Encoder(), tmp_path / "store").partly == []  # there already, and still listed
-    listed = json.loads((tmp_path / "store/failed.json").read_text())
-    assert listed == {"failed": [], "read in part": [report.partly[0]._asdict()]}
-
-
 def test_a_film_replaced_under_the_same_name_is_read_anew(tmp_path):
     given = [Clip(write_film(tmp_path / f"{id}.avi", (200, 0, 0)), id, "jump") for id in ("a", "b", "c")]
     assert extract(given, Colour(), tmp_path / "store", shard_videos=2).done == 3

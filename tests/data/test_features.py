@@ -61,17 +61,14 @@ def test_odd_names_and_what_is_not_there(tmp_path):
     store = FeatureStore(tmp_path)
     assert (store.labels["прыжок/跳_01"], store.paths["прыжок/跳_01"]) == ('say "hé, là"', "/caf\\xe9.mp4")
     assert store.rows("a", 1, 99).shape == (2, 5)
-    for start, stop in ((3, 4), (-1, 2), (2, 2), (2, 1)):
-        with pytest.raises(InputError, match="has 3 rows"):
-            store.rows("a", start, stop)
+    with pytest.raises(InputError, match="has 3 rows"):
+        store.rows("a", 3, 4)
     with pytest.raises(InputError, match="holds no video 'b'"):
         store.features("b")
     (tmp_path / "empty").mkdir()
     for folder, said in (("nowhere", "is not a folder"), ("empty", "no feature shards")):
         with pytest.raises(InputError, match=said):
             FeatureStore(tmp_path / folder)
-    with pytest.raises(InputError, match="choose another folder"):
-        StoreWriter(tmp_path / "shard-00000.h5", PROVENANCE)
 
 
 def test_objects_and_their_names(tmp_path):
