@@ -2,11 +2,14 @@
 
 import errno
 import os
+import resource
 import tempfile
 from pathlib import Path
 
 import pytest
+import torch
 import typer
+from safetensors.torch import save_file
 
 from cezsar import atomic
 from cezsar.cli import app, console
@@ -106,3 +109,24 @@ def test_a_workspace_without_room_is_one_line(told, tmp_path, monkeypatch):
     (tmp_path / "clips" / "walking").mkdir(parents=True)
     (tmp_path / "clips" / "walking" / "one.mp4").touch()
     assert "Not a directory" in told("datasets", "--add", "mine={out}/clips")
+
+
+@pytest.mark.parametrize("save", [torch.save, save_file])
+def test_libraries_that_write_tell_of_a_full_disk_as_the_system_does(save, tmp_path):
+    """While this process may write no file above 1 kB."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError) as told, atomic.replacing(tmp_path / "kept") as path:
+            save({"a": torch.zeros(9999)}, path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert told.value.filename == str(tmp_path / "kept") and told.value.errno > 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_terminal_is_an_output(tmp_path):
+    read, write = os.pipe()
+    atomic.write_text(f"/dev/fd/{write}", "text")
+    assert os.read(read, 10) == b"text"
+    atomic.refuse_unwritable(f"/dev/fd/{write}")

@@ -86,3 +86,13 @@ def test_lists_that_are_refused(cezsar, workspace, tmp_path):
         assert code == 2 and said in error
     code, _, error = cezsar("tau", workspace / "demo/train.json", "--taus", "low,high")
     assert code == 2 and "no list of numbers" in error
+
+
+def test_repaired_annotations_are_told(cezsar, tmp_path):
+    times = [[0, 4], [3.5, 1], [2, 2], [3.9, 60], [10, 20], [0, 1]]
+    sentences = ["A man runs.", "He stops.", "He sits.", "A dog.", "x", ""]
+    entry = {"duration": 4.0, "timestamps": times, "sentences": sentences}
+    (tmp_path / "captions.json").write_text(json.dumps({"v_1": entry, "v_2": entry}))
+    out = cezsar("tau", tmp_path / "captions.json")[1]
+    told = [line for line in out.splitlines() if line.startswith("  2 segments")]
+    assert told == [f"  {line}" for line in load_annotations(tmp_path / "captions.json").repairs] and len(told) == 5

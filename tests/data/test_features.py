@@ -247,6 +247,10 @@ def test_films_that_changed_are_known_and_dropped(tmp_path):
     assert store.ids == ["same", "moved", "gone", "unknown", "longer"]
     assert (store.labels["moved"], store.features("gone").tolist()) == ("moved", [[4.0] * 5] * 2)
     assert [store.objects(id) is None for id in store] == [True, False, False, True, True]
+    for id in ("same", "longer", "moved"):
+        films[id].write_bytes(b"of another size")
+    with StoreWriter(tmp_path / "s", PROVENANCE, vocabulary=VOCABULARY) as writer:
+        assert writer.drop_replaced(films) == ["same", "moved", "longer"]
     before = write(tmp_path / "old", videos(3)).fingerprint  # a store of earlier versions does not know its films
     with h5py.File(tmp_path / "old/shard-00000.h5", "r+") as file:
         del file["files"]
@@ -265,3 +269,28 @@ def test_one_writer_at_a_time(tmp_path):
         holder.kill()
     with StoreWriter(tmp_path, PROVENANCE), pytest.raises(InputError, match="another process is at it"):
         StoreWriter(tmp_path, PROVENANCE)  # the lock of a dead writer does not count, that of a living one does
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the limit on file size is POSIX")
+def test_a_full_disk_keeps_complete_shards(tmp_path):
+    code = f"""
+import os, resource, signal
+import numpy as np
+from cezsar.data.features import StoreWriter
+from cezsar.errors import CezsarError, InputError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+with StoreWriter({str(tmp_path)!r}, {PROVENANCE!r}) as writer:
+    writer.add("a", np.ones((10, 5)))
+    writer.flush()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+    writer.add("b", np.ones((10_000, 5)))
+    try:
+        writer.flush()
+    except CezsarError as error:
+        assert not isinstance(error, InputError) and "cannot be written" in str(error), error
+        print("refused", flush=True)
+        os._exit(0)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert run.stdout == "refused\n", run.stderr
+    assert FeatureStore(tmp_path).ids == ["a"]

@@ -42,6 +42,7 @@ def test_spellings_of_one_class():
     (' ["reach, grasp", "juggling", "Juggling ", ""]', ["reach, grasp", "juggling"], ["juggling"]),
     ("1 ApplyEyeMakeup\n2 Archery", ["ApplyEyeMakeup", "Archery"], []),
     ("10 pin bowling, archery", ["10 pin bowling", "archery"], []),
+    ("step 1, step 2", ["step 1", "step 2"], []),
     ("1 a, 3 b", ["1 a", "3 b"], []),
     (", ".join(f"action number {i}" for i in range(5000)), [f"action number {i}" for i in range(5000)], []),
 ])  # fmt: skip
