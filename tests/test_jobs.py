@@ -137,15 +137,6 @@ def test_cancelling_does_not_wait_and_leaves_no_process(place):
     assert ended(job).state == "done"
 
 
-def test_a_stubborn_command_is_killed_by_the_runner(place):
-    job = jobs.start("train", "A run", [step("stubborn", "begun")])
-    wait(Path("begun").exists)
-    jobs.cancel(job.id)
-    assert jobs.find(job.id).state == "cancelled" and living(job)
-    wait(lambda: not living(job), 8)
-    assert jobs.find(job.id).state == "cancelled"
-
-
 def test_a_stubborn_command_without_runner_is_killed_by_who_cancels_and_never_by_who_looks(place, monkeypatch):
     monkeypatch.setattr("cezsar.jobs.KILL_AFTER_S", 2.0)
     job = jobs.start("train", "A run", [step("stubborn", "begun")])

@@ -26,7 +26,6 @@ LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the mem
 
 
 def write_images(path, images, fps=8.0, codec="mp4v"):
-    """A video file of the given BGR images, in the container of `path`'s suffix."""
     height, width = images[0].shape[:2]
     writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*codec), fps, (width, height))
     assert writer.isOpened(), f"this OpenCV cannot write {codec}"
@@ -37,7 +36,6 @@ def write_images(path, images, fps=8.0, codec="mp4v"):
 
 
 def numbered(i):
-    """A (32, 96, 3) picture of the number i."""
     bits = np.array([255 if i >> bit & 1 else 0 for bit in range(BITS)], np.uint8)
     return np.broadcast_to(np.repeat(bits, 16)[None, :, None], (32, 16 * BITS, 3)).copy()
 
@@ -81,7 +79,6 @@ def replace_box(data, name, content):
 
 @pytest.fixture(scope="module")
 def numbers(tmp_path_factory):
-    """5 s at 8 frames per second."""
     return write_numbered(tmp_path_factory.mktemp("video") / "numbers.mp4")
 
 
@@ -128,7 +125,6 @@ def resident_kib(pid):
 
 
 def memory_over_time(frames):
-    """Resident KiB of the worker at every frame."""
     return np.array([resident_kib("self") for _ in frames])
 
 
@@ -220,7 +216,6 @@ def test_odd_sizes(decoder, tmp_path):
 
 
 def quarters():
-    """48 x 32, BGR: red, green / blue, white."""
     image = np.zeros((32, 48, 3), np.uint8)
     image[:16, :24], image[:16, 24:], image[16:, :24], image[16:, 24:] = (0, 0, 255), (0, 255, 0), (255, 0, 0), 255
     return image
@@ -360,15 +355,6 @@ def gone(pid):
         time.sleep(0.05)
         state = subprocess.run(["ps", "-o", "state=", "-p", str(pid)], capture_output=True, text=True).stdout.strip()
     return state in ("", "Z")
-
-
-def test_from_another_folder_without_installation(tmp_path, numbers):
-    text = """print(Decoder().probe(sys.argv[1]).duration_s, 'cv2' in sys.modules)
-def work(frames): return next(frames).image
-try: Decoder().run(sys.argv[1], Sampling(), work)
-except InputError as error: print(error)"""
-    result = program(text, tmp_path, numbers)
-    assert result.stdout.startswith("5.0 False\n") and result.stderr == "" and "put it in a module" in result.stdout
 
 
 @LINUX

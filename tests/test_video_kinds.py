@@ -46,7 +46,6 @@ def picture_track(container, codec, size, pixels="yuv420p", b_frames=0, fps=FPS,
 
 
 def show(container, stream, images, fps=FPS, full_range=False):
-    """Encode pictures; the stream still holds the last ones."""
     for index, image in enumerate(images):
         to = {"dst_color_range": "JPEG"} if full_range else {}
         frame = av.VideoFrame.from_ndarray(image).reformat(format=stream.pix_fmt, **to)
@@ -55,7 +54,6 @@ def show(container, stream, images, fps=FPS, full_range=False):
 
 
 def silence(container, track, count=1):
-    """Pieces of 1,024 samples; the track still holds the last ones."""
     for index in range(count):
         made = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
         made.rate, made.pts = 8000, 1024 * index
@@ -74,7 +72,6 @@ def woven(images):
 
 
 def write(path, codec, size=(176, 144), pixels="yuv420p", interlaced=False, format=None, full_range=False, **more):
-    """`pictures` in one track."""
     with av.open(str(path), "w", format=format) as container:
         stream = picture_track(container, codec, size, pixels, **more)
         if interlaced:
@@ -123,7 +120,6 @@ KINDS = {
 
 @pytest.fixture(scope="module")
 def kind_of(tmp_path_factory):
-    """Each kind is written once, when it is first asked for."""
     folder = tmp_path_factory.mktemp("kinds")
     return lambda name: folder / name if (folder / name).exists() else write(folder / name, **KINDS[name])
 
@@ -208,7 +204,6 @@ def test_packed_bitstream(decoder, tmp_path):
 
 
 def test_tracks_that_begin_in_mid_file(decoder, tmp_path):
-    """A receiver's recording over a change of programme."""
     film, path = write(tmp_path / "film.ts", "libx264", b_frames=2), tmp_path / "changed.ts"
     with av.open(str(tmp_path / "more.ts"), "w", options={"mpegts_start_pid": "512"}) as container:
         for stream in [container.add_stream("aac", 8000) for _ in range(6)]:

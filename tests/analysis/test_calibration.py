@@ -20,7 +20,6 @@ VE = Weights.only("VE")
 
 
 def sample(temperature, clips=400, classes=6):
-    """Scores, and labels drawn from softmax(score / temperature): well calibrated there."""
     rng = np.random.default_rng(0)
     scores = 0.2 * rng.normal(size=(clips, classes))
     return scores, np.array([rng.choice(classes, p=row) for row in softmax(scores / temperature, axis=1)])

@@ -28,7 +28,6 @@ def make(right_NR, labels=None, ids=None, protocol="p", seed=0):
 
 
 def compared(a, b, resamples=10, names="AB"):
-    """Two methods on the same clips, of one class where only what is right is given."""
     a, b = (one if isinstance(one, Correctness) else make(one) for one in (a, b))
     return compare((names[0], a), (names[1], b), rng(), resamples)
 
@@ -91,7 +90,6 @@ def test_a_line_for_people():
 
 
 def test_counts_are_those_of_plain_loops():
-    """In runs of some classes each; clips of a class are tested in the same runs."""
     draw, runs = rng(1), 4
     class_N = np.append(np.arange(5), draw.integers(5, size=55))
     members_CR = draw.random((5, runs)) < 0.6
@@ -122,12 +120,6 @@ def test_counts_are_those_of_plain_loops():
         assert one.difference == pytest.approx(one.a - one.b)
         assert (one.runs, one.clips) == (len(by_class[one.name]), labels.count(one.name))
     assert found.classes["difference"].is_monotonic_decreasing
-
-
-@pytest.mark.parametrize(("wins", "losses"), [(0, 0), (0, 1), (5, 5), (2, 11), (6_300, 6_000), (9, 900)])
-def test_the_sign_test_is_scipys(wins, losses):
-    expected = binomtest(wins, wins + losses).pvalue if wins + losses else 1.0
-    assert Tally.of([0.5] * wins + [-2] * losses + [0, 0]) == Tally(wins, losses, 2, pytest.approx(expected, rel=1e-9))
 
 
 def loop_intervals(difference_NR, tested_NR, draw, resamples):

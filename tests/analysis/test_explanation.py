@@ -93,7 +93,6 @@ def a_classifier(seconds=4, rule="sentence", objects=2):
 
 
 def cosines_of(classifier, clip, features_TD, objects):
-    """Cosines of the labels, by the seconds and objects that are kept."""
     space = classifier.space
     vectors = {"C": space.sentences([CAPTION])[0]}
     if len(features_TD):

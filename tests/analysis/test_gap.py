@@ -9,8 +9,7 @@ from scipy.stats import skew
 from sklearn.metrics import silhouette_score
 
 from cezsar.analysis import gap
-from cezsar.analysis.gap import FIGURES, UnitSpace, directions
-from cezsar.errors import InputError
+from cezsar.analysis.gap import FIGURES, UnitSpace
 from cezsar.zeroshot import fusion
 from cezsar.zeroshot.scored import Cloud
 
@@ -32,7 +31,6 @@ def faults(*parts):
 
 
 def world(seed=0, n=90, classes=6, sentences=2, width=9):
-    """Clips around class centres, several prototypes a class in mixed order, some clips without a label."""
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(classes, width))
     labels = rng.integers(-1, classes, size=n)
@@ -56,7 +54,6 @@ def test_figures_are_those_of_plain_loops(seed, monkeypatch):
     clips, proto = units(videos), units(prototypes)
     known = [row for row in range(len(videos)) if labels[row] >= 0]
     of_class = [np.flatnonzero(owner == c) for c in range(classes)]
-
     means = np.mean(clips, axis=0), np.mean(proto, axis=0)
     assert found.modality_gap == pytest.approx(np.linalg.norm(means[0] - means[1]), abs=1e-6)
     assert found.silhouette == pytest.approx(silhouette_score(videos[known], labels[known], metric="cosine"), abs=1e-5)
@@ -67,7 +64,6 @@ def test_figures_are_those_of_plain_loops(seed, monkeypatch):
     assert found.purity == pytest.approx(np.mean(shares), abs=1e-6)
     chance = [sum(labels[r] == labels[row] for r in known if r != row) / (len(known) - 1) for row in known]
     assert found.purity_by_chance == pytest.approx(np.mean(chance))
-
     lists = [sorted(range(len(proto)), key=lambda p: -(proto[p] @ clip)) for clip in clips]
     nearest = [owner[order[0]] for order in lists]
     assert found.nearest_prototype == pytest.approx(np.mean([nearest[row] == labels[row] for row in known]))
@@ -77,7 +73,6 @@ def test_figures_are_those_of_plain_loops(seed, monkeypatch):
     votes = [nearest.count(c) for c in range(classes)]
     assert found.biggest_hub == votes.index(max(votes))
     assert found.biggest_hub_share == pytest.approx(max(votes) / len(videos))
-
     distances = [min(np.sum((clips[i] - proto[p]) ** 2) for p in of_class[labels[i]]) for i in known]
     assert found.alignment == pytest.approx(np.mean(distances), abs=1e-5)
     for value, rows in ((found.uniformity_clips, clips), (found.uniformity_prototypes, proto)):
@@ -90,14 +85,12 @@ def test_figures_are_those_of_plain_loops(seed, monkeypatch):
     assert found.mean_reciprocal_rank == pytest.approx(np.mean([1 / place for place in places]))
     assert found.rank_1 == pytest.approx(np.mean([place == 1 for place in places]))
     assert found.rank_5 == pytest.approx(np.mean([place <= 5 for place in places]))
-
     centroids = units([clips[labels == c].mean(axis=0) for c in range(classes)])
     own = [1 - proto[p] @ centroids[owner[p]] for p in range(len(proto))]
     other = [min(1 - proto[p] @ centroids[c] for c in range(classes) if c != owner[p]) for p in range(len(proto))]
     assert found.prototype_to_own == pytest.approx(np.mean(own), abs=1e-6)
     assert found.prototype_to_other == pytest.approx(np.mean(other), abs=1e-6)
     assert found.prototype_on_own == pytest.approx(np.mean(np.array(own) < other))
-
     counts, drawn, right = np.zeros((classes, 4)), [0] * classes, []
     for i in known:
         members = [[clips[j] for j in known if labels[j] == c and j != i] for c in range(classes)]
@@ -163,13 +156,6 @@ def test_many_clips_are_sampled_with_the_generator(monkeypatch):
     for name, off in (("purity", 0.05), ("silhouette", 0.05), ("uniformity_clips", 0.1)):
         assert getattr(a, name) == pytest.approx(getattr(whole, name), abs=off)
         assert getattr(a, name) != getattr(c, name)
-
-
-def test_directions():
-    rows = directions([[3, 4], [0, 0], [1e30, 0], [-1e-30, 0]], "rows")
-    np.testing.assert_allclose(rows, [[0.6, 0.8], [0, 0], [1, 0], [-1, 0]], atol=1e-6)
-    with pytest.raises(InputError, match="row 1 of the clips"):
-        directions([[1, 2], [1, np.nan]], "clips")
 
 
 def test_clips_that_tie_share_the_places_among_the_nearest():

@@ -33,7 +33,6 @@ def given(monkeypatch):
 
 
 def units_of(seed=0, n=60, classes=4, width=16):
-    """Directions of clips around class centres."""
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(classes, width)) * 3
     return directions(centres[np.arange(n) % classes] + rng.normal(size=(n, width)), "points")

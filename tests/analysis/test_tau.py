@@ -23,7 +23,6 @@ def sentences():
 
 @pytest.fixture(scope="module")
 def pairs(sentences):
-    """(i, j, distance) of all pairs i < j of different videos."""
     vectors, groups = (part.tolist() for part in sentences)
     return [(i, j, cosine(vectors[i], vectors[j])) for i in range(N) for j in range(i + 1, N) if groups[i] != groups[j]]
 

@@ -117,15 +117,6 @@ def test_every_room_is_listed():
     assert found - {"__init__", "__main__", "video_file", "video_worker", "__pycache__"} <= set(ROOMS)
 
 
-def test_print_is_for_the_command_line():
-    for path in FILES:
-        if "cli" in path.parts:
-            continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            called = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id
-            assert called != "print", f"{path}:{node.lineno} prints"
-
-
 def test_nothing_a_user_gives_is_unpickled():
     for path in FILES:
         text = path.read_text(encoding="utf-8")

@@ -34,7 +34,6 @@ def test_a_model_is_found_in_the_hub_cache_and_in_a_folder_of_its_own_name(tmp_p
 
 
 def test_the_best_encoder_for_real_video_that_is_here_is_taken(tmp_path):
-    """From the last resort to the first choice, each put there in turn."""
     assert encoders.for_real_video() is None
     for name in ("bit", "clip:clip-ViT-B-32", "open_clip:PE-Core-B-16", "video:google/videoprism-lvt-base-f16r288"):
         folder = tmp_path / "home" / "models" / encoders.card(name).repository.rpartition("/")[2]

@@ -20,13 +20,11 @@ ENCODER = MotionEncoder()
 
 
 def scenery(seed=0, height=120, width=160):
-    """A soft coloured texture: flow can follow it."""
     coarse = np.random.default_rng(seed).integers(60, 200, (height // 8, width // 8, 3), dtype=np.uint8)
     return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
 def clip(count=16, middle=lambda t: (80 + 20 * math.sin(2 * math.pi * t), 66), colour=RED, backdrop=None, size=12):
-    """A square with a white stripe, whose middle moves, before something still."""
     frames = []
     for index in range(count):
         image = (np.full((120, 160, 3), 90, np.uint8) if backdrop is None else backdrop).copy()

@@ -20,7 +20,6 @@ def minilm():
 
 
 def test_minilm_gives_what_sentence_transformers_gives(minilm):
-    """In any order and company."""
     expected = SentenceTransformer(str(carried("minilm")), device="cpu").encode(TEXTS)
     vectors = minilm.encode(TEXTS)
     assert vectors.shape == (5, 384) and vectors.dtype == np.float32 and minilm.dim == 384
@@ -43,7 +42,6 @@ def test_minilm_reads_as_many_tokens_as_it_says(minilm):
 
 
 def test_fingerprint_follows_the_weights_and_not_the_folder(minilm, tmp_path):
-    """Also where a model was put into the workspace by hand."""
     place = tmp_path / "home" / "models" / "paraphrase-distilroberta-base-v2"
     shutil.copytree(carried("minilm"), place)
     copy, found = load_sentence_encoder(place), load_sentence_encoder("distilroberta")

@@ -54,7 +54,6 @@ def directly(model, frames, **logits):
 
 
 def agrees(encoder, model, frames, objects, rtol=1e-4, atol=1e-3):
-    """Features and objects are timm's own."""
     features, head = encoder.encode(iter(frames)), encoder.object_head
     assert isinstance(encoder, FrameEncoder) and encoder.sampling.fps == 1.0
     assert features.shape == (len(frames), encoder.dim) and features.dtype == np.float32
@@ -66,7 +65,6 @@ def agrees(encoder, model, frames, objects, rtol=1e-4, atol=1e-3):
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_convnext", "test_efficientnet"])
 def test_features_and_objects_are_timms_own(name, tmp_path, frames):
-    """Also where the weights were put into the workspace."""
     model, file = saved(tmp_path, name)
     encoder = create(f"timm:{name}", weights=file, device="cpu")
     features, _ = agrees(encoder, model, frames, 1000)
@@ -158,7 +156,6 @@ def test_bad_weights_and_what_is_asked_for_in_vain_are_refused(tmp_path):
 
 
 def test_weights_with_nan_are_named_with_their_tensor(tmp_path, clip_folder):
-    """And not taken for the fault of every clip."""
     _, file = saved(tmp_path, "test_resnet")
     shutil.copytree(clip_folder, tmp_path / "clip")
     clip = next((tmp_path / "clip").rglob("model.safetensors"))

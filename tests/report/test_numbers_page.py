@@ -8,9 +8,8 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
-import typer.main
 
-from cezsar.cli import app, main
+from cezsar.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "numbers.md").read_text(encoding="utf-8")
@@ -21,7 +20,6 @@ FIGURE = re.compile(r"\d\.\d")
 
 
 def parts(text, mark):
-    """Parts of a text by their title, which follows the mark."""
     return dict(part.split("\n", 1) for part in re.split(rf"^{mark} ", text, flags=re.M)[1:])
 
 
@@ -39,17 +37,14 @@ def commands(text):
 
 
 def prose(text):
-    """The lines outside of code."""
     return re.sub(r"^```.*?^```", "", text, flags=re.M | re.S).splitlines()
 
 
 def numbers(text):
-    """The numbers in a text: signs and thousands as Python writes them, units left out."""
     return {found.replace("\N{MINUS SIGN}", "-").replace(",", "") for found in NUMBER.findall(text)}
 
 
 def visible(page):
-    """What a reader of HTML sees."""
     return html.unescape(re.sub(r"<[^>]+>", " ", re.sub(r"<(script|style)\b.*?</\1>", " ", page, flags=re.S)))
 
 
@@ -61,7 +56,6 @@ def run(arguments):
 
 @pytest.fixture
 def at_root(tmp_path, monkeypatch):
-    """In the project's folder, with an empty workspace elsewhere."""
     monkeypatch.setenv("CEZSAR_HOME", str(tmp_path / "workspace"))
     monkeypatch.chdir(ROOT)
 
@@ -96,15 +90,3 @@ def test_trials_and_an_explanation_are_as_told(at_root, capsys):
     for text, known in ((trials, capsys.readouterr().out), (explanation, printed.getvalue())):
         told = numbers("\n".join(prose(text)))
         assert told and told <= numbers(known), told - numbers(known)
-
-
-def test_other_sections_quote_no_figures_and_commands_have_these_options():
-    others = ["Domain shift", "Seen and unseen together", "Training with other τ"]
-    assert list(FURTHER)[:3] == others
-    for title in others:
-        assert commands(FURTHER[title]) and not any(map(FIGURE.search, prose(FURTHER[title]))), title
-    group = typer.main.get_command(app)
-    for verb, *words in commands(PAGE):
-        command = group.commands[verb].commands[words[0]] if verb == "prototypes" else group.commands[verb]
-        options = {option for parameter in command.params for option in parameter.opts}
-        assert {word for word in words if word.startswith("--")} <= options, verb

@@ -113,17 +113,7 @@ def test_one_layer_by_hand(net):
     torch.testing.assert_close(found, net.project.weight @ x + net.project.bias, atol=1e-5, rtol=1e-5)
 
 
-def test_a_long_clip_counts_by_its_middle_and_batches_do_not_matter(net):
-    clips = [np.random.default_rng(n).normal(size=(n, 6)).astype(np.float32) for n in (9, 3, 1, 5)]
-    together = clip_embeddings(net, clips)
-    np.testing.assert_allclose(together, clip_embeddings(net, clips, batch=1), atol=1e-5)
-    np.testing.assert_allclose(together[0], clip_embeddings(net, [clips[0][2:7]])[0], atol=1e-5)
-    assert together.shape == (4, 8) and together.dtype == np.float32
-
-
 class Letters:
-    """A sentence encoder whose vectors say how long a sentence is and with what it begins."""
-
     def encode(self, sentences):
         return np.array([[len(s), ord(s[0]), s.count(" "), 1] for s in sentences], np.float32).reshape(-1, 4)
 

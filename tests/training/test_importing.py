@@ -31,8 +31,6 @@ from cezsar.zeroshot.spaces import space_of
 
 
 class Call:
-    """Is a call of a function when it is unpickled."""
-
     def __init__(self, function, *arguments):
         self.called = function, arguments
 
@@ -42,7 +40,6 @@ class Call:
 
 @pytest.fixture(scope="module")
 def run(triplets, made_up, tmp_path_factory):
-    """A trained run with everything a run can have."""
     weight = np.random.default_rng(0).normal(size=(2, 12)).astype(np.float32)
     run = train(
         triplets, made_up[1], tmp_path_factory.mktemp("runs") / "mine", model={"d_model": 8, "d_emb": 4, "ffn": 8},
@@ -115,13 +112,9 @@ def test_names(packed, files, tmp_path):
 
 def test_what_cannot_be_packed(run, tmp_path):
     Run.create(tmp_path / "new", run.config)
-    for folder, name, match in (
-        (tmp_path, "a.zip", "holds no run"), (tmp_path / "new", "a.zip", "not trained yet"),
-        (run.folder, "a.tar", r"suffix \.zip"),
-    ):  # fmt: skip
+    for folder, match in ((tmp_path, "holds no run"), (tmp_path / "new", "not trained yet")):
         with pytest.raises(InputError, match=match):
-            pack(folder, tmp_path / name)
-    assert {path.name for path in tmp_path.iterdir()} == {"new"}
+            pack(folder, tmp_path / "a.zip")
 
 
 def config(**changes):
@@ -228,7 +221,6 @@ def test_bare_weights_are_adopted_with_the_configuration_of_a_run(run, tmp_path)
     second, third = list(run.load_model().state_dict())[1:3]
     for given, match in (
         (whole | {third: torch.zeros(3, 3), second: torch.zeros(7)}, f"{second} is \\(7,\\)"),
-        ({name: value for name, value in whole.items() if name != third}, f"{third} is missing"),
         (whole | {"zzz": torch.zeros(1)}, "tensor zzz"),
         (whole | {second: torch.full_like(whole[second], float("inf"))}, "not finite"),
         (None, "no safetensors file"),
@@ -288,8 +280,6 @@ def importable(monkeypatch):
 
 @pytest.fixture
 def saving(tmp_path, importable):
-    """Saves a module as the authors did."""
-
     def save(module, **options):
         with importable():
             torch.save(module, tmp_path / "best.pt", **options)
@@ -299,8 +289,6 @@ def saving(tmp_path, importable):
 
 
 class Sentences:
-    """A made-up sentence encoder under the name of the authors'."""
-
     name, dim, fingerprint = "distilroberta", S, "5" * 64
 
     def encode(self, sentences):
@@ -426,7 +414,7 @@ def test_harm_is_refused_and_nothing_runs(importable, tmp_path, monkeypatch, var
 
 def test_files_of_another_kind_end_in_a_clear_error(saving, tmp_path):
     whole = saving(JointEmbeddingModel()).read_bytes()
-    for content in (b"", whole[: len(whole) // 2], whole.replace(b"ctorch", b"c\xfforch", 1)):
+    for content in (whole[: len(whole) // 2], whole.replace(b"ctorch", b"c\xfforch", 1)):
         (tmp_path / "d.pt").write_bytes(content)
         with pytest.raises(FormatError, match=r"d\.pt is no module that torch.save wrote, or damaged"):
             import_checkpoint(tmp_path / "d.pt", tmp_path / "run")

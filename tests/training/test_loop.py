@@ -30,8 +30,6 @@ QUICK = {"epochs": 3, "batch": 32, "lr": 3e-3}
 
 @pytest.fixture
 def train(made_up, triplets, tmp_path):
-    """Trains into a folder of this name; further settings of training by name."""
-
     def train(name="run", data=triplets, resume=False, on_progress=None, head=None, **training):
         about = {"model": MODEL, "training": QUICK | training, "domain": "made-up videos", "head": head}
         return loop.train(data, made_up[1], tmp_path / name, **about, resume=resume, on_progress=on_progress)
@@ -41,7 +39,6 @@ def train(made_up, triplets, tmp_path):
 
 @pytest.fixture(scope="module")
 def whole(made_up, triplets, tmp_path_factory):
-    """A run of four epochs."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
     return loop.train(triplets, made_up[1], folder, model=MODEL, training=QUICK | {"epochs": 4})
 

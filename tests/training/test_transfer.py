@@ -26,7 +26,6 @@ SMALL = [Transfer(k, t, lam) for lam in (0.0, 0.5, 1.0) for k in (1, 3, 50) for 
 
 
 def made(seed=0, seen=6, unseen=4, dim=5, clips=30):
-    """(sides, what they are made of): random clips, labels and texts."""
     rng, class_N = np.random.default_rng(seed), np.arange(clips) % seen
     rows, others, seen_texts, texts = (rng.normal(size=(n, dim)) for n in (clips, clips, seen, unseen))
     prototypes, related = visual_prototypes(rows, class_N, seen), relatedness(texts, seen_texts)
@@ -71,21 +70,6 @@ def test_weights_and_scores_are_those_of_plain_loops(how):
     np.testing.assert_allclose(sides.matrix(how), scores, atol=1e-6)
 
 
-def test_a_case_by_hand():
-    # Two seen classes on the axes; one unseen text is like the first (cos 1 and 0), one stands between (0.6 and 0.8).
-    seen = visual_prototypes(np.array([[2, 0], [4, 0], [0, 3]]), np.array([0, 0, 1]), 2)
-    np.testing.assert_allclose(seen, np.eye(2))
-    texts = np.array([[1, 0], [0.6, 0.8]])
-    sides = Sides(seen, relatedness(texts, np.eye(2)), np.eye(2), texts)
-    np.testing.assert_allclose(sides.related_US, [[1, 0], [0.6, 0.8]], atol=1e-7)
-    # T = 0.2 / ln 3 makes of a difference of 0.2 odds of 3 to 1, of a difference of 1 odds of 3^5 = 243 to 1.
-    weights = transfer_weights(sides.related_US, 2, 0.2 / math.log(3))
-    np.testing.assert_allclose(weights, [[243 / 244, 1 / 244], [0.25, 0.75]], rtol=1e-5)
-    scores = sides.matrix(Transfer(2, 0.2 / math.log(3), 0.5))
-    assert scores[1, 1] == pytest.approx(0.5 * 3 / math.sqrt(10) + 0.5 * 0.8, rel=1e-5)
-    assert sides.matrix(Transfer(1, 1.0, 1.0)).tolist() == [[1, 0], [0, 1]]
-
-
 def test_limits_of_temperature_and_of_k():
     related = np.array([[0.1, 0.9, 0.5], [0.3, 0.3, 0.2]])
     assert transfer_weights(related, 3, 1e-9).tolist() == [[0, 1, 0], [0.5, 0.5, 0]]  # the nearest; ties share
@@ -93,14 +77,6 @@ def test_limits_of_temperature_and_of_k():
     np.testing.assert_allclose(transfer_weights(related, 2, 1e9), [[0, 0.5, 0.5], [0.5, 0.5, 0]], atol=1e-8)
     np.testing.assert_allclose(transfer_weights(related, 3, math.inf), np.full((2, 3), 1 / 3))
     np.testing.assert_allclose(transfer_weights(related - 1e6, 2, 0.3).sum(axis=1), 1)  # no overflow
-
-
-def test_zero_rows_stay_zero_and_are_misses():
-    seen = visual_prototypes(np.array([[1, 0], [-1, 0], [0, 1]]), np.array([0, 0, 1]), 2)
-    assert seen.tolist() == [[0, 0], [0, 1]]  # clips of the first cancel out
-    sides = Sides(seen, np.eye(2), np.array([[0.0, 0], [0, 1]]), np.eye(2))
-    matrix = sides.matrix(Transfer(1, 1.0, 0.5))
-    assert not matrix[0].any() and top1(matrix, np.array([0, 1])) == 0.5
 
 
 def test_halves_are_disjoint_cover_all_classes_and_follow_the_generator():

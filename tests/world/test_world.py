@@ -164,13 +164,11 @@ def test_build_writes_resumes_and_refuses_other_settings(tmp_path):
         props[p.id] == [[s.start_s, s.end_s, s.prop, s.place, s.action] for s in p.segments] for p in world.train
     )
     assert list(json.loads((tmp_path / "w" / "descriptions.json").read_text(encoding="utf-8"))) == tested
-
     world.path(world.test[0]).unlink()
     (tmp_path / "w" / "world.json").unlink()
     again = build(tmp_path / "w", 9, workers=1, **small)
     assert again == world
     assert {path: digest(path) for path in files} == files
-
     with pytest.raises(MismatchError, match="other settings"):
         build(tmp_path / "w", 10, **small)
     with pytest.raises(InputError, match="no such action"):

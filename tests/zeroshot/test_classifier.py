@@ -36,7 +36,6 @@ def opened(small_demo):
 
 @pytest.fixture
 def classifier(opened, workspace, monkeypatch):
-    """Every test finds it as it was opened."""
     for name in ("limits", "rejector", "middle"):
         monkeypatch.setattr(opened, name, getattr(opened, name))
     return opened

@@ -152,7 +152,6 @@ def stacked(matrix, truth, seen):
 
 
 def plain(scores, truth, seen, factor):
-    """A_S and A_U at one factor by plain loops."""
     hits = {}
     for row, true in zip(scores, truth, strict=True):
         if true >= 0:

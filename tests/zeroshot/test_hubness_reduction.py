@@ -22,7 +22,6 @@ by_name = {"ids": lambda value: getattr(value, "name", None)}
 
 
 def embeddings(seed=0, n=150, classes=8, width=10, sentences=1, noise=1.0, unlabelled=0.1):
-    """Clips around class centres in two modalities, some without one or both, some without a label."""
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(classes, width))
     truth = rng.integers(classes, size=n)
@@ -38,7 +37,6 @@ def embeddings(seed=0, n=150, classes=8, width=10, sentences=1, noise=1.0, unlab
 
 
 def cut_out(source, classes):
-    """The clips and prototypes of some classes, as embeddings of their own."""
     rows = [i for i, label in enumerate(source.labels) if label in classes]
     names = [name for name in source.class_names if name in classes]
     kept = [p for p, c in enumerate(source.prototype_class) if source.class_names[c] in classes]

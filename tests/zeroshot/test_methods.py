@@ -47,7 +47,6 @@ def letters(monkeypatch):
 
 @pytest.fixture
 def store(tmp_path):
-    """Five clips with three objects each, of a vocabulary of four."""
     provenance = {"encoder": "timm:some", "fingerprint": "1" * 64, "dim": 4, "fps": 1.0}
     vocabulary = ObjectVocabulary(["apple", "ball", "cab", "dice"], ["a fruit", "", "a car", "cubes"], "2" * 64)
     rng = np.random.default_rng(0)
@@ -60,7 +59,6 @@ def store(tmp_path):
 
 @pytest.fixture
 def demo(workspace):
-    """The run, the data set and its store."""
     store = FeatureStore(workspace / "features" / "demo-test")
     return Run.open(workspace / "runs" / "demo"), open_dataset("demo"), store
 
@@ -109,7 +107,6 @@ def by_loops(store, description, clip):
 
 
 def right_by_loops(name, store, clip, classes):
-    """Whether a method names a clip right among some classes."""
     spoken = Letters().encode([" ".join(CAPTIONS.get(clip, []))])[0]
     words = [f"{store.vocabulary.names[i]} {store.vocabulary.definitions[i]}" for i in store.objects(clip)[0]]
     named = Letters().encode([". ".join(words)])[0]
@@ -237,8 +234,6 @@ VECTORS = {
 
 
 class Words:
-    """A text tower that knows six sentences."""
-
     prompts, trust, visual_dim = ("a video of {}", "{}, seen"), "", 2
 
     def text_vectors(self, sentences):

@@ -24,7 +24,6 @@ SHIPPED = Path(__file__).resolve().parents[2] / "assets" / "demo"
 
 @pytest.fixture(scope="module")
 def made(small_demo):
-    """The small demo scored by its run: the method, the data set and the sentence encoder."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CEZSAR_HOME", str(small_demo[0]))
         data, store = open_dataset("demo"), FeatureStore(small_demo[0] / "features" / "demo-test")

@@ -64,21 +64,6 @@ def test_cosine_is_that_of_the_fused_vector(relu, sentences, several, weights):
     np.testing.assert_allclose(sum(by_modality.values()), got, atol=1e-6)
 
 
-def test_raw_embeddings_are_fused_and_the_nearest_of_several_sentences_is_told_after_that():
-    # VE is short and points to class 0, O is long and points to class 1: O decides despite its small weight.
-    rows = {"VE": np.array([[1, 0]]), "O": np.array([[0, 10]])}
-    scores = Scores.from_embeddings(Embeddings(["a"], [""], ["x", "y"], rows, np.diag([5, 0.1]), np.arange(2)))
-    np.testing.assert_allclose(fuse(scores, Weights()), [[0.8, 2.0]])
-    # Each modality prefers another sentence of class 0; together they prefer neither as much as class 1's only one.
-    e = Embeddings(
-        ["a"], [""], ["two", "one"], {"VE": np.array([[1.0, 0]]), "O": np.array([[0, 1.0]])},
-        np.array([[1, 0], [0, 1], [1, 1]]), np.array([0, 0, 1]),
-    )  # fmt: skip
-    scores = Scores.from_embeddings(e)
-    assert predict(scores, Weights(0.5, 0.5)).tolist() == [1]
-    np.testing.assert_allclose(scores.matrices["O"], [[1, math.sqrt(0.5)]], rtol=1e-6)
-
-
 def test_tiny_embeddings_keep_their_direction_and_a_missing_modality_leaves_the_others_to_decide():
     e = embeddings(5, modalities=("VE", "O"))
     e.modalities["O"][[0, 4]] = 0

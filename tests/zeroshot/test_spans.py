@@ -21,8 +21,6 @@ COLOURS = {"red": (200, 0, 0), "green": (0, 200, 0), "blue": (0, 0, 200), "yello
 
 
 class ColourEncoder:
-    """A second is the mean colour of its frame."""
-
     name, dim, fingerprint, domain = "colours", 3, "0" * 64, "colours"
     in_decoder, object_head = False, None
     sampling = Sampling(fps=1.0)
@@ -32,8 +30,6 @@ class ColourEncoder:
 
 
 class ColourSpace(Space):
-    """A sentence is the colour it names."""
-
     name, limit_s = "image-text", None
 
     def sentences(self, sentences):
@@ -51,7 +47,6 @@ def classifier():
 
 
 def draw(path, colours, fps=5, size=(48, 32)):
-    """A film of (colour, seconds), one after the other."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("ffv1", rate=fps)
         stream.width, stream.height, stream.pix_fmt = *size, "bgr0"

@@ -16,7 +16,6 @@ MODALITIES = ("VE", "O", "C")
 
 
 def matrix(kind, rng, shape):
-    """Scores that are hard in different ways."""
     if kind in ("coarse", "whole"):  # every kind of tie
         return rng.integers(-2, 4, shape).astype(float)
     if kind == "near":  # a few float32 steps apart, so that rounding makes equal what is not

@@ -18,7 +18,6 @@ WEIGHTS = (Weights(), Weights(0, 0, 1), Weights(1, 1, 1))
 
 
 def vectors(kind, rng, rows, width=12):
-    """Embeddings that are hard in different ways."""
     if kind == "ties":
         return rng.integers(-1, 2, (rows, width)).astype(np.float32)
     found = rng.normal(size=(rows, width)).astype(np.float32)
@@ -43,7 +42,6 @@ def make(kind="float"):
 
 
 def rebuilt(embeddings, name, sentences, append):
-    """Embeddings with other prototypes of a class, one after the other."""
     names = list(dict.fromkeys([*embeddings.class_names, name]))
     old = zip(embeddings.prototype_class.tolist(), embeddings.prototypes, strict=True)
     pairs = [(owner, row) for owner, row in old if append or names[owner] != name]
@@ -65,7 +63,6 @@ def assert_equal_to_rebuilding(trial, embeddings, weights, several):
 
 
 def assert_moves_by_loops(trial):
-    """Every list of clips and every count, told again clip by clip."""
     names, c = [*trial.scores.class_names, ""], trial.index  # the last is that of undecided clips, -1
     rows, turned, flows = {kind: [] for kind in ("gained", "lost", "drawn", "left")}, {}, {"drawn": {}, "left": {}}
     told = [part for one in (trial.before, trial.after) for part in (one.truth_N, one.predicted_N)]
