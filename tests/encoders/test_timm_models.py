@@ -145,7 +145,8 @@ def test_bad_weights_and_what_is_asked_for_in_vain_are_refused(tmp_path):
     small_bit(tmp_path / "bit")
     with pytest.raises(MismatchError, match="resnetv2_50x1_bit"):
         create("bit", weights=tmp_path / "bit")
-    for name, said in (("timm:resnet18x", "did you mean resnet18"), ("bitt", "no encoder"), ("timm:", "no encoder")):
+    wrong = ("timm:resnet18x", "did you mean resnet18"), ("timm:resnet18.nonsense", "a1_in1k"), ("bitt", "no encoder")
+    for name, said in wrong:
         with pytest.raises(InputError, match=said):
             create(name)
     with pytest.raises(InputError, match="has no weights to load"):

@@ -8,8 +8,9 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
+import typer.main
 
-from cezsar.cli import main
+from cezsar.cli import app, main
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "numbers.md").read_text(encoding="utf-8")
@@ -90,3 +91,15 @@ def test_trials_and_an_explanation_are_as_told(at_root, capsys):
     for text, known in ((trials, capsys.readouterr().out), (explanation, printed.getvalue())):
         told = numbers("\n".join(prose(text)))
         assert told and told <= numbers(known), told - numbers(known)
+
+
+def test_other_sections_quote_no_figures_and_commands_have_these_options():
+    others = ["Domain shift", "Seen and unseen together", "Training with other τ"]
+    assert list(FURTHER)[:3] == others
+    for title in others:
+        assert commands(FURTHER[title]) and not any(map(FIGURE.search, prose(FURTHER[title]))), title
+    group = typer.main.get_command(app)
+    for verb, *words in commands(PAGE):
+        command = group.commands[verb].commands[words[0]] if verb == "prototypes" else group.commands[verb]
+        options = {option for parameter in command.params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= options, verb

@@ -94,6 +94,8 @@ def test_the_page_is_one_file_and_its_text_is_escaped(study, tmp_path):
     assert not re.search(r"""(src|href)=["'](?!#)""", outside)  # nothing is fetched
     assert outside.count("<figure") == sum(not isinstance(p, Table) for s in report.sections for p in s.parts)
     assert all(f'<section id="{section.key}">' in text for section in report.sections)
+    with pytest.raises(InputError, match="would hold HTML"):
+        report.save(tmp_path / "report.json")
     evil = "<script>alert(1)</script>"
     section = Section("x", evil, evil, [Table([evil], [[evil]], f"{evil}\n{evil}")], warning=evil)
     text = page.html_of({"method": evil, "dataset": evil}, [section])

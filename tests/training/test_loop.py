@@ -118,6 +118,7 @@ def test_same_seed_same_weights_and_global_randomness_is_left_alone(train):
     one, two, other = (train(name, seed=seed) for name, seed in (("a", 0), ("b", 0), ("c", 1)))
     assert torch.equal(before, torch.get_rng_state())
     assert equal(one, two) and not equal(one, other)
+    assert not equal(one, train("d", order="triplet"))
 
 
 def test_patience_ends_training(train):

@@ -10,7 +10,7 @@ from scipy.special import logsumexp, softmax
 from cezsar.errors import FormatError, InputError
 from cezsar.zeroshot import rejection
 from cezsar.zeroshot.fusion import Weights
-from cezsar.zeroshot.rejection import KINDS, LEAST, Rejector, confidence, goes_with, probabilities
+from cezsar.zeroshot.rejection import KINDS, LEAST, RejectionLimits, Rejector, confidence, goes_with, probabilities
 
 ACCEPT, REJECT = "false accept", "false reject"
 
@@ -114,3 +114,10 @@ def test_a_rejector_comes_back_from_its_file_and_damaged_ones_are_refused(tmp_pa
         path.write_text(content)
         with pytest.raises(FormatError, match=r"rejector\.json is damaged .* with `cezsar calibrate`, or remove the"):
             Rejector.of_run(tmp_path)
+
+
+def test_limits_give_their_reasons():
+    limits = RejectionLimits(similarity=0.3, margin=0.2)
+    assert limits.weak("kick", 0.3, 0.2) == [] == RejectionLimits().weak("kick", -0.2, 0.0)
+    reasons = limits.weak("kick", 0.29, 0.1)
+    assert ["only, the least is 0.30" in reasons[0], '"kick" leads by 0.10 only' in reasons[1]] == [True, True]

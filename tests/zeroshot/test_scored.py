@@ -16,7 +16,7 @@ from cezsar.training.runs import Run
 from cezsar.zeroshot import scored
 from cezsar.zeroshot.methods import Sources, prepare
 from cezsar.zeroshot.scored import Scored, reworded
-from cezsar.zeroshot.scores import Embeddings
+from cezsar.zeroshot.scores import Embeddings, Scores
 from cezsar.zeroshot.spaces import Space
 
 SHIPPED = Path(__file__).resolve().parents[2] / "assets" / "demo"
@@ -101,6 +101,14 @@ def test_clouds_are_the_three_spaces(made, item):
     np.testing.assert_allclose(clouds["sentence"].prototypes_PE, described, atol=1e-3)
     visual = ready.embedded.embeddings.modalities["VE"]
     np.testing.assert_allclose(clouds["joint"].videos_NE, visual, rtol=2e-3, atol=1e-3)
+
+
+def test_half_precision_agrees_with_itself_and_a_large_set_is_sampled(made, tmp_path, monkeypatch):
+    monkeypatch.setattr(scored, "MOST", 5)
+    item = kept(made, tmp_path / "one", half=True)
+    np.testing.assert_equal(item.scores().columns, Scores.from_embeddings(item.embeddings()).columns)
+    rows, clouds = item.clouds()
+    assert len(rows) == 5 == len(clouds["joint"].videos_NE) and (np.diff(rows) > 0).all()
 
 
 def test_an_interrupted_or_foreign_folder_is_refused(item, tmp_path):
