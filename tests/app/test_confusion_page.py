@@ -186,21 +186,6 @@ def test_orders_and_the_file(empty_workspace, demo):
     np.testing.assert_array_equal(table, confusion_matrix(demo.item.scores(), demo.weights, alike))
 
 
-def test_a_group_counts_its_members_that_are_not_shown_where_they_can_be_predicted(empty_workspace, demo):
-    scores = demo.item.scores()
-    group = ["swinging a hoop overhead", "swinging a guitar overhead", "dragging a box"]
-    counts = confusion_matrix(scores, demo.weights)
-    places = [scores.class_names.index(name) for name in group]
-    (row, total) = matrices.matrix(demo, group[:2], False).figures({"swinging": group})
-    among = counts[places[:2]].sum()
-    hits = sum(counts[place, place] for place in places[:2])
-    within = sum(counts[true, taken] for true in places[:2] for taken in places if true != taken)
-    assert (row.classes, row.clips) == (sorted(group[:2], key=scores.class_names.index), among)
-    assert (row.accuracy, row.within) == (pytest.approx(hits / among), pytest.approx(within / among))
-    assert (total.kind, total.within) == ("total", row.within)
-    assert [row.kind for row in matrices.matrix(demo, group[:2], True).figures({"x": group[1:]})] == ["rest", "total"]
-
-
 def test_hard_groups_stand_among_random_sets_as_the_engine_has_it(empty_workspace, demo):
     keep_group(groups_path(), "everything", demo.item.scores().class_names)
     page = fine(open_page("confusion"))

@@ -180,7 +180,6 @@ def test_presets_set_everything_and_the_address_keeps_what_differs(captioned):
     for id, value in demo_settings().items():
         widget = next(w for kind in (page.number_input, page.selectbox) for w in kind if w.key == f"new-{id}")
         assert widget.value == value, id
-    assert "Learning rate" in texts(page)
     again = fine(open_page("train", part="New run", **{"new-lr": "0.001", "new-tau": "0.7"}))
     assert (again.number_input(key="new-lr").value, again.number_input(key="new-tau").value) == (0.001, 0.7)
     assert "τ, hardest distance, Learning rate" in texts(again)

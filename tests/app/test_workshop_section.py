@@ -44,16 +44,12 @@ def test_a_first_visitor_finds_the_class_that_loses_most_with_its_sentences(empt
     assert page.text_area[0].value == "\n".join(KNOWN[name])
     assert figures["All classes"] == (percent(np.trace(counts) / 420), "no change")
     assert figures["This class"] == (percent(counts[row, row] / 20), "no change")
-    assert figures["Taken for it"][0] == str(counts[:, row].sum())
-    assert (figures["Clips gained"][0], figures["Clips lost"][0]) == ("0", "0")
+    assert (figures["Clips gained"][0], figures["Taken for it"][0]) == ("0", str(counts[:, row].sum()))
     kept = evaluate(item.scores(), Protocol("all", [names]), item.weights).figure("top1").mean
     assert kept == np.trace(counts) / 420 and "on other pages" not in said
     for pair in pairs:
         assert f"{pair.taken} clips of the first are taken for the second, {pair.reverse} the other way round" in said
-        assert f"Similarity {pair.similarity:.2f}" in said
         assert f"Only *{pair.first}* says {', '.join(pair.first_words)}." in said
-    worst = int(np.where(np.arange(21) == row, 0, counts[row]).max())
-    assert f"({worst})" in said and "What it is confused with" in said
     button(page, pairs[1].second).click().run()
     assert page.selectbox(key=state.REWRITE).value == pairs[1].second
     assert page.text_area[0].value == "\n".join(KNOWN[pairs[1].second])

@@ -1,4 +1,4 @@
-"""The analysis as people meet it: what a figure is worth, whose fault an error is, what another sentence changes."""
+"""The analysis as people meet it: what a figure is worth, and why a label won."""
 
 import re
 
@@ -32,26 +32,6 @@ def test_a_table_can_be_looked_at_more_closely(fresh, open_at):
     page.get_by_test_id("stButtonGroup").get_by_text("Differences", exact=True).click()
     expect(page.get_by_text(re.compile(r"is \d+\.\d points (above|below)")).first).to_be_visible(timeout=30_000)
     fits_a_phone(page)
-
-
-def test_another_sentence_for_a_class_is_tried_at_once(fresh, open_at):
-    page = open_at(fresh, "library?section=Prototype+workshop")
-    box = page.get_by_role("textbox", name="Its sentences, one to a line")
-    expect(box).to_be_visible(timeout=60_000)
-    settle(page)
-    box.fill("The bucket is balanced on the head in the kitchen while walking.")
-    box.press("Control+Enter")
-    gained = page.get_by_test_id("stMetric").filter(has_text="Clips gained").get_by_test_id("stMetricValue")
-    expect(gained).not_to_have_text("0", timeout=60_000)
-    settle(page)
-    before, after = "35.0 %", page.get_by_test_id("stMetric").filter(has_text="This class")
-    expect(after.get_by_test_id("stMetricValue")).not_to_have_text(before)
-    fits_a_phone(page)
-    address = page.url.removeprefix(fresh.url + "/")
-    again = open_at(fresh, address)
-    expect(again.get_by_role("textbox", name="Its sentences, one to a line")).to_have_value(
-        "The bucket is balanced on the head in the kitchen while walking.", timeout=60_000
-    )
 
 
 def test_why_a_label_won_is_told_on_demand(fresh, open_at):

@@ -73,22 +73,17 @@ def test_json_of_another_form(tmp_path, reader, content, said):
 
 
 def test_folders_and_lists_of_descriptions(tmp_path):
-    def refused(name, content, said, of=""):
-        if content is not None:
-            (tmp_path / name).write_bytes(content)
+    (tmp_path / "a_b.txt").write_text("x")
+    for name, content, of, said in (
+        ("a b.txt", b"y", "", "two files for class 'a b'; keep one"), ("run.txt", b"", "run.txt", "no label"),
+        ("run.txt", b"\x00\x01binary", "run.txt", "is not a text file"),
+        ("run.txt", b"Yo Yo\nrun\nyo_yo\n", "run.txt", "has a class twice.*'Yo Yo'; keep one"),
+        ("d.csv", b"run,fast\nwalk,slow", "d.csv", "a column name, label or class, it names run,fast"),
+        ("d.pdf", b"run", "d.pdf", "give names as a .txt or .csv list"),
+    ):  # fmt: skip
+        (tmp_path / name).write_bytes(content)
         with pytest.raises(InputError, match=said):
             load_descriptions(tmp_path / of)
-
-    refused("", None, r"holds no \.txt file")
-    refused("run.txt", b"", r"class 'run'.*write a sentence")
-    refused("run.txt", b"", r"run\.txt: no label", of="run.txt")
-    refused("run.txt", b"\x00\x01binary", r"run\.txt is not a text file")
-    refused("run.txt", b"Yo Yo\nrun\nyo_yo\n", r"run\.txt has a class twice.*'Yo Yo'; keep one", of="run.txt")
-    (tmp_path / "a_b.txt").write_text("x")
-    refused("a b.txt", b"y", "two files for class 'a b'; keep one")
-    named = r"d\.csv.*a column name, label or class, it names run,fast"
-    refused("d.csv", b"run,fast\nwalk,slow", named, of="d.csv")
-    refused("d.pdf", b"run", r"d\.pdf: give names as a \.txt or \.csv list", of="d.pdf")
 
 
 @pytest.mark.parametrize(("content", "error", "said"), [

@@ -134,21 +134,6 @@ HEAD = LinearHead(["ball", "rope", "hat"], ["round", "long", "worn"], np.array([
 
 
 @pytest.mark.usefixtures("stand_in")
-@pytest.mark.parametrize("head", [None, HEAD])
-def test_unusable_features_are_failures_of_their_clip(tmp_path, head):
-    class Bad(Encoder):
-        object_head = head
-
-        def encode(self, frames):
-            number = int(np.mean([frame.image[-1].mean() for frame in frames]))
-            return features if number % 2 else np.ones((1, 2), np.float32)
-
-    for features in (np.full((1, 2), np.nan), np.full((1, 2), 1e9), np.ones((1, 3)), np.ones((0, 2)), np.ones(2)):
-        report = extract(clips("001", "002", "003"), Bad(), tmp_path / str(features))
-        assert report.done == 1 and [failure.id for failure in report.failed] == ["id 001", "id 003"]
-
-
-@pytest.mark.usefixtures("stand_in")
 def test_objects_can_be_computed_again_from_the_store(tmp_path, monkeypatch):
     monkeypatch.setattr(Encoder, "object_head", HEAD)
     extract(clips("001", "002"), Encoder(), tmp_path / "a", objects_k=2)
