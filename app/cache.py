@@ -1,12 +1,12 @@
 """The app's one cache: what is read or computed once, for all sessions. Nobody may write into what it gives.
 
-A key says all that the value depends on: fingerprints of files, names, numbers. What fails is not kept, so that a
-failure that passes is over with the next click.
+A key says all that the value depends on: fingerprints of files, names, numbers. What fails is not kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from contextlib import nullcontext
 from typing import Any, TypeVar, cast
 
 import streamlit as st
@@ -16,24 +16,19 @@ T = TypeVar("T")
 
 def once(make: Callable[[], T], *key: Hashable, words: str = "") -> T:
     """What `make` gives. `key` begins with the name of its kind; `words` are shown while it takes its time."""
-    return cast(T, _waiting(_small, key, make, words))
+    with st.spinner(words) if words else nullcontext():
+        return cast(T, _small(key, make))
 
 
 def large(make: Callable[[], T], *key: Hashable, words: str = "") -> T:
     """The same for what weighs megabytes: few are kept."""
-    return cast(T, _waiting(_large, key, make, words))
+    with st.spinner(words) if words else nullcontext():
+        return cast(T, _large(key, make))
 
 
 def forget() -> None:
     """For what changed without its key: everything small is made anew."""
     _small.clear()
-
-
-def _waiting(kept: Callable[..., object], key: tuple[Hashable, ...], make: Callable[[], T], words: str) -> object:
-    if not words:
-        return kept(key, make)
-    with st.spinner(words):
-        return kept(key, make)
 
 
 @st.cache_resource(max_entries=1500, show_spinner=False)

@@ -30,13 +30,13 @@ SAMPLES, UPLOADS, RANK, FIND_ONE = "samples", "mine", "rank", "find"
 
 # Train
 PART, CHOSEN_RUNS = "part", "runs"  # NEW_RUN, RUNS or LOAD; names of runs looked at or compared
-METRIC, METHOD = "compare-by", "method"  # of results side by side; of a new run
+METHOD, TO_SHOW = "method", "to show next"  # of a new run; keys to be set before the widgets of the next run
 NEW = "new-"  # begins the key of every setting of a new run, such as "new-tau"
 NEW_RUN, RUNS, LOAD = "new", "list", "load"
 
 # Confusion
-SPEAKS, SPEAKS_BETA = "speaks", "speaksbeta"  # what the first matrix is predicted from, and β for one's own weights
-BESIDE, WITH, WITH_SPEAKS, WITH_BETA = "beside", "with", "withspeaks", "withbeta"  # whether there is a second; its own
+SPEAKS = "speaks"  # what the first matrix is predicted from
+BESIDE, WITH, WITH_SPEAKS = "beside", "with", "withspeaks"  # whether there is a second; its own
 WHICH, HARD, AMONG = "which", "hard", "among"  # classes shown; hard groups shown; classes that predictions are among
 CELLS, LINED, ZOOM = "cells", "lined", "zoom"  # shares or counts; order; rows and columns shown in full: "3-20,7-25"
 TRUE, TAKEN, SHOT = "true", "taken", "shot"  # the cell whose clips are shown, and the one that is played
@@ -73,8 +73,7 @@ PINNED = "pinned clip"  # {"name", "run", "joint", "sentence"}: a clip of the pa
 # Tune
 TUNED = "tune"  # what is tuned: TUNE_WEIGHTS or TUNE_TAU
 ALPHA, BETA, GAMMA = "alpha", "beta", "gamma"  # weights of VE, O and C in Eq. 9
-FREE = "free"  # whether β is chosen apart from α, with two modalities
-REFERENCE = "ref"  # weights that the present ones are compared with, such as "0.8 0.2 0"; "" for the run's own
+REFERENCE = "reference"  # weights that the present ones are compared with; None for the run's own
 TOLD_APART, TUNE_HALF_SEED, TUNE_CLASSES = "told-apart", "half", "told-classes"  # which classes; a seed; chosen ones
 FLIPPED = "flipped"  # which clips are listed: gained, lost, changed or any
 SENTENCES_OF, SENTENCE_ENCODER = "captions", "sentences"  # where sentences come from; name of their encoder
@@ -90,7 +89,6 @@ SECTION = "section"  # of the page: one of SECTIONS
 DESCRIBED, FIND, CHECKED_FOR = "described", "find", "checkedfor"  # name of descriptions; words; whose classes they are
 REWRITE, NEW_NAME = "rewrite", "newname"  # the class of the workshop, or NEW_CLASS; name of a new one
 WORDED, WORDING = "worded", "wording"  # descriptions that a trial starts from; sentences, where they are others
-ADDED = "added"  # whether they join sentences that are not known, instead of taking their place
 TURNED, TURNED_CLIP = "turned", "turnedclip"  # which clips of a trial are shown, and the one that is played
 NEW_CLASS, AS_SCORED = "a new class …", "as it was scored"
 SECTIONS = {
@@ -104,6 +102,11 @@ LONGEST_ADDRESS = 2000  # characters of labels; some browsers and servers refuse
 def put(key: str, value: object) -> None:
     """For callbacks: set any key, before the widgets of the next run are drawn."""
     st.session_state[key] = value
+
+
+def setter(label: str, widget: str, key: str, value: object, help: str = "", **more: Any) -> None:
+    """A button that sets a key."""
+    st.button(label, widget, help or None, on_click=put, args=(key, value), **more)
 
 
 def take_address(key: str, known: Collection[str], most: int | None = None) -> None:
@@ -130,8 +133,13 @@ def put_address(key: str, value: list[str], default: list[str]) -> None:
     """After the widget is drawn: remember its value, and keep the address in step with it."""
     st.session_state[f"{key} remembered"] = value
     said = [] if value == default or sum(map(len, value)) > LONGEST_ADDRESS else value
+    st.session_state[f"{key} in address"] = said
+    tell(key, said)
+
+
+def tell(key: str, said: str | list[str]) -> None:
+    """Put this into the address, or take it out if it is empty."""
     if not said:
         st.query_params.pop(key, None)
-    elif st.query_params.get_all(key) != said:
+    elif st.query_params.get_all(key) != ([said] if isinstance(said, str) else said):
         st.query_params[key] = said
-    st.session_state[f"{key} in address"] = said

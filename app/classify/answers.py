@@ -53,8 +53,6 @@ class Answer(NamedTuple):
 
 
 class Hit(NamedTuple):
-    """A place where an action is seen."""
-
     clip: ClipFile
     model: Model
     span: Span

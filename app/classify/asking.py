@@ -28,7 +28,6 @@ TASKS = {state.RANK: "Rank labels", state.FIND_ONE: "Find one action"}
 
 
 def drop_zone(large: bool) -> list[clips.ClipFile]:
-
     def chosen() -> None:
         if st.session_state[state.UPLOADED]:
             st.session_state[state.SOURCE] = state.UPLOADS
@@ -135,24 +134,17 @@ def _label_box(default: Sequence[str]) -> str:
         '{"name": "a sentence that describes it"}, where a list of sentences means that the nearest one counts.',
     ) or ""  # fmt: skip
     said = next((f"@{name}" for name, known in sets.items() if known.text == typed), typed)
-    if typed == text or len(said) > state.LONGEST_ADDRESS:
-        st.query_params.pop(state.LABELS, None)
-    elif st.query_params.get(state.LABELS) != said:
-        st.query_params[state.LABELS] = said
+    state.tell(state.LABELS, "" if typed == text or len(said) > state.LONGEST_ADDRESS else said)
 
-    def ready_made(title: str, text: str, shown: str) -> None:
-        st.button(plain(title), help=plain(shown), on_click=state.put, args=(state.LABELS, text), width="stretch")
-
+    offered = {"All of the model": (default, text)} if default else {}
+    offered |= {known.title: (known.names, known.text) for known in sets.values()}
+    for name, group in HARD_GROUPS.items():
+        if set(group) <= set(default):
+            offered[f"Look-alikes: {name}"] = (group, label_sets.written(group))
     with st.popover("Ready-made sets", icon=":material/list:", type="tertiary"):
-        if default:
-            ready_made(f"All {len(default)} of the model", text, ", ".join(default))
-        for known in sets.values():
-            ready_made(f"{known.title} ({len(known.names)})", known.text, ", ".join(known.names[:12]) + ", …")
-        groups = {name: group for name, group in HARD_GROUPS.items() if set(group) <= set(default)}
-        if groups:
-            st.caption("Look-alikes: labels that share a prop, a place or a movement, and so are hard to tell apart.")
-        for name, members in groups.items():
-            ready_made(f"Look-alikes: {name} ({len(members)})", label_sets.written(members), ", ".join(members))
+        for name, (names, written) in offered.items():
+            title, told = plain(f"{name} ({len(names)})"), plain(", ".join(names[:12]))
+            state.setter(title, f"labels-{name}", state.LABELS, written, told, width="stretch")
     return typed
 
 
@@ -169,43 +161,34 @@ def _how_described(names: Sequence[str], model: Model) -> None:
 
 def _weights(own: float | None) -> tuple[float | None, float]:
     """β of Eq. 9 (α is 1 - β: only their ratio matters) and γ; `own` is the model's β, None if it weighs no objects."""
-    slider, beta = partial(st.slider, bind="query-params"), None
+    beta = None
     if own is not None:
         before = st.session_state.get(f"{state.OBJECTS} default", own)
         if before != own and st.session_state.get(state.OBJECTS) == before:  # another model's, that nobody has moved
             st.session_state[state.OBJECTS] = own
         st.session_state[f"{state.OBJECTS} default"] = own
-        beta = slider(
-            "Weight of recognised objects", 0.0, 1.0, own, 0.05, key=state.OBJECTS,
-            help="β of Eq. 9, with α = 1 - β. At 0 only what the clip looks like counts (VE), at 1 only the objects "
-            f"recognised in it (O). This model's own value is {own:.2g}.",
+        beta = st.slider(
+            "β, weight of recognised objects", 0.0, 1.0, own, 0.05, key=state.OBJECTS, bind="query-params",
+            help="VidE = α VE + β SE(O) + γ SE(C) of Eq. 9, with α = 1 - β. At 0 only what the clip looks like counts "
+            f"(VE), at 1 only the objects recognised in it (O). This model's own value is {own:.2g}.",
         )  # fmt: skip
-    with st.popover("Weights α, β, γ", icon=":material/balance:", type="tertiary"):
-        gamma = slider(
-            "γ, weight of a caption", 0.0, 1.0, CAPTION_WEIGHT, 0.05, key=state.CAPTION_WEIGHT,
-            help="C of Eq. 9: a sentence that you type below a clip, and that counts for it. The paper gives no value.",
-        )  # fmt: skip
-        st.latex(r"\mathrm{VidE} = \alpha\,\mathrm{VE} + \beta\,\mathrm{SE(O)} + \gamma\,\mathrm{SE(C)}")
-        said = "This model has its own α and β: it looks at pictures or at objects, not at both."
-        if beta is not None:
-            said = f"α = {1 - beta:.2f}, β = {beta:.2f} (the slider above), γ = {gamma:.2f} where there is a caption"
-        st.caption(said)
+    gamma = st.slider(
+        "γ, weight of a caption", 0.0, 1.0, CAPTION_WEIGHT, 0.05, key=state.CAPTION_WEIGHT, bind="query-params",
+        help="C of Eq. 9: a sentence that you type below a clip, and that counts for it. The paper gives no value.",
+    )  # fmt: skip
     return beta, gamma
 
 
 def _limits() -> RejectionLimits:
     slider = partial(st.slider, bind="query-params")
-    with st.popover("When to answer none of these", icon=":material/do_not_disturb_on:", type="tertiary"):
-        st.caption(
-            "The first limit is measured: 99 % of the clips that the run was trained on lie below 1. The others are "
-            "off, at 0: what is enough differs between models. What `cezsar calibrate` says is not changed by them."
-        )
-        unlike = slider(
-            "Distance from training, times the usual", 0.0, 10.0, OOD_LIMIT, 0.5, key=state.UNLIKE,
-            help="A clip this far from all that the run was trained on gets no answer. Encoders know no such distance.",
-        )  # fmt: skip
-        least = slider("Least similarity of the best label", 0.0, 1.0, 0.0, 0.01, key=state.LEAST)
-        lead = slider("Least lead over the second label", 0.0, 0.5, 0.0, 0.01, key=state.LEAD)
+    st.markdown(
+        "**When to answer none of these**",
+        help="The first limit is measured: 99 % of the clips that the run was trained on lie below 1. The others are "
+        "off, at 0: what is enough differs between models. What `cezsar calibrate` says is not changed by them.",
+    )
+    unlike = slider("Distance from training, times the usual", 0.0, 10.0, OOD_LIMIT, 0.5, key=state.UNLIKE)
+    least = slider("Least similarity of the best label", 0.0, 1.0, 0.0, 0.01, key=state.LEAST)
+    lead = slider("Least lead over the second label", 0.0, 0.5, 0.0, 0.01, key=state.LEAD)
     return RejectionLimits(unlike, least, lead)
 
 

@@ -129,6 +129,4 @@ def in_full(given: Answer, number: int, others: Sequence[Answer], beside: Answer
     why(given)
     ranking.numbers(given)
     ranking.on_map(given, number)
-    owner = "Run " if given.model.folder else "Encoder " if given.trust.startswith(given.model.key) else ""
-    trust = owner + given.trust
-    st.caption(f":material/verified_user: {plain(trust[0].upper() + trust[1:])}. {given.model.tested}")
+    st.caption(f":material/verified_user: {plain(given.trust[0].upper() + given.trust[1:])}.")

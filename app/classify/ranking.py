@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -15,7 +14,6 @@ from app.classify.answers import Answer, pin
 from app.parts import clips, scored, show
 from app.parts.words import plain
 from cezsar.arrays import FloatArray
-from cezsar.errors import CezsarError
 from cezsar.report import figures
 from cezsar.report.figures import COLOURS, GLYPHS, GREY, MARKS, film_strip, layout, short, shown
 
@@ -105,14 +103,7 @@ def over_time(given: Answer, names: Sequence[str], number: int) -> None:
     alt = f"Frames of the clip, and over its {given.seconds} seconds the similarity of {', '.join(names)}"
     show.figure(figure, f"timeline-{number}", alt)
     if per_second is not None:
-        legend(list(zip(COLOURS, GLYPHS, names, strict=False)))
-
-
-def legend(entries: Sequence[tuple[str, str, str]], style: str = "", more: str = "") -> None:
-    """(colour, glyph, words) of each mark of a figure, and what is said after them."""
-    items = [f'<span><b style="color:{colour}">{glyph}</b>{html.escape(to)}</span>' for colour, glyph, to in entries]
-    items += [f"<span>{more}</span>"] if more else []
-    st.html(f'<div class="cezsar-legend" style="{style}">{"".join(items)}</div>')
+        show.legend(list(zip(COLOURS, GLYPHS, names, strict=False)), "")
 
 
 def numbers(given: Answer) -> None:
@@ -133,11 +124,7 @@ def on_map(given: Answer, number: int) -> None:
     if given.model.folder is None or not sets:
         return
     if st.button("Show on the semantic-gap map", f"map-{number}", told, icon=":material/scatter_plot:"):
-        try:
-            st.session_state[state.PINNED] = pin(given)
-        except CezsarError as error:
-            show.error(error)
-            return
+        st.session_state[state.PINNED] = pin(given)
         if st.session_state.get(state.ON) not in sets:
             st.session_state[state.ON] = sets[0]
         st.switch_page("../pages/semantic_gap.py", query_params={})
@@ -161,9 +148,8 @@ def downloads(answers: Sequence[Answer]) -> None:
     from cezsar.zeroshot.tables import rankings_csv, rankings_json
 
     rankings, told = [given.ranking for given in answers], "All labels of all clips, with the parts of each similarity."
-    with st.container(horizontal=True):
-        show.download("CSV", partial(rankings_csv, rankings), "ranking.csv", told)
-        show.download("JSON", partial(rankings_json, rankings), "ranking.json", told)
+    csv, json = partial(rankings_csv, rankings), partial(rankings_json, rankings)
+    show.downloads(("CSV", "ranking.csv", csv, told), ("JSON", "ranking.json", json, told))
 
 
 def ranking_figure(

@@ -14,7 +14,6 @@ import streamlit as st
 from app import state
 from app.classify import answers
 from app.classify.answers import Answer, Hit
-from app.classify.ranking import legend
 from app.parts import show
 from app.parts.player import film
 from app.parts.words import plain
@@ -54,36 +53,28 @@ def time_line(given: Answer, timeline: Timeline, others: Sequence[Answer], ranke
     show.figure(spans_figure(timeline.spans, looks), state.SPAN + given.clip.digest[:16], alt, clicked=True)
     if looks:
         more = f"and {len(looks) - NAMED} more" if len(looks) > NAMED else ""
-        legend([(*look, label) for label, look in list(looks.items())[:NAMED]], "padding-left:6px", more)
-    exports(f"spans-{given.clip.digest[:16]}", lambda: [answers.timeline(one) for one in others], timeline)
+        show.legend([(*look, label) for label, look in list(looks.items())[:NAMED]], "padding-left:6px", more)
+    exports(lambda: [answers.timeline(one) for one in others], timeline)
 
 
-def exports(key: str, made: Callable[[], Sequence[Timeline]], one: Timeline | None = None) -> None:
+def exports(made: Callable[[], Sequence[Timeline]], one: Timeline | None = None) -> None:
     """Files of spans, made when asked for: of all films by `made`, and subtitles of the film shown, `one`."""
     from cezsar.zeroshot import spans as formats
 
-    kinds: list[tuple[str, str, Callable[[], str], str]] = [
+    show.downloads(
         ("CSV", "spans.csv", lambda: formats.to_csv(made()), "A row for each span."),
-        ("ActivityNet", "spans.json", lambda: formats.to_activitynet(made()),
-         "JSON in ActivityNet's submission form for temporal localisation."),
-        ("Label Studio", "label-studio.json", lambda: formats.to_label_studio(made()),
-         "Pre-annotations, to be imported as tasks of a TimelineLabels project."),
-    ]  # fmt: skip
-    if one is not None:
-        kinds.insert(2, ("WebVTT", "spans.vtt", partial(formats.to_webvtt, one), "Subtitles of the film shown."))
-    with st.container(horizontal=True):
-        for title, file, content, told in kinds:
-            show.download(title, content, file, told, key=f"{key}-{title}", type="tertiary")
+        ("ActivityNet", "spans.json", lambda: formats.to_activitynet(made()), "For temporal localisation."),
+        ("Label Studio", "label-studio.json", lambda: formats.to_label_studio(made()), "Pre-annotations as tasks."),
+        *([("WebVTT", "spans.vtt", partial(formats.to_webvtt, one), "Subtitles of the film shown.")] if one else []),
+        type="tertiary",
+    )
 
 
 def hits(action: str, found: Sequence[Hit], films: int) -> None:
     """The places where an action is seen, best first; the one that is picked is played."""
-    where = f"{films:,} film{'s' if films != 1 else ''}"
+    st.subheader(f"{plain(action)}: places seen in {films:,} films: {len(found):,}", anchor=False)
     if not found:
-        said = f"{plain(action)} is not seen in {where}: nowhere does it stand out among Kinetics\\-400's actions."
-        st.info(said, icon=":material/search_off:")
-        return
-    st.subheader(f"{plain(action)}: {len(found):,} place{'s' * (len(found) != 1)} in {where}", anchor=False)
+        return show.info("Nowhere does it stand out among Kinetics-400's actions.")
     screen, table = st.columns([5, 6], gap="medium")
     with table:
         st.markdown(
@@ -99,7 +90,7 @@ def hits(action: str, found: Sequence[Hit], films: int) -> None:
             rows, f"Places where {action} is seen, best first", {"score": "%.2f"}, key=state.HIT, on_select="rerun",
             selection_mode="single-row",
         )  # fmt: skip
-        exports("hits", partial(timelines, found))
+        exports(partial(timelines, found))
     chosen = next((row for row in picked["selection"]["rows"] if row < len(found)), None)
     clip, _, span = found[chosen or 0]
     with screen:
@@ -108,6 +99,7 @@ def hits(action: str, found: Sequence[Hit], films: int) -> None:
             clip, f"{plain(clip.name)}, from {clock(span.start_s)}, score {number(span.score)}",
             start_s=int(span.start_s), play=chosen is not None, subtitles=subtitles(lines),
         )  # fmt: skip
+    return None
 
 
 def timelines(found: Sequence[Hit]) -> list[Timeline]:

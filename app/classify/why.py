@@ -12,13 +12,12 @@ import streamlit as st
 
 from app import cache, state
 from app.classify.answers import Answer, read
-from app.classify.ranking import MODALITIES, MOST_LABELS, legend, seconds_ticks
+from app.classify.ranking import MODALITIES, MOST_LABELS, seconds_ticks
 from app.parts import clips, show
 from app.parts.choosers import one_of
 from app.parts.models import engine
 from app.parts.words import plain
 from cezsar.analysis.explanation import Explanation, Part
-from cezsar.errors import CezsarError
 from cezsar.report.figures import COLOURS, GLYPHS, GREY, HOVER, film_strip, heads, layout, short, shown
 
 ROW_PX, GAP_PX = 42, 14  # of the parts of a lead
@@ -39,15 +38,11 @@ def why(given: Answer) -> None:
         rival = one_of(f"Why {plain(names[0])}, and not", rivals, state.RIVAL) or names[1]
         asked = repr((given.labels, given.weights, given.caption, names[0], rival))
         key = ("why", given.clip.digest, given.model.key, given.model.fingerprint, asked)
-        try:
-            found = cache.once(partial(_explained, given, rival), *key, words="Leaving out each second in turn")
-        except CezsarError as error:
-            show.error(error)
-            return
+        found = cache.once(partial(_explained, given, rival), *key, words="Leaving out each second in turn")
         place = min(names.index(rival), MOST_LABELS - 1)  # colours and glyphs are those of the ranking above
         colours = (GREY if given.ranking.reasons else COLOURS[0], COLOURS[place])
         entries = zip(colours, (GLYPHS[0], GLYPHS[place]), (found.winner, found.runner_up), strict=True)
-        legend([(colour, glyph, f"speaks for {name}") for colour, glyph, name in entries], "padding-left:0")
+        show.legend([(colour, glyph, f"speaks for {name}") for colour, glyph, name in entries])
         _seconds(given, found, colours)
     with right:
         st.markdown(_in_words(found))
@@ -74,20 +69,14 @@ def _in_words(found: Explanation) -> str:
     terms = ", ".join(f"{MODALITIES[part.name]} {signed(part.change)}" for part in found.modalities)
     words = f"The lead of {signed(found.margin)} is {terms}."
     turned = [part for part in (*found.objects, *found.seconds) if part.without not in (None, "", found.winner)]
-    if turned:
-        first = turned[0]
-        what = f"second {first.name}" if first.kind == "second" else f"the object {plain(first.name)}"
-        more = f", and {len(turned) - 1} more would change the answer" if len(turned) > 1 else ""
-        words += f" Without {what} it would be **{plain(str(first.without))}**{more}."
-    elif found.objects or found.seconds:
-        words += " No single second or object decides: without any one of them the answer stays."
-    return words
+    for part in turned[:1]:
+        words += f" Without {part.kind} {plain(part.name)} it would be **{plain(str(part.without))}**."
+    return words if turned else f"{words} Without any single second or object the answer stays."
 
 
 def _seconds(given: Answer, found: Explanation, colours: tuple[str, str]) -> None:
     if len(found.seconds) < 2:
-        said = "The clip has one second only." if found.seconds else "Frames have no weight in this answer."
-        st.caption(f"{said} So no second can be left out.")
+        st.caption("No second can be left out: there is one only, or frames have no weight in this answer.")
         return
     st.markdown(
         "**Each second, left out**" + (" :gray[· click to play from it]" if given.clip.playable else ""),

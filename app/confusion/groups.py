@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from itertools import chain, product
-from operator import eq, gt
+from itertools import product
 
-import numpy as np
 import streamlit as st
 
 from app import cache, state
 from app.confusion.matrices import NUMBER, Side, Views, similarity
 from app.parts import scored, show
 from app.parts.choosers import one_of, segments
-from app.parts.words import plain, sentence
+from app.parts.words import plain
 from cezsar.analysis.baselines import RUNS, Baseline, Standing, random_baseline
 from cezsar.analysis.confusion import PAPER_GROUPS, matching_groups, propose_groups
 from cezsar.data.labels import Groups, groups_path, keep_group, remove_group
@@ -49,8 +47,8 @@ COLUMNS = {
     "accuracy": NUMBER("Accuracy", format="%.1f %%"),
     "within": NUMBER("Within group", format="%.1f %%", help=WITHIN),
     "between": NUMBER("Between groups", format="%.1f %%", help=BETWEEN),
-    "within b": NUMBER("Within, B − A", format="%+.1f", help="Percentage points; below 0 is better."),
-    "between b": NUMBER("Between, B − A", format="%+.1f", help="Percentage points; below 0 is better."),
+    "within b": NUMBER("Within, B", format="%.1f %%"),
+    "between b": NUMBER("Between, B", format="%.1f %%"),
 }
 
 
@@ -68,21 +66,15 @@ def sources(side: Side, own: Groups) -> dict[str, dict[str, list[str]]]:
 
 
 def headline(views: Views, groups: Grouped) -> None:
-    """Accuracy, and errors within and between the groups, of the first matrix; what changes in the second."""
+    """Accuracy, and errors within and between the groups, of the first matrix; below them those of the second."""
     (first, *others), (a, *_) = [view.figures(groups)[-1] for view in views.values()], views.values()
     words = f"Clips of the {len(a.classes):,} classes shown, predicted among {len(a.candidates):,}."
     words += f" For {a.undecided:,} more nothing speaks: all their scores are zero." if a.undecided else ""
-    with st.container(horizontal=True, gap="large", vertical_alignment="top"):
-        st.metric("Clips", f"{first.clips:,}", help=words, width="content")
-        for name, (label, help) in SHARES.items():
-            value, delta = getattr(first, name), None
-            if others and first.clips and others[0].clips:
-                delta = f"{100 * (getattr(others[0], name) - value):+.1f} in B"
-            same = delta is None or delta.startswith(("+0.0", "-0.0"))
-            st.metric(
-                label + " of A" * len(others), percent(value), delta, help=help, width="content",
-                delta_color="off" if same else "normal" if name == "accuracy" else "inverse",
-            )  # fmt: skip
+    rows = [("Clips", f"{first.clips:,}", "", words)]
+    for name, (label, help) in SHARES.items():
+        below = "".join(f"B: {percent(getattr(other, name))}" for other in others)
+        rows.append((label + " of A" * len(others), percent(getattr(first, name)), below, help))
+    show.metrics("confusion", rows)
 
 
 def of_groups(views: Views, found: Mapping[str, Grouped], own: Groups, names: Sequence[str]) -> Grouped:
@@ -91,21 +83,19 @@ def of_groups(views: Views, found: Mapping[str, Grouped], own: Groups, names: Se
     source = segments("Groups", {name: name[0].upper() + name[1:] for name in [*found, OWN]}, state.GROUPS_OF)
     groups, (a, *_) = found.get(source, {}), views.values()
     st.caption(ABOUT[source])
-    sides, rows = [view.figures(groups) for view in views.values()], []
-    if not any(row.kind == "group" for row in sides[0]):
-        st.caption("None of these groups has two of the classes shown.")
-    for row, *others in zip(*sides, strict=True):
+    rows = []
+    for row, *others in zip(*(view.figures(groups) for view in views.values()), strict=True):
         title = {"group": row.group, "rest": "in no group", "total": "all"}[row.kind]
         shown = ", ".join(row.classes) if row.kind == "group" else f"{len(row.classes):,} classes"
         entry: dict[str, object] = {"group": title, "classes": shown, "clips": row.clips}
         entry |= {name: 100 * getattr(row, name) if row.clips else None for name in SHARES}
         for other, name in product(others, ("within", "between")):
-            both = row.clips and other.clips
-            entry[f"{name} b"] = 100 * (getattr(other, name) - getattr(row, name)) if both else None
+            entry[f"{name} b"] = 100 * getattr(other, name) if other.clips else None
         rows.append(entry)
     show.table(rows, "Errors within and between hard groups", column_config=COLUMNS)
     if among := matching_groups(groups, names):
-        _beside_random(views, among)
+        with show.explained():
+            _beside_random(views, among)
     if source == PROPOSED and groups:
         st.caption("Keep as my own:")
         with st.container(horizontal=True, gap="small"):
@@ -123,55 +113,28 @@ def of_groups(views: Views, found: Mapping[str, Grouped], own: Groups, names: Se
 
 
 def _beside_random(views: Views, groups: Grouped) -> None:
-    """The named classes among random sets: a figure, and what it says."""
+    """The named classes among random sets: a figure, and what it says. Raises `InputError`: too few to draw from."""
     st.markdown(
         "**Harder than random classes?**",
         help=f"Fewer classes are easier to choose from, so look-alikes are set beside {RUNS} random sets of as many "
         "classes: the paper's fifteen hard classes of UCF-101 give 63.3 %, random fifteen 70.4 ± 6.3 % (Section 5).",
     )
-    values = [scored.scores(view.side.item) for view in views.values()]
-    first = values[0]
     options = [EVERY, *groups] if len(groups) > 1 else list(groups)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         picked = one_of("Classes of", options, state.CONTROLLED, persist_state="session", width=320)
         chosen = {name: list(members) for name, members in groups.items() if picked in (EVERY, name)}
-        named_K = first.indices(sorted(set(chain(*chosen.values()))))
-        possible = len(np.setdiff1d(first.label_index, [*named_K, -1])) >= len(named_K)
         help = "Otherwise a random set may have some of these classes in it, as the paper's may."
-        help += "" if possible else " Here too few others have clips."
-        outside = st.toggle(
-            "Draw from other classes only", key=state.OUTSIDE, bind="query-params", disabled=not possible, help=help
-        ) and possible  # fmt: skip
-    large = any(len(one.ids) * len(one.class_names) > QUICK_ENTRIES for one in values)
+        outside = st.toggle("Draw from other classes only", key=state.OUTSIDE, bind="query-params", help=help)
+    items = [view.side.item.about for view in views.values()]
+    large = any(about["clips"] * about["classes"] > QUICK_ENTRIES for about in items)
     if large and not st.button(f"Compute for {RUNS} random sets", help="On this many clips it takes a while."):
         return
-    try:
-        found = {letter: _beside(view.side, chosen, outside) for letter, view in views.items()}
-    except CezsarError as error:
-        st.caption(sentence(error))
-        return
-    n, pool = len(named_K), len(next(iter(found.values())).pool)
-    if not outside and n == pool:
-        st.caption(f"These groups hold all {pool:,} classes with clips: any set of as many is the same.")
-        return
-    figure, words = st.columns([3, 2], gap="large", vertical_alignment="center")
+    found = {letter: _beside(view.side, chosen, outside) for letter, view in views.items()}
     standings = {letter: one.standing() for letter, one in found.items()}
-    said = {letter: letter + in_words(one, n) for letter, one in standings.items()}
-    with figure:
-        show.figure(figures.standing(standings), "control", " ".join(said.values()).replace("**", ""))
-    for letter, one in found.items():
-        words.markdown(said[letter])
-        with words.container(horizontal=True, gap="medium"):
-            for name in ("within", "between"):
-                title, help = SHARES[name]
-                help += " Here these classes are all there is to choose from."
-                st.metric(plain(letter) + title, percent(getattr(one.figures[-1], name)), help=help, width="content")
-    drawn = f"Random sets are drawn from {f'the {pool:,} other' if outside else f'all {pool:,}'} classes with clips, "
-    drawn += "the same for every run (seed 0)"
-    if not outside:
-        drawn += f"; on average {n * n / pool:.1f} of their {n:,} classes are named ones"
-        drawn += ", so they differ little from these" * (n > 0.6 * pool)
-    st.caption(f"{drawn}.")
+    said = [letter + in_words(standings[letter], len(one.classes)) for letter, one in found.items()]
+    show.figure(figures.standing(standings), "control", " ".join(said).replace("**", ""))
+    pool = len(next(iter(found.values())).pool)
+    st.markdown("\n\n".join(said), help=f"Drawn from {pool:,} classes with clips, the same for every run (seed 0).")
 
 
 def _beside(side: Side, groups: Grouped, outside: bool) -> Baseline:
@@ -182,17 +145,12 @@ def _beside(side: Side, groups: Grouped, outside: bool) -> Baseline:
 
 def in_words(standing: Standing, n: int) -> str:
     """Where n named classes stand."""
-    (mean, std), values, total = standing.random, standing.values, len(standing.values)
-    same, easier = (sum(test(value, standing.named) for value in values) for test in (eq, gt))
-    way, most = max(("Harder", easier), ("Easier", total - easier - same), key=lambda pair: pair[1])
-    rank = f"{way} than {most:,} of the {total:,}" + (f", as hard as {same:,}" if same else "")
-    rank = f"As hard as all {same:,}" if same == total else rank
-    if standing.z is not None:
-        z = f"z = {standing.z:+.2f}".replace("-", "\N{MINUS SIGN}")
-        rank += f"; {abs(standing.z):.1f} standard deviations {'below' if standing.z < 0 else 'above'} their mean ({z})"
-    spread = "" if std is None else f" ± {100 * std:.1f}"
+    (mean, std), total = standing.random, len(standing.values)
+    easier = sum(value > standing.named for value in standing.values)
+    z = "" if standing.z is None else f" (z = {standing.z:+.2f})".replace("-", "\N{MINUS SIGN}")
+    random = f"{total:,} random sets of {n:,}: **{100 * mean:.1f}{'' if std is None else f' ± {100 * std:.1f}'} %**"
     named = f"These {n:,} classes: **{percent(standing.named)}**"
-    return f"{named}. {total:,} random sets of {n:,}: **{100 * mean:.1f}{spread} %**. {rank}."
+    return f"{named}. {random}. Harder than {easier:,} of the {total:,}{z}."
 
 
 # One's own groups ----------------------------------------------------------------------------------------------------

@@ -18,12 +18,12 @@ from app.parts.words import plain
 from cezsar.analysis import confusion
 from cezsar.arrays import DoubleArray, IntArray
 from cezsar.data.labels import resolve
-from cezsar.report import figures as style
 from cezsar.zeroshot.evaluation import confusion_matrix
 from cezsar.zeroshot.fusion import UNDECIDED, Weights, active, predict
 from cezsar.zeroshot.scored import Scored
 
 AROUND = 12  # classes on each side of the chosen cell in the part of a large matrix that is shown in full
+MOST_CHANGED = 20  # pairs of two matrices
 OTHER = "any other class"
 ORDERS = {"alike": "Look-alikes together", "listed": "As listed", "worst": "Worst first"}
 READING = "A row for each true class, a column for each predicted one. Grey is right, colour is wrong."
@@ -149,11 +149,9 @@ def draw(views: Sequence[Matrix], key: str, title: str, chosen: tuple[str, str],
         return draw_part(views, key, chosen, as_counts)
     st.caption("Drag a box to see its cells in full. Colour is a share of the true class; the right ones are left out.")
     figure = overview_figure([view.counts_KL for view in views], first.classes, first.columns, window(first, chosen))
-    key = f"{key}-overview"
-    st.plotly_chart(
-        figure, theme=None, key=key, config=DRAGGED, on_select=partial(dragged, key, n_rows, n_columns),
-        selection_mode="box", alt=f"Overview of {n_rows:,} classes. {_most_confused(first)}",
-    )  # fmt: skip
+    key, alt = f"{key}-overview", f"Overview of {n_rows:,} classes. {_most_confused(first)}"
+    callback = partial(dragged, key, n_rows, n_columns)
+    show.figure(figure, key, alt, clicked=callback, theme=None, config=DRAGGED, selection_mode="box")
     return None
 
 
@@ -167,13 +165,9 @@ def draw_part(views: Sequence[Matrix], key: str, chosen: tuple[str, str], as_cou
     figure = cells_figure([view.counts_KL for view in views], first.classes, first.columns, part, as_counts, chosen)
     rows, columns = first.classes[top : bottom + 1], first.columns[left : right + 1]
     alt = f"Confusion matrix, {len(rows)} true classes by {len(columns)} predicted. {_most_confused(first)}"
-    st.plotly_chart(
-        figure, theme=None, key=key, config=style.CLICKED, on_select=partial(clicked, key, rows, columns),
-        selection_mode="points", alt=alt,
-    )  # fmt: skip
+    show.figure(figure, key, alt, clicked=partial(clicked, key, rows, columns), theme=None)
     if large and st.session_state[state.ZOOM]:
-        icon, back = ":material/center_focus_weak:", partial(state.put, state.ZOOM, "")
-        st.button("Around the chosen cell", icon=icon, type="tertiary", on_click=back)
+        state.setter("Around the chosen cell", "around", state.ZOOM, "", type="tertiary")
 
 
 def _most_confused(view: Matrix) -> str:
@@ -214,42 +208,32 @@ def dragged(key: str, n_rows: int, n_columns: int) -> None:
 
 
 def confused_pairs(views: Sequence[Matrix], chosen: tuple[str, str]) -> None:
-    """The confused pairs, most clips first; of two matrices those confused less and more in the second, ten each."""
-    a, size = views[0], len(views[0].classes)
+    """The confused pairs, most clips first; of two matrices those whose confusion differs the most. Rows are cells of
+    the matrix; the one looked at is marked."""
+    a, rows = views[0], list[dict[str, Any]]()
     if len(views) == 1:
         rows = [asdict(pair) | {"share": 100 * pair.share} for pair in a.pairs()]
-        help = "Each row says for how many clips of one class another was predicted. Choose a row to see these clips."
-        return _table(rows, chosen, "pairs", "Most confused pairs", help, min(460, 36 * len(rows) + 38))
-    a_KK, b_KK = (100 * view.shares()[:, :size] for view in views)
-    change_KK = b_KK - a_KK
-    np.fill_diagonal(change_KK, 0)
-    areas = st.columns(2, gap="medium") if size > MOST_CELLS else (st.container(), st.container())
-    for area, sign in zip(areas, (1, -1), strict=True):
-        order = np.argsort(sign * change_KK, axis=None, kind="stable")[:10]
-        at = [(t, p) for t, p in (divmod(int(place), size) for place in order) if sign * change_KK[t, p] < 0]
-        cells = [(a_KK[cell], b_KK[cell], change_KK[cell]) for cell in at]
-        names = [(a.classes[t], a.classes[p]) for t, p in at]
-        rows = [dict(zip(("true", "predicted", "a", "b", "change"), name + cell, strict=True))
-                for name, cell in zip(names, cells, strict=True)]  # fmt: skip
-        key, title = ("improved", "Less confused in B") if sign > 0 else ("worsened", "More confused in B")
-        with area:
-            _table(rows, chosen, key, title, "Choose a row to see the clips. Shares are of the true class's clips.")
-    return None
-
-
-def _table(rows: Sequence[dict[str, Any]], chosen: tuple[str, str], key: str, title: str, help: str,
-           height: Any = "auto") -> None:  # fmt: skip
-    """Rows that are cells of the matrix; the one looked at is marked."""
-    st.markdown(f"**{title}**", help=help)
+        title, help = "Most confused pairs", "For how many clips of one class another was predicted."
+    else:
+        a_KK, b_KK = (100 * view.shares()[:, : len(a.classes)] for view in views)
+        change_KK = b_KK - a_KK
+        np.fill_diagonal(change_KK, 0)
+        for place in np.argsort(-np.abs(change_KK), axis=None, kind="stable")[:MOST_CHANGED]:
+            cell = t, p = divmod(int(place), len(a.classes))
+            names = {"true": a.classes[t], "predicted": a.classes[p]}
+            rows.append(names | {"a": a_KK[cell], "b": b_KK[cell], "change": change_KK[cell]})
+        rows = [row for row in rows if row["change"]]
+        title, help = "Confused less or more in B", "Shares are of the true class's clips."
+    st.markdown(f"**{title}**", help=f"{help} Choose a row to see the clips.")
     if not rows:
         st.caption("No such pair of these classes.")
         return
     cells = [(row["true"], row["predicted"]) for row in rows]
     at = [cells.index(chosen)] if chosen in cells else []
-    st.session_state[key] = {"selection": {"rows": at, "columns": [], "cells": []}}
+    st.session_state["pairs"] = {"selection": {"rows": at, "columns": [], "cells": []}}
     show.table(
-        rows, title, column_config=PAIRS, height=height, key=key, on_select=partial(picked, key, cells),
-        selection_mode="single-row",
+        rows, title, column_config=PAIRS, height=min(460, 36 * len(rows) + 38), key="pairs",
+        on_select=partial(picked, "pairs", cells), selection_mode="single-row",
     )  # fmt: skip
 
 

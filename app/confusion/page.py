@@ -21,7 +21,7 @@ from cezsar.report.figures import GAIN, GREY, LOSS, number, ranking, short
 from cezsar.zeroshot.fusion import Weights, rank, similarities
 from cezsar.zeroshot.scored import Scored
 
-FUSED, OWN_WEIGHTS = "fused", "own"
+FUSED = "fused"
 MODALITIES = {"VE": "VE, what the clip looks like", "O": "O, recognised objects", "C": "C, captions"}
 
 TOP = 5
@@ -76,11 +76,13 @@ def about(sides: dict[str, Side]) -> None:
         groups.headline(views, counted)
     with drawn:
         draw(views, chosen, cells == "counts")
-    with files, st.container(horizontal=True, gap="small"):
-        for letter, view in views.items():
-            told = "Counts of clips, classes in the order shown. Tables have their own download."
-            name = f"confusion-{letter[:1].lower()}matrix.csv"
-            show.download(f"{letter}Matrix CSV", partial(as_csv, view), name, told, type="tertiary")
+    with files:
+        told, names_of = "Counts of clips, classes in the order shown.", "confusion-{}matrix.csv"
+        csvs = [
+            (f"{letter}Matrix CSV", names_of.format(letter[:1].lower()), partial(as_csv, view), told)
+            for letter, view in views.items()
+        ]
+        show.downloads(*csvs, type="tertiary")
     with behind:  # comes last, since clips may have to be read
         of_cell(views, chosen)
 
@@ -88,11 +90,7 @@ def about(sides: dict[str, Side]) -> None:
 def draw(views: Views, chosen: tuple[str, str], as_counts: bool) -> None:
     """The matrix, or two and their difference, beside the pairs."""
     # The part of a large matrix comes from the address, which is kept in step with it.
-    part = st.session_state.setdefault(state.ZOOM, st.query_params.get(state.ZOOM, ""))
-    if not part:
-        st.query_params.pop(state.ZOOM, None)
-    elif st.query_params.get(state.ZOOM) != part:
-        st.query_params[state.ZOOM] = part
+    state.tell(state.ZOOM, st.session_state.setdefault(state.ZOOM, st.query_params.get(state.ZOOM, "")))
     every = list(views.values())
     large, key, title = len(every[0].classes) > MOST_CELLS, "matrix", every[0].side.title
     if len(every) == 2:
@@ -128,7 +126,7 @@ def choose_sides() -> dict[str, Side]:
     if item is None:
         return {}
     with weighing:
-        a = Side(item, choose_weights(item, state.SPEAKS, state.SPEAKS_BETA))
+        a = Side(item, choose_weights(item, state.SPEAKS))
     help = "Another run, or the same run predicting from another modality. What changes is shown as B − A."
     if not comparing.toggle("Compare with a second matrix", key=state.BESIDE, bind="query-params", help=help):
         return {"": a}
@@ -138,32 +136,23 @@ def choose_sides() -> dict[str, Side]:
     with choosing:
         other = choosers.scored_set("Second run and data set (B)", state.WITH) or item
     with weighing:
-        weights = choose_weights(other, state.WITH_SPEAKS, state.WITH_BETA, last=other.name == item.name)
+        weights = choose_weights(other, state.WITH_SPEAKS, last=other.name == item.name)
     return {"A: ": a, "B: ": Side(other, weights)}
 
 
-def choose_weights(item: Scored, key: str, key_beta: str, last: bool = False) -> Weights:
-    """Which modalities speak, and how loud. By default the fusion, or what looks alone say if `last`."""
+def choose_weights(item: Scored, key: str, last: bool = False) -> Weights:
+    """Which modalities speak. By default the fusion, or what looks alone say if `last`."""
     modalities, w = scored.scores(item).modalities, item.weights
     there, titles = {name: Weights.only(name) for name in modalities}, {name: MODALITIES[name] for name in modalities}
     if sum(w.of(name) > 0 for name in modalities) > 1:
         spoken = [f"{sign} = {value:g}" for sign, value in zip("αβγ", (w.alpha, w.beta, w.gamma), strict=True) if value]
         there, titles = {FUSED: w} | there, {FUSED: f"the run's fusion, {', '.join(spoken)}"} | titles
     names = list(titles)
-    if {"VE", "O"} <= set(there):
-        titles[OWN_WEIGHTS] = "weights of my own"
-    picked = one_of(
+    return there[one_of(
         "Predicted from", titles, key, names[min(1, len(names) - 1) if last else 0], persist_state="session",
         help="Which embeddings of a clip are compared with the prototypes: one modality, or their weighted sum "
         "α VE + β O + γ C (Eq. 9). The nearest prototype by cosine is the prediction (Eq. 8).",
-    )  # fmt: skip
-    if picked != OWN_WEIGHTS:
-        return there[picked]
-    beta = st.slider(
-        "Weight of objects β, with α = 1 − β", 0.0, 1.0, 0.5, 0.05, key=key_beta, bind="query-params",
-        help="At 0 only what the clip looks like counts, at 1 only the objects recognised in it.",
-    )  # fmt: skip
-    return Weights(1 - beta, beta)
+    )]  # fmt: skip
 
 
 def choose_classes(names: Sequence[str], sources: Mapping[str, groups.Grouped]) -> tuple[list[str], bool]:
@@ -182,8 +171,7 @@ def choose_classes(names: Sequence[str], sources: Mapping[str, groups.Grouped]) 
             chosen = choosers.classes("Chosen classes", names, found, default=list(names)[:6])
         else:
             kept = state.HARD in st.session_state
-            if kept:
-                st.session_state[state.HARD] = [name for name in st.session_state[state.HARD] if name in found]
+            choosers.forget_others(state.HARD, found)
             picked = st.multiselect(
                 "Hard groups", list(found), None if kept else list(found)[:3], key=state.HARD, **state.KEPT,
                 help="Groups of classes that look alike. They are listed, and edited, at the end of this page.",
@@ -277,14 +265,13 @@ def _rows(views: Views, true: str, taken: str) -> tuple[Matrix, list[int]]:
         st.caption(f"{len(rows):,} of {a.counts_KL[at].sum():,} clips of **{plain(true)}** are {words}.")
         return a, rows
     b, ids_a, ids_b = others[0], scored.scores(a.side.item).ids, scored.scores(others[0].side.item).ids
-    in_a, in_b = {ids_a[row]: row for row in rows}, {ids_b[row]: row for row in b.rows_of(true, taken).tolist()}
-    only_a, only_b = in_a.keys() - in_b.keys(), in_b.keys() - in_a.keys()
-    only = [row for clip, row in in_a.items() if clip in only_a], [row for clip, row in in_b.items() if clip in only_b]
-    found = dict(zip(SIDES, (rows, list(in_b.values()), *only), strict=True))
-    picked = segments(
-        "Clips of this cell", {key: f"{title} ({len(found[key]):,})" for key, title in SIDES.items()}, state.SIDE,
-        "Clips only in A have left this cell in B; clips only in B have come into it.",
-    )  # fmt: skip
+    there = b.rows_of(true, taken).tolist()
+    in_a, in_b = ({ids[row] for row in of} for ids, of in ((ids_a, rows), (ids_b, there)))
+    only = [row for row in rows if ids_a[row] not in in_b], [row for row in there if ids_b[row] not in in_a]
+    found = dict(zip(SIDES, (rows, there, *only), strict=True))
+    titles = {key: f"{title} ({len(found[key]):,})" for key, title in SIDES.items()}
+    help = "Clips only in A have left this cell in B; clips only in B have come into it."
+    picked = segments("Clips of this cell", titles, state.SIDE, help)
     return a if picked in (state.IN_A, state.ONLY_A) else b, found[picked]
 
 

@@ -5,23 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Hashable, Sequence
 from functools import partial
-from typing import Any
 
 import streamlit as st
 
 from app import cache, state
-from app.evaluate.rows import Row, choose, choose_row, downloads, key_of, metric, names, table, unbroken
+from app.evaluate.rows import Row, choose, choose_row, key_of, names, table, unbroken
 from app.parts import scored, show
 from app.parts.words import plain
-from cezsar.analysis.comparison import Comparison, Tally
+from cezsar.analysis.comparison import Comparison
 from cezsar.report import figures
-from cezsar.report.figures import percent, points
+from cezsar.report.figures import points
 from cezsar.zeroshot.evaluation import Correctness, Figure, correctness, figure_of
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.hubness_reduction import BASELINE, FUSED, MEAN_SENTENCE, REDUCTIONS, Reduction, reduced
 from cezsar.zeroshot.protocols import Protocol
 from cezsar.zeroshot.scored import Scored
-from cezsar.zeroshot.tables import csv_of
 
 Reached = tuple[Reduction, Figure, Comparison | None]  # a reduction, its top-1, the difference to none (None for none)
 
@@ -42,10 +40,10 @@ def compared(a: tuple[str, Correctness], b: tuple[str, Correctness], *marks: Has
 
     from cezsar.analysis.comparison import compare
 
-    return cache.once(
-        lambda: compare(a, b, np.random.default_rng(0)),  # the seed of `cezsar compare`
-        "compared", a[0], b[0], *marks, words="Resampling videos and splits",
-    )  # fmt: skip
+    def make() -> Comparison:
+        return compare(a, b, np.random.default_rng(0))  # the seed of `cezsar compare`
+
+    return cache.once(make, "compared", a[0], b[0], *marks, words="Resampling videos and splits")
 
 
 def differences(rows: Sequence[Row], protocol: Protocol) -> None:
@@ -59,12 +57,8 @@ def differences(rows: Sequence[Row], protocol: Protocol) -> None:
         titles, item = names(rows), rows[row].item  # at first another run's fusion, or the first row there is
         options = [title for index, title in enumerate(titles) if index != row]
         elsewhere = [name for name, it in zip(titles, rows, strict=True) if not it.control and it.item is not item]
-        help = "The row that all others are compared with."
+        help = "The row that all others are compared with: asked about the same clips in the same splits."
         against = titles.index(choose("Against", options, (elsewhere or options[:1])[-1], state.AGAINST, help))
-        st.caption(
-            "Paired: both are asked about the same clips in the same splits, and what counts is who is right about "
-            "which. Points are percentage points of top-1."
-        )
     found = all_against(rows, against, protocol)
     one, others = found[row - (row > against)], [index for index in range(len(rows)) if index != against]
     with answering:
@@ -81,43 +75,18 @@ def differences(rows: Sequence[Row], protocol: Protocol) -> None:
         by_class(one)
     with right:
         sureness(one)
-        downloads(
-            "differences",
-            ("Pairs", partial(pairs_csv, found), ".csv", "A line for each row of the chart, as fractions."),
-            ("Classes", partial(classes_csv, found), "-by-class.csv", "A line for each class of each row."),
-            ("JSON", partial(to_json, found), ".json", "Everything, with each split and each class."),
-        )
+        show.downloads(("JSON", "differences.json", partial(to_json, found), "Everything, each split and each class."))
     return None
 
 
-def _ends(interval: Any) -> str:
+def _ends(interval: figures.Interval) -> str:
     return f"{points(interval.low)} to {points(interval.high)}"
-
-
-def _lost(tally: Tally) -> str:
-    return f"{tally.losses:,} lost, {tally.ties:,} level"
 
 
 def headline(one: Comparison) -> None:
     """The difference, its interval, and who wins how often."""
-    (ends, over), size = one.interval, f"{100 * abs(one.difference):.1f}"
-    lead = f"{size} points {'above' if one.difference > 0 else 'below'}" if float(size) else "level with"
-    st.markdown(f"**{plain(one.a)}** is **{lead}** **{plain(one.b)}**.")
-    with st.container(key="metrics-difference"):
-        help = f"Top-1 of the one less that of the other, mean over splits; below, its 95 % interval over {over}."
-        metric("Difference (points)", points(one.difference), f"95 %: {_ends(ends)}", help=help)
-        help = f"Mean over splits, over the {one.clips:,} clips that both were asked about."
-        metric("Top-1", percent(one.accuracy_a), f"against {percent(one.accuracy_b)}", help=help)
-        if one.splits:
-            won = f"{one.splits.wins:,} of {len(one.runs):,}"
-            metric("Splits won", won, _lost(one.splits), help="Top-1 of a split.")
-        else:
-            clips, of = one.runs[0].videos, one.runs[0].clips
-            help = "Clips that only the one gets right; lost: that only the other does. p of McNemar's exact test."
-            lost = f"{clips.losses:,} lost, p {clips.how_probable()}"
-            metric("Clips won", f"{clips.wins:,} of {of:,}", lost, help=help)
-        help = "Classes for which it is right more often, mean over the splits that tested the class."
-        metric("Classes won", f"{one.by_class.wins:,} of {len(one.classes):,}", _lost(one.by_class), help=help)
+    ends, over = one.interval
+    st.markdown(f"{plain(one.summary())}.")
     st.caption(
         f"The interval over {over} holds 0: with others, it may be the other way round."
         if ends.low <= 0 <= ends.high
@@ -131,14 +100,13 @@ def headline(one: Comparison) -> None:
 def by_class(one: Comparison) -> None:
     """The classes with the largest differences."""
     tally, shown = one.by_class, figures.largest(one.classes)
-    st.markdown(f"**Class by class** :gray[· {tally.wins:,} won, {_lost(tally)}]")
+    st.markdown(f"**Class by class** :gray[· {tally.wins:,} won, {tally.losses:,} lost, {tally.ties:,} level]")
     if shown.empty:
         st.caption("No class differs.")
         return
     told = ", ".join(f"{row['name']} {points(row['difference'])}" for row in shown.to_dict("records"))
     show.figure(figures.differences(shown), "class-differences", f"Difference of each class in points: {told}")
-    apart = tally.wins + tally.losses
-    more = f"The {len(shown):,} largest differences of {apart:,}; all are in the files. " if len(shown) < apart else ""
+    more = f"The {len(shown):,} largest differences. " if len(shown) < tally.wins + tally.losses else ""
     st.caption(f"{more}Right: {plain(one.a)} is right more often. Left: {plain(one.b)} is.")
 
 
@@ -152,50 +120,22 @@ def sureness(one: Comparison) -> None:
     )
     what = "What if there had been ..."
     there = [{"Over": name, "From": points(e.low), "To": points(e.high), what: said} for name, e, said in over if e]
-    tests = [("classes", one.by_class, "sign test over classes, with these clips")]
-    if one.splits:
-        tests.append(("splits", one.splits, "splits share clips: this describes these splits, and is no evidence"))
-    else:
-        tests.append(("clips", one.runs[0].videos, "McNemar's exact test"))
+    table(there, alt="95 % intervals of the difference")
+    tests = [
+        ("classes", one.by_class, "sign test over classes, with these clips"),
+        ("splits", one.splits, "splits share clips: this describes these splits, and is no evidence"),
+        ("clips", None if one.splits else one.runs[0].videos, "McNemar's exact test"),
+    ]
     signs = [
         {"Of": name, "Won": f"{tally.wins:,}", "Lost": f"{tally.losses:,}",
          "p": unbroken(tally.how_probable().lstrip("= ")), "Exact sign test": what}
-        for name, tally, what in tests
+        for name, tally, what in tests if tally
     ]  # fmt: skip
-    table(there, alt="95 % intervals of the difference")
     table(signs, alt="Sign tests of wins and losses")
     st.caption(
         f"Percentile bootstrap, {one.resamples:,} resamples. p: how probable wins and losses at least as uneven are if "
         "either is as likely; nothing is corrected for looking at several rows."
     )
-
-
-# Files ---------------------------------------------------------------------------------------------------------------
-
-
-def pairs_csv(found: Sequence[Comparison]) -> str:
-    """A line for each pair, as fractions."""
-    rows = []
-    for one in found:
-        row: dict[str, Any] = {"a": one.a, "b": one.b, "protocol": one.protocol, "seed": one.seed}
-        row |= {"runs": len(one.runs), "clips": one.clips, "accuracy_a": one.accuracy_a}
-        row |= {"accuracy_b": one.accuracy_b, "difference": one.difference}
-        for name in ("over_videos", "over_splits", "over_both"):
-            row |= {f"{name}_{end}": getattr(getattr(one, name), end, None) for end in ("low", "high")}
-        for name, tally in (("runs", one.splits), ("classes", one.by_class)):
-            for head, part in (("won", "wins"), ("lost", "losses"), ("level", "ties"), ("p", "p")):
-                row[f"{name}_{head}"] = getattr(tally, part, None)
-        rows.append(row)
-    return csv_of(rows)
-
-
-def classes_csv(found: Sequence[Comparison]) -> str:
-    """A line for each class of each pair, as fractions."""
-    titles = {"name": "class", "a": "accuracy_a", "b": "accuracy_b"}
-    rows: list[Any] = []
-    for one in found:
-        rows += [{"a": one.a, "b": one.b, **row} for row in one.classes.rename(columns=titles).to_dict("records")]
-    return csv_of(rows)
 
 
 def to_json(found: Sequence[Comparison]) -> str:
@@ -234,34 +174,22 @@ def reached(item: Scored, weights: Weights, protocol: Protocol) -> list[Reached]
 def corrections(rows: Sequence[Row], protocol: Protocol) -> None:
     """A table of accuracies with each correction and its difference to none, and what each assumes."""
     st.subheader("Other ways to read classes off the same embeddings", anchor=False)
-    asking, answering = st.columns([4, 9], gap="large")
-    with asking:
-        asked = rows[choose_row(rows)]
-        st.caption(
-            "Some class descriptions are hubs, nearest to clips of all classes; and clips and descriptions lie in "
-            "different regions. Corrections make up for that, but each assumes something."
-        )
-    found = reached(asked.item, asked.result.weights, protocol)
-    titles = [f"{one.title} ({one.setting})" if one.setting else one.title for one, *_ in found]
-    with answering:
-        words = (
-            "A transductive figure is no plain accuracy: it looks at all test clips of a split. Do not set it beside "
-        )
-        st.warning(words + "methods that see one clip at a time.", icon=":material/warning:")
-        cells, over = [], ""
-        for title, (one, top1, difference) in zip(titles, found, strict=True):
-            told = ""
-            if difference:
-                ends, name = difference.interval
-                over = f", over {name}"
-                told = f"{points(difference.difference)} [{points(ends.low)}, {points(ends.high)}]"
-            row = {"Correction": plain(title), "Top-1 (%)": unbroken(top1.percent()), "To none (points)": told}
-            cells.append(row | {"Sees": "all test clips" if one.transductive else "one clip"})
-        table(cells, alt="Accuracy with each correction, and how much it sees")
-        st.caption(f"In brackets: 95 % intervals of the paired difference{over}. All test clips are unlabelled.")
-        st.markdown("**What each of them assumes**")
-        st.markdown("\n".join(f"- **{plain(one.title)}**: {plain(one.assumes)}" for one, *_ in found))
+    asked = rows[choose_row(rows)]
+    st.warning(
+        "A transductive figure is no plain accuracy: it looks at all test clips of a split, unlabelled. Do not set it "
+        "beside methods that see one clip at a time.", icon=":material/warning:",
+    )  # fmt: skip
+    cells, does = [], []
+    for one, top1, difference in reached(asked.item, asked.result.weights, protocol):
+        title, told = plain(f"{one.title} ({one.setting})" if one.setting else one.title), ""
+        if difference:
+            ends, over = difference.interval
+            told = f"{points(difference.difference)} [{points(ends.low)}, {points(ends.high)}] over {over}"
+        cells.append({
+            "Correction": title, "Top-1 (%)": unbroken(top1.percent()), "To none (points, 95 % interval)": told,
+            "Sees": "all test clips" if one.transductive else "one clip", "Assumes": plain(one.assumes),
+        })  # fmt: skip
+        does.append(f"- **{title}.** {plain(one.does)} :gray[{plain(one.source)}.]")
+    table(cells, alt="Accuracy with each correction, how much it sees and what it assumes")
     with st.expander("What each of them does", icon=":material/functions:"):
-        for title, (one, *_) in zip(titles, found, strict=True):
-            st.markdown(f"**{plain(title)}.** {plain(one.does)} :gray[{plain(one.source)}.]")
-        st.caption("A temperature is none of them: it changes no ranking, hence no accuracy.")
+        st.markdown("\n".join(does))

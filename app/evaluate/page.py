@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 
 import streamlit as st
@@ -13,7 +14,7 @@ import streamlit as st
 from app import state
 from app.evaluate import scoring
 from app.evaluate.differences import corrections, differences
-from app.evaluate.rows import FUSED, Row, companions, controls, downloads, rows_of, same_clips, table, unbroken
+from app.evaluate.rows import FUSED, Row, companions, controls, rows_of, same_clips, table, unbroken
 from app.evaluate.splits import splits
 from app.evaluate.unknown import none_of_these, reliability
 from app.parts import choosers, scored, show
@@ -26,7 +27,7 @@ from cezsar.zeroshot import published, tables
 from cezsar.zeroshot.evaluation import METRICS
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.protocols import HARD_15, MAX_RUNS, Protocol, all_classes, named, parse, random_classes
-from cezsar.zeroshot.published import HARD, Published
+from cezsar.zeroshot.published import HARD
 from cezsar.zeroshot.scored import Scored
 
 LOOKS = {
@@ -43,7 +44,6 @@ PICKED, TYPED, IN_FILE = "picked", "typed", "file"
 def page() -> None:
     st.title("Evaluate", anchor=False)
     st.markdown("How often a run names actions right that it was never trained on, and which ones it takes for others.")
-    scoring.take_finished()
     with show.explained():
         evaluation()
     st.divider()
@@ -133,12 +133,11 @@ def results(items: Sequence[Scored], rows: Sequence[Row], controls: Sequence[Row
     kept = [replace(row.result, method=row.name) for row in (*rows, *controls)]
     latex = partial(tables.latex, lines, f"{name}, {tables.title(kept)}", "tab:zsar")
     json = partial(tables.to_json, kept)
-    downloads(
-        "evaluation",
-        ("CSV", partial(tables.to_csv, kept), ".csv", "A line for each split of each row, as fractions."),
-        ("JSON", json, ".json", "Everything. Given back under List, its splits run again."),
-        ("Markdown", partial(tables.markdown, lines), ".md", "The table, in percent."),
-        ("LaTeX", latex, ".tex", "The table for booktabs, in percent."),
+    show.downloads(
+        ("CSV", "evaluation.csv", partial(tables.to_csv, kept), "A line for each split of each row, as fractions."),
+        ("JSON", "evaluation.json", json, "Everything. Given back under List, its splits run again."),
+        ("Markdown", "evaluation.md", partial(tables.markdown, lines), "The table, in percent."),
+        ("LaTeX", "evaluation.tex", latex, "The table for booktabs, in percent."),
     )
 
 
@@ -150,7 +149,7 @@ def choose_others(item: Scored) -> list[Scored]:
     there = companions(item)
     if not there:
         return []
-    _only(state.COMPARED, there)
+    choosers.forget_others(state.COMPARED, there)
     chosen = st.multiselect(
         "Compare with", list(there), format_func=lambda name: there[name].by, key=state.COMPARED,
         placeholder="other runs on the same clips", **KEPT,
@@ -162,12 +161,11 @@ def choose_others(item: Scored) -> list[Scored]:
 def choose_protocol(item: Scored) -> Protocol | None:
     """The protocol as chosen; None, and a word about it, if there is nothing to go by yet."""
     names = scored.scores(item).class_names
-    kind = st.segmented_control(
-        "Protocol", list(KINDS), default=HALF if len(names) > 1 else ALL, format_func=KINDS.__getitem__, required=True,
-        key=state.PROTOCOL, width="stretch", **KEPT,
-        help="Which classes a clip may be taken for; only clips of these are tested. **All**: every class, once. "
+    kind = choosers.segments(
+        "Protocol", KINDS, state.PROTOCOL,
+        "Which classes a clip may be taken for; only clips of these are tested. **All**: every class, once. "
         "**Half**: half of them, drawn at random, many times. **Random**: as many as you say. **List**: those of a "
-        "list, such as hard-15 or TruZe.",
+        "list, such as hard-15 or TruZe.", HALF if len(names) > 1 else ALL, width="stretch",
     )  # fmt: skip
     with show.explained():
         if kind == ALL:
@@ -234,7 +232,7 @@ def choose_modalities(items: Sequence[Scored]) -> tuple[list[str], Weights | Non
     """Which rows the table has for each run, and the weights of the fused one; None leaves each run its own."""
     has = [name for name in SYMBOLS if any(name in item.about["modalities"] for item in items)]
     options = [*has, FUSED] if len(has) > 1 else has
-    _only(state.EVALUATED, options)
+    choosers.forget_others(state.EVALUATED, options)
     wanted = st.pills(
         "Rows", options, selection_mode="multi", default=options, key=state.EVALUATED, **KEPT,
         help="VE: what a clip looks like. O: the objects recognised in it. C: its captions. Fused: "
@@ -257,58 +255,28 @@ def choose_modalities(items: Sequence[Scored]) -> tuple[list[str], Weights | Non
     return list(wanted), Weights(*(given.get(name, 0.0) for name in SYMBOLS))
 
 
-def _only(key: str, options: Collection[str]) -> None:
-    """Forget what was chosen for another data set."""
-    chosen = st.session_state.get(key) or []
-    if not set(chosen) <= set(options):
-        st.session_state[key] = [name for name in chosen if name in options]
-
-
 # What the paper reports ----------------------------------------------------------------------------------------------
 
 
 def paper() -> None:
     """Tables 1 and 2 of the paper, its hard classes, and later work that is not zero-shot in the strict sense."""
-    strict = [row for row in published.ROWS if row.strict]
-    ucf = [row for row in strict if row.dataset == "ucf101" and row.classes in (101, 50, 20)]
-    hard = [row for row in strict if row.protocol == HARD or row.classes == len(HARD_15)]
     parts = {
-        "UCF-101": (_by_size(ucf),
-            "Table 1 of Estevam et al., CEZSAR, ICPR 2026: top-1 accuracy in percent by the number of test classes; 50 "
-            "and 20 are drawn at random, and ± is the deviation over these draws. 664, 605 and 595 are classes of "
-            "Kinetics and other sets."),
-        "Kinetics-400": (_by_size([row for row in strict if row.dataset == "kinetics400"]),
-            "Table 2 of the same paper. CEZSAR's figures are over the 242,658 clips that could still be had."),
-        "Hard classes": (_rows(hard),
-            "Section 5: 15 classes of UCF-101 that look much alike, in six groups, beside 15 at random (30 draws): "
-            f"{', '.join(HARD_15)}."),
-        "Later work": (_rows([row for row in published.ROWS if not row.strict]),
-            "On UCF-101, with models of the CLIP family. They have seen test classes, or close relatives, with labels: "
-            "most were fine-tuned on Kinetics-400. So they are not zero-shot in the strict sense."),
-    }  # fmt: skip
-    for tab, (cells, words) in zip(st.tabs(list(parts)), parts.values(), strict=True):
+        "UCF-101": "Table 1 of Estevam et al., CEZSAR, ICPR 2026: 50 and 20 classes are drawn at random, and ± is the "
+        "deviation over these draws. 664, 605 and 595 are classes of Kinetics and other sets.",
+        "Kinetics-400": "Table 2 of the same paper. CEZSAR's are over the 242,658 clips that could still be had.",
+        "Hard classes": "Section 5: 15 classes of UCF-101 that look much alike, in six groups, beside 15 at random (30 "
+        f"draws): {', '.join(HARD_15)}.",
+        "Later work": "On UCF-101, with models of the CLIP family. They have seen test classes, or alike ones, with "
+        "labels: most were fine-tuned on Kinetics-400. So they are not zero-shot in the strict sense.",
+    }
+    rows: dict[str, list[dict[str, object]]] = {title: [] for title in parts}
+    for row in published.ROWS:
+        hard = row.protocol == HARD or row.classes == len(HARD_15)
+        title = "Hard classes" if hard else published.TITLES[row.dataset]
+        cells = {"Method": row.method, "Modality": row.modality or "–", "Trained on classes": row.training}
+        cells |= {"Tested on": row.protocol, "Top-1 (%)": row.accuracy.percent(), "Source": row.source}
+        rows[title if row.strict else "Later work"].append({**cells, "Classes": row.classes})
+    for tab, (title, words) in zip(st.tabs(list(parts)), parts.items(), strict=True):
         with tab:
-            table(cells, alt="Published accuracies")
+            show.table(sorted(rows[title], key=itemgetter("Classes"), reverse=True), "Published accuracies")
             st.caption(words)
-
-
-def _by_size(rows: Sequence[Published]) -> list[dict[str, str]]:
-    """A line a method, a column for each number of test classes with the best in bold."""
-    sizes = sorted({row.classes for row in rows}, reverse=True)
-    best = {size: max(row.accuracy.mean for row in rows if row.classes == size) for size in sizes}
-    lines: dict[tuple[str, ...], dict[str, str]] = {}
-    for row in rows:
-        start = {"Method": plain(row.method), "Modality": row.modality, "Trained on classes": row.training}
-        empty = start | {f"{size} classes": "–" for size in sizes} | {"Source": plain(row.source)}
-        text, key = row.accuracy.percent(), (row.method, row.modality, row.source, row.training)
-        text = f"**{text}**" if row.accuracy.mean == best[row.classes] else text
-        lines.setdefault(key, empty)[f"{row.classes} classes"] = text
-    return list(lines.values())
-
-
-def _rows(rows: Sequence[Published]) -> list[dict[str, str]]:
-    return [
-        {"Method": plain(row.method), "Modality": row.modality or "–", "Trained on classes": row.training,
-         "Tested on": row.protocol, "Top-1 (%)": row.accuracy.percent(), "Source": plain(row.source)}
-        for row in rows
-    ]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,8 +13,7 @@ from pathlib import Path
 import streamlit as st
 
 from app import cache, state
-from app.parts import scored, show
-from app.parts.words import plain
+from app.parts import scored
 from cezsar import world
 from cezsar.data.labels import canonical
 from cezsar.zeroshot.evaluation import Correctness, Result, correctness, evaluate
@@ -24,7 +23,6 @@ from cezsar.zeroshot.scored import Scored
 from cezsar.zeroshot.scores import Scores
 
 FUSED, VE = "fused", Weights.only("VE")
-LARGE = 2e6  # clips x classes, with many splits fewer, from which progress is shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,19 +81,12 @@ def rows_of(
         todo += [(item, Weights.only(name)) for name in has if name in wanted]
         if FUSED in wanted and sum(fusion.of(name) > 0 for name in has) > 1:
             todo.append((item, fusion))
-    work = sum(item.about["clips"] * item.about["classes"] for item in items) * (1 + protocol.runs / 100)
-    waiting, rows = st.empty(), []
-    for number, (item, given) in enumerate(todo):
-        if work > LARGE:
-            waiting.progress(number / len(todo), f"Evaluating {plain(item.by)}")
-        rows.append(Row(item.by, result(item, protocol, given), item))
-    waiting.empty()
-    return rows
+    return [Row(item.by, result(item, protocol, given), item) for item, given in todo]
 
 
 def result(item: Scored, protocol: Protocol, weights: Weights) -> Result:
     make = partial(item.method.evaluate, scored.scores(item), protocol, weights)
-    return cache.once(make, "evaluated", item.fingerprint, key_of(protocol), weights)
+    return cache.once(make, "evaluated", item.fingerprint, key_of(protocol), weights, words="Evaluating")
 
 
 def controls(item: Scored, protocol: Protocol, chosen: Sequence[Scored]) -> list[Row]:
@@ -138,7 +129,6 @@ def same_clips(items: Sequence[Scored]) -> bool:
 # Shared by the parts of the page -------------------------------------------------------------------------------------
 
 table = partial(st.table, border="horizontal", hide_index=True)
-metric = partial(st.metric, delta_color="off", delta_arrow="off", border=True)
 
 
 def names(rows: Sequence[Row]) -> list[str]:
@@ -164,10 +154,3 @@ def choose(label: str, options: Sequence[str], first: str, key: str, help: str) 
 
 def unbroken(text: str) -> str:
     return text.replace(" ", "\N{NO-BREAK SPACE}")
-
-
-def downloads(name: str, *files: tuple[str, Callable[[], str], str, str]) -> None:
-    """Buttons in a line: title, what makes the text when asked for, end of the file's name, help."""
-    with st.container(horizontal=True):
-        for title, make, end, told in files:
-            show.download(title, make, name + end, told, key=f"export-{name}{end}")

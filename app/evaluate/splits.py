@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
@@ -16,7 +15,7 @@ from app.parts import scored, show
 from app.parts.matrices import counts_figure
 from app.parts.words import plain
 from cezsar.report import figures
-from cezsar.report.figures import PLOT, percent
+from cezsar.report.figures import percent
 from cezsar.zeroshot.evaluation import confusion_matrix
 
 CHART = "splits-chart"
@@ -40,11 +39,8 @@ def splits(rows: Sequence[Row]) -> None:
         one, split = rows[row], choose_split(rows[row]) if several else 0
     if several:
         with right:
-            low, high, middle = min(one.top1), max(one.top1), statistics.median(one.top1)
-            st.caption(
-                f"{len(one.top1):,} random choices of classes, the same for every row. {plain(one.title)}: from "
-                f"{percent(low)} to {percent(high)}, median {percent(middle)}. Click a point to see its classes below."
-            )
+            words = "random choices of classes, the same for every row. Click a point to see its classes below."
+            st.caption(f"{len(one.top1):,} {words}")
             strips = [figures.Strip(it.title, it.top1, it.result.figure().percent(), it.control) for it in rows]
             title = "top-1 accuracy of a split (%); dotted: chance"
             ranges = "; ".join(f"{it.title} {percent(min(it.top1))} to {percent(max(it.top1))}" for it in rows)
@@ -67,7 +63,7 @@ def choose_split(row: Row) -> int:
     )  # fmt: skip
     with st.container(horizontal=True, gap="small"):
         for name, at in {"Worst": order[0], "Median": order[len(order) // 2], "Best": order[-1]}.items():
-            st.button(name, f"split-{name}", on_click=state.put, args=(state.SPLIT, at + 1))
+            state.setter(name, f"split-{name}", state.SPLIT, at + 1)
     return int(number or usual) - 1
 
 
@@ -85,37 +81,30 @@ def in_full(row: Row, split: int) -> None:
         st.caption(f"{len(run.empty_classes):,} classes have no clips: {plain(', '.join(run.empty_classes[:5]))}.")
     bars, matrix = st.columns([5, 6], gap="medium")
     with bars:
-        st.markdown("**How often right, the worst first** :gray[· dotted: the mean]")
         first = order[: figures.MOST_CELLS]
+        worst = f"the {len(first)} worst" if len(first) < len(order) else "the worst first"
+        st.markdown(f"**How often right, {worst}** :gray[· dotted: the mean]")
         drawn = figures.classes([(name, accuracies[name], *clips[name]) for name in first], run.mean_per_class)
         said = ", ".join(f"{name} {accuracies[name]:.0%}" for name in first)
         show.figure(drawn, "classes-chart", f"Accuracy of each class: {said}")
-        if len(first) < len(order):
-            st.caption(f"The {len(first)} worst of {len(order):,}; all of them are in the table below.")
-    with matrix:
-        st.markdown("**What they were taken for** :gray[· clips]")
-        if row.oracle is not None:
-            st.caption("The place oracle is no model: it has no confusion matrix.")
-        else:
+    if row.oracle is None:  # which is no model
+        with matrix:
             confusion(row, order)
 
 
 def confusion(row: Row, classes: Sequence[str]) -> None:
+    st.markdown("**What they were taken for** :gray[· clips]")
     item, weights = row.item, row.result.weights
-    if len(classes) > figures.MOST_CELLS:
-        st.caption(f"{len(classes):,} classes are too many to be read here; the page Confusion shows them all.")
-    else:
+    query: dict[str, Any] = {state.ON: item.name}
+    if len(classes) <= figures.MOST_CELLS:
         make = partial(confusion_matrix, scored.scores(item), weights, classes)
         counts = cache.once(make, "confusion", item.fingerprint, weights, *classes)
         alt = "Confusion matrix of the split: true classes by predicted ones"
-        st.plotly_chart(counts_figure(counts, classes), theme=None, key="confusion-chart", config=PLOT, alt=alt)
-    query: dict[str, Any] = {state.ON: item.name}
+        show.figure(counts_figure(counts, classes), "confusion-chart", alt, theme=None)
     if len(classes) < item.about["classes"]:
         query |= {state.WHICH: "Chosen", state.CLASSES: classes}
-    st.page_link(
-        "../pages/confusion.py", label="Play the confused clips on the page Confusion", icon=":material/grid_on:",
-        query_params=query,
-    )  # fmt: skip
+    link = "Play the confused clips on the page Confusion"
+    st.page_link("../pages/confusion.py", label=link, icon=":material/grid_on:", query_params=query)
 
 
 def per_class(rows: Sequence[Row], chosen: int) -> None:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import tempfile
-import zipfile
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -28,7 +26,6 @@ from cezsar.errors import CezsarError, FormatError, InputError
 
 Described = dict[str, list[str]]
 
-MOST_FILES, MOST_BYTES = 5000, 50_000_000  # of an archive, unpacked
 FEW, MOST = 6, 100  # findings of a kind that are shown at once, and at the most
 COLUMNS = {
     "class": st.column_config.TextColumn(width="medium", help="A name in several rows has several sentences."),
@@ -90,16 +87,12 @@ def rows_of(described: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
 
 
 def imported(files: Sequence[tuple[str, bytes]]) -> Described:
-    """Descriptions from uploads: one JSON, one list of classes (.txt, .csv), several .txt named after classes, a .zip
-    of such files. Raises `InputError` or `FormatError`, which name the file: of another kind, too large, unusable."""
-    if len(files) == 1 and files[0][0].lower().endswith(".zip"):
-        files = _unpacked(*files[0])
+    """Descriptions from uploads: one JSON, one list of classes (.txt, .csv), or several .txt named after classes.
+    Raises `CezsarError`, which names the file: of another kind, unusable."""
     names = [Path(name.replace("\\", "/")).name for name, _ in files]
     kinds = {Path(name).suffix.lower() for name in names}
     if not files or (kinds != {".txt"} and (not kinds <= {".json", ".csv"} or len(files) > 1)):
-        raise InputError(
-            "give one .json, one .txt or .csv with a class to a line, several .txt named after classes, or a .zip"
-        )
+        raise InputError("give one .json, one .txt or .csv with a class to a line, or several .txt named after classes")
     if len(set(names)) < len(names):
         raise FormatError(f"two files are called {max(names, key=names.count)}; keep one")
     with tempfile.TemporaryDirectory(prefix="cezsar-") as folder:
@@ -111,22 +104,6 @@ def imported(files: Sequence[tuple[str, bytes]]) -> Described:
             raise type(error)(str(error).replace(f"{folder}/", "").replace(folder, "the folder")) from error
         except (OSError, ValueError) as error:
             raise InputError(f"a file of that name cannot be kept here ({error}); rename it") from error
-
-
-def _unpacked(name: str, content: bytes) -> list[tuple[str, bytes]]:
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            members = [
-                info for info in archive.infolist()
-                if not info.is_dir() and not Path(info.filename).name.startswith((".", "__"))
-                and not info.filename.startswith("__MACOSX")
-            ]  # fmt: skip
-            if len(members) > MOST_FILES or sum(info.file_size for info in members) > MOST_BYTES:
-                most = f"{MOST_FILES:,} files or {MOST_BYTES // 10**6} MB"
-                raise InputError(f"{name} holds more than {most}; no set does")
-            return [(info.filename, archive.read(info)) for info in members]
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, OSError) as error:
-        raise FormatError(f"{name} cannot be unpacked ({error}); pack it again") from error
 
 
 def section() -> None:
@@ -158,7 +135,7 @@ def _edit(source: str, described: Described) -> None:
                 _keep(name, of_rows(edited), replace=bool(own) and name.strip() == own)
     with st.container(horizontal=True):
         text = json.dumps(described, indent=2, ensure_ascii=False) + "\n"
-        show.download("Export JSON", text, f"{own or 'descriptions'}.json")
+        show.downloads(("Export JSON", f"{own or 'descriptions'}.json", text, ""))
         if st.button("Use on the page Classify", "use", "They become the labels there.", icon=":material/movie:"):
             state.put(state.LABELS, labels.written_with(described))
             st.switch_page("../pages/classify.py", query_params={})
@@ -178,9 +155,9 @@ def choose_saved() -> None:
 def _import() -> None:
     with st.expander("Import"), st.form("import", clear_on_submit=True):
         files = st.file_uploader(
-            "Files", accept_multiple_files=True, type=["json", "txt", "csv", "zip"], key="described-files",
+            "Files", accept_multiple_files=True, type=["json", "txt", "csv"], key="described-files",
             help='A JSON file {"class": "sentence"} or {"class": ["sentences"]}, a list of classes, or a .txt of '
-            "sentences for each class, named after it; several at once, or in a .zip.",
+            "sentences for each class, named after it; several at once.",
         )  # fmt: skip
         name = st.text_input("Name", key="import-name", placeholder="my-classes", max_chars=60)
         if st.form_submit_button("Import", icon=":material/upload:"):
@@ -208,20 +185,13 @@ def check(source: str) -> None:
 
 
 def _checked(source: str, dataset: str) -> CheckReport:
-    bar, place = st.progress(0.0, "Comparing sentences; the encoder is loaded once"), registered().get(dataset, dataset)
-
-    def tell(done: int, total: int) -> None:
-        bar.progress(done / max(1, total), f"Comparing sentences: {done:,} of {total:,}")
-
-    with tempfile.TemporaryDirectory(prefix="cezsar-") as folder:
+    place = registered().get(dataset, dataset) or None
+    with tempfile.TemporaryDirectory(prefix="cezsar-") as folder, st.spinner("Comparing sentences"):
         path = sources()[source]
         if path is None:
             path = Path(folder) / "descriptions.json"
             path.write_text(json.dumps(read(source)), encoding="utf-8")
-        try:
-            return find(path, place or None, encoder=open_encoder("minilm"), on_progress=tell)
-        finally:
-            bar.empty()
+        return find(path, place, encoder=open_encoder("minilm"))
 
 
 def _show(report: CheckReport) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
-import plotly.graph_objects as go
 import streamlit as st
 
 from app import state
@@ -13,15 +13,15 @@ from app.library import descriptions, workshop
 from app.parts import holdings, models, scored, show
 from app.parts.choosers import segments
 from app.parts.holdings import captions
-from app.parts.jobs import follow
+from app.parts.jobs import follow, offer
 from app.parts.preparation import prepare_demo
 from app.parts.runs import runs
 from app.parts.words import plain, size
 from cezsar import encoders, jobs, workspace
 from cezsar.data import datasets
 from cezsar.errors import CezsarError
-from cezsar.report.figures import COLOURS, layout
 
+DOWNLOAD = ":material/download:"
 PRESENT, ABSENT = ":green-badge[:material/check: present]", ":gray-badge[:material/cloud_download: not here]"
 SHIPPED, OWN = "came with the software", "the workspace"
 
@@ -39,9 +39,9 @@ def page() -> None:
         shown[section]()
 
 
-def _table(rows: Sequence[dict[str, Any]], alt: str, none: str) -> None:
+def _table(rows: Sequence[dict[str, Any]], alt: str, none: str, **more: Any) -> None:
     if rows:
-        show.table(rows, alt)
+        show.table(rows, alt, **more)
     else:
         show.info(none)
 
@@ -81,11 +81,8 @@ def data_sets() -> None:
             with st.container(border=True):
                 st.markdown("**Take a data set off the list**")
                 chosen = st.selectbox("Data set", own, key="unregister-name")
-
-                def take_off() -> None:
-                    datasets.forget(chosen)
-
-                st.button("Take off", "unregister", "Its files stay.", icon=":material/close:", on_click=take_off)
+                if st.button("Take off", "unregister", "Its files stay.", icon=":material/close:"):
+                    _attempt(lambda: datasets.forget(chosen))
         with st.container(border=True):
             st.markdown("**Annotation files**", help="Captions with timestamps, in the form of ActivityNet Captions.")
             for item in (files := captions()).values():
@@ -102,7 +99,7 @@ def data_sets() -> None:
 def feature_stores() -> None:
     st.caption("Frames are encoded once, one row a second; training and evaluation read the rows and never the video.")
     rows = [
-        {"name": store.name, "videos": store.videos, "seconds": store.seconds, "encoder": store.encoder,
+        {"name": store.name, "videos": len(store.ids), "seconds": store.seconds, "encoder": store.encoder,
          "width of a row": store.dim, "objects": f"of {store.objects:,}" if store.objects else "none",
          "size": size(holdings.size(store.folder)), "note": store.error}
         for store in holdings.stores()
@@ -130,15 +127,11 @@ def feature_stores() -> None:
 
 def trained() -> None:
     st.markdown("**Runs**", help="Trained models. They are made on the page Train.")
-    rows: list[dict[str, Any]] = []
-    for told in runs().values():
-        row = dict.fromkeys(("trained on", "features", "sentences"), "")
-        if own := told.config:
-            row = {"trained on": own.domain, "features": own.feature_encoder["name"],
-                   "sentences": own.sentence_encoder["name"]}  # fmt: skip
-        place = SHIPPED if told.shipped else OWN
-        weighs = size(holdings.size(told.folder))
-        rows.append({"name": told.name, "state": told.state, **row, "size": weighs, "place": place})
+    rows = [
+        {"name": told.name, "state": told.state, "trained on": told.config.domain if told.config else "",
+         "size": size(holdings.size(told.folder)), "place": SHIPPED if told.shipped else OWN}
+        for told in runs().values()
+    ]  # fmt: skip
     _table(rows, "Runs with what they were trained on", "There is no run yet.")
     st.markdown("**Scored data sets**", help="A run's scores of a data set. They are made on the page Evaluate.")
     rows = [
@@ -157,15 +150,13 @@ def all_encoders() -> None:
         st.subheader(title, anchor=False)
         with st.container(key=f"encoders-{kind}"):
             for status in (card for card in encoders.CARDS.values() if card.kind == kind):
-                verb = "" if status.gives.startswith("ranks") else "gives "
-                gives = f" It {verb}{status.gives}." if status.gives else ""
                 where = f"{'Is' if status.present else 'Would be'} in {status.where}"
+                told = [f"Trained on {status.domain}", status.gives, status.size, status.facts, where]
                 with st.container(border=True, gap="small"):
                     st.markdown(f"**{plain(status.name)}** {PRESENT if status.present else ABSENT}")
-                    st.markdown(plain(f"Trained on {status.domain}.{gives}"))
-                    st.caption(plain(". ".join([status.size, *filter(None, [status.facts]), where])))
+                    st.markdown(plain(". ".join(text[:1].upper() + text[1:] for text in told if text)))
                     if not status.present:
-                        fetch_button(status.name, f"fetch-{status.name}")
+                        fetch_button(status.name)
     with st.container(border=True):
         st.markdown("**Another one of the hub**")
         name = st.text_input(
@@ -179,71 +170,41 @@ def all_encoders() -> None:
             if (place := encoders.located(name)) is not None or encoders.present(name):
                 st.caption(f"{plain(name)} is here: {plain(str(place or 'embedded'))}")
             else:
-                fetch_button(name, "fetch-other")
+                fetch_button(name)
         except (CezsarError, RuntimeError) as error:
             show.error(error)
 
 
-def fetch_button(name: str, key: str) -> None:
-    """A button that fetches an encoder which is not here, or how far the latest fetching of its weights is."""
+def fetch_button(name: str) -> None:
+    """A button that fetches an encoder which is not here, or how far the fetching of its weights is."""
     card = encoders.card(name)
     words = f"{name.rpartition(':')[2]} ({card.size})"
-
-    def latest() -> jobs.Job | None:
-        tried = [(job, str(job.about.get("encoder", ""))) for job in jobs.jobs("fetch")]
-        return next((job for job, of in tried if of and encoders.card(of).repository == card.repository), None)
-
-    def start() -> None:
-        if (job := latest()) is None or not job.alive:  # in another browser
-            step = jobs.Step("fetching", ["fetch", name])
-            jobs.start("fetch", f"Fetching {words}", [step], about={"encoder": name}, at_once=True)
-
-    if (job := latest()) is not None and job.state != "done":  # done and absent: removed since
-        follow([job], key)
-    elif jobs.possible():
-        st.button(
-            f"Fetch {words}", f"{key}-start", icon=":material/download:", on_click=start,
-            help=f"Downloads {card.repository} once; can be stopped and resumed. Without a network it says what to do.",
-        )  # fmt: skip
-    else:
-        st.code(f"cezsar fetch {name}", language="bash")
+    help = f"Downloads {card.repository} once; can be stopped and resumed. Without a network it says what to do."
+    step, about = jobs.Step("fetching", ["fetch", name]), {"encoder": name}
+    offer("fetch", f"Fetch {words}", f"Fetching {words}", step, about, help=help, icon=DOWNLOAD, at_once=True)
 
 
 def disk() -> None:
     sizes = holdings.sizes()
     st.markdown(f"The workspace is {plain(str(workspace.home().resolve()))}, {size(sum(sizes.values()))} in all.")
-    if not sizes:
-        show.info("It is empty: nothing to remove.")
-        return
-    megabytes = [value / 1e6 for value in sizes.values()]
-    bars = go.Figure(go.Bar(
-        x=megabytes, y=list(sizes), orientation="h", marker={"color": COLOURS[0]}, cliponaxis=False,
-        text=[f"{value:,.1f} MB" for value in megabytes], textposition="outside",
-        hovertemplate="%{y}: %{x:,.1f} MB<extra></extra>",
-    ))  # fmt: skip
-    layout(bars, 34 * len(sizes) + 90, x="size (MB)").update_yaxes(autorange="reversed")
-    bars.update_xaxes(range=[0, 1.2 * max(megabytes) or 1.0])
-    show.figure(bars, "disk", "Size of each folder: " + ", ".join(f"{name} {size(n)}" for name, n in sizes.items()))
-    st.caption(". ".join(f"**{name}**: {holdings.MEANING[name]}" for name in sizes) + ".")
-    items = {f"{item.kind} {item.name}": item for item in holdings.removable()}
-    if not items:
-        return
-    chosen = st.selectbox(
-        "Remove", list(items), index=None, key="remove-which", placeholder="choose what you no longer need",
-        format_func=lambda name: f"{name} ({size(holdings.size(items[name].path))})",
-    )  # fmt: skip
+    rows = [{"folder": name, "MB": n / 1e6, "holds": holdings.MEANING[name]} for name, n in sizes.items()]
+    most = max([1.0, *(n / 1e6 for n in sizes.values())])
+    bar = st.column_config.ProgressColumn(format="%.1f", min_value=0, max_value=most)
+    _table(rows, "Size of each folder", "It is empty: nothing to remove.", column_config={"MB": bar})
+    items = {f"{path.parent.name}/{path.name}": path for path in holdings.removable()}
+    chosen = st.selectbox("Remove", list(items), None, key="remove-which", placeholder="choose what you no longer need")
     if st.button("Remove …", icon=":material/delete:", disabled=chosen is None, key="remove") and chosen is not None:
         confirm(items[chosen])
 
 
 @st.dialog("Remove for good?")
-def confirm(item: holdings.Item) -> None:
+def confirm(path: Path) -> None:
     """Names what is lost, and removes it once that is confirmed."""
-    st.markdown(f"**{item.kind.capitalize()} {plain(item.name)}** will be removed: {plain(item.loses)}.")
-    back = size(holdings.size(item.path))
-    st.caption(f"{plain(str(item.path.resolve()))}. That gives back {back}. There is no undo.")
+    kind = path.name if path.parent == workspace.home() else path.parent.name
+    st.markdown(f"**{plain(path.name)}** will be removed: {size(holdings.size(path))} of {holdings.MEANING[kind]}.")
+    st.caption(f"{plain(str(path.resolve()))}. There is no undo.")
     with st.container(horizontal=True):
         if st.button("Remove it", type="primary", icon=":material/delete:", key="remove-confirmed"):
-            _attempt(lambda: holdings.remove(item.path))
+            _attempt(lambda: holdings.remove(path))
         if st.button("Keep it", key="remove-not"):
             st.rerun()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 from plotly.subplots import make_subplots
@@ -23,16 +23,14 @@ from cezsar.analysis.confusion import Lookalikes, confusable
 from cezsar.data.descriptions import load_descriptions
 from cezsar.data.labels import canonical
 from cezsar.errors import CezsarError
-from cezsar.report.figures import COLOURS, GAIN, GREY, LOSS, bars, layout, number, percent, shown
+from cezsar.report.figures import COLOURS, GREY, layout, number, percent
 from cezsar.zeroshot.evaluation import confusion_matrix
 from cezsar.zeroshot.fusion import active
 from cezsar.zeroshot.scored import Scored, reworded
 from cezsar.zeroshot.spaces import Space, prototypes_of
-from cezsar.zeroshot.weights import outcome
-from cezsar.zeroshot.workshop import Flow, Trial, Workshop
+from cezsar.zeroshot.workshop import Trial, Workshop
 
-PAIRS, MOST_NAMED = 6, 6  # look-alikes that are suggested, classes in a sentence
-MOST_ROWS, BINS = 10, 40  # classes in the figure of flows, bars in that of similarities
+PAIRS, BINS = 6, 40  # look-alikes that are suggested, bars in the figure of similarities
 KINDS = {"gained": "Gained", "lost": "Lost", "drawn": "Drawn to it", "left": "Left it"}
 _TEXT = "sentences tried"  # key of the text area; the address has it only where it is not what the class has
 _SHOWN = "sentences tried of"  # which data set, start and class the text belongs to
@@ -68,7 +66,7 @@ def open_bench(item: Scored, base: Path | None) -> Bench:
     return cache.large(make, "workshop", key, words="Embedding class descriptions")
 
 
-def tried(here: Bench, name: str, texts: Sequence[str], *, new: bool = False, append: bool = False) -> Trial:
+def tried(here: Bench, name: str, texts: Sequence[str], *, new: bool = False) -> Trial:
     """What other sentences of a class would give; without any, what it has. Raises `InputError` for a name taken."""
     shop, key = here.shop, (here.key, name, tuple(texts))
     if not texts:
@@ -77,8 +75,7 @@ def tried(here: Bench, name: str, texts: Sequence[str], *, new: bool = False, ap
     else:
         words = "Encoding the sentences; the encoder is loaded once, in some seconds"
         vectors_PE = cache.once(lambda: prototypes_of(here.space, {name: texts})[1], "sentences", *key, words=words)
-    make = partial(shop.try_sentences, name, vectors_PE, append=append, new=new)
-    return cache.large(make, "trial", *key, new, append)
+    return cache.large(partial(shop.try_sentences, name, vectors_PE, new=new), "trial", *key, new)
 
 
 def section() -> None:
@@ -121,26 +118,22 @@ def section() -> None:
             ).strip()  # fmt: skip
         known = [] if new else here.sentences[name]
         texts = _sentences(f"{here.key} {'' if new else name}", known)
-        append = False
         if not known and not new:
             st.caption("Its sentences were not kept with these scores; yours take their place.")
-            append = st.toggle("Keep its own and add mine", key=state.ADDED, bind="query-params")
     with result:
         if new and not (name and texts):
             st.info(f"Give the new class a {'sentence' if name else 'name'} first.", icon=":material/edit:")
             return
         same = not new and (not texts or texts == known)
         try:
-            trial = tried(here, name, [] if same else texts, new=new, append=append and not same)
+            trial = tried(here, name, [] if same else texts, new=new)
         except CezsarError as error:
             show.error(error)
             return
-        _figures(here, trial, bool(base), same)
+        _figures(trial, same)
     _moved(trial)
     _clips(item, trial)
-    if append and not same:
-        st.caption("To keep sentences, all those of the class must be known: give them in the text.")
-    elif not same:
+    if not same:
         _keep_form(here, name, texts, base)
 
 
@@ -150,24 +143,16 @@ def _own_sets() -> dict[str, labels.LabelSet]:
 
 def _suggest(found: list[Lookalikes]) -> None:
     with st.expander("Pairs worth rewriting", icon=":material/lightbulb:"):
-        if not found:
-            st.caption("No two classes are both confused and described alike.")
-            return
         st.caption("Confused, and described alike. Words that only one of the two has can tell them apart.")
         for row, pair in enumerate(found):
-            differing = ""
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+                said = f"{percent(pair.share)} confused: {pair.taken:,} clips of the first are taken for the second, "
+                said += f"{pair.reverse:,} the other way round. Similarity {pair.similarity:.2f}."
                 for name, words in ((pair.first, pair.first_words), (pair.second, pair.second_words)):
-                    st.button(
-                        name, key=f"rewrite-{row}-{name}", icon=":material/edit:", type="tertiary", on_click=state.put,
-                        args=(state.REWRITE, name),
-                    )  # fmt: skip
-                    differing += f" Only *{plain(name)}* says {plain(', '.join(words))}." if words else ""
-                st.caption(
-                    f"{percent(pair.share)} confused: {pair.taken:,} clips of the first are taken for the second, "
-                    f"{pair.reverse:,} the other way round. Similarity {pair.similarity:.2f}."
-                    + (differing or " No word of their sentences is known to differ.")
-                )
+                    edit: dict[str, Any] = {"icon": ":material/edit:", "type": "tertiary"}
+                    state.setter(name, f"rewrite-{row}-{name}", state.REWRITE, name, **edit)
+                    said += f" Only *{plain(name)}* says {plain(', '.join(words))}." if words else ""
+                st.caption(said)
 
 
 def _sentences(shown: str, known: list[str]) -> list[str]:
@@ -189,58 +174,38 @@ def _sentences(shown: str, known: list[str]) -> list[str]:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button("Try", icon=":material/play_arrow:", type="primary", help="So does Ctrl and Enter in the text.")
         if known and texts != known:
-            back = partial(state.put, _TEXT, own)
-            st.button("Back to its sentences", icon=":material/undo:", type="tertiary", on_click=back)
+            state.setter("Back to its sentences", "back", _TEXT, own, icon=":material/undo:", type="tertiary")
     state.put_address(state.WORDING, [text] if texts != known else [], [])
     return texts
 
 
-def _figures(here: Bench, trial: Trial, own_start: bool, same: bool) -> None:
+def _figures(trial: Trial, same: bool) -> None:
     before, after, name = trial.before, trial.after, trial.class_name
-    with st.container(key="metrics-workshop"):
-        for title, now, was, of in (
-            ("All classes", after.top1, before.top1, f"of {after.n_clips:,} clips"),
-            ("This class", after.per_class.get(name), before.per_class.get(name), "of the class's own clips"),
-            ("Mean per class", after.mean_per_class, before.mean_per_class, "by class, and their mean"),
-        ):
-            change = 0.0 if now is None or was is None else round(100 * (now - was), 1)
-            delta, value = f"{change:+.1f} points" if change else "no change", "–" if now is None else percent(now)
-            _metric(title, value, delta, f"Top-1 accuracy {of}.", "normal")
-        clips = f"of {after.n_clips:,}"
-        _metric("Clips gained", f"{len(trial.gained):,}", clips, "Wrong before, right now; of any class.")
-        _metric("Clips lost", f"{len(trial.lost):,}", clips, "Right before, wrong now; of any class.")
-        old, taken = (int(((one.predicted_N == trial.index) & (one.truth_N >= 0)).sum()) for one in (before, after))
-        words = "Clips whose nearest prototype is the class's, rightly or not."
-        _metric("Taken for it", f"{taken:,}", f"{taken - old:+,}" if taken != old else "no change", words)
-    weights, item = after.weights, here.item
+    old, taken = (int(((one.predicted_N == trial.index) & (one.truth_N >= 0)).sum()) for one in (before, after))
+    own, was = after.per_class.get(name), before.per_class.get(name)
+    clips, mean = f"of {after.n_clips:,}", (after.mean_per_class, before.mean_per_class)
+    show.metrics("workshop", [
+        ("All classes", percent(after.top1), show.change(after.top1, before.top1), f"Top-1 accuracy {clips} clips."),
+        ("This class", percent(own), "no change" if own is None or was is None else show.change(own, was),
+         "Top-1 accuracy of the class's own clips."),
+        ("Mean per class", percent(mean[0]), show.change(*mean), "Top-1 accuracy by class, and their mean."),
+        ("Clips gained", f"{len(trial.gained):,}", clips, "Wrong before, right now; of any class."),
+        ("Clips lost", f"{len(trial.lost):,}", clips, "Right before, wrong now; of any class."),
+        ("Taken for it", f"{taken:,}", f"before: {old:,}", "Clips whose nearest prototype is the class's."),
+    ])  # fmt: skip
+    weights = after.weights
     words = f"Predicted from {' + '.join(f'{weights.of(name):g} {name}' for name in active(trial.scores, weights))}."
-    # Other pages read scores that may be kept as float16: a clip in a thousand may be decided otherwise by these.
-    kept = cache.once(lambda: outcome(scored.scores(item), item.weights).top1, "top-1 as kept", item.fingerprint)
-    as_scored = percent(open_bench(item, None).shop.before.top1)
-    rounded = f" ({percent(kept)} on other pages, whose scores are kept rounded)" if percent(kept) != as_scored else ""
-    if own_start or rounded:
-        words += f" As it was scored, all classes have {as_scored}{rounded}."
     st.caption(words + (" These are the sentences it has: change them." if same else ""))
     if name in trial.scores.dead_classes:
         st.warning("These sentences embed to zeros in this space: no clip can be near them.", icon=":material/warning:")
 
 
-def _metric(title: str, value: str, delta: str, told: str, colour: Literal["normal", "off"] = "off") -> None:
-    if delta[0] in "+-":
-        st.metric(title, value, delta, delta_color=colour, help=told, border=True)
-    else:
-        st.metric(title, value, delta, delta_color="off", delta_arrow="off", help=told, border=True)
-
-
 def _moved(trial: Trial) -> None:
     left, right = st.columns(2, gap="large")
     with left:
-        if trial.drawn_from or trial.left_to:
-            st.markdown("**Where clips come from, and go to**", help="Clips taken for another class than before.")
-            words = f"{len(trial.drawn):,} clips drawn to the class, {len(trial.left):,} that left it, by other class"
-            show.figure(flows_figure(trial.drawn_from, trial.left_to), "workshop-flows", words)
-        else:
-            _confused(trial)
+        told = "Clips taken for another class than before, by the class that they come from, or go to."
+        st.markdown("**What it takes clips from, and loses them to**", help=told)
+        show.table(flows(trial), f"{len(trial.drawn):,} clips drawn to the class, {len(trial.left):,} that left it")
     with right:
         told = "Cosine of each clip and the class's nearest prototype (Eq. 8): its own clips should be nearer."
         st.markdown("**How near the clips are to it**", help=f"{told} Dotted lines are means.")
@@ -249,32 +214,18 @@ def _moved(trial: Trial) -> None:
         st.caption(words)
 
 
-def flows_figure(drawn_from: Sequence[Flow], left_to: Sequence[Flow]) -> go.Figure:
-    """Bars to the right: clips that the class takes from others; to the left: clips that others take from it."""
-    ordered = sorted([*drawn_from, *left_to], key=lambda flow: -flow.clips)
-    names = list(dict.fromkeys(flow.name for flow in ordered))[:MOST_ROWS]
-    parts = []
-    for colour, words, count in (
-        (GAIN, "right now", lambda flow: flow.right),
-        (LOSS, "wrong now, right before", lambda flow: flow.wrong),
-        (GREY, "wrong either way", lambda flow: flow.clips - flow.right - flow.wrong),
-    ):
-        for flows, sign, way in ((drawn_from, 1, "from"), (left_to, -1, "to")):
-            clips = {flow.name: count(flow) for flow in flows}
-            hovers = [f"{clips.get(name, 0)} clips {way} {shown(name or 'undecided')}: {words}" for name in names]
-            parts.append(
-                {"x": [sign * clips.get(name, 0) for name in names], "marker": {"color": colour}, "hovertext": hovers,
-                 "name": words, "legendgroup": words, "showlegend": sign == 1}
-            )  # fmt: skip
-    widest = max([flow.clips for flow in ordered], default=1)
-    step = next((step for step in (1, 2, 5, 10, 20, 50, 100) if widest / step <= 4), widest)
-    ticks = list(range(-step * (widest // step), widest + 1, step))
-    figure = bars(
-        [name or "undecided" for name in names], parts, "clips: ← to others | from others →", 30, 26,
-        barmode="relative", legend={"traceorder": "normal"},
-    )  # fmt: skip
-    widths = {"range": [-1.08 * widest, 1.08 * widest], "zeroline": True}
-    return figure.update_xaxes(tickvals=ticks, ticktext=[str(abs(tick)) for tick in ticks], **widths)
+def flows(trial: Trial) -> pd.DataFrame:
+    """Of every other class: its clips that are taken for this one, this one's for it, and those that came and went."""
+    now, names, own = trial.after, trial.after.class_names, trial.index
+    ends = {
+        "its clips taken for this": now.truth_N[now.predicted_N == own],
+        "this one's taken for it": now.predicted_N[now.truth_N == own],
+        "drawn from it": trial.before.predicted_N[trial.drawn],
+        "left to it": now.predicted_N[trial.left],
+    }
+    counts = {title: np.bincount(class_N[class_N >= 0], minlength=len(names)) for title, class_N in ends.items()}
+    table = pd.DataFrame({"class": list(names)} | counts).drop(own)
+    return table[table[list(ends)].any(axis=1)].sort_values(list(ends), ascending=False)
 
 
 def nearness(trial: Trial) -> tuple[go.Figure, str]:
@@ -303,22 +254,6 @@ def nearness(trial: Trial) -> tuple[go.Figure, str]:
     figure.update_xaxes(nticks=6).update_yaxes(nticks=4, rangemode="tozero")
     figure.update_xaxes(title={"text": "similarity (cosine; 1 = same direction)"}, row=len(cosines), col=1)
     return figure, f"Mean similarity {'; '.join(said)}."
-
-
-def _confused(trial: Trial) -> None:
-    """What the class is confused with now: what its sentences should tell it from."""
-    told = "By these sentences no clip comes to the class or leaves it. These are the classes to tell it from."
-    st.markdown("**What it is confused with**", help=told)
-    now = trial.after
-    for words, here_N, there_N in (
-        ("Its own clips are taken for", now.truth_N, now.predicted_N),
-        ("Taken for it are clips of", now.predicted_N, now.truth_N),
-    ):
-        others = there_N[(here_N == trial.index) & (there_N != trial.index) & (there_N >= 0)]
-        counts = Counter(np.sort(others).tolist()).most_common()
-        named = [f"{plain(now.class_names[c])} ({n:,})" for c, n in counts[:MOST_NAMED]]
-        more = f" and {len(counts) - MOST_NAMED:,} more" if len(counts) > MOST_NAMED else ""
-        st.markdown(f"{words} {', '.join(named) or 'no other class'}{more}.")
 
 
 def _clips(item: Scored, trial: Trial) -> None:

@@ -38,16 +38,13 @@ def classes(label: str, names: Sequence[str], groups: Mapping[str, Sequence[str]
     """At most `most` classes of a data set, one by one or by ready-made group; in the order of `names`."""
     known = set(names)
     state.take_address(key, known, most)
-    usual = [name for name in default if name in known]
-    area = st.container()
+    usual, area = [name for name in default if name in known], st.container()
     if groups:
         with st.popover("Ready-made groups", icon=":material/list:", type="tertiary"):
             for name, members in groups.items():
                 inside = [member for member in members if member in known][:most]
-                st.button(
-                    f"{name} ({len(inside)})", f"{key}-group-{name}", ", ".join(inside), on_click=state.put,
-                    args=(key, inside), width="stretch",
-                )  # fmt: skip
+                title, told = f"{name} ({len(inside)})", ", ".join(inside)
+                state.setter(title, f"{key}-group-{name}", key, inside, told, width="stretch")
     start = None if key in st.session_state else usual
     chosen = area.multiselect(label, list(names), default=start, max_selections=most, key=key)
     state.put_address(key, list(chosen), usual)
@@ -66,29 +63,33 @@ def own_among(names: Sequence[str]) -> dict[str, list[str]]:
     return matching_groups(own_groups(), names)
 
 
-def segments(label: str, titles: Mapping[str, str], key: str, help: str | None = None, **more: Any) -> str:
-    """One of some titles side by side, kept in the address and for the next visit; the first by default."""
-    default = next(iter(titles))
-    _forget_unless(key, titles)
+def segments(label: str, titles: Mapping[str, str], key: str, help: str | None = None, usual: str = "",
+             **more: Any) -> str:  # fmt: skip
+    """One of some titles side by side, kept in the address and for the next visit; by default `usual` or the first."""
+    usual = usual or next(iter(titles))
+    forget_others(key, titles)
     picked = st.segmented_control(
-        label, list(titles), default=default, required=True, format_func=titles.__getitem__, key=key, help=help,
-        **state.KEPT, **more,
+        label, list(titles), default=usual, required=True, format_func=titles.__getitem__, key=key, help=help,
+        **{**state.KEPT, **more},
     )  # fmt: skip
-    return picked or default
+    return picked or usual
 
 
 def one_of(label: str, options: Sequence[str] | Mapping[str, str], key: str, usual: str = "", **more: Any) -> str:
     """One of some names, or of the titles of some keys, kept in the address; `usual`, or the first, by default."""
     names = list(options)
     usual = usual or names[0]
-    _forget_unless(key, names)
+    forget_others(key, names)
     if isinstance(options, Mapping):
         more["format_func"] = options.__getitem__
     picked: str | None = st.selectbox(label, names, names.index(usual), key=key, bind="query-params", **more)
     return picked or usual
 
 
-def _forget_unless(key: str, options: Collection[str]) -> None:
-    """Before a widget is drawn: its value goes if it is no longer offered."""
-    if st.session_state.get(key) not in options:
+def forget_others(key: str, options: Collection[Any]) -> None:
+    """Before a widget is drawn: of what was chosen, one or several, nothing stays that is no longer offered."""
+    chosen = st.session_state.get(key)
+    if isinstance(chosen, list):
+        st.session_state[key] = [name for name in chosen if name in options]
+    elif chosen not in options:
         st.session_state.pop(key, None)

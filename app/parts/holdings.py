@@ -1,4 +1,4 @@
-"""What the workspace holds: data sets, feature stores, runs, scored sets; what they weigh, and how they are removed."""
+"""What the workspace holds: data sets, feature stores, captions; what it weighs, and how it is removed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 import uuid
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from cezsar import encoders, jobs, workspace
 from cezsar.data import datasets
 from cezsar.errors import CezsarError, InputError
 
+DRAWN = "stick-figure world"
 MEANING = {
     "data": "captions, class descriptions, names of data sets",
     "features": "feature stores: can be made again from the videos, slowly",
@@ -39,10 +41,15 @@ class DataSet(NamedTuple):
     error: str = ""
 
 
+def sources() -> dict[str, str]:
+    """Name -> what `cezsar evaluate --dataset` takes: the demo if its videos are here, what people named, and published
+    data sets that lie in the workspace. Raises `CezsarError`: the list is damaged."""
+    return ({"demo": "demo"} if (workspace.folder("demo") / "test").is_dir() else {}) | datasets.places()
+
+
 def data_sets() -> list[DataSet]:
-    """The demo if its videos are here, what people named, and published data sets that lie in the workspace."""
-    made = {"demo": "demo"} if (workspace.folder("demo") / "test").is_dir() else {}
-    return [_data_set(name, source) for name, source in (made | datasets.places()).items()]
+    """What there is of `sources`, with its clips and classes."""
+    return [_data_set(name, source) for name, source in sources().items()]
 
 
 def _data_set(name: str, source: str) -> DataSet:
@@ -61,11 +68,11 @@ def _data_set(name: str, source: str) -> DataSet:
 
 def shipped_demo() -> DataSet | None:
     """The demo as it came with the software, scored but without videos; None where the workspace has its own."""
-    if (workspace.folder("demo") / "test").is_dir():
-        return None
     shipped = [item.about for item in scored.scored_sets().values() if models.SHIPPED in item.folder.parents]
     about = next((about for about in shipped if about["dataset"] == "demo"), None)
-    return None if about is None else DataSet("demo", "", about["clips"], about["classes"])
+    if about is None or (workspace.folder("demo") / "test").is_dir():
+        return None
+    return DataSet("demo", "", about["clips"], about["classes"])
 
 
 class Store(NamedTuple):
@@ -73,7 +80,6 @@ class Store(NamedTuple):
 
     name: str
     folder: Path
-    videos: int = 0
     seconds: int = 0  # rows, one each second
     encoder: str = ""
     dim: int = 0
@@ -94,12 +100,10 @@ def _store(folder: Path) -> Store:
         from cezsar.data.features import FeatureStore
 
         store = FeatureStore(folder)
-        words, made = store.vocabulary, store.provenance
-        seconds = sum(store.length(video) for video in store.ids)
-        return Store(
-            folder.name, folder, len(store), seconds, str(made["encoder"]), store.dim, len(words.names) if words else 0,
-            frozenset(store.ids), store.fingerprint, str(made["fingerprint"]),
-        )  # fmt: skip
+        words, made, ids = store.vocabulary, store.provenance, frozenset(store.ids)
+        seconds, objects = sum(map(store.length, ids)), len(words.names) if words else 0
+        told = str(made["encoder"]), store.dim, objects, ids, store.fingerprint, str(made["fingerprint"])
+        return Store(folder.name, folder, seconds, *told)
 
     files = [(entry.name, entry.stat().st_size, entry.stat().st_mtime_ns) for entry in os.scandir(folder)]
     try:
@@ -117,11 +121,6 @@ def extract(source: str, encoder: str, name: str, workers: int) -> jobs.Job:
     command = ["extract", str(place.absolute()), "--encoder", encoder, "--out", str(out), "--workers", str(workers)]
     step = jobs.Step("extracting", command, accepts=(0, 1))
     return jobs.start("extract", f"Features of {place.name} into {out.name}", [step], about={"store": out.name})
-
-
-# What there is to train on -------------------------------------------------------------------------------------------
-
-DRAWN = "stick-figure world"
 
 
 class Captions(NamedTuple):
@@ -153,8 +152,7 @@ def _captions(path: Path) -> Captions | None:
     except CezsarError:
         return None  # class descriptions, an index, ...: `data/` is for all of them
     name = DRAWN if path.parent.name == "demo" else path.stem
-    ids = frozenset(segment.video_id for segment in read.segments)
-    return Captions(name, path, ids, len(read.segments), tuple(read.repairs))
+    return Captions(name, path, frozenset(one.video_id for one in read.segments), len(read.segments), (*read.repairs,))
 
 
 def sentence_encoders() -> list[str]:
@@ -162,26 +160,17 @@ def sentence_encoders() -> list[str]:
     return [status.name for status in encoders.CARDS.values() if status.kind == "sentences" and status.present]
 
 
-class Item(NamedTuple):
-    """Something that can be removed, and what is lost with it."""
-
-    kind: str
-    name: str
-    path: Path
-    loses: str
+# What it weighs, and how it is removed -------------------------------------------------------------------------------
 
 
 def size(path: Path) -> int:
-    """Bytes of a file or of all files below a folder; measured anew after half a minute."""
+    """Bytes of all files below a folder; measured anew after half a minute."""
 
     def measured() -> int:
         total = 0
-        for file in [path, *path.rglob("*")]:
-            if not file.is_dir():
-                try:
-                    total += file.lstat().st_size
-                except OSError:  # removed meanwhile
-                    continue
+        for file in path.rglob("*"):
+            with suppress(OSError):  # removed meanwhile
+                total += file.lstat().st_size if file.is_file() else 0
         return total
 
     return cache.once(measured, "size", str(path.absolute()), int(time.time() // 30), words="Measuring the disk")
@@ -193,22 +182,10 @@ def sizes() -> dict[str, int]:
     return dict(sorted(found.items(), key=lambda pair: -pair[1]))
 
 
-def removable() -> list[Item]:
+def removable() -> list[Path]:
     """What a person may want to remove, kind by kind."""
-    found = [
-        Item("store", store.name, store.folder, f"features of {store.videos:,} videos ({store.seconds:,} s)")
-        for store in stores()
-    ]
-    for folder in _folders("runs"):
-        results = len(list((folder / "results").glob("*.json")))
-        found.append(Item("run", folder.name, folder, f"its weights, its history and {results} results"))
-    for item in scored.scored_sets().values():
-        if models.SHIPPED not in item.folder.parents:
-            lost = f"scores of {item.about['clips']:,} clips and {item.about['classes']:,} classes"
-            found.append(Item("scored set", item.name, item.folder, lost))
-    found += [Item("encoder", path.name, path, "weights that were fetched or put there") for path in _folders("models")]
-    there = [name for name in ("cache", "demo") if workspace.folder(name).is_dir()]
-    return found + [Item("folder", name, workspace.folder(name), MEANING[name]) for name in there]
+    found = [folder for kind in ("features", "runs", "scores", "models") for folder in _folders(kind)]
+    return found + [workspace.folder(name) for name in ("cache", "demo") if workspace.folder(name).is_dir()]
 
 
 def _folders(name: str) -> list[Path]:
@@ -218,10 +195,9 @@ def _folders(name: str) -> list[Path]:
 def remove(path: Path) -> None:
     """Remove something inside the workspace, at once from sight and then from the disk. Raises `InputError`: it is not
     inside a folder of the workspace, has gone, or is in use by a job."""
-    root, place = workspace.home().resolve(), path.absolute()
-    real = place.parent.resolve() / place.name  # a link is removed, never what it points to
-    inside = real.is_relative_to(root) and real != root and real.relative_to(root).parts[0] in workspace.FOLDERS
-    if not inside or ".." in place.parts:
+    root = workspace.home().resolve()
+    real = path.absolute().parent.resolve() / path.name  # a link is removed, never what it points to
+    if ".." in path.parts or real == root or not any(real.is_relative_to(root / name) for name in workspace.FOLDERS):
         raise InputError(f"{path} is not inside the workspace {root}; nothing was removed")
     if not (real.exists() or real.is_symlink()):
         raise InputError(f"{path} has gone already")
@@ -233,6 +209,5 @@ def remove(path: Path) -> None:
         real.unlink()
     else:
         aside = real.with_name(f".removing-{uuid.uuid4().hex[:8]}-{real.name}"[:120])
-        real.rename(aside)
-        shutil.rmtree(aside)
+        shutil.rmtree(real.rename(aside))
     cache.forget()

@@ -1,8 +1,10 @@
-"""Long work on the screen: how far it is, what it said, and the buttons to cancel, resume or remove it."""
+"""Long work on the screen: a button that starts it, how far it is, what it said, and how it is ended or resumed."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
+from typing import Any
 
 import streamlit as st
 
@@ -19,6 +21,27 @@ STATES = {
     "interrupted": ":orange-badge[:material/power_off: interrupted]",
 }
 POLL_S = 1.0
+
+
+def offer(kind: str, label: str, title: str, step: jobs.Step, about: dict[str, Any], *, help: str = "",
+          icon: str = ":material/play_arrow:", **more: Any) -> None:  # fmt: skip
+    """A button that starts the one job of this kind that is `about` this, or the job until it is done; a command where
+    there are no jobs. `more` is what else `jobs.start` takes."""
+
+    def latest() -> jobs.Job | None:
+        return next((job for job in jobs.jobs(kind) if job.about == about), None)
+
+    def start() -> None:
+        if (job := latest()) is None or not job.alive:  # in another browser
+            jobs.start(kind, title, [step], about=about, **more)
+
+    key = f"{kind}-{'-'.join(about.values())}"
+    if (job := latest()) is not None and job.state != "done":  # done, and still offered: removed since
+        follow([job], key)
+    elif jobs.possible():
+        st.button(label, f"{key}-start", help or None, icon=icon, on_click=start)
+    else:
+        st.code(shlex.join(["cezsar", *step.arguments]), language="bash")
 
 
 def follow(shown: Sequence[jobs.Job], key: str) -> None:
@@ -42,39 +65,23 @@ def card(job: jobs.Job, key: str) -> None:
     with st.container(border=True, gap="small", key=key):
         st.markdown(f"**{plain(job.title)}** {STATES[job.state]}")
         if job.alive:
-            step = f"step {job.step + 1} of {len(job.steps)}, " if len(job.steps) > 1 else ""
-            stage = job.stage or job.steps[job.step].title
             left = f" · about {duration(job.left_s)} left" if job.left_s is not None else ""
-            text = f"{job.share:.0%} · {step}{plain(stage)} · {duration(job.elapsed_s)} so far{left}"
+            stage = plain(job.stage or job.steps[job.step].title)
+            text = f"{job.share:.0%} · {stage} · {duration(job.elapsed_s)} so far{left}"
             st.progress(min(1.0, job.share), text="In the queue" if job.state == "waiting" else text)
         elif job.state == "failed":
             lines = [line for line in job.log.splitlines() if line.strip()]
             show.error(plain(lines[-1].strip().removeprefix("cezsar: ") if lines else "It ended without a word."))
-        else:
-            st.caption(f"after {duration(job.elapsed_s)}")
         with st.container(horizontal=True):
             if job.alive:
-                st.button(
-                    "Cancel", f"{key}-cancel", "What is finished stays; it can be resumed.", icon=":material/stop:",
-                    on_click=jobs.cancel, args=(job.id,),
-                )  # fmt: skip
-            elif job.state != "done":
-                st.button(
-                    "Resume", f"{key}-resume", "Goes on where it stopped.", icon=":material/play_arrow:",
-                    on_click=_resume, args=(job.id,),
-                )  # fmt: skip
+                help = "What is finished stays; it can be resumed."
+                st.button("Cancel", f"{key}-cancel", help, icon=":material/stop:", on_click=jobs.cancel, args=(job.id,))
+            elif job.state != "done" and st.button("Resume", f"{key}-resume", icon=":material/play_arrow:"):
+                jobs.resume(job.id)
+                st.rerun()
             if not job.alive:
-                forget_button(job, f"{key}-forget", "Only this entry; what it made stays.")
+                look: dict[str, Any] = {"icon": ":material/close:", "type": "tertiary", "args": (job.id,)}
+                help = "Only this entry; what it made stays."
+                st.button("Remove from the list", f"{key}-forget", help, on_click=jobs.forget, **look)
         with st.expander("Log"):
             st.code(job.log or "nothing yet", language=None, wrap_lines=True)
-
-
-def forget_button(job: jobs.Job, key: str, about: str) -> None:
-    st.button(
-        "Remove from the list", key, about, icon=":material/close:", type="tertiary", on_click=jobs.forget,
-        args=(job.id,),
-    )  # fmt: skip
-
-
-def _resume(job_id: str) -> None:
-    jobs.resume(job_id)

@@ -27,15 +27,12 @@ AUTOMATIC = "auto"  # key of no model: for each clip the one that `cezsar.zerosh
 
 
 class Model(NamedTuple):
-    """Something that ranks labels: a trained run, or an encoder that needs none."""
-
     key: str  # "run:<name>" or the encoder's name
     title: str
     folder: Path | None = None  # of the run
     fingerprint: str = ""  # changes when the files of the run do
     labels: tuple[str, ...] = ()  # that it ranks unless told others
     beta: float | None = None  # the run's own weight of recognised objects, in [0, 1]; None if there are none to weigh
-    tested: str = ""  # how well it did on clips of actions it never saw, one sentence
 
     @property
     def reads_words(self) -> bool:
@@ -84,25 +81,16 @@ def _run_model(folder: Path) -> Model | None:
 
 def _describe_run(folder: Path, fingerprint: str) -> Model | None:
     from cezsar.training.runs import Run
-    from cezsar.zeroshot.evaluation import load_all
 
     run = Run.open(folder)
     encoder, weights = run.config.feature_encoder["name"], run.config.fusion
     if not encoders.present(encoder):
         return None
-    own, tested = folder / "prototypes.json", folder / "results" / "demo all.json"
+    own = folder / "prototypes.json"
     labels = tuple(load_descriptions(own)) if own.is_file() else ()
     weighs_objects = (folder / "objects.safetensors").is_file() or encoder != "motion"
     beta = weights["beta"] / (weights["alpha"] + weights["beta"] or 1) if weighs_objects else None
-    model = Model(f"run:{run.name}", run.name, folder, fingerprint, labels, beta)
-    for result in load_all(tested) if tested.is_file() else []:
-        if result.modality == "VE + O":  # with the weights that the run has
-            clips, classes = sum(part.n_clips for part in result.runs), len(result.runs[0].classes)
-            return model._replace(
-                tested=f"Of {clips:,} test clips of {classes} actions that it never saw it names "
-                f"{result.figure('top1').mean:.0%} right; guessing would give {result.chance():.0%}."
-            )
-    return model
+    return Model(f"run:{run.name}", run.name, folder, fingerprint, labels, beta)
 
 
 class Engine:

@@ -14,15 +14,15 @@ from cezsar.errors import CezsarError
 from cezsar.zeroshot.scored import Scored
 
 MOST = 12  # clips in a grid
+Grid = st.delta_generator.DeltaGenerator
 
 
 def film(clip: clips.ClipFile, caption: str | None = None, start_s: int = 0, alt: str = "", play: bool = False,
          subtitles: str | None = None) -> None:  # fmt: skip
     """The clip from a second on, looping without sound unless it is somebody's own.
 
-    `caption` is Markdown below it, by default the clip's name; `alt` says in words what is shown, where one page plays
-    a clip twice: Streamlit tells players apart by it; `play` at once, also if it is somebody's own, who asked for a
-    second of it; `subtitles` are WebVTT.
+    `caption` is Markdown below it, by default the clip's name; `alt` tells two players of one clip apart; `play` at
+    once, also if it is somebody's own; `subtitles` are WebVTT.
     """
     if clip.playable:
         shown, kind = clips.film(clip)
@@ -69,28 +69,25 @@ def film_of(item: Scored, clip_id: str, label: str = "", caption: str | None = N
 
 
 class Poster(NamedTuple):
-    """A clip in the grid: what is said under its picture, and instead of it to those who do not see it."""
+    """A clip in the grid."""
 
     id: str
     label: str
-    words: str
-    alt: str
+    words: str  # under its picture
+    alt: str  # instead of it, to those who do not see it
 
 
-def cards(
-    grid: st.delta_generator.DeltaGenerator, item: Scored, found: Sequence[Poster], chosen: str, key: str
-) -> None:
+def cards(grid: Grid, item: Scored, found: Sequence[Poster], chosen: str, key: str) -> None:
     """The first `MOST` clips, the `chosen` id framed, in a container with the key "cards" or "selected"; a click puts
     the clip's id under `key`."""
-    with st.spinner("Reading clips", show_time=False):
-        pictures = [_poster(item, card) for card in found[:MOST]]
-    for index, (card, picture) in enumerate(zip(found, pictures, strict=False)):
+    for index, card in enumerate(found[:MOST]):
+        picture = _poster(item, card)
         with grid.container(key=f"card-{'chosen' if card.id == chosen else 'other'}-{key}-{index}"):
             if picture:
                 st.image(picture, width="stretch", alt=card.alt)
             else:
                 st.caption(f"{plain(card.id)}: no video file here")
-            st.button(card.words, f"pick-{key}-{index}", type="tertiary", on_click=state.put, args=(key, card.id))
+            state.setter(card.words, f"pick-{key}-{index}", key, card.id, type="tertiary")
 
 
 def _poster(item: Scored, card: Poster) -> bytes | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import tempfile
 from dataclasses import asdict
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     from cezsar.training.runs import RunConfig
     from cezsar.zeroshot.evaluation import Result
 
-KIND = "train"  # of training jobs
-
 
 class Told(NamedTuple):
     """A run as its files tell it."""
@@ -34,13 +31,6 @@ class Told(NamedTuple):
     record: dict[str, Any] = {}  # of `record.json`; empty before training has ended
     results: list[tuple[str, Result]] = []  # (data set, result)
     error: str = ""  # why it is damaged, or which of its results cannot be read
-
-    def number(self, *path: str) -> float | None:
-        """A number in the record; None if it has none there."""
-        value: Any = self.record
-        for key in path:
-            value = value.get(key) if isinstance(value, dict) else None
-        return float(value) if type(value) in (int, float) and math.isfinite(value) else None
 
     @property
     def best(self) -> tuple[str, Result] | None:
@@ -66,13 +56,19 @@ def runs() -> dict[str, Told]:
 
 
 def training() -> list[jobs.Job]:
-    return jobs.jobs(KIND)
+    return jobs.jobs("train")
 
 
 def names_taken() -> set[str]:
     """Names, in lower case, that a new run cannot have: of runs, and of runs that a job will make."""
     living = [str(job.about.get("run", "")) for job in training() if job.state != "done"]
     return {name.casefold() for name in [*(folder.name for folder in models.run_folders()), *living]}
+
+
+def free_name(stem: str) -> str:
+    """The first of run-1, run-2, ... that is free."""
+    taken = names_taken()
+    return next(name for number in range(1, 100_000) if (name := f"{stem}-{number}").casefold() not in taken)
 
 
 def _told(path: Path) -> Told:
@@ -104,8 +100,8 @@ _LABELS = {name: setting.label for own in _SETTINGS.values() for name, setting i
 def settings(own: RunConfig, record: dict[str, Any]) -> dict[str, str]:
     """Every setting of a run by its name in words; those of mining where the record tells them."""
     values: dict[str, Any] = asdict(own.model) | asdict(own.training)
-    if isinstance(mined := record.get("triplets"), dict):
-        values |= {name: mined[name] for name in ("tau", "negatives", "sub_clips", "object_positives") if name in mined}
+    mined = mined_by(record)
+    values |= {name: mined[name] for name in ("tau", "negatives", "sub_clips", "object_positives") if name in mined}
     return {_LABELS[name]: shown(value) for name, value in values.items()} | {
         "Objects named in O": shown(own.objects),
         "α, β, γ of Eq. 9": ", ".join(shown(own.fusion[name]) for name in ("alpha", "beta", "gamma")),
@@ -113,6 +109,11 @@ def settings(own: RunConfig, record: dict[str, Any]) -> dict[str, str]:
         "Sentence encoder": str(own.sentence_encoder["name"]),
         FINGERPRINT: own.triplets[:12],
     }
+
+
+def mined_by(record: dict[str, Any]) -> dict[str, Any]:
+    """What the record says of the triplets."""
+    return mined if isinstance(mined := record.get("triplets"), dict) else {}
 
 
 def paper() -> dict[str, str]:
@@ -149,27 +150,23 @@ def load(name: str, content: bytes, like: Told | None, wanted: str = "", domain:
     `name` is the file's: an archive (.zip), or weights (.safetensors), which get the configuration of the run `like`
     and a line on the `domain` that they were trained on. `wanted` names the run; by default the file does.
     """
-    from cezsar.training.importing import PICKLES, adopt, unpack
+    from cezsar.training.importing import adopt, unpack
     from cezsar.training.runs import Run
 
-    target = workspace.folder("runs")
-    suffix = re.sub(r"[^.\w]", "", Path(name).suffix)[:20]
+    target, suffix = workspace.folder("runs"), re.sub(r"[^.\w]", "", Path(name).suffix)[:20]
     if wanted.casefold() in names_taken():
         raise InputError(f"there is a run {wanted!r} already; choose another name")
     with tempfile.TemporaryDirectory(prefix="cezsar-") as folder:
         path = Path(folder) / (safe_stem(name, "run") + suffix)
         path.write_bytes(content)
-        if suffix.lower() == ".safetensors":
-            if like is None:
-                raise InputError("bare weights need the configuration of a run with the same shapes; choose one")
-            run = adopt(path, Run.open(like.folder), target, wanted or None, domain=domain.strip() or "unknown")
-        elif suffix.lower() in (".zip", *PICKLES):
+        if suffix.lower() != ".safetensors":
             run = unpack(path, target, wanted or None)
+        elif like is None:
+            raise InputError("bare weights need the configuration of a run with the same shapes; choose one")
         else:
-            raise InputError(f"{path.name} is neither an archive of a run (.zip) nor weights (.safetensors)")
+            run = adopt(path, Run.open(like.folder), target, wanted or None, domain=domain.strip() or "unknown")
     if (models.SHIPPED / "runs" / run.name).exists():  # it would hide that one
-        number = next(n for n in range(2, 100_000) if f"{run.name}-{n}".casefold() not in names_taken())
-        return run.folder.rename(target / f"{run.name}-{number}").name
+        return run.folder.rename(target / free_name(run.name)).name
     return run.name
 
 

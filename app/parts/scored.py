@@ -19,12 +19,10 @@ def scored_sets() -> dict[str, Scored]:
 
 
 def scores(item: Scored) -> Scores:
-    """Its scores. They are shared: nobody may write into them."""
     return cache.large(item.scores, "scores", item.fingerprint, words="Reading scores")
 
 
 def embeddings(item: Scored) -> Embeddings:
-    """Its embeddings. They are shared: nobody may write into them."""
     return cache.large(item.embeddings, "embeddings", item.fingerprint, words="Reading embeddings")
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import html
-import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -14,15 +12,14 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from app import cache, state
-from app.parts import jobs as job_widgets
-from app.parts import models, player, scored, show
+from app.parts import jobs, labels, models, player, scored, show
 from app.parts.words import plain
 from app.semantic_gap.numbers import SPACES, clouds
-from cezsar import jobs
 from cezsar.analysis import maps
 from cezsar.arrays import FloatArray
 from cezsar.errors import InputError
-from cezsar.report.figures import CLEAR, CLICKED, COLOURS, GREY, layout, number, ranking, short, shown
+from cezsar.jobs import Step
+from cezsar.report.figures import CLEAR, COLOURS, GREY, layout, number, ranking, short, shown
 from cezsar.zeroshot import fusion
 from cezsar.zeroshot.scored import MOST, Scored
 
@@ -73,35 +70,15 @@ def find(item: Scored, wanted: maps.MapSettings) -> maps.Map | None:
 
 
 def missing(item: Scored, wanted: maps.MapSettings) -> None:
-    """In place of a map that nobody has drawn: its progress, or a button that starts it; the first starts by itself."""
-    name = wanted.file_name(item.fingerprint)
+    """In place of a map that nobody has drawn: a button that starts it, or its progress."""
     command = ["project", str(item.folder.resolve()), "--perplexity", f"{wanted.perplexity:g}"]
     command += ["--seed", str(wanted.seed), "--sample", str(wanted.sample)]
     if wanted.classes:
-        command += ["--classes", ", ".join('"' + name.replace('"', '""') + '"' for name in wanted.classes)]
-
-    def latest() -> jobs.Job | None:
-        return next((job for job in jobs.jobs("project") if job.about.get("map") == name), None)
-
-    def start() -> None:
-        if (running := latest()) is None or not running.alive:
-            step = jobs.Step("t-SNE", command)
-            jobs.start("project", f"Map of {scored.title(item)}", [step], about={"map": name}, at_once=True)
-
-    job = latest()
-    if not jobs.possible():
-        show.info("This map has not been drawn yet. On this system it is drawn in a terminal:")
-        st.code(f"cezsar {shlex.join(command)}", language="bash")
-    elif job is not None and job.state != "done":
-        st.markdown("The map is being drawn." if job.alive else "The map has not been drawn to the end.")
-        job_widgets.follow([job], "map")
-    elif job is None and wanted == maps.MapSettings():
-        start()
-        st.rerun()
-    else:
-        with st.container(border=True):
-            st.markdown("With these settings no map has been drawn yet. It takes seconds, a large one a minute.")
-            st.button("Draw the map", icon=":material/scatter_plot:", type="primary", key="draw-map", on_click=start)
+        command += ["--classes", labels.written(wanted.classes)]
+    with st.container(border=True):
+        st.markdown("With these settings no map has been drawn yet. It takes seconds, a large one a minute.")
+        title, about = f"Map of {scored.title(item)}", {"map": wanted.file_name(item.fingerprint)}
+        jobs.offer("project", "Draw the map", title, Step("t-SNE", command), about, at_once=True)
 
 
 # Figures ----------------------------------------------------------------------------------------------------------
@@ -218,8 +195,7 @@ def explore(item: Scored, drawn: maps.Map, chosen: list[str], lasso: bool) -> No
     stars = {False: ("★", "prototype: a class's description"), True: ("☆", "mean clip of a class")}
     entries += [("inherit", *said) for means, said in stars.items() if means in view.means]
     entries.append((GREY, "●", "other classes" if view.chosen else "clips"))
-    items = [f'<span><b style="color:{colour}">{mark}</b>{html.escape(name)}</span>' for colour, mark, name in entries]
-    st.html(f'<div class="cezsar-legend" style="padding-left: 0">{"".join(items)}</div>')
+    show.legend(entries)
     for column, space in zip(st.columns(len(drawn.projections), gap="small"), drawn.projections, strict=True):
         with column.container(border=True, gap="xxsmall", key=f"plane-{space}"):
             st.markdown(f"**{SPACES[space][0]}**", help=SPACES[space][1])
@@ -228,19 +204,12 @@ def explore(item: Scored, drawn: maps.Map, chosen: list[str], lasso: bool) -> No
     st.caption(
         f"{len(view.ids):,} clips. Select some on any map, and they stand out on all; the ringed one is played. t-SNE "
         "axes have no unit: neighbours are alike, but distances between clusters and their sizes mean nothing."
-        f"{' Raw features have no sentences: the hollow star is a mean clip.' if True in view.means else ''}"
     )
     if pinned:
-        name, run = plain(str(pinned["name"])), plain(str(pinned.get("run") or "another model"))
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(
-                f"◇ **{name}**, pinned on page Classify: approximate place, mean of its five nearest clips." if pins
-                else f"◇ **{name}** is pinned, but {run} read it: choose that run to see where it lies."
-            )  # fmt: skip
-            st.button(
-                "Take it off", icon=":material/close:", key="unpin", type="tertiary", on_click=state.put,
-                args=(state.PINNED, None),
-            )  # fmt: skip
+            where = "approximate place, mean of its five nearest clips" if pins else "read by another run: choose that"
+            st.markdown(f"◇ **{plain(str(pinned['name']))}**, pinned on page Classify: {where}.")
+            state.setter("Take it off", "unpin", state.PINNED, None, icon=":material/close:", type="tertiary")
     if len(selected) > 1:
         _pictures(view, selected)
     _clip(view)
@@ -265,10 +234,10 @@ def _plane(view: View, space: str, selected: list[int], pin: Pin | None, lasso: 
     # The figure in which clips were selected must stay as it was, or the browser would drop the selection.
     marks[space] = tuple(marks.get(space, ()) if own and own["selection"]["points"] else selected)
     coloured = f"coloured are {', '.join(view.chosen)}" if view.chosen else "no class is coloured"
-    st.plotly_chart(
-        map_figure(view, space, marks[space], pin, lasso, st.context.theme.type == "dark"), key=key, config=CLICKED,
-        on_select=partial(_selected, view, space), selection_mode=("points", "lasso"),
-        alt=f"{SPACES[space][0]}: {len(view.ids):,} clips in the plane, {coloured}.",
+    show.figure(
+        map_figure(view, space, marks[space], pin, lasso, st.context.theme.type == "dark"), key,
+        f"{SPACES[space][0]}: {len(view.ids):,} clips in the plane, {coloured}.",
+        clicked=partial(_selected, view, space), selection_mode=("points", "lasso"),
     )  # fmt: skip
     middle, half = view.frame(space)
     clip = view.ids.index(st.session_state[state.MAP_CLIP])
@@ -294,10 +263,9 @@ def pick(clips: Sequence[str], played: str = "", touched: str | None = None) -> 
 def _pictures(view: View, selected: list[int]) -> None:
     """The selected clips as pictures."""
     found = [(view.ids[n], view.labels[n], view.labels[n] == view.predicted[n]) for n in selected]
-    first = f"; these are the first {player.MOST}" if len(found) > player.MOST else ""
     with st.container(horizontal=True, vertical_alignment="center"):
         right = sum(right for *_, right in found)
-        st.markdown(f"**{len(found):,} clips selected**, {right:,} of them predicted right{first}.", width="content")
+        st.markdown(f"**{len(found):,} clips selected**, {right:,} of them predicted right.", width="content")
         st.button("Clear", icon=":material/close:", type="tertiary", key="map-clear", on_click=pick, args=((),))
     cards = []
     for clip_id, label, right in found:

@@ -1,18 +1,17 @@
-"""The semantic gap in numbers, a card for each space and a table of all; and the domain shift, on demand."""
+"""The semantic gap in numbers, space by space; and the domain shift, on demand."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
 from app import cache, state
-from app.parts import holdings, scored, show
+from app.parts import holdings, scored
 from app.parts.choosers import one_of
 from app.parts.words import plain
 from cezsar.analysis import gap, shift
@@ -37,7 +36,8 @@ SPACES = {
 }
 CHIEF = ("rank_1", "rank_mean", "alignment", "modality_gap", "silhouette", "purity", "biggest_hub_share")
 SHARES = {"nearest_prototype", "own_prototype", "purity", "purity_by_chance", "biggest_hub_share", "rank_1", "rank_5",
-          "prototype_on_own"}  # fmt: skip
+          "prototype_on_own", "domain_accuracy"}  # fmt: skip
+DIGITS = {"mmd_squared": 4, "p_value": 3}
 ARROWS = {"higher": " ↑", "lower": " ↓", "neither": ""}
 WIDEST = 6  # classes in the group of those with the widest gaps
 
@@ -76,133 +76,92 @@ def groups(item: Scored, own: Mapping[str, Sequence[str]]) -> dict[str, list[str
 
 
 def numbers(item: Scored) -> None:
-    """What the pictures only suggest: a card of numbers for each space, and a table of all."""
+    """What the pictures only suggest: the chief numbers, and below them all, with what they mean."""
     found, names = {space: one for space, (one, _) in gaps(item).items()}, scored.scores(item).class_names
-    before, last, steps = {b: a for a, b in pairwise(found)}, list(found.values())[-1], list(found)[-2:]
+    *_, last = found.values()
     st.subheader("The gap in numbers", anchor=False)
     st.caption(
         f"Over {last['clips']:,} clips and all {len(names):,} classes, in the full spaces and not in the plane. "
-        "↑ higher is better, ↓ lower is better. Beside a number, its change from the space before: green is better, "
-        "orange is worse."
+        "↑ higher is better, ↓ lower is better. A dash: raw features have no sentences."
     )
-    with st.container(key="numbers"):
-        for column, (space, one) in zip(st.columns(len(found), gap="small"), found.items(), strict=True):
-            with column.container(border=True, gap="xsmall", key=f"numbers-{space}"):
-                st.markdown(f"**{SPACES[space][0]}**")
-                for name in CHIEF:
-                    none = " Not defined here: raw features have no sentences." * (one[name] is None)
-                    step = _step(name, found[before[space]], one) if space in before else ""
-                    _figure(FIGURES[name], f"{step} **{_value(name, one)}**".strip(), _here(name, one, names) + none)
+    _table(FIGURES, CHIEF, found, "The chief numbers of the gap in each space", change=True)
     with st.expander("All numbers, and what they mean", icon=":material/table_rows:"):
-        rows = []
-        for name, figure in FIGURES.items():
-            row = {"": figure.title + ARROWS[figure.better]}
-            row |= {space.capitalize(): _value(name, one) for space, one in found.items()}  # short, for phones
-            if before:
-                a, b = (found[space] for space in steps)
-                word = {None: "", True: " better", False: " worse"}[figure.improved(a[name], b[name])]
-                step = (_step(name, a, b) or "–") + word
-                row[f"change to {steps[-1]}"] = "" if figure.better == "neither" else step
-            rows.append(row)
-        st.table(rows, hide_index=True, border="horizontal", alt="All numbers of the gap in each space")
-        said = {one.title: _meaning(one) + _here(name, last, names) for name, one in FIGURES.items()}
-        st.caption("\n".join(f"- **{title}**: {plain(meaning)}" for title, meaning in said.items()))
+        _table(FIGURES, FIGURES, found, "All numbers of the gap in each space", change=True)
+        here = {"purity": f" Here k = {last['k']}.", "hubness_k": f" Here k = {last['k_prototypes']}."}
+        if last["biggest_hub"] is not None:
+            here["biggest_hub_share"] = f" Here it is {names[int(last['biggest_hub'])]}."
+        _meanings(FIGURES, here)
 
 
-def _figure(figure: Definition, value: str, more: str = "") -> None:
-    """A number with its name, and what it means as help, in a card."""
-    with st.container(horizontal=True, horizontal_alignment="distribute", gap="small"):
-        st.markdown(figure.title + ARROWS[figure.better], help=plain(_meaning(figure) + more), width="content")
-        st.markdown(value, width="content")
+def _table(figures: Mapping[str, Definition], names: Iterable[str], found: Mapping[str, Mapping[str, float | None]],
+           alt: str, change: bool = False) -> None:  # fmt: skip
+    """Numbers in each space, and the `change` to the last: green where it gets better, orange where worse."""
+    rows, spaces = [], list(found)
+    for name in names:
+        figure, values = figures[name], {space: one[name] for space, one in found.items()}
+        row = {"": figure.title + ARROWS[figure.better]}
+        row |= {space.capitalize(): _value(name, value) for space, value in values.items()}  # short, for phones
+        if change and len(spaces) > 1:
+            a, b, step = values[spaces[-2]], values[spaces[-1]], "–"
+            if a is not None and b is not None and figure.better != "neither":
+                step = points(b - a) if name in SHARES else f"{'+' if b >= a else ''}{number(b - a)}"
+                colour = {True: ":green[{}] better", False: ":orange[{}] worse", None: "{}"}
+                step = colour[figure.improved(a, b)].format(step)
+            row[f"change to {spaces[-1]}"] = step
+        rows.append(row)
+    st.table(rows, hide_index=True, border="horizontal", alt=alt)
 
 
-def _meaning(figure: Definition) -> str:
-    return f"{figure.definition[0].upper()}{figure.definition[1:]}. Range: {figure.range}. Source: {figure.source}."
+def _meanings(figures: Mapping[str, Definition], here: Mapping[str, str]) -> None:
+    st.caption("\n".join(
+        f"- **{one.title}**: {plain(one.definition + '. Range: ' + one.range + '. Source: ' + one.source + '.')}"
+        f"{plain(here.get(name, ''))}"
+        for name, one in figures.items()
+    ))  # fmt: skip
 
 
-def _here(name: str, gap: Gap, names: Sequence[str]) -> str:
-    """What goes with a number in one space."""
-    if name == "biggest_hub_share" and gap["biggest_hub"] is not None:
-        return f" Here it is {names[int(gap['biggest_hub'])]}."
-    k = {"purity": gap["k"], "hubness_k": gap["k_prototypes"]}.get(name)
-    chance = gap["purity_by_chance"] if name == "purity" else None
-    return (f" Here k = {k}." if k else "") + ("" if chance is None else f" By chance: {percent(chance)}.")
-
-
-def _value(name: str, gap: Gap) -> str:
-    return (percent if name in SHARES else number)(gap[name])
-
-
-def _step(name: str, before: Gap, after: Gap) -> str:
-    """How a number changes, in points where it is a share; green where it gets better, orange where worse."""
-    a, b, better = before[name], after[name], FIGURES[name].improved(before[name], after[name])
-    if a is None or b is None:
-        return ""
-    signed = points(b - a) if name in SHARES else f"{'+' if b >= a else ''}{number(b - a)}"
-    return signed if better is None else f":{'green' if better else 'orange'}[{signed}]"
+def _value(name: str, value: float | None) -> str:
+    return percent(value) if name in SHARES else number(value, DIGITS.get(name, 2))
 
 
 # Domain shift -----------------------------------------------------------------------------------------------------
 
 
 def domain_shift(item: Scored) -> None:
-    """How different training clips are from these: a button, or a word on which features are missing."""
+    """How different training clips are from these, where features of both are here."""
     stores = [store for store in holdings.stores() if not store.error]
     test = next((store for store in stores if store.fingerprint == item.about["store"]), None)
-    run = item.run() if stores else None
-    encoder = test.encoder_fingerprint if test else run.config.feature_encoder["fingerprint"] if run else ""
+    encoder = test.encoder_fingerprint if test else ""
     training = {one.name: one for one in stores if one is not test and one.encoder_fingerprint == encoder}
-    if not training:
-        st.caption(
-            "How different these clips are from training clips, the domain shift, can be measured here once features "
-            "of training videos by the same frame encoder are in the workspace (`cezsar extract`)."
-        )
-        return None
     st.subheader("Domain shift", anchor=False)
     st.caption(
         "How different the clips that were scored are from training clips. A model meets both as vectors: if the two "
-        "sets are easily told apart, what it learned from one may not hold for the other."
+        "sets are easily told apart, what it learned from one may not hold for the other. To be measured, features of "
+        "both by the same frame encoder must be in the workspace (`cezsar extract`)."
     )
-    if test is None:
-        encoder = plain(next(iter(training.values())).encoder)
-        return show.info(
-            f"Features of training videos are here, but not those of these {item.about['clips']:,} clips. Extract them "
-            f"with the same frame encoder, {encoder}, on the page Library, and score the data set again."
-        )
-    own = str((run.record().get("triplets") or {}).get("store", "")) if run else ""
+    if test is None or not training:
+        return
+    run = item.run()
+    own = str(runs_store.get("store", "")) if run and (runs_store := run.record().get("triplets")) else ""
     names = sorted(training, key=lambda name: (training[name].fingerprint != own, name))
     marks = {name: " (the run was trained on it)" * (training[name].fingerprint == own) for name in names}
-    titles = {name: f"{name}: {training[name].videos:,} videos{mark}" for name, mark in marks.items()}
-    help = "Feature stores of the same frame encoder in this workspace."
-    name = names[0]
-    if len(names) > 1:
+    titles = {name: f"{name}: {len(training[name].ids):,} videos{mark}" for name, mark in marks.items()}
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        help = "Feature stores of the same frame encoder in this workspace."
         name = one_of("Features of training videos", titles, state.SHIFT_FROM, help=help, width=480)
-    asked, sides = (item.fingerprint, test.fingerprint, training[name].fingerprint), (test, training[name])
-    before = st.session_state.get("shifts", set())
-    if asked not in before:
-        put, icon = partial(state.put, "shifts", before | {asked}), ":material/compare_arrows:"
-        st.button("Measure the domain shift", icon=icon, key="measure-shift", on_click=put)
-        return None
-    found = cache.once(partial(_shifts, item, *sides), "shift", *asked, words="Comparing training clips with these")
-    told = {SPACES[space][0].lower(): percent(one["domain_accuracy"]) for space, one in found.items()}
-    accuracy = [f"**{share}** in the {space}" for space, share in told.items()]
+        if not st.toggle("Measure the domain shift", key="measure-shift"):
+            return
+    key = item.fingerprint, test.fingerprint, training[name].fingerprint
+    make, words = partial(_shifts, item, test, training[name]), "Comparing training clips with these"
+    found = cache.once(make, "shift", *key, words=words)
+    _table(shift.FIGURES, shift.FIGURES, found, "The domain shift in each space")
     *_, last = found.values()
-    st.markdown(
-        f"A classifier that sees a clip's vector alone tells clips of *{plain(name)}* from those that were scored with "
-        f"a balanced accuracy of {' and '.join(accuracy)}. Without a shift it would be 50 %."
-    )
     st.caption(
         f"{last['train_clips']:,} training clips and {last['test_clips']:,} of these, one vector for each video, "
         "directions only. Clips cut from one video count as independent, so with many of them the shift looks larger "
         "than it is."
     )
-    for column, (space, one) in zip(st.columns(max(2, len(found)), gap="small"), found.items(), strict=False):
-        with column.container(border=True, gap="xsmall", key=f"shift-{space}"):
-            st.markdown(f"**{SPACES[space][0]}**")
-            for field, figure in shift.FIGURES.items():
-                value, digits = one[field], {"mmd_squared": 4, "p_value": 3}.get(field, 2)
-                _figure(figure, f"**{percent(value) if field == 'domain_accuracy' else number(value, digits)}**")
-    return None
+    _meanings(shift.FIGURES, {})
 
 
 def _shifts(item: Scored, test: holdings.Store, training: holdings.Store) -> dict[str, dict[str, float]]:

@@ -6,7 +6,6 @@ import streamlit as st
 
 from app import state
 from app.parts import choosers, scored, show
-from app.parts.words import plain
 from app.semantic_gap import explorer
 from app.semantic_gap.classes import classes
 from app.semantic_gap.numbers import domain_shift, groups, numbers
@@ -25,14 +24,13 @@ def page() -> None:
     if item is None:
         return None
     if not item.has_clouds:
-        return show.info(f"{plain(scored.title(item))} was kept without its points, to save space: choose another run.")
+        return show.info("It was kept without its points, to save space: choose another run.")
     with show.explained():
         with colouring:
             chosen = coloured(item)
-            by = st.segmented_control(
-                "Select clips by", [state.CLICK, state.LASSO], default=state.CLICK, required=True, key=state.SELECT_BY,
-                format_func=str.capitalize, bind="query-params", help="Click: a point, or several with Shift; a star "
-                "takes the clips of its class. Lasso: drag around some.",
+            by = choosers.segments(
+                "Select clips by", {state.CLICK: "Click", state.LASSO: "Lasso"}, state.SELECT_BY, "Click: a point, or "
+                "several with Shift; a star takes the clips of its class. Lasso: drag around some.",
             )  # fmt: skip
         with about:
             wanted = explorer.settings(item, chosen)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from app import cache
 from app.parts import holdings, models, runs
 from app.parts.holdings import DRAWN, Captions, Store
 from cezsar import encoders, jobs, workspace
-from cezsar.atomic import replacing, write_json
+from cezsar.atomic import replacing
 from cezsar.config import GROUPS as KINDS
 from cezsar.config import MiningConfig, ModelConfig, Setting, TrainingConfig, UseConfig, arguments, settings
 from cezsar.errors import CezsarError, InputError
@@ -67,13 +67,6 @@ def descriptions() -> dict[str, Path]:
     return {name: path.absolute() for name, path in own.items() if path.is_file()}
 
 
-def labelled_sets() -> dict[str, str]:
-    """Labelled data sets: name -> what `cezsar evaluate --dataset` takes. Raises `CezsarError`: the list is damaged."""
-    from cezsar.data.datasets import places
-
-    return ({DRAWN: "demo"} if (workspace.folder("demo") / "test").is_dir() else {}) | places()
-
-
 def labelled_ids(dataset: str, of_videos: bool = False) -> frozenset[str]:
     """Ids of the clips of a labelled data set, or of the videos that they are parts of. Raises `CezsarError`."""
     from cezsar.data.datasets import open_dataset
@@ -118,18 +111,17 @@ def demo_settings() -> dict[str, Any]:
     return PAPER | mining | use | dict(recipe.model) | dict(recipe.training)
 
 
-def cross_modal_settings() -> dict[type, dict[str, Setting]]:
+def cross_modal_settings() -> dict[str, Setting]:
     """The settings of the cross-modal method that people choose, with the method's own defaults."""
     from cezsar.training.cross_modal import MODEL, TRAINING
 
+    usual = {**MODEL, **TRAINING}
     asked = {
-        ModelConfig: (("d_model", "heads", "ffn", "d_emb"), MODEL),
-        TrainingConfig: (("epochs", "patience", "batch", "lr", "seed"), TRAINING),
+        ModelConfig: ("d_model", "heads", "ffn", "d_emb"),
+        TrainingConfig: ("epochs", "patience", "batch", "lr", "seed"),
     }
-    return {
-        kind: {name: replace(own := settings(kind)[name], default=usual.get(name, own.default)) for name in names}
-        for kind, (names, usual) in asked.items()
-    }
+    all_of = {name: settings(kind)[name] for kind, names in asked.items() for name in names}
+    return {name: replace(own, default=usual.get(name, own.default)) for name, own in all_of.items()}
 
 
 class Plan(NamedTuple):
@@ -138,16 +130,25 @@ class Plan(NamedTuple):
     name: str
     steps: list[jobs.Step]
     epochs: int
-    faults: list[str]  # of its data and settings, in words
+    problems: list[str]  # what stands in the way of starting now, in words
 
-    def problems(self) -> list[str]:
-        """What stands in the way of starting now, in words."""
-        found = self.faults
-        if not re.fullmatch(r"\w(?:[\w .+@-]{0,78}[\w+@-])?", self.name):
-            found = [f"{self.name!r} cannot name a run; use letters, digits, spaces and . + - _ @, at most 80", *found]
-        elif self.name.casefold() in runs.names_taken():
-            found = [f"there is a run {self.name!r} already; choose another name", *found]
-        return found
+
+def _plan(name: str, steps: Sequence[jobs.Step], epochs: int, faults: list[str], tested: tuple[str, Store] | None,
+          folder: Path) -> Plan:  # fmt: skip
+    """With the evaluation at the end, and what is wrong with the name."""
+    from cezsar.data.datasets import file_name
+
+    if not re.fullmatch(r"\w(?:[\w .+@-]{0,78}[\w+@-])?", name):
+        faults = [f"{name!r} cannot name a run; use letters, digits, spaces and . + - _ @, at most 80", *faults]
+    elif name.casefold() in runs.names_taken():
+        faults = [f"there is a run {name!r} already; choose another name", *faults]
+    if tested is None:
+        return Plan(name, [*steps], epochs, faults)
+    dataset, store = tested
+    out = str(folder / "results" / f"{file_name(dataset)} all.json")
+    words = ["evaluate", "--dataset", dataset, "--store", str(store.folder.absolute()), "--run", str(folder)]
+    words += ["--protocol", "all", "--keep", "--out", out]
+    return Plan(name, [*steps, jobs.Step("evaluating", words, {"evaluating": 10})], epochs, faults)
 
 
 def plan(
@@ -156,8 +157,8 @@ def plan(
     tested: tuple[str, Store] | None = None,
 ) -> Plan:  # fmt: skip
     """A run of CEZSAR. `values` are settings by id; `tested` is (data set, store) to be evaluated on at the end."""
-    triplets, place = str(_triplets(name)), str(store.folder.absolute())
-    folder = workspace.folder("runs").absolute() / name
+    place, folder = str(store.folder.absolute()), workspace.folder("runs").absolute() / name
+    triplets = str((workspace.folder("cache") / "triplets" / f"{name}.safetensors").absolute())
     mine = ["mine", str(captioned.path), "--store", place, "--out", triplets, "--sentences", sentences]
     mine += arguments(MiningConfig, _fields(MiningConfig, values))
     mine += ["--head", str(head)] if head and values["object_positives"] else []
@@ -175,7 +176,6 @@ def plan(
     steps = [
         jobs.Step("mining hard negatives", mine, {"mining": 5 + expected / 10_000}),
         jobs.Step("training", train, {"training": 5 + expected * values["epochs"] / 30_000}),
-        *_evaluation(folder, tested),
     ]
     faults = [] if here else [
         f"feature store {store.name} holds none of the {len(captioned.ids):,} captioned videos; extract their features "
@@ -185,91 +185,33 @@ def plan(
         need = f"an object recogniser or the encoder {store.encoder}, which is not on this machine"
         faults.append(f"object sentences need {need}; set them to 0")
     try:
-        from cezsar.encoders.compute import pick_device
-
-        pick_device(values["device"])
         ModelConfig(store.dim, 384, **_fields(ModelConfig, values))
         for checked in (MiningConfig, TrainingConfig, UseConfig):
             checked(**_fields(checked, values))
     except CezsarError as error:
         faults.append(str(error))
-    return Plan(name, steps, values["epochs"], faults)
+    return _plan(name, steps, values["epochs"], faults, tested, folder)
 
 
 def cross_modal_plan(
-    name: str, dataset: str, ids: frozenset[str], store: Store, sentences: str,
-    values: Mapping[type, Mapping[str, Any]], *, domain: str = "", tested: tuple[str, Store] | None = None,
+    name: str, dataset: str, ids: frozenset[str], store: Store, sentences: str, values: Mapping[str, Any], *,
+    domain: str = "", tested: tuple[str, Store] | None = None,
 ) -> Plan:  # fmt: skip
     """A cross-modal run, trained on the labelled clips of a data set; `ids` are of its videos."""
-    folder, epochs = workspace.folder("runs").absolute() / name, 0
+    folder = workspace.folder("runs").absolute() / name
     given = ["train", dataset, "--method", "cross-modal", "--store", str(store.folder.absolute())]
     given += ["--out", str(folder), "--resume", "--sentences", sentences, "--domain", domain.strip() or dataset]
-    for kind, usual in cross_modal_settings().items():
-        chosen = {id: values.get(kind, {}).get(id, setting.default) for id, setting in usual.items()}
-        epochs = chosen.get("epochs", epochs)
-        for id, value in chosen.items():
-            given += [usual[id].flag, f"{value}"] if value != usual[id].default else []
+    usual = cross_modal_settings()
+    chosen = {id: values.get(id, setting.default) for id, setting in usual.items()}
+    for id, value in chosen.items():
+        given += [usual[id].flag, f"{value}"] if value != usual[id].default else []
     lacking = f"feature store {store.name} holds none of the labelled clips; extract their features first"
-    steps = [jobs.Step("training", given, {"training": 60}), *_evaluation(folder, tested)]
-    return Plan(name, steps, epochs, [] if ids & store.ids else [lacking])
-
-
-def _evaluation(folder: Path, tested: tuple[str, Store] | None) -> list[jobs.Step]:
-    from cezsar.data.datasets import file_name
-
-    if tested is None:
-        return []
-    dataset, store = tested
-    out = folder / "results" / f"{file_name(dataset)} all.json"
-    evaluate = ["evaluate", "--dataset", dataset, "--store", str(store.folder.absolute()), "--run", str(folder)]
-    return [jobs.Step("evaluating", [*evaluate, "--protocol", "all", "--keep", "--out", str(out)], {"evaluating": 10})]
+    faults, step = [] if ids & store.ids else [lacking], jobs.Step("training", given, {"training": 60})
+    return _plan(name, [step], chosen["epochs"], faults, tested, folder)
 
 
 def start(made: Plan) -> jobs.Job:
-    """Start a training job; what is needed to start it anew stays beside its triplets. Raises `CezsarError`."""
-    if problems := made.problems():
-        raise InputError("; ".join(problems))
-    about = {"run": made.name, "epochs": made.epochs}
-    job = jobs.start(runs.KIND, f"Training {made.name}", made.steps, about=about)
-    lines = [{"title": step.title, "arguments": step.arguments, "stages": step.stages} for step in made.steps]
-    write_json(_memo(made.name), about | {"steps": lines})
-    return job
-
-
-def resume(name: str) -> jobs.Job:
-    """Go on with an interrupted run: by its job, or by a new one of the same commands. Raises `CezsarError`."""
-    from cezsar.data.documents import read_json_object
-
-    if (job := _job(name)) is not None:
-        return jobs.resume(job.id)
-    if not resumable(name):
-        raise InputError(f"run {name!r} was not started from here; go on with `cezsar train ... --resume`")
-    try:
-        memo = read_json_object(_memo(name))
-        about = {key: value for key, value in memo.items() if key != "steps"}
-        steps = [jobs.Step(**step) for step in memo["steps"]]
-        return jobs.start(runs.KIND, f"Training {name}", steps, about=about)
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{_memo(name)} cannot be read; start a new run") from error
-
-
-def resumable(name: str) -> bool:
-    return _job(name) is not None or _memo(name).is_file()
-
-
-def _job(name: str) -> jobs.Job | None:
-    return next((job for job in runs.training() if job.about.get("run") == name), None)
-
-
-def _triplets(name: str) -> Path:
-    return (workspace.folder("cache") / "triplets" / f"{name}.safetensors").absolute()
-
-
-def _memo(name: str) -> Path:
-    return _triplets(name).with_suffix(".json")
-
-
-def free_name(stem: str = "run") -> str:
-    """The first of run-1, run-2, ... that is free."""
-    taken = runs.names_taken()
-    return next(name for number in range(1, 100_000) if (name := f"{stem}-{number}") not in taken)
+    """Start a training job. Raises `CezsarError`."""
+    if made.problems:
+        raise InputError("; ".join(made.problems))
+    return jobs.start("train", f"Training {made.name}", made.steps, about={"run": made.name, "epochs": made.epochs})

@@ -18,7 +18,6 @@ from cezsar import workspace
 from cezsar.analysis import tau as laboratory
 from cezsar.arrays import FloatArray, IntArray
 from cezsar.data.annotations import load_annotations
-from cezsar.errors import FormatError
 from cezsar.report.figures import COLOURS, GREY, layout, percent
 from cezsar.zeroshot.scores import read_arrays
 
@@ -27,9 +26,7 @@ TAUS = np.arange(1, 201) / 100  # every position of the slider
 MOST_ANCHORS = 3_000  # sentences whose candidates are counted, drawn at random where there are more
 MOST_FOR_DUPLICATES = 20_000  # sentences all pairs of which are looked at without being asked
 CLOSE, MOST_CLOSE = 0.3, 200  # cosine distance of the pairs that are listed, and how many at the most
-SAME_MEANING = 0.05  # cosine distance under which two sentences say nearly the same
 MOST_LISTED, NEAREST = 2_000, 12  # sentences that one list offers, and that are shown beside an example
-BLOCK = 256  # sentences encoded between two reports of progress
 MOST_BARS = 200  # of the histogram
 BLUE, ORANGE = COLOURS[:2]
 BAND = "rgba(0, 114, 178, 0.16)"
@@ -76,8 +73,7 @@ def negatives() -> None:
             encoder = one_of("Sentence encoder", sentence_encoders(), state.SENTENCE_ENCODER, help=help)
     stat = path.stat()
     asked = ("sentences", str(path.absolute()), stat.st_size, stat.st_mtime_ns, encoder)
-    found = cache.large(partial(measured, path, encoder, waiting := st.empty()), *asked)
-    waiting.empty()
+    found = cache.large(partial(measured, path, encoder), *asked, words="Encoding sentences, and measuring distances")
     anchors, total = found.counts_TA.shape[1], len(found.texts)
     drawn = "" if anchors == total else f"; candidates are counted for {anchors:,} of them, drawn at random"
     videos = len(np.unique(found.groups_N))
@@ -88,31 +84,22 @@ def negatives() -> None:
     return None
 
 
-def measured(path: Path, encoder: str, waiting: Any) -> Sentences:
+def measured(path: Path, encoder: str) -> Sentences:
     """Everything about the sentences of a file; `encoder` is "" for the shipped ones, which come with vectors.
 
     Raises `CezsarError` where the file cannot be read, the encoder is not here, or all sentences are of one video.
     """
     if not encoder:
         arrays, told = read_arrays(path, "captions")
-        try:
-            texts, encoder = told["sentences"], told["encoder"]
-            vectors_NS, groups_N = arrays["vectors"].astype(np.float32), arrays["groups"].astype(np.int64)
-        except KeyError as error:
-            raise FormatError(f"{path} is damaged: {error} is missing; install the software again") from error
+        texts, encoder = told["sentences"], told["encoder"]
+        vectors_NS, groups_N = arrays["vectors"].astype(np.float32), arrays["groups"].astype(np.int64)
     else:
         from cezsar.data.sentence_cache import open_encoder
 
         segments = load_annotations(path).segments
         texts = [segment.sentence for segment in segments]
         groups_N = np.unique([segment.video_id for segment in segments], return_inverse=True)[1]
-        waiting.progress(0.0, "Loading the sentence encoder")
-        opened, blocks = open_encoder(encoder), []
-        for first in range(0, len(texts), BLOCK):
-            blocks.append(opened.encode(texts[first : first + BLOCK]))
-            done = min(first + BLOCK, len(texts))
-            waiting.progress(done / len(texts), f"Encoding sentences: {done:,} of {len(texts):,}")
-        vectors_NS = np.concatenate(blocks)
+        vectors_NS = open_encoder(encoder).encode(texts)
     rng = np.random.default_rng(0)
     spread = laboratory.distances(vectors_NS, groups_N, rng)
     _, counts_TA = laboratory.candidates(vectors_NS, groups_N, TAUS.tolist(), MOST_ANCHORS, rng)
@@ -140,18 +127,15 @@ def numbers(found: laboratory.Distances, counts_TA: IntArray, tau: float, wanted
     counts, few_T = counts_TA[place], (counts_TA < wanted).sum(axis=1)
     below, median, few = percent(found.below(tau)), f"{np.median(counts):,.0f}", f"{few_T[place]:,}"
     off = "" if found.exact else f" From a sample of {found.n_pairs:,} pairs, ±{100 * found.error:.2f}."
-    cards = (
-        (f"Pairs under τ = {tau:.2f}", below, "Share of caption pairs of different videos with 0 < cosine distance < "
-         f"τ: those that may be hard negatives of each other.{off} On ActivityNet's validation captions with minilm: "
+    show.metrics("tau", [
+        (f"Pairs under τ = {tau:.2f}", below, "", "Share of caption pairs of different videos with 0 < cosine distance "
+         f"< τ: those that may be hard negatives of each other.{off} On ActivityNet's validation captions with minilm: "
          "1.5 % under 0.6, 5.9 % under 0.7, 19.5 % under 0.8."),
-        ("Candidates, median", median, "Half of the sentences have more."),
-        ("Candidates, fewest", f"{counts.min():,}", "Of the sentence that finds the fewest."),
-        (f"With fewer than {wanted}", f"{few} of {len(counts):,}", "Sentences for which fewer hard negatives can be "
-         "found than wanted; they get what there is."),
-    )  # fmt: skip
-    with st.container(key="metrics-tau"):
-        for title, value, meaning in cards:
-            st.metric(title, value, help=meaning, border=True)
+        ("Candidates, median", median, "", "Half of the sentences have more."),
+        ("Candidates, fewest", f"{counts.min():,}", "", "Of the sentence that finds the fewest."),
+        (f"With fewer than {wanted}", f"{few} of {len(counts):,}", "", "Sentences for which fewer hard negatives can "
+         "be found than wanted; they get what there is."),
+    ])  # fmt: skip
     line = {"mode": "lines", "line": {"color": BLUE, "width": 2}}
     said = "τ = %{x:.2f}: %{y:.1f} %<extra></extra>"
     too_few = go.Figure(go.Scatter(x=TAUS, y=100 * few_T / len(counts), hovertemplate=said, **line))
@@ -247,11 +231,7 @@ def example(found: Sentences, tau: float, before: float) -> None:
                 show.table(listed, alt, {"Distance": "%.3f"}, height=38 + 35 * len(listed))
             else:
                 st.caption(none)
-    st.caption(
-        f"The nearest {NEAREST} of each. Sentences of the same video are never negatives.",
-        help="A negative that describes what the anchor's video shows as well is a false one: it pushes the model away "
-        "from a right answer. The nearer a sentence, the more likely that is.",
-    )
+    st.caption(f"The nearest {NEAREST} of each. Sentences of the same video are never negatives.")
 
 
 def duplicates(found: Sentences, key: tuple[Any, ...]) -> None:
@@ -260,17 +240,11 @@ def duplicates(found: Sentences, key: tuple[Any, ...]) -> None:
         "Captions of different videos that say nearly the same are candidates whatever τ is, though either may "
         "describe both videos. The same sentence word for word (distance 0) is none."
     )
-    help = "Compares all pairs; some seconds."
-    if len(found.texts) > MOST_FOR_DUPLICATES and not st.button("Look for them", help=help):
+    if len(found.texts) > MOST_FOR_DUPLICATES and not st.button("Look for them"):
         return
     look = partial(laboratory.near_duplicates, found.vectors_NS, found.groups_N, CLOSE, MOST_CLOSE)
     pairs = cache.once(look, "duplicates", *key, words="Comparing all pairs of sentences")
-    if not pairs:
-        st.caption(f"No two captions are nearer than {CLOSE:g}.")
-        return
-    near = sum(distance < SAME_MEANING for _, _, distance in pairs)
-    more = " or more" if near == MOST_CLOSE else ""
-    st.markdown(f"**{near:,}{more}** are nearer than {SAME_MEANING:g}. The nearest pairs there are:")
+    st.markdown(f"The nearest pairs there are, below a distance of {CLOSE:g}:")
     listed = [{"Distance": apart, "One sentence": found.texts[i], "The other": found.texts[j]} for i, j, apart in pairs]
     alt = "The nearest pairs of sentences of different videos, with their cosine distances"
     show.table(listed, alt, {"Distance": "%.3f"})

@@ -6,6 +6,7 @@ import streamlit as st
 
 from app import state
 from app.parts import show
+from app.parts.choosers import segments
 from app.tune.negatives import negatives
 from app.tune.sweeps import sweeps
 from app.tune.weights import fusion_weights
@@ -15,12 +16,8 @@ PARTS = {state.TUNE_WEIGHTS: "Fusion weights", state.TUNE_TAU: "Hard negatives (
 
 def page() -> None:
     st.title("Tune", anchor=False)
-    part = st.segmented_control(
-        "What is tuned", list(PARTS), default=state.TUNE_WEIGHTS, required=True, format_func=PARTS.__getitem__,
-        key=state.TUNED, bind="query-params", label_visibility="collapsed",
-    )  # fmt: skip
     with show.explained():
-        if part == state.TUNE_TAU:
+        if segments("What is tuned", PARTS, state.TUNED, label_visibility="collapsed") == state.TUNE_TAU:
             negatives()
             sweeps()
         else:

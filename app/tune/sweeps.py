@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import plotly.graph_objects as go
 import streamlit as st
@@ -21,10 +20,7 @@ from cezsar.demo.run import DOMAIN, Recipe
 from cezsar.errors import CezsarError, InputError
 from cezsar.report.figures import COLOURS, GREY, MARKS, layout
 from cezsar.sweep import FILE, PAPER, Sweep, refuse_points
-from cezsar.training.runs import Run
-from cezsar.zeroshot.evaluation import load_all
 
-KIND = "tau"
 MOST_TAUS = 12
 NEEDED = ("demo/train.json", "demo/descriptions.json", "demo/test", "features/demo-train", "features/demo-test")
 LOOKS = (("square", COLOURS[1]), ("circle", COLOURS[0]), *zip(MARKS[2:], COLOURS[2:], strict=True))  # VE, VE + O, ...
@@ -32,24 +28,21 @@ LOOKS = (("square", COLOURS[1]), ("circle", COLOURS[0]), *zip(MARKS[2:], COLOURS
 
 def sweeps() -> None:
     st.subheader("One run for each τ", anchor=False)
-    lost, there = lacking(), swept()
+    built, there = all((workspace.home() / name).exists() for name in NEEDED), swept()
     charting, starting = st.columns([3, 2], gap="large")
     with starting:
-        if lost:
-            show.info("Runs are trained on the demo's videos, which are not in this workspace yet: prepare them below.")
-        else:
+        if built:
             form()
-        if unfinished := [job for job in jobs.jobs(KIND) if job.state != "done"]:
-            follow(unfinished, "sweep-jobs")
+        follow([job for job in jobs.jobs("tau") if job.state != "done"], "sweep-jobs")
     with charting:
-        names = list(there)
-        name = one_of("Sweep", names, state.SWEPT, width=420) if len(names) > 1 else "".join(names)
-        if not names:
+        if there:
+            name = one_of("Sweep", list(there), state.SWEPT, width=420)
+        else:
             st.caption(
                 "`cezsar tau-sweep` trains a run for each τ, and for several seeds, on any captioned videos and tests "
                 "them on any data set. What it writes into a folder of the workspace's `scores` is shown here."
             )
-        chart(sweep := there.get(name))
+        chart(sweep := there[name] if there else None)
     if sweep:
         head, *rows = sweep.cells()
         columns = [head[0], *(f"{name}, %" for name in sweep.modalities), *head[-4:-1]]
@@ -62,22 +55,8 @@ def sweeps() -> None:
         for row in rows:
             if row[-1]:
                 st.caption(f"τ = {row[0]}: {plain(row[-1])}.")
-    if lost:
-        preparation.prepare_demo()
-
-
-# Starting one --------------------------------------------------------------------------------------------------------
-
-
-def lacking() -> list[str]:
-    """What a sweep needs of the built demo and the workspace does not have."""
-    lost = [name for name in NEEDED if not (workspace.home() / name).exists()]
-    return lost if recogniser() else [*lost, "runs/demo/objects.safetensors"]
-
-
-def recogniser() -> Path | None:
-    places = (workspace.folder("runs") / "demo", models.SHIPPED / "runs" / "demo")
-    return next((path for place in places if (path := place / "objects.safetensors").is_file()), None)
+    if not built:
+        preparation.prepare_demo("Runs are trained on the demo's videos: prepare them first")
 
 
 def form() -> None:
@@ -108,15 +87,13 @@ def form() -> None:
 def start(text: str, epochs: int, negatives: int, seed: int) -> str:
     """Start `cezsar tau-sweep` on the demo, with its recipe, for a list of τ with commas. Returns the sweep's name.
 
-    Raises `InputError` for no list of numbers in (0, 2], one given twice, too many, or where the demo is not built.
+    Raises `InputError` for no list of numbers in (0, 2], one given twice, or too many.
     """
     taus = numbers("τ", text, float)
     refuse_points(taus, [seed])
     if len(taus) > MOST_TAUS:
         raise InputError(f"{len(taus)} τ are given; give at most {MOST_TAUS}")
-    lost, head = lacking(), recogniser()
-    if lost or head is None:
-        raise InputError(f"the demo has to be prepared first: there is no {lost[0]} in the workspace")
+    head = next(folder for folder in models.run_folders() if folder.name == "demo") / "objects.safetensors"
     name, recipe, home = time.strftime("tau-%Y%m%d-%H%M%S"), Recipe(), workspace.home().resolve()
     given = ["tau-sweep", str(home / "demo" / "train.json"), "--store", str(home / "features" / "demo-train")]
     given += ["--dataset", "demo", "--test-store", str(home / "features" / "demo-test")]
@@ -130,7 +107,7 @@ def start(text: str, epochs: int, negatives: int, seed: int) -> str:
         run = f"τ = {tau:g}, seed {seed} ({place} of {len(taus)})"
         stages |= {f"{run}, mining": 8, f"{run}, training": 1.5 * epochs, f"{run}, evaluation": 6}
     title = "Runs for τ = " + ", ".join(f"{tau:g}" for tau in taus)
-    jobs.start(KIND, title, [jobs.Step("sweep", given, stages)], about={"sweep": name})
+    jobs.start("tau", title, [jobs.Step("sweep", given, stages)], about={"sweep": name})
     return name
 
 
@@ -151,35 +128,22 @@ def swept() -> dict[str, Sweep]:
     return found
 
 
-def demo_point() -> tuple[float, dict[str, float]]:
-    """τ of the demo's own run, and top-1 of each modality, none where it is not here: every sweep can be compared."""
-    try:
-        folder = next(folder for folder in models.run_folders() if folder.name == "demo")
-        tau = Run.open(folder).record()["triplets"]["tau"]
-        results = load_all(folder / "results" / "demo all.json")
-    except (StopIteration, CezsarError, KeyError, TypeError):
-        return 0.0, {}  # a run without such a record is no point of this curve
-    return float(tau), {result.modality: result.figure("top1").mean for result in results}
-
-
 def chart(sweep: Sweep | None) -> None:
-    """Accuracy against τ: a sweep with its deviations, the paper's curve in grey, the demo's own run as open marks."""
-    rows, (own_tau, own) = sweep.accuracies() if sweep else {}, demo_point()
+    """Accuracy against τ: a sweep with its deviations, and the paper's curve in grey."""
+    rows = sweep.accuracies() if sweep else {}
     spread = "splits" if any(each.splits is not None for found in rows.values() for each in found.values()) else "seeds"
     figure, told = go.Figure(), []
     _line(figure, "paper: VE + O, UCF-101", sorted(PAPER.items()), GREY, "diamond", "dot")
-    for modality, (symbol, colour) in zip(sweep.modalities if sweep else ["VE", "VE + O"], LOOKS, strict=False):
-        if done := [(tau, found[modality]) for tau, found in rows.items() if modality in found]:
-            _line(figure, modality, [(at, accuracy.mean) for at, accuracy in done], colour, symbol)
-            said = [accuracy.percent() for _, accuracy in done]
-            bars = [100 * (getattr(accuracy, spread) or 0) for _, accuracy in done]
-            figure.data[-1].update(
-                error_y={"array": bars, "thickness": 1.5, "width": 4}, hovertext=said,
-                hovertemplate=f"{modality}, τ = %{{x:g}}: %{{hovertext}}<extra></extra>",
-            )  # fmt: skip
-            told += [f"{modality} {at:g}: {text} %" for (at, _), text in zip(done, said, strict=True)]
-        if modality in own:
-            _line(figure, f"the demo's run: {modality}", [(own_tau, own[modality])], colour, f"{symbol}-open")
+    for modality, (symbol, colour) in zip(sweep.modalities if sweep else [], LOOKS, strict=False):
+        done = [(tau, found[modality]) for tau, found in rows.items() if modality in found]
+        _line(figure, modality, [(at, accuracy.mean) for at, accuracy in done], colour, symbol)
+        said = [accuracy.percent() for _, accuracy in done]
+        bars = [100 * (getattr(accuracy, spread) or 0) for _, accuracy in done]
+        figure.data[-1].update(
+            error_y={"array": bars, "thickness": 1.5, "width": 4}, hovertext=said,
+            hovertemplate=f"{modality}, τ = %{{x:g}}: %{{hovertext}}<extra></extra>",
+        )  # fmt: skip
+        told += [f"{modality} {at:g}: {text} %" for (at, _), text in zip(done, said, strict=True)]
     layout(figure, 380, "τ, upper bound on the cosine distance of a hard negative", "top-1 accuracy in %")
     for tau, found in rows.items():
         if not found:
@@ -188,20 +152,15 @@ def chart(sweep: Sweep | None) -> None:
     figure.update_xaxes(zeroline=False)
     none = "no run has finished yet; the paper's 47.8 % at 0.7, 50.9 % at 0.8 and 48.3 % at 0.9"
     show.figure(figure, "sweep-chart", f"Top-1 accuracy against τ: {'; '.join(told) or none}")
-    about = "The paper's accuracies are of UCF-101 with its 101 classes, so only the shape of its curve compares."
-    if sweep:
-        about = (
-            f"{plain(sweep.title())}. Bars are one standard deviation over {spread} to either side; a difference "
-            f"smaller than the deviation over seeds may be chance. {about}"
-        )
-    st.caption(about)
+    about = f"{plain(sweep.title())}. Bars are one standard deviation over {spread} to either side. " if sweep else ""
+    st.caption(f"{about}The paper's are of UCF-101 with its 101 classes: only the shape of its curve compares.")
 
 
 def _line(figure: go.Figure, name: str, found: Sequence[tuple[float, float]], colour: str, symbol: str,
           dash: str = "solid") -> None:  # fmt: skip
     figure.add_scatter(
         x=[tau for tau, _ in found], y=[100 * accuracy for _, accuracy in found], name=name,
-        mode="lines+markers" if len(found) > 1 else "markers", line={"color": colour, "width": 2, "dash": dash},
+        mode="lines+markers", line={"color": colour, "width": 2, "dash": dash},
         marker={"symbol": symbol, "size": 11, "color": colour, "line": {"width": 2, "color": colour}},
         hovertemplate=f"{name}, τ = %{{x:g}}: %{{y:.1f}} %<extra></extra>",
     )  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import partial
 
 import numpy as np
@@ -13,7 +12,6 @@ import streamlit as st
 from app import cache, state
 from app.parts import choosers, player, scored, show
 from app.parts.words import plain
-from cezsar.errors import CezsarError
 from cezsar.report import figures
 from cezsar.report.figures import GAIN, LOSS, number, percent, points
 from cezsar.world import HARD_GROUPS
@@ -66,10 +64,7 @@ def told_apart(names: Sequence[str]) -> tuple[str, ...] | None:
     if which == state.TUNE_ALL:
         return ()
     if which == state.TUNE_HALF:
-        help = "The same half as the first run of protocol half with this seed."
-        seed = st.number_input(
-            "Seed of the half", 0, 9_999, 0, key=state.TUNE_HALF_SEED, bind="query-params", help=help
-        )
+        seed = st.number_input("Seed of the half", 0, 9_999, 0, key=state.TUNE_HALF_SEED, bind="query-params")
         return tuple(random_classes(names, len(names) // 2, 1, int(seed)).splits[0])
     groups = {f"Look-alikes: {name}": list(group) for name, group in HARD_GROUPS.items() if set(group) <= set(names)}
     default = next(iter(groups.values()), list(names[:5]))
@@ -163,13 +158,13 @@ def outcome(item: Scored, classes: tuple[str, ...], given: Weights) -> Outcome:
 
 
 def sliders(item: Scored, modalities: Sequence[str]) -> Weights:
-    """The present weights: one slider for two modalities, unless they are set apart."""
-    own, first, second, two = item.weights, modalities[0], modalities[-1], len(modalities) == 2
+    """The present weights: one slider for two modalities, since only their ratio matters; three for three."""
+    own, first, second = item.weights, modalities[0], modalities[-1]
     if first == second:
         show.info(f"These clips have {first} only ({MEANS[first]}), so there is nothing to weigh.")
         return Weights.only(first)
-    coupled = two and not st.session_state.get(state.FREE, False)
-    starts = {first: weights.share(own, (first, second))} if coupled else {name: own.of(name) for name in modalities}
+    two = len(modalities) == 2
+    starts = {first: weights.share(own, (first, second))} if two else {name: own.of(name) for name in modalities}
     values = {
         name: st.slider(
             f"{LETTERS[name]}: weight of {name}, {MEANS[name]}", 0.0, 1.0, round(min(1.0, start), 2), 0.01,
@@ -180,15 +175,9 @@ def sliders(item: Scored, modalities: Sequence[str]) -> Weights:
         for name, start in starts.items()
     }  # fmt: skip
     if two:
+        values[second] = round(1 - values[first], 6)
         letter = LETTERS[second]
-        if coupled:
-            values[second] = round(1 - values[first], 6)
-            st.caption(f"{letter} = 1 − {LETTERS[first]} = {values[second]:.2f} goes to {second}, {MEANS[second]}.")
-        st.toggle(
-            f"Set {letter} apart", key=state.FREE, bind="query-params", on_change=state.put,
-            args=(KEYS[second], round(1 - values[first], 2)),
-            help="Two sliders for two weights. Since only their ratio matters, this reaches nothing new.",
-        )  # fmt: skip
+        st.caption(f"{letter} = 1 − {LETTERS[first]} = {values[second]:.2f} goes to {second}, {MEANS[second]}.")
     return Weights(*(values.get(name, 0.0) for name in MODALITIES))
 
 
@@ -214,8 +203,7 @@ def presets(item: Scored, modalities: Sequence[str], over: Curve | SimplexMap | 
 def set_weights(given: Weights, modalities: Sequence[str]) -> None:
     """For callbacks: move the sliders."""
     values = [given.of(name) for name in modalities]
-    coupled = len(values) == 2 and not st.session_state.get(state.FREE, False)
-    scale = (sum(values) or 1.0) if coupled else max(1.0, *values)
+    scale = (sum(values) or 1.0) if len(values) == 2 else max(1.0, *values)
     for name, value in zip(modalities, values, strict=True):
         st.session_state[KEYS[name]] = value / scale
 
@@ -234,22 +222,14 @@ def same(one: Weights, other: Weights, modalities: Sequence[str]) -> bool:
 
 def reference(item: Scored, present: Weights, modalities: Sequence[str]) -> tuple[Weights, str]:
     """What the present weights are compared with, and its name: kept ones, else the run's own, else the first alone."""
-    text, kept = str(st.session_state.setdefault(state.REFERENCE, st.query_params.get(state.REFERENCE, ""))), None
-    with suppress(CezsarError, ValueError, TypeError):  # of an address
-        kept = Weights(*map(float, text.split())) if text else None
-        kept = kept if kept and any(map(kept.of, modalities)) else None
-    now = " ".join(f"{present.of(name):g}" for name in MODALITIES)
+    kept: Weights | None = st.session_state.get(state.REFERENCE)
     with st.container(horizontal=True, gap="small"):
         help = "Compare with the present weights from now on."
-        put = partial(state.put, state.REFERENCE)
-        st.button("Set as reference", icon=":material/flag:", help=help, on_click=put, args=(now,))
+        state.setter("Set as reference", "set-reference", state.REFERENCE, present, help, icon=":material/flag:")
         if kept:
-            st.button("Back to the run's own", type="tertiary", on_click=put, args=("",))
-    if kept:
-        if st.query_params.get(state.REFERENCE) != text:
-            st.query_params[state.REFERENCE] = text
+            state.setter("Back to the run's own", "no-reference", state.REFERENCE, None, type="tertiary")
+    if kept and any(map(kept.of, modalities)):
         return kept, f"the reference ({said(kept, modalities)})"
-    st.query_params.pop(state.REFERENCE, None)
     alone = Weights.only(modalities[0])
     own = item.weights if any(map(item.weights.of, modalities)) else alone
     if same(own, present, modalities) and len(modalities) > 1:
@@ -262,21 +242,14 @@ def reference(item: Scored, present: Weights, modalities: Sequence[str]) -> tupl
 
 def numbers(now: Outcome, before: Outcome, turned: Flips) -> None:
     """Accuracies, each with the difference to the reference, and how many clips turned."""
-    rows = (
+    rows = [
         ("Top-1", now.top1, before.top1, "Clips whose true class ranks first."),
         ("Top-5", now.top5, before.top5, "Clips whose true class is among the five best."),
         ("Mean per class", now.mean_per_class, before.mean_per_class, "Mean over classes of their top-1 accuracy."),
-    )
-    metric = partial(st.metric, border=True)
-    grey = partial(metric, delta_color="off", delta_arrow="off")
-    with st.container(key="metrics-weights"):
-        for title, value, old, meaning in rows:
-            if change := round(100 * (value - old), 1):
-                metric(title, percent(value), f"{change:+.1f} points", help=meaning)
-            else:
-                grey(title, percent(value), "no change", help=meaning)
-        help = "Clips that become right, become wrong, or go from one wrong class to another."
-        grey("Flips", f"{sum(map(len, turned)):,}", f"of {now.n_clips:,} clips", help=help)
+    ]
+    help = "Clips that become right, become wrong, or go from one wrong class to another."
+    flips = ("Flips", f"{sum(map(len, turned)):,}", f"of {now.n_clips:,} clips", help)
+    show.metrics("weights", [*((name, percent(x), show.change(x, y), said) for name, x, y, said in rows), flips])
 
 
 def alpha_chart(item: Scored, curve: Curve, pair: tuple[str, str], now: Outcome, before: Outcome,
@@ -297,8 +270,6 @@ def alpha_chart(item: Scored, curve: Curve, pair: tuple[str, str], now: Outcome,
     st.caption(
         f"Exact, not sampled: it steps where a clip turns. Shaded: the best stretch, {percent(best.accuracy)} for "
         f"{letter} {stretch}. It is the best on these very clips; see below what is left of it on other classes.",
-        help="Along a line of weights each class's score is linear, so the α for which a clip is right form one "
-        "interval with closed-form ends. Sorting all ends gives the whole curve.",
     )
 
 
@@ -344,9 +315,8 @@ def flips_table(ids: Sequence[str], now: Outcome, before: Outcome, turned: Flips
         table, "Clips whose answer differs between the reference and the present weights", key=f"flips-{which}",
         height=min(420, 38 + 35 * len(listed)), on_select="rerun", selection_mode="single-row",
     )  # fmt: skip
-    note = f", the first {MOST_ROWS:,} of {len(rows):,} are listed" if len(rows) > MOST_ROWS else ""
     counts = ", ".join(f"{len(found):,} {FLIPS[kind].lower()}" for kind, found in kinds)
-    st.caption(f"{counts}{note}. Choose a row to see its clip.")
+    st.caption(f"{counts}. Choose a row to see its clip.")
     picked = event["selection"]["rows"]
     return listed[picked[0] if picked and picked[0] < len(listed) else 0][0]
 
@@ -364,15 +334,14 @@ def simplex(item: Scored, classes: tuple[str, ...], found: SimplexMap, now: Outc
         marks["reference"] = (before.weights, before.top1)
     marks["present"] = (now.weights, now.top1)
     st.markdown("**All weights**", help="Each row of colours is a line of constant γ, exact for every α on it.")
-    st.plotly_chart(
-        figures.simplex(found, marks, dark=st.context.theme.type == "dark"), theme=None, key="simplex",
-        config=figures.CLICKED, on_select=partial(clicked, "simplex"), selection_mode="points",
-        alt=f"Top-1 accuracy over the triangle of weights: VE alone {percent(at_VE)}, O alone {percent(at_O)}, C alone "
+    show.figure(
+        figures.simplex(found, marks, dark=st.context.theme.type == "dark"), "simplex",
+        f"Top-1 accuracy over the triangle of weights: VE alone {percent(at_VE)}, O alone {percent(at_O)}, C alone "
         f"{percent(float(found.curves[-1].at(0)))}; highest, {best}; at present {percent(now.top1)}",
+        clicked=partial(clicked, "simplex"), theme=None,
     )  # fmt: skip
     st.caption(
-        f"Click to set the weights. Star: {best}, the best on these very clips, whose labels it has seen; see below "
-        "what is left of it on other classes.",
+        f"Click to set the weights. Star: {best}, the best on these very clips; see below what is left on others.",
         help=f"Exact on {len(found.curves) - 1} lines of constant γ and not known between them, so the best of all "
         "weights may be higher still.",
     )
