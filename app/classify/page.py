@@ -129,4 +129,4 @@ def in_full(given: Answer, number: int, others: Sequence[Answer], beside: Answer
     why(given)
     ranking.numbers(given)
     ranking.on_map(given, number)
-    st.caption(f":material/verified_user: {plain(given.trust[0].upper() + given.trust[1:])}.")
+    st.caption(f":material/verified_user: {plain(given.trust)}.")

@@ -64,8 +64,8 @@ def exports(made: Callable[[], Sequence[Timeline]], one: Timeline | None = None)
     show.downloads(
         ("CSV", "spans.csv", lambda: formats.to_csv(made()), "A row for each span."),
         ("ActivityNet", "spans.json", lambda: formats.to_activitynet(made()), "For temporal localisation."),
-        ("Label Studio", "label-studio.json", lambda: formats.to_label_studio(made()), "Pre-annotations as tasks."),
         *([("WebVTT", "spans.vtt", partial(formats.to_webvtt, one), "Subtitles of the film shown.")] if one else []),
+        ("Label Studio", "label-studio.json", lambda: formats.to_label_studio(made()), "Pre-annotations as tasks."),
         type="tertiary",
     )
 

@@ -109,7 +109,7 @@ def test_a_first_visitor_gets_an_answer_of_the_shipped_run(empty_workspace):
     expected = engine_answer(SHIPPED, UNSEEN)
     assert page.subheader[0].value == expected.labels[0][0]
     assert shown_labels(page) == near(expected) and len(expected.labels) == 21
-    assert "of 420 test clips" in texts(page).lower() and "Recognised objects" in texts(page)
+    assert "Recognised objects" in texts(page)
     assert downloads(page) == ["CSV", "JSON"]
     caption = "someone sleeps in a bed"  # joins the ranking with its weight
     page.text_input[0].set_value(caption)

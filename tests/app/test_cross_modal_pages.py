@@ -35,7 +35,7 @@ def test_the_form_makes_the_command_and_starts_it(demo_workspace, started):
     assert not page.text_input(key="new-cross-name").value
     store = next(iter(starting.stores(frozenset()).values()))
     made = starting.cross_modal_plan("x", "demo:train", frozenset({"other"}), store, "minilm", {})
-    (problem,) = made.problems()
+    (problem,) = made.problems
     assert "holds none of the labelled clips" in problem
 
 

@@ -40,26 +40,27 @@ def offered():
     return [button.label for button in page().button]
 
 
+def current():
+    return next(iter(jobs.jobs("demo")), None)
+
+
+def press(label):
+    next(button for button in page().button if button.label == label).click().run()
+
+
 def test_a_job_is_followed_then_stopped(command):
-    assert preparation.current() is None
-    first = page()
-    assert [button.label for button in first.button] == ["Prepare the demo"]
-    assert first.subheader[0].value == "The stick-figure world, from scratch"  # true with a shipped run, too
+    assert offered() == ["Prepare the demo"]
+    assert page().subheader[0].value == "The stick-figure world, from scratch"  # true with a shipped run, too
     command(endless=True)
-    first.button[0].click().run()
-    wait_until(lambda: "60 of 120" in preparation.current().log)
-    job = preparation.current()
+    press("Prepare the demo")
+    wait_until(lambda: "60 of 120" in current().log)
+    job = current()
     assert job.alive and job.stage == "drawing videos"
     assert job.share == pytest.approx(0.5 * preparation.STAGES["drawing videos"] / sum(preparation.STAGES.values()))
-    wait_until(lambda: preparation.current().elapsed_s > 0.1)
-    preparation.start()  # a second browser
-    assert [each.id for each in jobs.jobs("demo")] == [job.id]
-    shown = page()
-    assert [button.label for button in shown.button] == ["Stop"]
-    assert any("**Drawing videos**" in text.value for text in shown.markdown)
-    shown.button[0].click().run()
-    wait_until(lambda: not preparation.current().alive)
-    assert offered() == ["Try again"]
+    assert offered() == ["Cancel"]
+    press("Cancel")
+    wait_until(lambda: not current().alive)
+    assert offered() == ["Resume", "Remove from the list"]
 
 
 def test_a_failure_shows_the_end_of_the_log_and_what_a_killed_start_left_is_no_job(command, empty_workspace):
@@ -67,15 +68,13 @@ def test_a_failure_shows_the_end_of_the_log_and_what_a_killed_start_left_is_no_j
     folder.mkdir(parents=True)
     for name in ("lock", "log.txt"):
         (folder / name).touch()
-    assert preparation.current() is None
     command(endless=False)
-    preparation.start()
-    wait_until(lambda: not preparation.current().alive)
-    shown = page()
-    assert shown.error and "the disk is full" in shown.code[0].value
+    press("Prepare the demo")
+    wait_until(lambda: not current().alive)
+    assert "the disk is full" in page().error[0].value
     command(endless=True)
-    preparation.start()
-    assert preparation.current().alive and len(jobs.jobs("demo")) == 2
+    press("Resume")
+    wait_until(lambda: current().alive)
 
 
 def test_stages_are_those_of_the_demo(small_demo):
