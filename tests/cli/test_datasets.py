@@ -96,18 +96,6 @@ def test_what_is_a_name_and_what_a_path(home, tmp_path):
     assert [name for name in names + paths if is_name(name)] == names
 
 
-def test_ones_own_by_name_and_a_list_without_videos(home, tmp_path):
-    touch(tmp_path / "mine/jump/1.mp4", tmp_path / "mine/walk/2.mp4")
-    register("my clips", tmp_path / "mine")
-    clips = [(clip.id, clip.label, clip.path) for clip in videos_of("my clips")[0]]
-    assert clips == [("1", "jump", tmp_path / "mine/jump/1.mp4"), ("2", "walk", tmp_path / "mine/walk/2.mp4")]
-    (home / "data/ucf101").mkdir(parents=True)
-    (home / "data/ucf101/ucf101_dataset.json").write_text(json.dumps({"Archery": ["v_Archery_g01_c01"]}))
-    for name, said in (("ucf101", "has lists of its clips and no video"), ("hmdb51", "HMDB-51 is not here")):
-        with pytest.raises(InputError, match=said):
-            videos_of(name)
-
-
 def test_extract_by_name_and_by_path_give_one_store(cezsar, home):
     place = ucf(home)
     extract = ["--encoder", "motion", "--out"]
@@ -171,6 +159,8 @@ def test_found_expected_and_missing(cezsar, index, home):
 def test_ones_own_and_a_broken_one(cezsar, home, tmp_path):
     touch(tmp_path / "mine/jump/1.mp4")
     assert "1 clips of 1 classes" in cezsar("datasets", "--add", f"my clips={tmp_path / 'mine'}")[1]
+    ((clip,), missing) = videos_of("my clips")
+    assert (clip.id, clip.label, clip.path, missing) == ("1", "jump", tmp_path / "mine/jump/1.mp4", [])
     (tmp_path / "mine/jump/1.mp4").unlink()
     touch(home / "data/hmdb51/wave_test_split1.txt")
     (home / "data/hmdb51/wave_test_split1.txt").write_text("nonsense\n")

