@@ -1,6 +1,6 @@
 """The app's one cache: what is read or computed once, for all sessions. Nobody may write into what it gives.
 
-A key says all that the value depends on: fingerprints of files, names, numbers. What fails is not kept.
+A key says all that the value depends on. What fails is not kept.
 """
 
 from __future__ import annotations

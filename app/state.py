@@ -65,7 +65,7 @@ GAP_SPACE = "gap-space"  # space in which classes are judged, and of their table
 MAP_PICKED, MAP_TOUCHED = "map picked", "map touched"  # ids of clips that stand out; the space they were selected in
 MAP_MARKS = "map marks"  # space -> positions of the clips that stand out in its figure
 MAP_KIND = "map kind"  # what the figures were drawn from: others carry no selection yet
-FAULT_CLASS, FAULT_SIDE, FAULT_CLIP = "fault-class", "fault-side", "fault clip"  # whose errors; whose fault; played
+FAULT_CLASS, FAULT_SIDE, FAULT_CLIP = "fault-class", "fault-side", "fault-clip"  # whose errors; whose fault; played
 SHIFT_FROM = "shift-from"  # name of the feature store of training videos
 CLICK, LASSO = "click", "lasso"
 PINNED = "pinned clip"  # {"name", "run", "joint", "sentence"}: a clip of the page Classify to be shown on maps
@@ -111,10 +111,8 @@ def setter(label: str, widget: str, key: str, value: object, help: str = "", **m
 
 def take_address(key: str, known: Collection[str], most: int | None = None) -> None:
     """Before a widget that pages share is drawn: let a new address decide its value, and drop what is not known.
-
-    Streamlit forgets such a value when the page changes, and a value bound to the address when it came with it. So the
-    last one is remembered here, and `put_address` writes the address; one that says anything else is news.
-    """
+    Streamlit forgets such a value when the page changes; so the last one is remembered here, and `put_address` writes
+    the address."""
     said, value = st.query_params.get_all(key), st.session_state.get(f"{key} remembered")
     if said and said != st.session_state.get(f"{key} in address"):
         value = said

@@ -111,10 +111,8 @@ def film(model: Model, clip: ClipFile) -> Film:
 
 
 def choose(key: str, clip: ClipFile, there: dict[str, Model]) -> tuple[Model, str]:
-    """The model that answers for a clip, and why, in half a sentence. Automatic is the rule of the command line.
-
-    Raises `VideoError`: the clip cannot be decoded; `InputError`: the model that should answer cannot be used.
-    """
+    """The model that answers for a clip, and why, in half a sentence; automatic is the rule of the command line. Raises
+    `VideoError`: the clip cannot be decoded; `InputError`: the model that should answer cannot be used."""
     if key != AUTOMATIC:
         return there[key], "it was chosen"
     if isinstance(clip.source, world.VideoPlan) and DRAWN in there:

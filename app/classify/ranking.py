@@ -57,11 +57,9 @@ def _headline(given: Answer) -> None:
     names = [name for name, _ in found.labels]
     if label == best:
         st.markdown(":green[:material/check: That is what the sample shows.]")
-    elif label in names:
-        place = names.index(label) + 1
-        st.markdown(f":orange[:material/close: The sample shows *{label}*, ranked {place}.]")
     elif label:
-        st.markdown(f":gray[The sample shows *{label}*, which is not among the labels.]")
+        place = f"ranked {names.index(label) + 1}" if label in names else "which is not among the labels"
+        st.markdown(f":orange[:material/close: The sample shows *{label}*, {place}.]")
 
 
 def _verdict(given: Answer) -> None:

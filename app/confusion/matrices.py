@@ -101,10 +101,8 @@ Views = dict[str, Matrix]
 
 
 def matrix(side: Side, classes: Sequence[str], restricted: bool) -> Matrix:
-    """The matrix of some classes, in their order and spelling.
-
-    Predictions are among these only if `restricted`; else among all of the data set, with a last column for the others.
-    """
+    """The matrix of some classes, in their order and spelling. Predictions are among these only if `restricted`; else
+    among all of the data set, with a last column for the others."""
     values, columns = scored.scores(side.item), list(classes)
     spelt = dict(zip(resolve(classes, values.class_names), classes, strict=True))
     candidates = [spelt.get(name, name) for name in values.class_names if name in spelt or not restricted]

@@ -198,10 +198,8 @@ def similar(view: Matrix, rows: Sequence[int]) -> FloatArray:
 
 
 def choose_cell(views: Views) -> tuple[str, str]:
-    """Its true and its predicted class: chosen here, by a row of a table, or by a click into a matrix.
-
-    By default the pair that is most confused, or that two matrices differ in the most.
-    """
+    """Its true and its predicted class: chosen here, by a row of a table, or by a click into a matrix; by default the
+    pair that is most confused, or that two matrices differ in the most."""
     a, *others = views.values()
     confused = a.pairs()
     usual = (confused[0].true, confused[0].predicted) if confused else (a.classes[0], _most_taken(a, a.classes[0]))
@@ -233,22 +231,14 @@ def of_cell(views: Views, chosen: tuple[str, str]) -> None:
         return
     item, ids, similar_NC = view.side.item, scored.scores(view.side.item).ids, similar(view, rows)
     to_true_N, best_N = similar_NC[:, view.candidates.index(true)], similar_NC.max(axis=1)
-    cards = {}
+    cards = []
     for n in np.argsort(-np.where(best_N > to_true_N, best_N - to_true_N, to_true_N), kind="stable"):
         lead, taken = best_N[n] - to_true_N[n], view.candidates[similar_NC[n].argmax()]
         words = f"{number(lead)} ahead" if lead else f"similarity {number(to_true_N[n])}"
-        cards[ids[rows[n]]] = player.Poster(ids[rows[n]], true, words, f"{true}, taken for {taken}")
-    pictures, beside = st.columns([1, 1], gap="large")
-    with pictures:
-        grid = st.container(key="cards")
-        shot = one_of(
-            f"Clip, of the {len(cards):,} here" if len(cards) > 1 else "The only clip", list(cards), state.SHOT,
-            help="Clips are in the order of how far the predicted class is ahead of the true one; of clips that were "
-            "recognised, in the order of their similarity to it.",
-        )  # fmt: skip
-    player.cards(grid, item, list(cards.values()), shot, state.SHOT)
+        cards.append(player.Poster(ids[rows[n]], true, words, f"{true}, taken for {taken}"))
+    help = "In the order of how far the predicted class is ahead of the true one; right ones by their similarity to it."
+    shot, beside = player.gallery(item, cards, state.SHOT, help=help)
     with beside:
-        player.film_of(item, shot, true, caption="")
         for letter, side in views.items():
             _scores(side, shot, true, letter)
 
@@ -285,15 +275,9 @@ def _scores(view: Matrix, clip: str, true: str, letter: str) -> None:
     if not similar_C.any():
         st.markdown(f"{name}nothing speaks for any of these classes.")
         return
-    (top, margin), to_true = rank(similar_C, view.candidates, TOP), float(similar_C[view.candidates.index(true)])
-    (predicted, best), said = top[0], f"**{plain(true)}** {number(to_true)}"
-    words = f":green[:material/check:] {said}"
-    if predicted != true:
-        words = f":orange[:material/close:] **{plain(predicted)}** {number(best)}; the true {said}, "
-        words += f"which is {number(best - to_true)} less"
-    elif len(top) > 1:
-        words += f", {number(margin)} ahead of the next"
-    st.markdown(name + words, help=COSINES)
+    (top, _), to_true = rank(similar_C, view.candidates, TOP), float(similar_C[view.candidates.index(true)])
+    predicted = top[0][0]
+    st.markdown(f"{name}predicted: **{plain(predicted)}**", help=COSINES)
     labels = top if true in dict(top) else [*top, (true, to_true)]
     looks = {predicted: (LOSS, "✕ "), true: (GAIN, "✓ ")}
     colours = [looks.get(label, (GREY, ""))[0] for label, _ in labels]

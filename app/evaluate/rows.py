@@ -97,11 +97,10 @@ def controls(item: Scored, protocol: Protocol, chosen: Sequence[Scored]) -> list
     if oracle is not None:
         reached = replace(evaluate(oracle, protocol, VE), modality="")
         rows.append(Row("place oracle", reached, item, control=True, oracle=oracle))
-    there = {each.name for each in chosen}
     for other in companions(item).values():
-        if other.about["run"] == f"{item.about['run']}-colour" and other.name not in there:
+        if other.about["run"] == f"{item.about['run']}-colour" and other.name not in {each.name for each in chosen}:
             reached = replace(result(other, protocol, VE), modality="")
-            return [*rows, Row("colour only", reached, other, control=True)]
+            rows.append(Row("colour only", reached, other, control=True))
     return rows
 
 

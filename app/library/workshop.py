@@ -264,19 +264,13 @@ def _clips(item: Scored, trial: Trial) -> None:
         "Clips", {kind: f"{KINDS[kind]} ({len(found):,})" for kind, found in rows.items()}, state.TURNED,
         "Gained: wrong before, right now; lost: the reverse. Drawn to it, left it: taken for it now, or before.",
     )  # fmt: skip
-    moves = {move.id: move for move in trial.moves(rows[kind])}
-    pictures, screen = st.columns([1, 1], gap="large")
-    with pictures:
-        grid = st.container(key="cards")
-        label = f"Clip, of {len(moves):,}" if len(moves) > 1 else "The only clip"
-        move = moves[one_of(label, list(moves), state.TURNED_CLIP, persist_state="session")]
-    cards = []
+    moves, cards = {move.id: move for move in trial.moves(rows[kind])}, []
     for each in moves.values():
         words = f"to {each.after or 'undecided'}" if kind in ("lost", "left") else f"from {each.before or 'undecided'}"
         cards.append(player.Poster(each.id, each.true, words, f"{each.true}, {words}"))
-    player.cards(grid, item, cards, move.id, state.TURNED_CLIP)
+    chosen, screen = player.gallery(item, cards, state.TURNED_CLIP)
+    move = moves[chosen]
     with screen:
-        player.film_of(item, move.id, move.true, caption="")
         named = {"": "no class", move.true: f":green[**{plain(move.true)}**]"}
         before, after = (named.get(name, f"**{plain(name)}**") for name in (move.before, move.after))
         st.markdown(f"A clip of **{plain(move.true)}**: before taken for {before}, now for {after}.")

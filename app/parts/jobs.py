@@ -45,10 +45,8 @@ def offer(kind: str, label: str, title: str, step: jobs.Step, about: dict[str, A
 
 
 def follow(shown: Sequence[jobs.Job], key: str) -> None:
-    """A card for each job, fresh every second while one of them lives; the page runs again when one ends.
-
-    `key` is of this list, different from that of any other on the page.
-    """
+    """A card for each job, fresh every second while one of them lives; the page runs again when one ends. `key` differs
+    from that of any other list on the page."""
     alive = frozenset(job.id for job in shown if job.alive)
 
     def cards() -> None:

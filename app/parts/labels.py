@@ -43,10 +43,8 @@ def written_with(descriptions: Mapping[str, Sequence[str]]) -> str:
 
 
 def described(names: Sequence[str], own: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
-    """Name -> sentences: the model's `own`, else those of a well-known data set, else the name in words.
-
-    Spelling does not count. Of several data sets that describe a name, the one that knows most of the names speaks.
-    """
+    """Name -> sentences, in any spelling: the model's `own`, else those of a well-known data set, of several the one
+    that knows most of the names, else the name in words."""
     found: dict[str, Sequence[str]] = {}
     for known in (_by_spelling(own), *_speaking(names)):
         found = {name: known[canonical(name)] for name in names if canonical(name) in known} | found

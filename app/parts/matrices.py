@@ -23,10 +23,8 @@ def cells_figure(
     as_counts: bool = False, chosen: tuple[str, str] | None = None,
 ) -> go.Figure:  # fmt: skip
     """Numbers in the cells of a (K, L) matrix, counts or shares of the true class, or of the second less the first of
-    two; `part` is what is drawn of it, all by default, and the `chosen` true and predicted class are framed.
-
-    A click selects a point whose customdata is row * columns + column, of those drawn.
-    """
+    two; `part` is what is drawn of it, and the `chosen` true and predicted class are framed. A click selects a point
+    whose customdata is row * columns + column, of those drawn."""
     dark, signed = st.context.theme.type == "dark", len(counts) == 2
     top, bottom, left, right = part or (0, len(rows) - 1, 0, len(columns) - 1)
     at, rows, columns = np.s_[top : bottom + 1, left : right + 1], rows[top : bottom + 1], columns[left : right + 1]

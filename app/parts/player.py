@@ -9,6 +9,7 @@ import streamlit as st
 
 from app import state
 from app.parts import clips, scored
+from app.parts.choosers import one_of
 from app.parts.words import plain, sentence
 from cezsar.errors import CezsarError
 from cezsar.zeroshot.scored import Scored
@@ -19,11 +20,9 @@ Grid = st.delta_generator.DeltaGenerator
 
 def film(clip: clips.ClipFile, caption: str | None = None, start_s: int = 0, alt: str = "", play: bool = False,
          subtitles: str | None = None) -> None:  # fmt: skip
-    """The clip from a second on, looping without sound unless it is somebody's own.
-
-    `caption` is Markdown below it, by default the clip's name; `alt` tells two players of one clip apart; `play` at
-    once, also if it is somebody's own; `subtitles` are WebVTT.
-    """
+    """The clip from a second on, looping, without sound unless it is somebody's own. `caption` is Markdown below it, by
+    default the clip's name; `alt` tells two players of one clip apart; `play` at once, also if it is somebody's own;
+    `subtitles` are WebVTT."""
     if clip.playable:
         shown, kind = clips.film(clip)
         own = isinstance(clip.source, bytes)
@@ -88,6 +87,18 @@ def cards(grid: Grid, item: Scored, found: Sequence[Poster], chosen: str, key: s
             else:
                 st.caption(f"{plain(card.id)}: no video file here")
             state.setter(card.words, f"pick-{key}-{index}", key, card.id, type="tertiary")
+
+
+def gallery(item: Scored, found: Sequence[Poster], key: str, alt: str = "", help: str = "") -> tuple[str, Grid]:
+    """Clips as pictures and all of them in a list, the chosen one played beside: its id, and the place below it."""
+    pictures, screen = st.columns(2, gap="large")
+    with pictures:
+        grid, there = st.container(key="cards"), {card.id: card for card in found}
+        chosen = one_of(f"Clip, of {len(there):,}", list(there), key, help=help or None, persist_state="session")
+    cards(grid, item, found, chosen, key)
+    with screen:
+        film_of(item, chosen, there[chosen].label, caption="", alt=alt)
+    return chosen, screen
 
 
 def _poster(item: Scored, card: Poster) -> bytes | None:

@@ -145,11 +145,9 @@ def packed(told: Told) -> bytes:
 
 
 def load(name: str, content: bytes, like: Told | None, wanted: str = "", domain: str = "") -> str:
-    """Put an uploaded run among the others, and return its name. Raises `CezsarError`: refused, damaged, or no fit.
-
-    `name` is the file's: an archive (.zip), or weights (.safetensors), which get the configuration of the run `like`
-    and a line on the `domain` that they were trained on. `wanted` names the run; by default the file does.
-    """
+    """Put an uploaded run among the others, and return its name: an archive (.zip), or weights (.safetensors), which
+    get the configuration of the run `like` and a line on the `domain` that they were trained on. Raises
+    `CezsarError`."""
     from cezsar.training.importing import adopt, unpack
     from cezsar.training.runs import Run
 

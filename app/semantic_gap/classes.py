@@ -23,7 +23,6 @@ from cezsar.report.figures import PLOT, percent
 from cezsar.zeroshot.scored import Scored
 
 MOST_BARS = 20
-MOST_PICTURES = 9  # beside the player, as tall as it is
 TABLE, CHART = "faults-table", "faults-chart"
 SIDES = {"text": "Fault of the text", "video": "Fault of the video", "right": "Right"}
 SHARE, DISTANCE = "%.1f %%", "%.2f"
@@ -170,22 +169,16 @@ def _clips(item: Scored, clips: pd.DataFrame, name: str, drawn: Map | None) -> N
     found = {side: f"{title} ({counts[side]:,})" for side, title in SIDES.items() if side in counts}
     usual = max(found, key=lambda side: (side != "right", counts[side]))
     side = segments(f"Clips of {plain(name)}", found, state.FAULT_SIDE, usual=usual)
-    rows: list[Any] = list(clips[clips.side == side].itertuples())
-    here = {scores.ids[row_N[clip.Index]]: clip for clip in rows}
-    if st.session_state.get(state.FAULT_CLIP) not in here:
-        st.session_state[state.FAULT_CLIP] = next(iter(here))
-    chosen, cards = st.session_state[state.FAULT_CLIP], []
-    grid, screen = st.columns([6, 5], gap="large")
-    with grid:
-        for clip_id, clip in list(here.items())[:MOST_PICTURES]:
-            taken = names[clip.prototype]
-            words = ":green[:material/check:]" if taken == name else f":orange[:material/arrow_forward:] {plain(taken)}"
-            cards.append(player.Poster(clip_id, name, words, f"A frame of {clip_id}: {name}, nearest to {taken}"))
-        player.cards(st.container(key="cards"), item, cards, chosen, state.FAULT_CLIP)
+    here: dict[str, Any] = {scores.ids[row_N[clip.Index]]: clip for clip in clips[clips.side == side].itertuples()}
+    cards = []
+    for clip_id, clip in here.items():
+        taken = names[clip.prototype]
+        words = ":green[:material/check:]" if taken == name else f":orange[:material/arrow_forward:] {plain(taken)}"
+        cards.append(player.Poster(clip_id, name, words, f"A frame of {clip_id}: {name}, nearest to {taken}"))
+    chosen, screen = player.gallery(item, cards, state.FAULT_CLIP, f"A clip of {name}")
     with screen:
         prototype, centroid = (plain(names[near]) for near in (here[chosen].prototype, here[chosen].centroid))
-        caption = f"Nearest prototype: *{prototype}*. Nearest centroid: *{centroid}*."
-        player.film_of(item, chosen, name, caption=caption, alt=f"The clip {chosen} of the class")
+        st.caption(f"Nearest prototype: *{prototype}*. Nearest centroid: *{centroid}*.")
         on_map = [scores.ids[row] for row in row_N[drawn.rows_N]] if drawn else []
         if (these := [clip_id for clip_id in on_map if clip_id in here]) and st.button(
             "Show these on the maps", icon=":material/scatter_plot:", key="faults-to-maps", on_click=pick,

@@ -64,10 +64,8 @@ def thin(x: pd.Series[float], y: pd.Series[float], most: int = MOST_POINTS) -> t
 
 
 def loss_figure(runs: Mapping[str, Curves]) -> go.Figure:
-    """Loss over epochs: a colour and a mark for each run, solid for validation, dashes for training.
-
-    Of a single run the loss of each block of steps is drawn, too, and the best epoch is named.
-    """
+    """Loss over epochs: a colour and a mark for each run, solid for validation, dashes for training. Of a single run
+    the loss of each block of steps is drawn, too, and the best epoch is named."""
     figure, alone = go.Figure(), len(runs) == 1
     most = MOST_POINTS // max(1, len(runs))
     for (name, (epochs, blocks)), colour, mark in zip(runs.items(), COLOURS, MARKS, strict=False):

@@ -85,10 +85,8 @@ def negatives() -> None:
 
 
 def measured(path: Path, encoder: str) -> Sentences:
-    """Everything about the sentences of a file; `encoder` is "" for the shipped ones, which come with vectors.
-
-    Raises `CezsarError` where the file cannot be read, the encoder is not here, or all sentences are of one video.
-    """
+    """Everything about the sentences of a file; `encoder` is "" for the shipped ones, which come with vectors. Raises
+    `CezsarError`: the file cannot be read, the encoder is not here, or all sentences are of one video."""
     if not encoder:
         arrays, told = read_arrays(path, "captions")
         texts, encoder = told["sentences"], told["encoder"]

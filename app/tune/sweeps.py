@@ -86,9 +86,7 @@ def form() -> None:
 
 def start(text: str, epochs: int, negatives: int, seed: int) -> str:
     """Start `cezsar tau-sweep` on the demo, with its recipe, for a list of τ with commas. Returns the sweep's name.
-
-    Raises `InputError` for no list of numbers in (0, 2], one given twice, or too many.
-    """
+    Raises `InputError` for no list of numbers in (0, 2], one given twice, or too many."""
     taus = numbers("τ", text, float)
     refuse_points(taus, [seed])
     if len(taus) > MOST_TAUS:
