@@ -169,8 +169,8 @@ def _clips(item: Scored, clips: pd.DataFrame, name: str, drawn: Map | None) -> N
     found = {side: f"{title} ({counts[side]:,})" for side, title in SIDES.items() if side in counts}
     usual = max(found, key=lambda side: (side != "right", counts[side]))
     side = segments(f"Clips of {plain(name)}", found, state.FAULT_SIDE, usual=usual)
-    here: dict[str, Any] = {scores.ids[row_N[clip.Index]]: clip for clip in clips[clips.side == side].itertuples()}
-    cards = []
+    rows: list[Any] = list(clips[clips.side == side].itertuples())
+    here, cards = {scores.ids[row_N[clip.Index]]: clip for clip in rows}, []
     for clip_id, clip in here.items():
         taken = names[clip.prototype]
         words = ":green[:material/check:]" if taken == name else f":orange[:material/arrow_forward:] {plain(taken)}"

@@ -34,12 +34,12 @@ def built(tmp_path_factory, chromium):
     server = Server(tmp_path_factory.mktemp("built"))
     page = visit(chromium, server, "library")
     page.get_by_role("button", name="Prepare the demo").click()
-    page.get_by_text("Preparing the demo").wait_for()
+    page.get_by_role("button", name="Cancel").wait_for()
     deadline = time.monotonic() + 900
     while not (server.home / "runs" / "demo" / "results" / "demo all.json").is_file():
         assert time.monotonic() < deadline, "the demo was not built"
         time.sleep(1)
-    page.get_by_text("Preparing the demo").wait_for(state="detached", timeout=60_000)
+    page.get_by_role("button", name="Cancel").wait_for(state="detached", timeout=60_000)
     page.context.close()
     yield server
     server.stop()
