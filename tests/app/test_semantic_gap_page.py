@@ -79,7 +79,6 @@ def test_a_first_visit_finds_maps_with_a_ring_and_a_ranking(visit, demo, drawn):
         assert f"50% + {((y0 + y1) / 2 - y) / (y1 - y0):.4f}" in ring
     assert set(page.multiselect(key=state.CLASSES).value) == set(FIRST)
     assert "mean clip" in shown["raw"]["data"][1]["text"][0] and "prototype" in shown["joint"]["data"][1]["text"][0]
-    assert "no unit" in texts(page)
 
     best = cosine(scores, demo.weights)[wrong]
     order = np.argsort(-best, kind="stable").tolist()
@@ -227,7 +226,7 @@ def test_the_domain_shift_is_the_engines(empty_workspace, visit, demo, monkeypat
     page = opened()
     assert "MMD" not in texts(page)
     fine(page.toggle(key="measure-shift").set_value(True).run())
-    said, table = texts(page), page.table[2].value.set_index("")
+    table = page.table[2].value.set_index("")
     domains = domains_of(train, replace(demo.prepared(), run=run, store=test), np.random.default_rng(0))
     assert set(domains) == {"raw", "joint"}
     for space, sides in domains.items():
@@ -235,7 +234,6 @@ def test_the_domain_shift_is_the_engines(empty_workspace, visit, demo, monkeypat
         found = SimpleNamespace(**shift.measure(*sides, np.random.default_rng(0)))
         shown = number(found.mmd_squared, 4), number(found.p_value, 3), f"{100 * found.domain_accuracy:.1f} %"
         assert set(shown) <= set(table[space.capitalize()])
-    assert "30 training clips and 30 of these" in said
 
 
 def test_without_points_it_says_so(empty_workspace):

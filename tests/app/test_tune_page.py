@@ -94,7 +94,6 @@ def test_every_figure_follows_alpha(empty_workspace, scores):
     assert metrics(page)["Top-1"][1] == f"{100 * (now - own):+.1f} points"
     present = chart(page, "top-1 accuracy")[-1]
     assert (present["name"], present["x"], present["y"]) == ("present", [0.5], [pytest.approx(100 * now)])
-    assert "run's own weights (α = 0.80, β = 0.20)" in texts(page)
     # The present weights become the reference.
     assert metrics(press(page, "Set as reference"))["Flips"][0] == "0"
     page.slider(key="alpha").set_value(1.0).run()
@@ -188,7 +187,6 @@ def test_the_curve_keeps_gamma(three):
     assert numbers(curve["x"]) == pytest.approx(points, abs=1e-6)
     assert numbers(curve["y"])[:-1] == pytest.approx(100 * exact.at((points[1:] + points[:-1]) / 2))
     assert [(mark["name"], mark["x"]) for mark in marks] == [("present", [pytest.approx(5 / 7)])]  # others: another γ
-    assert "Along γ = 0.30 of a sum of 1" in texts(page)
 
 
 @pytest.mark.parametrize(("on", "runs"), [("demo@demo", weights.HONEST_RUNS), ("three@demo", weights.HONEST_MAPS)])
@@ -291,7 +289,6 @@ def test_a_sweep_is_a_command_that_the_command_line_takes(empty_workspace, start
 
 def test_sweeps_of_the_command_line_are_shown(empty_workspace):
     page = open_page("tune", **TAU_PART)
-    assert "`cezsar tau-sweep` trains a run for each τ" in texts(page)
     points = [
         Point(0.4, 0, 0.886, failed="too few: 88.6 %"),
         Point(0.7, 0, 0.1, 40_000, 9.0, {"VE": [0.5, 0.6], "O": [0.3, 0.3], "VE + O": [0.6, 0.6]}),

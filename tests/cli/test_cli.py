@@ -169,6 +169,7 @@ MISTAKES = {
     "classify {clip} --alpha 0 --beta 0": "not all zero",
     "spans {clip} --labels 'kicking a drum'": "--find 'kicking a drum'",
     "evaluate --dataset demo --store {test} --method captions": "method captions needs captions",
+    "evaluate --dataset {videos} --store {store}": "no label",
     "classify {clip} --lables a": "--lables",
     "demo --recipe mine": "recipe 'mine'",
     "demo --seed 6": "other settings",
