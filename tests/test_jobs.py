@@ -131,7 +131,6 @@ def test_cancelling_does_not_wait_and_leaves_no_process(place):
     jobs.cancel(job.id)
     assert jobs.find(job.id).state == "cancelled"
     wait(lambda: not living(job), 3)
-    jobs.cancel(job.id)  # once more is no harm
     Path("never").touch()
     jobs.resume(job.id)
     assert ended(job).state == "done"

@@ -238,13 +238,10 @@ def test_an_image_is_a_clip_of_one_frame(decoder, tmp_path):
 def test_an_animation_keeps_its_times_and_is_redrawn_in_parts(decoder, tmp_path):
     path = tmp_path / "a.gif"
     images = [Image.fromarray(np.full((20, 30, 3), 40 * i, np.uint8)) for i in range(5)]
-    for durations, fps, expected in (
-        ([100, 300, 100, 1500, 200], 2, [0, 3, 3, 3, 4]),  # frames change at 0.1, 0.4, 0.5 and 2.0 s
-        ([1000, 60_000, 1000, 500, 500], 0.1, [0, 1, 1, 1, 1, 1, 1]),  # a long hold is believed
-    ):
-        images[0].save(path, save_all=True, append_images=images[1:], duration=durations)
-        frames = list(decoder.frames(path, Sampling(fps=fps)))
-        assert [round(float(frame.image.mean()) / 40) for frame in frames] == expected
+    durations = [100, 300, 100, 60_000, 200]  # frames change at 0.1, 0.4, 0.5 and 60.5 s: a long hold is believed
+    images[0].save(path, save_all=True, append_images=images[1:], duration=durations)
+    shown = [round(float(frame.image.mean()) / 40) for frame in decoder.frames(path, Sampling(fps=2))]
+    assert shown[:2] == [0, 3] and shown[2:] == [3] * 119 + [4]
     squares = [Image.new("RGBA", (40, 30), (0, 0, 0, 0)) for _ in range(3)]
     for index, square in enumerate(squares):
         square.paste((200, 40, 40, 255), (10 * index, 5, 10 * index + 10, 15))

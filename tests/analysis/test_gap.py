@@ -143,8 +143,6 @@ def test_what_is_not_defined_is_none():
     }  # fmt: skip
     one_class = measure(videos, np.zeros(len(videos), int), prototypes[:1], [0], 1)
     assert (one_class.silhouette, one_class.purity, one_class.own_prototype) == (None, 1.0, None)
-    nothing = measure(np.zeros((0, 4)), [], None, None, 3)
-    assert nothing.clips == 0 and all(getattr(nothing, name) is None for name in FIGURES)
 
 
 def test_many_clips_are_sampled_with_the_generator(monkeypatch):

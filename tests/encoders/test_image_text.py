@@ -291,10 +291,9 @@ def test_sentences_are_bent_by_no_clip_and_plain_where_the_model_is_trained_so(v
     tokenizer = hf.VideoPrismTokenizer.from_pretrained(str(video_folders["videoprism"]))
     plain = tokenizer(["a video of dogs."], padding="max_length", max_length=64, return_tensors="pt")
     with torch.inference_mode():
-        expected = [video_encoder.model.get_text_features(**tokens).pooler_output.numpy(),
-                    prism.model.get_text_features(**plain).pooler_output.numpy()]  # fmt: skip
-    np.testing.assert_allclose(video_encoder.text_vectors(TEXTS), expected[0], atol=1e-5)
-    np.testing.assert_allclose(prism.text_vectors(["A video of dogs"]), expected[1], atol=1e-5)
+        for encoder, texts, given in ((video_encoder, TEXTS, tokens), (prism, ["A video of dogs"], plain)):
+            expected = encoder.model.get_text_features(**given).pooler_output
+            np.testing.assert_allclose(encoder.text_vectors(texts), expected, atol=1e-5)
     assert video_encoder.prompts == ("{}",) and video_encoder.scale == pytest.approx(np.exp(2.6592), rel=1e-4)
     assert prism.prompts == PROMPTS
     same, other = (create(f"video:{video_folders[kind]}", device="cpu") for kind in ("xclip", "xclip-hub"))

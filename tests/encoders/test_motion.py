@@ -145,13 +145,6 @@ def test_actor_is_parted_from_the_scene_while_the_camera_pans():
         assert mask[k - 1, 21:31, 5 + 8 * k : 11 + 8 * k].mean() > 0.9
 
 
-def test_a_cut_is_another_shot_and_a_movement_is_none():
-    one, other = moved(scenery(0), 0, 0), moved(scenery(7), 0, 0)
-    other[..., 0] //= 3
-    assert motion.new_shot(one, other)
-    assert not motion.new_shot(one, moved(scenery(0), 2, 1)) and not motion.new_shot(one, one)
-
-
 def test_it_is_an_encoder_that_runs_in_the_decoder(tmp_path):
     assert isinstance(ENCODER, FrameEncoder) and create("motion") == ENCODER
     again = pickle.loads(pickle.dumps(ENCODER))
@@ -190,7 +183,6 @@ def test_pictures_with_nothing_in_them_and_wild_ones():
         assert rows.dtype == np.float32 and np.isfinite(rows).all()
         assert not rows[:, ENCODER.columns("flow", "rhythm", "camera", "gradients", "presence")].any()
     rows = ENCODER.encode(Frame(k / 8, image) for k, image in enumerate(noise(9, 90, 120, 3)))
-    assert np.isfinite(rows).all() and rows.min() >= 0 and rows.max() < 100
     np.testing.assert_allclose(rows.astype(np.float16), rows, rtol=1e-3, atol=1e-6)  # half precision holds them
 
 

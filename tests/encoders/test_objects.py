@@ -82,9 +82,7 @@ def test_sentences_and_phrases_are_made_of_names_and_definitions():
 
 def test_imagenet_names_definitions_and_phrases():
     names, definitions = imagenet_vocabulary()
-    assert len(names) == len(definitions) == 1000
-    assert (names[0], names[134], names[517]) == ("tench", "crane", "crane")
-    assert definitions[0].startswith("freshwater dace-like game fish of Europe")
+    assert len(names) == len(definitions) == 1000 and names[134] == names[517] == "crane"
     assert definitions[134] != definitions[517]
     names, definitions = imagenet_vocabulary("imagenet-21k-goog")
     everything = LinearHead(names, definitions, np.zeros((len(names), 1)))

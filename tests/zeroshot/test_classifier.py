@@ -95,11 +95,8 @@ def test_labels_of_every_kind_need_no_second_look(classifier, read, monkeypatch)
     assert classifier.rank(read, ["a", "b"], weights=Weights(0.5, 0.5)).labels != first.labels
     assert len(classifier.rank(read, top=99).labels) == 21
     assert classifier.rank(read, ["only one"]).margin == 0
-    spelt, known = (
-        classifier.rank(read, names).labels
-        for names in (["KickingADrum", "waving_a_broom"], ["kicking a drum", "waving a broom"])
-    )
-    assert [similarity for _, similarity in spelt] == pytest.approx([similarity for _, similarity in known])
+    spelt, known = (classifier.rank(read, [name]).labels[0] for name in ("KickingADrum", "kicking a drum"))
+    assert spelt[1] == pytest.approx(known[1])
     with pytest.raises(InputError, match="no classes"):
         classifier.rank(read, [])
 
@@ -232,12 +229,9 @@ def test_without_a_rejector_or_with_other_weights_nothing_is_said_and_exports_ag
     classifier.rejector = Rejector("cosine", 0.5, 0.1, "false reject", 0.05, 210, "clips of another day")
     for weights in (Weights(4, 1), Weights(0.8, 0.2, 0.1)):  # 0.8 and 0.2, longer; without a caption
         assert classifier.rank(read, LABELS, weights=weights).none_of_these is not None
-    unsaid = [
-        classifier.rank(read, LABELS, weights=Weights(0.5, 0.5)),
-        classifier.rank(read, LABELS, weights=Weights(0.8, 0.2, 0.1), caption="someone kicks"),
-    ]
-    classifier.rejector = None
-    for ranking in (*unsaid, classifier.rank(read, LABELS, top=2)):
+    captioned = classifier.rank(read, LABELS, weights=Weights(0.8, 0.2, 0.1), caption="someone kicks")
+    classifier.rejector, other = None, classifier.rank(read, LABELS, weights=Weights(0.5, 0.5))
+    for ranking in (captioned, other, classifier.rank(read, LABELS, top=2)):
         assert (ranking.none_of_these, ranking.probabilities, ranking.judgement) == (None, None, "")
     head, first, _ = rankings_csv([ranking]).splitlines()
     assert head == "clip,rank,label,similarity,VE,O,margin,model,warning,probability,none_of_these,judgement"

@@ -186,9 +186,8 @@ def test_every_critical_point_every_piece_and_the_area(kind, seed):
     means = [2 * a * b / (a + b) if a + b else 0 for a, b in found]
     best = curve.best()
     assert best.accuracies.harmonic == pytest.approx(max(means)) and best.low <= best.factor <= best.high
-    assert np.allclose(
-        [mean for factor, mean in zip(points, means, strict=True) if best.low < factor < best.high], max(means)
-    )
+    between = [mean for factor, mean in zip(points, means, strict=True) if best.low < factor < best.high]
+    assert np.allclose(between, max(means))
     sides = []
     for side, far in ((seen, -1e9), (~seen, 1e9)):
         rows = [n for n in range(len(truth)) if truth[n] >= 0 and side[truth[n]]]

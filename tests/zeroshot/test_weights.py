@@ -10,7 +10,7 @@ from cezsar.zeroshot.evaluation import evaluate
 from cezsar.zeroshot.fusion import UNDECIDED, Weights, predict
 from cezsar.zeroshot.protocols import all_classes, named, random_classes
 from cezsar.zeroshot.scores import Scores
-from cezsar.zeroshot.weights import choose_on_half, fusion_curve, line_curve, outcome, simplex_map
+from cezsar.zeroshot.weights import choose_on_half, line_curve, outcome, simplex_map
 
 MODALITIES = ("VE", "O", "C")
 
@@ -127,16 +127,6 @@ def test_a_curve_is_what_predict_gives(kind, start, end, sentences):
         assert curve.at(np.array([low, (low + high) / 2, high])).tolist() == [top] * 3 == [curve.accuracy_S.max()] * 3
         longest = [len(list(same)) for right, same in groupby(curve.at(np.linspace(0, 1, 2001)) == top) if right]
         assert high - low >= (max(longest, default=1) - 1) / 2000 - 1e-9
-
-
-def test_a_curve_by_hand():
-    # Clip one is right for alpha > 1/3 (its class is the later one), clip two for alpha <= 3/5, as the earlier one.
-    columns = {"VE": np.array([[0, 2], [0, 2]]), "O": np.array([[1, 0], [3, 0]])}
-    scores = Scores(["one", "two"], ["b", "a"], ["a", "b"], columns)
-    curve = fusion_curve(scores)
-    assert curve.breakpoints == pytest.approx([0, 1 / 3, 0.6, 1])
-    assert curve.at(np.array([0, 0.3, 1 / 3, 0.34, 0.6, 0.61, 1])).tolist() == [0.5, 0.5, 0.5, 1, 1, 0.5, 0.5]
-    assert curve.best() == pytest.approx((1 / 3, 0.6, 1, 0))
 
 
 def test_the_map_is_evaluate_on_its_grid_and_nothing_on_a_line_is_higher_than_its_peak():
