@@ -86,7 +86,7 @@ TUNE_ALL, TUNE_HALF, TUNE_CHOSEN = "all", "half", "chosen"
 
 # Library
 SECTION = "section"  # of the page: one of SECTIONS
-DESCRIBED, FIND, CHECKED_FOR = "described", "find", "checkedfor"  # name of descriptions; words; whose classes they are
+DESCRIBED, CHECKED_FOR = "described", "checkedfor"  # name of descriptions; whose classes they are
 REWRITE, NEW_NAME = "rewrite", "newname"  # the class of the workshop, or NEW_CLASS; name of a new one
 WORDED, WORDING = "worded", "wording"  # descriptions that a trial starts from; sentences, where they are others
 TURNED, TURNED_CLIP = "turned", "turnedclip"  # which clips of a trial are shown, and the one that is played

@@ -154,9 +154,9 @@ def _how_described(names: Sequence[str], model: Model) -> None:
         st.caption(f"{plain(model.title)} reads each label in prompts of its own, such as: a video of a person ….")
         return
     count = label_sets.count_described(names, model.labels)
-    others = f"{count} of {len(names)} labels have a description to be ranked by; of the others the name counts."
+    said = f"{count} of {len(names)} labels have a description to be ranked by; of others the name counts."
     told = "From the model itself, UCF-101, HMDB-51 or Kinetics-400, in any spelling. Write JSON to use your own words."
-    st.caption("All labels have a description to be ranked by." if count == len(names) else others, help=told)
+    st.caption(said, help=told)
 
 
 def _weights(own: float | None) -> tuple[float | None, float]:

@@ -35,25 +35,24 @@ _CHOSEN = "descriptions to show next"  # a widget's own key cannot be set once i
 _CHECKED = "descriptions checked"  # (what was checked, its report) of this session
 
 
-def sources() -> dict[str, Path | None]:
-    """Name -> JSON file of everything that describes classes; None for the stick-figure world and label sets."""
-    found: dict[str, Path | None] = {"stick-figure world": None}
+def sources() -> dict[str, Path | Described]:
+    """Everything that describes classes by name: its file, or for the stick-figure world and label sets itself."""
+    found: dict[str, Path | Described] = {"stick-figure world": {name: [it] for name, it in world.DESCRIPTIONS.items()}}
     for folder in models.run_folders():
         if (folder / "prototypes.json").is_file():
             found[f"run {folder.name}"] = folder / "prototypes.json"
     for known in labels.label_sets().values():
-        found[known.title if known.folder_file is None else f"mine: {known.title}"] = known.folder_file
+        if known.folder_file is None:
+            found[known.title] = {name: [spoken(name)] for name in known.names}
+        else:
+            found[f"mine: {known.title}"] = known.folder_file
     return found
 
 
 def read(source: str) -> Described:
     """Class -> sentences of one of `sources()`. Raises `CezsarError` if they cannot be read."""
-    if (place := sources()[source]) is not None:
-        return load_descriptions(place)
-    for known in labels.label_sets().values():
-        if known.title == source:
-            return {name: [spoken(name)] for name in known.names}
-    return {name: [sentence] for name, sentence in world.DESCRIPTIONS.items()}
+    place = sources()[source]
+    return place if isinstance(place, dict) else load_descriptions(place)
 
 
 def save(name: str, described: Mapping[str, Sequence[str]], replace: bool = False) -> Path:
@@ -118,21 +117,15 @@ def section() -> None:
 def _edit(source: str, described: Described) -> None:
     rows = rows_of(described)
     own = source.removeprefix("mine: ") if source.startswith("mine: ") else ""
-    words = st.text_input("Find", key=state.FIND, bind="query-params", placeholder="a word of a name or a sentence")
-    if wanted := words.strip().casefold():
-        hits = [row for row in rows if wanted in row["class"].casefold() or wanted in row["sentence"].casefold()]
-        st.caption(f"{len(hits):,} of {len(rows):,} sentences hold {plain(words.strip())}.")
-        show.table(hits, "Classes and sentences that were found", column_config=COLUMNS)
-    else:
-        how = "Edit them here." if own else "These are read-only: edit a copy, and save it under a name of your own."
-        st.caption(f"{len(described):,} classes, {len(rows):,} sentences. {how}")
-        edited = st.data_editor(
-            rows, num_rows="dynamic", hide_index=True, column_config=COLUMNS, key=f"edited-{source}", width="stretch"
-        )
-        with st.container(horizontal=True, vertical_alignment="bottom"):
-            name = st.text_input("Save as", value=own, key=f"save-as-{source}", placeholder="my-classes", max_chars=60)
-            if st.button("Save", icon=":material/save:", key="save"):
-                _keep(name, of_rows(edited), replace=bool(own) and name.strip() == own)
+    how = "Edit them here." if own else "These are read-only: edit a copy, and save it under a name of your own."
+    st.caption(f"{len(described):,} classes, {len(rows):,} sentences. {how}")
+    edited = st.data_editor(
+        rows, num_rows="dynamic", hide_index=True, column_config=COLUMNS, key=f"edited-{source}", width="stretch"
+    )
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.text_input("Save as", value=own, key=f"save-as-{source}", placeholder="my-classes", max_chars=60)
+        if st.button("Save", icon=":material/save:", key="save"):
+            _keep(name, of_rows(edited), replace=bool(own) and name.strip() == own)
     with st.container(horizontal=True):
         text = json.dumps(described, indent=2, ensure_ascii=False) + "\n"
         show.downloads(("Export JSON", f"{own or 'descriptions'}.json", text, ""))
@@ -188,9 +181,9 @@ def _checked(source: str, dataset: str) -> CheckReport:
     place = registered().get(dataset, dataset) or None
     with tempfile.TemporaryDirectory(prefix="cezsar-") as folder, st.spinner("Comparing sentences"):
         path = sources()[source]
-        if path is None:
-            path = Path(folder) / "descriptions.json"
-            path.write_text(json.dumps(read(source)), encoding="utf-8")
+        if isinstance(path, dict):
+            described, path = path, Path(folder) / "descriptions.json"
+            save_descriptions(path, described)
         return find(path, place, encoder=open_encoder("minilm"))
 
 

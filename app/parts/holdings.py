@@ -31,8 +31,6 @@ MEANING = {
 
 
 class DataSet(NamedTuple):
-    """A labelled data set."""
-
     name: str
     source: str  # what `cezsar evaluate --dataset` takes
     clips: int = 0
@@ -124,8 +122,6 @@ def extract(source: str, encoder: str, name: str, workers: int) -> jobs.Job:
 
 
 class Captions(NamedTuple):
-    """An annotation file."""
-
     name: str
     path: Path
     ids: frozenset[str]  # of videos

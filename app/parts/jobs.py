@@ -24,9 +24,9 @@ POLL_S = 1.0
 
 
 def offer(kind: str, label: str, title: str, step: jobs.Step, about: dict[str, Any], *, help: str = "",
-          icon: str = ":material/play_arrow:", **more: Any) -> None:  # fmt: skip
+          icon: str = ":material/play_arrow:", unasked: bool = False, **more: Any) -> None:  # fmt: skip
     """A button that starts the one job of this kind that is `about` this, or the job until it is done; a command where
-    there are no jobs. `more` is what else `jobs.start` takes."""
+    there are no jobs. If `unasked`, the first one starts by itself. `more` is what else `jobs.start` takes."""
 
     def latest() -> jobs.Job | None:
         return next((job for job in jobs.jobs(kind) if job.about == about), None)
@@ -36,6 +36,8 @@ def offer(kind: str, label: str, title: str, step: jobs.Step, about: dict[str, A
             jobs.start(kind, title, [step], about=about, **more)
 
     key = f"{kind}-{'-'.join(about.values())}"
+    if unasked and jobs.possible() and latest() is None:
+        start()
     if (job := latest()) is not None and job.state != "done":  # done, and still offered: removed since
         follow([job], key)
     elif jobs.possible():

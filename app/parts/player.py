@@ -68,8 +68,6 @@ def film_of(item: Scored, clip_id: str, label: str = "", caption: str | None = N
 
 
 class Poster(NamedTuple):
-    """A clip in the grid."""
-
     id: str
     label: str
     words: str  # under its picture

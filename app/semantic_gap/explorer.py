@@ -78,7 +78,8 @@ def missing(item: Scored, wanted: maps.MapSettings) -> None:
     with st.container(border=True):
         st.markdown("With these settings no map has been drawn yet. It takes seconds, a large one a minute.")
         title, about = f"Map of {scored.title(item)}", {"map": wanted.file_name(item.fingerprint)}
-        jobs.offer("project", "Draw the map", title, Step("t-SNE", command), about, at_once=True)
+        unasked = wanted == maps.MapSettings()
+        jobs.offer("project", "Draw the map", title, Step("t-SNE", command), about, unasked=unasked, at_once=True)
 
 
 # Figures ----------------------------------------------------------------------------------------------------------

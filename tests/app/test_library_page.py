@@ -126,10 +126,7 @@ def test_encoders_and_their_fetching(empty_workspace, started):
     assert started[-1].steps[0].arguments == ["fetch", "clip:some-other"]
 
 
-def test_descriptions_are_found_and_a_copy_is_saved(empty_workspace):
-    page = shown("words", find="Guitar")
-    hits = {name for name, sentence in world.DESCRIPTIONS.items() if "guitar" in (name + sentence).casefold()}
-    assert {row["class"] for row in table(page)} == hits and hits
+def test_a_copy_of_descriptions_is_saved(empty_workspace):
     page = shown("words", described="run demo")
     prototypes = load_descriptions(models.SHIPPED / "runs" / "demo" / "prototypes.json")
     assert {row["class"] for row in table(page)} == set(prototypes)
