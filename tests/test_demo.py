@@ -103,7 +103,6 @@ def test_props_are_recognised_by_what_they_look_like_and_not_how_they_move():
     looks = rng.normal(size=(3, len(COLUMNS)))
 
     def shown(count, cheating):
-        """Rows whose appearance depends on the prop, and, when cheating, another column, too; and the props."""
         props = rng.integers(3, size=count)
         features = 3 + rng.normal(size=(count, MotionEncoder().dim)).astype(np.float32)
         features[:, COLUMNS] += 0.5 * looks[props]

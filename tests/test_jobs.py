@@ -81,7 +81,6 @@ def step(*arguments, **more):
 
 
 def living(job):
-    """Processes whose working record names this job's folder, by the system's own list."""
     listing = subprocess.run(["ps", "-eo", "sid,pid,args"], capture_output=True, text=True, check=True).stdout
     runner = (job.folder / "lock").read_text()
     return [line for line in listing.splitlines() if line.split()[0] == runner and "defunct" not in line]

@@ -85,8 +85,6 @@ class Sentences:
 
 
 class Frames:
-    """An encoder of which only the head and the name are asked for."""
-
     name, fingerprint, dim, domain = "frames", "frames-1", D, "toy pictures"
 
     def __init__(self, unit_norm=False):

@@ -60,10 +60,7 @@ def first_image(decoder, path, **sampling):
 
 
 def replace_box(data, name, content):
-    """An MP4 with the content of the first box `name` replaced and the sizes of the boxes around it set right.
-
-    The files written here keep their index behind the pictures, so no offset in it changes.
-    """
+    """An MP4 with the content of the first box `name` replaced and the sizes of the boxes around it set right."""
     result, at, done = b"", 0, False
     while at < len(data):
         size, kind = struct.unpack(">I4s", data[at : at + 8])

@@ -29,7 +29,6 @@ FILES = sorted(path for folder in ("cezsar", "app", "pages") for path in (ROOT /
 
 
 def imports(path):
-    """(module, line) of every import in a file, those inside functions included."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)
@@ -41,7 +40,6 @@ def imports(path):
 
 
 def room(module):
-    """The room of a dotted module name; "" for the package itself."""
     name = [*module.split("."), ""][1]
     return "video" if name == "video_worker" else name
 

@@ -25,6 +25,5 @@ def in_float32():
 
 @pytest.fixture
 def frames():
-    """Five frames of a shape that has to be resized and cropped, no two alike."""
     coarse = np.random.default_rng(5).integers(0, 256, (5, 9, 12, 3), dtype=np.uint8)
     return [Frame(float(t), np.kron(image, np.ones((20, 20, 1), np.uint8))) for t, image in enumerate(coarse)]

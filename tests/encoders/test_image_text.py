@@ -146,7 +146,6 @@ def open_clip_folders(tmp_path_factory):
 
 @pytest.fixture
 def known(monkeypatch):
-    """open_clip knows the plain model by the name tiny, with two trained weights."""
     plain = {key: value for key, value in KINDS["plain"].items() if key != "quick_gelu"}
     monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "tiny", plain)
     first = {"url": "", "hf_hub": "org/tiny-plain/", "quick_gelu": True, "mean": (0.1, 0.2, 0.3), "std": (1.0,) * 3}

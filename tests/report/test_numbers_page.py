@@ -33,7 +33,6 @@ def blocks(text, language):
 
 
 def commands(text):
-    """Arguments of every command in ```sh blocks, without the program's name."""
     return [shlex.split(line)[1:] for block in blocks(text, "sh") for line in block.splitlines()]
 
 

@@ -13,8 +13,6 @@ PROVENANCE = {"encoder": "made-up", "fingerprint": "f" * 64, "dim": 12, "fps": 1
 
 
 class MadeUpSentences:
-    """A sentence encoder of 16 dimensions: the word that a sentence ends with, and a little of its own."""
-
     name, dim, fingerprint = "made-up words", 16, "5" * 64
 
     def encode(self, sentences):

@@ -61,7 +61,6 @@ def packed(run, tmp_path_factory):
 
 @pytest.fixture
 def files(packed):
-    """Name in the archive -> bytes, to be changed and zipped anew."""
     with zipfile.ZipFile(packed) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 

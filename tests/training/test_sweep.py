@@ -33,7 +33,6 @@ SETTINGS = {
 
 @pytest.fixture(scope="module", autouse=True)
 def made_up_encoder(sentence_encoder):
-    """The run's sentence encoder, asked for by name when clips are embedded."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("cezsar.zeroshot.spaces.open_encoder", lambda name: sentence_encoder)
         yield

@@ -42,7 +42,6 @@ def dot(a, b):
 
 
 def by_loops(parts, how):
-    """The equations of the module, one number at a time: (w_us, scores)."""
     rows, class_N, others, seen_texts, texts = parts
     places = []
     for c in range(len(seen_texts)):

@@ -13,7 +13,6 @@ from cezsar.zeroshot.scores import Scores
 
 
 def make(matrix, labels, classes=None, column_class=None, **others):
-    """Scores of one modality, VE, from a matrix and class indices (None: no label)."""
     matrix = np.asarray(matrix, np.float32)
     names = [f"c{i:02}" for i in range(classes or matrix.shape[1])]
     spelt = ["" if label is None else names[label] for label in labels]

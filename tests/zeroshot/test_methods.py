@@ -23,8 +23,6 @@ from cezsar.zeroshot.workshop import Workshop
 
 
 class Letters:
-    """A sentence encoder of 26 dimensions that counts letters: easy to work out by hand."""
-
     name, dim, fingerprint = "letters", 26, "0" * 64
 
     def encode(self, sentences):
@@ -164,7 +162,6 @@ def test_a_run_takes_the_store_of_its_own_encoder(demo, store):
 
 
 def test_objects_are_named_by_one_rule_for_films_and_stores(demo, tmp_path):
-    """By the run's own head, whatever objects a store holds."""
     run, data, own = demo
     made = {key: own.provenance[key] for key in ("encoder", "fingerprint", "dim", "fps")}
     others = ObjectVocabulary(["apple", "ball"], ["a fruit", "a toy"], "2" * 64)

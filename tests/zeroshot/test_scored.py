@@ -122,8 +122,6 @@ def test_an_interrupted_or_foreign_folder_is_refused(item, tmp_path):
 
 
 class Letters(Space):
-    """A space in which a sentence is how often it has the letters a to e."""
-
     name = "joint"
 
     def sentences(self, sentences):

@@ -225,7 +225,3 @@ def test_label_studio_predictions():
         (frames,) = result["value"]["ranges"]
         assert (frames["start"] - 1) / 29.97 == pytest.approx(span.start_s, abs=0.5 / 29.97)
         assert frames["end"] / 29.97 == pytest.approx(span.end_s, abs=0.5 / 29.97)
-    touching = [Span(a, b, f"label {a}", 0) for a, b in itertools.pairwise(np.arange(0, 60, 1.0))]
-    (task,) = json.loads(library.to_label_studio([Timeline("film.mp4", "m", 23.976, touching)]))
-    ranges = [result["value"]["ranges"][0] for result in task["predictions"][0]["result"]]
-    assert all(after["start"] == before["end"] + 1 for before, after in itertools.pairwise(ranges))  # share no frame

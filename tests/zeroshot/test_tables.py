@@ -56,8 +56,6 @@ def test_the_table_for_the_screen(result, single):
         "VE       70.0  100.0       62.5  1  0  0",
         "chance   50.0  100.0       50.0",
     ]
-    empty = replace(single, runs=[SplitResult(["x", "y"], [4, 0], {1: [1, 0], 5: [4, 0]})], confusion=None)
-    assert "1 classes without clips, not in the per-class mean: y" in table([empty])
 
 
 def test_files_of_an_evaluation(tmp_path, result):

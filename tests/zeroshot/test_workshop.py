@@ -27,7 +27,6 @@ def vectors(kind, rng, rows, width=12):
 
 
 def make(kind="float"):
-    """160 clips and 9 classes with 18 sentences; clips without a label, of no class, and of one that is new."""
     rng, names = np.random.default_rng(0), [f"class {c}" for c in range(9)]
     owner = rng.permutation(np.concatenate([np.arange(9), rng.integers(9, size=9)]))
     labels = [names[c].replace(" ", "") for c in rng.integers(9, size=160)]
