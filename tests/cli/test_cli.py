@@ -15,12 +15,16 @@ import pytest
 import typer
 
 from cezsar import cli
+from cezsar.analysis import maps
 from cezsar.data.features import FeatureStore
 from cezsar.encoders.objects import LinearHead
 from cezsar.training.runs import Run
 from cezsar.training.triplets import Triplets
 from cezsar.workspace import ASSETS
 from cezsar.zeroshot.evaluation import load_all
+from cezsar.zeroshot.scored import Scored
+
+DEMO = ASSETS / "demo/scores/demo@demo"
 
 
 @pytest.fixture
@@ -195,7 +199,7 @@ def test_a_mistake_ends_with_status_2_and_one_clear_line(cezsar, workspace, clip
     places = {
         "videos": workspace / "demo/train", "annotations": workspace / "demo/train.json", "clip": clips[0],
         "store": stores / "demo-train", "test": stores / "demo-test", "colour": stores / "demo-train-colour",
-        "run": workspace / "runs/demo", "empty": tmp_path / "empty", "scored": ASSETS / "demo/scores/demo@demo",
+        "run": workspace / "runs/demo", "empty": tmp_path / "empty", "scored": DEMO,
     }  # fmt: skip
     status, _, err = cezsar(*(argument.format(**places) for argument in shlex.split(command)))
     assert status == 2 and MISTAKES[command] in err and "Traceback" not in err
@@ -239,3 +243,16 @@ def test_a_process_tells_its_status_and_a_reader_that_leaves_is_no_error(monkeyp
     monkeypatch.setattr(cli, "_command", lambda: [][0])  # `extract` may end with 1 and count as done; a crash must not
     status, _, err = cezsar("extract")
     assert status == 3 and "IndexError" in err
+
+
+def test_a_map_of_chosen_classes(cezsar, home, tmp_path):
+    out = tmp_path / "figure.safetensors"
+    typed = 'Kicking a box, "dragging a box"'
+    status, said, err = cezsar("project", DEMO, "--classes", typed, "--perplexity", 6, "--seed", 2, "--out", out)
+    assert status == 0 and said == f"wrote {out}\n"
+    assert "t-SNE: 0 of 3, raw" in err and err.splitlines()[-1] == "t-SNE: 3 of 3"
+    item = Scored.open(DEMO)
+    settings = maps.MapSettings(6, 2, 3000, ("kicking a box", "dragging a box"))
+    expected, found = maps.draw(item, settings), maps.read(out)
+    for space, projection in expected.projections.items():
+        np.testing.assert_array_equal(found.projections[space].videos_N2, projection.videos_N2)
