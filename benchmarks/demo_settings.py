@@ -17,7 +17,7 @@ import torch
 
 from cezsar import workspace, world
 from cezsar.data.sentence_cache import open_encoder
-from cezsar.demo.run import PAPER, Recipe, Stages, keep_scores, make_data, mine_world, train_run
+from cezsar.demo import PAPER, Recipe, Stages, keep_scores, make_data, mine_world, train_run
 from cezsar.zeroshot.evaluation import evaluate
 from cezsar.zeroshot.fusion import Weights, predict
 from cezsar.zeroshot.protocols import all_classes

@@ -22,7 +22,7 @@ from cezsar.config import MiningConfig
 from cezsar.data.annotations import load_annotations
 from cezsar.data.features import FeatureStore
 from cezsar.data.sentence_cache import open_encoder
-from cezsar.demo.run import Recipe
+from cezsar.demo import Recipe
 from cezsar.training.loop import train
 from cezsar.training.triplets import build
 

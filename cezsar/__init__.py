@@ -35,14 +35,11 @@ except PackageNotFoundError:  # used from a folder, not installed
 
 def load(run: str | Path, *, weights: str | Path | None = None, device: str | None = None) -> Classifier:
     """A classifier from a trained run: `load(run).classify(path, labels=[...])` returns a `Ranking`, best label first.
-
     `run` is the folder that `cezsar train` or `cezsar demo` wrote, or the name of a run in the workspace or of one that
     comes along: "photographs", for real video, and "demo". `weights` (file or folder) are the frame encoder's, where
-    they are not in their usual place; `device` is "cpu", "cuda", ..., the best one present by default.
-
-    Raises `FormatError` without a sound run there, `MismatchError` where an encoder here differs from the one that the
-    run was trained with, `MissingWeightsError` without the frame encoder's weights.
-    """
+    they are not in their usual place; `device` is "cpu", "cuda", ..., the best one present by default. Raises
+    `FormatError` without a sound run there, `MismatchError` where an encoder here differs from the one that the run was
+    trained with, `MissingWeightsError` without the frame encoder's weights."""
     from cezsar.zeroshot.classifier import Classifier
 
     return Classifier.of_run(run, weights=weights, device=device)

@@ -1,9 +1,5 @@
-"""Clip -> frames, decoded in a process of its own.
-
-A codec that crashes, hangs or eats memory takes the worker process with it, never the program: the clip is reported by
-a `VideoError` that names it, and the next clip gets a fresh worker. The worker is `cezsar.video_worker`, what it does
-with a file `cezsar.video_file`; this module holds what both sides share and the parent's side, and never loads FFmpeg.
-"""
+"""Clip -> frames, decoded in a process of its own (`cezsar.video_worker`): a codec that crashes, hangs or eats memory
+takes that with it, never the program, and the clip is reported by a `VideoError` that names it."""
 
 from __future__ import annotations
 
@@ -102,16 +98,11 @@ class Limits:
 
 
 class Decoder:
-    """Reads clips through one worker process, started when first used and replaced after a crash or a hang.
-
-    Use one Decoder per thread. Close it, or use it as a context manager; the worker also ends with the Decoder.
-
-    Every method raises `VideoError`, naming the clip, for what cannot be decoded: a missing path, a folder, an empty
-    file, text, sound without pictures, a damaged file of which no frame can be read, a broken bound, a crashed codec.
-    A file that is cut off or damaged gives the frames that can be read; `reading` then says how many are missing. An
+    """Reads clips through one worker process, started when first used and replaced after a crash or a hang. Use one
+    Decoder per thread, and close it. Every method raises `VideoError`, naming the clip, for what cannot be decoded. A
+    file that is cut off or damaged gives the frames that can be read; `reading` then says how many are missing. An
     image is a clip of one frame. The time bound ends what hangs, not what is long: each second of video that comes out
-    earns `EARNED_S` seconds, up to the bound again.
-    """
+    earns `EARNED_S` seconds, up to the bound again."""
 
     def __init__(self, limits: Limits = Limits()) -> None:
         self.limits = limits
@@ -127,13 +118,9 @@ class Decoder:
         return self._answer()[1]
 
     def frames(self, path: Name, sampling: Sampling) -> Iterator[Frame]:
-        """Stream the sampled frames: at least one, in order, decoded no further ahead than the pipe holds.
-
-        Time begins with the first picture of the default video track. At t_k the frame shown is the last one with a
-        timestamp <= t_k; these are the file's own, so a variable frame rate is honoured. A clip of D seconds gives
-        max(1, ceil(D * fps)) frames. The iterator may be abandoned at any point; asking the Decoder for anything
-        else ends it. The time bound counts the waiting for the worker, not what the caller does between frames.
-        """
+        """Stream the sampled frames: at least one, in order. Time begins with the first picture of the default video
+        track. At t_k the frame shown is the last one with a timestamp <= t_k, so a variable frame rate is honoured. A
+        clip of D seconds gives max(1, ceil(D * fps)) frames. Asking the Decoder for anything else ends the iterator."""
         self._ask("frames", path, sampling)
         return self._streamed(self._clip, self._request)
 
@@ -147,11 +134,8 @@ class Decoder:
         raise VideoError(f"{clip}: its frames ended early, because the decoder was asked for something else")
 
     def run(self, path: Name, sampling: Sampling, work: Callable[[Iterator[Frame]], np.ndarray]) -> np.ndarray:
-        """`work(frames)` computed inside the worker, so that no frame crosses a process border.
-
-        `work` must be picklable by name (a function of an importable module, or an instance of a class of one). What it
-        raises comes back: a `CezsarError` as itself, anything else as a `VideoError` that names type and message.
-        """
+        """`work(frames)` computed inside the worker, so that no frame crosses a process border; it must be picklable by
+        name. A `CezsarError` that it raises comes back as itself, anything else as a `VideoError`."""
         try:
             pickled = pickle.dumps(work)
         except (pickle.PicklingError, AttributeError, TypeError) as error:

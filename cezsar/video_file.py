@@ -1,7 +1,5 @@
-"""A video file by FFmpeg, in the decoder process alone: its pictures, upright and in their right colours, with times.
-
-A file may come from anywhere, and be wrong in any way; what is defined for each is told by `cezsar.video.Decoder`.
-"""
+"""A video file by FFmpeg, in the decoder process alone: its pictures, upright and in their right colours, with times. A
+file may come from anywhere, and be wrong in any way; what is defined for each is told by `cezsar.video.Decoder`."""
 
 from __future__ import annotations
 
@@ -60,12 +58,10 @@ _TEXT = bytes([*b"\t\n\r\f\x1b", *range(32, 127), *range(128, 256)])
 
 
 class VideoFile:
-    """An open file. `pictures` decodes it; the other attributes tell about the picture it gave last. Close it.
-
-    `pts_s` is the time at which that picture appears, counted from the first one and strictly growing: where a file
-    repeats, reverses or lacks a timestamp, or one leaps beyond the end that the file tells, the picture follows its
-    predecessor after 1 / fps.
-    """
+    """An open file. `pictures` decodes it; the other attributes tell about the picture it gave last. Close it. `pts_s`
+    is the time at which that picture appears, counted from the first one and strictly growing: where a file repeats,
+    reverses or lacks a timestamp, or one leaps beyond the end that the file tells, the picture follows its predecessor
+    after 1 / fps."""
 
     def __init__(self, path: str, name: str) -> None:
         self.name = name
@@ -205,12 +201,10 @@ class VideoFile:
             yield frame
 
     def _shown_s(self, frame: VideoFrame) -> float:
-        """When a frame appears by the file's own account, counted from the first; NaN without a timestamp.
-
-        A file may tell for each packet when its picture is shown (pts), when it is decoded (dts), or both. AVI tells
-        the latter alone; then pictures come out in even steps of it. Where both are there, the one that grows more
-        steadily is believed, as FFmpeg's `guess_correct_pts` does.
-        """
+        """When a frame appears by the file's own account, counted from the first; NaN without a timestamp. A file may
+        tell for each packet when its picture is shown (pts), when it is decoded (dts), or both. AVI tells the latter
+        alone; then pictures come out in even steps of it. Where both are there, the one that grows more steadily is
+        believed, as FFmpeg's `guess_correct_pts` does."""
         pts, dts = frame.pts, frame.dts
         self._faulty_dts += dts is not None and dts <= self._last_dts
         self._faulty_pts += pts is not None and pts <= self._last_pts
@@ -324,10 +318,8 @@ def opencv() -> Any:
 
 
 def _orientation(frame: VideoFrame) -> tuple[bool, bool, bool]:
-    """Whether the frame is shown transposed, and then mirrored left to right and up to down.
-
-    The file's display matrix takes the point (x, y) to (a x + c y, b x + d y); a turn between two quarters is none.
-    """
+    """Whether the frame is shown transposed, and then mirrored left to right and up to down. The file's display matrix
+    takes the point (x, y) to (a x + c y, b x + d y); a turn between two quarters is none."""
     try:
         side_data: Any = frame.side_data
     except ValueError:  # PyAV does not know a kind that the file has, such as EXIF; the angle it gives all the same
@@ -393,10 +385,8 @@ def _refuse_what_is_no_video(path: str, name: str) -> None:
 
 
 def log_to_stderr() -> None:
-    """Let FFmpeg complain on stderr, which is a file of its own in the decoder process, and is read here.
-
-    PyAV's own logging can lock up, when a thread of a decoder complains while the decoder is being closed.
-    """
+    """Let FFmpeg complain on stderr, which is a file of its own in the decoder process, and is read here. PyAV's own
+    logging can lock up, when a thread of a decoder complains while the decoder is being closed."""
     av.logging.restore_default_callback()
     av.logging.set_libav_level(av.logging.ERROR)
 

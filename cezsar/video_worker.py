@@ -1,7 +1,5 @@
-"""The decoder process: `python -m cezsar.video_worker TIME_S MEMORY_BYTES`, started by `cezsar.video.Decoder` alone.
-
-It reads requests from stdin and answers on stdout, one clip at a time, until stdin ends.
-"""
+"""The decoder process: `python -m cezsar.video_worker TIME_S MEMORY_BYTES`, started by `cezsar.video.Decoder` alone. It
+reads requests from stdin and answers on stdout, one clip at a time, until stdin ends."""
 
 from __future__ import annotations
 
@@ -24,11 +22,9 @@ from cezsar.video_file import SAME_S, VideoFile, log_to_stderr, opencv
 
 
 def frames(clip: VideoFile, sampling: Sampling) -> Iterator[Frame]:
-    """The frames shown at k / fps, as `Decoder.frames` defines them.
-
-    Which frame is the last one before t_k is known only when the next one has come. So each is held, as it was decoded,
-    until then, and only those that are shown at some t_k are converted.
-    """
+    """The frames shown at k / fps, as `Decoder.frames` defines them. Which frame is the last one before t_k is known
+    only when the next one has come. So each is held, as it was decoded, until then, and only those that are shown at
+    some t_k are converted."""
     most_s = math.inf if sampling.max_s is None else sampling.max_s
     k = 0
     held: VideoFrame | None = None

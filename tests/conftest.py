@@ -32,7 +32,7 @@ def _one_minilm():
 @pytest.fixture(scope="session")
 def small_demo(tmp_path_factory):
     """A workspace in which the whole demo has run, small: (folder, report)."""
-    from cezsar.demo.run import Recipe, run_demo
+    from cezsar.demo import Recipe, run_demo
 
     home = tmp_path_factory.mktemp("workspace")
     recipe = Recipe(videos=10, clips_per_class=1, training={"lr": 1e-3, "epochs": 2, "batch": 32, "standardise": True})

@@ -8,7 +8,7 @@ import pytest
 from cezsar import world
 from cezsar.data.annotations import load_annotations
 from cezsar.data.features import FeatureStore
-from cezsar.demo.run import Recipe, colour_store, fit_head, fit_props, place_scores, run_demo
+from cezsar.demo import Recipe, colour_store, fit_head, fit_props, place_scores, run_demo
 from cezsar.encoders.motion import APPEARANCE, MotionEncoder
 from cezsar.encoders.objects import LinearHead, top_objects
 from cezsar.errors import InputError, MismatchError

@@ -7,8 +7,7 @@ import pytest
 
 from cezsar import world
 from cezsar.data.sentence_cache import SentenceCache
-from cezsar.demo.run import evaluate_all, place_scores
-from cezsar.demo.shipped import CAPTIONS
+from cezsar.demo import evaluate_all, place_scores
 from cezsar.encoders import load_sentence_encoder
 from cezsar.encoders.motion import MotionEncoder
 from cezsar.encoders.objects import LinearHead, object_sentence
@@ -80,7 +79,7 @@ def test_prototypes_scores_and_figures_follow_from_each_other(shipped, run, sent
 
 def test_its_captions_and_sentences_are_the_worlds(shipped, sentences):
     """Every O(v) that the shipped clips can have, and every class description, is in the shipped cache."""
-    arrays, described = read_arrays(SHIPPED / CAPTIONS, "captions")
+    arrays, described = read_arrays(SHIPPED / "captions.safetensors", "captions")
     videos = world.plan_training(world.SEED)[: len(described["videos"])]
     assert described["videos"] == [plan.id for plan in videos]
     texts = [segment.sentence for plan in videos for segment in plan.segments]
@@ -103,7 +102,7 @@ def test_its_captions_and_sentences_are_the_worlds(shipped, sentences):
 @pytest.mark.heavy
 def test_the_whole_demo_made_again_reaches_the_same(tmp_path):
     """Training is not the same to the last bit on every machine; its figures are, within what a seed is worth."""
-    from cezsar.demo.run import run_demo
+    from cezsar.demo import run_demo
 
     again = {result.modality: result for result in run_demo(tmp_path).results if result.protocol == "all"}
     for result in load_all(SHIPPED / "runs" / "demo" / "results" / "demo all.json"):

@@ -108,7 +108,7 @@ def _place(item: Scored) -> Scores | None:
     """Scores of the place oracle; None for clips of another world."""
     if item.about["dataset"] != "demo":
         return None
-    from cezsar.demo.run import place_scores
+    from cezsar.demo import place_scores
 
     like = scored.scores(item)
     plans = [plan for plan in map(world.plan_of, like.ids) if plan is not None]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # torch comes with it, seconds that the empty page need not w
     from cezsar.zeroshot.model_choice import Candidate
 
 ROOT = Path(__file__).resolve().parents[2]
-SHIPPED = ROOT / "assets" / "demo"  # a small workspace: the demo's run and its scores, made by `cezsar demo --ship`
+SHIPPED = ROOT / "assets" / "demo"  # a small workspace: the demo's run and its scores, made by benchmarks/shipped.py
 AUTOMATIC = "auto"  # key of no model: for each clip the one that `cezsar.zeroshot.model_choice` names
 
 

@@ -183,7 +183,7 @@ def _put(values: dict[str, Any]) -> None:
 
 def _put_demo(values: dict[str, Any]) -> None:
     """The values are found before the click: a button pressed while a callback takes its time would undo it."""
-    from cezsar.demo.run import DOMAIN
+    from cezsar.demo import DOMAIN
 
     _put(values | {"domain": DOMAIN, "head": "demo", "classes": holdings.DRAWN})
 

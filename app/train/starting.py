@@ -103,7 +103,7 @@ def _fields(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def demo_settings() -> dict[str, Any]:
     """What the demo trains with: chosen on held-out actions of the stick-figure world."""
-    from cezsar.demo.run import Recipe
+    from cezsar.demo import Recipe
 
     recipe = Recipe()
     mining = {_id(MiningConfig, name): value for name, value in asdict(recipe.mining).items()}

@@ -16,7 +16,7 @@ from app.parts.jobs import follow
 from app.parts.words import plain
 from cezsar import jobs, workspace
 from cezsar.config import MiningConfig, ModelConfig, TrainingConfig, UseConfig, arguments, numbers
-from cezsar.demo.run import DOMAIN, Recipe
+from cezsar.demo import DOMAIN, Recipe
 from cezsar.errors import CezsarError, InputError
 from cezsar.report.figures import COLOURS, GREY, MARKS, layout
 from cezsar.sweep import FILE, PAPER, Sweep, refuse_points

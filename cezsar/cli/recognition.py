@@ -36,15 +36,11 @@ def demo(
     seed: Annotated[int | None, Option(help="Of the world, mining and training.")] = None,
     workers: Annotated[int, Option(min=1, help="Processes that draw and decode videos.")] = 2,
     recipe: Annotated[str, Option(help="demo, or paper: the paper's own training settings.")] = "demo",
-    ship: Annotated[
-        Path | None, output("Then pack run, scores and captions into this folder (a few MB).", folder=True)
-    ] = None,
 ) -> None:
     """Draw the stick-figure world, train on it, and name actions that training never showed. About three minutes."""
     import torch
 
-    from cezsar.demo.run import PAPER, Recipe, run_demo
-    from cezsar.demo.shipped import ship as pack
+    from cezsar.demo import PAPER, Recipe, run_demo
     from cezsar.world import SEED
     from cezsar.zeroshot.tables import table
 
@@ -61,8 +57,6 @@ def demo(
     print(f"\nlargest share of predictions that one class takes: {report.largest_share:.0%}")
     print(f"{duration(sum(report.seconds.values()))} in all; the run is {report.run}")
     print(f"next: cezsar classify {report.run.parents[1] / 'demo' / 'test'}/*/*-000.webm")
-    if ship:
-        print(f"packed into {ship}: {pack(report, ship, workspace) / 1e6:.1f} MB")
 
 
 @verbs.verb(
@@ -73,28 +67,20 @@ def demo(
 def classify(
     clips: Annotated[list[Path], Argument(help="Video files, or folders of them.", metavar="CLIP...")],
     run: Annotated[Path | None, Option(help="A run, by folder or name; see below.")] = None,
-    encoder: Annotated[
-        str | None, Option(help="Rank without a run: open_clip:<model>, clip:<model>, video:<model>, bit ...")] = None,
-    beside: Annotated[
-        str | None, Option(help="A second run or encoder, whose ranking of each clip is shown beside.")] = None,
-    labels: Annotated[str | None, Option(
-        help='Labels to choose from: "a, b, c". Default: those of the run, or Kinetics-400.')] = None,
+    encoder: Annotated[str | None, Option(help="Rank without a run: open_clip:<model>, video:<model>, bit ...")] = None,
+    beside: Annotated[str | None, Option(help="A second run or encoder, whose rankings are shown beside.")] = None,
+    labels: Annotated[str | None, Option(help='"a, b, c". Default: those of the run, or Kinetics-400.')] = None,
     prototypes: Annotated[str | None, Option(
-        help="Class descriptions: ucf101, hmdb51 or kinetics400 (they come along), JSON {class: sentence or list}, "
-        "a folder of .txt, or a .txt list of classes.")] = None,
+        help="Class descriptions: JSON {class: sentence or list}, a folder of .txt, a list, or ucf101 ...")] = None,
     top: Annotated[int, Option(min=1, help="Labels to show for each clip.")] = 5,
     alpha: Annotated[float | None, Option(help="Weight of VE.")] = None,
     beta: Annotated[float | None, Option(help="Weight of the objects O.")] = None,
-    prompt: Annotated[list[str] | None, Option(
-        help="For models of pictures and words: what a bare label is put into, with {}. May be repeated.")] = None,
-    objects: Annotated[
-        str | None, Option(help="How O is made: names, definitions, or sentence, which is the paper's.")] = None,
-    middle: Annotated[
-        bool, Option("--middle", help="Of a long clip, take the middle alone: the paper's rule.")] = False,
+    prompt: Annotated[list[str] | None, Option(help="What a bare label is put into, with {}. May be repeated.")] = None,
+    objects: Annotated[str | None, Option(help="How O is made: names, definitions, or sentence (the paper's).")] = None,
+    middle: Annotated[bool, Option("--middle", help="Of a long clip, the middle alone: the paper's rule.")] = False,
     weights: EncoderWeights = None,
     csv_out: Annotated[Path | None, output("Write a table, a row for each clip and label.", "--csv")] = None,
-    why: Annotated[
-        bool, Option("--why", help="Say what put the best label before the next: modality, object, second.")] = False,
+    why: Annotated[bool, Option("--why", help="Say what put the best label before the next.")] = False,
     as_json: Annotated[bool, Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:  # fmt: skip
     """Rank labels for video files. Labels need not have occurred in training.
@@ -161,19 +147,15 @@ def spans(
     run: Annotated[Path | None, Option(help="A trained run.")] = None,
     encoder: Annotated[str | None, Option(help="Rank without a run, by this encoder.")] = None,
     labels: Annotated[str | None, Option(help='Labels to choose from: "a, b, c".')] = None,
-    prototypes: Annotated[str | None, Option(
-        help="Class descriptions, as for `cezsar classify`: ucf101, kinetics400, a file ...")] = None,
+    prototypes: Annotated[str | None, Option(help="Class descriptions, as for `cezsar classify`.")] = None,
     find: Annotated[str | None, Option(
-        metavar="LABEL", help="Where is this one thing? It is held against the labels or prototypes given, by default "
-        "against the descriptions of Kinetics-400.")] = None,
+        metavar="LABEL", help="Where is this one thing? Held against the labels given, or Kinetics-400's.")] = None,
     window: Annotated[int | None, Option(min=1, help="Seconds that are looked at together; 3 by default.")] = None,
-    none: Annotated[
-        bool, Option("--none/--no-none", help='Allow "none of these", where the run was calibrated for it.')] = True,
+    none: Annotated[bool, Option("--none/--no-none", help='Allow "none of these", after `cezsar calibrate`.')] = True,
     weights: EncoderWeights = None,
     csv_out: Annotated[Path | None, output("Write a table, a row for each span.", "--csv")] = None,
     json_out: Annotated[Path | None, output("Write ActivityNet's submission form.", "--json")] = None,
-    vtt_out: Annotated[
-        Path | None, Option("--vtt", help="Write subtitles (WebVTT); for several films, a folder of them.")] = None,
+    vtt_out: Annotated[Path | None, Option("--vtt", help="Write subtitles; of several films, a folder.")] = None,
     label_studio: Annotated[Path | None, output("Write pre-annotations for Label Studio.")] = None,
 ) -> None:  # fmt: skip
     """When it happens: films of any length to spans (start, end, label).
@@ -187,13 +169,13 @@ def spans(
     if find is None and wanted is not None and len(wanted) == 1:
         (alone,) = wanted
         raise InputError(f"one label has nothing to be compared with: say --find {alone!r}, or give more labels")
-    subtitles: dict[str, Path] = {}  # of each film: the file named, or for several films files in the folder named
-    if vtt_out:
+    subtitles: dict[str, Path] = {}
+    if vtt_out:  # of several films, it names a folder
         names = [str(path) for path in paths]
         files = [vtt_out] if len(paths) == 1 else [vtt_out / f"{id}.vtt" for id in library.ids(names)]
         subtitles = dict(zip(names, files, strict=True))
-    for out in subtitles.values():
-        refuse_unwritable(out)
+    for path in subtitles.values():
+        refuse_unwritable(path)
     timelines: list[Timeline] = []
     with Chooser(run=run, encoder=encoder, weights=weights) as chooser:
         for path in paths:
@@ -257,8 +239,7 @@ def _pass_over(error: Exception, paths: Sequence[Path]) -> None:
 
 def _show_ranking(ranking: Ranking, why: str) -> None:
     doubt = f"none of these labels seems right ({ranking.judgement})" if ranking.none_of_these else ""
-    notes = filter(None, (why, *ranking.notes, ranking.warning, doubt))
-    print("\n" + "\n  ".join([printable(ranking.path), *notes]))
+    print("\n" + "\n  ".join([printable(ranking.path), *filter(None, (why, *ranking.notes, ranking.warning, doubt))]))
     for index, (name, similarity) in enumerate(ranking.labels):
         likely = "" if ranking.probabilities is None else f"  {ranking.probabilities[index]:6.1%}"
         print(f"  {similarity:6.3f}{likely}  {name}")
@@ -272,8 +253,7 @@ def _explain(classifier: Classifier, clip: EmbeddedClip, wanted: Wanted, weights
     """What put the best label before the next one."""
     from cezsar.analysis.explanation import explain
 
-    names, *_ = classifier.prototypes(wanted)
-    if len(names) < 2:
+    if len(classifier.prototypes(wanted)[0]) < 2:
         return
     found = explain(classifier, clip, wanted, weights=weights)
     print(f"  {found.winner} leads {found.runner_up} by {found.margin:.3f}")

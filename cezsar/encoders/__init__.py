@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from cezsar.encoders import catalogue
 from cezsar.encoders.base import FrameEncoder, ObjectHead
 from cezsar.encoders.catalogue import (
     CARDS,
@@ -44,12 +43,9 @@ def create(
     name: str, weights: str | Path | None = None, precision: str = "auto", device: str | None = None
 ) -> FrameEncoder:
     """A frame encoder, loaded: `efficientnet`, `motion`, `bit`, `bit-released`, or of a kind with its model, also a
-    folder: `timm:<model>`, `clip:<model>`, `open_clip:<model>`, `video:<model>`. With "+" and a classifier's name a
-    model of pictures and words gets that classifier's objects, as in `clip:clip-ViT-B-32+efficientnet`.
-
-    `weights` is a file or folder, where they are not to be looked for; `precision` is auto (see `pick_precision`), fp32
-    or bf16. Raises `InputError` for other names, `MissingWeightsError` without weights, `FormatError` for damaged ones.
-    """
+    folder: `timm:<model>`, `clip:<model>`, `open_clip:<model>`, `video:<model>`. `weights` is a file or folder, where
+    they are not to be looked for; `precision` is auto (see `pick_precision`), fp32 or bf16. Raises `InputError` for
+    other names, `MissingWeightsError` without weights, `FormatError` for damaged ones."""
     if name in (EMBEDDED, EFFICIENTNET) and weights is not None:
         others = "" if name == EMBEDDED else "; for others say timm:tf_efficientnet_lite2"
         raise InputError(f"{name} brings what it needs and has no weights to load{others}")
@@ -61,8 +57,6 @@ def create(
 
     kind, _, model = name.partition(":")
     computed: dict[str, Any] = {"precision": precision, "device": device}
-    if parts := catalogue.joined(name):
-        return image_text.JoinedEncoder(name, create(parts[0], weights, **computed), create(parts[1], **computed))
     if name == EFFICIENTNET:
         return timm_models.TimmEncoder(name, timm_models.load_efficientnet(), **computed)
     if name in ("bit", "bit-released"):

@@ -217,15 +217,7 @@ def carried(name: str) -> Path:
 
 def present(name: str) -> bool:
     """Whether an encoder can be used here without a network. Looks on the disk only."""
-    if parts := joined(name):
-        return all(map(present, parts))
     return name == EMBEDDED or located(name) is not None
-
-
-def joined(name: str) -> list[str]:
-    """The two names that "+" joins in a name; [] in any other."""
-    model = name.partition(":")[2]
-    return [] if "+" not in name or (model and Path(model).is_dir()) else name.rsplit("+", 1)
 
 
 def for_real_video() -> str | None:

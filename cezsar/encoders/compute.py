@@ -55,12 +55,9 @@ def inference(device: str, precision: str) -> Iterator[None]:
 
 
 class ImageEncoder:
-    """A network that sees single frames, in batches.
-
-    A kind of it has `_description` (what features depend on besides the weights) and `_forward`, the network on a batch
-    of (H, W, 3) uint8 pictures. The precision is not part of the fingerprint: a run trained on bf16 features may be
-    asked about fp32 ones.
-    """
+    """A network that sees single frames, in batches. A kind of it has `_description` (what features depend on besides
+    the weights) and `_forward`, the network on a batch of (H, W, 3) uint8 pictures. The precision is not part of the
+    fingerprint: a run trained on bf16 features may be asked about fp32 ones."""
 
     in_decoder = False
     dim: int
@@ -82,9 +79,8 @@ class ImageEncoder:
         parts = [np.zeros((0, self.dim), np.float32)]
         for batch in batches(frames, BATCH_ON_CPU if self.device.startswith("cpu") else BATCH):
             with inference(self.device, self.precision):
-                parts.append(
-                    self._forward([frame.image for frame in batch]).float().cpu().numpy().reshape(-1, self.dim)
-                )
+                rows = self._forward([frame.image for frame in batch]).float().cpu().numpy()
+            parts.append(rows.reshape(-1, self.dim))
         return np.concatenate(parts)
 
     def _pictures(self, images: list[np.ndarray]) -> Any:

@@ -1,19 +1,10 @@
-"""Models of pictures and words, whose frames and sentences have vectors in one space.
-
-| name | model | sees |
-|---|---|---|
-| `clip:<model>` | of the CLIP family, loaded by sentence-transformers | single frames |
-| `open_clip:<model>` | that open_clip knows, such as `open_clip:PE-Core-B-16` | single frames |
-| `video:<model>` | that transformers loads, such as VideoPrism-LvT or X-CLIP | windows of ten seconds |
-| `<model of pictures and words>+<classifier>` | two of any kind: one ranks, the other names objects | as the first |
-
-Vectors are the model's own, not brought to length one: compare them by cosine similarity.
-"""
+"""Models of pictures and words, whose frames and sentences have vectors in one space: `clip:<model>` by
+sentence-transformers and `open_clip:<model>` see single frames, `video:<model>` (VideoPrism-LvT or X-CLIP, by
+transformers) windows of ten seconds. Vectors are the model's own: compare them by cosine similarity."""
 
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 import math
 import string
@@ -28,8 +19,8 @@ import numpy as np
 from cezsar import workspace
 from cezsar.arrays import unit_rows
 from cezsar.encoders import compute, weight_files
-from cezsar.encoders.base import FrameEncoder, ObjectHead
-from cezsar.encoders.catalogue import CLIP_DOMAIN, VIDEO_DOMAIN, open_clip_record
+from cezsar.encoders.base import ObjectHead
+from cezsar.encoders.catalogue import CLIP_DOMAIN, VIDEO_DOMAIN, open_clip_record, weights_file
 from cezsar.encoders.objects import LinearHead, imagenet_vocabulary
 from cezsar.errors import FormatError, InputError
 from cezsar.video import Frame, Sampling
@@ -50,11 +41,8 @@ FPS = 8  # pictures a second that a window is chosen from: a clip of 2 s still h
 
 
 class ImageTextEncoder(compute.ImageEncoder):
-    """A model whose pictures and sentences have vectors in one space, so that it ranks any labels at once.
-
-    Its objects are ImageNet-1k's names: the model's scale times the cosine similarity of frame and "a photo of a ...".
-    A kind of it also has `_texts`, the text tower on at most `BATCH` sentences.
-    """
+    """It ranks any labels at once. Its objects are ImageNet-1k's names: the model's scale times the cosine similarity
+    of frame and "a photo of a ...". A kind of it also has `_texts`, the text tower on at most `BATCH` sentences."""
 
     _texts: Any
 
@@ -66,11 +54,6 @@ class ImageTextEncoder(compute.ImageEncoder):
     @functools.cached_property
     def dim(self) -> int:  # type: ignore[override]  # known once a sentence has been computed
         return len(self.text_vectors(["a photo"])[0])
-
-    @property
-    def visual_dim(self) -> int:
-        """How many columns of a row are in the space of the sentences: all."""
-        return self.dim
 
     def text_vectors(self, sentences: Sequence[str]) -> np.ndarray:
         """N sentences -> (N, D) float32 in the space of the frames. What exceeds the model's length is cut."""
@@ -85,13 +68,10 @@ class ImageTextEncoder(compute.ImageEncoder):
         """Kept in the workspace's cache: a thousand sentences take a large text tower minutes on a CPU."""
         file = workspace.folder("cache") / "heads" / f"{self.fingerprint}.safetensors"
         if not file.is_file():
-            self.head_for(*imagenet_vocabulary("imagenet-1k")).save(file)
+            names, definitions = imagenet_vocabulary("imagenet-1k")
+            vectors = unit_rows(self.text_vectors([OBJECT_PROMPT.format(name) for name in names]))
+            LinearHead(names, definitions, self.scale * vectors, unit_norm=True).save(file)
         return LinearHead.load(file)
-
-    def head_for(self, names: Sequence[str], definitions: Sequence[str]) -> LinearHead:
-        """An object head for any vocabulary: weight (K, D) = scale * text vector of length one, on unit-length rows."""
-        vectors = unit_rows(self.text_vectors([OBJECT_PROMPT.format(name) for name in names]))
-        return LinearHead(names, definitions, self.scale * vectors, unit_norm=True)
 
     @functools.cached_property
     def scale(self) -> float:
@@ -111,15 +91,9 @@ def plain_words(sentence: str, punctuation: str) -> str:
     return " ".join(sentence.lower().translate(dict.fromkeys(map(ord, string.punctuation), punctuation)).split())
 
 
-# clip: ---------------------------------------------------------------------------------------------------------------
-
-
 class ClipEncoder(ImageTextEncoder):
-    """An image-text SentenceTransformer, a row a second.
-
-    SigLIP models get their text as they are trained on it (Zhai et al. 2023): in lower case, without punctuation, and
-    padded, for they read their answer off the last place.
-    """
+    """An image-text SentenceTransformer, a row a second. SigLIP models get their text as they are trained on it (Zhai
+    et al. 2023): in lower case, without punctuation, and padded, for they read their answer off the last place."""
 
     def __init__(self, name: str, model: SentenceTransformer, **computed: Any) -> None:
         if not (model.supports("image") and model.supports("text")):
@@ -156,9 +130,6 @@ def load_clip(name: str, weights: str | Path | None, device: str | None) -> Sent
     return weight_files.load_transformer(name, place, compute.pick_device(device))
 
 
-# open_clip: ----------------------------------------------------------------------------------------------------------
-
-
 class OpenClipEncoder(ImageTextEncoder):
     """An open_clip model, a row a second, with the preprocessing and the tokenizer that open_clip gives it."""
 
@@ -189,12 +160,10 @@ class OpenClipEncoder(ImageTextEncoder):
 
 
 def load_open_clip(name: str, model: str, weights: str | Path | None = None) -> tuple[torch.nn.Module, Any]:
-    """The model with its trained weights, and its tokenizer. Nothing is unpickled but tensors.
-
-    `model` is one of open_clip's names, with a tag where it has several trained weights (`ViT-B-32:laion2b_s34b_b79k`),
-    a repository of the hub, or a folder in the hub's form: open_clip_config.json and weights. Such a folder, or a file
-    of tensors for a model that open_clip knows, is at `weights`, or where `fetch` has it.
-    """
+    """The model with its trained weights, and its tokenizer. Nothing is unpickled but tensors. `model` is one of
+    open_clip's names, maybe with a tag (`ViT-B-32:laion2b_s34b_b79k`), a repository of the hub, or a folder in the
+    hub's form; such a folder, or a file of tensors for a model that open_clip knows, is at `weights`, or where `fetch`
+    has it."""
     import open_clip
 
     architecture = model.partition(":")[0]
@@ -204,7 +173,7 @@ def load_open_clip(name: str, model: str, weights: str | Path | None = None) -> 
     place = weight_files.weights_of(name, weights)
     source, settings = f"local-dir:{place}", dict[str, Any]()
     if not (place / OPEN_CLIP_CONFIG).is_file():
-        if (file := weight_files.weights_file(place)) is None:
+        if (file := weights_file(place)) is None:
             wanted = f"a folder with {OPEN_CLIP_CONFIG}, or a file of weights"
             raise InputError(f"{name}: {place} has no weights; wanted is {wanted}")
         source, known = architecture, open_clip_record(model)
@@ -218,16 +187,10 @@ def load_open_clip(name: str, model: str, weights: str | Path | None = None) -> 
     return loaded, tokenizer
 
 
-# video: --------------------------------------------------------------------------------------------------------------
-
-
 class VideoTextEncoder(ImageTextEncoder):
-    """A transformers model of N pictures spread evenly over a clip of some ten seconds, which get one vector.
-
-    So each second's row is the vector of the window of ten seconds that it lies in; a shorter clip is one window.
-    X-CLIP's sentences stay as `get_text_features` has them, the published model without "video-specific prompting" (Ni
-    et al. 2022, 3.3): prototypes that change from clip to clip are no space.
-    """
+    """A transformers model of N pictures spread evenly over a clip of some ten seconds, which get one vector: that of
+    each second in the window. X-CLIP's sentences are without "video-specific prompting" (Ni et al. 2022, 3.3):
+    prototypes that change from clip to clip are no space."""
 
     domain = VIDEO_DOMAIN
     trust = "it sees ten seconds at once, so trust it for movement, too, but not for the second in which it happens"
@@ -292,36 +255,3 @@ def load_video_text(name: str, weights: str | Path | None = None) -> tuple[torch
             raise FormatError(f"{name}: the weights in {place} lack {lacking}; fetch them again")
         weight_files.refuse_not_finite(name, place, model)
     return model, processor
-
-
-# Joined --------------------------------------------------------------------------------------------------------------
-
-
-class JoinedEncoder:
-    """Two frame encoders as one: a row is the first's followed by the second's.
-
-    VE and text are of `ranks`, which reads text, too; the object head is of `names`, and linear in its features.
-    """
-
-    in_decoder = False
-
-    def __init__(self, name: str, ranks: Any, names: FrameEncoder) -> None:
-        self.name, self._ranks, self._names = name, ranks, names
-        head = names.object_head
-        if not hasattr(ranks, "text_vectors") or not isinstance(head, LinearHead) or head.unit_norm:
-            raise InputError(f"{name}: the first must be a model of pictures and words, the second a classifier")
-        if (ranks.sampling.fps, ranks.sampling.bgr) != (names.sampling.fps, names.sampling.bgr):
-            raise InputError(f"{name}: the two want frames of different rates or channel orders")
-        self.sampling, self.prompts, self.trust = ranks.sampling, ranks.prompts, ranks.trust
-        self.text_vectors = ranks.text_vectors
-        self.domain = f"{ranks.domain}; objects from {names.domain}"
-        self.visual_dim, self.dim = ranks.dim, ranks.dim + names.dim
-        weight = np.pad(head.weight, ((0, 0), (ranks.dim, 0)))
-        self.object_head = LinearHead(head.names, head.definitions, weight, head.bias)
-        self.fingerprint = hashlib.sha256(f"joined {ranks.fingerprint} {names.fingerprint}".encode()).hexdigest()
-
-    def encode(self, frames: Iterable[Frame]) -> np.ndarray:
-        parts = [np.zeros((0, self.dim), np.float32)]
-        for batch in compute.batches(frames, compute.BATCH):
-            parts.append(np.hstack([self._ranks.encode(batch), self._names.encode(batch)]))
-        return np.concatenate(parts)

@@ -1,13 +1,12 @@
 """The `motion` encoder: frames -> gradients, colour and optical flow, one row a second, with nothing to download.
 
 1. The camera's own motion is fitted to dense optical flow (robustly: most of the picture does not act) and removed.
-2. With the frames of up to three seconds lined up, their median is the scene without the actor, and what differs from
-   it is the actor. A square window frames the actor, as large as what moves.
+2. The median of the frames of up to three seconds, lined up, is the scene; what differs from it is the actor, in a
+   square window as large as what moves.
 3. The scene gives gradients and colours of a few bands. The window gives those and flow, of the actor alone, cell by
    cell (what the body does) and as pairs anywhere in it (what the prop is), folded: left and right are the same.
 
-Histograms are normalised by the picture and then square-rooted, which evens out what is frequent and what is rare.
-Shape letters: F frames of one second, H and W pixels, R rows and C columns of cells, B bins, T seconds, D features.
+Histograms are normalised by the picture and square-rooted. F frames of a second, R rows and C columns of cells, B bins.
 """
 
 from __future__ import annotations
@@ -101,9 +100,7 @@ class MotionEncoder:
 
     def encode(self, frames: Iterable[Frame]) -> np.ndarray:
         """(T, D) float32, one row for each second from the clip's start to its last frame; values lie in about [0, 10].
-
-        A second without frames repeats the row before it. Frames, in time order, may have any size, even change it.
-        """
+        A second without frames repeats the row before it. Frames, in time order, may have any size, even change it."""
         threads = cv2.getNumThreads()
         cv2.setNumThreads(1)  # the flow depends on the number of threads, and frames this small gain nothing from more
         rows: list[np.ndarray] = []
@@ -242,10 +239,8 @@ def new_shot(before_HW3: np.ndarray, after_HW3: np.ndarray) -> bool:
 
 def camera_motion(flow_FHW2: np.ndarray, picture_HW3: np.ndarray) -> np.ndarray:
     """(F, 4) shift right and down, zoom and roll, all in pixels a frame (the last two at the middle of the side edges).
-
     Least squares on coarse samples, reweighted until what moves on its own counts little (Cauchy weights). Textured
-    places of `picture_HW3`, one of the pictures, count for more, since the flow of flat ones is a guess.
-    """
+    places of `picture_HW3`, one of the pictures, count for more, since the flow of flat ones is a guess."""
     count, height, width = flow_FHW2.shape[:3]
     size = (max(width // 4, 4), max(height // 4, 4))
     samples = np.stack([cv2.resize(flow, size, interpolation=cv2.INTER_AREA) for flow in flow_FHW2])
@@ -286,10 +281,8 @@ def split_actor(
     small_FHW3: np.ndarray, camera_F4: np.ndarray, first: int, last: int, step: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
     """The scene (H, W, 3) uint8, and how surely each pixel of the frames [first, last) is actor, (F, H, W) in [0, 1].
-
-    Every `step`-th frame is lined up with the middle one of those by the camera's motion (`camera_F4[k]` leads to
-    frame k); their median is the scene, and the actor is what differs from it.
-    """
+    Every `step`-th frame is lined up with the middle one of those by the camera's motion (`camera_F4[k]` leads to frame
+    k); their median is the scene, and the actor is what differs from it."""
     height, width = small_FHW3.shape[1:3]
     path = np.cumsum(camera_F4[:, :3], axis=0)
     path -= path[(first + last) // 2]
@@ -384,10 +377,8 @@ def cell_mirror(rows: int, columns: int, bins: tuple[int, ...]) -> np.ndarray:
 
 
 def gradients(grey_FHW: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Strength in [0, 1] and orientation bin of the Sobel gradient of each pixel, (F, H, W) each.
-
-    Bin k holds gradients at [k, k + 1) / 8 of half a turn, from right (0) over down.
-    """
+    """Strength in [0, 1] and orientation bin of the Sobel gradient of each pixel, (F, H, W) each. Bin k holds gradients
+    at [k, k + 1) / 8 of half a turn, from right (0) over down."""
     tall = grey_FHW.reshape(-1, grey_FHW.shape[2])  # one call for all frames; their seams are the rows left out
     size, angle = cv2.cartToPolar(cv2.Sobel(tall, cv2.CV_32F, 1, 0), cv2.Sobel(tall, cv2.CV_32F, 0, 1))
     size = np.minimum(size * (1 / 1020), 1).reshape(grey_FHW.shape)
@@ -403,10 +394,8 @@ def gradient_cells(size_FHW: np.ndarray, bins_FHW: np.ndarray, grid: Grid) -> np
 
 
 def gradient_pairs(size_FHW: np.ndarray, bins_FHW: np.ndarray, radius: int) -> np.ndarray:
-    """How often gradients of two orientations are `radius` pixels apart, anywhere: 132 numbers, folded.
-
-    Gradient local auto-correlations of first order (Kobayashi and Otsu, ECCV 2008), by the weaker gradient's strength.
-    """
+    """How often gradients of two orientations are `radius` pixels apart, anywhere: 132 numbers, folded. Gradient local
+    auto-correlations of first order (Kobayashi and Otsu, ECCV 2008), by the weaker gradient's strength."""
     turned = np.array(ORIENTATION_MIRROR)
     pair = np.arange(ORIENTATIONS**2).reshape(ORIENTATIONS, ORIENTATIONS)
     swapped = pair[np.ix_(turned, turned)]

@@ -27,10 +27,8 @@ Recognised = list[tuple[str, str, float]]  # objects of a clip, most probable fi
 
 
 class LinearHead:
-    """A linear classifier on frame features: logits = features @ weight_KD.T + bias_K.
-
-    With `unit_norm` each feature row is brought to length one first, so that a logit is a scaled cosine similarity.
-    """
+    """A linear classifier on frame features: logits = features @ weight_KD.T + bias_K. With `unit_norm` each feature
+    row is brought to length one first, so that a logit is a scaled cosine similarity."""
 
     def __init__(
         self, names: Sequence[str], definitions: Sequence[str], weight: np.ndarray, bias: np.ndarray | None = None,
@@ -85,11 +83,9 @@ class LinearHead:
 
 
 def top_objects(logits_TK: np.ndarray, k: int = 3, rule: str = "sentence") -> tuple[np.ndarray, np.ndarray]:
-    """Indices (k,) int64 and probabilities (k,) float32 of a clip's most probable objects, ties in vocabulary order.
-
-    The probability is the softmax of the mean over time of the logits; by the rule "names" it is the mean over time of
-    the softmax, so that what one second shows clearly is not lost.
-    """
+    """Indices (k,) int64 and probabilities (k,) float32 of a clip's most probable objects, ties in vocabulary order:
+    the softmax of the mean over time of the logits; by the rule "names" the mean over time of the softmax, so that what
+    one second shows clearly is not lost."""
     logits_TK = np.asarray(logits_TK, np.float64)
     if rule != "names":
         logits_TK = logits_TK.mean(0, keepdims=True)
@@ -115,11 +111,8 @@ def object_sentence(vocabulary: Vocabulary, indices: Iterable[int]) -> str:
 
 
 def object_phrases(head: ObjectHead, indices: Iterable[int], min_words: int = 5, max_words: int = 20) -> list[str]:
-    """Sentences of `min_words` to `max_words` words cut from names and definitions: positives for training, each once.
-
-    A definition is cut at its semicolons, and every piece begins with the object's name. Pieces too short are joined
-    with the next one, what is too long ends after `max_words`; an object without enough words gives none.
-    """
+    """Positives for training, each once: definitions cut at their semicolons, every piece with the object's name before
+    it. Pieces of fewer than `min_words` words are joined with the next one, longer ones end after `max_words`."""
     phrases: dict[str, None] = {}
     for index in indices:
         name, piece = head.names[index].split(), list[str]()
@@ -132,10 +125,8 @@ def object_phrases(head: ObjectHead, indices: Iterable[int], min_words: int = 5,
 
 
 def imagenet_vocabulary(subset: str = "imagenet-1k") -> tuple[list[str], list[str]]:
-    """Names and definitions of an ImageNet class list, `subset` as timm names it, in the order of classifiers' outputs.
-
-    A class's name is the first lemma of its WordNet synset. Names may occur twice ("crane": the bird, the machine).
-    """
+    """Names (the first lemma of a WordNet synset, of which two may be equal) and definitions of an ImageNet class list,
+    `subset` as timm names it, in the order of classifiers' outputs."""
     from timm.data import ImageNetInfo
 
     info = ImageNetInfo(subset)

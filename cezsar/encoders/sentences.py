@@ -1,8 +1,4 @@
-"""Sentences -> vectors: the frozen sentence encoder SBERT(s) of the method (Eq. 6 builds on it).
-
-`minilm` is carried by a wheel that is installed with this package. `distilroberta` is the paper's own. Any other name
-is a sentence-transformers model on the hub, any path a folder that SentenceTransformer saved.
-"""
+"""Sentences -> vectors: the frozen sentence encoder SBERT(s) of the method (Eq. 6 builds on it)."""
 
 from __future__ import annotations
 
@@ -26,9 +22,7 @@ BATCH = 64
 
 class SentenceEncoder:
     """A sentence encoder, loaded at once, unless width and fingerprint are `known`: then when it is first needed.
-
-    Vectors are the model's own: nothing is normalised here (MiniLM ends in a unit norm).
-    """
+    Vectors are the model's own: nothing is normalised here (MiniLM ends in a unit norm)."""
 
     def __init__(
         self, name: str, load: Callable[[], SentenceTransformer], known: tuple[int, str] | None = None
@@ -67,10 +61,8 @@ class SentenceEncoder:
 
 
 def load_sentence_encoder(name_or_folder: str | Path = "minilm", device: str | None = None) -> SentenceEncoder:
-    """`minilm`, `distilroberta`, any sentence-transformers name, or a folder; what is not here is fetched.
-
-    Raises `MissingWeightsError` where that cannot be, `FormatError` where what is there cannot be loaded.
-    """
+    """`minilm` (carried by a package), `distilroberta` (the paper's), any sentence-transformers name, or a folder; what
+    is not here is fetched. Raises `MissingWeightsError` where that cannot be, `FormatError` for a damaged model."""
     name, device = str(name_or_folder), compute.pick_device(device)
     folder = catalogue.carried(name) if name == "minilm" else weight_files.fetch(name)
     known = MINILM_KNOWN if name == "minilm" else None

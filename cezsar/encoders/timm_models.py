@@ -20,7 +20,7 @@ import numpy as np
 
 from cezsar.encoders import compute, weight_files
 from cezsar.encoders.base import ObjectHead
-from cezsar.encoders.catalogue import EFFICIENTNET, IMAGENET_DOMAINS, carried
+from cezsar.encoders.catalogue import EFFICIENTNET, IMAGENET_DOMAINS, carried, weights_file
 from cezsar.encoders.objects import LinearHead, imagenet_vocabulary
 from cezsar.encoders.weight_files import weights_of
 from cezsar.errors import InputError, MismatchError
@@ -93,11 +93,9 @@ class TimmEncoder(compute.ImageEncoder):
 
 def load_model(name: str, model: str, weights: str | Path | None = None) -> torch.nn.Module:
     """A timm model with its trained weights; `name` is what `create` calls it. Nothing is unpickled but tensors.
-
-    `model` is timm's name, with or without the tag, or a folder that timm saved, whose config.json says what it is. The
-    weights are at `weights` (a .safetensors file in timm's format, a .pth/.pt/.bin of tensors, or a folder with one,
-    whose config.json must agree if it has one), or where `fetch` has them.
-    """
+    `model` is timm's name, with or without the tag, or a folder that timm saved. The weights are at `weights` (a
+    .safetensors file in timm's format, a .pth/.pt/.bin of tensors, or a folder with one, whose config.json must agree
+    if it has one), or where `fetch` has them."""
     import timm
 
     saved_by_timm = Path(model).is_dir()
@@ -113,7 +111,7 @@ def load_model(name: str, model: str, weights: str | Path | None = None) -> torc
         if weights is None and not getattr(timm.models.get_pretrained_cfg(model), "hf_hub_id", None):
             raise InputError(f"{name}: timm knows no trained weights for {model}; give some with weights=FILE")
     place = Path(model) if saved_by_timm else weights_of(name, weights)
-    file, config = weight_files.weights_file(place), place / "config.json"
+    file, config = weights_file(place), place / "config.json"
     if file is None:
         raise InputError(f"{name}: {place} has no weights; wanted is one of {', '.join(weight_files.SUFFIXES)}")
     with weight_files.loading(name, file, f"timm as weights of {model}"):

@@ -1,7 +1,5 @@
 """Weights: the files of them, fetching them from the hub, how a library is made to load them, what identifies them.
-
-They are fetched into `$CEZSAR_HOME/models/<name>`: only the files needed, resumable, whole or not at all.
-"""
+They are fetched into `$CEZSAR_HOME/models/<name>`: only the files needed, resumable, whole or not at all."""
 
 from __future__ import annotations
 
@@ -34,12 +32,10 @@ ANSWERS_IN_S = 10.0  # the hub, or there is none
 
 
 def fetch(name: str, on_progress: Report = lambda what, done, total: None) -> Path:
-    """Bring an encoder's weights onto this machine, unless they are here: the folder or file they are in.
-
-    What an attempt that broke off had fetched is not fetched again. Files are kept beside their place until all of them
-    are there and have the sizes and checksums that the hub states. Raises `InputError` where no model of the hub can
-    have this name or the disk is too full, `MissingWeightsError` where the hub cannot be reached or has no such model.
-    """
+    """Bring an encoder's weights onto this machine, unless they are here: the folder or file they are in. What an
+    attempt that broke off had fetched is not fetched again. Files are kept beside their place until all of them are
+    there and have the sizes and checksums that the hub states. Raises `InputError` where no model of the hub can have
+    this name or the disk is too full, `MissingWeightsError` where the hub cannot be reached or has no such model."""
     if (place := located(name)) is not None:
         return place
     entry = card(name)
@@ -94,10 +90,8 @@ def missing(name: str, reason: str) -> MissingWeightsError:
 
 
 def needed(files: Sequence[RepoSibling], open_clip: bool = False) -> list[RepoSibling]:
-    """What loading takes: settings, vocabularies, and of each model its weights once, as safetensors if they are.
-
-    A repository may hold the same model for open_clip and for transformers: the form that is asked for is taken.
-    """
+    """What loading takes: settings, vocabularies, and of each model its weights once, as safetensors if they are. A
+    repository may hold the same model for open_clip and for transformers: the form that is asked for is taken."""
     path = {file.rfilename: PurePosixPath(file.rfilename) for file in files}
     kept = [name for name in path if path[name].suffix in NEEDED and not OTHER_ENGINES & {*path[name].parts[:-1]}]
     models = [name for name in kept if name.endswith(SUFFIXES)]

@@ -39,7 +39,7 @@ from cezsar.errors import CezsarError, InputError
 __all__ = ["Job", "Step", "cancel", "find", "forget", "jobs", "possible", "resume", "start"]
 
 ENDED = ("done", "failed", "cancelled", "interrupted")
-BROKEN = (OSError, ValueError, KeyError, TypeError, IndexError)  # what reading a folder that holds no job can raise
+BROKEN = (OSError, ValueError, LookupError, TypeError, ArithmeticError)  # of reading what is no job's folder
 GRACE_S = 5.0  # between SIGTERM and SIGKILL by the runner
 KILL_AFTER_S = GRACE_S + 1  # by who cancelled, if the runner has not done so
 LEAST_SHARE = 0.03  # of the whole, done in this attempt, before the time left is estimated
@@ -93,10 +93,8 @@ def start(
     only_one: bool = False, home: str | Path | None = None,
 ) -> Job:  # fmt: skip
     """Start a job, or queue it: as many run side by side as `$CEZSAR_SLOTS` says, by default one for two processors.
-
     `kind` is of lower-case letters, digits and hyphens; `about` is anything JSON can hold. Light work that never waits
-    and holds up nobody starts `at_once`. With `only_one`, a living job of this kind is returned and nothing started.
-    """
+    and holds up nobody starts `at_once`. With `only_one`, a living job of this kind is returned and nothing started."""
     if not possible():
         raise CezsarError("jobs need a POSIX system; run the same `cezsar` command in a terminal")
     root = _root(home)
@@ -130,10 +128,8 @@ def find(id: str, home: str | Path | None = None) -> Job | None:
 
 
 def cancel(id: str, home: str | Path | None = None) -> None:
-    """End a job and its children without waiting for it; what it has finished stays. An ended job is left alone.
-
-    Its process group gets SIGTERM, and some seconds later SIGKILL, by its runner or, if that is dead, from here.
-    """
+    """End a job and its children without waiting for it; what it has finished stays. Its process group gets SIGTERM,
+    and some seconds later SIGKILL, by its runner or, if that is dead, from here."""
     with _alone(_root(home)):
         job = _found(id, home)
         if job.alive:
@@ -146,10 +142,8 @@ def cancel(id: str, home: str | Path | None = None) -> None:
 
 
 def resume(id: str, home: str | Path | None = None) -> Job:
-    """Start again at the first step that has not ended well; the commands go on where they stopped.
-
-    A living job is left alone, and so is a done one. One that is just being cancelled is waited for, a few seconds.
-    """
+    """Start again at the first step that has not ended well, a living or done job excepted; the commands go on where
+    they stopped. One that is just being cancelled is waited for, a few seconds."""
     with _alone(_root(home)):
         job = _found(id, home)
         if job.alive or job.state == "done":
@@ -201,10 +195,8 @@ def _alone(root: Path) -> FileLock:
 
 @contextmanager
 def _taken(folder: Path) -> Iterator[IO[str]]:
-    """The emptied lock file of an ended job, locked, to take the id of the process group that inherits the lock.
-
-    A job that is just ending is waited for, and killed if it takes long.
-    """
+    """The emptied lock file of an ended job, locked, to take the id of the process group that inherits the lock. A job
+    that is just ending is waited for, and killed if it takes long."""
     import fcntl  # POSIX only, as jobs are
 
     end = time.monotonic() + KILL_AFTER_S

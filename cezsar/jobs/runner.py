@@ -1,7 +1,5 @@
-"""The process that carries a job: waits for its turn, then runs its commands one after another.
-
-`python -m cezsar.jobs.runner FOLDER LOCK`, where LOCK is the inherited descriptor of the job's lock.
-"""
+"""The process that carries a job: waits for its turn, then runs its commands one after another. `python -m
+cezsar.jobs.runner FOLDER LOCK`, where LOCK is the inherited descriptor of the job's lock."""
 
 from __future__ import annotations
 

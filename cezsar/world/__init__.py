@@ -1,8 +1,6 @@
-"""The stick-figure world: a small drawn data set of people doing things with props in places, from one seed.
-
-`build` writes it to disk; `plan_training`, `plan_clips` and `render` give any of its videos on demand. Numbers reached
-on it say that the software works, not how well it would do on real video.
-"""
+"""The stick-figure world: a small drawn data set of people doing things with props in places, from one seed. `build`
+writes it to disk; `plan_training`, `plan_clips` and `render` give any of its videos on demand. Numbers reached on it
+say that the software works, not how well it would do on real video."""
 
 from cezsar.world.actions import (
     ACTIONS,

@@ -1,14 +1,13 @@
 """The actions: who does what, with which prop, where it usually happens, and how people say it (`assets/world.toml`).
-
 Every unseen (motion, prop) pair is absent from training, while its motion, its prop and its place each occur there in
 several other combinations. Three unseen actions share each place and two or three each prop, so that neither objects
 nor scenery alone can name the action. Captions share words with the descriptions, so that a sentence encoder can carry
-meaning from one to the other.
-"""
+meaning from one to the other."""
 
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +36,6 @@ class Action:
 
 
 def _with_article(noun: str) -> str:
-    """`umbrella` -> `an umbrella`."""
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
@@ -51,20 +49,18 @@ def _action(motion: str, prop: str, place: str, seen: bool, grounding: bool = Fa
     return Action(name, motion, None if bare else prop, place, seen, grounding)
 
 
-def _all_actions() -> list[Action]:
-    actions = []
+def _all_actions() -> Iterator[Action]:
     for motion, pairs in _WORDS["seen"].items():
-        seen = (pair.split(" ", 1) for pair in pairs)
-        actions += [_action(motion, prop, place, seen=True) for prop, place in seen]
+        for prop, place in (pair.split(" ", 1) for pair in pairs):
+            yield _action(motion, prop, place, seen=True)
     for number, prop in enumerate(_WORDS["grounded"]):
         for step, motion in enumerate(("carrying", "holding", "putting down")):
             # over the places in turn, so that no prop belongs to one place
             place = PLACES[(3 * number + 4 * step + number // 10) % len(PLACES)]
-            actions.append(_action(motion, prop, place, seen=True, grounding=True))
+            yield _action(motion, prop, place, seen=True, grounding=True)
     for place, pairs in _WORDS["unseen"].items():
-        unseen = (pair.rsplit(" ", 1) for pair in pairs)
-        actions += [_action(motion, prop, place, seen=False) for motion, prop in unseen]
-    return actions
+        for motion, prop in (pair.rsplit(" ", 1) for pair in pairs):
+            yield _action(motion, prop, place, seen=False)
 
 
 ACTIONS: tuple[Action, ...] = tuple(_all_actions())

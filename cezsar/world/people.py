@@ -1,8 +1,6 @@
-"""People: what somebody looks like, how a posture becomes joints, and joints coloured outlines.
-
-A posture over time is solved by two-bone inverse kinematics. Lengths are in body heights, the ground is y = 0, +x is
-the way the person faces, +y is up. Every array runs over the T frames of a shot, so that a whole shot is posed at once.
-"""
+"""People: what somebody looks like, how a posture becomes joints, and joints coloured outlines. A posture over time is
+solved by two-bone inverse kinematics. Lengths are in body heights, the ground is y = 0, +x is the way the person faces,
++y is up. Every array runs over the T frames of a shot, so that a whole shot is posed at once."""
 
 from __future__ import annotations
 
@@ -48,17 +46,12 @@ class Person:
 def draw_person(rng: np.random.Generator) -> Person:
     """Somebody new."""
     kind = ("man", "woman", "boy", "girl")[int(rng.choice(4, p=(0.4, 0.4, 0.1, 0.1)))]
-    return Person(
-        kind=kind,
-        shirt=str(rng.choice(list(SHIRTS))),
-        trousers=TROUSERS[int(rng.integers(len(TROUSERS)))],
-        skin=SKINS[int(rng.integers(len(SKINS)))],
-        hair=HAIRS[int(rng.integers(len(HAIRS)))],
-        shoes=SHOES[int(rng.integers(len(SHOES)))],
-        skirt=kind in ("woman", "girl") and bool(rng.random() < 0.3),
-        build=float(rng.uniform(0.88, 1.2)),
-        height=float(rng.uniform(0.86, 0.95) if kind in ("boy", "girl") else rng.uniform(0.94, 1.06)),
-    )
+    shirt = str(rng.choice(list(SHIRTS)))
+    trousers, skin, hair, shoes = (kinds[int(rng.integers(len(kinds)))] for kinds in (TROUSERS, SKINS, HAIRS, SHOES))
+    skirt = kind in ("woman", "girl") and bool(rng.random() < 0.3)
+    build = float(rng.uniform(0.88, 1.2))
+    height = float(rng.uniform(0.86, 0.95) if kind in ("boy", "girl") else rng.uniform(0.94, 1.06))
+    return Person(kind, shirt, trousers, skin, hair, shoes, skirt, build, height)
 
 
 # Postures and joints -------------------------------------------------------------------------------------------------
@@ -108,32 +101,27 @@ def standing(t: np.ndarray) -> Posture:
     """Stand at ease, arms hanging, breathing a little; every motion starts from this."""
     zero = np.zeros_like(t)
     breath = 0.006 * np.sin(2 * np.pi * 0.35 * t)
-    return Posture(
-        hip=point(zero, STANDING_HIP - 0.012 + breath),
-        front_hand=point(0.09 + breath, 0.46 + breath),
-        back_hand=point(-0.07, 0.46 + breath),
-        front_foot=point(0.055 + zero, 0.0),
-        back_foot=point(-0.055 + zero, 0.0),
-        lean=zero.copy(),
-        nod=zero.copy(),
-        turn=np.ones_like(t),
-        travel=zero.copy(),
-    )
+    hip, hand = point(zero, STANDING_HIP - 0.012 + breath), point(0.09 + breath, 0.46 + breath)
+    limbs = point(-0.07, 0.46 + breath), point(0.055 + zero, 0.0), point(-0.055 + zero, 0.0)
+    return Posture(hip, hand, *limbs, zero.copy(), zero.copy(), np.ones_like(t), zero.copy())
+
+
+Two = tuple[np.ndarray, np.ndarray]  # front and back
 
 
 @dataclass
 class Skeleton:
-    """Joints (T, 2) in body heights around the person's own ground point, and angles (T,); pairs are (front, back)."""
+    """Joints (T, 2) in body heights around the person's own ground point, and angles (T,)."""
 
     hip: np.ndarray
     neck: np.ndarray
     head: np.ndarray
-    shoulders: tuple[np.ndarray, np.ndarray]
-    elbows: tuple[np.ndarray, np.ndarray]
-    hands: tuple[np.ndarray, np.ndarray]
-    hips: tuple[np.ndarray, np.ndarray]
-    knees: tuple[np.ndarray, np.ndarray]
-    feet: tuple[np.ndarray, np.ndarray]
+    shoulders: Two
+    elbows: Two
+    hands: Two
+    hips: Two
+    knees: Two
+    feet: Two
     lean: np.ndarray
     nod: np.ndarray
 

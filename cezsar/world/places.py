@@ -1,8 +1,6 @@
-"""The places: each paints a wide backdrop once per shot, and the camera moves over it.
-
-Units are later seen about one pixel wide: a backdrop is `HEIGHT` units high, its floor begins at the row `HORIZON`, and
-people stand about the row `GROUND`. Decoration differs by the random generator, the kind of place never does.
-"""
+"""The places: each paints a wide backdrop once per shot, and the camera moves over it. Units are later seen about one
+pixel wide: a backdrop is `HEIGHT` units high, its floor begins at the row `HORIZON`, and people stand about the row
+`GROUND`. Decoration differs by the random generator, the kind of place never does."""
 
 from __future__ import annotations
 

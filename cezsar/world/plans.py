@@ -73,19 +73,15 @@ def _deck(rng: np.random.Generator, actions: Sequence[Action]) -> Iterator[Actio
 def plan_training(
     seed: int, *, videos: int = 300, segments_per_video: int = 7, exclude: Collection[str] = ()
 ) -> list[VideoPlan]:
-    """Untrimmed, captioned videos of the seen actions, in order of id.
-
-    `exclude` names seen actions to leave out, such as `HELD_OUT`. Raises `InputError` for other names.
-    """
-    actions = seen_actions()
-    unknown = sorted(set(exclude) - {action.name for action in actions})
-    if unknown:
+    """Untrimmed, captioned videos of the seen actions but those to `exclude`, such as `HELD_OUT`, in order of id.
+    Raises `InputError` for other names, and where nothing is left to show."""
+    actions = [action for action in seen_actions() if action.name not in exclude]
+    if unknown := sorted(set(exclude) - {action.name for action in seen_actions()}):
         raise InputError(f"cannot exclude {', '.join(unknown)}: not a seen action of the stick-figure world")
-    if videos < 1 or segments_per_video < 1:
-        given = f"{videos} x {segments_per_video}"
-        raise InputError(f"a training set needs at least one video and one segment, not {given}")
+    if videos < 1 or segments_per_video < 1 or not actions:
+        raise InputError("a training set needs at least one video, one segment and one action; ask for more")
     rng = np.random.default_rng([seed, 10])
-    deck = _deck(rng, [action for action in actions if action.name not in exclude])
+    deck = _deck(rng, actions)
     plans = []
     for number in range(videos):
         own = int(rng.integers(2**62))
@@ -130,11 +126,9 @@ def plan_of(clip_id: str) -> VideoPlan | None:
 
 def annotations(plans: Iterable[VideoPlan]) -> dict[str, dict[str, Any]]:
     """The segments in ActivityNet Captions form: {id: {duration, timestamps, sentences}}."""
-    return {
-        plan.id: {
-            "duration": plan.duration_s,
-            "timestamps": [[segment.start_s, segment.end_s] for segment in plan.segments],
-            "sentences": [segment.sentence for segment in plan.segments],
-        }
-        for plan in plans
-    }
+    found = {}
+    for plan in plans:
+        times = [[segment.start_s, segment.end_s] for segment in plan.segments]
+        sentences = [segment.sentence for segment in plan.segments]
+        found[plan.id] = {"duration": plan.duration_s, "timestamps": times, "sentences": sentences}
+    return found

@@ -1,7 +1,5 @@
-"""The props: shapes, characteristic colours, and where hands take hold.
-
-Lengths are body heights; each prop has its own frame, +y up along the prop when it stands upright.
-"""
+"""The props: shapes, characteristic colours, and where hands take hold. Lengths are body heights; each prop has its own
+frame, +y up along the prop when it stands upright."""
 
 from __future__ import annotations
 

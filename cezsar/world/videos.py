@@ -19,21 +19,22 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 
 import cezsar
 from cezsar.atomic import replacing, write_json
+from cezsar.data.documents import read_json_object
 from cezsar.errors import CezsarError, InputError, MismatchError, VideoError
 from cezsar.world import plans
-from cezsar.world.actions import BY_NAME, DESCRIPTIONS, HARD_GROUPS, OBJECTS, Action, unseen_actions
+from cezsar.world.actions import BY_NAME, DESCRIPTIONS, HARD_GROUPS, OBJECTS, unseen_actions
 from cezsar.world.motions import Manner, perform
 from cezsar.world.people import Layer, Posture, draw_person, figure_layers, shadow_path, standing
 from cezsar.world.places import GROUND, HEIGHT, backdrop
@@ -44,6 +45,7 @@ WIDTH_PX, HEIGHT_PX = 160, 120
 VIEW_W, VIEW_H = 192, 144  # what the camera sees at zoom 1, in backdrop units
 # How far the camera looks ahead of the person in these motions, in backdrop units; 5 in all others.
 AHEAD = {"throwing": 20.0, "kicking": 20.0, "pushing": 12.0, "dragging": 12.0}
+POLL_S = 0.2
 BYSTANDERS = 0.2  # share of shots in which somebody else stands about
 _SHIFT = 4
 _SAMPLING = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -61,8 +63,8 @@ def _settle(posture: Posture, rest: Posture, share: np.ndarray) -> None:
 
 
 def _camera(rng: np.random.Generator, t: np.ndarray, middle_x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A hand-held or a gliding camera that keeps the person in the picture: its zoom (T,), and the backdrop point
-    (T, 2) at the middle of the picture."""
+    """A hand-held or a gliding camera that keeps the person in the picture: its zoom (T,), and the backdrop point (T,
+    2) at the middle of the picture."""
     zoom = float(rng.uniform(0.97, 1.17)) * (1 + float(rng.uniform(-0.02, 0.02)) * t)
     turns = rng.uniform(0, 2 * np.pi, 4)
     sway = float(rng.choice((0.0, 1.5, 4.0)))
@@ -121,8 +123,8 @@ def _bystander(
 
 
 def _shot(plan: VideoPlan, index: int, t: np.ndarray, unit: float) -> Iterator[np.ndarray]:
-    """The frames of one segment and its share of the gaps; `t` (T,) is seconds from the segment's start,
-    `unit` pixels to a backdrop unit."""
+    """The frames of one segment and its share of the gaps; `t` (T,) is seconds from the segment's start, `unit` pixels
+    to a backdrop unit."""
     segment = plan.segments[index]
     rng = np.random.default_rng([plan.seed, 2, index])
     person = person_of(plan.seed)
@@ -175,10 +177,8 @@ def _shot(plan: VideoPlan, index: int, t: np.ndarray, unit: float) -> Iterator[n
 
 
 def render(plan: VideoPlan, *, width: int = WIDTH_PX) -> Iterator[np.ndarray]:
-    """The frames of a plan at `FPS`: each (width * 3/4, width, 3) uint8 RGB. The same plan gives the same frames.
-
-    A larger `width` draws the same scene with more detail, for looking at.
-    """
+    """The frames of a plan at `FPS`: each (width * 3/4, width, 3) uint8 RGB. The same plan gives the same frames. A
+    larger `width` draws the same scene with more detail, for looking at."""
     times = np.arange(plan.frame_count) / FPS
     cuts = [(a.end_s + b.start_s) / 2 for a, b in pairwise(plan.segments)]
     shots = np.searchsorted(np.array(cuts), times, side="right")
@@ -221,13 +221,10 @@ def _fix_identity(path: Path) -> None:
 
 
 def write_video(plan: VideoPlan, path: str | Path, width_px: int = WIDTH_PX) -> None:
-    """Render `plan` into a `.webm` or `.mp4` file, whole or not at all; the same plan gives the same bytes.
-
-    `width_px` other than the world's own is for people to look at: features are made from the usual size.
-    """
+    """Render `plan` into a `.webm` or `.mp4` file, whole or not at all; the same plan gives the same bytes. `width_px`
+    other than the world's own is for people to look at: features are made from the usual size."""
     path = Path(path)
-    fourcc = FOURCC.get(path.suffix)
-    if fourcc is None:
+    if (fourcc := FOURCC.get(path.suffix)) is None:
         raise InputError(f"{path.name}: the stick-figure world writes .webm or .mp4 files")
     size = (width_px, round(width_px * HEIGHT_PX / WIDTH_PX))
     with replacing(path) as temporary:
@@ -266,8 +263,8 @@ class WorldSettings:
 
     @classmethod
     def read(cls, folder: Path) -> WorldSettings:
-        """Of the world in a folder. ValueError, TypeError or KeyError if its settings.json holds something else."""
-        values: dict[str, Any] = json.loads((folder / "settings.json").read_text(encoding="utf-8"))
+        """Of the world in a folder."""
+        values = read_json_object(folder / "settings.json")
         return cls(**values | {name: tuple(values[name]) for name in ("train_exclude", "test_actions")})
 
     def plans(self) -> tuple[list[VideoPlan], list[VideoPlan]]:
@@ -291,106 +288,85 @@ class World:
 
 
 def build(
-    folder: str | Path,
-    seed: int,
-    *,
-    workers: int = 2,
-    videos: int = 300,
-    segments_per_video: int = 7,
-    clips_per_class: int = 20,
-    train_exclude: Collection[str] = (),
-    test_actions: Iterable[Action | str] | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> World:
+    folder: str | Path, seed: int, *, workers: int = 2, videos: int = 300, segments_per_video: int = 7,
+    clips_per_class: int = 20, train_exclude: Collection[str] = (), test_actions: Iterable[str] | None = None,
+    on_progress: Callable[[int, int], object] = lambda done, total: None,
+) -> World:  # fmt: skip
     """Write a world into `folder`, or finish one that was begun there with the same settings; the unseen actions are
     tested by default, and `on_progress` gets (files done, files in all)."""
     folder = Path(folder)
-    names = [a if isinstance(a, str) else a.name for a in (unseen_actions() if test_actions is None else test_actions)]
-    unknown = sorted(set(names) - set(BY_NAME))
-    if unknown:
+    names = [action.name for action in unseen_actions()] if test_actions is None else list(test_actions)
+    if unknown := sorted(set(names) - set(BY_NAME)):
         raise InputError(f"no such action in the stick-figure world: {', '.join(unknown)}")
-    settings = WorldSettings(
-        int(seed), videos, segments_per_video, clips_per_class, tuple(sorted(set(train_exclude))), tuple(names)
-    )
-    world = World(folder, *settings.plans())
-    claimed = folder / "settings.json"
+    sizes = videos, segments_per_video, clips_per_class
+    settings = WorldSettings(int(seed), *sizes, tuple(sorted(set(train_exclude))), tuple(names))
+    world, claimed, told = World(folder, *settings.plans()), folder / "settings.json", json.dumps(asdict(settings))
     if not claimed.is_file():
-        write_json(claimed, asdict(settings))
-    try:
-        found = WorldSettings.read(folder)
-    except (ValueError, TypeError, KeyError) as error:
-        raise MismatchError(f"{claimed} is no stick-figure world's settings ({error}); take an empty folder") from error
-    if found != settings:
+        write_json(claimed, json.loads(told))
+    if read_json_object(claimed) != json.loads(told):
         raise MismatchError(f"{folder} holds a stick-figure world of other settings; take an empty folder or remove it")
     every = [*world.train, *world.test]
-    missing = sum(not world.path(plan).is_file() for plan in every)
-    if missing:
-        _render_all(folder, max(1, min(workers, missing)), len(every), missing, on_progress)
-    if missing or not all((folder / name).is_file() for name in ("world.json", "seen/segments.json")):
+
+    def missing() -> int:
+        return sum(not world.path(plan).is_file() for plan in every)
+
+    if to_do := missing():
+        shares = max(1, min(workers, to_do))
+        _render_all(folder, shares, missing, lambda left: on_progress(len(every) - left, len(every)))
+    if to_do or not all((folder / name).is_file() for name in ("world.json", "seen/segments.json")):
         _write_tables(world, settings)
-    if on_progress is not None:
-        on_progress(len(every), len(every))
+    on_progress(len(every), len(every))
     return world
 
 
 def render_share(folder: Path, share: int, shares: int) -> None:
-    """Render every n-th video of a world that is missing; the id of each goes to stdout, one a line."""
+    """Render every n-th video of a world that is missing."""
     cv2.setNumThreads(1)  # the shares are the parallelism
     train, test = WorldSettings.read(folder).plans()
     for plan in [*train, *test][share::shares]:
         path = video_path(folder, plan)
         if not path.is_file():
             write_video(plan, path)
-            os.write(1, f"{plan.id}\n".encode())
 
 
-def _render_all(
-    folder: Path, workers: int, total: int, missing: int, on_progress: Callable[[int, int], None] | None
-) -> None:
-    """Render in child processes, which plan the same world again from its settings; count the files they report.
-
-    They are no fork of this one, and import nothing of its `__main__`.
-    """
+def _render_all(folder: Path, workers: int, missing: Callable[[], int], on_progress: Callable[[int], object]) -> None:
+    """Render in child processes, which plan the same world again from its settings. They are no fork of this one, and
+    import nothing of its `__main__`."""
     root = str(Path(cezsar.__file__).parents[1])
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))}
     code = "import sys, pathlib; from cezsar.world.videos import render_share as run; folder, *share = sys.argv[1:]; "
     command = [sys.executable, "-c", code + "run(pathlib.Path(folder), *map(int, share))", str(folder)]
-    children: list[subprocess.Popen[bytes]] = []
-    finished, report = os.pipe()  # all children write into one
-    with tempfile.TemporaryFile() as complaints, os.fdopen(finished) as lines:
-        try:
-            for share in range(workers):
-                arguments = [*command, str(share), str(workers)]
-                children.append(subprocess.Popen(arguments, stdout=report, stderr=complaints, env=environment))
-            os.close(report)
-            for done, _ in enumerate(lines, total - missing + 1):
-                if on_progress is not None:
-                    on_progress(done, total)
-        except BaseException:
-            for child in children:
-                child.kill()
-            raise
-        finally:
-            codes = [child.wait() for child in children]
-        if any(codes):
+    with tempfile.TemporaryFile() as complaints, ExitStack() as started:
+        children = []
+        for share in range(workers):
+            child = subprocess.Popen([*command, str(share), str(workers)], stderr=complaints, env=environment)
+            started.callback(child.wait)
+            started.callback(child.kill)  # of one that has ended it does nothing
+            children.append(child)
+        while any(child.poll() is None for child in children):
+            time.sleep(POLL_S)
+            on_progress(missing())
+        if any(codes := [child.returncode for child in children]):
             complaints.seek(0)
-            said = complaints.read().decode("utf-8", "replace").strip().splitlines()
-            last = said[-1] if said else f"exit status {max(codes, key=abs)}"
+            said = complaints.read().decode("utf-8", "replace").strip().rpartition("\n")[2]
+            last = said or f"exit status {max(codes, key=abs)}"
             raise CezsarError(f"rendering into {folder} failed: {last}; run it again to go on from where it stopped")
 
 
 def _write_tables(world: World, settings: WorldSettings) -> None:
-    folder, tested = world.folder, settings.test_actions
-    drawn = {plan.id: [[s.start_s, s.end_s, s.action] for s in plan.segments] for plan in world.train}
-    write_json(folder / "train.json", plans.annotations(world.train))
-    props = {p.id: [[s.start_s, s.end_s, s.prop, s.place, s.action] for s in p.segments] for p in world.train}
-    write_json(folder / "props.json", props)
-    write_json(folder / "seen" / "segments.json", drawn)
-    seen = sorted({segment.action for plan in world.train for segment in plan.segments})
-    write_json(folder / "seen" / "descriptions.json", {name: DESCRIPTIONS[name] for name in seen})
-    write_json(folder / "descriptions.json", {name: DESCRIPTIONS[name] for name in tested})
+    tested, segments = settings.test_actions, {plan.id: plan.segments for plan in world.train}
+    props = {id: [[s.start_s, s.end_s, s.prop, s.place, s.action] for s in shown] for id, shown in segments.items()}
+    seen = sorted({segment.action for shown in segments.values() for segment in shown})
     groups = {name: [action for action in group if action in tested] for name, group in HARD_GROUPS.items()}
-    write_json(folder / "hard_groups.json", {name: group for name, group in groups.items() if len(group) > 1})
-    write_json(folder / "objects.json", OBJECTS)
-    counts = {"fps": FPS, "train": len(world.train), "test": len(world.test)}
-    write_json(folder / "world.json", asdict(settings) | counts)
+    tables = {
+        "train": plans.annotations(world.train),
+        "props": props,
+        "seen/segments": {id: [[s.start_s, s.end_s, s.action] for s in shown] for id, shown in segments.items()},
+        "seen/descriptions": {name: DESCRIPTIONS[name] for name in seen},
+        "descriptions": {name: DESCRIPTIONS[name] for name in tested},
+        "hard_groups": {name: group for name, group in groups.items() if len(group) > 1},
+        "objects": OBJECTS,
+        "world": asdict(settings) | {"fps": FPS, "train": len(world.train), "test": len(world.test)},
+    }
+    for name, table in tables.items():
+        write_json(world.folder / f"{name}.json", table)

@@ -131,10 +131,9 @@ class Classifier:
         encoder = encoders.create(name, weights=weights, device=device)
         head = encoder.object_head
         if isinstance(encoder, spaces.TextEncoder):
-            by_name = encoder.visual_dim < encoder.dim  # objects come from a classifier of their own, and so count
             trust = f"{encoder.name} is a frozen model of pictures and words ({encoder.domain}); {encoder.trust}"
             space: Space = spaces.ImageTextSpace(encoder, prompts)
-            fusion = Weights(alpha=0.8, beta=0.2) if by_name else Weights.only("VE")
+            by_name, fusion = False, Weights.only("VE")
         elif head is None:
             raise InputError(
                 f"encoder {name} neither reads text nor names objects, so it cannot rank labels without a run; "

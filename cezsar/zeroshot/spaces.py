@@ -43,7 +43,6 @@ class TextEncoder(Protocol):
 
     prompts: Sequence[str]  # what it wants a bare label to be put into, at {}
     trust: str  # one line on what it sees, and so may be trusted for
-    visual_dim: int  # how many columns of a feature row, from the first, are in the space of its sentences
 
     def text_vectors(self, sentences: Sequence[str]) -> FloatArray: ...
 
@@ -158,8 +157,7 @@ class ImageTextSpace(Space):
         return (np.add.reduceat(units, np.cumsum(counts) - counts) / counts[:, None]).astype(np.float32)
 
     def clips(self, features: Sequence[FloatArray]) -> FloatArray:
-        width = self._encoder.visual_dim  # columns after these are of a second encoder, for objects
-        return np.array([unit_rows(clip_TD[:, :width]).mean(0) for clip_TD in features], np.float32)
+        return np.array([unit_rows(clip_TD).mean(0) for clip_TD in features], np.float32)
 
 
 def space_of(run: Run, encoder: Encoder, device: str | None = None) -> Space:

@@ -25,7 +25,7 @@ FILES = [
 ]  # fmt: skip
 FOLDERS = [
     "extract clips/ --encoder motion --out", "train triplets --store s --out", "photographs --out",
-    "tau-sweep captions.json --store s --dataset demo --test-store t --out", "demo --ship",
+    "tau-sweep captions.json --store s --dataset demo --test-store t --out",
     "import-release features features/ --out", "import-release checkpoint bestmodel.pt --out",
     "import-release splits splits.json --out",
 ]  # fmt: skip

@@ -82,8 +82,9 @@ def test_a_seed_decides_and_what_cannot_be_planned_is_refused():
     assert plan_clips(1, UNSEEN[4:5], 3) == plan_clips(1, UNSEEN, 3)[12:15]  # a class does not depend on the others
     with pytest.raises(InputError, match="kicking a drum"):
         plan_training(1, exclude=["kicking a drum"])  # unseen, so there is nothing to leave out
-    with pytest.raises(InputError, match="at least one"):
-        plan_training(1, videos=0)
+    for nothing in ({"videos": 0}, {"segments_per_video": 0}, {"exclude": [action.name for action in SEEN]}):
+        with pytest.raises(InputError, match="at least one"):
+            plan_training(1, **nothing)
 
 
 def digest(path):
@@ -121,11 +122,12 @@ def test_what_is_drawn_keeps_its_bytes_and_moves():
 
 
 @pytest.mark.parametrize("suffix", [".webm", ".mp4"])
-def test_files_hold_the_frames_and_the_same_plan_gives_the_same_bytes(tmp_path, suffix):
+def test_files_hold_the_frames_and_the_same_plan_gives_the_same_bytes(tmp_path, suffix, capfd):
     plan, path, again = clip(ACTIONS[5], seed=4), tmp_path / f"clip{suffix}", tmp_path / f"again{suffix}"
     write_video(plan, path)
     write_video(plan, again)
     assert digest(path) == digest(again) and len(list(tmp_path.iterdir())) == 2
+    assert capfd.readouterr() == ("", "")  # not even a false alarm about VP8
     capture = cv2.VideoCapture(str(path))
     assert capture.get(cv2.CAP_PROP_FPS) == pytest.approx(8)
     for frame in render(plan):
@@ -154,7 +156,7 @@ def test_build_writes_resumes_and_refuses_other_settings(tmp_path):
     small = {"videos": 2, "segments_per_video": 2, "clips_per_class": 1, "test_actions": tested}
     seen = []
     world = build(tmp_path / "w", 9, workers=2, on_progress=lambda done, total: seen.append((done, total)), **small)
-    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4), (4, 4)]
+    assert seen == sorted(seen) and seen[-1] == (4, 4)
     files = {path: digest(path) for path in sorted((tmp_path / "w").rglob("*")) if path.is_file()}
     assert all(world.path(plan).is_file() for plan in (*world.train, *world.test))
     annotated = json.loads((tmp_path / "w" / "train.json").read_text(encoding="utf-8"))

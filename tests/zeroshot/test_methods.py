@@ -220,7 +220,7 @@ VECTORS = {
 
 
 class Words:
-    prompts, trust, visual_dim = ("a video of {}", "{}, seen"), "", 2
+    prompts, trust = ("a video of {}", "{}, seen"), ""
 
     def text_vectors(self, sentences):
         return np.array([VECTORS[sentence] for sentence in sentences], np.float32)

@@ -1,4 +1,7 @@
-"""The demo in a few megabytes: its run, its scores and some of its captions, for a first look without any waiting.
+"""What comes with the software, made anew: the demo in a few megabytes, and sentence vectors of the run `photographs`.
+
+    python benchmarks/shipped.py demo assets/demo
+    python benchmarks/shipped.py photographs assets/sentences
 
 ```
 runs/demo/, runs/demo-colour/                  as `cezsar train` leaves them; the control without its weights
@@ -13,6 +16,7 @@ are not shipped: any clip can be drawn again from its id (`cezsar.world.plan_of`
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import tempfile
 from itertools import permutations
@@ -25,11 +29,13 @@ from cezsar import workspace, world
 from cezsar.analysis import maps
 from cezsar.atomic import replacing
 from cezsar.data.annotations import load_annotations
+from cezsar.data.datasets import named_descriptions
 from cezsar.data.descriptions import load_descriptions
 from cezsar.data.features import FeatureStore
 from cezsar.data.sentence_cache import Encoder, open_encoder
 from cezsar.data.sentence_cache import ship as ship_sentences
-from cezsar.demo.run import Report, evaluate_all, keep_scores, place_scores, save_results
+from cezsar.demo import Report, evaluate_all, keep_scores, place_scores, run_demo, save_results
+from cezsar.encoders import create
 from cezsar.encoders.objects import LinearHead, object_sentence
 from cezsar.errors import InputError
 from cezsar.training.runs import Run
@@ -102,3 +108,20 @@ def _keep_captions(path: Path, annotations: Path, sentences: Encoder) -> None:
     arrays: dict[str, np.ndarray] = {"vectors": sentences.encode(texts).astype(np.float16), "groups": groups}
     described = {"sentences": texts, "videos": videos, "encoder": sentences.name, "fingerprint": sentences.fingerprint}
     write_arrays(path, "captions", arrays, described)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["demo", "photographs"])
+    parser.add_argument("folder", type=Path)
+    given = parser.parse_args()
+    if given.what == "demo":
+        print(f"{given.folder}: {ship(run_demo(), given.folder) / 1e6:.1f} MB")
+        return
+    head = create("efficientnet", precision="fp32").object_head
+    described = [text for texts in named_descriptions("kinetics400").values() for text in texts]
+    print(ship_sentences(open_encoder().encoder, [*(head.names if head else ()), *described], given.folder))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,8 +1,6 @@
-"""The whole method on the stick-figure world: from drawn video files to accuracy on actions never trained on.
-
-Every stage goes through the same code as real data, and is skipped when its output is already there, so a stopped demo
-goes on where it was. How the settings were chosen, and what the paper's own give here, is in `docs/demo.md`.
-"""
+"""The whole method on the stick-figure world: from drawn video files to accuracy on actions never trained on. Every
+stage goes through the same code as real data, and is skipped when its output is already there, so a stopped demo goes
+on where it was. How the settings were chosen, and what the paper's own give here, is in `docs/demo.md`."""
 
 from __future__ import annotations
 
@@ -86,35 +84,30 @@ class Data(NamedTuple):
 class Stages:
     """Times each stage of the demo and reports its progress."""
 
-    def __init__(self, on_progress: Progress | None = None) -> None:
-        self._on_progress = on_progress or (lambda *_: None)
-        self.seconds: dict[str, float] = {}
+    def __init__(self, on_progress: Progress = lambda stage, done, total, note: None) -> None:
+        self._on_progress, self.seconds = on_progress, dict[str, float]()
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[Callable[..., None]]:
-        started, last = time.perf_counter(), 1
+        started = time.perf_counter()
 
         def progress(done: int, total: int, note: object = "") -> None:
-            nonlocal last
-            last = total
             if done < total:
                 self._on_progress(stage, done, total, note if isinstance(note, str) else "")
 
         progress(0, 1)
         yield progress
         self.seconds[stage] = time.perf_counter() - started
-        self._on_progress(stage, last, last, f"{self.seconds[stage]:.1f} s")
+        self._on_progress(stage, 1, 1, f"{self.seconds[stage]:.1f} s")
 
 
 def run_demo(
     home: str | Path | None = None, seed: int = world.SEED, *, recipe: Recipe | None = None, run_name: str = "demo",
-    workers: int = 2, on_progress: Progress | None = None,
+    workers: int = 2, on_progress: Progress = lambda stage, done, total, note: None,
 ) -> Report:  # fmt: skip
-    """Draw the world, extract features, mine, train, and evaluate on actions that training never showed.
-
-    `seed` is of the world, mining and training. Another recipe needs another `run_name`. Raises `MismatchError` where
-    the workspace holds a demo of another seed.
-    """
+    """Draw the world, extract features, mine, train, and evaluate on actions that training never showed. `seed` is of
+    the world, mining and training. Another recipe needs another `run_name`. Raises `MismatchError` where the workspace
+    holds a demo of another seed."""
     recipe, stages = recipe or Recipe(), Stages(on_progress)
     data = make_data(home, seed, recipe, stages, workers=workers)
     sentences, runs = open_encoder("minilm", home=home), workspace.folder("runs", home)
@@ -239,11 +232,9 @@ def fit_props(features_RD: np.ndarray, props_R: np.ndarray, seed: int) -> Linear
 
 
 def calibrate_run(run: Run, triplets: Triplets, data: Data, sentences: Encoder) -> Calibrated:
-    """T and the threshold for "none of these", from segments of videos that no training step saw.
-
-    Each shows a known seen action, which is ranked among all seen actions. Two things flatter a little: the best epoch
-    was chosen on these videos, and the recogniser of props was fitted on all.
-    """
+    """T and the threshold for "none of these", from segments of videos that no training step saw. Each shows a known
+    seen action, which is ranked among all seen actions. Two things flatter a little: the best epoch was chosen on these
+    videos, and the recogniser of props was fitted on all."""
     settings = run.config.training
     _, sub_clips = split_by_video(triplets, settings.validation, settings.seed)
     held_out = {triplets.video_ids[video] for video in triplets.video_M[sub_clips].tolist()}
