@@ -17,12 +17,10 @@ from cezsar.errors import InputError
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it onto `path` if the block ends well, else remove it.
-
-    It has the target's suffix, since some writers choose a format by it. A killed writer leaves at most a `.tmp-*` file
-    that nothing reads. What is no ordinary file, such as /dev/stdout, is yielded itself. Raises the system's `OSError`,
-    also where a library that writes tells of it in words of its own.
-    """
+    """Yield a temporary path beside `path`; rename it onto `path` if the block ends well, else remove it. It has the
+    target's suffix, since some writers choose a format by it. A killed writer leaves at most a `.tmp-*` file that
+    nothing reads. What is no ordinary file, such as /dev/stdout, is yielded itself. Raises the system's `OSError`, also
+    where a library that writes tells of it in words of its own."""
     path = Path(path)
     if _special(path):
         yield path

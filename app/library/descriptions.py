@@ -202,7 +202,7 @@ def _show(report: CheckReport) -> None:
         found = list(group)
         with st.expander(f"{str(kind).capitalize()} ({len(found):,})", expanded=len(found) <= FEW):
             lines = [
-                f"- {plain(each.place) + ': ' if each.place else ''}{plain(each.what)}. :gray["
+                f"- {plain(each.what)}. :gray["
                 f"{plain(each.advice[:1].upper() + each.advice[1:])}{'' if each.advice.endswith('?') else '.'}]"
                 for each in found[:MOST]
             ]

@@ -37,10 +37,8 @@ def _command() -> Callable[..., object]:
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run one verb.
-
-    Exit status: 0 done, 1 done with failures that were reported, 2 a mistake in what was asked, 3 a fault in here.
-    """
+    """Run one verb. Exit status: 0 done, 1 done with failures that were reported, 2 a mistake in what was asked, 3 a
+    fault in here."""
     try:
         _command()(args=arguments, prog_name="cezsar")
     except SystemExit as ended:

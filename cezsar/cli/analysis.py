@@ -9,7 +9,7 @@ from typer import Argument, Exit, Option
 
 from cezsar.atomic import refuse_unwritable, write_json
 from cezsar.cli import options
-from cezsar.cli.console import Progress, save, save_and_tell
+from cezsar.cli.console import Progress, save_and_tell
 from cezsar.config import MiningConfig, ModelConfig, TrainingConfig, UseConfig, numbers
 from cezsar.data.datasets import open_dataset
 from cezsar.data.labels import load_groups, parse_labels, resolve
@@ -24,26 +24,19 @@ SHARES = (0.05, 0.5, 0.95)
 
 
 @verbs.verb(
-    "cezsar calibrate runs/cezsar --store features/kinetics400-bit --dataset kinetics400",
     "cezsar calibrate runs/cezsar --store features/hmdb51-bit --dataset hmdb51 --unknown-dataset ucf101\n"
     "--unknown-store features/ucf101-bit --rate 0.1",
 )
 def calibrate(
     run: Annotated[Path, Argument(help="A trained run; what is chosen is kept in its folder.")],
     store: Annotated[Path, Option(help="Feature store of the labelled clips.")],
-    dataset: Annotated[str, Option(
-        help="Labelled clips whose classes the run may know: of seen classes, or of any data set but the one you "
-        "report figures on. Written as in `cezsar evaluate`.")],
+    dataset: Annotated[str, Option(help="Labelled clips to choose on, of any set but the one you report figures on.")],
     unknown_dataset: Annotated[str | None, Option(
-        help="Clips of other classes than DATASET has. With them, the threshold is the one at which at most RATE "
-        "of them are accepted. Without, it is the one at which at most RATE of the known clips are rejected, and "
-        "nothing is promised about unknown ones.")] = None,
-    unknown_store: Annotated[
-        Path | None, Option(help="Feature store of the unknown clips; the same one by default.")] = None,
+        help="Clips of other classes: at most RATE are accepted. Without, RATE is of known clips rejected.")] = None,
+    unknown_store: Annotated[Path | None, Option(help="Store of the unknown clips; the same one by default.")] = None,
     rate: Annotated[float, Option(help="Share of clips that may be told wrongly, from 0 to below 1.")] = 0.05,
     kind: Annotated[Literal["cosine", "probability", "margin", "energy"], Option(
-        help="What is held against the threshold: the best cosine, the best probability, the margin over the "
-        "second label, or the energy. Cosine moves least with the number of labels.")] = "cosine",
+        help="What is held against the threshold. Cosine moves least with the number of labels.")] = "cosine",
     prototypes: Annotated[str | None, Option(help="Class descriptions of DATASET, as in `evaluate`.")] = None,
 ) -> None:  # fmt: skip
     """Fit the temperature that turns a run's similarities into probabilities, and choose when to say "none of these".
@@ -86,26 +79,20 @@ def calibrate(
     errors = f"{fitted.ece_before:.1%} before (T = 1), {fitted.ece_after:.1%} after, on these clips"
     print(f"temperature T = {fitted.temperature:.4g}; expected calibration error {errors}")
     if fitted.stopped != "inside":
-        why = "the same for every T" if fitted.stopped == "flat" else f"best beyond the {fitted.stopped} T searched"
-        print(f"careful: the likelihood is {why}, so probabilities mean little; give more clips")
-    bound = f"threshold: a {rejector.title} of at least {rejector.threshold:.4g}"
-    rejected = f"{result.known_rejected:,} of {fitted.clips:,} known clips are rejected"
-    asked = f"at most {rejector.rate:.1%} were asked for"
+        print("careful: no T that was searched is best, so probabilities mean little; give more clips")
+    print(f"threshold: a {rejector.title} of at least {rejector.threshold:.4g}, for at most {rejector.rate:.1%}")
+    print(f"{result.known_rejected:,} of {fitted.clips:,} known clips are rejected (false rejects)")
     if result.auroc is None:
-        print(f"{bound}; {rejected}, {asked} (false rejects)")
-        alone = "chosen from known clips alone: nothing is known about clips of other classes"
-        print(f"{alone}; to choose by those, give --unknown-dataset")
+        print("nothing is known about clips of other classes; to choose by those, give --unknown-dataset")
     else:
-        accepted = f"{result.unknown_accepted:,} of {rejector.clips:,} unknown clips are accepted"
-        print(f"{bound}; {accepted}, {asked} (false accepts)")
-        print(f"{rejected} at that threshold; AUROC of known against unknown clips {result.auroc:.1%}")
+        print(f"{result.unknown_accepted:,} of {rejector.clips:,} unknown clips are accepted (false accepts)")
+        print(f"AUROC of known against unknown clips {result.auroc:.1%}")
     print("these figures are of the clips it was chosen on; for other clips and labels it is a warning, no guarantee")
     print("kept: " + ", ".join(map(str, result.keep(opened.folder))))
 
 
 @verbs.verb(
     "cezsar analyse demo@demo --out report.html",
-    "cezsar analyse workspace/runs/demo --store workspace/features/demo-test --dataset demo --out report.html",
     "cezsar analyse runs/cezsar --store features/ucf101-bit --dataset ucf101 --train-store "
     "features/activitynet-bit\n--captions captions.json --out reports/ucf101.html",
 )
@@ -119,15 +106,13 @@ def analyse(
         "HTML file to write; its numbers go beside it as .json.", suffix=".html", beside=[".json"]
     )] = Path("report.html"),
     train_store: Annotated[Path | None, Option(help="Store of the training videos, for the domain shift.")] = None,
-    seen_dataset: Annotated[str | None, Option(
-        help="Labelled clips of classes that training showed, for generalised zero-shot.")] = None,
+    seen_dataset: Annotated[str | None, Option(help="Labelled clips of seen classes: generalised zero-shot.")] = None,
     seen_store: Annotated[Path | None, Option(help="Feature store of these clips.")] = None,
     method: Annotated[str | None, Option(help="As in `cezsar evaluate`.")] = None,
     captions: options.Captions = None,
     captions_as: options.CaptionsAs = "joined",
     prototypes: options.Prototypes = None,
-    groups: Annotated[Path | None, Option(
-        help="Hard groups, JSON {name: [classes]}; known ones of the data set by default.")] = None,
+    groups: Annotated[Path | None, Option(help="Hard groups, JSON {name: [classes]}; known ones by default.")] = None,
     sentences: Annotated[str, Option(help="Sentence encoder, where there is no run.")] = "minilm",
     several: options.SeveralSentences = "nearest",
     protocol: Annotated[str, Option(help="Random splits for means and spreads.")] = "half",
@@ -177,14 +162,12 @@ def analyse(
     study = Study(ready, name, descriptions, splits, hard, seed=seed, **own)
     with Progress("analysing") as progress:
         report = analyse(study, progress)
-    print("wrote {} and {}".format(*save({out: report.save})[0]))
+    save_and_tell(out, report.save)
 
 
 @verbs.verb(
     "cezsar project demo@demo",
-    "cezsar project workspace/scores/cezsar@ucf101 --perplexity 50 --seed 1 --sample 5000",
-    'cezsar project cezsar@ucf101 --classes "horse riding, horse race, pommel horse, balance beam" '
-    "--out figure1.safetensors",
+    'cezsar project cezsar@ucf101 --classes "horse riding, horse race, pommel horse" --out figure1.safetensors',
 )
 def project(
     scored: options.ScoredName,
@@ -212,11 +195,9 @@ def project(
     "cezsar tau activitynet-captions:val_1 --sentences distilroberta --taus 0.6,0.7,0.8,0.9 --json tau.json",
 )
 def tau(
-    annotations: Annotated[
-        str, Argument(help="Timestamped captions in ActivityNet Captions form, or activitynet-captions.")],
+    annotations: Annotated[str, Argument(help="Timestamped captions, as in `cezsar mine`.")],
     sentences: Annotated[str, Option(help="Sentence encoder.")] = "minilm",
-    taus: Annotated[str, Option(
-        help="Bounds on the cosine distance, in (0, 2], separated by commas.")] = "0.5,0.6,0.7,0.8,0.9,1.0",
+    taus: Annotated[str, Option(help="Bounds on the cosine distance, in (0, 2].")] = "0.5,0.6,0.7,0.8,0.9,1.0",
     negatives: Annotated[int, Option(min=1, help="Hard negatives that each sentence should have.")] = 10,
     anchors: Annotated[int, Option(min=1, help="Sentences that are compared with all, at most.")] = 3000,
     near: Annotated[float, Option(help="Cosine distance up to which two sentences say nearly the same.")] = 0.05,
@@ -264,9 +245,6 @@ def tau(
 
 
 @verbs.verb(
-    "cezsar tau-sweep activitynet-captions --store features/activitynet-bit --sentences distilroberta "
-    "--dataset ucf101\n--test-store features/ucf101-bit --protocol ucf101-0/101 --taus 0.6,0.7,0.8,0.9 "
-    "--out workspace/scores/tau",
     "cezsar tau-sweep workspace/demo/train.json --store workspace/features/demo-train --dataset demo\n"
     "--test-store workspace/features/demo-test --taus 0.4,0.8 --seeds 0,1 --negatives 20 --sub-clips 1 "
     "--objects 1\n--object-positives 0 --lr 1e-3 --batch 64 --epochs 3 --d-model 256 --ffn 512 --standardise "
@@ -286,12 +264,10 @@ def tau_sweep(
     splits: Annotated[int, Option(min=1, help="Random splits of the protocol.")] = 50,
     splits_seed: Annotated[int, Option(help="Of these, the same for every run.")] = 0,
     sentences: Annotated[str, Option(help="Sentence encoder, as in `cezsar mine`.")] = "minilm",
-    most_short: Annotated[float, Option(
-        min=0, max=1, help="Leave a τ out where more of the sentences lack candidates: a share.")] = 0.5,
+    most_short: Annotated[float, Option(min=0, max=1, help="Leave a τ out where more lack candidates.")] = 0.5,
     *,
     settings: options.Given,
-    head: Annotated[
-        Path | None, Option(help="An object recogniser (.safetensors), to mine with and to keep in each run.")] = None,
+    head: Annotated[Path | None, Option(help="An object recogniser, to mine with and to keep in each run.")] = None,
     prototypes: options.Prototypes = None,
     encoder_weights: Annotated[Path | None, Option(help="Weights of the store's encoder.")] = None,
     domain: options.Domain = "unnamed videos",

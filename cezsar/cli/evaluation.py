@@ -26,30 +26,25 @@ verbs = options.Verbs()
 @verbs.verb(
     "cezsar evaluate --dataset demo --store workspace/features/demo-test --run workspace/runs/demo --protocol all",
     "cezsar evaluate --dataset ucf101 --store features/ucf101-bit --run runs/cezsar --protocol ucf101-0/50 --seed 0",
-    "cezsar evaluate --dataset ucf101 --captions blip.json --captions git.json --protocol ucf101-0/50",
-    "cezsar evaluate --dataset ucf101 --store features/ucf101-bit --method objects --protocol ucf101-0/101 "
-    "--out r.json",
+    "cezsar evaluate --dataset ucf101 --captions blip.json --captions git.json --protocol ucf101-0/50 --out r.json",
 )
 def evaluate(
     dataset: Annotated[str, Option(
         help="demo, ucf101, hmdb51, kinetics400 (or a part of one: ucf101:test1), a name from `cezsar datasets`, a "
         "folder of class folders, a CSV with labels, or an index JSON, class name -> clip ids.")],
-    store: Annotated[Path | None, Option(
-        help="Feature store of its clips. Not needed where captions alone speak for them.")] = None,
+    store: Annotated[Path | None, Option(help="Feature store of its clips; captions alone need none.")] = None,
     protocol: Annotated[str, Option(
         help='"all", "half", "K-of-N" (random classes), a named one such as ucf101-0/50, ucf101-hard15 or '
         'ucf101-truze-v2 (see `cezsar datasets`), a JSON file with a class list, or "official": all classes, '
         "the mean over the official test splits of ucf101 or hmdb51.")] = "all",
-    run: Annotated[
-        Path | None, Option(help="A trained run. Without one: the sentence encoder's own space, no VE.")] = None,
+    run: Annotated[Path | None, Option(help="A trained run. Without one: the sentence encoder's space, no VE.")] = None,
     method: Annotated[str | None, Option(
         help="cezsar, cross-modal, or one without training: objects, objects+captions, captions, image-text. The "
         "run's own by default, cezsar without a run.")] = None,
     captions: options.Captions = None,
     captions_as: options.CaptionsAs = "joined",
     prototypes: Annotated[str | None, Option(
-        help="Class descriptions: JSON {class: sentence or list}, a folder of .txt, or ucf101, hmdb51, kinetics400 "
-        "for those that come along.")] = None,
+        help="Class descriptions: JSON {class: sentence or list}, a folder of .txt, ucf101, kinetics400 ...")] = None,
     sentences: Annotated[str, Option(help="Sentence encoder, where there is no run.")] = "minilm",
     alpha: Annotated[float | None, Option(help="Weight of VE; the run's by default, 0 without one.")] = None,
     beta: Annotated[float | None, Option(help="Weight of the objects O.")] = None,
@@ -61,8 +56,7 @@ def evaluate(
     out: Annotated[Path | None, options.output(
         "Where to write the result as JSON; a .csv and a .md go beside it.", suffix=".json",
         beside=(".csv", ".md"))] = None,
-    keep: Annotated[bool, Option(
-        help="Keep embeddings and scores in the workspace, for the app and later questions.")] = False,
+    keep: Annotated[bool, Option(help="Keep embeddings and scores in the workspace, for the app and later.")] = False,
 ) -> None:  # fmt: skip
     """Top-1, top-5 and mean per-class accuracy, for each modality and fused, over the splits of a protocol."""
     from cezsar.data.sentence_cache import open_encoder
@@ -94,7 +88,6 @@ def evaluate(
 
 
 @verbs.verb(
-    "cezsar compare --dataset demo --store workspace/features/demo-test --run workspace/runs/demo --protocol half",
     "cezsar compare --dataset ucf101 --store features/ucf101-bit --run runs/tau-0.8 --run runs/tau-0.7 --method cezsar",
     "cezsar compare --dataset ucf101 --protocol ucf101-0/50 --store features/ucf101-bit "
     "--store features/ucf101-clip\n--run runs/cezsar --captions blip.json --captions git.json --out compare.json",
@@ -102,14 +95,12 @@ def evaluate(
 def compare(
     dataset: options.AsInEvaluate,
     protocol: options.AsInEvaluate = "all",
-    store: Annotated[list[Path] | None, Option(
-        help="Feature stores of its clips, of several encoders if need be; each method takes its own.")] = None,
+    store: Annotated[list[Path] | None, Option(help="Feature stores of its clips; each method takes its own.")] = None,
     run: Annotated[list[Path] | None, Option(help="Trained runs.")] = None,
     captions: options.Captions = None,
     captions_as: options.CaptionsAs = "joined",
     method: Annotated[list[str] | None, Option(
-        help="cezsar, cross-modal, objects, objects+captions, captions, image-text; the others are compared with "
-        "the first. All that can be had by default.")] = None,
+        help="As in `cezsar evaluate`; the others are compared with the first. By default all.")] = None,
     prototypes: options.Prototypes = None,
     sentences: Annotated[str, Option(help="Sentence encoder of methods without a run.")] = "minilm",
     several: options.SeveralSentences = "nearest",

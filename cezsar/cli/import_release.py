@@ -11,22 +11,22 @@ from cezsar.cli.console import Progress, save
 from cezsar.cli.options import StoreOut, examples, output
 from cezsar.data.labels import shared_classes
 
+EXAMPLES = examples(
+    "cezsar import-release checkpoint bestmodel.pt --out workspace/runs/released",
+    "cezsar import-release features ucf101_features_bit_152/ --out features/ucf101 --index ucf101.json",
+    "cezsar import-release descriptions ucf_101_texts_gemini/ --out ucf101.json",
+    "cezsar import-release splits data/datasets/splits/ucf101_truezsl_splits.json --out splits/",
+    "cezsar import-release captions observers/*.json --out ucf101-captions.json",
+)
 verbs = Typer(
     name="import-release",
     help="Import the authors' released files: features, checkpoint, class descriptions, splits, captions.",
-    epilog=examples(
-        "cezsar import-release checkpoint bestmodel.pt --out workspace/runs/released",
-        "cezsar import-release features ucf101_features_bit_152/ --out workspace/features/ucf101-released",
-        "cezsar import-release descriptions ucf_101_texts_gemini/ --out ucf101.json",
-    ),
+    epilog=EXAMPLES,
     no_args_is_help=True,
 )
-NAMED = 10  # failures that are listed before they are only counted
 
 
-@verbs.command(
-    epilog="Example: cezsar import-release features ucf101_features_bit_152/ --out features/ucf101 --index ucf101.json"
-)
+@verbs.command(epilog=EXAMPLES)
 def features(
     folder: Annotated[Path, Argument(help="A folder of .npy files, one a video, named after it.")],
     out: StoreOut,
@@ -39,16 +39,14 @@ def features(
 
     with Progress("importing features") as progress:
         report = import_features(folder, out, encoder=encoder, width=width, index=index, on_progress=progress.failing)
-    print(f"{out}: {report.done} videos imported, {report.skipped} were there already, {len(report.failed)} failed")
-    for failure in report.failed[:NAMED]:
+    for failure in report.failed:
         print(f"  {failure.path}: {failure.reason}")
-    if len(report.failed) > NAMED:
-        print(f"  and {len(report.failed) - NAMED:,} more")
+    print(f"{out}: {report.done} videos imported, {report.skipped} were there already, {len(report.failed)} failed")
     if report.failed:
         raise Exit(1)
 
 
-@verbs.command(epilog="Example: cezsar import-release checkpoint bestmodel.pt --out runs/released")
+@verbs.command(epilog=EXAMPLES)
 def checkpoint(
     file: Annotated[Path, Argument(help="What the authors saved: a whole JointEmbeddingModel.")],
     out: Annotated[Path, output("Folder of the run to be made.", folder=True)],
@@ -67,7 +65,7 @@ def checkpoint(
     print(f"its encoders, {encoder} and {sentences}, are recorded by name: the file has no fingerprints of them")
 
 
-@verbs.command(epilog="Example: cezsar import-release descriptions ucf_101_texts_gemini/ --out ucf101.json")
+@verbs.command(epilog=EXAMPLES)
 def descriptions(
     folder: Annotated[Path, Argument(help="A folder of .txt files, one a class, in any encoding.")],
     out: Annotated[Path, output("JSON file to write, for --prototypes.")],
@@ -79,9 +77,7 @@ def descriptions(
     print(f"{out}: {len(found):,} classes, {sum(map(len, found.values())):,} sentences")
 
 
-@verbs.command(
-    epilog="Example: cezsar import-release splits data/datasets/splits/ucf101_truezsl_splits.json --out splits/"
-)
+@verbs.command(epilog=EXAMPLES)
 def splits(
     source: Annotated[Path, Argument(help="A split file, or a folder that holds nothing else with .json.")],
     out: Annotated[Path, output("Folder to write into; each file is one for --protocol.", folder=True)],
@@ -95,7 +91,7 @@ def splits(
             print(f"  in both, so not unseen: {', '.join(shared)}")
 
 
-@verbs.command(epilog="Example: cezsar import-release captions observers/*.json --out ucf101-captions.json")
+@verbs.command(epilog=EXAMPLES)
 def captions(
     files: Annotated[list[Path], Argument(help="Caption files, one for each captioning model.", metavar="FILE...")],
     out: Annotated[Path, output("JSON file to write, for --captions.")],
@@ -104,4 +100,4 @@ def captions(
     from cezsar.data.authors_files import import_captions
 
     (found,) = save({out: lambda path: import_captions(files, path)})
-    print(f"{out}: {sum(map(len, found.values())):,} captions of {len(found):,} videos, from {len(files)} files")
+    print(f"{out}: {sum(found.values()):,} captions of {len(found):,} videos, from {len(files)} files")

@@ -40,18 +40,13 @@ def check(
     source: Annotated[str, Argument(
         help="ucf101, hmdb51 or kinetics400 (they come along), JSON {class: sentence or list}, a folder of .txt, "
         "or a .txt list of classes.")],
-    dataset: Annotated[str | None, Option(
-        help="Whose classes they should describe: a published data set, a name from `cezsar datasets`, a folder of "
-        "class folders, a CSV or an index. What comes along is compared with its own.")] = None,
+    dataset: Annotated[str | None, Option(help="Whose classes they should describe, as in `cezsar evaluate`.")] = None,
     sentences: Annotated[str, Option(help="Sentence encoder that tells similar descriptions.")] = "minilm",
-    near: Annotated[float, Option(
-        min=-1, max=1, help="Cosine similarity above which two classes are reported. Under MiniLM descriptions of "
-        "different actions that come along stay below 0.82, and most of one action, written independently, are above "
-        "0.85.")] = 0.85,
+    near: Annotated[float, Option(min=-1, max=1, help="Cosine similarity above which pairs are reported.")] = 0.85,
     json_out: Annotated[Path | None, output("Write the findings as JSON.", "--json")] = None,
 ) -> None:  # fmt: skip
-    """Find what is wrong with class descriptions: duplicates, missing and unknown classes, near-identical pairs, broken
-    encodings, poor sentences. Exit status 1 when something was found."""
+    """Find what is wrong with class descriptions: missing and unknown classes, repeated sentences, near-identical
+    pairs, broken encodings, poor sentences. Exit status 1 when something was found."""
     from cezsar.data.prototype_checks import check as find
     from cezsar.data.sentence_cache import open_encoder
 

@@ -26,11 +26,9 @@ verbs = options.Verbs()
 )
 def extract(
     source: Annotated[str, Argument(
-        help="A folder of videos, a folder of class folders, or a CSV with path, id, label. Or a data set by name: "
-        "ucf101, hmdb51, kinetics400, activitynet-captions, a part such as kinetics400:val, or a name from "
-        "`cezsar datasets --add`. A name goes before a folder of that name: give the folder as ./ucf101.")],
-    encoder: Annotated[
-        str, Option(help="efficientnet, bit, motion, or timm:, clip:, open_clip:, video: with a model or folder.")],
+        help="A folder of videos or of class folders, a CSV with path, id, label, or a data set by name: ucf101, "
+        "kinetics400:val, a name from `cezsar datasets`. A folder of such a name is given as ./ucf101.")],
+    encoder: Annotated[str, Option(help="efficientnet, bit, motion, or timm:, clip:, open_clip:, video: + model.")],
     out: options.StoreOut,
     workers: Annotated[int, Option(min=1, help="Decoder processes.")] = 1,
     precision: Annotated[str, Option(help="auto, fp32 or bf16.")] = "auto",
@@ -77,24 +75,18 @@ def _clips(source: str) -> list[Clip]:
 @verbs.verb(
     "cezsar mine activitynet-captions --store features/activitynet-bit --sentences distilroberta "
     "--out triplets.safetensors",
-    "cezsar mine captions.json --store features/mine --sentences minilm --tau 0.7 --negatives 10 --seed 1 "
-    "--out t.safetensors",
 )
 @options.with_settings(MiningConfig)
 def mine(
     annotations: Annotated[str, Argument(
-        help="Timestamped captions in ActivityNet Captions form (JSON), or activitynet-captions: the train.json of "
-        "that data set; activitynet-captions:val_1 for another part.")],
+        help="Timestamped captions in ActivityNet Captions form, activitynet-captions, or its part :val_1.")],
     store: Annotated[Path, Option(help="Feature store of the annotated videos.")],
     out: Annotated[Path, options.output("The triplets file to write.")],
-    sentences: Annotated[str, Option(
-        help="Sentence encoder: minilm, distilroberta, any sentence-transformers name or folder.")] = "minilm",
+    sentences: Annotated[str, Option(help="minilm, distilroberta, a sentence-transformers name or folder.")] = "minilm",
     *,
     settings: options.Given,
-    head: Annotated[
-        Path | None, Option(help="An object recogniser (.safetensors) to use in place of the encoder's own.")] = None,
-    encoder_weights: Annotated[
-        Path | None, Option(help="Weights of the store's encoder, for its object head.")] = None,
+    head: Annotated[Path | None, Option(help="An object recogniser, in place of the encoder's own.")] = None,
+    encoder_weights: Annotated[Path | None, Option(help="Weights of the store's encoder, for its objects.")] = None,
 ) -> None:  # fmt: skip
     """Cut random sub-clips and draw hard negatives for them: close to their sentences, but not the same."""
     import numpy as np
@@ -141,21 +133,17 @@ def mine(
 @options.with_settings(ModelConfig, TrainingConfig, UseConfig)
 def train(
     source: Annotated[str, Argument(
-        help="A file written by `cezsar mine`; for the cross-modal method a labelled data set, as in `cezsar "
-        "evaluate`, or demo:train.", metavar="TRIPLETS")],
+        help="A file of `cezsar mine`; for the cross-modal method a labelled data set.", metavar="TRIPLETS")],
     store: Annotated[Path, Option(help="The feature store of the videos.")],
     out: Annotated[Path, options.output("The run folder to write.", folder=True)],
     settings: options.Given,
     method: Annotated[Literal["cezsar", "cross-modal"], Option(
-        help="cezsar, or cross-modal: a Transformer over frames and label tokens with semantic transfer, after Lin "
-        "et al. Its defaults are 30 epochs, patience 6, batch 64, lr 1e-3, weight decay 0.01, width 256, 4 heads.",
-    )] = "cezsar",
+        help="cezsar, or a Transformer over frames and label tokens with semantic transfer, after Lin et al. Its "
+        "defaults are 30 epochs, patience 6, batch 64, lr 1e-3, weight decay 0.01, width 256, 4 heads.")] = "cezsar",
     sentences: Annotated[str, Option(help="Sentence encoder of the cross-modal method.")] = "minilm",
-    seen_prototypes: Annotated[
-        str | None, Option(help="Descriptions of the labelled classes; the data set's own by default.")] = None,
+    seen_prototypes: Annotated[str | None, Option(help="Descriptions of the labelled classes, if not its own.")] = None,
     head: Annotated[Path | None, Option(help="An object recogniser (.safetensors) to keep in the run.")] = None,
-    prototypes: Annotated[str | None, Option(
-        help="Class descriptions to rank by default, kept there too: a file, or ucf101, ...")] = None,
+    prototypes: Annotated[str | None, Option(help="Class descriptions to rank by default, kept there too.")] = None,
     domain: options.Domain = "unnamed videos",
     device: options.Device = None,
     resume: Annotated[bool, Option(help="Go on with the run in --out, to the same result.")] = False,
@@ -200,8 +188,8 @@ def _show_trials(progress: Progress, epochs: Any, trials: int, line: dict[str, A
 def _show_epochs(progress: Progress, epochs: int, line: dict[str, Any]) -> None:
     """One line of a training history; progress is over all epochs."""
     if line["kind"] == "epoch":
-        loss = "epoch {epoch}: loss {train_loss:.4f}, validation {validation_loss:.4f}".format(**line)
-        progress.line(f"{loss}{' (best)' if line['best'] else ''}, dead units {line['dead_units']:.0%}")
+        told = "epoch {epoch}: loss {train_loss:.4f}, validation {validation_loss:.4f}, dead units {dead_units:.0%}"
+        progress.line(told.format(**line) + (" (best)" if line["best"] else ""))
         progress.end_line()
     else:
         before, steps = line["epoch"] - 1, line["steps"]
@@ -211,19 +199,14 @@ def _show_epochs(progress: Progress, epochs: int, line: dict[str, Any]) -> None:
 
 @verbs.verb(
     "cezsar photographs --out runs/photographs",
-    "cezsar photographs --encoder bit --out runs/bit-photographs --store features/ordinary-clips",
 )
 def photographs(
     out: Annotated[Path, options.output("Folder of the run.", folder=True)],
-    encoder: Annotated[
-        str, Option(help="A frame encoder with a classifier: efficientnet, bit, timm:<model>.")] = "efficientnet",
+    encoder: Annotated[str, Option(help="A classifier: efficientnet, bit, timm:<model>.")] = "efficientnet",
     sentences: Annotated[str, Option(help="Sentence encoder.")] = "minilm",
     ridge: Annotated[float, Option(help="Weight of the squared norm in the ridge regression.")] = 1.0,
-    store: Annotated[Path | None, Option(
-        help="Features of ordinary clips, ten at least: with them the run tells clips unlike all it knows.")] = None,
+    store: Annotated[Path | None, Option(help="Ten ordinary clips or more, to tell clips unlike all it knows.")] = None,
     weights: options.EncoderWeights = None,
-    ship: Annotated[Path | None, options.output(
-        "Write vectors of the objects' names and of Kinetics-400's descriptions there.", folder=True)] = None,
 ) -> None:  # fmt: skip
     """Make a run that ranks any labels for real video, from the rows of a classifier and their definitions.
 
@@ -244,7 +227,4 @@ def photographs(
         clips = [opened.features(clip) for clip in opened]
     words = sentence_cache.open_encoder(sentences)
     run = run_of_rows(out, frames, words, ridge=ridge, clips=clips)
-    if ship is not None and (head := frames.object_head) is not None:
-        described = [text for texts in named_descriptions("kinetics400").values() for text in texts]
-        print(sentence_cache.ship(words.encoder, [*head.names, *described], ship))
     print(f"{run.folder}: ranks any labels; knows {run.config.domain}")

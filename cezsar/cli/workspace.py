@@ -35,11 +35,9 @@ PACKAGES = (
 )
 def datasets(
     names: Annotated[list[str] | None, Argument(help="Only these; all by default.")] = None,
-    add: Annotated[
-        list[str] | None, Option(help="NAME=PLACE: where a data set is. A published one, or your own.")] = None,
+    add: Annotated[list[str] | None, Option(help="NAME=PLACE: a published data set, or your own.")] = None,
     forget: Annotated[list[str] | None, Option(help="Take a name off the list; its files stay.")] = None,
-    missing: Annotated[
-        Path | None, output("Write the ids of all missing clips of the one data set there, one to a line.")] = None,
+    missing: Annotated[Path | None, output("Write the ids of the one data set's missing clips there.")] = None,
     workspace: Workspace = None,
 ) -> None:  # fmt: skip
     """Data sets that can be named in --dataset: what is found, what is expected, what is missing, and the protocols."""
@@ -71,45 +69,37 @@ def datasets(
 def _show_known(known: Known, workspace: Path | None, missing: Path | None) -> None:
     from cezsar.zeroshot.protocols import NAMED
 
-    place, found = known_sets.place_of(known, workspace), None
+    place = known_sets.place_of(known, workspace)
     expected = f"{known.clips:,} clips, {known.classes:,} classes" if known.classes else f"{known.clips:,} videos"
     print(f"{known.name}  {known.title}: {expected} expected")
-    try:
-        found = look(known, place) if place.exists() else None
-        if found is None:
-            print(f"  absent    it would be in {place}: {known.layout}")
-    except CezsarError as error:
-        print(f"  unusable  {error}")
-        if missing:
-            raise
-    if found:
-        print(f"  found     {place}: {', '.join(found.sources)}")
-        if known.classes:
-            print(f"            {len(found.labels):,} clips of {len(set(found.labels.values())):,} classes to test on")
-        for warning in found.warnings:
-            print(f"  warning   {warning}")
-        if found.parts:
-            counts = ", ".join(f"{part} {len(ids):,}" for part, ids in sorted(found.parts.items()))
-            how = f" (as in --dataset {known.name}:{min(found.parts)})" if known.classes else ""
-            print(f"  parts     {counts}{how}")
     if protocols := [name for name in NAMED if name.startswith(f"{known.name}-")]:
         print(f"  protocols {' '.join(protocols)}")
+    try:
+        found = look(known, place)
+    except CezsarError as error:
+        if missing:
+            raise
+        print(f"  {'unusable ' if place.exists() else 'absent   '} {error}")
+        return
+    print(f"  found     {place}: {', '.join(found.sources)}")
+    if known.classes:
+        print(f"            {len(found.labels):,} clips of {len(set(found.labels.values())):,} classes to test on")
+    for warning in found.warnings:
+        print(f"  warning   {warning}")
+    if found.parts:
+        counts = ", ".join(f"{part} {len(ids):,}" for part, ids in sorted(found.parts.items()))
+        print(f"  parts     {counts}" + f" (as in --dataset {known.name}:{min(found.parts)})" * bool(known.classes))
     if missing:
-        if found is None:
-            raise InputError(f"{known.title} is not here, so what is missing cannot be told")
         save({missing: partial(write_text, text="".join(f"{id}\n" for id in found.missing))})
         print(f"  wrote     {missing}: {len(found.missing):,} ids")
 
 
 @verbs.verb(
     "cezsar fetch open_clip:PE-Core-B-16",
-    "cezsar fetch clip:clip-ViT-B-32",
-    "cezsar fetch bit",
     "cezsar fetch distilroberta --workspace /data/cezsar",
 )
 def fetch(
-    encoder: Annotated[str, Argument(
-        help="video:<model>, open_clip:<model>, clip:<model>, timm:<model>, bit, distilroberta, or a hub name.")],
+    encoder: Annotated[str, Argument(help="video:, open_clip:, clip:, timm: + model, bit, or a sentence encoder.")],
     workspace: WorkspaceOut = None,
 ) -> None:  # fmt: skip
     """Fetch an encoder's weights into models/ of the workspace. Goes on where it was stopped."""

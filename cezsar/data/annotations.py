@@ -1,7 +1,5 @@
-"""Captions of videos: people's, with times, to train on; machines', the third modality C(v).
-
-People's are in the form of ActivityNet Captions (Krishna et al., ICCV 2017), machines' in that of its submissions.
-"""
+"""Captions of videos: people's, with times, to train on (in the form of ActivityNet Captions, Krishna et al., ICCV
+2017); machines', the third modality C(v), in that of its submissions."""
 
 from __future__ import annotations
 
@@ -58,25 +56,28 @@ class Annotations:
 def load_annotations(path: str | Path) -> Annotations:
     """Read `{video id: {"duration": s, "timestamps": [[start_s, end_s], ...], "sentences": [str, ...]}}`; sentences
     lose the spaces around them. `FormatError` names the video."""
-    annotations = Annotations()
+    read = Annotations()
     for id, entry in read_json_object(path).items():
         try:
-            duration_s, timestamps, sentences = map(entry.get, ("duration", "timestamps", "sentences"))
-            if _seconds(duration_s) <= 0:
-                raise ValueError(f"the duration {duration_s!r} is not positive")
+            timestamps, sentences = entry.get("timestamps"), entry.get("sentences")
+            read.durations[id] = duration_s = _seconds(entry.get("duration"))
+            if duration_s <= 0:
+                raise ValueError(f"the duration {entry['duration']!r} is not positive")
             if not isinstance(timestamps, list) or not isinstance(sentences, list) or len(timestamps) != len(sentences):
                 raise ValueError("its timestamps and sentences are no lists of one length")
-            annotations.durations[id] = float(duration_s)
             for (start_s, end_s), sentence in zip(timestamps, sentences, strict=True):
                 if not isinstance(sentence, str):
                     raise ValueError(f"the sentence {sentence!r} is no text")
-                _add(annotations, id, _seconds(start_s), _seconds(end_s), sentence.strip())
+                if not (text := sentence.strip()):
+                    read.changes[EMPTY] += 1
+                elif times := _repaired(_seconds(start_s), _seconds(end_s), duration_s, read.changes):
+                    read.segments.append(Segment(id, *times, text))
         except (AttributeError, TypeError, ValueError) as error:
             form = '{"duration": s, "timestamps": [[start_s, end_s], ...], "sentences": [text, ...]}'
             raise FormatError(f"{path}: video {id!r} is not usable ({error}); it should have {form}") from error
-    if not annotations.segments:
-        raise FormatError(f"{path} has no usable segment ({annotations.dropped} dropped); is it the right file?")
-    return annotations
+    if not read.segments:
+        raise FormatError(f"{path} has no usable segment ({read.dropped} dropped); is it the right file?")
+    return read
 
 
 def _seconds(value: Any) -> float:
@@ -85,12 +86,8 @@ def _seconds(value: Any) -> float:
     return float(value)
 
 
-def _add(annotations: Annotations, id: str, start_s: float, end_s: float, sentence: str) -> None:
-    """Add a segment as it should be, and count what had to be done."""
-    duration_s, changes = annotations.durations[id], annotations.changes
-    if not sentence:
-        changes[EMPTY] += 1
-        return
+def _repaired(start_s: float, end_s: float, duration_s: float, changes: Counter[str]) -> tuple[float, float] | None:
+    """The times as they should be, None outside the video; what had to be done is counted."""
     changes[SWAPPED] += start_s > end_s
     start_s, end_s = sorted((start_s, end_s))
     moment = start_s == end_s
@@ -98,42 +95,42 @@ def _add(annotations: Annotations, id: str, start_s: float, end_s: float, senten
     start_s, end_s = (min(max(time_s, 0.0), duration_s) for time_s in (start_s, end_s))
     if start_s == end_s and (beyond or not moment):
         changes[OUTSIDE] += 1
-        return
+        return None
     changes[CLIPPED] += beyond
     changes[WIDENED] += moment
     if moment:
         start_s = max(0.0, min(start_s - WIDENED_S / 2, duration_s - WIDENED_S))
         end_s = min(start_s + WIDENED_S, duration_s)
-    annotations.segments.append(Segment(id, start_s, end_s, sentence))
+    return start_s, end_s
 
 
 def load_captions(paths: str | Path | Sequence[str | Path]) -> dict[str, list[str]]:
     """All machine captions of each video, file after file, without empty ones; a sentence that two models agree on is
     there twice. Raises as `caption_entries`, and `InputError` where no file is given."""
+    return {
+        id: [entry["sentence"].strip() for entry in entries] for id, entries in caption_entries(paths).items()
+    }  # fmt: skip
+
+
+def caption_entries(paths: str | Path | Sequence[str | Path]) -> dict[str, list[dict[str, Any]]]:
+    """The entries that have a sentence, of files `{"results": {video id: [{"sentence": str, "timestamp": [start_s,
+    end_s]}, ...]}}`, file after file. `FormatError` names the video."""
     files = [paths] if isinstance(paths, str | Path) else list(paths)
     if not files:
         raise InputError("no caption file is given; name at least one")
-    captions: dict[str, list[str]] = {}
-    for file in files:
-        for id, entries in caption_entries(file).items():
-            captions.setdefault(id, []).extend(entry["sentence"].strip() for entry in entries)
-    return captions
-
-
-def caption_entries(path: str | Path) -> dict[str, list[dict[str, Any]]]:
-    """The entries that have a sentence, of a file `{"results": {video id: [{"sentence": str, "timestamp": [start_s,
-    end_s]}, ...]}}`. `FormatError` names the video."""
-    results = read_json_object(path).get("results")
-    if not isinstance(results, dict):
-        raise FormatError(f'{path} is no caption file: it should have {{"results": {{video id: [...]}}}}')
     captions: dict[str, list[dict[str, Any]]] = {}
-    for id, entries in results.items():
-        try:
-            said = [entry for entry in entries if entry["sentence"].strip()]
-        except (AttributeError, KeyError, TypeError) as error:
-            form = '{"sentence": text, "timestamp": [s, s]}'
-            raise FormatError(f"{path}: video {id!r} should have a list of {form}") from error
-        captions |= {id: said} if said else {}
-    if not captions:
-        raise FormatError(f"{path} has no caption; is it the right file?")
+    for path in files:
+        results, found = read_json_object(path).get("results"), False
+        if not isinstance(results, dict):
+            raise FormatError(f'{path} is no caption file: it should have {{"results": {{video id: [...]}}}}')
+        for id, entries in results.items():
+            try:
+                if said := [entry for entry in entries if entry["sentence"].strip()]:
+                    captions.setdefault(id, []).extend(said)
+                    found = True
+            except (AttributeError, KeyError, TypeError) as error:
+                form = '{"sentence": text, "timestamp": [s, s]}'
+                raise FormatError(f"{path}: video {id!r} should have a list of {form}") from error
+        if not found:
+            raise FormatError(f"{path} has no caption; is it the right file?")
     return captions

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from cezsar.atomic import write_json
-from cezsar.data.annotations import caption_entries, load_captions
+from cezsar.data.annotations import caption_entries
 from cezsar.data.descriptions import load_descriptions, save_descriptions
 from cezsar.data.documents import printable
 from cezsar.data.extraction import ExtractionReport, Failure
@@ -28,10 +27,8 @@ def import_features(
 ) -> ExtractionReport:  # fmt: skip
     """Put the `.npy` files in and below a folder into a feature store, new or not. A file that cannot be used is
     reported and never stops the others; videos that the store has already are passed over. Nothing is unpickled.
-
     `index` `{class name: [video ids]}` gives the labels. The encoder can be checked by name and `width` of a row only.
-    Raises `MismatchError` where the store has features of another encoder, or a video under another label.
-    """
+    Raises `MismatchError` where the store has features of another encoder, or a video under another label."""
     arrays = [file for file in files_in(Path(folder)) if file.suffix.lower() == ".npy"]
     if not arrays:
         raise InputError(f"{printable(str(folder))} is no folder with .npy files; give the one with one for each video")
@@ -84,13 +81,9 @@ def import_splits(source: str | Path, out: str | Path) -> dict[str, dict[str, li
     return splits
 
 
-def import_captions(files: Sequence[str | Path], out: str | Path) -> dict[str, list[str]]:
-    """Write the captions of several captioning models as one file that `load_captions` reads; returns what it holds.
-    Of each video they stand file after file, with the timestamps that they have; empty ones are left out."""
-    captions = load_captions(files)
-    merged: dict[str, list[dict[str, Any]]] = {id: [] for id in captions}
-    for file in files:
-        for id, entries in caption_entries(file).items():
-            merged[id] += entries
+def import_captions(files: Sequence[str | Path], out: str | Path) -> dict[str, int]:
+    """Write the captions of several captioning models as one file that `load_captions` reads, with the timestamps that
+    they have; returns how many each video has."""
+    merged = caption_entries(files)
     write_json(out, {"version": "VERSION 1.0", "results": merged})
-    return captions
+    return {id: len(entries) for id, entries in merged.items()}

@@ -1,8 +1,6 @@
 """Data sets to evaluate on, by name or path: which clips there are, their labels, and descriptions of their classes.
-
 Descriptions are read from `descriptions.json` beside the clips if it is there; else the software's own are taken for
-published data sets; else a class is described by its name.
-"""
+published data sets; else a class is described by its name."""
 
 from __future__ import annotations
 
@@ -77,8 +75,8 @@ def class_names(name_or_folder: str | Path, home: str | Path | None = None) -> l
 
 
 def is_name(text: str, home: str | Path | None = None) -> bool:
-    """Whether a text names a data set, or a part as "name:part", and no path. A name goes before a file or folder of
-    that name; with a separator in it ("./ucf101", "UCF-101/") it is a path."""
+    """Whether a text names a data set, or a part as "name:part". A name goes before a file or folder of that name; with
+    a separator in it ("./ucf101", "UCF-101/") it is a path."""
     named = text in DEMO or find_known(text.partition(":")[0]) is not None or text in registered(home)
     return named and Path(text).name == text
 
@@ -96,8 +94,8 @@ def file_name(dataset: str, home: str | Path | None = None) -> str:
 
 def videos_of(name: str, home: str | Path | None = None) -> tuple[list[Clip], list[str]]:
     """The videos of a data set as `open_dataset` takes it, to extract features from, and the ids of clips that should
-    be there and have no video; of `activitynet-captions` and its parts (`train`, `val_1`, `val_2`) those that have
-    captions, or all where there are no captions. Raises as that."""
+    be there and have no video; of `activitynet-captions` and its parts those that have captions, or all where there are
+    no captions. Raises as that."""
     known, part, place = _meant(name, home)
     if known and not known.classes:
         found = look(known, place, part)
@@ -118,11 +116,11 @@ def captions_of(name: str, home: str | Path | None = None) -> Path:
     if known is None or known.classes:
         raise InputError(f"{name} has classes and no sentences to mine; give activitynet-captions or a JSON file")
     place = place_of(known, home)
-    files = caption_files(place)
-    if (part or "train") not in files:
+    files, part = caption_files(place), part or "train"
+    if part not in files:
         there = ", ".join(files) or f"nothing; name its place with `cezsar datasets --add {known.name}=FOLDER`"
-        raise InputError(f"{known.title} has no {part or 'train'}.json in {place}; there is {there}")
-    return files[part or "train"]
+        raise InputError(f"{known.title} has no {part}.json in {place}; there is {there}")
+    return files[part]
 
 
 def shipped_descriptions(name: str) -> Path | None:
@@ -132,19 +130,14 @@ def shipped_descriptions(name: str) -> Path | None:
     return path if path and path.is_file() else None
 
 
-def find_descriptions(text: str) -> Path:
-    """Where the class descriptions are that somebody names: `ucf101` and the like, which come along, or a path. A file
-    or folder here that is called like a shipped set is meant by `./ucf101`."""
+def named_descriptions(text: str) -> dict[str, list[str]]:
+    """Class name -> its descriptions, of `ucf101` and the like, which come along, or of a path; a file or folder here
+    that is called like a shipped set is meant by `./ucf101`. Raises as `load_descriptions`."""
     path = shipped_descriptions(text) or Path(text)
     if not path.exists():
         shipped = ", ".join(name for name in KNOWN if shipped_descriptions(name))
         raise InputError(f"{text} is no file or folder, and none of the shipped descriptions ({shipped}); check it")
-    return path
-
-
-def named_descriptions(text: str) -> dict[str, list[str]]:
-    """Class name -> its descriptions, of what `find_descriptions` finds. Raises as that and `load_descriptions`."""
-    return load_descriptions(find_descriptions(text))
+    return load_descriptions(path)
 
 
 def find_known(name: str) -> Known | None:
@@ -157,10 +150,8 @@ def place_of(known: Known, home: str | Path | None = None) -> Path:
     there, else a folder of that name here, in any spelling; else `data/<name>` again, which need not exist."""
     own = workspace.folder("data", home) / known.name
     named = [Path(place) for name, place in registered(home).items() if find_known(name) is known]
-    if named or own.exists():
-        return [*named, own][0]
-    here = sorted(path for path in Path().iterdir() if find_known(path.name) is known and path.is_dir())
-    return [*here, own][0]
+    here = [path for path in sorted(Path().iterdir()) if find_known(path.name) is known and path.is_dir()]
+    return [*named, *([own] if own.exists() else here), own][0]
 
 
 def places(home: str | Path | None = None) -> dict[str, str]:
@@ -188,9 +179,8 @@ def register(name: str, place: str | Path, home: str | Path | None = None) -> No
     said, name, named = str(place).strip(), checked_name(name), registered(home)
     place = Path(said).expanduser().absolute()
     if not said or not place.exists():
-        raise InputError(
-            f"data set {name}: there is no {said or 'place'}; give a folder of class folders, a CSV, or an index"
-        )
+        told = f"there is no {said or 'place'}"
+        raise InputError(f"data set {name}: {told}; give a folder of class folders, a CSV, or an index")
     if known := find_known(name):
         name = known.name
         if known.classes and not look(known, place).labels:
@@ -241,9 +231,9 @@ def _meant(name: str, home: str | Path | None) -> tuple[Known | None, str, Path]
 def _labelled(name: str, source: Path) -> Dataset:
     """Class folders, a CSV, an index or labelled segments, without descriptions."""
     data = Dataset(name, {}, {})
-    content = read_json_object(source) if source.suffix.lower() == ".json" else {}
-    rows = next((rows for rows in content.values() if rows), None)
-    if source.suffix.lower() != ".json":
+    content = read_json_object(source) if source.suffix.lower() == ".json" else None
+    rows = next((rows for rows in (content or {}).values() if rows), None)
+    if content is None:
         for clip in read_source(source):
             data.labels[clip.id], data.paths[clip.id] = clip.label, clip.path.resolve()
     elif isinstance(rows, list) and isinstance(rows[0], list):

@@ -21,33 +21,36 @@ _JSON_OBJECT = re.compile(r'\s*\{\s*["}]')
 
 def load_descriptions(path: str | Path) -> dict[str, list[str]]:
     """Class name -> its descriptions, of JSON `{class: sentence or [sentences]}` or a folder with one `.txt` for each
-    class, each line a sentence. Names alone are their own descriptions, as words: a JSON list, `{"0": name}`,
-    `{name: 0}`, a `.txt` with one to a line, a `.csv` with a column of them. `FormatError` names a class without a
-    description or in two spellings, or a file that is not text."""
+    class, each line a sentence. Names alone are their own descriptions, as words: a JSON list, `{"0": name}`, `{name:
+    0}`, a `.txt` with one to a line, a `.csv` with a column of them. `FormatError` names a class without a description
+    or in two spellings, or a file that is not text."""
     path = Path(path)
     if path.is_dir():
+        files = sorted(each for each in path.iterdir() if each.suffix.lower() == ".txt" and each.name[0] != ".")
+        if not files:
+            raise InputError(f"{path} holds no .txt file; a folder of descriptions has one for each class")
         descriptions: dict[str, list[str]] = {}
-        for name, file in class_files(path):
+        for file in files:
+            name = " ".join(printable(file.stem).replace("_", " ").split())
             if name in descriptions:
                 raise FormatError(f"{path} has two files for class {name!r}; keep one")
             descriptions[name] = decoded_file(file).splitlines()
         return _checked(path, descriptions)
     if path.suffix.lower() in (".txt", ".csv"):
-        return {name: [spoken(name)] for name in read_label_list(path)}
+        return _by_name(path, read_label_list(path))
     if path.suffix.lower() != ".json" and path.exists():
         raise InputError(f"{path}: {FORMS}")
     content = parse_json(read_text(path), str(path))
     if isinstance(content, list) and content and all(isinstance(name, str) for name in content):
-        names = distinct(" ".join(name.split()) for name in content if name.strip())
-        return _checked(path, {name: [spoken(name)] for name in names})
+        return _by_name(path, distinct(" ".join(name.split()) for name in content if name.strip()))
     if not isinstance(content, dict):
         raise FormatError(f"{path} holds a JSON {type(content).__name__} that names no class; {FORMS}")
     return _of_object(path, content)
 
 
 def parse_classes(text: str) -> tuple[Labels, dict[str, list[str]]]:
-    """Classes as people type or paste them: names in any form that `parse_labels` reads, or a JSON object
-    `{name: sentence or [sentences]}`, whose sentences are the second value, which is empty for names alone."""
+    """Classes as people type or paste them: names in any form that `parse_labels` reads, or a JSON object `{name:
+    sentence or [sentences]}`, whose sentences are the second value, which is empty for names alone."""
     if not _JSON_OBJECT.match(text):
         return parse_labels(text), {}
     content = parse_json(text, "the labels")
@@ -60,21 +63,16 @@ def save_descriptions(path: str | Path, descriptions: Mapping[str, Sequence[str]
     atomic.write_json(path, _checked(path, descriptions))
 
 
-def class_files(folder: Path) -> list[tuple[str, Path]]:
-    """The .txt files of a folder of descriptions, sorted, each with the class it is named after; at least one."""
-    files = sorted(file for file in folder.iterdir() if file.suffix.lower() == ".txt" and not file.name.startswith("."))
-    if not files:
-        raise InputError(f"{folder} holds no .txt file; a folder of descriptions has one for each class")
-    return [(" ".join(printable(file.stem).replace("_", " ").split()), file) for file in files]
+def _by_name(source: str | Path, names: Sequence[str]) -> dict[str, list[str]]:
+    return _checked(source, {name: [spoken(name)] for name in names})
 
 
 def _of_object(source: str | Path, content: Mapping[str, Any]) -> dict[str, list[str]]:
     if (names := numbered(content)) is not None:
-        return _checked(source, {name: [spoken(name)] for name in names})
-    descriptions = {}
-    for name, given in content.items():
-        descriptions[name] = sentences = [given] if isinstance(given, str) else given
-        if not isinstance(sentences, list) or not all(isinstance(sentence, str) for sentence in sentences):
+        return _by_name(source, names)
+    descriptions = {name: [given] if isinstance(given, str) else given for name, given in content.items()}
+    for name, given in descriptions.items():
+        if not isinstance(given, list) or not all(isinstance(sentence, str) for sentence in given):
             what = f"should have a sentence or a list of sentences, not {given!r:.60}"
             raise FormatError(f"{source}: class {name!r} {what}; {FORMS}")
     return _checked(source, descriptions)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -23,25 +23,18 @@ def read_text(path: str | Path) -> str:
         raise FormatError(f"{path}, line {line}: byte 0x{byte:02x} is not UTF-8; save the file as UTF-8") from error
 
 
-def decoded(raw: bytes) -> tuple[str, str]:
-    """Text, and the encoding it was read in: UTF-8, UTF-16 by its mark, else cp1252, as published descriptions come
-    from several editors. ("", "") for what is no text. Bytes that mean nothing in an encoding become U+FFFD."""
-    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return raw.decode("utf-16", errors="replace"), "UTF-16"
-    if b"\0" in raw:
-        return "", ""
-    try:
-        return raw.decode("utf-8-sig"), "UTF-8"
-    except UnicodeDecodeError:
-        return raw.decode("cp1252", errors="replace"), "cp1252"
-
-
 def decoded_file(path: str | Path) -> str:
-    """The text of a list or a description that comes from any editor, see `decoded`."""
-    text, encoding = decoded(_bytes(path))
-    if not encoding:
+    """The text of a list or a description: UTF-8, UTF-16 by its mark, else cp1252, as published ones come from several
+    editors. Bytes that mean nothing in an encoding become U+FFFD."""
+    raw = _bytes(path)
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return raw.decode("utf-16", errors="replace")
+    if b"\0" in raw:
         raise FormatError(f"{printable(str(path))} is not a text file; class names or sentences belong there, as text")
-    return text
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", errors="replace")
 
 
 def read_json_object(path: str | Path) -> dict[str, Any]:
@@ -52,8 +45,8 @@ def read_json_object(path: str | Path) -> dict[str, Any]:
     return value
 
 
-def parse_json(text: str, source: str, pairs: Callable[[Any], Any] | None = None) -> Any:
-    """JSON text, called `source` in messages; `pairs` makes objects, by default dictionaries without repeated keys."""
+def parse_json(text: str, source: str) -> Any:
+    """JSON text, called `source` in messages; no key may come twice."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         read = dict(pairs)
@@ -66,7 +59,7 @@ def parse_json(text: str, source: str, pairs: Callable[[Any], Any] | None = None
         raise FormatError(f"{source}: {constant} is not JSON and no usable number; correct or remove it")
 
     try:
-        return json.loads(text, object_pairs_hook=pairs or unique, parse_constant=refuse)
+        return json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
     except json.JSONDecodeError as error:
         where = f"{source}, line {error.lineno}, column {error.colno}"
         raise FormatError(f"{where}: not valid JSON ({error.msg}); correct it there") from error

@@ -1,8 +1,5 @@
-"""Clips -> feature store, on this machine: decode, encode, keep, resume.
-
-Clips are stored in the order given, whichever finishes first, so that a run that was killed and started again ends with
-the same videos, the same bytes of features and the same fingerprint as one that was not.
-"""
+"""Clips -> feature store: decode, encode, keep, resume. Clips are stored in the order given, whichever finishes first,
+so that a run that was killed and started again ends with the same bytes and fingerprint as one that was not."""
 
 from __future__ import annotations
 
@@ -59,14 +56,12 @@ def extract(
     object_head: ObjectHead | None = None, limits: Limits | None = None, shard_videos: int = 256, flush_s: float = 60.0,
     on_progress: Callable[[int, int, int], object] = lambda stored, clips, failed: None,
 ) -> ExtractionReport:  # fmt: skip
-    """Store the features of every clip that the store does not have yet, or has of another film.
-
-    A clip that cannot be decoded or stored is reported and never stops the others; failures and clips read in part are
-    in `failed.json` beside the shards. `workers` are decoder processes: light encoders run inside them, others take
-    turns. Of each clip the `objects_k` most probable objects are kept, told by `object_head`, by default the encoder's.
-    A shard is written after `shard_videos` or `flush_s` seconds: a kill costs at most one. `InputError` where another
-    process writes there, `MismatchError` for another encoder or label, `CezsarError` where the disk is full.
-    """
+    """Store the features of every clip that the store does not have yet, or has of another film. A clip that cannot be
+    decoded or stored is reported and never stops the others; failures and clips read in part are in `failed.json`
+    beside the shards. `workers` are decoder processes: light encoders run inside them, others take turns. Of each clip
+    the `objects_k` most probable objects are kept, told by `object_head`, by default the encoder's. A shard is written
+    after `shard_videos` or `flush_s` seconds: a kill costs at most one. `InputError` where another process writes
+    there, `MismatchError` for another encoder or label, `CezsarError` where the disk is full."""
     head = (object_head or encoder.object_head) if objects_k else None
     vocabulary = None if head is None else ObjectVocabulary(head.names, head.definitions, head.fingerprint)
     failed, partly = list[Failure](), list[Failure]()

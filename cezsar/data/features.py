@@ -1,8 +1,5 @@
-"""Feature stores: the features of many videos in a folder of HDF5 shards. The only module that knows HDF5.
-
-Nothing per video but rows of arrays, so that 242,658 videos open in seconds. A shard is written under a temporary name
-and renamed when complete: a killed writer costs the videos of one shard.
-"""
+"""Feature stores: the features of many videos in a folder of HDF5 shards. The only module that knows HDF5. Nothing per
+video but rows of arrays, so that 242,658 videos open in seconds. A killed writer costs one shard's videos."""
 
 from __future__ import annotations
 
@@ -29,8 +26,7 @@ FORMAT, FORMAT_VERSION = b"cezsar features", 1
 PER_VIDEO = ("ids", "labels", "paths", "files", "digests", "object_indices", "object_probabilities")
 SHARD_BYTES = 128 << 20  # of features, after which a shard ends
 MAX_OPEN = 64  # shards a store keeps open for reading
-IDENTITY = ("encoder", "fingerprint", "dim", "object_head_fingerprint")
-"""Provenance that must agree for two videos to belong in one store."""
+IDENTITY = ("encoder", "fingerprint", "dim", "object_head_fingerprint")  # that all videos of a store have in common
 UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, OSError, RuntimeError)  # of a damaged shard
 
 
@@ -59,8 +55,8 @@ class Shard(NamedTuple):
 
 
 class FeatureStore:
-    """The videos of a store folder, as they were when it was opened. Safe to read from many threads. `FormatError` for
-    no shards, or one that is damaged, foreign or newer than this version, `MismatchError` for different encoders."""
+    """The videos of a store folder, as they were when it was opened; threads may share it. `FormatError` for no shard,
+    or one that is damaged, foreign or newer than this version, `MismatchError` for different encoders."""
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
@@ -144,11 +140,9 @@ class FeatureStore:
 
 
 class StoreWriter:
-    """Adds videos to a store folder, new or not; the only writer there as long as it is open (else `InputError`).
-
-    They become readable a shard at a time: when it is full, at `flush()` and at `close()`; where a `with` block fails,
-    those not yet in a shard are dropped. Raises `MismatchError` where `IDENTITY` is another than the folder's.
-    """
+    """Adds videos to a store folder, new or not; the only writer there as long as it is open (else `InputError`). They
+    become readable a shard at a time: when it is full, at `flush()` and at `close()`; where a `with` block fails, those
+    not yet in a shard are dropped. Raises `MismatchError` where `IDENTITY` is another than the folder's."""
 
     def __init__(
         self, folder: str | Path, provenance: Mapping[str, Any], *, vocabulary: ObjectVocabulary | None = None,

@@ -1,5 +1,4 @@
-"""Class names: which spellings mean one class, lists of them that people type or keep in files, splits, indexes of data
-sets, and hard groups of one's own."""
+"""Class names: spellings of one class, lists that people type or keep in files, splits, indexes, hard groups."""
 
 from __future__ import annotations
 
@@ -92,12 +91,11 @@ def parse_labels(text: str) -> Labels:
 
 
 def read_label_list(path: str | Path) -> list[str]:
-    """Class names from a text file, one to a line, in UTF-8, UTF-16 or cp1252; numbers before or after all names are
-    left out (`without_numbers`); a `.csv` has its names in one of `NAME_COLUMNS`. `FormatError` where it has none, or a
-    class twice."""
+    """Class names from a text file, one to a line, in UTF-8, UTF-16 or cp1252, without class numbers
+    (`without_numbers`); a `.csv` has its names in one of `NAME_COLUMNS`. `FormatError` where it has none, or a class
+    twice."""
     text = decoded_file(path)
-    is_table = Path(path).suffix.lower() == ".csv"
-    lines = _name_column(text) if is_table else text.splitlines()
+    lines = _name_column(text) if Path(path).suffix.lower() == ".csv" else text.splitlines()
     if lines is None:
         told = f"it names {text.partition(chr(10))[0].strip() or 'none'}"
         raise FormatError(f"{path}: its first line should name a column name, label or class, {told}")
@@ -186,8 +184,7 @@ def load_index(path: str | Path) -> dict[str, list[str]]:
     index = _read_lists(path, "video ids")
     if not index:
         raise FormatError(f"{path} is empty; an index has {{class name: [video ids]}}")
-    classes: dict[str, str] = {}
-    owners: dict[str, str] = {}
+    classes, owners = dict[str, str](), dict[str, str]()
     for name, ids in index.items():
         if (other := classes.setdefault(canonical(name), name)) != name:
             raise FormatError(f"{path}: {other!r} and {name!r} spell one class; join them")
@@ -228,19 +225,18 @@ def keep_group(path: str | Path, name: str, classes: Sequence[str], *, instead_o
     """Add a group, or put it in the place of the group `instead_of`, whose name it may change. Raises `InputError`
     where the group cannot be used, another one has its name, or `instead_of` has gone."""
     with _writing:
-        groups = load_groups(path)
-        if instead_of is not None and instead_of not in groups:
+        groups = list(load_groups(path).items())
+        if instead_of is not None and instead_of not in dict(groups):
             raise InputError(f"there is no group {instead_of!r} any more; keep it as a new one")
-        entries = [(name, classes) if old == instead_of else (old, members) for old, members in groups.items()]
+        entries = [(name, classes) if old == instead_of else (old, members) for old, members in groups]
         write_json(path, _usable(entries if instead_of is not None else [*entries, (name, classes)]))
 
 
 def remove_group(path: str | Path, name: str) -> None:
     """Take one group out; nothing happens if it has gone."""
     with _writing:
-        groups = load_groups(path)
-        if groups.pop(name, None) is not None:
-            write_json(path, groups)
+        if name in (groups := load_groups(path)):
+            write_json(path, {other: members for other, members in groups.items() if other != name})
 
 
 def _usable(groups: Iterable[tuple[str, Sequence[str]]]) -> Groups:
@@ -248,12 +244,12 @@ def _usable(groups: Iterable[tuple[str, Sequence[str]]]) -> Groups:
     found: Groups = {}
     for name, classes in groups:
         title, *members = (" ".join(text.split()) for text in (name, *classes))
-        if len(title) > MAX_NAME_CHARACTERS or not all(text and is_unicode(text) for text in (title, *members)):
-            most = f"the name is longer than {MAX_NAME_CHARACTERS} characters, or a name in it is empty or no text"
-            raise InputError(f"the group {title[:40]!r} cannot be used: {most}; correct it")
+        members = distinct(members)
+        usable = len(title) <= MAX_NAME_CHARACTERS and all(text and is_unicode(text) for text in (title, *members))
+        if not usable or len(members) < 2:
+            must = f"it needs a name of at most {MAX_NAME_CHARACTERS} characters and at least two classes"
+            raise InputError(f"the group {title[:40]!r} cannot be used: {must}, none of them empty")
         if canonical(title) in map(canonical, found):
             raise InputError(f"there is a group {title!r} already; choose another name")
-        found[title] = distinct(members)
-        if len(found[title]) < 2:
-            raise InputError(f"group {title!r} has fewer than two classes; choose at least two")
+        found[title] = members
     return found

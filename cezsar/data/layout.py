@@ -1,8 +1,6 @@
 """The published data sets as they lie on a disk: what each should hold, what a folder holds of it, and what is missing.
-
 A reader of each data set knows its folders, file names and lists; `look` gives the classes their usual names and
-compares with what should be there.
-"""
+compares with what should be there."""
 
 from __future__ import annotations
 
@@ -46,9 +44,9 @@ class Known:
     title: str
     clips: int  # how many there are
     classes: int  # how many there are; 0 where clips have sentences instead
-    layout: str  # what its folder has, in words
     lists: str  # those that name every clip, in words: what to add where it cannot be told what is missing
     read: Callable[[Path], Found]
+    layout: str  # what its folder has, in words
 
     def class_names(self) -> list[str]:
         """Its class names, as tables have them; none where clips have no classes."""
@@ -91,21 +89,16 @@ def _warnings(
     strange = Counter(label for label in there.values() if spelt and canonical(label) not in spelt)
     if strange:
         shown = (f"{repr(label) if label else 'nothing'} ({count:,})" for label, count in strange.items())
-        names = enumerated(shown, NAMED)
-        yield f"clips left out, as no class of {known.title} is named so: {names}"
-    what, listed = "videos" if found.paths else "clips in the lists", len(found.listed)
+        yield f"clips left out, as no class of {known.title} is named so: {enumerated(shown, NAMED)}"
+    what, listed = "videos" if found.paths else "clips in the lists", {id.casefold() for id in found.listed}
     if found.missing:
-        names = enumerated(found.missing, NAMED)
-        if len(found.missing) > NAMED:
-            names += f"; `cezsar datasets {known.name} --missing FILE` writes them all"
-        yield f"{len(found.missing):,} of {listed:,} clips are missing: {names}"
-    if not listed and len(have) != known.clips:
-        yield f"{len(have):,} {what}, {known.clips:,} expected; which ones differ can be told with {known.lists}"
-    if listed and listed != known.clips:
-        yield f"the lists here name {listed:,} clips, {known.clips:,} expected; check {known.lists}"
-    keys = {id.casefold() for id in found.listed}
-    if listed and (more := sorted(id for key, id in have.items() if key not in keys)):
-        yield f"{len(more):,} {what} are in no list of {known.title}: {enumerated(more, NAMED)}"
+        more = f"; `cezsar datasets {known.name} --missing FILE` writes all" if len(found.missing) > NAMED else ""
+        yield f"{len(found.missing):,} of {len(listed):,} clips are missing: {enumerated(found.missing, NAMED)}{more}"
+    if (count := len(listed or have)) != known.clips:
+        told = f"{count:,} {'clips listed' if listed else what}, {known.clips:,} expected"
+        yield f"{told}; {'check' if listed else 'which ones differ can be told with'} {known.lists}"
+    if listed and (more_ids := sorted(id for key, id in have.items() if key not in listed)):
+        yield f"{len(more_ids):,} {what} are in no list of {known.title}: {enumerated(more_ids, NAMED)}"
     present = set(found.labels.values())
     if absent := [name for name in spelt.values() if name not in present]:
         yield f"{len(absent):,} of {known.classes:,} classes have no clip: {enumerated(absent, NAMED)}"
@@ -262,29 +255,16 @@ def caption_files(place: Path) -> dict[str, Path]:
     return {match[1].lower(): path for path, match in _files(place, ".json", "(?:.*[_-])?(train|val_1|val_2)")}
 
 
-KNOWN: dict[str, Known] = {
-    known.name: known
-    for known in (
-        Known(  # Soomro, Zamir, Shah, CRCV-TR-12-01, 2012
-            "ucf101", "UCF-101", 13_320, 101,
-            "UCF-101/<class>/v_<class>_g01_c01.avi and ucfTrainTestlist/, or an index ucf101_dataset.json",
-            "an index ucf101_dataset.json", _ucf101,
-        ),
-        Known(  # Kuehne et al., ICCV 2011
-            "hmdb51", "HMDB-51", 6_766, 51,
-            "<class>/<clip>.avi and testTrainMulti_7030_splits/, or an index hmdb51_dataset.json",
-            "testTrainMulti_7030_splits/<class>_test_split1.txt", _hmdb51,
-        ),
-        Known(  # Kay et al., 2017: 10 s each of videos on YouTube
-            "kinetics400", "Kinetics-400", 306_245, 400,
-            "{train,val,test}/<class>/<youtube id>_000010_000020.mp4 and the annotation CSVs, or the CSVs alone",
-            "the annotation CSVs (label,youtube_id,time_start,time_end,split)", _kinetics400,
-        ),
-        Known(  # Krishna et al., ICCV 2017: to train on
-            "activitynet-captions", "ActivityNet Captions", 14_926, 0,
-            "train.json, val_1.json, val_2.json and videos v_<id>.mp4, or the JSON files alone",
-            "train.json and val_1.json", _activitynet,
-        ),
-    )
-}  # fmt: skip
-"""The published data sets whose layout is known, by name."""
+# Soomro, Zamir, Shah, CRCV-TR-12-01, 2012; Kuehne et al., ICCV 2011; Kay et al., 2017: 10 s each of videos on YouTube;
+# Krishna et al., ICCV 2017: to train on.
+KNOWN: dict[str, Known] = {known.name: known for known in (
+    Known("ucf101", "UCF-101", 13_320, 101, "an index ucf101_dataset.json", _ucf101,
+          "UCF-101/<class>/v_<class>_g01_c01.avi and ucfTrainTestlist/, or an index ucf101_dataset.json"),
+    Known("hmdb51", "HMDB-51", 6_766, 51, "testTrainMulti_7030_splits/<class>_test_split1.txt", _hmdb51,
+          "<class>/<clip>.avi and testTrainMulti_7030_splits/, or an index hmdb51_dataset.json"),
+    Known("kinetics400", "Kinetics-400", 306_245, 400,
+          "the annotation CSVs (label,youtube_id,time_start,time_end,split)", _kinetics400,
+          "{train,val,test}/<class>/<youtube id>_000010_000020.mp4 and the annotation CSVs, or the CSVs alone"),
+    Known("activitynet-captions", "ActivityNet Captions", 14_926, 0, "train.json and val_1.json", _activitynet,
+          "train.json, val_1.json, val_2.json and videos v_<id>.mp4, or the JSON files alone"),
+)}  # fmt: skip

@@ -17,13 +17,12 @@ from pathlib import Path
 from cezsar.data.documents import enumerated, printable, read_text
 from cezsar.errors import FormatError, InputError
 
-VIDEO_SUFFIXES = frozenset([
+VIDEO_SUFFIXES = frozenset([  # other files in folders are passed over; a CSV may name any file
     ".mp4", ".m4v", ".mov", ".qt", ".avi", ".divx", ".mkv", ".webm", ".mpg", ".mpeg", ".mpe", ".m1v", ".m2v",
     ".m2p", ".vob", ".mod", ".ts", ".mts", ".m2ts", ".m2t", ".tod", ".trp", ".wmv", ".asf", ".flv", ".f4v", ".3gp",
     ".3gpp", ".3g2", ".mj2", ".ogv", ".ogm", ".mxf", ".dv", ".dif", ".gif", ".mjpeg", ".mjpg", ".y4m", ".h264",
     ".264", ".avc", ".h265", ".265", ".hevc", ".ivf", ".obu",
 ])  # fmt: skip
-"""Other files in folders are passed over; a CSV may name any file."""
 SHOWN = 5  # names that a message lists before it only counts
 
 
@@ -38,22 +37,21 @@ class Clip:
 
 def read_source(source: str | Path) -> list[Clip]:
     """The clips of a folder, a CSV or a single video, in an order that depends on names alone. Raises `InputError`
-    where there is no video, files that the CSV names are missing, or an id comes twice; `FormatError` names the line.
-    """
+    where there is no video, files that the CSV names are missing, or an id comes twice; `FormatError` names the
+    line."""
     path = Path(source).expanduser()
-    shown = printable(str(path))
+    shown, suffix = printable(str(path)), path.suffix.lower()
     if path.is_dir():
         if clips := clips_in(path):
             return clips
         others = "; ".join(["", passed_over(path)]).rstrip("; ")
         raise InputError(f"{shown} holds no video file (.mp4, .avi, .webm, .mkv ...); check the path{others}")
-    if not path.exists():
-        raise InputError(f"{shown} does not exist; give a folder of videos or a CSV (path,id,label)")
-    if path.suffix.lower() in VIDEO_SUFFIXES:
+    if path.exists() and suffix in VIDEO_SUFFIXES:
         return [Clip(path, _name(path.stem))]
-    if path.suffix.lower() in (".csv", ".tsv", ".txt"):
+    if path.exists() and suffix in (".csv", ".tsv", ".txt"):
         return _read_csv(path)
-    raise InputError(f"{shown} is neither a folder, nor a CSV (path,id,label), nor a video file")
+    wrong = "is neither a folder, nor a CSV, nor a video file" if path.exists() else "does not exist"
+    raise InputError(f"{shown} {wrong}; give a folder of videos or a CSV (path,id,label)")
 
 
 def clips_in(folder: Path) -> list[Clip]:
@@ -68,8 +66,8 @@ def clips_in(folder: Path) -> list[Clip]:
 
 def passed_over(folder: Path) -> str:
     """How many files in and below a folder `read_source` takes for no video, in words; "" when there are none."""
-    suffixes = Counter(file.suffix.lower() or "no ending" for file in files_in(folder))
-    others = Counter({suffix: count for suffix, count in suffixes.items() if suffix not in VIDEO_SUFFIXES})
+    suffixes = (file.suffix.lower() for file in files_in(folder))
+    others = Counter(suffix or "no ending" for suffix in suffixes if suffix not in VIDEO_SUFFIXES)
     kinds = enumerated((f"{printable(suffix)} {count:,}" for suffix, count in others.most_common()), SHOWN)
     told = f"{others.total():,} files passed over, no video by their names ({kinds})"
     return f"{printable(str(folder))}: {told}" if others else ""
@@ -98,8 +96,7 @@ def _read_csv(path: Path) -> list[Clip]:
     header = text.splitlines()[0] if text.strip() else ""
     delimiter = max(",;\t", key=header.count)  # spreadsheets of many countries write semicolons
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    clips: dict[str, Clip] = {}
-    lines: dict[str, int] = {}
+    clips, lines = dict[str, Clip](), dict[str, int]()
     try:
         reader.fieldnames = columns = [name.strip().lower() for name in reader.fieldnames or []]
         if "path" not in columns or any(columns.count(name) > 1 for name in ("path", "id", "label")):
@@ -122,12 +119,12 @@ def _read_csv(path: Path) -> list[Clip]:
                 raise InputError(f"{path}: {again}; keep one")
             clips[id], lines[id] = Clip(file, id, _name(values.get("label", ""))), reader.line_num
     except csv.Error as error:
-        where = f"{path}, line {reader.reader.line_num}"
-        raise FormatError(f"{where}: not valid CSV ({error}); check the quotes there") from error
+        raise FormatError(
+            f"{path}, line {reader.reader.line_num}: not valid CSV ({error}); check the quotes"
+        ) from error
     if not clips:
         raise InputError(f"{path} names no clip; write one line for each below the header")
     if missing := [str(clip.path) for clip in clips.values() if not clip.path.is_file()]:
         what = f"{len(missing):,} of {len(clips):,} files are missing: {enumerated(missing, SHOWN)}"
-        advice = "correct these lines or remove them (a relative path counts from the manifest's folder)"
-        raise InputError(f"{path}: {what}; {advice}")
+        raise InputError(f"{path}: {what}; correct these lines (a relative path counts from the manifest's folder)")
     return list(clips.values())

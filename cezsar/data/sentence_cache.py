@@ -1,7 +1,5 @@
-"""Sentence vectors kept on disk, so that each sentence is encoded once on a machine.
-
-Several processes may use the table at once. A damaged one is removed with a warning, and its sentences encoded anew.
-"""
+"""Sentence vectors kept on disk, so that each sentence is encoded once on a machine. Several processes may use the
+table at once. A damaged one is removed with a warning, and its sentences encoded anew."""
 
 from __future__ import annotations
 
@@ -12,6 +10,7 @@ import warnings
 import zipfile
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import cached_property, partial
 from operator import methodcaller
 from pathlib import Path
 from typing import Protocol
@@ -41,12 +40,10 @@ class Encoder(Protocol):
 
 
 class SentenceCache:
-    """Answers like its encoder, and remembers in `folder` (None: not). Safe to use from many threads; the encoder is
-    asked by one at a time.
-
-    `<fingerprint>.sqlite` has (SHA-256 of the sentence's UTF-8, d_s float32); folders of `shipped` vectors are only
-    read: `<fingerprint>/<name>.npz` with keys (n, 32) uint8 and vectors (n, d_s) float16 or float32.
-    """
+    """Answers like its encoder, and remembers in `folder` (None: not), in `<fingerprint>.sqlite` of (SHA-256 of the
+    sentence's UTF-8, d_s float32). Folders of `shipped` vectors are only read: `<fingerprint>/<name>.npz` with keys (n,
+    32) uint8 and vectors (n, d_s) float16 or float32. Many threads may use it; the encoder is asked by one at a
+    time."""
 
     def __init__(self, encoder: Encoder, folder: str | Path | None, shipped: Sequence[Path] = ()) -> None:
         self.encoder = encoder
@@ -54,7 +51,6 @@ class SentenceCache:
         self.path = None if folder is None else Path(folder) / f"{encoder.fingerprint}.sqlite"
         places = [*shipped, *([Path(folder)] if folder else [])]  # earlier versions kept such files of their own
         self._files = [file for place in places for file in sorted((place / encoder.fingerprint).glob("[!.]*.npz"))]
-        self._shipped: dict[bytes, np.ndarray] | None = None
         self._lock = threading.Lock()
 
     def encode(self, sentences: Sequence[str]) -> np.ndarray:
@@ -63,8 +59,11 @@ class SentenceCache:
         keys = [_key(sentence) for sentence in sentences]
         text = dict(zip(keys, sentences, strict=True))
         with self._lock:
-            found = self._kept(list(text))
-            missing = [key for key in text if key not in found]
+            found = {key: self._shipped[key] for key in text if key in self._shipped}
+            rest = [key for key in text if key not in found]
+            if rest and self.path is not None and self.path.is_file():
+                self._with_table(self.path, partial(self._look_up, rest, found))
+            missing = [key for key in rest if key not in found]
             for start in range(0, len(missing), BLOCK_SENTENCES):
                 block = missing[start : start + BLOCK_SENTENCES]
                 made = np.asarray(self.encoder.encode([text[key] for key in block]), dtype=np.float32)
@@ -78,24 +77,27 @@ class SentenceCache:
                     self._with_table(self.path, methodcaller("executemany", insert, rows))
         return np.stack([found[key] for key in keys]) if keys else np.zeros((0, self.dim), np.float32)
 
-    def _kept(self, keys: Sequence[bytes]) -> dict[bytes, np.ndarray]:
-        """Vectors of those sentences that came along or are in the table."""
-        if self._shipped is None:
-            self._shipped = {key: vector for file in self._files for key, vector in self._read(file).items()}
-        found = {key: self._shipped[key] for key in keys if key in self._shipped}
-        rest = [key for key in keys if key not in found]
-        if self.path is None or not self.path.is_file() or not rest:
-            return found
+    @cached_property
+    def _shipped(self) -> dict[bytes, np.ndarray]:
+        """Vectors that came along."""
+        vectors: dict[bytes, np.ndarray] = {}
+        for file in self._files:
+            try:
+                with np.load(file, allow_pickle=False) as content:
+                    keys, rows = content["keys"], content["vectors"].astype(np.float32)
+                if keys.shape != (len(rows), 32) or rows.shape[1:] != (self.dim,) or not np.isfinite(rows).all():
+                    raise ValueError("its content has a wrong shape")
+                vectors |= {key.tobytes(): row for key, row in zip(keys, rows, strict=True)}
+            except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
+                warnings.warn(f"{file} is damaged ({error}); its sentences are encoded again", stacklevel=3)
+        return vectors
 
-        def look_up(table: sqlite3.Connection) -> None:
-            for key in rest:
-                row = table.execute("SELECT vector FROM vectors WHERE key = ?", [key]).fetchone()
-                vector = np.frombuffer(row[0] if row else b"", "<f4")
-                if vector.shape == (self.dim,) and np.isfinite(vector).all():
-                    found[key] = vector
-
-        self._with_table(self.path, look_up)
-        return found
+    def _look_up(self, keys: Sequence[bytes], found: dict[bytes, np.ndarray], table: sqlite3.Connection) -> None:
+        for key in keys:
+            row = table.execute("SELECT vector FROM vectors WHERE key = ?", [key]).fetchone()
+            vector = np.frombuffer(row[0] if row else b"", "<f4")
+            if vector.shape == (self.dim,) and np.isfinite(vector).all():
+                found[key] = vector
 
     def _with_table(self, path: Path, work: Callable[[sqlite3.Connection], object]) -> None:
         """Do something with the table, made where there is none. Where it cannot be used there is a warning; a damaged
@@ -106,23 +108,11 @@ class SentenceCache:
                 table.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL)")
                 work(table)
         except (OSError, sqlite3.Error) as error:
-            told = "cannot be used ({}); its sentences are not kept"
-            if isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError):
+            damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
+            if damaged:
                 path.unlink(missing_ok=True)
-                told = "is damaged ({}); its sentences are encoded again"
-            warnings.warn(f"{path} {told.format(error)}", stacklevel=4)
-
-    def _read(self, file: Path) -> dict[bytes, np.ndarray]:
-        """The vectors of a file that came along."""
-        try:
-            with np.load(file, allow_pickle=False) as content:
-                keys, vectors = content["keys"], content["vectors"].astype(np.float32)
-            if keys.shape != (len(vectors), 32) or vectors.shape[1:] != (self.dim,) or not np.isfinite(vectors).all():
-                raise ValueError("its content has a wrong shape")
-            return {key.tobytes(): vector for key, vector in zip(keys, vectors, strict=True)}
-        except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
-            warnings.warn(f"{file} is damaged ({error}); its sentences are encoded again", stacklevel=4)
-            return {}
+            told = "is damaged and was removed" if damaged else "cannot be used"
+            warnings.warn(f"{path} {told} ({error}); its sentences are not kept", stacklevel=4)
 
 
 def ship(encoder: Encoder, sentences: Sequence[str], folder: str | Path, *, half: bool = True) -> Path:

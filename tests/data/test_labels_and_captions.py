@@ -144,10 +144,10 @@ def test_groups_are_kept_in_order_changed_in_their_place_and_removed(path, tmp_p
 def test_groups_that_cannot_be_used_change_nothing(path):
     keep_group(path, "good", ["x", "y"])
     for name, classes, said in [
-        ("", ["x", "y"], "empty or no text"),
-        ("a", ["x"], "fewer than two"),
+        ("", ["x", "y"], "none of them empty"),
+        ("a", ["x"], "at least two"),
         ("Good ", ["x", "z"], "already"),
-        ("n" * 61, ["x", "y"], "longer than 60 characters"),
+        ("n" * 61, ["x", "y"], "at most 60 characters"),
     ]:
         with pytest.raises(InputError, match=said):
             keep_group(path, name, classes)

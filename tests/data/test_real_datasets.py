@@ -68,7 +68,7 @@ def test_a_wrong_count_names_what_is_missing(home):
     strange, missing, more, absent = data.warnings
     assert "clips left out" in strange and "'Swimming' (1)" in strange
     assert missing.startswith("129 of 13,320 clips are missing: v_Archery_g07_c03, v_YoYo_g01_c01, ")
-    assert missing.endswith("`cezsar datasets ucf101 --missing FILE` writes them all")
+    assert missing.endswith("`cezsar datasets ucf101 --missing FILE` writes all")
     assert "1 videos are in no list of UCF-101: v_Archery_g26_c01" in more
     assert absent == "1 of 101 classes have no clip: yo yo" and len(data.descriptions) == 101
 
@@ -109,7 +109,7 @@ def test_a_tree_of_hmdb51(home):
     assert len(data.labels) == len(data.paths) == 153 and set(Counter(data.labels.values()).values()) == {3}
     assert [data.labels[id] for id in ODD] == ["brush hair"] * 3
     (warning,) = data.warnings
-    assert warning.startswith("the lists here name 153 clips, 6,766 expected; check testTrainMulti_7030_splits/")
+    assert warning.startswith("153 clips listed, 6,766 expected; check testTrainMulti_7030_splits/")
     assert sizes(data.parts) == dict.fromkeys(["train1", "test1", "train2", "test2", "train3", "test3"], 51)
     (place / "wave/wave_clip_1.avi").unlink()
     assert "1 of 153 clips are missing: wave_clip_1" in open_dataset("hmdb51").warnings
@@ -149,7 +149,7 @@ def test_kinetics400(home):
     assert data.labels == {IDS[0]: "abseiling", IDS[2]: "massaging person's head"}
     assert data.missing == [IDS[1], IDS[3]]
     assert data.warnings[0] == f"2 of 4 clips are missing: {IDS[1]}, {IDS[3]}"
-    assert "the lists here name 4 clips, 306,245 expected" in data.warnings[1]
+    assert "4 clips listed, 306,245 expected" in data.warnings[1]
     assert open_dataset("kinetics400:train").labels == {IDS[0]: "abseiling"}
 
     flat = kinetics_lists(home / "flat")  # all in one folder, some by YouTube's ids
@@ -237,7 +237,7 @@ def test_the_published_files(tmp_path):
     read = load_annotations(folder / "captions/activitynet_val_1.json")
     assert (len(read.segments), len(read.durations), len({s.video_id for s in read.segments})) == (17_505, 4_917, 4_917)
     assert read.repairs == ["5 segments reach outside their video and were cut to it"]
-    counted = "the lists here name 4,917 clips, 14,926 expected; check train.json and val_1.json"
+    counted = "4,917 clips listed, 14,926 expected; check train.json and val_1.json"
     assert counted in look(ACTIVITYNET, folder / "captions").warnings
     index = labels.load_index(folder / "splits/ucf101_dataset.json")
     published = {id: canonical(label) for label, ids in index.items() for id in ids}

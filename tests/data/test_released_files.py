@@ -148,12 +148,10 @@ def test_captions_of_several_models(tmp_path):
     }.items():
         file.write_text(json.dumps({"version": "VERSION 1.0", "external_data": {}, "results": results}))
     found = import_captions([a, b], c)
-    assert found == {
-        "v1": ["A man is seated"],
-        "v2": ["A girl jumps", "A girl on a bar", "A girl jumps"],
-        "v4": ["A dog"],
-    }
-    assert load_captions(c) == found == load_captions([a, b])
+    assert found == {"v1": 1, "v2": 3, "v4": 1}
+    assert load_captions(c) == load_captions([a, b]) == {
+        "v1": ["A man is seated"], "v2": ["A girl jumps", "A girl on a bar", "A girl jumps"], "v4": ["A dog"],
+    }  # fmt: skip
     written = json.loads(c.read_text())["results"]
     assert written["v1"] == [entry(" A man is seated")] and "v3" not in written
     b.write_text(json.dumps({"results": {"v1": ["no table"]}}))
