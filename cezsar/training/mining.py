@@ -8,7 +8,6 @@ the first distinct ones inside the band are kept; where they are rare, every sen
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -17,13 +16,17 @@ from torch import Tensor
 
 from cezsar.arrays import BoolArray, FloatArray, IntArray, unit_rows
 from cezsar.config import SAME, MiningConfig
+from cezsar.encoders.compute import pick_precision
 from cezsar.errors import InputError
 
 Progress = Callable[[int, int], object]
 """Takes how much is done, and how much there is."""
 
-PAIRS_AT_ONCE = 1_000_000  # bounds the memory of a block
-DRAWS = (4, 4, 8, 16)  # draws per wanted negative in each random round; few are still short after these
+WIDTH = 40  # sentences drawn for each positive in a round
+ROUGH = 0.01  # above the error of a cosine of bfloat16 vectors: 2^-8 by their rounding, 2^-9 by that of the result
+ROWS = 256  # positives whose draws are tested together: what they read stays in the processor's cache
+TESTING = 10  # drawing a sentence and testing it alone costs as much as testing so many that lie side by side
+PAIRS_AT_ONCE = 4_000_000  # bounds the memory where every sentence is tested
 
 
 def mine(
@@ -38,42 +41,49 @@ def mine(
     Returns (A, P, n) negatives, -1 where there were too few candidates or no positive, no repeats in a row; and of each
     anchor with fewer candidates than n how many it has. Raises `InputError` for zero or non-finite vectors.
     """
-    n = settings.negatives
+    n, pool = settings.negatives, len(pool_groups)
     unit_NS = torch.from_numpy(unit(vectors_NS))
-    pool_NS = unit_NS[: len(pool_groups)]
     # An absent positive repeats the first one, which asks nothing more of a candidate.
     asked_AP = np.where(positives_AP < 0, positives_AP[:, :1], positives_AP)
 
-    def band(anchors_R: IntArray, drawn_RK: IntArray | None = None) -> BoolArray:
-        """(R, K): is the k-th sentence drawn for row r a candidate of its anchor? (R, pool) of all, without a draw."""
-        groups = pool_groups[None] if drawn_RK is None else pool_groups[drawn_RK]
-        inside: BoolArray = groups != groups_A[anchors_R][:, None]
-        for positive_A in asked_AP.T:
-            rows_RS = unit_NS[positive_A[anchors_R]]
-            cosine = rows_RS @ pool_NS.T if drawn_RK is None else _sampled_products(rows_RS, pool_NS, drawn_RK)
-            distance = (1.0 - cosine).numpy()
-            inside &= (distance > SAME) & (distance < settings.tau)
+    rough_NS = unit_NS.bfloat16() if pick_precision("auto", "cpu") == "bf16" else unit_NS
+
+    def band(cosine: Tensor, margin: float = 0.0) -> BoolArray:
+        """Of cosines to all positives, in the last dimension: is the sentence a candidate?"""
+        distance = 1.0 - cosine
+        inside: BoolArray = ((distance > SAME - margin) & (distance < settings.tau + margin)).all(-1).numpy()
         return inside
 
     anchors_R, columns_R = np.nonzero(positives_AP >= 0)  # one row a positive: each draws for itself
     drawn_Rn = np.full((len(anchors_R), n), -1, np.int64)
+    filled_R = np.zeros(len(anchors_R), np.int64)
     short = np.arange(len(anchors_R))
-    for width in (draws * n for draws in DRAWS):
-        if 2 * width > len(pool_groups):
-            break  # testing every sentence is cheaper than drawing this many
-        for rows in _blocks(short, PAIRS_AT_ONCE // width):
-            drawn_RK = rng.integers(len(pool_groups), size=(len(rows), width))
-            drawn_RK[~band(anchors_R[rows], drawn_RK)] = -1
-            drawn_RK[np.cumsum(drawn_RK >= 0, axis=1) > n] = -1  # n of a round are enough
-            drawn_Rn[rows] = _first_distinct(np.hstack([drawn_Rn[rows], drawn_RK]), n)
-            on_progress(int((drawn_Rn[:, -1] >= 0).sum()), len(drawn_Rn))
-        short = short[drawn_Rn[short, -1] < 0]
+    for _ in range(pool // (TESTING * WIDTH)):
+        for rows in _blocks(short, ROWS):
+            drawn_RK = rng.integers(pool, size=(len(rows), WIDTH))
+            positives_RPS = rough_NS[asked_AP[anchors_R[rows]]]
+            sentences_RKS = rough_NS.index_select(0, torch.from_numpy(drawn_RK.ravel())).view(len(rows), WIDTH, -1)
+            at, k = np.nonzero(band(torch.bmm(sentences_RKS, positives_RPS.transpose(1, 2)), ROUGH))
+            found, at = drawn_RK[at, k], rows[at]
+            exact_HP = torch.einsum("hs,hps->hp", unit_NS[found], unit_NS[asked_AP[anchors_R[at]]])
+            new = band(exact_HP) & (pool_groups[found] != groups_A[anchors_R[at]])
+            new &= (drawn_Rn[at] != found[:, None]).all(1)
+            new[new] = _first_of_each(at[new] * pool + found[new])
+            found, at = found[new], at[new]
+            place = filled_R[at] + np.arange(len(at)) - np.searchsorted(at, at)
+            fits = place < n
+            drawn_Rn[at[fits], place[fits]] = found[fits]
+            filled_R[rows] = (drawn_Rn[rows] >= 0).sum(1)
+        short = short[filled_R[short] < n]
+        on_progress(len(drawn_Rn) - len(short), len(drawn_Rn))
     # A row comes here by how many candidates it met, not by which ones, so starting afresh keeps the draw uniform.
     drawn_Rn[short] = -1
     too_few: dict[int, int] = {}
-    for block in _blocks(np.unique(anchors_R[short]), 4 * PAIRS_AT_ONCE // len(pool_groups)):
+    for block in _blocks(np.unique(anchors_R[short]), PAIRS_AT_ONCE // (pool * asked_AP.shape[1])):
         rows_of = np.split(short, np.searchsorted(anchors_R[short], np.append(block, block[-1] + 1)))[1:-1]
-        for anchor, rows, inside_N in zip(block.tolist(), rows_of, band(block), strict=True):
+        cosine_RPN = unit_NS[asked_AP[block]] @ unit_NS[:pool].T
+        inside_RN = band(cosine_RPN.transpose(1, 2)) & (pool_groups != groups_A[block][:, None])
+        for anchor, rows, inside_N in zip(block.tolist(), rows_of, inside_RN, strict=True):
             candidates = np.flatnonzero(inside_N)
             if len(candidates) < n:
                 too_few[anchor] = len(candidates)
@@ -89,27 +99,11 @@ def _blocks(rows: IntArray, size: int) -> list[IntArray]:
     return [rows[first : first + max(1, size)] for first in range(0, len(rows), max(1, size))]
 
 
-def _sampled_products(rows_RS: Tensor, pool_NS: Tensor, drawn_RK: IntArray) -> Tensor:
-    """(R, K) inner products of each row with its own K pool vectors, read in place: a gathered copy is 4 x slower."""
-    count, width = drawn_RK.shape
-    starts, columns = torch.arange(0, count * width + 1, width), torch.from_numpy(drawn_RK).flatten()
-    size, zeros = (count, len(pool_NS)), torch.zeros(count * width)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-        wanted = torch.sparse_csr_tensor(starts, columns, zeros, size=size, check_invariants=False)
-    return torch.sparse.sampled_addmm(wanted, rows_RS, pool_NS.T, beta=0.0).values().view(count, width)
-
-
-def _first_distinct(drawn_RK: IntArray, count: int) -> IntArray:
-    """The first `count` distinct non-negative entries of each row, then -1. A repeat is dropped, as if never drawn."""
-    order_RK = np.argsort(drawn_RK, axis=1, kind="stable")
-    sorted_RK = np.take_along_axis(drawn_RK, order_RK, axis=1)
-    dropped_RK = drawn_RK < 0
-    repeats_RK = np.zeros_like(dropped_RK)
-    np.put_along_axis(repeats_RK, order_RK[:, 1:], sorted_RK[:, 1:] == sorted_RK[:, :-1], axis=1)
-    first_Rc = np.argsort(dropped_RK | repeats_RK, axis=1, kind="stable")[:, :count]
-    dropped_Rc = np.take_along_axis(dropped_RK | repeats_RK, first_Rc, axis=1)
-    return np.where(dropped_Rc, -1, np.take_along_axis(drawn_RK, first_Rc, axis=1))
+def _first_of_each(values: IntArray) -> BoolArray:
+    """Where a value occurs for the first time."""
+    first = np.zeros(len(values), bool)
+    first[np.unique(values, return_index=True)[1]] = True
+    return first
 
 
 def unit(vectors_NS: FloatArray) -> FloatArray:
