@@ -38,7 +38,7 @@ def plain(model: CEZSAR, files: list[Path], prototypes_CE: torch.Tensor) -> list
     """A file a video, loaded whole; one clip at a time, float32; the best class by cosine, of all there are."""
     best = []
     for path in files:
-        features_1TD = torch.from_numpy(np.load(path))[None, :SECONDS - 1]
+        features_1TD = torch.from_numpy(np.load(path))[None, : SECONDS - 1]
         with torch.no_grad():
             visual_E = model.visual_embedding(features_1TD, torch.tensor([features_1TD.shape[1]]))[0]
         cosines = [torch.nn.functional.cosine_similarity(visual_E, each, dim=0) for each in prototypes_CE]

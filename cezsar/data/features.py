@@ -4,13 +4,17 @@ video but rows of arrays, so that 242,658 videos open in seconds. A killed write
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import os
 import re
 import threading
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
+from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +30,7 @@ FORMAT, FORMAT_VERSION = b"cezsar features", 1
 PER_VIDEO = ("ids", "labels", "paths", "files", "digests", "object_indices", "object_probabilities")
 SHARD_BYTES = 128 << 20  # of features, after which a shard ends
 MAX_OPEN = 64  # shards a store keeps open for reading
+INDEXED = 16  # from so many shards on, what they say of their videos is also in one file, which is quicker to read
 IDENTITY = ("encoder", "fingerprint", "dim", "object_head_fingerprint")  # that all videos of a store have in common
 UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, OSError, RuntimeError)  # of a damaged shard
 
@@ -43,6 +48,8 @@ class Shard(NamedTuple):
     """What a shard says of its n videos, by the names of its arrays; `features` (sum T, d) float16 stay in the file."""
 
     path: Path
+    stamp: tuple[int, int]  # size of the file in bytes, and second of its last change
+    start: int  # where in the file the features begin, in bytes
     provenance: str  # JSON in ASCII, an attribute beside `format` and `format_version`
     offsets: np.ndarray  # (n + 1,) int64: video i owns rows offsets[i]:offsets[i + 1], one a second
     ids: list[str]  # in the file (n,) UTF-8 bytes of fixed length, as labels and paths, which may be empty
@@ -96,10 +103,30 @@ class FeatureStore:
         first, end = shard.offsets[row : row + 2].tolist()
         if not 0 <= start < min(stop, end - first):
             raise InputError(f"video {id!r} in {self.folder} has {end - first} rows; {start}:{stop} are none of them")
-        last = min(first + stop, end)
+        return self._read(shard, first + start, min(first + stop, end))
+
+    def blocks(self, ids: Sequence[str], videos: int = 256) -> Iterator[list[np.ndarray]]:
+        """The features of videos in the order given, (T, d) float32 each, so many videos at a time. Those that lie side
+        by side in a shard are read at once, which is a disk's own speed."""
+        for begin in range(0, len(ids), videos):
+            block: list[np.ndarray] = []
+            places = enumerate(map(self._find, ids[begin : begin + videos]))
+            for _, run in groupby(places, key=lambda one: (one[1][0].path, one[1][1] - one[0])):
+                found = [place for _, place in run]
+                shard, row = found[0]
+                offsets = shard.offsets[row : row + len(found) + 1]
+                block += np.split(self._read(shard, *offsets[[0, -1]].tolist()), offsets[1:-1] - offsets[0])
+            yield block
+
+    def _read(self, shard: Shard, first: int, last: int) -> np.ndarray:
+        """Rows of a shard, straight from where they lie in its file."""
+        rows_TD = np.empty((last - first, self.dim), "<f2")
         with self._lock, _readable(shard.path):
-            features_TD: np.ndarray = self._open(shard.path, int(shard.offsets[-1]))[first + start : last]
-        return features_TD.astype(np.float32)
+            file = self._open(shard.path, shard.stamp[0])
+            file.seek(shard.start + first * rows_TD.strides[0])
+            if file.readinto(memoryview(rows_TD).cast("B")) != rows_TD.nbytes:
+                raise OSError("its end is missing")
+        return rows_TD.astype(np.float32)
 
     def objects(self, id: str) -> tuple[np.ndarray, np.ndarray] | None:
         """The most probable objects of a video: indices (k,) int64 and probabilities (k,) float32, or None."""
@@ -160,7 +187,7 @@ class StoreWriter:
             why = "another process is at it; wait until it ends" if isinstance(error, Timeout) else error.strerror
             raise InputError(f"{self.folder} cannot be written: {why}, or choose another folder") from error
         try:
-            self._shards = _read_shards(self.folder)
+            self._shards, self._indexed = _read_shards(self.folder), True
             if self._shards:
                 stored = json.loads(self._shards[0].provenance)
                 _same_identity(self.folder, stored, self.provenance)
@@ -205,7 +232,7 @@ class StoreWriter:
                 self._write(shard.path, features, lengths[kept], arrays)
             else:
                 shard.path.unlink()
-        self._shards = _read_shards(self.folder)
+        self._shards, self._indexed = _read_shards(self.folder), False
         self.labels = {id: label for id, label in self.labels.items() if id not in dropped}
         return dropped
 
@@ -253,6 +280,7 @@ class StoreWriter:
         path = self.folder / f"shard-{self._next:05d}.h5"
         lengths = np.array([len(rows) for rows in features])
         self._write(path, np.concatenate(features), lengths, dict(zip(PER_VIDEO, columns, strict=True)))
+        self._shards, self._indexed = [*self._shards, _read_shard(path)], False
         self._next += 1
         self._pending.clear()
 
@@ -260,6 +288,8 @@ class StoreWriter:
         """Flush and let others write."""
         try:
             self.flush()
+            if not self._indexed and len(self._shards) >= INDEXED:
+                _write_index(self.folder / "index.npz", self._shards)
         finally:
             self._lock.release()
 
@@ -309,10 +339,16 @@ def _read_shards(folder: Path) -> list[Shard]:
     """Every shard, in order; provenance and uniqueness of ids checked over all of them."""
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; a feature store is one, made by `cezsar extract`")
-    shards = [_read_shard(path) for path in sorted(folder.iterdir()) if re.fullmatch(r"shard-\d{5,}\.h5", path.name)]
+    indexed = _read_index(folder / "index.npz")
+    shards: list[Shard] = []
+    for path in sorted(folder.iterdir()):
+        if re.fullmatch(r"shard-\d{5,}\.h5", path.name):
+            known = indexed.get(path.name)
+            shards.append(known if known is not None and known.stamp == _stamp(path) else _read_shard(path))
     seen: dict[str, Path] = {}
     for shard in shards:
-        _same_identity(shard.path, json.loads(shard.provenance), json.loads(shards[0].provenance))
+        if shard.provenance != shards[0].provenance:
+            _same_identity(shard.path, json.loads(shard.provenance), json.loads(shards[0].provenance))
         for id in shard.ids:
             if id in seen:
                 raise FormatError(f"{shard.path}: video {id!r} is already in {seen[id].name}; remove one of the shards")
@@ -320,9 +356,59 @@ def _read_shards(folder: Path) -> list[Shard]:
     return shards
 
 
+def _stamp(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_size, int(found.st_mtime)
+
+
+def _write_index(path: Path, shards: Sequence[Shard]) -> None:
+    """What shards say of their videos, in one file. It can be made again from the shards, and is not believed of one
+    that has changed since."""
+    arrays: dict[str, Any] = {
+        "shards": np.array([shard.path.name.encode() for shard in shards]),
+        "stamps": np.array([shard.stamp for shard in shards]), "starts": np.array([shard.start for shard in shards]),
+        "provenance": np.array([shard.provenance.encode() for shard in shards]),
+        "counts": np.array([len(shard.ids) for shard in shards]),
+        "lengths": np.concatenate([np.diff(shard.offsets) for shard in shards]),
+    }  # fmt: skip
+    most = max(shard.object_indices.shape[1] for shard in shards)
+    for name in PER_VIDEO:
+        parts = [getattr(shard, name) for shard in shards]
+        if name in ("ids", "labels", "paths"):
+            arrays[name] = np.array([text.encode() for part in parts for text in part])
+        else:
+            filling = -1 if name == "object_indices" else 0
+            wide = name.startswith("object")
+            padding = [((0, 0), (0, most - part.shape[1] if wide else 0)) for part in parts]
+            padded = [np.pad(part, pad, constant_values=filling) for part, pad in zip(parts, padding, strict=True)]
+            arrays[name] = np.concatenate(padded)
+    with atomic.replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **arrays)
+
+
+def _read_index(path: Path) -> dict[str, Shard]:
+    """Shards by the names of their files; nothing where there is no index, or one that cannot be read."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays: dict[str, Any] = {name: file[name] for name in file}
+        for name in ("ids", "labels", "paths", "shards", "provenance"):
+            arrays[name] = [text.decode("utf-8") for text in arrays[name].tolist()]
+        ends, lengths = np.cumsum(arrays["counts"]).tolist(), arrays["lengths"]
+        found = {}
+        for row, (name, end) in enumerate(zip(arrays["shards"], ends, strict=True)):
+            own = slice(end - int(arrays["counts"][row]), end)
+            about = (tuple(arrays["stamps"][row].tolist()), int(arrays["starts"][row]), arrays["provenance"][row])
+            offsets = np.concatenate([[0], np.cumsum(lengths[own])])
+            found[name] = Shard(path.parent / name, *about, offsets, **{each: arrays[each][own] for each in PER_VIDEO})
+        return found
+    except (*UNREADABLE, EOFError, zipfile.BadZipFile):  # the shards themselves say the same, only more slowly
+        return {}
+
+
 def _read_shard(path: Path) -> Shard:
     """Raises `FormatError` where the file is foreign, newer or damaged."""
     with _readable(path), h5py.File(path, "r") as file:
+        stamp = _stamp(path)
         version = int(file.attrs.get("format_version", 0))
         if file.attrs.get("format") != FORMAT or version < 1:
             raise FormatError(f"{path} is an HDF5 file, but not a feature shard of this package; move it elsewhere")
@@ -343,17 +429,18 @@ def _read_shard(path: Path) -> Shard:
             and (arrays["files"].shape[1:], arrays["digests"].shape[1:]) == ((2,), (32,))
             and arrays["object_indices"].shape == arrays["object_probabilities"].shape
         )
-        if not whole:
+        start = features.id.get_offset()
+        if not whole or start is None:  # None: in pieces, or compressed
             raise ValueError("its parts do not fit together")
-    return Shard(path, provenance, offsets, **arrays)
+    return Shard(path, stamp, start, provenance, offsets, **arrays)
 
 
-def _open(path: Path, rows: int) -> h5py.Dataset:
-    """The features of a shard; its file stays open as long as they are kept."""
-    features = h5py.File(path, "r")["features"]
-    if len(features) != rows:
+def _open(path: Path, size: int) -> io.FileIO:
+    """A shard's file, open as long as it is kept."""
+    file = io.FileIO(path)
+    if os.fstat(file.fileno()).st_size != size:
         raise FormatError(f"{path} has changed since the store was opened; open the store again")
-    return features
+    return file
 
 
 @contextmanager

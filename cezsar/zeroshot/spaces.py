@@ -316,10 +316,9 @@ def embed_dataset(
     head = None if run is None or store is None or _holds(store, run, rule, objects, ids[0]) else object_head(run)
     found: list[Recognised] = []
     visual: list[FloatArray] = []
-    for first in range(0, len(ids) if store else 0, BLOCK):
+    for features in store.blocks(ids, BLOCK) if store else ():
         assert store is not None
-        block = ids[first : first + BLOCK]
-        features = [store.features(clip) for clip in block]
+        block = ids[len(found) : len(found) + BLOCK]
         if (rows_NE := space.clips(features)) is not None:
             visual.append(rows_NE)
         for clip, features_TD in zip(block, features, strict=True):
@@ -330,7 +329,7 @@ def embed_dataset(
             else:
                 found.append([])
         if progress:
-            progress(first + len(block), len(ids))
+            progress(len(found), len(ids))
     said = objects if rule == "sentence" else OBJECTS
     sentences = [sentence_of(named[:said]) for named in found] or [""] * len(ids)
     modalities = {"VE": np.concatenate(visual)} if visual else {}

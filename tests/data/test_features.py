@@ -106,6 +106,27 @@ def test_fingerprint_is_of_content_and_not_of_layout(tmp_path):
     assert FeatureStore(tmp_path / "one").fingerprint == hashlib.sha256(b"f" * 64 + one).hexdigest()
 
 
+def test_an_index_says_what_the_shards_say_and_is_not_believed_of_another(tmp_path, monkeypatch):
+    monkeypatch.setattr(features_module, "INDEXED", 2)
+    content = videos(9)
+    write(tmp_path, dict(list(content.items())[:7]), shard_videos=2)
+    store = write(tmp_path, dict(list(content.items())[7:]))
+    index, order = tmp_path / "index.npz", [*reversed(content), *content]
+    for damage in (lambda: None, lambda: index.write_bytes(index.read_bytes()[:-300]), index.unlink):
+        damage()
+        again = FeatureStore(tmp_path)
+        assert (again.ids, again.labels, again.paths) == (list(content), store.labels, store.paths)
+        assert again.fingerprint == store.fingerprint
+        read = [features for block in again.blocks(order, videos=4) for features in block]
+        for id, features in zip(order, read, strict=True):
+            np.testing.assert_array_equal(features, content[id].astype(np.float16))
+    write(tmp_path, {})
+    assert not index.exists()  # nothing was new
+    one = write(tmp_path / "one", {"other": content["v000"]})
+    os.replace(one.folder / "shard-00000.h5", tmp_path / "shard-00000.h5")
+    assert FeatureStore(tmp_path).ids == ["other", *list(content)[2:]]
+
+
 def test_appending_knows_what_is_there(tmp_path):
     content = videos(6)
     write(tmp_path, dict(list(content.items())[:4]), shard_videos=3)
