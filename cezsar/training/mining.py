@@ -8,7 +8,9 @@ the first distinct ones inside the band are kept; where they are rare, every sen
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -23,7 +25,7 @@ Progress = Callable[[int, int], object]
 """Takes how much is done, and how much there is."""
 
 WIDTH = 40  # sentences drawn for each positive in a round
-ROUGH = 0.01  # above the error of a cosine of bfloat16 vectors: 2^-8 by their rounding, 2^-9 by that of the result
+ROUGH = 0.006  # above the error of a cosine of bfloat16 vectors: 2^-8 by their rounding, 2^-9 by that of the result
 ROWS = 256  # positives whose draws are tested together: what they read stays in the processor's cache
 TESTING = 10  # drawing a sentence and testing it alone costs as much as testing so many that lie side by side
 PAIRS_AT_ONCE = 4_000_000  # bounds the memory where every sentence is tested
@@ -48,41 +50,50 @@ def mine(
 
     rough_NS = unit_NS.bfloat16() if pick_precision("auto", "cpu") == "bf16" else unit_NS
 
-    def band(cosine: Tensor, margin: float = 0.0) -> BoolArray:
+    def band(cosine: Tensor, margin: float = 0.0) -> Tensor:
         """Of cosines to all positives, in the last dimension: is the sentence a candidate?"""
         distance = 1.0 - cosine
-        inside: BoolArray = ((distance > SAME - margin) & (distance < settings.tau + margin)).all(-1).numpy()
-        return inside
+        return ((distance > SAME - margin) & (distance < settings.tau + margin)).all(-1)
 
     anchors_R, columns_R = np.nonzero(positives_AP >= 0)  # one row a positive: each draws for itself
     drawn_Rn = np.full((len(anchors_R), n), -1, np.int64)
     filled_R = np.zeros(len(anchors_R), np.int64)
-    short = np.arange(len(anchors_R))
-    for _ in range(pool // (TESTING * WIDTH)):
-        for rows in _blocks(short, ROWS):
-            drawn_RK = rng.integers(pool, size=(len(rows), WIDTH))
-            positives_RPS = rough_NS[asked_AP[anchors_R[rows]]]
-            sentences_RKS = rough_NS.index_select(0, torch.from_numpy(drawn_RK.ravel())).view(len(rows), WIDTH, -1)
-            at, k = np.nonzero(band(torch.bmm(sentences_RKS, positives_RPS.transpose(1, 2)), ROUGH))
-            found, at = drawn_RK[at, k], rows[at]
-            exact_HP = torch.einsum("hs,hps->hp", unit_NS[found], unit_NS[asked_AP[anchors_R[at]]])
-            new = band(exact_HP) & (pool_groups[found] != groups_A[anchors_R[at]])
-            new &= (drawn_Rn[at] != found[:, None]).all(1)
-            new[new] = _first_of_each(at[new] * pool + found[new])
-            found, at = found[new], at[new]
-            place = filled_R[at] + np.arange(len(at)) - np.searchsorted(at, at)
-            fits = place < n
-            drawn_Rn[at[fits], place[fits]] = found[fits]
-            filled_R[rows] = (drawn_Rn[rows] >= 0).sum(1)
-        short = short[filled_R[short] < n]
-        on_progress(len(drawn_Rn) - len(short), len(drawn_Rn))
+
+    def draw(rows: IntArray, rng: np.random.Generator) -> None:
+        """`WIDTH` sentences for each of some rows; new candidates are kept until the row has enough."""
+        drawn_RK = rng.integers(pool, size=(len(rows), WIDTH))
+        positives_RPS = rough_NS[asked_AP[anchors_R[rows]]]
+        sentences_RKS = rough_NS.index_select(0, torch.from_numpy(drawn_RK.ravel())).view(len(rows), WIDTH, -1)
+        cosine_RKP = torch.bmm(sentences_RKS, positives_RPS.transpose(1, 2))
+        at, k = np.nonzero(band(cosine_RKP, ROUGH).numpy())
+        found, new = drawn_RK[at, k], band(cosine_RKP, -ROUGH).numpy()[at, k]
+        close, at = np.flatnonzero(~new), rows[at]
+        exact_HP = torch.einsum("hs,hps->hp", unit_NS[found[close]], unit_NS[asked_AP[anchors_R[at[close]]]])
+        new[close] = band(exact_HP).numpy()
+        new &= pool_groups[found] != groups_A[anchors_R[at]]
+        new &= (drawn_Rn[at] != found[:, None]).all(1)
+        new[new] = _first_of_each(at[new] * pool + found[new])
+        found, at = found[new], at[new]
+        place = filled_R[at] + np.arange(len(at)) - np.searchsorted(at, at)
+        fits = place < n
+        drawn_Rn[at[fits], place[fits]] = found[fits]
+        filled_R[rows] = (drawn_Rn[rows] >= 0).sum(1)
+
+    short, threads = np.arange(len(anchors_R)), torch.get_num_threads()
+    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as workers:
+        for _ in range(pool // (TESTING * WIDTH)):
+            blocks = _blocks(short, ROWS)
+            deque(workers.map(draw, blocks, rng.spawn(len(blocks))), 0)  # each with its own randomness
+            short = short[filled_R[short] < n]
+            on_progress(len(drawn_Rn) - len(short), len(drawn_Rn))
+    torch.set_num_threads(threads)
     # A row comes here by how many candidates it met, not by which ones, so starting afresh keeps the draw uniform.
     drawn_Rn[short] = -1
     too_few: dict[int, int] = {}
     for block in _blocks(np.unique(anchors_R[short]), PAIRS_AT_ONCE // (pool * asked_AP.shape[1])):
         rows_of = np.split(short, np.searchsorted(anchors_R[short], np.append(block, block[-1] + 1)))[1:-1]
         cosine_RPN = unit_NS[asked_AP[block]] @ unit_NS[:pool].T
-        inside_RN = band(cosine_RPN.transpose(1, 2)) & (pool_groups != groups_A[block][:, None])
+        inside_RN = band(cosine_RPN.transpose(1, 2)).numpy() & (pool_groups != groups_A[block][:, None])
         for anchor, rows, inside_N in zip(block.tolist(), rows_of, inside_RN, strict=True):
             candidates = np.flatnonzero(inside_N)
             if len(candidates) < n:
