@@ -28,6 +28,7 @@ from cezsar.zeroshot.weights import outcome
 
 CLIPS, CLASSES = (1_000, 4_000, 16_000, 60_000, 240_000), (25, 100, 400, 1_600)
 SECONDS, WIDTH = 10, 512
+COLOURS = ("#4c78a8", "#f58518", "#54a24b")
 
 
 def taken_s(work: Callable[[], object]) -> float:
@@ -73,8 +74,8 @@ def main() -> None:
             exponent = np.log(seconds[-1] / seconds[-2]) / np.log(sizes[-1] / sizes[-2])
             print(f"{stage}: {', '.join(f'{size:,}: {s:.3g} s' for size, s in zip(sizes, seconds, strict=True))}; "
                   f"exponent at the end {exponent:.2f}")  # fmt: skip
-            figure.add_scatter(x=sizes, y=seconds, name=stage, row=1, col=column, showlegend=column == 1,
-                               line={"color": ("#4c78a8", "#f58518", "#54a24b")[place - len(found[0]) + 3]})  # fmt: skip
+            line = {"color": COLOURS[place - len(found[0])]}
+            figure.add_scatter(x=sizes, y=seconds, name=stage, row=1, col=column, showlegend=column == 1, line=line)
     figure.update_xaxes(type="log").update_yaxes(type="log").update_layout(width=900, height=420)
     figure.write_html(sys.argv[1], include_plotlyjs=True)
 

@@ -29,7 +29,7 @@ def triplets_of(store: FeatureStore, rng: np.random.Generator) -> Triplets:
     positives_MP = POSITIVES * video_M[:, None] + np.arange(POSITIVES)
     settings = MiningConfig()
     negatives_MPn, _ = mine(positives_MP, video_M, vectors, np.repeat(np.arange(len(store)), POSITIVES), rng, settings)
-    rows_M2 = rng.integers(SECONDS - 10, size=(len(video_M), 1)) + [0, 10]
+    rows_M2 = rng.integers(SECONDS - 10, size=(len(video_M), 1)) + np.array([0, 10])
     encoders = {
         "feature_encoder": {key: store.provenance[key] for key in ("encoder", "fingerprint", "dim")},
         "sentence_encoder": {"name": "drawn", "fingerprint": "drawn", "dim": vectors.shape[1]},

@@ -123,7 +123,7 @@ def test_an_index_says_what_the_shards_say_and_is_not_believed_of_another(tmp_pa
     write(tmp_path, {})
     assert not index.exists()  # nothing was new
     one = write(tmp_path / "one", {"other": content["v000"]})
-    os.replace(one.folder / "shard-00000.h5", tmp_path / "shard-00000.h5")
+    (one.folder / "shard-00000.h5").replace(tmp_path / "shard-00000.h5")
     assert FeatureStore(tmp_path).ids == ["other", *list(content)[2:]]
 
 
