@@ -124,7 +124,7 @@ class FeatureStore:
         with self._lock, _readable(shard.path):
             file = self._open(shard.path, shard.stamp[0])
             file.seek(shard.start + first * rows_TD.strides[0])
-            if file.readinto(memoryview(rows_TD).cast("B")) != rows_TD.nbytes:
+            if file.readinto(rows_TD.data.cast("B")) != rows_TD.nbytes:
                 raise OSError("its end is missing")
         return rows_TD.astype(np.float32)
 
