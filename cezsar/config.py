@@ -1,6 +1,5 @@
-"""Every hyperparameter, once: how triplets are mined, the shape of a model, its training, and how a run is used.
-Defaults are those of Estevam et al., ICPR 2026, Section 4, where it gives a value. The options of the command line, the
-page Train and the table in `docs/method.md` are made from these fields, through `settings` and `arguments`."""
+"""Every hyperparameter, once. Defaults are those of Estevam et al., ICPR 2026, Section 4, where it gives a value.
+Options of the command line, the page Train and the table in `docs/method.md` are made from these fields."""
 
 from __future__ import annotations
 

@@ -1,15 +1,8 @@
-"""The CEZSAR model (Estevam et al., ICPR 2026, Eq. 1-6): clips and sentences in one joint space.
-
-B clips, T seconds, D feature, M d_model, S sentence vector, E joint embedding. Recipes:
-
-- `paper`: what the paper's equations say. Attention runs over time, padded seconds are masked everywhere.
-- `released`: what the authors' published code computes, needed for their checkpoint, with weights of the same shapes.
-  Zero seconds that pad a clip count in the mean; ReLU stands before the linear layers; no positions; attention runs
-  over the batch, so at inference, one clip at a time, each second sees only itself; layer norms act in training only.
-- `kernel`: VE is the direction of a mean of linearly mapped features, SE that of a kernel PCA of the sentence vector:
-  a closed form (`cezsar.training.rows`) for where there are no videos to train on.
-- `cross-modal`: not the paper's, but `CrossModal`.
-"""
+"""The CEZSAR model (Estevam et al., ICPR 2026, Eq. 1-6): clips and sentences in one joint space. B clips, T seconds, D
+feature, M d_model, S sentence vector, E joint embedding. Recipes: `paper`, its equations, padded seconds masked;
+`released`, what the authors' code computes: zero seconds count in the mean, ReLU before the linear layers, no
+positions, attention over the batch (at inference each second sees only itself), layer norms in training only; `kernel`,
+a closed form (`cezsar.training.rows`); `cross-modal`, not the paper's, `CrossModal`."""
 
 from __future__ import annotations
 
@@ -92,11 +85,8 @@ class VisualEmbedding(nn.Module):
 
 
 class KernelSentence(nn.Module):
-    """SE(s) of the kernel recipe: (..., S) -> (..., E), of length 1; a kernel PCA over M landmarks (Schölkopf 1998).
-
-    u is the direction of a unit sentence vector from `center`, the kernel exp(b (l_m · u - 1)), Gaussian on the sphere;
-    `landmarks` has the weight b l_m and the bias -b, `components` the projection and the centring.
-    """
+    """SE(s) of the kernel recipe: (..., S) -> (..., E), of length 1; a kernel PCA over M landmarks l (Schölkopf 1998),
+    of u, the direction of a unit sentence vector from `center`, with the kernel exp(b (l_m · u - 1))."""
 
     center: Tensor
 
@@ -161,11 +151,8 @@ class CEZSAR(_Standardising):
 
 
 class CrossModal(_Standardising):
-    """One Transformer over frame features and the L tokens of each of C labels, after Lin et al. (CVPR 2022).
-
-    f_v(v) and f_t(u) are compared by cosine. Tokens of a video never attend to those of a label, else training could
-    read the answer; so f_v(v) is the same with and without a label.
-    """
+    """One Transformer over frame features and the L tokens of each of C labels, after Lin et al. (CVPR 2022). Tokens of
+    a video never attend to those of a label, so f_v(v) is the same with and without one."""
 
     positions: Tensor
 

@@ -1,11 +1,7 @@
 """Accuracy against τ (Estevam et al., ICPR 2026, Section 5): a run for each bound on hard negatives, all else the same.
 
-For every τ and seed, `sweep` mines, trains and evaluates on the same videos, settings and splits of classes:
-
-    folder/tau-sweep.json   what all points share, and every point once it is done; a .csv and a .md beside it
-    folder/tau-0.8-seed-0/  the run of a point, with its results
-
-A sweep that was stopped goes on where it was, and further τ or seeds join those that are there.
+`folder/tau-sweep.json` has what all points share, and every point once it is done, a .csv and a .md beside it;
+`folder/tau-0.8-seed-0/` is the run of a point. A sweep goes on where it was stopped, and further τ or seeds join.
 """
 
 from __future__ import annotations
@@ -21,14 +17,16 @@ from pathlib import Path
 from statistics import fmean, stdev, variance
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cezsar.atomic import write_text
+from cezsar.atomic import write_json, write_text
 from cezsar.config import MiningConfig, TrainingConfig, UseConfig, from_dict
 from cezsar.data.documents import read_json_object
 from cezsar.errors import FormatError, InputError, MismatchError
 from cezsar.zeroshot.evaluation import percent
-from cezsar.zeroshot.tables import aligned, csv_of, markdown_table
+from cezsar.zeroshot.tables import csv_of, markdown, text
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from cezsar.data.annotations import Annotations
     from cezsar.data.features import FeatureStore
     from cezsar.data.sentence_cache import Encoder
@@ -106,53 +104,43 @@ class Sweep:
         """What was trained and tested, one line."""
         dataset, protocol, negatives = (self.about.get(name) for name in ("dataset", "protocol", "negatives"))
         seeds = len({point.seed for point in self.points})
-        return (
-            f"top-1 (%) against τ: {dataset}, protocol {protocol}, {negatives} negatives a positive, {seeds} "
-            f"seed{'' if seeds == 1 else 's'}; ± over splits"
-        )
+        told = f"{dataset}, protocol {protocol}, {negatives} negatives a positive, seeds: {seeds}"
+        return f"top-1 (%) against τ: {told}; ± over splits"
 
-    def cells(self) -> list[list[str]]:
-        """Header and rows of the table, in percent and means over seeds; the last column says what failed."""
-        table = [["τ", *self.modalities, "short of candidates", "triplets", "seconds", ""]]
+    def table(self) -> pd.DataFrame:
+        """A row for each τ as text, in percent and means over seeds; the last column says what failed."""
+        import pandas as pd
+
+        rows = []
         for tau, accuracies in self.accuracies().items():
             points = [point for point in self.points if point.tau == tau]
             done = [point for point in points if not point.failed]
-            note = "; ".join(dict.fromkeys(point.failed for point in points if point.failed))
-            if note and done:
-                note = f"{len(points) - len(done)} of {len(points)} seeds: {note}"
-            figures = [accuracies[name].percent() if name in accuracies else "–" for name in self.modalities]
-            counts = [f"{fmean(getattr(each, key) for each in done):,.0f}" if done else "–"
-                      for key in ("triplets", "seconds")]  # fmt: skip
-            short = fmean(point.short for point in points)
-            table.append([f"{tau:g}", *figures, f"{100 * short:.1f} %", *counts, note])
-        return table
+            row = {"τ": f"{tau:g}"}
+            row |= {name: accuracies[name].percent() if name in accuracies else "–" for name in self.modalities}
+            row["short of candidates"] = f"{100 * fmean(point.short for point in points):.1f} %"
+            for key in ("triplets", "seconds"):
+                row[key] = f"{fmean(getattr(each, key) for each in done):,.0f}" if done else "–"
+            failed = [f"seed {point.seed}: {point.failed}" for point in points if point.failed]
+            rows.append(row | {"failed": "; ".join(failed)})
+        return pd.DataFrame(rows)
 
     def text(self) -> str:
         """The table for a terminal."""
-        cells = self.cells()
-        notes = [f"τ = {row[0]}: {row[-1]}" for row in cells[1:] if row[-1]]
-        return "\n".join([self.title(), *aligned([row[:-1] for row in cells]), *notes])
+        return f"{self.title()}\n{text(self.table())}"
 
     def save(self, folder: str | Path) -> list[Path]:
         """Write `FILE` into a folder, and beside it the table in Markdown, and as CSV a line a point: accuracies as
         fractions, means over its splits, empty where it failed."""
         path = Path(folder) / FILE
-        value = {"cezsar": "tau sweep", "version": VERSION} | asdict(self)
-        rows = [
-            {"tau": point.tau, "seed": point.seed}
-            | {f"top1 {name}": fmean(point.top1[name]) if name in point.top1 else "" for name in self._all_modalities()}
-            | {"short": point.short, "triplets": point.triplets, "seconds": point.seconds, "failed": point.failed}
-            for point in self.points
-        ]
-        head, *cells = self.cells()
-        texts = {
-            path: json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
-            path.with_suffix(".csv"): csv_of(rows),
-            path.with_suffix(".md"): markdown_table(head, cells, left=(0, len(head) - 1)),
-        }
-        for each, text in texts.items():
-            write_text(each, text)
-        return list(texts)
+        write_json(path, {"cezsar": "tau sweep", "version": VERSION} | asdict(self))
+        top1 = [{f"top1 {name}": fmean(splits) for name, splits in point.top1.items()} for point in self.points]
+        rows = [{**asdict(point), **reached} for point, reached in zip(self.points, top1, strict=True)]
+        for row in rows:
+            del row["top1"]
+        texts = {path.with_suffix(".csv"): csv_of(rows), path.with_suffix(".md"): markdown(self.table())}
+        for each, content in texts.items():
+            write_text(each, content)
+        return [path, *texts]
 
     @classmethod
     def load(cls, folder: str | Path) -> Sweep:
@@ -163,7 +151,7 @@ class Sweep:
             raise FormatError(f"{path} is no τ sweep of version {VERSION}; make it again with `cezsar tau-sweep`")
         try:
             sweep = cls(dict(value["about"]), [Point(**entry) for entry in value["points"]])
-            sweep.cells()  # what makes no table is damaged
+            sweep.table()  # what makes no table is damaged
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise FormatError(f"{path} is damaged ({error}); remove it, and sweep again") from error
         return sweep
@@ -198,11 +186,8 @@ def sweep(material: Material, taus: Sequence[float], seeds: Sequence[int], folde
           device: str | None = None,
           on_progress: Progress = lambda stage, done, total, note: None) -> Sweep:  # fmt: skip
     """Train and test a run for each τ and seed, as far as `folder` does not hold it already; returns all its points.
-
-    A τ that leaves too many sentences without enough candidates, under which mining or training finds nothing to work
-    with, or whose loss diverges, is a point that says so. Raises `InputError` for τ, seeds, settings or a protocol that
-    cannot be, and `MismatchError` where `folder` holds a sweep of other material or settings.
-    """
+    One with too few candidates, nothing to train on, or a diverging loss is a point that says so. Raises `InputError`
+    for impossible settings, `MismatchError` where `folder` holds a sweep of other material."""
     from cezsar.zeroshot.protocols import parse
 
     folder, taus, seeds = Path(folder), sorted(taus), sorted(seeds)
@@ -229,7 +214,6 @@ def sweep(material: Material, taus: Sequence[float], seeds: Sequence[int], folde
         points[tau, seed] = _point(material, blank, folder / f"tau-{tau:g}-seed-{seed}", device, report)
         there = Sweep(shared, [points[key] for key in sorted(points)])
         there.save(folder)
-    there.save(folder)
     return there
 
 
@@ -242,7 +226,7 @@ def refuse_points(taus: Sequence[float], seeds: Sequence[int]) -> None:
 
 
 def about(material: Material) -> dict[str, Any]:
-    """All that points must share to be compared, as JSON has it: settings, and fingerprints of the material."""
+    """All that points must share to be compared, as JSON has it: settings, and digests of the material."""
 
     def digest(value: Any) -> str:
         return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
@@ -271,8 +255,8 @@ def about(material: Material) -> dict[str, Any]:
 
 
 def shares_short(material: Material, taus: Sequence[float]) -> list[float]:
-    """For each τ the share of the training sentences with fewer candidates than a positive gets negatives, as
-    `analysis.tau.candidates` counts them: every human sentence is an anchor with itself as its only positive."""
+    """For each τ the share of training sentences with fewer candidates (`analysis.tau`) than a positive gets
+    negatives."""
     import numpy as np
 
     from cezsar.analysis.tau import candidates

@@ -111,7 +111,7 @@ def parts_figure(found: Explanation, colours: tuple[str, str]) -> go.Figure:
     for part in found.objects:
         bar(part.change, f"Object: {short(part.name, 30)}", _left_out(part, found), part.without is not None)
         row += 1
-    layout(figure, round(ROW_PX * row) + 48, f"change of the lead ({found.unit})", bargap=0, showlegend=False)
+    layout(figure, round(ROW_PX * row) + 48, "change of the lead (cosine)", bargap=0, showlegend=False)
     figure.update_layout(margin={"l": 4, "r": 4, "t": 2, "b": 44})
     figure.update_xaxes(showgrid=False, zeroline=True, nticks=5)
     return figure.update_yaxes(visible=False, range=[-row + 0.5, 0.6])

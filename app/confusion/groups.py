@@ -14,13 +14,14 @@ from app.parts import scored, show
 from app.parts.choosers import one_of, segments
 from app.parts.words import plain
 from cezsar.analysis.baselines import RUNS, Baseline, Standing, random_baseline
-from cezsar.analysis.confusion import PAPER_GROUPS, matching_groups, propose_groups
+from cezsar.analysis.confusion import matching_groups, propose_groups
 from cezsar.data.labels import Groups, groups_path, keep_group, remove_group
 from cezsar.errors import CezsarError
 from cezsar.report import figures
 from cezsar.report.figures import percent
 from cezsar.world import HARD_GROUPS
 from cezsar.zeroshot.evaluation import confusion_matrix
+from cezsar.zeroshot.protocols import PAPER_GROUPS
 
 Grouped = Mapping[str, Sequence[str]]
 

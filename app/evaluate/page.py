@@ -9,6 +9,7 @@ from functools import partial
 from operator import itemgetter
 from pathlib import Path
 
+import pandas as pd
 import streamlit as st
 
 from app import state
@@ -105,21 +106,19 @@ def results(items: Sequence[Scored], rows: Sequence[Row], controls: Sequence[Row
     if not same_clips(items):
         words = "These runs were scored on different clips: do not compare their figures."
         st.warning(words, icon=":material/warning:")
-    lines = [
-        [tables.line(row.name, row.result) for row in rows],
-        [*(tables.line(row.name, row.result) for row in controls), tables.chance_line(rows[0].result)],
-        [tables.published_line(row) for row in others],
-    ]
+    kept = [replace(row.result, method=row.name) for row in (*rows, *controls)]
+    own = tables.frame(kept, [row.name for row in (*rows, *controls)])
+    whole = pd.concat([own, tables.published_frame(others)]).fillna("")
     # The best of one's own figures is bold, all others are grey.
     means, cells = {title: [row.result.figure(m).mean for row in rows] for m, title in METRICS.items()}, []
-    for number, block in enumerate(lines):
-        for place, line in enumerate(block):
-            row = {"Run": plain(line["Method"]), "Modality": plain(line["Modality"])}
-            for head in tables.columns(lines)[2:]:
-                text = unbroken(line.get(head, "")) if head in means else line.get(head, "").replace(" to ", "–")
-                best = head in means and number == 0 and len(block) > 1 and means[head][place] == max(means[head])
-                row[head] = f"**{text}**" if best else text
-            cells.append(row if number == 0 else {head: f":gray[{text}]" * bool(text) for head, text in row.items()})
+    for place, line in enumerate(whole.to_dict("records")):
+        row = {"Run" if head == "Method" else head: plain(text) for head, text in line.items()}
+        for head, values in means.items():
+            row[head] = unbroken(row[head])
+            if place < len(rows) > 1 and values[place] == max(values):
+                row[head] = f"**{row[head]}**"
+        grey = {head: f":gray[{text}]" * bool(text) for head, text in row.items()}
+        cells.append(row if place < len(rows) else grey)
     table(cells, alt="Accuracies of each run and modality, chance and published figures")
     if controls:
         st.caption(
@@ -130,13 +129,12 @@ def results(items: Sequence[Scored], rows: Sequence[Row], controls: Sequence[Row
         st.caption("Below chance: figures published for this data set and as many classes.")
         if notes := sorted({row.note for row in others if not row.strict}):
             st.caption("\\* " + " ".join(map(plain, notes)))
-    kept = [replace(row.result, method=row.name) for row in (*rows, *controls)]
-    latex = partial(tables.latex, lines, f"{name}, {tables.title(kept)}", "tab:zsar")
+    latex = partial(tables.latex, whole, f"{name}, {tables.title(kept)}", "tab:zsar")
     json = partial(tables.to_json, kept)
     show.downloads(
         ("CSV", "evaluation.csv", partial(tables.to_csv, kept), "A line for each split of each row, as fractions."),
         ("JSON", "evaluation.json", json, "Everything. Given back under List, its splits run again."),
-        ("Markdown", "evaluation.md", partial(tables.markdown, lines), "The table, in percent."),
+        ("Markdown", "evaluation.md", partial(tables.markdown, whole), "The table, in percent."),
         ("LaTeX", "evaluation.tex", latex, "The table for booktabs, in percent."),
     )
 

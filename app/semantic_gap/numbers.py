@@ -15,11 +15,12 @@ from app.parts import holdings, scored
 from app.parts.choosers import one_of
 from app.parts.words import plain
 from cezsar.analysis import gap, shift
-from cezsar.analysis.confusion import FIGURE_1, PAPER_GROUPS, matching_groups
+from cezsar.analysis.confusion import matching_groups
 from cezsar.analysis.gap import FIGURES, Definition, Gap, UnitSpace
 from cezsar.arrays import IntArray
 from cezsar.report.figures import number, percent, points
 from cezsar.world import HARD_GROUPS
+from cezsar.zeroshot.protocols import FIGURE_1, PAPER_GROUPS
 from cezsar.zeroshot.scored import Cloud, Scored
 
 SPACES = {
@@ -34,9 +35,8 @@ SPACES = {
         "Where the trained model puts clips, VE(v) of Eq. 5, and class descriptions, the prototypes SE(z) of Eq. 6.",
     ),
 }
-CHIEF = ("rank_1", "rank_mean", "alignment", "modality_gap", "silhouette", "purity", "biggest_hub_share")
-SHARES = {"nearest_prototype", "own_prototype", "purity", "purity_by_chance", "biggest_hub_share", "rank_1", "rank_5",
-          "prototype_on_own", "domain_accuracy"}  # fmt: skip
+CHIEF = ("nearest_prototype", "rank_mean", "alignment", "modality_gap", "silhouette", "purity", "biggest_hub_share")
+SHARES = {"nearest_prototype", "purity", "purity_by_chance", "biggest_hub_share", "domain_accuracy"}
 DIGITS = {"mmd_squared": 4, "p_value": 3}
 ARROWS = {"higher": " ↑", "lower": " ↓", "neither": ""}
 WIDEST = 6  # classes in the group of those with the widest gaps
@@ -87,7 +87,7 @@ def numbers(item: Scored) -> None:
     _table(FIGURES, CHIEF, found, "The chief numbers of the gap in each space", change=True)
     with st.expander("All numbers, and what they mean", icon=":material/table_rows:"):
         _table(FIGURES, FIGURES, found, "All numbers of the gap in each space", change=True)
-        here = {"purity": f" Here k = {last['k']}.", "hubness_k": f" Here k = {last['k_prototypes']}."}
+        here = {"purity": f" Here k = {last['k']}."}
         if last["biggest_hub"] is not None:
             here["biggest_hub_share"] = f" Here it is {names[int(last['biggest_hub'])]}."
         _meanings(FIGURES, here)

@@ -44,17 +44,13 @@ def sweeps() -> None:
             )
         chart(sweep := there[name] if there else None)
     if sweep:
-        head, *rows = sweep.cells()
-        columns = [head[0], *(f"{name}, %" for name in sweep.modalities), *head[-4:-1]]
-        short = f"Sentences with fewer than {sweep.about.get('negatives')} candidates at this τ."
+        shown, short = sweep.table(), f"Sentences with fewer than {sweep.about.get('negatives')} candidates at this τ."
+        shown = shown.rename(columns={name: f"{name}, %" for name in sweep.modalities})
         show.table(
-            [dict(zip(columns, row, strict=False)) for row in rows],
+            shown.to_dict("records"),
             "For every τ: top-1 accuracies, sentences short of candidates, triplets and seconds",
             column_config={"short of candidates": st.column_config.TextColumn(help=short)},
         )
-        for row in rows:
-            if row[-1]:
-                st.caption(f"τ = {row[0]}: {plain(row[-1])}.")
     if not built:
         preparation.prepare_demo("Runs are trained on the demo's videos: prepare them first")
 

@@ -264,7 +264,7 @@ def alpha_chart(item: Scored, curve: Curve, pair: tuple[str, str], now: Outcome,
     letter, on = ("α / (α + β)", f", with γ = {gamma:.2f}") if gamma else (LETTERS[pair[0]], "")
     stretch = f"from {best.low:.3f} to {best.high:.3f}"
     show.figure(
-        figures.mark(figures.alpha_curve(curve, pair, gamma), marks), "alpha-curve",
+        figures.alpha_curve(curve, pair, marks, gamma), "alpha-curve",
         f"Top-1 accuracy for every {letter} from 0 to 1{on}; highest, {percent(best.accuracy)}, {stretch}; at present "
         f"{percent(now.top1)}",
     )  # fmt: skip

@@ -1,9 +1,5 @@
-"""Is a set of named classes harder than random sets of its size?
-
-Fewer classes are easier to choose from, so the accuracy among 15 look-alikes says little beside that among all classes.
-Beside many random sets of 15 it does: hard-15 gave 63.3 %, random 15 gave 70.4 ± 6.3 % (Section 5 of Estevam et al.,
-ICPR 2026).
-"""
+"""Is a set of named classes harder than random sets of its size? Hard-15 gave 63.3 %, random 15 gave 70.4 ± 6.3 %
+(Section 5 of Estevam et al., ICPR 2026)."""
 
 from __future__ import annotations
 
@@ -68,12 +64,9 @@ class Baseline:
 def random_baseline(
     scores: Scores, groups: Mapping[str, Sequence[str]], weights: Weights, *, seed: int = 0, outside: bool = False
 ) -> Baseline:
-    """Evaluate the classes of some groups, and random sets of as many classes, each among its own classes only.
-
-    Random sets are drawn from the classes with clips, by `protocols.random_classes`: a seed gives the same ones for all
-    scores of the same classes. As in the paper they may have named ones among them, unless these are drawn `outside`.
-    Raises `InputError` for an unknown class, none, or too few to draw from.
-    """
+    """Evaluate the classes of some groups, and random sets of as many, each among its own classes only. Sets are drawn
+    from the classes with clips, with or without the named ones (`outside`). Raises `InputError` for an unknown class,
+    none, or too few to draw from."""
     known = {name: resolve(members, scores.class_names) for name, members in groups.items()}
     names = list(dict.fromkeys(name for members in known.values() for name in members))
     tested = [scores.class_names[index] for index in np.unique(scores.label_index) if index >= 0]

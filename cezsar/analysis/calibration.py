@@ -1,10 +1,7 @@
-"""Calibration: what a score is worth as a probability, how far that can be trusted, and the threshold of a run.
-
-Cosine similarities order classes, they are no probabilities. `softmax(score / T)` makes them so, with one temperature T
-of highest likelihood on held-out labelled clips (Guo et al., On Calibration of Modern Neural Networks, ICML 2017). T
-changes no prediction. In zero-shot recognition those clips are of SEEN classes, ranked among seen ones, and T is
-carried over. A clip whose scores are all exactly 0 is undecided: every class gets 1 / C, and the clip is not correct.
-"""
+"""Calibration: what a score is worth as a probability, and the threshold of a run. `softmax(score / T)` makes
+probabilities of cosines, with one T of highest likelihood on held-out labelled clips (Guo et al., ICML 2017): in
+zero-shot recognition clips of SEEN classes, ranked among these. T changes no prediction. Of a clip whose scores are all
+0 every class gets 1 / C, and the clip is not correct."""
 
 from __future__ import annotations
 
@@ -39,8 +36,8 @@ BINS = 15  # as Guo et al.
 def labelled_scores(
     scores: Scores, weights: Weights | None = None, classes: Sequence[str] | None = None
 ) -> tuple[FloatArray, IntArray]:
-    """(N, K) cosine similarities (Eq. 8) of the clips that are of one of some classes, for these classes in the order
-    of the scores, and (N,) their true columns; all classes by default. Without embeddings they are fused scores."""
+    """(N, K) similarities of the clips that are of one of some classes (all by default), for these in the order of the
+    scores, and (N,) their true columns."""
     chosen = np.unique(scores.indices(classes))
     place_C = np.full(len(scores.class_names) + 1, -1)  # the last entry stands for labels that are no class
     place_C[chosen] = np.arange(len(chosen))
@@ -61,8 +58,8 @@ def correct(scores_NC: npt.ArrayLike, truth_N: npt.ArrayLike) -> BoolArray:
 
 
 def reliability(confidence_N: npt.ArrayLike, correct_N: npt.ArrayLike, bins: int = BINS) -> pd.DataFrame:
-    """A reliability diagram (DeGroot and Fienberg 1983): a row for each bin (low, high] of equal width that has clips,
-    by the probability of their predicted class: their number, their mean confidence, and the share that is right."""
+    """A reliability diagram (DeGroot and Fienberg 1983): for each bin (low, high] of equal width with clips their
+    number, mean confidence, and share that is right."""
     place_N = np.clip(np.searchsorted(np.linspace(0, 1, bins + 1), confidence_N, side="left") - 1, 0, bins - 1)
     clips = pd.DataFrame({"clips": 1, "confidence": confidence_N, "accuracy": correct_N})
     return clips.groupby(place_N).agg({"clips": "sum", "confidence": "mean", "accuracy": "mean"})
@@ -74,8 +71,8 @@ def reliability_at(scores_NC: npt.ArrayLike, truth_N: npt.ArrayLike, temperature
 
 
 def calibration_error(diagram: pd.DataFrame) -> float:
-    """Expected calibration error (ECE): mean distance of confidence and accuracy over bins, by clips (Guo et al., Eq.
-    3); 0 to 1, lower is better. It depends on the bins, and is above 0 for few clips even where all is calibrated."""
+    """Expected calibration error (Guo et al., Eq. 3), 0 to 1: mean distance of confidence and accuracy over bins, by
+    clips."""
     return float(np.average((diagram["accuracy"] - diagram["confidence"]).abs(), weights=diagram["clips"]))
 
 
@@ -95,14 +92,11 @@ class Calibration:
 
 
 def fit(scores_NC: npt.ArrayLike, truth_N: npt.ArrayLike, about: str = "") -> Calibration:
-    """The temperature of highest likelihood for held-out clips: its negative log is convex in 1 / T, so there is one.
-
-    Raises `InputError` without clips.
-    """
-    scores, truth = np.asarray(scores_NC, np.float64), np.asarray(truth_N, np.int64)
+    """The temperature of highest likelihood for held-out clips, between `LOWEST` and `HIGHEST`: its negative log is
+    convex in 1 / T, so there is one. Raises `InputError` without clips."""
+    scores, truth, t, stopped = np.asarray(scores_NC, np.float64), np.asarray(truth_N, np.int64), 1.0, "flat"
     if not len(truth):
         raise InputError("there are no labelled clips; give some whose class is among the candidates")
-    t, stopped = 1.0, "flat"
     if (scores != scores[:, :1]).any():
 
         def cost(log_t: float) -> float:
@@ -143,11 +137,9 @@ def calibrate(
     kind: str = "cosine", about: str = "", about_unknown: str = "",
 ) -> Calibrated:  # fmt: skip
     """Fit T on known clips, and choose the threshold: by the false-accept rate of unknown clips where there are some,
-    else by the false-reject rate of the known ones, which promises nothing about unknown ones.
-
-    Clips, as `labelled_scores` and `unknown_scores` give them, may be of seen classes or of any data set but the one
-    that figures are reported on. Raises `InputError` without clips of either kind, or for a `rate` outside [0, 1).
-    """
+    else by the false-reject rate of the known ones. Clips, as `labelled_scores` and `unknown_scores` give them, are of
+    any data set but the one that figures are reported on. Raises `InputError` without clips, or for a `rate` outside
+    [0, 1)."""
     calibration = fit(*known, about)
     t, accuracy = calibration.temperature, float(correct(*known).mean())
     if unknown_UC is None:
@@ -166,9 +158,7 @@ def unknown_scores(
     unknown: Embeddings, known: Embeddings, weights: Weights, several: Several = "nearest"
 ) -> tuple[FloatArray, list[str]]:
     """(U, C) scores of clips of other classes against those of `known`, of the same run, and the ids of the U clips.
-
-    Raises `InputError` where every clip is of a known class, or the two do not have the same modalities.
-    """
+    Raises `InputError` where there is no such clip, or the two have other modalities."""
     classes = {canonical(name) for name in known.class_names}
     rows = [row for row, label in enumerate(unknown.labels) if canonical(label) not in classes]
     if not rows:
@@ -203,9 +193,7 @@ class Transferred(NamedTuple):
 
 def transferred(scores: Scores, weights: Weights, protocol: Protocol) -> Transferred:
     """In each run T is fitted on clips of the classes that the run leaves out, ranked among these, and told on its own.
-
-    Raises `InputError` where a run leaves fewer than two classes with clips out.
-    """
+    Raises `InputError` where a run leaves fewer than two classes with clips out."""
     filled = {scores.class_names[index] for index in np.unique(scores.label_index) if index >= 0}
     fits, owns = [], []
     for split in protocol.splits:

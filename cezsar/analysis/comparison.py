@@ -1,17 +1,14 @@
-"""Comparison: is one method better than another on the same clips and splits, by how much, and where.
-
-Differences are a - b, paired clip for clip: they vary much less than either accuracy does. How sure one is, exact sign
-tests say, and the percentile bootstrap (Efron, Ann. Statist. 7, 1979), which draws again, with replacement, what was
-left to chance: the videos of the test set (the same ones in all runs), the classes of the runs, or both at once, which
-is mildly conservative (Owen, Ann. Appl. Stat. 1, 2007).
-"""
+"""Comparison: is one method better than another on the same clips and splits, by how much, and where. Differences are a
+- b, paired clip for clip. The percentile bootstrap (Efron, Ann. Statist. 7, 1979) draws again what was left to chance:
+the videos of the test set (the same ones in all runs), the classes of the runs, or both at once, which is mildly
+conservative (Owen, Ann. Appl. Stat. 1, 2007)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +18,7 @@ from cezsar.arrays import BoolArray, DoubleArray, IntArray
 from cezsar.data.labels import canonical
 from cezsar.errors import InputError
 from cezsar.zeroshot import tables
-from cezsar.zeroshot.evaluation import KS, METRICS, NOT_TESTED, Correctness, Result, percent
+from cezsar.zeroshot.evaluation import NOT_TESTED, Correctness, Result, percent
 from cezsar.zeroshot.methods import Prepared
 from cezsar.zeroshot.protocols import Protocol
 from cezsar.zeroshot.published import Published, beside
@@ -39,8 +36,7 @@ CLASS_COLUMNS = ["name", "clips", "runs", "a", "b", "difference", "wins", "losse
 LARGE = 20  # clips: how often a group of so many is drawn is drawn as a number, which is faster than clip by clip
 
 
-@dataclass(frozen=True)
-class Interval:
+class Interval(NamedTuple):
     """The middle 95 % of the resamples' differences: fractions, from -1 to 1."""
 
     low: float
@@ -81,11 +77,8 @@ class RunDifference:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Two methods on the same clips and runs; what is over several runs is None with one.
-
-    Random splits of the same videos overlap, so runs are not independent: the p of `splits` describes these runs, and
-    is no evidence about others.
-    """
+    """Two methods on the same clips and runs; what is over several runs is None with one. Random splits of the same
+    videos overlap: the p of `splits` describes these runs, and is no evidence about others."""
 
     a: str  # name of the first
     b: str
@@ -113,30 +106,26 @@ class Comparison:
 
     def summary(self) -> str:
         """One line for people, in percentage points; the interval is that of a - b, over all that was resampled."""
-        size = percent(abs(self.difference))
-        lead = f"{size} points {'above' if self.difference > 0 else 'below'}" if float(size) else "level with"
-        interval, source = self.interval
-        ends = f"{100 * interval.low:z.1f}, {100 * interval.high:z.1f}".replace("-", "\N{MINUS SIGN}")
+        (low, high), source = self.interval
+        ends = f"{100 * low:z.1f}, {100 * high:z.1f}".replace("-", "\N{MINUS SIGN}")
+        size, way = percent(abs(self.difference)), "above" if self.difference > 0 else "below"
+        lead = f"{size} points {way}" if float(size) else "level with"
         text = f"{self.a} is {lead} {self.b} [{ends} over {source}]"
         text += f": {percent(self.accuracy_a)} % against {percent(self.accuracy_b)} %"
-        if splits := self.splits:
-            return f"{text}, better in {splits.wins:,} of {len(self.runs):,} runs and worse in {splits.losses:,}"
-        one = self.runs[0].videos
-        text += f", right about {one.wins:,} that {self.b} misses, wrong about {one.losses:,} that it finds"
-        return f"{text} (p {one.how_probable()})"
+        if self.splits:
+            return f"{text}, better in {self.splits.wins:,} of {len(self.runs):,} runs, worse in {self.splits.losses:,}"
+        return f"{text} (p {self.runs[0].videos.how_probable()})"
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as JSON has it."""
         about = {"cezsar": "comparison", "version": VERSION, "level": LEVEL}
-        return about | asdict(self) | {"classes": self.classes.to_dict("records")}
+        over = {name: each and each._asdict() for name, each in vars(self).items() if name.startswith("over_")}
+        return about | asdict(self) | over | {"classes": self.classes.to_dict("records")}
 
 
 def compare(a: Named, b: Named, rng: np.random.Generator, resamples: int = RESAMPLES) -> Comparison:
-    """Compare two methods, each a name and its per-sample correctness; clips are matched by id.
-
-    Raises `InputError` for different protocols or runs, a clip with two labels, a run without clips that both have, or
-    one name for both.
-    """
+    """Compare two methods, each a name and its per-sample correctness; clips are matched by id. Raises `InputError`
+    where they were not tested on the same clips, labels and runs, or have one name."""
     name_N, a_NR, b_NR, only_a, only_b = _paired(a, b)
     rows, runs_of = np.nonzero(a_NR != NOT_TESTED)
     a_T, b_T = (right_NR[rows, runs_of].astype(np.int64) for right_NR in (a_NR, b_NR))
@@ -166,9 +155,6 @@ def _paired(a: Named, b: Named) -> tuple[npt.NDArray[np.object_], ByteArray, Byt
     if name_a == name_b:
         raise InputError(f"both methods are called {name_a!r}; give them different names")
     about = [(one.protocol, one.seed, one.right_NR.shape[1]) for one in (of_a, of_b)]
-    if about[0] != about[1]:
-        told = [f"protocol {protocol!r} (seed {seed}, runs: {runs:,})" for protocol, seed, runs in about]
-        raise InputError(f"{name_a!r} was tested in {told[0]}, {name_b!r} in {told[1]}; evaluate both in the same runs")
     key = {label: canonical(label) for label in {*of_a.labels, *of_b.labels}}
     frames = []
     for one in (of_a, of_b):
@@ -178,13 +164,10 @@ def _paired(a: Named, b: Named) -> tuple[npt.NDArray[np.object_], ByteArray, Byt
     shared = frames[0].merge(frames[1], on="id", suffixes=("_a", "_b"))
     shared = shared[shared["tested_a"] | shared["tested_b"]]
     a_NR, b_NR = of_a.right_NR[shared["row_a"]], of_b.right_NR[shared["row_b"]]
-    unlike_N = ((a_NR == NOT_TESTED) != (b_NR == NOT_TESTED)).any(axis=1) | (shared["key_a"] != shared["key_b"])
-    if unlike_N.any():
-        what = f"clip {shared['id'][unlike_N].iloc[0]!r} has another label for {name_a!r} than for {name_b!r}"
-        raise InputError(f"{what}, or is tested in other runs; evaluate both with the same classes and labels")
-    if (empty := np.flatnonzero((a_NR == NOT_TESTED).all(axis=0))).size:
-        run = empty[0] + 1
-        raise InputError(f"{name_a!r} and {name_b!r} share no clip in run {run}; evaluate both on the same clips")
+    alike = about[0] == about[1] and ((a_NR == NOT_TESTED) == (b_NR == NOT_TESTED)).all()
+    if not alike or (shared["key_a"] != shared["key_b"]).any() or not (a_NR != NOT_TESTED).any(axis=0).all():
+        what = f"{name_a!r} and {name_b!r} were not tested on the same clips, labels and runs"
+        raise InputError(f"{what}; evaluate both with one protocol, the same classes and labels")
     only_a, only_b = (int(frame["tested"].sum()) - len(shared) for frame in frames)
     return shared["label_a"].groupby(shared["key_a"]).transform("min").to_numpy(), a_NR, b_NR, only_a, only_b
 
@@ -192,12 +175,9 @@ def _paired(a: Named, b: Named) -> tuple[npt.NDArray[np.object_], ByteArray, Byt
 def intervals(
     difference_NR: ByteArray, tested_NR: BoolArray, rng: np.random.Generator, resamples: int = RESAMPLES
 ) -> tuple[Interval, Interval | None, Interval | None]:
-    """Intervals of the mean over runs of a difference between two accuracies, over videos, over runs, and over both;
-    the latter two are None with one run.
-
-    `difference_NR` is 1 where only the first is right about a clip in a run, -1 where only the second is, else 0. In a
-    resample a run that is left without clips is left out of the mean, and one without any run out of the interval.
-    """
+    """Intervals of the mean over runs of a difference between two accuracies, over videos, over runs, and over both
+    (None with one run). `difference_NR` is 1 where only the first is right about a clip in a run, -1 where only the
+    second is. In a resample a run without clips is left out of the mean."""
     n_runs = tested_NR.shape[1]
     once_BR = np.ones((resamples, n_runs), np.int64)
     if n_runs == 1:
@@ -212,10 +192,8 @@ def intervals(
 def _over_videos(
     difference_NR: ByteArray, tested_NR: BoolArray, rng: np.random.Generator, resamples: int
 ) -> DoubleArray:
-    """(B, R) difference in each run, with videos drawn again; NaN where a run was left without clips.
-
-    Clips with equal answers in all runs are one group, and all that matters is how often each group is drawn.
-    """
+    """(B, R) difference in each run, with videos drawn again; NaN where a run was left without clips. Clips with equal
+    answers in all runs are one group, and all that matters is how often each group is drawn."""
     n_runs = tested_NR.shape[1]
     answer_NR = np.where(tested_NR, difference_NR, np.int8(-2))
     as_one = np.ascontiguousarray(answer_NR).view(f"V{n_runs}")[:, 0]
@@ -264,50 +242,43 @@ class MethodTable:
 
     def text(self) -> str:
         """The table for a terminal, in percent and percentage points."""
-        several, chance = len(self.results[0].runs) > 1, tables.chance_line(self.results[0])
-        last = ["to the first", "95 %", "runs won" if several else "p"]
-        rows = [["", "", *(f"top-{k}" for k in KS), "per class", *last]]
-        for result, found in zip(self.results, [None, *self.comparisons], strict=True):
-            figures = [result.figure(name).percent() for name in METRICS]
-            difference = ["", "", ""]
-            if found:
-                won = found.runs[0].videos.how_probable().removeprefix("= ")
-                won = f"{found.splits.wins:,} of {len(found.runs):,}" if found.splits else won
-                ends = f"{100 * found.interval[0].low:+.1f} to {100 * found.interval[0].high:+.1f}"
-                difference = [f"{100 * found.difference:+.1f}", ends, won]
-            rows.append([result.method, result.modality, *figures, *difference])
-        rows.append(["chance", "", *(chance[title] for title in METRICS.values()), "", "", ""])
-        text = [tables.title(self.results), *tables.aligned(rows)]
+        shown, several = tables.frame(self.results, [one.method for one in self.results]), len(self.results[0].runs) > 1
+        told = [["", "", ""]]
+        for one in self.comparisons:
+            (low, high), won = one.interval[0], one.runs[0].videos.how_probable().removeprefix("= ")
+            won = f"{one.splits.wins:,} of {len(one.runs):,}" if one.splits else won
+            told.append([f"{100 * one.difference:+.1f}", f"{100 * low:+.1f} to {100 * high:+.1f}", won])
+        shown[["to the first", "95 %", "runs won" if several else "p"]] = [*told, ["", "", ""]]
+        text = [tables.title(self.results), tables.text(shown.drop(columns=["Classes", "Clips"]))]
         if self.comparisons:
             over = "videos and runs" if several else "videos; p of McNemar's exact test"
             text.append(f"to the first: points of top-1, paired clip by clip; 95 % bootstrap interval over {over}")
         if self.published:
-            lines = list(map(tables.published_line, self.published))
-            cells = [[line["Method"], line["Modality"], line[METRICS["top1"]]] for line in lines]
-            text += ["", "published, top-1", *tables.aligned(cells)]
-        if not all(row.strict for row in self.published):
-            text.append("* not zero-shot in the strict sense")
+            text += ["", "published; * not zero-shot in the strict sense"]
+            text.append(tables.text(tables.published_frame(self.published)))
         return "\n".join(text)
 
     def save(self, path: str | Path) -> list[Path]:
         """Write JSON, and beside it CSV (a line a run), Markdown and LaTeX; `evaluation.load_all` reads the first."""
-        own = [tables.line(result.method, result) for result in self.results]
-        blocks = [own, [tables.chance_line(self.results[0])], list(map(tables.published_line, self.published))]
+        own = tables.frame(self.results, [result.method for result in self.results])
+        whole = pd.concat([own, tables.published_frame(self.published)]).fillna("")
         more = {
             "comparisons": [found.to_dict() for found in self.comparisons],
-            "published": [asdict(row) | {"accuracy": row.accuracy._asdict()} for row in self.published],
+            "published": [row._asdict() | {"accuracy": row.accuracy._asdict()} for row in self.published],
         }
-        sentences = "".join(f"- {found.summary()}\n" for found in self.comparisons)
-        markdown = tables.markdown(blocks) + (f"\n{sentences}" if sentences else "")
-        latex = tables.latex(blocks, tables.title(self.results))
-        return tables.save_all(self.results, path, more, {".md": markdown, ".tex": latex})
+        sentences = "".join(f"\n- {found.summary()}" for found in self.comparisons)
+        texts = {
+            ".md": f"{tables.markdown(whole)}{sentences}\n",
+            ".tex": tables.latex(whole, tables.title(self.results)),
+        }
+        return tables.save_all(self.results, path, more, texts)
 
 
 def method_table(
     methods: Sequence[Prepared], protocol: Protocol, dataset: str, rng: np.random.Generator, resamples: int = RESAMPLES
 ) -> MethodTable:
     """Evaluate methods of different names on the same splits, compare each with the first, and look up published
-    figures by the name of the data set."""
+    figures."""
     results = [method.evaluate(protocol) for method in methods]
     named = [(result.name, method.correctness(protocol)) for result, method in zip(results, methods, strict=True)]
     comparisons = [compare(other, named[0], rng, resamples) for other in named[1:]]

@@ -1,8 +1,5 @@
-"""Confusion: which classes are taken for which, which look alike, which make hard groups, and what a group costs.
-
-A confusion matrix is (K, K) counts of clips, rows true and columns predicted, as
-`cezsar.zeroshot.evaluation.confusion_matrix` makes it: clips that nothing speaks for are in no cell.
-"""
+"""Confusion: which classes are taken for which, which look alike, which make hard groups, and what a group costs. A
+confusion matrix is (K, K) counts of clips, rows true and columns predicted (`evaluation.confusion_matrix`)."""
 
 from __future__ import annotations
 
@@ -18,19 +15,6 @@ from cezsar.arrays import BoolArray, DoubleArray, IntArray, unit_rows
 from cezsar.data.labels import canonical, resolve, spoken
 from cezsar.data.prototype_checks import differing_words
 from cezsar.zeroshot.scores import Embeddings
-
-PAPER_GROUPS: dict[str, list[str]] = {
-    "horses": ["horse riding", "horse race"],
-    "gymnastics": ["pommel horse", "balance beam", "floor gymnastics"],
-    "basketball": ["basketball", "basketball dunk"],
-    "boxing": ["boxing punching bag", "boxing speed bag"],
-    "face": ["apply eye makeup", "apply lipstick", "brushing teeth"],
-    "hair": ["blow dry hair", "haircut", "head massage"],
-}
-"""The six hard groups of UCF-101, fifteen classes ("hard-15"), of Estevam et al., ICPR 2026."""
-
-FIGURE_1 = ["horse riding", "horse race", "pommel horse", "balance beam"]
-"""The classes of Figure 1 of Estevam et al., ICPR 2026."""
 
 QUICK_TO_ORDER = 400  # classes up to which the leaves of the clustering are put in the optimal order, too
 LARGEST_GROUP, MOST_GROUPS = 6, 12  # classes of a proposed group, proposed groups
@@ -98,8 +82,8 @@ def pairs(confusion_KK: IntArray, classes: Sequence[str]) -> list[ConfusedPair]:
 
 
 def similarity_order(similarity_KK: DoubleArray) -> IntArray:
-    """(K,) an order of the classes in which look-alikes are neighbours: the leaves of an average-linkage clustering,
-    turned so that neighbours are as similar as can be (Bar-Joseph et al., Bioinformatics 17, 2001)."""
+    """(K,) an order of the classes in which look-alikes are neighbours: leaves of an average-linkage clustering, in the
+    optimal order (Bar-Joseph et al., Bioinformatics 17, 2001)."""
     if len(similarity_KK) < 3:
         return np.arange(len(similarity_KK))
     from scipy.cluster.hierarchy import leaves_list
@@ -131,11 +115,8 @@ def confusable(
     embeddings: Embeddings, confusion_KK: IntArray, classes: Sequence[str],
     descriptions: Mapping[str, Sequence[str]] | None = None, k: int = 10,
 ) -> list[Lookalikes]:  # fmt: skip
-    """At most `k` pairs of classes whose prototypes are alike and that take each other's clips, most confused first.
-
-    Alike is: more similar than the mean of all pairs; other confusions do not stem from the sentences. Names may be in
-    any spelling; `descriptions` are for the words.
-    """
+    """At most `k` pairs of classes whose prototypes are more alike than the mean of all pairs and that take each
+    other's clips, most confused first. Names may be in any spelling; `descriptions` are for the words."""
     names = resolve(classes, embeddings.class_names)
     rows = [embeddings.class_names.index(name) for name in names]
     similarity_KK = prototype_similarity(embeddings)[np.ix_(rows, rows)]
@@ -159,12 +140,9 @@ def confusable(
 def propose_groups(
     prototype_similarity_KK: DoubleArray, confusion_KK: IntArray, classes: Sequence[str]
 ) -> dict[str, list[str]]:
-    """Hard groups, name -> classes: their prototypes are alike and they are taken for each other; strongest first.
-
-    Both matrices are averaged with their transpose, put on one scale, and averaged. Clusters of average linkage count
-    as groups while they have at most `LARGEST_GROUP` classes and stand out: above the mean of all pairs by a standard
-    deviation. A group is named after the words that all its members share, else after its most typical member.
-    """
+    """Hard groups, name -> classes, strongest first: clusters (average linkage of prototype similarity and confusion)
+    of at most `LARGEST_GROUP` classes that stand out above the mean of all pairs by a standard deviation; named after
+    the words that all members share, else after the most typical one."""
     n = len(classes)
     if n < 3:  # one pair cannot stand out
         return {}
@@ -210,10 +188,7 @@ def matching_groups(groups: Mapping[str, Sequence[str]], class_names: Sequence[s
 def group_confusion(
     confusion_KK: npt.ArrayLike, classes: Sequence[str], groups: Mapping[str, Sequence[str]]
 ) -> list[GroupFigures]:
-    """How the clips of each group fare, then of the classes in no group, if there are any, then of all classes.
-
-    Groups (name -> some of `classes`, in any spelling) may overlap; each is judged by itself.
-    """
+    """How the clips of each group fare, then of the classes in no group, if any, then of all. Groups may overlap."""
     counts_KK, place = np.asarray(confusion_KK, np.int64), {name: index for index, name in enumerate(classes)}
 
     def figures(kind: str, group: str | None, rows: list[int], together_KK: BoolArray) -> GroupFigures:

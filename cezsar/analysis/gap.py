@@ -1,8 +1,6 @@
-"""The semantic gap in numbers: how clips and class descriptions lie to each other, and which side is at fault.
-
-Only directions count, because predictions are cosine similarities (Eq. 8 of Estevam et al., ICPR 2026). A zero vector,
-as ReLU can make one, has none: its similarity to everything is 0.
-"""
+"""The semantic gap in numbers: how clips and class descriptions lie to each other, and which side is at fault. Only
+directions count, as in Eq. 8 of Estevam et al., ICPR 2026; a zero vector has none, its similarity to everything is
+0."""
 
 from __future__ import annotations
 
@@ -49,13 +47,7 @@ class Definition(NamedTuple):
 _EQ8 = "Eq. 8 of Estevam et al., ICPR 2026"
 _MEAN = f"{_EQ8}, for the mean clip"
 _HUBS = "Radovanović et al., Hubs in Space, JMLR 11, 2010"
-_WANG = "Wang and Isola, Understanding Contrastive Representation Learning, ICML 2020, with "
-_RANK = "Its rank is 1 + the number of classes before it; the rank of an undecided clip is classes + 1"
-_SKEW = "unbounded; 0 when no prototype stands out, above 1 when a few attract most clips"
-_EVEN = "-8 to 0; 0 when all are one point, about -4 when they are spread over the sphere"
-_POTENTIAL = "log of the mean of exp(-2 d²) over pairs of {}, d the Euclidean distance between their unit vectors"
-_CHANCE = "0 to 1; chance is 1 / classes"
-_BELOW = "0 to 2; below the distance to its own centroid, descriptions point at other classes"
+_WANG = "Wang and Isola, Understanding Contrastive Representation Learning, ICML 2020"
 
 FIGURES = {
     "modality_gap": Definition("modality gap", "0 to 2", "lower", "Liang et al., Mind the Gap, NeurIPS 2022",
@@ -68,41 +60,27 @@ FIGURES = {
         "share of a clip's k nearest clips (cosine) that are of its own class, mean over clips"),
     "purity_by_chance": Definition("purity by chance", "0 to 1", "neither", "counting",
         "the purity expected if the neighbours were drawn at random: share of the other clips of the clip's class"),
-    "own_prototype": Definition("classes on their own prototype", _CHANCE, "higher", _MEAN,
-        "share of classes whose centroid (mean of the unit vectors of their clips) is nearest to their own prototype"),
-    "nearest_prototype": Definition("clips on their own prototype", _CHANCE, "higher", _EQ8,
+    "nearest_prototype": Definition("clips on their own prototype", "0 to 1; chance is 1 / classes", "higher", _EQ8,
         "share of clips whose nearest prototype is their own class's: top-1 accuracy of this space alone"),
-    "hubness_1": Definition("hubness, nearest", _SKEW, "lower", _HUBS,
+    "rank_mean": Definition("mean rank", "1 to classes + 1; chance is (classes + 1) / 2", "lower", "counting",
+        "1 + the number of classes before the true one, classes + 1 for an undecided clip, mean over clips"),
+    "hubness_1": Definition("hubness, nearest",
+        "unbounded; 0 when no prototype stands out, above 1 when a few attract most clips", "lower", _HUBS,
         "skewness of the number of clips that have a prototype as their nearest one"),
-    "hubness_k": Definition("hubness, k nearest", _SKEW, "lower", _HUBS,
-        "skewness of the number of clips that have a prototype among their k nearest ones"),
     "biggest_hub_share": Definition("biggest hub", "1 / classes to 1", "lower", _HUBS,
         "share of clips that are nearest to one class, the one with most of them; near 1 when training collapsed"),
-    "alignment": Definition("alignment", "0 to 4; 2 when they are orthogonal", "lower", _WANG + "α = 2",
+    "alignment": Definition("alignment", "0 to 4; 2 when they are orthogonal", "lower", f"{_WANG}, with α = 2",
         "squared Euclidean distance between a clip's unit vector and its class's nearest prototype, mean over clips"),
-    "uniformity_clips": Definition(
-        "uniformity of clips", _EVEN, "lower", _WANG + "t = 2", _POTENTIAL.format("clips")),
-    "uniformity_prototypes": Definition(
-        "uniformity of prototypes", _EVEN, "lower", _WANG + "t = 2", _POTENTIAL.format("prototypes")),
-    "rank_mean": Definition("mean rank", "1 to classes + 1; chance is (classes + 1) / 2", "lower", "counting",
-        f"rank of the true class among all classes, mean over clips. {_RANK}"),
-    "rank_median": Definition("median rank", "1 to classes + 1", "lower", "counting",
-        f"rank of the true class among all classes, median over clips. {_RANK}"),
-    "mean_reciprocal_rank": Definition("mean reciprocal rank", "0 to 1", "higher",
-        "Voorhees, The TREC-8 Question Answering Track Report, 1999",
-        "1 / rank of the true class, mean over clips; an undecided clip adds 0"),
-    "rank_1": Definition("true class first", _CHANCE, "higher", _EQ8,
-        "share of clips whose true class has rank 1: top-1 accuracy"),
-    "rank_5": Definition("true class among five", "0 to 1; chance is 5 / classes", "higher", _EQ8,
-        "share of clips whose true class has a rank up to 5: top-5 accuracy"),
+    "uniformity_clips": Definition("uniformity of clips",
+        "-8 to 0; 0 when all are one point, about -4 when they are spread over the sphere", "lower",
+        f"{_WANG}, with t = 2",
+        "log of the mean of exp(-2 d²) over pairs of clips, d the Euclidean distance between their unit vectors"),
     "prototype_to_own": Definition("prototype to its own centroid", "0 to 2", "lower", _MEAN,
         "cosine distance from a prototype to the centroid of its class (mean of its clips' unit vectors), mean over "
         "prototypes of classes with clips"),
-    "prototype_to_other": Definition("prototype to the nearest other centroid", _BELOW, "higher", _MEAN,
+    "prototype_to_other": Definition("prototype to the nearest other centroid",
+        "0 to 2; below the distance to its own centroid, descriptions point at other classes", "higher", _MEAN,
         "cosine distance from a prototype to the nearest centroid of another class, mean over the same prototypes"),
-    "prototype_on_own": Definition("prototypes on their own centroid", _CHANCE, "higher",
-        f"{_EQ8}, from the side of the text",
-        "share of these prototypes that are nearer to the centroid of their class than to any other"),
 }  # fmt: skip
 """What the numbers of `measure` mean."""
 
@@ -148,41 +126,40 @@ class UnitSpace:
 
 
 def measure(space: UnitSpace, k: int = 10, seed: int = 0) -> Gap:
-    """`FIGURES` of one space: None without prototypes, labels, or a second class or vector, where it takes these.
+    """`FIGURES` of one space, None where one is not defined; beside them "clips", "k" (neighbours that purity looks at)
+    and "biggest_hub", a class. Clips without a label count in modality gap, hubness and uniformity only; `seed` draws
+    clips above `MOST_CLIPS`."""
+    from scipy.stats import skew
 
-    Beside them "clips", "prototypes", "k" (neighbours that purity looks at) and "k_prototypes" (length of the lists of
-    hubness), both as asked for if there are more, and "biggest_hub", the class that `biggest_hub_share` is about. Clips
-    without a label count in modality gap, hubness and uniformity only. `seed` draws clips above `MOST_CLIPS`.
-    """
-    clips, prototypes, rng = len(space.videos_NE), len(space.owner_P), np.random.default_rng(seed)
-    found: Gap = dict.fromkeys(("clips", "prototypes", "k", "k_prototypes", "biggest_hub", *FIGURES))
-    found |= {"clips": clips, "prototypes": prototypes, "k_prototypes": 0}
+    rng = np.random.default_rng(seed)
+    found: Gap = dict.fromkeys(("clips", "k", "biggest_hub", *FIGURES)) | {"clips": len(space.videos_NE)}
     found |= _among_clips(space, k, rng) | _ranks(space) | _among_centroids(space)
-    if clips and prototypes:
+    if len(space.videos_NE) and len(space.owner_P):
         means = (rows.mean(axis=0, dtype=np.float64) for rows in (space.videos_NE, space.prototypes_PE))
-        k = max(1, min(k, prototypes - 1))  # with all prototypes in every list, none could stand out
-        found |= {"modality_gap": float(np.linalg.norm(np.subtract(*means))), "k_prototypes": k}
-        found |= {"hubness_1": _hubness(space, 1), "hubness_k": _hubness(space, k)}
+        found["modality_gap"] = float(np.linalg.norm(np.subtract(*means)))
+        nearest_of = np.zeros(len(space.owner_P), np.int64)
+        for rows in row_blocks(np.arange(len(space.videos_NE)), len(nearest_of)):
+            similarity_nP = space.videos_NE[rows] @ space.prototypes_PE.T
+            nearest_n = similarity_nP[similarity_nP.any(axis=1)].argmax(axis=1)
+            nearest_of += np.bincount(nearest_n, minlength=len(nearest_of))
+        found["hubness_1"] = float(skew(nearest_of)) if np.ptp(nearest_of) else 0.0
     if (space.nearest_N >= 0).any():
         votes_C = np.bincount(space.nearest_N[space.nearest_N >= 0])
         found |= {"biggest_hub": int(votes_C.argmax()), "biggest_hub_share": float(votes_C.max() / votes_C.sum())}
-    classes = per_class(space).dropna()
-    if len(classes):  # of two prototypes at one distance the one of lower index is nearer
-        first = (classes.lead > 0) | ((classes.lead == 0) & (classes.index < classes.nearest_other))
-        found["own_prototype"] = float(first.mean())
-    rng = np.random.default_rng(seed)
-    found["uniformity_clips"] = _uniformity(space.videos_NE, rng)
-    found["uniformity_prototypes"] = _uniformity(space.prototypes_PE, rng)
+    alive = np.flatnonzero(space.videos_NE.any(axis=1))
+    units_nE = space.videos_NE[alive[_sample(len(alive), np.random.default_rng(seed))]]
+    if (n := len(units_nE)) > 1:
+        kernel_nn = np.exp(4 * np.clip(units_nE @ units_nE.T, -1, 1).astype(np.float64) - 4)
+        np.fill_diagonal(kernel_nn, 0)  # no clip's pair with itself
+        found["uniformity_clips"] = min(float(np.log(kernel_nn.sum() / (n * (n - 1)))), 0.0)
     return found
 
 
 def per_class(space: UnitSpace) -> pd.DataFrame:
-    """Each class's part of the gap; cosine distances, 0 to 2, from the centroid of its clips; NaN where not defined.
-
-    "clips", "spread" (mean distance of these), "own_distance" (to its own prototype, the nearest of several),
-    "nearest_other" (the other class whose prototype is nearest; -1 for none), "nearest_other_distance", and "lead", how
-    much nearer its own prototype is than that one; below 0 the centroid is misplaced.
-    """
+    """Each class's part of the gap, NaN where not defined; cosine distances, 0 to 2, from the centroid of its clips:
+    "clips", "spread" (mean distance of these), "own_distance" (to its own nearest prototype), "nearest_other" (the
+    class of the nearest other prototype; -1 for none), "nearest_other_distance", and "lead", the difference, below 0
+    where the centroid is misplaced."""
     import pandas as pd
 
     n_classes, empty_C = len(space.sizes_C), space.sizes_C == 0
@@ -204,15 +181,14 @@ def per_class(space: UnitSpace) -> pd.DataFrame:
 
 
 def faults(space: UnitSpace) -> pd.DataFrame:
-    """`per_class`, and for each class whose fault it is that clips are missed: its clips', or its description's.
+    """`per_class`, and for each class whose fault it is that clips are missed. Every clip is classified twice: by the
+    nearest prototype, and by `nearest_centroid`, which shows what the visual side would allow if descriptions were
+    perfect.
 
-    Every clip is classified twice: by the nearest prototype, as ever, and by `nearest_centroid`, which knows classes
-    from their clips alone and so shows what the visual side would allow if descriptions were perfect. A class's clips
-    are "right", "rescued" (by the prototype alone), "text_errors" (right by the centroid alone) or "video_errors"; the
-    shares are "text_fault", "video_fault" and "error", exactly their sum; "verdict" says who is at fault: "text",
-    "video", "both" or "none". All are NaN ("" the verdict) without a prototype, or with fewer than two clips.
-    Of its prototype: "drawn", the clips of other classes that are nearest to it; "hub", whether these are far more than
-    other prototypes draw; "orphan", whether no clip at all is nearest to it.
+    A class's clips are "right", "rescued" (by the prototype alone), "text_errors" (right by the centroid alone) or
+    "video_errors"; the shares are "text_fault", "video_fault" and "error", their sum; "verdict" is "text", "video",
+    "both" or "none". All are NaN ("" the verdict) without a prototype, or with fewer than two clips. "drawn": clips of
+    other classes nearest to its prototype; "hub": far more than usual; "orphan": no clip at all is nearest to it.
     """
     found, n_classes = per_class(space), len(space.sizes_C)
     text_N, video_N = space.nearest_N == space.labels_N, nearest_centroid(space) == space.labels_N
@@ -241,11 +217,9 @@ def faults(space: UnitSpace) -> pd.DataFrame:
 
 
 def nearest_centroid(space: UnitSpace) -> IntArray:
-    """(N,) class of each labelled clip's nearest centroid, its own class's without the clip; -1 for other clips.
-
-    With S the sum of n unit vectors, the centroid without x lies in the direction of S - x, and x·(S - x) = x·S - x·x.
-    A class whose only clip is x has no other centroid: it cannot win. Of equal similarities the lowest index wins.
-    """
+    """(N,) class of each labelled clip's nearest centroid, its own class's without the clip, x·(S - x) = x·S - x·x for
+    a sum S of unit vectors; -1 for other clips. A class whose only clip is x cannot win. Of equal similarities the
+    lowest index wins."""
     nearest_N = np.full(len(space.videos_NE), -1)
     labelled = np.flatnonzero((space.labels_N >= 0) & space.videos_NE.any(axis=1))
     for rows in row_blocks(labelled, len(space.sizes_C)):
@@ -262,10 +236,8 @@ def nearest_centroid(space: UnitSpace) -> IntArray:
 
 
 def _among_clips(space: UnitSpace, k: int, rng: np.random.Generator) -> Gap:
-    """Purity of a sample of clips among all clips, what chance gives, and silhouette.
-
-    Where several clips are equally near at the k-th place, they share the places that are left.
-    """
+    """Purity of a sample of clips, what chance gives, and silhouette. Clips that tie at the k-th place share what is
+    left."""
     from sklearn.metrics import silhouette_samples
 
     labelled = np.flatnonzero(space.labels_N >= 0)
@@ -293,53 +265,25 @@ def _among_clips(space: UnitSpace, k: int, rng: np.random.Generator) -> Gap:
     return found
 
 
-def _hubness(space: UnitSpace, k: int) -> float:
-    """Skewness of N_k over prototypes. A clip of similarities 0 is in no list."""
-    from scipy.stats import skew
-
-    occurrences_P = np.zeros(len(space.prototypes_PE), np.int64)
-    for rows in row_blocks(np.arange(len(space.videos_NE)), len(occurrences_P)):
-        similarity_nP = space.videos_NE[rows] @ space.prototypes_PE.T
-        order_nk = np.argsort(-similarity_nP[similarity_nP.any(axis=1)], axis=1, kind="stable")[:, :k]
-        occurrences_P += np.bincount(order_nk.ravel(), minlength=len(occurrences_P))
-    return float(skew(occurrences_P)) if np.ptp(occurrences_P) else 0.0
-
-
-def _uniformity(units_NE: FloatArray, rng: np.random.Generator) -> float | None:
-    """log E[exp(-2 ||x - y||²)] over all pairs of different rows; None with fewer than two. Zero rows are left out."""
-    alive = np.flatnonzero(units_NE.any(axis=1))
-    units = units_NE[alive[_sample(len(alive), rng)]]
-    n = len(units)
-    if n < 2:
-        return None
-    kernel_nn = np.exp(4 * np.clip(units @ units.T, -1, 1).astype(np.float64) - 4)
-    np.fill_diagonal(kernel_nn, 0)  # no row's pair with itself
-    return min(float(np.log(kernel_nn.sum() / (n * (n - 1)))), 0.0)
-
-
 def _ranks(space: UnitSpace) -> Gap:
-    """Ranks of the true class among those that have a prototype, with the ties of `zeroshot.evaluation`; alignment."""
+    """Ranks of the true class among those that have a prototype, with the ties of `zeroshot.evaluation`; alignment, of
+    clips and prototypes that both have a direction."""
     rows = np.flatnonzero(np.isin(space.labels_N, space.described_K))
     if not rows.size:
         return {}
     cosine_nK, true_n = space.cosine_NK[rows], np.searchsorted(space.described_K, space.labels_N[rows])
     decided_n = cosine_nK.any(axis=1)
     rank_n = np.where(decided_n, before_true(cosine_nK, true_n).sum(axis=1) + 1, len(space.described_K) + 1)
-    first = float((decided_n & (rank_n == 1)).mean())
-    # Alignment is of clips and prototypes that both have a direction.
     alive = np.unique(space.owner_P[space.prototypes_PE.any(axis=1)])
     alive_n = np.isin(space.labels_N[rows], alive) & space.videos_NE[rows].any(axis=1)
     apart_n = np.clip(2 - 2 * cosine_nK[np.arange(len(rows)), true_n][alive_n], 0, 4)
-    return {
-        "alignment": float(apart_n.mean(dtype=np.float64)) if apart_n.size else None,
-        "rank_mean": float(rank_n.mean()), "rank_median": float(np.median(rank_n)),
-        "mean_reciprocal_rank": float((decided_n / rank_n).mean()),
-        "nearest_prototype": first, "rank_1": first, "rank_5": float((decided_n & (rank_n <= 5)).mean()),
-    }  # fmt: skip
+    alignment = float(apart_n.mean(dtype=np.float64)) if apart_n.size else None
+    first = float((decided_n & (rank_n == 1)).mean())
+    return {"alignment": alignment, "rank_mean": float(rank_n.mean()), "nearest_prototype": first}
 
 
 def _among_centroids(space: UnitSpace) -> Gap:
-    """Prototypes whose class has clips, among the centroids of classes. One without direction is on none."""
+    """Prototypes whose class has clips, among the centroids of classes."""
     rows = np.flatnonzero(space.sizes_C[space.owner_P])
     if not rows.size:
         return {}
@@ -348,10 +292,8 @@ def _among_centroids(space: UnitSpace) -> Gap:
     distance_PC[:, space.sizes_C == 0] = np.inf
     found: Gap = {"prototype_to_own": float(distance_PC[own].mean())}
     if np.count_nonzero(space.sizes_C) > 1:
-        on_own_P = (distance_PC.argmin(axis=1) == own[1]) & space.prototypes_PE[rows].any(axis=1)
         distance_PC[own] = np.inf
         found["prototype_to_other"] = float(distance_PC.min(axis=1).mean())
-        found["prototype_on_own"] = float(on_own_P.mean())
     return found
 
 

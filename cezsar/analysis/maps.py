@@ -1,9 +1,5 @@
-"""Maps of a scored data set: its clips and class prototypes in the plane by t-SNE, space by space, fitted together.
-
-t-SNE keeps neighbourhoods, not distances: clusters mean something, the gaps between them and their sizes do not
-(van der Maaten and Hinton, JMLR 9, 2008). The distances themselves are in `cezsar.analysis.gap`. All spaces of a map
-show the same clips, so that one clip can be followed from raw features to the joint space.
-"""
+"""Maps of a scored data set: clips and class prototypes in the plane by t-SNE, space by space, all of the same clips.
+t-SNE keeps neighbourhoods, not distances (van der Maaten and Hinton, JMLR 9, 2008); these are in `analysis.gap`."""
 
 from __future__ import annotations
 
@@ -115,11 +111,8 @@ def sample_rows(label_index_N: IntArray, most: int, rng: np.random.Generator) ->
 
 
 def project(units_ME: FloatArray, perplexity: float = 30.0, seed: int = 0, iterations: int = 1000) -> FloatArray:
-    """(M, 2) positions in the plane of M vectors of length 1, or 0; on one machine a seed gives the same ones.
-
-    Euclidean distance orders unit vectors as cosine similarity does; a zero vector is at distance 1 from all others.
-    Points that are all the same lie on the origin.
-    """
+    """(M, 2) positions in the plane of M vectors of length 1, or 0; on one machine a seed gives the same ones. Points
+    that are all the same lie on the origin."""
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
@@ -141,11 +134,8 @@ def project(units_ME: FloatArray, perplexity: float = 30.0, seed: int = 0, itera
 
 
 def place(clip_E: npt.ArrayLike, videos_NE: npt.ArrayLike, positions_N2: npt.ArrayLike, k: int = 5) -> FloatArray:
-    """(2,) about where a further clip would lie: an approximation, since t-SNE has no map for new points.
-
-    It is the mean position of the k placed clips nearest by cosine, each weighted with the inverse of its cosine
-    distance; a zero vector is put in the middle of all. Raises `InputError` where the clip is of another width, or NaN.
-    """
+    """(2,) about where a further clip would lie: the mean position of the k placed clips nearest by cosine, by inverse
+    distance; a zero vector is put in the middle. Raises `InputError` where the clip is of another width, or NaN."""
     clip, positions = np.asarray(clip_E, np.float32), np.asarray(positions_N2, np.float32)
     units_NE = directions(videos_NE, "clips that were placed")
     if clip.shape != units_NE.shape[1:]:

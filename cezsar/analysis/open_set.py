@@ -1,9 +1,5 @@
-"""Open set: how well clips of the candidate classes are told from clips of none of them, and what a threshold does.
-
-"Known" clips are of the candidate classes, "unknown" ones are not, whether training saw those classes or not. A clip's
-confidence (`cezsar.zeroshot.rejection.KINDS`) is higher the more speaks for known; it is accepted from a threshold on.
-All figures are fractions.
-"""
+"""Open set: how well clips of the candidate classes ("known") are told from clips of none of them ("unknown") by a
+confidence (`cezsar.zeroshot.rejection.KINDS`), and what a threshold does. All figures are fractions."""
 
 from __future__ import annotations
 
@@ -11,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
+from sklearn.metrics import roc_auc_score, roc_curve
 
 from cezsar.analysis.calibration import correct, fit, labelled_scores
 from cezsar.arrays import DoubleArray, FloatArray
@@ -29,15 +25,10 @@ SHARES_S = np.linspace(0, 1, 201)
 def measure(
     known_K: npt.ArrayLike, right_K: npt.ArrayLike, unknown_U: npt.ArrayLike
 ) -> tuple[dict[str, float], DoubleArray]:
-    """The confidence of known clips, some of which are named right, against that of unknown ones, at every threshold.
-
-    "auroc": chance that a known clip has more confidence than an unknown one, ties counted half. "aupr_known" and
-    "aupr_unknown": average precision with either as positives. "fpr95": share of unknown clips accepted at the highest
-    threshold that accepts 95 % of the known ones. "accuracy": share of known clips that are right when nothing is
-    rejected. "oscr", 0 to "accuracy": chance that a known clip is right and has more confidence than an unknown one,
-    the area under the OSCR curve (Dhamija et al., NeurIPS 2018). That curve comes second: the most known clips that are
-    accepted and right while at most `SHARES_S` of the unknown ones are accepted.
-    """
+    """The confidence of known clips, some named right, against that of unknown ones: "auroc", ties counted half;
+    "fpr95", the share of unknown clips accepted where 95 % of the known ones are; "accuracy" when nothing is rejected;
+    "oscr", the area under the OSCR curve (Dhamija et al., NeurIPS 2018), which comes second: the most known clips
+    accepted and right while at most `SHARES_S` of the unknown ones are accepted."""
     known, unknown = (np.maximum(np.asarray(part, np.float64), LEAST) for part in (known_K, unknown_U))
     right, values = np.asarray(right_K, np.bool_), np.concatenate([known, unknown])
     is_known = np.repeat([True, False], [len(known), len(unknown)])
@@ -50,8 +41,6 @@ def measure(
         oscr = accuracy * float(roc_auc_score(is_known[counted], values[counted]))
     figures = {
         "auroc": float(roc_auc_score(is_known, values)),
-        "aupr_known": float(average_precision_score(is_known, values)),
-        "aupr_unknown": float(average_precision_score(~is_known, -values)),
         "fpr95": float(false_T[np.flatnonzero(accepted_T >= 0.95 - 1e-12)[0]]),
     }
     return figures | {"oscr": oscr, "accuracy": accuracy}, curve_S
@@ -60,8 +49,8 @@ def measure(
 def decided(
     known_K: npt.ArrayLike, right_K: npt.ArrayLike, unknown_U: npt.ArrayLike, threshold: float
 ) -> dict[str, float]:
-    """What becomes of clips at a threshold of confidence: shares of unknown ones accepted ("false_accept"), of known
-    ones rejected ("false_reject"), and of known ones accepted and named right ("right"); and the threshold."""
+    """At a threshold: shares of unknown clips accepted ("false_accept"), of known ones rejected ("false_reject"), and
+    of known ones accepted and named right ("right"); and the threshold."""
     accepted_K, accepted_U = np.asarray(known_K) >= threshold, np.asarray(unknown_U) >= threshold
     right = float((accepted_K & np.asarray(right_K, np.bool_)).mean())
     rates = {"false_accept": float(accepted_U.mean()), "false_reject": 1 - float(accepted_K.mean())}
@@ -101,13 +90,10 @@ def simulate(
     scores: Scores, protocol: Protocol, weights: Weights | None = None, kind: str = "cosine", *, rate: float = RATE,
     rng: np.random.Generator | None = None,
 ) -> Simulation:  # fmt: skip
-    """Pretend that a run's classes are all there are to choose from, and clips of the others show none of them.
-
-    In each run the classes of the protocol are known. Half of the others, drawn at random and rounded down, are set
-    aside: T of a tempered `kind` and the thresholds that keep `rate` are chosen on their clips. Clips of the rest are
-    the unknown ones that all figures are about, so nothing is chosen on a class that is measured. Raises `InputError`
-    where a run leaves too few classes with clips for that.
-    """
+    """Pretend that a run's classes are all there are to choose from, and clips of the others show none of them. Half of
+    the others, drawn at random, are set aside: T of a tempered `kind` and the thresholds that keep `rate` are chosen on
+    their clips; the rest are the unknown ones that all figures are about. Raises `InputError` where too few classes
+    with clips are left."""
     rng = rng or np.random.default_rng(0)
     scores_NC, truth_N = labelled_scores(scores, weights)
     tempered, filled, names, runs = KINDS[kind].tempered, np.unique(truth_N), scores.class_names, []

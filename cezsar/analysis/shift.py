@@ -17,8 +17,6 @@ MOST_CLIPS = 1_000  # more are sampled from each set: the work of MMD grows with
 FOLDS = 5
 PERMUTATIONS = 500
 
-_BEN_DAVID = "Ben-David et al., Analysis of Representations for Domain Adaptation, NIPS 2006"
-
 FIGURES = {
     "mmd_squared": Definition("MMD²", "about 0 without a shift, where it may fall below; at most 2", "lower",
         "Gretton et al., A Kernel Two-Sample Test, JMLR 13, 2012, Eq. 3; median heuristic of section 8",
@@ -30,11 +28,10 @@ FIGURES = {
         "share of random divisions of all clips into two such sets, the given one included, whose MMD² is at least as "
         "large"),
     "domain_accuracy": Definition("accuracy of a domain classifier",
-        "0 to 1; 0.5 without a shift, 1 when the sets can be told apart", "lower", _BEN_DAVID,
+        "0 to 1; 0.5 without a shift, 1 when the sets can be told apart", "lower",
+        "Ben-David et al., Analysis of Representations for Domain Adaptation, NIPS 2006",
         "balanced accuracy (mean of both sets') of a logistic regression that tells which set a clip is from, "
         "cross-validated"),
-    "a_distance": Definition("proxy A-distance", "0 to 2", "lower", _BEN_DAVID,
-        "2 (1 - 2 error) with the error of the domain classifier, not below 0"),
 }  # fmt: skip
 """What the numbers of `measure` mean."""
 
@@ -42,11 +39,8 @@ FIGURES = {
 def measure(
     train_ND: FloatArray, test_MD: FloatArray, rng: np.random.Generator, permutations: int = PERMUTATIONS
 ) -> dict[str, float]:
-    """`FIGURES`; before them the clips compared, "train_clips" and "test_clips", σ as "bandwidth", and "permutations".
-
-    Vectors are taken as they are: where only direction counts, scale them first. `rng` draws clips above `MOST_CLIPS` a
-    set, permutations and folds. Raises `InputError` where a set has fewer than two clips.
-    """
+    """`FIGURES`, "train_clips", "test_clips", σ as "bandwidth" and "permutations", of vectors as they are. `rng` draws
+    clips above `MOST_CLIPS` a set, permutations and folds. Raises `InputError` where a set has fewer than two clips."""
     from scipy.spatial.distance import pdist, squareform
 
     if min(len(train_ND), len(test_MD)) < 2:
@@ -65,15 +59,12 @@ def measure(
     values = mmd_squared(kernel_KK, np.hstack([given_K1, drawn_KB]))  # the given division is one of those at random
     p_value, accuracy = float((values >= values[0] - 1e-12).mean()), domain_accuracy(train, test, rng)
     about = {"train_clips": len(train), "test_clips": len(test), "bandwidth": bandwidth, "permutations": permutations}
-    found = {"mmd_squared": float(values[0]), "p_value": p_value, "domain_accuracy": accuracy}
-    return about | found | {"a_distance": max(0.0, 2 * (1 - 2 * (1 - accuracy)))}
+    return about | {"mmd_squared": float(values[0]), "p_value": p_value, "domain_accuracy": accuracy}
 
 
 def mmd_squared(kernel_KK: DoubleArray, in_train_KB: DoubleArray) -> DoubleArray:
-    """(B,) unbiased MMD² of B divisions of K clips (Gretton et al., Eq. 3); 1 where a clip is in the first set, else 0.
-
-    The kernel of all pairs has zeros on its diagonal, which counts no clip's pair with itself.
-    """
+    """(B,) unbiased MMD² of B divisions of K clips (Gretton et al., Eq. 3); 1 where a clip is in the first set. The
+    kernel has zeros on its diagonal."""
     n_B = in_train_KB.sum(axis=0)
     m_B = len(kernel_KK) - n_B
     sums_KB = kernel_KK @ in_train_KB
@@ -85,10 +76,8 @@ def mmd_squared(kernel_KK: DoubleArray, in_train_KB: DoubleArray) -> DoubleArray
 
 
 def domain_accuracy(train_ND: DoubleArray, test_MD: DoubleArray, rng: np.random.Generator) -> float:
-    """Cross-validated balanced accuracy of a logistic regression that tells the sets apart, on standardised dimensions.
-
-    The sets weigh the same, whatever their sizes. There are `FOLDS` folds, or as many as the smaller set has clips.
-    """
+    """Cross-validated balanced accuracy of a logistic regression that tells the sets apart, on standardised
+    dimensions."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import balanced_accuracy_score
     from sklearn.model_selection import StratifiedKFold, cross_val_predict

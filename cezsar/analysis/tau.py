@@ -1,13 +1,7 @@
-"""The τ laboratory: what the bound on the cosine distance of hard negatives lets in.
-
-A sentence n is a candidate for an anchor sentence when `SAME < cosine distance < τ` and n describes another video
-(`training.mining`, Section 3.4 of Estevam et al., ICPR 2026). Here every sentence is an anchor with itself as its only
-positive. Too small a τ leaves anchors without enough negatives; too large a one lets in sentences that are easy; and
-sentences that say nearly the same of two videos are false negatives at any τ.
-
-Distances are float32 products of unit vectors, made in blocks: memory stays bounded. `groups_N` is the video of each
-sentence. Zero or non-finite vectors are an `InputError`.
-"""
+"""The τ laboratory: what the bound on the cosine distance of hard negatives lets in. A sentence n is a candidate for an
+anchor when `SAME < cosine distance < τ` and n describes another video (`training.mining`). Too small a τ leaves anchors
+without enough; too large a one lets in easy ones; near-duplicates are false negatives at any τ. `groups_N` is the video
+of each sentence. Zero or non-finite vectors are an `InputError`."""
 
 from __future__ import annotations
 
@@ -52,17 +46,14 @@ class Distances:
 
 
 def distances(vectors_NS: FloatArray, groups_N: Groups, rng: np.random.Generator, sample: int = 2_000_000) -> Distances:
-    """The spread of distances over pairs of different videos: of all pairs of up to 3,000 sentences, else of `sample`.
-
-    A sample is drawn with replacement, each pair as likely. Raises `InputError` where all sentences are of one video.
-    """
+    """The spread of distances over pairs of different videos: of all pairs of up to 3,000 sentences, else of
+    `sample`. Raises `InputError` where all sentences are of one video."""
     unit_NS, groups_N = _units(vectors_NS, groups_N)
     if not groups_N.any():
         raise InputError("all sentences are of one video, so there are no pairs to compare; give those of several")
-    exact = len(unit_NS) <= EXACT_UP_TO
-    if exact:
-        anchors, n_pairs = np.arange(len(unit_NS)), (len(unit_NS) ** 2 - int((np.bincount(groups_N) ** 2).sum())) // 2
-        blocks = _blocks(unit_NS, groups_N, anchors)
+    if exact := len(unit_NS) <= EXACT_UP_TO:
+        n_pairs = (len(unit_NS) ** 2 - int((np.bincount(groups_N) ** 2).sum())) // 2
+        blocks = _blocks(unit_NS, groups_N, np.arange(len(unit_NS)))
         parts: Iterator[FloatArray] = (
             found_AN[np.triu(np.isfinite(found_AN), place + 1)] for place, found_AN in blocks
         )
@@ -78,10 +69,8 @@ def distances(vectors_NS: FloatArray, groups_N: Groups, rng: np.random.Generator
 def candidates(
     vectors_NS: FloatArray, groups_N: Groups, taus: Sequence[float], most: int, rng: np.random.Generator
 ) -> tuple[IntArray, IntArray]:
-    """(A,) at most so many sentences as anchors, and the (T, A) numbers of hard negatives each could have for each τ.
-
-    In one pass over the pairs; an anchor is compared with all sentences. Raises `InputError` for a τ out of (0, 2].
-    """
+    """(A,) at most so many sentences as anchors, and the (T, A) numbers of hard negatives each could have for each τ,
+    among all sentences. Raises `InputError` for a τ out of (0, 2]."""
     unit_NS, groups_N = _units(vectors_NS, groups_N)
     if not all(0 < tau <= 2 for tau in taus):
         raise InputError(f"tau is {list(taus)}; cosine distance bounds lie in (0, 2]")
@@ -108,10 +97,7 @@ def neighbours(vectors_NS: FloatArray, groups_N: Groups, anchor: int, tau: float
 def near_duplicates(
     vectors_NS: FloatArray, groups_N: Groups, distance: float, most: int = 200
 ) -> list[tuple[int, int, float]]:
-    """The `most` nearest pairs of different sentences of different videos nearer than `distance`: (i, j, distance).
-
-    They are false negatives at any τ above; i < j, nearest first.
-    """
+    """The `most` nearest pairs (i < j, distance) of different sentences of different videos nearer than `distance`."""
     unit_NS, groups_N = _units(vectors_NS, groups_N)
     best = np.empty((0, 3))
     for place, found_AN in _blocks(unit_NS, groups_N, np.arange(len(unit_NS))):

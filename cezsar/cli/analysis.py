@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -122,14 +123,13 @@ def analyse(
     """One self-contained HTML report, with figures: accuracy, fusion, semantic gap, confusion, open set, and more."""
     import numpy as np
 
-    from cezsar.analysis.confusion import PAPER_GROUPS
     from cezsar.data.features import FeatureStore
     from cezsar.data.sentence_cache import open_encoder
+    from cezsar.report import subjects
     from cezsar.report.study import Study, domains_of, seen_and_unseen
-    from cezsar.report.subjects import analyse
     from cezsar.training.runs import Run
     from cezsar.world.actions import HARD_GROUPS
-    from cezsar.zeroshot.protocols import parse
+    from cezsar.zeroshot.protocols import PAPER_GROUPS, parse
     from cezsar.zeroshot.scored import Scored, clouds_of
 
     if bool(seen_dataset) != bool(seen_store):
@@ -161,8 +161,8 @@ def analyse(
     splits = parse(protocol, ready.scores.class_names, runs=runs, seed=seed)
     study = Study(ready, name, descriptions, splits, hard, seed=seed, **own)
     with Progress("analysing") as progress:
-        report = analyse(study, progress)
-    save_and_tell(out, report.save)
+        report = subjects.analyse(study, progress)
+    save_and_tell(out, partial(subjects.save, study, report))
 
 
 @verbs.verb(
@@ -206,10 +206,11 @@ def tau(
 ) -> None:  # fmt: skip
     """Pairs of sentences below each τ, candidates for hard negatives, sentences with too few, and near-duplicates."""
     import numpy as np
+    import pandas as pd
 
     from cezsar.analysis import tau as laboratory
     from cezsar.data.sentence_cache import open_encoder
-    from cezsar.zeroshot.tables import aligned
+    from cezsar.zeroshot.tables import text
 
     bounds = sorted(set(numbers("--taus", taus, float)))
     _, captions = options.annotated(annotations)
@@ -230,7 +231,7 @@ def tau(
         below, short, quantiles = spread.below(bound), float((counts < negatives).mean()), np.quantile(counts, SHARES)
         rows.append({"tau": bound, "pairs_below": below, "too_few": short, "candidates": quantiles.tolist()})
         shown.append([f"{bound:g}", f"{below:.2%}", *(f"{quantile:,.0f}" for quantile in quantiles), f"{short:.2%}"])
-    print("\n".join(aligned(shown)))
+    print(text(pd.DataFrame(shown[1:], columns=shown[0])))
     count = f"{len(alike):,} pairs{' or more' if len(alike) >= 200 else ''}"
     print(f"different sentences nearer than {near:g}, false negatives at any τ above: {count}")
     for one, other, apart in alike[:NEAREST]:

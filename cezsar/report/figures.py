@@ -1,9 +1,5 @@
-"""Figures of the pages and the report: results in, plotly figure out, and nothing else that it depends on.
-
-Okabe and Ito's colours, distinguishable without red or green vision, and a mark of its own for each, so that colour is
-never the only difference. No palette stays distinguishable past eight: what is not chosen is grey. Axes do not zoom.
-Fractions come in, percent are shown.
-"""
+"""Figures of the pages and the report: results in, plotly figure out. Okabe and Ito's colours, each with a mark of its
+own, so that colour is never the only difference. Axes do not zoom. Fractions come in, percent are shown."""
 
 from __future__ import annotations
 
@@ -11,7 +7,6 @@ import base64
 import html
 import math
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -143,10 +138,8 @@ def ranking(
     labels: Sequence[tuple[str, float]], colours: Sequence[str], titles: Sequence[str],
     parts: Mapping[str, tuple[Sequence[float], float]] | None = None,
 ) -> go.Figure:  # fmt: skip
-    """A bar for each label, (name, cosine similarity) best first, with its title, as plotly reads it, above.
-
-    `parts`, name -> what it adds to each similarity, and its opacity, part the bars.
-    """
+    """A bar for each label, (name, cosine similarity) best first, with its title above. `parts`, name -> what it adds
+    to each similarity, and its opacity, part the bars."""
     figure, rows = go.Figure(), np.arange(len(labels))
     for part, (values, opacity) in (parts or {"": ([value for _, value in labels], 1.0)}).items():
         hovers = [
@@ -176,18 +169,19 @@ class Strip(NamedTuple):
 
 
 def splits(rows: Sequence[Strip], line: float, x: str, chosen: tuple[int, int] | None = None) -> go.Figure:
-    """A point for each split of each row, with the quartiles behind them; `customdata` is (row, split from 0).
-
-    The fraction `line`, such as chance, is dotted; the `chosen` row and split is ringed.
-    """
+    """A point for each split of each row over its quartiles; `customdata` is (row, split from 0). The fraction `line`,
+    such as chance, is dotted; the `chosen` row and split is ringed."""
     figure = go.Figure()
     jitter = np.random.default_rng(0).uniform(-0.16, 0.16, max(len(row.shares) for row in rows))
     for index, row in enumerate(rows):
         values, here = 100 * np.asarray(row.shares), jitter[: len(row.shares)] - index
         colour = GREY if row.control else COLOURS[index % len(COLOURS)]
-        _box(figure, values, -index, colour)
+        figure.add_box(
+            x=values, y0=-index, orientation="h", boxpoints=False, width=0.5, showlegend=False, hoverinfo="skip",
+            line={"color": colour, "width": 1}, fillcolor=CLEAR,
+        )  # fmt: skip
         figure.add_scatter(
-            x=values, y=here, mode="markers", unselected={"marker": {"opacity": 0.75}},
+            x=values, y=here, mode="markers", name=shown(row.title), unselected={"marker": {"opacity": 0.75}},
             marker={"color": colour, "symbol": MARKS[index % len(MARKS)], "size": 8, "opacity": 0.75},
             customdata=[[index, split] for split in range(len(values))], hovertemplate=HOVER,
             hovertext=[f"{shown(row.title)}<br>split {n}: {percent(share)}" for n, share in enumerate(row.shares, 1)],
@@ -195,58 +189,23 @@ def splits(rows: Sequence[Strip], line: float, x: str, chosen: tuple[int, int] |
         if chosen and chosen[0] == index:
             ring, at = {"symbol": "circle-open", "size": 17, "color": CHOSEN, "line": {"width": 3}}, chosen[1]
             figure.add_scatter(x=[values[at]], y=[here[at]], mode="markers", marker=ring, hoverinfo="skip")
-        _row(figure, index, short(row.title), f"{row.figure} %", 100 * line)
-    ends = [100 * share for row in rows for share in (line, *row.shares)]
-    return _rows(figure, len(rows), 64, x, max(-2, min(ends) - 4), min(102, max(ends) + 4))
-
-
-def _box(figure: go.Figure, values: DoubleArray, y: float, colour: str) -> None:
-    figure.add_box(
-        x=values, y0=y, orientation="h", boxpoints=False, width=0.5, showlegend=False, hoverinfo="skip", opacity=0.6,
-        line={"color": colour, "width": 1.25}, fillcolor=CLEAR, whiskerwidth=0.4,
-    )  # fmt: skip
-
-
-def _row(figure: go.Figure, index: int, left: str, right: str, line: float) -> None:
-    """What stands above a row, and a dotted line behind it."""
-    heads(figure, -index + 0.43, left, right)
-    figure.add_shape(type="line", x0=line, x1=line, y0=-index - 0.3, y1=-index + 0.22, layer="below", line=DOTTED)
-
-
-def _rows(figure: go.Figure, rows: int, row_px: int, x: str, low: float, high: float) -> go.Figure:
+        heads(figure, -index + 0.43, short(row.title), f"{row.figure} %")
+    figure.add_vline(x=100 * line, line=DOTTED, layer="below")
     return layout(
-        figure, row_px * rows + 62, x, showlegend=False, dragmode=False, hovermode="closest",
-        xaxis={"range": [low, high], "zeroline": False}, yaxis={"visible": False, "range": [-rows + 0.56, 0.7]},
+        figure, 64 * len(rows) + 62, x, showlegend=False, dragmode=False, hovermode="closest",
+        xaxis={"zeroline": False}, yaxis={"visible": False, "range": [-len(rows) + 0.56, 0.7]},
     )  # fmt: skip
 
 
 def standing(standings: Mapping[str, Standing]) -> go.Figure:
     """A row for each side (title -> where its named set stands): points for random sets, a star for the named one."""
-    figure = go.Figure()
-    for row, (title, standing) in enumerate(standings.items()):
-        values, common = 100 * np.array(standing.values), {"mode": "markers", "showlegend": row == 0}
-        _box(figure, values, row, GREY)
-        # Points of nearly the same value are parted: 0, above, below, further above, ...
-        bins = np.round(40 * (values - values.min()) / (np.ptp(values) or 1.0))
-        nth = np.array([int((bins[:place] == one).sum()) + 1 for place, one in enumerate(bins)])
-        heights = row + np.clip(0.075 * (nth // 2) * np.where(nth % 2, 1, -1), -0.42, 0.42)
-        figure.add_scatter(
-            x=values.tolist(), y=heights, name="random sets", legendgroup="random", **common,
-            marker={"color": COLOURS[5], "size": 8, "opacity": 0.85, "line": {"width": 0.5, "color": COLOURS[0]}},
-            hovertemplate=f"{title}random set: %{{x:.1f}} %<extra></extra>",
-        )  # fmt: skip
-        figure.add_scatter(
-            x=[100 * standing.named], y=[row], name="these classes", legendgroup="named", **common,
-            marker={"symbol": "star", "color": CHOSEN, "size": 20, "line": {"width": 1, "color": "#5C3D00"}},
-            hovertemplate=f"{title}these classes: %{{x:.1f}} %<extra></extra>",
-        )  # fmt: skip
-    titles = [title.strip(": ") for title in standings]
-    rows = {"tickvals": list(range(len(titles))), "ticktext": titles, "range": [len(titles) - 0.5, -0.5]}
-    return layout(
-        figure, 120 * len(standings) + 90, x="top-1 accuracy (%), each set among its own classes",
-        xaxis={"nticks": 7, "zeroline": False},
-        yaxis=rows | {"showgrid": False, "zeroline": False, "showticklabels": any(titles)},
+    rows = [Strip(title, one.values, number(100 * one.named, 1)) for title, one in standings.items()]
+    figure = splits(rows, next(iter(standings.values())).random.mean, "top-1 of random sets (%); dotted: their mean")
+    figure.add_scatter(
+        x=[100 * one.named for one in standings.values()], y=[-row for row in range(len(rows))], mode="markers",
+        name="these classes", marker={"symbol": "star", "color": CHOSEN, "size": 20}, hovertemplate="these: %{x:.1f} %",
     )  # fmt: skip
+    return figure
 
 
 class Whisker(NamedTuple):
@@ -262,23 +221,19 @@ class Whisker(NamedTuple):
 def forest(whiskers: Sequence[Whisker], against: str) -> go.Figure:
     """Each difference as a point with its interval, and a line at no difference."""
     figure = go.Figure()
-    for index, one in enumerate(whiskers):
+    for one in whiskers:
         low, middle, high = (100 * value for value in (one.interval.low, one.difference, one.interval.high))
         said = f"{points(one.difference)} [{points(one.interval.low)}, {points(one.interval.high)}]"
-        colour = GREY if one.control else COLOURS[0]
+        colour, name = GREY if one.control else COLOURS[0], short(one.title)
         figure.add_scatter(
-            x=[middle], y=[-index], mode="markers",
-            marker={"color": colour, "size": 12 if one.chosen else 9, "symbol": "square"},
-            error_x={"type": "data", "symmetric": False, "array": [max(high - middle, 0)], "color": colour, "width": 6,
-                     "arrayminus": [max(middle - low, 0)], "thickness": 3 if one.chosen else 2},
+            x=[middle], y=[f"<b>{name}</b>" if one.chosen else name], mode="markers+text", text=said, cliponaxis=False,
+            textposition="top center", marker={"color": colour, "size": 10, "symbol": "square"},
+            error_x={"symmetric": False, "array": [high - middle], "arrayminus": [middle - low], "color": colour},
             hovertext=[f"{shown(one.title)} less {shown(against)}: {said}"], hovertemplate=HOVER,
         )  # fmt: skip
-        left, right = (f"<b>{text}</b>" if one.chosen else text for text in (short(one.title), said))
-        _row(figure, index, left, right, 0)
-    ends = [0.0, *(100 * end for one in whiskers for end in (one.interval.low, one.interval.high))]
-    room = max(0.06 * (max(ends) - min(ends)), 0.5)
-    x = f"points of top-1 above or below {short(against, 30)}"
-    return _rows(figure, len(whiskers), 54, x, min(ends) - room, max(ends) + room)
+    figure.add_vline(x=0, line=DOTTED, layer="below")
+    layout(figure, 54 * len(whiskers) + 62, f"points of top-1 above or below {short(against, 30)}", showlegend=False)
+    return figure.update_yaxes(autorange="reversed")
 
 
 def classes(accuracies: Sequence[tuple[str, float, int, int]], mean: float) -> go.Figure:
@@ -331,69 +286,34 @@ def faults(names: Sequence[str], text: Sequence[float], video: Sequence[float], 
     )  # fmt: skip
 
 
-def votes(votes: Mapping[str, int], usual: float) -> go.Figure:
-    """Clips that each class is named for; the line is at the clips that a class has in the mean."""
-    hovers = [f"{shown(name)}: {clips:,} clips" for name, clips in votes.items()]
-    part = {"x": list(votes.values()), "marker": {"color": COLOURS[0]}, "hovertext": hovers}
-    figure = bars(list(votes), [part], "clips that the class is named for", margin={"t": 36})
-    line = {"color": COLOURS[1], "dash": "dash"}
-    figure.add_vline(x=usual, line=line, annotation_text="clips a class", annotation_y=1.06, annotation_yref="paper")
-    return figure
-
-
-@lru_cache(maxsize=8)
-def alpha_curve(curve: Curve, pair: tuple[str, str], gamma: float = 0.0) -> go.Figure:
-    """Accuracy for every α, the best stretch shaded; where a third modality has the share `gamma`, α is the first one's
-    share of the rest. The figure is kept and stays as it is; `mark` puts weights on a copy."""
+def alpha_curve(
+    curve: Curve, pair: tuple[str, str], marks: Mapping[str, tuple[float, float]], gamma: float = 0.0
+) -> go.Figure:
+    """Accuracy for every α, the best stretch shaded, with `marks` on it: name -> (α, accuracy); where a third modality
+    has the share `gamma`, α is the first one's share of the rest."""
     best, alpha = curve.best(), curve.breakpoints
     accuracy = curve.at(np.append((alpha[1:] + alpha[:-1]) / 2, 1))
     if len(alpha) > MOST_STEPS:
         alpha = np.linspace(0, 1, MOST_STEPS // 2 + 1)
         accuracy = curve.at(alpha)
-    figure, edge = go.Figure(), {"width": 1, "color": GAIN}
-    figure.add_vrect(x0=best.low, x1=best.high, fillcolor="rgba(0, 158, 115, 0.22)", line=edge, layer="below")
+    figure = go.Figure()
+    figure.add_vrect(x0=best.low, x1=best.high, fillcolor="rgba(0, 158, 115, 0.22)", layer="below",
+                     line={"width": 1, "color": GAIN})  # fmt: skip
     figure.add_scatter(
-        x=alpha.astype(np.float32), y=(100 * accuracy).astype(np.float32), mode="lines", name="top-1",
-        line={"shape": "hv", "color": COLOURS[0], "width": 2}, showlegend=False,
-        hovertemplate="α = %{x:.3f}: %{y:.1f} %<extra></extra>",
+        x=alpha.astype(np.float32), y=(100 * accuracy).astype(np.float32), mode="lines", showlegend=False,
+        line={"shape": "hv", "color": COLOURS[0]}, hovertemplate="α = %{x:.3f}: %{y:.1f} %<extra></extra>",
     )  # fmt: skip
+    for place, (name, (at, reached)) in enumerate(marks.items()):  # a larger one lies below those that follow
+        look = {"symbol": MARKS[place], "size": 18 - 3 * place, "color": (GREY, COLOURS[1], CHOSEN)[place]}
+        hover = f"{name}: α = {at:.2f}, {percent(reached)}<extra></extra>"
+        figure.add_scatter(x=[at], y=[100 * reached], mode="markers", name=name, marker=look, hovertemplate=hover)
     name = f"α / (α + β): {pair[0]} against {pair[1]}" if gamma else f"α: share of {pair[0]} (the rest is {pair[1]})"
     return layout(figure, 330, name, "top-1 accuracy in %", xaxis={"range": [-0.02, 1.02], "zeroline": False})
 
 
-def mark(figure: go.Figure, marks: Mapping[str, tuple[float, float]]) -> go.Figure:
-    """The curve with points on it: name -> (α, accuracy as a fraction); the first is open, the last stands out."""
-    marked = go.Figure(figure)
-    for place, (name, (alpha, accuracy)) in enumerate(marks.items(), start=1):
-        look = {"symbol": "diamond", "size": 12, "color": GREY, "line": {"width": 2, "color": "white"}}
-        if place == 1:
-            look |= {"symbol": "circle-open", "size": 20, "line": {"width": 2, "color": GREY}}
-        if place == len(marks):
-            look |= {"symbol": "circle", "size": 15, "color": COLOURS[1]}
-        hover = f"{name}: α = {alpha:.2f}, {percent(accuracy)}<extra></extra>"
-        marked.add_scatter(x=[alpha], y=[100 * accuracy], mode="markers", name=name, marker=look, hovertemplate=hover)
-    return marked
-
-
 def simplex(found: SimplexMap, marks: Mapping[str, tuple[Weights, float]], *, dark: bool = False) -> go.Figure:
-    """A triangle with VE, O and C at its corners: colours for accuracy, points to click whose customdata is [α, β, γ],
-    and weights that are marked: "best", "the run's own", "reference" or "present" -> weights and accuracy. Marks that
-    lie on each other are all seen if they come in this order."""
-    x = np.linspace(0, 1, 401)
-    z_GX = np.full((len(found.gammas), len(x)), np.nan)
-    for row, (gamma, curve) in enumerate(zip(found.gammas[:-1].tolist(), found.curves, strict=False)):
-        alpha = (x - gamma / 2) / (1 - gamma)
-        inside = (alpha >= 0) & (alpha <= 1)
-        z_GX[row, inside] = curve.at(alpha[inside])
-    z_GX[-1, np.abs(x - 0.5) <= found.gammas[1] / 4] = found.curves[-1].at(0)
-    figure = go.Figure()
-    figure.add_heatmap(
-        x=x, y=found.gammas, z=(100 * z_GX).astype(np.float32), colorscale=heat(dark), hoverinfo="skip",
-        colorbar={
-            "title": {"text": "top-1 in %", "side": "top", "font": {"size": 12}}, "x": 0.84, "xanchor": "left",
-            "y": 0.97, "yanchor": "top", "len": 0.42, "thickness": 10, "outlinewidth": 0, "nticks": 4,
-        },
-    )  # fmt: skip
+    """A triangle with VE, O and C at its corners: points to click, coloured by accuracy, whose customdata is [α, β, γ],
+    and marks: "best", "the run's own", "reference" or "present" -> weights and accuracy."""
 
     def words(at: Sequence[float]) -> str:
         return ", ".join(f"{name} = {weight:.2f}" for name, weight in zip("αβγ", at, strict=True))
@@ -401,38 +321,32 @@ def simplex(found: SimplexMap, marks: Mapping[str, tuple[Weights, float]], *, da
     weights_K3, accuracy_K = found.grid()
     rounded = np.round(weights_K3, 6).tolist()
     hovers = [f"{words(at)}: {percent(accuracy)}" for at, accuracy in zip(rounded, accuracy_K.tolist(), strict=True)]
-    clickable(figure, weights_K3[:, 0] + weights_K3[:, 2] / 2, weights_K3[:, 2], rounded, hovers)
-    edge, whole = "white" if dark else "black", {"marker": {"opacity": 1}}
-    looks = {
-        "best": ("star", 17, GAIN, {"width": 1, "color": "white"}),
-        "the run's own": ("circle-open", 20, edge, {"width": 3, "color": edge}),
-        "reference": ("diamond", 12, GREY, {"width": 2, "color": "white"}),
-        "present": ("circle", 14, COLOURS[1], {"width": 2, "color": "white"}),
-    }
+    figure, whole = go.Figure(), {"marker": {"opacity": 1}}
+    bar = {"title": {"text": "top-1 in %"}, "thickness": 10, "outlinewidth": 0, "len": 0.5}
+    figure.add_scatter(
+        x=weights_K3[:, 0] + weights_K3[:, 2] / 2, y=weights_K3[:, 2], mode="markers", customdata=rounded,
+        hovertext=hovers, hovertemplate=HOVER, showlegend=False, selected=whole, unselected=whole,
+        marker={"symbol": "hexagon", "size": 17, "color": 100 * accuracy_K, "colorscale": heat(dark), "colorbar": bar},
+    )  # fmt: skip
+    looks = {"best": ("star", 17, GAIN), "the run's own": ("circle-open", 20, CHOSEN),
+             "reference": ("diamond", 12, GREY), "present": ("circle", 14, COLOURS[1])}  # fmt: skip
     for name, (weights, accuracy) in marks.items():
         total = weights.alpha + weights.beta + weights.gamma
         at = [value / total for value in (weights.alpha, weights.beta, weights.gamma)]
-        alpha, _, gamma = at
+        symbol, size, colour = looks[name]
         figure.add_scatter(
-            x=[alpha + gamma / 2], y=[gamma], mode="markers", name=name, selected=whole, unselected=whole,
-            marker=dict(zip(("symbol", "size", "color", "line"), looks[name], strict=True)), customdata=[at],
-            hovertemplate=f"{name}: {words(at)}, {percent(accuracy)}<extra></extra>",
+            x=[at[0] + at[2] / 2], y=[at[2]], mode="markers", name=name, selected=whole, unselected=whole,
+            marker={"symbol": symbol, "size": size, "color": colour, "line": {"width": 2, "color": "white"}},
+            customdata=[at], hovertemplate=f"{name}: {words(at)}, {percent(accuracy)}<extra></extra>",
         )  # fmt: skip
-        if name == "present":
-            line = {"color": edge, "width": 1, "dash": "dot"}
-            figure.add_shape(type="line", x0=gamma / 2, x1=1 - gamma / 2, y0=gamma, y1=gamma, line=line)
-    plain = {"showgrid": False, "zeroline": False, "ticks": "", "showline": False, "constrain": "domain"}
-    ticks = {"tickvals": [0, 0.25, 0.5, 0.75, 1], "ticktext": ["γ = 0", "0.25", "0.5", "0.75", "γ = 1"]}
+    corners = (0.0, -0.05, "O alone, β = 1"), (1.0, -0.05, "VE alone, α = 1"), (0.5, 1.12, "C alone, γ = 1")
+    for x, y, text in corners:
+        figure.add_annotation(x=x, y=y, text=text, showarrow=False, yanchor="top")
+    plain = {"showgrid": False, "zeroline": False, "showticklabels": False}
     layout(
-        figure, 390, dragmode=False, clickmode="event+select",
-        legend={"entrywidth": 0.5, "entrywidthmode": "fraction", "y": 1.0, "font": {"size": 12}},
-        xaxis=plain | {"range": [-0.04, 1.04], "showticklabels": False},
-        yaxis=plain | ticks | {"range": [-0.13, 1.12], "scaleanchor": "x", "scaleratio": math.sqrt(3) / 2},
+        figure, 390, dragmode=False, clickmode="event+select", xaxis=plain | {"range": [-0.1, 1.1]},
+        yaxis=plain | {"range": [-0.13, 1.16], "scaleanchor": "x", "scaleratio": math.sqrt(3) / 2},
     )  # fmt: skip
-    corners = {"left": (0.0, -0.05, "O alone, β = 1"), "right": (1.0, -0.05, "VE alone, α = 1"),
-               "center": (0.5, 1.12, "C alone")}  # fmt: skip
-    for anchor, (x_of, y_of, text) in corners.items():
-        figure.add_annotation(x=x_of, y=y_of, text=text, showarrow=False, xanchor=anchor, yanchor="top")
     return own_colours(figure, dark)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +14,6 @@ from cezsar.analysis.shift import MOST_CLIPS
 from cezsar.arrays import FloatArray, IntArray
 from cezsar.data.datasets import Dataset
 from cezsar.data.features import FeatureStore
-from cezsar.data.labels import canonical, resolve
 from cezsar.errors import InputError, MismatchError
 from cezsar.zeroshot.evaluation import confusion_matrix
 from cezsar.zeroshot.fusion import active
@@ -66,54 +65,29 @@ class Study:
     def about(self) -> dict[str, Any]:
         scores, weights = self.ready.scores, self.ready.weights
         return {
-            "method": self.ready.title,
-            "dataset": self.dataset,
-            "clips": len(scores.ids),
-            "classes": len(scores.class_names),
-            "modalities": ", ".join(scores.modalities),
+            "method": self.ready.title, "dataset": self.dataset, "clips": len(scores.ids),
+            "classes": len(scores.class_names), "splits": f"{self.protocol.name}, seed {self.protocol.seed}",
             "weights": ", ".join(f"{name} {weight:g}" for name, weight in active(scores, weights).items()),
-            "splits": f"{self.protocol.name}, seed {self.protocol.seed}",
-            "store": self.ready.store.fingerprint[:16] if self.ready.store else "none",
             "notes": " ".join(self.ready.embedded.notes) or "none",
-        }
+        }  # fmt: skip
 
 
 def seen_and_unseen(ready: Prepared, unseen: Sources, seen: Dataset, store: FeatureStore) -> tuple[Scores, list[str]]:
-    """Labelled clips of classes that training showed (`seen`, in `store`) and those of `unseen`, which `ready` was made
-    of, scored against all classes; and the names of the seen ones.
-
-    Raises `InputError` where a class is on both sides or there is no run, `MismatchError` for another encoder's store.
-    """
+    """Clips of classes that training showed (`seen`, in `store`) and those of `unseen`, which `ready` was made of,
+    scored against the classes of both; and the names of the seen ones. Raises `InputError` without a run, and as
+    `Embeddings.joined` and `embed_dataset` do."""
     if ready.run is None or ready.store is None:
         raise InputError("seen and unseen classes can be told apart where there is a run and a store; give both")
-    names, own = sorted(set(seen.labels.values())), ready.scores.class_names
-    keys = {canonical(name) for name in own}
-    if shared := [name for name in names if canonical(name) in keys]:
-        raise InputError(f"{shared[0]!r} is a class of both {seen.name} and the test set; name it on one side only")
-    spelt = zip(own, resolve(own, list(unseen.descriptions)), strict=True)
-    asked = {canonical(name) for name in names}
-    described = {name: unseen.descriptions[given] for name, given in spelt}
-    described |= {name: sentences for name, sentences in seen.descriptions.items() if canonical(name) in asked}
-    space = space_for(ready.run)
-    first, second = (
-        embed_dataset(space, store_of, data, described, run=ready.run, every_class=True).embeddings
-        for data, store_of in ((unseen.dataset, ready.store), (seen, store))
-    )
-    ids = [*(f"unseen:{clip}" for clip in first.ids), *(f"seen:{clip}" for clip in second.ids)]
-    both = [name for name in first.modalities if name in second.modalities]
-    rows = {name: np.concatenate([first.modalities[name], second.modalities[name]]) for name in both}
-    joined = replace(first, ids=ids, labels=[*first.labels, *second.labels], modalities=rows)
-    return Scores.from_embeddings(joined, unseen.several), resolve(names, joined.class_names)
+    found = embed_dataset(space_for(ready.run), store, seen, seen.descriptions, run=ready.run).embeddings
+    return Scores.from_embeddings(ready.embedded.embeddings.joined(found), unseen.several), found.class_names
 
 
 def domains_of(
     train: FeatureStore, ready: Prepared, rng: np.random.Generator
 ) -> dict[str, tuple[FloatArray, FloatArray]]:
     """At most `shift.MOST_CLIPS` training and test videos as vectors: "raw", mean features, and where there is a run
-    "joint", VE. A random window of a training video, as long as the model takes, stands for it: test clips are short.
-
-    Raises `MismatchError` for features of different encoders, `InputError` without a store of test clips.
-    """
+    "joint", VE; a random window of a training video stands for it. Raises `MismatchError` for features of different
+    encoders, `InputError` without a store of test clips."""
     if ready.store is None:
         raise InputError("a domain shift needs features of the test clips; give their store")
     made, wanted = (store.provenance["encoder"] for store in (train, ready.store))

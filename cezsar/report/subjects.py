@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from cezsar.analysis import confusion, gap, shift
 from cezsar.analysis.baselines import random_baseline
@@ -20,7 +21,7 @@ from cezsar.atomic import write_text
 from cezsar.errors import InputError
 from cezsar.report import figures, page
 from cezsar.report.figures import number, percent, points
-from cezsar.report.page import Part, Plot, Section, Table
+from cezsar.report.page import Part, Section
 from cezsar.report.study import Study
 from cezsar.zeroshot import published, tables
 from cezsar.zeroshot.evaluation import KS, METRICS, evaluate, evaluate_each, figure_of, stacking
@@ -36,6 +37,10 @@ UNKNOWN_RUNS, FEWEST = 20, 8  # FEWEST: classes with clips, below which halves o
 SPACES = {"raw": "raw features", "sentence": "sentence space", "joint": "joint space"}
 
 
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> pd.DataFrame:
+    return pd.DataFrame(list(rows), columns=list(head))
+
+
 def accuracy(study: Study) -> Section:
     """Accuracies among all classes and over random splits, for each modality and fused."""
     names = study.ready.scores.class_names
@@ -47,18 +52,12 @@ def accuracy(study: Study) -> Section:
         told = [one.figure(name) for name in METRICS] + [other.figure(f"top{k}") for k in KS]
         rows.append([one.modality, *(percent(*figure) for figure in told)])
     chances = [whole[0].chance(k) for k in (*KS, 1)] + [split[0].chance(k) for k in KS]
-    rows.append(["chance", *map(percent, chances)])
-    parts: list[Part] = [Table(head, rows, "± is the sample standard deviation over random splits.")]
+    parts: list[Part] = [_table(head, [*rows, ["chance", *map(percent, chances)]])]
     others = [row for each in protocols for row in published.beside(study.dataset, n, each.splits)]
-    if lines := [tables.published_line(row) for row in others]:
-        cells = [[line["Method"], line["Modality"], line["Classes"], line[METRICS["top1"]]] for line in lines]
-        parts.append(Table(["published", "", "classes", "top-1 in %"], cells, "* not zero-shot in the strict sense"))
-    last = whole[-1]
-    hardest = ", ".join(f"{name} ({percent(figure.mean)})" for name, figure in list(last.per_class().items())[:3])
-    says = (
-        f"{last.modality} names {percent(last.figure().mean)} of {last.runs[0].n_clips:,} clips among all {n:,} "
-        f"classes; chance is {percent(last.chance())}. Hardest: {hardest}."
-    )
+    if others:
+        parts += ["Published, in percent; * not zero-shot in the strict sense.", tables.published_frame(others)]
+    hardest = ", ".join(f"{name} ({percent(one.mean)})" for name, one in list(whole[-1].per_class().items())[:3])
+    says = f"{whole[-1].runs[0].n_clips:,} clips; ± is the deviation over random splits. Hardest: {hardest}."
     numbers = {"all": [one.to_dict() for one in whole], "splits": [one.to_dict() for one in split]}
     return Section("accuracy", "Accuracy", says, parts, numbers)
 
@@ -71,37 +70,28 @@ def fusion(study: Study) -> Section | None:
     pair = names[0], names[1]
     found, used = fusion_curve(scores, pair), share(study.ready.weights, pair)
     best, at_used, n = found.best(), float(found.at(used)), len(found.breakpoints)
-    middle = (best.low + best.high) / 2
-    marks = {f"in use, α = {used:.2f}": (used, at_used), f"best, α = {middle:.3f}": (middle, best.accuracy)}
-    drawn = figures.mark(figures.alpha_curve(found, pair), marks)
-    parts: list[Part] = [Plot(drawn, "Top-1 accuracy for every α: an exact step function, nothing sampled.")]
+    marks = {f"in use, α = {used:.2f}": (used, at_used), "best": ((best.low + best.high) / 2, best.accuracy)}
+    parts: list[Part] = [figures.alpha_curve(found, pair, marks)]
     widest = {"low": best.low, "high": best.high, "accuracy": best.accuracy}
     numbers: dict[str, Any] = {"pair": pair, "used": used, "best": widest, "breakpoints": n, "at_used": at_used}
     says = (
-        f"The curve has {n:,} breakpoints. Its highest accuracy is {percent(best.accuracy)}, for α from "
-        f"{best.low:.4f} to {best.high:.4f}; in use is α = {used:.2f} with {percent(at_used)}."
+        f"Exact, with {n:,} breakpoints. Its highest accuracy is {percent(best.accuracy)}, for α from {best.low:.4f} "
+        f"to {best.high:.4f}; in use is α = {used:.2f} with {percent(at_used)}. "
     )
     if len(study.filled) >= 4:
         chosen = choose_on_half(scores, pair, fixed={"in use": of_pair(pair, used)}, seed=study.seed)
-        alphas = [weights.of(pair[0]) for weights in chosen.weights]
-        of_halves = {"accuracies": chosen.accuracies, "fixed": chosen.fixed, "best": chosen.best}
-        numbers["chosen_on_half"] = {"pair": pair, "alphas": alphas, **of_halves}
-        alpha, fixed, peak = map(figure_of, (alphas, chosen.fixed["in use"], chosen.best))
+        numbers["chosen_on_half"] = asdict(chosen)
+        fixed, peak = (percent(figure_of(values).mean) for values in (chosen.fixed["in use"], chosen.best))
         says += (
-            f"\n\nChosen on a random half of the classes (α = {alpha.mean:.2f} ± {alpha.std or 0:.2f}) and told on the "
-            f"other half it gives {percent(*figure_of(chosen.accuracies))}, the α in use {percent(fixed.mean)} on the "
-            f"same halves, and the best α on those very classes {percent(peak.mean)}."
+            f"Chosen on a random half of the classes and told on the other half it gives "
+            f"{percent(*figure_of(chosen.accuracies))}, the α in use {fixed}, the best α on those very classes {peak}."
         )
     if len(scores.modalities) == 3:
         triangle = simplex_map(scores)
         top = triangle.best()
         numbers["simplex"] = {"weights": asdict(top.weights), "accuracy": top.accuracy}
-        caption = f"Top-1 over α, β and γ; highest on these lines: {percent(top.accuracy)}."
-        parts.append(Plot(figures.simplex(triangle, {"best": (top.weights, top.accuracy)}), caption))
-    warning = (
-        "The best α has seen the labels of the test clips: its accuracy is no zero-shot figure. Choose α on held-out "
-        "seen classes, or on half of the classes and report the other half."
-    )
+        parts.append(figures.simplex(triangle, {"best": (top.weights, top.accuracy)}))
+    warning = "The best α has seen the labels of the test clips: its accuracy is no zero-shot figure."
     return Section("fusion", "Fusion weights", says, parts, numbers, warning)
 
 
@@ -111,31 +101,25 @@ def comparison(study: Study) -> Section | None:
     names = list(active(fused.scores, fused.weights))
     if len(names) < 2:
         return None
-    first, rows, drawn = (fused.modality, fused.correctness(study.protocol)), [], []
+    first, rows = (fused.modality, fused.correctness(study.protocol)), []
     found = [compare(first, (name, fused.only(name).correctness(study.protocol)), rng) for name in names]
     for one in found:
-        (interval, _), tally = one.interval, one.by_class
+        (low, high), tally = one.interval[0], one.by_class
         won = f"{one.splits.wins} of {len(one.runs)}" if one.splits else ""
-        ends, by_class = f"{points(interval.low)} to {points(interval.high)}", (tally.wins, tally.ties, tally.losses)
-        cells = [points(one.difference), ends, won, " / ".join(map(str, by_class))]
-        rows.append([f"{one.a} against {one.b}", *cells])
-        drawn.append(figures.Whisker(f"{one.a} − {one.b}", one.difference, interval))
+        by_class = f"{tally.wins} / {tally.ties} / {tally.losses}"
+        ends = f"{points(low)} to {points(high)}"
+        rows.append([f"{one.a} against {one.b}", points(one.difference), ends, won, by_class])
     head = ["", "points of top-1", "95 % bootstrap", "splits won", "classes won / tied / lost"]
-    notes = "Paired by clip on the same splits; the bootstrap draws videos and splits anew (2,000 times)."
-    plot = Plot(figures.forest(drawn, "one part"), "Differences and intervals.")
-    says, pairs = " ".join(f"{one.summary()}." for one in found), [one.to_dict() for one in found]
-    return Section("comparison", "Fusion against its parts", says, [Table(head, rows, notes), plot], {"pairs": pairs})
+    says = "Paired by clip on the same splits; the bootstrap draws videos and splits anew (2,000 times)."
+    parts = [_table(head, rows), " ".join(f"{one.summary()}." for one in found)]
+    return Section("comparison", "Fusion against its parts", says, parts, {"pairs": [one.to_dict() for one in found]})
 
 
-def _measured(known: Mapping[str, gap.Definition], found: Mapping[str, Mapping[str, Any]], last: str) -> Table:
-    """A row for each known figure, a column for each space, and what `last` says of the figure."""
-    rows = [
-        [one.title, *(number(told[name], 3) for told in found.values()), getattr(one, last).replace("neither", "")]
-        for name, one in known.items()
-    ]
-    ranges = {name: "" if last == "range" else f"; {one.range}" for name, one in known.items()}
-    notes = [f"{one.title}: {one.definition}{ranges[name]}. {one.source}." for name, one in known.items()]
-    return Table(["", *(SPACES[name] for name in found), last], rows, "\n".join(notes))
+def _measured(known: Mapping[str, gap.Definition], found: Mapping[str, Mapping[str, Any]]) -> list[Part]:
+    """A row for each known figure, a column for each space; and what the figures mean."""
+    rows = [[one.title, *(number(told[name], 3) for told in found.values())] for name, one in known.items()]
+    notes = [f"{one.title} ({one.range}): {one.definition}. {one.source}." for one in known.values()]
+    return [_table(["", *(SPACES[name] for name in found)], rows), "\n".join(notes)]
 
 
 def semantic_gap(study: Study) -> Section | None:
@@ -144,13 +128,11 @@ def semantic_gap(study: Study) -> Section | None:
     if not gaps:
         return None
     says = (
-        f"{len(study.rows):,} clips in {len(gaps)} spaces. Raw features have no place for sentences; the sentence "
-        "space shows what objects (or captions) say of a clip; the joint space is where labels are chosen."
+        f"{len(study.rows):,} clips. Raw features have no place for sentences; the sentence space shows what objects "
+        "(or captions) say of a clip; the joint space is where labels are chosen. Clips on their own prototype: "
+        + ", ".join(f"{percent(one['nearest_prototype'])} in the {SPACES[name]}" for name, one in gaps.items())
     )
-    if {"sentence", "joint"} <= set(gaps) and gaps["joint"]["purity"] is not None:
-        before, after = (percent(gaps[space]["nearest_prototype"]) for space in ("sentence", "joint"))
-        says += f" Clips on their own prototype: {before} in the sentence space, {after} in the joint."
-    return Section("gap", "Semantic gap", says, [_measured(gap.FIGURES, gaps, "better")], gaps)
+    return Section("gap", "Semantic gap", f"{says}.", _measured(gap.FIGURES, gaps), gaps)
 
 
 def whose_fault(study: Study) -> Section | None:
@@ -172,48 +154,47 @@ def whose_fault(study: Study) -> Section | None:
         rows.append([name, f"{one['clips']:,}", *cells, one["verdict"], kind])
     counts = judged.verdict.value_counts().reindex(["text", "video", "both", "none"], fill_value=0)
     says = (
-        f"Widest gap: {found.own_distance.idxmax()}, {number(found.own_distance.max(), 3)} from the centroid of its "
-        f"clips to its prototype. Of {len(judged):,} classes, {counts['text']:,} are missed through their description, "
-        f"{counts['video']:,} through their clips, {counts['both']:,} through both, {counts['none']:,} hardly at all."
+        f"Widest gap: {found.own_distance.idxmax()}, {number(found.own_distance.max(), 3)}. Of {len(judged):,} "
+        f"classes, {counts['text']:,} are missed through their description, {counts['video']:,} through their clips, "
+        f"{counts['both']:,} through both, {counts['none']:,} hardly at all."
     )
-    notes = "In the sentence space."
-    if space == "joint":
-        notes = (
-            "Fault of the text: clips that the centroids of classes get right and the prototypes wrong; fault of the "
-            "video: clips that both get wrong. They sum to the class's error. By VE alone, among all classes."
-        )
+    notes = (
+        f"By the {SPACES[space]} alone, among all classes. Fault of the text: clips that the centroids of classes get "
+        "right and the prototypes wrong; fault of the video: clips that both get wrong. They sum to the class's error."
+    )
     text, video = ([one[f"{side}_fault"] for one in first.values()] for side in ("text", "video"))
-    table = Table(["class", "clips", "gap", "lead", "text", "video", "verdict", ""], rows, notes)
-    plot = Plot(figures.faults(list(first), text, video), "Errors of each class, by whose fault they are.")
-    return Section("faults", "Whose fault: clips or descriptions", says, [table, plot], numbers)
+    parts = [_table(["class", "clips", "gap", "lead", "text", "video", "verdict", ""], rows), notes,
+             figures.faults(list(first), text, video)]  # fmt: skip
+    return Section("faults", "Whose fault: clips or descriptions", says, parts, numbers)
 
 
 def hubs(study: Study) -> Section:
-    """Which prototypes attract clips of all classes, and what corrections against that are worth."""
+    """Which classes are named for clips of all kinds, and what corrections against that are worth."""
     from scipy.stats import skew
 
     scores, weights, names = study.ready.scores, study.ready.weights, study.ready.scores.class_names
     predicted = predict(scores, weights)
-    votes = np.bincount(predicted[predicted != UNDECIDED], minlength=len(names))
-    order, skewness = np.argsort(-votes, kind="stable")[:MOST_CLASSES], float(skew(votes)) if np.ptp(votes) else 0.0
-    usual = np.count_nonzero(scores.label_index >= 0) / len(study.filled)
-    drawn, rows, numbers, plain = figures.votes({names[c]: int(votes[c]) for c in order}, usual), [], {}, None
+    votes = pd.Series(np.bincount(predicted[predicted != UNDECIDED], minlength=len(names)), names)
+    most, skewness = votes.sort_values(ascending=False, kind="stable"), float(skew(votes)) if np.ptp(votes) else 0.0
+    says = (
+        f"The number of clips that a class is named for has skewness {number(skewness)} (0 when no class stands out, "
+        f"above 1 when a few attract most). Most named: {most.index[0]}, for {most.iloc[0]:,} of {len(predicted):,} "
+        "clips."
+    )
+    hovers = [f"{name}: {clips:,} clips" for name, clips in most.items()][:MOST_CLASSES]
+    part = {"x": most.tolist()[:MOST_CLASSES], "hovertext": hovers}
+    plot = figures.bars(list(most.index[:MOST_CLASSES]), [part], "clips that the class is named for")
+    rows, numbers, plain = [], {}, None
     for reduction in (each for each in REDUCTIONS.values() if each is not MEAN_SENTENCE):
         top1 = evaluate(reduced(study.ready.embedded.embeddings, reduction, weights), study.protocol, FUSED).figure()
         gain, plain = ("", top1.mean) if plain is None else (points(top1.mean - plain), plain)
         rows.append([reduction.title, percent(*top1), gain, reduction.assumes])
         numbers[reduction.name] = {"top1": top1._asdict(), "assumes": reduction.assumes}
-    says = (
-        f"The number of clips that a class is named for has skewness {number(skewness)} (0 when no class stands out, "
-        f"above 1 when a few attract most). Most named: {names[order[0]]}, for {votes[order[0]]:,} of "
-        f"{len(predicted):,} clips."
-    )
+    table = _table(["correction", f"top-1, {study.protocol.name}", "gain", "assumes"], rows)
     warning = (
         "Transductive corrections look at all test clips at once: their figures do not compare with those of methods "
         "that see one clip at a time."
     )
-    table = Table(["correction", f"top-1, {study.protocol.name}", "gain", "assumes"], rows)
-    plot = Plot(drawn, "Clips that each class is named for, most named classes first.")
     told = {"skewness": skewness, "corrections": numbers}
     return Section("hubs", "Hubs and corrections", says, [plot, table], told, warning)
 
@@ -226,12 +207,8 @@ def shift_of_domain(study: Study) -> Section | None:
         found[name] = last = shift.measure(*units, study.rng())
     if not found:
         return None
-    told = ", ".join(f"{percent(one['domain_accuracy'])} in the {SPACES[name]}" for name, one in found.items())
-    says = (
-        f"Training and test clips, directions only, {last['train_clips']:,} against {last['test_clips']:,}. A "
-        f"classifier tells from which set a clip is with a balanced accuracy of {told}; 50 % would be no shift."
-    )
-    return Section("shift", "Domain shift", says, [_measured(shift.FIGURES, found, "range")], found)
+    says = f"{last['train_clips']:,} training clips against {last['test_clips']:,} test clips, directions only."
+    return Section("shift", "Domain shift", says, _measured(shift.FIGURES, found), found)
 
 
 def confusions(study: Study) -> Section | None:
@@ -239,33 +216,28 @@ def confusions(study: Study) -> Section | None:
     names = study.ready.scores.class_names
     if len(names) < 2:
         return None
-    found, says = confusion.pairs(study.confusion, names)[:LISTED], "No clip is taken for another class."
+    found = confusion.pairs(study.confusion, names)[:LISTED]
     rows = [[one.true, one.predicted, f"{one.count:,}", percent(one.share), f"{one.reverse:,}"] for one in found]
-    parts: list[Part] = [Table(["class", "taken for", "clips", "share", "reverse"], rows)]
-    if found:
-        says = f"Most clips are lost from {found[0].true} to {found[0].predicted}: {rows[0][2]}, {rows[0][3]} of it."
     alike = confusion.confusable(study.ready.embedded.embeddings, study.confusion, names, study.descriptions, LISTED)
     cells = []
     for pair in alike:
         words = f"{', '.join(pair.first_words)} | {', '.join(pair.second_words)}"
         cells.append([f"{pair.first} | {pair.second}", number(pair.similarity), percent(pair.share), words])
-    if cells:
-        notes = "Pairs whose prototypes are alike and that take each other's clips, with the words that differ."
-        parts.append(Table(["pair", "similarity", "confused", "words of one | of the other"], cells, notes))
+    parts: list[Part] = [_table(["class", "taken for", "clips", "share", "reverse"], rows)]
+    parts += ["Pairs whose prototypes are alike and that take each other's clips, with the words that differ."]
+    parts += [_table(["pair", "similarity", "confused", "words of one | of the other"], cells)]
     numbers = {"pairs": [asdict(one) for one in found], "lookalikes": [asdict(pair) for pair in alike]}
-    return Section("confusion", "Confusion", says, parts, numbers)
+    return Section("confusion", "Confusion", "Most clips first; share is of the class's clips.", parts, numbers)
 
 
 def hard_groups(study: Study) -> Section | None:
     """Named classes beside random sets of their size, as the paper's Section 5 does it."""
     names = study.ready.scores.class_names
-    groups = confusion.matching_groups(study.groups, names)
-    kind, warning = "given", ""
+    groups, warning = confusion.matching_groups(study.groups, names), ""
     if not groups:
         similar = confusion.prototype_similarity(study.ready.embedded.embeddings)
         groups = confusion.propose_groups(similar, study.confusion, names)
-        kind = "proposed from prototypes and confusion"
-        warning = "Groups proposed from this very confusion are hard by construction."
+        warning = "Groups proposed from prototypes and this very confusion are hard by construction."
     if not 2 <= len({name for members in groups.values() for name in members}) < len(names):
         return None
     found = random_baseline(study.ready.scores, groups, study.ready.weights, seed=study.seed)
@@ -273,15 +245,14 @@ def hard_groups(study: Study) -> Section | None:
     for one in found.figures:
         shares = percent(one.accuracy), percent(one.within), percent(one.between)
         rows.append([one.group or one.kind, f"{len(one.classes):,}", f"{one.clips:,}", *shares])
-    z = "" if standing.z is None else f" (z = {number(standing.z)})"
     says = (
-        f"{len(found.classes):,} classes in {len(groups):,} hard groups ({kind}) reach {percent(standing.named)}; "
-        f"{len(standing.values):,} random sets of as many classes reach {percent(*standing.random)}{z}."
+        f"{len(found.classes):,} classes in {len(groups):,} hard groups reach {percent(standing.named)}; "
+        f"{len(standing.values):,} random sets of as many classes reach {percent(*standing.random)}"
+        f"{'' if standing.z is None else f' (z = {number(standing.z)})'}."
     )
-    table = Table(["group", "classes", "clips", "accuracy", "errors within", "errors between"], rows)
-    plot = Plot(figures.standing({"": standing}), "Accuracy of random sets of classes, and of the hard groups.")
-    numbers = {"proposed": bool(warning), **found.to_dict()}
-    return Section("groups", "Hard groups", says, [table, plot], numbers, warning)
+    table = _table(["group", "classes", "clips", "accuracy", "errors within", "errors between"], rows)
+    parts = [table, figures.standing({"": standing})]
+    return Section("groups", "Hard groups", says, parts, {"proposed": bool(warning), **found.to_dict()}, warning)
 
 
 def open_set(study: Study) -> Section | None:
@@ -298,21 +269,17 @@ def open_set(study: Study) -> Section | None:
         rows.append([kind.title, *(percent(*one) for one in told.values())])
         numbers[name] = {metric: one._asdict() for metric, one in told.items()}
         curves[kind.title] = found.curve()
-    best = max(numbers, key=lambda name: numbers[name]["auroc"]["mean"])
     says = (
         f"In each of {UNKNOWN_RUNS} runs {len(protocol.splits[0]):,} of {len(names):,} classes are known, and clips of "
-        f"others are unknown actions. Told apart best by {KINDS[best].title}: a known clip has more of it than an "
-        f"unknown one with probability {percent(numbers[best]['auroc']['mean'])}. Without unknown clips the accuracy "
-        f"is {percent(*evaluate(scores, protocol, weights).figure())}."
+        f"others are unknown actions. Without these the accuracy is "
+        f"{percent(*evaluate(scores, protocol, weights).figure())}. OSCR: Dhamija et al., NeurIPS 2018."
     )
     warning = (
         "The last column is the false-accept rate on classes that had no part in choosing the threshold, where 5 % was "
         "asked for: with few classes to choose on, the rate asked for is not the rate one gets."
     )
-    notes = "AUROC: 50 % by guessing. OSCR: Dhamija et al., NeurIPS 2018; at most the accuracy without unknown clips."
-    table = Table(["known by", "AUROC", "OSCR", "FPR at 95 % TPR", "false accepts, 5 % asked"], rows, notes)
-    plot = Plot(figures.oscr(curves), "OSCR curves, mean over runs: up and left is better.")
-    return Section("open_set", "None of these: open set", says, [table, plot], numbers, warning)
+    table = _table(["known by", "AUROC", "OSCR", "FPR at 95 % TPR", "false accepts, 5 % asked"], rows)
+    return Section("open_set", "None of these: open set", says, [table, figures.oscr(curves)], numbers, warning)
 
 
 def reliability(study: Study) -> Section | None:
@@ -326,16 +293,14 @@ def reliability(study: Study) -> Section | None:
     t, diagrams = found.fits[0].temperature, (found.before.diagram, found.after.diagram)
     before, after = map(calibration_error, diagrams)
     says = (
-        "The confidence of a label is the softmax of cosine similarities over T. At T = 1 its calibration error "
-        f"is {percent(before)}. With T = {number(t, 4)}, fitted on {len(half):,} classes, it is {percent(after)} on "
-        f"the clips of the {len(others):,} other classes."
+        f"The confidence of a label is the softmax of cosine similarities over T. At T = 1 its calibration error is "
+        f"{percent(before)}. With T = {number(t, 4)}, fitted on {len(half):,} classes, it is {percent(after)} on the "
+        f"clips of the {len(others):,} other classes (Guo et al., ICML 2017; 15 bins of equal width)."
     )
     numbers = {"temperature": t, "stopped": found.fits[0].stopped, "ece_before": before, "ece_after": after}
     numbers |= {"fitted_on": half, "told_on": others}
-    notes = "Guo et al., On Calibration of Modern Neural Networks, ICML 2017; 15 bins of equal width."
     drawn = figures.reliability({"T = 1": diagrams[0], f"T = {t:.3g}": diagrams[1]})
-    plot = Plot(drawn, f"Confidence against accuracy, bin by bin. {notes}")
-    return Section("reliability", "Reliability", says, [plot], numbers)
+    return Section("reliability", "Reliability", says, [drawn], numbers)
 
 
 def generalised(study: Study) -> Section | None:
@@ -343,24 +308,20 @@ def generalised(study: Study) -> Section | None:
     if study.together is None:
         return None
     found = stacking(study.together, study.seen, study.ready.weights)
-    plain, best, rows = found.at(0.0), found.best(), []
-    for name, factor, one in (("no correction", 0.0, plain), ("best", best.factor, best.accuracies)):
-        rows.append([name, number(factor, 3), *map(percent, one)])
+    plain, best = found.at(0.0), found.best()
+    rows = [[name, number(factor, 3), *map(percent, one)] for name, factor, one in
+            (("no correction", 0.0, plain), ("best", best.factor, best.accuracies))]  # fmt: skip
     says = (
-        f"{len(study.seen):,} seen and {len(study.together.class_names) - len(study.seen):,} unseen classes together. "
-        f"Without a correction {percent(plain.seen)} of seen clips and {percent(plain.unseen)} of unseen ones are "
-        f"named right (means per class), harmonic mean {percent(plain.harmonic)}. Calibrated stacking takes a factor "
-        f"off the scores of seen classes; the area under the curve of all factors is {percent(found.ausuc)}."
+        f"{len(study.seen):,} seen and {len(study.together.class_names) - len(study.seen):,} unseen classes together; "
+        f"means per class. Calibrated stacking (Chao et al., ECCV 2016) takes a factor off the scores of seen classes; "
+        f"the area under the curve of all factors is {percent(found.ausuc)}."
     )
     warning = "The best factor has seen the labels of these clips; choose it on held-out classes for a fair figure."
-    notes = "Chao et al., An Empirical Study and Analysis of Generalized Zero-Shot Learning, ECCV 2016."
-    caption = "Accuracy on unseen against seen classes for every factor of calibrated stacking, an exact curve."
-    table = Table(["", "factor", "seen", "unseen", "harmonic mean"], rows, notes)
+    parts = [_table(["", "factor", "seen", "unseen", "harmonic mean"], rows), figures.stacking(found, best.factor)]
     ends = {name: end if math.isfinite(end) else None for name, end in (("low", best.low), ("high", best.high))}
     numbers = {"seen_classes": study.seen, "ausuc": found.ausuc, "no_penalty": plain._asdict()}
     numbers["best"] = {**ends, "penalty": best.factor, **best.accuracies._asdict()}
-    plot = Plot(figures.stacking(found, best.factor), caption)
-    return Section("generalised", "Seen and unseen together", says, [table, plot], numbers, warning)
+    return Section("generalised", "Seen and unseen together", says, parts, numbers, warning)
 
 
 def classes(study: Study) -> Section:
@@ -370,7 +331,7 @@ def classes(study: Study) -> Section:
     numbers = {name: {"clips": clips[name], "top1": figure.mean} for name, figure in found.per_class().items()}
     rows = [[name, f"{one['clips']:,}", percent(one["top1"])] for name, one in numbers.items()]
     says = "Top-1 accuracy of each class among all classes, the worst first."
-    return Section("classes", "Classes", says, [Table(["class", "clips", "top-1"], rows)], numbers)
+    return Section("classes", "Classes", says, [_table(["class", "clips", "top-1"], rows)], numbers)
 
 
 SUBJECTS: tuple[Callable[[Study], Section | None], ...] = (
@@ -380,37 +341,25 @@ SUBJECTS: tuple[Callable[[Study], Section | None], ...] = (
 """In the order of the report."""
 
 
-class Analysis(NamedTuple):
-    """What was found."""
-
-    about: dict[str, Any]  # "method", "dataset", "clips", "classes", "weights" and the like
-    sections: list[Section]  # in the order of the page
-
-    def to_dict(self) -> dict[str, Any]:
-        """All numbers, as JSON has them: fractions, not percent."""
-        numbers = {section.key: section.numbers for section in self.sections}
-        return {"cezsar": "report", "version": 1, "about": self.about, **numbers}
-
-    def save(self, path: str | Path) -> tuple[Path, Path]:
-        """Write one self-contained HTML file and a JSON file beside it, each whole or not at all. `InputError` for the
-        suffix of another format."""
-        path = Path(path)
-        if path.suffix.lower() in (".json", ".csv", ".md", ".pdf"):
-            raise InputError(f"{path} would hold HTML; give it the suffix .html, a .json is written beside it")
-        html = path if path.suffix.lower() == ".html" else path.with_name(f"{path.name}.html")
-        numbers = html.with_suffix(".json")
-        write_text(numbers, json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False, indent=1) + "\n")
-        write_text(html, page.html_of(self.about, self.sections))
-        return html, numbers
-
-
 def analyse(
     study: Study, on_progress: Callable[[int, int, str], object] = lambda done, subjects, coming: None
-) -> Analysis:
+) -> list[Section]:
     """Everything that can be told of a method on a data set; subjects that do not apply are left out."""
     found = []
     for done, subject in enumerate(SUBJECTS):
         on_progress(done, len(SUBJECTS), subject.__name__.replace("_", " "))
         found.append(subject(study))
     on_progress(len(SUBJECTS), len(SUBJECTS), "")
-    return Analysis(study.about(), [section for section in found if section])
+    return [section for section in found if section]
+
+
+def save(study: Study, sections: Sequence[Section], path: str | Path) -> list[Path]:
+    """Write one self-contained HTML file, and all numbers as a JSON file beside it, each whole or not at all."""
+    html = Path(path)
+    if html.suffix.lower() != ".html":
+        raise InputError(f"{path} would hold HTML; give it the suffix .html, a .json is written beside it")
+    numbers = html.with_suffix(".json")
+    found = {"cezsar": "report", "version": 1, "about": study.about(), **{one.key: one.numbers for one in sections}}
+    write_text(numbers, json.dumps(found, ensure_ascii=False, allow_nan=False, indent=1) + "\n")
+    write_text(html, page.html_of(study.about(), sections))
+    return [html, numbers]

@@ -1,9 +1,6 @@
-"""Training of the cross-modal Transformer (`cezsar.model.CrossModal`) on labelled clips of seen classes.
-
-After Lin et al. (CVPR 2022), and no reproduction of it: of its abstract are a joint Transformer over video and label
-text, discriminative and semantically consistent visual embeddings, and semantic transfer at inference. Losses, label
-tokens, widths and early stopping are ours, and frame features are frozen where the paper learns end to end.
-"""
+"""Training of the cross-modal Transformer (`cezsar.model.CrossModal`) on labelled clips of seen classes: after Lin et
+al. (CVPR 2022), and no reproduction. Of its abstract are the joint Transformer, discriminative and semantically
+consistent embeddings, and semantic transfer; losses, label tokens, widths and early stopping are ours."""
 
 from __future__ import annotations
 
@@ -115,12 +112,9 @@ def _stacked(model: CrossModal, rows: Sequence[FloatArray], longest: int) -> tup
 
 
 class _Objective(nn.Module):
-    """The model with the parts that only training needs, and the sum of its losses on a batch:
-
-    - discriminative: softmax over the seen classes of scaled cosines between f_v and a learned vector a class;
-    - alignment: f_v against f_t, contrastive within the batch, both ways; and label tokens that read the video's tell
-      whether label and video match, the other label being the one most easily taken for it.
-    """
+    """The model with the parts that only training needs, and the sum of its losses on a batch: discriminative, a
+    softmax over seen classes; alignment, f_v against f_t, contrastive both ways; matching, whether label tokens that
+    read the video's go with it, against the label most easily taken for it."""
 
     def __init__(self, config: ModelConfig, n_classes: int) -> None:
         super().__init__()
@@ -157,11 +151,9 @@ def train_model(
     training: TrainingConfig, generator: torch.Generator, *, device: str | None = None,
     on_progress: Progress = lambda line: None,
 ) -> CrossModal:  # fmt: skip
-    """A model trained on N clips of (T_i, D) features and seen class `class_N`, with (L_c, S) `label_tokens` a class.
-
-    A share of the classes is held out: after each epoch its clips are named among its labels, by cos(f_v, f_t), and the
-    epoch that does so best is kept. Held-out classes, first weights, order and dropout follow from the generator.
-    """
+    """A model trained on N clips of (T_i, D) features and seen class `class_N`, with (L_c, S) `label_tokens` a class. A
+    share of the classes is held out, and the epoch that names their clips best is kept. All follows from the
+    generator."""
     present = np.unique(class_N)
     if len(present) < 4:
         raise InputError(f"there are labelled clips of {len(present)} classes; training needs four at least")
@@ -225,12 +217,10 @@ def train(
     domain: str = "unnamed videos", descriptions: Mapping[str, Sequence[str]] | None = None, resume: bool = False,
     device: str | None = None, on_progress: Progress = lambda line: None,
 ) -> Run:  # fmt: skip
-    """Train a model on labelled clips, choose K, T and λ of semantic transfer, and return its run.
-
-    These are chosen among `grid` on halves of the seen classes, with a model for each that never saw the half it
-    names. Arguments and errors are those of `loop.train`, save that `model` and `training` are fields that differ from
-    `MODEL` and `TRAINING`, that an interrupted run begins anew, and that lines of trials have their number as "trial".
-    """
+    """Train a model on labelled clips, choose K, T and λ of semantic transfer, and return its run. These are chosen
+    among `grid` on halves of the seen classes, with a model for each that never saw the half it names. Arguments and
+    errors are those of `loop.train`, save that an interrupted run begins anew, and that lines of trials have their
+    number."""
     if len(seen.names) < 8:
         raise InputError(f"there are labelled clips of {len(seen.names)} classes; the cross-modal method needs eight")
     store, started = seen.features.store, time.perf_counter()

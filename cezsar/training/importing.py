@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import math
 import os
 import re
 import shutil
@@ -17,7 +16,7 @@ import tempfile
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -39,14 +38,12 @@ from cezsar.training.semantic_transfer import Seen
 
 MB = 1_000_000
 MOST_BYTES, MOST_TEXT = 2000 * MB, 50 * MB  # of all files together, unpacked; of one that holds text
-MOST_FILES = 1000
 MOST_RATIO, RATIO_FROM = 100, 64 * MB  # unpacked to packed; small archives of text may pack better
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin")
 _TRAVELS = re.compile(  # a file of a run that an archive holds
     r"(config|record|prototypes|calibration|rejector)\.json|history\.jsonl|(model|domain|objects|seen)\.safetensors"
-    r"|results/(?![. ])[^/\x00-\x1f<>:\"|?*]{1,120}\.(json|csv|md)"
+    r"|results/(?![. ])[^/\x00-\x1f<>:\"|?*\\]{1,120}\.(json|csv|md)"
 )
-_LEFT_BY_SYSTEMS = re.compile(r"(^|/)(__MACOSX/|\._|(\.DS_Store|Thumbs\.db|desktop\.ini)$)")
 _NAME = re.compile(r"\w(?:[\w .+@-]{0,78}[\w+@-])?")
 
 
@@ -68,11 +65,10 @@ def pack(run_folder: str | Path, path: str | Path) -> Path:
 
 
 def unpack(path: str | Path, runs_folder: str | Path, name: str | None = None) -> Run:
-    """Check a file that `pack` wrote, or a run's folder zipped by hand, and put the run among the others, or nothing.
-
-    The run's `name` is by default its own, or the next free one like it: "mine-2". Raises `InputError`: no such file, a
-    pickle, a name that is taken or none; `FormatError`: no archive of a run, anything else in it, too large, damaged.
-    """
+    """Check a file that `pack` wrote, or a run's folder zipped by hand, and put the run among the others, or nothing;
+    by default under its own name, or the next free one like it. Only files that a run has are taken, so that nothing
+    can lie outside its folder. Raises `InputError`: no file, or name; `FormatError`: no archive of a run, too large,
+    damaged."""
     path = Path(path)
     _refuse_pickles(path)
     try:
@@ -80,8 +76,7 @@ def unpack(path: str | Path, runs_folder: str | Path, name: str | None = None) -
             own, members = _members(archive, path)
             for target, info in members.items():
                 (folder / target).parent.mkdir(exist_ok=True)
-                with archive.open(info) as source, (folder / target).open("wb") as file:
-                    shutil.copyfileobj(source, file)
+                (folder / target).write_bytes(archive.read(info))
             _check_run(folder)
             return _place(folder, Path(runs_folder), name, own or path.stem)
     except OSError as error:
@@ -93,17 +88,12 @@ def unpack(path: str | Path, runs_folder: str | Path, name: str | None = None) -
 def adopt(
     weights: str | Path, like: Run, runs_folder: str | Path, name: str | None = None, *, domain: str = "unknown"
 ) -> Run:
-    """A new run from a bare safetensors file, with the configuration of a run whose tensors have the same shapes.
-
-    Object head and class descriptions come along from that run, since they belong to its encoder; what describes its
-    training does not. Raises as `unpack` does; the message names the first tensor that does not fit.
-    """
+    """A new run from a bare safetensors file, with the configuration, object head and class descriptions of a run
+    whose tensors have the same shapes. Raises as `unpack` does, naming the first tensor that does not fit."""
     weights = Path(weights)
     _refuse_pickles(weights)
     if like.method == "cross-modal":  # its seen classes have their places in its own space
-        raise InputError(
-            f"run {like.name} is cross-modal: bare weights cannot use its seen classes; give a .zip of a run"
-        )
+        raise InputError(f"run {like.name} is cross-modal: its seen classes are its own; give a .zip of a run")
     with _staging(Path(runs_folder), weights) as folder:
         run = Run.create(folder, dataclasses.replace(like.config, triplets="", domain=domain))
         shutil.copyfile(weights, folder / "model.safetensors")
@@ -115,13 +105,12 @@ def adopt(
         return _place(folder, Path(runs_folder), name, weights.stem)
 
 
-def _refuse_pickles(path: Path, names: Sequence[str] = ()) -> None:
-    for name in (path.name, *names):
-        if name.lower().endswith(PICKLES):
-            raise InputError(
-                f"{printable(name)} is a pickle, which can run any program when opened, so it is not opened; "
-                "give a .zip of a run, or the weights as .safetensors"
-            )
+def _refuse_pickles(path: Path) -> None:
+    if path.suffix.lower() in PICKLES:
+        raise InputError(
+            f"{printable(path.name)} is a pickle, which can run any program when opened, so it is not opened; "
+            "give a .zip of a run, or the weights as .safetensors"
+        )
     if not path.is_file():
         raise InputError(f"there is no file {printable(str(path))}; check the path")
 
@@ -132,33 +121,18 @@ def _origin(file: Path) -> dict[str, str]:
 
 
 def _members(archive: zipfile.ZipFile, path: Path) -> tuple[str, dict[str, zipfile.ZipInfo]]:
-    """The run's own name, "" if the archive gives none, and its files by their place in the run's folder.
-
-    Only names that a run's files can have are taken, so that nothing can lie outside its folder.
-    """
-
-    def refuse(condition: object, complaint: str) -> None:
-        if condition:
-            raise FormatError(f"{printable(path.name)} {complaint}")
-
-    infos = [each for each in archive.infolist() if not each.is_dir() and not _LEFT_BY_SYSTEMS.search(each.filename)]
-    _refuse_pickles(path, [info.filename for info in infos])
-    refuse(len(infos) > MOST_FILES, f"holds {len(infos):,} files; an archive of a run has at most {MOST_FILES:,}")
-    configs = [info.filename for info in infos if re.fullmatch(r"(?!\.\./)([^/]+/)?config\.json", info.filename)]
-    several = f"is not the folder of one run ({len(configs) or 'no'} config.json); zip the folder of one"
-    refuse(len(configs) != 1, several)
-    prefix, members = configs[0].removesuffix("config.json"), dict[str, zipfile.ZipInfo]()
-    for info in infos:
-        name = info.filename.removeprefix(prefix)
-        limit = MOST_BYTES if name.endswith(".safetensors") else MOST_TEXT
-        shown = repr(printable(info.filename))
-        refuse(not _TRAVELS.fullmatch(name), f"holds {shown}, which no archive of a run has; remove it, or pack again")
-        refuse(info.file_size > limit, f"holds {name} of {info.file_size:,} bytes; it may have {limit:,}")
-        members[name] = info
-    total, packed = sum(info.file_size for info in infos), path.stat().st_size
-    bomb = total > min(MOST_BYTES, max(RATIO_FROM, MOST_RATIO * packed))
-    refuse(bomb, f"has {packed:,} bytes and would unpack to {total:,}; no run does that")
-    refuse("model.safetensors" not in members, "has no model.safetensors; pack a run whose training has ended")
+    """The run's own name, "" if the archive gives none, and its files by their place in the run's folder."""
+    infos = {info.filename: info for info in archive.infolist()}
+    configs = [name for name in infos if re.fullmatch(r"([^/]+/)?config\.json", name)]
+    prefix = configs[0].removesuffix("config.json") if len(configs) == 1 else "\n"
+    inside = {name.removeprefix(prefix): info for name, info in infos.items() if name.startswith(prefix)}
+    members = {name: info for name, info in inside.items() if _TRAVELS.fullmatch(name)}
+    if "model.safetensors" not in members:
+        raise FormatError(f"{printable(path.name)} is not the folder of one trained run; zip the folder of one")
+    total, packed = sum(info.file_size for info in members.values()), path.stat().st_size
+    text = max(info.file_size for name, info in members.items() if not name.endswith(".safetensors"))
+    if total > min(MOST_BYTES, max(RATIO_FROM, MOST_RATIO * packed)) or text > MOST_TEXT:
+        raise FormatError(f"{printable(path.name)} would unpack {packed:,} bytes to {total:,}; no run does that")
     return prefix.removesuffix("/"), members
 
 
@@ -193,19 +167,18 @@ def _place(folder: Path, runs: Path, name: str | None, own: str) -> Run:
 def _check_run(folder: Path) -> None:
     """A run from a stranger: each of its files is opened as its users will."""
     run = Run.open(folder)
-    width = run.config.model.feature_dim
     run.load_model()
-    if (ood := run.ood_distance()) is not None:
-        distance = math.nan
-        with np.errstate(all="ignore"), contextlib.suppress(IndexError, ValueError):
-            distance = ood.distance(np.ones((1, width), np.float32))
-        if not math.isfinite(distance) or not ood.typical > 0:
-            raise FormatError(f"domain.safetensors does not describe features of {width} columns; remove it")
-    if (folder / "objects.safetensors").exists():
-        head = LinearHead.load(folder / "objects.safetensors")
-        words = head.names and all(isinstance(word, str) for word in head.names + head.definitions)
-        if not words or head.weight.shape[1] != width or not np.isfinite([*head.weight.flat, *head.bias]).all():
-            raise FormatError(f"objects.safetensors does not name objects in features of {width} columns; remove it")
+    row_1D, told = np.ones((1, run.config.model.feature_dim), np.float32), [0.0]
+    try:
+        if ood := run.ood_distance():
+            told.append(ood.distance(row_1D))
+        if (folder / "objects.safetensors").exists():
+            head = LinearHead.load(folder / "objects.safetensors")
+            told += [float(head.logits(row_1D).sum()), len("".join([*head.names, *head.definitions]))]
+    except (IndexError, ValueError, TypeError) as error:
+        raise FormatError(f"domain.safetensors or objects.safetensors is not of its features ({error})") from error
+    if not np.isfinite(told).all():
+        raise FormatError("domain.safetensors or objects.safetensors has numbers that are not finite; remove it")
     if run.method == "cross-modal":
         Seen.load(folder / "seen.safetensors")
     if (folder / "prototypes.json").exists():
@@ -258,13 +231,10 @@ _PLACES = {  # the authors' names of layers, and this package's
 def import_checkpoint(
     file: str | Path, out: str | Path, *, features: str = FEATURES, sentences: str = SENTENCES, domain: str = DOMAIN
 ) -> Run:
-    """Make a run in `out` of the authors' checkpoint, a whole `JointEmbeddingModel` that `torch.save` wrote.
-
-    Only weights and settings are taken from it; what it computes is the `released` recipe of `cezsar.model`. A module
-    made with settings that this recipe cannot express is refused: predictions that differ from the authors' would be
-    worse than none. The two encoders it was trained with are recorded by name and width: the file says nothing of them.
-    Raises `InputError`: no such file, or `out` is there already; `FormatError`: no such checkpoint; it names what.
-    """
+    """Make a run in `out` of the authors' checkpoint, a whole `JointEmbeddingModel` that `torch.save` wrote. What it
+    computes is the `released` recipe of `cezsar.model`; a module that this cannot express is refused. Its two encoders
+    are recorded by name and width. Raises `InputError`: no such file, or `out` is there already; `FormatError`: no such
+    checkpoint."""
     file, out = Path(file), Path(out)
     if out.exists() or out.is_symlink():
         raise InputError(f"{out} is there already; choose another folder for the run, or remove it first")
@@ -300,15 +270,15 @@ def _read_module(file: Path) -> _Part:
                 raise ValueError("it is compressed, which torch.save does not do")
         with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals(_STAND_INS):
             module = torch.load(file, map_location="cpu", weights_only=True)
-        if not isinstance(module, _Part):
-            raise ValueError(f"it holds a {type(module).__name__}, not a module")
+        if isinstance(module, _Part):
+            return module
+        raise ValueError(f"it holds a {type(module).__name__}, not a module")
     except Exception as error:  # damage shows itself in many ways
         words = str(error).partition("WeightsUnpickler error: ")[2] or str(error)
         if named := re.search(r"GLOBAL (\S+)", words):
             words = f"it names {named[1]}, which is no part of the authors' model; nothing of it was run"
         first = printable((words.strip() or type(error).__name__).splitlines()[0])[:200]
         raise FormatError(f"{printable(file.name)} is no module that torch.save wrote, or damaged: {first}") from error
-    return module
 
 
 def _model(module: _Part) -> CEZSAR:

@@ -1,9 +1,6 @@
-"""Training (Estevam et al., ICPR 2026, Eq. 7 and Section 4): triplet margin loss, AdamW, early stopping.
-
-A step embeds each sub-clip once and scores it against all its positives and negatives; `order="triplet"` takes one
-triplet a sample. Everything random follows from the seed, the epoch and the step, so a run that is killed and resumed
-ends with the same weights. Features are read from the store a sub-clip at a time, since stores are larger than memory.
-"""
+"""Training (Estevam et al., ICPR 2026, Eq. 7 and Section 4): triplet margin loss, AdamW, early stopping. A step embeds
+each sub-clip once for all its triplets; `order="triplet"` takes one triplet a sample. Everything random follows from
+the seed, the epoch and the step, so a resumed run ends with the same weights."""
 
 from __future__ import annotations
 
@@ -49,13 +46,10 @@ def train(
     head: LinearHead | None = None, descriptions: Mapping[str, Sequence[str]] | None = None, resume: bool = False,
     device: str | None = None, on_progress: Progress | None = None,
 ) -> Run:  # fmt: skip
-    """Train a model, or with `resume` finish training it to the same weights as without the break; its run.
-
-    `model` and `training` are fields of `ModelConfig` and `TrainingConfig` that differ from the paper's, `head` and
-    `descriptions` an object recogniser and class descriptions to keep in the run. Raises `MismatchError` where
-    triplets, store, `head` or a resumed run do not belong together, `InputError` where the folder holds a run that is
-    not to go on or there are too few videos, `DivergedError` where the loss is no longer a number.
-    """
+    """Train a model, or with `resume` finish training it to the same weights; its run. `model` and `training` are
+    fields that differ from the paper's, `head` and `descriptions` what to keep in the run. Raises `MismatchError` where
+    triplets, store, `head` or a resumed run do not belong together, `InputError` where the folder holds a run or there
+    are too few videos, `DivergedError`."""
     features, sentences = triplets.record["feature_encoder"], triplets.record["sentence_encoder"]
     wanted, found = {"name": features["encoder"], "fingerprint": features["fingerprint"]}, store.provenance
     refuse_other_encoder("features", wanted, found["encoder"], found["fingerprint"], "the triplets were mined")
@@ -116,11 +110,9 @@ def ood_of(clips: Sequence[FloatArray], members: IntArray, config: RunConfig) ->
 def loss_sum(
     model: CEZSAR, triplets: Triplets, clips: Rows, members: IntArray, margin: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Sum of Eq. 7, `max(||v - p|| - ||v - n|| + ε, 0)`, Euclidean, over triplets; their number; and VE (B, E).
-
-    `members` are sub-clips (B,), each with all its triplets, or single triplets (B, 3): sub-clip, column of the
-    positive, column of the negative.
-    """
+    """Sum of Eq. 7, `max(||v - p|| - ||v - n|| + ε, 0)`, over triplets; their number; and VE (B, E). `members` are
+    sub-clips (B,), each with all its triplets, or single triplets (B, 3): sub-clip, column of the positive, of the
+    negative."""
     if members.ndim == 1:
         chosen = members
         positives_BP, negatives_BPn = triplets.positives_MP[chosen], triplets.negatives_MPn[chosen]

@@ -35,13 +35,12 @@ def mine(
     positives_AP: IntArray, groups_A: IntArray, vectors_NS: FloatArray, pool_groups: IntArray,
     rng: np.random.Generator, settings: MiningConfig, on_progress: Progress = lambda done, total: None,
 ) -> tuple[IntArray, dict[int, int]]:  # fmt: skip
-    """Draw hard negatives for every positive of A anchors (sub-clips), which index `vectors_NS` as negatives do.
+    """Draw hard negatives for every positive of A anchors (sub-clips), which index `vectors_NS` as negatives do; -1
+    where an anchor has fewer than P positives. The first sentences, as many as `pool_groups`, may be negatives, of
+    anchors of other groups (videos). `on_progress` is told of positives served.
 
-    -1 stands where an anchor has fewer than P positives, never in column 0. The first sentences, as many as
-    `pool_groups`, may be negatives, of anchors of other groups (videos). `on_progress` is told of positives served.
-
-    Returns (A, P, n) negatives, -1 where there were too few candidates or no positive, no repeats in a row; and of each
-    anchor with fewer candidates than n how many it has. Raises `InputError` for zero or non-finite vectors.
+    Returns (A, P, n) negatives, -1 where there were too few candidates, no repeats in a row; and of each anchor with
+    fewer candidates than n how many it has. Raises `InputError` for zero or non-finite vectors.
     """
     n, pool = settings.negatives, len(pool_groups)
     unit_NS = torch.from_numpy(unit(vectors_NS))

@@ -43,11 +43,9 @@ def run_of_rows(
     folder: str | Path, encoder: FrameEncoder, sentences: Encoder, *, ridge: float = RIDGE,
     sharpness: float = SHARPNESS, clips: Sequence[FloatArray] = (),
 ) -> Run:  # fmt: skip
-    """Make the run and write it; `ridge` is the weight of the squared norm of M, `sharpness` b of the kernel.
-
-    `clips`, (T_i, D) features of ordinary clips, ten at least, say what is familiar. Raises `InputError` where the
-    encoder has no object head that is linear in its features, `ridge` is not above 0, or the folder holds a run.
-    """
+    """Make the run and write it; `ridge` is the weight of the squared norm of M, `sharpness` b of the kernel. `clips`,
+    (T_i, D) features of ordinary clips, ten at least, say what is familiar. Raises `InputError` where the encoder has
+    no object head that is linear in its features, `ridge` is not above 0, or the folder holds a run."""
     head = encoder.object_head
     if not isinstance(head, LinearHead) or head.unit_norm:
         raise InputError(f"{encoder.name} has no classifier whose rows could be used; take efficientnet, bit or timm:")
@@ -75,11 +73,9 @@ def run_of_rows(
 
 @torch.no_grad()
 def kernel_pca(landmarks_MS: FloatArray, sharpness: float) -> KernelSentence:
-    """The sentence branch whose components are the kernel PCA of the landmarks, taken from their mean vector.
-
-    Component e of sentence s is Σ_m a_me (k(s, l_m) - mean_n k(l_n, l_m)), where a_e is an eigenvector of the centred
-    kernel matrix of the landmarks by the square root of its eigenvalue: `WIDTH` of them, fewer where the rest are zero.
-    """
+    """The sentence branch whose components are the kernel PCA of the landmarks, taken from their mean vector: of
+    sentence s, Σ_m a_me (k(s, l_m) - mean_n k(l_n, l_m)), a_e an eigenvector of the centred kernel matrix by the root
+    of its eigenvalue."""
     center_S = landmarks_MS.mean(0, dtype=np.float64)
     unit_MS = unit_rows(landmarks_MS - center_S)
     kernel_MM = np.exp(sharpness * (unit_MS @ unit_MS.T - 1))

@@ -76,11 +76,8 @@ class RunConfig:
 
 @dataclass(frozen=True)
 class OodDistance:
-    """How far a clip is from the training clips: an out-of-distribution score by PCA.
-
-    The mean feature of a clip is standardised; its distance is the squared residual that the principal directions of
-    the training sub-clips leave, in units of `typical`.
-    """
+    """How far a clip is from the training clips, an out-of-distribution score by PCA: the squared residual of its
+    standardised mean feature off the principal directions of training sub-clips, in units of `typical`."""
 
     columns_D: IntArray  # the columns of a feature row that count: those that show the scene, where an encoder has such
     mean_D: FloatArray
@@ -149,10 +146,8 @@ class Run:
 
     @classmethod
     def create(cls, folder: str | Path, config: RunConfig, resume: bool = False) -> Run:
-        """Make the folder and write its configuration; with `resume`, open the run in it, if it has the same.
-
-        Raises `InputError` where there is a run that is not to go on, `MismatchError` where it has other settings.
-        """
+        """Make the folder and write its configuration; with `resume`, open the run in it. Raises `InputError` where
+        there is a run that is not to go on, `MismatchError` where it has other settings."""
         folder = Path(folder)
         if not (folder / "config.json").exists():
             write_json(folder / "config.json", config.to_dict())
@@ -247,11 +242,10 @@ class Run:
         for number, text in enumerate(read_text(path).split("\n")[:-1] if path.is_file() else [], start=1):
             try:
                 lines.append(json.loads(text))
-                told = [each for key, each in lines[-1].items() if key != "kind" and not isinstance(each, float)]
-                fits = lines[-1]["kind"] in ("steps", "epoch") and all(map(is_number, told))  # a loss may be NaN
-            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+                fits = all(is_number(each) for key, each in lines[-1].items() if key != "kind" and each == each)
+            except (ValueError, AttributeError, RecursionError):
                 fits = False
-            if not fits:
+            if not fits or "kind" not in lines[-1]:
                 raise FormatError(f"{path}, line {number}: it is no line of a training history; remove it")
         return lines
 

@@ -90,23 +90,14 @@ class Triplets:
             videos, record = json.loads(header["video_ids"]), json.loads(header["record"])
         except (SafetensorError, OSError, KeyError, ValueError) as error:
             raise FormatError(f"{path} is not a triplets file ({error}); make one with `cezsar mine`") from error
-        if not (
-            len(sentences) == len(vectors_NS) > max(positives_MP.max(initial=-1), negatives_MPn.max(initial=-1))
-            and len(video_M) == len(rows_M2) == len(positives_MP)
-            and negatives_MPn.shape[:2] == positives_MP.shape
-            and video_M.max(initial=-1) < len(videos)
-        ):
-            raise FormatError(f"{path} contradicts itself: its parts have different sizes; make it again")
         return cls(videos, video_M, rows_M2, sentences, vectors_NS, positives_MP, negatives_MPn, record)
 
 
 def sub_clip_rows(
     start_s: float, end_s: float, seconds: int, rng: np.random.Generator, max_s: int = 10
 ) -> tuple[int, int]:
-    """One random sub-clip of a segment that begins within its video, as rows [first, stop) of the video's features.
-
-    It has 1 to `max_s` rows; its start is uniform over the whole seconds at which one of full length fits.
-    """
+    """One random sub-clip of a segment, as rows [first, stop) of the video's features: 1 to `max_s`, its start
+    uniform."""
     first = int(start_s)
     stop = min(max(int(np.ceil(end_s)), first + 1), seconds)
     length = min(max_s, stop - first)
@@ -119,12 +110,9 @@ def build(
     settings: MiningConfig | None = None, *, head: ObjectHead | None = None, record: dict[str, Any] | None = None,
     on_progress: mining.Progress = lambda done, total: None,
 ) -> Triplets:  # fmt: skip
-    """Cut sub-clips, find their positives, and mine hard negatives among the human sentences of other videos.
-
-    `rng` draws, and not `settings.seed`; `head` names objects from stored features, without it there are no object
-    positives; `record` has further entries for the file's. `on_progress` takes (done, total) in sentences encoded plus
-    sub-clips mined. Raises `InputError` where no annotated video is in the store, or no sub-clip has a hard negative.
-    """
+    """Cut sub-clips, find their positives, and mine hard negatives among the human sentences of other videos. `rng`
+    draws; `head` names objects, without it there are no object positives; `record` has further entries for the file's.
+    Raises `InputError` where no annotated video is in the store, or no sub-clip has a hard negative."""
     settings = settings or MiningConfig()
     segments, missing, beyond = _with_features(annotations, store)
     videos, segment_groups = np.unique([segment.video_id for segment in segments], return_inverse=True)
@@ -170,8 +158,8 @@ def build(
 
 
 def _with_features(annotations: Annotations, store: FeatureStore) -> tuple[list[Segment], int, int]:
-    """Segments of the videos that are in the store; how many videos are not, and how many segments begin after the end
-    of the stored film: its file is shorter than the annotations say, and nothing in it is what they are about."""
+    """Segments of the videos in the store; how many videos are not, and how many segments begin after their film's
+    end."""
     segments = [segment for segment in annotations.segments if segment.video_id in store]
     missing = {segment.video_id for segment in annotations.segments} - {segment.video_id for segment in segments}
     if not segments:

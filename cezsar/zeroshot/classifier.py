@@ -77,9 +77,7 @@ class Ranking:
 
 class Classifier:
     """A frame encoder, a space, and the labels it ranks unless told others: `cezsar.load(run)` or `of_encoder(name)`.
-
-    Not thread-safe: one per thread.
-    """
+    Not thread-safe."""
 
     def __init__(
         self, encoder: FrameEncoder, space: Space, *, name: str, trust: str, weights: Weights,
@@ -99,8 +97,7 @@ class Classifier:
     @classmethod
     def of_run(cls, folder: str | Path, *, weights: str | Path | None = None, device: str | None = None) -> Classifier:
         """The full method, from a trained run; `weights` of the frame encoder, where they are not in their usual place.
-        Raises `FormatError` where there is no run, or a damaged one, `MismatchError` where an encoder here differs from
-        the run's, `MissingWeightsError` where the frame encoder's weights are not here."""
+        Raises `FormatError` without a sound run, `MismatchError` for another encoder here, `MissingWeightsError`."""
         run = Run.open(folder)
         config = run.config
         encoder = encoders.create(config.feature_encoder["name"], weights=weights, device=device)
@@ -125,9 +122,9 @@ class Classifier:
         cls, name: str, *, weights: str | Path | None = None, device: str | None = None,
         prompts: Sequence[str] | None = None,
     ) -> Classifier:  # fmt: skip
-        """Without any training: a model of pictures and words (`video:`, `open_clip:`, `clip:`), which has a bare label
-        put into `prompts`, each with {}, or recognised objects. Raises `MissingWeightsError`, or `InputError` where the
-        encoder neither reads text nor names objects."""
+        """Without any training: a model of pictures and words (`video:`, `open_clip:`, `clip:`), whose `prompts` have
+        {} for a bare label, or recognised objects. Raises `MissingWeightsError`, or `InputError` where it can do
+        neither."""
         encoder = encoders.create(name, weights=weights, device=device)
         head = encoder.object_head
         if isinstance(encoder, spaces.TextEncoder):

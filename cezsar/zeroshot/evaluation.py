@@ -1,9 +1,7 @@
-"""Evaluation: the field's accuracies over the runs of a protocol, which clips each run gets right, and stacking.
-
-A clip is tested in a run when its true class is among the run's. It is a top-k hit when fewer than k of these score
-above its true class; of equal scores the class of lowest index in `Scores.class_names` stands first. A clip whose
-scores for the run's classes are all exactly 0 is undecided, and no hit whatever k is.
-"""
+"""Evaluation: the field's accuracies over the runs of a protocol, which clips each run gets right, and stacking. A clip
+is tested in a run when its true class is among the run's. It is a top-k hit when fewer than k of these score above its
+true class; of equal scores the class of lowest index stands first. A clip whose scores for the run's classes are all
+exactly 0 is undecided, and no hit."""
 
 from __future__ import annotations
 
@@ -153,34 +151,29 @@ class Result:
 
     @classmethod
     def from_dict(cls, value: Any) -> Result:
-        """What `to_dict` made. Raises `FormatError` where it is none, or its counts contradict each other."""
+        """What `to_dict` made. Raises `FormatError` where it is none."""
         try:
-            if (value.get("cezsar"), value.get("version")) != ("result", VERSION):
-                raise FormatError(f"this is no result of version {VERSION}; evaluate again")
-            keys = [field.name for field in fields(SplitResult)]
+            if (value["cezsar"], value["version"]) != ("result", VERSION):
+                raise ValueError(f"it is no result of version {VERSION}")
             runs = []
             for kept in value["runs"]:
-                hits = {k: kept["hits"][str(k)] for k in KS}
-                runs.append(run := SplitResult(**{key: kept[key] for key in keys} | {"hits": hits}))
-                counts_3C = np.array([run.hits[1], run.hits[5], run.clips])
-                if (np.diff(counts_3C, axis=0) < 0).any() or counts_3C.shape[1] != len(run.classes) or not run.n_clips:
-                    raise InputError("the classes, clips and hits of a run contradict each other")
+                own = {field.name: kept[field.name] for field in fields(SplitResult)}
+                runs.append(SplitResult(**own | {"hits": {k: kept["hits"][str(k)] for k in KS}}))
+                runs[-1].figures()  # what has no figures is damaged
             about = {key: value[key] for key in ("protocol", "seed", "modality", "confusion")}
             return cls(runs=runs, weights=Weights(**value["weights"]), method=str(value.get("method", "")), **about)
-        except FormatError:
-            raise
-        except (InputError, KeyError, TypeError, ValueError, AttributeError) as error:
+        except (InputError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
             raise FormatError(f"the result is damaged ({error}); evaluate again") from error
 
 
 def load_all(path: str | Path) -> list[Result]:
     """The results that `tables.save_all` wrote. Raises `FormatError` where it holds none, or was damaged."""
     value = read_json_object(path)
-    if value.get("cezsar") != "results" or not isinstance(value.get("results"), list) or not value["results"]:
+    if value.get("cezsar") != "results" or not value.get("results"):
         raise FormatError(f"{path} holds no results; give the JSON file that `cezsar evaluate --out` wrote")
     try:
         return [Result.from_dict(entry) for entry in value["results"]]
-    except FormatError as error:
+    except (FormatError, TypeError) as error:
         raise FormatError(f"{path}: {error}") from error
 
 
@@ -300,9 +293,8 @@ def _splits(scores: Scores, protocol: Protocol) -> tuple[list[IntArray], IntArra
 def ranks(
     scores: Scores, weights: Weights, splits: Sequence[IntArray]
 ) -> Iterator[tuple[IntArray | slice, IntArray, npt.NDArray[np.int32]]]:
-    """Labelled clips, block by block: which rows, their classes, and (n, R) the rank of these, from 1, among a run's
-    classes; 0 for an undecided clip, -1 for one that the run does not test. One product serves all runs: whether a
-    class stands before the true one does not depend on the run."""
+    """Labelled clips, block by block: rows, their classes, and (n, R) the rank of these, from 1, in each run; 0 for an
+    undecided clip, -1 for one that the run does not test. One product serves all runs."""
     n_classes = len(scores.class_names)
     members_CR = np.zeros((n_classes, len(splits)), np.float32)
     for run, split in enumerate(splits):

@@ -1,9 +1,6 @@
-"""Fusion of modalities and prediction (Eq. 8-9 of Estevam et al., ICPR 2026), read off `Scores`.
-
-`VidE(v) = α VE(v) + β SE(O(v)) + γ SE(C(v))`, of raw embeddings; the prediction is the prototype of highest cosine
-similarity to it. A clip without a modality has zeros there, so the others decide; a clip without any has zero scores.
-Of equal scores the class of lowest index wins. `rows` are those of some clips; all by default.
-"""
+"""Fusion of modalities and prediction (Eq. 8-9 of Estevam et al., ICPR 2026), read off `Scores`: the prototype of
+highest cosine similarity to `VidE(v) = α VE(v) + β SE(O(v)) + γ SE(C(v))`, of raw embeddings. A clip without a modality
+has zeros there. Of equal scores the class of lowest index wins. `rows` are those of some clips; all by default."""
 
 from __future__ import annotations
 
@@ -23,8 +20,8 @@ UNDECIDED = -1  # instead of a class index: all scores of the clip are exactly 0
 
 @dataclass(frozen=True)
 class Weights:
-    """α, β and γ of Eq. 9: weights of VE, O and C, the paper's by default. Not negative, not all zero; they need not
-    sum to 1. A modality that the scores do not have counts as zero, whatever its weight."""
+    """α, β and γ of Eq. 9, the paper's by default: not negative, not all zero; they need not sum to 1. A modality that
+    the scores do not have counts as zero."""
 
     alpha: float = 0.8
     beta: float = 0.2
@@ -52,8 +49,7 @@ class Weights:
 
 
 def active(scores: Scores, weights: Weights) -> dict[str, float]:
-    """The modalities that count, with their weights: those that `scores` has and whose weight is not 0. Raises
-    `InputError` if there is none, as all that take weights do."""
+    """The modalities of `scores` whose weight is not 0, with their weights. Raises `InputError` if there is none."""
     found = {name: weights.of(name) for name in scores.modalities if weights.of(name) > 0}
     if not found:
         raise InputError(
@@ -64,8 +60,8 @@ def active(scores: Scores, weights: Weights) -> dict[str, float]:
 
 
 def fuse(scores: Scores, weights: Weights, rows: IntArray | slice | None = None) -> FloatArray:
-    """(n, C) inner products of VidE and unit prototypes, the nearest where a class has several sentences: the weighted
-    sum of the modalities' scores. In every row the order of classes is that of `cosine`."""
+    """(n, C) inner products of VidE and unit prototypes, the nearest where a class has several; they order classes as
+    `cosine`."""
     if rows is None:
         fused_NC = np.empty((len(scores.ids), len(scores.class_names)), np.float32)
         for block in row_blocks(np.arange(len(scores.ids)), fused_NC.shape[1]):
@@ -111,8 +107,8 @@ def similarities(scores: Scores, weights: Weights, rows: IntArray | None = None)
 
 
 def parts(scores: Scores, weights: Weights) -> dict[str, FloatArray]:
-    """What each modality that counts adds to the cosine similarity: modality -> (N, C); they sum to `cosine`. With
-    several sentences a class, all modalities are those of the sentence that is nearest to VidE."""
+    """What each modality that counts adds to the cosine similarity: modality -> (N, C); they sum to `cosine`. Of
+    several sentences a class, all are of the one nearest to VidE."""
     lengths_N, counted = lengths(scores, weights), active(scores, weights)
     weighted = {name: _divided(scores.columns[name] * np.float32(w), lengths_N) for name, w in counted.items()}
     starts = scores.first_columns
@@ -154,8 +150,8 @@ def before_true(fused_nC: FloatArray, true_n: IntArray) -> BoolArray:
 
 
 def rank(cosine_C: FloatArray, class_names: Sequence[str], top: int = 5) -> tuple[list[tuple[str, float]], float]:
-    """The `top` best labels of a clip as (name, cosine similarity), best first, and the margin of the first over the
-    second, 0 for a single label. Raises `InputError` for `top` below 1."""
+    """The `top` best labels of a clip as (name, similarity), and the margin of the first over the second. Raises
+    `InputError` for `top` below 1."""
     if top < 1:
         raise InputError(f"the {top} best labels were asked for; ask for at least 1")
     order = np.argsort(-cosine_C, kind="stable")

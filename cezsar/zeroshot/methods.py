@@ -169,8 +169,7 @@ def prepare(name: str | None, sources: Sources, run: Run | None = None, progress
 
 def shares(scores: Scores, classes: Sequence[str]) -> Scores:
     """Class scores as shares: in each modality a clip's scores for `classes` are brought to sum 1, after [9]; negative
-    ones count as 0, of which [9] says nothing. Shares of shares are those of the scores. Lengths are such that
-    `fusion.cosine` is the share, for weights of sum 1."""
+    ones count as 0. Lengths are such that `fusion.cosine` is the share, for weights of sum 1."""
     chosen = np.sort(scores.indices(classes))  # their order decides ties
     columns = {}
     for modality, matrix_NC in scores.matrices.items():

@@ -41,8 +41,8 @@ def named(name: str | Path) -> Candidate:
 
 
 def for_films() -> list[Candidate]:
-    """The models for real video that are on this machine, the best first: image-text and video-text models, then runs
-    on a photograph encoder's features, the last of them the embedded `photographs`."""
+    """The models for real video on this machine, best first: image-text and video-text models, then runs on a
+    photograph encoder's features, the last of them the embedded `photographs`."""
     found = []
     general = encoders.for_real_video()
     if general not in (None, "bit"):
@@ -70,11 +70,8 @@ def _own_runs() -> list[Path]:
 
 
 def for_film(path: str | Path, decoder: Decoder) -> Candidate:
-    """The rule, where nobody said: the first of `for_films`; for a film of the demo's world of drawn figures, its run.
-
-    Such a film has that world's size, and its first seconds are like the run's training clips. Size comes first, since
-    a real film in poor light can be as like them as a drawn one. Raises `VideoError`.
-    """
+    """The first of `for_films`; for a film of the demo's world, which has that world's size and whose first seconds are
+    like the run's training clips, its run. Raises `VideoError`."""
     info, folder = decoder.probe(path), find_run(DEMO)
     if (info.width, info.height) == (world.WIDTH_PX, world.HEIGHT_PX) and folder is not None:
         ood, encoder = Run.open(folder).ood_distance(), MotionEncoder()
@@ -87,9 +84,8 @@ def for_film(path: str | Path, decoder: Decoder) -> Candidate:
 
 
 class Chooser(ExitStack):
-    """Opens classifiers when first needed and keeps them: the run or the encoder that was asked for, by folder or name,
-    or those of `for_film`. `weights` are the frame encoder's; `prompts` are for bare labels (`Classifier.of_encoder`).
-    """
+    """Opens classifiers when first needed and keeps them: the run or encoder that was asked for, or those of
+    `for_film`."""
 
     def __init__(self, *, run: str | Path | None = None, encoder: str | None = None,
                  weights: str | Path | None = None, prompts: Sequence[str] | None = None) -> None:  # fmt: skip

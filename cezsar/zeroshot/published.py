@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cezsar.data.labels import canonical
 from cezsar.workspace import ASSETS
@@ -18,10 +18,14 @@ from cezsar.zeroshot.protocols import HARD_15
 TITLES = {"ucf101": "UCF-101", "kinetics400": "Kinetics-400"}
 TOTAL = {"ucf101": 101, "kinetics400": 400}
 """Data set -> its number of classes."""
+HARD = "hard-15"
+_NOT_STRICT = {
+    "tuned": "Fine-tuned on Kinetics-400, whose classes overlap with those tested",
+    "frozen": "Not fine-tuned, but trained on 400 million images and texts from the web, in which any action may occur",
+}
 
 
-@dataclass(frozen=True)
-class Published:
+class Published(NamedTuple):
     """One published figure."""
 
     method: str  # as tables name it
@@ -33,8 +37,8 @@ class Published:
     random: bool  # the classes were drawn at random, several times
     accuracy: Figure  # top-1
     training: str  # the classes with labels that it was trained on, in words
-    strict: bool = True  # zero-shot in the strict sense: nothing that is tested was trained on with its label
-    note: str = ""  # what to know before comparing
+    strict: bool  # zero-shot in the strict sense: nothing that is tested was trained on with its label
+    note: str  # what to know before comparing
 
 
 def identify(dataset: str) -> str:
@@ -48,8 +52,7 @@ def beside(dataset: str, n_classes: int, splits: Sequence[Sequence[str]]) -> lis
     """Published figures that may stand beside one's own, in the order of the papers' tables.
 
     None stand beside a part of a data set (`n_classes`), or runs of several sizes. One run (given classes) stands
-    beside one, several random ones beside several; how many need not be the same. The figures for the hard-15 stand
-    beside these very classes only.
+    beside one, several random ones beside several. The figures for the hard-15 stand beside these very classes only.
     """
     key, sizes = identify(dataset), {len(names) for names in splits}
     if TOTAL.get(key) != n_classes or len(sizes) > 1:
@@ -59,22 +62,13 @@ def beside(dataset: str, n_classes: int, splits: Sequence[Sequence[str]]) -> lis
     return [row for row in ROWS if (row.dataset, row.classes, row.random) == asked and (hard or row.protocol != HARD)]
 
 
-HARD = "hard-15"
-_NOT_STRICT = {
-    "tuned": "Fine-tuned on Kinetics-400, whose classes overlap with those tested",
-    "frozen": "Not fine-tuned, but trained on 400 million images and texts from the web, in which any action may occur",
-}
-
-
 def _published(row: dict[str, str]) -> Published:
     mean, std = (round(float(row[name]) / 100, 6) if row[name] else None for name in ("percent", "deviation"))
-    random, said = row["random"] == "yes", row["note"]
-    note = said or ("Published without a deviation." if random and std is None else "")
-    note = f"{_NOT_STRICT[said]}, so not zero-shot in the strict sense." if said in _NOT_STRICT else note
-    return Published(
-        row["method"], row["modality"], row["source"], row["dataset"], int(row["classes"]),
-        row["protocol"], random, Figure(mean or 0.0, std), row["training"], said not in _NOT_STRICT, note,
-    )  # fmt: skip
+    known = {name: row[name] for name in ("method", "modality", "source", "dataset", "protocol", "training")}
+    loose, figure = row["note"] in _NOT_STRICT, Figure(mean or 0.0, std)
+    note = f"{_NOT_STRICT[row['note']]}, so not zero-shot in the strict sense." if loose else row["note"]
+    random, classes = row["random"] == "yes", int(row["classes"])
+    return Published(**known, classes=classes, random=random, accuracy=figure, strict=not loose, note=note)
 
 
 with (ASSETS / "published.csv").open(encoding="utf-8", newline="") as _file:

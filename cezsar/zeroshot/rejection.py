@@ -118,8 +118,8 @@ def confidence(scores_NC: npt.ArrayLike, kind: str = "cosine", temperature: floa
 
 
 def threshold(confidence_N: npt.ArrayLike, chosen_by: ChosenBy, rate: float = RATE) -> float:
-    """By "false accept" of unknown clips the lowest threshold at which at most `rate` of them are accepted; by "false
-    reject" of known ones the highest at which at most `rate` are rejected. Raises `InputError` without clips."""
+    """The lowest threshold at which at most `rate` of unknown clips are accepted ("false accept"), or the highest at
+    which at most `rate` of known ones are rejected. Raises `InputError` without clips."""
     of_unknown = chosen_by == "false accept"
     values = np.sort(np.asarray(confidence_N, np.float64))
     if not len(values):
@@ -174,8 +174,8 @@ class Rejector:
         return confidence(scores_NC, self.kind, self.temperature) >= self.threshold
 
     def judge(self, scores_C: npt.ArrayLike) -> tuple[DoubleArray, bool | None, str]:
-        """Of one clip, from its cosine similarities to ALL its labels: softmax(score / T), whether it shows none of
-        them, and in words what that rests on; None and "" where a single label leaves nothing to compare."""
+        """Of one clip, from its similarities to ALL its labels: softmax(score / T), whether it shows none of them, and
+        in words what that rests on; None and "" where a single label leaves nothing to compare."""
         row_1C = np.asarray(scores_C, np.float64)[None]
         chances_C = probabilities(row_1C, self.temperature)[0]
         if row_1C.shape[1] == 1 and self.kind in NOT_ALONE:

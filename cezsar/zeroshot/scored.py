@@ -165,7 +165,7 @@ def keep(
     paths: Mapping[str, Path] | None = None, several: Several = "nearest", half: bool = False,
 ) -> Scored:  # fmt: skip
     """Write a data set as a method has scored it; `about.json` comes last, so that a folder with it is whole. `half`
-    keeps embeddings as float16, and CEZSAR's scores of these; scores are so where there are more than `LARGE`."""
+    keeps embeddings as float16, and scores of these."""
     folder, run, embeddings, scores = Path(folder), ready.run, ready.embedded.embeddings, ready.scores
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "about.json").unlink(missing_ok=True)

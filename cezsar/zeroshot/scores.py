@@ -1,9 +1,6 @@
 """The two waypoints: embeddings, after which no video or model is needed, and scores, after which all is arithmetic.
-
 With unit prototypes p, `(α VE + β SE(O) + γ SE(C)) · p = α VE·p + β SE(O)·p + γ SE(C)·p`, and divided by `||VidE||`
-that is the cosine similarity (Eq. 8-9 of Estevam et al., ICPR 2026). So these products are computed once, of raw clip
-embeddings and unit prototypes, and any weights and any split of classes are read off them.
-"""
+that is the cosine (Eq. 8-9 of Estevam et al., ICPR 2026): products once, then any weights and any split of classes."""
 
 from __future__ import annotations
 
@@ -118,8 +115,8 @@ class Embeddings(Waypoint):
         )
 
     def reworded(self, names: Sequence[str], vectors_KE: FloatArray, owner_K: IntArray, append: bool = False) -> Self:
-        """The same with other prototypes of some classes, of which `owner_K` are indices, or with further ones; new
-        classes come last."""
+        """The same with other prototypes of some classes (indices `owner_K`), or with further ones; new classes come
+        last."""
         class_names = list(dict.fromkeys([*self.class_names, *names]))
         place = np.array([class_names.index(name) for name in names])
         kept_P = ~np.isin(self.prototype_class, place) | append
@@ -127,11 +124,29 @@ class Embeddings(Waypoint):
         prototype_class = np.concatenate([self.prototype_class[kept_P], place[owner_K]])
         return replace(self, class_names=class_names, prototypes=prototypes, prototype_class=prototype_class)
 
+    def joined(self, other: Embeddings) -> Self:
+        """Clips and classes of two sets of one space together, in the modalities of both. Raises `InputError` where a
+        class is one of both, or they are of different spaces."""
+        own = {canonical(name) for name in self.class_names}
+        if shared := [name for name in other.class_names if canonical(name) in own]:
+            raise InputError(f"{shared[0]!r} is a class of both sets; give two that have no class in common")
+        if (self.space, self.prototypes.shape[1]) != (other.space, other.prototypes.shape[1]):
+            raise InputError("the two sets lie in different spaces; give two that the same run scored")
+        taken, owner = set(self.ids), other.prototype_class + len(self.class_names)
+        both = [name for name in self.modalities if name in other.modalities]
+        return replace(
+            self, ids=[*self.ids, *(f"{clip} (2)" if clip in taken else clip for clip in other.ids)],
+            labels=[*self.labels, *other.labels], class_names=[*self.class_names, *other.class_names],
+            modalities={name: np.concatenate([self.modalities[name], other.modalities[name]]) for name in both},
+            prototypes=np.concatenate([self.prototypes, other.prototypes]),
+            prototype_class=np.concatenate([self.prototype_class, owner]),
+        )  # fmt: skip
+
 
 @dataclass(frozen=True, eq=False)
 class Scores(Waypoint):
-    """N clips against C classes, in M modalities. Where a class has several columns, the nearest sentence can only be
-    told after fusion (`fusion.fuse`, `fusion.cosine`)."""
+    """N clips against C classes. Where a class has several columns, the nearest is told after fusion
+    (`fusion.fuse`)."""
 
     columns: dict[str, FloatArray]  # modality -> (N, P): inner products of the raw modality and unit prototypes
     # (N, M, M) inner products between a clip's modalities, in the order of `columns`; from it comes ||VidE|| for any
@@ -254,10 +269,8 @@ def refuse_non_finite(matrix: Array, row_names: Sequence[str], what: str) -> Non
 
 
 def write_arrays(path: str | Path, kind: str, arrays: Mapping[str, Array], description: Mapping[str, Any]) -> None:
-    """Write named arrays and a description to one safetensors file of a kind ("embeddings", ...), whole or not at all.
-
-    The description is JSON in one more array: headers are bounded, and the names of 242,658 clips are longer.
-    """
+    """Write named arrays and a description to one safetensors file of a kind, whole or not at all. The description is
+    JSON in one more array: headers are bounded, and the names of 242,658 clips are longer."""
     text = np.frombuffer(json.dumps(description, allow_nan=False).encode("ascii"), np.uint8)
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     with replacing(path) as temporary:

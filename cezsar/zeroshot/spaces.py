@@ -14,6 +14,7 @@ from scipy.sparse import csr_array
 from cezsar import encoders
 from cezsar.arrays import DoubleArray, FloatArray, IntArray, unit_rows
 from cezsar.data.datasets import Dataset
+from cezsar.data.documents import enumerated
 from cezsar.data.features import FeatureStore
 from cezsar.data.labels import canonical, resolve, spoken
 from cezsar.data.sentence_cache import Encoder, open_encoder
@@ -34,7 +35,6 @@ Captions = Mapping[str, Sequence[str]]  # clip id -> machine captions, one or se
 BLOCK = 256  # clips whose features are in memory together
 OBJECTS = 3  # in O(v) where there is no run to say so; Section 3.5, after [9]
 MOST_OBJECTS = {"definitions": 100, "names": 50}  # of a clip that are summed where there is no run to say so
-NAMED = 5  # ids a note lists before it only counts
 
 
 @runtime_checkable
@@ -86,11 +86,9 @@ class JointSpace(Space):
 
 
 class TransferSpace(Space):
-    """The space of a cross-modal run, in which classes are their text and the seen classes that they are related to.
-
-    A clip is [√λ f_v, √(1-λ) f_v], a class [√λ P_u, √(1-λ) f_t(u)], with f_v, P_u and f_t of length 1: their cosine is
-    λ cos(f_v, P_u) + (1-λ) cos(f_v, f_t(u)), the score of `cezsar.training.semantic_transfer`.
-    """
+    """The space of a cross-modal run: a clip is [√λ f_v, √(1-λ) f_v], a class [√λ P_u, √(1-λ) f_t(u)], of length 1
+    each, so their cosine is λ cos(f_v, P_u) + (1-λ) cos(f_v, f_t(u)), the score of
+    `cezsar.training.semantic_transfer`."""
 
     name = "joint"
 
@@ -116,8 +114,8 @@ class TransferSpace(Space):
 
 
 class SentenceSpace(Space):
-    """A sentence encoder's own space, without any training: objects and captions only, after [9] and [12]. `origin_S`,
-    the mean vector of objects' names, is subtracted: it takes out what all of them share."""
+    """A sentence encoder's own space, without training: objects and captions only, after [9] and [12], less `origin_S`,
+    the mean vector of objects' names."""
 
     name = "sentence"
 
@@ -130,8 +128,8 @@ class SentenceSpace(Space):
 
 
 class ImageTextSpace(Space):
-    """The space of a frozen image-text model: a clip is the mean of its frames' unit embeddings. A bare label is put
-    into `prompts`, such as "a video of a person {}."; by default the encoder's own."""
+    """The space of a frozen image-text model: a clip is the mean of its frames' unit embeddings; a bare label is put
+    into `prompts`, by default the encoder's own."""
 
     name = "image-text"
 
@@ -212,9 +210,9 @@ def sentence_of(objects: Recognised) -> str:
 def object_rows(
     space: Space, clips: Sequence[Recognised], rule: str = "sentence", most: int | None = None
 ) -> FloatArray:
-    """(N, E) embeddings O of N clips from their `most` best objects; zeros for a clip without any. By "sentence" SE of
-    the sentence of all; else the sum of unit embeddings times probabilities, by name and definition or, brought to
-    length 1, by name."""
+    """(N, E) embeddings O of N clips from their `most` best objects; zeros without any. By "sentence" SE of the
+    sentence of all; else the sum of unit embeddings times probabilities, by name and definition or, brought to length
+    1, by name."""
     clips = [objects[:most] for objects in clips]
     if rule == "sentence":
         return rows_of(space, list(map(sentence_of, clips)))
@@ -273,41 +271,36 @@ def embed_dataset(
     progress: Progress | None = None,
 ) -> Embedded:  # fmt: skip
     """Embed the clips of a labelled data set, in the modalities that can be had, and the classes it has clips of, or
-    `every_class`. C(v) is all captions as one sentence, after [12], or `averaged` the mean of their embeddings.
-
-    Objects are named as in a film: by the head of the run, else of its frame encoder, whose objects a store holds.
-    Raises `MismatchError` where the store is of another encoder than the run, `InputError` where no clip is in it or
-    has a caption, or a class has no description.
-    """
+    `every_class`. C(v) is all captions as one sentence, after [12], or `averaged` the mean of their embeddings; objects
+    are named by the head of the run, else of its frame encoder, whose objects a store holds. Raises `MismatchError` for
+    a store of another encoder, `InputError` where no clip is in it or has a caption, or a class has no description."""
     if run is not None and store is not None:
         run.check_feature_encoder(store.provenance["encoder"], store.provenance["fingerprint"])
     ids, notes = list(dataset.labels), []
     if store is not None:
         if dataset.segments:
             raise InputError(f"the clips of {dataset.name} are parts of videos, to train on; evaluate on whole clips")
-        ids, missing = ([clip for clip in dataset.labels if (clip in store) is there] for there in (True, False))
-        if not ids:
-            raise InputError(
-                f"none of the {len(missing):,} clips of {dataset.name} is in {store.folder}; extract them into it, or "
-                "check that the ids agree"
-            )
-        if missing:
-            notes = [f"{len(missing):,} of {len(dataset.labels):,} clips are not in the store: {_some(missing)}"]
+        ids = [clip for clip in dataset.labels if clip in store]
+        if len(ids) < len(dataset.labels):
+            missing = [clip for clip in dataset.labels if clip not in store]
+            told = f"{len(missing):,} of {len(dataset.labels):,} clips are not in the store: {enumerated(missing, 5)}"
+            if not ids:
+                raise InputError(f"{told}; extract them into it, or check that the ids agree")
+            notes.append(told)
     classes = sorted(set(dataset.labels.values()))
     spelt = dict(zip(classes, resolve(classes, list(descriptions)), strict=True))
     present = set(spelt.values())
     wanted = {name: descriptions[name] for name in descriptions if every_class or name in present}
     trained = {canonical(name) for name in space.seen.names} if isinstance(space, TransferSpace) else set()
     if shown := sorted(name for name in present if canonical(name) in trained):
-        notes.append(f"{len(shown):,} of {len(present):,} classes were shown in training, as labels: {_some(shown)}")
+        told = f"{len(shown):,} of {len(present):,} classes were shown in training, as labels"
+        notes.append(f"{told}: {enumerated(shown, 5)}")
     if captions is not None and (bare := [clip for clip in ids if not captions.get(clip)]):
         if len(bare) == len(ids):
             raise InputError(
-                f"none of the {len(ids):,} clips of {dataset.name} has a caption, the first is {ids[0]!r}, the first "
-                f"with one {next(iter(captions), '')!r}; check that the ids agree"
+                f"none of the {len(ids):,} clips of {dataset.name} has a caption; check that the ids agree"
             )
-        then = "they are undecided, which counts as wrong" if store is None else "the other modalities decide for them"
-        notes.append(f"{len(bare):,} of {len(ids):,} clips have no caption, {then}: {_some(bare)}")
+        notes.append(f"{len(bare):,} of {len(ids):,} clips have no caption: {enumerated(bare, 5)}")
     if run is not None and object_rule in (None, run.config.object_rule):
         rule, objects = run.config.object_rule, run.config.objects
     else:
@@ -344,18 +337,13 @@ def embed_dataset(
         )
     labels = [spelt[dataset.labels[clip]] for clip in ids]
     names, prototypes, owner = prototypes_of(space, wanted)
-    embeddings = Embeddings(ids, labels, names, modalities, prototypes, owner, space.name)
-    return Embedded(embeddings, notes, sentences)
+    return Embedded(Embeddings(ids, labels, names, modalities, prototypes, owner, space.name), notes, sentences)
 
 
 def _holds(store: FeatureStore, run: Run, rule: str, objects: int, clip: str) -> bool:
-    """Whether the objects of a store are those that a run counts, as many as it counts, by the same probabilities."""
+    """Whether a store's objects are those that a run counts, as many, by the same probabilities."""
     vocabulary, stored = store.vocabulary, store.objects(clip)
     if vocabulary is None or stored is None or rule == "names" or len(stored[0]) < min(objects, len(vocabulary.names)):
         return False
     path = run.folder / "objects.safetensors"
     return not path.is_file() or LinearHead.load(path).fingerprint == vocabulary.fingerprint
-
-
-def _some(ids: Sequence[str]) -> str:
-    return ", ".join(ids[:NAMED]) + (", ..." if len(ids) > NAMED else "")

@@ -1,8 +1,6 @@
-"""When it happens: a film of any length, the labels' similarities in each second, spans (start, end, label), and these
-as files that other tools read.
-
-Shape letters: T seconds, C labels, S states: the labels, and "none of these" where there is a rejector.
-"""
+"""When it happens: a film, the labels' similarities in each second, spans (start, end, label), and these as files that
+other tools read. Shape letters: T seconds, C labels, S states: the labels, and "none of these" where there is a
+rejector."""
 
 from __future__ import annotations
 
@@ -72,8 +70,8 @@ class Span:
 
 def read(classifier: Classifier, path: str | Path, *, window_s: int = WINDOW_S,
          progress: Callable[[int, int], object] = lambda done_s, total_s: None) -> Film:  # fmt: skip
-    """Decode and embed a film, frame by frame: the slow part, needed once. So many seconds are looked at together,
-    around each second; at the film's ends fewer. Raises `VideoError`, and `InputError` for `window_s` below 1."""
+    """Decode and embed a film, frame by frame; `window_s` seconds are looked at together around each. Raises
+    `VideoError`, and `InputError` for `window_s` below 1."""
     if window_s < 1:
         raise InputError(f"a window of {window_s} s was asked for; give at least 1")
     with Decoder() as decoder:
@@ -99,8 +97,8 @@ def _told(frames: Iterable[Frame], info: VideoInfo, progress: Callable[[int, int
 
 def spans(classifier: Classifier, film: Film, labels: Labels = None, *, none: bool = True,
           weights: Weights | None = None) -> list[Span]:  # fmt: skip
-    """What happens in a film, from its first second to its last, neighbours always of different labels (as in
-    `Classifier.classify`). "None of these" may be an answer where the classifier's rejector goes with the weights."""
+    """What happens in a film, first second to last, neighbours of different labels. "None of these" may be an answer
+    where the rejector goes with the weights."""
     names, cosine_TC = classifier.similarities(film.seconds, labels, weights)
     rejector = classifier.rejector
     if rejector is not None and not goes_with(weights or classifier.weights, classifier.weights, film.seconds):
@@ -120,9 +118,9 @@ def spans(classifier: Classifier, film: Film, labels: Labels = None, *, none: bo
 
 
 def find(classifier: Classifier, film: Film, label: str, among: Labels = None) -> list[Span]:
-    """Where one action is seen, best first, held in each second against a bar: the similarity that 95 % of others stay
-    below (their best, where they are fewer than 20), by default the descriptions of Kinetics-400. `score` is how far
-    the label is above the bar, in standard deviations. Raises `InputError` where there is no other label."""
+    """Where one action is seen, best first, held in each second against the similarity that 95 % of others stay below,
+    by default the descriptions of Kinetics-400. `score` is how far above, in standard deviations. Raises `InputError`
+    where there is no other label."""
     described = named_descriptions(STANDING) if among is None else classifier.described(among)
     same = [name for name in described if canonical(name) == canonical(label)]
     own = described[same[0]] if same else classifier.described([label])[label]
@@ -142,9 +140,9 @@ def find(classifier: Classifier, film: Film, label: str, among: Labels = None) -
 
 
 def segment(cosine_TC: FloatArray, rejector: Rejector | None = None) -> IntArray:
-    """(T,) the label of each second, `NONE` for none of them: the path with the greatest sum of evidence, less `CHANGE`
-    for each change of label, so that a short excursion does not pay. A second's evidence for a label is its similarity;
-    for none of them, the similarity that the best label would need for the rejector to accept it."""
+    """(T,) the label of each second, `NONE` for none of them: the path with the greatest sum of similarity, less
+    `CHANGE` for each change of label; for none of them counts what the best label would need for the rejector to accept
+    it."""
     scores_TS = cosine_TC.astype(np.float64)
     if rejector is not None and (cosine_TC.shape[1] > 1 or rejector.kind not in NOT_ALONE):
         scores_TS = np.column_stack([scores_TS, needed(cosine_TC, rejector)])
@@ -171,8 +169,8 @@ def spread(scores_TS: npt.NDArray[np.floating]) -> float:
 
 
 def steady(scores_TS: DoubleArray, change: float) -> IntArray:
-    """(T,) the states with the greatest sum of scores, less `change` for each change of state (Viterbi 1967). Of equal
-    paths the one that stays is taken, and the state of the lowest index."""
+    """(T,) the states with the greatest sum of scores, less `change` for each change of state (Viterbi 1967); of equal
+    ones the path that stays, and the lowest state."""
     length, states = scores_TS.shape
     came_from_TS = np.zeros((length, states), np.int64)
     total_S = scores_TS[0].copy()
@@ -237,8 +235,8 @@ def to_csv(timelines: Sequence[Timeline]) -> str:
 
 
 def to_activitynet(timelines: Sequence[Timeline]) -> str:
-    """ActivityNet's submission form for temporal localisation, version 1.3. A film is called as in `ids`; of `v_<id>`,
-    as the data set names its files, the id is kept."""
+    """ActivityNet's submission form for temporal localisation, version 1.3; of `v_<id>`, as the data set names files,
+    the id is kept."""
     results = {
         re.sub(r"^v_([\w-]{11})\Z", r"\1", name): [
             {"label": label, "score": round(span.score, DIGITS),
@@ -262,8 +260,8 @@ def to_webvtt(film: Timeline) -> str:
 
 
 def to_label_studio(timelines: Sequence[Timeline]) -> str:
-    """Tasks with predictions for a labelling interface of `TimelineLabels` (name "actions") on a `Video` ("video").
-    Ranges are frames, the first of them number 1, both ends included, at the rate that the task's `fps` tells."""
+    """Tasks with predictions for `TimelineLabels` (name "actions") on a `Video` ("video"): frames from 1, both ends
+    included, at the task's `fps`."""
     tasks = []
     for film in timelines:
         fps = film.fps or ANY_FPS

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cezsar.atomic import write_text
-from cezsar.data.documents import printable
+from cezsar.data.documents import enumerated, printable
 from cezsar.zeroshot.evaluation import KS, METRICS, VERSION, Result, percent
 from cezsar.zeroshot.published import Published
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from cezsar.zeroshot.classifier import Ranking
 
 
@@ -27,13 +29,10 @@ def save_all(
 
     `more` joins the JSON; `texts`, suffix -> content of files beside it, stands in for the Markdown table.
     """
-    if texts is None:
-        rows = [[one.name, one.protocol, *(one.figure(name).percent() for name in METRICS)] for one in results]
-        texts = {".md": markdown_table(["Modality", "Protocol", *METRICS.values()], rows)}
-    paths = [Path(path), *(Path(path).with_suffix(suffix) for suffix in (".csv", *texts))]
-    for file, text in zip(paths, [to_json(results, more), to_csv(results), *texts.values()], strict=True):
-        write_text(file, text)
-    return paths
+    texts = {"": to_json(results, more), ".csv": to_csv(results)} | (texts or {".md": markdown(frame(results))})
+    for suffix, text in texts.items():
+        write_text(Path(path).with_suffix(suffix) if suffix else path, text)
+    return [Path(path).with_suffix(suffix) if suffix else Path(path) for suffix in texts]
 
 
 def to_json(results: Sequence[Result], more: dict[str, Any] | None = None) -> str:
@@ -59,30 +58,61 @@ def csv_of(rows: Sequence[dict[str, Any]]) -> str:
     return str(pd.DataFrame(rows, dtype=object).to_csv(index=False, lineterminator="\n"))
 
 
-# For the screen ------------------------------------------------------------------------------------------------------
+# For people ----------------------------------------------------------------------------------------------------------
+
+
+def frame(results: Sequence[Result], names: Sequence[str] | None = None) -> pd.DataFrame:
+    """A row for each result of one protocol, as text, in percent, and one for chance level. With `names` of methods
+    beside the modalities, and the numbers of classes and clips; else with the weights."""
+    import pandas as pd
+
+    rows = []
+    for place, one in enumerate(results):
+        figures = {title: one.figure(key).percent() for key, title in METRICS.items()}
+        if names:
+            sizes = dict(zip(("Classes", "Clips"), _sizes(one), strict=True))
+            rows.append({"Method": names[place], "Modality": one.modality} | figures | sizes)
+        else:
+            weights = dict(zip("αβγ", map("{:g}".format, asdict(one.weights).values()), strict=True))
+            rows.append({"Modality": one.name} | figures | weights)
+    guessed = [percent(results[0].chance(k)) for k in (*KS, 1)]
+    rows.append({"Method" if names else "Modality": "chance", **dict(zip(METRICS.values(), guessed, strict=True))})
+    return pd.DataFrame(rows).fillna("")
+
+
+def published_frame(rows: Sequence[Published]) -> pd.DataFrame:
+    """What others have published; a star says that it is not zero-shot in the strict sense."""
+    import pandas as pd
+
+    found = []
+    for row in rows:
+        training = f"{row.training} classes" if row.training.isdecimal() else row.training
+        trained = "" if training == "none" else f"; trained on {training}"
+        method = f"{row.method}{'' if row.strict else '*'} ({row.source}{trained})"
+        cells = [method, row.modality, row.accuracy.percent(), f"{row.classes:,}"]
+        found.append(dict(zip(("Method", "Modality", METRICS["top1"], "Classes"), cells, strict=True)))
+    return pd.DataFrame(found)
 
 
 def table(results: Sequence[Result]) -> str:
-    """Results as lines of text: a row each, in percent, a block for each protocol, chance level below each block."""
+    """Results as lines of text: a block for each protocol, chance level below each block."""
     blocks: dict[tuple[str, int | None], list[Result]] = {}
     for result in results:
         blocks.setdefault((result.protocol, result.seed), []).append(result)
-    lines = []
+    texts = []
     for rows in blocks.values():
-        first = rows[0]
-        cells = [["", *(f"top-{k}" for k in KS), "per class", "α", "β", "γ"]]
-        for one in rows:
-            weights = [f"{weight:g}" for weight in asdict(one.weights).values()]
-            cells.append([one.name, *(one.figure(name).percent() for name in METRICS), *weights])
-        cells.append(["chance", *(percent(first.chance(k)) for k in [*KS, 1]), "", "", ""])
-        lines += [title(rows), *aligned(cells)]
+        texts.append(f"{title(rows)}\n{text(frame(rows))}")
         if undecided := sum(run.undecided for one in rows for run in one.runs):
-            lines.append(f"{undecided:,} answers undecided (no evidence for any class), counted as wrong")
-        if empty := sorted({name for run in first.runs for name in run.empty_classes}):
-            shown = ", ".join(empty[:5]) + (", ..." if len(empty) > 5 else "")
-            lines.append(f"{len(empty):,} classes without clips, not in the per-class mean: {shown}")
-        lines.append("")
-    return "\n".join(lines[:-1])
+            texts[-1] += f"\n{undecided:,} answers undecided (no evidence for any class), counted as wrong"
+        if empty := sorted({name for run in rows[0].runs for name in run.empty_classes}):
+            told = f"{len(empty):,} classes without clips, not in the per-class mean: {enumerated(empty, 5)}"
+            texts[-1] += f"\n{told}"
+    return "\n\n".join(texts)
+
+
+def text(frame: pd.DataFrame) -> str:
+    """A table for the screen; the first column names its rows."""
+    return str(frame.set_index(frame.columns[0]).rename_axis(None).to_string())
 
 
 def title(results: Sequence[Result]) -> str:
@@ -101,86 +131,20 @@ def _sizes(result: Result) -> list[str]:
     return [" to ".join(f"{n:,}" for n in sorted({min(several), max(several)})) for several in counts]
 
 
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns of equal width; the first to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        others = (cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
-        lines.append("  ".join([row[0].ljust(widths[0]), *others]).rstrip())
-    return lines
+def markdown(frame: pd.DataFrame) -> str:
+    """A Markdown table of text."""
+    cells = [[" ".join(cell.split()).replace("|", "\\|") for cell in row] for row in frame.to_numpy().tolist()]
+    lines = [list(frame.columns), ["---"] * len(frame.columns), *cells]
+    return "".join(f"| {' | '.join(row)} |\n" for row in lines)
 
 
-# For papers ----------------------------------------------------------------------------------------------------------
-
-Line = dict[str, str]
-"""One line of a table for papers: a result, chance level, or what others have published; column -> cell, as known."""
-COLUMNS = ("Method", "Modality", *METRICS.values(), "Classes", "Clips")
+_GREEK = str.maketrans({"α": r"$\alpha$", "β": r"$\beta$", "γ": r"$\gamma$", "τ": r"$\tau$", "±": r"$\pm$"})
 
 
-def line(name: str, result: Result) -> Line:
-    figures = [result.figure(metric).percent() for metric in METRICS]
-    return dict(zip(COLUMNS, [name, result.modality, *figures, *_sizes(result)], strict=True))
-
-
-def chance_line(result: Result) -> Line:
-    """The line below results of the same protocol: what guessing gives."""
-    chances = [percent(result.chance(k)) for k in (*KS, 1)]
-    return dict(zip(COLUMNS, ["chance", "", *chances, _sizes(result)[0], ""], strict=True))
-
-
-def published_line(row: Published) -> Line:
-    """What others have published. The star says that it is not zero-shot in the strict sense."""
-    training = f"{row.training} classes" if row.training.isdecimal() else row.training
-    trained = "" if training == "none" else f"; trained on {training}"
-    method = f"{row.method}{'' if row.strict else '*'} ({row.source}{trained})"
-    return {"Method": method, "Modality": row.modality, METRICS["top1"]: row.accuracy.percent(),
-            "Classes": f"{row.classes:,}", "Clips": ""}  # fmt: skip
-
-
-def columns(blocks: Sequence[Sequence[Line]]) -> list[str]:
-    """Those of `COLUMNS` that some line has."""
-    return [column for column in COLUMNS if any(column in one for lines in blocks for one in lines)]
-
-
-def markdown(blocks: Sequence[Sequence[Line]]) -> str:
-    """Blocks of lines (one's own, chance, published ones) as a Markdown table, in percent."""
-    head = columns(blocks)
-    return markdown_table(head, [[one.get(column, "") for column in head] for lines in blocks for one in lines])
-
-
-def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0, 1)) -> str:
-    """A Markdown table; columns `left` to the left, the others to the right."""
-    rule = [" --- " if column in left else " ---: " for column in range(len(head))]
-    clean = [[" ".join(cell.split()).replace("\\", "\\\\").replace("|", "\\|") for cell in row] for row in rows]
-    first, *others = [f"| {' | '.join(row)} |\n" for row in [head, *clean]]
-    return "".join([first, f"|{'|'.join(rule)}|\n", *others])
-
-
-def latex(blocks: Sequence[Sequence[Line]], caption: str = "", label: str = "") -> str:
-    """Blocks of lines as a LaTeX table for the booktabs package, in percent, with a rule between blocks."""
-    head = columns(blocks)
-    rows = [[head], *([[one.get(column, "–") for column in head] for one in lines] for lines in blocks if lines)]
-    texts = ["".join(" & ".join(map(_latex, row)) + " \\\\\n" for row in lines) for lines in rows]
-    return (
-        f"% \\usepackage{{booktabs}}\n\\begin{{table}}\n\\centering\n\\caption{{{_latex(caption)}}}\n"
-        + (f"\\label{{{label}}}\n" if label else "")
-        + f"\\begin{{tabular}}{{ll{'r' * (len(head) - 2)}}}\n\\toprule\n"
-        + "\\midrule\n".join(texts)
-        + "\\bottomrule\n\\end{tabular}\n\\end{table}\n"
-    )
-
-
-_LATEX = str.maketrans(
-    {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}"}
-    | {">": r"\textgreater{}", "|": r"\textbar{}", "–": "--"}
-    | {"α": r"$\alpha$", "β": r"$\beta$", "γ": r"$\gamma$", "τ": r"$\tau$", "±": r"$\pm$", "×": r"$\times$"}
-    | {character: f"\\{character}" for character in "&%$#_{}"}
-)
-
-
-def _latex(text: str) -> str:
-    return " ".join(text.split()).translate(_LATEX)
+def latex(frame: pd.DataFrame, caption: str = "", label: str = "") -> str:
+    """A table for the LaTeX package booktabs."""
+    escaped = caption.translate({ord(character): f"\\{character}" for character in "&%$#_{}"})
+    return str(frame.to_latex(index=False, escape=True, caption=escaped, label=label)).translate(_GREEK)
 
 
 # Rankings of clips ---------------------------------------------------------------------------------------------------

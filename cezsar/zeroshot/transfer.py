@@ -58,12 +58,8 @@ def transferred(run: Run, sentences: Encoder, seen: Clips, unseen: Clips, *, see
                 training: Mapping[str, Any] | None = None, device: str | None = None,
                 on_progress: Callable[[int, int, str], object] = lambda done, total, step: None,
                 ) -> TransferScores:  # fmt: skip
-    """Choose K, T and λ on halves of the seen classes, and score the unseen clips by every method.
-
-    The run's VE stays as it is: it never had these labels. `with_head`, a cross-modal model (fields of `model` and
-    `training`) is trained anew in each trial without the half that is held out, then on all; that takes minutes.
-    Raises `InputError` for a cross-modal run.
-    """
+    """Choose K, T and λ on halves of the seen classes, and score the unseen clips by every method. The run's VE stays
+    as it is: it never had these labels. Raises `InputError` for a cross-modal run."""
     joint = space_of(run, sentences, device)
     if not isinstance(joint, JointSpace):
         raise InputError(f"{run.name} is a cross-modal run and has its transfer built in; give a run of CEZSAR")

@@ -1,9 +1,6 @@
-"""Fusion weights: what any give, the exact accuracy along a line of them, the map over three, the choice on half.
-
-Along a line of weights every class's score is linear, so the weights for which a clip is a top-1 hit form one interval:
-nothing is sampled. `fusion.predict` rounds to float32 and may differ within a rounding of a breakpoint. A clip that
-scores 0 for all classes at an end is no hit there; where modalities cancel out inside, it counts as a tie.
-"""
+"""Fusion weights: what any give, the exact accuracy along a line of them, the map over three, the choice on half. Along
+a line every class's score is linear, so the weights for which a clip is a top-1 hit form one interval: nothing is
+sampled. `fusion.predict` rounds to float32 and may differ within a rounding of a breakpoint."""
 
 from __future__ import annotations
 
@@ -47,8 +44,8 @@ class Outcome:
 
 
 def outcome(scores: Scores, weights: Weights, classes: Sequence[str] | None = None) -> Outcome:
-    """What some weights give among some classes, all by default. Raises `InputError` for an unknown class, no clip of
-    the classes, or weights that leave no modality."""
+    """What some weights give among some classes, all by default. Raises `InputError` for an unknown class or no
+    clip."""
     among = np.unique(scores.indices(classes))
     truth_N, columns = _tested(scores, among), slice(None) if classes is None else among
     predicted_N, before_N = np.empty(len(truth_N), np.int64), np.empty(len(truth_N), np.int32)
@@ -157,8 +154,8 @@ def gamma_curve(scores: Scores, gamma: float, classes: Sequence[str] | None = No
 
 
 def line_curve(scores: Scores, start: Weights, end: Weights, classes: Sequence[str] | None = None) -> Curve:
-    """Top-1 accuracy along a straight line of weights, `(1 - t) start + t end`; t stands in the place of α. Classes and
-    errors are as in `outcome`."""
+    """Top-1 accuracy along `(1 - t) start + t end`; t stands in the place of α. Classes and errors are as in
+    `outcome`."""
     assert scores.column_class is not None
     chosen = np.unique(scores.indices(classes))
     truth_N, ends = _tested(scores, chosen), (active(scores, end), active(scores, start))
@@ -188,8 +185,8 @@ def _fused(scores: Scores, weights: Mapping[str, float], rows: IntArray | slice,
 
 def _where_best(x_nP: DoubleArray, y_nP: DoubleArray, column: int, x_blank_n: BoolArray, y_blank_n: BoolArray
                 ) -> DoubleArray:  # fmt: skip
-    """(2, hits) the first α of each clip for which a column has the best of the scores `α x + (1 - α) y`, and the first
-    for which it has not again. A tie is won against a later column and lost against an earlier one."""
+    """(2, hits) the first α of each clip for which a column has the best of `α x + (1 - α) y`, and the first for which
+    it has not again. A tie is won against a later column and lost against an earlier one."""
     lead_nP = y_nP[:, column, None] - y_nP
     slope_nP = x_nP[:, column, None] - x_nP - lead_nP
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -257,8 +254,8 @@ def choose_on_half(scores: Scores, modalities: Sequence[str] = ("VE", "O"), *,
                    fixed: Mapping[str, Weights] | None = None, steps: int = 10, runs: int = RUNS,
                    seed: int = 0) -> ChosenOnHalf:  # fmt: skip
     """Choose weights on random halves of the classes: unlike those best on the test classes, they flatter no figure.
-    The share of two `modalities` is chosen, or of all three, on a map with so many `steps`. Raises `InputError` where
-    fewer than four classes have clips."""
+    The share of two `modalities` is chosen, or of all three. Raises `InputError` where fewer than four classes have
+    clips."""
     names = [scores.class_names[index] for index in np.unique(scores.label_index[scores.label_index >= 0])]
     if len(names) < 4:
         raise InputError("weights can be chosen on half of the classes where there are four or more with clips")

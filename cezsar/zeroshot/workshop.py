@@ -1,9 +1,5 @@
-"""Prototype workshop: what other sentences for one class would change.
-
-A sentence is a prototype, and the prototype decides which clips a class takes from the others (Eq. 8 of Estevam et al.,
-ICPR 2026). A trial scores the clips against all classes again, not the changed one alone: a matrix product may round
-the last bit of a column by its place among others.
-"""
+"""Prototype workshop: what other sentences for one class would change. A trial scores the clips against all classes
+again, not the changed one alone: a product may round the last bit of a column by its place among others."""
 
 from __future__ import annotations
 
@@ -96,19 +92,16 @@ class Workshop:
 
     def __init__(self, embeddings: Embeddings, weights: Weights | None = None, several: Several = "nearest",
                  form: Callable[[Scores], Scores] = lambda scores: scores) -> None:  # fmt: skip
-        """The paper's weights by default. `form` is what a method makes of scores before it compares them
-        (`methods.Method.form`). Errors are those of `weights.outcome`."""
+        """The paper's weights by default. `form` is what a method makes of scores before it compares them."""
         self.embeddings, self.several, self.weights = embeddings, several, weights or Weights()
         self._form, self.scores = form, form(Scores.from_embeddings(embeddings, several))
         self.before = outcome(self.scores, self.weights)
 
     def try_sentences(self, class_name: str, vectors_PE: npt.ArrayLike, *, append: bool = False,
                       new: bool = False) -> Trial:  # fmt: skip
-        """Raw embeddings, in the space of the clips, of other sentences for a class: instead of what it has, or
-        appended to it, or for a new class, which clips may then be taken for; clips of its name are tested.
-
-        Raises `InputError` for an unknown class, a new one that is there, vectors of another space, none, or NaN.
-        """
+        """Raw embeddings of other sentences for a class: instead of what it has, or appended to it, or for a new class,
+        whose name's clips are tested. Raises `InputError` for an unknown class, a new one that is there, or vectors of
+        another space."""
         old, vectors = self.embeddings, np.asarray(vectors_PE, np.float32)
         if vectors.ndim != 2 or not len(vectors) or vectors.shape[1] != old.prototypes.shape[1]:
             raise InputError(

@@ -80,8 +80,7 @@ def test_a_line_for_people():
     found = compared([[1]] * 7 + [[0]] * 3, [[1]] * 4 + [[0]] * 5 + [[1]], 500, ("VE + O", "VE"))
     low, high = (f"{100 * end:.1f}".replace("-", "−") for end in (found.over_videos.low, found.over_videos.high))
     assert found.summary() == (
-        f"VE + O is 20.0 points above VE [{low}, {high} over videos]: 70.0 % against 50.0 %, "
-        "right about 3 that VE misses, wrong about 1 that it finds (p = 0.625)"
+        f"VE + O is 20.0 points above VE [{low}, {high} over videos]: 70.0 % against 50.0 % (p = 0.625)"
     )
     assert (found.over_splits, found.over_both, found.splits) == (None, None, None)  # one run
     level = compared(A, A)
@@ -169,14 +168,12 @@ def test_groups_are_drawn_as_their_clips_would_be(large, monkeypatch):
     np.testing.assert_allclose(np.cov(drawn_BG.T), expected, atol=0.45)
 
 
-@pytest.mark.parametrize(("other", "message"), [
-    (make([[1, 1], [0, 0]], protocol="q"), "'A' was tested in protocol 'p' .*'B' in protocol 'q'"),
-    (make([[1, 1], [0, 0]], seed=7), r"protocol 'p' \(seed 0, runs: 2\), 'B' in protocol 'p' \(seed 7"),
-    (make([[1, 1], [0, 0]], ["x", "y"]), "clip 'v1' has another label"),
-    (make([[1, 1], [0, 0]], ids=["k", "l"]), "'A' and 'B' share no clip in run 1"),
+@pytest.mark.parametrize("other", [
+    make([[1, 1], [0, 0]], protocol="q"), make([[1, 1], [0, 0]], seed=7), make([[1, 1], [0, 0]], ["x", "y"]),
+    make([[1, 1], [0, 0]], ids=["k", "l"]),
 ])  # fmt: skip
-def test_hits_that_are_not_about_the_same_are_refused(other, message):
-    with pytest.raises(InputError, match=message):
+def test_hits_that_are_not_about_the_same_are_refused(other):
+    with pytest.raises(InputError, match="not tested on the same"):
         compared([[1, 0], [0, 1]], other)
 
 
@@ -200,13 +197,15 @@ def test_a_table_has_every_method_its_difference_to_the_first_and_what_is_publis
     assert difference.to_dict() == compare((objects.name, hits[1]), (mine.name, hits[0]), rng(3), 100).to_dict()
     lines = found.text().splitlines()
     assert lines[0].startswith("protocol 50-of-101 x 6, 50 classes, 150 clips, 6 runs, seed 0 (%")
+    assert lines[1].split()[-7:] == ["to", "the", "first", "95", "%", "runs", "won"]
     assert lines[2].startswith("mine  ") and mine.figure().percent() in lines[2]
     assert f"{100 * difference.difference:+.1f}" in lines[3] and lines[3].endswith("0 of 6")
-    assert "published, top-1" in lines and lines[-1] == "* not zero-shot in the strict sense"
+    assert lines[4].split() == ["chance", "2.0", "10.0", "2.0"]
+    assert "published; * not zero-shot in the strict sense" in lines
     assert any(line.startswith("CEZSAR (Estevam et al., ICPR 2026)") and "59.4 ± 3.6" in line for line in lines)
     paths = found.save(tmp_path / "out" / "compare.json")
     assert [path.name for path in paths] == ["compare.json", "compare.csv", "compare.md", "compare.tex"]
     assert load_all(paths[0]) == found.results and parse(str(paths[0]), names).splits == protocol.splits
     assert json.loads(paths[0].read_text())["comparisons"][0]["difference"] == difference.difference
     assert len(paths[1].read_text().splitlines()) == 1 + 2 * 6
-    assert f"\n- {difference.summary()}\n" in paths[2].read_text() and paths[3].read_text().count("\\\\") >= 6
+    assert f"\n- {difference.summary()}\n" in paths[2].read_text() and "Top-1" in paths[3].read_text()

@@ -15,7 +15,7 @@ from cezsar.analysis.confusion import group_confusion
 from cezsar.errors import InputError
 from cezsar.zeroshot.evaluation import Result, confusion_matrix
 from cezsar.zeroshot.fusion import Weights
-from cezsar.zeroshot.protocols import random_classes
+from cezsar.zeroshot.protocols import FIGURE_1, PAPER_GROUPS, random_classes
 from cezsar.zeroshot.scores import Embeddings, Scores
 
 MATRIX = [[6, 3, 1, 0], [2, 2, 0, 0], [0, 3, 0, 0], [0, 0, 0, 0]]
@@ -153,11 +153,11 @@ def test_group_figures_are_those_of_the_plain_loop_when_groups_overlap():
 
 
 def test_the_papers_groups():
-    members = [name for group in engine.PAPER_GROUPS.values() for name in group]
-    assert len(engine.PAPER_GROUPS) == 6 and len(members) == len(set(members)) == 15 > len(engine.FIGURE_1) == 4
+    members = [name for group in PAPER_GROUPS.values() for name in group]
+    assert len(PAPER_GROUPS) == 6 and len(members) == len(set(members)) == 15 > len(FIGURE_1) == 4
     ucf = ["HorseRace", "HorseRiding", "PommelHorse", "BoxingSpeedBag", "Haircut", "Head_Massage", "Archery"]
     found = {"horses": ["HorseRiding", "HorseRace"], "hair": ["Haircut", "Head_Massage"]}
-    assert engine.matching_groups(engine.PAPER_GROUPS, ucf) == found
+    assert engine.matching_groups(PAPER_GROUPS, ucf) == found
 
 
 WEIGHTS = Weights(0.6, 0.4)

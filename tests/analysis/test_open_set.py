@@ -39,10 +39,6 @@ def test_by_hand():
     assert found["auroc"] == (2 + 1.5 + 1.5 + 1) / 8 and found["oscr"] == (2 + 1.5 + 1) / 8
     assert found["fpr95"] == 0.5 and found["accuracy"] == 0.75
     np.testing.assert_allclose(curve_S[[0, 80, 100, 200]], [0.25, 0.25, 0.75, 0.75])  # at 0, 0.4, 0.5 and 1
-    # Known first: precision 1 for the first, 3 of 4 for the next two, 4 of 5 for the last.
-    assert found["aupr_known"] == pytest.approx((1 + 0.75 + 0.75 + 0.8) / 4)
-    # Unknown first, from the least: precision 1 for the first, 2 of 5 where the second comes with its ties.
-    assert found["aupr_unknown"] == pytest.approx((1 + 0.4) / 2)
 
 
 @pytest.mark.parametrize("kind", CASES)
@@ -65,9 +61,12 @@ def test_all_right_none_right_alike_and_undecided():
     figures, curve_S = measure(known, np.zeros_like(right), unknown)
     assert figures["oscr"] == 0 and not curve_S.any()
     alike, _ = measure([1, 1, 1], [True, True, False], [1])
-    assert list(alike.values()) == pytest.approx([0.5, 0.75, 0.25, 1, 1 / 3, 2 / 3])
+    assert alike == pytest.approx({"auroc": 0.5, "fpr95": 1, "oscr": 1 / 3, "accuracy": 2 / 3})
     undecided, _ = measure([1, -np.inf], [True, False], [0, -np.inf])
     assert undecided["auroc"] == (1 + 1 + 0 + 0.5) / 4 and undecided["oscr"] == 0.5
+    many = np.arange(20.0)  # 19 of 20 are 95 %
+    assert measure(many, many >= 0, [0.5, 1.5])[0]["fpr95"] == 0.5
+    assert measure(many[:19], many[:19] >= 0, [0.5, 1.5])[0]["fpr95"] == 1
 
 
 def test_a_decision_by_hand():

@@ -191,7 +191,7 @@ def test_the_fusion_against_ve_is_what_the_engine_says(empty_workspace, demo, sc
     assert "demo: VE" not in page.selectbox(key=state.AGAINST).options  # not with itself
     assert page.selectbox(key=state.AGAINST).value == "demo: O"
     forest = charts(page)[0]
-    titles = [note["text"] for note in forest["layout"]["annotations"]][::2]
+    titles = [trace["y"][0] for trace in forest["data"]]
     assert titles == ["<b>demo: VE</b>", "demo: VE + O", "place oracle", "colour only"]
     colour, trace = Scored.open(SHIPPED / "scores" / "demo-colour@demo").scores(), forest["data"][-1]
     expected = paired(halves, ("colour only", colour, VE), ("demo: O", scores, O))

@@ -147,7 +147,7 @@ def test_numbers_are_the_engines_with_their_change(visit, demo):
     one = {space: SimpleNamespace(**measure(space_of(demo, space))) for space in SPACES}
     gap, before, said = one["joint"], one["sentence"], texts(page)
     chief = page.table[0].value.set_index("")
-    assert chief.loc["true class first ↑", "Joint"] == f"{100 * gap.rank_1:.1f} %"
+    assert chief.loc["clips on their own prototype ↑", "Joint"] == f"{100 * gap.nearest_prototype:.1f} %"
     assert chief.loc["silhouette ↑"].to_list()[2:] == [
         number(gap.silhouette), f":green[+{gap.silhouette - before.silhouette:.2f}] better"
     ]  # fmt: skip

@@ -56,7 +56,7 @@ def test_a_sweep_is_tabled_and_goes_on(cezsar, workspace, tmp_path):
     found = Sweep.load(tmp_path / "s")
     assert [(point.tau, point.seed) for point in found.points] == [(0.05, 0), (0.8, 0)]
     assert text.startswith(found.text())
-    assert "τ = 0.05: too few" in text and f"wrote {tmp_path / 's' / 'tau-sweep.json'}" in text
+    assert "seed 0: too few" in text and f"wrote {tmp_path / 's' / 'tau-sweep.json'}" in text
     assert "τ = 0.8, seed 0 (2 of 2), training: 1 of 1, loss" in error and "\r" not in error
     run = Run.open(tmp_path / "s" / "tau-0.8-seed-0")
     model, training = run.config.model, run.config.training

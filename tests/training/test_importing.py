@@ -141,19 +141,20 @@ def domain(columns):
 
 
 WRONG = [
-    *(({name: b"{}"}, "no archive of a run has") for name in ("/../../evil.json", "\\..\\evil.json", "run.sh")),
     ({"config.json": b"{"}, "config.json, line 1"),
-    ({"config.json": b" " * 50_000_001}, "it may have"),
+    ({"config.json": b"[" * 100_000}, "JSON"),
+    ({"config.json": b" " * 50_000_001}, "no run does that"),
     ({"domain.safetensors": bytes(80_000_000)}, "no run does that"),
-    ({f"results/{number}.json": b"{}" for number in range(1000)}, "at most 1,000"),
-    ({"state.pt": pickle.dumps(open)}, "is a pickle"),
     ({"model.safetensors": pickle.dumps(open)}, "no safetensors file"),
-    ({"model.safetensors": None}, "no model.safetensors"),
+    ({"model.safetensors": None}, "not the folder of one trained run"),
+    ({"model.safetensors": tensors({"a": np.zeros(2)})}, "is missing"),
+    ({"record.json": b'{"validation_loss": "low"}'}, "words where numbers"),
+    ({"history.jsonl": b"{}\n"}, "history.jsonl, line 1"),
     ({"history.jsonl": b'{"kind": "steps", "loss": 1.0}\n{"kind": "epoch", "loss": "<b>"}\n'}, "line 2"),
     ({"prototypes.json": b'{"kick": 3}'}, "should have a sentence"),
     ({"results/all.json": b"NaN"}, "JSON"),
-    (domain(columns=(0, 12)), "does not describe features"),
-    (head(value=np.nan), "does not name objects"),
+    (domain(columns=(0, 12)), "is not of its features"),
+    (head(value=np.nan), "not finite"),
     (config(format=2), "format 1"),
     (config(model__d_model=16), r"tensor \S+ is \(8"),
     (config(model__d_model=10**12), "at most 8,192"),
@@ -169,6 +170,13 @@ def test_archives_with_wrong_files_are_refused(files, tmp_path, changes, match):
     assert not list(tmp_path.rglob("evil*"))
 
 
+def test_files_that_no_run_has_are_passed_over(files, tmp_path):
+    odd = ["/../../evil.json", "\\..\\evil.json", "results/../evil.json", "run.sh", "results/a/b.json", "state.pt"]
+    again = unpack(zipped(tmp_path / "a.zip", files | {f"mine/{name}": b"{}" for name in odd}), tmp_path / "runs")
+    assert len([path for path in again.folder.rglob("*") if path.is_file()]) == len(files)
+    assert not list(tmp_path.rglob("evil*")) and {path.name for path in tmp_path.iterdir()} == {"a.zip", "runs"}
+
+
 def test_damaged_and_odd_archives_are_refused(packed, files, tmp_path):
     whole = packed.read_bytes()
     entry = whole.rfind(b"mine/config.json") - 46  # in the directory at the end: 46 bytes, then the name
@@ -180,13 +188,14 @@ def test_damaged_and_odd_archives_are_refused(packed, files, tmp_path):
     contents = {
         "text": (b"no archive", "no zip archive, or a damaged one"), "damaged": (changed(200, bytes(60)), "damaged"),
         "more than said": (changed(entry + 24, struct.pack("<I", 10)), "damaged"),
-        "said to be large": (changed(entry + 24, struct.pack("<I", 3_000_000_000)), "it may have"),
+        "said to be large": (changed(entry + 24, struct.pack("<I", 3_000_000_000)), "no run does that"),
         "secret": (changed(entry + 8, bytes([whole[entry + 8] | 1])), "damaged"),
     }  # fmt: skip
     for name, (content, match) in contents.items():
         (tmp_path / f"{name}.zip").write_bytes(content)
         refused(tmp_path / f"{name}.zip", match)
-    refused(zipped(tmp_path / "two.zip", files | {"b/config.json": b"{}"}), "2 config.json")
+    refused(zipped(tmp_path / "none.zip", {}), "not the folder of one trained run")
+    refused(zipped(tmp_path / "two.zip", files | {"b/config.json": b"{}"}), "not the folder of one trained run")
     link = zipfile.ZipInfo("mine/results/x.json")
     link.create_system, link.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
     with zipfile.ZipFile(zipped(tmp_path / "link.zip", files), "a") as archive:
@@ -202,7 +211,7 @@ def test_pickles_are_refused_without_being_opened(run, tmp_path):
         with pytest.raises(InputError, match="is a pickle"):
             adopt(tmp_path / name, run, tmp_path / "runs")
     torch.save({"a": torch.ones(2)}, tmp_path / "renamed.zip")
-    refused(tmp_path / "renamed.zip", "is a pickle", InputError)
+    refused(tmp_path / "renamed.zip", "not the folder of one trained run")
     assert not (tmp_path / "harm").exists()
 
 

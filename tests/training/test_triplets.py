@@ -1,6 +1,5 @@
 """Sub-clips, positives and the triplets file; hard negatives against plain loops over all pairs."""
 
-import dataclasses
 from itertools import combinations
 
 import numpy as np
@@ -100,14 +99,10 @@ def test_triplets_come_back_from_disk_as_they_were_and_others_are_refused(triple
     read = Triplets.load(path)
     assert read.fingerprint == triplets.fingerprint
     assert (read.sentences, read.video_ids, read.record) == (triplets.sentences, triplets.video_ids, triplets.record)
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(FormatError, match=r"t\.safetensors is not a triplets file"):
-        Triplets.load(path)
-    beyond = triplets.positives_MP.copy()
-    beyond[0, 0] = len(triplets.sentences)
-    dataclasses.replace(triplets, positives_MP=beyond).save(path)
-    with pytest.raises(FormatError, match="contradicts itself"):
-        Triplets.load(path)
+    for damaged in (b"not at all", path.read_bytes()[:-100]):
+        path.write_bytes(damaged)
+        with pytest.raises(FormatError, match=r"t\.safetensors is not a triplets file"):
+            Triplets.load(path)
 
 
 def test_too_few_candidates_are_counted_and_none_at_all_is_refused(make):

@@ -70,7 +70,7 @@ def test_captions_alone_need_no_store(letters, averaged):
     assert result.runs[0].hits[1] == [1, 1, 1] and result.runs[0].undecided == 1
     assert result.method == METHODS["captions"].title and result.modality == "C"
     assert "1 of 5 clips have no caption" in ready.embedded.notes[0] and "b2" in ready.embedded.notes[0]
-    with pytest.raises(InputError, match=r"none of the 5 clips of letters has a caption.*'a1'.*'other'"):
+    with pytest.raises(InputError, match=r"none of the 5 clips of letters has a caption"):
         prepare("captions", Sources(DATA, DATA.descriptions, captions={"other": ["a"]}))
 
 
