@@ -55,6 +55,7 @@ OWN_WEIGHTS = "own-weights"  # whether each run keeps its own α, β and γ, els
 WEIGHT_OF = {"VE": "weight-ve", "O": "weight-o", "C": "weight-c"}
 ROW, SPLIT = "row", "split"  # whose splits are looked at, and which one, from 1
 LOOK, AGAINST = "look", "against"  # what is shown below the table; title of the row that others are compared with
+SEEN = "seen"  # scored set whose classes training showed, beside the unseen ones
 CONFIDENCE, LET_IN = "confidence", "let-in"  # what tells unknown clips; percent of them that may pass for known ones
 
 # Semantic gap

@@ -144,20 +144,12 @@ def to_json(found: Sequence[Comparison]) -> str:
     return json.dumps(content, ensure_ascii=False, allow_nan=False)
 
 
-# Corrections ---------------------------------------------------------------------------------------------------------
-
-
-def applicable(item: Scored) -> list[Reduction]:
-    """Those that can change an accuracy here, plain scores first."""
-    several = scored.scores(item).first_columns is not None
-    return [one for one in REDUCTIONS.values() if several or one is not MEAN_SENTENCE]
-
-
 def reached(item: Scored, weights: Weights, protocol: Protocol) -> list[Reached]:
-    """Every applicable reduction on every run of the protocol, each with its paired difference to none."""
+    """Every reduction that can change an accuracy here, on every run, each with its paired difference to none."""
     found: list[Reached] = []
     plainly: Correctness | None = None
-    for one in applicable(item):
+    several = scored.scores(item).first_columns is not None
+    for one in (each for each in REDUCTIONS.values() if several or each is not MEAN_SENTENCE):
 
         def make(one: Reduction = one) -> Correctness:
             source = scored.embeddings(item) if one.needs_vectors else scored.scores(item)

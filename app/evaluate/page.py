@@ -15,6 +15,7 @@ import streamlit as st
 from app import state
 from app.evaluate import scoring
 from app.evaluate.differences import corrections, differences
+from app.evaluate.generalised import seen_and_unseen
 from app.evaluate.rows import FUSED, Row, companions, controls, rows_of, same_clips, table, unbroken
 from app.evaluate.splits import splits
 from app.evaluate.unknown import none_of_these, reliability
@@ -33,7 +34,7 @@ from cezsar.zeroshot.scored import Scored
 
 LOOKS = {
     "splits": "Splits and classes", "difference": "Differences", "open": "None of these", "corrected": "Corrections",
-    "trusted": "Reliability",
+    "together": "Seen and unseen", "trusted": "Reliability",
 }  # fmt: skip
 
 SYMBOLS = {"VE": "α", "O": "β", "C": "γ"}
@@ -77,7 +78,8 @@ def evaluation() -> None:
         "Look closer", LOOKS, state.LOOK,
         "**Splits and classes**: where the figures come from. **Differences**: is one row better, and how sure is "
         "that? **None of these**: clips of no class to choose from. **Corrections**: other ways to read classes off "
-        "the same embeddings. **Reliability**: what scores are worth as probabilities.",
+        "the same embeddings. **Seen and unseen**: classes of training are labels, too. **Reliability**: what scores "
+        "are worth as probabilities.",
     )  # fmt: skip
     if look == "splits":
         splits([*rows, *compared_with])
@@ -93,7 +95,8 @@ def closer(look: str, rows: Sequence[Row], controls: Sequence[Row], protocol: Pr
     if look == "difference":
         differences([*rows, *controls], protocol)
     else:
-        {"open": none_of_these, "corrected": corrections, "trusted": reliability}[look](rows, protocol)
+        looks = {"open": none_of_these, "corrected": corrections, "together": seen_and_unseen, "trusted": reliability}
+        looks[look](rows, protocol)
 
 
 def results(items: Sequence[Scored], rows: Sequence[Row], controls: Sequence[Row], protocol: Protocol) -> None:

@@ -1,6 +1,7 @@
 """Evaluate, through the app's entry: its figures are those of the engine called directly."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from conftest import charts, fine, metrics, numbers, open_page, press, texts
 from streamlit.typing import PlotlyState
 
 from app import state
-from app.evaluate import differences, scoring, splits, unknown
+from app.evaluate import differences, generalised, scoring, splits, unknown
 from app.evaluate import page as asking
 from app.evaluate import rows as made
 from app.parts import models
@@ -22,12 +23,13 @@ from cezsar.data.labels import groups_path, keep_group
 from cezsar.encoders.motion import MotionEncoder
 from cezsar.errors import InputError
 from cezsar.zeroshot import tables
-from cezsar.zeroshot.evaluation import confusion_matrix, correctness, evaluate, load_all
+from cezsar.zeroshot.evaluation import confusion_matrix, correctness, evaluate, load_all, stacking
 from cezsar.zeroshot.fusion import Weights, cosine
 from cezsar.zeroshot.hubness_reduction import REDUCTIONS, reduced
 from cezsar.zeroshot.protocols import all_classes, named, random_classes
 from cezsar.zeroshot.rejection import KINDS
 from cezsar.zeroshot.scored import Scored
+from cezsar.zeroshot.scores import Scores
 
 SHIPPED = models.SHIPPED
 CLASSES = ["kicking a drum", "kicking a box", "throwing a bucket"]
@@ -88,8 +90,14 @@ def paired(protocol, *both):
 
 
 def test_a_first_visit_shows_random_halves_of_the_shipped_demo(empty_workspace, demo, scores, halves, monkeypatch):
-    later = ((differences, "all_against"), (differences, "reached"), (unknown, "simulated"), (unknown, "trust"))
-    for module, function in later:
+    later = {
+        "all_against": differences,
+        "reached": differences,
+        "stacked": generalised,
+        "simulated": unknown,
+        "trust": unknown,
+    }
+    for function, module in later.items():
         monkeypatch.setattr(module, function, lambda *given: pytest.fail("computed before it is asked for"))
     page = fine(open_page("evaluate"))
     for modality, weights in (("VE", VE), ("O", O), ("VE + O", demo.weights)):
@@ -269,6 +277,34 @@ def test_corrections_are_the_engines_with_what_they_assume(empty_workspace, demo
         difference = float(rows[title][difference_of].split()[0].replace("\N{MINUS SIGN}", "-"))
         assert difference == pytest.approx(100 * (expected.mean - plainly.mean), abs=0.051)
     assert "no plain accuracy" in page.warning[0].value
+
+
+def test_seen_and_unseen_classes_are_the_engines(empty_workspace, demo):
+    page = fine(open_page("evaluate", look="Seen and unseen", **FEW))
+    assert "with the same run" in texts(page) and len(page.table) == 1
+    told, place = demo.embeddings(), empty_workspace / "scores" / "demo@seen"
+    place.mkdir(parents=True)
+    (place / "about.json").write_text(json.dumps(demo.about | {"dataset": "seen"}))
+    renamed = {name: f"{name}, seen" for name in told.class_names}
+    moved = told.prototypes + np.random.default_rng(0).normal(0, 0.1 * told.prototypes.std(), told.prototypes.shape)
+    labels = [renamed[name] for name in told.labels]
+    seen = replace(told, prototypes=moved, class_names=[*renamed.values()], labels=labels)
+    seen.save(place / "embeddings.safetensors")
+    page = fine(open_page("evaluate", look="Seen and unseen", **FEW))
+    both = Scores.from_embeddings(told.joined(seen))
+    found, classes = stacking(both, seen.class_names, demo.weights), np.array([*told.labels, *seen.labels])
+    right = np.array(both.class_names)[cosine(both, demo.weights).argmax(axis=1)] == classes
+    sides = told.class_names, seen.class_names
+    unseen, own = (np.mean([right[classes == name].mean() for name in names]) for names in sides)
+    plainly, best = table(page, "Factor")
+    assert [plainly["Seen"], plainly["Unseen"]] == [f"{100 * share:.1f} %" for share in (own, unseen)]
+    assert best["Harmonic mean"] == f"{100 * found.best().accuracies.harmonic:.1f} %" > plainly["Harmonic mean"]
+    assert f"(AUSUC): {100 * found.ausuc:.1f} %" in texts(page) and "has seen these labels" in texts(page)
+    assert any(numbers(spec["data"][0]["x"]) == pytest.approx(100 * found.seen_between) for spec in charts(page))
+    about = demo.about | {"dataset": "seen", "created": "now"}
+    (place / "about.json").write_text(json.dumps(about))
+    told.save(place / "embeddings.safetensors")
+    assert "is a class of both sets" in texts(open_page("evaluate", look="Seen and unseen", **FEW))
 
 
 def test_reliability_is_told_on_classes_that_t_was_not_fitted_on(empty_workspace, demo, scores, few):

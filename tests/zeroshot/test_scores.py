@@ -164,6 +164,22 @@ def test_embeddings_and_scores_come_back_as_they_were(tmp_path):
         Scores(["a"], [""], ["x"], {"VE": np.array([[1e5]])}).save(tmp_path / "large.safetensors", half=True)
 
 
+def test_sets_of_one_space_are_joined():
+    one, other = embeddings(modalities=("VE", "O")), embeddings(1, sentences=2, modalities=("VE", "C"))
+    with pytest.raises(InputError, match="'class 0' is a class of both"):
+        one.joined(other)
+    names = [f"another {name}" for name in other.class_names]
+    other = replace(other, class_names=names, labels=[f"another {name}" for name in other.labels])
+    both = one.joined(other)
+    assert (list(both.modalities), both.ids[12], both.labels[12]) == (["VE"], "clip-0 (2)", other.labels[0])
+    apart = (Scores.from_embeddings(each).matrices["VE"] for each in (one, other))
+    whole = Scores.from_embeddings(both).matrices["VE"]
+    np.testing.assert_allclose(whole[:12, :5], next(apart), atol=1e-5)
+    np.testing.assert_allclose(whole[12:, 5:], next(apart), atol=1e-5)
+    with pytest.raises(InputError, match="different spaces"):
+        one.joined(replace(other, space="sentence"))
+
+
 def test_files_of_another_kind_and_damaged_ones_are_refused(tmp_path):
     path = tmp_path / "file.safetensors"
     with pytest.raises(InputError, match="cannot be read"):
