@@ -46,6 +46,7 @@ class Sampling:
     max_side: int | None = None  # shrink, keeping the proportions, until the longer side is at most this many pixels
     max_s: float | None = None  # take only t_k < max_s, and read no further
     bgr: bool = False  # channel order of the frames: blue, green, red as OpenCV has it, or else red, green, blue
+    keys_s: float | None = None  # decode key frames alone, where the file says that they are at most so far apart
 
     def __post_init__(self) -> None:
         some = self.max_side is None or self.max_side >= 1

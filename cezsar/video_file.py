@@ -14,6 +14,7 @@ import stat
 import struct
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from itertools import pairwise
 from typing import IO, Any
 
 import av
@@ -129,6 +130,12 @@ class VideoFile:
             hours, minutes, seconds = map(float, tag.groups())
             told_s, of_track = 3600 * hours + 60 * minutes + seconds - (track.start_time or 0) * unit_s, True
         return (told_s, of_track) if 0 < told_s < math.inf else (math.inf, False)
+
+    def decode_keys_alone(self, most_s: float) -> None:
+        """Skip what lies between key frames, if by the file's index they are nowhere further apart than that."""
+        keys = [entry.timestamp * self._unit_s for entry in self._track.index_entries if entry.is_keyframe]
+        if len(keys) > 1 and max(later - one for one, later in pairwise([*keys, keys[0] + self.told_s])) <= most_s:
+            self._codec.skip_frame = "NONKEY"
 
     def pictures(self) -> Iterator[VideoFrame]:
         """Every picture that can be decoded, in the order in which they are shown."""

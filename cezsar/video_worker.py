@@ -26,6 +26,8 @@ def frames(clip: VideoFile, sampling: Sampling) -> Iterator[Frame]:
     only when the next one has come. So each is held, as it was decoded, until then, and only those that are shown at
     some t_k are converted."""
     most_s = math.inf if sampling.max_s is None else sampling.max_s
+    if sampling.keys_s is not None:
+        clip.decode_keys_alone(sampling.keys_s)
     k = 0
     held: VideoFrame | None = None
     image: np.ndarray | None = None

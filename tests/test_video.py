@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -131,6 +132,12 @@ def test_samples_are_the_frames_shown_at_k_over_fps(decoder, numbers):
             assert index_of(frame) == max(i for i in range(40) if i / 8 <= k / fps + 1e-9)
     for most_s, times in ((1.5, [0, 1]), (0.001, [0]), (1e-9, [0]), (1000, [0, 1, 2, 3, 4])):
         assert [frame.time_s for frame in decoder.frames(numbers, Sampling(max_s=most_s))] == times
+    with av.open(str(numbers)) as file:
+        keys = [round(packet.pts * float(packet.time_base) * 8) for packet in file.demux(video=0) if packet.is_keyframe]
+    assert 1 < len(keys) < 40
+    found = [index_of(frame) for frame in decoder.frames(numbers, Sampling(fps=8, keys_s=2))]
+    assert found == [max(key for key in keys if key <= i) for i in range(40)]  # 1.5 s apart at the most
+    assert len({index_of(frame) for frame in decoder.frames(numbers, Sampling(fps=8, keys_s=1))}) == 40
 
 
 @pytest.mark.parametrize("kind", ["mp4:mp4v", "avi:MJPG", "webm:VP80"])

@@ -19,6 +19,7 @@ from cezsar import workspace, world
 from cezsar.errors import VideoError
 
 FRAME_SIDE_PX = 240  # longer side of a frame in the film strip
+KEYS_S = 12.0  # key frames that are no further apart will do for it
 FILM_PX = 400  # width of a drawn clip as shown; the world's own 160 is for the encoder
 HEAD_BYTES = 1 << 20  # read at either end of a file
 
@@ -124,7 +125,8 @@ def strip(clip: ClipFile) -> list[tuple[float, bytes]]:
         from cezsar.video import Decoder, Sampling
 
         with Decoder() as decoder, on_disk(clip) as path:
-            return [(one.time_s, _jpeg(one.image)) for one in decoder.frames(path, Sampling(max_side=FRAME_SIDE_PX))]
+            sampling = Sampling(max_side=FRAME_SIDE_PX, keys_s=KEYS_S)
+            return [(one.time_s, _jpeg(one.image)) for one in decoder.frames(path, sampling)]
 
     return cache.once(read, "strip", clip.digest)
 

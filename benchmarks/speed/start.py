@@ -46,7 +46,7 @@ def app_s(folder: Path, chromium: str) -> tuple[float, float]:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page()
         started = time.perf_counter()
-        server = subprocess.Popen([sys.executable, "-m", "cezsar", "app", "--port", str(port)],
+        server = subprocess.Popen([sys.executable, "-m", "cezsar", "app", "--server.port", str(port)],
                                   env=os.environ | {"CEZSAR_HOME": str(folder)}, stdout=subprocess.DEVNULL)  # fmt: skip
         try:
             while True:

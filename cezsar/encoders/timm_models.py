@@ -46,6 +46,7 @@ class TimmEncoder(compute.ImageEncoder):
         import torch
         from timm.data import create_transform, resolve_model_data_config
         from timm.data.imagenet_info import infer_imagenet_subset
+        from timm.layers import StdConv2d
 
         super().__init__(name, model.to(memory_format=torch.channels_last), **computed)
         self.sampling = Sampling(fps=1.0, bgr=bgr)
@@ -55,6 +56,9 @@ class TimmEncoder(compute.ImageEncoder):
         # timm's name of the ImageNet list that the classes are; None for others
         self._classes = None if model.pretrained_cfg.get("label_names") else infer_imagenet_subset(model)
         self.domain = IMAGENET_DOMAINS.get(self._classes or "", "images, by classes of its own")
+        if any(isinstance(layer, StdConv2d) for layer in self.model.modules()):
+            self.fingerprint  # noqa: B018 (of the weights as they came)
+            _standardise_once(self.model, torch.bfloat16 if self.precision == "bf16" else torch.float32)
 
     def _description(self) -> dict[str, Any]:
         architecture = self.model.pretrained_cfg.get("architecture", "")
@@ -85,10 +89,29 @@ class TimmEncoder(compute.ImageEncoder):
         head = LinearHead(names, definitions, weight, None if bias is None else bias.detach().float().cpu().numpy())
         height, width = self.preprocessing["input_size"][1:]
         frame = np.indices((height, width)).sum(0)[..., None].repeat(3, -1).astype(np.uint8)
-        with compute.inference(self.device, "fp32"):
-            ours = head.logits(self._forward([frame]).cpu().numpy())
-            theirs = self._forward([frame], pre_logits=False).cpu().numpy()
+        with compute.inference(self.device, self.precision):
+            ours = head.logits(self._forward([frame]).float().cpu().numpy())
+            theirs = self._forward([frame], pre_logits=False).float().cpu().numpy()
         return head if np.allclose(ours, theirs, rtol=1e-2, atol=1e-2 * float(np.abs(theirs).max())) else None
+
+
+def _standardise_once(model: torch.nn.Module, kind: torch.dtype) -> None:
+    """Put plain convolutions in the place of those of BiT, which standardise their weights anew at each call."""
+    import torch
+    from timm.layers import StdConv2d
+
+    for name, layer in model.named_children():
+        if not isinstance(layer, StdConv2d):
+            _standardise_once(layer, kind)
+            continue
+        shape = layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding, layer.dilation
+        plain = torch.nn.utils.skip_init(torch.nn.Conv2d, *shape, layer.groups, layer.bias is not None)
+        rows = layer.weight.detach().flatten(1)
+        mean, spread = rows.mean(1, keepdim=True), (rows.var(1, correction=0, keepdim=True) + layer.eps).sqrt()
+        weight = ((rows - mean) / spread).view_as(layer.weight)
+        plain.weight = torch.nn.Parameter(weight.to(kind, memory_format=torch.channels_last), requires_grad=False)
+        plain.bias = layer.bias
+        setattr(model, name, plain.eval())
 
 
 def load_model(name: str, model: str, weights: str | Path | None = None) -> torch.nn.Module:
