@@ -152,7 +152,7 @@ def train(
     from cezsar.data.features import FeatureStore
     from cezsar.data.sentence_cache import open_encoder
     from cezsar.encoders.objects import LinearHead
-    from cezsar.training import cross_modal, loop
+    from cezsar.training import cross_modal, loop, processes
     from cezsar.training.triplets import Triplets
 
     chosen: dict[str, Any] = {
@@ -164,6 +164,8 @@ def train(
         if method == "cross-modal":
             if head:
                 raise InputError("--head goes with CEZSAR: the cross-modal method uses no objects")
+            if processes.rank() is not None:
+                raise InputError("the cross-modal method trains in one process; start it without torchrun")
             data = open_dataset(source)
             described = named_descriptions(seen_prototypes) if seen_prototypes else data.descriptions
             clips = cross_modal.clips_of(data, FeatureStore(store), described)
@@ -173,8 +175,9 @@ def train(
             chosen |= {"use": UseConfig(**settings[UseConfig]), "head": LinearHead.load(head) if head else None}
             show = partial(_show_epochs, progress, epochs or TrainingConfig.epochs)
             run = loop.train(Triplets.load(source), FeatureStore(store), out, on_progress=show, **chosen)
-    best = "best epoch {best_epoch} of {epochs}, validation loss {validation_loss:.4f}".format(**run.record())
-    print(f"{run.folder}: {best}, {duration(run.record()['seconds'])}")
+    if not processes.rank():
+        best = "best epoch {best_epoch} of {epochs}, validation loss {validation_loss:.4f}".format(**run.record())
+        print(f"{run.folder}: {best}, {duration(run.record()['seconds'])}")
 
 
 def _show_trials(progress: Progress, epochs: Any, trials: int, line: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from cezsar.arrays import FloatArray, IntArray
 from cezsar.atomic import replacing, write_text
@@ -27,6 +27,8 @@ from cezsar.encoders.compute import pick_device
 from cezsar.encoders.objects import LinearHead
 from cezsar.errors import CezsarError, FormatError, InputError, MismatchError
 from cezsar.model import CEZSAR, CrossModal, stack
+from cezsar.training import processes
+from cezsar.training.processes import Group
 from cezsar.training.runs import OodDistance, Run, RunConfig, refuse_other_encoder
 from cezsar.training.triplets import Triplets
 
@@ -64,13 +66,16 @@ def train(
         {"name": sentences["name"], "fingerprint": sentences["fingerprint"]}, triplets.fingerprint, domain,
         use.objects, fusion=use.fusion,
     )  # fmt: skip
-    run = Run.create(folder, config, resume=resume)
-    if not run.trained:
-        Trainer(run, triplets, store, pick_device(device)).fit(on_progress)
-    if head is not None:
-        head.save(run.folder / "objects.safetensors")
-    if descriptions is not None:
-        save_descriptions(run.folder / "prototypes.json", descriptions)
+    with processes.group() as group:
+        run = Run(Path(folder), config) if group.rank else Run.create(folder, config, resume=resume)
+        group.wait()
+        if not run.trained:
+            Trainer(run, triplets, store, pick_device(device), group).fit(on_progress)
+        if head is not None and not group.rank:
+            head.save(run.folder / "objects.safetensors")
+        if descriptions is not None and not group.rank:
+            save_descriptions(run.folder / "prototypes.json", descriptions)
+        group.wait()
     return run
 
 
@@ -107,12 +112,32 @@ def ood_of(clips: Sequence[FloatArray], members: IntArray, config: RunConfig) ->
     return OodDistance.fit(means_MD, rng, scene_columns(config.feature_encoder["name"]))
 
 
-def loss_sum(
-    model: CEZSAR, triplets: Triplets, clips: Rows, members: IntArray, margin: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Sum of Eq. 7, `max(||v - p|| - ||v - n|| + ε, 0)`, over triplets; their number; and VE (B, E). `members` are
-    sub-clips (B,), each with all its triplets, or single triplets (B, 3): sub-clip, column of the positive, of the
-    negative."""
+class TripletLoss(nn.Module):
+    """Sum of Eq. 7, `max(||v - p|| - ||v - n|| + ε, 0)`, over triplets; their number; and VE (B, E)."""
+
+    def __init__(self, model: CEZSAR, margin: float) -> None:
+        super().__init__()
+        self.model, self.margin = model, margin
+
+    def forward(
+        self, features_BTD: Tensor, lengths_B: Tensor, positives_BPS: Tensor, negatives_BPnS: Tensor, valid_BPn: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        visual_BE = self.model.visual_embedding(features_BTD, lengths_B)
+        positives_BPE, negatives_BPnE = (
+            self.model.sentence_embedding(vectors).float() for vectors in (positives_BPS, negatives_BPnS)
+        )
+        anchor = visual_BE.float()[:, None, None]  # distances in float32: under mixed precision embeddings come as bf16
+        to_positive_BP1 = torch.linalg.vector_norm(anchor - positives_BPE[:, :, None], dim=-1)
+        to_negative_BPn = torch.linalg.vector_norm(anchor - negatives_BPnE, dim=-1)
+        losses_BPn = torch.relu(to_positive_BP1 - to_negative_BPn + self.margin)
+        return torch.where(valid_BPn, losses_BPn, 0.0).sum(), valid_BPn.sum(), visual_BE
+
+
+def batch_of(
+    triplets: Triplets, clips: Rows, members: IntArray, longest: int, device: torch.device
+) -> tuple[Tensor, ...]:
+    """What `TripletLoss` takes. `members` are sub-clips (B,), each with all its triplets, or single triplets (B, 3):
+    sub-clip, column of the positive, of the negative."""
     if members.ndim == 1:
         chosen = members
         positives_BP, negatives_BPn = triplets.positives_MP[chosen], triplets.negatives_MPn[chosen]
@@ -120,19 +145,12 @@ def loss_sum(
         chosen, column, rank = members.T
         positives_BP = triplets.positives_MP[chosen, column][:, None]
         negatives_BPn = triplets.negatives_MPn[chosen, column, rank][:, None, None]
-    device = model.feature_mean.device
-    features_BTD, lengths_B = stack([clips[clip] for clip in chosen.tolist()], model.config.longest_s)
-    visual_BE = model.visual_embedding(features_BTD.to(device), lengths_B.to(device))
-    positives_BPE, negatives_BPnE = (
-        model.sentence_embedding(torch.from_numpy(triplets.vectors_NS[index.clip(0)]).to(device)).float()
-        for index in (positives_BP, negatives_BPn)
-    )
-    anchor = visual_BE.float()[:, None, None]  # distances in float32: under mixed precision embeddings come as bf16
-    to_positive_BP1 = torch.linalg.vector_norm(anchor - positives_BPE[:, :, None], dim=-1)
-    to_negative_BPn = torch.linalg.vector_norm(anchor - negatives_BPnE, dim=-1)
-    losses_BPn = torch.relu(to_positive_BP1 - to_negative_BPn + margin)
-    valid_BPn = torch.from_numpy((negatives_BPn >= 0) & (positives_BP >= 0)[..., None]).to(device)
-    return torch.where(valid_BPn, losses_BPn, 0.0).sum(), valid_BPn.sum(), visual_BE
+    valid_BPn = torch.from_numpy((negatives_BPn >= 0) & (positives_BP >= 0)[..., None])
+    vectors = (torch.from_numpy(triplets.vectors_NS[index.clip(0)]) for index in (positives_BP, negatives_BPn))
+    parts = (*stack([clips[clip] for clip in chosen.tolist()], longest), *vectors, valid_BPn)
+    if device.type == "cuda":
+        return tuple(part.pin_memory().to(device, non_blocking=True) for part in parts)
+    return tuple(part.to(device) for part in parts)
 
 
 def signs_of_collapse(visual_NE: Tensor) -> dict[str, float]:
@@ -157,7 +175,8 @@ def split_by_video(triplets: Triplets, share: float, seed: int) -> tuple[IntArra
 class Trainer:
     """One training run: made by `train`, which is what callers use. Begins where the run's saved state is."""
 
-    def __init__(self, run: Run, triplets: Triplets, store: FeatureStore, device: str) -> None:
+    def __init__(self, run: Run, triplets: Triplets, store: FeatureStore, device: str, group: Group) -> None:
+        self.group = group
         self.run, self.triplets, self.device, self.config = run, triplets, torch.device(device), run.config.training
         self.state = SimpleNamespace(  # with the weights and the optimiser's state, what resuming needs
             epoch=0, step_in_epoch=0, epoch_loss=0.0, epoch_triplets=0,  # sums over this epoch so far
@@ -169,12 +188,15 @@ class Trainer:
         rows = zip(triplets.video_M.tolist(), triplets.rows_M2.tolist(), strict=True)
         self.clips = Rows(store, [(triplets.video_ids[video], first, stop) for video, (first, stop) in rows])
         self.train_clips, self.validation_clips = split_by_video(triplets, self.config.validation, self.config.seed)
-        ood_of(self.clips, self.train_clips, run.config).save(run.folder / "domain.safetensors")
+        if not group.rank:
+            ood_of(self.clips, self.train_clips, run.config).save(run.folder / "domain.safetensors")
         if self.config.standardise:
             standardise(self.model, (self.clips[clip] for clip in self.train_clips.tolist()))
         parameters, how = self.model.to(self.device).parameters(), self.config
         self.optimiser = torch.optim.AdamW(parameters, how.lr, how.betas, weight_decay=how.weight_decay)
         self._resume()
+        self.loss = TripletLoss(self.model, self.config.margin)
+        self.shared_loss = group.together(self.loss)
         self.started = time.perf_counter() - self.state.seconds
 
     def batches(self) -> list[IntArray]:
@@ -191,29 +213,34 @@ class Trainer:
         """One optimiser step."""
         state, precision = self.state, self.config.precision
         mixed = np.random.SeedSequence([self.config.seed, state.epoch, state.step_in_epoch])
-        torch.manual_seed(int(mixed.generate_state(1, np.uint64)[0] >> np.uint64(1)))  # dropout
+        seed = int(mixed.generate_state(1, np.uint64)[0] >> np.uint64(1)) + self.group.rank
+        torch.manual_seed(seed)  # dropout
         self.model.train()
         able = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
         half = precision == "bf16" or (precision == "auto" and able)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
-            total, count, _ = loss_sum(self.model, self.triplets, self.clips, members, self.config.margin)
+            total, own, _ = self.shared_loss(*self._batch(self.group.share(members)))
+        value, count = self.group.summed(torch.stack([total.detach().double(), own.double()])).tolist()
         self.optimiser.zero_grad(set_to_none=True)
-        (total / count.clamp(min=1)).backward()
+        (total * self.group.size / max(count, 1)).backward()  # its gradient is then the mean over the processes
         self.optimiser.step()
-        value = float(total.detach())
         state.step_in_epoch += 1
         state.epoch_loss, state.epoch_triplets = state.epoch_loss + value, state.epoch_triplets + int(count)
         if not math.isfinite(value):
             where = f"at epoch {state.epoch + 1}, step {state.step_in_epoch}"
             raise DivergedError(f"the loss is {value} {where}; lower --lr, or standardise the features")
 
+    def _batch(self, members: IntArray) -> tuple[Tensor, ...]:
+        return batch_of(self.triplets, self.clips, members, self.model.config.longest_s, self.device)
+
     @torch.inference_mode()
     def validate(self) -> dict[str, float]:
         """Mean validation loss, and `signs_of_collapse`."""
         self.model.eval()
-        blocks = (self.validation_clips[first : first + 256] for first in range(0, len(self.validation_clips), 256))
-        parts = [loss_sum(self.model, self.triplets, self.clips, block, self.config.margin) for block in blocks]
-        total, count = sum(float(part[0]) for part in parts), sum(int(part[1]) for part in parts)
+        blocks = [self.validation_clips[first : first + 256] for first in range(0, len(self.validation_clips), 256)]
+        own = [self.loss(*self._batch(block)) for block in blocks[self.group.rank :: self.group.size]]
+        parts = self.group.gathered([(float(total), int(count), visual_BE.cpu()) for total, count, visual_BE in own])
+        total, count = sum(part[0] for part in parts), sum(part[1] for part in parts)
         return {"validation_loss": total / max(count, 1)} | signs_of_collapse(torch.cat([part[2] for part in parts]))
 
     def fit(self, on_progress: Progress | None) -> None:
@@ -222,9 +249,10 @@ class Trainer:
 
         def note(line: dict[str, Any]) -> None:
             state.history.append(line)
-            self.run.log(line)
-            if on_progress:
-                on_progress(line)
+            if not self.group.rank:
+                self.run.log(line)
+                if on_progress:
+                    on_progress(line)
 
         with torch.random.fork_rng():
             while state.epoch < self.config.epochs and state.bad_epochs < self.config.patience:
@@ -260,9 +288,12 @@ class Trainer:
             "train_sub_clips": len(self.train_clips), "validation_sub_clips": len(self.validation_clips),
             "triplets": self.triplets.record,
         }  # fmt: skip
-        self.run.finish(self.model, self.started, record)
+        if not self.group.rank:
+            self.run.finish(self.model, self.started, record)
 
     def _save_state(self) -> None:
+        if self.group.rank:
+            return
         self.state.seconds = time.perf_counter() - self.started
         with replacing(self.run.folder / "state.pt") as temporary:
             parts = {"model": self.model.state_dict(), "optimiser": self.optimiser.state_dict()}
@@ -280,4 +311,7 @@ class Trainer:
             except (OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError, UnpicklingError) as error:
                 reason = str(error).splitlines()[:1]
                 raise FormatError(f"{path} cannot be read {reason}; delete it to start this run afresh") from error
-        write_text(self.run.folder / "history.jsonl", "".join(json.dumps(line) + "\n" for line in self.state.history))
+        if not self.group.rank:
+            write_text(
+                self.run.folder / "history.jsonl", "".join(json.dumps(line) + "\n" for line in self.state.history)
+            )

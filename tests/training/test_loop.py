@@ -21,7 +21,7 @@ from cezsar.config import FUSION, TrainingConfig, from_dict
 from cezsar.data.features import FeatureStore
 from cezsar.errors import FormatError, InputError, MismatchError
 from cezsar.training import loop
-from cezsar.training.loop import DivergedError, Rows, loss_sum, split_by_video
+from cezsar.training.loop import DivergedError, Rows, TripletLoss, batch_of, split_by_video
 from cezsar.training.runs import OodDistance, Run, RunConfig
 
 MODEL = {"d_model": 16, "d_emb": 8, "ffn": 16}
@@ -30,8 +30,8 @@ QUICK = {"epochs": 3, "batch": 32, "lr": 3e-3}
 
 @pytest.fixture
 def train(made_up, triplets, tmp_path):
-    def train(name="run", data=triplets, resume=False, on_progress=None, head=None, **training):
-        about = {"model": MODEL, "training": QUICK | training, "domain": "made-up videos", "head": head}
+    def train(name="run", data=triplets, resume=False, on_progress=None, head=None, model=MODEL, **training):
+        about = {"model": model, "training": QUICK | training, "domain": "made-up videos", "head": head}
         return loop.train(data, made_up[1], tmp_path / name, **about, resume=resume, on_progress=on_progress)
 
     return train
@@ -83,7 +83,8 @@ def test_the_loss_is_equation_7_of_every_triplet_once_and_of_no_other(triplets, 
             to_p, to_n = (math.sqrt(sum((v[e] - other[e]) ** 2 for e in range(8))) for other in (p, n))
             by_hand += max(to_p - to_n + margin, 0.0)
         for members in (np.arange(8), np.array(there)):  # by sub-clip, and by triplet
-            total, count, _ = loss_sum(model, holes, sub_clips, members, margin)
+            batch = batch_of(holes, sub_clips, members, model.config.longest_s, torch.device("cpu"))
+            total, count, _ = TripletLoss(model, margin)(*batch)
             assert int(count) == len(there) == 8 * 4 - 7
             assert float(total) == pytest.approx(by_hand, rel=1e-5)
 
@@ -281,3 +282,22 @@ def test_ood_distance_tells_what_is_like_training():
     strange = (3 * rng.normal(size=(9, 40)) + 3).astype(np.float32)
     assert max(ood.distance(clip[None]) for clip in fresh) < 1.5
     assert min(ood.distance(clip[None]) for clip in strange) > 5
+
+
+@pytest.mark.parametrize(("order", "begun"), [("sub-clip", False), ("triplet", True)])
+def test_two_processes_train_as_one_does_and_finish_what_it_began(made_up, triplets, tmp_path, train, order, begun):
+    triplets.save(tmp_path / "triplets.safetensors")
+    settings = {"order": order, "batch": 33, "model": MODEL | {"dropout": 0.0}}
+    one = train(**settings)
+    if begun:
+        with pytest.raises(StopError):
+            train("two", on_progress=stop_at(2, "steps"), **settings)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "cezsar"]
+    command += ["train", str(tmp_path / "triplets.safetensors"), "--store", str(made_up[1].folder), "--epochs", "3"]
+    command += ["--batch", "33", "--lr", "3e-3", "--dropout", "0", "--order", order, "--d-model", "16", "--d-emb", "8"]
+    command += ["--ffn", "16", "--domain", "made-up videos", "--out", str(tmp_path / "two"), *["--resume"] * begun]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0 and ran.stdout.count("best epoch") == 1, ran.stderr
+    for here, there in zip(one.history(), Run.open(tmp_path / "two").history(), strict=True):
+        for name in ("epoch", "step", "loss", "train_loss", "validation_loss"):
+            assert name not in here or here[name] == pytest.approx(there[name], rel=1e-4)
