@@ -206,7 +206,7 @@ def model_for(config: ModelConfig) -> CEZSAR | CrossModal:
 
 
 @torch.inference_mode()
-def clip_embeddings(model: CEZSAR | CrossModal, clips: Sequence[FloatArray], batch: int = 256) -> FloatArray:
+def clip_embeddings(model: CEZSAR | CrossModal, clips: Sequence[FloatArray], batch: int = 64) -> FloatArray:
     """(N, E) VE(v), or f_v(v), of N clips of (T_i, D) features, by the recipe's part of a long clip."""
     embeddings, device = np.empty((len(clips), model.config.d_emb), np.float32), model.feature_mean.device
     for first in range(0, len(clips), batch):

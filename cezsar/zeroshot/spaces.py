@@ -32,7 +32,7 @@ Progress = Callable[[int, int], object]
 Descriptions = Mapping[str, Sequence[str]]  # class name -> sentences
 Captions = Mapping[str, Sequence[str]]  # clip id -> machine captions, one or several
 
-BLOCK = 256  # clips whose features are in memory together
+BLOCK = 64  # clips whose features are in memory together; few, so that they stay in caches
 OBJECTS = 3  # in O(v) where there is no run to say so; Section 3.5, after [9]
 MOST_OBJECTS = {"definitions": 100, "names": 50}  # of a clip that are summed where there is no run to say so
 
