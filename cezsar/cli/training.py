@@ -23,6 +23,7 @@ verbs = options.Verbs()
     "cezsar extract ucf101 --encoder bit --out features/ucf101-bit --precision bf16",
     "cezsar extract kinetics400:val --encoder bit --out features/kinetics400-bit --workers 2",
     "cezsar extract clips.csv --encoder timm:resnet50.a1_in1k --weights model.safetensors --out features/r50",
+    "cezsar extract kinetics400 --encoder bit --out features/k400-bit --engine ray --address auto --workers 8 --gpus 1",
 )
 def extract(
     source: Annotated[str, Argument(
@@ -35,17 +36,27 @@ def extract(
     weights: Annotated[Path | None, Option(help="File or folder of weights, where no hub can be reached.")] = None,
     time_limit: Annotated[float, Option(help="Seconds one clip may take to decode.")] = 120.0,
     memory_limit: Annotated[float, Option(help="GiB one decoder process may use.")] = 4.0,
+    engine: Annotated[Literal["local", "ray"], Option(help="This machine, or a Ray cluster that sees the same folders; "
+        "--workers are then its processes, each with an encoder.")] = "local",
+    address: Annotated[str | None, Option(help="Of the Ray cluster: auto, or ray://host:10001. Default: one of its own "
+        "on this machine.")] = None,
+    gpus: Annotated[float, Option(min=0, help="GPUs of each process of a Ray cluster; 0.5: two share one.")] = 0.0,
 ) -> None:  # fmt: skip
     """Turn videos into frame features, one row per second. Goes on where it was stopped; broken clips are listed."""
     from cezsar import encoders
     from cezsar.data.extraction import extract
     from cezsar.video import Limits
 
-    clips = _clips(source)
-    frames = encoders.create(encoder, weights=weights, precision=precision)
+    clips, make = _clips(source), partial(encoders.create, encoder, weights=weights, precision=precision)
     limits = Limits(time_s=time_limit, memory_bytes=int(memory_limit * 2**30))
-    with Progress(f"extracting {frames.name}") as progress:
-        report = extract(clips, frames, out, workers=workers, limits=limits, on_progress=progress.failing)
+    with Progress(f"extracting {encoder}") as progress:
+        how: dict[str, Any] = {"workers": workers, "limits": limits, "on_progress": progress.failing}
+        if engine == "ray":
+            from cezsar.data.extraction_on_ray import extract_on_ray
+
+            report = extract_on_ray(clips, make, out, address=address, gpus=gpus, **how)
+        else:
+            report = extract(clips, make(), out, **how)
     for clip in (*report.partly, *report.failed):
         print(f"  {clip.path}: {clip.reason}")
     if report.changed:

@@ -64,42 +64,53 @@ def extract(
     there, `MismatchError` for another encoder or label, `CezsarError` where the disk is full."""
     head = (object_head or encoder.object_head) if objects_k else None
     vocabulary = None if head is None else ObjectVocabulary(head.names, head.definitions, head.fingerprint)
-    failed, partly = list[Failure](), list[Failure]()
     with StoreWriter(store_folder, provenance(encoder), vocabulary=vocabulary, shard_videos=shard_videos) as writer:
+        work, flushed_s = Work(writer, clips), time.monotonic()
+        with closing(_encoded(work.waiting, encoder, workers, limits or Limits())) as results:
+            try:
+                for number, (clip, result) in enumerate(results, start=len(clips) - len(work.waiting) + 1):
+                    where = clip.id, printable(str(clip.path))
+                    if reason := _keep(writer, clip, result, head, objects_k):
+                        work.failed.append(Failure(*where, reason))
+                    elif missing := result.result()[1]:
+                        work.partly.append(Failure(*where, missing))
+                    if time.monotonic() - flushed_s > flush_s:
+                        work.flush()
+                        flushed_s = time.monotonic()
+                    on_progress(number - len(work.failed), len(clips), len(work.failed))
+            except (KeyboardInterrupt, SystemExit):  # what is done is kept, as far as the program gets to hear of it
+                writer.flush()
+                raise
+        work.flush()
+    return work.report()
+
+
+class Work:
+    """What is to be done for a store, and what came of it."""
+
+    def __init__(self, writer: StoreWriter, clips: Sequence[Clip]) -> None:
         for clip in clips:
             stored = writer.labels.get(clip.id, clip.label)
             if clip.label and canonical(stored) != canonical(clip.label):
                 told = f"{writer.folder} has clip {clip.id!r} as {stored!r}, the source says {clip.label!r}"
                 raise MismatchError(f"{told}: extract into another folder, or correct the label")
-        changed = writer.drop_replaced({clip.id: clip.path for clip in clips})
-        waiting = [clip for clip in clips if clip.id not in writer]
-        failures = writer.folder / "failed.json"
-        listed = read_json_object(failures).get("read in part", []) if failures.exists() else []
-        before = [Failure(**clip) for clip in listed if clip["id"] in writer]
+        self.writer, self.clips = writer, len(clips)
+        self.changed = writer.drop_replaced({clip.id: clip.path for clip in clips})
+        self.waiting = [clip for clip in clips if clip.id not in writer]
+        self.failed, self.partly = list[Failure](), list[Failure]()
+        self._failures = writer.folder / "failed.json"
+        listed = read_json_object(self._failures).get("read in part", []) if self._failures.exists() else []
+        self._before = [Failure(**clip) for clip in listed if clip["id"] in writer]
 
-        def flush() -> float:
-            writer.flush()
-            lists = {"failed": failed, "read in part": before + partly}
-            atomic.write_json(failures, {name: [clip._asdict() for clip in each] for name, each in lists.items()})
-            return time.monotonic()
+    def flush(self) -> None:
+        """Write what is done."""
+        self.writer.flush()
+        lists = {"failed": self.failed, "read in part": self._before + self.partly}
+        atomic.write_json(self._failures, {name: [clip._asdict() for clip in each] for name, each in lists.items()})
 
-        flushed_s = time.monotonic()
-        with closing(_encoded(waiting, encoder, workers, limits or Limits())) as results:
-            try:
-                for number, (clip, result) in enumerate(results, start=len(clips) - len(waiting) + 1):
-                    where = clip.id, printable(str(clip.path))
-                    if reason := _keep(writer, clip, result, head, objects_k):
-                        failed.append(Failure(*where, reason))
-                    elif missing := result.result()[1]:
-                        partly.append(Failure(*where, missing))
-                    if time.monotonic() - flushed_s > flush_s:
-                        flushed_s = flush()
-                    on_progress(number - len(failed), len(clips), len(failed))
-            except (KeyboardInterrupt, SystemExit):  # what is done is kept, as far as the program gets to hear of it
-                writer.flush()
-                raise
-        flush()
-    return ExtractionReport(len(waiting) - len(failed), len(clips) - len(waiting), failed, partly, len(changed))
+    def report(self) -> ExtractionReport:
+        skipped, done = self.clips - len(self.waiting), len(self.waiting) - len(self.failed)
+        return ExtractionReport(done, skipped, self.failed, self.partly, len(self.changed))
 
 
 def provenance(encoder: FrameEncoder) -> dict[str, Any]:

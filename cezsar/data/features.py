@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import shutil
 import threading
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -269,6 +270,20 @@ class StoreWriter:
         waiting_bytes = sum(video[-1].nbytes for video in self._pending)
         if len(self._pending) >= self.shard_videos or waiting_bytes >= SHARD_BYTES:
             self.flush()
+
+    def adopt(self, folder: Path) -> None:
+        """Take over the shards of another store, of the same encoder, which has other videos; its folder goes."""
+        self.flush()
+        for shard in _read_shards(folder):
+            _same_identity(shard.path, json.loads(shard.provenance), self.provenance)
+            if shared := self.labels.keys() & set(shard.ids):
+                raise InputError(f"video {min(shared)!r} of {folder} is already in {self.folder}; ids must be unique")
+            path = self.folder / f"shard-{self._next:05d}.h5"
+            shard.path.replace(path)
+            self._shards, self._indexed = [*self._shards, shard._replace(path=path)], False
+            self.labels |= dict(zip(shard.ids, shard.labels, strict=True))
+            self._next += 1
+        shutil.rmtree(folder)
 
     def flush(self) -> None:
         """Write the videos gathered so far as one shard, if there are any. Raises `CezsarError` if the disk refuses."""

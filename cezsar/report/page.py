@@ -9,7 +9,15 @@ from typing import Any, NamedTuple, TypeAlias
 import pandas as pd
 import plotly.graph_objects as go
 
-Part: TypeAlias = "pd.DataFrame | go.Figure | str"  # a table of text, a figure, or a paragraph of notes
+
+class Plot(NamedTuple):
+    """A figure."""
+
+    figure: go.Figure
+    says: str  # what it shows, for those who cannot see it, and as its caption
+
+
+Part: TypeAlias = "pd.DataFrame | Plot | str"  # a table of text, a figure, or a paragraph of notes
 
 
 class Section(NamedTuple):
@@ -28,7 +36,7 @@ body { max-width: 960px; margin: 2rem auto; padding: 0 1rem; font: 16px/1.55 sys
 h2 { margin-top: 2.6rem; border-bottom: 1px solid #e3e5e8; } .scroll { overflow-x: auto; } figure { margin: 1rem 0; }
 table { border-collapse: collapse; font-size: .92rem; margin: 1rem 0 .3rem; }
 th, td { padding: .3rem .8rem .3rem 0; text-align: left; border-bottom: 1px solid #eef0f2; vertical-align: top; }
-.notes { font-size: .85rem; color: #57606a; white-space: pre-line; }
+.notes, figcaption { font-size: .85rem; color: #57606a; white-space: pre-line; }
 .warning { border-left: 4px solid #d55e00; padding: .2rem .8rem; background: #fff6ef; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; } dd { margin: 0; }
 """
@@ -64,6 +72,8 @@ def _part(part: Part) -> str:
     if isinstance(part, pd.DataFrame):
         with pd.option_context("display.max_colwidth", None):
             return f'<div class="scroll">{part.to_html(index=False, border=0)}</div>'
-    drawn = go.Figure(part).update_layout(font=FONT, plot_bgcolor="#FFFFFF")
+    drawn, says = go.Figure(part.figure), html.escape(part.says)
+    drawn.update_layout(font=FONT, plot_bgcolor="#FFFFFF")
     drawn.update_xaxes(**LINES).update_yaxes(**LINES)
-    return f"<figure>{drawn.to_html(full_html=False, include_plotlyjs=False, config={'displaylogo': False})}</figure>"
+    script = drawn.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False})
+    return f'<figure aria-label="{says}">{script}<figcaption>{says}</figcaption></figure>'

@@ -21,7 +21,7 @@ from cezsar.atomic import write_text
 from cezsar.errors import InputError
 from cezsar.report import figures, page
 from cezsar.report.figures import number, percent, points
-from cezsar.report.page import Part, Section
+from cezsar.report.page import Part, Plot, Section
 from cezsar.report.study import Study
 from cezsar.zeroshot import published, tables
 from cezsar.zeroshot.evaluation import KS, METRICS, evaluate, evaluate_each, figure_of, stacking
@@ -71,7 +71,9 @@ def fusion(study: Study) -> Section | None:
     found, used = fusion_curve(scores, pair), share(study.ready.weights, pair)
     best, at_used, n = found.best(), float(found.at(used)), len(found.breakpoints)
     marks = {f"in use, α = {used:.2f}": (used, at_used), "best": ((best.low + best.high) / 2, best.accuracy)}
-    parts: list[Part] = [figures.alpha_curve(found, pair, marks)]
+    parts: list[Part] = [
+        Plot(figures.alpha_curve(found, pair, marks), "Top-1 accuracy for every α, exact: nothing sampled.")
+    ]
     widest = {"low": best.low, "high": best.high, "accuracy": best.accuracy}
     numbers: dict[str, Any] = {"pair": pair, "used": used, "best": widest, "breakpoints": n, "at_used": at_used}
     says = (
@@ -90,7 +92,8 @@ def fusion(study: Study) -> Section | None:
         triangle = simplex_map(scores)
         top = triangle.best()
         numbers["simplex"] = {"weights": asdict(top.weights), "accuracy": top.accuracy}
-        parts.append(figures.simplex(triangle, {"best": (top.weights, top.accuracy)}))
+        drawn = figures.simplex(triangle, {"best": (top.weights, top.accuracy)})
+        parts.append(Plot(drawn, f"Top-1 over α, β and γ; highest on these lines: {percent(top.accuracy)}."))
     warning = "The best α has seen the labels of the test clips: its accuracy is no zero-shot figure."
     return Section("fusion", "Fusion weights", says, parts, numbers, warning)
 
@@ -101,7 +104,7 @@ def comparison(study: Study) -> Section | None:
     names = list(active(fused.scores, fused.weights))
     if len(names) < 2:
         return None
-    first, rows = (fused.modality, fused.correctness(study.protocol)), []
+    first, rows, whiskers = (fused.modality, fused.correctness(study.protocol)), [], []
     found = [compare(first, (name, fused.only(name).correctness(study.protocol)), rng) for name in names]
     for one in found:
         (low, high), tally = one.interval[0], one.by_class
@@ -109,9 +112,11 @@ def comparison(study: Study) -> Section | None:
         by_class = f"{tally.wins} / {tally.ties} / {tally.losses}"
         ends = f"{points(low)} to {points(high)}"
         rows.append([f"{one.a} against {one.b}", points(one.difference), ends, won, by_class])
+        whiskers.append(figures.Whisker(f"{one.a} − {one.b}", one.difference, one.interval[0]))
     head = ["", "points of top-1", "95 % bootstrap", "splits won", "classes won / tied / lost"]
     says = "Paired by clip on the same splits; the bootstrap draws videos and splits anew (2,000 times)."
-    parts = [_table(head, rows), " ".join(f"{one.summary()}." for one in found)]
+    plot = Plot(figures.forest(whiskers, "one part"), "Differences and intervals.")
+    parts: list[Part] = [_table(head, rows), " ".join(f"{one.summary()}." for one in found), plot]
     return Section("comparison", "Fusion against its parts", says, parts, {"pairs": [one.to_dict() for one in found]})
 
 
@@ -163,8 +168,8 @@ def whose_fault(study: Study) -> Section | None:
         "right and the prototypes wrong; fault of the video: clips that both get wrong. They sum to the class's error."
     )
     text, video = ([one[f"{side}_fault"] for one in first.values()] for side in ("text", "video"))
-    parts = [_table(["class", "clips", "gap", "lead", "text", "video", "verdict", ""], rows), notes,
-             figures.faults(list(first), text, video)]  # fmt: skip
+    parts: list[Part] = [_table(["class", "clips", "gap", "lead", "text", "video", "verdict", ""], rows), notes,
+             Plot(figures.faults(list(first), text, video), "Errors of classes, by whose fault they are.")]  # fmt: skip
     return Section("faults", "Whose fault: clips or descriptions", says, parts, numbers)
 
 
@@ -183,7 +188,8 @@ def hubs(study: Study) -> Section:
     )
     hovers = [f"{name}: {clips:,} clips" for name, clips in most.items()][:MOST_CLASSES]
     part = {"x": most.tolist()[:MOST_CLASSES], "hovertext": hovers}
-    plot = figures.bars(list(most.index[:MOST_CLASSES]), [part], "clips that the class is named for")
+    drawn = figures.bars(list(most.index[:MOST_CLASSES]), [part], "clips that the class is named for")
+    plot = Plot(drawn, "Clips that each class is named for, most named classes first.")
     rows, numbers, plain = [], {}, None
     for reduction in (each for each in REDUCTIONS.values() if each is not MEAN_SENTENCE):
         top1 = evaluate(reduced(study.ready.embedded.embeddings, reduction, weights), study.protocol, FUSED).figure()
@@ -251,7 +257,7 @@ def hard_groups(study: Study) -> Section | None:
         f"{'' if standing.z is None else f' (z = {number(standing.z)})'}."
     )
     table = _table(["group", "classes", "clips", "accuracy", "errors within", "errors between"], rows)
-    parts = [table, figures.standing({"": standing})]
+    parts: list[Part] = [table, Plot(figures.standing({"": standing}), "Random sets of classes, and the hard groups.")]
     return Section("groups", "Hard groups", says, parts, {"proposed": bool(warning), **found.to_dict()}, warning)
 
 
@@ -279,7 +285,8 @@ def open_set(study: Study) -> Section | None:
         "asked for: with few classes to choose on, the rate asked for is not the rate one gets."
     )
     table = _table(["known by", "AUROC", "OSCR", "FPR at 95 % TPR", "false accepts, 5 % asked"], rows)
-    return Section("open_set", "None of these: open set", says, [table, figures.oscr(curves)], numbers, warning)
+    plot = Plot(figures.oscr(curves), "OSCR curves, mean over runs: up and left is better.")
+    return Section("open_set", "None of these: open set", says, [table, plot], numbers, warning)
 
 
 def reliability(study: Study) -> Section | None:
@@ -300,7 +307,9 @@ def reliability(study: Study) -> Section | None:
     numbers = {"temperature": t, "stopped": found.fits[0].stopped, "ece_before": before, "ece_after": after}
     numbers |= {"fitted_on": half, "told_on": others}
     drawn = figures.reliability({"T = 1": diagrams[0], f"T = {t:.3g}": diagrams[1]})
-    return Section("reliability", "Reliability", says, [drawn], numbers)
+    return Section(
+        "reliability", "Reliability", says, [Plot(drawn, "Confidence against accuracy, bin by bin.")], numbers
+    )
 
 
 def generalised(study: Study) -> Section | None:
@@ -317,7 +326,8 @@ def generalised(study: Study) -> Section | None:
         f"the area under the curve of all factors is {percent(found.ausuc)}."
     )
     warning = "The best factor has seen the labels of these clips; choose it on held-out classes for a fair figure."
-    parts = [_table(["", "factor", "seen", "unseen", "harmonic mean"], rows), figures.stacking(found, best.factor)]
+    plot = Plot(figures.stacking(found, best.factor), "Unseen against seen classes for every factor, an exact curve.")
+    parts: list[Part] = [_table(["", "factor", "seen", "unseen", "harmonic mean"], rows), plot]
     ends = {name: end if math.isfinite(end) else None for name, end in (("low", best.low), ("high", best.high))}
     numbers = {"seen_classes": study.seen, "ausuc": found.ausuc, "no_penalty": plain._asdict()}
     numbers["best"] = {**ends, "penalty": best.factor, **best.accuracies._asdict()}

@@ -52,6 +52,7 @@ def index_of(rows_NE: FloatArray | np.memmap[Any, Any], path: Path | None = None
         import faiss
     except ImportError as error:
         raise CezsarError('FAISS is not installed; install it with: pip install "cezsar[faiss]"') from error
+    index: Any
     if path is not None and path.is_file():
         index = faiss.read_index(str(path))
     else:

@@ -15,6 +15,7 @@ import pytest
 
 from cezsar.data import extraction
 from cezsar.data.extraction import ExtractionReport, extract
+from cezsar.data.extraction_on_ray import extract_on_ray
 from cezsar.data.features import FeatureStore
 from cezsar.data.manifest import Clip
 from cezsar.encoders.objects import LinearHead
@@ -260,3 +261,28 @@ def test_a_film_replaced_under_the_same_name_is_read_anew(tmp_path):
     np.testing.assert_allclose(store.features("b"), [[0, 0, 200]] * 2, atol=3)
     np.testing.assert_allclose(store.features("a"), [[200, 0, 0]] * 3, atol=3)
     assert extract(given[:2], Colour(), tmp_path / "store") == ExtractionReport(0, 2, [])
+
+
+def test_a_ray_cluster_makes_the_same_store_also_when_a_worker_is_killed(tmp_path):
+    cloudpickle = pytest.importorskip("ray.cloudpickle")
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import it
+    clips = [Clip(write_film(tmp_path / f"{n}.avi", (25 * n, 0, 0)), f"{n}", f"class {n % 2}") for n in range(9)]
+    clips[4].path.write_bytes(b"no film")
+    killed, here = tmp_path / "killed", os.getpid()
+
+    class Fragile(Colour):  # the process that sees the film 7 first is killed
+        def encode(self, frames):
+            rows = super().encode(frames)
+            if os.getpid() != here and not killed.exists() and abs(rows[0, 0] - 175) < 5:
+                killed.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return rows
+
+    told, plain = [], extract(clips, Fragile(), tmp_path / "plain")
+    found = extract_on_ray(clips, Fragile, tmp_path / "ray", shard_videos=3, on_progress=lambda *n: told.append(n))
+    assert killed.exists() and found == plain and found.done == 8 and told[-1] == (8, 9, 1)
+    one, other = FeatureStore(tmp_path / "plain"), FeatureStore(tmp_path / "ray")
+    assert (one.ids, one.labels, one.fingerprint) == (other.ids, other.labels, other.fingerprint)
+    assert (tmp_path / "ray/failed.json").read_text() == (tmp_path / "plain/failed.json").read_text()
+    assert not any((tmp_path / "ray/.parts").iterdir())
+    assert extract_on_ray(clips[:3], Fragile, tmp_path / "ray").skipped == 3

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 import pytest
 from scipy.stats import skew
 
@@ -17,7 +16,7 @@ from cezsar.data.features import FeatureStore
 from cezsar.data.sentence_cache import open_encoder
 from cezsar.errors import InputError
 from cezsar.report import page
-from cezsar.report.page import Section
+from cezsar.report.page import Plot, Section
 from cezsar.report.study import Study, domains_of, seen_and_unseen
 from cezsar.report.subjects import analyse, save
 from cezsar.training.runs import Run
@@ -95,7 +94,7 @@ def test_the_page_is_one_file_and_its_text_is_escaped(study, tmp_path):
     text = html.read_text()
     outside = text.replace(re.search(r"<script>.*?</script>", text, re.S)[0], "")
     assert not re.search(r"""(src|href)=["'](?!#)""", outside)  # nothing is fetched
-    assert outside.count("<figure") == sum(isinstance(p, go.Figure) for s in report for p in s.parts)
+    assert outside.count("<figure") == sum(isinstance(p, Plot) for s in report for p in s.parts)
     assert all(f'<section id="{section.key}">' in text for section in report)
     with pytest.raises(InputError, match="would hold HTML"):
         save(study, report, tmp_path / "report.json")

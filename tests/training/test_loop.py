@@ -292,11 +292,10 @@ def test_two_processes_train_as_one_does_and_finish_what_it_began(made_up, tripl
     if begun:
         with pytest.raises(StopError):
             train("two", on_progress=stop_at(2, "steps"), **settings)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "cezsar"]
-    command += ["train", str(tmp_path / "triplets.safetensors"), "--store", str(made_up[1].folder), "--epochs", "3"]
-    command += ["--batch", "33", "--lr", "3e-3", "--dropout", "0", "--order", order, "--d-model", "16", "--d-emb", "8"]
-    command += ["--ffn", "16", "--domain", "made-up videos", "--out", str(tmp_path / "two"), *["--resume"] * begun]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    command = f"""{sys.executable} -m torch.distributed.run --standalone --nproc-per-node 2 -m cezsar train
+        {tmp_path}/triplets.safetensors --store {made_up[1].folder} --out {tmp_path}/two --epochs 3 --batch 33 --lr 3e-3
+        --dropout 0 --order {order} --d-model 16 --d-emb 8 --ffn 16 {"--resume" * begun}"""
+    ran = subprocess.run([*command.split(), "--domain", "made-up videos"], capture_output=True, text=True, timeout=120)
     assert ran.returncode == 0 and ran.stdout.count("best epoch") == 1, ran.stderr
     for here, there in zip(one.history(), Run.open(tmp_path / "two").history(), strict=True):
         for name in ("epoch", "step", "loss", "train_loss", "validation_loss"):
