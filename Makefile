@@ -3,7 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: app demo test test-browser test-heavy check format clean
+.PHONY: app demo test test-browser test-heavy bench bench-guard check format clean
 
 app: .venv/.installed
 	$(BIN)/cezsar app
@@ -20,6 +20,14 @@ test-browser: .venv/.installed-dev
 
 test-heavy: .venv/.installed-dev
 	$(BIN)/python -m pytest -m heavy
+
+# Speed of every task against the plain way and the machine's limit: a quarter of an hour; see docs/performance.md.
+bench: .venv/.installed-dev
+	$(BIN)/python benchmarks/bench.py
+
+# The same on small sizes, wanting a third of the ratios: what a change must not undo.
+bench-guard: .venv/.installed-dev
+	$(BIN)/python benchmarks/bench.py protocol mining training decoding --scale 0.05 --guard
 
 check: .venv/.installed-dev
 	$(BIN)/ruff check .

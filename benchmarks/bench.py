@@ -50,6 +50,7 @@ def main() -> int:
     parser.add_argument("tasks", nargs="*", metavar="task", help=", ".join(TASKS))
     parser.add_argument("--scale", type=float, default=1.0, help="share of the full size, for a quick look")
     parser.add_argument("--out", type=Path, help="also write the table here")
+    parser.add_argument("--guard", action="store_true", help="want a third of the ratios, and nothing else")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.here:
@@ -59,6 +60,7 @@ def main() -> int:
     for task in arguments.tasks or TASKS:
         print(task, "...", file=sys.stderr, flush=True)
         rows += rows_of(task, arguments.scale)
+    rows = [row.guarded() for row in rows] if arguments.guard else rows
     print(table(rows))
     if arguments.out:
         arguments.out.write_text(table(rows) + "\n", encoding="utf-8")

@@ -59,9 +59,9 @@ def measure(folder: Path, scale: float) -> Iterator[Row]:
             plain(built, transform, path)
         plain_s = (time.perf_counter() - started) / PLAIN_CLIPS[name] * count
         encoder = TimmEncoder(name, built, frames)
-        extract([Clip("first", path)], encoder, folder / f"{name}-first", objects_k=0)
+        extract([Clip(path, "first")], encoder, folder / f"{name}-first", objects_k=0)
         started = time.perf_counter()
-        report = extract([Clip(f"{clip}", path) for clip in range(count)], encoder, folder / name, objects_k=0)
+        report = extract([Clip(path, f"{clip}") for clip in range(count)], encoder, folder / name, objects_k=0)
         ours_s = time.perf_counter() - started
         assert report.done == count
         with Decoder() as decoder:
