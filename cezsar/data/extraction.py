@@ -114,9 +114,10 @@ class Work:
 
 
 def provenance(encoder: FrameEncoder) -> dict[str, Any]:
-    """What a store keeps about the encoder of its features."""
+    """What a store keeps about the encoder of its features, and how they were computed at first."""
     made = {"encoder": encoder.name, "fingerprint": encoder.fingerprint, "dim": encoder.dim}
-    return made | {"fps": encoder.sampling.fps, "domain": encoder.domain}
+    made |= {"fps": encoder.sampling.fps, "domain": encoder.domain}
+    return made | {"precision": getattr(encoder, "precision", "fp32")}
 
 
 def _keep(writer: StoreWriter, clip: Clip, result: Future[_Encoded], head: ObjectHead | None, objects_k: int) -> str:
