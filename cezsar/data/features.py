@@ -447,9 +447,12 @@ def _read_shard(path: Path) -> Shard:
             and (arrays["files"].shape[1:], arrays["digests"].shape[1:]) == ((2,), (32,))
             and arrays["object_indices"].shape == arrays["object_probabilities"].shape
         )
-        start = features.id.get_offset()
-        if not whole or start is None:  # None: in pieces, or compressed
+        if not whole:
             raise ValueError("its parts do not fit together")
+        if (start := features.id.get_offset()) is None:
+            raise FormatError(
+                f"{path} has features in pieces or compressed; undo it, as with: h5repack -l CONTI -f NONE"
+            )
     return Shard(path, stamp, start, provenance, offsets, **arrays)
 
 

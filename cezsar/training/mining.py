@@ -79,13 +79,16 @@ def mine(
         filled_R[rows] = (drawn_Rn[rows] >= 0).sum(1)
 
     short, threads = np.arange(len(anchors_R)), torch.get_num_threads()
-    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as workers:
-        for _ in range(pool // (TESTING * WIDTH)):
-            blocks = _blocks(short, ROWS)
-            deque(workers.map(draw, blocks, rng.spawn(len(blocks))), 0)  # each with its own randomness
-            short = short[filled_R[short] < n]
-            on_progress(len(drawn_Rn) - len(short), len(drawn_Rn))
-    torch.set_num_threads(threads)
+    try:
+        # Products are too small for torch to share out: each core takes blocks of its own, with their own randomness.
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as workers:
+            for _ in range(pool // (TESTING * WIDTH)):
+                blocks = _blocks(short, ROWS)
+                deque(workers.map(draw, blocks, rng.spawn(len(blocks))), 0)
+                short = short[filled_R[short] < n]
+                on_progress(len(drawn_Rn) - len(short), len(drawn_Rn))
+    finally:
+        torch.set_num_threads(threads)
     # A row comes here by how many candidates it met, not by which ones, so starting afresh keeps the draw uniform.
     drawn_Rn[short] = -1
     too_few: dict[int, int] = {}

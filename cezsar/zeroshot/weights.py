@@ -4,10 +4,8 @@ sampled. `fusion.predict` rounds to float32 and may differ within a rounding of 
 
 from __future__ import annotations
 
-import os
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -52,13 +50,10 @@ def outcome(scores: Scores, weights: Weights, classes: Sequence[str] | None = No
     truth_N, columns = _tested(scores, among), slice(None) if classes is None else among
     predicted_N, before_N = np.empty(len(truth_N), np.int64), np.empty(len(truth_N), np.int32)
 
-    def look(rows: IntArray | slice) -> None:
+    for rows in row_blocks(np.arange(len(truth_N)), 4 * len(scores.class_names)):
         fused_nC = fuse(scores, weights, rows)
         predicted_N[rows] = decide(fused_nC, among)
         before_N[rows] = before_true(fused_nC, truth_N[rows])[:, columns].sum(axis=1, dtype=np.int32)
-
-    with ThreadPoolExecutor(os.cpu_count()) as cores:
-        deque(cores.map(look, row_blocks(np.arange(len(truth_N)), 4 * len(scores.class_names))), 0)
     counted_N = (truth_N >= 0) & (predicted_N != UNDECIDED)
     right_N = counted_N & (before_N == 0)
     clips, hits = (Counter(truth_N[mask_N].tolist()) for mask_N in (truth_N >= 0, right_N))

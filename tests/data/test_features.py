@@ -203,6 +203,12 @@ def edit(name, value):
     return change
 
 
+def compress(path, name):
+    with h5py.File(path, "r+") as file:
+        rows = file.pop(name)[:]
+        file.create_dataset(name, data=rows, compression="gzip")
+
+
 DAMAGE = {
     "truncated": lambda path: path.write_bytes(path.read_bytes()[:-300]),
     "foreign": edit("format", "other"),
@@ -212,6 +218,7 @@ DAMAGE = {
     "wide features": edit("features", np.ones((3, 6), np.float16)),
     "provenance not JSON": edit("provenance", np.bytes_("{")),
     "another encoder": edit("provenance", np.bytes_(json.dumps(PROVENANCE | {"fingerprint": "0" * 64}))),
+    "compressed": lambda path: compress(path, "features"),
     "repeated id": edit("ids", np.array([b"a", b"b", b"a"])),
 }
 
@@ -222,7 +229,9 @@ def test_damaged_shards_are_named_with_the_way_out(tmp_path, kind):
     write(tmp_path, dict.fromkeys("abc", ONE))
     DAMAGE[kind](tmp_path / "shard-00001.h5")
     for use in (FeatureStore, lambda folder: StoreWriter(folder, PROVENANCE)):
-        with pytest.raises((FormatError, MismatchError), match=r"shard-00001.*(Delete|move|update|remove|another)"):
+        with pytest.raises(
+            (FormatError, MismatchError), match=r"shard-00001.*(Delete|move|update|remove|another|h5repack)"
+        ):
             use(tmp_path)
 
 
