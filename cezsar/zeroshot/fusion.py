@@ -142,10 +142,11 @@ def decide(fused_NC: FloatArray, chosen: IntArray) -> IntArray:
 
 def before_true(fused_nC: FloatArray, true_n: IntArray) -> BoolArray:
     """(n, C) whether a class stands before the true one: it scores more, or the same and has a lower index."""
-    true_scores_n1 = np.take_along_axis(fused_nC, true_n[:, None], axis=1)
+    true_scores_n1 = fused_nC[np.arange(len(true_n)), true_n][:, None]
     before_nC, equal_nC = fused_nC > true_scores_n1, fused_nC == true_scores_n1
-    tied = np.flatnonzero(equal_nC.sum(axis=1, dtype=np.int32) > 1)
-    before_nC[tied] |= equal_nC[tied] & (np.arange(fused_nC.shape[1]) < true_n[tied, None])
+    if np.count_nonzero(equal_nC) > len(equal_nC):  # more than the true classes with themselves
+        tied = np.flatnonzero(equal_nC.sum(axis=1, dtype=np.int32) > 1)
+        before_nC[tied] |= equal_nC[tied] & (np.arange(fused_nC.shape[1]) < true_n[tied, None])
     return before_nC
 
 

@@ -56,10 +56,13 @@ def outcome(scores: Scores, weights: Weights, classes: Sequence[str] | None = No
         before_N[rows] = before_true(fused_nC, truth_N[rows])[:, columns].sum(axis=1, dtype=np.int32)
     counted_N = (truth_N >= 0) & (predicted_N != UNDECIDED)
     right_N = counted_N & (before_N == 0)
-    clips, hits = (Counter(truth_N[mask_N].tolist()) for mask_N in (truth_N >= 0, right_N))
-    per_class = {scores.class_names[c]: hits[c] / clips[c] for c in sorted(clips)}
-    top1, top5 = (int((counted_N & (before_N < k)).sum()) / clips.total() for k in (1, TOP))
-    return Outcome(weights, scores.class_names, truth_N, predicted_N, right_N, clips.total(), top1, top5, per_class)
+    clips_C, hits_C = (
+        np.bincount(truth_N[mask_N], minlength=len(scores.class_names)) for mask_N in (truth_N >= 0, right_N)
+    )
+    per_class = {scores.class_names[c]: hits_C[c].item() / clips_C[c].item() for c in np.flatnonzero(clips_C)}
+    n_clips = int(clips_C.sum())
+    top1, top5 = (int((counted_N & (before_N < k)).sum()) / n_clips for k in (1, TOP))
+    return Outcome(weights, scores.class_names, truth_N, predicted_N, right_N, n_clips, top1, top5, per_class)
 
 
 def _tested(scores: Scores, among: IntArray) -> IntArray:
