@@ -210,17 +210,24 @@ def clip_embeddings(model: CEZSAR | CrossModal, clips: Sequence[FloatArray], bat
     """(N, E) VE(v), or f_v(v), of N clips of (T_i, D) features, by the recipe's part of a long clip."""
     embeddings, device = np.empty((len(clips), model.config.d_emb), np.float32), model.feature_mean.device
     for first in range(0, len(clips), batch):
-        part = [clips[row] for row in range(first, min(first + batch, len(clips)))]
-        features_BTD, lengths_B = stack(part, model.config.longest_s, middle=model.config.recipe != "released")
+        rows = range(first, min(first + batch, len(clips)))
+        part = [_kept(clips[row], model.config.longest_s, model.config.recipe != "released") for row in rows]
+        if model.config.recipe == "kernel":  # linear in a clip's mean: only this has to be standardised
+            part = [clip_TD.sum(axis=0, keepdims=True) / len(clip_TD) for clip_TD in part]
+        features_BTD, lengths_B = stack(part, model.config.longest_s)
         visual_BE = model.visual_embedding(features_BTD.to(device), lengths_B.to(device))
         embeddings[first : first + batch] = visual_BE.float().cpu().numpy()
     return embeddings
 
 
-def stack(clips: Sequence[FloatArray], longest: int, *, middle: bool = True) -> tuple[Tensor, Tensor]:
-    """(B, T, D) features of (T_i, D) clips, zero where padded, and (B,) lengths. Of a longer clip the middle is kept,
-    since actions are rarely at its very edges, or its beginning, as the authors' released code does."""
-    firsts = [max(0, (len(clip_TD) - longest) // 2) if middle else 0 for clip_TD in clips]
-    cut = (clip_TD[first : first + longest] for clip_TD, first in zip(clips, firsts, strict=True))
-    kept = [torch.from_numpy(np.asarray(clip_TD, np.float32)) for clip_TD in cut]
+def _kept(clip_TD: FloatArray, longest: int, middle: bool) -> FloatArray:
+    """The part of a clip that is read: of a longer one the middle, since actions are rarely at its very edges, or its
+    beginning, as the authors' released code does."""
+    first = max(0, (len(clip_TD) - longest) // 2) if middle else 0
+    return clip_TD[first : first + longest]
+
+
+def stack(clips: Sequence[FloatArray], longest: int) -> tuple[Tensor, Tensor]:
+    """(B, T, D) features of (T_i, D) clips, the middle of longer ones, zero where padded, and (B,) lengths."""
+    kept = [torch.from_numpy(np.asarray(_kept(clip_TD, longest, True), np.float32)) for clip_TD in clips]
     return nn.utils.rnn.pad_sequence(kept, batch_first=True), torch.tensor([len(clip_TD) for clip_TD in kept])
