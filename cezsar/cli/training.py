@@ -19,9 +19,9 @@ verbs = options.Verbs()
 
 
 @verbs.verb(
-    "cezsar extract videos/ --encoder motion --out features/mine --workers 2",
+    "cezsar extract videos/ --encoder motion --out features/mine",
     "cezsar extract ucf101 --encoder bit --out features/ucf101-bit --precision bf16",
-    "cezsar extract kinetics400:val --encoder bit --out features/kinetics400-bit --workers 2",
+    "cezsar extract kinetics400:val --encoder bit --out features/kinetics400-bit",
     "cezsar extract clips.csv --encoder timm:resnet50.a1_in1k --weights model.safetensors --out features/r50",
     "cezsar extract kinetics400 --encoder bit --out features/k400-bit --engine ray --address auto --workers 8 --gpus 1",
 )
@@ -31,7 +31,7 @@ def extract(
         "kinetics400:val, a name from `cezsar datasets`. A folder of such a name is given as ./ucf101.")],
     encoder: Annotated[str, Option(help="efficientnet, bit, motion, or timm:, clip:, open_clip:, video: + model.")],
     out: options.StoreOut,
-    workers: Annotated[int, Option(min=1, help="Decoder processes.")] = 1,
+    workers: Annotated[int | None, Option(min=1, help="Decoder processes; one for each core by default.")] = None,
     precision: Annotated[str, Option(help="auto, fp32 or bf16.")] = "auto",
     weights: Annotated[Path | None, Option(help="File or folder of weights, where no hub can be reached.")] = None,
     time_limit: Annotated[float, Option(help="Seconds one clip may take to decode.")] = 120.0,

@@ -3,6 +3,7 @@ so that a run that was killed and started again ends with the same bytes and fin
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
@@ -52,21 +53,23 @@ class ExtractionReport:
 
 
 def extract(
-    clips: Sequence[Clip], encoder: FrameEncoder, store_folder: str | Path, *, workers: int = 1, objects_k: int = 10,
-    object_head: ObjectHead | None = None, limits: Limits | None = None, shard_videos: int = 256, flush_s: float = 60.0,
+    clips: Sequence[Clip], encoder: FrameEncoder, store_folder: str | Path, *, workers: int | None = None,
+    objects_k: int = 10, object_head: ObjectHead | None = None, limits: Limits | None = None, shard_videos: int = 256,
+    flush_s: float = 60.0,
     on_progress: Callable[[int, int, int], object] = lambda stored, clips, failed: None,
 ) -> ExtractionReport:  # fmt: skip
     """Store the features of every clip that the store does not have yet, or has of another film. A clip that cannot be
     decoded or stored is reported and never stops the others; failures and clips read in part are in `failed.json`
-    beside the shards. `workers` are decoder processes: light encoders run inside them, others take turns. Of each clip
-    the `objects_k` most probable objects are kept, told by `object_head`, by default the encoder's. A shard is written
-    after `shard_videos` or `flush_s` seconds: a kill costs at most one. `InputError` where another process writes
-    there, `MismatchError` for another encoder or label, `CezsarError` where the disk is full."""
+    beside the shards. `workers` are decoder processes, by default one for each core: light encoders run inside them,
+    others here, as many at once on a processor, in turns on another device. Of each clip the `objects_k` most probable
+    objects are kept, told by `object_head`, by default the encoder's. A shard is written after `shard_videos` or
+    `flush_s` seconds: a kill costs at most one. `InputError` where another process writes there, `MismatchError` for
+    another encoder or label, `CezsarError` where the disk is full."""
     head = (object_head or encoder.object_head) if objects_k else None
     vocabulary = None if head is None else ObjectVocabulary(head.names, head.definitions, head.fingerprint)
     with StoreWriter(store_folder, provenance(encoder), vocabulary=vocabulary, shard_videos=shard_videos) as writer:
         work, flushed_s = Work(writer, clips), time.monotonic()
-        with closing(_encoded(work.waiting, encoder, workers, limits or Limits())) as results:
+        with closing(_encoded(work.waiting, encoder, workers or os.cpu_count() or 1, limits or Limits())) as results:
             try:
                 for number, (clip, result) in enumerate(results, start=len(clips) - len(work.waiting) + 1):
                     where = clip.id, printable(str(clip.path))
@@ -140,7 +143,9 @@ def _encoded(
     clips: Sequence[Clip], encoder: FrameEncoder, workers: int, limits: Limits
 ) -> Generator[tuple[Clip, Future[_Encoded]]]:
     """Each clip with its finished features or error, in the order of `clips`."""
-    turn = threading.Lock()
+    # Clips beside each other, a core each, are faster than all cores on one clip, which wait for each other.
+    at_once = workers if getattr(encoder, "device", "") == "cpu" else 1
+    turn = threading.Semaphore(at_once)
     free: SimpleQueue[Decoder] = SimpleQueue()
 
     def encoded(clip: Clip) -> _Encoded:
@@ -148,7 +153,7 @@ def _encoded(
         try:
             if encoder.in_decoder:
                 features_TD = decoder.run(clip.path, encoder.sampling, encoder.encode)
-            else:  # it takes one clip at a time, the decoders go ahead
+            else:  # where its turn has not come yet, the decoder goes ahead
                 frames = decoder.frames(clip.path, encoder.sampling)
                 ahead: list[Frame] = []
                 for frame in frames:
@@ -162,7 +167,13 @@ def _encoded(
             free.put(decoder)
 
     with ExitStack() as stack:
-        pool = stack.enter_context(ThreadPoolExecutor(workers, thread_name_prefix="extract"))
+        pool = stack.enter_context(ThreadPoolExecutor(workers, "extract"))
+        if at_once > 1:
+            import torch
+
+            threads = torch.get_num_threads()
+            stack.callback(torch.set_num_threads, threads)
+            torch.set_num_threads(max(1, threads // at_once))  # of threads that start from now on
         for _ in range(workers):
             free.put(stack.enter_context(Decoder(limits)))
         # Left in reverse order: nothing new begins, the decoders end what is under way, then the threads are awaited.

@@ -36,11 +36,13 @@ class Worker:
 
 def extract_on_ray(
     clips: Sequence[Clip], make: Callable[[], FrameEncoder], store_folder: str | Path, *, address: str | None = None,
-    workers: int = 2, gpus: float = 0.0, limits: Limits | None = None, objects_k: int = 10, shard_videos: int = 256,
-    on_progress: Callable[[int, int, int], object] = lambda stored, clips, failed: None,
+    workers: int | None = None, gpus: float = 0.0, limits: Limits | None = None, objects_k: int = 10,
+    shard_videos: int = 256, on_progress: Callable[[int, int, int], object] = lambda stored, clips, failed: None,
 ) -> ExtractionReport:  # fmt: skip
-    """`extract` by `workers` actors, each with the encoder that `make` gives and so many GPUs; by default on a cluster
-    that is started here and ends with it. Raises `CezsarError` where Ray is not installed."""
+    """`extract` by `workers` actors, as many as this machine has cores by default, each with the encoder that `make`
+    gives and so many GPUs; by default on a cluster that is started here and ends with it. Raises `CezsarError` where
+    Ray is not installed."""
+    workers = workers or os.cpu_count() or 1
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would tell its makers
     try:
         import ray
@@ -64,7 +66,7 @@ def extract_on_ray(
             ray.init(address, num_cpus=workers if mine else None, include_dashboard=False, log_to_driver=False)
             try:
                 ray.data.DataContext.get_current().execution_options.preserve_order = True
-                options = {"limits": limits, "objects_k": objects_k}
+                options = {"limits": limits, "objects_k": objects_k, "workers": 2}  # one decodes, one encodes
                 actor: Any = Worker
                 done = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
                     actor, fn_constructor_args=(make, parts, options), concurrency=workers, num_cpus=1, num_gpus=gpus

@@ -28,6 +28,7 @@ from cezsar.video import Sampling
 
 if TYPE_CHECKING:
     import torch
+    from timm.layers import StdConv2d
 
 BIT = "resnetv2_152x2_bit.goog_in21k"
 # As timm's own configuration of these weights says; written out so that a file from elsewhere cannot change it.
@@ -46,7 +47,6 @@ class TimmEncoder(compute.ImageEncoder):
         import torch
         from timm.data import create_transform, resolve_model_data_config
         from timm.data.imagenet_info import infer_imagenet_subset
-        from timm.layers import StdConv2d
 
         super().__init__(name, model.to(memory_format=torch.channels_last), **computed)
         self.sampling = Sampling(fps=1.0, bgr=bgr)
@@ -56,9 +56,8 @@ class TimmEncoder(compute.ImageEncoder):
         # timm's name of the ImageNet list that the classes are; None for others
         self._classes = None if model.pretrained_cfg.get("label_names") else infer_imagenet_subset(model)
         self.domain = IMAGENET_DOMAINS.get(self._classes or "", "images, by classes of its own")
-        if any(isinstance(layer, StdConv2d) for layer in self.model.modules()):
-            self.fingerprint  # noqa: B018 (of the weights as they came)
-            _standardise_once(self.model, torch.bfloat16 if self.precision == "bf16" else torch.float32)
+        self.fingerprint  # noqa: B018 (of the weights as they came)
+        _compute_once(self.model, torch.bfloat16 if self.precision == "bf16" else torch.float32)
 
     def _description(self) -> dict[str, Any]:
         architecture = self.model.pretrained_cfg.get("architecture", "")
@@ -95,23 +94,39 @@ class TimmEncoder(compute.ImageEncoder):
         return head if np.allclose(ours, theirs, rtol=1e-2, atol=1e-2 * float(np.abs(theirs).max())) else None
 
 
-def _standardise_once(model: torch.nn.Module, kind: torch.dtype) -> None:
-    """Put plain convolutions in the place of those of BiT, which standardise their weights anew at each call."""
+def _compute_once(model: torch.nn.Module, kind: torch.dtype) -> None:
+    """What each call would compute anew from weights alone: BiT's convolutions, which standardise their weights, become
+    plain ones, and the batch norms of EfficientNets are folded into the convolutions before them."""
     import torch
-    from timm.layers import StdConv2d
+    from timm.layers import BatchNormAct2d, StdConv2d
+    from timm.models.efficientnet import EfficientNet
 
-    for name, layer in model.named_children():
-        if not isinstance(layer, StdConv2d):
-            _standardise_once(layer, kind)
-            continue
-        shape = layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding, layer.dilation
-        plain = torch.nn.utils.skip_init(torch.nn.Conv2d, *shape, layer.groups, layer.bias is not None)
-        rows = layer.weight.detach().flatten(1)
-        mean, spread = rows.mean(1, keepdim=True), (rows.var(1, correction=0, keepdim=True) + layer.eps).sqrt()
-        weight = ((rows - mean) / spread).view_as(layer.weight)
-        plain.weight = torch.nn.Parameter(weight.to(kind, memory_format=torch.channels_last), requires_grad=False)
-        plain.bias = layer.bias
-        setattr(model, name, plain.eval())
+    efficientnet = isinstance(model, EfficientNet)
+    for block in list(model.modules()):
+        layers = list(block.named_children())
+        for (name, layer), (norm_name, norm) in zip(layers, [*layers, ("", None)][1:], strict=True):
+            if isinstance(layer, StdConv2d):
+                plain = _standardised(layer)
+            elif efficientnet and isinstance(layer, torch.nn.Conv2d) and isinstance(norm, BatchNormAct2d):
+                plain = torch.nn.utils.fuse_conv_bn_eval(layer, norm)  # they are called in this order
+                setattr(block, norm_name, norm.act)
+            else:
+                continue
+            plain.weight.data = plain.weight.to(kind, memory_format=torch.channels_last)
+            setattr(block, name, plain.requires_grad_(False))
+
+
+def _standardised(layer: StdConv2d) -> torch.nn.Conv2d:
+    """A plain convolution with the weights that one of BiT's computes at each call."""
+    import torch
+
+    shape = layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding, layer.dilation
+    plain = torch.nn.utils.skip_init(torch.nn.Conv2d, *shape, layer.groups, layer.bias is not None)
+    rows = layer.weight.detach().flatten(1)
+    mean, spread = rows.mean(1, keepdim=True), (rows.var(1, correction=0, keepdim=True) + layer.eps).sqrt()
+    plain.weight = torch.nn.Parameter(((rows - mean) / spread).view_as(layer.weight))
+    plain.bias = layer.bias
+    return plain.eval()
 
 
 def load_model(name: str, model: str, weights: str | Path | None = None) -> torch.nn.Module:

@@ -29,6 +29,8 @@ def saved(folder, name, **settings):
     with torch.no_grad():  # classifiers of new models are all but zero, which would hide a wrong one
         model.get_classifier().weight.normal_()
         model.get_classifier().bias.normal_()
+        for norm in (layer for layer in model.modules() if isinstance(layer, torch.nn.BatchNorm2d)):  # as if trained
+            norm.running_mean.normal_(0, 0.1), norm.running_var.uniform_(0.5, 2)
     save_file(model.state_dict(), folder / "model.safetensors")
     return model, folder / "model.safetensors"
 
