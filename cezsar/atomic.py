@@ -7,12 +7,15 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cezsar.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @contextmanager
@@ -83,3 +86,19 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: Any) -> None:
     """Write `value` as indented UTF-8 JSON, whole or not at all. NaN is refused: it is not JSON."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_tensors(path: str | Path, arrays: Mapping[str, np.ndarray], words: Mapping[str, str]) -> None:
+    """Write named arrays, and words about them, to a safetensors file, whole or not at all. The same content gives the
+    same bytes: the library alone puts the words in another order each time."""
+    from safetensors.numpy import save_file
+
+    with replacing(path) as temporary:
+        save_file(dict(arrays), temporary, dict(words))
+        if _special(temporary):
+            return
+        with temporary.open("r+b") as file:
+            size = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(size)) | {"__metadata__": dict(sorted(words.items()))}
+            file.seek(8)
+            file.write(json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode().ljust(size))

@@ -21,6 +21,7 @@ from cezsar.atomic import write_json, write_text
 from cezsar.config import MiningConfig, TrainingConfig, UseConfig, from_dict
 from cezsar.data.documents import read_json_object
 from cezsar.errors import FormatError, InputError, MismatchError
+from cezsar.formats import check_stamp, stamp
 from cezsar.zeroshot.evaluation import percent
 from cezsar.zeroshot.tables import csv_of, markdown, text
 
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from cezsar.zeroshot.methods import Sources
 
 FILE = "tau-sweep.json"
-VERSION = 1
 ANCHORS = 3_000  # sentences whose candidates are counted, drawn at random where there are more
 PAPER = {0.7: 0.478, 0.8: 0.509, 0.9: 0.483}  # τ -> top-1 of VE + O on UCF-101, 101 classes (Section 5)
 Progress = Callable[[str, int, int, str], None]  # takes the stage, how much of it is done, how much there is, a note
@@ -132,7 +132,7 @@ class Sweep:
         """Write `FILE` into a folder, and beside it the table in Markdown, and as CSV a line a point: accuracies as
         fractions, means over its splits, empty where it failed."""
         path = Path(folder) / FILE
-        write_json(path, {"cezsar": "tau sweep", "version": VERSION} | asdict(self))
+        write_json(path, stamp("tau sweep") | asdict(self))
         top1 = [{f"top1 {name}": fmean(splits) for name, splits in point.top1.items()} for point in self.points]
         rows = [{**asdict(point), **reached} for point, reached in zip(self.points, top1, strict=True)]
         for row in rows:
@@ -147,8 +147,7 @@ class Sweep:
         """What `save` wrote. Raises `InputError` without a file, `FormatError` for a damaged one or another version."""
         path = Path(folder) / FILE
         value = read_json_object(path)
-        if (value.get("cezsar"), value.get("version")) != ("tau sweep", VERSION):
-            raise FormatError(f"{path} is no τ sweep of version {VERSION}; make it again with `cezsar tau-sweep`")
+        check_stamp(path, "tau sweep", value, "make it again with `cezsar tau-sweep`")
         try:
             sweep = cls(dict(value["about"]), [Point(**entry) for entry in value["points"]])
             sweep.table()  # what makes no table is damaged

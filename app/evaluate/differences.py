@@ -13,6 +13,7 @@ from app.evaluate.rows import Row, choose, choose_row, key_of, names, table, unb
 from app.parts import scored, show
 from app.parts.words import plain
 from cezsar.analysis.comparison import Comparison
+from cezsar.formats import stamp
 from cezsar.report import figures
 from cezsar.report.figures import points
 from cezsar.zeroshot.evaluation import Correctness, Figure, correctness, figure_of
@@ -140,7 +141,7 @@ def sureness(one: Comparison) -> None:
 
 def to_json(found: Sequence[Comparison]) -> str:
     """Everything, each run and each class."""
-    content = {"cezsar": "comparisons", "version": 1, "comparisons": [one.to_dict() for one in found]}
+    content = stamp("comparisons") | {"comparisons": [one.to_dict() for one in found]}
     return json.dumps(content, ensure_ascii=False, allow_nan=False)
 
 

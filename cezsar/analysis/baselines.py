@@ -12,6 +12,7 @@ import numpy as np
 from cezsar.analysis.confusion import GroupFigures, group_confusion
 from cezsar.data.labels import resolve
 from cezsar.errors import InputError
+from cezsar.formats import stamp
 from cezsar.zeroshot.evaluation import METRICS, STD_DDOF, Figure, Result, confusion_matrix, evaluate
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.protocols import Protocol, random_classes
@@ -53,7 +54,7 @@ class Baseline:
         """Everything, as JSON has it: fractions, and under "random_sets" the classes and counts of every set."""
         standings = [self.standing(metric) for metric in METRICS]
         return {
-            "cezsar": "control", "classes": self.classes, "groups": self.groups, "pool": self.pool,
+            **stamp("control"), "classes": self.classes, "groups": self.groups, "pool": self.pool,
             "outside": not set(self.classes) & set(self.pool), "std_ddof": STD_DDOF,
             "standings": [one._asdict() | {"random": one.random._asdict()} for one in standings],
             "figures": [asdict(figure) for figure in self.figures],

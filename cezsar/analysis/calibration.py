@@ -22,13 +22,13 @@ from cezsar.arrays import BoolArray, FloatArray, IntArray
 from cezsar.atomic import write_json
 from cezsar.data.labels import canonical, resolve
 from cezsar.errors import InputError
+from cezsar.formats import stamp
 from cezsar.zeroshot.evaluation import Figure, figure_of
 from cezsar.zeroshot.fusion import Weights, similarities
 from cezsar.zeroshot.protocols import Protocol
 from cezsar.zeroshot.rejection import CALIBRATION, LEAST, RATE, REJECTOR, Rejector, confidence, probabilities
 from cezsar.zeroshot.scores import Embeddings, Scores, Several
 
-VERSION = 1
 LOWEST, HIGHEST = 1e-3, 1e2  # of T: a margin of 0.01 in cosine counts e^10 to 1, or all classes are equal within 2 %
 BINS = 15  # as Guo et al.
 
@@ -127,7 +127,7 @@ class Calibrated:
     def keep(self, run_folder: str | Path) -> list[Path]:
         """Write both into the folder of their run, each whole or not at all; returns the two paths."""
         paths = [Path(run_folder) / CALIBRATION, Path(run_folder) / REJECTOR]
-        write_json(paths[0], {"cezsar": "calibration", "version": VERSION} | asdict(self.calibration))
+        write_json(paths[0], stamp("calibration") | asdict(self.calibration))
         self.rejector.save(Path(run_folder))  # the one that is used, so it comes last
         return paths
 

@@ -17,6 +17,7 @@ import pandas as pd
 from cezsar.arrays import BoolArray, DoubleArray, IntArray
 from cezsar.data.labels import canonical
 from cezsar.errors import InputError
+from cezsar.formats import stamp
 from cezsar.zeroshot import tables
 from cezsar.zeroshot.evaluation import NOT_TESTED, Correctness, Result, percent
 from cezsar.zeroshot.methods import Prepared
@@ -26,7 +27,6 @@ from cezsar.zeroshot.published import Published, beside
 ByteArray = npt.NDArray[np.int8]
 Named = tuple[str, Correctness]
 
-VERSION = 1
 LEVEL = 0.95  # of the intervals
 RESAMPLES = 2_000
 ROUNDING = 1e-12  # means of fractions that differ by less are equal
@@ -118,7 +118,7 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as JSON has it."""
-        about = {"cezsar": "comparison", "version": VERSION, "level": LEVEL}
+        about = stamp("comparison") | {"level": LEVEL}
         over = {name: each and each._asdict() for name, each in vars(self).items() if name.startswith("over_")}
         return about | asdict(self) | over | {"classes": self.classes.to_dict("records")}
 

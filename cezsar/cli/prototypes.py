@@ -14,6 +14,7 @@ from cezsar.atomic import write_json
 from cezsar.cli.console import Progress, save_and_tell
 from cezsar.cli.options import ScoredName, examples, open_scored, output
 from cezsar.errors import InputError
+from cezsar.formats import stamp
 
 if TYPE_CHECKING:
     from cezsar.zeroshot.scored import Scored
@@ -63,7 +64,7 @@ def check(
             print(f"  {finding}")
     print(f"\n{len(report.findings):,} findings" if report.findings else "nothing wrong was found")
     if json_out:
-        save_and_tell(json_out, lambda path: write_json(path, asdict(report)))
+        save_and_tell(json_out, lambda path: write_json(path, stamp("prototypes") | asdict(report)))
     if report.findings:
         raise Exit(1)
 
@@ -105,7 +106,7 @@ def _told(item: Scored, trial: Trial, texts: list[str]) -> dict[str, Any]:
     """Everything about a trial, as JSON has it; fractions."""
     was = list(item.descriptions().get(trial.class_name, []))
     told: dict[str, Any] = {
-        "cezsar": "trial", "scored": item.name, "class": trial.class_name, "kind": trial.kind,
+        **stamp("trial"), "scored": item.name, "class": trial.class_name, "kind": trial.kind,
         "weights": asdict(trial.after.weights), "sentences_before": was,
         "sentences": [*(was if trial.kind == "appended" else ()), *texts],
     }  # fmt: skip

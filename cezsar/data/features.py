@@ -26,8 +26,9 @@ from filelock import FileLock, Timeout
 from cezsar import atomic
 from cezsar.data.documents import is_unicode, printable
 from cezsar.errors import CezsarError, FormatError, InputError, MismatchError
+from cezsar.formats import VERSIONS, check_stamp
 
-FORMAT, FORMAT_VERSION = b"cezsar features", 1
+FORMAT = "cezsar features"
 PER_VIDEO = ("ids", "labels", "paths", "files", "digests", "object_indices", "object_probabilities")
 SHARD_BYTES = 128 << 20  # of features, after which a shard ends
 MAX_OPEN = 64  # shards a store keeps open for reading
@@ -318,7 +319,7 @@ class StoreWriter:
             # flipped bit can send the library into an endless loop.
             with atomic.replacing(path) as temporary, h5py.File(temporary, "w", libver=("v110", "v110")) as file:
                 file.attrs["format"] = np.bytes_(FORMAT)
-                file.attrs["format_version"] = FORMAT_VERSION
+                file.attrs["format_version"] = VERSIONS[FORMAT]
                 file.attrs["provenance"] = np.bytes_(json.dumps(self.provenance))
                 file["features"] = features
                 file["offsets"] = np.cumsum([0, *lengths], dtype="<i8")
@@ -383,6 +384,7 @@ def _write_index(path: Path, shards: Sequence[Shard]) -> None:
     """What shards say of their videos, in one file. It can be made again from the shards, and is not believed of one
     that has changed since."""
     arrays: dict[str, Any] = {
+        "version": VERSIONS[FORMAT],
         "shards": np.array([shard.path.name.encode() for shard in shards]),
         "stamps": np.array([shard.stamp for shard in shards]), "starts": np.array([shard.start for shard in shards]),
         "provenance": np.array([shard.provenance.encode() for shard in shards]),
@@ -408,7 +410,9 @@ def _read_index(path: Path) -> dict[str, Shard]:
     """Shards by the names of their files; nothing where there is no index, or one that cannot be read."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            arrays: dict[str, Any] = {name: file[name] for name in file}
+            arrays: dict[str, Any] = {"version": 1} | {name: file[name] for name in file}
+        if arrays["version"] != VERSIONS[FORMAT]:
+            return {}
         for name in ("ids", "labels", "paths", "shards", "provenance"):
             arrays[name] = [text.decode("utf-8") for text in arrays[name].tolist()]
         ends, lengths = np.cumsum(arrays["counts"]).tolist(), arrays["lengths"]
@@ -427,11 +431,9 @@ def _read_shard(path: Path) -> Shard:
     """Raises `FormatError` where the file is foreign, newer or damaged."""
     with _readable(path), h5py.File(path, "r") as file:
         stamp = _stamp(path)
-        version = int(file.attrs.get("format_version", 0))
-        if file.attrs.get("format") != FORMAT or version < 1:
-            raise FormatError(f"{path} is an HDF5 file, but not a feature shard of this package; move it elsewhere")
-        if version > FORMAT_VERSION:
-            raise FormatError(f"{path} has format version {version}, not {FORMAT_VERSION}: update cezsar to read it")
+        kind, version = file.attrs.get("format"), file.attrs.get("format_version")
+        kind = kind.decode("ascii", "replace") if isinstance(kind, bytes) else kind
+        check_stamp(path, FORMAT, {"cezsar": kind, "version": version}, "move it elsewhere")
         provenance = file.attrs["provenance"].decode("ascii")
         _, _, dim = (json.loads(provenance)[key] for key in IDENTITY[:3])
         features, offsets = file["features"], file["offsets"][:]

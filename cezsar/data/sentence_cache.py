@@ -24,6 +24,7 @@ from cezsar.workspace import ASSETS
 
 BLOCK_SENTENCES = 4096  # vectors are kept after so many sentences: a killed run loses no more
 SHIPPED = (ASSETS / "sentences", ASSETS / "demo" / "cache" / "sentences")
+VERSION = 0  # of the table, SQLite's user_version
 _WAIT_S = 60.0  # for another process that writes
 
 
@@ -105,6 +106,8 @@ class SentenceCache:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with closing(sqlite3.connect(path, timeout=_WAIT_S)) as table, table:
+                if table.execute("PRAGMA user_version").fetchone()[0] > VERSION:
+                    raise sqlite3.OperationalError("a newer cezsar made it: update this one, or delete the file")
                 table.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL)")
                 work(table)
         except (OSError, sqlite3.Error) as error:

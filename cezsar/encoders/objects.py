@@ -12,11 +12,13 @@ import numpy as np
 from scipy.special import softmax
 
 from cezsar.arrays import unit_rows
-from cezsar.atomic import replacing
+from cezsar.atomic import write_tensors
 from cezsar.encoders.base import ObjectHead, Vocabulary
 from cezsar.errors import FormatError, InputError
+from cezsar.formats import VERSIONS, check_stamp
 
-HEAD_FORMAT = "cezsar object head 1"
+HEAD = "cezsar object head"
+HEAD_FORMAT = f"{HEAD} {VERSIONS[HEAD]}"
 RULES = {
     "sentence": "one sentence of the most probable objects' names and definitions (Section 3.5 of the paper)",
     "definitions": "a sentence for each object, name and definition, summed by probability (after [9])",
@@ -56,12 +58,9 @@ class LinearHead:
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file; names and definitions are in its metadata."""
-        from safetensors.numpy import save_file
-
         words = {"names": self.names, "definitions": self.definitions, "unit_norm": self.unit_norm}
         metadata = {key: json.dumps(value, ensure_ascii=False) for key, value in words.items()}
-        with replacing(path) as temporary:
-            save_file({"weight": self.weight, "bias": self.bias}, temporary, {"format": HEAD_FORMAT, **metadata})
+        write_tensors(path, {"weight": self.weight, "bias": self.bias}, {"format": HEAD_FORMAT, **metadata})
 
     @classmethod
     def load(cls, path: str | Path) -> LinearHead:
@@ -71,8 +70,8 @@ class LinearHead:
         try:
             with safe_open(path, "np") as file:
                 metadata = dict(file.metadata() or {})
-                if metadata.pop("format", "") != HEAD_FORMAT:
-                    raise ValueError(f"it is a safetensors file, but its format is not {HEAD_FORMAT!r}")
+                kind, _, version = metadata.pop("format", "").rpartition(" ")
+                check_stamp(path, HEAD, {"cezsar": kind, "version": version}, "give another recogniser")
                 words = {key: json.loads(metadata[key]) for key in ("names", "definitions", "unit_norm")}
                 head = cls(weight=file.get_tensor("weight"), bias=file.get_tensor("bias"), **words)
             if head.weight.ndim != 2 or len({len(head.names), len(head.definitions), *head.bias.shape}) > 1:

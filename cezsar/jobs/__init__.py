@@ -34,7 +34,8 @@ from filelock import FileLock
 
 from cezsar import workspace
 from cezsar.atomic import write_json
-from cezsar.errors import CezsarError, InputError
+from cezsar.errors import CezsarError, FormatError, InputError
+from cezsar.formats import check_stamp, stamp
 
 __all__ = ["Job", "Step", "cancel", "find", "forget", "jobs", "possible", "resume", "start"]
 
@@ -104,8 +105,9 @@ def start(
         now, folder = time.time(), root / f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
         folder.mkdir()
         record = {
-            "kind": kind, "title": title, "about": about or {}, "steps": [asdict(step) for step in steps],
-            "at_once": at_once, "only_one": only_one, "cwd": str(Path.cwd()), "created_s": now, "queued_s": now,
+            **stamp("job"), "kind": kind, "title": title, "about": about or {},
+            "steps": [asdict(step) for step in steps], "at_once": at_once, "only_one": only_one,
+            "cwd": str(Path.cwd()), "created_s": now, "queued_s": now,
         }  # fmt: skip
         return _launch(folder, record, [])
 
@@ -114,7 +116,7 @@ def jobs(kind: str | None = None, home: str | Path | None = None) -> list[Job]:
     """All jobs, or those of a kind, the newest first. Folders that hold no readable job are skipped."""
     found = []
     for folder in _root(home).glob(f"{kind or '*'}-*"):
-        with suppress(*BROKEN):
+        with suppress(*BROKEN, FormatError):
             found.append(look(folder))
     return sorted((j for j in found if kind in (None, j.kind)), key=lambda job: (job.created_s, job.id), reverse=True)
 
@@ -260,7 +262,8 @@ def _status(folder: Path) -> dict[str, Any]:
 
 def look(folder: Path) -> Job:
     """A job as it stands. Raises one of `BROKEN` if the folder holds none."""
-    record = read(folder / "job.json")
+    record: dict[str, Any] = {"cezsar": "job", "version": 1} | read(folder / "job.json")
+    check_stamp(folder, "job", record, "remove its folder")
     steps = [Step(**step | {"accepts": tuple(step["accepts"])}) for step in record["steps"]]
     living = locked(folder)  # before the status: the last status is written before the lock is dropped
     status = _status(folder)

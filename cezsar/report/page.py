@@ -60,13 +60,14 @@ def html_of(about: Mapping[str, Any], sections: Sequence[Section]) -> str:
 
 
 def _section(section: Section) -> str:
-    parts = [f"<p>{html.escape(section.says)}</p>", *map(_part, section.parts)]
+    named = [_part(part, f"{section.key}-{number}") for number, part in enumerate(section.parts)]
+    parts = [f"<p>{html.escape(section.says)}</p>", *named]
     if section.warning:
         parts.insert(1, f'<p class="warning">{html.escape(section.warning)}</p>')
     return f'<section id="{section.key}"><h2>{html.escape(section.title)}</h2>{"".join(parts)}</section>'
 
 
-def _part(part: Part) -> str:
+def _part(part: Part, name: str) -> str:
     if isinstance(part, str):
         return f'<p class="notes">{html.escape(part)}</p>'
     if isinstance(part, pd.DataFrame):
@@ -75,5 +76,5 @@ def _part(part: Part) -> str:
     drawn, says = go.Figure(part.figure), html.escape(part.says)
     drawn.update_layout(font=FONT, plot_bgcolor="#FFFFFF")
     drawn.update_xaxes(**LINES).update_yaxes(**LINES)
-    script = drawn.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False})
+    script = drawn.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False}, div_id=name)
     return f'<figure aria-label="{says}">{script}<figcaption>{says}</figcaption></figure>'

@@ -19,6 +19,7 @@ from cezsar.analysis.comparison import compare
 from cezsar.analysis.open_set import simulate
 from cezsar.atomic import write_text
 from cezsar.errors import InputError
+from cezsar.formats import stamp
 from cezsar.report import figures, page
 from cezsar.report.figures import number, percent, points
 from cezsar.report.page import Part, Plot, Section
@@ -369,7 +370,7 @@ def save(study: Study, sections: Sequence[Section], path: str | Path) -> list[Pa
     if html.suffix.lower() != ".html":
         raise InputError(f"{path} would hold HTML; give it the suffix .html, a .json is written beside it")
     numbers = html.with_suffix(".json")
-    found = {"cezsar": "report", "version": 1, "about": study.about(), **{one.key: one.numbers for one in sections}}
+    found = stamp("report") | {"about": study.about(), **{one.key: one.numbers for one in sections}}
     write_text(numbers, json.dumps(found, ensure_ascii=False, allow_nan=False, indent=1) + "\n")
     write_text(html, page.html_of(study.about(), sections))
     return [html, numbers]

@@ -18,22 +18,21 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from cezsar import workspace
 from cezsar.arrays import FloatArray, IntArray
-from cezsar.atomic import replacing, write_json
+from cezsar.atomic import replacing, write_json, write_tensors
 from cezsar.config import FUSION, ModelConfig, TrainingConfig, from_dict
 from cezsar.data.documents import read_json_object, read_text
 from cezsar.encoders.base import BY_NAME
 from cezsar.encoders.objects import RULES
 from cezsar.errors import FormatError, InputError, MismatchError
+from cezsar.formats import VERSIONS, check_stamp
 from cezsar.model import CEZSAR, CrossModal, model_for
 from cezsar.workspace import ASSETS
 
-FORMAT = 1
 SHIPPED = (ASSETS, ASSETS / "demo" / "runs")  # folders of the runs that come along: `photographs` and the demo's
 
 
@@ -52,14 +51,13 @@ class RunConfig:
     fusion: dict[str, float] = field(default_factory=lambda: dict(FUSION))
 
     def to_dict(self) -> dict[str, Any]:
-        return {"format": FORMAT, **dataclasses.asdict(self)}
+        return {"format": VERSIONS["run"], **dataclasses.asdict(self)}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> RunConfig:
         """Rebuild from JSON. Raises `InputError`: another format, unknown or missing keys, impossible values."""
         own = dict(values)
-        if own.pop("format", None) != FORMAT:
-            raise FormatError(f"it is not a run configuration of format {FORMAT}")
+        check_stamp("it", "run", {"cezsar": "run", "version": own.pop("format", None)}, "train the run again")
         for name, kind in (("model", ModelConfig), ("training", TrainingConfig)):
             own[name] = from_dict(kind, own.get(name))
         config = from_dict(cls, own)
@@ -111,8 +109,7 @@ class OodDistance:
 
     def save(self, path: Path) -> None:
         arrays: list[npt.NDArray[Any]] = [self.columns_D, self.mean_D, self.std_D, self.directions_KD]
-        with replacing(path) as temporary:
-            save_arrays(dict(zip(self.ARRAYS, arrays, strict=True)), temporary, {"typical": repr(self.typical)})
+        write_tensors(path, dict(zip(self.ARRAYS, arrays, strict=True)), {"typical": repr(self.typical)})
 
     @classmethod
     def load(cls, path: Path) -> OodDistance:

@@ -26,10 +26,9 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from cezsar.arrays import DoubleArray, FloatArray, IntArray, unit_rows
-from cezsar.atomic import replacing
+from cezsar.atomic import write_tensors
 from cezsar.data.labels import canonical
 from cezsar.errors import FormatError, InputError
 
@@ -168,8 +167,7 @@ class Seen:
 
     def save(self, path: Path) -> None:
         about = {"names": json.dumps(self.names, ensure_ascii=False), "how": json.dumps(self.how)}
-        with replacing(path) as temporary:
-            save_file({"vectors": self.vectors_SD, "prototypes": self.prototypes_SE}, temporary, about)
+        write_tensors(path, {"vectors": self.vectors_SD, "prototypes": self.prototypes_SE}, about)
 
     @classmethod
     def load(cls, path: Path) -> Seen:

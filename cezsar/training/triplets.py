@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cezsar.arrays import FloatArray
-from cezsar.atomic import replacing
+from cezsar.atomic import write_tensors
 from cezsar.config import MiningConfig
 from cezsar.data.annotations import Annotations, Segment
 from cezsar.data.features import FeatureStore
@@ -26,9 +26,10 @@ from cezsar.data.sentence_cache import Encoder
 from cezsar.encoders.base import ObjectHead
 from cezsar.encoders.objects import object_phrases, top_objects
 from cezsar.errors import FormatError, InputError
+from cezsar.formats import VERSIONS, check_stamp
 from cezsar.training import mining
 
-FORMAT = "cezsar-triplets-1"
+KIND = "cezsar-triplets"
 SENTENCES_AT_ONCE = 4096  # encoded between two reports of progress
 IndexArray = npt.NDArray[np.int32]
 
@@ -60,8 +61,6 @@ class Triplets:
 
     def save(self, path: str | Path) -> None:
         """Write everything to one safetensors file; texts as UTF-8 bytes with offsets."""
-        from safetensors.numpy import save_file
-
         encoded = [sentence.encode() for sentence in self.sentences]
         tensors: dict[str, npt.NDArray[Any]] = {
             "video": self.video_M, "rows": self.rows_M2, "vectors": self.vectors_NS,
@@ -69,9 +68,12 @@ class Triplets:
             "text": np.frombuffer(b"".join(encoded), np.uint8),
             "text_end": np.cumsum([len(text) for text in encoded], dtype=np.int64),
         }  # fmt: skip
-        header = {"format": FORMAT, "record": json.dumps(self.record), "video_ids": json.dumps(self.video_ids)}
-        with replacing(path) as temporary:
-            save_file(tensors, temporary, metadata=header)
+        header = {
+            "format": f"{KIND}-{VERSIONS[KIND]}",
+            "record": json.dumps(self.record),
+            "video_ids": json.dumps(self.video_ids),
+        }
+        write_tensors(path, tensors, header)
 
     @classmethod
     def load(cls, path: str | Path) -> Triplets:
@@ -83,8 +85,8 @@ class Triplets:
                 header = file.metadata() or {}
                 names = ("text", "text_end", "video", "rows", "vectors", "positives", "negatives")
                 raw, ends, video_M, rows_M2, vectors_NS, positives_MP, negatives_MPn = map(file.get_tensor, names)
-            if header["format"] != FORMAT:
-                raise ValueError("another version")
+            kind, _, version = header["format"].rpartition("-")
+            check_stamp(path, KIND, {"cezsar": kind, "version": version}, "make one with `cezsar mine`")
             text = raw.tobytes()
             sentences = [text[start:end].decode() for start, end in zip([0, *ends[:-1]], ends, strict=True)]
             videos, record = json.loads(header["video_ids"]), json.loads(header["record"])

@@ -18,11 +18,12 @@ from cezsar.arrays import DoubleArray, IntArray
 from cezsar.data.documents import read_json_object
 from cezsar.data.labels import resolve
 from cezsar.errors import FormatError, InputError
+from cezsar.formats import check_stamp, stamp
 from cezsar.zeroshot.fusion import UNDECIDED, Weights, active, before_true, fuse, predict, row_blocks, similarities
 from cezsar.zeroshot.protocols import Protocol
 from cezsar.zeroshot.scores import Scores
 
-VERSION = 1  # of files
+AGAIN = "give the JSON file that `cezsar evaluate --out` wrote"
 KS = (1, 5)  # top-k accuracies that are counted
 METRICS = {"top1": "Top-1 (%)", "top5": "Top-5 (%)", "mean_per_class": "Mean per class (%)"}
 """Names of figures, in the order of tables, with their titles."""
@@ -142,7 +143,7 @@ class Result:
     def to_dict(self) -> dict[str, Any]:
         """Everything, as JSON has it. Fractions stand beside the counts for those who read the file."""
         return {
-            "cezsar": "result", "version": VERSION, "method": self.method, "protocol": self.protocol,
+            **stamp("result"), "method": self.method, "protocol": self.protocol,
             "seed": self.seed, "modality": self.modality, "weights": asdict(self.weights), "std_ddof": STD_DDOF,
             "chance": {f"top{k}": self.chance(k) for k in KS},
             "summary": {name: self.figure(name)._asdict() for name in METRICS},
@@ -153,8 +154,7 @@ class Result:
     def from_dict(cls, value: Any) -> Result:
         """What `to_dict` made. Raises `FormatError` where it is none."""
         try:
-            if (value["cezsar"], value["version"]) != ("result", VERSION):
-                raise ValueError(f"it is no result of version {VERSION}")
+            check_stamp("it", "result", value, AGAIN)
             runs = []
             for kept in value["runs"]:
                 own = {field.name: kept[field.name] for field in fields(SplitResult)}
@@ -169,8 +169,9 @@ class Result:
 def load_all(path: str | Path) -> list[Result]:
     """The results that `tables.save_all` wrote. Raises `FormatError` where it holds none, or was damaged."""
     value = read_json_object(path)
-    if value.get("cezsar") != "results" or not value.get("results"):
-        raise FormatError(f"{path} holds no results; give the JSON file that `cezsar evaluate --out` wrote")
+    check_stamp(path, "results", value, AGAIN)
+    if not value.get("results"):
+        raise FormatError(f"{path} holds no results; {AGAIN}")
     try:
         return [Result.from_dict(entry) for entry in value["results"]]
     except (FormatError, TypeError) as error:

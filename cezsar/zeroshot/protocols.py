@@ -15,6 +15,7 @@ from cezsar.data.datasets import KNOWN
 from cezsar.data.documents import enumerated, parse_json, read_text
 from cezsar.data.labels import canonical, load_split, numbered, read_label_list, resolve
 from cezsar.errors import FormatError, InputError
+from cezsar.formats import check_stamp
 
 MAX_RUNS = 10_000
 RUNS = 50  # of a protocol with random classes, in the tables of the field
@@ -158,6 +159,8 @@ def _from_file(path: Path, class_names: Sequence[str]) -> Protocol:
         names = numbered(value) or (load_split(path)["testing"] if "testing" in value else [])
     if names:
         return named(path.stem, names, class_names)
+    if isinstance(value, dict) and "cezsar" in value:
+        check_stamp(path, "results", value, "give a list of classes")
     try:
         saved = [
             Protocol(one["protocol"], [resolve(run["classes"], class_names) for run in one["runs"]], one["seed"])

@@ -21,12 +21,12 @@ from cezsar.arrays import BoolArray, DoubleArray, unit_rows
 from cezsar.atomic import write_json
 from cezsar.data.documents import read_json_object
 from cezsar.errors import FormatError, InputError
+from cezsar.formats import check_stamp, stamp
 from cezsar.zeroshot.fusion import Weights
 
 ChosenBy = Literal["false accept", "false reject"]
 
 REJECTOR, CALIBRATION = "rejector.json", "calibration.json"  # in a run's folder; the second tells how T was fitted
-VERSION = 1
 RATE = 0.05
 OOD_LIMIT = 2.0  # times the distance that 99 % of training sub-clips stay under
 NOT_ALONE = ("probability", "margin")  # kinds that compare labels, and so say nothing about a single one
@@ -193,7 +193,7 @@ class Rejector:
 
     def save(self, folder: Path) -> None:
         """Write it into a run's folder, whole or not at all."""
-        write_json(folder / REJECTOR, {"cezsar": "rejector", "version": VERSION} | asdict(self))
+        write_json(folder / REJECTOR, stamp("rejector") | asdict(self))
 
     @classmethod
     def of_run(cls, folder: Path) -> Self | None:
@@ -201,14 +201,12 @@ class Rejector:
         path = folder / REJECTOR
         if not path.exists():
             return None
+        value, again = read_json_object(path), "choose the threshold again with `cezsar calibrate`, or remove the file"
+        check_stamp(path, "rejector", value, again)
         try:
-            value = read_json_object(path)
-            if (value.pop("cezsar", None), value.pop("version", None)) != ("rejector", VERSION):
-                raise InputError(f"no rejector of version {VERSION}")
-            return cls(**value)
+            return cls(**{name: each for name, each in value.items() if name not in stamp("rejector")})
         except (InputError, TypeError, OverflowError) as error:
-            advice = "choose the threshold again with `cezsar calibrate`, or remove the file"
-            raise FormatError(f"{path} is damaged ({error}); {advice}") from error
+            raise FormatError(f"{path} is damaged ({error}); {again}") from error
 
 
 def goes_with(weights: Weights, own: Weights, counted: Collection[str]) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
@@ -25,6 +24,7 @@ from cezsar.data.features import FeatureStore
 from cezsar.data.labels import canonical
 from cezsar.data.sentence_cache import Encoder
 from cezsar.errors import FormatError, InputError
+from cezsar.formats import check_stamp, stamp
 from cezsar.training.runs import Run
 from cezsar.zeroshot import spaces
 from cezsar.zeroshot.fusion import Weights
@@ -32,7 +32,6 @@ from cezsar.zeroshot.methods import METHODS, Method, Prepared
 from cezsar.zeroshot.scores import Embeddings, Scores, Several, read_arrays, write_arrays
 from cezsar.zeroshot.spaces import Descriptions, Embedded, Space
 
-VERSION = 1
 MOST = 20_000  # clips in the clouds; pictures show fewer
 RAW_DIMS = 256  # of raw features there, by singular value decomposition
 LARGE = 20_000_000  # scores of a modality; above, they are kept as float16
@@ -63,10 +62,7 @@ class Scored:
         """Read what the folder is about; `FormatError` for one that holds nothing that `keep` wrote."""
         path = Path(folder) / "about.json"
         about = read_json_object(path) if path.is_file() else {}
-        if (about.get("cezsar"), about.get("version")) != ("scored", VERSION):
-            raise FormatError(
-                f"{folder} holds no scored data set of version {VERSION}; make it with `cezsar evaluate --keep`"
-            )
+        check_stamp(folder, "scored", about, "make it with `cezsar evaluate --keep`")
         return cls(folder, about)
 
     @property
@@ -184,14 +180,13 @@ def keep(
         inside = set(embeddings.ids)
         write_json(folder / "paths.json", {clip: str(path) for clip, path in paths.items() if clip in inside})
     about = {
-        "cezsar": "scored", "version": VERSION, "method": ready.method.name, "run": run.name if run else "",
+        **stamp("scored"), "method": ready.method.name, "run": run.name if run else "",
         "run_fingerprint": _digest(run.folder / "model.safetensors") if run else "",
         "domain": run.config.domain if run else "", "dataset": dataset,
         "store": ready.store.fingerprint if ready.store else "", "space": embeddings.space,
         "sentence_encoder": {"name": sentences.name, "fingerprint": sentences.fingerprint}, "several": several,
         "fusion": asdict(ready.weights), "clips": len(embeddings.ids), "classes": len(embeddings.class_names),
         "modalities": list(embeddings.modalities), "notes": ready.embedded.notes,
-        "created": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }  # fmt: skip
     write_json(folder / "about.json", about)
     return Scored(folder, about)

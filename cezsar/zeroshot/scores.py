@@ -16,18 +16,17 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from cezsar.arrays import DoubleArray, FloatArray, IntArray, unit_rows
-from cezsar.atomic import replacing
+from cezsar.atomic import write_tensors
 from cezsar.data.labels import canonical, resolve
 from cezsar.errors import FormatError, InputError
+from cezsar.formats import check_stamp, stamp
 
 Array = npt.NDArray[Any]
 MODALITIES = ("VE", "O", "C")
 """Visual embedding VE(v), objects SE(O(v)) and captions SE(C(v)): the terms of Eq. 9, in this order."""
 PREFIX = "modality."  # of the matrices' names in files
-VERSION = "1"  # of files
 Several = Literal["nearest", "mean"]
 """What a class with several sentences is compared by: the one nearest to VidE, or the direction of the mean of their
 UNIT vectors, so that no sentence counts more because its raw vector is longer. Zero prototypes count in neither, unless
@@ -273,18 +272,14 @@ def write_arrays(path: str | Path, kind: str, arrays: Mapping[str, Array], descr
     JSON in one more array: headers are bounded, and the names of 242,658 clips are longer."""
     text = np.frombuffer(json.dumps(description, allow_nan=False).encode("ascii"), np.uint8)
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    with replacing(path) as temporary:
-        save_file({**contiguous, "description": text}, temporary, {"cezsar": kind, "version": VERSION})
+    write_tensors(path, {**contiguous, "description": text}, {name: str(value) for name, value in stamp(kind).items()})
 
 
 def read_arrays(path: str | Path, kind: str) -> tuple[dict[str, Array], dict[str, Any]]:
     """What `write_arrays` wrote. Raises `FormatError` where it is damaged or of another kind."""
     try:
         with safe_open(path, framework="numpy") as file:
-            found = file.metadata() or {}
-            if (found.get("cezsar"), found.get("version")) != (kind, VERSION):
-                said = f"{found.get('cezsar', 'something else')}, version {found.get('version', 'unknown')}"
-                raise FormatError(f"{path} should hold {kind}, version {VERSION}, and holds {said}; make it again")
+            check_stamp(path, kind, file.metadata() or {}, "make it again")
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (the file is no mapping)
         return arrays, dict(json.loads(arrays.pop("description").tobytes()))
     except FormatError:

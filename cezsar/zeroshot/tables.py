@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from cezsar.atomic import write_text
 from cezsar.data.documents import enumerated, printable
-from cezsar.zeroshot.evaluation import KS, METRICS, VERSION, Result, percent
+from cezsar.formats import stamp
+from cezsar.zeroshot.evaluation import KS, METRICS, Result, percent
 from cezsar.zeroshot.published import Published
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ def save_all(
 
 def to_json(results: Sequence[Result], more: dict[str, Any] | None = None) -> str:
     """Everything, with the exact classes of every run: another lab can run the same ones."""
-    value = {"cezsar": "results", "version": VERSION, "results": [result.to_dict() for result in results]}
-    return json.dumps(value | (more or {}), ensure_ascii=False, allow_nan=False) + "\n"
+    value = stamp("results") | {"results": [result.to_dict() for result in results]} | (more or {})
+    return json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def to_csv(results: Sequence[Result]) -> str:

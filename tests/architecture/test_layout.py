@@ -11,8 +11,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = [
-    "errors", "arrays", "atomic", "config", "workspace", "video", "encoders", "data", "world", "model", "training",
-    "zeroshot", "analysis", "sweep", "report", "demo", "jobs", "cli",
+    "errors", "arrays", "atomic", "formats", "config", "workspace", "video", "encoders", "data", "world", "model",
+    "training", "zeroshot", "analysis", "sweep", "report", "demo", "jobs", "cli",
 ]  # fmt: skip
 SUBJECT_TO_ONE_PLACE = {
     "h5py": {"cezsar/data/features.py"},

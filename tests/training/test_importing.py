@@ -155,7 +155,7 @@ WRONG = [
     ({"results/all.json": b"NaN"}, "JSON"),
     (domain(columns=(0, 12)), "is not of its features"),
     (head(value=np.nan), "not finite"),
-    (config(format=2), "format 1"),
+    (config(format=2), "run of version 2"),
     (config(model__d_model=16), r"tensor \S+ is \(8"),
     (config(model__d_model=10**12), "at most 8,192"),
     (config(model__surprise=1), "unknown keys"),

@@ -197,7 +197,7 @@ def test_it_is_printed_written_and_comes_back_and_a_damaged_file_is_refused(tmp_
     assert float(rows[3]["top1 VE"]) == pytest.approx(0.5) and float(rows[3]["top1 O"]) == pytest.approx(0.3)
 
     value = json.loads((tmp_path / FILE).read_text())
-    for damage in ({"version": 9}, {"points": [{"tau": 0.8}]}, {"points": [value["points"][1] | {"top1": 3}]}):
+    for damage in ({"points": [{"tau": 0.8}]}, {"points": [value["points"][1] | {"top1": 3}]}):
         (tmp_path / FILE).write_text(json.dumps(value | damage))
         with pytest.raises(FormatError):
             Sweep.load(tmp_path)

@@ -109,10 +109,10 @@ def test_a_rejector_comes_back_from_its_file_and_damaged_ones_are_refused(tmp_pa
         assert Rejector.of_run(tmp_path) == found
     path = tmp_path / "rejector.json"
     sound = json.loads(path.read_text())
-    damages = {"kind": "entropy"}, {"threshold": None}, {"rate": 1}, {"note": "by hand"}, {"version": 2}
+    damages = {"kind": "entropy"}, {"threshold": None}, {"rate": 1}, {"note": "by hand"}
     for content in [json.dumps(sound | damage) for damage in damages] + ['{"cezsar": "rejector", "version": 1}', "{"]:
         path.write_text(content)
-        with pytest.raises(FormatError, match=r"rejector\.json is damaged .* with `cezsar calibrate`, or remove the"):
+        with pytest.raises(FormatError, match=r"rejector\.json.* (with `cezsar calibrate`|correct it there)"):
             Rejector.of_run(tmp_path)
 
 

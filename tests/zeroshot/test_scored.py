@@ -116,7 +116,7 @@ def test_an_interrupted_or_foreign_folder_is_refused(item, tmp_path):
     about = tmp_path / "one" / "about.json"
     for content in (json.dumps(item.about | {"version": 99}), None):
         about.write_text(content) if content else about.unlink()  # it is written last
-        with pytest.raises(FormatError, match="holds no scored data set of version"):
+        with pytest.raises(FormatError, match=r"scored.* make it with `cezsar evaluate --keep`"):
             Scored.open(tmp_path / "one")
         assert scored.found(tmp_path) == []
 

@@ -82,7 +82,8 @@ def test_files_of_an_evaluation(tmp_path, result):
         "| mine, too: O \\| C | 60.0 ± 14.1 | 93.8 ± 8.8 | 56.2 ± 8.8 | 0.8 | 0.2 | 0 |",
         "| chance | 50.0 | 100.0 | 50.0 |  |  |  |",
     ]
-    for content, said in (("{}", "holds no results"), ('{"cezsar": "results", "results": [{}]}', "damaged")):
+    empty = '{"cezsar": "results", "version": 1, "results": [{}]}'
+    for content, said in (("{}", "should hold results"), (empty, "damaged")):
         (tmp_path / "bad.json").write_text(content)
         with pytest.raises(FormatError, match=rf"bad\.json.*{said}"):
             load_all(tmp_path / "bad.json")

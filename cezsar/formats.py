@@ -1,0 +1,32 @@
+"""What files of this package say of themselves: their kind, and a version, which rises where older software would
+misread them. A store, a run and a scored set have one version for all of their files that give none of their own."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cezsar.errors import FormatError
+
+VERSIONS = {  # the newest that is read here, and what is written
+    "cezsar features": 1, "cezsar-triplets": 1, "run": 1, "cezsar object head": 1, "calibration": 1, "rejector": 1,
+    "results": 1, "result": 1, "comparison": 1, "comparisons": 1, "report": 1, "tau": 1, "tau sweep": 1, "transfer": 1,
+    "trial": 1, "prototypes": 1, "control": 1, "job": 1,
+    "scored": 1, "embeddings": 1, "scores": 1, "clouds": 1, "projections": 1, "captions": 1,
+}  # fmt: skip
+
+
+def stamp(kind: str) -> dict[str, Any]:
+    """What stands first in a JSON file."""
+    return {"cezsar": kind, "version": VERSIONS[kind]}
+
+
+def check_stamp(source: str | Path, kind: str, found: Mapping[str, Any], again: str) -> None:
+    """Raises `FormatError` where a file is of another kind or a newer version; `again` says how to get one that can be
+    read."""
+    said, version, known = found.get("cezsar") or "something else", str(found.get("version")), VERSIONS[kind]
+    if said != kind or not version.isdecimal() or version == "0":
+        other = f"{str(said)[:40]}, version {version[:20]}"
+        raise FormatError(f"{source} should hold {kind}, version {known}, and holds {other}; {again}")
+    if int(version) > known:
+        reads = f"this cezsar reads up to version {known}"
+        raise FormatError(f"{source} holds {kind} of version {version[:20]}, and {reads}: update cezsar, or {again}")
