@@ -27,6 +27,7 @@ from safetensors.numpy import load_file, save_file
 
 from cezsar import workspace, world
 from cezsar.analysis import maps
+from cezsar.analysis.baselines import place_scores
 from cezsar.atomic import replacing
 from cezsar.data.annotations import load_annotations
 from cezsar.data.datasets import named_descriptions
@@ -34,7 +35,7 @@ from cezsar.data.descriptions import load_descriptions
 from cezsar.data.features import FeatureStore
 from cezsar.data.sentence_cache import Encoder, open_encoder
 from cezsar.data.sentence_cache import ship as ship_sentences
-from cezsar.demo import Report, evaluate_all, keep_scores, place_scores, run_demo, save_results
+from cezsar.demo import Report, evaluate_all, keep_scores, run_demo, save_results
 from cezsar.encoders import create
 from cezsar.encoders.objects import LinearHead, object_sentence
 from cezsar.errors import InputError
@@ -84,7 +85,7 @@ def _fill(folder: Path, report: Report, home: str | Path | None) -> None:
     whole, colour = kept
     settings = maps.MapSettings()
     maps.keep(whole, settings, folder / "cache" / "projections" / settings.file_name(whole.fingerprint))
-    place = place_scores(built, whole.scores())
+    place = place_scores([plan.segments[0].place for plan in built.test], whole.scores())
     results = evaluate_all(whole.scores(), colour.scores(), place, whole.weights)
     run = Run.open(folder / "runs" / report.run.name)
     save_results(results, run.folder)

@@ -1,5 +1,5 @@
 """`python -m cezsar` is the command line."""
 
-from cezsar.cli import main
+from cezsar.cli import program
 
-main()
+program()

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from cezsar import workspace, world
+from cezsar.analysis.baselines import place_scores
 from cezsar.analysis.calibration import Calibrated, calibrate, labelled_scores
 from cezsar.config import MiningConfig, TrainingConfig, UseConfig
 from cezsar.data.annotations import load_annotations
@@ -26,9 +27,7 @@ from cezsar.data.manifest import Clip
 from cezsar.data.sentence_cache import Encoder, open_encoder
 from cezsar.encoders.motion import APPEARANCE, MotionEncoder
 from cezsar.encoders.objects import LinearHead, object_sentence, top_objects
-from cezsar.training.loop import split_by_video, train
 from cezsar.training.runs import Run
-from cezsar.training.triplets import Triplets, build
 from cezsar.zeroshot import scored
 from cezsar.zeroshot.evaluation import Result, evaluate
 from cezsar.zeroshot.fusion import Weights, fuse
@@ -37,6 +36,9 @@ from cezsar.zeroshot.protocols import all_classes, random_classes
 from cezsar.zeroshot.scores import Embeddings, Scores
 from cezsar.zeroshot.spaces import embed_dataset, prototypes_of, rows_of, space_of
 from cezsar.zeroshot.tables import save_all
+
+if TYPE_CHECKING:
+    from cezsar.training.triplets import Triplets
 
 DOMAIN = "the stick-figure world (drawn clips of people with props)"
 COLOUR = ("scene colours", "colours", "neighbouring colours")  # parts of a row that the run on colour alone sees
@@ -126,7 +128,8 @@ def run_demo(
             for each, store in ((run, data.test), (colour_run, colour_test))
         )
         weights = Weights(**recipe.use.fusion)
-        results = evaluate_all(scores, colour, place_scores(data.world, scores), weights)
+        place = place_scores([plan.segments[0].place for plan in data.world.test], scores)
+        results = evaluate_all(scores, colour, place, weights)
         save_results(results, run.folder)
         predicted_N = fuse(scores, weights).argmax(1)
     with stages("when none of the labels fits"):
@@ -160,6 +163,8 @@ def make_data(
 
 def mine_world(data: Data, sentences: Encoder, recipe: Recipe, seed: int) -> Triplets:
     """Triplets from the world's captions."""
+    from cezsar.training.triplets import build
+
     captions, rng = load_annotations(data.world.folder / "train.json"), np.random.default_rng([seed, 1])
     head = data.head if recipe.mining.object_positives else None
     record = {"annotations": "stick-figure world", "seed": seed}
@@ -170,6 +175,8 @@ def train_run(
     folder: Path, triplets: Triplets, store: FeatureStore, recipe: Recipe, seed: int, progress: Callable[..., None]
 ) -> Run:
     """Train, or finish training, on the features of `store`, whatever part of them it holds."""
+    from cezsar.training.loop import train
+
     identity = {key: store.provenance[key] for key in ("encoder", "fingerprint", "dim")}
     triplets = replace(triplets, record=triplets.record | {"feature_encoder": identity, "store": store.fingerprint})
 
@@ -235,6 +242,8 @@ def calibrate_run(run: Run, triplets: Triplets, data: Data, sentences: Encoder) 
     """T and the threshold for "none of these", from segments of videos that no training step saw. Each shows a known
     seen action, which is ranked among all seen actions. Two things flatter a little: the best epoch was chosen on these
     videos, and the recogniser of props was fitted on all."""
+    from cezsar.training.loop import split_by_video
+
     settings = run.config.training
     _, sub_clips = split_by_video(triplets, settings.validation, settings.seed)
     held_out = {triplets.video_ids[video] for video in triplets.video_M[sub_clips].tolist()}
@@ -280,15 +289,6 @@ def colour_store(store: FeatureStore) -> FeatureStore:
             if id not in writer:
                 writer.add(id, store.features(id)[:, columns], store.labels[id])
     return FeatureStore(folder)
-
-
-def place_scores(built: world.World, like: Scores) -> Scores:
-    """The place oracle: the score of a class is how many of its test clips are at the clip's own place. It is told the
-    place and knows the test set: what recognising places perfectly, and nothing else, could reach."""
-    places_N = np.array([plan.segments[0].place for plan in built.test])
-    class_NC = (np.array(like.labels)[:, None] == np.array(like.class_names)).astype(np.float32)
-    same_NN = (places_N[:, None] == places_N).astype(np.float32)
-    return Scores(like.ids, like.labels, like.class_names, {"VE": same_NN @ class_NC})
 
 
 def evaluate_all(scores: Scores, colour: Scores, place: Scores, weights: Weights) -> list[Result]:

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from cezsar import world
+from cezsar.analysis.baselines import place_scores
 from cezsar.data.annotations import load_annotations
 from cezsar.data.features import FeatureStore
-from cezsar.demo import Recipe, colour_store, fit_head, fit_props, place_scores, run_demo
+from cezsar.demo import Recipe, colour_store, fit_head, fit_props, run_demo
 from cezsar.encoders.motion import APPEARANCE, MotionEncoder
 from cezsar.encoders.objects import LinearHead, top_objects
 from cezsar.errors import InputError, MismatchError
@@ -50,7 +51,7 @@ def test_seen_and_unseen_share_no_name_no_clip_no_sentence_and_no_pair(small_dem
 def test_place_oracle_is_the_share_of_each_class_at_the_place(made):
     names = sorted({plan.label for plan in made.test})
     like = Scores([p.id for p in made.test], [p.label for p in made.test], names, {"VE": np.eye(21, dtype=np.float32)})
-    matrix = place_scores(made, like).matrices["VE"]
+    matrix = place_scores([plan.segments[0].place for plan in made.test], like).matrices["VE"]
     for row, plan in enumerate(made.test):
         for column, name in enumerate(names):
             same = [p for p in made.test if p.label == name and p.segments[0].place == plan.segments[0].place]

@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 
 from cezsar import world
+from cezsar.analysis.baselines import place_scores
 from cezsar.data.sentence_cache import SentenceCache
-from cezsar.demo import evaluate_all, place_scores
+from cezsar.demo import evaluate_all
 from cezsar.encoders import load_sentence_encoder
 from cezsar.encoders.motion import MotionEncoder
 from cezsar.encoders.objects import LinearHead, object_sentence
 from cezsar.training.runs import Run
 from cezsar.video import Decoder
+from cezsar.world.plans import action_of
 from cezsar.zeroshot.evaluation import load_all
 from cezsar.zeroshot.scored import Scored
 from cezsar.zeroshot.scores import Scores, read_arrays
@@ -48,7 +50,7 @@ def test_it_is_small_of_these_encoders_and_of_the_worlds_clips(shipped, run, sen
     assert embeddings.class_names == [action.name for action in UNSEEN]
     for plan in PLANS[::37]:
         assert world.plan_of(plan.id) == plan
-    assert world.plan_of("w7-train-0001") is world.plan_of("clip") is None
+    assert world.plan_of("w7-train-0001") is world.plan_of("clip") is action_of("clip") is None
 
 
 @pytest.mark.parametrize("clip", [0, 137, 419])
@@ -69,7 +71,7 @@ def test_prototypes_scores_and_figures_follow_from_each_other(shipped, run, sent
     for name, matrix in Scores.from_embeddings(shipped.embeddings()).columns.items():
         np.testing.assert_allclose(shipped.scores().columns[name], matrix, rtol=1e-3, atol=1e-3)
     colour = Scored.open(SHIPPED / "scores" / "demo-colour@demo").scores()
-    place = place_scores(world.World(Path(), [], PLANS), shipped.scores())
+    place = place_scores([action_of(plan.id).place for plan in PLANS], shipped.scores())
     figures = evaluate_all(shipped.scores(), colour, place, shipped.weights)
     found = [result for path in (SHIPPED / "runs" / "demo" / "results").glob("*.json") for result in load_all(path)]
     assert len(found) == len(figures) == 10 and all(result in found for result in figures)

@@ -8,14 +8,13 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import streamlit as st
 
 from app import cache, state
 from app.parts import scored
-from cezsar import world
 from cezsar.data.labels import canonical
+from cezsar.world.plans import action_of
 from cezsar.zeroshot.evaluation import Correctness, Result, correctness, evaluate
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.protocols import Protocol
@@ -108,11 +107,11 @@ def _place(item: Scored) -> Scores | None:
     """Scores of the place oracle; None for clips of another world."""
     if item.about["dataset"] != "demo":
         return None
-    from cezsar.demo import place_scores
+    from cezsar.analysis.baselines import place_scores
 
     like = scored.scores(item)
-    plans = [plan for plan in map(world.plan_of, like.ids) if plan is not None]
-    return place_scores(world.World(Path(), [], plans), like) if len(plans) == len(like.ids) else None
+    places = [action.place for action in map(action_of, like.ids) if action is not None]
+    return place_scores(places, like) if len(places) == len(like.ids) else None
 
 
 def same_clips(items: Sequence[Scored]) -> bool:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # torch comes with it, seconds that the empty page need not w
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "assets" / "demo"  # a small workspace: the demo's run and its scores, made by benchmarks/shipped.py
+AHEAD_S = 3.0
 AUTOMATIC = "auto"  # key of no model: for each clip the one that `cezsar.zeroshot.model_choice` names
 
 
@@ -129,6 +130,7 @@ def load_ahead(key: str, fingerprint: str, _model: Model, _labels: Sequence[str]
         except CezsarError as error:
             logging.getLogger(__name__).info("%s: not loaded ahead, %s", key, error)  # said where it should answer
 
-    thread = threading.Thread(target=load, name="load ahead", daemon=True)
+    thread = threading.Timer(AHEAD_S, load)  # the page comes first: imports would take turns with it
+    thread.daemon = True
     add_script_run_ctx(thread)
     thread.start()

@@ -9,14 +9,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
-from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
-from sklearn.metrics import roc_auc_score
 
 from cezsar.arrays import BoolArray, FloatArray, IntArray
 from cezsar.atomic import write_json
@@ -28,6 +25,9 @@ from cezsar.zeroshot.fusion import Weights, similarities
 from cezsar.zeroshot.protocols import Protocol
 from cezsar.zeroshot.rejection import CALIBRATION, LEAST, RATE, REJECTOR, Rejector, confidence, probabilities
 from cezsar.zeroshot.scores import Embeddings, Scores, Several
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LOWEST, HIGHEST = 1e-3, 1e2  # of T: a margin of 0.01 in cosine counts e^10 to 1, or all classes are equal within 2 %
 BINS = 15  # as Guo et al.
@@ -60,6 +60,8 @@ def correct(scores_NC: npt.ArrayLike, truth_N: npt.ArrayLike) -> BoolArray:
 def reliability(confidence_N: npt.ArrayLike, correct_N: npt.ArrayLike, bins: int = BINS) -> pd.DataFrame:
     """A reliability diagram (DeGroot and Fienberg 1983): for each bin (low, high] of equal width with clips their
     number, mean confidence, and share that is right."""
+    import pandas as pd
+
     place_N = np.clip(np.searchsorted(np.linspace(0, 1, bins + 1), confidence_N, side="left") - 1, 0, bins - 1)
     clips = pd.DataFrame({"clips": 1, "confidence": confidence_N, "accuracy": correct_N})
     return clips.groupby(place_N).agg({"clips": "sum", "confidence": "mean", "accuracy": "mean"})
@@ -98,6 +100,7 @@ def fit(scores_NC: npt.ArrayLike, truth_N: npt.ArrayLike, about: str = "") -> Ca
     if not len(truth):
         raise InputError("there are no labelled clips; give some whose class is among the candidates")
     if (scores != scores[:, :1]).any():
+        from scipy.optimize import minimize_scalar
 
         def cost(log_t: float) -> float:
             return nll(scores, truth, math.exp(log_t))
@@ -149,6 +152,8 @@ def calibrate(
     found = Calibrated(calibration, rejector, accuracy, int(np.count_nonzero(~rejector.accepts(known[0]))))
     if unknown_UC is None:
         return found
+    from sklearn.metrics import roc_auc_score
+
     values = [np.maximum(confidence(scores, kind, t), LEAST) for scores in (known[0], unknown_UC)]
     auroc = float(roc_auc_score(np.repeat([1, 0], [len(part) for part in values]), np.concatenate(values)))
     return replace(found, unknown_accepted=int(np.count_nonzero(rejector.accepts(unknown_UC))), auroc=auroc)

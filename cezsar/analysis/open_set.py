@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import roc_auc_score, roc_curve
 
 from cezsar.analysis.calibration import correct, fit, labelled_scores
 from cezsar.arrays import DoubleArray, FloatArray
@@ -29,6 +28,8 @@ def measure(
     "fpr95", the share of unknown clips accepted where 95 % of the known ones are; "accuracy" when nothing is rejected;
     "oscr", the area under the OSCR curve (Dhamija et al., NeurIPS 2018), which comes second: the most known clips
     accepted and right while at most `SHARES_S` of the unknown ones are accepted."""
+    from sklearn.metrics import roc_auc_score, roc_curve
+
     known, unknown = (np.maximum(np.asarray(part, np.float64), LEAST) for part in (known_K, unknown_U))
     right, values = np.asarray(right_K, np.bool_), np.concatenate([known, unknown])
     is_known = np.repeat([True, False], [len(known), len(unknown)])

@@ -178,5 +178,4 @@ def app(
     """Start the app, on http://localhost:8501 unless told otherwise."""
     if workspace is not None:
         os.environ["CEZSAR_HOME"] = str(workspace)
-    script = str(BESIDE / "app" / "main.py")
-    os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", script, *(streamlit or [])])
+    os.execv(sys.executable, [sys.executable, str(BESIDE / "app" / "start.py"), *(streamlit or [])])

@@ -10,10 +10,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from cezsar.analysis.baselines import Standing
     from cezsar.analysis.comparison import Interval
     from cezsar.arrays import DoubleArray

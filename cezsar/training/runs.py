@@ -12,14 +12,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from cezsar import workspace
 from cezsar.arrays import FloatArray, IntArray
@@ -30,8 +27,13 @@ from cezsar.encoders.base import BY_NAME
 from cezsar.encoders.objects import RULES
 from cezsar.errors import FormatError, InputError, MismatchError
 from cezsar.formats import VERSIONS, check_stamp
-from cezsar.model import CEZSAR, CrossModal, model_for
 from cezsar.workspace import ASSETS
+
+if TYPE_CHECKING:  # who only reads what a run says of itself does not wait for torch
+    import torch
+    from torch import Tensor
+
+    from cezsar.model import CEZSAR, CrossModal
 
 SHIPPED = (ASSETS, ASSETS / "demo" / "runs")  # folders of the runs that come along: `photographs` and the demo's
 
@@ -175,6 +177,8 @@ class Run:
         return (self.folder / "model.safetensors").is_file() and not (self.folder / "state.pt").exists()
 
     def save_model(self, model: CEZSAR | CrossModal) -> None:
+        from safetensors.torch import save_file
+
         tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
         with replacing(self.folder / "model.safetensors") as temporary:
             save_file(tensors, temporary)
@@ -186,6 +190,8 @@ class Run:
 
     def finish(self, model: CEZSAR | CrossModal, started: float, record: dict[str, Any]) -> None:
         """Write the weights and what training took; with these the run is whole. `started`: `time.perf_counter`."""
+        import torch
+
         about = {"seconds": round(time.perf_counter() - started, 1), "device": str(model.feature_mean.device)}
         about |= {"torch": torch.__version__, "python": platform.python_version()}
         write_json(self.folder / "record.json", about | record)
@@ -194,6 +200,11 @@ class Run:
 
     def load_model(self, device: str | torch.device = "cpu") -> CEZSAR | CrossModal:
         """The model in evaluation mode. Raises `FormatError`: no weights, damaged, or of other shapes than config's."""
+        import torch
+        from safetensors.torch import load_file
+
+        from cezsar.model import model_for
+
         path = self.folder / "model.safetensors"
         if not path.is_file():
             raise FormatError(f"{self.folder} has no model.safetensors yet; finish its training with --resume")
@@ -265,6 +276,10 @@ def refuse_other_encoder(what: str, wanted: dict[str, Any], name: str, fingerpri
 
 def refuse_other_shapes(tensors: Mapping[str, Tensor], config: ModelConfig, source: str) -> None:
     """`MismatchError` that names the first tensor which is not as a configuration has it; no model is made for it."""
+    import torch
+
+    from cezsar.model import model_for
+
     with torch.device("meta"):
         wanted = {name: tuple(value.shape) for name, value in model_for(config).state_dict().items()}
     found = {name: tuple(value.shape) for name, value in tensors.items()}

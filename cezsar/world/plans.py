@@ -117,11 +117,16 @@ def plan_clips(seed: int, actions: Iterable[Action], clips_per_class: int = 20) 
 
 def plan_of(clip_id: str) -> VideoPlan | None:
     """The plan of a test clip, from its id alone; None if it is no id of this world."""
-    match = _CLIP_ID.fullmatch(clip_id)
-    action = BY_NAME.get(match["slug"].replace("_", " ")) if match else None
+    match, action = _CLIP_ID.fullmatch(clip_id), action_of(clip_id)
     if match is None or action is None:
         return None
     return plan_clips(int(match["seed"]), [action], int(match["number"]) + 1)[-1]
+
+
+def action_of(clip_id: str) -> Action | None:
+    """What a test clip shows, from its id alone; None if it is no id of this world."""
+    match = _CLIP_ID.fullmatch(clip_id)
+    return BY_NAME.get(match["slug"].replace("_", " ")) if match else None
 
 
 def annotations(plans: Iterable[VideoPlan]) -> dict[str, dict[str, Any]]:

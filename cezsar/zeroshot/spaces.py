@@ -5,11 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
-import torch
-from scipy.sparse import csr_array
 
 from cezsar import encoders
 from cezsar.arrays import DoubleArray, FloatArray, IntArray, unit_rows
@@ -22,11 +20,12 @@ from cezsar.encoders.base import FrameEncoder, ObjectHead
 from cezsar.encoders.compute import pick_device
 from cezsar.encoders.objects import LinearHead, Recognised, in_words, recognise
 from cezsar.errors import InputError, MismatchError
-from cezsar.model import CEZSAR, CrossModal, clip_embeddings
-from cezsar.training.cross_modal import label_embeddings, label_tokens
 from cezsar.training.runs import Run
 from cezsar.training.semantic_transfer import Seen
 from cezsar.zeroshot.scores import Embeddings
+
+if TYPE_CHECKING:  # pages about kept scores do not wait for torch
+    from cezsar.model import CEZSAR, CrossModal
 
 Progress = Callable[[int, int], object]
 Descriptions = Mapping[str, Sequence[str]]  # class name -> sentences
@@ -75,13 +74,17 @@ class JointSpace(Space):
         self.model, self._encoder = model, encoder
         self.limit_s = model.config.longest_s
 
-    @torch.inference_mode()
     def sentences(self, sentences: Sequence[str]) -> FloatArray:
+        import torch
+
         vectors = torch.from_numpy(self._encoder.encode(sentences)).to(self.model.feature_mean.device)
-        embedded: FloatArray = self.model.sentence_embedding(vectors).float().cpu().numpy()
+        with torch.inference_mode():
+            embedded: FloatArray = self.model.sentence_embedding(vectors).float().cpu().numpy()
         return embedded
 
     def clips(self, features: Sequence[FloatArray]) -> FloatArray:
+        from cezsar.model import clip_embeddings
+
         return clip_embeddings(self.model, features)
 
 
@@ -100,11 +103,15 @@ class TransferSpace(Space):
         return self.labels(sentences, sentences)
 
     def labels(self, names: Sequence[str], sentences: Sequence[str]) -> FloatArray:
+        from cezsar.training.cross_modal import label_embeddings, label_tokens
+
         composed_NE = self.seen.composed(names, self._encoder.encode(sentences))
         texts_NE = label_embeddings(self.model, label_tokens(self._encoder, names, sentences))
         return self._joined(composed_NE, unit_rows(texts_NE.astype(np.float64)))
 
     def clips(self, features: Sequence[FloatArray]) -> FloatArray:
+        from cezsar.model import clip_embeddings
+
         visual_NE = unit_rows(clip_embeddings(self.model, features).astype(np.float64))
         return self._joined(visual_NE, visual_NE)
 
@@ -160,6 +167,8 @@ class ImageTextSpace(Space):
 
 def space_of(run: Run, encoder: Encoder, device: str | None = None) -> Space:
     """The joint space of a run. Raises `MismatchError` where `encoder` is not the one of its sentences."""
+    from cezsar.model import CrossModal
+
     run.check_sentence_encoder(encoder.name, encoder.fingerprint, encoder.dim)
     model = run.load_model(pick_device(device))
     if isinstance(model, CrossModal):
@@ -229,6 +238,8 @@ def object_terms(space: Space, objects: Recognised, rule: str) -> FloatArray:
 
 def _sums(space: Space, clips: Sequence[Recognised], rule: str, unit: bool = True) -> FloatArray:
     """(N, E) of each clip's objects and their probabilities, the weighted sum of their (unit) embeddings."""
+    from scipy.sparse import csr_array
+
     place: dict[str, int] = {}
     cells = []
     for row, objects in enumerate(clips):

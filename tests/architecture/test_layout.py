@@ -132,6 +132,18 @@ except SystemExit: print([name for name in {heavy!r} if name in sys.modules])"""
     assert "classify" in printed and printed.endswith("[]\n")
 
 
+def test_pages_that_compute_no_features_wait_for_no_library_that_does():
+    code = """import sys
+from pathlib import Path
+sys.path.insert(0, "")
+for page in sorted(Path("app").glob("*/page.py")): __import__(f"app.{page.parent.name}.page")
+from app.parts import models
+assert models.models()
+print([name for name in ("torch", "timm", "transformers", "sklearn") if name in sys.modules])"""
+    printed = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert printed == "[]\n"
+
+
 def test_public_names():
     import cezsar
 

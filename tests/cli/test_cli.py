@@ -256,3 +256,12 @@ def test_a_map_of_chosen_classes(cezsar, home, tmp_path):
     expected, found = maps.draw(item, settings), maps.read(out)
     for space, projection in expected.projections.items():
         np.testing.assert_array_equal(found.projections[space].videos_N2, projection.videos_N2)
+
+
+def test_a_program_ends_with_its_status_after_all_that_was_to_be_done():
+    code = """import atexit, sys
+from cezsar import cli
+cli.main = lambda: (atexit.register(print, "closed"), sys.exit(7))
+cli.program()"""
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (process.returncode, process.stdout, process.stderr) == (7, "closed\n", "")
