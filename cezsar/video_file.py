@@ -10,14 +10,14 @@ import mmap
 import os
 import re
 import shlex
-import stat
 import struct
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from itertools import pairwise
-from typing import IO, Any
+from typing import Any
 
 import av
+import av.subtitles.stream  # PyAV would import it in the middle of a file, when no file can be opened any more
 import numpy as np
 from av.packet import Packet
 from av.sidedata.sidedata import Type as SideDataType
@@ -64,18 +64,18 @@ class VideoFile:
     reverses or lacks a timestamp, or one leaps beyond the end that the file tells, the picture follows its predecessor
     after 1 / fps."""
 
-    def __init__(self, path: str, name: str) -> None:
+    def __init__(self, file: io.FileIO, name: str) -> None:
         self.name = name
-        _refuse_what_is_no_video(path, name)
+        file.name = "clip"  # so that FFmpeg goes by content alone and takes 100%d.png for no pattern
+        _refuse_text(file, name)
         _forget_log()
         with contextlib.ExitStack() as opened:
-            file = opened.enter_context(_nameless(path))
             try:
                 self._container = opened.enter_context(_opened(file))
             except (av.FFmpegError, ValueError, OSError) as error:
                 _pass_on_memory(error)
-                raise self._unreadable(self._why_unopened(path)) from error
-            self._track = self._video_track(path)
+                raise self._unreadable(self._why_unopened(file)) from error
+            self._track = self._video_track(file)
             self.close = opened.pop_all().close
         # Without this FFmpeg would invent timestamps for AVI, wrong ones where pictures are not in the order of coding.
         self._container.flags &= ~_GEN_PTS
@@ -100,7 +100,7 @@ class VideoFile:
         self._gap_s = self._longest_s = self._step_s = 1 / (self.fps or ANY_FPS)
         self._lost = self._failed = self._damaged = 0  # pictures; `_failed` are those since the last that came
 
-    def _video_track(self, path: str) -> VideoStream:
+    def _video_track(self, file: io.FileIO) -> VideoStream:
         """The default one, or else FFmpeg's choice; never a cover picture."""
         streams = self._container.streams
         tracks = [track for track in streams.video if not track.disposition & Disposition.attached_pic]
@@ -111,7 +111,7 @@ class VideoFile:
         codec = track.codec_context
         if codec is not None and codec.name in DECODERS:
             return track
-        unknown = codec is None and _aloud(path, av.logging.WARNING, r"\(Video: (\w+ \([^)]*\))")
+        unknown = codec is None and _aloud(file, av.logging.WARNING, r"\(Video: (\w+ \([^)]*\))")
         kind = f"{codec.codec.long_name} ({codec.name})" if codec else unknown or "an unknown codec"
         raise VideoError(f"{self.name}: its pictures are coded as {kind}, which is not opened here; {self._convert}")
 
@@ -296,12 +296,12 @@ class VideoFile:
     def _convert(self) -> str:
         return f"convert it, as with: ffmpeg -i {shlex.quote(self.name)} -c:v libx264 converted.mp4"
 
-    def _why_unopened(self, path: str) -> str:
+    def _why_unopened(self, file: io.FileIO) -> str:
         if _said("(moov atom not found)"):
             return "the file is cut off or was never finished, and its index is missing (moov atom not found)"
         said = _said(r"(.+)")
         pattern = r"Format (\S+) probed with size=\d+ and score=(?:2[6-9]|[3-9]\d|100)"  # where FFmpeg is sure
-        kind = _aloud(path, av.logging.DEBUG, pattern, format_whitelist="none")
+        kind = _aloud(file, av.logging.DEBUG, pattern, format_whitelist="none")
         if kind and kind not in CONTAINERS:
             return f"it has sound only, or is of a kind ({kind}) that is not opened here; {self._convert}"
         return "it is damaged, has sound only, or is of a kind that FFmpeg does not know" + (said and f" ({said})")
@@ -345,22 +345,16 @@ def _pass_on_memory(error: Exception | None) -> None:
         raise error
 
 
-def _opened(file: IO[bytes], **options: str) -> Any:
+def _opened(file: io.FileIO, **options: str) -> Any:
     return av.open(file, "r", container_options=OPENING | options, metadata_errors="replace")
 
 
-def _nameless(path: str) -> IO[bytes]:
-    """The open file without its name, so that FFmpeg goes by content alone and takes 100%d.png for no pattern."""
-    file = io.FileIO(path)
-    file.name = "clip"
-    return file
-
-
-def _aloud(path: str, level: int, pattern: str, **options: str) -> str:
+def _aloud(file: io.FileIO, level: int, pattern: str, **options: str) -> str:
     """Open the file once more, to find `pattern` in what FFmpeg says to itself meanwhile."""
     _forget_log()
     av.logging.set_libav_level(level)
-    with _nameless(path) as file, contextlib.suppress(av.FFmpegError, ValueError, OSError):
+    with contextlib.suppress(av.FFmpegError, ValueError, OSError):
+        file.seek(0)
         _opened(file, **options).close()
     av.logging.set_libav_level(av.logging.ERROR)
     return _said(pattern)
@@ -371,20 +365,12 @@ def _within(value: Any, most: float) -> float | None:
     return float(value) if value and 0 < value <= most else None
 
 
-def _refuse_what_is_no_video(path: str, name: str) -> None:
+def _refuse_text(file: io.FileIO, name: str) -> None:
     try:
-        status = os.stat(path)  # noqa: PTH116 (a name of any bytes)
-        if not stat.S_ISREG(status.st_mode):
-            what = "a folder, not a video file" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-            raise VideoError(f"{name}: this is {what}")
-        if status.st_size == 0:
-            raise VideoError(f"{name}: the file is empty (0 bytes)")
-        with open(path, "rb") as file:  # noqa: PTH123
-            start = file.read(4096)
-    except FileNotFoundError:
-        raise VideoError(f"{name}: there is no such file") from None
-    except (OSError, ValueError) as error:
-        raise VideoError(f"{name}: cannot be opened ({error})") from None
+        start = file.read(4096)
+        file.seek(0)
+    except OSError as error:
+        raise VideoError(f"{name}: cannot be read ({error})") from None
     # FFmpeg would draw text as a picture, and follow a playlist to other files.
     utf16 = start.startswith((b"\xff\xfe", b"\xfe\xff"))
     if utf16 or not (start.translate(None, delete=_TEXT) or start.startswith(b"YUV4MPEG2")):

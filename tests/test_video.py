@@ -92,7 +92,7 @@ def first_only(frames):
 
 
 def slowly(frames):
-    return read_numbers(frame for frame in frames if time.sleep(0.3) is None)
+    return read_numbers(frame for frame in frames if time.sleep(0.5) is None)
 
 
 def instead(function, *arguments):
@@ -110,17 +110,18 @@ def print_everywhere(frames):
     return read_numbers(frames)
 
 
-def return_unpicklable(frames):
-    return lambda: 0
+def return_words(frames):
+    return np.array(["no", "number"])
 
 
 def loaded_modules(frames):
-    return np.array([*sorted(sys.modules), f"{cv2.getNumThreads()} thread"])
+    return np.frombuffer(" ".join([*sys.modules, f"{cv2.getNumThreads()}-thread"]).encode(), np.uint8)
 
 
-def memory_over_time(frames):
-    status = Path("/proc/self/status")
-    return np.array([int(status.read_text().split("VmRSS:")[1].split()[0]) for _ in frames])
+def most_memory_over_time(frames):
+    import resource
+
+    return np.array([resource.getrusage(resource.RUSAGE_SELF).ru_maxrss for _ in frames])
 
 
 def test_samples_are_the_frames_shown_at_k_over_fps(decoder, numbers):
@@ -274,7 +275,7 @@ def test_worker_memory_is_flat(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
     path = write_images(tmp_path / "long.avi", [np.roll(noise, i, axis=1) for i in range(900)], 25.0, "MJPG")
     with Decoder() as own:
-        kib = own.run(path, Sampling(fps=25), memory_over_time)
+        kib = own.run(path, Sampling(fps=25), most_memory_over_time)
         assert len(kib) == 900  # 33 MB of pictures
         assert kib[-1] - kib[400] < 8_000
 
@@ -283,8 +284,8 @@ def test_run_computes_in_the_worker(decoder, numbers):
     np.testing.assert_array_equal(decoder.run(numbers, Sampling(fps=8), read_numbers), np.arange(40))
     assert decoder.run(numbers, Sampling(), first_only).shape == (32, 96, 3)
     assert len(decoder.run(numbers, Sampling(), print_everywhere)) == 5  # and the messages are not corrupted
-    loaded = set(decoder.run(numbers, Sampling(), loaded_modules).tolist())
-    assert {"cv2", "numpy", "1 thread"} <= loaded
+    loaded = set(decoder.run(numbers, Sampling(), loaded_modules).tobytes().decode().split())
+    assert {"cv2", "numpy", "1-thread"} <= loaded
     # this very module is loaded there too, and pytest with it
     assert not loaded & {"torch", "timm", "sentence_transformers", "h5py", "pandas", "streamlit"}
 
@@ -293,7 +294,7 @@ def test_errors_of_the_work_come_back(decoder, numbers):
     for work, kind, said in (
         (partial(fail, InputError("the label list is empty")), InputError, "the label list is empty"),
         (partial(fail, ValueError("seven is right out")), VideoError, r"numbers\.mp4: ValueError: seven is right out"),
-        (return_unpicklable, VideoError, r"numbers\.mp4: .*pickle"),
+        (return_words, VideoError, r"numbers\.mp4: the work gave no array of numbers"),
         (lambda frames: np.zeros(1), InputError, "module-level function"),
     ):
         with pytest.raises(kind, match=said) as caught:
@@ -320,12 +321,12 @@ def test_a_crash_costs_one_clip(decoder, numbers):
 
 
 def test_the_time_bound_ends_what_hangs_and_not_what_is_long(numbers):
-    with Decoder(Limits(time_s=1)) as own:
-        assert len(own.run(numbers, Sampling(), slowly)) == 5  # 1.5 s
+    with Decoder(Limits(time_s=2)) as own:
+        assert len(own.run(numbers, Sampling(), slowly)) == 5  # 2.5 s
         for _ in own.frames(numbers, Sampling(fps=1)):
-            time.sleep(0.3)  # the caller's time is not counted
+            time.sleep(0.5)  # the caller's time is not counted
         begun_s = time.monotonic()
-        with pytest.raises(VideoError, match=r"numbers\.mp4: .*time bound of 1 s and 10 s for each second of video"):
+        with pytest.raises(VideoError, match=r"numbers\.mp4: .*time bound of 2 s and 10 s for each second of video"):
             own.run(numbers, Sampling(), partial(instead, time.sleep, 60))
         assert time.monotonic() - begun_s < 10
         stream = own.frames(numbers, OVERFULL)

@@ -128,6 +128,7 @@ def info(workspace: Workspace = None) -> None:
 
     print(f"cezsar {cezsar.__version__}, Python {platform.python_version()}, device {pick_device()}")
     print("  " + ", ".join(f"{package} {version(package)}" for package in PACKAGES))
+    print(f"  films are decoded {_decoded()}")
     print("\nEncoders")
     for status in CARDS.values():
         print(f"  {'present' if status.present else 'absent ':7}  {status.name}: {status.domain}")
@@ -147,6 +148,17 @@ def info(workspace: Workspace = None) -> None:
     if folder.is_dir():
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         print(f"  {size / 2**20:,.0f} MiB in all")
+
+
+def _decoded() -> str:
+    from cezsar.video import Decoder
+
+    with Decoder() as decoder:
+        means = decoder.confinement()
+    if "seccomp" in means:
+        return f"by a process that can read its film and nothing else ({' and '.join(means)})"
+    less = f", less what {means[0]} takes away" if means else ""
+    return f"with your rights{less}, within bounds of time and memory; nothing more can be had here (docs/security.md)"
 
 
 def _store(path: Path) -> str:

@@ -112,7 +112,7 @@ def test_every_room_is_listed():
     found = {path.stem for path in (ROOT / "cezsar").glob("*.py")} | {
         path.name for path in (ROOT / "cezsar").iterdir() if path.is_dir() and any(path.glob("*.py"))
     }
-    assert found - {"__init__", "__main__", "video_file", "video_worker", "__pycache__"} <= set(ROOMS)
+    assert found - {"__init__", "__main__", "video_file", "video_sandbox", "video_worker", "__pycache__"} <= set(ROOMS)
 
 
 def test_nothing_a_user_gives_is_unpickled():

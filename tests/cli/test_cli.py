@@ -148,11 +148,18 @@ def test_one_broken_clip_costs_one_clip(cezsar, workspace, clips, tmp_path):
     assert FeatureStore(tmp_path / "store").ids == ["good"]
 
 
-def test_info_names_what_is_here(cezsar, workspace):
+def test_info_names_what_is_here(cezsar, workspace, monkeypatch):
     (workspace / "runs/broken").mkdir(exist_ok=True)
     status, out, _ = cezsar("info")
     parts = "motion", "minilm", "clip:clip-ViT-B-32", "store  demo-test: 21 videos", "run    demo", "device cpu"
     assert status == 0 and all(part in out for part in (*parts, "run    broken", "holds no run"))
+    for means, said in (
+        (["Landlock 7", "seccomp"], "that can read its film and nothing else (Landlock 7 and seccomp)"),
+        (["Landlock 1"], "with your rights, less what Landlock 1 takes away, within bounds"),
+        ([], "with your rights, within bounds of time and memory; nothing more can be had here"),
+    ):
+        monkeypatch.setattr("cezsar.video.Decoder.confinement", lambda decoder, means=means: means)
+        assert said in cezsar("info")[1]
 
 
 MISTAKES = {
