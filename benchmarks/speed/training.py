@@ -22,14 +22,14 @@ VIDEOS, SECONDS, WIDTH, A_VIDEO, POSITIVES = 1_600, 12, 4096, 2, 3
 PLAIN_TRIPLETS, PLAIN_BATCH, MARGIN = 1_500, 1, 1.0
 
 
-def triplets_of(store: FeatureStore, rng: np.random.Generator) -> Triplets:
-    """Two sub-clips of ten seconds a video, each with three positives of ten negatives."""
-    vectors = drawn.sentence_vectors(len(store), POSITIVES)
-    video_M = np.repeat(np.arange(len(store)), A_VIDEO)
+def triplets_of(store: FeatureStore, ids: list[str], seconds: int, rng: np.random.Generator) -> Triplets:
+    """Two sub-clips of ten of the seconds of each video, each with three positives of ten negatives."""
+    vectors = drawn.sentence_vectors(len(ids), POSITIVES)
+    video_M = np.repeat(np.arange(len(ids)), A_VIDEO)
     positives_MP = POSITIVES * video_M[:, None] + np.arange(POSITIVES)
     settings = MiningConfig()
-    negatives_MPn, _ = mine(positives_MP, video_M, vectors, np.repeat(np.arange(len(store)), POSITIVES), rng, settings)
-    rows_M2 = rng.integers(SECONDS - 10, size=(len(video_M), 1)) + np.array([0, 10])
+    negatives_MPn, _ = mine(positives_MP, video_M, vectors, np.repeat(np.arange(len(ids)), POSITIVES), rng, settings)
+    rows_M2 = rng.integers(seconds - 9, size=(len(video_M), 1)) + np.array([0, 10])
     encoders = {
         "feature_encoder": {key: store.provenance[key] for key in ("encoder", "fingerprint", "dim")},
         "sentence_encoder": {"name": "drawn", "fingerprint": "drawn", "dim": vectors.shape[1]},
@@ -37,7 +37,7 @@ def triplets_of(store: FeatureStore, rng: np.random.Generator) -> Triplets:
     whole = (video_M, rows_M2, positives_MP, negatives_MPn)
     video_M, rows_M2, positives_MP, negatives_MPn = (array.astype(np.int32) for array in whole)
     texts = [f"sentence {index}" for index in range(len(vectors))]
-    return Triplets(store.ids, video_M, rows_M2, texts, vectors, positives_MP, negatives_MPn, encoders)
+    return Triplets(ids, video_M, rows_M2, texts, vectors, positives_MP, negatives_MPn, encoders)
 
 
 def plain(files: list[Path], triplets: Triplets, chosen: np.ndarray) -> None:
@@ -61,7 +61,7 @@ def plain(files: list[Path], triplets: Triplets, chosen: np.ndarray) -> None:
 def measure(folder: Path, scale: float) -> Iterator[Row]:
     rng = np.random.default_rng(0)
     store = drawn.store(folder / "store", round(VIDEOS * scale), SECONDS, WIDTH)
-    triplets = triplets_of(store, rng)
+    triplets = triplets_of(store, store.ids, SECONDS, rng)
     started = time.perf_counter()
     run = train(triplets, store, folder / "run", training={"epochs": 2, "validation": 0.02})
     lines = [line for line in run.history() if line["kind"] == "steps"]
