@@ -20,7 +20,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.speed.rows import Row
 
-TASKS = ("protocol", "mining", "training", "extraction", "decoding", "store", "sentences", "weights", "start")
+TASKS = ("protocol", "mining", "training", "extraction", "decoding", "store", "sentences", "search", "weights", "start")
 HEAD = ("task", "of", "ours", "plain way: ratio", "limit: ratio", "peak memory", "targets")
 
 

@@ -40,3 +40,22 @@ def sentence_vectors(videos: int, each: int = 4, width: int = 384, seed: int = 0
     own = rng.standard_normal((videos * each, 60), np.float32)
     vectors = (0.7 * about + 0.7 * own + 0.31) @ directions
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
+
+
+def unit_rows(path: Path, count: int, width: int, queries: int, seed: int = 0) -> np.ndarray:
+    """Write (count, width) float16 unit rows, a hundred about each centre; some further ones. Those nearest to each
+    other have a cosine of 0.8, the tenth nearest 0.74."""
+    rng = np.random.default_rng(seed)
+    directions = rng.standard_normal((60, width), np.float32)
+    centres = rng.standard_normal((-(-count // 100), 60), np.float32)
+
+    def some(rows: int) -> np.ndarray:
+        own = rng.standard_normal((rows, 60), np.float32)
+        vectors = (0.8 * centres[rng.integers(len(centres), size=rows)] + 0.6 * own + 0.31) @ directions
+        return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
+
+    np.lib.format.open_memmap(path, "w+", np.float16, (count, width))
+    for first in range(0, count, 1 << 15):
+        block = some(min(1 << 15, count - first))
+        np.lib.format.open_memmap(path, "r+")[first : first + len(block)] = block  # opened anew: it leaves memory
+    return some(queries)

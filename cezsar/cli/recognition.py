@@ -1,4 +1,4 @@
-"""Actions named in videos: `cezsar demo`, `cezsar classify` and `cezsar spans`."""
+"""Actions named in videos: `cezsar demo`, `cezsar classify`, `cezsar spans` and `cezsar search`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from typer import Argument, Exit, Option
 
 from cezsar.atomic import refuse_unwritable, write_text
-from cezsar.cli.console import Progress, duration, save
+from cezsar.cli.console import Progress, duration, save, save_and_tell
 from cezsar.cli.options import EncoderWeights, Verbs, WorkspaceOut, output
 from cezsar.data.datasets import named_descriptions
 from cezsar.data.documents import printable
@@ -205,6 +205,66 @@ def spans(
     save({out: partial(write_text, text=text) for out, text in texts.items()})
     if len(timelines) < len(paths):
         raise Exit(1)
+
+
+@verbs.verb(
+    'cezsar search --store features/k400-bit --run runs/cezsar --labels "juggling, pouring tea" --top 20',
+    "cezsar search --store features/mine-clip --prototypes mine.json --out found.csv",
+    "cezsar search --store features/k400-bit --run runs/cezsar --among sentences.txt --clip abc --clip def",
+)
+def search(
+    store: Annotated[Path, Option(help="Feature store of the clips.")],
+    run: Annotated[Path | None, Option(help="A trained run; the store of an image-text encoder needs none.")] = None,
+    labels: Annotated[str | None, Option(help='Which clips show these? "a, b, c".')] = None,
+    prototypes: Annotated[str | None, Option(help="The same for classes, as for `cezsar classify`.")] = None,
+    among: Annotated[Path | None, Option(
+        help="The other way round: which of these sentences suit each clip? A text file, one to a line.")] = None,
+    clip: Annotated[list[str] | None, Option(help="With --among: of these clips only, by id.")] = None,
+    top: Annotated[int, Option(min=1, help="How many, best first.")] = 10,
+    alpha: Annotated[float | None, Option(help="Weight of VE; the run's by default.")] = None,
+    beta: Annotated[float | None, Option(help="Weight of the objects O.")] = None,
+    index: Annotated[Literal["exact", "faiss"], Option(
+        help="faiss: faster and approximate, by an index that is kept; needs cezsar\\[faiss].")] = "exact",
+    half: Annotated[bool, Option("--half", help="Keep float16: half the disk; the fourth digit may differ.")] = False,
+    weights: EncoderWeights = None,
+    out: Annotated[Path | None, output("Write a table, as .csv or .json, instead of printing it.")] = None,
+) -> None:  # fmt: skip
+    """Search a whole feature store: the clips that show something, or the sentences that suit each clip.
+
+    Similarities are those of `cezsar evaluate`. Embeddings are kept in the workspace, so that the next question is
+    answered at once.
+    """
+    from cezsar.training.runs import Run
+    from cezsar.zeroshot import search as library
+
+    wanted = _wanted(labels, prototypes)
+    if (wanted is None) == (among is None):
+        raise InputError("say what to look for by --labels or --prototypes, or name sentences by --among; one of these")
+    if clip and among is None:
+        raise InputError("--clip chooses clips whose sentences are looked for; give --among, too")
+    texts = [] if among is None else library.read_sentences(among)
+    with Progress("embedding clips") as progress:
+        gallery = library.open_gallery(
+            store, Run.open(run) if run else None, alpha=alpha, beta=beta, half=half, encoder_weights=weights,
+            progress=progress,
+        )  # fmt: skip
+    with Progress("embedding sentences") as progress:
+        sentences = None if among is None else library.open_sentences(gallery, texts, half, progress)
+    with Progress("searching") as progress:
+        if sentences is not None:
+            hits = library.suiting(gallery, sentences, top, clip or (), index == "faiss", progress)
+        else:
+            hits = library.showing(gallery, wanted or {}, top, index == "faiss", progress)
+    if out is not None:
+        save_and_tell(out, lambda path: library.write(path, hits))
+        return
+    for hit in hits:
+        about, told = [hit.clip, *filter(None, (hit.label, hit.path))], hit.text
+        if among is not None:
+            about, told = [told], "  ".join(about)
+        if hit.rank == 1:
+            print(f"\n{told}")
+        print(f"  {hit.similarity:6.3f}  {'  '.join(about)}")
 
 
 def _wanted(labels: str | None, prototypes: str | None) -> Wanted:

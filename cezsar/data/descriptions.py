@@ -58,6 +58,12 @@ def parse_classes(text: str) -> tuple[Labels, dict[str, list[str]]]:
     return Labels(list(descriptions), []), {} if numbered(content) else descriptions
 
 
+def described(labels: Sequence[str], known: Mapping[str, Sequence[str]]) -> dict[str, Sequence[str]]:
+    """Label -> its sentences in `known`, in whatever spelling, else its own words."""
+    spelt = {canonical(name): sentences for name, sentences in known.items()}
+    return {label: spelt.get(canonical(label), [spoken(label)]) for label in labels}
+
+
 def save_descriptions(path: str | Path, descriptions: Mapping[str, Sequence[str]]) -> None:
     """Write descriptions as the JSON form that `load_descriptions` reads. Raises as that."""
     atomic.write_json(path, _checked(path, descriptions))

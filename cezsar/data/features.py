@@ -171,6 +171,13 @@ class FeatureStore:
         return self._where[id]
 
 
+def provenance_of(folder: str | Path) -> dict[str, Any]:
+    """What a store was made with, from its first shard alone. Raises `FormatError` as `FeatureStore`."""
+    for path in sorted(Path(folder).glob("shard-*.h5")):
+        return dict(json.loads(_read_shard(path).provenance))
+    return FeatureStore(folder).provenance  # there is none, which it says
+
+
 class StoreWriter:
     """Adds videos to a store folder, new or not; the only writer there as long as it is open (else `InputError`). They
     become readable a shard at a time: when it is full, at `flush()` and at `close()`; where a `with` block fails, those

@@ -22,6 +22,7 @@ from cezsar import workspace
 from cezsar.arrays import FloatArray, IntArray
 from cezsar.atomic import replacing, write_json, write_tensors
 from cezsar.config import FUSION, ModelConfig, TrainingConfig, from_dict
+from cezsar.data.descriptions import load_descriptions
 from cezsar.data.documents import read_json_object, read_text
 from cezsar.encoders.base import BY_NAME
 from cezsar.encoders.objects import RULES
@@ -237,6 +238,11 @@ class Run:
         """How far clips are from its training clips, where the run knows."""
         path = self.folder / "domain.safetensors"
         return OodDistance.load(path) if path.is_file() else None
+
+    def descriptions(self) -> dict[str, list[str]]:
+        """The labels it ranks unless told others, with their sentences; empty where it brings none."""
+        path = self.folder / "prototypes.json"
+        return load_descriptions(path) if path.is_file() else {}
 
     def record(self) -> dict[str, Any]:
         """What `record.json` says; empty before training has ended."""

@@ -12,8 +12,7 @@ import numpy as np
 from cezsar import encoders
 from cezsar.arrays import FloatArray, IntArray
 from cezsar.data.datasets import named_descriptions
-from cezsar.data.descriptions import load_descriptions
-from cezsar.data.labels import canonical, spoken
+from cezsar.data.descriptions import described
 from cezsar.data.sentence_cache import open_encoder
 from cezsar.encoders.base import FrameEncoder, ObjectHead
 from cezsar.encoders.objects import RULES, Recognised, in_words, top_objects
@@ -108,12 +107,10 @@ class Classifier:
             f"{run.name} was trained on {config.domain}, with {encoder.name} features ({encoder.domain}); trust it "
             + ("where objects and places give the action away" if kernel else "for clips like those")
         )
-        prototypes = run.folder / "prototypes.json"
         return cls(
             encoder, space, name=run.name, trust=trust, weights=Weights(**config.fusion),
-            head=spaces.object_head(run, encoder),
-            descriptions=load_descriptions(prototypes) if prototypes.is_file() else None,
-            objects=config.objects, object_rule=config.object_rule, ood=run.ood_distance(),
+            head=spaces.object_head(run, encoder), descriptions=run.descriptions(), objects=config.objects,
+            object_rule=config.object_rule, ood=run.ood_distance(),
             rejector=Rejector.of_run(run.folder),
         )  # fmt: skip
 
@@ -238,8 +235,7 @@ class Classifier:
             return self.descriptions or named_descriptions(STANDING)
         if isinstance(labels, Mapping):
             return labels
-        known = {canonical(name): sentences for name, sentences in self.descriptions.items()}
-        return {label: known.get(canonical(label), [spoken(label)]) for label in labels}
+        return described(labels, self.descriptions)
 
     def named(self, clip: EmbeddedClip) -> list[tuple[str, str, float]]:
         """Those of a clip's recognised objects that count in O."""

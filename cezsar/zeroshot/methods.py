@@ -154,7 +154,10 @@ def prepare(name: str | None, sources: Sources, run: Run | None = None, progress
     if given is None or (name == "cross-modal" and run is None):
         raise InputError(f"method {name} needs {method.needs}")
     store, captions = given
-    space = _image_text_space(sources, store) if name == "image-text" else spaces.space_for(run, sources.sentences)
+    if name == "image-text" and store is not None:
+        space = image_text_space(store.provenance, store.folder, sources.encoder_weights)
+    else:
+        space = spaces.space_for(run, sources.sentences)
     embedded = spaces.embed_dataset(
         space, store, sources.dataset, sources.descriptions, run=run, captions=captions, averaged=sources.averaged,
         object_rule=method.object_rule, progress=progress,
@@ -186,8 +189,7 @@ def _given(method: Method, sources: Sources, run: Run | None) -> tuple[FeatureSt
     """The store and the captions that a method uses; None where what it needs is not there."""
     weights, stores, captions = method.weights, sources.stores, sources.captions
     if method.name == "image-text":
-        kinds = [str(store.provenance["encoder"]).partition(":") for store in stores]
-        reads = [kind in encoders.IMAGE_TEXT and bool(model) for kind, _, model in kinds]
+        reads = [reads_text(store.provenance) for store in stores]
         return (stores[reads.index(True)], None) if any(reads) else None
     if weights is None:
         made_by = run.config.feature_encoder["fingerprint"] if run else None
@@ -200,12 +202,19 @@ def _given(method: Method, sources: Sources, run: Run | None) -> tuple[FeatureSt
     return named[0] if weights.beta else None, captions if weights.gamma else None
 
 
-def _image_text_space(sources: Sources, store: FeatureStore | None) -> Space:
-    assert store is not None
-    encoder = encoders.create(store.provenance["encoder"], weights=sources.encoder_weights)
-    if encoder.fingerprint != store.provenance["fingerprint"] or not isinstance(encoder, spaces.TextEncoder):
+def reads_text(made: Mapping[str, Any]) -> bool:
+    """Whether a store of that provenance is of an encoder that reads text, too."""
+    kind, _, model = str(made["encoder"]).partition(":")
+    return kind in encoders.IMAGE_TEXT and bool(model)
+
+
+def image_text_space(made: Mapping[str, Any], store: Path, weights: Path | None = None) -> Space:
+    """The space of the encoder that made a store of that provenance; `weights`, where they are not in their usual
+    place. Raises `MismatchError` where it is another one here."""
+    encoder = encoders.create(made["encoder"], weights=weights)
+    if encoder.fingerprint != made["fingerprint"] or not isinstance(encoder, spaces.TextEncoder):
         raise MismatchError(
-            f"{store.folder} was made with another {encoder.name} (fingerprint {store.provenance['fingerprint'][:12]}) "
+            f"{store} was made with another {encoder.name} (fingerprint {made['fingerprint'][:12]}) "
             f"than the one here ({encoder.fingerprint[:12]}); extract the features again, or give its weights"
         )
     return spaces.ImageTextSpace(encoder)

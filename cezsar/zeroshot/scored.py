@@ -68,7 +68,7 @@ class Scored:
     @property
     def fingerprint(self) -> str:
         """Another for other content, for keys of caches. Each file is read once a process."""
-        digests = [_digest(path) for name in CONTENT if (path := self.folder / name).is_file()]
+        digests = [digest(path) for name in CONTENT if (path := self.folder / name).is_file()]
         return hashlib.sha256(json.dumps([self.about, digests], sort_keys=True).encode()).hexdigest()
 
     def embeddings(self) -> Embeddings:
@@ -98,7 +98,7 @@ class Scored:
         places = [self.folder.resolve().parents[1] / "runs" / name, workspace.folder("runs") / name] if name else []
         for place in places if folder is None else [Path(folder)]:
             weights = place / "model.safetensors"
-            if weights.is_file() and _digest(weights) == self.about["run_fingerprint"]:
+            if weights.is_file() and digest(weights) == self.about["run_fingerprint"]:
                 return Run.open(place)
         return None
 
@@ -181,7 +181,7 @@ def keep(
         write_json(folder / "paths.json", {clip: str(path) for clip, path in paths.items() if clip in inside})
     about = {
         **stamp("scored"), "method": ready.method.name, "run": run.name if run else "",
-        "run_fingerprint": _digest(run.folder / "model.safetensors") if run else "",
+        "run_fingerprint": digest(run.folder / "model.safetensors") if run else "",
         "domain": run.config.domain if run else "", "dataset": dataset,
         "store": ready.store.fingerprint if ready.store else "", "space": embeddings.space,
         "sentence_encoder": {"name": sentences.name, "fingerprint": sentences.fingerprint}, "several": several,
@@ -223,7 +223,8 @@ def clouds_of(
     return rows, clouds
 
 
-def _digest(path: Path) -> str:
+def digest(path: Path) -> str:
+    """SHA-256 of a file, 64 hex digits."""
     return _digest_of(path.resolve(), path.stat().st_mtime_ns, path.stat().st_size)
 
 

@@ -253,7 +253,7 @@ def _gram(modalities: list[FloatArray]) -> DoubleArray:
     return gram
 
 
-def refuse_non_finite(matrix: Array, row_names: Sequence[str], what: str) -> None:
+def refuse_non_finite(matrix: Array, row_names: Sequence[object], what: str) -> None:
     """Raise an `InputError` that names the first row with NaN or an infinite number in it."""
     with np.errstate(invalid="ignore"):
         finite_N = np.isfinite(matrix.sum(axis=tuple(range(1, matrix.ndim)), dtype=np.float64))

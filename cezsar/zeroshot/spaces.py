@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -276,6 +276,32 @@ def object_head(run: Run, encoder: FrameEncoder | None = None) -> ObjectHead | N
     return None if encoder is None else encoder.object_head
 
 
+def objects_counted(run: Run | None, object_rule: str | None = None) -> tuple[str, int]:
+    """The rule by which O is made, the run's by default, and of how many objects."""
+    if run is not None and object_rule in (None, run.config.object_rule):
+        return run.config.object_rule, run.config.objects
+    rule = object_rule or "sentence"
+    return rule, MOST_OBJECTS.get(rule, OBJECTS)
+
+
+def clip_blocks(
+    space: Space, store: FeatureStore, ids: Sequence[str], run: Run | None, rule: str, objects: int
+) -> Iterator[tuple[FloatArray | None, list[Recognised]]]:
+    """VE of clips, None where the space has none, and their objects, `BLOCK` clips at a time. Objects are named by the
+    head of the run, else of its frame encoder, whose objects a store holds; none are, where `objects` is 0."""
+    head = object_head(run) if objects and run and not _holds(store, run, rule, objects, ids[0]) else None
+    for first, features in zip(range(0, len(ids), BLOCK), store.blocks(ids, BLOCK), strict=True):
+        found: list[Recognised] = []
+        for clip, features_TD in zip(ids[first : first + BLOCK], features, strict=True):
+            if head is not None:
+                found.append(recognise(head, features_TD, objects, rule))
+            elif (stored := store.objects(clip)) is not None and store.vocabulary is not None:
+                found.append(in_words(store.vocabulary, stored[0][:objects], stored[1][:objects]))
+            else:
+                found.append([])
+        yield space.clips(features), found
+
+
 def embed_dataset(
     space: Space, store: FeatureStore | None, dataset: Dataset, descriptions: Descriptions, *, run: Run | None = None,
     captions: Captions | None = None, averaged: bool = False, object_rule: str | None = None, every_class: bool = False,
@@ -312,26 +338,13 @@ def embed_dataset(
                 f"none of the {len(ids):,} clips of {dataset.name} has a caption; check that the ids agree"
             )
         notes.append(f"{len(bare):,} of {len(ids):,} clips have no caption: {enumerated(bare, 5)}")
-    if run is not None and object_rule in (None, run.config.object_rule):
-        rule, objects = run.config.object_rule, run.config.objects
-    else:
-        rule = object_rule or "sentence"
-        objects = MOST_OBJECTS.get(rule, OBJECTS)
-    head = None if run is None or store is None or _holds(store, run, rule, objects, ids[0]) else object_head(run)
+    rule, objects = objects_counted(run, object_rule)
     found: list[Recognised] = []
     visual: list[FloatArray] = []
-    for features in store.blocks(ids, BLOCK) if store else ():
-        assert store is not None
-        block = ids[len(found) : len(found) + BLOCK]
-        if (rows_NE := space.clips(features)) is not None:
+    for rows_NE, named in clip_blocks(space, store, ids, run, rule, objects) if store else ():
+        if rows_NE is not None:
             visual.append(rows_NE)
-        for clip, features_TD in zip(block, features, strict=True):
-            if head is not None:
-                found.append(recognise(head, features_TD, objects, rule))
-            elif (stored := store.objects(clip)) is not None and store.vocabulary is not None:
-                found.append(in_words(store.vocabulary, stored[0][:objects], stored[1][:objects]))
-            else:
-                found.append([])
+        found += named
         if progress:
             progress(len(found), len(ids))
     said = objects if rule == "sentence" else OBJECTS

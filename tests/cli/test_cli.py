@@ -34,7 +34,7 @@ def clips(workspace):
 
 def test_every_verb_explains_itself_with_examples(cezsar):
     verbs = typer.main.get_command(cli.app).commands
-    assert len(verbs) == 21
+    assert len(verbs) == 22
     for verb in verbs:
         status, out, _ = cezsar(verb, "--help")
         assert status == 0 and "Examples" in out and f"cezsar {verb}" in out
@@ -126,6 +126,25 @@ def test_classify_ranks_for_people_and_machines(cezsar, workspace, clips, tmp_pa
     assert "caf" in json.loads(cezsar("classify", strange, "--json")[1])[0]["clip"]
 
 
+def test_search_finds_clips_for_labels_and_sentences_for_clips(cezsar, workspace, tmp_path):
+    here = ["search", "--store", workspace / "features/demo-test", "--run", workspace / "runs/demo", "--top", 3]
+    status, out, _ = cezsar(*here, "--labels", "kicking a drum, waving a broom")
+    assert status == 0 and len(out.splitlines()) == 2 * (1 + 1 + 3) and "\nwaving a broom\n" in out
+    first = out.splitlines()[2].split()[1]
+    (tmp_path / "many.txt").write_text("A person kicks a drum.\n\nA dog barks.\nA person waves.\nA dog  barks.\n")
+    many = [*here, "--among", tmp_path / "many.txt"]
+    status, out, _ = cezsar(*many, "--clip", first)
+    assert status == 0 and out.splitlines()[1].split()[0] == first and out.count("A dog barks.") == 1
+    for kind in ("exact", "faiss"):
+        assert cezsar(*many, "--index", kind, "--out", tmp_path / f"{kind}.csv")[:2] == (
+            0,
+            f"wrote {tmp_path}/{kind}.csv\n",
+        )
+    rows = list(csv.DictReader((tmp_path / "exact.csv").open()))
+    assert len(rows) == 21 * 3 and [row["rank"] for row in rows[:3]] == ["1", "2", "3"]
+    assert (tmp_path / "exact.csv").read_text() == (tmp_path / "faiss.csv").read_text()
+
+
 def test_why_a_label_won_adds_up(cezsar, workspace, clips):
     status, out, _ = cezsar("classify", clips[0], "--labels", "kicking a drum, waving a broom", "--why")
     assert status == 0
@@ -179,6 +198,13 @@ MISTAKES = {
     "classify {clip} --encoder bit --labels a": "1.3 GB",
     "classify {clip} --alpha 0 --beta 0": "not all zero",
     "spans {clip} --labels 'kicking a drum'": "--find 'kicking a drum'",
+    "search --store {test} --run {run}": "by --labels or --prototypes, or name sentences by --among",
+    "search --store {test} --run {run} --labels a --among bad.json": "one of these",
+    "search --store {test} --run {run} --labels a --clip x": "give --among, too",
+    "search --store {test} --run {run} --among bad.json --clip x": "has no clip 'x'",
+    "search --store {test} --labels a": "which reads no text; give a run",
+    "search --store {colour} --run {run} --labels a": "was trained with",
+    "search --store {empty} --run {run} --labels a": "holds no feature shards",
     "evaluate --dataset demo --store {test} --method captions": "method captions needs captions",
     "evaluate --dataset {videos} --store {store}": "no label",
     "classify {clip} --lables a": "--lables",

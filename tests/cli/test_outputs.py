@@ -17,8 +17,8 @@ from cezsar.errors import InputError
 
 FILES = [
     "classify clip.webm --csv", "spans film.mp4 --csv", "spans film.mp4 --json", "spans film.mp4 --label-studio",
-    "evaluate --dataset demo --out", "compare --dataset demo --out", "analyse --out",
-    "mine captions.json --store s --out", "project demo@demo --out", "datasets ucf101 --missing",
+    "search --store s --labels a --out", "evaluate --dataset demo --out", "compare --dataset demo --out",
+    "analyse --out", "mine captions.json --store s --out", "project demo@demo --out", "datasets ucf101 --missing",
     "tau captions.json --json", "transfer run --seen-dataset a --seen-store b --dataset c --store d --out",
     "prototypes check ucf101 --json", "import-release descriptions texts/ --out",
     "import-release captions captions.json --out",
