@@ -18,6 +18,7 @@ from importlib import import_module
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from benchmarks.speed import machine
 from benchmarks.speed.rows import Row
 
 TASKS = ("protocol", "mining", "training", "extraction", "decoding", "store", "sentences", "search", "weights", "start")
@@ -40,9 +41,9 @@ def rows_of(task: str, scale: float) -> list[Row]:
 
 
 def table(rows: list[Row]) -> str:
-    """In Markdown."""
+    """In Markdown, under what it was measured on."""
     cells = [list(HEAD), ["---"] * len(HEAD), *(row.cells() for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in cells)
+    return f"{machine.heading()}\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in cells)
 
 
 def main() -> int:

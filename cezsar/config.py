@@ -173,7 +173,7 @@ class TrainingConfig:
         choices=("sub-clip", "triplet"), silent=True)
     standardise: bool = _setting(False, "Standardise features",
         "By the training videos' mean and deviation: for motion features, whose parts differ in scale.")
-    precision: str = _setting("auto", "Precision", "auto: bf16 where the device has it.",
+    precision: str = _setting("auto", "Precision", "auto: bf16 on a GPU that has it, else fp32.",
         choices=("auto", "fp32", "bf16"), silent=True)
     seed: int = _setting(0, "Seed of training", "Of first weights, order and dropout.", 0, 2**31, silent=True)
 

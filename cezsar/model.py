@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from cezsar.arrays import FloatArray
 from cezsar.config import ModelConfig
+from cezsar.encoders.compute import inference, sent
 from cezsar.errors import InputError
 
 MAX_TOKENS = 16  # of a label that the cross-modal model reads; later words are left out
@@ -205,9 +206,9 @@ def model_for(config: ModelConfig) -> CEZSAR | CrossModal:
     return CrossModal(config) if config.recipe == "cross-modal" else CEZSAR(config)
 
 
-@torch.inference_mode()
 def clip_embeddings(model: CEZSAR | CrossModal, clips: Sequence[FloatArray], batch: int = 64) -> FloatArray:
-    """(N, E) VE(v), or f_v(v), of N clips of (T_i, D) features, by the recipe's part of a long clip."""
+    """(N, E) VE(v), or f_v(v), of N clips of (T_i, D) features, by the recipe's part of a long clip; in float32, for
+    reading features takes longer."""
     embeddings, device = np.empty((len(clips), model.config.d_emb), np.float32), model.feature_mean.device
     for first in range(0, len(clips), batch):
         rows = range(first, min(first + batch, len(clips)))
@@ -215,8 +216,9 @@ def clip_embeddings(model: CEZSAR | CrossModal, clips: Sequence[FloatArray], bat
         if model.config.recipe == "kernel":  # linear in a clip's mean: only this has to be standardised
             part = [clip_TD.sum(axis=0, keepdims=True) / len(clip_TD) for clip_TD in part]
         features_BTD, lengths_B = stack(part, model.config.longest_s)
-        visual_BE = model.visual_embedding(features_BTD.to(device), lengths_B.to(device))
-        embeddings[first : first + batch] = visual_BE.float().cpu().numpy()
+        with inference(device, "fp32"):
+            visual_BE = model.visual_embedding(*sent(device, features_BTD, lengths_B))
+        embeddings[first : first + batch] = visual_BE.cpu().numpy()
     return embeddings
 
 

@@ -4,14 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from cezsar import world
 from cezsar.analysis.baselines import place_scores
+from cezsar.arrays import unit_rows
 from cezsar.data.sentence_cache import SentenceCache
 from cezsar.demo import evaluate_all
-from cezsar.encoders import load_sentence_encoder
+from cezsar.encoders import compute, load_sentence_encoder
 from cezsar.encoders.motion import MotionEncoder
 from cezsar.encoders.objects import LinearHead, object_sentence
+from cezsar.model import stack
 from cezsar.training.runs import Run
 from cezsar.video import Decoder
 from cezsar.world.plans import action_of
@@ -63,6 +66,30 @@ def test_a_clip_drawn_again_has_its_embedding(shipped, run, sentences, tmp_path,
     visual = space_of(run, sentences, "cpu").clips([features])[0]
     kept = shipped.embeddings().modalities["VE"][clip]
     assert visual @ kept / (np.linalg.norm(visual) * np.linalg.norm(kept)) > 0.999
+
+
+@pytest.mark.parametrize("every", [28, pytest.param(1, marks=pytest.mark.heavy)])
+def test_reduced_precision_names_the_clips_alike(run, sentences, tmp_path, every):
+    """Features kept as float16; rounded to bfloat16, as computing in it does; and the model in bfloat16, as a GPU
+    trains it."""
+    encoder, exact, model = MotionEncoder(), [], run.load_model()
+    with Decoder() as decoder:
+        for plan in PLANS[::every]:
+            path = tmp_path / world.video_path(Path(), plan).name
+            world.write_video(plan, path)
+            exact.append(torch.from_numpy(decoder.run(path, encoder.sampling, encoder.encode)))
+    prototypes_CE = unit_rows(space_of(run, sentences, "cpu").sentences(DESCRIBED))
+
+    def embedded(clips, precision="fp32"):
+        with compute.inference("cpu", precision):
+            return unit_rows(model.visual_embedding(*stack(clips, model.config.longest_s)).float().numpy())
+
+    expected = embedded(exact)
+    reduced = [embedded([clip.to(kind).float() for clip in exact]) for kind in (torch.float16, torch.bfloat16)]
+    for found, least in zip([*reduced, embedded(exact, "bf16")], (0.99999, 0.999, 0.999), strict=True):
+        assert (found * expected).sum(1).min() > least
+        same_N = (found @ prototypes_CE.T).argmax(1) == (expected @ prototypes_CE.T).argmax(1)
+        assert same_N.mean() >= 0.995
 
 
 def test_prototypes_scores_and_figures_follow_from_each_other(shipped, run, sentences):

@@ -32,9 +32,10 @@ def plain(model: Any, transform: Any, path: Path) -> np.ndarray:
         frames.append(cv2.cvtColor(read[1], cv2.COLOR_BGR2RGB))
     every = np.stack(frames)[:: round(film.get(cv2.CAP_PROP_FPS))]
     with torch.no_grad():
-        rows = [model.forward_head(model.forward_features(transform(Image.fromarray(frame))[None]), pre_logits=True)
+        rows = [model.forward_head(model.forward_features(transform(Image.fromarray(frame))[None].to(machine.DEVICE)),
+                pre_logits=True)
                 for frame in every]  # fmt: skip
-    return torch.cat(rows).flatten(1).numpy()
+    return torch.cat(rows).flatten(1).cpu().numpy()
 
 
 def operations(model: Any, height: int, width: int) -> int:
@@ -53,7 +54,7 @@ def measure(folder: Path, scale: float) -> Iterator[Row]:
         built = timm.create_model(BIT).eval() if name == "bit" else load_efficientnet().eval()
         count, work = max(2, round(clips * scale)), operations(built, *((224, 224) if frames else (260, 260)))
         transform = create_transform(**(frames or timm.data.resolve_model_data_config(built)), is_training=False)
-        plain(built, transform, path)
+        plain(built.to(machine.DEVICE), transform, path)
         started = time.perf_counter()
         for _ in range(PLAIN_CLIPS[name]):
             plain(built, transform, path)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from plotly.subplots import make_subplots
 
-from benchmarks.speed import drawn
+from benchmarks.speed import drawn, machine
 from benchmarks.weights import random_scores
 from cezsar.config import ModelConfig
 from cezsar.model import CEZSAR, clip_embeddings
@@ -42,7 +42,7 @@ def by_clips(clips: int, classes: int, folder: Path) -> dict[str, float]:
     rng = np.random.default_rng(0)
     store = drawn.store(folder / f"{clips}", clips, SECONDS, WIDTH)
     torch.manual_seed(0)
-    model = CEZSAR(ModelConfig(WIDTH, 384, recipe="kernel")).eval()
+    model = CEZSAR(ModelConfig(WIDTH, 384, recipe="kernel")).eval().to(machine.DEVICE)
     scores = random_scores(clips, classes, rng)
     protocol = random_classes(scores.class_names, classes // 2)
     return {

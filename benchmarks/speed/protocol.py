@@ -40,7 +40,8 @@ def plain(model: CEZSAR, files: list[Path], prototypes_CE: torch.Tensor) -> list
     for path in files:
         features_1TD = torch.from_numpy(np.load(path))[None, : SECONDS - 1]
         with torch.no_grad():
-            visual_E = model.visual_embedding(features_1TD, torch.tensor([features_1TD.shape[1]]))[0]
+            lengths_1 = torch.tensor([features_1TD.shape[1]], device=machine.DEVICE)
+            visual_E = model.visual_embedding(features_1TD.to(machine.DEVICE), lengths_1)[0]
         cosines = [torch.nn.functional.cosine_similarity(visual_E, each, dim=0) for each in prototypes_CE]
         best.append(int(torch.stack(cosines).argmax()))
     return best
@@ -50,7 +51,7 @@ def measure(folder: Path, scale: float) -> Iterator[Row]:
     clips = round(CLIPS * scale)
     store = drawn.store(folder / "ucf", clips, SECONDS, WIDTH, CLASSES)
     torch.manual_seed(0)
-    model = CEZSAR(ModelConfig(WIDTH, 384)).eval()
+    model = CEZSAR(ModelConfig(WIDTH, 384)).eval().to(machine.DEVICE)
     words: Encoder = Words()
     names = sorted(set(store.labels.values()))
     dataset = Dataset("drawn", store.labels, {name: [name] for name in names})
@@ -64,7 +65,7 @@ def measure(folder: Path, scale: float) -> Iterator[Row]:
     ours()
     ours_s = time.perf_counter() - started
     with torch.inference_mode():
-        prototypes_CE = model.sentence_embedding(torch.from_numpy(words.encode(names)))
+        prototypes_CE = model.sentence_embedding(torch.from_numpy(words.encode(names)).to(machine.DEVICE))
     files = drawn.files(store, folder / "files", store.ids[:PLAIN_CLIPS])
     plain(model, files[:10], prototypes_CE)
     started = time.perf_counter()

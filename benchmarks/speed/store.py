@@ -41,7 +41,7 @@ def measure(folder: Path, scale: float) -> Iterator[Row]:
     yield Row("reading a store", size, time.perf_counter() - started, limit_s=disk_s, limit="reading the files",
               at_most=1.5, at_most_gb=2)  # fmt: skip
     torch.manual_seed(0)
-    model = CEZSAR(ModelConfig(WIDTH, 384, recipe="kernel")).eval()
+    model = CEZSAR(ModelConfig(WIDTH, 384, recipe="kernel")).eval().to(machine.DEVICE)
     names = sorted(set(store.labels.values()))
     dataset = Dataset("drawn", store.labels, {name: [name] for name in names})
     machine.forget(shards)

@@ -43,13 +43,14 @@ def triplets_of(store: FeatureStore, ids: list[str], seconds: int, rng: np.rando
 def plain(files: list[Path], triplets: Triplets, chosen: np.ndarray) -> None:
     """A triplet at a time: its video's file loaded whole, its three embeddings, its loss, a step."""
     torch.manual_seed(0)
-    model = CEZSAR(ModelConfig(WIDTH, triplets.vectors_NS.shape[1])).train()
+    model = CEZSAR(ModelConfig(WIDTH, triplets.vectors_NS.shape[1])).train().to(machine.DEVICE)
     optimiser = torch.optim.AdamW(model.parameters(), 1e-4)
-    vectors_NS = torch.from_numpy(triplets.vectors_NS)
+    vectors_NS = torch.from_numpy(triplets.vectors_NS).to(machine.DEVICE)
     for clip, column, rank in chosen:
         first, stop = triplets.rows_M2[clip]
         features_1TD = torch.from_numpy(np.load(files[triplets.video_M[clip]]))[None, first:stop]
-        visual_1E = model.visual_embedding(features_1TD, torch.tensor([stop - first]))
+        lengths_1 = torch.tensor([stop - first], device=machine.DEVICE)
+        visual_1E = model.visual_embedding(features_1TD.to(machine.DEVICE), lengths_1)
         near_1E = model.sentence_embedding(vectors_NS[triplets.positives_MP[clip, column]])[None]
         far_1E = model.sentence_embedding(vectors_NS[triplets.negatives_MPn[clip, column, rank]])[None]
         loss = torch.nn.functional.triplet_margin_loss(visual_1E, near_1E, far_1E, margin=MARGIN)
@@ -78,8 +79,9 @@ def measure(folder: Path, scale: float) -> Iterator[Row]:
     per_second = WIDTH * config.d_model + 4 * config.d_model**2 + 2 * config.d_model * config.ffn
     sentences = POSITIVES * 11 * config.sentence_dim * config.d_emb
     operations = 3 * 2 * (10 * per_second + sentences)  # forward, and twice as much backward
-    limit_s = len(triplets.video_M) * operations / machine.product_rate(torch.float32)
+    kind = torch.bfloat16 if run.record()["precision"] == "bf16" else torch.float32
+    limit_s = len(triplets.video_M) * operations / machine.product_rate(kind)
     yield Row(
         "training", f"an epoch of {len(triplets):,} triplets, {WIDTH}-d features read from a store", ours_s, plain_s,
-        limit_s, "float32 products", at_least=25, at_most=2.5,
+        limit_s, f"{kind} products".removeprefix("torch."), at_least=25, at_most=2.5,
     )  # fmt: skip

@@ -33,6 +33,9 @@ def extract(
     out: options.StoreOut,
     workers: Annotated[int | None, Option(min=1, help="Decoder processes; one for each core by default.")] = None,
     precision: Annotated[str, Option(help="auto, fp32 or bf16.")] = "auto",
+    batch: Annotated[int | None, Option(min=1, help="Pictures computed at once; by default 4, on a GPU 32.")] = None,
+    compiled: Annotated[bool, Option("--compile", help="Compile the network first: it takes a minute, for long work "
+        "on a GPU.")] = False,
     weights: Annotated[Path | None, Option(help="File or folder of weights, where no hub can be reached.")] = None,
     time_limit: Annotated[float, Option(help="Seconds one clip may take to decode.")] = 120.0,
     memory_limit: Annotated[float, Option(help="GiB one decoder process may use.")] = 4.0,
@@ -47,7 +50,9 @@ def extract(
     from cezsar.data.extraction import extract
     from cezsar.video import Limits
 
-    clips, make = _clips(source), partial(encoders.create, encoder, weights=weights, precision=precision)
+    clips = _clips(source)
+    computed: dict[str, Any] = {"precision": precision, "batch": batch, "compiled": compiled}
+    make = partial(encoders.create, encoder, weights=weights, **computed)
     limits = Limits(time_s=time_limit, memory_bytes=int(memory_limit * 2**30))
     with Progress(f"extracting {encoder}") as progress:
         how: dict[str, Any] = {"workers": workers, "limits": limits, "on_progress": progress.failing}
@@ -61,6 +66,8 @@ def extract(
         print(f"  {clip.path}: {clip.reason}")
     if report.changed:
         print(f"  {report.changed} clips have changed since their features were made, and were read anew")
+    if " and " in report.precision:
+        print(f"  {out} has features computed in {report.precision}; for one alone, extract into another folder")
     partly = f" ({len(report.partly)} of them read in part)" if report.partly else ""
     there = f"{report.skipped} were there already, {len(report.failed)} failed"
     print(f"{out}: {report.done} clips extracted{partly}, {there}")
@@ -157,6 +164,8 @@ def train(
     prototypes: Annotated[str | None, Option(help="Class descriptions to rank by default, kept there too.")] = None,
     domain: options.Domain = "unnamed videos",
     device: options.Device = None,
+    compiled: Annotated[bool, Option("--compile", help="Compile the model first, for long training on a GPU; not the "
+        "cross-modal method's.")] = False,
     resume: Annotated[bool, Option(help="Go on with the run in --out, to the same result.")] = False,
 ) -> None:  # fmt: skip
     """Train the joint space with the triplet loss. Stopped runs go on with --resume and end with the same weights."""
@@ -183,7 +192,8 @@ def train(
             show = partial(_show_trials, progress, epochs or cross_modal.TRAINING["epochs"], cross_modal.TRIALS)
             run = cross_modal.train(clips, open_encoder(sentences), out, on_progress=show, **chosen)
         else:
-            chosen |= {"use": UseConfig(**settings[UseConfig]), "head": LinearHead.load(head) if head else None}
+            chosen |= {"compiled": compiled, "use": UseConfig(**settings[UseConfig])}
+            chosen |= {"head": LinearHead.load(head) if head else None}
             show = partial(_show_epochs, progress, epochs or TrainingConfig.epochs)
             run = loop.train(Triplets.load(source), FeatureStore(store), out, on_progress=show, **chosen)
     if not processes.rank():

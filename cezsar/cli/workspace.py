@@ -165,7 +165,8 @@ def _store(path: Path) -> str:
     from cezsar.data.features import FeatureStore
 
     store = FeatureStore(path)
-    return f"{len(store):,} videos, {store.provenance['encoder']}, {store.dim}-d"
+    precision = store.provenance.get("precision", "precision not told")
+    return f"{len(store):,} videos, {store.provenance['encoder']}, {store.dim}-d, {precision}"
 
 
 def _run(path: Path) -> str:

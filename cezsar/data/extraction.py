@@ -50,6 +50,7 @@ class ExtractionReport:
     failed: list[Failure]
     partly: list[Failure] = field(default_factory=list)  # stored now, of a file that is cut off or damaged
     changed: int = 0  # of `done` and `failed`: had features of another film of that name, which were dropped
+    precision: str = "fp32"  # of all features of the store: "fp32", "bf16", or both
 
 
 def extract(
@@ -113,11 +114,12 @@ class Work:
 
     def report(self) -> ExtractionReport:
         skipped, done = self.clips - len(self.waiting), len(self.waiting) - len(self.failed)
-        return ExtractionReport(done, skipped, self.failed, self.partly, len(self.changed))
+        precision = self.writer.precision
+        return ExtractionReport(done, skipped, self.failed, self.partly, len(self.changed), precision)
 
 
 def provenance(encoder: FrameEncoder) -> dict[str, Any]:
-    """What a store keeps about the encoder of its features, and how they were computed at first."""
+    """What a store keeps about the encoder of its features, and how they are computed."""
     made = {"encoder": encoder.name, "fingerprint": encoder.fingerprint, "dim": encoder.dim}
     made |= {"fps": encoder.sampling.fps, "domain": encoder.domain}
     return made | {"precision": getattr(encoder, "precision", "fp32")}

@@ -34,6 +34,7 @@ SHARD_BYTES = 128 << 20  # of features, after which a shard ends
 MAX_OPEN = 64  # shards a store keeps open for reading
 INDEXED = 16  # from so many shards on, what they say of their videos is also in one file, which is quicker to read
 IDENTITY = ("encoder", "fingerprint", "dim", "object_head_fingerprint")  # that all videos of a store have in common
+PRECISION = "precision"  # what features were computed in; they are kept as float16
 UNREADABLE = (LookupError, TypeError, ValueError, AttributeError, OSError, RuntimeError)  # of a damaged shard
 
 
@@ -72,7 +73,7 @@ class FeatureStore:
         shards = _read_shards(self.folder)
         if not shards:
             raise FormatError(f"{self.folder} holds no feature shards (shard-*.h5): make it with `cezsar extract`")
-        self.provenance: dict[str, Any] = json.loads(shards[0].provenance)  # encoder, fingerprint, dim, fps, domain ...
+        self.provenance = _provenance(shards)  # encoder, fingerprint, dim, fps, domain, precision ...
         self.dim = int(self.provenance["dim"])  # d, the width of a feature row
         self._where = {id: (shard, row) for shard in shards for row, id in enumerate(shard.ids)}
         self.ids = list(self._where)  # in the order in which they were stored
@@ -203,7 +204,7 @@ class StoreWriter:
             if self._shards:
                 stored = json.loads(self._shards[0].provenance)
                 _same_identity(self.folder, stored, self.provenance)
-                self.provenance = stored
+                self.provenance = stored | {key: self.provenance[key] for key in {PRECISION} & self.provenance.keys()}
             self.labels = {id: label for s in self._shards for id, label in zip(s.ids, s.labels, strict=True)}
             self._next = 1 + max((int(shard.path.stem.removeprefix("shard-")) for shard in self._shards), default=-1)
             for leftover in self.folder.glob(".tmp-shard-*"):  # of a killed writer; the lock says it is gone
@@ -241,7 +242,7 @@ class StoreWriter:
                 arrays = {name: file[name][:][kept] for name in PER_VIDEO if name in file}
                 features = file["features"][:][np.repeat(kept, lengths)]
             if kept.any():
-                self._write(shard.path, features, lengths[kept], arrays)
+                self._write(shard.path, shard.provenance, features, lengths[kept], arrays)
             else:
                 shard.path.unlink()
         self._shards, self._indexed = _read_shards(self.folder), False
@@ -305,7 +306,8 @@ class StoreWriter:
             columns.append(np.stack([np.pad(row, (0, most - len(row)), constant_values=filling) for row in ragged]))
         path = self.folder / f"shard-{self._next:05d}.h5"
         lengths = np.array([len(rows) for rows in features])
-        self._write(path, np.concatenate(features), lengths, dict(zip(PER_VIDEO, columns, strict=True)))
+        arrays = dict(zip(PER_VIDEO, columns, strict=True))
+        self._write(path, json.dumps(self.provenance), np.concatenate(features), lengths, arrays)
         self._shards, self._indexed = [*self._shards, _read_shard(path)], False
         self._next += 1
         self._pending.clear()
@@ -319,7 +321,14 @@ class StoreWriter:
         finally:
             self._lock.release()
 
-    def _write(self, path: Path, features: np.ndarray, lengths: np.ndarray, arrays: Mapping[str, np.ndarray]) -> None:
+    @property
+    def precision(self) -> str:
+        """In which the features were computed that are written: "fp32", "bf16", or both."""
+        return str(_provenance(self._shards).get(PRECISION, "")) if self._shards else ""
+
+    def _write(
+        self, path: Path, provenance: str, features: np.ndarray, lengths: np.ndarray, arrays: Mapping[str, np.ndarray]
+    ) -> None:
         """Write a shard. The same videos and provenance give the same bytes."""
         try:
             # Metadata with checksums (HDF5 1.10) and text of fixed length, which needs no unprotected heap: otherwise a
@@ -327,7 +336,7 @@ class StoreWriter:
             with atomic.replacing(path) as temporary, h5py.File(temporary, "w", libver=("v110", "v110")) as file:
                 file.attrs["format"] = np.bytes_(FORMAT)
                 file.attrs["format_version"] = VERSIONS[FORMAT]
-                file.attrs["provenance"] = np.bytes_(json.dumps(self.provenance))
+                file.attrs["provenance"] = np.bytes_(provenance)
                 file["features"] = features
                 file["offsets"] = np.cumsum([0, *lengths], dtype="<i8")
                 for name, array in arrays.items():
@@ -359,6 +368,13 @@ def _same_identity(where: Path, stored: Mapping[str, Any], wanted: Mapping[str, 
             was, now = (f"{each['encoder']} ({key} {str(each.get(key))[:16]})" for each in (stored, wanted))
             told = f"{where} was made with encoder {was}, not {now}"
             raise MismatchError(f"{told}: choose another folder, or that encoder")
+
+
+def _provenance(shards: Sequence[Shard]) -> dict[str, Any]:
+    """Of the first shard, with the precisions of all: features may be computed where there is no GPU, then with one."""
+    made = [json.loads(told) for told in dict.fromkeys(shard.provenance for shard in shards)]
+    found = sorted({each.get(PRECISION, "unknown") for each in made})
+    return dict(made[0]) | ({PRECISION: " and ".join(found)} if len(found) > 1 else {})
 
 
 def _read_shards(folder: Path) -> list[Shard]:

@@ -40,12 +40,14 @@ def scene_columns(name: str) -> np.ndarray | None:
 
 
 def create(
-    name: str, weights: str | Path | None = None, precision: str = "auto", device: str | None = None
-) -> FrameEncoder:
+    name: str, weights: str | Path | None = None, precision: str = "auto", device: str | None = None,
+    batch: int | None = None, compiled: bool = False,
+) -> FrameEncoder:  # fmt: skip
     """A frame encoder, loaded: `efficientnet`, `motion`, `bit`, `bit-released`, or of a kind with its model, also a
     folder: `timm:<model>`, `clip:<model>`, `open_clip:<model>`, `video:<model>`. `weights` is a file or folder, where
-    they are not to be looked for; `precision` is auto (see `pick_precision`), fp32 or bf16. Raises `InputError` for
-    other names, `MissingWeightsError` without weights, `FormatError` for damaged ones."""
+    they are not to be looked for; `precision` is auto (see `pick_precision`), fp32 or bf16; `batch` is how many
+    pictures are computed at once; `compiled` by torch's compiler. Raises `InputError` for other names,
+    `MissingWeightsError` without weights, `FormatError` for damaged ones."""
     if name in (EMBEDDED, EFFICIENTNET) and weights is not None:
         others = "" if name == EMBEDDED else "; for others say timm:tf_efficientnet_lite2"
         raise InputError(f"{name} brings what it needs and has no weights to load{others}")
@@ -56,7 +58,7 @@ def create(
     from cezsar.encoders import image_text, timm_models
 
     kind, _, model = name.partition(":")
-    computed: dict[str, Any] = {"precision": precision, "device": device}
+    computed: dict[str, Any] = {"precision": precision, "device": device, "batch": batch, "compiled": compiled}
     if name == EFFICIENTNET:
         return timm_models.TimmEncoder(name, timm_models.load_efficientnet(), **computed)
     if name in ("bit", "bit-released"):

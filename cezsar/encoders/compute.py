@@ -1,17 +1,20 @@
-"""Where and how precisely the image encoders compute, and how frames become batches."""
+"""Where and how precisely models compute, how tensors get there, and how frames become batches."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cezsar.encoders import weight_files
-from cezsar.errors import InputError
+from cezsar.errors import CezsarError, InputError
 from cezsar.video import Frame
+
+if TYPE_CHECKING:
+    import torch
 
 PRECISIONS = ("auto", "fp32", "bf16")
 BATCH = 32  # pictures computed at once
@@ -44,13 +47,38 @@ def pick_precision(precision: str, device: str) -> str:
     return "bf16" if amx or (device.startswith("cuda") and torch.cuda.is_bf16_supported()) else "fp32"
 
 
+def sent(device: str | torch.device, *parts: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """The same tensors there; what goes to CUDA goes by pinned memory, and nobody waits for it."""
+    import torch
+
+    if torch.device(device).type != "cuda":
+        return tuple(part.to(device) for part in parts)
+    return tuple(part if part.is_cuda else part.pin_memory().to(device, non_blocking=True) for part in parts)
+
+
 @contextmanager
-def inference(device: str, precision: str) -> Iterator[None]:
-    """Without gradients; with bf16, matrix products in bf16 while weights and normalisation stay float32."""
+def computing(device: str | torch.device, precision: str) -> Iterator[None]:
+    """With bf16, matrix products in bf16 while weights and normalisation stay float32; else all in float32, also what
+    cuDNN would do in TF32. Raises `CezsarError` where the device's memory is full."""
     import torch
 
     kind = torch.device(device).type
-    with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=precision == "bf16"):
+    exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False) if kind == "cuda" else nullcontext()
+    try:
+        with torch.autocast(kind, torch.bfloat16, enabled=precision == "bf16"), exact:
+            yield
+    except torch.OutOfMemoryError as error:
+        told = f"the memory of {device} is full ({str(error).split('. ')[0]})"
+        advice = "take a smaller --batch, end what else uses it, or set CUDA_VISIBLE_DEVICES= to use the processor"
+        raise CezsarError(f"{told}: {advice}") from error
+
+
+@contextmanager
+def inference(device: str | torch.device, precision: str) -> Iterator[None]:
+    """`computing` without gradients."""
+    import torch
+
+    with torch.inference_mode(), computing(device, precision):
         yield
 
 
@@ -65,10 +93,16 @@ class ImageEncoder:
     _description: Any
     _forward: Any
 
-    def __init__(self, name: str, model: Any, precision: str = "auto", device: str | None = None) -> None:
+    def __init__(
+        self, name: str, model: Any, precision: str = "auto", device: str | None = None, batch: int | None = None,
+        compiled: bool = False,
+    ) -> None:  # fmt: skip
         self.name, self.device = name, pick_device(device)
         self.precision = pick_precision(precision, self.device)
+        self.batch = batch or (BATCH_ON_CPU if self.device.startswith("cpu") else BATCH)
         self.model = model.eval().to(self.device)
+        for part in self.model.children() if compiled else ():
+            part.compile(dynamic=True)  # batches differ in size
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -76,19 +110,24 @@ class ImageEncoder:
 
     def encode(self, frames: Iterable[Frame]) -> np.ndarray:
         """Frames -> (T, dim) float32; none give (0, dim)."""
-        parts = [np.zeros((0, self.dim), np.float32)]
-        for batch in batches(frames, BATCH_ON_CPU if self.device.startswith("cpu") else BATCH):
-            with inference(self.device, self.precision):
-                rows = self._forward([frame.image for frame in batch]).float().cpu().numpy()
-            parts.append(rows.reshape(-1, self.dim))
-        return np.concatenate(parts)
+        import torch
+
+        parts = [torch.zeros(0, self.dim, device=self.device)]
+        with inference(self.device, self.precision):
+            for batch in batches(frames, self.batch):  # a GPU is at one batch while the next one is made ready
+                parts.append(self._forward([frame.image for frame in batch]).float().reshape(-1, self.dim))
+            return np.asarray(torch.cat(parts).cpu())
 
     def _pictures(self, images: list[np.ndarray]) -> Any:
-        """A batch through the model's own preprocessing."""
+        """A batch (B, 3, H, W) through the model's own preprocessing: to its size here, as bytes to the device, and
+        there what comes last, to [0, 1] and by mean and deviation."""
         import torch
         from PIL import Image
 
-        return torch.stack([self._transform(Image.fromarray(image)) for image in images]).to(self.device)
+        *steps, _, normalise = self._transform.transforms
+        sized = [functools.reduce(lambda made, step: step(made), steps, Image.fromarray(image)) for image in images]
+        (pictures_BHWC,) = sent(self.device, torch.from_numpy(np.stack([np.asarray(picture) for picture in sized])))
+        return normalise(pictures_BHWC.permute(0, 3, 1, 2).float().div(255))
 
 
 def batches(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:

@@ -228,7 +228,7 @@ class VideoTextEncoder(ImageTextEncoder):
 
         chosen = [window[place * len(window) // self.frames] for place in range(self.frames)]
         with compute.inference(self.device, self.precision):
-            found = self.model.get_video_features(torch.stack(chosen)[None].to(self.device))
+            found = self.model.get_video_features(compute.sent(self.device, torch.stack(chosen)[None])[0])
         return np.asarray(found.pooler_output.flatten().float().cpu())
 
     def _texts(self, sentences: list[str]) -> Any:

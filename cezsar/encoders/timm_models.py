@@ -65,9 +65,7 @@ class TimmEncoder(compute.ImageEncoder):
         return {"kind": "timm", "architecture": architecture, "frames": frames, "bgr": self.sampling.bgr}
 
     def _forward(self, images: list[np.ndarray], pre_logits: bool = True) -> Any:
-        import torch
-
-        maps = self.model.forward_features(self._pictures(images).to(memory_format=torch.channels_last))
+        maps = self.model.forward_features(self._pictures(images))
         return self.model.forward_head(maps, pre_logits=pre_logits).flatten(1)
 
     @functools.cached_property

@@ -26,7 +26,7 @@ from cezsar.data.descriptions import save_descriptions
 from cezsar.data.features import FeatureStore
 from cezsar.data.labels import resolve, spoken
 from cezsar.data.sentence_cache import Encoder
-from cezsar.encoders.compute import pick_device
+from cezsar.encoders.compute import computing, pick_device, sent
 from cezsar.errors import InputError
 from cezsar.model import MAX_TOKENS, CrossModal, clip_embeddings, stack
 from cezsar.training import semantic_transfer as semantic
@@ -107,8 +107,8 @@ def label_embeddings(model: CrossModal, tokens: Sequence[FloatArray]) -> FloatAr
 
 
 def _stacked(model: CrossModal, rows: Sequence[FloatArray], longest: int) -> tuple[Tensor, Tensor]:
-    batch, lengths = stack(rows, longest)
-    return batch.to(model.feature_mean.device), lengths.to(model.feature_mean.device)
+    batch, lengths = sent(model.feature_mean.device, *stack(rows, longest))
+    return batch, lengths
 
 
 class _Objective(nn.Module):
@@ -176,13 +176,14 @@ def train_model(
             for part in np.array_split(shuffled, -(-len(clips) // training.batch)):
                 labels, own = np.unique(class_N[part], return_inverse=True)
                 said, class_K = [tokens[c] for c in labels.tolist()], np.searchsorted(kept, labels)
-                loss = objective([features[n] for n in part.tolist()], said, own, class_K)
-                losses.append(float(loss.detach()))
-                if not np.isfinite(losses[-1]):
-                    raise DivergedError(f"the loss of the cross-modal model is {losses[-1]}; lower --lr")
-                optimiser.zero_grad(set_to_none=True)
-                loss.backward()
-                optimiser.step()
+                with computing(model.feature_mean.device, "fp32"):
+                    loss = objective([features[n] for n in part.tolist()], said, own, class_K)
+                    losses.append(float(loss.detach()))
+                    if not np.isfinite(losses[-1]):
+                        raise DivergedError(f"the loss of the cross-modal model is {losses[-1]}; lower --lr")
+                    optimiser.zero_grad(set_to_none=True)
+                    loss.backward()
+                    optimiser.step()
             figures = _held_out(model.eval(), features, class_N, tokens, held)
             bad += 1
             if figures["held_out_top1"] > best:
@@ -267,7 +268,8 @@ def train(
         "epochs": len(lines), "best_epoch": best["epoch"], "validation_loss": best["validation_loss"],
         "held_out_top1": best["held_out_top1"],
         "transfer": how._asdict() | {"top1": float(np.mean(tried[how])), "trials": trials},
-        "train_clips": len(seen.ids), "train_classes": len(seen.names), "triplets": {"store": store.fingerprint},
+        "train_clips": len(seen.ids), "train_classes": len(seen.names), "precision": "fp32",
+        "triplets": {"store": store.fingerprint},
     }  # fmt: skip
     run.finish(final, started, record)
     return run

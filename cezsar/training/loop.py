@@ -23,7 +23,7 @@ from cezsar.config import ModelConfig, TrainingConfig, UseConfig, from_dict
 from cezsar.data.descriptions import save_descriptions
 from cezsar.data.features import FeatureStore
 from cezsar.encoders import scene_columns
-from cezsar.encoders.compute import pick_device
+from cezsar.encoders.compute import computing, inference, pick_device, pick_precision, sent
 from cezsar.encoders.objects import LinearHead
 from cezsar.errors import CezsarError, FormatError, InputError, MismatchError
 from cezsar.model import CEZSAR, CrossModal, stack
@@ -46,12 +46,12 @@ def train(
     triplets: Triplets, store: FeatureStore, folder: str | Path, *, model: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None, use: UseConfig | None = None, domain: str = "unnamed videos",
     head: LinearHead | None = None, descriptions: Mapping[str, Sequence[str]] | None = None, resume: bool = False,
-    device: str | None = None, on_progress: Progress | None = None,
+    device: str | None = None, compiled: bool = False, on_progress: Progress | None = None,
 ) -> Run:  # fmt: skip
     """Train a model, or with `resume` finish training it to the same weights; its run. `model` and `training` are
-    fields that differ from the paper's, `head` and `descriptions` what to keep in the run. Raises `MismatchError` where
-    triplets, store, `head` or a resumed run do not belong together, `InputError` where the folder holds a run or there
-    are too few videos, `DivergedError`."""
+    fields that differ from the paper's, `head` and `descriptions` what to keep in the run; `compiled`: by torch's
+    compiler, whose draws of dropout are others. Raises `MismatchError` where triplets, store, `head` or a resumed run
+    do not belong together, `InputError` where the folder holds a run or there are too few videos, `DivergedError`."""
     features, sentences = triplets.record["feature_encoder"], triplets.record["sentence_encoder"]
     wanted, found = {"name": features["encoder"], "fingerprint": features["fingerprint"]}, store.provenance
     refuse_other_encoder("features", wanted, found["encoder"], found["fingerprint"], "the triplets were mined")
@@ -70,7 +70,7 @@ def train(
         run = Run(Path(folder), config) if group.rank else Run.create(folder, config, resume=resume)
         group.wait()
         if not run.trained:
-            Trainer(run, triplets, store, pick_device(device), group).fit(on_progress)
+            Trainer(run, triplets, store, pick_device(device), group, compiled).fit(on_progress)
         if head is not None and not group.rank:
             head.save(run.folder / "objects.safetensors")
         if descriptions is not None and not group.rank:
@@ -90,6 +90,50 @@ class Rows(Sequence[FloatArray]):
 
     def __getitem__(self, row: Any) -> Any:
         return self.store.rows(*self.places[row])
+
+    def batch(self, chosen: IntArray, longest: int) -> tuple[Tensor, Tensor]:
+        """`stack` of some."""
+        return stack([self[clip] for clip in chosen.tolist()], longest)
+
+    def spans(self) -> dict[str, tuple[int, int]]:
+        """Of each video, the rows that its clips reach over."""
+        found: dict[str, tuple[int, int]] = {}
+        for video, first, stop in self.places:
+            earliest, latest = found.get(video, (first, stop))
+            found[video] = min(earliest, first), min(max(latest, stop), self.store.length(video))
+        return found
+
+
+class Resident:
+    """The same on a device: the spans of all videos in one table, (R, D) float16 as in the store."""
+
+    def __init__(self, rows: Rows, device: torch.device) -> None:
+        spans, shift = rows.spans(), dict[str, int]()
+        ends = np.cumsum([stop - first for first, stop in spans.values()]).tolist()
+        self.table_RD = torch.empty(ends[-1], rows.store.dim, dtype=torch.float16, device=device)
+        for (video, (first, stop)), end in zip(spans.items(), ends, strict=True):
+            self.table_RD[end - (stop - first) : end] = torch.from_numpy(rows.store.rows(video, first, stop))
+            shift[video] = end - stop
+        self.first_N = np.array([shift[video] + first for video, first, _ in rows.places])
+        self.length_N = np.array([min(stop, spans[video][1]) - first for video, first, stop in rows.places])
+
+    @staticmethod
+    def fits(rows: Rows, device: torch.device) -> bool:
+        """Whether half of what a GPU has free is enough."""
+        if device.type != "cuda":
+            return False
+        wanted = 2 * rows.store.dim * sum(stop - first for first, stop in rows.spans().values())
+        return wanted < torch.cuda.mem_get_info(device)[0] / 2
+
+    def batch(self, chosen: IntArray, longest: int) -> tuple[Tensor, Tensor]:
+        """`stack` of some, made on the device."""
+        length_B, first_B = self.length_N[chosen], self.first_N[chosen]
+        first_B, length_B = first_B + np.maximum(length_B - longest, 0) // 2, np.minimum(length_B, longest)
+        inside_BT = np.arange(length_B.max()) < length_B[:, None]
+        rows_BT = np.where(inside_BT, first_B[:, None] + np.arange(length_B.max()), 0)
+        parts = map(torch.from_numpy, (rows_BT, inside_BT, length_B))
+        rows, inside, lengths = sent(self.table_RD.device, *parts)
+        return self.table_RD[rows].float().masked_fill(~inside[..., None], 0.0), lengths
 
 
 def standardise(model: CEZSAR | CrossModal, clips: Iterable[FloatArray]) -> None:
@@ -134,10 +178,11 @@ class TripletLoss(nn.Module):
 
 
 def batch_of(
-    triplets: Triplets, clips: Rows, members: IntArray, longest: int, device: torch.device
-) -> tuple[Tensor, ...]:
-    """What `TripletLoss` takes. `members` are sub-clips (B,), each with all its triplets, or single triplets (B, 3):
-    sub-clip, column of the positive, of the negative."""
+    triplets: Triplets, clips: Rows | Resident, vectors_NS: Tensor, members: IntArray, longest: int,
+    device: torch.device,
+) -> tuple[Tensor, ...]:  # fmt: skip
+    """What `TripletLoss` takes, on the device; sentence vectors may be there. `members` are sub-clips (B,), each with
+    all its triplets, or single triplets (B, 3): sub-clip, column of the positive, of the negative."""
     if members.ndim == 1:
         chosen = members
         positives_BP, negatives_BPn = triplets.positives_MP[chosen], triplets.negatives_MPn[chosen]
@@ -146,11 +191,9 @@ def batch_of(
         positives_BP = triplets.positives_MP[chosen, column][:, None]
         negatives_BPn = triplets.negatives_MPn[chosen, column, rank][:, None, None]
     valid_BPn = torch.from_numpy((negatives_BPn >= 0) & (positives_BP >= 0)[..., None])
-    vectors = (torch.from_numpy(triplets.vectors_NS[index.clip(0)]) for index in (positives_BP, negatives_BPn))
-    parts = (*stack([clips[clip] for clip in chosen.tolist()], longest), *vectors, valid_BPn)
-    if device.type == "cuda":
-        return tuple(part.pin_memory().to(device, non_blocking=True) for part in parts)
-    return tuple(part.to(device) for part in parts)
+    indices = (torch.from_numpy(index.clip(0)) for index in (positives_BP, negatives_BPn))
+    vectors = (vectors_NS[index] for index in sent(vectors_NS.device, *indices))
+    return sent(device, *clips.batch(chosen, longest), *vectors, valid_BPn)
 
 
 def signs_of_collapse(visual_NE: Tensor) -> dict[str, float]:
@@ -175,7 +218,9 @@ def split_by_video(triplets: Triplets, share: float, seed: int) -> tuple[IntArra
 class Trainer:
     """One training run: made by `train`, which is what callers use. Begins where the run's saved state is."""
 
-    def __init__(self, run: Run, triplets: Triplets, store: FeatureStore, device: str, group: Group) -> None:
+    def __init__(
+        self, run: Run, triplets: Triplets, store: FeatureStore, device: str, group: Group, compiled: bool = False
+    ) -> None:
         self.group = group
         self.run, self.triplets, self.device, self.config = run, triplets, torch.device(device), run.config.training
         self.state = SimpleNamespace(  # with the weights and the optimiser's state, what resuming needs
@@ -193,9 +238,16 @@ class Trainer:
         if self.config.standardise:
             standardise(self.model, (self.clips[clip] for clip in self.train_clips.tolist()))
         parameters, how = self.model.to(self.device).parameters(), self.config
+        wanted = "fp32" if how.precision == "auto" and self.device.type != "cuda" else how.precision
+        self.precision, self.vectors_NS = pick_precision(wanted, device), torch.from_numpy(triplets.vectors_NS)
+        self.source: Rows | Resident = self.clips
+        if Resident.fits(self.clips, self.device):
+            self.source, self.vectors_NS = Resident(self.clips, self.device), self.vectors_NS.to(self.device)
         self.optimiser = torch.optim.AdamW(parameters, how.lr, how.betas, weight_decay=how.weight_decay)
         self._resume()
         self.loss = TripletLoss(self.model, self.config.margin)
+        if compiled:
+            self.loss.compile()
         self.shared_loss = group.together(self.loss)
         self.started = time.perf_counter() - self.state.seconds
 
@@ -211,19 +263,18 @@ class Trainer:
 
     def step(self, members: IntArray) -> None:
         """One optimiser step."""
-        state, precision = self.state, self.config.precision
+        state = self.state
         mixed = np.random.SeedSequence([self.config.seed, state.epoch, state.step_in_epoch])
         seed = int(mixed.generate_state(1, np.uint64)[0] >> np.uint64(1)) + self.group.rank
         torch.manual_seed(seed)  # dropout
         self.model.train()
-        able = self.device.type == "cuda" and torch.cuda.is_bf16_supported()
-        half = precision == "bf16" or (precision == "auto" and able)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+        with computing(self.device, self.precision):
             total, own, _ = self.shared_loss(*self._batch(self.group.share(members)))
         value, count = self.group.summed(torch.stack([total.detach().double(), own.double()])).tolist()
         self.optimiser.zero_grad(set_to_none=True)
-        (total * self.group.size / max(count, 1)).backward()  # its gradient is then the mean over the processes
-        self.optimiser.step()
+        with computing(self.device, "fp32"):
+            (total * self.group.size / max(count, 1)).backward()  # its gradient is then the mean over the processes
+            self.optimiser.step()
         state.step_in_epoch += 1
         state.epoch_loss, state.epoch_triplets = state.epoch_loss + value, state.epoch_triplets + int(count)
         if not math.isfinite(value):
@@ -231,14 +282,15 @@ class Trainer:
             raise DivergedError(f"the loss is {value} {where}; lower --lr, or standardise the features")
 
     def _batch(self, members: IntArray) -> tuple[Tensor, ...]:
-        return batch_of(self.triplets, self.clips, members, self.model.config.longest_s, self.device)
+        longest = self.model.config.longest_s
+        return batch_of(self.triplets, self.source, self.vectors_NS, members, longest, self.device)
 
-    @torch.inference_mode()
     def validate(self) -> dict[str, float]:
         """Mean validation loss, and `signs_of_collapse`."""
         self.model.eval()
         blocks = [self.validation_clips[first : first + 256] for first in range(0, len(self.validation_clips), 256)]
-        own = [self.loss(*self._batch(block)) for block in blocks[self.group.rank :: self.group.size]]
+        with inference(self.device, "fp32"):
+            own = [self.loss(*self._batch(block)) for block in blocks[self.group.rank :: self.group.size]]
         parts = self.group.gathered([(float(total), int(count), visual_BE.cpu()) for total, count, visual_BE in own])
         total, count = sum(part[0] for part in parts), sum(part[1] for part in parts)
         return {"validation_loss": total / max(count, 1)} | signs_of_collapse(torch.cat([part[2] for part in parts]))
@@ -286,7 +338,7 @@ class Trainer:
         record = {
             "epochs": state.epoch, "best_epoch": state.best_epoch, "validation_loss": state.best_loss,
             "train_sub_clips": len(self.train_clips), "validation_sub_clips": len(self.validation_clips),
-            "triplets": self.triplets.record,
+            "precision": self.precision, "triplets": self.triplets.record,
         }  # fmt: skip
         if not self.group.rank:
             self.run.finish(self.model, self.started, record)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from cezsar.arrays import BoolArray, FloatArray, IntArray, unit_rows
 from cezsar.config import SAME, MiningConfig
-from cezsar.encoders.compute import pick_precision
+from cezsar.encoders.compute import computing, pick_device, pick_precision
 from cezsar.errors import InputError
 
 Progress = Callable[[int, int], object]
@@ -27,6 +27,7 @@ Progress = Callable[[int, int], object]
 WIDTH = 40  # sentences drawn for each positive in a round
 ROUGH = 0.006  # above the error of a cosine of bfloat16 vectors: 2^-8 by their rounding, 2^-9 by that of the result
 ROWS = 256  # positives whose draws are tested together: what they read stays in the processor's cache
+ROWS_ELSEWHERE = 4096  # a GPU wants much at once; the sentences of so many draws take 250 MB
 TESTING = 10  # drawing a sentence and testing it alone costs as much as testing so many that lie side by side
 PAIRS_AT_ONCE = 4_000_000  # bounds the memory where every sentence is tested
 
@@ -34,20 +35,23 @@ PAIRS_AT_ONCE = 4_000_000  # bounds the memory where every sentence is tested
 def mine(
     positives_AP: IntArray, groups_A: IntArray, vectors_NS: FloatArray, pool_groups: IntArray,
     rng: np.random.Generator, settings: MiningConfig, on_progress: Progress = lambda done, total: None,
+    device: str | None = None,
 ) -> tuple[IntArray, dict[int, int]]:  # fmt: skip
     """Draw hard negatives for every positive of A anchors (sub-clips), which index `vectors_NS` as negatives do; -1
     where an anchor has fewer than P positives. The first sentences, as many as `pool_groups`, may be negatives, of
-    anchors of other groups (videos). `on_progress` is told of positives served.
+    anchors of other groups (videos). `on_progress` is told of positives served. Another device draws others.
 
     Returns (A, P, n) negatives, -1 where there were too few candidates, no repeats in a row; and of each anchor with
     fewer candidates than n how many it has. Raises `InputError` for zero or non-finite vectors.
     """
     n, pool = settings.negatives, len(pool_groups)
-    unit_NS = torch.from_numpy(unit(vectors_NS))
+    where = torch.device(pick_device(device))
+    unit_NS, on_cpu = torch.from_numpy(unit(vectors_NS)).to(where), where.type == "cpu"
     # An absent positive repeats the first one, which asks nothing more of a candidate.
     asked_AP = np.where(positives_AP < 0, positives_AP[:, :1], positives_AP)
 
-    rough_NS = unit_NS.bfloat16() if pick_precision("auto", "cpu") == "bf16" else unit_NS
+    # A GPU is quick enough in float32, and may sum products of bfloat16 in bfloat16, beyond the bound of `ROUGH`.
+    rough_NS = unit_NS.bfloat16() if on_cpu and pick_precision("auto", "cpu") == "bf16" else unit_NS
 
     def band(cosine: Tensor, margin: float = 0.0) -> Tensor:
         """Of cosines to all positives, in the last dimension: is the sentence a candidate?"""
@@ -62,13 +66,13 @@ def mine(
         """`WIDTH` sentences for each of some rows; new candidates are kept until the row has enough."""
         drawn_RK = rng.integers(pool, size=(len(rows), WIDTH))
         positives_RPS = rough_NS[asked_AP[anchors_R[rows]]]
-        sentences_RKS = rough_NS.index_select(0, torch.from_numpy(drawn_RK.ravel())).view(len(rows), WIDTH, -1)
-        cosine_RKP = torch.bmm(sentences_RKS, positives_RPS.transpose(1, 2))
+        sentences_RKS = rough_NS.index_select(0, torch.from_numpy(drawn_RK.ravel()).to(where))
+        cosine_RKP = torch.bmm(sentences_RKS.view(len(rows), WIDTH, -1), positives_RPS.transpose(1, 2)).cpu()
         at, k = np.nonzero(band(cosine_RKP, ROUGH).numpy())
         found, new = drawn_RK[at, k], band(cosine_RKP, -ROUGH).numpy()[at, k]
         close, at = np.flatnonzero(~new), rows[at]
         exact_HP = torch.einsum("hs,hps->hp", unit_NS[found[close]], unit_NS[asked_AP[anchors_R[at[close]]]])
-        new[close] = band(exact_HP).numpy()
+        new[close] = band(exact_HP.cpu()).numpy()
         new &= pool_groups[found] != groups_A[anchors_R[at]]
         new &= (drawn_Rn[at] != found[:, None]).all(1)
         new[new] = _first_of_each(at[new] * pool + found[new])
@@ -81,9 +85,12 @@ def mine(
     short, threads = np.arange(len(anchors_R)), torch.get_num_threads()
     try:
         # Products are too small for torch to share out: each core takes blocks of its own, with their own randomness.
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as workers:
+        with (
+            computing(where, "fp32"),
+            ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as workers,
+        ):
             for _ in range(pool // (TESTING * WIDTH)):
-                blocks = _blocks(short, ROWS)
+                blocks = _blocks(short, ROWS if on_cpu else ROWS_ELSEWHERE)
                 deque(workers.map(draw, blocks, rng.spawn(len(blocks))), 0)
                 short = short[filled_R[short] < n]
                 on_progress(len(drawn_Rn) - len(short), len(drawn_Rn))
@@ -95,7 +102,7 @@ def mine(
     for block in _blocks(np.unique(anchors_R[short]), PAIRS_AT_ONCE // (pool * asked_AP.shape[1])):
         rows_of = np.split(short, np.searchsorted(anchors_R[short], np.append(block, block[-1] + 1)))[1:-1]
         cosine_RPN = unit_NS[asked_AP[block]] @ unit_NS[:pool].T
-        inside_RN = band(cosine_RPN.transpose(1, 2)).numpy() & (pool_groups != groups_A[block][:, None])
+        inside_RN = band(cosine_RPN.transpose(1, 2)).cpu().numpy() & (pool_groups != groups_A[block][:, None])
         for anchor, rows, inside_N in zip(block.tolist(), rows_of, inside_RN, strict=True):
             candidates = np.flatnonzero(inside_N)
             if len(candidates) < n:

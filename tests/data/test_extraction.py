@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import cv2
+import h5py
 import numpy as np
 import pytest
 
@@ -129,6 +130,19 @@ def test_broken_clips_are_reported_and_tried_again(tmp_path):
     assert (report.done, report.skipped, [failure.id for failure in report.failed]) == (1, 3, ["not a number"])
     assert seen == [(4, 5, 0), (4, 5, 1)]
     assert FeatureStore(tmp_path).ids == ["id 001", "id 002", "id 003", "id broken"]
+
+
+@pytest.mark.usefixtures("stand_in")
+def test_a_store_says_in_which_precisions_its_features_were_computed(tmp_path, monkeypatch):
+    told = []
+    for precision, names in (("bf16", "001"), ("bf16", "002"), ("fp32", "003")):
+        monkeypatch.setattr(Encoder, "precision", precision, raising=False)
+        report = extract(clips(names), Encoder(), tmp_path)
+        told.append((report.precision, FeatureStore(tmp_path).provenance["precision"]))
+    assert told == [("bf16", "bf16"), ("bf16", "bf16"), ("bf16 and fp32", "bf16 and fp32")]
+    with h5py.File(tmp_path / "shard-00002.h5") as last, h5py.File(tmp_path / "shard-00000.h5") as first:
+        each = [json.loads(file.attrs["provenance"])["precision"] for file in (first, last)]
+    assert each == ["bf16", "fp32"]
 
 
 HEAD = LinearHead(["ball", "rope", "hat"], ["round", "long", "worn"], np.array([[1, 0], [0, 1], [1, 1]]))

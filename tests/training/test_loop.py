@@ -83,7 +83,7 @@ def test_the_loss_is_equation_7_of_every_triplet_once_and_of_no_other(triplets, 
             to_p, to_n = (math.sqrt(sum((v[e] - other[e]) ** 2 for e in range(8))) for other in (p, n))
             by_hand += max(to_p - to_n + margin, 0.0)
         for members in (np.arange(8), np.array(there)):  # by sub-clip, and by triplet
-            batch = batch_of(holes, sub_clips, members, model.config.longest_s, torch.device("cpu"))
+            batch = batch_of(holes, sub_clips, vectors, members, model.config.longest_s, torch.device("cpu"))
             total, count, _ = TripletLoss(model, margin)(*batch)
             assert int(count) == len(there) == 8 * 4 - 7
             assert float(total) == pytest.approx(by_hand, rel=1e-5)
