@@ -3,7 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: app demo test test-browser test-heavy bench bench-guard check format clean
+.PHONY: app demo test test-browser test-heavy test-hard bench bench-guard check format clean
 
 app: .venv/.installed
 	$(BIN)/cezsar app
@@ -20,6 +20,10 @@ test-browser: .venv/.installed-dev
 
 test-heavy: .venv/.installed-dev
 	$(BIN)/python -m pytest -m heavy
+
+# Damage, kills and load, thousands of times, and one table of what was lost; see tests/hard/conftest.py.
+test-hard: .venv/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m hard -n 2 tests/hard --seed $(or $(SEED),0) $(if $(TABLE),--table $(TABLE))
 
 # Speed of every task against the plain way and the machine's limit: a quarter of an hour; see docs/performance.md.
 bench: .venv/.installed-dev
