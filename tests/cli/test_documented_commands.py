@@ -273,6 +273,7 @@ def test_own_data(here, films, said):
     (here / "captions.json").write_text(json.dumps(captions | annotated))
     for number, id in enumerate([*captions, *annotated]):
         put(films[".mp4"][number % 6], here / "videos" / f"{id}.mp4")
+    (here / "sentences.txt").write_text("\n".join(SENTENCES))
     printed = said("own-data")
 
     with Path("answers.csv").open(newline="") as file:
@@ -289,6 +290,10 @@ def test_own_data(here, films, said):
     assert Run.open("runs/mine").config.domain == "kitchens"
     assert {each.modality for each in load_all(Path("results/tea-mine.json"))} == {"VE", "O", "VE + O"}
     assert (here / "workspace/scores/mine@tea/about.json").is_file()
+    with Path("found.csv").open(newline="") as file:
+        hits = list(csv.DictReader(file))
+    assert len(hits) == 3 * 6 and {hit["label"] for hit in hits} == {hit["text"] for hit in hits} == set(described)
+    assert len(json.loads(Path("said.json").read_text())) == 6 * 2
 
 
 def save_checkpoint(path: Path) -> None:
