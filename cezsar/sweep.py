@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import time
@@ -21,7 +20,7 @@ from cezsar.atomic import write_json, write_text
 from cezsar.config import MiningConfig, TrainingConfig, UseConfig, from_dict
 from cezsar.data.documents import read_json_object
 from cezsar.errors import FormatError, InputError, MismatchError
-from cezsar.formats import check_stamp, stamp
+from cezsar.formats import check_stamp, digest, stamp
 from cezsar.zeroshot.evaluation import percent
 from cezsar.zeroshot.tables import csv_of, markdown, text
 
@@ -226,23 +225,13 @@ def refuse_points(taus: Sequence[float], seeds: Sequence[int]) -> None:
 
 def about(material: Material) -> dict[str, Any]:
     """All that points must share to be compared, as JSON has it: settings, and digests of the material."""
-
-    def digest(value: Any) -> str:
-        return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-    sources, head = material.sources, material.head
-    captions = sources.captions and {clip: list(texts) for clip, texts in sources.captions.items()}
+    head = material.head
     shared: dict[str, Any] = {
         "annotations": material.name,
         "segments": digest([asdict(segment) for segment in material.annotations.segments]),
         "store": material.store.fingerprint,
         "sentences": {"name": material.sentences.name, "fingerprint": material.sentences.fingerprint},
-        "dataset": sources.dataset.name,
-        "labels": digest(sources.dataset.labels),
-        "test stores": [store.fingerprint for store in sources.stores],
-        "descriptions": digest({name: list(texts) for name, texts in sources.descriptions.items()}),
-        "captions": digest([captions, sources.averaged]) if captions else None,
-        "several": sources.several,
+        **material.sources.fingerprints(),
         "recogniser": None if head is None else digest(head.weight.tolist()),
     }
     shared |= {key: value for key, value in asdict(material.mining).items() if key not in ("tau", "seed")}

@@ -258,13 +258,15 @@ class MethodTable:
             text.append(tables.text(tables.published_frame(self.published)))
         return "\n".join(text)
 
-    def save(self, path: str | Path) -> list[Path]:
-        """Write JSON, and beside it CSV (a line a run), Markdown and LaTeX; `evaluation.load_all` reads the first."""
+    def save(self, path: str | Path, record: dict[str, Any] | None = None) -> list[Path]:
+        """Write JSON, which `record` joins, and beside it CSV (a line a run), Markdown and LaTeX; `evaluation.load_all`
+        reads the first."""
         own = tables.frame(self.results, [result.method for result in self.results])
         whole = pd.concat([own, tables.published_frame(self.published)]).fillna("")
         more = {
             "comparisons": [found.to_dict() for found in self.comparisons],
             "published": [row._asdict() | {"accuracy": row.accuracy._asdict()} for row in self.published],
+            **(record or {}),
         }
         sentences = "".join(f"\n- {found.summary()}" for found in self.comparisons)
         texts = {

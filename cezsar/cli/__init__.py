@@ -14,7 +14,7 @@ from typing import NoReturn
 
 import typer
 
-from cezsar.cli import analysis, evaluation, import_release, prototypes, recognition, training, workspace
+from cezsar.cli import analysis, evaluation, import_release, prototypes, recognition, rerun, training, workspace
 from cezsar.cli.console import UNWRITABLE
 from cezsar.data.manifest import VIDEO_SUFFIXES
 from cezsar.errors import CezsarError
@@ -29,7 +29,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verbs in (recognition, training, evaluation, analysis, workspace, prototypes, import_release):
+for verbs in (recognition, training, evaluation, analysis, rerun, workspace, prototypes, import_release):
     app.add_typer(verbs.verbs)
 
 

@@ -6,15 +6,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from typer import Argument, Exit, Option
+from typer import Argument, Context, Exit, Option
 
 from cezsar.atomic import refuse_unwritable, write_json
 from cezsar.cli import options
 from cezsar.cli.console import Progress, save_and_tell
+from cezsar.cli.rerun import record_of
 from cezsar.config import MiningConfig, ModelConfig, TrainingConfig, UseConfig, numbers
 from cezsar.data.datasets import open_dataset
 from cezsar.data.labels import load_groups, parse_labels, resolve
 from cezsar.errors import InputError
+from cezsar.formats import digest, stamp
 
 if TYPE_CHECKING:
     from cezsar.zeroshot.methods import Prepared
@@ -98,6 +100,7 @@ def calibrate(
     "features/activitynet-bit\n--captions captions.json --out reports/ucf101.html",
 )
 def analyse(
+    context: Context,
     method_of: Annotated[Path | None, Argument(
         help="A trained run; or what `cezsar evaluate --keep` wrote, which needs no --store. Without either: the "
         "sentence encoder's space.", metavar="[RUN]")] = None,
@@ -141,6 +144,7 @@ def analyse(
     if kept:
         name = kept.about["dataset"]
         ready, descriptions = kept.prepared(), kept.descriptions()
+        inputs: dict[str, Any] = {"scored": kept.fingerprint}
         own: dict[str, Any] = dict(zip(("rows", "clouds"), kept.clouds(), strict=True)) if kept.has_clouds else {}
     else:
         sources = options.opened_sources(dataset, [store], captions, captions_as, prototypes, sentences, several)
@@ -152,17 +156,22 @@ def analyse(
         words = open_encoder(sources.sentence_encoder(ready.run))
         rows, clouds = clouds_of(ready.embedded, ready.store, words, sources.descriptions)
         own = {"rows": rows, "clouds": clouds}
+        others = {"train store": train_store, "seen store": seen_store}
+        opened = {name: FeatureStore(folder) for name, folder in others.items() if folder}
+        inputs = sources.fingerprints() | options.of_run(ready.run, sentences)
+        inputs |= {name: each.fingerprint for name, each in opened.items()}
         if train_store:
-            own["domains"] = domains_of(FeatureStore(train_store), ready, np.random.default_rng(seed))
+            own["domains"] = domains_of(opened["train store"], ready, np.random.default_rng(seed))
         if seen_dataset and seen_store:
             seen = open_dataset(seen_dataset)
-            own["together"], own["seen"] = seen_and_unseen(ready, sources, seen, FeatureStore(seen_store))
+            inputs["seen labels"] = digest(seen.labels)
+            own["together"], own["seen"] = seen_and_unseen(ready, sources, seen, opened["seen store"])
     hard = load_groups(groups) if groups else {**PAPER_GROUPS, **HARD_GROUPS}
     splits = parse(protocol, ready.scores.class_names, runs=runs, seed=seed)
     study = Study(ready, name, descriptions, splits, hard, seed=seed, **own)
     with Progress("analysing") as progress:
         report = subjects.analyse(study, progress)
-    save_and_tell(out, partial(subjects.save, study, report))
+    save_and_tell(out, partial(subjects.save, study, report, record=record_of(context, inputs)))
 
 
 @verbs.verb(
@@ -195,6 +204,7 @@ def project(
     "cezsar tau activitynet-captions:val_1 --sentences distilroberta --taus 0.6,0.7,0.8,0.9 --json tau.json",
 )
 def tau(
+    context: Context,
     annotations: Annotated[str, Argument(help="Timestamped captions, as in `cezsar mine`.")],
     sentences: Annotated[str, Option(help="Sentence encoder.")] = "minilm",
     taus: Annotated[str, Option(help="Bounds on the cosine distance, in (0, 2].")] = "0.5,0.6,0.7,0.8,0.9,1.0",
@@ -237,7 +247,9 @@ def tau(
     for one, other, apart in alike[:NEAREST]:
         print(f"  {apart:.3f}  {texts[one]} | {texts[other]}")
     if json_out:
-        everything = {
+        encoder = open_encoder(sentences).fingerprint
+        inputs = {"sentences": digest([groups.tolist(), texts]), "sentence encoder": encoder}
+        everything = stamp("tau") | record_of(context, inputs) | {
             "sentences": len(texts), "videos": len(videos), "encoder": sentences, "negatives": negatives,
             "exact": spread.exact, "error": spread.error, "same": spread.same, "shares": SHARES, "taus": rows,
             "near_duplicates": [{"distance": d, "sentences": [texts[one], texts[other]]} for one, other, d in alike],

@@ -7,13 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from typer import Argument, Option
+from typer import Argument, Context, Option
 
 from cezsar.atomic import refuse_unwritable, write_json
 from cezsar.cli import options
 from cezsar.cli.console import Progress, save_and_tell
+from cezsar.cli.rerun import record_of
 from cezsar.data.datasets import named_descriptions, open_dataset
 from cezsar.errors import InputError
+from cezsar.formats import digest, stamp
 
 if TYPE_CHECKING:
     from cezsar.training.cross_modal import Clips
@@ -29,6 +31,7 @@ verbs = options.Verbs()
     "cezsar evaluate --dataset ucf101 --captions blip.json --captions git.json --protocol ucf101-0/50 --out r.json",
 )
 def evaluate(
+    context: Context,
     dataset: Annotated[str, Option(
         help="demo, ucf101, hmdb51, kinetics400 (or a part of one: ucf101:test1), a name from `cezsar datasets`, a "
         "folder of class folders, a CSV with labels, or an index JSON, class name -> clip ids.")],
@@ -84,7 +87,8 @@ def evaluate(
         results = ready.table(protocols.parse(protocol, ready.scores.class_names, runs=runs, seed=seed))
     print(tables.table(results))
     if out:
-        save_and_tell(out, lambda path: tables.save_all(results, path))
+        record = record_of(context, sources.fingerprints() | options.of_run(ready.run, sources.sentences))
+        save_and_tell(out, lambda path: tables.save_all(results, path, record))
 
 
 @verbs.verb(
@@ -93,6 +97,7 @@ def evaluate(
     "--store features/ucf101-clip\n--run runs/cezsar --captions blip.json --captions git.json --out compare.json",
 )
 def compare(
+    context: Context,
     dataset: options.AsInEvaluate,
     protocol: options.AsInEvaluate = "all",
     store: Annotated[list[Path] | None, Option(help="Feature stores of its clips; each method takes its own.")] = None,
@@ -124,7 +129,9 @@ def compare(
     table = method_table(ready, classes, sources.dataset.name, rng, resamples=resamples)
     print(table.text())
     if out:
-        save_and_tell(out, table.save)
+        inputs = sources.fingerprints() | {"runs": [each.run.fingerprint for each in ready if each.run]}
+        record = record_of(context, inputs | options.of_run(None, sentences))
+        save_and_tell(out, lambda path: table.save(path, record))
 
 
 def _every_method(sources: Sources, runs: Sequence[Run], methods: Sequence[str] | None) -> Iterator[Prepared]:
@@ -153,6 +160,7 @@ def _every_method(sources: Sources, runs: Sequence[Run], methods: Sequence[str] 
     "--store features/test --head",
 )
 def transfer(
+    context: Context,
     run: Annotated[Path, Argument(help="A trained run; its VE is one of the spaces.")],
     seen_dataset: Annotated[str, Option(help="Labelled clips of seen classes: as --dataset.")],
     seen_store: Annotated[Path, Option(help="Feature store of these clips, of the run's encoder.")],
@@ -213,8 +221,11 @@ def transfer(
 
     def write(path: Path) -> list[Path]:
         settings = path.with_name(f"{path.stem}-chosen.json")
-        write_json(settings, found.to_dict())
-        return [*table.save(path), settings]
+        write_json(settings, stamp("transfer") | found.to_dict())
+        stores = [FeatureStore(folder).fingerprint for folder in (seen_store, store)]
+        inputs = {"stores": stores, "labels": [digest(each.labels) for each in (seen, unseen)]}
+        record = record_of(context, inputs | options.of_run(opened, ""))
+        return [*table.save(path, record), settings]
 
     if out:
         save_and_tell(out, write)

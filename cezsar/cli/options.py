@@ -128,6 +128,14 @@ def annotated(name: str) -> tuple[str, Annotations]:
     return file.name, load_annotations(file)
 
 
+def of_run(run: Run | None, sentences: str) -> dict[str, str | None]:
+    """Fingerprints of a run and its sentence encoder; without a run that of `sentences`."""
+    from cezsar.data.sentence_cache import open_encoder
+
+    encoder = run.config.sentence_encoder["fingerprint"] if run else open_encoder(sentences).fingerprint
+    return {"run": run.fingerprint if run else None, "sentence encoder": encoder}
+
+
 def opened_sources(
     dataset: str, stores: Collection[Path | None], captions: list[Path] | None, captions_as: str,
     prototypes: str | None, sentences: str, several: str, encoder_weights: Path | None = None,

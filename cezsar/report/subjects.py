@@ -364,13 +364,15 @@ def analyse(
     return [section for section in found if section]
 
 
-def save(study: Study, sections: Sequence[Section], path: str | Path) -> list[Path]:
-    """Write one self-contained HTML file, and all numbers as a JSON file beside it, each whole or not at all."""
+def save(
+    study: Study, sections: Sequence[Section], path: str | Path, record: dict[str, Any] | None = None
+) -> list[Path]:
+    """Write one self-contained HTML file, and all numbers as a JSON file beside it, which `record` joins."""
     html = Path(path)
     if html.suffix.lower() != ".html":
         raise InputError(f"{path} would hold HTML; give it the suffix .html, a .json is written beside it")
     numbers = html.with_suffix(".json")
-    found = stamp("report") | {"about": study.about(), **{one.key: one.numbers for one in sections}}
+    found = stamp("report") | {"about": study.about(), **{one.key: one.numbers for one in sections}} | (record or {})
     write_text(numbers, json.dumps(found, ensure_ascii=False, allow_nan=False, indent=1) + "\n")
     write_text(html, page.html_of(study.about(), sections))
     return [html, numbers]

@@ -6,8 +6,8 @@ Its files are listed in `docs/formats.md`; `state.pt`, which resuming needs, is 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
-import platform
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ from cezsar.data.documents import read_json_object, read_text
 from cezsar.encoders.base import BY_NAME
 from cezsar.encoders.objects import RULES
 from cezsar.errors import FormatError, InputError, MismatchError
-from cezsar.formats import VERSIONS, check_stamp
+from cezsar.formats import VERSIONS, check_stamp, versions
 from cezsar.workspace import ASSETS
 
 if TYPE_CHECKING:  # who only reads what a run says of itself does not wait for torch
@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # who only reads what a run says of itself does not wait for 
 
     from cezsar.model import CEZSAR, CrossModal
 
+ANSWERS = ("config.json", "model.safetensors", "objects.safetensors", "seen.safetensors")
 SHIPPED = (ASSETS, ASSETS / "demo" / "runs")  # folders of the runs that come along: `photographs` and the demo's
 
 
@@ -168,6 +169,15 @@ class Run:
         return self.folder.name
 
     @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of the files that its answers depend on."""
+        digest = hashlib.sha256()
+        for name in ANSWERS:
+            if (path := self.folder / name).is_file():
+                digest.update(name.encode() + path.read_bytes())
+        return digest.hexdigest()
+
+    @property
     def method(self) -> str:
         """Name of the method it was trained for, see `cezsar.zeroshot.methods`."""
         return "cross-modal" if self.config.model.recipe == "cross-modal" else "cezsar"
@@ -191,11 +201,8 @@ class Run:
 
     def finish(self, model: CEZSAR | CrossModal, started: float, record: dict[str, Any]) -> None:
         """Write the weights and what training took; with these the run is whole. `started`: `time.perf_counter`."""
-        import torch
-
         about = {"seconds": round(time.perf_counter() - started, 1), "device": str(model.feature_mean.device)}
-        about |= {"torch": torch.__version__, "python": platform.python_version()}
-        write_json(self.folder / "record.json", about | record)
+        write_json(self.folder / "record.json", about | versions() | record)
         self.save_model(model)
         (self.folder / "state.pt").unlink(missing_ok=True)
 

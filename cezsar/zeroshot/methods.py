@@ -19,6 +19,7 @@ from cezsar.data.annotations import load_captions
 from cezsar.data.datasets import Dataset, named_descriptions, open_dataset
 from cezsar.data.features import FeatureStore
 from cezsar.errors import InputError, MismatchError
+from cezsar.formats import digest
 from cezsar.training.runs import Run
 from cezsar.zeroshot import spaces
 from cezsar.zeroshot.evaluation import Correctness, Parts, Result, correctness, evaluate, evaluate_each
@@ -93,6 +94,18 @@ class Sources:
         data, spoken = open_dataset(dataset), load_captions(captions) if captions else None
         described = named_descriptions(prototypes) if prototypes else data.descriptions
         return cls(data, described, [FeatureStore(folder) for folder in stores], spoken, **options)
+
+    def fingerprints(self) -> dict[str, Any]:
+        """Of all that figures depend on, but the run."""
+        captions = self.captions and {clip: list(texts) for clip, texts in self.captions.items()}
+        return {
+            "dataset": self.dataset.name,
+            "labels": digest(self.dataset.labels),
+            "test stores": [store.fingerprint for store in self.stores],
+            "descriptions": digest({name: list(texts) for name, texts in self.descriptions.items()}),
+            "captions": digest([captions, self.averaged]) if captions else None,
+            "several": self.several,
+        }
 
     def sentence_encoder(self, run: Run | None) -> str:
         """Name of the encoder of class descriptions."""
