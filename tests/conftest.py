@@ -18,14 +18,10 @@ torch.set_num_threads(1)  # several would only wait for each other where tests r
 @pytest.fixture(scope="session", autouse=True)
 def _one_minilm():
     """MiniLM is loaded once, however often it is asked for."""
-    from cezsar.encoders import weight_files
+    from cezsar.encoders import sentences
 
-    load = weight_files.load_transformer
-    once = functools.cache(load)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            weight_files, "load_transformer", lambda name, *more: (once if name == "minilm" else load)(name, *more)
-        )
+        patch.setattr(sentences, "MiniLM", functools.cache(sentences.MiniLM))
         yield
 
 

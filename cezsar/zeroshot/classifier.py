@@ -149,10 +149,10 @@ class Classifier:
         """`rank` of a clip that is read first. Raises `VideoError` where it cannot, `InputError` without labels."""
         return self.rank(self.read(path), labels, top=top, weights=weights)
 
-    def read(self, path: str | Path) -> EmbeddedClip:
-        """Decode and embed a clip: the slow part, needed once however often it is ranked."""
-        features_TD = self.features(path)
-        found = self._decoder.reading
+    def read(self, path: str | Path, decoder: Decoder | None = None) -> EmbeddedClip:
+        """Decode and embed a clip: the slow part, needed once however often. `decoder` as of `features`."""
+        decoder = decoder or self._decoder
+        features_TD, found = self.features(path, decoder), decoder.reading
         return self.embed(str(path), features_TD, "" if found is None else found.words)
 
     def features(self, path: str | Path, decoder: Decoder | None = None) -> FloatArray:

@@ -108,7 +108,7 @@ class Chooser(ExitStack):
         classifier.middle = middle
         if objects is not None:
             classifier.use_objects(objects)
-        return classifier, classifier.read(path)
+        return classifier, classifier.read(path, self._decoder)
 
     def classifier(self, path: str | Path) -> Classifier:
         """Who answers for a film; sets `why`."""

@@ -1,6 +1,8 @@
 """Sentence encoders, compared with SentenceTransformer called directly."""
 
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -57,9 +59,18 @@ def test_what_is_known_of_minilm_is_what_its_model_says_and_so_it_is_loaded_late
     model = weight_files.load_transformer("minilm", carried("minilm"), "cpu")
     computed = weight_files.transformer_fingerprint(model, kind="sentences")
     assert (model.get_embedding_dimension(), computed) == sentences.MINILM_KNOWN
-    monkeypatch.setattr(weight_files, "load_transformer", lambda name, *_: pytest.fail("it was loaded"))
+    monkeypatch.setattr(sentences, "MiniLM", lambda *_: pytest.fail("it was loaded"))
     encoder = load_sentence_encoder("minilm")
     assert encoder.dim == 384 and len(encoder.fingerprint) == 64 and encoder.encode([]).shape == (0, 384)
+
+
+def test_minilm_imports_neither_sentence_transformers_nor_scikit_learn():
+    code = """import sys
+from cezsar.encoders import load_sentence_encoder
+assert load_sentence_encoder("minilm", "cpu").encode(["hair"]).shape == (1, 384)
+print([name for name in ("sentence_transformers", "sklearn") if name in sys.modules])"""
+    run = [sys.executable, "-c", code]
+    assert subprocess.run(run, capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 def test_a_minilm_that_is_altered_or_missing_and_a_path_that_is_nowhere_are_refused(monkeypatch):
