@@ -48,7 +48,7 @@ QUERIES = 4096  # that are compared at once
 PAIRS = 1 << 14  # of a query and a row whose product is taken again at once, in float64
 SPARE = 8  # rows of a block beyond k that are looked at, as rounding may have put them behind
 ROUNDING = 2.0**-22  # times the width and both lengths: more than a float32 product is ever off by
-PROBED, TRAINED_ON = 128, 40  # cells of an index that are looked into; rows for each cell that it is trained on
+PROBED, TRAINED_ON = 96, 40  # cells of an index that are looked into; rows for each cell that it is trained on
 SENTENCES = 1 << 14  # that are embedded before they are kept
 VERSION = 1  # of what is kept
 FIELDS = ("id", "label", "path")
@@ -88,20 +88,24 @@ def _in_blocks(queries_QE: FloatArray, rows_NE: Rows, k: int, told: Callable[[in
     reach_Q1 = ROUNDING * queries.shape[1] * torch.linalg.vector_norm(queries, dim=1, keepdim=True)
     floor_Q1 = torch.full_like(reach_Q1, -torch.inf)  # the k-th best product so far
     products_Qk, found_Qk = np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
-    size = max(1, BLOCK_BYTES // (4 * max(queries.shape)))
+    size = min(len(rows_NE), max(1, BLOCK_BYTES // (4 * max(queries.shape))))
+    floats = torch.empty(size, queries.shape[1])  # once: memory that is new to a process is slow
     for first in range(0, len(rows_NE), size):
         rows_BE = np.array(rows_NE[first : first + size])
-        rows = torch.from_numpy(rows_BE).float()
+        rows = floats[: len(rows_BE)].copy_(torch.from_numpy(rows_BE))
         longest = float(np.einsum("be,be->b", rows.numpy(), rows.numpy()).max()) ** 0.5
         if not np.isfinite(longest):
             refuse_non_finite(rows_BE, range(first, first + size), "row")
         products_QB, slack_Q1 = queries @ rows.to(device).T, reach_Q1 * longest
-        best_QK, place_QK = products_QB.topk(min(k + SPARE, len(rows)), dim=1)
-        least_Q1 = torch.maximum(floor_Q1, best_QK[:, min(k, len(rows)) - 1, None] - slack_Q1) - slack_Q1
-        if best_QK.shape[1] < len(rows) and (best_QK[:, -1:] >= least_Q1).any():  # there may be more
-            best_QK, place_QK = products_QB, torch.arange(len(rows), device=device).expand_as(products_QB)
-        near_QK = best_QK >= least_Q1
-        owner, place = near_QK.nonzero()[:, 0].cpu().numpy(), place_QK[near_QK].cpu().numpy()
+        some_n = (products_QB.amax(dim=1, keepdim=True) >= floor_Q1 - slack_Q1).nonzero()[:, 0]  # queries it serves
+        products_nB, slack_n1 = products_QB[some_n], slack_Q1[some_n]
+        best_nK, place_nK = products_nB.topk(min(k + SPARE, len(rows)), dim=1)
+        least_n1 = torch.maximum(floor_Q1[some_n], best_nK[:, min(k, len(rows)) - 1, None] - slack_n1) - slack_n1
+        if best_nK.shape[1] < len(rows) and (best_nK[:, -1:] >= least_n1).any():  # there may be more
+            best_nK, place_nK = products_nB, torch.arange(len(rows), device=device).expand_as(products_nB)
+        near_nK = best_nK >= least_n1
+        owner = some_n[near_nK.nonzero()[:, 0]].cpu().numpy()
+        place = place_nK[near_nK].cpu().numpy()
         if len(owner):
             so_far = np.arange(len(queries)).repeat(found_Qk.shape[1])
             products_Qk, found_Qk = _best(
