@@ -48,11 +48,14 @@ OPENING = {
 }
 DECODING_THREADS = 2  # FFmpeg's own; more gain little at these sizes and cost memory for every frame in flight
 SAME_S = 1e-6  # timestamps are multiples of a time base, compared as floats
-LEAP_S = 10.0  # a longer hold is believed only within the duration that the file tells
+LEAP_S = 10.0  # a longer hold is believed only within the duration that the file tells, and not in a broadcast
 SHORT_S = 0.5  # a file that ends this much before the end that it tells is cut off; less may be rounding
 ANY_FPS = 25.0  # where a file has neither timestamps nor a frame rate
 READ_ERRORS = 16  # in a row, after which the rest of a file is given up
 KEPT_BYTES = 32 << 20  # of coded pictures since a key frame, to read the last ones again
+Turn = tuple[bool, bool, bool]  # whether a picture is shown transposed, then mirrored left to right, and up to down
+UPRIGHT: Turn = (False, False, False)
+_TS_DISCONT: Any = av.format.Flags.ts_discont.value
 _GEN_PTS: Any = av.container.Flags.gen_pts.value
 _NO_TIMESTAMPS: Any = av.format.Flags.no_timestamps.value
 _TEXT = bytes([*b"\t\n\r\f\x1b", *range(32, 127), *range(128, 256)])
@@ -62,7 +65,7 @@ class VideoFile:
     """An open file. `pictures` decodes it; the other attributes tell about the picture it gave last. Close it. `pts_s`
     is the time at which that picture appears, counted from the first one and strictly growing: where a file repeats,
     reverses or lacks a timestamp, or one leaps beyond the end that the file tells, the picture follows its predecessor
-    after 1 / fps."""
+    after as long as that one says that it lasts, or else 1 / fps."""
 
     def __init__(self, file: io.FileIO, name: str) -> None:
         self.name = name
@@ -73,7 +76,7 @@ class VideoFile:
             try:
                 self._container = opened.enter_context(_opened(file))
             except (av.FFmpegError, ValueError, OSError) as error:
-                _pass_on_memory(error)
+                _pass_on_memory(error, file.seek(0, os.SEEK_END))
                 raise self._unreadable(self._why_unopened(file)) from error
             self._track = self._video_track(file)
             self.close = opened.pop_all().close
@@ -88,15 +91,21 @@ class VideoFile:
         self._first: int | None = None  # timestamps that are believed
         self._latest: int | None = None
         self._last_pts = self._last_dts = -math.inf
-        self._faulty_pts = self._faulty_dts = 0  # how often one did not grow
         self._scaler: tuple[Any, av.filter.Graph] | None = None  # for pictures of one kind, and that kind
-        self.fps = _within(self._track.guessed_rate, most=1e4)
-        self.told_s, self._told_of_track = self._told()
+        rate = self._track.average_rate and self._track.guessed_rate  # without a mean FFmpeg guesses that of fields
+        self.fps = _within(rate or self._codec.framerate or self._track.guessed_rate, most=1e4)
+        # Such a stream may be cut and joined anywhere: times leap, and FFmpeg tells a duration by them, not the file.
+        self._broadcast = bool(self._container.format.flags & _TS_DISCONT)
+        self._duration_s, self._told_of_track = self._told()
+        self.told_s = math.inf if self._broadcast else self._duration_s
         in_avi = self._container.format.name == "avi"  # it counts in steps of time, pictures or not
+        # How often one did not grow. FFmpeg guesses the pts of AVI and of bare streams, and not of every picture.
+        self._faulty_pts = int(in_avi or bool(self._container.format.flags & _NO_TIMESTAMPS))
+        self._faulty_dts = 0
         self._count = None if in_avi else _within(self._track.frames, most=1e9)
         if self._count is None and self.fps and self.told_s < math.inf:
             self._count = self.told_s * self.fps
-        self.index, self.pts_s, self._last_s, self._ended = -1, 0.0, 0.0, False
+        self.index, self.pts_s, self.turn, self._last_s, self._ended = -1, 0.0, UPRIGHT, 0.0, False
         self._gap_s = self._longest_s = self._step_s = 1 / (self.fps or ANY_FPS)
         self._lost = self._failed = self._damaged = 0  # pictures; `_failed` are those since the last that came
 
@@ -120,12 +129,13 @@ class VideoFile:
         track, container = self._track, self._container
         if container.format.flags & _NO_TIMESTAMPS:
             return math.inf, False  # FFmpeg would guess it from the bit rate
-        told_s, of_track, unit_s = (container.duration or 0) / av.time_base, len(container.streams) == 1, self._unit_s
+        told_s, unit_s = (container.duration or 0) / av.time_base, self._unit_s
+        of_track = len(container.streams) == 1 and not self._broadcast
         tag = re.fullmatch(r"(\d+):(\d\d):(\d\d\.\d+)", track.metadata.get("DURATION", ""))
         if container.format.name == "avi" and track.frames:  # FFmpeg shortens the duration of a file that is cut off
             told_s, of_track = track.frames * unit_s, True
         elif track.duration:
-            told_s, of_track = track.duration * unit_s, True
+            told_s, of_track = track.duration * unit_s, not self._broadcast
         elif tag:  # Matroska
             hours, minutes, seconds = map(float, tag.groups())
             told_s, of_track = 3600 * hours + 60 * minutes + seconds - (track.start_time or 0) * unit_s, True
@@ -174,11 +184,8 @@ class VideoFile:
                 return
             except IndexError:  # PyAV's, behind the last packet of a file with tracks that began in the middle of it
                 return
-            except (
-                av.FFmpegError,
-                OSError,
-            ) as error:  # what follows may be readable again; a wild offset is an OSError
-                _pass_on_memory(error)
+            except (av.FFmpegError, OSError) as error:  # the latter for a wild offset; what follows may be readable
+                _pass_on_memory(error, self._container.size)
                 errors += 1
 
     def _decoded(self, packet: Packet | None) -> list[VideoFrame]:
@@ -197,10 +204,13 @@ class VideoFile:
             self._lost, self._failed = self._lost + self._failed, 0
             self._damaged += frame.is_corrupt
             at_s, before_s = self._shown_s(frame), self.pts_s
-            if before_s < at_s < math.inf and (at_s - before_s <= LEAP_S or at_s <= self.told_s):
+            if frame.key_frame or self.index == 0:
+                self.turn = _orientation(frame)  # H.264 and HEVC may tell it with key frames alone
+            believed = at_s - before_s <= LEAP_S or (at_s <= self.told_s and not self._broadcast)
+            if before_s < at_s < math.inf and believed:
                 self.pts_s = at_s
             elif self.index > 0:
-                self.pts_s += self._step_s
+                self.pts_s += self._last_s if 0 < self._last_s <= LEAP_S else self._step_s
             if self.index > 0:
                 self._gap_s = self.pts_s - before_s
                 self._longest_s = max(self._longest_s, self._gap_s)
@@ -247,15 +257,15 @@ class VideoFile:
             lost = max(round(short_s / self._step_s), lost)
         return Reading(self.index + 1, self._lost + lost, self._damaged, read_s, read_s + short_s)
 
-    def image(self, frame: VideoFrame, sampling: Sampling) -> np.ndarray:
-        """The frame, upright, as (H, W, 3) uint8 in the order and size that `sampling` asks for."""
+    def image(self, frame: VideoFrame, turn: Turn, sampling: Sampling) -> np.ndarray:
+        """The frame, upright by `turn`, as (H, W, 3) uint8 in the order and size that `sampling` asks for."""
         try:
             image = self._scaled(frame, "bgr24" if sampling.bgr else "rgb24")
         except av.FFmpegError as error:
             self._refuse_out_of_memory(error)
             damaged = "a frame of it was decoded whose pixels cannot be converted; the clip is damaged"
             raise VideoError(f"{self.name}: {damaged}") from error
-        turned, left_right, up_down = _orientation(frame)
+        turned, left_right, up_down = turn
         image = image.transpose(1, 0, 2) if turned else image
         image = np.ascontiguousarray(image[:: -1 if up_down else 1, :: -1 if left_right else 1])
         height, width = image.shape[:2]
@@ -279,18 +289,13 @@ class VideoFile:
         return self._scaler[1].vpull().to_ndarray()
 
     def info(self, frame: VideoFrame) -> VideoInfo:
-        width, height = (frame.height, frame.width) if _orientation(frame)[0] else (frame.width, frame.height)
-        return VideoInfo(width, height, self.fps, self.told_s if self.told_s < math.inf else None)
+        width, height = (frame.height, frame.width) if self.turn[0] else (frame.width, frame.height)
+        return VideoInfo(width, height, self.fps, self._duration_s if self._duration_s < math.inf else None)
 
     def _refuse_out_of_memory(self, error: Exception | None = None) -> None:
         """Decoders rarely say that memory was short. It was, if four frames more do not fit either."""
-        _pass_on_memory(error)
-        if os.name == "posix":
-            size = max(4 * self._codec.width * self._codec.height * 3, 1 << 20)
-            try:
-                mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
-            except OSError:
-                raise MemoryError from None
+        if isinstance(error, MemoryError) or not _fits(max(4 * self._codec.width * self._codec.height * 3, 1 << 20)):
+            raise MemoryError from error
 
     @property
     def _convert(self) -> str:
@@ -324,9 +329,8 @@ def opencv() -> Any:
     return cv2
 
 
-def _orientation(frame: VideoFrame) -> tuple[bool, bool, bool]:
-    """Whether the frame is shown transposed, and then mirrored left to right and up to down. The file's display matrix
-    takes the point (x, y) to (a x + c y, b x + d y); a turn between two quarters is none."""
+def _orientation(frame: VideoFrame) -> Turn:
+    """Its display matrix takes the point (x, y) to (a x + c y, b x + d y); a turn between two quarters is none."""
     try:
         side_data: Any = frame.side_data
     except ValueError:  # PyAV does not know a kind that the file has, such as EXIF; the angle it gives all the same
@@ -334,15 +338,26 @@ def _orientation(frame: VideoFrame) -> tuple[bool, bool, bool]:
         a, b, c, d = math.cos(angle), math.sin(angle), -math.sin(angle), math.cos(angle)
     else:
         if SideDataType.DISPLAYMATRIX not in side_data:
-            return False, False, False
+            return UPRIGHT
         a, b, _, c, d = struct.unpack("=5i", bytes(side_data[SideDataType.DISPLAYMATRIX])[:20])
     turned = abs(b) > abs(a) and abs(c) > abs(d)
     return (True, c < 0, b < 0) if turned else (False, a < 0, d < 0)
 
 
-def _pass_on_memory(error: Exception | None) -> None:
-    if isinstance(error, MemoryError):  # some of FFmpeg's errors are
+def _pass_on_memory(error: Exception, size: int) -> None:
+    """Some of FFmpeg's errors are a `MemoryError`, also that a length is damaged: no file has more than its `size`."""
+    if isinstance(error, MemoryError) and not _fits(size):
         raise error
+
+
+def _fits(size: int) -> bool:
+    """Whether `size` bytes more can be had."""
+    if os.name == "posix":
+        try:
+            mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
+        except OSError:
+            return False
+    return True
 
 
 def _opened(file: io.FileIO, **options: str) -> Any:

@@ -42,17 +42,18 @@ def frames(clip: VideoFile, sampling: Sampling) -> Iterator[Frame]:
         clip.decode_keys_alone(sampling.keys_s)
     k = 0
     held: VideoFrame | None = None
+    turn = clip.turn
     image: np.ndarray | None = None
     for frame in itertools.chain(clip.pictures(), [None]):
         until_s = min(clip.end_s() if frame is None else clip.pts_s, most_s)
         while held is not None and (k == 0 or k / sampling.fps < until_s - SAME_S):
             if image is None:
-                image = clip.image(held, sampling)
+                image = clip.image(held, turn, sampling)
             yield Frame(k / sampling.fps, image)
             k += 1
         if k > 0 and k / sampling.fps >= most_s - SAME_S:
             return
-        held, image = frame, None
+        held, turn, image = frame, clip.turn, None
     if k == 0:
         raise clip.unreadable()
 

@@ -2,11 +2,12 @@
 
 import math
 import os
+import shutil
 import signal
-import struct
 import subprocess
 import sys
 import time
+import wave
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ import pytest
 from PIL import Image
 
 from cezsar.errors import InputError, VideoError
-from cezsar.video import EARNED_S, Decoder, Limits, Sampling, left_s
+from cezsar.video import EARNED_S, Decoder, Limits, Reading, Sampling, left_s
 
 ROOT = Path(__file__).resolve().parent.parent
 BITS = 6  # frame i shows i in binary, as black and white stripes, so that a picture tells which frame it is
@@ -58,21 +59,6 @@ def indices(decoder, path, fps):
 def first_image(decoder, path, **sampling):
     (frame,) = decoder.frames(path, Sampling(max_s=1e-9, **sampling))
     return frame.image
-
-
-def replace_box(data, name, content):
-    """An MP4 with the content of the first box `name` replaced and the sizes of the boxes around it set right."""
-    result, at, done = b"", 0, False
-    while at < len(data):
-        size, kind = struct.unpack(">I4s", data[at : at + 8])
-        body = data[at + 8 : at + size]
-        if kind == name and not done:
-            body, done = content, True
-        elif kind in (b"moov", b"trak", b"mdia", b"minf", b"stbl"):
-            body = replace_box(body, name, content)
-        result += struct.pack(">I4s", len(body) + 8, kind) + body
-        at += size
-    return result
 
 
 @pytest.fixture(scope="module")
@@ -141,63 +127,6 @@ def test_samples_are_the_frames_shown_at_k_over_fps(decoder, numbers):
     assert len({index_of(frame) for frame in decoder.frames(numbers, Sampling(fps=8, keys_s=1))}) == 40
 
 
-@pytest.mark.parametrize("kind", ["mp4:mp4v", "avi:MJPG", "webm:VP80"])
-def test_frame_rates_that_do_not_divide(decoder, tmp_path, kind):
-    container, codec = kind.split(":")
-    for file_fps in (29.97, 23.976, 12.5, 60.0):
-        path = write_numbered(tmp_path / f"clip.{container}", 50, file_fps, codec)
-        capture, times_s = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG), []
-        while capture.grab():
-            times_s.append(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000)
-        found = indices(decoder, path, 4)
-        assert len(found) == math.ceil(50 / file_fps * 4)
-        assert found == [max(i for i, t in enumerate(times_s) if t <= k / 4 + 1e-9) for k in range(len(found))]
-
-
-UNEVEN = {  # durations in ticks of 1/16384 s; the last one fills up 81,920
-    "slowing": [256] * 20 + [2048] * 10 + [5000] * 9,
-    "one long hold": [100] * 39,
-    "a hold in the middle": [500] * 10 + [81920 - 500 * 39] + [500] * 28,
-    "ever longer": [round(4.6 * 1.22**i) for i in range(39)],
-    "jitter": [2048 + (900 if i % 2 else -900) for i in range(39)],
-}
-
-
-@pytest.mark.parametrize("kind", UNEVEN)
-def test_variable_frame_rate(decoder, numbers, tmp_path, kind):
-    durations = [*UNEVEN[kind], 81920 - sum(UNEVEN[kind])]
-    starts_s = [sum(durations[:i]) / 16384 for i in range(40)]
-    table = struct.pack(">II", 0, 40) + b"".join(struct.pack(">II", 1, ticks) for ticks in durations)
-    (tmp_path / "uneven.mp4").write_bytes(replace_box(numbers.read_bytes(), b"stts", table))
-    for fps in (1.0, 4.0, 7.7):
-        times = [k / fps + 1e-9 for k in range(math.ceil(5 * fps))]
-        expected = [max(i for i in range(40) if starts_s[i] <= at) for at in times]
-        assert indices(decoder, tmp_path / "uneven.mp4", fps) == expected
-
-
-def test_files_that_do_not_tell_their_times(decoder, tmp_path):
-    path = write_numbered(tmp_path / "clip.webm", codec="VP80")
-    data = path.read_bytes()
-    at = data.index(b"\x44\x89\x88")  # Matroska's Duration: an id of two bytes, a length of one, a double
-    data = data[:at] + b"\xec\x89" + bytes(9) + data[at + 11 :]  # becomes a Void of the same length
-    path.write_bytes(data.replace(b"DURATION", b"PURATION"))  # the same once more, in the tags
-    assert decoder.probe(path).duration_s is None
-    assert indices(decoder, path, 2) == list(range(0, 40, 4))
-    path = tmp_path / "clip.mjpeg"  # bare JPEGs one after another: FFmpeg plays them at 25 frames per second
-    path.write_bytes(b"".join(cv2.imencode(".jpg", numbered(i))[1].tobytes() for i in range(50)))
-    assert indices(decoder, path, 5) == list(range(0, 50, 5))
-
-
-@pytest.mark.parametrize("kind", ["avi:XVID", "webm:VP80", "mkv:FFV1", "mov:png ", "flv:FLV1"])
-def test_codecs_and_short_clips(decoder, tmp_path, kind):
-    container, codec = kind.split(":")
-    for count, expected in ((40, [0, 8, 16, 24, 32]), (1, [0]), (2, [0]), (3, [0])):
-        path = write_numbered(tmp_path / f"clip{count}.{container}", count, codec=codec)
-        assert indices(decoder, path, 1) == expected
-    info = decoder.probe(tmp_path / f"clip40.{container}")
-    assert (info.width, info.height, info.fps, info.duration_s) == (96, 32, 8.0, 5.0)
-
-
 def test_impossible_settings_are_refused():
     for kind, wrong in ((Sampling, {"fps": math.nan}), (Sampling, {"max_side": 0}), (Limits, {"time_s": math.inf})):
         with pytest.raises(InputError, match="must be"):
@@ -235,28 +164,6 @@ def test_channel_order_and_shrinking_by_the_mean_of_areas(decoder, tmp_path):
     assert np.abs(first_image(decoder, path, max_side=40, bgr=True) - blocks).max() <= 0.51
     for most, shape in ((80, (60, 80, 3)), (500, (60, 80, 3)), (1, (1, 1, 3))):
         assert first_image(decoder, path, max_side=most).shape == shape
-
-
-@pytest.mark.parametrize("turn", [  # a quarter, a half, three quarters; mirrored
-    (0, 1, -1, 0), (-1, 0, 0, -1), (0, -1, 1, 0), (-1, 0, 0, 1), (1, 0, 0, -1), (0, 1, 1, 0), (0, -1, -1, 0),
-])  # fmt: skip
-def test_the_display_matrix_is_honoured(decoder, tmp_path, turn):
-    """The MP4's track header takes the point (x, y) to (a x + c y, b x + d y)."""
-    path = write_images(tmp_path / "clip.mp4", [quarters()] * 4)
-    a, b, c, d = turn
-    data = path.read_bytes()
-    matrix_at = data.index(b"tkhd") + 44  # after version, times, id, duration, layer and volume
-    numbers = [round(n * 65536) for n in (a, b, 0, c, d, 0, 0, 0)]
-    path.write_bytes(data[:matrix_at] + struct.pack(">8i", *numbers) + data[matrix_at + 32 :])
-    expected = {}  # where the matrix takes each pixel
-    for y in range(32):
-        for x in range(48):
-            expected[a * x + c * y, b * x + d * y] = quarters()[y, x, ::-1]
-    left, top = min(x for x, _ in expected), min(y for _, y in expected)
-    image, info = first_image(decoder, path), decoder.probe(path)
-    assert image.shape[:2] == (info.height, info.width) == ((48, 32) if b else (32, 48))
-    difference = [np.abs(image[y - top, x - left].astype(int) - colour).max() for (x, y), colour in expected.items()]
-    assert np.median(difference) < 12  # lossy, and the borders between the quarters bleed
 
 
 def test_frames_may_be_abandoned(decoder, numbers):
@@ -377,3 +284,101 @@ def test_a_decoder_per_thread(numbers):
 
     with ThreadPoolExecutor(3) as threads:
         assert list(threads.map(read, range(3))) == [[[0, 8, 16, 24, 32]] * 5] * 3
+
+
+def test_an_image_is_a_clip_of_one_frame(decoder, tmp_path):
+    for suffix in ("png", "jpg", "bmp", "webp", "tiff"):
+        path = tmp_path / f"001.{suffix}"  # and not the first of a numbered series
+        cv2.imwrite(str(path), np.full((20, 30, 3), 200, np.uint8))
+        cv2.imwrite(str(path.with_stem("002")), np.full((20, 30, 3), 50, np.uint8))
+        (frame,) = decoder.frames(path, Sampling(fps=10))
+        assert (frame.time_s, frame.image.shape) == (0.0, (20, 30, 3))
+        assert abs(frame.image.astype(int) - 200).max() <= 3
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a camera held upright: turned by a quarter
+    Image.fromarray(quarters()).save(tmp_path / "camera.jpg", exif=exif, quality=95)
+    assert np.median(np.abs(first_image(decoder, tmp_path / "camera.jpg") - np.rot90(quarters(), -1).astype(int))) < 4
+
+
+def test_an_animation_keeps_its_times_and_is_redrawn_in_parts(decoder, tmp_path):
+    path = tmp_path / "a.gif"
+    images = [Image.fromarray(np.full((20, 30, 3), 40 * i, np.uint8)) for i in range(5)]
+    durations = [100, 300, 100, 60_000, 200]  # frames change at 0.1, 0.4, 0.5 and 60.5 s: a long hold is believed
+    images[0].save(path, save_all=True, append_images=images[1:], duration=durations)
+    shown = [round(float(frame.image.mean()) / 40) for frame in decoder.frames(path, Sampling(fps=2))]
+    assert shown[:2] == [0, 3] and shown[2:] == [3] * 119 + [4]
+    squares = [Image.new("RGBA", (40, 30), (0, 0, 0, 0)) for _ in range(3)]
+    for index, square in enumerate(squares):
+        square.paste((200, 40, 40, 255), (10 * index, 5, 10 * index + 10, 15))
+    squares[0].save(path, save_all=True, append_images=squares[1:], duration=1000, disposal=2, transparency=0)
+    frames = list(decoder.frames(path, Sampling()))
+    assert len(frames) == 3
+    for index, frame in enumerate(frames):
+        red = (abs(frame.image.astype(int) - (200, 40, 40)) < 10).all(axis=2)
+        assert red[6:14, 10 * index + 1 : 10 * index + 9].all() and red.sum() == 100
+
+
+@LINUX
+def test_8k_frames_fit_where_they_may(decoder, numbers, tmp_path):
+    path = write_images(tmp_path / "huge.avi", [np.full((4320, 7680, 3), 120, np.uint8)] * 2, codec="MJPG")
+    assert (decoder.probe(path).width, decoder.probe(path).height) == (7680, 4320)
+    (frame,) = decoder.frames(path, Sampling(max_side=64))
+    assert frame.image.shape == (36, 64, 3) and abs(frame.image.astype(int) - 120).max() <= 3
+    (full,) = decoder.frames(path, Sampling())
+    assert full.image.shape == (4320, 7680, 3)
+    with Decoder(Limits(memory_bytes=250 << 20)) as own:
+        with pytest.raises(VideoError, match=r"huge\.avi: .* memory bound of 250 MiB"):
+            list(own.frames(path, Sampling()))
+        assert own.probe(numbers).duration_s == 5
+
+
+def write_sound(path):
+    with wave.open(str(path), "wb") as sound:
+        sound.setparams((1, 2, 8000, 0, "NONE", ""))
+        sound.writeframes(np.random.default_rng(0).bytes(16000))
+
+
+BAD = {
+    "missing.mp4": (lambda path: None, "no such file"),
+    "folder.mp4": (lambda path: path.mkdir(), "folder"),
+    "empty.mp4": (lambda path: path.touch(), "0 bytes"),
+    "words.mp4": (lambda path: path.write_text("brush hair\ncartwheel\n" * 40), "text file"),
+    "words.txt": (lambda path: path.write_text("FFmpeg would draw this as a picture"), "text file"),
+    "list.m3u8": (lambda path: path.write_text("#EXTM3U\n#EXTINF:5,\nhttp://127.0.0.1:9/a.ts\n"), "text file"),
+    "noise.mp4": (lambda path: path.write_bytes(np.random.default_rng(1).bytes(50_000)), "not a video"),
+    "sound.mp4": (write_sound, "sound only"),
+    "archive.mkv": (lambda path: path.write_bytes(b"PK\x03\x04" + bytes(200)), "not a video"),
+    "fifo.mp4": (lambda path: os.mkfifo(path), "not a regular file"),
+    "zero.mp4": (lambda path: path.symlink_to("/dev/zero"), "not a regular file"),
+    "a\0b.mp4": (lambda path: None, "cannot be opened"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD, ids=lambda name: name[:20].replace("\0", "0"))
+def test_refused_by_name(decoder, numbers, tmp_path, name):
+    make, why = BAD[name]
+    make(tmp_path / name)
+    for ask in (lambda path: decoder.probe(path), lambda path: list(decoder.frames(path, Sampling()))):
+        with pytest.raises(VideoError, match=why) as caught:
+            ask(tmp_path / name)
+        assert str(tmp_path / name) in str(caught.value)
+    assert decoder.probe(numbers).duration_s == 5
+
+
+def test_odd_names(decoder, numbers, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a:b.mp4", "with space.mp4", "100%d.mp4", "-i.mp4", "été 動画 🎬.mp4", "a'b\"c.mp4", "no_suffix"):
+        shutil.copy(numbers, tmp_path / name)
+        assert decoder.probe(name).duration_s == decoder.probe(tmp_path / name).duration_s == 5
+    if sys.platform.startswith("linux"):  # other systems want Unicode names
+        path = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.mp4")
+        shutil.copy(numbers, path)
+        assert indices(decoder, Path(path), 1) == [0, 8, 16, 24, 32]
+        with pytest.raises(VideoError, match=r"caf\\xe9\.avi: there is no such file"):  # may be printed anywhere
+            decoder.probe(path.replace("mp4", "avi"))
+
+
+def test_words():
+    assert Reading(221, 3, 25, 8, 8).words == "221 of 224 pictures could be read; 25 of them are damaged"
+    cut = Reading(141, 83, 0, 5.04, 8)
+    assert cut.words == "it is cut off: 5.0 of 8.0 s could be read, 141 of 224 pictures"
