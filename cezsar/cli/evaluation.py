@@ -229,3 +229,48 @@ def transfer(
 
     if out:
         save_and_tell(out, write)
+
+
+@verbs.verb(
+    "cezsar shots demo@demo",
+    "cezsar shots cezsar@ucf101 --examples 1 --examples 5 --draws 50 --out shots.csv",
+    "cezsar shots cezsar@ucf101 --seen cezsar@kinetics400 --examples 1",
+)
+def shots(
+    scored: Annotated[str, Argument(help="A data set kept by `cezsar evaluate --keep`: its folder, or its name.")],
+    examples: Annotated[list[int] | None, Option(min=0, help="Examples a class; 0, 1, 2, 4 and 8 by default.")] = None,
+    draws: Annotated[int, Option(min=2, help="Random draws of examples.")] = 20,
+    worth: Annotated[float | None, Option(
+        min=0, help="How many examples the sentences of a class count as: λ = n / (n + WORTH); 1 by default.")] = None,
+    seen: Annotated[str | None, Option(help="Choose WORTH on this one, kept of seen classes.")] = None,
+    alpha: Annotated[float | None, Option(help="Weight of VE; as it was kept by default.")] = None,
+    beta: Annotated[float | None, Option(help="Weight of the objects O.")] = None,
+    gamma: Annotated[float | None, Option(help="Weight of the captions C.")] = None,
+    seed: Annotated[int, Option(help="Of the draws.")] = 0,
+    out: Annotated[Path | None, options.output(
+        "Where to write the table as CSV; a .md and a .tex go beside it.", suffix=".csv",
+        beside=(".md", ".tex"))] = None,
+) -> None:  # fmt: skip
+    """What examples of a class are worth beside its sentences, or alone: not zero-shot any more.
+
+    Clips are drawn of each class to stand for it; all numbers of examples are told on the same other clips.
+    """
+    from cezsar.zeroshot import shots as library
+    from cezsar.zeroshot.tables import text
+
+    if seen is not None and worth is not None:
+        raise InputError("--seen chooses what --worth says; give one of them")
+    kept = options.open_scored(scored)
+    weights = kept.weights.changed(alpha=alpha, beta=beta, gamma=gamma)
+    if seen is not None:
+        other = options.open_scored(seen)
+        worth = library.chosen_worth(other.embeddings(), weights, other.several, seed=seed)
+        print(f"sentences count as {worth:g} examples, which was best on {other.name}")
+    found = library.shots(
+        kept.embeddings(), weights, kept.several, counts=examples or library.COUNTS, draws=draws, seed=seed,
+        worth=library.WORTH if worth is None else worth,
+    )  # fmt: skip
+    print(f"{kept.title}, {kept.about['dataset']}: top-1, {draws} draws, {found.tested[0]:,} other clips each")
+    print(text(found.frame()))
+    if out:
+        save_and_tell(out, found.save)

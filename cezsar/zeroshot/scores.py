@@ -123,6 +123,13 @@ class Embeddings(Waypoint):
         prototype_class = np.concatenate([self.prototype_class[kept_P], place[owner_K]])
         return replace(self, class_names=class_names, prototypes=prototypes, prototype_class=prototype_class)
 
+    def clips(self, rows: IntArray) -> Self:
+        """The same with some clips alone."""
+        ids, labels = ([names[row] for row in rows.tolist()] for names in (self.ids, self.labels))
+        return replace(
+            self, ids=ids, labels=labels, modalities={name: each[rows] for name, each in self.modalities.items()}
+        )
+
     def joined(self, other: Embeddings) -> Self:
         """Clips and classes of two sets of one space together, in the modalities of both. Raises `InputError` where a
         class is one of both, or they are of different spaces."""

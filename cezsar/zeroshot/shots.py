@@ -1,0 +1,151 @@
+"""Labels by example: prototypes of clips or pictures, or of these and sentences. Nothing of this is zero-shot.
+
+The prototype e of n examples is the mean of their unit embeddings, VE and O each by its weight. With sentences, each of
+their unit prototypes p becomes (1 - λ) p + λ e; by default λ = n / (n + `WORTH`): sentences count as so many examples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cezsar.arrays import DoubleArray, FloatArray, unit_rows
+from cezsar.atomic import write_text
+from cezsar.errors import InputError
+from cezsar.zeroshot.evaluation import percent
+from cezsar.zeroshot.fusion import Weights, predict
+from cezsar.zeroshot.scores import Embeddings, Scores, Several
+from cezsar.zeroshot.tables import latex, markdown
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WORTH = 1.0  # chosen on seen classes: see `chosen_worth`
+WORTHS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+COUNTS = (0, 1, 2, 4, 8)  # examples a class
+DRAWS = 20
+WAYS = ("sentences", "examples", "blend")
+
+
+def example_rows(modalities: Mapping[str, FloatArray], weights: Weights) -> FloatArray:
+    """(N, E) what each clip adds to a prototype: its unit VE and O (never captions), by their weights, of length 1."""
+    shown = [name for name in ("VE", "O") if name in modalities]
+    parts = [weights.of(name) * unit_rows(modalities[name].astype(np.float64)) for name in shown]
+    summed_NE: FloatArray = unit_rows(np.sum(parts, axis=0)).astype(np.float32)
+    return summed_NE
+
+
+def share_of(examples: int, worth: float = WORTH) -> float:
+    """λ for so many examples beside sentences, from 0 to 1."""
+    return examples / (examples + worth) if examples else 0.0
+
+
+def blended(sentences_PE: FloatArray, examples_nE: FloatArray, share: float) -> FloatArray:
+    """(P, E) prototypes of a class from those of its sentences and unit rows of its examples, λ = `share`; (1, E) of
+    examples alone. Without examples, or at λ = 0, the sentences' own. Raises `InputError` for a λ outside [0, 1]."""
+    if not 0 <= share <= 1:
+        raise InputError(f"the share of examples is {share:g}; give a number from 0 (sentences alone) to 1")
+    if not len(examples_nE) or (share == 0 and len(sentences_PE)):
+        return sentences_PE
+    mean_E = unit_rows(examples_nE.astype(np.float64).mean(axis=0, keepdims=True))
+    if share == 1 or not len(sentences_PE):
+        return mean_E.astype(np.float32)
+    mixed_PE = (1 - share) * unit_rows(sentences_PE.astype(np.float64)) + share * mean_E
+    return mixed_PE.astype(np.float32)
+
+
+# What an example is worth --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Shots:
+    """Top-1 accuracies, fractions, of D draws for each number of examples a class. All of a draw are told on the same
+    clips, none of which is an example in it."""
+
+    counts: list[int]
+    worth: float
+    tested: list[int]  # clips, of each draw
+    top1: dict[str, DoubleArray]  # of `WAYS` -> (D, counts); NaN for examples alone where there are none
+
+    def table(self) -> pd.DataFrame:
+        """A row for each number of examples: λ, and mean and sample deviation of each way, fractions."""
+        import pandas as pd
+
+        told: dict[str, object] = {"examples a class": self.counts}
+        told["share of examples"] = [share_of(count, self.worth) for count in self.counts]
+        for way, top1_DK in self.top1.items():
+            told |= {way: top1_DK.mean(axis=0), f"{way}, std": top1_DK.std(axis=0, ddof=1)}
+        return pd.DataFrame(told)
+
+    def frame(self) -> pd.DataFrame:
+        """The same as text, in percent."""
+        import pandas as pd
+
+        rows = []
+        for row in self.table().to_dict("records"):
+            told = {"Examples a class": f"{row['examples a class']}", "λ": f"{row['share of examples']:.2f}"}
+            for way in self.top1:
+                alone = row[way] != row[way]  # NaN: there are no examples
+                told[f"{way.capitalize()} (%)"] = "" if alone else percent(row[way], row[f"{way}, std"])
+            rows.append(told)
+        return pd.DataFrame(rows)
+
+    def save(self, path: Path) -> list[Path]:
+        """Write CSV, of fractions, and beside it Markdown and LaTeX, in percent."""
+        texts = {".csv": self.table().to_csv(index=False), ".md": markdown(self.frame())}
+        texts[".tex"] = latex(self.frame(), "Top-1 accuracy by examples a class, mean ± sample standard deviation.")
+        for suffix, text in texts.items():
+            write_text(path.with_suffix(suffix), text)
+        return [path.with_suffix(suffix) for suffix in texts]
+
+
+def shots(
+    embeddings: Embeddings, weights: Weights, several: Several = "nearest", *, counts: Sequence[int] = COUNTS,
+    draws: int = DRAWS, seed: int = 0, worth: float = WORTH,
+) -> Shots:  # fmt: skip
+    """What examples are worth on a data set. Each draw puts aside, in each class, as many clips as the largest of
+    `counts`, but never all; the first n of them are its examples. Raises `InputError` where no class has two clips, or
+    for less than two draws."""
+    counts = sorted(set(counts))
+    if draws < 2 or not counts or counts[0] < 0:
+        raise InputError(
+            f"{draws} draws of {counts} examples were asked for; give two draws or more, and counts from 0"
+        )
+    whole = Scores.from_embeddings(embeddings, several)
+    class_N, classes = whole.label_index, range(len(whole.class_names))
+    rows_NE = example_rows(embeddings.modalities, weights)
+    sentences = [embeddings.prototypes[embeddings.prototype_class == c] for c in classes]
+    top1, tested = {way: np.full((draws, len(counts)), np.nan) for way in WAYS}, list[int]()
+    for draw, rng in enumerate(np.random.default_rng(seed).spawn(draws)):
+        mixed = rng.permutation(np.flatnonzero(class_N >= 0))
+        aside = [own[: min(counts[-1], max(0, len(own) - 1))] for own in (mixed[class_N[mixed] == c] for c in classes)]
+        rest = np.setdiff1d(mixed, np.concatenate(aside))
+        if counts[-1] and not any(map(len, aside)):
+            raise InputError("no class has two clips, one to show and one to test; take a larger data set")
+        tested.append(len(rest))
+        clips = embeddings.clips(rest)
+        for column, count in enumerate(counts):
+            examples = [rows_NE[own[:count]] for own in aside]
+            shares = {"sentences": [0.0] * len(aside), "examples": [1.0] * len(aside)}
+            shares["blend"] = [share_of(len(own), worth) for own in examples]
+            for way in WAYS if count else ("sentences", "blend"):
+                parts = list(map(blended, sentences, examples, shares[way]))
+                owner = np.repeat(classes, [len(part_PE) for part_PE in parts])
+                shown = replace(clips, prototypes=np.concatenate(parts), prototype_class=owner)
+                scores = Scores.from_embeddings(shown, several)
+                top1[way][draw, column] = (predict(scores, weights) == scores.label_index).mean()
+    return Shots(counts, worth, tested, top1)
+
+
+def chosen_worth(embeddings: Embeddings, weights: Weights, several: Several = "nearest", *, seed: int = 0) -> float:
+    """The one of `WORTHS` that gives blends the best mean top-1, over 1 to 8 examples; of equal ones the smallest. Give
+    a data set of seen classes: on the clips that figures are told on it would flatter them."""
+    found = {
+        worth: shots(embeddings, weights, several, counts=COUNTS[1:], seed=seed, worth=worth).top1["blend"].mean()
+        for worth in WORTHS
+    }
+    return max(found, key=lambda worth: found[worth])

@@ -1,0 +1,107 @@
+"""Prototypes of examples, against the formula in plain loops; and what they are worth on the demo."""
+
+import numpy as np
+import pytest
+
+from cezsar.errors import InputError
+from cezsar.workspace import ASSETS
+from cezsar.zeroshot.fusion import Weights, predict
+from cezsar.zeroshot.scored import Scored
+from cezsar.zeroshot.scores import Embeddings, Scores
+from cezsar.zeroshot.shots import WORTHS, blended, chosen_worth, example_rows, share_of, shots
+
+DEMO = Scored.open(ASSETS / "demo" / "scores" / "demo@demo")
+
+
+def unit(vector):
+    return vector / np.linalg.norm(vector)
+
+
+def small(clips_of=(4, 3, 1), width=6, seed=0):
+    """Clips about a centre each; class 1 has two sentences, class 2 one clip."""
+    rng = np.random.default_rng(seed)
+    centres, labels = rng.normal(size=(3, width)), np.repeat(["a", "b", "c"], clips_of).tolist()
+    rows = [centres["abc".index(label)] + 0.8 * rng.normal(size=width) for label in labels]
+    modalities = {"VE": np.array(rows), "O": rng.normal(size=(len(rows), width))}
+    prototypes = np.concatenate([centres, centres[1:2]]) + rng.normal(size=(4, width))
+    return Embeddings([f"clip {n}" for n in range(len(rows))], labels, ["a", "b", "c"], modalities, prototypes,
+                      np.array([0, 1, 2, 1]))  # fmt: skip
+
+
+def test_a_prototype_is_the_mean_of_unit_rows_and_a_blend_goes_from_the_sentences_to_it():
+    clips, weights = small(), Weights(0.7, 0.3, 0.5)
+    rows = example_rows(clips.modalities | {"C": clips.modalities["O"]}, weights)
+    for row, visual, objects in zip(rows, clips.modalities["VE"], clips.modalities["O"], strict=True):
+        np.testing.assert_allclose(row, unit(0.7 * unit(visual) + 0.3 * unit(objects)), rtol=1e-5)
+    sentences, shown = clips.prototypes[[1, 3]], rows[4:6]
+    mean = unit((shown[0].astype(float) + shown[1]) / 2)
+    for share in (0.25, 0.8):
+        for mixed, sentence in zip(blended(sentences, shown, share), sentences, strict=True):
+            np.testing.assert_allclose(mixed, (1 - share) * unit(sentence) + share * mean, rtol=1e-5)
+    assert blended(sentences, shown, 0) is sentences and blended(sentences, shown[:0], 0.8) is sentences
+    for alone in (blended(sentences, shown, 1), blended(sentences[:0], shown, 0)):
+        np.testing.assert_allclose(alone, mean[None], rtol=1e-5)
+    assert [share_of(n) for n in (0, 1, 4)] == [0, 1 / 2, 4 / 5] and share_of(2, worth=0) == 1
+    for share in (-0.1, 1.1, float("nan")):
+        with pytest.raises(InputError, match=r"from 0 .* to 1"):
+            blended(sentences, shown, share)
+
+
+def test_no_example_is_tested_and_every_accuracy_is_that_of_a_plain_loop():
+    clips, weights = small(), Weights(0.7, 0.3)
+    found = shots(clips, weights, counts=(2, 0, 1), draws=3, seed=4, worth=3.0)
+    rows, labels = example_rows(clips.modalities, weights).astype(float), np.array(clips.labels)
+    fused = [unit(0.7 * visual + 0.3 * objects) for visual, objects in zip(*clips.modalities.values(), strict=True)]
+    assert found.counts == [0, 1, 2] and found.tested == [4, 4, 4]  # of a 4 - 2, of b 3 - 2, of c the only one
+    for draw, rng in enumerate(np.random.default_rng(4).spawn(3)):
+        mixed = rng.permutation(len(labels)).tolist()
+        aside = {
+            name: [row for row in mixed if labels[row] == name][:most]
+            for name, most in zip("abc", (2, 2, 0), strict=True)
+        }
+        tested = [row for row in range(len(labels)) if row not in aside[labels[row]]]
+        for column, count in enumerate(found.counts):
+            for way in ("sentences", "blend", "examples"):
+                hits = []
+                for row in tested:
+                    best = {}
+                    for place, name in enumerate("abc"):
+                        shown = [rows[each] for each in aside[name][:count]]
+                        share = {"sentences": 0, "blend": len(shown) / (len(shown) + 3), "examples": 1}[way]
+                        own = [unit(each) for each in clips.prototypes[clips.prototype_class == place].astype(float)]
+                        if shown:
+                            own = [unit((1 - share) * each + share * unit(np.mean(shown, axis=0))) for each in own]
+                        best[name] = max(each @ fused[row] for each in own)
+                    hits.append(max(best, key=best.get) == labels[row])
+                if way == "examples" and count == 0:
+                    assert np.isnan(found.top1[way][draw, column])
+                else:
+                    assert found.top1[way][draw, column] == pytest.approx(np.mean(hits))
+
+
+def test_nothing_to_show_or_to_test_is_refused():
+    with pytest.raises(InputError, match="no class has two clips"):
+        shots(small((1, 1, 1)), Weights())
+    for settings in ({"draws": 1}, {"counts": ()}, {"counts": (-1, 2)}):
+        with pytest.raises(InputError, match="two draws or more"):
+            shots(small(), Weights(), **settings)
+
+
+def test_on_the_demo_blends_are_as_good_as_either_and_without_examples_all_is_zero_shot():
+    clips, weights = DEMO.embeddings(), DEMO.weights
+    found = shots(clips, weights, draws=10)
+    right_N = predict(whole := Scores.from_embeddings(clips), weights) == whole.label_index
+    shown = found.top1["sentences"]
+    np.testing.assert_array_equal(found.top1["blend"][:, 0], shown[:, 0])
+    np.testing.assert_array_equal(shown, shown[:, :1].repeat(len(found.counts), axis=1))
+    nothing = shots(clips, weights, counts=[0], draws=2)  # all clips are tested
+    assert set(nothing.tested) == {len(right_N)} and (nothing.top1["blend"] == right_N.mean()).all()
+    for way in ("sentences", "examples"):
+        gain = (found.top1["blend"] - found.top1[way])[:, 1:]
+        assert (gain.mean(0) + gain.std(0, ddof=1) / len(gain) ** 0.5 >= 0).all(), way
+
+
+def test_what_sentences_count_as_is_what_blends_are_best_with():
+    clips, weights = small((9, 12, 10)), Weights(1, 0)
+    reached = {worth: shots(clips, weights, counts=(1, 2, 4, 8), worth=worth).top1["blend"].mean() for worth in WORTHS}
+    assert len(set(reached.values())) > 1 and chosen_worth(clips, weights) == max(reached, key=reached.get)
