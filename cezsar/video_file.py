@@ -51,6 +51,7 @@ SAME_S = 1e-6  # timestamps are multiples of a time base, compared as floats
 LEAP_S = 10.0  # a longer hold is believed only within the duration that the file tells, and not in a broadcast
 SHORT_S = 0.5  # a file that ends this much before the end that it tells is cut off; less may be rounding
 ANY_FPS = 25.0  # where a file has neither timestamps nor a frame rate
+STEADY = 0.8  # share of pictures that come after one step, above which a rate is even
 READ_ERRORS = 16  # in a row, after which the rest of a file is given up
 KEPT_BYTES = 32 << 20  # of coded pictures since a key frame, to read the last ones again
 Turn = tuple[bool, bool, bool]  # whether a picture is shown transposed, then mirrored left to right, and up to down
@@ -108,6 +109,8 @@ class VideoFile:
         self.index, self.pts_s, self.turn, self._last_s, self._ended = -1, 0.0, UPRIGHT, 0.0, False
         self._gap_s = self._longest_s = self._step_s = 1 / (self.fps or ANY_FPS)
         self._lost = self._failed = self._damaged = 0  # pictures; `_failed` are those since the last that came
+        self._steady = self._missing = 0  # how often a picture came after one step; and steps without a picture
+        self._complained = False  # what reads the container, about its bytes
 
     def _video_track(self, file: io.FileIO) -> VideoStream:
         """The default one, or else FFmpeg's choice; never a cover picture."""
@@ -153,7 +156,9 @@ class VideoFile:
         recent: list[Packet] = []  # from the last one
         size = 0
         for number, packet in enumerate(self._packets()):
+            self._complained = self._complained or packet.is_corrupt
             if number % 256 == 255:
+                self._hear()
                 _forget_log()  # a damaged file of hours must not fill the disk with complaints
             if packet.is_keyframe:
                 before, recent, size = recent, [], 0
@@ -172,6 +177,9 @@ class VideoFile:
                     yield from self._seen(filter(self._is_later, self._codec.decode(packet_again)))
             self._failed += 1
         self._ended = True
+
+    def _hear(self) -> None:
+        self._complained = self._complained or f"[{self._container.format.name} @" in _log()
 
     def _packets(self) -> Iterator[Packet]:
         errors = 0
@@ -213,6 +221,8 @@ class VideoFile:
                 self.pts_s += self._last_s if 0 < self._last_s <= LEAP_S else self._step_s
             if self.index > 0:
                 self._gap_s = self.pts_s - before_s
+                self._steady += abs(self._gap_s - self._step_s) < self._step_s / 10
+                self._missing += max(round(self._gap_s / self._step_s) - 1, 0)
                 self._longest_s = max(self._longest_s, self._gap_s)
             self._last_s = frame.duration * self._unit_s
             yield frame
@@ -255,6 +265,10 @@ class VideoFile:
             short_s = 0.0
         else:
             lost = max(round(short_s / self._step_s), lost)
+        self._hear()
+        spoilt = self._complained or self._damaged or self._lost
+        if spoilt and self._steady > STEADY * self.index:  # then a gap in the times is none of the film
+            self._lost = max(self._lost, self._missing)
         return Reading(self.index + 1, self._lost + lost, self._damaged, read_s, read_s + short_s)
 
     def image(self, frame: VideoFrame, turn: Turn, sampling: Sampling) -> np.ndarray:
@@ -404,10 +418,14 @@ def _forget_log() -> None:
     os.lseek(2, 0, os.SEEK_SET)
 
 
+def _log() -> str:
+    os.lseek(2, 0, os.SEEK_SET)
+    text = os.read(2, 1 << 16).decode(errors="replace").strip()
+    os.lseek(2, 0, os.SEEK_END)
+    return text
+
+
 def _said(pattern: str) -> str:
     """The first group of `pattern` in what FFmpeg wrote last that matches it; "" where nothing does."""
-    os.lseek(2, 0, os.SEEK_SET)
-    lines = os.read(2, 1 << 16).decode(errors="replace").strip().splitlines()
-    os.lseek(2, 0, os.SEEK_END)
-    found = (re.search(pattern, re.sub(r"^\[[^\]]*\] *", "", line)) for line in reversed(lines))
+    found = (re.search(pattern, re.sub(r"^\[[^\]]*\] *", "", line)) for line in reversed(_log().splitlines()))
     return next((match[1] for match in found if match), "")

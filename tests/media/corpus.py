@@ -291,6 +291,8 @@ ZEROS = {
     "data": lambda data: spoilt(data, len(data) // 376 * 188, bytes(1880)),
     "unsure": range(20, 50),
 }
+HOLE = {"options": SHORT_GOP, "unsure": range(15, 55), "said": r"3\d of 60 pictures could be read"}
+HOLE |= {"data": lambda data: spoilt(data, len(data) * 4 // 10, bytes(len(data) * 4 // 10))}
 CUT = {
     "data": lambda data: data[: len(data) * 6 // 10],
     "cut": True,
@@ -512,6 +514,12 @@ KINDS = {
     "zeros.mp4": Kind(**ZEROS, said=TOLD),
     "zeros.mkv": Kind(**ZEROS, said=""),
     "zeros.ts": Kind(**ZEROS, said=""),
+    "hole.mp4": Kind(muxer={"movflags": "faststart"}, **HOLE),
+    "hole-av1.mp4": Kind("libsvtav1", muxer={"movflags": "faststart"}, **HOLE),
+    "hole.webm": Kind("libvpx", **HOLE),
+    "hole.ts": Kind(**HOLE),
+    "hole.mpg": Kind("mpeg2video", format="mpeg", **HOLE),
+    "hole.wmv": Kind("wmv2", format="asf", **HOLE),
     "lost.mkv": Kind(**JPEG, packets=without(32, 33), order=[*range(32), *range(34, 60)]),
     "lost-key.ts": Kind(options=SHORT_GOP, packets=without(0), order=range(10, 60), told_s=2.36),
     "lost-end.mp4": Kind(packets=without(58, 59), order=range(58)),
