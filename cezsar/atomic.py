@@ -90,11 +90,12 @@ def write_json(path: str | Path, value: Any) -> None:
 
 def write_tensors(path: str | Path, arrays: Mapping[str, np.ndarray], words: Mapping[str, str]) -> None:
     """Write named arrays, and words about them, to a safetensors file, whole or not at all. The same content gives the
-    same bytes: the library alone puts the words in another order each time."""
+    same bytes: the library alone puts words in another order each time, and takes any array for a contiguous one."""
+    import numpy as np
     from safetensors.numpy import save_file
 
     with replacing(path) as temporary:
-        save_file(dict(arrays), temporary, dict(words))
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary, dict(words))
         if _special(temporary):
             return
         with temporary.open("r+b") as file:

@@ -123,25 +123,6 @@ def test_released_training_attends_over_the_batch_and_normalises():
     np.testing.assert_allclose(both.std(1), 1, atol=1e-2)
 
 
-@pytest.mark.parametrize("training", [False, True])
-@torch.no_grad()
-def test_a_clip_sees_neither_padding_nor_its_batch(training):
-    model, features = make(dropout=0.0).train(training), clips([3, 8, 5, 6, 1])
-    features_BTD, lengths_B = stack(features, 15)
-    expected = model.visual_embedding(features_BTD, lengths_B)
-    garbage_BTD = features_BTD.clone()
-    for clip, length in zip(garbage_BTD, lengths_B, strict=True):
-        clip[length:] = 1e4 * torch.randn(clip[length:].shape, generator=torch.Generator().manual_seed(9))
-    longer_BTD = torch.nn.functional.pad(garbage_BTD, (0, 0, 0, 5), value=-77.0)
-    for padded_BTD in (garbage_BTD, longer_BTD):
-        np.testing.assert_allclose(model.visual_embedding(padded_BTD, lengths_B), expected, atol=1e-6)
-    order = [4, 2, 0, 3, 1]
-    permuted = model.visual_embedding(*stack([features[i] for i in order], 15))
-    alone = np.concatenate([model.visual_embedding(*stack([clip], 15)) for clip in features])
-    np.testing.assert_allclose(permuted, expected[order], atol=1e-6)
-    np.testing.assert_allclose(alone, expected, atol=1e-6)
-
-
 def test_standardisation_happens_before_equation_1():
     plain, standardised, (features,) = make(), make(), clips([6])
     mean = np.arange(7, dtype=np.float32)

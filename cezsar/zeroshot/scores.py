@@ -278,8 +278,7 @@ def write_arrays(path: str | Path, kind: str, arrays: Mapping[str, Array], descr
     """Write named arrays and a description to one safetensors file of a kind, whole or not at all. The description is
     JSON in one more array: headers are bounded, and the names of 242,658 clips are longer."""
     text = np.frombuffer(json.dumps(description, allow_nan=False).encode("ascii"), np.uint8)
-    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    write_tensors(path, {**contiguous, "description": text}, {name: str(value) for name, value in stamp(kind).items()})
+    write_tensors(path, {**arrays, "description": text}, {name: str(value) for name, value in stamp(kind).items()})
 
 
 def read_arrays(path: str | Path, kind: str) -> tuple[dict[str, Array], dict[str, Any]]:
