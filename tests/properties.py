@@ -59,8 +59,8 @@ def tried(name, examples, wrapped=lambda test: test, **how):
     done = []
 
     def counted(**values):
-        done.append(None)
         check(**values)
+        done.append(None)  # what was not fit to try did not come here
 
     slow = [HealthCheck.too_slow, HealthCheck.filter_too_much]
     wanted = settings(max_examples=examples, deadline=None, database=None, suppress_health_check=slow, **how)

@@ -97,7 +97,8 @@ def _checked(record: Any, source: Path) -> list[str]:
     """The command of a record that may come from a stranger: one of the verbs that evaluate, without outputs."""
     arguments = record.get("arguments") if isinstance(record, dict) else None
     if not arguments:
-        raise FormatError(f"{source} keeps no record of how it was made, as older ones do not; evaluate again")
+        told = "as older ones and those of the app do not"
+        raise FormatError(f"{source} keeps no record of how it was made, {told}; evaluate again")
     if not isinstance(arguments, list) or not all(isinstance(each, str) for each in arguments):
         raise FormatError(f"{source}: its record should have a list of arguments; evaluate again by hand")
     options_given = {each.partition("=")[0] for each in arguments}
