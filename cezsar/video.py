@@ -29,7 +29,7 @@ from typing import IO, Any, Self, cast
 
 import numpy as np
 
-from cezsar import errors
+from cezsar import errors, video_sandbox
 from cezsar.errors import CezsarError, InputError, VideoError
 
 Name = str | os.PathLike[str]
@@ -186,7 +186,7 @@ class Decoder:
     def confinement(self) -> list[str]:
         """What keeps the process of a clip from all but that clip and its answer, by name; empty where nothing does."""
         self._ask("confinement", __file__, Sampling())
-        return self._answer()[1]
+        return self._answer()[1] + ["bwrap"] * bool(LINUX and video_sandbox.container())
 
     def _ask(self, verb: str, path: Name, sampling: Sampling, work: bytes = b"") -> None:
         """Send a request to a worker that is alive and idle: one in the middle of something else is replaced."""
@@ -221,7 +221,10 @@ class Decoder:
         own = {"PYTHONPATH": os.pathsep.join(python_path), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         environment = {name: os.environ[name] for name in HANDED_ON if name in os.environ} | own  # no tokens, no keys
         bounds, pipe = [str(self.limits.time_s), str(self.limits.memory_bytes)], subprocess.PIPE
-        command = [sys.executable, "-P", "-m", "cezsar.video_worker", *bounds, *(["forks"] if LINUX else [])]
+        around: list[str] = []
+        if LINUX and (container := video_sandbox.container()):
+            around = [*container, *(word for folder in python_path for word in video_sandbox.seen(folder)), "--"]
+        command = [*around, sys.executable, "-P", "-m", "cezsar.video_worker", *bounds, *(["forks"] if LINUX else [])]
         ours, theirs = socket.socketpair() if LINUX else (None, None)  # what a file can be handed over by
         stdin = theirs.fileno() if theirs else pipe
         self._worker = subprocess.Popen(command, stdin=stdin, stdout=pipe, stderr=self._log, env=environment, bufsize=0)

@@ -2,15 +2,20 @@
 kept up offers this on the kernels in use, so here are Landlock's two calls and a filter of system calls (seccomp).
 
 The filter is what counts: a call that is not listed fails, so there is no opening of files, no network and no program.
-Landlock takes away the same files and TCP ports by another part of the kernel, and signals to other processes."""
+Landlock takes away the same files and TCP ports by another part of the kernel, and signals to other processes. On
+machines whose calls are not listed here the program `bwrap` is put around the process, if it is installed."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import platform
+import shutil
 import signal
 import struct
+import subprocess
+import sys
+from functools import cache
 
 # Numbers of the calls that Python, FFmpeg and OpenCV make while they decode, from the kernel's tables.
 ALLOWED = {
@@ -42,11 +47,33 @@ _CLONE3, _THREAD = 435, 0x10000  # CLONE_THREAD: a thread of this process, not a
 _KILL, _ALLOW, _REFUSE, _UNKNOWN = 0x80000000, 0x7FFF0000, 0x50001, 0x50026  # EPERM, ENOSYS
 _LOAD, _EQUAL, _ANY_BIT, _RETURN = 0x20, 0x15, 0x45, 0x06  # instructions of the kernel's filters
 _NUMBER, _ARCHITECTURE, _ARGUMENT = 0, 4, 16  # where a filter finds them; the lower half of the first argument
-_PDEATHSIG, _DUMPABLE, _SECCOMP, _NO_NEW_PRIVILEGES = 1, 4, 22, 38  # of prctl
+_PDEATHSIG, _DUMPABLE, _GET_SECCOMP, _SECCOMP, _NO_NEW_PRIVILEGES = 1, 4, 21, 22, 38  # of prctl
 _CREATE_RULESET, _RESTRICT_SELF = 444, 446  # Landlock's calls have these numbers on every machine
 # Rights over files, TCP ports and other processes that each version of Landlock can take away, by the first to know it.
 _LANDLOCK = {1: (0x1FFF, 0, 0), 2: (0x3FFF, 0, 0), 3: (0x7FFF, 0, 0), 4: (0x7FFF, 3, 0), 5: (0xFFFF, 3, 0),
              6: (0xFFFF, 3, 3)}  # fmt: skip
+
+
+def can_filter() -> bool:
+    return platform.machine() in ALLOWED and ctypes.CDLL(None).prctl(_GET_SECCOMP, *[ctypes.c_ulong(0)] * 4) >= 0
+
+
+@cache
+def container() -> tuple[str, ...]:
+    """`bwrap` and what keeps a command from files and network, where the filter cannot be had and it works; else ()."""
+    program = None if can_filter() else shutil.which("bwrap")
+    if program is None:
+        return ()
+    alone = ["--unshare-all", "--die-with-parent", "--new-session", "--proc", "/proc", "--dev", "/dev"]
+    known = ("/usr", "/lib", "/lib64", "/etc/ld.so.cache", sys.base_prefix, sys.prefix)
+    around = (program, *alone, *(word for folder in known for word in seen(folder)))
+    works = subprocess.run([*around, sys.executable, "-c", ""], capture_output=True).returncode == 0
+    return around if works else ()
+
+
+def seen(folder: str) -> tuple[str, ...]:
+    """That a command in a `container` may read a folder, if it is there."""
+    return "--ro-bind-try", folder, folder
 
 
 def keep_no_core() -> None:

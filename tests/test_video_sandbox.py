@@ -8,6 +8,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import threading
 from fractions import Fraction
 from functools import partial
@@ -305,6 +306,26 @@ def test_where_files_cannot_be_handed_over_clips_are_decoded_all_the_same(number
         with pytest.raises(VideoError, match="signal 11"):
             own.run(numbers, Sampling(), partial(say_nothing_and_fall, 11))
         assert len(list(own.frames(numbers, Sampling()))) == 5
+
+
+def test_without_the_filter_bwrap_is_put_around_it(numbers, monkeypatch, tmp_path):
+    monkeypatch.setattr(video_sandbox, "can_filter", lambda: False)
+    video_sandbox.container.cache_clear()
+    try:
+        if not video_sandbox.container():
+            pytest.skip("bwrap is not installed, or may not make containers")
+        with Decoder() as own:
+            assert own.confinement()[-1] == "bwrap"
+            assert indices(own, numbers, 1) == [0, 8, 16, 24, 32]
+            assert indices(own, write_numbered(tmp_path / "unseen.mp4"), 1) == [0, 8, 16, 24, 32]
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            tries = ("open('/etc/passwd')", f"open({str(numbers)!r})", "open('/usr/new', 'w')",
+                     f"import socket; socket.create_connection({server.getsockname()!r}, 5)")  # fmt: skip
+            for code in ("pass", *tries):  # by another program, which no filter confines
+                tried = [*video_sandbox.container(), sys.executable, "-c", code]
+                assert (subprocess.run(tried, capture_output=True).returncode == 0) == (code == "pass"), code
+    finally:
+        video_sandbox.container.cache_clear()
 
 
 def say_nothing_and_fall(number, frames):

@@ -157,6 +157,8 @@ def _decoded() -> str:
         means = decoder.confinement()
     if "seccomp" in means:
         return f"by a process that can read its film and nothing else ({' and '.join(means)})"
+    if "bwrap" in means:
+        return f"by a process that can read its film and where Python is, and nothing else ({' and '.join(means)})"
     less = f", less what {means[0]} takes away" if means else ""
     return f"with your rights{less}, within bounds of time and memory; nothing more can be had here (docs/security.md)"
 

@@ -174,6 +174,7 @@ def test_info_names_what_is_here(cezsar, workspace, monkeypatch):
     assert status == 0 and all(part in out for part in (*parts, "run    broken", "holds no run"))
     for means, said in (
         (["Landlock 7", "seccomp"], "that can read its film and nothing else (Landlock 7 and seccomp)"),
+        (["bwrap"], "can read its film and where Python is, and nothing else (bwrap)"),
         (["Landlock 1"], "with your rights, less what Landlock 1 takes away, within bounds"),
         ([], "with your rights, within bounds of time and memory; nothing more can be had here"),
     ):
