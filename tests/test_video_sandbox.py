@@ -1,6 +1,7 @@
 """A worker that has been taken over gets nothing, goes nowhere, and costs its own clip alone."""
 
 import ctypes
+import errno
 import io
 import json
 import os
@@ -13,11 +14,12 @@ import threading
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
+from platform import machine
 
 import av
 import numpy as np
 import pytest
-from test_video import LINUX, first_image, first_only, indices, read_numbers, write_images, write_numbered
+from test_video import LINUX, first_image, first_only, indices, instead, read_numbers, write_images, write_numbered
 
 from cezsar import video, video_sandbox
 from cezsar.data.extraction import extract
@@ -27,6 +29,14 @@ from cezsar.errors import InputError, VideoError
 from cezsar.video import HEADER, Decoder, Limits, Sampling, read_message
 
 pytestmark = LINUX
+LIBC = ctypes.CDLL(None, use_errno=True)
+LISTED = {
+    number
+    for numbers in (video_sandbox.ALLOWED.get(machine(), {}), video_sandbox.ARCHITECTURE.get(machine(), (0, {}))[1])
+    for number in numbers.values()
+}
+if machine() == "x86_64":
+    LISTED |= {335, 336}  # uretprobe and uprobe: the kernel asks no filter, and refuses whoever calls them by hand
 SECRET = 201  # the grey of a clip that no other may show
 REFUSED, GRANTED = 1, 0
 
@@ -87,6 +97,15 @@ def attempt(folder, frames):
     return np.array(results)
 
 
+def every_call(frames):
+    """For each number of a system call, the error with which it is refused; 0 where it is not."""
+    errors = []
+    for number in range(512):
+        refused = number not in LISTED and LIBC.syscall(number, *[ctypes.c_ulong(0)] * 6) == -1
+        errors.append(ctypes.get_errno() if refused else 0)
+    return np.array(errors)
+
+
 def descriptors(frames):
     """Which open files can be read, and which at all are open."""
     can = []
@@ -145,6 +164,12 @@ def test_what_is_not_the_clip_is_refused(confined, numbers, tmp_path):
     granted = ("another file", "a folder", "a new file", "a local socket", "another process")
     for name in granted:
         ATTEMPTS[name](str(tmp_path))
+
+
+def test_every_call_that_is_not_listed_fails(confined, numbers):
+    errors = confined.run(numbers, Sampling(), every_call)
+    assert set(np.flatnonzero(errors == 0)) == LISTED
+    assert set(errors.tolist()) == {0, errno.EPERM, errno.ENOSYS} and np.flatnonzero(errors == errno.ENOSYS) == [435]
 
 
 def test_one_file_can_be_read_and_no_variable_tells_a_secret(confined, numbers, monkeypatch):
@@ -304,7 +329,7 @@ def test_where_files_cannot_be_handed_over_clips_are_decoded_all_the_same(number
         with pytest.raises(VideoError, match="no such file"):
             own.probe(tmp_path / "none.mp4")
         with pytest.raises(VideoError, match="signal 11"):
-            own.run(numbers, Sampling(), partial(say_nothing_and_fall, 11))
+            own.run(numbers, Sampling(), partial(instead, signal.raise_signal, 11))
         assert len(list(own.frames(numbers, Sampling()))) == 5
 
 
@@ -326,10 +351,6 @@ def test_without_the_filter_bwrap_is_put_around_it(numbers, monkeypatch, tmp_pat
                 assert (subprocess.run(tried, capture_output=True).returncode == 0) == (code == "pass"), code
     finally:
         video_sandbox.container.cache_clear()
-
-
-def say_nothing_and_fall(number, frames):
-    signal.raise_signal(number)
 
 
 @pytest.mark.parametrize("machine", video_sandbox.ALLOWED)
