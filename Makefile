@@ -3,7 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: app demo test test-browser test-heavy test-hard bench bench-guard check format clean
+.PHONY: app demo test test-browser test-heavy test-hard bench bench-guard check format lock audit clean
 
 app: .venv/.installed
 	$(BIN)/cezsar app
@@ -41,6 +41,16 @@ check: .venv/.installed-dev
 format: .venv/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Both ask the network. The first makes the lists of what is installed anew; the second asks for known vulnerabilities, and
+# fails where it got no answer.
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
+lock: .venv/.installed-dev
+	$(LOCK) requirements.in --output-file requirements.txt
+	$(LOCK) requirements-dev.in --constraints requirements.txt --output-file requirements-dev.txt
+
+audit: .venv/.installed-dev
+	$(BIN)/uv tool run pip-audit@2.10.1 --strict --disable-pip --requirement requirements-dev.txt
 
 .venv/.installed: requirements.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "CEZSAR needs Python 3.11 or newer; say make PYTHON=/path/to/python3.11")'

@@ -9,6 +9,8 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:  # Streamlit puts only app/ there
     sys.path.insert(0, str(ROOT))
 
+from app.parts.access import let_in  # noqa: E402
+
 ASSETS = ROOT / "assets"
 PAGES = {
     "classify": ("Classify", ":material/movie:"),
@@ -23,6 +25,8 @@ PAGES = {
 st.set_page_config(page_title="CEZSAR", page_icon=str(ASSETS / "icon.svg"), layout="wide")
 st.logo(str(ASSETS / ("logo-dark.svg" if st.context.theme.type == "dark" else "logo.svg")), size="large")
 st.html(ASSETS / "style.css")
+if not let_in():
+    st.stop()
 st.navigation(
     [
         st.Page(ROOT / "pages" / f"{name}.py", title=title, icon=icon, default=name == "classify")

@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from threading import Thread
 
+from streamlit import net_util
 from streamlit.web.cli import main
 
 APP = Path(__file__).resolve().parent
@@ -17,6 +18,7 @@ def read_ahead() -> None:
         import_module(f"app.{page.parent.name}.page")
 
 
+setattr(net_util, "get_external_ip", lambda: None)  # noqa: B010 (Streamlit would ask a server of Amazon's)
 gc.set_threshold(100_000)  # imports make a million objects and no garbage
 sys.path.insert(0, str(APP.parent))
 Thread(target=read_ahead, daemon=True).start()

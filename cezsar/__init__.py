@@ -10,6 +10,7 @@ print(classifier.classify("clip.mp4", labels=["kicking a ball", "waving a flag"]
 
 from __future__ import annotations
 
+import os
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,9 @@ __all__ = [
     "VideoError", "__version__", "load",
 ]
 # fmt: on
+
+for _name, _value in (("HF_HUB_DISABLE_TELEMETRY", "1"), ("DO_NOT_TRACK", "1"), ("RAY_USAGE_STATS_ENABLED", "0")):
+    os.environ.setdefault(_name, _value)  # libraries read them when they are imported, and tell their makers nothing
 
 try:
     __version__ = version("cezsar")

@@ -16,6 +16,7 @@ from cezsar import jobs
 from cezsar.errors import InputError
 from cezsar.jobs import Step, position, times
 
+VERBS = ("say", "fail", "until", "fail-once", "stubborn", "where")  # of the script
 REAL = Path(cezsar.__file__).parent
 COMMANDS = """
 import os, pathlib, signal, sys, time
@@ -51,8 +52,10 @@ def place(tmp_path, monkeypatch):
     """An empty workspace, a folder to work in, and the script as the command line found there."""
     fake = tmp_path / "cezsar"
     fake.mkdir()
-    quick = "import cezsar.jobs; cezsar.jobs.GRACE_S = 0.5"  # in the runner
+    quick = f"import cezsar.jobs; cezsar.jobs.GRACE_S = 0.5; cezsar.jobs.VERBS = {VERBS}"  # in the runner
     (fake / "__init__.py").write_text(f"__path__.append({str(REAL)!r})\n{quick}\n")
+    monkeypatch.setattr("cezsar.jobs._ROOT", tmp_path)
+    monkeypatch.setattr("cezsar.jobs.VERBS", VERBS)
     (fake / "__main__.py").write_text(COMMANDS)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CEZSAR_HOME", "home")
@@ -209,14 +212,14 @@ STAGES = {"drawing": 30.0, "training": 10.0}
 
 
 @pytest.mark.parametrize(("steps", "status", "log", "expected"), [
-    ([step("a"), step("b")], {"codes": []}, "", ("", 0.0)),
-    ([step("a"), step("b")], {"codes": [0], "step": 1}, "x: 1 of 4\nx: 2 of 4, 3 s left", ("x", 0.75)),
-    ([step("a"), step("b")], {"codes": [0, 0], "step": 1}, "x: 2 of 4", ("", 1.0)),
-    ([step("a")], {"codes": [], "step": 0}, "timm:r50: 1,000 of 4,000, 2 failed", ("timm:r50", 0.25)),
-    ([step("a")], {"codes": [], "step": 0}, "x: 1 of 4\nbest of 3\nepoch 1: 3 of a kind\nx: 2 of", ("x", 0.25)),
-    ([step("a", stages=STAGES)], {"codes": [], "step": 0}, "drawing: 1 of 2\nother: 2 of 2", ("drawing", 0.375)),
-    ([step("a", stages=STAGES)], {"codes": [], "step": 0}, "drawing: 2 of 2", ("training", 0.75)),
-    ([step("a", stages=STAGES), step("b", stages={"c": 60})], {"codes": [0], "step": 1}, "c: 1 of 2", ("c", 0.7)),
+    ([step("mine"), step("train")], {"codes": []}, "", ("", 0.0)),
+    ([step("mine"), step("train")], {"codes": [0], "step": 1}, "x: 1 of 4\nx: 2 of 4, 3 s left", ("x", 0.75)),
+    ([step("mine"), step("train")], {"codes": [0, 0], "step": 1}, "x: 2 of 4", ("", 1.0)),
+    ([step("mine")], {"codes": [], "step": 0}, "timm:r50: 1,000 of 4,000, 2 failed", ("timm:r50", 0.25)),
+    ([step("mine")], {"codes": [], "step": 0}, "x: 1 of 4\nbest of 3\nepoch 1: 3 of a kind\nx: 2 of", ("x", 0.25)),
+    ([step("mine", stages=STAGES)], {"codes": [], "step": 0}, "drawing: 1 of 2\nother: 2 of 2", ("drawing", 0.375)),
+    ([step("mine", stages=STAGES)], {"codes": [], "step": 0}, "drawing: 2 of 2", ("training", 0.75)),
+    ([step("mine", stages=STAGES), step("mine", stages={"c": 60})], {"codes": [0], "step": 1}, "c: 1 of 2", ("c", 0.7)),
 ])  # fmt: skip
 def test_share_by_hand(steps, status, log, expected):
     stage, share = position(steps, status, log.split("\n"))
@@ -253,6 +256,37 @@ def test_what_is_no_job_is_skipped(place):
             jobs.forget(id)
 
 
+def test_a_folder_that_was_tampered_with_runs_nothing_else(place, tmp_path_factory):
+    """Another verb, a shell's line, another program, a package of the same name where it works, another's process."""
+    job = ended(jobs.start("train", "A run", [step("fail", "1")]))
+    record, flag = json.loads((job.folder / "job.json").read_text()), place / "flag"
+    good = record["steps"][0]
+    for arguments in (["app"], ["touch", str(flag)], f"say;touch {flag}", [["say"]], [], ["say", 3], {"say": 1}, None):
+        (job.folder / "job.json").write_text(json.dumps(record | {"steps": [good | {"arguments": arguments}]}))
+        assert jobs.find(job.id) is None and jobs.jobs() == []
+        with pytest.raises(InputError, match="no job"):
+            jobs.resume(job.id)
+    for key, value in {"title": 3, "about": [], "kind": None, "steps": []}.items():
+        (job.folder / "job.json").write_text(json.dumps(record | {key: value}))
+        assert jobs.find(job.id) is None
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "cezsar").mkdir()
+    (elsewhere / "cezsar" / "__init__.py").write_text(f"open({str(flag)!r}, 'w')")
+    words = {"arguments": ["say", f"$(touch {flag})", f"; touch {flag}"]}
+    (job.folder / "job.json").write_text(json.dumps(record | {"cwd": str(elsewhere), "steps": [good | words]}))
+    jobs.resume(job.id)
+    assert ended(job).log.endswith(f"$(touch {flag})\n; touch {flag}") and not flag.exists()
+    job = jobs.start("train", "A run", [step("until", "never")])
+    wait(Path("never.begun").exists)
+    own = (job.folder / "lock").read_text()
+    for group in ("0", "-1", "1", f"-{os.getpid()}", "x"):
+        (job.folder / "lock").write_text(group)
+        jobs.cancel(job.id)  # would end this process, or all
+    (job.folder / "lock").write_text(own)
+    assert ended(job).state == "cancelled"  # as the runner found asked
+    wait(lambda: not living(job), 3)
+
+
 def test_mistakes_are_refused(place):
     job = jobs.start("train", "A run", [step("until", "go")])
     with pytest.raises(InputError, match="cancel it first"):
@@ -267,6 +301,6 @@ def test_mistakes_are_refused(place):
 
 
 def test_the_real_command_line_runs_as_a_job(tmp_path):
-    job = jobs.start("info", "What is here", [Step("help", ["--help"])], home=tmp_path)
+    job = jobs.start("info", "What is here", [Step("help", ["demo", "--help"])], home=tmp_path)
     job = wait(lambda: (now := jobs.find(job.id, tmp_path)) and not now.alive and now, 60)
-    assert job.state == "done" and "Start with: cezsar demo" in job.log  # the end of the help text
+    assert job.state == "done" and "Draw the stick-figure world" in job.log

@@ -7,6 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from app.parts import holdings, show
+from app.parts.access import given
 from app.parts.jobs import follow
 from app.parts.models import SHIPPED, run_folders
 from cezsar import jobs
@@ -78,9 +79,12 @@ def start(by: str, store: str, dataset: str, captions: str = "", descriptions: s
     from cezsar.data.datasets import file_name
     from cezsar.zeroshot.methods import METHODS
 
-    data = dataset.strip() if dataset.strip() == "demo" else _existing(dataset, "data set")
+    named = {"demo", *holdings.sources().values()}  # by the server's owner, wherever they lie
+    data = dataset if dataset in named else _existing(dataset, "data set")
     words = ["evaluate", "--dataset", data, "--protocol", "all", "--keep"]
-    words += ["--store", _existing(store, "feature store")] if store.strip() else []
+    if store.strip():
+        own = any(store == str(one.folder.absolute()) for one in holdings.stores())
+        words += ["--store", store if own else _existing(store, "feature store")]
     if by in METHODS:
         words += ["--method", by]
     else:
@@ -95,7 +99,7 @@ def start(by: str, store: str, dataset: str, captions: str = "", descriptions: s
 
 
 def _existing(text: str, what: str) -> str:
-    path = Path(text.strip()).expanduser().resolve()
-    if not text.strip() or not path.exists():
-        raise InputError(f"{what}: there is no {text.strip() or 'path'} on the machine of this app; check the path")
+    path = given(text)
+    if not path.exists():
+        raise InputError(f"{what}: there is no {text.strip()} on the machine of this app; check the path")
     return str(path)

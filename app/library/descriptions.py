@@ -17,7 +17,7 @@ from app.parts.choosers import one_of
 from app.parts.words import plain
 from cezsar import world
 from cezsar.data.datasets import KNOWN, checked_name, registered
-from cezsar.data.descriptions import load_descriptions, save_descriptions
+from cezsar.data.descriptions import load_descriptions, of_files, save_descriptions
 from cezsar.data.labels import spoken
 from cezsar.data.prototype_checks import CheckReport
 from cezsar.data.prototype_checks import check as find
@@ -92,17 +92,19 @@ def imported(files: Sequence[tuple[str, bytes]]) -> Described:
     kinds = {Path(name).suffix.lower() for name in names}
     if not files or (kinds != {".txt"} and (not kinds <= {".json", ".csv"} or len(files) > 1)):
         raise InputError("give one .json, one .txt or .csv with a class to a line, or several .txt named after classes")
-    if len(set(names)) < len(names):
-        raise FormatError(f"two files are called {max(names, key=names.count)}; keep one")
     with tempfile.TemporaryDirectory(prefix="cezsar-") as folder:
+        paths = {Path(folder) / f"{row}{Path(name).suffix.lower()}": name for row, name in enumerate(names)}
+        for path, (_, content) in zip(paths, files, strict=True):
+            path.write_bytes(content)
         try:
-            for name, (_, content) in zip(names, files, strict=True):
-                (Path(folder) / name).write_bytes(content)
-            return load_descriptions(Path(folder) / names[0] if len(files) == 1 else folder)
+            if len(files) == 1:
+                return load_descriptions(*paths)
+            return of_files("the folder", {path: Path(name).stem for path, name in paths.items()})
         except CezsarError as error:
-            raise type(error)(str(error).replace(f"{folder}/", "").replace(folder, "the folder")) from error
-        except (OSError, ValueError) as error:
-            raise InputError(f"a file of that name cannot be kept here ({error}); rename it") from error
+            said = str(error)
+            for path, name in paths.items():
+                said = said.replace(str(path), name)
+            raise type(error)(said) from error
 
 
 def section() -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-from app import state
+from app import cache, state
 from app.library import descriptions, workshop
 from app.parts import holdings, models, scored, show
+from app.parts.access import given
 from app.parts.choosers import segments
 from app.parts.holdings import captions
 from app.parts.jobs import follow, offer
@@ -19,6 +22,8 @@ from app.parts.runs import runs
 from app.parts.words import plain, size
 from cezsar import encoders, jobs, workspace
 from cezsar.data import datasets
+from cezsar.encoders.catalogue import HUB_NAME
+from cezsar.encoders.weight_files import licence_of
 from cezsar.errors import CezsarError
 
 DOWNLOAD = ":material/download:"
@@ -75,7 +80,7 @@ def data_sets() -> None:
         what = "Folder, CSV or index file on the machine of this app"
         source = st.text_input(what, key="register-source", placeholder="/data/UCF-101")
         if st.form_submit_button("Add", icon=":material/add:"):
-            _attempt(lambda: datasets.register(name, source.strip()))
+            _attempt(lambda: datasets.register(name, given(source)))
     with right:
         if own := list(datasets.registered()):
             with st.container(border=True):
@@ -167,6 +172,9 @@ def all_encoders() -> None:
         if not name:
             return
         try:
+            model = name.partition(":")[2] or name
+            if Path(model).is_dir() or (os.sep in model and not HUB_NAME.fullmatch(model)):
+                given(model)
             if (place := encoders.located(name)) is not None or encoders.present(name):
                 st.caption(f"{plain(name)} is here: {plain(str(place or 'embedded'))}")
             else:
@@ -178,9 +186,10 @@ def all_encoders() -> None:
 def fetch_button(name: str) -> None:
     """A button that fetches an encoder which is not here, or how far the fetching of its weights is."""
     card = encoders.card(name)
-    words = f"{name.rpartition(':')[2]} ({card.size})"
+    licence = cache.once(lambda: licence_of(name), "licence", name, int(time.time() // 600))
+    words = f"{name.rpartition(':')[2]} ({card.size}, licence {licence})"
     help = f"Downloads {card.repository} once; can be stopped and resumed. Without a network it says what to do."
-    step, about = jobs.Step("fetching", ["fetch", name]), {"encoder": name}
+    step, about = jobs.Step("fetching", ["fetch", "--", name]), {"encoder": name}
     offer("fetch", f"Fetch {words}", f"Fetching {words}", step, about, help=help, icon=DOWNLOAD, at_once=True)
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from app import cache
 from app.parts import models, scored
+from app.parts.access import given
 from cezsar import encoders, jobs, workspace
 from cezsar.data import datasets
 from cezsar.errors import CezsarError, InputError
@@ -111,11 +112,13 @@ def _store(folder: Path) -> Store:
 
 
 def extract(source: str, encoder: str, name: str, workers: int) -> jobs.Job:
-    """Start `cezsar extract` into features/<name>. Raises `InputError`: no such name, or nothing at the source."""
+    """Start `cezsar extract` into features/<name>. Raises `InputError`: no such name, nothing there, or not open to
+    visitors."""
     out = workspace.folder("features").absolute() / datasets.checked_name(name)
-    place = workspace.folder("demo") / "test" if source == "demo" else Path(source.strip()).expanduser()
-    if not source.strip() or not place.exists():
-        raise InputError(f"{source.strip() or 'the source'} does not exist; give a folder of videos, or a CSV")
+    known = source == "demo" or source in sources().values()  # by the server's owner
+    place = workspace.folder("demo") / "test" if source == "demo" else Path(source) if known else given(source)
+    if not place.exists():
+        raise InputError(f"{source.strip()} does not exist; give a folder of videos, or a CSV")
     command = ["extract", str(place.absolute()), "--encoder", encoder, "--out", str(out), "--workers", str(workers)]
     step = jobs.Step("extracting", command, accepts=(0, 1))
     return jobs.start("extract", f"Features of {place.name} into {out.name}", [step], about={"store": out.name})
@@ -198,8 +201,8 @@ def remove(path: Path) -> None:
     if not (real.exists() or real.is_symlink()):
         raise InputError(f"{path} has gone already")
     for job in jobs.jobs():
-        given = [Path(word) for step in job.steps for word in step.arguments if os.sep in word]
-        if job.alive and any(word.is_relative_to(real) or real.is_relative_to(word) for word in given):
+        paths = [Path(word) for step in job.steps for word in step.arguments if os.sep in word]
+        if job.alive and any(path.is_relative_to(real) or real.is_relative_to(path) for path in paths):
             raise InputError(f"{job.title} is {job.state} and may need {real.name}; wait for it or cancel it first")
     if real.is_symlink() or real.is_file():
         real.unlink()

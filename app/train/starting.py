@@ -24,6 +24,7 @@ def add_captions(name: str, content: bytes) -> str:
     from cezsar.data.annotations import load_annotations
 
     stem = runs.safe_stem(name, "captions")
+    stem += " captions" if stem.casefold() in ("datasets", "hard_groups") else ""  # lists that are kept there
     path = workspace.folder("data") / f"{stem}.json"
     if path.exists():
         if path.read_bytes() == content:

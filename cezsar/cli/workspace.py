@@ -106,9 +106,10 @@ def fetch(
     if workspace is not None:
         os.environ["CEZSAR_HOME"] = str(workspace)  # where encoders are looked for, too
     from cezsar.encoders import located
-    from cezsar.encoders.weight_files import fetch
+    from cezsar.encoders.weight_files import fetch, licence_of
 
-    there = located(encoder)
+    if (there := located(encoder)) is None:
+        print(f"{encoder}: the licence of its weights is {licence_of(encoder)}")
     with Progress() as progress:
 
         def on_progress(what: str, done: int, total: int) -> None:

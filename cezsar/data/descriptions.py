@@ -29,13 +29,7 @@ def load_descriptions(path: str | Path) -> dict[str, list[str]]:
         files = sorted(each for each in path.iterdir() if each.suffix.lower() == ".txt" and each.name[0] != ".")
         if not files:
             raise InputError(f"{path} holds no .txt file; a folder of descriptions has one for each class")
-        descriptions: dict[str, list[str]] = {}
-        for file in files:
-            name = " ".join(printable(file.stem).replace("_", " ").split())
-            if name in descriptions:
-                raise FormatError(f"{path} has two files for class {name!r}; keep one")
-            descriptions[name] = decoded_file(file).splitlines()
-        return _checked(path, descriptions)
+        return of_files(path, {file: file.stem for file in files})
     if path.suffix.lower() in (".txt", ".csv"):
         return _by_name(path, read_label_list(path))
     if path.suffix.lower() != ".json" and path.exists():
@@ -46,6 +40,18 @@ def load_descriptions(path: str | Path) -> dict[str, list[str]]:
     if not isinstance(content, dict):
         raise FormatError(f"{path} holds a JSON {type(content).__name__} that names no class; {FORMS}")
     return _of_object(path, content)
+
+
+def of_files(source: str | Path, names: Mapping[Path, str]) -> dict[str, list[str]]:
+    """Descriptions from a text file for each class, each line a sentence; `names` are file -> class, words or with
+    underscores. Raises as `load_descriptions`."""
+    descriptions: dict[str, list[str]] = {}
+    for file, stem in names.items():
+        name = " ".join(printable(stem).replace("_", " ").split())
+        if name in descriptions:
+            raise FormatError(f"{source} has two files for class {name!r}; keep one")
+        descriptions[name] = decoded_file(file).splitlines()
+    return _checked(source, descriptions)
 
 
 def parse_classes(text: str) -> tuple[Labels, dict[str, list[str]]]:

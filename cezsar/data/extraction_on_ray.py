@@ -43,7 +43,6 @@ def extract_on_ray(
     gives and so many GPUs; by default on a cluster that is started here and ends with it. Raises `CezsarError` where
     Ray is not installed."""
     workers = workers or os.cpu_count() or 1
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would tell its makers
     try:
         import ray
     except ImportError as error:

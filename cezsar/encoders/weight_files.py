@@ -62,6 +62,20 @@ def fetch(name: str, on_progress: Report = lambda what, done, total: None) -> Pa
     return target
 
 
+def licence_of(name: str) -> str:
+    """The licence of an encoder's weights: of those that are listed it is known, else the hub is asked."""
+    entry = card(name)
+    if entry.licence or not HUB_NAME.fullmatch(entry.repository):
+        return entry.licence or "not known"
+    from huggingface_hub import HfApi
+
+    try:
+        stated = HfApi().model_info(entry.repository, timeout=ANSWERS_IN_S).card_data
+    except Exception:  # as in `fetch`, which says what is wrong
+        return "not known"
+    return str((stated and (stated.get("license_name") or stated.get("license"))) or "not stated")
+
+
 def weights_of(name: str, weights: str | Path | None, saved_by: str = "") -> Path:
     """The file or folder a user gives as weights, or where `fetch` has them; only a folder, where `saved_by` is set."""
     place = fetch(name) if weights is None else Path(weights)

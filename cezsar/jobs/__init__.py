@@ -8,7 +8,8 @@ workspace/jobs/<id>/lock         locked by the runner and its command as long as
 workspace/jobs/<id>/cancel       there once cancelling was asked for
 ```
 
-A job is a row of `cezsar` commands. Its runner is a session of its own: it outlives pages, browsers and the app.
+A job is a row of `cezsar` commands, of verbs in a fixed list, as words and never through a shell; no other program is
+run, whatever its folder says. Its runner is a session of its own: it outlives pages, browsers and the app.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ from cezsar.formats import check_stamp, stamp
 __all__ = ["Job", "Step", "cancel", "find", "forget", "jobs", "possible", "resume", "start"]
 
 ENDED = ("done", "failed", "cancelled", "interrupted")
-BROKEN = (OSError, ValueError, LookupError, TypeError, ArithmeticError)  # of reading what is no job's folder
+BROKEN = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)  # of what is no job's folder
+VERBS = ("demo", "evaluate", "extract", "fetch", "mine", "project", "tau-sweep", "train")  # that jobs run
 GRACE_S = 5.0  # between SIGTERM and SIGKILL by the runner
 KILL_AFTER_S = GRACE_S + 1  # by who cancelled, if the runner has not done so
 LEAST_SHARE = 0.03  # of the whole, done in this attempt, before the time left is estimated
@@ -57,6 +59,11 @@ class Step:
     arguments: list[str]  # without "cezsar"
     stages: dict[str, float] = field(default_factory=dict)  # expected seconds of those that progress lines name
     accepts: tuple[int, ...] = (0,)  # statuses that count as done: (0, 1) for `extract`, 1 where it lists broken clips
+
+    def __post_init__(self) -> None:
+        words = [*self.arguments]
+        if self.arguments != words or not all(isinstance(word, str) for word in words) or words[0] not in VERBS:
+            raise ValueError(f"{self.arguments!r:.80} is no command that a job runs")
 
 
 @dataclass(frozen=True)
@@ -174,6 +181,7 @@ def _launch(folder: Path, record: dict[str, Any], codes: list[int]) -> Job:
     environment = os.environ | {
         "CEZSAR_HOME": str(folder.parents[1]), "CEZSAR_PROGRESS_EVERY_S": "1", "PYTHONUNBUFFERED": "1",
         "PYTHONPATH": os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH")))),
+        "PYTHONSAFEPATH": "1",  # a package "cezsar" in the folder it works in is not this one
     }  # fmt: skip
     with _taken(folder) as lock, (folder / "log.txt").open("ab") as log:
         write_json(folder / "job.json", record)
@@ -232,7 +240,7 @@ def _group(folder: Path) -> str:
 def _signal(folder: Path, group: str, number: int) -> None:
     """Signal a job's process group, if it is still that one. Its id is no other's as long as the lock is held."""
     with suppress(FileNotFoundError, ProcessLookupError):
-        if group and locked(folder) and _group(folder) == group:
+        if group.isdecimal() and int(group) > 1 and locked(folder) and _group(folder) == group:
             os.killpg(int(group), number)
 
 
@@ -265,6 +273,9 @@ def look(folder: Path) -> Job:
     record: dict[str, Any] = {"cezsar": "job", "version": 1} | read(folder / "job.json")
     check_stamp(folder, "job", record, "remove its folder")
     steps = [Step(**step | {"accepts": tuple(step["accepts"])}) for step in record["steps"]]
+    kinds = {"kind": str, "title": str, "about": dict}
+    if not steps or not all(isinstance(record[key], kind) for key, kind in kinds.items()):
+        raise TypeError(f"{folder} holds no job")
     living = locked(folder)  # before the status: the last status is written before the lock is dropped
     status = _status(folder)
     state = status["state"]

@@ -171,6 +171,7 @@ def fake_command(empty_workspace, monkeypatch):
     fake.mkdir(parents=True)
     (fake / "__init__.py").write_text(f"__path__.append({cezsar.__path__[0]!r})")
     monkeypatch.chdir(fake.parent)
+    monkeypatch.setattr(jobs, "_ROOT", fake.parent)
     yield (fake / "__main__.py").write_text
     for job in jobs.jobs():
         if job.alive:

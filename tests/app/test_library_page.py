@@ -117,13 +117,13 @@ def test_encoders_and_their_fetching(empty_workspace, started):
     assert len(fetches) == len(absent) == sum(bool(card.repository) for card in encoders.CARDS.values())
     said = texts(page)
     assert "1.8 GB. Licence Apache-2.0; 65.6% top-1 on Kinetics-400, zero-shot (Bolya et al. 2025" in said
-    button(page, "Fetch bit (1.3 GB)").click().run()
-    assert started[-1].steps[0].arguments == ["fetch", "bit"]
+    button(page, "Fetch bit (1.3 GB, licence Apache-2.0)").click().run()
+    assert started[-1].steps[0].arguments == ["fetch", "--", "bit"]
     page.text_input(key="other-encoder").set_value("minilm").run()
     assert "minilm is here" in texts(page)
     page.text_input(key="other-encoder").set_value("clip:some-other").run()
-    button(page, "Fetch some-other (size not known)").click().run()
-    assert started[-1].steps[0].arguments == ["fetch", "clip:some-other"]
+    button(page, "Fetch some-other (size not known, licence not known)").click().run()  # there is no hub to ask
+    assert started[-1].steps[0].arguments == ["fetch", "--", "clip:some-other"]
 
 
 def test_a_copy_of_descriptions_is_saved(empty_workspace):
@@ -177,6 +177,9 @@ def test_imports_of_every_kind():
     texts = {"jump_rope.txt": b"a rope turns\n", "waving.txt": b"a hand moves\na farewell\n"}
     for files in ([("d.json", json.dumps(expected).encode())], list(texts.items())):
         assert descriptions.imported(files) == expected
+    for folder in ("../../", "/etc/", "x" * 300, "a\0b"):  # a file's name is never one here
+        assert descriptions.imported([(f"{folder}d.json", json.dumps(expected).encode())]) == expected
+        assert descriptions.imported([(f"{folder}/{name}", said) for name, said in texts.items()]) == expected
     listed = descriptions.imported([("list.txt", b"JumpRope\nwaving\n")])
     assert listed == {"JumpRope": ["jump rope"], "waving": ["waving"]}
     for files in (

@@ -39,7 +39,18 @@ class Hub(BaseHTTPRequestHandler):
             for one in siblings:
                 if one["rfilename"].endswith("safetensors"):
                     one["lfs"] = {"sha256": served.sums[one["rfilename"]], "size": one["size"], "pointerSize": 100}
-            return self.send(json.dumps({"id": REPOSITORY, "sha": SHA, "siblings": siblings}).encode(), {}, body)
+            return self.send(
+                json.dumps(
+                    {
+                        "id": REPOSITORY,
+                        "sha": SHA,
+                        "siblings": siblings,
+                        "cardData": {"license": "apache-2.0"},
+                    }
+                ).encode(),
+                {},
+                body,
+            )
         name = place.removeprefix(f"/{REPOSITORY}/resolve/{SHA}/")
         if name not in served.files:
             return self.send(b"", {"X-Error-Code": "RepoNotFound"}, body, 404)
@@ -104,6 +115,7 @@ def test_an_encoder_is_fetched_and_can_be_used(hub, fetch, tmp_path, monkeypatch
     status, out, err = fetch("clip:tiny-clip", hub.url)
     folder = tmp_path / "models" / "tiny-clip"
     assert status == 0 and out.strip().endswith(str(folder)), err
+    assert out.startswith("clip:tiny-clip: the licence of its weights is apache-2.0\n")
     total = sum(len(hub.files[name]) for name in hub.needed if not name.endswith((".md", ".gitattributes")))
     assert f"{total:,} of {total:,}" in err
     assert {name for name, _ in hub.asked} <= hub.needed
