@@ -99,7 +99,7 @@ def start(by: str, store: str, dataset: str, captions: str = "", descriptions: s
 
 
 def _existing(text: str, what: str) -> str:
-    path = given(text)
+    path = given(text, what)
     if not path.exists():
         raise InputError(f"{what}: there is no {text.strip()} on the machine of this app; check the path")
     return str(path)

@@ -80,7 +80,7 @@ def data_sets() -> None:
         what = "Folder, CSV or index file on the machine of this app"
         source = st.text_input(what, key="register-source", placeholder="/data/UCF-101")
         if st.form_submit_button("Add", icon=":material/add:"):
-            _attempt(lambda: datasets.register(name, given(source)))
+            _attempt(lambda: datasets.register(name, given(source, "data set")))
     with right:
         if own := list(datasets.registered()):
             with st.container(border=True):
@@ -174,7 +174,7 @@ def all_encoders() -> None:
         try:
             model = name.partition(":")[2] or name
             if Path(model).is_dir() or (os.sep in model and not HUB_NAME.fullmatch(model)):
-                given(model)
+                given(model, "encoder")
             if (place := encoders.located(name)) is not None or encoders.present(name):
                 st.caption(f"{plain(name)} is here: {plain(str(place or 'embedded'))}")
             else:

@@ -53,11 +53,11 @@ def shared() -> bool:
     return config.get_option("server.address") not in LOCAL or FOLDERS in os.environ or bool(_secret("auth"))
 
 
-def given(text: str) -> Path:
+def given(text: str, what: str) -> Path:
     """The path that somebody typed, absolute and without links. Raises `InputError` where none was typed, and on a
     shared server for one that lies neither in the workspace nor in a folder of `$CEZSAR_FOLDERS`."""
     if not text.strip():
-        raise InputError("no path was given")
+        raise InputError(f"{what}: there is no path; give one")
     path = Path(text.strip()).expanduser().resolve()
     opened = [workspace.home(), *map(workspace.folder, workspace.FOLDERS)]  # which may be links to a larger disk
     opened += [Path(folder).expanduser() for folder in os.environ.get(FOLDERS, "").split(os.pathsep) if folder]

@@ -116,7 +116,9 @@ def extract(source: str, encoder: str, name: str, workers: int) -> jobs.Job:
     visitors."""
     out = workspace.folder("features").absolute() / datasets.checked_name(name)
     known = source == "demo" or source in sources().values()  # by the server's owner
-    place = workspace.folder("demo") / "test" if source == "demo" else Path(source) if known else given(source)
+    place = (
+        workspace.folder("demo") / "test" if source == "demo" else Path(source) if known else given(source, "videos")
+    )
     if not place.exists():
         raise InputError(f"{source.strip()} does not exist; give a folder of videos, or a CSV")
     command = ["extract", str(place.absolute()), "--encoder", encoder, "--out", str(out), "--workers", str(workers)]
