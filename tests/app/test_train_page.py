@@ -155,7 +155,7 @@ def test_every_option_of_both_commands_is_a_setting_and_arrives(captioned):
     }  # fmt: skip
     commands = typer.main.get_command(command_line).commands
     both = {"store", "out", "head", "help", "sentences"}
-    train = {"source", "prototypes", "domain", "resume", "method", "seen_prototypes"}
+    train = {"source", "prototypes", "domain", "resume", "method", "seen_prototypes", "compiled"}
     outer = {"mine": {"annotations", "encoder_weights"} | both, "train": train | both}
     mining, *rest = GROUPS.values()
     training = {id: setting for group in rest for id, setting in group.items()}
