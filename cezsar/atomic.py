@@ -1,14 +1,16 @@
-"""Files appear whole or not at all: written under a temporary name beside the target, then renamed."""
+"""Files and folders appear whole or not at all: written under a temporary name beside the target, then renamed."""
 
 from __future__ import annotations
 
 import errno
+import glob
 import json
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,35 +23,117 @@ if TYPE_CHECKING:
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; rename it onto `path` if the block ends well, else remove it. It has the
-    target's suffix, since some writers choose a format by it. A killed writer leaves at most a `.tmp-*` file that
-    nothing reads. What is no ordinary file, such as /dev/stdout, is yielded itself. Raises the system's `OSError`, also
-    where a library that writes tells of it in words of its own."""
+    target's suffix, since some writers choose a format by it. A killed writer leaves at most a `.tmp-*` file, which
+    nothing reads and the next writer removes. What is no ordinary file, such as /dev/stdout, is yielded itself. Raises
+    the system's `OSError`, also where a library that writes tells of it in words of its own."""
     path = Path(path)
     if _special(path):
         yield path
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".tmp-{path.stem[:40]}-", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
     try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
-        temporary.replace(path)
+        with beside(path) as temporary:
+            yield temporary
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o666 & ~umask)
+            temporary.replace(path)
     except Exception as error:
         if number := _number(error):
             raise OSError(number, os.strerror(number), str(path)) from error
         raise
+
+
+@contextmanager
+def replacing_folder(folder: str | Path) -> Iterator[Path]:
+    """The same for a folder: an empty one is yielded, and takes the place of the old one if the block ends well."""
+    folder = Path(folder)
+    with beside(folder, folder=True) as temporary:
+        (new := temporary / "new").mkdir()
+        yield new
+        lock = _lock(folder.parent, wait=True)  # two may come at once
+        try:
+            if folder.exists():
+                folder.rename(temporary / "old")
+            new.rename(folder)
+        finally:
+            if lock is not None:
+                os.close(lock)
+
+
+@contextmanager
+def alone(folder: str | Path) -> Iterator[None]:
+    """Be the only one that writes into a folder, made where there is none. The lock of a dead process does not count.
+    Raises `InputError` where another one is at it, or nothing can be written."""
+    from filelock import FileLock, Timeout
+
+    folder = Path(folder)
+    lock = FileLock(folder / ".writer-lock", blocking=False, thread_local=False)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError as error:
+        why = "another process is at it; wait until it ends" if isinstance(error, Timeout) else error.strerror
+        raise InputError(f"{folder} cannot be written: {why}, or choose another folder") from error
+    try:
+        yield
     finally:
-        temporary.unlink(missing_ok=True)
+        lock.release()
+
+
+@contextmanager
+def beside(path: Path, folder: bool = False) -> Iterator[Path]:
+    """An empty file or folder beside `path`, locked as long as its writer lives; what dead ones left is removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    prefix, suffix = f".tmp-{path.stem[:40]}-", path.suffix
+    for left in path.parent.glob(f"{glob.escape(prefix)}*{glob.escape(suffix)}"):
+        if (lock := _lock(left)) is not None:
+            _remove(left)
+            os.close(lock)
+    if folder:
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=prefix, suffix=suffix))
+    else:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=suffix)
+        os.close(handle)
+        temporary = Path(name)
+    lock = _lock(temporary)
+    try:
+        yield temporary
+    finally:
+        _remove(temporary)
+        if lock is not None:
+            os.close(lock)
+
+
+def _remove(path: Path) -> None:
+    """What cannot be removed stays: what went wrong before is what should be told."""
+    shutil.rmtree(path, ignore_errors=True)  # of a file, too, it says nothing
+    with suppress(OSError):
+        path.unlink()
+
+
+def _lock(path: Path, wait: bool = False) -> int | None:
+    """The lock of a file or folder, held until it is closed; None where another has it, or where there are no locks."""
+    try:
+        import fcntl
+
+        handle = os.open(path, os.O_RDONLY)
+    except (ImportError, OSError):  # Windows
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        os.close(handle)
+        return None
+    return handle
 
 
 def _number(error: Exception) -> int:
-    """Of the system's error behind one of safetensors ("os error 28") or torch, which does not say which; else 0."""
+    """Of the system's error that speaks of the temporary file or of none, or that is behind one of safetensors ("os
+    error 28") or torch, which does not say which; else 0."""
+    if isinstance(error, OSError) and error.errno and Path(error.filename or ".tmp-").name.startswith(".tmp-"):
+        return error.errno
     told = re.search(r"os error (\d+)", str(error))
     return int(told[1]) if told else errno.ENOSPC if "inline_container" in str(error) else 0
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import fmean, stdev, variance
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cezsar.atomic import write_json, write_text
+from cezsar.atomic import alone, write_json, write_text
 from cezsar.config import MiningConfig, TrainingConfig, UseConfig, from_dict
 from cezsar.data.documents import read_json_object
 from cezsar.errors import FormatError, InputError, MismatchError
@@ -131,7 +131,6 @@ class Sweep:
         """Write `FILE` into a folder, and beside it the table in Markdown, and as CSV a line a point: accuracies as
         fractions, means over its splits, empty where it failed."""
         path = Path(folder) / FILE
-        write_json(path, stamp("tau sweep") | asdict(self))
         top1 = [{f"top1 {name}": fmean(splits) for name, splits in point.top1.items()} for point in self.points]
         rows = [{**asdict(point), **reached} for point, reached in zip(self.points, top1, strict=True)]
         for row in rows:
@@ -139,6 +138,7 @@ class Sweep:
         texts = {path.with_suffix(".csv"): csv_of(rows), path.with_suffix(".md"): markdown(self.table())}
         for each, content in texts.items():
             write_text(each, content)
+        write_json(path, stamp("tau sweep") | asdict(self))  # last, since a sweep that has all points writes nothing
         return [path, *texts]
 
     @classmethod
@@ -193,26 +193,27 @@ def sweep(material: Material, taus: Sequence[float], seeds: Sequence[int], folde
     from_dict(TrainingConfig, material.training)
     parse(material.protocol, sorted(set(material.sources.dataset.labels.values())))  # rather now than after training
     shared = about(material)
-    there = Sweep.load(folder) if (folder / FILE).is_file() else Sweep(shared)
-    if other := [name for name in {**shared, **there.about} if shared.get(name) != there.about.get(name)]:
-        raise MismatchError(
-            f"{folder} holds a sweep that differs in {', '.join(other)}; its points could not be compared with new "
-            "ones: give the same, or another folder"
-        )
-    short = dict(zip(taus, shares_short(material, taus), strict=True))
-    points = {(point.tau, point.seed): point for point in there.points}  # done, or found to be impossible
-    wanted = [(tau, seed) for tau in taus for seed in seeds if (tau, seed) not in points]
-    for number, (tau, seed) in enumerate(wanted, start=1):
-        name = f"τ = {tau:g}, seed {seed} ({number} of {len(wanted)})"
+    with alone(folder):
+        there = Sweep.load(folder) if (folder / FILE).is_file() else Sweep(shared)
+        if other := [name for name in {**shared, **there.about} if shared.get(name) != there.about.get(name)]:
+            raise MismatchError(
+                f"{folder} holds a sweep that differs in {', '.join(other)}; its points could not be compared with new "
+                "ones: give the same, or another folder"
+            )
+        short = dict(zip(taus, shares_short(material, taus), strict=True))
+        points = {(point.tau, point.seed): point for point in there.points}  # done, or found to be impossible
+        wanted = [(tau, seed) for tau in taus for seed in seeds if (tau, seed) not in points]
+        for number, (tau, seed) in enumerate(wanted, start=1):
+            name = f"τ = {tau:g}, seed {seed} ({number} of {len(wanted)})"
 
-        def report(stage: str, done: int, total: int, note: str = "", name: str = name) -> None:
-            on_progress(f"{name}, {stage}", done, total, note)
+            def report(stage: str, done: int, total: int, note: str = "", name: str = name) -> None:
+                on_progress(f"{name}, {stage}", done, total, note)
 
-        blank = Point(tau, seed, short[tau], failed="not trained")
-        points[tau, seed] = _point(material, blank, folder / f"tau-{tau:g}-seed-{seed}", device, report)
-        there = Sweep(shared, [points[key] for key in sorted(points)])
-        there.save(folder)
-    return there
+            blank = Point(tau, seed, short[tau], failed="not trained")
+            points[tau, seed] = _point(material, blank, folder / f"tau-{tau:g}-seed-{seed}", device, report)
+            there = Sweep(shared, [points[key] for key in sorted(points)])
+            there.save(folder)
+        return there
 
 
 def refuse_points(taus: Sequence[float], seeds: Sequence[int]) -> None:

@@ -132,3 +132,28 @@ def clip_folder(tmp_path_factory):
     CLIPProcessor(image_processor=images, tokenizer=tokenizer).save_pretrained(parts)
     SentenceTransformer(str(parts), device="cpu").save(str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def stage_places(small_demo, tmp_path_factory):
+    """What the commands of `stages` speak of: films, one of them broken and one cut off, and triplets."""
+    from stages import Stage
+
+    home, films = small_demo[0], tmp_path_factory.mktemp("films")
+    drawn = sorted((home / "demo/test").glob("*/*"))[:8]
+    for path in drawn:
+        shutil.copy(path, films)
+    (films / "broken.mp4").write_text("no film")
+    (films / f"cut{drawn[0].suffix}").write_bytes(drawn[0].read_bytes()[: drawn[0].stat().st_size * 2 // 3])
+    places = {"home": home, "demo": home / "demo", "films": films, "film": drawn[0], "triplets": ""}
+    mining = Stage("mining", tmp_path_factory.mktemp("mined"), places)
+    assert mining.end()[0] == 0
+    return places | {"triplets": mining.out / "t.safetensors"}
+
+
+@pytest.fixture
+def stage(stage_places, tmp_path):
+    """Make a `Stage` that works below the test's own folder."""
+    from stages import Stage
+
+    return lambda name: Stage(name, tmp_path / "out", stage_places)

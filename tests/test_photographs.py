@@ -106,6 +106,10 @@ def test_the_ridge_map_is_where_the_loss_is_least():
 
 def test_the_run_embeds_by_its_closed_form(tmp_path):
     run, head = run_of_rows(tmp_path / "run", Frames(), Sentences()), Frames().object_head
+    (run.folder / "model.safetensors").unlink()  # as if killed in the middle
+    run = run_of_rows(tmp_path / "run", Frames(), Sentences())
+    with pytest.raises(InputError, match="already holds a run"):
+        run_of_rows(tmp_path / "run", Frames(), Sentences())
     assert run.trained and Run.open(tmp_path / "run").config == run.config and run.ood_distance() is None
     assert run.config.object_rule == "names" and run.config.fusion == FUSION
     model = run.load_model()

@@ -6,6 +6,7 @@ import atexit
 import functools
 import gc
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -18,6 +19,8 @@ from cezsar.cli import analysis, evaluation, import_release, prototypes, recogni
 from cezsar.cli.console import UNWRITABLE
 from cezsar.data.manifest import VIDEO_SUFFIXES
 from cezsar.errors import CezsarError
+
+STOPPED = (130, 143)  # exit statuses after Ctrl-C, where Typer sets it, and after SIGTERM
 
 app = typer.Typer(
     name="cezsar",
@@ -44,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         _command()(args=arguments, prog_name="cezsar")
     except SystemExit as ended:
+        if ended.code in STOPPED:
+            print("cezsar: stopped; give the command again to go on, `cezsar train` with --resume", file=sys.stderr)
         given = list(sys.argv[1:] if arguments is None else arguments)
         if ended.code == 2 and "--" not in given and (odd := [each for each in given if _is_file_like_an_option(each)]):
             print(f"cezsar: {odd[0]} is taken for an option; name such files behind --: -- {odd[0]}", file=sys.stderr)
@@ -51,9 +56,6 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except CezsarError as error:
         print(f"cezsar: {error}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
-        print("cezsar: stopped; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
     except BrokenPipeError:
         # The reader, say `head`, has gone. Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -71,6 +73,7 @@ def program() -> NoReturn:
     """`main` as a process of its own. Importing torch makes a million objects and no garbage, so garbage is looked for
     seldom, and at the end, when all else is done, the system takes the memory back at once: a second less each."""
     gc.set_threshold(100_000)
+    signal.signal(signal.SIGTERM, _terminated)
     ended = SystemExit(3)
     atexit.register(lambda: _leave(int(ended.code or 0)))  # the first to be registered comes last
     try:
@@ -78,6 +81,12 @@ def program() -> NoReturn:
     except SystemExit as error:
         ended = error
         raise
+
+
+def _terminated(number: int, _: object) -> None:
+    """End as after Ctrl-C: what is done is kept, nothing is left lying about. Further requests cannot disturb that."""
+    signal.signal(number, signal.SIG_IGN)
+    sys.exit(128 + number)
 
 
 def _leave(status: int) -> None:

@@ -30,6 +30,7 @@ from cezsar.video import Decoder, Frame, Limits
 
 _Encoded = tuple[np.ndarray, str]  # (T, d) float32 features of a clip, and what of it could not be read, in words
 AHEAD_BYTES = 64 << 20  # frames a worker may hold while another clip is being encoded
+FAILURES = "failed.json"  # beside the shards
 WAITING = 16  # clips that may be finished, for each worker, before the one whose turn it is
 
 
@@ -78,12 +79,12 @@ def extract(
                         work.failed.append(Failure(*where, reason))
                     elif missing := result.result()[1]:
                         work.partly.append(Failure(*where, missing))
-                    if time.monotonic() - flushed_s > flush_s:
+                    if writer.full or time.monotonic() - flushed_s > flush_s:
                         work.flush()
                         flushed_s = time.monotonic()
                     on_progress(number - len(work.failed), len(clips), len(work.failed))
             except (KeyboardInterrupt, SystemExit):  # what is done is kept, as far as the program gets to hear of it
-                writer.flush()
+                work.flush()
                 raise
         work.flush()
     return work.report()
@@ -102,20 +103,31 @@ class Work:
         self.changed = writer.drop_replaced({clip.id: clip.path for clip in clips})
         self.waiting = [clip for clip in clips if clip.id not in writer]
         self.failed, self.partly = list[Failure](), list[Failure]()
-        self._failures = writer.folder / "failed.json"
-        listed = read_json_object(self._failures).get("read in part", []) if self._failures.exists() else []
-        self._before = [Failure(**clip) for clip in listed if clip["id"] in writer]
+        self._before = [clip for clip in _read_in_part(writer.folder) if clip.id in writer]
+
+    def adopt(self, folder: Path) -> None:
+        """Take over what a run that was killed has extracted into a store of its own."""
+        self._before += _read_in_part(folder)
+        self.flush()
+        self.writer.adopt(folder)
 
     def flush(self) -> None:
-        """Write what is done."""
-        self.writer.flush()
+        """Write what is done; the lists first, so that whatever is in the store is told of."""
         lists = {"failed": self.failed, "read in part": self._before + self.partly}
-        atomic.write_json(self._failures, {name: [clip._asdict() for clip in each] for name, each in lists.items()})
+        atomic.write_json(
+            self.writer.folder / FAILURES, {name: [clip._asdict() for clip in each] for name, each in lists.items()}
+        )
+        self.writer.flush()
 
     def report(self) -> ExtractionReport:
         skipped, done = self.clips - len(self.waiting), len(self.waiting) - len(self.failed)
         precision = self.writer.precision
         return ExtractionReport(done, skipped, self.failed, self.partly, len(self.changed), precision)
+
+
+def _read_in_part(folder: Path) -> list[Failure]:
+    path = folder / FAILURES
+    return [Failure(**clip) for clip in read_json_object(path).get("read in part", [])] if path.exists() else []
 
 
 def provenance(encoder: FrameEncoder) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def extract_on_ray(
         parts = writer.folder.resolve() / PARTS
         for left in sorted(parts.glob("*/shard-*.h5")):  # of a run that was killed
             if left.parent.is_dir():
-                writer.adopt(left.parent)
+                Work(writer, []).adopt(left.parent)
         work, rows = Work(writer, clips), []
         for number, first in enumerate(range(0, len(work.waiting), shard_videos)):
             some = work.waiting[first : first + shard_videos]
@@ -74,9 +74,9 @@ def extract_on_ray(
                 for row in done.iter_rows():
                     failed, partly = ([Failure(*each) for each in some] for some in json.loads(row["failed"]))
                     work.failed, work.partly = work.failed + failed, work.partly + partly
+                    work.flush()
                     if any((parts / row["part"]).glob("shard-*.h5")):
                         writer.adopt(parts / row["part"])
-                    work.flush()
                     seen += row["clips"]
                     on_progress(seen - len(work.failed), len(clips), len(work.failed))
             finally:

@@ -12,7 +12,7 @@ import shutil
 import threading
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from itertools import groupby
@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
-from filelock import FileLock, Timeout
 
 from cezsar import atomic
 from cezsar.data.documents import is_unicode, printable
@@ -181,8 +180,9 @@ def provenance_of(folder: str | Path) -> dict[str, Any]:
 
 class StoreWriter:
     """Adds videos to a store folder, new or not; the only writer there as long as it is open (else `InputError`). They
-    become readable a shard at a time: when it is full, at `flush()` and at `close()`; where a `with` block fails, those
-    not yet in a shard are dropped. Raises `MismatchError` where `IDENTITY` is another than the folder's."""
+    become readable a shard at a time: when one is full and another comes, at `flush()` and at `close()`; where a `with`
+    block fails, those not yet in a shard are dropped. Raises `MismatchError` where `IDENTITY` is another than the
+    folder's."""
 
     def __init__(
         self, folder: str | Path, provenance: Mapping[str, Any], *, vocabulary: ObjectVocabulary | None = None,
@@ -192,13 +192,8 @@ class StoreWriter:
         if vocabulary is not None:
             self.provenance["object_head_fingerprint"] = vocabulary.fingerprint
         self._pending: list[tuple[Any, ...]] = []  # values of `PER_VIDEO`, and features
-        self._lock = FileLock(self.folder / ".writer-lock", blocking=False, thread_local=False)
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire()
-        except OSError as error:
-            why = "another process is at it; wait until it ends" if isinstance(error, Timeout) else error.strerror
-            raise InputError(f"{self.folder} cannot be written: {why}, or choose another folder") from error
+        self._lock = ExitStack()
+        self._lock.enter_context(atomic.alone(self.folder))
         try:
             self._shards, self._indexed = _read_shards(self.folder), True
             if self._shards:
@@ -207,17 +202,21 @@ class StoreWriter:
                 self.provenance = stored | {key: self.provenance[key] for key in {PRECISION} & self.provenance.keys()}
             self.labels = {id: label for s in self._shards for id, label in zip(s.ids, s.labels, strict=True)}
             self._next = 1 + max((int(shard.path.stem.removeprefix("shard-")) for shard in self._shards), default=-1)
-            for leftover in self.folder.glob(".tmp-shard-*"):  # of a killed writer; the lock says it is gone
-                leftover.unlink()
             objects = self.folder / "objects.json"
             if vocabulary is not None and not (self._shards and objects.exists()):
                 atomic.write_json(objects, asdict(vocabulary))
         except BaseException:
-            self._lock.release()
+            self._lock.close()
             raise
 
     def __contains__(self, id: object) -> bool:
         return id in self.labels
+
+    @property
+    def full(self) -> bool:
+        """Whether there is enough for a shard, which the next `add` writes if nobody has flushed."""
+        waiting_bytes = sum(video[-1].nbytes for video in self._pending)
+        return len(self._pending) >= self.shard_videos or waiting_bytes >= SHARD_BYTES
 
     def __enter__(self) -> StoreWriter:
         return self
@@ -271,14 +270,13 @@ class StoreWriter:
             raise InputError(f"video {id!r}: its second {int(usable.argmin())} {told}")
         indices, probabilities = objects or ((), ())
         indices, probabilities = np.asarray(indices, dtype="<i4"), np.asarray(probabilities, dtype="<f4")
+        if self.full:
+            self.flush()
         self.labels[id] = label
         digest = hashlib.sha256(json.dumps([id, label, list(features.shape)]).encode("ascii"))
         digest.update(features.tobytes() + indices.tobytes() + probabilities.tobytes())
         words = id.encode(), label.encode(), printable(str(path)).encode()
         self._pending.append((*words, _file_stamp(path), digest.digest(), indices, probabilities, features))
-        waiting_bytes = sum(video[-1].nbytes for video in self._pending)
-        if len(self._pending) >= self.shard_videos or waiting_bytes >= SHARD_BYTES:
-            self.flush()
 
     def adopt(self, folder: Path) -> None:
         """Take over the shards of another store, of the same encoder, which has other videos; its folder goes."""
@@ -319,7 +317,7 @@ class StoreWriter:
             if not self._indexed and len(self._shards) >= INDEXED:
                 _write_index(self.folder / "index.npz", self._shards)
         finally:
-            self._lock.release()
+            self._lock.close()
 
     @property
     def precision(self) -> str:
@@ -333,7 +331,8 @@ class StoreWriter:
         try:
             # Metadata with checksums (HDF5 1.10) and text of fixed length, which needs no unprotected heap: otherwise a
             # flipped bit can send the library into an endless loop.
-            with atomic.replacing(path) as temporary, h5py.File(temporary, "w", libver=("v110", "v110")) as file:
+            how: dict[str, Any] = {"libver": ("v110", "v110"), "locking": False}  # the file is locked already
+            with atomic.replacing(path) as temporary, h5py.File(temporary, "w", **how) as file:
                 file.attrs["format"] = np.bytes_(FORMAT)
                 file.attrs["format_version"] = VERSIONS[FORMAT]
                 file.attrs["provenance"] = np.bytes_(provenance)

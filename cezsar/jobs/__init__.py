@@ -109,7 +109,7 @@ def start(
     with _alone(root):
         if only_one and (alive := [job for job in jobs(kind, home) if job.alive]):
             return alive[0]
-        now, folder = time.time(), root / f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
+        now, folder = _turn_s(root), root / f"{kind}-{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(3)}"
         folder.mkdir()
         record = {
             **stamp("job"), "kind": kind, "title": title, "about": about or {},
@@ -157,7 +157,7 @@ def resume(id: str, home: str | Path | None = None) -> Job:
         job = _found(id, home)
         if job.alive or job.state == "done":
             return job
-        record = read(job.folder / "job.json") | {"queued_s": time.time()}
+        record = read(job.folder / "job.json") | {"queued_s": _turn_s(job.folder.parent)}
         if not Path(record["cwd"]).is_dir():
             raise InputError(f"job {id} worked in {record['cwd']}, which has gone; start it anew")
         return _launch(job.folder, record, _status(job.folder)["codes"])
@@ -171,6 +171,16 @@ def forget(id: str, home: str | Path | None = None) -> None:
             raise InputError(f"job {id} is {job.state}; cancel it first")
         with _taken(job.folder):
             shutil.rmtree(job.folder)
+
+
+def _turn_s(root: Path) -> float:
+    """The time of queuing: after that of every living job, also where the clock was set back meanwhile."""
+    queued = [0.0]
+    for folder in root.iterdir():
+        with suppress(*BROKEN):
+            if locked(folder):
+                queued.append(read(folder / "job.json")["queued_s"] + 0.001)
+    return max(time.time(), *queued)
 
 
 # Processes and their locks -------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cezsar.arrays import FloatArray, IntArray, unit_rows
+from cezsar.atomic import alone
 from cezsar.config import ModelConfig, TrainingConfig, from_dict
 from cezsar.data.datasets import Dataset
 from cezsar.data.descriptions import save_descriptions
@@ -232,47 +233,48 @@ def train(
         {"name": sentences.name, "fingerprint": sentences.fingerprint},
         hashlib.sha256(content.encode()).hexdigest(), domain, fusion={"alpha": 1.0, "beta": 0.0, "gamma": 0.0},
     )  # fmt: skip
-    run = Run.create(folder, config, resume=resume)
-    if run.trained:
+    with alone(folder):
+        run = Run.create(folder, config, resume=resume)
+        if run.trained:
+            return run
+        generator = torch.Generator().manual_seed(config.training.seed)
+        (run.folder / "history.jsonl").unlink(missing_ok=True)
+
+        def note(trial: int, line: dict[str, Any]) -> None:
+            if not trial:
+                run.log(line)
+            on_progress(line | ({"trial": trial} if trial else {}))
+
+        def trained(clips: Clips, trial: int) -> CrossModal:
+            return train_model(
+                clips.features, clips.class_index, clips.tokens(sentences), config.model, config.training, generator,
+                device=device, on_progress=partial(note, trial),
+            )  # fmt: skip
+
+        made = []
+        halves = semantic.split_classes(len(seen.names), np.random.default_rng(config.training.seed), trials)
+        for trial, (kept, held) in enumerate(halves, start=1):
+            known, other = seen.of(kept), seen.of(held)
+            made.append((sides_in(trained(known, trial), known, other, sentences), other.class_index))
+        tried, final = semantic.try_all(made, grid or semantic.GRID), trained(seen, 0)
+        how = semantic.best_of(tried)
+        places_SE = semantic.visual_prototypes(clip_embeddings(final, seen.features), seen.class_index, len(seen.names))
+        kept_classes = Seen(seen.names, seen.vectors(sentences), places_SE.astype(np.float32), how)
+        kept_classes.save(run.folder / "seen.safetensors")
+        ood_of(seen.features, np.arange(len(seen.ids)), config).save(run.folder / "domain.safetensors")
+        if descriptions is not None:
+            save_descriptions(run.folder / "prototypes.json", descriptions)
+        lines = run.history()
+        best = max(lines, key=lambda line: line["held_out_top1"])
+        record = {
+            "epochs": len(lines), "best_epoch": best["epoch"], "validation_loss": best["validation_loss"],
+            "held_out_top1": best["held_out_top1"],
+            "transfer": how._asdict() | {"top1": float(np.mean(tried[how])), "trials": trials},
+            "train_clips": len(seen.ids), "train_classes": len(seen.names), "precision": "fp32",
+            "triplets": {"store": store.fingerprint},
+        }  # fmt: skip
+        run.finish(final, started, record)
         return run
-    generator = torch.Generator().manual_seed(config.training.seed)
-    (run.folder / "history.jsonl").unlink(missing_ok=True)
-
-    def note(trial: int, line: dict[str, Any]) -> None:
-        if not trial:
-            run.log(line)
-        on_progress(line | ({"trial": trial} if trial else {}))
-
-    def trained(clips: Clips, trial: int) -> CrossModal:
-        return train_model(
-            clips.features, clips.class_index, clips.tokens(sentences), config.model, config.training, generator,
-            device=device, on_progress=partial(note, trial),
-        )  # fmt: skip
-
-    made = []
-    halves = semantic.split_classes(len(seen.names), np.random.default_rng(config.training.seed), trials)
-    for trial, (kept, held) in enumerate(halves, start=1):
-        known, other = seen.of(kept), seen.of(held)
-        made.append((sides_in(trained(known, trial), known, other, sentences), other.class_index))
-    tried, final = semantic.try_all(made, grid or semantic.GRID), trained(seen, 0)
-    how = semantic.best_of(tried)
-    places_SE = semantic.visual_prototypes(clip_embeddings(final, seen.features), seen.class_index, len(seen.names))
-    kept_classes = Seen(seen.names, seen.vectors(sentences), places_SE.astype(np.float32), how)
-    kept_classes.save(run.folder / "seen.safetensors")
-    ood_of(seen.features, np.arange(len(seen.ids)), config).save(run.folder / "domain.safetensors")
-    if descriptions is not None:
-        save_descriptions(run.folder / "prototypes.json", descriptions)
-    lines = run.history()
-    best = max(lines, key=lambda line: line["held_out_top1"])
-    record = {
-        "epochs": len(lines), "best_epoch": best["epoch"], "validation_loss": best["validation_loss"],
-        "held_out_top1": best["held_out_top1"],
-        "transfer": how._asdict() | {"top1": float(np.mean(tried[how])), "trials": trials},
-        "train_clips": len(seen.ids), "train_classes": len(seen.names), "precision": "fp32",
-        "triplets": {"store": store.fingerprint},
-    }  # fmt: skip
-    run.finish(final, started, record)
-    return run
 
 
 def configs(

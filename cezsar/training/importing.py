@@ -12,7 +12,6 @@ import hashlib
 import os
 import re
 import shutil
-import tempfile
 import warnings
 import zipfile
 import zlib
@@ -25,7 +24,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from cezsar.atomic import replacing, write_json
+from cezsar.atomic import beside, replacing, write_json
 from cezsar.config import ModelConfig, TrainingConfig
 from cezsar.data.descriptions import load_descriptions
 from cezsar.data.documents import printable, read_json_object
@@ -57,7 +56,10 @@ def pack(run_folder: str | Path, path: str | Path) -> Path:
         raise InputError(f"{path} would hold a zip archive; give it the suffix .zip")
     if not run.trained:
         raise InputError(f"run {run.folder} is not trained yet; finish it with `cezsar train --resume`, then pack it")
-    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+    with (
+        replacing(path) as temporary,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as archive,
+    ):
         for file in sorted(run.folder.rglob("*")):
             if file.is_file() and _TRAVELS.fullmatch(name := file.relative_to(run.folder).as_posix()):
                 archive.write(file, f"{run.folder.resolve().name}/{name}")
@@ -139,9 +141,8 @@ def _members(archive: zipfile.ZipFile, path: Path) -> tuple[str, dict[str, zipfi
 @contextlib.contextmanager
 def _staging(runs: Path, source: Path) -> Iterator[Path]:
     """A folder beside the runs that no list of runs shows. Errors raised meanwhile speak of `source` instead of it."""
-    runs.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=runs, prefix=".tmp-") as temporary:
-        folder = Path(temporary) / "run"
+    with beside(runs / "run", folder=True) as temporary:
+        folder = temporary / "run"
         folder.mkdir()
         try:
             yield folder

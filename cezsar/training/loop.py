@@ -8,6 +8,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from pickle import UnpicklingError
 from types import SimpleNamespace
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from cezsar.arrays import FloatArray, IntArray
-from cezsar.atomic import replacing, write_text
+from cezsar.atomic import alone, replacing, write_text
 from cezsar.config import ModelConfig, TrainingConfig, UseConfig, from_dict
 from cezsar.data.descriptions import save_descriptions
 from cezsar.data.features import FeatureStore
@@ -66,15 +67,15 @@ def train(
         {"name": sentences["name"], "fingerprint": sentences["fingerprint"]}, triplets.fingerprint, domain,
         use.objects, fusion=use.fusion,
     )  # fmt: skip
-    with processes.group() as group:
+    with processes.group() as group, nullcontext() if group.rank else alone(folder):
         run = Run(Path(folder), config) if group.rank else Run.create(folder, config, resume=resume)
-        group.wait()
-        if not run.trained:
-            Trainer(run, triplets, store, pick_device(device), group, compiled).fit(on_progress)
         if head is not None and not group.rank:
             head.save(run.folder / "objects.safetensors")
         if descriptions is not None and not group.rank:
             save_descriptions(run.folder / "prototypes.json", descriptions)
+        group.wait()
+        if not run.trained:
+            Trainer(run, triplets, store, pick_device(device), group, compiled).fit(on_progress)
         group.wait()
     return run
 

@@ -60,7 +60,8 @@ def run_of_rows(
     domain = f"photographs of {len(head.names):,} kinds of objects, and no video"
     how: dict[str, Any] = {"domain": domain, "objects": OBJECTS, "object_rule": "names", "fusion": FUSION}
     config = RunConfig(shape, TrainingConfig(), frames, words, **how)
-    run, model = Run.create(folder, config), CEZSAR(config.model)
+    begun = not (Path(folder) / "model.safetensors").exists()  # and stopped before it was whole, if it is there
+    run, model = Run.create(folder, config, resume=begun), CEZSAR(config.model)
     model.sentence = branch
     map_DE = ridge_map(head.weight, np.mean(spoken_KE, axis=0, dtype=np.float32), ridge)
     model.visual.project.weight.copy_(torch.from_numpy(map_DE.T))

@@ -235,6 +235,8 @@ def write_video(plan: VideoPlan, path: str | Path, width_px: int = WIDTH_PX) -> 
         for frame in render(plan, width=width_px):
             writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
         writer.release()
+        with tempfile.TemporaryFile(dir=path.parent) as file:  # OpenCV says nothing of a disk that has become full
+            file.write(bytes(1 << 16))
         if path.suffix == ".webm":
             _fix_identity(temporary)
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from cezsar import workspace
 from cezsar.arrays import FloatArray, IntArray
-from cezsar.atomic import write_json
+from cezsar.atomic import replacing_folder, write_json
 from cezsar.data import datasets
 from cezsar.data.descriptions import load_descriptions, save_descriptions
 from cezsar.data.documents import read_json_object
@@ -157,39 +157,38 @@ def found(folder: str | Path) -> list[Scored]:
 
 
 def keep(
-    folder: str | Path, ready: Prepared, sentences: Encoder, descriptions: Descriptions, *, dataset: str,
+    place: str | Path, ready: Prepared, sentences: Encoder, descriptions: Descriptions, *, dataset: str,
     paths: Mapping[str, Path] | None = None, several: Several = "nearest", half: bool = False,
 ) -> Scored:  # fmt: skip
-    """Write a data set as a method has scored it; `about.json` comes last, so that a folder with it is whole. `half`
-    keeps embeddings as float16, and scores of these."""
-    folder, run, embeddings, scores = Path(folder), ready.run, ready.embedded.embeddings, ready.scores
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "about.json").unlink(missing_ok=True)
-    embeddings.save(folder / "embeddings.safetensors", half=half)
-    if half:
-        embeddings = Embeddings.load(folder / "embeddings.safetensors")
-        scores = Scores.from_embeddings(embeddings, several)  # so that both files agree
-    scores.save(folder / "scores.safetensors", half=len(scores.ids) * len(scores.class_names) > LARGE)
-    save_descriptions(folder / "descriptions.json", {name: descriptions[name] for name in embeddings.class_names})
-    rows, clouds = clouds_of(ready.embedded, ready.store, sentences, descriptions)
-    arrays: dict[str, Any] = {"rows": rows}
-    for name, cloud in clouds.items():
-        arrays[f"{name}.videos"], arrays[f"{name}.prototypes"] = (points.astype(np.float16) for points in cloud)
-    write_arrays(folder / "clouds.safetensors", "clouds", arrays, {"spaces": list(clouds)})
-    if paths:
-        inside = set(embeddings.ids)
-        write_json(folder / "paths.json", {clip: str(path) for clip, path in paths.items() if clip in inside})
-    about = {
-        **stamp("scored"), "method": ready.method.name, "run": run.name if run else "",
-        "run_fingerprint": digest(run.folder / "model.safetensors") if run else "",
-        "domain": run.config.domain if run else "", "dataset": dataset,
-        "store": ready.store.fingerprint if ready.store else "", "space": embeddings.space,
-        "sentence_encoder": {"name": sentences.name, "fingerprint": sentences.fingerprint}, "several": several,
-        "fusion": asdict(ready.weights), "clips": len(embeddings.ids), "classes": len(embeddings.class_names),
-        "modalities": list(embeddings.modalities), "notes": ready.embedded.notes,
-    }  # fmt: skip
-    write_json(folder / "about.json", about)
-    return Scored(folder, about)
+    """Write a data set as a method has scored it, whole or not at all; what was kept there before stays until then.
+    `half` keeps embeddings as float16, and scores of these."""
+    run, embeddings, scores = ready.run, ready.embedded.embeddings, ready.scores
+    with replacing_folder(place) as folder:
+        embeddings.save(folder / "embeddings.safetensors", half=half)
+        if half:
+            embeddings = Embeddings.load(folder / "embeddings.safetensors")
+            scores = Scores.from_embeddings(embeddings, several)  # so that both files agree
+        scores.save(folder / "scores.safetensors", half=len(scores.ids) * len(scores.class_names) > LARGE)
+        save_descriptions(folder / "descriptions.json", {name: descriptions[name] for name in embeddings.class_names})
+        rows, clouds = clouds_of(ready.embedded, ready.store, sentences, descriptions)
+        arrays: dict[str, Any] = {"rows": rows}
+        for name, cloud in clouds.items():
+            arrays[f"{name}.videos"], arrays[f"{name}.prototypes"] = (points.astype(np.float16) for points in cloud)
+        write_arrays(folder / "clouds.safetensors", "clouds", arrays, {"spaces": list(clouds)})
+        if paths:
+            inside = set(embeddings.ids)
+            write_json(folder / "paths.json", {clip: str(path) for clip, path in paths.items() if clip in inside})
+        about = {
+            **stamp("scored"), "method": ready.method.name, "run": run.name if run else "",
+            "run_fingerprint": digest(run.folder / "model.safetensors") if run else "",
+            "domain": run.config.domain if run else "", "dataset": dataset,
+            "store": ready.store.fingerprint if ready.store else "", "space": embeddings.space,
+            "sentence_encoder": {"name": sentences.name, "fingerprint": sentences.fingerprint}, "several": several,
+            "fusion": asdict(ready.weights), "clips": len(embeddings.ids), "classes": len(embeddings.class_names),
+            "modalities": list(embeddings.modalities), "notes": ready.embedded.notes,
+        }  # fmt: skip
+        write_json(folder / "about.json", about)
+    return Scored(place, about)
 
 
 def clouds_of(

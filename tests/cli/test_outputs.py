@@ -11,7 +11,7 @@ import torch
 import typer
 from safetensors.torch import save_file
 
-from cezsar import atomic
+from cezsar import atomic, world
 from cezsar.cli import app, console
 from cezsar.errors import InputError
 
@@ -123,6 +123,34 @@ def test_libraries_that_write_tell_of_a_full_disk_as_the_system_does(save, tmp_p
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert told.value.filename == str(tmp_path / "kept") and told.value.errno > 0
     assert not list(tmp_path.iterdir())
+
+
+def test_a_film_that_a_full_disk_cut_off_is_none(tmp_path):
+    """OpenCV, which writes it, does not say."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        with pytest.raises(OSError):
+            world.write_video(world.plan_training(1, videos=1, segments_per_video=1)[0], tmp_path / "film.mp4")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_dead_writers_left_is_removed_and_what_living_ones_write_is_not(tmp_path):
+    (tmp_path / ".tmp-r-dead.json").touch()
+    (tmp_path / ".tmp-set-dead").mkdir()
+    with atomic.replacing(tmp_path / "r.json") as path, atomic.replacing_folder(tmp_path / "set") as folder:
+        path.write_text("last")
+        atomic.write_text(tmp_path / "r.json", "first")
+        (folder / "a").touch()
+        with atomic.replacing_folder(tmp_path / "set") as other:
+            (other / "b").touch()
+        with pytest.raises(OSError), atomic.replacing_folder(tmp_path / "set"):
+            raise OSError
+        assert (tmp_path / "set/b").exists()  # as long as nothing better is there
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a", "r.json", "set"]
+    assert (tmp_path / "r.json").read_text() == "last"
 
 
 def test_the_terminal_is_an_output(tmp_path):

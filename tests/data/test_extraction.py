@@ -1,9 +1,8 @@
-"""Extraction with stand-in decoders and encoders: order, failures, resuming, killing."""
+"""Extraction with stand-in decoders and encoders: order, failures, resuming."""
 
 import json
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -21,7 +20,7 @@ from cezsar.data.features import FeatureStore
 from cezsar.data.manifest import Clip
 from cezsar.encoders.objects import LinearHead
 from cezsar.errors import MismatchError, MissingWeightsError, VideoError
-from cezsar.video import Frame, Limits, Sampling
+from cezsar.video import Frame, Limits, Reading, Sampling
 
 
 class Encoder:
@@ -192,40 +191,22 @@ def test_what_concerns_all_clips_stops_and_ctrl_c_keeps_what_is_done(tmp_path):
     assert FeatureStore(tmp_path / "b").ids == [f"id {name}" for name in NUMBERS[:5]]
 
 
-def slow(folder, pause_s):
-    """What the processes of the next test do: 60 clips, of which every tenth is damaged."""
-    StandInDecoder.pause_s, extraction.Decoder = pause_s, StandInDecoder
-    names = [f"broken{i}" if i % 10 == 7 else f"{i:03d}" for i in range(60)]
-    extract(clips(*names), Encoder(), folder, workers=2, shard_videos=4)
+@pytest.mark.usefixtures("stand_in")
+def test_a_kill_after_any_shard_loses_nothing_of_what_is_told_of_its_clips(tmp_path, monkeypatch):
+    flush = extraction.StoreWriter.flush
 
+    def killed(self):
+        flush(self)
+        raise MissingWeightsError("as if killed here")
 
-def start(folder, pause_s):
-    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import test_extraction as test"
-    command = [sys.executable, "-c", f"{code}; print('begun', flush=True); test.slow({str(folder)!r}, {pause_s})"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "begun\n"
-    return process
-
-
-def test_kill_9_at_random_moments_then_resume(tmp_path):
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    rng = np.random.default_rng(3)
-    for _ in range(3):
-        process = start(killed, 0.06)  # slow enough that every kill finds it at work
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(rng.uniform(0.02, 0.3))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-    if (killed / "shard-00000.h5").exists():
-        FeatureStore(killed)  # what is there is whole, at any moment
-    contents = []
-    for folder in (whole, killed):
-        process = start(folder, 0)
-        assert process.wait(60) == 0, process.communicate()[1]
-        assert len(json.loads((folder / "failed.json").read_text())["failed"]) == 6
-        contents.append({path.name: path.read_bytes() for path in folder.glob("shard-*.h5")})
-    assert contents[0] == contents[1] and len(FeatureStore(whole)) == 54
-    assert not list(killed.glob(".tmp-shard*"))
+    monkeypatch.setattr(StandInDecoder, "reading", Reading(2, 1, 0, 1.0, 2.0))  # of every clip a part
+    with monkeypatch.context() as patch, pytest.raises(MissingWeightsError):
+        patch.setattr(extraction.StoreWriter, "flush", killed)
+        extract(clips(*NUMBERS[:6]), Encoder(), tmp_path, shard_videos=2)
+    stored = FeatureStore(tmp_path).ids
+    assert extract(clips(*NUMBERS[:6]), Encoder(), tmp_path).skipped == len(stored) == 2
+    listed = json.loads((tmp_path / "failed.json").read_text())["read in part"]
+    assert [entry["id"] for entry in listed] == [f"id {name}" for name in NUMBERS[:6]]
 
 
 def write_film(path, colour, frames=12):
