@@ -10,6 +10,7 @@ import pytest
 from benchmarks import licences
 from cezsar.encoders import catalogue
 from cezsar.errors import FormatError
+from cezsar.training import runs
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -44,6 +45,20 @@ def test_the_licences_that_are_told_are_those_of_the_packages_and_the_weights():
         assert name in by_licence[own]
     for card in catalogue.CARDS.values():
         assert (f"licence {card.licence}" in card.facts) == (card.name != "motion")
+
+
+@pytest.mark.parametrize("name", runs.SHIPPED_WEIGHTS)
+def test_the_weights_of_a_run_that_comes_along_are_checked_at_load(name, tmp_path, monkeypatch):
+    folder = shutil.copytree(
+        next(place / name for place in runs.SHIPPED if (place / name / "config.json").is_file()), tmp_path / name
+    )
+    monkeypatch.setattr(runs, "SHIPPED", (tmp_path,))
+    assert runs.Run.open(folder).load_model()
+    content = bytearray((folder / "model.safetensors").read_bytes())
+    content[-1] ^= 1  # some weight, by very little
+    (folder / "model.safetensors").write_bytes(content)
+    with pytest.raises(FormatError, match="is not what came with the software"):
+        runs.Run.open(folder).load_model()
 
 
 @pytest.mark.parametrize(("name", "file"), [

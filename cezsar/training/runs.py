@@ -38,6 +38,10 @@ if TYPE_CHECKING:  # who only reads what a run says of itself does not wait for 
 
 ANSWERS = ("config.json", "model.safetensors", "objects.safetensors", "seen.safetensors")
 SHIPPED = (ASSETS, ASSETS / "demo" / "runs")  # folders of the runs that come along: `photographs` and the demo's
+SHIPPED_WEIGHTS = {  # SHA-256 of their model.safetensors
+    "photographs": "98cd303533ab0d593a9e01d8a965332f2376591361d6d3cbb7d0ae00b593c817",
+    "demo": "6cb03fea604620a1ea7d2320671b9a75d2a55fc69bce6f79ced154fa5dbea78d",
+}
 
 
 @dataclass(frozen=True)
@@ -207,7 +211,8 @@ class Run:
         (self.folder / "state.pt").unlink(missing_ok=True)
 
     def load_model(self, device: str | torch.device = "cpu") -> CEZSAR | CrossModal:
-        """The model in evaluation mode. Raises `FormatError`: no weights, damaged, or of other shapes than config's."""
+        """The model in evaluation mode. Raises `FormatError`: no weights, damaged, of other shapes than config's, or of
+        a run that comes along and altered."""
         import torch
         from safetensors.torch import load_file
 
@@ -216,6 +221,10 @@ class Run:
         path = self.folder / "model.safetensors"
         if not path.is_file():
             raise FormatError(f"{self.folder} has no model.safetensors yet; finish its training with --resume")
+        if self.folder.resolve().parent in SHIPPED:
+            found, wanted = hashlib.sha256(path.read_bytes()).hexdigest(), SHIPPED_WEIGHTS.get(self.name)
+            if found != wanted:
+                raise FormatError(f"{path} is not what came with the software (sha256 {found}, expected {wanted})")
         try:
             tensors = load_file(path)
         except (SafetensorError, OSError) as error:
