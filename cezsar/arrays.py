@@ -1,5 +1,7 @@
-"""Types of arrays, and rows of length 1."""
+"""Types of arrays, rows of length 1, and arrays in files of NumPy."""
 
+import zipfile
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,3 +22,24 @@ def unit_rows(rows_NE: npt.NDArray[_F]) -> npt.NDArray[_F]:
     lengths_N1[lengths_N1 == 0] = 1
     scaled: npt.NDArray[_F] = rows_NE / lengths_N1
     return scaled
+
+
+MOST_BYTES = 8 << 30  # of the arrays of a file, unpacked
+
+
+def read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of an .npz file. Raises the system's `OSError`, and `ValueError` for whatever else is wrong with it:
+    nothing is unpickled, and no member is larger than it says."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if (size := sum(member.file_size for member in archive.infolist())) > MOST_BYTES:
+                raise ValueError(f"its arrays have {size:,} bytes")
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file}
+    except (OSError, ValueError):
+        raise
+    except Exception as error:  # damage shows itself in many ways: of archives, of their packing, of NumPy's headers
+        raise ValueError(str(error)) from error
+    if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+        raise ValueError("it has files that are no arrays")
+    return arrays

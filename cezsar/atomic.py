@@ -1,4 +1,5 @@
-"""Files and folders appear whole or not at all: written under a temporary name beside the target, then renamed."""
+"""Files and folders appear whole or not at all: written under a temporary name beside the target, then renamed. Named
+arrays are read here, too."""
 
 from __future__ import annotations
 
@@ -14,10 +15,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cezsar.errors import InputError
+from cezsar.errors import CezsarError, FormatError, InputError
 
 if TYPE_CHECKING:
     import numpy as np
+
+MOST_BYTES = 64 << 30  # of a file of named arrays
+DAMAGED = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError)  # as its parts show it
 
 
 @contextmanager
@@ -187,3 +191,25 @@ def write_tensors(path: str | Path, arrays: Mapping[str, np.ndarray], words: Map
             header = json.loads(file.read(size)) | {"__metadata__": dict(sorted(words.items()))}
             file.seek(8)
             file.write(json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode().ljust(size))
+
+
+@contextmanager
+def read_tensors(path: str | Path, advice: str) -> Iterator[tuple[dict[str, np.ndarray], dict[str, str]]]:
+    """All named arrays of a safetensors file, and the words about them. Whatever is wrong with these within the block
+    is a `FormatError` that names the file and gives the advice. The format holds no code, and no array that is not in
+    the file; its header has at most 100 MB."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        if (size := Path(path).stat().st_size) > MOST_BYTES:
+            raise FormatError(f"{path} has {size:,} bytes, and at most {MOST_BYTES:,} are read; {advice}")
+        with safe_open(path, framework="numpy") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (the file is no mapping)
+            words = file.metadata() or {}
+        yield arrays, words
+    except CezsarError:
+        raise
+    except OSError as error:
+        raise FormatError(f"{path} cannot be read: {error.strerror or error}; check the path, or {advice}") from error
+    except (SafetensorError, *DAMAGED) as error:
+        raise FormatError(f"{path} is damaged or no file of this kind ({error}); {advice}") from error

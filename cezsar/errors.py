@@ -1,8 +1,14 @@
 """The error tree. A message says what was wrong, where, and what to do next; the command line prints it on one line."""
 
+MOST_CHARACTERS = 1500  # of a message, which may quote what it refuses
+
 
 class CezsarError(Exception):
     """Root of every error this package raises on purpose."""
+
+    def __str__(self) -> str:
+        told = super().__str__()
+        return told if len(told) <= MOST_CHARACTERS else f"{told[: MOST_CHARACTERS - 300]} ... {told[-250:]}"
 
 
 class InputError(CezsarError):

@@ -27,9 +27,10 @@ def stamp(kind: str) -> dict[str, Any]:
     return {"cezsar": kind, "version": VERSIONS[kind]}
 
 
-def check_stamp(source: str | Path, kind: str, found: Mapping[str, Any], again: str) -> None:
-    """Raises `FormatError` where a file is of another kind or a newer version; `again` says how to get one that can be
-    read."""
+def check_stamp(source: str | Path, kind: str, found: Any, again: str) -> None:
+    """Raises `FormatError` where `found` in a file is no mapping of this kind, or one of a newer version; `again` says
+    how to get one that can be read."""
+    found = found if isinstance(found, Mapping) else {}
     said, number, known = found.get("cezsar") or "something else", str(found.get("version")), VERSIONS[kind]
     if said != kind or not number.isdecimal() or number == "0":
         other = f"{str(said)[:40]}, version {number[:20]}"

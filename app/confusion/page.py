@@ -20,6 +20,7 @@ from cezsar.data.labels import canonical
 from cezsar.report.figures import GAIN, GREY, LOSS, number, ranking, short
 from cezsar.zeroshot.fusion import Weights, rank, similarities
 from cezsar.zeroshot.scored import Scored
+from cezsar.zeroshot.tables import csv_of
 
 FUSED = "fused"
 MODALITIES = {"VE": "VE, what the clip looks like", "O": "O, recognised objects", "C": "C, captions"}
@@ -112,7 +113,7 @@ def draw(views: Views, chosen: tuple[str, str], as_counts: bool) -> None:
 
 def as_csv(view: Matrix) -> str:
     table = pd.DataFrame(view.counts_KL, view.classes, view.columns)
-    return str(table.to_csv(index_label="true \\ predicted", lineterminator="\n"))
+    return csv_of(table, index=True, index_label="true \\ predicted")
 
 
 # What is compared ----------------------------------------------------------------------------------------------------

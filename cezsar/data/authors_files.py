@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 
@@ -18,6 +19,8 @@ from cezsar.data.labels import load_index, load_split
 from cezsar.data.manifest import files_in
 from cezsar.encoders.base import BY_NAME
 from cezsar.errors import InputError, MismatchError
+
+UNUSABLE = (ValueError, OSError, EOFError, ArithmeticError, SyntaxError, TypeError, TokenError, RecursionError)
 
 
 def import_features(
@@ -52,7 +55,7 @@ def import_features(
                     if array.dtype.kind != "f":
                         raise ValueError(f"it holds {array.dtype}, not floating-point numbers")
                     writer.add(id, array, labels.get(id, ""))
-                except (InputError, ValueError, OSError, EOFError, OverflowError, SyntaxError, TypeError) as error:
+                except (InputError, *UNUSABLE) as error:
                     why = str(error) if isinstance(error, InputError) else f"it is no usable .npy file ({error!s:.200})"
                     failed.append(Failure(id, printable(str(file)), printable(" ".join(why.split()))))
             on_progress(number - len(failed), len(files), len(failed))

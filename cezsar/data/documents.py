@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import csv
+import io
 import json
 from collections import Counter
 from collections.abc import Iterable
@@ -11,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from cezsar.errors import FormatError, InputError
+
+MOST_BYTES = 512_000_000  # of a file of text; captions of 300,000 videos have a tenth
 
 
 def read_text(path: str | Path) -> str:
@@ -67,6 +71,16 @@ def parse_json(text: str, source: str) -> Any:
         raise FormatError(f"{source}: not usable JSON ({error}); a plain table of names and values is") from error
 
 
+def read_table(text: str, source: str | Path) -> tuple[list[str], list[tuple[int, dict[str, str | None]]]]:
+    """The columns of CSV text that its first line names, and each row with the number of its line. A cell has at most
+    131,072 characters."""
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    try:
+        return list(reader.fieldnames or []), [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise FormatError(f"{source}, line {reader.reader.line_num}: not valid CSV ({error}); correct it") from error
+
+
 def is_unicode(text: str) -> bool:
     """Whether `text` can be encoded: names that were not UTF-8 carry lone surrogates and cannot."""
     return text.encode("utf-8", "ignore").decode("utf-8") == text
@@ -85,6 +99,11 @@ def enumerated(names: Iterable[str], most: int) -> str:
 
 def _bytes(path: str | Path) -> bytes:
     try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(f"{printable(str(path))} cannot be read: {error.strerror}; check the path") from error
+        with Path(path).open("rb") as file:
+            raw = file.read(MOST_BYTES + 1)
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", error)
+        raise InputError(f"{printable(str(path))} cannot be read: {why}; check the path") from error
+    if len(raw) > MOST_BYTES:
+        raise FormatError(f"{printable(str(path))} has more than {MOST_BYTES:,} bytes, which no such file has")
+    return raw

@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import threading
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -23,7 +22,8 @@ import h5py
 import numpy as np
 
 from cezsar import atomic
-from cezsar.data.documents import is_unicode, printable
+from cezsar.arrays import read_npz
+from cezsar.data.documents import is_unicode, printable, read_json_object
 from cezsar.errors import CezsarError, FormatError, InputError, MismatchError
 from cezsar.formats import VERSIONS, check_stamp
 
@@ -148,11 +148,15 @@ class FeatureStore:
             return None
         path = self.folder / "objects.json"
         try:
-            found = ObjectVocabulary(**json.loads(path.read_text(encoding="utf-8")))
+            found = ObjectVocabulary(**read_json_object(path))
             if found.fingerprint != wanted:
                 raise ValueError(f"it belongs to object head {found.fingerprint}, not {wanted}")
+            "".join([*found.names, *found.definitions])  # are text
+            most = max(int(shard.object_indices.max(initial=-1)) for shard, _ in self._where.values())
+            if not most < len(found.names) == len(found.definitions):
+                raise ValueError(f"it has {len(found.names)} names and {len(found.definitions)} definitions")
             return found
-        except (OSError, ValueError, TypeError) as error:
+        except (InputError, ValueError, TypeError) as error:
             told = "copy it from the original store, or extract again into a new folder"
             raise FormatError(f"{path}, the names of objects, cannot be used ({error}); {told}") from error
 
@@ -431,8 +435,7 @@ def _write_index(path: Path, shards: Sequence[Shard]) -> None:
 def _read_index(path: Path) -> dict[str, Shard]:
     """Shards by the names of their files; nothing where there is no index, or one that cannot be read."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays: dict[str, Any] = {"version": 1} | {name: file[name] for name in file}
+        arrays: dict[str, Any] = {"version": 1} | read_npz(path)
         if arrays["version"] != VERSIONS[FORMAT]:
             return {}
         for name in ("ids", "labels", "paths", "shards", "provenance"):
@@ -444,8 +447,9 @@ def _read_index(path: Path) -> dict[str, Shard]:
             about = (tuple(arrays["stamps"][row].tolist()), int(arrays["starts"][row]), arrays["provenance"][row])
             offsets = np.concatenate([[0], np.cumsum(lengths[own])])
             found[name] = Shard(path.parent / name, *about, offsets, **{each: arrays[each][own] for each in PER_VIDEO})
+            _width(found[name])
         return found
-    except (*UNREADABLE, EOFError, zipfile.BadZipFile):  # the shards themselves say the same, only more slowly
+    except UNREADABLE:  # the shards themselves say the same, only more slowly
         return {}
 
 
@@ -453,31 +457,56 @@ def _read_shard(path: Path) -> Shard:
     """Raises `FormatError` where the file is foreign, newer or damaged."""
     with _readable(path), h5py.File(path, "r") as file:
         stamp = _stamp(path)
+        if any(file.attrs.get_id(name).dtype.kind not in "iS" for name in file.attrs):
+            raise ValueError("its attributes are of other types")
         kind, version = file.attrs.get("format"), file.attrs.get("format_version")
         kind = kind.decode("ascii", "replace") if isinstance(kind, bytes) else kind
         check_stamp(path, FORMAT, {"cezsar": kind, "version": version}, "move it elsewhere")
         provenance = file.attrs["provenance"].decode("ascii")
-        _, _, dim = (json.loads(provenance)[key] for key in IDENTITY[:3])
-        features, offsets = file["features"], file["offsets"][:]
-        n = len(offsets) - 1
-        arrays: dict[str, Any] = {name: file[name][:] for name in PER_VIDEO if name in file}
-        arrays = {"files": np.zeros((n, 2), int)} | arrays  # stores of earlier versions have none
+        features, offsets = _array(file, "features"), _array(file, "offsets")[:]
+        arrays: dict[str, Any] = {name: _array(file, name)[:] for name in PER_VIDEO if name != "files" or name in file}
+        arrays = {"files": np.zeros((len(offsets) - 1, 2), int)} | arrays  # stores of earlier versions have none
         for name in ("ids", "labels", "paths"):
             arrays[name] = [text.decode("utf-8") for text in arrays[name].tolist()]
-        whole = (
-            (features.dtype, features.shape, offsets[0]) == (np.float16, (offsets[-1], dim), 0)
-            and (np.diff(offsets) > 0).all()
-            and {len(array) for array in arrays.values()} == {n}
-            and (arrays["files"].shape[1:], arrays["digests"].shape[1:]) == ((2,), (32,))
-            and arrays["object_indices"].shape == arrays["object_probabilities"].shape
-        )
-        if not whole:
+        shard = Shard(path, stamp, features.id.get_offset(), provenance, offsets, **arrays)
+        if (features.dtype, features.shape) != (np.float16, (offsets[-1], _width(shard))):
             raise ValueError("its parts do not fit together")
-        if (start := features.id.get_offset()) is None:
-            raise FormatError(
-                f"{path} has features in pieces or compressed; undo it, as with: h5repack -l CONTI -f NONE"
-            )
-    return Shard(path, stamp, start, provenance, offsets, **arrays)
+    return shard
+
+
+def _array(file: h5py.File, name: str) -> h5py.Dataset:
+    """An array that lies in the file itself, in one piece and as it is: no link elsewhere, no filter, no other file."""
+    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+        raise ValueError(f"{name} is a link to another place")
+    found = file[name]
+    made = found.id.get_create_plist()
+    if made.get_layout() != h5py.h5d.CONTIGUOUS or made.get_external_count() or found.dtype.kind not in "iufS":
+        told = "in pieces, compressed, elsewhere or of another type; undo it, as with: h5repack -l CONTI -f NONE"
+        raise FormatError(f"{file.filename} has {name} {told}")
+    if found.nbytes != found.id.get_storage_size():
+        raise ValueError(f"{name} is not all there")
+    return found
+
+
+def _width(shard: Shard) -> int:
+    """d, the width of its rows, if its parts fit together. Raises one of `UNREADABLE` where they do not."""
+    about, n = json.loads(shard.provenance), len(shard.offsets) - 1
+    encoder, fingerprint, dim = (about[key] for key in IDENTITY[:3])
+    arrays = shard.files, shard.digests, shard.object_indices, shard.object_probabilities
+    whole = (
+        [type(each) for each in (encoder, fingerprint, dim, about.get(PRECISION, ""))] == [str, str, int, str]
+        and dim > 0
+        and shard.offsets.dtype.kind == "i" and shard.offsets.ndim == 1 and shard.offsets[0] == 0
+        and (np.diff(shard.offsets) > 0).all()
+        and {len(part) for part in (shard.ids, shard.labels, shard.paths, *arrays)} == {n}
+        and [each.dtype.kind for each in arrays] == ["i", "u", "i", "f"]
+        and (shard.files.shape[1:], shard.digests.shape[1:]) == ((2,), (32,))
+        and shard.object_indices.shape == shard.object_probabilities.shape and shard.object_indices.ndim == 2
+        and 0 < shard.start <= shard.stamp[0] - int(shard.offsets[-1]) * dim * np.dtype("<f2").itemsize
+    )  # fmt: skip
+    if not whole:
+        raise ValueError("its parts do not fit together")
+    return int(dim)
 
 
 def _open(path: Path, size: int) -> io.FileIO:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import difflib
-import io
 import re
 import threading
 import unicodedata
@@ -15,7 +14,7 @@ from typing import Any, NamedTuple
 
 from cezsar import workspace
 from cezsar.atomic import write_json
-from cezsar.data.documents import decoded_file, is_unicode, parse_json, read_json_object
+from cezsar.data.documents import decoded_file, is_unicode, parse_json, read_json_object, read_table
 from cezsar.errors import FormatError, InputError
 
 MAX_LABEL_CHARACTERS = 1000  # a description is a sentence or two; anything longer is a list without its separators
@@ -78,7 +77,7 @@ def parse_labels(text: str) -> Labels:
             raise FormatError(f'the labels: {wrong[0]!r:.60} is no name; give a list of texts, such as ["a", "b"]')
         return _labels(entries)
     cleaned = "".join(" " if is_invisible(c) else c for c in text)
-    if "," in cleaned.partition("\n")[0] and (column := _name_column(cleaned)):
+    if "," in cleaned.partition("\n")[0] and (column := _name_column(cleaned, "the labels")):
         return _labels(column)
     entries = []
     for line in cleaned.splitlines():
@@ -95,7 +94,7 @@ def read_label_list(path: str | Path) -> list[str]:
     (`without_numbers`); a `.csv` has its names in one of `NAME_COLUMNS`. `FormatError` where it has none, or a class
     twice."""
     text = decoded_file(path)
-    lines = _name_column(text) if Path(path).suffix.lower() == ".csv" else text.splitlines()
+    lines = _name_column(text, path) if Path(path).suffix.lower() == ".csv" else text.splitlines()
     if lines is None:
         told = f"it names {text.partition(chr(10))[0].strip() or 'none'}"
         raise FormatError(f"{path}: its first line should name a column name, label or class, {told}")
@@ -142,12 +141,12 @@ def _counts_up(numbers: Sequence[int]) -> bool:
     return first in (0, 1) and list(numbers) == list(range(first, first + len(numbers)))
 
 
-def _name_column(text: str) -> list[str] | None:
+def _name_column(text: str, source: str | Path) -> list[str] | None:
     """The column of names of a CSV table; None if its first line names none, or there is no other."""
-    rows = list(csv.DictReader(io.StringIO(text, newline="")))
-    columns = {str(column).strip().lower(): column for column in (rows[0] if rows else {})}
+    named, rows = read_table(text, source)
+    columns = {column.strip().lower(): column for column in named}
     chosen = next((columns[name] for name in NAME_COLUMNS if name in columns), None)
-    return None if chosen is None else [row[chosen] or "" for row in rows]
+    return None if chosen is None or not rows else [row[chosen] or "" for _, row in rows]
 
 
 def _labels(entries: Iterable[str]) -> Labels:

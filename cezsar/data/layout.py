@@ -4,8 +4,6 @@ compares with what should be there."""
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,7 +12,7 @@ from pathlib import Path
 
 from cezsar.data import manifest
 from cezsar.data.annotations import load_annotations
-from cezsar.data.documents import enumerated, printable, read_json_object, read_text
+from cezsar.data.documents import enumerated, printable, read_json_object, read_table, read_text
 from cezsar.data.labels import canonical, load_index, parse_labels
 from cezsar.errors import FormatError, InputError
 from cezsar.workspace import ASSETS
@@ -201,15 +199,14 @@ def _kinetics400(place: Path) -> Found:
     found = _videos_or_index(place)
     part_of: dict[str, str] = {}
     for path, _ in _files(place, ".csv"):
-        reader, before = csv.DictReader(io.StringIO(read_text(path), newline="")), len(found.listed)
-        if not {"label", "youtube_id", "time_start", "time_end"} <= set(reader.fieldnames or []):
+        (columns, rows), before = read_table(read_text(path), path), len(found.listed)
+        if not {"label", "youtube_id", "time_start", "time_end"} <= set(columns):
             continue  # no annotation, or a list without labels
-        for row in reader:
+        for number, row in rows:
             try:
-                start_s, end_s = (round(float(row[column])) for column in ("time_start", "time_end"))
-            except (TypeError, ValueError, OverflowError) as error:
-                where = f"{path}, line {reader.line_num}"
-                raise FormatError(f"{where}: times should be numbers of seconds; correct it") from error
+                start_s, end_s = (round(float(row[column] or "")) for column in ("time_start", "time_end"))
+            except (ValueError, OverflowError) as error:
+                raise FormatError(f"{path}, line {number}: times should be numbers of seconds; correct it") from error
             id = f"{(row['youtube_id'] or '').strip()}_{start_s:06}_{end_s:06}"
             found.listed[id] = (row["label"] or "").strip()
             split = (row.get("split") or path.stem).strip().lower()

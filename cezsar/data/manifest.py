@@ -124,7 +124,7 @@ def _read_csv(path: Path) -> list[Clip]:
         ) from error
     if not clips:
         raise InputError(f"{path} names no clip; write one line for each below the header")
-    if missing := [str(clip.path) for clip in clips.values() if not clip.path.is_file()]:
+    if missing := [str(clip.path) for clip in clips.values() if not os.path.isfile(clip.path)]:  # noqa: PTH113 (never raises)
         what = f"{len(missing):,} of {len(clips):,} files are missing: {enumerated(missing, SHOWN)}"
         raise InputError(f"{path}: {what}; correct these lines (a relative path counts from the manifest's folder)")
     return list(clips.values())

@@ -7,7 +7,6 @@ import hashlib
 import sqlite3
 import threading
 import warnings
-import zipfile
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import cached_property, partial
@@ -18,6 +17,7 @@ from typing import Protocol
 import numpy as np
 
 from cezsar import atomic, workspace
+from cezsar.arrays import read_npz
 from cezsar.data.documents import is_unicode
 from cezsar.errors import InputError
 from cezsar.workspace import ASSETS
@@ -84,19 +84,22 @@ class SentenceCache:
         vectors: dict[bytes, np.ndarray] = {}
         for file in self._files:
             try:
-                with np.load(file, allow_pickle=False) as content:
-                    keys, rows = content["keys"], content["vectors"].astype(np.float32)
-                if keys.shape != (len(rows), 32) or rows.shape[1:] != (self.dim,) or not np.isfinite(rows).all():
+                content = read_npz(file)
+                keys, rows = content["keys"], content["vectors"]
+                if (keys.dtype, keys.shape, rows.shape[1:]) != (np.uint8, (len(rows), 32), (self.dim,)):
                     raise ValueError("its content has a wrong shape")
-                vectors |= {key.tobytes(): row for key, row in zip(keys, rows, strict=True)}
-            except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
+                if rows.dtype.kind != "f" or not np.isfinite(rows).all():
+                    raise ValueError("its vectors are no finite numbers")
+                vectors |= {key.tobytes(): row for key, row in zip(keys, rows.astype(np.float32), strict=True)}
+            except (OSError, ValueError, LookupError, TypeError) as error:
                 warnings.warn(f"{file} is damaged ({error}); its sentences are encoded again", stacklevel=3)
         return vectors
 
     def _look_up(self, keys: Sequence[bytes], found: dict[bytes, np.ndarray], table: sqlite3.Connection) -> None:
         for key in keys:
             row = table.execute("SELECT vector FROM vectors WHERE key = ?", [key]).fetchone()
-            vector = np.frombuffer(row[0] if row else b"", "<f4")
+            kept = row[0] if row and isinstance(row[0], bytes) and len(row[0]) == 4 * self.dim else b""
+            vector = np.frombuffer(kept, "<f4")
             if vector.shape == (self.dim,) and np.isfinite(vector).all():
                 found[key] = vector
 
@@ -110,7 +113,7 @@ class SentenceCache:
                     raise sqlite3.OperationalError("a newer cezsar made it: update this one, or delete the file")
                 table.execute("CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL)")
                 work(table)
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, UnicodeError, sqlite3.Error) as error:
             damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
             if damaged:
                 path.unlink(missing_ok=True)

@@ -12,9 +12,9 @@ import numpy as np
 from scipy.special import softmax
 
 from cezsar.arrays import unit_rows
-from cezsar.atomic import write_tensors
+from cezsar.atomic import read_tensors, write_tensors
 from cezsar.encoders.base import ObjectHead, Vocabulary
-from cezsar.errors import FormatError, InputError
+from cezsar.errors import InputError
 from cezsar.formats import VERSIONS, check_stamp
 
 HEAD = "cezsar object head"
@@ -65,19 +65,15 @@ class LinearHead:
     @classmethod
     def load(cls, path: str | Path) -> LinearHead:
         """Read what `save` wrote. Raises `FormatError` on anything else."""
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(path, "np") as file:
-                metadata = dict(file.metadata() or {})
-                kind, _, version = metadata.pop("format", "").rpartition(" ")
-                check_stamp(path, HEAD, {"cezsar": kind, "version": version}, "give another recogniser")
-                words = {key: json.loads(metadata[key]) for key in ("names", "definitions", "unit_norm")}
-                head = cls(weight=file.get_tensor("weight"), bias=file.get_tensor("bias"), **words)
-            if head.weight.ndim != 2 or len({len(head.names), len(head.definitions), *head.bias.shape}) > 1:
-                raise ValueError("names, definitions and weights do not agree")
-        except (SafetensorError, OSError, KeyError, ValueError) as error:
-            raise FormatError(f"{path} cannot be read as an object head: {error}") from error
+        with read_tensors(path, "give another recogniser") as (arrays, metadata):
+            kind, _, version = metadata.get("format", "").rpartition(" ")
+            check_stamp(path, HEAD, {"cezsar": kind, "version": version}, "give another recogniser")
+            words = {key: json.loads(metadata[key]) for key in ("names", "definitions", "unit_norm")}
+            head = cls(weight=arrays["weight"], bias=arrays["bias"], **words)
+            "".join([*head.names, *head.definitions])  # are text
+            sizes = {len(head.names), len(head.definitions), *head.bias.shape, *head.weight.shape[:1]}
+            if head.weight.ndim != 2 or len(sizes) > 1 or not np.isfinite([head.weight.sum(), head.bias.sum()]).all():
+                raise ValueError("names, definitions and weights do not agree, or are not finite")
         return head
 
 

@@ -41,7 +41,8 @@ from cezsar.formats import check_stamp, stamp
 __all__ = ["Job", "Step", "cancel", "find", "forget", "jobs", "possible", "resume", "start"]
 
 ENDED = ("done", "failed", "cancelled", "interrupted")
-BROKEN = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError)  # of what is no job's folder
+# Of what is no job's folder.
+BROKEN = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 VERBS = ("demo", "evaluate", "extract", "fetch", "mine", "project", "tau-sweep", "train")  # that jobs run
 GRACE_S = 5.0  # between SIGTERM and SIGKILL by the runner
 KILL_AFTER_S = GRACE_S + 1  # by who cancelled, if the runner has not done so

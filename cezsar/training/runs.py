@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
 from cezsar import workspace
 from cezsar.arrays import FloatArray, IntArray
-from cezsar.atomic import replacing, write_json, write_tensors
+from cezsar.atomic import read_tensors, replacing, write_json, write_tensors
 from cezsar.config import FUSION, ModelConfig, TrainingConfig, from_dict
 from cezsar.data.descriptions import load_descriptions
 from cezsar.data.documents import read_json_object, read_text
@@ -120,14 +120,14 @@ class OodDistance:
         write_tensors(path, dict(zip(self.ARRAYS, arrays, strict=True)), {"typical": repr(self.typical)})
 
     @classmethod
-    def load(cls, path: Path) -> OodDistance:
-        """Raises `FormatError` for a file that `save` did not write."""
-        try:
-            with safe_open(path, framework="numpy") as file:
-                columns, mean, std, directions = map(file.get_tensor, cls.ARRAYS)
-                return cls(columns, mean, std, directions, float((file.metadata() or {})["typical"]))
-        except (SafetensorError, OSError, KeyError, ValueError) as error:
-            raise FormatError(f"{path} cannot be read ({error}); train the run again") from error
+    def load(cls, path: Path, width: int) -> OodDistance:
+        """For features of so many columns. Raises `FormatError` for a file that `save` did not write."""
+        with read_tensors(path, "train the run again") as (arrays, words):
+            columns, mean, std, directions = (arrays[name] for name in cls.ARRAYS)
+            loaded = cls(columns, mean, std, directions, float(words["typical"]))
+            if not np.isfinite(loaded.distance(np.ones((1, width), np.float32))):
+                raise ValueError("its numbers are not finite")
+            return loaded
 
 
 @dataclass
@@ -253,7 +253,7 @@ class Run:
     def ood_distance(self) -> OodDistance | None:
         """How far clips are from its training clips, where the run knows."""
         path = self.folder / "domain.safetensors"
-        return OodDistance.load(path) if path.is_file() else None
+        return OodDistance.load(path, self.config.model.feature_dim) if path.is_file() else None
 
     def descriptions(self) -> dict[str, list[str]]:
         """The labels it ranks unless told others, with their sentences; empty where it brings none."""

@@ -25,12 +25,11 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError, safe_open
 
 from cezsar.arrays import DoubleArray, FloatArray, IntArray, unit_rows
-from cezsar.atomic import write_tensors
+from cezsar.atomic import read_tensors, write_tensors
 from cezsar.data.labels import canonical
-from cezsar.errors import FormatError, InputError
+from cezsar.errors import InputError
 
 What = TypeVar("What")
 OVERLAP = 0.05  # cosine distance of two class names up to which they are one class
@@ -172,14 +171,11 @@ class Seen:
     @classmethod
     def load(cls, path: Path) -> Seen:
         """Raises `FormatError` for a file that `save` did not write."""
-        try:
-            with safe_open(path, "np") as file:
-                about = file.metadata() or {}
-                how = Transfer(*json.loads(about["how"]))
-                seen = cls(json.loads(about["names"]), file.get_tensor("vectors"), file.get_tensor("prototypes"), how)
-            fits = len(seen.names) == len(seen.vectors_SD) == len(seen.prototypes_SE) > 0
-            if not fits or not (how.k >= 1 and how.temperature > 0 and 0 <= how.lam <= 1):
+        with read_tensors(path, "train the run again") as (arrays, about):
+            how, names = Transfer(*json.loads(about["how"])), json.loads(about["names"])
+            sides = arrays["vectors"], arrays["prototypes"]
+            fits = all(side.ndim == 2 and len(side) == len(names) > 0 and np.isfinite(side).all() for side in sides)
+            whole = isinstance(how.k, int) and all(map(canonical, names))
+            if not fits or not whole or not (how.k >= 1 and how.temperature > 0 and 0 <= how.lam <= 1):
                 raise ValueError("its parts do not go together")
-            return seen
-        except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
-            raise FormatError(f"{path} cannot be read ({error}); train the run again") from error
+            return cls(names, *sides, how)

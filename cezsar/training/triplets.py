@@ -18,14 +18,14 @@ import numpy as np
 import numpy.typing as npt
 
 from cezsar.arrays import FloatArray
-from cezsar.atomic import write_tensors
+from cezsar.atomic import read_tensors, write_tensors
 from cezsar.config import MiningConfig
 from cezsar.data.annotations import Annotations, Segment
 from cezsar.data.features import FeatureStore
 from cezsar.data.sentence_cache import Encoder
 from cezsar.encoders.base import ObjectHead
 from cezsar.encoders.objects import object_phrases, top_objects
-from cezsar.errors import FormatError, InputError
+from cezsar.errors import InputError
 from cezsar.formats import VERSIONS, check_stamp
 from cezsar.training import mining
 
@@ -78,20 +78,26 @@ class Triplets:
     @classmethod
     def load(cls, path: str | Path) -> Triplets:
         """Read a file written by `save`. Raises `FormatError` if it is none, or its parts disagree."""
-        from safetensors import SafetensorError, safe_open
-
-        try:
-            with safe_open(path, framework="numpy") as file:
-                header = file.metadata() or {}
-                names = ("text", "text_end", "video", "rows", "vectors", "positives", "negatives")
-                raw, ends, video_M, rows_M2, vectors_NS, positives_MP, negatives_MPn = map(file.get_tensor, names)
+        with read_tensors(path, "make one with `cezsar mine`") as (arrays, header):
             kind, _, version = header["format"].rpartition("-")
             check_stamp(path, KIND, {"cezsar": kind, "version": version}, "make one with `cezsar mine`")
-            text = raw.tobytes()
+            text, ends = arrays.pop("text").tobytes(), arrays.pop("text_end").tolist()
             sentences = [text[start:end].decode() for start, end in zip([0, *ends[:-1]], ends, strict=True)]
-            videos, record = json.loads(header["video_ids"]), json.loads(header["record"])
-        except (SafetensorError, OSError, KeyError, ValueError) as error:
-            raise FormatError(f"{path} is not a triplets file ({error}); make one with `cezsar mine`") from error
+            videos, record = json.loads(header["video_ids"]), dict(json.loads(header["record"]))
+            names = ("video", "rows", "vectors", "positives", "negatives")
+            video_M, rows_M2, vectors_NS, positives_MP, negatives_MPn = map(arrays.pop, names)
+            M, N, indices = len(video_M), len(sentences), (video_M, rows_M2, positives_MP, negatives_MPn)
+            fits = (
+                [each.shape for each in indices[:2]] == [(M,), (M, 2)] and negatives_MPn.ndim == 3
+                and positives_MP.shape == negatives_MPn.shape[:2] and vectors_NS.shape == (N, vectors_NS[0].size)
+                and len(positives_MP) == M and {each.dtype.str for each in indices} == {"<i4"}
+            )  # fmt: skip
+            for each, least, end in ((video_M, 0, len(videos)), (positives_MP, -1, N), (negatives_MPn, -1, N)):
+                fits = fits and each.min(initial=0) >= least and each.max(initial=-1) < end
+            if not fits or not (rows_M2[:, 0] < rows_M2[:, 1]).all() or not (rows_M2 >= 0).all():
+                raise ValueError("its parts do not go together")
+            if not np.isfinite(vectors_NS).all() or not all(isinstance(video, str) for video in videos):
+                raise ValueError("its vectors are not finite, or its videos have no names")
         return cls(videos, video_M, rows_M2, sentences, vectors_NS, positives_MP, negatives_MPn, record)
 
 

@@ -166,7 +166,9 @@ def _from_file(path: Path, class_names: Sequence[str]) -> Protocol:
             Protocol(one["protocol"], [resolve(run["classes"], class_names) for run in one["runs"]], one["seed"])
             for one in value["results"]
         ]
-    except (KeyError, TypeError) as error:
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except (KeyError, TypeError, AttributeError) as error:
         raise FormatError(
             f'{path} names no classes; give a list of them, {{"testing": [...]}}, or a saved result'
         ) from error

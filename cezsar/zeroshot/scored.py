@@ -63,7 +63,15 @@ class Scored:
         path = Path(folder) / "about.json"
         about = read_json_object(path) if path.is_file() else {}
         check_stamp(folder, "scored", about, "make it with `cezsar evaluate --keep`")
-        return cls(folder, about)
+        texts = ("run", "run_fingerprint", "domain", "dataset", "store", "space", "method", "several")
+        try:
+            if not all(isinstance(about.get(key, ""), str) for key in texts) or "/" in about["run"]:
+                raise ValueError("it has other things than words where words belong")
+            about["notes"] = [str(note) for note in about["notes"]]
+            dict(about.get("sentence_encoder", {}))
+            return cls(folder, about)
+        except (InputError, KeyError, TypeError, ValueError, AttributeError) as error:
+            raise FormatError(f"{path} is damaged ({error}); evaluate again with --keep") from error
 
     @property
     def fingerprint(self) -> str:

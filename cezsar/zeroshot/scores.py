@@ -15,10 +15,9 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError, safe_open
 
 from cezsar.arrays import DoubleArray, FloatArray, IntArray, unit_rows
-from cezsar.atomic import write_tensors
+from cezsar.atomic import read_tensors, write_tensors
 from cezsar.data.labels import canonical, resolve
 from cezsar.errors import FormatError, InputError
 from cezsar.formats import check_stamp, stamp
@@ -86,7 +85,7 @@ class Waypoint:
         parts: dict[str, Any] = {name: array for name, array in arrays.items() if not name.startswith(PREFIX)}
         try:
             return cls(**parts | described | {cls.by_modality: matrices})
-        except (InputError, TypeError) as error:
+        except (InputError, TypeError, ValueError, LookupError, AttributeError) as error:
             raise FormatError(f"{path} is damaged: {error}; make it again") from error
 
 
@@ -283,14 +282,6 @@ def write_arrays(path: str | Path, kind: str, arrays: Mapping[str, Array], descr
 
 def read_arrays(path: str | Path, kind: str) -> tuple[dict[str, Array], dict[str, Any]]:
     """What `write_arrays` wrote. Raises `FormatError` where it is damaged or of another kind."""
-    try:
-        with safe_open(path, framework="numpy") as file:
-            check_stamp(path, kind, file.metadata() or {}, "make it again")
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (the file is no mapping)
+    with read_tensors(path, "make it again") as (arrays, words):
+        check_stamp(path, kind, words, "make it again")
         return arrays, dict(json.loads(arrays.pop("description").tobytes()))
-    except FormatError:
-        raise
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}; check the path") from error
-    except (SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise FormatError(f"{path} is damaged or no safetensors file ({error}); make it again") from error

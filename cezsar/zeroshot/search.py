@@ -38,7 +38,7 @@ from cezsar.zeroshot.methods import image_text_space, reads_text
 from cezsar.zeroshot.scored import digest
 from cezsar.zeroshot.scores import refuse_non_finite
 from cezsar.zeroshot.spaces import Descriptions, Progress, Space
-from cezsar.zeroshot.tables import DIGITS
+from cezsar.zeroshot.tables import DIGITS, no_formula
 
 Rows = npt.NDArray[np.floating[Any]]  # (N, E) float32 or float16, as a rule a memory map
 Found = tuple[FloatArray, IntArray]  # products and row numbers, best first
@@ -396,4 +396,4 @@ def write(path: Path, hits: Matches) -> None:
         else:
             table = csv.writer(file, lineterminator="\n")
             table.writerow(Match._fields)
-            table.writerows(rounded)
+            table.writerows(map(no_formula, hit) for hit in rounded)

@@ -27,6 +27,7 @@ from cezsar.video import Decoder, Frame, VideoInfo
 from cezsar.zeroshot.classifier import STANDING, WINDOW_S, Classifier, EmbeddedClip, Labels, warning_of
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.rejection import NOT_ALONE, Rejector, confidence, goes_with, probabilities
+from cezsar.zeroshot.tables import csv_of
 
 CHANGE = 2.0  # what a change of label costs, in standard deviations of the similarities for a second (`docs/spans.md`)
 BAR = 0.95  # share of the other descriptions that a label must be above, to be found where it is searched for
@@ -231,7 +232,7 @@ def to_csv(timelines: Sequence[Timeline]) -> str:
             probability = "" if span.probability is None else f"{span.probability:.{DIGITS}f}"
             score = f"{span.score:.{DIGITS}f}"
             rows.append((printable(film.path), start, end, label, score, probability, film.model))
-    return str(pd.DataFrame(rows, columns=CSV_COLUMNS).to_csv(index=False, lineterminator="\n"))
+    return csv_of(pd.DataFrame(rows, columns=CSV_COLUMNS))
 
 
 def to_activitynet(timelines: Sequence[Timeline]) -> str:

@@ -6,6 +6,7 @@ Tables for people are in percent with one decimal, with chance level beside them
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -52,11 +53,23 @@ def to_csv(results: Sequence[Result]) -> str:
     ])  # fmt: skip
 
 
-def csv_of(rows: Sequence[dict[str, Any]]) -> str:
-    """Rows as CSV; what a row lacks is empty."""
+def csv_of(rows: Sequence[dict[str, Any]] | pd.DataFrame, **more: Any) -> str:
+    """Rows as CSV; what a row lacks is empty. What a spreadsheet would take for a formula begins with an apostrophe."""
     import pandas as pd
 
-    return str(pd.DataFrame(rows, dtype=object).to_csv(index=False, lineterminator="\n"))
+    frame = rows if isinstance(rows, pd.DataFrame) else pd.DataFrame(rows, dtype=object)
+    frame = frame.map(no_formula).rename(index=no_formula, columns=no_formula)
+    return str(frame.to_csv(lineterminator="\n", **{"index": False, **more}))
+
+
+def no_formula(cell: Any) -> Any:
+    """A cell of a table; text that begins as formulas do, and is no number, with an apostrophe before it. Returns are
+    new lines, which are put between quotes."""
+    if not isinstance(cell, str):
+        return cell
+    cell = cell.replace("\r", "\n")
+    number = re.fullmatch(r"[+-]\d+(\.\d+)?(e[+-]\d+)?", cell)
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\n")) and not number else cell
 
 
 # For people ----------------------------------------------------------------------------------------------------------
@@ -191,4 +204,4 @@ def rankings_csv(rankings: Sequence[Ranking]) -> str:
          "judgement": record["judgement"]}
         for record in map(_record, rankings) for rank, label in enumerate(record["labels"], start=1)
     ]  # fmt: skip
-    return str(pd.DataFrame(rows).to_csv(index=False, lineterminator="\n", float_format=f"%.{DIGITS}f"))
+    return csv_of(pd.DataFrame(rows), float_format=f"%.{DIGITS}f")

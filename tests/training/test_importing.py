@@ -154,7 +154,7 @@ WRONG = [
     ({"history.jsonl": b'{"kind": "steps", "loss": 1.0}\n{"kind": "epoch", "loss": "<b>"}\n'}, "line 2"),
     ({"prototypes.json": b'{"kick": 3}'}, "should have a sentence"),
     ({"results/all.json": b"NaN"}, "JSON"),
-    (domain(columns=(0, 12)), "is not of its features"),
+    (domain(columns=(0, 12)), "out of bounds for axis 0"),
     (head(value=np.nan), "not finite"),
     (config(format=2), "run of version 2"),
     (config(model__d_model=16), r"tensor \S+ is \(8"),

@@ -101,7 +101,7 @@ def test_triplets_come_back_from_disk_as_they_were_and_others_are_refused(triple
     assert (read.sentences, read.video_ids, read.record) == (triplets.sentences, triplets.video_ids, triplets.record)
     for damaged in (b"not at all", path.read_bytes()[:-100]):
         path.write_bytes(damaged)
-        with pytest.raises(FormatError, match=r"t\.safetensors is not a triplets file"):
+        with pytest.raises(FormatError, match=r"t\.safetensors is damaged or no file of this kind"):
             Triplets.load(path)
 
 

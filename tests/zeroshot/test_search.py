@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import sys
 
 import numpy as np
@@ -158,10 +159,12 @@ def test_without_a_run_an_image_text_model_is_needed(demo, tmp_path):
 
 def test_files_hold_every_hit(demo, tmp_path):
     run, store = demo
-    hits = search.showing(search.open_gallery(store, run), ["kicking a drum", 'waving, or "greeting"'], 3)
+    hits = search.showing(search.open_gallery(store, run), ["kicking a drum", '+waving, or "greeting"'], 3)
     for path in (tmp_path / "r.csv", tmp_path / "r.json"):
         search.write(path, hits)
     read = json.loads((tmp_path / "r.json").read_text())
     assert read == [hit._replace(similarity=round(hit.similarity, 6))._asdict() for hit in hits] and len(read) == 6
     with (tmp_path / "r.csv").open(newline="") as file:
-        assert list(csv.DictReader(file)) == [{name: str(value) for name, value in each.items()} for each in read]
+        rows = list(csv.DictReader(file))
+    assert {row["text"] for row in rows} == {"kicking a drum", '\'+waving, or "greeting"'}
+    assert rows == [{name: re.sub(r"^\+", "'+", str(value)) for name, value in each.items()} for each in read]

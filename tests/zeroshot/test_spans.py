@@ -173,16 +173,18 @@ TIMELINES = [
     Timeline("films/other.mp4", "photographs", None, [Span(0, 2, "juggling", 1.5)]),
     Timeline("more/other.mkv", "photographs", 25, []),
 ]
+EVIL = Timeline("-1+cmd.mp4", "@x", 25, [Span(-1, 2, "=1+1", -0.5)])
 
 
 def test_csv():
-    rows = list(csv.reader(io.StringIO(library.to_csv(TIMELINES))))
+    rows = list(csv.reader(io.StringIO(library.to_csv([*TIMELINES, EVIL]))))
     film = "films/v_QOlSCBRmfWY.mp4"
     assert rows == [
         ["film", "start_s", "end_s", "label", "score", "probability", "model"],
         [film, "0.000", "12.000", "playing guitar", "0.412346", "0.800000", "photographs"],
         [film, "20.000", "3725.500", HARD, "0.300000", "", "photographs"],
         ["films/other.mp4", "0.000", "2.000", "juggling", "1.500000", "", "photographs"],
+        ["'-1+cmd.mp4", "-1.000", "2.000", "'=1+1", "-0.500000", "", "'@x"],
     ]
 
 

@@ -1,5 +1,7 @@
 """Results and every form of their tables; published figures against the paper's tables, as they are printed."""
 
+import csv
+import io
 import json
 from dataclasses import replace
 
@@ -116,6 +118,18 @@ chance &  & 50.0 & 100.0 & 50.0 &  &  \\
 \end{tabular}
 \end{table}
 """
+
+
+@pytest.mark.parametrize("first", "=+-@\t\r\n")
+def test_no_cell_of_a_csv_is_a_formula_and_numbers_stay_numbers(first):
+    evil, cells = f"{first}1+cmd\r=1", {"a": -0.5, "b": "-0.5", "c": "+1e-07", "d": "-", "e": "a-b", "f": None}
+    frame = pd.DataFrame([[-1, -0.25]], index=[evil], columns=[evil, "x"])
+    for written, expected in (
+        (tables.csv_of([{evil: evil} | cells]), [[evil, *cells], [evil, "-0.5", "-0.5", "+1e-07", "'-", "a-b", ""]]),
+        (tables.csv_of(frame, index=True, index_label="of"), [["of", evil, "x"], [evil, "-1", "-0.25"]]),
+    ):
+        found, shown = list(csv.reader(io.StringIO(written, newline=""))), "'" + evil.replace("\r", "\n")
+        assert found == [[shown if cell == evil else cell for cell in row] for row in expected]
 
 
 def test_tables_for_papers(result):
