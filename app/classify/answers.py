@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import streamlit as st
 
-from app import cache
-from app.parts.clips import ClipFile, on_disk
+from app.parts import clips
+from app.parts.clips import ClipFile
 from app.parts.labels import described
 from app.parts.models import AUTOMATIC, Model, engine, key_of
 from cezsar import world
@@ -63,16 +63,10 @@ def _read(model: Model, clip: ClipFile) -> tuple[EmbeddedClip, VideoInfo]:
     key = (clip.digest, model.key, model.fingerprint)
 
     def made() -> tuple[EmbeddedClip, VideoInfo]:
-        from cezsar.video import Decoder
-
         loaded = engine(model)
-        with on_disk(clip) as path, Decoder() as decoder:
+        with clips.opened(clip) as (path, decoder):
             info = decoder.probe(path)
-            if loaded.classifier.encoder.in_decoder:  # without holding up other sessions
-                features = loaded.classifier.features(path, decoder)
-            else:
-                with loaded.lock:
-                    features = loaded.classifier.features(path, decoder)
+            features = loaded.classifier.features(path, decoder)  # by what many may use at once
             reading = decoder.reading.words if decoder.reading else ""
         with loaded.lock:
             return loaded.classifier.embed(clip.name, features, reading), info
@@ -81,7 +75,7 @@ def _read(model: Model, clip: ClipFile) -> tuple[EmbeddedClip, VideoInfo]:
     if key in failed:
         raise VideoError(failed[key])
     try:
-        return cache.once(made, "clip", *key)
+        return clips.once(made, clip, "clip", model.key, model.fingerprint)
     except VideoError as error:
         failed[key] = str(error)
         raise
@@ -107,7 +101,7 @@ def film(model: Model, clip: ClipFile) -> Film:
         with (loaded := engine(model)).lock:
             return Film.of(loaded.classifier, content, info, info.duration_s)
 
-    return cache.once(made, "film", clip.digest, model.key, model.fingerprint)
+    return clips.once(made, clip, "film", model.key, model.fingerprint)
 
 
 def choose(key: str, clip: ClipFile, there: dict[str, Model]) -> tuple[Model, str]:
@@ -119,13 +113,12 @@ def choose(key: str, clip: ClipFile, there: dict[str, Model]) -> tuple[Model, st
         return there[DRAWN], "the sample is of the drawn world that it was trained on"
 
     def made() -> Candidate:
-        from cezsar.video import Decoder
         from cezsar.zeroshot.model_choice import for_film
 
-        with on_disk(clip) as path, Decoder() as decoder:
+        with clips.opened(clip) as (path, decoder):
             return for_film(path, decoder)
 
-    chosen = cache.once(made, "who answers", clip.digest, *((model.key, model.fingerprint) for model in there.values()))
+    chosen = clips.once(made, clip, "who answers", *((model.key, model.fingerprint) for model in there.values()))
     if key_of(chosen) not in there:
         raise InputError(f"{chosen.name} should answer and cannot: choose another model (`cezsar info` says why)")
     return there[key_of(chosen)], chosen.why

@@ -38,7 +38,7 @@ def drop_zone(large: bool) -> list[clips.ClipFile]:
             key=state.UPLOADED, on_change=chosen,
             help="Films of any length and kind that FFmpeg reads. They stay on the machine that runs this app.",
         )  # fmt: skip
-    return [clips.uploaded(upload.file_id, upload.name, upload.getvalue()) for upload in uploads]
+    return clips.uploaded(uploads)
 
 
 def action() -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
-from app import cache, state
+from app import state
 from app.classify.answers import Answer, read
 from app.classify.ranking import MODALITIES, MOST_LABELS, seconds_ticks
 from app.parts import clips, show
@@ -37,8 +37,9 @@ def why(given: Answer) -> None:
         rivals = {"": f"{names[1]} (the second)"} | {name: name for name in names[1:]}
         rival = one_of(f"Why {plain(names[0])}, and not", rivals, state.RIVAL) or names[1]
         asked = repr((given.labels, given.weights, given.caption, names[0], rival))
-        key = ("why", given.clip.digest, given.model.key, given.model.fingerprint, asked)
-        found = cache.once(partial(_explained, given, rival), *key, words="Leaving out each second in turn")
+        with st.spinner("Leaving out each second in turn"):
+            key = (given.model.key, given.model.fingerprint, asked)
+            found = clips.once(partial(_explained, given, rival), given.clip, "why", *key)
         place = min(names.index(rival), MOST_LABELS - 1)  # colours and glyphs are those of the ranking above
         colours = (GREY if given.ranking.reasons else COLOURS[0], COLOURS[place])
         entries = zip(colours, (GLYPHS[0], GLYPHS[place]), (found.winner, found.runner_up), strict=True)

@@ -5,23 +5,33 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
+import streamlit as st
 
 from app import cache
+from app.parts.turns import turn
 from cezsar import workspace, world
 from cezsar.errors import VideoError
+
+if TYPE_CHECKING:
+    from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+    from cezsar.video import Decoder
+
+T = TypeVar("T")
 
 FRAME_SIDE_PX = 240  # longer side of a frame in the film strip
 KEYS_S = 12.0  # key frames that are no further apart will do for it
 FILM_PX = 400  # width of a drawn clip as shown; the world's own 160 is for the encoder
 HEAD_BYTES = 1 << 20  # read at either end of a file
+FILMS = "uploaded films"  # in the session: Streamlit's id of each file -> its clip
 
 
 class ClipFile(NamedTuple):
@@ -31,6 +41,7 @@ class ClipFile(NamedTuple):
     digest: str  # of the content
     source: Path | bytes | world.VideoPlan  # a file, an upload, or one to be drawn
     label: str = ""  # its class, where that is known
+    kept: dict[tuple[Hashable, ...], Any] | None = None  # of an upload: what was read of it, which goes when it does
 
     @property
     def playable(self) -> bool:
@@ -52,10 +63,18 @@ class ClipFile(NamedTuple):
         return b"mp4v" not in ends or b"avc1" in ends
 
 
-def uploaded(file_id: str, name: str, content: bytes) -> ClipFile:
-    """An upload; `file_id` is Streamlit's, new for each upload."""
-    digest = cache.once(lambda: hashlib.sha256(content).hexdigest(), "digest", file_id)
-    return ClipFile(Path(name).name, digest, content)
+def uploaded(files: Sequence[UploadedFile]) -> list[ClipFile]:
+    """The session's uploads, those that it had before with all that was read of them."""
+    before, films = st.session_state.get(FILMS, {}), {}
+    if files:
+        cache.end_when_left()
+    for file in files:
+        if (film := before.get(file.file_id)) is None:
+            content = file.getvalue()
+            film = ClipFile(Path(file.name).name, hashlib.sha256(content).hexdigest(), content, kept={})
+        films[file.file_id] = film
+    st.session_state[FILMS] = films
+    return list(films.values())
 
 
 def from_file(path: Path, label: str = "") -> ClipFile:
@@ -82,9 +101,27 @@ def samples() -> dict[str, ClipFile]:
     return cache.once(planned, "samples")
 
 
+def once(make: Callable[[], T], clip: ClipFile, *key: Hashable) -> T:
+    """What `make` gives of a clip, kept with an upload, and else for all sessions."""
+    if clip.kept is None:
+        return cache.once(make, clip.digest, *key)
+    if key not in clip.kept:
+        clip.kept[key] = make()
+    return cast(T, clip.kept[key])
+
+
 @contextmanager
-def on_disk(clip: ClipFile) -> Iterator[Path]:
-    """A path to decode. An upload gets a name of ours: a user's may be too long, or no file name at all."""
+def opened(clip: ClipFile) -> Iterator[tuple[Path, Decoder]]:
+    """A path, and what decodes it, when one's turn has come."""
+    from cezsar.video import Decoder
+
+    with turn(shown=clip.kept is not None), _on_disk(clip) as path, Decoder() as decoder:
+        yield path, decoder
+
+
+@contextmanager
+def _on_disk(clip: ClipFile) -> Iterator[Path]:
+    """An upload gets a name of ours: a user's may be too long, or no file name at all."""
     if not isinstance(clip.source, bytes):
         yield clip.source if isinstance(clip.source, Path) else _rendered(clip.source, world.WIDTH_PX)
         return
@@ -122,20 +159,19 @@ def strip(clip: ClipFile) -> list[tuple[float, bytes]]:
         if isinstance(clip.source, world.VideoPlan):
             frames = islice(world.render(clip.source, width=FRAME_SIDE_PX), 0, None, world.FPS)
             return [(float(second), _jpeg(frame)) for second, frame in enumerate(frames)]
-        from cezsar.video import Decoder, Sampling
+        from cezsar.video import Sampling
 
-        with Decoder() as decoder, on_disk(clip) as path:
+        with opened(clip) as (path, decoder):
             sampling = Sampling(max_side=FRAME_SIDE_PX, keys_s=KEYS_S)
             return [(one.time_s, _jpeg(one.image)) for one in decoder.frames(path, sampling)]
 
-    return cache.once(read, "strip", clip.digest)
+    return cache.large(read, "strip", clip.digest) if clip.kept is None else once(read, clip, "strip")
 
 
 def poster(clip: ClipFile, width_px: int = FRAME_SIDE_PX) -> bytes:
     """JPEG file of the frame in the middle."""
     if not isinstance(plan := clip.source, world.VideoPlan):
-        frames = strip(clip)
-        return frames[len(frames) // 2][1]
+        return once(lambda: (frames := strip(clip))[len(frames) // 2][1], clip, "poster")
     middle = plan.frame_count // 2
     drawing = world.render(plan, width=width_px)
     return cache.once(lambda: _jpeg(next(islice(drawing, middle, None))), "poster", clip.digest, width_px)

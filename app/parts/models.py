@@ -95,7 +95,8 @@ def _describe_run(folder: Path, fingerprint: str) -> Model | None:
 
 
 class Engine:
-    """A loaded classifier, and the right to use it: classifiers are not made for several threads at once."""
+    """A loaded classifier, and the right to use it: of what it does, only `features` by a decoder of one's own is made
+    for several threads at once."""
 
     def __init__(self, classifier: Classifier) -> None:
         self.classifier, self.lock = classifier, threading.Lock()
@@ -107,8 +108,11 @@ class Engine:
 
 @st.cache_resource(max_entries=3, show_spinner=False, on_release=Engine.close)
 def _engine(key: str, fingerprint: str, _model: Model) -> Engine:
+    import torch
+
     from cezsar.zeroshot.classifier import Classifier
 
+    torch.backends.cudnn.allow_tf32 = False  # threads that set and reset it would undo each other's
     return Engine(Classifier.of_encoder(key) if _model.folder is None else Classifier.of_run(_model.folder))
 
 

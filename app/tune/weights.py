@@ -150,9 +150,8 @@ def quick(item: Scored, most: int) -> bool:
 
 def outcome(item: Scored, classes: tuple[str, ...], given: Weights) -> Outcome:
     """What some weights give among some classes, all if empty. Raises `InputError` where no clip is of the classes."""
-    kept = cache.once if quick(item, QUICK_MAP) else cache.large
     make = partial(weights.outcome, scored.scores(item), given, classes or None)
-    return kept(make, "outcome", item.fingerprint, classes, given)
+    return make() if quick(item, QUICK_MAP) else cache.large(make, "outcome", item.fingerprint, classes, given)
 
 
 # The weights ---------------------------------------------------------------------------------------------------------

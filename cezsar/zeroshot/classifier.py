@@ -76,7 +76,7 @@ class Ranking:
 
 class Classifier:
     """A frame encoder, a space, and the labels it ranks unless told others: `cezsar.load(run)` or `of_encoder(name)`.
-    Not thread-safe."""
+    Not thread-safe, but for `features` by a decoder of the thread's own."""
 
     def __init__(
         self, encoder: FrameEncoder, space: Space, *, name: str, trust: str, weights: Weights,

@@ -1,6 +1,7 @@
 """One table of what `make test-hard` tried and lost. A test takes the fixture `row` and says
-`row("kills of mining", tried=50, lost=0)`, if it knows with `refused=` and `accepted=`, before it asserts that nothing
-was lost; whatever it draws begins with the fixture `hard_seed`: `make test-hard SEED=7 TABLE=table.md`."""
+`row("kills of mining", tried=50, lost=0)`, if it knows with `refused=` and `accepted=`, or in words with `said=` what
+depends on seed and machine, before it asserts that nothing was lost; whatever it draws begins with the fixture
+`hard_seed`: `make test-hard SEED=7 TABLE=table.md`."""
 
 import platform
 import time
@@ -31,8 +32,10 @@ def hard_seed(request):
 def row(request):
     started = time.monotonic()
 
-    def tell(what, *, tried, lost, refused=None, accepted=None):
-        cells = (what, tried, lost, refused, accepted, time.monotonic() - started)
+    def tell(what, *, tried, lost, refused=None, accepted=None, said=""):
+        if refused is not None:
+            said = f"{refused:,} refused by name, {accepted:,} taken"
+        cells = (what, tried, lost, time.monotonic() - started, said)
         request.node.user_properties.append(("row", cells))  # travels from the processes of xdist with the report
 
     return tell
@@ -49,11 +52,11 @@ def pytest_terminal_summary(terminalreporter, config):
     told = [f"{date.today()}, Python {platform.python_version()}", *(f"{name} {version(name)}" for name in used)]
     told.append(f"seed {config.getoption('--seed', 0)}")
     lines = ["| what was tried | how often | lost | seconds |", "|---|---:|---:|---:|"]
-    lines += [f"| {what} | {tried:,} | {lost:,} | {seconds:.0f} |" for what, tried, lost, _, _, seconds in sorted(rows)]
+    lines += [f"| {what} | {tried:,} | {lost:,} | {seconds:.0f} |" for what, tried, lost, seconds, _ in sorted(rows)]
     terminalreporter.section("hard tests")
     terminalreporter.write_line("\n".join([", ".join(told), "", *lines, ""]))
-    for what, _, _, refused, accepted, _ in sorted(rows):  # depends on the seed
-        if refused is not None:
-            terminalreporter.write_line(f"{what}: {refused:,} refused by name, {accepted:,} taken")
+    for what, *_, said in sorted(rows):
+        if said:
+            terminalreporter.write_line(f"{what}: {said}")
     if path := config.getoption("--table", None):
         path.write_text("\n".join([", ".join(told), "", *lines, ""]), encoding="utf-8")
