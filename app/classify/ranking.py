@@ -59,7 +59,7 @@ def _headline(given: Answer) -> None:
         st.markdown(":green[:material/check: That is what the sample shows.]")
     elif label:
         place = f"ranked {names.index(label) + 1}" if label in names else "which is not among the labels"
-        st.markdown(f":orange[:material/close: The sample shows *{label}*, {place}.]")
+        st.markdown(f":orange[:material/close: The sample shows *{plain(label)}*, {place}.]")
 
 
 def _verdict(given: Answer) -> None:

@@ -103,7 +103,7 @@ def of_groups(views: Views, found: Mapping[str, Grouped], own: Groups, names: Se
             for name, members in groups.items():
                 kept = sorted(members) in [sorted(other) for other in own.values()]
                 icon = ":material/check:" if kept else ":material/add:"
-                if st.button(name, f"keep-{name}", ", ".join(members), icon=icon, disabled=kept):
+                if st.button(plain(name), f"keep-{name}", plain(", ".join(members)), icon=icon, disabled=kept):
                     _change(partial(keep_group, groups_path(), free_name(name, own), members))
     if source == OWN:
         _editor(own, names, a.classes if len(a.classes) < len(names) else [])

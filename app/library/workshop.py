@@ -267,7 +267,7 @@ def _clips(item: Scored, trial: Trial) -> None:
     moves, cards = {move.id: move for move in trial.moves(rows[kind])}, []
     for each in moves.values():
         words = f"to {each.after or 'undecided'}" if kind in ("lost", "left") else f"from {each.before or 'undecided'}"
-        cards.append(player.Poster(each.id, each.true, words, f"{each.true}, {words}"))
+        cards.append(player.Poster(each.id, each.true, plain(words), f"{each.true}, {words}"))
     chosen, screen = player.gallery(item, cards, state.TURNED_CLIP)
     move = moves[chosen]
     with screen:
@@ -294,7 +294,7 @@ def _keep_form(here: Bench, name: str, texts: list[str], base: str) -> None:
         said = f"Kept in {plain(title)}, a set of your own. Trials start from it now."
         st.session_state.update({state.WORDED: title, state.REWRITE: name, _SAID: said})
 
-    there = f" There are: {', '.join(own)}." if own else ""
+    there = f" There are: {plain(', '.join(own))}." if own else ""
     with st.container(border=True):
         st.markdown(f"**Keep the sentences of {plain(name)}**")
         with st.container(horizontal=True, vertical_alignment="bottom"):

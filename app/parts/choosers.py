@@ -43,7 +43,7 @@ def classes(label: str, names: Sequence[str], groups: Mapping[str, Sequence[str]
         with st.popover("Ready-made groups", icon=":material/list:", type="tertiary"):
             for name, members in groups.items():
                 inside = [member for member in members if member in known][:most]
-                title, told = f"{name} ({len(inside)})", ", ".join(inside)
+                title, told = f"{plain(name)} ({len(inside)})", plain(", ".join(inside))
                 state.setter(title, f"{key}-group-{name}", key, inside, told, width="stretch")
     start = None if key in st.session_state else usual
     chosen = area.multiselect(label, list(names), default=start, max_selections=most, key=key)

@@ -18,7 +18,7 @@ from cezsar import jobs, workspace
 from cezsar.config import MiningConfig, ModelConfig, TrainingConfig, UseConfig, arguments, numbers
 from cezsar.demo import DOMAIN, Recipe
 from cezsar.errors import CezsarError, InputError
-from cezsar.report.figures import COLOURS, GREY, MARKS, layout
+from cezsar.report.figures import COLOURS, GREY, MARKS, layout, shown
 from cezsar.sweep import FILE, PAPER, Sweep, refuse_points
 
 MOST_TAUS = 12
@@ -130,12 +130,12 @@ def chart(sweep: Sweep | None) -> None:
     _line(figure, "paper: VE + O, UCF-101", sorted(PAPER.items()), GREY, "diamond", "dot")
     for modality, (symbol, colour) in zip(sweep.modalities if sweep else [], LOOKS, strict=False):
         done = [(tau, found[modality]) for tau, found in rows.items() if modality in found]
-        _line(figure, modality, [(at, accuracy.mean) for at, accuracy in done], colour, symbol)
+        _line(figure, shown(modality), [(at, accuracy.mean) for at, accuracy in done], colour, symbol)
         said = [accuracy.percent() for _, accuracy in done]
         bars = [100 * (getattr(accuracy, spread) or 0) for _, accuracy in done]
         figure.data[-1].update(
             error_y={"array": bars, "thickness": 1.5, "width": 4}, hovertext=said,
-            hovertemplate=f"{modality}, τ = %{{x:g}}: %{{hovertext}}<extra></extra>",
+            hovertemplate=f"{shown(modality)}, τ = %{{x:g}}: %{{hovertext}}<extra></extra>",
         )  # fmt: skip
         told += [f"{modality} {at:g}: {text} %" for (at, _), text in zip(done, said, strict=True)]
     layout(figure, 380, "τ, upper bound on the cosine distance of a hard negative", "top-1 accuracy in %")
