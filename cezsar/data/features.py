@@ -11,6 +11,7 @@ import re
 import shutil
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
@@ -105,33 +106,37 @@ class FeatureStore:
         first, end = shard.offsets[row : row + 2].tolist()
         if not 0 <= start < min(stop, end - first):
             raise InputError(f"video {id!r} in {self.folder} has {end - first} rows; {start}:{stop} are none of them")
-        return self._read(shard, first + start, min(first + stop, end))
+        return _floats(self._read(shard, first + start, min(first + stop, end)))
 
     def blocks(self, ids: Sequence[str], videos: int = 64) -> Iterator[list[np.ndarray]]:
         """The features of videos in the order given, (T, d) float32 each, so many videos at a time. Those that lie side
-        by side in a shard are read at once, which is a disk's own speed."""
-        for begin in range(0, len(ids), videos):
-            block: list[np.ndarray] = []
-            places = enumerate(map(self._find, ids[begin : begin + videos]))
-            for _, run in groupby(places, key=lambda one: (one[1][0].path, one[1][1] - one[0])):
-                found = [place for _, place in run]
-                shard, row = found[0]
-                offsets = shard.offsets[row : row + len(found) + 1]
-                block += np.split(self._read(shard, *offsets[[0, -1]].tolist()), offsets[1:-1] - offsets[0])
-            yield block
+        by side in a shard are read at once, which is a disk's own speed; the next are read meanwhile."""
+        with ThreadPoolExecutor(1, "read") as reader:
+            ahead = reader.submit(self._halves, ids[:videos])
+            for start in range(videos, len(ids) + videos, videos):
+                halves, ahead = ahead.result(), reader.submit(self._halves, ids[start : start + videos])
+                yield [video for rows_TD, ends in halves for video in np.split(_floats(rows_TD), ends)]
+
+    def _halves(self, ids: Sequence[str]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """What lies side by side, as it lies there, and where the videos in it end."""
+        halves = []
+        places = enumerate(map(self._find, ids))
+        for _, run in groupby(places, key=lambda one: (one[1][0].path, one[1][1] - one[0])):
+            found = [place for _, place in run]
+            shard, row = found[0]
+            offsets = shard.offsets[row : row + len(found) + 1]
+            halves.append((self._read(shard, *offsets[[0, -1]].tolist()), offsets[1:-1] - offsets[0]))
+        return halves
 
     def _read(self, shard: Shard, first: int, last: int) -> np.ndarray:
-        """Rows of a shard, straight from where they lie in its file."""
+        """Rows of a shard, float16, straight from where they lie in its file."""
         rows_TD = np.empty((last - first, self.dim), "<f2")
         with self._lock, _readable(shard.path):
             file = self._open(shard.path, shard.stamp[0])
             file.seek(shard.start + first * rows_TD.strides[0])
             if file.readinto(rows_TD.data.cast("B")) != rows_TD.nbytes:
                 raise OSError("its end is missing")
-        import torch  # whoever reads features needs it anyway, and it converts them ten times faster than NumPy
-
-        floats_TD: np.ndarray = torch.from_numpy(rows_TD).float().numpy()
-        return floats_TD
+        return rows_TD
 
     def objects(self, id: str) -> tuple[np.ndarray, np.ndarray] | None:
         """The most probable objects of a video: indices (k,) int64 and probabilities (k,) float32, or None."""
@@ -180,6 +185,13 @@ def provenance_of(folder: str | Path) -> dict[str, Any]:
     for path in sorted(Path(folder).glob("shard-*.h5")):
         return dict(json.loads(_read_shard(path).provenance))
     return FeatureStore(folder).provenance  # there is none, which it says
+
+
+def _floats(rows_TD: np.ndarray) -> np.ndarray:
+    import torch  # whoever reads features needs it anyway, and it converts them ten times faster than NumPy
+
+    floats_TD: np.ndarray = torch.from_numpy(rows_TD).float().numpy()
+    return floats_TD
 
 
 class StoreWriter:
