@@ -30,6 +30,8 @@ __all__ = [
 
 for _name, _value in (("HF_HUB_DISABLE_TELEMETRY", "1"), ("DO_NOT_TRACK", "1"), ("RAY_USAGE_STATS_ENABLED", "0")):
     os.environ.setdefault(_name, _value)  # libraries read them when they are imported, and tell their makers nothing
+# torch's threads spin where they wait for each other; on cores that do other work, too, that takes ten times as long.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 try:
     __version__ = version("cezsar")
