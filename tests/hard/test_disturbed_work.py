@@ -10,7 +10,7 @@ from stages import ENDS, STAGES, content, kill
 from cezsar.data.features import FeatureStore
 from cezsar.errors import FormatError
 
-KILLS, IN_A_ROW = 50, 5
+KILLS, IN_A_ROW, TRIES = 50, 5, 5
 HOW = ("group", "terminated", "alone")
 
 
@@ -51,7 +51,7 @@ def test_kills_at_random_moments(work, hard_seed, row):
 def test_full_disks(work, hard_seed, row):
     """Of every size up to what the work takes; then there is room."""
     wanted, _, sizes = work.undisturbed()
-    rng, lost, tries, refused = np.random.default_rng([hard_seed, *work.name.encode()]), [], 12, 0
+    rng, lost, tries, refused = np.random.default_rng([hard_seed, *work.name.encode()]), [], TRIES, 0
     for _ in range(tries):
         room = 4096 * max(4, int(rng.uniform(0, sum(sizes)) // 4096))
         mount = ["mount", "-t", "tmpfs", "-o", f"size={room}", "none", work.out]
@@ -74,7 +74,7 @@ def test_full_disks(work, hard_seed, row):
 def test_places_that_cannot_be_written_any_more(work, hard_seed, row):
     """From the beginning, or from a random moment on: the mode of every folder; then it can."""
     wanted, seconds, _ = work.undisturbed()
-    rng, lost, tries, refused = np.random.default_rng([hard_seed, *work.name.encode()]), [], 12, 0
+    rng, lost, tries, refused = np.random.default_rng([hard_seed, *work.name.encode()]), [], TRIES, 0
     for number in range(tries):
         moment = rng.uniform(0, seconds) if number else 0
         if not number:
@@ -101,7 +101,7 @@ def test_places_that_cannot_be_written_any_more(work, hard_seed, row):
 def test_two_at_once_into_one_place(work, hard_seed, row):
     """The second is refused, or does the same as the first; the first goes on."""
     wanted, seconds, _ = work.undisturbed()
-    rng, lost, tries, refused = np.random.default_rng([hard_seed, *work.name.encode()]), [], 12, 0
+    rng, lost, tries, refused = np.random.default_rng([hard_seed, *work.name.encode()]), [], TRIES, 0
     for _ in range(tries):
         first = work.start()
         first.join(rng.uniform(0, seconds / 2))
