@@ -66,8 +66,6 @@ class ClipFile(NamedTuple):
 def uploaded(files: Sequence[UploadedFile]) -> list[ClipFile]:
     """The session's uploads, those that it had before with all that was read of them."""
     before, films = st.session_state.get(FILMS, {}), {}
-    if files:
-        cache.end_when_left()
     for file in files:
         if (film := before.get(file.file_id)) is None:
             content = file.getvalue()
