@@ -252,13 +252,9 @@ class Crowd:
         """One session: some films, some tuning; one in ten leaves while a film is being read."""
         self.heard(guest, mark, guest.run())
         model = parse_qs(guest.query)["model"][0]
+        weight = None  # as the page keeps it, also while another one is looked at
         while time.monotonic() < self.end:
-            labels, film, weight, leaves = (
-                self.labels(mark, rng),
-                rng.choice(sorted(self.films)),
-                None,
-                rng.random() < 0.1,
-            )
+            labels, film, leaves = self.labels(mark, rng), rng.choice(sorted(self.films)), rng.random() < 0.1
             for asked in ("film", "labels", "weights", "labels"):
                 began = time.monotonic()
                 if asked == "film":
@@ -277,13 +273,13 @@ class Crowd:
                 self.tell(Answer(mark, asked, time.monotonic() - began, said, film, by, labels, weight), rng)
                 assert by == model
             self.heard(guest, mark, guest.go("tune"))
-            for weight in (rng.randint(0, 100) / 100 for _ in range(3)):
+            for alpha in (rng.randint(0, 100) / 100 for _ in range(3)):
                 began = time.monotonic()
-                guest.choose("alpha", double_array_value=DoubleArray(data=[weight]))
+                guest.choose("alpha", double_array_value=DoubleArray(data=[alpha]))
                 guest.ask(fragment=guest.ids["alpha"][1])
                 (top1,) = (one.body for one in self.heard(guest, mark) if getattr(one, "label", "") == "Top-1")
                 said = {"Top-1": float(top1.removesuffix(" %"))}
-                self.tell(Answer(mark, "tuning", time.monotonic() - began, said, "", "", (), weight), rng)
+                self.tell(Answer(mark, "tuning", time.monotonic() - began, said, "", "", (), alpha), rng)
             if rng.random() < 0.5:
                 return None
             self.heard(guest, mark, guest.go("", f"model={model}"))
