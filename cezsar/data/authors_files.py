@@ -20,7 +20,17 @@ from cezsar.data.manifest import files_in
 from cezsar.encoders.base import BY_NAME
 from cezsar.errors import InputError, MismatchError
 
-UNUSABLE = (ValueError, OSError, EOFError, ArithmeticError, SyntaxError, TypeError, TokenError, RecursionError)
+UNUSABLE = (
+    ValueError,
+    OSError,
+    EOFError,
+    ArithmeticError,
+    SyntaxError,
+    TypeError,
+    TokenError,
+    RecursionError,
+    MemoryError,
+)
 
 
 def import_features(

@@ -135,7 +135,7 @@ def test_arrays_of_numpy(tmp_path):
             return np.ones((len(texts), 4), np.float32)
 
     huge = npy(b"{'descr': '<f8', 'fortran_order': False, 'shape': (1199999999988,), }\n")
-    for number, content in enumerate((npy(b"{'descr': ("), huge)):
+    for number, content in enumerate((npy(b"{'descr': ("), huge, npy(b"[" * 3000))):
         (tmp_path / f"v{number}.npy").write_bytes(content)
         path = tmp_path / Sentences.fingerprint / f"{number}.npz"
         path.parent.mkdir(exist_ok=True)
@@ -143,8 +143,8 @@ def test_arrays_of_numpy(tmp_path):
             archive.writestr("keys.npy", content)
             archive.writestr("vectors", b"no array")
     report = import_features(tmp_path, tmp_path / "store", width=12)
-    assert [Path(one.path).name for one in report.failed] == ["v0.npy", "v1.npy"]
-    with pytest.warns(UserWarning, match=r"[01]\.npz is damaged"):
+    assert [Path(one.path).name for one in report.failed] == ["v0.npy", "v1.npy", "v2.npy"]
+    with pytest.warns(UserWarning, match=r"[012]\.npz is damaged"):
         SentenceCache(Sentences(), tmp_path).encode(["a"])
 
 
