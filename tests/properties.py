@@ -308,8 +308,15 @@ def a_manifest_is_read_as_it_was_written(given, sign):
 @holds_for(sentences=st.lists(words, min_size=1, max_size=6), ids=st.lists(words, min_size=1, max_size=3), seed=seeds)
 def arrays_with_words_come_back_and_give_the_same_bytes(sentences, ids, seed):
     rng = np.random.default_rng(seed)
-    vectors, index = rng.normal(size=(len(sentences), 3)).astype("f4"), rng.integers(9, size=(4, 2)).astype("i4")
-    triplets = Triplets(ids, index[:, 0], index, sentences, vectors, index, index[..., None], {"note": sentences})
+    vectors, index = (
+        rng.normal(size=(len(sentences), 3)).astype("f4"),
+        rng.integers(-1, len(sentences), size=(4, 2)).astype("i4"),
+    )
+    video_M, rows_M2 = (
+        rng.integers(len(ids), size=4).astype("i4"),
+        np.cumsum(rng.integers(1, 9, (4, 2)), 1).astype("i4"),
+    )
+    triplets = Triplets(ids, video_M, rows_M2, sentences, vectors, index, index[..., None], {"note": sentences})
     head = LinearHead(sentences, sentences, vectors)
     e = embeddings(seed, 3, 2, 2)
     e = replace(e, ids=[f"{n} {(ids * 3)[n]}" for n in range(3)])

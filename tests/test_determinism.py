@@ -54,20 +54,14 @@ def made(home: Path, folder: Path, hashes: int, threads: int) -> Path:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    files = [path for path in folder.rglob("*") if path.is_file() and path.name not in TIMED]
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name[0] != "." and path.name not in TIMED]
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 @pytest.fixture(scope="module")
 def first(small_demo, tmp_path_factory):
-    """All stages in this process, which has one thread and a seed of hashes of its own."""
-    folder = workspace_in(tmp_path_factory.mktemp("first") / "here", small_demo[0])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("CEZSAR_HOME", "ws")
-        patch.setattr(sys, "argv", ["", str(small_demo[0])])
-        exec(STAGES, {})
-    return folder
+    """All stages with one thread and a seed of hashes."""
+    return made(small_demo[0], tmp_path_factory.mktemp("first") / "here", 1, 1)
 
 
 def test_every_stage_gives_the_same_bytes_again(small_demo, first, tmp_path):

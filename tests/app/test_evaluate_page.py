@@ -147,7 +147,7 @@ def test_lists_picked_typed_and_in_a_file(empty_workspace, scores):
     page = fine(open_page("evaluate", protocol="List", classes=CLASSES, rows=["VE"]))
     expected = evaluate(scores, named("list", sorted(CLASSES, key=scores.class_names.index), scores.class_names), VE)
     expect(page, ("demo", "VE"), expected)
-    page = fine(press(page, "look-alikes of mine (3)"))
+    page = fine(press(page, r"look\-alikes of mine (3)"))
     expect(page, ("demo", "VE"), evaluate(scores, named("list", members, scores.class_names), VE))
     page.segmented_control(key=state.LISTED_BY).set_value(asking.TYPED).run()
     assert not page.table  # nothing typed yet

@@ -93,7 +93,7 @@ def test_a_new_class_and_the_table(cezsar, scored_again):
 
 def test_what_cannot_be_tried_ends_with_status_2(cezsar):
     for *arguments, message in (
-        ("nowhere", "x", "y", "holds no scored data set"),
+        ("nowhere", "x", "y", "should hold scored"),
         (SCORED, "kicking a bo", "y", "did you mean 'kicking a box'?"),
         (SCORED, "kicking a box", "y", "--new", "is there already"),
         (SCORED, "x", "y", "--new", "--append", "leave out --append or --new"),
