@@ -15,7 +15,7 @@ def nothing_from_outside(monkeypatch, tmp_path):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
 
 
-@pytest.fixture(autouse=True, scope="package")
+@pytest.fixture(autouse=True, scope="module")
 def in_float32():
     """Features are compared with libraries called directly, so without bf16, whatever the processor has."""
     with pytest.MonkeyPatch.context() as patch:

@@ -28,7 +28,6 @@ def uploads(server):
     return sum(size for name, size in server.held().items() if "UploadedFile" in name)
 
 
-@pytest.mark.hard  # compared with a process that has done nothing else
 def test_everybody_has_answers_of_their_own(server, tmp_path):
     crowd = Crowd(server, draw_films(tmp_path), people=3, seconds=20, seed=0)
     assert crowd.faults == [] and crowd.wrong(tmp_path) == []
