@@ -91,7 +91,7 @@ def explain(
         modalities["O"] = np.vstack([*[terms_KE.sum(axis=0)] * (1 + n_seconds), *terms_KE[:n_objects]])
     if caption.strip():
         modalities["C"] = rows_of(classifier.space, [caption.strip()] * (1 + n_seconds + n_objects))
-    names, prototypes_PE, owner_P = classifier.prototypes(labels)
+    names, prototypes_PE, owner_P = classifier.prototypes(labels, weights)
     ids = [f"{clip.path}, change {number}" if number else clip.path for number in range(1 + n_seconds + n_objects)]
     scores = Scores.from_embeddings(Embeddings(ids, [""] * len(ids), names, modalities, prototypes_PE, owner_P))
     whole = explain_scores(scores, weights, 0, winner=winner, runner_up=runner_up)

@@ -20,11 +20,10 @@ from cezsar.data.manifest import passed_over, read_source
 from cezsar.errors import InputError
 
 if TYPE_CHECKING:
-    from cezsar.zeroshot.classifier import Classifier, EmbeddedClip, Ranking
+    from cezsar.zeroshot.classifier import Classifier, EmbeddedClip, Labels, Ranking
+    from cezsar.zeroshot.examples import LabelSet
     from cezsar.zeroshot.fusion import Weights
     from cezsar.zeroshot.spans import Timeline
-
-    Wanted = Sequence[str] | dict[str, list[str]] | None  # labels, or classes with descriptions; None: the model's own
 
 verbs = Verbs()
 SHOWN = 20  # hits that are printed; files hold all
@@ -71,7 +70,9 @@ def classify(
     beside: Annotated[str | None, Option(help="A second run or encoder, whose rankings are shown beside.")] = None,
     labels: Annotated[str | None, Option(help='"a, b, c". Default: those of the run, or Kinetics-400.')] = None,
     prototypes: Annotated[str | None, Option(
-        help="Class descriptions: JSON {class: sentence or list}, a folder of .txt, a list, or ucf101 ...")] = None,
+        help="Class descriptions: JSON {class: sentence or list}, a folder of .txt, a list, ucf101 ...; or labels "
+        "shown by clips and pictures: a folder of a folder a label, JSON {label: {sentences, examples}}, or labels "
+        "that were saved.")] = None,
     top: Annotated[int, Option(min=1, help="Labels to show for each clip.")] = 5,
     alpha: Annotated[float | None, Option(help="Weight of VE.")] = None,
     beta: Annotated[float | None, Option(help="Weight of the objects O.")] = None,
@@ -80,6 +81,8 @@ def classify(
     middle: Annotated[bool, Option("--middle", help="Of a long clip, the middle alone: the paper's rule.")] = False,
     weights: EncoderWeights = None,
     csv_out: Annotated[Path | None, output("Write a table, a row for each clip and label.", "--csv")] = None,
+    labels_out: Annotated[Path | None, output(
+        "Save the labels for --prototypes, their examples embedded, as .safetensors.", "--save-labels")] = None,
     why: Annotated[bool, Option("--why", help="Say what put the best label before the next.")] = False,
     as_json: Annotated[bool, Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:  # fmt: skip
@@ -96,7 +99,8 @@ def classify(
     in_text = csv_out is None and not as_json
     if (why or beside is not None) and not in_text:
         raise InputError("--why and --beside are told in text; leave --json and --csv out")
-    wanted, paths = _wanted(labels, prototypes), list(_videos(clips))
+    asked, paths = _asked(labels, prototypes), list(_videos(clips))
+    run, encoder = _shown_to(asked, run, encoder)
     rankings: list[Ranking] = []
     other = None if beside is None else named(beside).open()
     with (
@@ -106,7 +110,7 @@ def classify(
         for index, path in enumerate(paths):
             try:
                 classifier, clip = chooser.read(path, objects=objects, middle=middle)
-                fused = classifier.weights.changed(alpha=alpha, beta=beta)
+                fused, wanted = classifier.weights.changed(alpha=alpha, beta=beta), _labels(asked, classifier)
                 ranking = classifier.rank(clip, wanted, top=top, weights=fused)
             except InputError as error:
                 _pass_over(error, paths)
@@ -117,12 +121,15 @@ def classify(
                 _show_ranking(ranking, chooser.why)
                 if other is not None:
                     print(f"  beside, by {other.name}:")
-                    for name, similarity in other.classify(path, wanted, top=top).labels:
+                    for name, similarity in other.classify(path, _labels(asked, other), top=top).labels:
                         print(f"  {similarity:6.3f}  {name}")
                 if why:
                     _explain(classifier, clip, wanted, fused)
             rankings.append(ranking)
             if len(rankings) == 1:
+                if labels_out is not None:
+                    save({labels_out: classifier.label_set(wanted).save})
+                    print(f"{labels_out}: labels as {classifier.name} was shown them", file=sys.stderr)
                 progress.restart()  # loading the models took longer than any clip will
             if len(paths) > 1 and not in_text:
                 progress(index + 1, len(paths))
@@ -165,9 +172,10 @@ def spans(
     from cezsar.zeroshot import spans as library
     from cezsar.zeroshot.model_choice import Chooser
 
-    wanted, paths = _wanted(labels, prototypes), list(_videos(films))
-    if find is None and wanted is not None and len(wanted) == 1:
-        (alone,) = wanted
+    asked, paths = _asked(labels, prototypes), list(_videos(films))
+    run, encoder = _shown_to(asked, run, encoder)
+    if find is None and asked is not None and len(names := _names(asked)) == 1:
+        (alone,) = names
         raise InputError(f"one label has nothing to be compared with: say --find {alone!r}, or give more labels")
     subtitles: dict[str, Path] = {}
     if vtt_out:  # of several films, it names a folder
@@ -183,6 +191,7 @@ def spans(
                 with Progress(f"{path.name}, seconds") as progress:
                     classifier = chooser.classifier(path)
                     film = library.read(classifier, path, window_s=window or library.WINDOW_S, progress=progress)
+                wanted = _labels(asked, classifier)
                 if find is None:
                     found = library.spans(classifier, film, wanted, none=none)
                 else:
@@ -267,8 +276,8 @@ def search(
         print(f"  {hit.similarity:6.3f}  {'  '.join(about)}")
 
 
-def _wanted(labels: str | None, prototypes: str | None) -> Wanted:
-    """What --labels or --prototypes ask for; None leaves it to the classifier."""
+def _wanted(labels: str | None, prototypes: str | None) -> Sequence[str] | dict[str, list[str]] | None:
+    """What --labels or --prototypes ask for in words; None leaves it to the classifier."""
     if labels is not None and prototypes is not None:
         raise InputError("give --labels or --prototypes, not both")
     if labels is None:
@@ -277,6 +286,40 @@ def _wanted(labels: str | None, prototypes: str | None) -> Wanted:
     if parsed.repeated:
         print(f"cezsar: labels given twice count once: {', '.join(parsed.repeated)}", file=sys.stderr)
     return parsed.names
+
+
+def _asked(labels: str | None, prototypes: str | None) -> Labels | LabelSet:
+    """What they ask for in words or by examples."""
+    from cezsar.zeroshot.examples import LabelSet, read_labels
+
+    if prototypes is None or labels is not None:
+        return _wanted(labels, prototypes)
+    return LabelSet.load(prototypes) if prototypes.endswith(".safetensors") else read_labels(prototypes)
+
+
+def _names(asked: Labels | LabelSet) -> list[str]:
+    from cezsar.zeroshot.examples import LabelSet
+
+    return list((asked.labels if isinstance(asked, LabelSet) else asked) or ())
+
+
+def _labels(asked: Labels | LabelSet, classifier: Classifier) -> Labels:
+    """As a classifier takes them. Raises `MismatchError` for labels that were shown to another one."""
+    from cezsar.zeroshot.examples import LabelSet
+
+    return classifier.labels_of(asked) if isinstance(asked, LabelSet) else asked
+
+
+def _shown_to(asked: Labels | LabelSet, run: Path | None, encoder: str | None) -> tuple[Path | None, str | None]:
+    """The run or encoder that was asked for, else the one that saved labels were shown to, if it is here."""
+    from cezsar.zeroshot.examples import LabelSet
+    from cezsar.zeroshot.model_choice import named
+
+    if not isinstance(asked, LabelSet) or run is not None or encoder is not None:
+        return run, encoder
+    if not any(label.examples for label in asked.labels.values()):
+        return None, None
+    return (found.run, None) if (found := named(asked.model)).run else (None, asked.model)
 
 
 def _videos(given: Sequence[Path]) -> Iterator[Path]:
@@ -309,7 +352,7 @@ def _show_ranking(ranking: Ranking, why: str) -> None:
         print(f"    {probability:4.0%}  {name}: {definition}")
 
 
-def _explain(classifier: Classifier, clip: EmbeddedClip, wanted: Wanted, weights: Weights) -> None:
+def _explain(classifier: Classifier, clip: EmbeddedClip, wanted: Labels, weights: Weights) -> None:
     """What put the best label before the next one."""
     from cezsar.analysis.explanation import explain
 

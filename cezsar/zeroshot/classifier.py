@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,18 +17,21 @@ from cezsar.data.descriptions import described
 from cezsar.data.sentence_cache import open_encoder
 from cezsar.encoders.base import FrameEncoder, ObjectHead
 from cezsar.encoders.objects import RULES, Recognised, in_words, top_objects
-from cezsar.errors import InputError
+from cezsar.errors import InputError, VideoError
+from cezsar.formats import digest
 from cezsar.training.runs import OodDistance, Run
 from cezsar.video import Decoder
 from cezsar.zeroshot import spaces
+from cezsar.zeroshot.examples import Example, Label, LabelSet, prototypes_with, read_labels
 from cezsar.zeroshot.fusion import Weights, cosine, parts, rank
 from cezsar.zeroshot.rejection import RejectionLimits, Rejector, goes_with
 from cezsar.zeroshot.scores import Embeddings, Scores
 from cezsar.zeroshot.spaces import OBJECTS, Descriptions, Space, rows_of
 
-Labels = Sequence[str] | Descriptions | None
-"""Names, or name -> descriptive sentences; by default the classifier's own, else Kinetics-400's. A name that the
-classifier has a description of is ranked by that description, another by its own words."""
+Labels = Sequence[str] | Mapping[str, Sequence[str] | Label] | None
+"""Names, or name -> descriptive sentences, or a `Label` that has examples, too; by default the classifier's own, else
+Kinetics-400's. A name that the classifier has a description of is ranked by that description, another by its own
+words."""
 Prototypes = tuple[list[str], FloatArray, IntArray]
 
 WINDOW_S = 3  # a second is scored with its neighbours: one alone shows too little movement
@@ -82,7 +86,9 @@ class Classifier:
         self, encoder: FrameEncoder, space: Space, *, name: str, trust: str, weights: Weights,
         head: ObjectHead | None = None, descriptions: Descriptions | None = None, objects: int = OBJECTS,
         object_rule: str = "sentence", ood: OodDistance | None = None, rejector: Rejector | None = None,
+        run: Run | None = None,
     ) -> None:  # fmt: skip
+        self.run = run
         self.encoder, self.space, self.head, self.ood = encoder, space, head, ood
         self.name, self.trust = name, trust  # of the run, else of the encoder; one line on what it may be trusted for
         self.weights, self.rejector = weights, rejector  # α, β, γ of Eq. 9; says "none of these" of rankings with them
@@ -92,6 +98,7 @@ class Classifier:
         self.middle = False  # rank a clip that is longer than the model takes by its middle, the paper's rule
         self._decoder = Decoder()
         self._prototypes: dict[str, Prototypes] = {}
+        self._examples: dict[tuple[str, int, int], Example] = {}  # by path, size and time of their files
 
     @classmethod
     def of_run(cls, folder: str | Path, *, weights: str | Path | None = None, device: str | None = None) -> Classifier:
@@ -111,7 +118,7 @@ class Classifier:
             encoder, space, name=run.name, trust=trust, weights=Weights(**config.fusion),
             head=spaces.object_head(run, encoder), descriptions=run.descriptions(), objects=config.objects,
             object_rule=config.object_rule, ood=run.ood_distance(),
-            rejector=Rejector.of_run(run.folder),
+            rejector=Rejector.of_run(run.folder), run=run,
         )  # fmt: skip
 
     @classmethod
@@ -185,57 +192,133 @@ class Classifier:
         caption: str = "", limits: RejectionLimits | None = None,
     ) -> Ranking:  # fmt: skip
         """Rank labels for a clip that was read before; `caption` is C(v), a sentence about it, which counts by γ."""
-        names, *_ = found = self.prototypes(labels)
         weights, limits = weights or self.weights, limits or self.limits
+        names, *_ = found = self.prototypes(labels, weights)
+        shown = self._shown(labels)
         rows = {"VE": clip.visual_E, "O": clip.objects_E}
         if caption.strip():
             rows["C"] = rows_of(self.space, [caption.strip()])[0]
         scores = self._scores([clip.path], {name: row[None] for name, row in rows.items() if row is not None}, found)
         cosine_C = cosine(scores, weights)[0]
         best, margin = rank(cosine_C, names, top)
-        shown = np.array([names.index(name) for name, _ in best])
+        first = np.array([names.index(name) for name, _ in best])
         per_second_TC = None
         if any(weights.of(name) > 0 for name in clip.seconds):
-            per_second_TC = self.similarities(clip.seconds, labels, weights)[1][:, shown]
+            per_second_TC = self.similarities(clip.seconds, labels, weights)[1][:, first]
         unlike = limits.unlike(self.name, clip.distance)
         weak = limits.weak(*best[0], margin if len(names) > 1 else None)
         reasons = (unlike, *weak) if unlike else tuple(weak)
         chances, none_of_these, judgement = None, None, ""
-        if self.rejector is not None and goes_with(weights, self.weights, scores.modalities):
+        if self.rejector is not None and not shown and goes_with(weights, self.weights, scores.modalities):
             chances_C, none_of_these, judgement = self.rejector.judge(cosine_C)
-            chances = chances_C[shown].tolist()
+            chances = chances_C[first].tolist()
         long = f"all {len(clip.features_TD)} s count, as {clip.windows} windows of at most {self.space.limit_s} s"
+        by_example = (
+            f"{len(shown)} of {len(names)} labels {'is' if len(shown) == 1 else 'are'} shown by examples: not zero-shot"
+        )
+        if self.space.gap and len(shown) == 1:
+            by_example = (
+                f"the examples of {next(iter(shown))!r} do not count: to compare, this model needs two labels with some"
+            )
         return Ranking(
             clip.path, self.name, best, margin,
-            {modality: part_NC[0, shown].tolist() for modality, part_NC in parts(scores, weights).items()},
+            {modality: part_NC[0, first].tolist() for modality, part_NC in parts(scores, weights).items()},
             per_second_TC, clip.objects[:SHOWN_OBJECTS], reasons, warning_of(reasons, unlike),
             chances, none_of_these, judgement,
-            tuple(note for note in (long if clip.windows > 1 else "", clip.reading) if note),
+            tuple(filter(None, (long if clip.windows > 1 else "", clip.reading, by_example if shown else ""))),
         )  # fmt: skip
 
     def similarities(
         self, seconds: Mapping[str, FloatArray], labels: Labels = None, weights: Weights | None = None
     ) -> tuple[list[str], FloatArray]:
         """Label names, and (T, C) cosine similarities of the windows around each second, in [-1, 1]."""
-        found = self.prototypes(labels)
+        found = self.prototypes(labels, weights)
         ids = [str(second) for second in range(len(next(iter(seconds.values()))))]
         return found[0], cosine(self._scores(ids, seconds, found), weights or self.weights)
 
-    def prototypes(self, labels: Labels = None) -> Prototypes:
-        """What `rank` compares clips with: names, (P, E) prototypes, and (P,) the name's index of each."""
-        descriptions = self.described(labels)
-        key = json.dumps({name: list(sentences) for name, sentences in descriptions.items()})
-        if key not in self._prototypes:
-            self._prototypes = {key: spaces.prototypes_of(self.space, descriptions)}  # the last label set only
-        return self._prototypes[key]
+    def prototypes(self, labels: Labels = None, weights: Weights | None = None) -> Prototypes:
+        """What `rank` compares clips with: names, (P, E) prototypes, and (P,) the name's index of each. Examples of
+        labels have part in them as `weights` say, by default the classifier's."""
+        described, shown = self.described(labels), self._shown(labels)
+        told = {name: list(sentences) for name, sentences in described.items() if sentences}
+        if bare := [name for name in described if name not in told and name not in shown]:
+            raise InputError(f"label {bare[0]!r} has neither a sentence nor an example; give it one")
+        key = json.dumps(told)
+        if key not in self._prototypes and (told or not shown):
+            self._prototypes = {key: spaces.prototypes_of(self.space, told)}  # the last label set only
+        if self.space.gap and len(shown) == 1:
+            if len(told) < len(described):
+                raise InputError(
+                    f"label {next(iter(shown))!r} has examples alone, and to compare {self.name} needs two labels with "
+                    "some; give it a sentence, or show another label, too"
+                )
+            shown = {}
+        if not shown:
+            return self._prototypes[key]
+        rows = {}
+        if told:
+            names, rows_PE, owner_P = self._prototypes[key]
+            rows = {name: rows_PE[owner_P == index] for index, name in enumerate(names)}
+        return list(described), *prototypes_with(list(described), rows, shown, weights or self.weights, self.space.gap)
 
-    def described(self, labels: Labels) -> Descriptions:
-        """Name -> sentences of the labels that are asked for, as `classify` takes them."""
+    def described(self, labels: Labels) -> dict[str, Sequence[str]]:
+        """Name -> sentences of the labels that are asked for, as `classify` takes them; examples left out."""
         if labels is None:
-            return self.descriptions or named_descriptions(STANDING)
+            return dict(self.descriptions or named_descriptions(STANDING))
         if isinstance(labels, Mapping):
-            return labels
+            return {name: told.sentences if isinstance(told, Label) else told for name, told in labels.items()}
         return described(labels, self.descriptions)
+
+    def example(self, path: str | Path, clip: EmbeddedClip | None = None) -> Example:
+        """A film or picture that shows a label, as this classifier embeds it; `clip`, if it was read before. Raises
+        `VideoError` where it cannot be read."""
+        try:
+            stat = Path(path).stat()
+            key = (str(Path(path).resolve()), stat.st_size, stat.st_mtime_ns)
+            if key not in self._examples:
+                with Path(path).open("rb") as file:
+                    content = hashlib.file_digest(file, "sha256").hexdigest()
+                self._examples[key] = example_of(clip or self.read(path), Path(path).name, content)
+        except OSError as error:
+            raise VideoError(f"{path} cannot be read: {error.strerror}; check the path") from error
+        return self._examples[key]
+
+    def shown(self, labels: Labels) -> dict[str, Label]:
+        """The same labels, whose examples are embedded: each file is read once. Raises `VideoError`, `InputError`."""
+        given = labels if isinstance(labels, Mapping) else {}
+        whole = {name: told if isinstance(told, Label) else Label(told) for name, told in given.items()}
+        whole = whole or {name: Label(told) for name, told in self.described(labels).items()}
+        return {
+            name: replace(label, examples=[
+                each if isinstance(each, Example) else self.example(each) for each in label.examples
+            ])
+            for name, label in whole.items()
+        }  # fmt: skip
+
+    def _shown(self, labels: Labels) -> dict[str, Label]:
+        """Those that have examples and count them."""
+        given = labels if isinstance(labels, Mapping) else {}
+        some = {name: told for name, told in given.items() if isinstance(told, Label) and told.examples}
+        return {name: label for name, label in self.shown(some).items() if label.share != 0} if some else {}
+
+    def label_set(self, labels: Labels) -> LabelSet:
+        """Labels as they can be kept, and given to others: with embedded examples, without films."""
+        return LabelSet(self.shown(labels), self.name, self.fingerprint)
+
+    def labels_of(self, source: str | Path | LabelSet) -> dict[str, Label]:
+        """A label set that was kept, or whatever `read_labels` reads. Raises `MismatchError` for one that another model
+        was shown."""
+        if not isinstance(source, LabelSet) and Path(source).suffix.lower() != ".safetensors":
+            return read_labels(source)
+        kept = source if isinstance(source, LabelSet) else LabelSet.load(source)
+        kept.check(self.name, self.fingerprint)
+        return dict(kept.labels)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of all that embeddings of examples depend on."""
+        by = self.run.fingerprint if self.run else self.name
+        return digest([by, self.encoder.fingerprint, self.object_rule, self.objects, self.middle])
 
     def named(self, clip: EmbeddedClip) -> list[tuple[str, str, float]]:
         """Those of a clip's recognised objects that count in O."""
@@ -288,6 +371,15 @@ class Classifier:
         lengths, first = np.array([len(part) for part in windows], np.float32), np.cumsum([0, *counts[:-1]])
         summed = np.add.reduceat(embedded * lengths[:, None], first)
         return (summed / np.add.reduceat(lengths, first)[:, None]).astype(np.float32), counts
+
+
+def example_of(clip: EmbeddedClip, name: str, content: str) -> Example:
+    """What is kept of a clip that shows a label; `content` is the SHA-256 (hex) of its file. Raises `VideoError` where
+    nothing is seen in it."""
+    rows = {kind: row for kind, row in (("VE", clip.visual_E), ("O", clip.objects_E)) if row is not None}
+    if not any(row.any() for row in rows.values()):
+        raise VideoError(f"{name} shows nothing that this model sees; take another example")
+    return Example(name, content, rows)
 
 
 def warning_of(reasons: Sequence[str], unlike: str) -> str:

@@ -1,22 +1,20 @@
-"""Labels by example: prototypes of clips or pictures, or of these and sentences. Nothing of this is zero-shot.
-
-The prototype e of n examples is the mean of their unit embeddings, VE and O each by its weight. With sentences, each of
-their unit prototypes p becomes (1 - λ) p + λ e; by default λ = n / (n + `WORTH`): sentences count as so many examples.
-"""
+"""What an example is worth: accuracies by the number of clips that show a class (`cezsar.zeroshot.examples`), with and
+without its sentences. Nothing of this is zero-shot."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cezsar.arrays import DoubleArray, FloatArray, unit_rows
+from cezsar.arrays import DoubleArray
 from cezsar.atomic import write_text
 from cezsar.errors import InputError
 from cezsar.zeroshot.evaluation import percent
+from cezsar.zeroshot.examples import WORTH, blended, example_rows, share_of
 from cezsar.zeroshot.fusion import Weights, predict
 from cezsar.zeroshot.scores import Embeddings, Scores, Several
 from cezsar.zeroshot.tables import latex, markdown
@@ -24,41 +22,10 @@ from cezsar.zeroshot.tables import latex, markdown
 if TYPE_CHECKING:
     import pandas as pd
 
-WORTH = 1.0  # chosen on seen classes: see `chosen_worth`
 WORTHS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 COUNTS = (0, 1, 2, 4, 8)  # examples a class
 DRAWS = 20
 WAYS = ("sentences", "examples", "blend")
-
-
-def example_rows(modalities: Mapping[str, FloatArray], weights: Weights) -> FloatArray:
-    """(N, E) what each clip adds to a prototype: its unit VE and O (never captions), by their weights, of length 1."""
-    shown = [name for name in ("VE", "O") if name in modalities]
-    parts = [weights.of(name) * unit_rows(modalities[name].astype(np.float64)) for name in shown]
-    summed_NE: FloatArray = unit_rows(np.sum(parts, axis=0)).astype(np.float32)
-    return summed_NE
-
-
-def share_of(examples: int, worth: float = WORTH) -> float:
-    """λ for so many examples beside sentences, from 0 to 1."""
-    return examples / (examples + worth) if examples else 0.0
-
-
-def blended(sentences_PE: FloatArray, examples_nE: FloatArray, share: float) -> FloatArray:
-    """(P, E) prototypes of a class from those of its sentences and unit rows of its examples, λ = `share`; (1, E) of
-    examples alone. Without examples, or at λ = 0, the sentences' own. Raises `InputError` for a λ outside [0, 1]."""
-    if not 0 <= share <= 1:
-        raise InputError(f"the share of examples is {share:g}; give a number from 0 (sentences alone) to 1")
-    if not len(examples_nE) or (share == 0 and len(sentences_PE)):
-        return sentences_PE
-    mean_E = unit_rows(examples_nE.astype(np.float64).mean(axis=0, keepdims=True))
-    if share == 1 or not len(sentences_PE):
-        return mean_E.astype(np.float32)
-    mixed_PE = (1 - share) * unit_rows(sentences_PE.astype(np.float64)) + share * mean_E
-    return mixed_PE.astype(np.float32)
-
-
-# What an example is worth --------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ import html
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, pairwise
 from pathlib import Path
@@ -25,6 +25,7 @@ from cezsar.data.labels import canonical
 from cezsar.errors import InputError
 from cezsar.video import Decoder, Frame, VideoInfo
 from cezsar.zeroshot.classifier import STANDING, WINDOW_S, Classifier, EmbeddedClip, Labels, warning_of
+from cezsar.zeroshot.examples import Label
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.rejection import NOT_ALONE, Rejector, confidence, goes_with, probabilities
 from cezsar.zeroshot.tables import csv_of
@@ -120,12 +121,17 @@ def spans(classifier: Classifier, film: Film, labels: Labels = None, *, none: bo
 
 def find(classifier: Classifier, film: Film, label: str, among: Labels = None) -> list[Span]:
     """Where one action is seen, best first, held in each second against the similarity that 95 % of others stay below,
-    by default the descriptions of Kinetics-400. `score` is how far above, in standard deviations. Raises `InputError`
-    where there is no other label."""
-    described = named_descriptions(STANDING) if among is None else classifier.described(among)
-    same = [name for name in described if canonical(name) == canonical(label)]
-    own = described[same[0]] if same else classifier.described([label])[label]
-    others = {name: sentences for name, sentences in described.items() if name not in same}
+    by default, or where it alone is given with examples, the descriptions of Kinetics-400. `score` is how far above, in
+    standard deviations. Raises `InputError` where there is no other label."""
+    given = named_descriptions(STANDING) if among is None else among
+    told = given if isinstance(given, Mapping) else classifier.described(given)
+    same = [name for name in told if canonical(name) == canonical(label)]
+    own = told[same[0]] if same else classifier.described([label])[label]
+    others = {name: each for name, each in told.items() if name not in same}
+    if not others and isinstance(own, Label) and own.examples:
+        others = {
+            name: each for name, each in named_descriptions(STANDING).items() if canonical(name) != canonical(label)
+        }
     if not others:
         raise InputError(f"{label!r} can only be found among other labels; give some, or none for a standing set")
     _, cosine_TC = classifier.similarities(film.seconds, {label: own} | others)

@@ -1,14 +1,15 @@
-"""Prototypes of examples, against the formula in plain loops; and what they are worth on the demo."""
+"""What examples are worth: in plain loops, and on the demo."""
 
 import numpy as np
 import pytest
 
 from cezsar.errors import InputError
 from cezsar.workspace import ASSETS
+from cezsar.zeroshot.examples import example_rows
 from cezsar.zeroshot.fusion import Weights, predict
 from cezsar.zeroshot.scored import Scored
 from cezsar.zeroshot.scores import Embeddings, Scores
-from cezsar.zeroshot.shots import WORTHS, blended, chosen_worth, example_rows, share_of, shots
+from cezsar.zeroshot.shots import WORTHS, chosen_worth, shots
 
 DEMO = Scored.open(ASSETS / "demo" / "scores" / "demo@demo")
 
@@ -26,25 +27,6 @@ def small(clips_of=(4, 3, 1), width=6, seed=0):
     prototypes = np.concatenate([centres, centres[1:2]]) + rng.normal(size=(4, width))
     return Embeddings([f"clip {n}" for n in range(len(rows))], labels, ["a", "b", "c"], modalities, prototypes,
                       np.array([0, 1, 2, 1]))  # fmt: skip
-
-
-def test_a_prototype_is_the_mean_of_unit_rows_and_a_blend_goes_from_the_sentences_to_it():
-    clips, weights = small(), Weights(0.7, 0.3, 0.5)
-    rows = example_rows(clips.modalities | {"C": clips.modalities["O"]}, weights)
-    for row, visual, objects in zip(rows, clips.modalities["VE"], clips.modalities["O"], strict=True):
-        np.testing.assert_allclose(row, unit(0.7 * unit(visual) + 0.3 * unit(objects)), rtol=1e-5)
-    sentences, shown = clips.prototypes[[1, 3]], rows[4:6]
-    mean = unit((shown[0].astype(float) + shown[1]) / 2)
-    for share in (0.25, 0.8):
-        for mixed, sentence in zip(blended(sentences, shown, share), sentences, strict=True):
-            np.testing.assert_allclose(mixed, (1 - share) * unit(sentence) + share * mean, rtol=1e-5)
-    assert blended(sentences, shown, 0) is sentences and blended(sentences, shown[:0], 0.8) is sentences
-    for alone in (blended(sentences, shown, 1), blended(sentences[:0], shown, 0)):
-        np.testing.assert_allclose(alone, mean[None], rtol=1e-5)
-    assert [share_of(n) for n in (0, 1, 4)] == [0, 1 / 2, 4 / 5] and share_of(2, worth=0) == 1
-    for share in (-0.1, 1.1, float("nan")):
-        with pytest.raises(InputError, match=r"from 0 .* to 1"):
-            blended(sentences, shown, share)
 
 
 def test_no_example_is_tested_and_every_accuracy_is_that_of_a_plain_loop():

@@ -1,0 +1,72 @@
+"""`cezsar classify` and `cezsar spans` with labels that are shown: against the library, saved and used again."""
+
+import json
+import shutil
+
+import pytest
+
+from cezsar.zeroshot.classifier import Classifier
+from cezsar.zeroshot.examples import Label, LabelSet
+
+KICK, WAVE, DRAG = "kicking a drum", "waving a broom", "dragging a box"
+
+
+@pytest.fixture
+def shown(workspace, tmp_path):
+    """A folder of a folder a label: two clips of one, one of another, and a third in words."""
+    for name, count in ((KICK, 1), (WAVE, 1), (DRAG, 0)):
+        (tmp_path / "shown" / name).mkdir(parents=True)
+        (tmp_path / "shown" / name / "words.txt").write_text(f"A person is {name}.\n")
+        for path in sorted((workspace / "demo/test" / name).iterdir())[:count]:
+            shutil.copy(path, tmp_path / "shown" / name)
+    return tmp_path / "shown"
+
+
+def test_labels_in_folders_are_the_librarys_and_can_be_saved(cezsar, workspace, shown, tmp_path):
+    film, run, kept = (
+        min((workspace / "demo/test" / KICK).iterdir()),
+        workspace / "runs/demo",
+        tmp_path / "k.safetensors",
+    )
+    status, out, _ = cezsar("classify", film, "--run", run, "--prototypes", shown, "--json", "--save-labels", kept)
+    assert status == 0
+    told, found = out.splitlines()[0], json.loads(out.partition("\n")[2])[0]
+    with Classifier.of_run(run) as classifier:
+        labels = {
+            name: Label([f"A person is {name}."], [] if name == DRAG else [*(shown / name).glob("*.webm")])
+            for name in sorted((KICK, WAVE, DRAG))
+        }
+        expected = classifier.classify(film, labels)
+    assert str(kept) in told
+    assert [(each["label"], each["similarity"]) for each in found["labels"]] == [
+        (name, pytest.approx(similarity, abs=1e-5)) for name, similarity in expected.labels
+    ]
+    shutil.rmtree(shown)  # the films are gone, the labels are not
+    status, again, _ = cezsar("classify", film, "--prototypes", kept, "--json")  # the model that was shown them answers
+    assert status == 0 and json.loads(again)[0]["labels"] == found["labels"]
+    assert json.loads(again)[0]["model"] == "demo"
+    status, _, said = cezsar("classify", film, "--prototypes", kept, "--run", "photographs")
+    assert status == 2 and "another model" in said
+    status, out, _ = cezsar("spans", film, "--prototypes", kept)
+    assert status == 0 and KICK in out
+
+
+def test_one_thing_is_looked_for_by_a_clip_of_it(cezsar, workspace, tmp_path):
+    film, run = min((workspace / "demo/test" / KICK).iterdir()), workspace / "runs/demo"
+    mine = tmp_path / "mine.json"
+    mine.write_text(json.dumps({"my kick": {"examples": [str(film)]}}))
+    status, out, _ = cezsar("spans", film, "--run", run, "--prototypes", mine, "--find", "my kick")
+    assert status == 0 and out.startswith("my kick: 1 place in 1 film")
+    status, _, said = cezsar("classify", film, "--run", run, "--prototypes", tmp_path / "no.safetensors")
+    assert status == 2 and "no.safetensors" in said
+    mine.write_text(json.dumps({"my kick": {"examples": ["gone.mp4"]}, "other": "x"}))
+    status, _, said = cezsar("classify", film, "--run", run, "--prototypes", mine)
+    assert status == 2 and "gone.mp4" in said
+
+
+def test_saved_labels_without_examples_go_with_any_model(cezsar, workspace, tmp_path):
+    kept = tmp_path / "kept.safetensors"
+    LabelSet({"a": Label(["A kick."]), "b": Label(["A wave."])}, "no such model", "0" * 64).save(kept)
+    film = min((workspace / "demo/test" / KICK).iterdir())
+    status, out, _ = cezsar("classify", film, "--prototypes", kept, "--json")
+    assert status == 0 and {each["label"] for each in json.loads(out)[0]["labels"]} == {"a", "b"}
