@@ -21,7 +21,7 @@ from cezsar.errors import InputError
 
 if TYPE_CHECKING:
     from cezsar.zeroshot.classifier import Classifier, EmbeddedClip, Labels, Ranking
-    from cezsar.zeroshot.examples import LabelSet
+    from cezsar.zeroshot.examples import KeptLabels
     from cezsar.zeroshot.fusion import Weights
     from cezsar.zeroshot.spans import Timeline
 
@@ -288,34 +288,34 @@ def _wanted(labels: str | None, prototypes: str | None) -> Sequence[str] | dict[
     return parsed.names
 
 
-def _asked(labels: str | None, prototypes: str | None) -> Labels | LabelSet:
+def _asked(labels: str | None, prototypes: str | None) -> Labels | KeptLabels:
     """What they ask for in words or by examples."""
-    from cezsar.zeroshot.examples import LabelSet, read_labels
+    from cezsar.zeroshot.examples import KeptLabels, read_labels
 
     if prototypes is None or labels is not None:
         return _wanted(labels, prototypes)
-    return LabelSet.load(prototypes) if prototypes.endswith(".safetensors") else read_labels(prototypes)
+    return KeptLabels.load(prototypes) if prototypes.endswith(".safetensors") else read_labels(prototypes)
 
 
-def _names(asked: Labels | LabelSet) -> list[str]:
-    from cezsar.zeroshot.examples import LabelSet
+def _names(asked: Labels | KeptLabels) -> list[str]:
+    from cezsar.zeroshot.examples import KeptLabels
 
-    return list((asked.labels if isinstance(asked, LabelSet) else asked) or ())
+    return list((asked.labels if isinstance(asked, KeptLabels) else asked) or ())
 
 
-def _labels(asked: Labels | LabelSet, classifier: Classifier) -> Labels:
+def _labels(asked: Labels | KeptLabels, classifier: Classifier) -> Labels:
     """As a classifier takes them. Raises `MismatchError` for labels that were shown to another one."""
-    from cezsar.zeroshot.examples import LabelSet
+    from cezsar.zeroshot.examples import KeptLabels
 
-    return classifier.labels_of(asked) if isinstance(asked, LabelSet) else asked
+    return classifier.labels_of(asked) if isinstance(asked, KeptLabels) else asked
 
 
-def _shown_to(asked: Labels | LabelSet, run: Path | None, encoder: str | None) -> tuple[Path | None, str | None]:
+def _shown_to(asked: Labels | KeptLabels, run: Path | None, encoder: str | None) -> tuple[Path | None, str | None]:
     """The run or encoder that was asked for, else the one that saved labels were shown to, if it is here."""
-    from cezsar.zeroshot.examples import LabelSet
+    from cezsar.zeroshot.examples import KeptLabels
     from cezsar.zeroshot.model_choice import named
 
-    if not isinstance(asked, LabelSet) or run is not None or encoder is not None:
+    if not isinstance(asked, KeptLabels) or run is not None or encoder is not None:
         return run, encoder
     if not any(label.examples for label in asked.labels.values()):
         return None, None

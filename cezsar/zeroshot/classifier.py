@@ -22,7 +22,7 @@ from cezsar.formats import digest
 from cezsar.training.runs import OodDistance, Run
 from cezsar.video import Decoder
 from cezsar.zeroshot import spaces
-from cezsar.zeroshot.examples import Example, Label, LabelSet, prototypes_with, read_labels
+from cezsar.zeroshot.examples import Example, KeptLabels, Label, prototypes_with, read_labels
 from cezsar.zeroshot.fusion import Weights, cosine, parts, rank
 from cezsar.zeroshot.rejection import RejectionLimits, Rejector, goes_with
 from cezsar.zeroshot.scores import Embeddings, Scores
@@ -301,16 +301,16 @@ class Classifier:
         some = {name: told for name, told in given.items() if isinstance(told, Label) and told.examples}
         return {name: label for name, label in self.shown(some).items() if label.share != 0} if some else {}
 
-    def label_set(self, labels: Labels) -> LabelSet:
+    def label_set(self, labels: Labels) -> KeptLabels:
         """Labels as they can be kept, and given to others: with embedded examples, without films."""
-        return LabelSet(self.shown(labels), self.name, self.fingerprint)
+        return KeptLabels(self.shown(labels), self.name, self.fingerprint)
 
-    def labels_of(self, source: str | Path | LabelSet) -> dict[str, Label]:
+    def labels_of(self, source: str | Path | KeptLabels) -> dict[str, Label]:
         """A label set that was kept, or whatever `read_labels` reads. Raises `MismatchError` for one that another model
         was shown."""
-        if not isinstance(source, LabelSet) and Path(source).suffix.lower() != ".safetensors":
+        if not isinstance(source, KeptLabels) and Path(source).suffix.lower() != ".safetensors":
             return read_labels(source)
-        kept = source if isinstance(source, LabelSet) else LabelSet.load(source)
+        kept = source if isinstance(source, KeptLabels) else KeptLabels.load(source)
         kept.check(self.name, self.fingerprint)
         return dict(kept.labels)
 

@@ -182,7 +182,7 @@ def _sound(labels: dict[str, Label], source: Path) -> dict[str, Label]:
 
 
 @dataclass(frozen=True)
-class LabelSet:
+class KeptLabels:
     """Labels whose examples are embedded, and by whom: what may be kept, and given to others, without any film."""
 
     labels: Mapping[str, Label]
@@ -207,7 +207,7 @@ class LabelSet:
         write_tensors(path, arrays, {"labels": json.dumps(about, ensure_ascii=False)})
 
     @classmethod
-    def load(cls, path: str | Path) -> LabelSet:
+    def load(cls, path: str | Path) -> KeptLabels:
         """Read a file written by `save`. Raises `FormatError` if it is none, or its parts disagree."""
         with read_tensors(path, AGAIN) as (arrays, words):
             about = parse_json(words.get("labels", "{}"), str(path))

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from cezsar.zeroshot.classifier import Classifier
-from cezsar.zeroshot.examples import Label, LabelSet
+from cezsar.zeroshot.examples import KeptLabels, Label
 
 KICK, WAVE, DRAG = "kicking a drum", "waving a broom", "dragging a box"
 
@@ -23,14 +23,11 @@ def shown(workspace, tmp_path):
 
 
 def test_labels_in_folders_are_the_librarys_and_can_be_saved(cezsar, workspace, shown, tmp_path):
-    film, run, kept = (
-        min((workspace / "demo/test" / KICK).iterdir()),
-        workspace / "runs/demo",
-        tmp_path / "k.safetensors",
-    )
-    status, out, _ = cezsar("classify", film, "--run", run, "--prototypes", shown, "--json", "--save-labels", kept)
+    film, run = min((workspace / "demo/test" / KICK).iterdir()), workspace / "runs/demo"
+    kept = tmp_path / "kept.safetensors"
+    status, out, told = cezsar("classify", film, "--run", run, "--prototypes", shown, "--json", "--save-labels", kept)
     assert status == 0
-    told, found = out.splitlines()[0], json.loads(out.partition("\n")[2])[0]
+    found = json.loads(out)[0]
     with Classifier.of_run(run) as classifier:
         labels = {
             name: Label([f"A person is {name}."], [] if name == DRAG else [*(shown / name).glob("*.webm")])
@@ -66,7 +63,7 @@ def test_one_thing_is_looked_for_by_a_clip_of_it(cezsar, workspace, tmp_path):
 
 def test_saved_labels_without_examples_go_with_any_model(cezsar, workspace, tmp_path):
     kept = tmp_path / "kept.safetensors"
-    LabelSet({"a": Label(["A kick."]), "b": Label(["A wave."])}, "no such model", "0" * 64).save(kept)
+    KeptLabels({"a": Label(["A kick."]), "b": Label(["A wave."])}, "no such model", "0" * 64).save(kept)
     film = min((workspace / "demo/test" / KICK).iterdir())
     status, out, _ = cezsar("classify", film, "--prototypes", kept, "--json")
     assert status == 0 and {each["label"] for each in json.loads(out)[0]["labels"]} == {"a", "b"}

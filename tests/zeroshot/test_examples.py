@@ -15,8 +15,8 @@ from cezsar.zeroshot import spans
 from cezsar.zeroshot.classifier import Classifier
 from cezsar.zeroshot.examples import (
     Example,
+    KeptLabels,
     Label,
-    LabelSet,
     blended,
     example_rows,
     prototypes_with,
@@ -226,10 +226,10 @@ def test_labels_are_kept_without_films_and_rank_the_same(classifier, films, tmp_
     (example,) = again[KICK].examples
     assert example.name == films[WAVE].name
     assert example.content == hashlib.sha256(films[WAVE].read_bytes()).hexdigest()
-    bare = LabelSet({"a": Label(["A."])}, "another", "0" * 64)  # has nothing of a model
+    bare = KeptLabels({"a": Label(["A."])}, "another", "0" * 64)  # has nothing of a model
     bare.check(classifier.name, classifier.fingerprint)
     bare.save(tmp_path / "bare.safetensors")
-    assert LabelSet.load(tmp_path / "bare.safetensors").labels == bare.labels
+    assert KeptLabels.load(tmp_path / "bare.safetensors").labels == bare.labels
 
 
 def test_kept_labels_of_another_model_or_damaged_ones_are_refused(classifier, films, tmp_path, monkeypatch):
@@ -248,11 +248,11 @@ def test_kept_labels_of_another_model_or_damaged_ones_are_refused(classifier, fi
     ):  # fmt: skip
         save_file(wrong, other, words)
         with pytest.raises(FormatError, match=r"other.safetensors.*save the labels again"):
-            LabelSet.load(other)
+            KeptLabels.load(other)
     newer = json.loads(words["labels"]) | {"version": 99}
     save_file(arrays, other, {"labels": json.dumps(newer)})
     with pytest.raises(FormatError, match="update cezsar"):
-        LabelSet.load(other)
+        KeptLabels.load(other)
 
 
 def test_what_cannot_be_an_example_is_told(classifier, tmp_path):
