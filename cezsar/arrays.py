@@ -1,11 +1,12 @@
 """Types of arrays, rows of length 1, and arrays in files of NumPy."""
 
-import zipfile
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+
+from cezsar import archives
 
 FloatArray = npt.NDArray[np.float32]
 DoubleArray = npt.NDArray[np.float64]
@@ -31,15 +32,15 @@ def read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
     """The arrays of an .npz file. Raises the system's `OSError`, and `ValueError` for whatever else is wrong with it:
     nothing is unpickled, and no member is larger than it says."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with archives.opened(path) as archive:
             if (size := sum(member.file_size for member in archive.infolist())) > MOST_BYTES:
                 raise ValueError(f"its arrays have {size:,} bytes")
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file}
+            arrays = {}
+            for member in archive.infolist():
+                with archive.open(member) as file:
+                    arrays[member.filename.removesuffix(".npy")] = np.lib.format.read_array(file, allow_pickle=False)
+            return arrays
     except (OSError, ValueError):
         raise
     except Exception as error:  # damage shows itself in many ways: of archives, of their packing, of NumPy's headers
         raise ValueError(str(error)) from error
-    if not all(isinstance(array, np.ndarray) for array in arrays.values()):
-        raise ValueError("it has files that are no arrays")
-    return arrays

@@ -130,4 +130,4 @@ def per_class(rows: Sequence[Row], chosen: int) -> None:
         theirs, head = other.result.per_class(), f"{other.title} (%)"
         columns[head] = [100 * theirs[name].mean if name in theirs else None for name in own]
         config[head] = number(format="%.1f")
-    st.dataframe(columns, hide_index=True, column_config=config, alt="Accuracy of each class, the worst first")
+    show.table(columns, "Accuracy of each class, the worst first", column_config=config)

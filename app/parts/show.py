@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
 from app.parts.words import sentence
 from cezsar.errors import CezsarError
 from cezsar.report.figures import CLICKED, PLOT
+from cezsar.zeroshot.tables import no_formula
 
 KINDS = {"csv": "text/csv", "json": "application/json", "vtt": "text/vtt", "zip": "application/zip"}
 
@@ -49,9 +51,13 @@ def legend(entries: Sequence[tuple[str, str, str]], style: str = "padding-left: 
 
 
 def table(rows: Any, alt: str, formats: Mapping[str, str] | None = None, **more: Any) -> Any:
-    """Rows or a DataFrame, with `formats` of columns of numbers; `more` is what else `st.dataframe` takes."""
+    """Rows or a DataFrame, with `formats` of columns of numbers; `more` is what else `st.dataframe` takes. No text
+    in it would be a formula in a spreadsheet: a table can be copied and downloaded."""
+    frame = pd.DataFrame(rows).rename(columns=no_formula)
+    words = frame.select_dtypes(["object", "string"])
+    frame[words.columns] = words.map(no_formula)
     columns = {name: st.column_config.NumberColumn(format=form) for name, form in (formats or {}).items()}
-    return st.dataframe(rows, hide_index=True, alt=alt, column_config=columns | more.pop("column_config", {}), **more)
+    return st.dataframe(frame, hide_index=True, alt=alt, column_config=columns | more.pop("column_config", {}), **more)
 
 
 def metrics(key: str, rows: Sequence[tuple[str, str, str, str]]) -> None:

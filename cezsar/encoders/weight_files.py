@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, cast
 
-from cezsar import workspace
+from cezsar import archives, workspace
 from cezsar.encoders.catalogue import HUB_NAME, SUFFIXES, card, located, present, weights_file
 from cezsar.errors import CezsarError, FormatError, InputError, MissingWeightsError
 
@@ -211,7 +211,8 @@ def load_transformer(name: str, folder: Path, device: str) -> SentenceTransforme
 
 @contextmanager
 def loading(name: str, place: Path, library: str) -> Iterator[None]:
-    """For a library that loads from this machine: no network, no printed lines, `FormatError` for all errors."""
+    """For a library that loads from this machine: no network, no printed lines, no pickle that asks for
+    more than tensors, `FormatError` for all errors."""
     from huggingface_hub import constants
     from transformers.utils import logging
 
@@ -220,6 +221,9 @@ def loading(name: str, place: Path, library: str) -> Iterator[None]:
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     try:
+        for file in [place] if place.is_file() else place.rglob("*model*"):
+            if file.suffix in SUFFIXES and file.suffix != ".safetensors" and file.is_file():
+                archives.check_tensors(file)
         yield
     except CezsarError:
         raise

@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from cezsar import archives
 from cezsar.atomic import beside, replacing, write_json
 from cezsar.config import ModelConfig, TrainingConfig
 from cezsar.data.descriptions import load_descriptions
@@ -73,11 +74,12 @@ def unpack(path: str | Path, runs_folder: str | Path, name: str | None = None) -
     path = Path(path)
     _refuse_pickles(path)
     try:
-        with zipfile.ZipFile(path) as archive, _staging(Path(runs_folder), path) as folder:
+        with archives.opened(path) as archive, _staging(Path(runs_folder), path) as folder:
             own, members = _members(archive, path)
             for target, info in members.items():
                 (folder / target).parent.mkdir(exist_ok=True)
-                (folder / target).write_bytes(archive.read(info))
+                with archive.open(info) as packed, (folder / target).open("wb") as file:
+                    shutil.copyfileobj(packed, file)
             _check_run(folder)
             return _place(folder, Path(runs_folder), name, own or path.stem)
     except OSError as error:
@@ -259,18 +261,13 @@ def _read_module(file: Path) -> _Part:
     if not file.is_file():
         raise InputError(f"there is no file {printable(str(file))}; check the path")
     try:
-        with zipfile.ZipFile(file) as archive:
-            if sum(info.file_size for info in archive.infolist()) > file.stat().st_size:
-                raise ValueError("it is compressed, which torch.save does not do")
         with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals(_STAND_INS):
-            module = torch.load(file, map_location="cpu", weights_only=True)
+            module = archives.load_tensors(file, {"__builtin__.set", *(name for _, name in _STAND_INS)})
         if isinstance(module, _Part):
             return module
         raise ValueError(f"it holds a {type(module).__name__}, not a module")
     except Exception as error:  # damage shows itself in many ways
         words = str(error).partition("WeightsUnpickler error: ")[2] or str(error)
-        if named := re.search(r"GLOBAL (\S+)", words):
-            words = f"it names {named[1]}, which is no part of the authors' model; nothing of it was run"
         first = printable((words.strip() or type(error).__name__).splitlines()[0])[:200]
         raise FormatError(f"{printable(file.name)} is no module that torch.save wrote, or damaged: {first}") from error
 

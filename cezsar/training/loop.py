@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from pickle import UnpicklingError
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cezsar import archives
 from cezsar.arrays import FloatArray, IntArray
 from cezsar.atomic import alone, replacing, write_text
 from cezsar.config import ModelConfig, TrainingConfig, UseConfig, from_dict
@@ -357,11 +357,11 @@ class Trainer:
         path = self.run.folder / "state.pt"
         if path.exists():
             try:
-                kept = torch.load(path, map_location="cpu", weights_only=True)
+                kept = archives.load_tensors(path)
                 self.model.load_state_dict(kept["model"])
                 self.optimiser.load_state_dict(kept["optimiser"])
                 self.state = SimpleNamespace(**{name: kept[name] for name in vars(self.state)})
-            except (OSError, RuntimeError, KeyError, TypeError, ValueError, EOFError, UnpicklingError) as error:
+            except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
                 reason = str(error).splitlines()[:1]
                 raise FormatError(f"{path} cannot be read {reason}; delete it to start this run afresh") from error
         if not self.group.rank:

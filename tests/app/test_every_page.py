@@ -3,14 +3,18 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
+import pandas as pd
 import pytest
 from conftest import fine, open_page, texts
 
 from app import state
+from app.parts import show
 from cezsar.data.descriptions import save_descriptions
 from cezsar.data.labels import keep_group
 
+ROOT = Path(__file__).parents[2]
 SCORED = "Nothing has been scored yet"
 SAID = {  # with nothing at all
     "classify": "from scratch", "train": "no run yet", "evaluate": SCORED, "semantic_gap": SCORED, "confusion": SCORED,
@@ -91,3 +95,19 @@ def test_names_of_classes_and_clips_are_neither_markdown_nor_html(name, empty_wo
     assert not [text for text in shown if "[a](javascript" in text or ":red[y" in text]
     assert not [text for text in drawn if "<b>x<" in text or "%{z" in text]
     assert name == "library" or any("javascript" in text for text in shown + drawn)
+
+
+def test_no_text_of_a_table_is_a_formula(monkeypatch):
+    """Streamlit lets each be downloaded as CSV, and copied."""
+    sent = []
+    monkeypatch.setattr(show.st, "dataframe", lambda frame, **more: sent.append(frame))
+    rows = {
+        "@label": ["=1+1", "+x", "-0.5", "run\r=1", None],
+        "n": [1, 2, 3, 4, 5],
+        "list": [["=1"], 2, "\t=1", "", "a"],
+    }
+    show.table(rows, "all")
+    assert sent[0].iloc[:, 0].tolist()[:4] == ["'=1+1", "'+x", "-0.5", "run\n=1"] and pd.isna(sent[0].iloc[4, 0])
+    assert list(sent[0]) == ["'@label", "n", "list"] and sent[0]["n"].dtype == int and sent[0]["list"][2] == "'\t=1"
+    calls = [path.name for path in (ROOT / "app").rglob("*.py") if "st.dataframe(" in path.read_text()]
+    assert calls == ["show.py"]
