@@ -15,6 +15,7 @@ import streamlit as st
 from app import state
 from app.evaluate import scoring
 from app.evaluate.differences import corrections, differences
+from app.evaluate.examples import worth_of_examples
 from app.evaluate.generalised import seen_and_unseen
 from app.evaluate.rows import FUSED, Row, companions, controls, rows_of, same_clips, table, unbroken
 from app.evaluate.splits import splits
@@ -34,7 +35,7 @@ from cezsar.zeroshot.scored import Scored
 
 LOOKS = {
     "splits": "Splits and classes", "difference": "Differences", "open": "None of these", "corrected": "Corrections",
-    "together": "Seen and unseen", "trusted": "Reliability",
+    "together": "Seen and unseen", "trusted": "Reliability", "shown": "Examples",
 }  # fmt: skip
 
 SYMBOLS = {"VE": "α", "O": "β", "C": "γ"}
@@ -79,7 +80,7 @@ def evaluation() -> None:
         "**Splits and classes**: where the figures come from. **Differences**: is one row better, and how sure is "
         "that? **None of these**: clips of no class to choose from. **Corrections**: other ways to read classes off "
         "the same embeddings. **Seen and unseen**: classes of training are labels, too. **Reliability**: what scores "
-        "are worth as probabilities.",
+        "are worth as probabilities. **Examples**: what clips that show a class add to its sentences.",
     )  # fmt: skip
     if look == "splits":
         splits([*rows, *compared_with])
@@ -95,7 +96,10 @@ def closer(look: str, rows: Sequence[Row], controls: Sequence[Row], protocol: Pr
     if look == "difference":
         differences([*rows, *controls], protocol)
     else:
-        looks = {"open": none_of_these, "corrected": corrections, "together": seen_and_unseen, "trusted": reliability}
+        looks = {
+            "open": none_of_these, "corrected": corrections, "together": seen_and_unseen, "trusted": reliability,
+            "shown": worth_of_examples,
+        }  # fmt: skip
         looks[look](rows, protocol)
 
 

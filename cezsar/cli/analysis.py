@@ -143,7 +143,7 @@ def analyse(
         raise InputError(f"{method_of} holds scores already; stores and captions go with a run")
     if kept:
         name = kept.about["dataset"]
-        ready, descriptions = kept.prepared(), kept.descriptions()
+        ready, descriptions, several = kept.prepared(), kept.descriptions(), kept.several
         inputs: dict[str, Any] = {"scored": kept.fingerprint}
         own: dict[str, Any] = dict(zip(("rows", "clouds"), kept.clouds(), strict=True)) if kept.has_clouds else {}
     else:
@@ -168,7 +168,7 @@ def analyse(
             own["together"], own["seen"] = seen_and_unseen(ready, sources, seen, opened["seen store"])
     hard = load_groups(groups) if groups else {**PAPER_GROUPS, **HARD_GROUPS}
     splits = parse(protocol, ready.scores.class_names, runs=runs, seed=seed)
-    study = Study(ready, name, descriptions, splits, hard, seed=seed, **own)
+    study = Study(ready, name, descriptions, splits, hard, several=several, seed=seed, **own)
     with Progress("analysing") as progress:
         report = subjects.analyse(study, progress)
     save_and_tell(out, partial(subjects.save, study, report, record=record_of(context, inputs)))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Context, Option
 
-from cezsar.atomic import refuse_unwritable, write_json
+from cezsar.atomic import refuse_unwritable, write_json, write_text
 from cezsar.cli import options
 from cezsar.cli.console import Progress, save_and_tell
 from cezsar.cli.rerun import record_of
@@ -248,8 +248,8 @@ def shots(
     gamma: Annotated[float | None, Option(help="Weight of the captions C.")] = None,
     seed: Annotated[int, Option(help="Of the draws.")] = 0,
     out: Annotated[Path | None, options.output(
-        "Where to write the table as CSV; a .md and a .tex go beside it.", suffix=".csv",
-        beside=(".md", ".tex"))] = None,
+        "Where to write the table as CSV; a .md, a .tex and an .html with the figure go beside it.", suffix=".csv",
+        beside=(".md", ".tex", ".html"))] = None,
 ) -> None:  # fmt: skip
     """What examples of a class are worth beside its sentences, or alone: not zero-shot any more.
 
@@ -272,5 +272,15 @@ def shots(
     )  # fmt: skip
     print(f"{kept.title}, {kept.about['dataset']}: top-1, {draws} draws, {found.tested[0]:,} other clips each")
     print(text(found.frame()))
+
+    def write(path: Path) -> list[Path]:
+        from cezsar.report import page, subjects
+
+        about = {"method": kept.title, "dataset": kept.about["dataset"], "draws": f"{draws}, seed {seed}"}
+        texts = found.texts() | {".html": page.html_of(about, [subjects.of_shots(found)])}
+        for suffix, content in texts.items():
+            write_text(path.with_suffix(suffix), content)
+        return [path.with_suffix(suffix) for suffix in texts]
+
     if out:
-        save_and_tell(out, found.save)
+        save_and_tell(out, write)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cezsar.arrays import DoubleArray
     from cezsar.zeroshot.evaluation import Stacking
     from cezsar.zeroshot.fusion import Weights
+    from cezsar.zeroshot.shots import Shots
     from cezsar.zeroshot.weights import Curve, SimplexMap
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#7B68A6")
@@ -404,3 +405,21 @@ def stacking(found: Stacking, factor: float) -> go.Figure:
         look = {"size": 12, "color": COLOURS[place], "symbol": ("circle", "square", "star")[place]}
         figure.add_scatter(x=[100 * one.seen], y=[100 * one.unseen], mode="markers", marker=look, name=name)
     return layout(figure, 340, "seen classes (%)", "unseen classes (%)", margin={"t": 36})
+
+
+def shots(found: Shots) -> go.Figure:
+    """Accuracy against the number of examples a class: each way's mean over draws, and its deviation as whiskers."""
+    figure, places = go.Figure(), np.arange(len(found.counts))
+    for index, (way, top1_DK) in enumerate(found.top1.items()):
+        mean_K, std_K = top1_DK.mean(axis=0), top1_DK.std(axis=0, ddof=1)
+        hovers = [
+            f"{way}, {count} {'example' if count == 1 else 'examples'} a class: {percent(mean, std)}"
+            for count, mean, std in zip(found.counts, mean_K, std_K, strict=True)
+        ]
+        figure.add_scatter(
+            x=places + 0.05 * (index - 1), y=100 * mean_K, mode="lines+markers", name=way, hovertext=hovers,
+            hovertemplate=HOVER, line={"color": COLOURS[index], "dash": DASHES[index], "width": 2},
+            marker={"symbol": MARKS[index], "size": 10}, error_y={"array": 100 * std_K, "thickness": 1.5, "width": 5},
+        )  # fmt: skip
+    ticks = {"tickvals": places, "ticktext": list(map(str, found.counts)), "zeroline": False, "showgrid": False}
+    return layout(figure, 340, "examples a class", "top-1 (%)", hovermode="closest", margin={"t": 48}, xaxis=ticks)

@@ -20,7 +20,7 @@ from cezsar.zeroshot.fusion import active
 from cezsar.zeroshot.methods import Prepared, Sources
 from cezsar.zeroshot.protocols import Protocol
 from cezsar.zeroshot.scored import Cloud
-from cezsar.zeroshot.scores import Scores
+from cezsar.zeroshot.scores import Scores, Several
 from cezsar.zeroshot.spaces import embed_dataset, space_for
 
 WINDOW_S = 10  # of a training video, where no model says
@@ -40,6 +40,7 @@ class Study:
     together: Scores | None = None  # of clips of these and of seen classes, with all classes to choose from
     seen: Sequence[str] = ()  # the seen classes there
     domains: Mapping[str, tuple[FloatArray, FloatArray]] = field(default_factory=dict)  # as `domains_of` makes them
+    several: Several = "nearest"  # what a class with several sentences is compared by
     seed: int = 0  # of everything that is drawn
 
     @cached_property

@@ -26,10 +26,12 @@ from cezsar.report.page import Part, Plot, Section
 from cezsar.report.study import Study
 from cezsar.zeroshot import published, tables
 from cezsar.zeroshot.evaluation import KS, METRICS, evaluate, evaluate_each, figure_of, stacking
+from cezsar.zeroshot.examples import SHOWN
 from cezsar.zeroshot.fusion import UNDECIDED, active, predict
 from cezsar.zeroshot.hubness_reduction import FUSED, MEAN_SENTENCE, REDUCTIONS, reduced
 from cezsar.zeroshot.protocols import Protocol, all_classes, random_classes
 from cezsar.zeroshot.rejection import KINDS
+from cezsar.zeroshot.shots import Shots, shots
 from cezsar.zeroshot.weights import choose_on_half, fusion_curve, of_pair, share, simplex_map
 
 MOST_CLASSES = 20  # rows of a table or a figure of classes
@@ -335,6 +337,28 @@ def generalised(study: Study) -> Section | None:
     return Section("generalised", "Seen and unseen together", says, parts, numbers, warning)
 
 
+def examples(study: Study) -> Section | None:
+    """What clips that show a class are worth beside its sentences, or in their place."""
+    ready, clips_C = study.ready, np.bincount(study.ready.scores.label_index + 1)[1:]
+    if ready.method.shares or clips_C.max(initial=0) < 2 or not {*SHOWN} & {*active(ready.scores, ready.weights)}:
+        return None
+    return of_shots(shots(ready.embedded.embeddings, ready.weights, study.several, seed=study.seed))
+
+
+def of_shots(found: Shots) -> Section:
+    """What examples are worth, as it was found."""
+    says = (
+        f"Some clips of each class stand for it, alone or beside its sentences; λ is then their share. Mean and "
+        f"deviation over {len(found.tested)} draws. No example is tested: all figures of a draw are told on the same "
+        f"{found.tested[0]:,} other clips."
+    )
+    warning = "With 0 examples it is the zero-shot accuracy on these clips; with any it is not zero-shot."
+    plot = Plot(figures.shots(found), "Top-1 by examples a class; whiskers: deviation over draws.")
+    rows = found.table().astype(object).where(lambda cells: cells.notna(), None).to_dict("records")
+    numbers = {"worth": found.worth, "draws": len(found.tested), "tested": found.tested[0], "rows": rows}
+    return Section("examples", "What an example is worth", says, [found.frame(), plot], numbers, warning)
+
+
 def classes(study: Study) -> Section:
     """Every class's accuracy."""
     found = evaluate(study.ready.scores, all_classes(study.ready.scores.class_names), study.ready.weights)
@@ -347,7 +371,7 @@ def classes(study: Study) -> Section:
 
 SUBJECTS: tuple[Callable[[Study], Section | None], ...] = (
     accuracy, fusion, comparison, semantic_gap, whose_fault, hubs, shift_of_domain, confusions, hard_groups, open_set,
-    reliability, generalised, classes,
+    reliability, generalised, examples, classes,
 )  # fmt: skip
 """In the order of the report."""
 

@@ -58,8 +58,12 @@ class Label:
 
 
 def example_rows(modalities: Mapping[str, FloatArray], weights: Weights) -> FloatArray:
-    """(N, E) what each clip adds to a prototype: its unit VE and O (never captions), by their weights, of length 1."""
-    parts = [weights.of(name) * unit_rows(modalities[name].astype(np.float64)) for name in SHOWN if name in modalities]
+    """(N, E) what each clip adds to a prototype: its unit VE and O (never captions), by their weights, of length 1.
+    Raises `InputError` where neither counts."""
+    counted = [name for name in SHOWN if name in modalities and weights.of(name) > 0]
+    if not counted:
+        raise InputError("an example counts by its VE and O, and neither is here with weight; give one some")
+    parts = [weights.of(name) * unit_rows(modalities[name].astype(np.float64)) for name in counted]
     summed_NE: FloatArray = unit_rows(np.sum(parts, axis=0)).astype(np.float32)
     return summed_NE
 

@@ -4,19 +4,17 @@ without its sentences. Nothing of this is zero-shot."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cezsar.arrays import DoubleArray
-from cezsar.atomic import write_text
+from cezsar.arrays import DoubleArray, FloatArray, IntArray
 from cezsar.errors import InputError
 from cezsar.zeroshot.evaluation import percent
 from cezsar.zeroshot.examples import WORTH, blended, example_rows, share_of
-from cezsar.zeroshot.fusion import Weights, predict
-from cezsar.zeroshot.scores import Embeddings, Scores, Several
+from cezsar.zeroshot.fusion import Weights, active, decide, predict, row_blocks
+from cezsar.zeroshot.scores import Embeddings, Scores, Several, unit_columns
 from cezsar.zeroshot.tables import latex, markdown
 
 if TYPE_CHECKING:
@@ -61,13 +59,11 @@ class Shots:
             rows.append(told)
         return pd.DataFrame(rows)
 
-    def save(self, path: Path) -> list[Path]:
-        """Write CSV, of fractions, and beside it Markdown and LaTeX, in percent."""
-        texts = {".csv": self.table().to_csv(index=False), ".md": markdown(self.frame())}
-        texts[".tex"] = latex(self.frame(), "Top-1 accuracy by examples a class, mean ± sample standard deviation.")
-        for suffix, text in texts.items():
-            write_text(path.with_suffix(suffix), text)
-        return [path.with_suffix(suffix) for suffix in texts]
+    def texts(self) -> dict[str, str]:
+        """ ".csv", of fractions, ".md" and ".tex", in percent: the table in each form."""
+        title = "Top-1 accuracy by examples a class, mean ± sample standard deviation."
+        own = self.frame()
+        return {".csv": self.table().to_csv(index=False), ".md": markdown(own), ".tex": latex(own, title)}
 
 
 def shots(
@@ -75,8 +71,8 @@ def shots(
     draws: int = DRAWS, seed: int = 0, worth: float = WORTH,
 ) -> Shots:  # fmt: skip
     """What examples are worth on a data set. Each draw puts aside, in each class, as many clips as the largest of
-    `counts`, but never all; the first n of them are its examples. Raises `InputError` where no class has two clips, or
-    for less than two draws."""
+    `counts`, but never all; the first n of them are its examples. Raises `InputError` where no class has two clips, for
+    less than two draws, and as `example_rows` does."""
     counts = sorted(set(counts))
     if draws < 2 or not counts or counts[0] < 0:
         raise InputError(
@@ -84,8 +80,11 @@ def shots(
         )
     whole = Scores.from_embeddings(embeddings, several)
     class_N, classes = whole.label_index, range(len(whole.class_names))
+    counted = active(whole, weights)
+    fused_NE = np.sum([weight * embeddings.modalities[name] for name, weight in counted.items()], axis=0, dtype="f4")
     rows_NE = example_rows(embeddings.modalities, weights)
     sentences = [embeddings.prototypes[embeddings.prototype_class == c] for c in classes]
+    told_N = predict(whole, weights) == class_N  # by the sentences alone: the zero-shot answers
     top1, tested = {way: np.full((draws, len(counts)), np.nan) for way in WAYS}, list[int]()
     for draw, rng in enumerate(np.random.default_rng(seed).spawn(draws)):
         mixed = rng.permutation(np.flatnonzero(class_N >= 0))
@@ -94,18 +93,30 @@ def shots(
         if counts[-1] and not any(map(len, aside)):
             raise InputError("no class has two clips, one to show and one to test; take a larger data set")
         tested.append(len(rest))
-        clips = embeddings.clips(rest)
         for column, count in enumerate(counts):
+            top1["sentences"][draw, column] = told_N[rest].mean()
+            if not count:
+                top1["blend"][draw, column] = told_N[rest].mean()
+                continue
             examples = [rows_NE[own[:count]] for own in aside]
-            shares = {"sentences": [0.0] * len(aside), "examples": [1.0] * len(aside)}
-            shares["blend"] = [share_of(len(own), worth) for own in examples]
-            for way in WAYS if count else ("sentences", "blend"):
-                parts = list(map(blended, sentences, examples, shares[way]))
-                owner = np.repeat(classes, [len(part_PE) for part_PE in parts])
-                shown = replace(clips, prototypes=np.concatenate(parts), prototype_class=owner)
-                scores = Scores.from_embeddings(shown, several)
-                top1[way][draw, column] = (predict(scores, weights) == scores.label_index).mean()
+            for way in ("examples", "blend"):
+                shares = [1.0 if way == "examples" else share_of(len(own), worth) for own in examples]
+                parts = list(map(blended, sentences, examples, shares))
+                owner_P = np.repeat(classes, [len(part_PE) for part_PE in parts])
+                predicted_N = _nearest(fused_NE, *unit_columns(np.concatenate(parts), owner_P, len(parts), several)[:2])
+                top1[way][draw, column] = (predicted_N == class_N)[rest].mean()
     return Shots(counts, worth, tested, top1)
+
+
+def _nearest(fused_NE: FloatArray, unit_PE: FloatArray, owner_P: IntArray) -> IntArray:
+    """(N,) the class of the unit prototype that each clip's VidE is nearest to, as `fusion.predict` has it."""
+    classes, starts = np.unique(owner_P, return_index=True)
+    predicted_N = np.empty(len(fused_NE), np.int64)
+    for rows in row_blocks(np.arange(len(fused_NE)), len(unit_PE)):
+        similar_nP = fused_NE[rows] @ unit_PE.T
+        several = len(classes) < len(unit_PE)
+        predicted_N[rows] = decide(np.maximum.reduceat(similar_nP, starts, axis=1) if several else similar_nP, classes)
+    return predicted_N
 
 
 def chosen_worth(embeddings: Embeddings, weights: Weights, several: Several = "nearest", *, seed: int = 0) -> float:

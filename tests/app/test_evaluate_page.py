@@ -30,6 +30,7 @@ from cezsar.zeroshot.protocols import all_classes, named, random_classes
 from cezsar.zeroshot.rejection import KINDS
 from cezsar.zeroshot.scored import Scored
 from cezsar.zeroshot.scores import Scores
+from cezsar.zeroshot.shots import shots
 
 SHIPPED = models.SHIPPED
 CLASSES = ["kicking a drum", "kicking a box", "throwing a bucket"]
@@ -378,3 +379,15 @@ def test_a_path_that_is_not_there_is_refused_and_nothing_shipped_written_to(work
     shipped, words = (job.steps[0].arguments for job in started)
     assert "--out" not in shipped and "--store" not in words
     assert words[-4:] == ["--method", "captions", "--captions", str(tmp_path / "said.json")]
+
+
+def test_what_an_example_is_worth_is_the_librarys_table(empty_workspace, demo):
+    page = fine(open_page("evaluate", look="Examples", **FEW))
+    page = fine(page.selectbox(key=state.ROW).set_value("demo: VE").run())
+    told = shots(demo.embeddings(), VE)
+    rows, blend_DK = table(page, "Examples a class"), told.top1["blend"]
+    assert rows == told.frame().to_dict("records") and [row["Examples a class"] for row in rows] == list("01248")
+    drawn = charts(page)[-1]["data"][2]
+    assert drawn["name"] == "blend" and numbers(drawn["y"]) == pytest.approx(100 * blend_DK.mean(axis=0))
+    assert numbers(drawn["error_y"]["array"]) == pytest.approx(100 * blend_DK.std(axis=0, ddof=1))
+    assert f"Top-1 on {told.tested[0]} clips in each of 20 draws" in texts(page) and "not zero-shot" in texts(page)

@@ -13,6 +13,7 @@ LOOKS = {
     "None of these": "Could it say “none of these”?",
     "Corrections": "Other ways to read classes off the same embeddings",
     "Reliability": "Can its probabilities be trusted?",
+    "Examples": "What is an example worth?",
 }
 
 

@@ -21,3 +21,5 @@ def test_the_command_prints_and_writes_the_table(cezsar, tmp_path):
     expected = shots(kept.embeddings(), kept.weights, counts=[0, 2])
     np.testing.assert_allclose(table["blend"], expected.top1["blend"].mean(axis=0))
     assert "94.9" in (tmp_path / "t.md").read_text() and r"\pm" in (tmp_path / "t.tex").read_text()
+    report = (tmp_path / "t.html").read_text()
+    assert "What an example is worth" in report and "examples a class" in report and "not zero-shot" in report

@@ -1,11 +1,13 @@
 """What examples are worth: in plain loops, and on the demo."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from cezsar.errors import InputError
 from cezsar.workspace import ASSETS
-from cezsar.zeroshot.examples import example_rows
+from cezsar.zeroshot.examples import blended, example_rows
 from cezsar.zeroshot.fusion import Weights, predict
 from cezsar.zeroshot.scored import Scored
 from cezsar.zeroshot.scores import Embeddings, Scores
@@ -67,6 +69,8 @@ def test_nothing_to_show_or_to_test_is_refused():
     for settings in ({"draws": 1}, {"counts": ()}, {"counts": (-1, 2)}):
         with pytest.raises(InputError, match="two draws or more"):
             shots(small(), Weights(), **settings)
+    with pytest.raises(InputError, match="an example counts by its VE and O"):
+        shots(replace(small(), modalities={"C": small().modalities["VE"]}), Weights.only("C"))
 
 
 def test_on_the_demo_blends_are_as_good_as_either_and_without_examples_all_is_zero_shot():
@@ -81,6 +85,26 @@ def test_on_the_demo_blends_are_as_good_as_either_and_without_examples_all_is_ze
     for way in ("sentences", "examples"):
         gain = (found.top1["blend"] - found.top1[way])[:, 1:]
         assert (gain.mean(0) + gain.std(0, ddof=1) / len(gain) ** 0.5 >= 0).all(), way
+
+
+@pytest.mark.parametrize("several", ["nearest", "mean"])
+def test_it_gives_what_scoring_changed_prototypes_gives(several):
+    """Each draw's clips scored as a data set of their own, with the prototypes that `blended` makes."""
+    clips, weights = small((9, 12, 10), width=16, seed=2), Weights(0.6, 0.4)
+    found, rows_NE = shots(clips, weights, several, counts=(1, 3), draws=4), example_rows(clips.modalities, weights)
+    labels = np.array(clips.labels)
+    for draw, rng in enumerate(np.random.default_rng(0).spawn(4)):
+        mixed = rng.permutation(len(labels))
+        aside = [mixed[labels[mixed] == name][:3] for name in "abc"]
+        rest = clips.clips(np.setdiff1d(mixed, np.concatenate(aside)))
+        for column, count in enumerate((1, 3)):
+            parts = [
+                blended(clips.prototypes[clips.prototype_class == place], rows_NE[own[:count]], count / (count + 1))
+                for place, own in enumerate(aside)
+            ]
+            shown = replace(rest, prototypes=np.concatenate(parts), prototype_class=np.array([0, 1, 1, 2]))
+            scores = Scores.from_embeddings(shown, several)
+            assert found.top1["blend"][draw, column] == (predict(scores, weights) == scores.label_index).mean()
 
 
 def test_what_sentences_count_as_is_what_blends_are_best_with():
