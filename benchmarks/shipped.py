@@ -1,4 +1,5 @@
-"""What comes with the software, made anew: the demo in a few megabytes, and sentence vectors of the run `photographs`.
+"""What comes with the software, made anew: the demo in a few megabytes, and sentence vectors of the run `photographs`
+and of the descriptions of published classes.
 
     python benchmarks/shipped.py demo assets/demo
     python benchmarks/shipped.py photographs assets/sentences
@@ -30,9 +31,10 @@ from cezsar.analysis import maps
 from cezsar.analysis.baselines import place_scores
 from cezsar.atomic import replacing
 from cezsar.data.annotations import load_annotations
-from cezsar.data.datasets import named_descriptions
+from cezsar.data.datasets import named_descriptions, shipped_descriptions
 from cezsar.data.descriptions import load_descriptions
 from cezsar.data.features import FeatureStore
+from cezsar.data.layout import KNOWN
 from cezsar.data.sentence_cache import Encoder, open_encoder
 from cezsar.data.sentence_cache import ship as ship_sentences
 from cezsar.demo import Report, evaluate_all, keep_scores, run_demo, save_results
@@ -120,7 +122,8 @@ def main() -> None:
         print(f"{given.folder}: {ship(run_demo(), given.folder) / 1e6:.1f} MB")
         return
     head = create("efficientnet", precision="fp32").object_head
-    described = [text for texts in named_descriptions("kinetics400").values() for text in texts]
+    sets = [named_descriptions(name) for name in KNOWN if shipped_descriptions(name)]
+    described = [text for each in sets for texts in each.values() for text in texts]
     print(ship_sentences(open_encoder().encoder, [*(head.names if head else ()), *described], given.folder))
 
 

@@ -17,7 +17,7 @@ PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "transformers", "sentence
 VERSIONS = {  # the newest that is read here, and what is written
     "cezsar features": 1, "cezsar-triplets": 1, "run": 1, "cezsar object head": 1, "calibration": 1, "rejector": 1,
     "results": 1, "result": 1, "comparison": 1, "comparisons": 1, "report": 1, "tau": 1, "tau sweep": 1, "transfer": 1,
-    "trial": 1, "prototypes": 1, "labels": 1, "control": 1, "job": 1,
+    "trial": 1, "prototypes": 1, "suggestions": 1, "labels": 1, "control": 1, "job": 1,
     "scored": 1, "embeddings": 1, "scores": 1, "clouds": 1, "projections": 1, "captions": 1,
 }  # fmt: skip
 

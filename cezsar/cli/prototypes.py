@@ -17,7 +17,9 @@ from cezsar.errors import InputError
 from cezsar.formats import stamp
 
 if TYPE_CHECKING:
+    from cezsar.analysis.wording import Contrast, Pattern
     from cezsar.zeroshot.scored import Scored
+    from cezsar.zeroshot.spaces import Space
     from cezsar.zeroshot.workshop import Trial
 
 EXAMPLES = examples(
@@ -27,10 +29,13 @@ EXAMPLES = examples(
     'cezsar prototypes try demo@demo "kicking a box" "A cardboard box is pushed away with the foot, again and again."',
     'cezsar prototypes try cezsar@ucf101 PommelHorse "Legs circle over two handles." "Swings on a leather beam." '
     "--append",
+    'cezsar prototypes suggest mine.json "pouring tea"',
+    'cezsar prototypes suggest ucf101 "YoYo" "A small wheel runs up and down a string." --run runs/cezsar',
 )
 verbs = Typer(
     name="prototypes",
-    help="Class descriptions, the sentences that prototypes are made of: find what is wrong with them, try others.",
+    help="Class descriptions, the sentences that prototypes are made of: find what is wrong with them, find "
+    "better ones, try others.",
     epilog=EXAMPLES,
     no_args_is_help=True,
 )
@@ -67,6 +72,92 @@ def check(
         save_and_tell(json_out, lambda path: write_json(path, stamp("prototypes") | asdict(report)))
     if report.findings:
         raise Exit(1)
+
+
+@verbs.command(epilog=EXAMPLES)
+def suggest(
+    source: Annotated[str, Argument(help="The labels and their sentences, as for `cezsar prototypes check`.")],
+    label: Annotated[str, Argument(help="The one that wants better words, in any spelling.")],
+    texts: Annotated[list[str] | None, Argument(
+        metavar="[SENTENCE...]", help="Other sentences for it, to see how far it would stand from the others.")] = None,
+    new: Annotated[bool, Option("--new", help="A label that is none so far.")] = False,
+    run: Annotated[str | None, Option(help="In the space of this run, by folder or name.")] = None,
+    encoder: Annotated[str | None, Option(help="In the space of this image-text model.")] = None,
+    sentences: Annotated[str, Option(help="Without these, in the space of this sentence encoder.")] = "minilm",
+    top: Annotated[int, Option(min=1, help="How many patterns and look-alikes.")] = 3,
+    as_json: Annotated[bool, Option("--json", help="Print JSON.")] = False,
+) -> None:  # fmt: skip
+    """Better words for a label: published descriptions near it, its look-alikes, and the words that tell them apart.
+
+    What a word does is measured by leaving it out: the change of the similarity, above 0 where it holds the two labels
+    apart.
+    """
+    from cezsar.analysis.wording import Wording, patterns
+    from cezsar.data.datasets import named_descriptions
+    from cezsar.data.labels import canonical, resolve, spoken
+    from cezsar.data.sentence_cache import open_encoder
+
+    described = named_descriptions(source)
+    if new and canonical(label) in map(canonical, described):
+        raise InputError(f"{label!r} spells a label that is there already; leave out --new")
+    name = label if new else resolve([label], list(described))[0]
+    described.setdefault(name, [spoken(name)])
+    wording = Wording(_space(run, encoder, sentences), described)
+    near, was = wording.neighbours(name, texts or ()), dict(wording.neighbours(name))
+    contrasts = [wording.contrast(name, other.name, texts or ()) for other in near[:top]]
+    found = patterns([spoken(name), *described[name]], open_encoder(), top)
+    told = {
+        **stamp("suggestions"), "label": name, "sentences": described[name], "tried": texts or [],
+        "patterns": [each._asdict() for each in found],
+        "neighbours": [{"name": other, "similarity": now, "before": was[other]} for other, now in near],
+        "contrasts": [
+            each._asdict() | {side: dict(getattr(each, side)) for side in ("words", "other_words")}
+            for each in contrasts
+        ],
+    }  # fmt: skip
+    if as_json:
+        print(json.dumps(told, indent=2, ensure_ascii=False))
+    else:
+        _show_suggestions(told, found, contrasts)
+
+
+def _space(run: str | None, encoder: str | None, sentences: str) -> Space:
+    """Where sentences are compared: of a run, of an image-text model, else of a sentence encoder."""
+    from cezsar import encoders
+    from cezsar.training.runs import Run, find_run
+    from cezsar.zeroshot.spaces import ImageTextSpace, TextEncoder, space_for
+
+    if encoder is None:
+        return space_for(None if run is None else Run.open(find_run(run) or run), sentences)
+    if run is not None:
+        raise InputError("give --run or --encoder, not both")
+    model = encoders.create(encoder)
+    if not isinstance(model, TextEncoder):
+        raise InputError(f"encoder {encoder} reads no text; give an image-text model, or leave it out")
+    return ImageTextSpace(model)
+
+
+def _show_suggestions(told: dict[str, Any], found: list[Pattern], contrasts: list[Contrast]) -> None:
+    print(repr(told["label"]))
+    for key, word in (("sentences", "has"), ("tried", "now")):
+        for text in told[key]:
+            print(f"  {word}: {text}")
+    print("\npatterns: published descriptions that are nearest to it")
+    for pattern in found:
+        print(f"  {pattern.similarity:.2f}  {pattern.name} ({pattern.dataset})")
+        for text in pattern.sentences:
+            print(f"        {text}")
+    print(
+        "\nlook-alikes: similarity, "
+        + ("before, " if told["tried"] else "")
+        + "and what each word adds to the difference"
+    )
+    for each, other in zip(contrasts, told["neighbours"], strict=False):
+        was = f"  before {other['before']:.2f}" if told["tried"] else ""
+        print(f"  {each.similarity:.2f}{was}  {each.other}")
+        for name, effects in ((each.name, each.words), (each.other, each.other_words)):
+            said = [f"{word} {change:+.2f}" for word, change in effects if round(change, 2)]
+            print(f"        {name}: {', '.join(said) or 'no word does anything'}")
 
 
 @verbs.command("try", epilog=EXAMPLES)

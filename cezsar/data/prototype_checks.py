@@ -115,6 +115,12 @@ def words(sentence: str) -> list[str]:
     return _WORD.findall(unicodedata.normalize("NFC", sentence).casefold().replace("’", "'"))
 
 
+def without(sentence: str, word: str) -> str:
+    """The sentence without one of its `words`, wherever it stands."""
+    left = _WORD.sub(lambda found: "" if words(found[0]) == [word] else found[0], sentence.replace("’", "'"))
+    return re.sub(r"\s+(?=[,.;:!?])", "", " ".join(left.split()))
+
+
 def differing_words(one: str, other: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The words that only the one and that only the other sentence has, each once, in the order of its sentence."""
     first, second = dict.fromkeys(words(one)), dict.fromkeys(words(other))

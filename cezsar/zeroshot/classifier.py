@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -97,7 +96,7 @@ class Classifier:
         self.limits = RejectionLimits()
         self.middle = False  # rank a clip that is longer than the model takes by its middle, the paper's rule
         self._decoder = Decoder()
-        self._prototypes: dict[str, Prototypes] = {}
+        self._told: dict[tuple[str, tuple[str, ...]], FloatArray] = {}  # (P, E) of the last labels, by their sentences
         self._examples: dict[tuple[str, int, int], Example] = {}  # by path, size and time of their files
 
     @classmethod
@@ -238,14 +237,17 @@ class Classifier:
 
     def prototypes(self, labels: Labels = None, weights: Weights | None = None) -> Prototypes:
         """What `rank` compares clips with: names, (P, E) prototypes, and (P,) the name's index of each. Examples of
-        labels have part in them as `weights` say, by default the classifier's."""
+        labels have part in them as `weights` say, by default the classifier's. Labels of the last set are not embedded
+        again, where their sentences stay."""
         described, shown = self.described(labels), self._shown(labels)
-        told = {name: list(sentences) for name, sentences in described.items() if sentences}
+        told = {name: tuple(sentences) for name, sentences in described.items() if sentences}
         if bare := [name for name in described if name not in told and name not in shown]:
             raise InputError(f"label {bare[0]!r} has neither a sentence nor an example; give it one")
-        key = json.dumps(told)
-        if key not in self._prototypes and (told or not shown):
-            self._prototypes = {key: spaces.prototypes_of(self.space, told)}  # the last label set only
+        new = {name: sentences for name, sentences in told.items() if (name, sentences) not in self._told}
+        if new or not (told or shown):
+            _, rows_PE, owner_P = spaces.prototypes_of(self.space, new)
+            self._told |= {each: rows_PE[owner_P == index] for index, each in enumerate(new.items())}
+        self._told = {each: self._told[each] for each in told.items()}
         if self.space.gap and len(shown) == 1:
             if len(told) < len(described):
                 raise InputError(
@@ -253,13 +255,12 @@ class Classifier:
                     "some; give it a sentence, or show another label, too"
                 )
             shown = {}
-        if not shown:
-            return self._prototypes[key]
-        rows = {}
-        if told:
-            names, rows_PE, owner_P = self._prototypes[key]
-            rows = {name: rows_PE[owner_P == index] for index, name in enumerate(names)}
-        return list(described), *prototypes_with(list(described), rows, shown, weights or self.weights, self.space.gap)
+        rows = {name: rows_PE for (name, _), rows_PE in self._told.items()}
+        if shown:
+            names = list(described)
+            return names, *prototypes_with(names, rows, shown, weights or self.weights, self.space.gap)
+        owner_P = np.repeat(np.arange(len(rows)), list(map(len, rows.values())))
+        return list(rows), np.concatenate([*rows.values()]), owner_P
 
     def described(self, labels: Labels) -> dict[str, Sequence[str]]:
         """Name -> sentences of the labels that are asked for, as `classify` takes them; examples left out."""

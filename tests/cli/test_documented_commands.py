@@ -281,6 +281,9 @@ def test_own_data(here, films, said):
     assert len(answers) == 6 * 3
     assert {row["label"] for row in answers} == {"pouring tea", "folding a shirt", "tying a shoe"}
     assert "tea has 3 classes" in printed["cezsar prototypes check mine.json --dataset tea"]
+    first, second = (printed[command] for command in printed if "suggest" in command)
+    assert first.index("making tea (kinetics400)") < first.index("pour (hmdb51)") and "before" not in first
+    assert "teapot +0.06" in first and "person -0.12" in first and "before" in second and "spout" in second
     assert len(FeatureStore("features/tea-clip")) == 6 and len(FeatureStore("features/csv-clip")) == 4
     assert "mine-fol0" in FeatureStore("features/csv-clip")
     assert shape("results/tea.json") == (1, 3, {6}) and shape("results/tea-2.json") == (10, 2, {4})

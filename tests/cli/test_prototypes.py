@@ -1,4 +1,4 @@
-"""`cezsar prototypes`: what is wrong with class descriptions, and what other sentences would change."""
+"""`cezsar prototypes`: what is wrong with class descriptions, better words, and what other sentences would change."""
 
 from __future__ import annotations
 
@@ -9,8 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cezsar import encoders
+from cezsar.analysis.wording import Wording, patterns
+from cezsar.data.sentence_cache import open_encoder
 from cezsar.encoders.sentences import load_sentence_encoder
+from cezsar.training.runs import Run
 from cezsar.workspace import ASSETS
+from cezsar.zeroshot.spaces import ImageTextSpace, SentenceSpace, space_for
 
 RUN = ASSETS / "demo" / "runs" / "demo"
 
@@ -101,4 +106,50 @@ def test_what_cannot_be_tried_ends_with_status_2(cezsar):
         (SCORED.with_name("demo-colour@demo"), "kicking a box", "y", "weights of run 'demo-colour'"),
     ):
         status, out, err = cezsar("prototypes", "try", *arguments)
+        assert status == 2 and message in err and "Traceback" not in err and not out
+
+
+# Better words --------------------------------------------------------------------------------------------------------
+
+TEA = {
+    "pouring tea": ["Tea runs from a pot into a cup."],
+    "pouring beer": ["Beer runs into a glass."],
+    "nap": ["A nap."],
+}
+
+
+def test_better_words_are_suggested(cezsar, clip_folder):
+    Path("mine.json").write_text(json.dumps(TEA))
+    for given, space in (
+        ([], SentenceSpace(open_encoder())), (["--run", "demo"], space_for(Run.open(RUN))),
+        (["--encoder", f"clip:{clip_folder}"], ImageTextSpace(encoders.create(f"clip:{clip_folder}"))),
+    ):  # fmt: skip
+        status, out, err = cezsar("prototypes", "suggest", "mine.json", "PouringTea", "A pot.", "--json", *given)
+        assert status == 0, err
+        told, wording = json.loads(out), Wording(space, TEA)
+        now, before = (wording.neighbours("pouring tea", texts) for texts in (["A pot."], []))
+        assert [(each["name"], each["similarity"]) for each in told["neighbours"]] == [
+            (name, pytest.approx(similarity, abs=1e-5)) for name, similarity in now
+        ]
+        assert {each["name"]: each["before"] for each in told["neighbours"]} == pytest.approx(dict(before), abs=1e-5)
+        expected = [dict(wording.contrast("pouring tea", name, ["A pot."]).other_words) for name, _ in now]
+        assert [each["other_words"] for each in told["contrasts"]] == [
+            pytest.approx(words, abs=1e-5) for words in expected
+        ]
+        found = patterns(["pouring tea", *TEA["pouring tea"]], open_encoder(), 3)
+        assert [each["name"] for each in told["patterns"]] == [each.name for each in found]
+    status, out, _ = cezsar("prototypes", "suggest", "mine.json", "making tea", "--new", "--top", 1)
+    assert status == 0 and "has: making tea" in out and "before" not in out and out.count("(kinetics400)") == 1
+    near = Wording(SentenceSpace(open_encoder()), TEA | {"making tea": ["making tea"]}).neighbours("making tea")[0]
+    assert f"{near.similarity:.2f}  pouring tea" in out
+
+
+def test_what_cannot_be_suggested_ends_with_status_2(cezsar):
+    Path("mine.json").write_text(json.dumps(TEA))
+    for *arguments, message in (
+        ("pouring teas", "did you mean 'pouring tea'?"), ("Pouring Tea", "--new", "is there already"),
+        ("nap", "--run", "demo", "--encoder", "motion", "not both"), ("nap", "--encoder", "motion", "reads no text"),
+        ("nap", "--run", "nowhere", "nowhere"),
+    ):  # fmt: skip
+        status, out, err = cezsar("prototypes", "suggest", "mine.json", *arguments)
         assert status == 2 and message in err and "Traceback" not in err and not out

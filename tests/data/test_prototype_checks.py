@@ -7,7 +7,7 @@ import pytest
 
 from cezsar.data.datasets import KNOWN, named_descriptions, shipped_descriptions
 from cezsar.data.descriptions import load_descriptions
-from cezsar.data.prototype_checks import check
+from cezsar.data.prototype_checks import check, without
 from cezsar.data.sentence_cache import SentenceCache
 from cezsar.errors import FormatError, InputError
 
@@ -176,3 +176,11 @@ def test_a_description_that_the_encoder_does_not_read_to_its_end(tmp_path):
     report = check(write(tmp_path / "d.json", {"a": fits, "b": long}), encoder=encoder)
     assert found(report) == {"description longer than the encoder reads": [("b",)]}
     assert "of 13 tokens, and table reads 12" in report.findings[0].what
+
+
+@pytest.mark.parametrize("word, left", [
+    ("a", "Person's dog, dog: push-up!"), ("dog", "A person's, a: push-up!"), ("person's", "A dog, a dog: push-up!"),
+    ("up", "A person's dog, a dog: push-!"), ("cat", "A person's dog, a dog: push-up!"),
+])  # fmt: skip
+def test_a_word_is_left_out_wherever_it_stands(word, left):
+    assert without("A person’s dog, a dog: push-up!", word).casefold() == left.casefold()

@@ -101,6 +101,17 @@ def test_labels_of_every_kind_need_no_second_look(classifier, read, monkeypatch)
         classifier.rank(read, [])
 
 
+def test_labels_that_stay_are_not_embedded_again(classifier, read, monkeypatch):
+    first = {"a": ["a man kicks", "a foot"], "b": ["a drum"], "c": ["a broom sweeps"]}
+    changed = {"c": first["c"], "b": ["a box is pushed"], "a": first["a"], "d": ["a bucket"]}
+    expected = classifier.rank(read, changed).labels
+    classifier.rank(read, first)
+    embedded, whole = [], type(classifier.space).labels
+    monkeypatch.setattr(type(classifier.space), "labels", lambda *given: embedded.append(given[1:]) or whole(*given))
+    assert dict(classifier.rank(read, changed).labels) == pytest.approx(dict(expected), abs=1e-6)
+    assert embedded == [(("b", "d"), ("a box is pushed", "a bucket"))]
+
+
 def test_a_clip_beyond_a_limit_is_warned_of_with_the_next_step(classifier, read):
     ranking = classifier.rank(read, LABELS, limits=RejectionLimits(1e9))  # ten videos are too few to know what is usual
     assert ranking.warning == "" and ranking.reasons == ()
