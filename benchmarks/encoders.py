@@ -1,4 +1,5 @@
-"""What the catalogue's encoders of pictures and words cost: milliseconds of one core for a second of film.
+"""What the catalogue's encoders of pictures and words cost: milliseconds of one core for a second of film; what its
+captioners cost: for a caption of twelve tokens.
 
     python benchmarks/encoders.py [name ...]
 
@@ -18,6 +19,12 @@ import numpy as np
 import open_clip
 import torch
 from transformers import (
+    BlipConfig,
+    BlipForConditionalGeneration,
+    BlipImageProcessor,
+    CLIPImageProcessor,
+    GitConfig,
+    GitForCausalLM,
     LlavaOnevisionVideoProcessor,
     VideoMAEImageProcessor,
     VideoPrismClipModel,
@@ -26,12 +33,13 @@ from transformers import (
     XCLIPModel,
 )
 
-from cezsar.encoders import CARDS, IMAGE_TEXT, FrameEncoder, compute
+from cezsar.encoders import CARDS, IMAGE_TEXT, FrameEncoder, captioners, compute
 from cezsar.encoders.catalogue import open_clip_record
 from cezsar.encoders.image_text import WINDOW_S, OpenClipEncoder, VideoTextEncoder
 from cezsar.video import Frame
 
 AT_LEAST_S = 20
+WORDS = 12  # tokens of a caption, as of an ordinary one
 
 
 class Pictures:
@@ -67,22 +75,49 @@ def untrained(name: str, precision: str) -> FrameEncoder:
     return encoder
 
 
+class Captioned(Pictures):
+    """The half of a processor that a captioner needs, which leaves its tokens as they are."""
+
+    def __call__(self, images: list[Any], **settings: Any) -> Any:
+        return self.video_processor(images, **settings)
+
+    def batch_decode(self, tokens: Any, **settings: Any) -> list[str]:
+        return ["a caption"] * len(tokens)
+
+
+def untrained_captioner(name: str, precision: str) -> captioners.Captioner:
+    if name == "blip":
+        built, processor = BlipForConditionalGeneration(BlipConfig()), BlipImageProcessor()
+    else:
+        built, processor = GitForCausalLM(GitConfig()), CLIPImageProcessor()
+    return captioners.Captioner(name, built, Captioned(processor), precision=precision, device="cpu")
+
+
 def cost_ms(name: str, precision: str) -> float:
-    encoder = untrained(name, precision)
-    fps, seconds = encoder.sampling.fps, WINDOW_S if name.startswith("video:") else compute.BATCH_ON_CPU
-    pictures = np.random.default_rng(0).integers(0, 256, (int(seconds * fps), 360, 640, 3), dtype=np.uint8)
+    """For a second of film, or a caption."""
+    units = compute.BATCH_ON_CPU
+    work: Callable[[list[Frame]], object]
+    if CARDS[name].kind == "captions":
+        captioners.SAID |= {"min_new_tokens": WORDS, "max_new_tokens": WORDS}
+        captioner = untrained_captioner(name, precision)
+        fps, work = 2.0, captioner.captions
+    else:
+        encoder = untrained(name, precision)
+        fps, work = encoder.sampling.fps, encoder.encode
+        units = WINDOW_S if name.startswith("video:") else units
+    pictures = np.random.default_rng(0).integers(0, 256, (int(units * fps), 360, 640, 3), dtype=np.uint8)
     film = [Frame(k / fps, picture) for k, picture in enumerate(pictures)]
     times: list[float] = []
     while len(times) < 3 or sum(times) < AT_LEAST_S:
         started = time.process_time()
-        encoder.encode(film)
+        work(film)
         times.append(time.process_time() - started)
-    return 1000 * min(times) / seconds
+    return 1000 * min(times) / units
 
 
 def main() -> None:
     torch.set_num_threads(1)
-    known = [name for name in CARDS if name.partition(":")[0] in IMAGE_TEXT]
+    known = [name for name, card in CARDS.items() if name.partition(":")[0] in IMAGE_TEXT or card.kind == "captions"]
     for name in sys.argv[1:] or known:
         print(f"{name}: {cost_ms(name, 'fp32'):.0f} in float32, {cost_ms(name, 'bf16'):.0f} in bfloat16", flush=True)
 

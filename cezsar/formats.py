@@ -19,6 +19,7 @@ VERSIONS = {  # the newest that is read here, and what is written
     "results": 1, "result": 1, "comparison": 1, "comparisons": 1, "report": 1, "tau": 1, "tau sweep": 1, "transfer": 1,
     "trial": 1, "prototypes": 1, "suggestions": 1, "labels": 1, "control": 1, "job": 1,
     "scored": 1, "embeddings": 1, "scores": 1, "clouds": 1, "projections": 1, "captions": 1,
+    "machine captions": 1,
 }  # fmt: skip
 
 

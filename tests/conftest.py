@@ -135,7 +135,39 @@ def clip_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def stage_places(small_demo, tmp_path_factory):
+def captioner_folders(tmp_path_factory):
+    """Captioners of 16 dimensions and a few words, saved by transformers: name -> folder. As in the genuine ones, the
+    first token of BLIP is outside of the vocabulary."""
+    import transformers as hf
+
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "man", "dog", "rides", "throws", "ball", "on", "field"]
+    tokenizer = hf.BertTokenizer(vocab={word: index for index, word in enumerate(words)})
+    tower = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    sees = {**tower, "image_size": 32, "patch_size": 8, "initializer_range": 0.5}
+    says = {**tower, "initializer_range": 0.5, "max_position_embeddings": 64}
+    first, square = len(words), {"height": 32, "width": 32}
+    own = {"vocab_size": first + 1, "bos_token_id": first, "sep_token_id": 3, "encoder_hidden_size": 16}
+    config = hf.GitConfig(vision_config=sees, **says, vocab_size=first, bos_token_id=2, eos_token_id=3)
+    cropped = hf.CLIPImageProcessor(size={"shortest_edge": 32}, crop_size=square)
+    torch.manual_seed(12)
+    blip = hf.BlipForConditionalGeneration(hf.BlipConfig(text_config={**says, **own}, vision_config=sees))
+    git = hf.GitForCausalLM(config)
+    with torch.no_grad():
+        for ends in (blip.text_decoder.cls.predictions.bias, git.output.bias):
+            ends[words.index("[SEP]")] = -20  # so that something is said, to the most tokens
+    made = {
+        "blip": (blip, hf.BlipProcessor(hf.BlipImageProcessor(size=square), tokenizer)),
+        "git": (git, hf.GitProcessor(cropped, tokenizer)),
+    }
+    folders = {name: tmp_path_factory.mktemp("captioners") / name for name in made}
+    for name, parts in made.items():
+        for part in parts:
+            part.save_pretrained(folders[name])
+    return folders
+
+
+@pytest.fixture(scope="session")
+def stage_places(small_demo, captioner_folders, tmp_path_factory):
     """What the commands of `stages` speak of: films, one of them broken and one cut off, and triplets."""
     from stages import Stage
 
@@ -146,6 +178,7 @@ def stage_places(small_demo, tmp_path_factory):
     (films / "broken.mp4").write_text("no film")
     (films / f"cut{drawn[0].suffix}").write_bytes(drawn[0].read_bytes()[: drawn[0].stat().st_size * 2 // 3])
     places = {"home": home, "demo": home / "demo", "films": films, "film": drawn[0], "triplets": ""}
+    places["blip"] = captioner_folders["blip"]
     mining = Stage("mining", tmp_path_factory.mktemp("mined"), places)
     assert mining.end()[0] == 0
     return places | {"triplets": mining.out / "t.safetensors"}

@@ -27,7 +27,8 @@ from cezsar.data.features import FeatureStore
 
 _FORKS: Any = multiprocessing.get_context("forkserver")  # processes that have imported everything begin at once
 _FORKS.set_forkserver_preload([
-    "stages", "cezsar.data.extraction", "cezsar.training.cross_modal", "cezsar.training.loop", "cezsar.zeroshot.spans",
+    "stages", "cezsar.data.extraction", "cezsar.data.captioning", "cezsar.training.cross_modal", "cezsar.training.loop",
+    "cezsar.zeroshot.spans", "transformers.models.blip.modeling_blip",
     "cezsar.encoders.motion", "cezsar.report.subjects", "cezsar.sweep", "torch._dynamo", "transformers",
     "transformers.models.bert.modeling_bert", "transformers.convert_slow_tokenizer", "pydantic", "sklearn.manifold",
     "safetensors.numpy", "plotly.offline", "plotly.express",
@@ -37,6 +38,7 @@ CAPTIONS = "{demo}/train.json --store {home}/features/demo-train"
 TEST = "--dataset {demo}/test --prototypes {demo}/descriptions.json"
 STAGES = {
     "extraction": "extract {films} --encoder motion --out {out}/store --workers 2",
+    "captions": "caption {films} --model caption:{blip} --out {out}/c.json --every 0.5 --workers 2",
     "mining": f"mine {CAPTIONS} --out {{out}}/t.safetensors --negatives 4",
     "training": "train {triplets} --store {home}/features/demo-train --out {out}/run --epochs 4 --batch 8 --resume"
     f" --head {{home}}/runs/demo/objects.safetensors --prototypes {{demo}}/descriptions.json {SMALL}",
@@ -55,7 +57,7 @@ SMALLER = {  # so that little data makes much writing
     "cezsar.data.sentence_cache.BLOCK_SENTENCES": 8, "cezsar.training.loop.STEPS_PER_STATE": 4,
     "cezsar.training.loop.STEPS_PER_LINE": 2,
 }  # fmt: skip
-ENDS = {"extraction": 1}  # with broken clips, which it lists
+ENDS = {"extraction": 1, "captions": 1}  # with broken clips, which they list
 
 
 class Stage:

@@ -150,8 +150,9 @@ def trained() -> None:
 
 
 def all_encoders() -> None:
-    st.caption("Encoders turn frames into features, and words into vectors. What is not here is fetched once.")
-    for kind, title in (("frames", "Frame encoders"), ("sentences", "Sentence encoders")):
+    st.caption("Encoders turn frames into features or captions, and words into vectors. Others are fetched once.")
+    kinds = {"frames": "Frame encoders", "sentences": "Sentence encoders", "captions": "Captioners"}
+    for kind, title in kinds.items():
         st.subheader(title, anchor=False)
         with st.container(key=f"encoders-{kind}"):
             for status in (card for card in encoders.CARDS.values() if card.kind == kind):
@@ -167,7 +168,8 @@ def all_encoders() -> None:
         name = st.text_input(
             "Encoder", key="other-encoder",
             placeholder="open_clip:ViT-L-16-SigLIP2-256, timm:resnet50.a1_in1k, all-mpnet-base-v2",
-            help="video:, open_clip: or clip:<model> for pictures and words, timm:<model> for images, else sentences.",
+            help="video:, open_clip: or clip:<model> for pictures and words, timm:<model> for images, caption:<model> "
+            "for captions, else sentences.",
         ).strip()  # fmt: skip
         if not name:
             return

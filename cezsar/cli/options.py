@@ -34,8 +34,8 @@ def output(help: str, *names: str, suffix: str = "", beside: Collection[str] = (
 
     def check(path: Path | None) -> Path | None:
         if path and suffix and path.suffix.lower() in KINDS - {suffix}:
-            told = f"{', '.join(beside)} {'is' if len(beside) == 1 else 'are'} written beside it"
-            raise InputError(f"{path} would hold {suffix[1:].upper()}; give it the suffix {suffix}, {told}")
+            told = f", {', '.join(beside)} {'is' if len(beside) == 1 else 'are'} written beside it" if beside else ""
+            raise InputError(f"{path} would hold {suffix[1:].upper()}; give it the suffix {suffix}{told}")
         for each in (path, *(path.with_suffix(other) for other in beside)) if path else ():
             refuse_unwritable(each, folder)
         return path

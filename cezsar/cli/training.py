@@ -1,10 +1,10 @@
-"""From videos to a run: `cezsar extract`, `cezsar mine`, `cezsar train` and `cezsar photographs`."""
+"""From videos to a run: `cezsar extract`, `cezsar caption`, `cezsar mine`, `cezsar train`, `cezsar photographs`."""
 
 from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from typer import Argument, Exit, Option
 
@@ -14,6 +14,9 @@ from cezsar.config import MiningConfig, ModelConfig, TrainingConfig, UseConfig
 from cezsar.data.datasets import find_known, is_name, named_descriptions, open_dataset, videos_of
 from cezsar.data.manifest import Clip, passed_over, read_source
 from cezsar.errors import InputError, MismatchError
+
+if TYPE_CHECKING:
+    from cezsar.data.extraction import ExtractionReport
 
 verbs = options.Verbs()
 
@@ -62,15 +65,50 @@ def extract(
             report = extract_on_ray(clips, make, out, address=address, gpus=gpus, **how)
         else:
             report = extract(clips, make(), out, **how)
-    for clip in (*report.partly, *report.failed):
-        print(f"  {clip.path}: {clip.reason}")
-    if report.changed:
-        print(f"  {report.changed} clips have changed since their features were made, and were read anew")
     if " and " in report.precision:
         print(f"  {out} has features computed in {report.precision}; for one alone, extract into another folder")
+    _tell(out, report, "extracted")
+
+
+@verbs.verb(
+    "cezsar caption my-clips/ --model blip --out captions.json",
+    "cezsar caption ucf101 --model git --every 2 --out git.json",
+    "cezsar evaluate --dataset ucf101 --captions git.json --protocol ucf101-0/50",
+)
+def caption(
+    source: Annotated[str, Argument(help="A film, a folder, a CSV, or a data set, as for `cezsar extract`.")],
+    model: Annotated[str, Option(help="blip, git, or caption: + model: a name of the hub, or a folder.")],
+    out: Annotated[Path, options.output("The caption file to write or go on with.", suffix=".json")],
+    every: Annotated[float | None, Option(help="Seconds of film for one caption; 3 by default.")] = None,
+    workers: Annotated[int | None, Option(min=1, help="Decoder processes; one for each core by default.")] = None,
+    precision: Annotated[str, Option(help="auto, fp32 or bf16.")] = "auto",
+    batch: Annotated[int | None, Option(min=1, help="Pictures computed at once; by default 4, on a GPU 32.")] = None,
+    weights: Annotated[Path | None, Option(help="Folder of the model, where no hub can be reached.")] = None,
+) -> None:  # fmt: skip
+    """Write what films show, a sentence every few seconds: captions for --captions of `cezsar evaluate`.
+
+    Goes on where it was stopped; films without pictures are listed.
+    """
+    from cezsar.data.captioning import caption
+    from cezsar.encoders.captioners import EVERY_S, load_captioner
+
+    clips = _clips(source)
+    settings: dict[str, Any] = {"every_s": EVERY_S if every is None else every, "precision": precision, "batch": batch}
+    captioner = load_captioner(model, weights, **settings)
+    with Progress(f"captioning by {model}") as progress:
+        report = caption(clips, captioner, out, workers=workers, on_progress=progress.failing)
+    _tell(out, report, "captioned")
+
+
+def _tell(out: Path, report: ExtractionReport, done: str) -> None:
+    """What came of the clips; those that failed are listed, and end the command with status 1."""
+    for clip in (*report.partly, *report.failed):
+        print(f"  {clip.path}: {clip.reason.removeprefix(f'{clip.path}: ')}")
+    if report.changed:
+        print(f"  {report.changed} clips have changed since they were {done}, and were read anew")
     partly = f" ({len(report.partly)} of them read in part)" if report.partly else ""
     there = f"{report.skipped} were there already, {len(report.failed)} failed"
-    print(f"{out}: {report.done} clips extracted{partly}, {there}")
+    print(f"{out}: {report.done} clips {done}{partly}, {there}")
     if report.failed:
         raise Exit(1)
 

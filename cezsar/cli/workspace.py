@@ -99,7 +99,7 @@ def _show_known(known: Known, workspace: Path | None, missing: Path | None) -> N
     "cezsar fetch distilroberta --workspace /data/cezsar",
 )
 def fetch(
-    encoder: Annotated[str, Argument(help="video:, open_clip:, clip:, timm: + model, bit, or a sentence encoder.")],
+    encoder: Annotated[str, Argument(help="One of `cezsar info`, video:, open_clip:, clip:, timm:, caption:<model>")],
     workspace: WorkspaceOut = None,
 ) -> None:  # fmt: skip
     """Fetch an encoder's weights into models/ of the workspace. Goes on where it was stopped."""

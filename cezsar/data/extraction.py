@@ -7,14 +7,14 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -26,9 +26,10 @@ from cezsar.data.manifest import Clip
 from cezsar.encoders.base import FrameEncoder, ObjectHead
 from cezsar.encoders.objects import top_objects
 from cezsar.errors import CezsarError, InputError, MismatchError
-from cezsar.video import Decoder, Frame, Limits
+from cezsar.video import Decoder, Frame, Limits, Reading
 
-_Encoded = tuple[np.ndarray, str]  # (T, d) float32 features of a clip, and what of it could not be read, in words
+T = TypeVar("T")
+Read = Future[tuple[T, Reading | None]]  # what was made of a clip's frames, and how much of the clip could be read
 AHEAD_BYTES = 64 << 20  # frames a worker may hold while another clip is being encoded
 FAILURES = "failed.json"  # beside the shards
 WAITING = 16  # clips that may be finished, for each worker, before the one whose turn it is
@@ -71,13 +72,13 @@ def extract(
     vocabulary = None if head is None else ObjectVocabulary(head.names, head.definitions, head.fingerprint)
     with StoreWriter(store_folder, provenance(encoder), vocabulary=vocabulary, shard_videos=shard_videos) as writer:
         work, flushed_s = Work(writer, clips), time.monotonic()
-        with closing(_encoded(work.waiting, encoder, workers or os.cpu_count() or 1, limits or Limits())) as results:
+        with closing(in_order(work.waiting, encoder, encoder.encode, workers, limits)) as results:
             try:
                 for number, (clip, result) in enumerate(results, start=len(clips) - len(work.waiting) + 1):
                     where = clip.id, printable(str(clip.path))
                     if reason := _keep(writer, clip, result, head, objects_k):
                         work.failed.append(Failure(*where, reason))
-                    elif missing := result.result()[1]:
+                    elif missing := words(result):
                         work.partly.append(Failure(*where, missing))
                     if writer.full or time.monotonic() - flushed_s > flush_s:
                         work.flush()
@@ -137,7 +138,13 @@ def provenance(encoder: FrameEncoder) -> dict[str, Any]:
     return made | {"precision": getattr(encoder, "precision", "fp32")}
 
 
-def _keep(writer: StoreWriter, clip: Clip, result: Future[_Encoded], head: ObjectHead | None, objects_k: int) -> str:
+def words(result: Read[Any]) -> str:
+    """What of a clip could not be read, in words."""
+    reading = result.result()[1]
+    return reading.words if reading else ""
+
+
+def _keep(writer: StoreWriter, clip: Clip, result: Read[Any], head: ObjectHead | None, objects_k: int) -> str:
     """Hand one finished clip to the store; why that is not possible, "" if it is."""
     try:
         features, objects = result.result()[0], None
@@ -147,36 +154,45 @@ def _keep(writer: StoreWriter, clip: Clip, result: Future[_Encoded], head: Objec
             objects = top_objects(head.logits(kept), min(objects_k, len(head.names)))
         writer.add(clip.id, features, clip.label, clip.path, objects)
     except Exception as error:
-        if isinstance(error, CezsarError) and not isinstance(error, InputError):
-            raise  # nothing about this clip: a full disk, weights that are not there
-        return printable(str(error) if isinstance(error, CezsarError) else f"{type(error).__name__}: {error}")
+        return why_failed(error)
     return ""
 
 
-def _encoded(
-    clips: Sequence[Clip], encoder: FrameEncoder, workers: int, limits: Limits
-) -> Generator[tuple[Clip, Future[_Encoded]]]:
-    """Each clip with its finished features or error, in the order of `clips`."""
+def why_failed(error: BaseException) -> str:
+    """Why a clip failed, in words; an error that is not about the clip, a full disk or weights that are not there, is
+    raised."""
+    if isinstance(error, CezsarError) and not isinstance(error, InputError):
+        raise error
+    return printable(str(error) if isinstance(error, CezsarError) else f"{type(error).__name__}: {error}")
+
+
+def in_order(
+    clips: Sequence[Clip], model: Any, encode: Callable[[Iterator[Frame]], T], workers: int | None = None,
+    limits: Limits | None = None,
+) -> Generator[tuple[Clip, Read[T]]]:  # fmt: skip
+    """Each clip with what `encode` makes of the frames that `model.sampling` names, or its error, in the order of
+    `clips`; `workers` are read at once."""
+    workers, in_decoder = workers or os.cpu_count() or 1, getattr(model, "in_decoder", False)
     # Clips beside each other, a core each, are faster than all cores on one clip, which wait for each other.
-    at_once = workers if getattr(encoder, "device", "") == "cpu" else 1
+    at_once = workers if getattr(model, "device", "") == "cpu" else 1
     turn = threading.Semaphore(at_once)
     free: SimpleQueue[Decoder] = SimpleQueue()
 
-    def encoded(clip: Clip) -> _Encoded:
+    def read(clip: Clip) -> tuple[T, Reading | None]:
         decoder = free.get()
         try:
-            if encoder.in_decoder:
-                features_TD = decoder.run(clip.path, encoder.sampling, encoder.encode)
+            if in_decoder:
+                made: Any = decoder.run(clip.path, model.sampling, encode)  # type: ignore[arg-type]
             else:  # where its turn has not come yet, the decoder goes ahead
-                frames = decoder.frames(clip.path, encoder.sampling)
+                frames = decoder.frames(clip.path, model.sampling)
                 ahead: list[Frame] = []
                 for frame in frames:
                     ahead.append(frame)
                     if len(ahead) * frame.image.nbytes >= AHEAD_BYTES:
                         break
                 with turn:
-                    features_TD = encoder.encode(chain(ahead, frames))
-            return features_TD, decoder.reading.words if decoder.reading else ""
+                    made = encode(chain(ahead, frames))
+            return made, decoder.reading
         finally:
             free.put(decoder)
 
@@ -189,12 +205,12 @@ def _encoded(
             stack.callback(torch.set_num_threads, threads)
             torch.set_num_threads(max(1, threads // at_once))  # of threads that start from now on
         for _ in range(workers):
-            free.put(stack.enter_context(Decoder(limits)))
+            free.put(stack.enter_context(Decoder(limits or Limits())))
         # Left in reverse order: nothing new begins, the decoders end what is under way, then the threads are awaited.
         stack.callback(pool.shutdown, wait=False, cancel_futures=True)
-        under_way: deque[tuple[Clip, Future[_Encoded]]] = deque()
+        under_way: deque[tuple[Clip, Read[T]]] = deque()
         for clip in clips:
-            under_way.append((clip, pool.submit(encoded, clip)))
+            under_way.append((clip, pool.submit(read, clip)))
             if len(under_way) == WAITING * workers:
                 under_way[0][1].exception()  # waits
                 yield under_way.popleft()

@@ -248,7 +248,7 @@ class StoreWriter:
         dropped: list[str] = []
         for shard in self._shards:
             films = zip(shard.ids, shard.paths, shard.files.tolist(), strict=True)
-            kept = np.array([id not in clips or _same_film(clips[id], path, *stamp) for id, path, stamp in films])
+            kept = np.array([id not in clips or same_film(clips[id], path, *stamp) for id, path, stamp in films])
             if kept.all():
                 continue
             dropped += np.array(shard.ids)[~kept].tolist()
@@ -292,7 +292,7 @@ class StoreWriter:
         digest = hashlib.sha256(json.dumps([id, label, list(features.shape)]).encode("ascii"))
         digest.update(features.tobytes() + indices.tobytes() + probabilities.tobytes())
         words = id.encode(), label.encode(), printable(str(path)).encode()
-        self._pending.append((*words, _file_stamp(path), digest.digest(), indices, probabilities, features))
+        self._pending.append((*words, file_stamp(path), digest.digest(), indices, probabilities, features))
 
     def adopt(self, folder: Path) -> None:
         """Take over the shards of another store, of the same encoder, which has other videos; its folder goes."""
@@ -361,7 +361,7 @@ class StoreWriter:
             raise CezsarError(f"{path} cannot be written ({error}): {advice}") from error
 
 
-def _file_stamp(path: str | Path) -> tuple[int, int]:
+def file_stamp(path: str | Path) -> tuple[int, int]:
     """Size in bytes and time of change in ns of a file; (0, 0) where there is none."""
     try:
         found = Path(path).stat()
@@ -370,9 +370,9 @@ def _file_stamp(path: str | Path) -> tuple[int, int]:
     return (found.st_size, found.st_mtime_ns) if str(path) else (0, 0)
 
 
-def _same_film(film: Path, path: str, size: int, time_ns: int) -> bool:
+def same_film(film: Path, path: str, size: int, time_ns: int) -> bool:
     """Whether features of the film that was at `path` are of this one; where nothing tells, they are."""
-    now_size, now_ns = _file_stamp(film)
+    now_size, now_ns = file_stamp(film)
     moved = path != printable(str(film))
     return not (size and now_size) or (now_size == size and (moved or now_ns == time_ns))
 

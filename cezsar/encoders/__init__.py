@@ -16,6 +16,7 @@ from cezsar.encoders.catalogue import (
     IMAGE_TEXT,
     Card,
     card,
+    for_captions,
     for_real_video,
     located,
     present,
@@ -25,8 +26,8 @@ from cezsar.errors import InputError
 
 __all__ = [
     "CARDS", "EFFICIENTNET", "EMBEDDED", "FOR_REAL_VIDEO", "IMAGE_TEXT", "Card", "FrameEncoder", "ObjectHead",
-    "SentenceEncoder", "card", "create", "for_real_video", "load_sentence_encoder", "located", "present",
-    "scene_columns",
+    "SentenceEncoder", "card", "create", "for_captions", "for_real_video", "load_sentence_encoder", "located",
+    "present", "scene_columns",
 ]  # fmt: skip
 
 

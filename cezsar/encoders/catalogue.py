@@ -30,6 +30,7 @@ PACKAGED = {  # carried by packages, so that they are always there, too: module,
 }  # fmt: skip
 FOR_REAL_VIDEO = "open_clip:PE-Core-B-16"  # ranks any labels at once, needs no trained run
 IMAGE_TEXT = ("video", "open_clip", "clip")  # kinds that do so, before the colon of a name
+CAPTION = "caption"  # the kind that says what a picture shows
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")  # of files of weights
 HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
@@ -44,9 +45,9 @@ class Card:
     repository: str = ""  # on the hub; "" if nothing has to be fetched
     licence: str = ""  # of the weights
     top1: tuple[float, str, str] | None = None  # published without training: share of clips in [0, 1], data, paper
-    cpu_ms: tuple[float, float] | None = None  # of one core for a second of film, float32, bf16: benchmarks/encoders.py
+    cpu_ms: tuple[float, float] | None = None  # of one core for a second of film or a caption, float32, bf16
     helps: str = ""  # see `gives`
-    kind: str = "frames"  # or "sentences"
+    kind: str = "frames"  # or "sentences" or "captions"
     folder: str = ""  # a name its weights may have in `$CEZSAR_HOME/models` besides the repository's own
 
     @property
@@ -62,7 +63,8 @@ class Card:
         if self.top1:
             told.append("{:.1%} top-1 on {}, zero-shot ({})".format(*self.top1))
         if self.cpu_ms:
-            told.append("{:,.0f} ms of a CPU core for a second of film, {:,.0f} in bfloat16".format(*self.cpu_ms))
+            what = "caption" if self.kind == "captions" else "second of film"
+            told.append(f"{self.cpu_ms[0]:,.0f} ms of a CPU core for a {what}, {self.cpu_ms[1]:,.0f} in bfloat16")
         return "; ".join(told)
 
     @property
@@ -97,6 +99,7 @@ _K400, _K600, _PE = "Kinetics-400", "160 unseen classes of Kinetics-600", "Bolya
 _PRISM = "google/videoprism-lvt-base-f16r288"
 _XCLIP = "microsoft/xclip-base-patch16-zero-shot"
 _APACHE = "Apache-2.0"
+_CAPTIONS = "captions of films, which γ weighs"
 _BIT = (
     IMAGENET_DOMAINS["imagenet-21k-goog"], "1.3 GB", "timm/resnetv2_152x2_bit.goog_in21k", _APACHE, None, None,
     "objects and their definitions; the full method with a trained run", "frames", "bit",
@@ -123,6 +126,9 @@ CARDS = {card.name: card for card in (  # embedded ones, then those that rank an
     Card("bit-released", *_BIT),
     Card("distilroberta", "English paraphrases", "0.33 GB", "sentence-transformers/paraphrase-distilroberta-base-v2",
          _APACHE, kind="sentences", folder="distilroberta"),
+    Card("blip", CLIP_DOMAIN, "1.0 GB", "Salesforce/blip-image-captioning-base", "BSD-3-Clause", None, (2306, 1102),
+         _CAPTIONS, "captions"),
+    Card("git", CLIP_DOMAIN, "0.71 GB", "microsoft/git-base-coco", "MIT", None, (1537, 743), _CAPTIONS, "captions"),
 )}  # fmt: skip
 
 
@@ -132,11 +138,12 @@ def card(name: str) -> Card:
     if name in CARDS or not model:
         return CARDS.get(name) or Card(name, "sentences", "size not known", hub_name(name), kind="sentences")
     domain = {"video": VIDEO_DOMAIN, "timm": "images, by the classes of its head"}.get(kind, CLIP_DOMAIN)
+    what = "captions" if kind == CAPTION else "frames"
     if Path(model).is_dir():
-        return Card(name, domain)
+        return Card(name, domain, kind=what)
     repositories: dict[str, Callable[[str], str]]
     repositories = {"clip": hub_name, "open_clip": _open_clip_repository, "timm": _timm_repository}
-    return Card(name, domain, "size not known", repositories.get(kind, str)(model))
+    return Card(name, domain, "size not known", repositories.get(kind, str)(model), kind=what)
 
 
 def hub_name(name: str) -> str:
@@ -221,6 +228,11 @@ def carried(name: str) -> Path:
 def present(name: str) -> bool:
     """Whether an encoder can be used here without a network. Looks on the disk only."""
     return name == EMBEDDED or located(name) is not None
+
+
+def for_captions() -> str | None:
+    """The first captioner that can be used here; None if there is none."""
+    return next((name for name, card in CARDS.items() if card.kind == "captions" and card.present), None)
 
 
 def for_real_video() -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 PRECISIONS = ("auto", "fp32", "bf16")
 BATCH = 32  # pictures computed at once
 BATCH_ON_CPU = 4  # a processor is fastest with few: what one layer hands to the next stays in its cache
+IMAGE_SETTINGS = ("do_resize", "size", "resample", "do_center_crop", "crop_size", "image_mean", "image_std")
 HELD_BYTES = 256 << 20  # of decoded frames; 32 of an 8K video would be 3 GB
 
 
@@ -82,16 +84,12 @@ def inference(device: str | torch.device, precision: str) -> Iterator[None]:
         yield
 
 
-class ImageEncoder:
-    """A network that sees single frames, in batches. A kind of it has `_description` (what features depend on besides
-    the weights) and `_forward`, the network on a batch of (H, W, 3) uint8 pictures. The precision is not part of the
-    fingerprint: a run trained on bf16 features may be asked about fp32 ones."""
+class ImageModel:
+    """A network that sees single frames, in batches. A kind of it has `_description`: what its answers depend on,
+    besides the weights. The precision is no part of the fingerprint: a run trained on bf16 features may be asked about
+    fp32 ones."""
 
-    in_decoder = False
-    dim: int
-    _transform: Any
     _description: Any
-    _forward: Any
 
     def __init__(
         self, name: str, model: Any, precision: str = "auto", device: str | None = None, batch: int | None = None,
@@ -107,6 +105,15 @@ class ImageEncoder:
     @functools.cached_property
     def fingerprint(self) -> str:
         return weight_files.fingerprint(self._description(), self.model.state_dict())
+
+
+class ImageEncoder(ImageModel):
+    """One that gives features. A kind of it has `_forward`, the network on a batch of (H, W, 3) uint8 pictures."""
+
+    in_decoder = False
+    dim: int
+    _transform: Any
+    _forward: Any
 
     def encode(self, frames: Iterable[Frame]) -> np.ndarray:
         """Frames -> (T, dim) float32; none give (0, dim)."""
@@ -128,6 +135,12 @@ class ImageEncoder:
         sized = [functools.reduce(lambda made, step: step(made), steps, Image.fromarray(image)) for image in images]
         (pictures_BHWC,) = sent(self.device, torch.from_numpy(np.stack([np.asarray(picture) for picture in sized])))
         return normalise(pictures_BHWC.permute(0, 3, 1, 2).float().div(255))
+
+
+def frame_settings(processor: Any) -> dict[str, Any]:
+    """What a transformers image or video processor does to a frame, for a fingerprint."""
+    settings = {key: value for key, value in processor.to_dict().items() if key in IMAGE_SETTINGS}
+    return dict(json.loads(json.dumps(settings, default=dict)))
 
 
 def batches(frames: Iterable[Frame], size: int) -> Iterator[list[Frame]]:

@@ -5,7 +5,6 @@ transformers) windows of ten seconds. Vectors are the model's own: compare them 
 from __future__ import annotations
 
 import functools
-import json
 import math
 import string
 from collections.abc import Iterable, Sequence
@@ -22,7 +21,7 @@ from cezsar.encoders import compute, weight_files
 from cezsar.encoders.base import ObjectHead
 from cezsar.encoders.catalogue import CLIP_DOMAIN, VIDEO_DOMAIN, open_clip_record, weights_file
 from cezsar.encoders.objects import LinearHead, imagenet_vocabulary
-from cezsar.errors import FormatError, InputError
+from cezsar.errors import InputError
 from cezsar.video import Frame, Sampling
 
 if TYPE_CHECKING:
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
 BATCH = 32
 DEFAULT_SCALE = 100.0  # the temperature that CLIP models are trained to, for those that do not carry their own
-IMAGE_SETTINGS = ("do_resize", "size", "resample", "do_center_crop", "crop_size", "image_mean", "image_std")
 OBJECT_PROMPT = "a photo of a {}."
 # What a bare label is put into: two for what somebody does ("juggling"), one for what it is called ("archery").
 PROMPTS = ("a video of a person {}.", "a photo of a person {}.", "a video of {}.")
@@ -80,12 +78,6 @@ class ImageTextEncoder(compute.ImageEncoder):
         return float(scales[0].exp()) if scales else DEFAULT_SCALE
 
 
-def _frame_settings(processor: Any) -> dict[str, Any]:
-    """What a transformers image or video processor does to a frame, for a fingerprint."""
-    settings = {key: value for key, value in processor.to_dict().items() if key in IMAGE_SETTINGS}
-    return dict(json.loads(json.dumps(settings, default=dict)))
-
-
 def plain_words(sentence: str, punctuation: str) -> str:
     """Lower case, single spaces, and something in the place of punctuation: how some models are trained on text."""
     return " ".join(sentence.lower().translate(dict.fromkeys(map(ord, string.punctuation), punctuation)).split())
@@ -109,7 +101,7 @@ class ClipEncoder(ImageTextEncoder):
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        frames = _frame_settings(self.model.processor.image_processor)
+        frames = compute.frame_settings(self.model.processor.image_processor)
         return weight_files.transformer_fingerprint(self.model, kind="clip", frames=frames)
 
     def _forward(self, images: list[np.ndarray]) -> Any:
@@ -207,7 +199,10 @@ class VideoTextEncoder(ImageTextEncoder):
         self._as_given = {"do_sample_frames": False} if samples else {}  # the pictures are chosen here
 
     def _description(self) -> dict[str, Any]:
-        frames, vocabulary = _frame_settings(self._processor.video_processor), self._processor.tokenizer.get_vocab()
+        frames, vocabulary = (
+            compute.frame_settings(self._processor.video_processor),
+            self._processor.tokenizer.get_vocab(),
+        )
         window = [WINDOW_S, FPS, self.frames]
         return {"kind": self._kind, "window": window, "frames": frames, "vocabulary": vocabulary}
 
@@ -240,18 +235,11 @@ class VideoTextEncoder(ImageTextEncoder):
 
 
 def load_video_text(name: str, weights: str | Path | None = None) -> tuple[torch.nn.Module, Any]:
-    """The model and its processor, from the folder `weights`, or where `fetch` has it. Code in it is never run."""
-    import torch
-    from transformers import AutoModel, AutoProcessor
+    """The model and its processor, from the folder `weights`, or where `fetch` has it."""
+    from transformers import AutoModel
 
     place = weight_files.weights_of(name, weights, saved_by="transformers")
-    with weight_files.loading(name, place, "transformers"):
-        model, found = AutoModel.from_pretrained(place, dtype=torch.float32, output_loading_info=True)
-        processor = AutoProcessor.from_pretrained(place)
-        if not (hasattr(model, "get_video_features") and hasattr(model, "get_text_features")):
-            raise InputError(f"{name} is no model of videos and text: {place} holds a {type(model).__name__}")
-        if found["missing_keys"]:
-            lacking = ", ".join(sorted(found["missing_keys"])[:3])
-            raise FormatError(f"{name}: the weights in {place} lack {lacking}; fetch them again")
-        weight_files.refuse_not_finite(name, place, model)
+    model, processor = weight_files.load_with_processor(name, place, AutoModel)
+    if not (hasattr(model, "get_video_features") and hasattr(model, "get_text_features")):
+        raise InputError(f"{name} is no model of videos and text: {place} holds a {type(model).__name__}")
     return model, processor

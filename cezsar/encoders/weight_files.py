@@ -98,8 +98,8 @@ def missing(name: str, reason: str) -> MissingWeightsError:
         f"fetched: {reason}. Looked in {models}, in the hub cache {constants.HF_HUB_CACHE} and at "
         f"{constants.ENDPOINT}/{entry.repository}. "
         f"With a network: cezsar fetch {name}. Without: run that on a machine that has one and copy models/{folder} of "
-        f"its workspace to {models}, or name it with weights=FOLDER (--weights FOLDER); "
-        "or stay with what is embedded, the encoders motion and minilm"
+        f"its workspace to {models}, or name it with weights=FOLDER (--weights FOLDER)"
+        + ("" if entry.kind == "captions" else "; or stay with what is embedded, the encoders motion and minilm")
     )
 
 
@@ -207,6 +207,23 @@ def load_transformer(name: str, folder: Path, device: str) -> SentenceTransforme
         model = SentenceTransformer(str(folder), device=device, local_files_only=True)
         refuse_not_finite(name, folder, model)
     return model
+
+
+def load_with_processor(name: str, place: Path, kind: Any) -> tuple[torch.nn.Module, Any]:
+    """A model that transformers saved to a folder, as one of its classes `kind`, in float32, and its processor. Code in
+    the folder is never run, and nothing is unpickled but tensors. Raises `FormatError` where weights are lacking."""
+    import torch
+    from transformers import AutoProcessor
+
+    with loading(name, place, "transformers"):
+        settings = {"dtype": torch.float32, "output_loading_info": True, "trust_remote_code": False}
+        model, found = kind.from_pretrained(place, **settings)
+        processor = AutoProcessor.from_pretrained(place, trust_remote_code=False)
+        if found["missing_keys"]:
+            lacking = ", ".join(sorted(found["missing_keys"])[:3])
+            raise FormatError(f"{name}: the weights in {place} lack {lacking}; fetch them again")
+        refuse_not_finite(name, place, model)
+    return model, processor
 
 
 @contextmanager

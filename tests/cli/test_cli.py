@@ -34,7 +34,7 @@ def clips(workspace):
 
 def test_every_verb_explains_itself_with_examples(cezsar):
     verbs = typer.main.get_command(cli.app).commands
-    assert len(verbs) == 24
+    assert len(verbs) == 25
     for verb in verbs:
         status, out, _ = cezsar(verb, "--help")
         assert status == 0 and "Examples" in out and f"cezsar {verb}" in out

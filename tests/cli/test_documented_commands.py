@@ -24,6 +24,7 @@ import typer
 from torch import nn
 
 from cezsar.cli import app
+from cezsar.data.annotations import load_captions
 from cezsar.data.datasets import KNOWN
 from cezsar.data.features import FeatureStore
 from cezsar.data.labels import canonical
@@ -40,6 +41,7 @@ SUBSTITUTED = {  # documented -> run
     "=/data/": "=data/",  # a test writes into its own folder only
     "--encoder bit": "--encoder timm:tiny-resnet",  # 1.3 GB; this one names objects, too
     "clip:clip-ViT-B-32": "clip:tiny-clip",  # 0.6 GB
+    "--model blip": "--model caption:org/tiny-blip",  # 1.0 GB
     "--sentences distilroberta": "--sentences minilm",  # 0.33 GB
     "import-release checkpoint": "import-release checkpoint --sentences minilm",  # the same
     "cezsar train": "cezsar train --epochs 1 --d-model 16 --ffn 32",  # hours
@@ -164,11 +166,12 @@ def activitynet_tree(folder: Path, films: list[Path]) -> None:
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch, clip_folder) -> Path:
-    """An empty folder to be in, with a workspace that has two small encoders."""
+def here(tmp_path, monkeypatch, clip_folder, captioner_folders) -> Path:
+    """An empty folder to be in, with a workspace that has three small models."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CEZSAR_HOME", str(tmp_path / "workspace"))
     shutil.copytree(clip_folder, tmp_path / "workspace/models/tiny-clip")
+    shutil.copytree(captioner_folders["blip"], tmp_path / "workspace/models/tiny-blip")
     torch.manual_seed(1)
     small = {"input_size": (3, 32, 32)}
     model = timm.create_model("test_resnet", num_classes=len(OBJECTS), pretrained_cfg_overlay=small).eval()
@@ -297,6 +300,8 @@ def test_own_data(here, films, said):
         hits = list(csv.DictReader(file))
     assert len(hits) == 3 * 6 and {hit["label"] for hit in hits} == {hit["text"] for hit in hits} == set(described)
     assert len(json.loads(Path("said.json").read_text())) == 6 * 2
+    assert len(load_captions("tea-captions.json")) == 6 and shape("results/tea-captions.json") == (1, 3, {6})
+    assert "VE + O + C" in {each.modality for each in load_all(Path("results/tea-all.json"))}
 
 
 def save_checkpoint(path: Path) -> None:
