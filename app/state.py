@@ -22,6 +22,7 @@ SOURCE, UPLOADED = "from", "uploads"  # where clips come from: UPLOADS or SAMPLE
 TASK, ACTION, HIT = "task", "action", "hit"  # RANK or FIND_ONE; what is looked for, and the row that is played
 SAMPLE, CLIP = "sample", "clip"  # id of a sample; number of the clip whose answer is shown, of several
 LABELS = "labels"  # the text in the box; in the address "@" and the name of a label set stand for the whole set
+SHOWN_LABEL, KEPT_LABELS = "shown", "keptlabels"  # the label that examples are dropped on; name of a label set
 OBJECTS, CAPTION_WEIGHT = "objects", "caption-weight"  # β and γ of Eq. 9
 WHY, RIVAL = "why", "rival"  # whether reasons are shown, and the label that the best one is compared with
 UNLIKE, LEAST, LEAD = "unlike", "least", "lead"  # limits beyond which there is no answer, as in RejectionLimits

@@ -13,13 +13,15 @@ from app.parts.clips import ClipFile
 from app.parts.labels import described
 from app.parts.models import AUTOMATIC, Model, engine, key_of
 from cezsar import world
+from cezsar.data.labels import spoken
 from cezsar.errors import CezsarError, InputError, VideoError
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.rejection import RejectionLimits
 
 if TYPE_CHECKING:
     from cezsar.video import VideoInfo
-    from cezsar.zeroshot.classifier import EmbeddedClip, Ranking
+    from cezsar.zeroshot.classifier import EmbeddedClip, Labels, Ranking
+    from cezsar.zeroshot.examples import Example
     from cezsar.zeroshot.model_choice import Candidate
     from cezsar.zeroshot.spans import Film, Span, Timeline
 
@@ -27,11 +29,21 @@ DRAWN = "run:demo"  # key of the run that knows the drawn world
 FAILED = "clips that failed"  # in the session, until `try_again`: to fail anew at each click may take minutes
 
 
+class Shown(NamedTuple):
+    """What a label is shown by."""
+
+    clips: tuple[ClipFile, ...] = ()  # films and pictures of this session
+    kept: tuple[Example, ...] = ()  # of a label set that was kept
+    kept_by: tuple[str, str] = ("", "")  # the model that embedded these: its name, its fingerprint
+    share: float | None = None  # λ; by the number of examples if None
+
+
 class Question(NamedTuple):
     """What is asked about every clip."""
 
     key: str  # of a model, or AUTOMATIC
     labels: Sequence[str] | Mapping[str, Sequence[str]]  # names, or name -> descriptive sentences
+    shown: Mapping[str, Shown]  # labels that have examples
     beta: float | None  # weight of the recognised objects in [0, 1], for a run; the model's own weights if None
     gamma: float  # weight of a caption, for clips that have one
     limits: RejectionLimits  # beyond which the answer is "none of these"
@@ -48,7 +60,7 @@ class Answer(NamedTuple):
     why: str  # this model answers, in half a sentence
     weights: Weights  # that counted
     caption: str  # the sentence about the clip that counted by γ
-    labels: Sequence[str] | Mapping[str, Sequence[str]]  # that were ranked, with the sentences that described them
+    labels: Labels  # that were ranked, with the sentences that described them, and examples
     calibrated: bool  # it gives probabilities, with its own weights and no caption
 
 
@@ -134,20 +146,41 @@ def first_choice(key: str, clips: Sequence[ClipFile], there: dict[str, Model]) -
     return there[key] if key != AUTOMATIC else next(iter(there.values()))
 
 
+def labels_for(model: Model, labels: Sequence[str] | Mapping[str, Sequence[str]], shown: Mapping[str, Shown]) -> Labels:
+    """Labels as a model ranks them, with its descriptions and what it sees in examples. Raises `VideoError` for an
+    example that cannot be read, `MismatchError` for a kept one of another model."""
+    from cezsar.zeroshot.classifier import example_of
+    from cezsar.zeroshot.examples import KeptLabels, Label
+
+    if not isinstance(labels, Mapping):
+        if model.reads_words and not shown:
+            return labels
+        own = {} if model.reads_words else engine(model).classifier.descriptions
+        labels = {name: [spoken(name)] for name in labels} if model.reads_words else described(labels, own)
+    whole: dict[str, Sequence[str] | Label] = dict(labels)
+    for name in shown.keys() & labels.keys():
+        each = shown[name]
+        seen = [example_of(read(model, clip), clip.name, clip.digest) for clip in each.clips]
+        if each.kept:
+            with (loaded := engine(model)).lock:
+                kept = KeptLabels({name: Label((), each.kept)}, *each.kept_by)
+                kept.check(loaded.classifier.name, loaded.classifier.fingerprint)
+        whole[name] = Label(labels[name], [*each.kept, *seen], each.share)
+    return whole
+
+
 def answer(clip: ClipFile, there: dict[str, Model], asked: Question, caption: str = "") -> Answer:
     """Rank labels for a clip; `caption` is C(v), a sentence about it. Raises `CezsarError` with words for the user."""
     model, why = choose(asked.key, clip, there)
-    content, labels = read(model, clip), asked.labels
+    content, labels = read(model, clip), labels_for(model, asked.labels, asked.shown)
     with (loaded := engine(model)).lock:
         classifier = loaded.classifier
         weights = classifier.weights
         if asked.beta is not None and model.beta is not None:
             weights = replace(weights, alpha=1 - asked.beta, beta=asked.beta)
         weights = replace(weights, gamma=asked.gamma if caption.strip() else weights.gamma)
-        if not isinstance(labels, Mapping) and not model.reads_words:
-            labels = described(labels, classifier.descriptions)
         ranking = classifier.rank(
-            content, labels, top=len(labels), weights=weights, caption=caption, limits=asked.limits
+            content, labels, top=len(asked.labels), weights=weights, caption=caption, limits=asked.limits
         )
         trust, calibrated = classifier.trust, classifier.rejector is not None
     return Answer(clip, model, ranking, len(content.features_TD), trust, why, weights, caption, labels, calibrated)

@@ -8,6 +8,7 @@ from functools import partial
 import streamlit as st
 
 from app import state
+from app.classify import examples
 from app.classify.answers import Question, first_choice
 from app.parts import clips, show
 from app.parts import labels as label_sets
@@ -105,13 +106,14 @@ def ask(chosen: Sequence[clips.ClipFile], there: dict[str, Model]) -> tuple[Ques
             st.caption(f"Labels given twice count once: {plain(', '.join(parsed.repeated))}.")
         if not descriptions:
             _how_described(parsed.names, model)
+        shown = examples.ask(parsed.names, model, there, descriptions)
     own = None if model.beta is None else round(model.beta, 2)
     with st.expander("Weights and limits", icon=":material/tune:"):
         beta, gamma = _weights(own)
         limits = _limits()
     labels = descriptions or parsed.names
-    asked = Question(key, labels, None if beta == own else beta, gamma, limits)
-    return asked, Question(other, labels, None, gamma, limits) if other else None
+    asked = Question(key, labels, shown, None if beta == own else beta, gamma, limits)
+    return asked, Question(other, labels, shown, None, gamma, limits) if other else None
 
 
 def _label_box(default: Sequence[str]) -> str:

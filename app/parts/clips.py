@@ -67,12 +67,14 @@ def uploaded(files: Sequence[UploadedFile]) -> list[ClipFile]:
     """The session's uploads, those that it had before with all that was read of them."""
     before, films = st.session_state.get(FILMS, {}), {}
     for file in files:
-        if (film := before.get(file.file_id)) is None:
-            content = file.getvalue()
-            film = ClipFile(Path(file.name).name, hashlib.sha256(content).hexdigest(), content, kept={})
-        films[file.file_id] = film
+        films[file.file_id] = before.get(file.file_id) or of_upload(file)
     st.session_state[FILMS] = films
     return list(films.values())
+
+
+def of_upload(file: UploadedFile) -> ClipFile:
+    content = file.getvalue()
+    return ClipFile(Path(file.name).name, hashlib.sha256(content).hexdigest(), content, kept={})
 
 
 def from_file(path: Path, label: str = "") -> ClipFile:

@@ -267,7 +267,7 @@ def test_a_film_is_ranked_by_the_model_for_real_video(empty_workspace, real_film
     assert video.proto.subtitles[0].label == "Actions"
     assert downloads(page) == ["CSV", "ActivityNet", "WebVTT", "Label Studio", "CSV", "JSON"]
     names = ["playing drums", "juggling", "a black screen", "a white screen"]
-    question = answers.Question(models.AUTOMATIC, names, None, 0.2, RejectionLimits(float("inf")))
+    question = answers.Question(models.AUTOMATIC, names, {}, None, 0.2, RejectionLimits(float("inf")))
     given = answers.answer(clip_files.from_file(real_film), models.models(), question)
     shown, film = answers.timeline(given), photographs.film
     expected = spans.spans(photographs.classifier, film, label_sets.described(names, {}))
