@@ -19,9 +19,8 @@ from app.parts.models import Model, engine
 from app.parts.words import plain
 from cezsar.data.datasets import checked_name
 from cezsar.data.labels import canonical, spoken
-from cezsar.data.manifest import VIDEO_SUFFIXES
 from cezsar.errors import CezsarError, InputError
-from cezsar.zeroshot.examples import PICTURE_SUFFIXES, Example, KeptLabels, share_of
+from cezsar.zeroshot.examples import Example, KeptLabels, share_of
 
 BY_NUMBER = "by their number"
 SHARES = [BY_NUMBER, *(tenth / 10 for tenth in range(11))]
@@ -44,15 +43,12 @@ def ask(
     labels that were typed with some. What cannot be read is named, and counts for nothing."""
     _said()
     own = {name: given()[canonical(name)] for name in names if canonical(name) in given()}
-    shown = sum(bool(each.clips or each.kept) for each in own.values())
-    with st.expander(f"Labels by example{f' ({shown})' if shown else ''}", icon=":material/add_photo_alternate:"):
-        st.caption(
-            "A clip or a picture of what a label means counts beside its words. It is no zero-shot ranking then."
-        )
+    with st.expander("Labels by example", icon=":material/add_photo_alternate:", key="by-example", on_change="rerun"):
+        st.caption("Clips or pictures of what a label means count beside its words. That is no zero-shot ranking.")
         label = one_of("Label", list(names), state.SHOWN_LABEL)
         st.file_uploader(
             f"Drop clips or pictures of {plain(label)}", accept_multiple_files=True, key=_uploader(),
-            on_change=_add, args=(label,), type=[suffix[1:] for suffix in sorted(VIDEO_SUFFIXES | PICTURE_SUFFIXES)],
+            on_change=_add, args=(label,),
             help="They are read by the model that answers, stay on the machine that runs this app, and go when you do.",
         )  # fmt: skip
         read = {name: readable for name, each in own.items() if (readable := _examples(name, each, model))}

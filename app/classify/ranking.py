@@ -68,7 +68,7 @@ def _verdict(given: Answer) -> None:
     if found.probabilities is None:
         if given.calibrated:
             told = "`cezsar calibrate` chose temperature and threshold with α, β and γ of the run."
-            st.markdown(":gray[No probability: it goes with the run's own weights, without a caption.]", help=told)
+            st.markdown(":gray[No probability: it goes with the run's weights, without caption or example.]", help=told)
         return
     rests_on, _, how = found.judgement.partition("; ")
     told = "Probabilities are softmax(similarity / T) over the labels in the box, given that one of them is right."

@@ -131,8 +131,8 @@ def test_a_store_that_is_read_while_it_is_written(stage, row):
     work.undisturbed()
     work.end()
     whole, store = FeatureStore(work.out / "store"), work.out / "store"
-    wanted, reads, lost, again = {id: whole.features(id) for id in whole}, 0, [], 0
-    for _ in range(5):
+    wanted, reads, lost, again, times = {id: whole.features(id) for id in whole}, 0, [], 0, 5
+    for _ in range(times):
         work.clear()
         process = work.start()
         while process.is_alive():
@@ -149,5 +149,6 @@ def test_a_store_that_is_read_while_it_is_written(stage, row):
                 if "is not a folder" not in str(error):
                     lost.append(repr(error))
             reads += 1
-    row("a store read while it is written", tried=reads, lost=len(lost), refused=again, accepted=reads - again)
+    said = f"{reads:,} reads, {again:,} of them refused by name"
+    row("a store read while it is written", tried=times, lost=len(lost), said=said)
     assert not lost
