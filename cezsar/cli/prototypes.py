@@ -31,6 +31,7 @@ EXAMPLES = examples(
     "--append",
     'cezsar prototypes suggest mine.json "pouring tea"',
     'cezsar prototypes suggest ucf101 "YoYo" "A small wheel runs up and down a string." --run runs/cezsar',
+    'cezsar prototypes try demo@demo "kicking a box" --example w7-kicking_a_box-000 --example w7-kicking_a_box-001',
 )
 verbs = Typer(
     name="prototypes",
@@ -164,33 +165,45 @@ def _show_suggestions(told: dict[str, Any], found: list[Pattern], contrasts: lis
 def try_sentences(
     scored: ScoredName,
     class_name: Annotated[str, Argument(metavar="CLASS", help="The class they describe, in any spelling.")],
-    texts: Annotated[list[str], Argument(metavar="SENTENCE...", help="One or several sentences.")],
+    texts: Annotated[list[str] | None, Argument(
+        metavar="[SENTENCE...]", help="One or several; with examples and without any it keeps its own.")] = None,
     append: Annotated[bool, Option("--append", help="To the sentences it has, not in their place.")] = False,
     new: Annotated[bool, Option("--new", help="A class that is none so far: clips may be taken for it.")] = False,
+    example: Annotated[list[str] | None, Option(
+        metavar="CLIP_ID", help="A clip that shows the class, beside its sentences, and is not tested then. Repeat it "
+        "for several.")] = None,
+    share: Annotated[float | None, Option(
+        min=0, max=1, help="λ of the examples, from 0 (sentences alone) to 1; by their number by default.")] = None,
     run: Annotated[
         Path | None, Option(help="The run that scored it, where it is in no workspace.", file_okay=False)] = None,
     sentences: Annotated[str | None, Option(
         help="Sentence encoder of a data set that was scored without a run.")] = None,
     as_json: Annotated[bool, Option("--json", help="Print JSON.")] = False,
 ) -> None:  # fmt: skip
-    """What other sentences for a class would change: accuracies, and the clips it takes and loses."""
+    """What other sentences for a class would change, or examples of it: accuracies, and the clips it takes and loses.
+
+    With examples it is not zero-shot; both figures are then told on the clips that are no examples.
+    """
     from cezsar.zeroshot.spaces import prototypes_of
     from cezsar.zeroshot.workshop import Workshop
 
     item = open_scored(scored)
     if append and new:
         raise InputError("a new class has no sentences to add to; leave out --append or --new")
-    space = item.space(run=run, sentences=sentences)
-    shop = Workshop(item.embeddings(), item.weights, item.several, form=item.method.form)
-    if not all(text.strip() for text in texts):
+    if share is not None and not example:
+        raise InputError("--share is that of the examples; give --example, too")
+    if not (texts or example) or not all(text.strip() for text in texts or ()):
         raise InputError("a class is described by at least one sentence, and none of them is empty; write one")
-    _, vectors, _ = prototypes_of(space, {class_name: texts})
-    trial = shop.try_sentences(class_name, vectors, append=append, new=new)
-    told = _told(item, trial, texts)
+    shop = Workshop(item.embeddings(), item.weights, item.several, form=item.method.form)
+    vectors = None
+    if texts:
+        _, vectors, _ = prototypes_of(item.space(run=run, sentences=sentences), {class_name: texts})
+    trial = shop.try_sentences(class_name, vectors, append=append, new=new, examples=example or (), share=share)
+    told = _told(item, trial, texts or [])
     if as_json:
         print(json.dumps(told, indent=2, ensure_ascii=False))
     else:
-        _show(told, trial, texts)
+        _show(told, trial, texts or [])
 
 
 def _told(item: Scored, trial: Trial, texts: list[str]) -> dict[str, Any]:
@@ -199,7 +212,8 @@ def _told(item: Scored, trial: Trial, texts: list[str]) -> dict[str, Any]:
     told: dict[str, Any] = {
         **stamp("trial"), "scored": item.name, "class": trial.class_name, "kind": trial.kind,
         "weights": asdict(trial.after.weights), "sentences_before": was,
-        "sentences": [*(was if trial.kind == "appended" else ()), *texts],
+        "sentences": [*(was if trial.kind == "appended" or not texts else ()), *texts],
+        "examples": [trial.scores.ids[row] for row in trial.examples], "share_of_examples": trial.share,
     }  # fmt: skip
     for when, found in (("before", trial.before), ("after", trial.after)):
         figures = {name: getattr(found, name) for name in ("top1", "top5", "mean_per_class")}
@@ -217,11 +231,13 @@ def _show(told: dict[str, Any], trial: Trial, texts: list[str]) -> None:
     clips, classes = told["after"]["clips"], len(trial.scores.class_names)
     print(f"{told['scored']}: {clips:,} clips, {classes:,} classes, predicted from {names}")
     done = {"replaced": "with other sentences", "appended": "with further sentences", "added": "as a new class"}
-    print(f"{trial.class_name!r} {done[trial.kind]}")
+    print(f"{trial.class_name!r} {done[trial.kind] if texts or trial.kind == 'added' else 'with its sentences'}")
     for text in told["sentences_before"]:
-        print(f"  {'' if trial.kind == 'appended' else 'was: '}{text}")
+        print(f"  {'was: ' if texts and trial.kind == 'replaced' else ''}{text}")
     for text in texts:
         print(f"  now: {text}")
+    if told["examples"]:
+        print(f"  and shown by {', '.join(told['examples'])}: λ = {trial.share:.2f}, not zero-shot")
     print(f"\n{'':16}{'before':>9}{'after':>9}{'points':>9}")
     titles = {"top1": "top-1", "top5": "top-5", "mean_per_class": "mean per class", "of_class": "of the class"}
     for key, title in titles.items():

@@ -1,11 +1,13 @@
-"""Prototype workshop: what other sentences for one class would change. A trial scores the clips against all classes
-again, not the changed one alone: a product may round the last bit of a column by its place among others."""
+"""Prototype workshop: what other sentences for one class would change, or examples of it, which is not zero-shot any
+more. A trial scores the clips against all classes again, not the changed one alone: a product may round the last bit of
+a column by its place among others."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import cached_property
 from typing import Literal, NamedTuple
 
@@ -15,6 +17,7 @@ import numpy.typing as npt
 from cezsar.arrays import FloatArray, IntArray
 from cezsar.data.labels import canonical, resolve
 from cezsar.errors import InputError
+from cezsar.zeroshot.examples import Example, blended, example_rows, share_of
 from cezsar.zeroshot.fusion import Weights, active, cosine
 from cezsar.zeroshot.scores import Embeddings, Scores, Several
 from cezsar.zeroshot.weights import Outcome, flips, outcome
@@ -41,7 +44,8 @@ class Flow(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """What other sentences of one class give. A new class tests the clips of its name, too."""
+    """What other sentences of one class give, or examples. A new class tests the clips of its name, too; a clip that
+    is an example is tested neither before nor after."""
 
     kind: Literal["replaced", "appended", "added"]  # the class got other sentences, further ones, or is new
     class_name: str
@@ -56,6 +60,8 @@ class Trial:
     lost: IntArray
     drawn: IntArray
     left: IntArray
+    examples: IntArray  # clips that show the class, as ascending row numbers
+    share: float  # λ of all its examples, 0 to 1; 0 without any
 
     @cached_property
     def cosines(self) -> dict[str, FloatArray]:
@@ -88,7 +94,8 @@ class Trial:
 
 
 class Workshop:
-    """Answers what other sentences would give. Built once; trials change nothing, so threads may share it."""
+    """Answers what other sentences or examples would give. Built once; trials change nothing, so threads may share
+    it."""
 
     def __init__(self, embeddings: Embeddings, weights: Weights | None = None, several: Several = "nearest",
                  form: Callable[[Scores], Scores] = lambda scores: scores) -> None:  # fmt: skip
@@ -97,35 +104,74 @@ class Workshop:
         self._form, self.scores = form, form(Scores.from_embeddings(embeddings, several))
         self.before = outcome(self.scores, self.weights)
 
-    def try_sentences(self, class_name: str, vectors_PE: npt.ArrayLike, *, append: bool = False,
-                      new: bool = False) -> Trial:  # fmt: skip
+    def try_sentences(
+        self, class_name: str, vectors_PE: npt.ArrayLike | None = None, *, append: bool = False, new: bool = False,
+        examples: Sequence[str | Example] = (), share: float | None = None,
+    ) -> Trial:  # fmt: skip
         """Raw embeddings of other sentences for a class: instead of what it has, or appended to it, or for a new class,
-        whose name's clips are tested. Raises `InputError` for an unknown class, a new one that is there, or vectors of
-        another space."""
-        old, vectors = self.embeddings, np.asarray(vectors_PE, np.float32)
-        if vectors.ndim != 2 or not len(vectors) or vectors.shape[1] != old.prototypes.shape[1]:
+        whose name's clips are tested; without any it keeps what it has. `examples` show it: ids of clips, or what the
+        run's classifier made of films; λ is their `share`, by their number by default. Raises `InputError` for an
+        unknown class or clip, a new class that is there or has nothing, or vectors of another space."""
+        old, width = self.embeddings, self.embeddings.prototypes.shape[1]
+        vectors = np.empty((0, width), np.float32) if vectors_PE is None else np.asarray(vectors_PE, np.float32)
+        given = vectors_PE is not None or (new and not examples)
+        if vectors.ndim != 2 or vectors.shape[1] != width or (given and not len(vectors)):
             raise InputError(
-                f"the sentences of {class_name!r} have shape {vectors.shape}, not (sentences, "
-                f"{old.prototypes.shape[1]}); encode at least one, in the space of the clips"
+                f"the sentences of {class_name!r} have shape {vectors.shape}, not (sentences, {width}); encode at "
+                "least one, in the space of the clips"
             )
         if new and not canonical(class_name):
             raise InputError("the new class has no name; give it one")
         if new and canonical(class_name) in map(canonical, old.class_names):
             raise InputError(f"{class_name!r} spells a class that is there already; try other sentences for it instead")
         name = class_name if new else resolve([class_name], old.class_names)[0]
+        rows, shown_nE = self._shown(examples)
+        own_PE = old.prototypes[old.prototype_class == (-1 if new else old.class_names.index(name))]
+        told_PE = np.concatenate([own_PE, vectors]) if append or not given else vectors
+        lam = 1.0 if not len(told_PE) else share_of(len(shown_nE)) if share is None else share
+        mixed_PE = blended(told_PE, shown_nE, lam)
         counted = list(active(self.scores, self.weights))
         changed = replace(old, modalities={modality: old.modalities[modality] for modality in counted})
-        changed = changed.reworded([name], vectors, np.zeros(len(vectors), np.int64), append)
+        changed = changed.reworded([name], mixed_PE, np.zeros(len(mixed_PE), np.int64))
         index = changed.class_names.index(name)
         assert self.scores.gram is not None
         places = [self.scores.modalities.index(modality) for modality in counted]
         gram = self.scores.gram[:, places][:, :, places]  # no sentence changes the lengths of clips
+        before, old_scores = self.before, self.scores
+        if len(rows):  # what shows a class is not tested, neither before nor after
+            shown = set(rows.tolist())
+            tested = ["" if row in shown else label for row, label in enumerate(old.labels)]
+            old_scores, changed = replace(old_scores, labels=tested), replace(changed, labels=tested)
+            before = outcome(old_scores, self.weights)
         scores = self._form(Scores.from_embeddings(changed, self.several, gram))
-        before, after = self.before, outcome(scores, self.weights)
+        after = outcome(scores, self.weights)
         gained, lost, _ = flips(before, after)
         moved_N = (before.predicted_N != after.predicted_N) & (after.truth_N >= 0)
         drawn, left = (np.flatnonzero(moved_N & (one.predicted_N == index)) for one in (after, before))
         return Trial(
-            "added" if new else "appended" if append else "replaced", name, index, self.scores, scores, before, after,
-            gained, lost, drawn, left,
+            "added" if new else "appended" if append else "replaced", name, index, old_scores, scores, before, after,
+            gained, lost, drawn, left, rows, lam if len(shown_nE) else 0.0,
         )  # fmt: skip
+
+    def _shown(self, examples: Sequence[str | Example]) -> tuple[IntArray, FloatArray]:
+        """Rows of the clips among examples, ascending, and (n, E) what all of them add to a prototype."""
+        ids = dict.fromkeys(each for each in examples if isinstance(each, str))
+        if unknown := [each for each in ids if each not in self._rows]:
+            near = get_close_matches(unknown[0], self._rows, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"they are like {self.embeddings.ids[0]!r}"
+            raise InputError(f"{unknown[0]!r} is none of the {len(self._rows):,} clips; {hint}")
+        rows = np.sort(np.array([self._rows[each] for each in ids], np.int64))
+        known, width = self.embeddings.modalities, self.embeddings.prototypes.shape[1]
+        parts = [{name: rows_NE[rows] for name, rows_NE in known.items()}] if len(rows) else []
+        for film in (each for each in examples if isinstance(each, Example)):
+            parts.append({name: row_E[None] for name, row_E in film.rows.items() if name in known})
+            if any(row_1E.shape[1] != width for row_1E in parts[-1].values()):
+                raise InputError(
+                    f"{film.name} was embedded by another model; let the run that scored the clips embed it"
+                )
+        none = np.empty((0, width), np.float32)
+        return rows, np.concatenate([none, *(example_rows(part, self.weights) for part in parts)])
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {clip: row for row, clip in enumerate(self.embeddings.ids)}

@@ -15,7 +15,9 @@ from cezsar.data.sentence_cache import open_encoder
 from cezsar.encoders.sentences import load_sentence_encoder
 from cezsar.training.runs import Run
 from cezsar.workspace import ASSETS
+from cezsar.zeroshot.scored import Scored
 from cezsar.zeroshot.spaces import ImageTextSpace, SentenceSpace, space_for
+from cezsar.zeroshot.workshop import Workshop
 
 RUN = ASSETS / "demo" / "runs" / "demo"
 
@@ -96,6 +98,21 @@ def test_a_new_class_and_the_table(cezsar, scored_again):
     assert f"{(now == 21).sum()} drawn to it" in out and "0 left it" in out
 
 
+def test_examples_stand_beside_sentences_and_are_not_tested(cezsar):
+    ids = ["w7-kicking_a_box-000", "w7-kicking_a_box-003"]
+    named = [word for each in ids for word in ("--example", each)]
+    status, out, err = cezsar("prototypes", "try", SCORED, "kicking a box", *named, "--share", "0.4", "--json")
+    assert status == 0, err
+    told, item = json.loads(out), Scored.open(SCORED)
+    trial = Workshop(item.embeddings(), item.weights).try_sentences("kicking a box", examples=ids, share=0.4)
+    for when in ("before", "after"):
+        assert (told[when]["clips"], told[when]["top1"]) == (418, getattr(trial, when).top1)
+    assert (told["examples"], told["share_of_examples"], told["sentences"]) == (ids, 0.4, told["sentences_before"])
+    assert [move["id"] for move in told["gained"]] == [item.scores().ids[row] for row in trial.gained]
+    status, out, _ = cezsar("prototypes", "try", SCORED, "shoving", OTHER[0], "--new", *named)
+    assert status == 0 and f"and shown by {ids[0]}, {ids[1]}: λ = 0.67, not zero-shot" in out and "418 clips" in out
+
+
 def test_what_cannot_be_tried_ends_with_status_2(cezsar):
     for *arguments, message in (
         ("nowhere", "x", "y", "should hold scored"),
@@ -103,6 +120,9 @@ def test_what_cannot_be_tried_ends_with_status_2(cezsar):
         (SCORED, "kicking a box", "y", "--new", "is there already"),
         (SCORED, "x", "y", "--new", "--append", "leave out --append or --new"),
         (SCORED, "kicking a box", " ", "at least one sentence"),
+        (SCORED, "kicking a box", "at least one sentence"),
+        (SCORED, "kicking a box", "y", "--share", "0.5", "give --example, too"),
+        (SCORED, "kicking a box", "--example", "w7-kicking_a_box-00", "none of the 420 clips; did you mean"),
         (SCORED.with_name("demo-colour@demo"), "kicking a box", "y", "weights of run 'demo-colour'"),
     ):
         status, out, err = cezsar("prototypes", "try", *arguments)

@@ -7,6 +7,7 @@ import pytest
 
 from cezsar.errors import InputError
 from cezsar.zeroshot.evaluation import evaluate
+from cezsar.zeroshot.examples import Example, example_rows
 from cezsar.zeroshot.fusion import Weights, active, cosine, predict
 from cezsar.zeroshot.protocols import all_classes
 from cezsar.zeroshot.scores import Embeddings, Scores
@@ -24,6 +25,10 @@ def vectors(kind, rng, rows, width=12):
     if kind == "blank":
         found[rng.random(rows) < 0.3] = 0
     return found
+
+
+def unit(vector):
+    return vector / np.linalg.norm(vector)
 
 
 def make(kind="float"):
@@ -109,6 +114,47 @@ def test_a_trial_is_what_rebuilding_gives(kind, mode, several):
         assert np.array_equal(workshop.before.predicted_N, before)  # trials change nothing
 
 
+@pytest.mark.parametrize("share", [None, 0.3, 1.0])
+@pytest.mark.parametrize("mode, several", [("replaced", "nearest"), ("appended", "mean"), ("kept", "nearest"),
+                                           ("added", "nearest")])  # fmt: skip
+def test_examples_are_not_tested_and_mix_as_their_share_says(mode, several, share):
+    embeddings, rng = make(), np.random.default_rng(1)
+    weights, name = Weights(0.7, 0.2, 0.1), "swimming" if mode == "added" else "class 2"
+    shop, ids = Workshop(embeddings, weights, several), [embeddings.ids[row] for row in (140, 31, 77)]
+    film = Example("film.mp4", "0" * 64, {"VE": rng.normal(size=12), "O": rng.normal(size=12)})
+    sentences = None if mode == "kept" else vectors("float", rng, 2)
+    own = [] if mode == "added" else embeddings.prototypes[embeddings.prototype_class == 2].tolist()
+    told = {"replaced": sentences, "appended": [*own, *(sentences if mode == "appended" else ())], "kept": own,
+            "added": sentences}[mode]  # fmt: skip
+    trial = shop.try_sentences(name, sentences, append=mode == "appended", new=mode == "added",
+                               examples=[*ids, film, ids[0]], share=share)  # fmt: skip
+    # By hand: each example's unit VE and O by their weights, of length 1, and the mean of these.
+    pairs = [(embeddings.modalities["VE"][row], embeddings.modalities["O"][row]) for row in (31, 77, 140)]
+    shown = [unit(0.7 * unit(v) + 0.2 * unit(o)) for v, o in [*pairs, (film.rows["VE"], film.rows["O"])]]
+    lam = 4 / 5 if share is None else share
+    mixed = [(1 - lam) * unit(np.asarray(each, float)) + lam * unit(np.mean(shown, axis=0)) for each in told]
+    labels = ["" if clip in ids else label for clip, label in zip(embeddings.ids, embeddings.labels, strict=True)]
+    after = replace(rebuilt(embeddings, name, np.array(mixed, np.float32), False), labels=labels)
+    assert_equal_to_rebuilding(trial, after, weights, several)
+    assert_moves_by_loops(trial)
+    before = evaluate(Scores.from_embeddings(replace(embeddings, labels=labels), several),
+                      all_classes(embeddings.class_names), weights).runs[0]  # fmt: skip
+    assert (trial.before.top1, trial.before.n_clips) == (before.top1, before.n_clips)
+    assert trial.examples.tolist() == [31, 77, 140] and trial.share == lam
+    assert not trial.before.right_N[trial.examples].any() and not trial.after.right_N[trial.examples].any()
+
+
+def test_a_new_class_may_have_examples_alone_and_examples_without_part_change_nothing():
+    shop, clips = Workshop(make()), make()
+    trial = shop.try_sentences("swimming", new=True, examples=["clip 3"], share=0.2)
+    row_NE = example_rows({name: each[3:4] for name, each in clips.modalities.items()}, Weights())
+    np.testing.assert_allclose(trial.cosines["now"], cosine(
+        Scores.from_embeddings(rebuilt(clips, "swimming", row_NE, False)), Weights())[:, 9], atol=1e-6)  # fmt: skip
+    assert trial.share == 1 and trial.before.n_clips + 20 == trial.after.n_clips
+    kept = shop.try_sentences("class 1", examples=["clip 30"], share=0)
+    assert len(kept.gained) == len(kept.lost) == 0 and kept.share == 0
+
+
 def test_what_cannot_be_tried_is_refused():
     workshop, one = Workshop(make()), np.ones((1, 12))
     for name, sentences, new, message in [
@@ -118,3 +164,10 @@ def test_what_cannot_be_tried_is_refused():
     ]:  # fmt: skip
         with pytest.raises(InputError, match=message):
             workshop.try_sentences(name, sentences, new=new)
+    other = Example("film.mp4", "0" * 64, {"VE": np.ones(7)})
+    for examples, share, message in [
+        (["clip 160"], None, "none of the 160 clips; did you mean 'clip"), ([other], None, "another model"),
+        (["clip 1"], 1.5, "share of examples is 1.5"), ([f"clip {n}" for n in range(160)], None, "no clip is labelled"),
+    ]:  # fmt: skip
+        with pytest.raises(InputError, match=message):
+            workshop.try_sentences("class 1", examples=examples, share=share)
