@@ -176,7 +176,8 @@ def _weights(own: float | None) -> tuple[float | None, float]:
         )  # fmt: skip
     gamma = st.slider(
         "γ, weight of a caption", 0.0, 1.0, CAPTION_WEIGHT, 0.05, key=state.CAPTION_WEIGHT, bind="query-params",
-        help="C of Eq. 9: a sentence that you type below a clip, and that counts for it. The paper gives no value.",
+        help="C of Eq. 9: what stands below a clip as its caption, typed or written by a captioner, and counts for it. "
+        "The paper gives no value.",
     )  # fmt: skip
     return beta, gamma
 

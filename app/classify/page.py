@@ -8,7 +8,7 @@ from typing import TypeVar
 import streamlit as st
 
 from app import state
-from app.classify import answers, asking, ranking, spans
+from app.classify import answers, asking, captions, ranking, spans
 from app.classify.answers import Answer, Question
 from app.classify.why import why
 from app.parts import clips, models, show
@@ -76,8 +76,7 @@ def answer(chosen: Sequence[clips.ClipFile], there: dict[str, models.Model], ask
     """Answers for all clips: an overview if there are several, and one of them in full."""
 
     def answered(clip: clips.ClipFile, asked: Question) -> Answer:
-        caption = str(st.session_state.get(state.CAPTION + clip.digest[:16], ""))
-        return answers.answer(clip, there, asked, caption)
+        return answers.answer(clip, there, asked, captions.text(clip))
 
     given, number = each(chosen, lambda clip: answered(clip, asked)), 0
     if not given:
@@ -105,11 +104,7 @@ def in_full(given: Answer, number: int, others: Sequence[Answer], beside: Answer
     with screen:
         subtitles = None if timeline is None else spans.subtitles(timeline)
         film(clip, start_s=second or 0, play=second is not None, subtitles=subtitles)
-        st.text_input(
-            "A caption of this clip (optional)", key=state.CAPTION + own, persist_state="session", max_chars=500,
-            placeholder="a man in a red coat strikes something round",
-            help="C of Eq. 9: a sentence that says what is seen; it joins the ranking with the weight γ.",
-        )  # fmt: skip
+        captions.box(given)
     if beside is None:
         with ranks:
             ranking.ranking(given, f"ranking-{number}")

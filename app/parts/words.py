@@ -8,7 +8,7 @@ def plain(text: str) -> str:
     return "".join("\\" + character if character in "\\`*_{}[]()<>#+-.!|~$:" else character for character in text)
 
 
-def sentence(error: Exception) -> str:
+def sentence(error: BaseException) -> str:
     """An error's message as a sentence of its own, safe to put into Markdown."""
     text = plain(str(error).strip())
     return text if text.endswith(".") else text + "."

@@ -57,6 +57,10 @@ class Captioner(compute.ImageModel):
                 found.append({"sentence": text, "timestamp": [round(min(time_s, end_s), 3) for time_s in times_s]})
         return found
 
+    def joined(self, captions: Iterable[str]) -> str:
+        """C(v): the captions of `entries` as one text."""
+        return " ".join(entry["sentence"] for entry in self.entries(captions, math.inf))
+
 
 def _middles(frames: Iterable[Frame]) -> Iterator[Frame]:
     """The second of every two."""

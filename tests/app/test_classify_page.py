@@ -1,12 +1,16 @@
 """The first page, through the app's entry file."""
 
+import hashlib
 import json
+import shutil
+from dataclasses import replace
+from itertools import groupby
 from types import SimpleNamespace
 
 import av
 import numpy as np
 import pytest
-from conftest import ACTIONS, fine, numbers, open_page, texts
+from conftest import ACTIONS, fine, numbers, open_page, texts, wait_until
 from conftest import button as button_of
 
 from app import state
@@ -19,6 +23,7 @@ from cezsar.analysis.explanation import explain
 from cezsar.data.datasets import named_descriptions
 from cezsar.data.descriptions import parse_classes, save_descriptions
 from cezsar.encoders import load_sentence_encoder
+from cezsar.encoders.captioners import load_captioner
 from cezsar.errors import InputError, VideoError
 from cezsar.video import Decoder
 from cezsar.zeroshot import spans
@@ -112,14 +117,14 @@ def test_a_first_visitor_gets_an_answer_of_the_shipped_run(empty_workspace):
     assert "Recognised objects" in texts(page)
     assert downloads(page) == ["CSV", "JSON"]
     caption = "someone sleeps in a bed"  # joins the ranking with its weight
-    page.text_input[0].set_value(caption)
+    page.text_area[-1].set_value(caption)
     page.slider(key=state.CAPTION_WEIGHT).set_value(0.6).run()
     assert answered(page) and "palest: caption" in texts(page)
     beta = page.slider(key=state.OBJECTS).value
     assert shown_labels(page) == near(engine_answer(SHIPPED, UNSEEN, Weights(1 - beta, beta, 0.6), caption))
     assert page.selectbox(key=state.SAMPLE).options[1] != SAMPLE.id
     page.selectbox(key=state.SAMPLE).select_index(1).run()
-    assert page.text_input[0].value == ""
+    assert page.text_area[-1].value == ""
 
 
 def test_other_labels_and_weights_do_not_read_the_clip_again(workspace, monkeypatch):
@@ -397,3 +402,43 @@ def test_why_this_label_and_not_another(empty_workspace, monkeypatch):
     assert picker.value == "" and len(picker.options) == len(UNSEEN)
     picker.set_value(other).run()
     assert of_other.runner_up == other and f"The lead of {why.signed(of_other.margin)} is" in texts(page)
+
+
+def test_a_captioner_fills_in_a_caption(empty_workspace, real_film, photographs, captioner_folders, monkeypatch):
+    folder, content = empty_workspace / "models/blip-image-captioning-base", real_film.read_bytes()
+    shutil.copytree(captioner_folders["blip"], folder)
+    page = upload(open_page(), ("film.mp4", content))
+    assert shown_labels(page) == near(photographs.ranked)  # before the caption is there
+    assert "blip is writing a caption" in texts(page)
+    begun = page.session_state[f"{state.CAPTION}{hashlib.sha256(content).hexdigest()[:16]} begun"]
+    captioner = load_captioner("blip")
+    with Decoder() as decoder:
+        said = captioner.captions(decoder.frames(real_film, captioner.sampling))
+    wanted = " ".join(sentence for sentence, _ in groupby(said))
+    assert begun.result(timeout=60) == wanted
+
+    def ranked(caption):
+        weights, content = replace(photographs.classifier.weights, gamma=0.2), photographs.classifier.read(real_film)
+        return photographs.classifier.rank(content, KINETICS, top=400, weights=weights, caption=caption)
+
+    box = page.run().text_area[-1]
+    assert box.value == wanted and shown_labels(page) == near(ranked(wanted)) and "Written by blip" in texts(page)
+    box.set_value("a man plays golf").run()
+    assert shown_labels(page) == near(ranked("a man plays golf")) and "Written by" not in texts(page)
+    page.text_area[-1].set_value("").run()
+    assert page.run().text_area[-1].value == "" and shown_labels(page) == near(photographs.ranked)  # it stays so
+    monkeypatch.setenv("CEZSAR_HOME", str(empty_workspace / "other"))
+    damaged = shutil.copytree(folder, empty_workspace / "other/models" / folder.name) / "model.safetensors"
+    damaged.write_bytes(b"damaged")
+    page = upload(open_page(), ("film.mp4", content))
+    wait_until(lambda: "No caption was written: blip: " in texts(page.run()))
+    assert shown_labels(page) == near(photographs.ranked)
+
+
+def test_without_a_captioner_objects_are_named_for_whoever_asks(empty_workspace, real_film, photographs):
+    page = upload(open_page(), (real_film.name, real_film.read_bytes()))
+    assert shown_labels(page) == near(photographs.ranked) and page.text_area[-1].value == ""
+    button_of(page, "Name the recognised objects").click().run()
+    names = [name for name, *_ in photographs.ranked.objects[:3]]
+    assert fine(page).text_area[-1].value == f"It shows {names[0]}, {names[1]} and {names[2]}."
+    assert "A sentence of the recognised objects' names" in texts(page) and "palest: caption" in texts(page)
