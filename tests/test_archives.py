@@ -1,21 +1,28 @@
 """Zip archives that mean harm: what they would ask for is refused before it is there."""
 
+import csv
 import io
 import pickle
+import tomllib
 import tracemalloc
 import zipfile
 import zlib
 from collections import OrderedDict
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from cezsar import archives
+from app.parts import clips
+from cezsar import archives, arrays, atomic, errors
 from cezsar.arrays import read_npz
+from cezsar.data import documents
 from cezsar.encoders.weight_files import loading
 from cezsar.errors import FormatError
+from cezsar.training import importing
 from cezsar.training.importing import import_checkpoint, unpack
+from cezsar.video import EARNED_S, Limits
 
 MB = 1_000_000
 
@@ -174,3 +181,22 @@ def test_checkpoints_and_weights_of_encoders_are_checked_alike(tmp_path):
     (folder / "pytorch_model.bin").rename(folder / "training_args.bin")  # is not loaded, whatever it is
     with loading("x", folder, "torch"):
         pass
+
+
+def test_the_bounds_that_the_documentation_tells_are_those_of_the_code():
+    root = Path(__file__).parents[1]
+    section = (root / "docs/security.md").read_text(encoding="utf-8").split("## Bounds of files")[1].split("\n## ")[0]
+    server = tomllib.loads((root / "app/.streamlit/config.toml").read_text())["server"]
+    told = [
+        f"up to {documents.MOST_BYTES:,} bytes", f"at most {csv.field_size_limit():,} characters",
+        f"up to {atomic.MOST_BYTES >> 30} GiB", f"up to {arrays.MOST_BYTES >> 30} GiB unpacked",
+        f"up to {archives.MOST_MEMBERS:,} members", f"list has at most {archives.MOST_DIRECTORY:,} bytes",
+        f"up to {importing.MOST_BYTES:,} bytes unpacked, {importing.MOST_TEXT:,} of each text",
+        f"and {importing.MOST_RATIO} times its size if it has more than {importing.RATIO_FROM:,}",
+        f"pickle of at most {archives.MOST_PROGRAM:,} bytes",
+        f"for {Limits().time_s:.0f} s and {EARNED_S:.0f} s for each second of it,",
+        f"with {Limits().memory_bytes >> 30} GiB of memory",
+        f"{clips.MOST_HELD / 1e9:.0f} GB of all together",
+        f"up to {server['maxUploadSize']} MB", f"at most {errors.MOST_CHARACTERS:,} characters",
+    ]  # fmt: skip
+    assert [one for one in told if one not in section] == []

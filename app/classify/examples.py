@@ -65,8 +65,10 @@ def _uploader() -> str:
 def _add(label: str) -> None:
     before, files = given().get(canonical(label), Shown()), st.session_state[_uploader()]
     known = {clip.digest for clip in before.clips}
-    new = [clip for clip in map(clips.of_upload, files) if clip.digest not in known]
-    given()[canonical(label)] = before._replace(clips=(*before.clips, *new))
+    new = [clips.of_upload(file) for file in files if not clips.let_go(file)]
+    given()[canonical(label)] = before._replace(
+        clips=(*before.clips, *(clip for clip in new if clip.digest not in known))
+    )
     st.session_state[_DROPPED] = st.session_state.get(_DROPPED, 0) + 1
 
 

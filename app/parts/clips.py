@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 import numpy as np
 import numpy.typing as npt
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from app import cache
+from app.parts import show
 from app.parts.turns import turn
+from app.parts.words import plain
 from cezsar import workspace, world
 from cezsar.errors import VideoError
 
@@ -31,6 +34,7 @@ FRAME_SIDE_PX = 240  # longer side of a frame in the film strip
 KEYS_S = 12.0  # key frames that are no further apart will do for it
 FILM_PX = 400  # width of a drawn clip as shown; the world's own 160 is for the encoder
 HEAD_BYTES = 1 << 20  # read at either end of a file
+MOST_HELD = 4_000_000_000  # bytes of the uploads of all sessions
 FILMS = "uploaded films"  # in the session: Streamlit's id of each file -> its clip
 
 
@@ -64,10 +68,12 @@ class ClipFile(NamedTuple):
 
 
 def uploaded(files: Sequence[UploadedFile]) -> list[ClipFile]:
-    """The session's uploads, those that it had before with all that was read of them."""
+    """The session's uploads, those that it had before with all that was read of them. A new one is let go where all
+    sessions together hold too much."""
     before, films = st.session_state.get(FILMS, {}), {}
     for file in files:
-        films[file.file_id] = before.get(file.file_id) or of_upload(file)
+        if file.file_id in before or not let_go(file):
+            films[file.file_id] = before.get(file.file_id) or of_upload(file)
     st.session_state[FILMS] = films
     return list(films.values())
 
@@ -75,6 +81,22 @@ def uploaded(files: Sequence[UploadedFile]) -> list[ClipFile]:
 def of_upload(file: UploadedFile) -> ClipFile:
     content = file.getvalue()
     return ClipFile(Path(file.name).name, hashlib.sha256(content).hexdigest(), content, kept={})
+
+
+def let_go(file: UploadedFile) -> bool:
+    """Whether a new upload is one too many: then it is not held any longer, and the page says so."""
+    if (context := get_script_run_ctx()) is None:
+        return False
+    store = cast(Any, context.uploaded_file_mgr)
+    held = sum(one.byte_length for kind in store.get_stats().values() for one in kind)
+    if held <= MOST_HELD:
+        return False
+    store.remove_file(context.session_id, file.file_id)
+    show.error(
+        f"{plain(file.name)} was let go: all visitors' uploads together have {held / 1e9:.1f} GB, and this server "
+        f"holds {MOST_HELD / 1e9:.0f}. Remove films that you are done with, or try again when others have left."
+    )
+    return True
 
 
 def from_file(path: Path, label: str = "") -> ClipFile:

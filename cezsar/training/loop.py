@@ -357,14 +357,44 @@ class Trainer:
         path = self.run.folder / "state.pt"
         if path.exists():
             try:
-                kept = archives.load_tensors(path)
-                self.model.load_state_dict(kept["model"])
-                self.optimiser.load_state_dict(kept["optimiser"])
-                self.state = SimpleNamespace(**{name: kept[name] for name in vars(self.state)})
-            except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+                self._restore(archives.load_tensors(path))
+            except Exception as error:  # damage shows itself in many ways
                 reason = str(error).splitlines()[:1]
                 raise FormatError(f"{path} cannot be read {reason}; delete it to start this run afresh") from error
         if not self.group.rank:
             write_text(
                 self.run.folder / "history.jsonl", "".join(json.dumps(line) + "\n" for line in self.state.history)
             )
+
+    def _restore(self, kept: Mapping[str, Any]) -> None:
+        """Take over what `_save_state` wrote. Raises errors of many kinds for anything else."""
+        fresh = vars(self.state)
+        state = {name: kept[name] for name in fresh}
+        counts = [value for value in state.values() if type(value) is int]
+        if [*map(type, state.values())] != [*map(type, fresh.values())] or not 0 <= min(counts) <= max(
+            counts
+        ) < 1 << 53:
+            raise ValueError("its figures are none of a training")
+        if (
+            not math.isfinite(state["epoch_loss"])
+            or not math.isfinite(state["seconds"])
+            or math.isnan(state["best_loss"])
+        ):
+            raise ValueError("its figures are no numbers")
+        json.dumps([line | {} for line in state["history"]])
+        for weights in filter(None, (state["best_state"], kept["model"])):
+            self.model.load_state_dict(weights)
+        groups = self.optimiser.state_dict()["param_groups"]  # as the run's settings say
+        self.optimiser.load_state_dict({"state": kept["optimiser"]["state"], "param_groups": groups})
+        held = [
+            (self.optimiser.state[one], one.shape) for one in self.model.parameters() if one in self.optimiser.state
+        ]
+        shapes = [({name: value.shape for name, value in its.items()}, shape) for its, shape in held]
+        if len(held) != len(self.optimiser.state) or any(
+            its != {"step": (), "exp_avg": shape, "exp_avg_sq": shape} for its, shape in shapes
+        ):
+            raise ValueError("its optimiser is of other weights")
+        tensors = [*self.model.state_dict().values(), *(value for its, _ in held for value in its.values())]
+        if not all(torch.isfinite(value).all() for value in tensors):
+            raise ValueError("its weights are no numbers")
+        self.state = SimpleNamespace(**state)

@@ -68,7 +68,7 @@ def nearest(queries_QE: Rows, rows_NE: Rows, k: int, index: Any = None, progress
     for first in range(0, len(queries_QE), QUERIES):
         part = slice(first, first + QUERIES)
         some_QE = np.array(queries_QE[part], np.float32)
-        refuse_non_finite(some_QE, range(first, first + len(some_QE)), "query")
+        refuse_non_finite(some_QE, range(first, first + len(some_QE)), _named("query", queries_QE))
 
         def told(rows: int, done: int = first, of: int = len(some_QE)) -> None:
             if progress:
@@ -95,7 +95,7 @@ def _in_blocks(queries_QE: FloatArray, rows_NE: Rows, k: int, told: Callable[[in
         rows = floats[: len(rows_BE)].copy_(torch.from_numpy(rows_BE))
         longest = float(np.einsum("be,be->b", rows.numpy(), rows.numpy()).max()) ** 0.5
         if not np.isfinite(longest):
-            refuse_non_finite(rows_BE, range(first, first + size), "row")
+            refuse_non_finite(rows_BE, range(first, first + size), _named("row", rows_NE))
         products_QB, slack_Q1 = queries @ rows.to(device).T, reach_Q1 * longest
         some_n = (products_QB.amax(dim=1, keepdim=True) >= floor_Q1 - slack_Q1).nonzero()[:, 0]  # queries it serves
         products_nB, slack_n1 = products_QB[some_n], slack_Q1[some_n]
@@ -119,6 +119,10 @@ def _in_blocks(queries_QE: FloatArray, rows_NE: Rows, k: int, told: Callable[[in
             rows_NE._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]  # what was read need not stay
         told(min(first + size, len(rows_NE)))
     return products_Qk, found_Qk
+
+
+def _named(what: str, rows_NE: Rows) -> str:
+    return f"{rows_NE.filename}: {what}" if isinstance(rows_NE, np.memmap) else what
 
 
 def _proposed(queries_QE: FloatArray, rows_NE: Rows, k: int, index: Any) -> Found:
@@ -170,7 +174,12 @@ def index_of(rows_NE: Rows, path: Path) -> Any:
             made.add(rows_NE[first : first + (1 << 16)].astype(np.float32))
         with replacing(path) as temporary:
             faiss.write_index(made, str(temporary))
-    index: Any = faiss.read_index(str(path), faiss.IO_FLAG_MMAP)
+    try:
+        index: Any = faiss.read_index(str(path), faiss.IO_FLAG_MMAP)
+    except Exception as error:  # of a library in C++
+        raise FormatError(f"{path} is damaged ({str(error)[-100:]}); remove it, and it is made again") from error
+    if (index.ntotal, index.d) != rows_NE.shape:
+        raise FormatError(f"{path} is of other rows; remove it, and it is made again")
     index.nprobe = PROBED
     return index
 
@@ -224,6 +233,7 @@ def open_gallery(
     shards = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(store.glob("shard-*.h5"))]
     folder = _folder(made_by, asdict(weights), str(store.resolve()), shards, half)
     rows, about = folder / "rows.npy", folder / "clips.npy"
+    width = space.sentences(["a clip"]).shape[1]
     if not rows.is_file():
         opened = FeatureStore(store)
         told = [(id.encode(), opened.labels[id].encode(), opened.paths[id].encode()) for id in opened.ids]
@@ -232,16 +242,11 @@ def open_gallery(
             np.save(
                 temporary, np.array(told, [(name, f"S{width}") for name, width in zip(FIELDS, widths, strict=True)])
             )
-        shape = len(opened), space.sentences(["a clip"]).shape[1]
-        _keep(rows, shape, half, lambda done: _embedded(space, opened, run, weights, done), progress)
-    return Gallery(
-        space,
-        run.descriptions() if run else {},
-        made_by,
-        folder,
-        np.load(rows, mmap_mode="r"),
-        np.load(about, mmap_mode="r"),
-    )
+        _keep(rows, (len(opened), width), half, lambda done: _embedded(space, opened, run, weights, done), progress)
+    rows_NE, about_N = _kept(rows, width), _kept(about)
+    if len(rows_NE) != len(about_N):
+        raise FormatError(f"{folder} is not all of one making; remove it, and it is made again")
+    return Gallery(space, run.descriptions() if run else {}, made_by, folder, rows_NE, about_N)
 
 
 def _embedded(space: Space, store: FeatureStore, run: Run | None, weights: Weights, done: int) -> Iterator[FloatArray]:
@@ -280,12 +285,24 @@ def open_sentences(
 
     folder = _folder(gallery.made_by, hashlib.sha256("\n".join(texts).encode()).hexdigest(), half)
     _keep(folder / "rows.npy", (len(texts), gallery.rows_NE.shape[1]), half, blocks, progress)
-    return Texts(texts, folder, np.load(folder / "rows.npy", mmap_mode="r"))
+    return Texts(texts, folder, _kept(folder / "rows.npy", gallery.rows_NE.shape[1]))
 
 
 def _folder(*made_of: Any) -> Path:
     key = hashlib.sha256(json.dumps([VERSION, *made_of]).encode()).hexdigest()[:32]
     return workspace.folder("cache") / "search" / key
+
+
+def _kept(path: Path, width: int = 0) -> npt.NDArray[Any]:
+    """A map of rows of a width, or of `FIELDS`."""
+    try:
+        array = np.lib.format.open_memmap(path, mode="r")
+        told = (array.dtype.kind, array.shape[1:]) if width else (array.dtype.names, array.shape[1:])
+        if told != (("f", (width,)) if width else (FIELDS, ())):
+            raise ValueError(f"it holds {array.dtype} of shape {array.shape}")
+        return array
+    except Exception as error:  # damage shows itself in many ways
+        raise FormatError(f"{path} is damaged ({error}); remove its folder, and it is made again") from error
 
 
 def _keep(
@@ -334,7 +351,7 @@ class Matches:
             for rank, (product, text, clip) in enumerate(
                 zip(*(each.tolist() for each in answer), strict=True), start=1
             ):
-                about = (value.decode() for value in self.gallery.about_N[clip].tolist())
+                about = (value.decode("utf-8", "replace") for value in self.gallery.about_N[clip].tolist())
                 yield Match(self.texts[text], rank, product, *about)
 
 

@@ -177,6 +177,14 @@ def upload(page, *files):
     return page.run()
 
 
+def test_films_beyond_what_the_server_holds_are_let_go(workspace, monkeypatch):
+    monkeypatch.setattr("app.parts.clips.MOST_HELD", 1000)
+    page = upload(open_page(), ("a.mp4", bytes(1001)))
+    assert not page.exception and "was let go: all visitors' uploads" in page.error[0].value
+    monkeypatch.setattr("app.parts.clips.MOST_HELD", 1001)
+    assert "was let go" not in texts(upload(open_page(), ("a.mp4", bytes(1001))))
+
+
 def test_several_uploads_two_of_them_broken(workspace, clips):
     files = [(f"{number}.webm", path.read_bytes()) for number, path in enumerate(clips[1][:2])]
     page = upload(open_page(), *files, ("empty.mp4", b""), ("notes.mp4", b"dear diary\n" * 50))

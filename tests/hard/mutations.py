@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import math
 import random
 import struct
 import zipfile
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import torch
 
 NUMBERS = (0, 1, -1, 2, 255, 2**31 - 1, 2**32, 2**53 + 1, 2**63 - 1, -(2**63), 2**64, 10**400)
 VALUES = (
@@ -64,6 +66,9 @@ def in_text(raw: bytes, rng: Random) -> bytes:
 def in_value(value: object, rng: Random) -> object:
     """A JSON value with one of its parts another one."""
     inside = list(value) if isinstance(value, dict) else list(range(len(value))) if isinstance(value, list) else []
+    if isinstance(value, torch.Tensor):
+        odd = [value.double(), value.int(), value[:1], value.expand(2, *value.shape), value * math.nan, value * 1e38]
+        return rng.choice((*odd, -value, torch.zeros(1).expand(2**40), *VALUES))
     if not inside or rng.random() < 0.08:
         return rng.choice((rng.choice(VALUES), value, [value] * 3, {"x": value}, str(value)))
     key, copied = rng.choice(inside), value.copy()
@@ -147,7 +152,7 @@ def in_archive(raw: bytes, rng: Random) -> bytes:
         case 3:
             method = rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA))
         case 4 if rng.random() < 0.1:
-            members[name] = bytes(300_000_000)
+            members[name] = bytes(70_000_000)
             method = zipfile.ZIP_DEFLATED
         case _:
             members[name] = damaged(name, members[name], rng)
@@ -156,6 +161,18 @@ def in_archive(raw: bytes, rng: Random) -> bytes:
         for each, content in [*members.items(), *more]:
             archive.writestr(zipfile.ZipInfo(each), content, method)
     return packed.getvalue()
+
+
+def in_state(raw: bytes, rng: Random) -> bytes:
+    """A file of tensors: its values, where torch alone can read it; or the archive that it is."""
+    with contextlib.suppress(Exception):
+        if rng.random() < 0.6:
+            value, made = torch.load(io.BytesIO(raw), weights_only=True), io.BytesIO()
+            for _ in range(rng.choice((1, 1, 2, 5))):
+                value = in_value(value, rng)
+            torch.save(value, made)
+            return made.getvalue()
+    return in_archive(raw, rng)
 
 
 def in_array(raw: bytes, rng: Random) -> bytes:
@@ -282,7 +299,7 @@ def lookup3(data: bytes) -> int:
 
 BY_KIND: dict[str, Callable[[bytes, Random], bytes]] = {
     ".json": in_json, ".jsonl": in_json, ".txt": in_text, ".csv": in_text, ".safetensors": in_tensors, ".h5": in_hdf5,
-    ".zip": in_archive, ".npz": in_archive, ".pt": in_archive, ".npy": in_array,
+    ".zip": in_archive, ".npz": in_archive, ".pt": in_state, ".bin": in_state, ".npy": in_array,
 }  # fmt: skip
 
 

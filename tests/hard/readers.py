@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 
 import av
 import numpy as np
+import safetensors.torch
+import timm
 import torch
 from mutations import damaged
 from torch import nn
@@ -37,15 +39,16 @@ from cezsar.data import (
     sentence_cache,
 )
 from cezsar.data.features import FeatureStore, StoreWriter
+from cezsar.encoders import timm_models
 from cezsar.encoders.objects import LinearHead
 from cezsar.errors import CezsarError
 from cezsar.sweep import Sweep
-from cezsar.training import importing
+from cezsar.training import importing, loop
 from cezsar.training.runs import Run
 from cezsar.training.semantic_transfer import Seen
 from cezsar.training.triplets import Triplets
 from cezsar.video import Decoder, Limits, Sampling
-from cezsar.zeroshot import evaluation, protocols, rejection, scored
+from cezsar.zeroshot import evaluation, protocols, rejection, scored, search, spaces
 
 OLD = Path(__file__).parents[1] / "formats/version-1"
 BOUND_S = 20  # for one input; a machine may be busy
@@ -74,6 +77,11 @@ def text(**files: object) -> Callable[[], Files]:
     }
 
 
+RUN = Run.open(OLD / "runs/run")
+TRIPLETS = Triplets.load(OLD / "triplets.safetensors")
+TRAINING: dict[str, Any] = {
+    "model": {"d_model": 4, "d_emb": 4, "layers": 1, "heads": 1, "ffn": 4}, "training": {"epochs": 2}, "device": "cpu",
+}  # fmt: skip
 NAMES = ["brush hair", "Cartwheel", "draw sword", "fall (floor)", "Handstand Pushups", "kick, ball"]
 ACTIONS = list(json.loads((OLD / "classes.json").read_text()))
 CLIPS = {name: [f"v_{number}_{clip}" for clip in range(3)] for number, name in enumerate(NAMES)}
@@ -122,6 +130,14 @@ def store(folder: Path, name: str) -> object:
     for rows in opened.blocks(opened.ids):
         assert all(len(each) for each in rows)
     return opened.fingerprint, [opened.objects(id) for id in opened], opened.vocabulary
+
+
+def indexed(folder: Path, name: str) -> object:
+    """An index that is not believed is passed over, as the shards say the same."""
+    read = store(folder, name)
+    if not features._read_index(folder / name):
+        raise CezsarError(f"{name} was passed over")
+    return read
 
 
 def stored() -> Files:
@@ -190,8 +206,11 @@ def checkpointed(folder: Path, name: str) -> object:
 class Sentences:
     name, dim, fingerprint = "sentences", 4, "a" * 64
 
+    def __init__(self, dim: int = 4) -> None:
+        self.dim = dim
+
     def encode(self, texts: list[str]) -> np.ndarray:
-        return np.ones((len(texts), 4), np.float32)
+        return np.ones((len(texts), self.dim), np.float32)
 
 
 def vectors() -> Files:
@@ -210,6 +229,58 @@ def cached(folder: Path, name: str) -> object:
     if told:
         raise CezsarError(str(told[0].message))
     return cache
+
+
+def stopped() -> Files:
+    """A run in training, after the first epoch."""
+
+    def stop(line: dict[str, Any]) -> None:
+        if line["kind"] == "epoch" and line["epoch"] == 2:  # the state of the first one is kept by then
+            raise KeyboardInterrupt
+
+    shutil.rmtree("made", ignore_errors=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        loop.train(TRIPLETS, FeatureStore(OLD / "store"), Path("made"), on_progress=stop, **TRAINING)
+    return {path.name: path.read_bytes() for path in Path("made").iterdir() if path.is_file()}
+
+
+def resumed(folder: Path, name: str) -> object:
+    try:
+        return loop.train(TRIPLETS, FeatureStore(OLD / "store"), folder, resume=True, **TRAINING)
+    except loop.DivergedError as error:
+        raise CezsarError(f"{name}: {error}") from error
+    finally:
+        for made in ("model.safetensors", "record.json"):
+            (folder / made).unlink(missing_ok=True)
+
+
+def weights() -> Files:
+    """A small model of timm in a folder, and its weights alone."""
+    shape = {"embed_dim": 8, "depth": 1, "num_heads": 2, "img_size": 32}
+    state = timm.create_model("test_vit", num_classes=3, **shape).state_dict()
+    about = {
+        "architecture": "test_vit", "num_classes": 3, "model_args": shape, "pretrained_cfg": {"input_size": [3, 32, 32]}
+    }  # fmt: skip
+    torch.save(state, packed := io.BytesIO())
+    return {
+        "a/pytorch_model.bin": packed.getvalue(), "a/config.json": json.dumps(about).encode(),
+        "b/model.safetensors": safetensors.torch.save(state), "b/config.json": json.dumps(about).encode(),
+    }  # fmt: skip
+
+
+def searched(folder: Path, name: str) -> object:
+    """What was kept of clips and of sentences; the sentences of the run are read by a stand-in."""
+    os.environ["CEZSAR_HOME"] = str(folder)
+    gallery = search.open_gallery(OLD / "store", RUN)
+    sentences = search.open_sentences(gallery, ["a man runs", "a dog", "it rains"])
+    found = [search.showing(gallery, list(gallery.known)[:2], 3), search.suiting(gallery, sentences, 2)]
+    return [list(each) for each in found]
+
+
+def caches() -> Files:
+    search.spaces.space_for = lambda run: spaces.JointSpace(RUN.load_model(), Sentences(384))  # type: ignore
+    searched(Path("made").absolute(), "")
+    return {str(path.relative_to("made")): path.read_bytes() for path in Path("made").rglob("*.npy")}
 
 
 def job(folder: Path, name: str) -> object:
@@ -292,10 +363,14 @@ READERS: dict[str, Reader] = {
     "sweeps": Reader(old(), lambda folder, name: Sweep.load(folder), damaged="tau-sweep.json"),
     "triplets": Reader(old(), triplets, damaged="triplets.safetensors"),
     "feature stores": Reader(old("store"), store),
-    "indexes of large stores": Reader(stored, store, damaged="index.npz"),
+    "indexes of large stores": Reader(stored, indexed, damaged="index.npz"),
     "authors' features (.npy)": Reader(arrays, imported),
     "archives of runs": Reader(archive, unpacked),
     "authors' checkpoints": Reader(checkpoint, checkpointed),
+    "states of runs in training": Reader(stopped, resumed, damaged="state.pt"),
+    "weights of encoders": Reader(weights, lambda folder, name: timm_models.load_model(
+        "timm:x", str((folder / name).parent))),
+    "caches of the search": Reader(caches, searched),
     "sentence vectors": Reader(vectors, cached),
     "jobs": Reader(text(job_json=JOB, status_json=STATUS), job),
     "films": Reader(films, film),
