@@ -7,6 +7,8 @@ from concurrent.futures import Future
 from functools import cached_property, partial
 
 import streamlit as st
+from streamlit import runtime
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from app import cache, state
 from app.classify.answers import Answer
@@ -21,6 +23,7 @@ MOST_PICTURES = 12  # of a film that is longer than as many times EVERY_S, sprea
 MOST_CHARACTERS = 2000
 AHEAD_S, POLL_S = 1.0, 1.0  # the answer is shown first; then whether the caption is there is looked at so often
 NAMED = 3  # objects, as O has them by the paper's rule
+LEAST_PX = 68  # of an empty box: two lines
 
 
 class Writer:
@@ -32,7 +35,8 @@ class Writer:
     def begin(self, clip: ClipFile) -> Future[str]:
         """The caption of a film, to be written."""
         written: Future[str] = Future()
-        thread = threading.Timer(AHEAD_S, self._write, (clip, written))
+        context = get_script_run_ctx()
+        thread = threading.Timer(AHEAD_S, self._write, (clip, written, context.session_id if context else ""))
         thread.daemon = True
         thread.start()
         return written
@@ -43,9 +47,11 @@ class Writer:
 
         return load_captioner(self.name)
 
-    def _write(self, clip: ClipFile, written: Future[str]) -> None:
+    def _write(self, clip: ClipFile, written: Future[str], session: str) -> None:
         try:
             with self._lock:
+                if clip.kept is not None and runtime.exists() and not runtime.get_instance().is_active_session(session):
+                    return  # the film is to go, too
                 captioner = self._captioner
                 with clips.opened(clip) as (path, decoder):
                     every_s = max(EVERY_S, (decoder.probe(path).duration_s or 0) / MOST_PICTURES)
@@ -72,7 +78,8 @@ def box(given: Answer) -> None:
     clip, key = given.clip, _key(given.clip)
     typed = st.text_area(
         "A caption of this clip (optional)", key=key, persist_state="session", max_chars=MOST_CHARACTERS,
-        height="content", placeholder="a man in a red coat strikes something round",
+        height="content" if st.session_state.get(key) else LEAST_PX,
+        placeholder="a man in a red coat strikes something round",
         help="C of Eq. 9: sentences that say what is seen; they join the ranking with the weight γ.",
     )  # fmt: skip
     name = None if isinstance(clip.source, world.VideoPlan) else encoders.for_captions()
@@ -104,7 +111,8 @@ def _objects_names(given: Answer, key: str, typed: str) -> None:
         st.caption(":material/edit_note: A sentence of the recognised objects' names; it counts by γ.")
     elif said and not typed:
         told = f"Puts into the box: {plain(said)} A model that says what films show is fetched on the page Library."
-        state.setter("Name the recognised objects", f"{key}-objects", key, said, told, type="tertiary")
+        look = {"type": "tertiary", "icon": ":material/category:"}
+        state.setter("Name the recognised objects", f"{key}-objects", key, said, told, **look)
 
 
 def _key(clip: ClipFile) -> str:
