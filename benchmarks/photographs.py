@@ -6,6 +6,7 @@ FOLDER holds clips and labels.csv with the columns path, label, label_set (ucf10
 (another name that counts as right, after the name of its set). Three questions: which of UCF-101's 101 classes, of
 Kinetics-400's, of the folder's own labels? Every figure is top-1 / top-5 in percent with a 95 % bootstrap interval over
 clips. In the last rows kernel, ridge and α are chosen on a random half of the clips, told on the other half, 200 times.
+Then labels by example: of each label with two clips or more, one clip is the example and the others are to be found.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import argparse
 import csv
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +36,7 @@ from cezsar.training.loop import train
 from cezsar.training.rows import OBJECTS, run_of_rows
 from cezsar.training.runs import Run
 from cezsar.training.triplets import build
+from cezsar.zeroshot.examples import blended, example_rows, share_of
 from cezsar.zeroshot.fusion import Weights, fuse
 from cezsar.zeroshot.scores import Embeddings, Scores
 from cezsar.zeroshot.spaces import SentenceSpace, Space, object_rows, prototypes_of, space_of
@@ -97,10 +100,40 @@ def scores_of(
     objects_NE: npt.NDArray[np.float32],
     visual_NE: npt.NDArray[np.float32] | None,
 ) -> Scores:
+    return Scores.from_embeddings(embedded(space, asked, features, objects_NE, visual_NE))
+
+
+def embedded(
+    space: Space,
+    asked: Question,
+    features: Sequence[npt.NDArray[np.float32]],
+    objects_NE: npt.NDArray[np.float32],
+    visual_NE: npt.NDArray[np.float32] | None,
+) -> Embeddings:
     names, prototypes, owner = prototypes_of(space, asked.descriptions)
     modalities = {"O": objects_NE} if visual_NE is None else {"VE": visual_NE, "O": objects_NE}
     ids = [str(number) for number in range(len(features))]
-    return Scores.from_embeddings(Embeddings(ids, [""] * len(ids), names, modalities, prototypes, owner, space.name))
+    return Embeddings(ids, [""] * len(ids), names, modalities, prototypes, owner, space.name)
+
+
+def by_example(clips: Embeddings, asked: Question, weights: Weights) -> None:
+    """Each clip of a label with others is its one example in turn: whether these others are found, at the first place
+    and among five, and what that does to the clips of all other labels."""
+    truth_N, rows_NE = asked.truth, example_rows(clips.modalities, weights)
+    examples = [row for row in range(len(truth_N)) if (truth_N == truth_N[row]).sum() > 1]
+    print(f"\n{'labels by example':34}{'its other clips':36}clips of other labels")
+    for title, share in (("sentences alone", 0.0), ("both, λ = 1/2", share_of(1)), ("the example alone", 1.0)):
+        twins, others = list[int](), list[int]()
+        for row in examples:
+            own_P = clips.prototype_class == truth_N[row]
+            shown = blended(clips.prototypes[own_P], rows_NE[[row]], share)
+            owner = np.concatenate([clips.prototype_class[~own_P], np.full(len(shown), truth_N[row])])
+            changed = replace(clips, prototypes=np.vstack([clips.prototypes[~own_P], shown]), prototype_class=owner)
+            ranks_N = asked.ranks(fuse(Scores.from_embeddings(changed), weights))
+            same_N = truth_N == truth_N[row]
+            twins += ranks_N[same_N & (np.arange(len(truth_N)) != row)].tolist()
+            others += ranks_N[~same_N].tolist()
+        show(title, [np.array(twins), np.array(others)])
 
 
 def trained(folder: Path, encoder: encoders.FrameEncoder, sentences: Encoder) -> Run:
@@ -179,6 +212,9 @@ def main() -> None:
             for sharpness, ridge, alpha in SETTINGS
         ]
         by_halves(settings, asked, len(rows))
+        space, (own,) = space_of(run, sentences), asked[2:]
+        names, visual = object_rows(space, recognised, "names"), space.clips(features)
+        by_example(embedded(space, own, features, names, visual), own, Weights(**run.config.fusion))
         if given.train:
             method = trained(work, encoder, sentences)
             joint = space_of(method, sentences)

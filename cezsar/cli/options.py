@@ -111,15 +111,20 @@ def with_settings(*kinds: type, without: Collection[str] = ()) -> Callable[[Call
 
 
 def scored_folder(name: str | Path) -> Path | None:
-    """The folder of the scored data set in that folder, or of that name in the workspace."""
-    return next((f for f in (Path(name), workspace.folder("scores") / name) if (f / "about.json").is_file()), None)
+    """The folder of the scored data set in that folder, or of that name in the workspace or among those that come
+    along."""
+    folders = (Path(name), workspace.folder("scores") / name, workspace.ASSETS / "demo" / "scores" / name)
+    return next((folder for folder in folders if (folder / "about.json").is_file()), None)
 
 
 def open_scored(name: str) -> Scored:
     """The scored data set in that folder, or of that name in the workspace."""
     from cezsar.zeroshot.scored import Scored
 
-    return Scored.open(scored_folder(name) or name)
+    folder = scored_folder(name)
+    if folder is None and not Path(name).exists():
+        raise InputError(f"there is no scored data set {name}; check the name, or make it by `cezsar evaluate --keep`")
+    return Scored.open(folder or name)
 
 
 def annotated(name: str) -> tuple[str, Annotations]:

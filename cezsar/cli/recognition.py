@@ -312,6 +312,7 @@ def _labels(asked: Labels | KeptLabels, classifier: Classifier) -> Labels:
 
 def _shown_to(asked: Labels | KeptLabels, run: Path | None, encoder: str | None) -> tuple[Path | None, str | None]:
     """The run or encoder that was asked for, else the one that saved labels were shown to, if it is here."""
+    from cezsar.encoders import CARDS
     from cezsar.zeroshot.examples import KeptLabels
     from cezsar.zeroshot.model_choice import named
 
@@ -319,7 +320,11 @@ def _shown_to(asked: Labels | KeptLabels, run: Path | None, encoder: str | None)
         return run, encoder
     if not any(label.examples for label in asked.labels.values()):
         return None, None
-    return (found.run, None) if (found := named(asked.model)).run else (None, asked.model)
+    if run := named(asked.model).run:
+        return run, None
+    if asked.model not in CARDS and ":" not in asked.model:
+        raise InputError(f"they were shown to the run {printable(asked.model)}, which is not here; name it by --run")
+    return None, asked.model
 
 
 def _videos(given: Sequence[Path]) -> Iterator[Path]:

@@ -24,7 +24,7 @@ from cezsar.errors import FormatError, InputError, MismatchError
 from cezsar.formats import check_stamp, stamp
 from cezsar.zeroshot.fusion import Weights
 
-WORTH = 1.0  # chosen on seen classes: see `cezsar.zeroshot.shots.chosen_worth`
+WORTH = 1.0  # the best on seen actions left out of training: `benchmarks/demo_settings.py`
 SHOWN = ("VE", "O")  # what of an example counts; never a caption
 PICTURE_SUFFIXES = frozenset([".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"])
 MOST_EXAMPLES = 10_000  # of a label set that is read

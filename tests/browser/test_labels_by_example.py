@@ -27,7 +27,9 @@ def expand(page):
 def similarity(page, label):
     """As the chart says it to those who do not see it."""
     told = page.locator("[aria-label^='Best labels by']").first.get_attribute("aria-label")
-    return float(re.search(rf"{label} (-?\d\.\d+)", told)[1])
+    found = re.search(rf"{label} (-?\d\.\d+)", told)
+    assert found, told
+    return float(found[1])
 
 
 def test_a_label_made_of_two_clips(fresh, open_at, tmp_path):

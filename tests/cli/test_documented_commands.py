@@ -270,7 +270,13 @@ def test_own_data(here, films, said):
     rows = [f"my-clips/{path.parent.name}/{path.name},mine-{path.stem},{path.parent.name}" for path in paths]
     (here / "my-clips.csv").write_text("\n".join(["path,id,label", *rows[:4]]) + "\n")
     examples = [json.loads(block) for block in re.findall(r"```json\n(.*?)```", text_of("own-data"), re.S)]
-    described, captions = examples
+    described, captions, shown = examples
+    (here / "my-trick.json").write_text(json.dumps(shown))
+    for number, name in enumerate(shown["my trick"]["examples"]):
+        put(films[".mp4"][number], here / name)
+    for name in ("pouring tea", "folding a shirt"):
+        put(films[".mp4"][0 if name == "pouring tea" else 2], here / "my-labels" / name / "1.mp4")
+    (here / "my-labels/folding a shirt/words.txt").write_text("A shirt is folded.\n")
     (here / "mine.json").write_text(json.dumps(described))
     annotated = captioned([f"kitchen-{number:02}" for number in range(2, 12)])
     (here / "captions.json").write_text(json.dumps(captions | annotated))
@@ -301,6 +307,11 @@ def test_own_data(here, films, said):
     assert len(hits) == 3 * 6 and {hit["label"] for hit in hits} == {hit["text"] for hit in hits} == set(described)
     assert len(json.loads(Path("said.json").read_text())) == 6 * 2
     assert len(load_captions("tea-captions.json")) == 6 and shape("results/tea-captions.json") == (1, 3, {6})
+    with Path("by-example.csv").open(newline="") as file:
+        answers = list(csv.DictReader(file))
+    (itself,) = (row for row in answers if Path(row["clip"]).name == "pou0.mp4" and row["label"] == "pouring tea")
+    assert len(answers) == 6 * 2 and itself["rank"] == "1" and float(itself["similarity"]) > 0.95
+    assert Path("spans.csv").read_text().count("\n") > 1 and Path("shots.csv").read_text().startswith("examples")
     assert "VE + O + C" in {each.modality for each in load_all(Path("results/tea-all.json"))}
 
 

@@ -3,10 +3,11 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 
 from cezsar.zeroshot.classifier import Classifier
-from cezsar.zeroshot.examples import KeptLabels, Label
+from cezsar.zeroshot.examples import Example, KeptLabels, Label
 
 KICK, WAVE, DRAG = "kicking a drum", "waving a broom", "dragging a box"
 
@@ -67,3 +68,12 @@ def test_saved_labels_without_examples_go_with_any_model(cezsar, workspace, tmp_
     film = min((workspace / "demo/test" / KICK).iterdir())
     status, out, _ = cezsar("classify", film, "--prototypes", kept, "--json")
     assert status == 0 and {each["label"] for each in json.loads(out)[0]["labels"]} == {"a", "b"}
+
+
+def test_labels_that_were_shown_to_a_run_that_is_not_here(cezsar, workspace, tmp_path):
+    kept = tmp_path / "kept.safetensors"
+    example = Example("a.mp4", "0" * 64, {"VE": np.ones(4, np.float32)})
+    KeptLabels({"a": Label(["A kick."], [example]), "b": Label(["A wave."])}, "theirs", "0" * 64).save(kept)
+    film = min((workspace / "demo/test" / KICK).iterdir())
+    status, _, said = cezsar("classify", film, "--prototypes", kept)
+    assert status == 2 and "shown to the run theirs, which is not here; name it by --run" in said
