@@ -177,7 +177,10 @@ def test_checkpoints_and_weights_of_encoders_are_checked_alike(tmp_path):
             pytest.fail("it is not loaded")
     with pytest.raises(FormatError, match=r"best.pt.* it names .*bytearray"):
         import_checkpoint(tmp_path / "best.pt", tmp_path / "run")
-    (folder / "model.safetensors").write_bytes(b"")
+    (folder / "model.safetensors").write_bytes(b"")  # is loaded instead
+    with loading("x", folder, "torch"):
+        pass
+    (folder / "model.safetensors").unlink()
     (folder / "pytorch_model.bin").rename(folder / "training_args.bin")  # is not loaded, whatever it is
     with loading("x", folder, "torch"):
         pass

@@ -239,7 +239,9 @@ def loading(name: str, place: Path, library: str) -> Iterator[None]:
     logging.set_verbosity_error()
     try:
         for file in [place] if place.is_file() else place.rglob("*model*"):
-            if file.suffix in SUFFIXES and file.suffix != ".safetensors" and file.is_file():
+            safer = file.with_name(file.name.replace("pytorch_", "")).with_suffix(".safetensors")
+            taken = file.suffix in SUFFIXES and file.is_file() and not safer.is_file()
+            if taken or (file == place and file.suffix != ".safetensors"):
                 archives.check_tensors(file)
         yield
     except CezsarError:

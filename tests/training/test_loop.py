@@ -223,6 +223,33 @@ def test_a_damaged_state_is_refused_and_never_unpickled(train, tmp_path):
     assert not (tmp_path / "sprung").exists()
 
 
+STATES = {  # what of a state is another, and the words that refuse it
+    "figures are none": lambda state: state | {"epoch": -(2**60)},
+    "of a training": lambda state: state | {"best_loss": "low"},
+    "figures are no numbers": lambda state: state | {"epoch_loss": float("inf")},
+    "JSON serializable": lambda state: state | {"history": [{"loss": torch.ones(1)}]},
+    "in loading state_dict": lambda state: (
+        state | {"best_state": {key: value[:1] for key, value in state["model"].items()}}
+    ),
+    "weights are no numbers": lambda state: (
+        state | {"model": {key: value * float("nan") for key, value in state["model"].items()}}
+    ),
+    "optimiser is of other weights": lambda state: (
+        state | {"optimiser": {"state": {0: {"step": torch.tensor(1.0), "exp_avg": torch.zeros(1).expand(2**40)}}}}
+    ),
+}
+
+
+@pytest.mark.parametrize("words", STATES)
+def test_a_state_that_would_train_on_nonsense_is_refused(train, tmp_path, words):
+    with pytest.raises(StopError):
+        train(on_progress=stop_at(2, "epoch"))
+    path = tmp_path / "run/state.pt"
+    torch.save(STATES[words](torch.load(path, weights_only=True)), path)
+    with pytest.raises(FormatError, match=rf"state\.pt cannot be read .*{words}.* delete it"):
+        train(resume=True)
+
+
 def test_defaults_are_the_papers_and_impossible_settings_are_refused():
     for name, value in (("order", "random"), ("lr", -1.0), ("margin", float("nan")), ("epoch", 3), ("batch", "8")):
         with pytest.raises(InputError, match=name):

@@ -10,7 +10,7 @@ import pytest
 
 from cezsar.data.datasets import Dataset
 from cezsar.data.features import FeatureStore
-from cezsar.errors import CezsarError, InputError
+from cezsar.errors import CezsarError, FormatError, InputError
 from cezsar.training.runs import Run
 from cezsar.zeroshot import search
 from cezsar.zeroshot.fusion import cosine
@@ -123,6 +123,33 @@ def test_clips_that_show_a_label_are_those_that_evaluation_ranks_first(demo, wei
     found = list(search.showing(gallery, several, 99))
     assert len({hit.clip for hit in found}) == len(ids)
     np.testing.assert_allclose([hit.similarity for hit in found], best, atol=1e-5)
+
+
+def test_what_was_kept_and_is_damaged_is_refused_by_name(demo, monkeypatch, tmp_path):
+    run, store = demo
+    monkeypatch.setenv("CEZSAR_HOME", str(tmp_path))
+    rows_NE = np.array(search.open_gallery(store, run).rows_NE)
+    rows, about = (next(tmp_path.glob(f"cache/search/*/{name}.npy")) for name in ("rows", "clips"))
+    told = np.load(about)
+    broken = rows_NE.copy()
+    broken[3, 0] = np.nan
+    for path, array, words in (
+        (rows, rows_NE[:, 1:], r"rows\.npy is damaged"), (rows, rows_NE.astype(int), r"rows\.npy is damaged"),
+        (rows, rows_NE[1:], "not all of one making"), (rows, rows_NE[:, 0], r"rows\.npy is damaged"),
+        (about, told["id"], r"clips\.npy is damaged"), (rows, broken, r"rows\.npy: row 3 is not finite"),
+    ):  # fmt: skip
+        whole = path.read_bytes()
+        np.save(path, array)
+        with pytest.raises(InputError, match=words):
+            search.showing(search.open_gallery(store, run), run.descriptions(), 2)
+        path.write_bytes(whole)
+    rows.write_bytes(rows.read_bytes()[:-1])
+    with pytest.raises(FormatError, match=r"rows\.npy is damaged .*remove its folder"):
+        search.open_gallery(store, run)
+    (tmp_path / "index.faiss").write_bytes(b"IwSq" + bytes(99))
+    pytest.importorskip("faiss")
+    with pytest.raises(FormatError, match=r"index\.faiss is damaged"):
+        index_of(rows_NE, tmp_path / "index.faiss")
 
 
 def test_what_was_embedded_is_kept_and_a_stop_costs_little(demo, monkeypatch, tmp_path):
