@@ -91,6 +91,7 @@ SECTION = "section"  # of the page: one of SECTIONS
 DESCRIBED, CHECKED_FOR = "described", "checkedfor"  # name of descriptions; whose classes they are
 REWRITE, NEW_NAME = "rewrite", "newname"  # the class of the workshop, or NEW_CLASS; name of a new one
 WORDED, WORDING = "worded", "wording"  # descriptions that a trial starts from; sentences, where they are others
+EXAMPLES, SHARE = "examples", "share"  # ids of clips that show the class of the workshop; their λ, not in the address
 TURNED, TURNED_CLIP = "turned", "turnedclip"  # which clips of a trial are shown, and the one that is played
 NEW_CLASS, AS_SCORED = "a new class …", "as it was scored"
 SECTIONS = {

@@ -6,27 +6,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import streamlit as st
-
 from app.parts import clips
 from app.parts.clips import ClipFile
 from app.parts.labels import described
 from app.parts.models import AUTOMATIC, Model, engine, key_of
+from app.parts.reading import look_at, read
 from cezsar import world
 from cezsar.data.labels import spoken
-from cezsar.errors import CezsarError, InputError, VideoError
+from cezsar.errors import CezsarError, InputError
 from cezsar.zeroshot.fusion import Weights
 from cezsar.zeroshot.rejection import RejectionLimits
 
 if TYPE_CHECKING:
-    from cezsar.video import VideoInfo
-    from cezsar.zeroshot.classifier import EmbeddedClip, Labels, Ranking
+    from cezsar.zeroshot.classifier import Labels, Ranking
     from cezsar.zeroshot.examples import Example
     from cezsar.zeroshot.model_choice import Candidate
     from cezsar.zeroshot.spans import Film, Span, Timeline
 
 DRAWN = "run:demo"  # key of the run that knows the drawn world
-FAILED = "clips that failed"  # in the session, until `try_again`: to fail anew at each click may take minutes
 
 
 class Shown(NamedTuple):
@@ -70,46 +67,13 @@ class Hit(NamedTuple):
     span: Span
 
 
-def _read(model: Model, clip: ClipFile) -> tuple[EmbeddedClip, VideoInfo]:
-    """The clip as the model reads it, and what its file says about itself."""
-    key = (clip.digest, model.key, model.fingerprint)
-
-    def made() -> tuple[EmbeddedClip, VideoInfo]:
-        loaded = engine(model)
-        with clips.opened(clip) as (path, decoder):
-            info = decoder.probe(path)
-            features = loaded.classifier.features(path, decoder)  # by what many may use at once
-            reading = decoder.reading.words if decoder.reading else ""
-        with loaded.lock:
-            return loaded.classifier.embed(clip.name, features, reading), info
-
-    failed: dict[tuple[str, ...], str] = st.session_state.setdefault(FAILED, {})
-    if key in failed:
-        raise VideoError(failed[key])
-    try:
-        return clips.once(made, clip, "clip", model.key, model.fingerprint)
-    except VideoError as error:
-        failed[key] = str(error)
-        raise
-
-
-def try_again() -> None:
-    """For callbacks: read the clips that failed anew. The machine may have been busy, or the decoder been ended."""
-    st.session_state.pop(FAILED, None)
-
-
-def read(model: Model, clip: ClipFile) -> EmbeddedClip:
-    """Decode and embed a clip. Raises `VideoError`: it cannot be decoded; `CezsarError`: the model cannot be used."""
-    return _read(model, clip)[0]
-
-
 def film(model: Model, clip: ClipFile) -> Film:
     """The window around each second of a clip, as the model sees it; errors as in `read`."""
 
     def made() -> Film:
         from cezsar.zeroshot.spans import Film
 
-        content, info = _read(model, clip)
+        content, info = look_at(model, clip)
         with (loaded := engine(model)).lock:
             return Film.of(loaded.classifier, content, info, info.duration_s)
 

@@ -14,16 +14,15 @@ from app.classify import answers
 from app.classify.answers import Shown
 from app.parts import clips, show
 from app.parts import labels as label_sets
-from app.parts.choosers import one_of
+from app.parts.choosers import BY_NUMBER, one_of, share
 from app.parts.models import Model, engine
+from app.parts.reading import read
 from app.parts.words import plain
 from cezsar.data.datasets import checked_name
 from cezsar.data.labels import canonical, spoken
 from cezsar.errors import CezsarError, InputError
-from cezsar.zeroshot.examples import Example, KeptLabels, share_of
+from cezsar.zeroshot.examples import Example, KeptLabels
 
-BY_NUMBER = "by their number"
-SHARES = [BY_NUMBER, *(tenth / 10 for tenth in range(11))]
 POSTER_PX = 120
 _GIVEN = "examples of labels"  # in the session: label in one spelling -> `Shown`
 _DROPPED = "examples dropped"  # how often: each uploader has a key of its own, so that Streamlit lets go of the files
@@ -51,11 +50,11 @@ def ask(
             on_change=_add, args=(label,),
             help="They are read by the model that answers, stay on the machine that runs this app, and go when you do.",
         )  # fmt: skip
-        read = {name: readable for name, each in own.items() if (readable := _examples(name, each, model))}
-        if label in read:
-            _share(label, read[label])
-        _sets(names, told, read, model, there)
-    return read
+        usable = {name: readable for name, each in own.items() if (readable := _examples(name, each, model))}
+        if label in usable:
+            _share(label, usable[label])
+        _sets(names, told, usable, model, there)
+    return usable
 
 
 def _uploader() -> str:
@@ -94,7 +93,7 @@ def _examples(label: str, shown: Shown, model: Model) -> Shown | None:
                 st.caption(":material/bookmark: kept, without its film")
         for clip in shown.clips:
             with _card(label, clip.name, clip.digest), show.explained(), st.spinner(f"Reading {plain(clip.name)}"):
-                answers.read(model, clip)
+                read(model, clip)
                 st.image(clips.poster(clip), width=POSTER_PX, alt=f"An example of {label}")
                 usable.append(clip)
     return shown._replace(clips=tuple(usable)) if usable or shown.kept else None
@@ -118,11 +117,7 @@ def _share(label: str, shown: Shown) -> None:
         value = st.session_state[key]
         given()[canonical(label)] = given()[canonical(label)]._replace(share=None if value == BY_NUMBER else value)
 
-    st.select_slider(
-        f"λ, share of the examples of {plain(label)}", SHARES, BY_NUMBER if shown.share is None else shown.share,
-        key=key, on_change=chosen, help="0: the words alone, 1: the examples alone. By their number it is n / (n + 1), "
-        f"here {share_of(number):.2f}.",
-    )  # fmt: skip
+    share(label, number, value=BY_NUMBER if shown.share is None else shown.share, key=key, on_change=chosen)
 
 
 # Label sets that are kept --------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from app.parts import labels as label_sets
 from app.parts.choosers import segments
 from app.parts.player import film, second_asked
 from app.parts.preparation import prepare_demo
+from app.parts.reading import try_again
 from app.parts.words import plain
 
 T = TypeVar("T")
@@ -67,7 +68,7 @@ def each(chosen: Sequence[clips.ClipFile], read: Callable[[clips.ClipFile], T]) 
             found.append(read(clip))
     waiting.empty()
     if len(found) < len(chosen):
-        st.button("Try again", icon=":material/refresh:", key="try-again", on_click=answers.try_again)
+        st.button("Try again", icon=":material/refresh:", key="try-again", on_click=try_again)
     return found
 
 

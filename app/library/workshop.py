@@ -1,4 +1,5 @@
-"""The section Prototype workshop: sentences of a class are changed, and what that changes is seen at once."""
+"""The section Prototype workshop: sentences of a class are changed, or examples of it are taken, and what that changes
+is seen at once."""
 
 from __future__ import annotations
 
@@ -15,8 +16,10 @@ from plotly.subplots import make_subplots
 
 from app import cache, state
 from app.library.descriptions import save
-from app.parts import choosers, labels, player, scored, show
+from app.library.examples import ask
+from app.parts import choosers, labels, models, player, scored, show
 from app.parts.choosers import one_of
+from app.parts.models import Model
 from app.parts.words import plain
 from cezsar import workspace
 from cezsar.analysis.confusion import Lookalikes, confusable
@@ -25,6 +28,7 @@ from cezsar.data.labels import canonical
 from cezsar.errors import CezsarError
 from cezsar.report.figures import COLOURS, GREY, layout, number, percent
 from cezsar.zeroshot.evaluation import confusion_matrix
+from cezsar.zeroshot.examples import Example
 from cezsar.zeroshot.fusion import active
 from cezsar.zeroshot.scored import Scored, reworded
 from cezsar.zeroshot.spaces import Space, prototypes_of
@@ -46,6 +50,7 @@ class Bench(NamedTuple):
     space: Space  # where sentences join its prototypes
     sentences: Mapping[str, list[str]]  # class -> those that a trial starts from; none where they are not known
     shop: Workshop
+    reads: Model | None  # the run that scored it, where it can read films here
 
 
 def open_bench(item: Scored, base: Path | None) -> Bench:
@@ -61,25 +66,28 @@ def open_bench(item: Scored, base: Path | None) -> Bench:
         shop = Workshop(embeddings, item.weights, item.several, form=item.method.form)
         own = {canonical(name): texts for name, texts in described.items()}
         starts = {name: own.get(canonical(name)) or known.get(name, []) for name in embeddings.class_names}
-        return Bench(key, item, space, starts, shop)
+        run = item.run()
+        return Bench(key, item, space, starts, shop, None if run is None else models.of_run(run.folder))
 
     return cache.large(make, "workshop", key, words="Embedding class descriptions")
 
 
-def tried(here: Bench, name: str, texts: Sequence[str], *, new: bool = False) -> Trial:
-    """What other sentences of a class would give; without any, what it has. Raises `InputError` for a name taken."""
-    shop, key = here.shop, (here.key, name, tuple(texts))
-    if not texts:
-        owner_P = shop.embeddings.prototype_class
-        vectors_PE = shop.embeddings.prototypes[owner_P == shop.embeddings.class_names.index(name)]
-    else:
+def tried(here: Bench, name: str, texts: Sequence[str], *, new: bool = False,
+          examples: Sequence[str | Example] = (), share: float | None = None) -> Trial:  # fmt: skip
+    """What other sentences of a class would give, or examples; without sentences it keeps what it has. Raises
+    `InputError` for a name taken."""
+    vectors_PE, key = None, (here.key, name, tuple(texts))
+    if texts:
         words = "Encoding the sentences; the encoder is loaded once, in some seconds"
         vectors_PE = cache.once(lambda: prototypes_of(here.space, {name: texts})[1], "sentences", *key, words=words)
-    return cache.large(partial(shop.try_sentences, name, vectors_PE, new=new), "trial", *key, new)
+    make = partial(here.shop.try_sentences, name, vectors_PE, new=new, examples=examples, share=share)
+    if any(isinstance(each, Example) for each in examples):
+        return make()  # nothing of a film of one's own stays with the server
+    return cache.large(make, "trial", *key, new, tuple(examples), share)
 
 
 def section() -> None:
-    st.caption("A clip goes to the class with the nearest prototype (Eq. 6, 8): see what other sentences win or lose.")
+    st.caption("A clip goes to the nearest prototype (Eq. 6, 8): see what other sentences or examples win or lose.")
     first, second = st.columns(2, gap="medium")
     with first:
         item = choosers.scored_set()
@@ -120,20 +128,23 @@ def section() -> None:
         texts = _sentences(f"{here.key} {'' if new else name}", known)
         if not known and not new:
             st.caption("Its sentences were not kept with these scores; yours take their place.")
+        examples, share = ask(here, name) if name else ((), None)
     with result:
-        if new and not (name and texts):
-            st.info(f"Give the new class a {'sentence' if name else 'name'} first.", icon=":material/edit:")
+        if new and not (name and (texts or examples)):
+            st.info(
+                f"Give the new class a {'sentence or an example' if name else 'name'} first.", icon=":material/edit:"
+            )
             return
         same = not new and (not texts or texts == known)
         try:
-            trial = tried(here, name, [] if same else texts, new=new)
+            trial = tried(here, name, [] if same else texts, new=new, examples=examples, share=share)
         except CezsarError as error:
             show.error(error)
             return
-        _figures(trial, same)
+        _figures(trial, same, len(examples))
     _moved(trial)
     _clips(item, trial)
-    if not same:
+    if texts and not same:
         _keep_form(here, name, texts, base)
 
 
@@ -179,7 +190,7 @@ def _sentences(shown: str, known: list[str]) -> list[str]:
     return texts
 
 
-def _figures(trial: Trial, same: bool) -> None:
+def _figures(trial: Trial, same: bool, examples: int) -> None:
     before, after, name = trial.before, trial.after, trial.class_name
     old, taken = (int(((one.predicted_N == trial.index) & (one.truth_N >= 0)).sum()) for one in (before, after))
     own, was = after.per_class.get(name), before.per_class.get(name)
@@ -195,7 +206,12 @@ def _figures(trial: Trial, same: bool) -> None:
     ])  # fmt: skip
     weights = after.weights
     words = f"Predicted from {' + '.join(f'{weights.of(name):g} {name}' for name in active(trial.scores, weights))}."
-    st.caption(words + (" These are the sentences it has: change them." if same else ""))
+    st.caption(words + (" These are the sentences it has: change them." if same and not examples else ""))
+    if examples:
+        said = f"Not zero-shot: {examples} example{'s' * (examples > 1)}, λ = {number(trial.share)}."
+        if len(trial.examples):
+            said += f" Before and after are both told on the {after.n_clips:,} clips that are none of them."
+        show.info(said)
     if name in trial.scores.dead_classes:
         st.warning("These sentences embed to zeros in this space: no clip can be near them.", icon=":material/warning:")
 
@@ -231,13 +247,15 @@ def flows(trial: Trial) -> pd.DataFrame:
 def nearness(trial: Trial) -> tuple[go.Figure, str]:
     """How near the clips are to the class, its own and all others, now and (if not the same) before; means in words."""
     cosines, own_N = trial.cosines, trial.after.truth_N == trial.index
+    others_N = ~own_N
+    others_N[trial.examples] = False
     if "before" in cosines and np.array_equal(cosines["before"], cosines["now"]):
         cosines = {"now": cosines["now"]}
     everything = np.concatenate([*cosines.values()])
     low, high = float(everything.min()), float(everything.max())
     edges = np.linspace(low, high if high > low else low + 1, BINS + 1)
     figure, said = make_subplots(len(cosines), 1, shared_xaxes=True, vertical_spacing=0.12), []
-    sides = [side for side in (("its own clips", own_N, COLOURS[0]), ("all others", ~own_N, GREY)) if side[1].any()]
+    sides = [side for side in (("its own clips", own_N, COLOURS[0]), ("all others", others_N, GREY)) if side[1].any()]
     layout(figure, 130 * len(cosines) + 100, barmode="overlay", bargap=0)
     for row, (title, cosine_N) in enumerate(cosines.items(), start=1):
         means = {name: float(cosine_N[members_N].mean()) for name, members_N, _ in sides}

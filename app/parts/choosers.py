@@ -12,7 +12,11 @@ from app.parts import scored, show
 from app.parts.words import plain
 from cezsar.analysis.confusion import matching_groups
 from cezsar.data.labels import Groups, groups_path, load_groups
+from cezsar.zeroshot.examples import share_of
 from cezsar.zeroshot.scored import Scored
+
+BY_NUMBER = "by their number"
+SHARES = [BY_NUMBER, *(tenth / 10 for tenth in range(11))]
 
 
 def scored_set(label: str = "Run and data set", key: str = state.ON) -> Scored | None:
@@ -84,6 +88,15 @@ def one_of(label: str, options: Sequence[str] | Mapping[str, str], key: str, usu
         more["format_func"] = options.__getitem__
     picked: str | None = st.selectbox(label, names, names.index(usual), key=key, bind="query-params", **more)
     return picked or usual
+
+
+def share(label: str, number: int, **more: Any) -> float | None:
+    """λ of so many examples of a label beside its words; None where their number says it."""
+    chosen = st.select_slider(
+        f"λ, share of the examples of {plain(label)}", SHARES, help="0: the words alone, 1: the examples alone. By "
+        f"their number it is n / (n + 1), here {share_of(number):.2f}.", **more,
+    )  # fmt: skip
+    return None if chosen == BY_NUMBER else float(chosen)
 
 
 def forget_others(key: str, options: Collection[Any]) -> None:

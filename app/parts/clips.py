@@ -67,14 +67,14 @@ class ClipFile(NamedTuple):
         return b"mp4v" not in ends or b"avc1" in ends
 
 
-def uploaded(files: Sequence[UploadedFile]) -> list[ClipFile]:
+def uploaded(files: Sequence[UploadedFile], key: str = FILMS) -> list[ClipFile]:
     """The session's uploads, those that it had before with all that was read of them. A new one is let go where all
     sessions together hold too much."""
-    before, films = st.session_state.get(FILMS, {}), {}
+    before, films = st.session_state.get(key, {}), {}
     for file in files:
         if file.file_id in before or not let_go(file):
             films[file.file_id] = before.get(file.file_id) or of_upload(file)
-    st.session_state[FILMS] = films
+    st.session_state[key] = films
     return list(films.values())
 
 

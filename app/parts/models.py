@@ -45,9 +45,9 @@ def models() -> dict[str, Model]:
     """What can rank labels on this machine now, by key: models for real video, the best first, then all others."""
     from cezsar.zeroshot.model_choice import for_films
 
-    found = [_run_model(one.run) if one.run else Model(one.name, one.name.rpartition(":")[2]) for one in for_films()]
+    found = [of_run(one.run) if one.run else Model(one.name, one.name.rpartition(":")[2]) for one in for_films()]
     # A shipped run stands in for one of its name that is still in training, or damaged
-    found += [_run_model(folder) or _run_model(SHIPPED / "runs" / folder.name) for folder in run_folders()]
+    found += [of_run(folder) or of_run(SHIPPED / "runs" / folder.name) for folder in run_folders()]
     ranking = [name for name in encoders.CARDS if name == "bit" or name.partition(":")[0] in encoders.IMAGE_TEXT]
     found += [Model(name, name.rpartition(":")[2]) for name in ranking if encoders.present(name)]
     return {model.key: model for model in found if model is not None}
@@ -67,7 +67,8 @@ def run_folders() -> list[Path]:
     return sorted(found.values(), key=lambda folder: (folder.name != "demo", folder.name))
 
 
-def _run_model(folder: Path) -> Model | None:
+def of_run(folder: Path) -> Model | None:
+    """A trained run; None where it is damaged or still in training, or its frame encoder is not here."""
     names = ("config.json", "model.safetensors", "objects.safetensors", "prototypes.json", "rejector.json")
     files = [folder / name for name in names]
     if not files[1].is_file() or (folder / "state.pt").exists():

@@ -78,7 +78,7 @@ def cards(grid: Grid, item: Scored, found: Sequence[Poster], chosen: str, key: s
     """The first `MOST` clips, the `chosen` id framed, in a container with the key "cards" or "selected"; a click puts
     the clip's id under `key`."""
     for index, card in enumerate(found[:MOST]):
-        picture = _poster(item, card)
+        picture = poster(item, card)
         with grid.container(key=f"card-{'chosen' if card.id == chosen else 'other'}-{key}-{index}"):
             if picture:
                 st.image(picture, width="stretch", alt=card.alt)
@@ -99,7 +99,8 @@ def gallery(item: Scored, found: Sequence[Poster], key: str, alt: str = "", help
     return chosen, screen
 
 
-def _poster(item: Scored, card: Poster) -> bytes | None:
+def poster(item: Scored, card: Poster) -> bytes | None:
+    """Its picture, where its video is here and can be read."""
     try:
         clip = scored.clip(item, card.id, card.label)
         return None if clip is None else clips.poster(clip)

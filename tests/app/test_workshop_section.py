@@ -11,9 +11,12 @@ from app.parts import labels, models, scored
 from cezsar.analysis.confusion import confusable
 from cezsar.data.descriptions import load_descriptions
 from cezsar.report.figures import percent
+from cezsar.video import Decoder
+from cezsar.zeroshot.classifier import Classifier, example_of
 from cezsar.zeroshot.evaluation import confusion_matrix, evaluate
 from cezsar.zeroshot.protocols import Protocol
 from cezsar.zeroshot.scores import Scores
+from cezsar.zeroshot.workshop import Workshop
 
 CLASS = "kicking a box"
 OTHER = ["A cardboard box is pushed away with the foot.", "A foot kicks."]
@@ -89,6 +92,42 @@ def test_figures_of_other_sentences_are_those_of_scoring_again(empty_workspace, 
     button(page, "Back to its sentences").click().run()
     assert all_classes(page) == (percent(before), "no change")
     assert state.WORDING not in page.query_params
+
+
+def test_examples_are_not_tested_and_their_share_is_a_slider(empty_workspace, demo):
+    ids = [clip for clip, label in zip(demo.scores().ids, demo.scores().labels, strict=True) if label == CLASS][:2]
+    page, shop = shown(rewrite=CLASS, examples=ids), Workshop(demo.embeddings(), demo.weights)
+    assert page.multiselect(key=state.EXAMPLES).value == ids and len(page.multiselect(key=state.EXAMPLES).options) == 20
+    for share in (None, 0.3):
+        if share is not None:
+            page.select_slider(key=state.SHARE).set_value(share).run()
+        trial, figures = shop.try_sentences(CLASS, examples=ids, share=share), metrics(page)
+        before, after = trial.before.top1, trial.after.top1
+        change = f"{100 * (after - before):+.1f} points" if round(100 * (after - before), 1) else "no change"
+        assert figures["All classes"] == (percent(after), change)
+        assert (figures["Clips gained"][0], figures["Clips lost"][0]) == (str(len(trial.gained)), str(len(trial.lost)))
+        assert f"Not zero-shot: 2 examples, λ = {trial.share:.2f}. Before and after are both told on the 418 clips" in (
+            texts(page)
+        )
+        assert not page.exception and "Keep the sentences" not in texts(page)
+    page.selectbox(key=state.REWRITE).set_value("kicking a drum").run()  # whose clips they are not
+    assert page.multiselect(key=state.EXAMPLES).value == [] and "Not zero-shot" not in texts(page)
+
+
+def test_a_film_of_ones_own_shows_a_class(empty_workspace, demo, clips):
+    page, film = shown(rewrite=state.NEW_CLASS), clips[1][0]
+    page.text_input(key=state.NEW_NAME).set_value("shoving").run()
+    uploader = next(each for each in page.get("file_uploader") if "shoving" in each.label)
+    uploader.upload(film.name, film.read_bytes()).run()
+    with Decoder() as decoder:
+        classifier = Classifier.of_run(DEMO)
+        example = example_of(classifier.read(film, decoder), film.name, "0" * 64)
+    trial = Workshop(demo.embeddings(), demo.weights).try_sentences("shoving", new=True, examples=[example])
+    assert not page.exception and not page.error, page.error
+    assert all_classes(page)[0] == percent(trial.after.top1) and "1 example, λ = 1.00." in texts(page)
+    assert metrics(page)["Taken for it"][0] == str((trial.after.predicted_N == 21).sum())
+    page.get("file_uploader")[0].upload("broken.mp4", b"no film").run()
+    assert not page.exception and page.error and "Try again" in [each.label for each in page.button]
 
 
 def test_an_address_opens_the_same_trial(empty_workspace, scored_again):

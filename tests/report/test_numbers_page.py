@@ -81,7 +81,7 @@ def test_worked_example_quotes_the_report(at_root, tmp_path):
 
 def test_trials_and_an_explanation_are_as_told(at_root, capsys):
     trials, explanation = FURTHER["Prototype workshop"], FURTHER["Why one clip got its label"]
-    assert len(commands(trials)) == 2
+    assert len(commands(trials)) == 3
     for arguments in commands(trials):
         run(arguments)
     (code,) = blocks(explanation, "python")
