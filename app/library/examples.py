@@ -39,8 +39,8 @@ def _clips(here: Bench, name: str) -> list[str]:
     if not options:
         return []
     chosen = st.multiselect(
-        "Clips of the data set", options, key=state.EXAMPLES, placeholder=f"{len(options):,} of this class",
-        **state.KEPT,
+        "Clips of the data set", options, key=state.EXAMPLES, 
+        placeholder=f"{len(options):,} of {'this' if named else 'no'} class", **state.KEPT,
     )  # fmt: skip
     with st.container(horizontal=True, gap="small"):
         for clip in chosen[: player.MOST]:
@@ -60,10 +60,10 @@ def _films(here: Bench, name: str) -> list[Example]:
         help="They are read by the run that scored the clips, stay on the machine that runs this app, and go when you "
         "do.",
     )  # fmt: skip
-    found = []
-    for film in clips.uploaded(files, _FILMS):
+    films, found = {film.digest: film for film in clips.uploaded(files, _FILMS)}, []
+    for film in films.values():
         with show.explained(), st.spinner(f"Reading {plain(film.name)}"):
             found.append(example_of(read(here.reads, film), film.name, film.digest))
-    if len(found) < len(files):
+    if len(found) < len(films):
         st.button("Try again", icon=":material/refresh:", key="try-examples-again", on_click=try_again)
     return found
