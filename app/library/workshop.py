@@ -128,7 +128,7 @@ def section() -> None:
         texts = _sentences(f"{here.key} {'' if new else name}", known)
         if not known and not new:
             st.caption("Its sentences were not kept with these scores; yours take their place.")
-        examples, share = ask(here, name) if name else ((), None)
+        examples, share = ask(item, shop.scores, name, here.reads) if name else ((), None)
     with result:
         if new and not (name and (texts or examples)):
             st.info(
