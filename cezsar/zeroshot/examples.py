@@ -54,7 +54,7 @@ class Label:
         object.__setattr__(self, "sentences", tuple(sentences))
         object.__setattr__(self, "examples", tuple(self.examples))
         if self.share is not None and not 0 <= self.share <= 1:
-            raise InputError(f"the share of examples is {self.share:g}; give a number from 0 (sentences alone) to 1")
+            raise InputError(f"the share of examples is {self.share}; give a number from 0 (sentences alone) to 1")
 
 
 def example_rows(modalities: Mapping[str, FloatArray], weights: Weights) -> FloatArray:
@@ -166,9 +166,13 @@ def _of_json(path: Path, name: str, given: Any) -> Label:
     listed = {key: [each] if isinstance(each := given.get(key, []), str) else each for key in ("sentences", "examples")}
     share, known = given.get("share"), {"sentences", "examples", "share"}
     texts = all(isinstance(each, list) and all(isinstance(one, str) for one in each) for each in listed.values())
-    if not texts or not given.keys() <= known or not (share is None or type(share) in (int, float)):
+    if (
+        not texts
+        or not given.keys() <= known
+        or not (share is None or (type(share) in (int, float) and 0 <= share <= 1))
+    ):
         raise FormatError(
-            f'{path}: label {name!r} should have {{"sentences": [texts], "examples": [files], "share": number}}, or '
+            f'{path}: label {name!r} should have {{"sentences": [texts], "examples": [files], "share": 0 to 1}}, or '
             f"some of these, not {given!r:.60}"
         )
     sentences = [" ".join(each.split()) for each in listed["sentences"] if each.strip()]
@@ -238,4 +242,6 @@ class KeptLabels:
 def _kept(told: dict[str, Any], rows: Iterator[dict[str, FloatArray]]) -> tuple[str, Label]:
     examples = [Example(str(each["name"]), str(each["content"]), next(rows)) for each in told["examples"]]
     share = None if told["share"] is None else float(told["share"])
+    if share is not None and not 0 <= share <= 1:
+        raise ValueError(f"the share of examples is {share:g}")
     return str(told["name"]), Label([str(each) for each in told["sentences"]], examples, share)

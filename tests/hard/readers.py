@@ -49,6 +49,7 @@ from cezsar.training.semantic_transfer import Seen
 from cezsar.training.triplets import Triplets
 from cezsar.video import Decoder, Limits, Sampling
 from cezsar.zeroshot import evaluation, protocols, rejection, scored, search, spaces
+from cezsar.zeroshot.examples import Example, KeptLabels, Label, read_labels
 
 OLD = Path(__file__).parents[1] / "formats/version-1"
 BOUND_S = 20  # for one input; a machine may be busy
@@ -290,6 +291,17 @@ def job(folder: Path, name: str) -> object:
     return None
 
 
+def shown() -> Files:
+    """Labels that were shown to a model."""
+    rng, examples = np.random.default_rng(0), []
+    for name in ("a.mp4", "b.png"):
+        rows = {kind: rng.normal(size=4).astype(np.float32) for kind in ("VE", "O")}
+        examples.append(Example(name, "0" * 64, rows))
+    labels = {"run": Label(["A man runs."], examples[:1], 0.5), "walk": Label(examples=examples[1:])}
+    KeptLabels(labels, "photographs", "f" * 64).save("made.safetensors")
+    return {"kept.safetensors": Path("made.safetensors").read_bytes()}
+
+
 JOB = {
     "cezsar": "job", "version": 1, "kind": "train", "title": "train a run", "about": {"run": "x"}, "created_s": 1e9,
     "steps": [{"title": "mining", "arguments": ["mine", "x"], "stages": {"mining": 2.0}, "accepts": [0]}],
@@ -356,6 +368,10 @@ READERS: dict[str, Reader] = {
         | {"data/datasets.json": b'{"mine": "/data/mine"}'},
         lambda folder, name: datasets.registered(folder) if "/" in name else datasets.open_dataset(
             str(folder / name.replace("descriptions", "index")))),
+    "labels by example": Reader(
+        text(a_json={"a": {"sentences": ["A man."], "examples": ["a.mp4"], "share": 0.5}, "b": "x"}),
+        lambda folder, name: read_labels(folder / name)),
+    "labels that were kept": Reader(shown, lambda folder, name: KeptLabels.load(folder / name)),
     "runs": Reader(old("runs/run"), run),
     "cross-modal runs": Reader(old("runs/cross"), run),
     "scored sets": Reader(old("scores"), kept),

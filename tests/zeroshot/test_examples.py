@@ -202,7 +202,7 @@ def test_json_with_examples_and_whatever_describes_classes(tmp_path):
     assert found["b"] == Label(["Two.", "Three."]) and found["c"] == Label([], [tmp_path / "3.mp4"])
     shipped = read_labels("ucf101")
     assert len(shipped) == 101 and all(label.sentences and not label.examples for label in shipped.values())
-    for wrong in ({"sentences": [1]}, {"examples": 3}, {"share": "much", "sentences": "a"}, {"pictures": ["a.png"]}):
+    for wrong in ({"sentences": [1]}, {"examples": 3}, {"share": 2, "sentences": "a"}, {"pictures": ["a.png"]}):
         path.write_text(json.dumps({"a": wrong}))
         with pytest.raises(FormatError, match=r"mine.json.*'a'"):
             read_labels(path)
