@@ -17,6 +17,7 @@ from app.parts.clips import ClipFile
 from app.parts.words import plain, sentence
 from cezsar import encoders, world
 from cezsar.encoders.captioners import EVERY_S, Captioner
+from cezsar.errors import InputError
 from cezsar.video import Sampling
 
 MOST_PICTURES = 12  # of a film that is longer than as many times EVERY_S, spread evenly
@@ -51,7 +52,7 @@ class Writer:
         try:
             with self._lock:
                 if clip.kept is not None and runtime.exists() and not runtime.get_instance().is_active_session(session):
-                    return  # the film is to go, too
+                    raise InputError("its page was closed before its turn came; drop the film again")
                 captioner = self._captioner
                 with clips.opened(clip) as (path, decoder):
                     every_s = max(EVERY_S, (decoder.probe(path).duration_s or 0) / MOST_PICTURES)

@@ -54,7 +54,7 @@ def another() -> None:
         )  # fmt: skip
         captions = right.text_area(
             "Caption files, one to a line (optional)", height=98, placeholder="/path/to/captions.json",
-            help="Their sentences become the modality C.",
+            help="Their sentences become the modality C. `cezsar caption` writes such files.",
         )  # fmt: skip
         asked = st.form_submit_button("Evaluate", type="primary", icon=":material/play_arrow:")
     if asked:

@@ -26,7 +26,7 @@ _moved = threading.Condition()
 def turn(shown: bool) -> Iterator[None]:
     """Wait for a turn, and have it; `shown`: with the place in the line on the page, as no cached function can."""
     me = threading.get_ident()
-    shown = shown and get_script_run_ctx() is not None  # a file to download is made without a page
+    shown = shown and get_script_run_ctx(suppress_warning=True) is not None  # downloads and captions are made without
     place = (st.session_state.setdefault(SINCE, next(_numbers)) if shown else next(_numbers), me)
     with _moved:
         insort(_line, place)

@@ -35,7 +35,7 @@ def caption(
     made |= {"precision": captioner.precision}
     out, there = Path(out), Path(out).with_name(f".captioning-{Path(out).name}")
     results, films = _earlier(there, made) or _earlier(out, made) or ({}, {})
-    changed = [clip.id for clip in clips if clip.id in films and not same_film(clip.path, *films[clip.id])]
+    changed = {clip.id for clip in clips if clip.id in films and not same_film(clip.path, *films[clip.id])}
     waiting = [clip for clip in clips if clip.id in changed or clip.id not in films]
     failed, partly, flushed_s = list[Failure](), list[Failure](), time.monotonic()
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 from dataclasses import replace
-from itertools import groupby
+from itertools import groupby, islice
 from types import SimpleNamespace
 
 import av
@@ -14,7 +14,7 @@ from conftest import ACTIONS, fine, numbers, open_page, texts, wait_until
 from conftest import button as button_of
 
 from app import state
-from app.classify import answers, ranking, why
+from app.classify import answers, captions, ranking, why
 from app.parts import clips as clip_files
 from app.parts import labels as label_sets
 from app.parts import models
@@ -450,3 +450,13 @@ def test_without_a_captioner_objects_are_named_for_whoever_asks(empty_workspace,
     names = [name for name, *_ in photographs.ranked.objects[:3]]
     assert fine(page).text_area[-1].value == f"It shows {names[0]}, {names[1]} and {names[2]}."
     assert "A sentence of the recognised objects' names" in texts(page) and "palest: caption" in texts(page)
+
+
+def test_a_long_film_is_captioned_from_twelve_pictures(tmp_path):
+    greys(tmp_path / "long.mp4", [20, 200] * 8, seconds_each=3)
+    writer = captions.Writer("none")
+    writer.__dict__["_captioner"] = SimpleNamespace(
+        captions=lambda frames: [f"{frame.time_s:g}" for frame in islice(frames, 1, None, 2)], joined=" ".join
+    )
+    written = writer.begin(clip_files.from_file(tmp_path / "long.mp4"))
+    assert written.result(60) == "2 6 10 14 18 22 26 30 34 38 42 46"
