@@ -1,12 +1,14 @@
 """What somebody meets who has just installed it: an empty workspace, and no documentation read."""
 
+import re
+import shutil
 import time
 
 import av
 import numpy as np
 import pytest
 from playwright.sync_api import expect
-from visiting import PHONE, WIDE, settle
+from visiting import PHONE, WIDE, Server, settle
 
 from cezsar import world
 
@@ -49,7 +51,7 @@ def test_a_clip_of_ones_own_is_ranked(fresh, open_at, tmp_path):
     path = tmp_path / "holiday.webm"
     world.write_video(plan, path)
     page = open_at(fresh)
-    page.locator("input[type=file]").set_input_files(str(path))
+    page.locator("input[type=file]").first.set_input_files(str(path))
     expect(page.get_by_text("Best match").first).to_be_visible(timeout=60_000)
     settle(page)
     expect(page.locator("video")).to_have_count(1)
@@ -82,7 +84,7 @@ def test_a_real_film_is_ranked_within_ten_seconds_and_played_from_a_span(fresh, 
         write_film(tmp_path / name, seed)
         page = open_at(fresh)
         started = time.monotonic()
-        page.locator("input[type=file]").set_input_files(str(tmp_path / name))
+        page.locator("input[type=file]").first.set_input_files(str(tmp_path / name))
         expect(page.get_by_text("photographs answers")).to_be_visible(timeout=60_000)
         assert time.monotonic() - started < most_s
     settle(page)
@@ -95,6 +97,27 @@ def test_a_real_film_is_ranked_within_ten_seconds_and_played_from_a_span(fresh, 
     page.wait_for_function("document.querySelector('video').currentTime > 1", timeout=30_000)
     cues = "Array.from(document.querySelector('video').textTracks[0].activeCues).length"
     page.wait_for_function(f"{cues} === 1", timeout=10_000)
+
+
+def test_a_caption_comes_by_itself_and_stays_away_once_cleared(open_at, captioner_folders, tmp_path):
+    shutil.copytree(captioner_folders["blip"], tmp_path / "home/models/blip-image-captioning-base")
+    write_film(tmp_path / "film.mp4", 2)
+    server = Server(tmp_path / "home")
+    try:
+        page = open_at(server)
+        page.locator("input[type=file]").first.set_input_files(str(tmp_path / "film.mp4"))
+        expect(page.get_by_text("photographs answers")).to_be_visible(timeout=60_000)
+        expect(page.get_by_text("Written by blip")).to_be_visible(timeout=60_000)
+        settle(page)
+        box = page.get_by_role("textbox", name="A caption of this clip (optional)")
+        expect(box).to_have_value(re.compile(r"^([^.]+\.){1,4}$"))  # of ten seconds
+        box.fill("")
+        box.press("Control+Enter")
+        expect(page.get_by_text("Written by blip")).to_have_count(0, timeout=30_000)
+        settle(page)
+        expect(box).to_have_value("")
+    finally:
+        server.stop()
 
 
 def test_two_browsers_have_their_own_weights(fresh, open_at):
