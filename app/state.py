@@ -62,6 +62,8 @@ CONFIDENCE, LET_IN = "confidence", "let-in"  # what tells unknown clips; percent
 # Semantic gap
 PERPLEXITY, MAP_SEED, MAP_CLIPS = "perplexity", "map-seed", "map-clips"  # of t-SNE; of it and the clips; their number
 FITTED = "fitted"  # True: only the chosen classes are fitted
+SHOWN_BY = "shown-by"  # clips that show each class on the maps: NOT_SHOWN, a number, or ALL_CLIPS
+NOT_SHOWN, ALL_CLIPS = "none", "all"
 SELECT_BY, MAP_CLIP = "select-by", "map-clip"  # CLICK or LASSO; id of the clip that is played
 GAP_SPACE = "gap-space"  # space in which classes are judged, and of their table
 MAP_PICKED, MAP_TOUCHED = "map picked", "map touched"  # ids of clips that stand out; the space they were selected in

@@ -33,8 +33,8 @@ def ask(item: Scored, scores: Scores, name: str, reads: Model | None) -> tuple[l
 
 def _clips(item: Scored, scores: Scores, name: str) -> list[str]:
     """Clips of the class, or of a new one that no label names those of no class."""
-    key = canonical(name)
-    named = [clip for clip, label in zip(scores.ids, scores.labels, strict=True) if canonical(label) == key]
+    spelt = {label for label in set(scores.labels) if canonical(label) == canonical(name)}
+    named = [clip for clip, label in zip(scores.ids, scores.labels, strict=True) if label in spelt]
     options = named or [clip for clip, own in zip(scores.ids, scores.label_index, strict=True) if own < 0]
     forget_others(state.EXAMPLES, options)
     if not options:

@@ -14,12 +14,12 @@ from app import cache, state
 from app.parts import player, scored, show
 from app.parts.choosers import forget_others, segments
 from app.parts.words import plain
-from app.semantic_gap.explorer import pick
+from app.semantic_gap.explorer import examples, pick
 from app.semantic_gap.numbers import SPACES, clouds, unit_space
-from cezsar.analysis.gap import UnitSpace, faults, nearest_centroid
+from cezsar.analysis.gap import Shown, UnitSpace, faults, nearest_centroid
 from cezsar.analysis.maps import Map
 from cezsar.report import figures
-from cezsar.report.figures import PLOT, percent
+from cezsar.report.figures import PLOT, number, percent
 from cezsar.zeroshot.scored import Scored
 
 MOST_BARS = 20
@@ -90,7 +90,7 @@ def classes(item: Scored, drawn: Map | None) -> None:
         _chart(listed, name)
     if len(clips):
         _clips(item, clips, name, drawn)
-    _table(listed, names, name)
+    _table(listed, names, name, examples(item).get(space))
 
 
 def advice(one: Any, clips: pd.DataFrame, names: Sequence[str]) -> str:
@@ -129,8 +129,8 @@ def _chart(listed: Mapping[str, Any], chosen: str) -> None:
     return None
 
 
-def _table(listed: Mapping[str, Any], names: Sequence[str], chosen: str) -> None:
-    rows = [
+def _table(listed: Mapping[str, Any], names: Sequence[str], chosen: str, shown: Shown | None) -> None:
+    rows: list[tuple[Any, ...]] = [
         (
             name, one.clips, 100 * one.error, 100 * one.text_fault, 100 * one.video_fault,
             {"": "–", "none": "nobody"}.get(one.verdict, one.verdict),
@@ -139,18 +139,26 @@ def _table(listed: Mapping[str, Any], names: Sequence[str], chosen: str) -> None
         )
         for name, one in listed.items()
     ]  # fmt: skip
+    heads, said = COLUMNS, ""
+    if shown:
+        told = "Cosine of its description and the mean of the clips that show it, as on the maps."
+        heads = COLUMNS | {"shown": ("examples ↑", DISTANCE, told)}
+        rows = [(*row, shown.cosine_C[one.Index]) for row, one in zip(rows, listed.values(), strict=True)]
+        said = f" Mean cosine to its examples: {number(shown.mean)}."
     text, figure = st.column_config.TextColumn, st.column_config.NumberColumn
     columns = {"class": text("class", pinned=True, width=210)} | {
-        key: figure(head, format=form, help=said, width="small") if form else text(head, help=said)
-        for key, (head, form, said) in COLUMNS.items()
+        key: figure(head, format=form, help=help, width="small") if form else text(head, help=help)
+        for key, (head, form, help) in heads.items()
     }
     st.session_state[TABLE] = {"selection": {"rows": [list(listed).index(chosen)], "columns": [], "cells": []}}
     show.table(
-        pd.DataFrame(rows, columns=["class", *COLUMNS]), "Each class's errors by whose fault they are, and distances",
+        pd.DataFrame(rows, columns=["class", *heads]), "Each class's errors by whose fault they are, and distances",
         column_config=columns, height=min(38 + 35 * len(rows), 430), key=TABLE, selection_mode="single-row",
         on_select=partial(look_at, list(listed), TABLE),
     )  # fmt: skip
-    st.caption("Choose a row to look at its class, or a column's head to sort. Distances are cosine distances, 0 to 2.")
+    st.caption(
+        f"Choose a row to look at its class, or a column's head to sort. Distances are cosine distances, 0 to 2.{said}"
+    )
 
 
 def look_at(listed: Sequence[str], key: str) -> None:

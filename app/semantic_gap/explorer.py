@@ -13,10 +13,12 @@ import streamlit as st
 
 from app import cache, state
 from app.parts import jobs, labels, models, player, scored, show
+from app.parts.choosers import one_of
 from app.parts.words import plain
-from app.semantic_gap.numbers import SPACES, clouds
+from app.semantic_gap.numbers import SPACES, by_examples, clouds
 from cezsar.analysis import maps
-from cezsar.arrays import FloatArray
+from cezsar.analysis.gap import Shown
+from cezsar.arrays import FloatArray, IntArray
 from cezsar.errors import InputError
 from cezsar.jobs import Step
 from cezsar.report.figures import CLEAR, COLOURS, GREY, layout, number, ranking, short, shown
@@ -29,6 +31,8 @@ FAINT = "rgba(154,154,154,0.45)"
 MARGIN = 1.07  # of the frame around the outermost point
 MOST_DRAWN = 1500  # points as vectors; more go through WebGL, of which a page has only so many contexts
 TOP = 5  # labels of the clip
+SHOWN_BY = {state.NOT_SHOWN: "none", "1": "of 1 clip"} | {str(n): f"of {n} clips" for n in (2, 4, 8)}
+SHOWN_BY[state.ALL_CLIPS] = "of all clips"
 
 Pin = tuple[str, float, float]
 """Name of a clip pinned elsewhere, and about where it would lie."""
@@ -52,10 +56,18 @@ def settings(item: Scored, chosen: Sequence[str]) -> maps.MapSettings:
             for label, bounds, key, words in asked
         )
         help = "Refits t-SNE on their clips, as the paper's Figure 1 does; otherwise those not chosen are grey."
+        one_of("Example prototypes", SHOWN_BY, state.SHOWN_BY, width=150, persist_state="session", help="Beside each "
+               "description the mean of some clips of its class, drawn by the seed, as a hollow star.")  # fmt: skip
         only = st.toggle("Fit the chosen classes only", key=state.FITTED, disabled=not chosen, help=help, **state.KEPT)
     there = len(clouds(item)[0])
     sample = max(there, 3000) if sample >= there else sample  # one map, whatever number lets all clips in
     return maps.MapSettings(float(perplexity), int(seed), int(sample), tuple(chosen) if only else ())
+
+
+def examples(item: Scored) -> dict[str, Shown]:
+    """Space -> its classes shown by as many examples as were asked for; empty for none."""
+    asked, seed = st.session_state.get(state.SHOWN_BY, state.NOT_SHOWN), st.session_state.get(state.MAP_SEED, 0)
+    return {} if asked == state.NOT_SHOWN else by_examples(item, 0 if asked == state.ALL_CLIPS else int(asked), seed)
 
 
 def find(item: Scored, wanted: maps.MapSettings) -> maps.Map | None:
@@ -88,7 +100,9 @@ def missing(item: Scored, wanted: maps.MapSettings) -> None:
 class View:
     """A map with what is known of its clips, in its order: `chosen` classes get colours; a name is "" for none."""
 
-    def __init__(self, item: Scored, drawn: maps.Map, chosen: list[str]) -> None:
+    def __init__(
+        self, item: Scored, drawn: maps.Map, chosen: list[str], shown: Mapping[str, Shown] | None = None
+    ) -> None:
         scores, self.row_N = scored.scores(item), clouds(item)[0][drawn.rows_N]
         predicted_N = cache.once(lambda: fusion.predict(scores, item.weights), "predicted", item.fingerprint)
         self.means = {one.means for one in drawn.projections.values()}
@@ -97,6 +111,7 @@ class View:
         self.labels, self.predicted = (
             [self.names[c] for c in class_N[self.row_N]] for class_N in (scores.label_index, predicted_N)
         )
+        self.shown = shown or {}  # space -> its classes shown by examples
 
     def order(self, names: Sequence[str]) -> list[tuple[int, int]]:
         """Positions of names with their place among the chosen classes, -1 for the others, which come first."""
@@ -107,6 +122,16 @@ class View:
         """Class of each star."""
         return [self.names[index] for index in self.drawn.projections[space].star_class_P]
 
+    def hollow(self, space: str) -> tuple[IntArray, FloatArray]:
+        """Classes of the map that are shown by examples there, and (C, 2) about where these lie."""
+        if space not in self.shown:
+            return np.empty(0, np.int64), np.empty((0, 2), np.float32)
+        one, found = self.drawn.projections[space], self.shown[space]
+        classes = np.unique(one.star_class_P)
+        classes = classes[found.clips_C[classes] > 0]
+        videos_NE = clouds(self.item)[1][space].videos_NE[self.drawn.rows_N]
+        return classes, maps.places(found.prototypes_CE[classes], videos_NE, one.videos_N2)
+
     def selected(self, space: str, points: Sequence[Mapping[str, int]]) -> tuple[list[str], bool]:
         """Ids of the clips that are selected in a map, and True; else those of the classes whose stars are."""
         stars = self.stars(space)
@@ -114,6 +139,10 @@ class View:
         if clips := sorted(order[point["point_index"]][0] for point in points if point["curve_number"] == 0):
             return [self.ids[clip] for clip in clips], True
         named = {stars[star_order[point["point_index"]][0]] for point in points if point["curve_number"] == 1}
+        if space in self.shown:
+            own = [self.names[index] for index in self.hollow(space)[0]]
+            order = self.order(own)
+            named |= {own[order[point["point_index"]][0]] for point in points if point["curve_number"] == 2}
         return [id for id, label in zip(self.ids, self.labels, strict=True) if label in named], False
 
     def frame(self, space: str) -> tuple[FloatArray, float]:
@@ -125,8 +154,9 @@ class View:
 
 
 def map_figure(view: View, space: str, marked: Sequence[int], pin: Pin | None, lasso: bool, dark: bool) -> go.Figure:
-    """One space: trace 0 holds the clips, trace 1 the stars, trace 2 a pinned clip. Those at positions `marked` stand
-    out, all if empty. With `lasso` a drag selects what it goes around; else a click selects."""
+    """One space: trace 0 holds the clips, trace 1 the stars, then come hollow stars of classes shown by examples, and a
+    pinned clip, where there are such. Those at positions `marked` stand out, all if empty. With `lasso` a drag selects
+    what it goes around; else a click selects."""
     one, stars = view.drawn.projections[space], view.stars(space)
     clips, wanted = view.order(view.labels), set(marked)
     common: dict[str, Any] = {"mode": "markers", "hovertemplate": "%{text}<extra></extra>"}
@@ -157,6 +187,22 @@ def map_figure(view: View, space: str, marked: Sequence[int], pin: Pin | None, l
             "line": {"width": 2, "color": colours} if one.means else {"width": 1, "color": edge},
         }, **common,
     )  # fmt: skip
+    if space in view.shown:
+        classes, xy = view.hollow(space)
+        own, found = [view.names[index] for index in classes], view.shown[space]
+        seats = view.order(own)
+        colours, xy = [(*COLOURS, GREY)[seat] for _, seat in seats], xy[[n for n, _ in seats]]
+        figure.add_scatter(
+            x=xy[:, 0], y=xy[:, 1], unselected={"marker": {"opacity": 0.8}},
+            text=[
+                f"<b>{shown(own[n])}</b><br>shown by {found.clips_C[classes[n]]:,} clips, approximate place<br>cosine "
+                f"to its description: {number(found.cosine_C[classes[n]])}" for n, _ in seats
+            ],
+            marker={
+                "color": edge, "symbol": "star", "size": [16 - 8 * (s < 0) for _, s in seats],
+                "opacity": [0.6 if seat < 0 else 1 for _, seat in seats], "line": {"width": 2, "color": colours},
+            }, **common,
+        )  # fmt: skip
     if pin:
         line = {"width": 3, "color": "#ECE9E4" if dark else "#1F2328"}
         figure.add_scatter(
@@ -179,10 +225,10 @@ def map_figure(view: View, space: str, marked: Sequence[int], pin: Pin | None, l
 @st.fragment
 def explore(item: Scored, drawn: maps.Map, chosen: list[str], lasso: bool) -> None:
     """The maps of all spaces side by side, and below them the clip that was chosen in one of them."""
-    view = View(item, drawn, chosen)
+    view = View(item, drawn, chosen, examples(item))
     pinned = st.session_state.get(state.PINNED)
     pins = _places(view, pinned) if pinned else {}
-    kind = (id(drawn), tuple(chosen), tuple(pins), lasso, st.context.theme.type)
+    kind = (id(drawn), tuple(chosen), tuple(pins), lasso, id(view.shown) if view.shown else 0, st.context.theme.type)
     if st.session_state.get(state.MAP_KIND, kind) != kind:
         st.session_state[state.MAP_TOUCHED] = None  # figures drawn anew carry no selection
     st.session_state[state.MAP_KIND] = kind
@@ -194,7 +240,11 @@ def explore(item: Scored, drawn: maps.Map, chosen: list[str], lasso: bool) -> No
         st.session_state[state.MAP_CLIP] = view.ids[first[0]]
     entries = [(COLOURS[n], GLYPHS[n], name) for n, name in enumerate(view.chosen)]
     stars = {False: ("★", "prototype: a class's description"), True: ("☆", "mean clip of a class")}
-    entries += [("inherit", *said) for means, said in stars.items() if means in view.means]
+    if view.shown:
+        by = SHOWN_BY[st.session_state[state.SHOWN_BY]]
+        raw = "; of all in raw features" * (True in view.means)
+        stars[True] = ("☆", f"example prototype: the mean {by} of a class{raw}")
+    entries += [("inherit", *said) for means, said in stars.items() if means in view.means or (means and view.shown)]
     entries.append((GREY, "●", "other classes" if view.chosen else "clips"))
     show.legend(entries)
     for column, space in zip(st.columns(len(drawn.projections), gap="small"), drawn.projections, strict=True):
@@ -206,6 +256,12 @@ def explore(item: Scored, drawn: maps.Map, chosen: list[str], lasso: bool) -> No
         f"{len(view.ids):,} clips. Select some on any map, and they stand out on all; the ringed one is played. t-SNE "
         "axes have no unit: neighbours are alike, but distances between clusters and their sizes mean nothing."
     )
+    if view.shown:
+        told = (f"{number(one.mean)} in the {SPACES[space][0].lower()}" for space, one in view.shown.items())
+        st.caption(
+            f"Mean cosine of a class's example prototype and its description, in the full spaces: {', '.join(told)}. "
+            "Hollow stars lie at the mean place of their five nearest clips. A class that is shown is not zero-shot."
+        )
     if pinned:
         with st.container(horizontal=True, vertical_alignment="center"):
             where = "approximate place, mean of its five nearest clips" if pins else "read by another run: choose that"

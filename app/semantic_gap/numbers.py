@@ -16,7 +16,7 @@ from app.parts.choosers import one_of
 from app.parts.words import plain
 from cezsar.analysis import gap, shift
 from cezsar.analysis.confusion import matching_groups
-from cezsar.analysis.gap import FIGURES, Definition, Gap, UnitSpace
+from cezsar.analysis.gap import FIGURES, Definition, Gap, Shown, UnitSpace
 from cezsar.arrays import IntArray
 from cezsar.report.figures import number, percent, points
 from cezsar.world import HARD_GROUPS
@@ -62,6 +62,16 @@ def gaps(item: Scored) -> dict[str, tuple[Gap, pd.DataFrame]]:
         return {space: (gap.measure(one), gap.per_class(one)) for space, one in spaces.items()}
 
     return cache.once(measure, "gap", item.fingerprint, words="Measuring the gap")
+
+
+def by_examples(item: Scored, most: int, seed: int) -> dict[str, Shown]:
+    """Space with descriptions -> its classes shown by `most` examples each, drawn by `seed`; by all clips if 0."""
+
+    def show() -> dict[str, Shown]:
+        there = [space for space, cloud in clouds(item)[1].items() if len(cloud.prototypes_PE)]
+        return {space: gap.by_examples(unit_space(item, space), most or None, seed) for space in there}
+
+    return cache.once(show, "by examples", item.fingerprint, most, seed, words="Showing classes by examples")
 
 
 def groups(item: Scored, own: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:

@@ -235,6 +235,36 @@ def nearest_centroid(space: UnitSpace) -> IntArray:
     return nearest_N
 
 
+class Shown(NamedTuple):
+    """Classes shown by examples: the directions of their mean unit vectors, and how near these are to descriptions."""
+
+    prototypes_CE: DoubleArray  # of length 1; 0 without clips
+    clips_C: IntArray  # how many examples each has
+    cosine_C: DoubleArray  # to the class's own nearest prototype, -1 to 1; NaN without clips, or a description
+
+    @property
+    def mean(self) -> float | None:
+        """Of the cosines that are defined."""
+        known = self.cosine_C[~np.isnan(self.cosine_C)]
+        return float(known.mean()) if len(known) else None
+
+
+def by_examples(space: UnitSpace, most: int | None = None, seed: int = 0) -> Shown:
+    """Each class shown by `most` of its clips, drawn by `seed`, or by all of them. The fewer are those of the more."""
+    mixed = np.random.default_rng(seed).permutation(np.flatnonzero(space.labels_N >= 0))
+    own = [mixed[space.labels_N[mixed] == index][:most] for index in range(len(space.sizes_C))]
+    means_CE = np.zeros((len(own), space.videos_NE.shape[1]))
+    for index, rows in enumerate(own):
+        if len(rows):
+            means_CE[index] = space.videos_NE[rows].mean(axis=0, dtype=np.float64)
+    units_CE = unit_rows(means_CE)
+    cosine_C = np.full(len(own), -np.inf)
+    np.maximum.at(cosine_C, space.owner_P, np.einsum("pe,pe->p", units_CE[space.owner_P], space.prototypes_PE))
+    clips_C = np.array(list(map(len, own)), np.int64)
+    cosine_C[(clips_C == 0) | np.isinf(cosine_C)] = np.nan
+    return Shown(units_CE, clips_C, cosine_C)
+
+
 def _among_clips(space: UnitSpace, k: int, rng: np.random.Generator) -> Gap:
     """Purity of a sample of clips, what chance gives, and silhouette. Clips that tie at the k-th place share what is
     left."""

@@ -134,18 +134,24 @@ def project(units_ME: FloatArray, perplexity: float = 30.0, seed: int = 0, itera
 
 
 def place(clip_E: npt.ArrayLike, videos_NE: npt.ArrayLike, positions_N2: npt.ArrayLike, k: int = 5) -> FloatArray:
-    """(2,) about where a further clip would lie: the mean position of the k placed clips nearest by cosine, by inverse
-    distance; a zero vector is put in the middle. Raises `InputError` where the clip is of another width, or NaN."""
-    clip, positions = np.asarray(clip_E, np.float32), np.asarray(positions_N2, np.float32)
+    """(2,) about where a further clip would lie; as `places`."""
+    return places(np.asarray(clip_E, np.float32)[None], videos_NE, positions_N2, k)[0]
+
+
+def places(points_ME: npt.ArrayLike, videos_NE: npt.ArrayLike, positions_N2: npt.ArrayLike, k: int = 5) -> FloatArray:
+    """(M, 2) about where further points would lie: the mean position of the k placed clips nearest by cosine, by
+    inverse distance; a zero vector is put in the middle. Raises `InputError` for points of another width, or NaN."""
+    points, positions = np.asarray(points_ME, np.float32), np.asarray(positions_N2, np.float32)
     units_NE = directions(videos_NE, "clips that were placed")
-    if clip.shape != units_NE.shape[1:]:
-        raise InputError(f"a clip of shape {clip.shape} does not go with placed clips of shape {units_NE.shape}")
-    unit_E = directions(clip[None], "clips to place")[0]
-    if not unit_E.any():
-        return positions.mean(axis=0)
-    distance_N = np.maximum(1 - units_NE.astype(np.float64) @ unit_E, 0)
-    nearest = np.argsort(distance_N, kind="stable")[:k]
-    return np.average(positions[nearest], axis=0, weights=1 / (distance_N[nearest] + SMALL)).astype(np.float32)
+    if points.ndim != 2 or points.shape[1:] != units_NE.shape[1:]:
+        raise InputError(f"a clip of shape {points.shape[1:]} does not go with placed clips of shape {units_NE.shape}")
+    found_M2, units_NE = np.empty((len(points), 2), np.float32), units_NE.astype(np.float64)
+    for number, unit_E in enumerate(directions(points, "clips to place")):
+        distance_N = np.maximum(1 - units_NE @ unit_E, 0)
+        nearest = np.argsort(distance_N, kind="stable")[: k if unit_E.any() else None]
+        weights = 1 / (distance_N[nearest] + SMALL)  # all alike for a zero vector
+        found_M2[number] = np.average(positions[nearest], axis=0, weights=weights)
+    return found_M2
 
 
 def keep(

@@ -185,3 +185,29 @@ def test_what_cannot_be_judged():
     assert found.verdict.tolist() == ["", "video", "", ""] and found.orphan.tolist() == [False, False, True, False]
     assert found.own_distance.isna().tolist() == found.lead.isna().tolist() == [False, False, True, True]
     assert found.nearest_other.tolist() == [1, 2, -1, 0] and found.spread.isna().tolist() == [False, False, True, False]
+
+
+@pytest.mark.parametrize("most", [1, 3, None])
+def test_classes_shown_by_examples_are_means_of_unit_clips(most):
+    videos, labels, prototypes, owner, _ = world(3)
+    videos[labels == 2] = 0  # the mean of zeros has no direction
+    videos, labels = videos[labels != 4], labels[labels != 4]  # class 4 has no clips, class 5 no description
+    prototypes, owner = prototypes[owner != 5], owner[owner != 5]
+    made = space(videos, labels, prototypes, owner, 6)
+    found = gap.by_examples(made, most, seed=7)
+    mixed = np.random.default_rng(7).permutation(np.flatnonzero(labels >= 0)).tolist()
+    for c in range(6):
+        rows = [row for row in mixed if labels[row] == c][:most]
+        assert found.clips_C[c] == len(rows)
+        mean = np.mean([videos[row] / (np.linalg.norm(videos[row]) or 1) for row in rows] or [np.zeros(9)], axis=0)
+        mean /= np.linalg.norm(mean) or 1
+        np.testing.assert_allclose(found.prototypes_CE[c], mean, atol=1e-6)
+        own = units(prototypes[owner == c]) if (owner == c).any() else []
+        expected = max((float(mean @ each) for each in own), default=np.nan) if rows else np.nan
+        np.testing.assert_allclose(found.cosine_C[c], expected, atol=1e-6)
+    assert np.isnan(found.cosine_C[[4, 5]]).all() and found.mean == pytest.approx(np.nanmean(found.cosine_C))
+    if most is None:  # the distance from the centroid, which all clips make
+        np.testing.assert_allclose(
+            1 - found.cosine_C[[0, 1, 3]], gap.per_class(made).own_distance[[0, 1, 3]], atol=1e-6
+        )
+    assert gap.by_examples(space(videos, labels, classes=6)).mean is None

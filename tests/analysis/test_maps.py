@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from cezsar.analysis import maps
 from cezsar.analysis.gap import directions
-from cezsar.analysis.maps import MapSettings, place, project, sample_rows
+from cezsar.analysis.maps import MapSettings, place, places, project, sample_rows
 from cezsar.errors import FormatError, InputError
 from cezsar.zeroshot.scored import Scored
 from cezsar.zeroshot.scores import read_arrays, write_arrays
@@ -139,3 +139,7 @@ def test_a_clip_is_placed_among_its_nearest():
     np.testing.assert_allclose(place(clip * 7, videos, positions, k=2), expected, rtol=0.01)
     np.testing.assert_allclose(place([0, 5], videos, positions, k=3), positions[2], atol=0.01)
     np.testing.assert_allclose(place([0, 0], videos, positions), positions.mean(axis=0))
+    points = [clip, [0, 5], [0, 0]]
+    np.testing.assert_array_equal(places(points, videos, positions), [place(p, videos, positions) for p in points])
+    with pytest.raises(InputError, match="does not go with"):
+        places([[1, 0, 0]], videos, positions)

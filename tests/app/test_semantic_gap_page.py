@@ -16,7 +16,7 @@ from app.parts import models
 from app.semantic_gap import classes
 from app.semantic_gap.explorer import View
 from cezsar.analysis import maps, shift
-from cezsar.analysis.gap import FIGURES, UnitSpace, directions, faults, measure
+from cezsar.analysis.gap import FIGURES, UnitSpace, by_examples, directions, faults, measure
 from cezsar.cli import app as command_line
 from cezsar.data.features import FeatureStore, StoreWriter
 from cezsar.data.labels import groups_path, keep_group
@@ -189,6 +189,29 @@ def test_a_class_is_judged_as_the_engine_does_with_advice_and_clips(empty_worksp
             assert row["stands"] == ("hub" if one.hub else "orphan" if one.orphan else "")
         assert (np.diff(table["missed"]) <= 0).all() and len(table) == 21
     assert visit[0].selectbox(key=state.FAULT_CLASS).value == visit[0].dataframe[0].value["class"][0]
+
+
+def test_example_prototypes_are_hollow_stars_beside_the_full_ones(empty_workspace, demo, drawn):
+    page = opened(**{state.SHOWN_BY: "of 4 clips"})
+    names, said = demo.scores().class_names, texts(page)
+    order = sorted(range(21), key=lambda c: names[c] in FIRST)
+    for space, title in (("sentence", "sentence space"), ("joint", "joint space")):
+        found, star = by_examples(space_of(demo, space), 4, 0), figures(page)[space]["data"][2]
+        at = drawn.projections[space], demo.clouds()[1][space].videos_NE[drawn.rows_N]
+        expected = [maps.place(found.prototypes_CE[c], at[1], at[0].videos_N2) for c in order]
+        np.testing.assert_allclose(np.stack([numbers(star["x"]), numbers(star["y"])], 1), expected, atol=1e-5)
+        assert star["text"][0].startswith(f"<b>{names[order[0]]}</b><br>shown by 4 clips")
+        assert star["text"][0].endswith(number(found.cosine_C[order[0]])) and star["marker"]["symbol"] == "star"
+        assert f"{number(found.mean)} in the {title}" in said
+    assert len(figures(page)["raw"]["data"]) == 2 and "A class that is shown is not zero-shot" in said
+    table = page.dataframe[0].value.set_index("class")
+    assert table["shown"][names].tolist() == pytest.approx(found.cosine_C)
+    view = View(demo, drawn, FIRST, {"joint": found})
+    picked, own = view.selected("joint", [{"curve_number": 2, "point_index": 0}])
+    assert not own and {demo.scores().labels[demo.scores().ids.index(clip)] for clip in picked} == {names[order[0]]}
+    page.selectbox(key=state.SHOWN_BY).set_value(state.NOT_SHOWN).run()
+    assert "zero-shot" not in texts(fine(page)) and "shown" not in page.dataframe[0].value
+    assert len(figures(page)["joint"]["data"]) == 2
 
 
 def test_a_bar_and_a_row_are_ways_to_choose_a_class(monkeypatch):
