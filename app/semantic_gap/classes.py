@@ -16,7 +16,7 @@ from app.parts.choosers import forget_others, segments
 from app.parts.words import plain
 from app.semantic_gap.explorer import examples, pick
 from app.semantic_gap.numbers import SPACES, clouds, unit_space
-from cezsar.analysis.gap import Shown, UnitSpace, faults, nearest_centroid
+from cezsar.analysis.gap import ByExample, UnitSpace, faults, nearest_centroid
 from cezsar.analysis.maps import Map
 from cezsar.report import figures
 from cezsar.report.figures import PLOT, number, percent
@@ -129,7 +129,7 @@ def _chart(listed: Mapping[str, Any], chosen: str) -> None:
     return None
 
 
-def _table(listed: Mapping[str, Any], names: Sequence[str], chosen: str, shown: Shown | None) -> None:
+def _table(listed: Mapping[str, Any], names: Sequence[str], chosen: str, shown: ByExample | None) -> None:
     rows: list[tuple[Any, ...]] = [
         (
             name, one.clips, 100 * one.error, 100 * one.text_fault, 100 * one.video_fault,

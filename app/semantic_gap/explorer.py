@@ -17,7 +17,7 @@ from app.parts.choosers import one_of
 from app.parts.words import plain
 from app.semantic_gap.numbers import SPACES, by_examples, clouds
 from cezsar.analysis import maps
-from cezsar.analysis.gap import Shown
+from cezsar.analysis.gap import ByExample
 from cezsar.arrays import FloatArray, IntArray
 from cezsar.errors import InputError
 from cezsar.jobs import Step
@@ -64,7 +64,7 @@ def settings(item: Scored, chosen: Sequence[str]) -> maps.MapSettings:
     return maps.MapSettings(float(perplexity), int(seed), int(sample), tuple(chosen) if only else ())
 
 
-def examples(item: Scored) -> dict[str, Shown]:
+def examples(item: Scored) -> dict[str, ByExample]:
     """Space -> its classes shown by as many examples as were asked for; empty for none."""
     asked, seed = st.session_state.get(state.SHOWN_BY, state.NOT_SHOWN), st.session_state.get(state.MAP_SEED, 0)
     return {} if asked == state.NOT_SHOWN else by_examples(item, 0 if asked == state.ALL_CLIPS else int(asked), seed)
@@ -101,7 +101,7 @@ class View:
     """A map with what is known of its clips, in its order: `chosen` classes get colours; a name is "" for none."""
 
     def __init__(
-        self, item: Scored, drawn: maps.Map, chosen: list[str], shown: Mapping[str, Shown] | None = None
+        self, item: Scored, drawn: maps.Map, chosen: list[str], shown: Mapping[str, ByExample] | None = None
     ) -> None:
         scores, self.row_N = scored.scores(item), clouds(item)[0][drawn.rows_N]
         predicted_N = cache.once(lambda: fusion.predict(scores, item.weights), "predicted", item.fingerprint)

@@ -16,7 +16,7 @@ from app.parts.choosers import one_of
 from app.parts.words import plain
 from cezsar.analysis import gap, shift
 from cezsar.analysis.confusion import matching_groups
-from cezsar.analysis.gap import FIGURES, Definition, Gap, Shown, UnitSpace
+from cezsar.analysis.gap import FIGURES, ByExample, Definition, Gap, UnitSpace
 from cezsar.arrays import IntArray
 from cezsar.report.figures import number, percent, points
 from cezsar.world import HARD_GROUPS
@@ -64,10 +64,10 @@ def gaps(item: Scored) -> dict[str, tuple[Gap, pd.DataFrame]]:
     return cache.once(measure, "gap", item.fingerprint, words="Measuring the gap")
 
 
-def by_examples(item: Scored, most: int, seed: int) -> dict[str, Shown]:
+def by_examples(item: Scored, most: int, seed: int) -> dict[str, ByExample]:
     """Space with descriptions -> its classes shown by `most` examples each, drawn by `seed`; by all clips if 0."""
 
-    def show() -> dict[str, Shown]:
+    def show() -> dict[str, ByExample]:
         there = [space for space, cloud in clouds(item)[1].items() if len(cloud.prototypes_PE)]
         return {space: gap.by_examples(unit_space(item, space), most or None, seed) for space in there}
 

@@ -235,7 +235,7 @@ def nearest_centroid(space: UnitSpace) -> IntArray:
     return nearest_N
 
 
-class Shown(NamedTuple):
+class ByExample(NamedTuple):
     """Classes shown by examples: the directions of their mean unit vectors, and how near these are to descriptions."""
 
     prototypes_CE: DoubleArray  # of length 1; 0 without clips
@@ -249,7 +249,7 @@ class Shown(NamedTuple):
         return float(known.mean()) if len(known) else None
 
 
-def by_examples(space: UnitSpace, most: int | None = None, seed: int = 0) -> Shown:
+def by_examples(space: UnitSpace, most: int | None = None, seed: int = 0) -> ByExample:
     """Each class shown by `most` of its clips, drawn by `seed`, or by all of them. The fewer are those of the more."""
     mixed = np.random.default_rng(seed).permutation(np.flatnonzero(space.labels_N >= 0))
     own = [mixed[space.labels_N[mixed] == index][:most] for index in range(len(space.sizes_C))]
@@ -262,7 +262,7 @@ def by_examples(space: UnitSpace, most: int | None = None, seed: int = 0) -> Sho
     np.maximum.at(cosine_C, space.owner_P, np.einsum("pe,pe->p", units_CE[space.owner_P], space.prototypes_PE))
     clips_C = np.array(list(map(len, own)), np.int64)
     cosine_C[(clips_C == 0) | np.isinf(cosine_C)] = np.nan
-    return Shown(units_CE, clips_C, cosine_C)
+    return ByExample(units_CE, clips_C, cosine_C)
 
 
 def _among_clips(space: UnitSpace, k: int, rng: np.random.Generator) -> Gap:
