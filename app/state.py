@@ -27,6 +27,7 @@ OBJECTS, CAPTION_WEIGHT = "objects", "caption-weight"  # β and γ of Eq. 9
 WHY, RIVAL = "why", "rival"  # whether reasons are shown, and the label that the best one is compared with
 UNLIKE, LEAST, LEAD = "unlike", "least", "lead"  # limits beyond which there is no answer, as in RejectionLimits
 CAPTION, SECOND, SPAN = "caption-", "second-", "span-"  # begin the keys of each clip's caption, seconds and time line
+BETTER, BETTER_LABEL, BETTER_TEXT = "better words", "better words for", "sentences of "  # open; whose; begins keys
 SAMPLES, UPLOADS, RANK, FIND_ONE = "samples", "mine", "rank", "find"
 
 # Train
@@ -94,6 +95,7 @@ DESCRIBED, CHECKED_FOR = "described", "checkedfor"  # name of descriptions; whos
 REWRITE, NEW_NAME = "rewrite", "newname"  # the class of the workshop, or NEW_CLASS; name of a new one
 WORDED, WORDING = "worded", "wording"  # descriptions that a trial starts from; sentences, where they are others
 EXAMPLES, SHARE = "examples", "share"  # ids of clips that show the class of the workshop; their λ, not in the address
+HINTS = "hints"  # whether patterns for the class are shown, and the words that tell it from others
 TURNED, TURNED_CLIP = "turned", "turnedclip"  # which clips of a trial are shown, and the one that is played
 NEW_CLASS, AS_SCORED = "a new class …", "as it was scored"
 SECTIONS = {

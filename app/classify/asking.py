@@ -8,7 +8,7 @@ from functools import partial
 import streamlit as st
 
 from app import state
-from app.classify import examples
+from app.classify import examples, wording
 from app.classify.answers import Question, first_choice
 from app.parts import clips, show
 from app.parts import labels as label_sets
@@ -143,10 +143,12 @@ def _label_box(default: Sequence[str]) -> str:
     for name, group in HARD_GROUPS.items():
         if set(group) <= set(default):
             offered[f"Look-alikes: {name}"] = (group, label_sets.written(group))
-    with st.popover("Ready-made sets", icon=":material/list:", type="tertiary"):
-        for name, (names, written) in offered.items():
-            title, told = plain(f"{name} ({len(names)})"), plain(", ".join(names[:12]))
-            state.setter(title, f"labels-{name}", state.LABELS, written, told, width="stretch")
+    with st.container(horizontal=True):
+        with st.popover("Ready-made sets", icon=":material/list:", type="tertiary"):
+            for name, (names, written) in offered.items():
+                title, told = plain(f"{name} ({len(names)})"), plain(", ".join(names[:12]))
+                state.setter(title, f"labels-{name}", state.LABELS, written, told, width="stretch")
+        wording.opener()
     return typed
 
 

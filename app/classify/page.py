@@ -11,6 +11,7 @@ from app import state
 from app.classify import answers, asking, captions, ranking, spans
 from app.classify.answers import Answer, Question
 from app.classify.why import why
+from app.classify.wording import better_words
 from app.parts import clips, models, show
 from app.parts import labels as label_sets
 from app.parts.choosers import segments
@@ -46,6 +47,7 @@ def page() -> None:
         else:
             asked, beside = asking.ask(chosen, there)
         asking.better_models()
+    given, number = list[Answer](), 0
     with right:
         if not begun:
             st.markdown("No film at hand? **A drawn sample** of the demo's world:")
@@ -56,7 +58,9 @@ def page() -> None:
             hits = [hit for found in each(chosen, lambda clip: answers.find(action, clip, key, there)) for hit in found]
             spans.hits(action, sorted(hits, key=lambda hit: -hit.span.score), len(chosen))
         elif asked:
-            answer(chosen, there, asked, beside)
+            given, number = answer(chosen, there, asked, beside)
+    if task == state.RANK and asked and st.session_state.get(state.BETTER):
+        better_words(there, asked, given, number)
 
 
 def each(chosen: Sequence[clips.ClipFile], read: Callable[[clips.ClipFile], T]) -> list[T]:
@@ -73,15 +77,15 @@ def each(chosen: Sequence[clips.ClipFile], read: Callable[[clips.ClipFile], T]) 
 
 
 def answer(chosen: Sequence[clips.ClipFile], there: dict[str, models.Model], asked: Question,
-           beside: Question | None) -> None:  # fmt: skip
-    """Answers for all clips: an overview if there are several, and one of them in full."""
+           beside: Question | None) -> tuple[list[Answer], int]:  # fmt: skip
+    """Answers for all clips: an overview if there are several, and one of them in full, whose place is returned."""
 
     def answered(clip: clips.ClipFile, asked: Question) -> Answer:
         return answers.answer(clip, there, asked, captions.text(clip))
 
     given, number = each(chosen, lambda clip: answered(clip, asked)), 0
     if not given:
-        return
+        return [], 0
     if len(given) > 1:
         ranking.overview(given)
         names = [f"{index + 1}. {one.clip.name}" for index, one in enumerate(given)]
@@ -93,6 +97,7 @@ def answer(chosen: Sequence[clips.ClipFile], there: dict[str, models.Model], ask
                 other = answered(given[number].clip, beside)
         in_full(given[number], number, given, other)
     ranking.downloads(given)
+    return given, number
 
 
 def in_full(given: Answer, number: int, others: Sequence[Answer], beside: Answer | None) -> None:

@@ -20,9 +20,11 @@ from app.library.examples import ask
 from app.parts import choosers, labels, models, player, scored, show
 from app.parts.choosers import one_of
 from app.parts.models import Model
+from app.parts.wording import hints
 from app.parts.words import plain
 from cezsar import workspace
 from cezsar.analysis.confusion import Lookalikes, confusable
+from cezsar.analysis.wording import Contrast, Wording
 from cezsar.data.descriptions import load_descriptions
 from cezsar.data.labels import canonical
 from cezsar.errors import CezsarError
@@ -115,7 +117,7 @@ def section() -> None:
 
     found = cache.once(alike, "look-alikes", here.key, words="Looking for classes that are described alike")
     _suggest(found)
-    editor, result = st.columns([1, 1], gap="large")
+    (editor, result), further = st.columns([1, 1], gap="large"), st.container()
     with editor:
         worst = next((pair.second if pair.reverse > pair.taken else pair.first for pair in found), classes[0])
         name = one_of("Class", [*classes, state.NEW_CLASS], state.REWRITE, worst, persist_state="session")
@@ -129,6 +131,8 @@ def section() -> None:
         if not known and not new:
             st.caption("Its sentences were not kept with these scores; yours take their place.")
         examples, share = ask(item, shop.scores, name, here.reads) if name else ((), None)
+    with further:
+        _better_words(here, name, known, texts)
     with result:
         if new and not (name and (texts or examples)):
             st.info(
@@ -292,6 +296,22 @@ def _clips(item: Scored, trial: Trial) -> None:
         named = {"": "no class", move.true: f":green[**{plain(move.true)}**]"}
         before, after = (named.get(name, f"**{plain(name)}**") for name in (move.before, move.after))
         st.markdown(f"A clip of **{plain(move.true)}**: before taken for {before}, now for {after}.")
+
+
+def _better_words(here: Bench, name: str, known: Sequence[str], texts: Sequence[str]) -> None:
+    """Patterns for the class, which may be new, and the words that tell it from those that are nearest to it now."""
+    opened = st.expander("Better words", icon=":material/edit_note:", key=state.HINTS, bind="query-params")
+    if not (opened.open and name):
+        return
+    old, now = here.shop.embeddings, texts or known
+    wording = Wording(here.space, here.sentences, (old.class_names, old.prototypes, old.prototype_class))
+    near = wording.neighbours(name, now) if now else []
+
+    def contrast(other: str) -> Contrast:
+        return wording.contrast(name, other, now)
+
+    with opened:
+        hints(name, known, near, here.sentences, contrast, _TEXT, here.key, name, now)
 
 
 def _keep_form(here: Bench, name: str, texts: list[str], base: str) -> None:

@@ -11,7 +11,7 @@ above 0 they are nearer without it, so it holds them apart; below 0 it makes the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -22,8 +22,10 @@ from cezsar.data.labels import spoken
 from cezsar.data.layout import KNOWN
 from cezsar.data.prototype_checks import differing_words, without, words
 from cezsar.data.sentence_cache import Encoder
-from cezsar.zeroshot.classifier import Ranking
 from cezsar.zeroshot.spaces import Descriptions, Space, prototypes_of
+
+if TYPE_CHECKING:
+    from cezsar.zeroshot.classifier import Ranking
 
 PATTERNS = 5
 MOST_WORDS = 30  # of a sentence are left out in turn
@@ -97,15 +99,15 @@ class Wording:
         self._units_PE, self._owner_P = unit_rows(rows_PE[alive_P].astype(np.float64)), owner_P[alive_P]
 
     def neighbours(self, name: str, sentences: Sequence[str] = ()) -> list[Neighbour]:
-        """The other labels, nearest first: as things are, or were these the label's sentences."""
-        own = self._names.index(name)
-        units_KE = self._units(name, sentences) if sentences else self._units_PE[self._owner_P == own]
+        """The other labels, nearest first: as things are, or were these the label's sentences; it may be a new one."""
+        known = np.array(self._names)[self._owner_P] == name
+        units_KE = self._units(name, sentences) if sentences else self._units_PE[known]
         units_KE = units_KE[units_KE.any(axis=1)]
         near_C = np.full(len(self._names), -np.inf)
         np.maximum.at(near_C, self._owner_P, (units_KE @ self._units_PE.T).max(axis=0, initial=-np.inf))
         near_C = np.where(np.isfinite(near_C), near_C, 0).clip(-1, 1)
         order = np.argsort(-near_C, kind="stable").tolist()
-        return [Neighbour(self._names[row], float(near_C[row])) for row in order if row != own]
+        return [Neighbour(self._names[row], float(near_C[row])) for row in order if self._names[row] != name]
 
     def contrast(self, name: str, other: str, sentences: Sequence[str] = ()) -> Contrast:
         """What the words of a label, or of other sentences for it, and those of another label do. Both need
