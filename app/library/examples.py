@@ -22,8 +22,9 @@ _FILMS = "films of the workshop"  # in the session, as those of the page Classif
 def ask(item: Scored, scores: Scores, name: str, reads: Model | None) -> tuple[list[str | Example], float | None]:
     """What shows a class beside its sentences, and λ; clips of the data set by their ids. `reads`: the run that scored
     it, where it can read films here."""
-    chosen = st.session_state.get(state.EXAMPLES) or st.query_params.get_all(state.EXAMPLES)
-    with st.expander("Show it by examples", icon=":material/add_photo_alternate:", expanded=bool(chosen)):
+    opened, icon = "show-by-examples", ":material/add_photo_alternate:"
+    st.session_state.setdefault(opened, state.EXAMPLES in st.query_params)
+    with st.expander("Show it by examples", key=opened, icon=icon, on_change="rerun"):
         st.caption("Clips that stand for the class beside its sentences. They are not tested, and it is not zero-shot.")
         found: list[str | Example] = list(_clips(item, scores, name))
         if reads is not None:
