@@ -15,18 +15,20 @@ from cezsar.data.datasets import open_dataset
 from cezsar.data.features import FeatureStore
 from cezsar.data.sentence_cache import open_encoder
 from cezsar.errors import InputError
-from cezsar.report import page
+from cezsar.report import page, subjects
 from cezsar.report.page import Plot, Section
 from cezsar.report.study import Study, domains_of, seen_and_unseen
 from cezsar.report.subjects import analyse, save
 from cezsar.training.runs import Run
+from cezsar.workspace import ASSETS
 from cezsar.world.actions import HARD_GROUPS
 from cezsar.zeroshot.evaluation import confusion_matrix, evaluate
 from cezsar.zeroshot.fusion import Weights, predict
 from cezsar.zeroshot.hubness_reduction import CSLS, FUSED, reduced
-from cezsar.zeroshot.methods import Sources, prepare
+from cezsar.zeroshot.methods import METHODS, Sources, prepare
 from cezsar.zeroshot.protocols import all_classes, random_classes
 from cezsar.zeroshot.scored import Scored, clouds_of
+from cezsar.zeroshot.shots import shots
 from cezsar.zeroshot.weights import fusion_curve
 
 
@@ -150,3 +152,14 @@ def test_what_was_kept_is_reported_without_a_store(workspace, tmp_path, capsys):
     assert report["accuracy"]["all"][-1]["summary"]["top1"]["mean"] == expected
     assert {"gap", "open_set"} <= set(report) and "shift" not in report
     assert any(pair["first_words"] for pair in report["confusion"]["lookalikes"])  # the run's descriptions are read
+
+
+def test_what_examples_are_worth_is_told_where_clips_can_stand_for_classes(study):
+    demo = Scored.open(ASSETS / "demo" / "scores" / "demo@demo")
+    whole = replace(study, ready=demo.prepared(), seed=5)
+    told, found = subjects.examples(whole).numbers, shots(demo.embeddings(), demo.weights, seed=5)
+    assert (told["tested"], told["draws"]) == (found.tested[0], 20) and told["rows"][0]["examples"] is None
+    assert [row["blend"] for row in told["rows"]] == found.top1["blend"].mean(axis=0).tolist()
+    assert [row["examples, std"] for row in told["rows"][1:]] == found.top1["examples"].std(axis=0, ddof=1)[1:].tolist()
+    assert subjects.examples(study) is None  # no class has two clips
+    assert subjects.examples(replace(whole, ready=replace(whole.ready, method=METHODS["objects+captions"]))) is None
