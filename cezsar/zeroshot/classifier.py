@@ -215,7 +215,7 @@ class Classifier:
         by_example = (
             f"{len(shown)} of {len(names)} labels {'is' if len(shown) == 1 else 'are'} shown by examples: not zero-shot"
         )
-        if self.space.gap and len(shown) == 1:
+        if len(shown) == 1 and self.space.gap:
             by_example = (
                 f"the examples of {next(iter(shown))!r} do not count: to compare, this model needs two labels with some"
             )
@@ -248,7 +248,7 @@ class Classifier:
             _, rows_PE, owner_P = spaces.prototypes_of(self.space, new)
             self._told |= {each: rows_PE[owner_P == index] for index, each in enumerate(new.items())}
         self._told = {each: self._told[each] for each in told.items()}
-        if self.space.gap and len(shown) == 1:
+        if len(shown) == 1 and self.space.gap:
             if len(told) < len(described):
                 raise InputError(
                     f"label {next(iter(shown))!r} has examples alone, and to compare {self.name} needs two labels with "
