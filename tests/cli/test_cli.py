@@ -216,7 +216,7 @@ MISTAKES = {
     "datasets ucf101 --missing m.txt": "UCF-101 is not here",
     "prototypes check ucf101 --dataset activitynet-captions": "no classes",
     "prototypes check ucf101 --sentences no/such/folder/x": "no/such/folder/x",
-    "project nothing@nowhere": "no scored data set nothing@nowhere is here",
+    "project nothing@nowhere": "there is no scored data set nothing@nowhere",
     "project {scored} --classes 'kicking a bx'": "did you mean 'kicking a box'",
     "import-release features none --out s": "none is no folder",
     "import-release checkpoint bad.json --out r": "bad.json is no module that torch.save wrote",

@@ -115,7 +115,7 @@ def test_examples_stand_beside_sentences_and_are_not_tested(cezsar):
 
 def test_what_cannot_be_tried_ends_with_status_2(cezsar):
     for *arguments, message in (
-        ("nowhere", "x", "y", "should hold scored"),
+        ("nowhere", "x", "y", "there is no scored data set nowhere"),
         (SCORED, "kicking a bo", "y", "did you mean 'kicking a box'?"),
         (SCORED, "kicking a box", "y", "--new", "is there already"),
         (SCORED, "x", "y", "--new", "--append", "leave out --append or --new"),
