@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cezsar.zeroshot.classifier import Classifier, Ranking
+    from cezsar.zeroshot.examples import Label
 
 # fmt: off
 __all__ = [
-    "CezsarError", "Classifier", "FormatError", "InputError", "MismatchError", "MissingWeightsError", "Ranking",
-    "VideoError", "__version__", "load",
+    "CezsarError", "Classifier", "FormatError", "InputError", "Label", "MismatchError", "MissingWeightsError",
+    "Ranking", "VideoError", "__version__", "load",
 ]
 # fmt: on
 
@@ -52,7 +53,7 @@ def load(run: str | Path, *, weights: str | Path | None = None, device: str | No
 
 
 def __getattr__(name: str) -> Any:
-    if name not in ("Classifier", "Ranking"):
+    if name not in ("Classifier", "Label", "Ranking"):
         raise AttributeError(f"module 'cezsar' has no attribute {name!r}")
     from cezsar.zeroshot import classifier  # Torch and OpenCV load when these are asked for, not with the package
 

@@ -15,13 +15,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cezsar.errors import CezsarError, FormatError, InputError
+from cezsar.errors import DAMAGED, CezsarError, FormatError, InputError
 
 if TYPE_CHECKING:
     import numpy as np
 
 MOST_BYTES = 64 << 30  # of a file of named arrays
-DAMAGED = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError)  # as its parts show it
 
 
 @contextmanager

@@ -29,3 +29,7 @@ class MismatchError(InputError):
 
 class MissingWeightsError(CezsarError):
     """An encoder's weights are not on this machine and could not be fetched."""
+
+
+# What the parts of a damaged file raise where they are used: beside a `CezsarError`, these are damage, not a fault.
+DAMAGED = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RuntimeError)

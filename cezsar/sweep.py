@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from cezsar.atomic import alone, write_json, write_text
 from cezsar.config import MiningConfig, TrainingConfig, UseConfig, from_dict
 from cezsar.data.documents import read_json_object
-from cezsar.errors import FormatError, InputError, MismatchError
+from cezsar.errors import DAMAGED, FormatError, InputError, MismatchError
 from cezsar.formats import check_stamp, digest, stamp
 from cezsar.zeroshot.evaluation import percent
 from cezsar.zeroshot.tables import csv_of, markdown, text
@@ -150,7 +150,7 @@ class Sweep:
         try:
             sweep = cls(dict(value["about"]), [Point(**entry) for entry in value["points"]])
             sweep.table()  # what makes no table is damaged
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except DAMAGED as error:
             raise FormatError(f"{path} is damaged ({error}); remove it, and sweep again") from error
         return sweep
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from cezsar import workspace
 from cezsar.analysis.gap import directions
 from cezsar.arrays import FloatArray, IntArray
-from cezsar.errors import FormatError, InputError
+from cezsar.errors import DAMAGED, FormatError, InputError
 from cezsar.zeroshot.scored import Scored
 from cezsar.zeroshot.scores import Array, read_arrays, write_arrays
 
@@ -182,5 +182,5 @@ def read(path: str | Path) -> Map:
             stars_P2 = arrays[f"{n}.prototypes"].astype(np.float32).reshape(len(star_class_P), 2)
             projections[space] = Projection(videos_N2, stars_P2, star_class_P, space in about["means"])
         return Map(rows_N, projections)
-    except (KeyError, TypeError, ValueError) as error:
+    except DAMAGED as error:
         raise FormatError(f"{path} is damaged ({error}); make it again") from error

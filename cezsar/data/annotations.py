@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cezsar.data.documents import read_json_object
-from cezsar.errors import FormatError, InputError
+from cezsar.errors import DAMAGED, FormatError, InputError
 
 ROUNDING_S = 1e-3  # times this far outside the video (published: 95.04 of 95.03999999999999) are clipped, not counted
 MAX_S = 1e9  # times are smaller; anything else is a mistake
@@ -72,7 +72,7 @@ def load_annotations(path: str | Path) -> Annotations:
                     read.changes[EMPTY] += 1
                 elif times := _repaired(_seconds(start_s), _seconds(end_s), duration_s, read.changes):
                     read.segments.append(Segment(id, *times, text))
-        except (AttributeError, TypeError, ValueError) as error:
+        except DAMAGED as error:
             form = '{"duration": s, "timestamps": [[start_s, end_s], ...], "sentences": [text, ...]}'
             raise FormatError(f"{path}: video {id!r} is not usable ({error}); it should have {form}") from error
     if not read.segments:

@@ -15,7 +15,7 @@ from cezsar.data.extraction import ExtractionReport, Failure, in_order, why_fail
 from cezsar.data.features import file_stamp, same_film
 from cezsar.data.manifest import Clip
 from cezsar.encoders.captioners import Captioner
-from cezsar.errors import FormatError, InputError, MismatchError
+from cezsar.errors import DAMAGED, FormatError, InputError, MismatchError
 from cezsar.formats import check_stamp, stamp
 from cezsar.video import Limits
 
@@ -81,5 +81,5 @@ def _earlier(path: Path, made: dict[str, Any]) -> tuple[dict[str, Any], dict[str
     try:
         films = {id: (str(at), int(size), int(time_ns)) for id, (at, size, time_ns) in told["films"].items()}
         return {id: list(told["results"][id]) for id in films}, films
-    except atomic.DAMAGED as error:
+    except DAMAGED as error:
         raise FormatError(f"{path} lacks captions of the films that it names; {ANOTHER}, or remove it") from error

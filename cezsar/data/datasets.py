@@ -17,7 +17,7 @@ from cezsar.data.documents import read_json_object
 from cezsar.data.labels import canonical, load_index, spoken
 from cezsar.data.layout import KNOWN, Known, caption_files, look
 from cezsar.data.manifest import Clip, read_source
-from cezsar.errors import FormatError, InputError
+from cezsar.errors import DAMAGED, FormatError, InputError
 from cezsar.workspace import ASSETS
 
 DEMO = {"demo": "test", "demo:train": "seen/segments.json"}  # name -> place in the workspace's folder of the demo
@@ -243,7 +243,7 @@ def _labelled(name: str, source: Path) -> Dataset:
                     start_s, end_s, label = segment
                     first = math.ceil(start_s)
                     data.segments[f"{video}/{number}"] = video, first, max(first + 1, math.floor(end_s))
-                except (TypeError, ValueError) as error:
+                except DAMAGED as error:
                     raise FormatError(f"{source}, {video}: a segment is [start_s, end_s, class name]") from error
                 data.labels[f"{video}/{number}"] = str(label)
     else:

@@ -25,7 +25,7 @@ import numpy as np
 from cezsar import atomic
 from cezsar.arrays import read_npz
 from cezsar.data.documents import is_unicode, printable, read_json_object
-from cezsar.errors import CezsarError, FormatError, InputError, MismatchError
+from cezsar.errors import DAMAGED, CezsarError, FormatError, InputError, MismatchError
 from cezsar.formats import VERSIONS, check_stamp
 
 FORMAT = "cezsar features"
@@ -161,7 +161,7 @@ class FeatureStore:
             if not most < len(found.names) == len(found.definitions):
                 raise ValueError(f"it has {len(found.names)} names and {len(found.definitions)} definitions")
             return found
-        except (InputError, ValueError, TypeError) as error:
+        except (InputError, *DAMAGED) as error:
             told = "copy it from the original store, or extract again into a new folder"
             raise FormatError(f"{path}, the names of objects, cannot be used ({error}); {told}") from error
 

@@ -121,7 +121,7 @@ def without_numbers(entries: Iterable[str]) -> list[str]:
 
 def numbered(content: Mapping[str, Any]) -> list[str] | None:
     """The names of a class index, `{"0": name}` or `{name: 0}`, in the order of the numbers; None if it is none."""
-    if all(key.isdecimal() and isinstance(name, str) for key, name in content.items()):
+    if all(key.isdecimal() and len(key) < 10 and isinstance(name, str) for key, name in content.items()):
         pairs = sorted((int(key), name) for key, name in content.items())
     elif all(type(number) is int for number in content.values()):
         pairs = sorted((number, name) for name, number in content.items())

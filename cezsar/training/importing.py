@@ -30,7 +30,7 @@ from cezsar.data.descriptions import load_descriptions
 from cezsar.data.documents import printable, read_json_object
 from cezsar.encoders.base import BY_NAME
 from cezsar.encoders.objects import LinearHead
-from cezsar.errors import CezsarError, FormatError, InputError
+from cezsar.errors import DAMAGED, CezsarError, FormatError, InputError
 from cezsar.model import CEZSAR
 from cezsar.training.runs import Run, RunConfig, is_number, refuse_other_shapes
 from cezsar.training.semantic_transfer import Seen
@@ -237,7 +237,7 @@ def import_checkpoint(
     module = _read_module(file)
     try:
         model = _model(module)
-    except (InputError, TypeError, ValueError, AttributeError, RuntimeError) as error:  # RecursionError, too
+    except (InputError, *DAMAGED) as error:
         raise FormatError(f"{printable(file.name)} cannot be imported: {error}") from error
     shape = model.config
     seen_by = {"name": features, "fingerprint": BY_NAME, "dim": shape.feature_dim}

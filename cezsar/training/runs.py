@@ -26,7 +26,7 @@ from cezsar.data.descriptions import load_descriptions
 from cezsar.data.documents import read_json_object, read_text
 from cezsar.encoders.base import BY_NAME
 from cezsar.encoders.objects import RULES
-from cezsar.errors import FormatError, InputError, MismatchError
+from cezsar.errors import DAMAGED, FormatError, InputError, MismatchError
 from cezsar.formats import VERSIONS, check_stamp, versions
 from cezsar.workspace import ASSETS
 
@@ -273,7 +273,7 @@ class Run:
             try:
                 lines.append(json.loads(text))
                 fits = all(is_number(each) for key, each in lines[-1].items() if key != "kind" and each == each)
-            except (ValueError, AttributeError, RecursionError):
+            except DAMAGED:
                 fits = False
             if not fits or "kind" not in lines[-1]:
                 raise FormatError(f"{path}, line {number}: it is no line of a training history; remove it")

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from cezsar.arrays import DoubleArray, IntArray
 from cezsar.data.documents import read_json_object
 from cezsar.data.labels import resolve
-from cezsar.errors import FormatError, InputError
+from cezsar.errors import DAMAGED, FormatError, InputError
 from cezsar.formats import check_stamp, stamp
 from cezsar.zeroshot.fusion import UNDECIDED, Weights, active, before_true, fuse, predict, row_blocks, similarities
 from cezsar.zeroshot.protocols import Protocol
@@ -162,7 +162,7 @@ class Result:
                 runs[-1].figures()  # what has no figures is damaged
             about = {key: value[key] for key in ("protocol", "seed", "modality", "confusion")}
             return cls(runs=runs, weights=Weights(**value["weights"]), method=str(value.get("method", "")), **about)
-        except (InputError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        except (InputError, *DAMAGED) as error:
             raise FormatError(f"the result is damaged ({error}); evaluate again") from error
 
 

@@ -20,7 +20,7 @@ from scipy.special import logsumexp, softmax
 from cezsar.arrays import BoolArray, DoubleArray, unit_rows
 from cezsar.atomic import write_json
 from cezsar.data.documents import read_json_object
-from cezsar.errors import FormatError, InputError
+from cezsar.errors import DAMAGED, FormatError, InputError
 from cezsar.formats import check_stamp, stamp
 from cezsar.zeroshot.fusion import Weights
 
@@ -205,7 +205,7 @@ class Rejector:
         check_stamp(path, "rejector", value, again)
         try:
             return cls(**{name: each for name, each in value.items() if name not in stamp("rejector")})
-        except (InputError, TypeError, OverflowError) as error:
+        except (InputError, *DAMAGED) as error:
             raise FormatError(f"{path} is damaged ({error}); {again}") from error
 
 

@@ -23,7 +23,7 @@ from cezsar.data.documents import read_json_object
 from cezsar.data.features import FeatureStore
 from cezsar.data.labels import canonical
 from cezsar.data.sentence_cache import Encoder
-from cezsar.errors import FormatError, InputError
+from cezsar.errors import DAMAGED, FormatError, InputError
 from cezsar.formats import check_stamp, stamp
 from cezsar.training.runs import Run
 from cezsar.zeroshot import spaces
@@ -70,7 +70,7 @@ class Scored:
             about["notes"] = [str(note) for note in about["notes"]]
             dict(about.get("sentence_encoder", {}))
             return cls(folder, about)
-        except (InputError, KeyError, TypeError, ValueError, AttributeError) as error:
+        except (InputError, *DAMAGED) as error:
             raise FormatError(f"{path} is damaged ({error}); evaluate again with --keep") from error
 
     @property

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from cezsar.arrays import DoubleArray, FloatArray, IntArray, unit_rows
 from cezsar.atomic import read_tensors, write_tensors
 from cezsar.data.labels import canonical, resolve
-from cezsar.errors import FormatError, InputError
+from cezsar.errors import DAMAGED, FormatError, InputError
 from cezsar.formats import check_stamp, stamp
 
 Array = npt.NDArray[Any]
@@ -85,7 +85,7 @@ class Waypoint:
         parts: dict[str, Any] = {name: array for name, array in arrays.items() if not name.startswith(PREFIX)}
         try:
             return cls(**parts | described | {cls.by_modality: matrices})
-        except (InputError, TypeError, ValueError, LookupError, AttributeError) as error:
+        except (InputError, *DAMAGED) as error:
             raise FormatError(f"{path} is damaged: {error}; make it again") from error
 
 

@@ -285,7 +285,10 @@ def open_sentences(
 
     folder = _folder(gallery.made_by, hashlib.sha256("\n".join(texts).encode()).hexdigest(), half)
     _keep(folder / "rows.npy", (len(texts), gallery.rows_NE.shape[1]), half, blocks, progress)
-    return Texts(texts, folder, _kept(folder / "rows.npy", gallery.rows_NE.shape[1]))
+    rows_NE = _kept(folder / "rows.npy", gallery.rows_NE.shape[1])
+    if len(rows_NE) != len(texts):
+        raise FormatError(f"{folder} has not a row for each sentence; remove it, and it is made again")
+    return Texts(texts, folder, rows_NE)
 
 
 def _folder(*made_of: Any) -> Path:

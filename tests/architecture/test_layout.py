@@ -150,7 +150,7 @@ def test_public_names():
     import cezsar
 
     assert cezsar.__all__ == sorted(cezsar.__all__)
-    assert set(cezsar.__all__) <= set(dir(cezsar)) | {"Classifier", "Ranking"}
+    assert set(cezsar.__all__) <= set(dir(cezsar)) | {"Classifier", "Label", "Ranking"}
     assert cezsar.Classifier.__name__ == "Classifier"
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = cezsar.nothing
