@@ -63,11 +63,10 @@ def _uploader() -> str:
 
 def _add(label: str) -> None:
     before, files = given().get(canonical(label), Shown()), st.session_state[_uploader()]
-    known = {clip.digest for clip in before.clips}
-    new = [clips.of_upload(file) for file in files if not clips.let_go(file)]
-    given()[canonical(label)] = before._replace(
-        clips=(*before.clips, *(clip for clip in new if clip.digest not in known))
-    )
+    known = {each.content for each in before.kept}
+    new = [*before.clips, *(clips.of_upload(file) for file in files if not clips.let_go(file))]
+    once = {clip.digest: clip for clip in new if clip.digest not in known}  # the same film counts once
+    given()[canonical(label)] = before._replace(clips=tuple(once.values()))
     st.session_state[_DROPPED] = st.session_state.get(_DROPPED, 0) + 1
 
 
@@ -207,7 +206,7 @@ def _use(path: Path, there: Mapping[str, Model], called: str = "") -> None:
     for name, label in kept.labels.items():
         if label.examples:
             share = label.share if label.sentences else 1.0
-            examples = tuple(each for each in label.examples if isinstance(each, Example))
+            examples = tuple({each.content: each for each in label.examples if isinstance(each, Example)}.values())
             given()[canonical(name)] = Shown((), examples, (kept.model, kept.fingerprint), share)
     st.session_state[state.LABELS] = label_sets.written_with(words)
     key = next((key for key in (f"run:{kept.model}", kept.model) if key in there), None)

@@ -104,6 +104,15 @@ def test_an_exported_set_is_used_and_another_models_is_refused(workspace, films,
     assert "theirs" in page.error[0].value and "is damaged" in page.error[0].value
 
 
+def test_a_film_that_is_dropped_twice_counts_once(workspace, films):
+    page = asked(films)
+    fine(shown_by(page, NAMES[1], films[1]))
+    once = ranked(page)
+    fine(shown_by(page, NAMES[1], films[1], ("again.webm", films[1][1]), ("and again.webm", films[1][1])))
+    assert ranked(page) == pytest.approx(once, abs=1e-6)
+    fine(shown_by(page, NAMES[0], ("again.webm", films[1][1]), ("and again.webm", films[1][1])))  # of another label
+
+
 def test_what_cannot_be_read_is_named_and_counts_for_nothing(workspace, films):
     page = asked(films)
     before = ranked(page)
