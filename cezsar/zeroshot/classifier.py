@@ -97,7 +97,7 @@ class Classifier:
         self.middle = False  # rank a clip that is longer than the model takes by its middle, the paper's rule
         self._decoder = Decoder()
         self._told: dict[tuple[str, tuple[str, ...]], FloatArray] = {}  # (P, E) of the last labels, by their sentences
-        self._examples: dict[tuple[str, int, int], Example] = {}  # by path, size and time of their files
+        self._examples: dict[tuple[str | int, ...], Example] = {}  # by path, size and time, and how they were embedded
 
     @classmethod
     def of_run(cls, folder: str | Path, *, weights: str | Path | None = None, device: str | None = None) -> Classifier:
@@ -275,7 +275,7 @@ class Classifier:
         `VideoError` where it cannot be read."""
         try:
             stat = Path(path).stat()
-            key = (str(Path(path).resolve()), stat.st_size, stat.st_mtime_ns)
+            key = (str(Path(path).resolve()), stat.st_size, stat.st_mtime_ns, self.object_rule, self.middle)
             if key not in self._examples:
                 with Path(path).open("rb") as file:
                     content = hashlib.file_digest(file, "sha256").hexdigest()

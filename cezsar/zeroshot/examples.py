@@ -99,7 +99,10 @@ def prototypes_with(
     for name, label in labels.items():
         rows = {kind: np.array([each.rows[kind] for each in _embedded(name, label)]) for kind in _kinds(name, label)}
         shown[name] = example_rows(rows, weights)
-    width = next(rows_nE.shape[1] for rows_nE in shown.values())
+    widths = {rows_PE.shape[1] for rows_PE in (*shown.values(), *sentences.values())}
+    if len(widths) > 1:
+        raise MismatchError("examples and sentences come from different models; show the examples to this one")
+    (width,) = widths
     told = {name: sentences.get(name, np.empty((0, width), np.float32)) for name in names}
     if gap:
         told = {name: unit_rows(rows_PE) for name, rows_PE in told.items()}

@@ -263,5 +263,8 @@ def test_what_cannot_be_an_example_is_told(classifier, tmp_path):
     mixed = [Example("a", "0", {"VE": np.ones(3, np.float32)}), Example("b", "1", {"O": np.ones(3, np.float32)})]
     with pytest.raises(MismatchError, match="different models"):
         prototypes_with(["a"], {}, {"a": Label(examples=mixed)}, Weights())
+    alone = {"a": Label(examples=mixed[:1])}
+    with pytest.raises(MismatchError, match="different models"):
+        prototypes_with(["a", "b"], {"b": np.ones((1, 4), np.float32)}, alone, Weights())
     with pytest.raises(InputError, match="embed them first"):
         prototypes_with(["a"], {}, {"a": Label(examples=["a.mp4"])}, Weights())
