@@ -26,10 +26,9 @@ def expand(page):
 
 def similarity(page, label):
     """As the chart says it to those who do not see it."""
-    told = page.locator("[aria-label^='Best labels by']").first.get_attribute("aria-label")
-    found = re.search(rf"{label} (-?\d\.\d+)", told)
-    assert found, told
-    return float(found[1])
+    chart, number = page.locator("[aria-label^='Best labels by']").first, re.compile(rf"{label} (-?\d\.\d+)")
+    expect(chart).to_have_attribute("aria-label", number)
+    return float(number.search(chart.get_attribute("aria-label"))[1])
 
 
 def test_a_label_made_of_two_clips(fresh, open_at, tmp_path):
