@@ -38,7 +38,10 @@ def read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
             arrays = {}
             for member in archive.infolist():
                 with archive.open(member) as file:
-                    arrays[member.filename.removesuffix(".npy")] = np.lib.format.read_array(file, allow_pickle=False)
+                    array = np.lib.format.read_array(file, allow_pickle=False)
+                if array.dtype.kind not in "biufS":  # NumPy's own text may hold what is no character
+                    raise ValueError(f"it holds {array.dtype}, and numbers or bytes are read")
+                arrays[member.filename.removesuffix(".npy")] = array
             return arrays
     except (OSError, ValueError):
         raise

@@ -397,4 +397,6 @@ class Trainer:
         tensors = [*self.model.state_dict().values(), *(value for its, _ in held for value in its.values())]
         if not all(torch.isfinite(value).all() for value in tensors):
             raise ValueError("its weights are no numbers")
+        if any((its[name] < 0).any() for its, _ in held for name in ("step", "exp_avg_sq")):
+            raise ValueError("its optimiser counts below 0")
         self.state = SimpleNamespace(**state)

@@ -300,8 +300,8 @@ def _kept(path: Path, width: int = 0) -> npt.NDArray[Any]:
     """A map of rows of a width, or of `FIELDS`."""
     try:
         array = np.lib.format.open_memmap(path, mode="r")
-        told = (array.dtype.kind, array.shape[1:]) if width else (array.dtype.names, array.shape[1:])
-        if told != (("f", (width,)) if width else (FIELDS, ())):
+        kinds = array.dtype.kind if width else {name: array.dtype[name].kind for name in array.dtype.names or ()}
+        if (kinds, array.shape[1:]) != (("f", (width,)) if width else (dict.fromkeys(FIELDS, "S"), ())):
             raise ValueError(f"it holds {array.dtype} of shape {array.shape}")
         return array
     except Exception as error:  # damage shows itself in many ways

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cezsar import FormatError
+from cezsar.arrays import read_npz
 from cezsar.data.datasets import open_dataset
 from cezsar.data.descriptions import load_descriptions
 from cezsar.sweep import FILE, Sweep
@@ -62,3 +63,21 @@ def test_kept_sentences_that_are_too_few(tmp_path, monkeypatch):
     np.save(rows, np.load(rows)[:2])
     with pytest.raises(FormatError, match="not a row for each sentence"):
         search.open_sentences(gallery, texts)
+
+
+def test_text_of_numpys_own_is_not_read(tmp_path):
+    np.savez(tmp_path / "a.npz", ids=np.array(["run"]))
+    with pytest.raises(ValueError, match="numbers or bytes"):
+        read_npz(tmp_path / "a.npz")
+    np.savez(tmp_path / "a.npz", ids=np.array([b"run"]), rows=np.ones(2))
+    assert read_npz(tmp_path / "a.npz")["ids"].tolist() == [b"run"]
+
+
+@pytest.mark.parametrize("dtype", ["S4, (2,)S4, S4", "S4, S4, i4", "S4, S4"])
+def test_kept_clips_of_another_kind(tmp_path, dtype):
+    named = np.dtype(
+        [(name, kind) for name, (kind, _) in zip(search.FIELDS, np.dtype(dtype).fields.values(), strict=False)]
+    )
+    np.save(tmp_path / "clips.npy", np.zeros(3, named))
+    with pytest.raises(FormatError, match=r"clips\.npy"):
+        search._kept(tmp_path / "clips.npy")

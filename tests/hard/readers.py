@@ -224,7 +224,8 @@ def vectors() -> Files:
 def cached(folder: Path, name: str) -> object:
     """A damaged cache is a warning, that names the file, and never an error."""
     with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
+        warnings.simplefilter("ignore")  # of Python's own about what NumPy reads
+        warnings.simplefilter("always", UserWarning)
         cache = sentence_cache.SentenceCache(Sentences(), folder)
         assert cache.encode(["sentence 1", "a", "new"]).shape == (3, 4)
     if told:
