@@ -157,7 +157,8 @@ def timeline(given: Answer) -> Timeline:
     seen = film(given.model, given.clip)
     with (loaded := engine(given.model)).lock:
         found = spans(loaded.classifier, seen, given.labels, weights=given.weights)
-    return Timeline(given.clip.name, given.model.title, seen.fps, found)
+        note = loaded.classifier.by_example(given.labels)
+    return Timeline(given.clip.name, given.model.title, seen.fps, found, note)
 
 
 def find(action: str, clip: ClipFile, key: str, there: dict[str, Model]) -> list[Hit]:

@@ -93,7 +93,7 @@ def answer(chosen: Sequence[clips.ClipFile], there: dict[str, models.Model], ask
     with show.explained():
         other = None
         if beside is not None:
-            with st.spinner(f"Asking {plain(there[beside.key].title)}, too"):
+            with show.explained(), st.spinner(f"Asking {plain(there[beside.key].title)}, too"):
                 other = answered(given[number].clip, beside)
         in_full(given[number], number, given, other)
     ranking.downloads(given)

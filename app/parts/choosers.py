@@ -16,7 +16,7 @@ from cezsar.zeroshot.examples import share_of
 from cezsar.zeroshot.scored import Scored
 
 BY_NUMBER = "by their number"
-SHARES = [BY_NUMBER, *(tenth / 10 for tenth in range(11))]
+TENTHS = [tenth / 10 for tenth in range(11)]
 
 
 def scored_set(label: str = "Run and data set", key: str = state.ON) -> Scored | None:
@@ -92,8 +92,10 @@ def one_of(label: str, options: Sequence[str] | Mapping[str, str], key: str, usu
 
 def share(label: str, number: int, **more: Any) -> float | None:
     """λ of so many examples of a label beside its words; None where their number says it."""
+    own = more.get("value", BY_NUMBER)  # of a set that was kept it need be no tenth
+    shares = [BY_NUMBER, *sorted({*TENTHS} | ({own} - {BY_NUMBER}))]
     chosen = st.select_slider(
-        f"λ, share of the examples of {plain(label)}", SHARES, help="0: the words alone, 1: the examples alone. By "
+        f"λ, share of the examples of {plain(label)}", shares, help="0: the words alone, 1: the examples alone. By "
         f"their number it is n / (n + 1), here {share_of(number):.2f}.", **more,
     )  # fmt: skip
     return None if chosen == BY_NUMBER else float(chosen)

@@ -38,7 +38,8 @@ def written(names: Sequence[str]) -> str:
 def written_with(descriptions: Mapping[str, Sequence[str]]) -> str:
     """Labels with their sentences, as `parse_classes` reads them: a class to a line."""
     text = partial(json.dumps, ensure_ascii=False)
-    lines = [f"{text(name)}: {text(said[0] if len(said) == 1 else list(said))}" for name, said in descriptions.items()]
+    alone = {name for name, said in descriptions.items() if len(said) == 1 and not name.isdecimal()}  # "0" is an index
+    lines = [f"{text(name)}: {text(said[0] if name in alone else list(said))}" for name, said in descriptions.items()]
     return "{\n" + ",\n".join(lines) + "\n}"
 
 

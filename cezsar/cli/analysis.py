@@ -121,7 +121,7 @@ def analyse(
     several: options.SeveralSentences = "nearest",
     protocol: Annotated[str, Option(help="Random splits for means and spreads.")] = "half",
     runs: options.Splits = 50,
-    seed: Annotated[int, Option(help="Of everything that is drawn.")] = 0,
+    seed: Annotated[int, Option(min=0, help="Of everything that is drawn.")] = 0,
 ) -> None:  # fmt: skip
     """One self-contained HTML report, with figures: accuracy, fusion, semantic gap, confusion, open set, and more."""
     import numpy as np
@@ -181,7 +181,7 @@ def analyse(
 def project(
     scored: options.ScoredName,
     perplexity: Annotated[float, Option(help="About how many neighbours a point looks at, above 0.")] = 30.0,
-    seed: Annotated[int, Option(help="Of the choice of clips and of t-SNE.")] = 0,
+    seed: Annotated[int, Option(min=0, help="Of the choice of clips and of t-SNE.")] = 0,
     sample: Annotated[int, Option(min=1, help="Clips at the most, as evenly over classes as can be.")] = 3000,
     classes: Annotated[
         str | None, Option(help='Fit these alone, separated by commas; a name with a comma in "".')] = None,
@@ -211,7 +211,7 @@ def tau(
     negatives: Annotated[int, Option(min=1, help="Hard negatives that each sentence should have.")] = 10,
     anchors: Annotated[int, Option(min=1, help="Sentences that are compared with all, at most.")] = 3000,
     near: Annotated[float, Option(help="Cosine distance up to which two sentences say nearly the same.")] = 0.05,
-    seed: Annotated[int, Option(help="Of the sentences and pairs that are drawn.")] = 0,
+    seed: Annotated[int, Option(min=0, help="Of the sentences and pairs that are drawn.")] = 0,
     json_out: Annotated[Path | None, options.output("Where to write everything as JSON.", "--json")] = None,
 ) -> None:  # fmt: skip
     """Pairs of sentences below each τ, candidates for hard negatives, sentences with too few, and near-duplicates."""
@@ -275,7 +275,7 @@ def tau_sweep(
     seeds: Annotated[str, Option(help="Of sub-clips, negatives, weights and order: a run for each.")] = "0",
     protocol: options.AsInEvaluate = "all",
     splits: Annotated[int, Option(min=1, help="Random splits of the protocol.")] = 50,
-    splits_seed: Annotated[int, Option(help="Of these, the same for every run.")] = 0,
+    splits_seed: Annotated[int, Option(min=0, help="Of these, the same for every run.")] = 0,
     sentences: Annotated[str, Option(help="Sentence encoder, as in `cezsar mine`.")] = "minilm",
     most_short: Annotated[float, Option(min=0, max=1, help="Leave a τ out where more lack candidates.")] = 0.5,
     *,

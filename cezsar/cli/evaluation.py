@@ -54,7 +54,7 @@ def evaluate(
     gamma: Annotated[float | None, Option(help="Weight of the captions C.")] = None,
     several: options.SeveralSentences = "nearest",
     runs: options.Splits = 50,
-    seed: Annotated[int, Option(help="Of the random splits.")] = 0,
+    seed: Annotated[int, Option(min=0, help="Of the random splits.")] = 0,
     weights_file: Annotated[Path | None, Option(help="Weights of the frame encoder, for its objects.")] = None,
     out: Annotated[Path | None, options.output(
         "Where to write the result as JSON; a .csv and a .md go beside it.", suffix=".json",
@@ -110,7 +110,7 @@ def compare(
     sentences: Annotated[str, Option(help="Sentence encoder of methods without a run.")] = "minilm",
     several: options.SeveralSentences = "nearest",
     runs: options.Splits = 50,
-    seed: Annotated[int, Option(help="Of the random splits, and of the bootstrap.")] = 0,
+    seed: Annotated[int, Option(min=0, help="Of the random splits, and of the bootstrap.")] = 0,
     resamples: Annotated[int, Option(min=1, help="Of the bootstrap.")] = 2000,
     out: options.ComparisonOut = None,
 ) -> None:  # fmt: skip
@@ -172,7 +172,7 @@ def transfer(
     prototypes: Annotated[str | None, Option(help="Descriptions of the unseen classes.")] = None,
     seen_prototypes: Annotated[str | None, Option(help="Descriptions of the seen classes.")] = None,
     runs: options.Splits = 50,
-    seed: Annotated[int, Option(help="Of halves, heads, splits and the bootstrap.")] = 0,
+    seed: Annotated[int, Option(min=0, help="Of halves, heads, splits and the bootstrap.")] = 0,
     out: options.ComparisonOut = None,
 ) -> None:  # fmt: skip
     """Name unseen classes by visual prototypes made of related seen ones; after Lin et al. (CVPR 2022).
@@ -246,7 +246,7 @@ def shots(
     alpha: Annotated[float | None, Option(help="Weight of VE; as it was kept by default.")] = None,
     beta: Annotated[float | None, Option(help="Weight of the objects O.")] = None,
     gamma: Annotated[float | None, Option(help="Weight of the captions C.")] = None,
-    seed: Annotated[int, Option(help="Of the draws.")] = 0,
+    seed: Annotated[int, Option(min=0, help="Of the draws.")] = 0,
     out: Annotated[Path | None, options.output(
         "Where to write the table as CSV; a .md, a .tex and an .html with the figure go beside it.", suffix=".csv",
         beside=(".md", ".tex", ".html"))] = None,

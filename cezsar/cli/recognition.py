@@ -32,7 +32,7 @@ SHOWN = 20  # hits that are printed; files hold all
 @verbs.verb("cezsar demo", "cezsar demo --workspace /data/cezsar --seed 7")
 def demo(
     workspace: WorkspaceOut = None,
-    seed: Annotated[int | None, Option(help="Of the world, mining and training.")] = None,
+    seed: Annotated[int | None, Option(min=0, help="Of the world, mining and training.")] = None,
     workers: Annotated[int, Option(min=1, help="Processes that draw and decode videos.")] = 2,
     recipe: Annotated[str, Option(help="demo, or paper: the paper's own training settings.")] = "demo",
 ) -> None:
@@ -99,6 +99,8 @@ def classify(
     in_text = csv_out is None and not as_json
     if (why or beside is not None) and not in_text:
         raise InputError("--why and --beside are told in text; leave --json and --csv out")
+    if labels_out is not None and labels_out.suffix.lower() != ".safetensors":
+        raise InputError(f"{labels_out} would hold labels with embeddings; give it the suffix .safetensors")
     asked, paths = _asked(labels, prototypes), list(_videos(clips))
     run, encoder = _shown_to(asked, run, encoder)
     rankings: list[Ranking] = []
@@ -110,19 +112,22 @@ def classify(
         for index, path in enumerate(paths):
             try:
                 classifier, clip = chooser.read(path, objects=objects, middle=middle)
-                fused, wanted = classifier.weights.changed(alpha=alpha, beta=beta), _labels(asked, classifier)
-                ranking = classifier.rank(clip, wanted, top=top, weights=fused)
             except InputError as error:
                 _pass_over(error, paths)
                 continue
+            fused, wanted = classifier.weights.changed(alpha=alpha, beta=beta), _labels(asked, classifier)
+            ranking = classifier.rank(clip, wanted, top=top, weights=fused)
             if in_text:
                 if classifier.name not in {each.model for each in rankings}:
                     print(classifier.trust)
                 _show_ranking(ranking, chooser.why)
                 if other is not None:
                     print(f"  beside, by {other.name}:")
-                    for name, similarity in other.classify(path, _labels(asked, other), top=top).labels:
-                        print(f"  {similarity:6.3f}  {name}")
+                    try:
+                        for name, similarity in other.classify(path, _labels(asked, other), top=top).labels:
+                            print(f"  {similarity:6.3f}  {name}")
+                    except InputError as error:
+                        print(f"  {error}")
                 if why:
                     _explain(classifier, clip, wanted, fused)
             rankings.append(ranking)
@@ -139,6 +144,8 @@ def classify(
     if csv_out is not None:
         save({csv_out: partial(write_text, text=rankings_csv(rankings))})
         print(f"{csv_out}: {len(rankings)} clips, {failed} failed", file=sys.stderr)
+    if labels_out is not None and not rankings:
+        print(f"{labels_out}: not written, since no film was ranked", file=sys.stderr)
     if failed:
         raise Exit(1)
 
@@ -190,8 +197,8 @@ def spans(
             try:
                 with Progress(f"{path.name}, seconds") as progress:
                     classifier = chooser.classifier(path)
+                    wanted = _labels(asked, classifier)
                     film = library.read(classifier, path, window_s=window or library.WINDOW_S, progress=progress)
-                wanted = _labels(asked, classifier)
                 if find is None:
                     found = library.spans(classifier, film, wanted, none=none)
                 else:
@@ -199,8 +206,10 @@ def spans(
             except InputError as error:
                 _pass_over(error, paths)
                 continue
-            timelines.append(library.Timeline(str(path), classifier.name, film.fps, found))
-            notes = [note for note in (film.reading, film.warning) if note]
+            timelines.append(
+                library.Timeline(str(path), classifier.name, film.fps, found, classifier.by_example(wanted))
+            )
+            notes = [note for note in (film.reading, film.warning, timelines[-1].note) if note]
             if find is None:
                 _show_timeline(timelines[-1], [chooser.why or f"{classifier.name} answers", *notes])
             else:
@@ -225,7 +234,7 @@ def search(
     store: Annotated[Path, Option(help="Feature store of the clips.")],
     run: Annotated[Path | None, Option(help="A trained run; the store of an image-text encoder needs none.")] = None,
     labels: Annotated[str | None, Option(help='Which clips show these? "a, b, c".')] = None,
-    prototypes: Annotated[str | None, Option(help="The same for classes, as for `cezsar classify`.")] = None,
+    prototypes: Annotated[str | None, Option(help="The same for described classes: JSON, texts, or ucf101 ...")] = None,
     among: Annotated[Path | None, Option(
         help="The other way round: which of these sentences suit each clip? A text file, one to a line.")] = None,
     clip: Annotated[list[str] | None, Option(help="With --among: of these clips only, by id.")] = None,
@@ -294,7 +303,7 @@ def _asked(labels: str | None, prototypes: str | None) -> Labels | KeptLabels:
 
     if prototypes is None or labels is not None:
         return _wanted(labels, prototypes)
-    return KeptLabels.load(prototypes) if prototypes.endswith(".safetensors") else read_labels(prototypes)
+    return KeptLabels.load(prototypes) if prototypes.lower().endswith(".safetensors") else read_labels(prototypes)
 
 
 def _names(asked: Labels | KeptLabels) -> list[str]:
@@ -304,10 +313,12 @@ def _names(asked: Labels | KeptLabels) -> list[str]:
 
 
 def _labels(asked: Labels | KeptLabels, classifier: Classifier) -> Labels:
-    """As a classifier takes them. Raises `MismatchError` for labels that were shown to another one."""
+    """As a classifier takes them, with embedded examples. Raises `MismatchError` for labels that were shown to another
+    one, `InputError` for an example that cannot be used."""
     from cezsar.zeroshot.examples import KeptLabels
 
-    return classifier.labels_of(asked) if isinstance(asked, KeptLabels) else asked
+    labels = classifier.labels_of(asked) if isinstance(asked, KeptLabels) else asked
+    return classifier.shown(labels) if classifier.by_example(labels) else labels
 
 
 def _shown_to(asked: Labels | KeptLabels, run: Path | None, encoder: str | None) -> tuple[Path | None, str | None]:

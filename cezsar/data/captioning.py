@@ -80,6 +80,7 @@ def _earlier(path: Path, made: dict[str, Any]) -> tuple[dict[str, Any], dict[str
         raise MismatchError(f"{path} has captions made with {other[0]}; {ANOTHER}, or remove it")
     try:
         films = {id: (str(at), int(size), int(time_ns)) for id, (at, size, time_ns) in told["films"].items()}
-        return {id: list(told["results"][id]) for id in films}, films
+        results = {id: [entry | {"sentence": str(entry["sentence"])} for entry in told["results"][id]] for id in films}
+        return results, films
     except DAMAGED as error:
         raise FormatError(f"{path} lacks captions of the films that it names; {ANOTHER}, or remove it") from error

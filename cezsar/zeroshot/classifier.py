@@ -13,6 +13,8 @@ from cezsar import encoders
 from cezsar.arrays import FloatArray, IntArray
 from cezsar.data.datasets import named_descriptions
 from cezsar.data.descriptions import described
+from cezsar.data.documents import printable
+from cezsar.data.labels import parse_labels
 from cezsar.data.sentence_cache import open_encoder
 from cezsar.encoders.base import FrameEncoder, ObjectHead
 from cezsar.encoders.objects import RULES, Recognised, in_words, top_objects
@@ -193,7 +195,7 @@ class Classifier:
         """Rank labels for a clip that was read before; `caption` is C(v), a sentence about it, which counts by γ."""
         weights, limits = weights or self.weights, limits or self.limits
         names, *_ = found = self.prototypes(labels, weights)
-        shown = self._shown(labels)
+        by_example = self.by_example(labels)
         rows = {"VE": clip.visual_E, "O": clip.objects_E}
         if caption.strip():
             rows["C"] = rows_of(self.space, [caption.strip()])[0]
@@ -208,23 +210,16 @@ class Classifier:
         weak = limits.weak(*best[0], margin if len(names) > 1 else None)
         reasons = (unlike, *weak) if unlike else tuple(weak)
         chances, none_of_these, judgement = None, None, ""
-        if self.rejector is not None and not shown and goes_with(weights, self.weights, scores.modalities):
+        if self.rejector is not None and not by_example and goes_with(weights, self.weights, scores.modalities):
             chances_C, none_of_these, judgement = self.rejector.judge(cosine_C)
             chances = chances_C[first].tolist()
         long = f"all {len(clip.features_TD)} s count, as {clip.windows} windows of at most {self.space.limit_s} s"
-        by_example = (
-            f"{len(shown)} of {len(names)} labels {'is' if len(shown) == 1 else 'are'} shown by examples: not zero-shot"
-        )
-        if len(shown) == 1 and self.space.gap:
-            by_example = (
-                f"the examples of {next(iter(shown))!r} do not count: to compare, this model needs two labels with some"
-            )
         return Ranking(
             clip.path, self.name, best, margin,
             {modality: part_NC[0, first].tolist() for modality, part_NC in parts(scores, weights).items()},
             per_second_TC, clip.objects[:SHOWN_OBJECTS], reasons, warning_of(reasons, unlike),
             chances, none_of_these, judgement,
-            tuple(filter(None, (long if clip.windows > 1 else "", clip.reading, by_example if shown else ""))),
+            tuple(filter(None, (long if clip.windows > 1 else "", clip.reading, by_example))),
         )  # fmt: skip
 
     def similarities(
@@ -242,7 +237,7 @@ class Classifier:
         described, shown = self.described(labels), self._shown(labels)
         told = {name: tuple(sentences) for name, sentences in described.items() if sentences}
         if bare := [name for name in described if name not in told and name not in shown]:
-            raise InputError(f"label {bare[0]!r} has neither a sentence nor an example; give it one")
+            raise InputError(f"label {bare[0]!r} has neither a sentence nor an example that counts; give it one")
         new = {name: sentences for name, sentences in told.items() if (name, sentences) not in self._told}
         if new or not (told or shown):
             _, rows_PE, owner_P = spaces.prototypes_of(self.space, new)
@@ -255,6 +250,11 @@ class Classifier:
                     "some; give it a sentence, or show another label, too"
                 )
             shown = {}
+        if shown and self.space.gap and len(told) == 1 and (alone := next(iter(told))) not in shown:
+            raise InputError(
+                f"label {alone!r} alone has sentences, and to compare {self.name} needs two labels with some; give it "
+                "examples, or another label sentences"
+            )
         rows = {name: rows_PE for (name, _), rows_PE in self._told.items()}
         if shown:
             names = list(described)
@@ -267,21 +267,26 @@ class Classifier:
         if labels is None:
             return dict(self.descriptions or named_descriptions(STANDING))
         if isinstance(labels, Mapping):
-            return {name: told.sentences if isinstance(told, Label) else told for name, told in labels.items()}
-        return described(labels, self.descriptions)
+            return {
+                name: told.sentences if isinstance(told, Label) else [told] if isinstance(told, str) else told
+                for name, told in labels.items()
+            }
+        return described(parse_labels(labels).names if isinstance(labels, str) else labels, self.descriptions)
 
     def example(self, path: str | Path, clip: EmbeddedClip | None = None) -> Example:
         """A film or picture that shows a label, as this classifier embeds it; `clip`, if it was read before. Raises
         `VideoError` where it cannot be read."""
         try:
+            if not Path(path).is_file():
+                raise VideoError(f"{printable(str(path))} is no file; check the path of the example")
             stat = Path(path).stat()
             key = (str(Path(path).resolve()), stat.st_size, stat.st_mtime_ns, self.object_rule, self.middle)
             if key not in self._examples:
                 with Path(path).open("rb") as file:
                     content = hashlib.file_digest(file, "sha256").hexdigest()
                 self._examples[key] = example_of(clip or self.read(path), Path(path).name, content)
-        except OSError as error:
-            raise VideoError(f"{path} cannot be read: {error.strerror}; check the path") from error
+        except (OSError, ValueError) as error:  # the latter for a name that no file can have
+            raise VideoError(f"{printable(str(path))} cannot be read: {error}; check the path") from error
         return self._examples[key]
 
     def shown(self, labels: Labels) -> dict[str, Label]:
@@ -289,12 +294,27 @@ class Classifier:
         given = labels if isinstance(labels, Mapping) else {}
         whole = {name: told if isinstance(told, Label) else Label(told) for name, told in given.items()}
         whole = whole or {name: Label(told) for name, told in self.described(labels).items()}
-        return {
-            name: replace(label, examples=[
-                each if isinstance(each, Example) else self.example(each) for each in label.examples
-            ])
-            for name, label in whole.items()
-        }  # fmt: skip
+        return {name: replace(label, examples=self._examples_of(name, label)) for name, label in whole.items()}
+
+    def _examples_of(self, name: str, label: Label) -> list[Example]:
+        """The examples of a label, embedded, each content once."""
+        try:
+            found = [each if isinstance(each, Example) else self.example(each) for each in label.examples]
+        except VideoError as error:
+            raise InputError(f"an example of label {name!r} cannot be used: {error}") from error
+        return list({each.content: each for each in found}.values())
+
+    def by_example(self, labels: Labels) -> str:
+        """What should be said of labels that are shown by examples; "" where none is."""
+        shown = self._shown(labels)
+        if not shown or not isinstance(labels, Mapping):
+            return ""
+        if len(shown) == 1 and self.space.gap:
+            return (
+                f"the examples of {next(iter(shown))!r} do not count: this model compares those of two or more labels"
+            )
+        are = "is" if len(shown) == 1 else "are"
+        return f"{len(shown)} of {len(labels)} labels {are} shown by examples: not zero-shot"
 
     def _shown(self, labels: Labels) -> dict[str, Label]:
         """Those that have examples and count them."""

@@ -52,7 +52,8 @@ class Label:
     def __post_init__(self) -> None:
         sentences = [self.sentences] if isinstance(self.sentences, str) else self.sentences
         object.__setattr__(self, "sentences", tuple(sentences))
-        object.__setattr__(self, "examples", tuple(self.examples))
+        examples = [self.examples] if isinstance(self.examples, (str, Path)) else self.examples
+        object.__setattr__(self, "examples", tuple(examples))
         if self.share is not None and not 0 <= self.share <= 1:
             raise InputError(f"the share of examples is {self.share}; give a number from 0 (sentences alone) to 1")
 
@@ -146,22 +147,41 @@ def read_labels(source: str | Path) -> dict[str, Label]:
     by sentences alone. Raises `FormatError` and `InputError`, which name the label."""
     path = Path(source).expanduser()
     if shipped_descriptions(str(source)) is None and path.is_dir():
-        folders = sorted(each for each in path.iterdir() if each.is_dir() and each.name[0] != ".")
-        if found := {" ".join(printable(each.name).replace("_", " ").split()): _of_folder(each) for each in folders}:
-            return _sound(found, path)
+        seen = [each for each in sorted(path.iterdir()) if each.name[0] != "."]
+        places = [each for each in seen if each.is_dir() or _kind(each) == TEXT]
+        if any(_kind(file) for each in places if each.is_dir() for file in files_in(each)):
+            return _of_folders(path, places)
     if shipped_descriptions(str(source)) is None and path.suffix.lower() == ".json" and path.is_file():
         content = parse_json(read_text(path), str(path))
         if isinstance(content, dict) and any(isinstance(given, dict) for given in content.values()):
-            return _sound({name: _of_json(path, name, given) for name, given in content.items()}, path)
+            labels = {" ".join(name.split()): _of_json(path, name, given) for name, given in content.items()}
+            if len(labels) < len(content):
+                raise FormatError(f"{path} has two labels of one name; keep one")
+            return _sound(labels, path)
     return {name: Label(sentences) for name, sentences in named_descriptions(str(source)).items()}
 
 
-def _of_folder(folder: Path) -> Label:
-    files = files_in(folder)
-    texts = [file for file in files if file.suffix.lower() == ".txt"]
-    lines = [" ".join(line.split()) for file in texts for line in decoded_file(file).splitlines()]
-    shown = [file for file in files if file.suffix.lower() in VIDEO_SUFFIXES | PICTURE_SUFFIXES]
-    return Label([line for line in lines if line], shown)
+TEXT, FILM = "text", "film"
+
+
+def _kind(file: Path) -> str:
+    """What a file says of a label, by its name: `TEXT`, or a `FILM` or picture; "" for nothing."""
+    suffix = file.suffix.lower()
+    return TEXT if suffix == ".txt" else FILM if suffix in VIDEO_SUFFIXES | PICTURE_SUFFIXES else ""
+
+
+def _of_folders(path: Path, places: Sequence[Path]) -> dict[str, Label]:
+    """Labels of folders, and of text files beside them."""
+    found: dict[str, Label] = {}
+    for place in places:
+        name = " ".join(printable(place.name if place.is_dir() else place.stem).replace("_", " ").split())
+        if name in found:
+            raise FormatError(f"{path} has two places for label {name!r}; keep one")
+        files = files_in(place) if place.is_dir() else [place]
+        texts = [file for file in files if _kind(file) == TEXT]
+        lines = [" ".join(line.split()) for file in texts for line in decoded_file(file).splitlines()]
+        found[name] = Label([line for line in lines if line], [file for file in files if _kind(file) == FILM])
+    return _sound(found, path)
 
 
 def _of_json(path: Path, name: str, given: Any) -> Label:
@@ -179,7 +199,7 @@ def _of_json(path: Path, name: str, given: Any) -> Label:
             f"some of these, not {given!r:.60}"
         )
     sentences = [" ".join(each.split()) for each in listed["sentences"] if each.strip()]
-    return Label(sentences, [path.parent / each for each in listed["examples"]], share)
+    return Label(sentences, [path.parent / Path(each).expanduser() for each in listed["examples"]], share)
 
 
 def _sound(labels: dict[str, Label], source: Path) -> dict[str, Label]:
@@ -202,6 +222,7 @@ class KeptLabels:
 
     def save(self, path: str | Path) -> None:
         """Write everything to one safetensors file."""
+        _sound(dict(self.labels), Path(path))
         rows: dict[str, list[FloatArray]] = {}
         told = []
         for name, label in self.labels.items():
@@ -238,7 +259,8 @@ class KeptLabels:
         if fingerprint != self.fingerprint and any(label.examples for label in self.labels.values()):
             raise MismatchError(
                 f"these labels were shown to {printable(self.model)} ({self.fingerprint[:12]}), and {model} "
-                f"({fingerprint[:12]}) is another model; use that one, or show them to this one again"
+                f"({fingerprint[:12]}) is another one, or asked with other --objects or --middle; use that one as it "
+                "was, or show them to this one"
             )
 
 

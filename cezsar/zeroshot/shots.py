@@ -71,8 +71,9 @@ def shots(
     draws: int = DRAWS, seed: int = 0, worth: float = WORTH,
 ) -> Shots:  # fmt: skip
     """What examples are worth on a data set. Each draw puts aside, in each class, as many clips as the largest of
-    `counts`, but never all; the first n of them are its examples. Raises `InputError` where no class has two clips, for
-    less than two draws, and as `example_rows` does."""
+    `counts`, but never all; the first n of them are its examples. Numbers that no class has clips for are left out.
+    Raises `InputError` where none is left, where no class has two clips, for less than two draws, and as
+    `example_rows` does."""
     counts = sorted(set(counts))
     if draws < 2 or not counts or counts[0] < 0:
         raise InputError(
@@ -80,6 +81,12 @@ def shots(
         )
     whole = Scores.from_embeddings(embeddings, several)
     class_N, classes = whole.label_index, range(len(whole.class_names))
+    most = int(np.bincount(class_N[class_N >= 0], minlength=1).max()) - 1
+    if most < 1 and counts[-1]:
+        raise InputError("no class has two clips, one to show and one to test; take a larger data set")
+    if counts[0] > (most := max(most, 0)):
+        raise InputError(f"{counts[0]:,} examples a class leave nothing to test; ask for {most:,} at most")
+    counts = [count for count in counts if count <= most]
     counted = active(whole, weights)
     fused_NE = np.sum([weight * embeddings.modalities[name] for name, weight in counted.items()], axis=0, dtype="f4")
     rows_NE = example_rows(embeddings.modalities, weights)
@@ -90,8 +97,6 @@ def shots(
         mixed = rng.permutation(np.flatnonzero(class_N >= 0))
         aside = [own[: min(counts[-1], max(0, len(own) - 1))] for own in (mixed[class_N[mixed] == c] for c in classes)]
         rest = np.setdiff1d(mixed, np.concatenate(aside))
-        if counts[-1] and not any(map(len, aside)):
-            raise InputError("no class has two clips, one to show and one to test; take a larger data set")
         tested.append(len(rest))
         for column, count in enumerate(counts):
             top1["sentences"][draw, column] = told_N[rest].mean()

@@ -103,7 +103,8 @@ def spans(classifier: Classifier, film: Film, labels: Labels = None, *, none: bo
     where the rejector goes with the weights."""
     names, cosine_TC = classifier.similarities(film.seconds, labels, weights)
     rejector = classifier.rejector
-    if rejector is not None and not goes_with(weights or classifier.weights, classifier.weights, film.seconds):
+    fits = goes_with(weights or classifier.weights, classifier.weights, film.seconds)
+    if classifier.by_example(labels) or not fits:  # it was chosen without examples
         rejector = None
     chosen_T = segment(cosine_TC, rejector if none else None)
     nearest_T = np.where(chosen_T == NONE, cosine_TC.argmax(axis=1), chosen_T)
@@ -208,6 +209,7 @@ class Timeline:
     model: str  # the run or encoder that answered
     fps: float | None  # pictures a second, if known
     spans: Sequence[Span]
+    note: str = ""  # what else should be said, such as that labels were shown by examples
 
     @property
     def labelled(self) -> list[tuple[Span, str]]:
@@ -253,7 +255,8 @@ def to_activitynet(timelines: Sequence[Timeline]) -> str:
         for name, film in zip(ids([film.path for film in timelines]), timelines, strict=True)
     }  # fmt: skip
     models = ", ".join(dict.fromkeys(film.model for film in timelines))
-    used = {"used": True, "details": f"CEZSAR, zero-shot, with {models}" if models else "CEZSAR"}
+    how = next((film.note for film in timelines if film.note), "zero-shot")
+    used = {"used": True, "details": f"CEZSAR, {how}, with {models}" if models else "CEZSAR"}
     return _json({"version": "VERSION 1.3", "results": results, "external_data": used})
 
 

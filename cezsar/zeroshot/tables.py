@@ -185,6 +185,7 @@ def _record(ranking: Ranking) -> dict[str, Any]:
         "objects": [{"name": name, "definition": definition, "probability": round(probability, DIGITS)}
                     for name, definition, probability in ranking.objects],
         "warning": ranking.warning, "none_of_these": ranking.none_of_these, "judgement": ranking.judgement,
+        "notes": list(ranking.notes),
     }  # fmt: skip
 
 
@@ -201,7 +202,7 @@ def rankings_csv(rankings: Sequence[Ranking]) -> str:
          **{name: label["parts"].get(name) for name in modalities}, "margin": record["margin"],
          "model": record["model"], "warning": record["warning"], "probability": label["probability"],
          "none_of_these": {True: "yes", False: "no", None: ""}[record["none_of_these"]],
-         "judgement": record["judgement"]}
+         "judgement": record["judgement"], "notes": "; ".join(record["notes"])}
         for record in map(_record, rankings) for rank, label in enumerate(record["labels"], start=1)
     ]  # fmt: skip
     return csv_of(pd.DataFrame(rows), float_format=f"%.{DIGITS}f")

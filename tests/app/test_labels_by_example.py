@@ -98,10 +98,25 @@ def test_an_exported_set_is_used_and_another_models_is_refused(workspace, films,
     KeptLabels(kept.labels, "another", "0" * 64).save(path)
     uploader(page, "Or use").upload(path.name, path.read_bytes())
     page.run()
-    assert "another model" in page.error[0].value
+    assert "is another one" in page.error[0].value
     uploader(page, "Or use").upload(path.name, b"no labels")
     page.run()
     assert "theirs" in page.error[0].value and "is damaged" in page.error[0].value
+
+
+def test_any_share_and_names_that_are_numbers_are_used_as_they_were_kept(workspace, films, tmp_path):
+    path, film = tmp_path / "theirs.safetensors", tmp_path / "film.webm"
+    film.write_bytes(films[0][1])
+    with Classifier.of_run(workspace / "runs" / "demo") as classifier:
+        labels = {"0": Label(["A person jumps."], [film], 0.33), "1": Label(["A person waves."])}
+        classifier.label_set(labels).save(path)
+        expected = dict(classifier.classify(film, labels, top=2).labels)
+    page = asked(films)
+    uploader(page, "Or use").upload(path.name, path.read_bytes())
+    assert ranked(fine(page.run())) == pytest.approx(expected, abs=1e-5)
+    assert page.select_slider(key="share-0").value == 0.33
+    page.selectbox(key=state.BESIDE_MODEL).set_value("run:photographs").run()  # which was not shown them
+    assert "is another one" in page.error[0].value and ranked(page) == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_film_that_is_dropped_twice_counts_once(workspace, films):

@@ -245,7 +245,7 @@ def test_without_a_rejector_or_with_other_weights_nothing_is_said_and_exports_ag
     for ranking in (captioned, other, classifier.rank(read, LABELS, top=2)):
         assert (ranking.none_of_these, ranking.probabilities, ranking.judgement) == (None, None, "")
     head, first, _ = rankings_csv([ranking]).splitlines()
-    assert head == "clip,rank,label,similarity,VE,O,margin,model,warning,probability,none_of_these,judgement"
+    assert head == "clip,rank,label,similarity,VE,O,margin,model,warning,probability,none_of_these,judgement,notes"
     assert f",1,{ranking.labels[0][0]},{ranking.labels[0][1]:.6f}," in first and first.endswith(",,,")
     assert f'"label": "{ranking.labels[0][0]}"' in rankings_json([ranking])
     assert '"none_of_these": null' in rankings_json([ranking]) and rankings_json([]) == "[]\n"

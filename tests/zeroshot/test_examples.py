@@ -112,6 +112,27 @@ def test_what_is_not_zero_shot_says_so_and_has_no_probabilities(classifier, film
     assert found.probabilities is None and found.none_of_these is None
 
 
+def test_time_lines_by_example_have_no_probabilities_either(classifier, films, monkeypatch):
+    film, told = spans.read(classifier, films[KICK]), classifier.described([KICK, WAVE])
+    monkeypatch.setattr(classifier, "rejector", Rejector("probability", 0.1, 0.1, "false reject", 0.05, 210, "others"))
+    assert all(span.probability is not None for span in spans.spans(classifier, film, told, none=False))
+    labels = {**told, KICK: Label(told[KICK], [films[KICK]])}
+    found = spans.spans(classifier, film, labels)
+    assert all(span.probability is None and span.label is not None for span in found)
+    note = classifier.by_example(labels)
+    line = spans.Timeline("a.mp4", "demo", 8.0, found, note)
+    assert "CEZSAR, zero-shot" not in spans.to_activitynet([line]) and note in spans.to_activitynet([line])
+
+
+def test_one_sentence_may_stand_without_its_list_and_a_film_counts_once(classifier, films):
+    clip = classifier.read(films[KICK])
+    listed = {KICK: ["A drum is kicked."], WAVE: Label(["A wave."], [films[WAVE]])}
+    alone = {KICK: "A drum is kicked.", WAVE: Label("A wave.", [films[WAVE], films[WAVE]])}
+    assert classifier.rank(clip, alone).labels == classifier.rank(clip, listed).labels
+    assert classifier.rank(clip, f"{KICK}, {WAVE}").labels == classifier.rank(clip, [KICK, WAVE]).labels
+    assert Label("A wave.", films[WAVE]).examples == (films[WAVE],)
+
+
 def test_a_picture_shows_a_label_too(classifier, films, tmp_path, monkeypatch):
     frame = next(iter(classifier._decoder.frames(films[KICK], classifier.encoder.sampling))).image
     cv2.imwrite(str(tmp_path / "a.png"), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
@@ -163,9 +184,12 @@ def test_across_a_gap_examples_of_one_label_say_nothing(clip_folder, films):
         clip, told = classifier.read(films[KICK]), {KICK: ["A kick."], WAVE: ["A wave."]}
         found = classifier.rank(clip, told | {KICK: Label(told[KICK], [films[KICK]])})
         assert found.labels == classifier.rank(clip, told).labels
-        assert "needs two labels" in found.notes[0]
+        assert "of two or more labels" in found.notes[0]
         with pytest.raises(InputError, match="examples alone"):
             classifier.rank(clip, told | {DRAG: Label(examples=[films[DRAG]])})
+        with pytest.raises(InputError, match="alone has sentences"):
+            shown = {name: Label(examples=[films[name]]) for name in (WAVE, DRAG)}
+            classifier.rank(clip, {KICK: ["A kick."]} | shown)
         two = told | {KICK: Label(told[KICK], [films[KICK]]), DRAG: Label(examples=[films[DRAG]])}
         assert classifier.rank(clip, two).labels[0][0] == KICK
 
@@ -186,9 +210,21 @@ def test_a_folder_of_a_folder_a_label(films, tmp_path):
     assert found[KICK].sentences == ("A drum is kicked.", "A foot hits a drum.")
     assert [path.name for path in found[KICK].examples] == [films[KICK].name]
     assert not found[WAVE].sentences and found[WAVE].examples[0].name == "a.JPG"
+    (tmp_path / "told.txt").write_text("It is told.\n")
+    assert read_labels(tmp_path)["told"] == Label(["It is told."])
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="'empty'"):
         read_labels(tmp_path)
+    (tmp_path / "empty").rmdir()
+    (tmp_path / "kicking a drum.txt").write_text("Again.\n")
+    with pytest.raises(FormatError, match="two places for label 'kicking a drum'"):
+        read_labels(tmp_path)
+
+
+def test_an_empty_folder_beside_descriptions_changes_nothing(tmp_path):
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "run.txt").write_text("A man runs.\n")
+    assert read_labels(tmp_path) == {"run": Label(["A man runs."])}
 
 
 def test_json_with_examples_and_whatever_describes_classes(tmp_path):
@@ -235,7 +271,7 @@ def test_labels_are_kept_without_films_and_rank_the_same(classifier, films, tmp_
 def test_kept_labels_of_another_model_or_damaged_ones_are_refused(classifier, films, tmp_path, monkeypatch):
     path, other = tmp_path / "a.safetensors", tmp_path / "other.safetensors"
     classifier.label_set({KICK: Label(["A kick."], [films[WAVE]])}).save(path)
-    with monkeypatch.context() as patch, pytest.raises(MismatchError, match="another model"):
+    with monkeypatch.context() as patch, pytest.raises(MismatchError, match="is another one"):
         patch.setattr(classifier, "object_rule", "names")
         classifier.labels_of(path)
     with safe_open(path, framework="numpy") as file:
@@ -257,8 +293,10 @@ def test_kept_labels_of_another_model_or_damaged_ones_are_refused(classifier, fi
 
 def test_what_cannot_be_an_example_is_told(classifier, tmp_path):
     (tmp_path / "no.mp4").write_text("no film")
-    for name in ("no.mp4", "missing.mp4"):
-        with pytest.raises(VideoError, match=name):
+    for name in ("no.mp4", "missing.mp4", "/dev/zero", "nul\0"):
+        with pytest.raises(VideoError, match=name.rstrip("\0")):
+            classifier.example(tmp_path / name)
+        with pytest.raises(InputError, match="example of label 'a'"):
             classifier.shown({"a": Label(examples=[tmp_path / name])})
     mixed = [Example("a", "0", {"VE": np.ones(3, np.float32)}), Example("b", "1", {"O": np.ones(3, np.float32)})]
     with pytest.raises(MismatchError, match="different models"):

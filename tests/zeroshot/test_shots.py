@@ -66,6 +66,9 @@ def test_no_example_is_tested_and_every_accuracy_is_that_of_a_plain_loop():
 def test_nothing_to_show_or_to_test_is_refused():
     with pytest.raises(InputError, match="no class has two clips"):
         shots(small((1, 1, 1)), Weights())
+    assert shots(small(), Weights(), draws=2).counts == [0, 1, 2]  # the largest class has four clips
+    with pytest.raises(InputError, match="ask for 3 at most"):
+        shots(small(), Weights(), counts=[4])
     for settings in ({"draws": 1}, {"counts": ()}, {"counts": (-1, 2)}):
         with pytest.raises(InputError, match="two draws or more"):
             shots(small(), Weights(), **settings)
