@@ -93,16 +93,6 @@ def show(title: str, ranks: Sequence[Ranks]) -> None:
     print(f"{title:34}" + "   ".join(told(each, rng) for each in ranks), flush=True)
 
 
-def scores_of(
-    space: Space,
-    asked: Question,
-    features: Sequence[npt.NDArray[np.float32]],
-    objects_NE: npt.NDArray[np.float32],
-    visual_NE: npt.NDArray[np.float32] | None,
-) -> Scores:
-    return Scores.from_embeddings(embedded(space, asked, features, objects_NE, visual_NE))
-
-
 def embedded(
     space: Space,
     asked: Question,
@@ -179,14 +169,14 @@ def main() -> None:
         only_o, only_ve = Weights.only("O"), Weights.only("VE")
         show(
             "the paper's O(v), three objects",
-            [q.ranks(fuse(scores_of(plain, q, features, said, None), only_o)) for q in asked],
+            [q.ranks(fuse(Scores.from_embeddings(embedded(plain, q, features, said, None)), only_o)) for q in asked],
         )
 
         def asked_of(run: Run) -> list[Scores]:
             space = space_of(run, sentences)
             names = object_rows(space, recognised, "names")
             visual = space.clips(features)
-            return [scores_of(space, q, features, names, visual) for q in asked]
+            return [Scores.from_embeddings(embedded(space, q, features, names, visual)) for q in asked]
 
         recognised = [recognise(head, clip_TD, OBJECTS, "names") for clip_TD in features]
         run = run_of_rows(work / "photographs", encoder, sentences)
@@ -223,7 +213,7 @@ def main() -> None:
             assert seen is not None
             seen = unit_rows(seen)
             names = object_rows(joint, [recognise(head, clip_TD, OBJECTS, "names") for clip_TD in features], "names")
-            both = [scores_of(joint, q, features, names, seen) for q in asked]
+            both = [Scores.from_embeddings(embedded(joint, q, features, names, seen)) for q in asked]
             for title, weights in (
                 ("triplet loss: O", only_o),
                 ("triplet loss: VE", only_ve),

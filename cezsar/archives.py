@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 MOST_MEMBERS = 10_000
 MOST_DIRECTORY = 1000 * MOST_MEMBERS  # bytes of the list of members, which is read as a whole
@@ -23,13 +23,19 @@ _NAMES = re.compile(  # of what state dicts are made; torch's own list has more,
 _SHORT = ("GLOBAL", "BINUNICODE", "SHORT_BINSTRING", "EMPTY_TUPLE", "TUPLE1", "TUPLE2", "TUPLE3")
 
 
+def _directory(file: IO[bytes]) -> tuple[int, int]:
+    """Bytes of the list of members, and where it begins, as the end of an archive tells them. zipfile itself reads all
+    of the list before anybody can ask how long it is, and has no public way to its end."""
+    end: Any = zipfile._EndRecData(file)  # type: ignore[attr-defined]
+    return (end[5], end[6]) if end else (0, 0)  # of the record in the format's own order
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[zipfile.ZipFile]:
     """An archive of at most `MOST_MEMBERS` members, all stored or deflated. A member may be larger than it says: read
     it in pieces, and it ends where it said. Raises `OSError`, `BadZipFile`, `ValueError`, and what `zipfile` does."""
     with path.open("rb") as file:
-        end: Any = zipfile._EndRecData(file)  # type: ignore[attr-defined]
-        if end and end[zipfile._ECD_SIZE] > MOST_DIRECTORY:  # type: ignore[attr-defined]
+        if _directory(file)[0] > MOST_DIRECTORY:
             raise ValueError(f"it has a list of members of more than {MOST_DIRECTORY:,} bytes")
         with zipfile.ZipFile(file) as archive:
             if len(archive.infolist()) > MOST_MEMBERS:
@@ -52,7 +58,8 @@ def _check_records(path: Path, names: Collection[str]) -> None:
     if not zipfile.is_zipfile(path):
         raise ValueError("it is not a zip archive, as torch.save writes since torch 1.6; save it anew with a later one")
     with opened(path) as archive:
-        members, end = archive.infolist(), zipfile._EndRecData(archive.fp)  # type: ignore[attr-defined]
+        assert archive.fp is not None
+        members, (_, begins) = archive.infolist(), _directory(archive.fp)
         found = {one.filename: _RECORD.fullmatch(one.filename) for one in members}
         if strange := [name for name, match in found.items() if not match]:
             raise ValueError(f"it holds {strange[0]!r}, which torch.save does not write among tensors")
@@ -61,7 +68,7 @@ def _check_records(path: Path, names: Collection[str]) -> None:
             raise ValueError("it is compressed, which torch.save does not do")
         folders = {match[1] for match in found.values() if match}
         # torch finds the list of members where the file says that it is, zipfile where it must be
-        if len(folders) != 1 or len(found) < len(members) or end[zipfile._ECD_OFFSET] != archive.start_dir:  # type: ignore[attr-defined]
+        if len(folders) != 1 or len(found) < len(members) or begins != archive.start_dir:
             raise ValueError("it is more than one archive in one file")
         program = archive.getinfo(f"{folders.pop()}/data.pkl")
         if program.file_size > MOST_PROGRAM:

@@ -35,6 +35,17 @@ def small_demo(tmp_path_factory):
     return home, run_demo(home, seed=5, recipe=recipe)
 
 
+@pytest.fixture(scope="module")
+def opened(small_demo):
+    """The small demo's classifier."""
+    from cezsar.zeroshot.classifier import Classifier
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CEZSAR_HOME", str(small_demo[0]))
+        with Classifier.of_run(small_demo[0] / "runs/demo") as classifier:
+            yield classifier
+
+
 @pytest.fixture(scope="session")
 def decoder():
     from cezsar.video import Decoder

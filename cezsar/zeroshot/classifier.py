@@ -23,7 +23,7 @@ from cezsar.formats import digest
 from cezsar.training.runs import OodDistance, Run
 from cezsar.video import Decoder
 from cezsar.zeroshot import spaces
-from cezsar.zeroshot.examples import Example, KeptLabels, Label, prototypes_with, read_labels
+from cezsar.zeroshot.examples import ACROSS_GAP, Example, KeptLabels, Label, prototypes_with, read_labels
 from cezsar.zeroshot.fusion import Weights, cosine, parts, rank
 from cezsar.zeroshot.rejection import RejectionLimits, Rejector, goes_with
 from cezsar.zeroshot.scores import Embeddings, Scores
@@ -243,14 +243,14 @@ class Classifier:
             _, rows_PE, owner_P = spaces.prototypes_of(self.space, new)
             self._told |= {each: rows_PE[owner_P == index] for index, each in enumerate(new.items())}
         self._told = {each: self._told[each] for each in told.items()}
-        if len(shown) == 1 and self.space.gap:
+        if len(shown) == 1 and self._gap:
             if len(told) < len(described):
                 raise InputError(
                     f"label {next(iter(shown))!r} has examples alone, and to compare {self.name} needs two labels with "
                     "some; give it a sentence, or show another label, too"
                 )
             shown = {}
-        if shown and self.space.gap and len(told) == 1 and (alone := next(iter(told))) not in shown:
+        if shown and self._gap and len(told) == 1 and (alone := next(iter(told))) not in shown:
             raise InputError(
                 f"label {alone!r} alone has sentences, and to compare {self.name} needs two labels with some; give it "
                 "examples, or another label sentences"
@@ -258,7 +258,7 @@ class Classifier:
         rows = {name: rows_PE for (name, _), rows_PE in self._told.items()}
         if shown:
             names = list(described)
-            return names, *prototypes_with(names, rows, shown, weights or self.weights, self.space.gap)
+            return names, *prototypes_with(names, rows, shown, weights or self.weights, self._gap)
         owner_P = np.repeat(np.arange(len(rows)), list(map(len, rows.values())))
         return list(rows), np.concatenate([*rows.values()]), owner_P
 
@@ -309,7 +309,7 @@ class Classifier:
         shown = self._shown(labels)
         if not shown or not isinstance(labels, Mapping):
             return ""
-        if len(shown) == 1 and self.space.gap:
+        if len(shown) == 1 and self._gap:
             return (
                 f"the examples of {next(iter(shown))!r} do not count: this model compares those of two or more labels"
             )
@@ -334,6 +334,10 @@ class Classifier:
         kept = source if isinstance(source, KeptLabels) else KeptLabels.load(source)
         kept.check(self.name, self.fingerprint)
         return dict(kept.labels)
+
+    @property
+    def _gap(self) -> bool:
+        return self.space.name in ACROSS_GAP
 
     @property
     def fingerprint(self) -> str:

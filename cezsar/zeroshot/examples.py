@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -29,6 +29,9 @@ SHOWN = ("VE", "O")  # what of an example counts; never a caption
 PICTURE_SUFFIXES = frozenset([".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"])
 MOST_EXAMPLES = 10_000  # of a label set that is read
 AGAIN = "save the labels again"
+ACROSS_GAP = ("image-text",)  # names of spaces where any two clips are nearer to each other than a clip to its sentence
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +57,13 @@ class Label:
         object.__setattr__(self, "sentences", tuple(sentences))
         examples = [self.examples] if isinstance(self.examples, (str, Path)) else self.examples
         object.__setattr__(self, "examples", tuple(examples))
-        if self.share is not None and not 0 <= self.share <= 1:
-            raise InputError(f"the share of examples is {self.share}; give a number from 0 (sentences alone) to 1")
+        if self.share is not None:
+            _check_share(self.share)
+
+
+def _check_share(share: float) -> None:
+    if not 0 <= share <= 1:
+        raise InputError(f"the share of examples is {share}; give a number from 0 (sentences alone) to 1")
 
 
 def example_rows(modalities: Mapping[str, FloatArray], weights: Weights) -> FloatArray:
@@ -77,8 +85,7 @@ def share_of(examples: int, worth: float = WORTH) -> float:
 def blended(sentences_PE: FloatArray, examples_nE: FloatArray, share: float) -> FloatArray:
     """(P, E) prototypes of a class from those of its sentences and unit rows of its examples, λ = `share`; (1, E) of
     examples alone. Without examples, or at λ = 0, the sentences' own. Raises `InputError` for a λ outside [0, 1]."""
-    if not 0 <= share <= 1:
-        raise InputError(f"the share of examples is {share:g}; give a number from 0 (sentences alone) to 1")
+    _check_share(share)
     if not len(examples_nE) or (share == 0 and len(sentences_PE)):
         return sentences_PE
     mean_1E = unit_rows(examples_nE.astype(np.float64).mean(axis=0, keepdims=True))
@@ -106,14 +113,22 @@ def prototypes_with(
     (width,) = widths
     told = {name: sentences.get(name, np.empty((0, width), np.float32)) for name in names}
     if gap:
-        told = {name: unit_rows(rows_PE) for name, rows_PE in told.items()}
-        shown = {name: unit_rows(rows_nE.mean(axis=0, keepdims=True)) for name, rows_nE in shown.items()}
-        means = [rows_PE.mean(axis=0) for rows_PE in told.values() if len(rows_PE)]
-        told = {name: rows_PE - np.mean(means, axis=0) for name, rows_PE in told.items()} if means else told
-        shown = {name: rows_1E - np.mean([*shown.values()], axis=0) for name, rows_1E in shown.items()}
+        told, shown = centred(told, shown)
     none = np.empty((0, width), np.float32)
     parts = [blended(told[name], shown.get(name, none), _share(labels.get(name))) for name in names]
     return np.concatenate(parts), np.repeat(np.arange(len(names)), list(map(len, parts)))
+
+
+def centred(
+    sentences: Mapping[T, FloatArray], examples: Mapping[T, FloatArray]
+) -> tuple[dict[T, FloatArray], dict[T, FloatArray]]:
+    """Unit (P, E) sentences of each class less their mean over classes, and the (1, E) prototype of its examples less
+    the mean of these: what lies between clips and sentences goes. A class without sentences has no rows of them."""
+    told = {key: unit_rows(rows_PE) for key, rows_PE in sentences.items()}
+    shown = {key: unit_rows(rows_nE.mean(axis=0, keepdims=True)) for key, rows_nE in examples.items()}
+    means = [rows_PE.mean(axis=0) for rows_PE in told.values() if len(rows_PE)]
+    told = {key: rows_PE - np.mean(means, axis=0) for key, rows_PE in told.items()} if means else told
+    return told, {key: rows_1E - np.mean([*shown.values()], axis=0) for key, rows_1E in shown.items()}
 
 
 def _share(label: Label | None) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 from cezsar.arrays import DoubleArray, FloatArray, IntArray
 from cezsar.errors import InputError
 from cezsar.zeroshot.evaluation import percent
-from cezsar.zeroshot.examples import WORTH, blended, example_rows, share_of
+from cezsar.zeroshot.examples import ACROSS_GAP, WORTH, blended, centred, example_rows, share_of
 from cezsar.zeroshot.fusion import Weights, active, decide, predict, row_blocks
 from cezsar.zeroshot.scores import Embeddings, Scores, Several, unit_columns
 from cezsar.zeroshot.tables import latex, markdown
@@ -104,9 +104,14 @@ def shots(
                 top1["blend"][draw, column] = told_N[rest].mean()
                 continue
             examples = [rows_NE[own[:count]] for own in aside]
+            numbers, told = list(map(len, examples)), sentences
+            if embeddings.space in ACROSS_GAP:
+                shown = {c: rows for c, rows in enumerate(examples) if len(rows)}
+                told_by, shown_by = centred(dict(enumerate(told)), shown)
+                told, examples = list(told_by.values()), [shown_by.get(c, rows) for c, rows in enumerate(examples)]
             for way in ("examples", "blend"):
-                shares = [1.0 if way == "examples" else share_of(len(own), worth) for own in examples]
-                parts = list(map(blended, sentences, examples, shares))
+                shares = [1.0 if way == "examples" else share_of(number, worth) for number in numbers]
+                parts = list(map(blended, told, examples, shares))
                 owner_P = np.repeat(classes, [len(part_PE) for part_PE in parts])
                 predicted_N = _nearest(fused_NE, *unit_columns(np.concatenate(parts), owner_P, len(parts), several)[:2])
                 top1[way][draw, column] = (predicted_N == class_N)[rest].mean()

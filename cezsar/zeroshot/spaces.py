@@ -51,7 +51,6 @@ class Space(ABC):
 
     name = ""  # "joint", "sentence" or "image-text"
     limit_s: int | None = None  # the most seconds that it takes of a clip, whose middle it keeps; None if it takes all
-    gap = False  # whether any two clips are nearer to each other than a clip to its sentence
 
     @abstractmethod
     def sentences(self, sentences: Sequence[str]) -> FloatArray:
@@ -140,7 +139,6 @@ class ImageTextSpace(Space):
     into `prompts`, by default the encoder's own."""
 
     name = "image-text"
-    gap = True
 
     def __init__(self, encoder: TextEncoder, prompts: Sequence[str] | None = None) -> None:
         self._encoder = encoder

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from cezsar.arrays import FloatArray, IntArray
 from cezsar.data.labels import canonical, resolve
 from cezsar.errors import InputError
-from cezsar.zeroshot.examples import Example, blended, example_rows, share_of
+from cezsar.zeroshot.examples import ACROSS_GAP, Example, blended, example_rows, share_of
 from cezsar.zeroshot.fusion import Weights, active, cosine
 from cezsar.zeroshot.scores import Embeddings, Scores, Several
 from cezsar.zeroshot.weights import Outcome, flips, outcome
@@ -125,6 +125,11 @@ class Workshop:
         if new and canonical(class_name) in map(canonical, old.class_names):
             raise InputError(f"{class_name!r} spells a class that is there already; try other sentences for it instead")
         name = class_name if new else resolve([class_name], old.class_names)[0]
+        if examples and old.space in ACROSS_GAP:
+            raise InputError(
+                "in an image-text model any clip is nearer to another clip than to a sentence, so that one class alone "
+                "cannot be shown; `cezsar shots` shows all of them"
+            )
         rows, shown_nE = self._shown(examples)
         own_PE = old.prototypes[old.prototype_class == (-1 if new else old.class_names.index(name))]
         told_PE = np.concatenate([own_PE, vectors]) if append or not given else vectors

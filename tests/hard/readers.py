@@ -281,7 +281,7 @@ def searched(folder: Path, name: str) -> object:
 
 def caches() -> Files:
     space = spaces.JointSpace(RUN.load_model(), Sentences(384))  # once, as in the app
-    search.spaces.space_for = lambda run: space  # type: ignore
+    search.spaces.space_for = lambda run: space
     searched(Path("made").absolute(), "")
     return {str(path.relative_to("made")): path.read_bytes() for path in Path("made").rglob("*.npy")}
 

@@ -26,14 +26,6 @@ from cezsar.zeroshot.tables import rankings_csv, rankings_json
 LABELS = ["kicking a drum", "waving a broom", "dragging a box", "something of my own"]
 
 
-@pytest.fixture(scope="module")
-def opened(small_demo):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CEZSAR_HOME", str(small_demo[0]))
-        with Classifier.of_run(small_demo[0] / "runs/demo") as classifier:
-            yield classifier
-
-
 @pytest.fixture
 def classifier(opened, workspace, monkeypatch):
     for name in ("limits", "rejector", "middle"):

@@ -37,14 +37,6 @@ def cosine(a, b):
     return float(unit(a.astype(float)) @ unit(b.astype(float)))
 
 
-@pytest.fixture(scope="module")
-def opened(small_demo):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CEZSAR_HOME", str(small_demo[0]))
-        with Classifier.of_run(small_demo[0] / "runs/demo") as classifier:
-            yield classifier
-
-
 @pytest.fixture
 def classifier(opened, workspace):
     return opened

@@ -31,8 +31,9 @@ def small(clips_of=(4, 3, 1), width=6, seed=0):
                       np.array([0, 1, 2, 1]))  # fmt: skip
 
 
-def test_no_example_is_tested_and_every_accuracy_is_that_of_a_plain_loop():
-    clips, weights = small(), Weights(0.7, 0.3)
+@pytest.mark.parametrize("space", ["joint", "image-text"])
+def test_no_example_is_tested_and_every_accuracy_is_that_of_a_plain_loop(space):
+    clips, weights = replace(small(), space=space), Weights(0.7, 0.3)
     found = shots(clips, weights, counts=(2, 0, 1), draws=3, seed=4, worth=3.0)
     rows, labels = example_rows(clips.modalities, weights).astype(float), np.array(clips.labels)
     fused = [unit(0.7 * visual + 0.3 * objects) for visual, objects in zip(*clips.modalities.values(), strict=True)]
@@ -47,14 +48,21 @@ def test_no_example_is_tested_and_every_accuracy_is_that_of_a_plain_loop():
         for column, count in enumerate(found.counts):
             for way in ("sentences", "blend", "examples"):
                 hits = []
+                units = {c: [unit(each) for each in clips.prototypes[clips.prototype_class == c].astype(float)]
+                         for c in range(3)}  # fmt: skip
+                means = {c: unit(np.mean([rows[each] for each in aside[name][:count]], axis=0))
+                         for c, name in enumerate("abc") if aside[name][:count]}  # fmt: skip
+                if space == "image-text" and count and way != "sentences":  # both as they differ from their kind's mean
+                    middle, shown = (np.mean([np.mean(rows, axis=0) for rows in units.values()], axis=0),
+                                     np.mean([*means.values()], axis=0))  # fmt: skip
+                    units = {c: [unit(each - middle) for each in own] for c, own in units.items()}
+                    means = {c: unit(each - shown) for c, each in means.items()}
                 for row in tested:
                     best = {}
-                    for place, name in enumerate("abc"):
-                        shown = [rows[each] for each in aside[name][:count]]
-                        share = {"sentences": 0, "blend": len(shown) / (len(shown) + 3), "examples": 1}[way]
-                        own = [unit(each) for each in clips.prototypes[clips.prototype_class == place].astype(float)]
-                        if shown:
-                            own = [unit((1 - share) * each + share * unit(np.mean(shown, axis=0))) for each in own]
+                    for c, name in enumerate("abc"):
+                        n = len(aside[name][:count])
+                        share = {"sentences": 0, "blend": n / (n + 3), "examples": 1}[way]
+                        own = [unit((1 - share) * each + share * means[c]) for each in units[c]] if n else units[c]
                         best[name] = max(each @ fused[row] for each in own)
                     hits.append(max(best, key=best.get) == labels[row])
                 if way == "examples" and count == 0:

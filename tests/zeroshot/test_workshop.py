@@ -171,3 +171,5 @@ def test_what_cannot_be_tried_is_refused():
     ]:  # fmt: skip
         with pytest.raises(InputError, match=message):
             workshop.try_sentences("class 1", examples=examples, share=share)
+    with pytest.raises(InputError, match="one class alone cannot be shown"):
+        Workshop(replace(make(), space="image-text")).try_sentences("class 1", examples=["clip 1"])
