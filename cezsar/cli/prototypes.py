@@ -98,6 +98,8 @@ def suggest(
     from cezsar.data.labels import canonical, resolve, spoken
     from cezsar.data.sentence_cache import open_encoder
 
+    if not all(text.strip() for text in texts or ()):
+        raise InputError("a sentence is empty; write it, or leave it out")
     described = named_descriptions(source)
     if new and canonical(label) in map(canonical, described):
         raise InputError(f"{label!r} spells a label that is there already; leave out --new")

@@ -299,10 +299,12 @@ def _wanted(labels: str | None, prototypes: str | None) -> Sequence[str] | dict[
 
 def _asked(labels: str | None, prototypes: str | None) -> Labels | KeptLabels:
     """What they ask for in words or by examples."""
-    from cezsar.zeroshot.examples import KeptLabels, read_labels
+    from cezsar.zeroshot.examples import KeptLabels, not_read, read_labels
 
     if prototypes is None or labels is not None:
         return _wanted(labels, prototypes)
+    if others := not_read(prototypes):
+        print(f"cezsar: {others}", file=sys.stderr)
     return KeptLabels.load(prototypes) if prototypes.lower().endswith(".safetensors") else read_labels(prototypes)
 
 

@@ -11,6 +11,7 @@ import io
 import os
 import unicodedata
 from collections import Counter
+from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,12 +65,14 @@ def clips_in(folder: Path) -> list[Clip]:
     return [Clip(file, id, _name(path.parent.name)) for file, id, path in zip(files, ids, inside, strict=True)]
 
 
-def passed_over(folder: Path) -> str:
-    """How many files in and below a folder `read_source` takes for no video, in words; "" when there are none."""
+def passed_over(folder: Path, taken: Set[str] = VIDEO_SUFFIXES, kind: str = "video") -> str:
+    """How many files in and below a folder have none of the suffixes that are `taken`, in words; "" when there are
+    none. By default those that `read_source` takes for no video."""
     suffixes = (file.suffix.lower() for file in files_in(folder))
-    others = Counter(suffix or "no ending" for suffix in suffixes if suffix not in VIDEO_SUFFIXES)
+    others = Counter(suffix or "no ending" for suffix in suffixes if suffix not in taken)
     kinds = enumerated((f"{printable(suffix)} {count:,}" for suffix, count in others.most_common()), SHOWN)
-    told = f"{others.total():,} files passed over, no video by their names ({kinds})"
+    files = "file" if others.total() == 1 else "files"
+    told = f"{others.total():,} {files} passed over, no {kind} by their names ({kinds})"
     return f"{printable(str(folder))}: {told}" if others else ""
 
 

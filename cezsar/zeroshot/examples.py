@@ -17,9 +17,9 @@ import numpy as np
 from cezsar.arrays import FloatArray, IntArray, unit_rows
 from cezsar.atomic import read_tensors, write_tensors
 from cezsar.data.datasets import named_descriptions, shipped_descriptions
-from cezsar.data.documents import decoded_file, parse_json, printable, read_text
+from cezsar.data.documents import decoded_file, enumerated, parse_json, printable, read_text
 from cezsar.data.labels import canonical
-from cezsar.data.manifest import VIDEO_SUFFIXES, files_in
+from cezsar.data.manifest import VIDEO_SUFFIXES, files_in, passed_over
 from cezsar.errors import FormatError, InputError, MismatchError
 from cezsar.formats import check_stamp, stamp
 from cezsar.zeroshot.fusion import Weights
@@ -165,6 +165,9 @@ def read_labels(source: str | Path) -> dict[str, Label]:
         seen = [each for each in sorted(path.iterdir()) if each.name[0] != "."]
         places = [each for each in seen if each.is_dir() or _kind(each) == TEXT]
         if any(_kind(file) for each in places if each.is_dir() for file in files_in(each)):
+            if stray := [printable(each.name) for each in seen if not each.is_dir() and _kind(each) == FILM]:
+                told = "lie in no label's folder; move each into the folder of the label that it shows"
+                raise InputError(f"{path}: examples that {told}: {enumerated(stray, 5)}")
             return _of_folders(path, places)
     if shipped_descriptions(str(source)) is None and path.suffix.lower() == ".json" and path.is_file():
         content = parse_json(read_text(path), str(path))
@@ -177,6 +180,13 @@ def read_labels(source: str | Path) -> dict[str, Label]:
 
 
 TEXT, FILM = "text", "film"
+
+
+def not_read(source: str | Path) -> str:
+    """How many files of a folder of labels say nothing to `read_labels`, in words; "" for none, and without folder."""
+    path, said = Path(source).expanduser(), VIDEO_SUFFIXES | PICTURE_SUFFIXES | {".txt"}
+    named = shipped_descriptions(str(source)) is not None
+    return passed_over(path, said, "video, picture or text") if path.is_dir() and not named else ""
 
 
 def _kind(file: Path) -> str:

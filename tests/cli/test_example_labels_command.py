@@ -26,6 +26,7 @@ def shown(workspace, tmp_path):
 def test_labels_in_folders_are_the_librarys_and_can_be_saved(cezsar, workspace, shown, tmp_path):
     film, run = min((workspace / "demo/test" / KICK).iterdir()), workspace / "runs/demo"
     kept = tmp_path / "kept.safetensors"
+    (shown / KICK / "notes.pdf").write_bytes(b"says nothing")
     status, out, told = cezsar("classify", film, "--run", run, "--prototypes", shown, "--json", "--save-labels", kept)
     assert status == 0
     found = json.loads(out)[0]
@@ -35,7 +36,7 @@ def test_labels_in_folders_are_the_librarys_and_can_be_saved(cezsar, workspace, 
             for name in sorted((KICK, WAVE, DRAG))
         }
         expected = classifier.classify(film, labels)
-    assert str(kept) in told
+    assert str(kept) in told and "1 file passed over, no video, picture or text by their names (.pdf 1)" in told
     assert [(each["label"], each["similarity"]) for each in found["labels"]] == [
         (name, pytest.approx(similarity, abs=1e-5)) for name, similarity in expected.labels
     ]

@@ -169,7 +169,7 @@ def test_what_cannot_be_suggested_ends_with_status_2(cezsar):
     for *arguments, message in (
         ("pouring teas", "did you mean 'pouring tea'?"), ("Pouring Tea", "--new", "is there already"),
         ("nap", "--run", "demo", "--encoder", "motion", "not both"), ("nap", "--encoder", "motion", "reads no text"),
-        ("nap", "--run", "nowhere", "nowhere"),
+        ("nap", "--run", "nowhere", "nowhere"), ("nap", "A cat sleeps.", " ", "a sentence is empty"),
     ):  # fmt: skip
         status, out, err = cezsar("prototypes", "suggest", "mine.json", *arguments)
         assert status == 2 and message in err and "Traceback" not in err and not out

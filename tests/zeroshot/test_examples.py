@@ -19,6 +19,7 @@ from cezsar.zeroshot.examples import (
     Label,
     blended,
     example_rows,
+    not_read,
     prototypes_with,
     read_labels,
     share_of,
@@ -202,6 +203,7 @@ def test_a_folder_of_a_folder_a_label(films, tmp_path):
     assert found[KICK].sentences == ("A drum is kicked.", "A foot hits a drum.")
     assert [path.name for path in found[KICK].examples] == [films[KICK].name]
     assert not found[WAVE].sentences and found[WAVE].examples[0].name == "a.JPG"
+    assert not_read(tmp_path) == f"{tmp_path}: 1 file passed over, no video, picture or text by their names (.pdf 1)"
     (tmp_path / "told.txt").write_text("It is told.\n")
     assert read_labels(tmp_path)["told"] == Label(["It is told."])
     (tmp_path / "empty").mkdir()
@@ -210,6 +212,9 @@ def test_a_folder_of_a_folder_a_label(films, tmp_path):
     (tmp_path / "empty").rmdir()
     (tmp_path / "kicking a drum.txt").write_text("Again.\n")
     with pytest.raises(FormatError, match="two places for label 'kicking a drum'"):
+        read_labels(tmp_path)
+    shutil.copy(films[DRAG], tmp_path)
+    with pytest.raises(InputError, match=f"in no label's folder.*: {films[DRAG].name}"):
         read_labels(tmp_path)
 
 
