@@ -46,7 +46,7 @@ def pytest_terminal_summary(terminalreporter, config):
     rows = [
         value for report in reports if report.when == "call" for key, value in report.user_properties if key == "row"
     ]
-    if not rows:
+    if not rows or hasattr(config, "workerinput"):  # the processes of xdist know a part each
         return
     used = ("cezsar", "torch", "h5py", "safetensors", "av", "streamlit")
     told = [f"{date.today()}, Python {platform.python_version()}", *(f"{name} {version(name)}" for name in used)]
