@@ -14,7 +14,7 @@ from app.parts import show
 from app.parts.models import Model, engine
 from app.parts.wording import hints
 from app.parts.words import plain
-from cezsar.analysis.wording import Contrast, Wording, won_and_lost
+from cezsar.analysis.wording import Contrast, Wording, gained_and_lost
 from cezsar.report.figures import number
 from cezsar.zeroshot.fusion import Weights
 
@@ -65,12 +65,12 @@ def better_words(there: dict[str, Model], asked: Question, given: Sequence[Answe
         with (loaded := engine(one.model)).lock:
             told = {**loaded.classifier.described(one.labels), name: texts}
         again.append(answer(one.clip, there, asked._replace(key=one.model.key, labels=told), one.caption))
-    won, lost = won_and_lost(name, [one.ranking for one in given], [one.ranking for one in again])
+    gained, lost = gained_and_lost(name, [one.ranking for one in given], [one.ranking for one in again])
     with right:
         if near:
             rows = [("Nearest label", number(near[0].similarity), plain(near[0].name), "Cosine; 1 is the same.")]
             rows += [
-                ("Clips won", str(len(won)), f"of {len(given)}", "Taken for this label now, and not before."),
+                ("Clips gained", str(len(gained)), f"of {len(given)}", "Taken for this label now, and not before."),
                 ("Clips lost", str(len(lost)), f"of {len(given)}", "Taken for this label before, and not now."),
             ] if given else []  # fmt: skip
             show.metrics("better", rows)
@@ -81,7 +81,7 @@ def better_words(there: dict[str, Model], asked: Question, given: Sequence[Answe
         else:
             st.caption("There is no other label to stand apart from.")
     if given:
-        _clips(name, given, again, {*won, *lost})
+        _clips(name, given, again, {*gained, *lost})
 
     def contrast(other: str) -> Contrast:
         with engine(model).lock:

@@ -134,7 +134,7 @@ class Wording:
         return unit_rows(self.space.labels([name] * len(sentences), sentences).astype(np.float64))
 
 
-def won_and_lost(name: str, before: Sequence[Ranking], after: Sequence[Ranking]) -> tuple[list[int], list[int]]:
+def gained_and_lost(name: str, before: Sequence[Ranking], after: Sequence[Ranking]) -> tuple[list[int], list[int]]:
     """Of clips, ranked before and after a change, the places of those that are taken for the label now and were not,
     and the other way round. A clip beyond a limit is taken for none."""
     was, now = ([not one.reasons and one.labels[0][0] == name for one in rankings] for rankings in (before, after))

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from cezsar.analysis.wording import Wording, further_words, patterns, won_and_lost
+from cezsar.analysis.wording import Wording, further_words, gained_and_lost, patterns
 from cezsar.data.datasets import named_descriptions
 from cezsar.data.prototype_checks import without
 from cezsar.encoders.sentences import load_sentence_encoder
@@ -120,10 +120,10 @@ def test_words_that_only_one_says():
     ]  # fmt: skip
 
 
-def test_clips_won_and_lost_by_loops():
+def test_clips_gained_and_lost_by_loops():
     def ranked(*best):
         return [SimpleNamespace(labels=[(name, 0.5)], reasons=("weak",) * weak) for name, weak in best]
 
     before = ranked(("a", 0), ("b", 0), ("a", 1), ("a", 0), ("a", 0), ("b", 0))
     after = ranked(("a", 0), ("a", 0), ("a", 0), ("a", 1), ("b", 0), ("c", 0))
-    assert won_and_lost("a", before, after) == ([1, 2], [3, 4])
+    assert gained_and_lost("a", before, after) == ([1, 2], [3, 4])

@@ -82,7 +82,7 @@ def test_a_change_shows_at_once_what_it_does_and_is_put_into_the_label_box(empty
     assert shown[CLASS] == pytest.approx(clip["similarity now"], abs=1e-5) != clip["similarity before"]
 
 
-def test_clips_on_the_page_are_won_and_lost(workspace, clips):
+def test_clips_on_the_page_are_gained_and_lost(workspace, clips):
     given = {"a": [DESCRIPTIONS[ACTIONS[1].name]], "b": ["a train arrives"], "c": ["a dog barks"]}
     with Classifier.of_run(workspace / "runs" / "demo") as classifier:
         read = [classifier.read(path) for path in clips[1][:2]]
@@ -109,7 +109,7 @@ def test_clips_on_the_page_are_won_and_lost(workspace, clips):
             lost = sum(old == name != new for new, old in zip(after, best, strict=True))
             assert won if name == rival else lost
             figures, (_, (rows,)) = metrics(fine(page)), tables(page)
-            assert (figures["Clips won"], figures["Clips lost"]) == ((str(won), "of 2"), (str(lost), "of 2"))
+            assert (figures["Clips gained"], figures["Clips lost"]) == ((str(won), "of 2"), (str(lost), "of 2"))
             for row in rows:
                 index = int(row["clip"][0])
                 assert (row["best before"], row["best now"]) == (best[index], after[index])
@@ -119,7 +119,7 @@ def test_clips_on_the_page_are_won_and_lost(workspace, clips):
 def test_without_a_clip_and_for_a_model_that_reads_bare_names(empty_workspace, clip_folder):
     shutil.copytree(clip_folder, empty_workspace / "models" / "clip-ViT-B-32")
     page = press(open_page(labels="pouring tea, juggling, sleeping", model="clip-ViT-B-32"), "Better words")
-    assert sentences(fine(page)).value == "pouring tea" and "Clips won" not in metrics(page)
+    assert sentences(fine(page)).value == "pouring tea" and "Clips gained" not in metrics(page)
     button(page, "Take").click().run()
     (found,) = patterns(["pouring tea"], load_sentence_encoder(), 1)
     assert sentences(page).value == "\n".join(found.sentences)
