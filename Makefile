@@ -2,6 +2,8 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+# Tests start hundreds of processes: none should compile the package anew, whatever is set outside.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: app demo test test-browser test-heavy test-hard bench bench-guard check format lock audit clean
 

@@ -11,6 +11,7 @@ from app.parts import models
 from app.parts.wording import LOOK_ALIKES, PATTERNS, signed
 from cezsar.analysis.wording import Wording, patterns
 from cezsar.data.descriptions import load_descriptions, parse_classes
+from cezsar.data.sentence_cache import SentenceCache, open_encoder
 from cezsar.encoders import load_sentence_encoder
 from cezsar.training.runs import Run
 from cezsar.world import DESCRIPTIONS
@@ -23,8 +24,9 @@ CLASS, OTHER = "kicking a box", "A cardboard box is pushed away with the foot."
 
 
 @pytest.fixture(scope="module")
-def wording():
-    return Wording(JointSpace(Run.open(DEMO).load_model(), load_sentence_encoder()), KNOWN)
+def wording(tmp_path_factory):
+    once = SentenceCache(load_sentence_encoder(), tmp_path_factory.mktemp("sentences"))
+    return Wording(JointSpace(Run.open(DEMO).load_model(), once), KNOWN)
 
 
 def opened(**query):
@@ -46,7 +48,7 @@ def tables(page):
 def assert_hints(page, wording, name, now=()):
     """The nearest patterns, and what every word of the nearest labels does that is named."""
     said = texts(page)
-    for found in patterns([name, *KNOWN.get(name, ())], load_sentence_encoder(), PATTERNS):
+    for found in patterns([name, *KNOWN.get(name, ())], open_encoder(), PATTERNS):
         assert found.sentences[0] in said and f"{found.name} · " in said
     for other, similarity in wording.neighbours(name, now)[:LOOK_ALIKES]:
         found = wording.contrast(name, other, now)
@@ -121,7 +123,7 @@ def test_without_a_clip_and_for_a_model_that_reads_bare_names(empty_workspace, c
     page = press(open_page(labels="pouring tea, juggling, sleeping", model="clip-ViT-B-32"), "Better words")
     assert sentences(fine(page)).value == "pouring tea" and "Clips gained" not in metrics(page)
     button(page, "Take").click().run()
-    (found,) = patterns(["pouring tea"], load_sentence_encoder(), 1)
+    (found,) = patterns(["pouring tea"], open_encoder(), 1)
     assert sentences(page).value == "\n".join(found.sentences)
     press(page, "Put into the label box")
     others = {name: [name] for name in ("juggling", "sleeping")}
@@ -134,7 +136,7 @@ def test_the_workshop_has_the_same_patterns_and_words(empty_workspace, wording):
     page.text_area[0].set_value(OTHER).run()
     assert_hints(fine(page), wording, CLASS, [OTHER])
     button(page, "Take").click().run()
-    (found,) = patterns([CLASS, *KNOWN[CLASS]], load_sentence_encoder(), 1)
+    (found,) = patterns([CLASS, *KNOWN[CLASS]], open_encoder(), 1)
     assert page.text_area[0].value == found.sentences[0]
     page.selectbox(key=state.REWRITE).set_value(state.NEW_CLASS).run()
     page.text_input(key=state.NEW_NAME).set_value("juggling balls").run()
