@@ -25,7 +25,7 @@ test-heavy: .venv/.installed-dev
 
 # Damage, kills and load, thousands of times, and one table of what was lost; see tests/hard/conftest.py.
 test-hard: .venv/.installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m hard -n 2 tests/hard --seed $(or $(SEED),0) $(if $(TABLE),--table $(TABLE))
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m hard -n 3 tests/hard --seed $(or $(SEED),0) $(if $(TABLE),--table $(TABLE))
 
 # Speed of every task against the plain way and the machine's limit: a quarter of an hour; see docs/performance.md.
 bench: .venv/.installed-dev

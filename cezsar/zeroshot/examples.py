@@ -7,7 +7,7 @@ their unit prototypes p becomes (1 - λ) p + λ e; by default λ = n / (n + `WOR
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,6 +28,7 @@ WORTH = 1.0  # the best on seen actions left out of training: `benchmarks/demo_s
 SHOWN = ("VE", "O")  # what of an example counts; never a caption
 PICTURE_SUFFIXES = frozenset([".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"])
 MOST_EXAMPLES = 10_000  # of a label set that is read
+TEXTS, FILMS = frozenset([".txt"]), VIDEO_SUFFIXES | PICTURE_SUFFIXES  # by their suffixes, what files say of labels
 AGAIN = "save the labels again"
 ACROSS_GAP = ("image-text",)  # names of spaces where any two clips are nearer to each other than a clip to its sentence
 
@@ -161,14 +162,8 @@ def read_labels(source: str | Path) -> dict[str, Label]:
     "share": λ}}, where sentences alone may stand for the braces. Or whatever `named_descriptions` reads, which is told
     by sentences alone. Raises `FormatError` and `InputError`, which name the label."""
     path = Path(source).expanduser()
-    if shipped_descriptions(str(source)) is None and path.is_dir():
-        seen = [each for each in sorted(path.iterdir()) if each.name[0] != "."]
-        places = [each for each in seen if each.is_dir() or _kind(each) == TEXT]
-        if any(_kind(file) for each in places if each.is_dir() for file in files_in(each)):
-            if stray := [printable(each.name) for each in seen if not each.is_dir() and _kind(each) == FILM]:
-                told = "lie in no label's folder; move each into the folder of the label that it shows"
-                raise InputError(f"{path}: examples that {told}: {enumerated(stray, 5)}")
-            return _of_folders(path, places)
+    if shipped_descriptions(str(source)) is None and path.is_dir() and _has_label_folders(path):
+        return _of_folders(path)
     if shipped_descriptions(str(source)) is None and path.suffix.lower() == ".json" and path.is_file():
         content = parse_json(read_text(path), str(path))
         if isinstance(content, dict) and any(isinstance(given, dict) for given in content.values()):
@@ -179,33 +174,40 @@ def read_labels(source: str | Path) -> dict[str, Label]:
     return {name: Label(sentences) for name, sentences in named_descriptions(str(source)).items()}
 
 
-TEXT, FILM = "text", "film"
-
-
 def not_read(source: str | Path) -> str:
     """How many files of a folder of labels say nothing to `read_labels`, in words; "" for none, and without folder."""
-    path, said = Path(source).expanduser(), VIDEO_SUFFIXES | PICTURE_SUFFIXES | {".txt"}
-    named = shipped_descriptions(str(source)) is not None
-    return passed_over(path, said, "video, picture or text") if path.is_dir() and not named else ""
+    path = Path(source).expanduser()
+    if shipped_descriptions(str(source)) is not None or not path.is_dir():
+        return ""
+    shown = _has_label_folders(path)
+    return passed_over(path, TEXTS | FILMS, "video, picture or text") if shown else passed_over(path, TEXTS, "text")
 
 
-def _kind(file: Path) -> str:
-    """What a file says of a label, by its name: `TEXT`, or a `FILM` or picture; "" for nothing."""
-    suffix = file.suffix.lower()
-    return TEXT if suffix == ".txt" else FILM if suffix in VIDEO_SUFFIXES | PICTURE_SUFFIXES else ""
+def _has_label_folders(path: Path) -> bool:
+    """Whether a folder below it, and not only a file in it, says something."""
+    return any(_is(file, TEXTS | FILMS) and file.parent != path for file in files_in(path))
 
 
-def _of_folders(path: Path, places: Sequence[Path]) -> dict[str, Label]:
+def _is(file: Path, suffixes: Set[str]) -> bool:
+    return file.suffix.lower() in suffixes
+
+
+def _of_folders(path: Path) -> dict[str, Label]:
     """Labels of folders, and of text files beside them."""
+    places = [each for each in sorted(path.iterdir()) if each.name[0] != "."]
+    if stray := [printable(each.name) for each in places if not each.is_dir() and _is(each, FILMS)]:
+        told = "lie in no label's folder; move each into the folder of the label that it shows"
+        raise InputError(f"{path}: examples that {told}: {enumerated(stray, 5)}")
+    places = [each for each in places if each.is_dir() or _is(each, TEXTS)]
     found: dict[str, Label] = {}
     for place in places:
         name = " ".join(printable(place.name if place.is_dir() else place.stem).replace("_", " ").split())
         if name in found:
             raise FormatError(f"{path} has two places for label {name!r}; keep one")
         files = files_in(place) if place.is_dir() else [place]
-        texts = [file for file in files if _kind(file) == TEXT]
+        texts = [file for file in files if _is(file, TEXTS)]
         lines = [" ".join(line.split()) for file in texts for line in decoded_file(file).splitlines()]
-        found[name] = Label([line for line in lines if line], [file for file in files if _kind(file) == FILM])
+        found[name] = Label([line for line in lines if line], [file for file in files if _is(file, FILMS)])
     return _sound(found, path)
 
 

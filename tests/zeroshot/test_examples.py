@@ -221,6 +221,8 @@ def test_a_folder_of_a_folder_a_label(films, tmp_path):
 def test_an_empty_folder_beside_descriptions_changes_nothing(tmp_path):
     (tmp_path / "notes").mkdir()
     (tmp_path / "run.txt").write_text("A man runs.\n")
+    (tmp_path / "run.mp4").write_bytes(b"of nothing")
+    assert not_read(tmp_path) == f"{tmp_path}: 1 file passed over, no text by their names (.mp4 1)"
     assert read_labels(tmp_path) == {"run": Label(["A man runs."])}
 
 
